@@ -1,0 +1,85 @@
+//! The hosts, and how a step reaches them.
+
+mod outcome;
+
+pub use outcome::{HostResult, Outcome};
+
+use std::time::Duration;
+
+use crate::wire::{Line, Revision, Stage};
+
+/// A target's index in the plan, over all groups in order.
+pub type HostId = usize;
+
+/// How many of a host's last lines a result keeps.
+pub const TAIL_LINES: usize = 20;
+
+/// What is done on each host of one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Connect and ask; changes nothing.
+    Probe,
+    /// Take the target's lock for this run; it is kept until [`Step::Release`], or until the deployer is gone.
+    Hold,
+    /// Run a stage.
+    Run(Stage),
+    /// Let go of the lock and close the session.
+    Release,
+}
+
+/// One call on the fleet: a step on hosts of one group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    pub step: Step,
+    /// The group's own name; empty for steps over several groups.
+    pub group: String,
+    /// Hosts at once, at least 1.
+    pub batch: usize,
+    pub timeout: Duration,
+    /// Do the work even where it seems done already.
+    pub force: bool,
+}
+
+/// One host of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    pub host: HostId,
+    /// Which try of this step this is on this host, from 0.
+    pub attempt: u32,
+    /// What a rollback goes back to.
+    pub restore: Option<Revision>,
+}
+
+/// What a call tells while it runs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HostEvent {
+    Started(HostId),
+    Line(HostId, Line),
+    /// A difference that a configuration file would make; for the operator's eyes alone.
+    Diff {
+        host: HostId,
+        file: String,
+        diff: String,
+    },
+    Ended(HostId, HostResult),
+}
+
+/// The story's answer to each batch of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    Continue,
+    /// Start no further host; those under way finish.
+    Stop,
+}
+
+/// Hosts that can be told to do a step.
+///
+/// The one promise that every rule of a deployment leans on: each task that was started gets exactly one
+/// [`HostEvent::Ended`], tasks start in the order given, at most `batch` are under way at a time, and none starts
+/// after [`Flow::Stop`].
+pub trait Fleet {
+    /// Runs one call to its end. `on` is called from the calling thread with the events that have come in since, in
+    /// order, and also with none every so often, so that it can look up from waiting.
+    fn run(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow);
+}

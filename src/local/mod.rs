@@ -1,0 +1,1 @@
+//! The target's side: what `hoist deploy-local` does.

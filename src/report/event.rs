@@ -1,0 +1,134 @@
+//! Everything that happens in a command, as one type. The terminal, plain text, JSON lines and the log only read it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::exit_code::ExitCode;
+use crate::fleet::{Outcome, Step};
+use crate::targets::Target;
+use crate::wire::{Level, Line, Revision, RunId};
+
+/// A group as the header of a run names it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GroupHead {
+    pub name: String,
+    pub hosts: usize,
+    pub subgroups: usize,
+    /// The failure limit, resolved: `10% of 5 = 0`.
+    pub limit: String,
+}
+
+/// Where a host ended up: one row of the final table. Every target of the plan has exactly one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HostRow {
+    pub host: Target,
+    pub group: String,
+    /// In the words of the host table: `finalized`, `rolled back`, `not attempted`, `unreachable` …
+    pub state: String,
+    /// Whether the operator need not look at this host.
+    pub happy: bool,
+    /// The revision that is live there, as last read from the host; `None`: not known, or none.
+    pub current: Option<Revision>,
+    /// One fragment for an unhappy host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The first event of a deployment.
+    Started {
+        run: RunId,
+        user: String,
+        deploy_host: String,
+        repo: String,
+        revision: Revision,
+        message: String,
+        groups: Vec<GroupHead>,
+    },
+    /// A remark for the operator. `Debug` shows with `-v` only.
+    Note {
+        level: Level,
+        message: String,
+    },
+    /// A subgroup begins; `label` is for people.
+    Subgroup {
+        group: String,
+        label: String,
+        hosts: Vec<Target>,
+    },
+    /// A step begins on `hosts` targets. `label` is empty where the step is not a subgroup's.
+    StepStarted {
+        step: Step,
+        label: String,
+        hosts: usize,
+    },
+    HostStarted {
+        host: Target,
+        step: Step,
+    },
+    /// A line that a host said.
+    HostLine {
+        host: Target,
+        #[serde(flatten)]
+        line: Line,
+    },
+    /// A difference that a configuration file would make. For the operator's eyes: neither log nor journal keeps it.
+    HostDiff {
+        host: Target,
+        file: String,
+        diff: String,
+    },
+    HostEnded {
+        host: Target,
+        step: Step,
+        #[serde(flatten)]
+        outcome: Outcome,
+        /// The host's last lines; empty when all went well.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        tail: Vec<Line>,
+        /// Wall time.
+        seconds: f64,
+    },
+    /// A step ended; `not_attempted` hosts were queued and never started.
+    StepEnded {
+        step: Step,
+        label: String,
+        ok: usize,
+        failed: usize,
+        not_attempted: Vec<Target>,
+        seconds: f64,
+    },
+    LimitExceeded {
+        group: String,
+        failed: usize,
+        limit: String,
+    },
+    /// The operator was asked; `answer` is what was taken, `by` whom: `operator` or `--yes`.
+    Asked {
+        question: String,
+        answer: String,
+        by: String,
+    },
+    Interrupted,
+    /// The last event: every target's end, and the exit status.
+    Ended {
+        verdict: String,
+        status: u8,
+        rows: Vec<HostRow>,
+        seconds: f64,
+    },
+}
+
+impl Event {
+    /// A remark.
+    pub fn note(level: Level, message: impl Into<String>) -> Event {
+        Event::Note { level, message: message.into() }
+    }
+
+    /// The last event.
+    pub fn ended(verdict: impl Into<String>, code: ExitCode, rows: Vec<HostRow>, seconds: f64) -> Event {
+        Event::Ended { verdict: verdict.into(), status: code.status(), rows, seconds }
+    }
+}

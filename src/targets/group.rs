@@ -1,0 +1,52 @@
+//! A group of targets and how it is cut into subgroups.
+
+use serde::{Deserialize, Serialize};
+
+use super::{FailureLimit, Target};
+
+/// An ordered group of targets. The order is the target file's, and never changes from run to run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Group {
+    pub name: String,
+    pub targets: Vec<Target>,
+    /// Targets in a subgroup; `None`: the whole group at once.
+    pub size: Option<usize>,
+    pub limit: FailureLimit,
+}
+
+impl Group {
+    /// The subgroups in order, each with its label: `canary` when there is one, else `canary1`, `canary2` …
+    /// Ranges are indices into [`Group::targets`].
+    pub fn subgroups(&self) -> Vec<(String, std::ops::Range<usize>)> {
+        let whole = self.targets.len();
+        let size = self.size.unwrap_or(whole).clamp(1, whole.max(1));
+        let count = whole.div_ceil(size);
+        (0..count)
+            .map(|n| {
+                let label = if count == 1 { self.name.clone() } else { format!("{}{}", self.name, n + 1) };
+                (label, n * size..((n + 1) * size).min(whole))
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(targets: usize, size: Option<usize>) -> Group {
+        let targets = (0..targets).map(|n| format!("web{n}").parse().unwrap()).collect();
+        Group { name: "canary".into(), targets, size, limit: FailureLimit::default() }
+    }
+
+    #[test]
+    fn subgroups_are_numbered_only_when_there_are_several() {
+        assert_eq!(group(3, None).subgroups(), [("canary".into(), 0..3)]);
+        assert_eq!(group(3, Some(3)).subgroups(), [("canary".into(), 0..3)]);
+        assert_eq!(
+            group(5, Some(2)).subgroups(),
+            [("canary1".into(), 0..2), ("canary2".into(), 2..4), ("canary3".into(), 4..5)]
+        );
+        assert!(group(0, Some(2)).subgroups().is_empty());
+    }
+}

@@ -1,0 +1,163 @@
+//! One target's name and address.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A target as its target file writes it: `[user@]host[:port]`, an IPv6 address in brackets when a port follows.
+///
+/// Names are checked when they are read: letters, digits, `.`, `-`, `_` (and `:` in addresses), never beginning with a
+/// `-`. So a name is safe as a word, as a file name and as an argument wherever it goes later.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Target {
+    /// The name or address to connect to, in lower case. Two entries with the same host, user and port are one target.
+    pub host: String,
+    pub user: Option<String>,
+    pub port: Option<u16>,
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (user, address) = match text.rsplit_once('@') {
+            Some((user, address)) => (Some(user), address),
+            None => (None, text),
+        };
+        if let Some(user) = user {
+            let fit = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+            if user.is_empty() || user.starts_with('-') || !user.chars().all(fit) {
+                return Err(format!("bad user name {user:?} in {text:?}: letters, digits, '.', '_' and '-' only"));
+            }
+        }
+        let (host, port) = split_port(address)?;
+        check_host(host).map_err(|why| format!("bad host name {text:?}: {why}"))?;
+        Ok(Target { host: host.to_ascii_lowercase(), user: user.map(str::to_owned), port })
+    }
+}
+
+/// Splits `host`, `host:port`, `[v6]`, `[v6]:port` and a bare v6 address.
+fn split_port(address: &str) -> Result<(&str, Option<u16>), String> {
+    let port = |text: &str| match text.parse::<u16>() {
+        Ok(port) if port > 0 => Ok(Some(port)),
+        _ => Err(format!("bad port {text:?} in {address:?}: a number from 1 to 65535")),
+    };
+    if let Some(rest) = address.strip_prefix('[') {
+        let (host, after) = rest.split_once(']').ok_or_else(|| format!("{address:?} lacks its closing bracket"))?;
+        if host.parse::<std::net::Ipv6Addr>().is_err() {
+            return Err(format!("{host:?} is not an IPv6 address"));
+        }
+        return match after.strip_prefix(':') {
+            Some(digits) => Ok((host, port(digits)?)),
+            None if after.is_empty() => Ok((host, None)),
+            None => Err(format!("unexpected {after:?} after the bracket in {address:?}")),
+        };
+    }
+    match address.matches(':').count() {
+        0 => Ok((address, None)),
+        1 => {
+            let (host, digits) = address.split_once(':').expect("one colon was counted");
+            Ok((host, port(digits)?))
+        }
+        _ => Ok((address, None)),
+    }
+}
+
+fn check_host(host: &str) -> Result<(), String> {
+    if host.is_empty() {
+        return Err("it is empty".into());
+    }
+    if host.contains(':') {
+        return host.parse::<std::net::Ipv6Addr>().map(drop).map_err(|_| "it is not an IPv6 address".into());
+    }
+    if host.len() > 253 {
+        return Err("it is longer than 253 characters".into());
+    }
+    if let Some(bad) = host.chars().find(|c| !(c.is_ascii_alphanumeric() || "._-".contains(*c))) {
+        return Err(format!("{bad:?} is not allowed in one"));
+    }
+    if host.starts_with(['-', '.']) || host.contains("..") {
+        return Err("it may not begin with '-' or '.', nor hold an empty label".into());
+    }
+    if host.split('.').any(|label| label.len() > 63) {
+        return Err("a label of it is longer than 63 characters".into());
+    }
+    Ok(())
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(user) = &self.user {
+            write!(f, "{user}@")?;
+        }
+        match self.port {
+            Some(port) if self.host.contains(':') => write!(f, "[{}]:{port}", self.host),
+            Some(port) => write!(f, "{}:{port}", self.host),
+            None => f.write_str(&self.host),
+        }
+    }
+}
+
+impl TryFrom<String> for Target {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Target> for String {
+    fn from(target: Target) -> String {
+        target.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_may_carry_a_user_and_a_port() {
+        let target: Target = "deploy@web1.example.org:2222".parse().unwrap();
+        assert_eq!(
+            (target.host.as_str(), target.user.as_deref(), target.port),
+            ("web1.example.org", Some("deploy"), Some(2222))
+        );
+        assert_eq!(target.to_string(), "deploy@web1.example.org:2222");
+        let v6: Target = "[::1]:22".parse().unwrap();
+        assert_eq!((v6.host.as_str(), v6.port), ("::1", Some(22)));
+        assert_eq!("fe80::1".parse::<Target>().unwrap().to_string(), "fe80::1");
+    }
+
+    #[test]
+    fn a_host_name_is_never_an_option_or_a_shell_word() {
+        for bad in [
+            "",
+            "-oProxyCommand=x",
+            "web 1",
+            "web;rm",
+            "a..b",
+            ".a",
+            "web$(x)",
+            "a@-b",
+            "-u@h",
+            "@h",
+            "h:0",
+            "h:99999",
+            "h:",
+            "[::1",
+            "[::1]x",
+            "[web]:22",
+            "a:b:c",
+            "web\n",
+            "wéb",
+            "a/b",
+            "*",
+        ] {
+            assert!(bad.parse::<Target>().is_err(), "{bad:?} was taken for a target");
+        }
+        assert!("a".repeat(254).parse::<Target>().is_err());
+    }
+}

@@ -1,0 +1,65 @@
+//! What a target says of itself.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Ended, Holder, Revision, RunId, Stage};
+
+/// What the links of a target's layout name, read from its disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// The live revision; `None` when there is none, or the link leads nowhere sensible.
+    pub current: Option<Revision>,
+    /// The last revision that was finalized.
+    pub done: Option<Revision>,
+    /// The revision that a deployment has fetched and not yet finalized or rolled back.
+    pub in_progress: Option<Revision>,
+    /// Linked configuration files (absolute paths) that do not lead into the live revision; empty when all is well.
+    #[serde(default)]
+    pub stray_links: Vec<String>,
+}
+
+/// A target's answer to the probe. Taking it changes nothing on the target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// Hoist's version on the target.
+    pub version: String,
+    pub state: State,
+    /// Revisions with a complete working tree.
+    pub revisions: Vec<Revision>,
+    /// Commits whose objects are all in the git cache.
+    pub cached: Vec<Revision>,
+    /// Who holds the target's lock now.
+    pub locked: Option<Holder>,
+    /// Bytes free to the remote user on the file system of the deploy directory.
+    pub free_bytes: u64,
+    /// Inodes free there; `None` where the file system has no such limit.
+    pub free_inodes: Option<u64>,
+}
+
+/// How far a stage got, as the target recorded it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "snake_case")]
+pub enum Recorded {
+    /// The target never saw the request.
+    Nothing,
+    /// It is still at work.
+    Running,
+    /// It ended so.
+    Ended { outcome: Ended, state: State },
+    /// It began, and the process that did the work is gone.
+    Died { state: State },
+}
+
+/// A stage's record on the target's disk: written when it starts, and again when it ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    pub run: RunId,
+    pub stage: Stage,
+    /// Which try of this stage this was in its run, from 0.
+    pub attempt: u32,
+    pub revision: Option<Revision>,
+    /// The state before the stage began.
+    pub before: State,
+    /// `None` while it runs, and for ever when it was killed.
+    pub outcome: Option<Ended>,
+}

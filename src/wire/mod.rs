@@ -1,0 +1,80 @@
+//! What the deployer and a target say to each other.
+//!
+//! The deployer runs `hoist deploy-local` on the target, writes one [`Request`] as a line of JSON on its standard input
+//! (followed, for a fetch, by exactly [`Fetch::pack_bytes`] bytes of a git pack), and reads [`TargetEvent`]s, one line
+//! of JSON each, from its standard output. Nothing else travels: a target needs no copy of the configuration.
+
+mod facts;
+mod names;
+mod request;
+
+pub use facts::{Facts, Record, Recorded, State};
+pub use names::{Holder, Revision, RunId, Stage};
+pub use request::{
+    Action, Check, CheckPoint, CheckType, ConfigFile, Fetch, KeeperLine, OutputFormat, Request, Service, ServiceName,
+    Source,
+};
+
+use serde::{Deserialize, Serialize};
+
+/// The version of this exchange. A target that is asked in another version refuses, naming both.
+pub const PROTOCOL: u32 = 1;
+
+/// How much a line weighs with the operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    Debug,
+    Info,
+    Warning,
+    Error,
+}
+
+/// One line that a target says while it works.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    pub level: Level,
+    /// Text without its newline; what was not UTF-8 is replaced. Not yet safe for a terminal.
+    pub message: String,
+}
+
+/// How a stage ended, as the target itself says and records it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ended", rename_all = "snake_case")]
+pub enum Ended {
+    Ok,
+    /// The stage failed; `reason` is one lower-case fragment for the operator.
+    Failed {
+        reason: String,
+    },
+    /// The stage, or something that it ran, passed its time limit, in seconds.
+    TimedOut {
+        seconds: u64,
+    },
+    /// Another run holds this target.
+    Locked {
+        by: Holder,
+    },
+    /// The target's git cache lacks objects it should have; a fetch that sends everything would mend it.
+    CacheBroken {
+        reason: String,
+    },
+}
+
+/// One line of `deploy-local`'s standard output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum TargetEvent {
+    /// The answer to a probe.
+    Facts(Facts),
+    /// The keeper holds this target's lock for the run.
+    Held,
+    /// A line of the work's own or of something that it ran.
+    Line(Line),
+    /// A difference that a configuration file would make. It is for the operator's eyes alone: it never enters a log.
+    Diff { file: String, diff: String },
+    /// The answer to "how did that stage of that run end?"
+    Recorded(Recorded),
+    /// The last line of a stage: how it ended, and what the target looks like now, read back from its disk.
+    Ended { outcome: Ended, state: State },
+}

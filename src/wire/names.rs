@@ -1,0 +1,190 @@
+//! The names that both sides use: revision, run, stage, holder.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A full git object name of a commit: 40 (SHA-1) or 64 (SHA-256) lower-case hexadecimal digits.
+///
+/// It is the only form of a revision that reaches a target, so it is safe as a file name and as an argument.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Revision(String);
+
+impl Revision {
+    /// All digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The first ten digits, for people.
+    pub fn short(&self) -> &str {
+        &self.0[..10]
+    }
+}
+
+impl FromStr for Revision {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let hex = text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        if hex && (text.len() == 40 || text.len() == 64) {
+            Ok(Revision(text.to_owned()))
+        } else {
+            Err(format!("{text:?} is not a full commit name"))
+        }
+    }
+}
+
+impl TryFrom<String> for Revision {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Revision> for String {
+    fn from(revision: Revision) -> String {
+        revision.0
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The name of one deployment: `20261123T144552.123Z-4711-7d3f`, that is the time in UTC to the millisecond, the
+/// deployer's process id and four random hexadecimal digits. It sorts by time as text, and is safe as a file name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RunId(String);
+
+impl RunId {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for RunId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fit = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
+        let starts_well = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+        if starts_well && text.len() <= 64 && text.bytes().all(fit) {
+            Ok(RunId(text.to_owned()))
+        } else {
+            Err(format!("{text:?} is not a run id"))
+        }
+    }
+}
+
+impl TryFrom<String> for RunId {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<RunId> for String {
+    fn from(run: RunId) -> String {
+        run.0
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Who holds a lock, since when, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    pub run: RunId,
+    pub user: String,
+    /// The deploy host.
+    pub host: String,
+    /// The process on the deploy host.
+    pub pid: u32,
+    /// RFC 3339, UTC.
+    pub since: String,
+    /// The operator's message; may be empty.
+    pub message: String,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{} (process {}, run {}) since {}", self.user, self.host, self.pid, self.run, self.since)?;
+        if self.message.is_empty() { Ok(()) } else { write!(f, ": {}", self.message) }
+    }
+}
+
+/// One step on a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Bring the revision's objects and its working tree.
+    Fetch,
+    /// Render the configuration files into the revision.
+    ConfigDeploy,
+    /// Make the revision the live one, then restart the services.
+    Promote,
+    /// Restart or reload the services; a part of promote, or alone with `--service-restart`.
+    RestartService,
+    /// Name the live revision as done and remove old ones.
+    Finalize,
+    /// Go back to the revision that was done before.
+    Rollback,
+    /// Show what the configuration files would change; changes nothing.
+    ConfigDiff,
+}
+
+impl Stage {
+    pub const ALL: [Stage; 7] = [
+        Stage::Fetch,
+        Stage::ConfigDeploy,
+        Stage::Promote,
+        Stage::RestartService,
+        Stage::Finalize,
+        Stage::Rollback,
+        Stage::ConfigDiff,
+    ];
+
+    /// The name in configuration, on the wire and in every message.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Fetch => "fetch",
+            Stage::ConfigDeploy => "config_deploy",
+            Stage::Promote => "promote",
+            Stage::RestartService => "restart_service",
+            Stage::Finalize => "finalize",
+            Stage::Rollback => "rollback",
+            Stage::ConfigDiff => "config_diff",
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Stage {
+    type Err = String;
+
+    /// Reads a stage's name; `handle_service` is an old name of `restart_service`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wanted = if text == "handle_service" { "restart_service" } else { text };
+        Stage::ALL.into_iter().find(|stage| stage.name() == wanted).ok_or_else(|| {
+            let names: Vec<_> = Stage::ALL.iter().map(|stage| stage.name()).collect();
+            format!("unknown stage {text:?}; the stages are {}", names.join(", "))
+        })
+    }
+}

@@ -1,0 +1,164 @@
+//! What the deployer asks of a target.
+
+use std::path::PathBuf;
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use super::{Holder, Revision, Stage};
+
+/// What a request is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum Action {
+    /// Answer with [`super::Facts`], changing nothing, then stay as the *keeper*: read [`KeeperLine`]s until the end of
+    /// input. The keeper holds the target's lock from [`KeeperLine::Hold`] until it ends, and it ends with its connection.
+    Probe,
+    /// Run a stage. `attempt` counts from 0 within the run, so that a deployer can ask for just this one.
+    Run { stage: Stage, attempt: u32 },
+    /// Answer with [`super::Recorded`].
+    Ask { stage: Stage, attempt: u32 },
+}
+
+/// One line of a keeper's standard input, after the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeeperLine {
+    /// Take the lock; answered by [`super::TargetEvent::Held`], or `Ended` with the reason.
+    Hold,
+}
+
+/// Everything a target needs to know for one action. One line of JSON.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// [`super::PROTOCOL`].
+    pub protocol: u32,
+    /// The run, and who is behind it.
+    pub holder: Holder,
+    pub action: Action,
+    /// The repository's name, which is a relative path below `deploy_dir`.
+    pub repo: String,
+    pub deploy_dir: PathBuf,
+    /// The group's own name, never a subgroup's label.
+    pub group: String,
+    /// What is deployed.
+    pub revision: Revision,
+    /// What a rollback goes back to: what `.done` named at the probe. `None`: nothing to go back to.
+    pub restore: Option<Revision>,
+    pub force: bool,
+    pub umask: u32,
+    /// Old revisions to keep at finalize, beside the live and the done one.
+    pub cache_revs: usize,
+    /// Seconds this stage may take; the target keeps to it even when its deployer is gone.
+    pub timeout: u64,
+    /// `hoist` or `scap`: the folder of the repository that holds scripts.
+    pub control_dir: String,
+    pub environment: Option<String>,
+    pub fetch: Option<Fetch>,
+    /// In the order of the file; those of every stage and group.
+    pub checks: Vec<Check>,
+    /// Where checks of type nrpe are defined on the target.
+    pub nrpe_dir: PathBuf,
+    pub service: Service,
+    /// `None` when `config_deploy` is off.
+    pub config_files: Option<Vec<ConfigFile>>,
+    /// The texts of the repository's templates by name, so that one may include another. Empty without `config_files`.
+    pub templates: IndexMap<String, String>,
+    /// The template variables. They may be secret.
+    pub vars: serde_json::Map<String, serde_json::Value>,
+}
+
+/// How the revision's objects reach the target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fetch {
+    /// Length of the (thin) pack that follows the request on standard input; `None` when none follows.
+    pub pack_bytes: Option<u64>,
+    /// Commits whose parents the deploy host itself lacks (git's `shallow` file).
+    pub shallow: Vec<Revision>,
+    /// Fetch from a git server instead.
+    pub source: Option<Source>,
+    /// Throw the cache away first.
+    pub rebuild: bool,
+}
+
+/// A git server's repository, and the ref there that names the revision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    pub url: String,
+    pub reference: String,
+}
+
+/// When a check runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckPoint {
+    Before(Stage),
+    After(Stage),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckType {
+    /// A command line.
+    Command,
+    /// A file of the repository's `scripts` folder, of the revision that is checked.
+    Script,
+    /// A command by its name in the target's `nrpe_dir`.
+    Nrpe,
+}
+
+/// One check, as `checks.yaml` has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    pub name: String,
+    pub kind: CheckType,
+    pub at: CheckPoint,
+    /// Only for this group; `None`: for all.
+    pub group: Option<String>,
+    /// Seconds.
+    pub timeout: u64,
+    pub command: String,
+    pub shell: bool,
+}
+
+/// What promote restarts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    pub names: Vec<ServiceName>,
+    /// `systemctl {action} {service}` in form; words, never a shell line.
+    pub command: String,
+    /// Skip services that the target does not have.
+    pub require_valid: bool,
+    /// Wait until this TCP port of the target accepts a connection.
+    pub port: Option<u16>,
+    /// Seconds to wait for the port.
+    pub timeout: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceName {
+    pub name: String,
+    /// `restart` or `reload`.
+    pub action: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputFormat {
+    Text,
+    /// `None`, `True` and `False` print as YAML's `null`, `true` and `false`.
+    Yaml,
+}
+
+/// A configuration file to render on the target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigFile {
+    /// Absolute: rendered into the revision and linked from here at promote. Relative: written into the working tree.
+    pub path: String,
+    /// The template's name, a key of [`Request::templates`].
+    pub template: String,
+    /// A YAML file on the target whose keys win over the request's variables.
+    pub remote_vars: Option<String>,
+    pub erb_syntax: bool,
+    pub format: OutputFormat,
+}
