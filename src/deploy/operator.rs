@@ -1,0 +1,54 @@
+//! The person, or the script, behind a run.
+
+/// What the operator is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// After a group that is not the last.
+    Continue { group: String },
+    /// Before a rollback; the default is yes.
+    RollBack { why: String, hosts: usize },
+}
+
+impl std::fmt::Display for Question {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Question::Continue { group } => {
+                write!(f, "{group} deploy successful. Continue? [y]es/[n]o/[c]ontinue all groups")
+            }
+            Question::RollBack { why, hosts } => {
+                let plural = if *hosts == 1 { "" } else { "s" };
+                write!(f, "{why}. Roll back {hosts} host{plural}? [Y]es/[n]o")
+            }
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    Yes,
+    No,
+    /// Yes, and to every later question of the kind.
+    All,
+}
+
+impl Answer {
+    pub fn word(self) -> &'static str {
+        match self {
+            Answer::Yes => "yes",
+            Answer::No => "no",
+            Answer::All => "continue all groups",
+        }
+    }
+}
+
+/// Answers questions, and may interrupt.
+pub trait Operator {
+    fn ask(&mut self, question: &Question) -> Answer;
+
+    /// Whether the operator has asked for an end. It stays true once it was.
+    fn interrupted(&mut self) -> bool;
+
+    /// Whose answers these are, for the log: `operator` or `--yes`.
+    fn name(&self) -> &'static str;
+}

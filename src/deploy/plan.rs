@@ -1,0 +1,111 @@
+//! What a run is going to do, decided before anything is done.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::fleet::HostId;
+use crate::report::GroupHead;
+use crate::targets::{Group, Target};
+use crate::wire::{Revision, RunId, Stage};
+
+/// What kind of run this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Bring a revision to the targets; rolls back when too many fail.
+    Deploy,
+    /// Restart services only: no link is touched, so there is nothing to roll back to.
+    ServiceRestart,
+    /// Show what configuration files would change; touches nothing, takes no lock, asks nothing.
+    DryRun,
+}
+
+/// A stage with the settings that hold for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StagePlan {
+    pub stage: Stage,
+    /// Hosts at once.
+    pub batch: usize,
+    /// For one host.
+    pub timeout: Duration,
+}
+
+/// What happens to a host that failed within its group's limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailedTargets {
+    #[default]
+    Leave,
+    Rollback,
+}
+
+/// The whole of a run. It holds no secret, so it can be shown and kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    pub run: RunId,
+    pub kind: Kind,
+    pub user: String,
+    pub deploy_host: String,
+    pub repo: String,
+    pub revision: Revision,
+    pub message: String,
+    /// In order; none is empty, and no target is in two.
+    pub groups: Vec<Group>,
+    /// The primary stages, in order.
+    pub stages: Vec<StagePlan>,
+    /// `None`: the run ends with its primary stages.
+    pub finalize: Option<StagePlan>,
+    pub rollback: StagePlan,
+    /// Hosts at once for probing, locking and closing.
+    pub probe_batch: usize,
+    /// Rounds in which a group's failed hosts are tried again.
+    pub retry_failed: usize,
+    pub failed_targets: FailedTargets,
+    pub force: bool,
+    /// Bytes that the revision's working tree takes on a target that lacks it.
+    pub need_bytes: u64,
+    /// Inodes that it takes.
+    pub need_inodes: u64,
+}
+
+impl Plan {
+    /// The first host's id of each group, then the number of all hosts.
+    fn bounds(&self) -> impl Iterator<Item = (usize, std::ops::Range<HostId>)> + '_ {
+        let mut next = 0;
+        self.groups.iter().enumerate().map(move |(index, group)| {
+            let start = next;
+            next += group.targets.len();
+            (index, start..next)
+        })
+    }
+
+    /// The hosts of a group.
+    pub fn hosts_of(&self, group: usize) -> std::ops::Range<HostId> {
+        self.bounds().nth(group).expect("a group of the plan").1
+    }
+
+    /// Every target with its group's index, in the order of host ids.
+    pub fn targets(&self) -> impl Iterator<Item = (usize, &Target)> {
+        self.groups
+            .iter()
+            .enumerate()
+            .flat_map(|(index, group)| group.targets.iter().map(move |target| (index, target)))
+    }
+
+    /// The number of targets.
+    pub fn size(&self) -> usize {
+        self.groups.iter().map(|group| group.targets.len()).sum()
+    }
+
+    /// The groups as the head of a report names them.
+    pub fn heads(&self) -> Vec<GroupHead> {
+        let head = |group: &Group| GroupHead {
+            name: group.name.clone(),
+            hosts: group.targets.len(),
+            subgroups: group.subgroups().len(),
+            limit: group.limit.resolved(group.targets.len()),
+        };
+        self.groups.iter().map(head).collect()
+    }
+}

@@ -1,0 +1,30 @@
+//! Whether a host that answered the probe can be deployed to.
+
+use crate::fleet::Outcome;
+use crate::wire::Facts;
+
+use super::plan::{Kind, Plan};
+
+/// What stands against deploying to a host with these facts.
+pub fn unfit(facts: &Facts, plan: &Plan) -> Option<Outcome> {
+    if plan.kind == Kind::DryRun {
+        return None;
+    }
+    if let Some(by) = facts.locked.as_ref().filter(|by| by.run != plan.run) {
+        return Some(Outcome::Locked { by: by.clone() });
+    }
+    if plan.kind == Kind::ServiceRestart || facts.revisions.contains(&plan.revision) {
+        return None;
+    }
+    let failed = |reason| Some(Outcome::Failed { reason, status: 0 });
+    if facts.free_bytes < plan.need_bytes {
+        let (free, need) = (facts.free_bytes >> 20, plan.need_bytes.div_ceil(1 << 20));
+        return failed(format!("disk too full: {free} MiB free, the revision needs {need} MiB"));
+    }
+    match facts.free_inodes {
+        Some(free) if free < plan.need_inodes => {
+            failed(format!("too few inodes: {free} free, the revision needs {}", plan.need_inodes))
+        }
+        _ => None,
+    }
+}

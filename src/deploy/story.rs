@@ -1,0 +1,474 @@
+//! The story of a deployment: groups, subgroups, stages, limit, questions, then finalize or rollback.
+//!
+//! It decides and does nothing else: hosts are reached through a [`Fleet`], people through an [`Operator`] and
+//! [`Reporter`]s. The rules R1 to R12 that the comments name are stated in DESIGN.md.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, Outcome, Step, Task};
+use crate::report::{Event, Reporter};
+use crate::targets::Target;
+use crate::wire::{Level, Stage};
+
+use super::operator::{Answer, Operator, Question};
+use super::plan::{FailedTargets, Kind, Plan, StagePlan};
+use super::table::{HostState, Table};
+use super::verdict::{End, Verdict};
+
+/// The longest that one host may take for the probe, for its lock, and for letting go of it.
+const CONTACT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Why a run does not go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Halt {
+    Limit { group: usize },
+    Declined,
+    Interrupted,
+}
+
+/// Carries out a plan from the probe to the verdict.
+pub fn deploy(plan: &Plan, fleet: &mut dyn Fleet, operator: &mut dyn Operator, report: &mut dyn Reporter) -> Verdict {
+    let mut story = Story { plan, fleet, operator, report, table: Table::new(plan), go_on: false };
+    let end = story.tell();
+    story.close();
+    Verdict::of(end, &story.table, plan)
+}
+
+struct Story<'a> {
+    plan: &'a Plan,
+    fleet: &'a mut dyn Fleet,
+    operator: &'a mut dyn Operator,
+    report: &'a mut dyn Reporter,
+    table: Table,
+    /// The operator said to continue with all groups.
+    go_on: bool,
+}
+
+impl Story<'_> {
+    fn tell(&mut self) -> End {
+        if let Err(end) = self.contact() {
+            return end;
+        }
+        match self.deploy_groups() {
+            Ok(()) => self.finalize(),
+            Err(halt) => self.roll_back(&halt),
+        }
+    }
+
+    /// Probes every host, judges what cannot be deployed to, and takes the locks. Changes nothing on any host.
+    fn contact(&mut self) -> Result<(), End> {
+        self.probe();
+        self.judge_contact()?;
+        if self.plan.kind == Kind::DryRun {
+            return Ok(());
+        }
+        self.hold();
+        self.judge_contact()
+    }
+
+    fn probe(&mut self) {
+        let plan = self.plan;
+        let everyone = (0..plan.size()).collect();
+        let call = contact_call(plan, Step::Probe);
+        self.run_step(&call, "", everyone, |table, host, result| {
+            let unfit = result.facts.as_ref().and_then(|facts| super::probe::unfit(facts, plan));
+            table.probed(host, result, unfit);
+            Flow::Continue
+        });
+    }
+
+    fn hold(&mut self) {
+        let call = contact_call(self.plan, Step::Hold);
+        let ready = self.hosts_in(0..self.plan.size(), HostState::Ready);
+        self.run_step(&call, "", ready, |table, host, result| {
+            table.held(host, result.outcome);
+            Flow::Continue
+        });
+    }
+
+    /// Before anything is touched: no foreign lock, no limit exceeded, somebody to deploy to, no interrupt.
+    fn judge_contact(&mut self) -> Result<(), End> {
+        if self.operator.interrupted() {
+            self.report.event(&Event::Interrupted);
+            return Err(End::InterruptedUntouched);
+        }
+        let locked = |row: &&super::table::Row| {
+            row.trouble.as_ref().is_some_and(|trouble| matches!(trouble.outcome, Outcome::Locked { .. }))
+        };
+        if self.table.rows().iter().find(locked).is_some() {
+            return Err(End::Locked);
+        }
+        for group in 0..self.plan.groups.len() {
+            if self.exceeded(group) {
+                self.report_limit(group);
+                return Err(End::LimitUntouched);
+            }
+        }
+        if self.hosts_in(0..self.plan.size(), HostState::Ready).is_empty() {
+            return Err(End::NobodyThere);
+        }
+        Ok(())
+    }
+
+    fn deploy_groups(&mut self) -> Result<(), Halt> {
+        for group in 0..self.plan.groups.len() {
+            self.deploy_group(group)?;
+            if group + 1 < self.plan.groups.len() {
+                self.ask_to_continue(group)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// R8: after each group but the last, never between subgroups.
+    fn ask_to_continue(&mut self, group: usize) -> Result<(), Halt> {
+        if self.go_on || self.plan.kind == Kind::DryRun {
+            return Ok(());
+        }
+        let answer = self.ask(&Question::Continue { group: self.plan.groups[group].name.clone() });
+        if self.operator.interrupted() {
+            self.report.event(&Event::Interrupted);
+            return Err(Halt::Interrupted);
+        }
+        match answer {
+            Answer::Yes => Ok(()),
+            Answer::No => Err(Halt::Declined),
+            Answer::All => {
+                self.go_on = true;
+                Ok(())
+            }
+        }
+    }
+
+    /// One group: its subgroups, then its failed hosts again (R11), until the limit is judged for good.
+    fn deploy_group(&mut self, group: usize) -> Result<(), Halt> {
+        let mut rounds = self.plan.retry_failed;
+        loop {
+            self.sweep(group)?;
+            let failed = self.retryable(group);
+            if rounds == 0 || failed.is_empty() {
+                break;
+            }
+            rounds -= 1;
+            self.retry(group, failed)?;
+        }
+        if self.exceeded(group) {
+            self.report_limit(group);
+            return Err(Halt::Limit { group });
+        }
+        if self.plan.failed_targets == FailedTargets::Rollback && self.plan.kind == Kind::Deploy {
+            let failed = self.retryable(group);
+            self.roll_back_hosts(group, failed);
+        }
+        Ok(())
+    }
+
+    /// Takes each subgroup through the stages that its hosts have before them, until the group's limit is exceeded (R7).
+    fn sweep(&mut self, group: usize) -> Result<(), Halt> {
+        let start = self.plan.hosts_of(group).start;
+        for (label, range) in self.plan.groups[group].subgroups() {
+            let members = start + range.start..start + range.end;
+            if self.ready_for_more(members.clone()).is_empty() {
+                continue;
+            }
+            let hosts = members.clone().map(|host| self.target(host)).collect();
+            let name = self.plan.groups[group].name.clone();
+            self.report.event(&Event::Subgroup { group: name, label: label.clone(), hosts });
+            for (index, stage) in self.plan.stages.iter().enumerate() {
+                if self.exceeded(group) {
+                    return Ok(());
+                }
+                // R7: only hosts that succeeded in the stage before.
+                let mut hosts = self.ready_for_more(members.clone());
+                hosts.retain(|host| self.table.row(*host).passed == index);
+                self.run_stage(group, &label, stage, index, hosts, Try::First)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// R11: the failed hosts once more, from the first stage to the one that failed, with a forced checkout.
+    fn retry(&mut self, group: usize, hosts: Vec<HostId>) -> Result<(), Halt> {
+        let name = self.plan.groups[group].name.clone();
+        self.report.event(&Event::note(Level::Info, format!("trying {} failed hosts of {name} again", hosts.len())));
+        let goal: HashMap<HostId, usize> = hosts.iter().map(|host| (*host, self.table.row(*host).passed)).collect();
+        let mut hosts = hosts;
+        for (index, stage) in self.plan.stages.iter().enumerate() {
+            hosts.retain(|host| goal[host] >= index);
+            self.run_stage(group, &name, stage, index, hosts.clone(), Try::Again)?;
+            hosts.retain(|host| self.table.row(*host).state() == HostState::Ready);
+        }
+        Ok(())
+    }
+
+    /// One primary stage on hosts of one group.
+    fn run_stage(
+        &mut self,
+        group: usize,
+        label: &str,
+        stage: &StagePlan,
+        index: usize,
+        hosts: Vec<HostId>,
+        which: Try,
+    ) -> Result<(), Halt> {
+        let plan = self.plan;
+        let force = plan.force || which == Try::Again;
+        let call = stage_call(plan, group, stage, force);
+        let limit = plan.groups[group].limit;
+        let size = plan.groups[group].targets.len();
+        // A host that is tried again counts already: the limit does not keep it from its second chance.
+        let stops = which == Try::First && plan.kind != Kind::DryRun;
+        let interrupted = self.run_step(&call, label, hosts, |table, host, result| {
+            table.ended(host, stage.stage, index, result, plan);
+            match stops && limit.exceeded_by(table.failed_in(group), size) {
+                true => Flow::Stop,
+                false => Flow::Continue,
+            }
+        });
+        if interrupted {
+            self.report.event(&Event::Interrupted);
+            return Err(Halt::Interrupted);
+        }
+        Ok(())
+    }
+
+    /// R9: after all groups, group by group, on the hosts that passed every primary stage.
+    fn finalize(&mut self) -> End {
+        let Some(finalize) = &self.plan.finalize else { return End::Done };
+        let plan = self.plan;
+        for group in 0..plan.groups.len() {
+            let mut hosts = self.hosts_in(plan.hosts_of(group), HostState::Ready);
+            hosts.retain(|host| self.table.row(*host).passed == plan.stages.len());
+            let call = stage_call(plan, group, finalize, plan.force);
+            self.run_to_the_end(&call, &plan.groups[group].name, hosts, |table, host, result| {
+                table.ended(host, Stage::Finalize, 0, result, plan);
+            });
+        }
+        End::Done
+    }
+
+    /// R10: attempted groups in reverse order, all hosts on which a stage was started. Nothing cuts it short.
+    fn roll_back(&mut self, halt: &Halt) -> End {
+        if self.plan.kind != Kind::Deploy {
+            return End::Halted;
+        }
+        let touched = self.table.rows().iter().filter(|row| needs_rollback(row)).count();
+        if touched > 0 {
+            let why = match halt {
+                Halt::Limit { group } => {
+                    let group = &self.plan.groups[*group];
+                    format!("failure limit of {} exceeded", group.name)
+                }
+                Halt::Declined => "stopped by the operator".to_owned(),
+                Halt::Interrupted => "interrupted".to_owned(),
+            };
+            if self.ask(&Question::RollBack { why, hosts: touched }) == Answer::No {
+                return End::RollbackDeclined;
+            }
+        }
+        for group in (0..self.plan.groups.len()).rev() {
+            let hosts = self.plan.hosts_of(group).filter(|host| needs_rollback(self.table.row(*host))).collect();
+            self.roll_back_hosts(group, hosts);
+        }
+        End::Halted
+    }
+
+    fn roll_back_hosts(&mut self, group: usize, hosts: Vec<HostId>) {
+        let plan = self.plan;
+        let call = stage_call(plan, group, &plan.rollback, plan.force);
+        self.run_to_the_end(&call, &plan.groups[group].name, hosts, |table, host, result| {
+            table.ended(host, Stage::Rollback, 0, result, plan);
+        });
+    }
+
+    /// Lets go of every lock and session.
+    fn close(&mut self) {
+        let reached = (0..self.plan.size()).filter(|host| self.table.row(*host).facts.is_some());
+        let tasks: Vec<_> = reached.map(|host| Task { host, attempt: 0, restore: None }).collect();
+        if !tasks.is_empty() {
+            self.fleet.run(&contact_call(self.plan, Step::Release), &tasks, &mut |_| Flow::Continue);
+        }
+    }
+
+    /// Runs a step that neither a failure nor an interrupt cuts short.
+    fn run_to_the_end(
+        &mut self,
+        call: &Call,
+        label: &str,
+        hosts: Vec<HostId>,
+        mut ended: impl FnMut(&mut Table, HostId, HostResult),
+    ) {
+        self.run_call(call, label, hosts, false, |table, host, result| {
+            ended(table, host, result);
+            Flow::Continue
+        });
+    }
+
+    /// Runs a step that an interrupt stops; says whether one did.
+    fn run_step(
+        &mut self,
+        call: &Call,
+        label: &str,
+        hosts: Vec<HostId>,
+        ended: impl FnMut(&mut Table, HostId, HostResult) -> Flow,
+    ) -> bool {
+        self.run_call(call, label, hosts, true, ended);
+        self.operator.interrupted()
+    }
+
+    /// One call on the fleet: keeps the table, tells the reporters, and names who was not attempted.
+    fn run_call(
+        &mut self,
+        call: &Call,
+        label: &str,
+        hosts: Vec<HostId>,
+        interruptible: bool,
+        mut ended: impl FnMut(&mut Table, HostId, HostResult) -> Flow,
+    ) {
+        if hosts.is_empty() {
+            return;
+        }
+        let stage = match call.step {
+            Step::Run(stage) => Some(stage),
+            _ => None,
+        };
+        let task = |host: &HostId| Task {
+            host: *host,
+            attempt: stage.map_or(0, |stage| self.table.attempt(*host, stage)),
+            restore: self.table.row(*host).restore(),
+        };
+        let tasks: Vec<Task> = hosts.iter().map(task).collect();
+        self.report.event(&Event::StepStarted { step: call.step, label: label.to_owned(), hosts: tasks.len() });
+
+        let began = Instant::now();
+        let mut since: HashMap<HostId, Instant> = HashMap::new();
+        let (mut ok, mut failed) = (0, 0);
+        let mut flow = Flow::Continue;
+        let Story { fleet, operator, report, table, .. } = self;
+        let mut not_attempted: Vec<bool> = vec![false; table.rows().len()];
+        hosts.iter().for_each(|host| not_attempted[*host] = true);
+        fleet.run(call, &tasks, &mut |events| {
+            for event in events {
+                match event {
+                    HostEvent::Started(host) => {
+                        since.insert(host, Instant::now());
+                        not_attempted[host] = false;
+                        if let Some(stage) = stage {
+                            table.started(host, stage);
+                        }
+                        report.event(&Event::HostStarted { host: table.row(host).target.clone(), step: call.step });
+                    }
+                    HostEvent::Line(host, line) => {
+                        report.event(&Event::HostLine { host: table.row(host).target.clone(), line });
+                    }
+                    HostEvent::Diff { host, file, diff } => {
+                        report.event(&Event::HostDiff { host: table.row(host).target.clone(), file, diff });
+                    }
+                    HostEvent::Ended(host, result) => {
+                        let mut tail = result.tail.clone();
+                        let mut outcome = result.outcome.clone();
+                        if ended(table, host, result) == Flow::Stop {
+                            flow = Flow::Stop;
+                        }
+                        // What the host calls a success may have been found wanting when it was judged.
+                        let row = table.row(host);
+                        if outcome.is_ok()
+                            && let Some(trouble) = row.trouble.as_ref().filter(|it| it.stage == stage)
+                        {
+                            outcome = trouble.outcome.clone();
+                        }
+                        if outcome.is_ok() {
+                            ok += 1;
+                            tail.clear();
+                        } else {
+                            failed += 1;
+                        }
+                        let seconds = since.remove(&host).map_or(0.0, |since| since.elapsed().as_secs_f64());
+                        let host = row.target.clone();
+                        report.event(&Event::HostEnded { host, step: call.step, outcome, tail, seconds });
+                    }
+                }
+            }
+            if interruptible && operator.interrupted() {
+                flow = Flow::Stop;
+            }
+            flow
+        });
+        let not_attempted =
+            hosts.iter().filter(|host| not_attempted[**host]).map(|host| self.target(*host)).collect::<Vec<_>>();
+        let seconds = began.elapsed().as_secs_f64();
+        let label = label.to_owned();
+        self.report.event(&Event::StepEnded { step: call.step, label, ok, failed, not_attempted, seconds });
+    }
+
+    fn ask(&mut self, question: &Question) -> Answer {
+        let answer = self.operator.ask(question);
+        self.report.event(&Event::Asked {
+            question: question.to_string(),
+            answer: answer.word().to_owned(),
+            by: self.operator.name().to_owned(),
+        });
+        answer
+    }
+
+    fn report_limit(&mut self, group: usize) {
+        let head = &self.plan.groups[group];
+        self.report.event(&Event::LimitExceeded {
+            group: head.name.clone(),
+            failed: self.table.failed_in(group),
+            limit: head.limit.resolved(head.targets.len()),
+        });
+    }
+
+    /// R4, R5: more distinct hosts of the whole group than its limit.
+    fn exceeded(&self, group: usize) -> bool {
+        let head = &self.plan.groups[group];
+        self.plan.kind != Kind::DryRun && head.limit.exceeded_by(self.table.failed_in(group), head.targets.len())
+    }
+
+    fn target(&self, host: HostId) -> Target {
+        self.table.row(host).target.clone()
+    }
+
+    fn hosts_in(&self, range: std::ops::Range<HostId>, state: HostState) -> Vec<HostId> {
+        range.filter(|host| self.table.row(*host).state() == state).collect()
+    }
+
+    fn ready_for_more(&self, range: std::ops::Range<HostId>) -> Vec<HostId> {
+        let mut hosts = self.hosts_in(range, HostState::Ready);
+        hosts.retain(|host| self.table.row(*host).passed < self.plan.stages.len());
+        hosts
+    }
+
+    fn retryable(&self, group: usize) -> Vec<HostId> {
+        self.plan.hosts_of(group).filter(|host| self.table.row(*host).can_be_retried()).collect()
+    }
+}
+
+/// Whether a stage runs on a host for the first time, or once more after a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Try {
+    First,
+    Again,
+}
+
+/// What was touched and is not back yet.
+fn needs_rollback(row: &super::table::Row) -> bool {
+    use HostState::*;
+    row.touched && matches!(row.state(), Ready | Failed | Unknown | Unreachable)
+}
+
+fn contact_call(plan: &Plan, step: Step) -> Call {
+    Call { step, group: String::new(), batch: plan.probe_batch, timeout: CONTACT_TIMEOUT, force: false }
+}
+
+fn stage_call(plan: &Plan, group: usize, stage: &StagePlan, force: bool) -> Call {
+    Call {
+        step: Step::Run(stage.stage),
+        group: plan.groups[group].name.clone(),
+        batch: stage.batch,
+        timeout: stage.timeout,
+        force,
+    }
+}

@@ -1,0 +1,342 @@
+//! Where every host of a run is. States change here and nowhere else, by one table of legal moves.
+
+use crate::fleet::{HostId, HostResult, Outcome};
+use crate::report::HostRow;
+use crate::targets::Target;
+use crate::wire::{Facts, Revision, Stage};
+
+use super::Plan;
+
+/// Where a host is in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostState {
+    /// Not probed yet.
+    Waiting,
+    /// Could not be reached, or not any more; what it did last is known.
+    Unreachable,
+    /// Reached, and not fit to be deployed to: nothing was done there.
+    Refused,
+    /// Fit for its next stage.
+    Ready,
+    Running(Stage),
+    /// A primary stage failed.
+    Failed,
+    /// Lost in the middle of a stage and not found again: what it runs is not known.
+    Unknown,
+    Finalized,
+    FinalizeFailed,
+    /// Back on what it ran before, read back and verified.
+    RolledBack,
+    RollbackFailed,
+    /// Had nothing to go back to.
+    Left,
+}
+
+impl HostState {
+    /// The table of legal moves.
+    fn may_become(self, next: HostState) -> bool {
+        use HostState::*;
+        match (self, next) {
+            (Waiting, Unreachable | Refused | Ready) => true,
+            // Between the probe and its first stage a host can still be locked by another run, or go away.
+            (Ready, Unreachable | Refused) => true,
+            (Ready, Running(_)) => true,
+            // A retry, or a rollback.
+            (Failed, Running(stage)) => stage != Stage::Finalize,
+            // What was lost may have come back by the time of the rollback.
+            (Unknown | Unreachable, Running(stage)) => stage == Stage::Rollback,
+            (Running(Stage::Finalize), next) => matches!(next, Finalized | FinalizeFailed),
+            (Running(Stage::Rollback), next) => {
+                matches!(next, RolledBack | RollbackFailed | Left | Unknown | Unreachable)
+            }
+            (Running(_), next) => matches!(next, Ready | Failed | Unknown | Unreachable),
+            _ => false,
+        }
+    }
+}
+
+/// What went wrong on a host, first things first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// `None`: at the probe, or at locking.
+    pub stage: Option<Stage>,
+    pub outcome: Outcome,
+}
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.stage {
+            Some(stage) => write!(f, "{stage}: {}", self.outcome),
+            None => write!(f, "{}", self.outcome),
+        }
+    }
+}
+
+/// One host.
+#[derive(Debug, Clone)]
+pub struct Row {
+    pub target: Target,
+    /// Index in the plan.
+    pub group: usize,
+    state: HostState,
+    /// Primary stages that it has passed.
+    pub passed: usize,
+    /// Whether any stage was started on it: it may have been changed.
+    pub touched: bool,
+    /// [`Row::touched`] before the stage that is running.
+    touched_before: bool,
+    /// Whether it counts against its group's limit.
+    pub failed: bool,
+    /// Tries of each stage so far, so that every try has a number of its own.
+    attempts: [u32; Stage::ALL.len()],
+    pub facts: Option<Facts>,
+    /// The live revision, as last read from the host; the outer `None`: not known.
+    pub current: Option<Option<Revision>>,
+    pub trouble: Option<Trouble>,
+}
+
+impl Row {
+    pub fn state(&self) -> HostState {
+        self.state
+    }
+
+    /// What a rollback goes back to.
+    pub fn restore(&self) -> Option<Revision> {
+        self.facts.as_ref().and_then(|facts| facts.state.done.clone())
+    }
+
+    /// Whether the host runs what it ran at the probe.
+    pub fn as_it_was(&self) -> bool {
+        match (&self.facts, &self.current) {
+            (Some(facts), Some(current)) => facts.state.current == *current,
+            (None, _) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the host can be tried again: it answered, and said that it failed.
+    pub fn can_be_retried(&self) -> bool {
+        self.state == HostState::Failed
+    }
+}
+
+/// All hosts, by [`HostId`].
+#[derive(Debug)]
+pub struct Table {
+    rows: Vec<Row>,
+}
+
+impl Table {
+    pub fn new(plan: &Plan) -> Self {
+        let row = |(group, target): (usize, &Target)| Row {
+            target: target.clone(),
+            group,
+            state: HostState::Waiting,
+            passed: 0,
+            touched: false,
+            touched_before: false,
+            failed: false,
+            attempts: [0; Stage::ALL.len()],
+            facts: None,
+            current: None,
+            trouble: None,
+        };
+        Table { rows: plan.targets().map(row).collect() }
+    }
+
+    pub fn row(&self, host: HostId) -> &Row {
+        &self.rows[host]
+    }
+
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// Hosts of a group that count against its limit.
+    pub fn failed_in(&self, group: usize) -> usize {
+        self.rows.iter().filter(|row| row.group == group && row.failed).count()
+    }
+
+    fn go(&mut self, host: HostId, next: HostState) {
+        let row = &mut self.rows[host];
+        if !row.state.may_become(next) {
+            log::error!("internal error: {} went from {:?} to {next:?}", row.target, row.state);
+            debug_assert!(false, "illegal move of {}: {:?} to {next:?}", row.target, row.state);
+        }
+        row.state = next;
+    }
+
+    fn fail(&mut self, host: HostId, stage: Option<Stage>, outcome: Outcome, next: HostState) {
+        self.go(host, next);
+        let row = &mut self.rows[host];
+        row.failed = true;
+        row.trouble = Some(Trouble { stage, outcome });
+    }
+
+    /// The probe's result. `unfit` says why a host that answered cannot be deployed to.
+    pub fn probed(&mut self, host: HostId, result: HostResult, unfit: Option<Outcome>) {
+        if let Some(facts) = result.facts {
+            self.rows[host].current = Some(facts.state.current.clone());
+            self.rows[host].facts = Some(facts);
+        }
+        match (result.outcome, unfit) {
+            (Outcome::Ok, None) => self.go(host, HostState::Ready),
+            (Outcome::Ok, Some(unfit)) => self.fail(host, None, unfit, HostState::Refused),
+            (outcome @ (Outcome::Unreachable { .. } | Outcome::Lost { .. }), _) => {
+                self.fail(host, None, outcome, HostState::Unreachable)
+            }
+            (outcome, _) => self.fail(host, None, outcome, HostState::Refused),
+        }
+    }
+
+    /// The result of taking a host's lock.
+    pub fn held(&mut self, host: HostId, outcome: Outcome) {
+        match outcome {
+            Outcome::Ok => {}
+            Outcome::Unreachable { .. } | Outcome::Lost { .. } => {
+                self.fail(host, None, outcome, HostState::Unreachable)
+            }
+            _ => self.fail(host, None, outcome, HostState::Refused),
+        }
+    }
+
+    /// The number of the next try of a stage on a host.
+    pub fn attempt(&self, host: HostId, stage: Stage) -> u32 {
+        self.rows[host].attempts[stage as usize]
+    }
+
+    /// A stage starts on a host.
+    pub fn started(&mut self, host: HostId, stage: Stage) {
+        self.go(host, HostState::Running(stage));
+        let row = &mut self.rows[host];
+        row.attempts[stage as usize] += 1;
+        row.touched_before = row.touched;
+        row.touched |= stage != Stage::ConfigDiff;
+    }
+
+    /// A stage ended on a host. `index` is a primary stage's place in the plan.
+    pub fn ended(&mut self, host: HostId, stage: Stage, index: usize, result: HostResult, plan: &Plan) {
+        use HostState::*;
+        let known = result.state.as_ref().map(|state| state.current.clone());
+        let moves = matches!(stage, Stage::Promote | Stage::Rollback);
+        if known.is_some() || (moves && !matches!(result.outcome, Outcome::Unreachable { .. })) {
+            self.rows[host].current = known;
+        }
+        let outcome = match (result.outcome, stage) {
+            (Outcome::Ok, Stage::Rollback) => self.verified_rollback(host, result.state.as_ref()),
+            (Outcome::Ok, Stage::Finalize) => self.verified_finalize(result.state.as_ref(), plan),
+            (outcome, _) => outcome,
+        };
+        match outcome {
+            Outcome::Lost { .. } => self.rows[host].current = None,
+            // Without a session nothing was done.
+            Outcome::Unreachable { .. } => self.rows[host].touched = self.rows[host].touched_before,
+            _ => {}
+        }
+        match (stage, outcome) {
+            (Stage::Rollback, Outcome::Ok) => {
+                let next = if self.rows[host].restore().is_some() { RolledBack } else { Left };
+                self.go(host, next);
+            }
+            (Stage::Rollback, outcome) => {
+                let next = match outcome {
+                    Outcome::Unreachable { .. } if self.rows[host].current.is_some() => Unreachable,
+                    Outcome::Unreachable { .. } | Outcome::Lost { .. } => Unknown,
+                    _ => RollbackFailed,
+                };
+                self.fail(host, Some(stage), outcome, next);
+            }
+            (Stage::Finalize, Outcome::Ok) => self.go(host, Finalized),
+            (Stage::Finalize, outcome) => self.fail(host, Some(stage), outcome, FinalizeFailed),
+            (_, Outcome::Ok) => {
+                self.go(host, Ready);
+                let row = &mut self.rows[host];
+                row.passed = index + 1;
+                row.failed = false;
+                row.trouble = None;
+            }
+            (_, outcome) => {
+                let next = match outcome {
+                    Outcome::Unreachable { .. } => Unreachable,
+                    Outcome::Lost { .. } => Unknown,
+                    _ => Failed,
+                };
+                self.rows[host].passed = index;
+                self.fail(host, Some(stage), outcome, next);
+            }
+        }
+    }
+
+    /// A rollback counts only when the host, read back, is where it was.
+    fn verified_rollback(&self, host: HostId, state: Option<&crate::wire::State>) -> Outcome {
+        let Some(wanted) = self.rows[host].restore() else { return Outcome::Ok };
+        let reason = match state {
+            None => "the host did not say what it runs after the rollback".to_owned(),
+            Some(state) if state.current.as_ref() != Some(&wanted) => match &state.current {
+                Some(current) => format!("current is {} after the rollback, not {}", current.short(), wanted.short()),
+                None => format!("there is no current after the rollback to {}", wanted.short()),
+            },
+            Some(state) => match state.stray_links.first() {
+                Some(link) => format!("{link} does not lead into {} after the rollback", wanted.short()),
+                None => return Outcome::Ok,
+            },
+        };
+        Outcome::Failed { reason, status: 0 }
+    }
+
+    /// A host is finalized only when its `.done`, read back, names what was deployed.
+    fn verified_finalize(&self, state: Option<&crate::wire::State>, plan: &Plan) -> Outcome {
+        match state {
+            Some(state) if state.done.as_ref() == Some(&plan.revision) => Outcome::Ok,
+            _ => Outcome::Failed { reason: format!(".done does not name {}", plan.revision.short()), status: 0 },
+        }
+    }
+
+    /// The final table, in the order of the plan: every target once, none in a state without a name.
+    pub fn report(&self, plan: &Plan) -> Vec<HostRow> {
+        self.rows.iter().map(|row| self.report_row(row, plan)).collect()
+    }
+
+    fn report_row(&self, row: &Row, plan: &Plan) -> HostRow {
+        use HostState::*;
+        let last_stage = row.passed.checked_sub(1).and_then(|index| plan.stages.get(index)).map(|it| it.stage);
+        let state = match row.state {
+            Waiting => "not attempted".to_owned(),
+            Unreachable if row.touched => match last_stage {
+                Some(stage) => format!("unreachable after {stage}"),
+                None => "unreachable".to_owned(),
+            },
+            Unreachable => "unreachable".to_owned(),
+            Refused => "refused".to_owned(),
+            Ready => match last_stage {
+                None => "not attempted".to_owned(),
+                Some(Stage::ConfigDiff) => "compared".to_owned(),
+                Some(stage) => format!("after {stage}"),
+            },
+            Running(stage) => format!("in {stage}"),
+            Failed => "failed".to_owned(),
+            Unknown => "unknown".to_owned(),
+            Finalized => "finalized".to_owned(),
+            FinalizeFailed => "not finalized".to_owned(),
+            RolledBack => "rolled back".to_owned(),
+            RollbackFailed => "rollback failed".to_owned(),
+            Left => "left as it is".to_owned(),
+        };
+        let complete = row.state == Ready && row.passed == plan.stages.len() && plan.finalize.is_none();
+        let happy = complete
+            || (matches!(row.state, Finalized | RolledBack) && !row.failed)
+            || (matches!(row.state, Waiting | Ready) && !row.touched);
+        let reason = row.trouble.as_ref().map(Trouble::to_string).or_else(|| match row.state {
+            Left => Some("it had no finalized revision to go back to".to_owned()),
+            _ => None,
+        });
+        HostRow {
+            host: row.target.clone(),
+            group: plan.groups[row.group].name.clone(),
+            state,
+            happy,
+            current: row.current.clone().flatten(),
+            reason,
+        }
+    }
+}

@@ -1,0 +1,740 @@
+//! The rules of a deployment, R1 to R12, held against thousands of random plans and fleets.
+
+#[path = "story/scripted.rs"]
+mod scripted;
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+use hoist::deploy::{Answer, FailedTargets, Kind, Operator, Plan, Question, StagePlan, Verdict, deploy};
+use hoist::exit_code::ExitCode;
+use hoist::fleet::{HostId, Outcome, Step};
+use hoist::report::{Event, Reporter};
+use hoist::targets::{FailureLimit, Group};
+use hoist::wire::{Revision, Stage};
+use proptest::prelude::*;
+use scripted::{Act, Script, Scripted, Trace, revision};
+
+/// Answers from a list, and interrupts at its n-th look.
+struct Person {
+    answers: Vec<Answer>,
+    interrupt_at: Option<usize>,
+    looks: usize,
+    trace: Rc<RefCell<Vec<Trace>>>,
+}
+
+impl Operator for Person {
+    fn ask(&mut self, question: &Question) -> Answer {
+        self.trace.borrow_mut().push(Trace::Asked(question.to_string()));
+        self.answers.pop().unwrap_or(Answer::Yes)
+    }
+
+    fn interrupted(&mut self) -> bool {
+        self.looks += 1;
+        self.interrupt_at.is_some_and(|at| self.looks > at)
+    }
+
+    fn name(&self) -> &'static str {
+        "operator"
+    }
+}
+
+#[derive(Default)]
+struct Events(Vec<Event>);
+
+impl Reporter for Events {
+    fn event(&mut self, event: &Event) {
+        self.0.push(event.clone());
+    }
+}
+
+/// Everything about one run.
+#[derive(Debug)]
+struct Told {
+    plan: Plan,
+    trace: Vec<Trace>,
+    events: Vec<Event>,
+    verdict: Verdict,
+    scripted: ScriptedEnd,
+}
+
+#[derive(Debug)]
+struct ScriptedEnd {
+    before: Vec<Option<Revision>>,
+    current: Vec<Option<Revision>>,
+    done: Vec<Option<Revision>>,
+    has_done: Vec<bool>,
+}
+
+fn tell(plan: Plan, scripts: Vec<Script>, answers: Vec<Answer>, interrupt_at: Option<usize>, order: u64) -> Told {
+    let mut fleet = Scripted::new(scripts, order);
+    let mut person = Person { answers, interrupt_at, looks: 0, trace: fleet.trace.clone() };
+    let mut events = Events::default();
+    let verdict = deploy(&plan, &mut fleet, &mut person, &mut events);
+    let scripted = ScriptedEnd {
+        before: fleet.before.iter().map(|state| state.current.clone()).collect(),
+        current: fleet.states.iter().map(|state| state.current.clone()).collect(),
+        done: fleet.states.iter().map(|state| state.done.clone()).collect(),
+        has_done: fleet.scripts.iter().map(|script| script.has_done).collect(),
+    };
+    let trace = fleet.trace.borrow().clone();
+    Told { plan, trace, events: events.0, verdict, scripted }
+}
+
+fn stage(stage: Stage, batch: usize) -> StagePlan {
+    StagePlan { stage, batch, timeout: Duration::from_secs(60) }
+}
+
+fn plan(groups: Vec<(usize, Option<usize>, FailureLimit)>, batch: usize) -> Plan {
+    let mut next = 0;
+    let group = |(index, (hosts, size, limit)): (usize, (usize, Option<usize>, FailureLimit))| {
+        let targets = (next..next + hosts).map(|n| format!("host{n}").parse().unwrap()).collect();
+        next += hosts;
+        Group { name: format!("g{index}"), targets, size, limit }
+    };
+    Plan {
+        run: "20260101T000000.000Z-1-abcd".parse().unwrap(),
+        kind: Kind::Deploy,
+        user: "op".into(),
+        deploy_host: "deploy1".into(),
+        repo: "app".into(),
+        revision: revision('b'),
+        message: String::new(),
+        groups: groups.into_iter().enumerate().map(group).collect(),
+        stages: vec![stage(Stage::Fetch, batch), stage(Stage::ConfigDeploy, batch), stage(Stage::Promote, batch)],
+        finalize: Some(stage(Stage::Finalize, batch)),
+        rollback: stage(Stage::Rollback, batch),
+        probe_batch: batch,
+        retry_failed: 0,
+        failed_targets: FailedTargets::Leave,
+        force: false,
+        need_bytes: 0,
+        need_inodes: 0,
+    }
+}
+
+fn good() -> Script {
+    Script {
+        probe: Act::Work,
+        hold: Act::Work,
+        primary: [vec![Act::Work], vec![Act::Work], vec![Act::Work]],
+        finalize: Act::Work,
+        rollback: Act::Work,
+        has_done: true,
+    }
+}
+
+fn failing(stage: Stage, act: Act) -> Script {
+    let mut script = good();
+    script.primary[stage as usize] = vec![act];
+    script
+}
+
+// ---- random plans and fleets ----
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        14 => Just(Act::Work),
+        1 => Just(Act::FailEarly),
+        1 => Just(Act::FailLate),
+        1 => Just(Act::TimeOut),
+        1 => Just(Act::Kill),
+        1 => Just(Act::Unreachable),
+        1 => Just(Act::LostLate),
+        1 => Just(Act::LostEarly),
+    ]
+}
+
+fn rare(bad: Act) -> impl Strategy<Value = Act> {
+    prop_oneof![30 => Just(Act::Work), 1 => Just(bad), 1 => Just(Act::Unreachable), 1 => Just(Act::FailEarly)]
+}
+
+fn script() -> impl Strategy<Value = Script> {
+    let acts = || prop::collection::vec(act(), 1..4);
+    let locked = prop_oneof![200 => Just(Act::Work), 1 => Just(Act::Locked), 2 => Just(Act::Unreachable), 2 => Just(Act::FailEarly)];
+    (rare(Act::TimeOut), locked, [acts(), acts(), acts()], act(), act(), prop::bool::weighted(0.9))
+        .prop_map(|(probe, hold, primary, finalize, rollback, has_done)| Script { probe, hold, primary, finalize, rollback, has_done })
+}
+
+fn limit() -> impl Strategy<Value = FailureLimit> {
+    prop_oneof![
+        2 => Just(FailureLimit::Hosts(0)),
+        3 => (0usize..4).prop_map(FailureLimit::Hosts),
+        3 => (0u8..=100).prop_map(FailureLimit::Percent),
+    ]
+}
+
+fn answers() -> impl Strategy<Value = Vec<Answer>> {
+    prop::collection::vec(prop_oneof![6 => Just(Answer::Yes), 1 => Just(Answer::No), 1 => Just(Answer::All)], 0..4)
+}
+
+prop_compose! {
+    fn run()(
+        groups in prop::collection::vec((1usize..9, prop::option::of(1usize..5), limit()), 1..4),
+        batch in 1usize..7,
+        retry_failed in prop_oneof![3 => Just(0usize), 1 => 1usize..3],
+        leave in any::<bool>(),
+        with_finalize in prop::bool::weighted(0.9),
+    )(
+        scripts in prop::collection::vec(script(), groups.iter().map(|(hosts, _, _)| hosts).sum::<usize>()),
+        plan in Just({
+            let mut plan = plan(groups, batch);
+            plan.retry_failed = retry_failed;
+            plan.failed_targets = if leave { FailedTargets::Leave } else { FailedTargets::Rollback };
+            if !with_finalize { plan.finalize = None; }
+            plan
+        }),
+        answers in answers(),
+        interrupt_at in prop::option::weighted(0.15, 0usize..60),
+        order in any::<u64>(),
+    ) -> Told {
+        tell(plan, scripts, answers, interrupt_at, order)
+    }
+}
+
+/// A call of the trace with what happened in it.
+struct Called<'a> {
+    step: Step,
+    group: &'a str,
+    force: bool,
+    tasks: Vec<HostId>,
+    started: Vec<HostId>,
+    told: Vec<(HostId, &'a Outcome)>,
+    stopped: bool,
+    /// Whether the operator had been asked about the rollback by then.
+    confirmed: bool,
+}
+
+fn calls(told: &Told) -> Vec<Called<'_>> {
+    let mut calls: Vec<Called> = Vec::new();
+    let mut confirmed = false;
+    for entry in &told.trace {
+        match entry {
+            Trace::Called { call, tasks } => calls.push(Called {
+                step: call.step,
+                group: &call.group,
+                force: call.force,
+                tasks: tasks.iter().map(|task| task.host).collect(),
+                started: Vec::new(),
+                told: Vec::new(),
+                stopped: false,
+                confirmed,
+            }),
+            Trace::Started(host) => calls.last_mut().unwrap().started.push(*host),
+            Trace::Told(host, outcome) => calls.last_mut().unwrap().told.push((*host, outcome)),
+            Trace::Returned { stopped } => calls.last_mut().unwrap().stopped = *stopped,
+            Trace::Asked(question) => confirmed |= question.contains("Roll back"),
+        }
+    }
+    calls
+}
+
+fn is_primary(step: Step) -> bool {
+    matches!(step, Step::Run(Stage::Fetch | Stage::ConfigDeploy | Stage::Promote))
+}
+
+fn group_of(plan: &Plan, host: HostId) -> usize {
+    (0..plan.groups.len()).find(|group| plan.hosts_of(*group).contains(&host)).unwrap()
+}
+
+fn hold_all_rules(told: &Told) {
+    let plan = &told.plan;
+    let calls = calls(told);
+    r1_order(plan, &calls);
+    r3_subgroups(plan, &calls);
+    r4_to_r7_limit(told);
+    r6_failed_hosts(plan, &calls);
+    r7_nobody_in_silence(told, &calls);
+    r8_asking(told);
+    r9_finalize(plan, &calls);
+    r10_rollback(told, &calls);
+    r11_retries(plan, &calls);
+    r12_verdict(told);
+}
+
+/// R1: groups in order; inside a call the hosts start in the order of the file.
+fn r1_order(plan: &Plan, calls: &[Called]) {
+    let mut furthest = 0;
+    for call in calls {
+        let mut sorted = call.tasks.clone();
+        sorted.sort_unstable();
+        assert_eq!(call.tasks, sorted, "hosts out of the file's order");
+        assert!(call.tasks.starts_with(&call.started), "hosts start in the order given");
+        if is_primary(call.step) {
+            let group = group_of(plan, call.tasks[0]);
+            assert!(group >= furthest, "a group was gone back to");
+            furthest = group;
+        }
+    }
+}
+
+/// R3: the target is told its group's own name, and first tries stay within a subgroup.
+fn r3_subgroups(plan: &Plan, calls: &[Called]) {
+    for call in calls.iter().filter(|call| matches!(call.step, Step::Run(_))) {
+        for host in &call.tasks {
+            assert_eq!(plan.groups[group_of(plan, *host)].name, call.group);
+        }
+        if is_primary(call.step) && !call.force {
+            let group = &plan.groups[group_of(plan, call.tasks[0])];
+            let start = plan.hosts_of(group_of(plan, call.tasks[0])).start;
+            let subgroup = |host: &HostId| (host - start) / group.size.unwrap_or(usize::MAX);
+            let subgroups: HashSet<usize> = call.tasks.iter().map(subgroup).collect();
+            assert_eq!(subgroups.len(), 1, "one stage ran over two subgroups at once");
+        }
+    }
+}
+
+/// R4, R5, R7: no host starts a primary stage for the first time while more hosts of its group count than may.
+fn r4_to_r7_limit(told: &Told) {
+    let plan = &told.plan;
+    let mut bad: Vec<BTreeSet<HostId>> = vec![BTreeSet::new(); plan.groups.len()];
+    let mut now: Option<(Step, bool)> = None;
+    for entry in &told.trace {
+        match entry {
+            Trace::Called { call, .. } => now = Some((call.step, call.force)),
+            Trace::Started(host) => {
+                let (step, retry) = now.unwrap();
+                let group = group_of(plan, *host);
+                let size = plan.groups[group].targets.len();
+                if is_primary(step) && !retry {
+                    let failed = bad[group].len();
+                    assert!(!plan.groups[group].limit.exceeded_by(failed, size), "host {host} started over the limit");
+                }
+            }
+            Trace::Told(host, outcome) => {
+                let (step, _) = now.unwrap();
+                let group = group_of(plan, *host);
+                if !outcome.is_ok() && !matches!(step, Step::Release | Step::Run(Stage::Rollback | Stage::Finalize)) {
+                    bad[group].insert(*host);
+                } else if is_primary(step) {
+                    bad[group].remove(host);
+                }
+            }
+            _ => {}
+        }
+    }
+    let limits = |group: usize| plan.groups[group].limit.exceeded_by(bad[group].len(), plan.groups[group].targets.len());
+    if matches!(told.verdict.code, ExitCode::Success | ExitCode::NotFinalized) {
+        assert!(!(0..plan.groups.len()).any(limits), "a run over its limit was called a success");
+    }
+}
+
+/// R6: after a failure no later primary stage but a retry, and no finalize; nothing at all for who was never reached.
+fn r6_failed_hosts(plan: &Plan, calls: &[Called]) {
+    let mut failed: HashSet<HostId> = HashSet::new();
+    let mut gone: HashSet<HostId> = HashSet::new();
+    for call in calls {
+        for host in &call.started {
+            if call.step != Step::Release {
+                assert!(!gone.contains(host), "host {host} was never reached and was used all the same");
+            }
+            if is_primary(call.step) && failed.contains(host) {
+                assert!(plan.retry_failed > 0 && call.force, "failed host {host} went on to {:?}", call.step);
+            }
+            assert!(!(call.step == Step::Run(Stage::Finalize) && failed.contains(host)), "failed host {host} finalized");
+        }
+        for (host, outcome) in &call.told {
+            match (call.step, outcome.is_ok()) {
+                (Step::Probe | Step::Hold, false) => drop(gone.insert(*host)),
+                (step, false) if is_primary(step) => drop(failed.insert(*host)),
+                (step, true) if is_primary(step) => drop(failed.remove(host)),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// R7: a failure short of the limit stops nobody; whoever did not start is named.
+fn r7_nobody_in_silence(told: &Told, calls: &[Called]) {
+    let ended: Vec<_> = told
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::StepEnded { step, not_attempted, ok, failed, .. } if *step != Step::Release => {
+                Some((*step, not_attempted.len(), ok + failed))
+            }
+            _ => None,
+        })
+        .collect();
+    let called: Vec<_> = calls.iter().filter(|call| call.step != Step::Release).collect();
+    assert_eq!(ended.len(), called.len());
+    for ((step, not_attempted, results), call) in ended.iter().zip(called) {
+        assert_eq!(*step, call.step);
+        assert_eq!(*not_attempted, call.tasks.len() - call.started.len());
+        assert_eq!(*results, call.started.len());
+        if !call.stopped {
+            assert_eq!(call.tasks, call.started, "hosts were left out of {step:?} for no reason");
+        }
+    }
+}
+
+/// R8: after each group but the last, until the operator said to go on with all.
+fn r8_asking(told: &Told) {
+    let plan = &told.plan;
+    let mut asked_after: Vec<String> = Vec::new();
+    let mut groups_begun: Vec<usize> = Vec::new();
+    for entry in &told.trace {
+        match entry {
+            Trace::Called { call, tasks } if is_primary(call.step) => {
+                let group = group_of(plan, tasks[0].host);
+                if !groups_begun.contains(&group) {
+                    groups_begun.push(group);
+                }
+            }
+            Trace::Asked(question) if question.contains("Continue?") => {
+                let group = question.split(' ').next().unwrap().to_owned();
+                assert_ne!(group, plan.groups.last().unwrap().name, "asked after the last group");
+                assert!(!asked_after.contains(&group), "asked twice after {group}");
+                asked_after.push(group);
+            }
+            _ => {}
+        }
+    }
+    let all = told.events.iter().any(|event| matches!(event, Event::Asked { answer, .. } if answer == Answer::All.word()));
+    if !all && told.verdict.code == ExitCode::Success {
+        assert_eq!(asked_after.len(), plan.groups.len() - 1, "a group boundary was passed without a question");
+    }
+}
+
+/// R9: finalize after all primary stages, on just the hosts that passed every one.
+fn r9_finalize(plan: &Plan, calls: &[Called]) {
+    let Some(first) = calls.iter().position(|call| call.step == Step::Run(Stage::Finalize)) else { return };
+    assert!(!calls[first..].iter().any(|call| is_primary(call.step)), "a primary stage ran after finalize began");
+    assert!(!calls.iter().any(|call| call.stopped && call.step == Step::Run(Stage::Finalize)));
+    let mut passed: HashMap<HostId, Stage> = HashMap::new();
+    for call in &calls[..first] {
+        for (host, outcome) in &call.told {
+            match (call.step, outcome.is_ok()) {
+                (Step::Run(Stage::Rollback), _) | (_, false) => drop(passed.remove(host)),
+                (Step::Run(stage), true) => drop(passed.insert(*host, stage)),
+                _ => {}
+            }
+        }
+    }
+    let complete: BTreeSet<HostId> =
+        passed.iter().filter(|(_, stage)| **stage == Stage::Promote).map(|(host, _)| *host).collect();
+    let finalized: BTreeSet<HostId> = calls[first..]
+        .iter()
+        .filter(|call| call.step == Step::Run(Stage::Finalize))
+        .flat_map(|call| call.started.iter().copied())
+        .collect();
+    assert_eq!(complete, finalized);
+    assert!(plan.finalize.is_some());
+}
+
+/// R10: every touched host, groups in reverse, and nothing cuts it short.
+fn r10_rollback(told: &Told, calls: &[Called]) {
+    let plan = &told.plan;
+    let declined = told.events.iter().any(|event| {
+        matches!(event, Event::Asked { question, answer, .. } if question.contains("Roll back") && answer == "no")
+    });
+    let (rollbacks, early): (Vec<_>, Vec<_>) =
+        calls.iter().filter(|call| call.step == Step::Run(Stage::Rollback)).partition(|call| call.confirmed);
+    for call in calls.iter().filter(|call| call.step == Step::Run(Stage::Rollback)) {
+        assert_eq!(call.tasks, call.started, "a rollback was cut short");
+    }
+    let halted = told.verdict.text.starts_with("not deployed");
+    if declined {
+        assert!(rollbacks.is_empty());
+        assert_eq!(told.verdict.code, ExitCode::Mixed);
+    } else if halted {
+        let order: Vec<usize> = rollbacks.iter().map(|call| group_of(plan, call.tasks[0])).collect();
+        assert!(order.windows(2).all(|pair| pair[0] > pair[1]), "groups were not rolled back in reverse: {order:?}");
+        // A host was touched when a stage ran there: more than a connection that could not be had.
+        let mut touched: BTreeSet<HostId> = BTreeSet::new();
+        for call in calls.iter().filter(|call| matches!(call.step, Step::Run(_))) {
+            for (host, outcome) in &call.told {
+                if is_primary(call.step) && !matches!(outcome, Outcome::Unreachable { .. }) {
+                    touched.insert(*host);
+                }
+            }
+        }
+        // Failed hosts that were rolled back at once within their group are done with, unless they could not be reached.
+        let early: BTreeSet<HostId> = early.iter().flat_map(|call| call.started.iter().copied()).collect();
+        let rolled: BTreeSet<HostId> = rollbacks.iter().flat_map(|call| call.started.iter().copied()).collect();
+        let wanted: BTreeSet<HostId> = touched.difference(&early).copied().collect();
+        assert!(rolled.is_superset(&wanted), "{wanted:?} were touched, {rolled:?} rolled back");
+        assert!(touched.is_superset(&rolled), "hosts were rolled back that were never touched");
+    }
+    for (host, task_restore) in told.trace.iter().filter_map(|entry| match entry {
+        Trace::Called { call, tasks } if call.step == Step::Run(Stage::Rollback) => Some(tasks),
+        _ => None,
+    }).flatten().map(|task| (task.host, &task.restore)) {
+        let wanted = told.scripted.has_done[host].then(|| revision('a'));
+        assert_eq!(*task_restore, wanted, "what is restored is what .done named at the probe");
+    }
+}
+
+/// R11: at most `retry_failed` more tries, forced, and only for hosts that answered.
+fn r11_retries(plan: &Plan, calls: &[Called]) {
+    let mut tries: HashMap<HostId, usize> = HashMap::new();
+    let mut last: HashMap<HostId, &Outcome> = HashMap::new();
+    for call in calls.iter().filter(|call| is_primary(call.step)) {
+        for host in &call.started {
+            if call.force && call.step == Step::Run(Stage::Fetch) {
+                *tries.entry(*host).or_default() += 1;
+                let outcome = last[host];
+                assert!(
+                    !outcome.is_ok() && !matches!(outcome, Outcome::Unreachable { .. } | Outcome::Lost { .. }),
+                    "host {host} was tried again after {outcome:?}"
+                );
+            }
+        }
+        last.extend(call.told.iter().copied());
+    }
+    assert!(tries.values().all(|tries| *tries <= plan.retry_failed));
+}
+
+/// R12: every target has one row, what a row says is true, and the status is the one that fits.
+fn r12_verdict(told: &Told) {
+    let Told { plan, verdict, scripted, .. } = told;
+    assert_eq!(verdict.rows.len(), plan.size());
+    let by_host: Vec<_> = plan.targets().map(|(_, target)| target).collect();
+    for (host, row) in verdict.rows.iter().enumerate() {
+        assert_eq!(&row.host, by_host[host], "rows are in the plan's order");
+        if let Some(current) = &row.current {
+            assert_eq!(Some(current), scripted.current[host].as_ref(), "{} runs something else: {row:?}", row.host);
+        }
+        match row.state.as_str() {
+            "finalized" => assert_eq!(scripted.done[host], Some(revision('b'))),
+            "rolled back" => assert_eq!(scripted.current[host], Some(revision('a'))),
+            "not attempted" | "refused" => assert_eq!(scripted.current[host], scripted.before[host]),
+            _ => {}
+        }
+        if scripted.done[host] == Some(revision('b')) {
+            assert!(["finalized", "not finalized"].contains(&row.state.as_str()), "{row:?}");
+        }
+        assert!(row.happy || row.reason.is_some() || row.state.starts_with("after "), "unhappy without a reason: {row:?}");
+    }
+    let changed: Vec<_> = (0..plan.size()).filter(|host| scripted.current[*host] != scripted.before[*host]).collect();
+    match verdict.code {
+        ExitCode::Success => {
+            for row in verdict.rows.iter().filter(|row| plan.finalize.is_some() && row.happy) {
+                assert_eq!(row.state, "finalized");
+            }
+        }
+        ExitCode::Failed | ExitCode::Locked | ExitCode::Interrupted => {
+            assert!(changed.is_empty(), "status {:?} with {changed:?} changed", verdict.code);
+        }
+        ExitCode::NotFinalized => assert!(verdict.rows.iter().any(|row| row.state == "not finalized")),
+        ExitCode::Mixed => {}
+        ExitCode::Usage | ExitCode::Unfinished => panic!("not a status of a story"),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_rule_holds_for_every_plan_and_every_fleet(told in run()) {
+        hold_all_rules(&told);
+    }
+}
+
+// ---- rules and faults by name ----
+
+#[test]
+fn a_good_fleet_ends_finalized_with_status_0() {
+    let told = tell(plan(vec![(2, None, FailureLimit::Hosts(0)), (6, None, FailureLimit::Hosts(0))], 3), vec![good(); 8], vec![], None, 1);
+    assert_eq!(told.verdict.code, ExitCode::Success, "{:?}", told.verdict);
+    assert!(told.verdict.rows.iter().all(|row| row.happy && row.state == "finalized"));
+    hold_all_rules(&told);
+}
+
+#[test]
+fn fault_1_a_failure_within_the_limit_stops_no_other_host_and_the_next_stage_leaves_the_failed_one_out() {
+    let mut scripts = vec![good(); 10];
+    scripts[0] = failing(Stage::Fetch, Act::FailEarly);
+    let told = tell(plan(vec![(10, None, FailureLimit::Hosts(1))], 1), scripts, vec![], None, 1);
+    let calls = calls(&told);
+    let of = |stage| calls.iter().find(|call| call.step == Step::Run(stage)).unwrap().started.clone();
+    assert_eq!(of(Stage::Fetch), (0..10).collect::<Vec<_>>());
+    assert_eq!(of(Stage::ConfigDeploy), (1..10).collect::<Vec<_>>());
+    assert_eq!(told.verdict.code, ExitCode::Success);
+}
+
+#[test]
+fn fault_1_hosts_that_were_never_started_are_reported_and_left_out_of_the_next_stage() {
+    let mut scripts = vec![good(); 10];
+    scripts[2] = failing(Stage::Fetch, Act::FailEarly);
+    let told = tell(plan(vec![(10, None, FailureLimit::Hosts(0))], 1), scripts, vec![], None, 1);
+    let ended = told.events.iter().find_map(|event| match event {
+        Event::StepEnded { step: Step::Run(Stage::Fetch), not_attempted, .. } => Some(not_attempted.len()),
+        _ => None,
+    });
+    assert_eq!(ended, Some(7));
+    assert!(!calls(&told).iter().any(|call| call.step == Step::Run(Stage::ConfigDeploy)));
+    assert_eq!(told.verdict.rows.iter().filter(|row| row.state == "not attempted").count(), 7);
+}
+
+#[test]
+fn fault_2_a_host_that_failed_within_the_limit_is_not_finalized() {
+    let mut scripts = vec![good(); 5];
+    scripts[3] = failing(Stage::Promote, Act::FailLate);
+    let told = tell(plan(vec![(5, None, FailureLimit::Hosts(1))], 5), scripts, vec![], None, 7);
+    assert_eq!(told.verdict.code, ExitCode::Success);
+    assert_eq!(told.verdict.rows[3].state, "failed");
+    assert_eq!(told.scripted.done[3], Some(revision('a')));
+}
+
+#[test]
+fn fault_3_a_failed_finalize_shows_in_the_exit_status() {
+    let mut scripts = vec![good(); 3];
+    scripts[1].finalize = Act::FailEarly;
+    let told = tell(plan(vec![(3, None, FailureLimit::Hosts(0))], 3), scripts, vec![], None, 7);
+    assert_eq!(told.verdict.code, ExitCode::NotFinalized);
+    assert_eq!(told.verdict.rows[1].state, "not finalized");
+}
+
+#[test]
+fn fault_4_all_of_200_promoted_hosts_are_rolled_back_though_some_rollbacks_fail() {
+    let mut scripts = vec![good(); 200];
+    scripts[199] = failing(Stage::Promote, Act::FailLate);
+    scripts[5].rollback = Act::FailEarly;
+    scripts[6].rollback = Act::Kill;
+    let told = tell(plan(vec![(200, None, FailureLimit::Hosts(0))], 80), scripts, vec![], None, 7);
+    let rollback = calls(&told).into_iter().find(|call| call.step == Step::Run(Stage::Rollback)).unwrap().started.len();
+    assert_eq!(rollback, 200);
+    assert_eq!(told.verdict.code, ExitCode::Mixed);
+    assert_eq!(told.verdict.rows[5].state, "rollback failed");
+    assert_eq!(told.verdict.rows.iter().filter(|row| row.state == "rolled back").count(), 198);
+}
+
+#[test]
+fn fault_5_a_host_lost_in_mid_promote_is_asked_to_roll_back() {
+    let mut scripts = vec![good(); 3];
+    scripts[1] = failing(Stage::Promote, Act::LostLate);
+    let told = tell(plan(vec![(3, None, FailureLimit::Hosts(0))], 1), scripts, vec![], None, 7);
+    let rollback = calls(&told).into_iter().find(|call| call.step == Step::Run(Stage::Rollback)).unwrap().started;
+    assert!(rollback.contains(&1));
+    assert_eq!(told.verdict.rows[1].state, "rolled back");
+    assert_eq!(told.verdict.code, ExitCode::Failed);
+}
+
+#[test]
+fn fault_6_a_host_whose_stage_was_killed_by_a_signal_has_failed() {
+    let mut scripts = vec![good(); 3];
+    scripts[1] = failing(Stage::Promote, Act::Kill);
+    let told = tell(plan(vec![(3, None, FailureLimit::Hosts(0))], 3), scripts, vec![], None, 7);
+    assert_eq!(told.verdict.code, ExitCode::Failed);
+}
+
+#[test]
+fn fault_7_rollback_leaves_alone_what_was_never_attempted() {
+    let mut scripts = vec![good(); 6];
+    scripts[1] = failing(Stage::Fetch, Act::FailEarly);
+    let told = tell(plan(vec![(4, Some(2), FailureLimit::Hosts(0)), (2, None, FailureLimit::Hosts(0))], 2), scripts, vec![], None, 7);
+    let rolled: Vec<_> = calls(&told).into_iter().filter(|call| call.step == Step::Run(Stage::Rollback)).flat_map(|call| call.started).collect();
+    assert_eq!(rolled, [0, 1]);
+}
+
+#[test]
+fn fault_9_the_limit_is_a_share_of_the_whole_group_over_all_its_subgroups() {
+    // 20% of 10 is 2: one failure in each of two subgroups of five is allowed, a third is not.
+    let limit = FailureLimit::Percent(20);
+    let mut scripts = vec![good(); 10];
+    scripts[0] = failing(Stage::Fetch, Act::FailEarly);
+    scripts[5] = failing(Stage::Fetch, Act::FailEarly);
+    let told = tell(plan(vec![(10, Some(5), limit)], 5), scripts.clone(), vec![], None, 7);
+    assert_eq!(told.verdict.code, ExitCode::Success);
+    scripts[9] = failing(Stage::Promote, Act::FailEarly);
+    let told = tell(plan(vec![(10, Some(5), limit)], 5), scripts, vec![], None, 7);
+    assert_eq!(told.verdict.code, ExitCode::Failed);
+}
+
+#[test]
+fn fault_11_membership_of_subgroups_is_the_same_on_every_run() {
+    let members = || {
+        let told = tell(plan(vec![(7, Some(3), FailureLimit::Hosts(0))], 2), vec![good(); 7], vec![], None, 99);
+        calls(&told).into_iter().filter(|call| call.step == Step::Run(Stage::Fetch)).map(|call| call.tasks).collect::<Vec<_>>()
+    };
+    assert_eq!(members(), [vec![0, 1, 2], vec![3, 4, 5], vec![6]]);
+    assert_eq!(members(), members());
+}
+
+#[test]
+fn fault_13_exit_status_255_is_a_failure_of_the_stage_and_the_host_is_rolled_back_like_any_other() {
+    let outcome = Outcome::Failed { reason: "check x".into(), status: 255 };
+    assert_eq!(outcome.to_string(), "check x (exit status 255)");
+}
+
+#[test]
+fn a_failed_host_that_is_cured_by_a_retry_counts_no_longer() {
+    let mut scripts = vec![good(); 4];
+    scripts[1].primary[2] = vec![Act::FailLate, Act::Work];
+    let mut plan = plan(vec![(4, Some(2), FailureLimit::Hosts(0))], 2);
+    plan.retry_failed = 1;
+    let told = tell(plan, scripts, vec![], None, 7);
+    assert_eq!(told.verdict.code, ExitCode::Success, "{:?}", told.verdict);
+    assert!(told.verdict.rows.iter().all(|row| row.state == "finalized"));
+    hold_all_rules(&told);
+}
+
+#[test]
+fn failed_hosts_are_rolled_back_at_once_when_asked_and_the_deployment_goes_on() {
+    let mut scripts = vec![good(); 4];
+    scripts[1] = failing(Stage::Promote, Act::FailLate);
+    let mut plan = plan(vec![(4, None, FailureLimit::Hosts(1))], 2);
+    plan.failed_targets = FailedTargets::Rollback;
+    let told = tell(plan, scripts, vec![], None, 7);
+    assert_eq!(told.verdict.code, ExitCode::Success);
+    assert_eq!(told.verdict.rows[1].state, "rolled back");
+    assert_eq!(told.scripted.current[1], Some(revision('a')));
+}
+
+#[test]
+fn unreachable_hosts_are_judged_before_anything_is_touched() {
+    let mut scripts = vec![good(); 4];
+    scripts[3].probe = Act::Unreachable;
+    let told = tell(plan(vec![(4, None, FailureLimit::Hosts(0))], 2), scripts.clone(), vec![], None, 7);
+    assert_eq!(told.verdict.code, ExitCode::Failed);
+    assert!(!calls(&told).iter().any(|call| matches!(call.step, Step::Run(_) | Step::Hold)));
+    let told = tell(plan(vec![(4, None, FailureLimit::Hosts(1))], 2), scripts, vec![], None, 7);
+    assert_eq!(told.verdict.code, ExitCode::Success);
+    assert_eq!(told.verdict.rows[3].state, "unreachable");
+}
+
+#[test]
+fn a_target_locked_by_another_run_ends_with_status_5_before_anything_is_touched() {
+    let mut scripts = vec![good(); 4];
+    scripts[3].hold = Act::Locked;
+    let told = tell(plan(vec![(4, None, FailureLimit::Percent(100))], 2), scripts, vec![], None, 7);
+    assert_eq!(told.verdict.code, ExitCode::Locked);
+    assert!(!calls(&told).iter().any(|call| matches!(call.step, Step::Run(_))));
+}
+
+#[test]
+fn an_interrupt_before_anything_is_touched_ends_with_status_130() {
+    let told = tell(plan(vec![(4, None, FailureLimit::Hosts(0))], 2), vec![good(); 4], vec![], Some(0), 7);
+    assert_eq!(told.verdict.code, ExitCode::Interrupted);
+}
+
+#[test]
+fn a_declined_rollback_ends_mixed_with_every_host_named() {
+    let mut scripts = vec![good(); 4];
+    scripts[3] = failing(Stage::Promote, Act::FailEarly);
+    let told = tell(plan(vec![(4, None, FailureLimit::Hosts(0))], 4), scripts, vec![Answer::No], None, 7);
+    assert_eq!(told.verdict.code, ExitCode::Mixed);
+    assert_eq!(told.verdict.rows.iter().filter(|row| row.state == "after promote").count(), 3);
+}
+
+#[test]
+fn a_host_without_a_finalized_revision_is_left_as_it_is_and_named() {
+    let mut scripts = vec![good(); 2];
+    scripts[0].has_done = false;
+    scripts[1] = failing(Stage::Promote, Act::FailEarly);
+    let told = tell(plan(vec![(2, None, FailureLimit::Hosts(0))], 1), scripts, vec![], None, 7);
+    assert_eq!(told.verdict.rows[0].state, "left as it is");
+    assert_eq!(told.verdict.code, ExitCode::Mixed, "its live revision is the one that was not wanted");
+}
+
+#[test]
+fn a_host_that_stays_lost_makes_the_fleet_mixed_even_within_the_limit() {
+    let mut scripts = vec![good(); 3];
+    scripts[0] = failing(Stage::Promote, Act::LostEarly);
+    let told = tell(plan(vec![(3, None, FailureLimit::Hosts(1))], 1), scripts, vec![], None, 7);
+    assert_eq!(told.verdict.code, ExitCode::Mixed);
+    assert_eq!(told.verdict.rows[0].state, "unknown");
+}
