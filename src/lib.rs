@@ -1,5 +1,6 @@
 //! Hoist deploys a git revision to groups of hosts over SSH. DESIGN.md has the map of the modules.
 
+pub mod cli;
 pub mod config;
 pub mod deploy;
 pub mod exit_code;

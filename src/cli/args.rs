@@ -1,0 +1,193 @@
+//! The command line, as typed: what argh reads, and nothing is decided here.
+
+use argh::{ArgsInfo, FromArgs};
+
+/// Deploys a git revision to groups of hosts over SSH, stage by stage.
+#[derive(Debug, FromArgs, ArgsInfo)]
+#[argh(
+    name = "hoist",
+    help_triggers("-h", "--help"),
+    note = "Every command has a manual page: hoist(1), hoist-deploy(1), hoist-plan(1), hoist-deploy-local(1), hoist.cfg(5)."
+)]
+pub struct Hoist {
+    #[argh(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, FromArgs, ArgsInfo)]
+#[argh(subcommand)]
+pub enum Command {
+    Deploy(Deploy),
+    Plan(Plan),
+    Config(Config),
+    DeployLocal(DeployLocal),
+    Version(Version),
+}
+
+/// Deploy a revision to every group of targets, then finalize it, or roll it back.
+#[derive(Debug, FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "deploy", help_triggers("-h", "--help"))]
+pub struct Deploy {
+    /// the revision to deploy; any name that git knows (default: git_rev, that is HEAD)
+    #[argh(option, short = 'r', arg_name = "revision")]
+    pub rev: Option<String>,
+
+    /// just these stages, comma-separated: fetch, config_deploy, promote, finalize
+    #[argh(option, short = 's', arg_name = "stages")]
+    pub stages: Option<String>,
+
+    /// just these targets: names, globs, ranges web[01:20], !negated, ~regex
+    #[argh(option, short = 'l', arg_name = "limit")]
+    pub limit_hosts: Option<String>,
+
+    /// do the work even where the revision is live already
+    #[argh(switch, short = 'f')]
+    pub force: bool,
+
+    /// show what each configuration file would change on each target; touches nothing
+    #[argh(switch)]
+    pub dry_run: bool,
+
+    /// only restart the services; deploys nothing
+    #[argh(switch)]
+    pub service_restart: bool,
+
+    /// only prepare the repository for deployments
+    #[argh(switch, short = 'i')]
+    pub init: bool,
+
+    /// answer every question with yes; needed where there is no terminal
+    #[argh(switch, short = 'y')]
+    pub yes: bool,
+
+    /// text, or json: one event a line on standard output
+    #[argh(option, arg_name = "format", default = "Format::Text")]
+    pub format: Format,
+
+    /// also show what is only of interest when something is odd
+    #[argh(switch, short = 'v')]
+    pub verbose: bool,
+
+    /// show warnings, errors and the end only
+    #[argh(switch, short = 'q')]
+    pub quiet: bool,
+
+    /// read this file in place of the repository's hoist.cfg
+    #[argh(option, arg_name = "file")]
+    pub config: Option<String>,
+
+    /// the environment
+    #[argh(option, short = 'e', arg_name = "environment")]
+    pub environment: Option<String>,
+
+    /// set a configuration key, over every file; may be repeated
+    #[argh(option, short = 'D', arg_name = "key:value")]
+    pub define: Vec<String>,
+
+    /// why; goes to logs, tags and locks
+    #[argh(positional, greedy)]
+    pub message: Vec<String>,
+}
+
+/// Show what a deployment would do; connects nowhere and touches nothing.
+#[derive(Debug, FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "plan", help_triggers("-h", "--help"))]
+pub struct Plan {
+    /// the revision (default: git_rev, that is HEAD)
+    #[argh(option, short = 'r', arg_name = "revision")]
+    pub rev: Option<String>,
+
+    /// just these stages, comma-separated: fetch, config_deploy, promote, finalize
+    #[argh(option, short = 's', arg_name = "stages")]
+    pub stages: Option<String>,
+
+    /// just these targets: names, globs, ranges web[01:20], !negated, ~regex
+    #[argh(option, short = 'l', arg_name = "limit")]
+    pub limit_hosts: Option<String>,
+
+    /// text, or json: one object
+    #[argh(option, arg_name = "format", default = "Format::Text")]
+    pub format: Format,
+
+    /// read this file in place of the repository's hoist.cfg
+    #[argh(option, arg_name = "file")]
+    pub config: Option<String>,
+
+    /// the environment
+    #[argh(option, short = 'e', arg_name = "environment")]
+    pub environment: Option<String>,
+
+    /// set a configuration key, over every file; may be repeated
+    #[argh(option, short = 'D', arg_name = "key:value")]
+    pub define: Vec<String>,
+}
+
+/// Print every effective configuration value, and the file, line and section that it came from.
+#[derive(Debug, FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "config", help_triggers("-h", "--help"))]
+pub struct Config {
+    /// text, or json: one object a key
+    #[argh(option, arg_name = "format", default = "Format::Text")]
+    pub format: Format,
+
+    /// read this file in place of the repository's hoist.cfg
+    #[argh(option, arg_name = "file")]
+    pub config: Option<String>,
+
+    /// the environment
+    #[argh(option, short = 'e', arg_name = "environment")]
+    pub environment: Option<String>,
+
+    /// set a configuration key, over every file; may be repeated
+    #[argh(option, short = 'D', arg_name = "key:value")]
+    pub define: Vec<String>,
+}
+
+/// The target's side: runs one stage, on a request from the deployer or by hand.
+#[derive(Debug, FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "deploy-local", help_triggers("-h", "--help"))]
+pub struct DeployLocal {
+    /// the repository's name; with a stage, by hand. Without it a request is read from standard input
+    #[argh(option, arg_name = "repository")]
+    pub repo: Option<String>,
+
+    /// where this host keeps repositories (default: /srv/deployment)
+    #[argh(option, arg_name = "directory", default = "\"/srv/deployment\".into()")]
+    pub deploy_dir: String,
+
+    /// take the request from this file in place of the last one that this host saw
+    #[argh(option, arg_name = "file")]
+    pub request: Option<String>,
+
+    /// do the work even where it seems done already
+    #[argh(switch, short = 'f')]
+    pub force: bool,
+
+    /// fetch, config_deploy, promote, restart_service, finalize, rollback or config_diff
+    #[argh(positional)]
+    pub stage: Option<String>,
+}
+
+/// Print the version.
+#[derive(Debug, FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "version", help_triggers("-h", "--help"))]
+pub struct Version {}
+
+/// How output is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Text,
+    Json,
+}
+
+impl std::str::FromStr for Format {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "text" => Ok(Format::Text),
+            "json" => Ok(Format::Json),
+            _ => Err(format!("{text:?} is no format: text or json")),
+        }
+    }
+}
