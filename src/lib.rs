@@ -5,6 +5,7 @@ pub mod config;
 pub mod deploy;
 pub mod exit_code;
 pub mod fleet;
+pub mod journal;
 pub mod local;
 pub mod report;
 pub mod targets;

@@ -75,8 +75,8 @@ fn tell(plan: Plan, scripts: Vec<Script>, answers: Vec<Answer>, interrupt_at: Op
     let verdict = deploy(&plan, &mut fleet, &mut person, &mut events);
     let scripted = ScriptedEnd {
         before: fleet.before.iter().map(|state| state.current.clone()).collect(),
-        current: fleet.states.iter().map(|state| state.current.clone()).collect(),
-        done: fleet.states.iter().map(|state| state.done.clone()).collect(),
+        current: fleet.world.borrow().states.iter().map(|state| state.current.clone()).collect(),
+        done: fleet.world.borrow().states.iter().map(|state| state.done.clone()).collect(),
         has_done: fleet.scripts.iter().map(|script| script.has_done).collect(),
     };
     let trace = fleet.trace.borrow().clone();
@@ -154,8 +154,16 @@ fn rare(bad: Act) -> impl Strategy<Value = Act> {
 fn script() -> impl Strategy<Value = Script> {
     let acts = || prop::collection::vec(act(), 1..4);
     let locked = prop_oneof![200 => Just(Act::Work), 1 => Just(Act::Locked), 2 => Just(Act::Unreachable), 2 => Just(Act::FailEarly)];
-    (rare(Act::TimeOut), locked, [acts(), acts(), acts()], act(), act(), prop::bool::weighted(0.9))
-        .prop_map(|(probe, hold, primary, finalize, rollback, has_done)| Script { probe, hold, primary, finalize, rollback, has_done })
+    (rare(Act::TimeOut), locked, [acts(), acts(), acts()], act(), act(), prop::bool::weighted(0.9)).prop_map(
+        |(probe, hold, primary, finalize, rollback, has_done)| Script {
+            probe,
+            hold,
+            primary,
+            finalize,
+            rollback,
+            has_done,
+        },
+    )
 }
 
 fn limit() -> impl Strategy<Value = FailureLimit> {
@@ -315,7 +323,8 @@ fn r4_to_r7_limit(told: &Told) {
             _ => {}
         }
     }
-    let limits = |group: usize| plan.groups[group].limit.exceeded_by(bad[group].len(), plan.groups[group].targets.len());
+    let limits =
+        |group: usize| plan.groups[group].limit.exceeded_by(bad[group].len(), plan.groups[group].targets.len());
     if matches!(told.verdict.code, ExitCode::Success | ExitCode::NotFinalized) {
         assert!(!(0..plan.groups.len()).any(limits), "a run over its limit was called a success");
     }
@@ -333,7 +342,10 @@ fn r6_failed_hosts(plan: &Plan, calls: &[Called]) {
             if is_primary(call.step) && failed.contains(host) {
                 assert!(plan.retry_failed > 0 && call.force, "failed host {host} went on to {:?}", call.step);
             }
-            assert!(!(call.step == Step::Run(Stage::Finalize) && failed.contains(host)), "failed host {host} finalized");
+            assert!(
+                !(call.step == Step::Run(Stage::Finalize) && failed.contains(host)),
+                "failed host {host} finalized"
+            );
         }
         for (host, outcome) in &call.told {
             match (call.step, outcome.is_ok()) {
@@ -392,7 +404,8 @@ fn r8_asking(told: &Told) {
             _ => {}
         }
     }
-    let all = told.events.iter().any(|event| matches!(event, Event::Asked { answer, .. } if answer == Answer::All.word()));
+    let all =
+        told.events.iter().any(|event| matches!(event, Event::Asked { answer, .. } if answer == Answer::All.word()));
     if !all && told.verdict.code == ExitCode::Success {
         assert_eq!(asked_after.len(), plan.groups.len() - 1, "a group boundary was passed without a question");
     }
@@ -458,10 +471,16 @@ fn r10_rollback(told: &Told, calls: &[Called]) {
         assert!(rolled.is_superset(&wanted), "{wanted:?} were touched, {rolled:?} rolled back");
         assert!(touched.is_superset(&rolled), "hosts were rolled back that were never touched");
     }
-    for (host, task_restore) in told.trace.iter().filter_map(|entry| match entry {
-        Trace::Called { call, tasks } if call.step == Step::Run(Stage::Rollback) => Some(tasks),
-        _ => None,
-    }).flatten().map(|task| (task.host, &task.restore)) {
+    for (host, task_restore) in told
+        .trace
+        .iter()
+        .filter_map(|entry| match entry {
+            Trace::Called { call, tasks } if call.step == Step::Run(Stage::Rollback) => Some(tasks),
+            _ => None,
+        })
+        .flatten()
+        .map(|task| (task.host, &task.restore))
+    {
         let wanted = told.scripted.has_done[host].then(|| revision('a'));
         assert_eq!(*task_restore, wanted, "what is restored is what .done named at the probe");
     }
@@ -506,7 +525,10 @@ fn r12_verdict(told: &Told) {
         if scripted.done[host] == Some(revision('b')) {
             assert!(["finalized", "not finalized"].contains(&row.state.as_str()), "{row:?}");
         }
-        assert!(row.happy || row.reason.is_some() || row.state.starts_with("after "), "unhappy without a reason: {row:?}");
+        assert!(
+            row.happy || row.reason.is_some() || row.state.starts_with("after "),
+            "unhappy without a reason: {row:?}"
+        );
     }
     let changed: Vec<_> = (0..plan.size()).filter(|host| scripted.current[*host] != scripted.before[*host]).collect();
     match verdict.code {
@@ -537,7 +559,13 @@ proptest! {
 
 #[test]
 fn a_good_fleet_ends_finalized_with_status_0() {
-    let told = tell(plan(vec![(2, None, FailureLimit::Hosts(0)), (6, None, FailureLimit::Hosts(0))], 3), vec![good(); 8], vec![], None, 1);
+    let told = tell(
+        plan(vec![(2, None, FailureLimit::Hosts(0)), (6, None, FailureLimit::Hosts(0))], 3),
+        vec![good(); 8],
+        vec![],
+        None,
+        1,
+    );
     assert_eq!(told.verdict.code, ExitCode::Success, "{:?}", told.verdict);
     assert!(told.verdict.rows.iter().all(|row| row.happy && row.state == "finalized"));
     hold_all_rules(&told);
@@ -625,8 +653,18 @@ fn fault_6_a_host_whose_stage_was_killed_by_a_signal_has_failed() {
 fn fault_7_rollback_leaves_alone_what_was_never_attempted() {
     let mut scripts = vec![good(); 6];
     scripts[1] = failing(Stage::Fetch, Act::FailEarly);
-    let told = tell(plan(vec![(4, Some(2), FailureLimit::Hosts(0)), (2, None, FailureLimit::Hosts(0))], 2), scripts, vec![], None, 7);
-    let rolled: Vec<_> = calls(&told).into_iter().filter(|call| call.step == Step::Run(Stage::Rollback)).flat_map(|call| call.started).collect();
+    let told = tell(
+        plan(vec![(4, Some(2), FailureLimit::Hosts(0)), (2, None, FailureLimit::Hosts(0))], 2),
+        scripts,
+        vec![],
+        None,
+        7,
+    );
+    let rolled: Vec<_> = calls(&told)
+        .into_iter()
+        .filter(|call| call.step == Step::Run(Stage::Rollback))
+        .flat_map(|call| call.started)
+        .collect();
     assert_eq!(rolled, [0, 1]);
 }
 
@@ -648,7 +686,11 @@ fn fault_9_the_limit_is_a_share_of_the_whole_group_over_all_its_subgroups() {
 fn fault_11_membership_of_subgroups_is_the_same_on_every_run() {
     let members = || {
         let told = tell(plan(vec![(7, Some(3), FailureLimit::Hosts(0))], 2), vec![good(); 7], vec![], None, 99);
-        calls(&told).into_iter().filter(|call| call.step == Step::Run(Stage::Fetch)).map(|call| call.tasks).collect::<Vec<_>>()
+        calls(&told)
+            .into_iter()
+            .filter(|call| call.step == Step::Run(Stage::Fetch))
+            .map(|call| call.tasks)
+            .collect::<Vec<_>>()
     };
     assert_eq!(members(), [vec![0, 1, 2], vec![3, 4, 5], vec![6]]);
     assert_eq!(members(), members());

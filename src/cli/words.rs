@@ -221,7 +221,9 @@ mod tests {
             let Parsed::Say(text) = words(line).unwrap() else { panic!("{line:?}") };
             assert!(text.contains("deploy-local"), "{text}");
         }
-        for line in [["deploy", "-h"].as_slice(), &["deploy", "-r", "x", "--help"], &["deploy", "-vh"], &["help", "deploy"]] {
+        for line in
+            [["deploy", "-h"].as_slice(), &["deploy", "-r", "x", "--help"], &["deploy", "-vh"], &["help", "deploy"]]
+        {
             let Parsed::Say(text) = words(line).unwrap() else { panic!("{line:?}") };
             assert!(text.contains("--limit-hosts"), "{text}");
         }

@@ -460,7 +460,7 @@ fn needs_rollback(row: &super::table::Row) -> bool {
 }
 
 fn contact_call(plan: &Plan, step: Step) -> Call {
-    Call { step, group: String::new(), batch: plan.probe_batch, timeout: CONTACT_TIMEOUT, force: false }
+    Call { step, group: String::new(), batch: plan.probe_batch, timeout: CONTACT_TIMEOUT, force: false, recover: false }
 }
 
 fn stage_call(plan: &Plan, group: usize, stage: &StagePlan, force: bool) -> Call {
@@ -470,5 +470,6 @@ fn stage_call(plan: &Plan, group: usize, stage: &StagePlan, force: bool) -> Call
         batch: stage.batch,
         timeout: stage.timeout,
         force,
+        recover: false,
     }
 }

@@ -29,7 +29,7 @@ pub enum Step {
 }
 
 /// One call on the fleet: a step on hosts of one group.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Call {
     pub step: Step,
     /// The group's own name; empty for steps over several groups.
@@ -39,10 +39,13 @@ pub struct Call {
     pub timeout: Duration,
     /// Do the work even where it seems done already.
     pub force: bool,
+    /// Start nothing: find out about stages that a deployer which is gone may have started. Hosts that never began get
+    /// no events at all; each of the others gets its `Started` and its true `Ended`.
+    pub recover: bool,
 }
 
 /// One host of a call.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Task {
     pub host: HostId,
     /// Which try of this step this is on this host, from 0.

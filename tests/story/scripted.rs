@@ -2,7 +2,11 @@
 //!
 //! It stands beside the tests over real sshd, for the story's rules alone: a thousand fleets in a second.
 
-use std::collections::VecDeque;
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
 
 use hoist::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, Outcome, Step, Task};
 use hoist::wire::{Facts, Revision, Stage, State};
@@ -40,19 +44,37 @@ pub struct Script {
 /// One entry of the trace, in the order in which things happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Trace {
-    Called { call: Call, tasks: Vec<Task> },
+    Called {
+        call: Call,
+        tasks: Vec<Task>,
+    },
     Started(HostId),
     /// The story has been told.
     Told(HostId, Outcome),
-    Returned { stopped: bool },
+    Returned {
+        stopped: bool,
+    },
     Asked(String),
 }
 
+/// What outlives a deployer: the hosts.
+#[derive(Debug, Default)]
+pub struct World {
+    pub states: Vec<State>,
+    /// Steps that were begun, and how they ended when they have.
+    begun: HashMap<(HostId, Step, u32), Option<HostResult>>,
+}
+
+/// What a deployer that is killed unwinds with.
+pub struct Died;
+
 pub struct Scripted {
     pub scripts: Vec<Script>,
-    pub states: Vec<State>,
+    pub world: Rc<RefCell<World>>,
     pub before: Vec<State>,
-    pub trace: std::rc::Rc<std::cell::RefCell<Vec<Trace>>>,
+    pub trace: Rc<RefCell<Vec<Trace>>>,
+    /// How many more moments this deployer lives; `None`: for ever.
+    pub fuse: Option<usize>,
     pub new: Revision,
     /// Picks which of the hosts under way ends next, and how many events come at once.
     pub order: u64,
@@ -68,7 +90,17 @@ impl Scripted {
         let states: Vec<State> =
             scripts.iter().map(|it| State { current: old(it), done: old(it), ..State::default() }).collect();
         let before = states.clone();
-        Scripted { scripts, states, before, trace: Default::default(), new: revision('b'), order }
+        let world = Rc::new(RefCell::new(World { states, begun: HashMap::new() }));
+        Scripted { scripts, world, before, trace: Default::default(), fuse: None, new: revision('b'), order }
+    }
+
+    /// A moment at which the deployer may be killed.
+    fn moment(&mut self) {
+        match &mut self.fuse {
+            Some(0) => std::panic::resume_unwind(Box::new(Died)),
+            Some(left) => *left -= 1,
+            None => {}
+        }
     }
 
     fn next(&mut self, below: usize) -> usize {
@@ -94,7 +126,7 @@ impl Scripted {
 
     fn apply(&mut self, host: HostId, step: Step, task: &Task) {
         let new = Some(self.new.clone());
-        let state = &mut self.states[host];
+        let state = &mut self.world.borrow_mut().states[host];
         match step {
             Step::Run(Stage::Fetch) => state.in_progress = new,
             Step::Run(Stage::Promote) => state.current = new,
@@ -143,7 +175,7 @@ impl Scripted {
         if step == Step::Probe && result.outcome.is_ok() {
             result.facts = Some(Facts {
                 version: "test".into(),
-                state: self.states[host].clone(),
+                state: self.world.borrow().states[host].clone(),
                 revisions: Vec::new(),
                 cached: Vec::new(),
                 locked: None,
@@ -151,7 +183,7 @@ impl Scripted {
                 free_inodes: None,
             });
         } else if answered && matches!(act, Act::Work | Act::FailEarly | Act::FailLate) {
-            result.state = Some(self.states[host].clone());
+            result.state = Some(self.world.borrow().states[host].clone());
         }
         result
     }
@@ -168,6 +200,14 @@ impl Fleet for Scripted {
             let mut events = Vec::new();
             while under_way.len() < call.batch && !stopped && !queued.is_empty() {
                 let task = queued.pop_front().unwrap();
+                let key = (task.host, call.step, task.attempt);
+                if call.recover && !self.world.borrow().begun.contains_key(&key) {
+                    continue;
+                }
+                if !call.recover {
+                    self.world.borrow_mut().begun.insert(key, None);
+                }
+                self.moment();
                 trace.borrow_mut().push(Trace::Started(task.host));
                 events.push(HostEvent::Started(task.host));
                 under_way.push(task);
@@ -178,11 +218,16 @@ impl Fleet for Scripted {
                 }
                 let pick = self.next(under_way.len());
                 let task = under_way.remove(pick);
-                let result = self.work(call.step, &task);
+                let key = (task.host, call.step, task.attempt);
+                let ended = self.world.borrow().begun.get(&key).cloned().flatten();
+                let result = ended.filter(|_| call.recover).unwrap_or_else(|| self.work(call.step, &task));
+                self.world.borrow_mut().begun.insert(key, Some(result.clone()));
+                self.moment();
                 trace.borrow_mut().push(Trace::Told(task.host, result.outcome.clone()));
                 events.push(HostEvent::Ended(task.host, result));
             }
             stopped |= on(events) == Flow::Stop;
+            self.moment();
         }
         trace.borrow_mut().push(Trace::Returned { stopped });
     }

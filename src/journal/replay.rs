@@ -1,0 +1,226 @@
+//! The fleet and the operator of a run that keeps a journal: what the journal holds they answer from it, and what is
+//! new they pass on, and write down before anyone acts on it.
+
+use std::cell::RefCell;
+use std::collections::{HashSet, VecDeque};
+use std::rc::Rc;
+
+use crate::deploy::{Answer, Operator, Question};
+use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, Task};
+
+use super::{Journal, Record};
+
+/// What happens when the journal has no more to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtTheEnd {
+    /// The run goes on.
+    GoOn,
+    /// The run is rolled back, as if the operator had interrupted it there.
+    RollBack,
+}
+
+/// A journal being read to its end and then written on. The fleet and the operator of a run share one.
+#[derive(Clone)]
+pub struct Tape(Rc<RefCell<State>>);
+
+struct State {
+    past: VecDeque<Record>,
+    journal: Journal,
+    at_the_end: AtTheEnd,
+    interrupted: bool,
+    /// The journal could not be written: nothing new may be started, since nobody would remember it.
+    broken: Option<String>,
+}
+
+impl Tape {
+    /// A tape with `past` still to be heard; empty for a new run.
+    pub fn new(journal: Journal, past: Vec<Record>, at_the_end: AtTheEnd) -> Tape {
+        let state = State { past: past.into(), journal, at_the_end, interrupted: false, broken: None };
+        Tape(Rc::new(RefCell::new(state)))
+    }
+
+    /// The fleet of the run.
+    pub fn fleet<F: Fleet>(&self, inner: F) -> impl Fleet + use<F> {
+        JournaledFleet { tape: self.clone(), inner }
+    }
+
+    /// The operator of the run.
+    pub fn operator<O: Operator>(&self, inner: O) -> impl Operator + use<O> {
+        JournaledOperator { tape: self.clone(), inner }
+    }
+
+    /// Writes the last record.
+    pub fn close(&self, verdict: &str, status: u8) -> anyhow::Result<()> {
+        self.0.borrow_mut().journal.append(&[Record::Closed { verdict: verdict.to_owned(), status }])
+    }
+
+    /// Why the journal could not be written, if that happened.
+    pub fn broken(&self) -> Option<String> {
+        self.0.borrow().broken.clone()
+    }
+
+    /// Takes the next record of the past when it is one of those wanted.
+    fn next_if(&self, wanted: impl FnOnce(&Record) -> bool) -> Option<Record> {
+        let mut state = self.0.borrow_mut();
+        if state.past.front().is_some_and(wanted) { state.past.pop_front() } else { None }
+    }
+
+    fn is_over(&self) -> bool {
+        self.0.borrow().past.is_empty()
+    }
+
+    /// Writes new records down. When that fails the run is stopped as by an interrupt: going on would do things that no
+    /// one could tell of after a crash.
+    fn write(&self, records: &[Record]) {
+        let written = self.0.borrow_mut().journal.append(records);
+        if let Err(error) = written {
+            self.stop(format!("{error:#}"));
+        }
+    }
+
+    fn stop(&self, why: String) {
+        let mut state = self.0.borrow_mut();
+        if state.broken.is_none() {
+            log::error!("{why}; starting nothing new");
+            state.broken = Some(why);
+            state.interrupted = true;
+        }
+    }
+}
+
+struct JournaledFleet<F> {
+    tape: Tape,
+    inner: F,
+}
+
+impl<F: Fleet> JournaledFleet<F> {
+    /// Tells the story what the journal has of a call; says what is left of it and whether the story wants more.
+    fn replay(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) -> Replayed {
+        let fits = |record: &Record| match record {
+            Record::Called { call: then, tasks: those } => then.step == call.step && those == tasks,
+            _ => false,
+        };
+        if self.tape.next_if(fits).is_none() {
+            if !self.tape.is_over() {
+                // The same story over the same plan asks the same; another version of the story may not.
+                self.tape.stop(format!("the journal tells of another course of events than {:?}", call.step));
+                return Replayed { heard: HashSet::new(), flow: Flow::Stop, returned: true, fresh: true };
+            }
+            self.tape.write(&[Record::Called { call: call.clone(), tasks: tasks.to_vec() }]);
+            return Replayed { heard: HashSet::new(), flow: Flow::Continue, returned: false, fresh: true };
+        }
+        let mut heard: HashSet<HostId> = HashSet::new();
+        let mut flow = Flow::Continue;
+        while let Some(record) = self.tape.next_if(|record| matches!(record, Record::Ended { .. })) {
+            let Record::Ended { host, result } = record else { unreachable!("only results were asked for") };
+            heard.insert(host);
+            if on(vec![HostEvent::Started(host), HostEvent::Ended(host, *result)]) == Flow::Stop {
+                flow = Flow::Stop;
+            }
+        }
+        let returned = self.tape.next_if(|record| matches!(record, Record::Returned)).is_some();
+        Replayed { heard, flow, returned, fresh: false }
+    }
+}
+
+struct Replayed {
+    heard: HashSet<HostId>,
+    flow: Flow,
+    /// The call had come to its end.
+    returned: bool,
+    /// The journal has nothing of the call.
+    fresh: bool,
+}
+
+impl<F: Fleet> Fleet for JournaledFleet<F> {
+    fn run(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
+        let replayed = self.replay(call, tasks, on);
+        if replayed.returned {
+            return;
+        }
+        let tape = self.tape.clone();
+        let mut flow = replayed.flow;
+        let mut live = |events: Vec<HostEvent>| {
+            let results: Vec<Record> = events
+                .iter()
+                .filter_map(|event| match event {
+                    HostEvent::Ended(host, result) => {
+                        Some(Record::Ended { host: *host, result: Box::new(result.clone()) })
+                    }
+                    _ => None,
+                })
+                .collect();
+            // One sync for all results that came in together.
+            if !results.is_empty() {
+                tape.write(&results);
+            }
+            if on(events) == Flow::Stop {
+                flow = Flow::Stop;
+            }
+            flow
+        };
+        let rest: Vec<Task> = tasks.iter().filter(|task| !replayed.heard.contains(&task.host)).cloned().collect();
+        // The look that an interrupt, or the end of the tape, is noticed by.
+        let stop = live(Vec::new()) == Flow::Stop;
+        if !stop {
+            self.inner.run(call, &rest, &mut live);
+        } else if !replayed.fresh {
+            // Nothing new may start. But tasks start in order, at most `batch` at a time, so these may have been under
+            // way when the deployer died, and what became of them must be known.
+            let begun = (replayed.heard.len() + call.batch).min(tasks.len());
+            let doubtful: Vec<Task> =
+                tasks[..begun].iter().filter(|task| !replayed.heard.contains(&task.host)).cloned().collect();
+            if !doubtful.is_empty() {
+                self.inner.run(&Call { recover: true, ..call.clone() }, &doubtful, &mut |events| {
+                    live(events);
+                    Flow::Continue
+                });
+            }
+        }
+        tape.write(&[Record::Returned]);
+    }
+}
+
+struct JournaledOperator<O> {
+    tape: Tape,
+    inner: O,
+}
+
+impl<O: Operator> Operator for JournaledOperator<O> {
+    fn ask(&mut self, question: &Question) -> Answer {
+        if let Some(Record::Answered { answer }) = self.tape.next_if(|record| matches!(record, Record::Answered { .. }))
+        {
+            return answer;
+        }
+        let rolling_back = self.tape.0.borrow().at_the_end == AtTheEnd::RollBack;
+        let answer = match question {
+            Question::RollBack { .. } if rolling_back => Answer::Yes,
+            _ => self.inner.ask(question),
+        };
+        self.tape.write(&[Record::Answered { answer }]);
+        answer
+    }
+
+    fn interrupted(&mut self) -> bool {
+        if self.tape.0.borrow().interrupted {
+            return true;
+        }
+        if self.tape.next_if(|record| matches!(record, Record::Interrupted)).is_some() {
+            self.tape.0.borrow_mut().interrupted = true;
+            return true;
+        }
+        if !self.tape.is_over() {
+            return false;
+        }
+        if self.tape.0.borrow().at_the_end == AtTheEnd::RollBack || self.inner.interrupted() {
+            self.tape.write(&[Record::Interrupted]);
+            self.tape.0.borrow_mut().interrupted = true;
+            return true;
+        }
+        false
+    }
+
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+}
