@@ -6,11 +6,11 @@ mod scripted;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use hoist::deploy::{Answer, FailedTargets, Kind, Operator, Plan, Question, StagePlan, Verdict, deploy};
+use hoist::deploy::{Answer, Kind, Operator, Plan, Question, StagePlan, Verdict, deploy};
 use hoist::exit_code::ExitCode;
 use hoist::journal::{AtTheEnd, Journal, Opened, Record, Tape, parse, prune, unfinished};
 use hoist::report::{Event, Reporter};
-use hoist::targets::{FailureLimit, Group};
+use hoist::targets::{FailedTargets, FailureLimit, Group};
 use hoist::wire::{Revision, Stage};
 use scripted::{Act, Script, Scripted, revision};
 
@@ -55,6 +55,8 @@ fn plan(hosts: usize, batch: usize) -> Plan {
         targets: range.map(|n| format!("host{n}").parse().unwrap()).collect(),
         size: Some(2),
         limit: FailureLimit::Hosts(0),
+        retry_failed: 0,
+        failed_targets: FailedTargets::Leave,
     };
     Plan {
         run: "20260101T000000.000Z-1-abcd".parse().unwrap(),
@@ -69,8 +71,6 @@ fn plan(hosts: usize, batch: usize) -> Plan {
         finalize: Some(stage(Stage::Finalize)),
         rollback: stage(Stage::Rollback),
         probe_batch: batch,
-        retry_failed: 0,
-        failed_targets: FailedTargets::Leave,
         force: false,
         need_bytes: 0,
         need_inodes: 0,
@@ -84,7 +84,6 @@ fn opened(plan: &Plan) -> Opened {
         environment: None,
         config_file: None,
         defines: Vec::new(),
-        tag: String::new(),
     }
 }
 

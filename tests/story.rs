@@ -8,11 +8,11 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use hoist::deploy::{Answer, FailedTargets, Kind, Operator, Plan, Question, StagePlan, Verdict, deploy};
+use hoist::deploy::{Answer, Kind, Operator, Plan, Question, StagePlan, Verdict, deploy};
 use hoist::exit_code::ExitCode;
 use hoist::fleet::{HostId, Outcome, Step};
 use hoist::report::{Event, Reporter};
-use hoist::targets::{FailureLimit, Group};
+use hoist::targets::{FailedTargets, FailureLimit, Group};
 use hoist::wire::{Revision, Stage};
 use proptest::prelude::*;
 use scripted::{Act, Script, Scripted, Trace, revision};
@@ -92,7 +92,7 @@ fn plan(groups: Vec<(usize, Option<usize>, FailureLimit)>, batch: usize) -> Plan
     let group = |(index, (hosts, size, limit)): (usize, (usize, Option<usize>, FailureLimit))| {
         let targets = (next..next + hosts).map(|n| format!("host{n}").parse().unwrap()).collect();
         next += hosts;
-        Group { name: format!("g{index}"), targets, size, limit }
+        Group { name: format!("g{index}"), targets, size, limit, retry_failed: 0, failed_targets: FailedTargets::Leave }
     };
     Plan {
         run: "20260101T000000.000Z-1-abcd".parse().unwrap(),
@@ -107,8 +107,6 @@ fn plan(groups: Vec<(usize, Option<usize>, FailureLimit)>, batch: usize) -> Plan
         finalize: Some(stage(Stage::Finalize, batch)),
         rollback: stage(Stage::Rollback, batch),
         probe_batch: batch,
-        retry_failed: 0,
-        failed_targets: FailedTargets::Leave,
         force: false,
         need_bytes: 0,
         need_inodes: 0,
@@ -189,8 +187,10 @@ prop_compose! {
         scripts in prop::collection::vec(script(), groups.iter().map(|(hosts, _, _)| hosts).sum::<usize>()),
         plan in Just({
             let mut plan = plan(groups, batch);
-            plan.retry_failed = retry_failed;
-            plan.failed_targets = if leave { FailedTargets::Leave } else { FailedTargets::Rollback };
+            for group in &mut plan.groups {
+                group.retry_failed = retry_failed;
+                group.failed_targets = if leave { FailedTargets::Leave } else { FailedTargets::Rollback };
+            }
             if !with_finalize { plan.finalize = None; }
             plan
         }),
@@ -340,7 +340,7 @@ fn r6_failed_hosts(plan: &Plan, calls: &[Called]) {
                 assert!(!gone.contains(host), "host {host} was never reached and was used all the same");
             }
             if is_primary(call.step) && failed.contains(host) {
-                assert!(plan.retry_failed > 0 && call.force, "failed host {host} went on to {:?}", call.step);
+                assert!(plan.groups[0].retry_failed > 0 && call.force, "failed host {host} went on to {:?}", call.step);
             }
             assert!(
                 !(call.step == Step::Run(Stage::Finalize) && failed.contains(host)),
@@ -503,7 +503,7 @@ fn r11_retries(plan: &Plan, calls: &[Called]) {
         }
         last.extend(call.told.iter().copied());
     }
-    assert!(tries.values().all(|tries| *tries <= plan.retry_failed));
+    assert!(tries.values().all(|tries| *tries <= plan.groups[0].retry_failed));
 }
 
 /// R12: every target has one row, what a row says is true, and the status is the one that fits.
@@ -707,7 +707,7 @@ fn a_failed_host_that_is_cured_by_a_retry_counts_no_longer() {
     let mut scripts = vec![good(); 4];
     scripts[1].primary[2] = vec![Act::FailLate, Act::Work];
     let mut plan = plan(vec![(4, Some(2), FailureLimit::Hosts(0))], 2);
-    plan.retry_failed = 1;
+    plan.groups[0].retry_failed = 1;
     let told = tell(plan, scripts, vec![], None, 7);
     assert_eq!(told.verdict.code, ExitCode::Success, "{:?}", told.verdict);
     assert!(told.verdict.rows.iter().all(|row| row.state == "finalized"));
@@ -719,7 +719,7 @@ fn failed_hosts_are_rolled_back_at_once_when_asked_and_the_deployment_goes_on() 
     let mut scripts = vec![good(); 4];
     scripts[1] = failing(Stage::Promote, Act::FailLate);
     let mut plan = plan(vec![(4, None, FailureLimit::Hosts(1))], 2);
-    plan.failed_targets = FailedTargets::Rollback;
+    plan.groups[0].failed_targets = FailedTargets::Rollback;
     let told = tell(plan, scripts, vec![], None, 7);
     assert_eq!(told.verdict.code, ExitCode::Success);
     assert_eq!(told.verdict.rows[1].state, "rolled back");

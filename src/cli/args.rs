@@ -21,7 +21,22 @@ pub enum Command {
     Plan(Plan),
     Config(Config),
     DeployLocal(DeployLocal),
+    Completion(Completion),
     Version(Version),
+}
+
+impl Command {
+    /// The word that calls it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Command::Deploy(_) => "deploy",
+            Command::Plan(_) => "plan",
+            Command::Config(_) => "config",
+            Command::DeployLocal(_) => "deploy-local",
+            Command::Completion(_) => "completion",
+            Command::Version(_) => "version",
+        }
+    }
 }
 
 /// Deploy a revision to every group of targets, then finalize it, or roll it back.
@@ -168,6 +183,15 @@ pub struct DeployLocal {
     pub stage: Option<String>,
 }
 
+/// Print a completion script for a shell.
+#[derive(Debug, FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "completion", help_triggers("-h", "--help"))]
+pub struct Completion {
+    /// bash, zsh, fish or nushell
+    #[argh(positional)]
+    pub shell: String,
+}
+
 /// Print the version.
 #[derive(Debug, FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "version", help_triggers("-h", "--help"))]
@@ -188,6 +212,15 @@ impl std::str::FromStr for Format {
             "text" => Ok(Format::Text),
             "json" => Ok(Format::Json),
             _ => Err(format!("{text:?} is no format: text or json")),
+        }
+    }
+}
+
+impl From<Format> for crate::report::Format {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Text => crate::report::Format::Text,
+            Format::Json => crate::report::Format::Json,
         }
     }
 }

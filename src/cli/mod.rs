@@ -1,4 +1,117 @@
-//! The commands.
+//! The commands: each reads its flags, calls the module that does the work, and ends with one exit status.
 
-mod args;
+pub mod args;
+mod config;
+mod console;
+mod deploy;
+mod out;
+mod plan;
+mod signals;
+mod ssh;
 mod words;
+
+use argh::ArgsInfo;
+
+use crate::config::{Config, Options};
+use crate::exit_code::ExitCode;
+
+use args::Command;
+use words::Parsed;
+
+/// Runs the program on the words after its name.
+pub fn main(words: Vec<std::ffi::OsString>) -> ExitCode {
+    let command = match words::parse(words) {
+        Ok(Parsed::Command(hoist)) => hoist.command,
+        Ok(Parsed::Say(text)) => {
+            out::answer(&text);
+            return ExitCode::Success;
+        }
+        Err(words::UsageError(complaint)) => {
+            out::complain(&complaint);
+            return ExitCode::Usage;
+        }
+    };
+    let name = command.name();
+    run(command).unwrap_or_else(|Refused(why)| {
+        out::complain(&format!("hoist {name}: {why}"));
+        ExitCode::Usage
+    })
+}
+
+fn run(command: Command) -> Result<ExitCode, Refused> {
+    match command {
+        Command::Deploy(args) => deploy::run(args),
+        Command::Plan(args) => plan::run(args),
+        Command::Config(args) => config::run(args),
+        Command::DeployLocal(args) => local(args),
+        Command::Completion(args) => completion(&args),
+        Command::Version(_) => {
+            out::answer(&words::version());
+            Ok(ExitCode::Success)
+        }
+    }
+}
+
+/// A usage or configuration error: nothing was touched.
+#[derive(Debug)]
+struct Refused(String);
+
+impl Refused {
+    /// An error in the use of a command, which its help would have told of.
+    fn usage(command: &str, why: &str) -> Refused {
+        Refused(format!("{why}\nsee `hoist {command} --help`"))
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Refused {
+    fn from(error: E) -> Refused {
+        Refused(format!("{:#}", error.into()))
+    }
+}
+
+/// The configuration of the repository that the command was called in.
+fn load(file: Option<&str>, defines: &[String], environment: Option<&str>) -> Result<Config, Refused> {
+    Ok(Config::load(&Options {
+        start: std::env::current_dir()?,
+        config_file: file.map(Into::into),
+        defines: defines.to_vec(),
+        environment: environment.map(str::to_owned),
+        global_file: std::env::var_os("HOIST_GLOBAL_CONFIG").map(Into::into),
+    })?)
+}
+
+fn local(args: args::DeployLocal) -> Result<ExitCode, Refused> {
+    use std::io::IsTerminal;
+    let ok = match (&args.repo, &args.stage) {
+        (Some(repo), Some(stage)) => {
+            let stage = stage.parse().map_err(|why: String| Refused::usage("deploy-local", &why))?;
+            let request = args.request.as_deref().map(std::path::Path::new);
+            crate::local::by_hand(repo, std::path::Path::new(&args.deploy_dir), stage, args.force, request) == 0
+        }
+        (None, None) if std::io::stdin().is_terminal() => {
+            return Err(Refused::usage("deploy-local", "name a repository and a stage: --repo REPO STAGE"));
+        }
+        (None, None) => crate::local::serve() == 0,
+        _ => return Err(Refused::usage("deploy-local", "--repo and a stage go together")),
+    };
+    Ok(if ok { ExitCode::Success } else { ExitCode::Failed })
+}
+
+fn completion(args: &args::Completion) -> Result<ExitCode, Refused> {
+    use argh_complete::Generator;
+    let hoist = args::Hoist::get_args_info();
+    let script = match args.shell.as_str() {
+        "bash" => argh_complete::bash::Bash::generate("hoist", &hoist),
+        "zsh" => argh_complete::zsh::Zsh::generate("hoist", &hoist),
+        "fish" => argh_complete::fish::Fish::generate("hoist", &hoist),
+        "nushell" => argh_complete::nushell::Nushell::generate("hoist", &hoist),
+        other => return Err(Refused::usage("completion", &format!("{other:?}: there are bash, zsh, fish and nushell"))),
+    };
+    out::answer(&script);
+    Ok(ExitCode::Success)
+}
+
+/// `1 host`, `2 hosts`.
+fn plural(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}

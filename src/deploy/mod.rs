@@ -2,12 +2,14 @@
 
 mod operator;
 mod plan;
+mod prepare;
 mod probe;
 mod story;
 mod table;
 mod verdict;
 
 pub use operator::{Answer, Operator, Question};
-pub use plan::{FailedTargets, Kind, Plan, StagePlan};
+pub use plan::{Kind, Plan, StagePlan};
+pub use prepare::{Choice, Prepared, Requests, holder, lock_path, prepare};
 pub use story::deploy;
 pub use verdict::Verdict;

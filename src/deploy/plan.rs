@@ -31,15 +31,6 @@ pub struct StagePlan {
     pub timeout: Duration,
 }
 
-/// What happens to a host that failed within its group's limit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FailedTargets {
-    #[default]
-    Leave,
-    Rollback,
-}
-
 /// The whole of a run. It holds no secret, so it can be shown and kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
@@ -59,9 +50,6 @@ pub struct Plan {
     pub rollback: StagePlan,
     /// Hosts at once for probing, locking and closing.
     pub probe_batch: usize,
-    /// Rounds in which a group's failed hosts are tried again.
-    pub retry_failed: usize,
-    pub failed_targets: FailedTargets,
     pub force: bool,
     /// Bytes that the revision's working tree takes on a target that lacks it.
     pub need_bytes: u64,

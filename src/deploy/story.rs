@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, Outcome, Step, Task};
 use crate::report::{Event, Reporter};
-use crate::targets::Target;
+use crate::targets::{FailedTargets, Target};
 use crate::wire::{Level, Stage};
 
 use super::operator::{Answer, Operator, Question};
-use super::plan::{FailedTargets, Kind, Plan, StagePlan};
+use super::plan::{Kind, Plan, StagePlan};
 use super::table::{HostState, Table};
 use super::verdict::{End, Verdict};
 
@@ -143,7 +143,7 @@ impl Story<'_> {
 
     /// One group: its subgroups, then its failed hosts again (R11), until the limit is judged for good.
     fn deploy_group(&mut self, group: usize) -> Result<(), Halt> {
-        let mut rounds = self.plan.retry_failed;
+        let mut rounds = self.plan.groups[group].retry_failed;
         loop {
             self.sweep(group)?;
             let failed = self.retryable(group);
@@ -157,7 +157,7 @@ impl Story<'_> {
             self.report_limit(group);
             return Err(Halt::Limit { group });
         }
-        if self.plan.failed_targets == FailedTargets::Rollback && self.plan.kind == Kind::Deploy {
+        if self.plan.groups[group].failed_targets == FailedTargets::Rollback && self.plan.kind == Kind::Deploy {
             let failed = self.retryable(group);
             self.roll_back_hosts(group, failed);
         }

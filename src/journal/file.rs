@@ -20,8 +20,6 @@ pub struct Opened {
     pub environment: Option<String>,
     pub config_file: Option<PathBuf>,
     pub defines: Vec<String>,
-    /// The deployment's tag, or what it would have been.
-    pub tag: String,
 }
 
 /// One line of a journal.

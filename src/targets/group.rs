@@ -4,6 +4,17 @@ use serde::{Deserialize, Serialize};
 
 use super::{FailureLimit, Target};
 
+/// What happens to a host that failed within its group's limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailedTargets {
+    /// It stays as the failure left it.
+    #[default]
+    Leave,
+    /// It is rolled back at once.
+    Rollback,
+}
+
 /// An ordered group of targets. The order is the target file's, and never changes from run to run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Group {
@@ -12,6 +23,9 @@ pub struct Group {
     /// Targets in a subgroup; `None`: the whole group at once.
     pub size: Option<usize>,
     pub limit: FailureLimit,
+    /// Rounds in which the group's failed hosts are tried again.
+    pub retry_failed: usize,
+    pub failed_targets: FailedTargets,
 }
 
 impl Group {
@@ -36,7 +50,14 @@ mod tests {
 
     fn group(targets: usize, size: Option<usize>) -> Group {
         let targets = (0..targets).map(|n| format!("web{n}").parse().unwrap()).collect();
-        Group { name: "canary".into(), targets, size, limit: FailureLimit::default() }
+        Group {
+            name: "canary".into(),
+            targets,
+            size,
+            limit: FailureLimit::default(),
+            retry_failed: 0,
+            failed_targets: FailedTargets::Leave,
+        }
     }
 
     #[test]

@@ -4,6 +4,6 @@ mod group;
 mod host;
 mod limit;
 
-pub use group::Group;
+pub use group::{FailedTargets, Group};
 pub use host::Target;
 pub use limit::FailureLimit;

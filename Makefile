@@ -1,0 +1,57 @@
+# Hoist: every task of the project. `make` lists them.
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+CARGO ?= cargo
+TRIPLE := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+MANPAGES := $(wildcard man/*.1 man/*.5 man/*.7)
+SHELLS := bash zsh fish
+
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
+
+demo: deps build ## deploy twice to a farm of 8 real sshd hosts on this machine; the second one is rolled back
+	@demo/run.sh $(TARGET_DIR)/$(TRIPLE)/debug/hoist
+
+check: deps ## run all tests, those over real sshd included
+	$(CARGO) test --locked
+
+build: deps ## build for development
+	$(CARGO) build --locked
+
+static: deps ## build the binary to ship, dist/hoist
+	$(CARGO) build --locked --release
+	@mkdir -p dist
+	@cp -f $(TARGET_DIR)/$(TRIPLE)/release/hoist dist/hoist
+	@file dist/hoist 2>/dev/null || true
+
+install: static ## install binary, man pages and completions (PREFIX, DESTDIR)
+	install -D -m 755 dist/hoist $(DESTDIR)$(PREFIX)/bin/hoist
+	@for page in $(MANPAGES); do \
+		install -v -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
+		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	dist/hoist completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/hoist
+	dist/hoist completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_hoist
+	dist/hoist completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/hoist.fish
+
+fmt: ## format the source
+	$(CARGO) fmt
+
+lint: deps ## check formatting, clippy, the man pages and the shell scripts
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	mandoc -T lint -W warning $(MANPAGES)
+	shellcheck $$(git ls-files '*.sh' .ci/run)
+
+deps: ## install what the build and the tests need, where it is missing
+	@tools/needs.sh
+
+clean: ## remove everything that was built
+	$(CARGO) clean
+	rm -rf dist
+
+.PHONY: help demo check build static install fmt lint deps clean

@@ -1,0 +1,237 @@
+//! From the configuration and the repository to a plan, and to what each target is asked.
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::config::Config;
+use crate::fleet::{Call, HostId, Step, Task};
+use crate::repo::Repo;
+use crate::targets::HostPattern;
+use crate::wire::{Action, CheckType, Fetch, Holder, Level, PROTOCOL, Request, Source, Stage};
+
+use super::plan::{Kind, Plan, StagePlan};
+
+/// Stages that `--stages` may name.
+const CHOICE: [Stage; 4] = [Stage::Fetch, Stage::ConfigDeploy, Stage::Promote, Stage::Finalize];
+
+/// What the command line chose.
+#[derive(Debug, Clone, Default)]
+pub struct Choice {
+    pub rev: Option<String>,
+    pub stages: Option<String>,
+    pub limit_hosts: Option<String>,
+    pub force: bool,
+    pub dry_run: bool,
+    pub service_restart: bool,
+}
+
+/// A plan, what targets are asked for it, and remarks for the operator.
+pub struct Prepared {
+    pub plan: Plan,
+    pub requests: Requests,
+    pub notes: Vec<(Level, String)>,
+}
+
+/// Decides everything about a run. Reads the repository and its configuration, and touches nothing.
+///
+/// # Errors
+/// The first thing that is wrong with the configuration, the target files, the checks, or the revision.
+pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: Holder) -> Result<Prepared> {
+    let settings = &config.settings;
+    let kind = match (choice.dry_run, choice.service_restart) {
+        (true, true) => bail!("--dry-run and --service-restart exclude each other"),
+        (true, false) => Kind::DryRun,
+        (false, true) => Kind::ServiceRestart,
+        (false, false) => Kind::Deploy,
+    };
+    if kind != Kind::Deploy && choice.stages.is_some() {
+        bail!("--stages goes with a deployment, not with --dry-run or --service-restart");
+    }
+    if kind == Kind::ServiceRestart && settings.service_name.is_empty() {
+        bail!("--service-restart: there is no service to restart: set service_name");
+    }
+    let pattern = choice.limit_hosts.as_deref().map(str::parse::<HostPattern>).transpose();
+    let pattern = pattern.map_err(|why| anyhow::anyhow!("--limit-hosts: {why}"))?;
+    let (groups, mut notes) = config.groups(pattern.as_ref())?;
+    let checks = if settings.perform_checks { config.checks()? } else { Vec::new() };
+    let config_files = config.config_files()?;
+
+    let name = choice.rev.as_deref().unwrap_or(&settings.git_rev);
+    let revision = repo.resolve(name)?;
+    check_scripts_are_committed(config, repo, &revision, &checks)?;
+    if repo.is_dirty()? && kind == Kind::Deploy {
+        notes.push((Level::Warning, format!("the working tree has changes that {name} does not hold: they are not deployed")));
+    }
+
+    let idle = |stage: Stage| {
+        let name = |point| matches!(point, crate::wire::CheckPoint::Before(it) | crate::wire::CheckPoint::After(it) if it == stage);
+        stage == Stage::ConfigDeploy && config_files.is_none() && !checks.iter().any(|check| name(check.at))
+    };
+    let stage_plan =
+        |stage| StagePlan { stage, batch: settings.batch_size(stage), timeout: settings.timeout(stage) };
+    let chosen = stages(kind, choice.stages.as_deref())?;
+    let primary = chosen.iter().filter(|stage| **stage != Stage::Finalize && !idle(**stage));
+    let size = repo.tree_size(&revision)?;
+    let plan = Plan {
+        run: holder.run.clone(),
+        kind,
+        user: holder.user.clone(),
+        deploy_host: holder.host.clone(),
+        repo: settings.git_repo.clone(),
+        revision: revision.clone(),
+        message: holder.message.clone(),
+        groups,
+        stages: primary.map(|stage| stage_plan(*stage)).collect(),
+        finalize: chosen.contains(&Stage::Finalize).then(|| stage_plan(Stage::Finalize)),
+        rollback: stage_plan(Stage::Rollback),
+        probe_batch: settings.batch_size,
+        force: choice.force,
+        need_bytes: size.bytes,
+        need_inodes: size.inodes,
+    };
+    let (config_files, templates, vars) = match config_files {
+        Some(found) => (Some(found.files), found.templates, found.vars),
+        None => Default::default(),
+    };
+    let request = Request {
+        protocol: PROTOCOL,
+        holder,
+        action: Action::Probe,
+        repo: settings.git_repo.clone(),
+        deploy_dir: settings.git_deploy_dir.clone(),
+        group: String::new(),
+        revision,
+        restore: None,
+        force: false,
+        umask: settings.umask,
+        cache_revs: settings.cache_revs,
+        timeout: 0,
+        control_dir: config.control_name.clone(),
+        environment: config.environment.clone(),
+        fetch: None,
+        checks,
+        nrpe_dir: settings.nrpe_dir.clone(),
+        service: settings.service(),
+        config_files,
+        templates,
+        vars,
+    };
+    let server = settings.git_server.as_ref().map(|server| format!("{}://{server}/{}/.git", settings.git_scheme, settings.git_repo));
+    let requests = Requests { request: Arc::new(request), shallow: repo.shallow()?, server, tag: Arc::default() };
+    Ok(Prepared { plan, requests, notes })
+}
+
+/// The stages of a run, in the order in which they run.
+fn stages(kind: Kind, chosen: Option<&str>) -> Result<Vec<Stage>> {
+    let chosen = match (kind, chosen) {
+        (Kind::DryRun, _) => return Ok(vec![Stage::ConfigDiff]),
+        (Kind::ServiceRestart, _) => return Ok(vec![Stage::RestartService]),
+        (Kind::Deploy, None) => return Ok(CHOICE.to_vec()),
+        (Kind::Deploy, Some(chosen)) => chosen,
+    };
+    let mut wanted = Vec::new();
+    for name in chosen.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        match name.parse() {
+            Ok(stage) if CHOICE.contains(&stage) => wanted.push(stage),
+            _ => bail!("--stages: {name:?} is no stage that can be chosen: {}", names(&CHOICE)),
+        }
+    }
+    if wanted.is_empty() {
+        bail!("--stages names no stage: choose from {}", names(&CHOICE));
+    }
+    Ok(CHOICE.into_iter().filter(|stage| wanted.contains(stage)).collect())
+}
+
+fn names(stages: &[Stage]) -> String {
+    stages.iter().map(|stage| stage.name()).collect::<Vec<_>>().join(", ")
+}
+
+/// Checks of type script run from the deployed revision, so that is where their files have to be.
+fn check_scripts_are_committed(
+    config: &Config,
+    repo: &Repo,
+    revision: &crate::wire::Revision,
+    checks: &[crate::wire::Check],
+) -> Result<()> {
+    for check in checks.iter().filter(|check| check.kind == CheckType::Script) {
+        let plain = format!("{}/scripts/{}", config.control_name, check.command);
+        let own = config.environment.as_ref().map(|it| format!("{}/environments/{it}/scripts/{}", config.control_name, check.command));
+        let mut there = false;
+        for path in own.iter().chain([&plain]) {
+            there |= repo.file_exists(revision, path)?;
+        }
+        if !there {
+            bail!("check {}: {plain} is not in {}: commit the script", check.name, revision.short());
+        }
+    }
+    Ok(())
+}
+
+/// What each target is asked in each step.
+#[derive(Clone)]
+pub struct Requests {
+    request: Arc<Request>,
+    shallow: Vec<crate::wire::Revision>,
+    /// The repository on the git server.
+    server: Option<String>,
+    /// The deployment's tag, once it is set: targets fetch it from the git server.
+    tag: Arc<OnceLock<String>>,
+}
+
+impl Requests {
+    /// Names the tag that targets fetch by.
+    pub fn set_tag(&self, tag: &str) {
+        let _ = self.tag.set(tag.to_owned());
+    }
+
+    /// Whether targets fetch from a git server, so that no pack has to be sent.
+    pub fn by_server(&self) -> bool {
+        self.server.is_some()
+    }
+
+    /// The request of one step on one host. The fleet adds the pack's length to that of a fetch.
+    pub fn make(&self, _: HostId, call: &Call, task: &Task) -> Request {
+        let mut request = (*self.request).clone();
+        request.group = call.group.clone();
+        request.timeout = call.timeout.max(Duration::from_secs(1)).as_secs();
+        request.restore = task.restore.clone();
+        request.force = call.force;
+        let Step::Run(stage) = call.step else { return request };
+        request.action = Action::Run { stage, attempt: task.attempt };
+        if stage == Stage::Fetch {
+            let source = self.server.as_ref().map(|url| Source {
+                url: url.clone(),
+                reference: self.tag.get().map_or_else(|| request.revision.to_string(), |tag| format!("refs/tags/{tag}")),
+            });
+            request.fetch = Some(Fetch { pack_bytes: None, shallow: self.shallow.clone(), source, rebuild: false });
+        }
+        request
+    }
+}
+
+/// Where a repository's deployment lock lies.
+pub fn lock_path(config: &Config) -> PathBuf {
+    let settings = &config.settings;
+    settings.lock_file.clone().unwrap_or_else(|| crate::repo::default_lock_path(&settings.lock_dir, &settings.git_repo))
+}
+
+/// Who a run belongs to.
+pub fn holder(message: String) -> Result<Holder> {
+    let operator = crate::repo::operator();
+    // Two runs within a millisecond by one process are told apart by the random part.
+    let random = std::collections::hash_map::RandomState::new();
+    let salt = std::hash::BuildHasher::hash_one(&random, 0u8) & 0xffff;
+    let pid = std::process::id();
+    let run = format!("{}-{pid}-{salt:04x}", crate::clock::run_id_stamp());
+    Ok(Holder {
+        run: run.parse().map_err(anyhow::Error::msg).context("cannot name the run")?,
+        user: operator.user,
+        host: operator.host,
+        pid,
+        since: crate::clock::rfc3339_utc(),
+        message,
+    })
+}

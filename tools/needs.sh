@@ -1,0 +1,35 @@
+#!/bin/sh
+# Installs the programs that the build, the tests and the demo need, with the system's package manager, saying so.
+# Programs that are there already are left alone.
+set -eu
+
+missing=
+need() { # COMMAND PACKAGE
+	command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || missing="$missing $2"
+}
+
+need cc gcc
+need make make
+need perl perl
+need git git
+need sshd openssh-server
+need ssh openssh-client
+need unshare util-linux
+need column bsdextrautils
+need mandoc mandoc
+need shellcheck shellcheck
+need file file
+need ip iproute2
+
+[ -z "$missing" ] && exit 0
+as_root=
+[ "$(id -u)" -eq 0 ] || as_root=sudo
+echo "installing with apt-get:$missing"
+if ! command -v apt-get >/dev/null 2>&1; then
+	echo "there is no apt-get here: please install$missing" >&2
+	exit 1
+fi
+export DEBIAN_FRONTEND=noninteractive
+$as_root apt-get update -q
+# shellcheck disable=SC2086 # a list of words
+$as_root apt-get install -q -y --no-install-recommends $missing
