@@ -1,10 +1,12 @@
 //! Hoist deploys a git revision to groups of hosts over SSH. DESIGN.md has the map of the modules.
 
+pub mod clock;
 pub mod config;
 pub mod deploy;
 pub mod exit_code;
 pub mod fleet;
 pub mod local;
+pub mod repo;
 pub mod report;
 pub mod targets;
 pub mod wire;

@@ -1,0 +1,1 @@
+//! The deploy host's repository and its lock.
