@@ -27,7 +27,7 @@ pub struct DeployLock {
 #[derive(Debug)]
 pub enum LockError {
     /// Another process has it; who, where that could be read.
-    Held(Option<Holder>),
+    Held(Option<Box<Holder>>),
     /// The file could not be opened or locked.
     Io(PathBuf, io::Error),
 }
@@ -67,7 +67,7 @@ impl DeployLock {
             let Some((file, writable)) = open(path).map_err(io)? else { continue };
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
-                Err(Errno::WOULDBLOCK) => return Err(LockError::Held(read_holder(&file))),
+                Err(Errno::WOULDBLOCK) => return Err(LockError::Held(read_holder(&file).map(Box::new))),
                 Err(Errno::INTR) => continue,
                 Err(errno) => return Err(io(errno.into())),
             }
@@ -191,7 +191,7 @@ mod tests {
 
     fn held_by(result: Result<DeployLock, LockError>) -> Option<Holder> {
         match result {
-            Err(LockError::Held(holder)) => holder,
+            Err(LockError::Held(holder)) => holder.map(|holder| *holder),
             other => panic!("expected a held lock, got {other:?}"),
         }
     }
