@@ -1,12 +1,14 @@
 //! Hoist deploys a git revision to groups of hosts over SSH. DESIGN.md has the map of the modules.
 
 pub mod cli;
+mod clock;
 pub mod config;
 pub mod deploy;
 pub mod exit_code;
 pub mod fleet;
 pub mod journal;
 pub mod local;
+pub mod repo;
 pub mod report;
 pub mod targets;
 pub mod wire;

@@ -86,9 +86,10 @@ pub enum Event {
         #[serde(flatten)]
         outcome: Outcome,
         /// The host's last lines; empty when all went well.
-        #[serde(skip_serializing_if = "Vec::is_empty")]
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
         tail: Vec<Line>,
-        /// Wall time.
+        /// Wall time. It has a name of its own in JSON, beside the `seconds` of an outcome that timed out.
+        #[serde(rename = "took_seconds")]
         seconds: f64,
     },
     /// A step ended; `not_attempted` hosts were queued and never started.

@@ -1,10 +1,69 @@
 //! Showing what happens: one event type, and the readers of it.
+//!
+//! Only the main thread tells reporters anything. Each of them is a plain function of the events it was told, apart from
+//! the time of day, so a run reads the same on a terminal, in a pipe and in the log.
 
 mod event;
+mod folded;
+mod json;
+mod log;
+mod plain;
+mod progress;
+mod safe;
+mod sink;
+mod style;
+mod table;
+mod tee;
+mod terminal;
+mod text;
+mod words;
 
 pub use event::{Event, GroupHead, HostRow};
+pub use json::Json;
+pub use log::LogFile;
+pub use plain::Plain;
+pub use safe::{safe, safe_line};
+pub use style::Theme;
+pub use tee::Tee;
+pub use terminal::Terminal;
+pub use text::{Look, Verbosity};
+
+use crate::targets::Target;
 
 /// Anyone who is told what happens. A reporter never fails: what it cannot write, a closed pipe say, is let go.
 pub trait Reporter {
     fn event(&mut self, event: &Event);
+
+    /// Time has passed and nothing happened: a chance to show that the program is alive. A few times a second is right.
+    fn tick(&mut self) {}
+
+    /// Something that the operator should know of this reporter itself, once: a log that cannot be written, say.
+    fn warning(&mut self) -> Option<Event> {
+        None
+    }
+}
+
+/// What standard output carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Text,
+    /// One event a line, and nothing else.
+    Json,
+}
+
+/// The reporter for standard output: JSON lines, or text, live on a terminal and plain elsewhere. `fold` makes one name
+/// of many: `web[01-97]`.
+pub fn to_stdout(format: Format, verbosity: Verbosity, fold: fn(&[&Target]) -> String) -> Box<dyn Reporter> {
+    let theme = Theme::of_stdout();
+    let look = Look { theme, verbosity, fold };
+    match format {
+        Format::Json => Box::new(Json::new(std::io::stdout())),
+        Format::Text if theme.live => Box::new(Terminal::new(look)),
+        Format::Text => Box::new(Plain::new(look, std::io::stdout())),
+    }
+}
+
+/// Several names as a list, whole.
+pub fn comma_list(hosts: &[&Target]) -> String {
+    hosts.iter().map(|host| host.to_string()).collect::<Vec<_>>().join(",")
 }

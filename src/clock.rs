@@ -1,0 +1,49 @@
+//! The time of day, in the few forms that Hoist writes it.
+
+use jiff::{Timestamp, ZonedDateTime};
+
+/// `HH:MM:SS`, local time: the beginning of an operator's line.
+pub fn hms() -> String {
+    ZonedDateTime::now().strftime("%H:%M:%S").to_string()
+}
+
+/// `2026-11-23T14:45:52.123Z`: RFC 3339 to the millisecond, in UTC, for records that machines read.
+pub fn rfc3339_utc() -> String {
+    Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+}
+
+/// `2026-11-23`, the day of a deployment's tag. It is the day in UTC, so that operators whose shells stand in different
+/// time zones number the same day.
+pub fn date() -> String {
+    Timestamp::now().strftime("%Y-%m-%d").to_string()
+}
+
+/// `20261123T144552.123Z`, UTC: the beginning of a run id. It sorts by time as text.
+pub fn run_id_stamp() -> String {
+    Timestamp::now().strftime("%Y%m%dT%H%M%S.%3fZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The text with every digit written as `9`.
+    fn shape(text: &str) -> String {
+        text.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect()
+    }
+
+    #[test]
+    fn each_form_has_its_fixed_shape() {
+        assert_eq!(shape(&hms()), "99:99:99");
+        assert_eq!(shape(&rfc3339_utc()), "9999-99-99T99:99:99.999Z");
+        assert_eq!(shape(&date()), "9999-99-99");
+        assert_eq!(shape(&run_id_stamp()), "99999999T999999.999Z");
+    }
+
+    #[test]
+    fn the_utc_forms_read_back_as_times() {
+        let earlier = Timestamp::now();
+        let parsed: Timestamp = rfc3339_utc().parse().unwrap();
+        assert!((parsed.as_second() - earlier.as_second()).abs() < 60);
+    }
+}

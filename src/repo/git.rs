@@ -1,0 +1,233 @@
+//! Questions to the git repository that is deployed from, asked of the `git` program.
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use anyhow::{Context, bail};
+
+use crate::wire::Revision;
+
+/// Variables by which a calling process (a git hook, say) would lead git to another repository than the one named.
+const MISLEADING: [&str; 11] = [
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_COMMON_DIR",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_NAMESPACE",
+    "GIT_PREFIX",
+    "GIT_SHALLOW_FILE",
+    "GIT_GRAFT_FILE",
+    "GIT_REPLACE_REF_BASE",
+];
+
+/// The unit in which a file takes room on the usual file systems, in bytes.
+const BLOCK: u64 = 4096;
+
+/// A git repository with a working tree on the deploy host.
+#[derive(Debug, Clone)]
+pub struct Repo {
+    top: PathBuf,
+    git_dir: PathBuf,
+}
+
+/// What a revision's working tree takes on a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TreeSize {
+    /// Bytes, each file and folder rounded up to whole blocks of 4 KiB.
+    pub bytes: u64,
+    /// Files, links and folders.
+    pub inodes: u64,
+}
+
+impl Repo {
+    /// The repository whose working tree holds the folder `top`. Fails where there is none, where git does not trust its
+    /// owner, and where it has no working tree.
+    pub fn open(top: &Path) -> anyhow::Result<Repo> {
+        let here = Repo { top: top.to_owned(), git_dir: PathBuf::new() };
+        let top = here.path_from(&["rev-parse", "--show-toplevel"])?;
+        let git_dir = here.path_from(&["rev-parse", "--path-format=absolute", "--git-common-dir"])?;
+        Ok(Repo { top, git_dir })
+    }
+
+    /// The top of the working tree.
+    pub fn top(&self) -> &Path {
+        &self.top
+    }
+
+    /// The folder with the objects and refs; shared by all working trees of the repository.
+    pub fn git_dir(&self) -> &Path {
+        &self.git_dir
+    }
+
+    /// The commit that a revision in any of git's spellings names. A tag is followed to its commit.
+    pub fn resolve(&self, rev: &str) -> anyhow::Result<Revision> {
+        let name = |rev: &str| self.text(&["rev-parse", "--verify", "--end-of-options", rev]);
+        let commit = match rev.strip_prefix(":/") {
+            // All that follows `:/` is looked for in messages, so the commit is asked of what was found.
+            Some(_) => name(rev).and_then(|found| name(&format!("{}^{{commit}}", found.trim()))),
+            None => name(&format!("{rev}^{{commit}}")),
+        };
+        commit.and_then(|text| text.trim().parse().map_err(anyhow::Error::msg)).with_context(|| {
+            format!(
+                "cannot find a commit {rev:?} in {}: name a branch, tag or commit that is there",
+                self.top.display()
+            )
+        })
+    }
+
+    /// Whether files that git tracks differ from the last commit, so that the working tree is not what is deployed.
+    pub fn is_dirty(&self) -> anyhow::Result<bool> {
+        Ok(!self.run(&["status", "--porcelain", "--untracked-files=no"])?.is_empty())
+    }
+
+    /// The commits whose parents this repository lacks; empty for a complete one.
+    pub fn shallow(&self) -> anyhow::Result<Vec<Revision>> {
+        let path = self.git_dir.join("shallow");
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        };
+        let revisions = text.lines().map(|line| line.trim().parse().map_err(anyhow::Error::msg));
+        revisions.collect::<anyhow::Result<_>>().with_context(|| format!("cannot make sense of {}", path.display()))
+    }
+
+    /// What the working tree of a revision takes on a disk, its top folder included and submodules' contents not.
+    pub fn tree_size(&self, revision: &Revision) -> anyhow::Result<TreeSize> {
+        let listing = self.run(&["ls-tree", "-r", "-t", "-l", "-z", "--full-tree", revision.as_str()])?;
+        let mut size = TreeSize { bytes: BLOCK, inodes: 1 };
+        for entry in listing.split(|byte| *byte == 0).filter(|entry| !entry.is_empty()) {
+            // `mode type object size<TAB>path`, the size `-` for folders and submodules, which take a block too.
+            let head = entry.split(|byte| *byte == b'\t').next().unwrap_or_default();
+            let head = String::from_utf8_lossy(head);
+            let bytes = match head.split_ascii_whitespace().nth(3) {
+                Some("-") => BLOCK,
+                Some(digits) => digits.parse().with_context(|| format!("git ls-tree gave {head:?}"))?,
+                None => bail!("git ls-tree gave {head:?}, which has no size"),
+            };
+            size.bytes = size.bytes.saturating_add(bytes.div_ceil(BLOCK).saturating_mul(BLOCK));
+            size.inodes += 1;
+        }
+        Ok(size)
+    }
+
+    /// Those of these commits that this repository has.
+    pub fn has(&self, revisions: &[Revision]) -> anyhow::Result<Vec<Revision>> {
+        if revisions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut command = self.command(&["cat-file", "--batch-check=%(objectname) %(objecttype)"]);
+        // A partial clone would ask its server for each commit that it does not know.
+        command.env("GIT_NO_LAZY_FETCH", "1");
+        let asked: String = revisions.iter().map(|revision| format!("{revision}\n")).collect();
+        let answer = self.feed(command, asked.as_bytes())?;
+        let answer = String::from_utf8_lossy(&answer);
+        let known: HashSet<&str> = answer.lines().filter_map(|line| line.strip_suffix(" commit")).collect();
+        Ok(revisions.iter().filter(|revision| known.contains(revision.as_str())).cloned().collect())
+    }
+
+    /// Whether a revision holds a file (not a folder) at this path, which is relative to the top.
+    pub fn file_exists(&self, revision: &Revision, path: &str) -> anyhow::Result<bool> {
+        let listing =
+            self.run(&["--literal-pathspecs", "ls-tree", "-z", "--full-tree", revision.as_str(), "--", path])?;
+        Ok(listing.split(|byte| *byte == 0).any(|entry| {
+            let mut parts = entry.splitn(2, |byte| *byte == b'\t');
+            let head = parts.next().unwrap_or_default();
+            parts.next() == Some(path.as_bytes()) && head.split(|byte| *byte == b' ').nth(1) == Some(b"blob")
+        }))
+    }
+
+    /// `git` in this repository, with no input, never asking anything, in English. Object replacements are off: a target
+    /// gets what the object's name says.
+    pub(super) fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
+        let mut command = Command::new("git");
+        command.arg("-C").arg(&self.top).args(arguments);
+        for name in MISLEADING {
+            command.env_remove(name);
+        }
+        command.envs([
+            ("LC_ALL", "C"),
+            ("GIT_TERMINAL_PROMPT", "0"),
+            ("GIT_OPTIONAL_LOCKS", "0"),
+            ("GIT_NO_REPLACE_OBJECTS", "1"),
+            ("GIT_PAGER", "cat"),
+        ]);
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Runs git to its end; its output, or an error with what it said.
+    pub(super) fn run<S: AsRef<OsStr>>(&self, arguments: &[S]) -> anyhow::Result<Vec<u8>> {
+        let mut command = self.command(arguments);
+        let output = command.output().map_err(cannot_start)?;
+        self.judge(&command, output)
+    }
+
+    /// [`Repo::run`], with the output as text.
+    pub(super) fn text<S: AsRef<OsStr>>(&self, arguments: &[S]) -> anyhow::Result<String> {
+        Ok(String::from_utf8_lossy(&self.run(arguments)?).into_owned())
+    }
+
+    /// Runs a command with `input` on its standard input.
+    pub(super) fn feed(&self, mut command: Command, input: &[u8]) -> anyhow::Result<Vec<u8>> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.feed_as_is(command, input)
+    }
+
+    /// [`Repo::feed`] for a command whose standard output goes to a file.
+    pub(super) fn feed_into(&self, mut command: Command, input: &[u8], file: std::fs::File) -> anyhow::Result<()> {
+        command.stdin(Stdio::piped()).stdout(file).stderr(Stdio::piped());
+        self.feed_as_is(command, input).map(drop)
+    }
+
+    fn feed_as_is(&self, mut command: Command, input: &[u8]) -> anyhow::Result<Vec<u8>> {
+        let mut child = command.spawn().map_err(cannot_start)?;
+        let stdin = child.stdin.take();
+        let output = std::thread::scope(|scope| {
+            // From a thread of its own: git answers while it reads, and a full pipe on either side would stop both.
+            scope.spawn(move || {
+                if let Some(mut stdin) = stdin {
+                    // When git has gone early, its status and its words say more than this error would.
+                    let _ = stdin.write_all(input);
+                }
+            });
+            child.wait_with_output()
+        });
+        let output = output.context("cannot wait for git")?;
+        self.judge(&command, output)
+    }
+
+    fn judge(&self, command: &Command, output: Output) -> anyhow::Result<Vec<u8>> {
+        if output.status.success() {
+            return Ok(output.stdout);
+        }
+        // The word after `-C TOP`, and after switches of git itself, says which command it was.
+        let words = command.get_args().skip(2).map(OsStr::to_string_lossy);
+        let name = words.into_iter().find(|word| !word.starts_with('-')).unwrap_or_default();
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        bail!("git {name} failed in {}: {} ({})", self.top.display(), said.join("; "), output.status)
+    }
+
+    fn path_from(&self, arguments: &[&str]) -> anyhow::Result<PathBuf> {
+        use std::os::unix::ffi::OsStringExt;
+        let mut bytes = self.run(arguments)?;
+        if bytes.last() == Some(&b'\n') {
+            bytes.pop();
+        }
+        Ok(PathBuf::from(std::ffi::OsString::from_vec(bytes)))
+    }
+}
+
+fn cannot_start(error: std::io::Error) -> anyhow::Error {
+    anyhow::Error::new(error).context("cannot run git: is it installed, and in PATH?")
+}
+
+#[cfg(test)]
+#[path = "git_tests.rs"]
+mod tests;

@@ -1,0 +1,316 @@
+//! One deployment of a repository at a time on the deploy host.
+//!
+//! The lock is `flock`'s on a file, so it ends with the process that holds it, however that ends. The file holds who has
+//! the lock, for the one who does not get it, and it stays when the lock is let go: to remove it would let two processes
+//! hold locks on two files of the same name.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Seek, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, OFlags};
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
+
+use crate::wire::Holder;
+
+/// The lock, held until it is dropped.
+#[derive(Debug)]
+pub struct DeployLock {
+    file: File,
+}
+
+/// Why there is no lock.
+#[derive(Debug)]
+pub enum LockError {
+    /// Another process has it; who, where that could be read.
+    Held(Option<Box<Holder>>),
+    /// The file could not be opened or locked.
+    Io(PathBuf, io::Error),
+}
+
+impl fmt::Display for LockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LockError::Held(Some(holder)) => write!(f, "locked by {holder}"),
+            LockError::Held(None) => write!(f, "locked by another deployment, which did not leave its name"),
+            LockError::Io(path, error) => {
+                write!(f, "cannot lock {}: {error}; lock_file or lock_dir can name another place", path.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for LockError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            LockError::Held(_) => None,
+            LockError::Io(_, error) => Some(error),
+        }
+    }
+}
+
+/// Where a repository's lock stands when the configuration names no file.
+pub fn default_lock_path(lock_dir: &Path, repo: &str) -> PathBuf {
+    lock_dir.join(format!("hoist-{}.lock", repo.replace('/', "_")))
+}
+
+impl DeployLock {
+    /// Takes the lock at once or not at all, and leaves the holder's name in it.
+    pub fn acquire(path: &Path, holder: &Holder) -> Result<DeployLock, LockError> {
+        let io = |error: io::Error| LockError::Io(path.to_owned(), error);
+        // A file that is replaced while we look is looked at again; that does not go on for ever.
+        for _ in 0..100 {
+            let Some((file, writable)) = open(path).map_err(io)? else { continue };
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {}
+                Err(Errno::WOULDBLOCK) => return Err(LockError::Held(read_holder(&file).map(Box::new))),
+                Err(Errno::INTR) => continue,
+                Err(errno) => return Err(io(errno.into())),
+            }
+            if !stands_at(&file, path) {
+                continue;
+            }
+            let mut lock = DeployLock { file };
+            if writable {
+                lock.write_holder(holder).map_err(io)?;
+            }
+            return Ok(lock);
+        }
+        Err(io(io::Error::other("it is replaced again and again")))
+    }
+
+    fn write_holder(&mut self, holder: &Holder) -> io::Result<()> {
+        let mut text = serde_json::to_vec(holder)?;
+        text.push(b'\n');
+        self.file.set_len(0)?;
+        self.file.rewind()?;
+        // The name is a courtesy: a full disk must not keep a deployment, a rollback say, from its lock.
+        if let Err(error) = self.file.write_all(&text) {
+            log::debug!("the lock's holder could not be written: {error}");
+        }
+        Ok(())
+    }
+}
+
+impl Drop for DeployLock {
+    fn drop(&mut self) {
+        // The next holder may be unable to write; nobody should then be told that it was us. Best effort, like the name.
+        let _ = self.file.set_len(0);
+    }
+}
+
+/// Opens the file, making it where it is missing; also whether it can be written. `None`: it came or went meanwhile.
+fn open(path: &Path) -> io::Result<Option<(File, bool)>> {
+    let options = |write: bool| {
+        let mut options = OpenOptions::new();
+        // Never through a link, nor waiting at a pipe, that somebody else has put in a folder open to all.
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
+        options.read(true).write(write).mode(0o664).custom_flags(flags.cast_signed());
+        options
+    };
+    // Without O_CREAT first: with it the kernel refuses the file of another user in a sticky folder (protected_regular).
+    let found = match options(true).open(path) {
+        Ok(file) => Some((file, true)),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        // Another user's file. What can be read can be locked.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Some((options(false).open(path)?, false)),
+        Err(error) => return Err(error),
+    };
+    let (file, writable) = match found {
+        Some(found) => found,
+        None => match options(true).create_new(true).open(path) {
+            Ok(file) => {
+                // However strict the umask: an operator who cannot read it could not see that it is locked.
+                let mode = file.metadata()?.permissions().mode() | 0o444;
+                file.set_permissions(fs::Permissions::from_mode(mode))?;
+                (file, true)
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(None),
+            Err(error) => return Err(error),
+        },
+    };
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    Ok(Some((file, writable)))
+}
+
+/// Whether the path still leads to this file.
+fn stands_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::symlink_metadata(path)) {
+        (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
+        _ => false,
+    }
+}
+
+/// Who holds the lock. The holder writes its name just after it took the lock, so it gets a moment for that. A name left
+/// by a process that has died is not the holder's.
+fn read_holder(file: &File) -> Option<Holder> {
+    let alive = |holder: &Holder| {
+        let pid = i32::try_from(holder.pid).ok().and_then(Pid::from_raw)?;
+        (test_kill_process(pid) != Err(Errno::SRCH)).then_some(())
+    };
+    for attempt in 0..5 {
+        if attempt > 0 {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let mut text = String::new();
+        let mut file = file;
+        // More than any holder's name: what somebody else wrote there must not fill our memory.
+        let read = file.rewind().and_then(|()| file.take(64 * 1024).read_to_string(&mut text));
+        if read.is_ok()
+            && let Ok(holder) = serde_json::from_str::<Holder>(&text)
+            && alive(&holder).is_some()
+        {
+            return Some(holder);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    fn holder(message: &str) -> Holder {
+        Holder {
+            run: "20261123T144552.123Z-4711-7d3f".parse().unwrap(),
+            user: "alice".into(),
+            host: "deploy1".into(),
+            pid: std::process::id(),
+            since: "2026-11-23T14:45:52Z".into(),
+            message: message.into(),
+        }
+    }
+
+    fn held_by(result: Result<DeployLock, LockError>) -> Option<Holder> {
+        match result {
+            Err(LockError::Held(holder)) => holder.map(|holder| *holder),
+            other => panic!("expected a held lock, got {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_second_deployment_is_told_who_the_first_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = default_lock_path(folder.path(), "web/site");
+        assert!(path.ends_with("hoist-web_site.lock"));
+        let first = DeployLock::acquire(&path, &holder("first")).unwrap();
+        let error = DeployLock::acquire(&path, &holder("second")).unwrap_err();
+        assert!(error.to_string().contains("alice@deploy1") && error.to_string().contains("first"), "{error}");
+        drop(first);
+        let second = DeployLock::acquire(&path, &holder("second")).unwrap();
+        assert_eq!(held_by(DeployLock::acquire(&path, &holder("third"))), Some(holder("second")));
+        drop(second);
+        assert!(path.exists(), "the file of a lock stays");
+    }
+
+    #[test]
+    fn the_lock_dies_with_its_process_and_a_dead_holder_is_not_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let mut child = Command::new("flock")
+            .arg(&path)
+            .args(["sh", "-c", "echo held; exec cat"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = [0; 5];
+        child.stdout.as_mut().unwrap().read_exact(&mut said).unwrap();
+        let gone = {
+            let mut other = Command::new("true").spawn().unwrap();
+            other.wait().unwrap();
+            Holder { pid: other.id(), ..holder("of a process that has gone") }
+        };
+        fs::write(&path, serde_json::to_string(&gone).unwrap()).unwrap();
+        assert_eq!(held_by(DeployLock::acquire(&path, &holder("x"))), None);
+        // flock(1) waits for its child; both end when the pipe does.
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        DeployLock::acquire(&path, &holder("x")).unwrap();
+    }
+
+    #[test]
+    fn others_may_read_the_lock_whatever_the_umask() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let _lock = DeployLock::acquire(&path, &holder("x")).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o444, 0o444);
+    }
+
+    /// A folder as `/var/lock` is: open to all, where none may remove another's file.
+    fn open_to_all() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+        folder
+    }
+
+    #[test]
+    fn the_file_of_another_user_in_a_folder_open_to_all_can_be_locked() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let folder = open_to_all();
+        let path = folder.path().join("lock");
+        fs::write(&path, "").unwrap();
+        std::os::unix::fs::chown(&path, Some(65534), Some(65534)).unwrap();
+        let _lock = DeployLock::acquire(&path, &holder("x")).unwrap();
+        assert_eq!(held_by(DeployLock::acquire(&path, &holder("y"))), Some(holder("x")));
+    }
+
+    #[test]
+    fn a_lock_that_can_only_be_read_still_keeps_two_apart() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let folder = open_to_all();
+        let path = folder.path().join("lock");
+        drop(DeployLock::acquire(&path, &holder("by root, who has gone")).unwrap());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // SAFETY: it changes the user that this one thread, which ends with the test, opens files as.
+                unsafe { libc::setfsuid(65534) };
+                let lock = DeployLock::acquire(&path, &holder("by nobody")).unwrap();
+                assert_eq!(held_by(DeployLock::acquire(&path, &holder("x"))), None);
+                drop(lock);
+                DeployLock::acquire(&path, &holder("by nobody")).unwrap();
+            });
+        });
+    }
+
+    #[test]
+    fn a_link_or_a_folder_in_the_locks_place_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let victim = folder.path().join("victim");
+        fs::write(&victim, "precious").unwrap();
+        let path = folder.path().join("lock");
+        std::os::unix::fs::symlink(&victim, &path).unwrap();
+        assert!(matches!(DeployLock::acquire(&path, &holder("x")), Err(LockError::Io(..))));
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+        let error = DeployLock::acquire(folder.path(), &holder("x")).unwrap_err();
+        assert!(error.to_string().contains(folder.path().to_str().unwrap()), "{error}");
+        assert!(matches!(
+            DeployLock::acquire(&folder.path().join("no/such/folder"), &holder("x")),
+            Err(LockError::Io(..))
+        ));
+    }
+
+    #[test]
+    fn of_many_that_try_at_once_on_a_new_file_one_gets_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let results: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| DeployLock::acquire(&path, &holder("x")))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1, "{results:?}");
+    }
+}

@@ -1,0 +1,268 @@
+//! Packs of what targets lack, each made once for all hosts that lack the same.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use anyhow::{Context, anyhow, ensure};
+
+use super::Repo;
+use crate::wire::Revision;
+
+/// A git pack in a file that has no name any more: it is gone when the last user is.
+#[derive(Debug)]
+pub struct Pack {
+    /// To be read at offsets (`read_at`), never with the file's own position, which all readers share.
+    pub file: File,
+    /// Its length.
+    pub bytes: u64,
+}
+
+type Made = Arc<OnceLock<Result<Arc<Pack>, String>>>;
+
+/// The packs of one revision. Any number of threads may ask at once.
+pub struct Packs {
+    repo: Repo,
+    revision: Revision,
+    /// Whether this repository has a commit, for those that were asked for so far.
+    known: Mutex<HashMap<Revision, bool>>,
+    /// By the commits that the receiver has and we know, sorted.
+    made: Mutex<HashMap<Vec<Revision>, Made>>,
+}
+
+impl Packs {
+    pub fn new(repo: Repo, revision: Revision) -> Packs {
+        Packs { repo, revision, known: Mutex::default(), made: Mutex::default() }
+    }
+
+    /// The pack that brings the revision to a host that has the commits `cached`, each with all that belongs to it.
+    /// `None` when the revision is among them.
+    ///
+    /// The pack is thin: its deltas may lean on objects of `cached`. Whoever asks for one that is being made waits for
+    /// it. When making it fails, all that waited get the same error, and the next to ask starts anew.
+    pub fn pack(&self, cached: &[Revision]) -> anyhow::Result<Option<Arc<Pack>>> {
+        if cached.contains(&self.revision) {
+            return Ok(None);
+        }
+        let mut have = self.known_of(cached)?;
+        have.sort();
+        have.dedup();
+        let slot = Arc::clone(lock(&self.made).entry(have.clone()).or_default());
+        match slot.get_or_init(|| self.make(&have).map(Arc::new).map_err(|error| format!("{error:#}"))) {
+            Ok(pack) => Ok(Some(Arc::clone(pack))),
+            Err(error) => {
+                let mut made = lock(&self.made);
+                if made.get(&have).is_some_and(|current| Arc::ptr_eq(current, &slot)) {
+                    made.remove(&have);
+                }
+                Err(anyhow!("{error}"))
+            }
+        }
+    }
+
+    /// Those of the commits that this repository has. Others, left by somebody else's deployment, tell us nothing.
+    fn known_of(&self, cached: &[Revision]) -> anyhow::Result<Vec<Revision>> {
+        let mut known = lock(&self.known);
+        let new: Vec<Revision> = cached.iter().filter(|revision| !known.contains_key(revision)).cloned().collect();
+        if !new.is_empty() {
+            let here = self.repo.has(&new)?;
+            known.extend(new.into_iter().map(|revision| (revision.clone(), here.contains(&revision))));
+        }
+        Ok(cached.iter().filter(|revision| known.get(revision) == Some(&true)).cloned().collect())
+    }
+
+    /// Makes the pack in the folder for temporary files; where that fails, it may be too small, beside the objects; and
+    /// where that fails, what the receiver has may be damaged here, without leaning on it.
+    fn make(&self, have: &[Revision]) -> anyhow::Result<Pack> {
+        let temporary = std::env::temp_dir();
+        let mut tries = vec![(temporary.as_path(), have), (self.repo.git_dir(), have)];
+        if !have.is_empty() {
+            tries.push((self.repo.git_dir(), &[]));
+        }
+        let mut first = None;
+        for (folder, have) in tries {
+            match self.make_in(folder, have) {
+                Ok(pack) => return Ok(pack),
+                Err(error) => {
+                    log::debug!("a pack of {} in {}: {error:#}", self.revision, folder.display());
+                    first.get_or_insert(error);
+                }
+            }
+        }
+        let error = first.unwrap_or_else(|| anyhow!("nothing was tried"));
+        Err(error.context(format!("cannot pack {} for the targets", self.revision.short())))
+    }
+
+    fn make_in(&self, folder: &Path, have: &[Revision]) -> anyhow::Result<Pack> {
+        let place = || format!("cannot make a temporary file in {}", folder.display());
+        let file = tempfile::tempfile_in(folder).with_context(place)?;
+        let mut arguments = vec!["pack-objects", "--revs", "--thin", "--stdout", "--delta-base-offset", "--quiet"];
+        if !have.is_empty() {
+            // With bitmaps, git leaves out all that ever was in the history of `have`. A receiver that got that history
+            // from a shallow clone lacks some of it; what it has for sure are the trees of `have` themselves.
+            arguments.push("--no-use-bitmap-index");
+        }
+        let mut input = format!("{}\n", self.revision);
+        for revision in have {
+            input.push_str(&format!("^{revision}\n"));
+        }
+        let command = self.repo.command(&arguments);
+        self.repo.feed_into(command, input.as_bytes(), file.try_clone().with_context(place)?)?;
+        let bytes = file.metadata().with_context(place)?.len();
+        // A header of 12 bytes and the checksum of 20 make the least of all packs.
+        ensure!(bytes >= 32, "git pack-objects gave a pack of only {bytes} bytes");
+        Ok(Pack { file, bytes })
+    }
+}
+
+/// What these locks guard is whole at every moment, so a thread that panicked while it held one did no harm.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::FileExt;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+    use crate::repo::testing::{Scratch, git, noise};
+
+    fn content(pack: &Pack) -> Vec<u8> {
+        let mut bytes = vec![0; pack.bytes as usize];
+        pack.file.read_exact_at(&mut bytes, 0).unwrap();
+        bytes
+    }
+
+    /// A receiver: a bare repository into which packs go.
+    fn receiver() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        git(folder.path(), &["init", "-q", "--bare"]);
+        folder
+    }
+
+    fn receive(folder: &Path, pack: &Pack) {
+        let temporary = folder.join("incoming");
+        fs::write(&temporary, content(pack)).unwrap();
+        let status = Command::new("git")
+            .arg("-C")
+            .arg(folder)
+            .args(["index-pack", "--stdin", "--fix-thin"])
+            .stdin(File::open(&temporary).unwrap())
+            .stdout(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(status.success(), "the receiver could not take the pack");
+    }
+
+    fn is_complete(folder: &Path, revision: &Revision) {
+        git(folder, &["update-ref", "refs/heads/got", revision.as_str()]);
+        git(folder, &["fsck", "--full", "--strict", "--connectivity-only"]);
+        git(folder, &["rev-list", "--objects", revision.as_str()]);
+    }
+
+    /// Two revisions: a large one, and a small change of it.
+    fn large() -> (Scratch, Revision, Revision) {
+        let scratch = Scratch::new();
+        let mut big = noise(1, 300_000);
+        let first = scratch.commit("big", &big);
+        big[150_000] ^= 1;
+        let second = scratch.commit("big", &big);
+        (scratch, first, second)
+    }
+
+    #[test]
+    fn a_full_pack_brings_everything_and_a_thin_one_only_the_change() {
+        let (scratch, first, second) = large();
+        let target = receiver();
+        let full = Packs::new(scratch.repo.clone(), first.clone()).pack(&[]).unwrap().unwrap();
+        assert!(full.bytes > 300_000);
+        receive(target.path(), &full);
+        is_complete(target.path(), &first);
+        let thin = Packs::new(scratch.repo.clone(), second.clone()).pack(&[first]).unwrap().unwrap();
+        assert!(thin.bytes < 2_000, "the change of one byte took {} bytes", thin.bytes);
+        receive(target.path(), &thin);
+        is_complete(target.path(), &second);
+    }
+
+    #[test]
+    fn a_host_that_has_the_revision_needs_no_pack() {
+        let (scratch, first, second) = large();
+        let packs = Packs::new(scratch.repo.clone(), second.clone());
+        assert!(packs.pack(&[first, second]).unwrap().is_none());
+    }
+
+    #[test]
+    fn commits_that_only_the_target_knows_are_passed_over() {
+        let (scratch, first, second) = large();
+        let packs = Packs::new(scratch.repo.clone(), second);
+        let stranger: Revision = "e".repeat(40).parse().unwrap();
+        let one = packs.pack(&[stranger.clone(), first.clone(), first.clone()]).unwrap().unwrap();
+        let same = packs.pack(&[first]).unwrap().unwrap();
+        assert!(Arc::ptr_eq(&one, &same));
+        assert!(packs.pack(&[stranger]).unwrap().unwrap().bytes > 300_000);
+    }
+
+    #[test]
+    fn many_threads_that_ask_at_once_get_one_pack() {
+        let (scratch, first, second) = large();
+        let packs = Packs::new(scratch.repo.clone(), second);
+        let got: Vec<Arc<Pack>> = std::thread::scope(|scope| {
+            let ask = || packs.pack(std::slice::from_ref(&first)).unwrap().unwrap();
+            let asking: Vec<_> = (0..16).map(|_| scope.spawn(ask)).collect();
+            asking.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(got.iter().all(|pack| Arc::ptr_eq(pack, &got[0])));
+        assert_eq!(packs.made.lock().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_shallow_deploy_host_packs_what_it_has() {
+        let (scratch, _, second) = large();
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("file://{}", scratch.path().display());
+        git(folder.path(), &["clone", "-q", "--depth=1", &url, "clone"]);
+        let clone = Repo::open(&folder.path().join("clone")).unwrap();
+        let pack = Packs::new(clone.clone(), second.clone()).pack(&[]).unwrap().unwrap();
+        let target = receiver();
+        fs::write(target.path().join("shallow"), format!("{}\n", clone.shallow().unwrap()[0])).unwrap();
+        receive(target.path(), &pack);
+        is_complete(target.path(), &second);
+    }
+
+    #[test]
+    fn a_blob_that_comes_back_from_beyond_a_shallow_targets_edge_is_sent_again() {
+        let scratch = Scratch::new();
+        scratch.commit("file", &noise(1, 50_000));
+        let edge = scratch.commit("file", &noise(2, 50_000));
+        let target = receiver();
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("file://{}", scratch.path().display());
+        git(folder.path(), &["clone", "-q", "--depth=1", &url, "clone"]);
+        let clone = Repo::open(&folder.path().join("clone")).unwrap();
+        fs::write(target.path().join("shallow"), format!("{edge}\n")).unwrap();
+        receive(target.path(), &Packs::new(clone, edge.clone()).pack(&[]).unwrap().unwrap());
+        // Now the whole history is at hand, with bitmaps, and a commit goes back to the first content.
+        let reverted = scratch.commit("file", &noise(1, 50_000));
+        scratch.git(&["repack", "-q", "-a", "-d", "--write-bitmap-index"]);
+        receive(target.path(), &Packs::new(scratch.repo.clone(), reverted.clone()).pack(&[edge]).unwrap().unwrap());
+        is_complete(target.path(), &reverted);
+    }
+
+    #[test]
+    fn a_repository_that_lacks_an_object_is_an_error_and_not_a_broken_pack() {
+        let (scratch, first, second) = large();
+        let packs = Packs::new(scratch.repo.clone(), second);
+        let blob = scratch.git(&["rev-parse", "HEAD:big"]);
+        let path = scratch.path().join(".git/objects").join(&blob[..2]).join(&blob[2..]);
+        let away = scratch.path().join("away");
+        fs::rename(&path, &away).unwrap();
+        let error = format!("{:#}", packs.pack(std::slice::from_ref(&first)).unwrap_err());
+        assert!(error.contains("cannot pack") && error.contains("pack-objects"), "{error}");
+        // The failure is not kept: what was mended can be packed.
+        fs::rename(&away, &path).unwrap();
+        assert!(packs.pack(&[first]).unwrap().is_some());
+    }
+}

@@ -1,0 +1,244 @@
+//! The tags that deployments leave in the repository: `hoist/sync/2026-11-23/0001`.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+
+use super::{Operator, Repo};
+use crate::wire::Revision;
+
+/// How often to try another number when somebody else takes the one that was next.
+const TRIES: u32 = 50;
+
+/// Names that fit on one command line with room to spare.
+const AT_ONCE: usize = 500;
+
+/// The deployment tags of a repository, of one kind: `hoist`, or `scap` in a repository that is laid out for Scap.
+#[derive(Debug, Clone)]
+pub struct Tags<'a> {
+    repo: &'a Repo,
+    kind: String,
+}
+
+/// A tag's day and number; in this order they sort by age.
+type Serial = (String, u64);
+
+impl<'a> Tags<'a> {
+    /// `kind` is the name of the control folder, `hoist` or `scap`.
+    pub fn new(repo: &'a Repo, kind: &str) -> Self {
+        Tags { repo, kind: kind.to_owned() }
+    }
+
+    /// The name that the next tag of a day (`2026-11-23`) has: its highest number and one.
+    pub fn next_tag(&self, date: &str) -> anyhow::Result<String> {
+        ensure!(is_date(date), "{date:?} is not a day of the form 2026-11-23");
+        let last = self.serials()?.into_iter().filter(|(day, _)| day == date).map(|(_, number)| number).max();
+        Ok(self.name(&(date.to_owned(), last.unwrap_or(0).saturating_add(1))))
+    }
+
+    /// Tags a revision with the next name of the day, annotated with the operator's message and name. Where somebody
+    /// else takes that name meanwhile, the one after it. Returns the tag's name.
+    ///
+    /// The tagger is whom git's own configuration names, else the operator.
+    pub fn tag(&self, date: &str, revision: &Revision, message: &str, operator: &Operator) -> anyhow::Result<String> {
+        let message =
+            if message.trim().is_empty() { format!("deploy {}", revision.short()) } else { message.to_owned() };
+        let text = format!("{}\n\nDeployed by {}@{}\n", message.trim_end(), operator.user, operator.host);
+        let nameless = self.repo.run(&["var", "GIT_COMMITTER_IDENT"]).is_err();
+        let mut tries = 0;
+        loop {
+            let name = self.next_tag(date)?;
+            // A signature could ask for a passphrase in the middle of a deployment.
+            let arguments = ["tag", "--annotate", "--no-sign", "--cleanup=whitespace", "--file=-"];
+            let mut command = self.repo.command(&arguments);
+            command.args(["--", &name, revision.as_str()]);
+            if nameless {
+                self.sign_as(&mut command, operator);
+            }
+            let Err(error) = self.repo.feed(command, text.as_bytes()) else { return Ok(name) };
+            tries += 1;
+            let said = error.to_string();
+            let taken =
+                (said.contains("already exists") || said.contains("cannot lock ref")) && !said.contains("denied");
+            if !taken || tries == TRIES {
+                return Err(error).with_context(|| format!("cannot make the tag {name}"));
+            }
+            // Whoever is ahead may hold git's own lock of the name for a moment yet.
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Removes the oldest tags of this kind until `keep` are left. Returns the names that are gone.
+    pub fn prune(&self, keep: usize) -> anyhow::Result<Vec<String>> {
+        let mut serials = self.serials()?;
+        serials.sort();
+        serials.truncate(serials.len().saturating_sub(keep));
+        let names: Vec<String> = serials.iter().map(|serial| self.name(serial)).collect();
+        for names in names.chunks(AT_ONCE) {
+            let mut arguments = vec!["tag", "--delete", "--"];
+            arguments.extend(names.iter().map(String::as_str));
+            if let Err(error) = self.repo.run(&arguments) {
+                // Another deployment may have removed some of them first, which is as good.
+                let left: Vec<String> = self.serials()?.iter().map(|serial| self.name(serial)).collect();
+                if names.iter().any(|name| left.contains(name)) {
+                    return Err(error).context("cannot remove old deployment tags");
+                }
+            }
+        }
+        Ok(names)
+    }
+
+    /// Brings up to date what git's plain (dumb) HTTP clients read: `info/refs` and the list of packs.
+    pub fn update_server_info(&self) -> anyhow::Result<()> {
+        self.repo.run(&["update-server-info"]).map(drop)
+    }
+
+    fn name(&self, (day, number): &Serial) -> String {
+        format!("{}/sync/{day}/{number:04}", self.kind)
+    }
+
+    /// All tags of this kind that are named exactly as we name them; others below the prefix are somebody else's.
+    fn serials(&self) -> anyhow::Result<Vec<Serial>> {
+        let prefix = format!("{}/sync/", self.kind);
+        if prefix.starts_with(['-', '/']) || prefix.contains(['*', '?', '[', '\0']) {
+            bail!("{:?} is not a kind of deployment tags", self.kind);
+        }
+        let listing =
+            self.repo.text(&["for-each-ref", "--format=%(refname:lstrip=2)", &format!("refs/tags/{prefix}")])?;
+        let serials = listing.lines().filter_map(|name| {
+            let (day, number) = name.strip_prefix(&prefix)?.split_once('/')?;
+            let serial = (is_date(day).then(|| day.to_owned())?, number.parse().ok()?);
+            (self.name(&serial) == name).then_some(serial)
+        });
+        Ok(serials.collect())
+    }
+
+    fn sign_as(&self, command: &mut Command, Operator { user, host }: &Operator) {
+        command.env("GIT_COMMITTER_NAME", user).env("GIT_COMMITTER_EMAIL", format!("{user}@{host}"));
+    }
+}
+
+fn is_date(text: &str) -> bool {
+    text.len() == 10
+        && text.bytes().enumerate().all(|(place, byte)| match place {
+            4 | 7 => byte == b'-',
+            _ => byte.is_ascii_digit(),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repo::testing::Scratch;
+
+    const DAY: &str = "2026-11-23";
+
+    fn alice() -> Operator {
+        Operator { user: "alice".into(), host: "deploy1".into() }
+    }
+
+    fn names(scratch: &Scratch) -> Vec<String> {
+        scratch.git(&["tag", "--list"]).lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_number_goes_on_within_a_day() {
+        let scratch = Scratch::new();
+        let head = scratch.commit("a", b"1");
+        let tags = Tags::new(&scratch.repo, "hoist");
+        assert_eq!(tags.next_tag(DAY).unwrap(), "hoist/sync/2026-11-23/0001");
+        scratch.git(&["tag", "hoist/sync/2026-11-23/0041"]);
+        scratch.git(&["tag", "hoist/sync/2026-11-24/0077"]);
+        scratch.git(&["tag", "scap/sync/2026-11-23/0099"]);
+        scratch.git(&["tag", "hoist/sync/2026-11-23/0500-mine"]);
+        assert_eq!(tags.tag(DAY, &head, "new page", &alice()).unwrap(), "hoist/sync/2026-11-23/0042");
+        assert_eq!(Tags::new(&scratch.repo, "scap").next_tag(DAY).unwrap(), "scap/sync/2026-11-23/0100");
+        assert!(tags.next_tag("today").is_err() && tags.next_tag("2026-11-2x").is_err());
+    }
+
+    #[test]
+    fn a_tag_carries_the_message_and_the_operator() {
+        let scratch = Scratch::new();
+        let first = scratch.commit("a", b"1");
+        scratch.commit("a", b"2");
+        let tags = Tags::new(&scratch.repo, "hoist");
+        let name = tags.tag(DAY, &first, "#42: --delete the \"old\" page\n", &alice()).unwrap();
+        assert_eq!(scratch.git(&["cat-file", "-t", &name]), "tag");
+        assert_eq!(scratch.git(&["rev-parse", &format!("{name}^{{commit}}")]), first.as_str());
+        let text = scratch.git(&["for-each-ref", "--format=%(contents)", &format!("refs/tags/{name}")]);
+        assert_eq!(text, "#42: --delete the \"old\" page\n\nDeployed by alice@deploy1");
+        let name = tags.tag(DAY, &first, "", &alice()).unwrap();
+        let text = scratch.git(&["for-each-ref", "--format=%(subject)", &format!("refs/tags/{name}")]);
+        assert_eq!(text, format!("deploy {}", first.short()));
+    }
+
+    #[test]
+    fn a_repository_without_a_user_is_tagged_in_the_operators_name() {
+        let scratch = Scratch::new();
+        let head = scratch.commit("a", b"1");
+        // So git makes up no name of its own, whatever this machine is called.
+        scratch.git(&["config", "user.useConfigOnly", "true"]);
+        scratch.git(&["config", "user.name", ""]);
+        scratch.git(&["config", "user.email", ""]);
+        scratch.git(&["config", "tag.gpgSign", "true"]);
+        let name = Tags::new(&scratch.repo, "hoist").tag(DAY, &head, "m", &alice()).unwrap();
+        let tagger =
+            scratch.git(&["for-each-ref", "--format=%(taggername) %(taggeremail)", &format!("refs/tags/{name}")]);
+        assert_eq!(tagger, "alice <alice@deploy1>");
+    }
+
+    #[test]
+    fn taggers_that_race_get_a_number_each() {
+        let scratch = Scratch::new();
+        let head = scratch.commit("a", b"1");
+        let mut made: Vec<String> = std::thread::scope(|scope| {
+            let tag = || Tags::new(&scratch.repo, "hoist").tag(DAY, &head, "m", &alice()).unwrap();
+            let threads: Vec<_> = (0..6).map(|_| scope.spawn(tag)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        made.sort();
+        let expected: Vec<String> = (1..=6).map(|n| format!("hoist/sync/{DAY}/{n:04}")).collect();
+        assert_eq!(made, expected);
+    }
+
+    #[test]
+    fn a_name_that_can_never_be_had_is_an_error_and_no_endless_loop() {
+        let scratch = Scratch::new();
+        let head = scratch.commit("a", b"1");
+        scratch.git(&["tag", "hoist/sync/2026-11-23"]);
+        let error = format!("{:#}", Tags::new(&scratch.repo, "hoist").tag(DAY, &head, "m", &alice()).unwrap_err());
+        assert!(error.contains("hoist/sync/2026-11-23/0001"), "{error}");
+    }
+
+    #[test]
+    fn only_our_own_oldest_tags_are_removed() {
+        let scratch = Scratch::new();
+        scratch.commit("a", b"1");
+        let others = ["v1", "scap/sync/2020-01-01/0001", "hoist/sync/2020-01-01/keep", "hoist/sync/nightly/0001"];
+        for name in ["2026-11-23/0002", "2026-11-23/10000", "2026-11-23/9999", "2025-12-31/0003"] {
+            scratch.git(&["tag", &format!("hoist/sync/{name}")]);
+        }
+        for name in others {
+            scratch.git(&["tag", name]);
+        }
+        let tags = Tags::new(&scratch.repo, "hoist");
+        assert_eq!(tags.prune(4).unwrap(), Vec::<String>::new());
+        assert_eq!(tags.prune(2).unwrap(), ["hoist/sync/2025-12-31/0003", "hoist/sync/2026-11-23/0002"]);
+        let mut left = names(&scratch);
+        left.retain(|name| !others.contains(&name.as_str()));
+        assert_eq!(left, ["hoist/sync/2026-11-23/10000", "hoist/sync/2026-11-23/9999"]);
+        assert_eq!(names(&scratch).len(), 2 + others.len());
+    }
+
+    #[test]
+    fn plain_http_clients_find_a_new_tag() {
+        let scratch = Scratch::new();
+        let head = scratch.commit("a", b"1");
+        let tags = Tags::new(&scratch.repo, "hoist");
+        let name = tags.tag(DAY, &head, "m", &alice()).unwrap();
+        tags.update_server_info().unwrap();
+        let listed = std::fs::read_to_string(scratch.path().join(".git/info/refs")).unwrap();
+        assert!(listed.contains(&format!("refs/tags/{name}")), "{listed}");
+    }
+}

@@ -1,0 +1,111 @@
+//! Events as lines of JSON.
+
+use std::io::Write;
+
+use serde::Serialize;
+
+use super::safe::safe_json;
+use super::sink::Sink;
+use super::{Event, Reporter};
+use crate::clock;
+
+/// An event and its time.
+#[derive(Serialize)]
+struct Timed<'a> {
+    time: String,
+    #[serde(flatten)]
+    event: &'a Event,
+}
+
+/// The event as one line without its newline: an object whose first key is `time` (RFC 3339, UTC) and whose second is
+/// `event`. `None` for an event that is for the operator's eyes only.
+pub(super) fn line(event: &Event, time: String) -> Option<String> {
+    if matches!(event, Event::HostDiff { .. }) {
+        return None;
+    }
+    let line = serde_json::to_string(&Timed { time, event });
+    // An event is plain data, so this cannot fail; were it to, the record should still say that something is missing.
+    Some(
+        line.map(safe_json)
+            .unwrap_or_else(|error| format!("{{\"event\":\"unwritable\",\"reason\":{:?}}}", error.to_string())),
+    )
+}
+
+/// One event a line, written at once.
+pub struct Json<W> {
+    sink: Sink<W>,
+    now: fn() -> String,
+}
+
+impl<W: Write> Json<W> {
+    pub fn new(writer: W) -> Self {
+        Json { sink: Sink::new(writer), now: clock::rfc3339_utc }
+    }
+}
+
+impl<W: Write> Reporter for Json<W> {
+    fn event(&mut self, event: &Event) {
+        if let Some(line) = line(event, (self.now)()) {
+            self.sink.lines([line.as_str()]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::{Outcome, Step};
+    use crate::wire::{Level, Line, Stage};
+
+    fn at_noon(event: &Event) -> Option<String> {
+        line(event, "2026-11-23T12:00:00.000Z".into())
+    }
+
+    #[test]
+    fn a_line_begins_with_its_time_and_its_event() {
+        let event = Event::note(Level::Info, "hello\nworld");
+        assert_eq!(
+            at_noon(&event).unwrap(),
+            r#"{"time":"2026-11-23T12:00:00.000Z","event":"note","level":"info","message":"hello\nworld"}"#
+        );
+        assert_eq!(
+            at_noon(&Event::Interrupted).unwrap(),
+            r#"{"time":"2026-11-23T12:00:00.000Z","event":"interrupted"}"#
+        );
+    }
+
+    #[test]
+    fn every_kind_of_event_reads_back_as_it_was() {
+        let host: crate::targets::Target = "web1".parse().unwrap();
+        let tail = vec![Line { level: Level::Error, message: "no\u{1b}[2J".into() }];
+        let ended = |outcome| Event::HostEnded {
+            host: host.clone(),
+            step: Step::Run(Stage::Fetch),
+            outcome,
+            tail: tail.clone(),
+            seconds: 1.5,
+        };
+        for event in [
+            ended(Outcome::Ok),
+            ended(Outcome::TimedOut { seconds: 30 }),
+            ended(Outcome::Failed { reason: "r".into(), status: 255 }),
+            Event::HostLine { host: host.clone(), line: tail[0].clone() },
+            Event::StepStarted { step: Step::Probe, label: String::new(), hosts: 3 },
+            Event::Ended { verdict: "v".into(), status: 3, rows: Vec::new(), seconds: 0.1 },
+            Event::Interrupted,
+        ] {
+            let line = at_noon(&event).unwrap();
+            assert!(!line.contains('\u{1b}'));
+            assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_difference_of_a_configuration_file_is_never_written() {
+        let diff = Event::HostDiff { host: "web1".parse().unwrap(), file: "/etc/x".into(), diff: "+password".into() };
+        assert_eq!(at_noon(&diff), None);
+        let mut json = Json::new(Vec::new());
+        json.event(&diff);
+        assert_eq!(json.sink.into_inner().unwrap(), b"");
+    }
+}

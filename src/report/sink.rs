@@ -1,0 +1,64 @@
+//! A writer that never fails.
+
+use std::io::Write;
+
+/// Writes lines, each at once, until the other end goes away; from then on it writes nothing. So `hoist deploy | head -1`
+/// neither stops a deployment nor makes it panic.
+pub struct Sink<W> {
+    writer: Option<W>,
+}
+
+impl<W: Write> Sink<W> {
+    pub fn new(writer: W) -> Self {
+        Sink { writer: Some(writer) }
+    }
+
+    /// Writes the lines in one piece, so that no other process's output stands between them.
+    pub fn lines<'a>(&mut self, lines: impl IntoIterator<Item = &'a str>) {
+        let Some(writer) = &mut self.writer else { return };
+        let mut text = String::new();
+        for line in lines {
+            text.push_str(line);
+            text.push('\n');
+        }
+        if !text.is_empty() && writer.write_all(text.as_bytes()).and_then(|()| writer.flush()).is_err() {
+            self.writer = None;
+        }
+    }
+
+    #[cfg(test)]
+    pub fn into_inner(self) -> Option<W> {
+        self.writer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, PipeWriter, Read};
+
+    use super::*;
+
+    fn closed_pipe() -> PipeWriter {
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        writer
+    }
+
+    #[test]
+    fn a_closed_pipe_is_let_go_in_silence() {
+        let mut sink = Sink::new(closed_pipe());
+        sink.lines(["one"]);
+        sink.lines(["two"]);
+        assert!(sink.into_inner().is_none());
+    }
+
+    #[test]
+    fn each_call_arrives_at_once() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let mut sink = Sink::new(io::BufWriter::new(writer));
+        sink.lines(["one", "two"]);
+        let mut read = [0; 8];
+        reader.read_exact(&mut read).unwrap();
+        assert_eq!(&read, b"one\ntwo\n");
+    }
+}

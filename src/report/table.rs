@@ -1,0 +1,86 @@
+//! The end of a deployment: the table of hosts, and a line for each that is not well.
+
+use super::folded::Folded;
+use super::safe::safe_line;
+use super::style::padded;
+use super::text::Look;
+use super::{HostRow, style};
+
+/// A column that is wider than this does not push the others away.
+const MAX_COLUMN: usize = 40;
+
+/// The table, by group; hosts of a group that ended in the same way share a row.
+pub(super) fn rows(look: &Look, rows: &[HostRow]) -> Vec<String> {
+    let mut folded: Folded<[String; 5]> = Folded::default();
+    let mut groups: Vec<&str> = Vec::new();
+    for row in rows {
+        if !groups.contains(&row.group.as_str()) {
+            groups.push(&row.group);
+        }
+    }
+    // Rows of one group stand together even where they did not come so.
+    for group in groups {
+        for row in rows.iter().filter(|row| row.group == group) {
+            let happy = if row.happy { "" } else { "!" };
+            folded.add(
+                [
+                    look.safe(&row.group),
+                    happy.to_owned(),
+                    look.safe(&row.state),
+                    current(row),
+                    row.reason
+                        .as_deref()
+                        .map(|why| safe_line(why, look.theme.unicode).into_owned())
+                        .unwrap_or_default(),
+                ],
+                &row.host,
+            );
+        }
+    }
+    let mut table = vec![["group", "hosts", "state", "current", "names", "reason"].map(str::to_owned)];
+    let mut happy = vec![true];
+    for ([group, mark, state, current, reason], hosts) in folded.take() {
+        let names = look.folded(&hosts);
+        table.push([group, hosts.len().to_string(), state, current, names, reason]);
+        happy.push(mark.is_empty());
+    }
+    let widths: [usize; 6] = std::array::from_fn(|column| {
+        table.iter().map(|row| style::width(&row[column])).filter(|width| *width <= MAX_COLUMN).max().unwrap_or(0)
+    });
+    table
+        .iter()
+        .zip(happy)
+        .enumerate()
+        .map(|(number, (row, happy))| {
+            let cells: Vec<_> = row.iter().zip(widths).map(|(cell, width)| padded(cell, width)).collect();
+            let line = format!("  {}", cells.join("  "));
+            match (number, happy) {
+                (0, _) => look.theme.dim(line.trim_end()),
+                (_, true) => line.trim_end().to_owned(),
+                (_, false) => look.theme.bad(line.trim_end()),
+            }
+        })
+        .collect()
+}
+
+/// Who is not well and how, equal ones together: the hosts' folded name, and a text such as
+/// `rolled back: fetch failed (at 0123456789)`.
+pub(super) fn unhappy(look: &Look, rows: &[HostRow]) -> Vec<(String, String)> {
+    let mut folded: Folded<String> = Folded::default();
+    for row in rows.iter().filter(|row| !row.happy) {
+        let mut text = row.state.clone();
+        if let Some(reason) = &row.reason {
+            text.push_str(&format!(": {reason}"));
+        }
+        let at = match &row.current {
+            Some(revision) => format!(" (at {})", revision.short()),
+            None => String::new(),
+        };
+        folded.add(format!("{}{at}", safe_line(&text, look.theme.unicode)), &row.host);
+    }
+    folded.take().into_iter().map(|(text, hosts)| (look.folded(&hosts), text)).collect()
+}
+
+fn current(row: &HostRow) -> String {
+    row.current.as_ref().map_or("-".to_owned(), |revision| revision.short().to_owned())
+}

@@ -1,0 +1,44 @@
+//! Several reporters as one.
+
+use super::{Event, Reporter};
+
+/// Tells every reporter the same. A warning of one of them is told to the others as a note.
+#[derive(Default)]
+pub struct Tee(Vec<Box<dyn Reporter>>);
+
+impl Tee {
+    pub fn new(reporters: Vec<Box<dyn Reporter>>) -> Tee {
+        Tee(reporters)
+    }
+
+    pub fn add(&mut self, reporter: Box<dyn Reporter>) {
+        self.0.push(reporter);
+    }
+
+    fn pass_on_warnings(&mut self) {
+        for from in 0..self.0.len() {
+            let Some(warning) = self.0[from].warning() else { continue };
+            for (to, reporter) in self.0.iter_mut().enumerate() {
+                if to != from {
+                    reporter.event(&warning);
+                }
+            }
+        }
+    }
+}
+
+impl Reporter for Tee {
+    fn event(&mut self, event: &Event) {
+        // Warnings from before the first event, of a log that could not be made say, come after it: it is the header.
+        for reporter in &mut self.0 {
+            reporter.event(event);
+        }
+        self.pass_on_warnings();
+    }
+
+    fn tick(&mut self) {
+        for reporter in &mut self.0 {
+            reporter.tick();
+        }
+    }
+}

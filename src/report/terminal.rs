@@ -1,0 +1,270 @@
+//! The operator's text on a terminal: the same lines, and beneath them a bar that follows the running step.
+
+use std::io::{self, Write};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::progress::Progress;
+use super::sink::Sink;
+use super::text::{Look, Text, Verbosity};
+use super::{Event, Reporter};
+
+/// Lines, with a live bar while a step runs. Between steps there is no bar, so that a question stands alone.
+pub struct Terminal<W> {
+    text: Text,
+    sink: Sink<W>,
+    target: Box<dyn Fn() -> ProgressDrawTarget>,
+    progress: Option<Progress>,
+    bar: Option<ProgressBar>,
+}
+
+impl Terminal<io::Stdout> {
+    /// On standard output.
+    pub fn new(look: Look) -> Self {
+        Terminal::with(Text::new(look), io::stdout(), Box::new(ProgressDrawTarget::stdout))
+    }
+}
+
+impl<W: Write> Terminal<W> {
+    fn with(text: Text, writer: W, target: Box<dyn Fn() -> ProgressDrawTarget>) -> Self {
+        Terminal { text, sink: Sink::new(writer), target, progress: None, bar: None }
+    }
+
+    /// Draws the bar anew, makes it when a step has begun, and takes it away when the step has ended.
+    fn draw(&mut self) {
+        match (&self.progress, &self.bar) {
+            (None, _) => self.clear(),
+            (Some(progress), Some(bar)) => {
+                bar.set_message(progress.to_string());
+                bar.set_position(progress.ended() as u64);
+            }
+            (Some(progress), None) => {
+                if progress.hosts == 0 || self.text.look.verbosity == Verbosity::Quiet {
+                    return;
+                }
+                let bar = ProgressBar::with_draw_target(Some(progress.hosts as u64), (self.target)());
+                bar.set_style(self.style());
+                bar.set_prefix(progress.name());
+                bar.set_message(progress.to_string());
+                bar.tick();
+                self.bar = Some(bar);
+            }
+        }
+    }
+
+    fn style(&self) -> ProgressStyle {
+        let theme = self.text.look.theme;
+        let template = if theme.colour {
+            "{prefix} {bar:20.green/black.bright} {elapsed} {wide_msg}"
+        } else {
+            "{prefix} {bar:20} {elapsed} {wide_msg}"
+        };
+        // A template that cannot be read would be a fault of this file; the default one serves as well then.
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        style.progress_chars(theme.sign("━╸─", "#>-"))
+    }
+
+    fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl<W: Write> Reporter for Terminal<W> {
+    fn event(&mut self, event: &Event) {
+        Progress::follow(&mut self.progress, event);
+        if self.progress.is_none() || matches!(event, Event::StepStarted { .. }) {
+            self.clear();
+        }
+        let lines = self.text.lines(event);
+        if !lines.is_empty() {
+            let sink = &mut self.sink;
+            let mut write = || sink.lines(lines.iter().map(String::as_str));
+            match &self.bar {
+                Some(bar) => bar.suspend(write),
+                None => write(),
+            }
+        }
+        self.draw();
+    }
+
+    fn tick(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.tick();
+        }
+    }
+}
+
+impl<W> Drop for Terminal<W> {
+    fn drop(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex, MutexGuard};
+
+    use indicatif::TermLike;
+
+    use super::*;
+    use crate::fleet::{Outcome, Step};
+    use crate::report::style::Theme;
+    use crate::wire::{Level, Stage};
+
+    #[derive(Debug, Default)]
+    struct State {
+        rows: Vec<Vec<char>>,
+        row: usize,
+        column: usize,
+    }
+
+    /// A terminal of so many columns that keeps its rows: as much of one as the bar needs.
+    #[derive(Debug, Clone)]
+    struct Screen {
+        state: Arc<Mutex<State>>,
+        columns: u16,
+    }
+
+    impl Screen {
+        fn new(columns: u16) -> Screen {
+            Screen { state: Arc::default(), columns }
+        }
+
+        fn state(&self) -> MutexGuard<'_, State> {
+            let mut state = self.state.lock().unwrap();
+            let rows = state.rows.len().max(state.row + 1);
+            state.rows.resize(rows, Vec::new());
+            state
+        }
+
+        fn put(&self, text: &str) {
+            for c in text.chars() {
+                let mut state = self.state();
+                if c == '\r' {
+                    state.column = 0;
+                    continue;
+                }
+                if c == '\n' || state.column == usize::from(self.columns) {
+                    (state.row, state.column) = (state.row + 1, 0);
+                }
+                drop(state);
+                if c != '\n' {
+                    let mut state = self.state();
+                    let (row, column) = (state.row, state.column);
+                    let cells = state.rows[row].len().max(column + 1);
+                    state.rows[row].resize(cells, ' ');
+                    state.rows[row][column] = c;
+                    state.column += 1;
+                }
+            }
+        }
+
+        fn text(&self) -> String {
+            let state = self.state();
+            let rows: Vec<String> =
+                state.rows.iter().map(|row| row.iter().collect::<String>().trim_end().to_owned()).collect();
+            rows.join("\n").trim_end().to_owned()
+        }
+    }
+
+    impl TermLike for Screen {
+        fn width(&self) -> u16 {
+            self.columns
+        }
+        fn move_cursor_up(&self, n: usize) -> io::Result<()> {
+            let mut state = self.state();
+            state.row = state.row.saturating_sub(n);
+            Ok(())
+        }
+        fn move_cursor_down(&self, n: usize) -> io::Result<()> {
+            self.state().row += n;
+            Ok(())
+        }
+        fn move_cursor_right(&self, n: usize) -> io::Result<()> {
+            self.state().column += n;
+            Ok(())
+        }
+        fn move_cursor_left(&self, n: usize) -> io::Result<()> {
+            let mut state = self.state();
+            state.column = state.column.saturating_sub(n);
+            Ok(())
+        }
+        fn write_line(&self, s: &str) -> io::Result<()> {
+            self.put(s);
+            self.put("\n");
+            Ok(())
+        }
+        fn write_str(&self, s: &str) -> io::Result<()> {
+            self.put(s);
+            Ok(())
+        }
+        fn clear_line(&self) -> io::Result<()> {
+            let mut state = self.state();
+            let row = state.row;
+            state.rows[row].clear();
+            state.column = 0;
+            Ok(())
+        }
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Write for Screen {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.put(&String::from_utf8_lossy(bytes));
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn terminal(screen: &Screen) -> Terminal<Screen> {
+        let theme = Theme { colour: false, unicode: false, live: true };
+        let look = Look { theme, verbosity: Verbosity::Normal, fold: crate::report::comma_list };
+        let drawn = screen.clone();
+        let target = move || ProgressDrawTarget::term_like(Box::new(drawn.clone()));
+        Terminal::with(Text::at(look, || "12:00:00".into()), screen.clone(), Box::new(target))
+    }
+
+    fn started(terminal: &mut Terminal<Screen>, hosts: usize) {
+        terminal.event(&Event::StepStarted { step: Step::Run(Stage::Fetch), label: "canary".into(), hosts });
+    }
+
+    #[test]
+    fn lines_stand_above_the_bar_and_the_bar_goes_with_its_step() {
+        let screen = Screen::new(100);
+        let mut terminal = terminal(&screen);
+        started(&mut terminal, 3);
+        assert!(screen.text().starts_with("fetch ----"), "{}", screen.text());
+        assert!(screen.text().ends_with("0 ok, 0 failed, 0 running, 3 left"), "{}", screen.text());
+        let host: crate::targets::Target = "web1".parse().unwrap();
+        terminal.event(&Event::HostStarted { host: host.clone(), step: Step::Run(Stage::Fetch) });
+        terminal.event(&Event::note(Level::Info, "a remark"));
+        let shown = screen.text();
+        let [first, last] = shown.lines().collect::<Vec<_>>()[..] else { panic!("{shown}") };
+        assert_eq!(first, "12:00:00 a remark");
+        assert!(last.ends_with("0 ok, 0 failed, 1 running, 2 left"), "{last}");
+        let (step, seconds) = (Step::Run(Stage::Fetch), 0.1);
+        terminal.event(&Event::HostEnded { host, step, outcome: Outcome::Ok, tail: Vec::new(), seconds });
+        let (label, not_attempted) = ("canary".into(), vec![]);
+        terminal.event(&Event::StepEnded { step, label, ok: 1, failed: 0, not_attempted, seconds });
+        assert_eq!(screen.text(), "12:00:00 a remark\n12:00:00 fetch (canary): 1 ok, 0 failed");
+    }
+
+    #[test]
+    fn a_narrow_terminal_keeps_the_bar_to_its_lines() {
+        let screen = Screen::new(30);
+        let mut terminal = terminal(&screen);
+        started(&mut terminal, 3);
+        terminal.event(&Event::note(Level::Info, "x"));
+        terminal.event(&Event::note(Level::Info, "y"));
+        drop(terminal);
+        assert_eq!(screen.text(), "12:00:00 x\n12:00:00 y");
+    }
+}

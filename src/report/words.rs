@@ -1,0 +1,47 @@
+//! Small words that several reporters use.
+
+use crate::fleet::Step;
+
+/// The step's name for people.
+pub fn step_name(step: Step) -> &'static str {
+    match step {
+        Step::Probe => "probe",
+        Step::Hold => "lock",
+        Step::Run(stage) => stage.name(),
+        Step::Release => "unlock",
+    }
+}
+
+/// `1 host`, `2 hosts`.
+pub fn hosts(count: usize) -> String {
+    counted(count, "host")
+}
+
+/// The count and the noun, in the plural but for one.
+pub fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+/// A time that something took: `0.4 s`, `12 s`, `2 min 05 s`.
+pub fn took(seconds: f64) -> String {
+    if seconds < 9.95 {
+        return format!("{:.1} s", seconds.max(0.0));
+    }
+    let whole = seconds.round() as u64;
+    match whole / 60 {
+        0 => format!("{whole} s"),
+        minutes => format!("{minutes} min {:02} s", whole % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_counts_read_as_people_say_them() {
+        assert_eq!((hosts(0), hosts(1), hosts(2)), ("0 hosts".into(), "1 host".into(), "2 hosts".into()));
+        let said: Vec<_> = [0.04, 9.94, 9.96, 59.4, 59.6, 125.0, -1.0, f64::NAN].map(took).into();
+        assert_eq!(said, ["0.0 s", "9.9 s", "10 s", "59 s", "1 min 00 s", "2 min 05 s", "0.0 s", "0 s"]);
+    }
+}
