@@ -349,6 +349,9 @@ impl Story<'_> {
         let mut not_attempted: Vec<bool> = vec![false; table.rows().len()];
         hosts.iter().for_each(|host| not_attempted[*host] = true);
         fleet.run(call, &tasks, &mut |events| {
+            if events.is_empty() {
+                report.tick();
+            }
             for event in events {
                 match event {
                     HostEvent::Started(host) => {
