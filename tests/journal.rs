@@ -78,13 +78,7 @@ fn plan(hosts: usize, batch: usize) -> Plan {
 }
 
 fn opened(plan: &Plan) -> Opened {
-    Opened {
-        version: "test".into(),
-        plan: plan.clone(),
-        environment: None,
-        config_file: None,
-        defines: Vec::new(),
-    }
+    Opened { version: "test".into(), plan: plan.clone(), environment: None, config_file: None, defines: Vec::new() }
 }
 
 /// What a killed and continued run came to.

@@ -116,7 +116,11 @@ pub fn lock(config: &Config, holder: &Holder) -> Result<DeployLock, Result<ExitC
         Ok(lock) => Ok(lock),
         Err(LockError::Held(by)) => {
             let by = by.map_or_else(|| "somebody".to_owned(), |by| by.to_string());
-            complain(&format!("hoist deploy: {} is being deployed by {by} ({})", config.settings.git_repo, path.display()));
+            complain(&format!(
+                "hoist deploy: {} is being deployed by {by} ({})",
+                config.settings.git_repo,
+                path.display()
+            ));
             Err(Ok(ExitCode::Locked))
         }
         Err(error) => Err(Err(Refused::from(anyhow::Error::from(error)))),
@@ -177,7 +181,8 @@ impl Session {
     ) -> ExitCode {
         let plan = &prepared.plan;
         let console = Console::new(self.yes, self.interrupts.clone());
-        let mut tagged = Tagged { inner: fleet, config, repo, plan, requests: &prepared.requests, remark: None, done: false };
+        let mut tagged =
+            Tagged { inner: fleet, config, repo, plan, requests: &prepared.requests, remark: None, done: false };
         let verdict = match &tape {
             None => deploy::deploy(plan, &mut tagged, &mut { console }, &mut self.report),
             Some(tape) => {
@@ -203,7 +208,8 @@ impl Session {
             None => tape.close(&verdict.text, verdict.code.status()).map_err(|error| format!("{error:#}")),
         };
         if let Err(why) = closed {
-            let note = format!("the journal could not be kept: {why}; `hoist resume` or `hoist rollback` ends this run");
+            let note =
+                format!("the journal could not be kept: {why}; `hoist resume` or `hoist rollback` ends this run");
             self.report.event(&Event::note(Level::Error, note));
         }
     }

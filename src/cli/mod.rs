@@ -105,7 +105,9 @@ fn completion(args: &args::Completion) -> Result<ExitCode, Refused> {
         "zsh" => argh_complete::zsh::Zsh::generate("hoist", &hoist),
         "fish" => argh_complete::fish::Fish::generate("hoist", &hoist),
         "nushell" => argh_complete::nushell::Nushell::generate("hoist", &hoist),
-        other => return Err(Refused::usage("completion", &format!("{other:?}: there are bash, zsh, fish and nushell"))),
+        other => {
+            return Err(Refused::usage("completion", &format!("{other:?}: there are bash, zsh, fish and nushell")));
+        }
     };
     out::answer(&script);
     Ok(ExitCode::Success)

@@ -1,1 +1,252 @@
-//! The configuration: layered INI files, typed, each value with the place it came from.
+//! The configuration: layered INI files, typed settings, where each value came from, checks and configuration files.
+
+mod checks;
+mod config_files;
+mod explain;
+mod groups;
+mod ini;
+pub mod keys;
+mod layers;
+mod settings;
+mod values;
+mod yaml;
+
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::wire::Level;
+
+pub use config_files::ConfigFiles;
+pub use explain::Explained;
+pub use layers::Origin;
+pub use settings::{GroupSettings, HostKeyChecking, Settings};
+
+use layers::{Entry, Layers};
+
+/// A remark for the operator, and how much it weighs.
+pub type Note = (Level, String);
+
+/// The folders of a repository that may hold its configuration, in order of preference.
+const CONTROL: [&str; 2] = ["hoist", "scap"];
+
+/// What the command line says of the configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Where to look for the repository: its working tree or any folder below.
+    pub start: PathBuf,
+    /// Takes the place of the repository's own configuration file.
+    pub config_file: Option<PathBuf>,
+    /// `key:value`, in order; the last of several counts.
+    pub defines: Vec<String>,
+    pub environment: Option<String>,
+    /// Takes the place of `/etc/hoist.cfg` or `/etc/scap.cfg`, and must exist.
+    pub global_file: Option<PathBuf>,
+}
+
+/// A repository's configuration, read and validated.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The top of the git working tree.
+    pub top: PathBuf,
+    /// `top/hoist` or `top/scap`.
+    pub control: PathBuf,
+    /// `hoist` or `scap`.
+    pub control_name: String,
+    pub environment: Option<String>,
+    pub settings: Settings,
+    /// Remarks for the operator.
+    pub notes: Vec<Note>,
+    /// The configuration file that was read for the repository.
+    file: PathBuf,
+    layers: Layers,
+}
+
+impl Config {
+    /// Finds, reads and validates the configuration of the repository around `options.start`. Target files, checks and
+    /// configuration files are read later, by their own methods.
+    ///
+    /// # Errors
+    /// One line, or a chain of causes, that names the file, line and key and says what to do.
+    pub fn load(options: &Options) -> Result<Config> {
+        Config::load_on(options, &layers::this_host())
+    }
+
+    /// As [`Config::load`], on a host of this fully qualified name.
+    fn load_on(options: &Options, host: &impl Deref<Target = String>) -> Result<Config> {
+        let top = top_of(&options.start)?;
+        let shown = |path: &Path| shown_below(&top, path);
+        let (control, file) = control_of(&top, options.config_file.as_deref())?;
+        let control_name = control.strip_prefix(&top).unwrap_or(&control).display().to_string();
+        let mut layers = Layers::default();
+        if let Some(global) = global_file(options)? {
+            layers.absorb(ini::read(&global, &global.display().to_string())?, host);
+        }
+        layers.absorb(ini::read(&file, &shown(&file))?, host);
+
+        // The environment's own file cannot change the environment, but a definition can choose it.
+        let mut before = layers.clone();
+        before.define(&options.defines)?;
+        let chosen = match &options.environment {
+            Some(name) => Some(Entry { value: name.clone(), origin: Origin::Flag("-e") }),
+            None => before.entries.get("environment").filter(|entry| !entry.value.is_empty()).cloned(),
+        };
+        if let Some(entry) = &chosen {
+            let folder = environment_folder(&control, entry, &shown)?;
+            let name = if control_name == "scap" { "scap.cfg" } else { "hoist.cfg" };
+            if folder.join(name).exists() {
+                layers.absorb(ini::read(&folder.join(name), &shown(&folder.join(name)))?, host);
+            }
+        }
+        layers.define(&options.defines)?;
+        match &chosen {
+            Some(entry) => layers.entries.insert("environment".into(), entry.clone()),
+            None => layers.entries.remove("environment"),
+        };
+        let settings = Settings::from_layers(&layers)?;
+        let environment = chosen.map(|entry| entry.value);
+        let notes = std::mem::take(&mut layers.notes);
+        let mut config = Config { top, control, control_name, environment, settings, notes, file, layers };
+        config.remark();
+        Ok(config)
+    }
+
+    /// Adds the remarks on keys that have no effect.
+    fn remark(&mut self) {
+        for (name, entry) in &self.layers.entries {
+            let place = match &entry.origin {
+                Origin::File { name, line, .. } => format!("{name}:{line}"),
+                origin => origin.to_string(),
+            };
+            let note = match keys::find(name) {
+                Some(keys::Found::Bare(key)) if key.name == "max_failures" => {
+                    (Level::Warning, format!("{place}: max_failures has no effect: set failure_limit"))
+                }
+                Some(keys::Found::Group(group, _)) if !self.reads_group_keys(&group) => {
+                    (Level::Debug, format!("{place}: {name} is ignored: no group of server_groups is named {group}"))
+                }
+                Some(_) => continue,
+                None if entry.origin == Origin::Define => {
+                    let meant = keys::nearest(name, &self.settings.server_groups);
+                    let hint = meant.map(|known| format!(": did you mean {known}?")).unwrap_or_default();
+                    (Level::Warning, format!("-D sets the unknown key {name:?}{hint}"))
+                }
+                None => (Level::Debug, format!("{place}: unknown key {name:?} is ignored")),
+            };
+            self.notes.push(note);
+        }
+    }
+
+    /// Whether keys that carry this group's name (in lower case) are read: the group `default` has the bare ones.
+    fn reads_group_keys(&self, group: &str) -> bool {
+        let named = |name: &String| name != "default" && name.to_lowercase() == group;
+        self.settings.server_groups.iter().any(named)
+    }
+
+    /// Whether a check may name this group: it is deployed to now, or has a target file and so may be another time.
+    fn knows_group(&self, name: &str) -> bool {
+        self.settings.server_groups.iter().any(|group| group == name)
+            || self.layers.get(&GroupSettings::targets_key(name)).is_some()
+    }
+
+    /// The folders that hold the configuration's other files, the one that wins first: the environment's, then the
+    /// repository's.
+    fn folders(&self) -> Vec<PathBuf> {
+        let environment = self.environment.iter().map(|name| self.control.join("environments").join(name));
+        environment.chain([self.control.clone()]).collect()
+    }
+
+    /// A path as messages name it: from the top of the working tree when it is below that.
+    fn shown(&self, path: &Path) -> String {
+        shown_below(&self.top, path)
+    }
+}
+
+/// A file that is there.
+struct FoundFile {
+    path: PathBuf,
+    /// As messages name it.
+    shown: String,
+}
+
+impl FoundFile {
+    /// The first of `names` that `folder` has.
+    fn in_folder(folder: &Path, names: &[&str], config: &Config) -> Option<FoundFile> {
+        let path = names.iter().map(|name| folder.join(name)).find(|path| path.exists())?;
+        Some(FoundFile { shown: config.shown(&path), path })
+    }
+}
+
+fn shown_below(top: &Path, path: &Path) -> String {
+    path.strip_prefix(top).unwrap_or(path).display().to_string()
+}
+
+/// The folder at or above `start` that holds `.git`.
+fn top_of(start: &Path) -> Result<PathBuf> {
+    let start = if start.as_os_str().is_empty() { Path::new(".") } else { start };
+    let start = start.canonicalize().with_context(|| format!("cannot read {}", start.display()))?;
+    match start.ancestors().find(|folder| folder.join(".git").exists()) {
+        Some(top) => Ok(top.to_owned()),
+        None => bail!(
+            "not a git repository: neither {} nor a folder above it holds .git: run hoist inside the repository",
+            start.display()
+        ),
+    }
+}
+
+/// The folder with the repository's control files, and the configuration file.
+fn control_of(top: &Path, replaced: Option<&Path>) -> Result<(PathBuf, PathBuf)> {
+    let own = |name: &str| top.join(name).join(format!("{name}.cfg"));
+    let configured = CONTROL.into_iter().find(|name| own(name).is_file());
+    let Some(replaced) = replaced else {
+        return match configured {
+            Some(name) => Ok((top.join(name), own(name))),
+            None => bail!(
+                "no configuration: neither hoist/hoist.cfg nor scap/scap.cfg is in {}: create hoist/hoist.cfg with a \
+                 section [global] that sets git_repo and dsh_targets",
+                top.display()
+            ),
+        };
+    };
+    let file = replaced.canonicalize().with_context(|| format!("cannot read {}", replaced.display()))?;
+    let folder = configured.or_else(|| CONTROL.into_iter().find(|name| top.join(name).is_dir()));
+    let folder = match (folder, file.parent()) {
+        (Some(name), _) => top.join(name),
+        (None, Some(parent)) => parent.to_owned(),
+        (None, None) => top.to_owned(),
+    };
+    Ok((folder, file))
+}
+
+/// The global configuration file, if there is one.
+fn global_file(options: &Options) -> Result<Option<PathBuf>> {
+    if let Some(path) = &options.global_file {
+        return Ok(Some(path.clone()));
+    }
+    let usual = CONTROL.map(|name| PathBuf::from(format!("/etc/{name}.cfg")));
+    Ok(usual.into_iter().find(|path| path.exists()))
+}
+
+/// The folder of the chosen environment.
+fn environment_folder(control: &Path, chosen: &Entry, shown: &dyn Fn(&Path) -> String) -> Result<PathBuf> {
+    let folders = control.join("environments");
+    let name = values::name(&chosen.value).map_err(|why| settings::at(chosen, "environment", &why))?;
+    if folders.join(&name).is_dir() {
+        return Ok(folders.join(name));
+    }
+    let mut there: Vec<String> = std::fs::read_dir(&folders)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.path().is_dir())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    there.sort();
+    let there = if there.is_empty() { "there is none".into() } else { format!("there are {}", there.join(", ")) };
+    let why = format!("{name:?} has no folder {}: {there}", shown(&folders.join(&name)));
+    Err(settings::at(chosen, "environment", &why))
+}
+
+#[cfg(test)]
+mod tests;

@@ -63,15 +63,17 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: Holder) ->
     let revision = repo.resolve(name)?;
     check_scripts_are_committed(config, repo, &revision, &checks)?;
     if repo.is_dirty()? && kind == Kind::Deploy {
-        notes.push((Level::Warning, format!("the working tree has changes that {name} does not hold: they are not deployed")));
+        notes.push((
+            Level::Warning,
+            format!("the working tree has changes that {name} does not hold: they are not deployed"),
+        ));
     }
 
     let idle = |stage: Stage| {
         let name = |point| matches!(point, crate::wire::CheckPoint::Before(it) | crate::wire::CheckPoint::After(it) if it == stage);
         stage == Stage::ConfigDeploy && config_files.is_none() && !checks.iter().any(|check| name(check.at))
     };
-    let stage_plan =
-        |stage| StagePlan { stage, batch: settings.batch_size(stage), timeout: settings.timeout(stage) };
+    let stage_plan = |stage| StagePlan { stage, batch: settings.batch_size(stage), timeout: settings.timeout(stage) };
     let chosen = stages(kind, choice.stages.as_deref())?;
     let primary = chosen.iter().filter(|stage| **stage != Stage::Finalize && !idle(**stage));
     let size = repo.tree_size(&revision)?;
@@ -119,7 +121,10 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: Holder) ->
         templates,
         vars,
     };
-    let server = settings.git_server.as_ref().map(|server| format!("{}://{server}/{}/.git", settings.git_scheme, settings.git_repo));
+    let server = settings
+        .git_server
+        .as_ref()
+        .map(|server| format!("{}://{server}/{}/.git", settings.git_scheme, settings.git_repo));
     let requests = Requests { request: Arc::new(request), shallow: repo.shallow()?, server, tag: Arc::default() };
     Ok(Prepared { plan, requests, notes })
 }
@@ -158,7 +163,10 @@ fn check_scripts_are_committed(
 ) -> Result<()> {
     for check in checks.iter().filter(|check| check.kind == CheckType::Script) {
         let plain = format!("{}/scripts/{}", config.control_name, check.command);
-        let own = config.environment.as_ref().map(|it| format!("{}/environments/{it}/scripts/{}", config.control_name, check.command));
+        let own = config
+            .environment
+            .as_ref()
+            .map(|it| format!("{}/environments/{it}/scripts/{}", config.control_name, check.command));
         let mut there = false;
         for path in own.iter().chain([&plain]) {
             there |= repo.file_exists(revision, path)?;
@@ -204,7 +212,10 @@ impl Requests {
         if stage == Stage::Fetch {
             let source = self.server.as_ref().map(|url| Source {
                 url: url.clone(),
-                reference: self.tag.get().map_or_else(|| request.revision.to_string(), |tag| format!("refs/tags/{tag}")),
+                reference: self
+                    .tag
+                    .get()
+                    .map_or_else(|| request.revision.to_string(), |tag| format!("refs/tags/{tag}")),
             });
             request.fetch = Some(Fetch { pack_bytes: None, shallow: self.shallow.clone(), source, rebuild: false });
         }

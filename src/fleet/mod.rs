@@ -86,3 +86,9 @@ pub trait Fleet {
     /// order, and also with none every so often, so that it can look up from waiting.
     fn run(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow);
 }
+
+impl<F: Fleet + ?Sized> Fleet for &mut F {
+    fn run(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
+        (**self).run(call, tasks, on);
+    }
+}

@@ -24,6 +24,11 @@ impl LogFile {
         control.join("log").join(format!("hoist-{run}.log"))
     }
 
+    /// Makes the folder of the logs, `log/` below the control folder, where it is missing.
+    pub fn prepare(control: &Path) -> io::Result<()> {
+        make_folder(&control.join("log"))
+    }
+
     /// Opens the log of a run, to add to it when the run is resumed. `log/` is made where it is missing, with a
     /// `.gitignore` that keeps all of it out of the repository. The file is readable for its owner and group, less what
     /// the umask takes.
@@ -48,13 +53,17 @@ impl LogFile {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    if let Some(folder) = path.parent()
-        && !folder.is_dir()
-    {
-        fs::create_dir(folder)?;
-        fs::write(folder.join(".gitignore"), "*\n")?;
+/// Makes a folder that keeps itself out of the repository.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
     }
+    fs::create_dir(folder)?;
+    fs::write(folder.join(".gitignore"), "*\n")
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    path.parent().map_or(Ok(()), make_folder)?;
     OpenOptions::new().append(true).create(true).mode(0o640).open(path)
 }
 

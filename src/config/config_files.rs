@@ -1,0 +1,200 @@
+//! `config-files.yaml`, the templates and `vars.yaml`, read and validated; targets do the rendering.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use indexmap::IndexMap;
+use serde_json::{Map, Value as Json};
+
+use crate::wire::{ConfigFile, OutputFormat};
+
+use super::checks::mapping;
+use super::yaml::{Node, Value};
+use super::{Config, FoundFile, yaml};
+
+/// How deep folders of templates may nest: deep enough for people, and an end to links that lead in circles.
+const DEEPEST: usize = 8;
+
+/// What targets need for rendering.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConfigFiles {
+    /// In the order of the file.
+    pub files: Vec<ConfigFile>,
+    /// The texts of all templates by name, sorted; the environment's win over the repository's.
+    pub templates: IndexMap<String, String>,
+    /// `vars.yaml`, the environment's keys winning. They may be secret.
+    pub vars: Map<String, Json>,
+}
+
+impl Config {
+    /// The configuration files to render, or `None` when `config_deploy` is off. The environment's
+    /// `config-files.yaml`, if there is one, takes the place of the repository's.
+    ///
+    /// # Errors
+    /// What is wrong first, with file and line. No error quotes a variable's value.
+    pub fn config_files(&self) -> Result<Option<ConfigFiles>> {
+        if !self.settings.config_deploy {
+            return Ok(None);
+        }
+        let names = ["config-files.yaml", "config-files.yml"];
+        let Some(file) = self.folders().iter().find_map(|folder| FoundFile::in_folder(folder, &names, self)) else {
+            bail!(
+                "config_deploy is on, and there is no {}: create it, or switch config_deploy off",
+                self.shown(&self.control.join(names[0]))
+            );
+        };
+        let templates = self.templates()?;
+        let root = yaml::read(&file.path, &file.shown)?;
+        let mut files = Vec::new();
+        for (path, body) in mapping(&root, &file.shown, "the file")? {
+            files.push(self.config_file(path, body, &file.shown, &templates)?);
+        }
+        Ok(Some(ConfigFiles { files, templates, vars: self.vars()? }))
+    }
+
+    fn config_file(
+        &self,
+        path: &Node,
+        body: &Node,
+        shown: &str,
+        templates: &IndexMap<String, String>,
+    ) -> Result<ConfigFile> {
+        let target = path.key_text();
+        let relative = target.strip_prefix('/').unwrap_or(target);
+        if let Err(why) = plain_path(relative) {
+            bail!("{shown}:{}: bad path {target:?}: {why}", path.line);
+        }
+        if target == ".git" || target.starts_with(".git/") {
+            bail!("{shown}:{}: bad path {target:?}: git's own folder is not for configuration files", path.line);
+        }
+        let mut template: Option<(&str, u64)> = None;
+        let mut remote_vars = None;
+        let mut erb_syntax = false;
+        let mut format = None;
+        for (key, value) in mapping(body, shown, &format!("{target:?}"))? {
+            let place = format!("{shown}:{}: {target}", value.line);
+            let text = || match value.text() {
+                Some(text) => Ok(text),
+                None => bail!("{place}: {} is {}: write text", key.key_text(), value.kind()),
+            };
+            match key.key_text() {
+                "template" => template = Some((text()?, value.line)),
+                "remote_vars" if value.is_null() => {}
+                "remote_vars" => {
+                    let path = text()?;
+                    match path.strip_prefix('/').map(plain_path) {
+                        Some(Ok(())) => remote_vars = Some(path.to_owned()),
+                        _ => bail!("{place}: remote_vars {path:?} is not an absolute path without `..`"),
+                    }
+                }
+                "erb_syntax" => {
+                    erb_syntax = match value.value {
+                        Value::Bool(erb) => erb,
+                        _ => bail!("{place}: erb_syntax is {}: write true or false", value.kind()),
+                    }
+                }
+                "output_format" if value.is_null() => {}
+                "output_format" => {
+                    format = Some(match text()? {
+                        "yaml" | "yml" => OutputFormat::Yaml,
+                        "text" => OutputFormat::Text,
+                        other => bail!("{place}: unknown output_format {other:?}: write yaml or text"),
+                    })
+                }
+                other => bail!(
+                    "{shown}:{}: {target}: unknown key {other:?}: known are template, remote_vars, erb_syntax, \
+                     output_format",
+                    key.line
+                ),
+            }
+        }
+        let Some((template, line)) = template else {
+            bail!("{shown}:{}: {target} has no template: write `template: NAME`", path.line);
+        };
+        if let Err(why) = plain_path(template) {
+            bail!("{shown}:{line}: {target}: bad template name {template:?}: {why}");
+        }
+        if !templates.contains_key(template) {
+            let places = self.folders().into_iter().map(|folder| folder.join("templates").join(template));
+            let unreadable = places.clone().find(|path| path.is_file());
+            if let Some(path) = unreadable {
+                bail!("{shown}:{line}: {target}: template {} is not UTF-8", self.shown(&path));
+            }
+            let looked: Vec<_> = places.map(|path| self.shown(&path)).collect();
+            bail!("{shown}:{line}: {target}: no template {template:?}: looked for {}", looked.join(" and "));
+        }
+        let format = format.unwrap_or_else(|| default_format(target, template));
+        Ok(ConfigFile { path: target.to_owned(), template: template.to_owned(), remote_vars, erb_syntax, format })
+    }
+
+    /// Every file below the folders of templates that is text.
+    fn templates(&self) -> Result<IndexMap<String, String>> {
+        let mut templates = IndexMap::new();
+        for folder in self.folders().into_iter().rev() {
+            let folder = folder.join("templates");
+            if folder.is_dir() {
+                collect(&folder, "", DEEPEST, &mut templates)
+                    .with_context(|| format!("cannot read the templates in {}", self.shown(&folder)))?;
+            }
+        }
+        templates.sort_keys();
+        Ok(templates)
+    }
+
+    fn vars(&self) -> Result<Map<String, Json>> {
+        let mut vars = Map::new();
+        for folder in self.folders().into_iter().rev() {
+            let Some(file) = FoundFile::in_folder(&folder, &["vars.yaml", "vars.yml"], self) else { continue };
+            let root = yaml::read(&file.path, &file.shown)?;
+            for (key, value) in mapping(&root, &file.shown, "the file")? {
+                vars.insert(key.key_text().to_owned(), value.to_json());
+            }
+        }
+        Ok(vars)
+    }
+}
+
+/// Reads the files below `folder` into `templates`, by their path below the first one.
+fn collect(folder: &Path, prefix: &str, deepest: usize, templates: &mut IndexMap<String, String>) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        // A name that is not UTF-8 cannot stand in config-files.yaml.
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+        let name = format!("{prefix}{name}");
+        if path.is_dir() {
+            if deepest > 0 {
+                collect(&path, &format!("{name}/"), deepest - 1, templates)?;
+            }
+        } else if path.is_file() {
+            let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            // An image or an editor's leavings are no template; if a configuration file names it, that is told there.
+            match String::from_utf8(bytes) {
+                Ok(text) => templates.insert(name, text),
+                Err(_) => templates.shift_remove(&name),
+            };
+        }
+    }
+    Ok(())
+}
+
+/// Whether a relative path stays where it is put.
+fn plain_path(path: &str) -> Result<(), &'static str> {
+    if path.is_empty() {
+        return Err("it is empty");
+    }
+    if path.chars().any(char::is_control) {
+        return Err("it holds a control character");
+    }
+    if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Err("no part of it may be empty, `.` or `..`");
+    }
+    Ok(())
+}
+
+/// YAML when the file's or the template's name says so.
+fn default_format(target: &str, template: &str) -> OutputFormat {
+    let template = template.strip_suffix(".j2").unwrap_or(template);
+    let yaml = |name: &str| name.ends_with(".yaml") || name.ends_with(".yml");
+    if yaml(target) || yaml(template) { OutputFormat::Yaml } else { OutputFormat::Text }
+}

@@ -1,0 +1,45 @@
+//! What `hoist config` shows: every key, its value, and where the value came from.
+
+use super::Config;
+use super::keys::{self, Found, KEYS};
+
+/// One key with the value that counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explained {
+    pub key: String,
+    /// As it is written; `unset` for a key without a value.
+    pub value: String,
+    /// `hoist/hoist.cfg:12 [global]`, `command line (-D)` or `default`; a key that has no effect is marked after it.
+    pub origin: String,
+}
+
+impl Config {
+    /// Every known key in the table's order, then the keys of groups and stages that are set, then unknown keys.
+    pub fn explain(&self) -> Vec<Explained> {
+        let row = |key: &str, value: &str, origin: String| Explained { key: key.into(), value: value.into(), origin };
+        let mut rows: Vec<Explained> = KEYS
+            .iter()
+            .map(|key| match self.layers.get(key.name) {
+                Some(entry) => row(key.name, &entry.value, entry.origin.to_string()),
+                None => row(key.name, key.default.unwrap_or("unset"), "default".into()),
+            })
+            .collect();
+        let (known, unknown): (Vec<_>, Vec<_>) = self
+            .layers
+            .entries
+            .iter()
+            .filter(|(name, _)| keys::bare(name).is_none())
+            .partition(|(name, _)| keys::find(name).is_some());
+        for (name, entry) in known {
+            let mark = match keys::find(name) {
+                Some(Found::Group(group, _)) if !self.reads_group_keys(&group) => " (no such group: ignored)",
+                _ => "",
+            };
+            rows.push(row(name, &entry.value, format!("{}{mark}", entry.origin)));
+        }
+        for (name, entry) in unknown {
+            rows.push(row(name, &entry.value, format!("{} (unknown key: ignored)", entry.origin)));
+        }
+        rows
+    }
+}

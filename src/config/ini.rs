@@ -1,0 +1,311 @@
+//! Reads Python ConfigParser's format, and remembers where each key stood.
+//!
+//! serde_ini does the deserialising, but it knows neither `key: value` nor continuation lines, trims what it reads, and
+//! its errors carry no position. So a normaliser goes first: it reads the dialect, notes the line of each key, and
+//! writes clean lines in which every unusual byte is escaped.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use indexmap::IndexMap;
+
+/// One key of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// In lower case.
+    pub key: String,
+    /// Without white space around it; the lines of a value with continuation lines are joined by newlines.
+    pub value: String,
+    /// Where the key stands, from 1.
+    pub line: usize,
+}
+
+/// A file that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// The file's name as messages show it.
+    pub name: String,
+    /// By name in lower case, in the order of the file; several headings of one name make one section.
+    pub sections: IndexMap<String, Vec<Item>>,
+    /// Remarks: keys that stand twice in one section.
+    pub notes: Vec<String>,
+}
+
+/// Reads the file at `path`; messages call it `name`.
+///
+/// # Errors
+/// When it cannot be read, is not UTF-8, or is not in the format; the message names file and line.
+pub fn read(path: &Path, name: &str) -> Result<File> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
+    parse(&bytes, name)
+}
+
+/// As [`read`], from bytes.
+///
+/// # Errors
+/// As [`read`].
+pub fn parse(bytes: &[u8], name: &str) -> Result<File> {
+    let mut normaliser = Normaliser { name, ..Normaliser::default() };
+    for (index, line) in utf8(bytes, name)?.lines().enumerate() {
+        normaliser.line(index + 1, line)?;
+    }
+    normaliser.close();
+    let raw: IndexMap<String, IndexMap<String, String>> =
+        serde_ini::from_str(&normaliser.text()).with_context(|| format!("{name} cannot be read as an INI file"))?;
+    let mut sections = IndexMap::new();
+    for (section, keys) in raw {
+        let section = unescape(&section);
+        let line = |key: &str| normaliser.sections.get(&section).and_then(|keys| keys.get(key)).map_or(0, |(_, n)| *n);
+        let item = |(key, value): (String, String)| {
+            let key = unescape(&key);
+            Item { line: line(&key), key, value: unescape(&value) }
+        };
+        let items = keys.into_iter().map(item).collect();
+        sections.insert(section, items);
+    }
+    Ok(File { name: name.to_owned(), sections, notes: normaliser.notes })
+}
+
+/// `bytes` as text, without a byte-order mark.
+///
+/// # Errors
+/// Names the line of the first byte that is not UTF-8.
+pub fn utf8<'a>(bytes: &'a [u8], name: &str) -> Result<&'a str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Ok(text.strip_prefix('\u{feff}').unwrap_or(text)),
+        Err(error) => {
+            let line = 1 + bytes[..error.valid_up_to()].iter().filter(|b| **b == b'\n').count();
+            bail!("{name}:{line}: not UTF-8: save the file in that encoding")
+        }
+    }
+}
+
+/// A key whose value may go on in the next line.
+struct Open {
+    key: String,
+    value: String,
+    line: usize,
+    /// Characters ahead of the key: a line that is indented deeper continues the value.
+    indent: usize,
+}
+
+#[derive(Default)]
+struct Normaliser<'a> {
+    name: &'a str,
+    /// Value and line of each key, by section and key.
+    sections: IndexMap<String, IndexMap<String, (String, usize)>>,
+    section: Option<String>,
+    open: Option<Open>,
+    notes: Vec<String>,
+}
+
+impl Normaliser<'_> {
+    fn line(&mut self, number: usize, line: &str) -> Result<()> {
+        let trimmed = line.trim();
+        if trimmed.is_empty() {
+            // A blank line inside a value belongs to it; at the end of one it is trimmed off again.
+            if let Some(open) = &mut self.open {
+                open.value.push('\n');
+            }
+            return Ok(());
+        }
+        if trimmed.starts_with(['#', ';']) {
+            return Ok(());
+        }
+        let indent = line.chars().take_while(|c| c.is_whitespace()).count();
+        if let Some(open) = self.open.as_mut().filter(|open| indent > open.indent) {
+            open.value.push('\n');
+            open.value.push_str(trimmed);
+            return Ok(());
+        }
+        self.close();
+        let name = self.name;
+        if let Some(rest) = trimmed.strip_prefix('[') {
+            let Some((section, after)) = rest.split_once(']') else {
+                bail!("{name}:{number}: the section's name lacks its closing bracket: write `[global]`");
+            };
+            let section = section.trim();
+            if section.is_empty() {
+                bail!("{name}:{number}: a section without a name: write `[global]`");
+            }
+            if !(after.trim().is_empty() || after.trim_start().starts_with(['#', ';'])) {
+                bail!("{name}:{number}: unexpected {:?} after [{section}]: put it on its own line", after.trim());
+            }
+            let section = section.to_lowercase();
+            self.sections.entry(section.clone()).or_default();
+            self.section = Some(section);
+            return Ok(());
+        }
+        if self.section.is_none() {
+            bail!("{name}:{number}: {trimmed:?} stands ahead of the first section: write `[global]` above it");
+        }
+        let Some((key, value)) = trimmed.split_once(['=', ':']) else {
+            bail!("{name}:{number}: {trimmed:?} is a key without a value: write `key: value`");
+        };
+        let key = key.trim_end().to_lowercase();
+        if key.is_empty() {
+            bail!("{name}:{number}: {trimmed:?} is a value without a key: write `key: value`");
+        }
+        self.open = Some(Open { key, value: value.trim().to_owned(), line: number, indent });
+        Ok(())
+    }
+
+    /// Takes the key that was being read into its section.
+    fn close(&mut self) {
+        let (Some(open), Some(section)) = (self.open.take(), &self.section) else { return };
+        let keys = self.sections.entry(section.clone()).or_default();
+        let value = open.value.trim().to_owned();
+        if let Some((_, before)) = keys.insert(open.key.clone(), (value, open.line)) {
+            self.notes.push(format!(
+                "{}:{}: {} stands in [{section}] already, in line {before}: this one counts",
+                self.name, open.line, open.key
+            ));
+        }
+    }
+
+    /// The whole file in the narrow form that serde_ini reads without loss.
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for (section, keys) in &self.sections {
+            text.push_str(&format!("[{}]\n", escape(section)));
+            for (key, (value, _)) in keys {
+                text.push_str(&format!("{}={}\n", escape(key), escape(value)));
+            }
+        }
+        text
+    }
+}
+
+/// `%XX` for every byte that serde_ini could take for something else.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"_-./".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            write!(escaped, "%{byte:02X}").expect("writing to a string does not fail");
+        }
+    }
+    escaped
+}
+
+/// The reverse of [`escape`].
+fn unescape(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let code = (byte == b'%').then(|| after.get(..2)).flatten();
+        let code = code.and_then(|code| u8::from_str_radix(std::str::from_utf8(code).ok()?, 16).ok());
+        match code {
+            Some(code) => {
+                bytes.push(code);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(byte);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(text: &str) -> File {
+        parse(text.as_bytes(), "x.cfg").unwrap()
+    }
+
+    fn values(text: &str) -> Vec<(String, String, usize)> {
+        let file = read(text);
+        let all = file.sections.values().flatten();
+        all.map(|item| (item.key.clone(), item.value.clone(), item.line)).collect()
+    }
+
+    fn fails(text: &[u8]) -> String {
+        format!("{:#}", parse(text, "x.cfg").unwrap_err())
+    }
+
+    fn item(key: &str, value: &str, line: usize) -> (String, String, usize) {
+        (key.into(), value.into(), line)
+    }
+
+    #[test]
+    fn colons_and_equals_signs_mix_and_the_first_one_parts_key_and_value() {
+        assert_eq!(
+            values("[global]\na: b=c\nd = e: f\ng=h\nI_J : k\n"),
+            [item("a", "b=c", 2), item("d", "e: f", 3), item("g", "h", 4), item("i_j", "k", 5)]
+        );
+    }
+
+    #[test]
+    fn comments_and_blank_lines_are_passed_over_and_a_hash_in_a_value_stays() {
+        assert_eq!(
+            values("# one\n; two\n\n[global]\n   # three\na: b # c\n\n;d: e\nf: g;h\n"),
+            [item("a", "b # c", 6), item("f", "g;h", 9)]
+        );
+    }
+
+    #[test]
+    fn an_indented_line_continues_the_value_above_it() {
+        assert_eq!(
+            values("[global]\na: one\n  two\n\t# not this\n    three\n\n  four\n\nb: c\n"),
+            [item("a", "one\ntwo\nthree\n\nfour", 2), item("b", "c", 9)]
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_indented_as_a_whole_reads_the_same() {
+        let file = read("  [Global]\n  a: b\n  [wmnet]\n    c: d\n    e: f\n");
+        assert_eq!(file.sections.keys().collect::<Vec<_>>(), ["global", "wmnet"]);
+        assert_eq!(file.sections["wmnet"].len(), 2);
+    }
+
+    #[test]
+    fn a_byte_order_mark_and_carriage_returns_are_no_part_of_the_text() {
+        assert_eq!(values("\u{feff}[global]\r\na: b\r\nc = d\r\n"), [item("a", "b", 2), item("c", "d", 3)]);
+    }
+
+    #[test]
+    fn a_value_may_be_empty_and_percent_signs_mean_nothing() {
+        assert_eq!(values("[global]\na:\nb = 20%\nc = %(a)s %41\n").len(), 3);
+        assert_eq!(values("[global]\na:\nb = 20%\nc = %(a)s %41\n")[2].1, "%(a)s %41");
+        assert_eq!(values("[global]\na:\n")[0].1, "");
+    }
+
+    #[test]
+    fn of_two_keys_the_last_one_counts_and_a_note_names_both_lines() {
+        let file = read("[global]\na: b\n[x]\n[global]\nA: c\n");
+        assert_eq!(file.sections["global"], [Item { key: "a".into(), value: "c".into(), line: 5 }]);
+        assert_eq!(file.notes, ["x.cfg:5: a stands in [global] already, in line 2: this one counts"]);
+    }
+
+    #[test]
+    fn what_is_not_in_the_format_is_named_with_its_line() {
+        assert!(fails(b"[global]\nbatch_size\n").starts_with("x.cfg:2: \"batch_size\" is a key without a value"));
+        assert!(fails(b"[global]\n\n: x\n").starts_with("x.cfg:3: \": x\" is a value without a key"));
+        assert!(fails(b"[global\n").starts_with("x.cfg:1: "));
+        assert!(fails(b"[]\n").starts_with("x.cfg:1: a section without a name"));
+        assert!(fails(b"[a] b\n").starts_with("x.cfg:1: unexpected \"b\""));
+        assert!(fails(b"\na: b\n").contains("x.cfg:2: \"a: b\" stands ahead of the first section"));
+        assert!(fails(b"[global]\na: b\nc: \xff\n").starts_with("x.cfg:3: not UTF-8"));
+    }
+
+    proptest! {
+        #[test]
+        fn every_text_survives_the_way_through_serde_ini(key in "[^=:\\s#;\\[\r\n]{1,8}", value in "[^\r\n]{0,30}") {
+            let value = value.trim().to_owned();
+            let found = values(&format!("[global]\n{key}= {value}\n"));
+            prop_assert_eq!(found, [(key.to_lowercase().trim().to_owned(), value, 2)]);
+        }
+
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = parse(&bytes, "x.cfg");
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Every key that Hoist knows, in one table. The reader, `hoist config` and the manual are held to it.
+
+use std::fmt;
+
+use crate::wire::Stage;
+
+/// The longest duration that a key takes, in seconds: a week. What is longer is a slip of the finger, and it keeps
+/// every sum of durations far from overflow.
+pub const MAX_SECONDS: u64 = 7 * 24 * 60 * 60;
+
+/// What a key's value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    /// An absolute path.
+    Path,
+    /// Absolute paths, or such that begin with `~/`, separated by commas.
+    Paths,
+    /// 1, yes, true, on, or 0, no, false, off, in any case.
+    Bool,
+    /// A whole number from `min` on.
+    Number {
+        min: usize,
+    },
+    /// A TCP port.
+    Port,
+    /// Whole seconds, from 1 to [`MAX_SECONDS`].
+    Seconds,
+    /// A file mode mask.
+    Octal,
+    /// A number of hosts, or a percentage of the group.
+    Limit,
+    /// Names separated by commas.
+    Names,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Kind::Text => f.write_str("text"),
+            Kind::Path => f.write_str("path"),
+            Kind::Paths => f.write_str("paths"),
+            Kind::Bool => f.write_str("boolean"),
+            Kind::Number { .. } => f.write_str("number"),
+            Kind::Port => f.write_str("port"),
+            Kind::Seconds => f.write_str("seconds"),
+            Kind::Octal => f.write_str("octal number"),
+            Kind::Limit => f.write_str("number or percentage"),
+            Kind::Names => f.write_str("names"),
+            Kind::Choice(words) => f.write_str(&words.join(" or ")),
+        }
+    }
+}
+
+/// Which prefix a key may carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prefix {
+    None,
+    /// A group's name: `canary_group_size`. The group `default` reads the bare key.
+    Group,
+    /// A stage's name, ahead of this: `fetch_batch_size`, `fetch_timeout`.
+    Stage(&'static str),
+}
+
+/// One known key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    pub name: &'static str,
+    pub kind: Kind,
+    /// As it would be written in a file; `None`: unset.
+    pub default: Option<&'static str>,
+    pub about: &'static str,
+    pub prefix: Prefix,
+}
+
+const fn key(name: &'static str, kind: Kind, default: Option<&'static str>, about: &'static str) -> Key {
+    Key { name, kind, default, about, prefix: Prefix::None }
+}
+
+const fn prefixed(
+    name: &'static str,
+    kind: Kind,
+    default: Option<&'static str>,
+    about: &'static str,
+    prefix: Prefix,
+) -> Key {
+    Key { name, kind, default, about, prefix }
+}
+
+use Kind::{Bool, Choice, Limit, Names, Number, Octal, Path, Paths, Port, Seconds, Text};
+
+/// The table, in the order in which `hoist config` shows it.
+pub const KEYS: &[Key] = &[
+    key("environment", Text, None, "environment whose files override the repository's"),
+    key("git_repo", Text, None, "name of the repository, its path below git_deploy_dir on targets; required"),
+    key("git_deploy_dir", Path, Some("/srv/deployment"), "where targets keep repositories"),
+    key("git_rev", Text, Some("HEAD"), "what to deploy when no revision is given"),
+    key("git_server", Text, None, "server that targets fetch from; unset: code comes through the SSH session"),
+    key("git_scheme", Choice(&["http", "https", "ssh", "file"]), Some("http"), "how targets reach git_server"),
+    key("git_submodules", Bool, Some("no"), "check submodules out; not supported yet"),
+    key("git_upstream_submodules", Bool, Some("no"), "fetch submodules from upstream; not supported yet"),
+    key("git_fat", Bool, Some("no"), "fetch large files through git-fat; not supported yet"),
+    key("git_binary_manager", Names, None, "git-lfs, git-fat or both; not supported yet"),
+    key("ssh_user", Text, None, "remote user; unset: the operator"),
+    key("ssh_port", Port, Some("22"), "port of targets that name none"),
+    key("identity_file", Paths, None, "private keys to log in with; unset: the agent's and the usual files"),
+    key("known_hosts", Paths, None, "files of host keys; unset: the operator's and the system's"),
+    key("host_key_checking", Choice(&["strict", "accept-new"]), Some("strict"), "what to do with an unknown host key"),
+    key("keyholder_key", Text, None, "name of the agent's key to use, as in /etc/keyholder.d/NAME.pub"),
+    key("ssh_config", Choice(&["none"]), Some("none"), "OpenSSH configuration to read; none is"),
+    key("connect_timeout", Seconds, Some("10"), "time to connect and log in"),
+    key("reconnect_timeout", Seconds, Some("60"), "time to reach a target again whose connection was lost"),
+    key("keepalive", Seconds, Some("15"), "time between signs of life on an idle connection"),
+    key("remote_binary", Path, None, "hoist's path on targets; unset: it is copied there"),
+    prefixed("dsh_targets", Text, None, "target file of a group; required for each", Prefix::Group),
+    key("server_groups", Names, Some("default"), "groups in the order of the deployment"),
+    prefixed("group_size", Number { min: 1 }, Some("all"), "hosts in a subgroup, or all", Prefix::Group),
+    prefixed("failure_limit", Limit, Some("0"), "hosts of a group that may fail, or their share", Prefix::Group),
+    key("max_failures", Text, None, "has no effect: see failure_limit"),
+    prefixed("retry_failed", Number { min: 0 }, Some("0"), "times to try failed hosts again", Prefix::Group),
+    prefixed(
+        "failed_targets",
+        Choice(&["leave", "rollback"]),
+        Some("leave"),
+        "what becomes of hosts that failed within the limit",
+        Prefix::Group,
+    ),
+    prefixed("batch_size", Number { min: 1 }, Some("80"), "hosts at once in a stage", Prefix::Stage("batch_size")),
+    prefixed("stage_timeout", Seconds, Some("900"), "time for a stage on a target", Prefix::Stage("timeout")),
+    key("service_name", Names, None, "services that promote restarts; NAME=reload reloads"),
+    key("service_command", Text, Some("systemctl {action} {service}"), "how to restart or reload a service"),
+    key("require_valid_service", Bool, Some("no"), "pass over services that a target does not have"),
+    key("service_port", Port, None, "port to wait for after the restart"),
+    key("service_timeout", Seconds, Some("120"), "time to wait for service_port"),
+    key("config_deploy", Bool, Some("no"), "render configuration files"),
+    key("perform_checks", Bool, Some("yes"), "run checks"),
+    key("nrpe_dir", Path, Some("/etc/nagios/nrpe.d"), "where targets define the commands of checks of type nrpe"),
+    key("cache_revs", Number { min: 0 }, Some("5"), "old revisions kept on a target"),
+    key("tags_to_keep", Number { min: 1 }, Some("20"), "deployment tags kept in the repository"),
+    key("lock_file", Path, None, "lock of the repository on the deploy host; unset: one of its own in lock_dir"),
+    key("lock_dir", Path, Some("/var/lock"), "where locks are kept on the deploy host"),
+    key("umask", Octal, Some("0002"), "file mode mask on the deploy host and on targets"),
+];
+
+/// What a key's name turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    Bare(&'static Key),
+    /// A group's key; the group is in lower case, as all keys are.
+    Group(String, &'static Key),
+    Stage(Stage, &'static Key),
+}
+
+/// The known key that `name` (in lower case) is, with or without a prefix.
+pub fn find(name: &str) -> Option<Found> {
+    if let Some(key) = bare(name) {
+        return Some(Found::Bare(key));
+    }
+    KEYS.iter().find_map(|key| {
+        let before = |suffix: &str| name.strip_suffix(suffix)?.strip_suffix('_').filter(|prefix| !prefix.is_empty());
+        match key.prefix {
+            Prefix::None => None,
+            Prefix::Group => Some(Found::Group(before(key.name)?.to_owned(), key)),
+            Prefix::Stage(suffix) => Some(Found::Stage(before(suffix)?.parse().ok()?, key)),
+        }
+    })
+}
+
+/// The key of exactly this name.
+pub fn bare(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// The known name that is nearest to `name`, when one is near enough to be what was meant.
+pub fn nearest(name: &str, groups: &[String]) -> Option<String> {
+    let prefixed = KEYS.iter().flat_map(|key| -> Vec<String> {
+        match key.prefix {
+            Prefix::None => Vec::new(),
+            Prefix::Group => groups.iter().map(|group| format!("{}_{}", group.to_lowercase(), key.name)).collect(),
+            Prefix::Stage(suffix) => Stage::ALL.iter().map(|stage| format!("{stage}_{suffix}")).collect(),
+        }
+    });
+    let names = KEYS.iter().map(|key| key.name.to_owned()).chain(prefixed);
+    let near = 1 + name.chars().count() / 6;
+    names.map(|known| (distance(name, &known), known)).filter(|(far, _)| *far <= near).min().map(|(_, known)| known)
+}
+
+/// Insertions, removals and replacements of a character that make `a` of `b` (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, left) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, right) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(left != *right);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_key_stands_in_the_table_once_and_in_lower_case() {
+        for (index, key) in KEYS.iter().enumerate() {
+            assert!(key.name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{}", key.name);
+            assert!(KEYS[..index].iter().all(|other| other.name != key.name), "{} stands twice", key.name);
+            assert!(!key.about.is_empty() && !key.about.ends_with('.'), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn a_key_may_carry_the_name_of_a_group_or_a_stage() {
+        let named = |name| match find(name) {
+            Some(Found::Bare(key)) => format!("{} bare", key.name),
+            Some(Found::Group(group, key)) => format!("{} of group {group}", key.name),
+            Some(Found::Stage(stage, key)) => format!("{} of stage {stage}", key.name),
+            None => "unknown".into(),
+        };
+        assert_eq!(named("dsh_targets"), "dsh_targets bare");
+        assert_eq!(named("canary_dsh_targets"), "dsh_targets of group canary");
+        assert_eq!(named("eqiad_canary_failure_limit"), "failure_limit of group eqiad_canary");
+        assert_eq!(named("fetch_batch_size"), "batch_size of stage fetch");
+        assert_eq!(named("handle_service_batch_size"), "batch_size of stage restart_service");
+        assert_eq!(named("promote_timeout"), "stage_timeout of stage promote");
+        assert_eq!(named("service_timeout"), "service_timeout bare");
+        for unknown in ["_dsh_targets", "canary_batch_size", "fetch_group_size", "tcpircbot_host", "x_timeout", ""] {
+            let expected = if unknown == "fetch_group_size" { "group_size of group fetch" } else { "unknown" };
+            assert_eq!(named(unknown), expected, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn a_slip_of_the_finger_is_answered_with_the_nearest_key() {
+        assert_eq!(nearest("batchsize", &[]).as_deref(), Some("batch_size"));
+        assert_eq!(nearest("feth_batch_size", &[]).as_deref(), Some("fetch_batch_size"));
+        assert_eq!(nearest("canary_dsh_target", &["Canary".into()]).as_deref(), Some("canary_dsh_targets"));
+        assert_eq!(nearest("tcpircbot_host", &[]), None);
+    }
+}

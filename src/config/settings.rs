@@ -1,0 +1,282 @@
+//! The settings as types, made from the layered text.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+
+use crate::targets::{FailedTargets, FailureLimit};
+use crate::wire::{Service, ServiceName, Stage};
+
+use super::keys::{self, Found, Kind};
+use super::layers::{Entry, Layers, Origin};
+use super::values;
+
+/// What to do with a host key that no file of host keys has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostKeyChecking {
+    /// Refuse the host.
+    Strict,
+    /// Take it and remember it; a key that differs from a known one is refused all the same.
+    AcceptNew,
+}
+
+/// The settings of one group.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GroupSettings {
+    pub name: String,
+    /// The target file's name or path; `None`: the key is missing, which is an error as soon as the group is needed.
+    pub dsh_targets: Option<String>,
+    /// Hosts in a subgroup; `None`: all.
+    pub group_size: Option<usize>,
+    pub failure_limit: FailureLimit,
+    /// Times that failed hosts are tried again at the end of the group.
+    pub retry_failed: usize,
+    pub failed_targets: FailedTargets,
+}
+
+impl GroupSettings {
+    /// The key that names the target file of group `name`.
+    pub fn targets_key(name: &str) -> String {
+        key_of(name, "dsh_targets")
+    }
+}
+
+/// Every setting, named as its key. `None` is a key that is unset.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    pub git_repo: String,
+    pub git_deploy_dir: PathBuf,
+    pub git_rev: String,
+    pub git_server: Option<String>,
+    pub git_scheme: String,
+    pub ssh_user: Option<String>,
+    pub ssh_port: u16,
+    pub identity_file: Option<Vec<PathBuf>>,
+    pub known_hosts: Option<Vec<PathBuf>>,
+    pub host_key_checking: HostKeyChecking,
+    pub keyholder_key: Option<String>,
+    pub connect_timeout: Duration,
+    pub reconnect_timeout: Duration,
+    pub keepalive: Duration,
+    pub remote_binary: Option<PathBuf>,
+    pub server_groups: Vec<String>,
+    /// The groups' settings, in the order of `server_groups`.
+    pub groups: Vec<GroupSettings>,
+    /// The bare key; [`Settings::batch_size()`] knows the stages' own.
+    pub batch_size: usize,
+    pub stage_batch_sizes: BTreeMap<Stage, usize>,
+    /// The bare key; [`Settings::timeout()`] knows the stages' own.
+    pub stage_timeout: Duration,
+    pub stage_timeouts: BTreeMap<Stage, Duration>,
+    /// Empty when unset.
+    pub service_name: Vec<ServiceName>,
+    pub service_command: String,
+    pub require_valid_service: bool,
+    pub service_port: Option<u16>,
+    pub service_timeout: Duration,
+    pub config_deploy: bool,
+    pub perform_checks: bool,
+    pub nrpe_dir: PathBuf,
+    pub cache_revs: usize,
+    pub tags_to_keep: usize,
+    pub lock_file: Option<PathBuf>,
+    pub lock_dir: PathBuf,
+    pub umask: u32,
+}
+
+impl Settings {
+    /// How many hosts run `stage` at once; at least 1.
+    pub fn batch_size(&self, stage: Stage) -> usize {
+        self.stage_batch_sizes.get(&stage).copied().unwrap_or(self.batch_size)
+    }
+
+    /// How long `stage` may take on a target.
+    pub fn timeout(&self, stage: Stage) -> Duration {
+        self.stage_timeouts.get(&stage).copied().unwrap_or(self.stage_timeout)
+    }
+
+    /// The settings of a group of `server_groups`.
+    pub fn group(&self, name: &str) -> Option<&GroupSettings> {
+        self.groups.iter().find(|group| group.name == name)
+    }
+
+    /// What promote restarts, as a target is told.
+    pub fn service(&self) -> Service {
+        Service {
+            names: self.service_name.clone(),
+            command: self.service_command.clone(),
+            require_valid: self.require_valid_service,
+            port: self.service_port,
+            timeout: self.service_timeout.as_secs(),
+        }
+    }
+
+    /// Reads every known key of `layers`.
+    ///
+    /// # Errors
+    /// The first key whose value is unusable, with its file, line, section, value and what would be right.
+    pub(super) fn from_layers(layers: &Layers) -> Result<Settings> {
+        let read = Reader { layers };
+        read.refuse_what_is_not_supported()?;
+        let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+        let paths = |value: &str| values::paths(value, home.as_deref());
+        let server_groups = read.get("server_groups", values::groups)?;
+        // The bare keys of groups are read even where every group has its own: a slip in one is told.
+        read.group("default")?;
+        let groups = server_groups.iter().map(|group| read.group(group)).collect::<Result<_>>()?;
+        let keep_checking = |value: &str| match value {
+            "accept-new" => HostKeyChecking::AcceptNew,
+            _ => HostKeyChecking::Strict,
+        };
+        Ok(Settings {
+            git_repo: read.opt("git_repo", values::repo)?.ok_or_else(|| {
+                anyhow!("git_repo is not set: write `git_repo: NAME` in the section [global] of the configuration")
+            })?,
+            git_deploy_dir: read.get("git_deploy_dir", values::absolute)?,
+            git_rev: read.get("git_rev", values::argument)?,
+            git_server: read.opt("git_server", values::server)?,
+            git_scheme: read.choice("git_scheme")?,
+            ssh_user: read.opt("ssh_user", values::name)?,
+            ssh_port: read.get("ssh_port", values::port)?,
+            identity_file: read.opt("identity_file", paths)?,
+            known_hosts: read.opt("known_hosts", paths)?,
+            host_key_checking: keep_checking(&read.choice("host_key_checking")?),
+            keyholder_key: read.opt("keyholder_key", values::name)?,
+            connect_timeout: read.get("connect_timeout", values::seconds)?,
+            reconnect_timeout: read.get("reconnect_timeout", values::seconds)?,
+            keepalive: read.get("keepalive", values::seconds)?,
+            remote_binary: read.opt("remote_binary", values::absolute)?,
+            server_groups,
+            groups,
+            batch_size: read.get("batch_size", |value| values::number(value, 1))?,
+            stage_batch_sizes: read.stages("batch_size", |value| values::number(value, 1))?,
+            stage_timeout: read.get("stage_timeout", values::seconds)?,
+            stage_timeouts: read.stages("stage_timeout", values::seconds)?,
+            service_name: read.opt("service_name", values::services)?.unwrap_or_default(),
+            service_command: read.get("service_command", values::service_command)?,
+            require_valid_service: read.get("require_valid_service", values::boolean)?,
+            service_port: read.opt("service_port", values::port)?,
+            service_timeout: read.get("service_timeout", values::seconds)?,
+            config_deploy: read.get("config_deploy", values::boolean)?,
+            perform_checks: read.get("perform_checks", values::boolean)?,
+            nrpe_dir: read.get("nrpe_dir", values::absolute)?,
+            cache_revs: read.get("cache_revs", |value| values::number(value, 0))?,
+            tags_to_keep: read.get("tags_to_keep", |value| values::number(value, 1))?,
+            lock_file: read.opt("lock_file", values::absolute)?,
+            lock_dir: read.get("lock_dir", values::absolute)?,
+            umask: read.get("umask", values::umask)?,
+        })
+    }
+}
+
+/// `key` with the group's name ahead of it; the group `default` reads the bare key.
+fn key_of(group: &str, key: &str) -> String {
+    if group == "default" { key.to_owned() } else { format!("{}_{key}", group.to_lowercase()) }
+}
+
+/// `message` about `key`, led by the place that the value came from.
+pub(super) fn at(entry: &Entry, key: &str, message: &str) -> anyhow::Error {
+    match &entry.origin {
+        Origin::File { name, line, section } => anyhow!("{name}:{line}: {key} in [{section}]: {message}"),
+        origin => anyhow!("{key} on the {origin}: {message}"),
+    }
+}
+
+struct Reader<'a> {
+    layers: &'a Layers,
+}
+
+impl Reader<'_> {
+    /// `key`'s value, or its default.
+    fn get<T>(&self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<T> {
+        self.first(&[key], parse)
+    }
+
+    /// The value of the first of `keys` that is set, or the default of the last.
+    fn first<T>(&self, keys: &[&str], parse: impl Fn(&str) -> Result<T, String>) -> Result<T> {
+        for key in keys {
+            if let Some(entry) = self.layers.get(key) {
+                return parse(&entry.value).map_err(|why| at(entry, key, &why));
+            }
+        }
+        let key = keys.last().copied().unwrap_or_default();
+        let default = keys::bare(key).and_then(|key| key.default).unwrap_or_default();
+        parse(default).map_err(|why| anyhow!("the default of {key} is unusable: {why}"))
+    }
+
+    /// The value of a key that may be unset; an empty value unsets what a lower layer has set.
+    fn opt<T>(&self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>> {
+        match self.layers.get(key) {
+            Some(entry) if !entry.value.is_empty() => parse(&entry.value).map(Some).map_err(|why| at(entry, key, &why)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The value of a key that takes one of a few words.
+    fn choice(&self, key: &str) -> Result<String> {
+        self.first_choice(&[key])
+    }
+
+    fn first_choice(&self, names: &[&str]) -> Result<String> {
+        let kind = names.last().and_then(|name| keys::bare(name)).map(|key| key.kind);
+        let words = if let Some(Kind::Choice(words)) = kind { words } else { &[] };
+        self.first(names, |value| values::choice(value, words))
+    }
+
+    /// The stages' own values of `key`.
+    fn stages<T>(&self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<BTreeMap<Stage, T>> {
+        let mut found = BTreeMap::new();
+        for (name, entry) in &self.layers.entries {
+            if let Some(Found::Stage(stage, of)) = keys::find(name)
+                && of.name == key
+            {
+                found.insert(stage, parse(&entry.value).map_err(|why| at(entry, name, &why))?);
+            }
+        }
+        Ok(found)
+    }
+
+    fn group(&self, name: &str) -> Result<GroupSettings> {
+        let own = |key: &str| key_of(name, key);
+        let failed = self.first_choice(&[&own("failed_targets"), "failed_targets"])?;
+        Ok(GroupSettings {
+            name: name.to_owned(),
+            // There is no falling back here: two groups of one file would be one group.
+            dsh_targets: self.opt(&own("dsh_targets"), values::text)?,
+            group_size: self.first(&[&own("group_size"), "group_size"], values::group_size)?,
+            failure_limit: self.first(&[&own("failure_limit"), "failure_limit"], str::parse)?,
+            retry_failed: self.first(&[&own("retry_failed"), "retry_failed"], |value| values::number(value, 0))?,
+            failed_targets: if failed == "rollback" { FailedTargets::Rollback } else { FailedTargets::Leave },
+        })
+    }
+
+    /// Keys of the predecessor for work that Hoist does not do: to pass over them would deploy half of what is wanted.
+    fn refuse_what_is_not_supported(&self) -> Result<()> {
+        for (key, what) in [
+            ("git_submodules", "check submodules out"),
+            ("git_upstream_submodules", "fetch submodules"),
+            ("git_fat", "fetch large files through git-fat"),
+        ] {
+            if self.get(key, values::boolean)?
+                && let Some(entry) = self.layers.get(key)
+            {
+                let why = format!("{:?} asks for what hoist does not do yet, {what}: remove the key", entry.value);
+                return Err(at(entry, key, &why));
+            }
+        }
+        if let Some(entry) = self.layers.get("git_binary_manager").filter(|entry| !entry.value.is_empty()) {
+            let why = format!("{:?} asks for large files, which hoist does not fetch yet: remove the key", entry.value);
+            return Err(at(entry, "git_binary_manager", &why));
+        }
+        if let Some(entry) = self.layers.get("ssh_config").filter(|entry| entry.value != "none") {
+            let why = format!(
+                "{:?} would have hoist read OpenSSH's configuration, which it cannot do yet: write none",
+                entry.value
+            );
+            return Err(at(entry, "ssh_config", &why));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,118 @@
+use super::*;
+use crate::wire::{Check, CheckPoint, CheckType, Stage};
+
+fn with(checks: &str) -> Repo {
+    let repo = Repo::configured("server_groups: canary, default\ndsh_targets: all\n");
+    repo.write("hoist/checks.yaml", checks);
+    repo
+}
+
+fn fails(checks: &str) -> String {
+    chain(with(checks).config().checks())
+}
+
+fn named(checks: &[Check]) -> Vec<&str> {
+    checks.iter().map(|check| check.name.as_str()).collect()
+}
+
+#[test]
+fn checks_keep_the_order_of_the_file_and_have_their_defaults() {
+    let repo = with(
+        "checks:\n  zeta:\n    type: script\n    stage: handle_service\n    command: probe.sh\n    group: canary\n    \
+         timeout: 60\n    shell: yes\n  alpha:\n    before: promote\n    command: /bin/true\n  nagios: {type: nrpe, \
+         after: finalize, command: check_http}\n",
+    );
+    repo.write("hoist/scripts/probe.sh", "");
+    let checks = repo.config().checks().unwrap();
+    assert_eq!(named(&checks), ["zeta", "alpha", "nagios"]);
+    let zeta = Check {
+        name: "zeta".into(),
+        kind: CheckType::Script,
+        at: CheckPoint::After(Stage::RestartService),
+        group: Some("canary".into()),
+        timeout: 60,
+        command: "probe.sh".into(),
+        shell: true,
+    };
+    assert_eq!(checks[0], zeta);
+    assert_eq!(
+        (checks[1].kind, checks[1].at, checks[1].timeout, checks[1].shell),
+        (CheckType::Command, CheckPoint::Before(Stage::Promote), 30, false)
+    );
+    assert_eq!((checks[2].kind, checks[2].at), (CheckType::Nrpe, CheckPoint::After(Stage::Finalize)));
+}
+
+#[test]
+fn a_command_that_looks_like_another_type_is_its_text() {
+    let checks = with("checks:\n  a: {stage: fetch, command: true, timeout: \"7\"}\n").config().checks().unwrap();
+    assert_eq!((checks[0].command.as_str(), checks[0].timeout), ("true", 7));
+}
+
+#[test]
+fn the_environment_replaces_checks_in_their_place_switches_them_off_and_adds_its_own() {
+    let repo = with(
+        "checks:\n  a: {stage: fetch, command: a}\n  b: {stage: fetch, command: b, timeout: 9}\n  \
+         c: {stage: fetch, command: c}\n",
+    )
+    .environment("beta");
+    repo.write(
+        "hoist/environments/beta/checks.yml",
+        "checks:\n  d: {stage: promote, command: d}\n  c:\n  b: {stage: promote, command: bb}\n",
+    );
+    let checks = repo.config().checks().unwrap();
+    assert_eq!(named(&checks), ["a", "b", "d"]);
+    assert_eq!((checks[1].command.as_str(), checks[1].timeout), ("bb", 30));
+}
+
+#[test]
+fn no_file_an_empty_one_and_checks_that_are_switched_off_are_no_checks() {
+    assert!(Repo::configured("").config().checks().unwrap().is_empty());
+    assert!(with("").config().checks().unwrap().is_empty());
+    assert!(with("checks:\n").config().checks().unwrap().is_empty());
+    let repo = Repo::configured("perform_checks: no\n");
+    repo.write("hoist/checks.yaml", "checks: {a: {stage: fetch, command: a}}");
+    assert!(repo.config().checks().unwrap().is_empty());
+}
+
+#[test]
+fn a_wrong_check_is_told_with_file_line_and_name() {
+    for (text, line, why) in [
+        ("checks:\n  a:\n    command: x\n    stage: promte\n", 4, "unknown stage \"promte\""),
+        ("checks:\n  a:\n    command: x\n    stage: promote\n    type: shell\n", 5, "unknown type \"shell\""),
+        ("checks:\n  a:\n    command: x\n    stage: promote\n    timout: 3\n", 5, "unknown key \"timout\""),
+        ("checks:\n  a:\n    command: x\n    stage: promote\n    group: canry\n", 5, "unknown group \"canry\""),
+        ("checks:\n  a:\n    command: x\n    stage: promote\n    timeout: 0\n", 5, "bad timeout"),
+        ("checks:\n  a:\n    command: x\n    stage: promote\n    timeout: 1.5\n", 5, "bad timeout"),
+        ("checks:\n  a:\n    command: x\n    stage: promote\n    timeout: -3\n", 5, "bad timeout"),
+        ("checks:\n  a:\n    command: x\n    stage: promote\n    shell: maybe\n", 5, "shell is text"),
+        ("checks:\n  a:\n    command: x\n    stage: promote\n    before: fetch\n", 5, "runs at one point"),
+        ("checks:\n  a:\n    command: x\n    stage: promote\n    after: promote\n", 5, "runs at one point"),
+        ("checks:\n  a:\n    command: [x]\n    stage: promote\n", 3, "command is a list"),
+        ("checks:\n  a:\n    stage: promote\n    command: ' '\n", 2, "has no command"),
+        ("checks:\n  a:\n    stage: promote\n", 2, "has no command"),
+        ("checks:\n  a:\n    command: x\n", 2, "says no stage"),
+        ("checks:\n  a: x\n", 2, "check \"a\" is text"),
+        ("checks:\n  - a\n", 2, "`checks` is a list"),
+        ("\nchekcs:\n  a:\n", 2, "unknown key \"chekcs\""),
+        ("checks:\n  a:\n    stage: fetch\n    type: nrpe\n    command: a b\n", 5, "not the name of an nrpe command"),
+        ("checks:\n  a:\n    stage: fetch\n    type: script\n    command: ../x\n", 5, "not the name of a script"),
+        ("checks:\n  a:\n    stage: fetch\n    type: script\n    command: x.sh\n", 5, "looked for hoist/scripts/x.sh"),
+        ("checks:\n  a: {stage: fetch, command: x}\n  a: {stage: fetch, command: y}\n", 3, "stands twice"),
+    ] {
+        let error = fails(text);
+        assert!(error.starts_with(&format!("hoist/checks.yaml:{line}: ")) && error.contains(why), "{text}\n{error}");
+    }
+}
+
+#[test]
+fn a_script_may_be_the_environment_s_alone() {
+    let repo = with("checks:\n  a: {stage: fetch, type: script, command: x.sh}\n").environment("beta");
+    repo.write("hoist/environments/beta/scripts/x.sh", "");
+    assert_eq!(repo.config().checks().unwrap().len(), 1);
+}
+
+#[test]
+fn a_check_may_name_a_group_that_is_not_deployed_to_this_time() {
+    let repo = with("checks:\n  a: {stage: fetch, command: x, group: default}\n").define("server_groups:canary");
+    assert_eq!(repo.config().checks().unwrap()[0].group.as_deref(), Some("default"));
+}

@@ -1,0 +1,142 @@
+use serde_json::json;
+
+use super::*;
+use crate::config::ConfigFiles;
+use crate::wire::OutputFormat;
+
+fn with(files: &[(&str, &str)]) -> Repo {
+    let repo = Repo::configured("config_deploy: true\n");
+    for (path, text) in files {
+        repo.write(path, text);
+    }
+    repo
+}
+
+fn read(repo: &Repo) -> ConfigFiles {
+    repo.config().config_files().unwrap().unwrap()
+}
+
+fn fails(text: &str) -> String {
+    let files = [("hoist/config-files.yaml", text), ("hoist/templates/t.j2", "x")];
+    chain(with(&files).config().config_files())
+}
+
+#[test]
+fn nothing_is_read_unless_config_deploy_is_on_and_then_the_file_must_be_there() {
+    let repo = Repo::configured("");
+    repo.write("hoist/config-files.yaml", "- nonsense\n");
+    assert_eq!(repo.config().config_files().unwrap(), None);
+    let error = chain(with(&[]).config().config_files());
+    assert!(error.contains("there is no hoist/config-files.yaml"), "{error}");
+}
+
+#[test]
+fn files_keep_their_order_and_their_names_decide_the_format() {
+    let repo = with(&[
+        (
+            "hoist/config-files.yml",
+            "/etc/app/z.conf:\n  template: z.conf.j2\n/etc/app/a.yaml:\n  \
+             template: a.j2\n  remote_vars: /etc/app/vars.yaml\n  \
+             erb_syntax: true\nconfig/b:\n  template: sub/b.yml.j2\nc.yaml: {template: a.j2, output_format: text}\n",
+        ),
+        ("hoist/templates/z.conf.j2", "z"),
+        ("hoist/templates/a.j2", "a"),
+        ("hoist/templates/sub/b.yml.j2", "b"),
+        ("hoist/templates/unused", "u"),
+    ]);
+    fs::write(repo.top().join("hoist/templates/logo.png"), [0xff, 0xfe]).unwrap();
+    let ConfigFiles { files, templates, vars } = read(&repo);
+    let paths: Vec<_> = files.iter().map(|file| (file.path.as_str(), file.format)).collect();
+    assert_eq!(
+        paths,
+        [
+            ("/etc/app/z.conf", OutputFormat::Text),
+            ("/etc/app/a.yaml", OutputFormat::Yaml),
+            ("config/b", OutputFormat::Yaml),
+            ("c.yaml", OutputFormat::Text)
+        ]
+    );
+    assert_eq!((files[1].remote_vars.as_deref(), files[1].erb_syntax), (Some("/etc/app/vars.yaml"), true));
+    assert_eq!(templates.keys().collect::<Vec<_>>(), ["a.j2", "sub/b.yml.j2", "unused", "z.conf.j2"]);
+    assert!(vars.is_empty());
+}
+
+#[test]
+fn the_environment_s_files_and_templates_win_and_its_variables_are_merged_key_by_key() {
+    let repo = with(&[
+        ("hoist/config-files.yaml", "/etc/a: {template: t.j2}\n"),
+        ("hoist/templates/t.j2", "repository"),
+        ("hoist/templates/u.j2", "kept"),
+        ("hoist/vars.yaml", "debug: no\nmode: 0755\nport: {http: 80, https: 443}\n"),
+        ("hoist/environments/beta/templates/t.j2", "environment"),
+        ("hoist/environments/beta/vars.yaml", "port: {http: 8080}\nextra: y\n"),
+    ])
+    .environment("beta");
+    let found = read(&repo);
+    assert_eq!(found.files[0].path, "/etc/a");
+    assert_eq!((found.templates["t.j2"].as_str(), found.templates["u.j2"].as_str()), ("environment", "kept"));
+    let vars = json!({"debug": false, "mode": 493, "port": {"http": 8080}, "extra": "y"});
+    assert_eq!(serde_json::Value::Object(found.vars), vars);
+    repo.write("hoist/environments/beta/config-files.yaml", "/etc/b: {template: u.j2}\n");
+    let found = read(&repo);
+    assert_eq!(found.files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["/etc/b"]);
+}
+
+#[test]
+fn a_wrong_entry_is_told_with_file_and_line() {
+    for (text, line, why) in [
+        ("/etc/a:\n  template: nosuch.j2\n", 2, "looked for hoist/templates/nosuch.j2"),
+        ("/etc/a:\n  template: ../x\n", 2, "bad template name"),
+        ("/etc/a:\n  erb_syntax: true\n", 1, "has no template"),
+        ("/etc/a:\n", 1, "has no template"),
+        ("/etc/../a: {template: t.j2}\n", 1, "bad path"),
+        ("../a: {template: t.j2}\n", 1, "bad path"),
+        ("\"\": {template: t.j2}\n", 1, "it is empty"),
+        ("/: {template: t.j2}\n", 1, "it is empty"),
+        ("a//b: {template: t.j2}\n", 1, "bad path"),
+        ("a/: {template: t.j2}\n", 1, "bad path"),
+        (".git/hooks/post-checkout: {template: t.j2}\n", 1, "git's own folder"),
+        ("/etc/a:\n  template: t.j2\n  owner: root\n", 3, "unknown key \"owner\""),
+        ("/etc/a:\n  template: t.j2\n  erb_syntax: maybe\n", 3, "erb_syntax is text"),
+        ("/etc/a:\n  template: t.j2\n  output_format: json\n", 3, "unknown output_format"),
+        ("/etc/a:\n  template: t.j2\n  remote_vars: vars.yaml\n", 3, "not an absolute path"),
+        ("/etc/a:\n  template: [t.j2]\n", 2, "template is a list"),
+        ("/etc/a: t.j2\n", 1, "is text"),
+        ("- /etc/a\n", 1, "the file is a list"),
+        ("/etc/a: {template: t.j2}\n/etc/a: {template: t.j2}\n", 2, "stands twice"),
+    ] {
+        let error = fails(text);
+        let start = format!("hoist/config-files.yaml:{line}: ");
+        assert!(error.starts_with(&start) && error.contains(why), "{text}\n{error}");
+    }
+}
+
+#[test]
+fn a_template_that_is_no_text_is_an_error_only_where_it_is_used() {
+    let repo = with(&[("hoist/config-files.yaml", "/etc/a: {template: t.j2}\n"), ("hoist/templates/t.j2", "")]);
+    fs::write(repo.top().join("hoist/templates/t.j2"), [b'a', 0xff]).unwrap();
+    let error = chain(repo.config().config_files());
+    assert!(error.contains("template hoist/templates/t.j2 is not UTF-8"), "{error}");
+}
+
+#[test]
+fn folders_of_templates_that_lead_in_circles_come_to_an_end() {
+    let repo = with(&[("hoist/config-files.yaml", "/etc/a: {template: t.j2}\n"), ("hoist/templates/t.j2", "x")]);
+    std::os::unix::fs::symlink(".", repo.top().join("hoist/templates/loop")).unwrap();
+    assert_eq!(read(&repo).files.len(), 1);
+}
+
+#[test]
+fn a_variable_s_value_is_in_no_error() {
+    for text in
+        ["password: hunter2\n  x: y\n", "password: \"hunter2\n", "hunter2\n", "- hunter2\n", "a: &x hunter2\nb: *y\n"]
+    {
+        let repo = with(&[
+            ("hoist/config-files.yaml", "/etc/a: {template: t.j2}\n"),
+            ("hoist/templates/t.j2", "x"),
+            ("hoist/vars.yaml", text),
+        ]);
+        let error = chain(repo.config().config_files());
+        assert!(error.starts_with("hoist/vars.yaml:") && !error.contains("hunter2"), "{text}\n{error}");
+    }
+}

@@ -1,0 +1,163 @@
+use std::time::Duration;
+
+use super::*;
+use crate::config::HostKeyChecking;
+use crate::config::keys::{KEYS, Kind, Prefix};
+use crate::targets::FailedTargets;
+use crate::targets::FailureLimit;
+use crate::wire::Stage;
+
+#[test]
+fn a_bare_configuration_has_the_defaults_of_the_table() {
+    let settings = Repo::configured("").config().settings;
+    assert_eq!(settings.git_deploy_dir, Path::new("/srv/deployment"));
+    assert_eq!((settings.git_rev.as_str(), settings.git_server, settings.git_scheme.as_str()), ("HEAD", None, "http"));
+    assert_eq!((settings.ssh_user, settings.ssh_port, settings.batch_size, settings.umask), (None, 22, 80, 0o002));
+    assert_eq!(settings.host_key_checking, HostKeyChecking::Strict);
+    assert_eq!(settings.server_groups, ["default"]);
+    assert_eq!(settings.groups[0].failed_targets, FailedTargets::Leave);
+    assert_eq!((settings.groups[0].group_size, settings.groups[0].failure_limit), (None, FailureLimit::Hosts(0)));
+    assert_eq!(settings.stage_timeout, Duration::from_secs(900));
+    assert_eq!((settings.service_timeout, settings.service_port), (Duration::from_secs(120), None));
+    assert_eq!((settings.config_deploy, settings.perform_checks), (false, true));
+    assert_eq!((settings.cache_revs, settings.tags_to_keep), (5, 20));
+}
+
+/// A key is one of the table's in name only unless its own line can be wrong.
+#[test]
+fn every_key_of_the_table_is_read_and_an_unusable_value_is_told_with_its_place() {
+    for key in KEYS.iter().filter(|key| key.name != "max_failures") {
+        let bad = match key.kind {
+            Kind::Text => "a\x01b",
+            _ => "!%",
+        };
+        let repo = Repo::new(&[("hoist/hoist.cfg", &format!("[global]\n\n{}: {bad}\n", key.name))]);
+        if key.name != "git_repo" {
+            repo.global("[global]\ngit_repo: app\n");
+        }
+        let error = repo.error();
+        let start = format!("hoist/hoist.cfg:3: {} in [global]: {bad:?} ", key.name);
+        assert!(error.starts_with(&start), "{}: {error}", key.name);
+    }
+}
+
+#[test]
+fn every_default_of_the_table_can_be_written_in_a_file() {
+    for key in KEYS {
+        if let Some(default) = key.default {
+            let lines = format!("{}: {default}\n", key.name);
+            assert_eq!(Repo::configured(&lines).config().settings, Repo::configured("").config().settings, "{lines}");
+        }
+        assert!(key.prefix == Prefix::None || key.name != "git_repo");
+    }
+}
+
+#[test]
+fn a_value_on_the_command_line_is_told_as_such() {
+    let error = Repo::configured("").define("batch_size:0").error();
+    assert!(error.starts_with("batch_size on the command line (-D): \"0\" "), "{error}");
+    assert!(error.ends_with("write a whole number of at least 1"), "{error}");
+}
+
+#[test]
+fn a_fraction_as_failure_limit_is_answered_with_the_percentage() {
+    let error = Repo::configured("failure_limit: 0.2\n").error();
+    assert!(
+        error.contains("hoist/hoist.cfg:3: failure_limit in [global]: \"0.2\"") && error.contains("20%"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_line_that_continues_a_number_by_accident_is_told() {
+    let error = Repo::configured("batch_size: 3\n  cache_revs: 4\n").error();
+    assert!(error.contains("\"3\\ncache_revs: 4\""), "{error}");
+}
+
+#[test]
+fn git_repo_is_required_and_stays_below_the_deploy_directory() {
+    let error = Repo::new(&[("scap/scap.cfg", "[global]\n")]).error();
+    assert!(error.starts_with("git_repo is not set"), "{error}");
+    let error = Repo::new(&[("scap/scap.cfg", "[global]\ngit_repo: ../../etc\n")]).error();
+    assert!(error.starts_with("scap/scap.cfg:2: git_repo in [global]: \"../../etc\""), "{error}");
+}
+
+#[test]
+fn a_group_reads_its_own_keys_and_falls_back_to_the_bare_ones_but_for_its_target_file() {
+    let config = Repo::configured(
+        "server_groups: Canary, api, default\ngroup_size: 5\nfailure_limit: 10%\nretry_failed: 1\ndsh_targets: all\n\
+         Canary_dsh_targets: few\ncanary_group_size: 1\ncanary_failure_limit: 0\napi_retry_failed: 2\n\
+         api_group_size: all\napi_failed_targets: rollback\ndefault_group_size: 9\n",
+    )
+    .config();
+    let settings = config.settings;
+    let [canary, api, default] = &settings.groups[..] else { panic!("{:?}", settings.groups) };
+    assert_eq!((canary.name.as_str(), canary.dsh_targets.as_deref()), ("Canary", Some("few")));
+    assert_eq!((canary.group_size, canary.failure_limit, canary.retry_failed), (Some(1), FailureLimit::Hosts(0), 1));
+    assert_eq!((api.dsh_targets.as_deref(), api.group_size), (None, None));
+    assert_eq!((api.failure_limit, api.retry_failed), (FailureLimit::Percent(10), 2));
+    assert_eq!((api.failed_targets, canary.failed_targets), (FailedTargets::Rollback, FailedTargets::Leave));
+    assert_eq!((default.dsh_targets.as_deref(), default.group_size), (Some("all"), Some(5)));
+    assert_eq!(settings.group("api"), Some(api));
+    assert_eq!(settings.group("nosuch"), None);
+}
+
+#[test]
+fn a_group_s_own_unusable_value_is_named_by_its_own_key() {
+    let error = Repo::configured("server_groups: canary\ncanary_failure_limit: 200%\n").error();
+    assert!(error.starts_with("hoist/hoist.cfg:4: canary_failure_limit in [global]: \"200%\""), "{error}");
+}
+
+#[test]
+fn a_stage_may_have_its_own_batch_and_time() {
+    let lines = "batch_size: 10000\nfetch_batch_size: 3\nhandle_service_batch_size: 4\npromote_timeout: 7\n";
+    let settings = Repo::configured(lines).config().settings;
+    assert_eq!(settings.batch_size(Stage::Fetch), 3);
+    assert_eq!(settings.batch_size(Stage::RestartService), 4);
+    assert_eq!(settings.batch_size(Stage::Promote), 10_000);
+    assert_eq!(settings.timeout(Stage::Promote), Duration::from_secs(7));
+    assert_eq!(settings.timeout(Stage::Fetch), Duration::from_secs(900));
+    let error = Repo::configured("fetch_batch_size: none\n").error();
+    assert!(error.starts_with("hoist/hoist.cfg:3: fetch_batch_size in [global]: \"none\""), "{error}");
+}
+
+#[test]
+fn what_hoist_does_not_do_yet_is_refused_and_switched_off_it_is_read() {
+    for line in ["git_submodules: True", "git_upstream_submodules: 1", "git_fat: yes", "git_binary_manager: git-lfs"] {
+        let error = Repo::configured(line).error();
+        let key = line.split(':').next().unwrap();
+        assert!(error.starts_with(&format!("hoist/hoist.cfg:3: {key}")) && error.contains("yet"), "{error}");
+    }
+    Repo::configured("git_submodules: False\ngit_fat: off\ngit_binary_manager:\nssh_config: none\n").config();
+    assert!(Repo::configured("ssh_config: ~/.ssh/config\n").error().contains("write none"));
+}
+
+#[test]
+fn an_empty_value_unsets_what_a_lower_layer_has_set() {
+    let repo = Repo::configured("ssh_user:\ngit_server =\nservice_name:\n");
+    repo.global("[global]\nssh_user: deploy\ngit_server: git.example.org\nservice_name: nginx\n");
+    let settings = repo.config().settings;
+    assert_eq!((settings.ssh_user, settings.git_server, settings.service_name), (None, None, vec![]));
+}
+
+#[test]
+fn services_are_handed_on_as_a_target_is_told() {
+    let lines = "service_name: php=reload, nginx\nservice_port: 80\nservice_timeout: 9\nrequire_valid_service: True\n";
+    let service = Repo::configured(lines).config().settings.service();
+    assert_eq!((service.names[0].action.as_str(), service.names[1].action.as_str()), ("reload", "restart"));
+    assert_eq!((service.port, service.timeout, service.require_valid), (Some(80), 9, true));
+    assert_eq!(service.command, "systemctl {action} {service}");
+}
+
+#[test]
+fn every_known_key_is_explained_once() {
+    let config = Repo::configured("fetch_timeout: 5\n").config();
+    let rows = config.explain();
+    for key in KEYS {
+        assert_eq!(rows.iter().filter(|row| row.key == key.name).count(), 1, "{}", key.name);
+    }
+    let row = rows.last().unwrap();
+    assert_eq!((row.key.as_str(), row.value.as_str()), ("fetch_timeout", "5"));
+    let unset = rows.iter().find(|row| row.key == "ssh_user").unwrap();
+    assert_eq!((unset.value.as_str(), unset.origin.as_str()), ("unset", "default"));
+}

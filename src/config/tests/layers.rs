@@ -1,0 +1,156 @@
+use super::*;
+
+#[test]
+fn the_top_of_the_repository_is_found_from_any_folder_below_it() {
+    let mut repo = Repo::configured("");
+    repo.write("a/b/c", "");
+    let top = repo.top().canonicalize().unwrap();
+    repo.options.start = repo.top().join("a/b");
+    let config = repo.config();
+    assert_eq!((&config.top, &config.control), (&top, &top.join("hoist")));
+    assert_eq!(config.control_name, "hoist");
+}
+
+#[test]
+fn a_linked_working_tree_whose_dot_git_is_a_file_is_a_repository_too() {
+    let repo = Repo::configured("");
+    fs::remove_dir_all(repo.top().join(".git")).unwrap();
+    repo.write(".git", "gitdir: /elsewhere\n");
+    repo.config();
+}
+
+#[test]
+fn without_a_repository_or_a_configuration_the_error_says_what_was_looked_for() {
+    let repo = Repo::new(&[]);
+    let error = repo.error();
+    assert!(
+        error.contains("hoist/hoist.cfg") && error.contains("scap/scap.cfg") && error.contains("create"),
+        "{error}"
+    );
+    fs::remove_dir_all(repo.top().join(".git")).unwrap();
+    assert!(repo.error().starts_with("not a git repository: "), "{}", repo.error());
+}
+
+#[test]
+fn a_repository_of_the_predecessor_is_read_and_hoist_s_own_folder_is_preferred() {
+    let repo = Repo::new(&[("scap/scap.cfg", "[global]\ngit_repo: old\n")]);
+    let config = repo.config();
+    assert_eq!((config.settings.git_repo.as_str(), config.control_name.as_str()), ("old", "scap"));
+    repo.write("hoist/hoist.cfg", "[global]\ngit_repo: new\n");
+    let config = repo.config();
+    assert_eq!((config.settings.git_repo.as_str(), config.control_name.as_str()), ("new", "hoist"));
+}
+
+#[test]
+fn each_layer_overrides_the_one_below_it() {
+    let repo = Repo::configured("batch_size: 2\ncache_revs: 2\nservice_port: 2\nenvironment: beta\n");
+    repo.global("[global]\nssh_port: 1\nbatch_size: 1\ncache_revs: 1\nservice_port: 1\n");
+    repo.write("hoist/environments/beta/hoist.cfg", "[global]\ncache_revs: 3\nservice_port: 3\nenvironment: gamma\n");
+    let config = repo.define("service_port:4").config();
+    let settings = &config.settings;
+    assert_eq!((settings.ssh_port, settings.batch_size, settings.cache_revs), (1, 2, 3));
+    assert_eq!((settings.service_port, settings.tags_to_keep), (Some(4), 20));
+    assert_eq!(config.environment.as_deref(), Some("beta"));
+    let origin = |key: &str| config.explain().into_iter().find(|row| row.key == key).unwrap().origin;
+    assert!(origin("ssh_port").ends_with("global.cfg:2 [global]"), "{}", origin("ssh_port"));
+    assert_eq!(origin("batch_size"), "hoist/hoist.cfg:3 [global]");
+    assert_eq!(origin("cache_revs"), "hoist/environments/beta/hoist.cfg:2 [global]");
+    assert_eq!(origin("service_port"), "command line (-D)");
+    assert_eq!(origin("tags_to_keep"), "default");
+    assert_eq!(origin("environment"), "hoist/hoist.cfg:6 [global]");
+}
+
+#[test]
+fn a_section_for_this_host_overrides_the_global_one_of_its_file_but_not_a_higher_file() {
+    let repo = Repo::configured("batch_size: 2\n[eqiad.wmnet]\ncache_revs: 2\n[codfw.wmnet]\ncache_revs: 3\n");
+    repo.global("[global]\n[deploy1.eqiad.wmnet]\nbatch_size: 1\nssh_port: 1\n[example.org]\nssh_port: 9\n");
+    let config = repo.config();
+    assert_eq!((config.settings.batch_size, config.settings.cache_revs, config.settings.ssh_port), (2, 2, 1));
+}
+
+#[test]
+fn the_command_line_chooses_the_environment_over_any_file() {
+    let repo = Repo::configured("environment: beta\n");
+    repo.write("hoist/environments/beta/x", "");
+    repo.write("hoist/environments/dev/hoist.cfg", "[global]\nbatch_size: 7\n");
+    let repo = repo.define("environment:dev");
+    assert_eq!(repo.config().settings.batch_size, 7);
+    let config = repo.environment("beta").config();
+    assert_eq!((config.environment.as_deref(), config.settings.batch_size), (Some("beta"), 80));
+    let row = config.explain().into_iter().find(|row| row.key == "environment").unwrap();
+    assert_eq!((row.value.as_str(), row.origin.as_str()), ("beta", "command line (-e)"));
+}
+
+#[test]
+fn an_environment_without_a_folder_is_an_error_that_lists_those_there_are() {
+    let repo = Repo::configured("").environment("prod");
+    assert!(repo.error().ends_with("there is none"), "{}", repo.error());
+    repo.write("hoist/environments/dev/x", "");
+    repo.write("hoist/environments/beta/x", "");
+    repo.write("hoist/environments/file", "");
+    let error = repo.error();
+    assert!(error.contains("hoist/environments/prod") && error.ends_with("there are beta, dev"), "{error}");
+    let error = repo.environment("../..").error();
+    assert!(error.contains("is not a name"), "{error}");
+}
+
+#[test]
+fn a_configuration_file_of_the_command_line_replaces_the_repository_s_and_not_its_folder() {
+    let mut repo = Repo::configured("batch_size: 2\nssh_port: 2\n");
+    repo.write("hoist/other.cfg", "[global]\ngit_repo: other\nssh_port: 3\n");
+    repo.write("hoist/checks.yaml", "checks: {a: {stage: fetch, command: x}}");
+    let other = repo.folder.path().join("other.cfg");
+    fs::rename(repo.top().join("hoist/other.cfg"), &other).unwrap();
+    repo.options.config_file = Some(other);
+    let config = repo.config();
+    assert_eq!((config.settings.git_repo.as_str(), config.settings.batch_size), ("other", 80));
+    assert_eq!((config.control_name.as_str(), config.checks().unwrap().len()), ("hoist", 1));
+    fs::remove_dir_all(repo.top().join("hoist")).unwrap();
+    assert_eq!(repo.config().control, repo.folder.path().canonicalize().unwrap());
+    repo.options.config_file = Some("/nowhere/x.cfg".into());
+    assert!(repo.error().contains("cannot read /nowhere/x.cfg"), "{}", repo.error());
+}
+
+#[test]
+fn a_global_file_that_was_asked_for_must_be_there() {
+    let mut repo = Repo::configured("");
+    repo.options.global_file = Some("/nowhere/global.cfg".into());
+    assert!(repo.error().starts_with("cannot read /nowhere/global.cfg: "), "{}", repo.error());
+}
+
+#[test]
+fn an_unknown_key_is_a_quiet_note_in_a_file_and_a_warning_on_the_command_line() {
+    let repo = Repo::configured("tcpircbot_host: x\ncanary_dsh_targets: y\n[elsewhere]\na: b\n").define("batch_sise:3");
+    let config = repo.config();
+    let quiet = notes(&config, Level::Debug);
+    assert!(quiet.contains(&"hoist/hoist.cfg:3: unknown key \"tcpircbot_host\" is ignored"), "{quiet:?}");
+    assert!(quiet.iter().any(|note| note.contains("no group of server_groups is named canary")), "{quiet:?}");
+    assert!(quiet.contains(&"hoist/hoist.cfg: section [elsewhere] is not for this host"), "{quiet:?}");
+    let loud = notes(&config, Level::Warning);
+    assert_eq!(loud, ["-D sets the unknown key \"batch_sise\": did you mean batch_size?"]);
+    let rows = config.explain();
+    let origin = |key: &str| rows.iter().find(|row| row.key == key).unwrap().origin.clone();
+    assert_eq!(origin("tcpircbot_host"), "hoist/hoist.cfg:3 [global] (unknown key: ignored)");
+    assert_eq!(origin("canary_dsh_targets"), "hoist/hoist.cfg:4 [global] (no such group: ignored)");
+}
+
+#[test]
+fn keys_that_stand_twice_and_max_failures_are_warned_of() {
+    let config = Repo::configured("max_failures: 3\nbatch_size: 1\nbatch_size: 2\n").config();
+    let loud = notes(&config, Level::Warning);
+    assert!(loud.iter().any(|note| note.starts_with("hoist/hoist.cfg:5: batch_size stands in")), "{loud:?}");
+    assert!(loud.contains(&"hoist/hoist.cfg:3: max_failures has no effect: set failure_limit"), "{loud:?}");
+    assert_eq!(config.settings.batch_size, 2);
+}
+
+#[test]
+fn a_definition_without_a_colon_is_an_error() {
+    assert!(Repo::configured("").define("batch_size=3").error().starts_with("-D wants key:value"));
+    assert!(Repo::configured("").define(":3").error().starts_with("-D wants key:value"));
+}
+
+#[test]
+fn the_configuration_of_a_real_host_loads() {
+    let repo = Repo::configured("[example.invalid]\nbatch_size: 1\n");
+    assert_eq!(Config::load(&repo.options).unwrap().settings.batch_size, 80);
+}

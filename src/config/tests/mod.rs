@@ -1,0 +1,94 @@
+//! Whole configurations in temporary repositories.
+
+mod checks;
+mod config_files;
+mod groups;
+mod keys;
+mod layers;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::{Config, Options};
+use crate::wire::Level;
+
+/// A git repository with files in it, and a global file that is empty unless it is written.
+struct Repo {
+    folder: TempDir,
+    options: Options,
+    host: String,
+}
+
+impl Repo {
+    fn new(files: &[(&str, &str)]) -> Repo {
+        let folder = tempfile::tempdir().unwrap();
+        let top = folder.path().join("repo");
+        fs::create_dir(&top).unwrap();
+        assert!(Command::new("git").args(["init", "-q"]).arg(&top).status().unwrap().success());
+        let global = folder.path().join("global.cfg");
+        fs::write(&global, "").unwrap();
+        let options = Options { start: top, global_file: Some(global), ..Options::default() };
+        let repo = Repo { folder, options, host: "deploy1.eqiad.wmnet".into() };
+        for (path, text) in files {
+            repo.write(path, text);
+        }
+        repo
+    }
+
+    /// A repository whose `hoist/hoist.cfg` has these lines below a section and a name.
+    fn configured(lines: &str) -> Repo {
+        Repo::new(&[("hoist/hoist.cfg", &format!("[global]\ngit_repo: app\n{lines}"))])
+    }
+
+    fn top(&self) -> &Path {
+        &self.options.start
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let path = self.top().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn global(&self, text: &str) {
+        fs::write(self.folder.path().join("global.cfg"), text).unwrap();
+    }
+
+    fn define(mut self, define: &str) -> Repo {
+        self.options.defines.push(define.into());
+        self
+    }
+
+    fn environment(mut self, name: &str) -> Repo {
+        self.options.environment = Some(name.into());
+        self
+    }
+
+    fn load(&self) -> anyhow::Result<Config> {
+        Config::load_on(&self.options, &&self.host)
+    }
+
+    fn config(&self) -> Config {
+        self.load().unwrap_or_else(|error| panic!("{error:#}"))
+    }
+
+    fn error(&self) -> String {
+        format!("{:#}", self.load().unwrap_err())
+    }
+}
+
+/// The remarks of one level.
+fn notes(config: &Config, level: Level) -> Vec<&str> {
+    config.notes.iter().filter(|(of, _)| *of == level).map(|(_, note)| note.as_str()).collect()
+}
+
+/// The error's whole chain in one line.
+fn chain<T>(result: anyhow::Result<T>) -> String {
+    match result {
+        Ok(_) => panic!("there was no error"),
+        Err(error) => format!("{error:#}"),
+    }
+}

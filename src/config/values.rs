@@ -1,0 +1,269 @@
+//! From the text of a value to its type. Each function's error begins with the value and says what would be right.
+
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+use crate::wire::ServiceName;
+
+use super::keys::MAX_SECONDS;
+
+/// One line of text, without control characters.
+pub fn text(value: &str) -> Result<String, String> {
+    if value.contains('\n') {
+        return Err(format!(
+            "{value:?} is more than one line: a line that is indented deeper continues the value above it"
+        ));
+    }
+    match value.chars().find(|c| c.is_control()) {
+        Some(bad) => Err(format!("{value:?} holds the control character {bad:?}: remove it")),
+        None if value.is_empty() => Err("\"\" is empty: write a value, or remove the key".into()),
+        None => Ok(value.to_owned()),
+    }
+}
+
+/// ConfigParser's booleans.
+pub fn boolean(value: &str) -> Result<bool, String> {
+    match value.to_ascii_lowercase().as_str() {
+        "1" | "yes" | "true" | "on" => Ok(true),
+        "0" | "no" | "false" | "off" => Ok(false),
+        _ => Err(format!("{value:?} is not a boolean: write yes or no")),
+    }
+}
+
+/// A whole number of at least `min`.
+pub fn number(value: &str, min: usize) -> Result<usize, String> {
+    digits(value)
+        .and_then(|digits| digits.parse().ok())
+        .filter(|number| *number >= min)
+        .ok_or_else(|| format!("{value:?} is not a number that fits: write a whole number of at least {min}"))
+}
+
+/// Plain decimal digits: no sign, no white space.
+fn digits(value: &str) -> Option<&str> {
+    (!value.is_empty() && value.bytes().all(|b| b.is_ascii_digit())).then_some(value)
+}
+
+/// `all`, or how many.
+pub fn group_size(value: &str) -> Result<Option<usize>, String> {
+    if value.eq_ignore_ascii_case("all") {
+        return Ok(None);
+    }
+    number(value, 1).map(Some).map_err(|why| format!("{why}, or all"))
+}
+
+/// Whole seconds.
+pub fn seconds(value: &str) -> Result<Duration, String> {
+    digits(value)
+        .and_then(|digits| digits.parse().ok())
+        .filter(|seconds| (1..=MAX_SECONDS).contains(seconds))
+        .map(Duration::from_secs)
+        .ok_or_else(|| format!("{value:?} is not a duration: write whole seconds, from 1 to {MAX_SECONDS}"))
+}
+
+/// A TCP port.
+pub fn port(value: &str) -> Result<u16, String> {
+    digits(value)
+        .and_then(|digits| digits.parse().ok())
+        .filter(|port| *port > 0)
+        .ok_or_else(|| format!("{value:?} is not a port: write a number from 1 to 65535"))
+}
+
+/// A file mode mask, in octal.
+pub fn umask(value: &str) -> Result<u32, String> {
+    let octal = value.strip_prefix("0o").unwrap_or(value);
+    digits(octal)
+        .and_then(|octal| u32::from_str_radix(octal, 8).ok())
+        .filter(|mask| *mask <= 0o777)
+        .ok_or_else(|| format!("{value:?} is not a file mode mask: write an octal number such as 0002"))
+}
+
+/// One of `words`.
+pub fn choice(value: &str, words: &[&str]) -> Result<String, String> {
+    if words.contains(&value) {
+        return Ok(value.to_owned());
+    }
+    Err(format!("{value:?} is not a choice: write {}", words.join(" or ")))
+}
+
+/// A path from the root, without `..`.
+pub fn absolute(value: &str) -> Result<PathBuf, String> {
+    let value = text(value)?;
+    let path = Path::new(&value);
+    if !path.is_absolute() || path.components().any(|part| part == Component::ParentDir) {
+        return Err(format!("{value:?} is not an absolute path: begin with / and leave `..` out"));
+    }
+    Ok(path.to_owned())
+}
+
+/// Absolute paths, or such below `~/`, separated by commas; `home` is what `~` stands for.
+pub fn paths(value: &str, home: Option<&Path>) -> Result<Vec<PathBuf>, String> {
+    let list = list(value);
+    if list.is_empty() {
+        return Err(format!("{value:?} names no file: write paths separated by commas"));
+    }
+    let expand = |path: &str| match path.strip_prefix("~/") {
+        Some(rest) => match home {
+            Some(home) => Ok(home.join(rest)),
+            None => Err(format!("{path:?} needs HOME, which is unset: write an absolute path")),
+        },
+        None if path.starts_with('/') => text(path).map(PathBuf::from),
+        None => Err(format!("{path:?} is neither absolute nor below ~/: write a whole path")),
+    };
+    list.into_iter().map(expand).collect()
+}
+
+/// What stands between commas and line ends, without empty parts.
+pub fn list(value: &str) -> Vec<&str> {
+    value.split([',', '\n']).map(str::trim).filter(|part| !part.is_empty()).collect()
+}
+
+/// A name of letters, digits, `.`, `_` and `-`; it is safe as a file name and as an argument.
+pub fn name(value: &str) -> Result<String, String> {
+    let fit = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if value.is_empty() || value.starts_with('-') || matches!(value, "." | "..") || !value.chars().all(fit) {
+        return Err(format!("{value:?} is not a name: use letters, digits, '.', '_' and '-'"));
+    }
+    Ok(value.to_owned())
+}
+
+/// The names of groups, in order.
+pub fn groups(value: &str) -> Result<Vec<String>, String> {
+    let mut groups: Vec<String> = Vec::new();
+    for group in list(value) {
+        let group = name(group)?;
+        // Keys are made of a group's name and know no letter case: groups that differ in it alone share their keys.
+        if groups.iter().any(|before| before.eq_ignore_ascii_case(&group)) {
+            return Err(format!("{value:?} names group {group:?} twice: name each group once"));
+        }
+        groups.push(group);
+    }
+    if groups.is_empty() {
+        return Err(format!("{value:?} names no group: write the groups' names, separated by commas"));
+    }
+    Ok(groups)
+}
+
+/// The repository's name: a relative path of plain names.
+pub fn repo(value: &str) -> Result<String, String> {
+    let fit = |c: char| c.is_ascii_alphanumeric() || "._-+@~".contains(c);
+    let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && part.chars().all(fit);
+    if value.starts_with('-') || !value.split('/').all(plain) {
+        return Err(format!("{value:?} is not a repository's name: write names separated by /, without `..`"));
+    }
+    Ok(value.to_owned())
+}
+
+/// Text that is handed to git or ssh as an argument, so it must not look like an option.
+pub fn argument(value: &str) -> Result<String, String> {
+    let value = text(value)?;
+    if value.starts_with('-') {
+        return Err(format!("{value:?} begins with '-' and would be taken for an option"));
+    }
+    Ok(value)
+}
+
+/// A git server: what stands between `scheme://` and the repository's name.
+pub fn server(value: &str) -> Result<String, String> {
+    let fit = |c: char| c.is_ascii_alphanumeric() || "._-:@/[]~+".contains(c);
+    if value.is_empty() || value.starts_with('-') || value.contains("://") || !value.chars().all(fit) {
+        return Err(format!(
+            "{value:?} is not a server: write its name, and :PORT if need be; git_scheme has the rest"
+        ));
+    }
+    Ok(value.trim_end_matches('/').to_owned())
+}
+
+/// `name`, `name=restart` or `name=reload`, separated by commas.
+pub fn services(value: &str) -> Result<Vec<ServiceName>, String> {
+    let mut services: Vec<ServiceName> = Vec::new();
+    for entry in list(value) {
+        let (name, action) = match entry.split_once('=') {
+            Some((name, action)) => (name.trim(), action.trim()),
+            None => (entry, "restart"),
+        };
+        let fit = |c: char| c.is_ascii_alphanumeric() || "@._:-".contains(c);
+        if name.is_empty() || name.starts_with('-') || !name.chars().all(fit) {
+            return Err(format!("{name:?} is not a service's name: use letters, digits, '@', '.', '_', ':' and '-'"));
+        }
+        if !matches!(action, "restart" | "reload") {
+            return Err(format!("{entry:?} asks to {action:?} a service: write {name}=reload or {name}=restart"));
+        }
+        if services.iter().any(|before| before.name == name) {
+            return Err(format!("{value:?} names service {name:?} twice: name each once"));
+        }
+        services.push(ServiceName { name: name.to_owned(), action: action.to_owned() });
+    }
+    if services.is_empty() {
+        return Err(format!("{value:?} names no service: write names separated by commas, or remove the key"));
+    }
+    Ok(services)
+}
+
+/// The command that restarts a service.
+pub fn service_command(value: &str) -> Result<String, String> {
+    let value = text(value)?;
+    if !value.contains("{service}") {
+        return Err(format!("{value:?} does not say which service: write {{service}} where its name belongs"));
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn booleans_are_config_parsers_in_any_case() {
+        assert!(["1", "yes", "TRUE", "On"].into_iter().all(|word| boolean(word) == Ok(true)));
+        assert!(["0", "No", "false", "OFF"].into_iter().all(|word| boolean(word) == Ok(false)));
+        assert!(["", "y", "2", "ja"].into_iter().all(|word| boolean(word).is_err()));
+    }
+
+    #[test]
+    fn durations_are_whole_seconds_between_one_and_a_week() {
+        assert_eq!(seconds("604800"), Ok(Duration::from_secs(604_800)));
+        for bad in ["0", "-1", "1.5", "10s", "604801", "", "99999999999999999999", "+3"] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_mask_is_octal() {
+        assert_eq!((umask("0002"), umask("22"), umask("0o027")), (Ok(2), Ok(0o22), Ok(0o27)));
+        assert!(["8", "1000", "", "-2", "u=rwx"].into_iter().all(|bad| umask(bad).is_err()));
+    }
+
+    #[test]
+    fn a_repository_stays_below_the_deploy_directory() {
+        assert_eq!(repo("mediawiki/services/x").as_deref(), Ok("mediawiki/services/x"));
+        for bad in ["", "/etc", "../x", "a/../b", "a//b", "a/", "-x", "a b", "a\nb", "."] {
+            assert!(repo(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn services_are_restarted_unless_they_say_reload() {
+        let names = services("nginx=reload, foo@bar.service,php=restart").unwrap();
+        let pairs: Vec<_> = names.iter().map(|s| (s.name.as_str(), s.action.as_str())).collect();
+        assert_eq!(pairs, [("nginx", "reload"), ("foo@bar.service", "restart"), ("php", "restart")]);
+        for bad in ["-x", "a b", "a=stop", "a,a", ",", "a;b", "=reload", "$(x)"] {
+            assert!(services(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_group_is_named_once_whatever_its_letter_case() {
+        assert_eq!(groups("canary, default,").unwrap(), ["canary", "default"]);
+        for bad in ["a,b,a", "a,A", "", ",", "a b", "-a", "..", "a/b"] {
+            assert!(groups(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_tilde_stands_for_the_home_directory() {
+        let home = Path::new("/home/me");
+        assert_eq!(paths("~/.ssh/a, /b", Some(home)).unwrap(), [PathBuf::from("/home/me/.ssh/a"), PathBuf::from("/b")]);
+        assert!(paths("~/a", None).unwrap_err().contains("HOME"));
+        assert!(["a", "~you/a", ""].into_iter().all(|bad| paths(bad, Some(home)).is_err()));
+    }
+}

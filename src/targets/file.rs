@@ -1,0 +1,134 @@
+//! Target files, in the format that dsh has made common.
+
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use super::Target;
+
+/// Where target files are looked for when the repository has none of that name.
+pub const SYSTEM_FOLDER: &str = "/etc/dsh/group";
+
+/// A target file that was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TargetFile {
+    pub path: PathBuf,
+    /// In the order of the file; a target that stands twice is there twice.
+    pub targets: Vec<Target>,
+}
+
+/// Reads the target file `name`: an absolute path as such, anything else from the first of `folders` that has it.
+/// `shown` turns paths into what messages call them.
+///
+/// A line holds one host, its first word; blank lines, and what follows a `#`, are passed over.
+///
+/// # Errors
+/// When there is no such file (with the places that were looked at), it is no readable text, or a host's name is bad
+/// (with file and line).
+pub fn read_target_file(name: &str, folders: &[PathBuf], shown: &dyn Fn(&Path) -> String) -> Result<TargetFile> {
+    let wanted = Path::new(name);
+    if wanted.components().any(|part| part == Component::ParentDir) {
+        bail!("bad name of a target file {name:?}: it may not hold `..`");
+    }
+    if !wanted.components().any(|part| matches!(part, Component::Normal(_))) {
+        bail!("bad name of a target file {name:?}: name a file");
+    }
+    // Joining an absolute path gives that path, but then the folders are no places that were looked at.
+    let places: Vec<PathBuf> = match wanted.is_absolute() {
+        true => vec![wanted.to_owned()],
+        false => folders.iter().map(|folder| folder.join(wanted)).collect(),
+    };
+    let Some(path) = places.iter().find(|path| path.symlink_metadata().is_ok()) else {
+        let looked: Vec<_> = places.iter().map(|path| shown(path)).collect();
+        bail!("no target file {name:?}: looked for {}", looked.join(", "));
+    };
+    let label = shown(path);
+    if path.is_dir() {
+        bail!("{label} is a folder: name a file");
+    }
+    let bytes = fs::read(path).with_context(|| format!("cannot read {label}"))?;
+    Ok(TargetFile { path: path.clone(), targets: parse(&bytes, &label)? })
+}
+
+fn parse(bytes: &[u8], label: &str) -> Result<Vec<Target>> {
+    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+    let mut targets = Vec::new();
+    for (index, line) in bytes.split(|b| *b == b'\n').enumerate() {
+        let number = index + 1;
+        let Ok(line) = std::str::from_utf8(line) else {
+            bail!("{label}:{number}: not UTF-8: save the file in that encoding");
+        };
+        let line = line.split('#').next().unwrap_or_default();
+        if let Some(word) = line.split_whitespace().next() {
+            let target = word.parse().map_err(|why: String| anyhow::anyhow!("{label}:{number}: {why}"))?;
+            targets.push(target);
+        }
+    }
+    Ok(targets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(text: &[u8]) -> Vec<String> {
+        parse(text, "canary").unwrap().iter().map(Target::to_string).collect()
+    }
+
+    fn read(name: &str, folders: &[PathBuf]) -> Result<TargetFile, String> {
+        read_target_file(name, folders, &|path| path.display().to_string()).map_err(|error| format!("{error:#}"))
+    }
+
+    #[test]
+    fn a_line_holds_one_host_and_comments_are_passed_over() {
+        let text =
+            b"\xef\xbb\xbf# all\r\nweb2\n\n  web1.example.org\t# the old one\r\nroot@db1:2222 extra\n#x\nweb3#y\nweb2";
+        assert_eq!(names(text), ["web2", "web1.example.org", "root@db1:2222", "web3", "web2"]);
+        assert!(names(b"").is_empty());
+    }
+
+    #[test]
+    fn a_bad_host_name_is_named_with_its_line() {
+        let fails = |text: &[u8]| parse(text, "canary").unwrap_err().to_string();
+        assert!(fails(b"web1\n-oProxyCommand=x\n").starts_with("canary:2: bad host name"));
+        assert!(fails(b"web1\n\n# ok\nweb,2\n").starts_with("canary:4: "));
+        assert!(fails(b"web1\n\xff\n").starts_with("canary:2: not UTF-8"));
+    }
+
+    #[test]
+    fn the_first_folder_that_has_the_file_wins_and_an_absolute_path_is_taken_as_such() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let folders = [one.path().to_owned(), two.path().to_owned()];
+        fs::write(two.path().join("canary"), "two\n").unwrap();
+        assert_eq!(read("canary", &folders).unwrap().path, two.path().join("canary"));
+        fs::write(one.path().join("canary"), "one\n").unwrap();
+        assert_eq!(read("canary", &folders).unwrap().targets, ["one".parse().unwrap()]);
+        let absolute = two.path().join("canary").display().to_string();
+        assert_eq!(read(&absolute, &folders[..1]).unwrap().targets, ["two".parse().unwrap()]);
+    }
+
+    #[test]
+    fn a_missing_file_is_told_with_every_place_that_was_looked_at() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let folders = [one.path().to_owned(), two.path().to_owned()];
+        let error = read("canary", &folders).unwrap_err();
+        for folder in &folders {
+            assert!(error.contains(&folder.join("canary").display().to_string()), "{error}");
+        }
+        assert!(!read("/nowhere/canary", &folders).unwrap_err().contains(&folders[0].display().to_string()));
+    }
+
+    #[test]
+    fn what_is_no_file_of_this_repository_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("sub")).unwrap();
+        std::os::unix::fs::symlink("nowhere", folder.path().join("broken")).unwrap();
+        let folders = [folder.path().join("sub"), folder.path().to_owned()];
+        assert!(read("../sub", &folders).unwrap_err().contains("`..`"));
+        assert!(read("", &folders).is_err());
+        assert!(read(".", &folders).is_err());
+        assert!(read("sub", &folders).unwrap_err().contains("is a folder"));
+        assert!(read("broken", &folders).unwrap_err().contains("cannot read"));
+    }
+}
