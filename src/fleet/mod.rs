@@ -1,8 +1,11 @@
 //! The hosts, and how a step reaches them.
 
 mod outcome;
+mod pack;
+pub mod ssh;
 
 pub use outcome::{HostResult, Outcome};
+pub use pack::{Pack, PackSource};
 
 use std::time::Duration;
 
