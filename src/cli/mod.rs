@@ -6,6 +6,8 @@ mod console;
 mod deploy;
 mod out;
 mod plan;
+mod resume;
+mod session;
 mod signals;
 mod ssh;
 mod words;
@@ -41,6 +43,8 @@ pub fn main(words: Vec<std::ffi::OsString>) -> ExitCode {
 fn run(command: Command) -> Result<ExitCode, Refused> {
     match command {
         Command::Deploy(args) => deploy::run(args),
+        Command::Resume(args) => resume::resume(args),
+        Command::Rollback(args) => resume::rollback(args),
         Command::Plan(args) => plan::run(args),
         Command::Config(args) => config::run(args),
         Command::DeployLocal(args) => local(args),
