@@ -18,6 +18,8 @@ pub struct Hoist {
 #[argh(subcommand)]
 pub enum Command {
     Deploy(Deploy),
+    Resume(Resume),
+    Rollback(Rollback),
     Plan(Plan),
     Config(Config),
     DeployLocal(DeployLocal),
@@ -30,6 +32,8 @@ impl Command {
     pub fn name(&self) -> &'static str {
         match self {
             Command::Deploy(_) => "deploy",
+            Command::Resume(_) => "resume",
+            Command::Rollback(_) => "rollback",
             Command::Plan(_) => "plan",
             Command::Config(_) => "config",
             Command::DeployLocal(_) => "deploy-local",
@@ -102,6 +106,48 @@ pub struct Deploy {
     /// why; goes to logs, tags and locks
     #[argh(positional, greedy)]
     pub message: Vec<String>,
+}
+
+/// Go on with a deployment whose deployer died or was stopped, from where it was.
+#[derive(Debug, FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "resume", help_triggers("-h", "--help"))]
+pub struct Resume {
+    /// answer every question with yes; needed where there is no terminal
+    #[argh(switch, short = 'y')]
+    pub yes: bool,
+
+    /// text, or json: one event a line on standard output
+    #[argh(option, arg_name = "format", default = "Format::Text")]
+    pub format: Format,
+
+    /// also show what is only of interest when something is odd
+    #[argh(switch, short = 'v')]
+    pub verbose: bool,
+
+    /// show warnings, errors and the end only
+    #[argh(switch, short = 'q')]
+    pub quiet: bool,
+}
+
+/// Undo a deployment whose deployer died or was stopped: roll back every host that it touched.
+#[derive(Debug, FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "rollback", help_triggers("-h", "--help"))]
+pub struct Rollback {
+    /// answer every question with yes; needed where there is no terminal
+    #[argh(switch, short = 'y')]
+    pub yes: bool,
+
+    /// text, or json: one event a line on standard output
+    #[argh(option, arg_name = "format", default = "Format::Text")]
+    pub format: Format,
+
+    /// also show what is only of interest when something is odd
+    #[argh(switch, short = 'v')]
+    pub verbose: bool,
+
+    /// show warnings, errors and the end only
+    #[argh(switch, short = 'q')]
+    pub quiet: bool,
 }
 
 /// Show what a deployment would do; connects nowhere and touches nothing.

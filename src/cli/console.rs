@@ -7,6 +7,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::deploy::{Answer, Operator, Question};
 
+use super::Refused;
 use super::signals::Interrupts;
 
 /// How long a question looks at the keyboard before it looks for an interrupt.
@@ -24,9 +25,12 @@ impl Console {
         Console { yes, interrupts }
     }
 
-    /// Whether there is somebody to ask.
-    pub fn can_ask() -> bool {
-        io::stdin().is_terminal()
+    /// R8: without a terminal and without `--yes` a command refuses to start.
+    pub fn check(command: &str, yes: bool) -> Result<(), Refused> {
+        if yes || io::stdin().is_terminal() {
+            return Ok(());
+        }
+        Err(Refused::usage(command, "standard input is no terminal, so nobody can be asked: add --yes"))
     }
 
     /// A line from the terminal; `None` at its end, when it is gone, and on an interrupt that comes while it waits.

@@ -6,6 +6,8 @@ mod console;
 mod deploy;
 mod out;
 mod plan;
+mod resume;
+mod session;
 mod signals;
 mod ssh;
 mod words;
@@ -41,6 +43,8 @@ pub fn main(words: Vec<std::ffi::OsString>) -> ExitCode {
 fn run(command: Command) -> Result<ExitCode, Refused> {
     match command {
         Command::Deploy(args) => deploy::run(args),
+        Command::Resume(args) => resume::resume(args),
+        Command::Rollback(args) => resume::rollback(args),
         Command::Plan(args) => plan::run(args),
         Command::Config(args) => config::run(args),
         Command::DeployLocal(args) => local(args),
@@ -85,13 +89,13 @@ fn local(args: args::DeployLocal) -> Result<ExitCode, Refused> {
     let ok = match (&args.repo, &args.stage) {
         (Some(repo), Some(stage)) => {
             let stage = stage.parse().map_err(|why: String| Refused::usage("deploy-local", &why))?;
-            let request = args.request.as_deref().map(std::path::Path::new);
+            let request = args.request.as_ref().map(Into::into);
             crate::local::by_hand(repo, std::path::Path::new(&args.deploy_dir), stage, args.force, request) == 0
         }
         (None, None) if std::io::stdin().is_terminal() => {
             return Err(Refused::usage("deploy-local", "name a repository and a stage: --repo REPO STAGE"));
         }
-        (None, None) => crate::local::serve() == 0,
+        (None, None) => crate::local::serve(std::io::stdin(), std::io::stdout()) == 0,
         _ => return Err(Refused::usage("deploy-local", "--repo and a stage go together")),
     };
     Ok(if ok { ExitCode::Success } else { ExitCode::Failed })

@@ -17,7 +17,7 @@ pub fn run(args: args::Plan) -> Result<ExitCode, Refused> {
     let config = load(args.config.as_deref(), &args.define, args.environment.as_deref())?;
     let repo = Repo::open(&config.top)?;
     let choice = Choice { rev: args.rev, stages: args.stages, limit_hosts: args.limit_hosts, ..Choice::default() };
-    let prepared = deploy::prepare(&config, &repo, &choice, deploy::holder(String::new())?)?;
+    let prepared = deploy::prepare(&config, &repo, &choice, &deploy::holder(String::new())?)?;
     for (level, note) in config.notes.iter().chain(&prepared.notes).filter(|(level, _)| *level > Level::Debug) {
         let word = if *level == Level::Info { "note" } else { "warning" };
         complain(&format!("hoist plan: {word}: {note}"));

@@ -10,6 +10,6 @@ mod verdict;
 
 pub use operator::{Answer, Operator, Question};
 pub use plan::{Kind, Plan, StagePlan};
-pub use prepare::{Choice, Prepared, Requests, holder, lock_path, prepare};
+pub use prepare::{Choice, Prepared, Requests, holder, lock_path, prepare, requests};
 pub use story::deploy;
 pub use verdict::Verdict;

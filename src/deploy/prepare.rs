@@ -39,7 +39,7 @@ pub struct Prepared {
 ///
 /// # Errors
 /// The first thing that is wrong with the configuration, the target files, the checks, or the revision.
-pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: Holder) -> Result<Prepared> {
+pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -> Result<Prepared> {
     let settings = &config.settings;
     let kind = match (choice.dry_run, choice.service_restart) {
         (true, true) => bail!("--dry-run and --service-restart exclude each other"),
@@ -57,7 +57,6 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: Holder) ->
     let pattern = pattern.map_err(|why| anyhow::anyhow!("--limit-hosts: {why}"))?;
     let (groups, mut notes) = config.groups(pattern.as_ref())?;
     let checks = if settings.perform_checks { config.checks()? } else { Vec::new() };
-    let config_files = config.config_files()?;
 
     let name = choice.rev.as_deref().unwrap_or(&settings.git_rev);
     let revision = repo.resolve(name)?;
@@ -71,7 +70,7 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: Holder) ->
 
     let idle = |stage: Stage| {
         let name = |point| matches!(point, crate::wire::CheckPoint::Before(it) | crate::wire::CheckPoint::After(it) if it == stage);
-        stage == Stage::ConfigDeploy && config_files.is_none() && !checks.iter().any(|check| name(check.at))
+        stage == Stage::ConfigDeploy && !settings.config_deploy && !checks.iter().any(|check| name(check.at))
     };
     let stage_plan = |stage| StagePlan { stage, batch: settings.batch_size(stage), timeout: settings.timeout(stage) };
     let chosen = stages(kind, choice.stages.as_deref())?;
@@ -94,18 +93,28 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: Holder) ->
         need_bytes: size.bytes,
         need_inodes: size.inodes,
     };
-    let (config_files, templates, vars) = match config_files {
+    let requests = requests(config, repo, &plan, holder.clone())?;
+    Ok(Prepared { plan, requests, notes })
+}
+
+/// What targets are asked in the run of a plan, as the configuration stands now.
+///
+/// # Errors
+/// What is wrong with checks or configuration files.
+pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder) -> Result<Requests> {
+    let settings = &config.settings;
+    let (config_files, templates, vars) = match config.config_files()? {
         Some(found) => (Some(found.files), found.templates, found.vars),
         None => Default::default(),
     };
     let request = Request {
         protocol: PROTOCOL,
-        holder,
+        holder: Holder { run: plan.run.clone(), message: plan.message.clone(), ..holder },
         action: Action::Probe,
         repo: settings.git_repo.clone(),
         deploy_dir: settings.git_deploy_dir.clone(),
         group: String::new(),
-        revision,
+        revision: plan.revision.clone(),
         restore: None,
         force: false,
         umask: settings.umask,
@@ -114,7 +123,7 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: Holder) ->
         control_dir: config.control_name.clone(),
         environment: config.environment.clone(),
         fetch: None,
-        checks,
+        checks: if settings.perform_checks { config.checks()? } else { Vec::new() },
         nrpe_dir: settings.nrpe_dir.clone(),
         service: settings.service(),
         config_files,
@@ -125,8 +134,7 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: Holder) ->
         .git_server
         .as_ref()
         .map(|server| format!("{}://{server}/{}/.git", settings.git_scheme, settings.git_repo));
-    let requests = Requests { request: Arc::new(request), shallow: repo.shallow()?, server, tag: Arc::default() };
-    Ok(Prepared { plan, requests, notes })
+    Ok(Requests { request: Arc::new(request), shallow: repo.shallow()?, server, tag: Arc::default() })
 }
 
 /// The stages of a run, in the order in which they run.

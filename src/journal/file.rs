@@ -125,6 +125,14 @@ impl Unfinished {
     }
 }
 
+impl std::fmt::Display for Unfinished {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let plan = &self.opened.plan;
+        let (user, host) = (&plan.user, &plan.deploy_host);
+        write!(f, "the deployment of {} that {user}@{host} began (run {})", plan.revision.short(), plan.run)
+    }
+}
+
 /// The unfinished deployment of a folder, if there is one that may have touched a host.
 ///
 /// One that ended before it touched anything is closed here and now: there is nothing to go back to.

@@ -1,0 +1,165 @@
+//! One run of the story, with everyone who takes part in it.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::config::Config;
+use crate::deploy::{self, Kind, Prepared, Verdict};
+use crate::exit_code::ExitCode;
+use crate::fleet::{Call, Fleet, Flow, HostEvent, Step, Task};
+use crate::journal::Tape;
+use crate::repo::{DeployLock, LockError, Repo, Tags};
+use crate::report::{self, Event, LogFile, Reporter, Tee, Verbosity};
+use crate::targets::fold;
+use crate::wire::{Holder, Level};
+
+use super::console::Console;
+use super::out::complain;
+use super::signals::Interrupts;
+use super::{Refused, args};
+
+/// The deployment lock of the repository, or the status for whoever wanted it too.
+pub fn lock(config: &Config, holder: &Holder) -> Result<Result<DeployLock, ExitCode>, Refused> {
+    let path = deploy::lock_path(config);
+    match DeployLock::acquire(&path, holder) {
+        Ok(lock) => Ok(Ok(lock)),
+        Err(LockError::Held(by)) => {
+            let by = by.map_or_else(|| "somebody".to_owned(), |by| by.to_string());
+            complain(&format!("hoist: {} is being deployed by {by} ({})", config.settings.git_repo, path.display()));
+            Ok(Err(ExitCode::Locked))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Where the journals of a repository lie.
+pub fn state_folder(config: &Config) -> PathBuf {
+    config.control.join("state")
+}
+
+/// What is shown of a run, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Show {
+    format: args::Format,
+    verbosity: Verbosity,
+}
+
+impl Show {
+    /// From the flags of a command.
+    pub fn of(command: &str, format: args::Format, verbose: bool, quiet: bool) -> Result<Show, Refused> {
+        let verbosity = match (verbose, quiet) {
+            (true, true) => return Err(Refused::usage(command, "-v and -q exclude each other")),
+            (true, false) => Verbosity::Verbose,
+            (false, true) => Verbosity::Quiet,
+            (false, false) => Verbosity::Normal,
+        };
+        Ok(Show { format, verbosity })
+    }
+}
+
+/// One run.
+pub struct Session<'a> {
+    config: &'a Config,
+    repo: &'a Repo,
+    prepared: &'a Prepared,
+    report: Tee,
+    interrupts: Interrupts,
+    yes: bool,
+    began: Instant,
+}
+
+impl<'a> Session<'a> {
+    /// Opens the log, listens for interrupts, and tells the reporters what the run is about.
+    pub fn begin(config: &'a Config, repo: &'a Repo, prepared: &'a Prepared, show: Show, yes: bool) -> Result<Self> {
+        let plan = &prepared.plan;
+        let shown = report::to_stdout(show.format.into(), show.verbosity, |hosts| fold(hosts.iter().copied()));
+        let mut report = Tee::new(vec![shown, Box::new(LogFile::open(&config.control, &plan.run))]);
+        let interrupts = Interrupts::listen()?;
+        report.event(&Event::Started {
+            run: plan.run.clone(),
+            user: plan.user.clone(),
+            deploy_host: plan.deploy_host.clone(),
+            repo: plan.repo.clone(),
+            revision: plan.revision.clone(),
+            message: plan.message.clone(),
+            groups: plan.heads(),
+        });
+        for (level, note) in config.notes.iter().chain(&prepared.notes) {
+            report.event(&Event::note(*level, note.clone()));
+        }
+        Ok(Session { config, repo, prepared, report, interrupts, yes, began: Instant::now() })
+    }
+
+    /// Tells the story over a fleet, and says how it ended.
+    pub fn carry_out(&mut self, fleet: impl Fleet, tape: Option<Tape>) -> ExitCode {
+        let plan = &self.prepared.plan;
+        let mut console = Console::new(self.yes, self.interrupts.clone());
+        let mut fleet =
+            Tagged { inner: fleet, session: (self.config, self.repo, self.prepared), remark: None, done: false };
+        let verdict = match &tape {
+            None => deploy::deploy(plan, &mut fleet, &mut console, &mut self.report),
+            Some(tape) => {
+                deploy::deploy(plan, &mut tape.fleet(&mut fleet), &mut tape.operator(console), &mut self.report)
+            }
+        };
+        if let Some(remark) = fleet.remark {
+            self.report.event(&Event::note(Level::Warning, remark));
+        }
+        if let Some(tape) = tape {
+            self.close_journal(&tape, &verdict);
+        }
+        let Verdict { text, code, rows } = verdict;
+        self.report.event(&Event::ended(text, code, rows, self.began.elapsed().as_secs_f64()));
+        code
+    }
+
+    /// Ends the journal, unless it could not be written: then the deployment stays unfinished, to be resumed.
+    fn close_journal(&mut self, tape: &Tape, verdict: &Verdict) {
+        let closed = match tape.broken() {
+            Some(why) => Err(why),
+            None => tape.close(&verdict.text, verdict.code.status()).map_err(|error| format!("{error:#}")),
+        };
+        if let Err(why) = closed {
+            let note =
+                format!("the journal could not be kept: {why}; `hoist resume` or `hoist rollback` ends this run");
+            self.report.event(&Event::note(Level::Error, note));
+        }
+    }
+}
+
+/// A fleet that leaves the deployment's tag in the repository just before the first host is touched.
+struct Tagged<'a, F> {
+    inner: F,
+    session: (&'a Config, &'a Repo, &'a Prepared),
+    /// Why there is no tag. A deployment does not fail for it.
+    remark: Option<String>,
+    done: bool,
+}
+
+impl<F> Tagged<'_, F> {
+    fn tag(&mut self) -> Result<()> {
+        let (config, repo, prepared) = self.session;
+        let plan = &prepared.plan;
+        let tags = Tags::new(repo, &config.control_name);
+        let tag = tags.tag(&crate::clock::date(), &plan.revision, &plan.message, &crate::repo::operator())?;
+        prepared.requests.set_tag(&tag);
+        if prepared.requests.by_server() {
+            tags.update_server_info()?;
+        }
+        tags.prune(config.settings.tags_to_keep)?;
+        Ok(())
+    }
+}
+
+impl<F: Fleet> Fleet for Tagged<'_, F> {
+    fn run(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
+        let touches = matches!(call.step, Step::Run(_)) && !call.recover && self.session.2.plan.kind == Kind::Deploy;
+        if touches && !self.done {
+            self.done = true;
+            self.remark = self.tag().err().map(|error| format!("no deployment tag: {error:#}"));
+        }
+        self.inner.run(call, tasks, on);
+    }
+}

@@ -1,0 +1,268 @@
+//! The cache: one git repository that holds the objects of all revisions.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::wire::{Revision, Source};
+
+use super::clock::Deadline;
+use super::fault::{Fault, Tried};
+use super::files;
+use super::git::Git;
+use super::layout::Layout;
+use super::process::Feed;
+use super::sys;
+
+/// The folder that a cache is built in before it takes its place, and the one that a replaced cache stays in.
+const BESIDE: &str = "cache.beside-";
+
+/// Unfinished packs of this age are nobody's.
+const STALE: Duration = Duration::from_secs(600);
+
+/// The ref that keeps a revision's objects.
+pub fn reference(revision: &str) -> String {
+    format!("refs/hoist/{revision}")
+}
+
+/// The git directory of a cache folder: a plain clone's, as Scap's, or the folder itself where it is a bare repository.
+pub fn git_dir(cache: &Path) -> Option<PathBuf> {
+    let is_repository = |dir: &Path| dir.join("HEAD").is_file() && dir.join("objects").is_dir();
+    [cache.join(".git"), cache.to_owned()].into_iter().find(|dir| is_repository(dir))
+}
+
+/// The cache of a layout, if there is one.
+pub fn open(layout: &Layout, deadline: Deadline) -> Option<Git> {
+    git_dir(&layout.cache()).map(|dir| Git::bare(&dir, deadline))
+}
+
+/// Whether the cache has a commit.
+pub fn has(layout: &Layout, deadline: Deadline, revision: &Revision) -> Result<bool, Fault> {
+    match open(layout, deadline) {
+        Some(git) => Ok(!git.present(&[revision.to_string()])?.is_empty()),
+        None => Ok(false),
+    }
+}
+
+/// Something to fill a cache from.
+pub enum Supply<'a> {
+    /// A pack of this many bytes.
+    Pack {
+        bytes: u64,
+        input: Box<dyn Read + Send>,
+        shallow: &'a [Revision],
+    },
+    Server(&'a Source),
+}
+
+/// Brings a revision's objects into the cache, which is made when it is missing. With `anew`, the old cache is replaced.
+///
+/// A new cache is filled before it takes its place. The old one then stays beside it, and every working tree that
+/// borrowed objects from it is told of its new place first, so no revision loses an object.
+pub fn bring(
+    layout: &Layout,
+    deadline: Deadline,
+    revision: &Revision,
+    supply: Supply<'_>,
+    anew: bool,
+    tag: &str,
+) -> Result<(), Fault> {
+    if let Some(dir) = git_dir(&layout.cache()).filter(|_| !anew) {
+        sweep_packs(&dir);
+        return fill(&Git::bare(&dir, deadline), &dir, revision, supply);
+    }
+    files::make_dir(layout.root())?;
+    let beside = layout.root().join(format!("{BESIDE}{tag}"));
+    files::remove_leftover(&beside)?;
+    let result = build(&beside, deadline, revision, supply).and_then(|()| install(layout, &beside));
+    if result.is_err() && !is_borrowed(layout, &beside) {
+        let _ = files::remove_leftover(&beside);
+    }
+    result
+}
+
+fn build(place: &Path, deadline: Deadline, revision: &Revision, supply: Supply<'_>) -> Result<(), Fault> {
+    let dir = place.join(".git");
+    files::make_dir(&dir)?;
+    let git = Git::bare(&dir, deadline);
+    git.init(revision.as_str().len() == 64)?;
+    // What is missing in a new cache was not sent: another cache would not mend that.
+    fill(&git, &dir, revision, supply).map_err(|fault| match fault {
+        Fault::CacheBroken(reason) => Fault::Failed(reason),
+        other => other,
+    })
+}
+
+fn install(layout: &Layout, beside: &Path) -> Result<(), Fault> {
+    let cache = layout.cache();
+    sys::sync_file_system(beside).tried("sync", beside)?;
+    if fs::symlink_metadata(&cache).is_err() {
+        fs::rename(beside, &cache).tried("rename", beside)?;
+        return files::sync_dir(layout.root());
+    }
+    if let Some(old) = git_dir(&cache) {
+        let inside = old.strip_prefix(&cache).unwrap_or(Path::new(""));
+        lend(layout, &beside.join(inside).join("objects"))?;
+    }
+    if sys::exchange(beside, &cache).is_err() {
+        let third = layout.root().join("cache.next");
+        files::remove_leftover(&third)?;
+        fs::rename(beside, &third).tried("rename", beside)?;
+        fs::rename(&cache, beside).tried("rename", &cache)?;
+        fs::rename(&third, &cache).tried("rename", &third)?;
+    }
+    files::sync_dir(layout.root())
+}
+
+fn alternates(tree: &Path) -> PathBuf {
+    tree.join(".git/objects/info/alternates")
+}
+
+/// Tells every working tree that borrows objects where else to look for them. Whole trees and half ones alike.
+fn lend(layout: &Layout, objects: &Path) -> Result<(), Fault> {
+    let line = objects.display().to_string();
+    for name in files::names(&layout.revs()) {
+        let path = alternates(&layout.revs().join(name));
+        let Ok(mut text) = fs::read_to_string(&path) else { continue };
+        if text.lines().any(|known| known == line) {
+            continue;
+        }
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+        text.push_str(&line);
+        text.push('\n');
+        files::write(&path, text.as_bytes(), 0o666)?;
+    }
+    Ok(())
+}
+
+fn is_borrowed(layout: &Layout, cache: &Path) -> bool {
+    let start = format!("{}/", cache.display());
+    files::names(&layout.revs()).into_iter().any(|name| {
+        let text = fs::read_to_string(alternates(&layout.revs().join(name))).unwrap_or_default();
+        text.lines().any(|line| line.starts_with(&start))
+    })
+}
+
+/// Removes caches beside the cache that no working tree borrows from.
+pub fn sweep(layout: &Layout) -> Result<(), Fault> {
+    for name in files::names(layout.root()) {
+        let path = layout.root().join(&name);
+        if name.starts_with(BESIDE) && !is_borrowed(layout, &path) {
+            files::remove_leftover(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes what killed calls of git left among the packs.
+fn sweep_packs(dir: &Path) {
+    let packs = dir.join("objects/pack");
+    for name in files::names(&packs).iter().filter(|name| name.starts_with("tmp_")) {
+        let path = packs.join(name);
+        let age = fs::metadata(&path).and_then(|meta| meta.modified()).ok().and_then(|time| time.elapsed().ok());
+        if age.is_some_and(|age| age > STALE) {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+fn fill(git: &Git, dir: &Path, revision: &Revision, supply: Supply<'_>) -> Result<(), Fault> {
+    match supply {
+        Supply::Pack { bytes, input, shallow } => {
+            add_shallow(git, dir, shallow)?;
+            receive(git, bytes, input)?;
+        }
+        Supply::Server(source) => fetch(git, revision, source)?,
+    }
+    // Everything the revision needs has to be there before a ref says so: others build on that.
+    let answer = git.call(&["rev-list", "--objects", "--quiet", revision.as_str(), "--not", "--all"], Feed::Nothing)?;
+    git.expect_whole(&answer, "rev-list")?;
+    keep(git, revision)
+}
+
+/// Makes the cache keep a revision's objects.
+pub fn keep(git: &Git, revision: &Revision) -> Result<(), Fault> {
+    let answer = git.call(&["update-ref", &reference(revision.as_str()), revision.as_str()], Feed::Nothing)?;
+    git.expect_whole(&answer, "update-ref")
+}
+
+/// Notes the commits whose parents are nowhere to be had. Those that the cache has already keep their parents. The note
+/// comes before the pack, so that a kill between the two leaves no commit whose missing parents look like damage.
+fn add_shallow(git: &Git, dir: &Path, commits: &[Revision]) -> Result<(), Fault> {
+    let names: Vec<String> = commits.iter().map(Revision::to_string).collect();
+    let present = git.present(&names)?;
+    let path = dir.join("shallow");
+    let mut text = fs::read_to_string(&path).unwrap_or_default();
+    let before = text.len();
+    for name in names.iter().filter(|name| !present.contains(name)) {
+        if !text.lines().any(|line| line == name) {
+            text.push_str(name);
+            text.push('\n');
+        }
+    }
+    if text.len() == before { Ok(()) } else { files::write(&path, text.as_bytes(), 0o666) }
+}
+
+/// Passes on exactly a pack's bytes, counting them.
+struct Counted {
+    input: std::io::Take<Box<dyn Read + Send>>,
+    seen: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let length = self.input.read(buffer)?;
+        self.seen.fetch_add(length as u64, Ordering::Relaxed);
+        Ok(length)
+    }
+}
+
+fn receive(git: &Git, bytes: u64, input: Box<dyn Read + Send>) -> Result<(), Fault> {
+    let seen = Arc::new(AtomicU64::new(0));
+    let counted = Counted { input: input.take(bytes), seen: seen.clone() };
+    let answer = git.call(&["index-pack", "--stdin", "--fix-thin"], Feed::From(Box::new(counted)))?;
+    let got = seen.load(Ordering::Relaxed);
+    if !answer.exit.is_ok() && got < bytes && answer.errors.to_lowercase().contains("early eof") {
+        return Err(Fault::Failed(format!("the pack ended after {got} of {bytes} bytes; the connection was lost")));
+    }
+    git.expect_whole(&answer, "index-pack")
+}
+
+fn fetch(git: &Git, revision: &Revision, source: &Source) -> Result<(), Fault> {
+    let reference = &source.reference;
+    let odd = |c: char| c.is_whitespace() || c.is_control() || ":^~?*[\\".contains(c);
+    if reference.is_empty() || reference.starts_with(['-', '+']) || reference.contains(odd) {
+        return Err(Fault::Failed(format!("{reference:?} is not a ref to fetch from the git server")));
+    }
+    let incoming = format!("refs/hoist-incoming/{revision}");
+    let refspec = format!("+{reference}:{incoming}");
+    let args = ["fetch", "--quiet", "--no-tags", "--no-auto-maintenance", "--no-write-fetch-head"];
+    let answer = git.call(&[&args[..], &["--", &source.url, &refspec]].concat(), Feed::Nothing)?;
+    // The server's own words may hold a password that is part of the address.
+    git.expect_whole(&answer, "fetch").map_err(|fault| match fault {
+        Fault::Failed(reason) => Fault::Failed(hide_password(&reason, &source.url)),
+        Fault::CacheBroken(reason) => Fault::CacheBroken(hide_password(&reason, &source.url)),
+        other => other,
+    })?;
+    let found = git.present(&[revision.to_string()])?;
+    let answer = git.call(&["update-ref", "-d", &incoming], Feed::Nothing)?;
+    git.expect(&answer, "update-ref")?;
+    if found.is_empty() {
+        let short = revision.short();
+        return Err(Fault::Failed(format!("{reference} of the git server does not hold {short}; push it there first")));
+    }
+    Ok(())
+}
+
+fn hide_password(reason: &str, url: &str) -> String {
+    let secret = url.split_once("://").and_then(|(_, rest)| rest.split_once('@')).map(|(secret, _)| secret);
+    match secret.filter(|secret| secret.contains(':')) {
+        Some(secret) => reason.replace(secret, "…"),
+        None => reason.to_owned(),
+    }
+}

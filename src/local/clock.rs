@@ -1,0 +1,65 @@
+//! Time: how long a stage has left, and what o'clock it is.
+
+use std::time::{Duration, Instant};
+
+use super::fault::Fault;
+
+/// Nothing on a target may take longer, whatever a request says.
+const LONGEST: u64 = 30 * 24 * 3600;
+
+/// When a stage has to be at its end.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline {
+    at: Instant,
+    /// The whole time that the stage was given.
+    pub seconds: u64,
+}
+
+impl Deadline {
+    /// From now on.
+    pub fn after(seconds: u64) -> Deadline {
+        let seconds = seconds.clamp(1, LONGEST);
+        Deadline { at: Instant::now() + Duration::from_secs(seconds), seconds }
+    }
+
+    /// The moment itself.
+    pub fn at(&self) -> Instant {
+        self.at
+    }
+
+    /// The earlier of this and `seconds` from now.
+    pub fn within(&self, seconds: u64) -> Instant {
+        self.at.min(Instant::now() + Duration::from_secs(seconds.clamp(1, LONGEST)))
+    }
+
+    /// A nearer one: half of what is left, and no more than `seconds`.
+    pub fn half(&self, seconds: u64) -> Deadline {
+        let left = self.at.saturating_duration_since(Instant::now()) / 2;
+        let left = left.min(Duration::from_secs(seconds));
+        Deadline { at: Instant::now() + left, seconds: left.as_secs() }
+    }
+
+    pub fn passed(&self) -> bool {
+        Instant::now() >= self.at
+    }
+
+    /// Fails once the time is up.
+    pub fn check(&self) -> Result<(), Fault> {
+        if self.passed() { Err(Fault::TimedOut(self.seconds)) } else { Ok(()) }
+    }
+}
+
+/// `20261123T144552Z`, in UTC, for names of files.
+pub fn stamp() -> String {
+    jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string()
+}
+
+/// RFC 3339, in UTC, to the second.
+pub fn utc() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// `14:45:52`, in this machine's own time, for people.
+pub fn time_of_day() -> String {
+    jiff::ZonedDateTime::now().strftime("%H:%M:%S").to_string()
+}

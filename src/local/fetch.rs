@@ -1,0 +1,79 @@
+//! The stage `fetch`: the revision's objects and its working tree.
+
+use std::io::Read;
+
+use crate::wire::{CheckPoint, Fetch, Stage};
+
+use super::cache::{self, Supply};
+use super::checks;
+use super::fault::Fault;
+use super::files;
+use super::job::Job;
+use super::layout::Link;
+use super::tree;
+
+/// Brings the revision; `input` holds the pack, if one was announced.
+pub fn run(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
+    let (layout, revision) = (&job.layout, &job.request.revision);
+    checks::run(job, CheckPoint::Before(Stage::Fetch), revision)?;
+    files::make_dir(&layout.revs())?;
+    layout.sweep()?;
+    bring(job, input)?;
+    job.deadline.check()?;
+    if !layout.complete(revision) {
+        job.out.info(format!("checking out {}", revision.short()));
+        tree::ensure(layout, job.deadline, revision, &job.tag())?;
+    } else if job.request.force {
+        job.out.info(format!("checking out {} again", revision.short()));
+        tree::mend(layout, job.deadline, revision)?;
+    } else {
+        job.out.info(format!("{} is checked out already", revision.short()));
+    }
+    if !layout.complete(revision) {
+        return Err(Fault::failed(format!("{} is not whole after its checkout", layout.rev(revision).display())));
+    }
+    layout.point(Link::InProgress, revision)?;
+    checks::run(job, CheckPoint::After(Stage::Fetch), revision)
+}
+
+fn bring(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
+    let (layout, revision) = (&job.layout, &job.request.revision);
+    let nothing = Fetch { pack_bytes: None, shallow: Vec::new(), source: None, rebuild: false };
+    let fetch = job.request.fetch.as_ref().unwrap_or(&nothing);
+    let supply = match (fetch.pack_bytes, &fetch.source) {
+        (Some(bytes), _) => {
+            job.out.debug(format!("receiving a pack of {bytes} bytes"));
+            Supply::Pack { bytes, input, shallow: &fetch.shallow }
+        }
+        (None, Some(source)) => {
+            job.out.debug(format!("fetching {} from the git server", source.reference));
+            Supply::Server(source)
+        }
+        (None, None) if fetch.rebuild => {
+            return Err(Fault::failed(
+                "the cache cannot be rebuilt from nothing: neither a pack nor a git server came",
+            ));
+        }
+        (None, None) => {
+            // A tree that is there needs nothing, unless it is to be checked out again: that finds out for itself.
+            if layout.complete(revision) || cache::has(layout, job.deadline, revision)? {
+                return keep(job);
+            }
+            let (short, cache) = (revision.short(), layout.cache());
+            let reason = format!("{} has no commit {short}, and no pack came with the request", cache.display());
+            return Err(Fault::CacheBroken(reason));
+        }
+    };
+    cache::bring(layout, job.deadline, revision, supply, fetch.rebuild, &job.tag())
+}
+
+/// Keeps the objects of a revision that was there already; it may be there by another ref that moves on.
+fn keep(job: &Job) -> Result<(), Fault> {
+    if !cache::has(&job.layout, job.deadline, &job.request.revision)? {
+        return Ok(());
+    }
+    match cache::open(&job.layout, job.deadline) {
+        Some(git) => cache::keep(&git, &job.request.revision),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,105 @@
+//! The stage `finalize`: the live revision is done, old ones go.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::SystemTime;
+
+use crate::wire::{CheckPoint, Revision, Stage};
+
+use super::cache;
+use super::checks;
+use super::fault::Fault;
+use super::files;
+use super::git::Git;
+use super::job::Job;
+use super::layout::{Layout, Link};
+use super::links;
+use super::process::Feed;
+use super::promote;
+use super::record;
+
+/// Seconds that git may tidy its objects for.
+const TIDYING: u64 = 300;
+
+/// Names the live revision as done. Once that is so, trouble with old revisions is a warning: the deployment is done.
+pub fn run(job: &Job) -> Result<(), Fault> {
+    let (layout, revision) = (&job.layout, &job.request.revision);
+    match layout.read(Link::Current) {
+        Some(current) if current == *revision => {}
+        other => {
+            let now = other.map_or("nothing".to_owned(), |current| current.short().to_owned());
+            return Err(Fault::Failed(format!(
+                "{now} is live where {} should be; nothing is finalized",
+                revision.short()
+            )));
+        }
+    }
+    checks::run(job, CheckPoint::Before(Stage::Finalize), revision)?;
+    let before = layout.read(Link::Done);
+    let in_progress = layout.read(Link::InProgress);
+    layout.point(Link::Done, revision)?;
+    layout.remove(Link::InProgress)?;
+    let mut kept: BTreeSet<Revision> =
+        links::load(layout).iter().filter_map(|p| links::revision_behind(layout, p)).collect();
+    kept.insert(revision.clone());
+    kept.extend(in_progress);
+    for step in [remove_old(job, kept, before), layout.sweep(), cache::sweep(layout), tidy(job)] {
+        if let Err(fault) = step {
+            job.out.warn(format!("tidying up: {}", fault.reason()));
+        }
+    }
+    if let Err(fault) = record::prune(layout, &job.request.holder.run) {
+        job.out.warn(format!("tidying up: {}", fault.reason()));
+    }
+    checks::run(job, CheckPoint::After(Stage::Finalize), revision)
+}
+
+/// Removes all but `cache_revs` of the revisions that nothing needs; the one that was done before is the last to go.
+fn remove_old(job: &Job, kept: BTreeSet<Revision>, before: Option<Revision>) -> Result<(), Fault> {
+    let layout = &job.layout;
+    let mut old: Vec<Revision> = layout.folders().into_iter().filter(|revision| !kept.contains(revision)).collect();
+    old.sort_by_key(|revision| (Some(revision) == before.as_ref(), last_used(layout, revision)));
+    old.reverse();
+    for revision in old.iter().skip(job.request.cache_revs) {
+        job.deadline.check()?;
+        files::remove_tree(&layout.rev(revision), &job.tag())?;
+        job.out.debug(format!("removed {}", job.name(revision)));
+    }
+    files::sync_dir(&layout.revs())
+}
+
+/// When a revision went live last; for one that never did, and for those of Scap's, when it was checked out.
+fn last_used(layout: &Layout, revision: &Revision) -> SystemTime {
+    let tree = layout.rev(revision);
+    let paths = [promote::last_live(layout, revision), tree.join(".git/HEAD"), tree];
+    let time = |path| fs::metadata(path).and_then(|meta| meta.modified()).ok();
+    paths.into_iter().find_map(time).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+/// Lets the cache keep the objects of just those revisions that have a tree, then lets git tidy up if it sees fit.
+fn tidy(job: &Job) -> Result<(), Fault> {
+    let deadline = job.deadline.half(TIDYING);
+    let Some(git) = cache::open(&job.layout, deadline) else { return Ok(()) };
+    let folders = job.layout.folders();
+    let names: Vec<String> = folders.iter().map(Revision::to_string).collect();
+    let present = git.present(&names)?;
+    let mut changes = String::new();
+    for name in &present {
+        changes.push_str(&format!("update {} {name}\n", cache::reference(name)));
+    }
+    for name in referenced(&git)? {
+        if !names.contains(&name) {
+            changes.push_str(&format!("delete {}\n", cache::reference(&name)));
+        }
+    }
+    let answer = git.call(&["update-ref", "--stdin"], Feed::text(changes))?;
+    git.expect(&answer, "update-ref")?;
+    let answer = git.call(&["gc", "--auto", "--quiet"], Feed::Nothing)?;
+    git.expect(&answer, "gc")
+}
+
+fn referenced(git: &Git) -> Result<Vec<String>, Fault> {
+    let answer = git.call(&["for-each-ref", "--format=%(refname)", "refs/hoist/"], Feed::Nothing)?;
+    git.expect(&answer, "for-each-ref")?;
+    Ok(answer.output.lines().filter_map(|line| line.strip_prefix("refs/hoist/")).map(str::to_owned).collect())
+}

@@ -1,0 +1,170 @@
+//! Running git, with nothing of the host's or a user's configuration, without hooks, and never asking anything.
+
+use std::path::{Path, PathBuf};
+
+use super::clock::Deadline;
+use super::fault::{Fault, plain};
+use super::process::{self, Exit, Feed, Stream};
+use super::sys;
+
+/// More of git's output is not kept.
+const OUTPUT: usize = 16 << 20;
+
+/// Settings of every call. The owner of the cache may be another user than the one who deploys today.
+const SETTINGS: [&str; 9] = [
+    "core.hooksPath=/dev/null",
+    "safe.directory=*",
+    "core.fsmonitor=false",
+    "core.fsync=committed,reference",
+    "gc.autoDetach=false",
+    "maintenance.autoDetach=false",
+    "protocol.ext.allow=never",
+    "advice.detachedHead=false",
+    "init.defaultBranch=hoist",
+];
+
+/// What git said of a call.
+#[derive(Debug)]
+pub struct Answer {
+    pub exit: Exit,
+    pub output: String,
+    pub errors: String,
+}
+
+impl Answer {
+    /// The line of the complaint that says most, for a reason.
+    pub fn complaint(&self) -> String {
+        let lines = || self.errors.lines().map(str::trim).filter(|line| !line.is_empty());
+        // "Could not write new index file" and the like follow from an error that was named before.
+        let first_error = lines().find_map(|line| line.strip_prefix("error: "));
+        let fatal = lines().find_map(|line| line.strip_prefix("fatal: "));
+        let text = first_error.or(fatal).or(lines().next_back()).unwrap_or_default();
+        let text: String = text.chars().filter(|c| !c.is_control()).take(300).collect();
+        if text.is_empty() { self.exit.reason(0) } else { text }
+    }
+
+    /// Whether git complained of objects that are missing or damaged, rather than of the disk or the network.
+    pub fn tells_of_broken_objects(&self) -> bool {
+        let text = self.errors.to_lowercase();
+        let disk = ["no space left", "permission denied", "read-only file system", "disk quota exceeded", "early eof"];
+        let broken = [
+            "unresolved delta",
+            "missing",
+            "bad object",
+            "corrupt",
+            "unable to read",
+            "inflate",
+            "invalid object",
+            "not a valid object",
+            "not our ref",
+            "bad revision",
+            "could not parse",
+            "unable to parse",
+            "cannot read",
+            "could not read",
+            "failed to read",
+            "does not match index",
+            "did not send all necessary objects",
+            "reference is not a tree",
+            "unable to unpack",
+            "file too short",
+            "is too small",
+        ];
+        !disk.iter().any(|word| text.contains(word)) && broken.iter().any(|word| text.contains(word))
+    }
+}
+
+/// A repository, as `git --git-dir` takes it.
+#[derive(Debug, Clone)]
+pub struct Git {
+    dir: PathBuf,
+    tree: Option<PathBuf>,
+    deadline: Deadline,
+}
+
+impl Git {
+    /// A repository without its working tree; calls end at `deadline`.
+    pub fn bare(dir: &Path, deadline: Deadline) -> Git {
+        Git { dir: dir.to_owned(), tree: None, deadline }
+    }
+
+    /// The repository of a working tree.
+    pub fn tree(tree: &Path, deadline: Deadline) -> Git {
+        Git { dir: tree.join(".git"), tree: Some(tree.to_owned()), deadline }
+    }
+
+    /// Makes a repository.
+    pub fn init(&self, sha256: bool) -> Result<(), Fault> {
+        let format = if sha256 { "--object-format=sha256" } else { "--object-format=sha1" };
+        let answer = self.call(&["init", "--quiet", "--template=", format], Feed::Nothing)?;
+        self.expect(&answer, "init")
+    }
+
+    /// Runs git and takes whatever comes of it; only a time limit and a git that cannot be started are faults.
+    pub fn call(&self, args: &[&str], feed: Feed) -> Result<Answer, Fault> {
+        let mut command = process::command("git");
+        command
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_SYSTEM", "/dev/null")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_ASKPASS", "true")
+            .env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
+            .env("LC_ALL", "C")
+            .env_remove("SSH_ASKPASS");
+        for setting in SETTINGS {
+            command.args(["-c", setting]);
+        }
+        command.arg(format!("--git-dir={}", self.dir.display()));
+        match &self.tree {
+            Some(tree) => command.arg(format!("--work-tree={}", tree.display())).current_dir(tree),
+            None => command.current_dir("/"),
+        };
+        command.args(args);
+        sys::die_with_parent(&mut command);
+        let (mut output, mut errors) = (Vec::new(), Vec::new());
+        let mut sink = |stream: Stream, bytes: &[u8]| {
+            let kept = if stream == Stream::Out { &mut output } else { &mut errors };
+            kept.extend_from_slice(&bytes[..bytes.len().min(OUTPUT - kept.len().min(OUTPUT))]);
+        };
+        let exit = process::run(&mut command, feed, self.deadline.at(), &mut sink)
+            .map_err(|error| Fault::Failed(format!("cannot run git: {}; install git on this host", plain(&error))))?;
+        if exit == Exit::TimedOut {
+            return Err(Fault::TimedOut(self.deadline.seconds));
+        }
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ok(Answer { exit, output: text(output), errors: text(errors) })
+    }
+
+    /// Fails, naming the step, when git did.
+    pub fn expect(&self, answer: &Answer, step: &str) -> Result<(), Fault> {
+        if answer.exit.is_ok() {
+            return Ok(());
+        }
+        Err(Fault::Failed(format!("git {step} in {} failed: {}", self.dir.display(), answer.complaint())))
+    }
+
+    /// As [`Git::expect`], but tells a repository with missing or damaged objects from other trouble.
+    pub fn expect_whole(&self, answer: &Answer, step: &str) -> Result<(), Fault> {
+        self.expect(answer, step).map_err(|fault| match fault {
+            Fault::Failed(reason) if answer.tells_of_broken_objects() => Fault::CacheBroken(reason),
+            other => other,
+        })
+    }
+
+    /// Those of `commits` that are there, in the order given; a tag stands for its commit.
+    pub fn present(&self, commits: &[String]) -> Result<Vec<String>, Fault> {
+        if commits.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut names = String::new();
+        for commit in commits {
+            names.push_str(commit);
+            names.push_str("^{commit}\n");
+        }
+        let answer = self.call(&["cat-file", "--batch-check=%(objectname) %(objecttype)"], Feed::text(names))?;
+        self.expect_whole(&answer, "cat-file")?;
+        let found = answer.output.lines().filter_map(|line| line.strip_suffix(" commit"));
+        Ok(found.map(str::to_owned).collect())
+    }
+}

@@ -1,0 +1,37 @@
+//! What every stage works with.
+
+use crate::wire::{Request, Revision};
+
+use super::clock::Deadline;
+use super::layout::Layout;
+use super::out::Out;
+
+/// One stage's request, and the means to carry it out.
+#[derive(Clone)]
+pub struct Job {
+    pub request: Request,
+    pub layout: Layout,
+    pub out: Out,
+    pub deadline: Deadline,
+}
+
+impl Job {
+    /// Part of the names of what this process prepares: no other process ever uses them.
+    pub fn tag(&self) -> String {
+        format!("{}-{}", self.request.holder.run, std::process::id())
+    }
+
+    /// The absolute configuration files of the request, sorted: those that are linked at promote.
+    pub fn linked_files(&self) -> Vec<String> {
+        let files = self.request.config_files.iter().flatten().map(|file| file.path.clone());
+        let mut linked: Vec<String> = files.filter(|path| path.starts_with('/')).collect();
+        linked.sort();
+        linked.dedup();
+        linked
+    }
+
+    /// `repo:shortened revision`, for lines.
+    pub fn name(&self, revision: &Revision) -> String {
+        format!("{}:{}", self.layout.repo(), revision.short())
+    }
+}

@@ -1,0 +1,267 @@
+//! Locks that die with their process: the run's, which keeps two deployers apart, and the stage's, which lets one stage
+//! work at a time.
+//!
+//! A lock is an advisory lock (`flock`) on a file that is never removed; the file says who holds it. What it says counts
+//! only while the lock is held and the process that wrote it lives.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::wire::{Holder, RunId, Stage};
+
+use super::fault::{Fault, Tried};
+use super::files;
+use super::layout::Layout;
+use super::sys::{self, How};
+
+/// How long a new holder may take to write its name into the file.
+const NAMING: Duration = Duration::from_secs(2);
+
+/// What stands in a lock's file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    #[serde(flatten)]
+    pub holder: Holder,
+    /// The process on this target.
+    pub process: u32,
+    /// Which stage, in the stage's lock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<(Stage, u32)>,
+}
+
+impl Note {
+    /// A note of this process.
+    pub fn new(holder: &Holder, at: Option<(Stage, u32)>) -> Note {
+        Note { holder: holder.clone(), process: std::process::id(), at }
+    }
+}
+
+/// A lock that is held until this is dropped.
+#[derive(Debug)]
+pub struct Held(File);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // An emptied file can be taken for nobody's.
+        let _ = self.0.set_len(0);
+    }
+}
+
+/// The answer to asking for a lock.
+#[derive(Debug)]
+pub enum Answer {
+    Mine(Held),
+    Theirs(Note),
+}
+
+/// The run's lock.
+pub fn run_path(layout: &Layout) -> PathBuf {
+    layout.own().join("lock")
+}
+
+/// The stage's lock.
+pub fn stage_path(layout: &Layout) -> PathBuf {
+    layout.own().join("stage.lock")
+}
+
+/// Asks for a lock once. The folder and the file are made when they are missing.
+pub fn ask(path: &Path, note: &Note) -> Result<Answer, Fault> {
+    files::make_dir(files::parent(path))?;
+    let file = open(path)?;
+    let started = Instant::now();
+    loop {
+        if sys::lock(&file, How::Try).tried("lock", path)? {
+            return Ok(Answer::Mine(sign(file, path, note)?));
+        }
+        // A passing look at the lock by a probe, or a holder that has not signed yet: both are over soon.
+        match read(path) {
+            Some(theirs) if sys::is_alive(theirs.process) => return Ok(Answer::Theirs(theirs)),
+            other if started.elapsed() > NAMING => return Ok(Answer::Theirs(other.unwrap_or_else(unknown))),
+            _ => thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}
+
+/// Who holds a lock now, found without making or changing anything.
+pub fn holder(path: &Path) -> Option<Note> {
+    let file = File::open(path).ok()?;
+    let started = Instant::now();
+    while !sys::lock(&file, How::TryShared).ok()? {
+        match read(path) {
+            Some(note) if sys::is_alive(note.process) => return Some(note),
+            other if started.elapsed() > NAMING => return Some(other.unwrap_or_else(unknown)),
+            _ => thread::sleep(Duration::from_millis(20)),
+        }
+    }
+    None
+}
+
+fn open(path: &Path) -> Result<File, Fault> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o666);
+    options.open(path).tried("open the lock", path)
+}
+
+fn sign(mut file: File, path: &Path, note: &Note) -> Result<Held, Fault> {
+    let text = serde_json::to_string(note).unwrap_or_default();
+    let mut write = || -> io::Result<()> {
+        file.set_len(0)?;
+        file.rewind()?;
+        file.write_all(text.as_bytes())
+    };
+    write().tried("write", path)?;
+    Ok(Held(file))
+}
+
+fn read(path: &Path) -> Option<Note> {
+    let mut text = String::new();
+    File::open(path).ok()?.take(64 << 10).read_to_string(&mut text).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+fn unknown() -> Note {
+    let run: RunId = "unknown".parse().expect("a plain word is a run id");
+    let (user, host) = ("unknown".to_owned(), "unknown".to_owned());
+    let holder = Holder { run, user, host, pid: 0, since: "unknown".to_owned(), message: String::new() };
+    Note { holder, process: 0, at: None }
+}
+
+/// The run's lock, for as long as this lives: held by this process, or by another of the same run, a keeper, from which
+/// this process takes it over when that one ends first.
+#[derive(Debug)]
+pub struct RunLock {
+    path: PathBuf,
+    run: RunId,
+    held: Arc<Mutex<Hold>>,
+}
+
+#[derive(Debug)]
+enum Hold {
+    Mine(#[allow(dead_code, reason = "held for its drop")] Held),
+    Waiting,
+    Over,
+}
+
+impl RunLock {
+    /// Takes the run's lock. With `alone`, not even another process of the same run may hold it.
+    pub fn take(layout: &Layout, holder: &Holder, alone: bool) -> Result<RunLock, Fault> {
+        let path = run_path(layout);
+        let note = Note::new(holder, None);
+        let held = match ask(&path, &note)? {
+            Answer::Mine(held) => Arc::new(Mutex::new(Hold::Mine(held))),
+            Answer::Theirs(theirs) if theirs.holder.run == holder.run && !alone => {
+                let file = open(&path)?;
+                let held = Arc::new(Mutex::new(Hold::Waiting));
+                inherit(file, path.clone(), note, held.clone());
+                held
+            }
+            Answer::Theirs(theirs) => return Err(Fault::Locked(theirs.holder)),
+        };
+        Ok(RunLock { path, run: holder.run.clone(), held })
+    }
+
+    /// Fails when the lock has gone to another run.
+    pub fn still_ours(&self) -> Result<(), Fault> {
+        if matches!(*lock(&self.held), Hold::Mine(_)) {
+            return Ok(());
+        }
+        match holder(&self.path) {
+            Some(theirs) if theirs.holder.run != self.run => Err(Fault::Locked(theirs.holder)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for RunLock {
+    fn drop(&mut self) {
+        *lock(&self.held) = Hold::Over;
+    }
+}
+
+fn lock(held: &Mutex<Hold>) -> std::sync::MutexGuard<'_, Hold> {
+    held.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Waits for a lock on a thread that ends with the process at the latest.
+fn inherit(file: File, path: PathBuf, note: Note, held: Arc<Mutex<Hold>>) {
+    thread::spawn(move || {
+        if !sys::lock(&file, How::Wait).unwrap_or(false) {
+            return;
+        }
+        let mut hold = lock(&held);
+        if let (Hold::Waiting, Ok(mine)) = (&*hold, sign(file, &path, &note)) {
+            *hold = Hold::Mine(mine);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn who(run: &str) -> Holder {
+        let (user, host) = ("ada".to_owned(), "deploy1".to_owned());
+        Holder { run: run.parse().unwrap(), user, host, pid: 7, since: "now".to_owned(), message: String::new() }
+    }
+
+    fn layout() -> (tempfile::TempDir, Layout) {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path(), "app").unwrap();
+        (dir, layout)
+    }
+
+    #[test]
+    fn a_lock_of_another_run_is_refused_with_its_holder_and_is_free_once_dropped() {
+        let (_dir, layout) = layout();
+        let first = RunLock::take(&layout, &who("one"), false).unwrap();
+        assert_eq!(RunLock::take(&layout, &who("two"), false).unwrap_err(), Fault::Locked(who("one")));
+        assert_eq!(holder(&run_path(&layout)).unwrap().holder, who("one"));
+        drop(first);
+        assert_eq!(holder(&run_path(&layout)), None);
+        RunLock::take(&layout, &who("two"), false).unwrap();
+    }
+
+    #[test]
+    fn a_second_process_of_a_run_takes_the_lock_over_when_the_first_ends() {
+        let (_dir, layout) = layout();
+        let first = RunLock::take(&layout, &who("one"), false).unwrap();
+        let second = RunLock::take(&layout, &who("one"), false).unwrap();
+        assert!(RunLock::take(&layout, &who("one"), true).is_err(), "alone means alone");
+        drop(first);
+        for _ in 0..500 {
+            if matches!(*lock(&second.held), Hold::Mine(_)) {
+                break;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(RunLock::take(&layout, &who("two"), false).unwrap_err(), Fault::Locked(who("one")));
+        second.still_ours().unwrap();
+        drop(second);
+        RunLock::take(&layout, &who("two"), false).unwrap();
+    }
+
+    #[test]
+    fn looking_at_a_lock_makes_no_file() {
+        let (_dir, layout) = layout();
+        assert_eq!(holder(&run_path(&layout)), None);
+        assert!(!layout.root().exists());
+    }
+
+    #[test]
+    fn what_a_dead_process_left_in_the_file_does_not_count() {
+        let (_dir, layout) = layout();
+        files::make_dir(&layout.own()).unwrap();
+        let path = run_path(&layout);
+        std::fs::write(&path, serde_json::to_string(&Note { process: 1, ..Note::new(&who("old"), None) }).unwrap())
+            .unwrap();
+        assert_eq!(holder(&path), None);
+        RunLock::take(&layout, &who("new"), false).unwrap();
+    }
+}

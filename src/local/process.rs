@@ -1,0 +1,261 @@
+//! Running commands: in a group of their own, with a time limit, and with their output taken in as it comes.
+
+use std::collections::BTreeSet;
+use std::io::{self, Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::sys;
+
+/// How long output is still waited for after a command has ended: what it left in the background may hold the pipe open.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// How long a killed command may take to be gone. One that waits for a dead disk cannot even be killed.
+const DEATH: Duration = Duration::from_secs(3);
+
+/// The groups under way, so that all can be ended at once.
+static GROUPS: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+fn groups() -> MutexGuard<'static, BTreeSet<u32>> {
+    GROUPS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    Status(i32),
+    Signal(i32),
+    /// It passed its time limit and was killed, with all that it had started in its group.
+    TimedOut,
+}
+
+impl Exit {
+    pub fn is_ok(self) -> bool {
+        self == Exit::Status(0)
+    }
+
+    /// `failed with exit status 3`, `was killed by signal TERM`; `seconds` is the limit that was given.
+    pub fn reason(self, seconds: u64) -> String {
+        match self {
+            Exit::Status(status) => format!("failed with exit status {status}"),
+            Exit::Signal(signal) => format!("was killed by signal {}", sys::signal_name(signal)),
+            Exit::TimedOut => format!("timed out after {seconds} s"),
+        }
+    }
+}
+
+/// Where a piece of output came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    Out,
+    Err,
+}
+
+/// What a command reads.
+pub enum Feed {
+    Nothing,
+    /// Something that is read on a thread of its own, to its end.
+    From(Box<dyn Read + Send>),
+}
+
+impl Feed {
+    pub fn text(text: impl Into<Vec<u8>>) -> Feed {
+        Feed::From(Box::new(io::Cursor::new(text.into())))
+    }
+}
+
+enum Message {
+    Piece(Stream, Vec<u8>),
+    Closed,
+    Ended,
+}
+
+/// Runs a command until it has ended, or until `until`. `sink` gets the output piece by piece.
+///
+/// Errors only when the command cannot be started.
+pub fn run(command: &mut Command, feed: Feed, until: Instant, sink: &mut dyn FnMut(Stream, &[u8])) -> io::Result<Exit> {
+    let stdin = if matches!(feed, Feed::Nothing) { Stdio::null() } else { Stdio::piped() };
+    command.process_group(0).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = {
+        // Held across the start, so that nobody who ends all groups misses this one.
+        let mut groups = groups();
+        let child = command.spawn()?;
+        groups.insert(child.id());
+        child
+    };
+    let pid = child.id();
+    let (queue, messages) = mpsc::sync_channel(32);
+    attend(&mut child, feed, &queue);
+    drop(queue);
+
+    let mut open = 2;
+    let mut ended = false;
+    let mut timed_out = false;
+    let mut limit = until;
+    while !(ended && open == 0) {
+        let now = Instant::now();
+        if now >= limit {
+            if ended || timed_out {
+                break;
+            }
+            timed_out = true;
+            sys::kill_group(pid);
+            limit = now + DEATH;
+        }
+        match messages.recv_timeout(limit.saturating_duration_since(now)) {
+            Ok(Message::Piece(stream, bytes)) => sink(stream, &bytes),
+            Ok(Message::Closed) => open -= 1,
+            Ok(Message::Ended) => {
+                ended = true;
+                limit = Instant::now() + GRACE;
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    groups().remove(&pid);
+    if timed_out || !ended {
+        if ended {
+            let _ = child.wait();
+        }
+        return Ok(Exit::TimedOut);
+    }
+    let status = child.wait()?;
+    Ok(match (status.code(), status.signal()) {
+        (Some(code), _) => Exit::Status(code),
+        (None, signal) => Exit::Signal(signal.unwrap_or_default()),
+    })
+}
+
+/// Starts the threads that read, feed and wait. They end with what they attend; none of them is waited for.
+fn attend(child: &mut Child, feed: Feed, queue: &SyncSender<Message>) {
+    if let Some(output) = child.stdout.take() {
+        read(Stream::Out, output, queue.clone());
+    }
+    if let Some(output) = child.stderr.take() {
+        read(Stream::Err, output, queue.clone());
+    }
+    if let (Feed::From(mut source), Some(mut stdin)) = (feed, child.stdin.take()) {
+        thread::spawn(move || {
+            let _ = io::copy(&mut source, &mut stdin).and_then(|_| stdin.flush());
+        });
+    }
+    let (pid, queue) = (child.id(), queue.clone());
+    thread::spawn(move || {
+        sys::wait_until_ended(pid);
+        let _ = queue.send(Message::Ended);
+    });
+}
+
+fn read(stream: Stream, mut output: impl Read + Send + 'static, queue: SyncSender<Message>) {
+    thread::spawn(move || {
+        let mut buffer = vec![0; 16 << 10];
+        loop {
+            match output.read(&mut buffer) {
+                Ok(0) => break,
+                // Without a listener the pipe is still emptied: a daemon that was left behind must not fill it.
+                Ok(length) => drop(queue.send(Message::Piece(stream, buffer[..length].to_vec()))),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        let _ = queue.send(Message::Closed);
+    });
+}
+
+/// Kills every group that is under way.
+pub fn kill_all() {
+    for &leader in groups().iter() {
+        sys::kill_group(leader);
+    }
+}
+
+/// A command with the environment that everything on a target gets: this process's own, without what steers git, and
+/// with the folders of system commands in its path, which a remote command often lacks.
+pub fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
+    for (key, _) in std::env::vars_os() {
+        let name = key.to_string_lossy();
+        if ["GIT_", "SCAP_", "HOIST_"].iter().any(|start| name.starts_with(start)) {
+            command.env_remove(&key);
+        }
+    }
+    command.env("PATH", search_path(std::env::var("PATH").ok()));
+    command
+}
+
+fn search_path(given: Option<String>) -> String {
+    let mut path = given.filter(|path| !path.is_empty()).unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".to_owned());
+    for folder in ["/usr/local/sbin", "/usr/sbin", "/sbin"] {
+        if !path.split(':').any(|part| part == folder) {
+            path.push(':');
+            path.push_str(folder);
+        }
+    }
+    path
+}
+
+/// The words of a command line, split as a shell splits them; `None` for unbalanced quotes.
+pub fn words(line: &str) -> Option<Vec<String>> {
+    shlex::split(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str, limit: Duration) -> (Exit, String) {
+        let mut seen = Vec::new();
+        let mut command = command("/bin/sh");
+        command.args(["-c", script]);
+        let exit =
+            run(&mut command, Feed::Nothing, Instant::now() + limit, &mut |_, bytes| seen.extend_from_slice(bytes));
+        (exit.unwrap(), String::from_utf8_lossy(&seen).into_owned())
+    }
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn status_signal_and_output_are_told_apart() {
+        assert_eq!(sh("echo a; echo b >&2; exit 255", LONG).0, Exit::Status(255));
+        assert_eq!(sh("kill -TERM $$", LONG).0, Exit::Signal(15));
+        assert_eq!(Exit::Signal(15).reason(1), "was killed by signal TERM");
+        assert_eq!(sh("echo out", LONG), (Exit::Status(0), "out\n".to_owned()));
+    }
+
+    #[test]
+    fn a_time_limit_ends_the_whole_group() {
+        let dir = tempfile::tempdir().unwrap();
+        let mark = dir.path().join("mark");
+        let script = format!("(sleep 2; touch {0}) & sleep 100", mark.display());
+        assert_eq!(sh(&script, Duration::from_millis(300)).0, Exit::TimedOut);
+        thread::sleep(Duration::from_secs(3));
+        assert!(!mark.exists(), "the background part lived on");
+    }
+
+    #[test]
+    fn what_stays_in_the_background_does_not_hold_the_stage() {
+        let started = Instant::now();
+        let (exit, output) = sh("setsid sleep 30 & printf done", LONG);
+        assert_eq!((exit, output.as_str()), (Exit::Status(0), "done"));
+        assert!(started.elapsed() < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn a_feed_reaches_the_command() {
+        let mut seen = Vec::new();
+        let feed = Feed::text(vec![b'x'; 1 << 20]);
+        let exit = run(&mut command("cat"), feed, Instant::now() + LONG, &mut |_, bytes| seen.extend_from_slice(bytes));
+        assert_eq!((exit.unwrap(), seen.len()), (Exit::Status(0), 1 << 20));
+    }
+
+    #[test]
+    fn the_folders_of_system_commands_are_in_the_path_once() {
+        assert_eq!(search_path(Some("/sbin:/bin".to_owned())), "/sbin:/bin:/usr/local/sbin:/usr/sbin");
+        assert_eq!(search_path(None), "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin");
+    }
+}

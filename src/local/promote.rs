@@ -1,0 +1,108 @@
+//! The stage `promote`: the revision goes live, and the services are restarted.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::wire::{CheckPoint, Revision, Stage};
+
+use super::checks;
+use super::fault::Fault;
+use super::files;
+use super::job::Job;
+use super::layout::{Layout, Link};
+use super::links;
+use super::service;
+
+/// Makes the request's revision the live one.
+pub fn run(job: &Job) -> Result<(), Fault> {
+    let (layout, revision) = (&job.layout, &job.request.revision);
+    if !layout.complete(revision) {
+        let short = revision.short();
+        return Err(Fault::Failed(format!("{short} has no complete working tree here; run the fetch stage first")));
+    }
+    let wanted = job.linked_files();
+    if !job.request.force && is_done(layout, revision, &wanted) {
+        job.out.info(format!("{} is already live (use --force to override)", job.name(revision)));
+        return Ok(());
+    }
+    checks::run(job, CheckPoint::Before(Stage::Promote), revision)?;
+    links::preflight(layout, revision, &wanted)?;
+    mark(layout, revision)?;
+    go_live(job, revision, &wanted)?;
+    remember(layout, revision)?;
+    drop_unlinked(job, revision, &wanted)?;
+    job.out.info(format!("{} is live", job.name(revision)));
+    checks::run(job, CheckPoint::After(Stage::Promote), revision)?;
+    service::run_for(job, revision)?;
+    unmark(layout)
+}
+
+/// Whether there is nothing left to do: the links are right, and no promote that was begun is still to be finished.
+fn is_done(layout: &Layout, revision: &Revision, wanted: &[String]) -> bool {
+    layout.read(Link::Current).as_ref() == Some(revision)
+        && layout.is_live(revision)
+        && links::in_order(layout, revision, wanted)
+        && !is_marked(layout)
+}
+
+/// Swaps all links to a revision: `current`, the service's path, the configuration files. `before` is what was live.
+pub fn go_live(job: &Job, revision: &Revision, wanted: &[String]) -> Result<(), Fault> {
+    let layout = &job.layout;
+    let before = layout.read(Link::Current);
+    layout.point(Link::Current, revision)?;
+    // Once it is live, one path that cannot be linked is no reason to leave the others behind.
+    let live = link_live(job, revision);
+    live.and(links::apply(layout, &job.out, revision, wanted, before.as_ref()))
+}
+
+/// Points the path that the service uses at a revision. Whatever stood there that was no link is set aside.
+fn link_live(job: &Job, revision: &Revision) -> Result<(), Fault> {
+    let (live, target) = (job.layout.live(), job.layout.rev(revision));
+    if fs::symlink_metadata(live).is_ok_and(|found| !found.is_symlink()) {
+        let aside = files::set_aside(live)?;
+        job.out.warn(format!("{} was not a link; it is kept as {}", live.display(), aside.display()));
+    }
+    files::point(live, &target)
+}
+
+/// Removes rendered files that are no longer configured, once nothing links to them: a rollback to this revision links
+/// all that is there.
+fn drop_unlinked(job: &Job, revision: &Revision, wanted: &[String]) -> Result<(), Fault> {
+    for path in links::stored(&job.layout, revision) {
+        if !wanted.contains(&path) {
+            files::remove(&job.layout.rendered(revision, &path))?;
+        }
+    }
+    Ok(())
+}
+
+/// The file that stands while a revision is going live and until its services have been restarted. Whoever finds it
+/// knows that the links alone do not tell what runs.
+fn marker(layout: &Layout) -> PathBuf {
+    layout.own().join("going-live")
+}
+
+/// Notes that a revision is going live.
+pub fn mark(layout: &Layout, revision: &Revision) -> Result<(), Fault> {
+    files::make_dir(&layout.own())?;
+    files::write(&marker(layout), revision.as_str().as_bytes(), 0o666)
+}
+
+/// Notes that it has gone live, services and checks included.
+pub fn unmark(layout: &Layout) -> Result<(), Fault> {
+    files::remove(&marker(layout)).map(drop)
+}
+
+/// Whether what is live never came to its end.
+pub fn is_marked(layout: &Layout) -> bool {
+    marker(layout).exists()
+}
+
+/// The file whose age tells when a revision was last made live.
+pub fn last_live(layout: &Layout, revision: &Revision) -> PathBuf {
+    layout.rev(revision).join(".git/hoist-went-live")
+}
+
+fn remember(layout: &Layout, revision: &Revision) -> Result<(), Fault> {
+    files::write(&last_live(layout, revision), b"", 0o666)
+}

@@ -1,0 +1,150 @@
+//! Restarting services, and waiting until they answer.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::wire::{CheckPoint, Level, Revision, ServiceName, Stage};
+
+use super::checks;
+use super::fault::{Fault, plain};
+use super::job::Job;
+use super::layout::Link;
+use super::lines::Lines;
+use super::process::{self, Exit, Feed};
+use super::sys;
+
+/// The command that is meant when none is set. Only this one is run through sudo by a user who is not root.
+const DEFAULT: &str = "systemctl {action} {service}";
+
+/// What `systemctl status` exits with for a unit that does not exist (systemctl(1), from the LSB).
+const NO_SUCH_UNIT: i32 = 4;
+
+/// How long one attempt to connect may take, and the pause between two.
+const ATTEMPT: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The stage `restart_service` by itself.
+pub fn run(job: &Job) -> Result<(), Fault> {
+    let revision = job.layout.read(Link::Current).unwrap_or_else(|| job.request.revision.clone());
+    checks::run(job, CheckPoint::Before(Stage::RestartService), &revision)?;
+    restart(job)?;
+    checks::run(job, CheckPoint::After(Stage::RestartService), &revision)
+}
+
+/// The same as a part of promote.
+pub fn run_for(job: &Job, revision: &Revision) -> Result<(), Fault> {
+    checks::run(job, CheckPoint::Before(Stage::RestartService), revision)?;
+    restart(job)?;
+    checks::run(job, CheckPoint::After(Stage::RestartService), revision)
+}
+
+/// Restarts or reloads every service, in order, then waits for the port. The first failure ends it.
+pub fn restart(job: &Job) -> Result<(), Fault> {
+    let service = &job.request.service;
+    let mut restarted = false;
+    for name in &service.names {
+        if service.require_valid && call(job, name, "status", Level::Debug)? == Exit::Status(NO_SUCH_UNIT) {
+            job.out.info(format!("service {} is skipped: this host does not have it", name.name));
+            continue;
+        }
+        restarted = true;
+        let exit = call(job, name, &name.action, Level::Info)?;
+        if !exit.is_ok() {
+            let reason = exit.reason(job.deadline.seconds);
+            return Err(Fault::Failed(format!("service {}: {} {reason}", name.name, name.action)));
+        }
+        job.out.info(format!("service {}: {} done", name.name, name.action));
+    }
+    match service.port {
+        Some(port) if restarted => wait_for(job, port),
+        _ => Ok(()),
+    }
+}
+
+fn call(job: &Job, name: &ServiceName, action: &str, level: Level) -> Result<Exit, Fault> {
+    job.deadline.check()?;
+    let service = &name.name;
+    let mut command = command(&job.request.service.command, service, action)?;
+    let mut lines = Lines::new();
+    let mut say = |line: String| job.out.line(level, format!("service {service}: {line}"));
+    let exit = process::run(&mut command, Feed::Nothing, job.deadline.at(), &mut |stream, piece| {
+        lines.take(stream, piece, &mut say);
+    });
+    lines.finish(&mut say);
+    match exit {
+        Ok(Exit::TimedOut) => Err(Fault::TimedOut(job.deadline.seconds)),
+        Ok(exit) => Ok(exit),
+        Err(error) => {
+            let program = command.get_program().to_string_lossy();
+            Err(Fault::Failed(format!("service {service}: cannot run {program}: {}", plain(&error))))
+        }
+    }
+}
+
+fn command(template: &str, service: &str, action: &str) -> Result<Command, Fault> {
+    if [service, action].iter().any(|word| word.is_empty() || word.starts_with('-')) {
+        return Err(Fault::Failed(format!("service_name: {service:?} with {action:?} is not a service to restart")));
+    }
+    let template = if template.trim().is_empty() { DEFAULT } else { template.trim() };
+    let words = process::words(template).filter(|words| !words.is_empty());
+    let Some(mut words) = words else {
+        return Err(Fault::Failed(format!("service_command {template:?} has an unbalanced quote; correct it")));
+    };
+    for word in &mut words {
+        *word = word.replace("{action}", action).replace("{service}", service);
+    }
+    if template == DEFAULT && !sys::is_root() {
+        words.splice(0..0, ["sudo".to_owned(), "-n".to_owned()]);
+    }
+    let mut command = process::command(&words[0]);
+    command.args(&words[1..]).current_dir("/");
+    Ok(command)
+}
+
+/// Waits until this host accepts a connection on a port, by IPv4 or IPv6.
+fn wait_for(job: &Job, port: u16) -> Result<(), Fault> {
+    let seconds = job.request.service.timeout.max(1);
+    let until = job.deadline.within(seconds);
+    let addresses: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+    loop {
+        for address in addresses {
+            if TcpStream::connect_timeout(&SocketAddr::new(address, port), ATTEMPT).is_ok() {
+                job.out.info(format!("port {port} accepts connections"));
+                return Ok(());
+            }
+        }
+        if Instant::now() + PAUSE >= until {
+            job.deadline.check()?;
+            return Err(Fault::Failed(format!("port {port} accepted no connection within {seconds} s")));
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(template: &str, service: &str, action: &str) -> Vec<String> {
+        let command = command(template, service, action).unwrap();
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        words.map(|word| word.to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn names_stay_single_words_whatever_they_hold() {
+        let got = words("svc '{action} it' {service}", "a; rm -rf {action}", "restart");
+        assert_eq!(got, ["svc", "restart it", "a; rm -rf {action}"]);
+        assert!(command(DEFAULT, "-x", "restart").is_err());
+        assert!(command("svc '{action}", "x", "restart").is_err());
+    }
+
+    #[test]
+    fn the_default_command_is_meant_when_none_is_set() {
+        let got = words("", "app", "reload");
+        let default: &[&str] = if sys::is_root() { &[] } else { &["sudo", "-n"] };
+        assert_eq!(got, [default, &["systemctl", "reload", "app"][..]].concat());
+    }
+}

@@ -1,0 +1,203 @@
+//! Running one stage: locks, records, the time limit, and an end that is always told, however it comes.
+
+use std::io::Read;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
+
+use crate::wire::{Ended, Holder, Record, Stage, State, TargetEvent};
+
+use super::fault::{Fault, plain};
+use super::job::Job;
+use super::lock::{self, Answer, Held, Note, RunLock};
+use super::process;
+use super::record;
+use super::sys;
+use super::{config_deploy, config_diff, fetch, finalize, promote, rollback, service};
+
+/// How long after its time limit a stage is ended by force. Its own looks at the clock come first.
+const OVERTIME: Duration = Duration::from_secs(5);
+
+/// How long the end of a stage may take that is ended by force: it may be the disk that hangs.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// How long a slow reader is waited for once all is done.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Pause between two looks at the stage's lock.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Who asks for a stage.
+pub enum By {
+    /// A deployer, whose keeper may hold the lock already.
+    Deployer,
+    /// A person at this machine, who has to have the lock alone.
+    Hand(Holder),
+}
+
+/// Runs a stage and tells its end. Returns the exit status.
+pub fn run(job: Job, stage: Stage, attempt: u32, input: Box<dyn Read + Send>, by: By) -> u8 {
+    sys::set_umask(job.request.umask);
+    let end = Arc::new(End { job: job.clone(), over: Mutex::new(None), record: Mutex::new(None) });
+    if let Err(error) = watch(&end) {
+        let reason = format!("cannot watch for signals: {}", plain(&error));
+        return tell(&job, Ended::Failed { reason }, job.layout.state());
+    }
+    let result = match stage {
+        // It changes nothing, so it needs no lock and leaves no record.
+        Stage::ConfigDiff => config_diff::run(&job),
+        _ => locked(&job, stage, attempt, input, &by, &end),
+    };
+    let outcome = result.err().map_or(Ended::Ok, Ended::from);
+    end.claim();
+    tell(&job, outcome, job.layout.state())
+}
+
+fn tell(job: &Job, outcome: Ended, state: State) -> u8 {
+    let status = if outcome == Ended::Ok { 0 } else { 1 };
+    job.out.event(&TargetEvent::Ended { outcome, state });
+    job.out.flush(PATIENCE);
+    status
+}
+
+/// Takes the locks, records the start, works, records the end. The locks are free again when this returns.
+fn locked(job: &Job, stage: Stage, attempt: u32, input: Box<dyn Read + Send>, by: &By, end: &End) -> Result<(), Fault> {
+    let (holder, alone) = match by {
+        By::Deployer => (&job.request.holder, false),
+        By::Hand(holder) => (holder, true),
+    };
+    let run_lock = RunLock::take(&job.layout, holder, alone)?;
+    let _stage_lock = wait_for_turn(job, holder, stage, attempt)?;
+    run_lock.still_ours()?;
+    let start = record::start(&job.request, stage, attempt, job.layout.state());
+    let kept = match by {
+        By::Deployer => record::keep_request(&job.layout, &job.request),
+        By::Hand(_) => Ok(()),
+    };
+    match kept.and_then(|()| record::write(&job.layout, &start)) {
+        // Going back has to be possible on a full disk too.
+        Err(fault) if stage == Stage::Rollback => job.out.warn(fault.reason()),
+        other => other?,
+    }
+    end.started(start);
+    let result = work(job, stage, input);
+    end.claim();
+    end.write_record(&result.clone().err().map_or(Ended::Ok, Ended::from));
+    result
+}
+
+fn work(job: &Job, stage: Stage, input: Box<dyn Read + Send>) -> Result<(), Fault> {
+    job.deadline.check()?;
+    match stage {
+        Stage::Fetch => fetch::run(job, input),
+        Stage::ConfigDeploy => config_deploy::run(job),
+        Stage::Promote => promote::run(job),
+        Stage::RestartService => service::run(job),
+        Stage::Finalize => finalize::run(job),
+        Stage::Rollback => rollback::run(job),
+        Stage::ConfigDiff => config_diff::run(job),
+    }
+}
+
+/// Waits until no other stage works here.
+fn wait_for_turn(job: &Job, holder: &Holder, stage: Stage, attempt: u32) -> Result<Held, Fault> {
+    let note = Note::new(holder, Some((stage, attempt)));
+    let path = lock::stage_path(&job.layout);
+    let own = format!("{stage}.{attempt}.json");
+    let mut seen_before = None;
+    loop {
+        match lock::ask(&path, &note)? {
+            Answer::Mine(held) => {
+                // A request that waited is out of date once its run has gone on: a promote must not follow the rollback
+                // that was asked for later.
+                let run = &job.request.holder.run;
+                let gone_on = |seen: &Vec<String>| {
+                    record::names(&job.layout, run).into_iter().find(|name| *name != own && !seen.contains(name))
+                };
+                return match seen_before.as_ref().and_then(gone_on) {
+                    Some(name) => {
+                        let later = name.split('.').next().unwrap_or_default();
+                        let reason = format!("the run went on with {later} while this {stage} waited for its turn");
+                        Err(Fault::Failed(reason))
+                    }
+                    None => Ok(held),
+                };
+            }
+            Answer::Theirs(theirs) => {
+                if seen_before.is_none() {
+                    let at = theirs.at.map_or("a stage".to_owned(), |(stage, _)| stage.to_string());
+                    job.out.warn(format!("waiting for {at} of run {} to end here", theirs.holder.run));
+                    seen_before = Some(record::names(&job.layout, &job.request.holder.run));
+                }
+                job.deadline.check()?;
+                thread::sleep(PAUSE);
+            }
+        }
+    }
+}
+
+/// The end of a stage. It comes once: from the work itself, from the clock, or from a signal.
+struct End {
+    job: Job,
+    over: Mutex<Option<ThreadId>>,
+    record: Mutex<Option<Record>>,
+}
+
+impl End {
+    /// Whoever comes second waits for the end of the process. The same thread may come twice.
+    fn claim(&self) {
+        let me = thread::current().id();
+        while *self.over.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(me) != me {
+            thread::sleep(PATIENCE);
+        }
+    }
+
+    fn started(&self, record: Record) {
+        *self.record.lock().unwrap_or_else(PoisonError::into_inner) = Some(record);
+    }
+
+    fn write_record(&self, outcome: &Ended) {
+        let record = self.record.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(record) = record {
+            let record = Record { outcome: Some(outcome.clone()), ..record };
+            if let Err(fault) = record::write(&self.job.layout, &record) {
+                self.job.out.warn(fault.reason());
+            }
+        }
+    }
+
+    /// Ends the process, and all that it runs, with an outcome.
+    fn by_force(self: &Arc<Self>, outcome: Ended) -> ! {
+        self.claim();
+        process::kill_all();
+        let (done, ready) = mpsc::channel();
+        let (end, recorded) = (self.clone(), outcome.clone());
+        thread::spawn(move || {
+            end.write_record(&recorded);
+            let _ = done.send(end.job.layout.state());
+        });
+        let state = ready.recv_timeout(LAST_WORDS).unwrap_or_default();
+        self.job.out.event(&TargetEvent::Ended { outcome, state });
+        self.job.out.flush(LAST_WORDS);
+        std::process::exit(1)
+    }
+}
+
+/// Watches the clock and the signals.
+fn watch(end: &Arc<End>) -> std::io::Result<()> {
+    sys::survive_hangups()?;
+    let stopped = end.clone();
+    sys::on_request_to_end(move |signal| {
+        stopped.by_force(Ended::Failed { reason: format!("stopped by signal {signal}") });
+    })?;
+    let late = end.clone();
+    thread::spawn(move || {
+        let until = late.job.deadline.at() + OVERTIME;
+        while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            thread::sleep(left);
+        }
+        late.by_force(Ended::TimedOut { seconds: late.job.deadline.seconds });
+    });
+    Ok(())
+}

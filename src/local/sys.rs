@@ -1,0 +1,127 @@
+//! What the operating system is asked directly: locks, links swapped in one step, groups of processes, signals.
+
+use std::ffi::c_int;
+use std::fs::File;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use rustix::fs::{CWD, FlockOperation, Mode, RenameFlags};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
+use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM};
+
+/// How a lock is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// Alone, or not at all.
+    Try,
+    /// Beside other readers, or not at all.
+    TryShared,
+    /// Alone, however long that takes.
+    Wait,
+}
+
+/// Takes the advisory lock of an open file (`flock`); `false` when somebody else holds it.
+pub fn lock(file: &File, how: How) -> io::Result<bool> {
+    let operation = match how {
+        How::Try => FlockOperation::NonBlockingLockExclusive,
+        How::TryShared => FlockOperation::NonBlockingLockShared,
+        How::Wait => FlockOperation::LockExclusive,
+    };
+    loop {
+        match rustix::fs::flock(file, operation) {
+            Ok(()) => return Ok(true),
+            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(false),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Lets two paths of one file system change places in one step. Some file systems cannot (`InvalidInput`).
+pub fn exchange(one: &Path, other: &Path) -> io::Result<()> {
+    Ok(rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?)
+}
+
+/// Writes everything that the file system of `path` still holds in memory to its disk.
+pub fn sync_file_system(path: &Path) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(File::open(path)?)?)
+}
+
+/// Bytes, and inodes where the file system counts them, that are free to this user on the file system of `path`.
+pub fn free_space(path: &Path) -> io::Result<(u64, Option<u64>)> {
+    let found = rustix::fs::statvfs(path)?;
+    let inodes = if found.f_files == 0 { None } else { Some(found.f_favail) };
+    Ok((found.f_bavail.saturating_mul(found.f_frsize), inodes))
+}
+
+/// Sets the mask of permissions that new files do not get.
+pub fn set_umask(mask: u32) {
+    rustix::process::umask(Mode::from_raw_mode(mask & 0o777));
+}
+
+/// Whether this process may do everything.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// This machine's name.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Whether a process of this id lives, whoever it belongs to.
+pub fn is_alive(process: u32) -> bool {
+    let Some(pid) = i32::try_from(process).ok().and_then(Pid::from_raw) else { return false };
+    !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH))
+}
+
+/// Kills a process group; it is fine when it is gone already.
+pub fn kill_group(leader: u32) {
+    if let Some(pid) = i32::try_from(leader).ok().and_then(Pid::from_raw) {
+        let _ = rustix::process::kill_process_group(pid, Signal::KILL);
+    }
+}
+
+/// Waits until a child has ended, and leaves it to be reaped: until then its id names nobody else.
+pub fn wait_until_ended(child: u32) {
+    let Some(pid) = i32::try_from(child).ok().and_then(Pid::from_raw) else { return };
+    while let Err(rustix::io::Errno::INTR) =
+        rustix::process::waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
+    {}
+}
+
+/// Makes a command die with the thread that starts it, so that a killed stage leaves no git behind that still writes.
+pub fn die_with_parent(command: &mut Command) {
+    // SAFETY: between fork and exec only one system call is made, `prctl`, which is safe after a fork: it allocates
+    // nothing and takes no lock.
+    unsafe {
+        command.pre_exec(|| Ok(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?));
+    }
+}
+
+/// Takes no notice of the hangup that the end of a connection may bring. A handler stands in for "ignore", because
+/// children inherit the latter.
+pub fn survive_hangups() -> io::Result<()> {
+    signal_hook::flag::register(SIGHUP, Arc::new(AtomicBool::new(false)))?;
+    Ok(())
+}
+
+/// Calls `then` once, on a thread of its own, with the name of the first signal that asks this process to end.
+pub fn on_request_to_end(then: impl FnOnce(&'static str) + Send + 'static) -> io::Result<()> {
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
+    std::thread::spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            then(signal_name(signal));
+        }
+    });
+    Ok(())
+}
+
+/// A signal's name without its `SIG`.
+pub fn signal_name(signal: c_int) -> &'static str {
+    signal_hook::low_level::signal_name(signal).map_or("unknown", |name| name.trim_start_matches("SIG"))
+}

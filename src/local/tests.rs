@@ -1,0 +1,74 @@
+//! What the tests of this side share, and tests of its way in.
+
+use std::sync::{Arc, Mutex};
+
+use super::*;
+
+/// A request with nothing in it.
+pub fn request() -> Request {
+    let holder =
+        serde_json::json!({"run": "r1", "user": "ada", "host": "deploy1", "pid": 1, "since": "", "message": ""});
+    serde_json::from_value(serde_json::json!({
+        "protocol": PROTOCOL, "holder": holder, "action": {"action": "probe"}, "repo": "app",
+        "deploy_dir": "/nonexistent/hoist-tests", "group": "default", "revision": "1".repeat(40), "restore": null,
+        "force": false, "umask": 2, "cache_revs": 5, "timeout": 60, "control_dir": "hoist", "environment": null,
+        "fetch": null, "checks": [], "nrpe_dir": "/etc/nagios/nrpe.d",
+        "service": {"names": [], "command": "", "require_valid": false, "port": null, "timeout": 1},
+        "config_files": null, "templates": {}, "vars": {},
+    }))
+    .unwrap()
+}
+
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn answer(input: &str) -> (u8, Vec<TargetEvent>) {
+    let kept = Kept::default();
+    let status = serve(io::Cursor::new(input.to_owned()), kept.clone());
+    let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+    (status, text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+}
+
+fn reason_of(input: &str) -> String {
+    let (status, events) = answer(input);
+    assert_eq!(status, 1);
+    match events.as_slice() {
+        [TargetEvent::Ended { outcome: Ended::Failed { reason }, state }] if *state == State::default() => {
+            reason.clone()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_request_that_is_none_is_refused_without_a_word_of_it() {
+    assert!(reason_of("").contains("no request"));
+    assert!(reason_of("{\"protocol\":1").contains("broke off after 13 bytes"));
+    let secret = reason_of("{\"protocol\":1,\"vars\":\"hunter2\"}\n");
+    assert!(!secret.contains("hunter2"), "{secret}");
+}
+
+#[test]
+fn another_protocol_is_refused_naming_both() {
+    let reason = reason_of("{\"protocol\":99,\"unheard\":\"of\"}\n");
+    assert!(reason.contains("protocol 99") && reason.contains("protocol 1"), "{reason}");
+}
+
+#[test]
+fn a_repository_outside_of_the_deploy_directory_is_refused() {
+    let mut request = request();
+    request.repo = "../../etc".to_owned();
+    let reason = reason_of(&(serde_json::to_string(&request).unwrap() + "\n"));
+    assert!(reason.contains("git_repo"), "{reason}");
+}

@@ -1,0 +1,95 @@
+//! A revision's working tree.
+
+use std::fs;
+use std::path::Path;
+
+use crate::wire::Revision;
+
+use super::cache;
+use super::clock::Deadline;
+use super::fault::{Fault, Tried};
+use super::files::{self, TEMPORARY};
+use super::git::Git;
+use super::layout::Layout;
+use super::process::Feed;
+use super::sys;
+
+/// The cache's objects, from a working tree's `.git/objects`: relative, so that the whole can be moved.
+const CACHE_FROM_TREE: &str = "../../../..";
+
+/// Checks a revision out of the cache, beside its place, and puts it there once it is whole and on the disk.
+pub fn build(layout: &Layout, deadline: Deadline, revision: &Revision, tag: &str) -> Result<(), Fault> {
+    let place = layout.rev(revision);
+    let beside = layout.revs().join(format!("{revision}{TEMPORARY}{tag}"));
+    let result = check_out(layout, deadline, revision, &beside).and_then(|()| install(layout, &beside, &place, tag));
+    if result.is_err() {
+        // A full disk has to have room for what is still to be written.
+        let _ = files::remove_leftover(&beside);
+    }
+    result
+}
+
+fn check_out(layout: &Layout, deadline: Deadline, revision: &Revision, beside: &Path) -> Result<(), Fault> {
+    let Some(cache) = cache::git_dir(&layout.cache()) else {
+        return Err(Fault::CacheBroken(format!("{} is not a git repository", layout.cache().display())));
+    };
+    files::remove_leftover(beside)?;
+    files::make_dir(&beside.join(".git"))?;
+    let git = Git::tree(beside, deadline);
+    git.init(revision.as_str().len() == 64)?;
+    let inside = cache.strip_prefix(layout.root()).unwrap_or(&cache);
+    let objects = format!("{CACHE_FROM_TREE}/{}/objects\n", inside.display());
+    let info = beside.join(".git/objects/info");
+    files::make_dir(&info)?;
+    fs::write(info.join("alternates"), objects).tried("write", &info.join("alternates"))?;
+    if let Ok(shallow) = fs::read(cache.join("shallow")) {
+        let path = beside.join(".git/shallow");
+        fs::write(&path, shallow).tried("write", &path)?;
+    }
+    force(&git, revision)?;
+    sys::sync_file_system(beside).tried("sync", beside)
+}
+
+fn install(layout: &Layout, beside: &Path, place: &Path, tag: &str) -> Result<(), Fault> {
+    // Half a tree that stands in the place, an interrupted one of Scap's say, may be live: it is swapped, not removed
+    // first. Where the file system cannot swap, the moment without the tree is as short as it can be.
+    if fs::symlink_metadata(place).is_ok() {
+        if sys::exchange(beside, place).is_err() {
+            let third = files::parent(place).join(format!("old{TEMPORARY}{tag}"));
+            fs::rename(place, &third).tried("rename", place)?;
+            fs::rename(beside, place).tried("rename", beside)?;
+            files::remove_leftover(&third)?;
+        } else {
+            files::remove_leftover(beside)?;
+        }
+    } else {
+        fs::rename(beside, place).tried("rename", beside)?;
+    }
+    files::sync_dir(&layout.revs())
+}
+
+/// Puts the tracked files of a tree that is there back as they were committed; what git does not know of stays.
+pub fn mend(layout: &Layout, deadline: Deadline, revision: &Revision) -> Result<(), Fault> {
+    let tree = layout.rev(revision);
+    // Only one stage works at a time, so this lock is of a git that was killed.
+    files::remove(&tree.join(".git/index.lock"))?;
+    force(&Git::tree(&tree, deadline), revision)?;
+    sys::sync_file_system(&tree).tried("sync", &tree)
+}
+
+fn force(git: &Git, revision: &Revision) -> Result<(), Fault> {
+    let answer = git.call(&["checkout", "--quiet", "--force", "--detach", revision.as_str()], Feed::Nothing)?;
+    git.expect_whole(&answer, "checkout")
+}
+
+/// Makes sure that a revision's tree is whole: mends the one that is there, or checks it out anew.
+pub fn ensure(layout: &Layout, deadline: Deadline, revision: &Revision, tag: &str) -> Result<(), Fault> {
+    if layout.complete(revision) {
+        return Ok(());
+    }
+    let is_repository = layout.rev(revision).join(".git/objects").is_dir();
+    if is_repository && mend(layout, deadline, revision).is_ok() && layout.complete(revision) {
+        return Ok(());
+    }
+    build(layout, deadline, revision, tag)
+}
