@@ -1,0 +1,333 @@
+//! How Hoist itself gets onto a target.
+//!
+//! The first command on a session is a small script for the target's `/bin/sh`. It makes sure that the target has this
+//! very build, in a folder that nobody else can write to, and becomes it, so that the probe's request, which is on its
+//! way already, is read by `deploy-local`. Where the build is missing it says so, it is uploaded, and the script runs
+//! once more. Later commands run the path that the script told.
+//!
+//! The scripts are written without single quotes, newlines and exclamation marks: so `exec /bin/sh -c '…'` means the
+//! same to sh, csh and fish, one of which is the user's login shell.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use sha2::{Digest as _, Sha256};
+
+use super::exec::{ExecEnd, Heed, Input, OpenError, Said};
+use super::{Link, SshOptions};
+use crate::fleet::Pack;
+
+/// Builds that a target has not run for as many days are removed.
+const KEPT_DAYS: u32 = 30;
+
+/// What the first script says before it becomes Hoist, or in place of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Marker {
+    /// It becomes the program at this path.
+    At(String),
+    /// This build is not there.
+    Missing,
+    /// It cannot run there; a fragment for the operator.
+    Unfit(String),
+}
+
+impl Marker {
+    /// Reads a line of the script; `None` for any other line.
+    pub fn parse(line: &str) -> Option<Marker> {
+        let rest = line.strip_prefix("hoist-bootstrap: ")?;
+        let (word, value) = rest.split_once(' ').unwrap_or((rest, ""));
+        Some(match word {
+            "at" => Marker::At(value.to_owned()),
+            "missing" => Marker::Missing,
+            "machine" => Marker::Unfit(format!(
+                "target is {value}, this hoist is {}: set remote_binary to a build for it",
+                machine()
+            )),
+            "unsafe" => Marker::Unfit(format!(
+                "{value} on the target is no folder of the user's own, or others may write to it: mend it (chown, chmod \
+                 go-w), or set remote_binary"
+            )),
+            _ => Marker::Unfit(format!("cannot copy hoist to the target: {value}; mend it, or set remote_binary")),
+        })
+    }
+}
+
+/// How targets come by Hoist.
+pub enum Bootstrap {
+    /// It is installed there.
+    Installed(String),
+    /// This build is copied there when it is missing.
+    Copied(OwnBuild),
+}
+
+/// The build that is copied: opened and hashed once.
+pub struct OwnBuild {
+    sha256: String,
+    content: Arc<Pack>,
+}
+
+impl Bootstrap {
+    pub(super) fn prepare(options: &SshOptions) -> anyhow::Result<Bootstrap> {
+        Ok(match &options.remote_binary {
+            Some(path) => Bootstrap::Installed(path.clone()),
+            None => Bootstrap::Copied(OwnBuild::read(&options.local_binary)?),
+        })
+    }
+
+    /// The command that becomes `deploy-local` and reads a request; it may answer with a [`Marker`] first.
+    pub fn first_command(&self) -> String {
+        match self {
+            Bootstrap::Installed(path) => run_command(path),
+            Bootstrap::Copied(build) => script(&start_script(&build.sha256)),
+        }
+    }
+
+    /// The command line for later stages, where no marker told another.
+    pub fn installed(&self) -> Option<String> {
+        match self {
+            Bootstrap::Installed(path) => Some(run_command(path)),
+            Bootstrap::Copied(_) => None,
+        }
+    }
+
+    /// Copies this build to the target. Copies of the same build may race: each is put in its place whole.
+    ///
+    /// # Errors
+    /// A fragment for the operator; the first of the pair says whether the session broke.
+    pub fn upload(&self, link: &mut Link, deadline: Instant) -> Result<(), (bool, String)> {
+        let Bootstrap::Copied(build) = self else { return Ok(()) };
+        let input = Input { head: Vec::new(), pack: Some(build.content.clone()), keep_open: false };
+        let (mut stored, mut complaint) = (false, String::new());
+        let end = link.exec(&script(&upload_script(&build.sha256)), input, deadline, &mut |said| {
+            let (Said::Out(line) | Said::Err(line)) = said;
+            let line = String::from_utf8_lossy(line);
+            match line.strip_prefix("hoist-bootstrap: ") {
+                Some("stored") => stored = true,
+                Some(other) => complaint = other.trim_start_matches("error ").to_owned(),
+                None if matches!(said, Said::Err(_)) && complaint.is_empty() => complaint = line.into_owned(),
+                None => {}
+            }
+            Heed::More
+        });
+        match end {
+            Ok(ExecEnd::Status(0)) if stored => Ok(()),
+            Ok(ExecEnd::Lost(why)) | Err(OpenError::Lost(why)) => Err((true, why)),
+            Ok(ExecEnd::TimedOut) | Err(OpenError::TimedOut) => {
+                Err((false, "copying hoist to the target took too long".into()))
+            }
+            Err(OpenError::NoChannel(why) | OpenError::Denied(why)) => {
+                Err((false, format!("the target runs no commands: {why}")))
+            }
+            Ok(ExecEnd::Status(_) | ExecEnd::Signal(_)) => {
+                let why = if complaint.is_empty() { "it ended without a word" } else { &complaint };
+                Err((false, format!("cannot copy hoist to the target: {why}; mend it, or set remote_binary")))
+            }
+        }
+    }
+}
+
+impl OwnBuild {
+    fn read(path: &Path) -> anyhow::Result<OwnBuild> {
+        let context = || format!("cannot read {}, which is copied to targets: set remote_binary", path.display());
+        // The file stays open: what is copied is what was hashed, even when another build is installed meanwhile.
+        let mut file = File::open(path).with_context(context)?;
+        let (mut hash, mut buffer, mut bytes) = (Sha256::new(), vec![0; 256 * 1024], 0);
+        loop {
+            let read = file.read(&mut buffer).with_context(context)?;
+            if read == 0 {
+                break;
+            }
+            hash.update(&buffer[..read]);
+            bytes += read as u64;
+        }
+        let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(OwnBuild { sha256, content: Arc::new(Pack { file, bytes }) })
+    }
+}
+
+/// This build's machine as `uname -m` names it.
+fn machine() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86" => "i686",
+        "powerpc64" if cfg!(target_endian = "little") => "ppc64le",
+        other => other,
+    }
+}
+
+/// The command line that runs a program's `deploy-local`.
+pub fn run_command(path: &str) -> String {
+    format!("exec {} deploy-local", shell_word(path))
+}
+
+/// Quotes a word for a POSIX shell; plain words stay plain, so that any other shell takes them too.
+pub fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,@%=:".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+fn script(text: &str) -> String {
+    debug_assert!(!text.contains(['\'', '\n', '!']), "not safe in every login shell: {text}");
+    format!("exec /bin/sh -c '{text}'")
+}
+
+/// What both scripts begin with: where the build belongs, and what a safe folder is.
+///
+/// `own MODE PATH` holds for a path of the user's that is a folder (`d`) or a file (`-`) which neither its group nor
+/// others may write to, as `ls -ldn` shows it.
+fn preamble(sha256: &str) -> String {
+    [
+        "umask 077",
+        r#"say() { echo "hoist-bootstrap: $*"; }"#,
+        r#"fail() { say "$@"; exit 0; }"#,
+        r#"own() { k=$1; set -- $(ls -ldn "$2" 2>/dev/null); case "$1" in "$k"????-??-*) [ "$3" = "$(id -u)" ];; *) false;; esac; }"#,
+        r#"[ -n "$HOME" ] || fail error the user has no HOME"#,
+        r#"c=$HOME/.cache; b=$c/hoist"#,
+        &format!(r#"d=$b/{sha256}; f=$d/hoist"#),
+        r#"sum() { set -- $(sha256sum); echo "$1"; }"#,
+        r#"command -v sha256sum >/dev/null 2>&1 || fail error sha256sum is not there"#,
+    ]
+    .join("; ")
+}
+
+fn start_script(sha256: &str) -> String {
+    let machine = machine();
+    [
+        preamble(sha256),
+        format!(r#"m="$(uname -s) $(uname -m)"; [ "$m" = "Linux {machine}" ] || fail machine "$m""#),
+        r#"[ -e "$f" ] || fail missing"#.into(),
+        // ~/.cache alone may be a link to elsewhere: the link itself stands in the user's home.
+        r#"own d "$c/." || fail unsafe "$c"; own d "$b" || fail unsafe "$b"; own d "$d" || fail unsafe "$d""#.into(),
+        r#"own - "$f" || fail missing"#.into(),
+        format!(r#"[ "$(sum < "$f")" = {sha256} ] || fail missing"#),
+        r#"touch "$d" 2>/dev/null; say at "$f"; exec "$f" deploy-local"#.into(),
+    ]
+    .join("; ")
+}
+
+fn upload_script(sha256: &str) -> String {
+    [
+        preamble(sha256),
+        r#"mkdir -p "$d" || fail error cannot make "$d""#.into(),
+        r#"for p in "$c/." "$b" "$d"; do own d "$p" || fail error "$p" is no folder of the user alone; done"#.into(),
+        // Old builds, and what an upload that was cut off has left behind.
+        format!(r#"find "$b" -mindepth 1 -maxdepth 1 -type d -name "[0-9a-f]*" -mtime +{KEPT_DAYS} -exec rm -rf {{}} + 2>/dev/null"#),
+        r#"find "$d" -name ".new.*" -mtime +1 -exec rm -f {} + 2>/dev/null"#.into(),
+        r#"t=$(mktemp "$d/.new.XXXXXX") || fail error cannot write to "$d""#.into(),
+        r#"cat > "$t" || { rm -f "$t"; fail error cannot write to "$d"; }"#.into(),
+        format!(r#"[ "$(sum < "$t")" = {sha256} ] || {{ rm -f "$t"; fail error it arrived damaged; }}"#),
+        r#"chmod 700 "$t" && mv -f "$t" "$f" && say stored"#.into(),
+    ]
+    .join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
+    use std::process::{Command, Stdio};
+
+    /// A home, and a "build" that tells that it ran and what it was asked.
+    fn build(dir: &Path) -> (PathBuf, OwnBuild) {
+        let (home, program) = (dir.join("a home"), dir.join("program"));
+        std::fs::create_dir(&home).unwrap();
+        std::fs::write(&program, "#!/bin/sh\necho ran $*\ncat\n").unwrap();
+        (home, OwnBuild::read(&program).unwrap())
+    }
+
+    fn run(command: &str, home: &Path, input: &Path) -> String {
+        let output = Command::new("sh")
+            .args(["-c", command])
+            .env("HOME", home)
+            .stdin(Stdio::from(File::open(input).unwrap()))
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[test]
+    fn a_build_is_missing_then_uploaded_then_run_with_its_input_untouched() {
+        let dir = tempfile::tempdir().unwrap();
+        let (home, own) = build(dir.path());
+        let request = dir.path().join("request");
+        std::fs::write(&request, "the request\n").unwrap();
+        let start = script(&start_script(&own.sha256));
+        assert_eq!(run(&start, &home, &request), "hoist-bootstrap: missing\n");
+        let upload = script(&upload_script(&own.sha256));
+        assert_eq!(run(&upload, &home, &dir.path().join("program")), "hoist-bootstrap: stored\n");
+        let path = home.join(".cache/hoist").join(&own.sha256).join("hoist");
+        let said = run(&start, &home, &request);
+        assert_eq!(said, format!("hoist-bootstrap: at {}\nran deploy-local\nthe request\n", path.display()));
+        let marker = Marker::parse(said.lines().next().unwrap());
+        assert_eq!(marker, Some(Marker::At(path.to_str().unwrap().into())));
+        assert_eq!(run(&run_command(path.to_str().unwrap()), &home, &request), "ran deploy-local\nthe request\n");
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o700, 0o700));
+    }
+
+    #[test]
+    fn a_build_that_others_could_change_or_that_is_damaged_is_not_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let (home, own) = build(dir.path());
+        let null = Path::new("/dev/null");
+        let (start, upload) = (script(&start_script(&own.sha256)), script(&upload_script(&own.sha256)));
+        run(&upload, &home, &dir.path().join("program"));
+        let folder = home.join(".cache/hoist").join(&own.sha256);
+        let mode = |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+        for loose in [&folder, &home.join(".cache/hoist"), &home.join(".cache")] {
+            mode(loose, 0o770);
+            let said = run(&start, &home, null);
+            assert!(said.starts_with("hoist-bootstrap: unsafe "), "{said}");
+            assert!(run(&upload, &home, null).contains("error"));
+            mode(loose, 0o700);
+        }
+        mode(&folder.join("hoist"), 0o722);
+        assert_eq!(run(&start, &home, null), "hoist-bootstrap: missing\n");
+        mode(&folder.join("hoist"), 0o700);
+        std::fs::write(folder.join("hoist"), "#!/bin/sh\necho another\n").unwrap();
+        assert_eq!(run(&start, &home, null), "hoist-bootstrap: missing\n");
+        assert_eq!(run(&upload, &home, null), "hoist-bootstrap: error it arrived damaged\n");
+        let left: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left, ["hoist"]);
+    }
+
+    #[test]
+    fn builds_that_nobody_ran_for_a_month_are_removed_at_an_upload() {
+        let dir = tempfile::tempdir().unwrap();
+        let (home, own) = build(dir.path());
+        let (old, young) = (home.join(".cache/hoist/0ld"), home.join(".cache/hoist/0new"));
+        let strange = home.join(".cache/hoist/.other");
+        for folder in [&old, &young, &strange] {
+            std::fs::create_dir_all(folder.join("x")).unwrap();
+        }
+        for folder in [&old, &strange] {
+            assert!(Command::new("touch").args(["-d", "40 days ago"]).arg(folder).status().unwrap().success());
+        }
+        assert!(run(&script(&upload_script(&own.sha256)), &home, &dir.path().join("program")).contains("stored"));
+        assert_eq!((old.exists(), young.exists(), strange.exists()), (false, true, true));
+    }
+
+    #[test]
+    fn another_machine_is_told_with_what_to_do_about_it() {
+        let Some(Marker::Unfit(why)) = Marker::parse("hoist-bootstrap: machine Linux riscv64") else { panic!() };
+        assert!(why.starts_with("target is Linux riscv64, this hoist is") && why.contains("remote_binary"), "{why}");
+        assert_eq!(Marker::parse("{\"event\":\"held\"}"), None);
+    }
+
+    #[test]
+    fn words_come_through_a_shell_unchanged() {
+        for word in ["/usr/bin/hoist", "/home/o'brien/a b/$(id)`x`\"\\", "", "*", "~x", "ä!"] {
+            let output = Command::new("sh").args(["-c", &format!("printf %s {}", shell_word(word))]).output().unwrap();
+            assert_eq!(String::from_utf8(output.stdout).unwrap(), word);
+        }
+        assert_eq!(shell_word("/usr/bin/hoist"), "/usr/bin/hoist");
+    }
+}

@@ -1,0 +1,451 @@
+//! One command on an open session.
+
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ssh2::{BlockDirections, Channel, ErrorCode};
+
+use super::lines::Lines;
+use super::link::Link;
+use super::tcp::Pulse;
+use crate::fleet::Pack;
+
+/// A line of the protocol may carry a whole configuration file's difference.
+const LONGEST_OUT_LINE: usize = 1024 * 1024;
+const LONGEST_ERR_LINE: usize = 8 * 1024;
+const CHUNK: usize = 32 * 1024;
+/// Chunks that are moved one way before the other way has its turn.
+const TURN: usize = 16;
+/// How long the end of the output is awaited once the command is known to have ended: something that it left running
+/// may hold the output open for ever.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// A line of output, without its newline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Said<'a> {
+    Out(&'a [u8]),
+    Err(&'a [u8]),
+}
+
+/// What is done after a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heed {
+    More,
+    /// Leave the command running, and come back.
+    Pause,
+    /// All that matters was said: wait for the end, but not for long.
+    Last,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExecEnd {
+    /// 255 is a status like any other.
+    Status(i32),
+    /// The signal's name without `SIG`.
+    Signal(String),
+    /// The session broke; the command may still run.
+    Lost(String),
+    /// The deadline passed; the command may still run.
+    TimedOut,
+}
+
+/// Where a command stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Driven {
+    Paused,
+    Ended(ExecEnd),
+}
+
+/// Why a command could not be started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OpenError {
+    /// The server gives this session no further channel (`MaxSessions`).
+    NoChannel(String),
+    /// The server does not run commands.
+    Denied(String),
+    Lost(String),
+    TimedOut,
+}
+
+/// What a command reads.
+#[derive(Debug, Default)]
+pub struct Input {
+    pub head: Vec<u8>,
+    /// Follows the head.
+    pub pack: Option<Arc<Pack>>,
+    /// Leave the input open after that.
+    pub keep_open: bool,
+}
+
+impl From<Vec<u8>> for Input {
+    fn from(head: Vec<u8>) -> Self {
+        Input { head, pack: None, keep_open: false }
+    }
+}
+
+/// A command that runs.
+pub struct Running {
+    channel: Channel,
+    input: Input,
+    /// How much of the input's head was sent, and of its pack read.
+    sent: usize,
+    read: u64,
+    input_ended: bool,
+    out: Lines,
+    err: Lines,
+    /// Lines that nobody has heard yet; with whether they are of standard error.
+    unheard: VecDeque<(bool, Vec<u8>)>,
+    buffer: Vec<u8>,
+}
+
+enum Wrote {
+    /// There is more to write, and room for it.
+    Some,
+    /// Nothing is left, or the peer has to make room.
+    Nothing,
+    /// A packet was sent in part: it comes first.
+    Part,
+}
+
+enum Turn {
+    Quiet,
+    Moved,
+    Paused,
+}
+
+impl Link {
+    /// Starts `command` (a line for the user's login shell).
+    pub fn start(&mut self, command: &str, input: Input, deadline: Instant) -> Result<Running, OpenError> {
+        if let Some(why) = self.broken() {
+            return Err(OpenError::Lost(why.to_owned()));
+        }
+        let mut pulse = Pulse::start();
+        let mut channel = self.until_done(&mut pulse, deadline, |link| link.session.channel_session())?;
+        match self.until_done(&mut pulse, deadline, |_| channel.exec(command)) {
+            Ok(()) => {}
+            Err(error) => {
+                close(&mut channel, self);
+                return Err(error);
+            }
+        }
+        Ok(Running {
+            channel,
+            input,
+            sent: 0,
+            read: 0,
+            input_ended: false,
+            out: Lines::new(LONGEST_OUT_LINE),
+            err: Lines::new(LONGEST_ERR_LINE),
+            unheard: VecDeque::new(),
+            buffer: vec![0; CHUNK],
+        })
+    }
+
+    /// Runs `command` to its end.
+    pub fn exec(
+        &mut self,
+        command: &str,
+        input: Input,
+        deadline: Instant,
+        on: &mut dyn FnMut(Said) -> Heed,
+    ) -> Result<ExecEnd, OpenError> {
+        let mut running = self.start(command, input, deadline)?;
+        loop {
+            if let Driven::Ended(end) = running.drive(self, deadline, on) {
+                return Ok(end);
+            }
+        }
+    }
+
+    fn until_done<T>(
+        &mut self,
+        pulse: &mut Pulse,
+        deadline: Instant,
+        mut call: impl FnMut(&mut Link) -> Result<T, ssh2::Error>,
+    ) -> Result<T, OpenError> {
+        loop {
+            let error = match call(self) {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            let message = error.message().to_lowercase();
+            let lost = match error.code() {
+                ErrorCode::Session(-37) if Instant::now() >= deadline => {
+                    // The half-made channel cannot be taken back.
+                    self.break_off("a command could not be started in time");
+                    return Err(OpenError::TimedOut);
+                }
+                ErrorCode::Session(-37) => match self.pause(pulse, true, false, deadline) {
+                    Ok(()) => continue,
+                    Err(why) => why,
+                },
+                ErrorCode::Session(-21) => return Err(OpenError::NoChannel(message)),
+                ErrorCode::Session(-22) => return Err(OpenError::Denied(message)),
+                _ => message,
+            };
+            self.break_off(&lost);
+            return Err(OpenError::Lost(lost));
+        }
+    }
+}
+
+impl Running {
+    /// Sends more input; only for a command whose input is kept open.
+    pub fn say(&mut self, bytes: &[u8]) {
+        self.input.head.drain(..self.sent);
+        self.sent = 0;
+        self.input.head.extend_from_slice(bytes);
+    }
+
+    /// Ends the input and waits for the command's end.
+    pub fn finish(mut self, link: &mut Link, deadline: Instant) -> ExecEnd {
+        self.input.keep_open = false;
+        loop {
+            if let Driven::Ended(end) = self.drive(link, deadline, &mut |_| Heed::More) {
+                return end;
+            }
+        }
+    }
+
+    /// Leaves the command to itself.
+    pub fn leave(mut self, link: &mut Link) {
+        close(&mut self.channel, link);
+    }
+
+    /// Moves input and output until the command ends, or `on` says pause, or the deadline passes. After an end the
+    /// channel is closed.
+    pub fn drive(&mut self, link: &mut Link, deadline: Instant, on: &mut dyn FnMut(Said) -> Heed) -> Driven {
+        match self.move_until(link, deadline, on) {
+            Ok(Some(end)) => {
+                close(&mut self.channel, link);
+                Driven::Ended(end)
+            }
+            Ok(None) => Driven::Paused,
+            Err(why) => {
+                link.break_off(&why);
+                Driven::Ended(ExecEnd::Lost(why))
+            }
+        }
+    }
+
+    /// The loop of [`Running::drive`]; `Ok(None)` is a pause, an error a broken session.
+    fn move_until(
+        &mut self,
+        link: &mut Link,
+        deadline: Instant,
+        on: &mut dyn FnMut(Said) -> Heed,
+    ) -> Result<Option<ExecEnd>, String> {
+        if let Some(why) = link.broken() {
+            return Err(why.to_owned());
+        }
+        let mut pulse = Pulse::start();
+        let mut leave_by: Option<Instant> = None;
+        // Since when the command is known to have ended and its output has been still.
+        let mut still: Option<Instant> = None;
+        let mut part_sent = false;
+        loop {
+            let now = Instant::now();
+            if leave_by.is_some_and(|at| now >= at) || still.is_some_and(|since| now >= since + GRACE) {
+                return self.end(on).map(Some);
+            }
+            if now >= deadline {
+                return Ok(Some(ExecEnd::TimedOut));
+            }
+            let until = [leave_by, still.map(|since| since + GRACE)].into_iter().flatten().fold(deadline, Instant::min);
+            if !link.has_room() {
+                link.pause(&mut pulse, false, true, until)?;
+                continue;
+            }
+            let mut moved = false;
+            if !part_sent {
+                match self.read_turn(&mut leave_by, on)? {
+                    Turn::Paused => return Ok(None),
+                    Turn::Moved => moved = true,
+                    Turn::Quiet => {}
+                }
+                if self.channel.eof() {
+                    match done(self.channel.wait_close()) {
+                        // What is said now is the last: both streams have ended and the status has come.
+                        Ok(true) if done(self.channel.close())? => return self.end(on).map(Some),
+                        Ok(_) => {}
+                        Err(why) => return Err(why),
+                    }
+                }
+            }
+            part_sent = match self.write_turn(link, on)? {
+                Wrote::Part => true,
+                Wrote::Some => {
+                    moved = true;
+                    false
+                }
+                Wrote::Nothing => false,
+            };
+            if part_sent {
+                link.pause(&mut pulse, false, true, until)?;
+            } else if moved {
+                still = None;
+            } else {
+                if still.is_none() && self.has_ended()? {
+                    still = Some(Instant::now());
+                }
+                link.pause(&mut pulse, true, false, until)?;
+            }
+        }
+    }
+
+    /// Whether the command is known to have ended though its output goes on. A status of 0 looks like none.
+    fn has_ended(&self) -> Result<bool, String> {
+        Ok(self.signal()?.is_some() || self.status()? != 0)
+    }
+
+    fn signal(&self) -> Result<Option<String>, String> {
+        self.channel.exit_signal().map(|signal| signal.exit_signal).map_err(text)
+    }
+
+    fn status(&self) -> Result<i32, String> {
+        self.channel.exit_status().map_err(text)
+    }
+
+    fn end(&mut self, on: &mut dyn FnMut(Said) -> Heed) -> Result<ExecEnd, String> {
+        let unheard = &mut self.unheard;
+        self.out.finish(&mut |line| unheard.push_back((false, line.to_vec())));
+        self.err.finish(&mut |line| unheard.push_back((true, line.to_vec())));
+        // There is nothing to come back to, so a wish to pause has no meaning.
+        while self.hear(&mut None, on) {}
+        // The signal is asked first: the status is 0 where the command died by one.
+        match self.signal()? {
+            Some(signal) => Ok(ExecEnd::Signal(signal)),
+            None => self.status().map(ExecEnd::Status),
+        }
+    }
+
+    /// Hands over lines until none is left or a pause is wanted; whether it is.
+    fn hear(&mut self, leave_by: &mut Option<Instant>, on: &mut dyn FnMut(Said) -> Heed) -> bool {
+        while let Some((is_err, line)) = self.unheard.pop_front() {
+            match on(if is_err { Said::Err(&line) } else { Said::Out(&line) }) {
+                Heed::More => {}
+                Heed::Pause => return true,
+                Heed::Last => {
+                    leave_by.get_or_insert_with(|| Instant::now() + GRACE);
+                }
+            }
+        }
+        false
+    }
+
+    fn read_turn(&mut self, leave_by: &mut Option<Instant>, on: &mut dyn FnMut(Said) -> Heed) -> Result<Turn, String> {
+        if self.hear(leave_by, on) {
+            return Ok(Turn::Paused);
+        }
+        let mut turn = Turn::Quiet;
+        for is_err in [false, true] {
+            for _ in 0..TURN {
+                let stream = if is_err {
+                    self.channel.stderr().read(&mut self.buffer)
+                } else {
+                    self.channel.read(&mut self.buffer)
+                };
+                let bytes = match stream {
+                    Ok(0) => break,
+                    Ok(bytes) => bytes,
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    Err(error) => return Err(error.to_string().to_lowercase()),
+                };
+                turn = Turn::Moved;
+                let (lines, unheard) = (if is_err { &mut self.err } else { &mut self.out }, &mut self.unheard);
+                lines.feed(&self.buffer[..bytes], &mut |line| unheard.push_back((is_err, line.to_vec())));
+                if self.hear(leave_by, on) {
+                    return Ok(Turn::Paused);
+                }
+            }
+        }
+        Ok(turn)
+    }
+
+    fn write_turn(&mut self, link: &Link, on: &mut dyn FnMut(Said) -> Heed) -> Result<Wrote, String> {
+        for _ in 0..TURN {
+            if self.sent == self.input.head.len() && !self.refill(on) {
+                if !self.input.keep_open && !self.input_ended {
+                    self.input_ended = done(self.channel.send_eof())?;
+                }
+                return Ok(Wrote::Nothing);
+            }
+            match self.channel.write(&self.input.head[self.sent..]) {
+                Ok(0) => return Ok(Wrote::Nothing),
+                Ok(bytes) => self.sent += bytes,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    // Blocked inbound, it is the peer's window that is full.
+                    let part =
+                        matches!(link.session.block_directions(), BlockDirections::Outbound | BlockDirections::Both);
+                    return Ok(if part { Wrote::Part } else { Wrote::Nothing });
+                }
+                Err(error) => return Err(error.to_string().to_lowercase()),
+            }
+        }
+        Ok(Wrote::Some)
+    }
+
+    /// Puts the next piece of the pack where the head was; whether there was one.
+    fn refill(&mut self, on: &mut dyn FnMut(Said) -> Heed) -> bool {
+        let Some(pack) = &self.input.pack else { return false };
+        let left = usize::try_from(pack.bytes - self.read.min(pack.bytes)).unwrap_or(usize::MAX);
+        self.input.head.resize(left.min(TURN * CHUNK), 0);
+        self.sent = 0;
+        if self.input.head.is_empty() {
+            return false;
+        }
+        match pack.file.read_exact_at(&mut self.input.head, self.read) {
+            Ok(()) => {
+                self.read += self.input.head.len() as u64;
+                true
+            }
+            Err(error) => {
+                // The input ends early, which the target takes for the failure that it is.
+                on(Said::Err(format!("cannot read the pack on the deploy host: {error}").as_bytes()));
+                self.input.head.clear();
+                self.input.pack = None;
+                false
+            }
+        }
+    }
+}
+
+/// Says that a channel is closed. The answer is not awaited: sshd gives it only when the command has ended. Until then
+/// the library keeps what little it knows of the channel; it goes with the session.
+fn close(channel: &mut Channel, link: &mut Link) {
+    let mut pulse = Pulse::start();
+    let until = Instant::now() + GRACE;
+    while link.broken().is_none() {
+        let why = if link.has_room() {
+            match done(channel.close()) {
+                Ok(_) => return,
+                Err(why) => why,
+            }
+        } else if Instant::now() >= until {
+            "a channel could not be closed".to_owned()
+        } else {
+            match link.pause(&mut pulse, false, true, until) {
+                Ok(()) => continue,
+                Err(why) => why,
+            }
+        };
+        link.break_off(&why);
+    }
+}
+
+/// Whether a call is done, or has to be called again later.
+fn done(result: Result<(), ssh2::Error>) -> Result<bool, String> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if error.code() == ErrorCode::Session(-37) => Ok(false),
+        Err(error) => Err(text(error)),
+    }
+}
+
+fn text(error: ssh2::Error) -> String {
+    error.message().to_lowercase()
+}

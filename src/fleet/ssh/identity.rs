@@ -1,0 +1,281 @@
+//! The keys that the operator has: found, read and judged before anything is connected.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::SshOptions;
+use super::agent::{self, AgentKey, take_string};
+use super::known_hosts::fingerprint;
+
+const KEYHOLDER_KEYS: &str = "/etc/keyholder.d";
+const KEYHOLDER_AGENT: &str = "/run/keyholder/proxy.sock";
+/// In `~/.ssh`, in the order in which they are tried.
+const USUAL_KEYS: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
+
+/// One way to show who the operator is.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Candidate {
+    /// A key that the agent signs with.
+    Agent(AgentKey),
+    /// A private key that is not encrypted, in memory.
+    File { path: PathBuf, private: String },
+}
+
+impl std::fmt::Debug for Candidate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl std::fmt::Display for Candidate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Candidate::Agent(key) => write!(f, "{} {:?} of the agent", fingerprint(&key.blob), key.comment),
+            Candidate::File { path, .. } => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// The candidates in the order in which they are tried; never empty.
+#[derive(Debug)]
+pub struct Identities {
+    pub candidates: Vec<Candidate>,
+    pub agent: Option<PathBuf>,
+    /// What was passed over and why.
+    pub notes: Vec<String>,
+}
+
+/// Where keys and agents are looked for.
+struct Places {
+    home: Option<PathBuf>,
+    agent: Option<PathBuf>,
+    keyholder_keys: PathBuf,
+    keyholder_agent: PathBuf,
+}
+
+impl Identities {
+    /// Finds the operator's keys.
+    ///
+    /// # Errors
+    /// A key that was asked for by name and cannot be used, or no key at all. These are the operator's to mend, and
+    /// nothing has been connected yet.
+    pub fn load(options: &SshOptions) -> anyhow::Result<Identities> {
+        let named = std::env::var_os("SSH_AUTH_SOCK").filter(|path| !path.is_empty()).map(PathBuf::from);
+        Identities::load_from(
+            options,
+            &Places {
+                home: super::options::home(),
+                agent: options.agent.clone().or(named),
+                keyholder_keys: KEYHOLDER_KEYS.into(),
+                keyholder_agent: KEYHOLDER_AGENT.into(),
+            },
+        )
+    }
+
+    fn load_from(options: &SshOptions, places: &Places) -> anyhow::Result<Identities> {
+        if let Some(name) = &options.keyholder_key {
+            return keyholder(name, places).with_context(|| format!("keyholder_key {name:?} cannot be used"));
+        }
+        let mut notes = Vec::new();
+        let mut held = match &places.agent {
+            Some(socket) => agent::list(socket).unwrap_or_else(|error| {
+                notes.push(format!("{error:#}"));
+                Vec::new()
+            }),
+            None => Vec::new(),
+        };
+        let files = match (&options.identity_files, &places.home) {
+            (Some(files), _) => files.clone(),
+            (None, Some(home)) => USUAL_KEYS.iter().map(|name| home.join(".ssh").join(name)).collect(),
+            (None, None) => Vec::new(),
+        };
+        let asked_for = options.identity_files.is_some();
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        for path in files {
+            match KeyFile::read(&path) {
+                Ok(key) => match take(&mut held, &key) {
+                    Some(key) => first.push(Candidate::Agent(key)),
+                    None => match key.usable(&path) {
+                        Ok(private) => second.push(Candidate::File { path, private }),
+                        Err(error) if asked_for => return Err(error),
+                        Err(error) => notes.push(format!("{error:#}")),
+                    },
+                },
+                Err(error) if asked_for => return Err(error),
+                Err(error) if path.exists() => notes.push(format!("{error:#}")),
+                Err(_) => {}
+            }
+        }
+        let mut candidates = first;
+        candidates.append(&mut second);
+        if !asked_for {
+            candidates.extend(held.into_iter().map(Candidate::Agent));
+        }
+        if candidates.is_empty() {
+            let passed_over = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) };
+            bail!(
+                "no agent and no key to log in with{passed_over}: load a key with ssh-add, or name a key without a \
+                 passphrase as identity_file"
+            );
+        }
+        Ok(Identities { candidates, agent: places.agent.clone(), notes })
+    }
+}
+
+/// The one key of the agent that is the file's public half.
+fn take(held: &mut Vec<AgentKey>, file: &KeyFile) -> Option<AgentKey> {
+    let at = held.iter().position(|key| Some(&key.blob) == file.public.as_ref())?;
+    Some(held.remove(at))
+}
+
+fn keyholder(name: &str, places: &Places) -> anyhow::Result<Identities> {
+    if name.is_empty() || name.starts_with('.') || name.contains('/') {
+        bail!("it is the name of a file in {} without its .pub", places.keyholder_keys.display());
+    }
+    let path = places.keyholder_keys.join(format!("{name}.pub"));
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let public = public_key(&text).with_context(|| format!("{} holds no public key", path.display()))?;
+    let socket = places.agent.clone().unwrap_or_else(|| places.keyholder_agent.clone());
+    let held = agent::list(&socket)?.into_iter().find(|key| key.blob == public);
+    let key = held.with_context(|| {
+        format!("the agent at {} does not hold the {} of {}", socket.display(), fingerprint(&public), path.display())
+    })?;
+    Ok(Identities { candidates: vec![Candidate::Agent(key)], agent: Some(socket), notes: Vec::new() })
+}
+
+/// A key file as it was found.
+struct KeyFile {
+    /// `None`: only the public half is there.
+    private: Option<String>,
+    encrypted: bool,
+    /// `None` where it cannot be told without the passphrase.
+    public: Option<Vec<u8>>,
+}
+
+impl KeyFile {
+    fn read(path: &Path) -> anyhow::Result<KeyFile> {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read the identity {}", path.display()))?;
+        if let Some(public) = public_key(&text) {
+            return Ok(KeyFile { private: None, encrypted: false, public: Some(public) });
+        }
+        if !text.contains("PRIVATE KEY-----") {
+            bail!("the identity {} is not a private key", path.display());
+        }
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".pub");
+        let beside = std::fs::read_to_string(beside).ok().and_then(|text| public_key(&text));
+        let (encrypted, inside) = match openssh_header(&text) {
+            Some((encrypted, public)) => (encrypted, Some(public)),
+            None => (text.contains("BEGIN ENCRYPTED") || text.contains("Proc-Type: 4,ENCRYPTED"), None),
+        };
+        // What stands in the key itself cannot be out of date, unlike the file beside it.
+        Ok(KeyFile { private: Some(text), encrypted, public: inside.or(beside) })
+    }
+
+    fn usable(self, path: &Path) -> anyhow::Result<String> {
+        let path = path.display();
+        match self.private {
+            None => bail!("the identity {path} is a public key, and no agent holds its private half: ssh-add it"),
+            Some(_) if self.encrypted => {
+                bail!("the identity {path} is encrypted, and no agent holds it: ssh-add it, nobody is asked here")
+            }
+            Some(private) => Ok(private),
+        }
+    }
+}
+
+/// The key of a public key file: `type base64 comment`.
+fn public_key(text: &str) -> Option<Vec<u8>> {
+    let mut words = text.split_ascii_whitespace();
+    let kind = words.next()?;
+    let blob = STANDARD.decode(words.next()?).ok()?;
+    (take_string(&mut blob.as_slice())? == kind.as_bytes()).then_some(blob)
+}
+
+/// Whether an OpenSSH private key is encrypted, and its public half, which is in clear (PROTOCOL.key of OpenSSH).
+fn openssh_header(text: &str) -> Option<(bool, Vec<u8>)> {
+    let (_, after) = text.split_once("-----BEGIN OPENSSH PRIVATE KEY-----")?;
+    let (body, _) = after.split_once("-----END")?;
+    let bytes = STANDARD.decode(body.split_ascii_whitespace().collect::<String>()).ok()?;
+    let mut rest = bytes.strip_prefix(b"openssh-key-v1\0")?;
+    let cipher = take_string(&mut rest)?;
+    let (_kdf, _kdf_options) = (take_string(&mut rest)?, take_string(&mut rest)?);
+    let mut keys = rest.get(4..)?;
+    Some((cipher != b"none", take_string(&mut keys)?.to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    fn keygen(path: &Path, arguments: &[&str]) {
+        let done = Command::new("ssh-keygen").args(["-q", "-f"]).arg(path).args(arguments).status().unwrap();
+        assert!(done.success());
+    }
+
+    fn places(home: &Path) -> Places {
+        Places {
+            home: Some(home.to_owned()),
+            agent: None,
+            keyholder_keys: home.join("keyholder.d"),
+            keyholder_agent: home.join("proxy.sock"),
+        }
+    }
+
+    fn error(options: &SshOptions, home: &Path) -> String {
+        format!("{:#}", Identities::load_from(options, &places(home)).unwrap_err())
+    }
+
+    #[test]
+    fn an_encrypted_key_is_told_in_every_format_and_refused_without_an_agent() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, format) in [("openssh", "RFC4716"), ("pem", "PEM"), ("pkcs8", "PKCS8")] {
+            let path = dir.path().join(name);
+            keygen(&path, &["-t", "rsa", "-b", "2048", "-m", format, "-N", "secret"]);
+            let options = SshOptions { identity_files: Some(vec![path.clone()]), ..SshOptions::default() };
+            let error = error(&options, dir.path());
+            assert!(error.contains("is encrypted") && error.contains(name), "{error}");
+            keygen(&path, &["-p", "-P", "secret", "-N", "", "-m", format]);
+            let loaded = Identities::load_from(&options, &places(dir.path())).unwrap();
+            assert!(matches!(&loaded.candidates[..], [Candidate::File { .. }]), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_was_asked_for_must_be_there_and_be_a_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("key");
+        let options = SshOptions { identity_files: Some(vec![file.clone()]), ..SshOptions::default() };
+        assert!(error(&options, dir.path()).contains("cannot read the identity"));
+        std::fs::write(&file, "no key").unwrap();
+        assert!(error(&options, dir.path()).contains("is not a private key"));
+    }
+
+    #[test]
+    fn nothing_to_log_in_with_is_an_error_before_anything_is_connected() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(error(&SshOptions::default(), dir.path()).contains("no agent and no key"));
+        std::fs::create_dir(dir.path().join(".ssh")).unwrap();
+        keygen(&dir.path().join(".ssh/id_ed25519"), &["-t", "ed25519", "-N", "secret"]);
+        let why = error(&SshOptions::default(), dir.path());
+        assert!(why.contains("no agent and no key") && why.contains("is encrypted"), "{why}");
+    }
+
+    #[test]
+    fn a_keyholder_key_is_a_plain_name_with_a_public_key_behind_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = |name: &str| SshOptions { keyholder_key: Some(name.into()), ..SshOptions::default() };
+        for bad in ["", "../id", "a/b"] {
+            assert!(error(&options(bad), dir.path()).contains("name of a file"), "{bad:?}");
+        }
+        assert!(error(&options("deploy"), dir.path()).contains("keyholder.d/deploy.pub"));
+        std::fs::create_dir(dir.path().join("keyholder.d")).unwrap();
+        keygen(&dir.path().join("keyholder.d/deploy"), &["-t", "ed25519", "-N", ""]);
+        assert!(error(&options("deploy"), dir.path()).contains("proxy.sock"));
+    }
+}

@@ -1,0 +1,281 @@
+//! Host keys: which key a host is known by, and what to think of the one that it offers.
+//!
+//! The rules are OpenSSH's with `StrictHostKeyChecking` on (or `accept-new`), and stricter in two places: a key that any
+//! line revokes is refused wherever it turns up, and a host that is known by one type of key is never taken at its word
+//! for another.
+
+mod line;
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use rustix::fs::{FlockOperation, flock};
+use sha2::{Digest as _, Sha256};
+
+pub use line::KeyType;
+use line::{Entry, key_name};
+
+/// A longer line is no key: RSA with 16,384 bits takes under 3 KiB.
+const LONGEST_LINE: usize = 16 * 1024;
+
+/// What known_hosts says of an offered key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    Match,
+    /// The host is known by another key; where that one stands.
+    Changed {
+        file: PathBuf,
+        line: usize,
+    },
+    Revoked {
+        file: PathBuf,
+        line: usize,
+    },
+    Unknown,
+}
+
+#[derive(Debug)]
+struct Placed {
+    entry: Entry,
+    file: PathBuf,
+    line: usize,
+}
+
+/// All known_hosts files, read once.
+#[derive(Debug, Default)]
+pub struct KnownHosts {
+    entries: Vec<Placed>,
+    /// Lines that could not be used, for the operator: `file:line: why`.
+    notes: Vec<String>,
+    /// The user's own file, where a new key goes.
+    own: Option<PathBuf>,
+    /// Keys that were accepted since.
+    accepted: Mutex<Vec<Placed>>,
+}
+
+impl KnownHosts {
+    /// Reads `files`. One that is not there is empty; one that cannot be read is noted.
+    pub fn load(files: &[PathBuf]) -> KnownHosts {
+        let mut known = KnownHosts { own: files.first().cloned(), ..KnownHosts::default() };
+        for file in files {
+            let mut text = Vec::new();
+            match File::open(file).and_then(|mut open| open.read_to_end(&mut text)) {
+                Ok(_) => known.read(file, &text),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => known.notes.push(format!("{}: cannot be read: {error}", file.display())),
+            }
+        }
+        known
+    }
+
+    /// The files that OpenSSH reads by default; the first is the user's.
+    pub fn default_files(home: Option<&Path>) -> Vec<PathBuf> {
+        let user = home.into_iter().flat_map(|home| ["known_hosts", "known_hosts2"].map(|f| home.join(".ssh").join(f)));
+        user.chain(["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"].map(PathBuf::from)).collect()
+    }
+
+    fn read(&mut self, file: &Path, text: &[u8]) {
+        for (index, bytes) in text.split(|&b| b == b'\n').enumerate() {
+            let parsed = if bytes.len() > LONGEST_LINE {
+                Err(format!("longer than {LONGEST_LINE} bytes"))
+            } else {
+                Entry::parse(&String::from_utf8_lossy(bytes))
+            };
+            match parsed {
+                Ok(Some(entry)) => self.entries.push(Placed { entry, file: file.to_owned(), line: index + 1 }),
+                Ok(None) => {}
+                Err(why) => self.notes.push(format!("{}:{}: skipped: {why}", file.display(), index + 1)),
+            }
+        }
+    }
+
+    /// Lines that were skipped and why.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The types of key that the host is known by, and whether it is known at all (it may be by unusable types only).
+    pub fn key_types(&self, host: &str, port: u16) -> (Vec<KeyType>, bool) {
+        let name = lookup_name(host, port);
+        let accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries: Vec<&Entry> = self
+            .entries
+            .iter()
+            .chain(accepted.iter())
+            .map(|placed| &placed.entry)
+            .filter(|entry| !entry.revoked && entry.is_for(&name))
+            .collect();
+        let types = KeyType::ALL.into_iter().filter(|kind| entries.iter().any(|e| e.kind == Some(*kind))).collect();
+        (types, !entries.is_empty())
+    }
+
+    /// Judges `key` (SSH's wire format) as offered by a host.
+    pub fn check(&self, host: &str, port: u16, key: &[u8]) -> Verdict {
+        let name = lookup_name(host, port);
+        let accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut verdict = Verdict::Unknown;
+        for Placed { entry, file, line } in self.entries.iter().chain(accepted.iter()) {
+            if entry.revoked {
+                if entry.key == key {
+                    return Verdict::Revoked { file: file.clone(), line: *line };
+                }
+            } else if verdict != Verdict::Match && entry.is_for(&name) {
+                if entry.key == key {
+                    verdict = Verdict::Match;
+                } else if verdict == Verdict::Unknown {
+                    verdict = Verdict::Changed { file: file.clone(), line: *line };
+                }
+            }
+        }
+        verdict
+    }
+
+    /// Takes an unknown key as the host's own from now on, and writes it into the user's file.
+    ///
+    /// # Errors
+    /// When the file cannot be written; for this process the key counts as known all the same.
+    pub fn accept(&self, host: &str, port: u16, key: &[u8]) -> anyhow::Result<()> {
+        let name = lookup_name(host, port);
+        let kind = key_name(key).context("the offered host key is cut short")?;
+        let text = format!("{name} {kind} {}", STANDARD.encode(key));
+        let entry = Entry::parse(&text).map_err(anyhow::Error::msg)?.context("the host key cannot be written down")?;
+        let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        if accepted.iter().any(|placed| placed.entry == entry) {
+            return Ok(());
+        }
+        let file = self.own.clone().unwrap_or_default();
+        accepted.push(Placed { entry, file: file.clone(), line: 0 });
+        let own = self.own.as_ref().context("there is no known_hosts file to write to: no home directory")?;
+        append(own, &text).with_context(|| format!("cannot add a host key to {}", own.display()))
+    }
+}
+
+/// Adds a line, whole, whoever else writes; makes the file and its folder, for the user alone, when they are missing.
+fn append(file: &Path, text: &str) -> anyhow::Result<()> {
+    if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    let mut open = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(file)?;
+    flock(&open, FlockOperation::LockExclusive)?;
+    let mut old = Vec::new();
+    open.read_to_end(&mut old)?;
+    let newline = if old.last().is_none_or(|&b| b == b'\n') { "" } else { "\n" };
+    open.write_all(format!("{newline}{text}\n").as_bytes())?;
+    Ok(())
+}
+
+/// The name that lines are searched for.
+pub fn lookup_name(host: &str, port: u16) -> String {
+    let host = host.to_ascii_lowercase();
+    if port == 22 { host } else { format!("[{host}]:{port}") }
+}
+
+/// A key as people compare it: `ssh-ed25519 key SHA256:…`, the digest as ssh-keygen prints it.
+pub fn fingerprint(key: &[u8]) -> String {
+    let kind = key_name(key).unwrap_or("unknown");
+    format!("{kind} key SHA256:{}", STANDARD_NO_PAD.encode(Sha256::digest(key)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn key(kind: KeyType, filling: u8) -> Vec<u8> {
+        let mut key = (kind.name().len() as u32).to_be_bytes().to_vec();
+        key.extend(kind.name().bytes());
+        key.extend([0, 0, 0, 4, filling, filling, filling, filling]);
+        key
+    }
+
+    fn known(lines: &[(&str, &[u8])]) -> KnownHosts {
+        let mut known = KnownHosts::default();
+        let line =
+            |(hosts, key): &(&str, &[u8])| format!("{hosts} {} {}", key_name(key).unwrap(), STANDARD.encode(key));
+        let text: Vec<String> = lines.iter().map(line).collect();
+        known.read(Path::new("known_hosts"), text.join("\n").as_bytes());
+        assert_eq!(known.notes(), [] as [&str; 0]);
+        known
+    }
+
+    #[test]
+    fn the_right_key_matches_and_another_is_a_change_that_names_its_line() {
+        let (right, wrong) = (key(KeyType::Ed25519, 1), key(KeyType::Ed25519, 2));
+        let known = known(&[("other", &wrong), ("web1", &right)]);
+        assert_eq!(known.check("WEB1", 22, &right), Verdict::Match);
+        assert_eq!(known.check("web1", 22, &wrong), Verdict::Changed { file: "known_hosts".into(), line: 2 });
+        assert_eq!(known.check("web2", 22, &right), Verdict::Unknown);
+        assert_eq!(known.check("web1", 2222, &right), Verdict::Unknown);
+    }
+
+    #[test]
+    fn one_of_several_keys_is_enough() {
+        let (a, b) = (key(KeyType::Rsa, 1), key(KeyType::Rsa, 2));
+        assert_eq!(known(&[("web1", &a), ("web*", &b)]).check("web1", 22, &b), Verdict::Match);
+    }
+
+    #[test]
+    fn a_host_known_by_one_type_is_not_believed_with_a_new_key_of_another() {
+        let known = known(&[("web1", &key(KeyType::Ed25519, 1))]);
+        assert!(matches!(known.check("web1", 22, &key(KeyType::Rsa, 1)), Verdict::Changed { .. }));
+    }
+
+    #[test]
+    fn a_revoked_key_is_refused_even_where_another_line_allows_it() {
+        let stolen = key(KeyType::Ed25519, 1);
+        let known = known(&[("web1", &stolen), ("@revoked other", &stolen)]);
+        assert_eq!(known.check("web1", 22, &stolen), Verdict::Revoked { file: "known_hosts".into(), line: 2 });
+    }
+
+    #[test]
+    fn only_types_that_the_host_is_known_by_are_asked_for() {
+        let known = known(&[("web1", &key(KeyType::Rsa, 1)), ("web1,web2", &key(KeyType::Ecdsa256, 1))]);
+        assert_eq!(known.key_types("web1", 22), (vec![KeyType::Ecdsa256, KeyType::Rsa], true));
+        assert_eq!(known.key_types("web2", 22), (vec![KeyType::Ecdsa256], true));
+        assert_eq!(known.key_types("web3", 22), (vec![], false));
+    }
+
+    #[test]
+    fn one_bad_or_endless_line_does_not_spoil_the_file() {
+        let right = key(KeyType::Ed25519, 1);
+        let mut text = b"web0 nonsense\n\xff\xfe\n".to_vec();
+        text.extend(vec![b'a'; LONGEST_LINE + 1]);
+        text.extend(format!("\nweb1 ssh-ed25519 {}\r\n", STANDARD.encode(&right)).bytes());
+        let mut known = KnownHosts::default();
+        known.read(Path::new("kh"), &text);
+        assert_eq!(known.check("web1", 22, &right), Verdict::Match);
+        assert_eq!(known.notes().len(), 3);
+        assert!(known.notes()[2].starts_with("kh:3: skipped: longer"), "{:?}", known.notes());
+    }
+
+    #[test]
+    fn an_accepted_key_is_written_for_the_user_alone_and_known_from_then_on() {
+        let home = tempfile::tempdir().unwrap();
+        let files = KnownHosts::default_files(Some(home.path()));
+        let known = KnownHosts::load(&files);
+        let new = key(KeyType::Ed25519, 1);
+        known.accept("web1", 2222, &new).unwrap();
+        known.accept("web1", 2222, &new).unwrap();
+        assert_eq!(known.check("web1", 2222, &new), Verdict::Match);
+        assert!(matches!(known.check("web1", 2222, &key(KeyType::Ed25519, 2)), Verdict::Changed { .. }));
+        let text = std::fs::read_to_string(&files[0]).unwrap();
+        assert_eq!(text.lines().count(), 1);
+        assert_eq!(std::fs::metadata(&files[0]).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(KnownHosts::load(&files).check("web1", 2222, &new), Verdict::Match);
+    }
+
+    #[test]
+    fn a_key_is_appended_after_a_last_line_without_its_newline() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("known_hosts");
+        std::fs::write(&file, "# last line").unwrap();
+        append(&file, "new").unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "# last line\nnew\n");
+    }
+}

@@ -1,0 +1,87 @@
+//! Bytes as they come in, cut into lines of bounded length.
+
+/// Cuts a stream into lines. Of an over-long line the beginning is given and the rest dropped.
+#[derive(Debug)]
+pub struct Lines {
+    limit: usize,
+    /// The line that is not ended yet.
+    part: Vec<u8>,
+    /// Whether `part` was given already, so that the rest of its line is dropped.
+    given: bool,
+}
+
+impl Lines {
+    /// For lines of at most `limit` bytes.
+    pub fn new(limit: usize) -> Lines {
+        Lines { limit, part: Vec::new(), given: false }
+    }
+
+    /// Takes in `bytes` and hands each line that is complete to `on`, without its newline.
+    pub fn feed(&mut self, mut bytes: &[u8], on: &mut dyn FnMut(&[u8])) {
+        while !bytes.is_empty() {
+            let newline = bytes.iter().position(|&b| b == b'\n');
+            let (piece, rest) = bytes.split_at(newline.unwrap_or(bytes.len()));
+            if !self.given {
+                let room = self.limit.saturating_sub(self.part.len());
+                self.part.extend_from_slice(&piece[..piece.len().min(room)]);
+                if piece.len() > room {
+                    self.give(on);
+                    self.given = true;
+                }
+            }
+            if newline.is_some() {
+                if !self.given {
+                    self.give(on);
+                }
+                self.given = false;
+                bytes = &rest[1..];
+            } else {
+                bytes = rest;
+            }
+        }
+    }
+
+    /// At the end of the stream: hands over a last line that has no newline.
+    pub fn finish(&mut self, on: &mut dyn FnMut(&[u8])) {
+        if !self.part.is_empty() {
+            self.give(on);
+        }
+        self.given = false;
+    }
+
+    fn give(&mut self, on: &mut dyn FnMut(&[u8])) {
+        let line = self.part.strip_suffix(b"\r").unwrap_or(&self.part);
+        on(line);
+        self.part.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(limit: usize, pieces: &[&str]) -> Vec<String> {
+        let (mut lines, mut out) = (Lines::new(limit), Vec::new());
+        let mut on = |line: &[u8]| out.push(String::from_utf8_lossy(line).into_owned());
+        for piece in pieces {
+            lines.feed(piece.as_bytes(), &mut on);
+        }
+        lines.finish(&mut on);
+        out
+    }
+
+    #[test]
+    fn lines_are_the_same_however_they_arrive() {
+        assert_eq!(cut(9, &["one\ntwo\r\n\nthree"]), ["one", "two", "", "three"]);
+        assert_eq!(cut(9, &["o", "ne\nt", "wo\r", "\n", "\n", "thr", "ee"]), ["one", "two", "", "three"]);
+        assert!(cut(9, &[]).is_empty());
+    }
+
+    #[test]
+    fn an_endless_line_gives_its_beginning_once_and_the_next_line_is_whole() {
+        assert_eq!(cut(3, &["abcdefgh\nxy\n"]), ["abc", "xy"]);
+        assert_eq!(cut(3, &["ab", "cd", "efgh", "\nxy"]), ["abc", "xy"]);
+        assert_eq!(cut(3, &["abc\nabc\n"]), ["abc", "abc"]);
+        assert_eq!(cut(3, &["abc", "d\n", "\n"]), ["abc", ""]);
+    }
+}

@@ -1,0 +1,83 @@
+//! An open session, and waiting on it.
+
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use ssh2::Session;
+
+use super::tcp::{self, Pulse};
+
+/// A session that is logged in. Dropping it hangs up at once: the socket is shut first, for otherwise the library waits
+/// for the other side to agree.
+///
+/// The session is in non-blocking mode. A rule of the library stands behind how it is used: a packet that was sent in
+/// part must be finished by the same call, and any other call that sends in between breaks the session. So nothing is
+/// asked of the library unless the socket has room, and only bulk writes, which are finished first, can be partial.
+pub struct Link {
+    pub(super) session: Session,
+    stream: TcpStream,
+    keepalive: Duration,
+    broken: Option<String>,
+}
+
+impl Link {
+    pub(super) fn new(session: Session, stream: TcpStream, keepalive: Duration) -> std::io::Result<Link> {
+        let keepalive = keepalive.max(Duration::from_secs(2));
+        stream.set_nonblocking(true)?;
+        session.set_blocking(false);
+        session.set_keepalive(true, u32::try_from(keepalive.as_secs()).unwrap_or(u32::MAX));
+        Ok(Link { session, stream, keepalive, broken: None })
+    }
+
+    /// Why the session is of no more use, if it is not.
+    pub fn broken(&self) -> Option<&str> {
+        self.broken.as_deref()
+    }
+
+    /// Whether the peer still has the connection open, as far as the kernel has heard.
+    pub fn is_alive(&mut self) -> bool {
+        if self.broken.is_none() && tcp::is_closed(&self.stream) {
+            self.break_off("the host closed the connection");
+        }
+        self.broken.is_none()
+    }
+
+    /// Ends the session for good.
+    pub(super) fn break_off(&mut self, why: &str) {
+        self.broken.get_or_insert_with(|| why.to_owned());
+        let _ = self.stream.shutdown(std::net::Shutdown::Both);
+    }
+
+    /// Whether the socket takes a small packet whole.
+    pub(super) fn has_room(&self) -> bool {
+        // A failure counts as room: the call that follows tells what is wrong.
+        tcp::wait(&self.stream, false, true, Duration::ZERO).unwrap_or(true)
+    }
+
+    /// Waits for the peer: until something can be read (`read`) or written (`write`), at the latest until `until`, and
+    /// now and then for no reason.
+    ///
+    /// # Errors
+    /// Why the peer is taken for dead.
+    pub(super) fn pause(&self, pulse: &mut Pulse, read: bool, write: bool, until: Instant) -> Result<(), String> {
+        if self.has_room() {
+            self.session.keepalive_send().map_err(|error| error.message().to_lowercase())?;
+        }
+        tcp::acknowledge_at_once(&self.stream);
+        let longest = self.keepalive / 4;
+        let timeout = until.saturating_duration_since(Instant::now()).min(longest);
+        tcp::wait(&self.stream, read, write, timeout).map_err(|error| error.to_string())?;
+        let silent = pulse.silent_for(&self.stream);
+        // Checked every quarter of the interval, so that it is noticed before three whole ones have passed.
+        if silent > self.keepalive * 5 / 2 {
+            return Err(format!("the host has been silent for {} s", silent.as_secs()));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.break_off("closed");
+    }
+}

@@ -1,0 +1,93 @@
+//! What the operator can say about connections, and who the operator is.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How to reach the targets. A target's own `user@` and `:port` win over these.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SshOptions {
+    /// The remote user; `None`: the operator's own name.
+    pub user: Option<String>,
+    pub port: u16,
+    /// Private keys (or public ones, whose private half an agent holds); `None`: the usual ones of `~/.ssh`.
+    pub identity_files: Option<Vec<PathBuf>>,
+    /// The agent's socket; `None`: what `SSH_AUTH_SOCK` says.
+    pub agent: Option<PathBuf>,
+    /// `None`: the files that OpenSSH reads. A key that is accepted is written into the first.
+    pub known_hosts: Option<Vec<PathBuf>>,
+    /// Accept the key of a host that is not known yet. A changed key is refused all the same.
+    pub accept_new: bool,
+    /// Use only the agent key whose public half is `/etc/keyholder.d/NAME.pub`.
+    pub keyholder_key: Option<String>,
+    /// For the TCP connection to one address, and again for the key exchange, and for each try of a key.
+    pub connect_timeout: Duration,
+    /// How long a session that was lost in the middle of a stage is sought again.
+    pub reconnect_timeout: Duration,
+    /// A peer that is silent for three times as long is taken for dead. At least two seconds.
+    pub keepalive: Duration,
+    /// Where Hoist is installed on the targets; `None`: this program is copied there when it is missing.
+    pub remote_binary: Option<String>,
+    /// The program that is copied to targets: this one.
+    pub local_binary: PathBuf,
+}
+
+impl Default for SshOptions {
+    fn default() -> Self {
+        SshOptions {
+            user: None,
+            port: 22,
+            identity_files: None,
+            agent: None,
+            known_hosts: None,
+            accept_new: false,
+            keyholder_key: None,
+            connect_timeout: Duration::from_secs(10),
+            reconnect_timeout: Duration::from_secs(60),
+            keepalive: Duration::from_secs(15),
+            remote_binary: None,
+            local_binary: PathBuf::from("/proc/self/exe"),
+        }
+    }
+}
+
+/// The operator's name: `USER`, else `LOGNAME`, else that of the process's user in `/etc/passwd`.
+///
+/// The name service is not asked: a static binary cannot load its modules.
+pub(super) fn operator() -> Option<String> {
+    let named = ["USER", "LOGNAME"].into_iter().filter_map(|key| std::env::var(key).ok()).find(|name| !name.is_empty());
+    named.or_else(|| passwd(0))
+}
+
+/// The operator's home: `HOME`, else that of `/etc/passwd`.
+pub(super) fn home() -> Option<PathBuf> {
+    let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+    home.or_else(|| passwd(5).map(PathBuf::from))
+}
+
+/// A field of the process's user in `/etc/passwd`.
+fn passwd(field: usize) -> Option<String> {
+    // A process's own entry in /proc belongs to its effective user.
+    let uid = std::fs::metadata("/proc/self").ok()?.uid();
+    let text = std::fs::read("/etc/passwd").ok()?;
+    field_of(&String::from_utf8_lossy(&text), uid, field)
+}
+
+fn field_of(passwd: &str, uid: u32, field: usize) -> Option<String> {
+    let of_user = |line: &&str| line.split(':').nth(2).and_then(|id| id.parse().ok()) == Some(uid);
+    let value = passwd.lines().find(of_user)?.split(':').nth(field)?;
+    (!value.is_empty()).then(|| value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_operator_is_found_in_the_password_file_by_number() {
+        let text = "root:x:0:0:root:/root:/bin/sh\nbad line\njane:x:1000:100:Jane:/home/jane:/bin/fish\n";
+        assert_eq!(field_of(text, 1000, 0).as_deref(), Some("jane"));
+        assert_eq!(field_of(text, 1000, 5).as_deref(), Some("/home/jane"));
+        assert_eq!(field_of(text, 7, 0), None);
+    }
+}
