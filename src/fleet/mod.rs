@@ -1,9 +1,13 @@
 //! The hosts, and how a step reaches them.
 
+mod hosts;
 mod outcome;
 mod pack;
+mod pool;
 pub mod ssh;
+mod talk;
 
+pub use hosts::{RequestMaker, SshFleet};
 pub use outcome::{HostResult, Outcome};
 pub use pack::{Pack, PackSource};
 

@@ -159,7 +159,7 @@ fn machine() -> &'static str {
 }
 
 /// The command line that runs a program's `deploy-local`.
-pub(super) fn run_command(path: &str) -> String {
+pub fn run_command(path: &str) -> String {
     format!("exec {} deploy-local", shell_word(path))
 }
 

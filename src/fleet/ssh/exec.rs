@@ -414,19 +414,24 @@ impl Running {
     }
 }
 
-/// Closes a channel; a session on which that takes too long is given up.
+/// Says that a channel is closed. The answer is not awaited: sshd gives it only when the command has ended. Until then
+/// the library keeps what little it knows of the channel; it goes with the session.
 fn close(channel: &mut Channel, link: &mut Link) {
     let mut pulse = Pulse::start();
     let until = Instant::now() + GRACE;
     while link.broken().is_none() {
-        let why = match done(channel.close()) {
-            Ok(true) => return,
-            Ok(false) if Instant::now() >= until => "a channel could not be closed".to_owned(),
-            Ok(false) => match link.pause(&mut pulse, true, false, until) {
+        let why = if link.has_room() {
+            match done(channel.close()) {
+                Ok(_) => return,
+                Err(why) => why,
+            }
+        } else if Instant::now() >= until {
+            "a channel could not be closed".to_owned()
+        } else {
+            match link.pause(&mut pulse, false, true, until) {
                 Ok(()) => continue,
                 Err(why) => why,
-            },
-            Err(why) => why,
+            }
         };
         link.break_off(&why);
     }

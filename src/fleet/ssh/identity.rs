@@ -63,11 +63,12 @@ impl Identities {
     /// A key that was asked for by name and cannot be used, or no key at all. These are the operator's to mend, and
     /// nothing has been connected yet.
     pub fn load(options: &SshOptions) -> anyhow::Result<Identities> {
+        let named = std::env::var_os("SSH_AUTH_SOCK").filter(|path| !path.is_empty()).map(PathBuf::from);
         Identities::load_from(
             options,
             &Places {
                 home: super::options::home(),
-                agent: std::env::var_os("SSH_AUTH_SOCK").filter(|path| !path.is_empty()).map(PathBuf::from),
+                agent: options.agent.clone().or(named),
                 keyholder_keys: KEYHOLDER_KEYS.into(),
                 keyholder_agent: KEYHOLDER_AGENT.into(),
             },

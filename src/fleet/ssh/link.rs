@@ -34,6 +34,14 @@ impl Link {
         self.broken.as_deref()
     }
 
+    /// Whether the peer still has the connection open, as far as the kernel has heard.
+    pub fn is_alive(&mut self) -> bool {
+        if self.broken.is_none() && tcp::is_closed(&self.stream) {
+            self.break_off("the host closed the connection");
+        }
+        self.broken.is_none()
+    }
+
     /// Ends the session for good.
     pub(super) fn break_off(&mut self, why: &str) {
         self.broken.get_or_insert_with(|| why.to_owned());

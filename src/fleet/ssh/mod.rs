@@ -12,7 +12,7 @@ mod link;
 mod options;
 mod tcp;
 
-pub use bootstrap::{Bootstrap, Marker, shell_word};
+pub use bootstrap::{Bootstrap, Marker, run_command, shell_word};
 pub use connect::{ConnectError, ConnectErrorKind};
 pub use exec::{Driven, ExecEnd, Heed, Input, OpenError, Running, Said};
 pub use link::Link;

@@ -12,6 +12,8 @@ pub struct SshOptions {
     pub port: u16,
     /// Private keys (or public ones, whose private half an agent holds); `None`: the usual ones of `~/.ssh`.
     pub identity_files: Option<Vec<PathBuf>>,
+    /// The agent's socket; `None`: what `SSH_AUTH_SOCK` says.
+    pub agent: Option<PathBuf>,
     /// `None`: the files that OpenSSH reads. A key that is accepted is written into the first.
     pub known_hosts: Option<Vec<PathBuf>>,
     /// Accept the key of a host that is not known yet. A changed key is refused all the same.
@@ -36,6 +38,7 @@ impl Default for SshOptions {
             user: None,
             port: 22,
             identity_files: None,
+            agent: None,
             known_hosts: None,
             accept_new: false,
             keyholder_key: None,

@@ -43,6 +43,14 @@ pub fn wait(stream: &TcpStream, read: bool, write: bool, timeout: Duration) -> s
     }
 }
 
+/// Whether the peer has closed the connection, or it broke; data that waits to be read says that it has not.
+pub fn is_closed(stream: &TcpStream) -> bool {
+    match stream.peek(&mut [0]) {
+        Ok(bytes) => bytes == 0,
+        Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
+    }
+}
+
 /// A queue of this many bytes is long: a keepalive alone, which even a stopped peer's kernel acknowledges, is not.
 const LONG_QUEUE: usize = 16 * 1024;
 

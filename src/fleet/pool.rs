@@ -1,0 +1,247 @@
+//! Doing one job on many hosts at once: the launching half of the [`super::Fleet`] promise.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{RecvTimeoutError, bounded};
+
+use super::{Flow, HostEvent, HostResult, Outcome, Task};
+
+/// Beyond this, idle threads cost more than they bring, and a burst of connections overruns a listener's backlog.
+const MOST_THREADS: usize = 256;
+/// Measured use is under 20 KiB.
+const STACK: usize = 256 * 1024;
+/// How long the caller is left without a chance to look up.
+const TICK: Duration = Duration::from_millis(100);
+/// Events on their way; a host that says more waits until the caller has read.
+const IN_FLIGHT: usize = 1024;
+
+/// What is done on one host. It may tell events; its own end is told for it.
+pub(super) type Job = dyn Fn(&Task, &dyn Fn(HostEvent)) -> HostResult + Send + Sync;
+
+/// Threads, kept from call to call while the size stays the same.
+#[derive(Default)]
+pub(super) struct Pool {
+    threads: Option<(usize, rayon::ThreadPool)>,
+}
+
+impl Pool {
+    /// Runs `job` for each task, at most `batch` at a time, in order; no task starts after `on` has said stop.
+    ///
+    /// Tasks never queue inside the pool, so a task that was told as started really is.
+    pub fn run(&mut self, batch: usize, tasks: &[Task], job: Arc<Job>, on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
+        let wanted = batch.clamp(1, MOST_THREADS).min(tasks.len().max(1));
+        let threads = match self.threads(wanted) {
+            Ok(threads) => threads,
+            Err(error) => return give_up(tasks, &format!("internal error: no threads: {error}"), on),
+        };
+        let width = threads.current_num_threads();
+        let (tell, told) = bounded::<HostEvent>(IN_FLIGHT);
+        let mut waiting = tasks.iter();
+        let (mut under_way, mut stopped) = (0, false);
+        loop {
+            let mut events = Vec::new();
+            // Whatever has come in is shown before anything else starts.
+            while !stopped && under_way < width && told.is_empty() {
+                let Some(task) = waiting.next() else { break };
+                events.push(HostEvent::Started(task.host));
+                under_way += 1;
+                let (task, job, tell) = (task.clone(), job.clone(), tell.clone());
+                threads.spawn(move || work(&task, &*job, &|event| drop(tell.send(event))));
+            }
+            if events.is_empty() && under_way == 0 && told.is_empty() {
+                return;
+            }
+            if events.is_empty() {
+                match told.recv_timeout(TICK) {
+                    Ok(event) => events.push(event),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    // Not to be: this end is held here too.
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+            }
+            events.extend(told.try_iter().take(IN_FLIGHT));
+            under_way -= events.iter().filter(|event| matches!(event, HostEvent::Ended(..))).count();
+            stopped |= on(events) == Flow::Stop;
+        }
+    }
+
+    fn threads(&mut self, wanted: usize) -> Result<&rayon::ThreadPool, rayon::ThreadPoolBuildError> {
+        let fits = |(size, _): &(usize, rayon::ThreadPool)| *size == wanted;
+        let pool = match self.threads.take().filter(fits) {
+            Some((_, pool)) => pool,
+            None => build(wanted)?,
+        };
+        Ok(&self.threads.insert((wanted, pool)).1)
+    }
+}
+
+/// Makes `size` threads, or as many as the system gives.
+fn build(mut size: usize) -> Result<rayon::ThreadPool, rayon::ThreadPoolBuildError> {
+    loop {
+        let name = |index| format!("host-{index}");
+        match rayon::ThreadPoolBuilder::new().num_threads(size).stack_size(STACK).thread_name(name).build() {
+            Err(_) if size > 1 => size /= 2,
+            done => return done,
+        }
+    }
+}
+
+/// Does the job and tells its end, whatever happens in between.
+fn work(task: &Task, job: &Job, tell: &dyn Fn(HostEvent)) {
+    let result = catch_unwind(AssertUnwindSafe(|| job(task, tell))).unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        let reason = format!("internal error: {}", said.unwrap_or("no message"));
+        Outcome::Failed { reason, status: 1 }.into()
+    });
+    tell(HostEvent::Ended(task.host, result));
+}
+
+fn give_up(tasks: &[Task], reason: &str, on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
+    for task in tasks {
+        let result = Outcome::Failed { reason: reason.to_owned(), status: 1 }.into();
+        if on(vec![HostEvent::Started(task.host), HostEvent::Ended(task.host, result)]) == Flow::Stop {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Level, Line};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn tasks(count: usize) -> Vec<Task> {
+        (0..count).map(|host| Task { host, attempt: 0, restore: None }).collect()
+    }
+
+    fn started(events: &[HostEvent]) -> Vec<usize> {
+        let one = |event: &HostEvent| if let HostEvent::Started(host) = event { Some(*host) } else { None };
+        events.iter().filter_map(one).collect()
+    }
+
+    fn ended(events: &[HostEvent]) -> Vec<usize> {
+        let one = |event: &HostEvent| if let HostEvent::Ended(host, _) = event { Some(*host) } else { None };
+        events.iter().filter_map(one).collect()
+    }
+
+    #[test]
+    fn every_task_starts_in_order_and_ends_once_and_no_more_than_the_batch_at_a_time() {
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (n, m) = (now.clone(), most.clone());
+        let job = move |_: &Task, _: &dyn Fn(HostEvent)| {
+            m.fetch_max(n.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(2));
+            n.fetch_sub(1, Ordering::SeqCst);
+            Outcome::Ok.into()
+        };
+        let mut all = Vec::new();
+        Pool::default().run(7, &tasks(50), Arc::new(job), &mut |events| {
+            all.extend(events);
+            Flow::Continue
+        });
+        assert_eq!(started(&all), (0..50).collect::<Vec<_>>());
+        let mut ends = ended(&all);
+        ends.sort_unstable();
+        assert_eq!(ends, (0..50).collect::<Vec<_>>());
+        assert!(most.load(Ordering::SeqCst) <= 7);
+    }
+
+    #[test]
+    fn nothing_starts_after_stop_and_what_is_under_way_still_ends() {
+        for stop_at in [0, 1, 5, 30] {
+            let ran = Arc::new(AtomicUsize::new(0));
+            let count = ran.clone();
+            let job = move |_: &Task, _: &dyn Fn(HostEvent)| {
+                count.fetch_add(1, Ordering::SeqCst);
+                Outcome::Ok.into()
+            };
+            let (mut all, mut stopped) = (Vec::new(), false);
+            Pool::default().run(3, &tasks(40), Arc::new(job), &mut |events| {
+                assert!(!stopped || started(&events).is_empty(), "a host started after stop");
+                all.extend(events);
+                stopped |= ended(&all).len() >= stop_at;
+                if stopped { Flow::Stop } else { Flow::Continue }
+            });
+            let mut both = (started(&all), ended(&all));
+            both.1.sort_unstable();
+            assert_eq!(both.0, both.1);
+            assert_eq!(ran.load(Ordering::SeqCst), both.0.len());
+            assert!(both.0.len() < 40, "stop was not heeded");
+        }
+    }
+
+    #[test]
+    fn with_a_batch_of_one_the_result_is_seen_before_the_next_host_starts() {
+        let mut open = 0;
+        let job = |_: &Task, _: &dyn Fn(HostEvent)| Outcome::Ok.into();
+        Pool::default().run(1, &tasks(20), Arc::new(job), &mut |events| {
+            for event in events {
+                match event {
+                    HostEvent::Started(_) => open += 1,
+                    HostEvent::Ended(..) => open -= 1,
+                    _ => {}
+                }
+                assert!((0..=1).contains(&open));
+            }
+            Flow::Continue
+        });
+    }
+
+    #[test]
+    fn a_panic_is_the_result_of_its_host_alone() {
+        let job = |task: &Task, _: &dyn Fn(HostEvent)| {
+            if task.host == 1 {
+                panic!("host {} is odd", task.host);
+            }
+            Outcome::Ok.into()
+        };
+        let mut all = Vec::new();
+        Pool::default().run(2, &tasks(3), Arc::new(job), &mut |events| {
+            all.extend(events);
+            Flow::Continue
+        });
+        let reason = "internal error: host 1 is odd".to_owned();
+        assert!(all.contains(&HostEvent::Ended(1, Outcome::Failed { reason, status: 1 }.into())));
+        assert_eq!(ended(&all).len(), 3);
+    }
+
+    #[test]
+    fn the_caller_is_called_while_nothing_happens_and_may_stop_then() {
+        let job = |_: &Task, _: &dyn Fn(HostEvent)| {
+            std::thread::sleep(Duration::from_millis(350));
+            Outcome::Ok.into()
+        };
+        let (mut ticks, mut starts) = (0, 0);
+        Pool::default().run(1, &tasks(5), Arc::new(job), &mut |events| {
+            starts += started(&events).len();
+            ticks += usize::from(events.is_empty());
+            if ticks > 0 { Flow::Stop } else { Flow::Continue }
+        });
+        assert_eq!(starts, 1);
+        assert!(ticks > 0);
+    }
+
+    #[test]
+    fn talkative_hosts_wait_for_a_slow_listener_and_no_line_is_lost() {
+        let job = |task: &Task, tell: &dyn Fn(HostEvent)| {
+            for number in 0..1000 {
+                tell(HostEvent::Line(task.host, Line { level: Level::Info, message: number.to_string() }));
+            }
+            Outcome::Ok.into()
+        };
+        let mut lines = [0; 8];
+        Pool::default().run(8, &tasks(8), Arc::new(job), &mut |events| {
+            for event in events {
+                if let HostEvent::Line(host, line) = event {
+                    assert_eq!(line.message, lines[host].to_string());
+                    lines[host] += 1;
+                }
+            }
+            Flow::Continue
+        });
+        assert_eq!(lines, [1000; 8]);
+    }
+}

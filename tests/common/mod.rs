@@ -1,0 +1,217 @@
+//! A sample repository, and the built program run in it against a farm of real sshd hosts.
+#![allow(dead_code, reason = "each test program uses its own part of it")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+#[path = "../farm/mod.rs"]
+pub mod farm;
+
+pub use farm::Farm;
+
+/// The program under test.
+pub const HOIST: &str = env!("CARGO_BIN_EXE_hoist");
+
+/// Where the targets of [`Project`] keep the sample repository, below their `srv`.
+pub const CACHE: &str = "deployment/app-cache";
+
+/// A git repository with a `hoist/` folder.
+pub struct Project {
+    dir: TempDir,
+}
+
+impl Project {
+    /// A repository that deploys to hosts of `farm`: `canary` to 127.0.0.1 and on, `default` to the addresses behind.
+    pub fn new(farm: &Farm, canary: usize, default: usize) -> Project {
+        let project = Project::empty();
+        let groups = if canary > 0 { "canary, default" } else { "default" };
+        project.write(
+            "hoist/hoist.cfg",
+            &format!(
+                "[global]\ngit_repo: app\nserver_groups: {groups}\ncanary_dsh_targets: canary\ndsh_targets: default\n\
+                 ssh_user: root\nssh_port: {}\nidentity_file: {}\nknown_hosts: {}\nremote_binary: {HOIST}\n\
+                 lock_dir: {}\nservice_command: true {{action}} {{service}}\n",
+                farm.port,
+                farm.key().display(),
+                farm.known_hosts().display(),
+                project.path(".git").display(),
+            ),
+        );
+        let list = |range: std::ops::Range<usize>| range.map(|n| address(n) + "\n").collect::<String>();
+        project.write("hoist/canary", &list(0..canary));
+        project.write("hoist/default", &list(canary..canary + default));
+        project.write("index.html", "one\n");
+        project.commit("one");
+        project
+    }
+
+    /// A repository with nothing in it.
+    pub fn empty() -> Project {
+        let project = Project { dir: tempfile::Builder::new().prefix("hoist-repo-").tempdir().unwrap() };
+        project.git(&["init", "-q", "-b", "main"]);
+        project
+    }
+
+    /// A clone of a repository, as another deploy host would have it.
+    pub fn clone_of(other: &Project) -> Project {
+        let project = Project { dir: tempfile::Builder::new().prefix("hoist-repo-").tempdir().unwrap() };
+        project.git(&["clone", "-q", other.dir.path().to_str().unwrap(), "."]);
+        project
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    /// Adds a line to the configuration.
+    pub fn configure(&self, line: &str) {
+        let path = self.path("hoist/hoist.cfg");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, format!("{text}{line}\n")).unwrap();
+    }
+
+    pub fn git(&self, arguments: &[&str]) -> String {
+        let output = Command::new("git")
+            .args(["-c", "user.name=Op", "-c", "user.email=op@example.org"])
+            .args(arguments)
+            .current_dir(self.dir.path())
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Commits everything and returns the revision.
+    pub fn commit(&self, message: &str) -> String {
+        self.git(&["add", "-A"]);
+        self.git(&["commit", "-q", "--allow-empty", "-m", message]);
+        self.git(&["rev-parse", "HEAD"])
+    }
+
+    /// `hoist` in this repository, with nothing on standard input and nothing of this machine's settings.
+    pub fn hoist(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(HOIST);
+        command
+            .args(arguments)
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null())
+            .env_remove("SSH_AUTH_SOCK")
+            .env("HOIST_GLOBAL_CONFIG", self.global())
+            .env("USER", "op")
+            .env_remove("SUDO_USER")
+            .env("NO_COLOR", "1");
+        command
+    }
+
+    fn global(&self) -> PathBuf {
+        let path = self.path(".git/global.cfg");
+        std::fs::write(&path, "[global]\n").unwrap();
+        path
+    }
+
+    /// Runs `hoist` to its end.
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        Ran::of(self.hoist(arguments).output().unwrap())
+    }
+
+    /// `hoist deploy --yes`, to its end.
+    pub fn deploy(&self, arguments: &[&str]) -> Ran {
+        self.run(&[&["deploy", "--yes"], arguments].concat())
+    }
+}
+
+/// What a run of the program came to.
+#[derive(Debug)]
+pub struct Ran {
+    /// `None`: it died by a signal.
+    pub status: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ran {
+    pub fn of(output: Output) -> Ran {
+        Ran {
+            status: output.status.code(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Fails the test, showing everything, unless the status is this one.
+    #[track_caller]
+    pub fn ends(self, status: i32) -> Ran {
+        assert_eq!(self.status, Some(status), "\n--- out\n{}--- err\n{}", self.out, self.err);
+        self
+    }
+
+    #[track_caller]
+    pub fn says(self, text: &str) -> Ran {
+        let there = self.out.contains(text) || self.err.contains(text);
+        assert!(there, "{text:?} is not in\n--- out\n{}--- err\n{}", self.out, self.err);
+        self
+    }
+
+    /// The events of a run with `--format json`.
+    pub fn events(&self) -> Vec<serde_json::Value> {
+        self.out.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"))).collect()
+    }
+}
+
+/// The address of the n-th host, from 0: 127.0.0.1, … 127.0.0.200, 127.0.1.1 …
+pub fn address(n: usize) -> String {
+    format!("127.0.{}.{}", n / 200, n % 200 + 1)
+}
+
+/// What the links of a host's layout name: `current`, `.done`, `.in-progress`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Links {
+    pub current: Option<String>,
+    pub done: Option<String>,
+    pub in_progress: Option<String>,
+}
+
+impl Links {
+    /// Of the n-th host, as its disk has them.
+    pub fn of(farm: &Farm, n: usize) -> Links {
+        let cache = farm.srv(&address(n)).join(CACHE);
+        let name = |link: &str| std::fs::read_link(cache.join(link)).ok().map(|to| file_name(&to));
+        Links { current: name("current"), done: name(".done"), in_progress: name(".in-progress") }
+    }
+
+    /// A host on which a revision is finalized.
+    pub fn finalized(revision: &str) -> Links {
+        Links { current: Some(revision.into()), done: Some(revision.into()), in_progress: None }
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap().to_str().unwrap().to_owned()
+}
+
+/// Waits for something that other processes do, half a minute at most.
+#[track_caller]
+pub fn wait_for(what: &str, is_there: impl Fn() -> bool) {
+    for _ in 0..600 {
+        if is_there() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    panic!("waited in vain for {what}");
+}
+
+/// Sends a signal to a process that a test started.
+pub fn signal(child: &std::process::Child, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}

@@ -1,0 +1,468 @@
+//! Deployments of a real repository to real sshd hosts, by the built program.
+
+mod common;
+
+use std::os::unix::fs::PermissionsExt;
+
+use common::{CACHE, Farm, Links, Project, address};
+
+#[track_caller]
+fn all_on(farm: &Farm, hosts: usize, revision: &str) {
+    for n in 0..hosts {
+        assert_eq!(Links::of(farm, n), Links::finalized(revision), "host {}", address(n));
+    }
+}
+
+/// A check at a stage, as `hoist/checks.yaml` has it.
+fn check(name: &str, stage: &str, command: &str) -> String {
+    format!("  {name}:\n    stage: {stage}\n    shell: true\n    timeout: 20\n    command: {command}\n")
+}
+
+/// A program on a host.
+fn program(farm: &Farm, n: usize, name: &str, text: &str) {
+    let path = farm.srv(&address(n)).join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn on_host(farm: &Farm, n: usize, name: &str) -> String {
+    let path = farm.srv(&address(n)).join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn status_0_a_revision_is_deployed_to_every_host_and_finalized() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 2, 3);
+    let one = project.git(&["rev-parse", "HEAD"]);
+    let ran = project.deploy(&["first", "words"]).ends(0);
+    all_on(&farm, 5, &one);
+    for n in 0..5 {
+        assert_eq!(on_host(&farm, n, "deployment/app/index.html"), "one\n");
+        assert_eq!(on_host(&farm, n, &format!("{CACHE}/current/index.html")), "one\n");
+    }
+    ran.says("canary").says("finalized");
+    let tags = project.git(&["tag", "-l", "-n1", "hoist/sync/*"]);
+    assert!(tags.contains("/0001") && tags.contains("first words"), "{tags}");
+    assert_eq!(project.git(&["status", "--porcelain"]), "", "logs and journals stay out of the repository's sight");
+
+    project.write("index.html", "two\n");
+    let two = project.commit("two");
+    project.deploy(&[]).ends(0);
+    all_on(&farm, 5, &two);
+    assert_eq!(on_host(&farm, 4, "deployment/app/index.html"), "two\n");
+    assert!(farm.srv(&address(0)).join(CACHE).join("revs").join(&one).exists(), "the old revision is kept");
+}
+
+#[test]
+fn status_1_when_more_hosts_fail_than_may_all_that_was_touched_is_back_and_verified() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 2, 6);
+    let one = project.git(&["rev-parse", "HEAD"]);
+    project.deploy(&[]).ends(0);
+    for n in [4, 6] {
+        std::fs::write(farm.srv(&address(n)).join("broken"), "").unwrap();
+    }
+    project.write("hoist/checks.yaml", &format!("checks:\n{}", check("page", "promote", "\"! test -e /srv/broken || ! grep -q two index.html\"")));
+    project.write("index.html", "two\n");
+    project.commit("two");
+    project.deploy(&[]).ends(1).says("limit").says("check page failed").says("127.0.0.5").says("verified");
+    all_on(&farm, 8, &one);
+    assert_eq!(on_host(&farm, 0, "deployment/app/index.html"), "one\n");
+}
+
+#[test]
+fn failures_within_the_limit_are_left_behind_and_listed_and_are_not_finalized() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 5);
+    let one = project.git(&["rev-parse", "HEAD"]);
+    project.deploy(&[]).ends(0);
+    std::fs::write(farm.srv(&address(1)).join("broken"), "").unwrap();
+    project.write("hoist/checks.yaml", &format!("checks:\n{}", check("page", "promote", "test ! -e /srv/broken")));
+    let two = project.commit("two");
+    project.configure("failure_limit: 20%");
+    project.deploy(&[]).ends(0).says("127.0.0.2");
+    for n in [0, 2, 3, 4] {
+        assert_eq!(Links::of(&farm, n), Links::finalized(&two));
+    }
+    let failed = Links::of(&farm, 1);
+    assert_eq!(failed.done.as_deref(), Some(one.as_str()), "a failed host is never finalized");
+
+    // The same again, with failed hosts rolled back at once.
+    project.configure("failed_targets: rollback");
+    project.write("index.html", "three\n");
+    let three = project.commit("three");
+    project.deploy(&[]).ends(0).says("rolled back");
+    assert_eq!(Links::of(&farm, 1), Links::finalized(&one));
+    assert_eq!(Links::of(&farm, 0), Links::finalized(&three));
+}
+
+#[test]
+fn status_3_when_a_rollback_fails_and_the_host_is_named() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 3);
+    project.deploy(&[]).ends(0);
+    std::fs::write(farm.srv(&address(2)).join("broken"), "").unwrap();
+    std::fs::write(farm.srv(&address(1)).join("stuck"), "").unwrap();
+    let checks = check("page", "promote", "test ! -e /srv/broken") + &check("stuck", "rollback", "test ! -e /srv/stuck");
+    project.write("hoist/checks.yaml", &format!("checks:\n{checks}"));
+    project.commit("two");
+    project.deploy(&[]).ends(3).says("127.0.0.2").says("check stuck failed").says("rollback failed");
+}
+
+#[test]
+fn status_4_when_finalize_fails_on_a_host_and_the_host_is_named() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 3);
+    std::fs::create_dir_all(farm.srv(&address(2))).unwrap();
+    std::fs::write(farm.srv(&address(2)).join("broken"), "").unwrap();
+    project.write("hoist/checks.yaml", "checks:\n  last:\n    before: finalize\n    command: test ! -e /srv/broken\n");
+    let two = project.commit("two");
+    project.deploy(&[]).ends(4).says("127.0.0.3").says("not finalized");
+    assert_eq!(Links::of(&farm, 0), Links::finalized(&two));
+    assert_eq!(Links::of(&farm, 2).done, None);
+}
+
+#[test]
+fn unreachable_hosts_are_judged_before_anything_is_touched() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 3);
+    project.write("hoist/default", "127.0.0.1\n127.0.0.2\n127.0.0.3:1\n");
+    project.deploy(&[]).ends(1).says("127.0.0.3:1").says("nothing was touched");
+    for n in 0..2 {
+        assert!(!farm.srv(&address(n)).join("deployment").exists(), "host {n} was touched");
+    }
+    project.configure("failure_limit: 1");
+    project.deploy(&[]).ends(0).says("unreachable");
+    all_on(&farm, 2, &project.git(&["rev-parse", "HEAD"]));
+}
+
+#[test]
+fn fault_8_config_links_follow_a_rollback() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    project.configure("config_deploy: True");
+    project.write("hoist/config-files.yaml", "/srv/etc/app.conf:\n  template: app.conf.j2\nsettings.ini:\n  template: app.conf.j2\n");
+    project.write("hoist/templates/app.conf.j2", "colour = {{ colour }}\n");
+    project.write("hoist/vars.yaml", "colour: rot-s3cret\n");
+    let one = project.commit("one");
+    project.deploy(&[]).ends(0);
+    let link = |n: usize| std::fs::read_link(farm.srv(&address(n)).join("etc/app.conf")).unwrap();
+    for n in 0..2 {
+        assert!(link(n).to_str().unwrap().contains(&one));
+        assert_eq!(on_host(&farm, n, &format!("{CACHE}/revs/{one}/.git/config-files/srv/etc/app.conf")), "colour = rot-s3cret");
+        assert_eq!(on_host(&farm, n, "deployment/app/settings.ini"), "colour = rot-s3cret");
+    }
+    project.write("hoist/vars.yaml", "colour: blue-s3cret\n");
+    project.write("hoist/checks.yaml", &format!("checks:\n{}", check("blue", "promote", "\"! grep -q blue app-never || true; ! grep -q blue settings.ini\"")));
+    let two = project.commit("two");
+    let ran = project.deploy(&["--format", "json"]).ends(1);
+    for n in 0..2 {
+        assert!(link(n).to_str().unwrap().contains(&one), "the link still leads into the revision that was rolled back");
+        let rendered = on_host(&farm, n, &format!("{CACHE}/revs/{two}/.git/config-files/srv/etc/app.conf"));
+        assert_eq!(rendered, "colour = blue-s3cret");
+    }
+    // What templates hold is nobody else's business.
+    assert!(!ran.out.contains("s3cret") && !ran.err.contains("s3cret"));
+    for folder in ["hoist/log", "hoist/state"] {
+        for entry in std::fs::read_dir(project.path(folder)).unwrap() {
+            let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+            assert!(!text.contains("s3cret"), "a secret in {folder}");
+        }
+    }
+}
+
+#[test]
+fn services_are_restarted_at_promote_and_again_on_rollback() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    let service = "#!/bin/sh\necho \"$1 $2 $(cat /srv/deployment/app/index.html)\" >> /srv/restarts\n! grep -q bad /srv/deployment/app/index.html\n";
+    (0..2).for_each(|n| program(&farm, n, "bin/service", service));
+    project.configure("service_name: web, worker=reload");
+    project.configure("service_command: /srv/bin/service {action} {service}");
+    project.commit("service");
+    project.deploy(&[]).ends(0);
+    assert_eq!(on_host(&farm, 1, "restarts"), "restart web one\nreload worker one\n");
+    project.write("index.html", "bad\n");
+    project.commit("bad");
+    project.deploy(&[]).ends(1).says("service web: restart failed");
+    assert_eq!(
+        on_host(&farm, 0, "restarts"),
+        "restart web one\nreload worker one\nrestart web bad\nrestart web one\nreload worker one\n"
+    );
+    std::fs::remove_file(farm.srv(&address(0)).join("restarts")).unwrap();
+    project.deploy(&["--service-restart"]).ends(0);
+    assert_eq!(on_host(&farm, 0, "restarts"), "restart web one\nreload worker one\n");
+}
+
+#[test]
+fn fault_6_a_check_that_dies_by_a_signal_fails_its_host() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    project.write("hoist/checks.yaml", &format!("checks:\n{}", check("dies", "fetch", "kill -TERM $$")));
+    project.commit("one");
+    project.deploy(&[]).ends(1).says("check dies was killed by signal TERM");
+}
+
+#[test]
+fn fault_12_a_hung_stage_ends_at_its_time_limit_and_is_rolled_back() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    let one = project.git(&["rev-parse", "HEAD"]);
+    project.deploy(&[]).ends(0);
+    project.write("hoist/checks.yaml", "checks:\n  hangs:\n    stage: promote\n    timeout: 600\n    command: sleep 600\n");
+    project.configure("promote_timeout: 2");
+    project.commit("two");
+    let before = std::time::Instant::now();
+    project.configure("rollback_timeout: 2");
+    // The check hangs on rollback too: the links are back, and the host is named all the same.
+    project.deploy(&[]).ends(3).says("timed out after 2 s");
+    assert!(before.elapsed().as_secs() < 120, "a hung stage held the deployment up");
+    assert_eq!(Links::of(&farm, 0).current, Some(one));
+}
+
+#[test]
+fn fault_13_exit_status_255_of_a_check_is_not_a_lost_connection() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    project.write("hoist/checks.yaml", &format!("checks:\n{}", check("odd", "promote", "exit 255")));
+    project.commit("one");
+    project.deploy(&[]).says("check odd failed with exit status 255");
+    assert_eq!(farm.connections_to(&address(0)), 1, "nothing was taken for a lost connection");
+}
+
+#[test]
+fn fault_14_the_first_check_that_fails_stops_its_stage_and_checks_run_after_a_rollback() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 1);
+    let note = |name: &str| format!("\"echo {name} $(cat index.html) >> /srv/checks\"");
+    project.write("hoist/checks.yaml", &format!("checks:\n{}", check("first", "promote", &note("first"))));
+    project.commit("one");
+    project.deploy(&[]).ends(0);
+    let checks = check("first", "promote", &note("first"))
+        + &check("second", "promote", "\"! grep -q two index.html\"")
+        + &check("third", "promote", &note("third"));
+    project.write("hoist/checks.yaml", &format!("checks:\n{checks}"));
+    project.write("index.html", "two\n");
+    project.commit("two");
+    project.deploy(&[]).ends(1);
+    assert_eq!(on_host(&farm, 0, "checks"), "first one\nfirst two\nfirst one\nthird one\n");
+}
+
+#[test]
+fn one_connection_a_host_serves_all_stages_of_a_hundred_hosts() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 100);
+    project.configure("config_deploy: True");
+    project.write("hoist/config-files.yaml", "settings.ini:\n  template: a.j2\n");
+    project.write("hoist/templates/a.j2", "a\n");
+    let one = project.commit("one");
+    project.deploy(&[]).ends(0);
+    all_on(&farm, 100, &one);
+    for n in 0..100 {
+        assert_eq!(farm.connections_to(&address(n)), 1, "host {}", address(n));
+    }
+}
+
+#[test]
+fn the_program_brings_itself_to_targets_that_lack_it_and_only_once() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 3);
+    let path = project.path("hoist/hoist.cfg");
+    let text = std::fs::read_to_string(&path).unwrap().replace("remote_binary", "# remote_binary");
+    std::fs::write(path, text).unwrap();
+    let one = project.commit("one");
+    project.deploy(&[]).ends(0);
+    all_on(&farm, 3, &one);
+    let builds = |n: usize| {
+        let folder = farm.home(&address(n)).join(".cache/hoist");
+        assert_eq!(std::fs::metadata(&folder).unwrap().permissions().mode() & 0o077, 0, "others can reach the program");
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>()
+    };
+    assert_eq!(builds(0).len(), 1);
+    let binary = builds(0)[0].join("hoist");
+    let before = std::fs::metadata(&binary).unwrap().modified().unwrap();
+    project.deploy(&["--force"]).ends(0);
+    assert_eq!(std::fs::metadata(&binary).unwrap().modified().unwrap(), before, "it was copied again");
+    // A copy that somebody has tampered with is never run.
+    std::fs::write(builds(1)[0].join("hoist"), "#!/bin/sh\ntouch /srv/owned\n").unwrap();
+    project.deploy(&["--force"]).ends(0);
+    assert!(!farm.srv(&address(1)).join("owned").exists());
+}
+
+#[test]
+fn status_5_while_another_deployment_is_on_here_or_on_a_target() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    project.write("hoist/checks.yaml", &format!("checks:\n{}", check("waits", "fetch", "\"touch /srv/waiting; while ! test -e /srv/go; do sleep 0.1; done\"")));
+    let one = project.commit("one");
+    let first = project.hoist(&["deploy", "--yes", "the", "first"]).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let waiting = farm.srv(&address(0)).join("waiting");
+    common::wait_for("the first deployment to be under way", || waiting.exists());
+    project.deploy(&[]).ends(5).says("the first");
+    // From another deploy host the locks on the targets say the same.
+    let lock_dir = tempfile::tempdir().unwrap();
+    let elsewhere = format!("lock_dir:{}", lock_dir.path().display());
+    let clone = Project::clone_of(&project);
+    clone.deploy(&["-D", &elsewhere]).ends(5).says("locked by").says("the first").says("nothing was touched");
+    for n in 0..2 {
+        std::fs::write(farm.srv(&address(n)).join("go"), "").unwrap();
+    }
+    common::Ran::of(first.wait_with_output().unwrap()).ends(0);
+    all_on(&farm, 2, &one);
+    // A lock dies with its holder.
+    clone.deploy(&["-D", &elsewhere, "--force"]).ends(0);
+}
+
+#[test]
+fn status_6_after_a_deployer_was_killed_until_its_run_is_resumed_or_rolled_back() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 3);
+    let one = project.git(&["rev-parse", "HEAD"]);
+    project.deploy(&[]).ends(0);
+    project.configure("batch_size: 1");
+    let waits = check("waits", "promote", "\"touch /srv/waiting; while ! test -e /srv/go; do sleep 0.1; done\"");
+    project.write("hoist/checks.yaml", &format!("checks:\n{waits}"));
+    let two = project.commit("two");
+    let go = |yes: bool| {
+        for n in 0..3 {
+            let file = farm.srv(&address(n)).join("go");
+            if yes { std::fs::write(file, "").unwrap() } else { drop(std::fs::remove_file(file)) }
+            let _ = std::fs::remove_file(farm.srv(&address(n)).join("waiting"));
+        }
+    };
+    let kill_in_promote = || {
+        let mut deployer = project.hoist(&["deploy", "--yes"]).stdout(std::process::Stdio::null()).spawn().unwrap();
+        let waiting = farm.srv(&address(0)).join("waiting");
+        common::wait_for("promote on the first host", || waiting.exists());
+        deployer.kill().unwrap();
+        deployer.wait().unwrap();
+        go(true);
+    };
+    kill_in_promote();
+    project.deploy(&[]).ends(6).says("hoist resume").says("hoist rollback");
+    project.run(&["rollback", "--yes"]).ends(1).says("verified");
+    all_on(&farm, 3, &one);
+    go(false);
+    kill_in_promote();
+    project.run(&["resume", "--yes"]).ends(0);
+    all_on(&farm, 3, &two);
+    project.run(&["resume", "--yes"]).ends(2).says("unfinished");
+}
+
+#[test]
+fn status_130_for_an_interrupt_before_anything_was_touched() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    // A host that takes the connection and never says a word.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    project.write("hoist/default", &format!("127.0.0.1\n127.0.0.1:{}\n", silent.local_addr().unwrap().port()));
+    project.configure("connect_timeout: 3");
+    let deployer = project.hoist(&["deploy", "--yes"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let (_held, _) = silent.accept().unwrap();
+    common::signal(&deployer, "INT");
+    common::Ran::of(deployer.wait_with_output().unwrap()).ends(130).says("nothing was touched");
+    assert!(!farm.srv(&address(0)).join("deployment").exists());
+}
+
+#[test]
+fn an_interrupt_in_a_stage_lets_hosts_finish_and_rolls_back() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 4);
+    let one = project.git(&["rev-parse", "HEAD"]);
+    project.deploy(&[]).ends(0);
+    project.configure("batch_size: 2");
+    let slow = check("slow", "promote", "\"touch /srv/waiting; sleep 1\"");
+    project.write("hoist/checks.yaml", &format!("checks:\n{slow}"));
+    project.commit("two");
+    let deployer = project.hoist(&["deploy", "--yes"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let waiting = farm.srv(&address(0)).join("waiting");
+    common::wait_for("promote on the first host", || waiting.exists());
+    common::signal(&deployer, "TERM");
+    common::Ran::of(deployer.wait_with_output().unwrap()).ends(1).says("interrupted").says("verified");
+    all_on(&farm, 4, &one);
+    assert!(!farm.srv(&address(3)).join("waiting").exists(), "a queued host was started after the interrupt");
+}
+
+#[test]
+fn fault_5_a_connection_cut_in_mid_promote_is_made_again_and_the_true_outcome_is_taken() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    // The stage cuts its own connection: its sshd dies, and the work goes on.
+    let cut = "\"test -e /srv/cut || { touch /srv/cut; kill -9 $(cat /srv/sshd-pid); sleep 1; }\"";
+    project.write("hoist/checks.yaml", &format!("checks:\n{}", check("cut", "promote", cut)));
+    let before = "  pid:\n    before: promote\n    shell: true\n    command: \"p=$$; while [ $(cat /proc/$p/comm) != sshd ]; do p=$(cut -d' ' -f4 /proc/$p/stat); done; echo $p > /srv/sshd-pid\"\n";
+    let checks = std::fs::read_to_string(project.path("hoist/checks.yaml")).unwrap();
+    project.write("hoist/checks.yaml", &format!("{checks}{before}"));
+    let one = project.commit("one");
+    project.deploy(&[]).ends(0);
+    all_on(&farm, 2, &one);
+    assert_eq!(farm.connections_to(&address(0)), 2, "the connection was not cut, or not made again once");
+}
+
+#[test]
+fn targets_can_fetch_from_a_git_server() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    let server = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(project.path(""), server.path().join("app")).unwrap();
+    project.configure("git_scheme: file");
+    project.configure(&format!("git_server: {}", server.path().display()));
+    let one = project.commit("one");
+    project.deploy(&[]).ends(0);
+    all_on(&farm, 2, &one);
+}
+
+#[test]
+fn a_dry_run_shows_what_configuration_would_change_and_touches_nothing() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    project.configure("config_deploy: True");
+    project.write("hoist/config-files.yaml", "/srv/etc/app.conf:\n  template: app.conf.j2\n");
+    project.write("hoist/templates/app.conf.j2", "colour = {{ colour }}\n");
+    project.write("hoist/vars.yaml", "colour: red\n");
+    project.commit("one");
+    project.deploy(&[]).ends(0);
+    project.write("hoist/vars.yaml", "colour: blue\n");
+    project.run(&["deploy", "--dry-run"]).ends(0).says("-colour = red").says("+colour = blue");
+    assert_eq!(std::fs::read_to_string(farm.srv(&address(0)).join("etc/app.conf")).is_ok(), false, "a link seen from outside");
+    assert!(on_host(&farm, 0, &format!("{CACHE}/current/.git/config-files/srv/etc/app.conf")).contains("red"));
+}
+
+#[test]
+fn output_to_a_closed_pipe_ends_no_deployment() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 3);
+    let one = project.git(&["rev-parse", "HEAD"]);
+    let mut deployer = project.hoist(&["deploy", "--yes"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    drop(deployer.stdout.take());
+    assert_eq!(deployer.wait().unwrap().code(), Some(0));
+    all_on(&farm, 3, &one);
+}
+
+#[test]
+fn with_format_json_every_line_is_an_event_and_the_log_has_them_too() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 1, 2);
+    let ran = project.deploy(&["--format=json"]).ends(0);
+    let events = ran.events();
+    assert_eq!(events[0]["event"], "started");
+    let last = events.last().unwrap();
+    assert_eq!((&last["event"], &last["status"]), (&"ended".into(), &0.into()));
+    assert_eq!(last["rows"].as_array().unwrap().len(), 3);
+    let log = std::fs::read_dir(project.path("hoist/log")).unwrap().map(|it| it.unwrap().path()).find(|it| it.extension().is_some_and(|it| it == "log")).unwrap();
+    assert_eq!(std::fs::read_to_string(log).unwrap().lines().count(), events.len());
+}
+
+#[test]
+fn only_the_hosts_of_limit_hosts_are_deployed_to() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 1, 3);
+    let one = project.git(&["rev-parse", "HEAD"]);
+    project.deploy(&["-l", "127.0.0.[2:3]"]).ends(0);
+    for n in 0..4 {
+        let wanted = if n == 1 || n == 2 { Links::finalized(&one) } else { Links::default() };
+        assert_eq!(Links::of(&farm, n), wanted, "host {n}");
+    }
+}
