@@ -64,7 +64,10 @@ fn status_1_when_more_hosts_fail_than_may_all_that_was_touched_is_back_and_verif
     for n in [4, 6] {
         std::fs::write(farm.srv(&address(n)).join("broken"), "").unwrap();
     }
-    project.write("hoist/checks.yaml", &format!("checks:\n{}", check("page", "promote", "\"! test -e /srv/broken || ! grep -q two index.html\"")));
+    project.write(
+        "hoist/checks.yaml",
+        &format!("checks:\n{}", check("page", "promote", "\"! test -e /srv/broken || ! grep -q two index.html\"")),
+    );
     project.write("index.html", "two\n");
     project.commit("two");
     project.deploy(&[]).ends(1).says("limit").says("check page failed").says("127.0.0.5").says("verified");
@@ -105,7 +108,8 @@ fn status_3_when_a_rollback_fails_and_the_host_is_named() {
     project.deploy(&[]).ends(0);
     std::fs::write(farm.srv(&address(2)).join("broken"), "").unwrap();
     std::fs::write(farm.srv(&address(1)).join("stuck"), "").unwrap();
-    let checks = check("page", "promote", "test ! -e /srv/broken") + &check("stuck", "rollback", "test ! -e /srv/stuck");
+    let checks =
+        check("page", "promote", "test ! -e /srv/broken") + &check("stuck", "rollback", "test ! -e /srv/stuck");
     project.write("hoist/checks.yaml", &format!("checks:\n{checks}"));
     project.commit("two");
     project.deploy(&[]).ends(3).says("127.0.0.2").says("check stuck failed").says("rollback failed");
@@ -143,7 +147,10 @@ fn fault_8_config_links_follow_a_rollback() {
     let farm = Farm::up();
     let project = Project::new(&farm, 0, 2);
     project.configure("config_deploy: True");
-    project.write("hoist/config-files.yaml", "/srv/etc/app.conf:\n  template: app.conf.j2\nsettings.ini:\n  template: app.conf.j2\n");
+    project.write(
+        "hoist/config-files.yaml",
+        "/srv/etc/app.conf:\n  template: app.conf.j2\nsettings.ini:\n  template: app.conf.j2\n",
+    );
     project.write("hoist/templates/app.conf.j2", "colour = {{ colour }}\n");
     project.write("hoist/vars.yaml", "colour: rot-s3cret\n");
     let one = project.commit("one");
@@ -151,15 +158,27 @@ fn fault_8_config_links_follow_a_rollback() {
     let link = |n: usize| std::fs::read_link(farm.srv(&address(n)).join("etc/app.conf")).unwrap();
     for n in 0..2 {
         assert!(link(n).to_str().unwrap().contains(&one));
-        assert_eq!(on_host(&farm, n, &format!("{CACHE}/revs/{one}/.git/config-files/srv/etc/app.conf")), "colour = rot-s3cret");
+        assert_eq!(
+            on_host(&farm, n, &format!("{CACHE}/revs/{one}/.git/config-files/srv/etc/app.conf")),
+            "colour = rot-s3cret"
+        );
         assert_eq!(on_host(&farm, n, "deployment/app/settings.ini"), "colour = rot-s3cret");
     }
     project.write("hoist/vars.yaml", "colour: blue-s3cret\n");
-    project.write("hoist/checks.yaml", &format!("checks:\n{}", check("blue", "promote", "\"! grep -q blue app-never || true; ! grep -q blue settings.ini\"")));
+    project.write(
+        "hoist/checks.yaml",
+        &format!(
+            "checks:\n{}",
+            check("blue", "promote", "\"! grep -q blue app-never || true; ! grep -q blue settings.ini\"")
+        ),
+    );
     let two = project.commit("two");
     let ran = project.deploy(&["--format", "json"]).ends(1);
     for n in 0..2 {
-        assert!(link(n).to_str().unwrap().contains(&one), "the link still leads into the revision that was rolled back");
+        assert!(
+            link(n).to_str().unwrap().contains(&one),
+            "the link still leads into the revision that was rolled back"
+        );
         let rendered = on_host(&farm, n, &format!("{CACHE}/revs/{two}/.git/config-files/srv/etc/app.conf"));
         assert_eq!(rendered, "colour = blue-s3cret");
     }
@@ -211,7 +230,10 @@ fn fault_12_a_hung_stage_ends_at_its_time_limit_and_is_rolled_back() {
     let project = Project::new(&farm, 0, 2);
     let one = project.git(&["rev-parse", "HEAD"]);
     project.deploy(&[]).ends(0);
-    project.write("hoist/checks.yaml", "checks:\n  hangs:\n    stage: promote\n    timeout: 600\n    command: sleep 600\n");
+    project.write(
+        "hoist/checks.yaml",
+        "checks:\n  hangs:\n    stage: promote\n    timeout: 600\n    command: sleep 600\n",
+    );
     project.configure("promote_timeout: 2");
     project.commit("two");
     let before = std::time::Instant::now();
@@ -295,9 +317,16 @@ fn the_program_brings_itself_to_targets_that_lack_it_and_only_once() {
 fn status_5_while_another_deployment_is_on_here_or_on_a_target() {
     let farm = Farm::up();
     let project = Project::new(&farm, 0, 2);
-    project.write("hoist/checks.yaml", &format!("checks:\n{}", check("waits", "fetch", "\"touch /srv/waiting; while ! test -e /srv/go; do sleep 0.1; done\"")));
+    project.write(
+        "hoist/checks.yaml",
+        &format!(
+            "checks:\n{}",
+            check("waits", "fetch", "\"touch /srv/waiting; while ! test -e /srv/go; do sleep 0.1; done\"")
+        ),
+    );
     let one = project.commit("one");
-    let first = project.hoist(&["deploy", "--yes", "the", "first"]).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let first =
+        project.hoist(&["deploy", "--yes", "the", "first"]).stdout(std::process::Stdio::null()).spawn().unwrap();
     let waiting = farm.srv(&address(0)).join("waiting");
     common::wait_for("the first deployment to be under way", || waiting.exists());
     project.deploy(&[]).ends(5).says("the first");
@@ -328,7 +357,11 @@ fn status_6_after_a_deployer_was_killed_until_its_run_is_resumed_or_rolled_back(
     let go = |yes: bool| {
         for n in 0..3 {
             let file = farm.srv(&address(n)).join("go");
-            if yes { std::fs::write(file, "").unwrap() } else { drop(std::fs::remove_file(file)) }
+            if yes {
+                std::fs::write(file, "").unwrap()
+            } else {
+                drop(std::fs::remove_file(file))
+            }
             let _ = std::fs::remove_file(farm.srv(&address(n)).join("waiting"));
         }
     };
@@ -426,7 +459,11 @@ fn a_dry_run_shows_what_configuration_would_change_and_touches_nothing() {
     project.deploy(&[]).ends(0);
     project.write("hoist/vars.yaml", "colour: blue\n");
     project.run(&["deploy", "--dry-run"]).ends(0).says("-colour = red").says("+colour = blue");
-    assert_eq!(std::fs::read_to_string(farm.srv(&address(0)).join("etc/app.conf")).is_ok(), false, "a link seen from outside");
+    assert_eq!(
+        std::fs::read_to_string(farm.srv(&address(0)).join("etc/app.conf")).is_ok(),
+        false,
+        "a link seen from outside"
+    );
     assert!(on_host(&farm, 0, &format!("{CACHE}/current/.git/config-files/srv/etc/app.conf")).contains("red"));
 }
 
@@ -451,7 +488,11 @@ fn with_format_json_every_line_is_an_event_and_the_log_has_them_too() {
     let last = events.last().unwrap();
     assert_eq!((&last["event"], &last["status"]), (&"ended".into(), &0.into()));
     assert_eq!(last["rows"].as_array().unwrap().len(), 3);
-    let log = std::fs::read_dir(project.path("hoist/log")).unwrap().map(|it| it.unwrap().path()).find(|it| it.extension().is_some_and(|it| it == "log")).unwrap();
+    let log = std::fs::read_dir(project.path("hoist/log"))
+        .unwrap()
+        .map(|it| it.unwrap().path())
+        .find(|it| it.extension().is_some_and(|it| it == "log"))
+        .unwrap();
     assert_eq!(std::fs::read_to_string(log).unwrap().lines().count(), events.len());
 }
 

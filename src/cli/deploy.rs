@@ -26,7 +26,7 @@ pub fn run(args: args::Deploy) -> Result<ExitCode, Refused> {
     }
     let holder = deploy::holder(args.message.join(" "))?;
     let prepared = deploy::prepare(&config, &repo, &choice(&args), &holder)?;
-    let identities = super::ssh::identities(&config)?;
+    let ssh = super::ssh::prepare(&config)?;
     let _lock = match lock(&config, &holder)? {
         Ok(lock) => lock,
         Err(code) => return Ok(code),
@@ -52,7 +52,7 @@ pub fn run(args: args::Deploy) -> Result<ExitCode, Refused> {
             Some(Tape::new(Journal::create(&state_folder(&config), opened)?, Vec::new(), AtTheEnd::GoOn))
         }
     };
-    let fleet = super::ssh::fleet(&config, &repo, &prepared, identities, false)?;
+    let fleet = super::ssh::fleet(ssh, &repo, &prepared, false);
     let mut session = Session::begin(&config, &repo, &prepared, show, args.yes)?;
     Ok(session.carry_out(fleet, tape))
 }

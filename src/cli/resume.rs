@@ -45,9 +45,9 @@ fn end(command: &str, at_the_end: AtTheEnd, show: Show, yes: bool) -> Result<Exi
     let requests = deploy::requests(&config, &repo, &plan, holder)?;
     let notes = vec![(Level::Info, format!("{command}: {unfinished}"))];
     let prepared = Prepared { plan, requests, notes };
-    let identities = super::ssh::identities(&config)?;
+    let ssh = super::ssh::prepare(&config)?;
     let tape = Tape::new(Journal::reopen(&unfinished)?, unfinished.records, at_the_end);
-    let fleet = super::ssh::fleet(&config, &repo, &prepared, identities, true)?;
+    let fleet = super::ssh::fleet(ssh, &repo, &prepared, true);
     let mut session = Session::begin(&config, &repo, &prepared, show, yes)?;
     Ok(session.carry_out(fleet, Some(tape)))
 }

@@ -371,7 +371,7 @@ impl Story<'_> {
                     HostEvent::Ended(host, result) => {
                         let mut tail = result.tail.clone();
                         let mut outcome = result.outcome.clone();
-                        if ended(table, host, result) == Flow::Stop {
+                        if ended(table, host, *result) == Flow::Stop {
                             flow = Flow::Stop;
                         }
                         // What the host calls a success may have been found wanting when it was judged.

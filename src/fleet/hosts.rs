@@ -56,20 +56,65 @@ impl SshFleet {
         let hosts = targets.into_iter().map(host).collect();
         SshFleet { shared: Arc::new(Shared { ssh, hosts, requests, packs }), pool: Pool::default() }
     }
+
+    /// For a run that is resumed: its locks were taken before, so every new session takes its own again.
+    pub fn holding(self) -> SshFleet {
+        for host in &self.shared.hosts {
+            host.session.lock().unwrap_or_else(PoisonError::into_inner).hold = true;
+        }
+        self
+    }
+
+    /// The whole of a call that only finds out: what began is told with its end, of the rest nothing.
+    fn recover(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
+        let Step::Run(stage) = call.step else { return };
+        let found: Arc<Mutex<Vec<(HostId, HostResult)>>> = Arc::default();
+        let (shared, shared_call, finds) = (self.shared.clone(), call.clone(), found.clone());
+        let job = move |task: &Task, tell: &dyn Fn(HostEvent)| {
+            let result = shared.on_host(&shared_call, task, tell, |work| work.recover(stage));
+            if let Some(result) = result {
+                finds.lock().unwrap_or_else(PoisonError::into_inner).push((task.host, result));
+            }
+            Outcome::Ok.into()
+        };
+        self.pool.run(call.batch, tasks, Arc::new(job), &mut |mut events| {
+            events.retain(|event| matches!(event, HostEvent::Line(..)));
+            on(events);
+            Flow::Continue
+        });
+        let found = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
+        for (host, result) in found {
+            on(vec![HostEvent::Started(host), HostEvent::Ended(host, Box::new(result))]);
+        }
+    }
 }
 
 impl Fleet for SshFleet {
     fn run(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
+        if call.recover {
+            return self.recover(call, tasks, on);
+        }
         let (shared, shared_call) = (self.shared.clone(), call.clone());
-        let job = move |task: &Task, tell: &dyn Fn(HostEvent)| shared.work(&shared_call, task, tell);
+        let job = move |task: &Task, tell: &dyn Fn(HostEvent)| {
+            let result = shared.on_host(&shared_call, task, tell, |work| Some(work.step()));
+            result.unwrap_or_else(|| Outcome::Ok.into())
+        };
         self.pool.run(call.batch, tasks, Arc::new(job), on);
     }
 }
 
 impl Shared {
-    fn work(&self, call: &Call, task: &Task, tell: &dyn Fn(HostEvent)) -> HostResult {
+    /// Does one piece of work on a host, and completes its result.
+    fn on_host(
+        &self,
+        call: &Call,
+        task: &Task,
+        tell: &dyn Fn(HostEvent),
+        piece: impl FnOnce(&mut Work) -> Option<HostResult>,
+    ) -> Option<HostResult> {
         let Some(host) = self.hosts.get(task.host) else {
-            return Outcome::Failed { reason: format!("internal error: no host {}", task.host), status: 1 }.into();
+            let reason = format!("internal error: no host {}", task.host);
+            return Some(Outcome::Failed { reason, status: 1 }.into());
         };
         let mut session = host.session.lock().unwrap_or_else(|poisoned: PoisonError<_>| {
             host.session.clear_poison();
@@ -80,19 +125,14 @@ impl Shared {
         });
         let hearing = Hearing { host: task.host, tell, tail: VecDeque::new() };
         let mut work = Work { shared: self, call, task, target: &host.target, session: &mut session, hearing };
-        let mut result = match call.step {
-            Step::Probe => work.probe(),
-            Step::Hold => work.hold(),
-            Step::Run(stage) => work.run(stage),
-            Step::Release => work.release(),
-        };
+        let mut result = piece(&mut work)?;
         if let Outcome::TimedOut { seconds: seconds @ 0 } = &mut result.outcome {
             *seconds = call.timeout.as_secs();
         }
         if !result.outcome.is_ok() {
             result.tail = work.hearing.tail.into();
         }
-        result
+        Some(result)
     }
 }
 
@@ -107,6 +147,28 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
+    fn step(&mut self) -> HostResult {
+        match self.call.step {
+            Step::Probe => self.probe(),
+            Step::Hold => self.hold(),
+            Step::Run(stage) => self.run(stage),
+            Step::Release => self.release(),
+        }
+    }
+
+    /// What became of a stage that an earlier deployer may have begun; `None`: it never began.
+    fn recover(&mut self, stage: Stage) -> Option<HostResult> {
+        let deadline = self.deadline();
+        match self.ask_after_loss(stage, "its deployer is gone".into(), deadline) {
+            Ok(None) => None,
+            Ok(Some(answer)) => {
+                let outcome = outcome_of(answer.ended, &answer.end);
+                Some(HostResult { state: Some(answer.state), ..HostResult::from(outcome) })
+            }
+            Err(result) => Some(result),
+        }
+    }
+
     fn request(&self, action: Action) -> Request {
         let mut request = (self.shared.requests)(self.task.host, self.call, self.task);
         request.action = action;
@@ -238,7 +300,7 @@ impl Work<'_> {
             let answer = match self.exec(&request, pack, deadline) {
                 Ok(answer) => answer,
                 Err(Trouble::Ended(outcome)) => return outcome.into(),
-                Err(Trouble::Lost(why)) => match self.ask_after_loss(stage, why, deadline) {
+                Err(Trouble::Lost(why)) => match self.ask_in_a_new_session(stage, why, deadline) {
                     Ok(Some(answer)) => answer,
                     Ok(None) if run_again => {
                         run_again = false;
@@ -298,6 +360,16 @@ impl Work<'_> {
         }
     }
 
+    fn ask_in_a_new_session(
+        &mut self,
+        stage: Stage,
+        why: String,
+        deadline: Instant,
+    ) -> Result<Option<Answer>, HostResult> {
+        self.session.remote = None;
+        self.ask_after_loss(stage, why, deadline)
+    }
+
     /// Finds out how a stage went whose session was lost: its answer, or `None` when the target never saw it.
     fn ask_after_loss(
         &mut self,
@@ -311,7 +383,9 @@ impl Work<'_> {
             if Instant::now() >= give_up {
                 return Err(Outcome::Lost { reason: why }.into());
             }
-            self.reconnect(&why).map_err(|trouble| HostResult::from(lost(trouble)))?;
+            if !self.is_connected() {
+                self.reconnect(&why).map_err(|trouble| HostResult::from(lost(trouble)))?;
+            }
             loop {
                 let Some(remote) = &mut self.session.remote else { continue 'connected };
                 let patience = Instant::now() + self.call.timeout.min(ASK_PATIENCE) + SLACK;
@@ -329,6 +403,7 @@ impl Work<'_> {
                         return Err(HostResult { state: Some(state), ..result });
                     }
                     Err(Trouble::Lost(again)) => {
+                        self.session.remote = None;
                         why = again;
                         continue 'connected;
                     }

@@ -72,7 +72,7 @@ pub enum HostEvent {
         file: String,
         diff: String,
     },
-    Ended(HostId, HostResult),
+    Ended(HostId, Box<HostResult>),
 }
 
 /// The story's answer to each batch of events.

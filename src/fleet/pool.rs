@@ -95,13 +95,13 @@ fn work(task: &Task, job: &Job, tell: &dyn Fn(HostEvent)) {
         let reason = format!("internal error: {}", said.unwrap_or("no message"));
         Outcome::Failed { reason, status: 1 }.into()
     });
-    tell(HostEvent::Ended(task.host, result));
+    tell(HostEvent::Ended(task.host, Box::new(result)));
 }
 
 fn give_up(tasks: &[Task], reason: &str, on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
     for task in tasks {
-        let result = Outcome::Failed { reason: reason.to_owned(), status: 1 }.into();
-        if on(vec![HostEvent::Started(task.host), HostEvent::Ended(task.host, result)]) == Flow::Stop {
+        let result = HostResult::from(Outcome::Failed { reason: reason.to_owned(), status: 1 });
+        if on(vec![HostEvent::Started(task.host), HostEvent::Ended(task.host, Box::new(result))]) == Flow::Stop {
             return;
         }
     }
@@ -204,7 +204,8 @@ mod tests {
             Flow::Continue
         });
         let reason = "internal error: host 1 is odd".to_owned();
-        assert!(all.contains(&HostEvent::Ended(1, Outcome::Failed { reason, status: 1 }.into())));
+        let result = HostResult::from(Outcome::Failed { reason, status: 1 });
+        assert!(all.contains(&HostEvent::Ended(1, Box::new(result))));
         assert_eq!(ended(&all).len(), 3);
     }
 

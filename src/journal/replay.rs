@@ -114,7 +114,7 @@ impl<F: Fleet> JournaledFleet<F> {
         while let Some(record) = self.tape.next_if(|record| matches!(record, Record::Ended { .. })) {
             let Record::Ended { host, result } = record else { unreachable!("only results were asked for") };
             heard.insert(host);
-            if on(vec![HostEvent::Started(host), HostEvent::Ended(host, *result)]) == Flow::Stop {
+            if on(vec![HostEvent::Started(host), HostEvent::Ended(host, result)]) == Flow::Stop {
                 flow = Flow::Stop;
             }
         }
@@ -144,9 +144,7 @@ impl<F: Fleet> Fleet for JournaledFleet<F> {
             let results: Vec<Record> = events
                 .iter()
                 .filter_map(|event| match event {
-                    HostEvent::Ended(host, result) => {
-                        Some(Record::Ended { host: *host, result: Box::new(result.clone()) })
-                    }
+                    HostEvent::Ended(host, result) => Some(Record::Ended { host: *host, result: result.clone() }),
                     _ => None,
                 })
                 .collect();

@@ -224,7 +224,7 @@ impl Fleet for Scripted {
                 self.world.borrow_mut().begun.insert(key, Some(result.clone()));
                 self.moment();
                 trace.borrow_mut().push(Trace::Told(task.host, result.outcome.clone()));
-                events.push(HostEvent::Ended(task.host, result));
+                events.push(HostEvent::Ended(task.host, Box::new(result)));
             }
             stopped |= on(events) == Flow::Stop;
             self.moment();
