@@ -43,7 +43,8 @@ others=(127.0.0.21 127.0.0.22 127.0.0.23 127.0.0.24 127.0.0.25 127.0.0.26)
 lacking=" 127.0.0.22 127.0.0.25 "
 
 say "Starting 8 hosts: one sshd on the loopback network, a /srv for each address"
-"$farm_sh" up "$farm"
+# Without a home the login shell finds no start-up files of this machine's own root.
+FARM_SSHD_OPTS='SetEnv HOME=/nonexistent' "$farm_sh" up "$farm"
 for host in "${canaries[@]}" "${others[@]}"; do
     srv=$farm/hosts/$host/srv
     mkdir -p "$srv"
@@ -139,7 +140,7 @@ echo libpage-2 >wants
 echo 'title = {{ title }} (new)' >hoist/templates/page.conf.j2
 git commit -qam 'A better page'
 two=$(git rev-parse HEAD)
-say "hoist deploy: revision 2, ${two:0:10}, whose check will fail on$lacking"
+say "hoist deploy: revision 2, ${two:0:10}, whose check will fail on${lacking% }"
 deploy 1 "a better page"
 
 say "What is on each host's own disk (revision 1 is ${one:0:10}, revision 2 was ${two:0:10})"
