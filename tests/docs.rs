@@ -1,0 +1,399 @@
+//! The documents say what the program does: each manual page is held to the table in the source that it describes, in
+//! both directions, and DESIGN.md's map to the tree.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfoKind};
+use hoist::config::keys::{KEYS, Key, Prefix};
+use hoist::exit_code::ExitCode;
+use hoist::fleet::{Outcome, Step};
+use hoist::report::{Event, GroupHead, HostRow};
+use hoist::wire::{Holder, Level, Line, Stage};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Commands that have no page of their own: `hoist(1)` has them.
+const SMALL: [&str; 2] = ["completion", "version"];
+
+/// The manual page of a command.
+fn page_of(command: &str) -> String {
+    if SMALL.contains(&command) { "man/hoist.1".into() } else { format!("man/hoist-{command}.1") }
+}
+
+/// The lines of a section of a manual page.
+fn section<'a>(page: &'a str, name: &str) -> Vec<&'a str> {
+    let head = format!(".Sh {name}");
+    let lines = page.lines().skip_while(|line| *line != head).skip(1);
+    let lines: Vec<_> = lines.take_while(|line| !line.starts_with(".Sh ")).collect();
+    assert!(!lines.is_empty(), "there is no section {name}");
+    lines
+}
+
+/// What macros of one name hold, over all lines: `.Va run , user` gives `run` and `user`.
+fn words_of(lines: &[&str], wanted: &str) -> BTreeSet<String> {
+    let mut words = BTreeSet::new();
+    for line in lines.iter().filter_map(|line| line.strip_prefix('.')) {
+        let mut within = false;
+        for word in line.split_whitespace() {
+            let is_macro = word.len() == 2
+                && word.starts_with(|c: char| c.is_ascii_uppercase())
+                && word.ends_with(|c: char| c.is_ascii_lowercase());
+            if is_macro {
+                within = word == wanted;
+            } else if within && word.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '-') {
+                words.insert(word.to_owned());
+            }
+        }
+    }
+    words
+}
+
+/// A flag as a page has it, or should: the short letter, the long name, the value's name.
+type Flag = (Option<char>, String, Option<String>);
+
+fn flags_of(command: &CommandInfoWithArgs) -> BTreeSet<Flag> {
+    let flag = |flag: &argh::FlagInfo| {
+        let value = match flag.kind {
+            FlagInfoKind::Switch => None,
+            FlagInfoKind::Option { arg_name } => Some(arg_name.to_owned()),
+        };
+        (flag.short, flag.long.trim_start_matches('-').to_owned(), value)
+    };
+    // `--help` is every command's, and hoist(1) has it.
+    command.flags.iter().map(flag).filter(|(_, long, _)| long != "help").collect()
+}
+
+/// The flags that have an entry of their own: `.It Fl r , -rev Ar revision`.
+fn documented_flags(page: &str) -> BTreeSet<Flag> {
+    let entries = page.lines().filter_map(|line| line.strip_prefix(".It Fl "));
+    let flag = |entry: &str| {
+        let (names, value) = entry.split_once(" Ar ").map_or((entry, None), |(names, value)| (names, Some(value)));
+        let (mut short, mut long) = (None, String::new());
+        for name in names.split([' ', ',']).filter(|name| !name.is_empty()) {
+            match name.strip_prefix('-') {
+                Some(name) => long = name.to_owned(),
+                None => short = name.chars().next(),
+            }
+        }
+        (short, long, value.map(str::to_owned))
+    };
+    entries.map(flag).filter(|(_, long, _)| long != "help").collect()
+}
+
+#[test]
+fn every_flag_is_in_its_commands_page_and_every_flag_of_a_page_exists() {
+    let hoist = hoist::cli::args::Hoist::get_args_info();
+    for command in &hoist.commands {
+        let path = page_of(command.name);
+        let page = read(&path);
+        assert_eq!(documented_flags(&page), flags_of(&command.command), "{path}, against hoist {}", command.name);
+        // The synopsis has each flag too: by its letter where there is one, letters without a value in one bundle.
+        let synopsis = section(&page, "SYNOPSIS");
+        let shown = words_of(&synopsis, "Fl");
+        for (short, long, value) in flags_of(&command.command) {
+            let there = match (short, value) {
+                (None, _) => shown.contains(&format!("-{long}")),
+                (Some(letter), Some(_)) => shown.contains(&letter.to_string()),
+                (Some(letter), None) => shown.iter().any(|word| !word.starts_with('-') && word.contains(letter)),
+            };
+            assert!(there, "{path}: the synopsis lacks --{long}");
+        }
+        let positional = words_of(&synopsis, "Ar");
+        for it in command.command.positionals {
+            let name = it.name.split_whitespace().next().unwrap_or_default();
+            assert!(positional.contains(name), "{path}: the synopsis lacks the argument {name}");
+        }
+    }
+}
+
+#[test]
+fn every_command_is_in_the_first_page_and_every_command_there_exists() {
+    let hoist = hoist::cli::args::Hoist::get_args_info();
+    let page = read("man/hoist.1");
+    let commands = section(&page, "COMMANDS");
+    let entries: Vec<&str> = commands.iter().filter(|line| line.starts_with(".It Cm ")).copied().collect();
+    let known: BTreeSet<String> = hoist.commands.iter().map(|command| command.name.to_owned()).collect();
+    assert_eq!(words_of(&entries, "Cm"), known);
+    for name in known.iter().filter(|name| !SMALL.contains(&name.as_str())) {
+        assert!(page.contains(&format!(".Xr hoist-{name} 1")), "hoist(1) does not point at hoist-{name}(1)");
+    }
+    let there = fs::read_dir(root().join("man")).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap());
+    for file in there.filter(|file| file.starts_with("hoist-")) {
+        let command = file.trim_start_matches("hoist-").trim_end_matches(".1");
+        assert!(known.contains(command), "man/{file} is the page of no command");
+    }
+}
+
+/// A key's entry: `.It Oo Ar group Ns _ Oc Ns Ic failure_limit No = Ar number or percentage Pq default Ql 0`.
+fn key_entry(key: &Key) -> String {
+    let name = match key.prefix {
+        Prefix::None => format!("Ic {}", key.name),
+        Prefix::Group => format!("Oo Ar group Ns _ Oc Ns Ic {}", key.name),
+        Prefix::Stage(suffix) if suffix == key.name => format!("Oo Ar stage Ns _ Oc Ns Ic {suffix}"),
+        Prefix::Stage(suffix) => format!("Ic {} , Ar stage Ns Ic _{suffix}", key.name),
+    };
+    let default = match key.default {
+        Some(default) => format!("default Ql {default}"),
+        None if key.about.ends_with("; required") => "required".into(),
+        None => "unset".into(),
+    };
+    format!(".It {name} No = Ar {} Pq {default}", key.kind)
+}
+
+#[test]
+fn every_key_is_in_the_manual_with_its_kind_and_default_and_every_key_there_exists() {
+    let page = read("man/hoist.cfg.5");
+    let documented: BTreeSet<String> = section(&page, "KEYS")
+        .into_iter()
+        .filter(|line| line.starts_with(".It Ic ") || line.starts_with(".It Oo "))
+        .map(str::to_owned)
+        .collect();
+    let known: BTreeSet<String> = KEYS.iter().map(key_entry).collect();
+    assert_eq!(documented, known);
+}
+
+#[test]
+fn every_exit_status_is_in_the_manual_and_every_status_there_exists() {
+    let page = read("man/hoist.1");
+    let documented: Vec<u8> = section(&page, "EXIT STATUS")
+        .into_iter()
+        .filter_map(|line| line.strip_prefix(".It "))
+        .map(|status| status.parse().unwrap_or_else(|_| panic!("{status:?} is no exit status")))
+        .collect();
+    assert_eq!(documented, ExitCode::ALL.map(ExitCode::status));
+}
+
+/// The entries of the list that begin with `.It Cm NAME`, each with its lines.
+fn entries<'a>(lines: &[&'a str]) -> BTreeMap<String, Vec<&'a str>> {
+    let mut entries: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    let mut open: Option<String> = None;
+    for line in lines {
+        if let Some(name) = line.strip_prefix(".It Cm ") {
+            assert!(entries.insert(name.to_owned(), Vec::new()).is_none(), "{name} stands twice");
+            open = Some(name.to_owned());
+        } else if let Some(name) = &open {
+            entries.get_mut(name).unwrap().push(line);
+        }
+    }
+    entries
+}
+
+fn holder() -> Holder {
+    let since = "2026-11-23T12:00:00.000Z".to_owned();
+    let run = "20261123T144552.123Z-4711-7d3f".parse().unwrap();
+    Holder { run, user: "u".into(), host: "h".into(), pid: 1, since, message: "m".into() }
+}
+
+/// One of each outcome. One that is new does not compile until it is here, and then the manual has to have it.
+fn outcomes() -> Vec<Outcome> {
+    let all = vec![
+        Outcome::Ok,
+        Outcome::Failed { reason: "r".into(), status: 1 },
+        Outcome::Killed { signal: "KILL".into() },
+        Outcome::TimedOut { seconds: 1 },
+        Outcome::Locked { by: holder() },
+        Outcome::Unreachable { reason: "r".into() },
+        Outcome::Lost { reason: "r".into() },
+    ];
+    let mut kinds = BTreeSet::new();
+    for outcome in &all {
+        kinds.insert(match outcome {
+            Outcome::Ok => 0,
+            Outcome::Failed { .. } => 1,
+            Outcome::Killed { .. } => 2,
+            Outcome::TimedOut { .. } => 3,
+            Outcome::Locked { .. } => 4,
+            Outcome::Unreachable { .. } => 5,
+            Outcome::Lost { .. } => 6,
+        });
+    }
+    assert_eq!(kinds.len(), 7, "an outcome is missing from the list above");
+    all
+}
+
+/// One of each event, every field filled, in the same manner.
+fn events() -> Vec<Event> {
+    let (host, revision): (hoist::targets::Target, hoist::wire::Revision) =
+        ("web1".parse().unwrap(), "a".repeat(40).parse().unwrap());
+    let step = Step::Run(Stage::Fetch);
+    let line = Line { level: Level::Info, message: "m".into() };
+    let row = HostRow {
+        host: host.clone(),
+        group: "g".into(),
+        state: "s".into(),
+        happy: false,
+        current: Some(revision.clone()),
+        reason: Some("r".into()),
+    };
+    let all = vec![
+        Event::Started {
+            run: holder().run,
+            user: "u".into(),
+            deploy_host: "d".into(),
+            repo: "r".into(),
+            revision,
+            message: "m".into(),
+            groups: vec![GroupHead { name: "g".into(), hosts: 1, subgroups: 1, limit: "0".into() }],
+        },
+        Event::note(Level::Info, "m"),
+        Event::Subgroup { group: "g".into(), label: "g1".into(), hosts: vec![host.clone()] },
+        Event::StepStarted { step, label: "g1".into(), hosts: 1 },
+        Event::HostStarted { host: host.clone(), step },
+        Event::HostLine { host: host.clone(), line: line.clone() },
+        Event::HostDiff { host: host.clone(), file: "f".into(), diff: "d".into() },
+        Event::HostEnded { host: host.clone(), step, outcome: Outcome::Ok, tail: vec![line], seconds: 1.0 },
+        Event::StepEnded { step, label: "g1".into(), ok: 1, failed: 0, not_attempted: vec![host], seconds: 1.0 },
+        Event::LimitExceeded { group: "g".into(), failed: 1, limit: "0".into() },
+        Event::Asked { question: "q".into(), answer: "a".into(), by: "b".into() },
+        Event::Interrupted,
+        Event::ended("v", ExitCode::Success, vec![row], 1.0),
+    ];
+    let mut kinds = BTreeSet::new();
+    for event in &all {
+        kinds.insert(match event {
+            Event::Started { .. } => 0,
+            Event::Note { .. } => 1,
+            Event::Subgroup { .. } => 2,
+            Event::StepStarted { .. } => 3,
+            Event::HostStarted { .. } => 4,
+            Event::HostLine { .. } => 5,
+            Event::HostDiff { .. } => 6,
+            Event::HostEnded { .. } => 7,
+            Event::StepEnded { .. } => 8,
+            Event::LimitExceeded { .. } => 9,
+            Event::Asked { .. } => 10,
+            Event::Interrupted => 11,
+            Event::Ended { .. } => 12,
+        });
+    }
+    assert_eq!(kinds.len(), 13, "an event is missing from the list above");
+    all
+}
+
+/// Every key of a JSON value, those of the objects within it too, but for a step's (`{"run":"fetch"}`).
+fn keys_of(value: &serde_json::Value, keys: &mut BTreeSet<String>) {
+    match value {
+        serde_json::Value::Object(object) => {
+            for (key, value) in object {
+                keys.insert(key.clone());
+                if key != "step" {
+                    keys_of(value, keys);
+                }
+            }
+        }
+        serde_json::Value::Array(items) => items.iter().for_each(|item| keys_of(item, keys)),
+        _ => {}
+    }
+}
+
+/// The kind of an event or an outcome, and its other keys.
+fn shape(value: &impl serde::Serialize, tag: &str) -> (String, BTreeSet<String>) {
+    let value = serde_json::to_value(value).unwrap();
+    let mut keys = BTreeSet::new();
+    keys_of(&value, &mut keys);
+    keys.remove(tag);
+    (value[tag].as_str().unwrap().to_owned(), keys)
+}
+
+#[test]
+fn every_event_and_outcome_is_in_the_manual_with_its_keys_and_each_of_them_there_exists() {
+    let page = read("man/hoist-deploy.1");
+    let documented: BTreeMap<String, BTreeSet<String>> =
+        entries(&section(&page, "EVENTS")).into_iter().map(|(name, lines)| (name, words_of(&lines, "Va"))).collect();
+    let mut known: BTreeMap<String, BTreeSet<String>> = events().iter().map(|event| shape(event, "event")).collect();
+    known.extend(outcomes().iter().map(|outcome| shape(outcome, "outcome")));
+    // The list of outcomes is led by a line that names the key again.
+    let mut documented = documented;
+    documented.get_mut("ended").unwrap().remove("outcome");
+    assert_eq!(documented, known);
+}
+
+#[test]
+fn mandoc_finds_nothing_wrong_with_any_page() {
+    let mut pages: Vec<PathBuf> = fs::read_dir(root().join("man")).unwrap().map(|it| it.unwrap().path()).collect();
+    pages.sort();
+    assert!(pages.len() > 5, "{pages:?}");
+    let output = Command::new("mandoc").args(["-T", "lint", "-W", "warning"]).args(&pages).output();
+    let output = output.expect("mandoc can be run: make deps installs it");
+    assert!(output.status.success() && output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn the_map_of_design_md_is_true() {
+    let design = read("DESIGN.md");
+    let map = design.split("```").nth(1).expect("DESIGN.md begins with a map in a fence");
+    let mut named = BTreeSet::new();
+    let mut folder = String::new();
+    for line in map.lines().filter(|line| !line.trim().is_empty() && *line != "text") {
+        let name = line.split_whitespace().next().unwrap();
+        // What is indented lies in the folder above it.
+        if line.starts_with(' ') {
+            named.insert(format!("{folder}{name}"));
+        } else {
+            folder = if name.ends_with('/') { name.to_owned() } else { String::new() };
+            named.insert(name.to_owned());
+        }
+    }
+    for name in &named {
+        let path = root().join(name);
+        assert!(path.exists(), "the map has {name}, and the tree has not");
+        assert_eq!(path.is_dir(), name.ends_with('/'), "{name}: folders end in a slash, files do not");
+    }
+    // All of src/, and of the root the folders.
+    for entry in fs::read_dir(root().join("src")).unwrap().map(Result::unwrap) {
+        let slash = if entry.path().is_dir() { "/" } else { "" };
+        let name = format!("src/{}{slash}", entry.file_name().to_str().unwrap());
+        assert!(named.contains(&name), "the map lacks {name}");
+    }
+    let built = ["target", "dist"];
+    for entry in fs::read_dir(root()).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_dir()) {
+        let name = entry.file_name().into_string().unwrap();
+        let ours = !name.starts_with('.') && !built.contains(&name.as_str());
+        assert!(!ours || named.contains(&format!("{name}/")), "the map lacks {name}/");
+    }
+}
+
+#[test]
+fn every_dependency_has_its_reason_in_design_md_and_none_there_is_gone() {
+    let manifest = read("Cargo.toml");
+    let mut within = false;
+    let mut known = BTreeSet::new();
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            within = line == "[dependencies]" || line == "[dev-dependencies]";
+        } else if let Some((name, _)) = line.split_once('=').filter(|_| within) {
+            known.insert(name.trim().to_owned());
+        }
+    }
+    let design = read("DESIGN.md");
+    let table = design.lines().skip_while(|line| *line != "| --- | --- |").skip(1).take_while(|line| !line.is_empty());
+    let crates = table.filter_map(|line| line.trim_start_matches("| ").split_once(" |"));
+    let documented: BTreeSet<String> =
+        crates.flat_map(|(names, _)| names.split(", ").map(str::to_owned).collect::<Vec<_>>()).collect();
+    assert_eq!(documented, known);
+}
+
+#[test]
+fn the_story_names_no_rule_that_design_md_does_not_state() {
+    let design = read("DESIGN.md");
+    for number in 1..=12 {
+        let head = format!("- **R{number} ");
+        assert_eq!(design.matches(&head).count(), 1, "{head}");
+    }
+    let story = read("src/deploy/story.rs");
+    let numbers = story.match_indices(['R']).filter_map(|(at, _)| {
+        let digits: String = story[at + 1..].chars().take_while(char::is_ascii_digit).collect();
+        digits.parse::<u32>().ok()
+    });
+    let numbers: BTreeSet<u32> = numbers.collect();
+    assert!(numbers.len() > 3 && numbers.iter().all(|number| (1..=12).contains(number)), "{numbers:?}");
+}
