@@ -107,6 +107,15 @@ fn every_flag_is_in_its_commands_page_and_every_flag_of_a_page_exists() {
             };
             assert!(there, "{path}: the synopsis lacks --{long}");
         }
+        let known = |word: &str| match word.strip_prefix('-') {
+            Some(long) => flags_of(&command.command).iter().any(|(_, name, _)| name == long),
+            None => {
+                word.chars().all(|letter| flags_of(&command.command).iter().any(|(short, ..)| *short == Some(letter)))
+            }
+        };
+        if !SMALL.contains(&command.name) {
+            assert!(shown.iter().all(|word| known(word)), "{path}: the synopsis has a flag of no command: {shown:?}");
+        }
         let positional = words_of(&synopsis, "Ar");
         for it in command.command.positionals {
             let name = it.name.split_whitespace().next().unwrap_or_default();
