@@ -96,7 +96,10 @@ pub fn run(layout: &Layout, request: &Request, out: &Out, mut input: impl BufRea
         let mut line = String::new();
         let mut limited = std::io::Read::take(&mut input, LINE);
         match limited.read_line(&mut line) {
-            Ok(0) | Err(_) => return 0,
+            Ok(0) | Err(_) => {
+                out.flush(Duration::from_secs(5));
+                return 0;
+            }
             Ok(_) => {}
         }
         match serde_json::from_str(line.trim()) {
