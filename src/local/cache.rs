@@ -251,7 +251,7 @@ fn fetch(git: &Git, revision: &Revision, source: &Source) -> Result<(), Fault> {
     }
     let incoming = format!("refs/hoist-incoming/{revision}");
     let refspec = format!("+{reference}:{incoming}");
-    let args = ["fetch", "--quiet", "--no-tags", "--no-auto-maintenance", "--no-write-fetch-head"];
+    let args = ["-c", "gc.auto=0", "-c", "maintenance.auto=false", "fetch", "--quiet", "--no-tags"];
     let answer = git.call(&[&args[..], &["--", &source.url, &refspec]].concat(), Feed::Nothing)?;
     // The server's own words may hold a password that is part of the address.
     git.expect_whole(&answer, "fetch").map_err(|fault| match fault {

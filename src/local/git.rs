@@ -98,8 +98,9 @@ impl Git {
 
     /// Makes a repository.
     pub fn init(&self, sha256: bool) -> Result<(), Fault> {
-        let format = if sha256 { "--object-format=sha256" } else { "--object-format=sha1" };
-        let answer = self.call(&["init", "--quiet", "--template=", format], Feed::Nothing)?;
+        // Older gits know SHA-1 alone, and not the option.
+        let format: &[&str] = if sha256 { &["--object-format=sha256"] } else { &[] };
+        let answer = self.call(&[&["init", "--quiet", "--template="], format].concat(), Feed::Nothing)?;
         self.expect(&answer, "init")
     }
 

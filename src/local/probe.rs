@@ -123,7 +123,7 @@ fn hold(layout: &Layout, request: &Request) -> Result<RunLock, Fault> {
     let held = RunLock::take(layout, &request.holder, false)?;
     // A stage of another run may be at work still, its own keeper gone with its connection.
     match lock::holder(&lock::stage_path(layout)) {
-        Some(note) if note.holder.run != request.holder.run => Err(Fault::Locked(note.holder)),
+        Some(note) if note.holder.run != request.holder.run => Err(Fault::Locked(Box::new(note.holder))),
         _ => Ok(held),
     }
 }

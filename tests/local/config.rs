@@ -58,7 +58,7 @@ fn a_link_that_leads_elsewhere_is_told_as_stray() {
     let conf = target.etc("app.conf");
     fs::remove_file(&conf).unwrap();
     symlink("/etc/hostname", &conf).unwrap();
-    assert_eq!(target.facts(&request).state.stray_links, [conf.clone()]);
+    assert_eq!(target.facts(&request).state.stray_links, std::slice::from_ref(&conf));
     // Promote sees it too, although the revision is live, and keeps what was there.
     run(&request, Stage::Promote).ok();
     assert_eq!(target.reads(&conf), "word = x");

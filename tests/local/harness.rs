@@ -53,11 +53,11 @@ impl Reply {
     }
 
     pub fn lines(&self, least: Level) -> Vec<&str> {
-        let line = |event| match event {
-            &TargetEvent::Line(ref line) if line.level >= least => Some(line.message.as_str()),
+        let lines = self.events.iter().filter_map(|event| match event {
+            TargetEvent::Line(line) => Some(line),
             _ => None,
-        };
-        self.events.iter().filter_map(line).collect()
+        });
+        lines.filter(|line| line.level >= least).map(|line| line.message.as_str()).collect()
     }
 
     #[track_caller]

@@ -58,8 +58,8 @@ fn a_probe_changes_nothing_and_tells_what_is_there() {
     let before = snapshot(target.dir.path());
     let facts = target.facts(&request);
     assert_eq!(snapshot(target.dir.path()), before);
-    assert_eq!(facts.revisions, [one.clone()], "an empty folder is no working tree");
-    assert_eq!(facts.cached, [one.clone()]);
+    assert_eq!(facts.revisions, std::slice::from_ref(&one), "an empty folder is no working tree");
+    assert_eq!(facts.cached, std::slice::from_ref(&one));
     assert_eq!(facts.state.current, Some(one));
     assert_eq!(facts.version, env!("CARGO_PKG_VERSION"));
 }
