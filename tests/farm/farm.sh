@@ -38,6 +38,8 @@ HostKey $dir/host_ed25519
 HostKey $dir/host_rsa
 AuthorizedKeysFile $dir/authorized_keys
 ForceCommand $dir/wrapper
+# bash reads ~/.bashrc ahead of the wrapper; what root has there is none of the farm's business, and may be slow.
+SetEnv HOME=$dir
 LogLevel VERBOSE
 PermitRootLogin yes
 PasswordAuthentication no
