@@ -31,6 +31,12 @@ fn on_host(farm: &Farm, n: usize, name: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// A file of the revision that the service of a host sees. Its path is absolute over there.
+fn live(farm: &Farm, n: usize, name: &str) -> String {
+    let app = std::fs::read_link(farm.srv(&address(n)).join("deployment/app")).unwrap();
+    on_host(farm, n, app.strip_prefix("/srv").unwrap().join(name).to_str().unwrap())
+}
+
 #[test]
 fn status_0_a_revision_is_deployed_to_every_host_and_finalized() {
     let farm = Farm::up();
@@ -39,8 +45,7 @@ fn status_0_a_revision_is_deployed_to_every_host_and_finalized() {
     let ran = project.deploy(&["first", "words"]).ends(0);
     all_on(&farm, 5, &one);
     for n in 0..5 {
-        assert_eq!(on_host(&farm, n, "deployment/app/index.html"), "one\n");
-        assert_eq!(on_host(&farm, n, &format!("{CACHE}/current/index.html")), "one\n");
+        assert_eq!(live(&farm, n, "index.html"), "one\n");
     }
     ran.says("canary").says("finalized");
     let tags = project.git(&["tag", "-l", "-n1", "hoist/sync/*"]);
@@ -51,7 +56,7 @@ fn status_0_a_revision_is_deployed_to_every_host_and_finalized() {
     let two = project.commit("two");
     project.deploy(&[]).ends(0);
     all_on(&farm, 5, &two);
-    assert_eq!(on_host(&farm, 4, "deployment/app/index.html"), "two\n");
+    assert_eq!(live(&farm, 4, "index.html"), "two\n");
     assert!(farm.srv(&address(0)).join(CACHE).join("revs").join(&one).exists(), "the old revision is kept");
 }
 
@@ -72,7 +77,7 @@ fn status_1_when_more_hosts_fail_than_may_all_that_was_touched_is_back_and_verif
     project.commit("two");
     project.deploy(&[]).ends(1).says("limit").says("check page failed").says("127.0.0.5").says("verified");
     all_on(&farm, 8, &one);
-    assert_eq!(on_host(&farm, 0, "deployment/app/index.html"), "one\n");
+    assert_eq!(live(&farm, 0, "index.html"), "one\n");
 }
 
 #[test]
@@ -82,7 +87,9 @@ fn failures_within_the_limit_are_left_behind_and_listed_and_are_not_finalized() 
     let one = project.git(&["rev-parse", "HEAD"]);
     project.deploy(&[]).ends(0);
     std::fs::write(farm.srv(&address(1)).join("broken"), "").unwrap();
-    project.write("hoist/checks.yaml", &format!("checks:\n{}", check("page", "promote", "test ! -e /srv/broken")));
+    let page = check("page", "promote", "\"! test -e /srv/broken || grep -q one index.html\"");
+    project.write("hoist/checks.yaml", &format!("checks:\n{page}"));
+    project.write("index.html", "two\n");
     let two = project.commit("two");
     project.configure("failure_limit: 20%");
     project.deploy(&[]).ends(0).says("127.0.0.2");
@@ -162,7 +169,7 @@ fn fault_8_config_links_follow_a_rollback() {
             on_host(&farm, n, &format!("{CACHE}/revs/{one}/.git/config-files/srv/etc/app.conf")),
             "colour = rot-s3cret"
         );
-        assert_eq!(on_host(&farm, n, "deployment/app/settings.ini"), "colour = rot-s3cret");
+        assert_eq!(live(&farm, n, "settings.ini"), "colour = rot-s3cret");
     }
     project.write("hoist/vars.yaml", "colour: blue-s3cret\n");
     project.write(

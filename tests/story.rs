@@ -255,6 +255,7 @@ fn hold_all_rules(told: &Told) {
     r4_to_r7_limit(told);
     r6_failed_hosts(plan, &calls);
     r7_nobody_in_silence(told, &calls);
+    r7_no_header_over_the_limit(told);
     r8_asking(told);
     r9_finalize(plan, &calls);
     r10_rollback(told, &calls);
@@ -379,6 +380,17 @@ fn r7_nobody_in_silence(told: &Told, calls: &[Called]) {
         if !call.stopped {
             assert_eq!(call.tasks, call.started, "hosts were left out of {step:?} for no reason");
         }
+    }
+}
+
+/// R7: no subgroup is even announced once the limit is exceeded.
+fn r7_no_header_over_the_limit(told: &Told) {
+    let exceeded = told.events.iter().position(|event| matches!(event, Event::LimitExceeded { .. }));
+    let headers = told.events.iter().enumerate().filter(|(_, event)| matches!(event, Event::Subgroup { .. }));
+    for (index, _) in headers {
+        let next = told.events[index + 1..].iter().find(|event| !matches!(event, Event::Note { .. }));
+        assert!(matches!(next, Some(Event::StepStarted { .. })), "a subgroup was announced and nothing came of it");
+        assert!(exceeded.is_none_or(|at| index < at));
     }
 }
 

@@ -16,6 +16,8 @@ need sshd openssh-server
 need ssh openssh-client
 need unshare util-linux
 need column bsdextrautils
+need pgrep procps
+need ssh-keygen openssh-client
 need mandoc mandoc
 need shellcheck shellcheck
 need file file

@@ -168,6 +168,9 @@ impl Story<'_> {
     fn sweep(&mut self, group: usize) -> Result<(), Halt> {
         let start = self.plan.hosts_of(group).start;
         for (label, range) in self.plan.groups[group].subgroups() {
+            if self.exceeded(group) {
+                return Ok(());
+            }
             let members = start + range.start..start + range.end;
             if self.ready_for_more(members.clone()).is_empty() {
                 continue;

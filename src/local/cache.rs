@@ -5,7 +5,6 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use crate::wire::{Revision, Source};
 
@@ -19,9 +18,6 @@ use super::sys;
 
 /// The folder that a cache is built in before it takes its place, and the one that a replaced cache stays in.
 const BESIDE: &str = "cache.beside-";
-
-/// Unfinished packs of this age are nobody's.
-const STALE: Duration = Duration::from_secs(600);
 
 /// The ref that keeps a revision's objects.
 pub fn reference(revision: &str) -> String {
@@ -37,6 +33,13 @@ pub fn git_dir(cache: &Path) -> Option<PathBuf> {
 /// The cache of a layout, if there is one.
 pub fn open(layout: &Layout, deadline: Deadline) -> Option<Git> {
     git_dir(&layout.cache()).map(|dir| Git::bare(&dir, deadline))
+}
+
+/// The cache for calls that write to it.
+pub fn open_to_write(layout: &Layout, deadline: Deadline) -> Option<Git> {
+    let dir = git_dir(&layout.cache())?;
+    sweep_after_git(&dir);
+    Some(Git::bare(&dir, deadline))
 }
 
 /// Whether the cache has a commit.
@@ -71,8 +74,12 @@ pub fn bring(
     tag: &str,
 ) -> Result<(), Fault> {
     if let Some(dir) = git_dir(&layout.cache()).filter(|_| !anew) {
-        sweep_packs(&dir);
-        return fill(&Git::bare(&dir, deadline), &dir, revision, supply);
+        sweep_after_git(&dir);
+        let result = fill(&Git::bare(&dir, deadline), &dir, revision, supply);
+        if result.is_err() {
+            sweep_after_git(&dir);
+        }
+        return result;
     }
     files::make_dir(layout.root())?;
     let beside = layout.root().join(format!("{BESIDE}{tag}"));
@@ -159,14 +166,17 @@ pub fn sweep(layout: &Layout) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Removes what killed calls of git left among the packs.
-fn sweep_packs(dir: &Path) {
+/// Removes what calls of git left that were killed or failed: half packs, which may fill the disk, and locks, which would
+/// be in the way for ever. Only one stage works at a time, so none of this is still in use.
+fn sweep_after_git(dir: &Path) {
     let packs = dir.join("objects/pack");
     for name in files::names(&packs).iter().filter(|name| name.starts_with("tmp_")) {
-        let path = packs.join(name);
-        let age = fs::metadata(&path).and_then(|meta| meta.modified()).ok().and_then(|time| time.elapsed().ok());
-        if age.is_some_and(|age| age > STALE) {
-            let _ = fs::remove_file(path);
+        let _ = fs::remove_file(packs.join(name));
+    }
+    for folder in ["", "refs/hoist", "refs/hoist-incoming"] {
+        let folder = dir.join(folder);
+        for name in files::names(&folder).iter().filter(|name| name.ends_with(".lock")) {
+            let _ = fs::remove_file(folder.join(name));
         }
     }
 }
@@ -241,7 +251,7 @@ fn fetch(git: &Git, revision: &Revision, source: &Source) -> Result<(), Fault> {
     }
     let incoming = format!("refs/hoist-incoming/{revision}");
     let refspec = format!("+{reference}:{incoming}");
-    let args = ["fetch", "--quiet", "--no-tags", "--no-auto-maintenance", "--no-write-fetch-head"];
+    let args = ["-c", "gc.auto=0", "-c", "maintenance.auto=false", "fetch", "--quiet", "--no-tags"];
     let answer = git.call(&[&args[..], &["--", &source.url, &refspec]].concat(), Feed::Nothing)?;
     // The server's own words may hold a password that is part of the address.
     git.expect_whole(&answer, "fetch").map_err(|fault| match fault {

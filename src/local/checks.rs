@@ -11,6 +11,7 @@ use super::job::Job;
 use super::layout::{self, Link};
 use super::lines::Lines;
 use super::process::{self, Exit, Feed};
+use super::sys;
 
 /// Runs the checks of one point against a revision, in the order of the file; the first that fails ends it.
 pub fn run(job: &Job, at: CheckPoint, revision: &Revision) -> Result<(), Fault> {
@@ -50,6 +51,8 @@ fn run_one(job: &Job, check: &Check, revision: &Revision) -> Result<(), Fault> {
     for (key, value) in surroundings(job, &tree) {
         command.env(format!("SCAP_{key}"), &value).env(format!("HOIST_{key}"), &value);
     }
+    // A check whose stage was killed has nobody left to keep its time limit.
+    sys::die_with_parent(&mut command);
     job.out.debug(format!("check {name}: started"));
     let mut lines = Lines::new();
     let mut say = |line: String| job.out.line(Level::Info, format!("check {name}: {line}"));

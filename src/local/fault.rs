@@ -15,7 +15,7 @@ pub enum Fault {
     /// The git cache lacks objects that it should have.
     CacheBroken(String),
     /// Another run holds the target.
-    Locked(Holder),
+    Locked(Box<Holder>),
 }
 
 impl Fault {
@@ -40,7 +40,7 @@ impl From<Fault> for Ended {
             Fault::Failed(reason) => Ended::Failed { reason },
             Fault::TimedOut(seconds) => Ended::TimedOut { seconds },
             Fault::CacheBroken(reason) => Ended::CacheBroken { reason },
-            Fault::Locked(by) => Ended::Locked { by },
+            Fault::Locked(by) => Ended::Locked { by: *by },
         }
     }
 }

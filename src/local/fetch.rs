@@ -72,7 +72,7 @@ fn keep(job: &Job) -> Result<(), Fault> {
     if !cache::has(&job.layout, job.deadline, &job.request.revision)? {
         return Ok(());
     }
-    match cache::open(&job.layout, job.deadline) {
+    match cache::open_to_write(&job.layout, job.deadline) {
         Some(git) => cache::keep(&git, &job.request.revision),
         None => Ok(()),
     }

@@ -79,7 +79,7 @@ fn last_used(layout: &Layout, revision: &Revision) -> SystemTime {
 /// Lets the cache keep the objects of just those revisions that have a tree, then lets git tidy up if it sees fit.
 fn tidy(job: &Job) -> Result<(), Fault> {
     let deadline = job.deadline.half(TIDYING);
-    let Some(git) = cache::open(&job.layout, deadline) else { return Ok(()) };
+    let Some(git) = cache::open_to_write(&job.layout, deadline) else { return Ok(()) };
     let folders = job.layout.folders();
     let names: Vec<String> = folders.iter().map(Revision::to_string).collect();
     let present = git.present(&names)?;

@@ -10,6 +10,9 @@ use super::sys;
 /// More of git's output is not kept.
 const OUTPUT: usize = 16 << 20;
 
+/// With fewer bytes free, a file that could not be written is put down to that.
+const FULL: u64 = 64 << 10;
+
 /// Settings of every call. The owner of the cache may be another user than the one who deploys today.
 const SETTINGS: [&str; 9] = [
     "core.hooksPath=/dev/null",
@@ -95,8 +98,9 @@ impl Git {
 
     /// Makes a repository.
     pub fn init(&self, sha256: bool) -> Result<(), Fault> {
-        let format = if sha256 { "--object-format=sha256" } else { "--object-format=sha1" };
-        let answer = self.call(&["init", "--quiet", "--template=", format], Feed::Nothing)?;
+        // Older gits know SHA-1 alone, and not the option.
+        let format: &[&str] = if sha256 { &["--object-format=sha256"] } else { &[] };
+        let answer = self.call(&[&["init", "--quiet", "--template="], format].concat(), Feed::Nothing)?;
         self.expect(&answer, "init")
     }
 
@@ -141,7 +145,13 @@ impl Git {
         if answer.exit.is_ok() {
             return Ok(());
         }
-        Err(Fault::Failed(format!("git {step} in {} failed: {}", self.dir.display(), answer.complaint())))
+        let mut complaint = answer.complaint();
+        // Git does not always say why a file could not be written.
+        let is_full = || sys::free_space(&self.dir).is_ok_and(|(bytes, inodes)| bytes < FULL || inodes == Some(0));
+        if complaint.contains("unable to") && !complaint.contains("No space left") && is_full() {
+            complaint.push_str(": No space left on device");
+        }
+        Err(Fault::Failed(format!("git {step} in {} failed: {complaint}", self.dir.display())))
     }
 
     /// As [`Git::expect`], but tells a repository with missing or damaged objects from other trouble.

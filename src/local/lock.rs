@@ -24,6 +24,9 @@ use super::sys::{self, How};
 /// How long a new holder may take to write its name into the file.
 const NAMING: Duration = Duration::from_secs(2);
 
+/// The length of a lock's file; a longer message makes a longer file.
+const ROOM: usize = 2048;
+
 /// What stands in a lock's file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
@@ -49,8 +52,8 @@ pub struct Held(File);
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // An emptied file can be taken for nobody's.
-        let _ = self.0.set_len(0);
+        // A blank file can be taken for nobody's.
+        let _ = overwrite(&mut self.0, "");
     }
 }
 
@@ -78,7 +81,7 @@ pub fn ask(path: &Path, note: &Note) -> Result<Answer, Fault> {
     let started = Instant::now();
     loop {
         if sys::lock(&file, How::Try).tried("lock", path)? {
-            return Ok(Answer::Mine(sign(file, path, note)?));
+            return Ok(Answer::Mine(sign(file, note)));
         }
         // A passing look at the lock by a probe, or a holder that has not signed yet: both are over soon.
         match read(path) {
@@ -109,15 +112,19 @@ fn open(path: &Path) -> Result<File, Fault> {
     options.open(path).tried("open the lock", path)
 }
 
-fn sign(mut file: File, path: &Path, note: &Note) -> Result<Held, Fault> {
-    let text = serde_json::to_string(note).unwrap_or_default();
-    let mut write = || -> io::Result<()> {
-        file.set_len(0)?;
-        file.rewind()?;
-        file.write_all(text.as_bytes())
-    };
-    write().tried("write", path)?;
-    Ok(Held(file))
+fn sign(mut file: File, note: &Note) -> Held {
+    // A full disk may refuse the name of the holder; the lock holds all the same, and a rollback needs it.
+    let _ = overwrite(&mut file, &serde_json::to_string(note).unwrap_or_default());
+    Held(file)
+}
+
+/// Replaces what stands in a lock's file by a text of the same length, blanks included: on most file systems that needs
+/// no room on the disk.
+fn overwrite(file: &mut File, text: &str) -> io::Result<()> {
+    let text = format!("{text:ROOM$}");
+    file.rewind()?;
+    file.write_all(text.as_bytes())?;
+    file.set_len(text.len() as u64)
 }
 
 fn read(path: &Path) -> Option<Note> {
@@ -159,10 +166,10 @@ impl RunLock {
             Answer::Theirs(theirs) if theirs.holder.run == holder.run && !alone => {
                 let file = open(&path)?;
                 let held = Arc::new(Mutex::new(Hold::Waiting));
-                inherit(file, path.clone(), note, held.clone());
+                inherit(file, note, held.clone());
                 held
             }
-            Answer::Theirs(theirs) => return Err(Fault::Locked(theirs.holder)),
+            Answer::Theirs(theirs) => return Err(Fault::Locked(Box::new(theirs.holder))),
         };
         Ok(RunLock { path, run: holder.run.clone(), held })
     }
@@ -173,7 +180,7 @@ impl RunLock {
             return Ok(());
         }
         match holder(&self.path) {
-            Some(theirs) if theirs.holder.run != self.run => Err(Fault::Locked(theirs.holder)),
+            Some(theirs) if theirs.holder.run != self.run => Err(Fault::Locked(Box::new(theirs.holder))),
             _ => Ok(()),
         }
     }
@@ -190,14 +197,14 @@ fn lock(held: &Mutex<Hold>) -> std::sync::MutexGuard<'_, Hold> {
 }
 
 /// Waits for a lock on a thread that ends with the process at the latest.
-fn inherit(file: File, path: PathBuf, note: Note, held: Arc<Mutex<Hold>>) {
+fn inherit(file: File, note: Note, held: Arc<Mutex<Hold>>) {
     thread::spawn(move || {
         if !sys::lock(&file, How::Wait).unwrap_or(false) {
             return;
         }
         let mut hold = lock(&held);
-        if let (Hold::Waiting, Ok(mine)) = (&*hold, sign(file, &path, &note)) {
-            *hold = Hold::Mine(mine);
+        if matches!(*hold, Hold::Waiting) {
+            *hold = Hold::Mine(sign(file, &note));
         }
     });
 }
@@ -221,7 +228,7 @@ mod tests {
     fn a_lock_of_another_run_is_refused_with_its_holder_and_is_free_once_dropped() {
         let (_dir, layout) = layout();
         let first = RunLock::take(&layout, &who("one"), false).unwrap();
-        assert_eq!(RunLock::take(&layout, &who("two"), false).unwrap_err(), Fault::Locked(who("one")));
+        assert_eq!(RunLock::take(&layout, &who("two"), false).unwrap_err(), Fault::Locked(Box::new(who("one"))));
         assert_eq!(holder(&run_path(&layout)).unwrap().holder, who("one"));
         drop(first);
         assert_eq!(holder(&run_path(&layout)), None);
@@ -241,7 +248,7 @@ mod tests {
             }
             thread::sleep(Duration::from_millis(10));
         }
-        assert_eq!(RunLock::take(&layout, &who("two"), false).unwrap_err(), Fault::Locked(who("one")));
+        assert_eq!(RunLock::take(&layout, &who("two"), false).unwrap_err(), Fault::Locked(Box::new(who("one"))));
         second.still_ours().unwrap();
         drop(second);
         RunLock::take(&layout, &who("two"), false).unwrap();

@@ -96,7 +96,10 @@ pub fn run(layout: &Layout, request: &Request, out: &Out, mut input: impl BufRea
         let mut line = String::new();
         let mut limited = std::io::Read::take(&mut input, LINE);
         match limited.read_line(&mut line) {
-            Ok(0) | Err(_) => return 0,
+            Ok(0) | Err(_) => {
+                out.flush(Duration::from_secs(5));
+                return 0;
+            }
             Ok(_) => {}
         }
         match serde_json::from_str(line.trim()) {
@@ -120,7 +123,7 @@ fn hold(layout: &Layout, request: &Request) -> Result<RunLock, Fault> {
     let held = RunLock::take(layout, &request.holder, false)?;
     // A stage of another run may be at work still, its own keeper gone with its connection.
     match lock::holder(&lock::stage_path(layout)) {
-        Some(note) if note.holder.run != request.holder.run => Err(Fault::Locked(note.holder)),
+        Some(note) if note.holder.run != request.holder.run => Err(Fault::Locked(Box::new(note.holder))),
         _ => Ok(held),
     }
 }

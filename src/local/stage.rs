@@ -50,7 +50,7 @@ pub fn run(job: Job, stage: Stage, attempt: u32, input: Box<dyn Read + Send>, by
         _ => locked(&job, stage, attempt, input, &by, &end),
     };
     let outcome = result.err().map_or(Ended::Ok, Ended::from);
-    end.claim();
+    end.claim_or_wait();
     tell(&job, outcome, job.layout.state())
 }
 
@@ -82,7 +82,7 @@ fn locked(job: &Job, stage: Stage, attempt: u32, input: Box<dyn Read + Send>, by
     }
     end.started(start);
     let result = work(job, stage, input);
-    end.claim();
+    end.claim_or_wait();
     end.write_record(&result.clone().err().map_or(Ended::Ok, Ended::from));
     result
 }
@@ -145,10 +145,15 @@ struct End {
 }
 
 impl End {
-    /// Whoever comes second waits for the end of the process. The same thread may come twice.
-    fn claim(&self) {
+    /// Whether the end is the calling thread's to tell; the first to ask has it.
+    fn claim(&self) -> bool {
         let me = thread::current().id();
-        while *self.over.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(me) != me {
+        *self.over.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(me) == me
+    }
+
+    /// As [`End::claim`] for the work itself: when another thread has the end, the process is about to go.
+    fn claim_or_wait(&self) {
+        while !self.claim() {
             thread::sleep(PATIENCE);
         }
     }
@@ -167,13 +172,15 @@ impl End {
         }
     }
 
-    /// Ends the process, and all that it runs, with an outcome.
-    fn by_force(self: &Arc<Self>, outcome: Ended) -> ! {
-        self.claim();
-        process::kill_all();
+    /// Ends the process, and all that it runs, with an outcome; does nothing when the end has come already.
+    fn by_force(self: &Arc<Self>, outcome: Ended) {
+        if !self.claim() {
+            return;
+        }
         let (done, ready) = mpsc::channel();
         let (end, recorded) = (self.clone(), outcome.clone());
         thread::spawn(move || {
+            process::kill_all();
             end.write_record(&recorded);
             let _ = done.send(end.job.layout.state());
         });
@@ -190,6 +197,9 @@ fn watch(end: &Arc<End>) -> std::io::Result<()> {
     let stopped = end.clone();
     sys::on_request_to_end(move |signal| {
         stopped.by_force(Ended::Failed { reason: format!("stopped by signal {signal}") });
+        // The work was over already; whoever is slow to read its end is waited for no longer.
+        thread::sleep(LAST_WORDS);
+        std::process::exit(1);
     })?;
     let late = end.clone();
     thread::spawn(move || {

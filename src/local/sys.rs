@@ -94,7 +94,8 @@ pub fn wait_until_ended(child: u32) {
     {}
 }
 
-/// Makes a command die with the thread that starts it, so that a killed stage leaves no git behind that still writes.
+/// Makes a command die with the thread that starts it, so that a killed stage leaves nothing behind that still
+/// works. What the command itself starts is not touched.
 pub fn die_with_parent(command: &mut Command) {
     // SAFETY: between fork and exec only one system call is made, `prctl`, which is safe after a fork: it allocates
     // nothing and takes no lock.

@@ -71,8 +71,10 @@ fn install(layout: &Layout, beside: &Path, place: &Path, tag: &str) -> Result<()
 /// Puts the tracked files of a tree that is there back as they were committed; what git does not know of stays.
 pub fn mend(layout: &Layout, deadline: Deadline, revision: &Revision) -> Result<(), Fault> {
     let tree = layout.rev(revision);
-    // Only one stage works at a time, so this lock is of a git that was killed.
-    files::remove(&tree.join(".git/index.lock"))?;
+    // Only one stage works at a time, so these locks are of a git that was killed.
+    for lock in ["index.lock", "HEAD.lock"] {
+        files::remove(&tree.join(".git").join(lock))?;
+    }
     force(&Git::tree(&tree, deadline), revision)?;
     sys::sync_file_system(&tree).tried("sync", &tree)
 }

@@ -20,7 +20,8 @@ die() {
 }
 
 accepts() {
-    (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+    # An address that no test uses, so that connections to the others can be counted.
+    (exec 3<>"/dev/tcp/127.255.255.254/$1") 2>/dev/null
 }
 
 write_config() {
@@ -37,6 +38,8 @@ HostKey $dir/host_ed25519
 HostKey $dir/host_rsa
 AuthorizedKeysFile $dir/authorized_keys
 ForceCommand $dir/wrapper
+# bash reads ~/.bashrc ahead of the wrapper; what root has there is none of the farm's business, and may be slow.
+SetEnv HOME=$dir
 LogLevel VERBOSE
 PermitRootLogin yes
 PasswordAuthentication no
@@ -46,6 +49,8 @@ StrictModes no
 UseDNS no
 MaxStartups 1000
 PrintMotd no
+# A login shell of bash reads ~/.bashrc even for one command; what this machine's has in it is not for the farm.
+SetEnv HOME=$dir/empty
 END
     } >"$dir/sshd_config"
 }
@@ -99,7 +104,7 @@ start() {
 up() {
     local dir=$1 port kind
     [ "$(id -u)" = 0 ] || die "the farm needs root"
-    mkdir -p "$dir/hosts"
+    mkdir -p "$dir/hosts" "$dir/empty"
     dir=$(cd "$dir" && pwd)
     ssh-keygen -q -t ed25519 -N '' -C farm-host -f "$dir/host_ed25519"
     ssh-keygen -q -t rsa -b 2048 -N '' -C farm-host -f "$dir/host_rsa"

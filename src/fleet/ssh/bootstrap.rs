@@ -17,8 +17,8 @@ use std::time::Instant;
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
-use super::exec::{ExecEnd, Heed, Input, OpenError, Said};
-use super::{Link, SshOptions};
+use super::exec::{ExecEnd, Heed, OpenError, Said};
+use super::{Input, Link, SshOptions};
 use crate::fleet::Pack;
 
 /// Builds that a target has not run for as many days are removed.

@@ -2,16 +2,14 @@
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::FileExt;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ssh2::{BlockDirections, Channel, ErrorCode};
 
+use super::input::{Feed, Input};
 use super::lines::Lines;
 use super::link::Link;
 use super::tcp::Pulse;
-use crate::fleet::Pack;
 
 /// A line of the protocol may carry a whole configuration file's difference.
 const LONGEST_OUT_LINE: usize = 1024 * 1024;
@@ -22,6 +20,10 @@ const TURN: usize = 16;
 /// How long the end of the output is awaited once the command is known to have ended: something that it left running
 /// may hold the output open for ever.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// sshd frees the place of a command that has ended a moment after saying so: a refused channel is asked for again.
+const CHANNEL_PATIENCE: Duration = Duration::from_secs(1);
+const CHANNEL_PAUSE: Duration = Duration::from_millis(20);
 
 /// A line of output, without its newline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,29 +73,10 @@ pub enum OpenError {
     TimedOut,
 }
 
-/// What a command reads.
-#[derive(Debug, Default)]
-pub struct Input {
-    pub head: Vec<u8>,
-    /// Follows the head.
-    pub pack: Option<Arc<Pack>>,
-    /// Leave the input open after that.
-    pub keep_open: bool,
-}
-
-impl From<Vec<u8>> for Input {
-    fn from(head: Vec<u8>) -> Self {
-        Input { head, pack: None, keep_open: false }
-    }
-}
-
 /// A command that runs.
 pub struct Running {
     channel: Channel,
-    input: Input,
-    /// How much of the input's head was sent, and of its pack read.
-    sent: usize,
-    read: u64,
+    feed: Feed,
     input_ended: bool,
     out: Lines,
     err: Lines,
@@ -124,7 +107,14 @@ impl Link {
             return Err(OpenError::Lost(why.to_owned()));
         }
         let mut pulse = Pulse::start();
-        let mut channel = self.until_done(&mut pulse, deadline, |link| link.session.channel_session())?;
+        let patience = (Instant::now() + CHANNEL_PATIENCE).min(deadline);
+        let mut channel = loop {
+            match self.until_done(&mut pulse, deadline, |link| link.session.channel_session()) {
+                Ok(channel) => break channel,
+                Err(OpenError::NoChannel(_)) if Instant::now() < patience => std::thread::sleep(CHANNEL_PAUSE),
+                Err(error) => return Err(error),
+            }
+        };
         match self.until_done(&mut pulse, deadline, |_| channel.exec(command)) {
             Ok(()) => {}
             Err(error) => {
@@ -134,9 +124,7 @@ impl Link {
         }
         Ok(Running {
             channel,
-            input,
-            sent: 0,
-            read: 0,
+            feed: Feed::new(input),
             input_ended: false,
             out: Lines::new(LONGEST_OUT_LINE),
             err: Lines::new(LONGEST_ERR_LINE),
@@ -196,14 +184,12 @@ impl Link {
 impl Running {
     /// Sends more input; only for a command whose input is kept open.
     pub fn say(&mut self, bytes: &[u8]) {
-        self.input.head.drain(..self.sent);
-        self.sent = 0;
-        self.input.head.extend_from_slice(bytes);
+        self.feed.add(bytes);
     }
 
     /// Ends the input and waits for the command's end.
     pub fn finish(mut self, link: &mut Link, deadline: Instant) -> ExecEnd {
-        self.input.keep_open = false;
+        self.feed.end();
         loop {
             if let Driven::Ended(end) = self.drive(link, deadline, &mut |_| Heed::More) {
                 return end;
@@ -368,15 +354,18 @@ impl Running {
 
     fn write_turn(&mut self, link: &Link, on: &mut dyn FnMut(Said) -> Heed) -> Result<Wrote, String> {
         for _ in 0..TURN {
-            if self.sent == self.input.head.len() && !self.refill(on) {
-                if !self.input.keep_open && !self.input_ended {
+            let complain = &mut |why: &str| {
+                on(Said::Err(why.as_bytes()));
+            };
+            let Some(piece) = self.feed.piece(complain) else {
+                if self.feed.is_over() && !self.input_ended {
                     self.input_ended = done(self.channel.send_eof())?;
                 }
                 return Ok(Wrote::Nothing);
-            }
-            match self.channel.write(&self.input.head[self.sent..]) {
+            };
+            match self.channel.write(piece) {
                 Ok(0) => return Ok(Wrote::Nothing),
-                Ok(bytes) => self.sent += bytes,
+                Ok(bytes) => self.feed.sent(bytes),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     // Blocked inbound, it is the peer's window that is full.
                     let part =
@@ -387,30 +376,6 @@ impl Running {
             }
         }
         Ok(Wrote::Some)
-    }
-
-    /// Puts the next piece of the pack where the head was; whether there was one.
-    fn refill(&mut self, on: &mut dyn FnMut(Said) -> Heed) -> bool {
-        let Some(pack) = &self.input.pack else { return false };
-        let left = usize::try_from(pack.bytes - self.read.min(pack.bytes)).unwrap_or(usize::MAX);
-        self.input.head.resize(left.min(TURN * CHUNK), 0);
-        self.sent = 0;
-        if self.input.head.is_empty() {
-            return false;
-        }
-        match pack.file.read_exact_at(&mut self.input.head, self.read) {
-            Ok(()) => {
-                self.read += self.input.head.len() as u64;
-                true
-            }
-            Err(error) => {
-                // The input ends early, which the target takes for the failure that it is.
-                on(Said::Err(format!("cannot read the pack on the deploy host: {error}").as_bytes()));
-                self.input.head.clear();
-                self.input.pack = None;
-                false
-            }
-        }
     }
 }
 

@@ -6,6 +6,7 @@ mod bootstrap;
 mod connect;
 mod exec;
 mod identity;
+mod input;
 mod known_hosts;
 mod lines;
 mod link;
@@ -14,7 +15,8 @@ mod tcp;
 
 pub use bootstrap::{Bootstrap, Marker, run_command, shell_word};
 pub use connect::{ConnectError, ConnectErrorKind};
-pub use exec::{Driven, ExecEnd, Heed, Input, OpenError, Running, Said};
+pub use exec::{Driven, ExecEnd, Heed, OpenError, Running, Said};
+pub use input::Input;
 pub use link::Link;
 pub use options::SshOptions;
 

@@ -1,0 +1,211 @@
+//! Checks on a target.
+
+use std::fs;
+
+use hoist::wire::{Check, CheckPoint, CheckType, Ended, Level, Request, Stage};
+
+use crate::harness::*;
+
+/// A check that logs its name.
+fn logs(target: &Target, name: &str, at: CheckPoint) -> Check {
+    check(name, at, &format!("echo {name} >> {}", target.log().display()))
+}
+
+#[test]
+fn fault_14_a_check_that_fails_stops_the_next_check_of_its_stage() {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1")]);
+    let mut request = target.request("r1", &one);
+    target.fetch(&request).ok();
+    let at = CheckPoint::After(Stage::Promote);
+    request.checks = vec![logs(&target, "first", at), check("second", at, "exit 3"), logs(&target, "third", at)];
+    let reply = run(&request, Stage::Promote);
+    assert_eq!(reply.reason(), "check second failed with exit status 3");
+    assert_eq!(target.logged(), ["first"], "neither the third check nor the restart came");
+}
+
+#[test]
+fn fault_14_checks_are_run_after_a_rollback_against_the_restored_revision() {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1")]);
+    target.deploy(&target.request("r1", &one));
+    let two = target.commit(&[("a", "2")]);
+    let mut request = target.request("r2", &two);
+    target.fetch(&request).ok();
+    run(&request, Stage::Promote).ok();
+    let shown = format!("cat $SCAP_REV_PATH/a $HOIST_FINAL_PATH/a >> {0}; echo >> {0}", target.log().display());
+    request.checks = vec![
+        check("shown", CheckPoint::After(Stage::Promote), &shown),
+        logs(&target, "depool", CheckPoint::Before(Stage::RestartService)),
+        logs(&target, "repool", CheckPoint::After(Stage::RestartService)),
+        logs(&target, "rolled-back", CheckPoint::After(Stage::Rollback)),
+    ];
+    target.forget_log();
+    roll_back(&request, Some(&one)).ok();
+    assert_eq!(target.logged(), ["11", "depool", "restart app", "repool", "rolled-back"]);
+
+    // One that fails is told, and everything else is still done.
+    request.checks.insert(0, check("broken", CheckPoint::Before(Stage::Promote), "kill -TERM $$"));
+    target.forget_log();
+    let reply = roll_back(&request, Some(&one));
+    assert_eq!(reply.reason(), "check broken was killed by signal TERM");
+    assert_eq!(reply.state().current.as_ref(), Some(&one));
+    assert_eq!(target.logged(), ["11", "depool", "restart app", "repool", "rolled-back"]);
+}
+
+#[test]
+fn checks_stand_around_the_work_in_the_order_of_a_promote() {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1")]);
+    let mut request = target.request("r1", &one);
+    let points = [
+        CheckPoint::Before(Stage::Fetch),
+        CheckPoint::After(Stage::Fetch),
+        CheckPoint::Before(Stage::Promote),
+        CheckPoint::After(Stage::Promote),
+        CheckPoint::Before(Stage::RestartService),
+        CheckPoint::After(Stage::RestartService),
+        CheckPoint::Before(Stage::Finalize),
+        CheckPoint::After(Stage::Finalize),
+    ];
+    // In the file they stand the other way round.
+    for (number, at) in points.into_iter().enumerate().rev() {
+        let command = format!("echo {number} $(readlink {}) >> {}", target.live().display(), target.log().display());
+        request.checks.push(check(&format!("c{number}"), at, &command));
+    }
+    target.deploy(&request);
+    let tree = target.rev(&one).display().to_string();
+    let live = |number: usize| format!("{number} {tree}");
+    let wanted = ["0 ", "1 ", "2 ", &live(3), &live(4), "restart app", &live(5), &live(6), &live(7)];
+    assert_eq!(target.logged().iter().map(|l| l.trim_end()).collect::<Vec<_>>(), wanted.map(str::trim_end));
+}
+
+#[test]
+fn a_check_is_for_its_group_alone_and_finds_its_surroundings() {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1")]);
+    let mut request = target.request("r1", &one);
+    let at = CheckPoint::After(Stage::Promote);
+    let all = "env | grep -E '^(SCAP|HOIST)_' | sort; pwd; cat; echo \"p:$PATH\"";
+    request.checks = vec![
+        Check { group: Some("default".to_owned()), ..check("other", at, "exit 1") },
+        Check { group: Some("canary".to_owned()), ..check("ours", at, all) },
+    ];
+    target.fetch(&request).ok();
+    let reply = run(&request, Stage::Promote).ok();
+    let (live, root, tree) = (target.live(), target.root(), target.rev(&one));
+    for start in ["SCAP", "HOIST"] {
+        reply.says(&format!("check ours: {start}_FINAL_PATH={}", live.display()));
+        reply.says(&format!("check ours: {start}_REV_PATH={}", tree.display()));
+        reply.says(&format!("check ours: {start}_CURRENT_REV_DIR={}", tree.display()));
+        reply.says(&format!("check ours: {start}_DONE_REV_DIR={}", root.join(".done").display()));
+        reply.says(&format!("check ours: {start}_REVS_DIR={}", root.join("revs").display()));
+    }
+    reply.says(&format!("check ours: {}", tree.display()));
+    assert!(reply.lines(Level::Info).iter().any(|l| l.starts_with("check ours: p:") && l.contains("/usr/sbin")));
+}
+
+#[test]
+fn scripts_come_from_the_revision_and_the_environments_own_come_first() {
+    let target = Target::new();
+    let says = |what: &str| format!("#!/bin/sh\necho {what} $1\n");
+    let one = target.commit(&[
+        ("hoist/scripts/a!", &says("common")),
+        ("hoist/scripts/b!", &says("common")),
+        ("hoist/environments/beta/scripts/b!", &says("betas")),
+        ("hoist/scripts/plain", "echo no\n"),
+    ]);
+    let mut request = target.request("r1", &one);
+    request.environment = Some("beta".to_owned());
+    let at = CheckPoint::After(Stage::Fetch);
+    let script =
+        |name: &str, command: &str| Check { kind: CheckType::Script, shell: false, ..check(name, at, command) };
+    request.checks = vec![script("one", "a 'x y'"), script("two", "b")];
+    let reply = target.fetch(&request).ok();
+    reply.says("check one: common x y");
+    reply.says("check two: betas");
+    request.checks = vec![script("three", "plain")];
+    let reply = target.fetch(&request);
+    assert!(reply.reason().ends_with("hoist/scripts/plain: Permission denied"), "{reply:?}");
+    request.checks = vec![script("four", "../../x")];
+    assert!(target.fetch(&request).reason().contains("is not the name of a script"));
+}
+
+#[test]
+fn nrpe_commands_and_plain_words_run_without_a_shell() {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1")]);
+    let mut request = target.request("r1", &one);
+    fs::create_dir_all(&request.nrpe_dir).unwrap();
+    fs::write(request.nrpe_dir.join("x.cfg"), "command[load]=echo 'from nrpe' $HOME\n").unwrap();
+    let at = CheckPoint::After(Stage::Fetch);
+    request.checks = vec![
+        Check { kind: CheckType::Nrpe, shell: false, ..check("n", at, "load") },
+        Check { shell: false, ..check("w", at, "echo 'a  b' ; $HOME") },
+    ];
+    let reply = target.fetch(&request).ok();
+    reply.says("check n: from nrpe $HOME");
+    reply.says("check w: a  b ; $HOME");
+}
+
+#[test]
+fn a_check_that_passes_its_time_limit_is_killed_with_all_it_started() {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1")]);
+    let mut request = target.request("r1", &one);
+    let mark = target.dir.path().join("mark");
+    let command = format!("(sleep 3; touch {}) & sleep 100", mark.display());
+    request.checks = vec![Check { timeout: 1, ..check("slow", CheckPoint::After(Stage::Fetch), &command) }];
+    assert_eq!(target.fetch(&request).reason(), "check slow timed out after 1 s");
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    assert!(!mark.exists());
+}
+
+#[test]
+fn a_stage_keeps_to_its_own_time_limit_whatever_its_checks_are_allowed() {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1")]);
+    let mut request = target.request("r1", &one);
+    target.fetch(&request).ok();
+    request.timeout = 1;
+    request.checks = vec![check("slow", CheckPoint::After(Stage::Promote), "sleep 100")];
+    let reply = run(&request, Stage::Promote);
+    assert_eq!(reply.ended().0, &Ended::TimedOut { seconds: 1 });
+    assert_eq!(reply.state().current.as_ref(), Some(&one));
+    let hung = Request { checks: Vec::new(), ..target.request("r2", &one) };
+    let hung = Request { timeout: 1, service: request.service.clone(), ..hung };
+    let mut hung = Request { force: true, ..hung };
+    hung.service.command = "sleep 100".to_owned();
+    assert_eq!(run(&hung, Stage::Promote).ended().0, &Ended::TimedOut { seconds: 1 });
+}
+
+#[test]
+fn what_a_check_leaves_in_the_background_neither_holds_the_stage_nor_its_locks() {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1")]);
+    let mut request = target.request("r1", &one);
+    request.timeout = 30;
+    let pid = target.dir.path().join("pid");
+    let daemon = format!("setsid sleep 300 & echo $! > {}; echo started", pid.display());
+    request.checks = vec![check("daemon", CheckPoint::After(Stage::Fetch), &daemon)];
+    target.fetch(&request).ok().says("check daemon: started");
+    let facts = target.facts(&request);
+    let other = run(&target.request("r2", &one), Stage::Promote);
+    let pid: i32 = fs::read_to_string(pid).unwrap().trim().parse().unwrap();
+    let still_there = std::process::Command::new("kill").arg(pid.to_string()).status().unwrap().success();
+    assert!(still_there, "the daemon lived on");
+    assert_eq!(facts.locked, None);
+    other.ok();
+}
+
+#[test]
+fn a_flood_of_output_is_cut_and_the_check_still_ends_well() {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1")]);
+    let mut request = target.request("r1", &one);
+    request.checks = vec![check("loud", CheckPoint::After(Stage::Fetch), "yes | head -n 300000; echo end >&2")];
+    let reply = target.fetch(&request).ok();
+    let lines = reply.lines(Level::Info);
+    assert!(lines.len() < 11_000, "{}", lines.len());
+    assert!(lines.contains(&"check loud: … output cut"));
+}

@@ -1,0 +1,373 @@
+//! A target in a folder of its own, a repository to deploy from, and what a deployer would say.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use hoist::wire::{
+    Action, Check, CheckPoint, CheckType, ConfigFile, Ended, Facts, Fetch, Holder, Level, OutputFormat, PROTOCOL,
+    Recorded, Request, Revision, Service, ServiceName, Stage, State, TargetEvent,
+};
+
+pub struct Target {
+    pub dir: tempfile::TempDir,
+    pub base: PathBuf,
+}
+
+/// What came of a call.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: Option<i32>,
+    pub events: Vec<TargetEvent>,
+    pub errors: String,
+}
+
+impl Reply {
+    pub fn ended(&self) -> (&Ended, &State) {
+        match self.events.last() {
+            Some(TargetEvent::Ended { outcome, state }) => (outcome, state),
+            _ => panic!("no end: {self:?}"),
+        }
+    }
+
+    #[track_caller]
+    pub fn ok(self) -> Reply {
+        assert_eq!(self.ended().0, &Ended::Ok, "{self:#?}");
+        assert_eq!(self.status, Some(0));
+        assert_eq!(self.errors, "");
+        self
+    }
+
+    #[track_caller]
+    pub fn reason(&self) -> &str {
+        assert_eq!(self.status, Some(1));
+        match self.ended().0 {
+            Ended::Failed { reason } => reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn state(&self) -> &State {
+        self.ended().1
+    }
+
+    pub fn lines(&self, least: Level) -> Vec<&str> {
+        let lines = self.events.iter().filter_map(|event| match event {
+            TargetEvent::Line(line) => Some(line),
+            _ => None,
+        });
+        lines.filter(|line| line.level >= least).map(|line| line.message.as_str()).collect()
+    }
+
+    #[track_caller]
+    pub fn says(&self, part: &str) {
+        assert!(self.lines(Level::Info).iter().any(|line| line.contains(part)), "{part:?} is not in {self:#?}");
+    }
+}
+
+pub fn git(dir: &Path, args: &[&str]) -> String {
+    let output = Command::new("git")
+        .args(["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"])
+        .args(["-c", "init.defaultBranch=main", "-c", "protocol.file.allow=always"])
+        .args(args)
+        .current_dir(dir)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+}
+
+impl Target {
+    pub fn new() -> Target {
+        let dir = tempfile::tempdir().unwrap();
+        let base = dir.path().to_owned();
+        Target::at(dir, base)
+    }
+
+    pub fn at(dir: tempfile::TempDir, base: PathBuf) -> Target {
+        let target = Target { dir, base };
+        fs::create_dir_all(target.source()).unwrap();
+        git(&target.source(), &["init", "-q"]);
+        target
+    }
+
+    pub fn source(&self) -> PathBuf {
+        self.dir.path().join("source")
+    }
+
+    pub fn deploy_dir(&self) -> PathBuf {
+        self.base.join("srv")
+    }
+
+    pub fn live(&self) -> PathBuf {
+        self.deploy_dir().join("group/app")
+    }
+
+    pub fn root(&self) -> PathBuf {
+        self.deploy_dir().join("group/app-cache")
+    }
+
+    pub fn rev(&self, revision: &Revision) -> PathBuf {
+        self.root().join("revs").join(revision.as_str())
+    }
+
+    pub fn cache(&self) -> PathBuf {
+        self.root().join("cache/.git")
+    }
+
+    /// A file that the target's services and checks write to.
+    pub fn log(&self) -> PathBuf {
+        self.dir.path().join("log")
+    }
+
+    pub fn logged(&self) -> Vec<String> {
+        fs::read_to_string(self.log()).unwrap_or_default().lines().map(str::to_owned).collect()
+    }
+
+    pub fn forget_log(&self) {
+        let _ = fs::remove_file(self.log());
+    }
+
+    /// Commits files; a name that ends in `!` is executable.
+    pub fn commit(&self, files: &[(&str, &str)]) -> Revision {
+        for (name, text) in files {
+            let path = self.source().join(name.trim_end_matches('!'));
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, text).unwrap();
+            if name.ends_with('!') {
+                fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+            }
+        }
+        git(&self.source(), &["add", "-A"]);
+        git(&self.source(), &["commit", "-q", "--allow-empty", "-m", "a change"]);
+        git(&self.source(), &["rev-parse", "HEAD"]).parse().unwrap()
+    }
+
+    /// A pack of what a revision needs beside `have`.
+    pub fn pack(&self, revision: &Revision, have: &[&Revision]) -> Vec<u8> {
+        let mut child = Command::new("git")
+            .args(["pack-objects", "--stdout", "--revs", "--thin", "--quiet"])
+            .current_dir(self.source())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut wanted = format!("{revision}\n");
+        have.iter().for_each(|have| wanted.push_str(&format!("^{have}\n")));
+        child.stdin.take().unwrap().write_all(wanted.as_bytes()).unwrap();
+        child.wait_with_output().unwrap().stdout
+    }
+
+    pub fn request(&self, run: &str, revision: &Revision) -> Request {
+        let log = self.log().display().to_string();
+        Request {
+            protocol: PROTOCOL,
+            holder: Holder {
+                run: run.parse().unwrap(),
+                user: "ada".to_owned(),
+                host: "deploy1".to_owned(),
+                pid: 7,
+                since: "2026-01-01T00:00:00Z".to_owned(),
+                message: String::new(),
+            },
+            action: Action::Probe,
+            repo: "group/app".to_owned(),
+            deploy_dir: self.deploy_dir(),
+            group: "canary".to_owned(),
+            revision: revision.clone(),
+            restore: None,
+            force: false,
+            umask: 0o002,
+            cache_revs: 5,
+            timeout: 60,
+            control_dir: "hoist".to_owned(),
+            environment: None,
+            fetch: None,
+            checks: Vec::new(),
+            nrpe_dir: self.dir.path().join("nrpe.d"),
+            service: Service {
+                names: vec![ServiceName { name: "app".to_owned(), action: "restart".to_owned() }],
+                command: format!("/bin/sh -c 'echo {{action}} {{service}} >> {log}'"),
+                require_valid: false,
+                port: None,
+                timeout: 5,
+            },
+            config_files: None,
+            templates: Default::default(),
+            vars: Default::default(),
+        }
+    }
+
+    /// An absolute configuration file of this target.
+    pub fn etc(&self, name: &str) -> String {
+        self.dir.path().join("etc").join(name).display().to_string()
+    }
+
+    /// Runs all stages of a deployment.
+    pub fn deploy(&self, request: &Request) {
+        self.fetch(request).ok();
+        for stage in [Stage::ConfigDeploy, Stage::Promote, Stage::Finalize] {
+            run(request, stage).ok();
+        }
+    }
+
+    /// Fetches with a pack of everything.
+    pub fn fetch(&self, request: &Request) -> Reply {
+        self.fetch_pack(request, &self.pack(&request.revision, &[]), false)
+    }
+
+    pub fn fetch_pack(&self, request: &Request, pack: &[u8], rebuild: bool) -> Reply {
+        let mut request = request.clone();
+        let pack_bytes = Some(pack.len() as u64);
+        request.fetch = Some(Fetch { pack_bytes, shallow: Vec::new(), source: None, rebuild });
+        call(&asked(&request, Stage::Fetch, 0), pack)
+    }
+
+    pub fn facts(&self, request: &Request) -> Facts {
+        let mut request = request.clone();
+        request.action = Action::Probe;
+        match call(&request, b"").events.as_slice() {
+            [TargetEvent::Facts(facts)] => facts.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn reads(&self, path: &str) -> String {
+        fs::read_to_string(path).unwrap()
+    }
+}
+
+pub fn asked(request: &Request, stage: Stage, attempt: u32) -> Request {
+    Request { action: Action::Run { stage, attempt }, ..request.clone() }
+}
+
+/// Runs a stage.
+pub fn run(request: &Request, stage: Stage) -> Reply {
+    call(&asked(request, stage, 0), b"")
+}
+
+/// Goes back to `restore`.
+pub fn roll_back(request: &Request, restore: Option<&Revision>) -> Reply {
+    run(&Request { restore: restore.cloned(), ..request.clone() }, Stage::Rollback)
+}
+
+pub fn recorded(request: &Request, stage: Stage) -> Recorded {
+    let request = Request { action: Action::Ask { stage, attempt: 0 }, ..request.clone() };
+    match call(&request, b"").events.as_slice() {
+        [TargetEvent::Recorded(recorded)] => recorded.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+pub fn spawn(request: &Request) -> Child {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_hoist"))
+        .arg("deploy-local")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let line = serde_json::to_string(request).unwrap() + "\n";
+    let _ = child.stdin.as_mut().unwrap().write_all(line.as_bytes());
+    child
+}
+
+pub fn call(request: &Request, pack: &[u8]) -> Reply {
+    let mut child = spawn(request);
+    // The target may fail before it reads the pack.
+    let _ = child.stdin.take().unwrap().write_all(pack);
+    reply(child)
+}
+
+pub fn reply(child: Child) -> Reply {
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    Reply {
+        status: output.status.code(),
+        events: text.lines().map(|line| serde_json::from_str(line).unwrap()).collect(),
+        errors: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// A probe that stays.
+pub struct Keeper {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+impl Keeper {
+    pub fn start(request: &Request) -> Keeper {
+        let mut child = spawn(&Request { action: Action::Probe, ..request.clone() });
+        let input = child.stdin.take();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let mut keeper = Keeper { child, input, output };
+        assert!(matches!(keeper.next(), TargetEvent::Facts(_)));
+        keeper
+    }
+
+    pub fn next(&mut self) -> TargetEvent {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
+    pub fn hold(&mut self) -> TargetEvent {
+        self.input.as_mut().unwrap().write_all(b"\"hold\"\n").unwrap();
+        self.next()
+    }
+
+    /// The connection ends.
+    pub fn end(mut self) -> Option<i32> {
+        drop(self.input.take());
+        self.child.wait().unwrap().code()
+    }
+}
+
+pub fn check(name: &str, at: CheckPoint, command: &str) -> Check {
+    let (name, command) = (name.to_owned(), command.to_owned());
+    Check { name, kind: CheckType::Command, at, group: None, timeout: 30, command, shell: true }
+}
+
+pub fn config_file(path: &str, template: &str) -> ConfigFile {
+    let (path, template) = (path.to_owned(), template.to_owned());
+    ConfigFile { path, template, remote_vars: None, erb_syntax: false, format: OutputFormat::Text }
+}
+
+/// Every path below a folder, with what a link leads to and what a file holds.
+pub fn snapshot(dir: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let kind = entry.file_type().unwrap();
+            if kind.is_symlink() {
+                found.push(format!("{} -> {}", path.display(), fs::read_link(&path).unwrap().display()));
+            } else if kind.is_dir() {
+                found.push(path.display().to_string());
+                folders.push(path);
+            } else {
+                let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+                found.push(format!("{}: {text}", path.display()));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Waits until something is so.
+#[track_caller]
+pub fn until(mut so: impl FnMut() -> bool) {
+    for _ in 0..3000 {
+        if so() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("it never came");
+}

@@ -1,0 +1,11 @@
+//! The target's side, driven as a deployer drives it: the built binary, requests on its standard input, real git
+//! repositories, real commands.
+
+mod cache;
+mod checks;
+mod config;
+mod harness;
+mod kill;
+mod locks;
+mod stages;
+mod trouble;

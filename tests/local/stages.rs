@@ -1,0 +1,303 @@
+//! The stages, one after the other, and what a target looks like after them.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
+
+use hoist::wire::{Level, Request, Revision, Stage};
+
+use crate::harness::*;
+
+fn promoted(request: &Request, target: &Target) {
+    target.fetch(request).ok();
+    run(request, Stage::ConfigDeploy).ok();
+    run(request, Stage::Promote).ok();
+}
+
+#[test]
+fn a_deployment_from_nothing_ends_with_all_links_in_place() {
+    let target = Target::new();
+    let one = target.commit(&[("app.txt", "one"), ("run!", "#!/bin/sh\n")]);
+    let request = target.request("r1", &one);
+    let fetched = target.fetch(&request).ok();
+    assert_eq!(fetched.state().in_progress.as_ref(), Some(&one));
+    assert_eq!(fetched.state().current, None);
+    run(&request, Stage::ConfigDeploy).ok();
+    let promoted = run(&request, Stage::Promote).ok();
+    assert_eq!(promoted.state().current.as_ref(), Some(&one));
+    assert_eq!(promoted.state().done, None);
+    assert_eq!(target.logged(), ["restart app"]);
+    let done = run(&request, Stage::Finalize).ok();
+    assert_eq!(done.state().done.as_ref(), Some(&one));
+    assert_eq!(done.state().in_progress, None);
+
+    assert_eq!(fs::read_link(target.live()).unwrap(), target.rev(&one));
+    assert_eq!(fs::read_link(target.root().join("current")).unwrap(), Path::new("revs").join(one.as_str()));
+    assert_eq!(fs::read(target.live().join("app.txt")).unwrap(), b"one");
+    assert_eq!(
+        fs::metadata(target.live().join("app.txt")).unwrap().mode() & 0o777,
+        0o664,
+        "the umask is the request's"
+    );
+    assert_eq!(fs::metadata(target.live().join("run")).unwrap().mode() & 0o777, 0o775);
+    assert_eq!(git(&target.live(), &["status", "--porcelain"]), "");
+}
+
+#[test]
+fn a_probe_changes_nothing_and_tells_what_is_there() {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1")]);
+    let request = target.request("r1", &one);
+    let facts = target.facts(&request);
+    assert!(!target.deploy_dir().exists(), "a probe of a new host makes no folder");
+    assert_eq!((facts.revisions.len(), facts.cached.len(), &facts.locked), (0, 0, &None));
+    assert!(facts.free_bytes > 0);
+
+    target.deploy(&request);
+    fs::create_dir(target.root().join("revs").join("2".repeat(40))).unwrap();
+    let before = snapshot(target.dir.path());
+    let facts = target.facts(&request);
+    assert_eq!(snapshot(target.dir.path()), before);
+    assert_eq!(facts.revisions, std::slice::from_ref(&one), "an empty folder is no working tree");
+    assert_eq!(facts.cached, std::slice::from_ref(&one));
+    assert_eq!(facts.state.current, Some(one));
+    assert_eq!(facts.version, env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn promote_of_the_live_revision_does_nothing_unless_it_is_forced() {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1")]);
+    let request = target.request("r1", &one);
+    target.deploy(&request);
+    target.forget_log();
+    let again = run(&target.request("r2", &one), Stage::Promote).ok();
+    again.says(&format!("group/app:{} is already live (use --force to override)", one.short()));
+    assert_eq!(target.logged(), [""; 0]);
+    run(&Request { force: true, ..target.request("r3", &one) }, Stage::Promote).ok();
+    assert_eq!(target.logged(), ["restart app"]);
+}
+
+#[test]
+fn a_rollback_restores_the_old_revision_and_restarts_the_service() {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1")]);
+    target.deploy(&target.request("r1", &one));
+    let two = target.commit(&[("a", "2")]);
+    let request = target.request("r2", &two);
+    promoted(&request, &target);
+    assert_eq!(fs::read(target.live().join("a")).unwrap(), b"2");
+    target.forget_log();
+    let back = roll_back(&request, Some(&one)).ok();
+    assert_eq!(back.state().current.as_ref(), Some(&one));
+    assert_eq!(back.state().in_progress, None);
+    assert_eq!(fs::read(target.live().join("a")).unwrap(), b"1");
+    assert_eq!(target.logged(), ["restart app"]);
+    assert!(target.rev(&two).join("a").exists(), "the failed revision is kept to be looked at");
+}
+
+#[test]
+fn a_rollback_of_a_host_that_was_never_promoted_restarts_nothing() {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1")]);
+    target.deploy(&target.request("r1", &one));
+    let two = target.commit(&[("a", "2")]);
+    let request = target.request("r2", &two);
+    target.fetch(&request).ok();
+    target.forget_log();
+    let back = roll_back(&request, Some(&one)).ok();
+    assert_eq!((back.state().current.as_ref(), back.state().in_progress.as_ref()), (Some(&one), None));
+    assert_eq!(target.logged(), [""; 0]);
+}
+
+#[test]
+fn a_host_with_nothing_to_go_back_to_is_left_as_it_is() {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1")]);
+    let request = target.request("r1", &one);
+    promoted(&request, &target);
+    let back = roll_back(&request, None).ok();
+    back.says("left as it is");
+    assert_eq!((back.state().current.as_ref(), back.state().in_progress.as_ref()), (Some(&one), None));
+}
+
+#[test]
+fn a_rollback_rebuilds_a_tree_that_is_gone_from_the_cache_and_mends_one_that_is_damaged() {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1")]);
+    target.deploy(&target.request("r1", &one));
+    let two = target.commit(&[("a", "2")]);
+    let request = target.request("r2", &two);
+    promoted(&request, &target);
+    fs::remove_dir_all(target.rev(&one)).unwrap();
+    roll_back(&request, Some(&one)).ok();
+    assert_eq!(fs::read(target.live().join("a")).unwrap(), b"1");
+
+    promoted(&target.request("r3", &two), &target);
+    fs::remove_file(target.rev(&one).join(".git/index")).unwrap();
+    fs::remove_file(target.rev(&one).join("a")).unwrap();
+    fs::write(target.rev(&one).join("untracked"), "kept").unwrap();
+    roll_back(&target.request("r3", &two), Some(&one)).ok();
+    assert_eq!(fs::read(target.live().join("a")).unwrap(), b"1");
+    assert_eq!(fs::read(target.live().join("untracked")).unwrap(), b"kept");
+}
+
+#[test]
+fn a_real_directory_in_the_place_of_the_services_path_is_moved_aside_and_never_removed() {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1")]);
+    fs::create_dir_all(target.live()).unwrap();
+    fs::write(target.live().join("precious"), "data").unwrap();
+    let request = target.request("r1", &one);
+    target.fetch(&request).ok();
+    let reply = run(&request, Stage::Promote).ok();
+    let warning = reply.lines(Level::Warning).join("\n");
+    let aside = warning.split_once(" is kept as ").expect(&warning).1;
+    assert!(aside.contains("app.before-hoist-"), "{aside}");
+    assert_eq!(fs::read(Path::new(aside.trim()).join("precious")).unwrap(), b"data");
+    assert_eq!(fs::read_link(target.live()).unwrap(), target.rev(&one));
+}
+
+#[test]
+fn a_forced_fetch_restores_what_git_tracks_and_keeps_the_rest() {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1"), ("b", "2")]);
+    let request = target.request("r1", &one);
+    target.deploy(&request);
+    let tree = target.rev(&one);
+    fs::write(tree.join("a"), "spoilt").unwrap();
+    fs::remove_file(tree.join("b")).unwrap();
+    fs::write(tree.join("venv"), "built").unwrap();
+    run(&request, Stage::Fetch).ok().says("checked out already");
+    assert_eq!(fs::read(tree.join("a")).unwrap(), b"spoilt");
+    run(&Request { force: true, ..request }, Stage::Fetch).ok();
+    assert_eq!(fs::read(tree.join("a")).unwrap(), b"1");
+    assert_eq!(fs::read(tree.join("b")).unwrap(), b"2");
+    assert_eq!(fs::read(tree.join("venv")).unwrap(), b"built");
+}
+
+#[test]
+fn finalize_keeps_the_newest_old_revisions_and_never_takes_what_is_live_or_done() {
+    let target = Target::new();
+    let mut revisions: Vec<Revision> = Vec::new();
+    for number in 0..5 {
+        let revision = target.commit(&[("a", &number.to_string())]);
+        target.deploy(&Request { cache_revs: 2, ..target.request(&format!("r{number}"), &revision) });
+        revisions.push(revision);
+    }
+    let facts = target.facts(&target.request("r9", &revisions[4]));
+    let mut kept = revisions[2..].to_vec();
+    kept.sort();
+    assert_eq!(facts.revisions, kept);
+    let mut cached = facts.cached;
+    cached.sort();
+    assert_eq!(cached, kept, "what has no tree is kept in the cache no longer");
+
+    // Going back and forth makes an old revision a young one.
+    let request = Request { cache_revs: 1, ..target.request("r5", &revisions[2]) };
+    run(&request, Stage::Fetch).ok();
+    run(&request, Stage::Promote).ok();
+    run(&request, Stage::Finalize).ok();
+    let mut kept = vec![revisions[2].clone(), revisions[4].clone()];
+    kept.sort();
+    assert_eq!(target.facts(&request).revisions, kept);
+    git(&target.rev(&revisions[4]), &["fsck", "--no-dangling"]);
+}
+
+#[test]
+fn finalize_of_a_revision_that_is_not_live_fails_and_done_stays() {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1")]);
+    target.deploy(&target.request("r1", &one));
+    let two = target.commit(&[("a", "2")]);
+    let request = target.request("r2", &two);
+    target.fetch(&request).ok();
+    let reply = run(&request, Stage::Finalize);
+    assert!(reply.reason().contains("nothing is finalized"), "{reply:?}");
+    assert_eq!(reply.state().done.as_ref(), Some(&one));
+}
+
+#[test]
+fn promote_without_a_fetch_fails_and_names_the_stage_to_run() {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1")]);
+    let reply = run(&target.request("r1", &one), Stage::Promote);
+    assert!(reply.reason().contains("run the fetch stage first"), "{reply:?}");
+    assert!(!target.live().exists());
+}
+
+#[test]
+fn a_target_of_scaps_is_taken_over_and_rolled_back_to_what_scap_deployed() {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1")]);
+    let root = target.root();
+    fs::create_dir_all(root.join("revs")).unwrap();
+    git(&root, &["clone", "-q", target.source().to_str().unwrap(), "cache"]);
+    git(&root, &["clone", "-q", "--shared", "--no-checkout", "cache", target.rev(&one).to_str().unwrap()]);
+    git(&target.rev(&one), &["checkout", "-q", "--detach", one.as_str()]);
+    for link in ["current", ".done"] {
+        symlink(target.rev(&one), root.join(link)).unwrap();
+    }
+    symlink(target.rev(&one), target.live()).unwrap();
+    let conf = target.etc("app.conf");
+    let stored = target.rev(&one).join(".git/config-files").join(conf.trim_start_matches('/'));
+    fs::create_dir_all(stored.parent().unwrap()).unwrap();
+    fs::create_dir_all(Path::new(&conf).parent().unwrap()).unwrap();
+    fs::write(&stored, "scap's").unwrap();
+    symlink(&stored, &conf).unwrap();
+
+    let two = target.commit(&[("a", "2")]);
+    let mut request = target.request("r1", &two);
+    request.config_files = Some(vec![config_file(&conf, "t")]);
+    request.templates.insert("t".to_owned(), "hoist's".to_owned());
+    let facts = target.facts(&request);
+    assert_eq!((&facts.state.current, &facts.state.done), (&Some(one.clone()), &Some(one.clone())));
+    assert_eq!((&facts.cached, &facts.revisions), (&vec![one.clone()], &vec![one.clone()]));
+
+    target.fetch_pack(&request, &target.pack(&two, &[&one]), false).ok();
+    run(&request, Stage::ConfigDeploy).ok();
+    run(&request, Stage::Promote).ok();
+    assert_eq!(target.reads(&conf), "hoist's");
+    let back = roll_back(&request, Some(&one)).ok();
+    assert_eq!(back.state().current.as_ref(), Some(&one));
+    assert_eq!(target.reads(&conf), "scap's");
+    assert_eq!(fs::read(target.live().join("a")).unwrap(), b"1");
+
+    let again = Request { holder: target.request("r2", &two).holder, ..request };
+    run(&again, Stage::Fetch).ok();
+    run(&again, Stage::ConfigDeploy).ok();
+    run(&again, Stage::Promote).ok();
+    run(&again, Stage::Finalize).ok();
+    git(&target.rev(&one), &["fsck", "--no-dangling"]);
+    assert_eq!(target.reads(&conf), "hoist's");
+}
+
+#[test]
+fn services_that_a_host_lacks_are_skipped_and_a_failing_one_names_itself() {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1")]);
+    let mut request = target.request("r1", &one);
+    target.fetch(&request).ok();
+    request.service.command = "/bin/sh -c 'test {action} != status || exit 4; exit 7'".to_owned();
+    request.service.require_valid = true;
+    run(&request, Stage::Promote).ok().says("service app is skipped");
+    request.service.require_valid = false;
+    let reply = run(&request, Stage::RestartService);
+    assert_eq!(reply.reason(), "service app: restart failed with exit status 7");
+}
+
+#[test]
+fn promote_waits_for_the_port_and_fails_when_nobody_answers() {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1")]);
+    let mut request = target.request("r1", &one);
+    target.fetch(&request).ok();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    request.service.port = Some(port);
+    run(&request, Stage::Promote).ok().says(&format!("port {port} accepts connections"));
+    drop(listener);
+    request.service.timeout = 1;
+    let reply = run(&request, Stage::RestartService);
+    assert_eq!(reply.reason(), format!("port {port} accepted no connection within 1 s"));
+}

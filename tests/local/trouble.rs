@@ -1,0 +1,186 @@
+//! Disks that are full or read-only, folders that belong to others, and stages that hang.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use hoist::wire::{Ended, Stage};
+
+use crate::harness::*;
+
+/// A small file system of its own, unmounted at the end.
+struct Small(std::path::PathBuf);
+
+impl Small {
+    /// `None` where this user may not mount.
+    fn mount(at: &Path, options: &str) -> Option<Small> {
+        fs::create_dir_all(at).unwrap();
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(at).output();
+        if mounted.is_ok_and(|output| output.status.success()) {
+            return Some(Small(at.to_owned()));
+        }
+        eprintln!("cannot mount a file system here; nothing is tested");
+        None
+    }
+
+    fn read_only(&self, yes: bool) {
+        let options = if yes { "remount,ro" } else { "remount,rw" };
+        assert!(Command::new("mount").args(["-o", options]).arg(&self.0).status().unwrap().success());
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+fn on_small(options: &str) -> Option<(Target, Small)> {
+    let dir = tempfile::tempdir().unwrap();
+    let base = dir.path().join("small");
+    let small = Small::mount(&base, options)?;
+    Some((Target::at(dir, base), small))
+}
+
+fn noise(length: usize) -> String {
+    let mut state = 1_u64;
+    let next = |_| {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1);
+        char::from(b'a' + ((state >> 40) % 26) as u8)
+    };
+    (0..length).map(next).collect()
+}
+
+#[test]
+fn a_full_disk_fails_a_fetch_with_its_reason_and_leaves_what_is_live() {
+    let Some((target, _small)) = on_small("size=4m") else { return };
+    let one = target.commit(&[("a", "1")]);
+    target.deploy(&target.request("r1", &one));
+    let big = noise(3_500_000);
+    let two = target.commit(&[("big", &big)]);
+    let reply = target.fetch(&target.request("r2", &two));
+    assert!(reply.reason().contains("No space left on device"), "{reply:?}");
+    assert_eq!(reply.state().current.as_ref(), Some(&one));
+    let left: Vec<_> = fs::read_dir(target.root().join("revs")).unwrap().flatten().map(|e| e.file_name()).collect();
+    assert_eq!(left, [one.as_str()], "the half of a tree is gone");
+    // With a fetch that fits, all is well again.
+    let three = target.commit(&[("big", "small")]);
+    target.fetch_pack(&target.request("r3", &three), &target.pack(&three, &[&two]), false).ok();
+}
+
+#[test]
+fn a_rollback_works_on_a_full_disk() {
+    let Some((target, _small)) = on_small("size=4m") else { return };
+    let one = target.commit(&[("a", "1")]);
+    target.deploy(&target.request("r1", &one));
+    let two = target.commit(&[("a", "2")]);
+    let request = target.request("r2", &two);
+    target.fetch(&request).ok();
+    run(&request, Stage::Promote).ok();
+    let filler = target.base.join("filler");
+    while fs::OpenOptions::new().append(true).create(true).open(&filler).is_ok_and(|mut file| {
+        use std::io::Write;
+        file.write_all(&[0; 4096]).is_ok()
+    }) {}
+    // Nothing new can be begun, and it says so before it touches anything.
+    let three = target.request("r3", &one);
+    assert!(run(&three, Stage::Promote).reason().contains("No space left on device"));
+    let reply = roll_back(&request, Some(&one));
+    assert_eq!(reply.ended().0, &Ended::Ok, "{reply:#?}");
+    assert_eq!(reply.state().current.as_ref(), Some(&one));
+    assert_eq!(fs::read(target.live().join("a")).unwrap(), b"1");
+}
+
+#[test]
+fn a_read_only_disk_is_told_and_a_probe_still_answers() {
+    let Some((target, small)) = on_small("size=4m") else { return };
+    let one = target.commit(&[("a", "1")]);
+    let request = target.request("r1", &one);
+    target.deploy(&request);
+    small.read_only(true);
+    let reply = run(&target.request("r2", &one), Stage::Promote);
+    let facts = target.facts(&request);
+    small.read_only(false);
+    assert!(reply.reason().ends_with("Read-only file system"), "{reply:?}");
+    assert_eq!(facts.state.current, Some(one.clone()));
+    assert_eq!(facts.cached, [one]);
+}
+
+#[test]
+fn too_few_inodes_fail_a_fetch_with_its_reason() {
+    let Some((target, _small)) = on_small("size=8m,nr_inodes=300") else { return };
+    let one = target.commit(&[("a", "1")]);
+    target.deploy(&target.request("r1", &one));
+    assert!(target.facts(&target.request("r2", &one)).free_inodes.is_some_and(|free| free < 300));
+    let names: Vec<String> = (0..400).map(|n| format!("f{n}")).collect();
+    let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "x")).collect();
+    let two = target.commit(&files);
+    let reply = target.fetch(&target.request("r2", &two));
+    assert!(reply.reason().contains("No space left on device"), "{reply:?}");
+    target.fetch(&target.request("r3", &one)).ok();
+}
+
+#[test]
+fn a_file_in_the_way_of_the_deploy_directory_is_named() {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1")]);
+    fs::write(target.deploy_dir(), "a file").unwrap();
+    let reply = target.fetch(&target.request("r1", &one));
+    assert!(reply.reason().starts_with(&format!("cannot create {}", target.deploy_dir().display())), "{reply:?}");
+}
+
+#[test]
+fn a_stage_that_hangs_on_the_disk_itself_is_ended_by_its_time_limit() {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1")]);
+    let mut request = target.request("r1", &one);
+    target.fetch(&request).ok();
+    // Opening a pipe that nobody writes to hangs as a dead network disk would.
+    let vars = target.etc("vars.yaml");
+    fs::create_dir_all(target.dir.path().join("etc")).unwrap();
+    assert!(Command::new("mkfifo").arg(&vars).status().unwrap().success());
+    request.config_files = Some(vec![config_file("x", "t")]);
+    request.config_files.as_mut().unwrap()[0].remote_vars = Some(vars);
+    request.templates.insert("t".to_owned(), String::new());
+    request.timeout = 1;
+    let reply = run(&request, Stage::ConfigDeploy);
+    assert_eq!(reply.ended().0, &Ended::TimedOut { seconds: 1 });
+    assert_eq!(reply.status, Some(1));
+    assert_eq!(reply.state().in_progress.as_ref(), Some(&one));
+    let recorded = recorded(&request, Stage::ConfigDeploy);
+    assert!(matches!(recorded, hoist::wire::Recorded::Ended { outcome: Ended::TimedOut { seconds: 1 }, .. }));
+}
+
+#[test]
+fn a_pack_that_stops_coming_is_ended_by_the_time_limit() {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1")]);
+    let mut request = target.request("r1", &one);
+    request.timeout = 1;
+    let fetch = hoist::wire::Fetch { pack_bytes: Some(1000), shallow: Vec::new(), source: None, rebuild: false };
+    request.fetch = Some(fetch);
+    let mut child = spawn(&asked(&request, Stage::Fetch, 0));
+    let kept_open = child.stdin.take();
+    let reply = reply(child);
+    drop(kept_open);
+    assert_eq!(reply.ended().0, &Ended::TimedOut { seconds: 1 });
+}
+
+#[test]
+fn a_reader_that_stalls_does_not_hold_the_work_up() {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1")]);
+    let mut request = target.request("r1", &one);
+    let loud = check("loud", hoist::wire::CheckPoint::After(Stage::Promote), "yes 0123456789 | head -n 9000");
+    request.checks = vec![loud];
+    target.fetch(&request).ok();
+    // Nobody reads what the stage says, which is more than a pipe holds.
+    let mut child = spawn(&asked(&request, Stage::Promote, 0));
+    let ended = || match recorded(&request, Stage::Promote) {
+        hoist::wire::Recorded::Ended { outcome, .. } => outcome == Ended::Ok,
+        _ => false,
+    };
+    until(ended);
+    drop(child.stdout.take());
+    assert!(child.wait().unwrap().success());
+}

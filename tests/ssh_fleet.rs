@@ -1,0 +1,458 @@
+//! The fleet over SSH, against a real sshd, with a scripted stand-in for `deploy-local` on the targets.
+
+mod farm;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use farm::Farm;
+use hoist::fleet::ssh::{Ssh, SshOptions};
+use hoist::fleet::{Call, Fleet, Flow, HostEvent, HostResult, Outcome, Pack, PackSource, SshFleet, Step, Task};
+use hoist::wire::{Action, Fetch, Holder, PROTOCOL, Request, Revision, Service, Source, Stage};
+
+/// It notes every request, and does what the host's file `plan` says, which is shell too.
+const STAND_IN: &str = r#"#!/bin/sh
+read -r request
+echo "$request" >> "$HOME/requests"
+state='"state":{"current":null,"done":null,"in_progress":null,"stray_links":[]}'
+ended() { echo "{\"event\":\"ended\",\"outcome\":{\"ended\":\"ok\"},$state}"; }
+failed() { echo "{\"event\":\"ended\",\"outcome\":{\"ended\":\"$1\",\"reason\":\"$2\"},$state}"; }
+record() { echo "{\"event\":\"recorded\",\"record\":\"$1\"$2}" > "$HOME/record"; }
+hang_up() { kill -KILL $PPID; }
+locked=$(printf '"by":{"run":"other","user":"u","host":"h","pid":1,"since":"s","message":"m"}')
+[ -e "$HOME/plan" ] && . "$HOME/plan"
+case $request in
+*'"action":"probe"'*)
+    echo "{\"event\":\"facts\",\"version\":\"1\",$state,\"revisions\":[${revisions}],\"cached\":[${cached}],\"locked\":null,\"free_bytes\":1,\"free_inodes\":null}"
+    while read -r line; do
+        [ "$line" = '"hold"' ] && if [ -e "$HOME/locked" ]; then
+            echo "{\"event\":\"ended\",\"outcome\":{\"ended\":\"locked\",$locked},$state}"
+        else
+            echo hold >> "$HOME/holds"
+            echo '{"event":"held"}'
+        fi
+    done
+    echo gone >> "$HOME/keepers"
+    ;;
+*'"action":"ask"'*)
+    if [ -e "$HOME/record" ]; then cat "$HOME/record"; else echo '{"event":"recorded","record":"nothing"}'; fi
+    ;;
+*'"action":"run"'*)
+    cat > "$HOME/pack"
+    if command -v stage >/dev/null; then stage; else ended; fi
+    ;;
+esac
+"#;
+
+struct Packs(Mutex<Vec<Vec<Revision>>>);
+
+struct SharedPacks(Arc<Packs>);
+
+impl PackSource for SharedPacks {
+    fn pack(&self, cached: &[Revision]) -> anyhow::Result<Option<Arc<Pack>>> {
+        self.0.0.lock().unwrap().push(cached.to_vec());
+        let mut file = tempfile::tempfile()?;
+        let content = format!("pack for a host with {} commits", cached.len());
+        file.write_all(content.as_bytes())?;
+        Ok(Some(Arc::new(Pack { file, bytes: content.len() as u64 })))
+    }
+}
+
+fn revision(digit: char) -> Revision {
+    digit.to_string().repeat(40).parse().unwrap()
+}
+
+fn request(source: Option<Source>) -> Request {
+    Request {
+        protocol: PROTOCOL,
+        holder: Holder {
+            run: "run1".parse().unwrap(),
+            user: "u".into(),
+            host: "h".into(),
+            pid: 1,
+            since: "2026-11-23T00:00:00Z".into(),
+            message: String::new(),
+        },
+        action: Action::Probe,
+        repo: "repo".into(),
+        deploy_dir: "/srv/deployment".into(),
+        group: "default".into(),
+        revision: revision('a'),
+        restore: None,
+        force: false,
+        umask: 2,
+        cache_revs: 5,
+        timeout: 1,
+        control_dir: "hoist".into(),
+        environment: None,
+        fetch: Some(Fetch { pack_bytes: None, shallow: Vec::new(), source, rebuild: false }),
+        checks: Vec::new(),
+        nrpe_dir: "/etc/nagios/nrpe.d".into(),
+        service: Service::default(),
+        config_files: None,
+        templates: Default::default(),
+        vars: Default::default(),
+    }
+}
+
+struct Scene {
+    farm: Farm,
+    addresses: Vec<String>,
+    fleet: SshFleet,
+    packs: Arc<Packs>,
+}
+
+impl Scene {
+    fn new(hosts: usize) -> Scene {
+        Scene::with(hosts, &[], |_| {})
+    }
+
+    fn with(hosts: usize, environment: &[(&str, &str)], change: impl FnOnce(&mut SshOptions)) -> Scene {
+        let farm = Farm::up_with(environment);
+        let program = farm.path("stand in");
+        fs::write(&program, STAND_IN).unwrap();
+        fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+        let mut options = SshOptions {
+            user: Some("root".into()),
+            port: farm.port,
+            identity_files: Some(vec![farm.key()]),
+            known_hosts: Some(vec![farm.known_hosts()]),
+            remote_binary: Some(program.to_str().unwrap().into()),
+            local_binary: program,
+            reconnect_timeout: Duration::from_secs(5),
+            ..SshOptions::default()
+        };
+        change(&mut options);
+        let addresses: Vec<String> = (0..hosts).map(|n| format!("127.0.{}.{}", 1 + n / 200, 2 + n % 200)).collect();
+        let targets = addresses.iter().map(|address| address.parse().unwrap()).collect();
+        let packs = Arc::new(Packs(Mutex::default()));
+        let requests = Box::new(|_, _: &Call, _: &Task| request(None));
+        let fleet =
+            SshFleet::new(Ssh::prepare(options).unwrap(), targets, requests, Box::new(SharedPacks(packs.clone())));
+        Scene { farm, addresses, fleet, packs }
+    }
+
+    fn plan(&self, host: usize, text: &str) {
+        fs::write(self.home(host).join("plan"), text).unwrap();
+    }
+
+    fn home(&self, host: usize) -> PathBuf {
+        self.farm.home(&self.addresses[host])
+    }
+
+    fn read(&self, host: usize, name: &str) -> String {
+        fs::read_to_string(self.home(host).join(name)).unwrap_or_default()
+    }
+
+    /// The actions that a host was asked for.
+    fn actions(&self, host: usize) -> Vec<String> {
+        let action = |line: &str| match serde_json::from_str::<Request>(line).unwrap().action {
+            Action::Probe => "probe".to_owned(),
+            Action::Run { stage, attempt } => format!("{stage}/{attempt}"),
+            Action::Ask { stage, attempt } => format!("ask {stage}/{attempt}"),
+        };
+        self.read(host, "requests").lines().map(action).collect()
+    }
+
+    fn run_with(&mut self, call: Call) -> (BTreeMap<usize, HostResult>, Vec<HostEvent>) {
+        let task = |host| Task { host, attempt: 3, restore: Some(revision('b')) };
+        let tasks: Vec<Task> = (0..self.addresses.len()).map(task).collect();
+        let (mut all, mut results) = (Vec::new(), BTreeMap::new());
+        self.fleet.run(&call, &tasks, &mut |events| {
+            for event in &events {
+                if let HostEvent::Ended(host, result) = event {
+                    assert!(results.insert(*host, result.clone()).is_none(), "host {host} ended twice");
+                }
+            }
+            all.extend(events);
+            Flow::Continue
+        });
+        assert_eq!(results.len(), tasks.len());
+        (results, all)
+    }
+
+    fn run(&mut self, step: Step) -> BTreeMap<usize, HostResult> {
+        self.run_with(call(step)).0
+    }
+
+    fn outcome(&mut self, step: Step) -> Outcome {
+        self.run(step).remove(&0).unwrap().outcome
+    }
+}
+
+fn call(step: Step) -> Call {
+    Call { step, group: "default".into(), batch: 80, timeout: Duration::from_secs(30), force: false }
+}
+
+const PROMOTE: Step = Step::Run(Stage::Promote);
+
+#[test]
+fn a_hundred_hosts_are_each_connected_to_once_for_all_steps() {
+    let mut scene = Scene::new(100);
+    for step in [Step::Probe, Step::Hold, Step::Run(Stage::Fetch), PROMOTE, Step::Run(Stage::Finalize), Step::Release] {
+        for (host, result) in scene.run(step) {
+            assert_eq!(result.outcome, Outcome::Ok, "{step:?} on host {host}");
+            assert_eq!(result.facts.is_some(), step == Step::Probe);
+            assert_eq!(result.state.is_some(), matches!(step, Step::Probe | Step::Run(_)));
+        }
+    }
+    for host in 0..100 {
+        assert_eq!(scene.farm.connections_to(&scene.addresses[host]), 1);
+        assert_eq!(scene.actions(host), ["probe", "fetch/3", "promote/3", "finalize/3"]);
+        assert_eq!((scene.read(host, "holds"), scene.read(host, "keepers")), ("hold\n".into(), "gone\n".into()));
+    }
+}
+
+#[test]
+fn each_host_has_its_own_kind_of_end_and_none_is_mistaken_for_another() {
+    let mut scene = Scene::new(9);
+    let plans = [
+        "stage() { ended; }",
+        "stage() { failed failed broken; exit 255; }",
+        "stage() { kill -KILL $$; }",
+        "stage() { sleep 600; }",
+        "stage() { echo oops >&2; exit 255; }",
+        "stage() { ended; exit 4; }",
+        r#"stage() { echo "{\"event\":\"ended\",\"outcome\":{\"ended\":\"locked\",$locked},$state}"; exit 1; }"#,
+        r#"stage() { echo "{\"event\":\"ended\",\"outcome\":{\"ended\":\"timed_out\",\"seconds\":9},$state}"; exit 1; }"#,
+    ];
+    for (host, plan) in plans.iter().enumerate() {
+        scene.plan(host, plan);
+    }
+    scene.farm.set_down("127.0.1.10", true);
+    let probes = scene.run(Step::Probe);
+    let Outcome::Failed { reason, status: 255 } = &probes[&8].outcome else { panic!("{:?}", probes[&8]) };
+    assert!(reason.contains("no answer to the probe: this host is down"), "{reason}");
+    let (results, _) = scene.run_with(Call { timeout: Duration::from_secs(1), ..call(PROMOTE) });
+    let failed = |reason: &str, status| Outcome::Failed { reason: reason.into(), status };
+    assert_eq!(results[&0].outcome, Outcome::Ok);
+    assert_eq!(results[&1].outcome, failed("broken", 255));
+    assert_eq!(results[&2].outcome, Outcome::Killed { signal: "KILL".into() });
+    assert_eq!(results[&3].outcome, Outcome::TimedOut { seconds: 1 });
+    assert_eq!(results[&4].outcome, failed("ended without a result: oops", 255));
+    assert_eq!(results[&4].tail[0].message, "oops");
+    assert_eq!(results[&5].outcome, failed("said that all is well, and then failed", 4));
+    assert!(matches!(&results[&6].outcome, Outcome::Locked { by } if by.message == "m"));
+    assert_eq!(results[&7].outcome, Outcome::TimedOut { seconds: 9 });
+    assert!(matches!(results[&8].outcome, Outcome::Failed { .. }));
+    // A command that took too long has not cost the session.
+    scene.plan(3, "stage() { ended; }");
+    assert_eq!(scene.run(PROMOTE)[&3].outcome, Outcome::Ok);
+    assert_eq!(scene.farm.connections_to("127.0.1.5"), 1);
+}
+
+#[test]
+fn a_host_that_nobody_listens_on_is_unreachable_in_every_step_and_released_all_the_same() {
+    let mut scene = Scene::with(2, &[], |options| options.port = 1);
+    for step in [Step::Probe, Step::Hold, PROMOTE] {
+        for result in scene.run(step).values() {
+            assert!(matches!(result.outcome, Outcome::Unreachable { .. }), "{:?}", result.outcome);
+        }
+    }
+    assert_eq!(scene.outcome(Step::Release), Outcome::Ok);
+}
+
+#[test]
+fn what_a_host_says_is_told_as_it_comes_and_its_end_is_kept_when_it_fails() {
+    let mut scene = Scene::new(1);
+    scene.plan(
+        0,
+        r#"stage() {
+            echo '{"event":"line","level":"info","message":"one"}'
+            echo '{"event":"diff","file":"/etc/x","diff":"-a"}'
+            echo 'no json'
+            n=0; while [ $n -lt 30 ]; do echo "noise $n" >&2; n=$((n + 1)); done
+            sleep 0.3
+            failed failed why; exit 1
+        }"#,
+    );
+    let (results, events) = scene.run_with(call(PROMOTE));
+    let tail: Vec<&str> = results[&0].tail.iter().map(|line| line.message.as_str()).collect();
+    assert_eq!((tail.len(), tail[0], tail[19]), (20, "noise 10", "noise 29"));
+    let said =
+        |event: &HostEvent| matches!(event, HostEvent::Line(0, line) if ["one", "no json"].contains(&&*line.message));
+    assert_eq!(events.iter().filter(|event| said(event)).count(), 2);
+    assert!(events.iter().any(|e| matches!(e, HostEvent::Diff { file, .. } if file == "/etc/x")));
+    assert_eq!(events.first(), Some(&HostEvent::Started(0)));
+}
+
+#[test]
+fn a_stage_whose_connection_was_lost_is_asked_after_and_its_true_end_told() {
+    let mut scene = Scene::new(4);
+    let ok = r#"record ended ",\"outcome\":{\"ended\":\"ok\"},$state""#;
+    let bad = r#"record ended ",\"outcome\":{\"ended\":\"failed\",\"reason\":\"no space\"},$state""#;
+    scene.plan(0, &format!("stage() {{ {ok}; hang_up; sleep 60; }}"));
+    scene.plan(1, &format!("stage() {{ {bad}; hang_up; sleep 60; }}"));
+    // Still at work when it is first asked.
+    scene.plan(2, &format!("stage() {{ trap '' HUP PIPE; record running; hang_up; sleep 1; {ok}; }}"));
+    scene.plan(3, r#"stage() { record died ",$state"; hang_up; sleep 60; }"#);
+    for step in [Step::Probe, Step::Hold] {
+        assert!(scene.run(step).values().all(|result| result.outcome.is_ok()));
+    }
+    let results = scene.run(PROMOTE);
+    assert_eq!(results[&0].outcome, Outcome::Ok);
+    assert_eq!(results[&1].outcome, Outcome::Failed { reason: "no space".into(), status: 1 });
+    assert_eq!(results[&2].outcome, Outcome::Ok);
+    assert!(matches!(&results[&3].outcome, Outcome::Failed { reason, .. } if reason.contains("deploy-local died")));
+    for host in 0..4 {
+        assert!(results[&host].state.is_some());
+        assert_eq!(scene.farm.connections_to(&scene.addresses[host]), 2);
+        assert_eq!(scene.actions(host)[..4], ["probe", "promote/3", "probe", "ask promote/3"]);
+    }
+    // The lock, which went with the first connection, was taken again.
+    assert_eq!(scene.read(0, "holds"), "hold\nhold\n");
+}
+
+#[test]
+fn a_stage_that_the_target_never_saw_is_run_once_more_and_not_for_ever() {
+    let mut scene = Scene::new(2);
+    scene.plan(0, r#"stage() { if [ -e "$HOME/once" ]; then ended; else touch "$HOME/once"; hang_up; sleep 60; fi; }"#);
+    scene.plan(1, "stage() { hang_up; sleep 60; }");
+    let results = scene.run(PROMOTE);
+    assert_eq!(results[&0].outcome, Outcome::Ok);
+    assert_eq!(scene.actions(0), ["probe", "promote/3", "probe", "ask promote/3", "promote/3"]);
+    assert!(matches!(results[&1].outcome, Outcome::Lost { .. }), "{:?}", results[&1].outcome);
+    assert_eq!(scene.actions(1).iter().filter(|action| *action == "promote/3").count(), 2);
+}
+
+#[test]
+fn a_host_that_does_not_come_back_is_lost_and_later_steps_try_it_again() {
+    let mut scene = Scene::with(1, &[], |options| options.reconnect_timeout = Duration::from_secs(1));
+    scene.plan(0, r#"stage() { touch "$HOIST_FARM_HOST/down"; hang_up; sleep 60; }"#);
+    assert_eq!(scene.outcome(Step::Probe), Outcome::Ok);
+    let Outcome::Lost { reason } = scene.outcome(PROMOTE) else { panic!("not lost") };
+    assert!(reason.contains("this host is down"), "{reason}");
+    assert!(!scene.outcome(Step::Run(Stage::Rollback)).is_ok());
+    scene.farm.set_down(&scene.addresses[0], false);
+    scene.plan(0, "");
+    assert_eq!(scene.outcome(Step::Run(Stage::Rollback)), Outcome::Ok);
+}
+
+#[test]
+fn a_session_that_the_server_closed_between_two_steps_is_opened_again_with_its_lock() {
+    let mut scene = Scene::new(1);
+    for step in [Step::Probe, Step::Hold] {
+        assert_eq!(scene.outcome(step), Outcome::Ok);
+    }
+    scene.plan(0, "stage() { echo $PPID > $HOME/server; ended; }");
+    assert_eq!(scene.outcome(PROMOTE), Outcome::Ok);
+    let server = scene.read(0, "server");
+    assert!(std::process::Command::new("kill").args(["-KILL", server.trim()]).status().unwrap().success());
+    assert_eq!(scene.outcome(PROMOTE), Outcome::Ok);
+    assert_eq!(scene.read(0, "holds"), "hold\nhold\n");
+    assert_eq!(scene.farm.connections_to(&scene.addresses[0]), 2);
+}
+
+#[test]
+fn a_locked_target_says_by_whom_and_is_asked_again_the_next_time() {
+    let mut scene = Scene::new(1);
+    fs::write(scene.home(0).join("locked"), "").unwrap();
+    assert_eq!(scene.outcome(Step::Probe), Outcome::Ok);
+    assert!(matches!(scene.outcome(Step::Hold), Outcome::Locked { by } if by.run.as_str() == "other"));
+    fs::remove_file(scene.home(0).join("locked")).unwrap();
+    assert_eq!(scene.outcome(Step::Hold), Outcome::Ok);
+    assert_eq!(scene.farm.connections_to(&scene.addresses[0]), 1);
+}
+
+#[test]
+fn a_fetch_sends_what_the_host_lacks_and_only_that() {
+    let mut scene = Scene::new(3);
+    let (a, b) = (revision('a'), revision('b'));
+    scene.plan(0, &format!(r#"cached='"{b}"'"#));
+    scene.plan(1, &format!(r#"revisions='"{a}"'"#));
+    // Its cache is broken until it is made anew.
+    scene.plan(
+        2,
+        r#"stage() { case $request in *'"rebuild":true'*) ended;; *) failed cache_broken "object gone"; exit 1;; esac; }
+           cached='"cccccccccccccccccccccccccccccccccccccccc"'"#,
+    );
+    assert_eq!(scene.outcome(Step::Probe), Outcome::Ok);
+    let results = scene.run(Step::Run(Stage::Fetch));
+    assert!(results.values().all(|result| result.outcome.is_ok()), "{results:?}");
+    assert_eq!(scene.read(0, "pack"), "pack for a host with 1 commits");
+    assert_eq!(scene.read(1, "pack"), "");
+    assert_eq!(scene.read(2, "pack"), "pack for a host with 0 commits");
+    let mut asked = scene.packs.0.lock().unwrap().clone();
+    asked.sort();
+    assert_eq!(asked, [vec![], vec![b], vec![revision('c')]]);
+    let (results, _) = scene.run_with(Call { force: true, ..call(Step::Run(Stage::Fetch)) });
+    assert!(results[&1].outcome.is_ok());
+    // It is known from the fetch before that this host has the revision by now.
+    assert_eq!(scene.read(1, "pack"), "pack for a host with 1 commits");
+    let last: Request = serde_json::from_str(scene.read(1, "requests").lines().last().unwrap()).unwrap();
+    assert_eq!((last.force, last.timeout, last.restore), (true, 30, Some(revision('b'))));
+    assert_eq!(last.fetch.unwrap().pack_bytes, Some(30));
+}
+
+#[test]
+fn a_cache_that_stays_broken_is_a_failure_and_not_a_loop() {
+    let mut scene = Scene::new(1);
+    scene.plan(0, "stage() { failed cache_broken gone; exit 1; }");
+    assert!(
+        matches!(scene.outcome(Step::Run(Stage::Fetch)), Outcome::Failed { reason, .. } if reason.contains("gone"))
+    );
+    assert_eq!(scene.actions(0), ["probe", "fetch/3", "fetch/3"]);
+}
+
+#[test]
+fn a_server_that_allows_one_command_a_session_costs_the_keeper_and_no_stage() {
+    let mut scene = Scene::with(1, &[("FARM_SSHD_OPTS", "MaxSessions 1")], |_| {});
+    for step in [Step::Probe, Step::Hold, PROMOTE, Step::Run(Stage::Finalize), Step::Release] {
+        assert_eq!(scene.outcome(step), Outcome::Ok, "{step:?}");
+    }
+    assert_eq!(scene.farm.connections_to(&scene.addresses[0]), 1);
+}
+
+#[test]
+fn hoist_is_copied_to_a_target_once_and_run_from_there() {
+    let mut scene = Scene::with(3, &[("FARM_SHARED_HOME", "1")], |options| options.remote_binary = None);
+    // All three have one home: their uploads race.
+    for step in [Step::Probe, Step::Hold, PROMOTE, Step::Release] {
+        for result in scene.run(step).values() {
+            assert_eq!(result.outcome, Outcome::Ok, "{step:?}");
+        }
+    }
+    let cache = scene.farm.path("home/.cache/hoist");
+    let folders: Vec<_> = fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(folders.len(), 1);
+    assert_eq!(fs::read_dir(&folders[0]).unwrap().count(), 1, "an upload left something behind");
+    let program = folders[0].join("hoist");
+    assert_eq!(fs::read_to_string(&program).unwrap(), STAND_IN);
+    let inode = fs::metadata(&program).unwrap().ino();
+    assert_eq!(scene.outcome(Step::Probe), Outcome::Ok);
+    assert_eq!(fs::metadata(&program).unwrap().ino(), inode, "it was copied again");
+    // One that was tampered with is not run but replaced.
+    assert_eq!(scene.outcome(Step::Release), Outcome::Ok);
+    fs::write(&program, "#!/bin/sh\necho evil > $HOME/evil\n").unwrap();
+    assert_eq!(scene.outcome(Step::Probe), Outcome::Ok);
+    assert!(!scene.farm.path("home/evil").exists());
+    assert_eq!(fs::read_to_string(&program).unwrap(), STAND_IN);
+}
+
+#[test]
+fn an_installed_hoist_that_is_not_there_is_told_with_its_path() {
+    let mut scene = Scene::with(1, &[], |options| options.remote_binary = Some("/opt/no such/hoist".into()));
+    let Outcome::Failed { reason, status: 127 } = scene.outcome(Step::Probe) else { panic!("it was found") };
+    assert!(reason.starts_with("/opt/no such/hoist cannot be run on the target"), "{reason}");
+}
+
+#[test]
+fn a_probe_may_be_repeated_and_keeps_the_lock() {
+    let mut scene = Scene::new(1);
+    for step in [Step::Probe, Step::Hold, Step::Probe, PROMOTE, Step::Probe] {
+        assert_eq!(scene.outcome(step), Outcome::Ok);
+    }
+    // Those of the two later probes have left, that of the first one stays.
+    let until = Instant::now() + Duration::from_secs(20);
+    while scene.read(0, "keepers").lines().count() < 2 && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(scene.read(0, "keepers"), "gone\ngone\n");
+    assert_eq!(scene.outcome(Step::Release), Outcome::Ok);
+    assert_eq!(scene.read(0, "keepers"), "gone\ngone\ngone\n");
+}
