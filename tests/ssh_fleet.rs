@@ -166,7 +166,7 @@ impl Scene {
         self.fleet.run(&call, &tasks, &mut |events| {
             for event in &events {
                 if let HostEvent::Ended(host, result) = event {
-                    assert!(results.insert(*host, result.clone()).is_none(), "host {host} ended twice");
+                    assert!(results.insert(*host, (**result).clone()).is_none(), "host {host} ended twice");
                 }
             }
             all.extend(events);
@@ -186,7 +186,7 @@ impl Scene {
 }
 
 fn call(step: Step) -> Call {
-    Call { step, group: "default".into(), batch: 80, timeout: Duration::from_secs(30), force: false }
+    Call { step, group: "default".into(), batch: 80, timeout: Duration::from_secs(30), force: false, recover: false }
 }
 
 const PROMOTE: Step = Step::Run(Stage::Promote);

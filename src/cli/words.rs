@@ -96,7 +96,7 @@ struct Flag {
     value_name: String,
 }
 
-fn flag<'a>(command: &'a CommandInfoWithArgs, wanted: impl Fn(&str, Option<char>) -> bool) -> Option<Flag> {
+fn flag(command: &CommandInfoWithArgs, wanted: impl Fn(&str, Option<char>) -> bool) -> Option<Flag> {
     let found = command.flags.iter().find(|flag| wanted(flag.long.trim_start_matches('-'), flag.short))?;
     let (takes_value, value_name) = match found.kind {
         FlagInfoKind::Switch => (false, String::new()),

@@ -1,6 +1,5 @@
 //! The hosts, and how a step reaches them.
 #![allow(
-    clippy::large_enum_variant,
     clippy::result_large_err,
     reason = "an outcome names the holder of a lock; there is one a host and step, beside a round trip over the network"
 )]

@@ -49,8 +49,6 @@ StrictModes no
 UseDNS no
 MaxStartups 1000
 PrintMotd no
-# A login shell of bash reads ~/.bashrc even for one command; what this machine's has in it is not for the farm.
-SetEnv HOME=$dir/empty
 END
     } >"$dir/sshd_config"
 }
@@ -104,7 +102,7 @@ start() {
 up() {
     local dir=$1 port kind
     [ "$(id -u)" = 0 ] || die "the farm needs root"
-    mkdir -p "$dir/hosts" "$dir/empty"
+    mkdir -p "$dir/hosts"
     dir=$(cd "$dir" && pwd)
     ssh-keygen -q -t ed25519 -N '' -C farm-host -f "$dir/host_ed25519"
     ssh-keygen -q -t rsa -b 2048 -N '' -C farm-host -f "$dir/host_rsa"
