@@ -19,7 +19,7 @@ pub enum ExitCode {
     Locked,
     /// An unfinished deployment must be resumed or rolled back first; nothing was touched.
     Unfinished,
-    /// Interrupted before anything was touched.
+    /// Interrupted before anything was touched; or interrupted a second time, and left to be resumed.
     Interrupted,
 }
 

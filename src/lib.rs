@@ -11,4 +11,6 @@ pub mod local;
 pub mod repo;
 pub mod report;
 pub mod targets;
+mod text;
 pub mod wire;
+mod yaml;

@@ -127,6 +127,18 @@ pub struct Resume {
     /// show warnings, errors and the end only
     #[argh(switch, short = 'q')]
     pub quiet: bool,
+
+    /// read this file in place of the repository's hoist.cfg
+    #[argh(option, arg_name = "file")]
+    pub config: Option<String>,
+
+    /// the environment
+    #[argh(option, short = 'e', arg_name = "environment")]
+    pub environment: Option<String>,
+
+    /// set a configuration key, over every file; may be repeated
+    #[argh(option, short = 'D', arg_name = "key:value")]
+    pub define: Vec<String>,
 }
 
 /// Undo a deployment whose deployer died or was stopped: roll back every host that it touched.
@@ -148,6 +160,18 @@ pub struct Rollback {
     /// show warnings, errors and the end only
     #[argh(switch, short = 'q')]
     pub quiet: bool,
+
+    /// read this file in place of the repository's hoist.cfg
+    #[argh(option, arg_name = "file")]
+    pub config: Option<String>,
+
+    /// the environment
+    #[argh(option, short = 'e', arg_name = "environment")]
+    pub environment: Option<String>,
+
+    /// set a configuration key, over every file; may be repeated
+    #[argh(option, short = 'D', arg_name = "key:value")]
+    pub define: Vec<String>,
 }
 
 /// Show what a deployment would do; connects nowhere and touches nothing.

@@ -46,7 +46,8 @@ pub fn run(args: args::Deploy) -> Result<ExitCode, Refused> {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 plan: prepared.plan.clone(),
                 environment: config.environment.clone(),
-                config_file: args.config.as_ref().map(Into::into),
+                // Whole, since it may be resumed from another folder.
+                config_file: args.config.as_ref().map(std::path::absolute).transpose()?,
                 defines: args.define.clone(),
             };
             Some(Tape::new(Journal::create(&state_folder(&config), opened)?, Vec::new(), AtTheEnd::GoOn))

@@ -1,5 +1,6 @@
 //! One run of the story, with everyone who takes part in it.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -55,8 +56,24 @@ impl Show {
             (false, true) => Verbosity::Quiet,
             (false, false) => Verbosity::Normal,
         };
+        log_to_stderr(verbosity);
         Ok(Show { format, verbosity })
     }
+}
+
+/// Remarks from the depths of the program, on standard error. `HOIST_LOG` chooses others than `-v` and `-q` do, in
+/// env_logger's notation: `debug`, `hoist::fleet=trace`.
+fn log_to_stderr(verbosity: Verbosity) {
+    let level = match verbosity {
+        Verbosity::Quiet => log::LevelFilter::Error,
+        Verbosity::Normal => log::LevelFilter::Warn,
+        Verbosity::Verbose => log::LevelFilter::Debug,
+    };
+    let mut logger = env_logger::Builder::new();
+    logger.filter_level(level).parse_env("HOIST_LOG");
+    logger.format(|out, record| writeln!(out, "hoist: {}: {}", record.level().as_str().to_lowercase(), record.args()));
+    // A second command in one process, in a test say, finds the first one's logger.
+    let _ = logger.try_init();
 }
 
 /// One run.
@@ -74,6 +91,8 @@ impl<'a> Session<'a> {
     /// Opens the log, listens for interrupts, and tells the reporters what the run is about.
     pub fn begin(config: &'a Config, repo: &'a Repo, prepared: &'a Prepared, show: Show, yes: bool) -> Result<Self> {
         let plan = &prepared.plan;
+        // What this host writes, logs and journals, is for the operators that targets' files are for.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(config.settings.umask));
         let shown = report::to_stdout(show.format.into(), show.verbosity, |hosts| fold(hosts.iter().copied()));
         let mut report = Tee::new(vec![shown, Box::new(LogFile::open(&config.control, &plan.run))]);
         let interrupts = Interrupts::listen()?;

@@ -243,7 +243,7 @@ mod tests {
             assert!(error.contains(why), "{error}");
             assert!(error.ends_with(&format!("see `hoist {} --help`", line[0])), "{error}");
         }
-        assert!(words(&["launch"]).unwrap_err().0.contains("there are deploy, plan"));
+        assert!(words(&["launch"]).unwrap_err().0.contains("there are deploy, resume"));
         assert!(words(&[]).unwrap_err().0.contains("a command is missing"));
         assert!(words(&["--nope", "deploy"]).unwrap_err().0.contains("--nope"));
     }

@@ -6,8 +6,9 @@ use indexmap::IndexMap;
 use crate::wire::{Check, CheckPoint, CheckType, Stage};
 
 use super::keys::MAX_SECONDS;
-use super::yaml::{Node, Value};
-use super::{Config, FoundFile, yaml};
+use super::{Config, FoundFile};
+use crate::yaml;
+use crate::yaml::{Node, Value};
 
 /// Seconds that a check may take unless it says otherwise.
 const DEFAULT_TIMEOUT: u64 = 30;
@@ -119,6 +120,9 @@ impl Config {
         };
         let place = format!("{shown}:{line}: check {label:?}");
         match kind {
+            CheckType::Command if !shell && crate::text::words(&command).is_none() => {
+                bail!("{place}: {command:?} has a quote that is not closed: close it, or write `shell: true`")
+            }
             CheckType::Command => {}
             CheckType::Script => self.script_exists(&command, &place)?,
             CheckType::Nrpe if command.contains(|c: char| c.is_whitespace() || "[]=".contains(c)) => {
@@ -129,7 +133,12 @@ impl Config {
         Ok(Check { name: label.to_owned(), kind, at, group, timeout, command, shell })
     }
 
-    fn script_exists(&self, name: &str, place: &str) -> Result<()> {
+    /// The file's name is the first word; the others are its arguments.
+    fn script_exists(&self, command: &str, place: &str) -> Result<()> {
+        let words = crate::text::words(command).unwrap_or_default();
+        let Some(name) = words.first() else {
+            bail!("{place}: {command:?} has a quote that is not closed");
+        };
         if super::values::name(name).is_err() {
             bail!("{place}: {name:?} is not the name of a script: write the name of a file of the folder scripts");
         }

@@ -10,8 +10,9 @@ use serde_json::{Map, Value as Json};
 use crate::wire::{ConfigFile, OutputFormat};
 
 use super::checks::mapping;
-use super::yaml::{Node, Value};
-use super::{Config, FoundFile, yaml};
+use super::{Config, FoundFile};
+use crate::yaml;
+use crate::yaml::{Node, Value};
 
 /// How deep folders of templates may nest: deep enough for people, and an end to links that lead in circles.
 const DEEPEST: usize = 8;

@@ -47,7 +47,7 @@ pub fn read(path: &Path, name: &str) -> Result<File> {
 /// As [`read`].
 pub fn parse(bytes: &[u8], name: &str) -> Result<File> {
     let mut normaliser = Normaliser { name, ..Normaliser::default() };
-    for (index, line) in utf8(bytes, name)?.lines().enumerate() {
+    for (index, line) in crate::text::utf8(bytes, name)?.lines().enumerate() {
         normaliser.line(index + 1, line)?;
     }
     normaliser.close();
@@ -65,20 +65,6 @@ pub fn parse(bytes: &[u8], name: &str) -> Result<File> {
         sections.insert(section, items);
     }
     Ok(File { name: name.to_owned(), sections, notes: normaliser.notes })
-}
-
-/// `bytes` as text, without a byte-order mark.
-///
-/// # Errors
-/// Names the line of the first byte that is not UTF-8.
-pub fn utf8<'a>(bytes: &'a [u8], name: &str) -> Result<&'a str> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Ok(text.strip_prefix('\u{feff}').unwrap_or(text)),
-        Err(error) => {
-            let line = 1 + bytes[..error.valid_up_to()].iter().filter(|b| **b == b'\n').count();
-            bail!("{name}:{line}: not UTF-8: save the file in that encoding")
-        }
-    }
 }
 
 /// A key whose value may go on in the next line.

@@ -9,7 +9,6 @@ pub mod keys;
 mod layers;
 mod settings;
 mod values;
-mod yaml;
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};

@@ -170,11 +170,11 @@ fn check_scripts_are_committed(
     checks: &[crate::wire::Check],
 ) -> Result<()> {
     for check in checks.iter().filter(|check| check.kind == CheckType::Script) {
-        let plain = format!("{}/scripts/{}", config.control_name, check.command);
-        let own = config
-            .environment
-            .as_ref()
-            .map(|it| format!("{}/environments/{it}/scripts/{}", config.control_name, check.command));
+        let words = crate::text::words(&check.command).unwrap_or_default();
+        let Some(name) = words.first() else { continue };
+        let plain = format!("{}/scripts/{name}", config.control_name);
+        let environment = |it| format!("{}/environments/{it}/scripts/{name}", config.control_name);
+        let own = config.environment.as_ref().map(environment);
         let mut there = false;
         for path in own.iter().chain([&plain]) {
             there |= repo.file_exists(revision, path)?;

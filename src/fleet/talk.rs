@@ -21,10 +21,12 @@ pub(super) struct Hearing<'a> {
 
 impl Hearing<'_> {
     fn line(&mut self, line: Line) {
-        if self.tail.len() == TAIL_LINES {
-            self.tail.pop_front();
+        if line.level > Level::Debug {
+            if self.tail.len() == TAIL_LINES {
+                self.tail.pop_front();
+            }
+            self.tail.push_back(line.clone());
         }
-        self.tail.push_back(line.clone());
         (self.tell)(HostEvent::Line(self.host, line));
     }
 

@@ -157,26 +157,43 @@ impl<F: Fleet> Fleet for JournaledFleet<F> {
             }
             flow
         };
-        let rest: Vec<Task> = tasks.iter().filter(|task| !replayed.heard.contains(&task.host)).cloned().collect();
         // The look that an interrupt, or the end of the tape, is noticed by.
-        let stop = live(Vec::new()) == Flow::Stop;
-        if !stop {
-            self.inner.run(call, &rest, &mut live);
-        } else if !replayed.fresh {
-            // Nothing new may start. But tasks start in order, at most `batch` at a time, so these may have been under
-            // way when the deployer died, and what became of them must be known.
-            let begun = (replayed.heard.len() + call.batch).min(tasks.len());
+        let mut stop = live(Vec::new()) == Flow::Stop;
+        let mut heard = replayed.heard;
+        if !replayed.fresh {
+            // Tasks start in order, at most `batch` at a time, so these may have been under way when the deployer died.
+            let begun = (heard.len() + call.batch).min(tasks.len());
             let doubtful: Vec<Task> =
-                tasks[..begun].iter().filter(|task| !replayed.heard.contains(&task.host)).cloned().collect();
-            if !doubtful.is_empty() {
-                self.inner.run(&Call { recover: true, ..call.clone() }, &doubtful, &mut |events| {
-                    live(events);
-                    Flow::Continue
-                });
-            }
+                tasks[..begun].iter().filter(|task| !heard.contains(&task.host)).cloned().collect();
+            let recovery = Call { recover: true, ..call.clone() };
+            let find_out_all = stop;
+            self.inner.run(&recovery, &doubtful, &mut |events| {
+                let found = if find_out_all { events } else { good_ends(events) };
+                heard.extend(found.iter().filter_map(|event| match event {
+                    HostEvent::Ended(host, _) => Some(*host),
+                    _ => None,
+                }));
+                stop |= live(found) == Flow::Stop;
+                Flow::Continue
+            });
+        }
+        if !stop {
+            let rest: Vec<Task> = tasks.iter().filter(|task| !heard.contains(&task.host)).cloned().collect();
+            self.inner.run(call, &rest, &mut live);
         }
         tape.write(&[Record::Returned]);
     }
+}
+
+/// The steps that ended well, each with its start. The others are simply run again: every stage can be repeated.
+fn good_ends(events: Vec<HostEvent>) -> Vec<HostEvent> {
+    let good = |event| match event {
+        HostEvent::Ended(host, result) if result.outcome.is_ok() => {
+            vec![HostEvent::Started(host), HostEvent::Ended(host, result)]
+        }
+        _ => Vec::new(),
+    };
+    events.into_iter().flat_map(good).collect()
 }
 
 struct JournaledOperator<O> {

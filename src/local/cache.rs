@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::wire::{Revision, Source};
 
-use super::clock::Deadline;
+use super::deadline::Deadline;
 use super::fault::{Fault, Tried};
 use super::files;
 use super::git::Git;

@@ -110,7 +110,7 @@ fn line_command(line: &str, shell: bool) -> Result<Command, String> {
 
 /// At least one word.
 fn words(line: &str) -> Result<Vec<String>, String> {
-    match process::words(line) {
+    match crate::text::words(line) {
         Some(words) if !words.is_empty() => Ok(words),
         Some(_) => Err("its command is empty".to_owned()),
         None => Err(format!("its command {line:?} has an unbalanced quote; set shell: true if it is a shell's")),

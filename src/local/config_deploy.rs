@@ -11,7 +11,7 @@ use super::files;
 use super::job::Job;
 use super::layout::{self, Layout};
 use super::template;
-use super::yaml;
+use super::vars as remote;
 
 /// Renders all files first, then writes them: a template with an error changes nothing.
 pub fn run(job: &Job) -> Result<(), Fault> {
@@ -39,7 +39,7 @@ pub fn run(job: &Job) -> Result<(), Fault> {
 pub fn render(job: &Job, file: &ConfigFile) -> Result<String, Fault> {
     let mut vars = job.request.vars.clone();
     if let Some(path) = &file.remote_vars {
-        vars.extend(yaml::variables(Path::new(path))?);
+        vars.extend(remote::variables(Path::new(path))?);
     }
     template::render(&job.request, file, &vars)
 }

@@ -5,7 +5,6 @@ use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use super::clock;
 use super::fault::{Fault, Tried};
 
 /// What is not yet, or no longer, in its place has this in its name, behind the name of that place.
@@ -93,7 +92,7 @@ fn remove_if_there(path: &Path) -> io::Result<bool> {
 /// its old name too, so that whoever replaces it leaves no moment without one.
 pub fn set_aside(path: &Path) -> Result<PathBuf, Fault> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let stamp = clock::stamp();
+    let stamp = crate::clock::run_id_stamp();
     let mut aside = parent(path).join(format!("{name}.before-hoist-{stamp}"));
     let mut count = 1;
     while fs::symlink_metadata(&aside).is_ok() {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::clock::Deadline;
+use super::deadline::Deadline;
 use super::fault::{Fault, plain};
 use super::process::{self, Exit, Feed, Stream};
 use super::sys;

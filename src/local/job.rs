@@ -2,7 +2,7 @@
 
 use crate::wire::{Request, Revision};
 
-use super::clock::Deadline;
+use super::deadline::Deadline;
 use super::layout::Layout;
 use super::out::Out;
 

@@ -3,9 +3,9 @@
 
 mod cache;
 mod checks;
-mod clock;
 mod config_deploy;
 mod config_diff;
+mod deadline;
 mod fault;
 mod fetch;
 mod files;
@@ -29,7 +29,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod tree;
-mod yaml;
+mod vars;
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -39,7 +39,7 @@ use serde::Deserialize;
 
 use crate::wire::{Action, Ended, Holder, PROTOCOL, Request, Stage, State, TargetEvent};
 
-use clock::Deadline;
+use deadline::Deadline;
 use fault::Fault;
 use job::Job;
 use layout::Layout;
@@ -125,11 +125,13 @@ fn someone(stage: Stage) -> Holder {
     let pid = std::process::id();
     let user = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|key| std::env::var(key).ok());
     Holder {
-        run: format!("{}-{pid}-hand", clock::stamp()).parse().expect("digits, letters and dashes are a run id"),
+        run: format!("{}-{pid}-hand", crate::clock::run_id_stamp())
+            .parse()
+            .expect("digits, letters and dashes are a run id"),
         user: user.unwrap_or_else(|| "unknown".to_owned()),
         host: sys::host_name(),
         pid,
-        since: clock::utc(),
+        since: crate::clock::rfc3339_utc(),
         message: format!("{stage} by hand"),
     }
 }

@@ -7,8 +7,6 @@ use std::time::Duration;
 
 use crate::wire::{Ended, Level, Line, State, TargetEvent};
 
-use super::clock;
-
 /// Who reads what is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reader {
@@ -87,7 +85,7 @@ impl Out {
 }
 
 fn for_a_person(event: &TargetEvent) -> Option<String> {
-    let time = clock::time_of_day();
+    let time = crate::clock::hms();
     let text = match event {
         TargetEvent::Line(Line { level: Level::Debug, .. }) => return None,
         TargetEvent::Line(line) => one_line(&line.message),

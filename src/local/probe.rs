@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::wire::{Ended, Facts, KeeperLine, Request, Revision, TargetEvent};
 
 use super::cache;
-use super::clock::Deadline;
+use super::deadline::Deadline;
 use super::fault::{Fault, plain};
 use super::files;
 use super::layout::Layout;

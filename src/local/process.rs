@@ -199,11 +199,6 @@ fn search_path(given: Option<String>) -> String {
     path
 }
 
-/// The words of a command line, split as a shell splits them; `None` for unbalanced quotes.
-pub fn words(line: &str) -> Option<Vec<String>> {
-    shlex::split(line)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

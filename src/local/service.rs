@@ -88,7 +88,7 @@ fn command(template: &str, service: &str, action: &str) -> Result<Command, Fault
         return Err(Fault::Failed(format!("service_name: {service:?} with {action:?} is not a service to restart")));
     }
     let template = if template.trim().is_empty() { DEFAULT } else { template.trim() };
-    let words = process::words(template).filter(|words| !words.is_empty());
+    let words = crate::text::words(template).filter(|words| !words.is_empty());
     let Some(mut words) = words else {
         return Err(Fault::Failed(format!("service_command {template:?} has an unbalanced quote; correct it")));
     };

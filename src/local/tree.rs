@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::wire::Revision;
 
 use super::cache;
-use super::clock::Deadline;
+use super::deadline::Deadline;
 use super::fault::{Fault, Tried};
 use super::files::{self, TEMPORARY};
 use super::git::Git;

@@ -1,26 +1,21 @@
-//! Reading a YAML file of template variables on the target.
+//! The variables that a target itself has for its templates.
 
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::fault::{Fault, Tried};
+use crate::yaml;
+
+use super::fault::Fault;
 
 /// The keys of a YAML file; an empty file has none. An error names the place, never the text: it may be secret.
 pub fn variables(path: &Path) -> Result<Map<String, Value>, Fault> {
-    let text = std::fs::read_to_string(path).tried("read the variables of", path)?;
-    if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
-        return Ok(Map::new());
-    }
-    let read: Result<Value, _> = serde_saphyr::from_str(&text);
-    match read {
+    let name = path.display().to_string();
+    match yaml::read(path, &name).map(|node| node.to_json()) {
         Ok(Value::Object(keys)) => Ok(keys),
         Ok(Value::Null) => Ok(Map::new()),
-        Ok(_) => Err(Fault::Failed(format!("{} is not a YAML mapping of variables", path.display()))),
-        Err(error) => {
-            let place = error.location().map(|at| format!(" line {} column {}", at.line(), at.column()));
-            Err(Fault::Failed(format!("{}{} is not valid YAML", path.display(), place.unwrap_or_default())))
-        }
+        Ok(_) => Err(Fault::Failed(format!("{name} is not a YAML mapping of variables"))),
+        Err(error) => Err(Fault::Failed(format!("{error:#}"))),
     }
 }
 
@@ -51,6 +46,6 @@ mod tests {
             let reason = read(text).unwrap_err().reason();
             assert!(!reason.contains("hunter2"), "{reason}");
         }
-        assert!(read("ok: 1\nb: c: hunter2\n").unwrap_err().reason().contains("line 2"));
+        assert!(read("ok: 1\nb: c: hunter2\n").unwrap_err().reason().contains(":2:"));
     }
 }

@@ -1,4 +1,4 @@
-//! Time: how long a stage has left, and what o'clock it is.
+//! How long a stage has left.
 
 use std::time::{Duration, Instant};
 
@@ -47,19 +47,4 @@ impl Deadline {
     pub fn check(&self) -> Result<(), Fault> {
         if self.passed() { Err(Fault::TimedOut(self.seconds)) } else { Ok(()) }
     }
-}
-
-/// `20261123T144552Z`, in UTC, for names of files.
-pub fn stamp() -> String {
-    jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string()
-}
-
-/// RFC 3339, in UTC, to the second.
-pub fn utc() -> String {
-    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
-/// `14:45:52`, in this machine's own time, for people.
-pub fn time_of_day() -> String {
-    jiff::ZonedDateTime::now().strftime("%H:%M:%S").to_string()
 }

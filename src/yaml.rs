@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{DuplicateKeyPolicy, NonFiniteFloatPolicy, Spanned};
 
-use super::ini;
+use crate::text;
 
 /// A value and where it stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,7 +97,7 @@ pub fn read(path: &Path, name: &str) -> Result<Node> {
 /// # Errors
 /// As [`read`].
 pub fn parse(bytes: &[u8], name: &str) -> Result<Node> {
-    let source = ini::utf8(bytes, name)?;
+    let source = text::utf8(bytes, name)?;
     let options = serde_saphyr::options! {
         with_snippet: false,
         duplicate_keys: DuplicateKeyPolicy::Error,
