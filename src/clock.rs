@@ -23,6 +23,18 @@ pub fn run_id_stamp() -> String {
     Timestamp::now().strftime("%Y%m%dT%H%M%S.%3fZ").to_string()
 }
 
+/// How long ago a time in the form of [`rfc3339_utc`] was, for people: `just now`, `5 min ago`, `3 h ago`, `12 d ago`.
+/// What is no such time is given back as it is.
+pub fn ago(time: &str) -> String {
+    let Ok(then) = time.parse::<Timestamp>() else { return time.to_owned() };
+    match Timestamp::now().as_second() - then.as_second() {
+        ..60 => "just now".to_owned(),
+        seconds @ ..3600 => format!("{} min ago", seconds / 60),
+        seconds @ ..172_800 => format!("{} h ago", seconds / 3600),
+        seconds => format!("{} d ago", seconds / 86_400),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -38,6 +50,18 @@ mod tests {
         assert_eq!(shape(&rfc3339_utc()), "9999-99-99T99:99:99.999Z");
         assert_eq!(shape(&date()), "9999-99-99");
         assert_eq!(shape(&run_id_stamp()), "99999999T999999.999Z");
+    }
+
+    #[test]
+    fn times_gone_by_are_told_roughly() {
+        let before = |seconds: i64| {
+            let then = Timestamp::from_second(Timestamp::now().as_second() - seconds).unwrap();
+            ago(&then.to_string())
+        };
+        // A clock that was set back is no reason to tell of the future.
+        let told: Vec<_> = [-500, 0, 59, 150, 2 * 3600 + 5, 3 * 86_400 + 5].into_iter().map(before).collect();
+        assert_eq!(told, ["just now", "just now", "just now", "2 min ago", "2 h ago", "3 d ago"]);
+        assert_eq!(ago("some day"), "some day");
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod exit_code;
 pub mod fleet;
 pub mod journal;
 pub mod local;
+mod memory;
 pub mod repo;
 pub mod report;
 pub mod targets;

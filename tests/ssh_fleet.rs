@@ -97,6 +97,7 @@ fn request(source: Option<Source>) -> Request {
         config_files: None,
         templates: Default::default(),
         vars: Default::default(),
+        kept: false,
     }
 }
 

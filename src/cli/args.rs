@@ -20,6 +20,8 @@ pub enum Command {
     Deploy(Deploy),
     Resume(Resume),
     Rollback(Rollback),
+    Status(Status),
+    Reconcile(Reconcile),
     Plan(Plan),
     Config(Config),
     DeployLocal(DeployLocal),
@@ -34,6 +36,8 @@ impl Command {
             Command::Deploy(_) => "deploy",
             Command::Resume(_) => "resume",
             Command::Rollback(_) => "rollback",
+            Command::Status(_) => "status",
+            Command::Reconcile(_) => "reconcile",
             Command::Plan(_) => "plan",
             Command::Config(_) => "config",
             Command::DeployLocal(_) => "deploy-local",
@@ -141,10 +145,80 @@ pub struct Resume {
     pub define: Vec<String>,
 }
 
-/// Undo a deployment whose deployer died or was stopped: roll back every host that it touched.
+/// Go back: undo an unfinished deployment, or take every target to the revision before the deployed one.
 #[derive(Debug, FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "rollback", help_triggers("-h", "--help"))]
 pub struct Rollback {
+    /// the revision to go back to, which targets have kept (default: the one deployed before)
+    #[argh(option, arg_name = "revision")]
+    pub to: Option<String>,
+
+    /// answer every question with yes; needed where there is no terminal
+    #[argh(switch, short = 'y')]
+    pub yes: bool,
+
+    /// text, or json: one event a line on standard output
+    #[argh(option, arg_name = "format", default = "Format::Text")]
+    pub format: Format,
+
+    /// also show what is only of interest when something is odd
+    #[argh(switch, short = 'v')]
+    pub verbose: bool,
+
+    /// show warnings, errors and the end only
+    #[argh(switch, short = 'q')]
+    pub quiet: bool,
+
+    /// read this file in place of the repository's hoist.cfg
+    #[argh(option, arg_name = "file")]
+    pub config: Option<String>,
+
+    /// the environment
+    #[argh(option, short = 'e', arg_name = "environment")]
+    pub environment: Option<String>,
+
+    /// set a configuration key, over every file; may be repeated
+    #[argh(option, short = 'D', arg_name = "key:value")]
+    pub define: Vec<String>,
+}
+
+/// Show for every target what it runs, what it should run, and when it last answered.
+#[derive(Debug, FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "status", help_triggers("-h", "--help"))]
+pub struct Status {
+    /// just these targets: names, globs, ranges web[01:20], !negated, ~regex
+    #[argh(option, short = 'l', arg_name = "limit")]
+    pub limit_hosts: Option<String>,
+
+    /// ask no target: show what is remembered
+    #[argh(switch)]
+    pub offline: bool,
+
+    /// text, or json: one object
+    #[argh(option, arg_name = "format", default = "Format::Text")]
+    pub format: Format,
+
+    /// read this file in place of the repository's hoist.cfg
+    #[argh(option, arg_name = "file")]
+    pub config: Option<String>,
+
+    /// the environment
+    #[argh(option, short = 'e', arg_name = "environment")]
+    pub environment: Option<String>,
+
+    /// set a configuration key, over every file; may be repeated
+    #[argh(option, short = 'D', arg_name = "key:value")]
+    pub define: Vec<String>,
+}
+
+/// Bring the targets that a deployment went through without to the revision that they missed.
+#[derive(Debug, FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "reconcile", help_triggers("-h", "--help"))]
+pub struct Reconcile {
+    /// just these targets: names, globs, ranges web[01:20], !negated, ~regex
+    #[argh(option, short = 'l', arg_name = "limit")]
+    pub limit_hosts: Option<String>,
+
     /// answer every question with yes; needed where there is no terminal
     #[argh(switch, short = 'y')]
     pub yes: bool,

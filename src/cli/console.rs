@@ -33,7 +33,8 @@ impl Console {
         Err(Refused::usage(command, "standard input is no terminal, so nobody can be asked: add --yes"))
     }
 
-    /// A line from the terminal; `None` at its end, when it is gone, and on an interrupt that comes while it waits.
+    /// A line from the terminal; `None` on an interrupt that comes while it waits, and when the terminal is gone, which
+    /// counts as one.
     fn read_line(&self) -> Option<String> {
         let stdin = io::stdin();
         let already = self.interrupts.any();
@@ -44,13 +45,20 @@ impl Console {
                 Ok(0) | Err(rustix::io::Errno::INTR) if self.interrupts.any() && !already => return None,
                 Ok(0) | Err(rustix::io::Errno::INTR) => {}
                 Ok(_) => break,
-                Err(_) => return None,
+                Err(_) => {
+                    self.interrupts.terminal_is_gone();
+                    return None;
+                }
             }
         }
-        let mut line = String::new();
-        match stdin.lock().read_line(&mut line) {
-            Ok(0) | Err(_) => None,
-            Ok(_) => Some(line.trim().to_lowercase()),
+        // As bytes: a slip on the keyboard that is not UTF-8 is no answer, and no end either.
+        let mut line = Vec::new();
+        match stdin.lock().read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => {
+                self.interrupts.terminal_is_gone();
+                None
+            }
+            Ok(_) => Some(String::from_utf8_lossy(&line).trim().to_lowercase()),
         }
     }
 }

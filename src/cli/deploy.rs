@@ -1,17 +1,16 @@
 //! `hoist deploy`: from the command line to the first contact.
 
 use crate::config::Config;
-use crate::deploy::{self, Choice, Kind};
+use crate::deploy::{self, Choice};
 use crate::exit_code::ExitCode;
-use crate::journal::{self, AtTheEnd, Journal, Opened, Tape};
 use crate::repo::{Repo, Tags};
 use crate::report::LogFile;
 
 use super::args;
 use super::console::Console;
 use super::out::complain;
-use super::session::{Session, Show, lock, state_folder};
-use super::{Refused, load};
+use super::session::{Show, lock};
+use super::{Refused, fresh, load};
 
 /// Runs the command.
 pub fn run(args: args::Deploy) -> Result<ExitCode, Refused> {
@@ -31,31 +30,11 @@ pub fn run(args: args::Deploy) -> Result<ExitCode, Refused> {
         Ok(lock) => lock,
         Err(code) => return Ok(code),
     };
-    if let Some(unfinished) = journal::unfinished(&state_folder(&config))? {
-        complain(&format!(
-            "hoist deploy: {unfinished} is not finished\ncontinue it with `hoist resume`, or undo it with `hoist rollback`"
-        ));
+    if fresh::is_unfinished("deploy", &config)? {
         return Ok(ExitCode::Unfinished);
     }
-    let tape = match prepared.plan.kind {
-        // It changes nothing that anybody would have to go on with.
-        Kind::DryRun => None,
-        _ => {
-            journal::prune(&state_folder(&config), config.settings.tags_to_keep)?;
-            let opened = Opened {
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                plan: prepared.plan.clone(),
-                environment: config.environment.clone(),
-                // Whole, since it may be resumed from another folder.
-                config_file: args.config.as_ref().map(std::path::absolute).transpose()?,
-                defines: args.define.clone(),
-            };
-            Some(Tape::new(Journal::create(&state_folder(&config), opened)?, Vec::new(), AtTheEnd::GoOn))
-        }
-    };
-    let fleet = super::ssh::fleet(ssh, &repo, &prepared, false);
-    let mut session = Session::begin(&config, &repo, &prepared, show, args.yes)?;
-    Ok(session.carry_out(fleet, tape))
+    let chosen = fresh::Chosen { config_file: args.config.as_deref(), defines: &args.define };
+    fresh::carry_out(&config, &repo, &prepared, ssh, chosen, show, args.yes)
 }
 
 fn choice(args: &args::Deploy) -> Choice {
@@ -66,6 +45,7 @@ fn choice(args: &args::Deploy) -> Choice {
         force: args.force,
         dry_run: args.dry_run,
         service_restart: args.service_restart,
+        ..Choice::default()
     }
 }
 

@@ -4,12 +4,18 @@ pub mod args;
 mod config;
 mod console;
 mod deploy;
+mod fresh;
 mod out;
 mod plan;
+mod reconcile;
 mod resume;
+mod rollback;
 mod session;
 mod signals;
 mod ssh;
+mod status;
+mod status_text;
+mod watch;
 mod words;
 
 use argh::ArgsInfo;
@@ -43,8 +49,10 @@ pub fn main(words: Vec<std::ffi::OsString>) -> ExitCode {
 fn run(command: Command) -> Result<ExitCode, Refused> {
     match command {
         Command::Deploy(args) => deploy::run(args),
-        Command::Resume(args) => resume::resume(args),
-        Command::Rollback(args) => resume::rollback(args),
+        Command::Resume(args) => resume::run(args),
+        Command::Rollback(args) => rollback::run(args),
+        Command::Status(args) => status::run(args),
+        Command::Reconcile(args) => reconcile::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Config(args) => config::run(args),
         Command::DeployLocal(args) => local(args),

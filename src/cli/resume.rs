@@ -1,35 +1,38 @@
-//! `hoist resume` and `hoist rollback`: the end of a deployment that its deployer did not live to see.
+//! `hoist resume`, and what `hoist rollback` has in common with it: the end of a deployment that its deployer did not live to see.
 
 use crate::config::Config;
 use crate::deploy::{self, Prepared};
 use crate::exit_code::ExitCode;
-use crate::journal::{self, AtTheEnd, Journal, Opened, Tape};
+use crate::journal::{self, AtTheEnd, Journal, Opened, Tape, Unfinished};
 use crate::repo::Repo;
-use crate::wire::Level;
+use crate::wire::{Holder, Level};
 
 use super::console::Console;
 use super::session::{Session, Show, lock, state_folder};
 use super::{Refused, args, load};
 
 /// Goes on with the unfinished deployment.
-pub fn resume(args: args::Resume) -> Result<ExitCode, Refused> {
+pub fn run(args: args::Resume) -> Result<ExitCode, Refused> {
     let show = Show::of("resume", args.format, args.verbose, args.quiet)?;
     let chosen = Chosen { file: args.config, environment: args.environment, defines: args.define };
-    end("resume", AtTheEnd::GoOn, show, args.yes, chosen)
-}
-
-/// Rolls the unfinished deployment back.
-pub fn rollback(args: args::Rollback) -> Result<ExitCode, Refused> {
-    let show = Show::of("rollback", args.format, args.verbose, args.quiet)?;
-    let chosen = Chosen { file: args.config, environment: args.environment, defines: args.define };
-    end("rollback", AtTheEnd::RollBack, show, args.yes, chosen)
+    Console::check("resume", args.yes)?;
+    let config = chosen.load()?;
+    let holder = deploy::holder(String::new())?;
+    let _lock = match lock(&config, &holder)? {
+        Ok(lock) => lock,
+        Err(code) => return Ok(code),
+    };
+    let Some(unfinished) = journal::unfinished(&state_folder(&config))? else {
+        return Err(Refused(format!("no deployment of {} is unfinished: nothing to resume", config.settings.git_repo)));
+    };
+    end("resume", AtTheEnd::GoOn, show, args.yes, chosen, holder, unfinished)
 }
 
 /// What this command line says of the configuration; the journal has what the first one said.
-struct Chosen {
-    file: Option<String>,
-    environment: Option<String>,
-    defines: Vec<String>,
+pub struct Chosen {
+    pub file: Option<String>,
+    pub environment: Option<String>,
+    pub defines: Vec<String>,
 }
 
 impl Chosen {
@@ -48,20 +51,16 @@ impl Chosen {
     }
 }
 
-fn end(command: &str, at_the_end: AtTheEnd, show: Show, yes: bool, chosen: Chosen) -> Result<ExitCode, Refused> {
-    Console::check(command, yes)?;
-    let config = chosen.load()?;
-    let holder = deploy::holder(String::new())?;
-    let _lock = match lock(&config, &holder)? {
-        Ok(lock) => lock,
-        Err(code) => return Ok(code),
-    };
-    let Some(unfinished) = journal::unfinished(&state_folder(&config))? else {
-        return Err(Refused(format!(
-            "no deployment of {} is unfinished: nothing to {command}",
-            config.settings.git_repo
-        )));
-    };
+/// Goes on with an unfinished deployment, or rolls it back. The repository's lock is held.
+pub fn end(
+    command: &str,
+    at_the_end: AtTheEnd,
+    show: Show,
+    yes: bool,
+    chosen: Chosen,
+    holder: Holder,
+    unfinished: Unfinished,
+) -> Result<ExitCode, Refused> {
     let opened = &unfinished.opened;
     let config = chosen.over(opened).load()?;
     let repo = Repo::open(&config.top)?;

@@ -7,10 +7,11 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::config::Config;
-use crate::deploy::{self, Kind, Prepared, Verdict};
+use crate::deploy::{self, Prepared, Verdict};
 use crate::exit_code::ExitCode;
 use crate::fleet::{Call, Fleet, Flow, HostEvent, Step, Task};
 use crate::journal::Tape;
+use crate::memory::{Memory, Sight};
 use crate::repo::{DeployLock, LockError, Repo, Tags};
 use crate::report::{self, Event, LogFile, Reporter, Tee, Verbosity};
 use crate::targets::fold;
@@ -19,6 +20,7 @@ use crate::wire::{Holder, Level};
 use super::console::Console;
 use super::out::complain;
 use super::signals::Interrupts;
+use super::watch::Sights;
 use super::{Refused, args};
 
 /// The deployment lock of the repository, or the status for whoever wanted it too.
@@ -117,21 +119,35 @@ impl<'a> Session<'a> {
         let mut console = Console::new(self.yes, self.interrupts.clone());
         let mut fleet =
             Tagged { inner: fleet, session: (self.config, self.repo, self.prepared), remark: None, done: false };
+        let sights = Sights::new(plan.size());
         let verdict = match &tape {
             None => deploy::deploy(plan, &mut fleet, &mut console, &mut self.report),
             Some(tape) => {
-                deploy::deploy(plan, &mut tape.fleet(&mut fleet), &mut tape.operator(console), &mut self.report)
+                let mut watched = sights.states(tape.fleet(sights.contacts(&mut fleet)));
+                deploy::deploy(plan, &mut watched, &mut tape.operator(console), &mut self.report)
             }
         };
         if let Some(remark) = fleet.remark {
             self.report.event(&Event::note(Level::Warning, remark));
         }
         if let Some(tape) = tape {
+            // First, so that a resumed run remembers what this one did not come to.
+            self.remember(&verdict, sights.take());
             self.close_journal(&tape, &verdict);
         }
-        let Verdict { text, code, rows } = verdict;
+        let Verdict { text, code, rows, .. } = verdict;
         self.report.event(&Event::ended(text, code, rows, self.began.elapsed().as_secs_f64()));
         code
+    }
+
+    /// Notes what the run saw of its targets, and who missed out. A deployment does not fail for it.
+    fn remember(&mut self, verdict: &Verdict, sights: Vec<Sight>) {
+        let plan = &self.prepared.plan;
+        let folder = state_folder(self.config);
+        if let Err(error) = Memory::update(&folder, |memory| memory.after(plan, verdict, sights)) {
+            let note = format!("`hoist status` and `hoist reconcile` will not know of this run: {error:#}");
+            self.report.event(&Event::note(Level::Warning, note));
+        }
     }
 
     /// Ends the journal, unless it could not be written: then the deployment stays unfinished, to be resumed.
@@ -174,7 +190,8 @@ impl<F> Tagged<'_, F> {
 
 impl<F: Fleet> Fleet for Tagged<'_, F> {
     fn run(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
-        let touches = matches!(call.step, Step::Run(_)) && !call.recover && self.session.2.plan.kind == Kind::Deploy;
+        let deploys = self.session.2.plan.kind.changes_revision();
+        let touches = matches!(call.step, Step::Run(_)) && !call.recover && deploys;
         if touches && !self.done {
             self.done = true;
             self.remark = self.tag().err().map(|error| format!("no deployment tag: {error:#}"));

@@ -1,40 +1,57 @@
-//! Interruption: the first SIGINT, SIGTERM or SIGHUP asks for an end, the second one is the end.
+//! Interruption: the first SIGINT, SIGTERM or SIGHUP asks for an end, a second SIGINT or SIGTERM is the end.
 
+use std::io::IsTerminal;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::exit_code::ExitCode;
 
-/// How often the operator has asked for an end.
+/// Whether the operator has asked for an end.
 #[derive(Debug, Clone, Default)]
-pub struct Interrupts(Arc<AtomicUsize>);
+pub struct Interrupts(Arc<AtomicBool>);
 
 impl Interrupts {
     /// Listens from now on. At the second signal the process says how to go on, and ends with status 130; what the
     /// journal holds is enough to resume from.
+    ///
+    /// SIGHUP is never a second one: when a terminal goes away, the kernel sends one and the shell another, and the
+    /// terminal is seen to be gone besides.
     pub fn listen() -> std::io::Result<Interrupts> {
         let interrupts = Interrupts::default();
         let seen = interrupts.clone();
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
         std::thread::Builder::new().name("signals".into()).stack_size(64 << 10).spawn(move || {
-            for _ in signals.forever() {
-                if seen.0.fetch_add(1, Ordering::SeqCst) > 0 {
-                    super::out::complain(
-                        "hoist: stopped at once; stages under way go on by themselves on their hosts\n\
-                         continue with `hoist resume`, or undo with `hoist rollback`",
-                    );
-                    std::process::exit(ExitCode::Interrupted.status().into());
+            for signal in signals.forever() {
+                if seen.0.swap(true, Ordering::SeqCst) && signal != SIGHUP {
+                    stop_at_once();
                 }
             }
         })?;
         Ok(interrupts)
     }
 
+    /// Counts as the first signal: nobody is there any more who could send one.
+    pub fn terminal_is_gone(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
     /// Whether there was a first.
     pub fn any(&self) -> bool {
-        self.0.load(Ordering::SeqCst) > 0
+        self.0.load(Ordering::SeqCst)
     }
+}
+
+fn stop_at_once() -> ! {
+    // The cursor may stand in a bar, or behind a question.
+    if std::io::stderr().is_terminal() {
+        super::out::complain("");
+    }
+    super::out::complain(
+        "hoist: stopped at once; stages under way go on by themselves on their hosts\n\
+         continue with `hoist resume`, or undo with `hoist rollback`",
+    );
+    std::process::exit(ExitCode::Interrupted.status().into());
 }

@@ -15,10 +15,19 @@ use crate::wire::{Revision, RunId, Stage};
 pub enum Kind {
     /// Bring a revision to the targets; rolls back when too many fail.
     Deploy,
+    /// Bring the targets back to an earlier revision that they have kept: nothing is fetched or rendered.
+    Rollback,
     /// Restart services only: no link is touched, so there is nothing to roll back to.
     ServiceRestart,
     /// Show what configuration files would change; touches nothing, takes no lock, asks nothing.
     DryRun,
+}
+
+impl Kind {
+    /// Whether another revision may be live afterwards, so that a run which fails has to be rolled back.
+    pub fn changes_revision(self) -> bool {
+        matches!(self, Kind::Deploy | Kind::Rollback)
+    }
 }
 
 /// A stage with the settings that hold for it.

@@ -8,8 +8,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::config::Config;
 use crate::fleet::{Call, HostId, Step, Task};
-use crate::repo::Repo;
-use crate::targets::HostPattern;
+use crate::repo::{Repo, TreeSize};
+use crate::targets::{HostPattern, Target};
 use crate::wire::{Action, CheckType, Fetch, Holder, Level, PROTOCOL, Request, Source, Stage};
 
 use super::plan::{Kind, Plan, StagePlan};
@@ -26,6 +26,10 @@ pub struct Choice {
     pub force: bool,
     pub dry_run: bool,
     pub service_restart: bool,
+    /// Go back to `rev`, which targets have kept.
+    pub rollback: bool,
+    /// No others than these.
+    pub only: Option<Vec<Target>>,
 }
 
 /// A plan, what targets are asked for it, and remarks for the operator.
@@ -45,6 +49,7 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
         (true, true) => bail!("--dry-run and --service-restart exclude each other"),
         (true, false) => Kind::DryRun,
         (false, true) => Kind::ServiceRestart,
+        (false, false) if choice.rollback => Kind::Rollback,
         (false, false) => Kind::Deploy,
     };
     if kind != Kind::Deploy && choice.stages.is_some() {
@@ -55,12 +60,19 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
     }
     let pattern = choice.limit_hosts.as_deref().map(str::parse::<HostPattern>).transpose();
     let pattern = pattern.map_err(|why| anyhow::anyhow!("--limit-hosts: {why}"))?;
-    let (groups, mut notes) = config.groups(pattern.as_ref())?;
+    let (mut groups, mut notes) = config.groups(pattern.as_ref())?;
+    if let Some(only) = &choice.only {
+        groups.iter_mut().for_each(|group| group.targets.retain(|target| only.contains(target)));
+        groups.retain(|group| !group.targets.is_empty());
+    }
     let checks = if settings.perform_checks { config.checks()? } else { Vec::new() };
 
     let name = choice.rev.as_deref().unwrap_or(&settings.git_rev);
     let revision = repo.resolve(name)?;
-    check_scripts_are_committed(config, repo, &revision, &checks)?;
+    // An earlier revision was deployed without the scripts that it lacks; targets leave their checks out.
+    if kind != Kind::Rollback {
+        check_scripts_are_committed(config, repo, &revision, &checks)?;
+    }
     if repo.is_dirty()? && kind == Kind::Deploy {
         notes.push((
             Level::Warning,
@@ -75,7 +87,8 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
     let stage_plan = |stage| StagePlan { stage, batch: settings.batch_size(stage), timeout: settings.timeout(stage) };
     let chosen = stages(kind, choice.stages.as_deref())?;
     let primary = chosen.iter().filter(|stage| **stage != Stage::Finalize && !idle(**stage));
-    let size = repo.tree_size(&revision)?;
+    // Going back takes no room.
+    let size = if kind == Kind::Rollback { TreeSize::default() } else { repo.tree_size(&revision)? };
     let plan = Plan {
         run: holder.run.clone(),
         kind,
@@ -129,6 +142,7 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder) -> Re
         config_files,
         templates,
         vars,
+        kept: plan.kind == Kind::Rollback,
     };
     let server = settings
         .git_server
@@ -141,6 +155,7 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder) -> Re
 fn stages(kind: Kind, chosen: Option<&str>) -> Result<Vec<Stage>> {
     let chosen = match (kind, chosen) {
         (Kind::DryRun, _) => return Ok(vec![Stage::ConfigDiff]),
+        (Kind::Rollback, _) => return Ok(vec![Stage::Promote, Stage::Finalize]),
         (Kind::ServiceRestart, _) => return Ok(vec![Stage::RestartService]),
         (Kind::Deploy, None) => return Ok(CHOICE.to_vec()),
         (Kind::Deploy, Some(chosen)) => chosen,

@@ -17,6 +17,10 @@ pub fn unfit(facts: &Facts, plan: &Plan) -> Option<Outcome> {
         return None;
     }
     let failed = |reason| Some(Outcome::Failed { reason, status: 0 });
+    if plan.kind == Kind::Rollback {
+        let short = plan.revision.short();
+        return failed(format!("{short} is not kept there any more; bring it back with `hoist deploy -r {short}`"));
+    }
     if facts.free_bytes < plan.need_bytes {
         let (free, need) = (facts.free_bytes >> 20, plan.need_bytes.div_ceil(1 << 20));
         return failed(format!("disk too full: {free} MiB free, the revision needs {need} MiB"));

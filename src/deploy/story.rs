@@ -157,7 +157,7 @@ impl Story<'_> {
             self.report_limit(group);
             return Err(Halt::Limit { group });
         }
-        if self.plan.groups[group].failed_targets == FailedTargets::Rollback && self.plan.kind == Kind::Deploy {
+        if self.plan.groups[group].failed_targets == FailedTargets::Rollback && self.plan.kind.changes_revision() {
             let failed = self.retryable(group);
             self.roll_back_hosts(group, failed);
         }
@@ -253,7 +253,7 @@ impl Story<'_> {
 
     /// R10: attempted groups in reverse order, all hosts on which a stage was started. Nothing cuts it short.
     fn roll_back(&mut self, halt: &Halt) -> End {
-        if self.plan.kind != Kind::Deploy {
+        if !self.plan.kind.changes_revision() {
             return End::Halted;
         }
         let touched = self.table.rows().iter().filter(|row| needs_rollback(row)).count();
@@ -465,7 +465,7 @@ fn needs_rollback(row: &super::table::Row) -> bool {
     row.touched && matches!(row.state(), Ready | Failed | Unknown | Unreachable)
 }
 
-fn contact_call(plan: &Plan, step: Step) -> Call {
+pub(super) fn contact_call(plan: &Plan, step: Step) -> Call {
     Call { step, group: String::new(), batch: plan.probe_batch, timeout: CONTACT_TIMEOUT, force: false, recover: false }
 }
 

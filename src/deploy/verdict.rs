@@ -31,12 +31,16 @@ pub struct Verdict {
     pub text: String,
     pub code: ExitCode,
     pub rows: Vec<HostRow>,
+    /// Of a run that went through to finalize, for each target in the order of the plan whether it is finalized.
+    pub finalized: Option<Vec<bool>>,
 }
 
 impl Verdict {
     pub fn of(end: End, table: &Table, plan: &Plan) -> Verdict {
         let (text, code) = judge(end, table, plan);
-        Verdict { text, code, rows: table.report(plan) }
+        let through = end == End::Done && plan.finalize.is_some() && plan.kind.changes_revision();
+        let finalized = || table.rows().iter().map(|row| row.state() == HostState::Finalized).collect();
+        Verdict { text, code, rows: table.report(plan), finalized: through.then(finalized) }
     }
 }
 
@@ -56,7 +60,7 @@ fn judge(end: End, table: &Table, plan: &Plan) -> (String, ExitCode) {
 }
 
 fn halted(table: &Table, plan: &Plan) -> (String, ExitCode) {
-    if plan.kind != Kind::Deploy {
+    if !plan.kind.changes_revision() {
         return ("stopped before the end; no revision was changed".into(), ExitCode::Failed);
     }
     let astray = count(table, |row| row.touched && !is_back(row));
@@ -103,6 +107,7 @@ fn done(table: &Table, plan: &Plan) -> (String, ExitCode) {
         Kind::DryRun if failed > 0 => return (format!("compared on {of}; nothing was touched"), ExitCode::Failed),
         Kind::DryRun => format!("compared on {of}; nothing was touched"),
         Kind::ServiceRestart => format!("services restarted on {of}{within}"),
+        Kind::Rollback => format!("went back to {short} and finalized it on {of}{within}"),
         Kind::Deploy if plan.finalize.is_some() => format!("{short} deployed and finalized on {of}{within}"),
         Kind::Deploy => format!("{short} deployed to {of}, not finalized as asked{within}"),
     };

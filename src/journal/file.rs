@@ -60,12 +60,7 @@ pub struct Journal {
 impl Journal {
     /// Begins the journal of a run in `folder`, which is made when missing.
     pub fn create(folder: &Path, opened: Opened) -> Result<Journal> {
-        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        // The folder ignores itself, so that nobody commits a journal.
-        let ignore = folder.join(".gitignore");
-        if !ignore.exists() {
-            fs::write(&ignore, "*\n").with_context(|| format!("cannot write {}", ignore.display()))?;
-        }
+        make_folder(folder)?;
         let path = folder.join(format!("{}.journal", opened.plan.run));
         let file = OpenOptions::new()
             .create_new(true)
@@ -103,6 +98,16 @@ impl Journal {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Makes the folder of the journals, where it is missing. It ignores itself, so that nobody commits a journal.
+pub fn make_folder(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let ignore = folder.join(".gitignore");
+    if !ignore.exists() {
+        fs::write(&ignore, "*\n").with_context(|| format!("cannot write {}", ignore.display()))?;
+    }
+    Ok(())
 }
 
 /// A deployment that was begun and not ended.
@@ -159,7 +164,7 @@ pub fn prune(folder: &Path, keep: usize) -> Result<()> {
 }
 
 /// Every journal of a folder, oldest first: run ids sort by time.
-fn journals(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn journals(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -177,21 +182,30 @@ fn journals(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Reads a journal; `None` when it is finished, or was torn before its first line was whole.
-fn read(path: &Path) -> Result<Option<Unfinished>> {
-    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let (records, length) = parse(&bytes).with_context(|| format!("{} is damaged", path.display()))?;
-    let mut records = records.into_iter();
-    let opened = match records.next() {
-        Some(Record::Opened(opened)) => *opened,
-        // Torn within its first line: nothing had been done yet.
-        None => return Ok(None),
-        Some(_) => bail!("{} is damaged: line 1 does not open a deployment", path.display()),
-    };
-    let records: Vec<_> = records.collect();
+pub(super) fn read(path: &Path) -> Result<Option<Unfinished>> {
+    let Some((opened, records, length)) = read_whole(path)? else { return Ok(None) };
     if matches!(records.last(), Some(Record::Closed { .. })) {
         return Ok(None);
     }
     Ok(Some(Unfinished { path: path.to_owned(), opened, records, length }))
+}
+
+fn read_whole(path: &Path) -> Result<Option<(Opened, Vec<Record>, u64)>> {
+    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let (records, length) = parse(&bytes).with_context(|| format!("{} is damaged", path.display()))?;
+    let mut records = records.into_iter();
+    match records.next() {
+        Some(Record::Opened(opened)) => Ok(Some((*opened, records.collect(), length))),
+        // Torn within its first line: nothing had been done yet.
+        None => Ok(None),
+        Some(_) => bail!("{} is damaged: line 1 does not open a deployment", path.display()),
+    }
+}
+
+/// How a run was opened, and everything after that, finished or not; `None` when it was torn before its first line was
+/// whole.
+pub(super) fn read_any(path: &Path) -> Result<Option<(Opened, Vec<Record>)>> {
+    Ok(read_whole(path)?.map(|(opened, records, _)| (opened, records)))
 }
 
 /// The whole records of a journal and their length in bytes. The last line may be torn, by a power cut say: it is left

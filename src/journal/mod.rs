@@ -5,7 +5,9 @@
 //! same story over a fleet and an operator that answer from the journal first: there is no second state machine.
 
 mod file;
+mod history;
 mod replay;
 
-pub use file::{Journal, Opened, Record, Unfinished, parse, prune, unfinished};
+pub use file::{Journal, Opened, Record, Unfinished, make_folder, parse, prune, unfinished};
+pub use history::{Finalized, history, open_run, stack};
 pub use replay::{AtTheEnd, Tape};

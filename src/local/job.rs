@@ -4,6 +4,7 @@ use crate::wire::{Request, Revision};
 
 use super::deadline::Deadline;
 use super::layout::Layout;
+use super::links;
 use super::out::Out;
 
 /// One stage's request, and the means to carry it out.
@@ -21,8 +22,12 @@ impl Job {
         format!("{}-{}", self.request.holder.run, std::process::id())
     }
 
-    /// The absolute configuration files of the request, sorted: those that are linked at promote.
+    /// The absolute configuration files that are linked at promote, sorted: those of the request, or for a revision that
+    /// is gone back to, those that its tree holds.
     pub fn linked_files(&self) -> Vec<String> {
+        if self.request.kept {
+            return links::stored(&self.layout, &self.request.revision);
+        }
         let files = self.request.config_files.iter().flatten().map(|file| file.path.clone());
         let mut linked: Vec<String> = files.filter(|path| path.starts_with('/')).collect();
         linked.sort();

@@ -83,6 +83,21 @@ impl DeployLock {
         Err(io(io::Error::other("it is replaced again and again")))
     }
 
+    /// Who has the lock now, without taking it. `None`: nobody, or somebody who left no name.
+    pub fn held_by(path: &Path) -> Option<Holder> {
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
+            .open(path)
+            .ok()?;
+        let holder = read_holder(&file)?;
+        // Its number may have gone to another process meanwhile: only the lock itself tells.
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => None,
+            Err(_) => Some(holder),
+        }
+    }
+
     fn write_holder(&mut self, holder: &Holder) -> io::Result<()> {
         let mut text = serde_json::to_vec(holder)?;
         text.push(b'\n');
@@ -207,8 +222,10 @@ mod tests {
         drop(first);
         let second = DeployLock::acquire(&path, &holder("second")).unwrap();
         assert_eq!(held_by(DeployLock::acquire(&path, &holder("third"))), Some(holder("second")));
+        assert_eq!(DeployLock::held_by(&path), Some(holder("second")));
         drop(second);
         assert!(path.exists(), "the file of a lock stays");
+        assert_eq!(DeployLock::held_by(&path), None);
     }
 
     #[test]

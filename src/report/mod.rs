@@ -19,6 +19,7 @@ mod text;
 mod words;
 
 pub use event::{Event, GroupHead, HostRow};
+pub use folded::Folded;
 pub use json::Json;
 pub use log::LogFile;
 pub use plain::Plain;

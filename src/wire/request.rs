@@ -66,6 +66,10 @@ pub struct Request {
     pub templates: IndexMap<String, String>,
     /// The template variables. They may be secret.
     pub vars: serde_json::Map<String, serde_json::Value>,
+    /// The revision was deployed here before and is gone back to: promote links the configuration files that its tree
+    /// holds already, whatever is configured now, and checks whose scripts it lacks are left out.
+    #[serde(default)]
+    pub kept: bool,
 }
 
 /// How the revision's objects reach the target.

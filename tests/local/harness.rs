@@ -198,6 +198,7 @@ impl Target {
             config_files: None,
             templates: Default::default(),
             vars: Default::default(),
+            kept: false,
         }
     }
 

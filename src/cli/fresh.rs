@@ -1,0 +1,59 @@
+//! A run that begins, as every command that deploys begins it.
+
+use crate::config::Config;
+use crate::deploy::{Kind, Prepared};
+use crate::exit_code::ExitCode;
+use crate::fleet::ssh::Ssh;
+use crate::journal::{self, AtTheEnd, Journal, Opened, Tape};
+use crate::repo::Repo;
+
+use super::Refused;
+use super::out::complain;
+use super::session::{Session, Show, state_folder};
+
+/// How the configuration was chosen on the command line, for whoever resumes the run.
+#[derive(Debug, Clone, Copy)]
+pub struct Chosen<'a> {
+    pub config_file: Option<&'a str>,
+    pub defines: &'a [String],
+}
+
+/// While a deployment is unfinished there is no other. Call it with the repository's lock held.
+pub fn is_unfinished(command: &str, config: &Config) -> Result<bool, Refused> {
+    let Some(unfinished) = journal::unfinished(&state_folder(config))? else { return Ok(false) };
+    complain(&format!(
+        "hoist {command}: {unfinished} is not finished\ncontinue it with `hoist resume`, or undo it with `hoist rollback`"
+    ));
+    Ok(true)
+}
+
+/// Opens the journal of a run and tells its story. The repository's lock is held, and nothing is unfinished.
+pub fn carry_out(
+    config: &Config,
+    repo: &Repo,
+    prepared: &Prepared,
+    ssh: Ssh,
+    chosen: Chosen,
+    show: Show,
+    yes: bool,
+) -> Result<ExitCode, Refused> {
+    let tape = match prepared.plan.kind {
+        // It changes nothing that anybody would have to go on with.
+        Kind::DryRun => None,
+        _ => {
+            journal::prune(&state_folder(config), config.settings.tags_to_keep)?;
+            let opened = Opened {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                plan: prepared.plan.clone(),
+                environment: config.environment.clone(),
+                // Whole, since it may be resumed from another folder.
+                config_file: chosen.config_file.map(std::path::absolute).transpose()?,
+                defines: chosen.defines.to_vec(),
+            };
+            Some(Tape::new(Journal::create(&state_folder(config), opened)?, Vec::new(), AtTheEnd::GoOn))
+        }
+    };
+    let fleet = super::ssh::fleet(ssh, repo, prepared, false);
+    let mut session = Session::begin(config, repo, prepared, show, yes)?;
+    Ok(session.carry_out(fleet, tape))
+}

@@ -1,0 +1,61 @@
+//! `hoist rollback`: the end of an unfinished deployment, or the way back from a finished one.
+
+use crate::config::Config;
+use crate::deploy::{self, Choice};
+use crate::exit_code::ExitCode;
+use crate::journal::{self, AtTheEnd};
+use crate::repo::Repo;
+use crate::wire::{Holder, Revision};
+
+use super::console::Console;
+use super::session::{Show, lock, state_folder};
+use super::{Refused, args, fresh, load, resume};
+
+/// Runs the command.
+pub fn run(args: args::Rollback) -> Result<ExitCode, Refused> {
+    let show = Show::of("rollback", args.format, args.verbose, args.quiet)?;
+    Console::check("rollback", args.yes)?;
+    let config = load(args.config.as_deref(), &args.define, args.environment.as_deref())?;
+    let holder = deploy::holder(String::new())?;
+    let _lock = match lock(&config, &holder)? {
+        Ok(lock) => lock,
+        Err(code) => return Ok(code),
+    };
+    match args.to {
+        Some(_) if fresh::is_unfinished("rollback", &config)? => return Ok(ExitCode::Unfinished),
+        Some(_) => {}
+        None => {
+            if let Some(unfinished) = journal::unfinished(&state_folder(&config))? {
+                let chosen = resume::Chosen { file: args.config, environment: args.environment, defines: args.define };
+                return resume::end("rollback", AtTheEnd::RollBack, show, args.yes, chosen, holder, unfinished);
+            }
+        }
+    }
+    let repo = Repo::open(&config.top)?;
+    let revision = match &args.to {
+        Some(name) => repo.resolve(name)?,
+        None => before(&config)?,
+    };
+    let holder = Holder { message: format!("roll back to {}", revision.short()), ..holder };
+    let choice = Choice { rev: Some(revision.to_string()), rollback: true, ..Choice::default() };
+    let prepared = deploy::prepare(&config, &repo, &choice, &holder)?;
+    let ssh = super::ssh::prepare(&config)?;
+    let chosen = fresh::Chosen { config_file: args.config.as_deref(), defines: &args.define };
+    fresh::carry_out(&config, &repo, &prepared, ssh, chosen, show, args.yes)
+}
+
+/// The revision before the deployed one, as the journals tell.
+fn before(config: &Config) -> Result<Revision, Refused> {
+    let history = journal::history(&state_folder(config), config.environment.as_deref())?;
+    match journal::stack(&history).as_slice() {
+        [.., before, _] => Ok(before.clone()),
+        [only] => Err(Refused(format!(
+            "nothing was finalized before {}, as far as the journals go back: name a revision with --to",
+            only.short()
+        ))),
+        [] => Err(Refused(format!(
+            "no deployment of {} is unfinished, and no journal tells of a finished one: name a revision with --to",
+            config.settings.git_repo
+        ))),
+    }
+}

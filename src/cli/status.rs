@@ -1,0 +1,190 @@
+//! `hoist status`: what every target runs, and what it should.
+
+use crate::config::Config;
+use crate::deploy;
+use crate::exit_code::ExitCode;
+use crate::fleet::{Fleet, Flow, HostEvent, HostResult, Outcome, Task};
+use crate::journal::{self, Unfinished};
+use crate::memory::{Known, Memory};
+use crate::repo::{DeployLock, Repo};
+use crate::targets::{Group, Target};
+use crate::wire::Holder;
+
+use super::out::{answer, complain};
+use super::session::state_folder;
+use super::watch::Sights;
+use super::{Refused, args, load, reconcile, status_text};
+
+/// One target, as it is shown.
+pub struct View {
+    pub target: Target,
+    pub group: String,
+    pub standing: Standing,
+    pub known: Known,
+    /// Whether it answered just now; `None`: it was not asked.
+    pub reached: Option<bool>,
+    /// Who holds its lock.
+    pub locked: Option<Holder>,
+    /// Why it did not answer, or could not.
+    pub trouble: Option<String>,
+}
+
+/// How a target stands to what is wanted of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Where the last deployment to it wants it, or nothing is wanted of it yet.
+    Ok,
+    /// A deployment went through without it.
+    Owed,
+    /// It runs something else than is wanted of it.
+    Astray,
+    /// It cannot be reached.
+    Unreachable,
+    /// It answered, and not as a target should.
+    Failed,
+    /// Nothing is known of it.
+    Unknown,
+}
+
+impl Standing {
+    pub fn name(self) -> &'static str {
+        match self {
+            Standing::Ok => "ok",
+            Standing::Owed => "owed",
+            Standing::Astray => "astray",
+            Standing::Unreachable => "unreachable",
+            Standing::Failed => "failed",
+            Standing::Unknown => "unknown",
+        }
+    }
+}
+
+/// Everything that is shown.
+pub struct Status {
+    pub repo: String,
+    /// Who deploys from here right now.
+    pub deploying: Option<Holder>,
+    /// A deployment that nobody is at work on any more.
+    pub unfinished: Option<Unfinished>,
+    pub views: Vec<View>,
+}
+
+/// Runs the command. It takes no lock and changes nothing on any target.
+pub fn run(args: args::Status) -> Result<ExitCode, Refused> {
+    let config = load(args.config.as_deref(), &args.define, args.environment.as_deref())?;
+    let pattern = reconcile::limit(args.limit_hosts.as_deref())?;
+    let (groups, notes) = config.groups(pattern.as_ref())?;
+    for (_, note) in notes.iter().filter(|(level, _)| *level > crate::wire::Level::Info) {
+        complain(&format!("hoist status: warning: {note}"));
+    }
+    let views = if args.offline { remembered(&config, &groups)? } else { asked(&config, groups)? };
+    // A run that is under way has a journal without an end as well.
+    let deploying = DeployLock::held_by(&deploy::lock_path(&config));
+    let unfinished = match deploying {
+        Some(_) => None,
+        None => journal::open_run(&state_folder(&config))?,
+    };
+    let status = Status { repo: config.settings.git_repo.clone(), deploying, unfinished, views };
+    match args.format {
+        args::Format::Text => answer(&status_text::text(&status)),
+        args::Format::Json => answer(&status_text::json(&status)?),
+    }
+    let fine = status.unfinished.is_none() && status.views.iter().all(|view| view.standing == Standing::Ok);
+    Ok(if fine { ExitCode::Success } else { ExitCode::Failed })
+}
+
+/// From memory alone.
+fn remembered(config: &Config, groups: &[Group]) -> Result<Vec<View>, Refused> {
+    let memory = Memory::load(&state_folder(config))?;
+    let view = |(group, target): (&Group, &Target)| {
+        let known = memory.of(target).cloned();
+        let standing = match &known {
+            None => Standing::Unknown,
+            Some(known) => standing(known),
+        };
+        View {
+            target: target.clone(),
+            group: group.name.clone(),
+            standing,
+            known: known.unwrap_or_default(),
+            reached: None,
+            locked: None,
+            trouble: None,
+        }
+    };
+    Ok(everyone(groups).map(view).collect())
+}
+
+/// Asks the fleet, and remembers what it says.
+fn asked(config: &Config, groups: Vec<Group>) -> Result<Vec<View>, Refused> {
+    let repo = Repo::open(&config.top)?;
+    let ssh = super::ssh::prepare(config)?;
+    let (prepared, [probe, release]) = deploy::look(config, &repo, groups, deploy::holder("hoist status".into())?)?;
+    let plan = &prepared.plan;
+    let sights = Sights::new(plan.size());
+    let mut fleet = sights.states(sights.contacts(super::ssh::fleet(ssh, &repo, &prepared, false)));
+    let tasks: Vec<Task> = (0..plan.size()).map(|host| Task { host, attempt: 0, restore: None }).collect();
+    let mut results: Vec<Option<HostResult>> = vec![None; plan.size()];
+    fleet.run(&probe, &tasks, &mut |events| {
+        for event in events {
+            if let HostEvent::Ended(host, result) = event {
+                results[host] = Some(*result);
+            }
+        }
+        Flow::Continue
+    });
+    fleet.run(&release, &tasks, &mut |_| Flow::Continue);
+
+    let sights = sights.take();
+    let see = |memory: &mut Memory| {
+        for ((group, target), sight) in plan.targets().zip(&sights) {
+            let known = memory.entry(target);
+            known.group = plan.groups[group].name.clone();
+            known.see(sight.clone());
+        }
+    };
+    let folder = state_folder(config);
+    let memory = match Memory::update(&folder, see) {
+        Ok(memory) => memory,
+        // Somebody who may only read may still ask.
+        Err(error) => {
+            complain(&format!("hoist status: warning: what was seen is not remembered: {error:#}"));
+            let mut memory = Memory::load(&folder).unwrap_or_default();
+            see(&mut memory);
+            memory
+        }
+    };
+    let view = |((group, target), result): ((usize, &Target), Option<HostResult>)| {
+        let known = memory.of(target).cloned().unwrap_or_default();
+        let result = result.unwrap_or_else(|| Outcome::Unreachable { reason: "it was not asked".into() }.into());
+        let unreachable = matches!(result.outcome, Outcome::Unreachable { .. } | Outcome::Lost { .. });
+        let standing = match (&result.outcome, unreachable) {
+            (Outcome::Ok, _) => standing(&known),
+            (_, true) => Standing::Unreachable,
+            (_, false) => Standing::Failed,
+        };
+        View {
+            target: target.clone(),
+            group: plan.groups[group].name.clone(),
+            standing,
+            known,
+            reached: Some(!unreachable),
+            locked: result.facts.and_then(|facts| facts.locked),
+            trouble: (!result.outcome.is_ok()).then(|| result.outcome.to_string()),
+        }
+    };
+    Ok(plan.targets().zip(results).map(view).collect())
+}
+
+fn everyone(groups: &[Group]) -> impl Iterator<Item = (&Group, &Target)> {
+    groups.iter().flat_map(|group| group.targets.iter().map(move |target| (group, target)))
+}
+
+fn standing(known: &Known) -> Standing {
+    match () {
+        () if known.owed.is_some() => Standing::Owed,
+        () if known.is_where_wanted() => Standing::Ok,
+        () if known.state.is_none() => Standing::Unknown,
+        () => Standing::Astray,
+    }
+}

@@ -1,0 +1,143 @@
+//! How `hoist status` looks: a table in which equal hosts share a row, or one object of JSON.
+
+use std::fmt::Write;
+
+use crate::clock;
+use crate::report::{Folded, Theme, safe_line};
+use crate::targets::fold;
+use crate::wire::{Holder, Revision};
+
+use super::Refused;
+use super::status::{Standing, Status, View};
+
+const HEAD: [&str; 9] =
+    ["group", "hosts", "standing", "current", "done", "in progress", "owed", "last contact", "names"];
+
+/// The places of a row's cells that equal hosts have in common; the number of hosts and their names come later.
+type Cells = [String; 8];
+
+/// For people.
+pub fn text(status: &Status) -> String {
+    let theme = Theme::of_stdout();
+    let mut text = String::new();
+    // Writing to a String does not fail.
+    if let Some(by) = &status.deploying {
+        let _ = writeln!(text, "{} is being deployed by {}", status.repo, safe_line(&by.to_string(), theme.unicode));
+    }
+    if let Some(unfinished) = &status.unfinished {
+        let _ = writeln!(text, "{} is not finished", safe_line(&unfinished.to_string(), theme.unicode));
+        let _ = writeln!(text, "continue it with `hoist resume`, or undo it with `hoist rollback`");
+    }
+    let mut folded: Folded<(Cells, bool)> = Folded::default();
+    for view in &status.views {
+        let note = safe_line(&note(view), theme.unicode).into_owned();
+        folded.add((cells(view, note), view.standing == Standing::Ok), &view.target);
+    }
+    let mut rows: Vec<(Vec<String>, bool)> = Vec::new();
+    for ((cells, fine), hosts) in folded.take() {
+        let [group, standing, current, done, in_progress, owed, contact, note] = cells;
+        let (count, names) = (hosts.len().to_string(), fold(&hosts));
+        rows.push((vec![group, count, standing, current, done, in_progress, owed, contact, names, note], fine));
+    }
+    text + &table(rows, theme)
+}
+
+fn table(rows: Vec<(Vec<String>, bool)>, theme: Theme) -> String {
+    let noted = rows.iter().any(|(row, _)| row.last().is_some_and(|note| !note.is_empty()));
+    let mut head: Vec<String> = HEAD.map(str::to_owned).to_vec();
+    head.push(if noted { "note".into() } else { String::new() });
+    let lines: Vec<_> = std::iter::once((head, true)).chain(rows).collect();
+    let width = |column: usize| lines.iter().map(|(row, _)| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..=HEAD.len()).map(width).collect();
+    let mut text = String::new();
+    for (number, (row, fine)) in lines.iter().enumerate() {
+        let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let line = cells.join("  ").trim_end().to_owned();
+        let line = match (number, fine) {
+            (0, _) => theme.dim(&line),
+            (_, true) => line,
+            (_, false) => theme.bad(&line),
+        };
+        text += &line;
+        text.push('\n');
+    }
+    text
+}
+
+fn cells(view: &View, note: String) -> Cells {
+    let state = view.known.state.as_ref();
+    let short = |revision: Option<&Revision>| revision.map_or("-".to_owned(), |it| it.short().to_owned());
+    // Not known is another thing than none.
+    let known = |revision: Option<&Revision>| if state.is_some() { short(revision) } else { "?".to_owned() };
+    let contact = match view.reached {
+        Some(true) => "now".to_owned(),
+        _ => view.known.contact.as_deref().map_or("never".to_owned(), clock::ago),
+    };
+    [
+        view.group.clone(),
+        view.standing.name().to_owned(),
+        known(state.and_then(|state| state.current.as_ref())),
+        known(state.and_then(|state| state.done.as_ref())),
+        known(state.and_then(|state| state.in_progress.as_ref())),
+        short(view.known.owed.as_ref().map(|owed| &owed.revision)),
+        contact,
+        note,
+    ]
+}
+
+/// What more there is to say of a target.
+fn note(view: &View) -> String {
+    let mut notes = Vec::new();
+    notes.extend(view.trouble.clone());
+    notes.extend(view.known.owed.as_ref().map(|owed| format!("missed out: {}", owed.reason)));
+    if view.standing == Standing::Astray
+        && let Some(wanted) = &view.known.wanted
+    {
+        notes.push(format!("{} is wanted", wanted.short()));
+    }
+    if let Some(link) = view.known.state.as_ref().and_then(|state| state.stray_links.first()) {
+        notes.push(format!("{link} does not lead into what is live"));
+    }
+    notes.extend(view.locked.as_ref().map(|by| format!("locked by {by}")));
+    notes.join("; ")
+}
+
+/// For programs.
+pub fn json(status: &Status) -> Result<String, Refused> {
+    let hosts: Vec<_> = status
+        .views
+        .iter()
+        .map(|view| {
+            let state = view.known.state.as_ref();
+            serde_json::json!({
+                "host": view.target,
+                "group": view.group,
+                "standing": view.standing.name(),
+                "current": state.map(|state| &state.current),
+                "done": state.map(|state| &state.done),
+                "in_progress": state.map(|state| &state.in_progress),
+                "stray_links": state.map(|state| &state.stray_links),
+                "wanted": view.known.wanted,
+                "owed": view.known.owed,
+                "last_contact": view.known.contact,
+                "reached": view.reached,
+                "trouble": view.trouble,
+                "locked_by": view.locked,
+            })
+        })
+        .collect();
+    let unfinished = status.unfinished.as_ref().map(|unfinished| {
+        let plan = &unfinished.opened.plan;
+        serde_json::json!({
+            "run": plan.run, "revision": plan.revision, "user": plan.user, "deploy_host": plan.deploy_host,
+        })
+    });
+    let deploying: Option<&Holder> = status.deploying.as_ref();
+    let whole = serde_json::json!({
+        "repo": status.repo,
+        "deploying": deploying,
+        "unfinished": unfinished,
+        "hosts": hosts,
+    });
+    Ok(serde_json::to_string(&whole).map_err(anyhow::Error::from)? + "\n")
+}

@@ -1,0 +1,106 @@
+//! What the journals tell of the deployments before this one.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::deploy::Kind;
+use crate::fleet::Step;
+use crate::wire::{Revision, RunId, Stage};
+
+use super::Unfinished;
+use super::file::{Record, journals, read, read_any};
+
+/// A finished run that finalized its revision on at least one host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finalized {
+    pub run: RunId,
+    pub kind: Kind,
+    pub revision: Revision,
+}
+
+/// The runs of an environment that finalized something, the oldest first.
+///
+/// # Errors
+/// A journal that cannot be read, or is damaged elsewhere than in its last line.
+pub fn history(folder: &Path, environment: Option<&str>) -> Result<Vec<Finalized>> {
+    let mut history = Vec::new();
+    for path in journals(folder)? {
+        let Some((opened, records)) = read_any(&path)? else { continue };
+        let closed = matches!(records.last(), Some(Record::Closed { .. }));
+        if closed && opened.environment.as_deref() == environment && finalized_somewhere(&records) {
+            let plan = opened.plan;
+            history.push(Finalized { run: plan.run, kind: plan.kind, revision: plan.revision });
+        }
+    }
+    Ok(history)
+}
+
+fn finalized_somewhere(records: &[Record]) -> bool {
+    let mut finalizing = false;
+    records.iter().any(|record| match record {
+        Record::Called { call, .. } => {
+            finalizing = call.step == Step::Run(Stage::Finalize);
+            false
+        }
+        Record::Ended { result, .. } => finalizing && result.outcome.is_ok(),
+        _ => false,
+    })
+}
+
+/// The revisions that are behind one another, the deployed one last. To deploy puts a revision on top; to go back to one
+/// takes away those above it, so that going back once more leads further back, and not forth.
+pub fn stack(history: &[Finalized]) -> Vec<Revision> {
+    let mut stack: Vec<Revision> = Vec::new();
+    for past in history {
+        let place = stack.iter().rposition(|revision| *revision == past.revision);
+        match place {
+            Some(place) if past.kind == Kind::Rollback || place + 1 == stack.len() => stack.truncate(place + 1),
+            _ => stack.push(past.revision.clone()),
+        }
+    }
+    stack
+}
+
+/// The unfinished run of a folder that may have touched a host. Unlike [`super::unfinished`] it closes nothing, so it may
+/// be asked while a run is under way, and then finds that one.
+pub fn open_run(folder: &Path) -> Result<Option<Unfinished>> {
+    for path in journals(folder)? {
+        if let Some(found) = read(&path)?.filter(Unfinished::touched) {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stack_of(runs: &[(Kind, char)]) -> String {
+        let past = |(kind, digit): &(Kind, char)| Finalized {
+            run: "20261123T144552.123Z-4711-7d3f".parse().unwrap(),
+            kind: *kind,
+            revision: digit.to_string().repeat(40).parse().unwrap(),
+        };
+        let history: Vec<_> = runs.iter().map(past).collect();
+        stack(&history).iter().map(|revision| &revision.as_str()[..1]).collect()
+    }
+
+    #[test]
+    fn going_back_twice_leads_further_back() {
+        use Kind::{Deploy, Rollback};
+        assert_eq!(stack_of(&[]), "");
+        assert_eq!(stack_of(&[(Deploy, 'a'), (Deploy, 'b'), (Deploy, 'b'), (Deploy, 'c')]), "abc");
+        assert_eq!(stack_of(&[(Deploy, 'a'), (Deploy, 'b'), (Deploy, 'c'), (Rollback, 'b')]), "ab");
+        assert_eq!(stack_of(&[(Deploy, 'a'), (Deploy, 'b'), (Rollback, 'a'), (Deploy, 'd')]), "ad");
+        assert_eq!(stack_of(&[(Deploy, 'a'), (Deploy, 'b'), (Rollback, 'a'), (Deploy, 'b')]), "ab");
+    }
+
+    #[test]
+    fn a_revision_that_is_deployed_again_later_is_new_and_one_from_before_the_journals_is_put_on_top() {
+        use Kind::{Deploy, Rollback};
+        assert_eq!(stack_of(&[(Deploy, 'a'), (Deploy, 'b'), (Deploy, 'a')]), "aba");
+        assert_eq!(stack_of(&[(Deploy, 'b'), (Rollback, 'a')]), "ba");
+    }
+}

@@ -1,0 +1,318 @@
+//! Interruption at a terminal: in a stage, at each question, twice, and by the terminal's own end.
+
+mod common;
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use common::{Farm, Links, Project, address};
+
+/// A terminal with a program in its foreground.
+struct Terminal {
+    master: Option<File>,
+    child: Child,
+    shown: Arc<Mutex<String>>,
+    close: Arc<AtomicBool>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Terminal {
+    fn run(mut command: Command) -> Terminal {
+        let (mut master, mut slave) = (-1, -1);
+        // SAFETY: both numbers are written by the call, and the three optional arguments may be null.
+        let made = unsafe {
+            libc::openpty(&mut master, &mut slave, std::ptr::null_mut(), std::ptr::null_mut(), std::ptr::null_mut())
+        };
+        assert_eq!(made, 0, "{}", std::io::Error::last_os_error());
+        // SAFETY: the call has just opened both, and nobody else has them.
+        let (master, slave) = unsafe { (File::from_raw_fd(master), OwnedFd::from_raw_fd(slave)) };
+        rustix::io::fcntl_setfd(&master, rustix::io::FdFlags::CLOEXEC).unwrap();
+        rustix::io::fcntl_setfd(&slave, rustix::io::FdFlags::CLOEXEC).unwrap();
+        let stdio = || slave.try_clone().unwrap();
+        command.stdin(stdio()).stdout(stdio()).stderr(stdio()).env("TERM", "xterm");
+        // SAFETY: between fork and exec only system calls are made: a session of its own, with this terminal.
+        unsafe {
+            command.pre_exec(|| {
+                if libc::setsid() < 0 || libc::ioctl(0, libc::TIOCSCTTY, 0) < 0 {
+                    return Err(std::io::Error::last_os_error());
+                }
+                Ok(())
+            });
+        }
+        let child = command.spawn().unwrap();
+        // The command keeps copies of the terminal's end that would keep it open.
+        drop(command);
+        drop(slave);
+        let (shown, close) = (Arc::new(Mutex::new(String::new())), Arc::new(AtomicBool::new(false)));
+        let reader = std::thread::spawn({
+            let (mut from, shown, close) = (master.try_clone().unwrap(), shown.clone(), close.clone());
+            move || {
+                let wait = rustix::event::Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+                let mut piece = [0; 4096];
+                while !close.load(Ordering::SeqCst) {
+                    let mut fds = [rustix::event::PollFd::new(&from, rustix::event::PollFlags::IN)];
+                    if rustix::event::poll(&mut fds, Some(&wait)).unwrap_or(0) == 0 {
+                        continue;
+                    }
+                    match from.read(&mut piece) {
+                        Ok(0) | Err(_) => return,
+                        Ok(n) => shown.lock().unwrap().push_str(&String::from_utf8_lossy(&piece[..n])),
+                    }
+                }
+            }
+        });
+        Terminal { master: Some(master), child, shown, close, reader: Some(reader) }
+    }
+
+    fn shows(&self) -> String {
+        self.shown.lock().unwrap().clone()
+    }
+
+    #[track_caller]
+    fn wait_for(&self, text: &str) {
+        for _ in 0..600 {
+            if self.shows().contains(text) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        panic!("waited in vain for {text:?}; there is\n{}", self.shows());
+    }
+
+    /// Types keys; `\x03` is Ctrl-C, `\x04` Ctrl-D.
+    fn types(&mut self, keys: &str) {
+        self.master.as_mut().unwrap().write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Takes the terminal away from its program.
+    fn hang_up(&mut self) {
+        self.close.store(true, Ordering::SeqCst);
+        self.reader.take().unwrap().join().unwrap();
+        self.master = None;
+    }
+
+    #[track_caller]
+    fn ends(&mut self, status: i32) {
+        let ended = self.child.wait().unwrap();
+        assert_eq!(ended.code(), Some(status), "{ended}\n{}", self.shows());
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        self.close.store(true, Ordering::SeqCst);
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Two groups of a host and two, on which `one` is finalized and `two` is committed.
+struct Scene {
+    farm: Farm,
+    project: Project,
+    one: String,
+    two: String,
+}
+
+impl Scene {
+    fn new() -> Scene {
+        let farm = Farm::up();
+        let project = Project::new(&farm, 1, 2);
+        let one = project.git(&["rev-parse", "HEAD"]);
+        project.deploy(&[]).ends(0);
+        project.write("index.html", "two\n");
+        let two = project.commit("two");
+        Scene { farm, project, one, two }
+    }
+
+    /// Promote waits on each host until [`Scene::go`].
+    fn slow(&self) {
+        self.project.write(
+            "hoist/checks.yaml",
+            "checks:\n  waits:\n    stage: promote\n    shell: true\n    command: \"touch /srv/waiting; while ! test -e /srv/go; do sleep 0.1; done\"\n",
+        );
+    }
+
+    fn wait_for_promote(&self) {
+        let waiting = self.farm.srv(&address(0)).join("waiting");
+        common::wait_for("promote on the first host", || waiting.exists());
+    }
+
+    fn go(&self) {
+        (0..3).for_each(|n| std::fs::write(self.farm.srv(&address(n)).join("go"), "").unwrap());
+    }
+
+    fn deploy(&self) -> Terminal {
+        Terminal::run(self.project.hoist(&["deploy"]))
+    }
+
+    #[track_caller]
+    fn all_on(&self, revision: &str) {
+        for n in 0..3 {
+            assert_eq!(Links::of(&self.farm, n), Links::finalized(revision), "host {}", address(n));
+        }
+    }
+
+    fn is_promoted(&self) -> bool {
+        Links::of(&self.farm, 0).current.as_deref() == Some(self.two.as_str())
+    }
+}
+
+#[test]
+fn ctrl_c_in_a_stage_lets_the_hosts_finish_and_asks_for_the_rollback() {
+    let scene = Scene::new();
+    scene.slow();
+    let mut terminal = scene.deploy();
+    scene.wait_for_promote();
+    terminal.types("\x03");
+    scene.go();
+    terminal.wait_for("interrupted. Roll back 1 host? [Y]es/[n]o");
+    assert!(scene.is_promoted(), "it was cut off in its stage");
+    terminal.types("\n");
+    terminal.ends(1);
+    assert!(!scene.farm.srv(&address(1)).join("waiting").exists(), "a new host was started");
+    scene.all_on(&scene.one);
+}
+
+#[test]
+fn ctrl_c_at_the_question_to_continue_asks_for_the_rollback_and_no_leaves_the_fleet_mixed() {
+    let scene = Scene::new();
+    let mut terminal = scene.deploy();
+    terminal.wait_for("Continue?");
+    terminal.types("\x03");
+    terminal.wait_for("interrupted. Roll back 1 host?");
+    terminal.types("\u{fc}\n");
+    terminal.wait_for("please answer y or n");
+    terminal.types("n\n");
+    terminal.ends(3);
+    assert!(scene.is_promoted());
+    // It came to an end of its own, so nothing is left to be resumed.
+    scene.project.run(&["resume", "--yes"]).ends(2);
+}
+
+#[test]
+fn ctrl_c_at_the_question_about_the_rollback_ends_with_130_and_the_run_can_be_resumed_or_undone() {
+    for (command, status) in [("resume", 1), ("rollback", 1)] {
+        let scene = Scene::new();
+        let mut terminal = scene.deploy();
+        terminal.wait_for("Continue?");
+        terminal.types("\x03");
+        terminal.wait_for("Roll back 1 host?");
+        terminal.types("\x03");
+        terminal.wait_for("hoist resume");
+        terminal.ends(130);
+        scene.project.deploy(&[]).ends(6);
+        // It was interrupted: to go on with it is to ask about the rollback again.
+        scene.project.run(&[command, "--yes"]).ends(status);
+        scene.all_on(&scene.one);
+    }
+}
+
+#[test]
+fn a_second_signal_in_a_stage_ends_at_once_and_the_journal_is_good_to_go_on_with() {
+    let scene = Scene::new();
+    scene.slow();
+    for second in ["INT", "TERM"] {
+        let deployer = scene.project.hoist(&["deploy", "--yes"]).stdout(std::process::Stdio::null()).spawn().unwrap();
+        scene.wait_for_promote();
+        common::signal(&deployer, "TERM");
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        common::signal(&deployer, second);
+        let ended = deployer.wait_with_output().unwrap();
+        assert_eq!(ended.status.code(), Some(130));
+        scene.project.deploy(&[]).ends(6);
+        scene.go();
+        scene.project.run(&["rollback", "--yes"]).ends(1).says("verified");
+        scene.all_on(&scene.one);
+        for n in 0..3 {
+            let _ = std::fs::remove_file(scene.farm.srv(&address(n)).join("go"));
+            let _ = std::fs::remove_file(scene.farm.srv(&address(n)).join("waiting"));
+        }
+    }
+}
+
+#[test]
+fn hangups_count_once_however_many_come_and_roll_back() {
+    let scene = Scene::new();
+    scene.slow();
+    let deployer = scene.project.hoist(&["deploy", "--yes"]).stdout(std::process::Stdio::null()).spawn().unwrap();
+    scene.wait_for_promote();
+    for _ in 0..3 {
+        common::signal(&deployer, "HUP");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    scene.go();
+    assert_eq!(deployer.wait_with_output().unwrap().status.code(), Some(1));
+    scene.all_on(&scene.one);
+}
+
+#[test]
+fn a_terminal_that_is_gone_at_a_question_is_an_interrupt_and_rolls_back() {
+    let scene = Scene::new();
+    let mut terminal = scene.deploy();
+    terminal.wait_for("Continue?");
+    terminal.hang_up();
+    terminal.ends(1);
+    scene.all_on(&scene.one);
+    scene.project.run(&["resume", "--yes"]).ends(2);
+}
+
+#[test]
+fn a_terminal_that_is_gone_in_a_stage_is_an_interrupt_and_rolls_back() {
+    let scene = Scene::new();
+    scene.slow();
+    let mut terminal = scene.deploy();
+    scene.wait_for_promote();
+    terminal.hang_up();
+    scene.go();
+    terminal.ends(1);
+    scene.all_on(&scene.one);
+}
+
+#[test]
+fn the_end_of_input_at_a_question_is_an_interrupt_too() {
+    let scene = Scene::new();
+    let mut terminal = scene.deploy();
+    terminal.wait_for("Continue?");
+    terminal.types("\x04");
+    terminal.wait_for("interrupted. Roll back 1 host?");
+    terminal.types("y\n");
+    terminal.ends(1);
+    scene.all_on(&scene.one);
+}
+
+#[test]
+fn the_screen_is_left_with_its_echo_and_its_cursor() {
+    let scene = Scene::new();
+    scene.slow();
+    let mut terminal = scene.deploy();
+    scene.wait_for_promote();
+    let settings = |terminal: &Terminal| settings_of(terminal.master.as_ref().unwrap());
+    let before = settings(&terminal);
+    terminal.types("\x03");
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    terminal.types("\x03");
+    terminal.ends(130);
+    terminal.wait_for("hoist rollback");
+    assert_eq!(settings(&terminal), before, "the terminal's settings were changed");
+    let shown = terminal.shows();
+    assert_eq!(shown.matches("\x1b[?25l").count(), shown.matches("\x1b[?25h").count(), "the cursor is hidden");
+    scene.go();
+}
+
+/// The flags of a terminal: input, output, control, local.
+fn settings_of(terminal: &File) -> [u32; 4] {
+    use std::os::fd::AsRawFd;
+    // SAFETY: an all-zero structure is a valid one, and the call fills it.
+    let mut settings: libc::termios = unsafe { std::mem::zeroed() };
+    // SAFETY: the descriptor is open for as long as `terminal` is borrowed.
+    let got = unsafe { libc::tcgetattr(terminal.as_raw_fd(), &mut settings) };
+    assert_eq!(got, 0);
+    [settings.c_iflag, settings.c_oflag, settings.c_cflag, settings.c_lflag]
+}

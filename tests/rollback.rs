@@ -1,0 +1,144 @@
+//! Going back from a finished deployment, on real sshd hosts.
+
+mod common;
+
+use common::{CACHE, Farm, Links, Project, address};
+
+#[track_caller]
+fn all_on(farm: &Farm, hosts: usize, revision: &str) {
+    for n in 0..hosts {
+        assert_eq!(Links::of(farm, n), Links::finalized(revision), "host {}", address(n));
+    }
+}
+
+/// Commits a page with these words, and deploys it.
+fn deploy(project: &Project, words: &str) -> String {
+    project.write("index.html", &format!("{words}\n"));
+    let revision = project.commit(words);
+    project.deploy(&[]).ends(0);
+    revision
+}
+
+/// The stages that a run with `--format json` ran.
+fn stages(ran: &common::Ran) -> Vec<String> {
+    let started = |event: &serde_json::Value| {
+        let step = (event["event"] == "step_started").then(|| event["step"]["run"].as_str())??;
+        Some(step.to_owned())
+    };
+    ran.events().iter().filter_map(started).collect()
+}
+
+#[test]
+fn a_rollback_leads_to_the_revision_before_and_the_next_one_further_back() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 1, 2);
+    let one = deploy(&project, "one");
+    let two = deploy(&project, "two");
+    deploy(&project, "three");
+    let ran = project.run(&["rollback", "--yes", "--format", "json"]).ends(0);
+    all_on(&farm, 3, &two);
+    assert_eq!(stages(&ran), ["promote", "promote", "finalize", "finalize"], "group by group, and nothing is fetched");
+    let tags = project.git(&["tag", "-l", "-n1", "hoist/sync/*"]);
+    assert!(tags.contains(&format!("roll back to {}", &two[..10])), "{tags}");
+
+    project.run(&["rollback", "--yes"]).ends(0).says(&one[..10]);
+    all_on(&farm, 3, &one);
+    project.run(&["rollback", "--yes"]).ends(2).says("--to");
+    all_on(&farm, 3, &one);
+    project.run(&["rollback", "--yes", "--to", &two]).ends(0);
+    all_on(&farm, 3, &two);
+    assert_eq!(
+        std::fs::read_dir(project.path("hoist/log")).unwrap().count(),
+        3 + 3 + 1,
+        "a log for each, and .gitignore"
+    );
+}
+
+#[test]
+fn going_back_links_the_configuration_of_then_and_needs_no_script_of_now() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    project.configure("config_deploy: True");
+    project.write("hoist/templates/a.j2", "colour = {{ colour }}\n");
+    project.write("hoist/config-files.yaml", "/srv/etc/old.conf:\n  template: a.j2\n");
+    project.write("hoist/vars.yaml", "colour: red\n");
+    let one = deploy(&project, "one");
+    project.write("hoist/config-files.yaml", "/srv/etc/new.conf:\n  template: a.j2\n");
+    project.write("hoist/vars.yaml", "colour: blue\n");
+    project.write("hoist/checks.yaml", "checks:\n  looks:\n    type: script\n    stage: promote\n    command: looks\n");
+    project.write("hoist/scripts/looks", "#!/bin/sh\n");
+    project.git(&["add", "-A"]);
+    project.git(&["update-index", "--chmod=+x", "hoist/scripts/looks"]);
+    std::fs::set_permissions(project.path("hoist/scripts/looks"), std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .unwrap();
+    deploy(&project, "two");
+    let link = |n: usize, name: &str| std::fs::read_link(farm.srv(&address(n)).join("etc").join(name)).ok();
+    assert!(link(0, "old.conf").is_none() && link(0, "new.conf").is_some());
+
+    project.run(&["rollback", "--yes", "-v"]).ends(0).says("check looks is skipped");
+    all_on(&farm, 2, &one);
+    for n in 0..2 {
+        assert!(link(n, "old.conf").unwrap().to_str().unwrap().contains(&one));
+        assert!(link(n, "new.conf").is_none(), "a link of the revision that is not live any more");
+        let rendered = farm.srv(&address(n)).join(CACHE).join("current/.git/config-files/srv/etc/old.conf");
+        assert_eq!(std::fs::read_to_string(rendered).unwrap(), "colour = red");
+    }
+}
+
+#[test]
+fn a_host_that_does_not_keep_the_revision_is_named_before_anything_is_touched() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 3);
+    let one = deploy(&project, "one");
+    let two = deploy(&project, "two");
+    std::fs::remove_dir_all(farm.srv(&address(1)).join(CACHE).join("revs").join(&one)).unwrap();
+    project.run(&["rollback", "--yes"]).ends(1).says("127.0.0.2").says("is not kept there").says("nothing was touched");
+    all_on(&farm, 3, &two);
+    project.configure("failure_limit: 1");
+    project.run(&["rollback", "--yes"]).ends(0).says("is not kept there");
+    assert_eq!(Links::of(&farm, 0), Links::finalized(&one));
+    assert_eq!(Links::of(&farm, 1), Links::finalized(&two));
+}
+
+#[test]
+fn a_rollback_that_exceeds_a_limit_is_itself_rolled_back() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 1, 2);
+    deploy(&project, "one");
+    let two = deploy(&project, "two");
+    std::fs::write(farm.srv(&address(2)).join("broken"), "").unwrap();
+    project.write(
+        "hoist/checks.yaml",
+        "checks:\n  page:\n    stage: promote\n    shell: true\n    command: \"! test -e /srv/broken || grep -q two index.html\"\n",
+    );
+    project.run(&["rollback", "--yes"]).ends(1).says("check page failed").says("verified");
+    all_on(&farm, 3, &two);
+    // It finalized nothing, so the way back is the same as before.
+    std::fs::remove_file(farm.srv(&address(2)).join("broken")).unwrap();
+    project.run(&["rollback", "--yes"]).ends(0);
+}
+
+#[test]
+fn with_something_unfinished_a_rollback_ends_that_and_one_to_a_revision_refuses() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    let one = deploy(&project, "one");
+    let two = deploy(&project, "two");
+    project.write(
+        "hoist/checks.yaml",
+        "checks:\n  waits:\n    stage: promote\n    shell: true\n    command: \"touch /srv/waiting; while ! test -e /srv/go; do sleep 0.1; done\"\n",
+    );
+    project.commit("three");
+    let mut deployer = project.hoist(&["deploy", "--yes"]).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let waiting = farm.srv(&address(0)).join("waiting");
+    common::wait_for("promote on the first host", || waiting.exists());
+    deployer.kill().unwrap();
+    deployer.wait().unwrap();
+    (0..2).for_each(|n| std::fs::write(farm.srv(&address(n)).join("go"), "").unwrap());
+    project.run(&["rollback", "--yes", "--to", &one]).ends(6).says("hoist resume");
+    project.run(&["reconcile", "--yes"]).ends(6).says("hoist rollback");
+    project.run(&["rollback", "--yes"]).ends(1).says("verified");
+    all_on(&farm, 2, &two);
+    project.run(&["rollback", "--yes"]).ends(0);
+    all_on(&farm, 2, &one);
+}

@@ -1,0 +1,207 @@
+//! Who missed out on a deployment, who is where, and `hoist reconcile`, on real sshd hosts.
+
+mod common;
+
+use common::{Farm, Links, Project, Ran, address};
+
+/// The host of `hoist status --format json`.
+fn host(ran: &Ran, n: usize) -> serde_json::Value {
+    let whole: serde_json::Value = serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("not JSON: {ran:?}"));
+    let hosts = whole["hosts"].as_array().unwrap();
+    hosts.iter().find(|host| host["host"] == address(n)).unwrap().clone()
+}
+
+fn status(project: &Project, arguments: &[&str]) -> Ran {
+    project.run(&[&["status", "--format", "json"], arguments].concat())
+}
+
+/// Commits a page with these words.
+fn page(project: &Project, words: &str) -> String {
+    project.write("index.html", &format!("{words}\n"));
+    project.commit(words)
+}
+
+#[test]
+fn a_host_that_was_down_is_owed_the_revision_until_reconcile_has_brought_it() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 1, 4);
+    project.configure("failure_limit: 1");
+    project.write(
+        "hoist/checks.yaml",
+        "checks:\n  count:\n    stage: promote\n    shell: true\n    command: echo x >> /srv/promotes\n",
+    );
+    let one = project.commit("one");
+    project.deploy(&[]).ends(0);
+    project.run(&["status"]).ends(0).says(&one[..10]);
+    let two = page(&project, "two");
+    farm.set_down(&address(3), true);
+    project.deploy(&[]).ends(0).says("127.0.0.4");
+    assert_eq!(Links::of(&farm, 3), Links::finalized(&one));
+
+    let ran = status(&project, &[]).ends(1);
+    let there = host(&ran, 3);
+    // A host that is owed something is shown as what it is right now: out of order.
+    assert_eq!(there["standing"], "failed");
+    assert!(there["trouble"].as_str().unwrap().contains("this host is down"), "{there}");
+    assert_eq!((&there["owed"]["revision"], &there["wanted"]), (&two.as_str().into(), &two.as_str().into()));
+    assert_eq!(there["current"], one.as_str(), "what it ran when it was last read");
+    assert_eq!(host(&ran, 2)["standing"], "ok");
+    let offline = status(&project, &["--offline"]).ends(1);
+    assert_eq!((&host(&offline, 3)["standing"], &host(&offline, 3)["reached"]), (&"owed".into(), &().into()));
+    project.run(&["status", "--offline"]).ends(1).says("127.0.0.[2-3,5]").says("missed out");
+
+    farm.set_down(&address(3), false);
+    status(&project, &["-l", "127.0.0.3"]).ends(0);
+    let ran = project.run(&["reconcile", "--yes", "--format", "json"]).ends(0);
+    assert_eq!(ran.events()[0]["groups"].as_array().unwrap().len(), 1, "the groups of just the owed hosts");
+    for n in 0..5 {
+        assert_eq!(Links::of(&farm, n), Links::finalized(&two));
+    }
+    let promotes = |n: usize| std::fs::read_to_string(farm.srv(&address(n)).join("promotes")).unwrap().lines().count();
+    assert_eq!(
+        (0..5).map(promotes).collect::<Vec<_>>(),
+        [2, 2, 2, 2, 2],
+        "a host was deployed to that was owed nothing"
+    );
+    status(&project, &["--offline"]).ends(0);
+    project.run(&["reconcile"]).ends(0).says("nothing is owed");
+}
+
+#[test]
+fn a_host_that_failed_within_the_limit_is_owed_with_its_reason_and_a_later_deployment_settles_it() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 3);
+    project.configure("failure_limit: 1");
+    project.deploy(&[]).ends(0);
+    std::fs::write(farm.srv(&address(1)).join("broken"), "").unwrap();
+    project.write("hoist/checks.yaml", "checks:\n  page:\n    stage: promote\n    command: test ! -e /srv/broken\n");
+    let two = page(&project, "two");
+    project.deploy(&[]).ends(0);
+    let ran = status(&project, &[]).ends(1);
+    assert_eq!(host(&ran, 1)["standing"], "owed");
+    assert!(host(&ran, 1)["owed"]["reason"].as_str().unwrap().contains("check page failed"));
+    // As it was left: live, not finalized.
+    assert_eq!(
+        (&host(&ran, 1)["current"], &host(&ran, 1)["in_progress"]),
+        (&two.as_str().into(), &two.as_str().into())
+    );
+    // A run that does not go through changes nothing about that.
+    project.run(&["reconcile", "--yes"]).ends(0).says("failed");
+    assert_eq!(host(&status(&project, &["--offline"]).ends(1), 1)["standing"], "owed");
+    std::fs::remove_file(farm.srv(&address(1)).join("broken")).unwrap();
+    project.deploy(&["--force"]).ends(0);
+    status(&project, &["--offline"]).ends(0);
+}
+
+#[test]
+fn a_host_whose_finalize_failed_is_owed_too() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    std::fs::write(farm.srv(&address(1)).join("broken"), "").unwrap();
+    project.write("hoist/checks.yaml", "checks:\n  last:\n    before: finalize\n    command: test ! -e /srv/broken\n");
+    let one = project.commit("one");
+    project.deploy(&[]).ends(4);
+    assert_eq!(host(&status(&project, &["--offline"]).ends(1), 1)["owed"]["revision"], one.as_str());
+    std::fs::remove_file(farm.srv(&address(1)).join("broken")).unwrap();
+    project.run(&["reconcile", "--yes"]).ends(0);
+    assert_eq!(Links::of(&farm, 1), Links::finalized(&one));
+}
+
+#[test]
+fn a_deployment_that_was_rolled_back_or_not_finalized_is_owed_to_nobody() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    let one = project.git(&["rev-parse", "HEAD"]);
+    project.deploy(&[]).ends(0);
+    project.write(
+        "hoist/checks.yaml",
+        "checks:\n  bad:\n    stage: promote\n    shell: true\n    command: \"! grep -q two index.html\"\n",
+    );
+    let two = page(&project, "two");
+    project.deploy(&[]).ends(1);
+    assert_eq!(host(&status(&project, &["--offline"]).ends(0), 0)["wanted"], one.as_str());
+    project.write("hoist/checks.yaml", "");
+    project.deploy(&["-r", &two, "-s", "fetch,promote"]).ends(0);
+    let ran = status(&project, &["--offline"]).ends(1);
+    assert_eq!((&host(&ran, 0)["standing"], &host(&ran, 0)["wanted"]), (&"astray".into(), &one.as_str().into()));
+    project.run(&["reconcile", "--yes"]).ends(0).says("nothing is owed");
+}
+
+#[test]
+fn status_finds_a_host_that_somebody_changed_and_takes_no_lock_and_changes_nothing() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    let one = project.git(&["rev-parse", "HEAD"]);
+    project.deploy(&[]).ends(0);
+    let two = page(&project, "two");
+    project.deploy(&[]).ends(0);
+    let current = farm.srv(&address(1)).join(common::CACHE).join("current");
+    std::fs::remove_file(&current).unwrap();
+    std::os::unix::fs::symlink(format!("revs/{one}"), &current).unwrap();
+    status(&project, &["--offline"]).ends(0);
+    let ran = status(&project, &[]).ends(1);
+    assert_eq!((&host(&ran, 1)["standing"], &host(&ran, 1)["current"]), (&"astray".into(), &one.as_str().into()));
+    project.run(&["status", "--offline"]).ends(1).says(&format!("{} is wanted", &two[..10]));
+    assert_eq!(std::fs::read_link(&current).unwrap().to_str().unwrap(), format!("revs/{one}"));
+}
+
+#[test]
+fn status_says_who_deploys_and_holds_locks_and_then_that_the_deployment_is_unfinished() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    project.write(
+        "hoist/checks.yaml",
+        "checks:\n  waits:\n    stage: promote\n    shell: true\n    command: \"touch /srv/waiting; while ! test -e /srv/go; do sleep 0.1; done\"\n",
+    );
+    project.commit("one");
+    project.run(&["status", "--offline"]).ends(1).says("unknown");
+    let mut deployer =
+        project.hoist(&["deploy", "--yes", "why", "not"]).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let waiting = farm.srv(&address(0)).join("waiting");
+    common::wait_for("promote on the first host", || waiting.exists());
+    let ran = project.run(&["status"]).says("is being deployed by op@").says("locked by op@").says("why not");
+    assert!(!ran.out.contains("hoist resume"), "{}", ran.out);
+    deployer.kill().unwrap();
+    deployer.wait().unwrap();
+    (0..2).for_each(|n| std::fs::write(farm.srv(&address(n)).join("go"), "").unwrap());
+    project.run(&["status"]).ends(1).says("is not finished").says("hoist resume").says("hoist rollback");
+    project.run(&["resume", "--yes"]).ends(0);
+    let ran = project.run(&["status"]).ends(0);
+    assert!(!ran.out.contains("locked") && !ran.out.contains("not finished"), "{}", ran.out);
+    // Equal hosts share a row.
+    assert_eq!(ran.out.lines().count(), 2, "{}", ran.out);
+    ran.says("127.0.0.[1-2]");
+}
+
+#[test]
+fn a_host_out_of_reach_is_owed_and_its_last_contact_stays_what_it_was() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    project.configure("failure_limit: 1");
+    // Nobody listens there.
+    project.write("hoist/default", "127.0.0.1\n127.0.0.2\n127.0.0.3:1\n");
+    let one = project.commit("one");
+    project.deploy(&[]).ends(0);
+    let ran = project.run(&["status", "--format", "json"]).ends(1);
+    let whole: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let away = &whole["hosts"][2];
+    assert_eq!((&away["host"], &away["standing"]), (&"127.0.0.3:1".into(), &"unreachable".into()));
+    assert_eq!((&away["reached"], &away["last_contact"]), (&false.into(), &serde_json::Value::Null));
+    assert_eq!(away["owed"]["revision"], one.as_str());
+    project.run(&["status"]).ends(1).says("never").says("now").says("127.0.0.[1-2]");
+    // Alone, it is more than the limit of its group allows.
+    project.configure("failure_limit: 0");
+    project.run(&["reconcile", "--yes"]).ends(1).says("nothing was touched");
+}
+
+#[test]
+fn a_damaged_memory_stops_no_deployment_and_is_named() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 1);
+    project.deploy(&[]).ends(0);
+    std::fs::write(project.path("hoist/state/fleet.json"), "{\"format\":1,").unwrap();
+    project.run(&["status", "--offline"]).ends(2).says("fleet.json is damaged").says("move it away");
+    project.run(&["reconcile", "--yes"]).ends(2).says("fleet.json is damaged");
+    page(&project, "two");
+    project.deploy(&[]).ends(0).says("fleet.json is damaged");
+}
