@@ -7,7 +7,7 @@ use argh::{ArgsInfo, FromArgs};
 #[argh(
     name = "hoist",
     help_triggers("-h", "--help"),
-    note = "Every command has a manual page: hoist(1), hoist-deploy(1), hoist-plan(1), hoist-deploy-local(1), hoist.cfg(5)."
+    note = "Every command has a manual page: hoist(1), hoist-deploy(1), hoist-status(1), hoist-plan(1), hoist-deploy-local(1), hoist.cfg(5)."
 )]
 pub struct Hoist {
     #[argh(subcommand)]

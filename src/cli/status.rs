@@ -122,6 +122,8 @@ fn asked(config: &Config, groups: Vec<Group>) -> Result<Vec<View>, Refused> {
     let (prepared, [probe, release]) = deploy::look(config, &repo, groups, deploy::holder("hoist status".into())?)?;
     let plan = &prepared.plan;
     let sights = Sights::new(plan.size());
+    let folder = state_folder(config);
+    let before = Memory::load(&folder).unwrap_or_default();
     let mut fleet = sights.states(sights.contacts(super::ssh::fleet(ssh, &repo, &prepared, false)));
     let tasks: Vec<Task> = (0..plan.size()).map(|host| Task { host, attempt: 0, restore: None }).collect();
     let mut results: Vec<Option<HostResult>> = vec![None; plan.size()];
@@ -139,11 +141,14 @@ fn asked(config: &Config, groups: Vec<Group>) -> Result<Vec<View>, Refused> {
     let see = |memory: &mut Memory| {
         for ((group, target), sight) in plan.targets().zip(&sights) {
             let known = memory.entry(target);
+            // A deployment that ended while we asked knows better.
+            if known.contact != before.of(target).and_then(|known| known.contact.clone()) {
+                continue;
+            }
             known.group = plan.groups[group].name.clone();
             known.see(sight.clone());
         }
     };
-    let folder = state_folder(config);
     let memory = match Memory::update(&folder, see) {
         Ok(memory) => memory,
         // Somebody who may only read may still ask.
