@@ -295,6 +295,16 @@ fn one_connection_a_host_serves_all_stages_of_a_hundred_hosts() {
 }
 
 #[test]
+fn a_server_that_drops_connections_while_too_many_log_in_costs_no_host() {
+    // The limit of a default sshd, for all hosts of the farm together.
+    let farm = Farm::up_with(&[("FARM_SSHD_OPTS", "MaxStartups 10:30:100")]);
+    let project = Project::new(&farm, 0, 60);
+    project.deploy(&[]).ends(0);
+    assert!(farm.log().contains("MaxStartups"), "no connection was dropped");
+    all_on(&farm, 60, &project.git(&["rev-parse", "HEAD"]));
+}
+
+#[test]
 fn the_program_brings_itself_to_targets_that_lack_it_and_only_once() {
     let farm = Farm::up();
     let project = Project::new(&farm, 0, 3);

@@ -30,6 +30,11 @@ write_config() {
         if [ -n "${FARM_SSHD_OPTS:-}" ]; then
             printf '%s\n' "$FARM_SSHD_OPTS"
         fi
+        # For most keys the first of two lines counts; for this one it is the last.
+        case ${FARM_SSHD_OPTS:-} in
+        *MaxStartups*) ;;
+        *) echo "MaxStartups 1000" ;;
+        esac
         cat <<END
 Port $port
 ListenAddress 0.0.0.0
@@ -47,7 +52,6 @@ KbdInteractiveAuthentication no
 UsePAM no
 StrictModes no
 UseDNS no
-MaxStartups 1000
 PrintMotd no
 END
     } >"$dir/sshd_config"

@@ -13,6 +13,10 @@ use super::link::Link;
 use super::{Ssh, tcp};
 use crate::targets::Target;
 
+/// The pause after the first connection that the peer hung up on, and the longest one.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(800);
+
 /// Why there is no session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectErrorKind {
@@ -26,7 +30,9 @@ pub enum ConnectErrorKind {
     HostKeyRevoked,
     /// The server takes none of the operator's keys.
     Auth,
-    /// The peer does not speak SSH properly, or hung up.
+    /// The peer hung up before it had shown who it is.
+    HungUp,
+    /// The peer does not speak SSH properly.
     Protocol,
 }
 
@@ -45,7 +51,7 @@ impl ConnectError {
     /// Whether trying again a little later may end otherwise.
     pub fn may_pass(&self) -> bool {
         use ConnectErrorKind::*;
-        matches!(self.kind, Resolve | Refused | Timeout | Protocol)
+        matches!(self.kind, Resolve | Refused | Timeout | HungUp | Protocol)
     }
 }
 
@@ -64,7 +70,7 @@ impl Ssh {
         let mut from = 0;
         loop {
             let attempt = Attempt { ssh: self, target, port: target.port.unwrap_or(self.options.port) };
-            let (session, stream) = attempt.handshake()?;
+            let (session, stream) = attempt.patient_handshake()?;
             let user = target.user.as_deref().unwrap_or(&self.user);
             match self.keys.log_in(&session, user, first, from) {
                 Login::In => return Link::new(session, stream, self.options.keepalive).map_err(|e| attempt.broken(e)),
@@ -96,6 +102,12 @@ impl Ssh {
 fn hang_up(session: Session, stream: &TcpStream) {
     let _ = stream.shutdown(std::net::Shutdown::Both);
     drop(session);
+}
+
+/// From 0 to 1; good enough to spread connections, and no more.
+fn random_share() -> f64 {
+    let seed = std::collections::hash_map::RandomState::new();
+    f64::from(std::hash::BuildHasher::hash_one(&seed, 0u8) as u32) / f64::from(u32::MAX)
 }
 
 /// One connection that is being made.
@@ -137,6 +149,23 @@ impl Attempt<'_> {
             }
         }
         Err(last)
+    }
+
+    /// A handshake that is tried again when the peer hangs up on it: a server drops connections at random while more
+    /// than so many are not logged in yet (MaxStartups in sshd_config(5); by default from 10 on).
+    fn patient_handshake(&self) -> Result<(Session, TcpStream), ConnectError> {
+        let until = Instant::now() + self.timeout();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let attempt = self.handshake();
+            let again = attempt.as_ref().is_err_and(|error| error.kind == ConnectErrorKind::HungUp);
+            if !again || Instant::now() + pause * 2 > until {
+                return attempt;
+            }
+            // Spread out, or all that were dropped at once come back at once.
+            std::thread::sleep(pause + pause.mul_f64(random_share()));
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
     }
 
     /// Connects, exchanges keys, and makes sure that the host is who it should be.
@@ -227,7 +256,12 @@ impl Attempt<'_> {
             let limit = self.timeout();
             return ConnectError::new(ConnectErrorKind::Timeout, format!("{doing} {place} took longer than {limit:?}"));
         }
-        ConnectError::new(ConnectErrorKind::Protocol, format!("{doing} {place} failed: {why}"))
+        // LIBSSH2_ERROR_SOCKET_DISCONNECT and LIBSSH2_ERROR_SOCKET_RECV.
+        let kind = match error.code() {
+            ErrorCode::Session(-13 | -43) => ConnectErrorKind::HungUp,
+            _ => ConnectErrorKind::Protocol,
+        };
+        ConnectError::new(kind, format!("{doing} {place} failed: {why}"))
     }
 
     fn broken(&self, error: std::io::Error) -> ConnectError {
