@@ -104,6 +104,9 @@ fn killed_after(fuse: usize, scripts: &[Script], batch: usize, then: AtTheEnd) -
     };
     let tape = Tape::new(Journal::create(folder.path(), opened(&plan)).unwrap(), vec![], AtTheEnd::GoOn);
     let first = catch_unwind(AssertUnwindSafe(|| run(first, &tape)));
+    assert_eq!(unfinished(folder.path()).unwrap().is_some_and(|left| left.live), first.is_err());
+    // Its journal goes with the first deployer.
+    drop(tape);
     let lived = first.is_ok();
     let verdict = match (first, unfinished(folder.path()).unwrap()) {
         (Ok(verdict), None) => verdict,
@@ -215,8 +218,10 @@ fn a_deployment_that_died_before_it_touched_anything_is_closed_without_ado() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::create(folder.path(), opened(&plan(4, 2))).unwrap();
     journal.append(&[Record::Interrupted]).unwrap();
+    let path = journal.path().to_owned();
+    drop(journal);
     assert!(unfinished(folder.path()).unwrap().is_none());
-    assert!(std::fs::read_to_string(journal.path()).unwrap().contains("ended before anything was touched"));
+    assert!(std::fs::read_to_string(path).unwrap().contains("ended before anything was touched"));
 }
 
 #[test]

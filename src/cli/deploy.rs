@@ -30,8 +30,8 @@ pub fn run(args: args::Deploy) -> Result<ExitCode, Refused> {
         Ok(lock) => lock,
         Err(code) => return Ok(code),
     };
-    if fresh::is_unfinished("deploy", &config)? {
-        return Ok(ExitCode::Unfinished);
+    if let Some(code) = fresh::refuse_unfinished("deploy", &config)? {
+        return Ok(code);
     }
     let chosen = fresh::Chosen { config_file: args.config.as_deref(), defines: &args.define };
     fresh::carry_out(&config, &repo, &prepared, ssh, chosen, show, args.yes)

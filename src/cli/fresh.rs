@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::deploy::{Kind, Prepared};
 use crate::exit_code::ExitCode;
 use crate::fleet::ssh::Ssh;
-use crate::journal::{self, AtTheEnd, Journal, Opened, Tape};
+use crate::journal::{self, AtTheEnd, Journal, Opened, Tape, Unfinished};
 use crate::repo::Repo;
 
 use super::Refused;
@@ -18,13 +18,28 @@ pub struct Chosen<'a> {
     pub defines: &'a [String],
 }
 
-/// While a deployment is unfinished there is no other. Call it with the repository's lock held.
-pub fn is_unfinished(command: &str, config: &Config) -> Result<bool, Refused> {
-    let Some(unfinished) = journal::unfinished(&state_folder(config))? else { return Ok(false) };
+/// While a deployment is unfinished there is no other: says so, and gives the status to end with. Call it with the
+/// repository's lock held.
+pub fn refuse_unfinished(command: &str, config: &Config) -> Result<Option<ExitCode>, Refused> {
+    let Some(unfinished) = journal::unfinished(&state_folder(config))? else { return Ok(None) };
+    if let Some(code) = refuse_live(command, &unfinished) {
+        return Ok(Some(code));
+    }
     complain(&format!(
         "hoist {command}: {unfinished} is not finished\ncontinue it with `hoist resume`, or undo it with `hoist rollback`"
     ));
-    Ok(true)
+    Ok(Some(ExitCode::Unfinished))
+}
+
+/// A run whose deployer is alive can hardly be met with the lock held, unless the two were given different locks.
+pub fn refuse_live(command: &str, unfinished: &Unfinished) -> Option<ExitCode> {
+    if !unfinished.live {
+        return None;
+    }
+    complain(&format!(
+        "hoist {command}: {unfinished} is under way, with another lock: set the same lock_file or lock_dir for both"
+    ));
+    Some(ExitCode::Locked)
 }
 
 /// Opens the journal of a run and tells its story. The repository's lock is held, and nothing is unfinished.

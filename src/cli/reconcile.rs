@@ -26,8 +26,8 @@ pub fn run(args: args::Reconcile) -> Result<ExitCode, Refused> {
         Ok(lock) => lock,
         Err(code) => return Ok(code),
     };
-    if fresh::is_unfinished("reconcile", &config)? {
-        return Ok(ExitCode::Unfinished);
+    if let Some(code) = fresh::refuse_unfinished("reconcile", &config)? {
+        return Ok(code);
     }
     let owed = owed(&Memory::load(&state_folder(&config))?, &targets);
     if owed.is_empty() {

@@ -61,6 +61,9 @@ pub fn end(
     holder: Holder,
     unfinished: Unfinished,
 ) -> Result<ExitCode, Refused> {
+    if let Some(code) = super::fresh::refuse_live(command, &unfinished) {
+        return Ok(code);
+    }
     let opened = &unfinished.opened;
     let config = chosen.over(opened).load()?;
     let repo = Repo::open(&config.top)?;

@@ -21,15 +21,13 @@ pub fn run(args: args::Rollback) -> Result<ExitCode, Refused> {
         Ok(lock) => lock,
         Err(code) => return Ok(code),
     };
-    match args.to {
-        Some(_) if fresh::is_unfinished("rollback", &config)? => return Ok(ExitCode::Unfinished),
-        Some(_) => {}
-        None => {
-            if let Some(unfinished) = journal::unfinished(&state_folder(&config))? {
-                let chosen = resume::Chosen { file: args.config, environment: args.environment, defines: args.define };
-                return resume::end("rollback", AtTheEnd::RollBack, show, args.yes, chosen, holder, unfinished);
-            }
+    if args.to.is_some() {
+        if let Some(code) = fresh::refuse_unfinished("rollback", &config)? {
+            return Ok(code);
         }
+    } else if let Some(unfinished) = journal::unfinished(&state_folder(&config))? {
+        let chosen = resume::Chosen { file: args.config, environment: args.environment, defines: args.define };
+        return resume::end("rollback", AtTheEnd::RollBack, show, args.yes, chosen, holder, unfinished);
     }
     let repo = Repo::open(&config.top)?;
     let revision = match &args.to {

@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
 use crate::deploy::{Answer, Plan};
@@ -68,6 +69,9 @@ impl Journal {
             .mode(0o640)
             .open(&path)
             .with_context(|| format!("cannot make {}", path.display()))?;
+        // It is new: the most that could keep it is a short look from elsewhere.
+        rustix::fs::flock(&file, FlockOperation::LockExclusive)
+            .with_context(|| format!("cannot lock {}", path.display()))?;
         let mut journal = Journal { file, path };
         journal.append(&[Record::Opened(Box::new(opened))])?;
         File::open(folder).and_then(|folder| folder.sync_all()).context("cannot sync the journal's folder")?;
@@ -79,6 +83,9 @@ impl Journal {
         let path = unfinished.path.clone();
         let wrong = || format!("cannot open {}", path.display());
         let file = OpenOptions::new().append(true).open(&path).with_context(wrong)?;
+        if !claim(&file) {
+            bail!("{} is being written: {unfinished} is under way", path.display());
+        }
         file.set_len(unfinished.length).with_context(wrong)?;
         Ok(Journal { file, path })
     }
@@ -117,6 +124,8 @@ pub struct Unfinished {
     pub opened: Opened,
     /// Everything after [`Record::Opened`].
     pub records: Vec<Record>,
+    /// Its deployer is at work on it right now.
+    pub live: bool,
     /// Bytes of whole records.
     length: u64,
 }
@@ -138,13 +147,19 @@ impl std::fmt::Display for Unfinished {
     }
 }
 
+/// Takes a journal for this process, for as long as the file is open. Whoever has it is alive: a repository whose lock
+/// was configured in two ways still has one journal.
+fn claim(file: &File) -> bool {
+    rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive).is_ok()
+}
+
 /// The unfinished deployment of a folder, if there is one that may have touched a host.
 ///
 /// One that ended before it touched anything is closed here and now: there is nothing to go back to.
 pub fn unfinished(folder: &Path) -> Result<Option<Unfinished>> {
     for path in journals(folder)? {
         let Some(found) = read(&path)? else { continue };
-        if found.touched() {
+        if found.live || found.touched() {
             return Ok(Some(found));
         }
         let closed = Record::Closed { verdict: "ended before anything was touched".into(), status: 130 };
@@ -187,7 +202,8 @@ pub(super) fn read(path: &Path) -> Result<Option<Unfinished>> {
     if matches!(records.last(), Some(Record::Closed { .. })) {
         return Ok(None);
     }
-    Ok(Some(Unfinished { path: path.to_owned(), opened, records, length }))
+    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(Some(Unfinished { path: path.to_owned(), opened, records, live: !claim(&file), length }))
 }
 
 fn read_whole(path: &Path) -> Result<Option<(Opened, Vec<Record>, u64)>> {
