@@ -142,3 +142,30 @@ fn with_something_unfinished_a_rollback_ends_that_and_one_to_a_revision_refuses(
     project.run(&["rollback", "--yes"]).ends(0);
     all_on(&farm, 2, &one);
 }
+
+#[test]
+fn a_rollback_whose_deployer_was_killed_is_resumed_or_undone_like_any_deployment() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    let one = deploy(&project, "one");
+    let two = deploy(&project, "two");
+    project.write(
+        "hoist/checks.yaml",
+        "checks:\n  waits:\n    stage: promote\n    shell: true\n    command: \"touch /srv/waiting; while ! test -e /srv/go; do sleep 0.1; done\"\n",
+    );
+    for (command, status, ends_on) in [("rollback", 1, &two), ("resume", 0, &one)] {
+        for n in 0..2 {
+            let _ = std::fs::remove_file(farm.srv(&address(n)).join("go"));
+            let _ = std::fs::remove_file(farm.srv(&address(n)).join("waiting"));
+        }
+        let mut deployer = project.hoist(&["rollback", "--yes"]).stdout(std::process::Stdio::null()).spawn().unwrap();
+        let waiting = farm.srv(&address(0)).join("waiting");
+        common::wait_for("promote on the first host", || waiting.exists());
+        deployer.kill().unwrap();
+        deployer.wait().unwrap();
+        (0..2).for_each(|n| std::fs::write(farm.srv(&address(n)).join("go"), "").unwrap());
+        project.run(&["status", "--offline"]).ends(1).says("is not finished");
+        project.run(&[command, "--yes"]).ends(status);
+        all_on(&farm, 2, ends_on);
+    }
+}

@@ -195,6 +195,38 @@ fn a_host_out_of_reach_is_owed_and_its_last_contact_stays_what_it_was() {
 }
 
 #[test]
+fn a_host_that_was_lost_in_a_stage_and_stays_away_is_unknown_and_owed() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    project.configure("failure_limit: 1\nreconnect_timeout: 1");
+    project.deploy(&[]).ends(0);
+    // On the second host the stage cuts its own connection when it is told to.
+    let pid = "p=$$; while [ $(cat /proc/$p/comm) != sshd ]; do p=$(cut -d' ' -f4 /proc/$p/stat); done; echo $p > /srv/sshd-pid";
+    let cut = "test ! -e /srv/cut || { rm /srv/cut; touch /srv/waiting; while ! test -e /srv/go; do sleep 0.1; done; kill -9 $(cat /srv/sshd-pid); }";
+    project.write(
+        "hoist/checks.yaml",
+        &format!("checks:\n  pid:\n    before: promote\n    shell: true\n    command: \"{pid}\"\n  cut:\n    stage: promote\n    shell: true\n    command: \"{cut}\"\n"),
+    );
+    let two = page(&project, "two");
+    let srv = farm.srv(&address(1));
+    std::fs::write(srv.join("cut"), "").unwrap();
+    let deployer = project.hoist(&["deploy", "--yes"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    common::wait_for("promote on the second host", || srv.join("waiting").exists());
+    farm.set_down(&address(1), true);
+    std::fs::write(srv.join("go"), "").unwrap();
+    Ran::of(deployer.wait_with_output().unwrap()).ends(3).says("unknown").says("127.0.0.2");
+    let ran = status(&project, &["--offline"]).ends(1);
+    let lost = host(&ran, 1);
+    assert_eq!((&lost["standing"], &lost["owed"]["revision"]), (&"owed".into(), &two.as_str().into()));
+    assert_eq!(lost["current"], serde_json::Value::Null, "what it runs is not known");
+    project.run(&["status", "--offline"]).ends(1).says("?");
+    farm.set_down(&address(1), false);
+    project.run(&["reconcile", "--yes"]).ends(0);
+    assert_eq!(Links::of(&farm, 1), Links::finalized(&two));
+    status(&project, &[]).ends(0);
+}
+
+#[test]
 fn a_damaged_memory_stops_no_deployment_and_is_named() {
     let farm = Farm::up();
     let project = Project::new(&farm, 0, 1);

@@ -78,11 +78,11 @@ pub fn run(args: args::Status) -> Result<ExitCode, Refused> {
         complain(&format!("hoist status: warning: {note}"));
     }
     let views = if args.offline { remembered(&config, &groups)? } else { asked(&config, groups)? };
-    // A run that is under way has a journal without an end as well.
     let deploying = DeployLock::held_by(&deploy::lock_path(&config));
+    // A run that is under way has a journal without an end as well.
     let unfinished = match deploying {
         Some(_) => None,
-        None => journal::open_run(&state_folder(&config))?,
+        None => journal::open_run(&state_folder(&config))?.filter(|run| !run.live),
     };
     let status = Status { repo: config.settings.git_repo.clone(), deploying, unfinished, views };
     match args.format {

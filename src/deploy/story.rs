@@ -127,10 +127,7 @@ impl Story<'_> {
             return Ok(());
         }
         let answer = self.ask(&Question::Continue { group: self.plan.groups[group].name.clone() });
-        if self.operator.interrupted() {
-            self.report.event(&Event::Interrupted);
-            return Err(Halt::Interrupted);
-        }
+        self.heed_interrupt()?;
         match answer {
             Answer::Yes => Ok(()),
             Answer::No => Err(Halt::Declined),
@@ -175,6 +172,7 @@ impl Story<'_> {
             if self.ready_for_more(members.clone()).is_empty() {
                 continue;
             }
+            self.heed_interrupt()?;
             let hosts = members.clone().map(|host| self.target(host)).collect();
             let name = self.plan.groups[group].name.clone();
             self.report.event(&Event::Subgroup { group: name, label: label.clone(), hosts });
@@ -229,7 +227,11 @@ impl Story<'_> {
                 false => Flow::Continue,
             }
         });
-        if interrupted {
+        if interrupted { self.heed_interrupt() } else { Ok(()) }
+    }
+
+    fn heed_interrupt(&mut self) -> Result<(), Halt> {
+        if self.operator.interrupted() {
             self.report.event(&Event::Interrupted);
             return Err(Halt::Interrupted);
         }
@@ -316,6 +318,10 @@ impl Story<'_> {
         hosts: Vec<HostId>,
         ended: impl FnMut(&mut Table, HostId, HostResult) -> Flow,
     ) -> bool {
+        // What is announced is begun: an interrupt is heeded ahead of a subgroup, and after each step that ran.
+        if hosts.is_empty() {
+            return false;
+        }
         self.run_call(call, label, hosts, true, ended);
         self.operator.interrupted()
     }

@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::deploy::{Answer, Plan};
 use crate::fleet::{Call, HostId, HostResult, Step, Task};
 
+/// Between two tries to claim a journal.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(50);
+
 /// How the configuration of a run was chosen, so that a resumed run reads the same.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Opened {
@@ -83,7 +86,12 @@ impl Journal {
         let path = unfinished.path.clone();
         let wrong = || format!("cannot open {}", path.display());
         let file = OpenOptions::new().append(true).open(&path).with_context(wrong)?;
-        if !claim(&file) {
+        // Whoever merely looks has it for a moment.
+        let claimed = (0..20).any(|attempt| {
+            std::thread::sleep(LOOK * u32::from(attempt > 0));
+            claim(&file)
+        });
+        if !claimed {
             bail!("{} is being written: {unfinished} is under way", path.display());
         }
         file.set_len(unfinished.length).with_context(wrong)?;
