@@ -110,7 +110,7 @@ fn variables_on_the_target_win_and_nothing_of_them_is_ever_said() {
 
     fs::remove_file(&vars).unwrap();
     let reply = run(&request, Stage::ConfigDeploy);
-    assert_eq!(reply.reason(), format!("cannot read the variables of {vars}: No such file or directory"));
+    assert!(reply.reason().starts_with(&format!("cannot read {vars}: No such file or directory")), "{reply:?}");
 }
 
 #[test]
