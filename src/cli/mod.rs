@@ -10,6 +10,7 @@ mod resume;
 mod session;
 mod signals;
 mod ssh;
+mod unlock;
 mod words;
 
 use argh::ArgsInfo;
@@ -47,6 +48,7 @@ fn run(command: Command) -> Result<ExitCode, Refused> {
         Command::Rollback(args) => resume::rollback(args),
         Command::Plan(args) => plan::run(args),
         Command::Config(args) => config::run(args),
+        Command::Unlock(args) => unlock::run(args),
         Command::DeployLocal(args) => local(args),
         Command::Completion(args) => completion(&args),
         Command::Version(_) => {

@@ -1,5 +1,6 @@
 //! The deployment: its plan, its story, its host table, its verdict.
 
+mod look;
 mod operator;
 mod plan;
 mod prepare;
@@ -8,6 +9,7 @@ mod story;
 mod table;
 mod verdict;
 
+pub use look::look;
 pub use operator::{Answer, Operator, Question};
 pub use plan::{Kind, Plan, StagePlan};
 pub use prepare::{Choice, Prepared, Requests, holder, lock_path, prepare, requests};

@@ -83,6 +83,22 @@ impl DeployLock {
         Err(io(io::Error::other("it is replaced again and again")))
     }
 
+    /// Who holds the lock now, found without making or changing anything: `None` when nobody does, and within it `None`
+    /// when somebody does who left no name.
+    pub fn holder(path: &Path) -> io::Result<Option<Option<Holder>>> {
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+        let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(None),
+            Err(Errno::WOULDBLOCK) => Ok(Some(read_holder(&file))),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
     fn write_holder(&mut self, holder: &Holder) -> io::Result<()> {
         let mut text = serde_json::to_vec(holder)?;
         text.push(b'\n');
@@ -194,6 +210,18 @@ mod tests {
             Err(LockError::Held(holder)) => holder.map(|holder| *holder),
             other => panic!("expected a held lock, got {other:?}"),
         }
+    }
+
+    #[test]
+    fn a_look_at_the_lock_names_its_holder_and_makes_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        assert_eq!(DeployLock::holder(&path).unwrap(), None);
+        assert!(!path.exists());
+        let lock = DeployLock::acquire(&path, &holder("why")).unwrap();
+        assert_eq!(DeployLock::holder(&path).unwrap(), Some(Some(holder("why"))));
+        drop(lock);
+        assert_eq!(DeployLock::holder(&path).unwrap(), None);
     }
 
     #[test]

@@ -183,6 +183,7 @@ impl Target {
             umask: 0o002,
             cache_revs: 5,
             timeout: 60,
+            confirm_timeout: 0,
             control_dir: "hoist".to_owned(),
             environment: None,
             fetch: None,
