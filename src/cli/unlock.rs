@@ -21,6 +21,9 @@ const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
 /// Runs the command.
 pub fn run(args: args::Unlock) -> Result<ExitCode, Refused> {
     super::session::log_to_stderr(crate::report::Verbosity::Normal);
+    if args.all != args.host.is_empty() {
+        return Err(Refused::usage("unlock", "name hosts, or all of them with --all"));
+    }
     Console::check("unlock", args.yes)?;
     let config = load(args.config.as_deref(), &args.define, args.environment.as_deref())?;
     let targets = chosen(&config, &args)?;
@@ -75,9 +78,6 @@ pub fn run(args: args::Unlock) -> Result<ExitCode, Refused> {
 
 /// The targets that the command line names, in the order of the groups.
 fn chosen(config: &Config, args: &args::Unlock) -> Result<Vec<Target>, Refused> {
-    if args.all != args.host.is_empty() {
-        return Err(Refused::usage("unlock", "name hosts, or all of them with --all"));
-    }
     let (groups, _) = config.groups(None)?;
     let all: Vec<Target> = groups.into_iter().flat_map(|group| group.targets).collect();
     if args.all {
