@@ -110,7 +110,11 @@ fn hosts_whose_deployer_was_killed_after_promote_go_back_by_themselves_and_rollb
     wait_for("the hosts to go back", || (0..2).all(|n| lease_stands(&farm, n) == "rolled_back"));
     for n in 0..2 {
         assert_eq!(Links::of(&farm, n), Links::finalized(&one), "host {n}");
-        assert_eq!(std::fs::read_to_string(srv(&farm, n, "restarts")).unwrap(), "two\none\n", "the service of host {n}");
+        assert_eq!(
+            std::fs::read_to_string(srv(&farm, n, "restarts")).unwrap(),
+            "two\none\n",
+            "the service of host {n}"
+        );
     }
     std::fs::write(srv(&farm, 2, "go"), "").unwrap();
     project.deploy(&[]).ends(6).says("hoist resume").says("hoist rollback");

@@ -107,7 +107,10 @@ fn tell_of_the_repository(config: &Config) {
         Ok(None) => {}
         Ok(Some(by)) => {
             let by = by.map_or_else(|| "somebody".to_owned(), |by| by.to_string());
-            answer(&format!("here: {repo} is being deployed by {by} ({}); end that process to unlock it\n", path.display()));
+            answer(&format!(
+                "here: {repo} is being deployed by {by} ({}); end that process to unlock it\n",
+                path.display()
+            ));
         }
         Err(error) => complain(&format!("hoist unlock: cannot look at {}: {error}", path.display())),
     }

@@ -360,7 +360,12 @@ impl Work<'_> {
         }
     }
 
-    pub(super) fn exec(&mut self, request: &Request, pack: Option<Arc<Pack>>, deadline: Instant) -> Result<Answer, Trouble> {
+    pub(super) fn exec(
+        &mut self,
+        request: &Request,
+        pack: Option<Arc<Pack>>,
+        deadline: Instant,
+    ) -> Result<Answer, Trouble> {
         let Some(remote) = &mut self.session.remote else {
             return Err(Trouble::Lost("there is no session".into()));
         };

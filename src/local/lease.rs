@@ -168,7 +168,9 @@ pub fn went_back(layout: &Layout, outcome: &Ended) {
         Ended::Failed { reason } | Ended::CacheBroken { reason } => {
             LeaseStands::RollbackFailed { at, reason: reason.clone() }
         }
-        Ended::TimedOut { seconds } => LeaseStands::RollbackFailed { at, reason: format!("timed out after {seconds} s") },
+        Ended::TimedOut { seconds } => {
+            LeaseStands::RollbackFailed { at, reason: format!("timed out after {seconds} s") }
+        }
         Ended::Locked { by } => LeaseStands::RollbackFailed { at, reason: format!("locked by {by}") },
     };
     // A full disk takes no note, but lets go of one: the host must not go back again and again.

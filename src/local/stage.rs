@@ -44,7 +44,12 @@ pub enum By {
 /// Runs a stage and tells its end. Returns the exit status.
 pub fn run(job: Job, stage: Stage, attempt: u32, input: Box<dyn Read + Send>, by: By) -> u8 {
     sys::set_umask(job.request.umask);
-    let end = Arc::new(End { job: job.clone(), over: Mutex::new(None), record: Mutex::new(None), by_watcher: matches!(by, By::Watcher) });
+    let end = Arc::new(End {
+        job: job.clone(),
+        over: Mutex::new(None),
+        record: Mutex::new(None),
+        by_watcher: matches!(by, By::Watcher),
+    });
     if let Err(error) = watch(&end) {
         let reason = format!("cannot watch for signals: {}", plain(&error));
         return tell(&job, Ended::Failed { reason }, job.layout.state());

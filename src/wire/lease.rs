@@ -42,7 +42,11 @@ impl fmt::Display for Lease {
         let (run, new, old) = (&self.run, self.revision.short(), self.restore.short());
         match &self.stands {
             LeaseStands::Open => {
-                write!(f, "{new} is live on a lease of run {run} since {}, not finalized; it goes back to {old} ", self.since)?;
+                write!(
+                    f,
+                    "{new} is live on a lease of run {run} since {}, not finalized; it goes back to {old} ",
+                    self.since
+                )?;
                 write!(f, "{} s after its deployer is gone", self.seconds)
             }
             LeaseStands::Missed => write!(
@@ -51,7 +55,10 @@ impl fmt::Display for Lease {
                  finalized; deploy again, or roll back"
             ),
             LeaseStands::RollingBack { at } => {
-                write!(f, "the lease of run {run} on {new} ran out at {at}; its way back to {old} has not come to an end")
+                write!(
+                    f,
+                    "the lease of run {run} on {new} ran out at {at}; its way back to {old} has not come to an end"
+                )
             }
             LeaseStands::RolledBack { at } => {
                 write!(f, "the lease of run {run} on {new} ran out: the host rolled itself back to {old} at {at}")

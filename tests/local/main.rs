@@ -8,4 +8,5 @@ mod harness;
 mod kill;
 mod locks;
 mod stages;
+mod stdio;
 mod trouble;

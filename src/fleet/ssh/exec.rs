@@ -371,11 +371,8 @@ impl Running {
 
     /// Reads what has come on one stream into lines that nobody has heard yet; whether there was any.
     fn take_in(&mut self, is_err: bool) -> Result<bool, String> {
-        let read = if is_err {
-            self.channel.stderr().read(&mut self.buffer)
-        } else {
-            self.channel.read(&mut self.buffer)
-        };
+        let read =
+            if is_err { self.channel.stderr().read(&mut self.buffer) } else { self.channel.read(&mut self.buffer) };
         let bytes = match read {
             Ok(0) => return Ok(false),
             Ok(bytes) => bytes,
