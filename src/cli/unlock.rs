@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::deploy;
 use crate::exit_code::ExitCode;
-use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, Outcome, Pack, PackSource, SshFleet, Step, Task};
+use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, Pack, PackSource, SshFleet, Step, Task};
 use crate::repo::DeployLock;
 use crate::targets::{HostPattern, Target};
 use crate::wire::{Facts, Holder, Level, Revision, RunId};
@@ -35,8 +35,9 @@ pub fn run(args: args::Unlock) -> Result<ExitCode, Refused> {
     let mut locked = Vec::new();
     for (host, found) in look(&mut fleet, &config, targets.len()).into_iter().enumerate() {
         let target = &targets[host];
-        match found {
-            Ok(facts) => {
+        let Some(found) = found else { continue };
+        match found.facts {
+            Some(facts) => {
                 let (text, clear) = describe(&facts, &newest);
                 answer(&format!("{target}: {text}\n"));
                 if let Some(lease) = &facts.lease {
@@ -46,9 +47,9 @@ pub fn run(args: args::Unlock) -> Result<ExitCode, Refused> {
                     locked.push((host, facts.locked.map(|by| by.run)));
                 }
             }
-            Err(outcome) => {
+            None => {
                 all_well = false;
-                complain(&format!("hoist unlock: {target}: {outcome}"));
+                complain(&format!("hoist unlock: {target}: {}", found.outcome));
             }
         }
     }
@@ -124,7 +125,7 @@ fn describe(facts: &Facts, newest: &RunId) -> (String, bool) {
         None => parts.push("not locked".to_owned()),
     }
     if let Some(last) = &facts.newest {
-        let Holder { run, user, host, .. } = last;
+        let Holder { run, user, host, .. } = &**last;
         let ahead = if run > newest { ", which is ahead of the clock of this host" } else { "" };
         parts.push(format!("runs before {run} of {user}@{host}{ahead} are refused"));
     }
@@ -145,8 +146,8 @@ impl PackSource for NoPacks {
     }
 }
 
-/// Probes every target; the facts, or why there are none, in the order of the targets.
-fn look(fleet: &mut SshFleet, config: &Config, count: usize) -> Vec<Result<Facts, Outcome>> {
+/// Probes every target; the results in the order of the targets.
+fn look(fleet: &mut SshFleet, config: &Config, count: usize) -> Vec<Option<Box<HostResult>>> {
     let call = Call {
         step: Step::Probe,
         group: String::new(),
@@ -156,12 +157,11 @@ fn look(fleet: &mut SshFleet, config: &Config, count: usize) -> Vec<Result<Facts
         recover: false,
     };
     let tasks: Vec<Task> = (0..count).map(|host: HostId| Task { host, attempt: 0, restore: None }).collect();
-    let unasked = || Err(Outcome::Unreachable { reason: "it was not asked".into() });
-    let mut found: Vec<Result<Facts, Outcome>> = (0..count).map(|_| unasked()).collect();
+    let mut found: Vec<Option<Box<HostResult>>> = vec![None; count];
     fleet.run(&call, &tasks, &mut |events| {
         for event in events {
             if let HostEvent::Ended(host, result) = event {
-                found[host] = result.facts.ok_or(result.outcome);
+                found[host] = Some(result);
             }
         }
         Flow::Continue

@@ -19,7 +19,7 @@ use crate::wire::{Ended, Lease, LeaseStands, Request, Revision, RunId};
 use super::fault::Fault;
 use super::files;
 use super::layout::{Layout, Link};
-use super::sys;
+use super::sys::{self, Process};
 
 /// How often within its time a lease is renewed: one that is missed, and another one, does no harm.
 const RENEWALS: u32 = 3;
@@ -141,11 +141,19 @@ pub fn facts(layout: &Layout) -> Option<Lease> {
     if lease.stands == LeaseStands::Open {
         let rebooted = kept.boot != sys::boot_id();
         let over = left(layout, &kept) == Duration::ZERO;
-        if rebooted || (over && !sys::is_alive(kept.watcher)) {
+        if rebooted || (over && !is_watched(&kept)) {
             lease.stands = LeaseStands::Missed;
         }
     }
     Some(lease)
+}
+
+fn is_watched(kept: &Kept) -> bool {
+    match Process::open(kept.watcher) {
+        Ok(watcher) => watcher.is_some_and(|watcher| watcher.is_there()),
+        // A kernel that has no handles of processes.
+        Err(_) => sys::is_alive(kept.watcher),
+    }
 }
 
 /// Whether this run's lease ran out, and the host is back on what the lease said.

@@ -35,8 +35,8 @@ pub fn facts(layout: &Layout, deadline: Deadline) -> Result<Facts, Fault> {
         locked: lock::holder(&lock::run_path(layout)).map(|note| note.holder),
         free_bytes,
         free_inodes,
-        newest: fence::newest(layout),
-        lease: lease::facts(layout),
+        newest: fence::newest(layout).map(Box::new),
+        lease: lease::facts(layout).map(Box::new),
     })
 }
 

@@ -36,10 +36,10 @@ pub struct Facts {
     pub free_inodes: Option<u64>,
     /// The newest run that this target has taken a request of; it refuses older ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub newest: Option<Holder>,
+    pub newest: Option<Box<Holder>>,
     /// A revision that is live on a lease, or was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lease: Option<Lease>,
+    pub lease: Option<Box<Lease>>,
 }
 
 /// How far a stage got, as the target recorded it.

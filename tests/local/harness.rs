@@ -321,6 +321,10 @@ impl Keeper {
         self.next()
     }
 
+    pub fn input(&mut self) -> &mut ChildStdin {
+        self.input.as_mut().unwrap()
+    }
+
     /// The connection ends.
     pub fn end(mut self) -> Option<i32> {
         drop(self.input.take());
