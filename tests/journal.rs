@@ -70,6 +70,7 @@ fn plan(hosts: usize, batch: usize) -> Plan {
         stages: vec![stage(Stage::Fetch), stage(Stage::ConfigDeploy), stage(Stage::Promote)],
         finalize: Some(stage(Stage::Finalize)),
         rollback: stage(Stage::Rollback),
+        confirm_timeout: Duration::ZERO,
         probe_batch: batch,
         force: false,
         need_bytes: 0,

@@ -88,6 +88,7 @@ fn request(source: Option<Source>) -> Request {
         umask: 2,
         cache_revs: 5,
         timeout: 1,
+        confirm_timeout: 0,
         control_dir: "hoist".into(),
         environment: None,
         fetch: Some(Fetch { pack_bytes: None, shallow: Vec::new(), source, rebuild: false }),
@@ -156,6 +157,7 @@ impl Scene {
             Action::Probe => "probe".to_owned(),
             Action::Run { stage, attempt } => format!("{stage}/{attempt}"),
             Action::Ask { stage, attempt } => format!("ask {stage}/{attempt}"),
+            other => format!("{other:?}"),
         };
         self.read(host, "requests").lines().map(action).collect()
     }

@@ -106,6 +106,7 @@ fn plan(groups: Vec<(usize, Option<usize>, FailureLimit)>, batch: usize) -> Plan
         stages: vec![stage(Stage::Fetch, batch), stage(Stage::ConfigDeploy, batch), stage(Stage::Promote, batch)],
         finalize: Some(stage(Stage::Finalize, batch)),
         rollback: stage(Stage::Rollback, batch),
+        confirm_timeout: Duration::ZERO,
         probe_batch: batch,
         force: false,
         need_bytes: 0,

@@ -24,6 +24,7 @@ pub enum Command {
     Reconcile(Reconcile),
     Plan(Plan),
     Config(Config),
+    Unlock(Unlock),
     DeployLocal(DeployLocal),
     Completion(Completion),
     Version(Version),
@@ -40,6 +41,7 @@ impl Command {
             Command::Reconcile(_) => "reconcile",
             Command::Plan(_) => "plan",
             Command::Config(_) => "config",
+            Command::Unlock(_) => "unlock",
             Command::DeployLocal(_) => "deploy-local",
             Command::Completion(_) => "completion",
             Command::Version(_) => "version",
@@ -300,6 +302,35 @@ pub struct Config {
     /// set a configuration key, over every file; may be repeated
     #[argh(option, short = 'D', arg_name = "key:value")]
     pub define: Vec<String>,
+}
+
+/// Show whose locks are on targets, and clear those that are dead.
+#[derive(Debug, FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "unlock", help_triggers("-h", "--help"))]
+pub struct Unlock {
+    /// every target of the configuration
+    #[argh(switch)]
+    pub all: bool,
+
+    /// clear without asking; needed where there is no terminal
+    #[argh(switch, short = 'y')]
+    pub yes: bool,
+
+    /// read this file in place of the repository's hoist.cfg
+    #[argh(option, arg_name = "file")]
+    pub config: Option<String>,
+
+    /// the environment
+    #[argh(option, short = 'e', arg_name = "environment")]
+    pub environment: Option<String>,
+
+    /// set a configuration key, over every file; may be repeated
+    #[argh(option, short = 'D', arg_name = "key:value")]
+    pub define: Vec<String>,
+
+    /// these targets: names, globs, ranges web[01:20], !negated, ~regex
+    #[argh(positional)]
+    pub host: Vec<String>,
 }
 
 /// The target's side: runs one stage, on a request from the deployer or by hand.

@@ -33,6 +33,21 @@ impl Console {
         Err(Refused::usage(command, "standard input is no terminal, so nobody can be asked: add --yes"))
     }
 
+    /// Asks a plain question, to which only a clear yes is one.
+    pub fn confirm(&self, question: &str) -> bool {
+        if self.yes {
+            return true;
+        }
+        loop {
+            super::out::complain(&format!("{question} [y]es/[N]o"));
+            match self.read_line().as_deref() {
+                Some("y" | "yes") => return true,
+                None | Some("n" | "no" | "") => return false,
+                Some(_) => super::out::complain("please answer y or n; just Enter means no"),
+            }
+        }
+    }
+
     /// A line from the terminal; `None` on an interrupt that comes while it waits, and when the terminal is gone, which
     /// counts as one.
     fn read_line(&self) -> Option<String> {

@@ -15,6 +15,7 @@ mod signals;
 mod ssh;
 mod status;
 mod status_text;
+mod unlock;
 mod watch;
 mod words;
 
@@ -55,6 +56,7 @@ fn run(command: Command) -> Result<ExitCode, Refused> {
         Command::Reconcile(args) => reconcile::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Config(args) => config::run(args),
+        Command::Unlock(args) => unlock::run(args),
         Command::DeployLocal(args) => local(args),
         Command::Completion(args) => completion(&args),
         Command::Version(_) => {

@@ -65,7 +65,7 @@ impl Show {
 
 /// Remarks from the depths of the program, on standard error. `HOIST_LOG` chooses others than `-v` and `-q` do, in
 /// env_logger's notation: `debug`, `hoist::fleet=trace`.
-fn log_to_stderr(verbosity: Verbosity) {
+pub fn log_to_stderr(verbosity: Verbosity) {
     let level = match verbosity {
         Verbosity::Quiet => log::LevelFilter::Error,
         Verbosity::Normal => log::LevelFilter::Warn,

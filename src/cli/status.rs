@@ -78,7 +78,7 @@ pub fn run(args: args::Status) -> Result<ExitCode, Refused> {
         complain(&format!("hoist status: warning: {note}"));
     }
     let views = if args.offline { remembered(&config, &groups)? } else { asked(&config, groups)? };
-    let deploying = DeployLock::held_by(&deploy::lock_path(&config));
+    let deploying = DeployLock::holder(&deploy::lock_path(&config))?.flatten();
     // A run that is under way has a journal without an end as well.
     let unfinished = match deploying {
         Some(_) => None,
@@ -119,7 +119,7 @@ fn remembered(config: &Config, groups: &[Group]) -> Result<Vec<View>, Refused> {
 fn asked(config: &Config, groups: Vec<Group>) -> Result<Vec<View>, Refused> {
     let repo = Repo::open(&config.top)?;
     let ssh = super::ssh::prepare(config)?;
-    let (prepared, [probe, release]) = deploy::look(config, &repo, groups, deploy::holder("hoist status".into())?)?;
+    let (prepared, [probe, release]) = deploy::look(config, groups, deploy::holder("hoist status".into())?)?;
     let plan = &prepared.plan;
     let sights = Sights::new(plan.size());
     let folder = state_folder(config);

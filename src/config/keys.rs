@@ -26,6 +26,8 @@ pub enum Kind {
     Port,
     /// Whole seconds, from 1 to [`MAX_SECONDS`].
     Seconds,
+    /// The same, or 0 for "off".
+    SecondsOrOff,
     /// A file mode mask.
     Octal,
     /// A number of hosts, or a percentage of the group.
@@ -45,7 +47,7 @@ impl fmt::Display for Kind {
             Kind::Bool => f.write_str("boolean"),
             Kind::Number { .. } => f.write_str("number"),
             Kind::Port => f.write_str("port"),
-            Kind::Seconds => f.write_str("seconds"),
+            Kind::Seconds | Kind::SecondsOrOff => f.write_str("seconds"),
             Kind::Octal => f.write_str("octal number"),
             Kind::Limit => f.write_str("number or percentage"),
             Kind::Names => f.write_str("names"),
@@ -89,7 +91,7 @@ const fn prefixed(
     Key { name, kind, default, about, prefix }
 }
 
-use Kind::{Bool, Choice, Limit, Names, Number, Octal, Path, Paths, Port, Seconds, Text};
+use Kind::{Bool, Choice, Limit, Names, Number, Octal, Path, Paths, Port, Seconds, SecondsOrOff, Text};
 
 /// The table, in the order in which `hoist config` shows it.
 pub const KEYS: &[Key] = &[
@@ -129,6 +131,7 @@ pub const KEYS: &[Key] = &[
     ),
     prefixed("batch_size", Number { min: 1 }, Some("80"), "hosts at once in a stage", Prefix::Stage("batch_size")),
     prefixed("stage_timeout", Seconds, Some("900"), "time for a stage on a target", Prefix::Stage("timeout")),
+    key("confirm_timeout", SecondsOrOff, Some("0"), "time that a target stays on what nobody confirms; 0: for ever"),
     key("service_name", Names, None, "services that promote restarts; NAME=reload reloads"),
     key("service_command", Text, Some("systemctl {action} {service}"), "how to restart or reload a service"),
     key("require_valid_service", Bool, Some("no"), "pass over services that a target does not have"),

@@ -70,6 +70,8 @@ pub struct Settings {
     /// The bare key; [`Settings::timeout()`] knows the stages' own.
     pub stage_timeout: Duration,
     pub stage_timeouts: BTreeMap<Stage, Duration>,
+    /// How long a promoted target waits to be finalized, rolled back or renewed; zero: for ever.
+    pub confirm_timeout: Duration,
     /// Empty when unset.
     pub service_name: Vec<ServiceName>,
     pub service_command: String,
@@ -154,6 +156,7 @@ impl Settings {
             stage_batch_sizes: read.stages("batch_size", |value| values::number(value, 1))?,
             stage_timeout: read.get("stage_timeout", values::seconds)?,
             stage_timeouts: read.stages("stage_timeout", values::seconds)?,
+            confirm_timeout: read.get("confirm_timeout", values::seconds_or_off)?,
             service_name: read.opt("service_name", values::services)?.unwrap_or_default(),
             service_command: read.get("service_command", values::service_command)?,
             require_valid_service: read.get("require_valid_service", values::boolean)?,

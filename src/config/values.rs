@@ -60,6 +60,14 @@ pub fn seconds(value: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("{value:?} is not a duration: write whole seconds, from 1 to {MAX_SECONDS}"))
 }
 
+/// Whole seconds, or 0.
+pub fn seconds_or_off(value: &str) -> Result<Duration, String> {
+    match value {
+        "0" => Ok(Duration::ZERO),
+        _ => seconds(value).map_err(|why| format!("{why}, or 0 for off")),
+    }
+}
+
 /// A TCP port.
 pub fn port(value: &str) -> Result<u16, String> {
     digits(value)

@@ -1,24 +1,23 @@
-//! A look at the fleet that changes nothing: what is asked, and of whom.
+//! Commands that look at targets and deploy nothing.
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use crate::config::Config;
 use crate::fleet::{Call, Step};
-use crate::repo::Repo;
 use crate::targets::Group;
-use crate::wire::{Holder, Stage};
+use crate::wire::{Action, Holder, PROTOCOL, Request, Revision, Service, Stage};
 
 use super::plan::{Kind, Plan, StagePlan};
-use super::prepare::{Prepared, requests};
+use super::prepare::{Prepared, Requests};
 use super::story::contact_call;
 
 /// A plan of no stages over these groups, and the two calls on a fleet that go with it: the probe, and letting go.
 ///
 /// # Errors
-/// A `git_rev` that names no commit, and what is wrong with checks or configuration files.
-pub fn look(config: &Config, repo: &Repo, groups: Vec<Group>, holder: Holder) -> Result<(Prepared, [Call; 2])> {
+/// None that a configuration could bring about.
+pub fn look(config: &Config, groups: Vec<Group>, holder: Holder) -> Result<(Prepared, [Call; 2])> {
     let settings = &config.settings;
     let plan = Plan {
         run: holder.run.clone(),
@@ -26,8 +25,7 @@ pub fn look(config: &Config, repo: &Repo, groups: Vec<Group>, holder: Holder) ->
         user: holder.user.clone(),
         deploy_host: holder.host.clone(),
         repo: settings.git_repo.clone(),
-        // A probe does not depend on it, but every request names one.
-        revision: repo.resolve(&settings.git_rev)?,
+        revision: no_revision()?,
         message: String::new(),
         groups,
         stages: Vec::new(),
@@ -35,10 +33,49 @@ pub fn look(config: &Config, repo: &Repo, groups: Vec<Group>, holder: Holder) ->
         rollback: StagePlan { stage: Stage::Rollback, batch: 1, timeout: Duration::ZERO },
         probe_batch: settings.batch_size,
         force: false,
+        confirm_timeout: Duration::ZERO,
         need_bytes: 0,
         need_inodes: 0,
     };
-    let requests = requests(config, repo, &plan, holder)?;
+    let requests = Requests::of(bare_request(config, holder)?);
     let calls = [Step::Probe, Step::Release].map(|step| contact_call(&plan, step));
     Ok((Prepared { plan, requests, notes: Vec::new() }, calls))
+}
+
+/// A commit's name has to stand in every request; this is none, in git's own way of writing none.
+fn no_revision() -> Result<Revision> {
+    "0".repeat(40).parse().map_err(|why: String| anyhow!(why))
+}
+
+/// A request without any of a deployment's checks, files or services.
+///
+/// # Errors
+/// None that a configuration could bring about.
+pub fn bare_request(config: &Config, holder: Holder) -> Result<Request> {
+    let settings = &config.settings;
+    Ok(Request {
+        protocol: PROTOCOL,
+        holder,
+        action: Action::Probe,
+        repo: settings.git_repo.clone(),
+        deploy_dir: settings.git_deploy_dir.clone(),
+        group: String::new(),
+        revision: no_revision()?,
+        restore: None,
+        force: false,
+        umask: settings.umask,
+        cache_revs: settings.cache_revs,
+        timeout: 0,
+        confirm_timeout: 0,
+        control_dir: config.control_name.clone(),
+        environment: config.environment.clone(),
+        fetch: None,
+        checks: Vec::new(),
+        nrpe_dir: settings.nrpe_dir.clone(),
+        service: Service::default(),
+        config_files: None,
+        templates: Default::default(),
+        vars: Default::default(),
+        kept: false,
+    })
 }

@@ -9,7 +9,7 @@ mod story;
 mod table;
 mod verdict;
 
-pub use look::look;
+pub use look::{bare_request, look};
 pub use operator::{Answer, Operator, Question};
 pub use plan::{Kind, Plan, StagePlan};
 pub use prepare::{Choice, Prepared, Requests, holder, lock_path, prepare, requests};

@@ -57,6 +57,9 @@ pub struct Plan {
     /// `None`: the run ends with its primary stages.
     pub finalize: Option<StagePlan>,
     pub rollback: StagePlan,
+    /// How long a promoted host stays on its revision without a word from the deployer; zero: for ever.
+    #[serde(default)]
+    pub confirm_timeout: Duration,
     /// Hosts at once for probing, locking and closing.
     pub probe_batch: usize,
     pub force: bool,

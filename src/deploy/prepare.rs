@@ -101,6 +101,8 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
         stages: primary.map(|stage| stage_plan(*stage)).collect(),
         finalize: chosen.contains(&Stage::Finalize).then(|| stage_plan(Stage::Finalize)),
         rollback: stage_plan(Stage::Rollback),
+        // What is not to be finalized has nothing to be confirmed by.
+        confirm_timeout: if chosen.contains(&Stage::Finalize) { settings.confirm_timeout } else { Duration::ZERO },
         probe_batch: settings.batch_size,
         force: choice.force,
         need_bytes: size.bytes,
@@ -133,6 +135,7 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder) -> Re
         umask: settings.umask,
         cache_revs: settings.cache_revs,
         timeout: 0,
+        confirm_timeout: plan.confirm_timeout.as_secs(),
         control_dir: config.control_name.clone(),
         environment: config.environment.clone(),
         fetch: None,
@@ -213,6 +216,11 @@ pub struct Requests {
 }
 
 impl Requests {
+    /// The same request for every host, but for what a call says.
+    pub fn of(request: Request) -> Requests {
+        Requests { request: Arc::new(request), shallow: Vec::new(), server: None, tag: Arc::default() }
+    }
+
     /// Names the tag that targets fetch by.
     pub fn set_tag(&self, tag: &str) {
         let _ = self.tag.set(tag.to_owned());

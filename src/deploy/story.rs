@@ -76,6 +76,11 @@ impl Story<'_> {
             table.probed(host, result, unfit);
             Flow::Continue
         });
+        for row in self.table.rows() {
+            if let Some(lease) = row.facts.as_ref().and_then(|facts| facts.lease.as_ref()) {
+                self.report.event(&Event::note(Level::Warning, format!("{}: {lease}", row.target)));
+            }
+        }
     }
 
     fn hold(&mut self) {

@@ -114,6 +114,16 @@ impl Row {
         }
     }
 
+    /// Whether the host may be live on what nobody is going to confirm, and so goes back by itself.
+    fn is_on_lease(&self, plan: &Plan) -> bool {
+        use HostState::*;
+        let promoted = self.attempts[Stage::Promote as usize] > 0;
+        let open = matches!(self.state, Unreachable | Failed | Unknown | FinalizeFailed | RollbackFailed | Ready);
+        let back = self.facts.as_ref().is_some_and(|facts| self.current.as_ref() == Some(&facts.state.current));
+        let restorable = self.restore().is_some_and(|restore| restore != plan.revision);
+        plan.confirm_timeout > std::time::Duration::ZERO && promoted && open && !back && restorable
+    }
+
     /// Whether the host can be tried again: it answered, and said that it failed.
     pub fn can_be_retried(&self) -> bool {
         self.state == HostState::Failed
@@ -326,10 +336,17 @@ impl Table {
         let happy = complete
             || (matches!(row.state, Finalized | RolledBack) && !row.failed)
             || (matches!(row.state, Waiting | Ready) && !row.touched);
-        let reason = row.trouble.as_ref().map(Trouble::to_string).or_else(|| match row.state {
+        let mut reason = row.trouble.as_ref().map(Trouble::to_string).or_else(|| match row.state {
             Left => Some("it had no finalized revision to go back to".to_owned()),
             _ => None,
         });
+        if row.is_on_lease(plan) {
+            let reason = reason.get_or_insert_default();
+            if !reason.is_empty() {
+                reason.push_str("; ");
+            }
+            reason.push_str(&format!("rolls itself back within {} s unless reached", plan.confirm_timeout.as_secs()));
+        }
         HostRow {
             host: row.target.clone(),
             group: plan.groups[row.group].name.clone(),

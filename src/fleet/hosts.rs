@@ -26,27 +26,33 @@ pub type RequestMaker = Box<dyn Fn(HostId, &Call, &Task) -> Request + Send + Syn
 
 /// Hosts over SSH: one session each, opened by the first step that needs it and kept.
 pub struct SshFleet {
-    shared: Arc<Shared>,
-    pool: Pool,
+    pub(super) shared: Arc<Shared>,
+    pub(super) pool: Pool,
+    /// Parked sessions are being looked after.
+    tended: bool,
 }
 
-struct Shared {
-    ssh: Ssh,
-    hosts: Vec<Host>,
-    requests: RequestMaker,
+pub(super) struct Shared {
+    pub ssh: Ssh,
+    pub hosts: Vec<Host>,
+    pub requests: RequestMaker,
     packs: Box<dyn PackSource>,
 }
 
-struct Host {
-    target: Target,
-    session: Mutex<Session>,
+pub(super) struct Host {
+    pub target: Target,
+    pub session: Mutex<Session>,
 }
 
 #[derive(Default)]
-struct Session {
-    remote: Option<Remote>,
+pub(super) struct Session {
+    pub remote: Option<Remote>,
     /// The target's lock is to be held; a session that is opened anew takes it again.
     hold: bool,
+    /// A promote was started and its lease, if it has one, is not known to be over.
+    pub promoted: bool,
+    /// There was a session, and getting it back has not been given up.
+    had_one: bool,
 }
 
 impl SshFleet {
@@ -54,15 +60,24 @@ impl SshFleet {
     pub fn new(ssh: Ssh, targets: Vec<Target>, requests: RequestMaker, packs: Box<dyn PackSource>) -> SshFleet {
         let host = |target| Host { target, session: Mutex::default() };
         let hosts = targets.into_iter().map(host).collect();
-        SshFleet { shared: Arc::new(Shared { ssh, hosts, requests, packs }), pool: Pool::default() }
+        SshFleet { shared: Arc::new(Shared { ssh, hosts, requests, packs }), pool: Pool::default(), tended: false }
     }
 
     /// For a run that is resumed: its locks were taken before, so every new session takes its own again.
-    pub fn holding(self) -> SshFleet {
+    pub fn holding(mut self) -> SshFleet {
         for host in &self.shared.hosts {
-            host.session.lock().unwrap_or_else(PoisonError::into_inner).hold = true;
+            let mut session = host.session.lock().unwrap_or_else(PoisonError::into_inner);
+            // Which of them went live only the journal knows; the others have no lease to renew.
+            (session.hold, session.promoted) = (true, true);
         }
+        self.tend();
         self
+    }
+
+    fn tend(&mut self) {
+        if !std::mem::replace(&mut self.tended, true) {
+            super::tend::start(&self.shared);
+        }
     }
 
     /// The whole of a call that only finds out: what began is told with its end, of the rest nothing.
@@ -94,6 +109,9 @@ impl Fleet for SshFleet {
         if call.recover {
             return self.recover(call, tasks, on);
         }
+        if call.step == Step::Hold {
+            self.tend();
+        }
         let (shared, shared_call) = (self.shared.clone(), call.clone());
         let job = move |task: &Task, tell: &dyn Fn(HostEvent)| {
             let result = shared.on_host(&shared_call, task, tell, |work| Some(work.step()));
@@ -105,7 +123,7 @@ impl Fleet for SshFleet {
 
 impl Shared {
     /// Does one piece of work on a host, and completes its result.
-    fn on_host(
+    pub(super) fn on_host(
         &self,
         call: &Call,
         task: &Task,
@@ -137,13 +155,13 @@ impl Shared {
 }
 
 /// One step on one host.
-struct Work<'a> {
-    shared: &'a Shared,
-    call: &'a Call,
-    task: &'a Task,
-    target: &'a Target,
-    session: &'a mut Session,
-    hearing: Hearing<'a>,
+pub(super) struct Work<'a> {
+    pub shared: &'a Shared,
+    pub call: &'a Call,
+    pub task: &'a Task,
+    pub target: &'a Target,
+    pub session: &'a mut Session,
+    pub hearing: Hearing<'a>,
 }
 
 impl Work<'_> {
@@ -151,7 +169,14 @@ impl Work<'_> {
         match self.call.step {
             Step::Probe => self.probe(),
             Step::Hold => self.hold(),
-            Step::Run(stage) => self.run(stage),
+            Step::Run(stage) => {
+                self.session.promoted |= stage == Stage::Promote;
+                let result = self.run(stage);
+                if matches!(stage, Stage::Finalize | Stage::Rollback) && result.outcome.is_ok() {
+                    self.session.promoted = false;
+                }
+                result
+            }
             Step::Release => self.release(),
         }
     }
@@ -169,7 +194,7 @@ impl Work<'_> {
         }
     }
 
-    fn request(&self, action: Action) -> Request {
+    pub(super) fn request(&self, action: Action) -> Request {
         let mut request = (self.shared.requests)(self.task.host, self.call, self.task);
         request.action = action;
         request.timeout = self.call.timeout.as_secs().max(1);
@@ -181,7 +206,7 @@ impl Work<'_> {
         request
     }
 
-    fn deadline(&self) -> Instant {
+    pub(super) fn deadline(&self) -> Instant {
         Instant::now() + self.call.timeout + SLACK
     }
 
@@ -219,8 +244,18 @@ impl Work<'_> {
         alive
     }
 
+    /// Makes sure of a session for a stage. One that was there and got lost is tried for as long as `reconnect_timeout`
+    /// says.
+    fn ready_again(&mut self) -> Result<(), Outcome> {
+        if self.is_connected() || !self.session.had_one {
+            return self.ready();
+        }
+        self.reconnect("the session was lost between two steps").map_err(unreachable)?;
+        self.hold_again().map_err(unreachable)
+    }
+
     /// Makes sure of a session, and of the lock where it was held; one try.
-    fn ready(&mut self) -> Result<(), Outcome> {
+    pub(super) fn ready(&mut self) -> Result<(), Outcome> {
         if !self.is_connected() {
             self.connect().map_err(|(outcome, _)| outcome)?;
             self.hold_again().map_err(unreachable)?;
@@ -235,7 +270,7 @@ impl Work<'_> {
             _ => self.call.timeout.min(ASK_PATIENCE) + SLACK,
         };
         let remote = Remote::connect(&self.shared.ssh, self.target, &request, patience, &mut self.hearing)?;
-        self.session.remote = Some(remote);
+        (self.session.remote, self.session.had_one) = (Some(remote), true);
         Ok(())
     }
 
@@ -276,7 +311,7 @@ impl Work<'_> {
     }
 
     fn release(&mut self) -> HostResult {
-        self.session.hold = false;
+        (self.session.hold, self.session.promoted) = (false, false);
         if let Some(remote) = self.session.remote.take() {
             remote.close();
         }
@@ -284,7 +319,7 @@ impl Work<'_> {
     }
 
     fn run(&mut self, stage: Stage) -> HostResult {
-        if let Err(outcome) = self.ready() {
+        if let Err(outcome) = self.ready_again() {
             return outcome.into();
         }
         let (mut rebuild, mut run_again) = (false, true);
@@ -325,7 +360,12 @@ impl Work<'_> {
         }
     }
 
-    fn exec(&mut self, request: &Request, pack: Option<Arc<Pack>>, deadline: Instant) -> Result<Answer, Trouble> {
+    pub(super) fn exec(
+        &mut self,
+        request: &Request,
+        pack: Option<Arc<Pack>>,
+        deadline: Instant,
+    ) -> Result<Answer, Trouble> {
         let Some(remote) = &mut self.session.remote else {
             return Err(Trouble::Lost("there is no session".into()));
         };
@@ -434,6 +474,7 @@ impl Work<'_> {
                 Err(error) => error,
             };
             if !may_pass || Instant::now() + pause >= until {
+                self.session.had_one = false;
                 return Err(Trouble::Ended(match outcome {
                     Outcome::Unreachable { reason } => Outcome::Lost { reason: format!("{why}; then {reason}") },
                     other => other,

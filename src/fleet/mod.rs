@@ -10,6 +10,8 @@ mod pack;
 mod pool;
 pub mod ssh;
 mod talk;
+mod tend;
+mod unlock;
 
 pub use hosts::{RequestMaker, SshFleet};
 pub use outcome::{HostResult, Outcome};

@@ -172,6 +172,17 @@ impl Remote {
         }
     }
 
+    /// Keeps a session alive that nobody uses now: answers the host's signs of life and gives our own. With `renew`
+    /// also tells the keeper that this deployer is there. Never waits for the host.
+    pub fn tend(&mut self, renew: bool) {
+        if let Some(keeper) = &mut self.keeper {
+            if renew {
+                keeper.say(&line_of(&KeeperLine::Renew));
+            }
+            keeper.tend(&mut self.link);
+        }
+    }
+
     /// Whether there is a keeper.
     pub fn has_keeper(&self) -> bool {
         self.keeper.is_some()

@@ -13,6 +13,7 @@ use super::files;
 use super::git::Git;
 use super::job::Job;
 use super::layout::{Layout, Link};
+use super::lease;
 use super::links;
 use super::process::Feed;
 use super::promote;
@@ -24,6 +25,11 @@ const TIDYING: u64 = 300;
 /// Names the live revision as done. Once that is so, trouble with old revisions is a warning: the deployment is done.
 pub fn run(job: &Job) -> Result<(), Fault> {
     let (layout, revision) = (&job.layout, &job.request.revision);
+    let current = layout.read(Link::Current);
+    if job.request.confirm_timeout > 0 && lease::was_rolled_back(layout, &job.request.holder.run, current.as_ref()) {
+        job.out.warn(format!("the lease ran out and this host went back: {} goes live again", job.name(revision)));
+        promote::run(job)?;
+    }
     match layout.read(Link::Current) {
         Some(current) if current == *revision => {}
         other => {
@@ -43,7 +49,7 @@ pub fn run(job: &Job) -> Result<(), Fault> {
         links::load(layout).iter().filter_map(|p| links::revision_behind(layout, p)).collect();
     kept.insert(revision.clone());
     kept.extend(in_progress);
-    for step in [remove_old(job, kept, before), layout.sweep(), cache::sweep(layout), tidy(job)] {
+    for step in [lease::end(layout), remove_old(job, kept, before), layout.sweep(), cache::sweep(layout), tidy(job)] {
         if let Err(fault) = step {
             job.out.warn(format!("tidying up: {}", fault.reason()));
         }

@@ -212,11 +212,7 @@ fn inherit(file: File, note: Note, held: Arc<Mutex<Hold>>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn who(run: &str) -> Holder {
-        let (user, host) = ("ada".to_owned(), "deploy1".to_owned());
-        Holder { run: run.parse().unwrap(), user, host, pid: 7, since: "now".to_owned(), message: String::new() }
-    }
+    use crate::local::tests::who;
 
     fn layout() -> (tempfile::TempDir, Layout) {
         let dir = tempfile::tempdir().unwrap();

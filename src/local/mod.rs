@@ -7,12 +7,14 @@ mod config_deploy;
 mod config_diff;
 mod deadline;
 mod fault;
+mod fence;
 mod fetch;
 mod files;
 mod finalize;
 mod git;
 mod job;
 mod layout;
+mod lease;
 mod lines;
 mod links;
 mod lock;
@@ -29,7 +31,9 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod unlock;
 mod vars;
+mod watcher;
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -73,6 +77,15 @@ pub fn serve(input: impl Read + Send + 'static, output: impl Write + Send + 'sta
             out.flush(Duration::from_secs(60));
             0
         }
+        Action::Unlock { held } => {
+            let result = unlock::run(&layout, held.as_ref(), &out);
+            let status = u8::from(result.is_err());
+            let outcome = result.err().map_or(Ended::Ok, Ended::from);
+            out.event(&TargetEvent::Ended { outcome, state: layout.state() });
+            out.flush(Duration::from_secs(60));
+            status
+        }
+        Action::Watch => watcher::run(layout, request),
         Action::Run { stage, attempt } => {
             let deadline = Deadline::after(request.timeout);
             stage::run(Job { request, layout, out, deadline }, stage, attempt, Box::new(input), By::Deployer)
@@ -112,6 +125,8 @@ fn prepare_by_hand(
     request.deploy_dir = deploy_dir.to_owned();
     request.action = Action::Run { stage, attempt: 0 };
     request.force = force;
+    // Nobody would be there to renew a lease: what a person does by hand stays.
+    request.confirm_timeout = 0;
     if let Some(fetch) = &mut request.fetch {
         // The pack came with the request that was kept, and is gone.
         fetch.pack_bytes = None;

@@ -9,8 +9,10 @@ use crate::wire::{Ended, Facts, KeeperLine, Request, Revision, TargetEvent};
 use super::cache;
 use super::deadline::Deadline;
 use super::fault::{Fault, plain};
+use super::fence;
 use super::files;
 use super::layout::Layout;
+use super::lease;
 use super::lock::{self, RunLock};
 use super::out::Out;
 use super::process::Feed;
@@ -33,6 +35,8 @@ pub fn facts(layout: &Layout, deadline: Deadline) -> Result<Facts, Fault> {
         locked: lock::holder(&lock::run_path(layout)).map(|note| note.holder),
         free_bytes,
         free_inodes,
+        newest: fence::newest(layout).map(Box::new),
+        lease: lease::facts(layout).map(Box::new),
     })
 }
 
@@ -104,9 +108,11 @@ pub fn run(layout: &Layout, request: &Request, out: &Out, mut input: impl BufRea
         }
         match serde_json::from_str(line.trim()) {
             Ok(KeeperLine::Hold) if held.is_some() => out.event(&TargetEvent::Held),
+            Ok(KeeperLine::Renew) => lease::renew(layout, &request.holder.run),
             Ok(KeeperLine::Hold) => match hold(layout, request) {
                 Ok(lock) => {
                     held = Some(lock);
+                    lease::renew(layout, &request.holder.run);
                     out.event(&TargetEvent::Held);
                 }
                 Err(fault) => return failed(fault),
@@ -121,9 +127,13 @@ pub fn run(layout: &Layout, request: &Request, out: &Out, mut input: impl BufRea
 fn hold(layout: &Layout, request: &Request) -> Result<RunLock, Fault> {
     sys::set_umask(request.umask);
     let held = RunLock::take(layout, &request.holder, false)?;
+    fence::check(layout, &request.holder)?;
     // A stage of another run may be at work still, its own keeper gone with its connection.
     match lock::holder(&lock::stage_path(layout)) {
         Some(note) if note.holder.run != request.holder.run => Err(Fault::Locked(Box::new(note.holder))),
-        _ => Ok(held),
+        _ => {
+            fence::remember(layout, &request.holder)?;
+            Ok(held)
+        }
     }
 }

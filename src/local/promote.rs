@@ -12,6 +12,7 @@ use super::job::Job;
 use super::layout::{Layout, Link};
 use super::links;
 use super::service;
+use super::watcher;
 
 /// Makes the request's revision the live one.
 pub fn run(job: &Job) -> Result<(), Fault> {
@@ -27,6 +28,7 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     }
     checks::run(job, CheckPoint::Before(Stage::Promote), revision)?;
     links::preflight(layout, revision, &wanted)?;
+    watcher::put_on_lease(job)?;
     mark(layout, revision)?;
     go_live(job, revision, &wanted)?;
     remember(layout, revision)?;

@@ -9,7 +9,10 @@ use std::time::{Duration, Instant};
 use crate::wire::{Ended, Holder, Record, Stage, State, TargetEvent};
 
 use super::fault::{Fault, plain};
+use super::fence;
 use super::job::Job;
+use super::layout::Link;
+use super::lease;
 use super::lock::{self, Answer, Held, Note, RunLock};
 use super::process;
 use super::record;
@@ -34,12 +37,19 @@ pub enum By {
     Deployer,
     /// A person at this machine, who has to have the lock alone.
     Hand(Holder),
+    /// The watcher of a lease that seems to have run out, which rolls back.
+    Watcher,
 }
 
 /// Runs a stage and tells its end. Returns the exit status.
 pub fn run(job: Job, stage: Stage, attempt: u32, input: Box<dyn Read + Send>, by: By) -> u8 {
     sys::set_umask(job.request.umask);
-    let end = Arc::new(End { job: job.clone(), over: Mutex::new(None), record: Mutex::new(None) });
+    let end = Arc::new(End {
+        job: job.clone(),
+        over: Mutex::new(None),
+        record: Mutex::new(None),
+        by_watcher: matches!(by, By::Watcher),
+    });
     if let Err(error) = watch(&end) {
         let reason = format!("cannot watch for signals: {}", plain(&error));
         return tell(&job, Ended::Failed { reason }, job.layout.state());
@@ -64,16 +74,23 @@ fn tell(job: &Job, outcome: Ended, state: State) -> u8 {
 /// Takes the locks, records the start, works, records the end. The locks are free again when this returns.
 fn locked(job: &Job, stage: Stage, attempt: u32, input: Box<dyn Read + Send>, by: &By, end: &End) -> Result<(), Fault> {
     let (holder, alone) = match by {
-        By::Deployer => (&job.request.holder, false),
+        By::Deployer | By::Watcher => (&job.request.holder, false),
         By::Hand(holder) => (holder, true),
     };
     let run_lock = RunLock::take(&job.layout, holder, alone)?;
     let _stage_lock = wait_for_turn(job, holder, stage, attempt)?;
     run_lock.still_ours()?;
+    match by {
+        By::Deployer => pass_fence(job, holder, stage)?,
+        By::Hand(_) => {}
+        // With the stage's lock in hand nobody else can act on the lease any more.
+        By::Watcher if lease::due(&job.layout, &holder.run) != lease::Due::Now => return Ok(()),
+        By::Watcher => lease::rolling_back(&job.layout),
+    }
     let start = record::start(&job.request, stage, attempt, job.layout.state());
     let kept = match by {
         By::Deployer => record::keep_request(&job.layout, &job.request),
-        By::Hand(_) => Ok(()),
+        By::Hand(_) | By::Watcher => Ok(()),
     };
     match kept.and_then(|()| record::write(&job.layout, &start)) {
         // Going back has to be possible on a full disk too.
@@ -81,10 +98,35 @@ fn locked(job: &Job, stage: Stage, attempt: u32, input: Box<dyn Read + Send>, by
         other => other?,
     }
     end.started(start);
+    let renewing = lease::Renewing::during(&job.layout, &job.request);
     let result = work(job, stage, input);
+    drop(renewing);
+    let result = result.and(end_lease(job, stage, by));
     end.claim_or_wait();
     end.write_record(&result.clone().err().map_or(Ended::Ok, Ended::from));
     result
+}
+
+/// Refuses a run that is older than the newest one here, and remembers the newest.
+fn pass_fence(job: &Job, holder: &Holder, stage: Stage) -> Result<(), Fault> {
+    fence::check(&job.layout, holder)?;
+    match fence::remember(&job.layout, holder) {
+        // Going back has to be possible on a full disk too.
+        Err(fault) if stage == Stage::Rollback => {
+            job.out.warn(fault.reason());
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+/// A rollback that has brought the old revision back leaves nothing for the watcher to do, whatever else went wrong.
+fn end_lease(job: &Job, stage: Stage, by: &By) -> Result<(), Fault> {
+    let back = || job.request.restore.is_none() || job.layout.read(Link::Current) == job.request.restore;
+    if stage == Stage::Rollback && !matches!(by, By::Watcher) && back() {
+        return lease::end(&job.layout);
+    }
+    Ok(())
 }
 
 fn work(job: &Job, stage: Stage, input: Box<dyn Read + Send>) -> Result<(), Fault> {
@@ -142,6 +184,7 @@ struct End {
     job: Job,
     over: Mutex<Option<ThreadId>>,
     record: Mutex<Option<Record>>,
+    by_watcher: bool,
 }
 
 impl End {
@@ -168,6 +211,9 @@ impl End {
             let record = Record { outcome: Some(outcome.clone()), ..record };
             if let Err(fault) = record::write(&self.job.layout, &record) {
                 self.job.out.warn(fault.reason());
+            }
+            if self.by_watcher {
+                lease::went_back(&self.job.layout, outcome);
             }
         }
     }

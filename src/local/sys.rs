@@ -3,14 +3,17 @@
 use std::ffi::c_int;
 use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{CWD, FlockOperation, Mode, RenameFlags};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM};
 
 /// How a lock is asked for.
@@ -125,4 +128,56 @@ pub fn on_request_to_end(then: impl FnOnce(&'static str) + Send + 'static) -> io
 /// A signal's name without its `SIG`.
 pub fn signal_name(signal: c_int) -> &'static str {
     signal_hook::low_level::signal_name(signal).map_or("unknown", |name| name.trim_start_matches("SIG"))
+}
+
+/// Starts a command in a session of its own, out of the reach of whatever ends this process's.
+pub fn detach(command: &mut Command) {
+    // SAFETY: between fork and exec only one system call is made, `setsid`, which is safe after a fork: it allocates
+    // nothing and takes no lock.
+    unsafe {
+        command.pre_exec(|| Ok(rustix::process::setsid().map(drop)?));
+    }
+}
+
+/// The time since this host was booted, sleep included. Nobody can set this clock.
+pub fn since_boot() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// Which boot this is; empty where the kernel does not say.
+pub fn boot_id() -> String {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    id.map(|id| id.trim().to_owned()).unwrap_or_default()
+}
+
+/// One process, whatever becomes of its id.
+pub struct Process(OwnedFd);
+
+impl Process {
+    /// The process that has this id now; `None` when there is none.
+    pub fn open(id: u32) -> io::Result<Option<Process>> {
+        let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw) else { return Ok(None) };
+        match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(process) => Ok(Some(Process(process))),
+            Err(rustix::io::Errno::SRCH) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Asks it to end (SIGTERM), or kills it.
+    pub fn signal(&self, kill: bool) -> io::Result<()> {
+        let signal = if kill { Signal::KILL } else { Signal::TERM };
+        match rustix::process::pidfd_send_signal(&self.0, signal) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether it has not ended yet.
+    pub fn is_there(&self) -> bool {
+        let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        matches!(rustix::event::poll(&mut fds, Some(&at_once)), Ok(0) | Err(_))
+    }
 }

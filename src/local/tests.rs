@@ -19,6 +19,12 @@ pub fn request() -> Request {
     .unwrap()
 }
 
+/// Somebody with a run of this name.
+pub fn who(run: &str) -> Holder {
+    let (user, host) = ("ada".to_owned(), "deploy1".to_owned());
+    Holder { run: run.parse().unwrap(), user, host, pid: 7, since: "now".to_owned(), message: String::new() }
+}
+
 #[derive(Clone, Default)]
 struct Kept(Arc<Mutex<Vec<u8>>>);
 

@@ -83,18 +83,19 @@ impl DeployLock {
         Err(io(io::Error::other("it is replaced again and again")))
     }
 
-    /// Who has the lock now, without taking it. `None`: nobody, or somebody who left no name.
-    pub fn held_by(path: &Path) -> Option<Holder> {
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
-            .open(path)
-            .ok()?;
-        let holder = read_holder(&file)?;
-        // Its number may have gone to another process meanwhile: only the lock itself tells.
+    /// Who holds the lock now, found without making or changing anything: `None` when nobody does, and within it `None`
+    /// when somebody does who left no name.
+    pub fn holder(path: &Path) -> io::Result<Option<Option<Holder>>> {
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+        let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
-            Ok(()) => None,
-            Err(_) => Some(holder),
+            Ok(()) => Ok(None),
+            Err(Errno::WOULDBLOCK) => Ok(Some(read_holder(&file))),
+            Err(errno) => Err(errno.into()),
         }
     }
 
@@ -212,6 +213,18 @@ mod tests {
     }
 
     #[test]
+    fn a_look_at_the_lock_names_its_holder_and_makes_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        assert_eq!(DeployLock::holder(&path).unwrap(), None);
+        assert!(!path.exists());
+        let lock = DeployLock::acquire(&path, &holder("why")).unwrap();
+        assert_eq!(DeployLock::holder(&path).unwrap(), Some(Some(holder("why"))));
+        drop(lock);
+        assert_eq!(DeployLock::holder(&path).unwrap(), None);
+    }
+
+    #[test]
     fn the_second_deployment_is_told_who_the_first_is() {
         let folder = tempfile::tempdir().unwrap();
         let path = default_lock_path(folder.path(), "web/site");
@@ -222,10 +235,10 @@ mod tests {
         drop(first);
         let second = DeployLock::acquire(&path, &holder("second")).unwrap();
         assert_eq!(held_by(DeployLock::acquire(&path, &holder("third"))), Some(holder("second")));
-        assert_eq!(DeployLock::held_by(&path), Some(holder("second")));
+        assert_eq!(DeployLock::holder(&path).unwrap(), Some(Some(holder("second"))));
         drop(second);
         assert!(path.exists(), "the file of a lock stays");
-        assert_eq!(DeployLock::held_by(&path), None);
+        assert_eq!(DeployLock::holder(&path).unwrap(), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ended, Holder, Revision, RunId, Stage};
+use super::{Ended, Holder, Lease, Revision, RunId, Stage};
 
 /// What the links of a target's layout name, read from its disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +34,12 @@ pub struct Facts {
     pub free_bytes: u64,
     /// Inodes free there; `None` where the file system has no such limit.
     pub free_inodes: Option<u64>,
+    /// The newest run that this target has taken a request of; it refuses older ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest: Option<Box<Holder>>,
+    /// A revision that is live on a lease, or was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Box<Lease>>,
 }
 
 /// How far a stage got, as the target recorded it.

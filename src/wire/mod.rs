@@ -5,10 +5,12 @@
 //! of JSON each, from its standard output. Nothing else travels: a target needs no copy of the configuration.
 
 mod facts;
+mod lease;
 mod names;
 mod request;
 
 pub use facts::{Facts, Record, Recorded, State};
+pub use lease::{Lease, LeaseStands};
 pub use names::{Holder, Revision, RunId, Stage};
 pub use request::{
     Action, Check, CheckPoint, CheckType, ConfigFile, Fetch, KeeperLine, OutputFormat, Request, Service, ServiceName,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::{Holder, Revision, Stage};
+use super::{Holder, Revision, RunId, Stage};
 
 /// What a request is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +18,11 @@ pub enum Action {
     Run { stage: Stage, attempt: u32 },
     /// Answer with [`super::Recorded`].
     Ask { stage: Stage, attempt: u32 },
+    /// End the processes that hold this target's locks, if they are those of run `held`, and forget the newest run.
+    /// Answered by lines, and [`super::TargetEvent::Ended`].
+    Unlock { held: Option<RunId> },
+    /// Never sent by a deployer: `promote` has a process of its own watch the lease of its revision.
+    Watch,
 }
 
 /// One line of a keeper's standard input, after the request.
@@ -26,6 +31,8 @@ pub enum Action {
 pub enum KeeperLine {
     /// Take the lock; answered by [`super::TargetEvent::Held`], or `Ended` with the reason.
     Hold,
+    /// The deployer is there: renew the lease of the run, if there is one. Not answered.
+    Renew,
 }
 
 /// Everything a target needs to know for one action. One line of JSON.
@@ -51,6 +58,10 @@ pub struct Request {
     pub cache_revs: usize,
     /// Seconds this stage may take; the target keeps to it even when its deployer is gone.
     pub timeout: u64,
+    /// Seconds that a promoted revision stays live when it is neither finalized, nor rolled back, nor its lease renewed;
+    /// 0: for ever.
+    #[serde(default)]
+    pub confirm_timeout: u64,
     /// `hoist` or `scap`: the folder of the repository that holds scripts.
     pub control_dir: String,
     pub environment: Option<String>,

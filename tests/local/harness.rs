@@ -183,6 +183,7 @@ impl Target {
             umask: 0o002,
             cache_revs: 5,
             timeout: 60,
+            confirm_timeout: 0,
             control_dir: "hoist".to_owned(),
             environment: None,
             fetch: None,
@@ -319,6 +320,10 @@ impl Keeper {
     pub fn hold(&mut self) -> TargetEvent {
         self.input.as_mut().unwrap().write_all(b"\"hold\"\n").unwrap();
         self.next()
+    }
+
+    pub fn input(&mut self) -> &mut ChildStdin {
+        self.input.as_mut().unwrap()
     }
 
     /// The connection ends.

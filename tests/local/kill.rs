@@ -108,7 +108,7 @@ fn a_promote_and_a_rollback_that_are_killed_at_any_moment_are_rolled_back_well()
     let mut moments = Moments(7);
     let mut killed = 0;
     for round in 0..12 {
-        let request = request(&target, &format!("s{round}"), &two, "two");
+        let request = request(&target, &format!("s{round:02}"), &two, "two");
         run(&request, Stage::ConfigDeploy).ok();
         killed += usize::from(kill_in(&request, Stage::Promote, b"", moments.next(Duration::from_millis(25))));
         looks_whole(&target, &request, &[&one, &two]);

@@ -6,6 +6,8 @@ mod checks;
 mod config;
 mod harness;
 mod kill;
+mod lease;
 mod locks;
 mod stages;
+mod stdio;
 mod trouble;

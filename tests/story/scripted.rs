@@ -181,6 +181,8 @@ impl Scripted {
                 locked: None,
                 free_bytes: 1 << 40,
                 free_inodes: None,
+                newest: None,
+                lease: None,
             });
         } else if answered && matches!(act, Act::Work | Act::FailEarly | Act::FailLate) {
             result.state = Some(self.world.borrow().states[host].clone());

@@ -197,6 +197,33 @@ impl Running {
         }
     }
 
+    /// Sends what there is to send, and takes in what has come, as far as neither has to be waited for. It is for a
+    /// command that is parked: without it nobody would answer the host's own signs of life.
+    pub fn tend(&mut self, link: &mut Link) {
+        if link.broken().is_some() || !link.has_room() {
+            return;
+        }
+        if let Err(why) = self.tend_at_once(link) {
+            link.break_off(&why);
+        }
+    }
+
+    fn tend_at_once(&mut self, link: &mut Link) -> Result<(), String> {
+        link.session.keepalive_send().map_err(text)?;
+        for is_err in [false, true] {
+            self.take_in(is_err)?;
+        }
+        let until = Instant::now() + GRACE;
+        // A packet that went in part has to be finished before anything else is sent.
+        while let Wrote::Part = self.write_turn(link, &mut |_| Heed::More)? {
+            if Instant::now() >= until {
+                return Err("the host takes nothing".into());
+            }
+            link.wait_for_room(until)?;
+        }
+        Ok(())
+    }
+
     /// Leaves the command to itself.
     pub fn leave(mut self, link: &mut Link) {
         close(&mut self.channel, link);
@@ -330,26 +357,31 @@ impl Running {
         let mut turn = Turn::Quiet;
         for is_err in [false, true] {
             for _ in 0..TURN {
-                let stream = if is_err {
-                    self.channel.stderr().read(&mut self.buffer)
-                } else {
-                    self.channel.read(&mut self.buffer)
-                };
-                let bytes = match stream {
-                    Ok(0) => break,
-                    Ok(bytes) => bytes,
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                    Err(error) => return Err(error.to_string().to_lowercase()),
-                };
+                if !self.take_in(is_err)? {
+                    break;
+                }
                 turn = Turn::Moved;
-                let (lines, unheard) = (if is_err { &mut self.err } else { &mut self.out }, &mut self.unheard);
-                lines.feed(&self.buffer[..bytes], &mut |line| unheard.push_back((is_err, line.to_vec())));
                 if self.hear(leave_by, on) {
                     return Ok(Turn::Paused);
                 }
             }
         }
         Ok(turn)
+    }
+
+    /// Reads what has come on one stream into lines that nobody has heard yet; whether there was any.
+    fn take_in(&mut self, is_err: bool) -> Result<bool, String> {
+        let read =
+            if is_err { self.channel.stderr().read(&mut self.buffer) } else { self.channel.read(&mut self.buffer) };
+        let bytes = match read {
+            Ok(0) => return Ok(false),
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+            Err(error) => return Err(error.to_string().to_lowercase()),
+        };
+        let (lines, unheard) = (if is_err { &mut self.err } else { &mut self.out }, &mut self.unheard);
+        lines.feed(&self.buffer[..bytes], &mut |line| unheard.push_back((is_err, line.to_vec())));
+        Ok(true)
     }
 
     fn write_turn(&mut self, link: &Link, on: &mut dyn FnMut(Said) -> Heed) -> Result<Wrote, String> {

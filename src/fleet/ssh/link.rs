@@ -54,6 +54,12 @@ impl Link {
         tcp::wait(&self.stream, false, true, Duration::ZERO).unwrap_or(true)
     }
 
+    /// Waits until the socket takes more, at the latest until `until`.
+    pub(super) fn wait_for_room(&self, until: Instant) -> Result<(), String> {
+        let timeout = until.saturating_duration_since(Instant::now());
+        tcp::wait(&self.stream, false, true, timeout).map(drop).map_err(|error| error.to_string())
+    }
+
     /// Waits for the peer: until something can be read (`read`) or written (`write`), at the latest until `until`, and
     /// now and then for no reason.
     ///

@@ -1,0 +1,170 @@
+//! `hoist unlock`: whose locks are on targets, and an end to those that are dead.
+
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::deploy;
+use crate::exit_code::ExitCode;
+use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, Pack, PackSource, SshFleet, Step, Task};
+use crate::repo::DeployLock;
+use crate::targets::{HostPattern, Target};
+use crate::wire::{Facts, Holder, Level, Revision, RunId};
+
+use super::console::Console;
+use super::out::{answer, complain};
+use super::signals::Interrupts;
+use super::{Refused, args, load, plural};
+
+/// What one target takes for a look, at the most.
+const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Runs the command.
+pub fn run(args: args::Unlock) -> Result<ExitCode, Refused> {
+    super::session::log_to_stderr(crate::report::Verbosity::Normal);
+    if args.all != args.host.is_empty() {
+        return Err(Refused::usage("unlock", "name hosts, or all of them with --all"));
+    }
+    Console::check("unlock", args.yes)?;
+    let config = load(args.config.as_deref(), &args.define, args.environment.as_deref())?;
+    let targets = chosen(&config, &args)?;
+    let holder = deploy::holder("unlock".into())?;
+    let newest = holder.run.clone();
+    tell_of_the_repository(&config);
+    let mut fleet = fleet(&config, targets.clone(), holder)?;
+    let mut all_well = true;
+    let mut locked = Vec::new();
+    for (host, found) in look(&mut fleet, &config, targets.len()).into_iter().enumerate() {
+        let target = &targets[host];
+        let Some(found) = found else { continue };
+        match found.facts {
+            Some(facts) => {
+                let (text, clear) = describe(&facts, &newest);
+                answer(&format!("{target}: {text}\n"));
+                if let Some(lease) = &facts.lease {
+                    answer(&format!("{target}: {lease}\n"));
+                }
+                if clear {
+                    locked.push((host, facts.locked.map(|by| by.run)));
+                }
+            }
+            None => {
+                all_well = false;
+                complain(&format!("hoist unlock: {target}: {}", found.outcome));
+            }
+        }
+    }
+    if !locked.is_empty() {
+        let question = format!("Clear what is locked on {}?", plural(locked.len(), "host"));
+        if !Console::new(args.yes, Interrupts::default()).confirm(&question) {
+            complain("hoist unlock: nothing was cleared");
+            return Ok(ExitCode::Failed);
+        }
+        fleet.unlock(config.settings.batch_size, &locked, &mut |events| {
+            for event in events {
+                match event {
+                    HostEvent::Line(host, line) if line.level > Level::Debug => {
+                        answer(&format!("{}: {}\n", targets[host], crate::report::safe_line(&line.message, true)));
+                    }
+                    HostEvent::Ended(host, result) if !result.outcome.is_ok() => {
+                        all_well = false;
+                        complain(&format!("hoist unlock: {}: {}", targets[host], result.outcome));
+                    }
+                    _ => {}
+                }
+            }
+        });
+    }
+    Ok(if all_well { ExitCode::Success } else { ExitCode::Failed })
+}
+
+/// The targets that the command line names, in the order of the groups.
+fn chosen(config: &Config, args: &args::Unlock) -> Result<Vec<Target>, Refused> {
+    let (groups, _) = config.groups(None)?;
+    let all: Vec<Target> = groups.into_iter().flat_map(|group| group.targets).collect();
+    if args.all {
+        return Ok(all);
+    }
+    let mut wanted = vec![false; all.len()];
+    for text in &args.host {
+        let pattern: HostPattern = text.parse().map_err(|why: String| Refused(format!("{text:?}: {why}")))?;
+        let mut any = false;
+        for (target, wanted) in all.iter().zip(&mut wanted) {
+            let here = pattern.matches(target);
+            any |= here;
+            *wanted |= here;
+        }
+        if !any {
+            return Err(Refused(format!("{text} is none of the {} of the groups", plural(all.len(), "target"))));
+        }
+    }
+    Ok(all.into_iter().zip(wanted).filter(|(_, wanted)| *wanted).map(|(target, _)| target).collect())
+}
+
+/// The lock on this host: it cannot be dead, since it ends with its process.
+fn tell_of_the_repository(config: &Config) {
+    let path = deploy::lock_path(config);
+    let repo = &config.settings.git_repo;
+    match DeployLock::holder(&path) {
+        Ok(None) => {}
+        Ok(Some(by)) => {
+            let by = by.map_or_else(|| "somebody".to_owned(), |by| by.to_string());
+            answer(&format!(
+                "here: {repo} is being deployed by {by} ({}); end that process to unlock it\n",
+                path.display()
+            ));
+        }
+        Err(error) => complain(&format!("hoist unlock: cannot look at {}: {error}", path.display())),
+    }
+}
+
+/// What is told of a target, and whether there is something to clear.
+fn describe(facts: &Facts, newest: &RunId) -> (String, bool) {
+    let mut parts = Vec::new();
+    match &facts.locked {
+        Some(by) => parts.push(format!("locked by {by}")),
+        None => parts.push("not locked".to_owned()),
+    }
+    if let Some(last) = &facts.newest {
+        let Holder { run, user, host, .. } = &**last;
+        let ahead = if run > newest { ", which is ahead of the clock of this host" } else { "" };
+        parts.push(format!("runs before {run} of {user}@{host}{ahead} are refused"));
+    }
+    (parts.join("; "), facts.locked.is_some() || facts.newest.is_some())
+}
+
+fn fleet(config: &Config, targets: Vec<Target>, holder: Holder) -> Result<SshFleet, Refused> {
+    let request = deploy::bare_request(config, holder)?;
+    let maker = Box::new(move |_, _: &Call, _: &Task| request.clone());
+    Ok(SshFleet::new(super::ssh::prepare(config)?, targets, maker, Box::new(NoPacks)))
+}
+
+struct NoPacks;
+
+impl PackSource for NoPacks {
+    fn pack(&self, _: &[Revision]) -> anyhow::Result<Option<Arc<Pack>>> {
+        Ok(None)
+    }
+}
+
+/// Probes every target; the results in the order of the targets.
+fn look(fleet: &mut SshFleet, config: &Config, count: usize) -> Vec<Option<Box<HostResult>>> {
+    let call = Call {
+        step: Step::Probe,
+        group: String::new(),
+        batch: config.settings.batch_size,
+        timeout: TIMEOUT,
+        force: false,
+        recover: false,
+    };
+    let tasks: Vec<Task> = (0..count).map(|host: HostId| Task { host, attempt: 0, restore: None }).collect();
+    let mut found: Vec<Option<Box<HostResult>>> = vec![None; count];
+    fleet.run(&call, &tasks, &mut |events| {
+        for event in events {
+            if let HostEvent::Ended(host, result) = event {
+                found[host] = Some(result);
+            }
+        }
+        Flow::Continue
+    });
+    found
+}

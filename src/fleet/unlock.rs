@@ -1,0 +1,46 @@
+//! Clearing the locks of targets, beside the steps of a deployment.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::hosts::{SshFleet, Work};
+use super::talk::{Trouble, outcome_of};
+use super::{Call, Flow, HostEvent, HostId, HostResult, Outcome, Step, Task};
+use crate::wire::{Action, RunId};
+
+/// A process that does not want to end is given time before it is killed, and there may be several.
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+impl SshFleet {
+    /// Ends what holds the locks of these hosts, if it is of the run that is named with each, and lets older runs in
+    /// again. Each host gets one result, as in [`super::Fleet::run`].
+    pub fn unlock(&mut self, batch: usize, hosts: &[(HostId, Option<RunId>)], on: &mut dyn FnMut(Vec<HostEvent>)) {
+        let call =
+            Call { step: Step::Probe, group: String::new(), batch, timeout: TIMEOUT, force: false, recover: false };
+        let tasks: Vec<Task> = hosts.iter().map(|(host, _)| Task { host: *host, attempt: 0, restore: None }).collect();
+        let (shared, held) = (self.shared.clone(), hosts.to_vec());
+        let job = move |task: &Task, tell: &dyn Fn(HostEvent)| {
+            let held = held.iter().find(|(host, _)| *host == task.host).and_then(|(_, held)| held.clone());
+            let result = shared.on_host(&call, task, tell, |work| Some(work.unlock(held)));
+            result.unwrap_or_else(|| Outcome::Ok.into())
+        };
+        self.pool.run(batch, &tasks, Arc::new(job), &mut |events| {
+            on(events);
+            Flow::Continue
+        });
+    }
+}
+
+impl Work<'_> {
+    fn unlock(&mut self, held: Option<RunId>) -> HostResult {
+        if let Err(outcome) = self.ready() {
+            return outcome.into();
+        }
+        let (request, deadline) = (self.request(Action::Unlock { held }), self.deadline());
+        match self.exec(&request, None, deadline) {
+            Ok(answer) => outcome_of(answer.ended, &answer.end).into(),
+            Err(Trouble::Ended(outcome)) => outcome.into(),
+            Err(Trouble::Lost(reason)) => Outcome::Lost { reason }.into(),
+        }
+    }
+}

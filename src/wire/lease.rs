@@ -1,0 +1,72 @@
+//! The lease of a promoted target: how long it stays on a revision that nobody has confirmed.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Revision, RunId};
+
+/// A revision that went live on a lease. A target has at most one; finalize and rollback end it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    pub run: RunId,
+    /// What went live.
+    pub revision: Revision,
+    /// What the target goes back to.
+    pub restore: Revision,
+    /// How long the lease lasts without being renewed.
+    pub seconds: u64,
+    /// When it began: RFC 3339, UTC.
+    pub since: String,
+    pub stands: LeaseStands,
+}
+
+/// How a lease stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "lease", rename_all = "snake_case")]
+pub enum LeaseStands {
+    /// It is renewed by a deployer, or runs.
+    Open,
+    /// It ran out and nobody was there to act on it: the host was down, or the watcher was killed.
+    Missed,
+    /// It ran out, and the target began to roll itself back.
+    RollingBack { at: String },
+    /// It ran out, and the target rolled itself back; `at` is RFC 3339, UTC, as above.
+    RolledBack { at: String },
+    /// It ran out, and the target could not roll itself back cleanly.
+    RollbackFailed { at: String, reason: String },
+}
+
+impl fmt::Display for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (run, new, old) = (&self.run, self.revision.short(), self.restore.short());
+        match &self.stands {
+            LeaseStands::Open => {
+                write!(
+                    f,
+                    "{new} is live on a lease of run {run} since {}, not finalized; it goes back to {old} ",
+                    self.since
+                )?;
+                write!(f, "{} s after its deployer is gone", self.seconds)
+            }
+            LeaseStands::Missed => write!(
+                f,
+                "the lease of run {run} on {new} ran out while nobody could act on it: {new} is live and was never \
+                 finalized; deploy again, or roll back"
+            ),
+            LeaseStands::RollingBack { at } => {
+                write!(
+                    f,
+                    "the lease of run {run} on {new} ran out at {at}; its way back to {old} has not come to an end"
+                )
+            }
+            LeaseStands::RolledBack { at } => {
+                write!(f, "the lease of run {run} on {new} ran out: the host rolled itself back to {old} at {at}")
+            }
+            LeaseStands::RollbackFailed { at, reason } => write!(
+                f,
+                "the lease of run {run} on {new} ran out, and the host's rollback to {old} failed at {at}: {reason}"
+            ),
+        }
+    }
+}

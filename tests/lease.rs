@@ -1,0 +1,343 @@
+//! Leases, fencing and `hoist unlock`, by real processes over the farm: what becomes of a target when its deployer is
+//! gone, asleep or cut off, and what an older run may not do any more.
+
+mod common;
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{CACHE, Farm, HOIST, Links, Project, Ran, address, signal, wait_for};
+
+/// The lease of these tests, in seconds.
+const LEASE: u64 = 4;
+
+/// A check that says that it is there, and waits for a file on its host.
+fn waits(stage: &str, group: &str) -> String {
+    format!(
+        "  waits-{stage}:\n    stage: {stage}\n    group: {group}\n    shell: true\n    timeout: 120\n    command: \
+         \"touch /srv/waiting; while ! test -e /srv/go; do sleep 0.1; done\"\n"
+    )
+}
+
+/// A project whose hosts have a first revision and leases; what follows is the second one.
+fn project(farm: &Farm, canary: usize, default: usize) -> (Project, String) {
+    let project = Project::new(farm, canary, default);
+    project.configure(&format!("confirm_timeout: {LEASE}\nkeepalive: 2\nreconnect_timeout: 5\nconnect_timeout: 3"));
+    let one = project.commit("one");
+    project.deploy(&[]).ends(0);
+    (project, one)
+}
+
+fn second(project: &Project, checks: &str) -> String {
+    if !checks.is_empty() {
+        project.write("hoist/checks.yaml", &format!("checks:\n{checks}"));
+    }
+    project.write("index.html", "two\n");
+    project.commit("two")
+}
+
+fn srv(farm: &Farm, n: usize, name: &str) -> PathBuf {
+    farm.srv(&address(n)).join(name)
+}
+
+fn current(farm: &Farm, n: usize) -> String {
+    Links::of(farm, n).current.unwrap_or_default()
+}
+
+fn start(project: &Project) -> Child {
+    project.hoist(&["deploy", "--yes"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// What `.hoist/lease.json` of a host says.
+fn lease(farm: &Farm, n: usize) -> Option<serde_json::Value> {
+    let text = std::fs::read(srv(farm, n, CACHE).join(".hoist/lease.json")).ok()?;
+    Some(serde_json::from_slice(&text).unwrap())
+}
+
+fn lease_stands(farm: &Farm, n: usize) -> String {
+    lease(farm, n).map_or("none".into(), |lease| lease["stands"]["lease"].as_str().unwrap().to_owned())
+}
+
+fn kill(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// Ends the sshd processes of one host's sessions: its connections are cut and what runs there is left alone.
+fn cut(farm: &Farm, n: usize) {
+    let output = Command::new("ss").args(["-Htnp", "state", "established", "src", &address(n)]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let port = format!("{}:{}", address(n), farm.port);
+    let mut pids: Vec<&str> = text
+        .lines()
+        .filter(|line| line.split_whitespace().nth(2) == Some(&port))
+        .flat_map(|line| line.split("pid=").skip(1))
+        .filter_map(|rest| rest.split(',').next())
+        .collect();
+    pids.sort_unstable();
+    pids.dedup();
+    assert!(!pids.is_empty(), "no connection to {port} in {text}");
+    for pid in pids {
+        Command::new("kill").args(["-KILL", pid]).status().unwrap();
+    }
+}
+
+#[test]
+fn hosts_whose_deployer_was_killed_after_promote_go_back_by_themselves_and_rollback_ends_the_run() {
+    let farm = Farm::up();
+    let (project, one) = project(&farm, 2, 1);
+    project.configure("service_name: web\nservice_command: /srv/service {action} {service}");
+    for n in 0..3 {
+        let text = "#!/bin/sh\ncat /srv/deployment/app/index.html >> /srv/restarts\n";
+        std::fs::write(srv(&farm, n, "service"), text).unwrap();
+        Command::new("chmod").arg("755").arg(srv(&farm, n, "service")).status().unwrap();
+    }
+    let two = second(&project, &waits("fetch", "default"));
+    let deployer = start(&project);
+    wait_for("the second group", || srv(&farm, 2, "waiting").exists());
+    assert_eq!((current(&farm, 0), current(&farm, 1)), (two.clone(), two.clone()));
+    // The watcher has nothing of the connection: no file of it, and a session of its own.
+    let watcher = lease(&farm, 0).unwrap()["watcher"].as_u64().unwrap();
+    let stat = std::fs::read_to_string(format!("/proc/{watcher}/stat")).unwrap();
+    let session = stat.rsplit(')').next().unwrap().split_whitespace().nth(3).unwrap().to_owned();
+    assert_eq!(session, watcher.to_string());
+    for fd in 1..3 {
+        let to = std::fs::read_link(format!("/proc/{watcher}/fd/{fd}")).unwrap();
+        assert_eq!(to.to_str(), Some("/dev/null"), "descriptor {fd}");
+    }
+    kill(deployer);
+    wait_for("the hosts to go back", || (0..2).all(|n| lease_stands(&farm, n) == "rolled_back"));
+    for n in 0..2 {
+        assert_eq!(Links::of(&farm, n), Links::finalized(&one), "host {n}");
+        assert_eq!(
+            std::fs::read_to_string(srv(&farm, n, "restarts")).unwrap(),
+            "two\none\n",
+            "the service of host {n}"
+        );
+    }
+    std::fs::write(srv(&farm, 2, "go"), "").unwrap();
+    project.deploy(&[]).ends(6).says("hoist resume").says("hoist rollback");
+    project.run(&["rollback", "--yes"]).ends(1).says("verified");
+    for n in 0..3 {
+        assert_eq!(Links::of(&farm, n), Links::finalized(&one), "host {n}");
+        assert_eq!(lease(&farm, n), None);
+    }
+    project.deploy(&[]).ends(0);
+    assert_eq!(current(&farm, 0), two);
+}
+
+#[test]
+fn a_resumed_run_brings_hosts_that_went_back_forward_again_and_finalizes_them() {
+    let farm = Farm::up();
+    let (project, one) = project(&farm, 1, 1);
+    let two = second(&project, &waits("fetch", "default"));
+    let deployer = start(&project);
+    wait_for("the second group", || srv(&farm, 1, "waiting").exists());
+    kill(deployer);
+    wait_for("the host to go back", || lease_stands(&farm, 0) == "rolled_back");
+    assert_eq!(current(&farm, 0), one);
+    std::fs::write(srv(&farm, 1, "go"), "").unwrap();
+    project.deploy(&[]).ends(6);
+    project.run(&["resume", "--yes"]).ends(0);
+    for n in 0..2 {
+        assert_eq!(Links::of(&farm, n), Links::finalized(&two), "host {n}");
+        assert_eq!(lease(&farm, n), None, "finalize ends the lease");
+    }
+}
+
+#[test]
+fn a_lease_holds_while_a_question_waits_and_through_a_stage_that_is_longer() {
+    let farm = Farm::up_with(&[("FARM_SSHD_OPTS", "ClientAliveInterval 1\nClientAliveCountMax 2")]);
+    let (project, _) = project(&farm, 1, 1);
+    // Longer than the lease, in the stage itself.
+    let long = format!("  long:\n    stage: promote\n    timeout: 60\n    command: sleep {}\n", LEASE * 2);
+    let two = second(&project, &long);
+    let plain = project.hoist(&["deploy"]);
+    let mut script = Command::new("script");
+    script.args(["-qec", &format!("{HOIST} deploy"), "/dev/null"]).current_dir(project.path(""));
+    for (key, value) in plain.get_envs() {
+        match value {
+            Some(value) => script.env(key, value),
+            None => script.env_remove(key),
+        };
+    }
+    let mut deployer = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    wait_for("canary to be through", || {
+        let runs = std::fs::read_dir(srv(&farm, 0, CACHE).join(".hoist/runs")).unwrap().flatten();
+        runs.map(|run| run.path().join("promote.0.json"))
+            .filter_map(|path| std::fs::read_to_string(path).ok())
+            .any(|text| text.contains(&two) && !text.contains("\"outcome\":null"))
+    });
+    let asked = Instant::now();
+    // Nobody answers for three leases.
+    while asked.elapsed() < Duration::from_secs(LEASE * 3) {
+        assert_eq!((current(&farm, 0), lease_stands(&farm, 0)), (two.clone(), "open".into()));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    use std::io::Write;
+    deployer.stdin.as_mut().unwrap().write_all(b"y\n").unwrap();
+    Ran::of(deployer.wait_with_output().unwrap()).ends(0);
+    for n in 0..2 {
+        assert_eq!(Links::of(&farm, n), Links::finalized(&two));
+    }
+    assert_eq!(farm.connections_to(&address(0)), 2, "a parked session was dropped: one for each deployment is enough");
+}
+
+#[test]
+fn a_host_that_is_cut_off_after_promote_goes_back_while_the_others_go_on() {
+    let farm = Farm::up();
+    let (project, one) = project(&farm, 2, 1);
+    project.configure("canary_failure_limit: 1");
+    let two = second(&project, &waits("fetch", "default"));
+    let deployer = start(&project);
+    wait_for("the second group", || srv(&farm, 2, "waiting").exists());
+    farm.set_down(&address(0), true);
+    cut(&farm, 0);
+    wait_for("the cut host to go back", || lease_stands(&farm, 0) == "rolled_back");
+    assert_eq!((current(&farm, 0), current(&farm, 1)), (one.clone(), two.clone()));
+    std::fs::write(srv(&farm, 2, "go"), "").unwrap();
+    let ran = Ran::of(deployer.wait_with_output().unwrap());
+    assert!(matches!(ran.status, Some(3 | 4)), "{ran:?}");
+    let ran = ran.says("rolls itself back within 4 s unless reached");
+    assert!(ran.out.contains(&address(0)));
+    assert_eq!(Links::of(&farm, 0), Links::finalized(&one));
+    for n in 1..3 {
+        assert_eq!(Links::of(&farm, n), Links::finalized(&two), "host {n}");
+    }
+    // It is told of when the host is back, until something else goes live there.
+    farm.set_down(&address(0), false);
+    project.deploy(&["--force"]).ends(0).says("the host rolled itself back");
+    assert_eq!(Links::of(&farm, 0), Links::finalized(&two));
+    assert_eq!(lease(&farm, 0), None);
+}
+
+#[test]
+fn a_session_that_is_cut_while_it_is_parked_is_made_again_in_time_for_the_lease() {
+    let farm = Farm::up();
+    let (project, _) = project(&farm, 1, 1);
+    let two = second(&project, &waits("fetch", "default"));
+    let deployer = start(&project);
+    wait_for("the second group", || srv(&farm, 1, "waiting").exists());
+    cut(&farm, 0);
+    let cut_at = Instant::now();
+    while cut_at.elapsed() < Duration::from_secs(LEASE * 2) {
+        assert_eq!(lease_stands(&farm, 0), "open");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    std::fs::write(srv(&farm, 1, "go"), "").unwrap();
+    Ran::of(deployer.wait_with_output().unwrap()).ends(0);
+    assert_eq!(Links::of(&farm, 0), Links::finalized(&two));
+}
+
+#[test]
+fn a_deployer_that_slept_while_another_deployed_does_no_harm_when_it_wakes() {
+    // Servers that let go of a silent client, so that the sleeper's locks die.
+    let farm = Farm::up_with(&[("FARM_SSHD_OPTS", "ClientAliveInterval 1\nClientAliveCountMax 2")]);
+    let (project, _) = project(&farm, 1, 2);
+    let two = second(&project, &waits("fetch", "default"));
+    let clone = Project::clone_of(&project);
+    clone.git(&["rm", "-q", "hoist/checks.yaml"]);
+    clone.write("index.html", "three\n");
+    let three = clone.commit("three");
+    let sleeper = start(&project);
+    wait_for("the second group", || srv(&farm, 1, "waiting").exists() && srv(&farm, 2, "waiting").exists());
+    signal(&sleeper, "STOP");
+    for n in 1..3 {
+        std::fs::write(srv(&farm, n, "go"), "").unwrap();
+    }
+    wait_for("the sleeper's host to go back", || lease_stands(&farm, 0) == "rolled_back");
+    assert_ne!(current(&farm, 0), two);
+    let lock_dir = tempfile::tempdir().unwrap();
+    let elsewhere = format!("lock_dir:{}", lock_dir.path().display());
+    wait_for("the locks to die", || {
+        clone.run(&["unlock", "--all", "--yes", "-D", &elsewhere]).out.matches("not locked").count() == 3
+    });
+    clone.deploy(&["-D", &elsewhere]).ends(0);
+    signal(&sleeper, "CONT");
+    let ran = Ran::of(sleeper.wait_with_output().unwrap());
+    assert!(ran.status.is_some_and(|status| status != 0), "{ran:?}");
+    ran.says("is newer and has been on this host").says("is refused");
+    for n in 0..3 {
+        assert_eq!(Links::of(&farm, n), Links::finalized(&three), "host {n}");
+    }
+}
+
+#[test]
+fn an_unfinished_run_is_refused_where_a_newer_one_has_been_until_it_is_let_in() {
+    let farm = Farm::up();
+    let (project, one) = project(&farm, 0, 2);
+    second(&project, &waits("promote", "default"));
+    let deployer = start(&project);
+    wait_for("promote", || (0..2).all(|n| srv(&farm, n, "waiting").exists()));
+    kill(deployer);
+    (0..2).for_each(|n| std::fs::write(srv(&farm, n, "go"), "").unwrap());
+    let clone = Project::clone_of(&project);
+    let lock_dir = tempfile::tempdir().unwrap();
+    let elsewhere = format!("lock_dir:{}", lock_dir.path().display());
+    clone.write("index.html", "three\n");
+    let three = clone.commit("three");
+    wait_for("the lock to die", || clone.deploy(&["-D", &elsewhere]).status == Some(0));
+    project.run(&["rollback", "--yes"]).ends(3).says("is newer and has been on this host").says("hoist unlock");
+    for n in 0..2 {
+        assert_eq!(Links::of(&farm, n), Links::finalized(&three), "host {n}");
+    }
+    // The journal of the first is closed by now; from its repository a new run goes on as ever.
+    project.deploy(&["-r", &one]).ends(0);
+    assert_eq!(Links::of(&farm, 0), Links::finalized(&one));
+}
+
+#[test]
+fn a_clock_that_ran_ahead_is_told_of_and_unlock_lets_the_others_in_again() {
+    let farm = Farm::up();
+    let (project, one) = project(&farm, 0, 2);
+    let path = srv(&farm, 0, CACHE).join(".hoist/newest-run.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut newest: serde_json::Value = serde_json::from_str(&text).unwrap();
+    newest["run"] = "20990101T000000.000Z-1-abcd".into();
+    std::fs::write(&path, newest.to_string()).unwrap();
+    let two = second(&project, "");
+    project.deploy(&[]).ends(1).says("20990101T000000.000Z-1-abcd").says("nothing was touched");
+    let ran = project.run(&["unlock", "127.0.0.1", "--yes"]).ends(0);
+    let ran = ran.says("127.0.0.1: not locked").says("ahead of the clock");
+    assert!(!ran.out.contains("127.0.0.2"), "{}", ran.out);
+    project.deploy(&[]).ends(0);
+    assert_eq!(Links::of(&farm, 0), Links::finalized(&two));
+    assert_ne!(one, two);
+}
+
+#[test]
+fn unlock_shows_whose_locks_they_are_and_ends_what_holds_them() {
+    let farm = Farm::up();
+    let (project, _) = project(&farm, 0, 2);
+    second(&project, &waits("promote", "default"));
+    let deployer = project
+        .hoist(&["deploy", "--yes", "a", "stage", "that", "hangs"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for("promote", || (0..2).all(|n| srv(&farm, n, "waiting").exists()));
+    // A stopped deployer with its connections open: its locks hold, and its stages hang.
+    signal(&deployer, "STOP");
+    project.run(&["unlock", "--all"]).ends(2).says("--yes");
+    project.run(&["unlock"]).ends(2).says("--all");
+    project.run(&["unlock", "nosuch", "--yes"]).ends(2).says("nosuch");
+    let ran = project.run(&["unlock", "--all", "--yes"]).ends(0);
+    let ran = ran.says("127.0.0.1: locked by op@").says("a stage that hangs").says("127.0.0.2: locked by");
+    ran.says("is ended").says("here: app is being deployed by op@");
+    let again = project.run(&["unlock", "--all", "--yes"]).ends(0);
+    assert_eq!(again.out.matches("not locked").count(), 2, "{}", again.out);
+    kill(deployer);
+    (0..2).for_each(|n| std::fs::write(srv(&farm, n, "go"), "").unwrap());
+    project.run(&["rollback", "--yes"]).ends(1).says("verified");
+}
+
+#[test]
+fn without_a_finalize_stage_there_is_nothing_to_confirm_and_no_lease() {
+    let farm = Farm::up();
+    let (project, _) = project(&farm, 0, 1);
+    let two = second(&project, "");
+    project.deploy(&["-s", "fetch,promote"]).ends(0);
+    assert_eq!((current(&farm, 0), lease(&farm, 0)), (two, None));
+}
