@@ -1,0 +1,500 @@
+//! A fleet that runs a first revision, with a service and a configuration file; ways to stop and to break its hosts; and
+//! what must be true whenever a command has ended.
+
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::common::{self, CACHE, Farm, Links, Project, address};
+
+/// The stages of a deployment that goes well, in order.
+pub const STAGES: [&str; 4] = ["fetch", "config_deploy", "promote", "finalize"];
+
+/// A command takes no longer, on a busy machine and with all its time limits.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+const SETTINGS: &str = "config_deploy: True\nservice_name: web\nservice_command: /srv/bin/service {action} {service}\n\
+                        keepalive: 1\nconnect_timeout: 5\nreconnect_timeout: 20";
+
+/// It runs what was live when it was started.
+const SERVICE: &str = "#!/bin/sh\n[ \"$1\" = status ] || cat /srv/deployment/app/index.html > /srv/running\n\
+                       ! cmp -s /srv/running /srv/breaks-service\n";
+
+/// What a host looks like from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    pub links: Links,
+    /// The revision's text that the service runs.
+    pub running: Option<String>,
+    /// The revision that the configuration link leads into.
+    pub config: Option<String>,
+}
+
+pub struct Scene {
+    pub farm: Farm,
+    pub project: Project,
+    pub hosts: usize,
+    /// The last revision that every host was brought to.
+    pub stands: String,
+    /// How each target is named, where that is not its address.
+    names: Vec<String>,
+    count: usize,
+}
+
+impl Scene {
+    /// A fleet in two groups, of which each host is fully on a first revision.
+    pub fn new(canary: usize, default: usize) -> Scene {
+        let scene = Scene::bare(canary, default);
+        scene.finish()
+    }
+
+    /// As [`Scene::new`] with nothing deployed yet, for a test that changes the hosts first.
+    pub fn bare(canary: usize, default: usize) -> Scene {
+        let farm = Farm::up();
+        let project = Project::new(&farm, canary, default);
+        let hosts = canary + default;
+        project.configure(SETTINGS);
+        project.write("hoist/config-files.yaml", "/srv/etc/app.conf:\n  template: app.conf.j2\n");
+        project.write("hoist/templates/app.conf.j2", "revision = {{ colour }}\n");
+        project.write("hoist/vars.yaml", "colour: grey\n");
+        let mut checks = String::from("checks:\n");
+        for (at, stage) in [
+            ("stage", "fetch"),
+            ("stage", "config_deploy"),
+            ("stage", "promote"),
+            ("before", "finalize"),
+            ("stage", "rollback"),
+        ] {
+            checks += &format!(
+                "  wait-{stage}:\n    {at}: {stage}\n    shell: true\n    timeout: 120\n    command: \"test ! -e \
+                 /srv/wait-{stage} || {{ echo $$ > /srv/in.tmp; mv /srv/in.tmp /srv/in-{stage}; while test -e \
+                 /srv/wait-{stage}; do sleep 0.05; done; }}\"\n  fail-{stage}:\n    {at}: {stage}\n    shell: true\n    \
+                 timeout: 120\n    command: \"test ! -e /srv/do-{stage} || . /srv/do-{stage}\"\n"
+            );
+        }
+        checks += "  page:\n    stage: promote\n    shell: true\n    command: \"! cmp -s index.html /srv/broken\"\n";
+        project.write("hoist/checks.yaml", &checks);
+        let stands = project.commit("first");
+        let scene = Scene { names: (0..hosts).map(address).collect(), farm, project, hosts, stands, count: 0 };
+        for n in 0..hosts {
+            scene.farm.host(&address(n));
+            scene.put(n, "bin/service", SERVICE);
+            let path = scene.srv(n).join("bin/service");
+            std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        }
+        scene
+    }
+
+    /// Brings every host to the first revision.
+    pub fn finish(self) -> Scene {
+        let summary = self.deploy(&[]);
+        assert_eq!(summary.status, Some(0), "{summary:#?}");
+        self.all_on(&self.stands, self.text_of(&self.stands).as_str());
+        self
+    }
+
+    /// Names a target anew, in the one group there is.
+    pub fn rename(&mut self, n: usize, name: String) {
+        self.names[n] = name;
+        self.project.write("hoist/default", &(self.names.join("\n") + "\n"));
+    }
+
+    pub fn srv(&self, n: usize) -> PathBuf {
+        self.farm.host(&address(n)).join("srv")
+    }
+
+    /// Writes a file on a host.
+    pub fn put(&self, n: usize, name: &str, text: &str) {
+        let path = self.srv(n).join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    pub fn remove(&self, n: usize, name: &str) {
+        let _ = std::fs::remove_file(self.srv(n).join(name));
+    }
+
+    /// A new revision to deploy.
+    pub fn revision(&mut self) -> String {
+        self.count += 1;
+        self.project.write("index.html", &format!("revision {}\n", self.count));
+        self.project.write("hoist/vars.yaml", &format!("colour: {}\n", self.count));
+        self.project.commit("another")
+    }
+
+    pub fn text_of(&self, revision: &str) -> String {
+        self.project.git(&["show", &format!("{revision}:index.html")]) + "\n"
+    }
+
+    /// Makes a host refuse the text of a revision at promote, and no other.
+    pub fn breaks_at(&self, n: usize, revision: &str) {
+        self.put(n, "broken", &self.text_of(revision));
+    }
+
+    /// Makes a host wait in a stage until [`Scene::go_on`].
+    pub fn stop_in(&self, n: usize, stage: &str) {
+        self.remove(n, &format!("in-{stage}"));
+        self.put(n, &format!("wait-{stage}"), "");
+    }
+
+    pub fn go_on(&self, n: usize, stage: &str) {
+        self.remove(n, &format!("wait-{stage}"));
+    }
+
+    /// Waits until a host stands still in a stage; the process there that waits.
+    #[track_caller]
+    pub fn stopped(&self, n: usize, stage: &str) -> u32 {
+        let path = self.srv(n).join(format!("in-{stage}"));
+        common::wait_for(&format!("{} to come to {stage}", address(n)), || path.exists());
+        std::fs::read_to_string(path).unwrap().trim().parse().unwrap()
+    }
+
+    /// The process of the target's side that works on a stage in which its host stands still.
+    #[track_caller]
+    pub fn deploy_local(&self, n: usize, stage: &str) -> u32 {
+        above(self.stopped(n, stage), |pid| cmdline(pid).contains("deploy-local"))
+    }
+
+    /// The server's process of that stage's session.
+    #[track_caller]
+    pub fn sshd(&self, n: usize, stage: &str) -> u32 {
+        above(self.stopped(n, stage), |pid| proc_file(pid, "comm").trim() == "sshd")
+    }
+
+    pub fn look(&self, n: usize) -> Look {
+        let srv = self.srv(n);
+        let links = Links::of(&self.farm, n);
+        let running = std::fs::read_to_string(srv.join("running")).ok();
+        let leads = std::fs::read_link(srv.join("etc/app.conf")).ok();
+        let config = leads.and_then(|path| {
+            let text = path.to_str()?.to_owned();
+            Some(text.split("/revs/").nth(1)?.split('/').next()?.to_owned())
+        });
+        Look { links, running, config }
+    }
+
+    pub fn looks(&self) -> Vec<Look> {
+        (0..self.hosts).map(|n| self.look(n)).collect()
+    }
+
+    /// How a host looks that is fully on a revision.
+    pub fn finalized(&self, revision: &str) -> Look {
+        Look {
+            links: Links::finalized(revision),
+            running: Some(self.text_of(revision)),
+            config: Some(revision.to_owned()),
+        }
+    }
+
+    #[track_caller]
+    pub fn all_on(&self, revision: &str, text: &str) {
+        for n in 0..self.hosts {
+            assert_eq!(self.look(n), self.finalized(revision), "{} (with {text:?})", address(n));
+        }
+    }
+
+    pub fn start(&self, arguments: &[&str]) -> Running {
+        let out = self.project.path(&format!(".git/out.{}", std::process::id()));
+        let err = self.project.path(".git/err");
+        let mut command = self.project.hoist(arguments);
+        command.stdout(std::fs::File::create(&out).unwrap()).stderr(std::fs::File::create(&err).unwrap());
+        Running { before: self.looks(), child: command.stdin(Stdio::null()).spawn().unwrap(), out, err }
+    }
+
+    /// Starts `hoist deploy`.
+    pub fn start_deploy(&self, arguments: &[&str]) -> Running {
+        self.start(&[&["deploy", "--yes", "--format", "json"], arguments].concat())
+    }
+
+    /// Runs a command that ends a deployment, to its end, and checks the invariants.
+    #[track_caller]
+    pub fn end(&self, command: &str) -> Summary {
+        self.start(&[command, "--yes", "--format", "json"]).end(self)
+    }
+
+    /// `hoist deploy`, to its end, with the invariants checked.
+    #[track_caller]
+    pub fn deploy(&self, arguments: &[&str]) -> Summary {
+        self.start_deploy(arguments).end(self)
+    }
+
+    /// The invariants: every target has one row, which says what its disk says; and the status is no lie.
+    #[track_caller]
+    pub fn check(&self, summary: &Summary, before: &[Look]) {
+        let Some(rows) = &summary.rows else {
+            let untouched = [Some(2), Some(5), Some(6)].contains(&summary.status);
+            assert!(untouched, "no host is accounted for: {summary:#?}");
+            return self.is_untouched(before, summary);
+        };
+        let hosts: Vec<&str> = rows.iter().map(|row| row["host"].as_str().unwrap()).collect();
+        assert_eq!(hosts, self.names, "each target once, in the order of the plan");
+        let revision = summary.revision.as_deref().unwrap();
+        for (n, row) in rows.iter().enumerate() {
+            let look = self.look(n);
+            let context = format!("{row:#}\n{look:#?}\nbefore: {:#?}\n{summary:#?}", before[n]);
+            self.is_whole(n, &look, &before[n], &context);
+            if let Some(current) = row["current"].as_str() {
+                assert_eq!(
+                    look.links.current.as_deref(),
+                    Some(current),
+                    "a row says otherwise than its disk: {context}"
+                );
+            }
+            let happy = row["happy"].as_bool().unwrap();
+            match row["state"].as_str().unwrap() {
+                "finalized" => assert_eq!(look, self.finalized(revision), "{context}"),
+                "rolled back" => assert_eq!(look.links, before_run(&before[n], revision), "{context}"),
+                _ if happy => assert_eq!(look.links, before[n].links, "a happy host has changed: {context}"),
+                _ => assert!(row["reason"].is_string(), "an unhappy host without a reason: {context}"),
+            }
+        }
+        match summary.status {
+            Some(0) => {
+                for (n, row) in rows.iter().enumerate().filter(|(_, row)| row["state"] != "finalized") {
+                    assert!(!row["happy"].as_bool().unwrap(), "{row:#}");
+                    assert_ne!(
+                        self.look(n).links.done.as_deref(),
+                        Some(revision),
+                        "finalized and not named so: {row:#}"
+                    );
+                }
+            }
+            Some(1) => {
+                for n in 0..self.hosts {
+                    let look = self.look(n);
+                    assert_eq!(
+                        look.links,
+                        before_run(&before[n], revision),
+                        "status 1, and {} is not back: {summary:#?}",
+                        address(n)
+                    );
+                    if let Some(done) = &look.links.done {
+                        assert_eq!(
+                            look,
+                            self.finalized(done),
+                            "status 1, and {} is not back: {summary:#?}",
+                            address(n)
+                        );
+                    }
+                }
+            }
+            Some(3 | 4) => assert!(rows.iter().any(|row| row["happy"] == false), "nobody is named: {summary:#?}"),
+            Some(5 | 130) => self.is_untouched(before, summary),
+            _ => panic!("{summary:#?}"),
+        }
+    }
+
+    #[track_caller]
+    fn is_untouched(&self, before: &[Look], summary: &Summary) {
+        assert_eq!(self.looks(), before, "{summary:#?}");
+    }
+
+    /// There is a live revision, whole, and the service's path leads to it; whatever happened.
+    #[track_caller]
+    fn is_whole(&self, n: usize, look: &Look, before: &Look, context: &str) {
+        let Some(current) = &look.links.current else {
+            return assert!(before.links.current.is_none(), "there is no live revision any more: {context}");
+        };
+        let tree = self.srv(n).join(CACHE).join("revs").join(current);
+        let text = std::fs::read_to_string(tree.join("index.html")).unwrap_or_default();
+        assert_eq!(text, self.text_of(current), "the live tree is not whole: {context}");
+        if let Some(done) = &look.links.done {
+            let tree = self.srv(n).join(CACHE).join("revs").join(done);
+            assert!(tree.join("index.html").exists(), "the tree of .done is gone: {context}");
+        }
+    }
+}
+
+/// What a rollback takes a host to: the links that it had, but for a mark of the run itself.
+fn before_run(before: &Look, revision: &str) -> Links {
+    let mut links = before.links.clone();
+    // A command that ends an earlier run finds hosts on which that run was under way.
+    if links.done.is_some() {
+        links.current = links.done.clone();
+    }
+    if links.in_progress.as_deref() == Some(revision) {
+        links.in_progress = None;
+    }
+    links
+}
+
+fn proc_file(pid: u32, name: &str) -> String {
+    let bytes = std::fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn cmdline(pid: u32) -> String {
+    proc_file(pid, "cmdline").replace('\0', " ")
+}
+
+/// `None` when the process is gone.
+fn parent(pid: u32) -> Option<u32> {
+    let stat = proc_file(pid, "stat");
+    // The name in brackets may hold anything.
+    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+}
+
+/// The next process above one that is wanted.
+#[track_caller]
+pub fn above(pid: u32, wanted: impl Fn(u32) -> bool) -> u32 {
+    let mut next = parent(pid);
+    loop {
+        match next {
+            Some(found) if found > 1 && wanted(found) => return found,
+            Some(found) if found > 1 => next = parent(found),
+            _ => panic!("no such process above {pid}"),
+        }
+    }
+}
+
+pub fn kill(pid: u32) {
+    let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+/// A command under way.
+pub struct Running {
+    pub child: Child,
+    before: Vec<Look>,
+    out: PathBuf,
+    err: PathBuf,
+}
+
+impl Running {
+    /// Waits for the end; the invariants have to hold then.
+    #[track_caller]
+    pub fn end(self, scene: &Scene) -> Summary {
+        let before = self.before.clone();
+        let summary = self.wait();
+        scene.check(&summary, &before);
+        summary
+    }
+
+    /// Waits for the end.
+    #[track_caller]
+    pub fn wait(mut self) -> Summary {
+        let until = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            if Instant::now() > until {
+                self.child.kill().unwrap();
+                panic!("the command hangs: {}", std::fs::read_to_string(&self.out).unwrap());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        let out = std::fs::read_to_string(&self.out).unwrap();
+        Summary::of(status.code(), &out, std::fs::read_to_string(&self.err).unwrap())
+    }
+
+    /// Kills the deployer at once.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+/// How a command ended.
+pub struct Summary {
+    pub status: Option<i32>,
+    pub verdict: String,
+    /// Of the `ended` event; `None` when there was none.
+    pub rows: Option<Vec<Value>>,
+    revision: Option<String>,
+    /// Everything else that was said.
+    pub said: String,
+}
+
+impl std::fmt::Debug for Summary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "status {:?}, {}\n{}", self.status, self.verdict, self.said)
+    }
+}
+
+impl Summary {
+    pub fn of(status: Option<i32>, out: &str, err: String) -> Summary {
+        let events: Vec<Value> = out.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let of = |name: &str| events.iter().rfind(|event| event["event"] == name);
+        let ended = of("ended");
+        assert!(!err.contains("panicked"), "{err}");
+        if let Some(ended) = ended {
+            assert_eq!(
+                ended["status"].as_i64().map(|it| it as i32),
+                status,
+                "the event says otherwise than the status"
+            );
+        }
+        Summary {
+            status,
+            verdict: ended.map_or_else(String::new, |ended| ended["verdict"].as_str().unwrap().to_owned()),
+            rows: ended.map(|ended| ended["rows"].as_array().unwrap().clone()),
+            revision: of("started").map(|event| event["revision"].as_str().unwrap().to_owned()),
+            said: err + out,
+        }
+    }
+
+    #[track_caller]
+    pub fn ends(self, status: i32) -> Summary {
+        assert_eq!(self.status, Some(status), "{self:#?}");
+        self
+    }
+
+    #[track_caller]
+    pub fn says(self, text: &str) -> Summary {
+        assert!(self.said.contains(text), "{text:?} is not in {self:#?}");
+        self
+    }
+
+    /// The state of the n-th target.
+    pub fn state(&self, n: usize) -> &str {
+        self.rows.as_ref().unwrap()[n]["state"].as_str().unwrap()
+    }
+
+    /// Why the n-th target is not as it should be.
+    pub fn reason(&self, n: usize) -> &str {
+        self.rows.as_ref().unwrap()[n]["reason"].as_str().unwrap_or_default()
+    }
+}
+
+impl Scene {
+    /// The journals, oldest first.
+    pub fn journals(&self) -> Vec<PathBuf> {
+        self.files("hoist/state", "journal")
+    }
+
+    /// The log of the newest run.
+    pub fn newest_log(&self) -> String {
+        std::fs::read_to_string(self.files("hoist/log", "log").pop().unwrap()).unwrap()
+    }
+
+    fn files(&self, folder: &str, extension: &str) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.project.path(folder)).into_iter().flatten();
+        let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        paths.retain(|path| path.extension().is_some_and(|it| it == extension));
+        paths.sort();
+        paths
+    }
+
+    /// Ends all that runs on a host, the server's sessions with it too.
+    pub fn cut(&self, n: usize) {
+        let mark = format!("HOIST_FARM_HOST={}", self.farm.host(&address(n)).display());
+        let pids =
+            || std::fs::read_dir("/proc").unwrap().filter_map(|it| it.ok()?.file_name().to_str()?.parse::<u32>().ok());
+        for pid in pids() {
+            let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            if environment.split(|byte| *byte == 0).any(|it| it == mark.as_bytes()) {
+                let above = parent(pid);
+                // It may have ended by itself meanwhile.
+                let _ = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).output();
+                if let Some(above) =
+                    above.filter(|pid| proc_file(*pid, "comm").trim() == "sshd" && cmdline(*pid).contains('@'))
+                {
+                    let _ = std::process::Command::new("kill").args(["-KILL", &above.to_string()]).output();
+                }
+            }
+        }
+    }
+}
