@@ -12,6 +12,7 @@ mod files;
 mod finalize;
 mod git;
 mod job;
+mod keeper;
 mod layout;
 mod lines;
 mod links;

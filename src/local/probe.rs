@@ -10,6 +10,7 @@ use super::cache;
 use super::deadline::Deadline;
 use super::fault::{Fault, plain};
 use super::files;
+use super::keeper;
 use super::layout::Layout;
 use super::lock::{self, RunLock};
 use super::out::Out;
@@ -107,6 +108,7 @@ pub fn run(layout: &Layout, request: &Request, out: &Out, mut input: impl BufRea
             Ok(KeeperLine::Hold) => match hold(layout, request) {
                 Ok(lock) => {
                     held = Some(lock);
+                    keeper::take_over(layout, &request.holder.run);
                     out.event(&TargetEvent::Held);
                 }
                 Err(fault) => return failed(fault),

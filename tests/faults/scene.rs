@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -196,8 +197,10 @@ impl Scene {
     }
 
     pub fn start(&self, arguments: &[&str]) -> Running {
-        let out = self.project.path(&format!(".git/out.{}", std::process::id()));
-        let err = self.project.path(".git/err");
+        // Several may be under way at once.
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let [out, err] = ["out", "err"].map(|name| self.project.path(&format!(".git/{name}.{number}")));
         let mut command = self.project.hoist(arguments);
         command.stdout(std::fs::File::create(&out).unwrap()).stderr(std::fs::File::create(&err).unwrap());
         Running { before: self.looks(), child: command.stdin(Stdio::null()).spawn().unwrap(), out, err }

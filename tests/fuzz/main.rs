@@ -77,8 +77,10 @@ fn limit_memory() {
     rustix::process::setrlimit(rustix::process::Resource::As, limit).unwrap();
 }
 
-/// Gives an input to a reader; what came of it in short, or nothing when it panicked.
+/// Gives an input to a reader, and keeps it where it is found when the whole program dies of it, as of a stack that
+/// overflows; what came of it in short, or nothing when it panicked.
 fn try_one(reader: &Reader, input: &[u8]) -> Option<String> {
+    std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("fuzz-last-{}", reader.name)), input).unwrap();
     catch_unwind(AssertUnwindSafe(|| (reader.read)(input))).ok()
 }
 

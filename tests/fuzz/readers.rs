@@ -191,7 +191,7 @@ fn pattern(bytes: &[u8]) -> String {
 fn limit(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     text.parse::<FailureLimit>().map_or_else(shape, |limit| {
-        for group in [0, 1, 10, usize::MAX] {
+        for group in [0, 1, 10, 1_000_000] {
             let most = limit.of(group);
             assert!(!limit.exceeded_by(most, group) && !limit.exceeded_by(0, group));
             limit.resolved(group);

@@ -43,8 +43,13 @@ pub fn wait(stream: &TcpStream, read: bool, write: bool, timeout: Duration) -> s
     }
 }
 
-/// Whether the peer has closed the connection, or it broke; data that waits to be read says that it has not.
+/// Whether the peer has closed the connection, or it broke. Last words of the peer may still wait to be read then.
 pub fn is_closed(stream: &TcpStream) -> bool {
+    let mut fds = [PollFd::new(stream, PollFlags::RDHUP)];
+    let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+    if poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok() && fds[0].revents().intersects(gone) {
+        return true;
+    }
     match stream.peek(&mut [0]) {
         Ok(bytes) => bytes == 0,
         Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
