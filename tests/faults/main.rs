@@ -12,4 +12,5 @@ mod journal;
 mod proxy;
 mod reach;
 mod scene;
+mod small;
 mod stages;
