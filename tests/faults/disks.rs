@@ -119,7 +119,8 @@ fn a_corrupt_cache_is_rebuilt_whatever_is_wrong_with_it() {
     let config = |cache: &Path| std::fs::write(cache.join(".git/config"), "[core\n").unwrap();
     let gone = |cache: &Path| std::fs::remove_dir_all(cache).unwrap();
     let locked = |cache: &Path| std::fs::write(cache.join(".git/config.lock"), "").unwrap();
-    let damages: [(&str, &dyn Fn(&Path)); 7] = [
+    type Damage<'a> = (&'a str, &'a dyn Fn(&Path));
+    let damages: [Damage; 7] = [
         ("cut objects", &cut),
         ("no objects", &emptied),
         ("refs", &refs),

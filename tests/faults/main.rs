@@ -11,6 +11,7 @@ mod every_record;
 mod journal;
 mod proxy;
 mod reach;
+#[allow(dead_code, reason = "torture uses the rest")]
 mod scene;
 mod small;
 mod stages;

@@ -106,3 +106,28 @@ fn unsent(stream: &TcpStream) -> usize {
     let told = unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &mut bytes) };
     if told == 0 { usize::try_from(bytes).unwrap_or(0) } else { 0 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_closed_connection_is_closed_though_the_peers_last_words_wait_to_be_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let (mut theirs, _) = listener.accept().unwrap();
+        assert!(!is_closed(&ours));
+        theirs.write_all(b"goodbye").unwrap();
+        assert!(wait(&ours, true, false, Duration::from_secs(30)).unwrap());
+        assert!(!is_closed(&ours));
+        drop(theirs);
+        let until = Instant::now() + Duration::from_secs(30);
+        while !is_closed(&ours) {
+            assert!(Instant::now() < until, "nobody noticed");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
