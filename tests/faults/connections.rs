@@ -1,8 +1,9 @@
 //! Connections that break in the middle of a stage: the work goes on, and its true end is taken.
 
 use crate::common::address;
+use crate::processes::kill;
 use crate::proxy::{Break, Proxy};
-use crate::scene::{STAGES, Scene, kill};
+use crate::scene::{STAGES, Scene};
 
 /// A fleet of which the first three hosts are behind proxies.
 fn behind_proxies() -> (Scene, Vec<Proxy>) {

@@ -3,7 +3,8 @@
 use std::process::Stdio;
 
 use crate::common::{self, Project, address};
-use crate::scene::{STAGES, Scene, Summary};
+use crate::running::Summary;
+use crate::scene::{STAGES, Scene};
 
 #[test]
 fn of_two_deployers_at_once_one_deploys_and_the_other_touches_nothing() {

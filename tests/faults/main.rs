@@ -9,8 +9,10 @@ mod deployer;
 mod disks;
 mod every_record;
 mod journal;
+mod processes;
 mod proxy;
 mod reach;
+mod running;
 #[allow(dead_code, reason = "torture uses the rest")]
 mod scene;
 mod small;

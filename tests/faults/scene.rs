@@ -2,19 +2,15 @@
 //! what must be true whenever a command has ended.
 
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
-
-use serde_json::Value;
 
 use crate::common::{self, CACHE, Farm, Links, Project, address};
+use crate::processes::{above, cmdline, kill_if_there, parent, proc_file};
+use crate::running::{Running, Summary};
 
 /// The stages of a deployment that goes well, in order.
 pub const STAGES: [&str; 4] = ["fetch", "config_deploy", "promote", "finalize"];
-
-/// A command takes no longer, on a busy machine and with all its time limits.
-const PATIENCE: Duration = Duration::from_secs(180);
 
 const SETTINGS: &str = "config_deploy: True\nservice_name: web\nservice_command: /srv/bin/service {action} {service}\n\
                         keepalive: 1\nconnect_timeout: 5\nreconnect_timeout: 20";
@@ -305,145 +301,6 @@ impl Scene {
     }
 }
 
-fn proc_file(pid: u32, name: &str) -> String {
-    let bytes = std::fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn cmdline(pid: u32) -> String {
-    proc_file(pid, "cmdline").replace('\0', " ")
-}
-
-/// `None` when the process is gone.
-fn parent(pid: u32) -> Option<u32> {
-    let stat = proc_file(pid, "stat");
-    // The name in brackets may hold anything.
-    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
-}
-
-/// The next process above one that is wanted.
-#[track_caller]
-pub fn above(pid: u32, wanted: impl Fn(u32) -> bool) -> u32 {
-    let mut next = parent(pid);
-    loop {
-        match next {
-            Some(found) if found > 1 && wanted(found) => return found,
-            Some(found) if found > 1 => next = parent(found),
-            _ => panic!("no such process above {pid}"),
-        }
-    }
-}
-
-pub fn kill(pid: u32) {
-    let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-}
-
-/// A command under way.
-pub struct Running {
-    pub child: Child,
-    before: Vec<Look>,
-    out: PathBuf,
-    err: PathBuf,
-}
-
-impl Running {
-    /// Waits for the end; the invariants have to hold then.
-    #[track_caller]
-    pub fn end(self, scene: &Scene) -> Summary {
-        let before = self.before.clone();
-        let summary = self.wait();
-        scene.check(&summary, &before);
-        summary
-    }
-
-    /// Waits for the end.
-    #[track_caller]
-    pub fn wait(mut self) -> Summary {
-        let until = Instant::now() + PATIENCE;
-        let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
-            }
-            if Instant::now() > until {
-                self.child.kill().unwrap();
-                panic!("the command hangs: {}", std::fs::read_to_string(&self.out).unwrap());
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        };
-        let out = std::fs::read_to_string(&self.out).unwrap();
-        Summary::of(status.code(), &out, std::fs::read_to_string(&self.err).unwrap())
-    }
-
-    /// Kills the deployer at once.
-    pub fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-/// How a command ended.
-pub struct Summary {
-    pub status: Option<i32>,
-    pub verdict: String,
-    /// Of the `ended` event; `None` when there was none.
-    pub rows: Option<Vec<Value>>,
-    revision: Option<String>,
-    /// Everything else that was said.
-    pub said: String,
-}
-
-impl std::fmt::Debug for Summary {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "status {:?}, {}\n{}", self.status, self.verdict, self.said)
-    }
-}
-
-impl Summary {
-    pub fn of(status: Option<i32>, out: &str, err: String) -> Summary {
-        let events: Vec<Value> = out.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        let of = |name: &str| events.iter().rfind(|event| event["event"] == name);
-        let ended = of("ended");
-        assert!(!err.contains("panicked"), "{err}");
-        if let Some(ended) = ended {
-            assert_eq!(
-                ended["status"].as_i64().map(|it| it as i32),
-                status,
-                "the event says otherwise than the status"
-            );
-        }
-        Summary {
-            status,
-            verdict: ended.map_or_else(String::new, |ended| ended["verdict"].as_str().unwrap().to_owned()),
-            rows: ended.map(|ended| ended["rows"].as_array().unwrap().clone()),
-            revision: of("started").map(|event| event["revision"].as_str().unwrap().to_owned()),
-            said: err + out,
-        }
-    }
-
-    #[track_caller]
-    pub fn ends(self, status: i32) -> Summary {
-        assert_eq!(self.status, Some(status), "{self:#?}");
-        self
-    }
-
-    #[track_caller]
-    pub fn says(self, text: &str) -> Summary {
-        assert!(self.said.contains(text), "{text:?} is not in {self:#?}");
-        self
-    }
-
-    /// The state of the n-th target.
-    pub fn state(&self, n: usize) -> &str {
-        self.rows.as_ref().unwrap()[n]["state"].as_str().unwrap()
-    }
-
-    /// Why the n-th target is not as it should be.
-    pub fn reason(&self, n: usize) -> &str {
-        self.rows.as_ref().unwrap()[n]["reason"].as_str().unwrap_or_default()
-    }
-}
-
 impl Scene {
     /// The journals, oldest first.
     pub fn journals(&self) -> Vec<PathBuf> {
@@ -491,10 +348,4 @@ impl Scene {
             session.filter(|pid| cmdline(*pid).contains('@')).into_iter().for_each(kill_if_there);
         }
     }
-}
-
-/// As [`kill`], of a process that may have ended by itself meanwhile.
-fn kill_if_there(pid: u32) {
-    let Some(pid) = rustix::process::Pid::from_raw(pid as i32) else { return };
-    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
 }

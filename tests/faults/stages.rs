@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::scene::{STAGES, Scene, Summary, kill};
+use crate::processes::kill;
+use crate::running::Summary;
+use crate::scene::{STAGES, Scene};
 
 /// What the status is when a host of a fleet without tolerance fails in a stage.
 fn status_of(stage: &str) -> i32 {

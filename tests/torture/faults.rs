@@ -8,7 +8,7 @@ use crate::mutate::Chance;
 use crate::scene::Scene;
 
 /// A round is over in about this time when nothing is in its way, in milliseconds.
-const ROUND: usize = 2000;
+const ROUND: usize = 1500;
 
 const STAGES: [&str; 5] = ["fetch", "config_deploy", "promote", "finalize", "rollback"];
 
@@ -58,7 +58,7 @@ impl fmt::Display for Faults {
 impl Faults {
     /// Draws the faults of a round, and prepares what has to be there from its beginning.
     pub fn draw(scene: &Scene, chance: &mut Chance, revision: &str) -> Faults {
-        let faults = (0..chance.below(4)).map(|_| {
+        let faults = (0..*chance.of(&[0, 1, 2, 2, 3, 3, 4])).map(|_| {
             let kind = *chance.of(&[
                 Kind::Check,
                 Kind::Stage(STAGES[0]),

@@ -8,6 +8,12 @@ mod common;
 #[path = "../fuzz/mutate.rs"]
 #[allow(dead_code, reason = "only the chance is wanted here")]
 mod mutate;
+#[path = "../faults/processes.rs"]
+#[allow(dead_code, reason = "the fault matrix uses the rest")]
+mod processes;
+#[path = "../faults/running.rs"]
+#[allow(dead_code, reason = "the fault matrix uses the rest")]
+mod running;
 #[path = "../faults/scene.rs"]
 #[allow(dead_code, reason = "the fault matrix uses the rest")]
 mod scene;
@@ -22,7 +28,8 @@ use std::time::{Duration, Instant};
 use common::address;
 use faults::Faults;
 use mutate::Chance;
-use scene::{Running, Scene, Summary};
+use running::{Running, Summary};
+use scene::Scene;
 use small::Small;
 
 fn number(variable: &str, default: u64) -> u64 {
@@ -55,7 +62,13 @@ fn one_round(scene: &mut Scene, chance: &mut Chance) -> String {
     let mut faults = Faults::draw(scene, chance, &revision);
     let mut told = format!("{faults}, limit {limit}, batch {batch}");
     let limits = [format!("failure_limit:{limit}"), format!("canary_failure_limit:{limit}")];
-    let rest = [format!("batch_size:{batch}"), "reconnect_timeout:3".into(), "stage_timeout:10".into()];
+    let rest = [
+        format!("batch_size:{batch}"),
+        format!("retry_failed:{}", chance.of(&["0", "0", "1"])),
+        format!("failed_targets:{}", chance.of(&["leave", "rollback"])),
+        "reconnect_timeout:3".into(),
+        "stage_timeout:10".into(),
+    ];
     let mut arguments = Vec::new();
     for define in limits.iter().chain(&rest) {
         arguments.extend(["-D", define]);
@@ -89,13 +102,24 @@ fn finish_killed(
 ) -> Summary {
     running.kill();
     faults.let_go(scene);
-    let command = *chance.of(&["resume", "rollback"]);
-    *told += &format!(", killed, {command}");
-    let summary = scene.end(command);
-    if summary.status == Some(2) {
-        assert!(summary.said.contains("unfinished"), "{summary:#?}");
+    loop {
+        let command = *chance.of(&["resume", "rollback"]);
+        *told += &format!(", killed, {command}");
+        let mut running = scene.start(&[command, "--yes", "--format", "json"]);
+        // The second deployer may die as well.
+        if chance.below(3) == 0 {
+            std::thread::sleep(Duration::from_millis(chance.below(1500) as u64));
+            if running.child.try_wait().unwrap().is_none() {
+                running.kill();
+                continue;
+            }
+        }
+        let summary = running.end(scene);
+        if summary.status == Some(2) {
+            assert!(summary.said.contains("unfinished"), "{summary:#?}");
+        }
+        return summary;
     }
-    summary
 }
 
 /// A deployment that nothing stands in the way of; a lock of a keeper that is just ending may.
