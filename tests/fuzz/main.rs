@@ -10,7 +10,7 @@ mod readers;
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use mutate::{Chance, mutated};
@@ -50,11 +50,12 @@ fn finding(reader: &str, input: &[u8], what: &str) -> PathBuf {
 }
 
 /// Watches one reader for an input that takes too long.
-struct Watch(Sender<Vec<u8>>);
+struct Watch(SyncSender<Vec<u8>>);
 
 impl Watch {
     fn over(reader: &'static str) -> Watch {
-        let (sender, inputs) = channel::<Vec<u8>>();
+        // Short, so that the watch never lags behind with a heap of inputs.
+        let (sender, inputs) = sync_channel::<Vec<u8>>(16);
         std::thread::spawn(move || {
             let Ok(mut current) = inputs.recv() else { return };
             loop {
@@ -105,7 +106,7 @@ fn fuzz(name: &str) {
         match try_one(reader, &input) {
             None => panic!("{name} panics on {} (seed {seed})", finding(name, &input, "panic").display()),
             Some(answer) => {
-                if answers.insert(answer) && pool.len() < POOL {
+                if pool.len() < POOL && answers.insert(answer) {
                     pool.push(input);
                 }
             }

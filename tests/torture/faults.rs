@@ -77,7 +77,9 @@ impl Faults {
                 Kind::Deployer,
                 Kind::Deployer,
             ]);
-            let at = Duration::from_millis(chance.below(ROUND) as u64);
+            // Where the deployer dies matters most once it has begun to change hosts.
+            let latest = if kind == Kind::Deployer { 2 * ROUND } else { ROUND };
+            let at = Duration::from_millis(chance.below(latest) as u64);
             Fault { kind, host: chance.below(scene.hosts), at, done: false }
         });
         let faults = Faults(faults.collect());
