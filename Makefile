@@ -19,6 +19,12 @@ demo: deps build ## deploy twice to a farm of 8 real sshd hosts on this machine;
 check: deps ## run all tests, those over real sshd included
 	$(CARGO) test --locked
 
+torture: deps ## ROUNDS (100) of random faults against real hosts, from SEED on
+	ROUNDS=$${ROUNDS:-100} SEED=$${SEED:-$$(date +%s)} $(CARGO) test --locked --test torture -- --nocapture
+
+fuzz: deps ## try each reader of foreign bytes for FUZZ_SECONDS (600), from SEED on
+	FUZZ_SECONDS=$${FUZZ_SECONDS:-600} SEED=$${SEED:-$$(date +%s)} $(CARGO) test --locked --test fuzz -- --nocapture
+
 build: deps ## build for development
 	$(CARGO) build --locked
 
@@ -54,4 +60,4 @@ clean: ## remove everything that was built
 	$(CARGO) clean
 	rm -rf dist
 
-.PHONY: help demo check build static install fmt lint deps clean
+.PHONY: help demo check torture fuzz build static install fmt lint deps clean

@@ -6,6 +6,8 @@ pub mod config;
 pub mod deploy;
 pub mod exit_code;
 pub mod fleet;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod journal;
 pub mod local;
 mod memory;

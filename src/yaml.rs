@@ -8,6 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::{DuplicateKeyPolicy, NonFiniteFloatPolicy, Spanned};
 
 use crate::text;
@@ -83,6 +84,9 @@ impl Node {
     }
 }
 
+/// How deep lists and mappings may nest: deep enough for people, and shallow enough for the stack of any thread.
+const DEEPEST: usize = 32;
+
 /// Reads the file at `path`; messages call it `name`. An empty file is null.
 ///
 /// # Errors
@@ -102,6 +106,7 @@ pub fn parse(bytes: &[u8], name: &str) -> Result<Node> {
         with_snippet: false,
         duplicate_keys: DuplicateKeyPolicy::Error,
         non_finite_float_policy: NonFiniteFloatPolicy::AsString,
+        budget: serde_saphyr::budget! { max_depth: DEEPEST },
     };
     let raw: Raw = serde_saphyr::from_str_with_options(source, options).map_err(|error| {
         let line = error.location().map_or(1, |location| location.line());
@@ -116,13 +121,22 @@ fn describe(error: &serde_saphyr::Error) -> String {
         serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => {
             format!("the key {key:?} stands twice: remove one")
         }
+        serde_saphyr::Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => too_deep(),
         serde_saphyr::Error::MultipleDocuments { .. } => "it holds several documents: keep one".into(),
         error => {
             let text = error.to_string();
             let text = text.lines().next().unwrap_or_default();
+            // The scanner has a limit of its own, far above ours.
+            if text.contains("recursion limit") {
+                return too_deep();
+            }
             text.split(" at line ").next().unwrap_or(text).to_owned()
         }
     }
+}
+
+fn too_deep() -> String {
+    format!("lists and mappings nest deeper than {DEEPEST}: write it flatter")
 }
 
 /// A node as the parser gives it.
@@ -310,6 +324,18 @@ mod tests {
             json("a: &x {b: y, c: 0755}\nd:\n  <<: *x\n  c: 2\ne: *x\n"),
             json!({"a": {"b": "y", "c": 493}, "d": {"c": 2, "b": "y"}, "e": {"b": "y", "c": 493}})
         );
+    }
+
+    #[test]
+    fn nesting_that_would_overflow_the_stack_is_an_error() {
+        for nested in [("[", "]"), ("{a: ", "}")] {
+            let of = |depth: usize| parse((nested.0.repeat(depth) + &nested.1.repeat(depth)).as_bytes(), "x.yaml");
+            assert!(of(DEEPEST - 1).is_ok());
+            for depth in [DEEPEST + 1, 200, 100_000] {
+                let error = of(depth).unwrap_err().to_string();
+                assert!(error.starts_with("x.yaml:1: ") && error.contains("nest deeper than 32"), "{error}");
+            }
+        }
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl Answer {
         if text.is_empty() { self.exit.reason(0) } else { text }
     }
 
-    /// Whether git complained of objects that are missing or damaged, rather than of the disk or the network.
+    /// Whether git complained of a repository or objects that are missing or damaged, rather than of the disk or the network.
     pub fn tells_of_broken_objects(&self) -> bool {
         let text = self.errors.to_lowercase();
         let disk = ["no space left", "permission denied", "read-only file system", "disk quota exceeded", "early eof"];
@@ -72,6 +72,10 @@ impl Answer {
             "unable to unpack",
             "file too short",
             "is too small",
+            // Its HEAD or its configuration is damaged.
+            "fatal: not a git repository",
+            "requires a git repository",
+            "bad config",
         ];
         !disk.iter().any(|word| text.contains(word)) && broken.iter().any(|word| text.contains(word))
     }

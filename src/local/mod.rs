@@ -13,6 +13,7 @@ mod files;
 mod finalize;
 mod git;
 mod job;
+mod keeper;
 mod layout;
 mod lease;
 mod lines;

@@ -11,6 +11,7 @@ use super::deadline::Deadline;
 use super::fault::{Fault, plain};
 use super::fence;
 use super::files;
+use super::keeper;
 use super::layout::Layout;
 use super::lease;
 use super::lock::{self, RunLock};
@@ -113,6 +114,7 @@ pub fn run(layout: &Layout, request: &Request, out: &Out, mut input: impl BufRea
                 Ok(lock) => {
                     held = Some(lock);
                     lease::renew(layout, &request.holder.run);
+                    keeper::take_over(layout, &request.holder.run);
                     out.event(&TargetEvent::Held);
                 }
                 Err(fault) => return failed(fault),

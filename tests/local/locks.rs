@@ -57,6 +57,22 @@ fn a_second_keeper_of_the_same_run_holds_the_lock_when_the_first_is_gone() {
 }
 
 #[test]
+fn a_keeper_whose_dead_connection_nobody_noticed_goes_when_its_run_has_a_new_one() {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1")]);
+    let request = target.request("r1", &one);
+    // Its connection stays open all the time.
+    let mut first = Keeper::start(&request);
+    assert_eq!(first.hold(), TargetEvent::Held);
+    let mut second = Keeper::start(&request);
+    assert_eq!(second.hold(), TargetEvent::Held);
+    second.end();
+    until(|| target.facts(&request).locked.is_none());
+    target.fetch(&target.request("r2", &one)).ok();
+    first.end();
+}
+
+#[test]
 fn a_stage_outlives_its_connection_and_its_keeper_and_still_holds_the_lock() {
     let target = Target::new();
     let one = target.commit(&[("a", "1")]);

@@ -7,7 +7,7 @@ mod connect;
 mod exec;
 mod identity;
 mod input;
-mod known_hosts;
+pub(crate) mod known_hosts;
 mod lines;
 mod link;
 mod options;

@@ -43,8 +43,13 @@ pub fn wait(stream: &TcpStream, read: bool, write: bool, timeout: Duration) -> s
     }
 }
 
-/// Whether the peer has closed the connection, or it broke; data that waits to be read says that it has not.
+/// Whether the peer has closed the connection, or it broke. Last words of the peer may still wait to be read then.
 pub fn is_closed(stream: &TcpStream) -> bool {
+    let mut fds = [PollFd::new(stream, PollFlags::RDHUP)];
+    let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+    if poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok() && fds[0].revents().intersects(gone) {
+        return true;
+    }
     match stream.peek(&mut [0]) {
         Ok(bytes) => bytes == 0,
         Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
@@ -100,4 +105,29 @@ fn unsent(stream: &TcpStream) -> usize {
     // SAFETY: TIOCOUTQ writes one int, which is where the pointer leads.
     let told = unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &mut bytes) };
     if told == 0 { usize::try_from(bytes).unwrap_or(0) } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_closed_connection_is_closed_though_the_peers_last_words_wait_to_be_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let (mut theirs, _) = listener.accept().unwrap();
+        assert!(!is_closed(&ours));
+        theirs.write_all(b"goodbye").unwrap();
+        assert!(wait(&ours, true, false, Duration::from_secs(30)).unwrap());
+        assert!(!is_closed(&ours));
+        drop(theirs);
+        let until = Instant::now() + Duration::from_secs(30);
+        while !is_closed(&ours) {
+            assert!(Instant::now() < until, "nobody noticed");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
 }

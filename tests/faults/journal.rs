@@ -1,0 +1,71 @@
+//! A journal whose last record was torn.
+
+use crate::common;
+use crate::scene::Scene;
+
+/// Kills a deployer whose last record is the end of a fetch, cuts that record, and ends the run.
+fn cut_and_end(scene: &mut Scene, cut: &dyn Fn(usize) -> usize, command: &str) -> usize {
+    let revision = scene.revision();
+    let known = scene.journals();
+    scene.stop_in(0, "fetch");
+    let running = scene.start_deploy(&[]);
+    scene.stopped(0, "fetch");
+    let journal = || scene.journals().into_iter().find(|path| !known.contains(path)).unwrap();
+    let text = || std::fs::read_to_string(journal()).unwrap();
+    let has_end = |text: &str| {
+        let from_fetch = text.rfind("\"called\"").unwrap_or(0);
+        text.ends_with('\n') && text[from_fetch..].contains("\"ended\"") && text[from_fetch..].contains("fetch")
+    };
+    common::wait_for("the other host's result", || has_end(&text()));
+    running.kill();
+    let text = text();
+    let start = text[..text.len() - 1].rfind('\n').unwrap() + 1;
+    let length = text.len() - start;
+    let kept = start + cut(length);
+    std::fs::OpenOptions::new().write(true).open(journal()).unwrap().set_len(kept as u64).unwrap();
+    scene.go_on(0, "fetch");
+    let summary = scene.end(command);
+    if command == "resume" {
+        summary.ends(0);
+        scene.all_on(&revision, command);
+        scene.stands = revision;
+    } else {
+        summary.ends(1);
+        scene.all_on(&scene.stands, command);
+    }
+    length
+}
+
+/// That every byte is the same to the reader is held by a test of its own; here some of them, with all that follows.
+#[test]
+fn a_run_whose_last_record_is_torn_is_resumed_and_rolled_back_all_the_same() {
+    let mut scene = Scene::new(0, 2);
+    for part in 0..=8 {
+        for command in ["resume", "rollback"] {
+            cut_and_end(&mut scene, &|length| (length - 1) * part / 8, command);
+        }
+    }
+}
+
+#[test]
+fn damage_in_the_middle_of_a_journal_is_told_with_its_line_and_touches_nothing() {
+    let mut scene = Scene::new(0, 2);
+    scene.revision();
+    scene.stop_in(0, "fetch");
+    let running = scene.start_deploy(&[]);
+    scene.stopped(0, "fetch");
+    running.kill();
+    scene.go_on(0, "fetch");
+    let path = scene.journals().pop().unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let damaged = text.replacen("{\"record\":\"called\"", "{\"record\":\"cal\0ed\"", 1);
+    assert_ne!(damaged, text);
+    std::fs::write(&path, damaged).unwrap();
+    for command in ["deploy", "resume", "rollback"] {
+        let summary = scene.start(&[command, "--yes", "--format", "json"]).wait().ends(2).says("line 2");
+        assert!(summary.rows.is_none());
+    }
+    std::fs::write(&path, text).unwrap();
+    scene.end("rollback").ends(1);
+    scene.all_on(&scene.stands, "first");
+}

@@ -1,0 +1,19 @@
+//! The fault matrix: whatever breaks, every host is accounted for, and its disk is as the summary says.
+//!
+//! Real processes on the loopback farm. `scene` has the fleet and the invariants that every case ends with.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod connections;
+mod deployer;
+mod disks;
+mod every_record;
+mod journal;
+mod processes;
+mod proxy;
+mod reach;
+mod running;
+#[allow(dead_code, reason = "torture uses the rest")]
+mod scene;
+mod small;
+mod stages;

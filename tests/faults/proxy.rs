@@ -1,0 +1,111 @@
+//! A stretch of network between the deployer and a host, that can be broken in the ways that networks break.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// How a connection breaks. New connections are none the worse for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Break {
+    /// Both ends hear at once that it is gone.
+    Reset,
+    /// Nothing goes through any more, and nobody hears of it.
+    Stall,
+    /// The host is gone, and what the deployer sends is swallowed.
+    HalfOpen,
+}
+
+struct Connection {
+    client: TcpStream,
+    server: TcpStream,
+    broken: Arc<Mutex<Option<Break>>>,
+}
+
+/// Passes connections on to a host.
+pub struct Proxy {
+    pub port: u16,
+    connections: Arc<Mutex<Vec<Connection>>>,
+    refuses: Arc<AtomicBool>,
+}
+
+impl Proxy {
+    /// A way to `host`, an address and a port, by another port of `address`.
+    pub fn to(address: &str, port: u16) -> Proxy {
+        let listener = TcpListener::bind((address, 0)).unwrap();
+        let host = (address.to_owned(), port);
+        let proxy =
+            Proxy { port: listener.local_addr().unwrap().port(), connections: Arc::default(), refuses: Arc::default() };
+        let (connections, refuses) = (proxy.connections.clone(), proxy.refuses.clone());
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let Ok(client) = client else { return };
+                if refuses.load(Ordering::SeqCst) {
+                    continue;
+                }
+                let Ok(server) = TcpStream::connect((host.0.as_str(), host.1)) else { continue };
+                let broken: Arc<Mutex<Option<Break>>> = Arc::default();
+                pump(client.try_clone().unwrap(), server.try_clone().unwrap(), broken.clone());
+                pump(server.try_clone().unwrap(), client.try_clone().unwrap(), broken.clone());
+                connections.lock().unwrap().push(Connection { client, server, broken });
+            }
+        });
+        proxy
+    }
+
+    /// Breaks the connections there are.
+    pub fn breaks(&self, how: Break) {
+        for connection in self.connections.lock().unwrap().iter() {
+            *connection.broken.lock().unwrap() = Some(how);
+            match how {
+                Break::Reset => {
+                    // With this, closing is a reset.
+                    for end in [&connection.client, &connection.server] {
+                        let _ = rustix::net::sockopt::set_socket_linger(end, Some(Duration::ZERO));
+                        let _ = end.shutdown(Shutdown::Both);
+                    }
+                }
+                Break::HalfOpen => drop(connection.server.shutdown(Shutdown::Both)),
+                Break::Stall => {}
+            }
+        }
+        if how == Break::Reset {
+            self.connections.lock().unwrap().clear();
+        }
+    }
+
+    /// Lets nobody through any more, or again.
+    pub fn refuse(&self, yes: bool) {
+        self.refuses.store(yes, Ordering::SeqCst);
+    }
+}
+
+fn pump(mut from: TcpStream, mut to: TcpStream, broken: Arc<Mutex<Option<Break>>>) {
+    std::thread::spawn(move || {
+        let mut buffer = [0; 16 << 10];
+        loop {
+            let read = from.read(&mut buffer);
+            let how = *broken.lock().unwrap();
+            match (how, read) {
+                // Unread bytes fill the sender's window, as behind a dead router.
+                (Some(Break::Stall), _) => loop {
+                    std::thread::park();
+                },
+                (Some(Break::HalfOpen), Ok(length)) if length > 0 => continue,
+                (Some(Break::HalfOpen), _) => loop {
+                    std::thread::park();
+                },
+                (None, Ok(length)) if length > 0 => {
+                    if to.write_all(&buffer[..length]).is_err() {
+                        return;
+                    }
+                }
+                _ => {
+                    let _ = to.shutdown(Shutdown::Write);
+                    return;
+                }
+            }
+        }
+    });
+}

@@ -1,0 +1,351 @@
+//! A fleet that runs a first revision, with a service and a configuration file; ways to stop and to break its hosts; and
+//! what must be true whenever a command has ended.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::common::{self, CACHE, Farm, Links, Project, address};
+use crate::processes::{above, cmdline, kill_if_there, parent, proc_file};
+use crate::running::{Running, Summary};
+
+/// The stages of a deployment that goes well, in order.
+pub const STAGES: [&str; 4] = ["fetch", "config_deploy", "promote", "finalize"];
+
+const SETTINGS: &str = "config_deploy: True\nservice_name: web\nservice_command: /srv/bin/service {action} {service}\n\
+                        keepalive: 1\nconnect_timeout: 5\nreconnect_timeout: 20";
+
+/// It runs what was live when it was started.
+const SERVICE: &str = "#!/bin/sh\n[ \"$1\" = status ] || cat /srv/deployment/app/index.html > /srv/running\n\
+                       ! cmp -s /srv/running /srv/breaks-service\n";
+
+/// What a host looks like from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    pub links: Links,
+    /// The revision's text that the service runs.
+    pub running: Option<String>,
+    /// The revision that the configuration link leads into.
+    pub config: Option<String>,
+}
+
+pub struct Scene {
+    pub farm: Farm,
+    pub project: Project,
+    pub hosts: usize,
+    /// The last revision that every host was brought to.
+    pub stands: String,
+    /// How each target is named, where that is not its address.
+    names: Vec<String>,
+    count: usize,
+}
+
+impl Scene {
+    /// A fleet in two groups, of which each host is fully on a first revision.
+    pub fn new(canary: usize, default: usize) -> Scene {
+        let scene = Scene::bare(canary, default);
+        scene.finish()
+    }
+
+    /// As [`Scene::new`] with nothing deployed yet, for a test that changes the hosts first.
+    pub fn bare(canary: usize, default: usize) -> Scene {
+        let farm = Farm::up();
+        let project = Project::new(&farm, canary, default);
+        let hosts = canary + default;
+        project.configure(SETTINGS);
+        project.write("hoist/config-files.yaml", "/srv/etc/app.conf:\n  template: app.conf.j2\n");
+        project.write("hoist/templates/app.conf.j2", "revision = {{ colour }}\n");
+        project.write("hoist/vars.yaml", "colour: grey\n");
+        let mut checks = String::from("checks:\n");
+        for (at, stage) in [
+            ("stage", "fetch"),
+            ("stage", "config_deploy"),
+            ("stage", "promote"),
+            ("before", "finalize"),
+            ("stage", "rollback"),
+        ] {
+            checks += &format!(
+                "  wait-{stage}:\n    {at}: {stage}\n    shell: true\n    timeout: 120\n    command: \"test ! -e \
+                 /srv/wait-{stage} || {{ echo $$ > /srv/in.tmp; mv /srv/in.tmp /srv/in-{stage}; while test -e \
+                 /srv/wait-{stage}; do sleep 0.05; done; }}\"\n  fail-{stage}:\n    {at}: {stage}\n    shell: true\n    \
+                 timeout: 120\n    command: \"test ! -e /srv/do-{stage} || . /srv/do-{stage}\"\n"
+            );
+        }
+        checks += "  page:\n    stage: promote\n    shell: true\n    command: \"! cmp -s index.html /srv/broken\"\n";
+        project.write("hoist/checks.yaml", &checks);
+        let stands = project.commit("first");
+        let scene = Scene { names: (0..hosts).map(address).collect(), farm, project, hosts, stands, count: 0 };
+        for n in 0..hosts {
+            scene.farm.host(&address(n));
+            scene.put(n, "bin/service", SERVICE);
+            let path = scene.srv(n).join("bin/service");
+            std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        }
+        scene
+    }
+
+    /// Brings every host to the first revision.
+    pub fn finish(self) -> Scene {
+        let summary = self.deploy(&[]);
+        assert_eq!(summary.status, Some(0), "{summary:#?}");
+        self.all_on(&self.stands, self.text_of(&self.stands).as_str());
+        self
+    }
+
+    /// Names a target anew, in the one group there is.
+    pub fn rename(&mut self, n: usize, name: String) {
+        self.names[n] = name;
+        self.project.write("hoist/default", &(self.names.join("\n") + "\n"));
+    }
+
+    pub fn srv(&self, n: usize) -> PathBuf {
+        self.farm.host(&address(n)).join("srv")
+    }
+
+    /// Writes a file on a host.
+    pub fn put(&self, n: usize, name: &str, text: &str) {
+        let path = self.srv(n).join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    pub fn remove(&self, n: usize, name: &str) {
+        let _ = std::fs::remove_file(self.srv(n).join(name));
+    }
+
+    /// A new revision to deploy.
+    pub fn revision(&mut self) -> String {
+        self.count += 1;
+        self.project.write("index.html", &format!("revision {}\n", self.count));
+        self.project.write("hoist/vars.yaml", &format!("colour: {}\n", self.count));
+        self.project.commit("another")
+    }
+
+    pub fn text_of(&self, revision: &str) -> String {
+        self.project.git(&["show", &format!("{revision}:index.html")]) + "\n"
+    }
+
+    /// Makes a host refuse the text of a revision at promote, and no other.
+    pub fn breaks_at(&self, n: usize, revision: &str) {
+        self.put(n, "broken", &self.text_of(revision));
+    }
+
+    /// Makes a host wait in a stage until [`Scene::go_on`].
+    pub fn stop_in(&self, n: usize, stage: &str) {
+        self.remove(n, &format!("in-{stage}"));
+        self.put(n, &format!("wait-{stage}"), "");
+    }
+
+    pub fn go_on(&self, n: usize, stage: &str) {
+        self.remove(n, &format!("wait-{stage}"));
+    }
+
+    /// Waits until a host stands still in a stage; the process there that waits.
+    #[track_caller]
+    pub fn stopped(&self, n: usize, stage: &str) -> u32 {
+        let path = self.srv(n).join(format!("in-{stage}"));
+        common::wait_for(&format!("{} to come to {stage}", address(n)), || path.exists());
+        std::fs::read_to_string(path).unwrap().trim().parse().unwrap()
+    }
+
+    /// The process of the target's side that works on a stage in which its host stands still.
+    #[track_caller]
+    pub fn deploy_local(&self, n: usize, stage: &str) -> u32 {
+        above(self.stopped(n, stage), |pid| cmdline(pid).contains("deploy-local"))
+    }
+
+    /// The server's process of that stage's session.
+    #[track_caller]
+    pub fn sshd(&self, n: usize, stage: &str) -> u32 {
+        above(self.stopped(n, stage), |pid| proc_file(pid, "comm").trim() == "sshd")
+    }
+
+    pub fn look(&self, n: usize) -> Look {
+        let srv = self.srv(n);
+        let links = Links::of(&self.farm, n);
+        let running = std::fs::read_to_string(srv.join("running")).ok();
+        let leads = std::fs::read_link(srv.join("etc/app.conf")).ok();
+        let config = leads.and_then(|path| {
+            let text = path.to_str()?.to_owned();
+            Some(text.split("/revs/").nth(1)?.split('/').next()?.to_owned())
+        });
+        Look { links, running, config }
+    }
+
+    pub fn looks(&self) -> Vec<Look> {
+        (0..self.hosts).map(|n| self.look(n)).collect()
+    }
+
+    /// How a host looks that is fully on a revision.
+    pub fn finalized(&self, revision: &str) -> Look {
+        Look {
+            links: Links::finalized(revision),
+            running: Some(self.text_of(revision)),
+            config: Some(revision.to_owned()),
+        }
+    }
+
+    #[track_caller]
+    pub fn all_on(&self, revision: &str, text: &str) {
+        for n in 0..self.hosts {
+            assert_eq!(self.look(n), self.finalized(revision), "{} (with {text:?})", address(n));
+        }
+    }
+
+    pub fn start(&self, arguments: &[&str]) -> Running {
+        // Several may be under way at once.
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let [out, err] = ["out", "err"].map(|name| self.project.path(&format!(".git/{name}.{number}")));
+        let mut command = self.project.hoist(arguments);
+        command.stdout(std::fs::File::create(&out).unwrap()).stderr(std::fs::File::create(&err).unwrap());
+        Running { before: self.looks(), child: command.stdin(Stdio::null()).spawn().unwrap(), out, err }
+    }
+
+    /// Starts `hoist deploy`.
+    pub fn start_deploy(&self, arguments: &[&str]) -> Running {
+        self.start(&[&["deploy", "--yes", "--format", "json"], arguments].concat())
+    }
+
+    /// Runs a command that ends a deployment, to its end, and checks the invariants.
+    #[track_caller]
+    pub fn end(&self, command: &str) -> Summary {
+        self.start(&[command, "--yes", "--format", "json"]).end(self)
+    }
+
+    /// `hoist deploy`, to its end, with the invariants checked.
+    #[track_caller]
+    pub fn deploy(&self, arguments: &[&str]) -> Summary {
+        self.start_deploy(arguments).end(self)
+    }
+
+    /// The invariants: every target has one row, which says what its disk says; and the status is no lie.
+    #[track_caller]
+    pub fn check(&self, summary: &Summary, before: &[Look]) {
+        let Some(rows) = &summary.rows else {
+            let untouched = [Some(2), Some(5), Some(6)].contains(&summary.status);
+            assert!(untouched, "no host is accounted for: {summary:#?}");
+            return self.is_untouched(before, summary);
+        };
+        let hosts: Vec<&str> = rows.iter().map(|row| row["host"].as_str().unwrap()).collect();
+        assert_eq!(hosts, self.names, "each target once, in the order of the plan");
+        let revision = summary.revision.as_deref().unwrap();
+        for (n, row) in rows.iter().enumerate() {
+            let look = self.look(n);
+            let context = format!("{row:#}\n{look:#?}\nbefore: {:#?}\n{summary:#?}", before[n]);
+            self.is_whole(n, &look, &before[n], &context);
+            if let Some(current) = row["current"].as_str() {
+                assert_eq!(
+                    look.links.current.as_deref(),
+                    Some(current),
+                    "a row says otherwise than its disk: {context}"
+                );
+            }
+            let happy = row["happy"].as_bool().unwrap();
+            match row["state"].as_str().unwrap() {
+                "finalized" => assert_eq!(look, self.finalized(revision), "{context}"),
+                "rolled back" => {
+                    let done = before[n].links.done.as_deref().expect("nothing to go back to");
+                    assert_eq!(look, self.finalized(done), "{context}");
+                }
+                _ if happy => assert_eq!(look.links, before[n].links, "a happy host has changed: {context}"),
+                _ => assert!(row["reason"].is_string(), "an unhappy host without a reason: {context}"),
+            }
+        }
+        match summary.status {
+            Some(0) => {
+                for (n, row) in rows.iter().enumerate().filter(|(_, row)| row["state"] != "finalized") {
+                    assert!(!row["happy"].as_bool().unwrap(), "{row:#}");
+                    assert_ne!(
+                        self.look(n).links.done.as_deref(),
+                        Some(revision),
+                        "finalized and not named so: {row:#}"
+                    );
+                }
+            }
+            Some(1) => {
+                for (n, before) in before.iter().enumerate() {
+                    let look = self.look(n);
+                    let is_back = before.links.done.as_ref().is_some_and(|done| look == self.finalized(done));
+                    assert!(
+                        is_back || look == *before,
+                        "status 1, and {} is not back: {look:#?}\nbefore: {before:#?}\n{summary:#?}",
+                        address(n)
+                    );
+                }
+            }
+            Some(3 | 4) => assert!(rows.iter().any(|row| row["happy"] == false), "nobody is named: {summary:#?}"),
+            Some(5 | 130) => self.is_untouched(before, summary),
+            _ => panic!("{summary:#?}"),
+        }
+    }
+
+    #[track_caller]
+    fn is_untouched(&self, before: &[Look], summary: &Summary) {
+        assert_eq!(self.looks(), before, "{summary:#?}");
+    }
+
+    /// There is a live revision, whole, and the service's path leads to it; whatever happened.
+    #[track_caller]
+    fn is_whole(&self, n: usize, look: &Look, before: &Look, context: &str) {
+        let Some(current) = &look.links.current else {
+            return assert!(before.links.current.is_none(), "there is no live revision any more: {context}");
+        };
+        let tree = self.srv(n).join(CACHE).join("revs").join(current);
+        let text = std::fs::read_to_string(tree.join("index.html")).unwrap_or_default();
+        assert_eq!(text, self.text_of(current), "the live tree is not whole: {context}");
+        if let Some(done) = &look.links.done {
+            let tree = self.srv(n).join(CACHE).join("revs").join(done);
+            assert!(tree.join("index.html").exists(), "the tree of .done is gone: {context}");
+        }
+    }
+}
+
+impl Scene {
+    /// The journals, oldest first.
+    pub fn journals(&self) -> Vec<PathBuf> {
+        self.files("hoist/state", "journal")
+    }
+
+    /// The log of the newest run.
+    pub fn newest_log(&self) -> String {
+        std::fs::read_to_string(self.files("hoist/log", "log").pop().unwrap()).unwrap()
+    }
+
+    fn files(&self, folder: &str, extension: &str) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.project.path(folder)).into_iter().flatten();
+        let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        paths.retain(|path| path.extension().is_some_and(|it| it == extension));
+        paths.sort();
+        paths
+    }
+
+    /// The processes of a host, known by their environment.
+    fn processes(&self, n: usize) -> Vec<u32> {
+        let mark = format!("HOIST_FARM_HOST={}", self.farm.host(&address(n)).display());
+        let names = std::fs::read_dir("/proc").unwrap().filter_map(|it| it.ok()?.file_name().into_string().ok());
+        let mut pids: Vec<u32> = names.filter_map(|name| name.parse().ok()).collect();
+        pids.retain(|pid| proc_file(*pid, "environ").split('\0').any(|it| it == mark));
+        pids
+    }
+
+    /// Whether nothing runs on a host.
+    pub fn is_quiet(&self, n: usize) -> bool {
+        self.processes(n).is_empty()
+    }
+
+    /// Kills the target's side on a host, its keeper too.
+    pub fn kill_deploy_local(&self, n: usize) {
+        self.processes(n).into_iter().filter(|pid| cmdline(*pid).contains("deploy-local")).for_each(kill_if_there);
+    }
+
+    /// Ends all that runs on a host, the server's sessions with it too.
+    pub fn cut(&self, n: usize) {
+        for pid in self.processes(n) {
+            let session = parent(pid).filter(|above| proc_file(*above, "comm").trim() == "sshd");
+            kill_if_there(pid);
+            // The server's own first process has no user in its name.
+            session.filter(|pid| cmdline(*pid).contains('@')).into_iter().for_each(kill_if_there);
+        }
+    }
+}

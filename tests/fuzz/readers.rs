@@ -1,0 +1,275 @@
+//! The readers, each reached the way that the program reaches it.
+
+use std::cell::OnceCell;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+
+use hoist::config::{Config, Options};
+use hoist::fleet::ssh::Marker;
+use hoist::targets::{FailureLimit, HostPattern, Target, fold, read_target_file};
+use hoist::wire::{Record, Request, TargetEvent};
+use tempfile::TempDir;
+
+/// A reader: it takes bytes and says in short what came of them, so that new ways of answering are noticed.
+pub struct Reader {
+    pub name: &'static str,
+    pub read: fn(&[u8]) -> String,
+    /// Words that mean something to this reader.
+    pub words: &'static [&'static str],
+}
+
+pub const ALL: &[Reader] = &[
+    Reader {
+        name: "config",
+        read: config,
+        words: &[
+            "[global]",
+            "canary_",
+            "_timeout",
+            "_failure_limit",
+            "server_groups",
+            "group_size",
+            "service_name",
+            "10%",
+        ],
+    },
+    Reader {
+        name: "checks",
+        read: checks,
+        words: &[
+            "checks:",
+            "stage: promote",
+            "before:",
+            "type: script",
+            "timeout:",
+            "shell:",
+            "!!binary",
+            "? ",
+            "<<: *a",
+        ],
+    },
+    Reader {
+        name: "config_files",
+        read: config_files,
+        words: &["template:", "remote_vars:", "output_format: yaml", "erb_syntax:", "/etc/x:", "../"],
+    },
+    Reader { name: "targets", read: targets, words: &["web", "::1", "[::1]:22", "root@", ":0", ":65536"] },
+    Reader {
+        name: "pattern",
+        read: pattern,
+        words: &["[1:99999999]", "[01:10]", "web[", "~(a|b)*", "~(a*)*", "{1000}", ",!"],
+    },
+    Reader { name: "limit", read: limit, words: &["100%", "0.2", "+1", "%%"] },
+    Reader {
+        name: "request",
+        read: request,
+        words: &["\"protocol\":1", "\"action\":\"ask\"", "null", "[[", "{\"a\":"],
+    },
+    Reader {
+        name: "event",
+        read: event,
+        words: &["{\"event\":", "\"ended\":\"ok\"", "\"state\":{", "\"record\":\"running\"", "hoist-"],
+    },
+    Reader { name: "journal", read: journal, words: &["{\"record\":\"returned\"}\n", "\"closed\"", "\"host\":"] },
+    Reader {
+        name: "known_hosts",
+        read: known_hosts,
+        words: &["|1|", "@revoked ", "!*", "ssh-ed25519", "[127.*]:22", "AAAA"],
+    },
+];
+
+thread_local! {
+    static FOLDER: OnceCell<TempDir> = const { OnceCell::new() };
+}
+
+/// A repository of this thread's own, in memory, with a configuration that is in order.
+fn folder() -> PathBuf {
+    FOLDER.with(|cell| {
+        let make = || {
+            let dir =
+                tempfile::Builder::new().prefix("hoist-fuzz-").tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+            let dir = dir.unwrap();
+            std::fs::create_dir_all(dir.path().join(".git")).unwrap();
+            std::fs::create_dir_all(dir.path().join("hoist/templates")).unwrap();
+            std::fs::create_dir_all(dir.path().join("hoist/scripts")).unwrap();
+            let text = "[global]\ngit_repo: app\ndsh_targets: default\nconfig_deploy: True\n";
+            std::fs::write(dir.path().join("hoist/hoist.cfg"), text).unwrap();
+            std::fs::write(dir.path().join("hoist/default"), "web1\n").unwrap();
+            std::fs::write(dir.path().join("hoist/scripts/test.sh"), "").unwrap();
+            std::fs::write(dir.path().join("hoist/templates/app.j2"), "{{ colour }}\n").unwrap();
+            std::fs::write(dir.path().join("global.cfg"), "[global]\n").unwrap();
+            dir
+        };
+        cell.get_or_init(make).path().to_owned()
+    })
+}
+
+fn load(top: &Path) -> Result<Config, String> {
+    let options = Options { start: top.to_owned(), global_file: Some(top.join("global.cfg")), ..Options::default() };
+    Config::load(&options).map_err(shape)
+}
+
+/// An error without the names and numbers in it. Every one has words, and is one line.
+fn shape(error: impl Display) -> String {
+    let text = format!("{error:#}");
+    assert!(!text.trim().is_empty(), "an error without words");
+    let mut shape = String::new();
+    let mut quoted = false;
+    for letter in text.chars() {
+        match letter {
+            '"' => quoted = !quoted,
+            letter if quoted || letter.is_ascii_digit() => {}
+            letter => shape.push(letter),
+        }
+        if shape.len() > 80 {
+            break;
+        }
+    }
+    shape
+}
+
+/// How much there is of something, roughly.
+fn about(count: usize) -> u32 {
+    usize::BITS - count.leading_zeros()
+}
+
+fn config(bytes: &[u8]) -> String {
+    let top = folder();
+    std::fs::write(top.join("hoist/hoist.cfg"), bytes).unwrap();
+    let answer = load(&top).map(|config| {
+        let groups = config.groups(None).map(|(groups, notes)| format!("{} {}", groups.len(), notes.len()));
+        format!("{} {} {groups:?}", about(config.explain().len()), about(config.notes.len()))
+    });
+    answer.unwrap_or_else(|error| error)
+}
+
+fn checks(bytes: &[u8]) -> String {
+    let top = folder();
+    std::fs::write(top.join("hoist/checks.yaml"), bytes).unwrap();
+    let config = load(&top).unwrap();
+    config.checks().map_or_else(shape, |checks| {
+        checks.last().map_or_else(
+            || "none".to_owned(),
+            |check| format!("{} {:?}{:?}", about(checks.len()), check.kind, check.at),
+        )
+    })
+}
+
+fn config_files(bytes: &[u8]) -> String {
+    let top = folder();
+    std::fs::write(top.join("hoist/config-files.yaml"), bytes).unwrap();
+    std::fs::write(top.join("hoist/vars.yaml"), bytes).unwrap();
+    let config = load(&top).unwrap();
+    let whole =
+        config.config_files().map_or_else(shape, |files| format!("{:?}", files.map(|it| about(it.files.len()))));
+    std::fs::write(top.join("hoist/config-files.yaml"), "a:\n  template: app.j2\n").unwrap();
+    let vars = config.config_files().map_or_else(shape, |files| format!("{:?}", files.map(|it| about(it.vars.len()))));
+    whole + &vars
+}
+
+fn targets(bytes: &[u8]) -> String {
+    let top = folder();
+    std::fs::write(top.join("hoist/fuzzed"), bytes).unwrap();
+    let read = read_target_file("fuzzed", &[top.join("hoist")], &|_| "fuzzed".into());
+    read.map_or_else(shape, |file| {
+        for target in &file.targets {
+            assert_eq!(&target.to_string().parse::<Target>().unwrap(), target, "a target is read back as another");
+        }
+        format!("{} {}", about(file.targets.len()), about(fold(&file.targets).len()))
+    })
+}
+
+fn pattern(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let hosts: Vec<Target> = ["web1", "web09.example.org", "db-2", "127.0.0.1"].map(|it| it.parse().unwrap()).into();
+    text.parse::<HostPattern>().map_or_else(shape, |pattern| {
+        let matched: Vec<bool> = hosts.iter().map(|host| pattern.matches(host)).collect();
+        format!("{matched:?} {}", about(pattern.unmatched(&hosts).len()))
+    })
+}
+
+fn limit(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    text.parse::<FailureLimit>().map_or_else(shape, |limit| {
+        for group in [0, 1, 10, 1_000_000] {
+            let most = limit.of(group);
+            assert!(!limit.exceeded_by(most, group) && !limit.exceeded_by(0, group));
+            limit.resolved(group);
+        }
+        limit.to_string()
+    })
+}
+
+fn request(bytes: &[u8]) -> String {
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let _ = serde_json::from_slice::<Record>(line);
+    match serde_json::from_slice::<Request>(line) {
+        Ok(request) => {
+            let again: Request = serde_json::from_slice(&serde_json::to_vec(&request).unwrap()).unwrap();
+            assert_eq!(again, request, "a request is read back as another");
+            format!("{:?}", request.action)
+        }
+        // What is no request is answered, and touches nothing.
+        Err(error) => {
+            let (status, said) = serve(bytes.to_vec());
+            assert_eq!(status, 1, "{said}");
+            let last = said.lines().last().unwrap_or_default();
+            assert!(matches!(serde_json::from_str(last), Ok(TargetEvent::Ended { .. })), "the last line is {last:?}");
+            shape(error)
+        }
+    }
+}
+
+/// The target's side with this input; its status and what it said.
+fn serve(input: Vec<u8>) -> (u8, String) {
+    #[derive(Clone, Default)]
+    struct Shared(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+    impl std::io::Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let said = Shared::default();
+    let status = hoist::local::serve(std::io::Cursor::new(input), said.clone());
+    let text = String::from_utf8(said.0.lock().unwrap().clone()).unwrap();
+    (status, text)
+}
+
+fn event(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let marker = Marker::parse(&text).is_some();
+    for shown in [hoist::report::safe(&text, true), hoist::report::safe(&text, false)] {
+        assert!(!shown.contains('\u{1b}') && !shown.contains('\0'), "a terminal would act on {shown:?}");
+    }
+    match serde_json::from_slice::<TargetEvent>(bytes) {
+        Ok(event) => {
+            let again: TargetEvent = serde_json::from_slice(&serde_json::to_vec(&event).unwrap()).unwrap();
+            assert_eq!(again, event, "an event is read back as another");
+            let kind: String = format!("{event:?}").chars().take_while(|it| it.is_alphabetic()).collect();
+            format!("{kind} {marker}")
+        }
+        Err(error) => format!("{} {marker}", shape(error)),
+    }
+}
+
+fn journal(bytes: &[u8]) -> String {
+    hoist::journal::parse(bytes).map_or_else(shape, |(records, length)| {
+        assert!(length as usize <= bytes.len());
+        // What was kept is whole: cut there, the journal says the same.
+        let (again, same) = hoist::journal::parse(&bytes[..length as usize]).unwrap();
+        assert_eq!((again, same), (records.clone(), length));
+        let last: String = format!("{:?}", records.last()).chars().take(12).collect();
+        format!("{} {last}", about(records.len()))
+    })
+}
+
+fn known_hosts(bytes: &[u8]) -> String {
+    let path = folder().join("known_hosts");
+    std::fs::write(&path, bytes).unwrap();
+    let notes = hoist::fuzzing::known_hosts(&path, "web1.example.org", &bytes[..bytes.len().min(51)]);
+    format!("{} {}", about(notes.len()), notes.last().map_or_else(String::new, shape))
+}
