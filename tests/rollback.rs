@@ -169,3 +169,26 @@ fn a_rollback_whose_deployer_was_killed_is_resumed_or_undone_like_any_deployment
         all_on(&farm, 2, ends_on);
     }
 }
+
+#[test]
+fn who_means_to_undo_a_run_that_died_untouched_is_not_taken_back_a_revision_further() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    let one = deploy(&project, "one");
+    let two = deploy(&project, "two");
+    // What a deployer leaves that dies right after its journal's first line, and one that dies within it.
+    let newest = |folder: &std::path::Path| {
+        let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        paths.filter(|path| path.extension().is_some_and(|it| it == "journal")).max().unwrap()
+    };
+    let journal = std::fs::read_to_string(newest(&project.path("hoist/state"))).unwrap();
+    let first = format!("{}\n", journal.lines().next().unwrap());
+    for (run, text) in [("29990101T000000.000Z-1-aaaa", first.as_str()), ("29990101T000000.000Z-1-bbbb", &first[..40])] {
+        project.write(&format!("hoist/state/{run}.journal"), text);
+        project.run(&["rollback", "--yes"]).ends(2).says("nothing to undo").says(run);
+        all_on(&farm, 2, &two);
+        let _ = std::fs::remove_file(project.path(&format!("hoist/state/{run}.journal")));
+    }
+    project.run(&["rollback", "--yes"]).ends(0);
+    all_on(&farm, 2, &one);
+}

@@ -358,8 +358,8 @@ fn a_peer_that_is_no_ssh_server_is_found_out_in_its_time_whatever_it_does() {
         ("drips", peer(drip), &[Timeout]),
         ("silent", peer(silent), &[Timeout]),
         ("stops in the middle", peer(half), &[Timeout]),
-        ("a web server", peer(web), &[Protocol]),
-        ("noise", peer(noise), &[Protocol]),
+        ("a web server", peer(web), &[Protocol, HungUp]),
+        ("noise", peer(noise), &[Protocol, HungUp]),
         ("closed", closed, &[Refused]),
     ];
     for (what, port, kinds) in cases {

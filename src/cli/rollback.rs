@@ -21,6 +21,7 @@ pub fn run(args: args::Rollback) -> Result<ExitCode, Refused> {
         Ok(lock) => lock,
         Err(code) => return Ok(code),
     };
+    let abandoned = journal::abandoned(&state_folder(&config))?;
     if args.to.is_some() {
         if let Some(code) = fresh::refuse_unfinished("rollback", &config)? {
             return Ok(code);
@@ -28,6 +29,13 @@ pub fn run(args: args::Rollback) -> Result<ExitCode, Refused> {
     } else if let Some(unfinished) = journal::unfinished(&state_folder(&config))? {
         let chosen = resume::Chosen { file: args.config, environment: args.environment, defines: args.define };
         return resume::end("rollback", AtTheEnd::RollBack, show, args.yes, chosen, holder, unfinished);
+    }
+    // Who means to undo the run that just died must not be taken back a revision further.
+    if let (Some(run), None) = (abandoned, &args.to) {
+        return Err(Refused(format!(
+            "run {run} died before it touched anything: there is nothing to undo; `hoist rollback` once more goes to the \
+             revision before"
+        )));
     }
     let repo = Repo::open(&config.top)?;
     let revision = match &args.to {

@@ -166,6 +166,14 @@ fn claim(file: &File) -> bool {
 /// One that ended before it touched anything is closed here and now: there is nothing to go back to.
 pub fn unfinished(folder: &Path) -> Result<Option<Unfinished>> {
     for path in journals(folder)? {
+        if read_whole(&path)?.is_none() {
+            // Torn within its first line, it tells of nothing; unless somebody is just writing that.
+            let wrong = || format!("cannot remove {}", path.display());
+            if claim(&File::open(&path).with_context(wrong)?) {
+                fs::remove_file(&path).with_context(wrong)?;
+            }
+            continue;
+        }
         let Some(found) = read(&path)? else { continue };
         if found.live || found.touched() {
             return Ok(Some(found));
@@ -174,6 +182,17 @@ pub fn unfinished(folder: &Path) -> Result<Option<Unfinished>> {
         Journal::reopen(&found)?.append(&[closed])?;
     }
     Ok(None)
+}
+
+/// The run id of the newest deployment when it died before it touched anything, and nobody has looked since.
+pub fn abandoned(folder: &Path) -> Result<Option<String>> {
+    let Some(path) = journals(folder)?.pop() else { return Ok(None) };
+    let abandoned = match read_whole(&path)? {
+        None => true,
+        Some(_) => read(&path)?.is_some_and(|found| !found.live && !found.touched()),
+    };
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    Ok(abandoned.then(|| name.into_owned()))
 }
 
 /// Removes all but the newest `keep` journals. Call it when none is unfinished.

@@ -8,6 +8,6 @@ mod file;
 mod history;
 mod replay;
 
-pub use file::{Journal, Opened, Record, Unfinished, make_folder, parse, prune, unfinished};
+pub use file::{Journal, Opened, Record, Unfinished, abandoned, make_folder, parse, prune, unfinished};
 pub use history::{Finalized, history, open_run, stack};
 pub use replay::{AtTheEnd, Tape};
