@@ -183,7 +183,8 @@ fn who_means_to_undo_a_run_that_died_untouched_is_not_taken_back_a_revision_furt
     };
     let journal = std::fs::read_to_string(newest(&project.path("hoist/state"))).unwrap();
     let first = format!("{}\n", journal.lines().next().unwrap());
-    for (run, text) in [("29990101T000000.000Z-1-aaaa", first.as_str()), ("29990101T000000.000Z-1-bbbb", &first[..40])] {
+    for (run, text) in [("29990101T000000.000Z-1-aaaa", first.as_str()), ("29990101T000000.000Z-1-bbbb", &first[..40])]
+    {
         project.write(&format!("hoist/state/{run}.journal"), text);
         project.run(&["rollback", "--yes"]).ends(2).says("nothing to undo").says(run);
         all_on(&farm, 2, &two);
