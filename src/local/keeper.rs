@@ -15,7 +15,7 @@ use super::files;
 use super::layout::Layout;
 
 /// Between two looks at the file.
-const LOOK: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(250);
 
 fn path(layout: &Layout) -> PathBuf {
     layout.own().join("keeper")
