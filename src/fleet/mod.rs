@@ -12,6 +12,7 @@ pub mod ssh;
 mod talk;
 mod tend;
 mod unlock;
+mod work;
 
 pub use hosts::{RequestMaker, SshFleet};
 pub use outcome::{HostResult, Outcome};

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError, Weak};
 use std::time::Duration;
 
-use super::hosts::{Shared, Work};
+use super::hosts::Shared;
 use super::talk::{Hearing, Remote};
+use super::work::Work;
 use super::{Call, HostId, Step, Task};
 
 /// How often within its time a lease is renewed.

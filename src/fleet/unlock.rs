@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::hosts::{SshFleet, Work};
+use super::hosts::SshFleet;
 use super::talk::{Trouble, outcome_of};
+use super::work::Work;
 use super::{Call, Flow, HostEvent, HostId, HostResult, Outcome, Step, Task};
 use crate::wire::{Action, RunId};
 
