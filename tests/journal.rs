@@ -14,7 +14,13 @@ use hoist::targets::{FailedTargets, FailureLimit, Group};
 use hoist::wire::{Revision, Stage};
 use scripted::{Act, Script, Scripted, revision};
 
-struct Yes;
+/// Agrees to everything, and interrupts at the n-th look.
+struct Yes {
+    interrupt_at: Option<usize>,
+    looks: usize,
+}
+
+const YES: Yes = Yes { interrupt_at: None, looks: 0 };
 
 impl Operator for Yes {
     fn ask(&mut self, _: &Question) -> Answer {
@@ -22,7 +28,8 @@ impl Operator for Yes {
     }
 
     fn interrupted(&mut self) -> bool {
-        false
+        self.looks += 1;
+        self.interrupt_at.is_some_and(|at| self.looks > at)
     }
 
     fn name(&self) -> &'static str {
@@ -92,19 +99,19 @@ struct Outcome {
 }
 
 /// Runs a plan, kills its deployer after `fuse` moments, and lets a second one go on or roll back.
-fn killed_after(fuse: usize, scripts: &[Script], batch: usize, then: AtTheEnd) -> Outcome {
+fn killed_after(fuse: usize, scripts: &[Script], batch: usize, interrupt_at: Option<usize>, then: AtTheEnd) -> Outcome {
     let plan = plan(scripts.len(), batch);
     let folder = tempfile::tempdir().unwrap();
     let mut first = Scripted::new(scripts.to_vec(), 42);
     first.fuse = Some(fuse);
     let world = first.world.clone();
-    let run = |fleet: Scripted, tape: &Tape| {
-        let verdict = deploy(&plan, &mut tape.fleet(fleet), &mut tape.operator(Yes), &mut Silent);
+    let run = |fleet: Scripted, tape: &Tape, yes: Yes| {
+        let verdict = deploy(&plan, &mut tape.fleet(fleet), &mut tape.operator(yes), &mut Silent);
         tape.close(&verdict.text, verdict.code.status()).unwrap();
         verdict
     };
     let tape = Tape::new(Journal::create(folder.path(), opened(&plan)).unwrap(), vec![], AtTheEnd::GoOn);
-    let first = catch_unwind(AssertUnwindSafe(|| run(first, &tape)));
+    let first = catch_unwind(AssertUnwindSafe(|| run(first, &tape, Yes { interrupt_at, looks: 0 })));
     assert_eq!(unfinished(folder.path()).unwrap().is_some_and(|left| left.live), first.is_err());
     // Its journal goes with the first deployer.
     drop(tape);
@@ -118,12 +125,12 @@ fn killed_after(fuse: usize, scripts: &[Script], batch: usize, then: AtTheEnd) -
             match left {
                 Some(left) => {
                     let tape = Tape::new(Journal::reopen(&left).unwrap(), left.records, then);
-                    let verdict = run(second, &tape);
+                    let verdict = run(second, &tape, YES);
                     assert_eq!(tape.broken(), None);
                     verdict
                 }
                 // Nothing had been touched: the operator deploys anew.
-                None => deploy(&plan, &mut second, &mut Yes, &mut Silent),
+                None => deploy(&plan, &mut second, &mut YES, &mut Silent),
             }
         }
     };
@@ -140,7 +147,7 @@ fn killed_after(fuse: usize, scripts: &[Script], batch: usize, then: AtTheEnd) -
 /// Every moment of a run until it is no longer killed.
 fn at_every_moment(scripts: &[Script], batch: usize, then: AtTheEnd, check: impl Fn(usize, &Outcome)) -> usize {
     for fuse in 0.. {
-        let outcome = killed_after(fuse, scripts, batch, then);
+        let outcome = killed_after(fuse, scripts, batch, None, then);
         check(fuse, &outcome);
         if outcome.lived {
             return fuse;
@@ -187,11 +194,37 @@ fn a_run_killed_at_any_moment_is_rolled_back_on_every_host_that_it_touched() {
 }
 
 #[test]
+fn a_run_that_was_interrupted_and_then_killed_at_any_moment_is_rolled_back_when_it_is_resumed() {
+    let mut rolled_back = 0;
+    for (batch, interrupt_at) in
+        [1, 3, 80].into_iter().flat_map(|batch| (20..110).step_by(9).map(move |at| (batch, at)))
+    {
+        for fuse in (0..).step_by(2) {
+            let outcome = killed_after(fuse, &vec![good(); 5], batch, Some(interrupt_at), AtTheEnd::GoOn);
+            let what = format!("batch {batch}, interrupted at look {interrupt_at}, killed after {fuse}");
+            match outcome.verdict.code {
+                ExitCode::Failed | ExitCode::Interrupted => {
+                    rolled_back += usize::from(!outcome.lived && outcome.verdict.code == ExitCode::Failed);
+                    assert!(outcome.current.iter().all(|current| *current == Some(revision('a'))), "{what}");
+                }
+                // Dead before the interrupt was on record, or not interrupted at all: the run goes on to its end.
+                ExitCode::Success => assert!(outcome.done.iter().all(|done| *done == Some(revision('b'))), "{what}"),
+                code => panic!("{what}: {code:?}: {}", outcome.verdict.text),
+            }
+            if outcome.lived {
+                break;
+            }
+        }
+    }
+    assert!(rolled_back > 100, "only {rolled_back} runs were interrupted, killed and rolled back");
+}
+
+#[test]
 fn a_torn_last_record_is_as_if_it_had_never_been_written() {
     let folder = tempfile::tempdir().unwrap();
     let plan = plan(4, 2);
     let tape = Tape::new(Journal::create(folder.path(), opened(&plan)).unwrap(), vec![], AtTheEnd::GoOn);
-    deploy(&plan, &mut tape.fleet(Scripted::new(vec![good(); 4], 1)), &mut tape.operator(Yes), &mut Silent);
+    deploy(&plan, &mut tape.fleet(Scripted::new(vec![good(); 4], 1)), &mut tape.operator(YES), &mut Silent);
     let path = std::fs::read_dir(folder.path())
         .unwrap()
         .map(|it| it.unwrap().path())

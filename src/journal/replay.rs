@@ -65,6 +65,10 @@ impl Tape {
         if state.past.front().is_some_and(wanted) { state.past.pop_front() } else { None }
     }
 
+    fn is_next(&self, wanted: impl FnOnce(&Record) -> bool) -> bool {
+        self.0.borrow().past.front().is_some_and(wanted)
+    }
+
     fn is_over(&self) -> bool {
         self.0.borrow().past.is_empty()
     }
@@ -111,7 +115,16 @@ impl<F: Fleet> JournaledFleet<F> {
         }
         let mut heard: HashSet<HostId> = HashSet::new();
         let mut flow = Flow::Continue;
-        while let Some(record) = self.tape.next_if(|record| matches!(record, Record::Ended { .. })) {
+        loop {
+            // An interrupt stands where it was noticed, maybe ahead of every result: the story has to look up there too.
+            if self.tape.is_next(|record| matches!(record, Record::Interrupted)) {
+                if on(Vec::new()) == Flow::Stop {
+                    flow = Flow::Stop;
+                }
+                self.tape.next_if(|record| matches!(record, Record::Interrupted));
+                continue;
+            }
+            let Some(record) = self.tape.next_if(|record| matches!(record, Record::Ended { .. })) else { break };
             let Record::Ended { host, result } = record else { unreachable!("only results were asked for") };
             heard.insert(host);
             if on(vec![HostEvent::Started(host), HostEvent::Ended(host, result)]) == Flow::Stop {

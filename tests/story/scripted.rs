@@ -199,6 +199,8 @@ impl Fleet for Scripted {
         let mut under_way: Vec<Task> = Vec::new();
         let mut stopped = false;
         while !(under_way.is_empty() && (queued.is_empty() || stopped)) {
+            // The real fleet lets its caller look up while nothing happens.
+            stopped |= on(Vec::new()) == Flow::Stop;
             let mut events = Vec::new();
             while under_way.len() < call.batch && !stopped && !queued.is_empty() {
                 let task = queued.pop_front().unwrap();
