@@ -130,7 +130,7 @@ fn killed_after(fuse: usize, scripts: &[Script], batch: usize, interrupt_at: Opt
                     verdict
                 }
                 // Nothing had been touched: the operator deploys anew.
-                None => deploy(&plan, &mut second, &mut YES, &mut Silent),
+                None => deploy(&plan, &mut second, &mut { YES }, &mut Silent),
             }
         }
     };

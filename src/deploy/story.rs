@@ -243,19 +243,31 @@ impl Story<'_> {
         Ok(())
     }
 
-    /// R9: after all groups, group by group, on the hosts that passed every primary stage.
+    /// R9: after all groups, group by group, on the hosts that passed every primary stage. Until the last of them has
+    /// been begun an interrupt still turns the run back.
     fn finalize(&mut self) -> End {
         let Some(finalize) = &self.plan.finalize else { return End::Done };
         let plan = self.plan;
         for group in 0..plan.groups.len() {
-            let mut hosts = self.hosts_in(plan.hosts_of(group), HostState::Ready);
-            hosts.retain(|host| self.table.row(*host).passed == plan.stages.len());
+            let hosts = self.complete(plan.hosts_of(group));
             let call = stage_call(plan, group, finalize, plan.force);
-            self.run_to_the_end(&call, &plan.groups[group].name, hosts, |table, host, result| {
+            let interrupted = self.run_step(&call, &plan.groups[group].name, hosts, |table, host, result| {
                 table.ended(host, Stage::Finalize, 0, result, plan);
+                Flow::Continue
             });
+            if interrupted && !self.complete(0..plan.size()).is_empty() {
+                self.report.event(&Event::Interrupted);
+                return self.roll_back(&Halt::Interrupted);
+            }
         }
         End::Done
+    }
+
+    /// The hosts that passed every primary stage and wait for finalize.
+    fn complete(&self, range: std::ops::Range<HostId>) -> Vec<HostId> {
+        let mut hosts = self.hosts_in(range, HostState::Ready);
+        hosts.retain(|host| self.table.row(*host).passed == self.plan.stages.len());
+        hosts
     }
 
     /// R10: attempted groups in reverse order, all hosts on which a stage was started. Nothing cuts it short.
@@ -473,7 +485,7 @@ enum Try {
 /// What was touched and is not back yet.
 fn needs_rollback(row: &super::table::Row) -> bool {
     use HostState::*;
-    row.touched && matches!(row.state(), Ready | Failed | Unknown | Unreachable)
+    row.touched && matches!(row.state(), Ready | Failed | Unknown | Unreachable | Finalized | FinalizeFailed)
 }
 
 pub(super) fn contact_call(plan: &Plan, step: Step) -> Call {

@@ -43,8 +43,9 @@ impl HostState {
             (Ready, Running(_)) => true,
             // A retry, or a rollback.
             (Failed, Running(stage)) => stage != Stage::Finalize,
-            // What was lost may have come back by the time of the rollback.
-            (Unknown | Unreachable, Running(stage)) => stage == Stage::Rollback,
+            // What was lost may have come back by the time of the rollback; what was finalized is taken back when the run
+            // is interrupted before the last host was.
+            (Unknown | Unreachable | Finalized | FinalizeFailed, Running(stage)) => stage == Stage::Rollback,
             (Running(Stage::Finalize), next) => matches!(next, Finalized | FinalizeFailed),
             (Running(Stage::Rollback), next) => {
                 matches!(next, RolledBack | RollbackFailed | Left | Unknown | Unreachable)

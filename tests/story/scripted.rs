@@ -137,6 +137,7 @@ impl Scripted {
             Step::Run(Stage::Rollback) => {
                 if task.restore.is_some() {
                     state.current = task.restore.clone();
+                    state.done = task.restore.clone();
                 }
                 state.in_progress = None;
             }
