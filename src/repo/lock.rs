@@ -58,16 +58,23 @@ pub fn default_lock_path(lock_dir: &Path, repo: &str) -> PathBuf {
     lock_dir.join(format!("hoist-{}.lock", repo.replace('/', "_")))
 }
 
+/// How many more looks, of a tenth of a second each, a lock gets that no living process has put its name to.
+const NAMELESS: usize = 30;
+
 impl DeployLock {
     /// Takes the lock at once or not at all, and leaves the holder's name in it.
     pub fn acquire(path: &Path, holder: &Holder) -> Result<DeployLock, LockError> {
         let io = |error: io::Error| LockError::Io(path.to_owned(), error);
         // A file that is replaced while we look is looked at again; that does not go on for ever.
-        for _ in 0..100 {
+        for attempt in 0..100 {
             let Some((file, writable)) = open(path).map_err(io)? else { continue };
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
-                Err(Errno::WOULDBLOCK) => return Err(LockError::Held(read_holder(&file).map(Box::new))),
+                Err(Errno::WOULDBLOCK) => match read_holder(&file) {
+                    // A child that a killed deployer was just starting has its lock until it is started.
+                    None if attempt < NAMELESS => continue,
+                    by => return Err(LockError::Held(by.map(Box::new))),
+                },
                 Err(Errno::INTR) => continue,
                 Err(errno) => return Err(io(errno.into())),
             }
@@ -222,6 +229,24 @@ mod tests {
         assert_eq!(DeployLock::holder(&path).unwrap(), Some(Some(holder("why"))));
         drop(lock);
         assert_eq!(DeployLock::holder(&path).unwrap(), None);
+    }
+
+    #[test]
+    fn a_lock_that_a_dead_deployer_leaves_to_a_child_for_a_moment_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let mut dead = Command::new("true").spawn().unwrap();
+        dead.wait().unwrap();
+        let name = Holder { pid: dead.id(), ..holder("dead") };
+        fs::write(&path, serde_json::to_string(&name).unwrap()).unwrap();
+        let child = File::open(&path).unwrap();
+        rustix::fs::flock(&child, FlockOperation::NonBlockingLockExclusive).unwrap();
+        let ends = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(200));
+            drop(child);
+        });
+        DeployLock::acquire(&path, &holder("next")).unwrap();
+        ends.join().unwrap();
     }
 
     #[test]

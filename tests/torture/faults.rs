@@ -8,7 +8,7 @@ use crate::mutate::Chance;
 use crate::scene::Scene;
 
 /// A round is over in about this time when nothing is in its way, in milliseconds.
-const ROUND: usize = 1500;
+const ROUND: usize = 800;
 
 const STAGES: [&str; 5] = ["fetch", "config_deploy", "promote", "finalize", "rollback"];
 
@@ -78,7 +78,7 @@ impl Faults {
                 Kind::Deployer,
             ]);
             // Where the deployer dies matters most once it has begun to change hosts.
-            let latest = if kind == Kind::Deployer { 2 * ROUND } else { ROUND };
+            let latest = if kind == Kind::Deployer { ROUND + ROUND / 2 } else { ROUND };
             let at = Duration::from_millis(chance.below(latest) as u64);
             Fault { kind, host: chance.below(scene.hosts), at, done: false }
         });

@@ -102,6 +102,7 @@ fn finish_killed(
 ) -> Summary {
     running.kill();
     faults.let_go(scene);
+    let mut waited = false;
     loop {
         let command = *chance.of(&["resume", "rollback"]);
         *told += &format!(", killed, {command}");
@@ -115,6 +116,13 @@ fn finish_killed(
             }
         }
         let summary = running.end(scene);
+        if summary.status == Some(5) && !waited {
+            // A child that the dead deployer had just started may have its lock for a moment.
+            *told += &format!(", locked ({})", summary.said.trim());
+            waited = true;
+            std::thread::sleep(Duration::from_secs(1));
+            continue;
+        }
         if summary.status == Some(2) {
             let nothing = ["unfinished", "nothing to undo"].into_iter().any(|words| summary.said.contains(words));
             assert!(nothing, "{summary:#?}");
