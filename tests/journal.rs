@@ -43,18 +43,6 @@ impl Reporter for Silent {
     fn event(&mut self, _: &Event) {}
 }
 
-fn good() -> Script {
-    let work = || vec![Act::Work];
-    Script {
-        probe: Act::Work,
-        hold: Act::Work,
-        primary: [work(), work(), work()],
-        finalize: Act::Work,
-        rollback: Act::Work,
-        has_done: true,
-    }
-}
-
 fn plan(hosts: usize, batch: usize) -> Plan {
     let stage = |stage| StagePlan { stage, batch, timeout: Duration::from_secs(60) };
     let group = |name: &str, range: std::ops::Range<usize>| Group {
@@ -159,7 +147,7 @@ fn at_every_moment(scripts: &[Script], batch: usize, then: AtTheEnd, check: impl
 #[test]
 fn a_good_run_killed_at_any_moment_is_resumed_to_the_same_end() {
     for batch in [1, 3, 80] {
-        let moments = at_every_moment(&vec![good(); 7], batch, AtTheEnd::GoOn, |fuse, outcome| {
+        let moments = at_every_moment(&vec![Script::good(); 7], batch, AtTheEnd::GoOn, |fuse, outcome| {
             assert_eq!(outcome.verdict.code, ExitCode::Success, "killed after {fuse}: {:?}", outcome.verdict);
             assert!(outcome.done.iter().all(|done| *done == Some(revision('b'))), "killed after {fuse}");
         });
@@ -170,7 +158,7 @@ fn a_good_run_killed_at_any_moment_is_resumed_to_the_same_end() {
 #[test]
 fn a_run_that_exceeds_its_limit_killed_at_any_moment_is_resumed_to_the_same_end() {
     for batch in [1, 3, 80] {
-        let mut scripts = vec![good(); 7];
+        let mut scripts = vec![Script::good(); 7];
         scripts[5].primary[2] = vec![Act::FailLate];
         at_every_moment(&scripts, batch, AtTheEnd::GoOn, |fuse, outcome| {
             assert_eq!(outcome.verdict.code, ExitCode::Failed, "killed after {fuse}: {:?}", outcome.verdict);
@@ -182,13 +170,18 @@ fn a_run_that_exceeds_its_limit_killed_at_any_moment_is_resumed_to_the_same_end(
 #[test]
 fn a_run_killed_at_any_moment_is_rolled_back_on_every_host_that_it_touched() {
     for batch in [1, 3, 80] {
-        at_every_moment(&vec![good(); 7], batch, AtTheEnd::RollBack, |fuse, outcome| match outcome.verdict.code {
-            ExitCode::Failed => {
-                assert!(outcome.current.iter().all(|current| *current == Some(revision('a'))), "killed after {fuse}");
+        at_every_moment(&vec![Script::good(); 7], batch, AtTheEnd::RollBack, |fuse, outcome| {
+            match outcome.verdict.code {
+                ExitCode::Failed => {
+                    assert!(
+                        outcome.current.iter().all(|current| *current == Some(revision('a'))),
+                        "killed after {fuse}"
+                    );
+                }
+                // Dead before it touched anything, and deployed anew; or dead when the last host had been finalized.
+                ExitCode::Success => assert!(outcome.done.iter().all(|done| *done == Some(revision('b')))),
+                code => panic!("killed after {fuse}: {code:?}"),
             }
-            // Dead before it touched anything, and deployed anew; or dead after finalize had begun: that is past the point of return.
-            ExitCode::Success => assert!(outcome.done.iter().all(|done| *done == Some(revision('b')))),
-            code => panic!("killed after {fuse}: {code:?}"),
         });
     }
 }
@@ -200,7 +193,7 @@ fn a_run_that_was_interrupted_and_then_killed_at_any_moment_is_rolled_back_when_
         [1, 3, 80].into_iter().flat_map(|batch| (20..110).step_by(9).map(move |at| (batch, at)))
     {
         for fuse in (0..).step_by(2) {
-            let outcome = killed_after(fuse, &vec![good(); 5], batch, Some(interrupt_at), AtTheEnd::GoOn);
+            let outcome = killed_after(fuse, &vec![Script::good(); 5], batch, Some(interrupt_at), AtTheEnd::GoOn);
             let what = format!("batch {batch}, interrupted at look {interrupt_at}, killed after {fuse}");
             match outcome.verdict.code {
                 ExitCode::Failed | ExitCode::Interrupted => {
@@ -224,7 +217,7 @@ fn a_torn_last_record_is_as_if_it_had_never_been_written() {
     let folder = tempfile::tempdir().unwrap();
     let plan = plan(4, 2);
     let tape = Tape::new(Journal::create(folder.path(), opened(&plan)).unwrap(), vec![], AtTheEnd::GoOn);
-    deploy(&plan, &mut tape.fleet(Scripted::new(vec![good(); 4], 1)), &mut tape.operator(YES), &mut Silent);
+    deploy(&plan, &mut tape.fleet(Scripted::new(vec![Script::good(); 4], 1)), &mut tape.operator(YES), &mut Silent);
     let path = std::fs::read_dir(folder.path())
         .unwrap()
         .map(|it| it.unwrap().path())

@@ -114,19 +114,8 @@ fn plan(groups: Vec<(usize, Option<usize>, FailureLimit)>, batch: usize) -> Plan
     }
 }
 
-fn good() -> Script {
-    Script {
-        probe: Act::Work,
-        hold: Act::Work,
-        primary: [vec![Act::Work], vec![Act::Work], vec![Act::Work]],
-        finalize: Act::Work,
-        rollback: Act::Work,
-        has_done: true,
-    }
-}
-
 fn failing(stage: Stage, act: Act) -> Script {
-    let mut script = good();
+    let mut script = Script::good();
     script.primary[stage as usize] = vec![act];
     script
 }
@@ -576,7 +565,7 @@ proptest! {
 fn a_good_fleet_ends_finalized_with_status_0() {
     let told = tell(
         plan(vec![(2, None, FailureLimit::Hosts(0)), (6, None, FailureLimit::Hosts(0))], 3),
-        vec![good(); 8],
+        vec![Script::good(); 8],
         vec![],
         None,
         1,
@@ -588,7 +577,7 @@ fn a_good_fleet_ends_finalized_with_status_0() {
 
 #[test]
 fn fault_1_a_failure_within_the_limit_stops_no_other_host_and_the_next_stage_leaves_the_failed_one_out() {
-    let mut scripts = vec![good(); 10];
+    let mut scripts = vec![Script::good(); 10];
     scripts[0] = failing(Stage::Fetch, Act::FailEarly);
     let told = tell(plan(vec![(10, None, FailureLimit::Hosts(1))], 1), scripts, vec![], None, 1);
     let calls = calls(&told);
@@ -600,7 +589,7 @@ fn fault_1_a_failure_within_the_limit_stops_no_other_host_and_the_next_stage_lea
 
 #[test]
 fn fault_1_hosts_that_were_never_started_are_reported_and_left_out_of_the_next_stage() {
-    let mut scripts = vec![good(); 10];
+    let mut scripts = vec![Script::good(); 10];
     scripts[2] = failing(Stage::Fetch, Act::FailEarly);
     let told = tell(plan(vec![(10, None, FailureLimit::Hosts(0))], 1), scripts, vec![], None, 1);
     let ended = told.events.iter().find_map(|event| match event {
@@ -614,7 +603,7 @@ fn fault_1_hosts_that_were_never_started_are_reported_and_left_out_of_the_next_s
 
 #[test]
 fn fault_2_a_host_that_failed_within_the_limit_is_not_finalized() {
-    let mut scripts = vec![good(); 5];
+    let mut scripts = vec![Script::good(); 5];
     scripts[3] = failing(Stage::Promote, Act::FailLate);
     let told = tell(plan(vec![(5, None, FailureLimit::Hosts(1))], 5), scripts, vec![], None, 7);
     assert_eq!(told.verdict.code, ExitCode::Success);
@@ -624,7 +613,7 @@ fn fault_2_a_host_that_failed_within_the_limit_is_not_finalized() {
 
 #[test]
 fn fault_3_a_failed_finalize_shows_in_the_exit_status() {
-    let mut scripts = vec![good(); 3];
+    let mut scripts = vec![Script::good(); 3];
     scripts[1].finalize = Act::FailEarly;
     let told = tell(plan(vec![(3, None, FailureLimit::Hosts(0))], 3), scripts, vec![], None, 7);
     assert_eq!(told.verdict.code, ExitCode::NotFinalized);
@@ -633,7 +622,7 @@ fn fault_3_a_failed_finalize_shows_in_the_exit_status() {
 
 #[test]
 fn fault_4_all_of_200_promoted_hosts_are_rolled_back_though_some_rollbacks_fail() {
-    let mut scripts = vec![good(); 200];
+    let mut scripts = vec![Script::good(); 200];
     scripts[199] = failing(Stage::Promote, Act::FailLate);
     scripts[5].rollback = Act::FailEarly;
     scripts[6].rollback = Act::Kill;
@@ -647,7 +636,7 @@ fn fault_4_all_of_200_promoted_hosts_are_rolled_back_though_some_rollbacks_fail(
 
 #[test]
 fn fault_5_a_host_lost_in_mid_promote_is_asked_to_roll_back() {
-    let mut scripts = vec![good(); 3];
+    let mut scripts = vec![Script::good(); 3];
     scripts[1] = failing(Stage::Promote, Act::LostLate);
     let told = tell(plan(vec![(3, None, FailureLimit::Hosts(0))], 1), scripts, vec![], None, 7);
     let rollback = calls(&told).into_iter().find(|call| call.step == Step::Run(Stage::Rollback)).unwrap().started;
@@ -658,7 +647,7 @@ fn fault_5_a_host_lost_in_mid_promote_is_asked_to_roll_back() {
 
 #[test]
 fn fault_6_a_host_whose_stage_was_killed_by_a_signal_has_failed() {
-    let mut scripts = vec![good(); 3];
+    let mut scripts = vec![Script::good(); 3];
     scripts[1] = failing(Stage::Promote, Act::Kill);
     let told = tell(plan(vec![(3, None, FailureLimit::Hosts(0))], 3), scripts, vec![], None, 7);
     assert_eq!(told.verdict.code, ExitCode::Failed);
@@ -666,7 +655,7 @@ fn fault_6_a_host_whose_stage_was_killed_by_a_signal_has_failed() {
 
 #[test]
 fn fault_7_rollback_leaves_alone_what_was_never_attempted() {
-    let mut scripts = vec![good(); 6];
+    let mut scripts = vec![Script::good(); 6];
     scripts[1] = failing(Stage::Fetch, Act::FailEarly);
     let told = tell(
         plan(vec![(4, Some(2), FailureLimit::Hosts(0)), (2, None, FailureLimit::Hosts(0))], 2),
@@ -687,7 +676,7 @@ fn fault_7_rollback_leaves_alone_what_was_never_attempted() {
 fn fault_9_the_limit_is_a_share_of_the_whole_group_over_all_its_subgroups() {
     // 20% of 10 is 2: one failure in each of two subgroups of five is allowed, a third is not.
     let limit = FailureLimit::Percent(20);
-    let mut scripts = vec![good(); 10];
+    let mut scripts = vec![Script::good(); 10];
     scripts[0] = failing(Stage::Fetch, Act::FailEarly);
     scripts[5] = failing(Stage::Fetch, Act::FailEarly);
     let told = tell(plan(vec![(10, Some(5), limit)], 5), scripts.clone(), vec![], None, 7);
@@ -700,7 +689,7 @@ fn fault_9_the_limit_is_a_share_of_the_whole_group_over_all_its_subgroups() {
 #[test]
 fn fault_11_membership_of_subgroups_is_the_same_on_every_run() {
     let members = || {
-        let told = tell(plan(vec![(7, Some(3), FailureLimit::Hosts(0))], 2), vec![good(); 7], vec![], None, 99);
+        let told = tell(plan(vec![(7, Some(3), FailureLimit::Hosts(0))], 2), vec![Script::good(); 7], vec![], None, 99);
         calls(&told)
             .into_iter()
             .filter(|call| call.step == Step::Run(Stage::Fetch))
@@ -719,7 +708,7 @@ fn fault_13_exit_status_255_is_a_failure_of_the_stage_and_the_host_is_rolled_bac
 
 #[test]
 fn a_failed_host_that_is_cured_by_a_retry_counts_no_longer() {
-    let mut scripts = vec![good(); 4];
+    let mut scripts = vec![Script::good(); 4];
     scripts[1].primary[2] = vec![Act::FailLate, Act::Work];
     let mut plan = plan(vec![(4, Some(2), FailureLimit::Hosts(0))], 2);
     plan.groups[0].retry_failed = 1;
@@ -731,7 +720,7 @@ fn a_failed_host_that_is_cured_by_a_retry_counts_no_longer() {
 
 #[test]
 fn failed_hosts_are_rolled_back_at_once_when_asked_and_the_deployment_goes_on() {
-    let mut scripts = vec![good(); 4];
+    let mut scripts = vec![Script::good(); 4];
     scripts[1] = failing(Stage::Promote, Act::FailLate);
     let mut plan = plan(vec![(4, None, FailureLimit::Hosts(1))], 2);
     plan.groups[0].failed_targets = FailedTargets::Rollback;
@@ -743,7 +732,7 @@ fn failed_hosts_are_rolled_back_at_once_when_asked_and_the_deployment_goes_on() 
 
 #[test]
 fn unreachable_hosts_are_judged_before_anything_is_touched() {
-    let mut scripts = vec![good(); 4];
+    let mut scripts = vec![Script::good(); 4];
     scripts[3].probe = Act::Unreachable;
     let told = tell(plan(vec![(4, None, FailureLimit::Hosts(0))], 2), scripts.clone(), vec![], None, 7);
     assert_eq!(told.verdict.code, ExitCode::Failed);
@@ -755,7 +744,7 @@ fn unreachable_hosts_are_judged_before_anything_is_touched() {
 
 #[test]
 fn a_target_locked_by_another_run_ends_with_status_5_before_anything_is_touched() {
-    let mut scripts = vec![good(); 4];
+    let mut scripts = vec![Script::good(); 4];
     scripts[3].hold = Act::Locked;
     let told = tell(plan(vec![(4, None, FailureLimit::Percent(100))], 2), scripts, vec![], None, 7);
     assert_eq!(told.verdict.code, ExitCode::Locked);
@@ -764,13 +753,13 @@ fn a_target_locked_by_another_run_ends_with_status_5_before_anything_is_touched(
 
 #[test]
 fn an_interrupt_before_anything_is_touched_ends_with_status_130() {
-    let told = tell(plan(vec![(4, None, FailureLimit::Hosts(0))], 2), vec![good(); 4], vec![], Some(0), 7);
+    let told = tell(plan(vec![(4, None, FailureLimit::Hosts(0))], 2), vec![Script::good(); 4], vec![], Some(0), 7);
     assert_eq!(told.verdict.code, ExitCode::Interrupted);
 }
 
 #[test]
 fn a_declined_rollback_ends_mixed_with_every_host_named() {
-    let mut scripts = vec![good(); 4];
+    let mut scripts = vec![Script::good(); 4];
     scripts[3] = failing(Stage::Promote, Act::FailEarly);
     let told = tell(plan(vec![(4, None, FailureLimit::Hosts(0))], 4), scripts, vec![Answer::No], None, 7);
     assert_eq!(told.verdict.code, ExitCode::Mixed);
@@ -779,7 +768,7 @@ fn a_declined_rollback_ends_mixed_with_every_host_named() {
 
 #[test]
 fn a_host_without_a_finalized_revision_is_left_as_it_is_and_named() {
-    let mut scripts = vec![good(); 2];
+    let mut scripts = vec![Script::good(); 2];
     scripts[0].has_done = false;
     scripts[1] = failing(Stage::Promote, Act::FailEarly);
     let told = tell(plan(vec![(2, None, FailureLimit::Hosts(0))], 1), scripts, vec![], None, 7);
@@ -789,7 +778,7 @@ fn a_host_without_a_finalized_revision_is_left_as_it_is_and_named() {
 
 #[test]
 fn a_host_that_stays_lost_makes_the_fleet_mixed_even_within_the_limit() {
-    let mut scripts = vec![good(); 3];
+    let mut scripts = vec![Script::good(); 3];
     scripts[0] = failing(Stage::Promote, Act::LostEarly);
     let told = tell(plan(vec![(3, None, FailureLimit::Hosts(1))], 1), scripts, vec![], None, 7);
     assert_eq!(told.verdict.code, ExitCode::Mixed);

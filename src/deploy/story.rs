@@ -299,8 +299,10 @@ impl Story<'_> {
     fn roll_back_hosts(&mut self, group: usize, hosts: Vec<HostId>) {
         let plan = self.plan;
         let call = stage_call(plan, group, &plan.rollback, plan.force);
-        self.run_to_the_end(&call, &plan.groups[group].name, hosts, |table, host, result| {
+        // Neither a failure nor an interrupt cuts it short.
+        self.run_call(&call, &plan.groups[group].name, hosts, false, |table, host, result| {
             table.ended(host, Stage::Rollback, 0, result, plan);
+            Flow::Continue
         });
     }
 
@@ -311,20 +313,6 @@ impl Story<'_> {
         if !tasks.is_empty() {
             self.fleet.run(&contact_call(self.plan, Step::Release), &tasks, &mut |_| Flow::Continue);
         }
-    }
-
-    /// Runs a step that neither a failure nor an interrupt cuts short.
-    fn run_to_the_end(
-        &mut self,
-        call: &Call,
-        label: &str,
-        hosts: Vec<HostId>,
-        mut ended: impl FnMut(&mut Table, HostId, HostResult),
-    ) {
-        self.run_call(call, label, hosts, false, |table, host, result| {
-            ended(table, host, result);
-            Flow::Continue
-        });
     }
 
     /// Runs a step that an interrupt stops; says whether one did.

@@ -41,6 +41,21 @@ pub struct Script {
     pub has_done: bool,
 }
 
+impl Script {
+    /// A host that does everything, and has a finalized revision.
+    pub fn good() -> Script {
+        let work = || vec![Act::Work];
+        Script {
+            probe: Act::Work,
+            hold: Act::Work,
+            primary: [work(), work(), work()],
+            finalize: Act::Work,
+            rollback: Act::Work,
+            has_done: true,
+        }
+    }
+}
+
 /// One entry of the trace, in the order in which things happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Trace {
