@@ -24,6 +24,7 @@ pub fn prepare(config: &Config) -> Result<Ssh> {
         connect_timeout: settings.connect_timeout,
         reconnect_timeout: settings.reconnect_timeout,
         keepalive: settings.keepalive,
+        max_sessions: settings.max_sessions,
         remote_binary: settings.remote_binary.as_ref().map(|path| path.display().to_string()),
         ..SshOptions::default()
     })

@@ -115,6 +115,7 @@ pub const KEYS: &[Key] = &[
     key("connect_timeout", Seconds, Some("10"), "time to connect and log in"),
     key("reconnect_timeout", Seconds, Some("60"), "time to reach a target again whose connection was lost"),
     key("keepalive", Seconds, Some("15"), "time between signs of life on an idle connection"),
+    key("max_sessions", Number { min: 1 }, None, "sessions open at once; unset: one a target"),
     key("remote_binary", Path, None, "hoist's path on targets; unset: it is copied there"),
     prefixed("dsh_targets", Text, None, "target file of a group; required for each", Prefix::Group),
     key("server_groups", Names, Some("default"), "groups in the order of the deployment"),

@@ -60,6 +60,8 @@ pub struct Settings {
     pub connect_timeout: Duration,
     pub reconnect_timeout: Duration,
     pub keepalive: Duration,
+    /// `None`: one a target.
+    pub max_sessions: Option<usize>,
     pub remote_binary: Option<PathBuf>,
     pub server_groups: Vec<String>,
     /// The groups' settings, in the order of `server_groups`.
@@ -149,6 +151,7 @@ impl Settings {
             connect_timeout: read.get("connect_timeout", values::seconds)?,
             reconnect_timeout: read.get("reconnect_timeout", values::seconds)?,
             keepalive: read.get("keepalive", values::seconds)?,
+            max_sessions: read.max_sessions()?,
             remote_binary: read.opt("remote_binary", values::absolute)?,
             server_groups,
             groups,
@@ -253,6 +256,19 @@ impl Reader<'_> {
             retry_failed: self.first(&[&own("retry_failed"), "retry_failed"], |value| values::number(value, 0))?,
             failed_targets: if failed == "rollback" { FailedTargets::Rollback } else { FailedTargets::Leave },
         })
+    }
+
+    fn max_sessions(&self) -> Result<Option<usize>> {
+        let wanted = self.opt("max_sessions", |value| values::number(value, 1))?;
+        if wanted.is_some()
+            && self.get("confirm_timeout", values::seconds_or_off)? > Duration::ZERO
+            && let Some(entry) = self.layers.get("max_sessions")
+        {
+            let why =
+                "it does not go with confirm_timeout: a target that nobody speaks to goes back by itself; remove one";
+            return Err(at(entry, "max_sessions", why));
+        }
+        Ok(wanted)
     }
 
     /// Keys of the predecessor for work that Hoist does not do: to pass over them would deploy half of what is wanted.

@@ -135,6 +135,8 @@ impl Row {
 #[derive(Debug)]
 pub struct Table {
     rows: Vec<Row>,
+    /// By group: the hosts that count against its limit.
+    failed: Vec<usize>,
 }
 
 impl Table {
@@ -152,7 +154,7 @@ impl Table {
             current: None,
             trouble: None,
         };
-        Table { rows: plan.targets().map(row).collect() }
+        Table { rows: plan.targets().map(row).collect(), failed: vec![0; plan.groups.len()] }
     }
 
     pub fn row(&self, host: HostId) -> &Row {
@@ -165,7 +167,7 @@ impl Table {
 
     /// Hosts of a group that count against its limit.
     pub fn failed_in(&self, group: usize) -> usize {
-        self.rows.iter().filter(|row| row.group == group && row.failed).count()
+        self.failed[group]
     }
 
     fn go(&mut self, host: HostId, next: HostState) {
@@ -180,7 +182,7 @@ impl Table {
     fn fail(&mut self, host: HostId, stage: Option<Stage>, outcome: Outcome, next: HostState) {
         self.go(host, next);
         let row = &mut self.rows[host];
-        row.failed = true;
+        self.failed[row.group] += usize::from(!std::mem::replace(&mut row.failed, true));
         row.trouble = Some(Trouble { stage, outcome });
     }
 
@@ -263,7 +265,7 @@ impl Table {
                 self.go(host, Ready);
                 let row = &mut self.rows[host];
                 row.passed = index + 1;
-                row.failed = false;
+                self.failed[row.group] -= usize::from(std::mem::take(&mut row.failed));
                 row.trouble = None;
             }
             (_, outcome) => {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::open::OpenSessions;
 use super::pool::Pool;
 use super::ssh::Ssh;
 use super::talk::{Hearing, Remote};
@@ -28,6 +29,7 @@ pub(super) struct Shared {
     pub hosts: Vec<Host>,
     pub requests: RequestMaker,
     pub packs: Box<dyn PackSource>,
+    pub open: OpenSessions,
 }
 
 pub(super) struct Host {
@@ -50,8 +52,13 @@ impl SshFleet {
     /// A fleet of `targets`, whose places in the list are their ids. Nothing is connected yet.
     pub fn new(ssh: Ssh, targets: Vec<Target>, requests: RequestMaker, packs: Box<dyn PackSource>) -> SshFleet {
         let host = |target| Host { target, session: Mutex::default() };
-        let hosts = targets.into_iter().map(host).collect();
-        SshFleet { shared: Arc::new(Shared { ssh, hosts, requests, packs }), pool: Pool::default(), tended: false }
+        let hosts: Vec<Host> = targets.into_iter().map(host).collect();
+        let open = OpenSessions::new(ssh.session_limit(hosts.len()));
+        SshFleet {
+            shared: Arc::new(Shared { ssh, hosts, requests, packs, open }),
+            pool: Pool::default(),
+            tended: false,
+        }
     }
 
     /// For a run that is resumed: its locks were taken before, so every new session takes its own again.
@@ -108,7 +115,9 @@ impl Fleet for SshFleet {
             let result = shared.on_host(&shared_call, task, tell, |work| Some(work.step()));
             result.unwrap_or_else(|| Outcome::Ok.into())
         };
-        self.pool.run(call.batch, tasks, Arc::new(job), on);
+        // More at once than may be open would only close each other's sessions.
+        let batch = self.shared.open.limit().map_or(call.batch, |limit| call.batch.min(limit));
+        self.pool.run(batch, tasks, Arc::new(job), on);
     }
 }
 
@@ -132,6 +141,9 @@ impl Shared {
             session.remote = None;
             session
         });
+        if session.remote.is_some() {
+            self.make_room(task.host);
+        }
         let hearing = Hearing { host: task.host, tell, tail: VecDeque::new() };
         let mut work = Work { shared: self, call, task, target: &host.target, session: &mut session, hearing };
         let mut result = piece(&mut work)?;
@@ -142,5 +154,19 @@ impl Shared {
             result.tail = work.hearing.tail.into();
         }
         Some(result)
+    }
+
+    /// Notes that a host's session is used now, and closes others where they are too many: they are opened again when
+    /// they are needed, and take their locks again then.
+    pub(super) fn make_room(&self, host: HostId) {
+        self.open.touch(host, |other| match self.hosts[other].session.try_lock() {
+            Ok(mut session) => {
+                if session.remote.take().is_some() {
+                    log::debug!("{}: closed to make room for other sessions", self.hosts[other].target);
+                }
+                true
+            }
+            Err(_) => false,
+        });
     }
 }

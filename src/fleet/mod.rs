@@ -5,6 +5,7 @@
 )]
 
 mod hosts;
+mod open;
 mod outcome;
 mod pack;
 mod pool;

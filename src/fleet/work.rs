@@ -129,6 +129,7 @@ impl Work<'_> {
     }
 
     fn connect(&mut self) -> Result<(), (Outcome, bool)> {
+        self.shared.make_room(self.task.host);
         let request = self.request(Action::Probe);
         let patience = match self.call.step {
             Step::Probe => self.call.timeout + SLACK,
@@ -180,6 +181,7 @@ impl Work<'_> {
         if let Some(remote) = self.session.remote.take() {
             remote.close();
         }
+        self.shared.open.forget(self.task.host);
         Outcome::Ok.into()
     }
 

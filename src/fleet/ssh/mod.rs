@@ -10,6 +10,7 @@ mod input;
 pub(crate) mod known_hosts;
 mod lines;
 mod link;
+mod open_files;
 mod options;
 mod tcp;
 
@@ -52,11 +53,25 @@ impl Ssh {
         for note in &identities.notes {
             log::info!("{note}");
         }
+        open_files::raise();
         let user = match &options.user {
             Some(user) => user.clone(),
             None => options::operator().context("your user name is not known: set ssh_user")?,
         };
         let bootstrap = Bootstrap::prepare(&options)?;
         Ok(Ssh { user, known_hosts, keys: Keys::new(identities), bootstrap, options })
+    }
+
+    /// How many sessions with so many hosts may be open at once; `None`: all.
+    pub fn session_limit(&self, hosts: usize) -> Option<usize> {
+        let possible = open_files::sessions();
+        if self.options.max_sessions.is_none() && possible < hosts {
+            log::warn!(
+                "the system lets {possible} of {hosts} sessions be open at once, so they are closed and opened by turns: \
+                 raise the hard limit on open files (ulimit -Hn)"
+            );
+        }
+        let limit = self.options.max_sessions.map_or(possible, |wanted| wanted.min(possible));
+        (limit < hosts).then_some(limit)
     }
 }

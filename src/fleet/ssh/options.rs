@@ -26,6 +26,8 @@ pub struct SshOptions {
     pub reconnect_timeout: Duration,
     /// A peer that is silent for three times as long is taken for dead. At least two seconds.
     pub keepalive: Duration,
+    /// Sessions that are open at once; `None`: as many as there are targets and the system allows.
+    pub max_sessions: Option<usize>,
     /// Where Hoist is installed on the targets; `None`: this program is copied there when it is missing.
     pub remote_binary: Option<String>,
     /// The program that is copied to targets: this one.
@@ -45,6 +47,7 @@ impl Default for SshOptions {
             connect_timeout: Duration::from_secs(10),
             reconnect_timeout: Duration::from_secs(60),
             keepalive: Duration::from_secs(15),
+            max_sessions: None,
             remote_binary: None,
             local_binary: PathBuf::from("/proc/self/exe"),
         }

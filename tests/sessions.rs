@@ -1,0 +1,120 @@
+//! How many sessions are open at once, and what a deployment does where they cannot all be.
+
+#[path = "common/mod.rs"]
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use common::{Farm, Links, Project, address};
+
+/// Watches how many connections to the farm are open on this side, for as long as it lives.
+struct Watch {
+    stop: Arc<AtomicBool>,
+    most: Arc<AtomicUsize>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Watch {
+    fn over(farm: &Farm) -> Watch {
+        let (stop, most) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (stopped, seen, port) = (stop.clone(), most.clone(), farm.port);
+        let thread = std::thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                // A table is no snapshot: one that closes and one that opens while it is read may both be in it.
+                let looks = (0..3).map(|_| open_to(port));
+                seen.fetch_max(looks.min().unwrap(), Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        });
+        Watch { stop, most, thread: Some(thread) }
+    }
+
+    fn most(mut self) -> usize {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().unwrap().join().unwrap();
+        self.most.load(Ordering::Relaxed)
+    }
+}
+
+/// Established connections whose far end is `port`, from proc(5): the third field is that end, the fourth the state.
+fn open_to(port: u16) -> usize {
+    let far = format!(":{port:04X}");
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let open = |line: &&str| {
+        let mut fields = line.split_whitespace();
+        fields.nth(2).is_some_and(|end| end.ends_with(&far)) && fields.next() == Some("01")
+    };
+    table.lines().filter(open).count()
+}
+
+#[test]
+fn with_fewer_sessions_than_hosts_all_are_deployed_to_and_no_more_than_those_are_open() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 2, 7);
+    project.configure("max_sessions: 3");
+    let watch = Watch::over(&farm);
+    project.deploy(&[]).ends(0);
+    let most = watch.most();
+    assert!((1..=3).contains(&most), "{most} sessions were open at once");
+    let one = project.git(&["rev-parse", "HEAD"]);
+    for n in 0..9 {
+        assert_eq!(Links::of(&farm, n), Links::finalized(&one), "host {n}");
+    }
+    assert!(farm.connections_to(&address(0)) > 1, "no session was closed to make room");
+}
+
+#[test]
+fn with_fewer_sessions_than_hosts_a_failed_deployment_is_rolled_back_everywhere() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 6);
+    project.configure("max_sessions: 2");
+    project.deploy(&[]).ends(0);
+    let one = project.git(&["rev-parse", "HEAD"]);
+    // The last host takes the second revision badly, and the first one well: a rollback passes the same checks.
+    let strange = format!("grep -q one index.html || ! echo $SSH_CONNECTION | grep -qF \"{} \"", address(5));
+    project.write("index.html", "two\n");
+    project.write(
+        "hoist/checks.yaml",
+        &format!("checks:\n  fit:\n    stage: promote\n    shell: true\n    command: '{strange}'\n"),
+    );
+    project.commit("two");
+    project.deploy(&[]).ends(1);
+    for n in 0..6 {
+        assert_eq!(Links::of(&farm, n), Links::finalized(&one), "host {n}");
+    }
+}
+
+#[test]
+fn where_the_system_allows_fewer_open_files_than_sessions_all_hosts_are_deployed_to_by_turns() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 20);
+    // A soft limit below what even one session needs, and a hard one that is enough for a few.
+    let hoist = project.hoist(&["deploy", "--yes"]);
+    let mut limited = std::process::Command::new("sh");
+    limited.args(["-c", "ulimit -Sn 12 && ulimit -Hn 80 && exec \"$0\" \"$@\""]).arg(hoist.get_program());
+    limited.args(hoist.get_args()).current_dir(hoist.get_current_dir().unwrap()).stdin(std::process::Stdio::null());
+    for (key, value) in hoist.get_envs() {
+        match value {
+            Some(value) => limited.env(key, value),
+            None => limited.env_remove(key),
+        };
+    }
+    let output = limited.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("8 of 20 sessions") && said.contains("ulimit -Hn"), "{said}");
+    let one = project.git(&["rev-parse", "HEAD"]);
+    for n in 0..20 {
+        assert_eq!(Links::of(&farm, n), Links::finalized(&one), "host {n}");
+    }
+}
+
+#[test]
+fn a_limit_on_sessions_does_not_go_with_leases() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 1);
+    project.configure("max_sessions: 3\nconfirm_timeout: 60");
+    project.deploy(&[]).ends(2).says("max_sessions").says("confirm_timeout");
+}
