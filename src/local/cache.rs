@@ -166,6 +166,17 @@ pub fn sweep(layout: &Layout) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Whether git may find so much in the cache that tidying pays. It decides itself by the same signs (gc.auto and
+/// gc.autoPackLimit in git-config(1)), at the price of a process.
+pub fn may_need_gc(layout: &Layout) -> bool {
+    let Some(dir) = git_dir(&layout.cache()) else { return false };
+    let objects = dir.join("objects");
+    let packs = files::names(&objects.join("pack")).iter().filter(|name| name.ends_with(".pack")).count();
+    // Names are spread evenly, so one of the 256 folders stands for all.
+    let loose = files::names(&objects.join("17")).len();
+    packs > 40 || loose > 20
+}
+
 /// Removes what calls of git left that were killed or failed: half packs, which may fill the disk, and locks, which would
 /// be in the way for ever. Only one stage works at a time, so none of this is still in use.
 fn sweep_after_git(dir: &Path) {

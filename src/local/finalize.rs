@@ -86,22 +86,26 @@ fn last_used(layout: &Layout, revision: &Revision) -> SystemTime {
 fn tidy(job: &Job) -> Result<(), Fault> {
     let deadline = job.deadline.half(TIDYING);
     let Some(git) = cache::open_to_write(&job.layout, deadline) else { return Ok(()) };
-    let folders = job.layout.folders();
-    let names: Vec<String> = folders.iter().map(Revision::to_string).collect();
-    let present = git.present(&names)?;
+    let trees: Vec<String> = job.layout.folders().iter().map(Revision::to_string).collect();
+    let kept = referenced(&git)?;
+    let lacking: Vec<String> = trees.iter().filter(|name| !kept.contains(name)).cloned().collect();
     let mut changes = String::new();
-    for name in &present {
-        changes.push_str(&format!("update {} {name}\n", cache::reference(name)));
+    for name in git.present(&lacking)? {
+        changes.push_str(&format!("update {} {name}\n", cache::reference(&name)));
     }
-    for name in referenced(&git)? {
-        if !names.contains(&name) {
-            changes.push_str(&format!("delete {}\n", cache::reference(&name)));
-        }
+    for name in kept.iter().filter(|name| !trees.contains(name)) {
+        changes.push_str(&format!("delete {}\n", cache::reference(name)));
     }
-    let answer = git.call(&["update-ref", "--stdin"], Feed::text(changes))?;
-    git.expect(&answer, "update-ref")?;
-    let answer = git.call(&["gc", "--auto", "--quiet"], Feed::Nothing)?;
-    git.expect(&answer, "gc")
+    // Most targets of most deployments have nothing to tidy: they are spared the processes.
+    if !changes.is_empty() {
+        let answer = git.call(&["update-ref", "--stdin"], Feed::text(changes))?;
+        git.expect(&answer, "update-ref")?;
+    }
+    if cache::may_need_gc(&job.layout) {
+        let answer = git.call(&["gc", "--auto", "--quiet"], Feed::Nothing)?;
+        git.expect(&answer, "gc")?;
+    }
+    Ok(())
 }
 
 fn referenced(git: &Git) -> Result<Vec<String>, Fault> {

@@ -241,3 +241,38 @@ fn git_on_the_target_takes_neither_hooks_nor_settings_from_anywhere() {
     run(&Request { force: true, ..request }, Stage::Fetch).ok();
     assert!(!target.log().exists());
 }
+
+#[test]
+fn a_cache_in_which_packs_pile_up_is_tidied_by_git_when_a_deployment_is_done() {
+    let target = Target::new();
+    let mut text = String::new();
+    let mut before = None;
+    let packs = || {
+        let names = fs::read_dir(target.cache().join("objects/pack")).unwrap().flatten();
+        names.filter(|entry| entry.path().extension().is_some_and(|e| e == "pack")).count()
+    };
+    let mut last = None;
+    for n in 0..52 {
+        text.push_str(&format!("line {n}\n"));
+        let revision = target.commit(&[("a", &text)]);
+        let pack = target.pack(&revision, &before.iter().collect::<Vec<_>>());
+        let input = target.dir.path().join("in.pack");
+        fs::write(&input, &pack).unwrap();
+        if n == 0 {
+            target.deploy(&target.request("r0", &revision));
+        }
+        // As many fetches would leave them.
+        let mut index = std::process::Command::new("git");
+        index
+            .arg("--git-dir")
+            .arg(target.cache())
+            .args(["index-pack", "--stdin", "--fix-thin"])
+            .stdin(fs::File::open(&input).unwrap());
+        assert!(index.stdout(std::process::Stdio::null()).status().unwrap().success());
+        before = Some(revision.clone());
+        last = Some(revision);
+    }
+    assert!(packs() > 50, "{}", packs());
+    target.deploy(&target.request("r1", &last.unwrap()));
+    until(|| packs() < 5);
+}
