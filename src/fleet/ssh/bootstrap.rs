@@ -5,6 +5,10 @@
 //! way already, is read by `deploy-local`. Where the build is missing it says so, it is uploaded, and the script runs
 //! once more. Later commands run the path that the script told.
 //!
+//! A build is hashed when it is first run and again when its file has changed. That it has not is told by `ok`, a note
+//! beside it of the size, the inode and the time of the last change of what was hashed; that time nobody can set. Hashing
+//! 12 MB at each connection would cost a target more than all else that a connection costs it.
+//!
 //! The scripts are written without single quotes, newlines and exclamation marks: so `exec /bin/sh -c '…'` means the
 //! same to sh, csh and fish, one of which is the user's login shell.
 
@@ -201,13 +205,22 @@ fn start_script(sha256: &str) -> String {
     let machine = machine();
     [
         preamble(sha256),
-        format!(r#"m="$(uname -s) $(uname -m)"; [ "$m" = "Linux {machine}" ] || fail machine "$m""#),
+        format!(r#"m=$(uname -sm); [ "$m" = "Linux {machine}" ] || fail machine "$m""#),
+        r#"go() { { echo > "$d/used"; } 2>/dev/null; say at "$f"; exec "$f" deploy-local; }"#.into(),
+        // One look at all that matters: seven words on each, the first of them on a folder that is this user's for sure.
+        r#"n=; { read -r n < "$d/ok"; } 2>/dev/null"#.into(),
+        r#"set -- $(stat -c "%A %u %s %i %z" /proc/self/. "$c/." "$b" "$d" "$f" 2>/dev/null)"#.into(),
+        r#"i="${31} ${32} ${33} ${34}""#.into(),
+        r#"case "$#:$8${15}${22}${29}:$9 ${16} ${23} ${30}:$i" in 35:d????-??-?d????-??-?d????-??-?-????-??-?:"$2 $2 $2 $2:$n") go;; esac"#.into(),
+        // Something is not as it was noted, or never was: each thing by itself.
         r#"[ -e "$f" ] || fail missing"#.into(),
         // ~/.cache alone may be a link to elsewhere: the link itself stands in the user's home.
         r#"own d "$c/." || fail unsafe "$c"; own d "$b" || fail unsafe "$b"; own d "$d" || fail unsafe "$d""#.into(),
         r#"own - "$f" || fail missing"#.into(),
         format!(r#"[ "$(sum < "$f")" = {sha256} ] || fail missing"#),
-        r#"touch "$d" 2>/dev/null; say at "$f"; exec "$f" deploy-local"#.into(),
+        // What was looked at ahead of the hash is what is noted: a change in between is one that the note does not know.
+        r#"{ echo "$i" > "$d/ok.$$" && mv -f "$d/ok.$$" "$d/ok"; } 2>/dev/null"#.into(),
+        "go".into(),
     ]
     .join("; ")
 }
@@ -218,7 +231,9 @@ fn upload_script(sha256: &str) -> String {
         r#"mkdir -p "$d" || fail error cannot make "$d""#.into(),
         r#"for p in "$c/." "$b" "$d"; do own d "$p" || fail error "$p" is no folder of the user alone; done"#.into(),
         // Old builds, and what an upload that was cut off has left behind.
-        format!(r#"find "$b" -mindepth 1 -maxdepth 1 -type d -name "[0-9a-f]*" -mtime +{KEPT_DAYS} -exec rm -rf {{}} + 2>/dev/null"#),
+        format!(
+            r#"(cd "$b" && for o in $(find . -mindepth 1 -maxdepth 1 -type d -name "[0-9a-f]*" -not -name "* *" -mtime +{KEPT_DAYS} 2>/dev/null); do [ -n "$(find "$o/used" -mtime -{KEPT_DAYS} 2>/dev/null)" ] || rm -rf "$o"; done)"#
+        ),
         r#"find "$d" -name ".new.*" -mtime +1 -exec rm -f {} + 2>/dev/null"#.into(),
         r#"t=$(mktemp "$d/.new.XXXXXX") || fail error cannot write to "$d""#.into(),
         r#"cat > "$t" || { rm -f "$t"; fail error cannot write to "$d"; }"#.into(),
@@ -296,7 +311,34 @@ mod tests {
         assert_eq!(run(&start, &home, null), "hoist-bootstrap: missing\n");
         assert_eq!(run(&upload, &home, null), "hoist-bootstrap: error it arrived damaged\n");
         let left: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name()).collect();
-        assert_eq!(left, ["hoist"]);
+        assert!(left.iter().all(|name| ["hoist", "ok", "used"].map(Into::into).contains(name)), "{left:?}");
+    }
+
+    #[test]
+    fn a_build_is_hashed_once_and_again_when_its_file_was_touched_in_any_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let (home, own) = build(dir.path());
+        let (null, bin, log) = (Path::new("/dev/null"), dir.path().join("bin"), dir.path().join("log"));
+        std::fs::create_dir(&bin).unwrap();
+        let counting = format!("#!/bin/sh\necho x >> {}\nexec /usr/bin/sha256sum\n", log.display());
+        std::fs::write(bin.join("sha256sum"), counting).unwrap();
+        std::fs::set_permissions(bin.join("sha256sum"), PermissionsExt::from_mode(0o755)).unwrap();
+        run(&script(&upload_script(&own.sha256)), &home, &dir.path().join("program"));
+        let path = format!("PATH={}:$PATH; export PATH; ", bin.display());
+        let start = format!("{path}{}", script(&start_script(&own.sha256)));
+        let hashed = || std::fs::read_to_string(&log).map_or(0, |text| text.lines().count());
+        for _ in 0..3 {
+            assert!(run(&start, &home, null).contains("ran deploy-local"));
+        }
+        assert_eq!(hashed(), 1);
+        // The same size, and the old time of change set back as far as anybody can.
+        let file = home.join(".cache/hoist").join(&own.sha256).join("hoist");
+        let old = std::fs::metadata(&file).unwrap().modified().unwrap();
+        let text = std::fs::read_to_string(&file).unwrap().replace("ran", "RAN");
+        std::fs::write(&file, text).unwrap();
+        File::options().write(true).open(&file).unwrap().set_modified(old).unwrap();
+        assert_eq!(run(&start, &home, null), "hoist-bootstrap: missing\n");
+        assert_eq!(hashed(), 2);
     }
 
     #[test]
@@ -304,15 +346,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (home, own) = build(dir.path());
         let (old, young) = (home.join(".cache/hoist/0ld"), home.join(".cache/hoist/0new"));
-        let strange = home.join(".cache/hoist/.other");
-        for folder in [&old, &young, &strange] {
+        let (strange, used) = (home.join(".cache/hoist/.other"), home.join(".cache/hoist/0used"));
+        for folder in [&old, &young, &strange, &used] {
             std::fs::create_dir_all(folder.join("x")).unwrap();
         }
-        for folder in [&old, &strange] {
+        std::fs::write(used.join("used"), "").unwrap();
+        for folder in [&old, &strange, &used] {
             assert!(Command::new("touch").args(["-d", "40 days ago"]).arg(folder).status().unwrap().success());
         }
         assert!(run(&script(&upload_script(&own.sha256)), &home, &dir.path().join("program")).contains("stored"));
-        assert_eq!((old.exists(), young.exists(), strange.exists()), (false, true, true));
+        let there = [&old, &young, &strange, &used].map(|folder| folder.exists());
+        assert_eq!(there, [false, true, true, true]);
     }
 
     #[test]
