@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::config::{Config, HostKeyChecking};
 use crate::deploy::Prepared;
 use crate::fleet::SshFleet;
-use crate::fleet::ssh::{Ssh, SshOptions};
+use crate::fleet::ssh::{Algorithms, Ssh, SshOptions};
 use crate::repo::{Packs, Repo};
 
 /// Known hosts, keys and the program for targets, read before anything is connected.
@@ -14,6 +14,12 @@ use crate::repo::{Packs, Repo};
 /// What the operator has to mend: no key that could be used, one that was named and cannot be read.
 pub fn prepare(config: &Config) -> Result<Ssh> {
     let settings = &config.settings;
+    let usual = Algorithms::default();
+    let algorithms = Algorithms {
+        kex: settings.ssh_kex.clone().unwrap_or(usual.kex),
+        ciphers: settings.ssh_ciphers.clone().unwrap_or(usual.ciphers),
+        macs: settings.ssh_macs.clone().unwrap_or(usual.macs),
+    };
     Ssh::prepare(SshOptions {
         user: settings.ssh_user.clone(),
         port: settings.ssh_port,
@@ -21,6 +27,7 @@ pub fn prepare(config: &Config) -> Result<Ssh> {
         known_hosts: settings.known_hosts.clone(),
         accept_new: settings.host_key_checking == HostKeyChecking::AcceptNew,
         keyholder_key: settings.keyholder_key.clone(),
+        algorithms,
         connect_timeout: settings.connect_timeout,
         reconnect_timeout: settings.reconnect_timeout,
         keepalive: settings.keepalive,

@@ -1,5 +1,6 @@
 //! The configuration: layered INI files, typed settings, where each value came from, checks and configuration files.
 
+pub mod algorithms;
 mod checks;
 mod config_files;
 mod explain;

@@ -9,6 +9,7 @@ use anyhow::{Result, anyhow};
 use crate::targets::{FailedTargets, FailureLimit};
 use crate::wire::{Service, ServiceName, Stage};
 
+use super::algorithms;
 use super::keys::{self, Found, Kind};
 use super::layers::{Entry, Layers, Origin};
 use super::values;
@@ -57,6 +58,9 @@ pub struct Settings {
     pub known_hosts: Option<Vec<PathBuf>>,
     pub host_key_checking: HostKeyChecking,
     pub keyholder_key: Option<String>,
+    pub ssh_kex: Option<Vec<String>>,
+    pub ssh_ciphers: Option<Vec<String>>,
+    pub ssh_macs: Option<Vec<String>>,
     pub connect_timeout: Duration,
     pub reconnect_timeout: Duration,
     pub keepalive: Duration,
@@ -146,6 +150,9 @@ impl Settings {
             known_hosts: read.opt("known_hosts", paths)?,
             host_key_checking: keep_checking(&read.choice("host_key_checking")?),
             keyholder_key: read.opt("keyholder_key", values::name)?,
+            ssh_kex: read.opt("ssh_kex", |value| algorithms::names(value, algorithms::KEX))?,
+            ssh_ciphers: read.opt("ssh_ciphers", |value| algorithms::names(value, algorithms::CIPHERS))?,
+            ssh_macs: read.opt("ssh_macs", |value| algorithms::names(value, algorithms::MACS))?,
             connect_timeout: read.get("connect_timeout", values::seconds)?,
             reconnect_timeout: read.get("reconnect_timeout", values::seconds)?,
             keepalive: read.get("keepalive", values::seconds)?,

@@ -10,7 +10,7 @@ use ssh2::{ErrorCode, MethodType, Session};
 use super::auth::Login;
 use super::known_hosts::{KeyType, Verdict, fingerprint, lookup_name};
 use super::link::Link;
-use super::{Ssh, tcp};
+use super::{Algorithms, Ssh, tcp};
 use crate::targets::Target;
 
 /// The pause after the first connection that the peer hung up on, and the longest one.
@@ -174,10 +174,11 @@ impl Attempt<'_> {
         tcp::prepare(&stream, self.ssh.options.keepalive).map_err(|error| self.broken(error))?;
         let (types, known) = self.ssh.known_hosts.key_types(&self.target.host, self.port);
         let wanted = if types.is_empty() { KeyType::ALL.to_vec() } else { types };
-        let algorithms: Vec<&str> = wanted.iter().map(|kind| kind.algorithms()).collect();
+        let host_keys: Vec<&str> = wanted.iter().map(|kind| kind.algorithms()).collect();
         let began = Instant::now();
         let prepared = Session::new().and_then(|session| {
-            session.method_pref(MethodType::HostKey, &algorithms.join(","))?;
+            session.method_pref(MethodType::HostKey, &host_keys.join(","))?;
+            self.ssh.options.algorithms.prefer(&session)?;
             Ok(session)
         });
         let mut session = prepared.map_err(|error| self.failed("preparing a session with", error, began))?;
@@ -186,16 +187,10 @@ impl Attempt<'_> {
         session.set_tcp_stream(stream);
         let checked = match session.handshake() {
             Ok(()) => self.judge(&session),
-            // LIBSSH2_ERROR_KEX_FAILURE: no algorithm in common, which for a known host is most likely its key's.
-            Err(error) if known && error.code() == ErrorCode::Session(-5) => Err(ConnectError::new(
-                ConnectErrorKind::HostKeyUnknown,
-                format!(
-                    "no algorithm in common with {}: known_hosts has it with {} only, which it may no longer offer \
-                     (ssh-keyscan shows what it offers)",
-                    self.place(),
-                    wanted.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ")
-                ),
-            )),
+            // LIBSSH2_ERROR_KEX_FAILURE.
+            Err(error) if error.code() == ErrorCode::Session(-5) => {
+                Err(self.nothing_in_common(&session, &wanted, known))
+            }
             Err(error) => Err(self.failed("the SSH handshake with", error, began)),
         };
         match checked {
@@ -205,6 +200,34 @@ impl Attempt<'_> {
                 Err(error)
             }
         }
+    }
+
+    /// The server and we have no algorithm in common, which for a known host is most likely its key's.
+    fn nothing_in_common(&self, session: &Session, wanted: &[KeyType], known: bool) -> ConnectError {
+        let (place, algorithms) = (self.place(), &self.ssh.options.algorithms);
+        let types = wanted.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ");
+        if session.methods(MethodType::HostKey).is_some() {
+            let (ciphers, macs) = (algorithms.ciphers.join(", "), algorithms.macs.join(", "));
+            let message = format!(
+                "no algorithm in common with {place}: it has none of the ciphers {ciphers}, or none of the MACs {macs}"
+            );
+            return ConnectError::new(ConnectErrorKind::Protocol, message);
+        }
+        let exchanges = match *algorithms == Algorithms::default() {
+            true => String::new(),
+            false => format!(", or it has none of the key exchanges {}", algorithms.kex.join(", ")),
+        };
+        if known {
+            return ConnectError::new(
+                ConnectErrorKind::HostKeyUnknown,
+                format!(
+                    "no algorithm in common with {place}: known_hosts has it with {types} only, which it may no longer \
+                     offer (ssh-keyscan shows what it offers){exchanges}"
+                ),
+            );
+        }
+        let message = format!("no algorithm in common with {place}: it has none of the host keys {types}{exchanges}");
+        ConnectError::new(ConnectErrorKind::Protocol, message)
     }
 
     fn judge(&self, session: &Session) -> Result<(), ConnectError> {

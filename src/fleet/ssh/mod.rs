@@ -1,6 +1,7 @@
 //! SSH: sessions with targets and commands on them. The transport library is used in this module and nowhere else.
 
 mod agent;
+mod algorithms;
 mod auth;
 mod bootstrap;
 mod connect;
@@ -13,6 +14,7 @@ mod link;
 mod options;
 mod tcp;
 
+pub use algorithms::Algorithms;
 pub use bootstrap::{Bootstrap, Marker, run_command, shell_word};
 pub use connect::{ConnectError, ConnectErrorKind};
 pub use exec::{Driven, ExecEnd, Heed, OpenError, Running, Said};

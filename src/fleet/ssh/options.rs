@@ -4,6 +4,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::Algorithms;
+
 /// How to reach the targets. A target's own `user@` and `:port` win over these.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SshOptions {
@@ -20,6 +22,7 @@ pub struct SshOptions {
     pub accept_new: bool,
     /// Use only the agent key whose public half is `/etc/keyholder.d/NAME.pub`.
     pub keyholder_key: Option<String>,
+    pub algorithms: Algorithms,
     /// For the TCP connection to one address, and again for the key exchange, and for each try of a key.
     pub connect_timeout: Duration,
     /// How long a session that was lost in the middle of a stage is sought again.
@@ -42,6 +45,7 @@ impl Default for SshOptions {
             known_hosts: None,
             accept_new: false,
             keyholder_key: None,
+            algorithms: Algorithms::default(),
             connect_timeout: Duration::from_secs(10),
             reconnect_timeout: Duration::from_secs(60),
             keepalive: Duration::from_secs(15),
