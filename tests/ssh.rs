@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use farm::Farm;
 use hoist::fleet::Pack;
 use hoist::fleet::ssh::{
-    ConnectError, ConnectErrorKind, Driven, ExecEnd, Heed, Input, Link, OpenError, Said, Ssh, SshOptions,
+    Algorithms, ConnectError, ConnectErrorKind, Driven, ExecEnd, Heed, Input, Link, OpenError, Said, Ssh, SshOptions,
 };
 use hoist::targets::Target;
 
@@ -405,4 +405,28 @@ fn many_threads_shake_hands_and_run_commands_at_once() {
     for thread in threads {
         thread.join().unwrap();
     }
+}
+
+#[test]
+fn the_algorithms_that_are_preferred_are_used_where_the_server_has_them_and_others_where_not() {
+    let farm = Farm::up_with(&[(
+        "FARM_SSHD_OPTS",
+        "KexAlgorithms curve25519-sha256,diffie-hellman-group16-sha512\nCiphers aes256-ctr,aes256-gcm@openssh.com",
+    )]);
+    assert!(connect(options(&farm), "127.0.0.2").is_ok(), "the default has nothing in common with a strict server");
+    let with = |kex: &str, ciphers: &str| {
+        let mut options = options(&farm);
+        let names = |text: &str| text.split(',').map(str::to_owned).collect();
+        options.algorithms = Algorithms { kex: names(kex), ciphers: names(ciphers), ..options.algorithms };
+        options
+    };
+    assert!(connect(with("diffie-hellman-group16-sha512", "aes256-ctr"), "127.0.0.3").is_ok());
+    let error = refusal(with("ecdh-sha2-nistp256", "aes256-ctr"), "127.0.0.4");
+    assert!(
+        error.message.contains("no algorithm in common") && error.message.contains("ecdh-sha2-nistp256"),
+        "{error}"
+    );
+    let error = refusal(with("curve25519-sha256", "aes128-ctr"), "127.0.0.4");
+    assert_eq!(error.kind, ConnectErrorKind::Protocol);
+    assert!(error.message.contains("none of the ciphers aes128-ctr,"), "{error}");
 }

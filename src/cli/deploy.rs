@@ -25,7 +25,7 @@ pub fn run(args: args::Deploy) -> Result<ExitCode, Refused> {
     }
     let holder = deploy::holder(args.message.join(" "))?;
     let prepared = deploy::prepare(&config, &repo, &choice(&args), &holder)?;
-    let ssh = super::ssh::prepare(&config)?;
+    let ssh = super::ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
     let _lock = match lock(&config, &holder)? {
         Ok(lock) => lock,
         Err(code) => return Ok(code),

@@ -44,7 +44,7 @@ pub fn run(args: args::Reconcile) -> Result<ExitCode, Refused> {
         let rev = Some(revision.to_string());
         let choice = Choice { rev, limit_hosts: args.limit_hosts.clone(), only: Some(targets), ..Choice::default() };
         let prepared = deploy::prepare(&config, &repo, &choice, &holder)?;
-        let ssh = super::ssh::prepare(&config)?;
+        let ssh = super::ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
         let chosen = Chosen { config_file: args.config.as_deref(), defines: &args.define };
         let code = fresh::carry_out(&config, &repo, &prepared, ssh, chosen, show, args.yes)?;
         if code != ExitCode::Success {

@@ -71,7 +71,7 @@ pub fn end(
     let requests = deploy::requests(&config, &repo, &plan, holder)?;
     let notes = vec![(Level::Info, format!("{command}: {unfinished}"))];
     let prepared = Prepared { plan, requests, notes };
-    let ssh = super::ssh::prepare(&config)?;
+    let ssh = super::ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
     let tape = Tape::new(Journal::reopen(&unfinished)?, unfinished.records, at_the_end);
     let fleet = super::ssh::fleet(ssh, &repo, &prepared, true);
     let mut session = Session::begin(&config, &repo, &prepared, show, yes)?;

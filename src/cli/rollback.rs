@@ -45,7 +45,7 @@ pub fn run(args: args::Rollback) -> Result<ExitCode, Refused> {
     let holder = Holder { message: format!("roll back to {}", revision.short()), ..holder };
     let choice = Choice { rev: Some(revision.to_string()), rollback: true, ..Choice::default() };
     let prepared = deploy::prepare(&config, &repo, &choice, &holder)?;
-    let ssh = super::ssh::prepare(&config)?;
+    let ssh = super::ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
     let chosen = fresh::Chosen { config_file: args.config.as_deref(), defines: &args.define };
     fresh::carry_out(&config, &repo, &prepared, ssh, chosen, show, args.yes)
 }

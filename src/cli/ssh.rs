@@ -2,32 +2,60 @@
 
 use anyhow::Result;
 
-use crate::config::{Config, HostKeyChecking};
+use crate::config::{Config, HostKeyChecking, SshConfig};
 use crate::deploy::Prepared;
 use crate::fleet::SshFleet;
-use crate::fleet::ssh::{Ssh, SshOptions};
+use crate::fleet::ssh::{Algorithms, OpenSsh, Set, Ssh, SshOptions};
 use crate::repo::{Packs, Repo};
+use crate::targets::Target;
 
-/// Known hosts, keys and the program for targets, read before anything is connected.
+/// Known hosts, keys, the way to each target and the program for them, found before anything is connected.
 ///
 /// # Errors
-/// What the operator has to mend: no key that could be used, one that was named and cannot be read.
-pub fn prepare(config: &Config) -> Result<Ssh> {
+/// What the operator has to mend: no key that could be used, one that was named and cannot be read, what OpenSSH's
+/// configuration says of a target and cannot be done.
+pub fn prepare<'a>(config: &Config, targets: impl Iterator<Item = &'a Target>) -> Result<Ssh> {
     let settings = &config.settings;
-    Ssh::prepare(SshOptions {
+    let usual = Algorithms::default();
+    let algorithms = Algorithms {
+        kex: settings.ssh_kex.clone().unwrap_or(usual.kex),
+        ciphers: settings.ssh_ciphers.clone().unwrap_or(usual.ciphers),
+        macs: settings.ssh_macs.clone().unwrap_or(usual.macs),
+    };
+    let openssh = match &settings.ssh_config {
+        SshConfig::Usual => Some(OpenSsh { file: None }),
+        SshConfig::File(file) => Some(OpenSsh { file: Some(file.clone()) }),
+        SshConfig::None => None,
+    };
+    let set = Set {
+        port: config.sets("ssh_port"),
+        host_key_checking: config.sets("host_key_checking"),
+        kex: config.sets("ssh_kex"),
+        ciphers: config.sets("ssh_ciphers"),
+        macs: config.sets("ssh_macs"),
+        connect_timeout: config.sets("connect_timeout"),
+        keepalive: config.sets("keepalive"),
+    };
+    let ssh = Ssh::prepare(SshOptions {
         user: settings.ssh_user.clone(),
         port: settings.ssh_port,
         identity_files: settings.identity_file.clone(),
         known_hosts: settings.known_hosts.clone(),
         accept_new: settings.host_key_checking == HostKeyChecking::AcceptNew,
         keyholder_key: settings.keyholder_key.clone(),
+        algorithms,
+        proxy_jump: settings.proxy_jump.clone(),
+        openssh,
+        set,
         connect_timeout: settings.connect_timeout,
         reconnect_timeout: settings.reconnect_timeout,
         keepalive: settings.keepalive,
         max_sessions: settings.max_sessions,
         remote_binary: settings.remote_binary.as_ref().map(|path| path.display().to_string()),
         ..SshOptions::default()
-    })
+    })?;
+    ssh.find_routes(&targets.cloned().collect::<Vec<_>>())?;
+    Ok(ssh)
 }
 
 /// The plan's targets over SSH. With `held` their locks were taken by the deployer before this one.

@@ -118,7 +118,7 @@ fn remembered(config: &Config, groups: &[Group]) -> Result<Vec<View>, Refused> {
 /// Asks the fleet, and remembers what it says.
 fn asked(config: &Config, groups: Vec<Group>) -> Result<Vec<View>, Refused> {
     let repo = Repo::open(&config.top)?;
-    let ssh = super::ssh::prepare(config)?;
+    let ssh = super::ssh::prepare(config, everyone(&groups).map(|(_, target)| target))?;
     let (prepared, [probe, release]) = deploy::look(config, groups, deploy::holder("hoist status".into())?)?;
     let plan = &prepared.plan;
     let sights = Sights::new(plan.size());

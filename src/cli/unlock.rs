@@ -135,7 +135,8 @@ fn describe(facts: &Facts, newest: &RunId) -> (String, bool) {
 fn fleet(config: &Config, targets: Vec<Target>, holder: Holder) -> Result<SshFleet, Refused> {
     let request = deploy::bare_request(config, holder)?;
     let maker = Box::new(move |_, _: &Call, _: &Task| request.clone());
-    Ok(SshFleet::new(super::ssh::prepare(config)?, targets, maker, Box::new(NoPacks)))
+    let ssh = super::ssh::prepare(config, targets.iter())?;
+    Ok(SshFleet::new(ssh, targets, maker, Box::new(NoPacks)))
 }
 
 struct NoPacks;

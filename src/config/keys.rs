@@ -14,6 +14,8 @@ pub enum Kind {
     Text,
     /// An absolute path.
     Path,
+    /// A path, absolute or such that begins with `~/`, or the word none.
+    PathOrNone,
     /// Absolute paths, or such that begin with `~/`, separated by commas.
     Paths,
     /// 1, yes, true, on, or 0, no, false, off, in any case.
@@ -43,6 +45,7 @@ impl fmt::Display for Kind {
         match self {
             Kind::Text => f.write_str("text"),
             Kind::Path => f.write_str("path"),
+            Kind::PathOrNone => f.write_str("path or none"),
             Kind::Paths => f.write_str("paths"),
             Kind::Bool => f.write_str("boolean"),
             Kind::Number { .. } => f.write_str("number"),
@@ -91,7 +94,7 @@ const fn prefixed(
     Key { name, kind, default, about, prefix }
 }
 
-use Kind::{Bool, Choice, Limit, Names, Number, Octal, Path, Paths, Port, Seconds, SecondsOrOff, Text};
+use Kind::{Bool, Choice, Limit, Names, Number, Octal, Path, PathOrNone, Paths, Port, Seconds, SecondsOrOff, Text};
 
 /// The table, in the order in which `hoist config` shows it.
 pub const KEYS: &[Key] = &[
@@ -111,7 +114,11 @@ pub const KEYS: &[Key] = &[
     key("known_hosts", Paths, None, "files of host keys; unset: the operator's and the system's"),
     key("host_key_checking", Choice(&["strict", "accept-new"]), Some("strict"), "what to do with an unknown host key"),
     key("keyholder_key", Text, None, "name of the agent's key to use, as in /etc/keyholder.d/NAME.pub"),
-    key("ssh_config", Choice(&["none"]), Some("none"), "OpenSSH configuration to read; none is"),
+    key("ssh_config", PathOrNone, None, "OpenSSH configuration to read; unset: the operator's and the system's"),
+    key("proxy_jump", Names, None, "jump hosts to go through, or none; unset: as ssh_config says"),
+    key("ssh_kex", Names, None, "key exchanges, the preferred one first; unset: all safe ones, the fastest first"),
+    key("ssh_ciphers", Names, None, "ciphers, likewise"),
+    key("ssh_macs", Names, None, "message authentication codes, likewise"),
     key("connect_timeout", Seconds, Some("10"), "time to connect and log in"),
     key("reconnect_timeout", Seconds, Some("60"), "time to reach a target again whose connection was lost"),
     key("keepalive", Seconds, Some("15"), "time between signs of life on an idle connection"),

@@ -1,5 +1,6 @@
 //! The configuration: layered INI files, typed settings, where each value came from, checks and configuration files.
 
+pub mod algorithms;
 mod checks;
 mod config_files;
 mod explain;
@@ -20,7 +21,7 @@ use crate::wire::Level;
 pub use config_files::ConfigFiles;
 pub use explain::Explained;
 pub use layers::Origin;
-pub use settings::{GroupSettings, HostKeyChecking, Settings};
+pub use settings::{GroupSettings, HostKeyChecking, Settings, SshConfig};
 
 use layers::{Entry, Layers};
 
@@ -109,6 +110,11 @@ impl Config {
         let mut config = Config { top, control, control_name, environment, settings, notes, file, layers };
         config.remark();
         Ok(config)
+    }
+
+    /// Whether this key is set, and not left to its default.
+    pub fn sets(&self, key: &str) -> bool {
+        self.layers.get(key).is_some()
     }
 
     /// Adds the remarks on keys that have no effect.

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 
-use crate::targets::{FailedTargets, FailureLimit};
+use crate::targets::{FailedTargets, FailureLimit, Target};
 use crate::wire::{Service, ServiceName, Stage};
 
+use super::algorithms;
 use super::keys::{self, Found, Kind};
 use super::layers::{Entry, Layers, Origin};
 use super::values;
@@ -20,6 +21,15 @@ pub enum HostKeyChecking {
     Strict,
     /// Take it and remember it; a key that differs from a known one is refused all the same.
     AcceptNew,
+}
+
+/// Which OpenSSH configuration is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SshConfig {
+    /// The operator's and the system's.
+    Usual,
+    File(PathBuf),
+    None,
 }
 
 /// The settings of one group.
@@ -57,6 +67,12 @@ pub struct Settings {
     pub known_hosts: Option<Vec<PathBuf>>,
     pub host_key_checking: HostKeyChecking,
     pub keyholder_key: Option<String>,
+    pub ssh_config: SshConfig,
+    /// Empty: none, whatever OpenSSH's configuration says.
+    pub proxy_jump: Option<Vec<Target>>,
+    pub ssh_kex: Option<Vec<String>>,
+    pub ssh_ciphers: Option<Vec<String>>,
+    pub ssh_macs: Option<Vec<String>>,
     pub connect_timeout: Duration,
     pub reconnect_timeout: Duration,
     pub keepalive: Duration,
@@ -148,6 +164,13 @@ impl Settings {
             known_hosts: read.opt("known_hosts", paths)?,
             host_key_checking: keep_checking(&read.choice("host_key_checking")?),
             keyholder_key: read.opt("keyholder_key", values::name)?,
+            ssh_config: read
+                .opt("ssh_config", |value| values::path_or_none(value, home.as_deref()))?
+                .map_or(SshConfig::Usual, |file| file.map_or(SshConfig::None, SshConfig::File)),
+            proxy_jump: read.opt("proxy_jump", values::hops)?,
+            ssh_kex: read.opt("ssh_kex", |value| algorithms::names(value, algorithms::KEX))?,
+            ssh_ciphers: read.opt("ssh_ciphers", |value| algorithms::names(value, algorithms::CIPHERS))?,
+            ssh_macs: read.opt("ssh_macs", |value| algorithms::names(value, algorithms::MACS))?,
             connect_timeout: read.get("connect_timeout", values::seconds)?,
             reconnect_timeout: read.get("reconnect_timeout", values::seconds)?,
             keepalive: read.get("keepalive", values::seconds)?,
@@ -288,13 +311,6 @@ impl Reader<'_> {
         if let Some(entry) = self.layers.get("git_binary_manager").filter(|entry| !entry.value.is_empty()) {
             let why = format!("{:?} asks for large files, which hoist does not fetch yet: remove the key", entry.value);
             return Err(at(entry, "git_binary_manager", &why));
-        }
-        if let Some(entry) = self.layers.get("ssh_config").filter(|entry| entry.value != "none") {
-            let why = format!(
-                "{:?} would have hoist read OpenSSH's configuration, which it cannot do yet: write none",
-                entry.value
-            );
-            return Err(at(entry, "ssh_config", &why));
         }
         Ok(())
     }

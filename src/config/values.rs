@@ -3,6 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
+use crate::targets::Target;
 use crate::wire::ServiceName;
 
 use super::keys::MAX_SECONDS;
@@ -118,6 +119,30 @@ pub fn paths(value: &str, home: Option<&Path>) -> Result<Vec<PathBuf>, String> {
         None => Err(format!("{path:?} is neither absolute nor below ~/: write a whole path")),
     };
     list.into_iter().map(expand).collect()
+}
+
+/// `none`, or one path as [`paths`] has them.
+pub fn path_or_none(value: &str, home: Option<&Path>) -> Result<Option<PathBuf>, String> {
+    if value == "none" {
+        return Ok(None);
+    }
+    match paths(value, home)?.as_slice() {
+        [path] => Ok(Some(path.clone())),
+        _ => Err(format!("{value:?} names more than one file: write one, or none")),
+    }
+}
+
+/// `none`, or jump hosts separated by commas.
+pub fn hops(value: &str) -> Result<Vec<Target>, String> {
+    if value == "none" {
+        return Ok(Vec::new());
+    }
+    match Target::hops(value) {
+        Ok(hops) if hops.iter().any(|hop| hop.host == "none") => {
+            Err(format!("{value:?} names jump hosts and none at once: write either"))
+        }
+        hops => hops.map_err(|why| format!("{value:?} is no list of jump hosts: {why}")),
+    }
 }
 
 /// What stands between commas and line ends, without empty parts.
@@ -265,6 +290,15 @@ mod tests {
         for bad in ["a,b,a", "a,A", "", ",", "a b", "-a", "..", "a/b"] {
             assert!(groups(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_word_none_stands_for_no_file_and_no_jump_host() {
+        assert_eq!((path_or_none("none", None), hops("none")), (Ok(None), Ok(vec![])));
+        assert_eq!(path_or_none("/a", None), Ok(Some("/a".into())));
+        assert!(["/a,/b", "a", ""].into_iter().all(|bad| path_or_none(bad, None).is_err()));
+        assert_eq!(hops("me@b1:22,b2").unwrap().len(), 2);
+        assert!(["none,b1", "b1,none", "b1,", "b 1"].into_iter().all(|bad| hops(bad).is_err()));
     }
 
     #[test]

@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Starts the thread. It ends when the fleet is gone.
 pub(super) fn start(shared: &Arc<Shared>) {
     let lease = lease_of(shared);
-    let every = shared.ssh.options.keepalive / 2;
+    let every = shared.ssh.shortest_keepalive() / 2;
     let every = lease.map_or(every, |lease| every.min(lease / RENEWALS)).max(SHORTEST);
     let shared = Arc::downgrade(shared);
     let thread = std::thread::Builder::new().name("sessions".into()).stack_size(256 << 10);

@@ -87,6 +87,29 @@ fn check_host(host: &str) -> Result<(), String> {
     Ok(())
 }
 
+impl Target {
+    /// A list of jump hosts, `[user@]host[:port]` separated by commas, the first one to connect to in front; as OpenSSH's
+    /// ProxyJump has them, whose `ssh://` and brackets are taken too.
+    ///
+    /// # Errors
+    /// The first one that is none, and why.
+    pub fn hops(text: &str) -> Result<Vec<Target>, String> {
+        let hop = |text: &str| {
+            let text = text.trim();
+            let text = text.strip_prefix("ssh://").unwrap_or(text);
+            // OpenSSH puts any address into brackets.
+            let plain = match (text.find('['), text.find(']')) {
+                (Some(open), Some(close)) if open < close && !text[open..close].contains(':') => {
+                    text.replace(['[', ']'], "")
+                }
+                _ => text.to_owned(),
+            };
+            plain.parse::<Target>()
+        };
+        text.split(',').map(hop).collect()
+    }
+}
+
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(user) = &self.user {
@@ -129,6 +152,17 @@ mod tests {
         let v6: Target = "[::1]:22".parse().unwrap();
         assert_eq!((v6.host.as_str(), v6.port), ("::1", Some(22)));
         assert_eq!("fe80::1".parse::<Target>().unwrap().to_string(), "fe80::1");
+    }
+
+    #[test]
+    fn jump_hosts_are_written_as_openssh_writes_them() {
+        let hops = |text: &str| Target::hops(text).unwrap().iter().map(Target::to_string).collect::<Vec<_>>();
+        assert_eq!(hops("bastion"), ["bastion"]);
+        assert_eq!(hops("me@b1:2222, [127.0.0.9]:22,[::1]:22"), ["me@b1:2222", "127.0.0.9:22", "[::1]:22"]);
+        assert_eq!(hops("ssh://me@b1:2222"), ["me@b1:2222"]);
+        for bad in ["", "a,,b", "a b", "-oProxyCommand=x", "[", "]x["] {
+            assert!(Target::hops(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

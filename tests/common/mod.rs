@@ -32,7 +32,7 @@ impl Project {
             &format!(
                 "[global]\ngit_repo: app\nserver_groups: {groups}\ncanary_dsh_targets: canary\ndsh_targets: default\n\
                  ssh_user: root\nssh_port: {}\nidentity_file: {}\nknown_hosts: {}\nremote_binary: {HOIST}\n\
-                 lock_dir: {}\nservice_command: true {{action}} {{service}}\n",
+                 ssh_config: none\nlock_dir: {}\nservice_command: true {{action}} {{service}}\n",
                 farm.port,
                 farm.key().display(),
                 farm.known_hosts().display(),

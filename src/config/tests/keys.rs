@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::HostKeyChecking;
 use crate::config::keys::{KEYS, Kind, Prefix};
+use crate::config::{HostKeyChecking, SshConfig};
 use crate::targets::FailedTargets;
 use crate::targets::FailureLimit;
 use crate::wire::Stage;
@@ -128,8 +128,17 @@ fn what_hoist_does_not_do_yet_is_refused_and_switched_off_it_is_read() {
         let key = line.split(':').next().unwrap();
         assert!(error.starts_with(&format!("hoist/hoist.cfg:3: {key}")) && error.contains("yet"), "{error}");
     }
-    Repo::configured("git_submodules: False\ngit_fat: off\ngit_binary_manager:\nssh_config: none\n").config();
-    assert!(Repo::configured("ssh_config: ~/.ssh/config\n").error().contains("write none"));
+    Repo::configured("git_submodules: False\ngit_fat: off\ngit_binary_manager:\n").config();
+}
+
+#[test]
+fn openssh_s_configuration_is_the_usual_one_or_a_file_or_none() {
+    let read = |line: &str| Repo::configured(line).config().settings.ssh_config;
+    assert_eq!((read(""), read("ssh_config: none")), (SshConfig::Usual, SshConfig::None));
+    assert_eq!(read("ssh_config: /etc/deploy/ssh_config"), SshConfig::File("/etc/deploy/ssh_config".into()));
+    assert!(Repo::configured("ssh_config: deploy\n").error().starts_with("hoist/hoist.cfg:3: ssh_config in [global]"));
+    let config = Repo::configured("ssh_port: 22\n").config();
+    assert!(config.sets("ssh_port") && !config.sets("keepalive"));
 }
 
 #[test]

@@ -71,7 +71,10 @@ impl Keys {
 
     fn try_one(&self, session: &Session, user: &str, candidate: &Candidate) -> Result<(), ssh2::Error> {
         match candidate {
-            Candidate::File { private, .. } => session.userauth_pubkey_memory(user, None, private, None),
+            Candidate::File { private, certificate, .. } => {
+                let shown = certificate.as_ref().map(|certificate| certificate.text.as_str());
+                session.userauth_pubkey_memory(user, shown, private, None)
+            }
             Candidate::Agent(key) => {
                 let mut agent = session.agent()?;
                 if let Some(socket) = &self.identities.agent {

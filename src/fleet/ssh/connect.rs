@@ -10,7 +10,9 @@ use ssh2::{ErrorCode, MethodType, Session};
 use super::auth::Login;
 use super::known_hosts::{KeyType, Verdict, fingerprint, lookup_name};
 use super::link::Link;
-use super::{Ssh, tcp};
+use super::route::{Route, Way};
+use super::socket::Socket;
+use super::{Algorithms, Ssh, proxy_command, tcp};
 use crate::targets::Target;
 
 /// The pause after the first connection that the peer hung up on, and the longest one.
@@ -34,6 +36,8 @@ pub enum ConnectErrorKind {
     HungUp,
     /// The peer does not speak SSH properly.
     Protocol,
+    /// What the configurations say of the host cannot be done.
+    Configuration,
 }
 
 /// Why there is no session, with a fragment for the operator that names the host.
@@ -44,7 +48,7 @@ pub struct ConnectError {
 }
 
 impl ConnectError {
-    fn new(kind: ConnectErrorKind, message: impl Into<String>) -> ConnectError {
+    pub(super) fn new(kind: ConnectErrorKind, message: impl Into<String>) -> ConnectError {
         ConnectError { kind, message: message.into() }
     }
 
@@ -66,21 +70,31 @@ impl std::error::Error for ConnectError {}
 impl Ssh {
     /// Opens a session with `target` and logs in. It ends within a few times `connect_timeout`, whatever the peer does.
     pub fn connect(&self, target: &Target) -> Result<Link, ConnectError> {
+        let refused = |error| ConnectError::new(ConnectErrorKind::Configuration, format!("{error:#}"));
+        let route = self.routes.to(&self.options, target).map_err(refused)?;
+        let (session, socket) = route.open()?;
+        Link::new(session, socket, route.keepalive).map_err(|error| Attempt { route: &route }.broken(error))
+    }
+}
+
+impl Route {
+    /// Opens a session and logs in.
+    pub(super) fn open(&self) -> Result<(Session, Socket), ConnectError> {
         let first = self.keys.first();
         let mut from = 0;
         loop {
-            let attempt = Attempt { ssh: self, target, port: target.port.unwrap_or(self.options.port) };
-            let (session, stream) = attempt.patient_handshake()?;
-            let user = target.user.as_deref().unwrap_or(&self.user);
+            let attempt = Attempt { route: self };
+            let (session, socket) = attempt.patient_handshake()?;
+            let user = &self.user;
             match self.keys.log_in(&session, user, first, from) {
-                Login::In => return Link::new(session, stream, self.options.keepalive).map_err(|e| attempt.broken(e)),
+                Login::In => return Ok((session, socket)),
                 Login::Again(next) => {
-                    hang_up(session, &stream);
+                    hang_up(session, &socket);
                     from = next;
                 }
                 Login::Refused(tried) => {
-                    hang_up(session, &stream);
-                    let place = &target.host;
+                    hang_up(session, &socket);
+                    let place = &self.name;
                     return Err(ConnectError::new(
                         ConnectErrorKind::Auth,
                         format!(
@@ -90,7 +104,7 @@ impl Ssh {
                     ));
                 }
                 Login::Broken(error) => {
-                    hang_up(session, &stream);
+                    hang_up(session, &socket);
                     return Err(attempt.failed("logging in to", error, Instant::now()));
                 }
             }
@@ -99,8 +113,8 @@ impl Ssh {
 }
 
 /// Ends a session without waiting for the other side: with its socket shut, dropping it is a matter of microseconds.
-fn hang_up(session: Session, stream: &TcpStream) {
-    let _ = stream.shutdown(std::net::Shutdown::Both);
+fn hang_up(session: Session, socket: &Socket) {
+    socket.shutdown();
     drop(session);
 }
 
@@ -112,26 +126,24 @@ fn random_share() -> f64 {
 
 /// One connection that is being made.
 struct Attempt<'a> {
-    ssh: &'a Ssh,
-    target: &'a Target,
-    port: u16,
+    route: &'a Route,
 }
 
 impl Attempt<'_> {
     fn timeout(&self) -> Duration {
-        self.ssh.options.connect_timeout
+        self.route.connect_timeout
     }
 
     fn place(&self) -> String {
-        format!("{} port {}", self.target.host, self.port)
+        self.route.place()
     }
 
     fn tcp(&self) -> Result<TcpStream, ConnectError> {
         let place = self.place();
-        let addresses = (self.target.host.as_str(), self.port).to_socket_addrs().map_err(|error| {
-            ConnectError::new(ConnectErrorKind::Resolve, format!("cannot resolve {}: {error}", self.target.host))
+        let addresses = (self.route.host.as_str(), self.route.port).to_socket_addrs().map_err(|error| {
+            ConnectError::new(ConnectErrorKind::Resolve, format!("cannot resolve {}: {error}", self.route.host))
         })?;
-        let mut last = ConnectError::new(ConnectErrorKind::Resolve, format!("{} has no address", self.target.host));
+        let mut last = ConnectError::new(ConnectErrorKind::Resolve, format!("{} has no address", self.route.host));
         for address in addresses {
             match TcpStream::connect_timeout(&address, self.timeout()) {
                 Ok(stream) => return Ok(stream),
@@ -151,9 +163,29 @@ impl Attempt<'_> {
         Err(last)
     }
 
+    /// What the session runs over.
+    fn socket(&self) -> Result<Socket, ConnectError> {
+        let route = self.route;
+        match &route.way {
+            Way::Direct => {
+                let stream = self.tcp()?;
+                tcp::prepare(&stream, route.keepalive).map_err(|error| self.broken(error))?;
+                Ok(stream.into())
+            }
+            Way::Behind(bastion) => bastion.open(&route.host, route.port, &self.place(), route.connect_timeout),
+            Way::Command(command) => {
+                proxy_command::start(command, &route.name).map_err(|error| self.not_carried(&error.to_string()))
+            }
+        }
+    }
+
+    fn not_carried(&self, why: &str) -> ConnectError {
+        ConnectError::new(ConnectErrorKind::Refused, format!("cannot connect to {}: {why}", self.place()))
+    }
+
     /// A handshake that is tried again when the peer hangs up on it: a server drops connections at random while more
     /// than so many are not logged in yet (MaxStartups in sshd_config(5); by default from 10 on).
-    fn patient_handshake(&self) -> Result<(Session, TcpStream), ConnectError> {
+    fn patient_handshake(&self) -> Result<(Session, Socket), ConnectError> {
         let until = Instant::now() + self.timeout();
         let mut pause = FIRST_PAUSE;
         loop {
@@ -169,46 +201,78 @@ impl Attempt<'_> {
     }
 
     /// Connects, exchanges keys, and makes sure that the host is who it should be.
-    fn handshake(&self) -> Result<(Session, TcpStream), ConnectError> {
-        let stream = self.tcp()?;
-        tcp::prepare(&stream, self.ssh.options.keepalive).map_err(|error| self.broken(error))?;
-        let (types, known) = self.ssh.known_hosts.key_types(&self.target.host, self.port);
-        let wanted = if types.is_empty() { KeyType::ALL.to_vec() } else { types };
-        let algorithms: Vec<&str> = wanted.iter().map(|kind| kind.algorithms()).collect();
+    fn handshake(&self) -> Result<(Session, Socket), ConnectError> {
+        let socket = self.socket()?;
+        let route = self.route;
+        let (known_host, known_port) = (&route.known_as.0, route.known_as.1);
+        let (types, known) = route.known_hosts.key_types(known_host, known_port);
+        // Of a host that is known, nothing but the key that it is known by will do.
+        let wanted: Vec<KeyType> = match known && !types.is_empty() {
+            true => route.key_types.iter().copied().filter(|kind| types.contains(kind)).collect(),
+            false => route.key_types.clone(),
+        };
+        // None in common: then the host is asked for what it is known by, which the operator should hear of.
+        let wanted = if wanted.is_empty() { types } else { wanted };
+        let host_keys: Vec<&str> = wanted.iter().map(|kind| kind.algorithms()).collect();
         let began = Instant::now();
         let prepared = Session::new().and_then(|session| {
-            session.method_pref(MethodType::HostKey, &algorithms.join(","))?;
+            session.method_pref(MethodType::HostKey, &host_keys.join(","))?;
+            route.algorithms.prefer(&session)?;
             Ok(session)
         });
         let mut session = prepared.map_err(|error| self.failed("preparing a session with", error, began))?;
         session.set_timeout(u32::try_from(self.timeout().as_millis().max(1)).unwrap_or(u32::MAX));
-        let kept = stream.try_clone().map_err(|error| self.broken(error))?;
-        session.set_tcp_stream(stream);
+        session.set_tcp_stream(socket.clone());
         let checked = match session.handshake() {
             Ok(()) => self.judge(&session),
-            // LIBSSH2_ERROR_KEX_FAILURE: no algorithm in common, which for a known host is most likely its key's.
-            Err(error) if known && error.code() == ErrorCode::Session(-5) => Err(ConnectError::new(
-                ConnectErrorKind::HostKeyUnknown,
-                format!(
-                    "no algorithm in common with {}: known_hosts has it with {} only, which it may no longer offer \
-                     (ssh-keyscan shows what it offers)",
-                    self.place(),
-                    wanted.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ")
-                ),
-            )),
+            // LIBSSH2_ERROR_KEX_FAILURE.
+            Err(error) if error.code() == ErrorCode::Session(-5) => {
+                Err(self.nothing_in_common(&session, &wanted, known))
+            }
             Err(error) => Err(self.failed("the SSH handshake with", error, began)),
         };
         match checked {
-            Ok(()) => Ok((session, kept)),
+            Ok(()) => Ok((session, socket)),
             Err(error) => {
-                hang_up(session, &kept);
-                Err(error)
+                hang_up(session, &socket);
+                match socket.trouble() {
+                    Some(why) if error.may_pass() => Err(self.not_carried(&why)),
+                    _ => Err(error),
+                }
             }
         }
     }
 
+    /// The server and we have no algorithm in common, which for a known host is most likely its key's.
+    fn nothing_in_common(&self, session: &Session, wanted: &[KeyType], known: bool) -> ConnectError {
+        let (place, algorithms) = (self.place(), &self.route.algorithms);
+        let types = wanted.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ");
+        if session.methods(MethodType::HostKey).is_some() {
+            let (ciphers, macs) = (algorithms.ciphers.join(", "), algorithms.macs.join(", "));
+            let message = format!(
+                "no algorithm in common with {place}: it has none of the ciphers {ciphers}, or none of the MACs {macs}"
+            );
+            return ConnectError::new(ConnectErrorKind::Protocol, message);
+        }
+        let exchanges = match *algorithms == Algorithms::default() {
+            true => String::new(),
+            false => format!(", or it has none of the key exchanges {}", algorithms.kex.join(", ")),
+        };
+        if known {
+            return ConnectError::new(
+                ConnectErrorKind::HostKeyUnknown,
+                format!(
+                    "no algorithm in common with {place}: known_hosts has it with {types} only, which it may no longer \
+                     offer (ssh-keyscan shows what it offers){exchanges}"
+                ),
+            );
+        }
+        let message = format!("no algorithm in common with {place}: it has none of the host keys {types}{exchanges}");
+        ConnectError::new(ConnectErrorKind::Protocol, message)
+    }
+
     fn judge(&self, session: &Session) -> Result<(), ConnectError> {
-        let (host, port) = (&self.target.host, self.port);
+        let (host, port) = (&self.route.known_as.0, self.route.known_as.1);
         let Some((key, _)) = session.host_key() else {
             return Err(ConnectError::new(ConnectErrorKind::Protocol, format!("{} showed no host key", self.place())));
         };
@@ -218,7 +282,7 @@ impl Attempt<'_> {
             0 => format!("{} (added in this run)", file.display()),
             line => format!("{}:{line}", file.display()),
         };
-        match self.ssh.known_hosts.check(host, port, key) {
+        match self.route.known_hosts.check(host, port, key) {
             Verdict::Match => Ok(()),
             Verdict::Changed { file, line } => Err(ConnectError::new(
                 ConnectErrorKind::HostKeyChanged,
@@ -232,8 +296,8 @@ impl Attempt<'_> {
                 ConnectErrorKind::HostKeyRevoked,
                 format!("host key of {name} is REVOKED: it offers the {print}, which {} revokes", at(&file, line)),
             )),
-            Verdict::Unknown if self.ssh.options.accept_new => {
-                if let Err(error) = self.ssh.known_hosts.accept(host, port, key) {
+            Verdict::Unknown if self.route.accept_new => {
+                if let Err(error) = self.route.known_hosts.accept(host, port, key) {
                     log::warn!("the {print} of {name} is accepted for this run only: {error:#}");
                 }
                 Ok(())

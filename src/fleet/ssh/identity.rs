@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::SshOptions;
 use super::agent::{self, AgentKey, take_string};
+use super::certificate::Certificate;
 use super::known_hosts::fingerprint;
 
 const KEYHOLDER_KEYS: &str = "/etc/keyholder.d";
@@ -20,8 +21,8 @@ const USUAL_KEYS: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
 pub enum Candidate {
     /// A key that the agent signs with.
     Agent(AgentKey),
-    /// A private key that is not encrypted, in memory.
-    File { path: PathBuf, private: String },
+    /// A private key that is not encrypted, in memory, and the certificate that is shown with it, as its file has it.
+    File { path: PathBuf, private: String, certificate: Option<Certificate> },
 }
 
 impl std::fmt::Debug for Candidate {
@@ -34,6 +35,9 @@ impl std::fmt::Display for Candidate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Candidate::Agent(key) => write!(f, "{} {:?} of the agent", fingerprint(&key.blob), key.comment),
+            Candidate::File { path, certificate: Some(certificate), .. } => {
+                write!(f, "{} with {}", path.display(), certificate.path.display())
+            }
             Candidate::File { path, .. } => write!(f, "{}", path.display()),
         }
     }
@@ -48,10 +52,45 @@ pub struct Identities {
     pub notes: Vec<String>,
 }
 
+/// Which keys are wanted. Two hosts that want the same share what was found.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Wanted {
+    /// The one of this name, through the agent, and nothing else.
+    pub keyholder_key: Option<String>,
+    /// These files; `None`: the usual ones of `~/.ssh`.
+    pub files: Option<Vec<PathBuf>>,
+    /// It is an error when one of the files cannot be used.
+    pub all_of_them: bool,
+    /// Nothing but the files, though the agent holds more.
+    pub no_others: bool,
+    /// Certificates of any of the keys, beside those that have the name of a key's file and `-cert.pub`.
+    pub certificates: Vec<PathBuf>,
+    /// The agent's socket; `None`: there is no agent.
+    pub agent: Option<PathBuf>,
+}
+
+impl Wanted {
+    /// What Hoist's own configuration says.
+    pub fn of(options: &SshOptions) -> Wanted {
+        Wanted {
+            keyholder_key: options.keyholder_key.clone(),
+            files: options.identity_files.clone(),
+            all_of_them: options.identity_files.is_some(),
+            no_others: options.identity_files.is_some(),
+            certificates: Vec::new(),
+            agent: options.agent.clone().or_else(usual_agent),
+        }
+    }
+}
+
+/// The agent that the environment names.
+pub fn usual_agent() -> Option<PathBuf> {
+    std::env::var_os("SSH_AUTH_SOCK").filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
 /// Where keys and agents are looked for.
 struct Places {
     home: Option<PathBuf>,
-    agent: Option<PathBuf>,
     keyholder_keys: PathBuf,
     keyholder_agent: PathBuf,
 }
@@ -62,56 +101,74 @@ impl Identities {
     /// # Errors
     /// A key that was asked for by name and cannot be used, or no key at all. These are the operator's to mend, and
     /// nothing has been connected yet.
-    pub fn load(options: &SshOptions) -> anyhow::Result<Identities> {
-        let named = std::env::var_os("SSH_AUTH_SOCK").filter(|path| !path.is_empty()).map(PathBuf::from);
+    pub fn load(wanted: &Wanted) -> anyhow::Result<Identities> {
         Identities::load_from(
-            options,
+            wanted,
             &Places {
                 home: super::options::home(),
-                agent: options.agent.clone().or(named),
                 keyholder_keys: KEYHOLDER_KEYS.into(),
                 keyholder_agent: KEYHOLDER_AGENT.into(),
             },
         )
     }
 
-    fn load_from(options: &SshOptions, places: &Places) -> anyhow::Result<Identities> {
-        if let Some(name) = &options.keyholder_key {
-            return keyholder(name, places).with_context(|| format!("keyholder_key {name:?} cannot be used"));
+    fn load_from(wanted: &Wanted, places: &Places) -> anyhow::Result<Identities> {
+        if let Some(name) = &wanted.keyholder_key {
+            return keyholder(name, wanted, places).with_context(|| format!("keyholder_key {name:?} cannot be used"));
         }
         let mut notes = Vec::new();
-        let mut held = match &places.agent {
+        let mut held = match &wanted.agent {
             Some(socket) => agent::list(socket).unwrap_or_else(|error| {
                 notes.push(format!("{error:#}"));
                 Vec::new()
             }),
             None => Vec::new(),
         };
-        let files = match (&options.identity_files, &places.home) {
+        let mut certificates = Vec::new();
+        for path in &wanted.certificates {
+            match Certificate::read(path) {
+                Ok(certificate) => certificates.push(certificate),
+                Err(error) => notes.push(format!("{error:#}")),
+            }
+        }
+        let files = match (&wanted.files, &places.home) {
             (Some(files), _) => files.clone(),
             (None, Some(home)) => USUAL_KEYS.iter().map(|name| home.join(".ssh").join(name)).collect(),
             (None, None) => Vec::new(),
         };
-        let asked_for = options.identity_files.is_some();
         let (mut first, mut second) = (Vec::new(), Vec::new());
         for path in files {
-            match KeyFile::read(&path) {
-                Ok(key) => match take(&mut held, &key) {
-                    Some(key) => first.push(Candidate::Agent(key)),
-                    None => match key.usable(&path) {
-                        Ok(private) => second.push(Candidate::File { path, private }),
-                        Err(error) if asked_for => return Err(error),
-                        Err(error) => notes.push(format!("{error:#}")),
-                    },
-                },
-                Err(error) if asked_for => return Err(error),
+            let found = KeyFile::read(&path).and_then(|key| {
+                let mut shown: Vec<Certificate> = Certificate::beside(&path).into_iter().collect();
+                shown.extend(certificates.iter().cloned());
+                shown.retain(|certificate| Some(&certificate.key) == key.public.as_ref());
+                key.candidates(&path, &shown, &mut held, &mut notes)
+            });
+            match found {
+                Ok(mut found) => {
+                    let by_agent = found.iter().any(|it| matches!(it, Candidate::Agent(_)));
+                    if by_agent { &mut first } else { &mut second }.append(&mut found);
+                }
+                Err(error) if wanted.all_of_them => return Err(error),
                 Err(error) if path.exists() => notes.push(format!("{error:#}")),
                 Err(_) => {}
             }
         }
+        // A certificate may be named alone, and its key be held by the agent.
+        for certificate in &certificates {
+            let by_agent = |it: &Candidate| matches!(it, Candidate::Agent(key) if key.blob == certificate.key);
+            let is_used = second
+                .iter()
+                .any(|it| matches!(it, Candidate::File { certificate: Some(it), .. } if it == certificate));
+            if let Some(key) = take(&mut held, &certificate.blob) {
+                first.insert(0, Candidate::Agent(key));
+            } else if !is_used && (first.iter().any(by_agent) || held.iter().any(|key| key.blob == certificate.key)) {
+                bail!(certificate.not_held());
+            }
+        }
         let mut candidates = first;
         candidates.append(&mut second);
-        if !asked_for {
+        if !wanted.no_others {
             candidates.extend(held.into_iter().map(Candidate::Agent));
         }
         if candidates.is_empty() {
@@ -121,24 +178,24 @@ impl Identities {
                  passphrase as identity_file"
             );
         }
-        Ok(Identities { candidates, agent: places.agent.clone(), notes })
+        Ok(Identities { candidates, agent: wanted.agent.clone(), notes })
     }
 }
 
-/// The one key of the agent that is the file's public half.
-fn take(held: &mut Vec<AgentKey>, file: &KeyFile) -> Option<AgentKey> {
-    let at = held.iter().position(|key| Some(&key.blob) == file.public.as_ref())?;
+/// The one key of the agent that has this public half, or certificate.
+fn take(held: &mut Vec<AgentKey>, blob: &[u8]) -> Option<AgentKey> {
+    let at = held.iter().position(|key| key.blob == blob)?;
     Some(held.remove(at))
 }
 
-fn keyholder(name: &str, places: &Places) -> anyhow::Result<Identities> {
+fn keyholder(name: &str, wanted: &Wanted, places: &Places) -> anyhow::Result<Identities> {
     if name.is_empty() || name.starts_with('.') || name.contains('/') {
         bail!("it is the name of a file in {} without its .pub", places.keyholder_keys.display());
     }
     let path = places.keyholder_keys.join(format!("{name}.pub"));
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let public = public_key(&text).with_context(|| format!("{} holds no public key", path.display()))?;
-    let socket = places.agent.clone().unwrap_or_else(|| places.keyholder_agent.clone());
+    let socket = wanted.agent.clone().unwrap_or_else(|| places.keyholder_agent.clone());
     let held = agent::list(&socket)?.into_iter().find(|key| key.blob == public);
     let key = held.with_context(|| {
         format!("the agent at {} does not hold the {} of {}", socket.display(), fingerprint(&public), path.display())
@@ -176,6 +233,47 @@ impl KeyFile {
         Ok(KeyFile { private: Some(text), encrypted, public: inside.or(beside) })
     }
 
+    /// The ways to log in with this key: with each of its certificates, then with the key alone; through the agent where
+    /// it holds the key.
+    ///
+    /// # Errors
+    /// The key can be used neither through the agent nor from its file.
+    fn candidates(
+        self,
+        path: &Path,
+        certificates: &[Certificate],
+        held: &mut Vec<AgentKey>,
+        notes: &mut Vec<String>,
+    ) -> anyhow::Result<Vec<Candidate>> {
+        let (mut candidates, mut left) = (Vec::new(), Vec::new());
+        for certificate in certificates {
+            match take(held, &certificate.blob) {
+                Some(key) => candidates.push(Candidate::Agent(key)),
+                None => left.push(certificate),
+            }
+        }
+        let by_agent = self.public.as_ref().and_then(|public| take(held, public));
+        if by_agent.is_some() && (self.private.is_none() || self.encrypted) {
+            notes.extend(left.drain(..).map(Certificate::not_held));
+        }
+        // With a certificate that the agent does not hold, the key must come from its file.
+        match by_agent {
+            Some(key) if left.is_empty() => candidates.push(Candidate::Agent(key)),
+            None if !candidates.is_empty() && left.is_empty() => {}
+            _ => {
+                let private = self.usable(path)?;
+                let file = |certificate: Option<&Certificate>| Candidate::File {
+                    path: path.to_owned(),
+                    private: private.clone(),
+                    certificate: certificate.cloned(),
+                };
+                candidates.extend(left.into_iter().map(|certificate| file(Some(certificate))));
+                candidates.push(file(None));
+            }
+        }
+        Ok(candidates)
+    }
+
     fn usable(self, path: &Path) -> anyhow::Result<String> {
         let path = path.display();
         match self.private {
@@ -189,7 +287,7 @@ impl KeyFile {
 }
 
 /// The key of a public key file: `type base64 comment`.
-fn public_key(text: &str) -> Option<Vec<u8>> {
+pub(super) fn public_key(text: &str) -> Option<Vec<u8>> {
     let mut words = text.split_ascii_whitespace();
     let kind = words.next()?;
     let blob = STANDARD.decode(words.next()?).ok()?;
@@ -221,14 +319,17 @@ mod tests {
     fn places(home: &Path) -> Places {
         Places {
             home: Some(home.to_owned()),
-            agent: None,
             keyholder_keys: home.join("keyholder.d"),
             keyholder_agent: home.join("proxy.sock"),
         }
     }
 
+    fn wanted(options: &SshOptions) -> Wanted {
+        Wanted { agent: None, ..Wanted::of(options) }
+    }
+
     fn error(options: &SshOptions, home: &Path) -> String {
-        format!("{:#}", Identities::load_from(options, &places(home)).unwrap_err())
+        format!("{:#}", Identities::load_from(&wanted(options), &places(home)).unwrap_err())
     }
 
     #[test]
@@ -241,7 +342,7 @@ mod tests {
             let error = error(&options, dir.path());
             assert!(error.contains("is encrypted") && error.contains(name), "{error}");
             keygen(&path, &["-p", "-P", "secret", "-N", "", "-m", format]);
-            let loaded = Identities::load_from(&options, &places(dir.path())).unwrap();
+            let loaded = Identities::load_from(&wanted(&options), &places(dir.path())).unwrap();
             assert!(matches!(&loaded.candidates[..], [Candidate::File { .. }]), "{name}");
         }
     }

@@ -1,11 +1,11 @@
 //! An open session, and waiting on it.
 
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use ssh2::Session;
 
-use super::tcp::{self, Pulse};
+use super::socket::Socket;
+use super::tcp::{self, Keepalive, Pulse};
 
 /// A session that is logged in. Dropping it hangs up at once: the socket is shut first, for otherwise the library waits
 /// for the other side to agree.
@@ -15,17 +15,17 @@ use super::tcp::{self, Pulse};
 /// asked of the library unless the socket has room, and only bulk writes, which are finished first, can be partial.
 pub struct Link {
     pub(super) session: Session,
-    stream: TcpStream,
-    keepalive: Duration,
+    stream: Socket,
+    keepalive: Keepalive,
     broken: Option<String>,
 }
 
 impl Link {
-    pub(super) fn new(session: Session, stream: TcpStream, keepalive: Duration) -> std::io::Result<Link> {
-        let keepalive = keepalive.max(Duration::from_secs(2));
-        stream.set_nonblocking(true)?;
+    pub(super) fn new(session: Session, stream: Socket, keepalive: Keepalive) -> std::io::Result<Link> {
+        let keepalive = Keepalive { every: keepalive.every.max(Duration::from_secs(2)), ..keepalive };
+        stream.set_nonblocking()?;
         session.set_blocking(false);
-        session.set_keepalive(true, u32::try_from(keepalive.as_secs()).unwrap_or(u32::MAX));
+        session.set_keepalive(true, u32::try_from(keepalive.every.as_secs()).unwrap_or(u32::MAX));
         Ok(Link { session, stream, keepalive, broken: None })
     }
 
@@ -45,7 +45,7 @@ impl Link {
     /// Ends the session for good.
     pub(super) fn break_off(&mut self, why: &str) {
         self.broken.get_or_insert_with(|| why.to_owned());
-        let _ = self.stream.shutdown(std::net::Shutdown::Both);
+        self.stream.shutdown();
     }
 
     /// Whether the socket takes a small packet whole.
@@ -70,12 +70,11 @@ impl Link {
             self.session.keepalive_send().map_err(|error| error.message().to_lowercase())?;
         }
         tcp::acknowledge_at_once(&self.stream);
-        let longest = self.keepalive / 4;
+        let longest = self.keepalive.every / 4;
         let timeout = until.saturating_duration_since(Instant::now()).min(longest);
         tcp::wait(&self.stream, read, write, timeout).map_err(|error| error.to_string())?;
-        let silent = pulse.silent_for(&self.stream);
-        // Checked every quarter of the interval, so that it is noticed before three whole ones have passed.
-        if silent > self.keepalive * 5 / 2 {
+        let silent = pulse.silent_for(&self.stream, read);
+        if silent > self.keepalive.patience() {
             return Err(format!("the host has been silent for {} s", silent.as_secs()));
         }
         Ok(())

@@ -1,38 +1,52 @@
 //! SSH: sessions with targets and commands on them. The transport library is used in this module and nowhere else.
 
 mod agent;
+mod algorithms;
 mod auth;
 mod bootstrap;
+mod certificate;
 mod connect;
 mod exec;
 mod identity;
 mod input;
+mod jump;
 pub(crate) mod known_hosts;
 mod lines;
 mod link;
 mod open_files;
+mod openssh;
 mod options;
+mod proxy_command;
+mod pump;
+mod route;
+mod socket;
 mod tcp;
 
+pub use algorithms::Algorithms;
 pub use bootstrap::{Bootstrap, Marker, run_command, shell_word};
 pub use connect::{ConnectError, ConnectErrorKind};
 pub use exec::{Driven, ExecEnd, Heed, OpenError, Running, Said};
 pub use input::Input;
 pub use link::Link;
-pub use options::SshOptions;
+pub use openssh::{OPTIONS, Use};
+pub use options::{OpenSsh, Set, SshOptions};
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use anyhow::Context as _;
 
-use auth::Keys;
-use identity::Identities;
-use known_hosts::KnownHosts;
+use crate::targets::Target;
+use identity::Wanted;
+use route::Routes;
+
+/// Threads that ask for the configuration of hosts. Asking is a process of its own for each host.
+const ASKERS: usize = 8;
 
 /// What all sessions of a command share.
 pub struct Ssh {
     pub options: SshOptions,
-    user: String,
-    known_hosts: KnownHosts,
-    keys: Keys,
+    routes: Routes,
     pub bootstrap: Bootstrap,
 }
 
@@ -41,25 +55,49 @@ impl Ssh {
     ///
     /// # Errors
     /// What the operator has to mend: a key that was named and cannot be used, no key at all, a program that cannot be
-    /// copied to targets.
+    /// copied to targets, an OpenSSH configuration that cannot be honoured.
     pub fn prepare(options: SshOptions) -> anyhow::Result<Ssh> {
-        let files = options.known_hosts.clone();
-        let files = files.unwrap_or_else(|| KnownHosts::default_files(options::home().as_deref()));
-        let known_hosts = KnownHosts::load(&files);
-        for note in known_hosts.notes() {
-            log::info!("{note}");
-        }
-        let identities = Identities::load(&options)?;
-        for note in &identities.notes {
-            log::info!("{note}");
-        }
         open_files::raise();
-        let user = match &options.user {
-            Some(user) => user.clone(),
-            None => options::operator().context("your user name is not known: set ssh_user")?,
-        };
         let bootstrap = Bootstrap::prepare(&options)?;
-        Ok(Ssh { user, known_hosts, keys: Keys::new(identities), bootstrap, options })
+        let routes = Routes::new(&options)?;
+        if routes.reader().is_none() {
+            // Then it is the same for all hosts.
+            routes.keys(Wanted::of(&options))?;
+            if options.user.is_none() {
+                options::operator().context("your user name is not known: set ssh_user")?;
+            }
+        }
+        Ok(Ssh { options, routes, bootstrap })
+    }
+
+    /// Finds out how each of the targets is reached, ahead of the first connection.
+    ///
+    /// # Errors
+    /// What cannot be done for one of them, which is named.
+    pub fn find_routes(&self, targets: &[Target]) -> anyhow::Result<()> {
+        if let Some(reader) = self.routes.reader() {
+            let how = if reader.is_shared() { "once for all of them" } else { "for each of them" };
+            log::info!("{} targets: OpenSSH's configuration is read {how}", targets.len());
+        }
+        let next = AtomicUsize::new(0);
+        let find = || {
+            while let Some(target) = targets.get(next.fetch_add(1, Ordering::Relaxed)) {
+                self.routes.to(&self.options, target)?;
+            }
+            Ok(())
+        };
+        let asks = self.routes.reader().is_some_and(|reader| !reader.is_shared());
+        let threads = if asks { ASKERS.min(targets.len()) } else { 1 };
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(find)).collect();
+            let results = threads.into_iter().map(|thread| thread.join());
+            results.map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+        })
+    }
+
+    /// The shortest time between two signs of life of any session.
+    pub fn shortest_keepalive(&self) -> Duration {
+        self.routes.shortest_keepalive().unwrap_or(self.options.keepalive)
     }
 
     /// How many sessions with so many hosts may be open at once; `None`: all.

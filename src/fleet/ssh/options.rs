@@ -4,6 +4,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::Algorithms;
+use crate::targets::Target;
+
 /// How to reach the targets. A target's own `user@` and `:port` win over these.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SshOptions {
@@ -20,6 +23,14 @@ pub struct SshOptions {
     pub accept_new: bool,
     /// Use only the agent key whose public half is `/etc/keyholder.d/NAME.pub`.
     pub keyholder_key: Option<String>,
+    pub algorithms: Algorithms,
+    /// Jump hosts that targets are behind, the last one next to them; empty: none, whatever OpenSSH's configuration says;
+    /// `None`: those that it says.
+    pub proxy_jump: Option<Vec<Target>>,
+    /// The operator's OpenSSH configuration; `None`: it is not read.
+    pub openssh: Option<OpenSsh>,
+    /// Which of these options were set, and are no defaults that OpenSSH's configuration may change.
+    pub set: Set,
     /// For the TCP connection to one address, and again for the key exchange, and for each try of a key.
     pub connect_timeout: Duration,
     /// How long a session that was lost in the middle of a stage is sought again.
@@ -34,6 +45,25 @@ pub struct SshOptions {
     pub local_binary: PathBuf,
 }
 
+/// Which OpenSSH configuration is read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OpenSsh {
+    /// `None`: the user's and the system's.
+    pub file: Option<PathBuf>,
+}
+
+/// Options with a default that were set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Set {
+    pub port: bool,
+    pub host_key_checking: bool,
+    pub kex: bool,
+    pub ciphers: bool,
+    pub macs: bool,
+    pub connect_timeout: bool,
+    pub keepalive: bool,
+}
+
 impl Default for SshOptions {
     fn default() -> Self {
         SshOptions {
@@ -44,6 +74,10 @@ impl Default for SshOptions {
             known_hosts: None,
             accept_new: false,
             keyholder_key: None,
+            algorithms: Algorithms::default(),
+            proxy_jump: None,
+            openssh: None,
+            set: Set::default(),
             connect_timeout: Duration::from_secs(10),
             reconnect_timeout: Duration::from_secs(60),
             keepalive: Duration::from_secs(15),
@@ -66,6 +100,11 @@ pub(super) fn operator() -> Option<String> {
 pub(super) fn home() -> Option<PathBuf> {
     let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
     home.or_else(|| passwd(5).map(PathBuf::from))
+}
+
+/// The home that OpenSSH's client knows: that of `/etc/passwd`, whatever `HOME` says.
+pub(super) fn ssh_home() -> Option<PathBuf> {
+    passwd(5).map(PathBuf::from).or_else(home)
 }
 
 /// A field of the process's user in `/etc/passwd`.

@@ -1,22 +1,44 @@
-//! What a TCP socket is told and asked, beyond the standard library.
+//! What a session's socket is told and asked, beyond the standard library. What is asked of TCP alone has an answer for
+//! other sockets too.
 
 use std::net::TcpStream;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::sockopt;
+use rustix::net::{RecvFlags, recv, sockopt};
+
+/// The most that Linux takes for TCP_KEEPCNT.
+const MOST_PROBES: u32 = 127;
+
+/// How a peer that is gone is found out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keepalive {
+    /// The time between two signs of life on an idle connection; at least two seconds.
+    pub every: Duration,
+    /// So many that nobody answers, and the peer is taken for dead.
+    pub count: u32,
+}
+
+impl Keepalive {
+    /// How long a peer may be silent. It is looked at every quarter of the interval, so that silence is noticed before
+    /// the last interval is over.
+    pub fn patience(self) -> Duration {
+        self.every * self.count - self.every / 2
+    }
+}
 
 /// Sets what a session's socket needs: small writes leave at once, a parked session is kept alive by the kernel (which
-/// also keeps its entry in firewalls on the way), and data that nobody acknowledges for `3 × keepalive` ends it.
-pub fn prepare(stream: &TcpStream, keepalive: Duration) -> std::io::Result<()> {
+/// also keeps its entry in firewalls on the way), and data that nobody acknowledges in the time that `keepalive` gives a
+/// silent peer ends it.
+pub fn prepare(stream: &TcpStream, keepalive: Keepalive) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     sockopt::set_socket_keepalive(stream, true)?;
-    let every = keepalive.max(Duration::from_secs(1));
+    let every = keepalive.every.max(Duration::from_secs(1));
     sockopt::set_tcp_keepidle(stream, every)?;
     sockopt::set_tcp_keepintvl(stream, every)?;
-    sockopt::set_tcp_keepcnt(stream, 3)?;
-    let limit = u32::try_from(keepalive.as_millis() * 5 / 2).unwrap_or(u32::MAX);
+    sockopt::set_tcp_keepcnt(stream, keepalive.count.min(MOST_PROBES))?;
+    let limit = u32::try_from(keepalive.patience().as_millis()).unwrap_or(u32::MAX);
     sockopt::set_tcp_user_timeout(stream, limit)?;
     Ok(())
 }
@@ -24,12 +46,12 @@ pub fn prepare(stream: &TcpStream, keepalive: Duration) -> std::io::Result<()> {
 /// Has the kernel acknowledge at once; it forgets this by itself, so it is said ahead of every wait.
 ///
 /// Without it, opening a channel pays for a delayed acknowledgement: 44 ms on loopback in place of 2.
-pub fn acknowledge_at_once(stream: &TcpStream) {
+pub fn acknowledge_at_once(stream: &impl AsFd) {
     let _ = sockopt::set_tcp_quickack(stream, true);
 }
 
 /// Waits until the socket can be read, or (`write`) written; whether it can. A signal ends the wait early.
-pub fn wait(stream: &TcpStream, read: bool, write: bool, timeout: Duration) -> std::io::Result<bool> {
+pub fn wait(stream: &impl AsFd, read: bool, write: bool, timeout: Duration) -> std::io::Result<bool> {
     let mut flags = PollFlags::empty();
     flags.set(PollFlags::IN, read);
     flags.set(PollFlags::OUT, write);
@@ -44,15 +66,15 @@ pub fn wait(stream: &TcpStream, read: bool, write: bool, timeout: Duration) -> s
 }
 
 /// Whether the peer has closed the connection, or it broke. Last words of the peer may still wait to be read then.
-pub fn is_closed(stream: &TcpStream) -> bool {
+pub fn is_closed(stream: &impl AsFd) -> bool {
     let mut fds = [PollFd::new(stream, PollFlags::RDHUP)];
     let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
     if poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok() && fds[0].revents().intersects(gone) {
         return true;
     }
-    match stream.peek(&mut [0]) {
-        Ok(bytes) => bytes == 0,
-        Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
+    match recv(stream, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+        Ok((_, bytes)) => bytes == 0,
+        Err(error) => error != rustix::io::Errno::AGAIN,
     }
 }
 
@@ -63,48 +85,66 @@ const LONG_QUEUE: usize = 16 * 1024;
 ///
 /// A live peer answers the SSH keepalives, so data comes from it at least that often. While a long queue of ours gets
 /// shorter the peer counts as alive too, for the keepalives, and so their answers, may be a long way behind in it.
+///
+/// Of a socket that is no TCP connection the kernel tells no times: there it counts what it sees come in.
 #[derive(Debug)]
 pub struct Pulse {
     /// When the peer last took something off our queue; at first, when the wait began.
     progress: Instant,
     queued: usize,
+    unread: usize,
 }
 
 impl Pulse {
     pub fn start() -> Pulse {
-        Pulse { progress: Instant::now(), queued: 0 }
+        Pulse { progress: Instant::now(), queued: 0, unread: 0 }
     }
 
-    /// How long the peer has been silent; never longer than this pulse was watched.
-    pub fn silent_for(&mut self, stream: &TcpStream) -> Duration {
+    /// How long the peer has been silent; never longer than this pulse was watched. With `read`, whatever has come in is
+    /// read between two calls.
+    pub fn silent_for(&mut self, stream: &impl AsFd, read: bool) -> Duration {
         let queued = unsent(stream);
         if queued < self.queued && self.queued > LONG_QUEUE {
             self.progress = Instant::now();
         }
         self.queued = queued;
-        last_data_received(stream).unwrap_or(Duration::ZERO).min(self.progress.elapsed())
+        let Some(silent) = last_data_received(stream) else {
+            let unread = unread(stream);
+            if unread > 0 && (read || unread != self.unread) {
+                self.progress = Instant::now();
+            }
+            self.unread = unread;
+            return self.progress.elapsed();
+        };
+        silent.min(self.progress.elapsed())
     }
 }
 
 /// The time since data last came in; `None` when the kernel does not say.
-fn last_data_received(stream: &TcpStream) -> Option<Duration> {
+fn last_data_received(stream: &impl AsFd) -> Option<Duration> {
     // SAFETY: tcp_info is plain numbers, for which all zeroes is a value; the kernel writes at most `length` bytes.
     let (info, told) = unsafe {
         let mut info: libc::tcp_info = std::mem::zeroed();
         let mut length = std::mem::size_of_val(&info) as libc::socklen_t;
         let info_at = (&raw mut info).cast();
-        let told = libc::getsockopt(stream.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, info_at, &mut length);
+        let told =
+            libc::getsockopt(stream.as_fd().as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, info_at, &mut length);
         (info, told)
     };
     (told == 0).then(|| Duration::from_millis(info.tcpi_last_data_recv.into()))
 }
 
 /// Bytes that were written and that the peer's kernel has not acknowledged.
-fn unsent(stream: &TcpStream) -> usize {
+fn unsent(stream: &impl AsFd) -> usize {
     let mut bytes: libc::c_int = 0;
     // SAFETY: TIOCOUTQ writes one int, which is where the pointer leads.
-    let told = unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &mut bytes) };
+    let told = unsafe { libc::ioctl(stream.as_fd().as_raw_fd(), libc::TIOCOUTQ, &mut bytes) };
     if told == 0 { usize::try_from(bytes).unwrap_or(0) } else { 0 }
+}
+
+/// Bytes that have come in and wait to be read.
+fn unread(stream: &impl AsFd) -> usize {
+    rustix::io::ioctl_fionread(stream).map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
 }
 
 #[cfg(test)]

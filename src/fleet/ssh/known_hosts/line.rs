@@ -39,6 +39,11 @@ impl KeyType {
         }
     }
 
+    /// The type that a signature algorithm is made with.
+    pub fn of_algorithm(algorithm: &str) -> Option<KeyType> {
+        KeyType::ALL.into_iter().find(|kind| kind.algorithms().split(',').any(|name| name == algorithm))
+    }
+
     fn from_name(name: &str) -> Option<KeyType> {
         KeyType::ALL.into_iter().find(|kind| kind.name() == name)
     }

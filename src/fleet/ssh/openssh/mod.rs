@@ -1,0 +1,156 @@
+//! The operator's OpenSSH configuration, as OpenSSH itself reads it: what `ssh -G` says of a host.
+//!
+//! `ssh -G` prints every option, defaults included. What it prints without any configuration is taken off, so that
+//! OpenSSH's defaults do not stand in for Hoist's: an option that is set to its default is as one that is not set.
+
+mod files;
+mod options;
+mod run;
+mod tokens;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+
+pub use options::{OPTIONS, Use};
+pub use tokens::Tokens;
+
+/// A name that no configuration means.
+const NOBODY: &str = "hoist-asks.invalid";
+
+/// What the configuration sets for one host: options in lower case, each with its values in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answer(BTreeMap<String, Vec<String>>);
+
+impl Answer {
+    /// The first value of an option that is set.
+    pub fn get(&self, option: &str) -> Option<&str> {
+        self.all(option).first().map(String::as_str)
+    }
+
+    /// All of its values; none when it is not set.
+    pub fn all(&self, option: &str) -> &[String] {
+        self.0.get(option).map_or(&[], Vec::as_slice)
+    }
+
+    /// The options that Hoist honours, on one line.
+    fn shown(&self) -> String {
+        let honoured = |name: &String| {
+            OPTIONS.iter().any(|(option, usage)| *usage == Use::Honoured && option.eq_ignore_ascii_case(name))
+        };
+        let parts = self.0.iter().filter(|(name, _)| honoured(name));
+        parts.map(|(name, values)| format!("{name} {}", values.join(" "))).collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// Which configuration is read.
+#[derive(Debug)]
+pub struct Reader {
+    /// `ssh -F`; `None`: the user's and the system's.
+    file: Option<PathBuf>,
+    /// What OpenSSH says without any configuration.
+    defaults: Answer,
+    /// What the configuration says of every host, where it says the same of all.
+    shared: Option<Answer>,
+}
+
+impl Reader {
+    /// `None`: there is no OpenSSH client, and no file was named.
+    ///
+    /// # Errors
+    /// A file that was named and cannot be read; an `ssh` that does not answer; a configuration that it finds wrong; an
+    /// option for all hosts that is not honoured.
+    pub fn open(file: Option<PathBuf>, home: Option<&Path>) -> anyhow::Result<Option<Reader>> {
+        let Some(plain) = run::ssh(&["-F", "none", "-T", "-G", "--", NOBODY])? else {
+            return match file {
+                Some(file) => bail!(
+                    "ssh_config: {} cannot be read without OpenSSH's client: install ssh, or set ssh_config to none",
+                    file.display()
+                ),
+                None => Ok(None),
+            };
+        };
+        let mut reader = Reader { file, defaults: parse(&plain), shared: None };
+        if files::same_for_all(reader.file.as_deref(), home) {
+            let answer = reader.read(NOBODY, None, None)?;
+            check(&answer).with_context(|| "OpenSSH's configuration of all hosts")?;
+            log::debug!("OpenSSH's configuration says the same of all hosts: {}", answer.shown());
+            reader.shared = Some(answer);
+        }
+        Ok(Some(reader))
+    }
+
+    /// What the configuration sets for `host`, when it is called with this user and port.
+    ///
+    /// # Errors
+    /// See [`Reader::open`]; each names the host.
+    pub fn ask(&self, host: &str, user: Option<&str>, port: Option<u16>) -> anyhow::Result<Answer> {
+        if let Some(answer) = &self.shared {
+            return Ok(answer.clone());
+        }
+        let answer = self.read(host, user, port)?;
+        check(&answer).with_context(|| format!("OpenSSH's configuration of {host}"))?;
+        log::debug!("OpenSSH's configuration of {host}: {}", answer.shown());
+        Ok(answer)
+    }
+
+    /// Whether one answer is that of every host.
+    pub fn is_shared(&self) -> bool {
+        self.shared.is_some()
+    }
+
+    fn read(&self, host: &str, user: Option<&str>, port: Option<u16>) -> anyhow::Result<Answer> {
+        let (port, file) = (port.map(|port| port.to_string()), self.file.as_ref().map(|file| file.as_os_str()));
+        let mut arguments: Vec<&std::ffi::OsStr> = Vec::new();
+        for (flag, value) in [("-F", file), ("-l", user.map(AsRef::as_ref)), ("-p", port.as_deref().map(AsRef::as_ref))]
+        {
+            if let Some(value) = value {
+                arguments.extend([flag.as_ref(), value]);
+            }
+        }
+        arguments.extend(["-T", "-G", "--", host].map(AsRef::<std::ffi::OsStr>::as_ref));
+        let said = run::ssh(&arguments)
+            .with_context(|| {
+                format!("OpenSSH's configuration of {host} cannot be read (ssh_config: none passes it over)")
+            })?
+            .context("ssh is gone")?;
+        let mut answer = parse(&said);
+        answer.0.retain(|option, values| match option.as_str() {
+            // What was asked for is not what is set.
+            "host" => false,
+            "hostname" => values.first().is_none_or(|name| !name.eq_ignore_ascii_case(host)),
+            "user" if user.is_some() => false,
+            "port" if port.is_some() => false,
+            _ => self.defaults.all(option) != values.as_slice(),
+        });
+        Ok(answer)
+    }
+}
+
+/// `option value` lines.
+fn parse(text: &str) -> Answer {
+    let mut answer = Answer::default();
+    for line in text.lines() {
+        let (option, value) = line.split_once(' ').unwrap_or((line, ""));
+        if !option.is_empty() {
+            answer.0.entry(option.to_ascii_lowercase()).or_default().push(value.trim().to_owned());
+        }
+    }
+    answer
+}
+
+/// Refuses what is set and would be passed over.
+fn check(answer: &Answer) -> anyhow::Result<()> {
+    for (option, values) in &answer.0 {
+        for value in values {
+            if let Some((name, why)) = options::refusal(option, value) {
+                bail!(
+                    "{name} {value} {why}: leave it out for the deployment's hosts, or set ssh_config to none, or to a \
+                     file without it"
+                );
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! Running `ssh` for what it prints.
+
+use std::ffi::OsStr;
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+/// A configuration may run commands of its own (`Match exec`), or look names up.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What `ssh` prints; `None` when there is no such program.
+///
+/// # Errors
+/// When it fails, with what it says, or does not end in time.
+pub fn ssh<S: AsRef<OsStr>>(arguments: &[S]) -> anyhow::Result<Option<String>> {
+    let mut command = Command::new("ssh");
+    // A group of its own, so that what it has started can be ended with it.
+    command.args(arguments).process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).context("ssh cannot be run"),
+    };
+    let read = read(&mut child);
+    if read.is_err()
+        && let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw)
+    {
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    let ended = child.wait().context("ssh cannot be waited for")?;
+    let (out, err, _) = read.map(|(out, err)| (out, err, ended))?;
+    if !ended.success() {
+        bail!("{}", complaint(&err, ended));
+    }
+    Ok(Some(String::from_utf8_lossy(&out).into_owned()))
+}
+
+fn complaint(err: &[u8], ended: ExitStatus) -> String {
+    let text = String::from_utf8_lossy(err);
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    if lines.is_empty() { format!("ssh -G ended with {ended}") } else { lines.join("; ") }
+}
+
+/// Both outputs, to their ends.
+fn read(child: &mut Child) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
+    let (mut out, mut err) = (child.stdout.take().context("no output")?, child.stderr.take().context("no output")?);
+    let (mut texts, mut open) = ([Vec::new(), Vec::new()], [true, true]);
+    let until = Instant::now() + PATIENCE;
+    let mut buffer = [0; 16 * 1024];
+    while open[0] {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            bail!("ssh -G took longer than {} s: a command of `Match exec` may hang", PATIENCE.as_secs());
+        }
+        let timeout = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+        let ready: Vec<usize> = {
+            let fds = [out.as_fd(), err.as_fd()];
+            let watched: Vec<usize> = (0..2).filter(|&at| open[at]).collect();
+            let mut polled: Vec<PollFd> =
+                watched.iter().map(|&at| PollFd::from_borrowed_fd(fds[at], PollFlags::IN)).collect();
+            match poll(&mut polled, Some(&timeout)) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error).context("waiting for ssh"),
+            }
+            watched.into_iter().zip(&polled).filter(|(_, fd)| !fd.revents().is_empty()).map(|(at, _)| at).collect()
+        };
+        for at in ready {
+            let bytes = if at == 0 { out.read(&mut buffer) } else { err.read(&mut buffer) };
+            match bytes.context("reading from ssh")? {
+                0 => open[at] = false,
+                bytes => texts[at].extend_from_slice(&buffer[..bytes]),
+            }
+        }
+    }
+    // Whatever it has said by now; something that it started may keep the pipe open.
+    let [out_text, mut err_text] = texts;
+    while open[1] {
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+        let mut polled = [PollFd::new(&err, PollFlags::IN)];
+        if !matches!(poll(&mut polled, Some(&at_once)), Ok(1..)) {
+            break;
+        }
+        match err.read(&mut buffer).context("reading from ssh")? {
+            0 => open[1] = false,
+            bytes => err_text.extend_from_slice(&buffer[..bytes]),
+        }
+    }
+    Ok((out_text, err_text))
+}

@@ -1,0 +1,115 @@
+//! `%` tokens, `~` and `${NAME}` in the values that `ssh -G` leaves as they stand (TOKENS in ssh_config(5)).
+
+use std::path::{Path, PathBuf};
+
+/// What tokens stand for on the way to one host.
+#[derive(Debug, Clone)]
+pub struct Tokens<'a> {
+    /// `%h`: the name or address that is connected to.
+    pub host: &'a str,
+    /// `%n`: the name that it was called by.
+    pub name: &'a str,
+    pub port: u16,
+    /// `%r`
+    pub user: &'a str,
+    /// `%k`
+    pub known_as: &'a str,
+    /// `%u`
+    pub operator: &'a str,
+    /// `%d`, `~`
+    pub home: Option<&'a Path>,
+}
+
+impl Tokens<'_> {
+    /// A command line, or part of one.
+    ///
+    /// # Errors
+    /// A token that has no meaning here.
+    pub fn command(&self, text: &str) -> Result<String, String> {
+        self.expand(text, "%hnpr")
+    }
+
+    /// The path of a file.
+    ///
+    /// # Errors
+    /// A token that has no meaning here, a variable that is not set, a home that is not known.
+    pub fn path(&self, text: &str) -> Result<PathBuf, String> {
+        let text = self.expand(&variables(text)?, "%hnprkudiLl")?;
+        let home = || self.home.ok_or_else(|| format!("{text:?} needs your home directory, which is not known"));
+        match text.strip_prefix('~') {
+            None => Ok(PathBuf::from(text)),
+            Some("") => Ok(home()?.to_owned()),
+            Some(rest) => match rest.strip_prefix('/') {
+                Some(rest) => Ok(home()?.join(rest)),
+                None => Err(format!("{text:?} is in another user's home: write a whole path")),
+            },
+        }
+    }
+
+    fn expand(&self, text: &str, allowed: &str) -> Result<String, String> {
+        let mut expanded = String::new();
+        let mut chars = text.chars();
+        while let Some(c) = chars.next() {
+            if c != '%' {
+                expanded.push(c);
+                continue;
+            }
+            let token = chars.next().filter(|token| allowed.contains(*token));
+            match token {
+                Some('%') => expanded.push('%'),
+                Some('h') => expanded += self.host,
+                Some('n') => expanded += self.name,
+                Some('p') => expanded += &self.port.to_string(),
+                Some('r') => expanded += self.user,
+                Some('k') => expanded += self.known_as,
+                Some('u') => expanded += self.operator,
+                Some('d') => expanded += &self.home.unwrap_or(Path::new("~")).display().to_string(),
+                Some('i') => expanded += &rustix::process::getuid().as_raw().to_string(),
+                Some('l') => expanded += &this_host(),
+                Some('L') => expanded += this_host().split('.').next().unwrap_or_default(),
+                _ => return Err(format!("{text:?} holds a token of ssh that hoist does not know here")),
+            }
+        }
+        Ok(expanded)
+    }
+}
+
+fn this_host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Puts `${NAME}` in.
+fn variables(text: &str) -> Result<String, String> {
+    let (mut done, mut rest) = (String::new(), text);
+    while let Some((before, after)) = rest.split_once("${") {
+        let (name, behind) = after.split_once('}').ok_or_else(|| format!("{text:?} lacks a closing brace"))?;
+        let value = std::env::var(name).map_err(|_| format!("{text:?} needs the variable {name}, which is not set"))?;
+        done += before;
+        done += &value;
+        rest = behind;
+    }
+    Ok(done + rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_expanded_once_and_an_unknown_one_is_an_error() {
+        let tokens = Tokens {
+            host: "10.0.0.1",
+            name: "web1",
+            port: 2222,
+            user: "de%hploy",
+            known_as: "web",
+            operator: "op",
+            home: Some(Path::new("/home/op")),
+        };
+        assert_eq!(tokens.command("nc -x %r@%n %h %p 100%%").unwrap(), "nc -x de%hploy@web1 10.0.0.1 2222 100%");
+        assert_eq!(tokens.path("~/.ssh/%k-%u").unwrap(), Path::new("/home/op/.ssh/web-op"));
+        assert_eq!(tokens.path("%d/key").unwrap(), Path::new("/home/op/key"));
+        assert!(tokens.command("nc %d").is_err() && tokens.command("nc %").is_err() && tokens.path("%C").is_err());
+        assert!(tokens.path("~you/key").is_err() && tokens.path("${HOIST_NOT_SET}/x").is_err());
+    }
+}

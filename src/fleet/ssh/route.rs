@@ -1,0 +1,378 @@
+//! How one host is reached: what the target file, Hoist's configuration and OpenSSH's say, put together.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+
+use super::auth::Keys;
+use super::identity::{Identities, Wanted};
+use super::jump::Bastion;
+use super::known_hosts::{KeyType, KnownHosts};
+use super::openssh::{Answer, Reader, Tokens};
+use super::tcp::Keepalive;
+use super::{Algorithms, SshOptions, options};
+use crate::targets::Target;
+
+/// As many silent intervals as OpenSSH allows by default, too.
+const SILENT_INTERVALS: u32 = 3;
+/// The longest time that is taken from OpenSSH's configuration: a week, as of Hoist's own.
+const LONGEST: u64 = 7 * 24 * 60 * 60;
+/// Jump hosts behind each other.
+const MOST_HOPS: usize = 16;
+
+/// What it takes to open a session with one host.
+pub struct Route {
+    /// As the operator calls it.
+    pub name: String,
+    /// The name or address that is connected to.
+    pub host: String,
+    pub port: u16,
+    pub user: String,
+    /// The name and port by which the host's key is known.
+    pub known_as: (String, u16),
+    pub known_hosts: Arc<KnownHosts>,
+    pub accept_new: bool,
+    /// The types of host key that are taken, the preferred one first.
+    pub key_types: Vec<KeyType>,
+    pub algorithms: Algorithms,
+    pub keys: Arc<Keys>,
+    /// For the connection to one address, and again for the key exchange, and for each try of a key.
+    pub connect_timeout: Duration,
+    pub keepalive: Keepalive,
+    pub way: Way,
+}
+
+/// What carries the session.
+pub enum Way {
+    /// A TCP connection from here.
+    Direct,
+    /// A channel of a session with another host.
+    Behind(Arc<Bastion>),
+    /// A command's standard input and output.
+    Command(String),
+}
+
+impl Route {
+    /// The host for messages: `web1 port 22`, and with its address where it has another name.
+    pub fn place(&self) -> String {
+        let at = if self.host == self.name { String::new() } else { format!(" ({})", self.host) };
+        let through = match &self.way {
+            Way::Behind(bastion) => format!(" through {}", bastion.name()),
+            Way::Direct | Way::Command(_) => String::new(),
+        };
+        format!("{}{at} port {}{through}", self.name, self.port)
+    }
+}
+
+/// A host that a route is wanted to.
+struct Wish<'a> {
+    host: &'a Target,
+    /// A target of the deployment; what Hoist's configuration says of user, port and way is said of these.
+    is_target: bool,
+    /// The jump hosts to go through, the last one next to the host; `None`: those that the configurations say.
+    through: Option<Vec<Target>>,
+    /// The jump hosts that this one is on the way to, from the target on.
+    trail: Vec<Target>,
+}
+
+/// The routes of a command, and what they share.
+pub struct Routes {
+    /// `None`: OpenSSH's configuration is not read.
+    reader: Option<Reader>,
+    routes: Shared<Target, Route>,
+    bastions: Shared<Vec<Target>, Bastion>,
+    known_hosts: Shared<Vec<PathBuf>, KnownHosts>,
+    keys: Shared<Wanted, Keys>,
+}
+
+/// Things that are made once and then shared.
+type Shared<K, V> = Mutex<HashMap<K, Arc<V>>>;
+
+fn shared<K: Eq + Hash, V>(
+    map: &Shared<K, V>,
+    key: K,
+    make: impl FnOnce(&K) -> anyhow::Result<V>,
+) -> anyhow::Result<Arc<V>> {
+    if let Some(there) = map.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+        return Ok(there.clone());
+    }
+    // Made without the lock, since it may take a while, and may need another of its kind. Of two the first one stays.
+    let made = Arc::new(make(&key)?);
+    Ok(map.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert(made).clone())
+}
+
+impl Routes {
+    /// # Errors
+    /// OpenSSH's configuration cannot be read, or says of all hosts what is not honoured.
+    pub fn new(options: &SshOptions) -> anyhow::Result<Routes> {
+        let reader = match &options.openssh {
+            None => None,
+            Some(openssh) => {
+                let reader = Reader::open(openssh.file.clone(), options::ssh_home().as_deref())?;
+                if reader.is_none() {
+                    log::info!("there is no OpenSSH client here, so no OpenSSH configuration is read");
+                }
+                reader
+            }
+        };
+        let (routes, bastions, known_hosts, keys) = Default::default();
+        Ok(Routes { reader, routes, bastions, known_hosts, keys })
+    }
+
+    /// The reader of OpenSSH's configuration, if it is read.
+    pub fn reader(&self) -> Option<&Reader> {
+        self.reader.as_ref()
+    }
+
+    /// The route to a target; the same one each time.
+    pub fn to(&self, options: &SshOptions, target: &Target) -> anyhow::Result<Arc<Route>> {
+        shared(&self.routes, target.clone(), |target| {
+            let wish = Wish { host: target, is_target: true, through: options.proxy_jump.clone(), trail: Vec::new() };
+            self.make(options, wish).with_context(|| format!("{target} cannot be connected to"))
+        })
+    }
+
+    /// The shortest time between two signs of life of any route so far.
+    pub fn shortest_keepalive(&self) -> Option<Duration> {
+        let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        routes.values().map(|route| route.keepalive.every).min()
+    }
+
+    /// Host keys of these files.
+    pub fn known_hosts(&self, files: Vec<PathBuf>) -> anyhow::Result<Arc<KnownHosts>> {
+        shared(&self.known_hosts, files, |files| {
+            let known_hosts = KnownHosts::load(files);
+            for note in known_hosts.notes() {
+                log::info!("{note}");
+            }
+            Ok(known_hosts)
+        })
+    }
+
+    /// The operator's keys.
+    pub fn keys(&self, wanted: Wanted) -> anyhow::Result<Arc<Keys>> {
+        shared(&self.keys, wanted, |wanted| {
+            let identities = Identities::load(wanted)?;
+            for note in &identities.notes {
+                log::info!("{note}");
+            }
+            Ok(Keys::new(identities))
+        })
+    }
+
+    fn make(&self, options: &SshOptions, wish: Wish) -> anyhow::Result<Route> {
+        let Wish { host: called, is_target, .. } = wish;
+        let named_user = called.user.clone().or_else(|| options.user.clone().filter(|_| is_target));
+        let named_port = called.port.or_else(|| (is_target && options.set.port).then_some(options.port));
+        let answer = match &self.reader {
+            Some(reader) => reader.ask(&called.host, named_user.as_deref(), named_port)?,
+            None => Answer::default(),
+        };
+        let host = answer.get("hostname").unwrap_or(&called.host).to_owned();
+        let default_port = if is_target { options.port } else { 22 };
+        let port = named_port.or_else(|| answer.get("port")?.parse().ok()).unwrap_or(default_port);
+        let user = match named_user.or_else(|| answer.get("user").map(str::to_owned)) {
+            Some(user) => user,
+            None => options::operator().context("your user name is not known: set ssh_user")?,
+        };
+        let known_as = match answer.get("hostkeyalias") {
+            // An alias stands for the host and its port together.
+            Some(alias) => (alias.to_owned(), 22),
+            None => (host.clone(), port),
+        };
+        let (operator, home) = (options::operator().unwrap_or_default(), options::ssh_home());
+        let tokens = Tokens {
+            host: &host,
+            name: &called.host,
+            port,
+            user: &user,
+            known_as: &known_as.0,
+            operator: &operator,
+            home: home.as_deref(),
+        };
+        let known_hosts = self.known_hosts(known_hosts_files(options, &answer))?;
+        let keys = self.keys(wanted_keys(options, &answer, &tokens)?)?;
+        let way = self.way(options, &wish, &answer, &tokens)?;
+        Ok(Route {
+            name: called.host.clone(),
+            known_hosts,
+            accept_new: accepts_new(options, &answer, &called.host),
+            key_types: key_types(&answer)?,
+            algorithms: algorithms(options, &answer)?,
+            keys,
+            connect_timeout: match seconds(&answer, "connecttimeout").filter(|_| !options.set.connect_timeout) {
+                Some(timeout) => timeout,
+                None => options.connect_timeout,
+            },
+            keepalive: keepalive(options, &answer),
+            way,
+            known_as,
+            port,
+            user,
+            host,
+        })
+    }
+
+    fn way(&self, options: &SshOptions, wish: &Wish, answer: &Answer, tokens: &Tokens) -> anyhow::Result<Way> {
+        let hops = match &wish.through {
+            Some(hops) => hops.clone(),
+            None => match answer.get("proxyjump").filter(|jump| *jump != "none") {
+                Some(jump) => {
+                    let jump = tokens.command(jump).map_err(|why| anyhow!("ProxyJump {why}"))?;
+                    Target::hops(&jump).map_err(|why| anyhow!("ProxyJump of OpenSSH's configuration: {why}"))?
+                }
+                None => Vec::new(),
+            },
+        };
+        if let Some((last, before)) = hops.split_last() {
+            return self.bastion(options, wish, last, before).map(Way::Behind);
+        }
+        match answer.get("proxycommand").filter(|command| wish.through.is_none() && *command != "none") {
+            Some(command) => tokens.command(command).map(Way::Command).map_err(|why| anyhow!("ProxyCommand {why}")),
+            None => Ok(Way::Direct),
+        }
+    }
+
+    /// The jump host `last` behind the hosts `before`; every route that goes through the same ones shares it.
+    fn bastion(
+        &self,
+        options: &SshOptions,
+        wish: &Wish,
+        last: &Target,
+        before: &[Target],
+    ) -> anyhow::Result<Arc<Bastion>> {
+        let mut trail = wish.trail.clone();
+        trail.push(wish.host.clone());
+        if trail.len() > MOST_HOPS || trail.iter().any(|passed| passed.host == last.host) && wish.through.is_none() {
+            bail!(
+                "the way to {} goes through jump host {last}, and the way there goes through {} again: leave jump hosts \
+                 out of `ProxyJump` (Host * !{last})",
+                trail[0],
+                last.host
+            );
+        }
+        let hops: Vec<Target> = before.iter().chain([last]).cloned().collect();
+        // A jump host that is named first goes its own way there, which its configuration says.
+        let through = (!before.is_empty()).then(|| before.to_vec());
+        shared(&self.bastions, hops, |_| {
+            let wish = Wish { host: last, is_target: false, through, trail };
+            let route = self.make(options, wish).with_context(|| format!("jump host {last}"))?;
+            Ok(Bastion::new(route))
+        })
+    }
+}
+
+fn known_hosts_files(options: &SshOptions, answer: &Answer) -> Vec<PathBuf> {
+    let usual = || KnownHosts::default_files(options::home().as_deref());
+    if let Some(files) = &options.known_hosts {
+        return files.clone();
+    }
+    let said = |option| {
+        let words = answer.get(option)?.split_whitespace().filter(|word| *word != "none");
+        Some(words.map(PathBuf::from).collect::<Vec<_>>())
+    };
+    let (of_user, of_system) = (said("userknownhostsfile"), said("globalknownhostsfile"));
+    let is_system = |file: &PathBuf| file.starts_with("/etc/ssh");
+    let of_user = of_user.unwrap_or_else(|| usual().into_iter().filter(|file| !is_system(file)).collect());
+    let of_system = of_system.unwrap_or_else(|| usual().into_iter().filter(is_system).collect());
+    of_user.into_iter().chain(of_system).collect()
+}
+
+fn wanted_keys(options: &SshOptions, answer: &Answer, tokens: &Tokens) -> anyhow::Result<Wanted> {
+    let mut wanted = Wanted::of(options);
+    let paths = |option: &str, spelled: &str| {
+        let values = answer.all(option).iter().filter(|value| *value != "none");
+        let paths: Result<Vec<PathBuf>, String> = values.map(|value| tokens.path(value)).collect();
+        paths.map_err(|why| anyhow!("{spelled} {why}"))
+    };
+    if wanted.files.is_none() && !answer.all("identityfile").is_empty() {
+        // As with OpenSSH, a file that is not there is passed over, and so is one that cannot be used.
+        wanted.files = Some(paths("identityfile", "IdentityFile")?);
+    }
+    wanted.no_others |= answer.get("identitiesonly") == Some("yes");
+    wanted.certificates = paths("certificatefile", "CertificateFile")?;
+    if options.agent.is_none() {
+        wanted.agent = match answer.get("identityagent") {
+            None | Some("SSH_AUTH_SOCK") => wanted.agent,
+            Some("none") => None,
+            Some(variable) if variable.starts_with('$') && !variable.starts_with("${") => {
+                std::env::var_os(&variable[1..]).filter(|path| !path.is_empty()).map(PathBuf::from)
+            }
+            Some(socket) => Some(tokens.path(socket).map_err(|why| anyhow!("IdentityAgent {why}"))?),
+        };
+    }
+    Ok(wanted)
+}
+
+fn accepts_new(options: &SshOptions, answer: &Answer, host: &str) -> bool {
+    match answer.get("stricthostkeychecking").filter(|_| !options.set.host_key_checking) {
+        Some("accept-new") => true,
+        Some("no" | "off" | "false") => {
+            log::info!("{host}: StrictHostKeyChecking no is taken as accept-new: a changed host key is refused");
+            true
+        }
+        Some("yes" | "true" | "ask") => false,
+        _ => options.accept_new,
+    }
+}
+
+fn key_types(answer: &Answer) -> anyhow::Result<Vec<KeyType>> {
+    let Some(list) = answer.get("hostkeyalgorithms") else { return Ok(KeyType::ALL.to_vec()) };
+    let mut types = Vec::new();
+    for kind in list.split(',').filter_map(KeyType::of_algorithm) {
+        if !types.contains(&kind) {
+            types.push(kind);
+        }
+    }
+    if types.is_empty() {
+        bail!("HostKeyAlgorithms {list} of OpenSSH's configuration names none that hoist can check");
+    }
+    Ok(types)
+}
+
+fn algorithms(options: &SshOptions, answer: &Answer) -> anyhow::Result<Algorithms> {
+    let Algorithms { kex, ciphers, macs } = &options.algorithms;
+    let usual = Algorithms::default();
+    let choose = |option: &str, set: bool, ours: &[String], known: &[String]| {
+        let Some(list) = answer.get(&option.to_ascii_lowercase()).filter(|_| !set) else { return Ok(ours.to_vec()) };
+        let names: Vec<String> =
+            list.split(',').filter(|name| known.iter().any(|it| it == name)).map(str::to_owned).collect();
+        if names.is_empty() {
+            bail!(
+                "{option} {list} of OpenSSH's configuration names none of those that hoist has: {}",
+                known.join(", ")
+            );
+        }
+        Ok(names)
+    };
+    Ok(Algorithms {
+        kex: choose("KexAlgorithms", options.set.kex, kex, &usual.kex)?,
+        ciphers: choose("Ciphers", options.set.ciphers, ciphers, &usual.ciphers)?,
+        macs: choose("MACs", options.set.macs, macs, &usual.macs)?,
+    })
+}
+
+fn keepalive(options: &SshOptions, answer: &Answer) -> Keepalive {
+    let own = Keepalive { every: options.keepalive, count: SILENT_INTERVALS };
+    if options.set.keepalive {
+        return own;
+    }
+    Keepalive {
+        every: seconds(answer, "serveraliveinterval").unwrap_or(own.every),
+        count: answer
+            .get("serveralivecountmax")
+            .and_then(|count| count.parse().ok())
+            .unwrap_or(own.count)
+            .clamp(1, 1000),
+    }
+}
+
+/// A time in whole seconds; `None` where it is not set, or switched off.
+fn seconds(answer: &Answer, option: &str) -> Option<Duration> {
+    let seconds: u64 = answer.get(option)?.parse().ok()?;
+    (seconds > 0).then(|| Duration::from_secs(seconds.min(LONGEST)))
+}

@@ -1,0 +1,556 @@
+//! The operator's OpenSSH configuration, jump hosts and proxy commands, against real sshd hosts.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{Farm, HOIST, Links, Project, Ran, address, wait_for};
+use hoist::fleet::ssh::{ConnectError, ConnectErrorKind, ExecEnd, Heed, Input, Link, OpenSsh, Said, Ssh, SshOptions};
+use hoist::targets::Target;
+
+/// A farm, and an OpenSSH configuration for it.
+struct Scene {
+    farm: Farm,
+}
+
+impl Scene {
+    fn new() -> Scene {
+        Scene { farm: Farm::up() }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.farm.path("ssh_config")
+    }
+
+    /// What every host of the farm needs.
+    fn basics(&self) -> String {
+        let (key, known_hosts) = (self.farm.key(), self.farm.known_hosts());
+        format!(
+            "  User root\n  Port {}\n  IdentityFile {}\n  IdentitiesOnly yes\n  UserKnownHostsFile {}\n",
+            self.farm.port,
+            key.display(),
+            known_hosts.display()
+        )
+    }
+
+    /// Options that leave everything to this configuration.
+    fn options(&self, config: &str) -> SshOptions {
+        fs::write(self.file(), config).unwrap();
+        SshOptions {
+            openssh: Some(OpenSsh { file: Some(self.file()) }),
+            remote_binary: Some("/bin/true".into()),
+            ..SshOptions::default()
+        }
+    }
+
+    /// A connection by what this configuration says, and by the basics behind it.
+    fn connect(&self, config: &str, to: &str) -> Result<Link, ConnectError> {
+        let config = format!("{config}\nHost *\n{}", self.basics());
+        Ssh::prepare(self.options(&config)).unwrap().connect(&target(to))
+    }
+
+    fn refusal(&self, config: &str, to: &str) -> ConnectError {
+        self.connect(config, to).err().expect("the connection was made")
+    }
+}
+
+fn target(text: &str) -> Target {
+    text.parse().unwrap()
+}
+
+fn said(link: &mut Link, command: &str) -> String {
+    let mut out = String::new();
+    let end = link.exec(command, Input::default(), Instant::now() + Duration::from_secs(60), &mut |said| {
+        if let Said::Out(line) = said {
+            out += &String::from_utf8_lossy(line);
+        }
+        Heed::More
+    });
+    assert_eq!(end, Ok(ExecEnd::Status(0)));
+    out
+}
+
+/// The host that a session ended up on.
+fn host(link: &mut Link) -> String {
+    said(link, "basename $HOIST_FARM_HOST")
+}
+
+#[test]
+fn a_host_goes_by_what_its_host_and_match_blocks_and_included_files_say() {
+    let scene = Scene::new();
+    let included = scene.farm.path("included.conf");
+    fs::write(&included, "Host db*\n  HostName 127.0.0.8\n").unwrap();
+    let config = format!(
+        "Include {}\nHost web1\n  HostName 127.0.0.7\nMatch originalhost m1 exec \"true\"\n  HostName 127.0.0.9\n\
+         Match originalhost m1 exec \"false\"\n  HostName 127.0.0.10\nMatch originalhost m2 user deploy\n  \
+         HostName 127.0.0.11\n",
+        included.display()
+    );
+    for (name, address) in
+        [("web1", "127.0.0.7"), ("db3", "127.0.0.8"), ("m1", "127.0.0.9"), ("127.0.0.12", "127.0.0.12")]
+    {
+        assert_eq!(host(&mut scene.connect(&config, name).unwrap()), address, "{name}");
+    }
+    // A block for a user is for that user.
+    let error = scene.refusal(&config, "deploy@m2");
+    assert_eq!(error.kind, ConnectErrorKind::Auth, "{error}");
+    assert!(error.message.starts_with("m2 lets deploy in with none"), "{error}");
+}
+
+#[test]
+fn the_target_file_wins_over_hoist_s_configuration_and_that_over_openssh_s() {
+    let scene = Scene::new();
+    let wrong = "Host *\n  User wrong\n  Port 1\n  ConnectTimeout 77\n";
+    let port = scene.farm.port;
+    // The target's own.
+    assert!(scene.connect(wrong, &format!("root@127.0.0.2:{port}")).is_ok());
+    // Hoist's.
+    let mut options = scene.options(&format!("{wrong}{}", scene.basics()));
+    (options.user, options.port, options.set.port) = (Some("root".into()), port, true);
+    assert!(Ssh::prepare(options.clone()).unwrap().connect(&target("127.0.0.3")).is_ok());
+    // OpenSSH's, over a default of Hoist's.
+    options.set.port = false;
+    let error = Ssh::prepare(options).unwrap().connect(&target("127.0.0.3")).err().unwrap();
+    assert!(error.kind == ConnectErrorKind::Refused && error.message.contains("127.0.0.3 port 1"), "{error}");
+    let error = scene.refusal("Host *\n  User wrong\n", "127.0.0.3");
+    assert!(error.kind == ConnectErrorKind::Auth && error.message.contains("wrong in with none"), "{error}");
+}
+
+#[test]
+fn openssh_s_defaults_do_not_take_the_place_of_hoist_s() {
+    let scene = Scene::new();
+    // What Debian ships.
+    let stock = "Host *\n  SendEnv LANG LC_*\n  HashKnownHosts yes\n  GSSAPIAuthentication yes\n";
+    let mut options = scene.options(stock);
+    options.user = Some("root".into());
+    options.port = scene.farm.port;
+    options.identity_files = Some(vec![scene.farm.key()]);
+    options.known_hosts = Some(vec![scene.farm.known_hosts()]);
+    assert!(Ssh::prepare(options).unwrap().connect(&target("127.0.0.2")).is_ok());
+}
+
+#[test]
+fn a_host_key_is_looked_up_under_its_alias_and_a_new_one_taken_where_the_configuration_says_so() {
+    let scene = Scene::new();
+    let known_hosts = scene.farm.path("own_known_hosts");
+    let strict = format!("Host *\n  HostKeyAlias the-web\n  UserKnownHostsFile {}\n", known_hosts.display());
+    let error = scene.refusal(&strict, "127.0.0.2");
+    assert_eq!(error.kind, ConnectErrorKind::HostKeyUnknown, "{error}");
+    assert!(error.message.contains("host key of the-web is not known"), "{error}");
+    for accepting in ["accept-new", "no"] {
+        let _ = fs::remove_file(&known_hosts);
+        assert!(scene.connect(&format!("{strict}  StrictHostKeyChecking {accepting}\n"), "127.0.0.2").is_ok());
+        let written = fs::read_to_string(&known_hosts).unwrap();
+        assert!(written.starts_with("the-web ssh-ed25519 "), "{written}");
+    }
+    // Every host of that alias has the key from now on, and another one is refused, even with `no`.
+    assert!(scene.connect(&strict, "127.0.0.3").is_ok());
+    let key = fs::read_to_string(scene.farm.path("id.pub")).unwrap();
+    fs::write(&known_hosts, format!("the-web {key}")).unwrap();
+    let error = scene.refusal(&format!("{strict}  StrictHostKeyChecking no\n"), "127.0.0.3");
+    assert_eq!(error.kind, ConnectErrorKind::HostKeyChanged, "{error}");
+    // A type of key that is preferred is asked for.
+    fs::write(&known_hosts, "").unwrap();
+    let rsa = format!("{strict}  StrictHostKeyChecking accept-new\n  HostKeyAlgorithms rsa-sha2-256\n");
+    assert!(scene.connect(&rsa, "127.0.0.4").is_ok());
+    assert!(fs::read_to_string(&known_hosts).unwrap().starts_with("the-web ssh-rsa "));
+}
+
+#[test]
+fn what_would_change_the_connection_and_is_not_honoured_is_an_error_that_names_it() {
+    let scene = Scene::new();
+    let prepared = |config: &str, to: &str| {
+        let ssh = Ssh::prepare(scene.options(&format!("{config}\nHost *\n{}", scene.basics())))?;
+        ssh.find_routes(&[target(to)])
+    };
+    let error = format!("{:#}", prepared("Host web*\n  BindAddress 127.0.0.1\n", "web1").unwrap_err());
+    for part in ["web1", "BindAddress 127.0.0.1", "ssh_config to none"] {
+        assert!(error.contains(part), "{part:?} is not in {error}");
+    }
+    prepared("Host web*\n  BindAddress 127.0.0.1\n", "db1").unwrap();
+    // Where it is said of all hosts, no target has to be asked for.
+    let all = format!("Host *\n  AddressFamily inet6\n{}", scene.basics());
+    let error = format!("{:#}", Ssh::prepare(scene.options(&all)).err().unwrap());
+    assert!(error.contains("AddressFamily inet6"), "{error}");
+    for (option, named) in [
+        ("PreferredAuthentications password", "PreferredAuthentications"),
+        ("Ciphers aes128-cbc", "Ciphers"),
+        ("HostKeyAlgorithms ssh-dss", "HostKeyAlgorithms"),
+        ("IdentityFile ~/.ssh/%C", "IdentityFile"),
+        ("Nonsense yes", "ad configuration option"),
+        ("ProxyJump web1", "ProxyJump"),
+        ("ProxyJump b1,%k", "ProxyJump"),
+        ("RemoteCommand true", "RemoteCommand"),
+    ] {
+        let error = format!("{:#}", prepared(&format!("Host web1\n  {option}\n"), "web1").expect_err(option));
+        assert!(error.to_lowercase().contains(&named.to_lowercase()) && error.contains("web1"), "{option}: {error}");
+    }
+    prepared("Host web1\n  Ciphers aes128-cbc,aes256-ctr\n  SetEnv A=b\n  ForwardAgent yes\n", "web1").unwrap();
+    let missing = SshOptions { openssh: Some(OpenSsh { file: Some("/nothing/here".into()) }), ..scene.options("") };
+    assert!(
+        format!("{:#}", Ssh::prepare(missing).and_then(|ssh| ssh.find_routes(&[target("web1")])).unwrap_err())
+            .contains("/nothing/here")
+    );
+}
+
+#[test]
+fn a_match_block_whose_command_hangs_is_given_up() {
+    let scene = Scene::new();
+    let mark = scene.farm.path("mark");
+    let config = format!("Match exec \"echo $$ > {}; sleep 600\"\n  User x\n", mark.display());
+    let error = scene.refusal(&config, "web1");
+    assert_eq!(error.kind, ConnectErrorKind::Configuration);
+    assert!(error.message.contains("web1") && error.message.contains("Match exec"), "{error}");
+    assert!(!error.may_pass());
+    let pid = fs::read_to_string(&mark).unwrap();
+    wait_for("its command to be ended", || !is_running(pid.trim()));
+}
+
+fn is_running(pid: &str) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    !status.is_empty() && !status.contains("State:\tZ")
+}
+
+struct Agent {
+    socket: PathBuf,
+    pid: String,
+}
+
+impl Agent {
+    fn start(socket: PathBuf) -> Agent {
+        let output = Command::new("ssh-agent").arg("-a").arg(&socket).arg("-s").output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let pid = text.split([';', '\n']).find_map(|part| part.strip_prefix("SSH_AGENT_PID=")).unwrap().to_owned();
+        Agent { socket, pid }
+    }
+
+    fn add(&self, key: &Path) {
+        let mut command = Command::new("ssh-add");
+        command.arg("-q").arg(key).env("SSH_AUTH_SOCK", &self.socket).stdin(Stdio::null());
+        assert!(command.status().unwrap().success());
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").arg(&self.pid).status();
+    }
+}
+
+#[test]
+fn the_agent_of_the_configuration_is_asked_for_keys() {
+    let scene = Scene::new();
+    let agent = Agent::start(scene.farm.path("agent-root"));
+    agent.add(&scene.farm.key());
+    let base = format!(
+        "Host *\n  User root\n  Port {}\n  UserKnownHostsFile {}\n  IdentityFile none\n",
+        scene.farm.port,
+        scene.farm.known_hosts().display()
+    );
+    let connect =
+        |agent: &str| Ssh::prepare(scene.options(&format!("{base}{agent}"))).unwrap().connect(&target("127.0.0.2"));
+    let folder = scene.farm.path("");
+    assert!(connect(&format!("IdentityAgent {}agent-%r\n", folder.display())).is_ok());
+    let error = connect("IdentityAgent none\n").err().unwrap();
+    assert!(error.message.contains("no agent and no key"), "{error}");
+}
+
+#[test]
+fn a_certificate_is_shown_with_its_key_from_a_file_and_from_an_agent() {
+    let scene = Scene::new();
+    let path = |name: &str| scene.farm.path(name);
+    let keygen = |arguments: &[&str]| {
+        let folder = path("");
+        assert!(Command::new("ssh-keygen").arg("-q").args(arguments).current_dir(folder).status().unwrap().success());
+    };
+    keygen(&["-t", "ed25519", "-N", "", "-f", "ca"]);
+    let authority = fs::read_to_string(path("ca.pub")).unwrap();
+    fs::write(path("authorized_keys"), format!("cert-authority {authority}")).unwrap();
+    let config =
+        |key: &str, more: &str| format!("Host *\n  IdentityFile {}\n  IdentitiesOnly yes\n{more}", path(key).display());
+    let connect = |key: &str, more: &str| {
+        // The farm's own key, which the basics add, is let in no more.
+        scene.connect(&config(key, more), "127.0.0.2")
+    };
+    for kind in ["ed25519", "ecdsa", "rsa"] {
+        keygen(&["-t", kind, "-N", "", "-f", kind]);
+        let error = connect(kind, "").err().unwrap();
+        assert_eq!(error.kind, ConnectErrorKind::Auth, "{error}");
+        keygen(&["-s", "ca", "-I", "me", "-n", "root", &format!("{kind}.pub")]);
+        assert!(connect(kind, "").is_ok(), "{kind}");
+    }
+    // Named by itself.
+    fs::rename(path("ed25519-cert.pub"), path("elsewhere.pub")).unwrap();
+    assert_eq!(connect("ed25519", "").err().unwrap().kind, ConnectErrorKind::Auth);
+    let named = format!("  CertificateFile {}\n", path("elsewhere.pub").display());
+    assert!(connect("ed25519", &named).is_ok());
+    // An agent shows the certificates that it holds, and no other.
+    let agent = Agent::start(path("agent"));
+    agent.add(&path("ed25519"));
+    let named = format!("{named}  IdentityAgent {}\n", agent.socket.display());
+    let error = connect("ed25519.pub", &named).err().unwrap();
+    assert!(error.message.contains("ssh-add that once more"), "{error}");
+    fs::rename(path("elsewhere.pub"), path("ed25519-cert.pub")).unwrap();
+    agent.add(&path("ed25519"));
+    assert!(connect("ed25519.pub", &format!("  IdentityAgent {}\n", agent.socket.display())).is_ok());
+}
+
+/// Hosts behind a jump host, which is a farm of its own.
+struct Behind {
+    scene: Scene,
+    bastion: Farm,
+}
+
+impl Behind {
+    fn new() -> Behind {
+        Behind::with(&[])
+    }
+
+    fn with(environment: &[(&str, &str)]) -> Behind {
+        let (scene, bastion) = (Scene::new(), Farm::up_with(environment));
+        let copy = |name: &str| fs::copy(bastion.path(name), scene.farm.path(&format!("bastion-{name}"))).unwrap();
+        copy("known_hosts");
+        fs::copy(scene.farm.path("authorized_keys"), bastion.path("authorized_keys")).unwrap();
+        Behind { scene, bastion }
+    }
+
+    /// The jump hosts `b1` and `b2`, with `more` of b2, and then what is said of the rest.
+    fn config(&self, more: &str, rest: &str) -> String {
+        let jump_host = |name: &str, address: &str, more: &str| {
+            format!(
+                "Host {name}\n  HostName {address}\n  User root\n  Port {}\n  IdentityFile {}\n  IdentitiesOnly yes\n  \
+                 UserKnownHostsFile {}\n{more}",
+                self.bastion.port,
+                self.scene.farm.key().display(),
+                self.scene.farm.path("bastion-known_hosts").display()
+            )
+        };
+        format!("{}{}Host *\n{rest}", jump_host("b1", "127.9.0.1", ""), jump_host("b2", "127.9.0.2", more))
+    }
+
+    fn ssh(&self, more: &str, rest: &str) -> Ssh {
+        Ssh::prepare(self.scene.options(&format!("{}{}", self.config(more, rest), self.scene.basics()))).unwrap()
+    }
+
+    /// Kills the sessions of the jump hosts; their sshd lives on.
+    fn cut(&self) {
+        let pid = fs::read_to_string(self.bastion.path("sshd.pid")).unwrap();
+        let children = Command::new("pgrep").args(["-P", pid.trim()]).output().unwrap().stdout;
+        for child in String::from_utf8(children).unwrap().lines() {
+            let _ = Command::new("kill").args(["-KILL", child]).status();
+        }
+    }
+}
+
+#[test]
+fn twenty_hosts_behind_two_jump_hosts_take_one_connection_to_each_of_them() {
+    let behind = Behind::new();
+    let ssh = behind.ssh("", "  ProxyJump b1,b2\n");
+    let addresses: Vec<String> = (2..22).map(|n| format!("127.0.0.{n}")).collect();
+    std::thread::scope(|scope| {
+        let links: Vec<_> = addresses.iter().map(|to| scope.spawn(|| ssh.connect(&target(to)).unwrap())).collect();
+        let mut links: Vec<Link> = links.into_iter().map(|thread| thread.join().unwrap()).collect();
+        for (link, address) in links.iter_mut().zip(&addresses) {
+            assert_eq!(host(link), *address);
+        }
+    });
+    for address in &addresses {
+        assert_eq!(behind.scene.farm.connections_to(address), 1, "{address}");
+    }
+    assert_eq!((behind.bastion.connections_to("127.9.0.1"), behind.bastion.connections_to("127.9.0.2")), (1, 1));
+}
+
+#[test]
+fn much_goes_both_ways_through_a_jump_host_while_others_do_the_same() {
+    let behind = Behind::new();
+    let ssh = behind.ssh("  ProxyJump b1\n", "  ProxyJump b2\n");
+    std::thread::scope(|scope| {
+        for n in 2..6 {
+            let ssh = &ssh;
+            scope.spawn(move || {
+                let mut link = ssh.connect(&target(&format!("127.0.0.{n}"))).unwrap();
+                let (bytes, mut lines, mut sum) = (6 * 1024 * 1024 + 17, 0, String::new());
+                let command = "(yes 0123456789abcde | head -c 4194304) & count=$(wc -c); wait; echo sum $count";
+                let until = Instant::now() + Duration::from_secs(120);
+                let end = link.exec(command, Input::from(vec![b'x'; bytes]), until, &mut |said| {
+                    match said {
+                        Said::Out(b"0123456789abcde") => lines += 1,
+                        Said::Out(line) => sum = String::from_utf8_lossy(line).into_owned(),
+                        Said::Err(line) => panic!("{}", String::from_utf8_lossy(line)),
+                    }
+                    Heed::More
+                });
+                assert_eq!((end, lines, sum), (Ok(ExecEnd::Status(0)), 262_144, format!("sum {bytes}")));
+            });
+        }
+    });
+    assert_eq!((behind.bastion.connections_to("127.9.0.1"), behind.bastion.connections_to("127.9.0.2")), (1, 1));
+}
+
+#[test]
+fn the_keys_of_jump_host_and_target_are_both_checked_each_under_its_own_name() {
+    let behind = Behind::new();
+    let known_hosts = behind.scene.farm.path("bastion-known_hosts");
+    let right = fs::read_to_string(&known_hosts).unwrap();
+    fs::write(&known_hosts, "").unwrap();
+    let refusal = |ssh: Ssh| ssh.connect(&target("127.0.0.2")).err().unwrap();
+    let error = refusal(behind.ssh("", "  ProxyJump b1\n"));
+    assert_eq!(error.kind, ConnectErrorKind::HostKeyUnknown, "{error}");
+    assert!(error.message.starts_with("jump host: host key of [127.9.0.1]"), "{error}");
+    fs::write(&known_hosts, right).unwrap();
+    let error = refusal(behind.ssh("", "  ProxyJump b1\n  UserKnownHostsFile /dev/null\n"));
+    assert_eq!(error.kind, ConnectErrorKind::HostKeyUnknown, "{error}");
+    assert!(error.message.starts_with("host key of [127.0.0.2]"), "{error}");
+}
+
+#[test]
+fn a_host_that_cannot_be_reached_from_its_jump_host_is_told_apart_from_a_jump_host_that_is_down() {
+    let behind = Behind::new();
+    let closed = format!("root@127.0.0.2:{}", free_port());
+    let error = behind.ssh("", "  ProxyJump b1\n").connect(&target(&closed)).err().unwrap();
+    assert_eq!(error.kind, ConnectErrorKind::Refused);
+    assert!(error.message.contains("through b1: the jump host says connect failed"), "{error}");
+    let config = format!("Host b3\n  HostName 127.9.0.3\n  Port {}\nHost *\n  ProxyJump b3\n", free_port());
+    let error =
+        behind.scene.refusal(&config.replace("Host *\n  ProxyJump", "Host 127.0.0.*\n  ProxyJump"), "127.0.0.2");
+    assert_eq!(error.kind, ConnectErrorKind::Refused);
+    assert!(error.message.contains("jump host: cannot connect to b3 (127.9.0.3)"), "{error}");
+    let error = behind.scene.refusal("Host *\n  ProxyJump b1\n", "127.0.0.2");
+    assert_eq!(error.kind, ConnectErrorKind::Configuration);
+    assert!(error.message.contains("Host * !b1"), "{error}");
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A port that answers no connection: its queue is full.
+struct Hole {
+    _held: Vec<std::os::fd::OwnedFd>,
+    port: u16,
+}
+
+impl Hole {
+    fn new() -> Hole {
+        use rustix::net::{AddressFamily, SocketType, bind, connect, getsockname, listen, socket};
+        let new = || {
+            let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+            rustix::io::ioctl_fionbio(&socket, true).unwrap();
+            socket
+        };
+        let listener = new();
+        bind(&listener, &"127.0.0.1:0".parse::<std::net::SocketAddrV4>().unwrap()).unwrap();
+        listen(&listener, 0).unwrap();
+        let address: std::net::SocketAddr = getsockname(&listener).unwrap().try_into().unwrap();
+        let mut held = vec![listener];
+        for _ in 0..4 {
+            let socket = new();
+            let _ = connect(&socket, &address);
+            held.push(socket);
+        }
+        Hole { _held: held, port: address.port() }
+    }
+}
+
+#[test]
+fn a_host_that_is_silent_behind_its_jump_host_holds_up_no_other() {
+    let behind = Behind::new();
+    let hole = Hole::new();
+    let ssh = behind.ssh("", "  ProxyJump b1\n  ConnectTimeout 20\n");
+    std::thread::scope(|scope| {
+        let silent = scope.spawn(|| ssh.connect(&target(&format!("127.0.0.1:{}", hole.port))));
+        wait_for("the silent host to be tried", || behind.bastion.connections_to("127.9.0.1") == 1);
+        std::thread::sleep(Duration::from_millis(500));
+        for n in 2..6 {
+            assert!(ssh.connect(&target(&format!("127.0.0.{n}"))).is_ok());
+        }
+        assert!(!silent.is_finished(), "nobody was held up, or all were");
+        let error = silent.join().unwrap().err().unwrap();
+        assert!(error.kind == ConnectErrorKind::Timeout && error.message.contains("within 20s"), "{error}");
+    });
+    assert_eq!(behind.bastion.connections_to("127.9.0.1"), 2);
+}
+
+#[test]
+fn a_jump_host_that_is_silent_in_mid_session_is_noticed() {
+    let behind = Behind::new();
+    let ssh = behind.ssh("", "  ProxyJump b1\n  ServerAliveInterval 2\n  ServerAliveCountMax 2\n");
+    let mut link = ssh.connect(&target("127.0.0.2")).unwrap();
+    assert_eq!(said(&mut link, "sleep 6; echo on"), "on");
+    let pid = fs::read_to_string(behind.bastion.path("sshd.pid")).unwrap();
+    let children = Command::new("pgrep").args(["-P", pid.trim()]).output().unwrap().stdout;
+    let children = String::from_utf8(children).unwrap();
+    for child in children.lines() {
+        assert!(Command::new("kill").args(["-STOP", child]).status().unwrap().success());
+    }
+    let end = link.exec("sleep 600", Input::default(), Instant::now() + Duration::from_secs(120), &mut |_| Heed::More);
+    assert!(
+        matches!(&end, Err(hoist::fleet::ssh::OpenError::Lost(why)) | Ok(ExecEnd::Lost(why)) if why.contains("silent")),
+        "{end:?}"
+    );
+    for child in children.lines() {
+        assert!(Command::new("kill").args(["-CONT", child]).status().unwrap().success());
+    }
+}
+
+#[test]
+fn a_session_whose_jump_host_died_is_made_again_through_a_new_one() {
+    let behind = Behind::new();
+    let ssh = behind.ssh("", "  ProxyJump b1\n");
+    let mut links: Vec<Link> = (2..5).map(|n| ssh.connect(&target(&format!("127.0.0.{n}"))).unwrap()).collect();
+    behind.cut();
+    for link in &mut links {
+        let end =
+            link.exec("sleep 600", Input::default(), Instant::now() + Duration::from_secs(60), &mut |_| Heed::More);
+        assert!(matches!(end, Err(hoist::fleet::ssh::OpenError::Lost(_)) | Ok(ExecEnd::Lost(_))), "{end:?}");
+        assert!(!link.is_alive());
+    }
+    for n in 2..5 {
+        let address = format!("127.0.0.{n}");
+        assert_eq!(host(&mut ssh.connect(&target(&address)).unwrap()), address);
+    }
+    assert_eq!(behind.bastion.connections_to("127.9.0.1"), 2);
+}
+
+#[test]
+fn a_proxy_command_carries_the_session_and_ends_with_it() {
+    let behind = Behind::new();
+    let mark = behind.scene.farm.path("mark");
+    let file = behind.scene.farm.path("inner_config");
+    fs::write(&file, behind.config("", "")).unwrap();
+    let command =
+        format!("  ProxyCommand sh -c 'echo $$ >> {}; exec ssh -F {} -W %h:%p b1'\n", mark.display(), file.display());
+    let ssh = behind.ssh("", &command);
+    let mut link = ssh.connect(&target("127.0.0.2")).unwrap();
+    assert_eq!(host(&mut link), "127.0.0.2");
+    let many = "head -c 3000000 /dev/zero | tr '\\0' x | fold -w 1000 | wc -l";
+    assert_eq!(said(&mut link, many), "3000");
+    assert_eq!(behind.bastion.connections_to("127.9.0.1"), 1);
+    let pid = fs::read_to_string(&mark).unwrap().trim().to_owned();
+    assert!(is_running(&pid));
+    drop(link);
+    assert!(!Path::new(&format!("/proc/{pid}")).exists(), "it was not ended, or not reaped");
+    // One that dies takes its session with it.
+    let mut link = ssh.connect(&target("127.0.0.3")).unwrap();
+    let pid = fs::read_to_string(&mark).unwrap().lines().last().unwrap().to_owned();
+    assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
+    let end = link.exec("sleep 600", Input::default(), Instant::now() + Duration::from_secs(60), &mut |_| Heed::More);
+    assert!(matches!(end, Err(hoist::fleet::ssh::OpenError::Lost(_)) | Ok(ExecEnd::Lost(_))), "{end:?}");
+}
+
+#[test]
+fn a_proxy_command_that_fails_says_why() {
+    let scene = Scene::new();
+    let error = scene.refusal("Host web1\n  ProxyCommand echo no way to %n >&2; exit 3\n", "web1");
+    assert_eq!(error.kind, ConnectErrorKind::Refused);
+    assert!(error.message.contains("exit status: 3") && error.message.contains("no way to web1"), "{error}");
+    let error = scene.refusal("Host web1\n  ProxyCommand /nothing/here %h\n", "web1");
+    assert!(error.message.contains("its ProxyCommand ended (exit status: 127)"), "{error}");
+    // One that hangs, and does not want to end.
+    let stubborn = "Host web1\n  ConnectTimeout 1\n  ProxyCommand trap '' TERM; while :; do sleep 1; done\n";
+    assert_eq!(scene.refusal(stubborn, "web1").kind, ConnectErrorKind::Timeout);
+    assert!(scene.connect("Host 127.*\n  ProxyCommand none\n", "127.0.0.2").is_ok());
+}
