@@ -40,6 +40,9 @@ pub trait Reporter {
     /// Time has passed and nothing happened: a chance to show that the program is alive. A few times a second is right.
     fn tick(&mut self) {}
 
+    /// No further event is at hand: what is held back to be written in one piece is due.
+    fn flush(&mut self) {}
+
     /// Why nothing more can be written: the reader has gone away, or the disk is full.
     fn broken(&self) -> Option<&std::io::Error> {
         None

@@ -39,9 +39,9 @@ struct Kept {
 /// All that one host said, and how its command ended.
 #[derive(Debug, Default, PartialEq, Eq, Hash)]
 struct Said {
-    out: Vec<String>,
-    err: Vec<String>,
-    bytes: usize,
+    /// Each line with its newline.
+    out: String,
+    err: String,
     /// Lines that were not kept.
     dropped: usize,
     /// Empty when all went well.
@@ -66,11 +66,13 @@ impl<O: Write, E: Write> Output<O, E> {
         match line.level {
             Level::Debug | Level::Info => {
                 let line = prefixed(&self.looks[0], &name, &line.message);
-                self.out.lines([line.as_str()]);
+                self.err.flush();
+                self.out.hold(&line);
             }
             Level::Warning | Level::Error => {
                 let line = prefixed(&self.looks[1], &name, &line.message);
-                self.err.lines([line.as_str()]);
+                self.out.flush();
+                self.err.hold(&line);
             }
         }
     }
@@ -100,30 +102,29 @@ impl<O: Write, E: Write> Output<O, E> {
         let mut blocks = kept.ended.take();
         blocks.sort_by_key(|(_, members)| first(members));
         for (said, members) in blocks {
-            if said.out.is_empty() && said.err.is_empty() {
-                continue;
+            self.block(&said, &members);
+        }
+    }
+
+    fn block(&mut self, said: &Said, members: &[Target]) {
+        let [look, err_look] = self.looks;
+        let names = look.folded(members);
+        if !said.out.is_empty() {
+            let end = if said.end.is_empty() { String::new() } else { format!(": {}", look.safe(&said.end)) };
+            let rule = look.theme.sign("─", "-").repeat(2);
+            let title = format!("{rule} {names} ({}){end} {rule}", hosts(members.len()));
+            self.out.hold(&look.theme.strong(&title));
+            for line in said.out.split_terminator('\n') {
+                self.out.hold(&safe(line, look.theme.unicode));
             }
-            let names = self.looks[0].folded(&members);
-            if !said.out.is_empty() {
-                let mut title = format!("{names} ({})", hosts(members.len()));
-                if !said.end.is_empty() {
-                    title.push_str(&format!(": {}", self.looks[0].safe(&said.end)));
-                }
-                let rule = self.looks[0].theme.sign("─", "-");
-                let title = self.looks[0].theme.strong(&format!("{} {title} {}", rule.repeat(2), rule.repeat(2)));
-                self.out.lines([title.as_str()]);
-                for line in &said.out {
-                    self.out.lines([safe(line, self.looks[0].theme.unicode).as_ref()]);
-                }
-            }
-            for line in &said.err {
-                let line = prefixed(&self.looks[1], &names, line);
-                self.err.lines([line.as_str()]);
-            }
-            if said.dropped > 0 {
-                let cut = format!("{names}: {} more lines were not kept", said.dropped);
-                self.remark(Level::Warning, &cut);
-            }
+            self.out.flush();
+        }
+        for line in said.err.split_terminator('\n') {
+            self.err.hold(&prefixed(&err_look, &names, line));
+        }
+        self.err.flush();
+        if said.dropped > 0 {
+            self.remark(Level::Warning, &format!("{names}: {} more lines were not kept", said.dropped));
         }
     }
 
@@ -167,6 +168,11 @@ impl<O: Write, E: Write> Reporter for Output<O, E> {
         }
     }
 
+    fn flush(&mut self) {
+        self.out.flush();
+        self.err.flush();
+    }
+
     fn broken(&self) -> Option<&std::io::Error> {
         self.out.broken()
     }
@@ -175,19 +181,22 @@ impl<O: Write, E: Write> Reporter for Output<O, E> {
 impl Kept {
     fn said(&mut self, host: &Target, line: &Line) {
         let said = self.under_way.entry(host.clone()).or_default();
-        if said.dropped > 0 || said.bytes + line.message.len() >= KEPT {
+        if said.dropped > 0 || said.out.len() + said.err.len() + line.message.len() >= KEPT {
             said.dropped += 1;
             return;
         }
-        said.bytes += line.message.len() + 1;
-        match line.level {
-            Level::Debug | Level::Info => said.out.push(line.message.clone()),
-            Level::Warning | Level::Error => said.err.push(line.message.clone()),
-        }
+        let stream = match line.level {
+            Level::Debug | Level::Info => &mut said.out,
+            Level::Warning | Level::Error => &mut said.err,
+        };
+        stream.push_str(&line.message);
+        stream.push('\n');
     }
 
     fn ended(&mut self, host: &Target, end: String) {
-        let said = Said { end, ..self.under_way.remove(host).unwrap_or_default() };
+        let mut said = Said { end, ..self.under_way.remove(host).unwrap_or_default() };
+        said.out.shrink_to_fit();
+        said.err.shrink_to_fit();
         self.ended.add(Rc::new(said), host);
     }
 }
