@@ -235,7 +235,8 @@ fn alike(rows: &[HostRow]) -> Vec<HostRow> {
 /// A reason with the host's name and any address taken out.
 fn nameless(reason: &str, host: &Target) -> String {
     let word = |word: &str| {
-        let bare = word.trim_matches(|c: char| !(c.is_ascii_alphanumeric() || c == ':')).trim_end_matches(':');
+        let edge = |c: char| !c.is_ascii_alphanumeric();
+        let bare = word.trim_end_matches(edge).trim_start_matches(|c| c != ':' && edge(c));
         let what = match () {
             () if bare == host.host => "HOST",
             () if bare.parse::<std::net::IpAddr>().is_ok() => "ADDRESS",
