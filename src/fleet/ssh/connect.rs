@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ssh2::{ErrorCode, MethodType, Session};
 
-use super::auth::Login;
+use super::auth::{Login, Refusal};
 use super::known_hosts::{KeyType, Verdict, fingerprint, lookup_name};
 use super::link::Link;
 use super::{Ssh, tcp};
@@ -66,28 +66,17 @@ impl std::error::Error for ConnectError {}
 impl Ssh {
     /// Opens a session with `target` and logs in. It ends within a few times `connect_timeout`, whatever the peer does.
     pub fn connect(&self, target: &Target) -> Result<Link, ConnectError> {
-        let first = self.keys.first();
-        let mut from = 0;
+        let mut progress = self.keys.begin();
         loop {
             let attempt = Attempt { ssh: self, target, port: target.port.unwrap_or(self.options.port) };
             let (session, stream) = attempt.patient_handshake()?;
             let user = target.user.as_deref().unwrap_or(&self.user);
-            match self.keys.log_in(&session, user, first, from) {
+            match self.keys.log_in(&session, user, &mut progress, self.options.connect_timeout) {
                 Login::In => return Link::new(session, stream, self.options.keepalive).map_err(|e| attempt.broken(e)),
-                Login::Again(next) => {
+                Login::Again => hang_up(session, &stream),
+                Login::Refused(refusal) => {
                     hang_up(session, &stream);
-                    from = next;
-                }
-                Login::Refused(tried) => {
-                    hang_up(session, &stream);
-                    let place = &target.host;
-                    return Err(ConnectError::new(
-                        ConnectErrorKind::Auth,
-                        format!(
-                            "{place} lets {user} in with none of the keys tried ({tried}): add one to the \
-                             authorized_keys of {user} there"
-                        ),
-                    ));
+                    return Err(ConnectError::new(ConnectErrorKind::Auth, refused(&target.host, user, &refusal)));
                 }
                 Login::Broken(error) => {
                     hang_up(session, &stream);
@@ -96,6 +85,19 @@ impl Ssh {
             }
         }
     }
+}
+
+/// Why `host` let nobody in, in words.
+fn refused(host: &str, user: &str, refusal: &Refusal) -> String {
+    let troubles = refusal.troubles.join("; ");
+    if refusal.tried.is_empty() {
+        return format!("cannot log in to {host} as {user}: {troubles}");
+    }
+    let besides = if troubles.is_empty() { troubles } else { format!("; not tried: {troubles}") };
+    format!(
+        "{host} lets {user} in with none of the keys tried ({}): add one to the authorized_keys of {user} there{besides}",
+        refusal.tried.join(", ")
+    )
 }
 
 /// Ends a session without waiting for the other side: with its socket shut, dropping it is a matter of microseconds.

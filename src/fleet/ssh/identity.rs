@@ -1,6 +1,7 @@
 //! The keys that the operator has: found, read and judged before anything is connected.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use base64::Engine as _;
@@ -77,14 +78,21 @@ impl Identities {
 
     fn load_from(options: &SshOptions, places: &Places) -> anyhow::Result<Identities> {
         if let Some(name) = &options.keyholder_key {
-            return keyholder(name, places).with_context(|| format!("keyholder_key {name:?} cannot be used"));
+            return keyholder(name, places, options.connect_timeout)
+                .with_context(|| format!("keyholder_key {name:?} cannot be used"));
         }
         let mut notes = Vec::new();
         let mut held = match &places.agent {
-            Some(socket) => agent::list(socket).unwrap_or_else(|error| {
-                notes.push(format!("{error:#}"));
-                Vec::new()
-            }),
+            Some(socket) => {
+                let held = agent::list(socket, options.connect_timeout).unwrap_or_else(|error| {
+                    notes.push(format!("{error:#}"));
+                    Vec::new()
+                });
+                if held.is_empty() && notes.is_empty() {
+                    notes.push(no_keys(socket));
+                }
+                held
+            }
             None => Vec::new(),
         };
         let files = match (&options.identity_files, &places.home) {
@@ -131,7 +139,12 @@ fn take(held: &mut Vec<AgentKey>, file: &KeyFile) -> Option<AgentKey> {
     Some(held.remove(at))
 }
 
-fn keyholder(name: &str, places: &Places) -> anyhow::Result<Identities> {
+/// A locked agent lists none, and does not say why.
+fn no_keys(socket: &Path) -> String {
+    format!("the ssh agent at {} holds no keys, or is locked (ssh-add -X unlocks it)", socket.display())
+}
+
+fn keyholder(name: &str, places: &Places, patience: Duration) -> anyhow::Result<Identities> {
     if name.is_empty() || name.starts_with('.') || name.contains('/') {
         bail!("it is the name of a file in {} without its .pub", places.keyholder_keys.display());
     }
@@ -139,7 +152,11 @@ fn keyholder(name: &str, places: &Places) -> anyhow::Result<Identities> {
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let public = public_key(&text).with_context(|| format!("{} holds no public key", path.display()))?;
     let socket = places.agent.clone().unwrap_or_else(|| places.keyholder_agent.clone());
-    let held = agent::list(&socket)?.into_iter().find(|key| key.blob == public);
+    let held = agent::list(&socket, patience)?;
+    if held.is_empty() {
+        bail!("{}", no_keys(&socket));
+    }
+    let held = held.into_iter().find(|key| key.blob == public);
     let key = held.with_context(|| {
         format!("the agent at {} does not hold the {} of {}", socket.display(), fingerprint(&public), path.display())
     })?;

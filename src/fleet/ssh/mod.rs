@@ -11,6 +11,7 @@ pub(crate) mod known_hosts;
 mod lines;
 mod link;
 mod options;
+mod relay;
 mod tcp;
 
 pub use bootstrap::{Bootstrap, Marker, run_command, shell_word};
