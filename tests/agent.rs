@@ -254,7 +254,8 @@ fn an_agent_that_does_not_sign_costs_its_time_once_and_other_keys_are_tried_behi
     let hangs_up = |asks: UnixStream| drop(asks);
     let refuses = |mut asks: UnixStream| drop(asks.write_all(&[0, 0, 0, 1, 5]));
     let raves = |mut asks: UnixStream| drop(asks.write_all(&[0xff; 64]));
-    let cases: [(&str, fn(UnixStream), &str); 5] = [
+    type Signs = fn(UnixStream);
+    let cases: [(&str, Signs, &str); 5] = [
         ("silent", silent, "no answer within 2s"),
         ("drips", drips, "no answer within 2s"),
         ("hangs-up", hangs_up, "it hung up"),

@@ -162,6 +162,7 @@ fn a_lock_in_the_background_outlives_its_command_and_ends_in_its_time() {
     for wrong in ["", "1", "s", "5w", "-1s", "+1s", "0s", "1.5h", "999999999999999999999s", "400d", "٣s"] {
         project.run(&["lock", "--time", wrong]).ends(2).says("is no duration: 90s, 30m, 2h, 1d");
     }
+    project.run(&["lock", &"long ".repeat(200)]).ends(2).says("500 characters at most");
     project.run(&["lock", "--end", "why"]).ends(2).says("--end goes with --all");
     project.run(&["lock", "--detach", "--config", "/nonexistent"]).ends(2).says("/nonexistent");
 }

@@ -28,11 +28,18 @@ const UNITS: [(char, u64); 4] = [('s', 1), ('m', 60), ('h', 60 * 60), ('d', 24 *
 /// The longest `--time`: beyond that it is a slip of the finger.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
+/// It is read by whoever is kept out, on one line.
+const LONGEST_REASON: usize = 500;
+
 /// Runs the command.
 pub fn run(args: args::Lock) -> Result<ExitCode, Refused> {
     let time = args.time.as_deref().map(duration).transpose()?;
     if args.end && (time.is_some() || args.detach || !args.reason.is_empty()) {
         return Err(Refused::usage("lock", "--end goes with --all, and with nothing else"));
+    }
+    let reason = args.reason.join(" ");
+    if reason.chars().count() > LONGEST_REASON {
+        return Err(Refused::usage("lock", &format!("a reason has {LONGEST_REASON} characters at most")));
     }
     let config = load(args.config.as_deref(), &args.define, args.environment.as_deref())?;
     let places = deploy::lock_places(&config);
@@ -47,7 +54,7 @@ pub fn run(args: args::Lock) -> Result<ExitCode, Refused> {
         return detach(&args);
     }
     let until = time.map(crate::clock::rfc3339_in);
-    let holder = deploy::holder(args.reason.join(" "))?;
+    let holder = deploy::holder(reason)?;
     let keeper = Keeper { holder, purpose: Purpose::Lock, until: until.flatten() };
     // Ahead of the lock: a signal that comes as soon as it stands lets it go in good order.
     let interrupts = Interrupts::listen()?;
