@@ -7,9 +7,35 @@ pub fn hms() -> String {
     ZonedDateTime::now().strftime("%H:%M:%S").to_string()
 }
 
+/// `HH:MM:SS`, local time, of a time in RFC 3339, or of a local one as Python's logging writes it
+/// (`2026-11-23 14:45:52,123`).
+pub fn hms_of(time: &str) -> Option<String> {
+    if let Ok(then) = time.parse::<Timestamp>() {
+        return Some(local_hms(then));
+    }
+    let then: jiff::civil::DateTime = time.replacen(',', ".", 1).parse().ok()?;
+    Some(then.strftime("%H:%M:%S").to_string())
+}
+
+/// The same of a time in seconds since 1970.
+pub fn hms_at(seconds: f64) -> Option<String> {
+    // A fraction of a second more or less shows nowhere; what is far from any time is an error.
+    Timestamp::from_second(seconds as i64).ok().map(local_hms)
+}
+
+fn local_hms(then: Timestamp) -> String {
+    then.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%H:%M:%S").to_string()
+}
+
 /// `2026-11-23T14:45:52.123Z`: RFC 3339 to the millisecond, in UTC, for records that machines read.
 pub fn rfc3339_utc() -> String {
     Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+}
+
+/// The same, of a moment that is so far ahead. `None`: beyond every calendar.
+pub fn rfc3339_in(ahead: std::time::Duration) -> Option<String> {
+    let then = Timestamp::now().as_second().checked_add(i64::try_from(ahead.as_secs()).ok()?)?;
+    Some(Timestamp::from_second(then).ok()?.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
 /// `2026-11-23`, the day of a deployment's tag. It is the day in UTC, so that operators whose shells stand in different

@@ -10,6 +10,7 @@ pub mod fleet;
 pub mod fuzzing;
 pub mod journal;
 pub mod local;
+pub mod logs;
 mod memory;
 pub mod repo;
 pub mod report;

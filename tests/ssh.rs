@@ -5,12 +5,12 @@ mod farm;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use farm::Farm;
+use farm::agent::Agent;
 use hoist::fleet::Pack;
 use hoist::fleet::ssh::{
     Algorithms, ConnectError, ConnectErrorKind, Driven, ExecEnd, Heed, Input, Link, OpenError, Said, Ssh, SshOptions,
@@ -249,32 +249,6 @@ fn accepting_new_hosts_writes_their_key_down_and_still_refuses_a_changed_one() {
     let cut: String = line.trim_end().chars().take(line.trim_end().len() - 1).collect();
     fs::write(&file, cut).unwrap();
     assert_eq!(refusal(accepting(), "127.0.0.4").kind, ConnectErrorKind::HostKeyChanged);
-}
-
-struct Agent {
-    socket: String,
-    pid: String,
-}
-
-impl Agent {
-    fn start() -> Agent {
-        let output = Command::new("ssh-agent").arg("-s").output().unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        let value = |name: &str| text.split([';', '\n']).find_map(|part| part.strip_prefix(name)).unwrap().to_owned();
-        Agent { socket: value("SSH_AUTH_SOCK="), pid: value("SSH_AGENT_PID=") }
-    }
-
-    fn add(&self, key: &Path) {
-        let mut command = Command::new("ssh-add");
-        command.arg("-q").arg(key).env("SSH_AUTH_SOCK", &self.socket).env("DISPLAY", "").stdin(Stdio::null());
-        assert!(command.status().unwrap().success());
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = Command::new("kill").arg(&self.pid).status();
-    }
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub enum Command {
     Run(Run),
     Plan(Plan),
     Config(Config),
+    Log(Log),
+    Lock(Lock),
     Unlock(Unlock),
     DeployLocal(DeployLocal),
     Completion(Completion),
@@ -43,6 +45,8 @@ impl Command {
             Command::Run(_) => "run",
             Command::Plan(_) => "plan",
             Command::Config(_) => "config",
+            Command::Log(_) => "log",
+            Command::Lock(_) => "lock",
             Command::Unlock(_) => "unlock",
             Command::DeployLocal(_) => "deploy-local",
             Command::Completion(_) => "completion",
@@ -369,6 +373,80 @@ pub struct Config {
     /// set a configuration key, over every file; may be repeated
     #[argh(option, short = 'D', arg_name = "key:value")]
     pub define: Vec<String>,
+}
+
+/// Show the log of a deployment, or follow it while it is written.
+#[derive(Debug, FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "log", help_triggers("-h", "--help"))]
+pub struct Log {
+    /// show the newest log from its beginning, and end
+    #[argh(switch, short = 'l')]
+    pub latest: bool,
+
+    /// show this log from its beginning, and end
+    #[argh(option, short = 'f', arg_name = "file")]
+    pub file: Option<String>,
+
+    /// text, or json: one object a line, as the log has it
+    #[argh(option, arg_name = "format", default = "Format::Text")]
+    pub format: Format,
+
+    /// also show what is only of interest when something is odd
+    #[argh(switch, short = 'v')]
+    pub verbose: bool,
+
+    /// read this file in place of the repository's hoist.cfg
+    #[argh(option, arg_name = "file")]
+    pub config: Option<String>,
+
+    /// the environment
+    #[argh(option, short = 'e', arg_name = "environment")]
+    pub environment: Option<String>,
+
+    /// set a configuration key, over every file; may be repeated
+    #[argh(option, short = 'D', arg_name = "key:value")]
+    pub define: Vec<String>,
+
+    /// just the lines for which this holds: host == web-* level >= WARNING msg ~ "regex"
+    #[argh(positional)]
+    pub expression: Vec<String>,
+}
+
+/// Keep deployments out until the lock is ended: by Enter, by Ctrl-C, or by --end from elsewhere.
+#[derive(Debug, FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "lock", help_triggers("-h", "--help"))]
+pub struct Lock {
+    /// keep out deployments of every repository on this host
+    #[argh(switch)]
+    pub all: bool,
+
+    /// end the lock that stands, whichever terminal holds it
+    #[argh(switch)]
+    pub end: bool,
+
+    /// let the lock go by itself after this long: 90s, 30m, 2h, 1d
+    #[argh(option, arg_name = "duration")]
+    pub time: Option<String>,
+
+    /// hold the lock in the background, and return
+    #[argh(switch)]
+    pub detach: bool,
+
+    /// read this file in place of the repository's hoist.cfg
+    #[argh(option, arg_name = "file")]
+    pub config: Option<String>,
+
+    /// the environment
+    #[argh(option, short = 'e', arg_name = "environment")]
+    pub environment: Option<String>,
+
+    /// set a configuration key, over every file; may be repeated
+    #[argh(option, short = 'D', arg_name = "key:value")]
+    pub define: Vec<String>,
+
+    /// why; whoever is kept out is told
+    #[argh(positional, greedy)]
+    pub reason: Vec<String>,
 }
 
 /// Show whose locks are on targets, and clear those that are dead.

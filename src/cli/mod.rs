@@ -5,6 +5,8 @@ mod config;
 mod console;
 mod deploy;
 mod fresh;
+mod lock;
+mod log;
 mod out;
 mod plan;
 mod reconcile;
@@ -58,6 +60,8 @@ fn run(command: Command) -> Result<ExitCode, Refused> {
         Command::Run(args) => run::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Config(args) => config::run(args),
+        Command::Log(args) => log::run(args),
+        Command::Lock(args) => lock::run(args),
         Command::Unlock(args) => unlock::run(args),
         Command::DeployLocal(args) => local(args),
         Command::Completion(args) => completion(&args),

@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use crate::deploy::{self, Choice, Plan};
 use crate::exit_code::ExitCode;
-use crate::repo::Repo;
+use crate::repo::{DeployLock, Repo};
+use crate::report::safe_line;
 use crate::targets::fold;
 use crate::wire::Level;
 
@@ -21,6 +22,13 @@ pub fn run(args: args::Plan) -> Result<ExitCode, Refused> {
     for (level, note) in config.notes.iter().chain(&prepared.notes).filter(|(level, _)| *level > Level::Debug) {
         let word = if *level == Level::Info { "note" } else { "warning" };
         complain(&format!("hoist plan: {word}: {note}"));
+    }
+    let places = deploy::lock_places(&config);
+    for (what, path) in [(&*config.settings.git_repo, &places.own), ("every repository of this host", &places.all)] {
+        // Only to be told of: a lock that cannot be looked at is the deployment's matter.
+        if let Ok(Some(Some(by))) = DeployLock::holder(path) {
+            complain(&safe_line(&format!("hoist plan: note: {what} {by}"), true));
+        }
     }
     match args.format {
         args::Format::Text => answer(&text(&prepared.plan)),

@@ -12,8 +12,8 @@ use crate::exit_code::ExitCode;
 use crate::fleet::{Call, Fleet, Flow, HostEvent, Step, Task};
 use crate::journal::Tape;
 use crate::memory::{Memory, Sight};
-use crate::repo::{DeployLock, LockError, Repo, Tags};
-use crate::report::{self, Event, LogFile, Reporter, Tee, Verbosity};
+use crate::repo::{Keeper, Locks, Repo, Tags};
+use crate::report::{self, Event, LogFile, Reporter, Tee, Verbosity, safe_line};
 use crate::targets::fold;
 use crate::wire::{Holder, Level};
 
@@ -23,18 +23,18 @@ use super::signals::Interrupts;
 use super::watch::Sights;
 use super::{Refused, args};
 
-/// The deployment lock of the repository, or the status for whoever wanted it too.
-pub fn lock(config: &Config, holder: &Holder) -> Result<Result<DeployLock, ExitCode>, Refused> {
-    let path = deploy::lock_path(config);
-    match DeployLock::acquire(&path, holder) {
-        Ok(lock) => Ok(Ok(lock)),
-        Err(LockError::Held(by)) => {
-            let by = by.map_or_else(|| "somebody".to_owned(), |by| by.to_string());
-            complain(&format!("hoist: {} is being deployed by {by} ({})", config.settings.git_repo, path.display()));
-            Ok(Err(ExitCode::Locked))
-        }
-        Err(error) => Err(error.into()),
-    }
+/// The locks that a deployment of the repository needs here, or the status for whoever wanted them too.
+pub fn lock(config: &Config, holder: &Holder) -> Result<Result<Locks, ExitCode>, Refused> {
+    take_locks(config, &Keeper::from(holder.clone()))
+}
+
+/// The same, whatever for.
+pub fn take_locks(config: &Config, keeper: &Keeper) -> Result<Result<Locks, ExitCode>, Refused> {
+    let locks = Locks::take(&deploy::lock_places(config), keeper)?;
+    Ok(locks.map_err(|kept| {
+        complain(&safe_line(&format!("hoist: {} {kept}", config.settings.git_repo), true));
+        ExitCode::Locked
+    }))
 }
 
 /// Where the journals of a repository lie.
@@ -100,7 +100,8 @@ impl<'a> Session<'a> {
         // What this host writes, logs and journals, is for the operators that targets' files are for.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(config.settings.umask));
         let shown = report::to_stdout(show.format.into(), show.verbosity, |hosts| fold(hosts.iter().copied()));
-        let mut report = Tee::new(vec![shown, Box::new(LogFile::open(&config.control, &plan.run))]);
+        let log = LogFile::open(&config.control, &plan.run, config.settings.tags_to_keep);
+        let mut report = Tee::new(vec![shown, Box::new(log)]);
         let interrupts = Interrupts::listen(LAST_WORDS)?;
         report.event(&Event::Started {
             run: plan.run.clone(),

@@ -6,7 +6,7 @@ use crate::exit_code::ExitCode;
 use crate::fleet::{Fleet, Flow, HostEvent, HostResult, Outcome, Task};
 use crate::journal::{self, Unfinished};
 use crate::memory::{Known, Memory};
-use crate::repo::{DeployLock, Repo};
+use crate::repo::{DeployLock, Keeper, Purpose, Repo};
 use crate::targets::{Group, Target};
 use crate::wire::Holder;
 
@@ -64,6 +64,10 @@ pub struct Status {
     pub repo: String,
     /// Who deploys from here right now.
     pub deploying: Option<Holder>,
+    /// Who keeps deployments of the repository out.
+    pub locked: Option<Keeper>,
+    /// Who keeps out those of every repository.
+    pub locked_all: Option<Keeper>,
     /// A deployment that nobody is at work on any more.
     pub unfinished: Option<Unfinished>,
     pub views: Vec<View>,
@@ -78,13 +82,20 @@ pub fn run(args: args::Status) -> Result<ExitCode, Refused> {
         complain(&format!("hoist status: warning: {note}"));
     }
     let views = if args.offline { remembered(&config, &groups)? } else { asked(&config, groups)? };
-    let deploying = DeployLock::holder(&deploy::lock_path(&config))?.flatten();
+    let places = deploy::lock_places(&config);
+    let own = DeployLock::holder(&places.own)?.flatten();
+    let (locked, deploying) = match own {
+        Some(own) if own.purpose == Purpose::Lock => (Some(own), None),
+        own => (None, own.map(|own| own.holder)),
+    };
+    let locked_all = DeployLock::holder(&places.all)?.flatten();
     // A run that is under way has a journal without an end as well.
     let unfinished = match deploying {
         Some(_) => None,
         None => journal::open_run(&state_folder(&config))?.filter(|run| !run.live),
     };
-    let status = Status { repo: config.settings.git_repo.clone(), deploying, unfinished, views };
+    let repo = config.settings.git_repo.clone();
+    let status = Status { repo, deploying, locked, locked_all, unfinished, views };
     match args.format {
         args::Format::Text => answer(&status_text::text(&status)),
         args::Format::Json => answer(&status_text::json(&status)?),

@@ -24,6 +24,11 @@ pub fn text(status: &Status) -> String {
     if let Some(by) = &status.deploying {
         let _ = writeln!(text, "{} is being deployed by {}", status.repo, safe_line(&by.to_string(), theme.unicode));
     }
+    for (what, by) in [(status.repo.as_str(), &status.locked), ("every repository of this host", &status.locked_all)] {
+        if let Some(by) = by {
+            let _ = writeln!(text, "{}", safe_line(&format!("{what} {by}"), theme.unicode));
+        }
+    }
     if let Some(unfinished) = &status.unfinished {
         let _ = writeln!(text, "{} is not finished", safe_line(&unfinished.to_string(), theme.unicode));
         let _ = writeln!(text, "continue it with `hoist resume`, or undo it with `hoist rollback`");
@@ -136,6 +141,8 @@ pub fn json(status: &Status) -> Result<String, Refused> {
     let whole = serde_json::json!({
         "repo": status.repo,
         "deploying": deploying,
+        "locked": status.locked,
+        "locked_all": status.locked_all,
         "unfinished": unfinished,
         "hosts": hosts,
     });

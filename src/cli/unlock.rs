@@ -6,7 +6,8 @@ use crate::config::Config;
 use crate::deploy;
 use crate::exit_code::ExitCode;
 use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, Pack, PackSource, SshFleet, Step, Task};
-use crate::repo::DeployLock;
+use crate::repo::{DeployLock, Purpose};
+use crate::report::safe_line;
 use crate::targets::{HostPattern, Target};
 use crate::wire::{Facts, Holder, Level, Revision, RunId};
 
@@ -100,20 +101,24 @@ fn chosen(config: &Config, args: &args::Unlock) -> Result<Vec<Target>, Refused> 
     Ok(all.into_iter().zip(wanted).filter(|(_, wanted)| *wanted).map(|(target, _)| target).collect())
 }
 
-/// The lock on this host: it cannot be dead, since it ends with its process.
+/// The locks on this host: they cannot be dead, since they end with their process.
 fn tell_of_the_repository(config: &Config) {
-    let path = deploy::lock_path(config);
-    let repo = &config.settings.git_repo;
-    match DeployLock::holder(&path) {
-        Ok(None) => {}
-        Ok(Some(by)) => {
-            let by = by.map_or_else(|| "somebody".to_owned(), |by| by.to_string());
-            answer(&format!(
-                "here: {repo} is being deployed by {by} ({}); end that process to unlock it\n",
-                path.display()
-            ));
+    let places = deploy::lock_places(config);
+    let here = [(config.settings.git_repo.as_str(), &places.own, ""), ("every repository", &places.all, " --all")];
+    for (what, path, flag) in here {
+        match DeployLock::holder(path) {
+            Ok(None) => {}
+            Ok(Some(by)) => {
+                let ends = match &by {
+                    Some(by) if by.purpose == Purpose::Lock => format!("`hoist lock --end{flag}` ends that"),
+                    _ => "end that process to unlock it".to_owned(),
+                };
+                let by = by.map_or_else(|| "is locked by somebody who left no name".to_owned(), |by| by.to_string());
+                let line = format!("here: {what} {by} ({}); {ends}", path.display());
+                answer(&format!("{}\n", safe_line(&line, true)));
+            }
+            Err(error) => complain(&format!("hoist unlock: cannot look at {}: {error}", path.display())),
         }
-        Err(error) => complain(&format!("hoist unlock: cannot look at {}: {error}", path.display())),
     }
 }
 

@@ -1,6 +1,5 @@
 //! From the configuration and the repository to a plan, and to what each target is asked.
 
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::config::Config;
 use crate::fleet::{Call, HostId, Step, Task};
-use crate::repo::{Repo, TreeSize};
+use crate::repo::{LockPlaces, Repo, TreeSize};
 use crate::targets::{HostPattern, Target};
 use crate::wire::{Action, CheckType, Fetch, Holder, Level, PROTOCOL, Request, Source, Stage};
 
@@ -254,10 +253,10 @@ impl Requests {
     }
 }
 
-/// Where a repository's deployment lock lies.
-pub fn lock_path(config: &Config) -> PathBuf {
+/// Where the locks of a repository are on this host.
+pub fn lock_places(config: &Config) -> LockPlaces {
     let settings = &config.settings;
-    settings.lock_file.clone().unwrap_or_else(|| crate::repo::default_lock_path(&settings.lock_dir, &settings.git_repo))
+    LockPlaces::new(&settings.lock_dir, settings.lock_file.as_deref(), &settings.git_repo)
 }
 
 /// Who a run belongs to.

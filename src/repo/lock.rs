@@ -15,7 +15,7 @@ use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
-use crate::wire::Holder;
+use super::Keeper;
 
 /// The lock, held until it is dropped.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub struct DeployLock {
 #[derive(Debug)]
 pub enum LockError {
     /// Another process has it; who, where that could be read.
-    Held(Option<Box<Holder>>),
+    Held(Option<Box<Keeper>>),
     /// The file could not be opened or locked.
     Io(PathBuf, io::Error),
 }
@@ -35,8 +35,8 @@ pub enum LockError {
 impl fmt::Display for LockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            LockError::Held(Some(holder)) => write!(f, "locked by {holder}"),
-            LockError::Held(None) => write!(f, "locked by another deployment, which did not leave its name"),
+            LockError::Held(Some(keeper)) => write!(f, "it {keeper}"),
+            LockError::Held(None) => write!(f, "it is locked by somebody who left no name"),
             LockError::Io(path, error) => {
                 write!(f, "cannot lock {}: {error}; lock_file or lock_dir can name another place", path.display())
             }
@@ -58,12 +58,16 @@ pub fn default_lock_path(lock_dir: &Path, repo: &str) -> PathBuf {
     lock_dir.join(format!("hoist-{}.lock", repo.replace('/', "_")))
 }
 
+/// The file of a lock is for everybody: who cannot read it could not see who has the lock, and who cannot write it could
+/// not leave a name. It protects nothing by that, since whoever can read it can lock it too.
+const MODE: u32 = 0o666;
+
 /// How many more looks, of a tenth of a second each, a lock gets that no living process has put its name to.
 const NAMELESS: usize = 30;
 
 impl DeployLock {
-    /// Takes the lock at once or not at all, and leaves the holder's name in it.
-    pub fn acquire(path: &Path, holder: &Holder) -> Result<DeployLock, LockError> {
+    /// Takes the lock at once or not at all, and leaves the keeper's name in it.
+    pub fn acquire(path: &Path, keeper: &Keeper) -> Result<DeployLock, LockError> {
         let io = |error: io::Error| LockError::Io(path.to_owned(), error);
         // A file that is replaced while we look is looked at again; that does not go on for ever.
         for attempt in 0..100 {
@@ -83,7 +87,7 @@ impl DeployLock {
             }
             let mut lock = DeployLock { file };
             if writable {
-                lock.write_holder(holder).map_err(io)?;
+                lock.write_holder(keeper).map_err(io)?;
             }
             return Ok(lock);
         }
@@ -92,7 +96,7 @@ impl DeployLock {
 
     /// Who holds the lock now, found without making or changing anything: `None` when nobody does, and within it `None`
     /// when somebody does who left no name.
-    pub fn holder(path: &Path) -> io::Result<Option<Option<Holder>>> {
+    pub fn holder(path: &Path) -> io::Result<Option<Option<Keeper>>> {
         let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
         let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
             Ok(file) => file,
@@ -106,7 +110,7 @@ impl DeployLock {
         }
     }
 
-    fn write_holder(&mut self, holder: &Holder) -> io::Result<()> {
+    fn write_holder(&mut self, holder: &Keeper) -> io::Result<()> {
         let mut text = serde_json::to_vec(holder)?;
         text.push(b'\n');
         self.file.set_len(0)?;
@@ -132,7 +136,7 @@ fn open(path: &Path) -> io::Result<Option<(File, bool)>> {
         let mut options = OpenOptions::new();
         // Never through a link, nor waiting at a pipe, that somebody else has put in a folder open to all.
         let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
-        options.read(true).write(write).mode(0o664).custom_flags(flags.cast_signed());
+        options.read(true).write(write).mode(MODE).custom_flags(flags.cast_signed());
         options
     };
     // Without O_CREAT first: with it the kernel refuses the file of another user in a sticky folder (protected_regular).
@@ -147,9 +151,8 @@ fn open(path: &Path) -> io::Result<Option<(File, bool)>> {
         Some(found) => found,
         None => match options(true).create_new(true).open(path) {
             Ok(file) => {
-                // However strict the umask: an operator who cannot read it could not see that it is locked.
-                let mode = file.metadata()?.permissions().mode() | 0o444;
-                file.set_permissions(fs::Permissions::from_mode(mode))?;
+                // However strict the umask.
+                file.set_permissions(fs::Permissions::from_mode(MODE))?;
                 (file, true)
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(None),
@@ -172,9 +175,9 @@ fn stands_at(file: &File, path: &Path) -> bool {
 
 /// Who holds the lock. The holder writes its name just after it took the lock, so it gets a moment for that. A name left
 /// by a process that has died is not the holder's.
-fn read_holder(file: &File) -> Option<Holder> {
-    let alive = |holder: &Holder| {
-        let pid = i32::try_from(holder.pid).ok().and_then(Pid::from_raw)?;
+fn read_holder(file: &File) -> Option<Keeper> {
+    let alive = |keeper: &Keeper| {
+        let pid = i32::try_from(keeper.holder.pid).ok().and_then(Pid::from_raw)?;
         (test_kill_process(pid) != Err(Errno::SRCH)).then_some(())
     };
     for attempt in 0..5 {
@@ -186,10 +189,10 @@ fn read_holder(file: &File) -> Option<Holder> {
         // More than any holder's name: what somebody else wrote there must not fill our memory.
         let read = file.rewind().and_then(|()| file.take(64 * 1024).read_to_string(&mut text));
         if read.is_ok()
-            && let Ok(holder) = serde_json::from_str::<Holder>(&text)
-            && alive(&holder).is_some()
+            && let Ok(keeper) = serde_json::from_str::<Keeper>(&text)
+            && alive(&keeper).is_some()
         {
-            return Some(holder);
+            return Some(keeper);
         }
     }
     None
@@ -200,19 +203,24 @@ mod tests {
     use std::process::{Command, Stdio};
 
     use super::*;
+    use crate::wire::Holder;
 
-    fn holder(message: &str) -> Holder {
-        Holder {
+    fn holder(message: &str) -> Keeper {
+        Keeper::from(Holder {
             run: "20261123T144552.123Z-4711-7d3f".parse().unwrap(),
             user: "alice".into(),
             host: "deploy1".into(),
             pid: std::process::id(),
             since: "2026-11-23T14:45:52Z".into(),
             message: message.into(),
-        }
+        })
     }
 
-    fn held_by(result: Result<DeployLock, LockError>) -> Option<Holder> {
+    fn of_process(pid: u32, message: &str) -> Keeper {
+        Keeper::from(Holder { pid, ..holder(message).holder })
+    }
+
+    fn held_by(result: Result<DeployLock, LockError>) -> Option<Keeper> {
         match result {
             Err(LockError::Held(holder)) => holder.map(|holder| *holder),
             other => panic!("expected a held lock, got {other:?}"),
@@ -237,7 +245,7 @@ mod tests {
         let path = dir.path().join("lock");
         let mut dead = Command::new("true").spawn().unwrap();
         dead.wait().unwrap();
-        let name = Holder { pid: dead.id(), ..holder("dead") };
+        let name = of_process(dead.id(), "dead");
         fs::write(&path, serde_json::to_string(&name).unwrap()).unwrap();
         let child = File::open(&path).unwrap();
         rustix::fs::flock(&child, FlockOperation::NonBlockingLockExclusive).unwrap();
@@ -282,7 +290,7 @@ mod tests {
         let gone = {
             let mut other = Command::new("true").spawn().unwrap();
             other.wait().unwrap();
-            Holder { pid: other.id(), ..holder("of a process that has gone") }
+            of_process(other.id(), "of a process that has gone")
         };
         fs::write(&path, serde_json::to_string(&gone).unwrap()).unwrap();
         assert_eq!(held_by(DeployLock::acquire(&path, &holder("x"))), None);
@@ -293,11 +301,11 @@ mod tests {
     }
 
     #[test]
-    fn others_may_read_the_lock_whatever_the_umask() {
+    fn others_may_read_the_lock_and_leave_their_name_in_it_whatever_the_umask() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         let _lock = DeployLock::acquire(&path, &holder("x")).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o444, 0o444);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
     }
 
     /// A folder as `/var/lock` is: open to all, where none may remove another's file.

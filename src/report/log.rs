@@ -21,23 +21,36 @@ pub struct LogFile {
 impl LogFile {
     /// Where the log of a run stands: `log/hoist-<run>.log` below the control folder.
     pub fn path_of(control: &Path, run: &RunId) -> PathBuf {
-        control.join("log").join(format!("hoist-{run}.log"))
+        LogFile::folder_of(control).join(format!("hoist-{run}.log"))
     }
 
-    /// Makes the folder of the logs, `log/` below the control folder, where it is missing.
+    /// Where logs stand: `log/` below the control folder.
+    pub fn folder_of(control: &Path) -> PathBuf {
+        control.join("log")
+    }
+
+    /// Makes the folder of the logs where it is missing.
     pub fn prepare(control: &Path) -> io::Result<()> {
-        make_folder(&control.join("log"))
+        make_folder(&LogFile::folder_of(control))
     }
 
     /// Opens the log of a run, to add to it when the run is resumed. `log/` is made where it is missing, with a
     /// `.gitignore` that keeps all of it out of the repository. The file is readable for its owner and group, less what
     /// the umask takes.
-    pub fn open(control: &Path, run: &RunId) -> LogFile {
+    ///
+    /// Of the logs that Hoist left there the newest `keep` stay, this one among them; others' logs are let be.
+    pub fn open(control: &Path, run: &RunId, keep: usize) -> LogFile {
         let path = LogFile::path_of(control, run);
         let mut log = LogFile { path, file: None, warning: None };
         match open(&log.path) {
             Ok(file) => log.file = Some(file),
-            Err(error) => log.give_up(&error),
+            Err(error) => {
+                log.give_up(&error);
+                return log;
+            }
+        }
+        if let Err(error) = prune(&LogFile::folder_of(control), keep, &log.path) {
+            log.warning = Some(format!("old logs could not be removed: {error}"));
         }
         log
     }
@@ -65,6 +78,38 @@ fn make_folder(folder: &Path) -> io::Result<()> {
 fn open(path: &Path) -> io::Result<File> {
     path.parent().map_or(Ok(()), make_folder)?;
     OpenOptions::new().append(true).create(true).mode(0o640).open(path)
+}
+
+/// Removes our own logs but for the newest `keep`, and never `current`: a run that is resumed late has an old one.
+fn prune(folder: &Path, keep: usize, current: &Path) -> io::Result<()> {
+    let mut ours: Vec<PathBuf> = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if is_ours(&path) {
+            ours.push(path);
+        }
+    }
+    // Run ids sort by time.
+    ours.sort();
+    ours.truncate(ours.len().saturating_sub(keep));
+    for path in ours.iter().filter(|path| *path != current) {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file is named as the log of a run is: `hoist-20261123T144552.123Z-4711-7d3f.log`.
+fn is_ours(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let run = name.strip_prefix("hoist-").and_then(|rest| rest.strip_suffix(".log"));
+    run.is_some_and(|run| {
+        let (stamp, rest) = run.split_once('-').unwrap_or_default();
+        let dated = stamp.len() == 20 && stamp.as_bytes()[8] == b'T' && stamp.ends_with('Z');
+        dated && !rest.is_empty() && run.parse::<RunId>().is_ok()
+    })
 }
 
 impl Reporter for LogFile {
@@ -96,7 +141,7 @@ mod tests {
     #[test]
     fn the_log_folder_is_made_and_kept_out_of_git() {
         let control = tempfile::tempdir().unwrap();
-        let mut log = LogFile::open(control.path(), &run());
+        let mut log = LogFile::open(control.path(), &run(), 20);
         log.event(&Event::Interrupted);
         log.event(&Event::HostDiff { host: "web1".parse().unwrap(), file: "f".into(), diff: "secret".into() });
         assert_eq!(log.warning(), None);
@@ -113,11 +158,36 @@ mod tests {
     fn a_log_folder_that_stands_is_left_as_it_is_and_a_resumed_run_adds_to_its_log() {
         let control = tempfile::tempdir().unwrap();
         fs::create_dir(control.path().join("log")).unwrap();
-        LogFile::open(control.path(), &run()).event(&Event::Interrupted);
-        LogFile::open(control.path(), &run()).event(&Event::Interrupted);
+        LogFile::open(control.path(), &run(), 20).event(&Event::Interrupted);
+        LogFile::open(control.path(), &run(), 20).event(&Event::Interrupted);
         assert!(!control.path().join("log/.gitignore").exists());
         let text = fs::read_to_string(LogFile::path_of(control.path(), &run())).unwrap();
         assert_eq!(text.lines().count(), 2);
+    }
+
+    #[test]
+    fn our_newest_logs_are_kept_and_nobody_elses_is_removed() {
+        let control = tempfile::tempdir().unwrap();
+        let folder = control.path().join("log");
+        fs::create_dir(&folder).unwrap();
+        let others = ["scap-sync-2016-11-23-0001.log", "hoist-notes.log", "hoist-20261123T144552.123Z.log", "x.txt"];
+        let log_of = |number: usize| format!("hoist-202611{number:02}T144552.123Z-4711-7d3f.log");
+        for name in others.map(str::to_owned).into_iter().chain((1..=9).map(log_of)) {
+            fs::write(folder.join(name), "").unwrap();
+        }
+        // The run of the 23rd begins; then that of the 1st, which was cut off, is resumed.
+        LogFile::open(control.path(), &run(), 3);
+        let left = || {
+            let names = fs::read_dir(&folder).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap());
+            let mut names: Vec<String> = names.filter(|name| !others.contains(&name.as_str())).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(left(), [log_of(8), log_of(9), log_of(23)]);
+        let old = "20261101T144552.123Z-4711-7d3f".parse().unwrap();
+        let mut log = LogFile::open(control.path(), &old, 3);
+        assert_eq!((log.warning(), left().len()), (None, 4), "its own log is never taken from a run");
+        assert!(others.iter().all(|name| folder.join(name).exists()));
     }
 
     /// Remembers what it was told.
@@ -136,7 +206,7 @@ mod tests {
         // Every write to this device fails as on a full disk.
         std::os::unix::fs::symlink("/dev/full", LogFile::path_of(control.path(), &run())).unwrap();
         let told = std::rc::Rc::default();
-        let log = LogFile::open(control.path(), &run());
+        let log = LogFile::open(control.path(), &run(), 20);
         let mut tee = Tee::new(vec![Box::new(Memory(std::rc::Rc::clone(&told))), Box::new(log)]);
         for _ in 0..3 {
             tee.event(&Event::Interrupted);
@@ -156,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_log_that_cannot_be_made_is_a_warning_too() {
-        let mut log = LogFile::open(Path::new("/nonexistent/control"), &run());
+        let mut log = LogFile::open(Path::new("/nonexistent/control"), &run(), 20);
         log.event(&Event::Interrupted);
         let Some(Event::Note { message, .. }) = log.warning() else { panic!("no warning") };
         assert!(message.contains("/nonexistent/control/log"), "{message}");

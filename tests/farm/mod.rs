@@ -1,6 +1,8 @@
 //! The farm of hosts that end-to-end tests run against; `farm.sh` says what it is.
 #![allow(dead_code, reason = "each test program uses its own part of it")]
 
+pub mod agent;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 

@@ -143,5 +143,7 @@ readers_stand! {
     requests_stand_any_bytes: "request";
     what_a_target_says_stands_any_bytes: "event";
     the_journal_stands_any_bytes: "journal";
+    logs_stand_any_bytes: "log";
+    expressions_over_logs_stand_any_bytes: "expression";
     files_of_host_keys_stand_any_bytes: "known_hosts";
 }

@@ -72,6 +72,16 @@ pub const ALL: &[Reader] = &[
     },
     Reader { name: "journal", read: journal, words: &["{\"record\":\"returned\"}\n", "\"closed\"", "\"host\":"] },
     Reader {
+        name: "log",
+        read: log,
+        words: &["{\"event\":", "\"created\": 1e308", "\"levelno\":", "\"hosts\":[\"a\"]", "\"asctime\": \"", "\n"],
+    },
+    Reader {
+        name: "expression",
+        read: expression,
+        words: &["host", "==", "msg ~ ", "level >= ", "\"", "'", "\\\"", "(a*)*", "{999}", "[", "\n"],
+    },
+    Reader {
         name: "known_hosts",
         read: known_hosts,
         words: &["|1|", "@revoked ", "!*", "ssh-ed25519", "[127.*]:22", "AAAA"],
@@ -265,6 +275,39 @@ fn journal(bytes: &[u8]) -> String {
         let last: String = format!("{:?}", records.last()).chars().take(12).collect();
         format!("{} {last}", about(records.len()))
     })
+}
+
+fn log(bytes: &[u8]) -> String {
+    let mut entries = Vec::new();
+    let on = &mut |entry| {
+        entries.push(entry);
+        true
+    };
+    hoist::logs::read_whole(bytes, on).unwrap();
+    let filter = hoist::logs::Filter::parse(&["host == w* level > 20 msg ~ 'a'".to_owned()]).unwrap();
+    let matching = entries.iter().filter(|entry| filter.matches(entry)).count();
+    let last = entries
+        .last()
+        .map(|it| (it.json, it.clock.is_some(), it.level.map(hoist::logs::level_name), it.group.is_some()));
+    format!("{} {} {last:?}", about(entries.len()), about(matching))
+}
+
+fn expression(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let arguments: Vec<String> = text.split('\n').map(str::to_owned).collect();
+    let entry = hoist::logs::Reader::default()
+        .read(b"{\"msg\": \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaa\", \"host\": \"web\"}")
+        .unwrap();
+    match hoist::logs::Filter::parse(&arguments) {
+        Ok(filter) => format!("{} {}", filter.names_a_level(), filter.matches(&entry)),
+        Err(why) => {
+            let (quoted, why) = why.rsplit_once(", at character ").expect("an error says where");
+            let (at, why) = why.split_once(": ").unwrap();
+            let at: usize = at.parse().unwrap();
+            assert!(at <= text.chars().count() + 1, "{quoted} {at}");
+            shape(why)
+        }
+    }
 }
 
 fn known_hosts(bytes: &[u8]) -> String {

@@ -1,20 +1,18 @@
-//! Asking an SSH agent which keys it holds (draft-miller-ssh-agent, section 4.4).
-//!
-//! The transport library can do this too, but without a time limit: an agent that hangs is found out here, before
-//! anything is connected.
+//! Talking to an SSH agent (draft-miller-ssh-agent), within a limit of time.
 
-use std::io::{Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 
 const REQUEST_IDENTITIES: u8 = 11;
 const IDENTITIES_ANSWER: u8 = 12;
 /// OpenSSH's own limit for an agent's message.
-const LONGEST_ANSWER: usize = 256 * 1024;
-const PATIENCE: Duration = Duration::from_secs(10);
+const LONGEST_MESSAGE: usize = 256 * 1024;
 
 /// A key that an agent holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,22 +23,85 @@ pub struct AgentKey {
 }
 
 /// The keys of the agent that listens on `socket`, in its order.
-pub fn list(socket: &Path) -> anyhow::Result<Vec<AgentKey>> {
-    ask(socket).with_context(|| format!("the ssh agent at {} does not answer properly", socket.display()))
+///
+/// # Errors
+/// There is no agent, or it does not answer within `patience`, or not as an agent does.
+pub fn list(socket: &Path, patience: Duration) -> anyhow::Result<Vec<AgentKey>> {
+    let ask = || -> anyhow::Result<Vec<AgentKey>> {
+        let mut agent = connect(socket, patience)?;
+        let answer = exchange(&mut agent, &[REQUEST_IDENTITIES], patience)?;
+        parse(&answer).context("its list of keys is cut short")
+    };
+    ask().with_context(|| format!("the ssh agent at {} does not answer properly", socket.display()))
 }
 
-fn ask(socket: &Path) -> anyhow::Result<Vec<AgentKey>> {
-    let mut agent = UnixStream::connect(socket)?;
-    agent.set_read_timeout(Some(PATIENCE))?;
-    agent.set_write_timeout(Some(PATIENCE))?;
-    agent.write_all(&[0, 0, 0, 1, REQUEST_IDENTITIES])?;
+/// Connects to an agent. One that takes in no more connections is waited for as long as for an answer.
+pub fn connect(socket: &Path, patience: Duration) -> io::Result<UnixStream> {
+    let agent = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    set_socket_timeout(&agent, Timeout::Send, Some(patience))?;
+    rustix::net::connect(&agent, &SocketAddrUnix::new(socket)?).map_err(|errno| in_words(errno.into(), patience))?;
+    Ok(UnixStream::from(agent))
+}
+
+/// Asks the agent something, and gives its answer. Both are messages without their lengths.
+pub fn exchange(agent: &mut UnixStream, question: &[u8], patience: Duration) -> io::Result<Vec<u8>> {
+    let deadline = Instant::now() + patience;
+    agent.set_write_timeout(Some(patience))?;
+    let asked = agent.write_all(&framed(question));
+    asked.and_then(|()| read_message(agent, Some(deadline))).map_err(|error| in_words(error, patience))
+}
+
+/// A message with its length ahead.
+pub fn framed(message: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
+    [&length.to_be_bytes(), message].concat()
+}
+
+/// Reads a message, whole, until the deadline.
+pub fn read_message(from: &mut UnixStream, deadline: Option<Instant>) -> io::Result<Vec<u8>> {
     let mut length = [0; 4];
-    agent.read_exact(&mut length)?;
+    read_until(from, &mut length, deadline)?;
     let length = u32::from_be_bytes(length) as usize;
-    ensure!((1..=LONGEST_ANSWER).contains(&length), "its answer has {length} bytes");
-    let mut answer = vec![0; length];
-    agent.read_exact(&mut answer)?;
-    parse(&answer).context("its list of keys is cut short")
+    if !(1..=LONGEST_MESSAGE).contains(&length) {
+        return Err(io::Error::other(format!("its answer has {length} bytes")));
+    }
+    let mut message = vec![0; length];
+    read_until(from, &mut message, deadline)?;
+    Ok(message)
+}
+
+/// Fills the buffer. A limit on each read alone would never end with a peer that drips.
+fn read_until(from: &mut UnixStream, buffer: &mut [u8], deadline: Option<Instant>) -> io::Result<()> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        if let Some(deadline) = deadline {
+            let left = deadline.saturating_duration_since(Instant::now());
+            // Zero would be no limit at all.
+            from.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
+            if left.is_zero() {
+                return Err(ErrorKind::TimedOut.into());
+            }
+        }
+        match from.read(&mut buffer[filled..]) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn in_words(error: io::Error, patience: Duration) -> io::Error {
+    match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+            io::Error::new(ErrorKind::TimedOut, format!("no answer within {patience:?}"))
+        }
+        ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => {
+            io::Error::new(error.kind(), "it hung up")
+        }
+        _ => error,
+    }
 }
 
 fn parse(answer: &[u8]) -> anyhow::Result<Vec<AgentKey>> {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ssh2::{ErrorCode, MethodType, Session};
 
-use super::auth::Login;
+use super::auth::{Login, Refusal};
 use super::known_hosts::{KeyType, Verdict, fingerprint, lookup_name};
 use super::link::Link;
 use super::route::{Route, Way};
@@ -80,28 +80,16 @@ impl Ssh {
 impl Route {
     /// Opens a session and logs in.
     pub(super) fn open(&self) -> Result<(Session, Socket), ConnectError> {
-        let first = self.keys.first();
-        let mut from = 0;
+        let mut progress = self.keys.begin();
         loop {
             let attempt = Attempt { route: self };
             let (session, socket) = attempt.patient_handshake()?;
-            let user = &self.user;
-            match self.keys.log_in(&session, user, first, from) {
+            match self.keys.log_in(&session, &self.user, &mut progress, self.connect_timeout) {
                 Login::In => return Ok((session, socket)),
-                Login::Again(next) => {
+                Login::Again => hang_up(session, &socket),
+                Login::Refused(refusal) => {
                     hang_up(session, &socket);
-                    from = next;
-                }
-                Login::Refused(tried) => {
-                    hang_up(session, &socket);
-                    let place = &self.name;
-                    return Err(ConnectError::new(
-                        ConnectErrorKind::Auth,
-                        format!(
-                            "{place} lets {user} in with none of the keys tried ({tried}): add one to the \
-                             authorized_keys of {user} there"
-                        ),
-                    ));
+                    return Err(ConnectError::new(ConnectErrorKind::Auth, refused(&self.name, &self.user, &refusal)));
                 }
                 Login::Broken(error) => {
                     hang_up(session, &socket);
@@ -110,6 +98,19 @@ impl Route {
             }
         }
     }
+}
+
+/// Why `host` let nobody in, in words.
+fn refused(host: &str, user: &str, refusal: &Refusal) -> String {
+    let troubles = refusal.troubles.join("; ");
+    if refusal.tried.is_empty() {
+        return format!("cannot log in to {host} as {user}: {troubles}");
+    }
+    let besides = if troubles.is_empty() { troubles } else { format!("; not tried: {troubles}") };
+    format!(
+        "{host} lets {user} in with none of the keys tried ({}): add one to the authorized_keys of {user} there{besides}",
+        refusal.tried.join(", ")
+    )
 }
 
 /// Ends a session without waiting for the other side: with its socket shut, dropping it is a matter of microseconds.

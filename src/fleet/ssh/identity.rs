@@ -1,6 +1,7 @@
 //! The keys that the operator has: found, read and judged before anything is connected.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use base64::Engine as _;
@@ -67,6 +68,8 @@ pub struct Wanted {
     pub certificates: Vec<PathBuf>,
     /// The agent's socket; `None`: there is no agent.
     pub agent: Option<PathBuf>,
+    /// How long the agent may take for an answer.
+    pub patience: Duration,
 }
 
 impl Wanted {
@@ -79,6 +82,7 @@ impl Wanted {
             no_others: options.identity_files.is_some(),
             certificates: Vec::new(),
             agent: options.agent.clone().or_else(usual_agent),
+            patience: options.connect_timeout,
         }
     }
 }
@@ -118,10 +122,16 @@ impl Identities {
         }
         let mut notes = Vec::new();
         let mut held = match &wanted.agent {
-            Some(socket) => agent::list(socket).unwrap_or_else(|error| {
-                notes.push(format!("{error:#}"));
-                Vec::new()
-            }),
+            Some(socket) => {
+                let held = agent::list(socket, wanted.patience).unwrap_or_else(|error| {
+                    notes.push(format!("{error:#}"));
+                    Vec::new()
+                });
+                if held.is_empty() && notes.is_empty() {
+                    notes.push(no_keys(socket));
+                }
+                held
+            }
             None => Vec::new(),
         };
         let mut certificates = Vec::new();
@@ -188,6 +198,11 @@ fn take(held: &mut Vec<AgentKey>, blob: &[u8]) -> Option<AgentKey> {
     Some(held.remove(at))
 }
 
+/// A locked agent lists none, and does not say why.
+fn no_keys(socket: &Path) -> String {
+    format!("the ssh agent at {} holds no keys, or is locked (ssh-add -X unlocks it)", socket.display())
+}
+
 fn keyholder(name: &str, wanted: &Wanted, places: &Places) -> anyhow::Result<Identities> {
     if name.is_empty() || name.starts_with('.') || name.contains('/') {
         bail!("it is the name of a file in {} without its .pub", places.keyholder_keys.display());
@@ -196,7 +211,11 @@ fn keyholder(name: &str, wanted: &Wanted, places: &Places) -> anyhow::Result<Ide
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let public = public_key(&text).with_context(|| format!("{} holds no public key", path.display()))?;
     let socket = wanted.agent.clone().unwrap_or_else(|| places.keyholder_agent.clone());
-    let held = agent::list(&socket)?.into_iter().find(|key| key.blob == public);
+    let held = agent::list(&socket, wanted.patience)?;
+    if held.is_empty() {
+        bail!("{}", no_keys(&socket));
+    }
+    let held = held.into_iter().find(|key| key.blob == public);
     let key = held.with_context(|| {
         format!("the agent at {} does not hold the {} of {}", socket.display(), fingerprint(&public), path.display())
     })?;

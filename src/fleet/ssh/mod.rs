@@ -18,6 +18,7 @@ mod openssh;
 mod options;
 mod proxy_command;
 mod pump;
+mod relay;
 mod route;
 mod socket;
 mod tcp;

@@ -1,0 +1,139 @@
+//! `hoist log`: shows and follows the log of a deployment.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::exit_code::ExitCode;
+use crate::logs::{self, Entry, Filter, Follower, News};
+use crate::report::{LogFile, Theme, safe, safe_json, safe_line};
+
+use super::out::complain;
+use super::{Refused, args, load};
+
+/// How often a followed folder is looked at.
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
+
+/// Runs the command. It only ever reads.
+pub fn run(args: args::Log) -> Result<ExitCode, Refused> {
+    let filter = Filter::parse(&args.expression).map_err(Refused)?;
+    if args.latest && args.file.is_some() {
+        return Err(Refused::usage("log", "-l and -f exclude each other"));
+    }
+    let least = if args.verbose || filter.names_a_level() { 0 } else { 20 };
+    let show = Show { filter, least, format: args.format, theme: Theme::of_stdout() };
+    if let Some(file) = &args.file {
+        return whole(Path::new(file), &show);
+    }
+    let config = load(args.config.as_deref(), &args.define, args.environment.as_deref())?;
+    let folder = LogFile::folder_of(&config.control);
+    let shown = folder.strip_prefix(&config.top).unwrap_or(&folder);
+    let newest = logs::newest(&folder).map_err(|error| Refused(format!("cannot read {}: {error}", shown.display())))?;
+    match newest {
+        None if args.latest => {
+            complain(&format!("hoist log: {} holds no log: a deployment leaves one there", shown.display()));
+            return Ok(ExitCode::Failed);
+        }
+        None => complain(&format!("hoist log: {} holds no log yet: waiting for one", shown.display())),
+        Some(path) if args.latest => return whole(&path, &show),
+        Some(path) => complain(&format!("hoist log: following {}, from its end on", name(&path))),
+    }
+    follow(&folder, &show)
+}
+
+/// One log, from its beginning to its end.
+fn whole(path: &Path, show: &Show) -> Result<ExitCode, Refused> {
+    let wrong = |error| Refused(format!("cannot read the log {}: {error}", path.display()));
+    logs::read_whole(File::open(path).map_err(wrong)?, &mut |entry| show.entry(&entry)).map_err(wrong)?;
+    Ok(ExitCode::Success)
+}
+
+/// All logs of a folder as they grow, until nobody reads any more.
+fn follow(folder: &Path, show: &Show) -> Result<ExitCode, Refused> {
+    let mut follower = Follower::new(folder)?;
+    let mut read = true;
+    // What the reader's end of a pipe is told by is its being closed, which may be long before the next line.
+    while read && !is_closed() {
+        follower.look(&mut |news| {
+            read &= match news {
+                News::Entry(entry) => show.entry(&entry),
+                News::From(path) => {
+                    complain(&format!("hoist log: following {}", name(path)));
+                    true
+                }
+                News::Trouble(path, error) => {
+                    complain(&format!("hoist log: cannot read {}: {error}", name(path)));
+                    true
+                }
+            };
+            read
+        })?;
+    }
+    Ok(ExitCode::Success)
+}
+
+fn name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    safe(&name, true).into_owned()
+}
+
+/// Waits a moment, or until the reader of standard output has gone.
+fn is_closed() -> bool {
+    let stdout = std::io::stdout();
+    let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
+    let gone = PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL;
+    poll(&mut fds, Some(&LOOK)).is_ok() && fds[0].revents().intersects(gone)
+}
+
+/// Which entries are shown, and how.
+struct Show {
+    filter: Filter,
+    /// Entries whose level is lower are left out; those without any are not.
+    least: u32,
+    format: args::Format,
+    theme: Theme,
+}
+
+impl Show {
+    /// Shows an entry, if it is wanted; false when there is nobody to show it to.
+    fn entry(&self, entry: &Entry) -> bool {
+        if entry.level.is_some_and(|level| level < self.least) || !self.filter.matches(entry) {
+            return true;
+        }
+        let text = match self.format {
+            args::Format::Json if entry.json => safe_json(entry.line.clone()) + "\n",
+            args::Format::Json => safe_json(serde_json::json!({ "message": entry.line }).to_string()) + "\n",
+            args::Format::Text => self.text(entry),
+        };
+        let mut out = std::io::stdout().lock();
+        out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+    }
+
+    /// `21:58:30 [web-10] Rolling back …`; further lines of a message are indented, so that none looks like an entry.
+    fn text(&self, entry: &Entry) -> String {
+        let theme = self.theme;
+        let mut head = String::new();
+        if let Some(clock) = &entry.clock {
+            head += &format!("{} ", theme.dim(clock));
+        }
+        if let Some(host) = &entry.host {
+            head += &format!("[{}] ", safe(host, theme.unicode));
+        }
+        let mut text = String::new();
+        for (number, line) in entry.message.trim_end().split('\n').enumerate() {
+            let line = safe_line(line, theme.unicode);
+            let line = match entry.level {
+                Some(40..) => theme.bad(&line),
+                Some(30..) => theme.warn(&line),
+                Some(..20) => theme.dim(&line),
+                _ => line.into_owned(),
+            };
+            text += if number == 0 { &head } else { "    " };
+            text += &line;
+            text.push('\n');
+        }
+        text
+    }
+}

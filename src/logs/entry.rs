@@ -1,0 +1,146 @@
+//! One line of a log, whoever wrote it.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+
+use crate::clock;
+use crate::report::{self, Event};
+use crate::wire::Level;
+
+/// The levels by name, with the numbers that Python's logging gives them.
+const LEVELS: [(&str, u32); 5] = [("DEBUG", 10), ("INFO", 20), ("WARNING", 30), ("ERROR", 40), ("CRITICAL", 50)];
+
+/// The number of a level's name, in any case; Python's other two names are known too.
+pub fn level_number(name: &str) -> Option<u32> {
+    let name = match name.to_ascii_uppercase().as_str() {
+        "WARN" => "WARNING".to_owned(),
+        "FATAL" => "CRITICAL".to_owned(),
+        name => name.to_owned(),
+    };
+    LEVELS.iter().find(|(known, _)| *known == name).map(|(_, number)| *number)
+}
+
+/// The name of the level that a number has or is next above.
+pub fn level_name(number: u32) -> &'static str {
+    LEVELS.iter().rev().find(|(_, least)| *least <= number).map_or("DEBUG", |(name, _)| name)
+}
+
+fn number_of(level: Level) -> u32 {
+    match level {
+        Level::Debug => 10,
+        Level::Info => 20,
+        Level::Warning => 30,
+        Level::Error => 40,
+    }
+}
+
+/// What a line says. Nothing in it is safe for a terminal.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Entry {
+    /// The line as it was read, without its end; what is not UTF-8 is replaced.
+    pub line: String,
+    /// The line is an object of JSON.
+    pub json: bool,
+    /// The time as the log has it.
+    pub time: Option<String>,
+    /// The same as `HH:MM:SS`, local time.
+    pub clock: Option<String>,
+    pub host: Option<String>,
+    /// In Python's numbers, 10 to 50.
+    pub level: Option<u32>,
+    pub message: String,
+    /// The event in Hoist's logs, the logger in Scap's.
+    pub name: Option<String>,
+    pub stage: Option<String>,
+    pub group: Option<String>,
+}
+
+/// Reads the lines of one log, in their order: what an earlier line says of hosts holds for those behind it.
+#[derive(Debug, Default)]
+pub struct Reader {
+    deploy_host: Option<String>,
+    /// Which group a host belongs to.
+    groups: HashMap<String, String>,
+}
+
+impl Reader {
+    /// What a line says; `None` for one without any text.
+    pub fn read(&mut self, line: &[u8]) -> Option<Entry> {
+        let line = String::from_utf8_lossy(line).trim_end_matches(['\r', '\n']).to_owned();
+        if line.trim().is_empty() {
+            return None;
+        }
+        let Ok(Value::Object(object)) = serde_json::from_str::<Value>(&line) else {
+            return Some(Entry { message: line.clone(), line, ..Entry::default() });
+        };
+        let mut entry = match serde_json::from_value::<Event>(Value::Object(object.clone())) {
+            Ok(event) => self.of_event(&event),
+            Err(_) => of_record(&object),
+        };
+        entry.time = ["time", "created", "asctime", "timestamp", "@timestamp"]
+            .into_iter()
+            .find_map(|key| object.get(key))
+            .and_then(text_of);
+        // Python's number of seconds is the exact one, wherever it stands.
+        let seconds = object.get("created").and_then(Value::as_f64).and_then(clock::hms_at);
+        entry.clock = seconds.or_else(|| entry.time.as_deref().and_then(clock::hms_of));
+        if object.contains_key("event") {
+            entry.name = object.get("event").and_then(text_of);
+            entry.host = entry.host.or_else(|| self.deploy_host.clone());
+        }
+        entry.group = entry.group.or_else(|| self.groups.get(entry.host.as_ref()?).cloned());
+        Some(Entry { line, json: true, ..entry })
+    }
+
+    fn of_event(&mut self, event: &Event) -> Entry {
+        match event {
+            Event::Started { deploy_host, .. } => {
+                *self = Reader { deploy_host: Some(deploy_host.clone()), groups: HashMap::new() };
+            }
+            Event::Subgroup { group, hosts, .. } => {
+                self.groups.extend(hosts.iter().map(|host| (host.to_string(), group.clone())));
+            }
+            _ => {}
+        }
+        let said = report::said(event);
+        Entry {
+            host: said.host.map(|host| host.to_string()),
+            level: Some(number_of(said.level)),
+            message: said.message,
+            stage: said.step.map(|step| report::name_of_step(step).to_owned()),
+            group: said.group,
+            ..Entry::default()
+        }
+    }
+}
+
+/// A record of Python's logging, or an event that this version does not know.
+fn of_record(object: &Map<String, Value>) -> Entry {
+    let field = |keys: &[&str]| keys.iter().find_map(|key| object.get(*key)).and_then(text_of);
+    let level = ["levelno", "levelname", "level"].into_iter().find_map(|key| match object.get(key)? {
+        Value::Number(number) => number.as_u64().and_then(|number| u32::try_from(number).ok()),
+        Value::String(name) => level_number(name),
+        _ => None,
+    });
+    // What else there is to say of such a line is the line.
+    let message = field(&["message", "msg"]).unwrap_or_else(|| Value::Object(object.clone()).to_string());
+    Entry {
+        host: field(&["host"]),
+        level,
+        message,
+        name: field(&["name"]),
+        stage: field(&["stage"]),
+        group: field(&["group"]),
+        ..Entry::default()
+    }
+}
+
+/// A value as text; `None` for null.
+fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}

@@ -1,0 +1,13 @@
+//! Reading the logs of runs: Hoist's own, which are events in JSON, those that Scap left, which are Python's log records
+//! in JSON, and whatever else lies in the folder, which is text.
+
+mod entry;
+mod filter;
+mod follow;
+
+pub use entry::{Entry, Reader, level_name};
+pub use filter::Filter;
+pub use follow::{Follower, News, newest, read_whole};
+
+#[cfg(test)]
+mod tests;

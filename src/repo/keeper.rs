@@ -1,0 +1,125 @@
+//! Who keeps a lock on the deploy host, what for, and how somebody else ends it.
+
+use std::fmt;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process};
+use serde::{Deserialize, Serialize};
+
+use super::DeployLock;
+use crate::wire::Holder;
+
+/// What a lock is held for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    /// A deployment is under way.
+    #[default]
+    Deploy,
+    /// Somebody keeps deployments out.
+    Lock,
+}
+
+/// Who keeps a lock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keeper {
+    #[serde(flatten)]
+    pub holder: Holder,
+    #[serde(default)]
+    pub purpose: Purpose,
+    /// When it is let go at the latest; RFC 3339, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+}
+
+impl From<Holder> for Keeper {
+    /// A deployment's.
+    fn from(holder: Holder) -> Keeper {
+        Keeper { holder, purpose: Purpose::Deploy, until: None }
+    }
+}
+
+impl fmt::Display for Keeper {
+    /// `is being deployed by …`, or `is locked by …`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Holder { user, host, pid, since, message, .. } = &self.holder;
+        if self.purpose == Purpose::Deploy {
+            return write!(f, "is being deployed by {}", self.holder);
+        }
+        write!(f, "is locked by {user}@{host} (process {pid}) since {since}")?;
+        if let Some(until) = &self.until {
+            write!(f, ", until {until} at the latest")?;
+        }
+        if message.is_empty() { Ok(()) } else { write!(f, ": {message}") }
+    }
+}
+
+/// How the end of a lock went.
+#[derive(Debug)]
+pub enum Ended {
+    /// It is let go.
+    Gone(Keeper),
+    /// There was none.
+    NotLocked,
+    /// A deployment has it, which is not ended in this way.
+    Deploying(Keeper),
+    /// Its process belongs to another user.
+    NotAllowed(Keeper),
+    /// Its process was told, and still has it.
+    Stays(Keeper),
+    /// Whoever has it left no name, or another's.
+    Nameless,
+}
+
+/// How often, and how many times, to look whether a lock is gone.
+const LOOK: Duration = Duration::from_millis(50);
+const LOOKS: usize = 100;
+
+/// Ends the lock that `hoist lock` holds at `path`, in whatever terminal: its process is told to end.
+pub fn end(path: &Path) -> io::Result<Ended> {
+    let keeper = match DeployLock::holder(path)? {
+        None => return Ok(Ended::NotLocked),
+        Some(None) => return Ok(Ended::Nameless),
+        Some(Some(keeper)) if keeper.purpose == Purpose::Deploy => return Ok(Ended::Deploying(keeper)),
+        Some(Some(keeper)) => keeper,
+    };
+    // The name stands in a file that everybody may write: no other process is ended because it stands there.
+    let Some(pid) = pid_of(&keeper).filter(|pid| holds(*pid, path)) else { return Ok(Ended::Nameless) };
+    match kill_process(pid, Signal::TERM) {
+        Err(Errno::PERM) => return Ok(Ended::NotAllowed(keeper)),
+        // It may have ended by itself just now.
+        Ok(()) | Err(Errno::SRCH) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    // One that was stopped from a keyboard hears nothing until it goes on.
+    let _ = kill_process(pid, Signal::CONT);
+    for _ in 0..LOOKS {
+        match DeployLock::holder(path)? {
+            Some(Some(now)) if now.holder.run == keeper.holder.run => std::thread::sleep(LOOK),
+            _ => return Ok(Ended::Gone(keeper)),
+        }
+    }
+    Ok(Ended::Stays(keeper))
+}
+
+fn pid_of(keeper: &Keeper) -> Option<Pid> {
+    i32::try_from(keeper.holder.pid).ok().and_then(Pid::from_raw)
+}
+
+/// Whether the kernel says that this process has the lock of this file (proc_locks(5)).
+fn holds(pid: Pid, path: &Path) -> bool {
+    let Ok(about) = std::fs::symlink_metadata(path) else { return false };
+    let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+    let (pid, inode) = (pid.as_raw_nonzero().to_string(), format!(":{}", about.ino()));
+    locks.lines().any(|line| {
+        // 1: FLOCK  ADVISORY  WRITE 4711 fe:00:10010654 0 EOF
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words.get(1) == Some(&"FLOCK")
+            && words.get(4) == Some(&&*pid)
+            && words.get(5).is_some_and(|id| id.ends_with(&inode))
+    })
+}

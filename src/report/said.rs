@@ -1,0 +1,102 @@
+//! An event as one line of a log: of whom, how heavy, and in which words.
+
+use super::Event;
+use super::words::{counted, hosts, step_name, took};
+use crate::fleet::{Outcome, Step};
+use crate::targets::Target;
+use crate::wire::Level;
+
+/// What a line of the log says of an event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Said {
+    /// `None`: the deploy host itself.
+    pub host: Option<Target>,
+    pub level: Level,
+    /// Not yet safe for a terminal.
+    pub message: String,
+    pub step: Option<Step>,
+    pub group: Option<String>,
+}
+
+impl Said {
+    fn here(level: Level, message: String) -> Said {
+        Said { host: None, level, message, step: None, group: None }
+    }
+
+    fn on(host: &Target, step: Option<Step>, level: Level, message: String) -> Said {
+        Said { host: Some(host.clone()), step, ..Said::here(level, message) }
+    }
+}
+
+/// The step's name for people, as logs and expressions have it.
+pub fn name_of_step(step: Step) -> &'static str {
+    step_name(step)
+}
+
+/// What a line of the log says of `event`.
+pub fn said(event: &Event) -> Said {
+    match event {
+        Event::Started { run, user, deploy_host, repo, revision, message, .. } => {
+            let why = if message.is_empty() { String::new() } else { format!(": {message}") };
+            Said::here(Level::Info, format!("{repo} {} by {user}@{deploy_host}, run {run}{why}", revision.short()))
+        }
+        Event::Command { command, user, deploy_host, .. } => {
+            Said::here(Level::Info, format!("{command} by {user}@{deploy_host}"))
+        }
+        Event::Note { level, message } => Said::here(*level, message.clone()),
+        Event::Subgroup { group, label, hosts: members } => {
+            let message = format!("{label} ({})", hosts(members.len()));
+            Said { group: Some(group.clone()), ..Said::here(Level::Info, message) }
+        }
+        Event::StepStarted { step, label, hosts: count } => {
+            let message = format!("{}: started on {}", of(label, *step), hosts(*count));
+            Said { step: Some(*step), ..Said::here(Level::Info, message) }
+        }
+        Event::HostStarted { host, step } => {
+            Said::on(host, Some(*step), Level::Debug, format!("{} started", step_name(*step)))
+        }
+        Event::HostLine { host, line } => Said::on(host, None, line.level, line.message.clone()),
+        Event::HostDiff { host, file, .. } => Said::on(host, None, Level::Info, format!("{file} would change")),
+        Event::HostEnded { host, step, outcome, seconds, .. } => {
+            let level = match (outcome, step) {
+                (Outcome::Ok, Step::Run(_)) => Level::Info,
+                (Outcome::Ok, _) => Level::Debug,
+                _ => Level::Error,
+            };
+            let how = match outcome {
+                Outcome::Ok => "ok".to_owned(),
+                outcome => outcome.to_string(),
+            };
+            Said::on(host, Some(*step), level, format!("{}: {how}, after {}", step_name(*step), took(*seconds)))
+        }
+        Event::StepEnded { step, label, ok, failed, not_attempted, seconds } => {
+            let left = not_attempted.len();
+            let level = if failed + left == 0 { Level::Info } else { Level::Warning };
+            let mut message = format!("{}: {ok} ok", of(label, *step));
+            for (count, what) in [(*failed, "failed"), (left, "not attempted")] {
+                if count > 0 {
+                    message += &format!(", {count} {what}");
+                }
+            }
+            message += &format!(", after {}", took(*seconds));
+            Said { step: Some(*step), ..Said::here(level, message) }
+        }
+        Event::LimitExceeded { group, failed, limit } => {
+            let message = format!("{} failed, more than the failure limit ({limit})", hosts(*failed));
+            Said { group: Some(group.clone()), ..Said::here(Level::Error, format!("{group}: {message}")) }
+        }
+        Event::Asked { question, answer, by } => Said::here(Level::Info, format!("{question} {answer} ({by})")),
+        Event::Interrupted => Said::here(Level::Warning, "interrupted".to_owned()),
+        Event::Ended { verdict, status, rows, seconds } => {
+            let level = if *status == 0 { Level::Info } else { Level::Error };
+            let unhappy = rows.iter().filter(|row| !row.happy).count();
+            let rest = if unhappy == 0 { String::new() } else { format!(", {} to look at", counted(unhappy, "host")) };
+            Said::here(level, format!("{verdict} (exit status {status}, after {}{rest})", took(*seconds)))
+        }
+    }
+}
+
+fn of(label: &str, step: Step) -> String {
+    let step = step_name(step);
+    if label.is_empty() { step.to_owned() } else { format!("{label} {step}") }
+}
