@@ -167,8 +167,12 @@ down() {
         pids="$pid $(below "$pid")"
     fi
     pids="$pids $(strays "$dir")"
-    for pid in $pids; do
-        [ "$pid" = "$$" ] || kill -KILL "$pid" 2>/dev/null || true
+    # A supervisor may start another one while it is ended itself.
+    while [ -n "${pids# }" ]; do
+        for pid in $pids; do
+            [ "$pid" = "$$" ] || kill -KILL "$pid" 2>/dev/null || true
+        done
+        pids=$(strays "$dir")
     done
     rm -f "$dir/sshd.pid"
 }
