@@ -184,3 +184,60 @@ fn a_reader_that_stalls_does_not_hold_the_work_up() {
     drop(child.stdout.take());
     assert!(child.wait().unwrap().success());
 }
+
+/// `hoist` by a user who may not do everything; `None` where this user cannot become another one.
+fn as_nobody(request: &hoist::wire::Request, stage: Stage, pack: &[u8]) -> Option<Reply> {
+    use std::io::Write;
+    let mut child = Command::new("setpriv")
+        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups", env!("CARGO_BIN_EXE_hoist"), "deploy-local"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .ok()?;
+    let mut request = asked(request, stage, 0);
+    if !pack.is_empty() {
+        let pack_bytes = Some(pack.len() as u64);
+        request.fetch = Some(hoist::wire::Fetch { pack_bytes, shallow: Vec::new(), source: None, rebuild: false });
+    }
+    let mut input = child.stdin.take().unwrap();
+    let line = serde_json::to_string(&request).unwrap() + "\n";
+    let _ = input.write_all(line.as_bytes()).and_then(|()| input.write_all(pack));
+    drop(input);
+    Some(reply(child))
+}
+
+#[test]
+fn old_revisions_of_another_owner_are_told_of_and_hinder_nothing() {
+    let id = Command::new("id").arg("-u").output().unwrap();
+    if String::from_utf8_lossy(&id.stdout).trim() != "0" {
+        eprintln!("only root can become another user; nothing is tested");
+        return;
+    }
+    let target = Target::new();
+    let revisions: Vec<_> = (0..4).map(|number| target.commit(&[("a", &number.to_string())])).collect();
+    fs::create_dir_all(target.deploy_dir()).unwrap();
+    let owned = |owner: &str, path: &Path| {
+        assert!(Command::new("chown").args(["-R", owner]).arg(path).status().unwrap().success());
+    };
+    owned("65534:65534", &target.deploy_dir());
+    fs::set_permissions(target.dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    for (number, revision) in revisions.iter().enumerate() {
+        let mut request = target.request(&format!("r{number}"), revision);
+        request.service.names.clear();
+        request.cache_revs = 0;
+        as_nobody(&request, Stage::Fetch, &target.pack(revision, &[])).unwrap().ok();
+        as_nobody(&request, Stage::Promote, b"").unwrap().ok();
+        let done = as_nobody(&request, Stage::Finalize, b"").unwrap().ok();
+        assert_eq!(done.state().done.as_ref(), Some(revision));
+        if number == 0 {
+            // Somebody has made it root's, as a deployment by hand would.
+            owned("0:0", &target.rev(revision));
+        } else {
+            let warnings = done.lines(hoist::wire::Level::Warning);
+            assert!(warnings.iter().any(|line| line.contains("Permission denied")), "{done:#?}");
+        }
+    }
+    let facts = target.facts(&target.request("r9", &revisions[3]));
+    assert!(!facts.revisions.contains(&revisions[1]) && !facts.revisions.contains(&revisions[2]), "{facts:?}");
+}
