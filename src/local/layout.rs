@@ -180,9 +180,11 @@ impl Layout {
     /// Removes what killed runs left among the working trees. The first that cannot be removed is told, after the others
     /// have gone.
     pub fn sweep(&self) -> Result<(), Fault> {
-        let names = files::names(&self.revs());
-        let leftovers = names.iter().filter(|name| name.contains(TEMPORARY));
-        leftovers.fold(Ok(()), |first, name| first.and(files::remove_leftover(&self.revs().join(name))))
+        let mut first = Ok(());
+        for name in files::names(&self.revs()).iter().filter(|name| name.contains(TEMPORARY)) {
+            first = first.and(files::remove_leftover(&self.revs().join(name)));
+        }
+        first
     }
 }
 

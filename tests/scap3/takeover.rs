@@ -103,6 +103,39 @@ fn a_host_goes_from_scap_to_hoist_and_back_and_to_hoist_again() {
 }
 
 #[test]
+fn the_steps_of_the_manual_move_a_fleet_and_only_the_deployments_among_them_change_a_host() {
+    let host = DeployHost::new();
+    let (targets, one) = scapped(&host);
+    std::fs::write(host.repo().join("scap/two"), "127.0.0.1\n127.0.0.3\n").unwrap();
+    let all = "cd /srv && find deployment etc -printf '%p %l %T@\n' | sort";
+    let before: Vec<String> = targets.iter().map(|target| target.sh(all)).collect();
+    let two = host.commit("2");
+    let fleet = ["-D", "server_groups:canary, default", "-D", "dsh_targets:two"];
+    let run = |arguments: &[&str]| host.run(&[arguments, &fleet].concat());
+
+    run(&["config"]).ends(0).says("scap/scap.cfg:").says("/etc/scap.cfg:");
+    run(&["plan"]).ends(0).says(&two[..10]);
+    run(&["status"]).ends(0).says(&one[..10]);
+    run(&["deploy", "--dry-run"]).ends(0).says("-colour = red, by scap").says("+colour = blue");
+    let after: Vec<String> = targets.iter().map(|target| target.sh(all)).collect();
+    assert_eq!(after, before);
+
+    run(&["deploy", "--yes", "-l", "127.0.0.1"]).ends(0);
+    assert_eq!((targets[0].links(), targets[1].links()), (finalized(&two), finalized(&one)));
+    run(&["deploy", "--yes"]).ends(0);
+    assert!(targets.iter().all(|target| target.links() == finalized(&two)));
+    let tags = host.git(&["tag", "-l"]);
+    assert!(tags.lines().all(|tag| tag.starts_with("scap/sync/")) && tags.lines().count() == 2, "{tags}");
+
+    run(&["rollback", "--yes", "--to", &one]).ends(0);
+    for target in &targets {
+        assert_eq!(target.links(), finalized(&one));
+        assert_eq!(configured(target), "colour = red, by scap");
+        target.wait_until_runs(0, "1");
+    }
+}
+
+#[test]
 fn half_broken_hosts_of_scaps_are_taken_over() {
     let host = DeployHost::new();
     let one = host.commit("1");
