@@ -110,6 +110,11 @@ impl DeployHost {
         self.run(&[&["deploy", "--yes"], arguments].concat())
     }
 
+    /// The command by which a target deploys as Scap does.
+    pub fn scap(&self, revision: &str, colour: &str) -> String {
+        format!("scap-target '{}/.git' {revision} {colour}", self.repo().display())
+    }
+
     /// The target 127.0.0.`number`.
     pub fn target(&self, number: u8) -> Target<'_> {
         Target { farm: &self.farm, address: format!("127.0.0.{number}"), port: self.port }
@@ -196,7 +201,7 @@ impl Target<'_> {
 
     /// Deploys as Scap does.
     pub fn scap(&self, host: &DeployHost, revision: &str, colour: &str) {
-        self.sh(&format!("scap-target '{}/.git' {revision} {colour}", host.repo().display()));
+        self.sh(&host.scap(revision, colour));
     }
 
     /// The revisions that `current`, `.done`, `.in-progress` and the service's path lead to; `-` for none.

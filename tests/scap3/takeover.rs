@@ -70,6 +70,8 @@ fn a_host_goes_from_scap_to_hoist_and_back_and_to_hoist_again() {
     }
     assert_eq!(targets[0].sh(&format!("ls {LIVE}-cache/revs | wc -l")), "2", "Scap's revision is kept");
 
+    // What is Hoist's own is nothing that anybody needs.
+    targets[0].sh(&format!("rm -r {LIVE}-cache/.hoist"));
     let three = host.commit("3");
     for target in &targets {
         target.scap(&host, &three, "black");
@@ -92,6 +94,7 @@ fn a_host_goes_from_scap_to_hoist_and_back_and_to_hoist_again() {
         target.wait_until_runs(0, "2");
     }
 
+    std::fs::remove_dir_all(host.repo().join("scap/state")).unwrap();
     let five = host.commit("5");
     host.deploy(&all).ends(0);
     for target in &targets {
@@ -140,6 +143,7 @@ fn half_broken_hosts_of_scaps_are_taken_over() {
     let host = DeployHost::new();
     let one = host.commit("1");
     let two = host.commit("2");
+    let three = host.commit("3");
     let cache = format!("{LIVE}-cache");
     // What is done to a host that runs the second revision, and had the first one before.
     let harms = [
@@ -163,6 +167,26 @@ fn half_broken_hosts_of_scaps_are_taken_over() {
                 "cd {cache} && mv cache/.git bare && rm -r cache && mv bare cache && git -C cache config core.bare true"
             ),
         ),
+        (
+            "half a clone",
+            format!("cd {cache}/cache/.git && rm -r refs && rm -f packed-refs && touch objects/pack/tmp_pack_x"),
+        ),
+        (
+            "damaged objects",
+            format!(
+                "cd {cache}/cache/.git/objects && find . -type f ! -name '*.idx' -exec chmod u+w {{}} + && \
+                 find . -type f ! -name '*.idx' -exec truncate -s 40 {{}} +"
+            ),
+        ),
+        (
+            "half a checkout of the new revision",
+            format!(
+                "git clone -q --no-checkout {cache}/cache {cache}/revs/{three} && touch {cache}/revs/{three}/.git/index.lock"
+            ),
+        ),
+        ("an empty folder for the new revision", format!("mkdir {cache}/revs/{three}")),
+        ("no link for the service", format!("rm {LIVE}")),
+        ("a path by way of current", format!("ln -sfn page-cache/current {LIVE}")),
         ("relative links", format!("cd {cache} && ln -sfn revs/{two} current && ln -sfn revs/{two} .done")),
     ];
     let hosts: String = (20..).zip(&harms).map(|(number, _)| format!("127.0.0.{number}\n")).collect();
@@ -170,27 +194,24 @@ fn half_broken_hosts_of_scaps_are_taken_over() {
     let targets: Vec<Target> = (20..).zip(&harms).map(|(number, _)| host.target(number)).collect();
     for (target, (_, harm)) in targets.iter().zip(&harms) {
         target.furnish(&[]);
-        target.scap(&host, &one, "red");
-        target.scap(&host, &two, "red");
-        target.sh(harm);
+        let scap = |revision: &str| host.scap(revision, "red");
+        target.sh(&format!("{} && {} && {harm}", scap(&one), scap(&two)));
     }
-    let three = host.commit("3");
     // No service here; and where no check fails, all of them go through.
     let settings = ["-D", "service_name:", "-D", "perform_checks:no", "-D", "canary_group_size:all"];
     let canary = ["-D", "server_groups:canary"];
     host.deploy(&[&settings[..], &canary].concat()).ends(0);
     for (target, (name, _)) in targets.iter().zip(&harms) {
         assert_eq!(target.links(), finalized(&three), "{name}");
-        assert_eq!(target.sh(&format!("git -C {LIVE} -c safe.directory='*' rev-parse HEAD")), three, "{name}");
-        assert_eq!(target.sh(&format!("cat {LIVE}/version")), "3", "{name}");
+        let told = target.sh(&format!("cd {LIVE} && git -c safe.directory='*' rev-parse HEAD && cat version"));
+        assert_eq!(told, format!("{three}\n3"), "{name}");
     }
     assert_eq!(targets[6].sh("cat /srv/deployment/service/page.before-hoist-*/precious"), "x");
     // And Scap can have them back.
     let four = host.commit("4");
     for (target, (name, _)) in targets.iter().zip(&harms) {
         if *name != "a bare cache" {
-            target.sh("git config --global safe.directory '*'");
-            target.scap(&host, &four, "red");
+            target.sh(&format!("git config --global safe.directory '*' && {}", host.scap(&four, "red")));
             assert_eq!(target.links(), finalized(&four), "{name}");
         }
     }
@@ -214,10 +235,7 @@ fn a_half_broken_host_of_scaps_is_told_of_when_its_takeover_fails() {
     let targets: Vec<Target> = (20..).zip(&harms).map(|(number, _)| host.target(number)).collect();
     for (target, (harm, _)) in targets.iter().zip(&harms) {
         target.furnish(&[]);
-        target.scap(&host, &one, "red");
-        target.scap(&host, &two, "black");
-        target.sh(harm);
-        target.sh("cp /bin/true /srv/bin/check_load");
+        target.sh(&format!("{} && {} && {harm}", host.scap(&one, "red"), host.scap(&two, "black")));
     }
     host.commit("3");
     let settings = ["-e", "beta", "-D", "git_server:"];
