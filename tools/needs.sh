@@ -22,6 +22,8 @@ need mandoc mandoc
 need shellcheck shellcheck
 need file file
 need ip iproute2
+need runsv runit
+need sudo sudo
 
 [ -z "$missing" ] && exit 0
 as_root=

@@ -52,9 +52,9 @@ pub fn group_size(value: &str) -> Result<Option<usize>, String> {
     number(value, 1).map(Some).map_err(|why| format!("{why}, or all"))
 }
 
-/// Whole seconds.
+/// Whole seconds. `60.0` is 60 seconds too: for Scap these are numbers with a fraction.
 pub fn seconds(value: &str) -> Result<Duration, String> {
-    digits(value)
+    digits(value.strip_suffix(".0").unwrap_or(value))
         .and_then(|digits| digits.parse().ok())
         .filter(|seconds| (1..=MAX_SECONDS).contains(seconds))
         .map(Duration::from_secs)
@@ -255,7 +255,8 @@ mod tests {
     #[test]
     fn durations_are_whole_seconds_between_one_and_a_week() {
         assert_eq!(seconds("604800"), Ok(Duration::from_secs(604_800)));
-        for bad in ["0", "-1", "1.5", "10s", "604801", "", "99999999999999999999", "+3"] {
+        assert_eq!(seconds("60.0"), Ok(Duration::from_secs(60)));
+        for bad in ["0", "-1", "1.5", ".0", "0.0", "1.0.0", "10s", "604801", "", "99999999999999999999", "+3"] {
             assert!(seconds(bad).is_err(), "{bad}");
         }
     }

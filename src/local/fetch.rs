@@ -17,7 +17,10 @@ pub fn run(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
     let (layout, revision) = (&job.layout, &job.request.revision);
     checks::run(job, CheckPoint::Before(Stage::Fetch), revision)?;
     files::make_dir(&layout.revs())?;
-    layout.sweep()?;
+    // What somebody else owns may not be for this user to remove; it is in nobody's way.
+    if let Err(fault) = layout.sweep() {
+        job.out.warn(format!("tidying up: {}", fault.reason()));
+    }
     bring(job, input)?;
     job.deadline.check()?;
     if !layout.complete(revision) {

@@ -66,12 +66,17 @@ fn remove_old(job: &Job, kept: BTreeSet<Revision>, before: Option<Revision>) -> 
     let mut old: Vec<Revision> = layout.folders().into_iter().filter(|revision| !kept.contains(revision)).collect();
     old.sort_by_key(|revision| (Some(revision) == before.as_ref(), last_used(layout, revision)));
     old.reverse();
+    // One that is not this user's to remove keeps no other.
+    let mut first = Ok(());
     for revision in old.iter().skip(job.request.cache_revs) {
         job.deadline.check()?;
-        files::remove_tree(&layout.rev(revision), &job.tag())?;
-        job.out.debug(format!("removed {}", job.name(revision)));
+        let removed = files::remove_tree(&layout.rev(revision), &job.tag());
+        if removed.is_ok() {
+            job.out.debug(format!("removed {}", job.name(revision)));
+        }
+        first = first.and(removed);
     }
-    files::sync_dir(&layout.revs())
+    first.and(files::sync_dir(&layout.revs()))
 }
 
 /// When a revision went live last; for one that never did, and for those of Scap's, when it was checked out.

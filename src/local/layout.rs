@@ -177,14 +177,14 @@ impl Layout {
         self.folders().into_iter().filter(|revision| self.complete(revision)).collect()
     }
 
-    /// Removes what killed runs left among the working trees. What cannot be removed is told.
+    /// Removes what killed runs left among the working trees. The first that cannot be removed is told, after the others
+    /// have gone.
     pub fn sweep(&self) -> Result<(), Fault> {
-        for name in files::names(&self.revs()) {
-            if name.contains(TEMPORARY) {
-                files::remove_leftover(&self.revs().join(name))?;
-            }
+        let mut first = Ok(());
+        for name in files::names(&self.revs()).iter().filter(|name| name.contains(TEMPORARY)) {
+            first = first.and(files::remove_leftover(&self.revs().join(name)));
         }
-        Ok(())
+        first
     }
 }
 

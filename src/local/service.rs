@@ -1,5 +1,6 @@
 //! Restarting services, and waiting until they answer.
 
+use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::process::Command;
 use std::thread;
@@ -20,6 +21,15 @@ const DEFAULT: &str = "systemctl {action} {service}";
 
 /// What `systemctl status` exits with for a unit that does not exist (systemctl(1), from the LSB).
 const NO_SUCH_UNIT: i32 = 4;
+
+/// What `systemctl is-enabled` says of a unit that is not to be started.
+const MASKED: [&str; 2] = ["masked", "masked-runtime"];
+
+/// Actions that change nothing.
+const QUESTIONS: [&str; 2] = ["status", "is-enabled"];
+
+/// Lines of an answer that are looked at.
+const SAID: usize = 20;
 
 /// How long one attempt to connect may take, and the pause between two.
 const ATTEMPT: Duration = Duration::from_secs(2);
@@ -45,12 +55,14 @@ pub fn restart(job: &Job) -> Result<(), Fault> {
     let service = &job.request.service;
     let mut restarted = false;
     for name in &service.names {
-        if service.require_valid && call(job, name, "status", Level::Debug)? == Exit::Status(NO_SUCH_UNIT) {
-            job.out.info(format!("service {} is skipped: this host does not have it", name.name));
+        if service.require_valid
+            && let Some(why) = not_valid(job, name)?
+        {
+            job.out.info(format!("service {} is skipped: {why}", name.name));
             continue;
         }
         restarted = true;
-        let exit = call(job, name, &name.action, Level::Info)?;
+        let (exit, _) = call(job, name, &name.action, Level::Info)?;
         if !exit.is_ok() {
             let reason = exit.reason(job.deadline.seconds);
             return Err(Fault::Failed(format!("service {}: {} {reason}", name.name, name.action)));
@@ -63,19 +75,45 @@ pub fn restart(job: &Job) -> Result<(), Fault> {
     }
 }
 
-fn call(job: &Job, name: &ServiceName, action: &str, level: Level) -> Result<Exit, Fault> {
+/// Why a service cannot be restarted on this host, if it cannot. Whoever manages it is asked, and changes nothing.
+fn not_valid(job: &Job, name: &ServiceName) -> Result<Option<&'static str>, Fault> {
+    let (exit, _) = call(job, name, "status", Level::Debug)?;
+    if exit == Exit::Status(NO_SUCH_UNIT) {
+        return Ok(Some("this host does not have it"));
+    }
+    // Only systemctl is known to know this word.
+    if is_default(&job.request.service.command) {
+        let (_, said) = call(job, name, "is-enabled", Level::Debug)?;
+        if said.iter().any(|line| MASKED.contains(&line.trim())) {
+            return Ok(Some("it is masked on this host"));
+        }
+    }
+    Ok(None)
+}
+
+/// Runs the command for an action; returns how it ended and the lines that it said.
+fn call(job: &Job, name: &ServiceName, action: &str, level: Level) -> Result<(Exit, Vec<String>), Fault> {
     job.deadline.check()?;
     let service = &name.name;
+    let mut said = Vec::new();
     let mut command = command(&job.request.service.command, service, action)?;
+    if let Some(other) = scaps_command(job, &command, service, action) {
+        command = other;
+    }
     let mut lines = Lines::new();
-    let mut say = |line: String| job.out.line(level, format!("service {service}: {line}"));
+    let mut say = |line: String| {
+        job.out.line(level, format!("service {service}: {line}"));
+        if said.len() < SAID {
+            said.push(line);
+        }
+    };
     let exit = process::run(&mut command, Feed::Nothing, job.deadline.at(), &mut |stream, piece| {
         lines.take(stream, piece, &mut say);
     });
     lines.finish(&mut say);
     match exit {
         Ok(Exit::TimedOut) => Err(Fault::TimedOut(job.deadline.seconds)),
-        Ok(exit) => Ok(exit),
+        Ok(exit) => Ok((exit, said)),
         Err(error) => {
             let program = command.get_program().to_string_lossy();
             Err(Fault::Failed(format!("service {service}: cannot run {program}: {}", plain(&error))))
@@ -83,11 +121,16 @@ fn call(job: &Job, name: &ServiceName, action: &str, level: Level) -> Result<Exi
     }
 }
 
+fn is_default(template: &str) -> bool {
+    matches!(template.trim(), "" | DEFAULT)
+}
+
 fn command(template: &str, service: &str, action: &str) -> Result<Command, Fault> {
     if [service, action].iter().any(|word| word.is_empty() || word.starts_with('-')) {
         return Err(Fault::Failed(format!("service_name: {service:?} with {action:?} is not a service to restart")));
     }
-    let template = if template.trim().is_empty() { DEFAULT } else { template.trim() };
+    let default = is_default(template);
+    let template = if default { DEFAULT } else { template.trim() };
     let words = crate::text::words(template).filter(|words| !words.is_empty());
     let Some(mut words) = words else {
         return Err(Fault::Failed(format!("service_command {template:?} has an unbalanced quote; correct it")));
@@ -95,12 +138,32 @@ fn command(template: &str, service: &str, action: &str) -> Result<Command, Fault
     for word in &mut words {
         *word = word.replace("{action}", action).replace("{service}", service);
     }
-    if template == DEFAULT && !sys::is_root() {
+    // To ask takes no rights, and a rule of sudo's may be for nothing but the restart.
+    if default && !QUESTIONS.contains(&action) && !sys::is_root() {
         words.splice(0..0, ["sudo".to_owned(), "-n".to_owned()]);
     }
     let mut command = process::command(&words[0]);
     command.args(&words[1..]).current_dir("/");
     Ok(command)
+}
+
+/// Scap's command for the same, for a user whom sudo's rules allow that and not the default one: the rules on targets of
+/// Scap's are for this command, word by word.
+fn scaps_command(job: &Job, default: &Command, service: &str, action: &str) -> Option<Command> {
+    let words: Vec<&OsStr> = default.get_args().collect();
+    let by_sudo = is_default(&job.request.service.command) && default.get_program() == "sudo";
+    let allowed = |words: &[&OsStr]| {
+        let mut ask = process::command("sudo");
+        ask.args(["-n", "-l"]).args(words).current_dir("/");
+        process::run(&mut ask, Feed::Nothing, job.deadline.at(), &mut |_, _| {}).is_ok_and(Exit::is_ok)
+    };
+    let scaps = ["/usr/sbin/service", service, action].map(OsStr::new);
+    if !by_sudo || allowed(&words[1..]) || !allowed(&scaps) {
+        return None;
+    }
+    let mut command = process::command("sudo");
+    command.arg("-n").args(scaps).current_dir("/");
+    Some(command)
 }
 
 /// Waits until this host accepts a connection on a port, by IPv4 or IPv6.
@@ -146,5 +209,6 @@ mod tests {
         let got = words("", "app", "reload");
         let default: &[&str] = if sys::is_root() { &[] } else { &["sudo", "-n"] };
         assert_eq!(got, [default, &["systemctl", "reload", "app"][..]].concat());
+        assert_eq!(words("", "app", "status"), ["systemctl", "status", "app"], "a question takes no rights");
     }
 }

@@ -1,5 +1,6 @@
 //! What the operating system is asked directly: locks, links swapped in one step, groups of processes, signals.
 
+use std::collections::BTreeSet;
 use std::ffi::c_int;
 use std::fs::File;
 use std::io;
@@ -82,11 +83,44 @@ pub fn is_alive(process: u32) -> bool {
     !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH))
 }
 
-/// Kills a process group; it is fine when it is gone already.
-pub fn kill_group(leader: u32) {
-    if let Some(pid) = i32::try_from(leader).ok().and_then(Pid::from_raw) {
-        let _ = rustix::process::kill_process_group(pid, Signal::KILL);
+/// Kills a process, its group, and all processes below it, those in groups and sessions of their own too; it is fine
+/// when it is gone already. What has left its parent for good, as daemons do, is not found, and lives on.
+pub fn kill_tree(leader: u32) {
+    let pid = |id: u32| i32::try_from(id).ok().and_then(Pid::from_raw);
+    let Some(group) = pid(leader) else { return };
+    // Stopped, nobody can start another process, or leave its parent by the parent's end, while the others are looked
+    // for.
+    let _ = rustix::process::kill_process_group(group, Signal::STOP);
+    let mut found = BTreeSet::from([leader]);
+    loop {
+        let new: Vec<u32> = below(&found);
+        if new.is_empty() {
+            break;
+        }
+        for id in new {
+            let _ = pid(id).map(|pid| rustix::process::kill_process(pid, Signal::STOP));
+            found.insert(id);
+        }
     }
+    let _ = rustix::process::kill_process_group(group, Signal::KILL);
+    found.remove(&leader);
+    for id in found {
+        let _ = pid(id).map(|pid| rustix::process::kill_process(pid, Signal::KILL));
+    }
+}
+
+/// The processes whose parent is one of these, and that are not among them.
+fn below(parents: &BTreeSet<u32>) -> Vec<u32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    ids.filter(|id| !parents.contains(id) && parent_of(*id).is_some_and(|parent| parents.contains(&parent))).collect()
+}
+
+/// A process's parent, from proc(5): the second field behind the name, which is in brackets and may hold anything.
+fn parent_of(id: u32) -> Option<u32> {
+    let stat = std::fs::read(format!("/proc/{id}/stat")).ok()?;
+    let text = String::from_utf8_lossy(&stat);
+    text.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// Waits until a child has ended, and leaves it to be reaped: until then its id names nobody else.

@@ -11,6 +11,7 @@
 # Environment, for up:
 #   FARM_PORT         the port; a free one is looked for when it is unset
 #   FARM_SSHD_OPTS    lines of sshd_config that win over the farm's own
+#   FARM_PATH         folders, as hosts see them, that stand first in their search path
 #   FARM_SHARED_HOME  when set, all hosts have the one home DIR/home
 set -eu
 
@@ -61,7 +62,7 @@ END
 write_wrapper() {
     local dir=$1
     {
-        printf '#!/bin/sh\nfarm=%s shared_home=%s\n' "'$dir'" "'${FARM_SHARED_HOME:-}'"
+        printf '#!/bin/sh\nfarm=%s shared_home=%s path=%s\n' "'$dir'" "'${FARM_SHARED_HOME:-}'" "'${FARM_PATH:-}'"
         cat <<'END'
 set -eu
 set -- $SSH_CONNECTION
@@ -72,10 +73,11 @@ if [ -e "$host/down" ]; then
 fi
 HOME=$host/home
 if [ -n "$shared_home" ]; then HOME=$farm/home; fi
+if [ -n "$path" ]; then PATH=$path:$PATH; fi
 mkdir -p "$host/srv" "$HOME" /srv
 HOIST_FARM=$farm
 HOIST_FARM_HOST=$host
-export HOME HOIST_FARM HOIST_FARM_HOST
+export HOME PATH HOIST_FARM HOIST_FARM_HOST
 cd "$HOME"
 # The mount is seen by this session alone and goes with its last process.
 exec unshare -m --propagation private sh -c 'mount --bind "$HOIST_FARM_HOST/srv" /srv && exec sh -c "$SSH_ORIGINAL_COMMAND"'
@@ -165,8 +167,12 @@ down() {
         pids="$pid $(below "$pid")"
     fi
     pids="$pids $(strays "$dir")"
-    for pid in $pids; do
-        [ "$pid" = "$$" ] || kill -KILL "$pid" 2>/dev/null || true
+    # A supervisor may start another one while it is ended itself.
+    while [ -n "${pids# }" ]; do
+        for pid in $pids; do
+            [ "$pid" = "$$" ] || kill -KILL "$pid" 2>/dev/null || true
+        done
+        pids=$(strays "$dir")
     done
     rm -f "$dir/sshd.pid"
 }

@@ -162,6 +162,76 @@ fn a_check_that_passes_its_time_limit_is_killed_with_all_it_started() {
 }
 
 #[test]
+fn a_check_that_passes_its_time_limit_dies_whatever_it_ignores_and_whichever_session_it_went_to() {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1")]);
+    let mut request = target.request("r1", &one);
+    let log = target.log().display().to_string();
+    let deaf = format!("trap '' TERM INT HUP; while :; do sleep 1; echo deaf >> {log}; done");
+    let away = format!("setsid --wait sh -c 'while :; do sleep 1; echo away >> {log}; done'");
+    for command in [deaf, away] {
+        request.checks = vec![Check { timeout: 2, ..check("slow", CheckPoint::After(Stage::Fetch), &command) }];
+        assert_eq!(target.fetch(&request).reason(), "check slow timed out after 2 s");
+        let then = target.logged().len();
+        std::thread::sleep(std::time::Duration::from_millis(2500));
+        assert_eq!(target.logged().len(), then, "it lived on: {command}");
+    }
+}
+
+#[test]
+fn what_a_check_said_before_its_time_limit_is_kept() {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1")]);
+    let mut request = target.request("r1", &one);
+    let command = "echo connecting; printf 'no answer' >&2; sleep 100";
+    request.checks = vec![Check { timeout: 1, ..check("slow", CheckPoint::After(Stage::Fetch), command) }];
+    let reply = target.fetch(&request);
+    assert_eq!(reply.reason(), "check slow timed out after 1 s");
+    reply.says("check slow: connecting");
+    reply.says("check slow: no answer");
+}
+
+#[test]
+fn the_checks_of_a_rollback_find_the_restored_revision_in_their_environment() {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1")]);
+    target.deploy(&target.request("r1", &one));
+    let two = target.commit(&[("a", "2")]);
+    let mut request = target.request("r2", &two);
+    target.fetch(&request).ok();
+    run(&request, Stage::Promote).ok();
+    let said = |name: &str| {
+        let values = ["FINAL_PATH", "REV_PATH", "CURRENT_REV_DIR", "DONE_REV_DIR", "REVS_DIR"];
+        let all = ["SCAP", "HOIST"].map(|start| values.map(|value| format!("${start}_{value}")).join(" "));
+        format!("echo {name} {} $PWD >> {}", all.join(" "), target.log().display())
+    };
+    let points = [
+        ("rollback-before", CheckPoint::Before(Stage::Rollback)),
+        ("promote-after", CheckPoint::After(Stage::Promote)),
+        ("restart-after", CheckPoint::After(Stage::RestartService)),
+        ("rollback-after", CheckPoint::After(Stage::Rollback)),
+    ];
+    request.checks = points.map(|(name, at)| check(name, at, &said(name))).to_vec();
+    request.service.names.clear();
+    target.forget_log();
+    roll_back(&request, Some(&one)).ok();
+    let (live, revs) = (target.live(), target.root().join("revs"));
+    let line = |name: &str, current: &hoist::wire::Revision| {
+        let (old, current) = (target.rev(&one), target.rev(current));
+        let one_set =
+            format!("{} {} {} {} {}", live.display(), old.display(), current.display(), old.display(), revs.display());
+        format!("{name} {one_set} {one_set} {}", old.display())
+    };
+    let wanted = [
+        line("rollback-before", &two),
+        line("promote-after", &one),
+        line("restart-after", &one),
+        line("rollback-after", &one),
+    ];
+    assert_eq!(target.logged(), wanted);
+}
+
+#[test]
 fn a_stage_keeps_to_its_own_time_limit_whatever_its_checks_are_allowed() {
     let target = Target::new();
     let one = target.commit(&[("a", "1")]);

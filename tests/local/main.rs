@@ -11,3 +11,4 @@ mod locks;
 mod stages;
 mod stdio;
 mod trouble;
+mod users;

@@ -1,0 +1,105 @@
+//! Targets whose remote user may not do everything.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use hoist::wire::{Fetch, Level, Request, Stage};
+
+use crate::harness::*;
+
+/// Becomes a user without rights, with the rules of sudo and the command `service` that the target has.
+const BECOME: &str = "mount --bind $dir/sudoers /etc/sudoers && mount --bind $dir/service /usr/sbin/service && \
+                      exec setpriv --reuid 65534 --regid 65534 --clear-groups \"$@\"";
+
+fn own(owner: &str, path: &Path) {
+    assert!(Command::new("chown").args(["-R", owner]).arg(path).status().unwrap().success());
+}
+
+/// A target whose deploy directory is nobody's, who may restart services as Scap's users may. `None` where this user
+/// cannot make one.
+fn of_nobody() -> Option<Target> {
+    let id = Command::new("id").arg("-u").output().unwrap();
+    if String::from_utf8_lossy(&id.stdout).trim() != "0" {
+        eprintln!("only root can become another user; nothing is tested");
+        return None;
+    }
+    let target = Target::new();
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    };
+    mode(target.dir.path(), 0o755);
+    fs::create_dir_all(target.deploy_dir()).unwrap();
+    own("65534:65534", &target.deploy_dir());
+    let (rules, service) = (target.dir.path().join("sudoers"), target.dir.path().join("service"));
+    fs::write(&rules, "nobody ALL = (root) NOPASSWD: /usr/sbin/service app restart\n").unwrap();
+    mode(&rules, 0o440);
+    fs::write(&service, format!("#!/bin/sh\necho \"service $* by $(id -u)\" >>{}\n", target.log().display())).unwrap();
+    mode(&service, 0o755);
+    Some(target)
+}
+
+/// Runs a stage as that user.
+fn as_nobody(target: &Target, request: &Request, stage: Stage, pack: &[u8]) -> Reply {
+    let mut child = Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "sh", "-c", BECOME, "sh"])
+        .args([env!("CARGO_BIN_EXE_hoist"), "deploy-local"])
+        .env("dir", target.dir.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut request = asked(request, stage, 0);
+    if !pack.is_empty() {
+        let pack_bytes = Some(pack.len() as u64);
+        request.fetch = Some(Fetch { pack_bytes, shallow: Vec::new(), source: None, rebuild: false });
+    }
+    let mut input = child.stdin.take().unwrap();
+    let line = serde_json::to_string(&request).unwrap() + "\n";
+    let _ = input.write_all(line.as_bytes()).and_then(|()| input.write_all(pack));
+    drop(input);
+    reply(child)
+}
+
+#[test]
+fn old_revisions_of_another_owner_are_told_of_and_hinder_nothing() {
+    let Some(target) = of_nobody() else { return };
+    let revisions: Vec<_> = (0..4).map(|number| target.commit(&[("a", &number.to_string())])).collect();
+    for (number, revision) in revisions.iter().enumerate() {
+        let mut request = target.request(&format!("r{number}"), revision);
+        request.service.names.clear();
+        request.cache_revs = 0;
+        as_nobody(&target, &request, Stage::Fetch, &target.pack(revision, &[])).ok();
+        as_nobody(&target, &request, Stage::Promote, b"").ok();
+        let done = as_nobody(&target, &request, Stage::Finalize, b"").ok();
+        assert_eq!(done.state().done.as_ref(), Some(revision));
+        if number == 0 {
+            // Somebody has made it root's, as a deployment by hand would.
+            own("0:0", &target.rev(revision));
+        } else {
+            let warnings = done.lines(Level::Warning);
+            assert!(warnings.iter().any(|line| line.contains("Permission denied")), "{done:#?}");
+        }
+    }
+    let facts = target.facts(&target.request("r9", &revisions[3]));
+    assert!(!facts.revisions.contains(&revisions[1]) && !facts.revisions.contains(&revisions[2]), "{facts:?}");
+}
+
+#[test]
+fn a_user_whose_rules_of_sudo_are_for_scaps_command_restarts_services_by_that() {
+    let Some(target) = of_nobody() else { return };
+    let one = target.commit(&[("a", "1")]);
+    let mut request = target.request("r1", &one);
+    request.service.command = String::new();
+    as_nobody(&target, &request, Stage::Fetch, &target.pack(&one, &[])).ok();
+    as_nobody(&target, &request, Stage::Promote, b"").ok().says("service app: restart done");
+    assert_eq!(target.logged(), ["service app restart by 0"]);
+    // There is no rule for this one.
+    request.service.names[0].action = "reload".to_owned();
+    let reply = as_nobody(&target, &request, Stage::RestartService, b"");
+    assert_eq!(reply.reason(), "service app: reload failed with exit status 1");
+    reply.says("service app: sudo: a password is required");
+    assert_eq!(target.logged().len(), 1);
+}

@@ -1,0 +1,128 @@
+//! Services under a real supervisor: restarted, reloaded, waited for, and brought back.
+
+use crate::common::Ran;
+use crate::fleet::{DeployHost, Target, finalized};
+
+/// A deploy host whose one target is 127.0.0.1, with version 1 of the page live.
+struct Scene {
+    host: DeployHost,
+    one: String,
+}
+
+impl Scene {
+    fn new(services: &[&str]) -> Scene {
+        let host = DeployHost::new();
+        host.target(1).furnish(services);
+        // The services are what is looked at here.
+        let checks = "checks:\n  not-in-production:\n";
+        std::fs::write(host.repo().join("scap/environments/production/checks.yaml"), checks).unwrap();
+        std::fs::write(host.repo().join("scap/checks.yaml"), checks).unwrap();
+        let one = host.commit("1");
+        let scene = Scene { host, one };
+        scene.deploy(&[]).ends(0);
+        scene.target().wait_until_runs(0, "1");
+        scene
+    }
+
+    fn target(&self) -> Target<'_> {
+        self.host.target(1)
+    }
+
+    fn deploy(&self, settings: &[&str]) -> Ran {
+        let settings = settings.iter().flat_map(|setting| ["-D", setting]);
+        let arguments: Vec<&str> = ["-l", "127.0.0.1"].into_iter().chain(settings).collect();
+        self.host.deploy(&arguments)
+    }
+
+    /// `service_port`, set to the page's port.
+    fn port(&self) -> String {
+        format!("service_port:{}", self.host.port)
+    }
+
+    #[track_caller]
+    fn is_back(&self) {
+        assert_eq!(self.target().links(), finalized(&self.one));
+        self.target().wait_until_runs(0, "1");
+    }
+}
+
+#[test]
+fn a_service_that_does_not_start_is_rolled_back_and_runs_the_old_version_again() {
+    let scene = Scene::new(&["page", "page-worker"]);
+    let worker = scene.target().wait_until_runs(1, "1");
+    // By its own means runit may see it alive for a moment; it asks this script whether it really is.
+    let alive = "exec perl -MIO::Socket::INET -e 'exit !IO::Socket::INET->new(join \":\", @ARGV)' $(cat /srv/address)";
+    scene.target().sh(&format!(
+        "cd /srv/service/page && echo '#!/bin/sh' >check && chmod 755 check && cat >>check <<'END'\n{alive}\nEND"
+    ));
+    scene.host.commit("2-broken");
+    scene.deploy(&[]).ends(1).says("service page: timeout: ").says("service page: restart failed with exit status 1");
+    scene.is_back();
+    assert_eq!(scene.target().wait_until_runs(1, "1"), worker, "the worker was reloaded at most");
+}
+
+#[test]
+fn a_restart_ends_when_the_port_accepts_and_fails_when_nobody_answers_in_time() {
+    let scene = Scene::new(&["page", "page-worker"]);
+    // It is 3 seconds before this version listens; a check that comes next finds it there.
+    let ask = "checks:\n  there:\n    stage: restart_service\n    shell: true\n    command: \
+               perl -MIO::Socket::INET -e 'exit !IO::Socket::INET->new(\"127.0.0.1:'$(cut -d' ' -f2 /srv/address)'\")'\n";
+    std::fs::write(scene.host.repo().join("scap/checks.yaml"), ask).unwrap();
+    let two = scene.host.commit("2-slow");
+    let says = format!("port {} accepts connections", scene.host.port);
+    scene.deploy(&[&scene.port(), "service_timeout:60"]).ends(0).says(&says);
+    assert_eq!(scene.target().links(), finalized(&two));
+    scene.target().wait_until_runs(0, "2-slow");
+
+    std::fs::write(scene.host.repo().join("scap/checks.yaml"), "checks:\n").unwrap();
+    scene.host.commit("1");
+    scene.deploy(&[]).ends(0);
+    // Two ports away nobody listens, whatever version is live: the old one is back and its service up, but that the
+    // host is well cannot be said.
+    let live = scene.target().links();
+    scene.host.commit("3");
+    let nobody = format!("service_port:{}", scene.host.port + 2);
+    let ran = scene.deploy(&[&nobody, "service_timeout:1"]).ends(3);
+    ran.says(&format!("port {} accepted no connection within 1 s", scene.host.port + 2));
+    assert_eq!(scene.target().links(), live);
+    scene.target().wait_until_runs(0, "1");
+}
+
+#[test]
+fn services_that_are_masked_or_not_there_are_passed_over_and_are_failures_without_require_valid_service() {
+    let scene = Scene::new(&["page", "page-worker"]);
+    scene.target().sh("touch /srv/service/page-worker/masked");
+    let worker = scene.target().wait_until_runs(1, "1");
+    let names = "service_name:nowhere, page-worker, page=restart";
+    scene.host.commit("2");
+    scene
+        .deploy(&[names])
+        .ends(0)
+        .says("service nowhere is skipped: this host does not have it")
+        .says("service page-worker is skipped: it is masked on this host");
+    scene.target().wait_until_runs(0, "2");
+    assert_eq!(scene.target().says(1), Some(("1".to_owned(), worker)), "nobody told the worker");
+    scene.host.commit("3");
+    scene
+        .deploy(&[names, "require_valid_service:no"])
+        .ends(3)
+        .says("service nowhere: restart failed with exit status 4");
+    scene
+        .deploy(&["service_name:page-worker", "require_valid_service:no"])
+        .ends(3)
+        .says("Unit page-worker.service is masked");
+}
+
+#[test]
+fn a_service_restart_deploys_nothing_and_touches_no_link() {
+    let scene = Scene::new(&["page", "page-worker"]);
+    let target = scene.target();
+    let all = "cd /srv && find deployment etc -not -path '*/.hoist*' -printf '%p %l %T@\n' | sort";
+    let (links, files) = (target.links(), target.sh(all));
+    let (page, worker) = (target.wait_until_runs(0, "1"), target.wait_until_runs(1, "1"));
+    scene.host.commit("2");
+    scene.host.deploy(&["-l", "127.0.0.1", "--service-restart"]).ends(0);
+    assert_ne!(target.wait_until_runs(0, "1"), page, "it was restarted");
+    assert_eq!(target.wait_until_runs(1, "1"), worker, "it was reloaded");
+    assert_eq!((target.links(), target.sh(all)), (links, files));
+}
