@@ -146,11 +146,13 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder) -> Re
         templates,
         vars,
         kept: plan.kind == Kind::Rollback,
+        link_files: settings.link_files,
     };
     let server = settings
         .git_server
         .as_ref()
         .map(|server| format!("{}://{server}/{}/.git", settings.git_scheme, settings.git_repo));
+    let server = server.map(|url| (url, settings.http_proxy.clone()));
     Ok(Requests { request: Arc::new(request), shallow: repo.shallow()?, server, tag: Arc::default() })
 }
 
@@ -209,8 +211,8 @@ fn check_scripts_are_committed(
 pub struct Requests {
     request: Arc<Request>,
     shallow: Vec<crate::wire::Revision>,
-    /// The repository on the git server.
-    server: Option<String>,
+    /// The repository on the git server, and the proxy on the way to it.
+    server: Option<(String, Option<String>)>,
     /// The deployment's tag, once it is set: targets fetch it from the git server.
     tag: Arc<OnceLock<String>>,
 }
@@ -241,8 +243,9 @@ impl Requests {
         let Step::Run(stage) = call.step else { return request };
         request.action = Action::Run { stage, attempt: task.attempt };
         if stage == Stage::Fetch {
-            let source = self.server.as_ref().map(|url| Source {
+            let source = self.server.as_ref().map(|(url, proxy)| Source {
                 url: url.clone(),
+                proxy: proxy.clone(),
                 reference: self
                     .tag
                     .get()

@@ -8,6 +8,7 @@ mod harness;
 mod kill;
 mod lease;
 mod locks;
+mod share;
 mod stages;
 mod stdio;
 mod trouble;
