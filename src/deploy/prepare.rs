@@ -80,6 +80,11 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
         ));
     }
 
+    if settings.http_proxy.is_some() && settings.git_server.is_some() && !settings.git_scheme.starts_with("http") {
+        let why = format!("http_proxy has no effect: git_scheme is {}", settings.git_scheme);
+        notes.push((Level::Warning, why));
+    }
+
     let idle = |stage: Stage| {
         let name = |point| matches!(point, crate::wire::CheckPoint::Before(it) | crate::wire::CheckPoint::After(it) if it == stage);
         stage == Stage::ConfigDeploy && !settings.config_deploy && !checks.iter().any(|check| name(check.at))

@@ -50,6 +50,7 @@ impl Answer {
     pub fn tells_of_broken_objects(&self) -> bool {
         let text = self.errors.to_lowercase();
         let disk = ["no space left", "permission denied", "read-only file system", "disk quota exceeded", "early eof"];
+        let network = ["could not read from remote", "could not read username", "could not read password"];
         let broken = [
             "unresolved delta",
             "missing",
@@ -77,7 +78,7 @@ impl Answer {
             "requires a git repository",
             "bad config",
         ];
-        !disk.iter().any(|word| text.contains(word)) && broken.iter().any(|word| text.contains(word))
+        !disk.iter().chain(&network).any(|word| text.contains(word)) && broken.iter().any(|word| text.contains(word))
     }
 }
 
