@@ -1,10 +1,14 @@
 //! Deployments of a real repository to real sshd hosts, by the built program.
 
 mod common;
+#[path = "common/http.rs"]
+mod http;
 
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 use common::{CACHE, Farm, Links, Project, address};
+use http::{Manner, Proxy, Server};
 
 #[track_caller]
 fn all_on(farm: &Farm, hosts: usize, revision: &str) {
@@ -467,6 +471,46 @@ fn targets_can_fetch_from_a_git_server() {
     let one = project.commit("one");
     project.deploy(&[]).ends(0);
     all_on(&farm, 2, &one);
+}
+
+#[test]
+fn a_proxy_carries_the_load_of_a_git_server_and_its_password_is_nowhere() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    let root = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(project.path(""), root.path().join("app")).unwrap();
+    let server = Server::start(root.path(), Manner::Smart);
+    // `me:hunter2`, in base64.
+    let proxy = Proxy::start(Some("bWU6aHVudGVyMg=="), "hunter2");
+    let address = |port: u16| format!("http_proxy: http://me:hunter2@127.0.0.1:{port}");
+    let one = project.commit("one");
+    // What is committed, every target has.
+    project.configure(&format!("git_server: {}", server.address()));
+    project.configure(&address(1));
+    let failed = project.deploy(&["--format=json"]).ends(1);
+    project.configure(&address(proxy.port));
+    let right = project.deploy(&["--format=json", "-v"]).ends(0);
+    all_on(&farm, 2, &one);
+    assert_eq!(proxy.log().len(), server.log().len());
+    assert_eq!(proxy.exposed(), [""; 0]);
+    let config = project.run(&["config"]).ends(0).says("http://…@127.0.0.1");
+    let define = format!("-Dhttp_proxy:http://me:hunter2@127.0.0.1:{}", proxy.port);
+    let defined =
+        project.run(&["plan", &define]).ends(2).says("http_proxy on the command line (-D): it holds a password");
+    project.configure("http_proxy: ftp://me:hunter2@x");
+    let line = project.path("hoist/hoist.cfg");
+    let line = std::fs::read_to_string(line).unwrap().lines().count();
+    let wrong =
+        project.run(&["plan"]).ends(2).says(&format!("hoist.cfg:{line}: http_proxy in [global]: \"ftp://…@x\""));
+    for said in [failed, right, config, defined, wrong] {
+        assert!(!said.out.contains("hunter2") && !said.err.contains("hunter2"), "{said:?}");
+    }
+    // Logs and journals are below the project.
+    let found =
+        Command::new("grep").args(["-rlF", "hunter2"]).args([project.path(""), farm.path("")]).output().unwrap();
+    let found = String::from_utf8(found.stdout).unwrap();
+    let expected = |path: &str| path.ends_with("hoist/hoist.cfg") || path.ends_with(".hoist/last-request.json");
+    assert!(found.lines().all(expected), "{found}");
 }
 
 #[test]

@@ -99,6 +99,7 @@ fn request(source: Option<Source>) -> Request {
         templates: Default::default(),
         vars: Default::default(),
         kept: false,
+        link_files: false,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Config;
 use super::keys::{self, Found, KEYS};
+use super::values;
 
 /// One key with the value that counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +17,13 @@ pub struct Explained {
 impl Config {
     /// Every known key in the table's order, then the keys of groups and stages that are set, then unknown keys.
     pub fn explain(&self) -> Vec<Explained> {
-        let row = |key: &str, value: &str, origin: String| Explained { key: key.into(), value: value.into(), origin };
+        let row = |key: &str, value: &str, origin: String| {
+            let shown = match key {
+                "git_server" | "http_proxy" => values::without_password(value),
+                _ => value.to_owned(),
+            };
+            Explained { key: key.into(), value: shown, origin }
+        };
         let mut rows: Vec<Explained> = KEYS
             .iter()
             .map(|key| match self.layers.get(key.name) {

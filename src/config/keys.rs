@@ -104,6 +104,8 @@ pub const KEYS: &[Key] = &[
     key("git_rev", Text, Some("HEAD"), "what to deploy when no revision is given"),
     key("git_server", Text, None, "server that targets fetch from; unset: code comes through the SSH session"),
     key("git_scheme", Choice(&["http", "https", "ssh", "file"]), Some("http"), "how targets reach git_server"),
+    key("http_proxy", Text, None, "proxy that targets reach git_server through by http and https"),
+    key("link_files", Bool, Some("yes"), "let a new revision share unchanged files with the one that is live"),
     key("git_submodules", Bool, Some("no"), "check submodules out; not supported yet"),
     key("git_upstream_submodules", Bool, Some("no"), "fetch submodules from upstream; not supported yet"),
     key("git_fat", Bool, Some("no"), "fetch large files through git-fat; not supported yet"),

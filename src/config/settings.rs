@@ -62,6 +62,10 @@ pub struct Settings {
     pub git_rev: String,
     pub git_server: Option<String>,
     pub git_scheme: String,
+    /// A URL that may hold a password: it is for git's environment on targets, and for nothing that people read.
+    pub http_proxy: Option<String>,
+    /// New working trees may share files with standing ones.
+    pub link_files: bool,
     pub ssh_user: Option<String>,
     pub ssh_port: u16,
     pub identity_file: Option<Vec<PathBuf>>,
@@ -164,6 +168,8 @@ impl Settings {
             git_rev: read.get("git_rev", values::argument)?,
             git_server: read.opt("git_server", values::server)?,
             git_scheme: read.choice("git_scheme")?,
+            http_proxy: read.proxy()?,
+            link_files: read.get("link_files", values::boolean)?,
             ssh_user: read.opt("ssh_user", values::name)?,
             ssh_port: read.get("ssh_port", values::port)?,
             identity_file: read.opt("identity_file", paths)?,
@@ -248,6 +254,18 @@ impl Reader<'_> {
             Some(entry) if !entry.value.is_empty() => parse(&entry.value).map(Some).map_err(|why| at(entry, key, &why)),
             _ => Ok(None),
         }
+    }
+
+    /// A password is taken from a file alone: others see a command line, and journals keep it.
+    fn proxy(&self) -> Result<Option<String>> {
+        let found = self.opt("http_proxy", values::proxy)?;
+        if let (Some(proxy), Some(entry)) = (&found, self.layers.get("http_proxy"))
+            && values::without_password(proxy) != *proxy
+            && !matches!(entry.origin, Origin::File { .. })
+        {
+            return Err(at(entry, "http_proxy", "it holds a password, which others would see: write it in a file"));
+        }
+        Ok(found)
     }
 
     /// The value of a key that takes one of a few words.

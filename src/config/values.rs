@@ -206,6 +206,46 @@ pub fn server(value: &str) -> Result<String, String> {
     Ok(value.trim_end_matches('/').to_owned())
 }
 
+/// A proxy: `http://` or `https://`, a name or `user:password` ahead of it, a port. The errors do not show a password.
+pub fn proxy(value: &str) -> Result<String, String> {
+    let shown = without_password(value);
+    let fit = |c: char| c.is_ascii_alphanumeric() || "._~!$&'()*+,;=%-".contains(c);
+    let rest = value.strip_prefix("http://").or_else(|| value.strip_prefix("https://"));
+    let host_and_port = |rest: &str| {
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let (user, place) = rest.rsplit_once('@').unwrap_or(("", rest));
+        let user_fits = user.chars().all(|c| fit(c) || c == ':');
+        let (host, port_fits) = match place.rsplit_once(':') {
+            Some((host, number)) if !number.ends_with(']') => (host, port(number).is_ok()),
+            _ => (place, true),
+        };
+        let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let host_fits = match inside {
+            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)),
+        };
+        user_fits && port_fits && host_fits
+    };
+    if !rest.is_some_and(host_and_port) {
+        return Err(format!(
+            "{shown:?} is not a proxy: write http://HOST:PORT, with USER:PASSWORD@ ahead of the host \
+                            if need be, and %40 for an @ in either"
+        ));
+    }
+    Ok(value.to_owned())
+}
+
+/// What may be shown of an address: all but what stands ahead of its last `@`, if that is more than a name.
+pub fn without_password(address: &str) -> String {
+    let start = address.find("://").map_or(0, |at| at + 3);
+    match address[start..].rfind('@') {
+        Some(at) if address[start..start + at].contains(':') => {
+            format!("{}…{}", &address[..start], &address[start + at..])
+        }
+        _ => address.to_owned(),
+    }
+}
+
 /// `name`, `name=restart` or `name=reload`, separated by commas.
 pub fn services(value: &str) -> Result<Vec<ServiceName>, String> {
     let mut services: Vec<ServiceName> = Vec::new();
@@ -273,6 +313,34 @@ mod tests {
         for bad in ["", "/etc", "../x", "a/../b", "a//b", "a/", "-x", "a b", "a\nb", "."] {
             assert!(repo(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_proxy_is_a_url_and_its_password_is_never_shown() {
+        for good in ["http://proxy:3128", "https://p.example.org/", "http://me:s3cret@10.0.0.1:80", "http://[::1]:3128"]
+        {
+            assert_eq!(proxy(good).as_deref(), Ok(good));
+        }
+        for bad in [
+            "proxy:3128",
+            "ftp://p",
+            "http://",
+            "http://p:0",
+            "http://p:x",
+            "http://p/x",
+            "http://a b",
+            "http://me:s3cret@",
+            "http://me:s3cret@p@q:x",
+            "me:s3cret@p",
+            "http://[::g]",
+            "http://p?me:s3cret@x",
+        ] {
+            let why = proxy(bad).expect_err(bad);
+            assert!(!why.contains("s3cret"), "{why}");
+        }
+        assert_eq!(without_password("http://me:s3cret@p:1"), "http://…@p:1");
+        assert_eq!(without_password("me:s3cret@git/x"), "…@git/x");
+        assert_eq!(without_password("git@git.example.org:29418"), "git@git.example.org:29418");
     }
 
     #[test]

@@ -77,5 +77,6 @@ pub fn bare_request(config: &Config, holder: Holder) -> Result<Request> {
         templates: Default::default(),
         vars: Default::default(),
         kept: false,
+        link_files: false,
     })
 }

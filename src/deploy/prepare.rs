@@ -79,6 +79,11 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
         ));
     }
 
+    if settings.http_proxy.is_some() && settings.git_server.is_some() && !settings.git_scheme.starts_with("http") {
+        let why = format!("http_proxy has no effect: git_scheme is {}", settings.git_scheme);
+        notes.push((Level::Warning, why));
+    }
+
     let idle = |stage: Stage| {
         let name = |point| matches!(point, crate::wire::CheckPoint::Before(it) | crate::wire::CheckPoint::After(it) if it == stage);
         stage == Stage::ConfigDeploy && !settings.config_deploy && !checks.iter().any(|check| name(check.at))
@@ -145,11 +150,13 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder) -> Re
         templates,
         vars,
         kept: plan.kind == Kind::Rollback,
+        link_files: settings.link_files,
     };
     let server = settings
         .git_server
         .as_ref()
         .map(|server| format!("{}://{server}/{}/.git", settings.git_scheme, settings.git_repo));
+    let server = server.map(|url| (url, settings.http_proxy.clone()));
     Ok(Requests { request: Arc::new(request), shallow: repo.shallow()?, server, tag: Arc::default() })
 }
 
@@ -208,8 +215,8 @@ fn check_scripts_are_committed(
 pub struct Requests {
     request: Arc<Request>,
     shallow: Vec<crate::wire::Revision>,
-    /// The repository on the git server.
-    server: Option<String>,
+    /// The repository on the git server, and the proxy on the way to it.
+    server: Option<(String, Option<String>)>,
     /// The deployment's tag, once it is set: targets fetch it from the git server.
     tag: Arc<OnceLock<String>>,
 }
@@ -240,8 +247,9 @@ impl Requests {
         let Step::Run(stage) = call.step else { return request };
         request.action = Action::Run { stage, attempt: task.attempt };
         if stage == Stage::Fetch {
-            let source = self.server.as_ref().map(|url| Source {
+            let source = self.server.as_ref().map(|(url, proxy)| Source {
                 url: url.clone(),
+                proxy: proxy.clone(),
                 reference: self
                     .tag
                     .get()

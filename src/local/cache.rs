@@ -198,12 +198,16 @@ fn fill(git: &Git, dir: &Path, revision: &Revision, supply: Supply<'_>) -> Resul
             add_shallow(git, dir, shallow)?;
             receive(git, bytes, input)?;
         }
-        Supply::Server(source) => fetch(git, revision, source)?,
+        Supply::Server(source) => return fetch(git, revision, source),
     }
-    // Everything the revision needs has to be there before a ref says so: others build on that.
-    let answer = git.call(&["rev-list", "--objects", "--quiet", revision.as_str(), "--not", "--all"], Feed::Nothing)?;
-    git.expect_whole(&answer, "rev-list")?;
+    expect_everything(git, revision)?;
     keep(git, revision)
+}
+
+/// Everything the revision needs has to be there before a ref says so: others build on that.
+fn expect_everything(git: &Git, revision: &Revision) -> Result<(), Fault> {
+    let answer = git.call(&["rev-list", "--objects", "--quiet", revision.as_str(), "--not", "--all"], Feed::Nothing)?;
+    git.expect_whole(&answer, "rev-list")
 }
 
 /// Makes the cache keep a revision's objects.
@@ -262,26 +266,41 @@ fn fetch(git: &Git, revision: &Revision, source: &Source) -> Result<(), Fault> {
     }
     let incoming = format!("refs/hoist-incoming/{revision}");
     let refspec = format!("+{reference}:{incoming}");
-    let args = ["-c", "gc.auto=0", "-c", "maintenance.auto=false", "fetch", "--quiet", "--no-tags"];
-    let answer = git.call(&[&args[..], &["--", &source.url, &refspec]].concat(), Feed::Nothing)?;
-    // The server's own words may hold a password that is part of the address.
+    let args = ["fetch", "--quiet", "--no-tags", "--no-auto-gc", "--no-recurse-submodules", "--"];
+    let through = source.proxy.as_ref().map(|proxy| git.through(proxy));
+    let caller = through.as_ref().unwrap_or(git);
+    let answer = caller.call(&[&args[..], &[&source.url, &refspec]].concat(), Feed::Nothing)?;
+    // The server's own words, and the proxy's, may hold a password that is part of an address.
+    let hide = |reason: &str| {
+        let reason = hide_password(reason, &source.url);
+        source.proxy.as_ref().map_or(reason.clone(), |proxy| hide_password(&reason, proxy))
+    };
     git.expect_whole(&answer, "fetch").map_err(|fault| match fault {
-        Fault::Failed(reason) => Fault::Failed(hide_password(&reason, &source.url)),
-        Fault::CacheBroken(reason) => Fault::CacheBroken(hide_password(&reason, &source.url)),
+        Fault::Failed(reason) => Fault::Failed(hide(&reason)),
+        Fault::CacheBroken(reason) => Fault::CacheBroken(hide(&reason)),
         other => other,
     })?;
-    let found = git.present(&[revision.to_string()])?;
-    let answer = git.call(&["update-ref", "-d", &incoming], Feed::Nothing)?;
-    git.expect(&answer, "update-ref")?;
-    if found.is_empty() {
-        let short = revision.short();
-        return Err(Fault::Failed(format!("{reference} of the git server does not hold {short}; push it there first")));
+    // Git has made sure of all that the ref leads to, so this only looks whether the revision is part of that.
+    let whole = expect_everything(git, revision);
+    if whole.is_err() {
+        let found = git.present(&[revision.to_string()])?;
+        let answer = git.call(&["update-ref", "-d", &incoming], Feed::Nothing)?;
+        git.expect(&answer, "update-ref")?;
+        if found.is_empty() {
+            let short = revision.short();
+            return Err(Fault::Failed(format!(
+                "{reference} of the git server does not hold {short}; push it there first"
+            )));
+        }
+        return whole;
     }
-    Ok(())
+    let changes = format!("update {} {revision}\ndelete {incoming}\n", self::reference(revision.as_str()));
+    let answer = git.call(&["update-ref", "--stdin"], Feed::text(changes))?;
+    git.expect_whole(&answer, "update-ref")
 }
 
 fn hide_password(reason: &str, url: &str) -> String {
-    let secret = url.split_once("://").and_then(|(_, rest)| rest.split_once('@')).map(|(secret, _)| secret);
+    let secret = url.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@')).map(|(secret, _)| secret);
     match secret.filter(|secret| secret.contains(':')) {
         Some(secret) => reason.replace(secret, "…"),
         None => reason.to_owned(),

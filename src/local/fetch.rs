@@ -10,6 +10,7 @@ use super::fault::Fault;
 use super::files;
 use super::job::Job;
 use super::layout::Link;
+use super::spoilt;
 use super::tree;
 
 /// Brings the revision; `input` holds the pack, if one was announced.
@@ -25,12 +26,13 @@ pub fn run(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
     job.deadline.check()?;
     if !layout.complete(revision) {
         job.out.info(format!("checking out {}", revision.short()));
-        tree::ensure(layout, job.deadline, revision, &job.tag())?;
+        tree::ensure(job, revision)?;
     } else if job.request.force {
         job.out.info(format!("checking out {} again", revision.short()));
         tree::mend(layout, job.deadline, revision)?;
     } else {
         job.out.info(format!("{} is checked out already", revision.short()));
+        spoilt::replace(job, revision, None)?;
     }
     if !layout.complete(revision) {
         return Err(Fault::failed(format!("{} is not whole after its checkout", layout.rev(revision).display())));

@@ -8,7 +8,7 @@ use crate::wire::{CheckPoint, Revision, Stage};
 
 use super::cache;
 use super::checks;
-use super::fault::Fault;
+use super::fault::{Fault, Tried};
 use super::files;
 use super::git::Git;
 use super::job::Job;
@@ -18,6 +18,7 @@ use super::links;
 use super::process::Feed;
 use super::promote;
 use super::record;
+use super::seal::Index;
 
 /// Seconds that git may tidy its objects for.
 const TIDYING: u64 = 300;
@@ -66,15 +67,27 @@ fn remove_old(job: &Job, kept: BTreeSet<Revision>, before: Option<Revision>) -> 
     let mut old: Vec<Revision> = layout.folders().into_iter().filter(|revision| !kept.contains(revision)).collect();
     old.sort_by_key(|revision| (Some(revision) == before.as_ref(), last_used(layout, revision)));
     old.reverse();
+    let doomed: Vec<&Revision> = old.iter().skip(job.request.cache_revs).collect();
+    // The files that doomed trees share lose a link, which their other trees' indexes should hear of: the next deployment
+    // takes from what is live, and a rollback goes to what was.
+    let heirs = if doomed.is_empty() { Vec::new() } else { vec![Some(&job.request.revision), before.as_ref()] };
+    let heirs = heirs.into_iter().flatten().filter(|heir| !doomed.contains(heir));
+    let heirs = heirs.filter_map(|heir| Index::read(&layout.rev(heir), heir.as_str().len() / 2));
+    let heirs: Vec<(Index, Vec<usize>)> = heirs.map(|index| (index.proven(), index)).map(|(a, b)| (b, a)).collect();
     // One that is not this user's to remove keeps no other.
     let mut first = Ok(());
-    for revision in old.iter().skip(job.request.cache_revs) {
+    for revision in doomed {
         job.deadline.check()?;
         let removed = files::remove_tree(&layout.rev(revision), &job.tag());
         if removed.is_ok() {
             job.out.debug(format!("removed {}", job.name(revision)));
         }
         first = first.and(removed);
+    }
+    for (index, proven) in heirs {
+        let path = index.tree.join(".git/index");
+        let now = index.look_at(&proven);
+        index.renew(&now).tried("renew", &path)?;
     }
     first.and(files::sync_dir(&layout.revs()))
 }

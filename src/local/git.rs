@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::deadline::Deadline;
-use super::fault::{Fault, plain};
+use super::fault::{Fault, Tried, plain};
+use super::files;
 use super::process::{self, Exit, Feed, Stream};
 use super::sys;
 
@@ -14,7 +15,7 @@ const OUTPUT: usize = 16 << 20;
 const FULL: u64 = 64 << 10;
 
 /// Settings of every call. The owner of the cache may be another user than the one who deploys today.
-const SETTINGS: [&str; 9] = [
+const SETTINGS: [&str; 8] = [
     "core.hooksPath=/dev/null",
     "safe.directory=*",
     "core.fsmonitor=false",
@@ -23,7 +24,6 @@ const SETTINGS: [&str; 9] = [
     "maintenance.autoDetach=false",
     "protocol.ext.allow=never",
     "advice.detachedHead=false",
-    "init.defaultBranch=hoist",
 ];
 
 /// What git said of a call.
@@ -50,6 +50,7 @@ impl Answer {
     pub fn tells_of_broken_objects(&self) -> bool {
         let text = self.errors.to_lowercase();
         let disk = ["no space left", "permission denied", "read-only file system", "disk quota exceeded", "early eof"];
+        let network = ["could not read from remote", "could not read username", "could not read password"];
         let broken = [
             "unresolved delta",
             "missing",
@@ -77,7 +78,7 @@ impl Answer {
             "requires a git repository",
             "bad config",
         ];
-        !disk.iter().any(|word| text.contains(word)) && broken.iter().any(|word| text.contains(word))
+        !disk.iter().chain(&network).any(|word| text.contains(word)) && broken.iter().any(|word| text.contains(word))
     }
 }
 
@@ -87,25 +88,38 @@ pub struct Git {
     dir: PathBuf,
     tree: Option<PathBuf>,
     deadline: Deadline,
+    proxy: Option<String>,
 }
 
 impl Git {
     /// A repository without its working tree; calls end at `deadline`.
     pub fn bare(dir: &Path, deadline: Deadline) -> Git {
-        Git { dir: dir.to_owned(), tree: None, deadline }
+        Git { dir: dir.to_owned(), tree: None, deadline, proxy: None }
     }
 
     /// The repository of a working tree.
     pub fn tree(tree: &Path, deadline: Deadline) -> Git {
-        Git { dir: tree.join(".git"), tree: Some(tree.to_owned()), deadline }
+        Git { dir: tree.join(".git"), tree: Some(tree.to_owned()), deadline, proxy: None }
     }
 
-    /// Makes a repository.
+    /// The same repository, for calls that reach a server by http or https through a proxy.
+    pub fn through(&self, proxy: &str) -> Git {
+        Git { proxy: Some(proxy.to_owned()), ..self.clone() }
+    }
+
+    /// Makes an empty repository, as `git init` does: three files and two folders are not worth a process.
     pub fn init(&self, sha256: bool) -> Result<(), Fault> {
-        // Older gits know SHA-1 alone, and not the option.
-        let format: &[&str] = if sha256 { &["--object-format=sha256"] } else { &[] };
-        let answer = self.call(&[&["init", "--quiet", "--template="], format].concat(), Feed::Nothing)?;
-        self.expect(&answer, "init")
+        let (version, format) = if sha256 { (1, "[extensions]\n\tobjectformat = sha256\n") } else { (0, "") };
+        let config =
+            format!("[core]\n\trepositoryformatversion = {version}\n\tfilemode = true\n\tbare = false\n{format}");
+        for folder in ["objects/info", "objects/pack", "refs/heads", "refs/tags"] {
+            files::make_dir(&self.dir.join(folder))?;
+        }
+        for (name, text) in [("config", config.as_str()), ("HEAD", "ref: refs/heads/hoist\n")] {
+            let path = self.dir.join(name);
+            std::fs::write(&path, text).tried("write", &path)?;
+        }
+        Ok(())
     }
 
     /// Runs git and takes whatever comes of it; only a time limit and a git that cannot be started are faults.
@@ -120,6 +134,16 @@ impl Git {
             .env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
             .env("LC_ALL", "C")
             .env_remove("SSH_ASKPASS");
+        if let Some(proxy) = &self.proxy {
+            // It may hold a password: others see a command's arguments, but not its environment. What this host says of
+            // proxies, exceptions included, does not count.
+            for name in ["http_proxy", "https_proxy", "HTTPS_PROXY"] {
+                command.env(name, proxy);
+            }
+            for name in ["no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY"] {
+                command.env_remove(name);
+            }
+        }
         for setting in SETTINGS {
             command.args(["-c", setting]);
         }

@@ -11,7 +11,9 @@ use super::files;
 use super::job::Job;
 use super::layout::{Layout, Link};
 use super::links;
+use super::record;
 use super::service;
+use super::spoilt;
 use super::watcher;
 
 /// Makes the request's revision the live one.
@@ -25,6 +27,10 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     if !job.request.force && is_done(layout, revision, &wanted) {
         job.out.info(format!("{} is already live (use --force to override)", job.name(revision)));
         return Ok(());
+    }
+    // What this run's own fetch and its checks have made of the tree is wanted.
+    if last_live(layout, revision).exists() && !record::was_started(layout, &job.request.holder.run, Stage::Fetch) {
+        spoilt::replace(job, revision, None)?;
     }
     checks::run(job, CheckPoint::Before(Stage::Promote), revision)?;
     links::preflight(layout, revision, &wanted)?;

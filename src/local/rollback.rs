@@ -10,6 +10,7 @@ use super::links;
 use super::promote;
 use super::record;
 use super::service;
+use super::spoilt;
 use super::tree;
 
 /// Restores `request.restore`. A part that fails does not keep the parts after it from being tried; the first failure is
@@ -23,14 +24,17 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     };
     let promoted = record::was_started(layout, &job.request.holder.run, Stage::Promote);
     if !promoted && layout.read(Link::Current).as_ref() == Some(restore) {
-        let mut first = checks::run_for_restored(job, CheckPoint::Before(Stage::Rollback), restore);
+        // What is live was not touched, but for files that the new revision's checks may have written to.
+        let mut first = spoilt::replace(job, restore, Some(&job.request.revision));
+        first = first.and(checks::run_for_restored(job, CheckPoint::Before(Stage::Rollback), restore));
         first = first.and(layout.remove(Link::InProgress));
         job.out.info(format!("{} was not touched", job.name(restore)));
         return first.and(checks::run_for_restored(job, CheckPoint::After(Stage::Rollback), restore));
     }
     // Without the old tree there is nothing to go back to; what is live stays.
-    tree::ensure(layout, job.deadline, restore, &job.tag())?;
+    tree::ensure(job, restore)?;
     let mut parts = Parts { job, restore, first: None };
+    parts.note(spoilt::replace(job, restore, None));
     parts.checks(CheckPoint::Before(Stage::Rollback));
     parts.checks(CheckPoint::Before(Stage::Promote));
     // A full disk may refuse the note; the links, which need no room, are what counts.

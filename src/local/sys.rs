@@ -62,6 +62,22 @@ pub fn free_space(path: &Path) -> io::Result<(u64, Option<u64>)> {
     Ok((found.f_bavail.saturating_mul(found.f_frsize), inodes))
 }
 
+/// Lets an empty file have the blocks of another one, until one of them is written to (`FICLONE`). Few file systems can.
+pub fn clone_file(from: &File, to: &File) -> io::Result<()> {
+    Ok(rustix::fs::ioctl_ficlone(to, from)?)
+}
+
+/// The names of a file's extended attributes, each with a zero byte behind it; none where the file system has none.
+pub fn attribute_names(path: &Path) -> io::Result<Vec<u8>> {
+    let mut names = vec![0; 4096];
+    match rustix::fs::llistxattr(path, &mut names[..]) {
+        Ok(length) => names.truncate(length),
+        Err(rustix::io::Errno::NOTSUP) => names.clear(),
+        Err(error) => return Err(error.into()),
+    }
+    Ok(names)
+}
+
 /// Sets the mask of permissions that new files do not get.
 pub fn set_umask(mask: u32) {
     rustix::process::umask(Mode::from_raw_mode(mask & 0o777));

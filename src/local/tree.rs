@@ -10,18 +10,30 @@ use super::deadline::Deadline;
 use super::fault::{Fault, Tried};
 use super::files::{self, TEMPORARY};
 use super::git::Git;
+use super::job::Job;
 use super::layout::Layout;
 use super::process::Feed;
+use super::seal;
+use super::share;
 use super::sys;
 
 /// The cache's objects, from a working tree's `.git/objects`: relative, so that the whole can be moved.
 const CACHE_FROM_TREE: &str = "../../../..";
 
-/// Checks a revision out of the cache, beside its place, and puts it there once it is whole and on the disk.
-pub fn build(layout: &Layout, deadline: Deadline, revision: &Revision, tag: &str) -> Result<(), Fault> {
+/// Checks a revision out of the cache, beside its place, and puts it there once it is whole and on the disk. With
+/// `link_files`, files that another tree has as well are shared with it.
+pub fn build(
+    layout: &Layout,
+    deadline: Deadline,
+    revision: &Revision,
+    tag: &str,
+    link_files: bool,
+) -> Result<(), Fault> {
     let place = layout.rev(revision);
     let beside = layout.revs().join(format!("{revision}{TEMPORARY}{tag}"));
-    let result = check_out(layout, deadline, revision, &beside).and_then(|()| install(layout, &beside, &place, tag));
+    let result = check_out(layout, deadline, revision, &beside, link_files)
+        .and_then(|()| sys::sync_file_system(&beside).tried("sync", &beside))
+        .and_then(|()| install(layout, &beside, &place, tag));
     if result.is_err() {
         // A full disk has to have room for what is still to be written.
         let _ = files::remove_leftover(&beside);
@@ -29,25 +41,44 @@ pub fn build(layout: &Layout, deadline: Deadline, revision: &Revision, tag: &str
     result
 }
 
-fn check_out(layout: &Layout, deadline: Deadline, revision: &Revision, beside: &Path) -> Result<(), Fault> {
+fn check_out(
+    layout: &Layout,
+    deadline: Deadline,
+    revision: &Revision,
+    beside: &Path,
+    link_files: bool,
+) -> Result<(), Fault> {
+    let git = Git::tree(beside, deadline);
+    prepare(layout, &git, revision, beside)?;
+    if link_files && let Some(shared) = share::into(layout, deadline, revision, beside)? {
+        match force(&git, revision) {
+            Ok(()) if shared.holds(beside, revision) => return seal::put(beside),
+            Ok(()) => log::debug!("{}: files become others by other attributes", beside.display()),
+            Err(Fault::Failed(reason)) => log::debug!("a checkout with {} shared files: {reason}", shared.count),
+            Err(fault) => return Err(fault),
+        }
+        prepare(layout, &git, revision, beside)?;
+    }
+    force(&git, revision)?;
+    seal::put(beside)
+}
+
+/// Makes a repository without a single file, which borrows the cache's objects.
+fn prepare(layout: &Layout, git: &Git, revision: &Revision, beside: &Path) -> Result<(), Fault> {
     let Some(cache) = cache::git_dir(&layout.cache()) else {
         return Err(Fault::CacheBroken(format!("{} is not a git repository", layout.cache().display())));
     };
     files::remove_leftover(beside)?;
-    files::make_dir(&beside.join(".git"))?;
-    let git = Git::tree(beside, deadline);
     git.init(revision.as_str().len() == 64)?;
     let inside = cache.strip_prefix(layout.root()).unwrap_or(&cache);
     let objects = format!("{CACHE_FROM_TREE}/{}/objects\n", inside.display());
-    let info = beside.join(".git/objects/info");
-    files::make_dir(&info)?;
-    fs::write(info.join("alternates"), objects).tried("write", &info.join("alternates"))?;
+    let path = beside.join(".git/objects/info/alternates");
+    fs::write(&path, objects).tried("write", &path)?;
     if let Ok(shallow) = fs::read(cache.join("shallow")) {
         let path = beside.join(".git/shallow");
         fs::write(&path, shallow).tried("write", &path)?;
     }
-    force(&git, revision)?;
-    sys::sync_file_system(beside).tried("sync", beside)
+    Ok(())
 }
 
 fn install(layout: &Layout, beside: &Path, place: &Path, tag: &str) -> Result<(), Fault> {
@@ -80,12 +111,16 @@ pub fn mend(layout: &Layout, deadline: Deadline, revision: &Revision) -> Result<
 }
 
 fn force(git: &Git, revision: &Revision) -> Result<(), Fault> {
-    let answer = git.call(&["checkout", "--quiet", "--force", "--detach", revision.as_str()], Feed::Nothing)?;
+    // Whoever calls this syncs the whole file system once.
+    let unsynced = ["-c", "core.fsync=none"];
+    let args = ["checkout", "--quiet", "--force", "--detach", revision.as_str()];
+    let answer = git.call(&[&unsynced[..], &args].concat(), Feed::Nothing)?;
     git.expect_whole(&answer, "checkout")
 }
 
 /// Makes sure that a revision's tree is whole: mends the one that is there, or checks it out anew.
-pub fn ensure(layout: &Layout, deadline: Deadline, revision: &Revision, tag: &str) -> Result<(), Fault> {
+pub fn ensure(job: &Job, revision: &Revision) -> Result<(), Fault> {
+    let (layout, deadline) = (&job.layout, job.deadline);
     if layout.complete(revision) {
         return Ok(());
     }
@@ -93,5 +128,5 @@ pub fn ensure(layout: &Layout, deadline: Deadline, revision: &Revision, tag: &st
     if is_repository && mend(layout, deadline, revision).is_ok() && layout.complete(revision) {
         return Ok(());
     }
-    build(layout, deadline, revision, tag)
+    build(layout, deadline, revision, &job.tag(), job.request.link_files)
 }

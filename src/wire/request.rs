@@ -81,6 +81,9 @@ pub struct Request {
     /// holds already, whatever is configured now, and checks whose scripts it lacks are left out.
     #[serde(default)]
     pub kept: bool,
+    /// A new working tree may share files with one that stands.
+    #[serde(default)]
+    pub link_files: bool,
 }
 
 /// How the revision's objects reach the target.
@@ -101,6 +104,9 @@ pub struct Fetch {
 pub struct Source {
     pub url: String,
     pub reference: String,
+    /// A proxy to reach it through by http and https. It may hold a password, as `url` may.
+    #[serde(default)]
+    pub proxy: Option<String>,
 }
 
 /// When a check runs.

@@ -146,4 +146,5 @@ readers_stand! {
     logs_stand_any_bytes: "log";
     expressions_over_logs_stand_any_bytes: "expression";
     files_of_host_keys_stand_any_bytes: "known_hosts";
+    git_indexes_stand_any_bytes: "git_index";
 }

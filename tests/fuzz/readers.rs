@@ -86,6 +86,7 @@ pub const ALL: &[Reader] = &[
         read: known_hosts,
         words: &["|1|", "@revoked ", "!*", "ssh-ed25519", "[127.*]:22", "AAAA"],
     },
+    Reader { name: "git_index", read: git_index, words: &["DIRC", "TREE", "FSMN", "link", "\0\0\0\u{2}", ".git/x"] },
 ];
 
 thread_local! {
@@ -315,4 +316,15 @@ fn known_hosts(bytes: &[u8]) -> String {
     std::fs::write(&path, bytes).unwrap();
     let notes = hoist::fuzzing::known_hosts(&path, "web1.example.org", &bytes[..bytes.len().min(51)]);
     format!("{} {}", about(notes.len()), notes.last().map_or_else(String::new, shape))
+}
+
+fn git_index(bytes: &[u8]) -> String {
+    let each = [20, 32].map(|name| match hoist::fuzzing::git_index(bytes, name) {
+        Some((entries, files, same)) => {
+            assert!(same, "what was read is written as something else");
+            format!("{} {}", about(entries), about(files))
+        }
+        None => "none".to_owned(),
+    });
+    each.join(" ")
 }

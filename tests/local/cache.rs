@@ -9,7 +9,7 @@ use crate::harness::*;
 
 fn from_server(target: &Target, run_id: &str, revision: &Revision, reference: &str) -> Reply {
     let url = format!("file://{}/.git", target.source().display());
-    let source = Some(Source { url, reference: reference.to_owned() });
+    let source = Some(Source { url, reference: reference.to_owned(), proxy: None });
     let fetch = Some(Fetch { pack_bytes: None, shallow: Vec::new(), source, rebuild: false });
     run(&Request { fetch, ..target.request(run_id, revision) }, Stage::Fetch)
 }
@@ -183,7 +183,7 @@ fn a_server_that_is_not_there_fails_without_its_password() {
     let one = target.commit(&[("a", "1")]);
     let mut request = target.request("r1", &one);
     let (url, reference) = ("http://me:hunter2@127.0.0.1:1/x/.git".to_owned(), "main".to_owned());
-    let source = Some(Source { url, reference });
+    let source = Some(Source { url, reference, proxy: None });
     request.fetch = Some(Fetch { pack_bytes: None, shallow: Vec::new(), source, rebuild: false });
     let reply = run(&request, Stage::Fetch);
     assert!(reply.reason().contains("git fetch"), "{reply:?}");

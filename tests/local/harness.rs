@@ -200,6 +200,7 @@ impl Target {
             templates: Default::default(),
             vars: Default::default(),
             kept: false,
+            link_files: true,
         }
     }
 
@@ -226,6 +227,16 @@ impl Target {
         let pack_bytes = Some(pack.len() as u64);
         request.fetch = Some(Fetch { pack_bytes, shallow: Vec::new(), source: None, rebuild });
         call(&asked(&request, Stage::Fetch, 0), pack)
+    }
+
+    /// Fetches with a pack, and with a search path of its own.
+    pub fn fetch_with(&self, request: &Request, pack: &[u8], path: &str) -> Reply {
+        let pack_bytes = Some(pack.len() as u64);
+        let fetch = Some(Fetch { pack_bytes, shallow: Vec::new(), source: None, rebuild: false });
+        let request = Request { fetch, ..asked(request, Stage::Fetch, 0) };
+        let mut child = spawn_with(&request, &[("PATH", path)]);
+        let _ = child.stdin.take().unwrap().write_all(pack);
+        reply(child)
     }
 
     pub fn facts(&self, request: &Request) -> Facts {
@@ -265,8 +276,14 @@ pub fn recorded(request: &Request, stage: Stage) -> Recorded {
 }
 
 pub fn spawn(request: &Request) -> Child {
+    spawn_with(request, &[])
+}
+
+/// As [`spawn`], with variables of its own in its environment.
+pub fn spawn_with(request: &Request, environment: &[(&str, &str)]) -> Child {
     let mut child = Command::new(env!("CARGO_BIN_EXE_hoist"))
         .arg("deploy-local")
+        .envs(environment.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -5,9 +5,13 @@ mod cache;
 mod checks;
 mod config;
 mod harness;
+#[path = "../common/http.rs"]
+mod http;
 mod kill;
 mod lease;
 mod locks;
+mod servers;
+mod share;
 mod stages;
 mod stdio;
 mod trouble;

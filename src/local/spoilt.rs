@@ -1,0 +1,80 @@
+//! Files that two revisions share and that somebody wrote to in one of them: the other has the change too. Before such a
+//! revision goes live again, its files are checked out afresh.
+
+use std::fs::{self, Metadata};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use crate::wire::Revision;
+
+use super::fault::{Fault, Tried};
+use super::files;
+use super::git::Git;
+use super::index::{Entry, Stat};
+use super::job::Job;
+use super::process::Feed;
+use super::seal::{self, Index};
+use super::share;
+use super::sys;
+
+/// Files that are named to the operator, at the most.
+const NAMED: usize = 3;
+
+/// Replaces the changed files of a revision that have another name somewhere: with `by`, only those that this revision has
+/// too. Files of one name only, which somebody changed on purpose, stay. It costs a look at each file.
+pub fn replace(job: &Job, revision: &Revision, by: Option<&Revision>) -> Result<(), Fault> {
+    let tree = job.layout.rev(revision);
+    let Some(index) = Index::read(&tree, revision.as_str().len() / 2) else { return Ok(()) };
+    let other = by.map(|other| job.layout.rev(other));
+    let mut spoilt = Vec::new();
+    for entry in index.entries.iter().filter(|entry| entry.is_file()) {
+        job.deadline.check()?;
+        let Some(path) = seal::plain_path(entry) else { continue };
+        let Ok(meta) = fs::symlink_metadata(tree.join(path)) else { continue };
+        if !meta.is_file() || meta.nlink() < 2 || is_unchanged(entry, &meta, tree.join(path)) {
+            continue;
+        }
+        let same = |found: Metadata| (found.dev(), found.ino()) == (meta.dev(), meta.ino());
+        if other.as_ref().is_none_or(|other| fs::symlink_metadata(other.join(path)).is_ok_and(same)) {
+            spoilt.push(path);
+        }
+    }
+    if spoilt.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = spoilt.iter().take(NAMED).map(|path| path.display().to_string()).collect();
+    let more = if spoilt.len() > NAMED { ", …" } else { "" };
+    job.out.warn(format!(
+        "{}: {} changed in place, in this revision or in one that shares them, are as committed again: {}{more}",
+        job.name(revision),
+        if spoilt.len() == 1 { "1 file that was".to_owned() } else { format!("{} files that were", spoilt.len()) },
+        names.join(", ")
+    ));
+    let beside = tree.join(".git/hoist-afresh");
+    files::remove_leftover(&beside)?;
+    let mut input = Vec::new();
+    for path in &spoilt {
+        input.extend_from_slice(path.as_os_str().as_bytes());
+        input.push(0);
+    }
+    let git = Git::tree(&tree, job.deadline);
+    let prefix = "--prefix=.git/hoist-afresh/";
+    let answer = git.call(&["checkout-index", "--force", "-z", "--stdin", prefix], Feed::text(input))?;
+    git.expect_whole(&answer, "checkout-index")?;
+    sys::sync_file_system(&tree).tried("sync", &tree)?;
+    for path in &spoilt {
+        fs::rename(beside.join(path), tree.join(path)).tried("replace", &tree.join(path))?;
+    }
+    files::remove_leftover(&beside)?;
+    sys::sync_file_system(&tree).tried("sync", &tree)
+}
+
+/// Whether a shared file has the content, the owner and the executable bit that the index says.
+fn is_unchanged(entry: &Entry, meta: &Metadata, path: PathBuf) -> bool {
+    let now = Stat::from(meta);
+    let executable = (meta.mode() & 0o100 != 0) == (entry.mode == 0o100755);
+    let owned = (now.uid, now.gid) == (entry.stat.uid, entry.stat.gid);
+    now == entry.stat
+        || executable && owned && share::read_blob(&path, meta, entry.object.len()).is_ok_and(|it| it == entry.object)
+}
