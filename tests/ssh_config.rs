@@ -554,3 +554,45 @@ fn a_proxy_command_that_fails_says_why() {
     assert_eq!(scene.refusal(stubborn, "web1").kind, ConnectErrorKind::Timeout);
     assert!(scene.connect("Host 127.*\n  ProxyCommand none\n", "127.0.0.2").is_ok());
 }
+
+/// The limit at which a default sshd begins to drop connections at random.
+const DEFAULT_MAX_STARTUPS: (&str, &str) = ("FARM_SSHD_OPTS", "MaxStartups 10:30:100");
+
+/// Connects to so many hosts at the same time.
+fn connect_all(ssh: &Ssh, count: usize) {
+    std::thread::scope(|scope| {
+        for n in 0..count {
+            scope.spawn(move || ssh.connect(&target(&format!("h{n}"))).map(drop).unwrap());
+        }
+    });
+}
+
+#[test]
+fn many_targets_at_one_address_do_not_trip_the_limit_of_its_server() {
+    let scene = Scene { farm: Farm::up_with(&[DEFAULT_MAX_STARTUPS]) };
+    let config = format!("Host h*\n  HostName 127.0.0.7\nHost *\n{}  HostKeyAlias 127.0.0.7\n", scene.basics());
+    let known = fs::read_to_string(scene.farm.known_hosts()).unwrap();
+    let of_seven = known.lines().map(|line| format!("127.0.0.7 {}\n", line.split_once(' ').unwrap().1));
+    fs::write(scene.farm.known_hosts(), known.clone() + &of_seven.collect::<String>()).unwrap();
+    connect_all(&Ssh::prepare(scene.options(&config)).unwrap(), 60);
+    assert_eq!(scene.farm.connections_to("127.0.0.7"), 60);
+    assert!(!scene.farm.log().contains("MaxStartups"), "connections were dropped");
+}
+
+#[test]
+fn proxy_commands_that_log_in_at_one_bastion_do_not_trip_the_limit_of_its_server() {
+    let scene = Scene::new();
+    let bastion = Farm::up_with(&[DEFAULT_MAX_STARTUPS]);
+    let (key, known_hosts) = (bastion.key(), bastion.known_hosts());
+    let config = format!(
+        "Host h*\n  HostName 127.0.0.7\n  ProxyCommand ssh -F none -i {} -o UserKnownHostsFile={} -p {} -W %h:%p \
+         root@127.0.0.3\nHost *\n{}",
+        key.display(),
+        known_hosts.display(),
+        bastion.port,
+        scene.basics()
+    );
+    connect_all(&Ssh::prepare(scene.options(&config)).unwrap(), 24);
+    assert_eq!(bastion.connections_to("127.0.0.3"), 24);
+    assert!(!bastion.log().contains("MaxStartups"), "connections were dropped");
+}

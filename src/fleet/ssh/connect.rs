@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::io::ErrorKind;
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use ssh2::{ErrorCode, MethodType, Session};
 
 use super::auth::{Login, Refusal};
+use super::gate::Pass;
 use super::known_hosts::{KeyType, Verdict, fingerprint, lookup_name};
 use super::link::Link;
 use super::route::{Route, Way};
@@ -83,7 +84,7 @@ impl Route {
         let mut progress = self.keys.begin();
         loop {
             let attempt = Attempt { route: self };
-            let (session, socket) = attempt.patient_handshake()?;
+            let (session, socket, _pass) = attempt.patient_handshake()?;
             match self.keys.log_in(&session, &self.user, &mut progress, self.connect_timeout) {
                 Login::In => return Ok((session, socket)),
                 Login::Again => hang_up(session, &socket),
@@ -139,15 +140,16 @@ impl Attempt<'_> {
         self.route.place()
     }
 
-    fn tcp(&self) -> Result<TcpStream, ConnectError> {
+    fn tcp(&self) -> Result<(TcpStream, Pass<'_>), ConnectError> {
         let place = self.place();
-        let addresses = (self.route.host.as_str(), self.route.port).to_socket_addrs().map_err(|error| {
+        let addresses = self.route.network.names.addresses(&self.route.host, self.route.port).map_err(|error| {
             ConnectError::new(ConnectErrorKind::Resolve, format!("cannot resolve {}: {error}", self.route.host))
         })?;
         let mut last = ConnectError::new(ConnectErrorKind::Resolve, format!("{} has no address", self.route.host));
         for address in addresses {
+            let pass = self.route.network.gate.enter(address.ip().to_string());
             match TcpStream::connect_timeout(&address, self.timeout()) {
-                Ok(stream) => return Ok(stream),
+                Ok(stream) => return Ok((stream, pass)),
                 Err(error) => {
                     let kind = match error.kind() {
                         ErrorKind::TimedOut | ErrorKind::WouldBlock => ConnectErrorKind::Timeout,
@@ -164,18 +166,24 @@ impl Attempt<'_> {
         Err(last)
     }
 
-    /// What the session runs over.
-    fn socket(&self) -> Result<Socket, ConnectError> {
+    /// What the session runs over, and leave to log in over it.
+    fn socket(&self) -> Result<(Socket, Option<Pass<'_>>), ConnectError> {
         let route = self.route;
         match &route.way {
             Way::Direct => {
-                let stream = self.tcp()?;
+                let (stream, pass) = self.tcp()?;
                 tcp::prepare(&stream, route.keepalive).map_err(|error| self.broken(error))?;
-                Ok(stream.into())
+                Ok((stream.into(), Some(pass)))
             }
-            Way::Behind(bastion) => bastion.open(&route.host, route.port, &self.place(), route.connect_timeout),
+            Way::Behind(bastion) => {
+                let socket = bastion.open(&route.host, route.port, &self.place(), route.connect_timeout)?;
+                Ok((socket, None))
+            }
             Way::Command(command) => {
-                proxy_command::start(command, &route.name).map_err(|error| self.not_carried(&error.to_string()))
+                // Where the command logs in itself, and at one host for all, that host is spared.
+                let pass = proxy_command::is_ssh(command).then(|| route.network.gate.enter("ssh".into()));
+                let socket = proxy_command::start(command, &route.name);
+                Ok((socket.map_err(|error| self.not_carried(&error.to_string()))?, pass))
             }
         }
     }
@@ -186,7 +194,7 @@ impl Attempt<'_> {
 
     /// A handshake that is tried again when the peer hangs up on it: a server drops connections at random while more
     /// than so many are not logged in yet (MaxStartups in sshd_config(5); by default from 10 on).
-    fn patient_handshake(&self) -> Result<(Session, Socket), ConnectError> {
+    fn patient_handshake(&self) -> Result<(Session, Socket, Option<Pass<'_>>), ConnectError> {
         let until = Instant::now() + self.timeout();
         let mut pause = FIRST_PAUSE;
         loop {
@@ -202,8 +210,8 @@ impl Attempt<'_> {
     }
 
     /// Connects, exchanges keys, and makes sure that the host is who it should be.
-    fn handshake(&self) -> Result<(Session, Socket), ConnectError> {
-        let socket = self.socket()?;
+    fn handshake(&self) -> Result<(Session, Socket, Option<Pass<'_>>), ConnectError> {
+        let (socket, pass) = self.socket()?;
         let route = self.route;
         let (known_host, known_port) = (&route.known_as.0, route.known_as.1);
         let (types, known) = route.known_hosts.key_types(known_host, known_port);
@@ -233,7 +241,7 @@ impl Attempt<'_> {
             Err(error) => Err(self.failed("the SSH handshake with", error, began)),
         };
         match checked {
-            Ok(()) => Ok((session, socket)),
+            Ok(()) => Ok((session, socket, pass)),
             Err(error) => {
                 hang_up(session, &socket);
                 match socket.trouble() {

@@ -7,12 +7,14 @@ mod bootstrap;
 mod certificate;
 mod connect;
 mod exec;
+mod gate;
 mod identity;
 mod input;
 mod jump;
 pub(crate) mod known_hosts;
 mod lines;
 mod link;
+mod names;
 mod open_files;
 mod openssh;
 mod options;
@@ -43,6 +45,8 @@ use route::Routes;
 
 /// Threads that ask for the configuration of hosts. Asking is a process of its own for each host.
 const ASKERS: usize = 8;
+/// Names from this one on are looked up ahead of their connections; the first ones are connected to at once.
+const AHEAD: usize = 80;
 
 /// What all sessions of a command share.
 pub struct Ssh {
@@ -89,11 +93,13 @@ impl Ssh {
         };
         let asks = self.routes.reader().is_some_and(|reader| !reader.is_shared());
         let threads = if asks { ASKERS.min(targets.len()) } else { 1 };
-        std::thread::scope(|scope| {
+        std::thread::scope(|scope| -> anyhow::Result<()> {
             let threads: Vec<_> = (0..threads).map(|_| scope.spawn(find)).collect();
             let results = threads.into_iter().map(|thread| thread.join());
             results.map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
-        })
+        })?;
+        self.routes.look_up_ahead(targets.get(AHEAD..).unwrap_or_default());
+        Ok(())
     }
 
     /// The shortest time between two signs of life of any session.

@@ -48,6 +48,12 @@ pub fn start(command: &str, name: &str) -> std::io::Result<Socket> {
     Ok(Socket::carried(ours, Box::new(Running { child: Mutex::new(child), last_words })))
 }
 
+/// Whether a command is OpenSSH's client, which logs in at a host of its own.
+pub fn is_ssh(command: &str) -> bool {
+    let mut words = command.split_whitespace().filter(|word| *word != "exec");
+    words.next().is_some_and(|program| program.rsplit('/').next() == Some("ssh"))
+}
+
 fn listen(stderr: impl std::io::Read, name: &str, last_words: &Mutex<String>) {
     let mut stderr = BufReader::new(stderr);
     let mut line = Vec::new();

@@ -9,9 +9,11 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 
 use super::auth::Keys;
+use super::gate::Gate;
 use super::identity::{Identities, Wanted};
 use super::jump::Bastion;
 use super::known_hosts::{KeyType, KnownHosts};
+use super::names::Names;
 use super::openssh::{Answer, Reader, Tokens};
 use super::tcp::Keepalive;
 use super::{Algorithms, SshOptions, options};
@@ -44,6 +46,14 @@ pub struct Route {
     pub connect_timeout: Duration,
     pub keepalive: Keepalive,
     pub way: Way,
+    pub network: Arc<Network>,
+}
+
+/// What connections that are made at the same time share.
+#[derive(Debug, Default)]
+pub struct Network {
+    pub names: Names,
+    pub gate: Gate,
 }
 
 /// What carries the session.
@@ -85,6 +95,7 @@ pub struct Routes {
     reader: Option<Reader>,
     routes: Shared<Target, Route>,
     bastions: Shared<Vec<Target>, Bastion>,
+    network: Arc<Network>,
     known_hosts: Shared<Vec<PathBuf>, KnownHosts>,
     keys: Shared<Wanted, Keys>,
 }
@@ -119,8 +130,8 @@ impl Routes {
                 reader
             }
         };
-        let (routes, bastions, known_hosts, keys) = Default::default();
-        Ok(Routes { reader, routes, bastions, known_hosts, keys })
+        let (routes, bastions, network, known_hosts, keys) = Default::default();
+        Ok(Routes { reader, routes, bastions, network, known_hosts, keys })
     }
 
     /// The reader of OpenSSH's configuration, if it is read.
@@ -134,6 +145,14 @@ impl Routes {
             let wish = Wish { host: target, is_target: true, through: options.proxy_jump.clone(), trail: Vec::new() };
             self.make(options, wish).with_context(|| format!("{target} cannot be connected to"))
         })
+    }
+
+    /// Begins to look up the addresses of these targets, as far as they are connected to from here.
+    pub fn look_up_ahead(&self, targets: &[Target]) {
+        let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        let direct = targets.iter().filter_map(|target| routes.get(target));
+        let direct = direct.filter(|route| matches!(route.way, Way::Direct));
+        self.network.names.look_up_ahead(direct.map(|route| route.host.clone()).collect());
     }
 
     /// The shortest time between two signs of life of any route so far.
@@ -210,6 +229,7 @@ impl Routes {
             },
             keepalive: keepalive(options, &answer),
             way,
+            network: self.network.clone(),
             known_as,
             port,
             user,
