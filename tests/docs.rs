@@ -9,6 +9,7 @@ use std::process::Command;
 use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfoKind};
 use hoist::config::keys::{KEYS, Key, Prefix};
 use hoist::exit_code::ExitCode;
+use hoist::fleet::ssh::{OPTIONS, Use};
 use hoist::fleet::{Outcome, Step};
 use hoist::report::{Event, GroupHead, HostRow};
 use hoist::wire::{Holder, Level, Line, Stage};
@@ -168,6 +169,27 @@ fn every_key_is_in_the_manual_with_its_kind_and_default_and_every_key_there_exis
         .collect();
     let known: BTreeSet<String> = KEYS.iter().map(key_entry).collect();
     assert_eq!(documented, known);
+}
+
+#[test]
+fn every_option_of_openssh_is_in_the_manual_under_what_becomes_of_it() {
+    let page = read("man/hoist.cfg.5");
+    let section = section(&page, "OPENSSH'S CONFIGURATION");
+    for (head, belongs) in [
+        ("honoured", (|usage| usage == Use::Honoured) as fn(Use) -> bool),
+        ("change nothing", |usage| usage == Use::Ignored),
+        ("are refused", |usage| matches!(usage, Use::Refused(_) | Use::RefusedWithout(_))),
+    ] {
+        let lines = section.iter().skip_while(|line| !(line.starts_with(".Ss ") && line.ends_with(head)));
+        let within = |line: &&&str| **line != ".Pp" && !line.starts_with(".Ss ");
+        let listed: Vec<&str> = lines.skip(1).take_while(within).copied().collect();
+        let known = OPTIONS.iter().filter(|(_, usage)| belongs(*usage)).map(|(name, _)| (*name).to_owned());
+        assert_eq!(words_of(&listed, "Cm"), known.collect::<BTreeSet<_>>(), "options that {head}");
+    }
+    let mut names: Vec<String> = OPTIONS.iter().map(|(name, _)| name.to_lowercase()).collect();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), OPTIONS.len(), "an option stands twice");
 }
 
 #[test]

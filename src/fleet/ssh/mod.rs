@@ -7,6 +7,7 @@ mod bootstrap;
 mod certificate;
 mod connect;
 mod exec;
+mod forward;
 mod gate;
 mod identity;
 mod input;
@@ -95,8 +96,8 @@ impl Ssh {
         let threads = if asks { ASKERS.min(targets.len()) } else { 1 };
         std::thread::scope(|scope| -> anyhow::Result<()> {
             let threads: Vec<_> = (0..threads).map(|_| scope.spawn(find)).collect();
-            let results = threads.into_iter().map(|thread| thread.join());
-            results.map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+            let mut results = threads.into_iter().map(|thread| thread.join());
+            results.try_for_each(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         })?;
         self.routes.look_up_ahead(targets.get(AHEAD..).unwrap_or_default());
         Ok(())

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,15 @@ const LONGEST_LINE: u64 = 8 * 1024;
 /// A command that runs. It ends with the socket that it carries.
 struct Running {
     child: Mutex<Child>,
-    last_words: Arc<Mutex<String>>,
+    complaints: Arc<Complaints>,
+}
+
+/// What a command has said on standard error.
+#[derive(Default)]
+struct Complaints {
+    last: Mutex<String>,
+    /// There will be no more.
+    over: AtomicBool,
 }
 
 /// Starts `command` through the operator's shell, as ssh does. What it complains of goes to the log, under `name`.
@@ -38,14 +47,31 @@ pub fn start(command: &str, name: &str) -> std::io::Result<Socket> {
         // A Ctrl-C at the terminal is for Hoist; and what the command has started can be ended with it.
         .process_group(0)
         .spawn()?;
-    let last_words = Arc::<Mutex<String>>::default();
+    let complaints = Arc::<Complaints>::default();
     if let Some(stderr) = child.stderr.take() {
-        let (name, last) = (name.to_owned(), last_words.clone());
+        let (name, heard) = (name.to_owned(), complaints.clone());
         let thread = std::thread::Builder::new().name("proxy-stderr".into()).stack_size(64 << 10);
         // Without a thread its pipe is closed, and it hears of that when it complains.
-        let _ = thread.spawn(move || listen(stderr, &name, &last));
+        let _ = thread.spawn(move || {
+            listen(stderr, &name, &heard.last);
+            heard.over.store(true, Ordering::Release);
+        });
     }
-    Ok(Socket::carried(ours, Box::new(Running { child: Mutex::new(child), last_words })))
+    Ok(Socket::carried(ours, Box::new(Running { child: Mutex::new(child), complaints })))
+}
+
+/// Whether something comes true in so long a time.
+fn within(patience: Duration, is_true: impl Fn() -> bool) -> bool {
+    let until = Instant::now() + patience;
+    loop {
+        if is_true() {
+            return true;
+        }
+        if Instant::now() >= until {
+            return false;
+        }
+        std::thread::sleep(LOOK);
+    }
 }
 
 /// Whether a command is OpenSSH's client, which logs in at a host of its own.
@@ -77,16 +103,7 @@ impl Running {
     }
 
     fn ends_within(&self, patience: Duration) -> bool {
-        let until = Instant::now() + patience;
-        loop {
-            if self.has_ended().is_some() {
-                return true;
-            }
-            if Instant::now() >= until {
-                return false;
-            }
-            std::thread::sleep(LOOK);
-        }
+        within(patience, || self.has_ended().is_some())
     }
 
     fn signal(&self, signal: Signal) {
@@ -102,7 +119,8 @@ impl Carrier for Running {
         // It may be about to end: its connection was seen to close.
         self.ends_within(GRACE).then_some(())?;
         let status = self.has_ended()?;
-        let last = self.last_words.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        within(GRACE, || self.complaints.over.load(Ordering::Acquire));
+        let last = self.complaints.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let last = if last.is_empty() { last } else { format!(": {last}") };
         Some(format!("its ProxyCommand ended ({status}){last}"))
     }

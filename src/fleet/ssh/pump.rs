@@ -4,22 +4,20 @@
 //! socket has room, and a write that went in part is finished before anything else is said.
 
 use std::collections::VecDeque;
-use std::io::{ErrorKind, Read, Write};
-use std::net::Shutdown;
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use ssh2::{BlockDirections, Channel, ErrorCode, Session};
+use ssh2::{Channel, ErrorCode, Session};
 
+use super::forward::{Forward, Sent, done};
 use super::socket::Socket;
 use super::tcp::{self, Keepalive, Pulse};
 
 const CHUNK: usize = 32 * 1024;
-/// Chunks of one channel that are moved before the next one has its turn.
-const TURN: usize = 8;
 const STACK: usize = 256 * 1024;
 /// How often a request that waits for another one looks at how that is getting on.
 const LOOK: Duration = Duration::from_millis(100);
@@ -189,36 +187,11 @@ struct Thread {
     buffer: Vec<u8>,
 }
 
-/// One forwarded connection.
-struct Forward {
-    channel: Channel,
-    local: UnixStream,
-    /// From the local side, on its way out, with how much of it has gone.
-    out: Vec<u8>,
-    gone: usize,
-    /// From the far side, on its way in.
-    inward: Vec<u8>,
-    taken: usize,
-    /// The local side has ended, and so was told.
-    local_over: bool,
-    told: bool,
-    /// The far side has ended.
-    far_over: bool,
-    broken: bool,
-}
-
-/// Whether anything moved.
-type Moved = bool;
-
 impl Thread {
     fn run(&mut self) {
-        let why = loop {
-            if lock(&self.state).hang_up {
-                break "closed".to_owned();
-            }
-            if let Err(why) = self.turn() {
-                break why;
-            }
+        let why = match self.serve() {
+            Ok(()) => "closed".to_owned(),
+            Err(why) => why,
         };
         self.socket.shutdown();
         // The local ends close with their forwards: that is how their sessions hear of it.
@@ -233,8 +206,8 @@ impl Thread {
         }
     }
 
-    /// One round over everything, and a wait when nothing moved. An error is the end of the session.
-    fn turn(&mut self) -> Result<(), String> {
+    /// Rounds over everything, and waits when nothing moved, until somebody hangs up. An error is the end of the session.
+    fn serve(&mut self) -> Result<(), String> {
         let mut pulse = Pulse::start();
         let mut idle = 0;
         loop {
@@ -261,17 +234,20 @@ impl Thread {
         tcp::wait(&self.socket, false, true, Duration::ZERO).unwrap_or(true)
     }
 
-    fn round(&mut self) -> Result<Moved, String> {
+    /// Moves what can be moved; whether anything was.
+    fn round(&mut self) -> Result<bool, String> {
         let mut moved = false;
-        if let Some(at) = self.part {
-            moved |= self.send(at)?;
-            if self.part.is_some() {
-                return Ok(moved);
+        let first = self.part.take();
+        for at in first.into_iter().chain(0..self.channels.len()) {
+            let forward = &mut self.channels[at];
+            if first != Some(at) {
+                moved |= forward.receive(&mut self.buffer)?;
             }
-        }
-        for at in 0..self.channels.len() {
-            moved |= self.receive(at)?;
-            moved |= self.send(at)?;
+            let sent = forward.send(&self.session, &self.socket, &mut self.buffer)?;
+            moved |= sent != Sent::Nothing;
+            if sent == Sent::Part {
+                self.part = Some(at);
+            }
             if self.part.is_some() || !self.has_room() {
                 return Ok(moved);
             }
@@ -280,104 +256,6 @@ impl Thread {
         // Last, so that what it takes off the socket for others is looked at before any wait.
         moved |= self.close_finished()?;
         moved |= self.open_next()?;
-        Ok(moved)
-    }
-
-    /// From the far side to the local one.
-    fn receive(&mut self, at: usize) -> Result<Moved, String> {
-        let forward = &mut self.channels[at];
-        let mut moved = false;
-        for _ in 0..TURN {
-            if forward.taken < forward.inward.len() {
-                match forward.local.write(&forward.inward[forward.taken..]) {
-                    Ok(bytes) => forward.taken += bytes,
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(moved),
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    Err(_) => {
-                        forward.broken = true;
-                        return Ok(moved);
-                    }
-                }
-                moved = true;
-                continue;
-            }
-            if forward.far_over || forward.broken {
-                return Ok(moved);
-            }
-            match forward.channel.read(&mut self.buffer) {
-                Ok(0) if forward.channel.eof() => {
-                    forward.far_over = true;
-                    let _ = forward.local.shutdown(Shutdown::Write);
-                    return Ok(true);
-                }
-                Ok(0) => return Ok(moved),
-                Ok(bytes) => {
-                    forward.inward.clear();
-                    forward.inward.extend_from_slice(&self.buffer[..bytes]);
-                    forward.taken = 0;
-                    moved = true;
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(moved),
-                Err(error) => return Err(error.to_string().to_lowercase()),
-            }
-        }
-        Ok(moved)
-    }
-
-    /// From the local side to the far one.
-    fn send(&mut self, at: usize) -> Result<Moved, String> {
-        let resumes = self.part.take().is_some();
-        let forward = &mut self.channels[at];
-        let mut moved = false;
-        for turn in 0..TURN {
-            if forward.gone == forward.out.len() {
-                if forward.told {
-                    return Ok(moved);
-                }
-                if forward.local_over {
-                    forward.told = done(forward.channel.send_eof())?;
-                    return Ok(forward.told);
-                }
-                match forward.local.read(&mut self.buffer) {
-                    Ok(0) => forward.local_over = true,
-                    Ok(bytes) => {
-                        forward.out.clear();
-                        forward.out.extend_from_slice(&self.buffer[..bytes]);
-                        forward.gone = 0;
-                    }
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(moved),
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    Err(_) => forward.local_over = true,
-                }
-                moved = true;
-                continue;
-            }
-            // The first write was asked for with room; a later one may find none.
-            if turn > 0 && !tcp::wait(&self.socket, false, true, Duration::ZERO).unwrap_or(true) {
-                return Ok(moved);
-            }
-            match forward.channel.write(&forward.out[forward.gone..]) {
-                Ok(0) => return Ok(moved),
-                Ok(bytes) => {
-                    forward.gone += bytes;
-                    moved = true;
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    // Blocked inbound, it is the peer's window that is full.
-                    let directions = self.session.block_directions();
-                    if matches!(directions, BlockDirections::Outbound | BlockDirections::Both) {
-                        self.part = Some(at);
-                    }
-                    return Ok(moved);
-                }
-                // The peer has closed this channel. A write that went in part was of the session itself.
-                Err(_) if !resumes && forward.channel.eof() => {
-                    (forward.gone, forward.local_over, forward.told) = (forward.out.len(), true, true);
-                    return Ok(true);
-                }
-                Err(error) => return Err(error.to_string().to_lowercase()),
-            }
-        }
         Ok(moved)
     }
 
@@ -397,7 +275,7 @@ impl Thread {
         }
     }
 
-    fn close_finished(&mut self) -> Result<Moved, String> {
+    fn close_finished(&mut self) -> Result<bool, String> {
         let before = self.closing.len();
         let mut open = Vec::new();
         for mut channel in std::mem::take(&mut self.closing) {
@@ -409,7 +287,7 @@ impl Thread {
         Ok(self.closing.len() != before)
     }
 
-    fn open_next(&mut self) -> Result<Moved, String> {
+    fn open_next(&mut self) -> Result<bool, String> {
         if self.opening.is_none() {
             let mut state = lock(&self.state);
             self.opening = state.waiting.pop_front();
@@ -466,12 +344,8 @@ impl Thread {
             self.session.keepalive_send().map_err(|error| error.message().to_lowercase())?;
         }
         tcp::acknowledge_at_once(&self.socket);
-        let mut flags = PollFlags::IN;
-        flags.set(PollFlags::OUT, self.part.is_some() || !room);
-        if self.part.is_some() || !room {
-            // Until there is room again nothing is read either.
-            flags = PollFlags::OUT;
-        }
+        // Until there is room again nothing is read either.
+        let flags = if self.part.is_some() || !room { PollFlags::OUT } else { PollFlags::IN };
         let mut fds = vec![PollFd::new(&self.socket, flags), PollFd::new(&self.woken, PollFlags::IN)];
         if flags == PollFlags::IN {
             for forward in &self.channels {
@@ -493,54 +367,5 @@ impl Thread {
             return Err(format!("the host has been silent for {} s", silent.as_secs()));
         }
         Ok(())
-    }
-}
-
-impl Forward {
-    fn new(channel: Channel, local: UnixStream) -> Forward {
-        let (out, inward) = (Vec::new(), Vec::new());
-        Forward {
-            channel,
-            local,
-            out,
-            gone: 0,
-            inward,
-            taken: 0,
-            local_over: false,
-            told: false,
-            far_over: false,
-            broken: false,
-        }
-    }
-
-    /// Whether the library holds something for it, or would take something from it.
-    fn is_ready(&self) -> bool {
-        let readable = !self.far_over && !self.broken && self.taken == self.inward.len();
-        let unread = readable && (self.channel.read_window().available > 0 || self.channel.eof());
-        unread || self.gone < self.out.len() && self.channel.write_window().remaining > 0
-    }
-
-    /// What it waits for at its local end.
-    fn wanted(&self) -> PollFlags {
-        let mut wanted = PollFlags::empty();
-        wanted.set(PollFlags::IN, self.gone == self.out.len() && !self.local_over);
-        wanted.set(PollFlags::OUT, self.taken < self.inward.len() && !self.broken);
-        wanted
-    }
-
-    fn is_finished(&self) -> bool {
-        // Whoever closed the local end reads no more, so what would come from the far side is nobody's.
-        let nobody_reads = self.broken || self.told;
-        let all_said = self.gone == self.out.len() && self.local_over;
-        nobody_reads && all_said || self.far_over && self.taken == self.inward.len()
-    }
-}
-
-/// Whether a call is done, or has to be called again later.
-fn done(result: Result<(), ssh2::Error>) -> Result<bool, String> {
-    match result {
-        Ok(()) => Ok(true),
-        Err(error) if error.code() == ErrorCode::Session(-37) => Ok(false),
-        Err(error) => Err(error.message().to_lowercase()),
     }
 }

@@ -120,7 +120,8 @@ impl Reader {
             // What was asked for is not what is set.
             "host" => false,
             "hostname" => values.first().is_none_or(|name| !name.eq_ignore_ascii_case(host)),
-            "user" if user.is_some() => false,
+            // Who is named may be named for a reason, be it whom OpenSSH would have taken anyway.
+            "user" => user.is_none(),
             "port" if port.is_some() => false,
             _ => self.defaults.all(option) != values.as_slice(),
         });
