@@ -3,9 +3,11 @@
 //! Only the main thread tells reporters anything. Each of them is a plain function of the events it was told, apart from
 //! the time of day, so a run reads the same on a terminal, in a pipe and in the log.
 
+mod bar;
 mod event;
 mod folded;
 mod json;
+mod kept;
 mod log;
 mod output;
 mod plain;
@@ -20,6 +22,7 @@ mod terminal;
 mod text;
 mod words;
 
+use bar::Bar;
 pub use event::{Event, GroupHead, HostRow};
 pub use folded::Folded;
 pub use json::Json;
@@ -32,6 +35,8 @@ pub use style::Theme;
 pub use tee::Tee;
 pub use terminal::Terminal;
 pub use text::{Look, Verbosity};
+
+use indicatif::ProgressDrawTarget;
 
 use crate::targets::Target;
 
@@ -94,7 +99,8 @@ pub fn of_command(
         Format::Json => Box::new(Json::new(out)),
         Format::Text => {
             let looks = [output::look_of(&out, verbosity, fold), output::look_of(&err, verbosity, fold)];
-            Box::new(Output::new(out, err, looks, fold_output))
+            let bar = looks[1].theme.live.then(|| Bar::new(looks[1], Box::new(ProgressDrawTarget::stderr)));
+            Box::new(Output::new(out, err, looks, fold_output, bar))
         }
     }
 }

@@ -35,6 +35,11 @@ impl<W: Write> Sink<W> {
         }
     }
 
+    /// Whether there is something to be written.
+    pub fn holds(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     /// Writes what is held.
     pub fn flush(&mut self) {
         if !self.held.is_empty() {

@@ -106,6 +106,13 @@ impl Entry {
         Ok(Some(Entry { hosts: parse_hosts(first)?, revoked, kind: KeyType::from_name(name), key }))
     }
 
+    /// The names that the line is for, where it has neither patterns nor a hash.
+    pub fn plain_names(&self) -> Option<impl Iterator<Item = &str>> {
+        let Hosts::Patterns(patterns) = &self.hosts else { return None };
+        let plain = patterns.iter().all(|(pattern, negated)| !negated && !pattern.contains(['*', '?']));
+        plain.then(|| patterns.iter().map(|(pattern, _)| pattern.as_str()))
+    }
+
     /// Whether the line is for `name`, which is a host in lower case, or `[host]:port` where the port is not 22.
     pub fn is_for(&self, name: &str) -> bool {
         match &self.hosts {

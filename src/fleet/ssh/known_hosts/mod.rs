@@ -6,11 +6,12 @@
 
 mod line;
 
+use std::collections::HashMap;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
 use base64::Engine as _;
@@ -50,13 +51,21 @@ struct Placed {
 /// All known_hosts files, read once.
 #[derive(Debug, Default)]
 pub struct KnownHosts {
+    /// In the order of the files.
     entries: Vec<Placed>,
+    /// The entries, by their places, of each name that stands in a line as it is.
+    by_name: HashMap<String, Vec<usize>>,
+    /// Entries with patterns or hashes, which have to be asked one by one.
+    to_ask: Vec<usize>,
+    revoked: Vec<usize>,
+    /// What was found for the names so far: a hash is worth asking only once.
+    found: Mutex<HashMap<String, Arc<[usize]>>>,
     /// Lines that could not be used, for the operator: `file:line: why`.
     notes: Vec<String>,
     /// The user's own file, where a new key goes.
     own: Option<PathBuf>,
-    /// Keys that were accepted since.
-    accepted: Mutex<Vec<Placed>>,
+    /// Keys that were accepted since, by name.
+    accepted: Mutex<HashMap<String, Vec<Placed>>>,
 }
 
 impl KnownHosts {
@@ -88,11 +97,35 @@ impl KnownHosts {
                 Entry::parse(&String::from_utf8_lossy(bytes))
             };
             match parsed {
-                Ok(Some(entry)) => self.entries.push(Placed { entry, file: file.to_owned(), line: index + 1 }),
+                Ok(Some(entry)) => self.add(Placed { entry, file: file.to_owned(), line: index + 1 }),
                 Ok(None) => {}
                 Err(why) => self.notes.push(format!("{}:{}: skipped: {why}", file.display(), index + 1)),
             }
         }
+    }
+
+    fn add(&mut self, placed: Placed) {
+        let place = self.entries.len();
+        match placed.entry.plain_names() {
+            _ if placed.entry.revoked => self.revoked.push(place),
+            Some(names) => names.for_each(|name| self.by_name.entry(name.to_owned()).or_default().push(place)),
+            None => self.to_ask.push(place),
+        }
+        self.entries.push(placed);
+    }
+
+    /// The entries that are for `name`, by their places in order, but for those that revoke a key.
+    fn places(&self, name: &str) -> Arc<[usize]> {
+        if let Some(found) = lock(&self.found).get(name) {
+            return found.clone();
+        }
+        // Nobody else is kept waiting meanwhile: there may be thousands of hashes to ask.
+        let named = self.by_name.get(name).into_iter().flatten();
+        let asked = self.to_ask.iter().filter(|place| self.entries[**place].entry.is_for(name));
+        let mut places: Vec<usize> = named.chain(asked).copied().collect();
+        places.sort_unstable();
+        places.dedup();
+        lock(&self.found).entry(name.to_owned()).or_insert(places.into()).clone()
     }
 
     /// Lines that were skipped and why.
@@ -103,34 +136,32 @@ impl KnownHosts {
     /// The types of key that the host is known by, and whether it is known at all (it may be by unusable types only).
     pub fn key_types(&self, host: &str, port: u16) -> (Vec<KeyType>, bool) {
         let name = lookup_name(host, port);
-        let accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
-        let entries: Vec<&Entry> = self
-            .entries
-            .iter()
-            .chain(accepted.iter())
-            .map(|placed| &placed.entry)
-            .filter(|entry| !entry.revoked && entry.is_for(&name))
-            .collect();
+        let places = self.places(&name);
+        let accepted = lock(&self.accepted);
+        let known = places.iter().map(|place| &self.entries[*place]).chain(accepted.get(&name).into_iter().flatten());
+        let entries: Vec<&Entry> = known.map(|placed| &placed.entry).collect();
         let types = KeyType::ALL.into_iter().filter(|kind| entries.iter().any(|e| e.kind == Some(*kind))).collect();
         (types, !entries.is_empty())
     }
 
     /// Judges `key` (SSH's wire format) as offered by a host.
     pub fn check(&self, host: &str, port: u16, key: &[u8]) -> Verdict {
+        if let Some(Placed { file, line, .. }) =
+            self.revoked.iter().map(|place| &self.entries[*place]).find(|placed| placed.entry.key == key)
+        {
+            return Verdict::Revoked { file: file.clone(), line: *line };
+        }
         let name = lookup_name(host, port);
-        let accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        let places = self.places(&name);
+        let accepted = lock(&self.accepted);
+        let known = places.iter().map(|place| &self.entries[*place]).chain(accepted.get(&name).into_iter().flatten());
         let mut verdict = Verdict::Unknown;
-        for Placed { entry, file, line } in self.entries.iter().chain(accepted.iter()) {
-            if entry.revoked {
-                if entry.key == key {
-                    return Verdict::Revoked { file: file.clone(), line: *line };
-                }
-            } else if verdict != Verdict::Match && entry.is_for(&name) {
-                if entry.key == key {
-                    verdict = Verdict::Match;
-                } else if verdict == Verdict::Unknown {
-                    verdict = Verdict::Changed { file: file.clone(), line: *line };
-                }
+        for Placed { entry, file, line } in known {
+            if entry.key == key {
+                return Verdict::Match;
+            }
+            if verdict == Verdict::Unknown {
+                verdict = Verdict::Changed { file: file.clone(), line: *line };
             }
         }
         verdict
@@ -145,7 +176,8 @@ impl KnownHosts {
         let kind = key_name(key).context("the offered host key is cut short")?;
         let text = format!("{name} {kind} {}", STANDARD.encode(key));
         let entry = Entry::parse(&text).map_err(anyhow::Error::msg)?.context("the host key cannot be written down")?;
-        let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut accepted = lock(&self.accepted);
+        let accepted = accepted.entry(name).or_default();
         if accepted.iter().any(|placed| placed.entry == entry) {
             return Ok(());
         }
@@ -154,6 +186,10 @@ impl KnownHosts {
         let own = self.own.as_ref().context("there is no known_hosts file to write to: no home directory")?;
         append(own, &text).with_context(|| format!("cannot add a host key to {}", own.display()))
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Adds a line, whole, whoever else writes; makes the file and its folder, for the user alone, when they are missing.
@@ -212,6 +248,23 @@ mod tests {
         assert_eq!(known.check("web1", 22, &wrong), Verdict::Changed { file: "known_hosts".into(), line: 2 });
         assert_eq!(known.check("web2", 22, &right), Verdict::Unknown);
         assert_eq!(known.check("web1", 2222, &right), Verdict::Unknown);
+    }
+
+    #[test]
+    fn names_patterns_and_hashes_count_in_the_order_of_the_file() {
+        // HMAC-SHA1 with the salt "salt" over "web1".
+        let hashed = "|1|c2FsdA==|qNdCI8IfXFs9pMDJr7++qJxywo0=";
+        let [a, b, c, new] = [1, 2, 3, 4].map(|filling| key(KeyType::Ed25519, filling));
+        for hosts in [["web1", "web*", hashed], [hashed, "web1", "*1"], ["web?,!web2", hashed, "x,web1,web1"]] {
+            let known = known(&[("other", &new), (hosts[0], &a), (hosts[1], &b), (hosts[2], &c)]);
+            // The second look is answered from the first.
+            for _ in 0..2 {
+                for good in [&a, &b, &c] {
+                    assert_eq!(known.check("web1", 22, good), Verdict::Match, "{hosts:?}");
+                }
+                assert_eq!(known.check("web1", 22, &new), Verdict::Changed { file: "known_hosts".into(), line: 2 });
+            }
+        }
     }
 
     #[test]
