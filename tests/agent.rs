@@ -9,6 +9,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use common::farm::agent::Agent;
@@ -203,18 +204,25 @@ fn message(from: &mut UnixStream) -> Option<Vec<u8>> {
     Some([&length[..], &body].concat())
 }
 
-/// An agent's socket in front of a real agent, where `sign` answers what would be signed; all else passes.
-fn in_front_of(agent: &Agent, farm: &Farm, name: &str, sign: fn(UnixStream)) -> String {
+/// An agent's socket in front of a real agent. `sign` is asked before anything is signed, and answers in the agent's
+/// place unless it gives the connection back; all else passes.
+fn in_front_of(
+    agent: &Agent,
+    farm: &Farm,
+    name: &str,
+    sign: impl Fn(UnixStream) -> Option<UnixStream> + Clone + Send + 'static,
+) -> String {
     let path = farm.path(name).to_str().unwrap().to_owned();
     let (listener, behind) = (UnixListener::bind(&path).unwrap(), agent.socket.clone());
     std::thread::spawn(move || {
         for asks in listener.incoming() {
-            let (mut asks, behind) = (asks.unwrap(), behind.clone());
+            let (mut asks, behind, sign) = (asks.unwrap(), behind.clone(), sign.clone());
             std::thread::spawn(move || {
                 let mut agent = UnixStream::connect(behind).unwrap();
                 while let Some(question) = message(&mut asks) {
                     if question[4] == SIGN_REQUEST {
-                        return sign(asks);
+                        let Some(back) = sign(asks) else { return };
+                        asks = back;
                     }
                     agent.write_all(&question).unwrap();
                     let Some(answer) = message(&mut agent) else { return };
@@ -263,7 +271,10 @@ fn an_agent_that_does_not_sign_costs_its_time_once_and_other_keys_are_tried_behi
         ("raves", raves, "its answer has 4294967295 bytes"),
     ];
     for (name, sign, why) in cases {
-        let socket = in_front_of(&agent, &farm, name, sign);
+        let socket = in_front_of(&agent, &farm, name, move |asks| {
+            sign(asks);
+            None
+        });
         let options = || SshOptions { connect_timeout: Duration::from_secs(2), ..options(&farm, &socket) };
         let error = connect(&Ssh::prepare(options()).unwrap(), "127.0.0.2").unwrap_err();
         assert!(error.message.contains("cannot log in to 127.0.0.2 as root"), "{name}: {error}");
@@ -276,6 +287,29 @@ fn an_agent_that_does_not_sign_costs_its_time_once_and_other_keys_are_tried_behi
         let mixed = Ssh::prepare(SshOptions { identity_files: Some(files), ..options() }).unwrap();
         connect(&mixed, "127.0.0.3").unwrap_or_else(|error| panic!("{name}: {error}"));
     }
+}
+
+#[test]
+fn a_connection_that_is_lost_in_the_middle_of_a_login_is_not_taken_for_a_refusal() {
+    let farm = Farm::up();
+    let agent = Agent::start();
+    agent.add(&farm.key());
+    let sshd = fs::read_to_string(farm.path("sshd.pid")).unwrap().trim().to_owned();
+    let lost = Arc::new(AtomicBool::new(false));
+    let once = lost.clone();
+    let socket = in_front_of(&agent, &farm, "lossy", move |asks| {
+        if !once.swap(true, Ordering::SeqCst) {
+            // The far end of the one session that there is.
+            let sessions = Command::new("pgrep").args(["-P", &sshd]).output().unwrap().stdout;
+            let sessions = String::from_utf8(sessions).unwrap();
+            let killed = Command::new("kill").arg("-KILL").args(sessions.split_whitespace()).status().unwrap();
+            assert!(killed.success());
+        }
+        Some(asks)
+    });
+    connect(&Ssh::prepare(options(&farm, &socket)).unwrap(), "127.0.0.2").unwrap();
+    assert!(lost.load(Ordering::SeqCst));
+    assert_eq!(farm.connections_to("127.0.0.2"), 2);
 }
 
 #[test]

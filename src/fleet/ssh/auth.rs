@@ -38,7 +38,13 @@ impl Keys {
 
     /// A login that begins with the candidate that last won, and leads with it over all reconnections.
     pub fn begin(&self) -> Progress {
-        Progress { first: self.won.load(Ordering::Relaxed), next: 0, unusable: Vec::new(), agent_trouble: None }
+        Progress {
+            first: self.won.load(Ordering::Relaxed),
+            next: 0,
+            hung_up_at: None,
+            unusable: Vec::new(),
+            agent_trouble: None,
+        }
     }
 
     /// Tries candidates on a fresh session, from where the login has come to.
@@ -72,9 +78,11 @@ impl Keys {
                         let timeout = ErrorCode::Session(-9);
                         return Login::Broken(ssh2::Error::new(timeout, "no answer to a key"));
                     }
-                    // A server that allows fewer tries than ours hangs up in place of its last no. The next connection
-                    // begins with this key once more, unless it was the first here: then no was the answer to it.
-                    progress.next += usize::from(tries == 0);
+                    // A server that allows fewer tries than ours hangs up in place of its last no, so the next
+                    // connection begins with this key once more. Twice at the first key: no was the answer to it.
+                    if tries == 0 && progress.hung_up_at.replace(position) == Some(position) {
+                        progress.next += 1;
+                    }
                     return Login::Again;
                 }
                 Err(Trouble::Session(error)) => match error.code() {
@@ -146,6 +154,8 @@ pub(super) struct Progress {
     first: usize,
     /// Which one is next, in the order that `first` leads.
     next: usize,
+    /// Which one was the first of a connection that ended with it.
+    hung_up_at: Option<usize>,
     /// Keys that could not be offered, and why.
     unusable: Vec<String>,
     /// What is wrong with the agent. It is not asked again in this login: each time could cost as long.
