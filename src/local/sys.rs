@@ -93,7 +93,7 @@ pub fn kill_tree(leader: u32) {
     let _ = rustix::process::kill_process_group(group, Signal::STOP);
     let mut found = BTreeSet::from([leader]);
     loop {
-        let new: Vec<u32> = below(&found);
+        let new = below(&found);
         if new.is_empty() {
             break;
         }
@@ -109,11 +109,21 @@ pub fn kill_tree(leader: u32) {
     }
 }
 
-/// The processes whose parent is one of these, and that are not among them.
-fn below(parents: &BTreeSet<u32>) -> Vec<u32> {
+/// The processes below these, at any depth, that are not among them.
+fn below(parents: &BTreeSet<u32>) -> BTreeSet<u32> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    ids.filter(|id| !parents.contains(id) && parent_of(*id).is_some_and(|parent| parents.contains(&parent))).collect()
+    let mut others: Vec<(u32, u32)> = ids.filter_map(|id| Some((id, parent_of(id)?))).collect();
+    let mut found = BTreeSet::new();
+    loop {
+        let is_below = |(_, parent): &(u32, u32)| parents.contains(parent) || found.contains(parent);
+        let (new, rest): (Vec<_>, Vec<_>) = others.into_iter().partition(is_below);
+        if new.is_empty() {
+            return found.difference(parents).copied().collect();
+        }
+        found.extend(new.into_iter().map(|(id, _)| id));
+        others = rest;
+    }
 }
 
 /// A process's parent, from proc(5): the second field behind the name, which is in brackets and may hold anything.
