@@ -233,40 +233,6 @@ mod tests {
     }
 
     #[test]
-    fn a_time_limit_ends_what_has_gone_into_sessions_of_its_own_and_spares_daemons() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = |name: &str| dir.path().join(name).display().to_string();
-        let script = format!(
-            "setsid sh -c 'echo $$ > {0}; trap \"\" TERM; setsid sh -c \"echo \\$\\$ > {1}; sleep 100\"; sleep 100' &
-             (setsid sh -c 'echo $$ > {2}; exec sleep 100' >/dev/null 2>&1 &)
-             sleep 100",
-            path("child"),
-            path("grandchild"),
-            path("daemon")
-        );
-        assert_eq!(sh(&script, Duration::from_secs(1)).0, Exit::TimedOut);
-        let id = |name: &str| std::fs::read_to_string(path(name)).unwrap().trim().parse::<u32>().unwrap();
-        for name in ["child", "grandchild"] {
-            let gone = (0..500).any(|_| {
-                thread::sleep(Duration::from_millis(10));
-                !sys::is_alive(id(name)) || is_zombie(id(name))
-            });
-            assert!(gone, "the {name} lived on");
-        }
-        assert!(
-            sys::is_alive(id("daemon")) && !is_zombie(id("daemon")),
-            "a daemon is not a part of the command any more"
-        );
-        sys::kill_tree(id("daemon"));
-    }
-
-    /// Dead, and not yet reaped by whoever inherited it.
-    fn is_zombie(id: u32) -> bool {
-        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-        stat.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with('Z'))
-    }
-
-    #[test]
     fn what_stays_in_the_background_does_not_hold_the_stage() {
         let started = Instant::now();
         let (exit, output) = sh("setsid sleep 30 & printf done", LONG);

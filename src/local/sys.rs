@@ -109,7 +109,7 @@ pub fn kill_tree(leader: u32) {
     let _ = rustix::process::kill_process_group(group, Signal::STOP);
     let mut found = BTreeSet::from([leader]);
     loop {
-        let new: Vec<u32> = below(&found);
+        let new = below(&found);
         if new.is_empty() {
             break;
         }
@@ -125,11 +125,21 @@ pub fn kill_tree(leader: u32) {
     }
 }
 
-/// The processes whose parent is one of these, and that are not among them.
-fn below(parents: &BTreeSet<u32>) -> Vec<u32> {
+/// The processes below these, at any depth, that are not among them.
+fn below(parents: &BTreeSet<u32>) -> BTreeSet<u32> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    ids.filter(|id| !parents.contains(id) && parent_of(*id).is_some_and(|parent| parents.contains(&parent))).collect()
+    let mut others: Vec<(u32, u32)> = ids.filter_map(|id| Some((id, parent_of(id)?))).collect();
+    let mut found = BTreeSet::new();
+    loop {
+        let is_below = |(_, parent): &(u32, u32)| parents.contains(parent) || found.contains(parent);
+        let (new, rest): (Vec<_>, Vec<_>) = others.into_iter().partition(is_below);
+        if new.is_empty() {
+            return found.difference(parents).copied().collect();
+        }
+        found.extend(new.into_iter().map(|(id, _)| id));
+        others = rest;
+    }
 }
 
 /// A process's parent, from proc(5): the second field behind the name, which is in brackets and may hold anything.
@@ -229,5 +239,55 @@ impl Process {
         let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
         matches!(rustix::event::poll(&mut fds, Some(&at_once)), Ok(0) | Err(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Dead, reaped or not by whoever inherited it.
+    fn is_dead(id: u32) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        stat.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with('Z'))
+    }
+
+    #[track_caller]
+    fn until(so: impl Fn() -> bool) {
+        for _ in 0..6000 {
+            if so() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("it never came");
+    }
+
+    #[test]
+    fn a_killed_tree_takes_those_in_sessions_of_their_own_along_and_spares_daemons() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        let inner = format!("echo $$ > {}; sleep 1000", path("grandchild"));
+        std::fs::write(path("inner"), inner).unwrap();
+        let outer = format!("echo $$ > {}; trap '' TERM; setsid sh {}; sleep 1000", path("child"), path("inner"));
+        std::fs::write(path("outer"), outer).unwrap();
+        std::fs::write(path("lone"), format!("echo $$ > {}; exec sleep 1000", path("daemon"))).unwrap();
+        let script = format!("setsid sh {} & (setsid sh {} &); sleep 1000", path("outer"), path("lone"));
+        let mut child = Command::new("/bin/sh").args(["-c", &script]).process_group(0).spawn().unwrap();
+        let id = |name: &str| -> Option<u32> { std::fs::read_to_string(path(name)).ok()?.trim().parse().ok() };
+        let names = ["child", "grandchild", "daemon"];
+        until(|| names.iter().all(|name| id(name).is_some()));
+        let daemon = id("daemon").unwrap();
+        until(|| parent_of(daemon).is_some_and(|parent| parent != child.id() && is_a_stranger(parent, child.id())));
+        kill_tree(child.id());
+        child.wait().unwrap();
+        until(|| is_dead(id("child").unwrap()) && is_dead(id("grandchild").unwrap()));
+        assert!(!is_dead(daemon), "a daemon is not a part of the command any more");
+        kill_tree(daemon);
+    }
+
+    /// Whether a process is not below another one.
+    fn is_a_stranger(id: u32, other: u32) -> bool {
+        id <= 1 || (id != other && parent_of(id).is_none_or(|parent| is_a_stranger(parent, other)))
     }
 }

@@ -184,9 +184,9 @@ fn what_a_check_said_before_its_time_limit_is_kept() {
     let one = target.commit(&[("a", "1")]);
     let mut request = target.request("r1", &one);
     let command = "echo connecting; printf 'no answer' >&2; sleep 100";
-    request.checks = vec![Check { timeout: 1, ..check("slow", CheckPoint::After(Stage::Fetch), command) }];
+    request.checks = vec![Check { timeout: 3, ..check("slow", CheckPoint::After(Stage::Fetch), command) }];
     let reply = target.fetch(&request);
-    assert_eq!(reply.reason(), "check slow timed out after 1 s");
+    assert_eq!(reply.reason(), "check slow timed out after 3 s");
     reply.says("check slow: connecting");
     reply.says("check slow: no answer");
 }
