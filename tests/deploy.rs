@@ -474,6 +474,37 @@ fn targets_can_fetch_from_a_git_server() {
 }
 
 #[test]
+fn hosts_in_three_states_get_a_pack_a_state_and_a_host_that_has_the_revision_gets_nothing() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 7);
+    let mut kept = Vec::new();
+    // Two hosts have the first revision, two the first and second, one all three, two nothing.
+    for (n, limit) in ["127.0.0.[1:5]", "127.0.0.[3:5]", "127.0.0.5"].into_iter().enumerate() {
+        project.write("file", &format!("{n}"));
+        kept.push(project.commit("more"));
+        project.deploy(&["-l", limit]).ends(0);
+    }
+    // The deployer's git, and nobody else's, is counted.
+    let bin = tempfile::tempdir().unwrap();
+    let calls = bin.path().join("calls");
+    let real = Command::new("sh").args(["-c", "command -v git"]).output().unwrap().stdout;
+    let real = String::from_utf8(real).unwrap();
+    let script = format!("#!/bin/sh\necho \"$*\" >> {}\nexec {} \"$@\"\n", calls.display(), real.trim());
+    std::fs::write(bin.path().join("git"), script).unwrap();
+    std::fs::set_permissions(bin.path().join("git"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", bin.path().display(), std::env::var("PATH").unwrap());
+    let mut deployer = project.hoist(&["deploy", "--yes", "-v", "-D", "batch_size:2"]);
+    let ran = common::Ran::of(deployer.env("PATH", path).output().unwrap()).ends(0);
+    all_on(&farm, 7, &kept[2]);
+    let calls = std::fs::read_to_string(&calls).unwrap();
+    let count = |word: &str| calls.lines().filter(|call| call.contains(word)).count();
+    assert_eq!((count("pack-objects"), count("rev-list --first-parent")), (3, 1), "{calls}");
+    let of_host_5: Vec<&str> = ran.out.lines().filter(|line| line.contains("[127.0.0.5]")).collect();
+    assert!(!of_host_5.iter().any(|line| line.contains("receiving a pack")), "{of_host_5:?}");
+    assert_eq!(ran.out.matches("receiving a pack").count() + ran.err.matches("receiving a pack").count(), 6);
+}
+
+#[test]
 fn a_proxy_carries_the_load_of_a_git_server_and_its_password_is_nowhere() {
     let farm = Farm::up();
     let project = Project::new(&farm, 0, 2);

@@ -394,6 +394,28 @@ fn a_fetch_sends_what_the_host_lacks_and_only_that() {
 }
 
 #[test]
+fn packs_of_hosts_that_wait_for_their_turn_are_made_meanwhile() {
+    let mut scene = Scene::new(2);
+    let b = revision('b');
+    // The first host is at work until the second one's pack is there.
+    scene.plan(0, r#"stage() { while [ ! -e "$HOME/go" ]; do sleep 0.1; done; ended; }"#);
+    scene.plan(1, &format!(r#"cached='"{b}"'"#));
+    assert_eq!(scene.outcome(Step::Probe), Outcome::Ok);
+    let (packs, go) = (scene.packs.clone(), scene.home(0).join("go"));
+    let watcher = std::thread::spawn(move || {
+        for _ in 0..2000 {
+            if packs.0.lock().unwrap().contains(&vec![b.clone()]) {
+                return fs::write(&go, "").unwrap();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    });
+    let (results, _) = scene.run_with(Call { batch: 1, ..call(Step::Run(Stage::Fetch)) });
+    watcher.join().unwrap();
+    assert!(results.values().all(|result| result.outcome.is_ok()), "{results:?}");
+}
+
+#[test]
 fn a_cache_that_stays_broken_is_a_failure_and_not_a_loop() {
     let mut scene = Scene::new(1);
     scene.plan(0, "stage() { failed cache_broken gone; exit 1; }");

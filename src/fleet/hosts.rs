@@ -1,6 +1,6 @@
 //! The real fleet: hosts over SSH.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::open::OpenSessions;
@@ -10,7 +10,7 @@ use super::talk::{Hearing, Remote};
 use super::work::Work;
 use super::{Call, Fleet, Flow, HostEvent, HostId, HostResult, Outcome, PackSource, Step, Task};
 use crate::targets::Target;
-use crate::wire::Request;
+use crate::wire::{Request, Revision, Stage};
 
 /// Makes the request for a task. The fleet itself fills in the action, the time limit, `force`, what a rollback goes back
 /// to, and the pack.
@@ -78,6 +78,33 @@ impl SshFleet {
         }
     }
 
+    /// Makes the packs of a fetch in the order of its hosts, so that hosts that still wait for their turn, behind others
+    /// that all wait for one large pack, find theirs made.
+    fn pack_ahead(&self, call: &Call, tasks: &[Task]) {
+        let Some(first) = tasks.first().filter(|_| call.batch < tasks.len()) else { return };
+        let request = (self.shared.requests)(first.host, call, first);
+        if request.fetch.is_none_or(|fetch| fetch.source.is_some()) {
+            return;
+        }
+        let mut states: Vec<Vec<Revision>> = Vec::new();
+        let mut known = HashSet::new();
+        for host in tasks.iter().filter_map(|task| self.shared.hosts.get(task.host)) {
+            let session = host.session.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(facts) = session.remote.as_ref().map(|remote| &remote.facts) else { continue };
+            if (call.force || !facts.revisions.contains(&request.revision)) && known.insert(facts.cached.clone()) {
+                states.push(facts.cached.clone());
+            }
+        }
+        let shared = Arc::downgrade(&self.shared);
+        std::thread::spawn(move || {
+            for state in states {
+                let Some(shared) = shared.upgrade() else { return };
+                // Whoever needs the pack meets the error, or tries again.
+                let _ = shared.packs.pack(&state);
+            }
+        });
+    }
+
     /// The whole of a call that only finds out: what began is told with its end, of the rest nothing.
     fn recover(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
         let Step::Run(stage) = call.step else { return };
@@ -107,8 +134,10 @@ impl Fleet for SshFleet {
         if call.recover {
             return self.recover(call, tasks, on);
         }
-        if call.step == Step::Hold {
-            self.tend();
+        match call.step {
+            Step::Hold => self.tend(),
+            Step::Run(Stage::Fetch) => self.pack_ahead(call, tasks),
+            _ => {}
         }
         let (shared, shared_call) = (self.shared.clone(), call.clone());
         let job = move |task: &Task, tell: &dyn Fn(HostEvent)| {

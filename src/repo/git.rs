@@ -131,6 +131,12 @@ impl Repo {
         Ok(revisions.iter().filter(|revision| known.contains(revision.as_str())).cloned().collect())
     }
 
+    /// A revision, its first parent, the first parent of that and so on: `most` commits at the most.
+    pub fn first_parents(&self, revision: &Revision, most: usize) -> anyhow::Result<Vec<Revision>> {
+        let text = self.text(&["rev-list", "--first-parent", &format!("--max-count={most}"), revision.as_str()])?;
+        text.lines().map(|line| line.parse().map_err(anyhow::Error::msg)).collect()
+    }
+
     /// Whether a revision holds a file (not a folder) at this path, which is relative to the top.
     pub fn file_exists(&self, revision: &Revision, path: &str) -> anyhow::Result<bool> {
         let listing =

@@ -19,6 +19,9 @@ pub struct Pack {
     pub bytes: u64,
 }
 
+/// Commits of a line of first parents that are looked at. What lies further back counts by itself.
+const MAINLINE: usize = 20_000;
+
 type Made = Arc<OnceLock<Result<Arc<Pack>, String>>>;
 
 /// The packs of one revision. Any number of threads may ask at once.
@@ -27,13 +30,15 @@ pub struct Packs {
     revision: Revision,
     /// Whether this repository has a commit, for those that were asked for so far.
     known: Mutex<HashMap<Revision, bool>>,
-    /// By the commits that the receiver has and we know, sorted.
+    /// How far back each commit of the revision's first parents lies.
+    mainline: OnceLock<HashMap<Revision, usize>>,
+    /// By the commits that the receiver has and that count, sorted.
     made: Mutex<HashMap<Vec<Revision>, Made>>,
 }
 
 impl Packs {
     pub fn new(repo: Repo, revision: Revision) -> Packs {
-        Packs { repo, revision, known: Mutex::default(), made: Mutex::default() }
+        Packs { repo, revision, known: Mutex::default(), mainline: OnceLock::new(), made: Mutex::default() }
     }
 
     /// The pack that brings the revision to a host that has the commits `cached`, each with all that belongs to it.
@@ -48,6 +53,7 @@ impl Packs {
         let mut have = self.known_of(cached)?;
         have.sort();
         have.dedup();
+        self.leave_out_what_follows(&mut have);
         let slot = Arc::clone(lock(&self.made).entry(have.clone()).or_default());
         match slot.get_or_init(|| self.make(&have).map(Arc::new).map_err(|error| format!("{error:#}"))) {
             Ok(pack) => Ok(Some(Arc::clone(pack))),
@@ -70,6 +76,24 @@ impl Packs {
             known.extend(new.into_iter().map(|revision| (revision.clone(), here.contains(&revision))));
         }
         Ok(cached.iter().filter(|revision| known.get(revision) == Some(&true)).cloned().collect())
+    }
+
+    /// Of commits that follow from one another only the newest counts. Targets have kept different old revisions, and
+    /// would get a pack each for it. Git is asked once, for the line of first parents, whatever the number of targets; of
+    /// what was merged from elsewhere every commit counts.
+    fn leave_out_what_follows(&self, have: &mut Vec<Revision>) {
+        if have.len() < 2 {
+            return;
+        }
+        let mainline = self.mainline.get_or_init(|| match self.repo.first_parents(&self.revision, MAINLINE) {
+            Ok(line) => line.into_iter().zip(0..).collect(),
+            Err(error) => {
+                log::debug!("packs are made for each list of revisions: {error:#}");
+                HashMap::new()
+            }
+        });
+        let newest = have.iter().filter_map(|revision| mainline.get(revision)).min().copied();
+        have.retain(|revision| mainline.get(revision).is_none_or(|back| Some(*back) == newest));
     }
 
     /// Makes the pack in the folder for temporary files; where that fails, it may be too small, beside the objects; and
@@ -216,6 +240,80 @@ mod tests {
         });
         assert!(got.iter().all(|pack| Arc::ptr_eq(pack, &got[0])));
         assert_eq!(packs.made.lock().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn three_thousand_targets_in_three_states_get_three_packs_whatever_else_they_have_kept() {
+        let scratch = Scratch::new();
+        let mut big = noise(1, 100_000);
+        let mut history: Vec<Revision> = Vec::new();
+        for n in 0..12 {
+            big[n * 5000] ^= 1;
+            history.push(scratch.commit("big", &big));
+        }
+        let revision = history[11].clone();
+        let packs = Packs::new(scratch.repo.clone(), revision.clone());
+        let mut made: Vec<Arc<Pack>> = Vec::new();
+        for host in 0..3000_usize {
+            // The state of a host, and revisions before it, each host its own choice of them.
+            let newest = 6 + host % 3;
+            let kept = (0..newest).filter(|n| host >> (n % 11) & 1 == 1);
+            let cached: Vec<Revision> = kept.chain([newest]).map(|n| history[n].clone()).collect();
+            let pack = packs.pack(&cached).unwrap().unwrap();
+            if !made.iter().any(|other| Arc::ptr_eq(other, &pack)) {
+                made.push(pack);
+            }
+        }
+        assert_eq!(made.len(), 3);
+        for (pack, newest) in made.iter().zip(6..) {
+            assert!(pack.bytes < 5_000, "{} bytes", pack.bytes);
+            let target = receiver();
+            receive(
+                target.path(),
+                &Packs::new(scratch.repo.clone(), history[newest].clone()).pack(&[]).unwrap().unwrap(),
+            );
+            receive(target.path(), pack);
+            is_complete(target.path(), &revision);
+        }
+    }
+
+    #[test]
+    fn what_was_merged_from_elsewhere_counts_beside_the_line_of_the_revision() {
+        let scratch = Scratch::new();
+        let base = scratch.commit("base", b"b");
+        scratch.git(&["checkout", "-q", "-b", "side"]);
+        let side = scratch.commit("side", &noise(1, 50_000));
+        scratch.git(&["checkout", "-q", "--detach", base.as_str()]);
+        let main = scratch.commit("main", &noise(2, 50_000));
+        scratch.git(&["-c", "user.name=t", "-c", "user.email=t@example.org", "merge", "-q", "-m", "m", "side"]);
+        let merged: Revision = scratch.git(&["rev-parse", "HEAD"]).parse().unwrap();
+        let packs = Packs::new(scratch.repo.clone(), merged);
+        assert!(packs.pack(&[base, main, side]).unwrap().unwrap().bytes < 1_000);
+    }
+
+    #[test]
+    fn a_pack_that_is_being_made_holds_up_no_host_that_needs_another() {
+        let (scratch, first, second) = large();
+        let packs = Packs::new(scratch.repo.clone(), second);
+        let slot = Arc::clone(packs.made.lock().unwrap().entry(vec![first.clone()]).or_default());
+        let (begun, wait) = std::sync::mpsc::channel();
+        let (go_on, may) = std::sync::mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            // A pack that takes its time.
+            let (slot, begun, packs, first) = (&slot, &begun, &packs, &first);
+            let slow = scope.spawn(move || {
+                let pack = slot.get_or_init(|| {
+                    begun.send(()).unwrap();
+                    may.recv().unwrap();
+                    packs.make(std::slice::from_ref(first)).map(Arc::new).map_err(|error| error.to_string())
+                });
+                Arc::clone(pack.as_ref().unwrap())
+            });
+            wait.recv().unwrap();
+            assert!(packs.pack(&[]).unwrap().unwrap().bytes > 300_000);
+            go_on.send(()).unwrap();
+            assert!(Arc::ptr_eq(&slow.join().unwrap(), &packs.pack(std::slice::from_ref(first)).unwrap().unwrap()));
+        });
     }
 
     #[test]
