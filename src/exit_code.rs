@@ -7,7 +7,8 @@
 pub enum ExitCode {
     /// Deployed and finalized; hosts that failed within the limit are listed.
     Success,
-    /// Failed or aborted, and everything touched was rolled back and verified.
+    /// Failed or aborted, and everything touched was rolled back and verified. A command on hosts: more of them failed
+    /// than may.
     Failed,
     /// A usage or configuration error; nothing was touched.
     Usage,
@@ -19,7 +20,8 @@ pub enum ExitCode {
     Locked,
     /// An unfinished deployment must be resumed or rolled back first; nothing was touched.
     Unfinished,
-    /// Interrupted before anything was touched; or interrupted a second time, and left to be resumed.
+    /// Interrupted before anything was touched; or interrupted a second time, and left to be resumed. A command on hosts:
+    /// interrupted at all.
     Interrupted,
 }
 

@@ -13,6 +13,7 @@ pub mod local;
 mod memory;
 pub mod repo;
 pub mod report;
+pub mod run;
 pub mod targets;
 mod text;
 pub mod wire;

@@ -253,6 +253,12 @@ fn events() -> Vec<Event> {
             message: "m".into(),
             groups: vec![GroupHead { name: "g".into(), hosts: 1, subgroups: 1, limit: "0".into() }],
         },
+        Event::Command {
+            command: "c".into(),
+            user: "u".into(),
+            deploy_host: "d".into(),
+            groups: vec![GroupHead { name: "g".into(), hosts: 1, subgroups: 1, limit: "0".into() }],
+        },
         Event::note(Level::Info, "m"),
         Event::Subgroup { group: "g".into(), label: "g1".into(), hosts: vec![host.clone()] },
         Event::StepStarted { step, label: "g1".into(), hosts: 1 },
@@ -282,9 +288,10 @@ fn events() -> Vec<Event> {
             Event::Asked { .. } => 10,
             Event::Interrupted => 11,
             Event::Ended { .. } => 12,
+            Event::Command { .. } => 13,
         });
     }
-    assert_eq!(kinds.len(), 13, "an event is missing from the list above");
+    assert_eq!(kinds.len(), 14, "an event is missing from the list above");
     all
 }
 

@@ -7,7 +7,7 @@ use argh::{ArgsInfo, FromArgs};
 #[argh(
     name = "hoist",
     help_triggers("-h", "--help"),
-    note = "Every command has a manual page: hoist(1), hoist-deploy(1), hoist-status(1), hoist-plan(1), hoist-deploy-local(1), hoist.cfg(5)."
+    note = "Every command has a manual page: hoist(1), hoist-deploy(1), hoist-status(1), hoist-run(1), hoist-plan(1), hoist-deploy-local(1), hoist.cfg(5)."
 )]
 pub struct Hoist {
     #[argh(subcommand)]
@@ -22,6 +22,7 @@ pub enum Command {
     Rollback(Rollback),
     Status(Status),
     Reconcile(Reconcile),
+    Run(Run),
     Plan(Plan),
     Config(Config),
     Unlock(Unlock),
@@ -39,6 +40,7 @@ impl Command {
             Command::Rollback(_) => "rollback",
             Command::Status(_) => "status",
             Command::Reconcile(_) => "reconcile",
+            Command::Run(_) => "run",
             Command::Plan(_) => "plan",
             Command::Config(_) => "config",
             Command::Unlock(_) => "unlock",
@@ -248,6 +250,71 @@ pub struct Reconcile {
     /// set a configuration key, over every file; may be repeated
     #[argh(option, short = 'D', arg_name = "key:value")]
     pub define: Vec<String>,
+}
+
+/// Run a command on targets, with the groups, limits and outcomes of a deployment.
+#[derive(Debug, FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "run", help_triggers("-h", "--help"))]
+pub struct Run {
+    /// just these groups, comma-separated
+    #[argh(option, short = 'g', arg_name = "groups")]
+    pub groups: Option<String>,
+
+    /// just these targets: names, globs, ranges web[01:20], !negated, ~regex
+    #[argh(option, short = 'l', arg_name = "limit")]
+    pub limit_hosts: Option<String>,
+
+    /// these hosts in place of groups: a file, - for standard input, or a list of names and ranges
+    #[argh(option, arg_name = "hosts")]
+    pub hosts: Option<String>,
+
+    /// so many hosts at once (default: batch_size)
+    #[argh(option, arg_name = "number")]
+    pub batch: Option<String>,
+
+    /// so many hosts of a group may fail, or their share, 10% (default: failure_limit)
+    #[argh(option, arg_name = "limit")]
+    pub failure_limit: Option<String>,
+
+    /// so many hosts in a subgroup, or all; subgroups run one after the other (default: group_size)
+    #[argh(option, arg_name = "number")]
+    pub group_size: Option<String>,
+
+    /// so long may the command take on a host (default: stage_timeout)
+    #[argh(option, arg_name = "seconds")]
+    pub timeout: Option<String>,
+
+    /// show output at the end, equal output of several hosts once
+    #[argh(switch)]
+    pub fold: bool,
+
+    /// text, or json: one event a line on standard output
+    #[argh(option, arg_name = "format", default = "Format::Text")]
+    pub format: Format,
+
+    /// also show what is only of interest when something is odd
+    #[argh(switch, short = 'v')]
+    pub verbose: bool,
+
+    /// show the hosts' output only, as long as all is well
+    #[argh(switch, short = 'q')]
+    pub quiet: bool,
+
+    /// read this file in place of the repository's hoist.cfg
+    #[argh(option, arg_name = "file")]
+    pub config: Option<String>,
+
+    /// the environment
+    #[argh(option, short = 'e', arg_name = "environment")]
+    pub environment: Option<String>,
+
+    /// set a configuration key, over every file; may be repeated
+    #[argh(option, short = 'D', arg_name = "key:value")]
+    pub define: Vec<String>,
+
+    /// the command: one word is a line for the remote shell, several are kept as words
+    #[argh(positional, greedy)]
+    pub command: Vec<String>,
 }
 
 /// Show what a deployment would do; connects nowhere and touches nothing.

@@ -10,6 +10,7 @@ mod plan;
 mod reconcile;
 mod resume;
 mod rollback;
+mod run;
 mod session;
 mod signals;
 mod ssh;
@@ -54,6 +55,7 @@ fn run(command: Command) -> Result<ExitCode, Refused> {
         Command::Rollback(args) => rollback::run(args),
         Command::Status(args) => status::run(args),
         Command::Reconcile(args) => reconcile::run(args),
+        Command::Run(args) => run::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Config(args) => config::run(args),
         Command::Unlock(args) => unlock::run(args),
@@ -85,13 +87,19 @@ impl<E: Into<anyhow::Error>> From<E> for Refused {
 
 /// The configuration of the repository that the command was called in.
 fn load(file: Option<&str>, defines: &[String], environment: Option<&str>) -> Result<Config, Refused> {
-    Ok(Config::load(&Options {
+    Ok(Config::load(&options(file, defines, environment)?)?)
+}
+
+/// What the command line and the environment say of the configuration.
+fn options(file: Option<&str>, defines: &[String], environment: Option<&str>) -> Result<Options, Refused> {
+    Ok(Options {
         start: std::env::current_dir()?,
         config_file: file.map(Into::into),
         defines: defines.to_vec(),
         environment: environment.map(str::to_owned),
         global_file: std::env::var_os("HOIST_GLOBAL_CONFIG").map(Into::into),
-    })?)
+        repo_optional: false,
+    })
 }
 
 fn local(args: args::DeployLocal) -> Result<ExitCode, Refused> {

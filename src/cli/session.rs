@@ -45,8 +45,8 @@ pub fn state_folder(config: &Config) -> PathBuf {
 /// What is shown of a run, and how.
 #[derive(Debug, Clone, Copy)]
 pub struct Show {
-    format: args::Format,
-    verbosity: Verbosity,
+    pub format: args::Format,
+    pub verbosity: Verbosity,
 }
 
 impl Show {
@@ -78,6 +78,10 @@ pub fn log_to_stderr(verbosity: Verbosity) {
     let _ = logger.try_init();
 }
 
+/// What is said of a run that is stopped at once.
+const LAST_WORDS: &str = "hoist: stopped at once; stages under way go on by themselves on their hosts\n\
+                          continue with `hoist resume`, or undo with `hoist rollback`";
+
 /// One run.
 pub struct Session<'a> {
     config: &'a Config,
@@ -97,7 +101,7 @@ impl<'a> Session<'a> {
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(config.settings.umask));
         let shown = report::to_stdout(show.format.into(), show.verbosity, |hosts| fold(hosts.iter().copied()));
         let mut report = Tee::new(vec![shown, Box::new(LogFile::open(&config.control, &plan.run))]);
-        let interrupts = Interrupts::listen()?;
+        let interrupts = Interrupts::listen(LAST_WORDS)?;
         report.event(&Event::Started {
             run: plan.run.clone(),
             user: plan.user.clone(),

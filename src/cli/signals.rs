@@ -14,19 +14,19 @@ use crate::exit_code::ExitCode;
 pub struct Interrupts(Arc<AtomicBool>);
 
 impl Interrupts {
-    /// Listens from now on. At the second signal the process says how to go on, and ends with status 130; what the
-    /// journal holds is enough to resume from.
+    /// Listens from now on. At the second signal the process says `last_words` and ends with status 130; of a run that
+    /// has a journal, that holds enough to resume from.
     ///
     /// SIGHUP is never a second one: when a terminal goes away, the kernel sends one and the shell another, and the
     /// terminal is seen to be gone besides.
-    pub fn listen() -> std::io::Result<Interrupts> {
+    pub fn listen(last_words: &'static str) -> std::io::Result<Interrupts> {
         let interrupts = Interrupts::default();
         let seen = interrupts.clone();
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
         std::thread::Builder::new().name("signals".into()).stack_size(64 << 10).spawn(move || {
             for signal in signals.forever() {
                 if seen.0.swap(true, Ordering::SeqCst) && signal != SIGHUP {
-                    stop_at_once();
+                    stop_at_once(last_words);
                 }
             }
         })?;
@@ -44,14 +44,11 @@ impl Interrupts {
     }
 }
 
-fn stop_at_once() -> ! {
+fn stop_at_once(last_words: &str) -> ! {
     // The cursor may stand in a bar, or behind a question.
     if std::io::stderr().is_terminal() {
         super::out::complain("");
     }
-    super::out::complain(
-        "hoist: stopped at once; stages under way go on by themselves on their hosts\n\
-         continue with `hoist resume`, or undo with `hoist rollback`",
-    );
+    super::out::complain(last_words);
     std::process::exit(ExitCode::Interrupted.status().into());
 }

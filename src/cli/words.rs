@@ -105,14 +105,21 @@ fn flag(command: &CommandInfoWithArgs, wanted: impl Fn(&str, Option<char>) -> bo
     Some(Flag { takes_value, long: format!("--{}", found.long.trim_start_matches('-')), value_name })
 }
 
+/// Commands whose first plain word begins somebody else's command line: what looks like a flag there is none of theirs.
+const WRAPS: [&str; 1] = ["run"];
+
 /// The words in plain form, flags first, so that a message may stand between them; `None` when they ask for help.
 fn plain_words(command: &SubCommandInfo, words: &[String]) -> Result<Option<Vec<String>>, String> {
+    let wraps = WRAPS.contains(&command.name);
     let command = &command.command;
     let mut plain = Vec::with_capacity(words.len() + 4);
     let mut positional: Vec<String> = Vec::new();
     let mut words = words.iter();
     while let Some(word) = words.next() {
-        if word == "--" {
+        let wrapped = wraps && !positional.is_empty();
+        if wrapped {
+            positional.push(word.clone());
+        } else if word == "--" {
             positional.extend(words.by_ref().cloned());
         } else if word == "-h" || word == "--help" {
             return Ok(None);

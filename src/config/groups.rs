@@ -82,7 +82,7 @@ impl Config {
             return Err(anyhow!(
                 "group {} has no target file: set {key} in {}, or take it out of server_groups",
                 group.name,
-                self.shown(&self.file)
+                self.file.as_deref().map_or_else(|| "the configuration".to_owned(), |file| self.shown(file))
             ));
         };
         let origin = self.layers.get(&key).map(|entry| entry.origin.to_string()).unwrap_or_default();

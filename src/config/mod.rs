@@ -8,7 +8,7 @@ mod ini;
 pub mod keys;
 mod layers;
 mod settings;
-mod values;
+pub(crate) mod values;
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -42,6 +42,8 @@ pub struct Options {
     pub environment: Option<String>,
     /// Takes the place of `/etc/hoist.cfg` or `/etc/scap.cfg`, and must exist.
     pub global_file: Option<PathBuf>,
+    /// Go without a repository where there is none, without its configuration file, and without `git_repo`.
+    pub repo_optional: bool,
 }
 
 /// A repository's configuration, read and validated.
@@ -57,8 +59,8 @@ pub struct Config {
     pub settings: Settings,
     /// Remarks for the operator.
     pub notes: Vec<Note>,
-    /// The configuration file that was read for the repository.
-    file: PathBuf,
+    /// The configuration file that was read for the repository; `None`: there was none, and it was optional.
+    file: Option<PathBuf>,
     layers: Layers,
 }
 
@@ -74,15 +76,23 @@ impl Config {
 
     /// As [`Config::load`], on a host of this fully qualified name.
     fn load_on(options: &Options, host: &impl Deref<Target = String>) -> Result<Config> {
-        let top = top_of(&options.start)?;
+        let top = match top_of(&options.start) {
+            Err(_) if options.repo_optional => options.start.clone(),
+            found => found?,
+        };
         let shown = |path: &Path| shown_below(&top, path);
-        let (control, file) = control_of(&top, options.config_file.as_deref())?;
+        let (control, file) = match control_of(&top, options.config_file.as_deref()) {
+            Err(_) if options.repo_optional && options.config_file.is_none() => (top.join(CONTROL[0]), None),
+            found => found.map(|(control, file)| (control, Some(file)))?,
+        };
         let control_name = control.strip_prefix(&top).unwrap_or(&control).display().to_string();
         let mut layers = Layers::default();
         if let Some(global) = global_file(options)? {
             layers.absorb(ini::read(&global, &global.display().to_string())?, host);
         }
-        layers.absorb(ini::read(&file, &shown(&file))?, host);
+        if let Some(file) = &file {
+            layers.absorb(ini::read(file, &shown(file))?, host);
+        }
 
         // The environment's own file cannot change the environment, but a definition can choose it.
         let mut before = layers.clone();
@@ -103,12 +113,17 @@ impl Config {
             Some(entry) => layers.entries.insert("environment".into(), entry.clone()),
             None => layers.entries.remove("environment"),
         };
-        let settings = Settings::from_layers(&layers)?;
+        let settings = Settings::from_layers(&layers, options.repo_optional)?;
         let environment = chosen.map(|entry| entry.value);
         let notes = std::mem::take(&mut layers.notes);
         let mut config = Config { top, control, control_name, environment, settings, notes, file, layers };
         config.remark();
         Ok(config)
+    }
+
+    /// Whether there is a configuration file beside the global one.
+    pub fn has_file(&self) -> bool {
+        self.file.is_some()
     }
 
     /// Adds the remarks on keys that have no effect.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 
 use crate::targets::{FailedTargets, FailureLimit};
 use crate::wire::{Service, ServiceName, Stage};
@@ -46,6 +46,7 @@ impl GroupSettings {
 /// Every setting, named as its key. `None` is a key that is unset.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
+    /// Empty when it is unset, which only [`super::Options::repo_optional`] allows.
     pub git_repo: String,
     pub git_deploy_dir: PathBuf,
     pub git_rev: String,
@@ -64,6 +65,8 @@ pub struct Settings {
     pub server_groups: Vec<String>,
     /// The groups' settings, in the order of `server_groups`.
     pub groups: Vec<GroupSettings>,
+    /// The bare keys of groups, which hold for hosts of no group.
+    pub bare_group: GroupSettings,
     /// The bare key; [`Settings::batch_size()`] knows the stages' own.
     pub batch_size: usize,
     pub stage_batch_sizes: BTreeMap<Stage, usize>,
@@ -119,23 +122,26 @@ impl Settings {
     ///
     /// # Errors
     /// The first key whose value is unusable, with its file, line, section, value and what would be right.
-    pub(super) fn from_layers(layers: &Layers) -> Result<Settings> {
+    pub(super) fn from_layers(layers: &Layers, repo_optional: bool) -> Result<Settings> {
         let read = Reader { layers };
         read.refuse_what_is_not_supported()?;
         let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
         let paths = |value: &str| values::paths(value, home.as_deref());
         let server_groups = read.get("server_groups", values::groups)?;
         // The bare keys of groups are read even where every group has its own: a slip in one is told.
-        read.group("default")?;
+        let bare_group = read.group("default")?;
         let groups = server_groups.iter().map(|group| read.group(group)).collect::<Result<_>>()?;
         let keep_checking = |value: &str| match value {
             "accept-new" => HostKeyChecking::AcceptNew,
             _ => HostKeyChecking::Strict,
         };
         Ok(Settings {
-            git_repo: read.opt("git_repo", values::repo)?.ok_or_else(|| {
-                anyhow!("git_repo is not set: write `git_repo: NAME` in the section [global] of the configuration")
-            })?,
+            git_repo: match read.opt("git_repo", values::repo)? {
+                None if !repo_optional => {
+                    bail!("git_repo is not set: write `git_repo: NAME` in the section [global] of the configuration")
+                }
+                repo => repo.unwrap_or_default(),
+            },
             git_deploy_dir: read.get("git_deploy_dir", values::absolute)?,
             git_rev: read.get("git_rev", values::argument)?,
             git_server: read.opt("git_server", values::server)?,
@@ -152,6 +158,7 @@ impl Settings {
             remote_binary: read.opt("remote_binary", values::absolute)?,
             server_groups,
             groups,
+            bare_group,
             batch_size: read.get("batch_size", |value| values::number(value, 1))?,
             stage_batch_sizes: read.stages("batch_size", |value| values::number(value, 1))?,
             stage_timeout: read.get("stage_timeout", values::seconds)?,

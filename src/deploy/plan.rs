@@ -100,12 +100,6 @@ impl Plan {
 
     /// The groups as the head of a report names them.
     pub fn heads(&self) -> Vec<GroupHead> {
-        let head = |group: &Group| GroupHead {
-            name: group.name.clone(),
-            hosts: group.targets.len(),
-            subgroups: group.subgroups().len(),
-            limit: group.limit.resolved(group.targets.len()),
-        };
-        self.groups.iter().map(head).collect()
+        self.groups.iter().map(GroupHead::from).collect()
     }
 }

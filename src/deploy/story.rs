@@ -4,15 +4,16 @@
 //! [`Reporter`]s. The rules R1 to R12 that the comments name are stated in DESIGN.md.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, Outcome, Step, Task};
+use crate::fleet::{Call, Fleet, Flow, HostId, HostResult, Outcome, Step, Task};
 use crate::report::{Event, Reporter};
 use crate::targets::{FailedTargets, Target};
 use crate::wire::{Level, Stage};
 
 use super::operator::{Answer, Operator, Question};
 use super::plan::{Kind, Plan, StagePlan};
+use super::relay::{Ledger, relay};
 use super::table::{HostState, Table};
 use super::verdict::{End, Verdict};
 
@@ -331,14 +332,14 @@ impl Story<'_> {
         self.operator.interrupted()
     }
 
-    /// One call on the fleet: keeps the table, tells the reporters, and names who was not attempted.
+    /// One call on the fleet, which keeps the table.
     fn run_call(
         &mut self,
         call: &Call,
         label: &str,
         hosts: Vec<HostId>,
         interruptible: bool,
-        mut ended: impl FnMut(&mut Table, HostId, HostResult) -> Flow,
+        ended: impl FnMut(&mut Table, HostId, HostResult) -> Flow,
     ) {
         if hosts.is_empty() {
             return;
@@ -353,70 +354,9 @@ impl Story<'_> {
             restore: self.table.row(*host).restore(),
         };
         let tasks: Vec<Task> = hosts.iter().map(task).collect();
-        self.report.event(&Event::StepStarted { step: call.step, label: label.to_owned(), hosts: tasks.len() });
-
-        let began = Instant::now();
-        let mut since: HashMap<HostId, Instant> = HashMap::new();
-        let (mut ok, mut failed) = (0, 0);
-        let mut flow = Flow::Continue;
         let Story { fleet, operator, report, table, .. } = self;
-        let mut not_attempted: Vec<bool> = vec![false; table.rows().len()];
-        hosts.iter().for_each(|host| not_attempted[*host] = true);
-        fleet.run(call, &tasks, &mut |events| {
-            if events.is_empty() {
-                report.tick();
-            }
-            for event in events {
-                match event {
-                    HostEvent::Started(host) => {
-                        since.insert(host, Instant::now());
-                        not_attempted[host] = false;
-                        if let Some(stage) = stage {
-                            table.started(host, stage);
-                        }
-                        report.event(&Event::HostStarted { host: table.row(host).target.clone(), step: call.step });
-                    }
-                    HostEvent::Line(host, line) => {
-                        report.event(&Event::HostLine { host: table.row(host).target.clone(), line });
-                    }
-                    HostEvent::Diff { host, file, diff } => {
-                        report.event(&Event::HostDiff { host: table.row(host).target.clone(), file, diff });
-                    }
-                    HostEvent::Ended(host, result) => {
-                        let mut tail = result.tail.clone();
-                        let mut outcome = result.outcome.clone();
-                        if ended(table, host, *result) == Flow::Stop {
-                            flow = Flow::Stop;
-                        }
-                        // What the host calls a success may have been found wanting when it was judged.
-                        let row = table.row(host);
-                        if outcome.is_ok()
-                            && let Some(trouble) = row.trouble.as_ref().filter(|it| it.stage == stage)
-                        {
-                            outcome = trouble.outcome.clone();
-                        }
-                        if outcome.is_ok() {
-                            ok += 1;
-                            tail.clear();
-                        } else {
-                            failed += 1;
-                        }
-                        let seconds = since.remove(&host).map_or(0.0, |since| since.elapsed().as_secs_f64());
-                        let host = row.target.clone();
-                        report.event(&Event::HostEnded { host, step: call.step, outcome, tail, seconds });
-                    }
-                }
-            }
-            if interruptible && operator.interrupted() {
-                flow = Flow::Stop;
-            }
-            flow
-        });
-        let not_attempted =
-            hosts.iter().filter(|host| not_attempted[**host]).map(|host| self.target(*host)).collect::<Vec<_>>();
-        let seconds = began.elapsed().as_secs_f64();
-        let label = label.to_owned();
-        self.report.event(&Event::StepEnded { step: call.step, label, ok, failed, not_attempted, seconds });
+        let operator = interruptible.then_some(&mut **operator);
+        relay(*fleet, call, label, &tasks, *report, &mut OneCall { table, operator, stage, ended });
     }
 
     fn ask(&mut self, question: &Question) -> Answer {
@@ -460,6 +400,41 @@ impl Story<'_> {
 
     fn retryable(&self, group: usize) -> Vec<HostId> {
         self.plan.hosts_of(group).filter(|host| self.table.row(*host).can_be_retried()).collect()
+    }
+}
+
+/// What one call does to the table.
+struct OneCall<'a, 'b, F> {
+    table: &'a mut Table,
+    /// Who may interrupt; `None`: nobody.
+    operator: Option<&'a mut (dyn Operator + 'b)>,
+    stage: Option<Stage>,
+    ended: F,
+}
+
+impl<F: FnMut(&mut Table, HostId, HostResult) -> Flow> Ledger for OneCall<'_, '_, F> {
+    fn target(&self, host: HostId) -> &Target {
+        &self.table.row(host).target
+    }
+
+    fn started(&mut self, host: HostId) {
+        if let Some(stage) = self.stage {
+            self.table.started(host, stage);
+        }
+    }
+
+    fn ended(&mut self, host: HostId, result: HostResult) -> (Outcome, Flow) {
+        let outcome = result.outcome.clone();
+        let flow = (self.ended)(self.table, host, result);
+        // What the host calls a success may have been found wanting when it was judged.
+        match &self.table.row(host).trouble {
+            Some(trouble) if outcome.is_ok() && trouble.stage == self.stage => (trouble.outcome.clone(), flow),
+            _ => (outcome, flow),
+        }
+    }
+
+    fn interrupted(&mut self, _: &mut dyn Reporter) -> bool {
+        self.operator.as_mut().is_some_and(|operator| operator.interrupted())
     }
 }
 

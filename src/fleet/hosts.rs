@@ -134,13 +134,7 @@ impl Shared {
         });
         let hearing = Hearing { host: task.host, tell, tail: VecDeque::new() };
         let mut work = Work { shared: self, call, task, target: &host.target, session: &mut session, hearing };
-        let mut result = piece(&mut work)?;
-        if let Outcome::TimedOut { seconds: seconds @ 0 } = &mut result.outcome {
-            *seconds = call.timeout.as_secs();
-        }
-        if !result.outcome.is_ok() {
-            result.tail = work.hearing.tail.into();
-        }
-        Some(result)
+        let result = piece(&mut work)?;
+        Some(work.hearing.complete(result, call))
     }
 }

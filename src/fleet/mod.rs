@@ -4,6 +4,7 @@
     reason = "an outcome names the holder of a lock; there is one a host and step, beside a round trip over the network"
 )]
 
+mod command;
 mod hosts;
 mod outcome;
 mod pack;
@@ -14,6 +15,7 @@ mod tend;
 mod unlock;
 mod work;
 
+pub use command::CommandFleet;
 pub use hosts::{RequestMaker, SshFleet};
 pub use outcome::{HostResult, Outcome};
 pub use pack::{Pack, PackSource};
@@ -40,6 +42,8 @@ pub enum Step {
     Run(Stage),
     /// Let go of the lock and close the session.
     Release,
+    /// Run the command line of a [`CommandFleet`].
+    Command,
 }
 
 /// One call on the fleet: a step on hosts of one group.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::ssh::{Bootstrap, Driven, ExecEnd, Heed, Input, Link, Marker, OpenError, Running, Said, Ssh, run_command};
-use super::{HostEvent, HostId, Outcome, Pack, TAIL_LINES};
+use super::{Call, HostEvent, HostId, HostResult, Outcome, Pack, TAIL_LINES};
 use crate::targets::Target;
 use crate::wire::{Ended, Facts, KeeperLine, Level, Line, Recorded, Request, State, TargetEvent};
 
@@ -30,7 +30,7 @@ impl Hearing<'_> {
         (self.tell)(HostEvent::Line(self.host, line));
     }
 
-    fn text(&mut self, level: Level, text: &[u8]) {
+    pub(super) fn text(&mut self, level: Level, text: &[u8]) {
         self.line(Line { level, message: String::from_utf8_lossy(text).into_owned() });
     }
 
@@ -53,6 +53,17 @@ impl Hearing<'_> {
         None
     }
 
+    /// Completes a result with what only this side knows: the time limit, and the last lines of a host that failed.
+    pub(super) fn complete(self, mut result: HostResult, call: &Call) -> HostResult {
+        if let Outcome::TimedOut { seconds: seconds @ 0 } = &mut result.outcome {
+            *seconds = call.timeout.as_secs();
+        }
+        if !result.outcome.is_ok() {
+            result.tail = self.tail.into();
+        }
+        result
+    }
+
     fn last_words(&self) -> String {
         self.tail.back().map_or_else(String::new, |line| format!(": {}", line.message))
     }
@@ -70,6 +81,26 @@ pub(super) enum Trouble {
 impl Trouble {
     fn failed(reason: impl Into<String>, status: i32) -> Trouble {
         Trouble::Ended(Outcome::Failed { reason: reason.into(), status })
+    }
+
+    /// What a command that did not do its work came to; `reason` says why a plain status counts as a failure.
+    pub fn of(end: ExecEnd, reason: impl FnOnce(i32) -> String) -> Trouble {
+        match end {
+            ExecEnd::Lost(why) => Trouble::Lost(why),
+            ExecEnd::Signal(signal) => Trouble::Ended(Outcome::Killed { signal }),
+            // The seconds are the caller's, who knows what limit was set.
+            ExecEnd::TimedOut => Trouble::Ended(Outcome::TimedOut { seconds: 0 }),
+            ExecEnd::Status(status) => Trouble::failed(reason(status), status),
+        }
+    }
+}
+
+impl From<Trouble> for Outcome {
+    fn from(trouble: Trouble) -> Outcome {
+        match trouble {
+            Trouble::Lost(reason) => Outcome::Lost { reason },
+            Trouble::Ended(outcome) => outcome,
+        }
     }
 }
 
@@ -274,10 +305,11 @@ fn probe(
     deadline: Instant,
     hearing: &mut Hearing,
 ) -> Result<(String, Running, Facts), Trouble> {
+    let first_command = bootstrap.first_command().map_err(|why| Trouble::failed(why, 1))?;
     let mut uploaded = false;
     loop {
         let input = Input { head: line_of(request), pack: None, keep_open: true };
-        let mut running = link.start(&bootstrap.first_command(), input, deadline).map_err(not_run)?;
+        let mut running = link.start(&first_command, input, deadline).map_err(not_run)?;
         let mut command = bootstrap.installed();
         let (mut facts, mut ended, mut stop) = (None, None, None);
         let driven = running.drive(link, deadline, &mut |said| {
@@ -339,7 +371,7 @@ fn probe(
     }
 }
 
-fn not_run(error: OpenError) -> Trouble {
+pub(super) fn not_run(error: OpenError) -> Trouble {
     match error {
         OpenError::Lost(why) => Trouble::Lost(why),
         OpenError::TimedOut => Trouble::Lost("a command could not be started in time".into()),
@@ -350,13 +382,7 @@ fn not_run(error: OpenError) -> Trouble {
 
 /// A command that ended and had not answered.
 fn unanswered(end: ExecEnd, what: &str, hearing: &Hearing) -> Trouble {
-    match end {
-        ExecEnd::Lost(why) => Trouble::Lost(why),
-        ExecEnd::Signal(signal) => Trouble::Ended(Outcome::Killed { signal }),
-        // The seconds are the caller's, who knows what limit was set.
-        ExecEnd::TimedOut => Trouble::Ended(Outcome::TimedOut { seconds: 0 }),
-        ExecEnd::Status(status) => Trouble::failed(format!("{what}{}", hearing.last_words()), status),
-    }
+    Trouble::of(end, |_| format!("{what}{}", hearing.last_words()))
 }
 
 /// The outcome of a stage that said how it ended, and how its process ended.

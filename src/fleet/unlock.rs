@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::hosts::SshFleet;
-use super::talk::{Trouble, outcome_of};
+use super::talk::outcome_of;
 use super::work::Work;
 use super::{Call, Flow, HostEvent, HostId, HostResult, Outcome, Step, Task};
 use crate::wire::{Action, RunId};
@@ -40,8 +40,7 @@ impl Work<'_> {
         let (request, deadline) = (self.request(Action::Unlock { held }), self.deadline());
         match self.exec(&request, None, deadline) {
             Ok(answer) => outcome_of(answer.ended, &answer.end).into(),
-            Err(Trouble::Ended(outcome)) => outcome.into(),
-            Err(Trouble::Lost(reason)) => Outcome::Lost { reason }.into(),
+            Err(trouble) => Outcome::from(trouble).into(),
         }
     }
 }

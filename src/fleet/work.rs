@@ -43,6 +43,10 @@ impl Work<'_> {
                 result
             }
             Step::Release => self.release(),
+            Step::Command => {
+                let reason = "internal error: a deployment's fleet runs no commands of the operator's".into();
+                Outcome::Failed { reason, status: 1 }.into()
+            }
         }
     }
 

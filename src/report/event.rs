@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::exit_code::ExitCode;
 use crate::fleet::{Outcome, Step};
-use crate::targets::Target;
+use crate::targets::{Group, Target};
 use crate::wire::{Level, Line, Revision, RunId};
 
 /// A group as the header of a run names it.
@@ -15,6 +15,17 @@ pub struct GroupHead {
     pub subgroups: usize,
     /// The failure limit, resolved: `10% of 5 = 0`.
     pub limit: String,
+}
+
+impl From<&Group> for GroupHead {
+    fn from(group: &Group) -> GroupHead {
+        GroupHead {
+            name: group.name.clone(),
+            hosts: group.targets.len(),
+            subgroups: group.subgroups().len(),
+            limit: group.limit.resolved(group.targets.len()),
+        }
+    }
 }
 
 /// Where a host ended up: one row of the final table. Every target of the plan has exactly one.
@@ -45,6 +56,13 @@ pub enum Event {
         repo: String,
         revision: Revision,
         message: String,
+        groups: Vec<GroupHead>,
+    },
+    /// The first event of `hoist run`.
+    Command {
+        command: String,
+        user: String,
+        deploy_host: String,
         groups: Vec<GroupHead>,
     },
     /// A remark for the operator. `Debug` shows with `-v` only.

@@ -49,6 +49,10 @@ impl<W: Write> Reporter for Json<W> {
             self.sink.lines([line.as_str()]);
         }
     }
+
+    fn broken(&self) -> Option<&std::io::Error> {
+        self.sink.broken()
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod event;
 mod folded;
 mod json;
 mod log;
+mod output;
 mod plain;
 mod progress;
 mod safe;
@@ -22,6 +23,7 @@ pub use event::{Event, GroupHead, HostRow};
 pub use folded::Folded;
 pub use json::Json;
 pub use log::LogFile;
+pub use output::Output;
 pub use plain::Plain;
 pub use safe::{safe, safe_line};
 pub use style::Theme;
@@ -37,6 +39,11 @@ pub trait Reporter {
 
     /// Time has passed and nothing happened: a chance to show that the program is alive. A few times a second is right.
     fn tick(&mut self) {}
+
+    /// Why nothing more can be written: the reader has gone away, or the disk is full.
+    fn broken(&self) -> Option<&std::io::Error> {
+        None
+    }
 
     /// Something that the operator should know of this reporter itself, once: a log that cannot be written, say.
     fn warning(&mut self) -> Option<Event> {
@@ -67,4 +74,22 @@ pub fn to_stdout(format: Format, verbosity: Verbosity, fold: fn(&[&Target]) -> S
 /// Several names as a list, whole.
 pub fn comma_list(hosts: &[&Target]) -> String {
     hosts.iter().map(|host| host.to_string()).collect::<Vec<_>>().join(",")
+}
+
+/// The reporter of `hoist run`: JSON lines, or the hosts' own lines on the stream that each belongs to. With
+/// `fold_output` equal output is shown once, at the end.
+pub fn of_command(
+    format: Format,
+    verbosity: Verbosity,
+    fold: fn(&[&Target]) -> String,
+    fold_output: bool,
+) -> Box<dyn Reporter> {
+    let (out, err) = (std::io::stdout(), std::io::stderr());
+    match format {
+        Format::Json => Box::new(Json::new(out)),
+        Format::Text => {
+            let looks = [output::look_of(&out, verbosity, fold), output::look_of(&err, verbosity, fold)];
+            Box::new(Output::new(out, err, looks, fold_output))
+        }
+    }
 }

@@ -1,40 +1,49 @@
 //! A writer that never fails.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 /// Writes lines, each at once, until the other end goes away; from then on it writes nothing. So `hoist deploy | head -1`
 /// neither stops a deployment nor makes it panic.
 pub struct Sink<W> {
-    writer: Option<W>,
+    writer: W,
+    /// Why nothing is written any more.
+    broken: Option<io::Error>,
 }
 
 impl<W: Write> Sink<W> {
     pub fn new(writer: W) -> Self {
-        Sink { writer: Some(writer) }
+        Sink { writer, broken: None }
     }
 
     /// Writes the lines in one piece, so that no other process's output stands between them.
     pub fn lines<'a>(&mut self, lines: impl IntoIterator<Item = &'a str>) {
-        let Some(writer) = &mut self.writer else { return };
+        if self.broken.is_some() {
+            return;
+        }
         let mut text = String::new();
         for line in lines {
             text.push_str(line);
             text.push('\n');
         }
-        if !text.is_empty() && writer.write_all(text.as_bytes()).and_then(|()| writer.flush()).is_err() {
-            self.writer = None;
+        if !text.is_empty() {
+            self.broken = self.writer.write_all(text.as_bytes()).and_then(|()| self.writer.flush()).err();
         }
+    }
+
+    /// Why nothing is written any more, once that is so.
+    pub fn broken(&self) -> Option<&io::Error> {
+        self.broken.as_ref()
     }
 
     #[cfg(test)]
     pub fn into_inner(self) -> Option<W> {
-        self.writer
+        self.broken.is_none().then_some(self.writer)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::{self, PipeWriter, Read};
+    use std::io::{PipeWriter, Read};
 
     use super::*;
 

@@ -22,8 +22,13 @@ impl Theme {
 
     /// What standard output can show, judged by it and by the environment.
     pub fn of_stdout() -> Theme {
+        Theme::of(&std::io::stdout())
+    }
+
+    /// The same of any stream.
+    pub fn of(stream: &impl IsTerminal) -> Theme {
         let variable = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
-        Theme::from_environment(std::io::stdout().is_terminal(), variable)
+        Theme::from_environment(stream.is_terminal(), variable)
     }
 
     /// `NO_COLOR` of any text takes the colours (no-color.org); `TERM` of `dumb`, or none, takes the live bar too; the

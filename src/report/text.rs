@@ -96,6 +96,8 @@ impl Text {
                     out.extend(groups.iter().map(|group| self.group(group)));
                 }
             }
+            // Only `hoist run` has it, whose text is another.
+            Event::Command { .. } => {}
             Event::Note { level, message } => self.note(*level, message, &mut out),
             Event::Subgroup { label, hosts: members, .. } => {
                 self.label = label.clone();
@@ -289,13 +291,13 @@ impl Text {
         let failed_text = format!("{failed} failed");
         let failed_text = if failed > 0 { theme.bad(&failed_text) } else { failed_text };
         let mut text = match step {
-            Step::Run(_) => format!("{ok} ok, {failed_text}"),
+            Step::Run(_) | Step::Command => format!("{ok} ok, {failed_text}"),
             // The small steps around a deployment say no more than they must.
             Step::Probe => format!("{} reachable", hosts(ok)),
             Step::Hold => format!("{} held", hosts(ok)),
             Step::Release => format!("{} let go", hosts(ok)),
         };
-        if !matches!(step, Step::Run(_)) && failed > 0 {
+        if !matches!(step, Step::Run(_) | Step::Command) && failed > 0 {
             text.push_str(&format!(", {failed_text}"));
         }
         if !not_attempted.is_empty() {

@@ -9,6 +9,7 @@ pub fn step_name(step: Step) -> &'static str {
         Step::Hold => "lock",
         Step::Run(stage) => stage.name(),
         Step::Release => "unlock",
+        Step::Command => "command",
     }
 }
 

@@ -43,15 +43,26 @@ pub fn read_target_file(name: &str, folders: &[PathBuf], shown: &dyn Fn(&Path) -
         let looked: Vec<_> = places.iter().map(|path| shown(path)).collect();
         bail!("no target file {name:?}: looked for {}", looked.join(", "));
     };
-    let label = shown(path);
+    Ok(TargetFile { path: path.clone(), targets: read_targets(path, &shown(path))? })
+}
+
+/// Reads the file at `path`, which messages call `label`.
+///
+/// # Errors
+/// When it cannot be read, or holds a bad name.
+pub fn read_targets(path: &Path, label: &str) -> Result<Vec<Target>> {
     if path.is_dir() {
         bail!("{label} is a folder: name a file");
     }
     let bytes = fs::read(path).with_context(|| format!("cannot read {label}"))?;
-    Ok(TargetFile { path: path.clone(), targets: parse(&bytes, &label)? })
+    parse_targets(&bytes, label)
 }
 
-fn parse(bytes: &[u8], label: &str) -> Result<Vec<Target>> {
+/// Reads what a target file holds; messages call it `label`.
+///
+/// # Errors
+/// When it is no text, or holds a bad name.
+pub fn parse_targets(bytes: &[u8], label: &str) -> Result<Vec<Target>> {
     let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
     let mut targets = Vec::new();
     for (index, line) in bytes.split(|b| *b == b'\n').enumerate() {
@@ -73,7 +84,7 @@ mod tests {
     use super::*;
 
     fn names(text: &[u8]) -> Vec<String> {
-        parse(text, "canary").unwrap().iter().map(Target::to_string).collect()
+        parse_targets(text, "canary").unwrap().iter().map(Target::to_string).collect()
     }
 
     fn read(name: &str, folders: &[PathBuf]) -> Result<TargetFile, String> {
@@ -90,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_bad_host_name_is_named_with_its_line() {
-        let fails = |text: &[u8]| parse(text, "canary").unwrap_err().to_string();
+        let fails = |text: &[u8]| parse_targets(text, "canary").unwrap_err().to_string();
         assert!(fails(b"web1\n-oProxyCommand=x\n").starts_with("canary:2: bad host name"));
         assert!(fails(b"web1\n\n# ok\nweb,2\n").starts_with("canary:4: "));
         assert!(fails(b"web1\n\xff\n").starts_with("canary:2: not UTF-8"));

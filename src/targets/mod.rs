@@ -5,11 +5,13 @@ mod fold;
 mod group;
 mod host;
 mod limit;
+mod list;
 mod pattern;
 
-pub use file::{SYSTEM_FOLDER, TargetFile, read_target_file};
+pub use file::{SYSTEM_FOLDER, TargetFile, parse_targets, read_target_file, read_targets};
 pub use fold::fold;
 pub use group::{FailedTargets, Group};
 pub use host::Target;
 pub use limit::FailureLimit;
+pub use list::parse_list;
 pub use pattern::HostPattern;

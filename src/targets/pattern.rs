@@ -216,6 +216,27 @@ impl FromStr for HostPattern {
     }
 }
 
+/// The terms of a list: what stands between commas and white space, where commas inside of brackets are a term's own.
+pub(super) fn terms(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        rest = rest.trim_start_matches(between_terms);
+        let (term, after) = rest.split_at(term_length(rest));
+        rest = after;
+        (!term.is_empty()).then_some(term)
+    })
+}
+
+/// The names that a term with ranges stands for.
+///
+/// # Errors
+/// When it has wildcards, which stand for no names of their own, or is no term at all.
+pub(super) fn names(term: &str) -> Result<Vec<String>, String> {
+    let read = read_term(term)?;
+    let names = read.names();
+    if names.is_empty() { Err("it stands for no name: write names and ranges only".into()) } else { Ok(names) }
+}
+
 fn between_terms(c: char) -> bool {
     c == ',' || c.is_whitespace()
 }

@@ -130,6 +130,7 @@ impl Scripted {
             Step::Probe => script.probe,
             Step::Hold => script.hold,
             Step::Release => Act::Work,
+            Step::Command => script.primary[0][0],
             Step::Run(Stage::Finalize) => script.finalize,
             Step::Run(Stage::Rollback) => script.rollback,
             Step::Run(stage) => {

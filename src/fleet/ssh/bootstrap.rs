@@ -9,9 +9,9 @@
 //! same to sh, csh and fish, one of which is the user's login shell.
 
 use std::fs::File;
-use std::io::Read;
-use std::path::Path;
-use std::sync::Arc;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use anyhow::Context as _;
@@ -64,25 +64,29 @@ pub enum Bootstrap {
     Copied(OwnBuild),
 }
 
-/// The build that is copied: opened and hashed once.
+/// The build that is copied: opened at once, and hashed when it is first asked for, since not every command copies it.
 pub struct OwnBuild {
-    sha256: String,
+    path: PathBuf,
     content: Arc<Pack>,
+    sha256: OnceLock<Result<String, String>>,
 }
 
 impl Bootstrap {
     pub(super) fn prepare(options: &SshOptions) -> anyhow::Result<Bootstrap> {
         Ok(match &options.remote_binary {
             Some(path) => Bootstrap::Installed(path.clone()),
-            None => Bootstrap::Copied(OwnBuild::read(&options.local_binary)?),
+            None => Bootstrap::Copied(OwnBuild::open(&options.local_binary)?),
         })
     }
 
     /// The command that becomes `deploy-local` and reads a request; it may answer with a [`Marker`] first.
-    pub fn first_command(&self) -> String {
+    ///
+    /// # Errors
+    /// A fragment for the operator: this build cannot be read.
+    pub fn first_command(&self) -> Result<String, String> {
         match self {
-            Bootstrap::Installed(path) => run_command(path),
-            Bootstrap::Copied(build) => script(&start_script(&build.sha256)),
+            Bootstrap::Installed(path) => Ok(run_command(path)),
+            Bootstrap::Copied(build) => Ok(script(&start_script(build.sha256()?))),
         }
     }
 
@@ -102,7 +106,8 @@ impl Bootstrap {
         let Bootstrap::Copied(build) = self else { return Ok(()) };
         let input = Input { head: Vec::new(), pack: Some(build.content.clone()), keep_open: false };
         let (mut stored, mut complaint) = (false, String::new());
-        let end = link.exec(&script(&upload_script(&build.sha256)), input, deadline, &mut |said| {
+        let sha256 = build.sha256().map_err(|why| (false, why))?;
+        let end = link.exec(&script(&upload_script(sha256)), input, deadline, &mut |said| {
             let (Said::Out(line) | Said::Err(line)) = said;
             let line = String::from_utf8_lossy(line);
             match line.strip_prefix("hoist-bootstrap: ") {
@@ -131,21 +136,33 @@ impl Bootstrap {
 }
 
 impl OwnBuild {
-    fn read(path: &Path) -> anyhow::Result<OwnBuild> {
+    fn open(path: &Path) -> anyhow::Result<OwnBuild> {
         let context = || format!("cannot read {}, which is copied to targets: set remote_binary", path.display());
         // The file stays open: what is copied is what was hashed, even when another build is installed meanwhile.
-        let mut file = File::open(path).with_context(context)?;
-        let (mut hash, mut buffer, mut bytes) = (Sha256::new(), vec![0; 256 * 1024], 0);
-        loop {
-            let read = file.read(&mut buffer).with_context(context)?;
-            if read == 0 {
-                break;
-            }
-            hash.update(&buffer[..read]);
-            bytes += read as u64;
+        let file = File::open(path).with_context(context)?;
+        let bytes = file.metadata().with_context(context)?.len();
+        Ok(OwnBuild { path: path.to_owned(), content: Arc::new(Pack { file, bytes }), sha256: OnceLock::new() })
+    }
+
+    fn sha256(&self) -> Result<&str, String> {
+        let hashed = self.sha256.get_or_init(|| {
+            self.hash().map_err(|error| {
+                format!("cannot read {}, which is copied to targets: {error}; set remote_binary", self.path.display())
+            })
+        });
+        hashed.as_deref().map_err(Clone::clone)
+    }
+
+    fn hash(&self) -> std::io::Result<String> {
+        let Pack { file, bytes } = &*self.content;
+        let (mut hash, mut buffer, mut at) = (Sha256::new(), vec![0; 256 * 1024], 0);
+        while at < *bytes {
+            let piece = buffer.len().min(usize::try_from(bytes - at).unwrap_or(usize::MAX));
+            file.read_exact_at(&mut buffer[..piece], at)?;
+            hash.update(&buffer[..piece]);
+            at += piece as u64;
         }
-        let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(OwnBuild { sha256, content: Arc::new(Pack { file, bytes }) })
+        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 }
 
@@ -240,7 +257,7 @@ mod tests {
         let (home, program) = (dir.join("a home"), dir.join("program"));
         std::fs::create_dir(&home).unwrap();
         std::fs::write(&program, "#!/bin/sh\necho ran $*\ncat\n").unwrap();
-        (home, OwnBuild::read(&program).unwrap())
+        (home, OwnBuild::open(&program).unwrap())
     }
 
     fn run(command: &str, home: &Path, input: &Path) -> String {
@@ -259,11 +276,11 @@ mod tests {
         let (home, own) = build(dir.path());
         let request = dir.path().join("request");
         std::fs::write(&request, "the request\n").unwrap();
-        let start = script(&start_script(&own.sha256));
+        let start = script(&start_script(own.sha256().unwrap()));
         assert_eq!(run(&start, &home, &request), "hoist-bootstrap: missing\n");
-        let upload = script(&upload_script(&own.sha256));
+        let upload = script(&upload_script(own.sha256().unwrap()));
         assert_eq!(run(&upload, &home, &dir.path().join("program")), "hoist-bootstrap: stored\n");
-        let path = home.join(".cache/hoist").join(&own.sha256).join("hoist");
+        let path = home.join(".cache/hoist").join(own.sha256().unwrap()).join("hoist");
         let said = run(&start, &home, &request);
         assert_eq!(said, format!("hoist-bootstrap: at {}\nran deploy-local\nthe request\n", path.display()));
         let marker = Marker::parse(said.lines().next().unwrap());
@@ -278,9 +295,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (home, own) = build(dir.path());
         let null = Path::new("/dev/null");
-        let (start, upload) = (script(&start_script(&own.sha256)), script(&upload_script(&own.sha256)));
+        let (start, upload) =
+            (script(&start_script(own.sha256().unwrap())), script(&upload_script(own.sha256().unwrap())));
         run(&upload, &home, &dir.path().join("program"));
-        let folder = home.join(".cache/hoist").join(&own.sha256);
+        let folder = home.join(".cache/hoist").join(own.sha256().unwrap());
         let mode = |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
         for loose in [&folder, &home.join(".cache/hoist"), &home.join(".cache")] {
             mode(loose, 0o770);
@@ -311,7 +329,9 @@ mod tests {
         for folder in [&old, &strange] {
             assert!(Command::new("touch").args(["-d", "40 days ago"]).arg(folder).status().unwrap().success());
         }
-        assert!(run(&script(&upload_script(&own.sha256)), &home, &dir.path().join("program")).contains("stored"));
+        assert!(
+            run(&script(&upload_script(own.sha256().unwrap())), &home, &dir.path().join("program")).contains("stored")
+        );
         assert_eq!((old.exists(), young.exists(), strange.exists()), (false, true, true));
     }
 

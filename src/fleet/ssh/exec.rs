@@ -182,6 +182,12 @@ impl Link {
 }
 
 impl Running {
+    /// Has lines of more than `longest` bytes come in pieces, each as a line, where else their rest would be dropped.
+    pub fn in_pieces(mut self, longest: usize) -> Running {
+        (self.out, self.err) = (Lines::in_pieces(longest), Lines::in_pieces(longest));
+        self
+    }
+
     /// Sends more input; only for a command whose input is kept open.
     pub fn say(&mut self, bytes: &[u8]) {
         self.feed.add(bytes);

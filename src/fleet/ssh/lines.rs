@@ -1,9 +1,10 @@
 //! Bytes as they come in, cut into lines of bounded length.
 
-/// Cuts a stream into lines. Of an over-long line the beginning is given and the rest dropped.
+/// Cuts a stream into lines. Of an over-long line the beginning is given and the rest dropped, or given in pieces.
 #[derive(Debug)]
 pub struct Lines {
     limit: usize,
+    in_pieces: bool,
     /// The line that is not ended yet.
     part: Vec<u8>,
     /// Whether `part` was given already, so that the rest of its line is dropped.
@@ -13,7 +14,12 @@ pub struct Lines {
 impl Lines {
     /// For lines of at most `limit` bytes.
     pub fn new(limit: usize) -> Lines {
-        Lines { limit, part: Vec::new(), given: false }
+        Lines { limit, in_pieces: false, part: Vec::new(), given: false }
+    }
+
+    /// For lines of any length, given in pieces of at most `limit` bytes, none of which ends within a character.
+    pub fn in_pieces(limit: usize) -> Lines {
+        Lines { in_pieces: true, ..Lines::new(limit) }
     }
 
     /// Takes in `bytes` and hands each line that is complete to `on`, without its newline.
@@ -24,6 +30,11 @@ impl Lines {
             if !self.given {
                 let room = self.limit.saturating_sub(self.part.len());
                 self.part.extend_from_slice(&piece[..piece.len().min(room)]);
+                if piece.len() > room && self.in_pieces {
+                    self.give_piece(on);
+                    bytes = &bytes[room..];
+                    continue;
+                }
                 if piece.len() > room {
                     self.give(on);
                     self.given = true;
@@ -49,11 +60,31 @@ impl Lines {
         self.given = false;
     }
 
+    /// Gives what is there of a line that goes on, but for the beginning of a character.
+    fn give_piece(&mut self, on: &mut dyn FnMut(&[u8])) {
+        let whole = self.part.len() - unfinished(&self.part);
+        on(&self.part[..whole]);
+        self.part.drain(..whole);
+    }
+
     fn give(&mut self, on: &mut dyn FnMut(&[u8])) {
         let line = self.part.strip_suffix(b"\r").unwrap_or(&self.part);
         on(line);
         self.part.clear();
     }
+}
+
+/// How many bytes at the end are the beginning of a UTF-8 character whose rest is not there.
+fn unfinished(text: &[u8]) -> usize {
+    let tail = &text[text.len().saturating_sub(3)..];
+    let Some(first) = tail.iter().rposition(|byte| *byte >= 0xc0) else { return 0 };
+    let length = match tail[first] {
+        0xf0.. => 4,
+        0xe0.. => 3,
+        _ => 2,
+    };
+    let there = tail.len() - first;
+    if there < length { there } else { 0 }
 }
 
 #[cfg(test)]
@@ -83,5 +114,26 @@ mod tests {
         assert_eq!(cut(3, &["ab", "cd", "efgh", "\nxy"]), ["abc", "xy"]);
         assert_eq!(cut(3, &["abc\nabc\n"]), ["abc", "abc"]);
         assert_eq!(cut(3, &["abc", "d\n", "\n"]), ["abc", ""]);
+    }
+
+    #[test]
+    fn in_pieces_nothing_of_an_endless_line_is_lost_and_no_character_is_cut() {
+        let cut = |limit, text: &str| {
+            let (mut lines, mut out) = (Lines::in_pieces(limit), Vec::new());
+            // However the bytes arrive.
+            for size in [1, 2, 3, text.len()] {
+                let mut now = Vec::new();
+                let mut on = |line: &[u8]| now.push(String::from_utf8(line.to_vec()).unwrap());
+                for piece in text.as_bytes().chunks(size) {
+                    lines.feed(piece, &mut on);
+                }
+                lines.finish(&mut on);
+                assert!(out.is_empty() || out == now, "{out:?}, {now:?}");
+                out = now;
+            }
+            out
+        };
+        assert_eq!(cut(3, "abcdefgh\nxy\n\nabc\nz"), ["abc", "def", "gh", "xy", "", "abc", "z"]);
+        assert_eq!(cut(4, "aéé€€\r\n𝄞𝄞"), ["aé", "é", "€", "€", "𝄞", "𝄞"]);
     }
 }

@@ -1,0 +1,83 @@
+//! One call on the fleet, told to the reporters as it goes.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Instant;
+
+use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, Outcome, Task};
+use crate::report::{Event, Reporter};
+use crate::targets::Target;
+
+/// Whoever keeps account of the hosts of a call, and decides whether more of them begin.
+pub trait Ledger {
+    fn target(&self, host: HostId) -> &Target;
+
+    fn started(&mut self, _: HostId) {}
+
+    /// Takes a host's end in. Gives back the outcome that is told and counted, and whether further hosts may begin.
+    fn ended(&mut self, host: HostId, result: HostResult) -> (Outcome, Flow);
+
+    /// Whether the operator wants no further host to begin; asked every so often.
+    fn interrupted(&mut self, report: &mut dyn Reporter) -> bool;
+}
+
+/// Makes a call on the fleet: tells the ledger and the reporters, and names who was not attempted.
+pub fn relay(
+    fleet: &mut dyn Fleet,
+    call: &Call,
+    label: &str,
+    tasks: &[Task],
+    report: &mut dyn Reporter,
+    ledger: &mut dyn Ledger,
+) {
+    let (step, label) = (call.step, label.to_owned());
+    report.event(&Event::StepStarted { step, label: label.clone(), hosts: tasks.len() });
+    let began = Instant::now();
+    let mut since: HashMap<HostId, Instant> = HashMap::new();
+    let mut waiting: HashSet<HostId> = tasks.iter().map(|task| task.host).collect();
+    let (mut ok, mut failed) = (0, 0);
+    let mut flow = Flow::Continue;
+    fleet.run(call, tasks, &mut |events| {
+        if events.is_empty() {
+            report.tick();
+        }
+        for event in events {
+            match event {
+                HostEvent::Started(host) => {
+                    since.insert(host, Instant::now());
+                    waiting.remove(&host);
+                    ledger.started(host);
+                    report.event(&Event::HostStarted { host: ledger.target(host).clone(), step });
+                }
+                HostEvent::Line(host, line) => {
+                    report.event(&Event::HostLine { host: ledger.target(host).clone(), line });
+                }
+                HostEvent::Diff { host, file, diff } => {
+                    report.event(&Event::HostDiff { host: ledger.target(host).clone(), file, diff });
+                }
+                HostEvent::Ended(host, result) => {
+                    let mut tail = result.tail.clone();
+                    let (outcome, then) = ledger.ended(host, *result);
+                    if then == Flow::Stop {
+                        flow = Flow::Stop;
+                    }
+                    if outcome.is_ok() {
+                        ok += 1;
+                        tail.clear();
+                    } else {
+                        failed += 1;
+                    }
+                    let seconds = since.remove(&host).map_or(0.0, |since| since.elapsed().as_secs_f64());
+                    report.event(&Event::HostEnded { host: ledger.target(host).clone(), step, outcome, tail, seconds });
+                }
+            }
+        }
+        if ledger.interrupted(report) {
+            flow = Flow::Stop;
+        }
+        flow
+    });
+    let left = tasks.iter().filter(|task| waiting.contains(&task.host));
+    let not_attempted = left.map(|task| ledger.target(task.host).clone()).collect();
+    let seconds = began.elapsed().as_secs_f64();
+    report.event(&Event::StepEnded { step, label, ok, failed, not_attempted, seconds });
+}

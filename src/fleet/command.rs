@@ -1,0 +1,87 @@
+//! The operator's own command line on each host, and nothing else: connect, run it, hang up.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::pool::Pool;
+use super::ssh::{Driven, ExecEnd, Heed, Input, Said, Ssh};
+use super::talk::{Hearing, Trouble, not_run};
+use super::{Call, Fleet, Flow, HostEvent, HostResult, Outcome, Task};
+use crate::targets::Target;
+use crate::wire::Level;
+
+/// Bytes of a line that come in one event; a longer one comes in pieces. With the pool's bound on events under way it
+/// bounds what hosts that flood can make the deployer hold.
+const LONGEST_LINE: usize = 64 * 1024;
+
+/// Hosts over SSH on which one command is run. A session lasts no longer than its command.
+pub struct CommandFleet {
+    shared: Arc<Shared>,
+    pool: Pool,
+}
+
+struct Shared {
+    ssh: Ssh,
+    targets: Vec<Target>,
+    command: String,
+}
+
+impl CommandFleet {
+    /// A fleet of `targets`, whose places in the list are their ids. `command` is a line for the remote user's login
+    /// shell. Nothing is connected yet.
+    pub fn new(ssh: Ssh, targets: Vec<Target>, command: String) -> CommandFleet {
+        CommandFleet { shared: Arc::new(Shared { ssh, targets, command }), pool: Pool::default() }
+    }
+}
+
+impl Fleet for CommandFleet {
+    /// Runs the command. A call that only finds out has nothing to find: no host remembers what was run there.
+    fn run(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
+        if call.recover {
+            return;
+        }
+        let (shared, shared_call) = (self.shared.clone(), call.clone());
+        let job = move |task: &Task, tell: &dyn Fn(HostEvent)| shared.on_host(&shared_call, task, tell);
+        self.pool.run(call.batch, tasks, Arc::new(job), on);
+    }
+}
+
+impl Shared {
+    fn on_host(&self, call: &Call, task: &Task, tell: &dyn Fn(HostEvent)) -> HostResult {
+        let mut hearing = Hearing { host: task.host, tell, tail: VecDeque::new() };
+        let outcome = match self.targets.get(task.host) {
+            Some(target) => self.outcome(target, call, &mut hearing),
+            None => Outcome::Failed { reason: format!("internal error: no host {}", task.host), status: 1 },
+        };
+        hearing.complete(outcome.into(), call)
+    }
+
+    fn outcome(&self, target: &Target, call: &Call, hearing: &mut Hearing) -> Outcome {
+        let mut link = match self.ssh.connect(target) {
+            Ok(link) => link,
+            Err(error) => return Outcome::Unreachable { reason: error.message },
+        };
+        let deadline = Instant::now() + call.timeout;
+        // The input is empty and ends at once.
+        let running = match link.start(&self.command, Input::default(), deadline) {
+            Ok(running) => running,
+            Err(error) => return not_run(error).into(),
+        };
+        let mut running = running.in_pieces(LONGEST_LINE);
+        loop {
+            let driven = running.drive(&mut link, deadline, &mut |said| {
+                match said {
+                    Said::Out(text) => hearing.text(Level::Info, text),
+                    Said::Err(text) => hearing.text(Level::Warning, text),
+                }
+                Heed::More
+            });
+            match driven {
+                Driven::Paused => {}
+                Driven::Ended(ExecEnd::Status(0)) => return Outcome::Ok,
+                Driven::Ended(end) => return Trouble::of(end, |status| format!("exit status {status}")).into(),
+            }
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! A command of the operator's on groups of hosts: the groups, subgroups and failure limits of a deployment, with one
+//! step, no question, and nothing to take back. The rules R1 to R5 and R7 of DESIGN.md hold for it as they stand.
+
+use std::time::{Duration, Instant};
+
+use crate::deploy::{Ledger, relay};
+use crate::exit_code::ExitCode;
+use crate::fleet::{Call, Fleet, Flow, HostId, HostResult, Outcome, Step, Task};
+use crate::report::{Event, GroupHead, HostRow, Reporter};
+use crate::targets::{Group, Target};
+
+/// What is to be run, and where.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Errand {
+    /// The line for the hosts' login shells.
+    pub command: String,
+    pub user: String,
+    pub deploy_host: String,
+    /// In order; none is empty, and no target is in two.
+    pub groups: Vec<Group>,
+    /// Hosts at once.
+    pub batch: usize,
+    /// For the command on one host.
+    pub timeout: Duration,
+}
+
+/// Says whether no further host is to begin; it is asked every so often.
+pub type Halt<'a> = &'a mut dyn FnMut(&dyn Reporter) -> bool;
+
+/// Runs the command over a fleet whose ids are the places of the targets, over all groups in order.
+pub fn run(errand: &Errand, fleet: &mut dyn Fleet, report: &mut dyn Reporter, halt: Halt) -> ExitCode {
+    let began = Instant::now();
+    report.event(&Event::Command {
+        command: errand.command.clone(),
+        user: errand.user.clone(),
+        deploy_host: errand.deploy_host.clone(),
+        groups: errand.groups.iter().map(GroupHead::from).collect(),
+    });
+    let targets = errand.groups.iter().flat_map(|group| group.targets.iter().map(move |target| (group, target)));
+    let rows = targets.map(|(group, target)| Row { group, target, outcome: None }).collect();
+    let mut hosts = Hosts { rows, failed: 0, interrupted: false, halt };
+    let end = hosts.visit(errand, fleet, report);
+    let (verdict, code) = hosts.judge(end);
+    let rows = hosts.rows.iter().map(Row::report).collect();
+    report.event(&Event::ended(verdict, code, rows, began.elapsed().as_secs_f64()));
+    code
+}
+
+/// How it left off.
+enum End<'a> {
+    Through,
+    Limit(&'a Group),
+    Interrupted,
+}
+
+/// One host.
+struct Row<'a> {
+    group: &'a Group,
+    target: &'a Target,
+    /// `None`: nothing was begun there.
+    outcome: Option<Outcome>,
+}
+
+/// All hosts, by [`HostId`].
+struct Hosts<'a, 'h> {
+    rows: Vec<Row<'a>>,
+    /// In the group that has its turn.
+    failed: usize,
+    interrupted: bool,
+    halt: Halt<'h>,
+}
+
+impl<'a> Hosts<'a, '_> {
+    /// Group by group, subgroup by subgroup, until a limit is exceeded (R7) or the operator wants an end.
+    fn visit(&mut self, errand: &'a Errand, fleet: &mut dyn Fleet, report: &mut dyn Reporter) -> End<'a> {
+        let mut first = 0;
+        for group in &errand.groups {
+            self.failed = 0;
+            for (label, range) in group.subgroups() {
+                if self.interrupted(report) {
+                    return End::Interrupted;
+                }
+                let members = first + range.start..first + range.end;
+                self.visit_subgroup(errand, group, &label, members, fleet, report);
+                if self.exceeds(group) {
+                    let (failed, limit) = (self.failed, group.limit.resolved(group.targets.len()));
+                    report.event(&Event::LimitExceeded { group: group.name.clone(), failed, limit });
+                    return End::Limit(group);
+                }
+            }
+            first += group.targets.len();
+        }
+        if self.interrupted { End::Interrupted } else { End::Through }
+    }
+
+    fn visit_subgroup(
+        &mut self,
+        errand: &Errand,
+        group: &Group,
+        label: &str,
+        members: std::ops::Range<HostId>,
+        fleet: &mut dyn Fleet,
+        report: &mut dyn Reporter,
+    ) {
+        let hosts = self.rows[members.clone()].iter().map(|row| row.target.clone()).collect();
+        report.event(&Event::Subgroup { group: group.name.clone(), label: label.to_owned(), hosts });
+        let call = Call {
+            step: Step::Command,
+            group: group.name.clone(),
+            batch: errand.batch,
+            timeout: errand.timeout,
+            force: false,
+            recover: false,
+        };
+        let tasks: Vec<Task> = members.map(|host| Task { host, attempt: 0, restore: None }).collect();
+        relay(fleet, &call, label, &tasks, report, self);
+    }
+
+    /// R4, R5: whether more hosts of the group that has its turn have failed than may.
+    fn exceeds(&self, group: &Group) -> bool {
+        group.limit.exceeded_by(self.failed, group.targets.len())
+    }
+
+    /// One sentence and one status.
+    fn judge(&self, end: End) -> (String, ExitCode) {
+        let count = |which: fn(&Row) -> bool| self.rows.iter().filter(|row| which(row)).count();
+        let all = self.rows.len();
+        let ok = count(|row| matches!(row.outcome, Some(Outcome::Ok)));
+        let left = count(|row| row.outcome.is_none());
+        let failed = all - ok - left;
+        let hosts = if all == 1 { "1 host".to_owned() } else { format!("{all} hosts") };
+        let mut text = if ok == all { format!("ok on {hosts}") } else { format!("ok on {ok} of {hosts}") };
+        if failed > 0 {
+            text.push_str(&format!("; {failed} failed"));
+        }
+        let code = match end {
+            End::Through => {
+                text.push_str(if failed > 0 { " within the limits" } else { "" });
+                ExitCode::Success
+            }
+            End::Limit(group) => {
+                let limit = group.limit.resolved(group.targets.len());
+                text.push_str(&format!(", more than the failure limit of {} ({limit})", group.name));
+                ExitCode::Failed
+            }
+            End::Interrupted => {
+                text.insert_str(0, "interrupted: ");
+                ExitCode::Interrupted
+            }
+        };
+        if left > 0 {
+            text.push_str(&format!("; {left} not attempted"));
+        }
+        (text, code)
+    }
+}
+
+impl Ledger for Hosts<'_, '_> {
+    fn target(&self, host: HostId) -> &Target {
+        self.rows[host].target
+    }
+
+    fn ended(&mut self, host: HostId, result: HostResult) -> (Outcome, Flow) {
+        let row = &mut self.rows[host];
+        row.outcome = Some(result.outcome.clone());
+        let group = row.group;
+        if !result.outcome.is_ok() {
+            self.failed += 1;
+        }
+        (result.outcome, if self.exceeds(group) { Flow::Stop } else { Flow::Continue })
+    }
+
+    fn interrupted(&mut self, report: &mut dyn Reporter) -> bool {
+        if !self.interrupted && (self.halt)(report) {
+            self.interrupted = true;
+            report.event(&Event::Interrupted);
+        }
+        self.interrupted
+    }
+}
+
+impl Row<'_> {
+    fn report(&self) -> HostRow {
+        let (state, reason) = match &self.outcome {
+            None => ("not attempted", None),
+            Some(Outcome::Ok) => ("ok", None),
+            Some(Outcome::Failed { reason, .. }) => ("failed", Some(reason.clone())),
+            Some(Outcome::Killed { signal }) => ("killed", Some(format!("signal {signal}"))),
+            Some(Outcome::TimedOut { seconds }) => ("timed out", Some(format!("after {seconds} s"))),
+            Some(Outcome::Unreachable { reason }) => ("unreachable", Some(reason.clone())),
+            Some(Outcome::Lost { reason }) => ("lost", Some(reason.clone())),
+            Some(Outcome::Locked { by }) => ("failed", Some(format!("locked by {by}"))),
+        };
+        HostRow {
+            host: self.target.clone(),
+            group: self.group.name.clone(),
+            state: state.to_owned(),
+            happy: matches!(self.outcome, Some(Outcome::Ok)),
+            current: None,
+            reason,
+        }
+    }
+}
