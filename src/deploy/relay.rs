@@ -71,6 +71,7 @@ pub fn relay(
                 }
             }
         }
+        report.flush();
         if ledger.interrupted(report) {
             flow = Flow::Stop;
         }

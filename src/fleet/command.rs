@@ -69,19 +69,24 @@ impl Shared {
             Err(error) => return not_run(error).into(),
         };
         let mut running = running.in_pieces(LONGEST_LINE);
-        loop {
-            let driven = running.drive(&mut link, deadline, &mut |said| {
-                match said {
-                    Said::Out(text) => hearing.text(Level::Info, text),
-                    Said::Err(text) => hearing.text(Level::Warning, text),
-                }
-                Heed::More
-            });
-            match driven {
-                Driven::Paused => {}
-                Driven::Ended(ExecEnd::Status(0)) => return Outcome::Ok,
-                Driven::Ended(end) => return Trouble::of(end, |status| format!("exit status {status}")).into(),
+        let driven = running.drive(&mut link, deadline, &mut |said| {
+            match said {
+                Said::Out(text) => hearing.text(Level::Info, text),
+                Said::Err(text) => hearing.text(Level::Warning, text),
             }
+            // Lines are heard no faster than they are read, and there may be thousands before the clock is looked at.
+            if Instant::now() < deadline { Heed::More } else { Heed::Pause }
+        });
+        let end = match driven {
+            Driven::Ended(end) => end,
+            Driven::Paused => {
+                running.leave(&mut link);
+                ExecEnd::TimedOut
+            }
+        };
+        match end {
+            ExecEnd::Status(0) => Outcome::Ok,
+            end => Trouble::of(end, |status| format!("exit status {status}")).into(),
         }
     }
 }

@@ -3,9 +3,11 @@
 //! Only the main thread tells reporters anything. Each of them is a plain function of the events it was told, apart from
 //! the time of day, so a run reads the same on a terminal, in a pipe and in the log.
 
+mod bar;
 mod event;
 mod folded;
 mod json;
+mod kept;
 mod log;
 mod output;
 mod plain;
@@ -19,6 +21,7 @@ mod terminal;
 mod text;
 mod words;
 
+use bar::Bar;
 pub use event::{Event, GroupHead, HostRow};
 pub use folded::Folded;
 pub use json::Json;
@@ -31,6 +34,8 @@ pub use tee::Tee;
 pub use terminal::Terminal;
 pub use text::{Look, Verbosity};
 
+use indicatif::ProgressDrawTarget;
+
 use crate::targets::Target;
 
 /// Anyone who is told what happens. A reporter never fails: what it cannot write, a closed pipe say, is let go.
@@ -39,6 +44,9 @@ pub trait Reporter {
 
     /// Time has passed and nothing happened: a chance to show that the program is alive. A few times a second is right.
     fn tick(&mut self) {}
+
+    /// No further event is at hand: what is held back to be written in one piece is due.
+    fn flush(&mut self) {}
 
     /// Why nothing more can be written: the reader has gone away, or the disk is full.
     fn broken(&self) -> Option<&std::io::Error> {
@@ -89,7 +97,8 @@ pub fn of_command(
         Format::Json => Box::new(Json::new(out)),
         Format::Text => {
             let looks = [output::look_of(&out, verbosity, fold), output::look_of(&err, verbosity, fold)];
-            Box::new(Output::new(out, err, looks, fold_output))
+            let bar = looks[1].theme.live.then(|| Bar::new(looks[1], Box::new(ProgressDrawTarget::stderr)));
+            Box::new(Output::new(out, err, looks, fold_output, bar))
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::rc::Rc;
 
-use super::folded::Folded;
+use super::bar::Bar;
+use super::kept::{Kept, Said};
 use super::safe::safe;
 use super::sink::Sink;
 use super::style::Theme;
@@ -13,10 +13,7 @@ use super::words::{hosts, took};
 use super::{Event, HostRow, Reporter, table};
 use crate::fleet::Outcome;
 use crate::targets::Target;
-use crate::wire::{Level, Line};
-
-/// Bytes of output that are kept of one host for folding, over both streams.
-pub const KEPT: usize = 1024 * 1024;
+use crate::wire::Level;
 
 /// Lines of standard output go to `out`, those of standard error, and remarks, to `err`.
 pub struct Output<O, E> {
@@ -26,135 +23,143 @@ pub struct Output<O, E> {
     looks: [Look; 2],
     /// With folding, what the hosts have said so far; `None`: it is shown at once.
     kept: Option<Kept>,
+    /// On a terminal, how far it is.
+    bar: Option<Bar>,
 }
 
-/// What the hosts have said.
-#[derive(Default)]
-struct Kept {
-    under_way: HashMap<Target, Said>,
-    /// Of hosts that have ended; equal ones are kept once.
-    ended: Folded<Rc<Said>>,
+/// Which of the two streams a line is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stream {
+    Out,
+    Err,
 }
 
-/// All that one host said, and how its command ended.
-#[derive(Debug, Default, PartialEq, Eq, Hash)]
-struct Said {
-    out: Vec<String>,
-    err: Vec<String>,
-    bytes: usize,
-    /// Lines that were not kept.
-    dropped: usize,
-    /// Empty when all went well.
-    end: String,
+impl From<Level> for Stream {
+    /// A host's line of standard output is an `Info`, one of standard error a `Warning`.
+    fn from(level: Level) -> Stream {
+        if level >= Level::Warning { Stream::Err } else { Stream::Out }
+    }
 }
 
 impl<O: Write, E: Write> Output<O, E> {
-    /// Shows lines as they come or, with `fold`, at the end: equal output with an equal end once, under the folded names.
-    pub fn new(out: O, err: E, looks: [Look; 2], fold: bool) -> Output<O, E> {
-        Output { out: Sink::new(out), err: Sink::new(err), looks, kept: fold.then(Kept::default) }
+    /// Shows lines as they come or, with `fold`, at the end: equal output with an equal end once, under the folded
+    /// names. `bar` is for the terminal that `err` is.
+    pub(super) fn new(out: O, err: E, looks: [Look; 2], fold: bool, bar: Option<Bar>) -> Output<O, E> {
+        Output { out: Sink::new(out), err: Sink::new(err), looks, kept: fold.then(Kept::default), bar }
     }
 
-    fn quiet(&self) -> bool {
-        self.looks[1].verbosity == Verbosity::Quiet
+    fn look(&self, stream: Stream) -> Look {
+        self.looks[stream as usize]
     }
 
-    fn host_said(&mut self, host: &Target, line: &Line) {
-        if let Some(kept) = &mut self.kept {
-            return kept.said(host, line);
+    /// Has a line written soon. Lines of the two streams keep their order, as a terminal shows both.
+    fn show(&mut self, stream: Stream, line: &str) {
+        let other_holds = match stream {
+            Stream::Out => self.err.holds(),
+            Stream::Err => self.out.holds(),
+        };
+        if other_holds {
+            self.write();
         }
-        let name = host.to_string();
-        match line.level {
-            Level::Debug | Level::Info => {
-                let line = prefixed(&self.looks[0], &name, &line.message);
-                self.out.lines([line.as_str()]);
-            }
-            Level::Warning | Level::Error => {
-                let line = prefixed(&self.looks[1], &name, &line.message);
-                self.err.lines([line.as_str()]);
-            }
+        match stream {
+            Stream::Out => self.out.hold(line),
+            Stream::Err => self.err.hold(line),
         }
+    }
+
+    /// Writes what is held.
+    fn write(&mut self) {
+        let Output { out, err, bar, .. } = self;
+        if !out.holds() && !err.holds() {
+            return;
+        }
+        let mut write = || {
+            out.flush();
+            err.flush();
+        };
+        match bar {
+            Some(bar) => bar.above(write),
+            None => write(),
+        }
+    }
+
+    /// A line under the name of its host, or hosts. It is not cut, as lines of reports are: it is what was asked for.
+    fn host_line(&mut self, stream: Stream, name: &str, text: &str) {
+        let Theme { unicode, .. } = self.look(stream).theme;
+        let name = self.look(stream).theme.dim(&format!("{name}:"));
+        self.show(stream, &format!("{name} {}", safe(text, unicode)));
     }
 
     fn remark(&mut self, level: Level, message: &str) {
-        let least = match level {
-            Level::Debug => Verbosity::Verbose,
-            Level::Info => Verbosity::Normal,
-            Level::Warning | Level::Error => Verbosity::Quiet,
+        let look = self.look(Stream::Err);
+        let (least, word) = match level {
+            Level::Debug => (Verbosity::Verbose, ""),
+            Level::Info => (Verbosity::Normal, ""),
+            Level::Warning => (Verbosity::Quiet, "warning: "),
+            Level::Error => (Verbosity::Quiet, "error: "),
         };
-        if self.looks[1].verbosity >= least {
-            let word = match level {
-                Level::Debug | Level::Info => "",
-                Level::Warning => "warning: ",
-                Level::Error => "error: ",
-            };
-            let line = format!("hoist run: {word}{}", self.looks[1].safe(message));
-            self.err.lines([line.as_str()]);
+        if look.verbosity >= least {
+            self.show(Stream::Err, &format!("hoist run: {word}{}", look.safe(message)));
         }
     }
 
-    /// The blocks of folded output, in the order of the first host of each.
-    fn unfold(&mut self, rows: &[HostRow]) {
-        let Some(kept) = &mut self.kept else { return };
-        let place: HashMap<&Target, usize> = rows.iter().enumerate().map(|(place, row)| (&row.host, place)).collect();
-        let first = |hosts: &[Target]| hosts.iter().filter_map(|host| place.get(host)).min().copied();
-        let mut blocks = kept.ended.take();
-        blocks.sort_by_key(|(_, members)| first(members));
-        for (said, members) in blocks {
-            if said.out.is_empty() && said.err.is_empty() {
-                continue;
-            }
-            let names = self.looks[0].folded(&members);
-            if !said.out.is_empty() {
-                let mut title = format!("{names} ({})", hosts(members.len()));
-                if !said.end.is_empty() {
-                    title.push_str(&format!(": {}", self.looks[0].safe(&said.end)));
-                }
-                let rule = self.looks[0].theme.sign("─", "-");
-                let title = self.looks[0].theme.strong(&format!("{} {title} {}", rule.repeat(2), rule.repeat(2)));
-                self.out.lines([title.as_str()]);
-                for line in &said.out {
-                    self.out.lines([safe(line, self.looks[0].theme.unicode).as_ref()]);
-                }
-            }
-            for line in &said.err {
-                let line = prefixed(&self.looks[1], &names, line);
-                self.err.lines([line.as_str()]);
-            }
-            if said.dropped > 0 {
-                let cut = format!("{names}: {} more lines were not kept", said.dropped);
-                self.remark(Level::Warning, &cut);
-            }
+    /// Output of several hosts that is the same.
+    fn block(&mut self, said: &Said, members: &[Target]) {
+        let look = self.look(Stream::Out);
+        let names = look.folded(members);
+        if !said.out.is_empty() {
+            let end = if said.end.is_empty() { String::new() } else { format!(": {}", look.safe(&said.end)) };
+            let rule = look.theme.sign("─", "-").repeat(2);
+            self.show(
+                Stream::Out,
+                &look.theme.strong(&format!("{rule} {names} ({}){end} {rule}", hosts(members.len()))),
+            );
         }
+        for line in said.out.split_terminator('\n') {
+            self.show(Stream::Out, &safe(line, look.theme.unicode));
+        }
+        for line in said.err.split_terminator('\n') {
+            self.host_line(Stream::Err, &names, line);
+        }
+        if said.dropped > 0 {
+            self.remark(Level::Warning, &format!("{names}: {} more lines were not kept", said.dropped));
+        }
+        self.write();
     }
 
-    fn ended(&mut self, verdict: &str, status: u8, rows: &[HostRow], seconds: f64) {
-        self.unfold(rows);
+    /// What it all came to: nothing when it is to be quiet and all is well.
+    fn end(&mut self, verdict: &str, status: u8, rows: &[HostRow], seconds: f64) {
+        let look = self.look(Stream::Err);
         let well = status == 0 && rows.iter().all(|row| row.happy);
-        if well && self.quiet() {
+        if well && look.verbosity == Verbosity::Quiet {
             return;
         }
-        let Look { theme, .. } = self.looks[1];
-        let verdict = self.looks[1].safe(verdict);
+        let verdict = look.safe(verdict);
         let verdict = match status {
-            0 if well => theme.good(&verdict),
-            0 => theme.warn(&verdict),
-            _ => theme.bad(&verdict),
+            0 if well => look.theme.good(&verdict),
+            0 => look.theme.warn(&verdict),
+            _ => look.theme.bad(&verdict),
         };
-        let mut lines = vec![format!("hoist run: {verdict} (exit status {status}, {})", took(seconds))];
-        for (names, text) in table::unhappy(&self.looks[1], &alike(rows)) {
-            lines.push(format!("  {names}: {}", theme.bad(&text)));
+        self.show(Stream::Err, &format!("hoist run: {verdict} (exit status {status}, {})", took(seconds)));
+        for (names, text) in table::unhappy(&look, &alike(rows)) {
+            self.show(Stream::Err, &format!("  {names}: {}", look.theme.bad(&text)));
         }
-        self.err.lines(lines.iter().map(String::as_str));
     }
 }
 
 impl<O: Write, E: Write> Reporter for Output<O, E> {
     fn event(&mut self, event: &Event) {
+        if let Some(bar) = &mut self.bar {
+            bar.follow(event);
+        }
         match event {
-            Event::HostLine { host, line } => self.host_said(host, line),
+            Event::HostLine { host, line } => match &mut self.kept {
+                Some(kept) => kept.line(host, line),
+                None => self.host_line(line.level.into(), &host.to_string(), &line.message),
+            },
             Event::HostEnded { host, outcome, .. } => {
                 if let Some(kept) = &mut self.kept {
-                    kept.ended(host, end(outcome));
+                    kept.ended(host, how(outcome));
                 }
             }
             Event::Note { level, message } => self.remark(*level, message),
@@ -162,8 +167,30 @@ impl<O: Write, E: Write> Reporter for Output<O, E> {
                 Level::Warning,
                 "interrupted: no further host begins, and those under way are waited for; once more ends it at once",
             ),
-            Event::Ended { verdict, status, rows, seconds } => self.ended(verdict, *status, rows, *seconds),
+            Event::Ended { verdict, status, rows, seconds } => {
+                for (said, members) in self.kept.as_mut().map(|kept| kept.take(rows)).unwrap_or_default() {
+                    self.block(&said, &members);
+                }
+                self.end(verdict, *status, rows, *seconds);
+            }
             _ => {}
+        }
+        // Lines of hosts come in numbers, and are written together.
+        if !matches!(event, Event::HostLine { .. }) {
+            self.flush();
+        }
+    }
+
+    fn tick(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.tick();
+        }
+    }
+
+    fn flush(&mut self) {
+        self.write();
+        if let Some(bar) = &mut self.bar {
+            bar.draw();
         }
     }
 
@@ -172,40 +199,14 @@ impl<O: Write, E: Write> Reporter for Output<O, E> {
     }
 }
 
-impl Kept {
-    fn said(&mut self, host: &Target, line: &Line) {
-        let said = self.under_way.entry(host.clone()).or_default();
-        if said.dropped > 0 || said.bytes + line.message.len() >= KEPT {
-            said.dropped += 1;
-            return;
-        }
-        said.bytes += line.message.len() + 1;
-        match line.level {
-            Level::Debug | Level::Info => said.out.push(line.message.clone()),
-            Level::Warning | Level::Error => said.err.push(line.message.clone()),
-        }
-    }
-
-    fn ended(&mut self, host: &Target, end: String) {
-        let said = Said { end, ..self.under_way.remove(host).unwrap_or_default() };
-        self.ended.add(Rc::new(said), host);
-    }
-}
-
 /// How a command ended, for people; empty when all went well.
-fn end(outcome: &Outcome) -> String {
+fn how(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Ok => String::new(),
         // The status is the whole of the reason here.
         Outcome::Failed { reason, .. } => reason.clone(),
         other => other.to_string(),
     }
-}
-
-/// A line under the name of its host, or hosts.
-fn prefixed(look: &Look, name: &str, text: &str) -> String {
-    // Not cut, as lines of reports are: it is what was asked for.
-    format!("{} {}", look.theme.dim(&format!("{name}:")), safe(text, look.theme.unicode))
 }
 
 /// The rows with reasons that differ in nothing but the host's own name or address made equal, where there are several.
@@ -226,7 +227,8 @@ fn alike(rows: &[HostRow]) -> Vec<HostRow> {
 /// A reason with the host's name and any address taken out.
 fn nameless(reason: &str, host: &Target) -> String {
     let word = |word: &str| {
-        let bare = word.trim_matches(|c: char| !(c.is_ascii_alphanumeric() || c == ':')).trim_end_matches(':');
+        let edge = |c: char| !c.is_ascii_alphanumeric();
+        let bare = word.trim_end_matches(edge).trim_start_matches(|c| c != ':' && edge(c));
         let what = match () {
             () if bare == host.host => "HOST",
             () if bare.parse::<std::net::IpAddr>().is_ok() => "ADDRESS",
@@ -242,4 +244,29 @@ pub fn look_of(stream: &impl std::io::IsTerminal, verbosity: Verbosity, fold: fn
     let theme = Theme::of(stream);
     let unicode = theme.unicode || !stream.is_terminal();
     Look { theme: Theme { unicode, ..theme }, verbosity, fold }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(host: &str, state: &str, reason: Option<&str>) -> HostRow {
+        let (host, reason) = (host.parse().unwrap(), reason.map(str::to_owned));
+        HostRow { host, group: "g".into(), state: state.into(), happy: state == "ok", current: None, reason }
+    }
+
+    #[test]
+    fn what_differs_in_the_hosts_own_names_only_is_told_once_and_a_single_reason_as_it_is() {
+        let rows = alike(&[
+            row("web1", "unreachable", Some("cannot connect to web1 port 22 (10.0.0.1): no route to host")),
+            row("web2", "unreachable", Some("cannot connect to web2 port 22 (fe80::2): no route to host")),
+            row("web3", "unreachable", Some("cannot connect to web3 port 22 (10.0.0.3): connection refused")),
+            row("web4", "ok", None),
+            row("web5", "not attempted", None),
+        ]);
+        let reasons: Vec<_> = rows.iter().map(|row| row.reason.as_deref()).collect();
+        let same = Some("cannot connect to HOST port 22 (ADDRESS): no route to host");
+        let alone = Some("cannot connect to web3 port 22 (10.0.0.3): connection refused");
+        assert_eq!(reasons, [same, same, alone, None]);
+    }
 }

@@ -2,31 +2,50 @@
 
 use std::io::{self, Write};
 
+/// Room that is kept from one write to the next.
+const MOST_HELD: usize = 64 * 1024;
+
 /// Writes lines, each at once, until the other end goes away; from then on it writes nothing. So `hoist deploy | head -1`
 /// neither stops a deployment nor makes it panic.
 pub struct Sink<W> {
     writer: W,
+    held: String,
     /// Why nothing is written any more.
     broken: Option<io::Error>,
 }
 
 impl<W: Write> Sink<W> {
     pub fn new(writer: W) -> Self {
-        Sink { writer, broken: None }
+        Sink { writer, held: String::new(), broken: None }
     }
 
     /// Writes the lines in one piece, so that no other process's output stands between them.
     pub fn lines<'a>(&mut self, lines: impl IntoIterator<Item = &'a str>) {
-        if self.broken.is_some() {
-            return;
-        }
-        let mut text = String::new();
         for line in lines {
-            text.push_str(line);
-            text.push('\n');
+            self.hold(line);
         }
-        if !text.is_empty() {
-            self.broken = self.writer.write_all(text.as_bytes()).and_then(|()| self.writer.flush()).err();
+        self.flush();
+    }
+
+    /// Takes a line to be written at the next flush.
+    pub fn hold(&mut self, line: &str) {
+        if self.broken.is_none() {
+            self.held.push_str(line);
+            self.held.push('\n');
+        }
+    }
+
+    /// Whether there is something to be written.
+    pub fn holds(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Writes what is held.
+    pub fn flush(&mut self) {
+        if !self.held.is_empty() {
+            self.broken = self.writer.write_all(self.held.as_bytes()).and_then(|()| self.writer.flush()).err();
+            self.held.clear();
+            self.held.shrink_to(MOST_HELD);
         }
     }
 

@@ -36,6 +36,12 @@ impl Reporter for Tee {
         self.pass_on_warnings();
     }
 
+    fn flush(&mut self) {
+        for reporter in &mut self.0 {
+            reporter.flush();
+        }
+    }
+
     fn tick(&mut self) {
         for reporter in &mut self.0 {
             reporter.tick();

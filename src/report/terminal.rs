@@ -2,20 +2,18 @@
 
 use std::io::{self, Write};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressDrawTarget;
 
-use super::progress::Progress;
+use super::bar::Bar;
 use super::sink::Sink;
-use super::text::{Look, Text, Verbosity};
+use super::text::{Look, Text};
 use super::{Event, Reporter};
 
 /// Lines, with a live bar while a step runs. Between steps there is no bar, so that a question stands alone.
 pub struct Terminal<W> {
     text: Text,
     sink: Sink<W>,
-    target: Box<dyn Fn() -> ProgressDrawTarget>,
-    progress: Option<Progress>,
-    bar: Option<ProgressBar>,
+    bar: Bar,
 }
 
 impl Terminal<io::Stdout> {
@@ -27,80 +25,24 @@ impl Terminal<io::Stdout> {
 
 impl<W: Write> Terminal<W> {
     fn with(text: Text, writer: W, target: Box<dyn Fn() -> ProgressDrawTarget>) -> Self {
-        Terminal { text, sink: Sink::new(writer), target, progress: None, bar: None }
-    }
-
-    /// Draws the bar anew, makes it when a step has begun, and takes it away when the step has ended.
-    fn draw(&mut self) {
-        match (&self.progress, &self.bar) {
-            (None, _) => self.clear(),
-            (Some(progress), Some(bar)) => {
-                bar.set_message(progress.to_string());
-                bar.set_position(progress.ended() as u64);
-            }
-            (Some(progress), None) => {
-                if progress.hosts == 0 || self.text.look.verbosity == Verbosity::Quiet {
-                    return;
-                }
-                let bar = ProgressBar::with_draw_target(Some(progress.hosts as u64), (self.target)());
-                bar.set_style(self.style());
-                bar.set_prefix(progress.name());
-                bar.set_message(progress.to_string());
-                bar.tick();
-                self.bar = Some(bar);
-            }
-        }
-    }
-
-    fn style(&self) -> ProgressStyle {
-        let theme = self.text.look.theme;
-        let template = if theme.colour {
-            "{prefix} {bar:20.green/black.bright} {elapsed} {wide_msg}"
-        } else {
-            "{prefix} {bar:20} {elapsed} {wide_msg}"
-        };
-        // A template that cannot be read would be a fault of this file; the default one serves as well then.
-        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        style.progress_chars(theme.sign("━╸─", "#>-"))
-    }
-
-    fn clear(&mut self) {
-        if let Some(bar) = self.bar.take() {
-            bar.finish_and_clear();
-        }
+        let bar = Bar::new(text.look, target);
+        Terminal { text, sink: Sink::new(writer), bar }
     }
 }
 
 impl<W: Write> Reporter for Terminal<W> {
     fn event(&mut self, event: &Event) {
-        Progress::follow(&mut self.progress, event);
-        if self.progress.is_none() || matches!(event, Event::StepStarted { .. }) {
-            self.clear();
-        }
+        self.bar.follow(event);
         let lines = self.text.lines(event);
         if !lines.is_empty() {
             let sink = &mut self.sink;
-            let mut write = || sink.lines(lines.iter().map(String::as_str));
-            match &self.bar {
-                Some(bar) => bar.suspend(write),
-                None => write(),
-            }
+            self.bar.above(|| sink.lines(lines.iter().map(String::as_str)));
         }
-        self.draw();
+        self.bar.draw();
     }
 
     fn tick(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.tick();
-        }
-    }
-}
-
-impl<W> Drop for Terminal<W> {
-    fn drop(&mut self) {
-        if let Some(bar) = self.bar.take() {
-            bar.finish_and_clear();
-        }
+        self.bar.tick();
     }
 }
 
@@ -112,6 +54,7 @@ mod tests {
 
     use super::*;
     use crate::fleet::{Outcome, Step};
+    use crate::report::Verbosity;
     use crate::report::style::Theme;
     use crate::wire::{Level, Stage};
 

@@ -1,0 +1,66 @@
+//! What hosts say, kept until they have ended, so that equal output can be shown once.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::HostRow;
+use super::folded::Folded;
+use crate::targets::Target;
+use crate::wire::{Level, Line};
+
+/// Bytes of output that are kept of one host, over both streams.
+const MOST: usize = 1024 * 1024;
+
+/// All that one host said, and how its command ended.
+#[derive(Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Said {
+    /// Standard output, each line with its newline.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+    /// Lines that were not kept.
+    pub dropped: usize,
+    /// How it ended; empty when all went well.
+    pub end: String,
+}
+
+/// The output of all hosts.
+#[derive(Default)]
+pub(super) struct Kept {
+    under_way: HashMap<Target, Said>,
+    /// Equal ones are kept once.
+    ended: Folded<Rc<Said>>,
+}
+
+impl Kept {
+    /// Takes a line in.
+    pub fn line(&mut self, host: &Target, line: &Line) {
+        let said = self.under_way.entry(host.clone()).or_default();
+        if said.dropped > 0 || said.out.len() + said.err.len() + line.message.len() >= MOST {
+            said.dropped += 1;
+            return;
+        }
+        let stream = match line.level {
+            Level::Debug | Level::Info => &mut said.out,
+            Level::Warning | Level::Error => &mut said.err,
+        };
+        stream.push_str(&line.message);
+        stream.push('\n');
+    }
+
+    /// A host's command has ended, and says no more.
+    pub fn ended(&mut self, host: &Target, end: String) {
+        let mut said = Said { end, ..self.under_way.remove(host).unwrap_or_default() };
+        said.out.shrink_to_fit();
+        said.err.shrink_to_fit();
+        self.ended.add(Rc::new(said), host);
+    }
+
+    /// What was said, each with the hosts that said it and ended alike, in the order of the first of them in `rows`.
+    pub fn take(&mut self, rows: &[HostRow]) -> Vec<(Rc<Said>, Vec<Target>)> {
+        let place: HashMap<&Target, usize> = rows.iter().enumerate().map(|(place, row)| (&row.host, place)).collect();
+        let mut blocks = self.ended.take();
+        blocks.sort_by_key(|(_, hosts)| hosts.iter().filter_map(|host| place.get(host)).min().copied());
+        blocks
+    }
+}
