@@ -3,7 +3,8 @@
 
 Settings, all by environment:
   ROUNDS  how often each is measured (3)            HOSTS  hosts of one command (300)
-  PEERS   the tools, by name; unset: all            PARTS  of: run deploy growth delay; unset: all
+  PEERS   the tools, by name; unset: all            DEPLOY_HOSTS  hosts of a deployment beside the playbook (80)
+  PARTS   of: run deploy growth delay; unset: all
   QUICK   1: few hosts and one round, to see that it works; its figures are no good
   HOIST, FLOOR  programs to measure in place of those that are built
   OUT     where results.md, results.svg, results.json go; the README is changed only when OUT is unset and QUICK is not 1
@@ -15,6 +16,7 @@ import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,16 +29,18 @@ import results
 from delay import Network
 from deploys import Deployment
 from farm import ROOT, Farm
+from meter import Failed
 
 QUICK = os.environ.get("QUICK") == "1"
 ROUNDS = int(os.environ.get("ROUNDS") or (1 if QUICK else 3))
 HOSTS = int(os.environ.get("HOSTS") or (20 if QUICK else 300))
 PARTS = (os.environ.get("PARTS") or "run deploy growth delay").split()
-SIZES = [5, 10, 20, 40] if QUICK else [100, 300, 1000, 3000]
-# The playbook takes minutes on more.
-DEPLOYED = min(HOSTS, 6 if QUICK else 60)
+SIZES = [5, 20] if QUICK else [100, 300, 1000, 3000]
+# The playbook takes a minute or two on 80, so there are at most two rounds of it.
+DEPLOYED = int(os.environ.get("DEPLOY_HOSTS") or min(HOSTS, 4 if QUICK else 80))
+DEPLOY_ROUNDS = min(ROUNDS, 2)
 # A tool that starts a process for each host is measured up to so many hosts, the Python library up to so many.
-MOST_FORKED, MOST_LIBRARY = 300, 1000
+MOST_FORKED, MOST_LIBRARY = 0 if QUICK else 300, 1000
 # One way; a round trip is two of them.
 DELAY = 0.025
 
@@ -67,7 +71,7 @@ class Bench:
     def available(self, farm):
         """The tools that run one command on one host without a fault; the others are named in the results."""
         good = []
-        for peer in peers.chosen((os.environ.get("PEERS") or "").split()):
+        for peer in wanted():
             why = peers.is_there(peer, self.tools)
             if why is None:
                 argv, env = peer.call(self.tools, farm, farm.list(1))
@@ -84,6 +88,9 @@ class Bench:
         """`true` on so many hosts, by each tool in turn; one more turn, untimed, for the memory."""
         for number in range(rounds + 1):
             memory = number == rounds
+            if part == "growth" and number > 0:
+                # They are slow, and part (a) has them in full.
+                tools = [peer for peer in tools if not peer.forks]
             # Each round begins with another tool.
             shift = number % max(1, len(tools))
             for peer in tools[shift:] + tools[:shift]:
@@ -108,13 +115,17 @@ class Bench:
             self.note("bring", "hoist", 0, site.bring_hoist(self.output))
             records = site.record(self.output)
             ways = [("hoist", site.run_hoist)]
-            if (self.tools.venv / "parallel-ssh").exists():
-                ways.append(("ansible", site.run_ansible))
-            for number in range(ROUNDS + 1):
-                memory = number == ROUNDS
+            if any(peer.name == "ansible" for peer in wanted()):
+                if (self.tools.venv / "parallel-ssh").exists():
+                    ways.append(("ansible", site.run_ansible))
+                else:
+                    self.notes.append("The playbook was left out: Ansible is not installed.")
+            for number in range(DEPLOY_ROUNDS + 1):
+                memory = number == DEPLOY_ROUNDS
                 for tool, way in ways if number % 2 == 0 else ways[::-1]:
                     farm.fresh(DEPLOYED)
-                    for part, revision in (("first", site.first), ("second", site.second)):
+                    parts = [("first", site.first), ("second", site.second)]
+                    for part, revision in parts[:1] if memory else parts:
                         report = way(revision, self.output, memory=memory)
                         self.note(part, tool, number, report, memory=memory)
                 if not memory:
@@ -133,11 +144,12 @@ class Bench:
             for size in SIZES:
                 fit = [peer for peer in tools if size <= most[peer.name] and not (peer.forks and size == HOSTS)]
                 self.on_hosts("growth", farm, fit, size, ROUNDS if size < 1000 else min(2, ROUNDS))
+            Deployment(self.tools, farm, 1, self.folder("ahead")).bring_hoist(self.output)
             for size in [1, *SIZES]:
                 site = Deployment(self.tools, farm, size, self.folder(f"held{size}"))
                 # A probe of all hosts: their sessions are all open at its end, as they are all through a deployment.
                 self.note("held", "hoist", 0, site.bring_hoist(self.output, memory=True), memory=True)
-                argv = [self.tools.floor, farm.port, farm.key, peers.BATCH, farm.list(size), "hold", "0.5"]
+                argv = self.tools.floor_on(farm, farm.list(size), "hold", "0.5")
                 report = farm.measure(size, argv, self.tools.env(), self.output, memory=True)
                 self.note("held", "floor", 0, report, memory=True)
         finally:
@@ -155,20 +167,22 @@ class Bench:
                     say(f"a connection to a host of this network is made in {trip * 1000:.1f} ms")
                     tools = [peer for peer in peers.PEERS if peer.name in ("hoist", "floor")]
                     self.on_hosts(f"run {name}", farm, tools, HOSTS, ROUNDS, within=network.client)
-                    for count in (min(HOSTS, 8), HOSTS):
-                        self.deploy_at(name, network, site_farm, count, trip)
+                    # On a few the network shows the clearest, and they are quick enough for more rounds.
+                    few = min(HOSTS, 8)
+                    for count, rounds in {few: 1 if QUICK else 5, HOSTS: DEPLOY_ROUNDS}.items():
+                        self.deploy_at(name, network, site_farm, count, rounds, trip)
                 finally:
                     farm.down()
                     site_farm.down()
             finally:
                 network.down()
 
-    def deploy_at(self, name, network, farm, count, trip):
+    def deploy_at(self, name, network, farm, count, rounds, trip):
         farm.fresh(count)
         site = Deployment(self.tools, farm, count, self.folder(f"{name}{count}"))
         site.within = network.client
         site.bring_hoist(self.output)
-        for number in range(ROUNDS):
+        for number in range(rounds):
             farm.fresh(count)
             report = site.run_hoist(site.first, self.output)
             self.note(f"deploy {name}", "hoist", number, report, memory=False, trip=trip)
@@ -179,8 +193,17 @@ class Bench:
         return path
 
 
+def end(*_):
+    """Ends all that was started, as Ctrl-C does."""
+    sys.exit(143)
+
+
 def say(text):
     print(text, flush=True)
+
+
+def wanted():
+    return peers.chosen((os.environ.get("PEERS") or "").split())
 
 
 def built():
@@ -202,8 +225,10 @@ def main():
     for part in PARTS:
         if part not in ("run", "deploy", "growth", "delay"):
             sys.exit(f"bench: PARTS: there is no part {part}: run, deploy, growth, delay")
+    wanted()
     if os.geteuid() != 0:
         sys.exit("bench: it must be root: the hosts have a /srv and a network of their own")
+    signal.signal(signal.SIGTERM, end)
     hoist, floor = built()
     # A file for each session, in the server's and the Python library's process too.
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -219,7 +244,11 @@ def main():
         bench = Bench(tools, work)
         for part in PARTS:
             say(f"{part}:")
-            getattr(bench, part)()
+            try:
+                getattr(bench, part)()
+            except (OSError, subprocess.CalledProcessError, Failed) as error:
+                say(f"  {part}: {error}")
+                bench.notes.append(f"Part {part} came to an end: {error}.")
         about = {
             "machine": machine.machine(),
             "versions": machine.versions(tools),

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 
+from meter import Failed
 from peers import BATCH, HERE
 
 REPO = "bench/app"
@@ -117,7 +118,7 @@ tee $name.input | {self.farm.folder}/plain-wrapper
         report = self.run_hoist(self.first, output)
         os.replace(self.farm.folder / "plain-wrapper", wrapper)
         if report["status"] != 0:
-            raise SystemExit(f"bench: the deployment that is recorded failed: see {output}")
+            raise Failed(f"the deployment that is recorded failed: see {output}")
         for path in raw.glob("*.input"):
             with open(path, "rb") as file:
                 line = file.readline()
@@ -135,7 +136,7 @@ tee $name.input | {self.farm.folder}/plain-wrapper
         """The recorded stages as bare commands on open sessions, one stage after the other over all hosts."""
         hosts = self.farm.list(self.count)
         start = output.stat().st_size if output.exists() else 0
-        argv = [self.tools.floor, self.farm.port, self.farm.key, BATCH, hosts, "replay", records]
+        argv = self.tools.floor_on(self.farm, hosts, "replay", records)
         report = self.farm.measure(self.count, argv, self.tools.env(), output, **how)
         with open(output) as file:
             file.seek(start)

@@ -22,6 +22,10 @@ class Figures:
     def sizes(self, part, tool):
         return sorted({it["hosts"] for it in self.measures if (it["part"], it["tool"]) == (part, tool)})
 
+    def most(self, part):
+        """The most hosts of a part."""
+        return max((it["hosts"] for it in self.measures if it["part"] == part), default=0)
+
     def middle(self, value, *which):
         values = [value(it) for it in self.of(*which)]
         return median(values) if values else None

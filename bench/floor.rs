@@ -1,10 +1,10 @@
 //! The floor of the benchmark: what libssh2 and the server cost with no policy on top.
 //!
-//!     floor PORT KEY BATCH HOSTS run COMMAND     connects, runs COMMAND, closes: host by host, BATCH at once
-//!     floor PORT KEY BATCH HOSTS hold SECONDS    connects to all, then holds the sessions
-//!     floor PORT KEY BATCH HOSTS replay FOLDER   connects to all, then runs recorded stages on the open sessions
+//!     floor PORT KEY OFFER BATCH HOSTS run COMMAND     connects, runs COMMAND, closes: host by host, BATCH at once
+//!     floor PORT KEY OFFER BATCH HOSTS hold SECONDS    connects to all, then holds the sessions
+//!     floor PORT KEY OFFER BATCH HOSTS replay FOLDER   connects to all, then runs recorded stages on the open sessions
 //!
-//! HOSTS is a file, one address a line. FOLDER has a folder for each stage, run in the order of their names, with
+//! OFFER is KEX/CIPHERS/MACS, comma-separated lists. HOSTS is a file, one address a line. FOLDER has a folder for each stage, run in the order of their names, with
 //! HOST.command and HOST.input in it: what was run on that host, and what it read. Prints `NAME SECONDS` for each part.
 //!
 //! It asks the same of the library as Hoist does: the algorithms, the key from memory, no delayed acknowledgements. It
@@ -27,12 +27,21 @@ const CHUNK: usize = 32 * 1024;
 
 fn main() -> Result<()> {
     let args: Vec<String> = env::args().skip(1).collect();
-    let [port, key, batch, hosts, mode, what] = args.as_slice() else {
-        bail!("usage: floor PORT KEY BATCH HOSTS run COMMAND | hold SECONDS | replay FOLDER");
+    let [port, key, offer, batch, hosts, mode, what] = args.as_slice() else {
+        bail!("usage: floor PORT KEY OFFER BATCH HOSTS run COMMAND | hold SECONDS | replay FOLDER");
     };
     let list = fs::read_to_string(hosts).with_context(|| hosts.clone())?;
     let hosts: Vec<&str> = list.lines().collect();
-    let server = Server { port: port.parse()?, key: fs::read_to_string(key)? };
+    let lists: Vec<&str> = offer.split('/').collect();
+    let [kex, ciphers, macs] = lists.as_slice() else { bail!("OFFER is KEX/CIPHERS/MACS, not {offer}") };
+    let offer = [
+        (MethodType::Kex, *kex),
+        (MethodType::CryptCs, ciphers),
+        (MethodType::CryptSc, ciphers),
+        (MethodType::MacCs, macs),
+        (MethodType::MacSc, macs),
+    ];
+    let server = Server { port: port.parse()?, key: fs::read_to_string(key)?, offer };
     let batch: usize = batch.parse()?;
     if mode == "run" {
         return timed("run", || on_each(&hosts, batch, |_, host| server.connect(host)?.exec(what, &[])));
@@ -95,29 +104,21 @@ fn on_each(hosts: &[&str], batch: usize, work: impl Fn(usize, &str) -> Result<()
     })
 }
 
-struct Server {
+struct Server<'a> {
     port: u16,
     key: String,
+    offer: [(MethodType, &'a str); 5],
 }
 
-impl Server {
+impl Server<'_> {
     fn connect(&self, host: &str) -> Result<Link> {
         let stream = TcpStream::connect((host, self.port))?;
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
         let mut session = Session::new()?;
         session.method_pref(MethodType::HostKey, "ssh-ed25519")?;
-        // Whatever Hoist prefers by default, where it has a key for that.
-        for (key, method) in [
-            ("ssh_kex", [MethodType::Kex].as_slice()),
-            ("ssh_ciphers", &[MethodType::CryptCs, MethodType::CryptSc]),
-            ("ssh_macs", &[MethodType::MacCs, MethodType::MacSc]),
-        ] {
-            if let Some(default) = hoist::config::keys::bare(key).and_then(|key| key.default) {
-                for method in method {
-                    session.method_pref(*method, &default.replace(' ', ""))?;
-                }
-            }
+        for (method, names) in &self.offer {
+            session.method_pref(*method, names)?;
         }
         session.set_tcp_stream(stream.try_clone()?);
         session.set_blocking(false);

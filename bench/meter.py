@@ -7,9 +7,14 @@ import resource
 import signal
 import subprocess
 import time
+import traceback
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 SAMPLE_SECONDS = 0.05
+
+
+class Failed(Exception):
+    """A part of the benchmark that cannot go on; the others can."""
 
 
 def measure(argv, env, output, memory=False, cwd=None, timeout=900):
@@ -28,14 +33,23 @@ def measure(argv, env, output, memory=False, cwd=None, timeout=900):
             os.close(reader)
             report = stand_above(argv, env, output, memory, cwd, timeout)
             os.write(writer, json.dumps(report).encode())
+        except Exception:
+            traceback.print_exc()
         finally:
+            # Also when it was interrupted: nothing goes on without us.
+            end_all()
             os._exit(0)
     os.close(writer)
-    with os.fdopen(reader) as pipe:
-        text = pipe.read()
-    os.waitpid(child, 0)
+    try:
+        with os.fdopen(reader) as pipe:
+            text = pipe.read()
+    except BaseException:
+        os.kill(child, signal.SIGTERM)
+        raise
+    finally:
+        os.waitpid(child, 0)
     if not text:
-        raise SystemExit(f"bench: could not run {argv[0]}: see {output}")
+        raise Failed(f"{argv[0]} could not be measured: see {output}")
     return json.loads(text)
 
 

@@ -9,6 +9,8 @@ import shutil
 import sys
 from pathlib import Path
 
+import algorithms
+
 HERE = Path(__file__).resolve().parent
 COMMAND = "true"
 # At once; also the fanout, forks or pool size of every peer.
@@ -20,6 +22,8 @@ class Tools:
 
     def __init__(self, hoist, floor, venv, work):
         self.hoist, self.floor, self.venv, self.work = hoist, floor, Path(venv), Path(work)
+        # What Hoist offers, once it was asked.
+        self.offer = None
         self.home = self.work / "home"
         self.home.mkdir()
         # The operator's /etc/hoist.cfg is none of this.
@@ -30,8 +34,10 @@ class Tools:
 
     def env(self, **more):
         """What every tool runs with: nothing of the operator's own settings, agent or git."""
-        return {"HOME": str(self.home), "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "USER": "root",
-                "HOIST_GLOBAL_CONFIG": str(self.no_config), **more}
+        return {"HOME": str(self.home), "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "USER": "root"} | {
+            "HOIST_GLOBAL_CONFIG": str(self.no_config),
+            **more,
+        }
 
     def hoist_options(self, farm):
         """As `-D` options, so that every command is complete as it stands."""
@@ -52,6 +58,14 @@ class Tools:
             ANSIBLE_PYTHON_INTERPRETER="/usr/bin/python3",
             ANSIBLE_LOCALHOST_WARNING="False",
         )
+
+    def floor_on(self, farm, hosts, *mode):
+        """The floor's command line; it offers the algorithms that Hoist does."""
+        if self.offer is None:
+            options = ["-D", "ssh_port:%PORT%", "-D", f"identity_file:{farm.key}", "-D", f"known_hosts:{farm.known_hosts}"]
+            argv = [self.hoist, "run", "--hosts", "127.0.0.1", *options, "--", COMMAND]
+            self.offer = algorithms.offered(argv, self.env(), self.work / "output")
+        return [self.floor, farm.port, farm.key, self.offer, BATCH, hosts, *mode]
 
     def inventory(self, hosts):
         """Ansible takes a file of names as an inventory; the name has to be free of dashes and dots to be safe."""
@@ -84,7 +98,7 @@ def hoist_ssh_config(tools, farm, hosts):
 
 
 def floor(tools, farm, hosts):
-    return [tools.floor, farm.port, farm.key, BATCH, hosts, "run", COMMAND], tools.env()
+    return tools.floor_on(farm, hosts, "run", COMMAND), tools.env()
 
 
 def xargs(tools, farm, hosts):

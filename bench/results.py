@@ -1,7 +1,6 @@
 """From measures to the tables of results.md, the plot, the targets, and the README's section."""
 
 import json
-from statistics import median
 
 import plot
 import targets
@@ -124,10 +123,10 @@ def markdown(about, figures):
     if about["quick"]:
         parts.append("**A quick run, to see that the benchmark works. These figures are no good.**")
     if figures.tools("run"):
-        hosts = figures.sizes("run", "floor")[-1]
+        hosts = figures.most("run")
         parts += [f"## `true` on {hosts} hosts, {BATCH} at once", run_table(figures, "run"), RUN]
     if figures.tools("first"):
-        hosts = figures.sizes("first", "hoist")[-1]
+        hosts = figures.most("first")
         parts += [f"## A deployment to {hosts} hosts", deploy_table(figures), DEPLOY, stage_table(figures), STAGES]
     if figures.tools("bring"):
         seconds, ms = figures.wall("bring", "hoist"), figures.cpu_ms("bring", "hoist")
@@ -150,7 +149,7 @@ def markdown(about, figures):
 def head(about):
     return (
         f"Measured by `make bench` on {about['machine']}. Server and clients share that machine. Medians of "
-        f"{about['rounds']} rounds; the whole took {about['seconds'] / 60:.0f} minutes."
+        f"{about['rounds']} rounds, of deployments two at most; the whole took {about['seconds'] / 60:.0f} minutes."
     )
 
 
@@ -164,10 +163,10 @@ def short(about, figures, drawn):
     if drawn:
         parts.append("![Wall time and client CPU of each tool](bench/results.svg)")
     if figures.tools("run"):
-        hosts = figures.sizes("run", "floor")[-1]
+        hosts = figures.most("run")
         parts += [f"`true` on {hosts} hosts, {BATCH} at once:", run_table(figures, "run")]
     if figures.tools("first"):
-        hosts = figures.sizes("first", "hoist")[-1]
+        hosts = figures.most("first")
         parts += [f"A deployment to {hosts} hosts:", deploy_table(figures)]
     parts += ["[bench/results.md](bench/results.md) has the rest, and how it is measured.", END]
     return "\n\n".join(parts)

@@ -22,6 +22,7 @@ need mandoc mandoc
 need shellcheck shellcheck
 need file file
 need ip iproute2
+need python3 python3
 
 [ -z "$missing" ] && exit 0
 as_root=
