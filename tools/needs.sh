@@ -24,6 +24,7 @@ need file file
 need ip iproute2
 need runsv runit
 need sudo sudo
+need python3 python3
 
 [ -z "$missing" ] && exit 0
 as_root=

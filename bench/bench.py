@@ -1,0 +1,273 @@
+#!/usr/bin/env python3
+"""Measures Hoist beside its peers, and beside the floor, on one sshd that plays all hosts; `make bench` calls it.
+
+Settings, all by environment:
+  ROUNDS  how often each is measured (3)            HOSTS  hosts of one command (300)
+  PEERS   the tools, by name; unset: all            DEPLOY_HOSTS  hosts of a deployment beside the playbook (80)
+  PARTS   of: run deploy growth delay; unset: all
+  QUICK   1: few hosts and one round, to see that it works; its figures are no good
+  HOIST, FLOOR  programs to measure in place of those that are built
+  OUT     where results.md, results.svg, results.json go; the README is changed only when OUT is unset and QUICK is not 1
+
+It must be root: each host of a deployment has a /srv of its own, and the delay a network of its own.
+"""
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import machine
+import peers
+import results
+from delay import Network
+from deploys import Deployment
+from farm import ROOT, Farm
+from meter import Failed
+
+QUICK = os.environ.get("QUICK") == "1"
+ROUNDS = int(os.environ.get("ROUNDS") or (1 if QUICK else 3))
+HOSTS = int(os.environ.get("HOSTS") or (20 if QUICK else 300))
+PARTS = (os.environ.get("PARTS") or "run deploy growth delay").split()
+SIZES = [5, 20] if QUICK else [100, 300, 1000, 3000]
+# The playbook takes a minute or two on 80, so there are at most two rounds of it.
+DEPLOYED = int(os.environ.get("DEPLOY_HOSTS") or min(HOSTS, 4 if QUICK else 80))
+DEPLOY_ROUNDS = min(ROUNDS, 2)
+# A tool that starts a process for each host is measured up to so many hosts, the Python library up to so many.
+MOST_FORKED, MOST_LIBRARY = 0 if QUICK else 300, 1000
+# One way; a round trip is two of them.
+DELAY = 0.025
+
+
+class Bench:
+    def __init__(self, tools, work):
+        self.tools, self.work, self.measures, self.notes = tools, work, [], []
+        self.output = work / "output"
+        self.output.touch()
+        self.farms = 0
+
+    def farm(self, **how):
+        self.farms += 1
+        return Farm(self.work / f"farm{self.farms}", **how)
+
+    def note(self, part, tool, number, report, **more):
+        """Keeps a figure; a run that failed is told and kept apart."""
+        report |= {"part": part, "tool": tool, "round": number, **more}
+        cpu = report["cpu"] * 1000 / report["hosts"]
+        say(f"  {part:8} {tool:22} {report['hosts']:5} hosts  {report['wall']:7.2f} s  {cpu:7.2f} ms of CPU a host")
+        if report["status"] != 0:
+            failure = f"{part}: {tool} on {report['hosts']} hosts ended with status {report['status']}"
+            say(f"  {failure}: see the end of {self.output}")
+            self.notes.append(failure)
+            return
+        self.measures.append(report)
+
+    def available(self, farm):
+        """The tools that run one command on one host without a fault; the others are named in the results."""
+        good = []
+        for peer in wanted():
+            why = peers.is_there(peer, self.tools)
+            if why is None:
+                argv, env = peer.call(self.tools, farm, farm.list(1))
+                report = farm.measure(1, argv, env, self.output)
+                why = f"status {report['status']} on one host" if report["status"] != 0 else None
+            if why is None:
+                good.append(peer)
+                continue
+            say(f"{peer.title} is left out: {why}")
+            self.notes.append(f"{peer.title} was left out: {why}.")
+        return good
+
+    def on_hosts(self, part, farm, tools, count, rounds, within=()):
+        """`true` on so many hosts, by each tool in turn; one more turn, untimed, for the memory."""
+        for number in range(rounds + 1):
+            memory = number == rounds
+            if part == "growth" and number > 0:
+                # They are slow, and part (a) has them in full.
+                tools = [peer for peer in tools if not peer.forks]
+            # Each round begins with another tool.
+            shift = number % max(1, len(tools))
+            for peer in tools[shift:] + tools[:shift]:
+                argv, env = peer.call(self.tools, farm, farm.list(count))
+                report = farm.measure(count, [*within, *argv], env, self.output, memory=memory)
+                self.note(part, peer.name, number, report, memory=memory)
+
+    def run(self):
+        """(a) One command on many hosts."""
+        farm = self.farm()
+        try:
+            self.on_hosts("run", farm, self.available(farm), HOSTS, ROUNDS)
+        finally:
+            farm.down()
+
+    def deploy(self):
+        """(b) A deployment of four stages, and a second one that changes a file."""
+        farm = self.farm(hosts=True)
+        try:
+            farm.fresh(DEPLOYED)
+            site = Deployment(self.tools, farm, DEPLOYED, self.folder("deploy"))
+            self.note("bring", "hoist", 0, site.bring_hoist(self.output))
+            records = site.record(self.output)
+            ways = [("hoist", site.run_hoist)]
+            if any(peer.name == "ansible" for peer in wanted()):
+                if (self.tools.venv / "parallel-ssh").exists():
+                    ways.append(("ansible", site.run_ansible))
+                else:
+                    self.notes.append("The playbook was left out: Ansible is not installed.")
+            for number in range(DEPLOY_ROUNDS + 1):
+                memory = number == DEPLOY_ROUNDS
+                for tool, way in ways if number % 2 == 0 else ways[::-1]:
+                    farm.fresh(DEPLOYED)
+                    parts = [("first", site.first), ("second", site.second)]
+                    for part, revision in parts[:1] if memory else parts:
+                        report = way(revision, self.output, memory=memory)
+                        self.note(part, tool, number, report, memory=memory)
+                if not memory:
+                    farm.fresh(DEPLOYED)
+                    self.note("first", "floor", number, site.replay(records, self.output), memory=False)
+        finally:
+            farm.down()
+
+    def growth(self):
+        """(d) More and more hosts: one command, and sessions that are held open, as in a deployment."""
+        farm = self.farm()
+        try:
+            tools = [peer for peer in self.available(farm) if peer.name != "hoist-ssh-config"]
+            most = {"hoist": SIZES[-1], "floor": SIZES[-1], "library": MOST_LIBRARY}
+            most = {peer.name: MOST_FORKED if peer.forks else most[peer.name] for peer in tools}
+            for size in SIZES:
+                fit = [peer for peer in tools if size <= most[peer.name] and not (peer.forks and size == HOSTS)]
+                self.on_hosts("growth", farm, fit, size, ROUNDS if size < 1000 else min(2, ROUNDS))
+            Deployment(self.tools, farm, 1, self.folder("ahead")).bring_hoist(self.output)
+            for size in [1, *SIZES]:
+                site = Deployment(self.tools, farm, size, self.folder(f"held{size}"))
+                # A probe of all hosts: their sessions are all open at its end, as they are all through a deployment.
+                self.note("held", "hoist", 0, site.bring_hoist(self.output, memory=True), memory=True)
+                argv = self.tools.floor_on(farm, farm.list(size), "hold", "0.5")
+                report = farm.measure(size, argv, self.tools.env(), self.output, memory=True)
+                self.note("held", "floor", 0, report, memory=True)
+        finally:
+            farm.down()
+
+    def delay(self):
+        """(e) With and without a delay on the same network: what is more with it are the round trips."""
+        for name, delay in (("near", 0), ("far", DELAY)):
+            network = Network(delay)
+            try:
+                farm = self.farm(within=network.server, network=10)
+                site_farm = self.farm(hosts=True, within=network.server, network=10)
+                try:
+                    trip = network.round_trip(farm.addresses(1)[0], farm.port)
+                    say(f"a connection to a host of this network is made in {trip * 1000:.1f} ms")
+                    tools = [peer for peer in peers.PEERS if peer.name in ("hoist", "floor")]
+                    self.on_hosts(f"run {name}", farm, tools, HOSTS, ROUNDS, within=network.client)
+                    # On a few the network shows the clearest, and they are quick enough for more rounds.
+                    few = min(HOSTS, 8)
+                    for count, rounds in {few: 1 if QUICK else 5, HOSTS: DEPLOY_ROUNDS}.items():
+                        self.deploy_at(name, network, site_farm, count, rounds, trip)
+                finally:
+                    farm.down()
+                    site_farm.down()
+            finally:
+                network.down()
+
+    def deploy_at(self, name, network, farm, count, rounds, trip):
+        farm.fresh(count)
+        site = Deployment(self.tools, farm, count, self.folder(f"{name}{count}"))
+        site.within = network.client
+        site.bring_hoist(self.output)
+        for number in range(rounds):
+            farm.fresh(count)
+            report = site.run_hoist(site.first, self.output)
+            self.note(f"deploy {name}", "hoist", number, report, memory=False, trip=trip)
+
+    def folder(self, name):
+        path = self.work / name
+        path.mkdir()
+        return path
+
+
+def end(*_):
+    """Ends all that was started, as Ctrl-C does."""
+    sys.exit(143)
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def wanted():
+    return peers.chosen((os.environ.get("PEERS") or "").split())
+
+
+def built():
+    """The programs, from a release build unless they are given."""
+    given = os.environ.get("HOIST"), os.environ.get("FLOOR")
+    if all(given):
+        return [Path(program).resolve() for program in given]
+    say("building Hoist and the floor")
+    cargo = os.environ.get("CARGO") or "cargo"
+    command = [cargo, "build", "--locked", "--release", "--bin", "hoist", "--example", "floor"]
+    subprocess.run(command, check=True, cwd=ROOT)
+    host = subprocess.run(["rustc", "-vV"], check=True, capture_output=True, text=True).stdout
+    triple = next(line.partition(": ")[2] for line in host.splitlines() if line.startswith("host: "))
+    target = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / triple / "release"
+    return [target / "hoist", target / "examples/floor"]
+
+
+def main():
+    for part in PARTS:
+        if part not in ("run", "deploy", "growth", "delay"):
+            sys.exit(f"bench: PARTS: there is no part {part}: run, deploy, growth, delay")
+    wanted()
+    if os.geteuid() != 0:
+        sys.exit("bench: it must be root: the hosts have a /srv and a network of their own")
+    signal.signal(signal.SIGTERM, end)
+    hoist, floor = built()
+    # A file for each session, in the server's and the Python library's process too.
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    files = 20000 if hard == resource.RLIM_INFINITY else min(20000, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    work = Path(tempfile.mkdtemp(prefix="hoist-bench-", dir="/tmp"))
+    # Quick figures are not for showing.
+    shown = not QUICK and not os.environ.get("OUT")
+    out = ROOT / "bench" if shown else Path(os.environ.get("OUT") or ROOT / "target/bench")
+    began, kept = time.monotonic(), True
+    try:
+        tools = peers.Tools(hoist, floor, ROOT / "target/bench/venv", work)
+        bench = Bench(tools, work)
+        for part in PARTS:
+            say(f"{part}:")
+            try:
+                getattr(bench, part)()
+            except (OSError, subprocess.CalledProcessError, Failed) as error:
+                say(f"  {part}: {error}")
+                bench.notes.append(f"Part {part} came to an end: {error}.")
+        about = {
+            "machine": machine.machine(),
+            "versions": machine.versions(tools),
+            "rounds": ROUNDS,
+            "quick": QUICK,
+            "seconds": time.monotonic() - began,
+            "notes": bench.notes,
+            "measures": bench.measures,
+        }
+        out.mkdir(parents=True, exist_ok=True)
+        results.write(about, out, ROOT / "README.md" if shown else None)
+        say(f"\n{(out / 'results.md').read_text()}")
+        kept = bool(bench.notes)
+    finally:
+        if kept:
+            say(f"what the tools said is in {work}/output")
+        else:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

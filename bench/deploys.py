@@ -1,0 +1,145 @@
+"""A deployment by Hoist, the same by an Ansible playbook, and Hoist's stages again as bare commands."""
+
+import json
+import os
+import shutil
+import subprocess
+
+from meter import Failed
+from peers import BATCH, HERE
+
+REPO = "bench/app"
+STAGES = ["fetch", "config_deploy", "promote", "finalize"]
+# A tree of 200 files and 800 KB.
+FILES, FILE_BYTES = 200, 4096
+
+CONFIG = """[global]
+git_repo: bench/app
+dsh_targets: targets
+batch_size: 80
+config_deploy: yes
+"""
+
+
+class Deployment:
+    """A repository with two revisions, the second of which changes one file; and the hosts of a farm that get it."""
+
+    def __init__(self, tools, farm, count, folder):
+        self.tools, self.farm, self.count, self.folder = tools, farm, count, folder
+        self.repo = folder / "app"
+        self.within = []
+        self.make_repo()
+
+    def git(self, *words):
+        identity = {"GIT_AUTHOR_NAME": "bench", "GIT_AUTHOR_EMAIL": "bench@localhost"}
+        identity |= {"GIT_COMMITTER_NAME": "bench", "GIT_COMMITTER_EMAIL": "bench@localhost"}
+        return subprocess.run(
+            ["git", "-C", self.repo, *words], check=True, capture_output=True, text=True, env=self.tools.env(**identity)
+        ).stdout.strip()
+
+    def make_repo(self):
+        (self.repo / "hoist/templates").mkdir(parents=True)
+        (self.repo / "hoist/hoist.cfg").write_text(CONFIG)
+        (self.repo / "hoist/targets").write_text("".join(f"{host}\n" for host in self.farm.addresses(self.count)))
+        (self.repo / "hoist/config-files.yaml").write_text("/srv/app.conf:\n  template: app.conf.j2\n")
+        (self.repo / "hoist/templates/app.conf.j2").write_text("title = {{ title }}\n")
+        (self.repo / "hoist/vars.yaml").write_text("title: An application\n")
+        # No two lines are alike, and it packs about as well as source does.
+        for number in range(FILES):
+            path = self.repo / f"src/{number % 10}/file{number}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lines = (f"let value_{number}_{line} = {number * line * 2654435761 % 1000003};\n" for line in range(200))
+            path.write_text("".join(lines)[:FILE_BYTES])
+        self.git("init", "-q")
+        self.git("add", ".")
+        self.git("commit", "-qm", "one")
+        self.first = self.git("rev-parse", "HEAD")
+        (self.repo / "src/0/file0").write_text("changed\n")
+        self.git("commit", "-qam", "two")
+        self.second = self.git("rev-parse", "HEAD")
+
+    def hoist(self, *words):
+        lock = ["-D", f"lock_dir:{self.folder}"]
+        return [*self.within, self.tools.hoist, *words, *self.tools.hoist_options(self.farm), *lock]
+
+    def bring_hoist(self, output, **how):
+        """A probe of all hosts, which copies Hoist to those that have it not."""
+        argv = self.hoist("status", "--format", "json")
+        report = self.farm.measure(self.count, argv, self.tools.env(), output, cwd=self.repo, **how)
+        # Nothing was deployed there, so what it has to say of the hosts is status 0 or 1.
+        report["status"] = 0 if report["status"] in (0, 1) else report["status"]
+        return report
+
+    def run_hoist(self, revision, output, **how):
+        """A deployment; `stages` is the wall time of each in seconds, by the deployment's own events."""
+        argv = self.hoist("deploy", "--yes", "--format", "json", "--rev", revision)
+        start = output.stat().st_size if output.exists() else 0
+        report = self.farm.measure(self.count, [*argv, "bench"], self.tools.env(), output, cwd=self.repo, **how)
+        report["stages"] = {}
+        with open(output) as file:
+            file.seek(start)
+            for line in file:
+                event = json.loads(line) if line.startswith("{") else {}
+                if event.get("event") == "step_ended":
+                    step = event["step"]
+                    name = step["run"] if isinstance(step, dict) else step
+                    report["stages"][name] = event["seconds"]
+        return report
+
+    def run_ansible(self, revision, output, **how):
+        """The playbook. Each run opens connections of its own: masters of another are ended with it."""
+        (self.tools.work / "cp").mkdir(exist_ok=True)
+        tar = self.folder / f"{revision}.tar.gz"
+        # What Hoist does anew in each deployment, namely to make a pack, the playbook does as its first step.
+        variables = {"repo": str(self.repo), "revision": revision, "archive": str(tar), "repo_name": REPO}
+        inventory = self.tools.inventory(self.farm.list(self.count))
+        argv = [self.tools.venv / "bin/ansible-playbook", "-i", inventory, "-f", BATCH, "-e", json.dumps(variables)]
+        env = self.tools.ansible_env(self.farm, "-o ControlMaster=auto -o ControlPersist=60s")
+        return self.farm.measure(self.count, [*argv, HERE / "playbook.yml"], env, output, **how)
+
+    def record(self, output):
+        """Deploys once and writes down what every stage was on every host; a folder for `floor … replay`."""
+        records = self.folder / "records"
+        raw = self.farm.folder / "recording"
+        raw.mkdir()
+        wrapper = self.farm.folder / "wrapper"
+        shutil.copy2(wrapper, self.farm.folder / "plain-wrapper")
+        recorder = self.farm.folder / "recorder"
+        recorder.write_text(
+            f"""#!/bin/sh
+set -- $SSH_CONNECTION
+name={raw}/$3.$$
+printf %s "$SSH_ORIGINAL_COMMAND" >$name.command
+tee $name.input | {self.farm.folder}/plain-wrapper
+"""
+        )
+        recorder.chmod(0o755)
+        os.replace(recorder, wrapper)
+        report = self.run_hoist(self.first, output)
+        os.replace(self.farm.folder / "plain-wrapper", wrapper)
+        if report["status"] != 0:
+            raise Failed(f"the deployment that is recorded failed: see {output}")
+        for path in raw.glob("*.input"):
+            with open(path, "rb") as file:
+                line = file.readline()
+            action = json.loads(line)["action"] if line.startswith(b"{") else {}
+            if action.get("action") == "run":
+                # In the order of their names they are replayed.
+                stage = records / f"{STAGES.index(action['stage'])}-{action['stage']}"
+                stage.mkdir(parents=True, exist_ok=True)
+                host = path.name.rpartition(".")[0].rpartition(".")[0]
+                shutil.move(path, stage / f"{host}.input")
+                shutil.move(path.with_suffix(".command"), stage / f"{host}.command")
+        return records
+
+    def replay(self, records, output, **how):
+        """The recorded stages as bare commands on open sessions, one stage after the other over all hosts."""
+        hosts = self.farm.list(self.count)
+        start = output.stat().st_size if output.exists() else 0
+        argv = self.tools.floor_on(self.farm, hosts, "replay", records)
+        report = self.farm.measure(self.count, argv, self.tools.env(), output, **how)
+        with open(output) as file:
+            file.seek(start)
+            parts = (line.split() for line in file if line.count(" ") == 1)
+            report["stages"] = {name.partition("-")[2] or name: float(seconds) for name, seconds in parts}
+        return report

@@ -1,0 +1,87 @@
+"""Medians and ratios of measures."""
+
+from statistics import median
+
+from peers import BATCH
+
+
+class Figures:
+    """Measures, asked by part, tool and number of hosts; without a number the largest there is. None: not measured."""
+
+    def __init__(self, measures):
+        self.measures = measures
+
+    def of(self, part, tool, hosts=None, memory=False):
+        found = [it for it in self.measures if (it["part"], it["tool"]) == (part, tool)]
+        hosts = hosts or max((it["hosts"] for it in found), default=0)
+        return [it for it in found if it["hosts"] == hosts and it.get("memory", False) == memory]
+
+    def tools(self, part):
+        return list(dict.fromkeys(it["tool"] for it in self.measures if it["part"] == part))
+
+    def sizes(self, part, tool):
+        return sorted({it["hosts"] for it in self.measures if (it["part"], it["tool"]) == (part, tool)})
+
+    def most(self, part):
+        """The most hosts of a part."""
+        return max((it["hosts"] for it in self.measures if it["part"] == part), default=0)
+
+    def middle(self, value, *which):
+        values = [value(it) for it in self.of(*which)]
+        return median(values) if values else None
+
+    def wall(self, *which):
+        return self.middle(lambda it: it["wall"], *which)
+
+    def cpu_ms(self, *which):
+        return self.middle(lambda it: it["cpu"] * 1000 / it["hosts"], *which)
+
+    def server_ms(self, *which):
+        return self.middle(lambda it: it["server_cpu"] * 1000 / it["hosts"], *which)
+
+    def connections(self, *which):
+        return self.middle(lambda it: it["connections"] / it["hosts"], *which)
+
+    def peak_mib(self, part, tool, hosts=None):
+        peaks = [it["peak_kib"] / 1024 for it in self.of(part, tool, hosts, memory=True)]
+        return max(peaks) if peaks else None
+
+    def kib_a_host(self, tool, hosts):
+        """What each host beyond the first adds to the memory while all sessions are open."""
+        one, all_of_them = self.peak_mib("held", tool, 1), self.peak_mib("held", tool, hosts)
+        if one is None or all_of_them is None or hosts < 2:
+            return None
+        return (all_of_them - one) * 1024 / (hosts - 1)
+
+    def ratio(self, part, tool, other):
+        """The median over the rounds of one tool's wall time over another's of the same round."""
+        walls = {it["round"]: it["wall"] for it in self.of(part, other)}
+        ratios = [it["wall"] / walls[it["round"]] for it in self.of(part, tool) if it["round"] in walls]
+        return median(ratios) if ratios else None
+
+    def stages(self, part, tool):
+        """The steps that both a run has and that are worth a line."""
+        return list(dict.fromkeys(stage for it in self.of(part, tool) for stage in it["stages"]))
+
+    def stage(self, part, tool, stage, hosts=None):
+        seconds = [it["stages"][stage] for it in self.of(part, tool, hosts) if stage in it["stages"]]
+        return median(seconds) if seconds else None
+
+    def stage_ratio(self, stage):
+        bare = {it["round"]: it["stages"].get(stage) for it in self.of("first", "floor")}
+        ours = [(it["stages"].get(stage), bare.get(it["round"])) for it in self.of("first", "hoist")]
+        ratios = [one / other for one, other in ours if one and other]
+        return median(ratios) if ratios else None
+
+    @property
+    def trip(self):
+        """The delay of a round trip in seconds: connecting with it, less connecting without it."""
+        trips = [[it["trip"] for it in self.measures if it["part"] == f"deploy {name}"] for name in ("near", "far")]
+        return min(trips[1]) - min(trips[0]) if all(trips) else None
+
+    def trips(self, near, far, hosts):
+        """Round trips a batch."""
+        if near is None or far is None or not self.trip:
+            return None
+        batches = -(-hosts // BATCH)
+        return (far - near) / self.trip / batches

@@ -1,0 +1,212 @@
+"""From measures to the tables of results.md, the plot, the targets, and the README's section."""
+
+import json
+
+import plot
+import targets
+from figures import Figures
+from peers import BATCH, PEERS
+
+TITLES = {peer.name: peer.title for peer in PEERS} | {"ansible": "ansible"}
+BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
+
+
+def write(about, folder, readme):
+    """Writes results.json, results.md and results.svg to a folder, and the short of it into the README, if given."""
+    (folder / "results.json").write_text(json.dumps(about, indent=1) + "\n")
+    figures = Figures(about["measures"])
+    (folder / "results.md").write_text(markdown(about, figures))
+    drawing = plot.bars(run_rows(figures))
+    if drawing:
+        (folder / "results.svg").write_text(drawing)
+    if readme:
+        insert(readme, short(about, figures, bool(drawing)))
+
+
+def table(head, rows):
+    """A table in Markdown; columns after the first are numbers, to the right."""
+    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
+    lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def number(value, digits=2):
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def run_rows(figures):
+    """Title, wall seconds and CPU ms a host of each tool of part (a), the quickest first."""
+    names = figures.tools("run")
+    rows = [(TITLES[name], figures.wall("run", name), figures.cpu_ms("run", name)) for name in names]
+    return sorted(rows, key=lambda row: row[1])
+
+
+def run_table(figures, part):
+    head = ["tool", "wall, s", "× floor", "client CPU, ms a host", "server CPU, ms a host", "client memory, MiB", "connections a host"]
+    rows = []
+    for name in sorted(figures.tools(part), key=lambda name: figures.wall(part, name)):
+        rows.append(
+            [
+                TITLES[name],
+                number(figures.wall(part, name)),
+                number(figures.ratio(part, name, "floor")),
+                number(figures.cpu_ms(part, name)),
+                number(figures.server_ms(part, name)),
+                number(figures.peak_mib(part, name), 1),
+                number(figures.connections(part, name)),
+            ]
+        )
+    return table(head, rows)
+
+
+def deploy_table(figures):
+    head = ["deployment", "wall, s", "client CPU, ms a host", "server CPU, ms a host", "client memory, MiB", "connections a host"]
+    rows = []
+    titles = {"first": "first, all files", "second": "second, one file changed"}
+    for part in ("first", "second"):
+        for name, title in (("hoist", "Hoist"), ("ansible", "Ansible playbook")):
+            if name in figures.tools(part):
+                cells = [figures.wall(part, name), figures.cpu_ms(part, name), figures.server_ms(part, name)]
+                cells += [figures.peak_mib(part, name), figures.connections(part, name)]
+                rows.append([f"{title}, {titles[part]}", *(number(cell) for cell in cells)])
+    return table(head, rows)
+
+
+def stage_table(figures):
+    rows = []
+    for stage in figures.stages("first", "hoist"):
+        ours, bare = figures.stage("first", "hoist", stage), figures.stage("first", "floor", stage)
+        rows.append([stage, number(ours, 3), number(bare, 3), number(figures.stage_ratio(stage))])
+    return table(["stage of the first deployment", "Hoist, s", "the same commands, bare, s", "ratio"], rows)
+
+
+def growth_table(figures):
+    head = ["tool", "hosts", "wall, s", "ms a host", "client CPU, ms a host", "client memory, MiB"]
+    rows = []
+    for name in figures.tools("growth"):
+        for hosts in figures.sizes("growth", name):
+            wall = figures.wall("growth", name, hosts)
+            cells = [wall, wall * 1000 / hosts, figures.cpu_ms("growth", name, hosts), figures.peak_mib("growth", name, hosts)]
+            rows.append([TITLES[name], hosts, *(number(cell) for cell in cells)])
+    return table(head, rows)
+
+
+def held_table(figures):
+    head = ["all sessions open", "hosts", "client memory, MiB", "KiB for each host beyond the first"]
+    rows = []
+    for name, title in (("hoist", "Hoist (probe of a deployment)"), ("floor", "floor: bare libssh2")):
+        for hosts in figures.sizes("held", name):
+            peak = figures.peak_mib("held", name, hosts)
+            rows.append([title, hosts, number(peak), number(figures.kib_a_host(name, hosts), 1)])
+    return table(head, rows)
+
+
+def delay_table(figures):
+    head = ["", "hosts", "without delay, s", "with delay, s", "round trips a batch"]
+    rows = []
+    for name in figures.tools("run far"):
+        near, far = figures.wall("run near", name), figures.wall("run far", name)
+        hosts = figures.sizes("run far", name)[-1]
+        trips = figures.trips(near, far, hosts)
+        rows.append([f"{TITLES[name]}: true", hosts, number(near), number(far), number(trips, 1)])
+    for hosts in figures.sizes("deploy far", "hoist"):
+        for stage in figures.stages("deploy far", "hoist"):
+            near = figures.stage("deploy near", "hoist", stage, hosts)
+            far = figures.stage("deploy far", "hoist", stage, hosts)
+            trips = figures.trips(near, far, hosts)
+            rows.append([f"Hoist: {stage}", hosts, number(near, 3), number(far, 3), number(trips, 1)])
+    return table(head, rows)
+
+
+def markdown(about, figures):
+    parts = ["# Benchmark", head(about)]
+    if about["quick"]:
+        parts.append("**A quick run, to see that the benchmark works. These figures are no good.**")
+    if figures.tools("run"):
+        hosts = figures.most("run")
+        parts += [f"## `true` on {hosts} hosts, {BATCH} at once", run_table(figures, "run"), RUN]
+    if figures.tools("first"):
+        hosts = figures.most("first")
+        parts += [f"## A deployment to {hosts} hosts", deploy_table(figures), DEPLOY, stage_table(figures), STAGES]
+    if figures.tools("bring"):
+        seconds, ms = figures.wall("bring", "hoist"), figures.cpu_ms("bring", "hoist")
+        parts.append(
+            f"Bringing Hoist itself to hosts that have none of it, once for each build, took {seconds:.2f} s and "
+            f"{ms:.1f} ms of client CPU a host. It is not in the figures above, as installing Python for Ansible is not."
+        )
+    if figures.tools("growth"):
+        parts += ["## More and more hosts", growth_table(figures), held_table(figures), GROWTH]
+    if figures.tools("run far"):
+        trip = figures.trip * 1000
+        parts += [f"## With {trip:.0f} ms of round trip, {BATCH} hosts at once", delay_table(figures), DELAY]
+    parts += ["## Targets", table(["target", "measured", "met"], targets.judge(figures))]
+    if about["notes"]:
+        parts += ["## What went wrong", "\n".join(f"- {note}" for note in about["notes"])]
+    parts += ["## How it is measured", METHOD, "Versions: " + versions(about) + "."]
+    return "\n\n".join(parts) + "\n"
+
+
+def head(about):
+    return (
+        f"Measured by `make bench` on {about['machine']}. Server and clients share that machine. Medians of "
+        f"{about['rounds']} rounds, of deployments two at most; the whole took {about['seconds'] / 60:.0f} minutes."
+    )
+
+
+def versions(about):
+    return "; ".join(f"{name}: {version}" for name, version in about["versions"].items())
+
+
+def short(about, figures, drawn):
+    """What the README has of it."""
+    parts = [BEGIN, head(about)]
+    if drawn:
+        parts.append("![Wall time and client CPU of each tool](bench/results.svg)")
+    if figures.tools("run"):
+        hosts = figures.most("run")
+        parts += [f"`true` on {hosts} hosts, {BATCH} at once:", run_table(figures, "run")]
+    if figures.tools("first"):
+        hosts = figures.most("first")
+        parts += [f"A deployment to {hosts} hosts:", deploy_table(figures)]
+    parts += ["[bench/results.md](bench/results.md) has the rest, and how it is measured.", END]
+    return "\n\n".join(parts)
+
+
+def insert(readme, text):
+    """Puts text where the README has the two marks, or between them."""
+    whole = readme.read_text()
+    before, mark, rest = whole.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not mark or not end:
+        raise SystemExit(f"bench: {readme} has no {BEGIN} … {END}: nothing was put there")
+    readme.write_text(before + text + after)
+
+
+RUN = """The floor makes the same handshakes and runs the same command by a loop over libssh2, the library that Hoist is
+linked with, with no policy on top; `×` is the median over the rounds of one tool's wall time over the floor's in the
+same round. The parallel-ssh library checks no host keys; all others do. Of Ansible this is the least that it can do:
+no module is copied."""
+
+DEPLOY = f"""Hoist: fetch, config_deploy, promote, finalize, with locks, records and synced disks. The playbook
+(bench/playbook.yml): an archive copied and unpacked, a file from a template, two links, a mark; pipelining on,
+ControlPersist on, {BATCH} forks, Python on the targets. Each host is one address with a `/srv` of its own."""
+
+STAGES = """The bare commands are the floor's again: one deployment was recorded, and each stage's command is run with what
+it read then, on sessions that are open already. So the stage's own work on the target is in both."""
+
+GROWTH = """The memory of a command is that of its batch; open sessions are measured apart: Hoist's at a probe of all
+hosts, as a deployment begins with; the floor's with nothing but the sessions."""
+
+DELAY = """Both columns are of one network of two namespaces, whose link holds packets back in the one and passes them
+on at once in the other. The difference over the round trip, a batch, is how often a batch waits for the network; what
+the machine does meanwhile for other hosts hides some of it, so the few hosts are the stricter figure."""
+
+METHOD = f"""- One sshd answers on as many addresses as there are hosts, one address a host. `MaxStartups` is 10000, `UsePAM` and
+  `UseDNS` are off, `LogLevel` is VERBOSE. All tools use one ed25519 key and one known_hosts; ciphers are each tool's
+  own choice; connection sharing is off for one command and on for the playbook.
+- Tools take turns, and each round begins with another one. Between two runs the server is waited for until it is idle.
+- Wall time is that of the whole command. Client CPU is the user and system time of all its processes (wait4), those that
+  leave it behind included. Server CPU is that of the sshd and of what it ran.
+- Client memory comes from one more run, which is not timed: the largest sum of PSS over all processes, looked at 20
+  times a second. Connections are counted in the server's log.
+- Tools that fork for each host are measured up to 300 hosts. The limit of open files is raised to 20000 for all."""

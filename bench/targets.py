@@ -1,0 +1,50 @@
+"""What the figures are held to."""
+
+from peers import PEERS
+
+# Named in `figures.stages` and not of a deployment's work: the first contact, and the locks.
+NOT_STAGES = ("probe", "hold", "release")
+
+
+def judge(figures):
+    """Rows of target, measured value, and whether it is met."""
+    rows = []
+
+    def at_most(title, value, limit, digits=2):
+        if value is None:
+            rows.append([title, "not measured", "–"])
+        else:
+            rows.append([title, f"{value:.{digits}f}", "yes" if round(value, digits) <= limit else "**no**"])
+
+    cpu = figures.cpu_ms("run", "hoist")
+    at_most("`hoist run`: client CPU at most 3 ms a host", cpu, 3)
+    forks = [figures.cpu_ms("run", peer.name) for peer in PEERS if peer.forks]
+    best = min((value for value in forks if value is not None), default=None)
+    share = cpu / best if cpu is not None and best else None
+    at_most("`hoist run`: client CPU at most 1/20 (0.05) of the best peer that forks ssh", share, 0.05, 3)
+    at_most("`hoist run`: wall time at most 1.10 × the floor", figures.ratio("run", "hoist", "floor"), 1.10)
+    for part in ("first", "second"):
+        at_most(f"{part} deployment: client CPU at most 8 ms a host", figures.cpu_ms(part, "hoist"), 8)
+        at_most(f"{part} deployment: one connection a host", figures.connections(part, "hoist"), 1)
+        share = figures.ratio(part, "hoist", "ansible")
+        at_most(f"{part} deployment: wall time at most 1/8 (0.125) of the playbook's", share, 0.125, 3)
+    for stage in (stage for stage in figures.stages("first", "hoist") if stage not in NOT_STAGES):
+        at_most(f"{stage}: at most 1.5 × the time of the bare commands", figures.stage_ratio(stage), 1.5)
+    most = max(figures.sizes("held", "hoist"), default=0)
+    at_most("memory for each open host beyond the first at most 200 KiB", figures.kib_a_host("hoist", most), 200, 1)
+    at_most("time a host of the most hosts at most 1.2 × that of 300", growth(figures), 1.2)
+    for hosts in figures.sizes("deploy far", "hoist"):
+        for stage in (stage for stage in figures.stages("deploy far", "hoist") if stage not in NOT_STAGES):
+            near = figures.stage("deploy near", "hoist", stage, hosts)
+            far = figures.stage("deploy far", "hoist", stage, hosts)
+            title = f"{stage} on {hosts} hosts with delay: at most 3 round trips a batch beyond its work"
+            at_most(title, figures.trips(near, far, hosts), 3, 1)
+    return rows
+
+
+def growth(figures):
+    sizes = figures.sizes("growth", "hoist")
+    if 300 not in sizes or sizes[-1] == 300:
+        return None
+    few, many = (figures.wall("growth", "hoist", hosts) / hosts for hosts in (300, sizes[-1]))
+    return many / few
