@@ -4,7 +4,7 @@ mod checks;
 mod config_files;
 mod explain;
 mod groups;
-mod ini;
+pub(crate) mod ini;
 pub mod keys;
 mod layers;
 mod settings;

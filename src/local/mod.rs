@@ -44,6 +44,8 @@ use serde::Deserialize;
 
 use crate::wire::{Action, Ended, Holder, PROTOCOL, Request, Stage, State, TargetEvent};
 
+pub(crate) use template::render;
+
 use deadline::Deadline;
 use fault::Fault;
 use job::Job;

@@ -1,26 +1,45 @@
-//! Rendering templates as Jinja2 does.
+//! Rendering templates as Jinja2 does, byte for byte. minijinja does the work; what Python does otherwise is here, and
+//! what cannot be done as Python does is refused.
 
+mod arguments;
+mod filters;
+mod format;
+mod lexer;
+mod lists;
+mod methods;
+mod numbers;
+mod objects;
+mod python;
+mod syntax;
+mod text;
+
+use indexmap::IndexMap;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, Value};
 use serde_json::{Map, Value as Json};
 
-use crate::wire::{ConfigFile, OutputFormat, Request};
+use crate::wire::{ConfigFile, OutputFormat};
 
-use super::fault::Fault;
+use lexer::{Delimiters, ERB, JINJA};
+use objects::Date;
+use python::Refusal;
 
 /// Renders a configuration file's template with `vars`.
 ///
-/// An error names template and line, and says no more than the kind of trouble where more could tell a variable's value.
-pub fn render(request: &Request, file: &ConfigFile, vars: &Map<String, Json>) -> Result<String, Fault> {
+/// # Errors
+/// One that names template and line, and says no more than the kind of trouble where more could tell a variable's value.
+pub fn render(
+    templates: &IndexMap<String, String>,
+    file: &ConfigFile,
+    vars: &Map<String, Json>,
+) -> Result<String, String> {
     let name = file.template.as_str();
-    let fault = |error: Error| Fault::Failed(format!("{}: {}", file.path, describe(name, &error)));
-    if !request.templates.contains_key(name) {
-        return Err(Fault::Failed(format!("{}: template {name} did not come with the request", file.path)));
+    let fault = |error: Error| format!("{}: {}", file.path, describe(name, &error));
+    if !templates.contains_key(name) {
+        return Err(format!("{}: template {name} did not come with the request", file.path));
     }
-    let mut environment = environment(file).map_err(fault)?;
-    let templates = request.templates.clone();
-    environment.set_loader(move |name| Ok(templates.get(name).cloned()));
+    let environment = environment(templates, file).map_err(fault)?;
     let template = environment.get_template(name).map_err(fault)?;
     template.render(value_of(&Json::Object(vars.clone()))).map_err(fault)
 }
@@ -37,97 +56,72 @@ fn value_of(json: &Json) -> Value {
         },
         Json::String(text) => Value::from(text.as_str()),
         Json::Array(items) => Value::from(items.iter().map(value_of).collect::<Vec<_>>()),
-        Json::Object(keys) => Value::from_pairs(keys.iter().map(|(key, value)| (key.as_str(), value_of(value)))),
+        Json::Object(keys) => match keys.iter().next() {
+            Some((key, value)) if keys.len() == 1 && key.starts_with('!') => tagged(key, value),
+            _ => Value::from_pairs(keys.iter().map(|(key, value)| (key.as_str(), value_of(value)))),
+        },
     }
 }
 
-fn environment(file: &ConfigFile) -> Result<Environment<'static>, Error> {
+/// What JSON has no word for; `yaml::Node::to_json` lists them.
+fn tagged(tag: &str, value: &Json) -> Value {
+    let text = value.as_str().unwrap_or_default();
+    match tag {
+        "!int" => text.parse::<i128>().map_or_else(|_| Value::from(text), Value::from),
+        "!float" => Value::from(text.parse::<f64>().unwrap_or(f64::NAN)),
+        "!date" => Value::from_object(Date(text.to_owned())),
+        _ => {
+            let pairs = value.as_array().into_iter().flatten().filter_map(Json::as_array);
+            Value::from_pairs(pairs.filter_map(|pair| Some((value_of(pair.first()?), value_of(pair.get(1)?)))))
+        }
+    }
+}
+
+fn environment(templates: &IndexMap<String, String>, file: &ConfigFile) -> Result<Environment<'static>, Error> {
     let mut environment = Environment::new();
+    let delimiters = if file.erb_syntax { &ERB } else { &JINJA };
     if file.erb_syntax {
         let syntax = SyntaxConfig::builder()
-            .block_delimiters("<%", "%>")
-            .variable_delimiters("<%=", "%>")
-            .comment_delimiters("<%#", "%>")
+            .block_delimiters(ERB.block.0, ERB.block.1)
+            .variable_delimiters(ERB.variable.0, ERB.variable.1)
+            .comment_delimiters(ERB.comment.0, ERB.comment.1)
             .build()?;
         environment.set_syntax(syntax);
     }
     // Configuration files are no web pages, whatever their names end in.
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    environment.set_unknown_method_callback(methods::call);
+    filters::add(&mut environment);
     let format = file.format;
     environment.set_formatter(move |out, _, value| {
-        let mut text = String::new();
-        print(value, format, &mut text);
+        let text = printed(value, format)?;
         out.write_str(&text).map_err(|_| Error::new(ErrorKind::WriteFailure, "cannot write"))
     });
+    let templates = templates.clone();
+    environment.set_loader(move |name| templates.get(name).map(|text| adapted(name, text, delimiters)).transpose());
     Ok(environment)
 }
 
-/// Prints a value as Python would, since that is what templates are written for; YAML's own words where it is asked for.
-fn print(value: &Value, format: OutputFormat, text: &mut String) {
+/// A template as minijinja should read it.
+fn adapted(name: &str, text: &str, delimiters: &Delimiters) -> Result<String, Error> {
+    // Jinja2 knows one line end; every other one is made that.
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
+    syntax::adapt(&text, delimiters).map_err(|refused| {
+        let place = Some(format!("template {name} line {}", refused.line));
+        Error::from(ErrorKind::SyntaxError).with_source(Refusal { place, why: refused.why })
+    })
+}
+
+/// What `{{ value }}` writes: as Python would, since that is what templates are written for; YAML's own words where it is
+/// asked for.
+fn printed(value: &Value, format: OutputFormat) -> Result<String, Error> {
     match value.kind() {
-        ValueKind::Undefined => {}
-        ValueKind::String => text.push_str(&value.to_string()),
-        ValueKind::None if format == OutputFormat::Yaml => text.push_str("null"),
+        ValueKind::None if format == OutputFormat::Yaml => Ok("null".into()),
         ValueKind::Bool if format == OutputFormat::Yaml => {
-            text.push_str(if value.is_true() { "true" } else { "false" })
+            Ok(if value.is_true() { "true" } else { "false" }.to_owned())
         }
-        _ => represent(value, text),
+        _ => python::str(value),
     }
-}
-
-/// Python's `repr`.
-fn represent(value: &Value, text: &mut String) {
-    match value.kind() {
-        ValueKind::Undefined => {}
-        ValueKind::None => text.push_str("None"),
-        ValueKind::Bool => text.push_str(if value.is_true() { "True" } else { "False" }),
-        ValueKind::String => quote(&value.to_string(), text),
-        ValueKind::Seq => {
-            let (open, close) = match (value.is_tuple(), value.len()) {
-                (true, Some(1)) => ("(", ",)"),
-                (true, _) => ("(", ")"),
-                (false, _) => ("[", "]"),
-            };
-            text.push_str(open);
-            for (index, item) in value.try_iter().into_iter().flatten().enumerate() {
-                text.push_str(if index == 0 { "" } else { ", " });
-                represent(&item, text);
-            }
-            text.push_str(close);
-        }
-        ValueKind::Map => {
-            text.push('{');
-            for (index, key) in value.try_iter().into_iter().flatten().enumerate() {
-                text.push_str(if index == 0 { "" } else { ", " });
-                represent(&key, text);
-                text.push_str(": ");
-                represent(&value.get_item(&key).unwrap_or_default(), text);
-            }
-            text.push('}');
-        }
-        _ => text.push_str(&value.to_string()),
-    }
-}
-
-fn quote(string: &str, text: &mut String) {
-    let mark = if string.contains('\'') && !string.contains('"') { '"' } else { '\'' };
-    text.push(mark);
-    for c in string.chars() {
-        match c {
-            '\n' => text.push_str("\\n"),
-            '\r' => text.push_str("\\r"),
-            '\t' => text.push_str("\\t"),
-            '\\' => text.push_str("\\\\"),
-            c if c == mark => {
-                text.push('\\');
-                text.push(c);
-            }
-            c if c.is_control() => text.push_str(&format!("\\x{:02x}", u32::from(c))),
-            c => text.push(c),
-        }
-    }
-    text.push(mark);
 }
 
 /// Where and what, but never a value: the detail is told only for those kinds that stem from the template's own text.
@@ -137,29 +131,30 @@ fn describe(name: &str, error: &Error) -> String {
     while let Some(inner) = std::error::Error::source(error).and_then(|source| source.downcast_ref::<Error>()) {
         error = inner;
     }
-    let place = error.name().unwrap_or(name);
+    let refusal = std::error::Error::source(error).and_then(|source| source.downcast_ref::<Refusal>());
     let line = error.line().map(|line| format!(" line {line}")).unwrap_or_default();
+    let place = format!("template {}{line}", error.name().unwrap_or(name));
+    if let Some(Refusal { place: own, why }) = refusal {
+        return format!("{}: {why}", own.as_ref().unwrap_or(&place));
+    }
     let from_the_text = matches!(
         error.kind(),
         ErrorKind::SyntaxError | ErrorKind::UnknownFilter | ErrorKind::UnknownTest | ErrorKind::UnknownFunction
     );
     let detail = error.detail().filter(|_| from_the_text).map(|detail| format!(": {detail}")).unwrap_or_default();
-    format!("template {place}{line}: {}{detail}", error.kind())
+    format!("{place}: {}{detail}", error.kind())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::local::tests::request;
 
-    fn try_render(template: &str, erb_syntax: bool, format: OutputFormat, vars: Json) -> Result<String, Fault> {
-        let mut request = request();
-        request.templates.insert("t.j2".to_owned(), template.to_owned());
-        request.templates.insert("part".to_owned(), "[{{ name }}]\n".to_owned());
-        request.templates.insert("broken".to_owned(), "fine\n{{ name | nope }}".to_owned());
+    fn try_render(template: &str, erb_syntax: bool, format: OutputFormat, vars: Json) -> Result<String, String> {
+        let texts = [("t.j2", template), ("part", "[{{ name }}]\n"), ("broken", "fine\n{{ name | nope }}")];
+        let templates = texts.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
         let (path, template) = ("/etc/x".to_owned(), "t.j2".to_owned());
         let file = ConfigFile { path, template, remote_vars: None, erb_syntax, format };
-        render(&request, &file, vars.as_object().unwrap())
+        render(&templates, &file, vars.as_object().unwrap())
     }
 
     fn text(template: &str, vars: Json) -> String {
@@ -200,12 +195,12 @@ mod tests {
     #[test]
     fn an_error_names_template_and_line_and_keeps_the_secret() {
         let vars = || serde_json::json!({"secret": "hunter2", "name": "hunter2", "n": 1});
-        let reason = |template| try_render(template, false, OutputFormat::Text, vars()).unwrap_err().reason();
+        let reason = |template| try_render(template, false, OutputFormat::Text, vars()).unwrap_err();
         assert!(reason("a\n{% if %}").starts_with("/etc/x: template t.j2 line 2: syntax error"));
         assert!(reason("\n\n{{ x.y.z }}").contains("template t.j2 line 3: undefined value"));
         assert!(reason("{% include 'broken' %}").contains("template broken line 2: unknown filter"));
         for template in
-            ["{{ secret + 1 }}", "{{ n[secret]() }}", "{% include secret %}", "{{ secret | int }}", "{{ secret() }}"]
+            ["{{ secret + 1 }}", "{{ n[secret]() }}", "{% include secret %}", "{{ secret | abs }}", "{{ secret() }}"]
         {
             let reason = reason(template);
             assert!(!reason.contains("hunter2"), "{reason}");
