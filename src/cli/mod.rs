@@ -1,6 +1,7 @@
 //! The commands: each reads its flags, calls the module that does the work, and ends with one exit status.
 
 pub mod args;
+mod check_config;
 mod config;
 mod console;
 mod deploy;
@@ -56,6 +57,7 @@ fn run(command: Command) -> Result<ExitCode, Refused> {
         Command::Reconcile(args) => reconcile::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Config(args) => config::run(args),
+        Command::CheckConfig(args) => check_config::run(args),
         Command::Unlock(args) => unlock::run(args),
         Command::DeployLocal(args) => local(args),
         Command::Completion(args) => completion(&args),
@@ -85,13 +87,18 @@ impl<E: Into<anyhow::Error>> From<E> for Refused {
 
 /// The configuration of the repository that the command was called in.
 fn load(file: Option<&str>, defines: &[String], environment: Option<&str>) -> Result<Config, Refused> {
-    Ok(Config::load(&Options {
+    Ok(Config::load(&options(file, defines, environment)?)?)
+}
+
+/// What the command line says of the configuration.
+fn options(file: Option<&str>, defines: &[String], environment: Option<&str>) -> Result<Options, Refused> {
+    Ok(Options {
         start: std::env::current_dir()?,
         config_file: file.map(Into::into),
         defines: defines.to_vec(),
         environment: environment.map(str::to_owned),
         global_file: std::env::var_os("HOIST_GLOBAL_CONFIG").map(Into::into),
-    })?)
+    })
 }
 
 fn local(args: args::DeployLocal) -> Result<ExitCode, Refused> {

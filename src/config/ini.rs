@@ -11,6 +11,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use indexmap::IndexMap;
 
+use super::problems::Problems;
+
 /// One key of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
@@ -51,25 +53,31 @@ impl File {
     }
 }
 
-/// Reads the file at `path`; messages call it `name`.
+/// Reads a file's bytes; messages call it `name`.
 ///
 /// # Errors
-/// When it cannot be read, is not UTF-8, or is not in the format; the message names file and line.
-pub fn read(path: &Path, name: &str) -> Result<File> {
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
-    parse(&bytes, name)
+/// When it is not UTF-8 or not in the format; the message names file and line.
+pub fn parse(bytes: &[u8], name: &str) -> Result<File> {
+    let mut problems = Problems::default();
+    let file = parse_into(bytes, name, &mut problems)?;
+    problems.first().map(|()| file)
 }
 
-/// As [`read`], from bytes.
+/// Reads the file at `path`, noting every line that is wrong and going on behind it.
 ///
 /// # Errors
-/// As [`read`].
-pub fn parse(bytes: &[u8], name: &str) -> Result<File> {
+/// When nothing can be read of the file.
+pub fn read_into(path: &Path, name: &str, problems: &mut Problems) -> Result<File> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
+    parse_into(&bytes, name, problems)
+}
+
+fn parse_into(bytes: &[u8], name: &str, problems: &mut Problems) -> Result<File> {
     let mut normaliser = Normaliser { name, ..Normaliser::default() };
     for (index, line) in crate::text::utf8(bytes, name)?.lines().enumerate() {
-        normaliser.line(index + 1, line)?;
+        problems.keep(normaliser.line(index + 1, line));
     }
-    normaliser.close()?;
+    problems.keep(normaliser.close());
     let raw: IndexMap<String, IndexMap<String, String>> =
         serde_ini::from_str(&normaliser.text()).with_context(|| format!("{name} cannot be read as an INI file"))?;
     let mut sections = IndexMap::new();

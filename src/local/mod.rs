@@ -44,7 +44,7 @@ use serde::Deserialize;
 
 use crate::wire::{Action, Ended, Holder, PROTOCOL, Request, Stage, State, TargetEvent};
 
-pub(crate) use template::render;
+pub(crate) use template::{check as check_templates, render};
 
 use deadline::Deadline;
 use fault::Fault;

@@ -7,7 +7,7 @@ mod host;
 mod limit;
 mod pattern;
 
-pub use file::{SYSTEM_FOLDER, TargetFile, read_target_file};
+pub use file::{SYSTEM_FOLDER, TargetFile, read_target_file, scan_target_file};
 pub use fold::fold;
 pub use group::{FailedTargets, Group};
 pub use host::Target;

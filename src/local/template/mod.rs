@@ -44,6 +44,60 @@ pub fn render(
     template.render(value_of(&Json::Object(vars.clone()))).map_err(fault)
 }
 
+/// What is wrong with the templates that `files` name, and with those that only other templates may name when all
+/// files are of one syntax: the template's name, the line from 1, and why. Nothing is rendered.
+pub fn check(templates: &IndexMap<String, String>, files: &[ConfigFile]) -> Vec<(String, usize, String)> {
+    let mut mistakes = Vec::new();
+    let mut wanted: IndexMap<&str, &ConfigFile> = IndexMap::new();
+    if let Some(first) = files.first().filter(|first| files.iter().all(|file| file.erb_syntax == first.erb_syntax)) {
+        wanted.extend(templates.keys().map(|name| (name.as_str(), first)));
+    }
+    wanted.extend(files.iter().map(|file| (file.template.as_str(), file)));
+    for (name, file) in wanted {
+        let read = environment(templates, file).and_then(|environment| {
+            environment.get_template(name)?;
+            Ok(unknown_words(&environment, &templates[name], if file.erb_syntax { &ERB } else { &JINJA }))
+        });
+        let unknown = read.as_ref().map(Vec::clone).unwrap_or_default();
+        mistakes.extend(unknown.into_iter().map(|(line, why)| (name.to_owned(), line, why)));
+        if let Err(error) = read {
+            let refusal = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<Refusal>());
+            let place = refusal.and_then(|refusal| refusal.place.as_ref());
+            let own_line = place.and_then(|place| place.rsplit(' ').next()?.parse().ok());
+            let line = own_line.or(error.line()).unwrap_or(1);
+            let text = describe(name, &error);
+            let why = text.split_once(": ").map_or(text.as_str(), |(_, why)| why);
+            mistakes.push((name.to_owned(), line, why.to_owned()));
+        }
+    }
+    mistakes
+}
+
+/// Filters and tests that there are not, which a rendering would notice only when it comes by.
+fn unknown_words(environment: &Environment, text: &str, delimiters: &Delimiters) -> Vec<(usize, String)> {
+    let mut state = environment.empty_state();
+    let mut unknown = Vec::new();
+    for tag in lexer::tags(text, delimiters) {
+        for (index, token) in tag.tokens.iter().enumerate().skip(1) {
+            let before = |back: usize| index.checked_sub(back).map_or("", |at| tag.tokens[at].text);
+            let error = match before(1) {
+                _ if token.kind != lexer::Kind::Name => continue,
+                "|" => state.apply_filter(token.text, &[]).err(),
+                "is" if token.text != "not" => state.perform_test(token.text, &[]).err(),
+                "not" if before(2) == "is" => state.perform_test(token.text, &[]).err(),
+                _ => continue,
+            };
+            let line = text[..token.start].matches('\n').count() + 1;
+            match error.map(|error| error.kind()) {
+                Some(ErrorKind::UnknownFilter) => unknown.push((line, format!("there is no filter {}", token.text))),
+                Some(ErrorKind::UnknownTest) => unknown.push((line, format!("there is no test {}", token.text))),
+                _ => {}
+            }
+        }
+    }
+    unknown
+}
+
 /// A variable as templates see it; the keys of a mapping keep their order.
 fn value_of(json: &Json) -> Value {
     match json {
