@@ -91,8 +91,11 @@ fn ours(case: &Case, templates: &BTreeMap<String, String>, variables: &str) -> R
     fuzzing::render(&templates, &file, variables)
 }
 
+/// What came of a case.
+type Outcome = Result<String, String>;
+
 /// Each case with Hoist's answer and Python's.
-fn both(cases: Vec<Case>) -> Vec<(Case, Result<String, String>, Result<String, String>)> {
+fn both(cases: Vec<Case>) -> Vec<(Case, Outcome, Outcome)> {
     let mut templates = BTreeMap::new();
     files(&folder().join("templates"), "", &mut templates);
     let variables = read(&folder().join("vars.yaml"));
