@@ -62,7 +62,6 @@ impl Config {
                     false => {
                         let check = self.check(name, body, shown, problems);
                         let Some(check) = problems.keep(check) else { continue };
-                        // A check with a mistake takes its place; what the repository has of that name does not.
                         check
                     }
                 };

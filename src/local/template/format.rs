@@ -7,7 +7,7 @@ use super::arguments::split;
 use super::python::{self, refuse, type_of, whole};
 
 /// No field is wider, and no number has more digits: a slip of the finger should not fill the memory.
-const WIDEST: usize = 100_000;
+const WIDEST: usize = 10_000;
 
 /// What a field asks for, in either language.
 #[derive(Default, Clone)]

@@ -68,11 +68,17 @@ pub fn str(value: &Value) -> Result<String, Error> {
 /// As [`str`].
 pub fn repr(value: &Value) -> Result<String, Error> {
     let mut text = String::new();
-    represent(value, &mut text)?;
+    represent(value, 0, &mut text)?;
     Ok(text)
 }
 
-fn represent(value: &Value, text: &mut String) -> Result<(), Error> {
+/// Lists and mappings in each other; deeper ones would overflow the stack.
+const DEEPEST: usize = 100;
+
+fn represent(value: &Value, depth: usize, text: &mut String) -> Result<(), Error> {
+    if depth > DEEPEST {
+        return Err(refuse(format!("lists and mappings that nest deeper than {DEEPEST} cannot be printed")));
+    }
     match value.kind() {
         ValueKind::Undefined => text.push_str("Undefined"),
         ValueKind::None => text.push_str("None"),
@@ -111,7 +117,7 @@ fn represent(value: &Value, text: &mut String) -> Result<(), Error> {
             if let Some(view) = value.downcast_object_ref::<View>() {
                 text.push_str(view.name);
                 text.push('(');
-                represent_items(&view.items, ("[", "]"), text)?;
+                represent_items(&view.items, ("[", "]"), depth, text)?;
                 text.push(')');
             } else if let Some(range) = value.downcast_object_ref::<Range>() {
                 text.push_str(&range.repr());
@@ -119,9 +125,9 @@ fn represent(value: &Value, text: &mut String) -> Result<(), Error> {
                 text.push('{');
                 for (index, key) in value.try_iter()?.enumerate() {
                     text.push_str(if index == 0 { "" } else { ", " });
-                    represent(&key, text)?;
+                    represent(&key, depth + 1, text)?;
                     text.push_str(": ");
-                    represent(&value.get_item(&key)?, text)?;
+                    represent(&value.get_item(&key)?, depth + 1, text)?;
                 }
                 text.push('}');
             } else if kind == ValueKind::Plain {
@@ -133,18 +139,18 @@ fn represent(value: &Value, text: &mut String) -> Result<(), Error> {
                     (true, _) => ("(", ")"),
                     (false, _) => ("[", "]"),
                 };
-                represent_items(&items, marks, text)?;
+                represent_items(&items, marks, depth, text)?;
             }
         }
     }
     Ok(())
 }
 
-fn represent_items(items: &[Value], (open, close): (&str, &str), text: &mut String) -> Result<(), Error> {
+fn represent_items(items: &[Value], (open, close): (&str, &str), depth: usize, text: &mut String) -> Result<(), Error> {
     text.push_str(open);
     for (index, item) in items.iter().enumerate() {
         text.push_str(if index == 0 { "" } else { ", " });
-        represent(item, text)?;
+        represent(item, depth + 1, text)?;
     }
     text.push_str(close);
     Ok(())
