@@ -1,9 +1,12 @@
-//! Doors for `tests/fuzz` to readers of foreign bytes that nobody else reaches by themselves. No interface to build on.
+//! Doors for tests to readers of foreign text that nobody else reaches by themselves. No interface to build on.
 
 use std::path::Path;
 
+use indexmap::IndexMap;
+
 use crate::fleet::ssh::known_hosts::KnownHosts;
 use crate::local::index;
+use crate::wire::ConfigFile;
 
 /// Reads a file of host keys and asks it about a host; gives the remarks on its lines.
 pub fn known_hosts(path: &Path, host: &str, key: &[u8]) -> Vec<String> {
@@ -24,4 +27,28 @@ pub fn git_index(bytes: &[u8], name: usize) -> Option<(usize, usize, bool)> {
     index::set_sum(&mut changed, name);
     let touched = index::read(&changed, name).is_some_and(|it| it.iter().all(|entry| entry.stat.ctime == (1, 2)));
     Some((entries.len(), entries.iter().filter(|entry| entry.is_file()).count(), same && touched))
+}
+
+/// Renders a configuration file with the variables of a file in YAML.
+pub fn render(templates: &IndexMap<String, String>, file: &ConfigFile, variables: &str) -> Result<String, String> {
+    let variables = crate::yaml::parse(variables.as_bytes(), "vars.yaml").map_err(|error| format!("{error:#}"))?;
+    let variables = variables.variables().ok_or("no mapping")?;
+    crate::local::render(templates, file, &variables)
+}
+
+/// A YAML file as templates would get it.
+pub fn yaml(text: &str) -> Result<serde_json::Value, String> {
+    crate::yaml::parse(text.as_bytes(), "x.yaml").map(|node| node.to_json()).map_err(|error| format!("{error:#}"))
+}
+
+/// A section of an INI file and its keys with their values.
+pub type Section = (String, Vec<(String, String)>);
+
+/// The sections of an INI file but for `[DEFAULT]`, whose keys each of them has.
+pub fn ini(text: &[u8]) -> Result<Vec<Section>, String> {
+    use crate::config::ini;
+    let file = ini::parse(text, "x.cfg").map_err(|error| format!("{error:#}"))?;
+    let items = |section| file.items(section).map(|(_, item)| (item.key.clone(), item.value.clone())).collect();
+    let sections = file.sections.keys().filter(|section| *section != ini::DEFAULT);
+    Ok(sections.map(|section| (section.clone(), items(section))).collect())
 }

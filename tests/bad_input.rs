@@ -86,7 +86,7 @@ fn a_bad_limit_names_file_line_section_key_and_value() {
     it.project.configure("failure_limit: 0.2");
     it.refuses(&["deploy", "--yes"], &["hoist/hoist.cfg:7", "[global]", "failure_limit", "\"0.2\"", "20%"]);
     it.project.configure("failure_limit: 120%");
-    it.refuses(&["deploy", "--yes"], &["hoist/hoist.cfg:8", "120%"]);
+    it.refuses(&["deploy", "--yes"], &["hoist/hoist.cfg:7", "120%"]);
 }
 
 #[test]

@@ -25,6 +25,10 @@ need ip iproute2
 need runsv runit
 need sudo sudo
 need python3 python3
+# The readers that templates and configurations were written for: tests/python compares Hoist's with them.
+for module in jinja2 yaml; do
+	python3 -c "import $module" >/dev/null 2>&1 || missing="$missing python3-$module"
+done
 
 [ -z "$missing" ] && exit 0
 as_root=

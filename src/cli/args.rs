@@ -25,6 +25,7 @@ pub enum Command {
     Run(Run),
     Plan(Plan),
     Config(Config),
+    CheckConfig(CheckConfig),
     Log(Log),
     Lock(Lock),
     Unlock(Unlock),
@@ -45,6 +46,7 @@ impl Command {
             Command::Run(_) => "run",
             Command::Plan(_) => "plan",
             Command::Config(_) => "config",
+            Command::CheckConfig(_) => "check-config",
             Command::Log(_) => "log",
             Command::Lock(_) => "lock",
             Command::Unlock(_) => "unlock",
@@ -367,6 +369,31 @@ pub struct Config {
     pub config: Option<String>,
 
     /// the environment
+    #[argh(option, short = 'e', arg_name = "environment")]
+    pub environment: Option<String>,
+
+    /// set a configuration key, over every file; may be repeated
+    #[argh(option, short = 'D', arg_name = "key:value")]
+    pub define: Vec<String>,
+}
+
+/// Read everything that a deployment would read, and show every mistake in it; connects nowhere.
+#[derive(Debug, FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "check-config", help_triggers("-h", "--help"))]
+pub struct CheckConfig {
+    /// text, or json: one object
+    #[argh(option, arg_name = "format", default = "Format::Text")]
+    pub format: Format,
+
+    /// also show remarks that are only of interest when something is odd
+    #[argh(switch, short = 'v')]
+    pub verbose: bool,
+
+    /// read this file in place of the repository's hoist.cfg
+    #[argh(option, arg_name = "file")]
+    pub config: Option<String>,
+
+    /// this environment alone (default: the repository as it stands, and each of its environments)
     #[argh(option, short = 'e', arg_name = "environment")]
     pub environment: Option<String>,
 

@@ -1,6 +1,7 @@
 //! The commands: each reads its flags, calls the module that does the work, and ends with one exit status.
 
 pub mod args;
+mod check_config;
 mod config;
 mod console;
 mod deploy;
@@ -62,6 +63,7 @@ fn run(command: Command) -> Result<ExitCode, Refused> {
         Command::Config(args) => config::run(args),
         Command::Log(args) => log::run(args),
         Command::Lock(args) => lock::run(args),
+        Command::CheckConfig(args) => check_config::run(args),
         Command::Unlock(args) => unlock::run(args),
         Command::DeployLocal(args) => local(args),
         Command::Completion(args) => completion(&args),

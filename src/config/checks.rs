@@ -1,11 +1,14 @@
 //! `checks.yaml`: the repository's checks, and what the environment makes of them.
 
-use anyhow::{Result, bail};
+use std::os::unix::fs::PermissionsExt;
+
+use anyhow::{Result, anyhow, bail};
 use indexmap::IndexMap;
 
 use crate::wire::{Check, CheckPoint, CheckType, Stage};
 
 use super::keys::MAX_SECONDS;
+use super::problems::Problems;
 use super::{Config, FoundFile};
 use crate::yaml;
 use crate::yaml::{Node, Value};
@@ -21,36 +24,56 @@ impl Config {
     /// # Errors
     /// What is wrong with the first check that is, with file and line.
     pub fn checks(&self) -> Result<Vec<Check>> {
+        let mut problems = Problems::default();
+        let checks = self.checks_into(&mut problems);
+        problems.first().map(|()| checks)
+    }
+
+    /// As [`Config::checks`], noting what is wrong and going on without it.
+    pub(super) fn checks_into(&self, problems: &mut Problems) -> Vec<Check> {
         if !self.settings.perform_checks {
-            return Ok(Vec::new());
+            return Vec::new();
         }
         let mut merged: IndexMap<String, Option<Check>> = IndexMap::new();
         for folder in self.folders().into_iter().rev() {
             let Some(file) = FoundFile::in_folder(&folder, &["checks.yaml", "checks.yml"], self) else { continue };
-            for (name, check) in self.checks_of(&file)? {
+            let checks = self.checks_of(&file, problems);
+            for (name, check) in problems.keep(checks).into_iter().flatten() {
                 merged.insert(name, check);
             }
         }
-        Ok(merged.into_values().flatten().collect())
+        merged.into_values().flatten().collect()
     }
 
-    fn checks_of(&self, file: &FoundFile) -> Result<Vec<(String, Option<Check>)>> {
+    fn checks_of(&self, file: &FoundFile, problems: &mut Problems) -> Result<Vec<(String, Option<Check>)>> {
         let shown = &file.shown;
         let root = yaml::read(&file.path, shown)?;
         let mut checks = Vec::new();
         for (key, body) in mapping(&root, shown, "the file")? {
             if key.key_text() != "checks" {
-                bail!("{shown}:{}: unknown key {:?}: the one key here is `checks`", key.line, key.key_text());
+                let (line, key) = (key.line, key.key_text());
+                let error = anyhow!("{shown}:{line}: unknown key {key:?}: the one key here is `checks`");
+                problems.keep::<()>(Err(error));
+                continue;
             }
             for (name, body) in mapping(body, shown, "`checks`")? {
-                let check = if body.is_null() { None } else { Some(self.check(name, body, shown)?) };
+                let check = match body.is_null() {
+                    true => None,
+                    false => {
+                        let check = self.check(name, body, shown, problems);
+                        let Some(check) = problems.keep(check) else { continue };
+                        check
+                    }
+                };
                 checks.push((name.key_text().to_owned(), check));
             }
         }
         Ok(checks)
     }
 
-    fn check(&self, name: &Node, body: &Node, shown: &str) -> Result<Check> {
+    /// `None` when mistakes were noted.
+    fn check(&self, name: &Node, body: &Node, shown: &str, problems: &mut Problems) -> Result<Option<Check>> {
+        let before = problems.count();
         let label = name.key_text();
         if label.is_empty() || label.chars().any(char::is_control) {
             bail!("{shown}:{}: a check's name is one line of text, and {label:?} is not", name.line);
@@ -62,56 +85,64 @@ impl Config {
         let mut command: Option<(String, u64)> = None;
         let mut shell = false;
         for (key, value) in mapping(body, shown, &format!("check {label:?}"))? {
-            let line = value.line;
-            let place = format!("{shown}:{line}: check {label:?}");
-            let text = || match value.text() {
-                Some(text) => Ok(text),
-                None => bail!("{place}: {} is {}: write text", key.key_text(), value.kind()),
+            let mut read = || -> Result<()> {
+                let line = value.line;
+                let place = format!("{shown}:{line}: check {label:?}");
+                let text = || match value.text() {
+                    Some(text) => Ok(text),
+                    None => bail!("{place}: {} is {}: write text", key.key_text(), value.kind()),
+                };
+                match key.key_text() {
+                    "type" => {
+                        kind = match text()? {
+                            "command" => CheckType::Command,
+                            "script" => CheckType::Script,
+                            "nrpe" => CheckType::Nrpe,
+                            other => bail!("{place}: unknown type {other:?}: write command, script or nrpe"),
+                        }
+                    }
+                    when @ ("stage" | "after" | "before") => {
+                        let stage: Stage = text()?.parse().map_err(|why| anyhow!("{place}: {why}"))?;
+                        if at.is_some() {
+                            bail!("{place}: runs at one point: keep one of `stage` (or `after`) and `before`");
+                        }
+                        at = Some(if when == "before" { CheckPoint::Before(stage) } else { CheckPoint::After(stage) });
+                    }
+                    "group" if value.is_null() => {}
+                    "group" => {
+                        let name = text()?;
+                        if !self.knows_group(name) {
+                            let groups = self.settings.server_groups.join(", ");
+                            bail!("{place}: unknown group {name:?}: the groups are {groups}");
+                        }
+                        group = Some(name.to_owned());
+                    }
+                    "timeout" => {
+                        timeout = match seconds(value).filter(|seconds| (1..=MAX_SECONDS).contains(seconds)) {
+                            Some(seconds) => seconds,
+                            None => bail!("{place}: bad timeout: write whole seconds, from 1 to {MAX_SECONDS}"),
+                        }
+                    }
+                    "command" => command = Some((text()?.to_owned(), line)),
+                    "shell" => {
+                        shell = match value.value {
+                            Value::Bool(shell) => shell,
+                            _ => bail!("{place}: shell is {}: write true or false", value.kind()),
+                        }
+                    }
+                    other => bail!(
+                        "{shown}:{}: check {label:?}: unknown key {other:?}: known are type, stage, after, before, group, \
+                         timeout, command, shell",
+                        key.line
+                    ),
+                }
+                Ok(())
             };
-            match key.key_text() {
-                "type" => {
-                    kind = match text()? {
-                        "command" => CheckType::Command,
-                        "script" => CheckType::Script,
-                        "nrpe" => CheckType::Nrpe,
-                        other => bail!("{place}: unknown type {other:?}: write command, script or nrpe"),
-                    }
-                }
-                when @ ("stage" | "after" | "before") => {
-                    let stage: Stage = text()?.parse().map_err(|why| anyhow::anyhow!("{place}: {why}"))?;
-                    if at.is_some() {
-                        bail!("{place}: runs at one point: keep one of `stage` (or `after`) and `before`");
-                    }
-                    at = Some(if when == "before" { CheckPoint::Before(stage) } else { CheckPoint::After(stage) });
-                }
-                "group" if value.is_null() => {}
-                "group" => {
-                    let name = text()?;
-                    if !self.knows_group(name) {
-                        let groups = self.settings.server_groups.join(", ");
-                        bail!("{place}: unknown group {name:?}: the groups are {groups}");
-                    }
-                    group = Some(name.to_owned());
-                }
-                "timeout" => {
-                    timeout = match seconds(value).filter(|seconds| (1..=MAX_SECONDS).contains(seconds)) {
-                        Some(seconds) => seconds,
-                        None => bail!("{place}: bad timeout: write whole seconds, from 1 to {MAX_SECONDS}"),
-                    }
-                }
-                "command" => command = Some((text()?.to_owned(), line)),
-                "shell" => {
-                    shell = match value.value {
-                        Value::Bool(shell) => shell,
-                        _ => bail!("{place}: shell is {}: write true or false", value.kind()),
-                    }
-                }
-                other => bail!(
-                    "{shown}:{}: check {label:?}: unknown key {other:?}: known are type, stage, after, before, group, \
-                     timeout, command, shell",
-                    key.line
-                ),
-            }
+            let read = read();
+            problems.keep(read);
+        }
+        if problems.count() > before {
+            return Ok(None);
         }
         let place = format!("{shown}:{}: check {label:?}", name.line);
         let Some(at) = at else { bail!("{place} says no stage: write `stage: promote`, say") };
@@ -124,17 +155,17 @@ impl Config {
                 bail!("{place}: {command:?} has a quote that is not closed: close it, or write `shell: true`")
             }
             CheckType::Command => {}
-            CheckType::Script => self.script_exists(&command, &place)?,
+            CheckType::Script => self.script_exists(&command, &place, problems.thorough)?,
             CheckType::Nrpe if command.contains(|c: char| c.is_whitespace() || "[]=".contains(c)) => {
                 bail!("{place}: {command:?} is not the name of an nrpe command: write what stands in command[NAME]")
             }
             CheckType::Nrpe => {}
         }
-        Ok(Check { name: label.to_owned(), kind, at, group, timeout, command, shell })
+        Ok(Some(Check { name: label.to_owned(), kind, at, group, timeout, command, shell }))
     }
 
     /// The file's name is the first word; the others are its arguments.
-    fn script_exists(&self, command: &str, place: &str) -> Result<()> {
+    fn script_exists(&self, command: &str, place: &str, executable: bool) -> Result<()> {
         let words = crate::text::words(command).unwrap_or_default();
         let Some(name) = words.first() else {
             bail!("{place}: {command:?} has a quote that is not closed");
@@ -143,9 +174,14 @@ impl Config {
             bail!("{place}: {name:?} is not the name of a script: write the name of a file of the folder scripts");
         }
         let places: Vec<_> = self.folders().iter().map(|folder| folder.join("scripts").join(name)).collect();
-        if !places.iter().any(|path| path.is_file()) {
+        let Some(script) = places.iter().find(|path| path.is_file()) else {
             let looked: Vec<_> = places.iter().map(|path| self.shown(path)).collect();
             bail!("{place}: no such script: looked for {}", looked.join(" and "));
+        };
+        let mode = script.metadata().map_or(0, |found| found.permissions().mode());
+        if executable && mode & 0o111 == 0 {
+            let script = self.shown(script);
+            bail!("{place}: {script} is not executable: chmod +x it, and commit that");
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value as Json};
 use crate::wire::{ConfigFile, OutputFormat};
 
 use super::checks::mapping;
+use super::problems::Problems;
 use super::{Config, FoundFile};
 use crate::yaml;
 use crate::yaml::{Node, Value};
@@ -35,6 +36,16 @@ impl Config {
     /// # Errors
     /// What is wrong first, with file and line. No error quotes a variable's value.
     pub fn config_files(&self) -> Result<Option<ConfigFiles>> {
+        let mut problems = Problems::default();
+        let files = self.config_files_into(&mut problems);
+        problems.first().and(files)
+    }
+
+    /// As [`Config::config_files`], noting what is wrong with single files and going on without them.
+    ///
+    /// # Errors
+    /// What is wrong with all of them.
+    pub(super) fn config_files_into(&self, problems: &mut Problems) -> Result<Option<ConfigFiles>> {
         if !self.settings.config_deploy {
             return Ok(None);
         }
@@ -46,12 +57,15 @@ impl Config {
             );
         };
         let templates = self.templates()?;
-        let root = yaml::read(&file.path, &file.shown)?;
         let mut files = Vec::new();
-        for (path, body) in mapping(&root, &file.shown, "the file")? {
-            files.push(self.config_file(path, body, &file.shown, &templates)?);
+        let root = yaml::read(&file.path, &file.shown);
+        let root = problems.keep(root.and_then(|root| mapping(&root, &file.shown, "the file").map(<[_]>::to_vec)));
+        for (path, body) in root.into_iter().flatten() {
+            let read = self.config_file(&path, &body, &file.shown, &templates, problems);
+            files.extend(problems.keep(read).flatten());
         }
-        Ok(Some(ConfigFiles { files, templates, vars: self.vars()? }))
+        let vars = self.vars(problems);
+        Ok(Some(ConfigFiles { files, templates, vars }))
     }
 
     fn config_file(
@@ -60,7 +74,9 @@ impl Config {
         body: &Node,
         shown: &str,
         templates: &IndexMap<String, String>,
-    ) -> Result<ConfigFile> {
+        problems: &mut Problems,
+    ) -> Result<Option<ConfigFile>> {
+        let before = problems.count();
         let target = path.key_text();
         let relative = target.strip_prefix('/').unwrap_or(target);
         if let Err(why) = plain_path(relative) {
@@ -74,41 +90,49 @@ impl Config {
         let mut erb_syntax = false;
         let mut format = None;
         for (key, value) in mapping(body, shown, &format!("{target:?}"))? {
-            let place = format!("{shown}:{}: {target}", value.line);
-            let text = || match value.text() {
-                Some(text) => Ok(text),
-                None => bail!("{place}: {} is {}: write text", key.key_text(), value.kind()),
+            let mut read = || -> Result<()> {
+                let place = format!("{shown}:{}: {target}", value.line);
+                let text = || match value.text() {
+                    Some(text) => Ok(text),
+                    None => bail!("{place}: {} is {}: write text", key.key_text(), value.kind()),
+                };
+                match key.key_text() {
+                    "template" => template = Some((text()?, value.line)),
+                    "remote_vars" if value.is_null() => {}
+                    "remote_vars" => {
+                        let path = text()?;
+                        match path.strip_prefix('/').map(plain_path) {
+                            Some(Ok(())) => remote_vars = Some(path.to_owned()),
+                            _ => bail!("{place}: remote_vars {path:?} is not an absolute path without `..`"),
+                        }
+                    }
+                    "erb_syntax" => {
+                        erb_syntax = match value.value {
+                            Value::Bool(erb) => erb,
+                            _ => bail!("{place}: erb_syntax is {}: write true or false", value.kind()),
+                        }
+                    }
+                    "output_format" if value.is_null() => {}
+                    "output_format" => {
+                        format = Some(match text()? {
+                            "yaml" | "yml" => OutputFormat::Yaml,
+                            "text" => OutputFormat::Text,
+                            other => bail!("{place}: unknown output_format {other:?}: write yaml or text"),
+                        })
+                    }
+                    other => bail!(
+                        "{shown}:{}: {target}: unknown key {other:?}: known are template, remote_vars, erb_syntax, \
+                         output_format",
+                        key.line
+                    ),
+                }
+                Ok(())
             };
-            match key.key_text() {
-                "template" => template = Some((text()?, value.line)),
-                "remote_vars" if value.is_null() => {}
-                "remote_vars" => {
-                    let path = text()?;
-                    match path.strip_prefix('/').map(plain_path) {
-                        Some(Ok(())) => remote_vars = Some(path.to_owned()),
-                        _ => bail!("{place}: remote_vars {path:?} is not an absolute path without `..`"),
-                    }
-                }
-                "erb_syntax" => {
-                    erb_syntax = match value.value {
-                        Value::Bool(erb) => erb,
-                        _ => bail!("{place}: erb_syntax is {}: write true or false", value.kind()),
-                    }
-                }
-                "output_format" if value.is_null() => {}
-                "output_format" => {
-                    format = Some(match text()? {
-                        "yaml" | "yml" => OutputFormat::Yaml,
-                        "text" => OutputFormat::Text,
-                        other => bail!("{place}: unknown output_format {other:?}: write yaml or text"),
-                    })
-                }
-                other => bail!(
-                    "{shown}:{}: {target}: unknown key {other:?}: known are template, remote_vars, erb_syntax, \
-                     output_format",
-                    key.line
-                ),
-            }
+            let read = read();
+            problems.keep(read);
+        }
+        if problems.count() > before {
+            return Ok(None);
         }
         let Some((template, line)) = template else {
             bail!("{shown}:{}: {target} has no template: write `template: NAME`", path.line);
@@ -126,7 +150,8 @@ impl Config {
             bail!("{shown}:{line}: {target}: no template {template:?}: looked for {}", looked.join(" and "));
         }
         let format = format.unwrap_or_else(|| default_format(target, template));
-        Ok(ConfigFile { path: target.to_owned(), template: template.to_owned(), remote_vars, erb_syntax, format })
+        let (path, template) = (target.to_owned(), template.to_owned());
+        Ok(Some(ConfigFile { path, template, remote_vars, erb_syntax, format }))
     }
 
     /// Every file below the folders of templates that is text.
@@ -143,16 +168,24 @@ impl Config {
         Ok(templates)
     }
 
-    fn vars(&self) -> Result<Map<String, Json>> {
+    fn vars(&self, problems: &mut Problems) -> Map<String, Json> {
         let mut vars = Map::new();
         for folder in self.folders().into_iter().rev() {
             let Some(file) = FoundFile::in_folder(&folder, &["vars.yaml", "vars.yml"], self) else { continue };
-            let root = yaml::read(&file.path, &file.shown)?;
-            for (key, value) in mapping(&root, &file.shown, "the file")? {
-                vars.insert(key.key_text().to_owned(), value.to_json());
-            }
+            let read = yaml::read(&file.path, &file.shown).and_then(|root| {
+                mapping(&root, &file.shown, "the file")?;
+                Ok(root.variables())
+            });
+            vars.extend(problems.keep(read).flatten().into_iter().flatten());
         }
-        Ok(vars)
+        vars
+    }
+
+    /// The file that a template was read from, as messages name it.
+    pub fn template_file(&self, name: &str) -> String {
+        let places: Vec<_> = self.folders().into_iter().map(|folder| folder.join("templates").join(name)).collect();
+        let found = places.iter().find(|path| path.is_file()).or(places.last());
+        found.map_or_else(|| name.to_owned(), |path| self.shown(path))
     }
 }
 

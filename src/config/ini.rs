@@ -4,18 +4,22 @@
 //! its errors carry no position. So a normaliser goes first: it reads the dialect, notes the line of each key, and
 //! writes clean lines in which every unusual byte is escaped.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use indexmap::IndexMap;
 
+use super::problems::Problems;
+
 /// One key of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
     /// In lower case.
     pub key: String,
-    /// Without white space around it; the lines of a value with continuation lines are joined by newlines.
+    /// Without white space around its lines, which are joined by newlines: the first one is empty when the value begins
+    /// on the line below its key.
     pub value: String,
     /// Where the key stands, from 1.
     pub line: usize,
@@ -26,31 +30,54 @@ pub struct Item {
 pub struct File {
     /// The file's name as messages show it.
     pub name: String,
-    /// By name in lower case, in the order of the file; several headings of one name make one section.
+    /// By name as written, in the order of the file. `DEFAULT` is one of them here; [`File::items`] knows what it means.
     pub sections: IndexMap<String, Vec<Item>>,
-    /// Remarks: keys that stand twice in one section.
+    /// Remarks on what was passed over.
     pub notes: Vec<String>,
 }
 
-/// Reads the file at `path`; messages call it `name`.
-///
-/// # Errors
-/// When it cannot be read, is not UTF-8, or is not in the format; the message names file and line.
-pub fn read(path: &Path, name: &str) -> Result<File> {
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
-    parse(&bytes, name)
+/// The section that gives its keys to every other.
+pub const DEFAULT: &str = "DEFAULT";
+
+impl File {
+    /// What a section holds: the keys of `[DEFAULT]` that it does not have itself, and its own. Each item is told with
+    /// the section that it stands in. Nothing for a section that is not there, and for `DEFAULT` itself.
+    pub fn items<'a>(&'a self, section: &'a str) -> impl Iterator<Item = (&'a str, &'a Item)> {
+        let own = self.sections.get(section).filter(|_| section != DEFAULT);
+        let given = own.and_then(|own| {
+            let inherited = move |item: &&Item| !own.iter().any(|it| it.key == item.key);
+            Some(self.sections.get(DEFAULT)?.iter().filter(inherited))
+        });
+        let given = given.into_iter().flatten().map(|item| (DEFAULT, item));
+        given.chain(own.into_iter().flatten().map(move |item| (section, item)))
+    }
 }
 
-/// As [`read`], from bytes.
+/// Reads a file's bytes; messages call it `name`.
 ///
 /// # Errors
-/// As [`read`].
+/// When it is not UTF-8 or not in the format; the message names file and line.
 pub fn parse(bytes: &[u8], name: &str) -> Result<File> {
+    let mut problems = Problems::default();
+    let file = parse_into(bytes, name, &mut problems)?;
+    problems.first().map(|()| file)
+}
+
+/// Reads the file at `path`, noting every line that is wrong and going on behind it.
+///
+/// # Errors
+/// When nothing can be read of the file.
+pub fn read_into(path: &Path, name: &str, problems: &mut Problems) -> Result<File> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
+    parse_into(&bytes, name, problems)
+}
+
+fn parse_into(bytes: &[u8], name: &str, problems: &mut Problems) -> Result<File> {
     let mut normaliser = Normaliser { name, ..Normaliser::default() };
     for (index, line) in crate::text::utf8(bytes, name)?.lines().enumerate() {
-        normaliser.line(index + 1, line)?;
+        problems.keep(normaliser.line(index + 1, line));
     }
-    normaliser.close();
+    problems.keep(normaliser.close());
     let raw: IndexMap<String, IndexMap<String, String>> =
         serde_ini::from_str(&normaliser.text()).with_context(|| format!("{name} cannot be read as an INI file"))?;
     let mut sections = IndexMap::new();
@@ -82,6 +109,8 @@ struct Normaliser<'a> {
     /// Value and line of each key, by section and key.
     sections: IndexMap<String, IndexMap<String, (String, usize)>>,
     section: Option<String>,
+    /// Where each section begins.
+    headings: HashMap<String, usize>,
     open: Option<Open>,
     notes: Vec<String>,
 }
@@ -105,22 +134,25 @@ impl Normaliser<'_> {
             open.value.push_str(trimmed);
             return Ok(());
         }
-        self.close();
+        self.close()?;
         let name = self.name;
         if let Some(rest) = trimmed.strip_prefix('[') {
-            let Some((section, after)) = rest.split_once(']') else {
+            // The last bracket of the line ends the name, and what stands behind it does not count.
+            let Some((section, after)) = rest.rsplit_once(']') else {
                 bail!("{name}:{number}: the section's name lacks its closing bracket: write `[global]`");
             };
-            let section = section.trim();
             if section.is_empty() {
                 bail!("{name}:{number}: a section without a name: write `[global]`");
             }
             if !(after.trim().is_empty() || after.trim_start().starts_with(['#', ';'])) {
-                bail!("{name}:{number}: unexpected {:?} after [{section}]: put it on its own line", after.trim());
+                self.notes.push(format!("{name}:{number}: {:?} after [{section}] is passed over", after.trim()));
             }
-            let section = section.to_lowercase();
-            self.sections.entry(section.clone()).or_default();
-            self.section = Some(section);
+            let again = self.headings.insert(section.to_owned(), number);
+            if let Some(before) = again.filter(|_| section != DEFAULT) {
+                bail!("{name}:{number}: the section [{section}] stands in line {before} already: make one of the two");
+            }
+            self.sections.entry(section.to_owned()).or_default();
+            self.section = Some(section.to_owned());
             return Ok(());
         }
         if self.section.is_none() {
@@ -138,16 +170,15 @@ impl Normaliser<'_> {
     }
 
     /// Takes the key that was being read into its section.
-    fn close(&mut self) {
-        let (Some(open), Some(section)) = (self.open.take(), &self.section) else { return };
+    fn close(&mut self) -> Result<()> {
+        let (Some(open), Some(section)) = (self.open.take(), &self.section) else { return Ok(()) };
         let keys = self.sections.entry(section.clone()).or_default();
-        let value = open.value.trim().to_owned();
+        let value = open.value.trim_end().to_owned();
         if let Some((_, before)) = keys.insert(open.key.clone(), (value, open.line)) {
-            self.notes.push(format!(
-                "{}:{}: {} stands in [{section}] already, in line {before}: this one counts",
-                self.name, open.line, open.key
-            ));
+            let (name, line, key) = (self.name, open.line, open.key);
+            bail!("{name}:{line}: {key} stands in [{section}] already, in line {before}: keep one of the two");
         }
+        Ok(())
     }
 
     /// The whole file in the narrow form that serde_ini reads without loss.
@@ -246,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_indented_as_a_whole_reads_the_same() {
-        let file = read("  [Global]\n  a: b\n  [wmnet]\n    c: d\n    e: f\n");
+        let file = read("  [global]\n  a: b\n  [wmnet]\n    c: d\n    e: f\n");
         assert_eq!(file.sections.keys().collect::<Vec<_>>(), ["global", "wmnet"]);
         assert_eq!(file.sections["wmnet"].len(), 2);
     }
@@ -264,10 +295,22 @@ mod tests {
     }
 
     #[test]
-    fn of_two_keys_the_last_one_counts_and_a_note_names_both_lines() {
-        let file = read("[global]\na: b\n[x]\n[global]\nA: c\n");
-        assert_eq!(file.sections["global"], [Item { key: "a".into(), value: "c".into(), line: 5 }]);
-        assert_eq!(file.notes, ["x.cfg:5: a stands in [global] already, in line 2: this one counts"]);
+    fn a_key_or_a_section_that_stands_twice_is_an_error_that_names_both_lines() {
+        let error = fails(b"[global]\na: b\n\nA: c\n");
+        assert_eq!(error, "x.cfg:4: a stands in [global] already, in line 2: keep one of the two");
+        let error = fails(b"[global]\na: b\n[x]\n[global]\nc: d\n");
+        assert_eq!(error, "x.cfg:4: the section [global] stands in line 1 already: make one of the two");
+    }
+
+    #[test]
+    fn default_gives_its_keys_to_every_section_that_does_not_have_them() {
+        let file = read("[DEFAULT]\na: 1\nb: 2\n[global]\nb: 3\n[x]\n[DEFAULT]\nc: 4\n");
+        let items = |section| -> Vec<_> {
+            file.items(section).map(|(of, item)| format!("{of}.{}={}", item.key, item.value)).collect()
+        };
+        assert_eq!(items("global"), ["DEFAULT.a=1", "DEFAULT.c=4", "global.b=3"]);
+        assert_eq!(items("x"), ["DEFAULT.a=1", "DEFAULT.b=2", "DEFAULT.c=4"]);
+        assert!(items("DEFAULT").is_empty() && items("y").is_empty());
     }
 
     #[test]
@@ -276,7 +319,7 @@ mod tests {
         assert!(fails(b"[global]\n\n: x\n").starts_with("x.cfg:3: \": x\" is a value without a key"));
         assert!(fails(b"[global\n").starts_with("x.cfg:1: "));
         assert!(fails(b"[]\n").starts_with("x.cfg:1: a section without a name"));
-        assert!(fails(b"[a] b\n").starts_with("x.cfg:1: unexpected \"b\""));
+        assert_eq!(read("[a] b\n").notes, ["x.cfg:1: \"b\" after [a] is passed over"]);
         assert!(fails(b"\na: b\n").contains("x.cfg:2: \"a: b\" stands ahead of the first section"));
         assert!(fails(b"[global]\na: b\nc: \xff\n").starts_with("x.cfg:3: not UTF-8"));
     }

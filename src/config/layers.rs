@@ -55,18 +55,24 @@ impl Layers {
     /// Lays a file over what is there: its section `global`, then the sections that are suffixes of `host`, from the
     /// shortest to the longest. `host` is asked only when a section might be one.
     pub fn absorb(&mut self, file: ini::File, host: &impl std::ops::Deref<Target = String>) {
-        self.notes.extend(file.notes.into_iter().map(|note| (Level::Warning, note)));
-        let mut applied = vec!["global".to_owned()];
-        if file.sections.keys().any(|section| section != "global") {
-            applied.extend(suffixes(host).into_iter().filter(|suffix| suffix != "global"));
+        self.notes.extend(file.notes.iter().map(|note| (Level::Warning, note.clone())));
+        let mut applied: Vec<&String> = file.sections.keys().filter(|section| *section == "global").collect();
+        let others = || file.sections.keys().filter(|section| *section != "global" && *section != ini::DEFAULT);
+        if others().next().is_some() {
+            for suffix in suffixes(host) {
+                applied.extend(others().filter(|section| section.eq_ignore_ascii_case(&suffix)));
+            }
         }
-        for section in file.sections.keys().filter(|section| !applied.contains(section)) {
-            self.notes.push((Level::Debug, format!("{}: section [{section}] is not for this host", file.name)));
+        for section in others().filter(|section| !applied.contains(section)) {
+            self.notes.push(match section.trim().eq_ignore_ascii_case("global") {
+                true => (Level::Warning, format!("{}: section [{section}] is passed over: write [global]", file.name)),
+                false => (Level::Debug, format!("{}: section [{section}] is not for this host", file.name)),
+            });
         }
         for section in applied {
-            for item in file.sections.get(&section).into_iter().flatten() {
-                let origin = Origin::File { name: file.name.clone(), line: item.line, section: section.clone() };
-                self.entries.insert(item.key.clone(), Entry { value: item.value.clone(), origin });
+            for (of, item) in file.items(section) {
+                let origin = Origin::File { name: file.name.clone(), line: item.line, section: of.to_owned() };
+                self.entries.insert(item.key.clone(), Entry { value: item.value.trim().to_owned(), origin });
             }
         }
     }
@@ -156,7 +162,7 @@ mod tests {
     #[test]
     fn a_value_remembers_file_line_and_section() {
         let layers = layered(FILE, "deploy1.eqiad.wmnet");
-        assert_eq!(layers.get("a").unwrap().origin.to_string(), "x.cfg:4 [wmnet]");
+        assert_eq!(layers.get("a").unwrap().origin.to_string(), "x.cfg:4 [WMNET]");
         assert_eq!(layers.get("d").unwrap().origin.to_string(), "x.cfg:16 [global]");
     }
 

@@ -1,13 +1,15 @@
 //! The configuration: layered INI files, typed settings, where each value came from, checks and configuration files.
 
 pub mod algorithms;
+mod check;
 mod checks;
 mod config_files;
 mod explain;
 mod groups;
-mod ini;
+pub(crate) mod ini;
 pub mod keys;
 mod layers;
+mod problems;
 mod settings;
 pub(crate) mod values;
 
@@ -18,12 +20,14 @@ use anyhow::{Context, Result, bail};
 
 use crate::wire::Level;
 
+pub use check::{Checked, Mistake, check};
 pub use config_files::ConfigFiles;
 pub use explain::Explained;
 pub use layers::Origin;
 pub use settings::{GroupSettings, HostKeyChecking, Settings, SshConfig};
 
 use layers::{Entry, Layers};
+use problems::Problems;
 
 /// A remark for the operator, and how much it weighs.
 pub type Note = (Level, String);
@@ -77,6 +81,16 @@ impl Config {
 
     /// As [`Config::load`], on a host of this fully qualified name.
     fn load_on(options: &Options, host: &impl Deref<Target = String>) -> Result<Config> {
+        let mut problems = Problems::default();
+        let config = Config::load_into(options, host, &mut problems);
+        problems.first().and(config)
+    }
+
+    /// As [`Config::load_on`], noting what is wrong and going on without it.
+    ///
+    /// # Errors
+    /// When there is nothing to go on with.
+    fn load_into(options: &Options, host: &impl Deref<Target = String>, problems: &mut Problems) -> Result<Config> {
         let top = match top_of(&options.start) {
             Err(_) if options.repo_optional => options.start.clone(),
             found => found?,
@@ -89,32 +103,36 @@ impl Config {
         let control_name = control.strip_prefix(&top).unwrap_or(&control).display().to_string();
         let mut layers = Layers::default();
         if let Some(global) = global_file(options)? {
-            layers.absorb(ini::read(&global, &global.display().to_string())?, host);
+            layers.absorb(ini::read_into(&global, &global.display().to_string(), problems)?, host);
         }
         if let Some(file) = &file {
-            layers.absorb(ini::read(file, &shown(file))?, host);
+            layers.absorb(ini::read_into(file, &shown(file), problems)?, host);
         }
 
         // The environment's own file cannot change the environment, but a definition can choose it.
         let mut before = layers.clone();
-        before.define(&options.defines)?;
-        let chosen = match &options.environment {
+        problems.keep(before.define(&options.defines));
+        let mut chosen = match &options.environment {
             Some(name) => Some(Entry { value: name.clone(), origin: Origin::Flag("-e") }),
             None => before.entries.get("environment").filter(|entry| !entry.value.is_empty()).cloned(),
         };
         if let Some(entry) = &chosen {
-            let folder = environment_folder(&control, entry, &shown)?;
             let name = if control_name == "scap" { "scap.cfg" } else { "hoist.cfg" };
-            if folder.join(name).exists() {
-                layers.absorb(ini::read(&folder.join(name), &shown(&folder.join(name)))?, host);
+            match problems.keep(environment_folder(&control, entry, &shown)) {
+                None => chosen = None,
+                Some(folder) if folder.join(name).exists() => {
+                    layers.absorb(ini::read_into(&folder.join(name), &shown(&folder.join(name)), problems)?, host);
+                }
+                Some(_) => {}
             }
         }
-        layers.define(&options.defines)?;
+        // What is wrong with a definition was noted above.
+        let _ = layers.define(&options.defines);
         match &chosen {
             Some(entry) => layers.entries.insert("environment".into(), entry.clone()),
             None => layers.entries.remove("environment"),
         };
-        let settings = Settings::from_layers(&layers, options.repo_optional)?;
+        let settings = Settings::read_into(&layers, options.repo_optional, problems)?;
         let environment = chosen.map(|entry| entry.value);
         let notes = std::mem::take(&mut layers.notes);
         let mut config = Config { top, control, control_name, environment, settings, notes, file, layers };

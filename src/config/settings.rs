@@ -1,6 +1,7 @@
 //! The settings as types, made from the layered text.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::wire::{Service, ServiceName, Stage};
 use super::algorithms;
 use super::keys::{self, Found, Kind};
 use super::layers::{Entry, Layers, Origin};
+use super::problems::Problems;
 use super::values;
 
 /// What to do with a host key that no file of host keys has.
@@ -140,6 +142,30 @@ impl Settings {
         }
     }
 
+    /// Reads every known key of `layers`. A key that cannot be used is noted, and read again as if it were unset.
+    ///
+    /// # Errors
+    /// When a default is unusable.
+    pub(super) fn read_into(layers: &Layers, repo_optional: bool, problems: &mut Problems) -> Result<Settings> {
+        let mut layers = layers.clone();
+        loop {
+            let error = match Settings::from_layers(&layers, repo_optional) {
+                Ok(settings) => return Ok(settings),
+                Err(error) => error,
+            };
+            let key = error.downcast_ref::<Unusable>().map_or("git_repo".into(), |unusable| unusable.key.clone());
+            if layers.entries.remove(&key).is_none() && key != "git_repo" {
+                return Err(error);
+            }
+            problems.keep::<()>(Err(error));
+            if key == "git_repo" {
+                // It has no default, and everything else can still be read.
+                let entry = Entry { value: "unnamed".into(), origin: Origin::Define };
+                layers.entries.insert(key, entry);
+            }
+        }
+    }
+
     /// Reads every known key of `layers`.
     ///
     /// # Errors
@@ -220,11 +246,27 @@ fn key_of(group: &str, key: &str) -> String {
 
 /// `message` about `key`, led by the place that the value came from.
 pub(super) fn at(entry: &Entry, key: &str, message: &str) -> anyhow::Error {
-    match &entry.origin {
-        Origin::File { name, line, section } => anyhow!("{name}:{line}: {key} in [{section}]: {message}"),
-        origin => anyhow!("{key} on the {origin}: {message}"),
+    let message = match &entry.origin {
+        Origin::File { name, line, section } => format!("{name}:{line}: {key} in [{section}]: {message}"),
+        origin => format!("{key} on the {origin}: {message}"),
+    };
+    anyhow::Error::new(Unusable { key: key.to_owned(), message })
+}
+
+/// A key whose value cannot be used.
+#[derive(Debug)]
+pub(super) struct Unusable {
+    pub key: String,
+    message: String,
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
     }
 }
+
+impl std::error::Error for Unusable {}
 
 struct Reader<'a> {
     layers: &'a Layers,

@@ -41,7 +41,7 @@ pub fn render(job: &Job, file: &ConfigFile) -> Result<String, Fault> {
     if let Some(path) = &file.remote_vars {
         vars.extend(remote::variables(Path::new(path))?);
     }
-    template::render(&job.request, file, &vars)
+    template::render(&job.request.templates, file, &vars).map_err(Fault::Failed)
 }
 
 /// Where a file is rendered to: never outside of the revision's tree, and never among git's own files.

@@ -48,6 +48,8 @@ use serde::Deserialize;
 
 use crate::wire::{Action, Ended, Holder, PROTOCOL, Request, Stage, State, TargetEvent};
 
+pub(crate) use template::{check as check_templates, render};
+
 use deadline::Deadline;
 use fault::Fault;
 use job::Job;

@@ -11,10 +11,9 @@ use super::fault::Fault;
 /// The keys of a YAML file; an empty file has none. An error names the place, never the text: it may be secret.
 pub fn variables(path: &Path) -> Result<Map<String, Value>, Fault> {
     let name = path.display().to_string();
-    match yaml::read(path, &name).map(|node| node.to_json()) {
-        Ok(Value::Object(keys)) => Ok(keys),
-        Ok(Value::Null) => Ok(Map::new()),
-        Ok(_) => Err(Fault::Failed(format!("{name} is not a YAML mapping of variables"))),
+    match yaml::read(path, &name).map(|node| node.variables()) {
+        Ok(Some(variables)) => Ok(variables),
+        Ok(None) => Err(Fault::Failed(format!("{name} is not a YAML mapping of variables"))),
         Err(error) => Err(Fault::Failed(format!("{error:#}"))),
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
 
 use super::Target;
 
@@ -27,6 +27,19 @@ pub struct TargetFile {
 /// When there is no such file (with the places that were looked at), it is no readable text, or a host's name is bad
 /// (with file and line).
 pub fn read_target_file(name: &str, folders: &[PathBuf], shown: &dyn Fn(&Path) -> String) -> Result<TargetFile> {
+    let (file, mistakes) = scan_target_file(name, folders, shown)?;
+    mistakes.into_iter().next().map_or(Ok(file), Err)
+}
+
+/// As [`read_target_file`], with every line that is wrong.
+///
+/// # Errors
+/// When there is no such file, or none that can be read.
+pub fn scan_target_file(
+    name: &str,
+    folders: &[PathBuf],
+    shown: &dyn Fn(&Path) -> String,
+) -> Result<(TargetFile, Vec<Error>)> {
     let wanted = Path::new(name);
     if wanted.components().any(|part| part == Component::ParentDir) {
         bail!("bad name of a target file {name:?}: it may not hold `..`");
@@ -43,7 +56,9 @@ pub fn read_target_file(name: &str, folders: &[PathBuf], shown: &dyn Fn(&Path) -
         let looked: Vec<_> = places.iter().map(|path| shown(path)).collect();
         bail!("no target file {name:?}: looked for {}", looked.join(", "));
     };
-    Ok(TargetFile { path: path.clone(), targets: read_targets(path, &shown(path))? })
+    let label = shown(path);
+    let (targets, mistakes) = parse(&read(path, &label)?, &label);
+    Ok((TargetFile { path: path.clone(), targets }, mistakes))
 }
 
 /// Reads the file at `path`, which messages call `label`.
@@ -51,11 +66,7 @@ pub fn read_target_file(name: &str, folders: &[PathBuf], shown: &dyn Fn(&Path) -
 /// # Errors
 /// When it cannot be read, or holds a bad name.
 pub fn read_targets(path: &Path, label: &str) -> Result<Vec<Target>> {
-    if path.is_dir() {
-        bail!("{label} is a folder: name a file");
-    }
-    let bytes = fs::read(path).with_context(|| format!("cannot read {label}"))?;
-    parse_targets(&bytes, label)
+    parse_targets(&read(path, label)?, label)
 }
 
 /// Reads what a target file holds; messages call it `label`.
@@ -63,20 +74,35 @@ pub fn read_targets(path: &Path, label: &str) -> Result<Vec<Target>> {
 /// # Errors
 /// When it is no text, or holds a bad name.
 pub fn parse_targets(bytes: &[u8], label: &str) -> Result<Vec<Target>> {
+    let (targets, mistakes) = parse(bytes, label);
+    mistakes.into_iter().next().map_or(Ok(targets), Err)
+}
+
+fn read(path: &Path, label: &str) -> Result<Vec<u8>> {
+    if path.is_dir() {
+        bail!("{label} is a folder: name a file");
+    }
+    fs::read(path).with_context(|| format!("cannot read {label}"))
+}
+
+fn parse(bytes: &[u8], label: &str) -> (Vec<Target>, Vec<Error>) {
     let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
-    let mut targets = Vec::new();
+    let (mut targets, mut mistakes) = (Vec::new(), Vec::new());
     for (index, line) in bytes.split(|b| *b == b'\n').enumerate() {
         let number = index + 1;
         let Ok(line) = std::str::from_utf8(line) else {
-            bail!("{label}:{number}: not UTF-8: save the file in that encoding");
+            mistakes.push(anyhow!("{label}:{number}: not UTF-8: save the file in that encoding"));
+            continue;
         };
         let line = line.split('#').next().unwrap_or_default();
         if let Some(word) = line.split_whitespace().next() {
-            let target = word.parse().map_err(|why: String| anyhow::anyhow!("{label}:{number}: {why}"))?;
-            targets.push(target);
+            match word.parse::<Target>() {
+                Ok(target) => targets.push(target),
+                Err(why) => mistakes.push(anyhow!("{label}:{number}: {why}")),
+            }
         }
     }
-    Ok(targets)
+    (targets, mistakes)
 }
 
 #[cfg(test)]
@@ -84,7 +110,7 @@ mod tests {
     use super::*;
 
     fn names(text: &[u8]) -> Vec<String> {
-        parse_targets(text, "canary").unwrap().iter().map(Target::to_string).collect()
+        parse(text, "canary").0.iter().map(Target::to_string).collect()
     }
 
     fn read(name: &str, folders: &[PathBuf]) -> Result<TargetFile, String> {
@@ -101,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_bad_host_name_is_named_with_its_line() {
-        let fails = |text: &[u8]| parse_targets(text, "canary").unwrap_err().to_string();
+        let fails = |text: &[u8]| parse(text, "canary").1[0].to_string();
         assert!(fails(b"web1\n-oProxyCommand=x\n").starts_with("canary:2: bad host name"));
         assert!(fails(b"web1\n\n# ok\nweb,2\n").starts_with("canary:4: "));
         assert!(fails(b"web1\n\xff\n").starts_with("canary:2: not UTF-8"));

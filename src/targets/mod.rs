@@ -8,7 +8,7 @@ mod limit;
 mod list;
 mod pattern;
 
-pub use file::{SYSTEM_FOLDER, TargetFile, parse_targets, read_target_file, read_targets};
+pub use file::{SYSTEM_FOLDER, TargetFile, parse_targets, read_target_file, read_targets, scan_target_file};
 pub use fold::fold;
 pub use group::{FailedTargets, Group};
 pub use host::Target;

@@ -71,11 +71,16 @@ impl Project {
         std::fs::write(path, text).unwrap();
     }
 
-    /// Adds a line to the configuration.
-    pub fn configure(&self, line: &str) {
+    /// Adds lines to the configuration, in place of those that set the same keys.
+    pub fn configure(&self, lines: &str) {
         let path = self.path("hoist/hoist.cfg");
-        let text = std::fs::read_to_string(&path).unwrap();
-        std::fs::write(path, format!("{text}{line}\n")).unwrap();
+        let mut text = std::fs::read_to_string(&path).unwrap();
+        for line in lines.lines() {
+            let key = |line: &str| line.split([':', '=']).next().unwrap_or_default().trim().to_owned();
+            let kept: Vec<_> = text.lines().filter(|old| key(old) != key(line)).chain([line]).collect();
+            text = kept.join("\n") + "\n";
+        }
+        std::fs::write(path, text).unwrap();
     }
 
     pub fn git(&self, arguments: &[&str]) -> String {

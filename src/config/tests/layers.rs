@@ -135,12 +135,24 @@ fn an_unknown_key_is_a_quiet_note_in_a_file_and_a_warning_on_the_command_line() 
 }
 
 #[test]
-fn keys_that_stand_twice_and_max_failures_are_warned_of() {
-    let config = Repo::configured("max_failures: 3\nbatch_size: 1\nbatch_size: 2\n").config();
+fn max_failures_is_warned_of_with_what_to_write_and_a_key_that_stands_twice_is_refused() {
+    let config = Repo::configured("max_failures: 3\n[Global]\nx: y\n").config();
     let loud = notes(&config, Level::Warning);
-    assert!(loud.iter().any(|note| note.starts_with("hoist/hoist.cfg:5: batch_size stands in")), "{loud:?}");
     assert!(loud.contains(&"hoist/hoist.cfg:3: max_failures has no effect: set failure_limit"), "{loud:?}");
-    assert_eq!(config.settings.batch_size, 2);
+    assert!(loud.contains(&"hoist/hoist.cfg: section [Global] is passed over: write [global]"), "{loud:?}");
+    let error = Repo::configured("batch_size: 1\nBatch_Size: 2\n").error();
+    assert_eq!(error, "hoist/hoist.cfg:4: batch_size stands in [global] already, in line 3: keep one of the two");
+}
+
+#[test]
+fn default_gives_its_keys_to_global_and_to_every_section_for_this_host() {
+    let defaults = "[eqiad.wmnet]\ncache_revs: 7\n[DEFAULT]\nbatch_size: 5\nssh_port: 5\n";
+    let config = Repo::configured(&format!("batch_size: 2\ncache_revs: 2\n{defaults}")).config();
+    // The section for this host has the default's batch_size too, and overrides [global].
+    let settings = &config.settings;
+    assert_eq!((settings.batch_size, settings.ssh_port, settings.cache_revs), (5, 5, 7));
+    let row = config.explain().into_iter().find(|row| row.key == "ssh_port").unwrap();
+    assert_eq!(row.origin, "hoist/hoist.cfg:9 [DEFAULT]");
 }
 
 #[test]

@@ -1,0 +1,182 @@
+//! `hoist check-config`, as the built binary: all mistakes at once, and nothing but mistakes.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+struct Repo(TempDir);
+
+impl Repo {
+    fn new(files: &[(&str, &str)]) -> Repo {
+        let repo = Repo(tempfile::tempdir().unwrap());
+        assert!(Command::new("git").args(["init", "-q"]).arg(repo.path()).status().unwrap().success());
+        fs::write(repo.path().join("global.cfg"), "").unwrap();
+        files.iter().for_each(|(name, text)| repo.write(name, text));
+        repo
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn check(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hoist"));
+        command.arg("check-config").args(arguments).current_dir(self.path());
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", self.path());
+        command.env("HOIST_GLOBAL_CONFIG", self.path().join("global.cfg")).output().unwrap()
+    }
+
+    /// The places (`file:line`) of all mistakes, and the whole answer.
+    fn mistakes(&self, arguments: &[&str]) -> (Vec<String>, String) {
+        let output = self.check(&[arguments, &["--format", "json"]].concat());
+        let text = String::from_utf8(output.stdout).unwrap();
+        let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let mistakes = answer["mistakes"].as_array().unwrap();
+        assert_eq!(output.status.code(), Some(if mistakes.is_empty() { 0 } else { 2 }), "{text}");
+        let place = |it: &serde_json::Value| format!("{}:{}", it["file"].as_str().unwrap_or("-"), it["line"]);
+        (mistakes.iter().map(place).collect(), text)
+    }
+}
+
+/// A repository with everything in it, and nothing wrong.
+fn good() -> Repo {
+    let repo = Repo::new(&[
+        (
+            "scap/scap.cfg",
+            "[global]\ngit_repo: app\nserver_groups: canary, default\ncanary_dsh_targets: canaries\n\
+             dsh_targets: all\nconfig_deploy: yes\nservice_name: app\n",
+        ),
+        ("scap/canaries", "web1\n"),
+        ("scap/all", "web1\nweb2\n"),
+        (
+            "scap/checks.yaml",
+            "checks:\n  up: {stage: promote, command: 'true'}\n  s: {stage: fetch, type: script, command: s.sh}\n",
+        ),
+        ("scap/scripts/s.sh", "#!/bin/sh\n"),
+        ("scap/config-files.yaml", "/etc/app.yaml: {template: app.yaml.j2}\n"),
+        ("scap/templates/app.yaml.j2", "port: {{ port }}\n"),
+        ("scap/vars.yaml", "port: 80\n"),
+        ("scap/environments/beta/vars.yaml", "port: 81\nextra: 1\n"),
+        ("scap/environments/beta/scap.cfg", "[global]\nbatch_size: 1\n"),
+    ]);
+    fs::set_permissions(repo.path().join("scap/scripts/s.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+    repo
+}
+
+#[test]
+fn a_good_repository_ends_with_0_and_a_count_of_what_was_read() {
+    let output = good().check(&[]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        "read 8 keys, 2 groups, 2 targets, 2 checks, 1 configuration file, 1 template, 2 variables with the environment \
+         beta: no mistake\n"
+    );
+    assert!(output.stderr.is_empty());
+}
+
+#[test]
+fn ten_mistakes_are_ten_lines_each_with_file_and_line() {
+    let repo = good();
+    repo.write(
+        "scap/scap.cfg",
+        "[global]\ngit_repo: app\nserver_groups: canary, default\ncanary_dsh_targets: nowhere\ndsh_targets: all\n\
+         config_deploy: yes\nfailure_limit: 0.2\nno value\nbatch_size: many\n",
+    );
+    repo.write("scap/all", "web1\nweb,2\n");
+    repo.write(
+        "scap/checks.yaml",
+        "checks:\n  up:\n    stage: promte\n    command: 'true'\n    timout: 3\n  s: {stage: fetch, type: script, command: s.sh}\n",
+    );
+    fs::set_permissions(repo.path().join("scap/scripts/s.sh"), fs::Permissions::from_mode(0o644)).unwrap();
+    repo.write("scap/templates/app.yaml.j2", "fine\n\n{% if port is number %}\n{{ port | nope }}\n{% endif %}\n");
+    repo.write("scap/environments/beta/vars.yaml", "a: 1\nport: [81\n");
+    let (mut places, text) = repo.mistakes(&[]);
+    places.sort();
+    let mut expected = [
+        "scap/all:2",
+        "scap/checks.yaml:3",
+        "scap/checks.yaml:5",
+        "scap/checks.yaml:6",
+        "scap/environments/beta/vars.yaml:2",
+        "scap/scap.cfg:4",
+        "scap/scap.cfg:7",
+        "scap/scap.cfg:8",
+        "scap/scap.cfg:9",
+        "scap/templates/app.yaml.j2:4",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    expected.sort();
+    assert_eq!(places, expected, "{text}");
+    let lines = String::from_utf8(repo.check(&[]).stdout).unwrap();
+    assert!(lines.ends_with(": 10 mistakes\n") && lines.lines().count() == 11, "{lines}");
+}
+
+#[test]
+fn each_environment_is_read_and_e_chooses_one() {
+    let repo = good();
+    repo.write("scap/environments/beta/scap.cfg", "[global]\ndsh_targets: missing\n");
+    repo.write("scap/environments/prod/checks.yaml", "checks:\n  up: {stage: nope, command: x}\n");
+    let (places, text) = repo.mistakes(&[]);
+    assert_eq!(places, ["scap/environments/beta/scap.cfg:2", "scap/environments/prod/checks.yaml:2"], "{text}");
+    let (places, _) = repo.mistakes(&["-e", "prod"]);
+    assert_eq!(places, ["scap/environments/prod/checks.yaml:2"]);
+    let (places, text) = repo.mistakes(&["-e", "nope"]);
+    assert!(places == ["-:null"] && text.contains("there are beta, prod"), "{text}");
+}
+
+#[test]
+fn files_that_keys_name_have_to_be_there_and_remarks_stand_apart() {
+    let repo = good();
+    let known = repo.path().join("known");
+    repo.write(
+        "scap/environments/beta/scap.cfg",
+        &format!(
+            "[global]\nmax_failures: 3\nknown_hosts: {}\nidentity_file: ~/.ssh/none\nodd_key: 1\n",
+            known.display()
+        ),
+    );
+    let (places, text) = repo.mistakes(&[]);
+    let file = "scap/environments/beta/scap.cfg";
+    assert_eq!(places, [format!("{file}:4"), format!("{file}:3")], "{text}");
+    let lines = String::from_utf8(repo.check(&[]).stdout).unwrap();
+    assert!(
+        lines.contains(&format!("\nwarning: {file}:2: max_failures has no effect: set failure_limit\n")),
+        "{lines}"
+    );
+    assert!(!lines.contains("odd_key"));
+    let lines = String::from_utf8(repo.check(&["-v"]).stdout).unwrap();
+    assert!(lines.contains(&format!("\nnote: {file}:5: unknown key \"odd_key\" is ignored\n")), "{lines}");
+}
+
+#[test]
+fn a_template_that_no_file_names_is_read_too_and_no_variable_is_told() {
+    let repo = good();
+    repo.write("scap/templates/part.j2", "a\n{{ include }\n");
+    repo.write("scap/vars.yaml", "password: [hunter2\n");
+    let (places, text) = repo.mistakes(&[]);
+    assert!(places.contains(&"scap/templates/part.j2:2".to_owned()), "{text}");
+    assert!(!text.contains("hunter2"), "{text}");
+}
+
+#[test]
+fn without_a_repository_or_without_its_name_there_is_one_clear_error() {
+    let repo = good();
+    repo.write("scap/scap.cfg", "[global]\ndsh_targets: all\n");
+    let (places, text) = repo.mistakes(&[]);
+    assert!(places.len() == 1 && text.contains("git_repo is not set"), "{text}");
+    fs::remove_dir_all(repo.path().join(".git")).unwrap();
+    let output = repo.check(&[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().starts_with("hoist check-config: not a git repository"));
+}

@@ -1,0 +1,73 @@
+//! Configuration files on real sshd hosts: variables of their own, differences folded, mistakes named.
+
+mod common;
+
+use common::{Farm, Links, Project, address};
+
+/// Three hosts of which each has variables of its own, at `/srv/local.yaml`.
+fn project(farm: &Farm, variables: [&str; 3]) -> Project {
+    let project = Project::new(farm, 0, 3);
+    project.configure("config_deploy: yes");
+    project.write(
+        "hoist/config-files.yaml",
+        "/srv/etc/app.yaml:\n  template: app.yaml.j2\n  remote_vars: /srv/local.yaml\n",
+    );
+    project.write(
+        "hoist/templates/app.yaml.j2",
+        "{% import 'lines.j2' as lines %}{{ lines.of('dc', dc) }}\nup: {{ up }}\n",
+    );
+    project
+        .write("hoist/templates/lines.j2", "{% macro of(key, value) %}{{ key }}: {{ value | upper }}{% endmacro %}\n");
+    project.write("hoist/vars.yaml", "dc: none\nup: yes\n");
+    for (n, text) in variables.iter().enumerate() {
+        std::fs::write(farm.srv(&address(n)).join("local.yaml"), text).unwrap();
+    }
+    project
+}
+
+#[test]
+fn a_dry_run_folds_equal_differences_under_the_names_of_their_hosts() {
+    let farm = Farm::up();
+    let project = project(&farm, ["dc: eqiad\n", "dc: eqiad\n", "dc: codfw\n"]);
+    project.commit("one");
+    let ran = project.run(&["deploy", "--dry-run"]).ends(0);
+    let shown = &ran.out;
+    assert_eq!(shown.matches("+dc: EQIAD").count(), 1, "{shown}");
+    assert_eq!(shown.matches("+dc: CODFW").count(), 1, "{shown}");
+    let heads: Vec<_> =
+        shown.lines().filter(|line| line.contains("127.0.0.") && line.contains("/srv/etc/app.yaml")).collect();
+    assert!(heads.iter().any(|line| line.contains("127.0.0.[1-2]") || line.contains("127.0.0.1-2")), "{shown}");
+    assert!(shown.contains("+up: true"), "{shown}");
+    for n in 0..3 {
+        assert_eq!(Links::of(&farm, n), Links::default(), "nothing was touched");
+    }
+}
+
+#[test]
+fn a_mistake_in_a_template_names_file_line_and_host_and_nothing_is_promoted() {
+    let farm = Farm::up();
+    // On one host alone, a variable has another type than the template wants.
+    let project = project(&farm, ["dc: eqiad\n", "dc: eqiad\n", "dc: eqiad\nup: {a: hunter2}\n"]);
+    project.write("hoist/templates/app.yaml.j2", "fine\n\nup: {{ up + 1 }}\n");
+    let one = project.commit("one");
+    let ran = project.deploy(&[]).ends(1).says("/srv/etc/app.yaml: template app.yaml.j2 line 3: ");
+    let all = ran.out.clone() + &ran.err;
+    assert!(all.contains(&address(2)) && !all.contains("hunter2"), "{all}");
+    for n in 0..3 {
+        assert_ne!(Links::of(&farm, n).current.as_ref(), Some(&one), "nothing is promoted");
+    }
+}
+
+#[test]
+fn variables_of_a_host_that_are_missing_or_no_yaml_fail_that_host_alone() {
+    let farm = Farm::up();
+    let project = project(&farm, ["dc: eqiad\n", "dc: [hunter2\n", "dc: eqiad\n"]);
+    project.configure("failure_limit: 2");
+    std::fs::remove_file(farm.srv(&address(2)).join("local.yaml")).unwrap();
+    let one = project.commit("one");
+    let ran = project.deploy(&[]).ends(0).says("/srv/local.yaml:1: not valid YAML").says("cannot read /srv/local.yaml");
+    let all = ran.out.clone() + &ran.err;
+    assert!(all.contains(&address(1)) && all.contains(&address(2)) && !all.contains("hunter2"), "{all}");
+    assert_eq!(Links::of(&farm, 0), Links::finalized(&one));
+    assert_eq!(Links::of(&farm, 1).current, None);
+}

@@ -1,0 +1,72 @@
+"""Renders what standard input asks for with Python's own jinja2, and reads YAML and INI with Python's own readers."""
+
+import configparser
+import datetime
+import json
+import sys
+
+import jinja2
+import yaml
+
+
+def finalize_yaml(value):
+    """Only a value that is printed by itself is put in YAML's words, as Scap does it."""
+    if value is None:
+        return "null"
+    if value is True:
+        return "true"
+    if value is False:
+        return "false"
+    return value
+
+
+def outcome(work):
+    try:
+        return {"ok": work()}
+    except Exception as error:  # whatever stops Python has to stop Hoist
+        return {"error": "%s: %s" % (type(error).__name__, error)}
+
+
+def render(case, templates, variables):
+    options = {}
+    if case["erb"]:
+        options.update(
+            block_start_string="<%", block_end_string="%>", variable_start_string="<%=",
+            variable_end_string="%>", comment_start_string="<%#", comment_end_string="%>")
+    if case["yaml"]:
+        options.update(finalize=finalize_yaml)
+    loader = jinja2.DictLoader(dict(templates, **{"the.j2": case["template"]}))
+    # The variables are read anew, since a template can change them.
+    return jinja2.Environment(loader=loader, **options).get_template("the.j2").render(yaml.safe_load(variables))
+
+
+def plain(value):
+    """Values as JSON can say them, with their types where JSON has none."""
+    if isinstance(value, dict):
+        return {"map": [[plain(key), plain(item)] for key, item in value.items()]}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and (value != value or abs(value) == float("inf")):
+        return {"float": repr(value)}
+    if isinstance(value, (datetime.date, datetime.datetime)):
+        return {"date": str(value)}
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 1 << 53:
+        return {"int": str(value)}
+    if isinstance(value, (str, int, float, bool)) or value is None:
+        return value
+    return {"other": type(value).__name__}
+
+
+def ini(text):
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read_string(text)
+    return [[section, [[key, parser[section][key]] for key in parser[section]]] for section in parser.sections()]
+
+
+asked = json.load(sys.stdin)
+answer = {
+    "render": [outcome(lambda: render(case, asked["templates"], asked["variables"])) for case in asked["render"]],
+    "yaml": [outcome(lambda: plain(yaml.safe_load(text))) for text in asked["yaml"]],
+    "ini": [outcome(lambda: ini(text)) for text in asked["ini"]],
+}
+json.dump(answer, sys.stdout)
