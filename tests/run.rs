@@ -254,6 +254,7 @@ fn in_a_repository_the_groups_have_their_turn_in_their_order() {
     assert_eq!(hosts(&["--hosts", "127.0.0.[7:8],127.0.0.1", "-l", "!127.0.0.8"]), "71");
 
     project.run(&["run", "-g", "nosuch", "true"]).ends(2).says("\"nosuch\" is no group: there are canary, default");
+    project.run(&["run", "-g", ",", "true"]).ends(2).says("--groups names no group: there are canary, default");
     project.run(&["run", "-l", "web1", "true"]).ends(2).says("matches none of the 5 targets");
     project.run(&["run", "-g", "canary", "-l", "127.0.0.4", "true"]).ends(2).says("no target in canary");
     // What wants the repository's name still does.

@@ -121,6 +121,9 @@ fn choose(groups: &mut Vec<Group>, chosen: &str, known: &[String]) -> Result<(),
     if let Some(stranger) = chosen.iter().find(|name| !known.iter().any(|known| known == *name)) {
         return Err(Refused(format!("--groups: {stranger:?} is no group: there are {}", known.join(", "))));
     }
+    if chosen.is_empty() {
+        return Err(Refused(format!("--groups names no group: there are {}", known.join(", "))));
+    }
     groups.retain(|group| chosen.contains(&group.name.as_str()));
     if groups.is_empty() {
         return Err(Refused(format!("--groups: no target in {}", chosen.join(", "))));

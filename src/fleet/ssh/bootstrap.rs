@@ -394,4 +394,13 @@ mod tests {
         }
         assert_eq!(shell_word("/usr/bin/hoist"), "/usr/bin/hoist");
     }
+
+    #[test]
+    fn this_build_is_hashed_when_a_target_is_to_have_it_and_not_before() {
+        let bootstrap = Bootstrap::prepare(&SshOptions::default()).unwrap();
+        let Bootstrap::Copied(own) = &bootstrap else { panic!("there is no remote_binary") };
+        assert!(own.sha256.get().is_none());
+        bootstrap.first_command().unwrap();
+        assert_eq!(own.sha256().unwrap().len(), 64);
+    }
 }
