@@ -4,7 +4,7 @@
 Settings, all by environment:
   ROUNDS  how often each is measured (3)            HOSTS  hosts of one command (300)
   PEERS   the tools, by name; unset: all            DEPLOY_HOSTS  hosts of a deployment beside the playbook (80)
-  PARTS   of: run deploy growth delay; unset: all
+  PARTS   of: run deploy growth delay; unset: all   SIZES  numbers of hosts in growth (100 300 1000 3000)
   QUICK   1: few hosts and one round, to see that it works; its figures are no good
   HOIST, FLOOR  programs to measure in place of those that are built
   OUT     where results.md, results.svg, results.json go; the README is changed only when OUT is unset and QUICK is not 1
@@ -31,13 +31,23 @@ from deploys import Deployment
 from farm import ROOT, Farm
 from meter import Failed
 
+
+
+def numbers(name, default):
+    """The whole numbers, from 1 on, of a setting."""
+    words = (os.environ.get(name) or default).split()
+    if not words or not all(word.isdecimal() and int(word) > 0 for word in words):
+        sys.exit(f"bench: {name}: {' '.join(words)!r}: whole numbers from 1 on, please")
+    return [int(word) for word in words]
+
+
 QUICK = os.environ.get("QUICK") == "1"
-ROUNDS = int(os.environ.get("ROUNDS") or (1 if QUICK else 3))
-HOSTS = int(os.environ.get("HOSTS") or (20 if QUICK else 300))
+[ROUNDS, *_] = numbers("ROUNDS", "1" if QUICK else "3")
+[HOSTS, *_] = numbers("HOSTS", "20" if QUICK else "300")
 PARTS = (os.environ.get("PARTS") or "run deploy growth delay").split()
-SIZES = [5, 20] if QUICK else [100, 300, 1000, 3000]
+SIZES = sorted(numbers("SIZES", "5 20" if QUICK else "100 300 1000 3000"))
 # The playbook takes a minute or two on 80, so there are at most two rounds of it.
-DEPLOYED = int(os.environ.get("DEPLOY_HOSTS") or min(HOSTS, 4 if QUICK else 80))
+[DEPLOYED, *_] = numbers("DEPLOY_HOSTS", str(min(HOSTS, 4 if QUICK else 80)))
 DEPLOY_ROUNDS = min(ROUNDS, 2)
 # A tool that starts a process for each host is measured up to so many hosts, the Python library up to so many.
 MOST_FORKED, MOST_LIBRARY = 0 if QUICK else 300, 1000
@@ -203,6 +213,7 @@ def say(text):
 
 
 def wanted():
+    """The tools that PEERS asks for."""
     return peers.chosen((os.environ.get("PEERS") or "").split())
 
 
