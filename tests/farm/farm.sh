@@ -168,7 +168,8 @@ down() {
     fi
     pids="$pids $(strays "$dir")"
     # A supervisor may start another one while it is ended itself.
-    while [ -n "${pids# }" ]; do
+    for _ in 1 2 3 4 5; do
+        [ -n "${pids# }" ] || break
         for pid in $pids; do
             [ "$pid" = "$$" ] || kill -KILL "$pid" 2>/dev/null || true
         done
