@@ -122,6 +122,13 @@ impl Config {
                 Some(keys::Found::Bare(key)) if key.name == "max_failures" => {
                     (Level::Warning, format!("{place}: max_failures has no effect: set failure_limit"))
                 }
+                Some(keys::Found::Bare(key))
+                    if key.name == "git_upstream_submodules"
+                        && self.settings.git_upstream_submodules
+                        && !self.settings.git_submodules =>
+                {
+                    (Level::Warning, format!("{place}: git_upstream_submodules has no effect: set git_submodules too"))
+                }
                 Some(keys::Found::Group(group, _)) if !self.reads_group_keys(&group) => {
                     (Level::Debug, format!("{place}: {name} is ignored: no group of server_groups is named {group}"))
                 }

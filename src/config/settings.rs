@@ -51,6 +51,12 @@ pub struct Settings {
     pub git_rev: String,
     pub git_server: Option<String>,
     pub git_scheme: String,
+    pub git_submodules: bool,
+    pub git_upstream_submodules: bool,
+    /// `git_fat`, or `git_binary_manager`.
+    pub git_fat: bool,
+    /// From `git_binary_manager`.
+    pub git_lfs: bool,
     pub ssh_user: Option<String>,
     pub ssh_port: u16,
     pub identity_file: Option<Vec<PathBuf>>,
@@ -132,6 +138,7 @@ impl Settings {
             "accept-new" => HostKeyChecking::AcceptNew,
             _ => HostKeyChecking::Strict,
         };
+        let managers = read.opt("git_binary_manager", values::binary_managers)?.unwrap_or_default();
         Ok(Settings {
             git_repo: read.opt("git_repo", values::repo)?.ok_or_else(|| {
                 anyhow!("git_repo is not set: write `git_repo: NAME` in the section [global] of the configuration")
@@ -140,6 +147,10 @@ impl Settings {
             git_rev: read.get("git_rev", values::argument)?,
             git_server: read.opt("git_server", values::server)?,
             git_scheme: read.choice("git_scheme")?,
+            git_submodules: read.get("git_submodules", values::boolean)?,
+            git_upstream_submodules: read.get("git_upstream_submodules", values::boolean)?,
+            git_fat: read.get("git_fat", values::boolean)? || managers.contains(&"git-fat".to_owned()),
+            git_lfs: managers.contains(&"git-lfs".to_owned()),
             ssh_user: read.opt("ssh_user", values::name)?,
             ssh_port: read.get("ssh_port", values::port)?,
             identity_file: read.opt("identity_file", paths)?,
@@ -255,24 +266,8 @@ impl Reader<'_> {
         })
     }
 
-    /// Keys of the predecessor for work that Hoist does not do: to pass over them would deploy half of what is wanted.
+    /// What is in the table for other tools' files, and which Hoist does not do: to pass over it would surprise.
     fn refuse_what_is_not_supported(&self) -> Result<()> {
-        for (key, what) in [
-            ("git_submodules", "check submodules out"),
-            ("git_upstream_submodules", "fetch submodules"),
-            ("git_fat", "fetch large files through git-fat"),
-        ] {
-            if self.get(key, values::boolean)?
-                && let Some(entry) = self.layers.get(key)
-            {
-                let why = format!("{:?} asks for what hoist does not do yet, {what}: remove the key", entry.value);
-                return Err(at(entry, key, &why));
-            }
-        }
-        if let Some(entry) = self.layers.get("git_binary_manager").filter(|entry| !entry.value.is_empty()) {
-            let why = format!("{:?} asks for large files, which hoist does not fetch yet: remove the key", entry.value);
-            return Err(at(entry, "git_binary_manager", &why));
-        }
         if let Some(entry) = self.layers.get("ssh_config").filter(|entry| entry.value != "none") {
             let why = format!(
                 "{:?} would have hoist read OpenSSH's configuration, which it cannot do yet: write none",

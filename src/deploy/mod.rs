@@ -12,6 +12,6 @@ mod verdict;
 pub use look::{bare_request, look};
 pub use operator::{Answer, Operator, Question};
 pub use plan::{Kind, Plan, StagePlan};
-pub use prepare::{Choice, Prepared, Requests, holder, lock_path, prepare, requests};
+pub use prepare::{Choice, Prepared, Requests, holder, lock_path, parts, prepare, requests};
 pub use story::deploy;
 pub use verdict::Verdict;

@@ -16,7 +16,7 @@ mod work;
 
 pub use hosts::{RequestMaker, SshFleet};
 pub use outcome::{HostResult, Outcome};
-pub use pack::{Pack, PackSource};
+pub use pack::{Pack, PackSource, Parcel};
 
 use std::time::Duration;
 

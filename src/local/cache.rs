@@ -173,11 +173,18 @@ fn sweep_after_git(dir: &Path) {
     for name in files::names(&packs).iter().filter(|name| name.starts_with("tmp_")) {
         let _ = fs::remove_file(packs.join(name));
     }
-    for folder in ["", "refs/hoist", "refs/hoist-incoming"] {
-        let folder = dir.join(folder);
-        for name in files::names(&folder).iter().filter(|name| name.ends_with(".lock")) {
-            let _ = fs::remove_file(folder.join(name));
-        }
+    remove_locks(dir);
+    let mut folders: Vec<PathBuf> =
+        ["refs/hoist", "refs/hoist-incoming", "refs/hoist-submodules"].map(|name| dir.join(name)).into();
+    while let Some(folder) = folders.pop() {
+        remove_locks(&folder);
+        folders.extend(files::names(&folder).iter().map(|name| folder.join(name)).filter(|path| path.is_dir()));
+    }
+}
+
+fn remove_locks(folder: &Path) {
+    for name in files::names(folder).iter().filter(|name| name.ends_with(".lock")) {
+        let _ = fs::remove_file(folder.join(name));
     }
 }
 
@@ -254,11 +261,7 @@ fn fetch(git: &Git, revision: &Revision, source: &Source) -> Result<(), Fault> {
     let args = ["-c", "gc.auto=0", "-c", "maintenance.auto=false", "fetch", "--quiet", "--no-tags"];
     let answer = git.call(&[&args[..], &["--", &source.url, &refspec]].concat(), Feed::Nothing)?;
     // The server's own words may hold a password that is part of the address.
-    git.expect_whole(&answer, "fetch").map_err(|fault| match fault {
-        Fault::Failed(reason) => Fault::Failed(hide_password(&reason, &source.url)),
-        Fault::CacheBroken(reason) => Fault::CacheBroken(hide_password(&reason, &source.url)),
-        other => other,
-    })?;
+    git.expect_whole(&answer, "fetch").map_err(|fault| hidden(fault, &source.url))?;
     let found = git.present(&[revision.to_string()])?;
     let answer = git.call(&["update-ref", "-d", &incoming], Feed::Nothing)?;
     git.expect(&answer, "update-ref")?;
@@ -267,6 +270,52 @@ fn fetch(git: &Git, revision: &Revision, source: &Source) -> Result<(), Fault> {
         return Err(Fault::Failed(format!("{reference} of the git server does not hold {short}; push it there first")));
     }
     Ok(())
+}
+
+/// Fetches one commit, which no ref of the server may name. From upstream, an address leads to servers only, whatever it
+/// is that answers there.
+pub fn fetch_commit(git: &Git, commit: &Revision, url: &str, from_upstream: bool) -> Result<(), Fault> {
+    let incoming = format!("refs/hoist-incoming/{commit}");
+    let allowed = ["http", "https", "ssh", "git"].map(|scheme| format!("protocol.{scheme}.allow=always"));
+    let mut args = vec!["-c", "gc.auto=0", "-c", "maintenance.auto=false"];
+    if from_upstream {
+        args.extend(["-c", "protocol.allow=never"]);
+        args.extend(allowed.iter().flat_map(|setting| ["-c", setting]));
+    }
+    args.extend(["fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--", url]);
+    let name = [commit.to_string()];
+    // By its name where the server allows that, else with all that the server has, which for plain files served by HTTP
+    // leaves out what is checked out there.
+    let tries = [format!("+{commit}:{incoming}/it"), format!("+refs/*:{incoming}/*"), format!("+HEAD:{incoming}/HEAD")];
+    let mut failed = None;
+    for refspec in &tries {
+        let answer = git.call(&[&args[..], &[refspec]].concat(), Feed::Nothing)?;
+        let fetched = git.expect(&answer, "fetch").map_err(|fault| hidden(fault, url));
+        if !git.present(&name)?.is_empty() {
+            failed = None;
+            break;
+        }
+        failed = Some(match fetched {
+            Err(fault) => fault,
+            Ok(()) => {
+                let shown = crate::gitmodules::without_password(url);
+                Fault::Failed(format!("{shown} does not hold {}; push it there first", commit.short()))
+            }
+        });
+    }
+    let answer = git.call(&["for-each-ref", "--format=delete %(refname)", &incoming], Feed::Nothing)?;
+    git.expect(&answer, "for-each-ref")?;
+    let answer = git.call(&["update-ref", "--stdin"], Feed::text(answer.output))?;
+    git.expect(&answer, "update-ref")?;
+    failed.map_or(Ok(()), Err)
+}
+
+fn hidden(fault: Fault, url: &str) -> Fault {
+    match fault {
+        Fault::Failed(reason) => Fault::Failed(hide_password(&reason, url)),
+        Fault::CacheBroken(reason) => Fault::CacheBroken(hide_password(&reason, url)),
+        other => other,
+    }
 }
 
 fn hide_password(reason: &str, url: &str) -> String {

@@ -14,10 +14,12 @@ use super::git::Git;
 use super::job::Job;
 use super::layout::{Layout, Link};
 use super::lease;
+use super::lfs;
 use super::links;
 use super::process::Feed;
 use super::promote;
 use super::record;
+use super::submodules;
 
 /// Seconds that git may tidy its objects for.
 const TIDYING: u64 = 300;
@@ -49,7 +51,14 @@ pub fn run(job: &Job) -> Result<(), Fault> {
         links::load(layout).iter().filter_map(|p| links::revision_behind(layout, p)).collect();
     kept.insert(revision.clone());
     kept.extend(in_progress);
-    for step in [lease::end(layout), remove_old(job, kept, before), layout.sweep(), cache::sweep(layout), tidy(job)] {
+    for step in [
+        lease::end(layout),
+        remove_old(job, kept, before),
+        layout.sweep(),
+        cache::sweep(layout),
+        tidy(job),
+        lfs::prune(layout),
+    ] {
         if let Err(fault) = step {
             job.out.warn(format!("tidying up: {}", fault.reason()));
         }
@@ -93,9 +102,11 @@ fn tidy(job: &Job) -> Result<(), Fault> {
     for name in &present {
         changes.push_str(&format!("update {} {name}\n", cache::reference(name)));
     }
-    for name in referenced(&git)? {
-        if !names.contains(&name) {
-            changes.push_str(&format!("delete {}\n", cache::reference(&name)));
+    for reference in referenced(&git)? {
+        // `refs/hoist/REVISION`, `refs/hoist-submodules/REVISION/COMMIT`
+        let of = reference.split('/').nth(2).unwrap_or_default();
+        if !names.iter().any(|name| name == of) {
+            changes.push_str(&format!("delete {reference}\n"));
         }
     }
     let answer = git.call(&["update-ref", "--stdin"], Feed::text(changes))?;
@@ -105,7 +116,8 @@ fn tidy(job: &Job) -> Result<(), Fault> {
 }
 
 fn referenced(git: &Git) -> Result<Vec<String>, Fault> {
-    let answer = git.call(&["for-each-ref", "--format=%(refname)", "refs/hoist/"], Feed::Nothing)?;
+    let args = ["for-each-ref", "--format=%(refname)", "refs/hoist/", submodules::REFS];
+    let answer = git.call(&args, Feed::Nothing)?;
     git.expect(&answer, "for-each-ref")?;
-    Ok(answer.output.lines().filter_map(|line| line.strip_prefix("refs/hoist/")).map(str::to_owned).collect())
+    Ok(answer.output.lines().map(str::to_owned).collect())
 }

@@ -1,15 +1,22 @@
-//! The deploy host's side: its git repository, the packs made of it, the tags, the deployment's lock, the operator.
+//! The deploy host's side: its git repository, the packs made of it, its submodules and
+//! large files, the tags, the deployment's lock, the operator.
 
 mod git;
+mod large_files;
 mod lock;
 mod operator;
 mod pack;
+mod parts;
+mod submodules;
 mod tags;
 
 pub use git::{Repo, TreeSize};
+pub use large_files::StoredFile;
 pub use lock::{DeployLock, LockError, default_lock_path};
 pub use operator::{Operator, operator};
 pub use pack::{Pack, Packs};
+pub use parts::{Parts, Wanted};
+pub use submodules::Submodule;
 pub use tags::Tags;
 
 #[cfg(test)]

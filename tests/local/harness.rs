@@ -186,6 +186,8 @@ impl Target {
             confirm_timeout: 0,
             control_dir: "hoist".to_owned(),
             environment: None,
+            extras: Default::default(),
+            large_files: Vec::new(),
             fetch: None,
             checks: Vec::new(),
             nrpe_dir: self.dir.path().join("nrpe.d"),
@@ -224,7 +226,7 @@ impl Target {
     pub fn fetch_pack(&self, request: &Request, pack: &[u8], rebuild: bool) -> Reply {
         let mut request = request.clone();
         let pack_bytes = Some(pack.len() as u64);
-        request.fetch = Some(Fetch { pack_bytes, shallow: Vec::new(), source: None, rebuild });
+        request.fetch = Some(Fetch { pack_bytes, shallow: Vec::new(), source: None, rebuild, ..Default::default() });
         call(&asked(&request, Stage::Fetch, 0), pack)
     }
 
