@@ -169,7 +169,7 @@ mod tests {
         let text = "submodule.libs/a.b.path\nvendor/a/\0submodule.libs/a.b.url\nhttps://h/a.git\0\
                     submodule.libs/a.b.update\n!touch x\0core.bare\ntrue\0submodule.pathless.url\nx\0";
         let expected = Module { name: "libs/a.b".into(), path: "vendor/a".into(), url: "https://h/a.git".into() };
-        assert_eq!(parse(text).unwrap(), [expected.clone()]);
+        assert_eq!(parse(text).unwrap(), std::slice::from_ref(&expected));
         assert_eq!(expected.git_dir(Path::new("/r/.git")), Path::new("/r/.git/modules/libs/a.b"));
         let spaced = Module { name: "a b#c".into(), ..expected };
         assert_eq!(spaced.on_server("http://s/app/.git"), "http://s/app/.git/modules/a%20b%23c");

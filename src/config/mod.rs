@@ -194,6 +194,12 @@ fn top_of(start: &Path) -> Result<PathBuf> {
     let start = start.canonicalize().with_context(|| format!("cannot read {}", start.display()))?;
     match start.ancestors().find(|folder| folder.join(".git").exists()) {
         Some(top) => Ok(top.to_owned()),
+        None if start.ancestors().any(|folder| folder.join("HEAD").is_file() && folder.join("objects").is_dir()) => {
+            bail!(
+                "{} is in a bare repository, which has no working tree with a configuration: run hoist in a clone of it",
+                start.display()
+            )
+        }
         None => bail!(
             "not a git repository: neither {} nor a folder above it holds .git: run hoist inside the repository",
             start.display()

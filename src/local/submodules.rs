@@ -192,7 +192,7 @@ impl Walk<'_> {
         let (git_dir, objects) = (&part.git_dir, part.git_dir.join("objects"));
         files::make_dir(&git_dir.join("refs"))?;
         if fs::symlink_metadata(&objects).is_err() {
-            let target = self.from_to(git_dir, &self.top.join(".git/objects"));
+            let target = self.relative(git_dir, &self.top.join(".git/objects"));
             symlink(&target, &objects).tried("link", &objects)?;
         }
         // Only one stage works at a time, so these locks are of a git that was killed.
@@ -201,10 +201,10 @@ impl Walk<'_> {
         }
         let (version, format) =
             if commit.as_str().len() == 64 { (1, "[extensions]\n\tobjectFormat = sha256\n") } else { (0, "") };
-        let tree = quoted(&self.from_to(git_dir, &part.tree));
+        let tree = quoted(&self.relative(git_dir, &part.tree));
         let config =
             format!("[core]\n\trepositoryformatversion = {version}\n\tbare = false\n\tworktree = {tree}\n{format}");
-        let link = format!("gitdir: {}\n", self.from_to(&part.tree, git_dir).display());
+        let link = format!("gitdir: {}\n", self.relative(&part.tree, git_dir).display());
         let mut contents = vec![("config", config.into_bytes()), ("HEAD", format!("{commit}\n").into_bytes())];
         if let Ok(shallow) = fs::read(self.top.join(".git/shallow")) {
             contents.push(("shallow", shallow));
@@ -220,7 +220,7 @@ impl Walk<'_> {
     }
 
     /// The relative path that leads from one folder of the tree to another.
-    fn from_to(&self, from: &Path, to: &Path) -> PathBuf {
+    fn relative(&self, from: &Path, to: &Path) -> PathBuf {
         let below = |path: &Path| path.strip_prefix(&self.top).unwrap_or(path).to_owned();
         below(from).components().map(|_| Component::ParentDir).collect::<PathBuf>().join(below(to))
     }

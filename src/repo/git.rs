@@ -105,18 +105,43 @@ impl Repo {
 
     /// The commit that a revision in any of git's spellings names. A tag is followed to its commit.
     pub fn resolve(&self, rev: &str) -> anyhow::Result<Revision> {
-        let name = |rev: &str| self.text(&["rev-parse", "--verify", "--end-of-options", rev]);
+        let name = |rev: &str| {
+            let command =
+                self.command(&["-c", "core.warnAmbiguousRefs=true", "rev-parse", "--verify", "--end-of-options", rev]);
+            self.text_without_doubt(command)
+        };
         let commit = match rev.strip_prefix(":/") {
             // All that follows `:/` is looked for in messages, so the commit is asked of what was found.
             Some(_) => name(rev).and_then(|found| name(&format!("{}^{{commit}}", found.trim()))),
             None => name(&format!("{rev}^{{commit}}")),
         };
         commit.and_then(|text| text.trim().parse().map_err(anyhow::Error::msg)).with_context(|| {
-            format!(
-                "cannot find a commit {rev:?} in {}: name a branch, tag or commit that is there",
-                self.top.display()
-            )
+            let top = self.top.display();
+            if matches!(rev, "HEAD" | "@") && self.is_unborn() {
+                return format!("there is no commit in {top} yet: commit what is to be deployed");
+            }
+            format!("cannot find a commit {rev:?} in {top}: name a branch, tag or commit that is there")
         })
+    }
+
+    /// Whether the branch that is checked out has no commit.
+    fn is_unborn(&self) -> bool {
+        self.run(&["symbolic-ref", "--quiet", "HEAD"]).is_ok() && self.run(&["rev-parse", "--verify", "HEAD"]).is_err()
+    }
+
+    /// What a command prints, unless git had more than one way to understand it: a tag and a branch of one name are two
+    /// deployments.
+    fn text_without_doubt(&self, mut command: Command) -> anyhow::Result<String> {
+        let output = command.output().map_err(cannot_start)?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let text = self.judge(&command, output)?;
+        match said.lines().find(|line| line.contains("is ambiguous")) {
+            Some(line) => bail!(
+                "{}: write refs/tags/… or refs/heads/…",
+                line.trim_start_matches("warning: ").trim_end_matches('.')
+            ),
+            None => Ok(String::from_utf8_lossy(&text).into_owned()),
+        }
     }
 
     /// The files that git tracks and that differ from the last commit, so that the working tree is not what is deployed.
@@ -277,6 +302,13 @@ impl Repo {
         let words = command.get_args().skip(2).map(OsStr::to_string_lossy);
         let name = words.into_iter().find(|word| !word.starts_with('-')).unwrap_or_default();
         let said = String::from_utf8_lossy(&output.stderr);
+        if said.contains("dubious ownership") {
+            let top = self.top.display();
+            bail!(
+                "{top} belongs to another user, and git trusts it only when it is told to: run `git config --global --add \
+                 safe.directory {top}`"
+            );
+        }
         let said: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         bail!("git {name} failed in {}: {} ({})", self.top.display(), said.join("; "), output.status)
     }
