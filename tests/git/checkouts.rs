@@ -1,4 +1,7 @@
+use std::collections::HashSet;
 use std::fs;
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 use super::{Farm, Links, Project, all_on, commit, git, live, text};
 use crate::common::{Ran, address};
@@ -153,16 +156,17 @@ fn a_short_name_that_fits_two_objects_is_refused_with_what_git_says() {
     let project = Project::empty();
     project.write("hoist/hoist.cfg", "[global]\ngit_repo: app\ndsh_targets: default\n");
     project.write("hoist/default", "127.0.0.1\n");
-    let mut seen = std::collections::HashMap::new();
-    let short = loop {
-        let revision = project.commit("another");
-        let short = revision[..4].to_owned();
-        if seen.insert(short.clone(), ()).is_some() {
-            break short;
-        }
-        assert!(seen.len() < 2_000, "no two commits with the same beginning");
-    };
-    project.run(&["plan", "-r", &short]).ends(2).says("ambiguous");
+    // Of so many, some begin alike.
+    let commit = |n: usize| format!("commit refs/heads/many\ncommitter Op <op@example.org> {n} +0000\ndata 1\nx\n");
+    let mut import = Command::new("git");
+    let import = import.args(["fast-import", "--quiet"]).current_dir(project.path("")).stdin(Stdio::piped());
+    let mut import = import.spawn().unwrap();
+    import.stdin.take().unwrap().write_all((1..3_000).map(commit).collect::<String>().as_bytes()).unwrap();
+    assert!(import.wait().unwrap().success());
+    let revisions = project.git(&["rev-list", "--all"]);
+    let mut seen = HashSet::new();
+    let short = revisions.lines().map(|it| &it[..4]).find(|it| !seen.insert(it.to_owned())).unwrap();
+    project.run(&["plan", "-r", short]).ends(2).says("ambiguous");
 }
 
 #[test]
@@ -186,7 +190,7 @@ fn a_bare_repository_is_refused_in_words() {
 fn a_repository_of_another_user_is_refused_with_the_way_to_trust_it() {
     let farm = Farm::up();
     let project = Project::new(&farm, 0, 1);
-    let owner = std::process::Command::new("chown").args(["-R", "12345"]).arg(project.path("")).status().unwrap();
+    let owner = Command::new("chown").args(["-R", "12345"]).arg(project.path("")).status().unwrap();
     assert!(owner.success());
     let home = tempfile::tempdir().unwrap();
     let run = || {
@@ -199,7 +203,7 @@ fn a_repository_of_another_user_is_refused_with_the_way_to_trust_it() {
     let advice = format!("git config --global --add safe.directory {top}");
     assert!(ran.err.contains(&advice), "{}", ran.err);
     assert_eq!(Links::of(&farm, 0), Links::default());
-    let told = std::process::Command::new("sh").args(["-c", &advice]).env("HOME", home.path()).status().unwrap();
+    let told = Command::new("sh").args(["-c", &advice]).env("HOME", home.path()).status().unwrap();
     assert!(told.success());
     run().ends(0);
     assert!(live(&farm, 0).exists(), "{}", address(0));

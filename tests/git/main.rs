@@ -5,6 +5,7 @@ mod common;
 
 mod checkouts;
 mod large_files;
+mod server;
 mod submodules;
 
 use std::path::{Path, PathBuf};
