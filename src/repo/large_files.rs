@@ -96,7 +96,7 @@ fn next_blob<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 }
 
 /// Reads a pointer in git-lfs's format, version 1; what is none is a file like others.
-fn pointer(text: &str) -> Option<LargeFile> {
+pub(crate) fn pointer(text: &str) -> Option<LargeFile> {
     let mut lines = text.lines();
     let version = lines.next()?.strip_prefix("version ")?;
     if !["https://git-lfs.github.com/spec/v1", "https://hawser.github.com/spec/v1"].contains(&version) {

@@ -12,6 +12,7 @@ mod tags;
 
 pub use git::{Repo, TreeSize};
 pub use large_files::StoredFile;
+pub(crate) use large_files::pointer;
 pub use lock::{DeployLock, LockError, default_lock_path};
 pub use operator::{Operator, operator};
 pub use pack::{Pack, Packs};

@@ -144,4 +144,6 @@ readers_stand! {
     what_a_target_says_stands_any_bytes: "event";
     the_journal_stands_any_bytes: "journal";
     files_of_host_keys_stand_any_bytes: "known_hosts";
+    gitmodules_stand_any_bytes: "gitmodules";
+    pointers_of_git_lfs_stand_any_bytes: "pointer";
 }

@@ -76,6 +76,16 @@ pub const ALL: &[Reader] = &[
         read: known_hosts,
         words: &["|1|", "@revoked ", "!*", "ssh-ed25519", "[127.*]:22", "AAAA"],
     },
+    Reader {
+        name: "gitmodules",
+        read: gitmodules,
+        words: &["submodule.", ".path\n", ".url\n", "\0", "../", "ext::", "file://", "git@h:", ".git", "https://"],
+    },
+    Reader {
+        name: "pointer",
+        read: pointer,
+        words: &["version https://git-lfs.github.com/spec/v1\n", "oid sha256:", "size ", "-1", "../"],
+    },
 ];
 
 thread_local! {
@@ -272,4 +282,15 @@ fn known_hosts(bytes: &[u8]) -> String {
     std::fs::write(&path, bytes).unwrap();
     let notes = hoist::fuzzing::known_hosts(&path, "web1.example.org", &bytes[..bytes.len().min(51)]);
     format!("{} {}", about(notes.len()), notes.last().map_or_else(String::new, shape))
+}
+
+fn gitmodules(bytes: &[u8]) -> String {
+    match hoist::fuzzing::gitmodules(&String::from_utf8_lossy(bytes)) {
+        Ok(found) => about(found.len()).to_string(),
+        Err(error) => shape(error),
+    }
+}
+
+fn pointer(bytes: &[u8]) -> String {
+    format!("{}", hoist::fuzzing::pointer(&String::from_utf8_lossy(bytes)).is_some())
 }
