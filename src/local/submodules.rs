@@ -190,6 +190,10 @@ impl Walk<'_> {
     /// Makes a submodule's repository, which borrows the objects of the tree's own.
     fn lay_out(&self, part: &Part, commit: &Revision) -> Result<(), Fault> {
         let (git_dir, objects) = (&part.git_dir, part.git_dir.join("objects"));
+        // One of Scap's has objects of its own, and may not have all.
+        if fs::symlink_metadata(&objects).is_ok_and(|found| !found.is_symlink()) {
+            files::remove_leftover(git_dir)?;
+        }
         files::make_dir(&git_dir.join("refs"))?;
         if fs::symlink_metadata(&objects).is_err() {
             let target = self.relative(git_dir, &self.top.join(".git/objects"));

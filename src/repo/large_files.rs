@@ -1,6 +1,6 @@
 //! The files of a revision that git-lfs keeps, and where the deploy host has them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -66,6 +66,10 @@ pub fn large_files(searched: &[Searched<'_>]) -> anyhow::Result<Vec<StoredFile>>
 /// The pointers in a commit that attributes give to git-lfs.
 fn pointers(repo: &Repo, commit: &Revision) -> anyhow::Result<Vec<(String, LargeFile)>> {
     let mut small = repo.entries(commit)?;
+    // To ask for attributes takes an index of the whole commit.
+    if !small.iter().any(|entry| entry.path.rsplit('/').next() == Some(".gitattributes")) {
+        return Ok(Vec::new());
+    }
     small
         .retain(|entry| entry.mode.starts_with("100") && entry.bytes.is_some_and(|bytes| bytes > 0 && bytes < POINTER));
     let paths: Vec<&str> = small.iter().map(|entry| entry.path.as_str()).collect();
@@ -115,9 +119,9 @@ pub(crate) fn pointer(text: &str) -> Option<LargeFile> {
 
 /// Those of these paths that the commit's own attributes give to git-lfs. They are asked of an index that is made for
 /// the purpose: the revision need not be the one that is checked out.
-fn given_to_lfs(repo: &Repo, commit: &Revision, paths: &[&str]) -> anyhow::Result<Vec<String>> {
+fn given_to_lfs(repo: &Repo, commit: &Revision, paths: &[&str]) -> anyhow::Result<HashSet<String>> {
     if paths.is_empty() {
-        return Ok(Vec::new());
+        return Ok(HashSet::new());
     }
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let with_index = |arguments: &[&str]| {

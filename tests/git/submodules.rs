@@ -391,3 +391,97 @@ fn neither_hooks_nor_settings_of_the_targets_user_have_a_say() {
     assert!(!marker.exists());
     assert_eq!(text(&live(&farm, 0).join("vendor/lib/code")), "lib one\n");
 }
+
+#[test]
+fn a_tree_that_was_left_without_a_part_of_it_is_not_whole() {
+    let (farm, upstream) = (Farm::up(), Upstream::new());
+    let project = project_with(&farm, 1, &upstream);
+    let one = project.git(&["rev-parse", "HEAD"]);
+    project.deploy(&[]).ends(0);
+    let tree = live(&farm, 0);
+    move_on(&project, &upstream, "lib two\n");
+    project.deploy(&[]).ends(0);
+    // As a kill leaves it that came while submodules were put into a tree.
+    fs::write(tree.join(".git/hoist-half"), "").unwrap();
+    fs::remove_dir_all(tree.join("vendor/lib")).unwrap();
+    fs::write(tree.join(".git/modules/vendor/lib/index.lock"), "").unwrap();
+    let before = Links::of(&farm, 0);
+    project.run(&["rollback", "--yes"]).ends(1);
+    assert_eq!(Links::of(&farm, 0), before);
+    project.deploy(&["-r", &one]).ends(0);
+    is_whole(&live(&farm, 0), "lib one\n");
+
+    // Whoever rolls back to such a tree mends it, with nothing but what the target has.
+    move_on(&project, &upstream, "lib three\n");
+    let spoil =
+        "mkdir /srv/spoilt || exit 0; cd /srv/deployment/app-cache/.done && : > .git/hoist-half && rm vendor/lib/code";
+    // It fails where something new is live.
+    let no = "cd /srv/deployment/app-cache && cmp current/.git/HEAD .done/.git/HEAD";
+    let checks = format!(
+        "checks:\n  spoil:\n    before: promote\n    shell: true\n    command: '{spoil}'\n  no:\n    stage: promote\n    \
+         shell: true\n    command: '{no}'\n"
+    );
+    project.write("hoist/checks.yaml", &checks);
+    project.commit("bad");
+    project.deploy(&[]).ends(1).says("back where they were, verified");
+    all_on(&farm, 1, &one);
+    is_whole(&live(&farm, 0), "lib one\n");
+}
+
+#[test]
+fn a_tree_that_scap_left_with_its_own_submodules_is_taken_over() {
+    let (farm, upstream) = (Farm::up(), Upstream::new());
+    let project = project_with(&farm, 1, &upstream);
+    let one = project.git(&["rev-parse", "HEAD"]);
+    let root = farm.srv(&address(0)).join(CACHE);
+    let tree = root.join("revs").join(&one);
+    fs::create_dir_all(root.join("revs")).unwrap();
+    let source = project.path("").display().to_string();
+    git(&root, &["clone", "-q", &source, "cache"]);
+    git(&root, &["clone", "-q", "--shared", "cache", tree.to_str().unwrap()]);
+    git(&tree, &["checkout", "-q", "--detach", &one]);
+    git(&tree, &["submodule", "--quiet", "update", "--init", "--recursive"]);
+    for link in [root.join("current"), root.join(".done"), root.with_file_name("app")] {
+        std::os::unix::fs::symlink(format!("/srv/deployment/app-cache/revs/{one}"), link).unwrap();
+    }
+    let two = move_on(&project, &upstream, "lib two\n");
+    project.deploy(&[]).ends(0);
+    all_on(&farm, 1, &two);
+    is_whole(&live(&farm, 0), "lib two\n");
+    project.run(&["rollback", "--yes", "--to", &one]).ends(0);
+    assert_eq!(text(&tree.join("vendor/lib/deep/er/leaf")), "leaf one\n");
+    // To deploy it again makes it one of ours, with all in the cache.
+    fs::write(tree.join("vendor/lib/code"), "edited").unwrap();
+    project.deploy(&["-r", &one, "-f"]).ends(0);
+    assert_eq!(text(&tree.join("vendor/lib/code")), "lib one\n");
+    assert!(fs::symlink_metadata(tree.join(".git/modules/vendor/lib/objects")).unwrap().is_symlink());
+}
+
+#[test]
+fn a_run_that_is_resumed_finds_the_submodules_again_or_says_who_will_miss_them() {
+    let (farm, upstream) = (Farm::up(), Upstream::new());
+    let project = project_with(&farm, 2, &upstream);
+    let cut_off = |stage: &str| {
+        // One for each host.
+        let script = format!("touch /srv/reached-{stage}; while [ ! -e /srv/on-{stage} ]; do sleep 0.1; done");
+        let check = format!("checks:\n  wait:\n    before: {stage}\n    shell: true\n    command: \"{script}\"\n");
+        project.write("hoist/checks.yaml", &check);
+        let revision = project.commit("another");
+        let mut deployer = project.hoist(&["deploy", "--yes"]).stdout(Stdio::null()).spawn().unwrap();
+        wait_for("the check", || (0..2).all(|n| farm.srv(&address(n)).join(format!("reached-{stage}")).exists()));
+        deployer.kill().unwrap();
+        deployer.wait().unwrap();
+        (0..2).for_each(|n| fs::write(farm.srv(&address(n)).join(format!("on-{stage}")), "").unwrap());
+        revision
+    };
+    let one = cut_off("fetch");
+    project.run(&["resume", "--yes"]).ends(0);
+    all_on(&farm, 2, &one);
+    (0..2).for_each(|n| is_whole(&live(&farm, n), "lib one\n"));
+
+    let two = cut_off("promote");
+    fs::remove_dir_all(project.path(".git/modules")).unwrap();
+    fs::remove_dir_all(project.path("vendor")).unwrap();
+    project.run(&["resume", "--yes"]).ends(0).says("targets that have yet to fetch will fail: submodule vendor/lib");
+    all_on(&farm, 2, &two);
+}
