@@ -6,6 +6,7 @@ mod checks;
 mod config;
 mod harness;
 mod kill;
+mod large_files;
 mod lease;
 mod locks;
 mod stages;
