@@ -219,7 +219,7 @@ impl Lfs {
     }
 }
 
-/// git-lfs writes into files as they stand; one that another revision's tree shares must not be.
+/// Versions of git-lfs before 3.7.1 write into files as they stand; one that another revision's tree shares must not be.
 fn unshare(path: &Path) -> Result<(), Fault> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_file() && found.nlink() > 1 => {
@@ -227,5 +227,26 @@ fn unshare(path: &Path) -> Result<(), Fault> {
             files::write(path, &content, found.permissions().mode() & 0o777)
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_two_trees_share_is_given_a_body_of_its_own_and_keeps_its_mode() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ours, theirs) = (dir.path().join("ours"), dir.path().join("theirs"));
+        fs::write(&ours, "pointer").unwrap();
+        fs::set_permissions(&ours, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::hard_link(&ours, &theirs).unwrap();
+        unshare(&ours).unwrap();
+        let found = fs::metadata(&ours).unwrap();
+        assert_eq!((found.nlink(), found.permissions().mode() & 0o700), (1, 0o700));
+        // As git-lfs does it.
+        File::create(&ours).unwrap().write_all(b"content").unwrap();
+        assert_eq!(fs::read(&theirs).unwrap(), b"pointer");
+        unshare(&dir.path().join("missing")).unwrap();
     }
 }
