@@ -25,3 +25,22 @@ pub fn git_index(bytes: &[u8], name: usize) -> Option<(usize, usize, bool)> {
     let touched = index::read(&changed, name).is_some_and(|it| it.iter().all(|entry| entry.stat.ctime == (1, 2)));
     Some((entries.len(), entries.iter().filter(|entry| entry.is_file()).count(), same && touched))
 }
+
+/// Reads a listing of `.gitmodules`; gives what came of it, with every address resolved.
+pub fn gitmodules(listing: &str) -> Result<Vec<String>, String> {
+    let modules = crate::gitmodules::parse(listing)?;
+    let addresses = modules.iter().map(|module| {
+        let dir = module.git_dir(Path::new("/top/.git"));
+        assert!(dir.starts_with("/top/.git/modules") && !dir.components().any(|it| it.as_os_str() == ".."));
+        let resolved = crate::gitmodules::upstream(&module.url, Some("https://me:secret@host/group/app.git"));
+        format!("{} {:?}", module.on_server("http://server/app/.git"), resolved)
+    });
+    Ok(addresses.collect())
+}
+
+/// Reads a pointer of git-lfs's; gives where its content would be.
+pub fn pointer(text: &str) -> Option<std::path::PathBuf> {
+    let path = crate::repo::pointer(text)?.path();
+    assert!(path.is_relative() && path.components().count() == 3);
+    Some(path)
+}
