@@ -52,3 +52,22 @@ pub fn ini(text: &[u8]) -> Result<Vec<Section>, String> {
     let sections = file.sections.keys().filter(|section| *section != ini::DEFAULT);
     Ok(sections.map(|section| (section.clone(), items(section))).collect())
 }
+
+/// Reads a listing of `.gitmodules`; gives what came of it, with every address resolved.
+pub fn gitmodules(listing: &str) -> Result<Vec<String>, String> {
+    let modules = crate::gitmodules::parse(listing)?;
+    let addresses = modules.iter().map(|module| {
+        let dir = module.git_dir(Path::new("/top/.git"));
+        assert!(dir.starts_with("/top/.git/modules") && !dir.components().any(|it| it.as_os_str() == ".."));
+        let resolved = crate::gitmodules::upstream(&module.url, Some("https://me:secret@host/group/app.git"));
+        format!("{} {:?}", module.on_server("http://server/app/.git"), resolved)
+    });
+    Ok(addresses.collect())
+}
+
+/// Reads a pointer of git-lfs's; gives where its content would be.
+pub fn pointer(text: &str) -> Option<std::path::PathBuf> {
+    let path = crate::repo::pointer(text)?.path();
+    assert!(path.is_relative() && path.components().count() == 3);
+    Some(path)
+}

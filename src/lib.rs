@@ -8,6 +8,7 @@ pub mod exit_code;
 pub mod fleet;
 #[doc(hidden)]
 pub mod fuzzing;
+mod gitmodules;
 pub mod journal;
 pub mod local;
 pub mod logs;

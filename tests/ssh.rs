@@ -124,7 +124,7 @@ fn much_input_and_much_output_on_both_streams_at_once_come_through_whole() {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(&(0..bytes).map(|n| (n % 61 + 33) as u8).collect::<Vec<u8>>()).unwrap();
     let pack = Arc::new(Pack { file, bytes: bytes as u64 });
-    let input = Input { head: b"head\n".to_vec(), pack: Some(pack), keep_open: false };
+    let input = Input { head: b"head\n".to_vec(), parcel: pack.into(), keep_open: false };
     let (mut out, mut err, mut count) = (0, 0, String::new());
     let command = "(yes 0123456789abcde | head -c 4194304) & (yes 0123456789abcde | head -c 4194304 >&2) & \
                    read head; count=$(wc -c); wait; echo sum $head $count";
@@ -165,7 +165,7 @@ fn an_endless_line_is_given_in_part_and_costs_little_memory() {
 fn a_command_can_be_left_running_and_come_back_to_while_others_run() {
     let farm = Farm::up();
     let mut link = connect(options(&farm), "127.0.0.2").unwrap();
-    let input = Input { head: b"one\n".to_vec(), pack: None, keep_open: true };
+    let input = Input { head: b"one\n".to_vec(), parcel: Default::default(), keep_open: true };
     let mut keeper = link.start("while read line; do echo got $line; done; echo over", input, soon()).unwrap();
     let mut heard = Vec::new();
     let mut on = |said: Said| {

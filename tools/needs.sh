@@ -12,6 +12,7 @@ need cc gcc
 need make make
 need perl perl
 need git git
+need git-lfs git-lfs
 need sshd openssh-server
 need ssh openssh-client
 need unshare util-linux

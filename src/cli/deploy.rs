@@ -56,8 +56,10 @@ fn init(config: &Config, repo: &Repo) -> Result<ExitCode, Refused> {
         complain(&format!("hoist deploy: {note}"));
     }
     LogFile::prepare(&config.control)?;
+    let revision = repo.resolve(&config.settings.git_rev)?;
+    let parts = deploy::parts(config, repo, &revision)?;
     if config.settings.git_server.is_some() {
-        Tags::new(repo, &config.control_name).update_server_info()?;
+        Tags::new(repo, &config.control_name).update_server_info(&parts.submodules)?;
     }
     let targets: usize = groups.iter().map(|group| group.targets.len()).sum();
     super::out::answer(&format!(

@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::deploy::{self, Prepared};
 use crate::exit_code::ExitCode;
 use crate::journal::{self, AtTheEnd, Journal, Opened, Tape, Unfinished};
-use crate::repo::Repo;
+use crate::repo::{Parts, Repo};
 use crate::wire::{Holder, Level};
 
 use super::console::Console;
@@ -68,8 +68,17 @@ pub fn end(
     let config = chosen.over(opened).load()?;
     let repo = Repo::open(&config.top)?;
     let plan = opened.plan.clone();
-    let requests = deploy::requests(&config, &repo, &plan, holder)?;
-    let notes = vec![(Level::Info, format!("{command}: {unfinished}"))];
+    let mut notes = vec![(Level::Info, format!("{command}: {unfinished}"))];
+    // All targets may have been given them, or are to go back anyway.
+    let parts = match plan.brings_code().then(|| deploy::parts(&config, &repo, &plan.revision)) {
+        Some(Ok(parts)) => parts,
+        Some(Err(error)) => {
+            notes.push((Level::Warning, format!("targets that have yet to fetch will fail: {error:#}")));
+            Parts::default()
+        }
+        None => Parts::default(),
+    };
+    let requests = deploy::requests(&config, &repo, &plan, holder, parts)?;
     let prepared = Prepared { plan, requests, notes };
     let ssh = super::ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
     let tape = Tape::new(Journal::reopen(&unfinished)?, unfinished.records, at_the_end);

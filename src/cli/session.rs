@@ -186,7 +186,7 @@ impl<F> Tagged<'_, F> {
         let tag = tags.tag(&crate::clock::date(), &plan.revision, &plan.message, &crate::repo::operator())?;
         prepared.requests.set_tag(&tag);
         if prepared.requests.by_server() {
-            tags.update_server_info()?;
+            tags.update_server_info(&prepared.requests.parts().submodules)?;
         }
         tags.prune(config.settings.tags_to_keep)?;
         Ok(())

@@ -64,7 +64,8 @@ pub fn fleet(ssh: Ssh, repo: &Repo, prepared: &Prepared, held: bool) -> SshFleet
     let targets = plan.targets().map(|(_, target)| target.clone()).collect();
     let requests = prepared.requests.clone();
     let maker = Box::new(move |host, call: &_, task: &_| requests.make(host, call, task));
-    let packs = Box::new(Packs::new(repo.clone(), plan.revision.clone()));
+    let packs = Packs::new(repo.clone(), plan.revision.clone());
+    let packs = Box::new(packs.with_parts(prepared.requests.parts(), prepared.requests.shallow()));
     let fleet = SshFleet::new(ssh, targets, maker, packs);
     if held { fleet.holding() } else { fleet }
 }

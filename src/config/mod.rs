@@ -161,6 +161,13 @@ impl Config {
                 Some(keys::Found::Bare(key)) if key.name == "max_failures" => {
                     (Level::Warning, format!("{place}: max_failures has no effect: set failure_limit"))
                 }
+                Some(keys::Found::Bare(key))
+                    if key.name == "git_upstream_submodules"
+                        && self.settings.git_upstream_submodules
+                        && !self.settings.git_submodules =>
+                {
+                    (Level::Warning, format!("{place}: git_upstream_submodules has no effect: set git_submodules too"))
+                }
                 Some(keys::Found::Group(group, _)) if !self.reads_group_keys(&group) => {
                     (Level::Debug, format!("{place}: {name} is ignored: no group of server_groups is named {group}"))
                 }
@@ -226,6 +233,12 @@ fn top_of(start: &Path) -> Result<PathBuf> {
     let start = start.canonicalize().with_context(|| format!("cannot read {}", start.display()))?;
     match start.ancestors().find(|folder| folder.join(".git").exists()) {
         Some(top) => Ok(top.to_owned()),
+        None if start.ancestors().any(|folder| folder.join("HEAD").is_file() && folder.join("objects").is_dir()) => {
+            bail!(
+                "{} is in a bare repository, which has no working tree with a configuration: run hoist in a clone of it",
+                start.display()
+            )
+        }
         None => bail!(
             "not a git repository: neither {} nor a folder above it holds .git: run hoist inside the repository",
             start.display()

@@ -68,6 +68,12 @@ pub struct Settings {
     pub http_proxy: Option<String>,
     /// New working trees may share files with standing ones.
     pub link_files: bool,
+    pub git_submodules: bool,
+    pub git_upstream_submodules: bool,
+    /// `git_fat`, or `git_binary_manager`.
+    pub git_fat: bool,
+    /// From `git_binary_manager`.
+    pub git_lfs: bool,
     pub ssh_user: Option<String>,
     pub ssh_port: u16,
     pub identity_file: Option<Vec<PathBuf>>,
@@ -172,7 +178,6 @@ impl Settings {
     /// The first key whose value is unusable, with its file, line, section, value and what would be right.
     pub(super) fn from_layers(layers: &Layers, repo_optional: bool) -> Result<Settings> {
         let read = Reader { layers };
-        read.refuse_what_is_not_supported()?;
         let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
         let paths = |value: &str| values::paths(value, home.as_deref());
         let server_groups = read.get("server_groups", values::groups)?;
@@ -183,6 +188,7 @@ impl Settings {
             "accept-new" => HostKeyChecking::AcceptNew,
             _ => HostKeyChecking::Strict,
         };
+        let managers = read.opt("git_binary_manager", values::binary_managers)?.unwrap_or_default();
         Ok(Settings {
             git_repo: match read.opt("git_repo", values::repo)? {
                 None if !repo_optional => {
@@ -196,6 +202,10 @@ impl Settings {
             git_scheme: read.choice("git_scheme")?,
             http_proxy: read.proxy()?,
             link_files: read.get("link_files", values::boolean)?,
+            git_submodules: read.get("git_submodules", values::boolean)?,
+            git_upstream_submodules: read.get("git_upstream_submodules", values::boolean)?,
+            git_fat: read.get("git_fat", values::boolean)? || managers.contains(&"git-fat".to_owned()),
+            git_lfs: managers.contains(&"git-lfs".to_owned()),
             ssh_user: read.opt("ssh_user", values::name)?,
             ssh_port: read.get("ssh_port", values::port)?,
             identity_file: read.opt("identity_file", paths)?,
@@ -359,26 +369,5 @@ impl Reader<'_> {
             return Err(at(entry, "max_sessions", why));
         }
         Ok(wanted)
-    }
-
-    /// Keys of the predecessor for work that Hoist does not do: to pass over them would deploy half of what is wanted.
-    fn refuse_what_is_not_supported(&self) -> Result<()> {
-        for (key, what) in [
-            ("git_submodules", "check submodules out"),
-            ("git_upstream_submodules", "fetch submodules"),
-            ("git_fat", "fetch large files through git-fat"),
-        ] {
-            if self.get(key, values::boolean)?
-                && let Some(entry) = self.layers.get(key)
-            {
-                let why = format!("{:?} asks for what hoist does not do yet, {what}: remove the key", entry.value);
-                return Err(at(entry, key, &why));
-            }
-        }
-        if let Some(entry) = self.layers.get("git_binary_manager").filter(|entry| !entry.value.is_empty()) {
-            let why = format!("{:?} asks for large files, which hoist does not fetch yet: remove the key", entry.value);
-            return Err(at(entry, "git_binary_manager", &why));
-        }
-        Ok(())
     }
 }

@@ -86,6 +86,17 @@ pub fn umask(value: &str) -> Result<u32, String> {
         .ok_or_else(|| format!("{value:?} is not a file mode mask: write an octal number such as 0002"))
 }
 
+/// Programs that keep large files out of git.
+pub fn binary_managers(value: &str) -> Result<Vec<String>, String> {
+    let names = list(value).into_iter().map(|name| match name {
+        "git-lfs" | "git-fat" => Ok(name.to_owned()),
+        _ => Err(format!(
+            "{name:?} is no program that hoist knows: write git-lfs, git-fat, or both with a comma between"
+        )),
+    });
+    names.collect()
+}
+
 /// One of `words`.
 pub fn choice(value: &str, words: &[&str]) -> Result<String, String> {
     if words.contains(&value) {

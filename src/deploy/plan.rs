@@ -98,6 +98,11 @@ impl Plan {
         self.groups.iter().map(|group| group.targets.len()).sum()
     }
 
+    /// Whether targets are given the revision's code.
+    pub fn brings_code(&self) -> bool {
+        self.kind == Kind::Deploy && self.stages.iter().any(|it| it.stage == Stage::Fetch)
+    }
+
     /// The groups as the head of a report names them.
     pub fn heads(&self) -> Vec<GroupHead> {
         self.groups.iter().map(GroupHead::from).collect()

@@ -7,14 +7,20 @@ use anyhow::{Context, Result, bail};
 
 use crate::config::Config;
 use crate::fleet::{Call, HostId, Step, Task};
-use crate::repo::{LockPlaces, Repo, TreeSize};
+use crate::repo::{LockPlaces, Parts, Repo, TreeSize, Wanted};
 use crate::targets::{HostPattern, Target};
-use crate::wire::{Action, CheckType, Fetch, Holder, Level, PROTOCOL, Request, Source, Stage};
+use crate::wire::{
+    Action, CheckType, Extras, Fetch, Holder, Level, LfsSource, PROTOCOL, Request, Revision, Source, Stage,
+    SubmoduleSource,
+};
 
 use super::plan::{Kind, Plan, StagePlan};
 
 /// Stages that `--stages` may name.
 const CHOICE: [Stage; 4] = [Stage::Fetch, Stage::ConfigDeploy, Stage::Promote, Stage::Finalize];
+
+/// Files that a remark names.
+const SHOWN: usize = 5;
 
 /// What the command line chose.
 #[derive(Debug, Clone, Default)]
@@ -72,11 +78,8 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
     if kind != Kind::Rollback {
         check_scripts_are_committed(config, repo, &revision, &checks)?;
     }
-    if repo.is_dirty()? && kind == Kind::Deploy {
-        notes.push((
-            Level::Warning,
-            format!("the working tree has changes that {name} does not hold: they are not deployed"),
-        ));
+    if kind == Kind::Deploy {
+        notes.extend(dirty_note(repo, name)?);
     }
 
     if settings.http_proxy.is_some() && settings.git_server.is_some() && !settings.git_scheme.starts_with("http") {
@@ -92,7 +95,10 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
     let chosen = stages(kind, choice.stages.as_deref())?;
     let primary = chosen.iter().filter(|stage| **stage != Stage::Finalize && !idle(**stage));
     // Going back takes no room.
-    let size = if kind == Kind::Rollback { TreeSize::default() } else { repo.tree_size(&revision)? };
+    let brings = kind == Kind::Deploy && chosen.contains(&Stage::Fetch);
+    let parts = if brings { parts(config, repo, &revision)? } else { Parts::default() };
+    let size =
+        if kind == Kind::Rollback { TreeSize::default() } else { repo.tree_size(&revision)? + parts.size(repo)? };
     let plan = Plan {
         run: holder.run.clone(),
         kind,
@@ -112,20 +118,51 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
         need_bytes: size.bytes,
         need_inodes: size.inodes,
     };
-    let requests = requests(config, repo, &plan, holder.clone())?;
+    let requests = requests(config, repo, &plan, holder.clone(), parts)?;
     Ok(Prepared { plan, requests, notes })
+}
+
+/// Which files differ from what is deployed, and so are not.
+fn dirty_note(repo: &Repo, name: &str) -> Result<Option<(Level, String)>> {
+    let mut files = repo.changed_files()?;
+    if files.is_empty() {
+        return Ok(None);
+    }
+    let more = if files.len() > SHOWN { format!(" and {} more", files.len() - SHOWN) } else { String::new() };
+    files.truncate(SHOWN);
+    let files = files.join(", ");
+    let note = format!("the working tree has changes that {name} does not hold: they are not deployed ({files}{more})");
+    Ok(Some((Level::Warning, note)))
+}
+
+/// The submodules and large files of a revision that this host has to have.
+///
+/// # Errors
+/// The first that is not here, and a repository without what its program needs.
+pub fn parts(config: &Config, repo: &Repo, revision: &Revision) -> Result<Parts> {
+    let settings = &config.settings;
+    if settings.git_fat && !repo.file_exists(revision, ".gitfat")? {
+        bail!("git-fat is asked for, and there is no .gitfat in {}: commit it, or remove git_fat", revision.short());
+    }
+    let submodules = settings.git_submodules && !settings.git_upstream_submodules;
+    let large_files = settings.git_lfs && settings.git_server.is_none();
+    Parts::of(repo, revision, Wanted { submodules, large_files })
 }
 
 /// What targets are asked in the run of a plan, as the configuration stands now.
 ///
 /// # Errors
 /// What is wrong with checks or configuration files.
-pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder) -> Result<Requests> {
+pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts: Parts) -> Result<Requests> {
     let settings = &config.settings;
     let (config_files, templates, vars) = match config.config_files()? {
         Some(found) => (Some(found.files), found.templates, found.vars),
         None => Default::default(),
     };
+    let server = settings
+        .git_server
+        .as_ref()
+        .map(|server| format!("{}://{server}/{}/.git", settings.git_scheme, settings.git_repo));
     let request = Request {
         protocol: PROTOCOL,
         holder: Holder { run: plan.run.clone(), message: plan.message.clone(), ..holder },
@@ -142,6 +179,8 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder) -> Re
         confirm_timeout: plan.confirm_timeout.as_secs(),
         control_dir: config.control_name.clone(),
         environment: config.environment.clone(),
+        extras: if plan.kind == Kind::Rollback { Extras::default() } else { extras(config, repo, server.as_deref()) },
+        large_files: Vec::new(),
         fetch: None,
         checks: if settings.perform_checks { config.checks()? } else { Vec::new() },
         nrpe_dir: settings.nrpe_dir.clone(),
@@ -152,12 +191,25 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder) -> Re
         kept: plan.kind == Kind::Rollback,
         link_files: settings.link_files,
     };
-    let server = settings
-        .git_server
-        .as_ref()
-        .map(|server| format!("{}://{server}/{}/.git", settings.git_scheme, settings.git_repo));
     let server = server.map(|url| (url, settings.http_proxy.clone()));
-    Ok(Requests { request: Arc::new(request), shallow: repo.shallow()?, server, tag: Arc::default() })
+    let shallow = parts.shallow(repo)?;
+    Ok(Requests { request: Arc::new(request), shallow, parts: Arc::new(parts), server, tag: Arc::default() })
+}
+
+/// What belongs into the tree beside the revision's own files, and where targets get it.
+fn extras(config: &Config, repo: &Repo, server: Option<&str>) -> Extras {
+    let settings = &config.settings;
+    let submodules = settings.git_submodules.then(|| match server {
+        // A password in the deploy host's own configuration is not for every target.
+        _ if settings.git_upstream_submodules => SubmoduleSource::Upstream { base: repo.upstream() },
+        Some(url) => SubmoduleSource::Server { url: url.to_owned(), proxy: settings.http_proxy.clone() },
+        None => SubmoduleSource::Session,
+    });
+    let lfs = settings.git_lfs.then(|| match server {
+        Some(url) => LfsSource::Server { url: url.to_owned() },
+        None => LfsSource::Session,
+    });
+    Extras { submodules, lfs, fat: settings.git_fat }
 }
 
 /// The stages of a run, in the order in which they run.
@@ -190,7 +242,7 @@ fn names(stages: &[Stage]) -> String {
 fn check_scripts_are_committed(
     config: &Config,
     repo: &Repo,
-    revision: &crate::wire::Revision,
+    revision: &Revision,
     checks: &[crate::wire::Check],
 ) -> Result<()> {
     for check in checks.iter().filter(|check| check.kind == CheckType::Script) {
@@ -214,7 +266,8 @@ fn check_scripts_are_committed(
 #[derive(Clone)]
 pub struct Requests {
     request: Arc<Request>,
-    shallow: Vec<crate::wire::Revision>,
+    shallow: Vec<Revision>,
+    parts: Arc<Parts>,
     /// The repository on the git server, and the proxy on the way to it.
     server: Option<(String, Option<String>)>,
     /// The deployment's tag, once it is set: targets fetch it from the git server.
@@ -224,7 +277,13 @@ pub struct Requests {
 impl Requests {
     /// The same request for every host, but for what a call says.
     pub fn of(request: Request) -> Requests {
-        Requests { request: Arc::new(request), shallow: Vec::new(), server: None, tag: Arc::default() }
+        Requests {
+            request: Arc::new(request),
+            shallow: Vec::new(),
+            parts: Arc::default(),
+            server: None,
+            tag: Arc::default(),
+        }
     }
 
     /// Names the tag that targets fetch by.
@@ -235,6 +294,16 @@ impl Requests {
     /// Whether targets fetch from a git server, so that no pack has to be sent.
     pub fn by_server(&self) -> bool {
         self.server.is_some()
+    }
+
+    /// The submodules and large files that are brought with the revision.
+    pub fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// The commits whose parents this host lacks, in the repository and its submodules.
+    pub fn shallow(&self) -> &[Revision] {
+        &self.shallow
     }
 
     /// The request of one step on one host. The fleet adds the pack's length to that of a fetch.
@@ -255,7 +324,7 @@ impl Requests {
                     .get()
                     .map_or_else(|| request.revision.to_string(), |tag| format!("refs/tags/{tag}")),
             });
-            request.fetch = Some(Fetch { pack_bytes: None, shallow: self.shallow.clone(), source, rebuild: false });
+            request.fetch = Some(Fetch { shallow: self.shallow.clone(), source, ..Fetch::default() });
         }
         request
     }

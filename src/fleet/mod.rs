@@ -19,7 +19,7 @@ mod work;
 pub use command::CommandFleet;
 pub use hosts::{RequestMaker, SshFleet};
 pub use outcome::{HostResult, Outcome};
-pub use pack::{Pack, PackSource};
+pub use pack::{Pack, PackSource, Parcel};
 
 use std::time::Duration;
 

@@ -1,20 +1,53 @@
 //! What a host lacks, as one file that is sent to it.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use crate::repo::Pack;
 use crate::repo::Packs;
-use crate::wire::Revision;
+use crate::wire::{LargeFile, Revision};
 
 /// Who makes packs.
 pub trait PackSource: Send + Sync {
     /// The pack for hosts that have the commits `cached` and all that they lead to; `None` when that is everything.
     /// It is called from many threads at once, and makes a pack once for all hosts that lack the same.
     fn pack(&self, cached: &[Revision]) -> anyhow::Result<Option<Arc<Pack>>>;
+
+    /// The large files of the revision.
+    fn large_files(&self) -> &[LargeFile] {
+        &[]
+    }
+
+    /// The file here that has a large file's content.
+    fn stored(&self, _: &LargeFile) -> Option<&Path> {
+        None
+    }
+}
+
+/// All that is sent to one host behind a request.
+#[derive(Debug, Clone, Default)]
+pub struct Parcel {
+    /// Files in order, each with its length; they go first.
+    pub large_files: Vec<(PathBuf, u64)>,
+    pub pack: Option<Arc<Pack>>,
+}
+
+impl From<Arc<Pack>> for Parcel {
+    fn from(pack: Arc<Pack>) -> Parcel {
+        Parcel { large_files: Vec::new(), pack: Some(pack) }
+    }
 }
 
 impl PackSource for Packs {
     fn pack(&self, cached: &[Revision]) -> anyhow::Result<Option<Arc<Pack>>> {
         Packs::pack(self, cached)
+    }
+
+    fn large_files(&self) -> &[LargeFile] {
+        Packs::large_files(self)
+    }
+
+    fn stored(&self, file: &LargeFile) -> Option<&Path> {
+        Packs::stored(self, file)
     }
 }

@@ -1,11 +1,10 @@
 //! Speaking with `deploy-local` on one target: probe, lock, stages, questions.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::ssh::{Bootstrap, Driven, ExecEnd, Heed, Input, Link, Marker, OpenError, Running, Said, Ssh, run_command};
-use super::{Call, HostEvent, HostId, HostResult, Outcome, Pack, TAIL_LINES};
+use super::{Call, HostEvent, HostId, HostResult, Outcome, Parcel, TAIL_LINES};
 use crate::targets::Target;
 use crate::wire::{Ended, Facts, KeeperLine, Level, Line, Recorded, Request, State, TargetEvent};
 
@@ -223,12 +222,12 @@ impl Remote {
     pub fn run(
         &mut self,
         request: &Request,
-        pack: Option<Arc<Pack>>,
+        parcel: Parcel,
         deadline: Instant,
         hearing: &mut Hearing,
     ) -> Result<Answer, Trouble> {
         let mut answer = None;
-        let end = self.exec(request, pack, deadline, &mut |said| match hearing.said(said) {
+        let end = self.exec(request, parcel, deadline, &mut |said| match hearing.said(said) {
             Some(TargetEvent::Ended { outcome, state }) => {
                 answer = Some((outcome, state));
                 Heed::Last
@@ -244,7 +243,7 @@ impl Remote {
     /// Asks how a stage ended.
     pub fn ask(&mut self, request: &Request, deadline: Instant, hearing: &mut Hearing) -> Result<Recorded, Trouble> {
         let mut answer = None;
-        let end = self.exec(request, None, deadline, &mut |said| match hearing.said(said) {
+        let end = self.exec(request, Parcel::default(), deadline, &mut |said| match hearing.said(said) {
             Some(TargetEvent::Recorded(recorded)) => {
                 answer = Some(Ok(recorded));
                 Heed::Last
@@ -265,11 +264,11 @@ impl Remote {
     fn exec(
         &mut self,
         request: &Request,
-        pack: Option<Arc<Pack>>,
+        parcel: Parcel,
         deadline: Instant,
         on: &mut dyn FnMut(Said) -> Heed,
     ) -> Result<ExecEnd, Trouble> {
-        let input = || Input { head: line_of(request), pack: pack.clone(), keep_open: false };
+        let input = || Input { head: line_of(request), parcel: parcel.clone(), keep_open: false };
         let mut end = self.link.exec(&self.command, input(), deadline, on);
         if matches!(end, Err(OpenError::NoChannel(_)))
             && let Some(keeper) = self.keeper.take()
@@ -308,7 +307,7 @@ fn probe(
     let first_command = bootstrap.first_command().map_err(|why| Trouble::failed(why, 1))?;
     let mut uploaded = false;
     loop {
-        let input = Input { head: line_of(request), pack: None, keep_open: true };
+        let input = Input { head: line_of(request), parcel: Parcel::default(), keep_open: true };
         let mut running = link.start(&first_command, input, deadline).map_err(not_run)?;
         let mut command = bootstrap.installed();
         let (mut facts, mut ended, mut stop) = (None, None, None);

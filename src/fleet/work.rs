@@ -1,12 +1,11 @@
 //! One step on one host: with its session, with a new one when that is lost, and with the true end in any case.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::hosts::{Session, Shared};
 use super::ssh::ExecEnd;
 use super::talk::{Answer, Hearing, Remote, Trouble, outcome_of};
-use super::{Call, HostResult, Outcome, Pack, Step, Task};
+use super::{Call, HostResult, Outcome, Parcel, Step, Task};
 use crate::targets::Target;
 use crate::wire::{Action, Ended, Recorded, Request, Stage, State};
 
@@ -71,6 +70,9 @@ impl Work<'_> {
         request.restore = self.task.restore.clone();
         if let Some(fetch) = &mut request.fetch {
             fetch.pack_bytes = None;
+        }
+        if request.action == Action::Probe {
+            request.large_files = self.shared.packs.large_files().to_vec();
         }
         request
     }
@@ -195,7 +197,7 @@ impl Work<'_> {
         }
         let (mut rebuild, mut run_again) = (false, true);
         loop {
-            let (request, pack) = match self.stage_request(stage, rebuild) {
+            let (request, parcel) = match self.stage_request(stage, rebuild) {
                 Ok(made) => made,
                 Err(error) => {
                     let reason = format!("cannot make the pack for this host: {error:#}");
@@ -203,7 +205,7 @@ impl Work<'_> {
                 }
             };
             let deadline = self.deadline();
-            let answer = match self.exec(&request, pack, deadline) {
+            let answer = match self.exec(&request, parcel, deadline) {
                 Ok(answer) => answer,
                 Err(Trouble::Ended(outcome)) => return outcome.into(),
                 Err(Trouble::Lost(why)) => match self.ask_in_a_new_session(stage, why, deadline) {
@@ -221,6 +223,10 @@ impl Work<'_> {
             };
             if matches!(answer.ended, Ended::CacheBroken { .. }) && stage == Stage::Fetch && !rebuild {
                 rebuild = true;
+                // They came ahead of what was broken.
+                if let Some(remote) = &mut self.session.remote {
+                    remote.facts.lacks.clear();
+                }
                 continue;
             }
             let outcome = outcome_of(answer.ended, &answer.end);
@@ -231,38 +237,40 @@ impl Work<'_> {
         }
     }
 
-    pub(super) fn exec(
-        &mut self,
-        request: &Request,
-        pack: Option<Arc<Pack>>,
-        deadline: Instant,
-    ) -> Result<Answer, Trouble> {
+    pub(super) fn exec(&mut self, request: &Request, parcel: Parcel, deadline: Instant) -> Result<Answer, Trouble> {
         let Some(remote) = &mut self.session.remote else {
             return Err(Trouble::Lost("there is no session".into()));
         };
-        remote.run(request, pack, deadline, &mut self.hearing)
+        remote.run(request, parcel, deadline, &mut self.hearing)
     }
 
     /// The stage's request, and for a fetch what the host lacks.
-    fn stage_request(&self, stage: Stage, rebuild: bool) -> anyhow::Result<(Request, Option<Arc<Pack>>)> {
+    fn stage_request(&self, stage: Stage, rebuild: bool) -> anyhow::Result<(Request, Parcel)> {
         let mut request = self.request(Action::Run { stage, attempt: self.task.attempt });
-        let mut pack = None;
+        let mut parcel = Parcel::default();
         if let (Stage::Fetch, Some(fetch)) = (stage, &mut request.fetch) {
             fetch.rebuild |= rebuild;
             let facts = self.session.remote.as_ref().map(|remote| &remote.facts);
             let has_it = facts.is_some_and(|facts| facts.revisions.contains(&request.revision));
+            let packs = &self.shared.packs;
             if fetch.source.is_none() && (!has_it || request.force || fetch.rebuild) {
                 let cached = facts.filter(|_| !fetch.rebuild).map_or(&[][..], |facts| &facts.cached);
-                pack = self.shared.packs.pack(cached)?;
-                fetch.pack_bytes = pack.as_ref().map(|pack| pack.bytes);
+                parcel.pack = packs.pack(cached)?;
+                fetch.pack_bytes = parcel.pack.as_ref().map(|pack| pack.bytes);
+            }
+            for file in facts.map_or(&[][..], |facts| &facts.lacks) {
+                let Some(path) = packs.stored(file) else { continue };
+                parcel.large_files.push((path.to_owned(), file.bytes()));
+                fetch.large_files.push(file.clone());
             }
         }
-        Ok((request, pack))
+        Ok((request, parcel))
     }
 
     /// After a fetch the host has the revision, which the facts of its probe do not know.
     fn remember(&mut self, request: &Request) {
         if let Some(remote) = &mut self.session.remote {
+            remote.facts.lacks.clear();
             for list in [&mut remote.facts.revisions, &mut remote.facts.cached] {
                 if !list.contains(&request.revision) {
                     list.push(request.revision.clone());

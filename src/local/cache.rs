@@ -184,11 +184,18 @@ fn sweep_after_git(dir: &Path) {
     for name in files::names(&packs).iter().filter(|name| name.starts_with("tmp_")) {
         let _ = fs::remove_file(packs.join(name));
     }
-    for folder in ["", "refs/hoist", "refs/hoist-incoming"] {
-        let folder = dir.join(folder);
-        for name in files::names(&folder).iter().filter(|name| name.ends_with(".lock")) {
-            let _ = fs::remove_file(folder.join(name));
-        }
+    remove_locks(dir);
+    let mut folders: Vec<PathBuf> =
+        ["refs/hoist", "refs/hoist-incoming", "refs/hoist-submodules"].map(|name| dir.join(name)).into();
+    while let Some(folder) = folders.pop() {
+        remove_locks(&folder);
+        folders.extend(files::names(&folder).iter().map(|name| folder.join(name)).filter(|path| path.is_dir()));
+    }
+}
+
+fn remove_locks(folder: &Path) {
+    for name in files::names(folder).iter().filter(|name| name.ends_with(".lock")) {
+        let _ = fs::remove_file(folder.join(name));
     }
 }
 
@@ -270,16 +277,7 @@ fn fetch(git: &Git, revision: &Revision, source: &Source) -> Result<(), Fault> {
     let through = source.proxy.as_ref().map(|proxy| git.through(proxy));
     let caller = through.as_ref().unwrap_or(git);
     let answer = caller.call(&[&args[..], &[&source.url, &refspec]].concat(), Feed::Nothing)?;
-    // The server's own words, and the proxy's, may hold a password that is part of an address.
-    let hide = |reason: &str| {
-        let reason = hide_password(reason, &source.url);
-        source.proxy.as_ref().map_or(reason.clone(), |proxy| hide_password(&reason, proxy))
-    };
-    git.expect_whole(&answer, "fetch").map_err(|fault| match fault {
-        Fault::Failed(reason) => Fault::Failed(hide(&reason)),
-        Fault::CacheBroken(reason) => Fault::CacheBroken(hide(&reason)),
-        other => other,
-    })?;
+    git.expect_whole(&answer, "fetch").map_err(|fault| hidden(fault, &source.url, source.proxy.as_deref()))?;
     // Git has made sure of all that the ref leads to, so this only looks whether the revision is part of that.
     let whole = expect_everything(git, revision);
     if whole.is_err() {
@@ -297,6 +295,65 @@ fn fetch(git: &Git, revision: &Revision, source: &Source) -> Result<(), Fault> {
     let changes = format!("update {} {revision}\ndelete {incoming}\n", self::reference(revision.as_str()));
     let answer = git.call(&["update-ref", "--stdin"], Feed::text(changes))?;
     git.expect_whole(&answer, "update-ref")
+}
+
+/// Fetches one commit, which no ref of the server may name. From upstream, an address leads to servers only, whatever it
+/// is that answers there.
+pub fn fetch_commit(
+    git: &Git,
+    commit: &Revision,
+    url: &str,
+    proxy: Option<&str>,
+    from_upstream: bool,
+) -> Result<(), Fault> {
+    let through = proxy.map(|proxy| git.through(proxy));
+    let caller = through.as_ref().unwrap_or(git);
+    let incoming = format!("refs/hoist-incoming/{commit}");
+    let allowed = ["http", "https", "ssh", "git"].map(|scheme| format!("protocol.{scheme}.allow=always"));
+    let mut args = Vec::new();
+    if from_upstream {
+        args.extend(["-c", "protocol.allow=never"]);
+        args.extend(allowed.iter().flat_map(|setting| ["-c", setting]));
+    }
+    args.extend(["fetch", "--quiet", "--no-tags", "--no-auto-gc", "--no-recurse-submodules", "--", url]);
+    let name = [commit.to_string()];
+    // By its name where the server allows that, else with all that the server has, which for plain files served by HTTP
+    // leaves out what is checked out there.
+    let tries = [format!("+{commit}:{incoming}/it"), format!("+refs/*:{incoming}/*"), format!("+HEAD:{incoming}/HEAD")];
+    let mut failed = None;
+    for refspec in &tries {
+        let answer = caller.call(&[&args[..], &[refspec]].concat(), Feed::Nothing)?;
+        let fetched = git.expect(&answer, "fetch").map_err(|fault| hidden(fault, url, proxy));
+        if !git.present(&name)?.is_empty() {
+            failed = None;
+            break;
+        }
+        failed = Some(match fetched {
+            Err(fault) => fault,
+            Ok(()) => {
+                let shown = crate::gitmodules::without_password(url);
+                Fault::Failed(format!("{shown} does not hold {}; push it there first", commit.short()))
+            }
+        });
+    }
+    let answer = git.call(&["for-each-ref", "--format=delete %(refname)", &incoming], Feed::Nothing)?;
+    git.expect(&answer, "for-each-ref")?;
+    let answer = git.call(&["update-ref", "--stdin"], Feed::text(answer.output))?;
+    git.expect(&answer, "update-ref")?;
+    failed.map_or(Ok(()), Err)
+}
+
+/// The same without passwords: the server's own words, and the proxy's, may hold one that is part of an address.
+fn hidden(fault: Fault, url: &str, proxy: Option<&str>) -> Fault {
+    let hide = |reason: String| {
+        let reason = hide_password(&reason, url);
+        proxy.map_or(reason.clone(), |proxy| hide_password(&reason, proxy))
+    };
+    match fault {
+        Fault::Failed(reason) => Fault::Failed(hide(reason)),
+        Fault::CacheBroken(reason) => Fault::CacheBroken(hide(reason)),
+        other => other,
+    }
 }
 
 fn hide_password(reason: &str, url: &str) -> String {

@@ -6,10 +6,12 @@ use crate::wire::{CheckPoint, Fetch, Stage};
 
 use super::cache::{self, Supply};
 use super::checks;
+use super::extras::Extras;
 use super::fault::Fault;
 use super::files;
 use super::job::Job;
 use super::layout::Link;
+use super::lfs;
 use super::spoilt;
 use super::tree;
 
@@ -22,14 +24,20 @@ pub fn run(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
     if let Err(fault) = layout.sweep() {
         job.out.warn(format!("tidying up: {}", fault.reason()));
     }
+    let extras = Extras::of(job);
+    extras.check_programs()?;
     bring(job, input)?;
     job.deadline.check()?;
     if !layout.complete(revision) {
         job.out.info(format!("checking out {}", revision.short()));
-        tree::ensure(job, revision)?;
+        tree::ensure(&extras, revision, &job.tag())?;
     } else if job.request.force {
         job.out.info(format!("checking out {} again", revision.short()));
-        tree::mend(layout, job.deadline, revision)?;
+        tree::mend(&extras, revision)?;
+    } else if !extras.are_in(&layout.rev(revision)) {
+        job.out.info(format!("completing {}", revision.short()));
+        spoilt::replace(job, revision, None)?;
+        extras.add(revision, &layout.rev(revision))?;
     } else {
         job.out.info(format!("{} is checked out already", revision.short()));
         spoilt::replace(job, revision, None)?;
@@ -41,10 +49,14 @@ pub fn run(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
     checks::run(job, CheckPoint::After(Stage::Fetch), revision)
 }
 
-fn bring(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
+fn bring(job: &Job, mut input: Box<dyn Read + Send>) -> Result<(), Fault> {
     let (layout, revision) = (&job.layout, &job.request.revision);
-    let nothing = Fetch { pack_bytes: None, shallow: Vec::new(), source: None, rebuild: false };
+    let nothing = Fetch::default();
     let fetch = job.request.fetch.as_ref().unwrap_or(&nothing);
+    if let [_, ..] = fetch.large_files.as_slice() {
+        job.out.debug(format!("receiving {} large files", fetch.large_files.len()));
+    }
+    lfs::receive(layout, &fetch.large_files, &mut input, job.deadline)?;
     let supply = match (fetch.pack_bytes, &fetch.source) {
         (Some(bytes), _) => {
             job.out.debug(format!("receiving a pack of {bytes} bytes"));

@@ -14,11 +14,13 @@ use super::git::Git;
 use super::job::Job;
 use super::layout::{Layout, Link};
 use super::lease;
+use super::lfs;
 use super::links;
 use super::process::Feed;
 use super::promote;
 use super::record;
 use super::seal::Index;
+use super::submodules;
 
 /// Seconds that git may tidy its objects for.
 const TIDYING: u64 = 300;
@@ -50,7 +52,14 @@ pub fn run(job: &Job) -> Result<(), Fault> {
         links::load(layout).iter().filter_map(|p| links::revision_behind(layout, p)).collect();
     kept.insert(revision.clone());
     kept.extend(in_progress);
-    for step in [lease::end(layout), remove_old(job, kept, before), layout.sweep(), cache::sweep(layout), tidy(job)] {
+    for step in [
+        lease::end(layout),
+        remove_old(job, kept, before),
+        layout.sweep(),
+        cache::sweep(layout),
+        tidy(job),
+        lfs::prune(layout),
+    ] {
         if let Err(fault) = step {
             job.out.warn(format!("tidying up: {}", fault.reason()));
         }
@@ -106,13 +115,17 @@ fn tidy(job: &Job) -> Result<(), Fault> {
     let Some(git) = cache::open_to_write(&job.layout, deadline) else { return Ok(()) };
     let trees: Vec<String> = job.layout.folders().iter().map(Revision::to_string).collect();
     let kept = referenced(&git)?;
-    let lacking: Vec<String> = trees.iter().filter(|name| !kept.contains(name)).cloned().collect();
+    let lacking: Vec<String> = trees.iter().filter(|name| !kept.contains(&cache::reference(name))).cloned().collect();
     let mut changes = String::new();
     for name in git.present(&lacking)? {
         changes.push_str(&format!("update {} {name}\n", cache::reference(&name)));
     }
-    for name in kept.iter().filter(|name| !trees.contains(name)) {
-        changes.push_str(&format!("delete {}\n", cache::reference(name)));
+    for reference in &kept {
+        // `refs/hoist/REVISION`, `refs/hoist-submodules/REVISION/COMMIT`
+        let of = reference.split('/').nth(2).unwrap_or_default();
+        if !trees.iter().any(|name| name == of) {
+            changes.push_str(&format!("delete {reference}\n"));
+        }
     }
     // Most targets of most deployments have nothing to tidy: they are spared the processes.
     if !changes.is_empty() {
@@ -127,7 +140,8 @@ fn tidy(job: &Job) -> Result<(), Fault> {
 }
 
 fn referenced(git: &Git) -> Result<Vec<String>, Fault> {
-    let answer = git.call(&["for-each-ref", "--format=%(refname)", "refs/hoist/"], Feed::Nothing)?;
+    let args = ["for-each-ref", "--format=%(refname)", "refs/hoist/", submodules::REFS];
+    let answer = git.call(&args, Feed::Nothing)?;
     git.expect(&answer, "for-each-ref")?;
-    Ok(answer.output.lines().filter_map(|line| line.strip_prefix("refs/hoist/")).map(str::to_owned).collect())
+    Ok(answer.output.lines().map(str::to_owned).collect())
 }

@@ -87,6 +87,8 @@ impl Answer {
 pub struct Git {
     dir: PathBuf,
     tree: Option<PathBuf>,
+    /// It is for a program beside git, and so is found from its working tree; with more objects, by an absolute path.
+    for_program: Option<PathBuf>,
     deadline: Deadline,
     proxy: Option<String>,
 }
@@ -94,12 +96,23 @@ pub struct Git {
 impl Git {
     /// A repository without its working tree; calls end at `deadline`.
     pub fn bare(dir: &Path, deadline: Deadline) -> Git {
-        Git { dir: dir.to_owned(), tree: None, deadline, proxy: None }
+        Git { dir: dir.to_owned(), tree: None, for_program: None, deadline, proxy: None }
     }
 
     /// The repository of a working tree.
     pub fn tree(tree: &Path, deadline: Deadline) -> Git {
-        Git { dir: tree.join(".git"), tree: Some(tree.to_owned()), deadline, proxy: None }
+        Git { tree: Some(tree.to_owned()), ..Git::bare(&tree.join(".git"), deadline) }
+    }
+
+    /// A repository that is not inside its working tree.
+    pub fn at(dir: &Path, tree: &Path, deadline: Deadline) -> Git {
+        Git { tree: Some(tree.to_owned()), ..Git::bare(dir, deadline) }
+    }
+
+    /// The same for calls of a program beside git, such as `git lfs`. What names the repository in the environment would
+    /// mislead those that look into another one, and not all understand the relative path to `objects` that a tree has.
+    pub fn for_program(self, objects: PathBuf) -> Git {
+        Git { for_program: Some(objects), ..self }
     }
 
     /// The same repository, for calls that reach a server by http or https through a proxy.
@@ -132,6 +145,8 @@ impl Git {
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_ASKPASS", "true")
             .env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
+            // Large files come in a step of their own, which knows where from.
+            .env("GIT_LFS_SKIP_SMUDGE", "1")
             .env("LC_ALL", "C")
             .env_remove("SSH_ASKPASS");
         if let Some(proxy) = &self.proxy {
@@ -147,11 +162,19 @@ impl Git {
         for setting in SETTINGS {
             command.args(["-c", setting]);
         }
-        command.arg(format!("--git-dir={}", self.dir.display()));
-        match &self.tree {
-            Some(tree) => command.arg(format!("--work-tree={}", tree.display())).current_dir(tree),
-            None => command.current_dir("/"),
-        };
+        match (&self.tree, &self.for_program) {
+            (Some(tree), Some(objects)) => {
+                command.env("GIT_ALTERNATE_OBJECT_DIRECTORIES", objects).current_dir(tree);
+                command.env("GIT_CEILING_DIRECTORIES", tree.parent().unwrap_or(tree));
+            }
+            (Some(tree), None) => {
+                command.args([format!("--git-dir={}", self.dir.display()), format!("--work-tree={}", tree.display())]);
+                command.current_dir(tree);
+            }
+            (None, _) => {
+                command.arg(format!("--git-dir={}", self.dir.display())).current_dir("/");
+            }
+        }
         command.args(args);
         sys::die_with_parent(&mut command);
         let (mut output, mut errors) = (Vec::new(), Vec::new());

@@ -3,7 +3,7 @@
 //! ```text
 //! <deploy_dir>/<repo>            -> <deploy_dir>/<repo>-cache/revs/<sha>
 //! <deploy_dir>/<repo>-cache/
-//!     cache/  revs/<sha>/  current  .done  .in-progress  .hoist/
+//!     cache/  lfs/  revs/<sha>/  current  .done  .in-progress  .hoist/
 //! ```
 
 use std::fs;
@@ -98,6 +98,11 @@ impl Layout {
         self.revs().join(revision.as_str())
     }
 
+    /// The store of git-lfs, for all revisions. A cache that is made anew leaves it alone.
+    pub fn lfs(&self) -> PathBuf {
+        self.root.join("lfs")
+    }
+
     /// Hoist's own folder: locks, records, the last request.
     pub fn own(&self) -> PathBuf {
         self.root.join(".hoist")
@@ -164,6 +169,7 @@ impl Layout {
         let git = self.rev(revision).join(".git");
         git.join("index").is_file()
             && !git.join("index.lock").exists()
+            && !is_half(&self.rev(revision))
             && head(&git).is_some_and(|head| head == revision.as_str())
     }
 
@@ -186,6 +192,16 @@ impl Layout {
         }
         first
     }
+}
+
+/// The file that stands in a tree while submodules or large files are put into it.
+pub fn half_marker(tree: &Path) -> PathBuf {
+    tree.join(".git/hoist-half")
+}
+
+/// Whether a tree lacks part of what belongs into it beside its own files.
+pub fn is_half(tree: &Path) -> bool {
+    half_marker(tree).exists()
 }
 
 /// The commit that a repository's `HEAD` names, read without git.

@@ -6,6 +6,8 @@ mod checks;
 mod config_deploy;
 mod config_diff;
 mod deadline;
+mod extras;
+mod fat;
 mod fault;
 mod fence;
 mod fetch;
@@ -17,6 +19,7 @@ mod job;
 mod keeper;
 mod layout;
 mod lease;
+mod lfs;
 mod lines;
 mod links;
 mod lock;
@@ -31,6 +34,7 @@ mod service;
 mod share;
 mod spoilt;
 mod stage;
+mod submodules;
 mod sys;
 mod template;
 #[cfg(test)]
@@ -137,6 +141,7 @@ fn prepare_by_hand(
     if let Some(fetch) = &mut request.fetch {
         // The pack came with the request that was kept, and is gone.
         fetch.pack_bytes = None;
+        fetch.large_files.clear();
         fetch.rebuild = false;
     }
     Ok((request, layout))

@@ -8,31 +8,39 @@ use crate::wire::{Ended, Facts, KeeperLine, Request, Revision, TargetEvent};
 
 use super::cache;
 use super::deadline::Deadline;
+use super::extras;
 use super::fault::{Fault, plain};
 use super::fence;
 use super::files;
 use super::keeper;
 use super::layout::Layout;
 use super::lease;
+use super::lfs;
 use super::lock::{self, RunLock};
 use super::out::Out;
 use super::process::Feed;
+use super::submodules;
 use super::sys;
 
 /// Cached commits that are told of, at the most.
 const CACHED: usize = 200;
 
+/// The same for commits of submodules, of which a revision may have hundreds.
+const SUBMODULES: usize = 5000;
+
 /// A keeper's line is a word.
 const LINE: u64 = 4096;
 
 /// Everything a target says of itself.
-pub fn facts(layout: &Layout, deadline: Deadline) -> Result<Facts, Fault> {
+pub fn facts(layout: &Layout, request: &Request, deadline: Deadline) -> Result<Facts, Fault> {
+    let has_extras = |revision: &Revision| request.kept || extras::are_in(&request.extras, &layout.rev(revision));
     let (free_bytes, free_inodes) = free_space(layout)?;
     Ok(Facts {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         state: layout.state(),
-        revisions: layout.revisions(),
+        revisions: layout.revisions().into_iter().filter(has_extras).collect(),
         cached: cached(layout, deadline)?,
+        lacks: lfs::lacks(layout, &request.large_files),
         locked: lock::holder(&lock::run_path(layout)).map(|note| note.holder),
         free_bytes,
         free_inodes,
@@ -51,7 +59,7 @@ fn free_space(layout: &Layout) -> Result<(u64, Option<u64>), Fault> {
         .map_err(|error| Fault::Failed(format!("cannot look at {}: {}", place.display(), plain(&error))))
 }
 
-/// The commits in the cache: first those that Hoist keeps there, then those with a working tree, then whatever refs a
+/// The commits in the cache, submodules' last: first those that Hoist keeps there, then those with a working tree, then whatever refs a
 /// cache of Scap's has, the newest of its tags first. Two git processes; none without a cache.
 ///
 /// A cache in a bad way is no reason to fail: what is not told of is sent again.
@@ -63,6 +71,7 @@ fn cached(layout: &Layout, deadline: Deadline) -> Result<Vec<Revision>, Fault> {
         return Ok(Vec::new());
     }
     let refs: Vec<(&str, &str)> = answer.output.lines().filter_map(|line| line.split_once(' ')).collect();
+    let (inner, refs): (Vec<_>, Vec<_>) = refs.into_iter().partition(|(_, name)| name.starts_with(submodules::REFS));
     let (ours, others): (Vec<_>, Vec<_>) = refs.into_iter().partition(|(_, name)| name.starts_with("refs/hoist/"));
     let mut known = BTreeSet::new();
     let mut names = Vec::new();
@@ -74,6 +83,8 @@ fn cached(layout: &Layout, deadline: Deadline) -> Result<Vec<Revision>, Fault> {
             names.push(name);
         }
     }
+    let inner: BTreeSet<&str> = inner.into_iter().map(|(commit, _)| commit).collect();
+    names.extend(inner.into_iter().take(SUBMODULES).map(str::to_owned));
     match git.present(&names) {
         Ok(present) => {
             let mut seen = BTreeSet::new();
@@ -92,7 +103,7 @@ pub fn run(layout: &Layout, request: &Request, out: &Out, mut input: impl BufRea
         out.flush(Duration::from_secs(5));
         1
     };
-    match facts(layout, Deadline::after(request.timeout)) {
+    match facts(layout, request, Deadline::after(request.timeout)) {
         Ok(facts) => out.event(&TargetEvent::Facts(facts)),
         Err(fault) => return failed(fault),
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::wire::{CheckPoint, Revision, Stage};
 
 use super::checks;
+use super::extras;
 use super::fault::Fault;
 use super::files;
 use super::job::Job;
@@ -19,7 +20,9 @@ use super::watcher;
 /// Makes the request's revision the live one.
 pub fn run(job: &Job) -> Result<(), Fault> {
     let (layout, revision) = (&job.layout, &job.request.revision);
-    if !layout.complete(revision) {
+    // What is gone back to is as it was deployed.
+    let has_extras = job.request.kept || extras::are_in(&job.request.extras, &layout.rev(revision));
+    if !layout.complete(revision) || !has_extras {
         let short = revision.short();
         return Err(Fault::Failed(format!("{short} has no complete working tree here; run the fetch stage first")));
     }

@@ -3,6 +3,7 @@
 use crate::wire::{CheckPoint, Revision, Stage};
 
 use super::checks;
+use super::extras::Extras;
 use super::fault::Fault;
 use super::job::Job;
 use super::layout::Link;
@@ -32,7 +33,7 @@ pub fn run(job: &Job) -> Result<(), Fault> {
         return first.and(checks::run_for_restored(job, CheckPoint::After(Stage::Rollback), restore));
     }
     // Without the old tree there is nothing to go back to; what is live stays.
-    tree::ensure(job, restore)?;
+    tree::ensure(&Extras::of_earlier(job, restore), restore, &job.tag())?;
     let mut parts = Parts { job, restore, first: None };
     parts.note(spoilt::replace(job, restore, None));
     parts.checks(CheckPoint::Before(Stage::Rollback));

@@ -4,7 +4,7 @@
 use std::fs::{self, Metadata};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::wire::Revision;
 
@@ -27,7 +27,8 @@ pub fn replace(job: &Job, revision: &Revision, by: Option<&Revision>) -> Result<
     let tree = job.layout.rev(revision);
     let Some(index) = Index::read(&tree, revision.as_str().len() / 2) else { return Ok(()) };
     let other = by.map(|other| job.layout.rev(other));
-    let mut spoilt = Vec::new();
+    let git = Git::tree(&tree, job.deadline);
+    let mut spoilt: Vec<&Path> = Vec::new();
     for entry in index.entries.iter().filter(|entry| entry.is_file()) {
         job.deadline.check()?;
         let Some(path) = seal::plain_path(entry) else { continue };
@@ -39,6 +40,9 @@ pub fn replace(job: &Job, revision: &Revision, by: Option<&Revision>) -> Result<
         if other.as_ref().is_none_or(|other| fs::symlink_metadata(other.join(path)).is_ok_and(same)) {
             spoilt.push(path);
         }
+    }
+    if !spoilt.is_empty() {
+        leave_out_filtered(&git, &mut spoilt)?;
     }
     if spoilt.is_empty() {
         return Ok(());
@@ -53,14 +57,8 @@ pub fn replace(job: &Job, revision: &Revision, by: Option<&Revision>) -> Result<
     ));
     let beside = tree.join(".git/hoist-afresh");
     files::remove_leftover(&beside)?;
-    let mut input = Vec::new();
-    for path in &spoilt {
-        input.extend_from_slice(path.as_os_str().as_bytes());
-        input.push(0);
-    }
-    let git = Git::tree(&tree, job.deadline);
     let prefix = "--prefix=.git/hoist-afresh/";
-    let answer = git.call(&["checkout-index", "--force", "-z", "--stdin", prefix], Feed::text(input))?;
+    let answer = git.call(&["checkout-index", "--force", "-z", "--stdin", prefix], Feed::text(lines(&spoilt)))?;
     git.expect_whole(&answer, "checkout-index")?;
     sys::sync_file_system(&tree).tried("sync", &tree)?;
     for path in &spoilt {
@@ -68,6 +66,22 @@ pub fn replace(job: &Job, revision: &Revision, by: Option<&Revision>) -> Result<
     }
     files::remove_leftover(&beside)?;
     sys::sync_file_system(&tree).tried("sync", &tree)
+}
+
+/// Takes those files out that a program such as git-lfs fills: trees never share them, so another name of one is somebody's
+/// own, and they never hold what the index says.
+fn leave_out_filtered(git: &Git, paths: &mut Vec<&Path>) -> Result<(), Fault> {
+    let answer = git.call(&["check-attr", "-z", "--stdin", "filter"], Feed::text(lines(paths)))?;
+    git.expect(&answer, "check-attr")?;
+    // `path`, `filter`, its value; in the order of the question.
+    let values: Vec<&str> = answer.output.split_terminator('\0').skip(2).step_by(3).collect();
+    let mut values = values.into_iter();
+    paths.retain(|_| values.next().is_none_or(|value| matches!(value, "unspecified" | "unset")));
+    Ok(())
+}
+
+fn lines(paths: &[&Path]) -> Vec<u8> {
+    paths.iter().flat_map(|path| [path.as_os_str().as_bytes(), b"\0"].concat()).collect()
 }
 
 /// Whether a shared file has the content, the owner and the executable bit that the index says.

@@ -7,10 +7,10 @@ use crate::wire::Revision;
 
 use super::cache;
 use super::deadline::Deadline;
+use super::extras::Extras;
 use super::fault::{Fault, Tried};
 use super::files::{self, TEMPORARY};
 use super::git::Git;
-use super::job::Job;
 use super::layout::Layout;
 use super::process::Feed;
 use super::seal;
@@ -20,18 +20,14 @@ use super::sys;
 /// The cache's objects, from a working tree's `.git/objects`: relative, so that the whole can be moved.
 const CACHE_FROM_TREE: &str = "../../../..";
 
-/// Checks a revision out of the cache, beside its place, and puts it there once it is whole and on the disk. With
-/// `link_files`, files that another tree has as well are shared with it.
-pub fn build(
-    layout: &Layout,
-    deadline: Deadline,
-    revision: &Revision,
-    tag: &str,
-    link_files: bool,
-) -> Result<(), Fault> {
+/// Checks a revision out of the cache, beside its place, and puts it there once it is whole and on the disk. Files that
+/// another tree has as well are shared with it, where that is wanted.
+pub fn build(extras: &Extras, revision: &Revision, tag: &str) -> Result<(), Fault> {
+    let (layout, deadline) = (&extras.layout, extras.deadline);
     let place = layout.rev(revision);
     let beside = layout.revs().join(format!("{revision}{TEMPORARY}{tag}"));
-    let result = check_out(layout, deadline, revision, &beside, link_files)
+    let result = check_out(layout, deadline, revision, &beside, extras.link_files)
+        .and_then(|()| extras.add(revision, &beside))
         .and_then(|()| sys::sync_file_system(&beside).tried("sync", &beside))
         .and_then(|()| install(layout, &beside, &place, tag));
     if result.is_err() {
@@ -100,13 +96,14 @@ fn install(layout: &Layout, beside: &Path, place: &Path, tag: &str) -> Result<()
 }
 
 /// Puts the tracked files of a tree that is there back as they were committed; what git does not know of stays.
-pub fn mend(layout: &Layout, deadline: Deadline, revision: &Revision) -> Result<(), Fault> {
-    let tree = layout.rev(revision);
+pub fn mend(extras: &Extras, revision: &Revision) -> Result<(), Fault> {
+    let tree = extras.layout.rev(revision);
     // Only one stage works at a time, so these locks are of a git that was killed.
     for lock in ["index.lock", "HEAD.lock"] {
         files::remove(&tree.join(".git").join(lock))?;
     }
-    force(&Git::tree(&tree, deadline), revision)?;
+    force(&Git::tree(&tree, extras.deadline), revision)?;
+    extras.add(revision, &tree)?;
     sys::sync_file_system(&tree).tried("sync", &tree)
 }
 
@@ -119,14 +116,14 @@ fn force(git: &Git, revision: &Revision) -> Result<(), Fault> {
 }
 
 /// Makes sure that a revision's tree is whole: mends the one that is there, or checks it out anew.
-pub fn ensure(job: &Job, revision: &Revision) -> Result<(), Fault> {
-    let (layout, deadline) = (&job.layout, job.deadline);
+pub fn ensure(extras: &Extras, revision: &Revision, tag: &str) -> Result<(), Fault> {
+    let layout = &extras.layout;
     if layout.complete(revision) {
         return Ok(());
     }
     let is_repository = layout.rev(revision).join(".git/objects").is_dir();
-    if is_repository && mend(layout, deadline, revision).is_ok() && layout.complete(revision) {
+    if is_repository && mend(extras, revision).is_ok() && layout.complete(revision) {
         return Ok(());
     }
-    build(layout, deadline, revision, &job.tag(), job.request.link_files)
+    build(extras, revision, tag)
 }

@@ -1,8 +1,9 @@
 //! Questions to the git repository that is deployed from, asked of the `git` program.
 
 use std::collections::HashSet;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -33,6 +34,21 @@ const BLOCK: u64 = 4096;
 pub struct Repo {
     top: PathBuf,
     git_dir: PathBuf,
+    /// The same, but for a linked working tree, which has one of its own.
+    own_git_dir: PathBuf,
+    /// Folders of objects that are looked into beside the repository's own.
+    alternates: Vec<PathBuf>,
+}
+
+/// One entry of a commit's tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct TreeEntry {
+    /// Six octal digits.
+    pub mode: String,
+    pub object: String,
+    /// `None` for what is no file.
+    pub bytes: Option<u64>,
+    pub path: String,
 }
 
 /// What a revision's working tree takes on a disk.
@@ -44,14 +60,37 @@ pub struct TreeSize {
     pub inodes: u64,
 }
 
+impl std::ops::Add for TreeSize {
+    type Output = TreeSize;
+
+    fn add(self, other: TreeSize) -> TreeSize {
+        TreeSize { bytes: self.bytes.saturating_add(other.bytes), inodes: self.inodes + other.inodes }
+    }
+}
+
 impl Repo {
     /// The repository whose working tree holds the folder `top`. Fails where there is none, where git does not trust its
     /// owner, and where it has no working tree.
     pub fn open(top: &Path) -> anyhow::Result<Repo> {
-        let here = Repo { top: top.to_owned(), git_dir: PathBuf::new() };
+        let none = PathBuf::new;
+        let here = Repo { top: top.to_owned(), git_dir: none(), own_git_dir: none(), alternates: Vec::new() };
         let top = here.path_from(&["rev-parse", "--show-toplevel"])?;
         let git_dir = here.path_from(&["rev-parse", "--path-format=absolute", "--git-common-dir"])?;
-        Ok(Repo { top, git_dir })
+        let own_git_dir = here.path_from(&["rev-parse", "--path-format=absolute", "--git-dir"])?;
+        Ok(Repo { top, git_dir, own_git_dir, alternates: Vec::new() })
+    }
+
+    /// The same repository with the objects of others, in these git directories, beside its own.
+    pub(super) fn with_objects_of<'a>(&self, git_dirs: impl IntoIterator<Item = &'a Path>) -> Repo {
+        let alternates = git_dirs.into_iter().map(|dir| dir.join("objects")).collect();
+        Repo { alternates, ..self.clone() }
+    }
+
+    /// The folders that may hold what belongs to this working tree.
+    pub(super) fn git_dirs(&self) -> Vec<PathBuf> {
+        let mut dirs = vec![self.own_git_dir.clone(), self.git_dir.clone()];
+        dirs.dedup();
+        dirs
     }
 
     /// The top of the working tree.
@@ -66,35 +105,85 @@ impl Repo {
 
     /// The commit that a revision in any of git's spellings names. A tag is followed to its commit.
     pub fn resolve(&self, rev: &str) -> anyhow::Result<Revision> {
-        let name = |rev: &str| self.text(&["rev-parse", "--verify", "--end-of-options", rev]);
+        let name = |rev: &str| {
+            let command =
+                self.command(&["-c", "core.warnAmbiguousRefs=true", "rev-parse", "--verify", "--end-of-options", rev]);
+            self.text_without_doubt(command)
+        };
         let commit = match rev.strip_prefix(":/") {
             // All that follows `:/` is looked for in messages, so the commit is asked of what was found.
             Some(_) => name(rev).and_then(|found| name(&format!("{}^{{commit}}", found.trim()))),
             None => name(&format!("{rev}^{{commit}}")),
         };
         commit.and_then(|text| text.trim().parse().map_err(anyhow::Error::msg)).with_context(|| {
-            format!(
-                "cannot find a commit {rev:?} in {}: name a branch, tag or commit that is there",
-                self.top.display()
-            )
+            let top = self.top.display();
+            if matches!(rev, "HEAD" | "@") && self.is_unborn() {
+                return format!("there is no commit in {top} yet: commit what is to be deployed");
+            }
+            format!("cannot find a commit {rev:?} in {top}: name a branch, tag or commit that is there")
         })
     }
 
-    /// Whether files that git tracks differ from the last commit, so that the working tree is not what is deployed.
-    pub fn is_dirty(&self) -> anyhow::Result<bool> {
-        Ok(!self.run(&["status", "--porcelain", "--untracked-files=no"])?.is_empty())
+    /// Whether the branch that is checked out has no commit.
+    fn is_unborn(&self) -> bool {
+        self.run(&["symbolic-ref", "--quiet", "HEAD"]).is_ok() && self.run(&["rev-parse", "--verify", "HEAD"]).is_err()
+    }
+
+    /// What a command prints, unless git had more than one way to understand it: a tag and a branch of one name are two
+    /// deployments.
+    fn text_without_doubt(&self, mut command: Command) -> anyhow::Result<String> {
+        let output = command.output().map_err(cannot_start)?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let text = self.judge(&command, output)?;
+        match said.lines().find(|line| line.contains("is ambiguous")) {
+            Some(line) => bail!(
+                "{}: write refs/tags/… or refs/heads/…",
+                line.trim_start_matches("warning: ").trim_end_matches('.')
+            ),
+            None => Ok(String::from_utf8_lossy(&text).into_owned()),
+        }
+    }
+
+    /// The files that git tracks and that differ from the last commit, so that the working tree is not what is deployed.
+    /// Submodules are among them when another commit is checked out there.
+    pub fn changed_files(&self) -> anyhow::Result<Vec<String>> {
+        let arguments =
+            ["status", "--porcelain", "-z", "--no-renames", "--untracked-files=no", "--ignore-submodules=dirty"];
+        let listing = self.text(&arguments)?;
+        // `XY path`
+        Ok(listing.split('\0').filter_map(|entry| entry.get(3..)).map(str::to_owned).collect())
+    }
+
+    /// The address of the remote that git calls `origin`, without a password.
+    pub fn upstream(&self) -> Option<String> {
+        let url = self.text(&["config", "--get", "remote.origin.url"]).ok()?;
+        Some(crate::gitmodules::without_password(url.trim_end_matches('\n')))
     }
 
     /// The commits whose parents this repository lacks; empty for a complete one.
     pub fn shallow(&self) -> anyhow::Result<Vec<Revision>> {
-        let path = self.git_dir.join("shallow");
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        shallow(&self.git_dir)
+    }
+
+    /// All entries of a commit's tree that are no folders.
+    pub(super) fn entries(&self, commit: &Revision) -> anyhow::Result<Vec<TreeEntry>> {
+        let listing = self.text(&["ls-tree", "-r", "-l", "-z", "--full-tree", commit.as_str()])?;
+        let entry = |entry: &str| {
+            // `mode type object size<TAB>path`
+            let (head, path) = entry.split_once('\t')?;
+            let words: Vec<&str> = head.split_ascii_whitespace().collect();
+            let [mode, _, object, bytes] = words.as_slice() else { return None };
+            let (mode, object, path) = ((*mode).to_owned(), (*object).to_owned(), path.to_owned());
+            Some(TreeEntry { mode, object, bytes: bytes.parse().ok(), path })
         };
-        let revisions = text.lines().map(|line| line.trim().parse().map_err(anyhow::Error::msg));
-        revisions.collect::<anyhow::Result<_>>().with_context(|| format!("cannot make sense of {}", path.display()))
+        Ok(listing.split('\0').filter_map(entry).collect())
+    }
+
+    /// The value of a key in the configuration of the repository in `git_dir`.
+    pub(super) fn config_of(&self, git_dir: &Path, key: &str) -> Option<String> {
+        let file = git_dir.join("config");
+        let value = self.text(&["config", "--file", file.to_str()?, "--get", key]).ok()?;
+        Some(value.trim_end_matches('\n').to_owned())
     }
 
     /// What the working tree of a revision takes on a disk, its top folder included and submodules' contents not.
@@ -163,6 +252,9 @@ impl Repo {
             ("GIT_NO_REPLACE_OBJECTS", "1"),
             ("GIT_PAGER", "cat"),
         ]);
+        if !self.alternates.is_empty() {
+            command.env("GIT_ALTERNATE_OBJECT_DIRECTORIES", search_path(&self.alternates));
+        }
         command.stdin(Stdio::null());
         command
     }
@@ -216,6 +308,13 @@ impl Repo {
         let words = command.get_args().skip(2).map(OsStr::to_string_lossy);
         let name = words.into_iter().find(|word| !word.starts_with('-')).unwrap_or_default();
         let said = String::from_utf8_lossy(&output.stderr);
+        if said.contains("dubious ownership") {
+            let top = self.top.display();
+            bail!(
+                "{top} belongs to another user, and git trusts it only when it is told to: run `git config --global --add \
+                 safe.directory {top}`"
+            );
+        }
         let said: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         bail!("git {name} failed in {}: {} ({})", self.top.display(), said.join("; "), output.status)
     }
@@ -228,6 +327,31 @@ impl Repo {
         }
         Ok(PathBuf::from(std::ffi::OsString::from_vec(bytes)))
     }
+}
+
+/// Paths as git reads a list of them: those that hold a colon would need quotes, so all have them.
+fn search_path(paths: &[PathBuf]) -> OsString {
+    let mut list = OsString::new();
+    for path in paths {
+        let quoted = |byte: &u8| if b"\"\\".contains(byte) { vec![b'\\', *byte] } else { vec![*byte] };
+        let path: Vec<u8> = path.as_os_str().as_bytes().iter().flat_map(quoted).collect();
+        list.push(if list.is_empty() { "\"" } else { ":\"" });
+        list.push(OsStr::from_bytes(&path));
+        list.push("\"");
+    }
+    list
+}
+
+/// The commits whose parents the repository in `git_dir` lacks.
+pub(super) fn shallow(git_dir: &Path) -> anyhow::Result<Vec<Revision>> {
+    let path = git_dir.join("shallow");
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let revisions = text.lines().map(|line| line.trim().parse().map_err(anyhow::Error::msg));
+    revisions.collect::<anyhow::Result<_>>().with_context(|| format!("cannot make sense of {}", path.display()))
 }
 
 fn cannot_start(error: std::io::Error) -> anyhow::Error {

@@ -71,11 +71,11 @@ fn a_changed_file_makes_the_tree_dirty_and_an_unknown_one_does_not() {
     let scratch = Scratch::new();
     scratch.commit("a", b"1");
     fs::write(scratch.path().join("unknown"), "x").unwrap();
-    assert!(!scratch.repo.is_dirty().unwrap());
+    assert!(scratch.repo.changed_files().unwrap().is_empty());
     fs::write(scratch.path().join("a"), "changed").unwrap();
-    assert!(scratch.repo.is_dirty().unwrap());
+    assert_eq!(scratch.repo.changed_files().unwrap(), ["a"]);
     scratch.git(&["add", "a"]);
-    assert!(scratch.repo.is_dirty().unwrap());
+    assert_eq!(scratch.repo.changed_files().unwrap(), ["a"]);
 }
 
 #[test]

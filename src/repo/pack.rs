@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use anyhow::{Context, anyhow, ensure};
 
-use super::Repo;
-use crate::wire::Revision;
+use super::{Parts, Repo};
+use crate::wire::{LargeFile, Revision};
 
 /// A git pack in a file that has no name any more: it is gone when the last user is.
 #[derive(Debug)]
@@ -24,30 +24,67 @@ const MAINLINE: usize = 20_000;
 
 type Made = Arc<OnceLock<Result<Arc<Pack>, String>>>;
 
-/// The packs of one revision. Any number of threads may ask at once.
+/// The packs of one revision, its submodules included. Any number of threads may ask at once.
 pub struct Packs {
+    /// With the objects of submodules.
     repo: Repo,
     revision: Revision,
+    /// The submodules' commits.
+    inner: Vec<Revision>,
+    /// The commits among theirs whose parents are not here.
+    shallow: Vec<Revision>,
+    large_files: Vec<LargeFile>,
+    /// Where they are.
+    stored: HashMap<LargeFile, PathBuf>,
     /// Whether this repository has a commit, for those that were asked for so far.
     known: Mutex<HashMap<Revision, bool>>,
-    /// How far back each commit of the revision's first parents lies.
-    mainline: OnceLock<HashMap<Revision, usize>>,
+    /// How far back each commit of the first parents lies: the revision's, then each submodule's.
+    lines: OnceLock<Vec<HashMap<Revision, usize>>>,
     /// By the commits that the receiver has and that count, sorted.
     made: Mutex<HashMap<Vec<Revision>, Made>>,
 }
 
 impl Packs {
     pub fn new(repo: Repo, revision: Revision) -> Packs {
-        Packs { repo, revision, known: Mutex::default(), mainline: OnceLock::new(), made: Mutex::default() }
+        let (inner, shallow) = Default::default();
+        let (large_files, stored) = Default::default();
+        let (known, lines, made) = Default::default();
+        Packs { repo, revision, inner, shallow, large_files, stored, known, lines, made }
+    }
+
+    /// With the other parts of the revision. `shallow`: the commits whose parents are not here, of all its repositories.
+    pub fn with_parts(self, parts: &Parts, shallow: &[Revision]) -> Packs {
+        let mut inner: Vec<Revision> = parts.submodules.iter().map(|it| it.commit.clone()).collect();
+        inner.sort();
+        inner.dedup();
+        Packs {
+            repo: parts.objects(&self.repo),
+            // Git knows those of the repository itself.
+            shallow: if inner.is_empty() { Vec::new() } else { shallow.to_vec() },
+            inner,
+            large_files: parts.large_files.iter().map(|it| it.file.clone()).collect(),
+            stored: parts.large_files.iter().map(|it| (it.file.clone(), it.path.clone())).collect(),
+            ..self
+        }
+    }
+
+    /// The large files of the revision.
+    pub fn large_files(&self) -> &[LargeFile] {
+        &self.large_files
+    }
+
+    /// Where a large file is.
+    pub fn stored(&self, file: &LargeFile) -> Option<&Path> {
+        self.stored.get(file).map(PathBuf::as_path)
     }
 
     /// The pack that brings the revision to a host that has the commits `cached`, each with all that belongs to it.
-    /// `None` when the revision is among them.
+    /// `None` when the revision is among them, and all commits of its submodules are.
     ///
     /// The pack is thin: its deltas may lean on objects of `cached`. Whoever asks for one that is being made waits for
     /// it. When making it fails, all that waited get the same error, and the next to ask starts anew.
     pub fn pack(&self, cached: &[Revision]) -> anyhow::Result<Option<Arc<Pack>>> {
-        if cached.contains(&self.revision) {
+        if cached.contains(&self.revision) && self.inner.iter().all(|commit| cached.contains(commit)) {
             return Ok(None);
         }
         let mut have = self.known_of(cached)?;
@@ -79,21 +116,24 @@ impl Packs {
     }
 
     /// Of commits that follow from one another only the newest counts. Targets have kept different old revisions, and
-    /// would get a pack each for it. Git is asked once, for the line of first parents, whatever the number of targets; of
-    /// what was merged from elsewhere every commit counts.
+    /// would get a pack each for it. Git is asked once for a line of first parents, that of the revision and of each
+    /// submodule, whatever the number of targets; of what was merged from elsewhere every commit counts.
     fn leave_out_what_follows(&self, have: &mut Vec<Revision>) {
         if have.len() < 2 {
             return;
         }
-        let mainline = self.mainline.get_or_init(|| match self.repo.first_parents(&self.revision, MAINLINE) {
+        let line = |tip: &Revision| match self.repo.first_parents(tip, MAINLINE) {
             Ok(line) => line.into_iter().zip(0..).collect(),
             Err(error) => {
                 log::debug!("packs are made for each list of revisions: {error:#}");
                 HashMap::new()
             }
-        });
-        let newest = have.iter().filter_map(|revision| mainline.get(revision)).min().copied();
-        have.retain(|revision| mainline.get(revision).is_none_or(|back| Some(*back) == newest));
+        };
+        let lines = self.lines.get_or_init(|| [&self.revision].into_iter().chain(&self.inner).map(line).collect());
+        for line in lines {
+            let newest = have.iter().filter_map(|revision| line.get(revision)).min().copied();
+            have.retain(|revision| line.get(revision).is_none_or(|back| Some(*back) == newest));
+        }
     }
 
     /// Makes the pack in the folder for temporary files; where that fails, it may be too small, beside the objects; and
@@ -127,7 +167,13 @@ impl Packs {
             // from a shallow clone lacks some of it; what it has for sure are the trees of `have` themselves.
             arguments.push("--no-use-bitmap-index");
         }
-        let mut input = format!("{}\n", self.revision);
+        let mut input = String::new();
+        for commit in &self.shallow {
+            input.push_str(&format!("--shallow {commit}\n"));
+        }
+        for commit in [&self.revision].into_iter().chain(&self.inner) {
+            input.push_str(&format!("{commit}\n"));
+        }
         for revision in have {
             input.push_str(&format!("^{revision}\n"));
         }

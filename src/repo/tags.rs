@@ -3,9 +3,9 @@
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 
-use super::{Operator, Repo};
+use super::{Operator, Repo, Submodule};
 use crate::wire::Revision;
 
 /// How often to try another number when somebody else takes the one that was next.
@@ -18,16 +18,17 @@ const AT_ONCE: usize = 500;
 #[derive(Debug, Clone)]
 pub struct Tags<'a> {
     repo: &'a Repo,
-    kind: String,
+    kind: &'static str,
 }
 
 /// A tag's day and number; in this order they sort by age.
 type Serial = (String, u64);
 
 impl<'a> Tags<'a> {
-    /// `kind` is the name of the control folder, `hoist` or `scap`.
-    pub fn new(repo: &'a Repo, kind: &str) -> Self {
-        Tags { repo, kind: kind.to_owned() }
+    /// `control`: the name of the control folder. That of Scap goes on with Scap's tags; wherever else the configuration
+    /// lies, the tags are Hoist's.
+    pub fn new(repo: &'a Repo, control: &str) -> Self {
+        Tags { repo, kind: if control == "scap" { "scap" } else { "hoist" } }
     }
 
     /// The name that the next tag of a day (`2026-11-23`) has: its highest number and one.
@@ -89,9 +90,17 @@ impl<'a> Tags<'a> {
         Ok(names)
     }
 
-    /// Brings up to date what git's plain (dumb) HTTP clients read: `info/refs` and the list of packs.
-    pub fn update_server_info(&self) -> anyhow::Result<()> {
-        self.repo.run(&["update-server-info"]).map(drop)
+    /// Brings up to date what git's plain (dumb) HTTP clients read: `info/refs` and the list of packs, of the repository
+    /// and of the submodules that targets fetch with it.
+    pub fn update_server_info(&self, submodules: &[Submodule]) -> anyhow::Result<()> {
+        self.repo.run(&["update-server-info"])?;
+        for Submodule { git_dir, .. } in submodules {
+            // Not with `-C`: it is about the repository, whatever its working tree has become.
+            let mut command = self.repo.command(&["update-server-info"]);
+            command.env("GIT_DIR", git_dir);
+            self.repo.feed(command, b"").with_context(|| format!("in {}", git_dir.display()))?;
+        }
+        Ok(())
     }
 
     fn name(&self, (day, number): &Serial) -> String {
@@ -101,9 +110,6 @@ impl<'a> Tags<'a> {
     /// All tags of this kind that are named exactly as we name them; others below the prefix are somebody else's.
     fn serials(&self) -> anyhow::Result<Vec<Serial>> {
         let prefix = format!("{}/sync/", self.kind);
-        if prefix.starts_with(['-', '/']) || prefix.contains(['*', '?', '[', '\0']) {
-            bail!("{:?} is not a kind of deployment tags", self.kind);
-        }
         let listing =
             self.repo.text(&["for-each-ref", "--format=%(refname:lstrip=2)", &format!("refs/tags/{prefix}")])?;
         let serials = listing.lines().filter_map(|name| {
@@ -237,7 +243,7 @@ mod tests {
         let head = scratch.commit("a", b"1");
         let tags = Tags::new(&scratch.repo, "hoist");
         let name = tags.tag(DAY, &head, "m", &alice()).unwrap();
-        tags.update_server_info().unwrap();
+        tags.update_server_info(&[]).unwrap();
         let listed = std::fs::read_to_string(scratch.path().join(".git/info/refs")).unwrap();
         assert!(listed.contains(&format!("refs/tags/{name}")), "{listed}");
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ended, Holder, Lease, Revision, RunId, Stage};
+use super::{Ended, Holder, LargeFile, Lease, Revision, RunId, Stage};
 
 /// What the links of a target's layout name, read from its disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,10 +24,13 @@ pub struct Facts {
     /// Hoist's version on the target.
     pub version: String,
     pub state: State,
-    /// Revisions with a complete working tree.
+    /// Revisions with a complete working tree, with all the extras that the request asks for.
     pub revisions: Vec<Revision>,
     /// Commits whose objects are all in the git cache.
     pub cached: Vec<Revision>,
+    /// Of the large files that the probe asked for, those that the target lacks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<LargeFile>,
     /// Who holds the target's lock now.
     pub locked: Option<Holder>,
     /// Bytes free to the remote user on the file system of the deploy directory.

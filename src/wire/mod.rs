@@ -1,8 +1,9 @@
 //! What the deployer and a target say to each other.
 //!
 //! The deployer runs `hoist deploy-local` on the target, writes one [`Request`] as a line of JSON on its standard input
-//! (followed, for a fetch, by exactly [`Fetch::pack_bytes`] bytes of a git pack), and reads [`TargetEvent`]s, one line
-//! of JSON each, from its standard output. Nothing else travels: a target needs no copy of the configuration.
+//! (followed, for a fetch, by [`Fetch::large_files`] and exactly [`Fetch::pack_bytes`] bytes of a git pack), and reads
+//! [`TargetEvent`]s, one line of JSON each, from its standard output. Nothing else travels: a target needs no copy of the
+//! configuration.
 
 mod facts;
 mod lease;
@@ -13,8 +14,8 @@ pub use facts::{Facts, Record, Recorded, State};
 pub use lease::{Lease, LeaseStands};
 pub use names::{Holder, Revision, RunId, Stage};
 pub use request::{
-    Action, Check, CheckPoint, CheckType, ConfigFile, Fetch, KeeperLine, OutputFormat, Request, Service, ServiceName,
-    Source,
+    Action, Check, CheckPoint, CheckType, ConfigFile, Extras, Fetch, KeeperLine, LargeFile, LfsSource, OutputFormat,
+    Request, Service, ServiceName, Source, SubmoduleSource,
 };
 
 use serde::{Deserialize, Serialize};

@@ -147,4 +147,6 @@ readers_stand! {
     expressions_over_logs_stand_any_bytes: "expression";
     files_of_host_keys_stand_any_bytes: "known_hosts";
     git_indexes_stand_any_bytes: "git_index";
+    gitmodules_stand_any_bytes: "gitmodules";
+    pointers_of_git_lfs_stand_any_bytes: "pointer";
 }

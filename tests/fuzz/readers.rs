@@ -87,6 +87,16 @@ pub const ALL: &[Reader] = &[
         words: &["|1|", "@revoked ", "!*", "ssh-ed25519", "[127.*]:22", "AAAA"],
     },
     Reader { name: "git_index", read: git_index, words: &["DIRC", "TREE", "FSMN", "link", "\0\0\0\u{2}", ".git/x"] },
+    Reader {
+        name: "gitmodules",
+        read: gitmodules,
+        words: &["submodule.", ".path\n", ".url\n", "\0", "../", "ext::", "file://", "git@h:", ".git", "https://"],
+    },
+    Reader {
+        name: "pointer",
+        read: pointer,
+        words: &["version https://git-lfs.github.com/spec/v1\n", "oid sha256:", "size ", "-1", "../"],
+    },
 ];
 
 thread_local! {
@@ -327,4 +337,15 @@ fn git_index(bytes: &[u8]) -> String {
         None => "none".to_owned(),
     });
     each.join(" ")
+}
+
+fn gitmodules(bytes: &[u8]) -> String {
+    match hoist::fuzzing::gitmodules(&String::from_utf8_lossy(bytes)) {
+        Ok(found) => about(found.len()).to_string(),
+        Err(error) => shape(error),
+    }
+}
+
+fn pointer(bytes: &[u8]) -> String {
+    format!("{}", hoist::fuzzing::pointer(&String::from_utf8_lossy(bytes)).is_some())
 }

@@ -10,7 +10,7 @@ use crate::harness::*;
 fn from_server(target: &Target, run_id: &str, revision: &Revision, reference: &str) -> Reply {
     let url = format!("file://{}/.git", target.source().display());
     let source = Some(Source { url, reference: reference.to_owned(), proxy: None });
-    let fetch = Some(Fetch { pack_bytes: None, shallow: Vec::new(), source, rebuild: false });
+    let fetch = Some(Fetch { pack_bytes: None, shallow: Vec::new(), source, rebuild: false, ..Default::default() });
     run(&Request { fetch, ..target.request(run_id, revision) }, Stage::Fetch)
 }
 
@@ -90,7 +90,7 @@ fn a_pack_whose_connection_was_lost_is_told_as_that_and_leaves_nothing_behind() 
     let mut request = target.request("r1", &one);
     let pack = target.pack(&one, &[]);
     let pack_bytes = Some(pack.len() as u64);
-    request.fetch = Some(Fetch { pack_bytes, shallow: Vec::new(), source: None, rebuild: false });
+    request.fetch = Some(Fetch { pack_bytes, shallow: Vec::new(), source: None, rebuild: false, ..Default::default() });
     let reply = call(&asked(&request, Stage::Fetch, 0), &pack[..pack.len() - 30]);
     let wanted = format!("the pack ended after {} of {} bytes", pack.len() - 30, pack.len());
     assert!(reply.reason().starts_with(&wanted), "{reply:?}");
@@ -184,7 +184,7 @@ fn a_server_that_is_not_there_fails_without_its_password() {
     let mut request = target.request("r1", &one);
     let (url, reference) = ("http://me:hunter2@127.0.0.1:1/x/.git".to_owned(), "main".to_owned());
     let source = Some(Source { url, reference, proxy: None });
-    request.fetch = Some(Fetch { pack_bytes: None, shallow: Vec::new(), source, rebuild: false });
+    request.fetch = Some(Fetch { pack_bytes: None, shallow: Vec::new(), source, rebuild: false, ..Default::default() });
     let reply = run(&request, Stage::Fetch);
     assert!(reply.reason().contains("git fetch"), "{reply:?}");
     assert!(!format!("{reply:?}").contains("hunter2"), "{reply:?}");
@@ -205,7 +205,8 @@ fn a_shallow_deploy_host_can_deploy() {
     let pack = deploy_host.pack(&tip, &[]);
     let mut request = target.request("r1", &tip);
     let pack_bytes = Some(pack.len() as u64);
-    request.fetch = Some(Fetch { pack_bytes, shallow: vec![tip.clone()], source: None, rebuild: false });
+    request.fetch =
+        Some(Fetch { pack_bytes, shallow: vec![tip.clone()], source: None, rebuild: false, ..Default::default() });
     call(&asked(&request, Stage::Fetch, 0), &pack).ok();
     assert_eq!(git(&target.rev(&tip), &["log", "--format=%H"]), tip.as_str());
     git(&target.rev(&tip), &["fsck", "--no-dangling"]);

@@ -186,6 +186,8 @@ impl Target {
             confirm_timeout: 0,
             control_dir: "hoist".to_owned(),
             environment: None,
+            extras: Default::default(),
+            large_files: Vec::new(),
             fetch: None,
             checks: Vec::new(),
             nrpe_dir: self.dir.path().join("nrpe.d"),
@@ -225,14 +227,14 @@ impl Target {
     pub fn fetch_pack(&self, request: &Request, pack: &[u8], rebuild: bool) -> Reply {
         let mut request = request.clone();
         let pack_bytes = Some(pack.len() as u64);
-        request.fetch = Some(Fetch { pack_bytes, shallow: Vec::new(), source: None, rebuild });
+        request.fetch = Some(Fetch { pack_bytes, shallow: Vec::new(), source: None, rebuild, ..Default::default() });
         call(&asked(&request, Stage::Fetch, 0), pack)
     }
 
     /// Fetches with a pack, and with a search path of its own.
     pub fn fetch_with(&self, request: &Request, pack: &[u8], path: &str) -> Reply {
         let pack_bytes = Some(pack.len() as u64);
-        let fetch = Some(Fetch { pack_bytes, shallow: Vec::new(), source: None, rebuild: false });
+        let fetch = Some(Fetch { pack_bytes, shallow: Vec::new(), source: None, rebuild: false, ..Default::default() });
         let request = Request { fetch, ..asked(request, Stage::Fetch, 0) };
         let mut child = spawn_with(&request, &[("PATH", path)]);
         let _ = child.stdin.take().unwrap().write_all(pack);

@@ -28,7 +28,7 @@ fn request(target: &Target, run: &str, revision: &Revision, word: &str) -> Reque
 fn with_pack(target: &Target, request: &Request, rebuild: bool) -> (Request, Vec<u8>) {
     let pack = target.pack(&request.revision, &[]);
     let pack_bytes = Some(pack.len() as u64);
-    let fetch = Some(Fetch { pack_bytes, shallow: Vec::new(), source: None, rebuild });
+    let fetch = Some(Fetch { pack_bytes, shallow: Vec::new(), source: None, rebuild, ..Default::default() });
     (Request { fetch, ..request.clone() }, pack)
 }
 

@@ -8,6 +8,7 @@ mod harness;
 #[path = "../common/http.rs"]
 mod http;
 mod kill;
+mod large_files;
 mod lease;
 mod locks;
 mod servers;

@@ -11,7 +11,13 @@ use crate::http::{Manner, Proxy, Server};
 fn by(target: &Target, run: &str, revision: &Revision, address: &str, proxy: Option<&str>) -> Request {
     let url = format!("http://{address}/source/.git");
     let source = Source { url, reference: "refs/heads/main".to_owned(), proxy: proxy.map(str::to_owned) };
-    let fetch = Some(Fetch { pack_bytes: None, shallow: Vec::new(), source: Some(source), rebuild: false });
+    let fetch = Some(Fetch {
+        pack_bytes: None,
+        shallow: Vec::new(),
+        source: Some(source),
+        rebuild: false,
+        ..Default::default()
+    });
     asked(&Request { fetch, ..target.request(run, revision) }, Stage::Fetch, 0)
 }
 

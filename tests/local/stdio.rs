@@ -43,8 +43,13 @@ fn every_stage_comes_to_its_end_without_its_connection() {
     let mut request = target.request("r2", &two);
     request.restore = Some(one.clone());
     let pack = target.pack(&two, &[]);
-    let fetch =
-        hoist::wire::Fetch { pack_bytes: Some(pack.len() as u64), shallow: Vec::new(), source: None, rebuild: false };
+    let fetch = hoist::wire::Fetch {
+        pack_bytes: Some(pack.len() as u64),
+        shallow: Vec::new(),
+        source: None,
+        rebuild: false,
+        ..Default::default()
+    };
     alone(&target, &Request { fetch: Some(fetch), ..request.clone() }, Stage::Fetch, &pack);
     for stage in [Stage::ConfigDeploy, Stage::Promote, Stage::RestartService, Stage::Rollback] {
         alone(&target, &request, stage, b"");

@@ -157,7 +157,13 @@ fn a_pack_that_stops_coming_is_ended_by_the_time_limit() {
     let one = target.commit(&[("a", "1")]);
     let mut request = target.request("r1", &one);
     request.timeout = 1;
-    let fetch = hoist::wire::Fetch { pack_bytes: Some(1000), shallow: Vec::new(), source: None, rebuild: false };
+    let fetch = hoist::wire::Fetch {
+        pack_bytes: Some(1000),
+        shallow: Vec::new(),
+        source: None,
+        rebuild: false,
+        ..Default::default()
+    };
     request.fetch = Some(fetch);
     let mut child = spawn(&asked(&request, Stage::Fetch, 0));
     let kept_open = child.stdin.take();

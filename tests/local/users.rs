@@ -54,7 +54,8 @@ fn as_nobody(target: &Target, request: &Request, stage: Stage, pack: &[u8]) -> R
     let mut request = asked(request, stage, 0);
     if !pack.is_empty() {
         let pack_bytes = Some(pack.len() as u64);
-        request.fetch = Some(Fetch { pack_bytes, shallow: Vec::new(), source: None, rebuild: false });
+        request.fetch =
+            Some(Fetch { pack_bytes, shallow: Vec::new(), source: None, rebuild: false, ..Default::default() });
     }
     let mut input = child.stdin.take().unwrap();
     let line = serde_json::to_string(&request).unwrap() + "\n";

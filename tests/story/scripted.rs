@@ -195,6 +195,7 @@ impl Scripted {
                 state: self.world.borrow().states[host].clone(),
                 revisions: Vec::new(),
                 cached: Vec::new(),
+                lacks: Vec::new(),
                 locked: None,
                 free_bytes: 1 << 40,
                 free_inodes: None,

@@ -122,13 +122,21 @@ fn a_stage_may_have_its_own_batch_and_time() {
 }
 
 #[test]
-fn what_hoist_does_not_do_yet_is_refused_and_switched_off_it_is_read() {
-    for line in ["git_submodules: True", "git_upstream_submodules: 1", "git_fat: yes", "git_binary_manager: git-lfs"] {
-        let error = Repo::configured(line).error();
-        let key = line.split(':').next().unwrap();
-        assert!(error.starts_with(&format!("hoist/hoist.cfg:3: {key}")) && error.contains("yet"), "{error}");
-    }
-    Repo::configured("git_submodules: False\ngit_fat: off\ngit_binary_manager:\n").config();
+fn what_belongs_into_a_tree_beside_its_files_is_off_unless_it_is_asked_for() {
+    let read = |text: &str| {
+        let it = Repo::configured(text).config().settings;
+        (it.git_submodules, it.git_upstream_submodules, it.git_lfs, it.git_fat)
+    };
+    assert_eq!(read(""), (false, false, false, false));
+    assert_eq!(read("git_submodules: False\ngit_fat: off\ngit_binary_manager:\n"), (false, false, false, false));
+    assert_eq!(read("git_submodules: True\ngit_upstream_submodules: 1\n"), (true, true, false, false));
+    assert_eq!(read("git_binary_manager: git-lfs\n"), (false, false, true, false));
+    assert_eq!(read("git_binary_manager: git-fat, git-lfs\n"), (false, false, true, true));
+    assert_eq!(read("git_fat: yes\n"), (false, false, false, true));
+    let error = Repo::configured("git_binary_manager: git-annex").error();
+    assert!(error.starts_with("hoist/hoist.cfg:3: git_binary_manager in [global]: \"git-annex\" is no"), "{error}");
+    let notes = Repo::configured("git_upstream_submodules: yes\n").config().notes;
+    assert!(notes.iter().any(|(_, note)| note.contains("git_upstream_submodules has no effect")), "{notes:?}");
 }
 
 #[test]

@@ -108,7 +108,7 @@ impl Bootstrap {
     /// A fragment for the operator; the first of the pair says whether the session broke.
     pub fn upload(&self, link: &mut Link, deadline: Instant) -> Result<(), (bool, String)> {
         let Bootstrap::Copied(build) = self else { return Ok(()) };
-        let input = Input { head: Vec::new(), pack: Some(build.content.clone()), keep_open: false };
+        let input = Input { head: Vec::new(), parcel: build.content.clone().into(), keep_open: false };
         let (mut stored, mut complaint) = (false, String::new());
         let sha256 = build.sha256().map_err(|why| (false, why))?;
         let end = link.exec(&script(&upload_script(sha256)), input, deadline, &mut |said| {

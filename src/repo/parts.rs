@@ -1,0 +1,76 @@
+//! What a revision consists of beside its own files: submodules and large files.
+
+use std::path::Path;
+
+use super::large_files::{Searched, StoredFile, large_files, store};
+use super::submodules::{Submodule, submodules};
+use super::{Repo, TreeSize};
+use crate::wire::Revision;
+
+/// What is to be looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wanted {
+    pub submodules: bool,
+    pub large_files: bool,
+}
+
+/// The parts of a revision that the deploy host has; those that were not wanted are empty.
+#[derive(Debug, Clone, Default)]
+pub struct Parts {
+    pub submodules: Vec<Submodule>,
+    pub large_files: Vec<StoredFile>,
+}
+
+impl Parts {
+    /// Finds the parts of a revision.
+    ///
+    /// # Errors
+    /// The first part that is not here.
+    pub fn of(repo: &Repo, revision: &Revision, wanted: Wanted) -> anyhow::Result<Parts> {
+        let submodules = if wanted.submodules { submodules(repo, revision)? } else { Vec::new() };
+        let mut parts = Parts { submodules, large_files: Vec::new() };
+        if wanted.large_files {
+            let all = parts.objects(repo);
+            let configured = |dir: &Path| repo.config_of(dir, "lfs.storage");
+            let own = store(repo.git_dir(), configured(repo.git_dir()).as_deref());
+            let shown: Vec<String> = parts.submodules.iter().map(|it| format!("{}/", it.path)).collect();
+            let mut searched = vec![Searched { repo: &all, commit: revision, shown: "", stores: vec![own.clone()] }];
+            for (Submodule { commit, git_dir, .. }, shown) in parts.submodules.iter().zip(&shown) {
+                let stores = vec![store(git_dir, configured(git_dir).as_deref()), own.clone()];
+                searched.push(Searched { repo: &all, commit, shown, stores });
+            }
+            parts.large_files = large_files(&searched)?;
+        }
+        Ok(parts)
+    }
+
+    /// The repository with the submodules' objects beside its own.
+    pub fn objects(&self, repo: &Repo) -> Repo {
+        repo.with_objects_of(self.submodules.iter().map(|it| it.git_dir.as_path()))
+    }
+
+    /// The commits whose parents the deploy host lacks, in the repository itself and in submodules.
+    pub fn shallow(&self, repo: &Repo) -> anyhow::Result<Vec<Revision>> {
+        let mut shallow = repo.shallow()?;
+        for Submodule { git_dir, .. } in &self.submodules {
+            shallow.extend(super::git::shallow(git_dir)?);
+        }
+        shallow.sort();
+        shallow.dedup();
+        Ok(shallow)
+    }
+
+    /// What the parts take on a target's disk. Large files are there twice: in the tree, and in git-lfs's store.
+    pub fn size(&self, repo: &Repo) -> anyhow::Result<TreeSize> {
+        let all = self.objects(repo);
+        let mut size = TreeSize::default();
+        for Submodule { commit, .. } in &self.submodules {
+            size = size + all.tree_size(commit)?;
+        }
+        for StoredFile { file, .. } in &self.large_files {
+            size.bytes = size.bytes.saturating_add(file.bytes().saturating_mul(2));
+            size.inodes += 1;
+        }
+        Ok(size)
+    }
+}
