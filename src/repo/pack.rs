@@ -324,6 +324,29 @@ mod tests {
     }
 
     #[test]
+    fn targets_that_kept_different_revisions_of_a_submodule_get_one_pack() {
+        let (scratch, inner) = (Scratch::new(), Scratch::new());
+        let (mut ours, mut theirs, mut big) = (Vec::new(), Vec::new(), noise(1, 100_000));
+        for n in 0..6 {
+            big[n * 5000] ^= 1;
+            ours.push(scratch.commit("a", format!("{n}").as_bytes()));
+            theirs.push(inner.commit("big", &big));
+        }
+        let git_dir = inner.repo.git_dir().to_owned();
+        let submodule = crate::repo::Submodule { path: "lib".into(), commit: theirs[5].clone(), git_dir };
+        let parts = Parts { submodules: vec![submodule], large_files: Vec::new() };
+        let packs = Packs::new(scratch.repo.clone(), ours[5].clone()).with_parts(&parts, &[]);
+        let ask = |kept: &[usize]| {
+            let cached: Vec<Revision> = kept.iter().flat_map(|n| [ours[*n].clone(), theirs[*n].clone()]).collect();
+            packs.pack(&cached).unwrap().unwrap()
+        };
+        let one = ask(&[4]);
+        assert!(one.bytes < 5_000, "{} bytes", one.bytes);
+        assert!([&[4, 0][..], &[1, 4], &[3, 4, 2]].iter().all(|kept| Arc::ptr_eq(&one, &ask(kept))));
+        assert!(!Arc::ptr_eq(&one, &ask(&[3])));
+    }
+
+    #[test]
     fn what_was_merged_from_elsewhere_counts_beside_the_line_of_the_revision() {
         let scratch = Scratch::new();
         let base = scratch.commit("base", b"b");

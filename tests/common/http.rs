@@ -189,7 +189,7 @@ pub struct Proxy {
 impl Proxy {
     /// `secret` is looked for in the arguments of all processes of this machine while somebody waits for an answer.
     pub fn start(credentials: Option<&'static str>, secret: &'static str) -> Proxy {
-        let (log, exposed): (Arc<Mutex<Vec<String>>>, Arc<Mutex<Vec<String>>>) = Default::default();
+        let (log, exposed) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<Mutex<Vec<String>>>::default());
         let (seen, shown) = (log.clone(), exposed.clone());
         let port = listen(move |client| {
             let mut input = BufReader::new(client.try_clone()?);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use hoist::wire::{Ended, Fetch, Request, Revision, Source, Stage};
+use hoist::wire::{Ended, Fetch, Request, Revision, Source, Stage, SubmoduleSource};
 
 use crate::harness::*;
 use crate::http::{Manner, Proxy, Server};
@@ -138,6 +138,39 @@ fn a_proxys_password_opens_it_and_is_in_no_answer_and_no_argument() {
         assert!(path.ends_with(".hoist/last-request.json"), "{path}");
         let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions());
         assert_eq!(mode & 0o077, 0);
+    }
+}
+
+#[test]
+fn submodules_of_the_git_server_come_by_the_proxy_too_and_its_password_is_in_no_answer() {
+    let target = Target::new();
+    let inner = target.commit(&[("code", "inner")]);
+    let source = target.source();
+    git(&source, &["clone", "-q", "--bare", ".", ".git/modules/m"]);
+    target.commit(&[(".gitmodules", "[submodule \"m\"]\n\tpath = lib\n\turl = https://example.org/m\n")]);
+    git(&source, &["update-index", "--add", "--cacheinfo", &format!("160000,{inner},lib")]);
+    // The commit of the submodule is in no history of the superproject's.
+    let tree = git(&source, &["write-tree"]);
+    let one: Revision = git(&source, &["commit-tree", "-m", "one", &tree]).parse().unwrap();
+    git(&source, &["update-ref", "refs/heads/main", one.as_str()]);
+    let server = Server::start(target.dir.path(), Manner::Smart);
+    let proxy = Proxy::start(Some("bWU6aHVudGVyMg=="), "hunter2");
+    let run = |run: &str, address: String| {
+        // What the superproject is fetched by is right in any case.
+        let right = format!("http://me:hunter2@127.0.0.1:{}", proxy.port);
+        let mut request = by(&target, run, &one, &server.address(), Some(&right));
+        let url = request.fetch.as_ref().unwrap().source.as_ref().unwrap().url.clone();
+        request.extras.submodules = Some(SubmoduleSource::Server { url, proxy: Some(address) });
+        call(&request, b"")
+    };
+    let wrong = run("r1", format!("http://me:secret0@127.0.0.1:{}", proxy.port));
+    assert!(wrong.reason().contains("407") && wrong.reason().contains("submodule lib"), "{wrong:?}");
+    let right = run("r2", format!("http://me:hunter2@127.0.0.1:{}", proxy.port)).ok();
+    assert!(proxy.log().iter().any(|line| line.contains("/.git/modules/m/info/refs")), "{:?}", proxy.log());
+    assert_eq!(fs::read(target.rev(&one).join("lib/code")).unwrap(), b"inner");
+    assert_eq!(proxy.exposed(), [""; 0]);
+    for said in [wrong, right] {
+        assert!(!format!("{said:?}").contains("secret0") && !format!("{said:?}").contains("hunter2"), "{said:?}");
     }
 }
 

@@ -338,6 +338,23 @@ fn a_rollback_of_a_host_that_was_never_promoted_undoes_what_the_fetch_wrote_and_
 }
 
 #[test]
+fn a_file_that_a_filter_fills_is_left_alone_whatever_other_names_it_has() {
+    let (target, one) =
+        deployed(&[(".gitattributes", "*.big filter=lfs\n"), ("a.big", "pointer"), ("shared", "right")]);
+    // As git-lfs puts it there, with the other name that somebody's backup by hard links gives it.
+    let file = target.rev(&one).join("a.big");
+    fs::write(&file, "content").unwrap();
+    fs::hard_link(&file, target.dir.path().join("backup")).unwrap();
+    let two = target.commit(&[("new", "2")]);
+    target.deploy(&target.request("r2", &two));
+    assert!(is_shared(&target, &one, &two, "shared") && !is_shared(&target, &one, &two, "a.big"));
+    fs::write(target.live().join("shared"), "wrong").unwrap();
+    run(&Request { kept: true, ..target.request("r3", &one) }, Stage::Promote).ok();
+    assert_eq!(fs::read(target.live().join("shared")).unwrap(), b"right");
+    assert_eq!(fs::read(target.live().join("a.big")).unwrap(), b"content");
+}
+
+#[test]
 fn a_revision_that_goes_live_again_is_as_it_was_committed_with_or_without_a_fetch() {
     for with_fetch in [true, false] {
         let (target, one) = deployed(&[("shared", "right")]);
