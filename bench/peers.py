@@ -41,7 +41,8 @@ class Tools:
 
     def hoist_options(self, farm):
         """As `-D` options, so that every command is complete as it stands."""
-        options = {"ssh_user": "root", "ssh_port": farm.port, "identity_file": farm.key, "known_hosts": farm.known_hosts}
+        options = {"ssh_config": "none", "ssh_user": "root", "ssh_port": farm.port}
+        options |= {"identity_file": farm.key, "known_hosts": farm.known_hosts}
         return [word for key, value in options.items() for word in ("-D", f"{key}:{value}")]
 
     def ansible_env(self, farm, ssh_args):
@@ -62,7 +63,8 @@ class Tools:
     def floor_on(self, farm, hosts, *mode):
         """The floor's command line; it offers the algorithms that Hoist does."""
         if self.offer is None:
-            options = ["-D", "ssh_port:%PORT%", "-D", f"identity_file:{farm.key}", "-D", f"known_hosts:{farm.known_hosts}"]
+            keys = ["ssh_config:none", "ssh_port:%PORT%", f"identity_file:{farm.key}", f"known_hosts:{farm.known_hosts}"]
+            options = [word for key in keys for word in ("-D", key)]
             argv = [self.hoist, "run", "--hosts", "127.0.0.1", *options, "--", COMMAND]
             self.offer = algorithms.offered(argv, self.env(), self.work / "output")
         return [self.floor, farm.port, farm.key, self.offer, BATCH, hosts, *mode]
