@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// One fewer than a default sshd begins to drop at, and one for somebody else.
-const AT_ONCE: usize = 8;
+/// Half of what a default sshd begins to drop at: it counts a login for a moment after the client has got in.
+const AT_ONCE: usize = 5;
 
 /// The logins under way, by place: an address, or whatever else names one server.
 #[derive(Debug, Default)]
