@@ -74,6 +74,31 @@ fn an_unknown_revision() {
 }
 
 #[test]
+fn an_unknown_revision_or_limit_of_init() {
+    Untouched::new().refuses(&["deploy", "--init", "-r", "nosuch"], &["\"nosuch\""]);
+    Untouched::new().refuses(&["deploy", "--init", "-l", "nosuch"], &["nosuch", "matches none"]);
+}
+
+#[test]
+fn a_deploy_host_that_is_blocked_deploys_nothing_but_is_made_ready() {
+    let it = Untouched::new();
+    it.project.configure("block_deployments: True");
+    let words = ["blocked by block_deployments", "hoist/hoist.cfg:7 [global]", "-D block_deployments:no"];
+    for command in ["deploy", "rollback", "resume", "reconcile"] {
+        it.refuses(&[command, "--yes"], &words);
+    }
+    it.refuses(&["deploy", "--dry-run"], &words);
+    it.refuses(&["deploy", "--yes", "-Dblock_deployments:no", "-l", "nobody"], &["matches none"]);
+    it.project.run(&["deploy", "--init"]).ends(0);
+    it.project.run(&["plan"]).ends(0);
+}
+
+#[test]
+fn the_beginning_of_two_flags() {
+    Untouched::new().refuses(&["deploy", "--yes", "--d"], &["--d may be --dry-run or --define"]);
+}
+
+#[test]
 fn a_missing_target_file() {
     let it = Untouched::new();
     std::fs::remove_file(it.project.path("hoist/default")).unwrap();

@@ -95,7 +95,7 @@ fn ten_mistakes_are_ten_lines_each_with_file_and_line() {
     repo.write("scap/all", "web1\nweb,2\n");
     repo.write(
         "scap/checks.yaml",
-        "checks:\n  up:\n    stage: promte\n    command: 'true'\n    timout: 3\n  s: {stage: fetch, type: script, command: s.sh}\n",
+        "checks:\n  up:\n    stage: promte\n    command: 'true'\n    timeout: soon\n  s: {stage: fetch, type: script, command: s.sh}\n",
     );
     fs::set_permissions(repo.path().join("scap/scripts/s.sh"), fs::Permissions::from_mode(0o644)).unwrap();
     repo.write("scap/templates/app.yaml.j2", "fine\n\n{% if port is number %}\n{{ port | nope }}\n{% endif %}\n");
@@ -167,6 +167,50 @@ fn a_template_that_no_file_names_is_read_too_and_no_variable_is_told() {
     let (places, text) = repo.mistakes(&[]);
     assert!(places.contains(&"scap/templates/part.j2:2".to_owned()), "{text}");
     assert!(!text.contains("hunter2"), "{text}");
+}
+
+#[test]
+fn what_scap_takes_is_a_remark_and_no_mistake() {
+    let repo = good();
+    repo.write(
+        "scap/scap.cfg",
+        "[global]\ngit_repo: app\nserver_groups: canary, default\ncanary_dsh_targets:\ndsh_targets: some\n\
+         config_deploy: yes\ndsh_targets: all\n[codfw.example]\nserver_groups: codfw\n",
+    );
+    repo.write("scap/all", "web1\n  web2\n");
+    repo.write("scap/checks.yaml", "checks:\n  a: {stage: promote, command: x, group: codfw, tries: 3}\n  gone: {}\n");
+    let output = repo.check(&[]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    for warning in [
+        "scap/scap.cfg:7: dsh_targets stands in [global] in line 5 too: line 7 counts; remove one of the two",
+        "group canary is skipped: canary_dsh_targets is empty (scap/scap.cfg:4 [global])",
+        "scap/all:2: \"web2\" is passed over, since its line is indented: begin the line with it",
+        "scap/checks.yaml:2: check \"a\": does not run here: group \"codfw\" is not deployed to: it is one of \
+         scap/scap.cfg:9 [codfw.example]",
+        "scap/checks.yaml:2: check \"a\": unknown key \"tries\" is ignored: known are type",
+    ] {
+        assert!(text.contains(&format!("warning: {warning}")), "{warning}\n{text}");
+    }
+    assert!(text.contains("1 target, 1 check, ") && text.ends_with(": no mistake\n"), "{text}");
+}
+
+#[test]
+fn a_file_that_may_live_on_another_file_s_remote_vars_is_named() {
+    let repo = good();
+    repo.write(
+        "scap/config-files.yaml",
+        "/etc/first: {template: app.yaml.j2}\n/etc/lender: {template: app.yaml.j2, remote_vars: /etc/local.yaml}\n\
+         /etc/borrower: {template: b.j2}\n/etc/own: {template: b.j2, remote_vars: /etc/own.yaml}\n",
+    );
+    repo.write(
+        "scap/templates/b.j2",
+        "{% set here = 1 %}{{ here }}{{ port }}{{ secret }}{% for n in range(2) %}{{ loop.index }}{{ site[n] }}{% endfor %}",
+    );
+    let text = String::from_utf8(repo.check(&["-e", "beta"]).stdout).unwrap();
+    let warning = "warning: /etc/borrower uses secret, site, which no vars.yaml sets: Scap may take it from the \
+                   remote_vars of /etc/lender, and hoist does not; give /etc/borrower its own remote_vars\n";
+    assert!(text.contains(warning) && text.matches("warning:").count() == 1, "{text}");
 }
 
 #[test]

@@ -227,6 +227,52 @@ fn services_are_restarted_at_promote_and_again_on_rollback() {
 }
 
 #[test]
+fn a_restart_a_dry_run_and_stages_without_fetch_are_about_what_was_deployed_last_and_not_about_head() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    project.deploy(&[]).ends(0);
+    project.write("index.html", "two\n");
+    let two = project.commit("two");
+    project.deploy(&["-s", "fetch"]).ends(0);
+    project.write("index.html", "three\n");
+    let three = project.commit("three");
+    let about = "this is about the newest deployment tag, hoist/sync/";
+    project.run(&["plan", "-s", "promote"]).ends(0).says(about).says(&format!("revision    {two}"));
+    project.deploy(&["-s", "promote,finalize"]).ends(0).says(about);
+    all_on(&farm, 2, &two);
+    project.configure("service_name: web");
+    project.configure("service_command: /bin/true {service}");
+    // A script that only a newer revision has is in nobody's way.
+    project.write("hoist/checks.yaml", "checks:\n  new: {type: script, stage: promote, command: new.sh}\n");
+    project.write("hoist/scripts/new.sh", "#!/bin/sh\n");
+    project.commit("a script");
+    let run = |flag: &str| project.deploy(&[flag, "--format", "json"]).ends(0).events().remove(0);
+    assert_eq!(run("--service-restart")["revision"], two.as_str());
+    assert_eq!(run("--dry-run")["revision"], two.as_str());
+    // A revision that the configuration names is one that is named.
+    project.configure(&format!("git_rev: {three}"));
+    assert_eq!(run("--dry-run")["revision"], three.as_str());
+}
+
+#[test]
+fn a_stage_that_wants_the_one_before_is_found_out_at_the_probe() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    let one = project.git(&["rev-parse", "HEAD"]);
+    project.deploy(&[]).ends(0);
+    project.write("index.html", "two\n");
+    let two = project.commit("two");
+    let why = format!("there is no complete working tree of {}: run the fetch stage first", &two[..10]);
+    project.deploy(&["-r", "HEAD", "-s", "promote"]).ends(1).says(&why).says("nothing was touched");
+    project.deploy(&["-s", "fetch"]).ends(0);
+    let why = format!("{} is live there, and not {}: run the promote stage first", &one[..10], &two[..10]);
+    project.deploy(&["-s", "finalize"]).ends(1).says(&why).says("nothing was touched");
+    project.deploy(&["-s", "promote"]).ends(0);
+    project.deploy(&["-s", "finalize"]).ends(0);
+    all_on(&farm, 2, &two);
+}
+
+#[test]
 fn fault_6_a_check_that_dies_by_a_signal_fails_its_host() {
     let farm = Farm::up();
     let project = Project::new(&farm, 0, 2);

@@ -306,6 +306,43 @@ fn the_screen_is_left_with_its_echo_and_its_cursor() {
     scene.go();
 }
 
+#[test]
+fn a_terminal_outside_of_tmux_and_screen_is_refused_where_the_key_asks_for_one() {
+    let scene = Scene::new();
+    scene.project.configure("require_terminal_multiplexer: yes");
+    let deploy = |inside: Option<&str>| {
+        let mut command = scene.project.hoist(&["deploy", "--yes"]);
+        command.env_remove("TMUX").env_remove("STY");
+        inside.map(|name| command.env(name, "/tmp/tmux-0/default,1,0"));
+        Terminal::run(command)
+    };
+    let mut terminal = deploy(None);
+    terminal.wait_for("call hoist deploy within tmux or screen");
+    terminal.ends(2);
+    scene.all_on(&scene.one);
+    deploy(Some("TMUX")).ends(0);
+    scene.all_on(&scene.two);
+    deploy(Some("STY")).ends(0);
+    // Without a terminal there is none that could go away.
+    scene.project.deploy(&[]).ends(0);
+}
+
+#[test]
+fn a_repository_of_scaps_asks_for_a_message_at_a_terminal_as_scap_does() {
+    let scene = Scene::new();
+    std::fs::rename(scene.project.path("hoist"), scene.project.path("scap")).unwrap();
+    std::fs::rename(scene.project.path("scap/hoist.cfg"), scene.project.path("scap/scap.cfg")).unwrap();
+    scene.project.commit("as Scap has it");
+    let mut terminal = scene.deploy();
+    terminal.wait_for("Why is this deployed?");
+    terminal.types("a new page\n");
+    terminal.wait_for("Continue?");
+    terminal.types("c\n");
+    terminal.ends(0);
+    let subjects = scene.project.git(&["for-each-ref", "--format=%(contents:subject)", "refs/tags/scap/sync"]);
+    assert_eq!(subjects, "a new page");
+}
+
 /// The flags of a terminal: input, output, control, local.
 fn settings_of(terminal: &File) -> [u32; 4] {
     use std::os::fd::AsRawFd;

@@ -81,6 +81,10 @@ pub struct Deploy {
     #[argh(switch)]
     pub dry_run: bool,
 
+    /// say nothing of announcements that Scap's keys ask for, and that hoist does not make
+    #[argh(switch)]
+    pub no_log_message: bool,
+
     /// only restart the services; deploys nothing
     #[argh(switch)]
     pub service_restart: bool,
@@ -106,7 +110,7 @@ pub struct Deploy {
     pub quiet: bool,
 
     /// read this file in place of the repository's hoist.cfg
-    #[argh(option, arg_name = "file")]
+    #[argh(option, short = 'c', arg_name = "file")]
     pub config: Option<String>,
 
     /// the environment
@@ -143,7 +147,7 @@ pub struct Resume {
     pub quiet: bool,
 
     /// read this file in place of the repository's hoist.cfg
-    #[argh(option, arg_name = "file")]
+    #[argh(option, short = 'c', arg_name = "file")]
     pub config: Option<String>,
 
     /// the environment
@@ -180,7 +184,7 @@ pub struct Rollback {
     pub quiet: bool,
 
     /// read this file in place of the repository's hoist.cfg
-    #[argh(option, arg_name = "file")]
+    #[argh(option, short = 'c', arg_name = "file")]
     pub config: Option<String>,
 
     /// the environment
@@ -209,7 +213,7 @@ pub struct Status {
     pub format: Format,
 
     /// read this file in place of the repository's hoist.cfg
-    #[argh(option, arg_name = "file")]
+    #[argh(option, short = 'c', arg_name = "file")]
     pub config: Option<String>,
 
     /// the environment
@@ -246,7 +250,7 @@ pub struct Reconcile {
     pub quiet: bool,
 
     /// read this file in place of the repository's hoist.cfg
-    #[argh(option, arg_name = "file")]
+    #[argh(option, short = 'c', arg_name = "file")]
     pub config: Option<String>,
 
     /// the environment
@@ -307,7 +311,7 @@ pub struct Run {
     pub quiet: bool,
 
     /// read this file in place of the repository's hoist.cfg
-    #[argh(option, arg_name = "file")]
+    #[argh(option, short = 'c', arg_name = "file")]
     pub config: Option<String>,
 
     /// the environment
@@ -344,7 +348,7 @@ pub struct Plan {
     pub format: Format,
 
     /// read this file in place of the repository's hoist.cfg
-    #[argh(option, arg_name = "file")]
+    #[argh(option, short = 'c', arg_name = "file")]
     pub config: Option<String>,
 
     /// the environment
@@ -365,7 +369,7 @@ pub struct Config {
     pub format: Format,
 
     /// read this file in place of the repository's hoist.cfg
-    #[argh(option, arg_name = "file")]
+    #[argh(option, short = 'c', arg_name = "file")]
     pub config: Option<String>,
 
     /// the environment
@@ -390,7 +394,7 @@ pub struct CheckConfig {
     pub verbose: bool,
 
     /// read this file in place of the repository's hoist.cfg
-    #[argh(option, arg_name = "file")]
+    #[argh(option, short = 'c', arg_name = "file")]
     pub config: Option<String>,
 
     /// this environment alone (default: the repository as it stands, and each of its environments)
@@ -423,7 +427,7 @@ pub struct Log {
     pub verbose: bool,
 
     /// read this file in place of the repository's hoist.cfg
-    #[argh(option, arg_name = "file")]
+    #[argh(option, short = 'c', arg_name = "file")]
     pub config: Option<String>,
 
     /// the environment
@@ -460,7 +464,7 @@ pub struct Lock {
     pub detach: bool,
 
     /// read this file in place of the repository's hoist.cfg
-    #[argh(option, arg_name = "file")]
+    #[argh(option, short = 'c', arg_name = "file")]
     pub config: Option<String>,
 
     /// the environment
@@ -489,7 +493,7 @@ pub struct Unlock {
     pub yes: bool,
 
     /// read this file in place of the repository's hoist.cfg
-    #[argh(option, arg_name = "file")]
+    #[argh(option, short = 'c', arg_name = "file")]
     pub config: Option<String>,
 
     /// the environment

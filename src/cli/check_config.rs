@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::json;
 
-use crate::config::{self, Checked};
+use crate::config::{self, Checked, TemplateReader};
 use crate::exit_code::ExitCode;
 use crate::wire::Level;
 
@@ -14,7 +14,10 @@ use super::{Refused, args, options, plural};
 /// Runs the command. It connects nowhere and touches nothing.
 pub fn run(args: args::CheckConfig) -> Result<ExitCode, Refused> {
     let options = options(args.config.as_deref(), &args.define, args.environment.as_deref())?;
-    let templates = |files: &config::ConfigFiles| crate::local::check_templates(&files.templates, &files.files);
+    let templates = TemplateReader {
+        mistakes: &|files| crate::local::check_templates(&files.templates, &files.files),
+        variables: &|files, file| crate::local::template_variables(&files.templates, file),
+    };
     let mut checked = config::check(&options, &templates)?;
     let least = if args.verbose { Level::Debug } else { Level::Info };
     checked.notes.retain(|(level, _)| *level >= least);

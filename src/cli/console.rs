@@ -33,6 +33,14 @@ impl Console {
         Err(Refused::usage(command, "standard input is no terminal, so nobody can be asked: add --yes"))
     }
 
+    /// Asks for a line of text ahead of a run, when nothing listens for interrupts yet. Empty when there is none.
+    pub fn ask_line(question: &str) -> String {
+        super::out::complain(question);
+        let mut line = Vec::new();
+        let read = io::stdin().lock().read_until(b'\n', &mut line);
+        read.map(|_| String::from_utf8_lossy(&line).trim().to_owned()).unwrap_or_default()
+    }
+
     /// Asks a plain question, to which only a clear yes is one.
     pub fn confirm(&self, question: &str) -> bool {
         if self.yes {

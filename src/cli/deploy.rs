@@ -10,20 +10,24 @@ use super::args;
 use super::console::Console;
 use super::out::complain;
 use super::session::{Show, lock};
-use super::{Refused, fresh, load};
+use super::{Refused, fresh, interlocks, load};
 
 /// Runs the command.
 pub fn run(args: args::Deploy) -> Result<ExitCode, Refused> {
     let show = Show::of("deploy", args.format, args.verbose, args.quiet)?;
-    let config = load(args.config.as_deref(), &args.define, args.environment.as_deref())?;
+    let mut config = load(args.config.as_deref(), &args.define, args.environment.as_deref())?;
+    if args.no_log_message {
+        config.forgo_announcements();
+    }
     let repo = Repo::open(&config.top)?;
     if args.init {
-        return init(&config, &repo);
+        return init(&config, &repo, &args);
     }
+    interlocks::check("deploy", &config)?;
     if !args.dry_run {
         Console::check("deploy", args.yes)?;
     }
-    let holder = deploy::holder(args.message.join(" "))?;
+    let holder = deploy::holder(message(&config, &args))?;
     let prepared = deploy::prepare(&config, &repo, &choice(&args), &holder)?;
     let ssh = super::ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
     let _lock = match lock(&config, &holder)? {
@@ -35,6 +39,16 @@ pub fn run(args: args::Deploy) -> Result<ExitCode, Refused> {
     }
     let chosen = fresh::Chosen { config_file: args.config.as_deref(), defines: &args.define };
     fresh::carry_out(&config, &repo, &prepared, ssh, chosen, show, args.yes)
+}
+
+/// Why something is deployed. In a repository of Scap's somebody at a terminal who did not say it is asked, as Scap asks.
+fn message(config: &Config, args: &args::Deploy) -> String {
+    let message = args.message.join(" ");
+    let deploys = !args.dry_run && !args.service_restart;
+    match message.trim().is_empty() && deploys && !args.yes && config.is_scaps() {
+        true => Console::ask_line("Why is this deployed? A line for the log, or just Enter:"),
+        false => message,
+    }
 }
 
 fn choice(args: &args::Deploy) -> Choice {
@@ -50,13 +64,14 @@ fn choice(args: &args::Deploy) -> Choice {
 }
 
 /// `--init`: what a deployment needs in the repository, and no deployment.
-fn init(config: &Config, repo: &Repo) -> Result<ExitCode, Refused> {
-    let (groups, notes) = config.groups(None)?;
+fn init(config: &Config, repo: &Repo, args: &args::Deploy) -> Result<ExitCode, Refused> {
+    let pattern = super::reconcile::limit(args.limit_hosts.as_deref())?;
+    let revision = repo.resolve(args.rev.as_deref().unwrap_or(&config.settings.git_rev))?;
+    let (groups, notes) = config.groups(pattern.as_ref())?;
     for (_, note) in notes {
         complain(&format!("hoist deploy: {note}"));
     }
     LogFile::prepare(&config.control)?;
-    let revision = repo.resolve(&config.settings.git_rev)?;
     let parts = deploy::parts(config, repo, &revision)?;
     if config.settings.git_server.is_some() {
         Tags::new(repo, &config.control_name).update_server_info(&parts.submodules)?;

@@ -6,6 +6,7 @@ mod config;
 mod console;
 mod deploy;
 mod fresh;
+mod interlocks;
 mod lock;
 mod log;
 mod out;

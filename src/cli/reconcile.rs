@@ -11,12 +11,13 @@ use super::console::Console;
 use super::fresh::{self, Chosen};
 use super::out::answer;
 use super::session::{Show, lock, state_folder};
-use super::{Refused, args, load, plural};
+use super::{Refused, args, interlocks, load, plural};
 
 /// Runs the command. Hosts that are owed different revisions get a deployment for each, the oldest first.
 pub fn run(args: args::Reconcile) -> Result<ExitCode, Refused> {
     let show = Show::of("reconcile", args.format, args.verbose, args.quiet)?;
     let config = load(args.config.as_deref(), &args.define, args.environment.as_deref())?;
+    interlocks::check("reconcile", &config)?;
     let repo = Repo::open(&config.top)?;
     let pattern = limit(args.limit_hosts.as_deref())?;
     let (groups, _) = config.groups(pattern.as_ref())?;

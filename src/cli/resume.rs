@@ -9,7 +9,7 @@ use crate::wire::{Holder, Level};
 
 use super::console::Console;
 use super::session::{Session, Show, lock, state_folder};
-use super::{Refused, args, load};
+use super::{Refused, args, interlocks, load};
 
 /// Goes on with the unfinished deployment.
 pub fn run(args: args::Resume) -> Result<ExitCode, Refused> {
@@ -17,6 +17,7 @@ pub fn run(args: args::Resume) -> Result<ExitCode, Refused> {
     let chosen = Chosen { file: args.config, environment: args.environment, defines: args.define };
     Console::check("resume", args.yes)?;
     let config = chosen.load()?;
+    interlocks::check("resume", &config)?;
     let holder = deploy::holder(String::new())?;
     let _lock = match lock(&config, &holder)? {
         Ok(lock) => lock,

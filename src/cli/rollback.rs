@@ -9,13 +9,14 @@ use crate::wire::{Holder, Revision};
 
 use super::console::Console;
 use super::session::{Show, lock, state_folder};
-use super::{Refused, args, fresh, load, resume};
+use super::{Refused, args, fresh, interlocks, load, resume};
 
 /// Runs the command.
 pub fn run(args: args::Rollback) -> Result<ExitCode, Refused> {
     let show = Show::of("rollback", args.format, args.verbose, args.quiet)?;
     Console::check("rollback", args.yes)?;
     let config = load(args.config.as_deref(), &args.define, args.environment.as_deref())?;
+    interlocks::check("rollback", &config)?;
     let holder = deploy::holder(String::new())?;
     let _lock = match lock(&config, &holder)? {
         Ok(lock) => lock,

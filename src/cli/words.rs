@@ -2,7 +2,7 @@
 //!
 //! argh takes a flag's value as the next word only. People also write `--rev=REV`, `-rREV` and `-vy`; this pass turns
 //! them into the plain form, asking argh itself which flags there are and which take a value. It also answers `-h`
-//! anywhere on the line, and gives every usage error the name of the command whose help to read.
+//! anywhere on the line, takes the beginning of a long flag for the flag if no other begins so, and gives every usage error the name of the command whose help to read.
 
 use argh::{ArgsInfo, CommandInfoWithArgs, EarlyExit, FlagInfoKind, FromArgs, SubCommandInfo};
 
@@ -105,6 +105,20 @@ fn flag(command: &CommandInfoWithArgs, wanted: impl Fn(&str, Option<char>) -> bo
     Some(Flag { takes_value, long: format!("--{}", found.long.trim_start_matches('-')), value_name })
 }
 
+/// The flag of this long name, or the one whose name begins with it.
+fn long_flag(command: &CommandInfoWithArgs, name: &str) -> Result<Flag, String> {
+    if let Some(flag) = flag(command, |long, _| long == name) {
+        return Ok(flag);
+    }
+    let names = command.flags.iter().map(|flag| flag.long.trim_start_matches('-'));
+    let meant: Vec<&str> = names.filter(|long| !name.is_empty() && long.starts_with(name)).collect();
+    match meant.as_slice() {
+        [one] => flag(command, |long, _| long == *one).ok_or_else(|| format!("unknown flag --{name}")),
+        [] => Err(format!("unknown flag --{name}")),
+        several => Err(format!("--{name} may be --{}: write more of it", several.join(" or --"))),
+    }
+}
+
 /// Commands whose first plain word begins somebody else's command line: what looks like a flag there is none of theirs.
 const WRAPS: [&str; 1] = ["run"];
 
@@ -125,7 +139,7 @@ fn plain_words(command: &SubCommandInfo, words: &[String]) -> Result<Option<Vec<
             return Ok(None);
         } else if let Some(long) = word.strip_prefix("--") {
             let (name, value) = long.split_once('=').map_or((long, None), |(name, value)| (name, Some(value)));
-            let flag = flag(command, |long, _| long == name).ok_or_else(|| format!("unknown flag --{name}"))?;
+            let flag = long_flag(command, name)?;
             push_flag(&mut plain, flag, value, &mut words)?;
         } else if word.len() > 1 && word.starts_with('-') {
             if !push_cluster(&mut plain, command, &word[1..], &mut words)? {
@@ -213,6 +227,19 @@ mod tests {
         }
         assert_eq!(deploy(&["deploy", "-D", "a:1", "-Db:2", "--define=c:x=y"]).define, ["a:1", "b:2", "c:x=y"]);
         assert_eq!(deploy(&["deploy", "--rev="]).rev.as_deref(), Some(""));
+    }
+
+    #[test]
+    fn the_beginning_of_a_long_flag_is_enough_if_no_other_begins_so() {
+        let args = deploy(&["deploy", "--conf", "x.cfg", "--lim=web1", "--serv", "--no-log", "-Da:b"]);
+        assert_eq!((args.config.as_deref(), args.limit_hosts.as_deref()), (Some("x.cfg"), Some("web1")));
+        assert!(args.service_restart && args.no_log_message);
+        assert_eq!(deploy(&["deploy", "-c", "x.cfg"]).config.as_deref(), Some("x.cfg"));
+        let error = words(&["deploy", "--d"]).unwrap_err().0;
+        assert!(error.contains("--d may be --dry-run or --define: write more of it"), "{error}");
+        assert!(words(&["deploy", "--=x"]).unwrap_err().0.contains("unknown flag"));
+        let Parsed::Say(help) = words(&["deploy", "--hel"]).unwrap() else { panic!("no help") };
+        assert!(help.contains("--limit-hosts"), "{help}");
     }
 
     #[test]

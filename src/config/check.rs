@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow};
 use serde::Serialize;
 
 use crate::targets::{SYSTEM_FOLDER, Target, scan_target_file};
-use crate::wire::Level;
+use crate::wire::{ConfigFile, Level};
 
 use super::layers::this_host;
 use super::problems::Problems;
@@ -60,12 +60,20 @@ pub struct Checked {
 /// What a reader of templates finds wrong: the template's name, the line, and why.
 pub type TemplateMistake = (String, usize, String);
 
+/// Who can read templates.
+pub struct TemplateReader<'a> {
+    /// What is wrong with them.
+    pub mistakes: &'a dyn Fn(&ConfigFiles) -> Vec<TemplateMistake>,
+    /// The variables that a file's own template uses.
+    pub variables: &'a dyn Fn(&ConfigFiles, &ConfigFile) -> BTreeSet<String>,
+}
+
 /// Reads the whole configuration of a repository: as it stands and for each of its environments, or for the one that
-/// `options` names. Connects nowhere. `templates` tells what is wrong with templates.
+/// `options` names. Connects nowhere.
 ///
 /// # Errors
 /// When there is no repository, or no configuration in it.
-pub fn check(options: &Options, templates: &dyn Fn(&ConfigFiles) -> Vec<TemplateMistake>) -> Result<Checked> {
+pub fn check(options: &Options, templates: &TemplateReader) -> Result<Checked> {
     let host = this_host();
     let mut checked = Checked::default();
     let mut problems = Problems::thorough();
@@ -107,7 +115,7 @@ fn read(
     problems: &mut Problems,
     checked: &mut Checked,
     targets: &mut BTreeSet<String>,
-    templates: &dyn Fn(&ConfigFiles) -> Vec<TemplateMistake>,
+    templates: &TemplateReader,
 ) {
     checked.notes.append(&mut config.notes);
     let listed = config.targets_into(problems, &mut checked.notes);
@@ -116,14 +124,48 @@ fn read(
     config.files_of_keys_into(problems);
     checked.checks = checked.checks.max(config.checks_into(problems).len());
     let files = config.config_files_into(problems);
+    checked.notes.append(&mut problems.notes);
     if let Some(files) = problems.keep(files).flatten() {
         checked.config_files = checked.config_files.max(files.files.len());
         checked.templates = checked.templates.max(files.templates.len());
         checked.variables = checked.variables.max(files.vars.len());
-        for (name, line, why) in templates(&files) {
+        for (name, line, why) in (templates.mistakes)(&files) {
             problems.keep::<()>(Err(anyhow!("{}:{line}: {why}", config.template_file(&name))));
         }
+        if config.is_scaps() {
+            checked.notes.extend(lent_variables(&files, templates));
+        }
     }
+}
+
+/// Scap reads the `remote_vars` of one file into the variables of all that come after it. Remarks on files whose templates
+/// may live on that: they use what no `vars.yaml` sets, and have no `remote_vars` of their own.
+fn lent_variables(files: &ConfigFiles, templates: &TemplateReader) -> Vec<Note> {
+    let mut notes = Vec::new();
+    let mut lender: Option<&ConfigFile> = None;
+    for file in &files.files {
+        let Some(lender) = lender.filter(|_| file.remote_vars.is_none()) else {
+            lender = Some(file).filter(|file| file.remote_vars.is_some()).or(lender);
+            continue;
+        };
+        let mut unset = (templates.variables)(files, file);
+        unset.retain(|name| !files.vars.contains_key(name));
+        if !unset.is_empty() {
+            let names: Vec<String> = unset.into_iter().collect();
+            notes.push((
+                Level::Warning,
+                format!(
+                    "{} uses {}, which no vars.yaml sets: Scap may take it from the remote_vars of {}, and hoist does not; \
+                     give {} its own remote_vars",
+                    file.path,
+                    names.join(", "),
+                    lender.path,
+                    file.path
+                ),
+            ));
+        }
+    }
+    notes
 }
 
 impl Config {
@@ -148,7 +190,12 @@ impl Config {
         let mut targets: Vec<Target> = Vec::new();
         for group in &self.settings.groups {
             let key = GroupSettings::targets_key(&group.name);
-            let (Some(file), Some(entry)) = (&group.dsh_targets, self.layers.get(&key)) else {
+            let entry = self.layers.get(&key);
+            if group.dsh_targets.is_none() && entry.is_some() {
+                notes.push((Level::Warning, self.without_targets(&group.name)));
+                continue;
+            }
+            let (Some(file), Some(entry)) = (&group.dsh_targets, entry) else {
                 let why = format!("group {} has no target file: set {key}", group.name);
                 problems.keep::<()>(Err(match self.layers.get("server_groups") {
                     Some(entry) => at(entry, "server_groups", &why),
@@ -164,6 +211,7 @@ impl Config {
             for mistake in mistakes {
                 problems.keep::<()>(Err(mistake));
             }
+            notes.extend(file.notes.iter().map(|note| (Level::Warning, note.clone())));
             if file.targets.is_empty() {
                 notes.push((Level::Warning, format!("{}: group {} is empty", shown(&file.path), group.name)));
             }

@@ -7,11 +7,11 @@ use anyhow::{Context, Result, bail};
 use indexmap::IndexMap;
 use serde_json::{Map, Value as Json};
 
-use crate::wire::{ConfigFile, OutputFormat};
+use crate::wire::{ConfigFile, Level, OutputFormat};
 
 use super::checks::mapping;
 use super::problems::Problems;
-use super::{Config, FoundFile};
+use super::{Config, FoundFile, Note};
 use crate::yaml;
 use crate::yaml::{Node, Value};
 
@@ -36,9 +36,18 @@ impl Config {
     /// # Errors
     /// What is wrong first, with file and line. No error quotes a variable's value.
     pub fn config_files(&self) -> Result<Option<ConfigFiles>> {
+        self.config_files_and_notes().map(|(files, _)| files)
+    }
+
+    /// The same, with remarks.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn config_files_and_notes(&self) -> Result<(Option<ConfigFiles>, Vec<Note>)> {
         let mut problems = Problems::default();
         let files = self.config_files_into(&mut problems);
-        problems.first().and(files)
+        let notes = std::mem::take(&mut problems.notes);
+        problems.first().and(files).map(|files| (files, notes))
     }
 
     /// As [`Config::config_files`], noting what is wrong with single files and going on without them.
@@ -89,6 +98,7 @@ impl Config {
         let mut remote_vars = None;
         let mut erb_syntax = false;
         let mut format = None;
+        let mut notes: Vec<Note> = Vec::new();
         for (key, value) in mapping(body, shown, &format!("{target:?}"))? {
             let mut read = || -> Result<()> {
                 let place = format!("{shown}:{}: {target}", value.line);
@@ -120,17 +130,21 @@ impl Config {
                             other => bail!("{place}: unknown output_format {other:?}: write yaml or text"),
                         })
                     }
-                    other => bail!(
-                        "{shown}:{}: {target}: unknown key {other:?}: known are template, remote_vars, erb_syntax, \
-                         output_format",
-                        key.line
-                    ),
+                    other => {
+                        let what = format!("{shown}:{}: {target}: unknown key {other:?}", key.line);
+                        let known = "known are template, remote_vars, erb_syntax, output_format";
+                        if !self.is_scaps() {
+                            bail!("{what}: {known}");
+                        }
+                        notes.push((Level::Warning, format!("{what} is ignored: {known}")));
+                    }
                 }
                 Ok(())
             };
             let read = read();
             problems.keep(read);
         }
+        problems.notes.append(&mut notes);
         if problems.count() > before {
             return Ok(None);
         }
@@ -149,7 +163,7 @@ impl Config {
             let looked: Vec<_> = places.map(|path| self.shown(&path)).collect();
             bail!("{shown}:{line}: {target}: no template {template:?}: looked for {}", looked.join(" and "));
         }
-        let format = format.unwrap_or_else(|| default_format(target, template));
+        let format = format.unwrap_or_else(|| default_format(target));
         let (path, template) = (target.to_owned(), template.to_owned());
         Ok(Some(ConfigFile { path, template, remote_vars, erb_syntax, format }))
     }
@@ -226,9 +240,8 @@ fn plain_path(path: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// YAML when the file's or the template's name says so.
-fn default_format(target: &str, template: &str) -> OutputFormat {
-    let template = template.strip_suffix(".j2").unwrap_or(template);
-    let yaml = |name: &str| name.ends_with(".yaml") || name.ends_with(".yml");
-    if yaml(target) || yaml(template) { OutputFormat::Yaml } else { OutputFormat::Text }
+/// YAML when the file's own name says so, whatever its template's does.
+fn default_format(target: &str) -> OutputFormat {
+    let name = target.strip_suffix(".j2").unwrap_or(target);
+    if name.ends_with(".yaml") || name.ends_with(".yml") { OutputFormat::Yaml } else { OutputFormat::Text }
 }

@@ -2,6 +2,7 @@
 
 use super::Config;
 use super::keys::{self, Found, KEYS};
+use super::scap_keys;
 use super::values;
 
 /// One key with the value that counts.
@@ -45,7 +46,8 @@ impl Config {
             rows.push(row(name, &entry.value, format!("{}{mark}", entry.origin)));
         }
         for (name, entry) in unknown {
-            rows.push(row(name, &entry.value, format!("{} (unknown key: ignored)", entry.origin)));
+            let mark = if scap_keys::find(name).is_some() { "Scap's key: not served" } else { "unknown key: ignored" };
+            rows.push(row(name, &entry.value, format!("{} ({mark})", entry.origin)));
         }
         rows
     }

@@ -26,7 +26,12 @@ impl Config {
         for settings in &self.settings.groups {
             let name = &settings.name;
             let mut targets = Vec::new();
-            for target in self.listed(settings)? {
+            let Some((listed, remarks)) = self.listed(settings)? else {
+                notes.push((Level::Warning, self.without_targets(name)));
+                continue;
+            };
+            notes.extend(remarks);
+            for target in listed {
                 if let Some(first) = owner.get(&target) {
                     let message = format!("{target} is listed in group {name} again: it belongs to group {first}");
                     notes.push((Level::Debug, message));
@@ -75,21 +80,31 @@ impl Config {
         Ok((groups, notes))
     }
 
-    /// The targets that a group's file lists.
-    fn listed(&self, group: &GroupSettings) -> Result<Vec<Target>> {
+    /// What to say of a group whose key is there and names no file: that is how an environment does without one.
+    pub(super) fn without_targets(&self, group: &str) -> String {
+        let key = GroupSettings::targets_key(group);
+        format!("group {group} is skipped: {key} is empty ({})", self.place_of(&key))
+    }
+
+    /// The targets that a group's file lists, and remarks; `None` where the key names no file.
+    fn listed(&self, group: &GroupSettings) -> Result<Option<(Vec<Target>, Vec<Note>)>> {
         let key = GroupSettings::targets_key(&group.name);
         let Some(file) = &group.dsh_targets else {
+            if self.layers.get(&key).is_some() {
+                return Ok(None);
+            }
             return Err(anyhow!(
                 "group {} has no target file: set {key} in {}, or take it out of server_groups",
                 group.name,
                 self.file.as_deref().map_or_else(|| "the configuration".to_owned(), |file| self.shown(file))
             ));
         };
-        let origin = self.layers.get(&key).map(|entry| entry.origin.to_string()).unwrap_or_default();
         let mut folders = self.folders();
         folders.push(PathBuf::from(SYSTEM_FOLDER));
-        let context = || format!("the target file of group {} ({key}, {origin})", group.name);
+        let context = || format!("the target file of group {} ({key}, {})", group.name, self.place_of(&key));
         let shown = |path: &std::path::Path| self.shown(path);
-        Ok(read_target_file(file, &folders, &shown).with_context(context)?.targets)
+        let read = read_target_file(file, &folders, &shown).with_context(context)?;
+        let notes = read.notes.into_iter().map(|note| (Level::Warning, note)).collect();
+        Ok(Some((read.targets, notes)))
     }
 }

@@ -32,7 +32,7 @@ pub struct File {
     pub name: String,
     /// By name as written, in the order of the file. `DEFAULT` is one of them here; [`File::items`] knows what it means.
     pub sections: IndexMap<String, Vec<Item>>,
-    /// Remarks on what was passed over.
+    /// Remarks on what was passed over, or stands twice.
     pub notes: Vec<String>,
 }
 
@@ -77,7 +77,7 @@ fn parse_into(bytes: &[u8], name: &str, problems: &mut Problems) -> Result<File>
     for (index, line) in crate::text::utf8(bytes, name)?.lines().enumerate() {
         problems.keep(normaliser.line(index + 1, line));
     }
-    problems.keep(normaliser.close());
+    normaliser.close();
     let raw: IndexMap<String, IndexMap<String, String>> =
         serde_ini::from_str(&normaliser.text()).with_context(|| format!("{name} cannot be read as an INI file"))?;
     let mut sections = IndexMap::new();
@@ -134,7 +134,7 @@ impl Normaliser<'_> {
             open.value.push_str(trimmed);
             return Ok(());
         }
-        self.close()?;
+        self.close();
         let name = self.name;
         if let Some(rest) = trimmed.strip_prefix('[') {
             // The last bracket of the line ends the name, and what stands behind it does not count.
@@ -147,9 +147,10 @@ impl Normaliser<'_> {
             if !(after.trim().is_empty() || after.trim_start().starts_with(['#', ';'])) {
                 self.notes.push(format!("{name}:{number}: {:?} after [{section}] is passed over", after.trim()));
             }
-            let again = self.headings.insert(section.to_owned(), number);
-            if let Some(before) = again.filter(|_| section != DEFAULT) {
-                bail!("{name}:{number}: the section [{section}] stands in line {before} already: make one of the two");
+            if let Some(before) = self.headings.insert(section.to_owned(), number) {
+                self.notes.push(format!(
+                    "{name}:{number}: the section [{section}] stands in line {before} already: the two are read as one"
+                ));
             }
             self.sections.entry(section.to_owned()).or_default();
             self.section = Some(section.to_owned());
@@ -169,16 +170,18 @@ impl Normaliser<'_> {
         Ok(())
     }
 
-    /// Takes the key that was being read into its section.
-    fn close(&mut self) -> Result<()> {
-        let (Some(open), Some(section)) = (self.open.take(), &self.section) else { return Ok(()) };
+    /// Takes the key that was being read into its section. Of a key that stands twice the later line counts, as for
+    /// whoever wrote the file with a lenient ConfigParser in mind.
+    fn close(&mut self) {
+        let (Some(open), Some(section)) = (self.open.take(), &self.section) else { return };
         let keys = self.sections.entry(section.clone()).or_default();
         let value = open.value.trim_end().to_owned();
         if let Some((_, before)) = keys.insert(open.key.clone(), (value, open.line)) {
             let (name, line, key) = (self.name, open.line, open.key);
-            bail!("{name}:{line}: {key} stands in [{section}] already, in line {before}: keep one of the two");
+            self.notes.push(format!(
+                "{name}:{line}: {key} stands in [{section}] in line {before} too: line {line} counts; remove one of the two"
+            ));
         }
-        Ok(())
     }
 
     /// The whole file in the narrow form that serde_ini reads without loss.
@@ -295,11 +298,18 @@ mod tests {
     }
 
     #[test]
-    fn a_key_or_a_section_that_stands_twice_is_an_error_that_names_both_lines() {
-        let error = fails(b"[global]\na: b\n\nA: c\n");
-        assert_eq!(error, "x.cfg:4: a stands in [global] already, in line 2: keep one of the two");
-        let error = fails(b"[global]\na: b\n[x]\n[global]\nc: d\n");
-        assert_eq!(error, "x.cfg:4: the section [global] stands in line 1 already: make one of the two");
+    fn of_a_key_that_stands_twice_the_later_line_counts_and_a_section_in_two_parts_is_one() {
+        let file = read("[global]\na: b\n\nA: c\n[x]\n[global]\nd: e\na: f\n");
+        let items: Vec<_> = file.sections["global"].iter().map(|it| item(&it.key, &it.value, it.line)).collect();
+        assert_eq!(items, [item("a", "f", 8), item("d", "e", 7)]);
+        assert_eq!(
+            file.notes,
+            [
+                "x.cfg:4: a stands in [global] in line 2 too: line 4 counts; remove one of the two",
+                "x.cfg:6: the section [global] stands in line 1 already: the two are read as one",
+                "x.cfg:8: a stands in [global] in line 4 too: line 8 counts; remove one of the two",
+            ]
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Files and definitions, laid over each other: the later wins, and each value remembers where it came from.
+//! Files and definitions, laid over each other section by section; each value remembers where it came from.
 
 use std::cell::LazyCell;
 use std::collections::BTreeMap;
@@ -47,34 +47,77 @@ pub struct Entry {
 /// Every key that is set, with the value that counts.
 #[derive(Debug, Clone, Default)]
 pub struct Layers {
+    /// The later over the earlier.
+    files: Vec<ini::File>,
     pub entries: BTreeMap<String, Entry>,
     pub notes: Vec<Note>,
+    /// The repository is laid out for Scap, so what the command line says is meant as Scap means it.
+    pub scaps: bool,
 }
 
 impl Layers {
-    /// Lays a file over what is there: its section `global`, then the sections that are suffixes of `host`, from the
-    /// shortest to the longest. `host` is asked only when a section might be one.
+    /// Nothing yet, for a repository that is Scap's or not.
+    pub fn of_scaps(scaps: bool) -> Layers {
+        Layers { scaps, ..Layers::default() }
+    }
+
+    /// Lays a file over those that are there. The files become one, section by section, before the sections are
+    /// applied: `global`, then the sections that are suffixes of `host`, from the shortest to the longest. So a site's
+    /// section of a lower file beats `global` of a higher one. `host` is asked only when a section might be one.
+    ///
+    /// Definitions come after the last file.
     pub fn absorb(&mut self, file: ini::File, host: &impl std::ops::Deref<Target = String>) {
         self.notes.extend(file.notes.iter().map(|note| (Level::Warning, note.clone())));
-        let mut applied: Vec<&String> = file.sections.keys().filter(|section| *section == "global").collect();
-        let others = || file.sections.keys().filter(|section| *section != "global" && *section != ini::DEFAULT);
-        if others().next().is_some() {
-            for suffix in suffixes(host) {
-                applied.extend(others().filter(|section| section.eq_ignore_ascii_case(&suffix)));
-            }
-        }
-        for section in others().filter(|section| !applied.contains(section)) {
+        let others: Vec<&String> = file.sections.keys().filter(|section| is_site(section)).collect();
+        let here = if others.is_empty() { Vec::new() } else { suffixes(host) };
+        for section in others {
             self.notes.push(match section.trim().eq_ignore_ascii_case("global") {
                 true => (Level::Warning, format!("{}: section [{section}] is passed over: write [global]", file.name)),
+                false if here.iter().any(|suffix| section.eq_ignore_ascii_case(suffix)) => continue,
                 false => (Level::Debug, format!("{}: section [{section}] is not for this host", file.name)),
             });
         }
-        for section in applied {
-            for (of, item) in file.items(section) {
-                let origin = Origin::File { name: file.name.clone(), line: item.line, section: of.to_owned() };
-                self.entries.insert(item.key.clone(), Entry { value: item.value.trim().to_owned(), origin });
+        self.files.push(file);
+        self.merge(host);
+    }
+
+    fn merge(&mut self, host: &impl std::ops::Deref<Target = String>) {
+        self.entries.clear();
+        self.apply(|section| section == GLOBAL);
+        if self.files.iter().flat_map(|file| file.sections.keys()).any(|section| is_site(section)) {
+            for suffix in suffixes(host) {
+                self.apply(|section| is_site(section) && section.eq_ignore_ascii_case(&suffix));
             }
         }
+    }
+
+    /// Applies one section of all files: what `[DEFAULT]` gives to it, and over that its own keys.
+    fn apply(&mut self, is_meant: impl Fn(&str) -> bool) {
+        if !self.files.iter().flat_map(|file| file.sections.keys()).any(|section| is_meant(section)) {
+            return;
+        }
+        for default in [true, false] {
+            for file in &self.files {
+                let wanted = |section: &str| if default { section == ini::DEFAULT } else { is_meant(section) };
+                for (section, items) in file.sections.iter().filter(|(section, _)| wanted(section)) {
+                    for item in items {
+                        let origin =
+                            Origin::File { name: file.name.clone(), line: item.line, section: section.clone() };
+                        let value = item.value.trim().to_owned();
+                        self.entries.insert(item.key.clone(), Entry { value, origin });
+                    }
+                }
+            }
+        }
+    }
+
+    /// The first value, of any section of any file, those that are not for this host included, of which `is_meant` holds.
+    pub fn any_section(&self, is_meant: impl Fn(&ini::Item) -> bool) -> Option<Origin> {
+        let all = self.files.iter().flat_map(|file| file.sections.iter().map(move |(name, items)| (file, name, items)));
+        all.into_iter().find_map(|(file, section, items)| {
+            let item = items.iter().find(|item| is_meant(item))?;
+            Some(Origin::File { name: file.name.clone(), line: item.line, section: section.clone() })
+        })
     }
 
     /// Lays the `-D key:value` definitions over what is there; the last of several counts.
@@ -96,6 +139,13 @@ impl Layers {
     pub fn get(&self, key: &str) -> Option<&Entry> {
         self.entries.get(key)
     }
+}
+
+const GLOBAL: &str = "global";
+
+/// Whether a section may be one that some hosts apply.
+fn is_site(section: &str) -> bool {
+    section != GLOBAL && section != ini::DEFAULT
 }
 
 /// Every suffix of a fully qualified name, from the shortest to the name itself, in lower case.

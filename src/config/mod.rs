@@ -10,6 +10,8 @@ pub(crate) mod ini;
 pub mod keys;
 mod layers;
 mod problems;
+mod remarks;
+mod scap_keys;
 mod settings;
 pub(crate) mod values;
 
@@ -20,7 +22,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::wire::Level;
 
-pub use check::{Checked, Mistake, check};
+pub use check::{Checked, Mistake, TemplateReader, check};
 pub use config_files::ConfigFiles;
 pub use explain::Explained;
 pub use layers::Origin;
@@ -101,7 +103,7 @@ impl Config {
             found => found.map(|(control, file)| (control, Some(file)))?,
         };
         let control_name = control.strip_prefix(&top).unwrap_or(&control).display().to_string();
-        let mut layers = Layers::default();
+        let mut layers = Layers::of_scaps(control_name == "scap");
         if let Some(global) = global_file(options)? {
             layers.absorb(ini::read_into(&global, &global.display().to_string(), problems)?, host);
         }
@@ -140,47 +142,25 @@ impl Config {
         Ok(config)
     }
 
-    /// Whether this key is set, and not left to its default.
+    /// Whether this key is set to something, and not left to its default.
     pub fn sets(&self, key: &str) -> bool {
-        self.layers.get(key).is_some()
+        self.layers.get(key).is_some_and(|entry| !entry.value.is_empty())
+    }
+
+    /// Where this key was set, as messages name it.
+    pub fn place_of(&self, key: &str) -> String {
+        self.layers.get(key).map(|entry| entry.origin.to_string()).unwrap_or_default()
+    }
+
+    /// Takes back the warning about announcements that are not made.
+    pub fn forgo_announcements(&mut self) {
+        let warning = self.unserved();
+        self.notes.retain(|note| Some(note) != warning.as_ref());
     }
 
     /// Whether there is a configuration file beside the global one.
     pub fn has_file(&self) -> bool {
         self.file.is_some()
-    }
-
-    /// Adds the remarks on keys that have no effect.
-    fn remark(&mut self) {
-        for (name, entry) in &self.layers.entries {
-            let place = match &entry.origin {
-                Origin::File { name, line, .. } => format!("{name}:{line}"),
-                origin => origin.to_string(),
-            };
-            let note = match keys::find(name) {
-                Some(keys::Found::Bare(key)) if key.name == "max_failures" => {
-                    (Level::Warning, format!("{place}: max_failures has no effect: set failure_limit"))
-                }
-                Some(keys::Found::Bare(key))
-                    if key.name == "git_upstream_submodules"
-                        && self.settings.git_upstream_submodules
-                        && !self.settings.git_submodules =>
-                {
-                    (Level::Warning, format!("{place}: git_upstream_submodules has no effect: set git_submodules too"))
-                }
-                Some(keys::Found::Group(group, _)) if !self.reads_group_keys(&group) => {
-                    (Level::Debug, format!("{place}: {name} is ignored: no group of server_groups is named {group}"))
-                }
-                Some(_) => continue,
-                None if entry.origin == Origin::Define => {
-                    let meant = keys::nearest(name, &self.settings.server_groups);
-                    let hint = meant.map(|known| format!(": did you mean {known}?")).unwrap_or_default();
-                    (Level::Warning, format!("-D sets the unknown key {name:?}{hint}"))
-                }
-                None => (Level::Debug, format!("{place}: unknown key {name:?} is ignored")),
-            };
-            self.notes.push(note);
-        }
     }
 
     /// Whether keys that carry this group's name (in lower case) are read: the group `default` has the bare ones.
@@ -193,6 +173,19 @@ impl Config {
     fn knows_group(&self, name: &str) -> bool {
         self.settings.server_groups.iter().any(|group| group == name)
             || self.layers.get(&GroupSettings::targets_key(name)).is_some()
+    }
+
+    /// Where a section that is not for this host has this group.
+    fn group_elsewhere(&self, name: &str) -> Option<Origin> {
+        let key = GroupSettings::targets_key(name);
+        self.layers.any_section(|item| {
+            item.key == key || (item.key == "server_groups" && values::list(&item.value).contains(&name))
+        })
+    }
+
+    /// Whether the repository is laid out for Scap, whose readers are more lenient than Hoist's.
+    pub fn is_scaps(&self) -> bool {
+        self.layers.scaps
     }
 
     /// The folders that hold the configuration's other files, the one that wins first: the environment's, then the

@@ -2,10 +2,14 @@
 
 use anyhow::Result;
 
+use super::Note;
+
 /// Mistakes, in the order in which they were found.
 #[derive(Debug, Default)]
 pub struct Problems {
     found: Vec<anyhow::Error>,
+    /// Remarks on what is no mistake.
+    pub notes: Vec<Note>,
     /// Whether to look at what only a deployment would stumble over: files that keys and checks name.
     pub thorough: bool,
 }
@@ -13,7 +17,7 @@ pub struct Problems {
 impl Problems {
     /// For a look at everything.
     pub fn thorough() -> Problems {
-        Problems { found: Vec::new(), thorough: true }
+        Problems { thorough: true, ..Problems::default() }
     }
 
     /// The value, or a note of what is wrong.

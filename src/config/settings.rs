@@ -107,6 +107,7 @@ pub struct Settings {
     pub confirm_timeout: Duration,
     /// Empty when unset.
     pub service_name: Vec<ServiceName>,
+    pub secondary_host_signal_file: PathBuf,
     pub service_command: String,
     pub require_valid_service: bool,
     pub service_port: Option<u16>,
@@ -116,6 +117,8 @@ pub struct Settings {
     pub nrpe_dir: PathBuf,
     pub cache_revs: usize,
     pub tags_to_keep: usize,
+    pub block_deployments: bool,
+    pub require_terminal_multiplexer: bool,
     pub lock_file: Option<PathBuf>,
     pub lock_dir: PathBuf,
     pub umask: u32,
@@ -141,10 +144,11 @@ impl Settings {
     pub fn service(&self) -> Service {
         Service {
             names: self.service_name.clone(),
+            secondary_file: self.secondary_host_signal_file.clone(),
             command: self.service_command.clone(),
             require_valid: self.require_valid_service,
             port: self.service_port,
-            timeout: self.service_timeout.as_secs(),
+            timeout: self.service_timeout.as_secs() + u64::from(self.service_timeout.subsec_nanos() > 0),
         }
     }
 
@@ -197,7 +201,7 @@ impl Settings {
                 repo => repo.unwrap_or_default(),
             },
             git_deploy_dir: read.get("git_deploy_dir", values::absolute)?,
-            git_rev: read.get("git_rev", values::argument)?,
+            git_rev: read.filled("git_rev", values::argument)?,
             git_server: read.opt("git_server", values::server)?,
             git_scheme: read.choice("git_scheme")?,
             http_proxy: read.proxy()?,
@@ -233,18 +237,21 @@ impl Settings {
             stage_timeouts: read.stages("stage_timeout", values::seconds)?,
             confirm_timeout: read.get("confirm_timeout", values::seconds_or_off)?,
             service_name: read.opt("service_name", values::services)?.unwrap_or_default(),
+            secondary_host_signal_file: read.get("secondary_host_signal_file", values::absolute)?,
             service_command: read.get("service_command", values::service_command)?,
             require_valid_service: read.get("require_valid_service", values::boolean)?,
             service_port: read.opt("service_port", values::port)?,
-            service_timeout: read.get("service_timeout", values::seconds)?,
+            service_timeout: read.get("service_timeout", values::fraction_of_seconds)?,
             config_deploy: read.get("config_deploy", values::boolean)?,
             perform_checks: read.get("perform_checks", values::boolean)?,
             nrpe_dir: read.get("nrpe_dir", values::absolute)?,
             cache_revs: read.get("cache_revs", |value| values::number(value, 0))?,
             tags_to_keep: read.get("tags_to_keep", |value| values::number(value, 1))?,
+            block_deployments: read.get("block_deployments", values::boolean)?,
+            require_terminal_multiplexer: read.get("require_terminal_multiplexer", values::boolean)?,
             lock_file: read.opt("lock_file", values::absolute)?,
             lock_dir: read.get("lock_dir", values::absolute)?,
-            umask: read.get("umask", values::umask)?,
+            umask: read.umask()?,
         })
     }
 }
@@ -252,6 +259,12 @@ impl Settings {
 /// `key` with the group's name ahead of it; the group `default` reads the bare key.
 fn key_of(group: &str, key: &str) -> String {
     if group == "default" { key.to_owned() } else { format!("{}_{key}", group.to_lowercase()) }
+}
+
+/// What the table of keys gives to a key that is not set.
+fn default_of<T>(key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<T> {
+    let default = keys::bare(key).and_then(|key| key.default).unwrap_or_default();
+    parse(default).map_err(|why| anyhow!("the default of {key} is unusable: {why}"))
 }
 
 /// `message` about `key`, led by the place that the value came from.
@@ -295,9 +308,7 @@ impl Reader<'_> {
                 return parse(&entry.value).map_err(|why| at(entry, key, &why));
             }
         }
-        let key = keys.last().copied().unwrap_or_default();
-        let default = keys::bare(key).and_then(|key| key.default).unwrap_or_default();
-        parse(default).map_err(|why| anyhow!("the default of {key} is unusable: {why}"))
+        default_of(keys.last().copied().unwrap_or_default(), parse)
     }
 
     /// The value of a key that may be unset; an empty value unsets what a lower layer has set.
@@ -306,6 +317,23 @@ impl Reader<'_> {
             Some(entry) if !entry.value.is_empty() => parse(&entry.value).map(Some).map_err(|why| at(entry, key, &why)),
             _ => Ok(None),
         }
+    }
+
+    /// `key`'s value, or its default; an empty value leaves it to that.
+    fn filled<T>(&self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<T> {
+        match self.layers.get(key) {
+            Some(entry) if entry.value.is_empty() => default_of(key, parse),
+            _ => self.get(key, parse),
+        }
+    }
+
+    /// Scap reads the mask as a decimal number. A zero in front says octal all the same: nobody means 0022 otherwise.
+    fn umask(&self) -> Result<u32> {
+        let decimal = match self.layers.get("umask").map(|entry| &entry.origin) {
+            Some(Origin::File { name, .. }) => name.rsplit('/').next() == Some("scap.cfg"),
+            _ => self.layers.scaps,
+        };
+        self.get("umask", |value| if decimal { values::scaps_umask(value) } else { values::umask(value) })
     }
 
     /// A password is taken from a file alone: others see a command line, and journals keep it.

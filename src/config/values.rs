@@ -61,6 +61,17 @@ pub fn seconds(value: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("{value:?} is not a duration: write whole seconds, from 1 to {MAX_SECONDS}"))
 }
 
+/// Seconds with or without a fraction, up to [`MAX_SECONDS`].
+pub fn fraction_of_seconds(value: &str) -> Result<Duration, String> {
+    let plain = value.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let seconds = value.parse::<f64>().ok().filter(|_| plain);
+    let fits = |seconds: &f64| *seconds > 0.0 && *seconds <= MAX_SECONDS as f64;
+    seconds
+        .filter(fits)
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| format!("{value:?} is not a duration: write seconds, more than 0 and up to {MAX_SECONDS}"))
+}
+
 /// Whole seconds, or 0.
 pub fn seconds_or_off(value: &str) -> Result<Duration, String> {
     match value {
@@ -84,6 +95,15 @@ pub fn umask(value: &str) -> Result<u32, String> {
         .and_then(|octal| u32::from_str_radix(octal, 8).ok())
         .filter(|mask| *mask <= 0o777)
         .ok_or_else(|| format!("{value:?} is not a file mode mask: write an octal number such as 0002"))
+}
+
+/// The same as Scap writes it: in decimal (18 is 0022), unless a zero in front says octal.
+pub fn scaps_umask(value: &str) -> Result<u32, String> {
+    if value.starts_with('0') {
+        return umask(value);
+    }
+    let mask = digits(value).and_then(|digits| digits.parse().ok()).filter(|mask| *mask <= 0o777);
+    mask.ok_or_else(|| format!("{value:?} is not a file mode mask: write it in octal with a zero in front, as 0002"))
 }
 
 /// Programs that keep large files out of git.
@@ -257,7 +277,7 @@ pub fn without_password(address: &str) -> String {
     }
 }
 
-/// `name`, `name=restart` or `name=reload`, separated by commas.
+/// `name`, `name=restart` or `name=reload`, separated by commas; `:disable-secondary` may follow the action.
 pub fn services(value: &str) -> Result<Vec<ServiceName>, String> {
     let mut services: Vec<ServiceName> = Vec::new();
     for entry in list(value) {
@@ -265,17 +285,24 @@ pub fn services(value: &str) -> Result<Vec<ServiceName>, String> {
             Some((name, action)) => (name.trim(), action.trim()),
             None => (entry, "restart"),
         };
+        let (action, disable_secondary) = match action.split_once(':') {
+            Some((action, "disable-secondary")) => (action.trim_end(), true),
+            _ => (action, false),
+        };
         let fit = |c: char| c.is_ascii_alphanumeric() || "@._:-".contains(c);
         if name.is_empty() || name.starts_with('-') || !name.chars().all(fit) {
             return Err(format!("{name:?} is not a service's name: use letters, digits, '@', '.', '_', ':' and '-'"));
         }
         if !matches!(action, "restart" | "reload") {
-            return Err(format!("{entry:?} asks to {action:?} a service: write {name}=reload or {name}=restart"));
+            return Err(format!(
+                "{entry:?} asks to {action:?} a service: write {name}=reload or {name}=restart, \
+                 with :disable-secondary behind it if need be"
+            ));
         }
         if services.iter().any(|before| before.name == name) {
             return Err(format!("{value:?} names service {name:?} twice: name each once"));
         }
-        services.push(ServiceName { name: name.to_owned(), action: action.to_owned() });
+        services.push(ServiceName { name: name.to_owned(), action: action.to_owned(), disable_secondary });
     }
     if services.is_empty() {
         return Err(format!("{value:?} names no service: write names separated by commas, or remove the key"));
@@ -352,6 +379,33 @@ mod tests {
         assert_eq!(without_password("http://me:s3cret@p:1"), "http://…@p:1");
         assert_eq!(without_password("me:s3cret@git/x"), "…@git/x");
         assert_eq!(without_password("git@git.example.org:29418"), "git@git.example.org:29418");
+    }
+
+    #[test]
+    fn a_service_may_be_disabled_on_secondary_targets() {
+        let read = services("a, b=restart:disable-secondary, c=reload:disable-secondary").unwrap();
+        let marks: Vec<_> = read.iter().map(|it| (it.action.as_str(), it.disable_secondary)).collect();
+        assert_eq!(marks, [("restart", false), ("restart", true), ("reload", true)]);
+        for bad in ["a=restart:", "a=restart:disable", "a=:disable-secondary", "a=disable-secondary"] {
+            assert!(services(bad).unwrap_err().contains(":disable-secondary"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_mask_of_scaps_is_decimal_unless_a_zero_says_octal() {
+        assert_eq!((scaps_umask("18"), scaps_umask("2"), scaps_umask("22")), (Ok(0o022), Ok(0o002), Ok(0o026)));
+        assert_eq!((scaps_umask("0022"), scaps_umask("0"), scaps_umask("0o22")), (Ok(0o022), Ok(0), Ok(0o022)));
+        assert!(["512", "-1", "", "x", "08"].into_iter().all(|bad| scaps_umask(bad).is_err()));
+        assert!(umask("18").is_err() && umask("22") == Ok(0o022));
+    }
+
+    #[test]
+    fn a_duration_of_scaps_may_have_a_fraction() {
+        assert_eq!(fraction_of_seconds("0.5"), Ok(Duration::from_millis(500)));
+        assert_eq!(fraction_of_seconds("120"), Ok(Duration::from_secs(120)));
+        for bad in ["0", "0.0", "-1", "inf", "nan", "1e3", "", ".", "604801", "1.2.3", "5s"] {
+            assert!(fraction_of_seconds(bad).unwrap_err().contains("is not a duration"), "{bad}");
+        }
     }
 
     #[test]

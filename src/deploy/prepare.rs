@@ -10,17 +10,15 @@ use crate::fleet::{Call, HostId, Step, Task};
 use crate::repo::{LockPlaces, Parts, Repo, TreeSize, Wanted};
 use crate::targets::{HostPattern, Target};
 use crate::wire::{
-    Action, CheckType, Extras, Fetch, Holder, Level, LfsSource, PROTOCOL, Request, Revision, Source, Stage,
+    Action, Check, CheckType, Extras, Fetch, Holder, Level, LfsSource, PROTOCOL, Request, Revision, Source, Stage,
     SubmoduleSource,
 };
 
 use super::plan::{Kind, Plan, StagePlan};
+use super::revision;
 
 /// Stages that `--stages` may name.
 const CHOICE: [Stage; 4] = [Stage::Fetch, Stage::ConfigDeploy, Stage::Promote, Stage::Finalize];
-
-/// Files that a remark names.
-const SHOWN: usize = 5;
 
 /// What the command line chose.
 #[derive(Debug, Clone, Default)]
@@ -70,16 +68,28 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
         groups.iter_mut().for_each(|group| group.targets.retain(|target| only.contains(target)));
         groups.retain(|group| !group.targets.is_empty());
     }
-    let checks = if settings.perform_checks { config.checks()? } else { Vec::new() };
+    let (checks, remarks) = config.checks_and_notes()?;
+    notes.extend(remarks);
+    notes.extend(config.config_files_and_notes()?.1);
 
-    let name = choice.rev.as_deref().unwrap_or(&settings.git_rev);
-    let revision = repo.resolve(name)?;
-    // An earlier revision was deployed without the scripts that it lacks; targets leave their checks out.
-    if kind != Kind::Rollback {
-        check_scripts_are_committed(config, repo, &revision, &checks)?;
-    }
-    if kind == Kind::Deploy {
-        notes.extend(dirty_note(repo, name)?);
+    let chosen = stages(kind, choice.stages.as_deref())?;
+    let (name, remark) = match &choice.rev {
+        Some(name) => (name.clone(), None),
+        None => revision::unnamed(config, repo, kind, &chosen)?,
+    };
+    notes.extend(remark);
+    let revision = repo.resolve(&name)?;
+    match kind {
+        // An earlier revision was deployed without the scripts that it lacks; targets leave their checks out.
+        Kind::Rollback => {}
+        Kind::Deploy => {
+            check_scripts_are_committed(config, repo, &revision, checks.iter())?;
+            notes.extend(dirty_note(repo, &name)?);
+        }
+        Kind::ServiceRestart | Kind::DryRun => {
+            let due = checks.iter().filter(|check| chosen.contains(&check.at.stage()));
+            check_scripts_are_committed(config, repo, &revision, due)?;
+        }
     }
 
     if settings.http_proxy.is_some() && settings.git_server.is_some() && !settings.git_scheme.starts_with("http") {
@@ -88,15 +98,17 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
     }
 
     let idle = |stage: Stage| {
-        let name = |point| matches!(point, crate::wire::CheckPoint::Before(it) | crate::wire::CheckPoint::After(it) if it == stage);
-        stage == Stage::ConfigDeploy && !settings.config_deploy && !checks.iter().any(|check| name(check.at))
+        let due = || checks.iter().any(|check| check.at.stage() == stage);
+        stage == Stage::ConfigDeploy && !settings.config_deploy && !due()
     };
     let stage_plan = |stage| StagePlan { stage, batch: settings.batch_size(stage), timeout: settings.timeout(stage) };
-    let chosen = stages(kind, choice.stages.as_deref())?;
     let primary = chosen.iter().filter(|stage| **stage != Stage::Finalize && !idle(**stage));
     // Going back takes no room.
     let brings = kind == Kind::Deploy && chosen.contains(&Stage::Fetch);
     let parts = if brings { parts(config, repo, &revision)? } else { Parts::default() };
+    if brings {
+        notes.extend(revision::left_out(config, repo, &revision)?);
+    }
     let size =
         if kind == Kind::Rollback { TreeSize::default() } else { repo.tree_size(&revision)? + parts.size(repo)? };
     let plan = Plan {
@@ -124,14 +136,12 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
 
 /// Which files differ from what is deployed, and so are not.
 fn dirty_note(repo: &Repo, name: &str) -> Result<Option<(Level, String)>> {
-    let mut files = repo.changed_files()?;
+    let files = repo.changed_files()?;
     if files.is_empty() {
         return Ok(None);
     }
-    let more = if files.len() > SHOWN { format!(" and {} more", files.len() - SHOWN) } else { String::new() };
-    files.truncate(SHOWN);
-    let files = files.join(", ");
-    let note = format!("the working tree has changes that {name} does not hold: they are not deployed ({files}{more})");
+    let files = revision::some(files);
+    let note = format!("the working tree has changes that {name} does not hold: they are not deployed ({files})");
     Ok(Some((Level::Warning, note)))
 }
 
@@ -182,7 +192,7 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
         extras: if plan.kind == Kind::Rollback { Extras::default() } else { extras(config, repo, server.as_deref()) },
         large_files: Vec::new(),
         fetch: None,
-        checks: if settings.perform_checks { config.checks()? } else { Vec::new() },
+        checks: config.checks()?,
         nrpe_dir: settings.nrpe_dir.clone(),
         service: settings.service(),
         config_files,
@@ -239,13 +249,13 @@ fn names(stages: &[Stage]) -> String {
 }
 
 /// Checks of type script run from the deployed revision, so that is where their files have to be.
-fn check_scripts_are_committed(
+fn check_scripts_are_committed<'a>(
     config: &Config,
     repo: &Repo,
     revision: &Revision,
-    checks: &[crate::wire::Check],
+    checks: impl Iterator<Item = &'a Check>,
 ) -> Result<()> {
-    for check in checks.iter().filter(|check| check.kind == CheckType::Script) {
+    for check in checks.filter(|check| check.kind == CheckType::Script) {
         let words = crate::text::words(&check.command).unwrap_or_default();
         let Some(name) = words.first() else { continue };
         let plain = format!("{}/scripts/{name}", config.control_name);

@@ -1,7 +1,7 @@
 //! Whether a host that answered the probe can be deployed to.
 
 use crate::fleet::Outcome;
-use crate::wire::Facts;
+use crate::wire::{Facts, Stage};
 
 use super::plan::{Kind, Plan};
 
@@ -12,6 +12,9 @@ pub fn unfit(facts: &Facts, plan: &Plan) -> Option<Outcome> {
     }
     if let Some(by) = facts.locked.as_ref().filter(|by| by.run != plan.run) {
         return Some(Outcome::Locked { by: by.clone() });
+    }
+    if let Some(reason) = out_of_turn(facts, plan) {
+        return Some(Outcome::Failed { reason, status: 0 });
     }
     if plan.kind == Kind::ServiceRestart || facts.revisions.contains(&plan.revision) {
         return None;
@@ -31,4 +34,21 @@ pub fn unfit(facts: &Facts, plan: &Plan) -> Option<Outcome> {
         }
         _ => None,
     }
+}
+
+/// Why the stages that were chosen cannot run on this host: they need what an earlier stage leaves, and it is not there.
+fn out_of_turn(facts: &Facts, plan: &Plan) -> Option<String> {
+    if plan.kind != Kind::Deploy || plan.brings_code() {
+        return None;
+    }
+    let short = plan.revision.short();
+    if !facts.revisions.contains(&plan.revision) {
+        return Some(format!("there is no complete working tree of {short}: run the fetch stage first"));
+    }
+    let promotes = plan.stages.iter().any(|it| it.stage == Stage::Promote);
+    if plan.finalize.is_some() && !promotes && facts.state.current.as_ref() != Some(&plan.revision) {
+        let live = facts.state.current.as_ref().map_or("nothing", |current| current.short());
+        return Some(format!("{live} is live there, and not {short}: run the promote stage first"));
+    }
+    None
 }

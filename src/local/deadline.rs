@@ -27,9 +27,9 @@ impl Deadline {
         self.at
     }
 
-    /// The earlier of this and `seconds` from now.
-    pub fn within(&self, seconds: u64) -> Instant {
-        self.at.min(Instant::now() + Duration::from_secs(seconds.clamp(1, LONGEST)))
+    /// The earlier of this and `time` from now.
+    pub fn within(&self, time: Duration) -> Instant {
+        self.at.min(Instant::now() + time.min(Duration::from_secs(LONGEST)))
     }
 
     /// A nearer one: half of what is left, and no more than `seconds`.

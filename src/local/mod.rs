@@ -52,7 +52,7 @@ use serde::Deserialize;
 
 use crate::wire::{Action, Ended, Holder, PROTOCOL, Request, Stage, State, TargetEvent};
 
-pub(crate) use template::{check as check_templates, render};
+pub(crate) use template::{check as check_templates, render, variables as template_variables};
 
 use deadline::Deadline;
 use fault::Fault;

@@ -50,9 +50,12 @@ pub fn run_for(job: &Job, revision: &Revision) -> Result<(), Fault> {
     checks::run(job, CheckPoint::After(Stage::RestartService), revision)
 }
 
-/// Restarts or reloads every service, in order, then waits for the port. The first failure ends it.
+/// Restarts or reloads every service, in order, then waits for the port. The first failure ends it. On a secondary
+/// target, services that are marked for it are stopped and disabled in place of that.
 pub fn restart(job: &Job) -> Result<(), Fault> {
     let service = &job.request.service;
+    // Without a path there is no such mark.
+    let secondary = service.secondary_file.is_absolute() && service.secondary_file.exists();
     let mut restarted = false;
     for name in &service.names {
         if service.require_valid
@@ -61,18 +64,31 @@ pub fn restart(job: &Job) -> Result<(), Fault> {
             job.out.info(format!("service {} is skipped: {why}", name.name));
             continue;
         }
-        restarted = true;
-        let (exit, _) = call(job, name, &name.action, Level::Info)?;
-        if !exit.is_ok() {
-            let reason = exit.reason(job.deadline.seconds);
-            return Err(Fault::Failed(format!("service {}: {} {reason}", name.name, name.action)));
+        if secondary && name.disable_secondary {
+            act(job, name, "stop")?;
+            act(job, name, "disable")?;
+            let file = service.secondary_file.display();
+            job.out.info(format!("service {} is disabled here, not restarted: there is {file}", name.name));
+            continue;
         }
+        restarted = true;
+        act(job, name, &name.action)?;
         job.out.info(format!("service {}: {} done", name.name, name.action));
     }
     match service.port {
         Some(port) if restarted => wait_for(job, port),
         _ => Ok(()),
     }
+}
+
+/// Runs the command for an action that has to succeed.
+fn act(job: &Job, name: &ServiceName, action: &str) -> Result<(), Fault> {
+    let (exit, _) = call(job, name, action, Level::Info)?;
+    if exit.is_ok() {
+        return Ok(());
+    }
+    let reason = exit.reason(job.deadline.seconds);
+    Err(Fault::Failed(format!("service {}: {action} {reason}", name.name)))
 }
 
 /// Why a service cannot be restarted on this host, if it cannot. Whoever manages it is asked, and changes nothing.
@@ -169,7 +185,7 @@ fn scaps_command(job: &Job, default: &Command, service: &str, action: &str) -> O
 /// Waits until this host accepts a connection on a port, by IPv4 or IPv6.
 fn wait_for(job: &Job, port: u16) -> Result<(), Fault> {
     let seconds = job.request.service.timeout.max(1);
-    let until = job.deadline.within(seconds);
+    let until = job.deadline.within(Duration::from_secs(seconds));
     let addresses: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
     loop {
         for address in addresses {

@@ -51,6 +51,13 @@ pub(super) struct TreeEntry {
     pub path: String,
 }
 
+impl TreeEntry {
+    /// Whether it is another repository's commit.
+    pub fn is_submodule(&self) -> bool {
+        self.mode == "160000"
+    }
+}
+
 /// What a revision's working tree takes on a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TreeSize {

@@ -1,11 +1,12 @@
 //! The files of a revision that git-lfs keeps, and where the deploy host has them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
 use super::Repo;
+use super::git::TreeEntry;
 use crate::wire::{LargeFile, Revision};
 
 /// A pointer is shorter than this: git-lfs looks at no longer file.
@@ -63,9 +64,40 @@ pub fn large_files(searched: &[Searched<'_>]) -> anyhow::Result<Vec<StoredFile>>
     )
 }
 
+/// How a pointer of git-fat begins.
+const FAT: &str = "#$# git-fat ";
+
+/// The files among a commit's entries that are deployed as pointers when nobody checks out what they point to: those of
+/// git-lfs, and those of git-fat.
+pub(super) fn pointer_paths(
+    repo: &Repo,
+    commit: &Revision,
+    entries: Vec<TreeEntry>,
+) -> anyhow::Result<(Vec<String>, Vec<String>)> {
+    let (mut lfs, mut fat) = (Vec::new(), Vec::new());
+    for (filter, path, text) in filtered(repo, commit, entries, &["lfs", "fat"])? {
+        match filter.as_str() {
+            "lfs" if pointer(&text).is_some() => lfs.push(path),
+            "fat" if text.starts_with(FAT) => fat.push(path),
+            _ => {}
+        }
+    }
+    Ok((lfs, fat))
+}
+
 /// The pointers in a commit that attributes give to git-lfs.
 fn pointers(repo: &Repo, commit: &Revision) -> anyhow::Result<Vec<(String, LargeFile)>> {
-    let mut small = repo.entries(commit)?;
+    let files = filtered(repo, commit, repo.entries(commit)?, &["lfs"])?;
+    Ok(files.into_iter().filter_map(|(_, path, text)| Some((path, pointer(&text)?))).collect())
+}
+
+/// The small files among a commit's entries that attributes give to one of these filters: the filter, the path, the text.
+fn filtered(
+    repo: &Repo,
+    commit: &Revision,
+    mut small: Vec<TreeEntry>,
+    filters: &[&str],
+) -> anyhow::Result<Vec<(String, String, String)>> {
     // To ask for attributes takes an index of the whole commit.
     if !small.iter().any(|entry| entry.path.rsplit('/').next() == Some(".gitattributes")) {
         return Ok(Vec::new());
@@ -73,21 +105,22 @@ fn pointers(repo: &Repo, commit: &Revision) -> anyhow::Result<Vec<(String, Large
     small
         .retain(|entry| entry.mode.starts_with("100") && entry.bytes.is_some_and(|bytes| bytes > 0 && bytes < POINTER));
     let paths: Vec<&str> = small.iter().map(|entry| entry.path.as_str()).collect();
-    let given = given_to_lfs(repo, commit, &paths)?;
-    small.retain(|entry| given.contains(&entry.path));
+    let mut given = given_to(filters, repo, commit, &paths)?;
+    small.retain(|entry| given.contains_key(&entry.path));
     if small.is_empty() {
         return Ok(Vec::new());
     }
     let asked: String = small.iter().map(|entry| format!("{}\n", entry.object)).collect();
     let answer = repo.feed(repo.command(&["cat-file", "--batch=%(objectsize)"]), asked.as_bytes())?;
     let mut rest = answer.as_slice();
-    let mut pointers = Vec::new();
+    let mut files = Vec::new();
     for entry in small {
         let content =
             next_blob(&mut rest).with_context(|| format!("git cat-file gave no content of {}", entry.path))?;
-        pointers.extend(pointer(&String::from_utf8_lossy(content)).map(|file| (entry.path, file)));
+        let filter = given.remove(&entry.path).unwrap_or_default();
+        files.push((filter, entry.path, String::from_utf8_lossy(content).into_owned()));
     }
-    Ok(pointers)
+    Ok(files)
 }
 
 /// Takes `SIZE\nCONTENT\n` off the front.
@@ -117,11 +150,16 @@ pub(crate) fn pointer(text: &str) -> Option<LargeFile> {
     LargeFile::new(oid?, bytes?).ok()
 }
 
-/// Those of these paths that the commit's own attributes give to git-lfs. They are asked of an index that is made for
+/// Those of these paths that the commit's own attributes give to one of these filters, and to which. They are asked of an index that is made for
 /// the purpose: the revision need not be the one that is checked out.
-fn given_to_lfs(repo: &Repo, commit: &Revision, paths: &[&str]) -> anyhow::Result<HashSet<String>> {
+fn given_to(
+    filters: &[&str],
+    repo: &Repo,
+    commit: &Revision,
+    paths: &[&str],
+) -> anyhow::Result<HashMap<String, String>> {
     if paths.is_empty() {
-        return Ok(HashSet::new());
+        return Ok(HashMap::new());
     }
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let with_index = |arguments: &[&str]| {
@@ -136,7 +174,8 @@ fn given_to_lfs(repo: &Repo, commit: &Revision, paths: &[&str]) -> anyhow::Resul
     let answer = String::from_utf8_lossy(&answer);
     // `path`, `filter`, its value.
     let words: Vec<&str> = answer.split('\0').collect();
-    Ok(words.chunks_exact(3).filter(|words| words[2] == "lfs").map(|words| words[0].to_owned()).collect())
+    let ours = words.chunks_exact(3).filter(|words| filters.contains(&words[2]));
+    Ok(ours.map(|words| (words[0].to_owned(), words[2].to_owned())).collect())
 }
 
 /// Where git-lfs keeps its objects for a repository in `git_dir`, which its configuration may have moved.
@@ -194,6 +233,22 @@ mod tests {
         assert_eq!(find(&scratch, &second).unwrap()[0].path, place);
         // What is checked out says nothing on an older revision.
         assert_eq!(find(&scratch, &first).unwrap(), []);
+    }
+
+    #[test]
+    fn files_whose_content_nobody_checks_out_are_found_by_their_pointers() {
+        let scratch = Scratch::new();
+        fs::write(scratch.path().join("a.bin"), text(OID, "3")).unwrap();
+        fs::write(scratch.path().join("b.bin"), "no pointer").unwrap();
+        fs::write(scratch.path().join("c.jar"), "#$# git-fat 0123456789012345678901234567890123456789 5\n").unwrap();
+        let commit = scratch.commit(".gitattributes", b"*.bin filter=lfs\n*.jar filter=fat\n");
+        let found = |scratch: &Scratch, commit: &Revision| {
+            pointer_paths(&scratch.repo, commit, scratch.repo.entries(commit).unwrap()).unwrap()
+        };
+        assert_eq!(found(&scratch, &commit), (vec!["a.bin".into()], vec!["c.jar".into()]));
+        let plain = Scratch::new();
+        let commit = plain.commit("a.bin", text(OID, "3").as_bytes());
+        assert_eq!(found(&plain, &commit), (vec![], vec![]));
     }
 
     #[test]

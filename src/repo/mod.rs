@@ -21,7 +21,7 @@ pub use lock::{DeployLock, LockError, default_lock_path};
 pub use locks::{Kept, LockPlaces, Locks};
 pub use operator::{Operator, operator};
 pub use pack::{Pack, Packs};
-pub use parts::{Parts, Wanted};
+pub use parts::{Named, Parts, Wanted};
 pub use submodules::Submodule;
 pub use tags::Tags;
 

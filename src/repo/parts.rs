@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::large_files::{Searched, StoredFile, large_files, store};
+use super::large_files::{Searched, StoredFile, large_files, pointer_paths, store};
 use super::submodules::{Submodule, submodules};
 use super::{Repo, TreeSize};
 use crate::wire::Revision;
@@ -12,6 +12,26 @@ use crate::wire::Revision;
 pub struct Wanted {
     pub submodules: bool,
     pub large_files: bool,
+}
+
+/// The parts that a revision's own tree names, by their paths, whether the deploy host has them or not.
+#[derive(Debug, Clone, Default)]
+pub struct Named {
+    pub submodules: Vec<String>,
+    /// Pointers of git-lfs.
+    pub lfs: Vec<String>,
+    /// Pointers of git-fat.
+    pub fat: Vec<String>,
+}
+
+impl Named {
+    /// Reads the tree of a revision.
+    pub fn of(repo: &Repo, revision: &Revision) -> anyhow::Result<Named> {
+        let entries = repo.entries(revision)?;
+        let submodules = entries.iter().filter(|entry| entry.is_submodule()).map(|entry| entry.path.clone()).collect();
+        let (lfs, fat) = pointer_paths(repo, revision, entries)?;
+        Ok(Named { submodules, lfs, fat })
+    }
 }
 
 /// The parts of a revision that the deploy host has; those that were not wanted are empty.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow, bail};
 
 use super::Repo;
+use super::git::TreeEntry;
 use crate::gitmodules::{self, Module};
 use crate::wire::Revision;
 
@@ -86,7 +87,7 @@ fn candidates(level: &Level, module: &Module, tree: &Path) -> Vec<PathBuf> {
 fn modules(repo: &Repo, level: &Level) -> anyhow::Result<Vec<(Module, Revision)>> {
     let commit = level.commit.as_str();
     let mut links = repo.entries(&level.commit)?;
-    links.retain(|entry| entry.mode == "160000");
+    links.retain(TreeEntry::is_submodule);
     if links.is_empty() {
         return Ok(Vec::new());
     }

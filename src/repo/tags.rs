@@ -38,6 +38,11 @@ impl<'a> Tags<'a> {
         Ok(self.name(&(date.to_owned(), last.unwrap_or(0).saturating_add(1))))
     }
 
+    /// The tag of the newest deployment.
+    pub fn newest(&self) -> anyhow::Result<Option<String>> {
+        Ok(self.serials()?.into_iter().max().map(|serial| self.name(&serial)))
+    }
+
     /// Tags a revision with the next name of the day, annotated with the operator's message and name. Where somebody
     /// else takes that name meanwhile, the one after it. Returns the tag's name.
     ///
@@ -160,6 +165,8 @@ mod tests {
         scratch.git(&["tag", "hoist/sync/2026-11-23/0500-mine"]);
         assert_eq!(tags.tag(DAY, &head, "new page", &alice()).unwrap(), "hoist/sync/2026-11-23/0042");
         assert_eq!(Tags::new(&scratch.repo, "scap").next_tag(DAY).unwrap(), "scap/sync/2026-11-23/0100");
+        assert_eq!(tags.newest().unwrap().as_deref(), Some("hoist/sync/2026-11-24/0077"));
+        assert_eq!(Tags::new(&Scratch::new().repo, "hoist").newest().unwrap(), None);
         assert!(tags.next_tag("today").is_err() && tags.next_tag("2026-11-2x").is_err());
     }
 

@@ -16,12 +16,15 @@ pub struct TargetFile {
     pub path: PathBuf,
     /// In the order of the file; a target that stands twice is there twice.
     pub targets: Vec<Target>,
+    /// Remarks on lines that were passed over.
+    pub notes: Vec<String>,
 }
 
 /// Reads the target file `name`: an absolute path as such, anything else from the first of `folders` that has it.
 /// `shown` turns paths into what messages call them.
 ///
-/// A line holds one host, its first word; blank lines, and what follows a `#`, are passed over.
+/// A line holds one host, its first word; blank lines, and what follows a `#`, are passed over. So is an indented line, as
+/// dsh and Scap do it, but with a remark.
 ///
 /// # Errors
 /// When there is no such file (with the places that were looked at), it is no readable text, or a host's name is bad
@@ -57,11 +60,11 @@ pub fn scan_target_file(
         bail!("no target file {name:?}: looked for {}", looked.join(", "));
     };
     let label = shown(path);
-    let (targets, mistakes) = parse(&read(path, &label)?, &label);
-    Ok((TargetFile { path: path.clone(), targets }, mistakes))
+    let parsed = parse(&read(path, &label)?, &label, Indented::IsPassedOver);
+    Ok((TargetFile { path: path.clone(), targets: parsed.targets, notes: parsed.notes }, parsed.mistakes))
 }
 
-/// Reads the file at `path`, which messages call `label`.
+/// Reads the file at `path`, which messages call `label`. Here an indented line is a host like others.
 ///
 /// # Errors
 /// When it cannot be read, or holds a bad name.
@@ -69,12 +72,12 @@ pub fn read_targets(path: &Path, label: &str) -> Result<Vec<Target>> {
     parse_targets(&read(path, label)?, label)
 }
 
-/// Reads what a target file holds; messages call it `label`.
+/// Reads hosts, one a line, indented or not; messages call the text `label`.
 ///
 /// # Errors
 /// When it is no text, or holds a bad name.
 pub fn parse_targets(bytes: &[u8], label: &str) -> Result<Vec<Target>> {
-    let (targets, mistakes) = parse(bytes, label);
+    let Parsed { targets, mistakes, .. } = parse(bytes, label, Indented::IsAHost);
     mistakes.into_iter().next().map_or(Ok(targets), Err)
 }
 
@@ -85,24 +88,43 @@ fn read(path: &Path, label: &str) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("cannot read {label}"))
 }
 
-fn parse(bytes: &[u8], label: &str) -> (Vec<Target>, Vec<Error>) {
+/// What a line is that begins with white space.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Indented {
+    IsAHost,
+    IsPassedOver,
+}
+
+#[derive(Default)]
+struct Parsed {
+    targets: Vec<Target>,
+    mistakes: Vec<Error>,
+    notes: Vec<String>,
+}
+
+fn parse(bytes: &[u8], label: &str, indented: Indented) -> Parsed {
     let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
-    let (mut targets, mut mistakes) = (Vec::new(), Vec::new());
+    let mut parsed = Parsed::default();
     for (index, line) in bytes.split(|b| *b == b'\n').enumerate() {
         let number = index + 1;
         let Ok(line) = std::str::from_utf8(line) else {
-            mistakes.push(anyhow!("{label}:{number}: not UTF-8: save the file in that encoding"));
+            parsed.mistakes.push(anyhow!("{label}:{number}: not UTF-8: save the file in that encoding"));
             continue;
         };
         let line = line.split('#').next().unwrap_or_default();
-        if let Some(word) = line.split_whitespace().next() {
-            match word.parse::<Target>() {
-                Ok(target) => targets.push(target),
-                Err(why) => mistakes.push(anyhow!("{label}:{number}: {why}")),
-            }
+        let Some(word) = line.split_whitespace().next() else { continue };
+        if indented == Indented::IsPassedOver && line.starts_with(char::is_whitespace) {
+            parsed.notes.push(format!(
+                "{label}:{number}: {word:?} is passed over, since its line is indented: begin the line with it"
+            ));
+            continue;
+        }
+        match word.parse::<Target>() {
+            Ok(target) => parsed.targets.push(target),
+            Err(why) => parsed.mistakes.push(anyhow!("{label}:{number}: {why}")),
         }
     }
-    (targets, mistakes)
+    parsed
 }
 
 #[cfg(test)]
@@ -110,7 +132,7 @@ mod tests {
     use super::*;
 
     fn names(text: &[u8]) -> Vec<String> {
-        parse(text, "canary").0.iter().map(Target::to_string).collect()
+        parse(text, "canary", Indented::IsPassedOver).targets.iter().map(Target::to_string).collect()
     }
 
     fn read(name: &str, folders: &[PathBuf]) -> Result<TargetFile, String> {
@@ -120,14 +142,24 @@ mod tests {
     #[test]
     fn a_line_holds_one_host_and_comments_are_passed_over() {
         let text =
-            b"\xef\xbb\xbf# all\r\nweb2\n\n  web1.example.org\t# the old one\r\nroot@db1:2222 extra\n#x\nweb3#y\nweb2";
+            b"\xef\xbb\xbf# all\r\nweb2\n\nweb1.example.org\t# the old one\r\nroot@db1:2222 extra\n#x\nweb3#y\nweb2";
         assert_eq!(names(text), ["web2", "web1.example.org", "root@db1:2222", "web3", "web2"]);
         assert!(names(b"").is_empty());
     }
 
     #[test]
+    fn an_indented_line_of_a_target_file_is_no_target_and_is_named() {
+        let text = b"web1\n  web2\n\tweb 3\n   # nothing\n \n";
+        let parsed = parse(text, "canary", Indented::IsPassedOver);
+        assert_eq!(parsed.targets, ["web1".parse().unwrap()]);
+        let why = "is passed over, since its line is indented: begin the line with it";
+        assert_eq!(parsed.notes, [format!("canary:2: \"web2\" {why}"), format!("canary:3: \"web\" {why}")]);
+        assert_eq!(parse_targets(text, "hosts").unwrap().len(), 3, "a list of the operator's own is no target file");
+    }
+
+    #[test]
     fn a_bad_host_name_is_named_with_its_line() {
-        let fails = |text: &[u8]| parse(text, "canary").1[0].to_string();
+        let fails = |text: &[u8]| parse(text, "canary", Indented::IsAHost).mistakes[0].to_string();
         assert!(fails(b"web1\n-oProxyCommand=x\n").starts_with("canary:2: bad host name"));
         assert!(fails(b"web1\n\n# ok\nweb,2\n").starts_with("canary:4: "));
         assert!(fails(b"web1\n\xff\n").starts_with("canary:2: not UTF-8"));

@@ -12,6 +12,8 @@ pub enum FailureLimit {
     Hosts(usize),
     /// 0 to 100.
     Percent(u8),
+    /// A percentage with a fraction, in millionths of the group: 12.5% is 125000.
+    Millionths(u32),
 }
 
 impl Default for FailureLimit {
@@ -26,6 +28,7 @@ impl FailureLimit {
         match self {
             FailureLimit::Hosts(hosts) => hosts,
             FailureLimit::Percent(percent) => group * usize::from(percent) / 100,
+            FailureLimit::Millionths(share) => (group as u128 * u128::from(share) / 1_000_000) as usize,
         }
     }
 
@@ -38,7 +41,7 @@ impl FailureLimit {
     pub fn resolved(self, group: usize) -> String {
         match self {
             FailureLimit::Hosts(hosts) => hosts.to_string(),
-            FailureLimit::Percent(percent) => format!("{percent}% of {group} = {}", self.of(group)),
+            _ => format!("{self} of {group} = {}", self.of(group)),
         }
     }
 }
@@ -50,6 +53,12 @@ impl FromStr for FailureLimit {
         let usage = "write a number of hosts (2) or a percentage of the group (20%)";
         if let Some(digits) = text.strip_suffix('%') {
             let digits = digits.trim_end();
+            if let Some(share) = millionths(digits) {
+                return match share {
+                    share if share % 10_000 == 0 => Ok(FailureLimit::Percent((share / 10_000) as u8)),
+                    share => Ok(FailureLimit::Millionths(share)),
+                };
+            }
             return match digits.parse::<u8>() {
                 Ok(percent) if percent <= 100 && digits.bytes().all(|b| b.is_ascii_digit()) => {
                     Ok(FailureLimit::Percent(percent))
@@ -77,11 +86,25 @@ impl FromStr for FailureLimit {
     }
 }
 
+/// A decimal fraction of a percentage below 100; digits behind the fourth change nothing.
+fn millionths(percent: &str) -> Option<u32> {
+    let (whole, fraction) = percent.split_once('.')?;
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let whole: u32 = digits(whole).then(|| whole.parse().ok())??;
+    let fraction: String = digits(fraction).then(|| fraction.chars().chain("0000".chars()).take(4).collect())?;
+    let share = whole.checked_mul(10_000)?.checked_add(fraction.parse().ok()?)?;
+    (share <= 1_000_000).then_some(share)
+}
+
 impl fmt::Display for FailureLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             FailureLimit::Hosts(hosts) => write!(f, "{hosts}"),
             FailureLimit::Percent(percent) => write!(f, "{percent}%"),
+            FailureLimit::Millionths(share) => {
+                let fraction = format!("{:04}", share % 10_000);
+                write!(f, "{}.{}%", share / 10_000, fraction.trim_end_matches('0'))
+            }
         }
     }
 }
@@ -110,6 +133,20 @@ mod tests {
         assert_eq!(limit.resolved(5), "10% of 5 = 0");
         assert_eq!((limit.of(5), limit.of(10), limit.of(19), limit.of(0)), (0, 1, 1, 0));
         assert_eq!("100%".parse::<FailureLimit>().unwrap().of(7), 7);
+    }
+
+    #[test]
+    fn a_percentage_may_have_a_fraction() {
+        let read = |text: &str| text.parse::<FailureLimit>().unwrap();
+        assert_eq!(read("12.5%").of(8), 1);
+        assert_eq!(read("12.5%").of(7), 0);
+        assert_eq!(read("12.5 %").resolved(16), "12.5% of 16 = 2");
+        assert_eq!((read("20.0%"), read("0.05%").of(2_000)), (FailureLimit::Percent(20), 1));
+        assert_eq!((read("33.33339%").to_string(), read("0.5%").to_string()), ("33.3333%".into(), "0.5%".into()));
+        assert_eq!(read("99.9%").of(usize::MAX), (usize::MAX as u128 * 999 / 1000) as usize);
+        for bad in ["100.5%", "1.%", ".5%", "1.2.3%", "-0.5%", "1.5e1%"] {
+            assert!(bad.parse::<FailureLimit>().is_err(), "{bad}");
+        }
     }
 
     #[test]

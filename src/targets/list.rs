@@ -1,7 +1,8 @@
 //! Hosts as they are named on a command line.
 
 use super::Target;
-use super::pattern::{names, terms};
+use super::pattern::terms;
+use super::range::names;
 
 /// Reads names separated by commas or white space. Each is a target as a target file writes it, whose host may hold
 /// ranges: `web[01:20].example.org`, `root@db[a:c]:2222`. A target that stands twice is there twice.

@@ -7,6 +7,8 @@ mod host;
 mod limit;
 mod list;
 mod pattern;
+mod range;
+mod term;
 
 pub use file::{SYSTEM_FOLDER, TargetFile, parse_targets, read_target_file, read_targets, scan_target_file};
 pub use fold::fold;

@@ -9,6 +9,7 @@ mod facts;
 mod lease;
 mod names;
 mod request;
+mod seconds;
 
 pub use facts::{Facts, Record, Recorded, State};
 pub use lease::{Lease, LeaseStands};

@@ -1,6 +1,7 @@
 //! What the deployer asks of a target.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -212,6 +213,15 @@ pub enum CheckPoint {
     After(Stage),
 }
 
+impl CheckPoint {
+    /// The stage that it belongs to.
+    pub fn stage(self) -> Stage {
+        match self {
+            CheckPoint::Before(stage) | CheckPoint::After(stage) => stage,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckType {
@@ -231,8 +241,8 @@ pub struct Check {
     pub at: CheckPoint,
     /// Only for this group; `None`: for all.
     pub group: Option<String>,
-    /// Seconds.
-    pub timeout: u64,
+    #[serde(with = "super::seconds")]
+    pub timeout: Duration,
     pub command: String,
     pub shell: bool,
 }
@@ -241,6 +251,9 @@ pub struct Check {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
     pub names: Vec<ServiceName>,
+    /// Where this file exists, a target is a secondary one.
+    #[serde(default)]
+    pub secondary_file: PathBuf,
     /// `systemctl {action} {service}` in form; words, never a shell line.
     pub command: String,
     /// Skip services that the target does not have.
@@ -256,6 +269,9 @@ pub struct ServiceName {
     pub name: String,
     /// `restart` or `reload`.
     pub action: String,
+    /// On a secondary target it is stopped and disabled in place of that.
+    #[serde(default)]
+    pub disable_secondary: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -145,6 +145,20 @@ fn an_earlier_revision_is_deployed_with_the_submodules_of_then() {
 }
 
 #[test]
+fn submodules_whose_key_is_off_are_named_by_the_plan_and_the_deployment() {
+    let (farm, upstream) = (Farm::up(), Upstream::new());
+    let project = project_with(&farm, 1, &upstream);
+    project.configure("git_submodules: no");
+    let one = project.commit("off");
+    let warning =
+        format!("{} has submodules, and their folders stay empty: set git_submodules (vendor/lib)", &one[..10]);
+    project.run(&["plan"]).ends(0).says(&format!("warning: {warning}"));
+    project.deploy(&[]).ends(0).says(&warning);
+    let ran = project.run(&["plan", "-D", "git_submodules:yes"]).ends(0);
+    assert!(!ran.err.contains("has submodules"), "{}", ran.err);
+}
+
+#[test]
 fn submodules_that_are_switched_on_later_are_added_to_a_tree_that_is_there() {
     let (farm, upstream) = (Farm::up(), Upstream::new());
     let project = project_with(&farm, 2, &upstream);

@@ -1,6 +1,7 @@
 //! Checks on a target.
 
 use std::fs;
+use std::time::Duration;
 
 use hoist::wire::{Check, CheckPoint, CheckType, Ended, Level, Request, Stage};
 
@@ -155,10 +156,21 @@ fn a_check_that_passes_its_time_limit_is_killed_with_all_it_started() {
     let mut request = target.request("r1", &one);
     let mark = target.dir.path().join("mark");
     let command = format!("(sleep 3; touch {}) & sleep 100", mark.display());
-    request.checks = vec![Check { timeout: 1, ..check("slow", CheckPoint::After(Stage::Fetch), &command) }];
+    request.checks =
+        vec![Check { timeout: Duration::from_secs(1), ..check("slow", CheckPoint::After(Stage::Fetch), &command) }];
     assert_eq!(target.fetch(&request).reason(), "check slow timed out after 1 s");
     std::thread::sleep(std::time::Duration::from_secs(4));
     assert!(!mark.exists());
+}
+
+#[test]
+fn a_check_may_have_a_part_of_a_second() {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1")]);
+    let mut request = target.request("r1", &one);
+    let slow = check("slow", CheckPoint::After(Stage::Fetch), "sleep 100");
+    request.checks = vec![Check { timeout: Duration::from_millis(500), ..slow }];
+    assert_eq!(target.fetch(&request).reason(), "check slow timed out after 0.5 s");
 }
 
 #[test]
@@ -170,7 +182,8 @@ fn a_check_that_passes_its_time_limit_dies_whatever_it_ignores_and_whichever_ses
     let deaf = format!("trap '' TERM INT HUP; while :; do sleep 1; echo deaf >> {log}; done");
     let away = format!("setsid --wait sh -c 'while :; do sleep 1; echo away >> {log}; done'");
     for command in [deaf, away] {
-        request.checks = vec![Check { timeout: 2, ..check("slow", CheckPoint::After(Stage::Fetch), &command) }];
+        request.checks =
+            vec![Check { timeout: Duration::from_secs(2), ..check("slow", CheckPoint::After(Stage::Fetch), &command) }];
         assert_eq!(target.fetch(&request).reason(), "check slow timed out after 2 s");
         let then = target.logged().len();
         std::thread::sleep(std::time::Duration::from_millis(2500));
@@ -184,7 +197,8 @@ fn what_a_check_said_before_its_time_limit_is_kept() {
     let one = target.commit(&[("a", "1")]);
     let mut request = target.request("r1", &one);
     let command = "echo connecting; printf 'no answer' >&2; sleep 100";
-    request.checks = vec![Check { timeout: 3, ..check("slow", CheckPoint::After(Stage::Fetch), command) }];
+    request.checks =
+        vec![Check { timeout: Duration::from_secs(3), ..check("slow", CheckPoint::After(Stage::Fetch), command) }];
     let reply = target.fetch(&request);
     assert_eq!(reply.reason(), "check slow timed out after 3 s");
     reply.says("check slow: connecting");

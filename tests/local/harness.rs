@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use hoist::wire::{
     Action, Check, CheckPoint, CheckType, ConfigFile, Ended, Facts, Fetch, Holder, Level, OutputFormat, PROTOCOL,
@@ -192,7 +193,12 @@ impl Target {
             checks: Vec::new(),
             nrpe_dir: self.dir.path().join("nrpe.d"),
             service: Service {
-                names: vec![ServiceName { name: "app".to_owned(), action: "restart".to_owned() }],
+                names: vec![ServiceName {
+                    name: "app".to_owned(),
+                    action: "restart".to_owned(),
+                    disable_secondary: false,
+                }],
+                secondary_file: self.dir.path().join("secondary"),
                 command: format!("/bin/sh -c 'echo {{action}} {{service}} >> {log}'"),
                 require_valid: false,
                 port: None,
@@ -354,7 +360,7 @@ impl Keeper {
 
 pub fn check(name: &str, at: CheckPoint, command: &str) -> Check {
     let (name, command) = (name.to_owned(), command.to_owned());
-    Check { name, kind: CheckType::Command, at, group: None, timeout: 30, command, shell: true }
+    Check { name, kind: CheckType::Command, at, group: None, timeout: Duration::from_secs(30), command, shell: true }
 }
 
 pub fn config_file(path: &str, template: &str) -> ConfigFile {

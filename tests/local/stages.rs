@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
-use hoist::wire::{Level, Request, Revision, Stage};
+use hoist::wire::{Level, Request, Revision, ServiceName, Stage};
 
 use crate::harness::*;
 
@@ -284,6 +284,38 @@ fn services_that_a_host_lacks_are_skipped_and_a_failing_one_names_itself() {
     request.service.require_valid = false;
     let reply = run(&request, Stage::RestartService);
     assert_eq!(reply.reason(), "service app: restart failed with exit status 7");
+}
+
+#[test]
+fn a_service_that_is_marked_for_it_is_disabled_on_a_secondary_target_and_restarted_elsewhere() {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1")]);
+    let mut request = target.request("r1", &one);
+    let plain = request.service.names[0].clone();
+    let marked = |name: &str, action: &str| ServiceName {
+        name: name.to_owned(),
+        action: action.to_owned(),
+        disable_secondary: true,
+    };
+    request.service.names = vec![marked("worker", "restart"), plain, marked("timer", "reload")];
+    target.fetch(&request).ok();
+    run(&request, Stage::Promote).ok();
+    assert_eq!(target.logged(), ["restart worker", "restart app", "reload timer"]);
+    target.forget_log();
+    fs::write(&request.service.secondary_file, "").unwrap();
+    let said = format!(
+        "service worker is disabled here, not restarted: there is {}",
+        request.service.secondary_file.display()
+    );
+    run(&request, Stage::RestartService).ok().says(&said);
+    assert_eq!(target.logged(), ["stop worker", "disable worker", "restart app", "stop timer", "disable timer"]);
+    // Where nothing was restarted no port is waited for.
+    request.service.names.remove(1);
+    request.service.port = Some(1);
+    run(&request, Stage::RestartService).ok();
+    request.service.command = "/bin/sh -c 'test {action} != disable'".to_owned();
+    let reply = run(&request, Stage::RestartService);
+    assert_eq!(reply.reason(), "service worker: disable failed with exit status 1");
 }
 
 #[test]

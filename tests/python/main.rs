@@ -4,6 +4,8 @@
 //!
 //! What Hoist does not do, it refuses: such templates stand in `refused.txt`, and jinja2 renders them.
 
+mod patterns;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;

@@ -2,7 +2,9 @@
 
 import configparser
 import datetime
+import fnmatch
 import json
+import re
 import sys
 
 import jinja2
@@ -58,7 +60,8 @@ def plain(value):
 
 
 def ini(text):
-    parser = configparser.ConfigParser(interpolation=None)
+    # Not strict: of a key that stands twice the later one counts.
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
     parser.read_string(text)
     return [[section, [[key, parser[section][key]] for key in parser[section]]] for section in parser.sections()]
 
@@ -68,5 +71,9 @@ answer = {
     "render": [outcome(lambda: render(case, asked["templates"], asked["variables"])) for case in asked["render"]],
     "yaml": [outcome(lambda: plain(yaml.safe_load(text))) for text in asked["yaml"]],
     "ini": [outcome(lambda: ini(text)) for text in asked["ini"]],
+    "globs": [[name for name in asked.get("names", []) if fnmatch.fnmatchcase(name, glob)]
+              for glob in asked.get("globs", [])],
+    "expressions": [[name for name in asked.get("names", []) if re.match(regex, name)]
+                    for regex in asked.get("expressions", [])],
 }
 json.dump(answer, sys.stdout)

@@ -8,7 +8,7 @@ use hoist::config::keys::{self, Found, KEYS};
 use crate::fleet::fixture;
 
 /// Scap's own keys; there will be no more of them.
-const SCAPS: [&str; 30] = [
+const SCAPS: [&str; 33] = [
     "git_repo",
     "git_deploy_dir",
     "git_rev",
@@ -39,6 +39,9 @@ const SCAPS: [&str; 30] = [
     "lock_dir",
     "umask",
     "environment",
+    "block_deployments",
+    "require_terminal_multiplexer",
+    "secondary_host_signal_file",
 ];
 
 /// The keys that a file sets, by the name that they have in the table.

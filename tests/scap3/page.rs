@@ -12,7 +12,12 @@ fn a_repository_of_scaps_deploys_unedited_and_goes_back() {
     }
     let one = host.commit("1");
     let ran = host.deploy(&["-v"]).ends(0);
-    let notes = ["unknown key \"git_repo_user\"", "unknown key \"tcpircbot_host\"", "max_failures has no effect"];
+    let notes = [
+        "unknown key \"git_repo_user\"",
+        "these keys have no effect: tcpircbot_host (",
+        "git_rev stands in [global] in line",
+        "max_failures has no effect",
+    ];
     let ran = notes.into_iter().fold(ran, |ran, note| ran.says(note));
     let ran = ran.says("[esams.wmnet] is not for this host").says("check load: LOAD OK -w 15 -c 30");
     ran.says("service page-worker is skipped: this host does not have it");

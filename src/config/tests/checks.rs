@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 use crate::wire::{Check, CheckPoint, CheckType, Stage};
 
@@ -30,14 +32,14 @@ fn checks_keep_the_order_of_the_file_and_have_their_defaults() {
         kind: CheckType::Script,
         at: CheckPoint::After(Stage::RestartService),
         group: Some("canary".into()),
-        timeout: 60,
+        timeout: Duration::from_secs(60),
         command: "probe.sh".into(),
         shell: true,
     };
     assert_eq!(checks[0], zeta);
     assert_eq!(
         (checks[1].kind, checks[1].at, checks[1].timeout, checks[1].shell),
-        (CheckType::Command, CheckPoint::Before(Stage::Promote), 30, false)
+        (CheckType::Command, CheckPoint::Before(Stage::Promote), Duration::from_secs(30), false)
     );
     assert_eq!((checks[2].kind, checks[2].at), (CheckType::Nrpe, CheckPoint::After(Stage::Finalize)));
 }
@@ -45,7 +47,7 @@ fn checks_keep_the_order_of_the_file_and_have_their_defaults() {
 #[test]
 fn a_command_that_looks_like_another_type_is_its_text() {
     let checks = with("checks:\n  a: {stage: fetch, command: true, timeout: \"7\"}\n").config().checks().unwrap();
-    assert_eq!((checks[0].command.as_str(), checks[0].timeout), ("true", 7));
+    assert_eq!((checks[0].command.as_str(), checks[0].timeout.as_secs()), ("true", 7));
 }
 
 #[test]
@@ -61,7 +63,7 @@ fn the_environment_replaces_checks_in_their_place_switches_them_off_and_adds_its
     );
     let checks = repo.config().checks().unwrap();
     assert_eq!(named(&checks), ["a", "b", "d"]);
-    assert_eq!((checks[1].command.as_str(), checks[1].timeout), ("bb", 30));
+    assert_eq!((checks[1].command.as_str(), checks[1].timeout.as_secs()), ("bb", 30));
 }
 
 #[test]
@@ -82,11 +84,10 @@ fn a_wrong_check_is_told_with_file_line_and_name() {
         ("checks:\n  a:\n    command: x\n    stage: promote\n    timout: 3\n", 5, "unknown key \"timout\""),
         ("checks:\n  a:\n    command: x\n    stage: promote\n    group: canry\n", 5, "unknown group \"canry\""),
         ("checks:\n  a:\n    command: x\n    stage: promote\n    timeout: 0\n", 5, "bad timeout"),
-        ("checks:\n  a:\n    command: x\n    stage: promote\n    timeout: 1.5\n", 5, "bad timeout"),
+        ("checks:\n  a:\n    command: x\n    stage: promote\n    timeout: .inf\n", 5, "bad timeout"),
         ("checks:\n  a:\n    command: x\n    stage: promote\n    timeout: -3\n", 5, "bad timeout"),
         ("checks:\n  a:\n    command: x\n    stage: promote\n    shell: maybe\n", 5, "shell is text"),
-        ("checks:\n  a:\n    command: x\n    stage: promote\n    before: fetch\n", 5, "runs at one point"),
-        ("checks:\n  a:\n    command: x\n    stage: promote\n    after: promote\n", 5, "runs at one point"),
+        ("checks:\n  a:\n    command: x\n    stage: promote\n    after: fetch\n", 5, "are the same"),
         ("checks:\n  a:\n    command: [x]\n    stage: promote\n", 3, "command is a list"),
         ("checks:\n  a:\n    stage: promote\n    command: ' '\n", 2, "has no command"),
         ("checks:\n  a:\n    stage: promote\n", 2, "has no command"),
@@ -115,4 +116,72 @@ fn a_script_may_be_the_environment_s_alone() {
 fn a_check_may_name_a_group_that_is_not_deployed_to_this_time() {
     let repo = with("checks:\n  a: {stage: fetch, command: x, group: default}\n").define("server_groups:canary");
     assert_eq!(repo.config().checks().unwrap()[0].group.as_deref(), Some("default"));
+}
+
+#[test]
+fn a_check_with_an_empty_mapping_is_switched_off_as_one_without_a_body_is() {
+    let checks = "checks:\n  depool: {stage: promote, command: a}\n  repool: {stage: promote, command: b}\n  \
+                  gone: {}\n  kept: {stage: promote, command: c}\n";
+    let repo = with(checks).environment("beta");
+    repo.write("hoist/environments/beta/checks.yaml", "checks: {depool: {}, repool: {}}\n");
+    assert_eq!(named(&repo.config().checks().unwrap()), ["kept"]);
+    repo.write("hoist/environments/beta/checks.yaml", "checks:\n  depool:\n  repool: {}\n");
+    assert_eq!(named(&repo.config().checks().unwrap()), ["kept"]);
+}
+
+#[test]
+fn a_check_may_run_both_before_and_after_and_for_a_part_of_a_second() {
+    let repo = with("checks:\n  a: {before: promote, after: fetch, command: x, timeout: 0.5}\n");
+    let checks = repo.config().checks().unwrap();
+    assert_eq!(
+        checks.iter().map(|it| it.at).collect::<Vec<_>>(),
+        [CheckPoint::Before(Stage::Promote), CheckPoint::After(Stage::Fetch)]
+    );
+    assert_eq!(checks[0].timeout, Duration::from_millis(500));
+    let sent = serde_json::to_value(&checks[0]).unwrap();
+    assert_eq!(sent["timeout"], serde_json::json!(0.5));
+    assert_eq!(serde_json::from_value::<Check>(sent).unwrap(), checks[0]);
+}
+
+#[test]
+fn a_check_for_another_site_s_group_is_worth_a_warning_and_a_slip_is_an_error() {
+    let checks = "checks:\n  a:\n    stage: fetch\n    command: x\n    group: other\n";
+    for section in ["[codfw.wmnet]\nserver_groups: other, default\n", "[codfw.wmnet]\nother_dsh_targets: few\n"] {
+        let repo = Repo::configured(section);
+        repo.write("hoist/checks.yaml", checks);
+        let (checks, notes) = repo.config().checks_and_notes().unwrap();
+        assert_eq!(checks[0].group.as_deref(), Some("other"));
+        let [(Level::Warning, note)] = &notes[..] else { panic!("{notes:?}") };
+        assert_eq!(
+            note,
+            "hoist/checks.yaml:5: check \"a\": does not run here: group \"other\" is not deployed to: it is one of \
+             hoist/hoist.cfg:4 [codfw.wmnet]"
+        );
+    }
+    assert!(fails(checks).contains("unknown group \"other\": the groups are canary, default"));
+}
+
+#[test]
+fn what_scap_passes_over_in_a_check_is_no_error_in_a_repository_of_scaps() {
+    let repo = Repo::new(&[
+        ("scap/scap.cfg", "[global]\ngit_repo: app\n"),
+        ("scap/checks.yaml", "checks:\n  a:\n    stage: fetch\n    command: x\n    group: gone\n    retries: 3\n"),
+    ]);
+    let (checks, notes) = repo.config().checks_and_notes().unwrap();
+    assert_eq!(checks.len(), 1);
+    let notes: Vec<_> = notes.iter().map(|(level, note)| (*level, note.as_str())).collect();
+    assert_eq!(
+        notes,
+        [
+            (
+                Level::Warning,
+                "scap/checks.yaml:5: check \"a\": does not run here: group \"gone\" is not deployed to: the groups are default"
+            ),
+            (
+                Level::Warning,
+                "scap/checks.yaml:6: check \"a\": unknown key \"retries\" is ignored: known are type, stage, after, before, \
+             group, timeout, command, shell"
+            ),
+        ]
+    );
 }

@@ -52,7 +52,7 @@ fn files_keep_their_order_and_their_names_decide_the_format() {
         [
             ("/etc/app/z.conf", OutputFormat::Text),
             ("/etc/app/a.yaml", OutputFormat::Yaml),
-            ("config/b", OutputFormat::Yaml),
+            ("config/b", OutputFormat::Text),
             ("c.yaml", OutputFormat::Text)
         ]
     );
@@ -109,6 +109,24 @@ fn a_wrong_entry_is_told_with_file_and_line() {
         let start = format!("hoist/config-files.yaml:{line}: ");
         assert!(error.starts_with(&start) && error.contains(why), "{text}\n{error}");
     }
+}
+
+#[test]
+fn what_scap_passes_over_in_a_file_s_entry_is_no_error_in_a_repository_of_scaps() {
+    let repo = Repo::new(&[
+        ("scap/scap.cfg", "[global]\ngit_repo: app\nconfig_deploy: yes\n"),
+        ("scap/config-files.yaml", "/etc/a:\n  template: t.j2\n  owner: root\n"),
+        ("scap/templates/t.j2", "x"),
+        ("scap/checks.yaml", "version: 1\nchecks: {}\n"),
+    ]);
+    let (files, notes) = repo.config().config_files_and_notes().unwrap();
+    assert_eq!(files.unwrap().files.len(), 1);
+    let what = "scap/config-files.yaml:3: /etc/a: unknown key \"owner\" is ignored: known are template, remote_vars, \
+                erb_syntax, output_format";
+    assert_eq!(notes, [(Level::Warning, what.into())]);
+    let (_, notes) = repo.config().checks_and_notes().unwrap();
+    let what = "scap/checks.yaml:1: unknown key \"version\" is ignored: the one key here is `checks`";
+    assert_eq!(notes, [(Level::Warning, what.into())]);
 }
 
 #[test]

@@ -62,6 +62,28 @@ fn a_group_without_a_target_file_is_an_error_even_where_the_bare_key_is_set() {
 }
 
 #[test]
+fn a_group_whose_key_is_empty_is_skipped_with_a_note() {
+    let repo = two_groups();
+    repo.write("hoist/environments/beta/hoist.cfg", "[global]\ncanary_dsh_targets:\n");
+    let (groups, notes) = repo.environment("beta").config().groups(None).unwrap();
+    assert_eq!(groups.iter().map(|group| group.name.as_str()).collect::<Vec<_>>(), ["default"]);
+    let why = "group canary is skipped: canary_dsh_targets is empty (hoist/environments/beta/hoist.cfg:2 [global])";
+    assert!(notes.contains(&(Level::Warning, why.into())), "{notes:?}");
+    let error = chain(Repo::configured("dsh_targets:\n").config().groups(None));
+    assert!(error.starts_with("no target at all"), "{error}");
+}
+
+#[test]
+fn an_indented_line_of_a_target_file_is_no_target_and_is_told() {
+    let repo = two_groups();
+    repo.write("hoist/few", "web3\n  web1\n");
+    let (groups, notes) = repo.config().groups(None).unwrap();
+    assert_eq!(listed(&groups)[0].1, ["web3"]);
+    let why = "hoist/few:2: \"web1\" is passed over, since its line is indented: begin the line with it";
+    assert!(notes.contains(&(Level::Warning, why.into())), "{notes:?}");
+}
+
+#[test]
 fn a_target_file_that_is_missing_or_bad_is_told_with_the_key_that_names_it() {
     let repo = two_groups();
     fs::remove_file(repo.top().join("hoist/few")).unwrap();

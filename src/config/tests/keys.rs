@@ -158,12 +158,43 @@ fn an_empty_value_unsets_what_a_lower_layer_has_set() {
 }
 
 #[test]
+fn values_are_taken_as_scap_takes_them() {
+    let settings =
+        Repo::configured("git_rev:\ngit_scheme: git\nfailure_limit: 12.5%\nservice_timeout: 0.5\n").config().settings;
+    assert_eq!((settings.git_rev.as_str(), settings.git_scheme.as_str()), ("HEAD", "git"));
+    assert_eq!(settings.groups[0].failure_limit.of(8), 1);
+    assert_eq!(settings.service().timeout, 1, "a part of a second is a whole one on targets");
+    let config = Repo::configured("git_rev:\n").config();
+    assert!(!config.sets("git_rev"));
+}
+
+#[test]
+fn a_mask_is_decimal_where_scap_would_read_it() {
+    let umask = |file: &str, value: &str, define: &str| {
+        let repo = Repo::new(&[(file, &format!("[global]\ngit_repo: app\numask: {value}\n"))]);
+        let repo = if define.is_empty() { repo } else { repo.define(&format!("umask:{define}")) };
+        repo.load().map(|config| config.settings.umask).map_err(|error| format!("{error:#}"))
+    };
+    assert_eq!((umask("scap/scap.cfg", "18", ""), umask("scap/scap.cfg", "0022", "")), (Ok(0o022), Ok(0o022)));
+    assert_eq!((umask("hoist/hoist.cfg", "22", ""), umask("hoist/hoist.cfg", "0022", "")), (Ok(0o022), Ok(0o022)));
+    assert!(umask("hoist/hoist.cfg", "18", "").unwrap_err().contains("octal number such as 0002"));
+    assert_eq!((umask("scap/scap.cfg", "2", "18"), umask("hoist/hoist.cfg", "2", "22")), (Ok(0o022), Ok(0o022)));
+    let repo = Repo::configured("");
+    std::fs::rename(repo.folder.path().join("global.cfg"), repo.folder.path().join("scap.cfg")).unwrap();
+    let mut repo = repo;
+    repo.options.global_file = Some(repo.folder.path().join("scap.cfg"));
+    std::fs::write(repo.folder.path().join("scap.cfg"), "[global]\numask: 18\n").unwrap();
+    assert_eq!(repo.config().settings.umask, 0o022);
+}
+
+#[test]
 fn services_are_handed_on_as_a_target_is_told() {
     let lines = "service_name: php=reload, nginx\nservice_port: 80\nservice_timeout: 9\nrequire_valid_service: True\n";
     let service = Repo::configured(lines).config().settings.service();
     assert_eq!((service.names[0].action.as_str(), service.names[1].action.as_str()), ("reload", "restart"));
     assert_eq!((service.port, service.timeout, service.require_valid), (Some(80), 9, true));
     assert_eq!(service.command, "systemctl {action} {service}");
+    assert_eq!(service.secondary_file, Path::new("/etc/scap.secondary"));
 }
 
 #[test]

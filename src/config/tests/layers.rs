@@ -61,11 +61,36 @@ fn each_layer_overrides_the_one_below_it() {
 }
 
 #[test]
-fn a_section_for_this_host_overrides_the_global_one_of_its_file_but_not_a_higher_file() {
+fn files_are_merged_section_by_section_before_sections_for_this_host_are_applied() {
     let repo = Repo::configured("batch_size: 2\n[eqiad.wmnet]\ncache_revs: 2\n[codfw.wmnet]\ncache_revs: 3\n");
     repo.global("[global]\n[deploy1.eqiad.wmnet]\nbatch_size: 1\nssh_port: 1\n[example.org]\nssh_port: 9\n");
     let config = repo.config();
-    assert_eq!((config.settings.batch_size, config.settings.cache_revs, config.settings.ssh_port), (2, 2, 1));
+    assert_eq!((config.settings.batch_size, config.settings.cache_revs, config.settings.ssh_port), (1, 2, 1));
+    let origin = |key: &str| config.explain().into_iter().find(|row| row.key == key).unwrap().origin;
+    assert!(origin("batch_size").ends_with("global.cfg:3 [deploy1.eqiad.wmnet]"), "{}", origin("batch_size"));
+}
+
+#[test]
+fn a_site_s_section_of_the_repository_beats_the_environment_s_global_one() {
+    let repo = Repo::new(&[
+        ("scap/scap.cfg", "[global]\ngit_repo: app\ndsh_targets: r\n[wmnet]\ndsh_targets: t\nbatch_size: 1\n"),
+        ("scap/environments/beta/scap.cfg", "[global]\ndsh_targets: s\ngit_rev: x\n[wmnet]\nbatch_size: 2\n"),
+    ])
+    .environment("beta");
+    let config = repo.config();
+    let origin = |key: &str| config.explain().into_iter().find(|row| row.key == key).unwrap().origin;
+    assert_eq!(config.settings.groups[0].dsh_targets.as_deref(), Some("t"));
+    assert_eq!(origin("dsh_targets"), "scap/scap.cfg:5 [wmnet]");
+    assert_eq!((config.settings.batch_size, config.settings.git_rev.as_str()), (2, "x"));
+    assert_eq!(origin("batch_size"), "scap/environments/beta/scap.cfg:5 [wmnet]");
+}
+
+#[test]
+fn default_of_any_file_gives_way_to_a_section_s_own_key_of_any_other() {
+    let repo = Repo::configured("[DEFAULT]\nbatch_size: 5\nssh_port: 5\n");
+    repo.global("[global]\nbatch_size: 2\n[DEFAULT]\nssh_port: 4\n");
+    let settings = repo.config().settings;
+    assert_eq!((settings.batch_size, settings.ssh_port), (2, 5));
 }
 
 #[test]
@@ -120,28 +145,56 @@ fn a_global_file_that_was_asked_for_must_be_there() {
 
 #[test]
 fn an_unknown_key_is_a_quiet_note_in_a_file_and_a_warning_on_the_command_line() {
-    let repo = Repo::configured("tcpircbot_host: x\ncanary_dsh_targets: y\n[elsewhere]\na: b\n").define("batch_sise:3");
+    let repo = Repo::configured("git_repo_user: x\ncanary_dsh_targets: y\n[elsewhere]\na: b\n").define("batch_sise:3");
     let config = repo.config();
     let quiet = notes(&config, Level::Debug);
-    assert!(quiet.contains(&"hoist/hoist.cfg:3: unknown key \"tcpircbot_host\" is ignored"), "{quiet:?}");
+    assert!(quiet.contains(&"hoist/hoist.cfg:3: unknown key \"git_repo_user\" is ignored"), "{quiet:?}");
     assert!(quiet.iter().any(|note| note.contains("no group of server_groups is named canary")), "{quiet:?}");
     assert!(quiet.contains(&"hoist/hoist.cfg: section [elsewhere] is not for this host"), "{quiet:?}");
     let loud = notes(&config, Level::Warning);
     assert_eq!(loud, ["-D sets the unknown key \"batch_sise\": did you mean batch_size?"]);
     let rows = config.explain();
     let origin = |key: &str| rows.iter().find(|row| row.key == key).unwrap().origin.clone();
-    assert_eq!(origin("tcpircbot_host"), "hoist/hoist.cfg:3 [global] (unknown key: ignored)");
+    assert_eq!(origin("git_repo_user"), "hoist/hoist.cfg:3 [global] (unknown key: ignored)");
     assert_eq!(origin("canary_dsh_targets"), "hoist/hoist.cfg:4 [global] (no such group: ignored)");
 }
 
 #[test]
-fn max_failures_is_warned_of_with_what_to_write_and_a_key_that_stands_twice_is_refused() {
-    let config = Repo::configured("max_failures: 3\n[Global]\nx: y\n").config();
+fn max_failures_is_warned_of_with_what_to_write_and_a_key_that_stands_twice_with_both_lines() {
+    let config = Repo::configured("max_failures: 3\n[Global]\nx: y\n[global]\nbatch_size: 1\nBatch_Size: 2\n").config();
     let loud = notes(&config, Level::Warning);
     assert!(loud.contains(&"hoist/hoist.cfg:3: max_failures has no effect: set failure_limit"), "{loud:?}");
     assert!(loud.contains(&"hoist/hoist.cfg: section [Global] is passed over: write [global]"), "{loud:?}");
-    let error = Repo::configured("batch_size: 1\nBatch_Size: 2\n").error();
-    assert_eq!(error, "hoist/hoist.cfg:4: batch_size stands in [global] already, in line 3: keep one of the two");
+    let twice = "hoist/hoist.cfg:8: batch_size stands in [global] in line 7 too: line 8 counts; remove one of the two";
+    assert!(loud.contains(&twice), "{loud:?}");
+    assert_eq!(config.settings.batch_size, 2);
+}
+
+#[test]
+fn keys_that_ask_for_announcements_are_named_in_one_warning_and_other_keys_of_scaps_with_v() {
+    let repo = Repo::configured("tcpircbot_host: irc\nuse_syslog: no\nlog_json: True\nstatsd_host:\nstage_dir: /srv\n");
+    repo.global("[global]\nudp2log_port: 8420\nsecondary_targets_disabled: True\n");
+    let mut config = repo.config();
+    let loud: Vec<String> = notes(&config, Level::Warning).into_iter().map(str::to_owned).collect();
+    let [targets, announcements] = &loud[..] else { panic!("{loud:?}") };
+    assert_eq!(
+        announcements,
+        "hoist announces no deployment, and sends no log elsewhere: these keys have no effect: log_json \
+         (hoist/hoist.cfg:5), tcpircbot_host (hoist/hoist.cfg:3)"
+    );
+    assert!(targets.contains("global.cfg:3: secondary_targets_disabled is not served"), "{targets}");
+    let quiet = notes(&config, Level::Debug);
+    assert!(
+        quiet.contains(&"hoist/hoist.cfg:7: stage_dir is for commands of Scap that Hoist does not have"),
+        "{quiet:?}"
+    );
+    for name in ["use_syslog", "statsd_host", "udp2log_port"] {
+        assert!(quiet.iter().any(|note| note.ends_with(&format!("{name} has no effect"))), "{name}: {quiet:?}");
+    }
+    let row = config.explain().into_iter().find(|row| row.key == "tcpircbot_host").unwrap();
+    assert_eq!(row.origin, "hoist/hoist.cfg:3 [global] (Scap's key: not served)");
+    config.forgo_announcements();
+    assert_eq!(notes(&config, Level::Warning), [targets.as_str()]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod objects;
 mod python;
 mod syntax;
 mod text;
+mod variables;
 
 use indexmap::IndexMap;
 use minijinja::syntax::SyntaxConfig;
@@ -20,6 +21,8 @@ use minijinja::{Environment, Error, ErrorKind, Value};
 use serde_json::{Map, Value as Json};
 
 use crate::wire::{ConfigFile, OutputFormat};
+
+pub use variables::variables;
 
 use lexer::{Delimiters, ERB, JINJA};
 use objects::Date;

@@ -1,0 +1,79 @@
+//! Remarks on keys that have no effect, or not the one that was meant.
+
+use crate::wire::Level;
+
+use super::keys::{self, Found};
+use super::layers::{Entry, Origin};
+use super::scap_keys::{self, Unserved};
+use super::{Config, Note};
+
+impl Config {
+    /// Adds the remarks on keys.
+    pub(super) fn remark(&mut self) {
+        let notes: Vec<Note> =
+            self.layers.entries.iter().filter_map(|(name, entry)| self.remark_on(name, entry)).collect();
+        self.notes.extend(notes);
+        self.notes.extend(self.unserved());
+    }
+
+    fn remark_on(&self, name: &str, entry: &Entry) -> Option<Note> {
+        let place = place(entry);
+        let settings = &self.settings;
+        Some(match keys::find(name) {
+            Some(Found::Bare(key)) if key.name == "max_failures" => {
+                (Level::Warning, format!("{place}: max_failures has no effect: set failure_limit"))
+            }
+            Some(Found::Bare(key))
+                if key.name == "git_upstream_submodules"
+                    && settings.git_upstream_submodules
+                    && !settings.git_submodules =>
+            {
+                (Level::Warning, format!("{place}: git_upstream_submodules has no effect: set git_submodules too"))
+            }
+            Some(Found::Group(group, _)) if !self.reads_group_keys(&group) => {
+                (Level::Debug, format!("{place}: {name} is ignored: no group of server_groups is named {group}"))
+            }
+            Some(_) => return None,
+            None => match scap_keys::find(name) {
+                Some(Unserved::Announcement) if scap_keys::asks(&entry.value) => return None,
+                Some(Unserved::Targets) if scap_keys::asks(&entry.value) => {
+                    let instead = "mark services with NAME=restart:disable-secondary";
+                    (Level::Warning, format!("{place}: {name} is not served: {instead}"))
+                }
+                Some(Unserved::OtherCommands) => {
+                    (Level::Debug, format!("{place}: {name} is for commands of Scap that Hoist does not have"))
+                }
+                Some(_) => (Level::Debug, format!("{place}: {name} has no effect")),
+                None if entry.origin == Origin::Define => {
+                    let meant = keys::nearest(name, &settings.server_groups);
+                    let hint = meant.map(|known| format!(": did you mean {known}?")).unwrap_or_default();
+                    (Level::Warning, format!("-D sets the unknown key {name:?}{hint}"))
+                }
+                None => (Level::Debug, format!("{place}: unknown key {name:?} is ignored")),
+            },
+        })
+    }
+
+    /// One warning about all keys that ask for an announcement.
+    pub(super) fn unserved(&self) -> Option<Note> {
+        let announces = |(name, entry): &(&String, &Entry)| {
+            scap_keys::find(name) == Some(Unserved::Announcement) && scap_keys::asks(&entry.value)
+        };
+        let asked: Vec<String> = self
+            .layers
+            .entries
+            .iter()
+            .filter(announces)
+            .map(|(name, entry)| format!("{name} ({})", place(entry)))
+            .collect();
+        let why = "hoist announces no deployment, and sends no log elsewhere: these keys have no effect";
+        (!asked.is_empty()).then(|| (Level::Warning, format!("{why}: {}", asked.join(", "))))
+    }
+}
+
+fn place(entry: &Entry) -> String {
+    match &entry.origin {
+        Origin::File { name, line, .. } => format!("{name}:{line}"),
+        origin => origin.to_string(),
+    }
+}

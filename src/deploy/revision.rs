@@ -1,0 +1,59 @@
+//! Which revision a run is about, and what of it stays behind.
+
+use anyhow::Result;
+
+use crate::config::{Config, Note};
+use crate::repo::{Named, Repo, Tags};
+use crate::wire::{Level, Revision, Stage};
+
+use super::plan::Kind;
+
+/// Files that a remark names.
+const SHOWN: usize = 5;
+
+/// The name of the revision that a run is about when the command line names none, and a remark. What brings no code is
+/// about what was brought last, which the newest deployment tag names; `HEAD` may be ahead of that.
+pub fn unnamed(config: &Config, repo: &Repo, kind: Kind, stages: &[Stage]) -> Result<(String, Option<Note>)> {
+    let brings = kind == Kind::Deploy && stages.contains(&Stage::Fetch);
+    if brings || config.sets("git_rev") {
+        return Ok((config.settings.git_rev.clone(), None));
+    }
+    let Some(tag) = Tags::new(repo, &config.control_name).newest()? else {
+        return Ok((config.settings.git_rev.clone(), None));
+    };
+    let note = format!("no revision is named, and none is brought: this is about the newest deployment tag, {tag}");
+    Ok((format!("refs/tags/{tag}"), Some((Level::Info, note))))
+}
+
+/// Warnings about parts of a revision that targets do not get, since the keys that bring them are off.
+pub fn left_out(config: &Config, repo: &Repo, revision: &Revision) -> Result<Vec<Note>> {
+    let settings = &config.settings;
+    if settings.git_submodules && settings.git_lfs && settings.git_fat {
+        return Ok(Vec::new());
+    }
+    let short = revision.short();
+    let named = Named::of(repo, revision)?;
+    let pointers = |manager: &str| {
+        format!(
+            "has files of {manager}, and their pointers are deployed in their place: set git_binary_manager: {manager}"
+        )
+    };
+    let kinds = [
+        (
+            settings.git_submodules,
+            named.submodules,
+            "has submodules, and their folders stay empty: set git_submodules".into(),
+        ),
+        (settings.git_lfs, named.lfs, pointers("git-lfs")),
+        (settings.git_fat, named.fat, pointers("git-fat")),
+    ];
+    let left = kinds.into_iter().filter(|(brought, paths, _)| !brought && !paths.is_empty());
+    Ok(left.map(|(_, paths, what)| (Level::Warning, format!("{short} {what} ({})", some(paths)))).collect())
+}
+
+/// The first few names, and how many more there are.
+pub fn some(mut names: Vec<String>) -> String {
+    let more = if names.len() > SHOWN { format!(" and {} more", names.len() - SHOWN) } else { String::new() };
+    names.truncate(SHOWN);
+    names.join(", ") + &more
+}
