@@ -24,7 +24,7 @@ pub use check::{Checked, Mistake, check};
 pub use config_files::ConfigFiles;
 pub use explain::Explained;
 pub use layers::Origin;
-pub use settings::{GroupSettings, HostKeyChecking, Settings, SshConfig};
+pub use settings::{GroupSettings, HostKeyChecking, Settings, SshAgent, SshConfig};
 
 use layers::{Entry, Layers};
 use problems::Problems;

@@ -142,9 +142,11 @@ impl Attempt<'_> {
 
     fn tcp(&self) -> Result<(TcpStream, Pass<'_>), ConnectError> {
         let place = self.place();
-        let addresses = self.route.network.names.addresses(&self.route.host, self.route.port).map_err(|error| {
-            ConnectError::new(ConnectErrorKind::Resolve, format!("cannot resolve {}: {error}", self.route.host))
-        })?;
+        let Route { host, port, family, network, .. } = self.route;
+        let addresses = network
+            .names
+            .addresses(host, *port, *family, self.timeout())
+            .map_err(|error| ConnectError::new(ConnectErrorKind::Resolve, format!("cannot resolve {host}: {error}")))?;
         let mut last = ConnectError::new(ConnectErrorKind::Resolve, format!("{} has no address", self.route.host));
         for address in addresses {
             let pass = self.route.network.gate.enter(address.ip().to_string());

@@ -12,6 +12,7 @@ mod gate;
 mod identity;
 mod input;
 mod jump;
+mod keyholder;
 pub(crate) mod known_hosts;
 mod lines;
 mod link;

@@ -23,6 +23,8 @@ pub struct SshOptions {
     pub accept_new: bool,
     /// Use only the agent key whose public half is `/etc/keyholder.d/NAME.pub`.
     pub keyholder_key: Option<String>,
+    /// Without such a name, use the keyholder's key that is called as the remote user, where there is one.
+    pub keyholder: bool,
     pub algorithms: Algorithms,
     /// Jump hosts that targets are behind, the last one next to them; empty: none, whatever OpenSSH's configuration says;
     /// `None`: those that it says.
@@ -74,6 +76,7 @@ impl Default for SshOptions {
             known_hosts: None,
             accept_new: false,
             keyholder_key: None,
+            keyholder: false,
             algorithms: Algorithms::default(),
             proxy_jump: None,
             openssh: None,

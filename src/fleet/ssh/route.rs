@@ -13,7 +13,7 @@ use super::gate::Gate;
 use super::identity::{Identities, Wanted};
 use super::jump::Bastion;
 use super::known_hosts::{KeyType, KnownHosts};
-use super::names::Names;
+use super::names::{Family, Names};
 use super::openssh::{Answer, Reader, Tokens};
 use super::tcp::Keepalive;
 use super::{Algorithms, SshOptions, options};
@@ -33,6 +33,8 @@ pub struct Route {
     /// The name or address that is connected to.
     pub host: String,
     pub port: u16,
+    /// Which of its addresses are used.
+    pub family: Family,
     pub user: String,
     /// The name and port by which the host's key is known.
     pub known_as: (String, u16),
@@ -221,6 +223,11 @@ impl Routes {
             known_hosts,
             accept_new: accepts_new(options, &answer, &called.host),
             key_types: key_types(&answer)?,
+            family: match answer.get("addressfamily") {
+                Some("inet") => Family::Inet,
+                Some("inet6") => Family::Inet6,
+                _ => Family::Any,
+            },
             algorithms: algorithms(options, &answer)?,
             keys,
             connect_timeout: match seconds(&answer, "connecttimeout").filter(|_| !options.set.connect_timeout) {
