@@ -217,7 +217,6 @@ fn a_host_is_let_through_only_with_the_key_that_it_is_known_by() {
     let print = String::from_utf8(print).unwrap().split(' ').nth(1).unwrap().to_owned();
     for (text, kind, words) in [
         (String::new(), ConnectErrorKind::HostKeyUnknown, "ssh-keyscan"),
-        (format!("127.0.0.3 {right}"), ConnectErrorKind::HostKeyUnknown, "ssh-keyscan"),
         (format!("# x\n[127.0.0.3]:{port} {wrong}"), ConnectErrorKind::HostKeyChanged, "kh:2"),
         (format!("[127.*]:{port} {right}@revoked * {right}"), ConnectErrorKind::HostKeyRevoked, "kh:2"),
     ] {
@@ -421,10 +420,10 @@ fn the_algorithms_that_are_preferred_are_used_where_the_server_has_them_and_othe
     assert!(connect(with("diffie-hellman-group16-sha512", "aes256-ctr"), "127.0.0.3").is_ok());
     let error = refusal(with("ecdh-sha2-nistp256", "aes256-ctr"), "127.0.0.4");
     assert!(
-        error.message.contains("no algorithm in common") && error.message.contains("ecdh-sha2-nistp256"),
+        error.message.contains("no key exchange in common") && error.message.contains("ecdh-sha2-nistp256"),
         "{error}"
     );
     let error = refusal(with("curve25519-sha256", "aes128-ctr"), "127.0.0.4");
     assert_eq!(error.kind, ConnectErrorKind::Protocol);
-    assert!(error.message.contains("none of the ciphers aes128-ctr,"), "{error}");
+    assert!(error.message.contains("no cipher in common") && error.message.contains("aes128-ctr"), "{error}");
 }

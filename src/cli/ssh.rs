@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::config::{Config, HostKeyChecking, SshAgent, SshConfig};
 use crate::deploy::Prepared;
 use crate::fleet::SshFleet;
-use crate::fleet::ssh::{Algorithms, OpenSsh, Set, Ssh, SshOptions};
+use crate::fleet::ssh::{Algorithms, OpenSsh, Set, Ssh, SshOptions, key_memory};
 use crate::repo::{Packs, Repo};
 use crate::targets::Target;
 
@@ -57,6 +57,7 @@ pub fn prepare<'a>(config: &Config, targets: impl Iterator<Item = &'a Target>) -
         connect_timeout: settings.connect_timeout,
         reconnect_timeout: settings.reconnect_timeout,
         keepalive: settings.keepalive,
+        key_memory: key_memory(),
         max_sessions: settings.max_sessions,
         remote_binary: settings.remote_binary.as_ref().map(|path| path.display().to_string()),
         ..SshOptions::default()

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::SshOptions;
 use super::agent::{self, AgentKey, take_string};
-use super::certificate::Certificate;
+use super::certificate::{self, Certificate};
 use super::keyholder;
 use super::known_hosts::fingerprint;
 
@@ -41,6 +41,28 @@ impl std::fmt::Display for Candidate {
             }
             Candidate::File { path, .. } => write!(f, "{}", path.display()),
         }
+    }
+}
+
+impl Candidate {
+    /// By what it is known again, in another process too.
+    pub fn mark(&self) -> String {
+        match self {
+            Candidate::Agent(key) => fingerprint(&key.blob),
+            Candidate::File { .. } => self.to_string(),
+        }
+    }
+
+    /// Why a server may have refused it for `user`, where it is a certificate.
+    pub fn doubt(&self, user: &str) -> Option<String> {
+        let (name, blob) = match self {
+            Candidate::Agent(key) => (self.to_string(), &key.blob),
+            Candidate::File { certificate, .. } => {
+                let certificate = certificate.as_ref()?;
+                (certificate.path.display().to_string(), &certificate.blob)
+            }
+        };
+        certificate::doubt(blob, user).map(|doubt| format!("of the certificate {name}: {doubt}"))
     }
 }
 

@@ -1,0 +1,198 @@
+//! Refused logins, told apart: real accounts behind a real sshd with PAM, whose `/etc` is the test's own.
+
+mod farm;
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use hoist::fleet::ssh::{ConnectError, ConnectErrorKind, Ssh, SshOptions};
+use tempfile::TempDir;
+
+/// A host with accounts of its own.
+struct Host {
+    dir: TempDir,
+    sshd: Child,
+    port: u16,
+}
+
+const ACCOUNTS: [&str; 7] = ["deploy", "twofactor", "interactive", "nokeys", "expired", "twokeys", "banned"];
+
+const SETTINGS: &str = "UsePAM yes
+PasswordAuthentication yes
+KbdInteractiveAuthentication yes
+PermitRootLogin no
+StrictModes no
+UseDNS no
+LogLevel VERBOSE
+MaxStartups 1000
+DenyUsers banned
+Match User twofactor
+  AuthenticationMethods publickey,password
+Match User interactive
+  AuthenticationMethods publickey,keyboard-interactive
+Match User twokeys
+  AuthenticationMethods publickey,publickey
+Match User nokeys
+  PubkeyAuthentication no
+Match User deploy
+  Banner /etc/banner
+";
+
+/// With an `/etc` of its own, and no `nologin` but that one.
+const ENTER: &str = "mount --bind \"$room/etc\" /etc && mount -t tmpfs none /run && mkdir /run/sshd && \
+                     exec /usr/sbin/sshd -D -f \"$room/sshd_config\" -E \"$room/sshd.log\"";
+
+impl Host {
+    fn up() -> Host {
+        let dir = tempfile::Builder::new().prefix("hoist-host-").tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        assert!(Command::new("cp").args(["-a", "/etc"]).arg(path("etc")).status().unwrap().success());
+        let (mut passwd, mut shadow) =
+            (fs::read_to_string(path("etc/passwd")).unwrap(), fs::read_to_string(path("etc/shadow")).unwrap());
+        for (number, name) in ACCOUNTS.iter().enumerate() {
+            passwd += &format!("{name}:x:{}:65534::/tmp:/bin/sh\n", 7000 + number);
+            // The eighth field is the day on which an account expires.
+            let expires = if *name == "expired" { "1" } else { "" };
+            shadow += &format!("{name}:*:19000:0:99999:7::{expires}:\n");
+        }
+        fs::write(path("etc/passwd"), passwd).unwrap();
+        fs::write(path("etc/shadow"), shadow).unwrap();
+        fs::write(path("etc/banner"), "Property of the\n\tdepartment\x1b[31m\n").unwrap();
+        for name in ["host", "id", "other", "ca"] {
+            keygen(dir.path(), &["-t", "ed25519", "-N", "", "-C", name, "-f", name]);
+        }
+        fs::copy(path("id.pub"), path("authorized_keys")).unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let room = dir.path().display();
+        let config = format!(
+            "Port {port}\nListenAddress 127.0.0.1\nHostKey {room}/host\nPidFile none\n\
+             AuthorizedKeysFile {room}/authorized_keys\nTrustedUserCAKeys {room}/ca.pub\n{SETTINGS}"
+        );
+        fs::write(path("sshd_config"), config).unwrap();
+        let mut sshd = Command::new("unshare");
+        sshd.args(["-m", "--propagation", "private", "sh", "-c", ENTER]).env("room", dir.path());
+        let sshd = sshd.stdin(Stdio::null()).process_group(0).spawn().unwrap();
+        let host = Host { dir, sshd, port };
+        farm_wait(|| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+        let key = fs::read_to_string(host.path("host.pub")).unwrap();
+        fs::write(host.path("known_hosts"), format!("[127.0.0.1]:{port} {key}")).unwrap();
+        host
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn options(&self, user: &str, keys: &[&str]) -> SshOptions {
+        SshOptions {
+            user: Some(user.into()),
+            port: self.port,
+            identity_files: Some(keys.iter().map(|key| self.path(key)).collect()),
+            known_hosts: Some(vec![self.path("known_hosts")]),
+            remote_binary: Some("/bin/true".into()),
+            connect_timeout: Duration::from_secs(60),
+            ..SshOptions::default()
+        }
+    }
+
+    fn connect(&self, user: &str, keys: &[&str]) -> Result<(), ConnectError> {
+        Ssh::prepare(self.options(user, keys)).unwrap().connect(&"127.0.0.1".parse().unwrap()).map(drop)
+    }
+
+    #[track_caller]
+    fn refuses(&self, user: &str, keys: &[&str], words: &[&str]) -> String {
+        let error = self.connect(user, keys).expect_err("the login went through");
+        let log = fs::read_to_string(self.path("sshd.log")).unwrap();
+        assert_eq!(error.kind, ConnectErrorKind::Auth, "{error}\n{log}");
+        for words in words {
+            assert!(error.message.contains(words), "{words:?} is not in {error}\n{log}");
+        }
+        error.message
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").args(["-TERM", "--", &format!("-{}", self.sshd.id())]).status();
+        let _ = self.sshd.wait();
+    }
+}
+
+fn farm_wait(is_there: impl Fn() -> bool) {
+    for _ in 0..600 {
+        if is_there() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("there is no sshd");
+}
+
+fn keygen(folder: &Path, arguments: &[&str]) {
+    assert!(Command::new("ssh-keygen").arg("-q").args(arguments).current_dir(folder).status().unwrap().success());
+}
+
+#[test]
+fn each_way_to_be_refused_is_told_as_what_it_is() {
+    let host = Host::up();
+    host.connect("deploy", &["id"]).unwrap();
+    // No key is known, and the server's banner is kept, safe for a terminal.
+    let message = host.refuses(
+        "deploy",
+        &["other"],
+        &[
+            "every key was refused for user deploy on 127.0.0.1 (tried 1: ",
+            "/other; the server offers publickey,password,keyboard-interactive): add one of them to the authorized_keys",
+            "the server says \"Property of the department",
+        ],
+    );
+    assert!(!message.contains('\u{1b}'), "{message:?}");
+    // A second factor, of each kind; the key that counts is named.
+    host.refuses("twofactor", &["other", "id"], &["accepted ", "/id for user twofactor, and wants password besides"]);
+    host.refuses("interactive", &["id"], &["wants keyboard-interactive besides", "AuthenticationMethods"]);
+    let message = host.refuses("twokeys", &["id"], &["accepted ", "refused the login all the same"]);
+    assert!(!message.contains("authorized_keys"), "{message}");
+    // Keys are switched off.
+    host.refuses("nokeys", &["id"], &["takes no keys from user nokeys: it offers password,keyboard-interactive only"]);
+    // Root.
+    host.refuses("root", &["id"], &["does not let root log in (PermitRootLogin"]);
+    // An account that is not to log in looks like one without the key; sshd does not tell.
+    host.refuses("banned", &["id"], &["every key was refused for user banned"]);
+    host.refuses("nobody-there", &["id"], &["every key was refused for user nobody-there"]);
+    // PAM says why, and sshd closes the connection.
+    host.refuses(
+        "expired",
+        &["id"],
+        &["accepted ", "then closed the connection", "the server says \"Your account has"],
+    );
+    fs::write(host.path("etc/nologin"), "The system is\ngoing down\n").unwrap();
+    host.refuses("deploy", &["other", "id"], &["then closed the connection", "The system is going down"]);
+    fs::remove_file(host.path("etc/nologin")).unwrap();
+    host.connect("deploy", &["other", "id"]).unwrap();
+}
+
+#[test]
+fn what_is_wrong_with_a_certificate_is_told_where_the_server_refuses_it() {
+    let host = Host::up();
+    let folder = host.dir.path();
+    let sign = |authority: &str, arguments: &[&str]| {
+        keygen(folder, &[&["-s", authority, "-I", "me"], arguments, &["other.pub"]].concat());
+    };
+    sign("ca", &["-n", "deploy"]);
+    host.connect("deploy", &["other"]).unwrap();
+    for (authority, arguments, words) in [
+        ("ca", &["-n", "deploy", "-V", "20200101000000Z:20200102000000Z"][..], "it expired at 2020-01-02T00:00:00Z"),
+        ("ca", &["-n", "deploy", "-V", "20990101000000Z:20990102000000Z"], "it is not valid before 2099-01-01"),
+        ("ca", &["-n", "alice,bob"], "it is for alice, bob, and not for deploy"),
+        ("id", &["-n", "deploy"], "which the server may not trust (TrustedUserCAKeys)"),
+    ] {
+        sign(authority, arguments);
+        let message = host.refuses("deploy", &["other"], &["every key was refused", words]);
+        assert!(message.contains("of the certificate ") && message.contains("other-cert.pub"), "{message}");
+    }
+}
