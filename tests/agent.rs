@@ -69,6 +69,35 @@ fn twelve_keys_get_in_where_a_server_allows_three_tries_the_right_one_last() {
     for thread in threads {
         thread.join().unwrap().unwrap();
     }
+    let bothered = (0..16).filter(|number| farm.connections_to(&format!("127.0.1.{number}")) > 1).count();
+    assert_eq!(bothered, 1, "one login finds the key out for all of them");
+}
+
+#[test]
+fn the_key_that_got_in_is_the_first_to_be_tried_the_next_time_at_each_account_and_at_new_hosts() {
+    let farm = Farm::up_with(&[("FARM_SSHD_OPTS", "MaxAuthTries 3")]);
+    let agent = crowded(&farm);
+    let memory = farm.path("state/keys");
+    let options = || SshOptions { key_memory: Some(memory.clone()), ..options(&farm, &agent.socket) };
+    connect(&Ssh::prepare(options()).unwrap(), "127.0.0.2").unwrap();
+    let before = farm.connections_to("127.0.0.2");
+    assert!(before > 1);
+    let ssh = Ssh::prepare(options()).unwrap();
+    connect(&ssh, "127.0.0.2").unwrap();
+    assert_eq!(farm.connections_to("127.0.0.2"), before + 1);
+    connect(&Ssh::prepare(options()).unwrap(), "127.0.0.3").unwrap();
+    assert_eq!(farm.connections_to("127.0.0.3"), 1);
+    let refused = farm.log().matches("Failed publickey for root from").count();
+    assert_eq!(farm.log().matches("Accepted publickey for root from").count(), 3, "{refused} refused");
+    // What is remembered is a hint: a key that is gone, a file that is damaged.
+    assert!(agent.ssh_add().args(["-q", "-D"]).stderr(Stdio::null()).status().unwrap().success());
+    agent.add(&farm.path("wrong0"));
+    let new = keygen(&farm, "new");
+    agent.add(&new);
+    fs::write(farm.path("authorized_keys"), fs::read_to_string(farm.path("new.pub")).unwrap()).unwrap();
+    connect(&Ssh::prepare(options()).unwrap(), "127.0.0.2").unwrap();
+    fs::write(&memory, b"\xff\xfe\n\troot\n\t\t\t\nroot@127.0.0.2").unwrap();
+    connect(&Ssh::prepare(options()).unwrap(), "127.0.0.2").unwrap();
 }
 
 #[test]

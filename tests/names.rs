@@ -128,11 +128,11 @@ fn names_are_looked_up_at_once_a_silent_one_holds_up_no_other_and_one_that_fails
     }
     // So many that nobody answers for that they take all threads: what can be done is done, and in good time.
     let began = Instant::now();
-    let mut hosts: Vec<String> = (1..130).map(|n| format!("silent{n}")).collect();
+    let mut hosts: Vec<String> = (1..260).map(|n| format!("silent{n}")).collect();
     hosts.push("host3".to_owned());
     project.write("hoist/default", &hosts.iter().map(|host| format!("{host}.farm.test\n")).collect::<String>());
     let revision = project.commit("silence");
-    let arguments = ["-D", "failure_limit:100%", "-D", "connect_timeout:2", "-D", "batch_size:200"];
+    let arguments = ["-D", "failure_limit:100%", "-D", "connect_timeout:2", "-D", "batch_size:300"];
     let ran = deploy(&project, "timeout:3 attempts:1", &arguments);
     assert_eq!(Links::of(&farm, 2), Links::finalized(&revision), "{ran:?}");
     assert!(began.elapsed() < Duration::from_secs(120), "{:?}", began.elapsed());

@@ -3,10 +3,15 @@
 mod farm;
 
 use std::fs;
+use std::io::Write;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use hoist::fleet::ssh::{ConnectError, ConnectErrorKind, Ssh, SshOptions};
 use tempfile::TempDir;
@@ -43,10 +48,15 @@ Match User deploy
 
 /// With an `/etc` of its own, and no `nologin` but that one.
 const ENTER: &str = "mount --bind \"$room/etc\" /etc && mount -t tmpfs none /run && mkdir /run/sshd && \
-                     exec /usr/sbin/sshd -D -f \"$room/sshd_config\" -E \"$room/sshd.log\"";
+                     exec \"$sshd\" -D -f \"$room/sshd_config\" -E \"$room/sshd.log\"";
 
 impl Host {
     fn up() -> Host {
+        Host::running(|_| "/usr/sbin/sshd".into())
+    }
+
+    /// With the sshd that `program` puts into this folder.
+    fn running(program: impl FnOnce(&Path) -> PathBuf) -> Host {
         let dir = tempfile::Builder::new().prefix("hoist-host-").tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         assert!(Command::new("cp").args(["-a", "/etc"]).arg(path("etc")).status().unwrap().success());
@@ -65,7 +75,7 @@ impl Host {
             keygen(dir.path(), &["-t", "ed25519", "-N", "", "-C", name, "-f", name]);
         }
         fs::copy(path("id.pub"), path("authorized_keys")).unwrap();
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
         let room = dir.path().display();
@@ -75,10 +85,12 @@ impl Host {
         );
         fs::write(path("sshd_config"), config).unwrap();
         let mut sshd = Command::new("unshare");
-        sshd.args(["-m", "--propagation", "private", "sh", "-c", ENTER]).env("room", dir.path());
+        sshd.args(["-m", "--propagation", "private", "sh", "-c", ENTER])
+            .env("room", dir.path())
+            .env("sshd", program(dir.path()));
         let sshd = sshd.stdin(Stdio::null()).process_group(0).spawn().unwrap();
         let host = Host { dir, sshd, port };
-        farm_wait(|| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+        farm_wait(|| TcpStream::connect(("127.0.0.1", port)).is_ok());
         let key = fs::read_to_string(host.path("host.pub")).unwrap();
         fs::write(host.path("known_hosts"), format!("[127.0.0.1]:{port} {key}")).unwrap();
         host
@@ -160,7 +172,7 @@ fn each_way_to_be_refused_is_told_as_what_it_is() {
     // Keys are switched off.
     host.refuses("nokeys", &["id"], &["takes no keys from user nokeys: it offers password,keyboard-interactive only"]);
     // Root.
-    host.refuses("root", &["id"], &["does not let root log in (PermitRootLogin"]);
+    host.refuses("root", &["id"], &["accepted ", "refused to log root in, as sshd does with PermitRootLogin no"]);
     // An account that is not to log in looks like one without the key; sshd does not tell.
     host.refuses("banned", &["id"], &["every key was refused for user banned"]);
     host.refuses("nobody-there", &["id"], &["every key was refused for user nobody-there"]);
@@ -194,5 +206,93 @@ fn what_is_wrong_with_a_certificate_is_told_where_the_server_refuses_it() {
         sign(authority, arguments);
         let message = host.refuses("deploy", &["other"], &["every key was refused", words]);
         assert!(message.contains("of the certificate ") && message.contains("other-cert.pub"), "{message}");
+    }
+}
+
+/// In front of a host's sshd: what OpenSSH 9.8 and later do to an address whose logins fail. A connection on which
+/// nobody got in adds five seconds to its penalty, which passes with time; from fifteen on it is shut out.
+struct Penalties {
+    port: u16,
+    connections: Arc<AtomicUsize>,
+    shut_out: Arc<AtomicUsize>,
+}
+
+impl Penalties {
+    fn before(host: &Host) -> Penalties {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let key = fs::read_to_string(host.path("host.pub")).unwrap();
+        fs::write(host.path("known_hosts"), format!("[127.0.0.1]:{port} {key}")).unwrap();
+        let (connections, shut_out) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (count, shut, log, behind) = (connections.clone(), shut_out.clone(), host.path("sshd.log"), host.port);
+        std::thread::spawn(move || {
+            let logins = || fs::read_to_string(&log).unwrap().matches("Accepted publickey").count();
+            let mut clear_at = Instant::now();
+            for client in listener.incoming() {
+                let mut client = client.unwrap();
+                count.fetch_add(1, Ordering::SeqCst);
+                if clear_at.saturating_duration_since(Instant::now()) >= Duration::from_secs(15) {
+                    shut.fetch_add(1, Ordering::SeqCst);
+                    let _ = client.write_all(b"Not allowed at this time\r\n");
+                    continue;
+                }
+                let before = logins();
+                let server = TcpStream::connect(("127.0.0.1", behind)).unwrap();
+                let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                let up = std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(Shutdown::Write);
+                });
+                let _ = std::io::copy(&mut &server, &mut client);
+                let _ = client.shutdown(Shutdown::Both);
+                up.join().unwrap();
+                if logins() == before {
+                    clear_at = clear_at.max(Instant::now()) + Duration::from_secs(5);
+                }
+            }
+        });
+        Penalties { port, connections, shut_out }
+    }
+}
+
+#[test]
+fn many_keys_do_not_drive_a_server_with_penalties_to_shut_this_host_out() {
+    // This machine's sshd under the name of one that has penalties.
+    let host = Host::running(|folder| {
+        let mut program = fs::read("/usr/sbin/sshd").unwrap();
+        let (old, new) = (b"OpenSSH_9.", b"OpenSSH_99");
+        for at in 0..program.len() - old.len() {
+            if &program[at..at + old.len()] == old {
+                program[at..at + old.len()].copy_from_slice(new);
+            }
+        }
+        let path = folder.join("sshd");
+        fs::write(&path, program).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    });
+    let penalties = Penalties::before(&host);
+    let names: Vec<String> = (0..16).map(|number| format!("wrong{number}")).chain(["id".to_owned()]).collect();
+    for name in &names[..16] {
+        keygen(host.dir.path(), &["-t", "ed25519", "-N", "", "-f", name]);
+    }
+    let keys: Vec<&str> = names.iter().map(String::as_str).collect();
+    let options = SshOptions { port: penalties.port, ..host.options("deploy", &keys) };
+    let connect =
+        |options: &SshOptions| Ssh::prepare(options.clone()).unwrap().connect(&"127.0.0.1".parse().unwrap()).map(drop);
+    connect(&options).unwrap();
+    assert_eq!(penalties.shut_out.load(Ordering::SeqCst), 0);
+    assert_eq!(penalties.connections.load(Ordering::SeqCst), 4);
+    // Who is shut out is told what may have done it, with the server's own words.
+    let wrong = SshOptions { identity_files: Some(vec![host.path("other")]), ..options };
+    let error = loop {
+        let error = connect(&SshOptions { connect_timeout: Duration::from_secs(1), ..wrong.clone() }).unwrap_err();
+        if error.kind != ConnectErrorKind::Auth {
+            break error;
+        }
+    };
+    assert_eq!(error.kind, ConnectErrorKind::HungUp, "{error}");
+    for words in ["\"Not allowed at this time\"", "PerSourcePenalties", "MaxStartups", "fail2ban", "127.0.0.1 port"] {
+        assert!(error.message.contains(words), "{error}");
     }
 }

@@ -107,16 +107,14 @@ impl Keys {
                 return Login::In;
             }
             if progress.takes_no_keys() {
-                return Login::Refused(progress.refusal(Reason::NoPublickey, &self.identities.candidates, user));
+                return Login::Refused(progress.refusal(Reason::NoPublickey, &self.identities, user));
             }
         }
         let mut tries = 0;
-        let ended = self.try_all(session, user, progress, patience, &mut tries);
-        if let Some(words) = words::last_words() {
-            progress.hear_said(words);
-        }
-        match ended {
+        match self.try_all(session, user, progress, patience, &mut tries) {
             Login::Again(_) => {
+                // A server that ends a connection may say why.
+                words::last_words().into_iter().for_each(|words| progress.hear_said(words));
                 progress.asks = true;
                 Login::Again(progress.penalties.pause(session.banner(), tries > 0))
             }
@@ -169,7 +167,7 @@ impl Keys {
                     if *tries == 0 && progress.hung_up_at.replace(progress.next) == Some(progress.next) {
                         if accepted {
                             let reason = Reason::Closed { key: candidate.to_string() };
-                            return Login::Refused(progress.refusal(reason, candidates, user));
+                            return Login::Refused(progress.refusal(reason, &self.identities, user));
                         }
                         progress.next += 1;
                     }
@@ -184,7 +182,7 @@ impl Keys {
                         if progress.takes_no_keys() {
                             let (key, wanted) = (candidate.to_string(), progress.methods.clone());
                             let reason = Reason::MoreWanted { key, wanted };
-                            return Login::Refused(progress.refusal(reason, candidates, user));
+                            return Login::Refused(progress.refusal(reason, &self.identities, user));
                         }
                     }
                     // LIBSSH2_ERROR_AUTHENTICATION_FAILED: the server does not know the key.
@@ -213,7 +211,7 @@ impl Keys {
             None if progress.takes_no_keys() => Reason::NoPublickey,
             None => Reason::NoKey,
         };
-        Login::Refused(progress.refusal(reason, candidates, user))
+        Login::Refused(progress.refusal(reason, &self.identities, user))
     }
 
     fn try_one(&self, session: &Session, user: &str, candidate: &Candidate, patience: Duration) -> Result<(), Trouble> {
@@ -321,12 +319,13 @@ impl Progress {
     }
 
     /// What was tried in vain, for the operator.
-    fn refusal(&self, reason: Reason, candidates: &[Candidate], user: &str) -> Refusal {
+    fn refusal(&self, reason: Reason, identities: &Identities, user: &str) -> Refusal {
+        let candidates = &identities.candidates;
         let unusable = |candidate: &Candidate| self.unusable.iter().any(|it| it.starts_with(&candidate.to_string()));
         let offered = self.order.iter().take(self.next).filter_map(|at| candidates.get(*at));
         let tried: Vec<&Candidate> =
             offered.filter(|candidate| !self.passes_over(candidate) && !unusable(candidate)).collect();
-        let troubles = self.agent_trouble.iter().chain(&self.unusable).cloned();
+        let troubles = self.agent_trouble.iter().chain(&self.unusable).chain(&identities.notes).cloned();
         Refusal {
             doubts: match reason {
                 Reason::NoKey => tried.iter().filter_map(|candidate| candidate.doubt(user)).collect(),

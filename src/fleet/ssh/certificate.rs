@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use super::agent::take_string;
 use super::identity::public_key;
 use super::known_hosts::fingerprint;
+use super::words::in_one_line;
 use crate::clock;
 
 const SUFFIX: &str = "-cert-v01@openssh.com";
@@ -95,7 +96,8 @@ pub fn doubt(blob: &[u8], user: &str) -> Option<String> {
         wrong.push(format!("expired at {}", at(before)));
     }
     if !principals.is_empty() && !principals.iter().any(|name| name == user) {
-        wrong.push(format!("is for {}, and not for {user}", principals.join(", ")));
+        let names = in_one_line(&principals.join(", ")).unwrap_or_default();
+        wrong.push(format!("is for {names}, and not for {user}"));
     }
     if wrong.is_empty() {
         wrong.push(format!("is signed by the {authority}, which the server may not trust (TrustedUserCAKeys)"));

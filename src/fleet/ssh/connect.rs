@@ -19,8 +19,6 @@ use crate::targets::Target;
 /// The pause after the first connection that the peer hung up on, and the longest one.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(800);
-/// How long a login waits for the one that finds out which of many keys is the right one.
-const SCOUT: Duration = Duration::from_secs(3);
 
 /// Why there is no session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +84,7 @@ impl Route {
         let account = format!("{}@{}:{}", self.user, self.host, self.port);
         let memory = &self.network.keys;
         // What is behind a jump host waits for nobody: that host's own login may be what others wait for.
-        let patience = if matches!(self.way, Way::Behind(_)) { Duration::ZERO } else { SCOUT };
+        let patience = if matches!(self.way, Way::Behind(_)) { Duration::ZERO } else { self.connect_timeout };
         let mut progress = self.keys.begin(memory, &account, patience);
         let opened = self.log_in(&mut progress);
         self.keys.end(&progress, memory, &account);
@@ -233,7 +231,7 @@ impl Attempt<'_> {
 
     /// Connects, exchanges keys, and makes sure that the host is who it should be.
     fn handshake(&self) -> Result<(Session, Socket, Option<Pass<'_>>), ConnectError> {
-        let (socket, pass) = self.socket()?;
+        let (socket, mut pass) = self.socket()?;
         let route = self.route;
         let (wanted, known) = match route.wanted_keys() {
             Ok(wanted) => wanted,
@@ -257,6 +255,8 @@ impl Attempt<'_> {
             Ok(()) => route.judge(&session),
             // LIBSSH2_ERROR_KEX_FAILURE and _KEY_EXCHANGE_FAILURE.
             Err(error) if matches!(error.code(), ErrorCode::Session(-5 | -8)) => {
+                // Leave for one connection at a time, or those who hold it would wait for each other.
+                drop(pass.take());
                 match self.socket().ok().and_then(|(socket, _pass)| {
                     let found = Disagreement::find(&socket, self.timeout(), &route.algorithms, &wanted);
                     socket.shutdown();

@@ -54,15 +54,26 @@ impl Offer {
     }
 }
 
+/// What has come of reading so far.
 #[derive(Debug, PartialEq, Eq)]
-enum Step {
+pub enum Step {
     More,
     Strange,
     Done(Offer),
 }
 
+impl Step {
+    /// The offer, where it is whole.
+    pub fn offer(self) -> Option<Offer> {
+        match self {
+            Step::Done(offer) => Some(offer),
+            Step::More | Step::Strange => None,
+        }
+    }
+}
+
 /// Finds the offer in what a server has said so far.
-fn read(heard: &[u8]) -> Step {
+pub fn read(heard: &[u8]) -> Step {
     let mut rest = heard;
     // Lines of other kinds may stand ahead of the version.
     loop {

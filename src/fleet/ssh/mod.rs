@@ -4,7 +4,7 @@ mod agent;
 mod algorithms;
 mod auth;
 mod bootstrap;
-mod certificate;
+pub(crate) mod certificate;
 mod connect;
 mod disagreement;
 mod exec;
@@ -14,7 +14,7 @@ mod host_key;
 mod identity;
 mod input;
 mod jump;
-mod kexinit;
+pub(crate) mod kexinit;
 mod key_memory;
 mod keyholder;
 pub(crate) mod known_hosts;
@@ -54,8 +54,6 @@ use route::Routes;
 
 /// Threads that ask for the configuration of hosts. Asking is a process of its own for each host.
 const ASKERS: usize = 8;
-/// Names from this one on are looked up ahead of their connections; the first ones are connected to at once.
-const AHEAD: usize = 80;
 
 /// What all sessions of a command share.
 pub struct Ssh {
@@ -107,7 +105,7 @@ impl Ssh {
             let mut results = threads.into_iter().map(|thread| thread.join());
             results.try_for_each(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         })?;
-        self.routes.look_up_ahead(targets.get(AHEAD..).unwrap_or_default());
+        self.routes.look_up_ahead(targets);
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 /// Names that are looked up at once. A thread that waits for a name server costs next to nothing, and a name that nobody
 /// answers for keeps its thread until the resolver gives up.
-const LOOKUPS: usize = 64;
+const LOOKUPS: usize = 128;
 /// An answer that nobody fetched for so long is asked for again.
 const FRESH: Duration = Duration::from_secs(300);
 /// The system's resolver needs more than a session does.

@@ -54,7 +54,7 @@ impl Refusal {
                 let besides = if troubles.is_empty() { troubles } else { format!("; not tried: {troubles}") };
                 format!(
                     "every key was refused for user {user} on {host} (tried {}: {}{offers}): add one of them to the \
-                     authorized_keys of {user} there{besides}",
+                     authorized_keys of {user} there, or see in the log of its sshd why it does not count{besides}",
                     self.tried.len(),
                     self.tried.join(", ")
                 )
@@ -70,11 +70,12 @@ impl Refusal {
                 wanted.join(" or ")
             ),
             Reason::NotAllowed { key } if user == "root" => format!(
-                "{host} accepted {key}, and does not let root log in (PermitRootLogin in its sshd_config): allow root with \
-                 a key there, or name another user as ssh_user"
+                "{host} accepted {key}, and refused to log root in, as sshd does with PermitRootLogin no{offers}: allow \
+                 root with a key there, or name another user as ssh_user"
             ),
             Reason::NotAllowed { key } => format!(
-                "{host} accepted {key} for user {user}, and refused the login all the same: the log of its sshd says why"
+                "{host} accepted {key} for user {user}, and refused the login all the same{offers}: a second key may be \
+                 wanted (AuthenticationMethods in its sshd_config), or the account be barred; the log of its sshd says why"
             ),
             Reason::Closed { key } => format!(
                 "{host} accepted {key} for user {user}, and then closed the connection, as it does for an account that has \
