@@ -126,6 +126,31 @@ fn names_are_looked_up_at_once_a_silent_one_holds_up_no_other_and_one_that_fails
     for n in 2..18 {
         assert_eq!(Links::of(&farm, n - 1), Links::finalized(&revision), "host {}, {ran:?}", address(n - 1));
     }
+    // Jump hosts' names are names like any other: a silent one holds up the hosts behind it, and nobody else.
+    let jump = |host: &str| format!("root@{host}.farm.test:{}", farm.port);
+    project.write(
+        ".git/ssh_config",
+        &format!(
+            "Host 127.0.0.40\n  ProxyJump {}\nHost 127.0.0.41\n  ProxyJump {}\nHost *\n  UserKnownHostsFile {} {}\n  \
+         IdentityFile {}\n  IdentitiesOnly yes\n",
+            jump("silent1"),
+            jump("host5"),
+            project.path(".git/known_hosts").display(),
+            farm.known_hosts().display(),
+            farm.key().display(),
+        ),
+    );
+    project.write("hoist/default", "127.0.0.40\n127.0.0.41\n");
+    let config = std::fs::read_to_string(project.path("hoist/hoist.cfg")).unwrap();
+    let own = |line: &&str| !line.starts_with("known_hosts") && !line.starts_with("identity_file");
+    let kept: String = config.lines().filter(own).map(|line| format!("{line}\n")).collect();
+    project.write("hoist/hoist.cfg", &kept);
+    project.configure(&format!("ssh_config: {}", project.path(".git/ssh_config").display()));
+    let revision = project.commit("jump hosts");
+    let arguments = ["-D", "failure_limit:1", "-D", "connect_timeout:5"];
+    let ran = deploy(&project, "timeout:8 attempts:1", &arguments).ends(0).says("cannot resolve silent1.farm.test");
+    assert_eq!(Links::of(&farm, 40), Links::finalized(&revision), "{ran:?}");
+    project.write("hoist/hoist.cfg", &config);
     // So many that nobody answers for that they take all threads: what can be done is done, and in good time.
     let began = Instant::now();
     let mut hosts: Vec<String> = (1..260).map(|n| format!("silent{n}")).collect();

@@ -23,7 +23,7 @@ struct Host {
     port: u16,
 }
 
-const ACCOUNTS: [&str; 7] = ["deploy", "twofactor", "interactive", "nokeys", "expired", "twokeys", "banned"];
+const ACCOUNTS: [&str; 8] = ["deploy", "twofactor", "interactive", "nokeys", "expired", "twokeys", "banned", "open"];
 
 const SETTINGS: &str = "UsePAM yes
 PasswordAuthentication yes
@@ -42,6 +42,8 @@ Match User twokeys
   AuthenticationMethods publickey,publickey
 Match User nokeys
   PubkeyAuthentication no
+Match User open
+  PermitEmptyPasswords yes
 Match User deploy
   Banner /etc/banner
 ";
@@ -66,7 +68,8 @@ impl Host {
             passwd += &format!("{name}:x:{}:65534::/tmp:/bin/sh\n", 7000 + number);
             // The eighth field is the day on which an account expires.
             let expires = if *name == "expired" { "1" } else { "" };
-            shadow += &format!("{name}:*:19000:0:99999:7::{expires}:\n");
+            let password = if *name == "open" { "" } else { "*" };
+            shadow += &format!("{name}:{password}:19000:0:99999:7::{expires}:\n");
         }
         fs::write(path("etc/passwd"), passwd).unwrap();
         fs::write(path("etc/shadow"), shadow).unwrap();
@@ -153,6 +156,8 @@ fn keygen(folder: &Path, arguments: &[&str]) {
 fn each_way_to_be_refused_is_told_as_what_it_is() {
     let host = Host::up();
     host.connect("deploy", &["id"]).unwrap();
+    // Who needs no key gets in when it is asked what is offered.
+    host.connect("open", &["other"]).unwrap();
     // No key is known, and the server's banner is kept, safe for a terminal.
     let message = host.refuses(
         "deploy",

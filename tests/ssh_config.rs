@@ -196,6 +196,26 @@ fn what_would_change_the_connection_and_is_not_honoured_is_an_error_that_names_i
     );
 }
 
+/// Lines as RHEL and Fedora with their crypto policies, Debian, and FreeIPA's client put them into /etc/ssh.
+#[test]
+fn what_distributions_set_stops_no_command() {
+    let scene = Scene::new();
+    let known = scene.farm.path("system_known_hosts");
+    let command = format!("/bin/cat {}", known.display());
+    fs::write(&known, "").unwrap();
+    let config = format!(
+        "Match final all\n  Ciphers aes256-gcm@openssh.com,aes256-ctr\n  MACs hmac-sha2-256-etm@openssh.com\n  \
+         KexAlgorithms curve25519-sha256,ecdh-sha2-nistp256\n  PubkeyAcceptedAlgorithms ssh-ed25519,rsa-sha2-512\n  \
+         HostKeyAlgorithms ssh-ed25519,rsa-sha2-512\n  CASignatureAlgorithms ssh-ed25519\n  RequiredRSASize 2048\n  \
+         ForwardX11Trusted yes\n  SendEnv LANG LC_*\n\
+         Host *\n  HashKnownHosts yes\n  GSSAPIAuthentication yes\n  GSSAPIDelegateCredentials yes\n  ForwardX11 yes\n  \
+         VisualHostKey yes\n  ControlMaster auto\n  ControlPath ~/.ssh/%C\n  ControlPersist 60\n  AddressFamily inet\n  \
+         PubkeyAuthentication yes\n  VerifyHostKeyDNS yes\n  HostbasedAuthentication yes\n  PKCS11Provider /lib/x.so\n\
+         Match exec true\n  KnownHostsCommand {command}\n"
+    );
+    assert!(scene.connect(&config, "127.0.0.2").is_ok());
+}
+
 #[test]
 fn a_match_block_whose_command_hangs_is_given_up() {
     let scene = Scene::new();

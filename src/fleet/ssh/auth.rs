@@ -205,6 +205,9 @@ impl Keys {
                 return again;
             }
             progress.hear(session, user);
+            if session.authenticated() {
+                return Login::In;
+            }
         }
         let reason = match progress.accepted.clone() {
             Some(key) => Reason::NotAllowed { key },
