@@ -10,7 +10,7 @@ use ssh2::{ErrorCode, Session};
 use super::identity::{Candidate, Identities};
 use super::key_memory::KeyMemory;
 use super::refusal::{Reason, Refusal};
-use super::{penalties, relay, words};
+use super::{penalties, relay, server_text};
 
 /// A server with OpenSSH's `MaxAuthTries 6` ends the connection at the sixth failure, so no more than this many are tried.
 const TRIES_A_CONNECTION: usize = 5;
@@ -34,55 +34,55 @@ pub(super) enum Login {
 pub(super) struct Keys {
     pub identities: Identities,
     won: AtomicUsize,
-    scout: Mutex<Scout>,
-    scouted: Condvar,
+    lead: Mutex<Lead>,
+    lead_changed: Condvar,
 }
 
 /// Where there are more candidates than a connection may try, one login goes ahead of the others, which then begin with
 /// what it found; else each host would be bothered with all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scout {
-    Wanted,
-    Out,
-    Back,
+enum Lead {
+    Free,
+    Taken,
+    Done,
 }
 
 impl Keys {
     pub fn new(identities: Identities) -> Keys {
         let few = identities.candidates.len() <= TRIES_A_CONNECTION;
-        let scout = if few { Scout::Back } else { Scout::Wanted };
-        Keys { identities, won: AtomicUsize::new(NONE), scout: Mutex::new(scout), scouted: Condvar::new() }
+        let lead = if few { Lead::Done } else { Lead::Free };
+        Keys { identities, won: AtomicUsize::new(NONE), lead: Mutex::new(lead), lead_changed: Condvar::new() }
     }
 
     /// A login at the account `at`: it begins with the candidate that got in there last time, then the one that last
     /// won elsewhere, and keeps this order over all of its connections.
     pub fn begin(&self, memory: &KeyMemory, at: &str, patience: Duration) -> Progress {
         let candidates = &self.identities.candidates;
-        let place = |mark: String| candidates.iter().position(|candidate| candidate.mark() == mark);
+        let place = |id: String| candidates.iter().position(|candidate| candidate.key_id() == id);
         let here = memory.of(at).and_then(place);
-        let scouts = here.is_none() && !patience.is_zero() && self.may_scout(patience);
+        let leads = here.is_none() && !patience.is_zero() && self.takes_lead(patience);
         let won = Some(self.won.load(Ordering::Relaxed)).filter(|won| *won < candidates.len());
         let elsewhere = won.or_else(|| memory.usual().and_then(place));
         let mut order: Vec<usize> = here.into_iter().chain(elsewhere).chain(0..candidates.len()).collect();
         let mut seen = vec![false; candidates.len()];
         order.retain(|at| !std::mem::replace(&mut seen[*at], true));
-        Progress { order, scouts, ..Progress::default() }
+        Progress { order, leads, ..Progress::default() }
     }
 
     /// Whether this login goes ahead of the others; one that does not waits for the one that does.
-    fn may_scout(&self, patience: Duration) -> bool {
-        let mut scout = self.scout.lock().unwrap_or_else(PoisonError::into_inner);
-        if *scout == Scout::Wanted {
-            *scout = Scout::Out;
+    fn takes_lead(&self, patience: Duration) -> bool {
+        let mut lead = self.lead.lock().unwrap_or_else(PoisonError::into_inner);
+        if *lead == Lead::Free {
+            *lead = Lead::Taken;
             return true;
         }
         let until = Instant::now() + patience;
-        while *scout == Scout::Out {
+        while *lead == Lead::Taken {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
             }
-            scout = self.scouted.wait_timeout(scout, left).unwrap_or_else(PoisonError::into_inner).0;
+            lead = self.lead_changed.wait_timeout(lead, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         false
     }
@@ -91,11 +91,11 @@ impl Keys {
     pub fn end(&self, progress: &Progress, memory: &KeyMemory, at: &str) {
         let candidates = &self.identities.candidates;
         if let Some(won) = progress.won.and_then(|won| candidates.get(won)).filter(|_| candidates.len() > 1) {
-            memory.note(at, &won.mark());
+            memory.note(at, &won.key_id());
         }
-        if progress.scouts {
-            *self.scout.lock().unwrap_or_else(PoisonError::into_inner) = Scout::Back;
-            self.scouted.notify_all();
+        if progress.leads {
+            *self.lead.lock().unwrap_or_else(PoisonError::into_inner) = Lead::Done;
+            self.lead_changed.notify_all();
         }
     }
 
@@ -114,7 +114,7 @@ impl Keys {
         match self.try_all(session, user, progress, patience, &mut tries) {
             Login::Again(_) => {
                 // A server that ends a connection may say why.
-                words::last_words().into_iter().for_each(|words| progress.hear_said(words));
+                server_text::last_words().into_iter().for_each(|words| progress.hear_said(words));
                 progress.asks = true;
                 Login::Again(progress.penalties.pause(session.banner(), tries > 0))
             }
@@ -277,7 +277,7 @@ pub(super) struct Progress {
     /// The candidate that got in.
     won: Option<usize>,
     /// Others wait for this login.
-    scouts: bool,
+    leads: bool,
     /// The server is asked what it offers ahead of the first key. That costs no try, but time, so it is only done where
     /// a login has not gone smoothly.
     asks: bool,
@@ -303,10 +303,10 @@ impl Progress {
 
     /// Asks the server what it offers, and keeps what it says.
     fn hear(&mut self, session: &Session, user: &str) {
-        if let Some(methods) = words::methods(session, user) {
+        if let Some(methods) = server_text::methods(session, user) {
             self.methods = methods;
         }
-        if let Some(banner) = words::banner(session) {
+        if let Some(banner) = server_text::banner(session) {
             self.hear_said(banner);
         }
     }

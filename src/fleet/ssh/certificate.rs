@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use super::agent::take_string;
 use super::identity::public_key;
 use super::known_hosts::fingerprint;
-use super::words::in_one_line;
+use super::server_text::in_one_line;
 use crate::clock;
 
 const SUFFIX: &str = "-cert-v01@openssh.com";

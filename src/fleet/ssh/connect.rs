@@ -13,7 +13,7 @@ use super::gate::Pass;
 use super::link::Link;
 use super::route::{Route, Way};
 use super::socket::Socket;
-use super::{Ssh, proxy_command, tcp, words};
+use super::{Ssh, proxy_command, server_text, tcp};
 use crate::targets::Target;
 
 /// The pause after the first connection that the peer hung up on, and the longest one.
@@ -245,7 +245,7 @@ impl Attempt<'_> {
         let prepared = Session::new().and_then(|session| {
             session.method_pref(MethodType::HostKey, &host_keys.join(","))?;
             route.algorithms.prefer(&session)?;
-            words::listen(&session);
+            server_text::listen(&session);
             Ok(session)
         });
         let mut session = prepared.map_err(|error| self.failed("preparing a session with", error, began))?;
@@ -283,7 +283,7 @@ impl Attempt<'_> {
 
     /// The peer hung up before it had shown its version.
     fn shut_out(&self, session: &Session) -> ConnectError {
-        let said = session.banner().and_then(words::in_one_line).map(|said| format!(" with the words {said:?}"));
+        let said = session.banner().and_then(server_text::in_one_line).map(|said| format!(" with the words {said:?}"));
         let message = format!(
             "{} closed the connection ahead of its SSH banner{}: an sshd does so to an address whose logins failed \
              (PerSourcePenalties) and while too many logins are under way (MaxStartups), and so do fail2ban and firewalls",
@@ -302,7 +302,7 @@ impl Attempt<'_> {
             return ConnectError::new(ConnectErrorKind::Timeout, format!("{doing} {place} took longer than {limit:?}"));
         }
         let kind = if is_hung_up(&error) { ConnectErrorKind::HungUp } else { ConnectErrorKind::Protocol };
-        let said = words::last_words().map(|said| format!("; the server says {said:?}"));
+        let said = server_text::last_words().map(|said| format!("; the server says {said:?}"));
         ConnectError::new(kind, format!("{doing} {place} failed: {why}{}", said.unwrap_or_default()))
     }
 

@@ -46,7 +46,7 @@ impl std::fmt::Display for Candidate {
 
 impl Candidate {
     /// By what it is known again, in another process too.
-    pub fn mark(&self) -> String {
+    pub fn key_id(&self) -> String {
         match self {
             Candidate::Agent(key) => fingerprint(&key.blob),
             Candidate::File { .. } => self.to_string(),

@@ -102,7 +102,7 @@ fn payload(packet: &[u8]) -> Option<Offer> {
     let mut rest = rest.get(16..).filter(|_| kind == KEXINIT)?;
     let mut names = || {
         let list = String::from_utf8_lossy(take_string(&mut rest)?).into_owned();
-        let names = list.split(',').filter(|name| !name.is_empty()).filter_map(super::words::in_one_line);
+        let names = list.split(',').filter(|name| !name.is_empty()).filter_map(super::server_text::in_one_line);
         Some(names.collect::<Vec<_>>())
     };
     Some(Offer { kex: names()?, host_keys: names()?, ciphers: [names()?, names()?], macs: [names()?, names()?] })

@@ -24,7 +24,7 @@ const LONGEST: u64 = 16 << 20;
 #[derive(Debug, Default)]
 pub struct KeyMemory {
     file: Option<PathBuf>,
-    /// The marks of keys by account.
+    /// The ids of keys by account.
     known: Mutex<HashMap<String, String>>,
     /// The one that most accounts have.
     usual: Option<String>,
@@ -43,7 +43,7 @@ impl KeyMemory {
         };
         let lines: Vec<(&str, &str)> = text.lines().filter_map(|line| line.split_once('\t')).collect();
         let known: HashMap<String, String> =
-            lines.iter().map(|(account, mark)| ((*account).to_owned(), (*mark).to_owned())).collect();
+            lines.iter().map(|(account, key_id)| ((*account).to_owned(), (*key_id).to_owned())).collect();
         let too_long = lines.len() > 100 && lines.len() > known.len() * LINES_AN_ACCOUNT;
         if (too_long || known.len() > MOST_ACCOUNTS)
             && let Err(error) = rewrite(path, &lines)
@@ -51,30 +51,31 @@ impl KeyMemory {
             log::debug!("{}: {error:#}", path.display());
         }
         let mut counts: HashMap<&str, usize> = HashMap::new();
-        known.values().for_each(|mark| *counts.entry(mark).or_default() += 1);
-        let usual = counts.into_iter().max_by_key(|(mark, count)| (*count, *mark)).map(|(mark, _)| mark.to_owned());
+        known.values().for_each(|key_id| *counts.entry(key_id).or_default() += 1);
+        let usual =
+            counts.into_iter().max_by_key(|(key_id, count)| (*count, *key_id)).map(|(key_id, _)| key_id.to_owned());
         KeyMemory { file, known: Mutex::new(known), usual }
     }
 
-    /// The mark of the key that got in at this account.
+    /// The id of the key that got in at this account.
     pub fn of(&self, account: &str) -> Option<String> {
         self.known().get(account).cloned()
     }
 
-    /// The mark of the key that most accounts have.
+    /// The id of the key that most accounts have.
     pub fn usual(&self) -> Option<String> {
         self.usual.clone()
     }
 
     /// Remembers a key.
-    pub fn note(&self, account: &str, mark: &str) {
+    pub fn note(&self, account: &str, key_id: &str) {
         let fits = |text: &str| !text.is_empty() && !text.contains(char::is_control);
-        if !fits(account) || !fits(mark) || self.of(account).as_deref() == Some(mark) {
+        if !fits(account) || !fits(key_id) || self.of(account).as_deref() == Some(key_id) {
             return;
         }
-        self.known().insert(account.to_owned(), mark.to_owned());
+        self.known().insert(account.to_owned(), key_id.to_owned());
         if let Some(file) = &self.file
-            && let Err(error) = append(file, &format!("{account}\t{mark}\n"))
+            && let Err(error) = append(file, &format!("{account}\t{key_id}\n"))
         {
             log::debug!("which key got in is not remembered: {}: {error:#}", file.display());
         }
@@ -113,8 +114,8 @@ fn rewrite(path: &Path, lines: &[(&str, &str)]) -> anyhow::Result<()> {
     let mut kept: Vec<_> = lines.iter().rev().filter(|(account, _)| seen.insert(*account)).collect();
     kept.truncate(MOST_ACCOUNTS / 2);
     let mut text = String::new();
-    for (account, mark) in kept.iter().rev() {
-        writeln!(text, "{account}\t{mark}")?;
+    for (account, key_id) in kept.iter().rev() {
+        writeln!(text, "{account}\t{key_id}")?;
     }
     let mut new = tempfile::NamedTempFile::new_in(path.parent().context("it has no folder")?)?;
     new.write_all(text.as_bytes())?;
@@ -132,9 +133,9 @@ mod tests {
         let file = dir.path().join("state/hoist/keys");
         let memory = KeyMemory::load(Some(file.clone()));
         assert_eq!((memory.of("a@x:22"), memory.usual()), (None, None));
-        for (account, mark) in [("a@x:22", "one"), ("a@y:22", "two"), ("a@z:22", "two"), ("a@x:22", "three")] {
-            memory.note(account, mark);
-            memory.note(account, mark);
+        for (account, key_id) in [("a@x:22", "one"), ("a@y:22", "two"), ("a@z:22", "two"), ("a@x:22", "three")] {
+            memory.note(account, key_id);
+            memory.note(account, key_id);
         }
         memory.note("a@w:22", "two\nlines");
         assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 4);

@@ -30,9 +30,9 @@ mod pump;
 mod refusal;
 mod relay;
 mod route;
+mod server_text;
 mod socket;
 mod tcp;
-mod words;
 
 pub use algorithms::Algorithms;
 pub use bootstrap::{Bootstrap, Marker, run_command, shell_word};
