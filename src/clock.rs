@@ -38,6 +38,17 @@ pub fn rfc3339_in(ahead: std::time::Duration) -> Option<String> {
     Some(Timestamp::from_second(then).ok()?.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
+/// Seconds since 1970.
+pub fn seconds() -> u64 {
+    u64::try_from(Timestamp::now().as_second()).unwrap_or(0)
+}
+
+/// `2026-11-23T14:45:52Z`, of a time in seconds since 1970. `None`: beyond every calendar.
+pub fn utc_of(seconds: u64) -> Option<String> {
+    let then = Timestamp::from_second(i64::try_from(seconds).ok()?).ok()?;
+    Some(then.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
 /// `2026-11-23`, the day of a deployment's tag. It is the day in UTC, so that operators whose shells stand in different
 /// time zones number the same day.
 pub fn date() -> String {

@@ -5,14 +5,27 @@ use std::path::Path;
 use indexmap::IndexMap;
 
 use crate::fleet::ssh::known_hosts::KnownHosts;
+use crate::fleet::ssh::{certificate, kexinit};
 use crate::local::index;
 use crate::wire::ConfigFile;
 
 /// Reads a file of host keys and asks it about a host; gives the remarks on its lines.
 pub fn known_hosts(path: &Path, host: &str, key: &[u8]) -> Vec<String> {
     let known = KnownHosts::load(&[path.to_owned()]);
-    let _ = (known.key_types(host, 22), known.check(host, 2222, key));
+    let _ = (known.key_types(host, 22), known.check(host, 2222, key), known.authority(host, 22));
     known.notes().to_vec()
+}
+
+/// Reads what a server says ahead of a key exchange; how many algorithms it offers.
+pub fn kexinit(heard: &[u8]) -> Option<usize> {
+    let offer = kexinit::read(heard).offer()?;
+    let [to, from] = offer.ciphers;
+    Some(offer.kex.len() + offer.host_keys.len() + to.len() + from.len())
+}
+
+/// Reads a certificate in SSH's wire format; what may be wrong with it.
+pub fn certificate(blob: &[u8]) -> Option<String> {
+    certificate::doubt(blob, "deploy")
 }
 
 /// Reads a git index of a repository with names of `name` bytes; how many entries it has, how many of them are files, and

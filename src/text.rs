@@ -16,6 +16,11 @@ pub fn utf8<'a>(bytes: &'a [u8], name: &str) -> Result<&'a str> {
     }
 }
 
+/// A name with `_` for each character that is no letter, digit or `_`, as Scap has the names of keys in file names.
+pub fn word_characters(name: &str) -> String {
+    name.chars().map(|c| if c.is_alphanumeric() || c == '_' { c } else { '_' }).collect()
+}
+
 /// The words of a command line, quoted as for a POSIX shell; nothing is expanded. `None` when a quote is not closed.
 pub fn words(line: &str) -> Option<Vec<String>> {
     shlex::split(line)

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -69,6 +69,35 @@ fn twelve_keys_get_in_where_a_server_allows_three_tries_the_right_one_last() {
     for thread in threads {
         thread.join().unwrap().unwrap();
     }
+    let bothered = (0..16).filter(|number| farm.connections_to(&format!("127.0.1.{number}")) > 1).count();
+    assert_eq!(bothered, 1, "one login finds the key out for all of them");
+}
+
+#[test]
+fn the_key_that_got_in_is_the_first_to_be_tried_the_next_time_at_each_account_and_at_new_hosts() {
+    let farm = Farm::up_with(&[("FARM_SSHD_OPTS", "MaxAuthTries 3")]);
+    let agent = crowded(&farm);
+    let memory = farm.path("state/keys");
+    let options = || SshOptions { key_memory: Some(memory.clone()), ..options(&farm, &agent.socket) };
+    connect(&Ssh::prepare(options()).unwrap(), "127.0.0.2").unwrap();
+    let before = farm.connections_to("127.0.0.2");
+    assert!(before > 1);
+    let ssh = Ssh::prepare(options()).unwrap();
+    connect(&ssh, "127.0.0.2").unwrap();
+    assert_eq!(farm.connections_to("127.0.0.2"), before + 1);
+    connect(&Ssh::prepare(options()).unwrap(), "127.0.0.3").unwrap();
+    assert_eq!(farm.connections_to("127.0.0.3"), 1);
+    let refused = farm.log().matches("Failed publickey for root from").count();
+    assert_eq!(farm.log().matches("Accepted publickey for root from").count(), 3, "{refused} refused");
+    // What is remembered is a hint: a key that is gone, a file that is damaged.
+    assert!(agent.ssh_add().args(["-q", "-D"]).stderr(Stdio::null()).status().unwrap().success());
+    agent.add(&farm.path("wrong0"));
+    let new = keygen(&farm, "new");
+    agent.add(&new);
+    fs::write(farm.path("authorized_keys"), fs::read_to_string(farm.path("new.pub")).unwrap()).unwrap();
+    connect(&Ssh::prepare(options()).unwrap(), "127.0.0.2").unwrap();
+    fs::write(&memory, b"\xff\xfe\n\troot\n\t\t\t\nroot@127.0.0.2").unwrap();
+    connect(&Ssh::prepare(options()).unwrap(), "127.0.0.2").unwrap();
 }
 
 #[test]
@@ -101,8 +130,13 @@ fn twelve_keys_that_are_all_wrong_are_each_tried_and_named() {
     assert!(!error.message.contains("not tried"), "{error}");
 }
 
-/// `hoist` in a room of its own, in which the keyholder's places are: `/etc/keyholder.d` and `/run/keyholder`.
-fn with_keyholder(project: &Project, room: &std::path::Path, socket: &str, arguments: &[&str]) -> Ran {
+fn with_keyholder(project: &Project, room: &Path, socket: &str, arguments: &[&str]) -> Ran {
+    with_keyholder_and(project, room, socket, "", arguments)
+}
+
+/// `hoist` in a room of its own, in which the keyholder's places are: `/etc/keyholder.d` and `/run/keyholder`. `own` is
+/// the operator's agent.
+fn with_keyholder_and(project: &Project, room: &Path, socket: &str, own: &str, arguments: &[&str]) -> Ran {
     let template = project.hoist(&[]);
     let script = "set -e\n\
                   cp -a /etc \"$room/etc\"; mkdir -p \"$room/etc/keyholder.d\"; cp \"$room\"/*.pub \"$room/etc/keyholder.d\"\n\
@@ -118,6 +152,7 @@ fn with_keyholder(project: &Project, room: &std::path::Path, socket: &str, argum
             None => command.env_remove(key),
         };
     }
+    command.env("SSH_AUTH_SOCK", own).env("HOME", room);
     command.env("room", room).env("socket", socket).env("hoist", HOIST);
     Ran::of(command.output().unwrap())
 }
@@ -154,6 +189,44 @@ fn a_key_by_name_is_the_only_one_of_the_keyholders_that_is_tried() {
     let ran = with_keyholder(&project, gone.path(), "/nonexistent", &["deploy", "--yes"]).ends(2);
     ran.says("the ssh agent at /run/keyholder/proxy.sock does not answer properly: No such file or directory");
     assert_eq!(farm.connections_to(&address(0)), 1, "mistakes are found before anything is connected");
+}
+
+#[test]
+fn scap_s_shared_agent_is_used_with_the_key_that_is_called_as_the_remote_user() {
+    let farm = Farm::up_with(&[("FARM_SSHD_OPTS", "MaxAuthTries 1")]);
+    let shared = crowded(&farm);
+    let project = Project::new(&farm, 0, 2);
+    let config = fs::read_to_string(project.path("hoist/hoist.cfg")).unwrap();
+    let config: String =
+        config.lines().filter(|line| !line.starts_with("identity_file")).map(|line| format!("{line}\n")).collect();
+    let own = Agent::start();
+    let deploy = |key: &str, user: &str, more: &[&str]| {
+        let room = tempfile::tempdir().unwrap();
+        fs::copy(farm.path("id.pub"), room.path().join(format!("{key}.pub"))).unwrap();
+        let config = config.replace("ssh_user: root", &format!("ssh_user: {user}"));
+        project.write("hoist/hoist.cfg", &(config + "ssh_auth_sock: /run/keyholder/proxy.sock\n"));
+        project.commit("shared agent");
+        let arguments = [&["deploy", "--yes"], more].concat();
+        // The operator's own agent has other keys, and does not stand in the way.
+        with_keyholder_and(&project, room.path(), &shared.socket, &own.socket, &arguments)
+    };
+    own.add(&keygen(&farm, "operator"));
+    deploy("root", "root", &[]).ends(0);
+    assert_eq!(farm.connections_to(&address(0)), 1, "no other key is tried");
+    // A key by another name is found as Scap finds it.
+    deploy("deploy_the_app", "root", &["-D", "keyholder_key:deploy-the.app"]).ends(0);
+    // No such key: the agent's keys are tried one after the other.
+    deploy("other", "root", &[]).ends(0);
+    assert!(farm.connections_to(&address(0)) > 3);
+    // The operator may leave the shared agent alone.
+    let alone = deploy("root", "root", &["--no-shared-authsock"]);
+    assert_ne!(alone.status, Some(0), "{alone:?}");
+    assert!(format!("{}{}", alone.out, alone.err).contains("operator"), "{alone:?}");
+    own.add(&farm.key());
+    deploy("root", "root", &["--no-shared-authsock", "-D", "keyholder_key:none_such"]).ends(0);
+    // A name with other characters: `_` stands for each in the file's name. That account is not there.
+    let ran = deploy("a_user_x", "a.user-x", &[]).says("a.user-x");
+    assert!(!format!("{}{}", ran.out, ran.err).contains("wrong0"), "only that key is tried: {ran:?}");
 }
 
 #[test]

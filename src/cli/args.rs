@@ -93,6 +93,10 @@ pub struct Deploy {
     #[argh(switch, short = 'i')]
     pub init: bool,
 
+    /// log in with the operator's own agent and keys, whatever ssh_auth_sock and keyholder_key say
+    #[argh(switch)]
+    pub no_shared_authsock: bool,
+
     /// answer every question with yes; needed where there is no terminal
     #[argh(switch, short = 'y')]
     pub yes: bool,

@@ -13,7 +13,11 @@ use super::session::{Show, lock};
 use super::{Refused, fresh, interlocks, load};
 
 /// Runs the command.
-pub fn run(args: args::Deploy) -> Result<ExitCode, Refused> {
+pub fn run(mut args: args::Deploy) -> Result<ExitCode, Refused> {
+    if args.no_shared_authsock {
+        // As a definition it is in the journal too, so that `hoist resume` logs in as this command did.
+        args.define.push("ssh_auth_sock:none".into());
+    }
     let show = Show::of("deploy", args.format, args.verbose, args.quiet)?;
     let mut config = load(args.config.as_deref(), &args.define, args.environment.as_deref())?;
     if args.no_log_message {

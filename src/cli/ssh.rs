@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 
-use crate::config::{Config, HostKeyChecking, SshConfig};
+use crate::config::{Config, HostKeyChecking, SshAgent, SshConfig};
 use crate::deploy::Prepared;
 use crate::fleet::SshFleet;
-use crate::fleet::ssh::{Algorithms, OpenSsh, Set, Ssh, SshOptions};
+use crate::fleet::ssh::{Algorithms, OpenSsh, Set, Ssh, SshOptions, key_memory};
 use crate::repo::{Packs, Repo};
 use crate::targets::Target;
 
@@ -27,6 +27,11 @@ pub fn prepare<'a>(config: &Config, targets: impl Iterator<Item = &'a Target>) -
         SshConfig::File(file) => Some(OpenSsh { file: Some(file.clone()) }),
         SshConfig::None => None,
     };
+    let agent = match &settings.ssh_auth_sock {
+        SshAgent::Socket(socket) => Some(socket.clone()),
+        SshAgent::Usual | SshAgent::Own => None,
+    };
+    let keyholder = settings.ssh_auth_sock != SshAgent::Own;
     let set = Set {
         port: config.sets("ssh_port"),
         host_key_checking: config.sets("host_key_checking"),
@@ -42,7 +47,9 @@ pub fn prepare<'a>(config: &Config, targets: impl Iterator<Item = &'a Target>) -
         identity_files: settings.identity_file.clone(),
         known_hosts: settings.known_hosts.clone(),
         accept_new: settings.host_key_checking == HostKeyChecking::AcceptNew,
-        keyholder_key: settings.keyholder_key.clone(),
+        agent,
+        keyholder_key: settings.keyholder_key.clone().filter(|_| keyholder),
+        keyholder,
         algorithms,
         proxy_jump: settings.proxy_jump.clone(),
         openssh,
@@ -50,6 +57,7 @@ pub fn prepare<'a>(config: &Config, targets: impl Iterator<Item = &'a Target>) -
         connect_timeout: settings.connect_timeout,
         reconnect_timeout: settings.reconnect_timeout,
         keepalive: settings.keepalive,
+        key_memory: key_memory(),
         max_sessions: settings.max_sessions,
         remote_binary: settings.remote_binary.as_ref().map(|path| path.display().to_string()),
         ..SshOptions::default()

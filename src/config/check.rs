@@ -11,7 +11,7 @@ use crate::wire::{ConfigFile, Level};
 
 use super::layers::this_host;
 use super::problems::Problems;
-use super::settings::{GroupSettings, HostKeyChecking, at};
+use super::settings::{GroupSettings, HostKeyChecking, SshAgent, at};
 use super::{Config, ConfigFiles, Note, Options};
 
 /// Something that is wrong, or worth a remark.
@@ -238,7 +238,8 @@ impl Config {
             settings
                 .keyholder_key
                 .iter()
-                .map(|name| ("keyholder_key", PathBuf::from(format!("/etc/keyholder.d/{name}.pub")))),
+                .filter(|_| settings.ssh_auth_sock != SshAgent::Own)
+                .map(|name| ("keyholder_key", keyholder_file(name))),
         );
         for (key, path) in named {
             if let (false, Some(entry)) = (path.is_file(), self.layers.get(key)) {
@@ -247,4 +248,10 @@ impl Config {
             }
         }
     }
+}
+
+/// The public half of a keyholder's key; see `fleet::ssh::keyholder`, which finds it in the same two places.
+fn keyholder_file(name: &str) -> PathBuf {
+    let file = |name: &str| PathBuf::from(format!("/etc/keyholder.d/{name}.pub"));
+    Some(file(&crate::text::word_characters(name))).filter(|of_words| of_words.is_file()).unwrap_or(file(name))
 }

@@ -116,6 +116,7 @@ pub const KEYS: &[Key] = &[
     key("known_hosts", Paths, None, "files of host keys; unset: the operator's and the system's"),
     key("host_key_checking", Choice(&["strict", "accept-new"]), Some("strict"), "what to do with an unknown host key"),
     key("keyholder_key", Text, None, "name of the agent's key to use, as in /etc/keyholder.d/NAME.pub"),
+    key("ssh_auth_sock", PathOrNone, None, "socket of the agent to use; unset: the one of SSH_AUTH_SOCK"),
     key("ssh_config", PathOrNone, None, "OpenSSH configuration to read; unset: the operator's and the system's"),
     key("proxy_jump", Names, None, "jump hosts to go through, or none; unset: as ssh_config says"),
     key("ssh_kex", Names, None, "key exchanges, the preferred one first; unset: all safe ones, the fastest first"),

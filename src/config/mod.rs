@@ -26,7 +26,7 @@ pub use check::{Checked, Mistake, TemplateReader, check};
 pub use config_files::ConfigFiles;
 pub use explain::Explained;
 pub use layers::Origin;
-pub use settings::{GroupSettings, HostKeyChecking, Settings, SshConfig};
+pub use settings::{GroupSettings, HostKeyChecking, Settings, SshAgent, SshConfig};
 
 use layers::{Entry, Layers};
 use problems::Problems;

@@ -25,6 +25,17 @@ pub enum HostKeyChecking {
     AcceptNew,
 }
 
+/// Which SSH agent is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SshAgent {
+    /// The operator's own; but the keyholder's for a key that the keyholder has.
+    Usual,
+    /// The one that listens on this socket.
+    Socket(PathBuf),
+    /// The operator's own, whatever the keyholder has.
+    Own,
+}
+
 /// Which OpenSSH configuration is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SshConfig {
@@ -80,6 +91,7 @@ pub struct Settings {
     pub known_hosts: Option<Vec<PathBuf>>,
     pub host_key_checking: HostKeyChecking,
     pub keyholder_key: Option<String>,
+    pub ssh_auth_sock: SshAgent,
     pub ssh_config: SshConfig,
     /// Empty: none, whatever OpenSSH's configuration says.
     pub proxy_jump: Option<Vec<Target>>,
@@ -216,6 +228,9 @@ impl Settings {
             known_hosts: read.opt("known_hosts", paths)?,
             host_key_checking: keep_checking(&read.choice("host_key_checking")?),
             keyholder_key: read.opt("keyholder_key", values::name)?,
+            ssh_auth_sock: read
+                .opt("ssh_auth_sock", |value| values::path_or_none(value, home.as_deref()))?
+                .map_or(SshAgent::Usual, |socket| socket.map_or(SshAgent::Own, SshAgent::Socket)),
             ssh_config: read
                 .opt("ssh_config", |value| values::path_or_none(value, home.as_deref()))?
                 .map_or(SshConfig::Usual, |file| file.map_or(SshConfig::None, SshConfig::File)),

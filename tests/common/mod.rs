@@ -111,6 +111,7 @@ impl Project {
             .stdin(Stdio::null())
             .env_remove("SSH_AUTH_SOCK")
             .env("HOIST_GLOBAL_CONFIG", self.global())
+            .env("XDG_STATE_HOME", self.path(".git/state-home"))
             .env("USER", "op")
             .env_remove("SUDO_USER")
             .env("NO_COLOR", "1");

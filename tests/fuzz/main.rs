@@ -146,6 +146,8 @@ readers_stand! {
     logs_stand_any_bytes: "log";
     expressions_over_logs_stand_any_bytes: "expression";
     files_of_host_keys_stand_any_bytes: "known_hosts";
+    key_exchanges_stand_any_bytes: "kexinit";
+    certificates_stand_any_bytes: "certificate";
     git_indexes_stand_any_bytes: "git_index";
     gitmodules_stand_any_bytes: "gitmodules";
     pointers_of_git_lfs_stand_any_bytes: "pointer";

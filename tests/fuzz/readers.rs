@@ -86,6 +86,12 @@ pub const ALL: &[Reader] = &[
         read: known_hosts,
         words: &["|1|", "@revoked ", "!*", "ssh-ed25519", "[127.*]:22", "AAAA"],
     },
+    Reader {
+        name: "kexinit",
+        read: kexinit,
+        words: &["SSH-2.0-", "\r\n", "\0\0\0\u{4}", "\u{14}", ",", "ssh-ed25519"],
+    },
+    Reader { name: "certificate", read: certificate, words: &["\0\0\0\u{4}", "-cert-v01@openssh.com", "ssh-rsa"] },
     Reader { name: "git_index", read: git_index, words: &["DIRC", "TREE", "FSMN", "link", "\0\0\0\u{2}", ".git/x"] },
     Reader {
         name: "gitmodules",
@@ -326,6 +332,14 @@ fn known_hosts(bytes: &[u8]) -> String {
     std::fs::write(&path, bytes).unwrap();
     let notes = hoist::fuzzing::known_hosts(&path, "web1.example.org", &bytes[..bytes.len().min(51)]);
     format!("{} {}", about(notes.len()), notes.last().map_or_else(String::new, shape))
+}
+
+fn kexinit(bytes: &[u8]) -> String {
+    hoist::fuzzing::kexinit(bytes).map_or_else(|| "none".to_owned(), |count| about(count).to_string())
+}
+
+fn certificate(bytes: &[u8]) -> String {
+    hoist::fuzzing::certificate(bytes).map_or_else(|| "none".to_owned(), shape)
 }
 
 fn git_index(bytes: &[u8]) -> String {

@@ -6,6 +6,9 @@ use anyhow::Context as _;
 
 use super::agent::take_string;
 use super::identity::public_key;
+use super::known_hosts::fingerprint;
+use super::server_text::in_one_line;
+use crate::clock;
 
 const SUFFIX: &str = "-cert-v01@openssh.com";
 
@@ -31,7 +34,8 @@ impl Certificate {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the certificate {shown}"))?;
         let text = text.trim().to_owned();
         let blob = public_key(&text).with_context(|| format!("{shown} is no certificate"))?;
-        let key = certified(&blob).with_context(|| format!("{shown} is no certificate of a key that can be used"))?;
+        let (key, _) =
+            certified(&blob).with_context(|| format!("{shown} is no certificate of a key that can be used"))?;
         Ok(Certificate { path: path.to_owned(), text, blob, key })
     }
 
@@ -52,8 +56,57 @@ impl Certificate {
     }
 }
 
-/// The plain key inside of a certificate: its fields follow the type and a nonce.
-fn certified(blob: &[u8]) -> Option<Vec<u8>> {
+/// Why a server may have refused this certificate (SSH's wire format) for `user`; `None`: it is none.
+///
+/// Its own fields tell what is certainly wrong; whether the server trusts its authority only the server knows.
+pub fn doubt(blob: &[u8], user: &str) -> Option<String> {
+    let (_, mut rest) = certified(blob)?;
+    let mut number = |length: usize| {
+        let (bytes, after) = rest.split_at_checked(length)?;
+        rest = after;
+        Some(bytes.iter().fold(0u64, |number, byte| number << 8 | u64::from(*byte)))
+    };
+    let (_serial, kind) = (number(8)?, number(4)?);
+    let _id = take_string(&mut rest)?;
+    let mut names = take_string(&mut rest)?;
+    let mut principals = Vec::new();
+    while !names.is_empty() {
+        principals.push(String::from_utf8_lossy(take_string(&mut names)?).into_owned());
+    }
+    let mut number = || {
+        let (bytes, after) = rest.split_first_chunk::<8>()?;
+        rest = after;
+        Some(u64::from_be_bytes(*bytes))
+    };
+    let (after, before) = (number()?, number()?);
+    let (_critical, _extensions, _reserved) =
+        (take_string(&mut rest)?, take_string(&mut rest)?, take_string(&mut rest)?);
+    let authority = fingerprint(take_string(&mut rest)?);
+    let now = clock::seconds();
+    let at = |seconds| clock::utc_of(seconds).unwrap_or_else(|| "a time beyond every calendar".into());
+    // 1: of a user, 2: of a host.
+    let mut wrong = Vec::new();
+    if kind != 1 {
+        wrong.push("is one of a host, and no user's".to_owned());
+    }
+    if now < after {
+        wrong.push(format!("is not valid before {}", at(after)));
+    }
+    if now >= before {
+        wrong.push(format!("expired at {}", at(before)));
+    }
+    if !principals.is_empty() && !principals.iter().any(|name| name == user) {
+        let names = in_one_line(&principals.join(", ")).unwrap_or_default();
+        wrong.push(format!("is for {names}, and not for {user}"));
+    }
+    if wrong.is_empty() {
+        wrong.push(format!("is signed by the {authority}, which the server may not trust (TrustedUserCAKeys)"));
+    }
+    Some(format!("it {}", wrong.join(", and ")))
+}
+
+/// The plain key inside of a certificate, and what follows it. Its fields follow the type and a nonce.
+fn certified(blob: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     let mut rest = blob;
     let kind = std::str::from_utf8(take_string(&mut rest)?).ok()?.strip_suffix(SUFFIX)?;
     let fields = match kind {
@@ -66,7 +119,7 @@ fn certified(blob: &[u8]) -> Option<Vec<u8>> {
     for _ in 0..fields {
         key.extend(with_length(take_string(&mut rest)?)?);
     }
-    Some(key)
+    Some((key, rest))
 }
 
 fn with_length(bytes: &[u8]) -> Option<Vec<u8>> {
@@ -100,5 +153,33 @@ mod tests {
         }
         assert_eq!(Certificate::beside(&path("ca")), None);
         assert!(Certificate::read(&path("ca.pub")).unwrap_err().to_string().contains("no certificate"));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_certificate_is_read_in_the_certificate() {
+        let dir = tempfile::tempdir().unwrap();
+        let keygen = |arguments: &[&str]| {
+            let done = Command::new("ssh-keygen").arg("-q").args(arguments).current_dir(dir.path()).status().unwrap();
+            assert!(done.success());
+        };
+        keygen(&["-t", "ed25519", "-N", "", "-f", "ca"]);
+        keygen(&["-t", "rsa", "-N", "", "-f", "key"]);
+        for (flags, words) in [
+            (&["-n", "root"][..], "signed by the ssh-ed25519 key SHA256:"),
+            (&[], "signed by"),
+            (&["-n", "alice,bob"], "is for alice, bob, and not for root"),
+            (&["-n", "root", "-V", "20200101000000Z:20200102000000Z"], "expired at 2020-01-02T00:00:00Z"),
+            (&["-n", "root", "-V", "20990101000000Z:20990102000000Z"], "is not valid before 2099-01-01T00:00:00Z"),
+            (&["-h", "-n", "root"], "is one of a host"),
+        ] {
+            keygen(&[&["-s", "ca", "-I", "me"], flags, &["key.pub"]].concat());
+            let certificate = Certificate::beside(&dir.path().join("key")).unwrap();
+            let doubt = doubt(&certificate.blob, "root").unwrap();
+            assert!(doubt.contains(words), "{flags:?}: {doubt}");
+            for cut in 0..certificate.blob.len() {
+                let _ = super::doubt(&certificate.blob[..cut], "root");
+            }
+            assert_eq!(super::doubt(&certificate.key, "root"), None);
+        }
     }
 }

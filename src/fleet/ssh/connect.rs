@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use ssh2::{ErrorCode, MethodType, Session};
 
-use super::auth::{Login, Refusal};
+use super::auth::{Login, Progress};
+use super::disagreement::Disagreement;
 use super::gate::Pass;
-use super::known_hosts::{KeyType, Verdict, fingerprint, lookup_name};
 use super::link::Link;
 use super::route::{Route, Way};
 use super::socket::Socket;
-use super::{Algorithms, Ssh, proxy_command, tcp};
+use super::{Ssh, proxy_command, server_text, tcp};
 use crate::targets::Target;
 
 /// The pause after the first connection that the peer hung up on, and the longest one.
@@ -81,16 +81,37 @@ impl Ssh {
 impl Route {
     /// Opens a session and logs in.
     pub(super) fn open(&self) -> Result<(Session, Socket), ConnectError> {
-        let mut progress = self.keys.begin();
+        let account = format!("{}@{}:{}", self.user, self.host, self.port);
+        let memory = &self.network.keys;
+        // What is behind a jump host waits for nobody: that host's own login may be what others wait for.
+        let patience = if matches!(self.way, Way::Behind(_)) { Duration::ZERO } else { self.connect_timeout };
+        let mut progress = self.keys.begin(memory, &account, patience);
+        let opened = self.log_in(&mut progress);
+        self.keys.end(&progress, memory, &account);
+        opened
+    }
+
+    fn log_in(&self, progress: &mut Progress) -> Result<(Session, Socket), ConnectError> {
         loop {
             let attempt = Attempt { route: self };
-            let (session, socket, _pass) = attempt.patient_handshake()?;
-            match self.keys.log_in(&session, &self.user, &mut progress, self.connect_timeout) {
+            let (session, socket, pass) = attempt.patient_handshake()?;
+            match self.keys.log_in(&session, &self.user, progress, self.connect_timeout) {
                 Login::In => return Ok((session, socket)),
-                Login::Again => hang_up(session, &socket),
+                Login::Again(pause) => {
+                    hang_up(session, &socket);
+                    drop(pass);
+                    if !pause.is_zero() {
+                        log::info!(
+                            "{}: the next keys are tried in {pause:?}, or the server would shut us out",
+                            self.name
+                        );
+                        std::thread::sleep(pause);
+                    }
+                }
                 Login::Refused(refusal) => {
                     hang_up(session, &socket);
-                    return Err(ConnectError::new(ConnectErrorKind::Auth, refused(&self.name, &self.user, &refusal)));
+                    let message = refusal.in_words(&self.name, &self.user);
+                    return Err(ConnectError::new(ConnectErrorKind::Auth, message));
                 }
                 Login::Broken(error) => {
                     hang_up(session, &socket);
@@ -101,23 +122,20 @@ impl Route {
     }
 }
 
-/// Why `host` let nobody in, in words.
-fn refused(host: &str, user: &str, refusal: &Refusal) -> String {
-    let troubles = refusal.troubles.join("; ");
-    if refusal.tried.is_empty() {
-        return format!("cannot log in to {host} as {user}: {troubles}");
-    }
-    let besides = if troubles.is_empty() { troubles } else { format!("; not tried: {troubles}") };
-    format!(
-        "{host} lets {user} in with none of the keys tried ({}): add one to the authorized_keys of {user} there{besides}",
-        refusal.tried.join(", ")
-    )
-}
-
 /// Ends a session without waiting for the other side: with its socket shut, dropping it is a matter of microseconds.
 fn hang_up(session: Session, socket: &Socket) {
     socket.shutdown();
     drop(session);
+}
+
+/// LIBSSH2_ERROR_SOCKET_DISCONNECT and LIBSSH2_ERROR_SOCKET_RECV.
+fn is_hung_up(error: &ssh2::Error) -> bool {
+    matches!(error.code(), ErrorCode::Session(-13 | -43))
+}
+
+/// Whether the peer has shown its version of SSH. Before that it may have sent other lines.
+fn has_version(session: &Session) -> bool {
+    session.banner().is_some_and(|line| line.starts_with("SSH-"))
 }
 
 /// From 0 to 1; good enough to spread connections, and no more.
@@ -142,9 +160,11 @@ impl Attempt<'_> {
 
     fn tcp(&self) -> Result<(TcpStream, Pass<'_>), ConnectError> {
         let place = self.place();
-        let addresses = self.route.network.names.addresses(&self.route.host, self.route.port).map_err(|error| {
-            ConnectError::new(ConnectErrorKind::Resolve, format!("cannot resolve {}: {error}", self.route.host))
-        })?;
+        let Route { host, port, family, network, .. } = self.route;
+        let addresses = network
+            .names
+            .addresses(host, *port, *family, self.timeout())
+            .map_err(|error| ConnectError::new(ConnectErrorKind::Resolve, format!("cannot resolve {host}: {error}")))?;
         let mut last = ConnectError::new(ConnectErrorKind::Resolve, format!("{} has no address", self.route.host));
         for address in addresses {
             let pass = self.route.network.gate.enter(address.ip().to_string());
@@ -211,33 +231,42 @@ impl Attempt<'_> {
 
     /// Connects, exchanges keys, and makes sure that the host is who it should be.
     fn handshake(&self) -> Result<(Session, Socket, Option<Pass<'_>>), ConnectError> {
-        let (socket, pass) = self.socket()?;
+        let (socket, mut pass) = self.socket()?;
         let route = self.route;
-        let (known_host, known_port) = (&route.known_as.0, route.known_as.1);
-        let (types, known) = route.known_hosts.key_types(known_host, known_port);
-        // Of a host that is known, nothing but the key that it is known by will do.
-        let wanted: Vec<KeyType> = match known && !types.is_empty() {
-            true => route.key_types.iter().copied().filter(|kind| types.contains(kind)).collect(),
-            false => route.key_types.clone(),
+        let (wanted, known) = match route.wanted_keys() {
+            Ok(wanted) => wanted,
+            Err(error) => {
+                socket.shutdown();
+                return Err(error);
+            }
         };
-        // None in common: then the host is asked for what it is known by, which the operator should hear of.
-        let wanted = if wanted.is_empty() { types } else { wanted };
         let host_keys: Vec<&str> = wanted.iter().map(|kind| kind.algorithms()).collect();
         let began = Instant::now();
         let prepared = Session::new().and_then(|session| {
             session.method_pref(MethodType::HostKey, &host_keys.join(","))?;
             route.algorithms.prefer(&session)?;
+            server_text::listen(&session);
             Ok(session)
         });
         let mut session = prepared.map_err(|error| self.failed("preparing a session with", error, began))?;
         session.set_timeout(u32::try_from(self.timeout().as_millis().max(1)).unwrap_or(u32::MAX));
         session.set_tcp_stream(socket.clone());
         let checked = match session.handshake() {
-            Ok(()) => self.judge(&session),
-            // LIBSSH2_ERROR_KEX_FAILURE.
-            Err(error) if error.code() == ErrorCode::Session(-5) => {
-                Err(self.nothing_in_common(&session, &wanted, known))
+            Ok(()) => route.judge(&session),
+            // LIBSSH2_ERROR_KEX_FAILURE and _KEY_EXCHANGE_FAILURE.
+            Err(error) if matches!(error.code(), ErrorCode::Session(-5 | -8)) => {
+                // Leave for one connection at a time, or those who hold it would wait for each other.
+                drop(pass.take());
+                match self.socket().ok().and_then(|(socket, _pass)| {
+                    let found = Disagreement::find(&socket, self.timeout(), &route.algorithms, &wanted);
+                    socket.shutdown();
+                    found
+                }) {
+                    Some(disagreement) => Err(route.disagrees(&disagreement, &wanted, known)),
+                    None => Err(self.failed("the SSH handshake with", error, began)),
+                }
             }
+            Err(error) if is_hung_up(&error) && !has_version(&session) => Err(self.shut_out(&session)),
             Err(error) => Err(self.failed("the SSH handshake with", error, began)),
         };
         match checked {
@@ -252,73 +281,16 @@ impl Attempt<'_> {
         }
     }
 
-    /// The server and we have no algorithm in common, which for a known host is most likely its key's.
-    fn nothing_in_common(&self, session: &Session, wanted: &[KeyType], known: bool) -> ConnectError {
-        let (place, algorithms) = (self.place(), &self.route.algorithms);
-        let types = wanted.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ");
-        if session.methods(MethodType::HostKey).is_some() {
-            let (ciphers, macs) = (algorithms.ciphers.join(", "), algorithms.macs.join(", "));
-            let message = format!(
-                "no algorithm in common with {place}: it has none of the ciphers {ciphers}, or none of the MACs {macs}"
-            );
-            return ConnectError::new(ConnectErrorKind::Protocol, message);
-        }
-        let exchanges = match *algorithms == Algorithms::default() {
-            true => String::new(),
-            false => format!(", or it has none of the key exchanges {}", algorithms.kex.join(", ")),
-        };
-        if known {
-            return ConnectError::new(
-                ConnectErrorKind::HostKeyUnknown,
-                format!(
-                    "no algorithm in common with {place}: known_hosts has it with {types} only, which it may no longer \
-                     offer (ssh-keyscan shows what it offers){exchanges}"
-                ),
-            );
-        }
-        let message = format!("no algorithm in common with {place}: it has none of the host keys {types}{exchanges}");
-        ConnectError::new(ConnectErrorKind::Protocol, message)
-    }
-
-    fn judge(&self, session: &Session) -> Result<(), ConnectError> {
-        let (host, port) = (&self.route.known_as.0, self.route.known_as.1);
-        let Some((key, _)) = session.host_key() else {
-            return Err(ConnectError::new(ConnectErrorKind::Protocol, format!("{} showed no host key", self.place())));
-        };
-        let print = fingerprint(key);
-        let name = lookup_name(host, port);
-        let at = |file: &std::path::Path, line| match line {
-            0 => format!("{} (added in this run)", file.display()),
-            line => format!("{}:{line}", file.display()),
-        };
-        match self.route.known_hosts.check(host, port, key) {
-            Verdict::Match => Ok(()),
-            Verdict::Changed { file, line } => Err(ConnectError::new(
-                ConnectErrorKind::HostKeyChanged,
-                format!(
-                    "host key of {name} has CHANGED: it offers the {print}, and {} has another. Someone may be \
-                     listening in; if the host was set up anew, take the old key out with ssh-keygen -R '{name}'",
-                    at(&file, line)
-                ),
-            )),
-            Verdict::Revoked { file, line } => Err(ConnectError::new(
-                ConnectErrorKind::HostKeyRevoked,
-                format!("host key of {name} is REVOKED: it offers the {print}, which {} revokes", at(&file, line)),
-            )),
-            Verdict::Unknown if self.route.accept_new => {
-                if let Err(error) = self.route.known_hosts.accept(host, port, key) {
-                    log::warn!("the {print} of {name} is accepted for this run only: {error:#}");
-                }
-                Ok(())
-            }
-            Verdict::Unknown => Err(ConnectError::new(
-                ConnectErrorKind::HostKeyUnknown,
-                format!(
-                    "host key of {name} is not known: it offers the {print}. Check it and add what \
-                     ssh-keyscan -p {port} {host} prints to known_hosts, or accept new hosts"
-                ),
-            )),
-        }
+    /// The peer hung up before it had shown its version.
+    fn shut_out(&self, session: &Session) -> ConnectError {
+        let said = session.banner().and_then(server_text::in_one_line).map(|said| format!(" with the words {said:?}"));
+        let message = format!(
+            "{} closed the connection ahead of its SSH banner{}: an sshd does so to an address whose logins failed \
+             (PerSourcePenalties) and while too many logins are under way (MaxStartups), and so do fail2ban and firewalls",
+            self.place(),
+            said.unwrap_or_default()
+        );
+        ConnectError::new(ConnectErrorKind::HungUp, message)
     }
 
     fn failed(&self, doing: &str, error: ssh2::Error, began: Instant) -> ConnectError {
@@ -329,12 +301,9 @@ impl Attempt<'_> {
             let limit = self.timeout();
             return ConnectError::new(ConnectErrorKind::Timeout, format!("{doing} {place} took longer than {limit:?}"));
         }
-        // LIBSSH2_ERROR_SOCKET_DISCONNECT and LIBSSH2_ERROR_SOCKET_RECV.
-        let kind = match error.code() {
-            ErrorCode::Session(-13 | -43) => ConnectErrorKind::HungUp,
-            _ => ConnectErrorKind::Protocol,
-        };
-        ConnectError::new(kind, format!("{doing} {place} failed: {why}"))
+        let kind = if is_hung_up(&error) { ConnectErrorKind::HungUp } else { ConnectErrorKind::Protocol };
+        let said = server_text::last_words().map(|said| format!("; the server says {said:?}"));
+        ConnectError::new(kind, format!("{doing} {place} failed: {why}{}", said.unwrap_or_default()))
     }
 
     fn broken(&self, error: std::io::Error) -> ConnectError {

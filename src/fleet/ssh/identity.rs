@@ -1,5 +1,6 @@
 //! The keys that the operator has: found, read and judged before anything is connected.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,11 +10,10 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::SshOptions;
 use super::agent::{self, AgentKey, take_string};
-use super::certificate::Certificate;
+use super::certificate::{self, Certificate};
+use super::keyholder;
 use super::known_hosts::fingerprint;
 
-const KEYHOLDER_KEYS: &str = "/etc/keyholder.d";
-const KEYHOLDER_AGENT: &str = "/run/keyholder/proxy.sock";
 /// In `~/.ssh`, in the order in which they are tried.
 const USUAL_KEYS: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
 
@@ -44,6 +44,28 @@ impl std::fmt::Display for Candidate {
     }
 }
 
+impl Candidate {
+    /// By what it is known again, in another process too.
+    pub fn key_id(&self) -> String {
+        match self {
+            Candidate::Agent(key) => fingerprint(&key.blob),
+            Candidate::File { .. } => self.to_string(),
+        }
+    }
+
+    /// Why a server may have refused it for `user`, where it is a certificate.
+    pub fn doubt(&self, user: &str) -> Option<String> {
+        let (name, blob) = match self {
+            Candidate::Agent(key) => (self.to_string(), &key.blob),
+            Candidate::File { certificate, .. } => {
+                let certificate = certificate.as_ref()?;
+                (certificate.path.display().to_string(), &certificate.blob)
+            }
+        };
+        certificate::doubt(blob, user).map(|doubt| format!("of the certificate {name}: {doubt}"))
+    }
+}
+
 /// The candidates in the order in which they are tried; never empty.
 #[derive(Debug)]
 pub struct Identities {
@@ -56,8 +78,10 @@ pub struct Identities {
 /// Which keys are wanted. Two hosts that want the same share what was found.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Wanted {
-    /// The one of this name, through the agent, and nothing else.
+    /// The keyholder's key of this name, through the agent, and nothing else.
     pub keyholder_key: Option<String>,
+    /// The keyholder's key that is called as this user, and nothing else, where there is one that can be used.
+    pub keyholder_user: Option<String>,
     /// These files; `None`: the usual ones of `~/.ssh`.
     pub files: Option<Vec<PathBuf>>,
     /// It is an error when one of the files cannot be used.
@@ -77,6 +101,10 @@ impl Wanted {
     pub fn of(options: &SshOptions) -> Wanted {
         Wanted {
             keyholder_key: options.keyholder_key.clone(),
+            keyholder_user: match options.keyholder && options.identity_files.is_none() {
+                true => options.user.clone().or_else(super::options::operator),
+                false => None,
+            },
             files: options.identity_files.clone(),
             all_of_them: options.identity_files.is_some(),
             no_others: options.identity_files.is_some(),
@@ -95,8 +123,7 @@ pub fn usual_agent() -> Option<PathBuf> {
 /// Where keys and agents are looked for.
 struct Places {
     home: Option<PathBuf>,
-    keyholder_keys: PathBuf,
-    keyholder_agent: PathBuf,
+    keyholder: keyholder::Places,
 }
 
 impl Identities {
@@ -106,28 +133,30 @@ impl Identities {
     /// A key that was asked for by name and cannot be used, or no key at all. These are the operator's to mend, and
     /// nothing has been connected yet.
     pub fn load(wanted: &Wanted) -> anyhow::Result<Identities> {
-        Identities::load_from(
-            wanted,
-            &Places {
-                home: super::options::home(),
-                keyholder_keys: KEYHOLDER_KEYS.into(),
-                keyholder_agent: KEYHOLDER_AGENT.into(),
-            },
-        )
+        let places = Places { home: super::options::home(), keyholder: keyholder::Places::default() };
+        Identities::load_from(wanted, &places)
     }
 
     fn load_from(wanted: &Wanted, places: &Places) -> anyhow::Result<Identities> {
         if let Some(name) = &wanted.keyholder_key {
-            return keyholder(name, wanted, places).with_context(|| format!("keyholder_key {name:?} cannot be used"));
+            let named = places.keyholder.named(name, wanted);
+            return named.with_context(|| format!("keyholder_key {name:?} cannot be used"));
         }
         let mut notes = Vec::new();
+        match wanted.keyholder_user.as_ref().and_then(|user| places.keyholder.of_user(user, wanted)) {
+            Some(Ok(found)) => return Ok(found),
+            Some(Err(error)) => notes.push(format!("{error:#}")),
+            None => {}
+        }
         let mut held = match &wanted.agent {
             Some(socket) => {
-                let held = agent::list(socket, wanted.patience).unwrap_or_else(|error| {
+                let listed = agent::list(socket, wanted.patience);
+                let failed = listed.is_err();
+                let held = listed.unwrap_or_else(|error| {
                     notes.push(format!("{error:#}"));
                     Vec::new()
                 });
-                if held.is_empty() && notes.is_empty() {
+                if held.is_empty() && !failed {
                     notes.push(no_keys(socket));
                 }
                 held
@@ -160,7 +189,12 @@ impl Identities {
                     if by_agent { &mut first } else { &mut second }.append(&mut found);
                 }
                 Err(error) if wanted.all_of_them => return Err(error),
-                Err(error) if path.exists() => notes.push(format!("{error:#}")),
+                Err(error) if path.exists() => {
+                    if error.is::<Exposed>() {
+                        log::warn!("{error:#}");
+                    }
+                    notes.push(format!("{error:#}"));
+                }
                 Err(_) => {}
             }
         }
@@ -199,27 +233,8 @@ fn take(held: &mut Vec<AgentKey>, blob: &[u8]) -> Option<AgentKey> {
 }
 
 /// A locked agent lists none, and does not say why.
-fn no_keys(socket: &Path) -> String {
+pub(super) fn no_keys(socket: &Path) -> String {
     format!("the ssh agent at {} holds no keys, or is locked (ssh-add -X unlocks it)", socket.display())
-}
-
-fn keyholder(name: &str, wanted: &Wanted, places: &Places) -> anyhow::Result<Identities> {
-    if name.is_empty() || name.starts_with('.') || name.contains('/') {
-        bail!("it is the name of a file in {} without its .pub", places.keyholder_keys.display());
-    }
-    let path = places.keyholder_keys.join(format!("{name}.pub"));
-    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let public = public_key(&text).with_context(|| format!("{} holds no public key", path.display()))?;
-    let socket = wanted.agent.clone().unwrap_or_else(|| places.keyholder_agent.clone());
-    let held = agent::list(&socket, wanted.patience)?;
-    if held.is_empty() {
-        bail!("{}", no_keys(&socket));
-    }
-    let held = held.into_iter().find(|key| key.blob == public);
-    let key = held.with_context(|| {
-        format!("the agent at {} does not hold the {} of {}", socket.display(), fingerprint(&public), path.display())
-    })?;
-    Ok(Identities { candidates: vec![Candidate::Agent(key)], agent: Some(socket), notes: Vec::new() })
 }
 
 /// A key file as it was found.
@@ -281,6 +296,7 @@ impl KeyFile {
             None if !candidates.is_empty() && left.is_empty() => {}
             _ => {
                 let private = self.usable(path)?;
+                Exposed::look(path)?;
                 let file = |certificate: Option<&Certificate>| Candidate::File {
                     path: path.to_owned(),
                     private: private.clone(),
@@ -304,6 +320,37 @@ impl KeyFile {
         }
     }
 }
+
+/// A private key that others could read or write, which OpenSSH does not use either.
+#[derive(Debug)]
+struct Exposed {
+    path: PathBuf,
+    mode: u32,
+}
+
+impl Exposed {
+    /// Looks at a file as OpenSSH does: one of the operator's own must give nothing to others; another's may.
+    fn look(path: &Path) -> anyhow::Result<()> {
+        let meta = std::fs::metadata(path).with_context(|| format!("cannot read the identity {}", path.display()))?;
+        let mode = meta.mode() & 0o777;
+        if meta.uid() == rustix::process::getuid().as_raw() && mode & 0o077 != 0 {
+            bail!(Exposed { path: path.to_owned(), mode });
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Display for Exposed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (path, mode) = (self.path.display(), self.mode);
+        write!(
+            f,
+            "the private key {path} is open to others (mode {mode:04o}) and is not used, as with ssh: chmod 600 {path}"
+        )
+    }
+}
+
+impl std::error::Error for Exposed {}
 
 /// The key of a public key file: `type base64 comment`.
 pub(super) fn public_key(text: &str) -> Option<Vec<u8>> {
@@ -338,8 +385,7 @@ mod tests {
     fn places(home: &Path) -> Places {
         Places {
             home: Some(home.to_owned()),
-            keyholder_keys: home.join("keyholder.d"),
-            keyholder_agent: home.join("proxy.sock"),
+            keyholder: keyholder::Places { keys: home.join("keyholder.d"), agent: home.join("proxy.sock") },
         }
     }
 

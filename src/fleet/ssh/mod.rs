@@ -4,14 +4,19 @@ mod agent;
 mod algorithms;
 mod auth;
 mod bootstrap;
-mod certificate;
+pub(crate) mod certificate;
 mod connect;
+mod disagreement;
 mod exec;
 mod forward;
 mod gate;
+mod host_key;
 mod identity;
 mod input;
 mod jump;
+pub(crate) mod kexinit;
+mod key_memory;
+mod keyholder;
 pub(crate) mod known_hosts;
 mod lines;
 mod link;
@@ -19,10 +24,13 @@ mod names;
 mod open_files;
 mod openssh;
 mod options;
+mod penalties;
 mod proxy_command;
 mod pump;
+mod refusal;
 mod relay;
 mod route;
+mod server_text;
 mod socket;
 mod tcp;
 
@@ -33,7 +41,7 @@ pub use exec::{Driven, ExecEnd, Heed, OpenError, Running, Said};
 pub use input::Input;
 pub use link::Link;
 pub use openssh::{OPTIONS, Use};
-pub use options::{OpenSsh, Set, SshOptions};
+pub use options::{OpenSsh, Set, SshOptions, key_memory};
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -46,8 +54,6 @@ use route::Routes;
 
 /// Threads that ask for the configuration of hosts. Asking is a process of its own for each host.
 const ASKERS: usize = 8;
-/// Names from this one on are looked up ahead of their connections; the first ones are connected to at once.
-const AHEAD: usize = 80;
 
 /// What all sessions of a command share.
 pub struct Ssh {
@@ -99,7 +105,7 @@ impl Ssh {
             let mut results = threads.into_iter().map(|thread| thread.join());
             results.try_for_each(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         })?;
-        self.routes.look_up_ahead(targets.get(AHEAD..).unwrap_or_default());
+        self.routes.look_up_ahead(targets);
         Ok(())
     }
 

@@ -1,94 +1,276 @@
-//! The addresses of targets, looked up ahead of their connections.
+//! The addresses of hosts. The system's resolver answers when it likes, and cannot be stopped; so names are looked up by
+//! threads of their own, several at once, and whoever waits for a name waits for that name alone, within a limit.
 //!
-//! A name server that is slow or far away would else hold up a connection at a time in each thread. What was looked up
-//! ahead serves one connection: whoever connects again asks again, since the answer may have changed.
+//! What was looked up ahead of its connection serves that one connection: whoever connects again asks again, since the
+//! answer may have changed.
 
-use std::collections::HashMap;
-use std::io;
+use std::collections::{HashMap, VecDeque};
+use std::io::{Error, ErrorKind, Result};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Names that are looked up at once.
-const LOOKUPS: usize = 16;
+/// Names that are looked up at once. A thread that waits for a name server costs next to nothing, and a name that nobody
+/// answers for keeps its thread until the resolver gives up.
+const LOOKUPS: usize = 128;
 /// An answer that nobody fetched for so long is asked for again.
 const FRESH: Duration = Duration::from_secs(300);
 /// The system's resolver needs more than a session does.
 const STACK: usize = 512 * 1024;
+/// Before a name that failed is asked for once more.
+const PAUSE: Duration = Duration::from_millis(200);
+/// How many times the limit of one look-up a name may wait for its turn.
+const TURNS: u32 = 4;
 
-type Found = HashMap<String, (Instant, Vec<IpAddr>)>;
+/// Which addresses of a host are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Family {
+    #[default]
+    Any,
+    Inet,
+    Inet6,
+}
 
-/// Addresses that wait for their connections.
+impl Family {
+    fn has(self, address: &SocketAddr) -> bool {
+        match self {
+            Family::Any => true,
+            Family::Inet => address.is_ipv4(),
+            Family::Inet6 => address.is_ipv6(),
+        }
+    }
+}
+
+/// What became of a name.
+#[derive(Debug)]
+enum LookUp {
+    Waiting,
+    Asked(Instant),
+    Found(Instant, Vec<SocketAddr>),
+    /// When, and why.
+    Failed(Instant, String),
+}
+
+#[derive(Debug)]
+struct Name {
+    look_up: LookUp,
+    /// Connections that wait for it. The last one takes the answer with it.
+    waiters: usize,
+}
+
+#[derive(Debug, Default)]
+struct Desk {
+    waiting: VecDeque<String>,
+    names: HashMap<String, Name>,
+    threads: usize,
+}
+
+impl Desk {
+    fn set(&mut self, host: &str, look_up: LookUp) {
+        match self.names.get_mut(host) {
+            Some(name) => name.look_up = look_up,
+            None => drop(self.names.insert(host.to_owned(), Name { look_up, waiters: 0 })),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    desk: Mutex<Desk>,
+    changed: Condvar,
+}
+
+/// The names of a command. Its clones share what was looked up.
 #[derive(Debug, Default, Clone)]
-pub struct Names(Arc<Mutex<Found>>);
+pub struct Names(Arc<Shared>);
 
 impl Names {
     /// Begins to look up `hosts`, in their order, and returns at once. A name that has no address is left to the
     /// connection, which says so.
     pub fn look_up_ahead(&self, hosts: Vec<String>) {
-        let hosts: Vec<String> = hosts.into_iter().filter(|host| host.parse::<IpAddr>().is_err()).collect();
-        let threads = LOOKUPS.min(hosts.len());
-        let waiting = Arc::new(Mutex::new(hosts.into_iter()));
-        for _ in 0..threads {
-            let (waiting, found) = (waiting.clone(), self.0.clone());
-            let look_up = move || {
-                while let Some(host) = { lock(&waiting).next() } {
-                    if let Ok(addresses) = resolve(&host, 0) {
-                        let addresses = addresses.into_iter().map(|address| address.ip()).collect();
-                        lock(&found).insert(host, (Instant::now(), addresses));
-                    }
+        let mut desk = self.lock();
+        for host in hosts.into_iter().filter(|host| host.parse::<IpAddr>().is_err()) {
+            if !desk.names.contains_key(&host) {
+                self.begin(&mut desk, &host);
+            }
+        }
+    }
+
+    /// The addresses of a host, in the resolver's order. A name that fails is asked for once more.
+    ///
+    /// # Errors
+    /// It has no address of that family, or there was no answer within `limit`.
+    pub fn addresses(&self, host: &str, port: u16, family: Family, limit: Duration) -> Result<Vec<SocketAddr>> {
+        let mut addresses = match host.parse::<IpAddr>() {
+            Ok(address) => vec![SocketAddr::new(address, port)],
+            Err(_) => match self.wait_for(host, limit) {
+                Err(error) if error.kind() != ErrorKind::TimedOut => {
+                    log::debug!("{host}: {error}; it is asked for once more");
+                    std::thread::sleep(PAUSE.min(limit));
+                    self.wait_for(host, limit)?
                 }
+                answer => answer?,
+            },
+        };
+        addresses.retain(|address| family.has(address));
+        addresses.iter_mut().for_each(|address| address.set_port(port));
+        match (addresses.is_empty(), family) {
+            (false, _) => Ok(addresses),
+            (true, Family::Any) => Err(Error::new(ErrorKind::NotFound, "it has no address")),
+            (true, Family::Inet) => Err(Error::new(ErrorKind::NotFound, "it has no IPv4 address (AddressFamily inet)")),
+            (true, Family::Inet6) => {
+                Err(Error::new(ErrorKind::NotFound, "it has no IPv6 address (AddressFamily inet6)"))
+            }
+        }
+    }
+
+    /// Waits for one name.
+    fn wait_for(&self, host: &str, limit: Duration) -> Result<Vec<SocketAddr>> {
+        let mut desk = self.lock();
+        desk.names.entry(host.to_owned()).or_insert(Name { look_up: LookUp::Waiting, waiters: 0 }).waiters += 1;
+        let (mut desk, answer) = self.answer(desk, host, limit);
+        if let Some(name) = desk.names.get_mut(host) {
+            name.waiters -= 1;
+            if name.waiters == 0 && matches!(name.look_up, LookUp::Found(..) | LookUp::Failed(..)) {
+                desk.names.remove(host);
+            }
+        }
+        answer
+    }
+
+    fn answer<'a>(
+        &'a self,
+        mut desk: MutexGuard<'a, Desk>,
+        host: &str,
+        limit: Duration,
+    ) -> (MutexGuard<'a, Desk>, Result<Vec<SocketAddr>>) {
+        let began = Instant::now();
+        let mut until = began + limit * TURNS;
+        loop {
+            match desk.names.get(host).map(|name| &name.look_up) {
+                Some(LookUp::Found(at, addresses)) if at.elapsed() < FRESH => {
+                    let addresses = addresses.clone();
+                    return (desk, Ok(addresses));
+                }
+                // What failed before anybody waited may be otherwise by now.
+                Some(LookUp::Failed(at, why)) if *at >= began => {
+                    let error = Error::other(why.clone());
+                    return (desk, Err(error));
+                }
+                Some(LookUp::Asked(at)) => until = until.min(began.max(*at) + limit),
+                _ => self.begin(&mut desk, host),
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let waited = Duration::from_secs(began.elapsed().as_secs().max(1));
+                let why = format!("no answer from a name server within {waited:?}");
+                return (desk, Err(Error::new(ErrorKind::TimedOut, why)));
+            }
+            desk = self.0.changed.wait_timeout(desk, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Puts a name on the list of those to look up, unless it stands there.
+    fn begin(&self, desk: &mut Desk, host: &str) {
+        if desk.waiting.iter().any(|waiting| waiting == host) {
+            return;
+        }
+        desk.set(host, LookUp::Waiting);
+        desk.waiting.push_back(host.to_owned());
+        if desk.threads == LOOKUPS {
+            return;
+        }
+        let names = self.clone();
+        let thread = std::thread::Builder::new().name("names".into()).stack_size(STACK);
+        match thread.spawn(move || names.work()) {
+            Ok(_) => desk.threads += 1,
+            Err(error) if desk.threads > 0 => log::debug!("no further thread for names: {error}"),
+            Err(error) => {
+                desk.waiting.clear();
+                desk.set(host, LookUp::Failed(Instant::now(), error.to_string()));
+            }
+        }
+    }
+
+    /// A thread's life: it looks up what is waiting, and ends when nothing is.
+    fn work(&self) {
+        let mut desk = self.lock();
+        while let Some(host) = desk.waiting.pop_front() {
+            desk.set(&host, LookUp::Asked(Instant::now()));
+            self.0.changed.notify_all();
+            drop(desk);
+            let answer = (host.as_str(), 0).to_socket_addrs().map(|addresses| addresses.collect());
+            desk = self.lock();
+            let answer = match answer {
+                Ok(addresses) => LookUp::Found(Instant::now(), addresses),
+                Err(error) => LookUp::Failed(Instant::now(), error.to_string()),
             };
-            if let Err(error) = std::thread::Builder::new().name("names".into()).stack_size(STACK).spawn(look_up) {
-                log::debug!("names are not looked up ahead: {error}");
-            }
+            desk.set(&host, answer);
+            self.0.changed.notify_all();
         }
+        desk.threads -= 1;
     }
 
-    /// The addresses of a host: those that wait for it, or the answer of the system's resolver.
-    pub fn addresses(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        match lock(&self.0).remove(host) {
-            Some((at, addresses)) if at.elapsed() < FRESH => {
-                Ok(addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect())
-            }
-            _ => resolve(host, port),
-        }
+    fn lock(&self) -> MutexGuard<'_, Desk> {
+        self.0.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    Ok((host, port).to_socket_addrs()?.collect())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    fn found(names: &Names, host: &str, port: u16) -> Result<Vec<SocketAddr>> {
+        names.addresses(host, port, Family::Any, LIMIT)
+    }
+
     #[test]
     fn a_name_is_looked_up_ahead_for_one_connection_and_asked_for_again_by_the_next() {
         let names = Names::default();
         let other = IpAddr::from([127, 9, 9, 9]);
-        lock(&names.0).insert("localhost".into(), (Instant::now(), vec![other]));
-        assert_eq!(names.addresses("localhost", 22).unwrap(), [SocketAddr::new(other, 22)]);
-        assert!(names.addresses("localhost", 22).unwrap().iter().all(|address| address.ip() != other));
+        let ahead = LookUp::Found(Instant::now(), vec![SocketAddr::new(other, 0)]);
+        names.lock().set("localhost", ahead);
+        assert_eq!(found(&names, "localhost", 22).unwrap(), [SocketAddr::new(other, 22)]);
+        assert!(found(&names, "localhost", 22).unwrap().iter().all(|address| address.ip() != other));
     }
 
     #[test]
-    fn names_wait_for_their_connections_and_addresses_and_unknown_names_do_not() {
+    fn names_are_looked_up_ahead_and_addresses_are_taken_as_they_are() {
         let names = Names::default();
         names.look_up_ahead(vec!["localhost".into(), "127.0.0.1".into(), "no such name".into()]);
-        let until = Instant::now() + Duration::from_secs(30);
-        while lock(&names.0).is_empty() {
-            assert!(Instant::now() < until, "nothing was looked up");
+        let until = Instant::now() + LIMIT;
+        while names.lock().threads > 0 {
+            assert!(Instant::now() < until, "the threads do not end");
             std::thread::sleep(Duration::from_millis(5));
         }
-        std::thread::sleep(Duration::from_millis(50));
-        assert_eq!(lock(&names.0).keys().collect::<Vec<_>>(), ["localhost"]);
-        assert_eq!(names.addresses("127.0.0.1", 7).unwrap(), [SocketAddr::from(([127, 0, 0, 1], 7))]);
-        assert!(names.addresses("no such name", 7).is_err());
+        assert!(matches!(names.lock().names["localhost"].look_up, LookUp::Found(..)));
+        assert!(!names.lock().names.contains_key("127.0.0.1"));
+        assert_eq!(found(&names, "127.0.0.1", 7).unwrap(), [SocketAddr::from(([127, 0, 0, 1], 7))]);
+        assert!(found(&names, "no such name", 7).is_err());
+    }
+
+    #[test]
+    fn a_family_leaves_the_addresses_of_the_other_out() {
+        let names = Names::default();
+        let both: Vec<SocketAddr> = vec!["10.0.0.1:0".parse().unwrap(), "[fd00::1]:0".parse().unwrap()];
+        for (family, left) in [(Family::Any, 2), (Family::Inet, 1), (Family::Inet6, 1)] {
+            names.lock().set("both", LookUp::Found(Instant::now(), both.clone()));
+            assert_eq!(names.addresses("both", 22, family, LIMIT).unwrap().len(), left, "{family:?}");
+        }
+        let error = names.addresses("127.0.0.1", 22, Family::Inet6, LIMIT).unwrap_err();
+        assert!(error.to_string().contains("AddressFamily inet6"), "{error}");
+    }
+
+    #[test]
+    fn a_name_that_nobody_answers_for_costs_its_own_time_and_no_other_name_s() {
+        let names = Names::default();
+        names.lock().set("silent", LookUp::Asked(Instant::now()));
+        let error = names.addresses("silent", 22, Family::Any, Duration::from_millis(20)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        // Nor is it asked for twice at once.
+        assert!(names.lock().waiting.is_empty());
+        assert!(found(&names, "localhost", 22).is_ok());
     }
 }

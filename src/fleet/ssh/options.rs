@@ -23,6 +23,8 @@ pub struct SshOptions {
     pub accept_new: bool,
     /// Use only the agent key whose public half is `/etc/keyholder.d/NAME.pub`.
     pub keyholder_key: Option<String>,
+    /// Without such a name, use the keyholder's key that is called as the remote user, where there is one.
+    pub keyholder: bool,
     pub algorithms: Algorithms,
     /// Jump hosts that targets are behind, the last one next to them; empty: none, whatever OpenSSH's configuration says;
     /// `None`: those that it says.
@@ -39,6 +41,8 @@ pub struct SshOptions {
     pub keepalive: Duration,
     /// Sessions that are open at once; `None`: as many as there are targets and the system allows.
     pub max_sessions: Option<usize>,
+    /// Where it is remembered which key got in where; `None`: nowhere.
+    pub key_memory: Option<PathBuf>,
     /// Where Hoist is installed on the targets; `None`: this program is copied there when it is missing.
     pub remote_binary: Option<String>,
     /// The program that is copied to targets: this one.
@@ -74,6 +78,7 @@ impl Default for SshOptions {
             known_hosts: None,
             accept_new: false,
             keyholder_key: None,
+            keyholder: false,
             algorithms: Algorithms::default(),
             proxy_jump: None,
             openssh: None,
@@ -82,6 +87,7 @@ impl Default for SshOptions {
             reconnect_timeout: Duration::from_secs(60),
             keepalive: Duration::from_secs(15),
             max_sessions: None,
+            key_memory: None,
             remote_binary: None,
             local_binary: PathBuf::from("/proc/self/exe"),
         }
@@ -100,6 +106,14 @@ pub(super) fn operator() -> Option<String> {
 pub(super) fn home() -> Option<PathBuf> {
     let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
     home.or_else(|| passwd(5).map(PathBuf::from))
+}
+
+/// Where the operator's programs keep what they remember between calls (XDG Base Directory Specification): the file in
+/// which it stands which key got in where.
+pub fn key_memory() -> Option<PathBuf> {
+    let set = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let folder = set.or_else(|| Some(home()?.join(".local/state")));
+    folder.map(|folder| folder.join("hoist/keys"))
 }
 
 /// The home that OpenSSH's client knows: that of `/etc/passwd`, whatever `HOME` says.

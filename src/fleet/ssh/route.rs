@@ -12,9 +12,10 @@ use super::auth::Keys;
 use super::gate::Gate;
 use super::identity::{Identities, Wanted};
 use super::jump::Bastion;
+use super::key_memory::KeyMemory;
 use super::known_hosts::{KeyType, KnownHosts};
-use super::names::Names;
-use super::openssh::{Answer, Reader, Tokens};
+use super::names::{Family, Names};
+use super::openssh::{Answer, KnownHostsCommand, Reader, Tokens};
 use super::tcp::Keepalive;
 use super::{Algorithms, SshOptions, options};
 use crate::targets::Target;
@@ -33,10 +34,14 @@ pub struct Route {
     /// The name or address that is connected to.
     pub host: String,
     pub port: u16,
+    /// Which of its addresses are used.
+    pub family: Family,
     pub user: String,
     /// The name and port by which the host's key is known.
     pub known_as: (String, u16),
     pub known_hosts: Arc<KnownHosts>,
+    /// Asked for host keys besides.
+    pub known_hosts_command: Option<KnownHostsCommand>,
     pub accept_new: bool,
     /// The types of host key that are taken, the preferred one first.
     pub key_types: Vec<KeyType>,
@@ -54,6 +59,7 @@ pub struct Route {
 pub struct Network {
     pub names: Names,
     pub gate: Gate,
+    pub keys: KeyMemory,
 }
 
 /// What carries the session.
@@ -130,7 +136,9 @@ impl Routes {
                 reader
             }
         };
-        let (routes, bastions, network, known_hosts, keys) = Default::default();
+        let keys = KeyMemory::load(options.key_memory.clone());
+        let network = Arc::new(Network { keys, ..Network::default() });
+        let (routes, bastions, known_hosts, keys) = Default::default();
         Ok(Routes { reader, routes, bastions, network, known_hosts, keys })
     }
 
@@ -214,13 +222,25 @@ impl Routes {
             home: home.as_deref(),
         };
         let known_hosts = self.known_hosts(known_hosts_files(options, &answer))?;
+        let known_hosts_command = match answer.get("knownhostscommand").filter(|line| *line != "none") {
+            Some(line) if options.known_hosts.is_none() => {
+                Some(KnownHostsCommand::new(line, &tokens).map_err(|why| anyhow!("KnownHostsCommand {why}"))?)
+            }
+            _ => None,
+        };
         let keys = self.keys(wanted_keys(options, &answer, &tokens)?)?;
         let way = self.way(options, &wish, &answer, &tokens)?;
         Ok(Route {
             name: called.host.clone(),
             known_hosts,
+            known_hosts_command,
             accept_new: accepts_new(options, &answer, &called.host),
             key_types: key_types(&answer)?,
+            family: match answer.get("addressfamily") {
+                Some("inet") => Family::Inet,
+                Some("inet6") => Family::Inet6,
+                _ => Family::Any,
+            },
             algorithms: algorithms(options, &answer)?,
             keys,
             connect_timeout: match seconds(&answer, "connecttimeout").filter(|_| !options.set.connect_timeout) {

@@ -71,6 +71,8 @@ enum Hosts {
 pub struct Entry {
     hosts: Hosts,
     pub revoked: bool,
+    /// The key is an authority's, for certificates of the host, which are not used.
+    pub authority: bool,
     /// `None`: a type that the transport cannot check.
     pub kind: Option<KeyType>,
     /// In SSH's wire format.
@@ -78,7 +80,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Reads a line. `Ok(None)` for blank lines, comments and authorities of host certificates, which are not used.
+    /// Reads a line. `Ok(None)` for blank lines and comments.
     pub fn parse(line: &str) -> Result<Option<Entry>, String> {
         let line = line.trim_matches([' ', '\t', '\r', '\n']);
         if line.is_empty() || line.starts_with('#') {
@@ -86,11 +88,11 @@ impl Entry {
         }
         let mut words = line.split([' ', '\t']).filter(|word| !word.is_empty());
         let mut first = words.next().unwrap_or_default();
-        let mut revoked = false;
+        let (mut revoked, mut authority) = (false, false);
         if first.starts_with('@') {
             match first {
                 "@revoked" => revoked = true,
-                "@cert-authority" => return Ok(None),
+                "@cert-authority" => authority = true,
                 marker => return Err(format!("unknown marker {marker:?}")),
             }
             first = words.next().ok_or("the names of the host are missing")?;
@@ -103,7 +105,7 @@ impl Entry {
             Some(inner) => return Err(format!("the key is a {inner} key, the line says {name:?}")),
             None => return Err("the key is cut short".to_owned()),
         }
-        Ok(Some(Entry { hosts: parse_hosts(first)?, revoked, kind: KeyType::from_name(name), key }))
+        Ok(Some(Entry { hosts: parse_hosts(first)?, revoked, authority, kind: KeyType::from_name(name), key }))
     }
 
     /// The names that the line is for, where it has neither patterns nor a hash.
@@ -220,10 +222,11 @@ mod tests {
     fn carriage_returns_comments_and_authorities_do_no_harm() {
         assert!(entry("web1").is_for("web1"));
         assert_eq!(Entry::parse(&format!("web1 {KEY} a comment\r\n")).unwrap(), Some(entry("web1")));
-        for skipped in ["", "  # web1", "\r\n", &format!("@cert-authority * {KEY}")] {
+        for skipped in ["", "  # web1", "\r\n"] {
             assert_eq!(Entry::parse(skipped), Ok(None), "{skipped:?}");
         }
         assert!(Entry::parse(&format!("@revoked * {KEY}")).unwrap().unwrap().revoked);
+        assert!(Entry::parse(&format!("@cert-authority * {KEY}")).unwrap().unwrap().authority);
     }
 
     #[test]

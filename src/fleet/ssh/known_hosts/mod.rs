@@ -19,8 +19,8 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest as _, Sha256};
 
-pub use line::KeyType;
-use line::{Entry, key_name};
+use line::Entry;
+pub use line::{KeyType, key_name};
 
 /// A longer line is no key: RSA with 16,384 bits takes under 3 KiB.
 const LONGEST_LINE: usize = 16 * 1024;
@@ -58,6 +58,8 @@ pub struct KnownHosts {
     /// Entries with patterns or hashes, which have to be asked one by one.
     to_ask: Vec<usize>,
     revoked: Vec<usize>,
+    /// Entries of certificate authorities, which are no host's own.
+    authorities: Vec<usize>,
     /// What was found for the names so far: a hash is worth asking only once.
     found: Mutex<HashMap<String, Arc<[usize]>>>,
     /// Lines that could not be used, for the operator: `file:line: why`.
@@ -81,6 +83,20 @@ impl KnownHosts {
             }
         }
         known
+    }
+
+    /// What a text says, as if it were the file of this name.
+    pub fn of_text(name: &Path, text: &[u8]) -> KnownHosts {
+        let mut known = KnownHosts::default();
+        known.read(name, text);
+        known
+    }
+
+    /// Where a certificate authority is trusted for the host.
+    pub fn authority(&self, host: &str, port: u16) -> Option<(&Path, usize)> {
+        let name = lookup_name(host, port);
+        let mut authorities = self.authorities.iter().map(|place| &self.entries[*place]);
+        authorities.find(|placed| placed.entry.is_for(&name)).map(|placed| (placed.file.as_path(), placed.line))
     }
 
     /// The files that OpenSSH reads by default; the first is the user's.
@@ -108,6 +124,7 @@ impl KnownHosts {
         let place = self.entries.len();
         match placed.entry.plain_names() {
             _ if placed.entry.revoked => self.revoked.push(place),
+            _ if placed.entry.authority => self.authorities.push(place),
             Some(names) => names.for_each(|name| self.by_name.entry(name.to_owned()).or_default().push(place)),
             None => self.to_ask.push(place),
         }

@@ -4,6 +4,7 @@
 //! OpenSSH's defaults do not stand in for Hoist's: an option that is set to its default is as one that is not set.
 
 mod files;
+mod known_hosts_command;
 mod options;
 mod run;
 mod tokens;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
+pub use known_hosts_command::{KeyQuestion, KnownHostsCommand};
 pub use options::{OPTIONS, Use};
 pub use tokens::Tokens;
 
@@ -112,7 +114,10 @@ impl Reader {
         arguments.extend(["-T", "-G", "--", host].map(AsRef::<std::ffi::OsStr>::as_ref));
         let said = run::ssh(&arguments)
             .with_context(|| {
-                format!("OpenSSH's configuration of {host} cannot be read (ssh_config: none passes it over)")
+                format!(
+                    "OpenSSH's configuration of {host} cannot be read with ssh -G, where a command of `Match exec` may \
+                     hang or fail (ssh_config: none passes it over)"
+                )
             })?
             .context("ssh is gone")?;
         let mut answer = parse(&said);

@@ -19,13 +19,21 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// # Errors
 /// When it fails, with what it says, or does not end in time.
 pub fn ssh<S: AsRef<OsStr>>(arguments: &[S]) -> anyhow::Result<Option<String>> {
-    let mut command = Command::new("ssh");
+    Ok(output("ssh", arguments)?.map(|text| String::from_utf8_lossy(&text).into_owned()))
+}
+
+/// What a program prints; `None` when there is no such program.
+///
+/// # Errors
+/// See [`ssh`].
+pub fn output<S: AsRef<OsStr>>(program: &str, arguments: &[S]) -> anyhow::Result<Option<Vec<u8>>> {
+    let mut command = Command::new(program);
     // A group of its own, so that what it has started can be ended with it.
     command.args(arguments).process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error).context("ssh cannot be run"),
+        Err(error) => return Err(error).with_context(|| format!("{program} cannot be run")),
     };
     let read = read(&mut child);
     if read.is_err()
@@ -33,18 +41,18 @@ pub fn ssh<S: AsRef<OsStr>>(arguments: &[S]) -> anyhow::Result<Option<String>> {
     {
         let _ = kill_process_group(group, Signal::KILL);
     }
-    let ended = child.wait().context("ssh cannot be waited for")?;
+    let ended = child.wait().with_context(|| format!("{program} cannot be waited for"))?;
     let (out, err, _) = read.map(|(out, err)| (out, err, ended))?;
     if !ended.success() {
-        bail!("{}", complaint(&err, ended));
+        bail!("{}", complaint(program, &err, ended));
     }
-    Ok(Some(String::from_utf8_lossy(&out).into_owned()))
+    Ok(Some(out))
 }
 
-fn complaint(err: &[u8], ended: ExitStatus) -> String {
+fn complaint(program: &str, err: &[u8], ended: ExitStatus) -> String {
     let text = String::from_utf8_lossy(err);
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    if lines.is_empty() { format!("ssh -G ended with {ended}") } else { lines.join("; ") }
+    if lines.is_empty() { format!("{program} ended with {ended}") } else { lines.join("; ") }
 }
 
 /// Both outputs, to their ends.
@@ -56,7 +64,7 @@ fn read(child: &mut Child) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
     while open[0] {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            bail!("ssh -G took longer than {} s: a command of `Match exec` may hang", PATIENCE.as_secs());
+            bail!("no end within {} s", PATIENCE.as_secs());
         }
         let timeout = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
         let ready: Vec<usize> = {
@@ -66,13 +74,13 @@ fn read(child: &mut Child) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
                 watched.iter().map(|&at| PollFd::from_borrowed_fd(fds[at], PollFlags::IN)).collect();
             match poll(&mut polled, Some(&timeout)) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error).context("waiting for ssh"),
+                Err(error) => return Err(error).context("waiting for it"),
             }
             watched.into_iter().zip(&polled).filter(|(_, fd)| !fd.revents().is_empty()).map(|(at, _)| at).collect()
         };
         for at in ready {
             let bytes = if at == 0 { out.read(&mut buffer) } else { err.read(&mut buffer) };
-            match bytes.context("reading from ssh")? {
+            match bytes.context("reading what it prints")? {
                 0 => open[at] = false,
                 bytes => texts[at].extend_from_slice(&buffer[..bytes]),
             }
@@ -86,7 +94,7 @@ fn read(child: &mut Child) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
         if !matches!(poll(&mut polled, Some(&at_once)), Ok(1..)) {
             break;
         }
-        match err.read(&mut buffer).context("reading from ssh")? {
+        match err.read(&mut buffer).context("reading what it prints")? {
             0 => open[1] = false,
             bytes => err_text.extend_from_slice(&buffer[..bytes]),
         }

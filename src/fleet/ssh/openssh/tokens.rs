@@ -1,5 +1,6 @@
 //! `%` tokens, `~` and `${NAME}` in the values that `ssh -G` leaves as they stand (TOKENS in ssh_config(5)).
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// What tokens stand for on the way to one host.
@@ -26,7 +27,7 @@ impl Tokens<'_> {
     /// # Errors
     /// A token that has no meaning here.
     pub fn command(&self, text: &str) -> Result<String, String> {
-        self.expand(text, "%hnpr")
+        self.expand(text, "hnpr")
     }
 
     /// The path of a file.
@@ -34,7 +35,7 @@ impl Tokens<'_> {
     /// # Errors
     /// A token that has no meaning here, a variable that is not set, a home that is not known.
     pub fn path(&self, text: &str) -> Result<PathBuf, String> {
-        let text = self.expand(&variables(text)?, "%hnprkudiLl")?;
+        let text = self.expand(&variables(text)?, "hnprkudiLl")?;
         let home = || self.home.ok_or_else(|| format!("{text:?} needs your home directory, which is not known"));
         match text.strip_prefix('~') {
             None => Ok(PathBuf::from(text)),
@@ -47,31 +48,52 @@ impl Tokens<'_> {
     }
 
     fn expand(&self, text: &str, allowed: &str) -> Result<String, String> {
-        let mut expanded = String::new();
-        let mut chars = text.chars();
-        while let Some(c) = chars.next() {
-            if c != '%' {
-                expanded.push(c);
-                continue;
-            }
-            let token = chars.next().filter(|token| allowed.contains(*token));
-            match token {
-                Some('%') => expanded.push('%'),
-                Some('h') => expanded += self.host,
-                Some('n') => expanded += self.name,
-                Some('p') => expanded += &self.port.to_string(),
-                Some('r') => expanded += self.user,
-                Some('k') => expanded += self.known_as,
-                Some('u') => expanded += self.operator,
-                Some('d') => expanded += &self.home.unwrap_or(Path::new("~")).display().to_string(),
-                Some('i') => expanded += &rustix::process::getuid().as_raw().to_string(),
-                Some('l') => expanded += &this_host(),
-                Some('L') => expanded += this_host().split('.').next().unwrap_or_default(),
-                _ => return Err(format!("{text:?} holds a token of ssh that hoist does not know here")),
-            }
-        }
-        Ok(expanded)
+        expand(text, |token| self.meaning(token).filter(|_| allowed.contains(token)))
     }
+
+    fn meaning(&self, token: char) -> Option<String> {
+        Some(match token {
+            'h' => self.host.to_owned(),
+            'n' => self.name.to_owned(),
+            'p' => self.port.to_string(),
+            'r' => self.user.to_owned(),
+            'k' => self.known_as.to_owned(),
+            'u' => self.operator.to_owned(),
+            'd' => self.home.unwrap_or(Path::new("~")).display().to_string(),
+            'i' => rustix::process::getuid().as_raw().to_string(),
+            'l' => this_host(),
+            'L' => this_host().split('.').next().unwrap_or_default().to_owned(),
+            _ => return None,
+        })
+    }
+
+    /// What each token stands for.
+    pub fn table(&self) -> HashMap<char, String> {
+        "hnprkudilL".chars().filter_map(|token| Some((token, self.meaning(token)?))).collect()
+    }
+}
+
+/// Puts in what tokens stand for, once.
+///
+/// # Errors
+/// A token that has no meaning.
+pub fn expand(text: &str, meaning: impl Fn(char) -> Option<String>) -> Result<String, String> {
+    let mut expanded = String::new();
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        if c != '%' {
+            expanded.push(c);
+            continue;
+        }
+        match chars.next() {
+            Some('%') => expanded.push('%'),
+            token => match token.and_then(&meaning) {
+                Some(meant) => expanded += &meant,
+                None => return Err(format!("{text:?} holds a token of ssh that hoist does not know here")),
+            },
+        }
+    }
+    Ok(expanded)
 }
 
 fn this_host() -> String {

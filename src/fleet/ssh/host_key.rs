@@ -1,0 +1,158 @@
+//! Making sure that a host is who it should be.
+
+use std::path::Path;
+
+use ssh2::Session;
+
+use super::connect::{ConnectError, ConnectErrorKind};
+use super::disagreement::Disagreement;
+use super::known_hosts::{KeyType, KnownHosts, Verdict, fingerprint, lookup_name};
+use super::openssh::KeyQuestion;
+use super::route::Route;
+
+type Checked<T> = Result<T, ConnectError>;
+
+impl Route {
+    /// The types of key to ask the host for, and whether it is known, be it by none that can be checked.
+    pub(super) fn wanted_keys(&self) -> Checked<(Vec<KeyType>, bool)> {
+        let (host, port) = (&self.known_as.0, self.known_as.1);
+        // As OpenSSH, it is asked by the name without a port here.
+        let said = self.ask_command(KeyQuestion::order(&lookup_name(host, 22)))?;
+        let (mut types, mut known) = self.known_hosts.key_types(host, port);
+        if let Some(said) = said {
+            let (more, known_there) = said.key_types(host, 22);
+            types.extend(more.into_iter().filter(|kind| !types.contains(kind)).collect::<Vec<_>>());
+            known |= known_there;
+        }
+        // Of a host that is known, nothing but the key that it is known by will do.
+        let wanted: Vec<KeyType> = match known && !types.is_empty() {
+            true => self.key_types.iter().copied().filter(|kind| types.contains(kind)).collect(),
+            false => self.key_types.clone(),
+        };
+        // None in common: then the host is asked for what it is known by, which the operator should hear of.
+        Ok((if wanted.is_empty() { types } else { wanted }, known))
+    }
+
+    /// What `KnownHostsCommand` says, where there is one.
+    fn ask_command(&self, question: KeyQuestion) -> Checked<Option<KnownHosts>> {
+        let Some(command) = &self.known_hosts_command else { return Ok(None) };
+        let text = command.ask(&question).map_err(|error| {
+            let message = format!("the host key of {} cannot be checked: {error:#}", self.name);
+            ConnectError::new(ConnectErrorKind::Configuration, message)
+        })?;
+        let known = KnownHosts::of_text(Path::new("KnownHostsCommand"), &text);
+        known.notes().iter().for_each(|note| log::info!("{note}"));
+        Ok(Some(known))
+    }
+
+    /// What all that is known says of a key under this name.
+    fn verdict(&self, host: &str, port: u16, key: &[u8]) -> Checked<Verdict> {
+        let said = self.ask_command(KeyQuestion::of_key(&lookup_name(host, port), key))?;
+        let verdicts = [Some(self.known_hosts.check(host, port, key)), said.map(|said| said.check(host, port, key))];
+        let rank = |verdict: &Verdict| match verdict {
+            Verdict::Revoked { .. } => 3,
+            Verdict::Match => 2,
+            Verdict::Changed { .. } => 1,
+            Verdict::Unknown => 0,
+        };
+        // Of two alike the first one, which names the operator's own file.
+        Ok(verdicts.into_iter().flatten().rev().max_by_key(rank).unwrap_or(Verdict::Unknown))
+    }
+
+    /// Judges the key that a session was made with.
+    pub(super) fn judge(&self, session: &Session) -> Checked<()> {
+        let (host, port) = (&self.known_as.0, self.known_as.1);
+        let Some((key, _)) = session.host_key() else {
+            let message = format!("{} showed no host key", self.place());
+            return Err(ConnectError::new(ConnectErrorKind::Protocol, message));
+        };
+        let print = fingerprint(key);
+        let name = lookup_name(host, port);
+        let at = |file: &Path, line| match line {
+            0 => format!("{} (added in this run)", file.display()),
+            line => format!("{}:{line}", file.display()),
+        };
+        let mut verdict = self.verdict(host, port, key)?;
+        // As with OpenSSH, a key that files know the host by without a port is its key at any port.
+        if verdict == Verdict::Unknown && port != 22 && self.known_hosts.check(host, 22, key) == Verdict::Match {
+            log::debug!("{name} is known by this key without a port");
+            verdict = Verdict::Match;
+        }
+        match verdict {
+            Verdict::Match => Ok(()),
+            Verdict::Changed { file, line } => Err(ConnectError::new(
+                ConnectErrorKind::HostKeyChanged,
+                format!(
+                    "host key of {name} has CHANGED: it offers the {print}, and {} has another. Someone may be \
+                     listening in; if the host was set up anew, take the old key out with ssh-keygen -R '{name}'",
+                    at(&file, line)
+                ),
+            )),
+            Verdict::Revoked { file, line } => Err(ConnectError::new(
+                ConnectErrorKind::HostKeyRevoked,
+                format!("host key of {name} is REVOKED: it offers the {print}, which {} revokes", at(&file, line)),
+            )),
+            Verdict::Unknown if self.accept_new => {
+                if let Err(error) = self.known_hosts.accept(host, port, key) {
+                    log::warn!("the {print} of {name} is accepted for this run only: {error:#}");
+                }
+                Ok(())
+            }
+            Verdict::Unknown => Err(ConnectError::new(
+                ConnectErrorKind::HostKeyUnknown,
+                format!(
+                    "host key of {name} is not known: it offers the {print}. Check it and add what \
+                     ssh-keyscan -p {} {} prints to known_hosts, or accept new hosts{}",
+                    self.port,
+                    self.host,
+                    self.authority()
+                ),
+            )),
+        }
+    }
+
+    /// That a line trusts an authority for the host's certificate, where one does.
+    fn authority(&self) -> String {
+        let (host, port) = (&self.known_as.0, self.known_as.1);
+        match self.known_hosts.authority(host, port) {
+            Some((file, line)) => format!(
+                ". {}:{line} trusts a certificate authority for it (@cert-authority), which hoist does not use: it needs \
+                 the host's own key",
+                file.display()
+            ),
+            None => String::new(),
+        }
+    }
+
+    /// What the server and we have nothing in common of.
+    pub(super) fn disagrees(&self, disagreement: &Disagreement, wanted: &[KeyType], known: bool) -> ConnectError {
+        let place = self.place();
+        match disagreement {
+            Disagreement::Algorithm { what, key, theirs, ours } => ConnectError::new(
+                ConnectErrorKind::Protocol,
+                format!(
+                    "no {what} in common with {place}: it offers {}, and {key} is {}",
+                    theirs.join(", "),
+                    ours.join(", ")
+                ),
+            ),
+            Disagreement::HostKey { theirs } => {
+                let types = wanted.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ");
+                let theirs = theirs.join(", ");
+                if known {
+                    let message = format!(
+                        "no host key in common with {place}: known_hosts has it with {types} only, and it offers {theirs} \
+                         (ssh-keyscan -p {} {} shows its keys){}",
+                        self.port,
+                        self.host,
+                        self.authority()
+                    );
+                    return ConnectError::new(ConnectErrorKind::HostKeyUnknown, message);
+                }
+                let message =
+                    format!("no host key in common with {place}: it offers {theirs}, and hoist checks {types}");
+                ConnectError::new(ConnectErrorKind::Protocol, message)
+            }
+        }
+    }
+}
