@@ -10,7 +10,7 @@ mod lease;
 mod names;
 mod request;
 
-pub use facts::{Facts, Record, Recorded, State};
+pub use facts::{Facts, Lacking, Record, Recorded, State};
 pub use lease::{Lease, LeaseStands};
 pub use names::{Holder, Revision, RunId, Stage};
 pub use request::{
