@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Farm, Links, Project, address};
+use common::{CACHE, Farm, Links, Project, address};
 
 /// Three hosts of which each has variables of its own, at `/srv/local.yaml`.
 fn project(farm: &Farm, variables: [&str; 3]) -> Project {
@@ -70,4 +70,70 @@ fn variables_of_a_host_that_are_missing_or_no_yaml_fail_that_host_alone() {
     assert!(all.contains(&address(1)) && all.contains(&address(2)) && !all.contains("hunter2"), "{all}");
     assert_eq!(Links::of(&farm, 0), Links::finalized(&one));
     assert_eq!(Links::of(&farm, 1).current, None);
+}
+
+/// What the live file says on each host; the link to it leads to where only the host sees it.
+fn rendered(farm: &Farm) -> Vec<String> {
+    let file = |n: usize| farm.srv(&address(n)).join(CACHE).join("current/.git/config-files/srv/etc/app.yaml");
+    (0..3).map(|n| std::fs::read_to_string(file(n)).unwrap()).collect()
+}
+
+#[test]
+fn the_live_revision_with_other_variables_goes_live_by_a_promote_or_not_at_all() {
+    let farm = Farm::up();
+    let project = project(&farm, ["dc: eqiad\n", "dc: eqiad\n", "dc: codfw\n"]);
+    project.configure(
+        "cache_revs: 0\nservice_name: web\nservice_command: /bin/sh -c 'echo {action} {service} >> /srv/restarts'",
+    );
+    let one = project.commit("one");
+    project.deploy(&[]).ends(0);
+    let before = rendered(&farm);
+    assert!(before[0].contains("up: true"), "{before:?}");
+    project.write("hoist/vars.yaml", "dc: none\nup: no\n");
+    let check = |stage: &str| {
+        format!("checks:\n  bad:\n    stage: {stage}\n    shell: true\n    command: \"! test -e /srv/bad\"\n")
+    };
+    std::fs::write(farm.srv(&address(2)).join("bad"), "").unwrap();
+    for stage in ["config_deploy", "promote", "finalize"] {
+        project.write("hoist/checks.yaml", &check(stage));
+        project.deploy(&[]);
+        if stage != "finalize" {
+            assert_eq!(rendered(&farm), before, "{stage}");
+        }
+        for n in 0..3 {
+            assert_eq!(Links::of(&farm, n), Links::finalized(&one));
+        }
+    }
+    std::fs::remove_file(farm.srv(&address(2)).join("bad")).unwrap();
+    (0..3).for_each(|n| std::fs::remove_file(farm.srv(&address(n)).join("restarts")).unwrap());
+    project.write("hoist/vars.yaml", "dc: none\nup: 7\n");
+    project.deploy(&[]).ends(0);
+    assert!(rendered(&farm).iter().all(|text| text.contains("up: 7")), "{:?}", rendered(&farm));
+    for n in 0..3 {
+        assert_eq!(std::fs::read_to_string(farm.srv(&address(n)).join("restarts")).unwrap(), "restart web\n");
+    }
+    project.deploy(&["-v"]).ends(0).says("already live");
+    // Nothing is kept beyond the end of the run.
+    project.write("index.html", "two\n");
+    let two = project.commit("two");
+    project.deploy(&[]).ends(0);
+    for n in 0..3 {
+        let trees: Vec<_> = std::fs::read_dir(farm.srv(&address(n)).join(CACHE).join("revs")).unwrap().collect();
+        assert_eq!((trees.len(), Links::of(&farm, n)), (1, Links::finalized(&two)));
+    }
+}
+
+#[test]
+fn grafts_of_the_deploy_hosts_repository_change_nothing_that_is_sent() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 1);
+    let one = project.commit("one");
+    project.deploy(&[]).ends(0);
+    project.write("index.html", "two\n");
+    let two = project.commit("two");
+    project.write(".git/info/grafts", &format!("{two}\n{one}\n"));
+    project.deploy(&[]).ends(0);
+    assert_eq!(Links::of(&farm, 0), Links::finalized(&two));
+    let tree = farm.srv(&address(0)).join(CACHE).join("current");
+    assert_eq!(std::fs::read_to_string(tree.join("index.html")).unwrap(), "two\n");
 }

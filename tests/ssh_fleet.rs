@@ -85,7 +85,7 @@ fn request(source: Option<Source>) -> Request {
         revision: revision('a'),
         restore: None,
         force: false,
-        umask: 2,
+        umask: Some(2),
         cache_revs: 5,
         timeout: 1,
         confirm_timeout: 0,
@@ -102,6 +102,7 @@ fn request(source: Option<Source>) -> Request {
         vars: Default::default(),
         kept: false,
         link_files: false,
+        verify: false,
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Farm, Links, Project, Ran, address};
+use common::{CACHE, Farm, Links, Project, Ran, address};
 
 /// The host of `hoist status --format json`.
 fn host(ran: &Ran, n: usize) -> serde_json::Value {
@@ -236,4 +236,36 @@ fn a_damaged_memory_stops_no_deployment_and_is_named() {
     project.run(&["reconcile", "--yes"]).ends(2).says("fleet.json is damaged");
     page(&project, "two");
     project.deploy(&[]).ends(0).says("fleet.json is damaged");
+}
+
+#[test]
+fn verify_says_which_hosts_lack_files_of_what_is_live() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 3);
+    for n in 0..5 {
+        project.write(&format!("app/f{n}"), "x\n");
+    }
+    let one = project.commit("one");
+    project.deploy(&[]).ends(0);
+    let whole = status(&project, &["--verify"]).ends(0);
+    assert_eq!(host(&whole, 1)["lacking"]["count"], 0);
+    assert!(host(&status(&project, &[]).ends(0), 1)["lacking"].is_null());
+
+    let tree = farm.srv(&address(1)).join(CACHE).join("revs").join(&one);
+    std::fs::remove_dir_all(tree.join("app")).unwrap();
+    status(&project, &[]).ends(0);
+    let ran = status(&project, &["--verify"]).ends(1);
+    let there = host(&ran, 1);
+    assert_eq!((&there["standing"], &there["lacking"]["count"]), (&"damaged".into(), &5.into()));
+    assert_eq!(there["lacking"]["files"][0], "app/f0");
+    assert_eq!(host(&ran, 0)["standing"], "ok");
+    project
+        .run(&["status", "--verify"])
+        .ends(1)
+        .says("damaged")
+        .says("its tree lacks 5 files: app/f0, app/f1, app/f2, …");
+    project.run(&["status", "--verify", "--offline"]).ends(2).says("--offline");
+    // Deployed again, it is whole.
+    project.deploy(&[]).ends(0).says("restored what was missing or empty: 5 files");
+    status(&project, &["--verify"]).ends(0);
 }

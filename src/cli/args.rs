@@ -212,6 +212,10 @@ pub struct Status {
     #[argh(switch)]
     pub offline: bool,
 
+    /// have every target look whether the live revision has all its files
+    #[argh(switch)]
+    pub verify: bool,
+
     /// text, or json: one object
     #[argh(option, arg_name = "format", default = "Format::Text")]
     pub format: Format,

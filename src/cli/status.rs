@@ -8,7 +8,7 @@ use crate::journal::{self, Unfinished};
 use crate::memory::{Known, Memory};
 use crate::repo::{DeployLock, Keeper, Purpose, Repo};
 use crate::targets::{Group, Target};
-use crate::wire::Holder;
+use crate::wire::{Holder, Lacking};
 
 use super::out::{answer, complain};
 use super::session::state_folder;
@@ -27,6 +27,8 @@ pub struct View {
     pub locked: Option<Holder>,
     /// Why it did not answer, or could not.
     pub trouble: Option<String>,
+    /// What its live tree lacks; `None`: nobody looked.
+    pub lacking: Option<Lacking>,
 }
 
 /// How a target stands to what is wanted of it.
@@ -38,6 +40,8 @@ pub enum Standing {
     Owed,
     /// It runs something else than is wanted of it.
     Astray,
+    /// It is where it is wanted, and its live tree lacks files.
+    Damaged,
     /// It cannot be reached.
     Unreachable,
     /// It answered, and not as a target should.
@@ -52,6 +56,7 @@ impl Standing {
             Standing::Ok => "ok",
             Standing::Owed => "owed",
             Standing::Astray => "astray",
+            Standing::Damaged => "damaged",
             Standing::Unreachable => "unreachable",
             Standing::Failed => "failed",
             Standing::Unknown => "unknown",
@@ -75,13 +80,16 @@ pub struct Status {
 
 /// Runs the command. It takes no lock and changes nothing on any target.
 pub fn run(args: args::Status) -> Result<ExitCode, Refused> {
+    if args.verify && args.offline {
+        return Err(Refused::usage("status", "--verify asks the targets, and --offline asks none"));
+    }
     let config = load(args.config.as_deref(), &args.define, args.environment.as_deref())?;
     let pattern = reconcile::limit(args.limit_hosts.as_deref())?;
     let (groups, notes) = config.groups(pattern.as_ref())?;
     for (_, note) in notes.iter().filter(|(level, _)| *level > crate::wire::Level::Info) {
         complain(&format!("hoist status: warning: {note}"));
     }
-    let views = if args.offline { remembered(&config, &groups)? } else { asked(&config, groups)? };
+    let views = if args.offline { remembered(&config, &groups)? } else { asked(&config, groups, args.verify)? };
     let places = deploy::lock_places(&config);
     let own = DeployLock::holder(&places.own)?.flatten();
     let (locked, deploying) = match own {
@@ -121,16 +129,17 @@ fn remembered(config: &Config, groups: &[Group]) -> Result<Vec<View>, Refused> {
             reached: None,
             locked: None,
             trouble: None,
+            lacking: None,
         }
     };
     Ok(everyone(groups).map(view).collect())
 }
 
 /// Asks the fleet, and remembers what it says.
-fn asked(config: &Config, groups: Vec<Group>) -> Result<Vec<View>, Refused> {
+fn asked(config: &Config, groups: Vec<Group>, verify: bool) -> Result<Vec<View>, Refused> {
     let repo = Repo::open(&config.top)?;
     let ssh = super::ssh::prepare(config, everyone(&groups).map(|(_, target)| target))?;
-    let (prepared, [probe, release]) = deploy::look(config, groups, deploy::holder("hoist status".into())?)?;
+    let (prepared, [probe, release]) = deploy::look(config, groups, deploy::holder("hoist status".into())?, verify)?;
     let plan = &prepared.plan;
     let sights = Sights::new(plan.size());
     let folder = state_folder(config);
@@ -174,8 +183,12 @@ fn asked(config: &Config, groups: Vec<Group>) -> Result<Vec<View>, Refused> {
         let known = memory.of(target).cloned().unwrap_or_default();
         let result = result.unwrap_or_else(|| Outcome::Unreachable { reason: "it was not asked".into() }.into());
         let unreachable = matches!(result.outcome, Outcome::Unreachable { .. } | Outcome::Lost { .. });
+        let lacking = result.facts.as_ref().and_then(|facts| facts.lacking.clone());
         let standing = match (&result.outcome, unreachable) {
-            (Outcome::Ok, _) => standing(&known),
+            (Outcome::Ok, _) => match (standing(&known), &lacking) {
+                (Standing::Ok, Some(lacking)) if lacking.count > 0 => Standing::Damaged,
+                (standing, _) => standing,
+            },
             (_, true) => Standing::Unreachable,
             (_, false) => Standing::Failed,
         };
@@ -187,6 +200,7 @@ fn asked(config: &Config, groups: Vec<Group>) -> Result<Vec<View>, Refused> {
             reached: Some(!unreachable),
             locked: result.facts.and_then(|facts| facts.locked),
             trouble: (!result.outcome.is_ok()).then(|| result.outcome.to_string()),
+            lacking,
         }
     };
     Ok(plan.targets().zip(results).map(view).collect())

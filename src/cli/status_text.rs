@@ -13,6 +13,9 @@ use super::status::{Standing, Status, View};
 const HEAD: [&str; 9] =
     ["group", "hosts", "standing", "current", "done", "in progress", "owed", "last contact", "names"];
 
+/// Files that a note names, at the most.
+const NAMED: usize = 3;
+
 /// The places of a row's cells that equal hosts have in common; the number of hosts and their names come later.
 type Cells = [String; 8];
 
@@ -103,6 +106,12 @@ fn note(view: &View) -> String {
     if let Some(link) = view.known.state.as_ref().and_then(|state| state.stray_links.first()) {
         notes.push(format!("{link} does not lead into what is live"));
     }
+    if let Some(lacking) = view.lacking.as_ref().filter(|lacking| lacking.count > 0) {
+        let files = lacking.files.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let more = if lacking.count > NAMED { ", …" } else { "" };
+        let plural = if lacking.count == 1 { "" } else { "s" };
+        notes.push(format!("its tree lacks {} file{plural}: {files}{more}", lacking.count));
+    }
     notes.extend(view.locked.as_ref().map(|by| format!("locked by {by}")));
     notes.join("; ")
 }
@@ -128,6 +137,7 @@ pub fn json(status: &Status) -> Result<String, Refused> {
                 "reached": view.reached,
                 "trouble": view.trouble,
                 "locked_by": view.locked,
+                "lacking": view.lacking,
             })
         })
         .collect();

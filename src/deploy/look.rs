@@ -10,14 +10,15 @@ use crate::targets::Group;
 use crate::wire::{Action, Extras, Holder, PROTOCOL, Request, Revision, Service, Stage};
 
 use super::plan::{Kind, Plan, StagePlan};
-use super::prepare::{Prepared, Requests};
+use super::prepare::{Prepared, Requests, cache_revs, umask};
 use super::story::contact_call;
 
-/// A plan of no stages over these groups, and the two calls on a fleet that go with it: the probe, and letting go.
+/// A plan of no stages over these groups, and the two calls on a fleet that go with it: the probe, and letting go. With
+/// `verify`, the probe looks at the live trees as well.
 ///
 /// # Errors
 /// None that a configuration could bring about.
-pub fn look(config: &Config, groups: Vec<Group>, holder: Holder) -> Result<(Prepared, [Call; 2])> {
+pub fn look(config: &Config, groups: Vec<Group>, holder: Holder, verify: bool) -> Result<(Prepared, [Call; 2])> {
     let settings = &config.settings;
     let plan = Plan {
         run: holder.run.clone(),
@@ -37,7 +38,7 @@ pub fn look(config: &Config, groups: Vec<Group>, holder: Holder) -> Result<(Prep
         need_bytes: 0,
         need_inodes: 0,
     };
-    let requests = Requests::of(bare_request(config, holder)?);
+    let requests = Requests::of(Request { verify, ..bare_request(config, holder)? });
     let calls = [Step::Probe, Step::Release].map(|step| contact_call(&plan, step));
     Ok((Prepared { plan, requests, notes: Vec::new() }, calls))
 }
@@ -63,8 +64,8 @@ pub fn bare_request(config: &Config, holder: Holder) -> Result<Request> {
         revision: no_revision()?,
         restore: None,
         force: false,
-        umask: settings.umask,
-        cache_revs: settings.cache_revs,
+        umask: umask(config),
+        cache_revs: cache_revs(config),
         timeout: 0,
         confirm_timeout: 0,
         control_dir: config.control_name.clone(),
@@ -80,5 +81,6 @@ pub fn bare_request(config: &Config, holder: Holder) -> Result<Request> {
         vars: Default::default(),
         kept: false,
         link_files: false,
+        verify: false,
     })
 }

@@ -20,6 +20,9 @@ use super::revision;
 /// Stages that `--stages` may name.
 const CHOICE: [Stage; 4] = [Stage::Fetch, Stage::ConfigDeploy, Stage::Promote, Stage::Finalize];
 
+/// The control folder of a repository that was made for Scap.
+const SCAPS: &str = "scap";
+
 /// What the command line chose.
 #[derive(Debug, Clone, Default)]
 pub struct Choice {
@@ -183,8 +186,8 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
         revision: plan.revision.clone(),
         restore: None,
         force: false,
-        umask: settings.umask,
-        cache_revs: settings.cache_revs,
+        umask: umask(config),
+        cache_revs: cache_revs(config),
         timeout: 0,
         confirm_timeout: plan.confirm_timeout.as_secs(),
         control_dir: config.control_name.clone(),
@@ -200,10 +203,21 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
         vars,
         kept: plan.kind == Kind::Rollback,
         link_files: settings.link_files,
+        verify: false,
     };
     let server = server.map(|url| (url, settings.http_proxy.clone()));
     let shallow = parts.shallow(repo)?;
     Ok(Requests { request: Arc::new(request), shallow, parts: Arc::new(parts), server, tag: Arc::default() })
+}
+
+/// The umask on targets. Scap's key is about the deploy host alone: on its targets the login's counts.
+pub(super) fn umask(config: &Config) -> Option<u32> {
+    (config.control_name != SCAPS).then_some(config.settings.umask)
+}
+
+/// The old revisions that targets keep. Scap counts the live one among them.
+pub(super) fn cache_revs(config: &Config) -> usize {
+    config.settings.cache_revs.saturating_sub(usize::from(config.control_name == SCAPS))
 }
 
 /// What belongs into the tree beside the revision's own files, and where targets get it.

@@ -44,6 +44,8 @@ pub(super) struct Session {
     pub hold: bool,
     /// A promote was started and its lease, if it has one, is not known to be over.
     pub promoted: bool,
+    /// It was finalized, and keeps more than it is to keep until the run is over.
+    pub keeps_more: bool,
     /// There was a session, and getting it back has not been given up.
     pub had_one: bool,
 }

@@ -281,9 +281,21 @@ impl Remote {
     }
 
     /// Lets go of the lock and hangs up.
-    pub fn close(mut self) {
+    pub fn close(self) {
+        self.close_until(Instant::now() + GOODBYE);
+    }
+
+    /// The same once the run has ended well, and the target has tidied up after it.
+    pub fn close_when_tidy(mut self, deadline: Instant) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.say(&line_of(&KeeperLine::Over));
+        }
+        self.close_until(deadline);
+    }
+
+    fn close_until(mut self, deadline: Instant) {
         if let Some(keeper) = self.keeper.take() {
-            keeper.finish(&mut self.link, Instant::now() + GOODBYE);
+            keeper.finish(&mut self.link, deadline);
         }
     }
 }

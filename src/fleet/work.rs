@@ -15,6 +15,8 @@ const SLACK: Duration = Duration::from_secs(10);
 const ASK_PATIENCE: Duration = Duration::from_secs(60);
 /// Between two questions how a stage goes.
 const ASK_PAUSE: Duration = Duration::from_millis(500);
+/// Trees that finalize keeps for a rollback of the run: what was live and what was done before it.
+const KEPT_FOR_ROLLBACK: usize = 2;
 /// The longest pause between two tries to connect again.
 const RECONNECT_PAUSE: Duration = Duration::from_secs(2);
 
@@ -35,7 +37,11 @@ impl Work<'_> {
             Step::Hold => self.hold(),
             Step::Run(stage) => {
                 self.session.promoted |= stage == Stage::Promote;
+                self.session.keeps_more = false;
                 let result = self.run(stage);
+                if stage == Stage::Finalize && result.outcome.is_ok() {
+                    self.session.keeps_more = self.request(Action::Probe).cache_revs < KEPT_FOR_ROLLBACK;
+                }
                 if matches!(stage, Stage::Finalize | Stage::Rollback) && result.outcome.is_ok() {
                     self.session.promoted = false;
                 }
@@ -184,8 +190,9 @@ impl Work<'_> {
 
     fn release(&mut self) -> HostResult {
         (self.session.hold, self.session.promoted) = (false, false);
+        let keeps_more = std::mem::take(&mut self.session.keeps_more);
         if let Some(remote) = self.session.remote.take() {
-            remote.close();
+            if keeps_more { remote.close_when_tidy(self.deadline()) } else { remote.close() }
         }
         self.shared.open.forget(self.task.host);
         Outcome::Ok.into()

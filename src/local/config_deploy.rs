@@ -3,17 +3,18 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::wire::{CheckPoint, ConfigFile, Revision, Stage};
+use crate::wire::{CheckPoint, Revision, Stage};
 
 use super::checks;
 use super::fault::{Fault, Tried};
-use super::files;
 use super::job::Job;
 use super::layout::{self, Layout};
-use super::template;
-use super::vars as remote;
+use super::render;
+use super::rendered::{self, Rendered};
+use super::whole;
 
-/// Renders all files first, then writes them: a template with an error changes nothing.
+/// Renders all files first, then keeps them: a template with an error changes nothing. Nothing that is live changes
+/// before promote.
 pub fn run(job: &Job) -> Result<(), Fault> {
     let (layout, revision) = (&job.layout, &job.request.revision);
     checks::run(job, CheckPoint::Before(Stage::ConfigDeploy), revision)?;
@@ -22,31 +23,22 @@ pub fn run(job: &Job) -> Result<(), Fault> {
             let short = revision.short();
             return Err(Fault::Failed(format!("{short} has no complete working tree here; run the fetch stage first")));
         }
-        let mut rendered = Vec::new();
         for file in files {
-            job.deadline.check()?;
-            rendered.push((place(layout, revision, file)?, render(job, file)?));
+            place(layout, revision, &file.path)?;
         }
-        for ((path, text), file) in rendered.iter().zip(files) {
-            put(path, text)?;
+        let texts = render::all(job, files)?.into_iter();
+        let rendered = files.iter().zip(texts).map(|(file, text)| Rendered { path: file.path.clone(), text });
+        rendered::stage(job, rendered.collect())?;
+        for file in files {
             job.out.info(format!("rendered {}", file.path));
         }
     }
-    checks::run(job, CheckPoint::After(Stage::ConfigDeploy), revision)
-}
-
-/// A file's content for this target.
-pub fn render(job: &Job, file: &ConfigFile) -> Result<String, Fault> {
-    let mut vars = job.request.vars.clone();
-    if let Some(path) = &file.remote_vars {
-        vars.extend(remote::variables(Path::new(path))?);
-    }
-    template::render(&job.request.templates, file, &vars).map_err(Fault::Failed)
+    checks::run(job, CheckPoint::After(Stage::ConfigDeploy), revision)?;
+    if layout.complete(revision) { whole::note_removed(job, revision) } else { Ok(()) }
 }
 
 /// Where a file is rendered to: never outside of the revision's tree, and never among git's own files.
-pub fn place(layout: &Layout, revision: &Revision, file: &ConfigFile) -> Result<PathBuf, Fault> {
-    let path = file.path.as_str();
+pub fn place(layout: &Layout, revision: &Revision, path: &str) -> Result<PathBuf, Fault> {
     if path.starts_with('/') {
         if !layout::is_plain_absolute(Path::new(path)) || path.ends_with('/') || path.contains("//") {
             return Err(Fault::Failed(format!("config file {path:?} is not a plain absolute path; correct it")));
@@ -71,14 +63,4 @@ pub fn place(layout: &Layout, revision: &Revision, file: &ConfigFile) -> Result<
         }
     }
     Ok(tree.join(path))
-}
-
-fn put(path: &Path, text: &str) -> Result<(), Fault> {
-    let same = fs::symlink_metadata(path).is_ok_and(|found| found.is_file())
-        && fs::read(path).is_ok_and(|now| now == text.as_bytes());
-    if same {
-        return Ok(());
-    }
-    files::make_dir(files::parent(path))?;
-    files::write(path, text.as_bytes(), 0o666)
 }

@@ -9,18 +9,18 @@ use similar::TextDiff;
 use crate::wire::{CheckPoint, ConfigFile, Stage, TargetEvent};
 
 use super::checks;
-use super::config_deploy;
 use super::fault::{Fault, Tried};
 use super::job::Job;
 use super::layout::{self, Link};
+use super::render;
 
 /// Renders every file and shows how it differs from the one that is live now.
 pub fn run(job: &Job) -> Result<(), Fault> {
     let revision = &job.request.revision;
     checks::run(job, CheckPoint::Before(Stage::ConfigDiff), revision)?;
-    for file in job.request.config_files.iter().flatten() {
+    let files = job.request.config_files.as_deref().unwrap_or_default();
+    for (file, new) in files.iter().zip(render::all(job, files)?) {
         job.deadline.check()?;
-        let new = config_deploy::render(job, file)?;
         let old = match live(job, file)? {
             Some(path) => read(&path)?,
             None => String::new(),

@@ -68,11 +68,25 @@ impl Extras {
         if layout::is_half(&tree) || !tree.exists() {
             return extras;
         }
-        let has = recorded(&tree);
-        extras.wanted.submodules.take_if(|_| !has.contains(SUBMODULES));
-        extras.wanted.lfs.take_if(|_| !has.contains(LFS));
-        extras.wanted.fat &= has.contains(FAT);
+        extras.limit_to(&recorded(&tree));
         extras
+    }
+
+    /// Those that a tree was given, whatever the request asks for. What it does not say where to get from is taken from
+    /// what this host has.
+    pub fn of_tree(job: &Job, revision: &Revision) -> Extras {
+        let mut extras = Extras::of(job);
+        extras.limit_to(&recorded(&job.layout.rev(revision)));
+        extras
+    }
+
+    fn limit_to(&mut self, has: &BTreeSet<String>) {
+        let Extras { wanted, .. } = self;
+        let submodules = wanted.submodules.take().unwrap_or(wire::SubmoduleSource::Session);
+        wanted.submodules = has.contains(SUBMODULES).then_some(submodules);
+        let lfs = wanted.lfs.take().unwrap_or(wire::LfsSource::Session);
+        wanted.lfs = has.contains(LFS).then_some(lfs);
+        wanted.fat = has.contains(FAT);
     }
 
     /// Whether a tree has them all.
@@ -132,6 +146,11 @@ const FAT: &str = "git-fat";
 fn names(wanted: &wire::Extras) -> Vec<&'static str> {
     let all = [(wanted.submodules.is_some(), SUBMODULES), (wanted.lfs.is_some(), LFS), (wanted.fat, FAT)];
     all.into_iter().filter(|(is_wanted, _)| *is_wanted).map(|(_, name)| name).collect()
+}
+
+/// Whether a tree was given its submodules.
+pub fn has_submodules(tree: &Path) -> bool {
+    recorded(tree).contains(SUBMODULES)
 }
 
 /// Whether a tree has all that is wanted.

@@ -12,8 +12,10 @@ use super::files;
 use super::job::Job;
 use super::layout::Link;
 use super::lfs;
+use super::promote;
 use super::spoilt;
 use super::tree;
+use super::whole;
 
 /// Brings the revision; `input` holds the pack, if one was announced.
 pub fn run(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
@@ -34,19 +36,26 @@ pub fn run(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
     } else if job.request.force {
         job.out.info(format!("checking out {} again", revision.short()));
         tree::mend(&extras, revision)?;
-    } else if !extras.are_in(&layout.rev(revision)) {
-        job.out.info(format!("completing {}", revision.short()));
-        spoilt::replace(job, revision, None)?;
-        extras.add(revision, &layout.rev(revision))?;
     } else {
-        job.out.info(format!("{} is checked out already", revision.short()));
+        let has_extras = extras.are_in(&layout.rev(revision));
+        let what = if has_extras { "is checked out already" } else { "is checked out without its extras" };
+        job.out.info(format!("{} {what}", revision.short()));
+        if whole::restore(job, revision)? && layout.read(Link::Current).as_ref() == Some(revision) {
+            // A service that ran without them has to be restarted.
+            promote::mark(layout, revision)?;
+        }
         spoilt::replace(job, revision, None)?;
+        if !has_extras {
+            job.out.info(format!("completing {}", revision.short()));
+            extras.add(revision, &layout.rev(revision))?;
+        }
     }
     if !layout.complete(revision) {
         return Err(Fault::failed(format!("{} is not whole after its checkout", layout.rev(revision).display())));
     }
     layout.point(Link::InProgress, revision)?;
-    checks::run(job, CheckPoint::After(Stage::Fetch), revision)
+    checks::run(job, CheckPoint::After(Stage::Fetch), revision)?;
+    whole::note_removed(job, revision)
 }
 
 fn bring(job: &Job, mut input: Box<dyn Read + Send>) -> Result<(), Fault> {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, symlink};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use super::fault::{Fault, Tried};
@@ -39,11 +39,21 @@ pub fn is_preparation(name: &str) -> bool {
 
 /// Writes a whole file, or leaves what was there. `mode` is subject to the umask.
 pub fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Fault> {
+    write_and(path, content, mode, |_| Ok(()))
+}
+
+/// As [`write`], with just this mode, whatever the umask.
+pub fn write_as(path: &Path, content: &[u8], mode: u32) -> Result<(), Fault> {
+    write_and(path, content, mode & 0o700, |file| file.set_permissions(fs::Permissions::from_mode(mode)))
+}
+
+fn write_and(path: &Path, content: &[u8], mode: u32, then: impl Fn(&File) -> io::Result<()>) -> Result<(), Fault> {
     let temporary = beside(path);
     let attempt = || -> io::Result<()> {
         remove_if_there(&temporary)?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
         file.write_all(content)?;
+        then(&file)?;
         file.sync_all()?;
         fs::rename(&temporary, path)
     };

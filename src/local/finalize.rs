@@ -19,6 +19,7 @@ use super::links;
 use super::process::Feed;
 use super::promote;
 use super::record;
+use super::rendered;
 use super::seal::Index;
 use super::submodules;
 
@@ -47,39 +48,59 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     let before = layout.read(Link::Done);
     let in_progress = layout.read(Link::InProgress);
     layout.point(Link::Done, revision)?;
+    let ended = lease::end(layout);
     layout.remove(Link::InProgress)?;
-    let mut kept: BTreeSet<Revision> =
-        links::load(layout).iter().filter_map(|p| links::revision_behind(layout, p)).collect();
-    kept.insert(revision.clone());
-    kept.extend(in_progress);
+    if let Err(fault) = ended {
+        job.out.warn(format!("tidying up: {}", fault.reason()));
+    }
+    // As long as the run is not over it may still go back, to a tree that is as it was.
+    let needed = [before, job.request.restore.clone(), in_progress].into_iter().flatten().collect();
+    tidy_up(job, &needed);
+    checks::run(job, CheckPoint::After(Stage::Finalize), revision)
+}
+
+/// Removes what was only kept for a rollback of the run, which has ended well.
+pub fn after_the_run(job: &Job) {
+    let layout = &job.layout;
+    let done = [layout.read(Link::Done), layout.read(Link::Current)];
+    if done.iter().all(|link| link.as_ref() == Some(&job.request.revision)) {
+        tidy_up(job, &BTreeSet::new());
+    }
+}
+
+/// Removes what nothing needs any more: trees, and what only they needed. Trouble with that is no failure.
+fn tidy_up(job: &Job, needed: &BTreeSet<Revision>) {
+    let layout = &job.layout;
     for step in [
-        lease::end(layout),
-        remove_old(job, kept, before),
+        remove_old(job, needed),
         layout.sweep(),
         cache::sweep(layout),
         tidy(job),
         lfs::prune(layout),
+        rendered::prune(layout),
+        record::prune(layout, &job.request.holder.run),
     ] {
         if let Err(fault) = step {
             job.out.warn(format!("tidying up: {}", fault.reason()));
         }
     }
-    if let Err(fault) = record::prune(layout, &job.request.holder.run) {
-        job.out.warn(format!("tidying up: {}", fault.reason()));
-    }
-    checks::run(job, CheckPoint::After(Stage::Finalize), revision)
 }
 
-/// Removes all but `cache_revs` of the revisions that nothing needs; the one that was done before is the last to go.
-fn remove_old(job: &Job, kept: BTreeSet<Revision>, before: Option<Revision>) -> Result<(), Fault> {
+/// Removes all but `cache_revs` of the revisions that are not live; those that are needed count first, and stay in any case.
+fn remove_old(job: &Job, needed: &BTreeSet<Revision>) -> Result<(), Fault> {
     let layout = &job.layout;
-    let mut old: Vec<Revision> = layout.folders().into_iter().filter(|revision| !kept.contains(revision)).collect();
-    old.sort_by_key(|revision| (Some(revision) == before.as_ref(), last_used(layout, revision)));
+    let mut live: BTreeSet<Revision> =
+        links::load(layout).iter().filter_map(|path| links::revision_behind(layout, path)).collect();
+    live.insert(job.request.revision.clone());
+    let mut old: Vec<Revision> = layout.folders().into_iter().filter(|revision| !live.contains(revision)).collect();
+    old.sort_by_key(|revision| (needed.contains(revision), last_used(layout, revision)));
     old.reverse();
-    let doomed: Vec<&Revision> = old.iter().skip(job.request.cache_revs).collect();
+    let doomed: Vec<&Revision> =
+        old.iter().skip(job.request.cache_revs).filter(|revision| !needed.contains(revision)).collect();
     // The files that doomed trees share lose a link, which their other trees' indexes should hear of: the next deployment
     // takes from what is live, and a rollback goes to what was.
-    let heirs = if doomed.is_empty() { Vec::new() } else { vec![Some(&job.request.revision), before.as_ref()] };
+    let heirs =
+        if doomed.is_empty() { Vec::new() } else { vec![Some(&job.request.revision), job.request.restore.as_ref()] };
     let heirs = heirs.into_iter().flatten().filter(|heir| !doomed.contains(heir));
     let heirs = heirs.filter_map(|heir| Index::read(&layout.rev(heir), heir.as_str().len() / 2));
     let heirs: Vec<(Index, Vec<usize>)> = heirs.map(|index| (index.proven(), index)).map(|(a, b)| (b, a)).collect();

@@ -15,7 +15,7 @@ const OUTPUT: usize = 16 << 20;
 const FULL: u64 = 64 << 10;
 
 /// Settings of every call. The owner of the cache may be another user than the one who deploys today.
-const SETTINGS: [&str; 8] = [
+const SETTINGS: [&str; 11] = [
     "core.hooksPath=/dev/null",
     "safe.directory=*",
     "core.fsmonitor=false",
@@ -24,7 +24,17 @@ const SETTINGS: [&str; 8] = [
     "maintenance.autoDetach=false",
     "protocol.ext.allow=never",
     "advice.detachedHead=false",
+    // Files are as they were committed, whatever a user's own files say.
+    "core.autocrlf=false",
+    "core.eol=lf",
+    "core.attributesFile=/dev/null",
 ];
+
+/// Calls that reach a server: what `~/.netrc` and the like know of its logins counts. They write no tracked file.
+const TO_SERVERS: [&str; 3] = ["fetch", "lfs", "fat"];
+
+/// A path that nothing can be at.
+const NOWHERE: &str = "/dev/null/hoist";
 
 /// What git said of a call.
 #[derive(Debug)]
@@ -142,6 +152,10 @@ impl Git {
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_CONFIG_SYSTEM", "/dev/null")
             .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_ATTR_NOSYSTEM", "1")
+            // History is what the commits say.
+            .env("GIT_GRAFT_FILE", NOWHERE)
+            .env("GIT_NO_REPLACE_OBJECTS", "1")
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_ASKPASS", "true")
             .env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
@@ -149,6 +163,10 @@ impl Git {
             .env("GIT_LFS_SKIP_SMUDGE", "1")
             .env("LC_ALL", "C")
             .env_remove("SSH_ASKPASS");
+        if !args.iter().any(|word| TO_SERVERS.contains(word)) {
+            // Git before 2.32 does not know GIT_CONFIG_GLOBAL.
+            command.env("HOME", NOWHERE).env("XDG_CONFIG_HOME", NOWHERE);
+        }
         if let Some(proxy) = &self.proxy {
             // It may hold a password: others see a command's arguments, but not its environment. What this host says of
             // proxies, exceptions included, does not count.

@@ -5,6 +5,7 @@
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use sha1::Digest;
 
@@ -64,6 +65,9 @@ impl Entry {
         self.plain && matches!(self.mode, 0o100644 | 0o100755)
     }
 }
+
+/// The mode of an entry that is a submodule.
+pub const SUBMODULE: u32 = 0o160000;
 
 const SIGNATURE: &[u8; 4] = b"DIRC";
 
@@ -127,6 +131,30 @@ pub fn read(bytes: &[u8], name: usize) -> Option<Vec<Entry>> {
         at = at.checked_add(8)?.checked_add(word(body, at + 4)? as usize)?;
     }
     (at == body.len()).then_some(entries)
+}
+
+/// A repository's index.
+pub enum Read {
+    Entries(Vec<Entry>),
+    /// It is whole, and not of the plain kind.
+    Unusual,
+    /// There is none, or its checksum is wrong.
+    Damaged,
+}
+
+/// Reads a repository's index, which is checked against its sum.
+pub fn read_of(git_dir: &Path, name: usize) -> Read {
+    let Ok(bytes) = std::fs::read(git_dir.join("index")) else { return Read::Damaged };
+    let Some((body, sum)) = bytes.len().checked_sub(name).map(|at| bytes.split_at(at)) else { return Read::Damaged };
+    let mut hash = Hash::new(name);
+    hash.add(body);
+    // Git leaves the sum out with index.skipHash.
+    let is_right = body.starts_with(SIGNATURE) && (sum.iter().all(|byte| *byte == 0) || hash.end() == sum);
+    match read(&bytes, name) {
+        _ if !is_right => Read::Damaged,
+        Some(entries) => Read::Entries(entries),
+        None => Read::Unusual,
+    }
 }
 
 fn word(bytes: &[u8], at: usize) -> Option<u32> {

@@ -64,15 +64,15 @@ fn write(layout: &Layout, kept: &Kept) -> Result<(), Fault> {
 }
 
 /// What a lease of this request is about: the revision to go back to, and for how long. `None` when there is nothing to
-/// go back to, or no lease is wanted.
-pub fn wanted(request: &Request) -> Option<(&Revision, Duration)> {
-    let restore = request.restore.as_ref().filter(|restore| **restore != request.revision)?;
+/// go back to, or no lease is wanted. A revision that is deployed again with other files goes back to those it had.
+pub fn wanted(request: &Request, new_files: bool) -> Option<(&Revision, Duration)> {
+    let restore = request.restore.as_ref().filter(|restore| new_files || **restore != request.revision)?;
     (request.confirm_timeout > 0).then(|| (restore, Duration::from_secs(request.confirm_timeout)))
 }
 
 /// Notes that the request's revision is on a lease from now on, in place of any lease before it.
-pub fn open(layout: &Layout, request: &Request, watcher: u32) -> Result<(), Fault> {
-    let Some((restore, time)) = wanted(request) else { return end(layout) };
+pub fn open(layout: &Layout, request: &Request, new_files: bool, watcher: u32) -> Result<(), Fault> {
+    let Some((restore, time)) = wanted(request, new_files) else { return end(layout) };
     let until = after(time);
     let lease = Lease {
         run: request.holder.run.clone(),
@@ -112,7 +112,8 @@ fn is_open(layout: &Layout, kept: &Kept) -> bool {
 }
 
 fn is_done(layout: &Layout, kept: &Kept) -> bool {
-    layout.read(Link::Done).as_ref() == Some(&kept.lease.revision)
+    // A revision that is deployed again was done before.
+    kept.lease.revision != kept.lease.restore && layout.read(Link::Done).as_ref() == Some(&kept.lease.revision)
 }
 
 /// How long the lease of a run has left.

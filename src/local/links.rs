@@ -3,12 +3,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::wire::Revision;
+use serde::{Deserialize, Serialize};
+
+use crate::wire::{Revision, RunId};
 
 use super::fault::{Fault, Tried};
 use super::files;
+use super::job::Job;
 use super::layout::Layout;
 use super::out::Out;
+use super::rendered;
 
 fn list(layout: &Layout) -> PathBuf {
     layout.own().join("links.json")
@@ -26,6 +30,37 @@ fn save(layout: &Layout, paths: &[String]) -> Result<(), Fault> {
     }
     let text = serde_json::to_vec(paths).unwrap_or_default();
     files::write(&list(layout), &text, 0o666)
+}
+
+/// What stood in a link's place before a run, and the name that it has since.
+#[derive(Serialize, Deserialize)]
+struct Aside {
+    run: RunId,
+    path: PathBuf,
+    aside: PathBuf,
+}
+
+fn asides(layout: &Layout) -> PathBuf {
+    layout.own().join("set-aside.json")
+}
+
+fn load_asides(layout: &Layout, run: &RunId) -> Vec<Aside> {
+    let text = fs::read(asides(layout)).unwrap_or_default();
+    let mut found: Vec<Aside> = serde_json::from_slice(&text).unwrap_or_default();
+    found.retain(|aside| aside.run == *run);
+    found
+}
+
+/// Gives those things their places again that this run has set aside, where it left no link.
+pub fn bring_back(layout: &Layout, run: &RunId) -> Result<(), Fault> {
+    let mut first = Ok(());
+    for Aside { path, aside, .. } in load_asides(layout, run) {
+        if fs::symlink_metadata(&path).is_err() && fs::symlink_metadata(&aside).is_ok() {
+            let moved = fs::rename(&aside, &path).tried("put back", &path);
+            first = first.and(moved).and(files::sync_dir(files::parent(&path)));
+        }
+    }
+    first
 }
 
 /// The absolute paths of the configuration files that were rendered into a revision, by Hoist or by Scap, sorted.
@@ -91,7 +126,7 @@ fn is_ours(layout: &Layout, path: &Path) -> bool {
 /// Fails for what would fail halfway: a file that was not rendered, or a directory in a link's place.
 pub fn preflight(layout: &Layout, revision: &Revision, wanted: &[String]) -> Result<(), Fault> {
     for path in wanted {
-        if !layout.rendered(revision, path).is_file() {
+        if !rendered::is_rendered(layout, revision, path) {
             let short = revision.short();
             return Err(Fault::Failed(format!(
                 "{path} is not rendered for {short}; run the config_deploy stage first"
@@ -110,13 +145,8 @@ pub fn preflight(layout: &Layout, revision: &Revision, wanted: &[String]) -> Res
 /// the revision that was live. What else stands in a link's place is set aside, never removed.
 ///
 /// One bad path does not keep the others from their links; the first failure is returned.
-pub fn apply(
-    layout: &Layout,
-    out: &Out,
-    revision: &Revision,
-    wanted: &[String],
-    before: Option<&Revision>,
-) -> Result<(), Fault> {
+pub fn apply(job: &Job, revision: &Revision, wanted: &[String], before: Option<&Revision>) -> Result<(), Fault> {
+    let layout = &job.layout;
     let mut all = load(layout);
     all.extend(before.map(|before| stored(layout, before)).unwrap_or_default());
     all.extend_from_slice(wanted);
@@ -127,8 +157,8 @@ pub fn apply(
     let mut left = Vec::new();
     for path in &all {
         let result = match wanted.contains(path) {
-            true => place(layout, out, revision, path),
-            false => take_away(layout, out, path),
+            true => place(job, revision, path),
+            false => take_away(layout, &job.out, path),
         };
         if wanted.contains(path) || result.is_err() {
             left.push(path.clone());
@@ -138,7 +168,8 @@ pub fn apply(
     first.and(save(layout, &left))
 }
 
-fn place(layout: &Layout, out: &Out, revision: &Revision, path: &str) -> Result<(), Fault> {
+fn place(job: &Job, revision: &Revision, path: &str) -> Result<(), Fault> {
+    let layout = &job.layout;
     let link = Path::new(path);
     let target = layout.rendered(revision, path);
     if fs::read_link(link).is_ok_and(|now| now == target) {
@@ -147,7 +178,11 @@ fn place(layout: &Layout, out: &Out, revision: &Revision, path: &str) -> Result<
     files::make_dir(files::parent(link))?;
     if fs::symlink_metadata(link).is_ok() && !is_ours(layout, link) {
         let aside = files::set_aside(link)?;
-        out.warn(format!("{path} was not a link of hoist's; it is kept as {}", aside.display()));
+        let run = job.request.holder.run.clone();
+        let mut asides = load_asides(layout, &run);
+        asides.push(Aside { run, path: link.to_owned(), aside: aside.clone() });
+        files::write(&self::asides(layout), &serde_json::to_vec(&asides).unwrap_or_default(), 0o600)?;
+        job.out.warn(format!("{path} was not a link of hoist's; it is kept as {}", aside.display()));
     }
     files::point(link, &target)
 }

@@ -28,6 +28,8 @@ mod probe;
 mod process;
 mod promote;
 mod record;
+mod render;
+mod rendered;
 mod rollback;
 mod seal;
 mod service;
@@ -43,6 +45,7 @@ mod tree;
 mod unlock;
 mod vars;
 mod watcher;
+mod whole;
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -66,10 +69,16 @@ const REQUEST: u64 = 64 << 20;
 
 /// Takes one request from `input` and does what it asks; answers on `output`. Returns the exit status: 0 when it is
 /// done, 1 when it failed, in which case the last line of `output` says why.
-pub fn serve(input: impl Read + Send + 'static, output: impl Write + Send + 'static) -> u8 {
-    let out = Out::new(output, Reader::Deployer);
+pub fn serve(input: impl Read + Send + 'static, mut output: impl Write + Send + 'static) -> u8 {
     let mut input = BufReader::with_capacity(64 << 10, input);
-    let prepared = read_request(&mut input).and_then(|request| {
+    let read = read_request(&mut input);
+    if let Ok(request) = &read
+        && request.action == Action::Render
+    {
+        return render::run(request, &mut output);
+    }
+    let out = Out::new(output, Reader::Deployer);
+    let prepared = read.and_then(|request| {
         let layout = Layout::new(&request.deploy_dir, &request.repo)?;
         Ok((request, layout))
     });
@@ -97,6 +106,8 @@ pub fn serve(input: impl Read + Send + 'static, output: impl Write + Send + 'sta
             status
         }
         Action::Watch => watcher::run(layout, request),
+        // It was answered above, without any of this.
+        Action::Render => 1,
         Action::Run { stage, attempt } => {
             let deadline = Deadline::after(request.timeout);
             stage::run(Job { request, layout, out, deadline }, stage, attempt, Box::new(input), By::Deployer)

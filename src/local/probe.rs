@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::io::BufRead;
+use std::path::Path;
 use std::time::Duration;
 
-use crate::wire::{Ended, Facts, KeeperLine, Request, Revision, TargetEvent};
+use crate::wire::{Ended, Facts, KeeperLine, Lacking, Request, Revision, TargetEvent};
 
 use super::cache;
 use super::deadline::Deadline;
@@ -12,21 +13,27 @@ use super::extras;
 use super::fault::{Fault, plain};
 use super::fence;
 use super::files;
+use super::finalize;
+use super::job::Job;
 use super::keeper;
-use super::layout::Layout;
+use super::layout::{Layout, Link};
 use super::lease;
 use super::lfs;
-use super::lock::{self, RunLock};
-use super::out::Out;
+use super::lock::{self, Answer, Note, RunLock};
+use super::out::{Out, Reader};
 use super::process::Feed;
 use super::submodules;
 use super::sys;
+use super::whole;
 
 /// Cached commits that are told of, at the most.
 const CACHED: usize = 200;
 
 /// The same for commits of submodules, of which a revision may have hundreds.
 const SUBMODULES: usize = 5000;
+
+/// Files that a tree lacks which are named, at the most.
+const LACKING: usize = 100;
 
 /// A keeper's line is a word.
 const LINE: u64 = 4096;
@@ -46,17 +53,31 @@ pub fn facts(layout: &Layout, request: &Request, deadline: Deadline) -> Result<F
         free_inodes,
         newest: fence::newest(layout).map(Box::new),
         lease: lease::facts(layout).map(Box::new),
+        lacking: if request.verify { Some(lacking(layout, deadline)?) } else { None },
     })
 }
 
-/// The free space where the deploy directory is, or will be.
+/// What the live tree lacks.
+fn lacking(layout: &Layout, deadline: Deadline) -> Result<Lacking, Fault> {
+    let Some(current) = layout.read(Link::Current) else { return Ok(Lacking::default()) };
+    let mut files = whole::look(layout, &current, deadline)?.names();
+    let count = files.len();
+    files.truncate(LACKING);
+    Ok(Lacking { count, files })
+}
+
+/// The free space where the deploy directory is, or will be; the trees may be on another disk than the objects.
 fn free_space(layout: &Layout) -> Result<(u64, Option<u64>), Fault> {
-    let mut place = layout.root();
-    while !place.exists() {
-        place = files::parent(place);
-    }
-    sys::free_space(place)
-        .map_err(|error| Fault::Failed(format!("cannot look at {}: {}", place.display(), plain(&error))))
+    let look = |mut place: &Path| {
+        while !place.exists() {
+            place = files::parent(place);
+        }
+        sys::free_space(place)
+            .map_err(|error| Fault::Failed(format!("cannot look at {}: {}", place.display(), plain(&error))))
+    };
+    let (objects, trees) = (look(layout.root())?, look(&layout.revs())?);
+    let inodes = [objects.1, trees.1].into_iter().flatten().min();
+    Ok((objects.0.min(trees.0), inodes))
 }
 
 /// The commits in the cache, submodules' last: first those that Hoist keeps there, then those with a working tree, then whatever refs a
@@ -121,6 +142,8 @@ pub fn run(layout: &Layout, request: &Request, out: &Out, mut input: impl BufRea
         match serde_json::from_str(line.trim()) {
             Ok(KeeperLine::Hold) if held.is_some() => out.event(&TargetEvent::Held),
             Ok(KeeperLine::Renew) => lease::renew(layout, &request.holder.run),
+            Ok(KeeperLine::Over) if held.is_some() => tidy_up(layout, request),
+            Ok(KeeperLine::Over) => {}
             Ok(KeeperLine::Hold) => match hold(layout, request) {
                 Ok(lock) => {
                     held = Some(lock);
@@ -137,8 +160,22 @@ pub fn run(layout: &Layout, request: &Request, out: &Out, mut input: impl BufRea
     }
 }
 
+/// Removes what the run kept until its end. Nobody waits for what could be said of it.
+fn tidy_up(layout: &Layout, request: &Request) {
+    let deadline = Deadline::after(request.timeout);
+    let out = Out::new(std::io::sink(), Reader::Person);
+    let job = Job { request: request.clone(), layout: layout.clone(), out, deadline };
+    // A stage may be at work still whose connection was lost.
+    let note = Note::new(&request.holder, None);
+    if let Ok(Answer::Mine(_turn)) = lock::ask(&lock::stage_path(layout), &note) {
+        finalize::after_the_run(&job);
+    }
+}
+
 fn hold(layout: &Layout, request: &Request) -> Result<RunLock, Fault> {
-    sys::set_umask(request.umask);
+    if let Some(umask) = request.umask {
+        sys::set_umask(umask);
+    }
     let held = RunLock::take(layout, &request.holder, false)?;
     fence::check(layout, &request.holder)?;
     // A stage of another run may be at work still, its own keeper gone with its connection.

@@ -13,9 +13,11 @@ use super::job::Job;
 use super::layout::{Layout, Link};
 use super::links;
 use super::record;
+use super::rendered;
 use super::service;
 use super::spoilt;
 use super::watcher;
+use super::whole;
 
 /// Makes the request's revision the live one.
 pub fn run(job: &Job) -> Result<(), Fault> {
@@ -26,8 +28,16 @@ pub fn run(job: &Job) -> Result<(), Fault> {
         let short = revision.short();
         return Err(Fault::Failed(format!("{short} has no complete working tree here; run the fetch stage first")));
     }
+    whole::restore(job, revision)?;
+    match (job.request.kept, &job.request.config_files) {
+        (true, _) => rendered::discard(layout, revision)?,
+        (false, None) => rendered::stage_none(job)?,
+        (false, Some(_)) => {}
+    }
     let wanted = job.linked_files();
-    if !job.request.force && is_done(layout, revision, &wanted) {
+    let new_files = rendered::would_change(job)?;
+    if !job.request.force && !new_files && is_done(layout, revision, &wanted) {
+        rendered::discard(layout, revision)?;
         job.out.info(format!("{} is already live (use --force to override)", job.name(revision)));
         return Ok(());
     }
@@ -37,14 +47,17 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     }
     checks::run(job, CheckPoint::Before(Stage::Promote), revision)?;
     links::preflight(layout, revision, &wanted)?;
-    watcher::put_on_lease(job)?;
+    let new_config = new_files || !links::in_order(layout, revision, &wanted);
+    watcher::put_on_lease(job, new_config)?;
     mark(layout, revision)?;
+    rendered::put_in_place(job)?;
     go_live(job, revision, &wanted)?;
     remember(layout, revision)?;
-    drop_unlinked(job, revision, &wanted)?;
+    rendered::drop_unlinked(job, &wanted)?;
     job.out.info(format!("{} is live", job.name(revision)));
     checks::run(job, CheckPoint::After(Stage::Promote), revision)?;
     service::run_for(job, revision)?;
+    whole::note_removed(job, revision)?;
     unmark(layout)
 }
 
@@ -63,7 +76,7 @@ pub fn go_live(job: &Job, revision: &Revision, wanted: &[String]) -> Result<(), 
     layout.point(Link::Current, revision)?;
     // Once it is live, one path that cannot be linked is no reason to leave the others behind.
     let live = link_live(job, revision);
-    live.and(links::apply(layout, &job.out, revision, wanted, before.as_ref()))
+    live.and(links::apply(job, revision, wanted, before.as_ref()))
 }
 
 /// Points the path that the service uses at a revision. Whatever stood there that was no link is set aside.
@@ -74,17 +87,6 @@ fn link_live(job: &Job, revision: &Revision) -> Result<(), Fault> {
         job.out.warn(format!("{} was not a link; it is kept as {}", live.display(), aside.display()));
     }
     files::point(live, &target)
-}
-
-/// Removes rendered files that are no longer configured, once nothing links to them: a rollback to this revision links
-/// all that is there.
-fn drop_unlinked(job: &Job, revision: &Revision, wanted: &[String]) -> Result<(), Fault> {
-    for path in links::stored(&job.layout, revision) {
-        if !wanted.contains(&path) {
-            files::remove(&job.layout.rendered(revision, &path))?;
-        }
-    }
-    Ok(())
 }
 
 /// The file that stands while a revision is going live and until its services have been restarted. Whoever finds it

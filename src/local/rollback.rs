@@ -10,9 +10,11 @@ use super::layout::Link;
 use super::links;
 use super::promote;
 use super::record;
+use super::rendered;
 use super::service;
 use super::spoilt;
 use super::tree;
+use super::whole;
 
 /// Restores `request.restore`. A part that fails does not keep the parts after it from being tried; the first failure is
 /// the outcome.
@@ -27,6 +29,7 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     if !promoted && layout.read(Link::Current).as_ref() == Some(restore) {
         // What is live was not touched, but for files that the new revision's checks may have written to.
         let mut first = spoilt::replace(job, restore, Some(&job.request.revision));
+        first = first.and(rendered::take_back(job));
         first = first.and(checks::run_for_restored(job, CheckPoint::Before(Stage::Rollback), restore));
         first = first.and(layout.remove(Link::InProgress));
         job.out.info(format!("{} was not touched", job.name(restore)));
@@ -34,8 +37,14 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     }
     // Without the old tree there is nothing to go back to; what is live stays.
     tree::ensure(&Extras::of_earlier(job, restore), restore, &job.tag())?;
+    whole::restore(job, restore)?;
     let mut parts = Parts { job, restore, first: None };
     parts.note(spoilt::replace(job, restore, None));
+    // A revision that was deployed again has its own files again before it goes live.
+    let again = *restore == job.request.revision;
+    if again {
+        parts.note(rendered::take_back(job));
+    }
     parts.checks(CheckPoint::Before(Stage::Rollback));
     parts.checks(CheckPoint::Before(Stage::Promote));
     // A full disk may refuse the note; the links, which need no room, are what counts.
@@ -43,6 +52,10 @@ pub fn run(job: &Job) -> Result<(), Fault> {
         job.out.warn(fault.reason());
     }
     parts.note(promote::go_live(job, restore, &links::stored(layout, restore)));
+    parts.note(links::bring_back(layout, &job.request.holder.run));
+    if !again {
+        parts.note(rendered::take_back(job));
+    }
     parts.note(layout.remove(Link::InProgress));
     if layout.read(Link::Done).as_ref() != Some(restore) {
         parts.note(layout.point(Link::Done, restore));

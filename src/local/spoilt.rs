@@ -14,6 +14,7 @@ use super::git::Git;
 use super::index::{Entry, Stat};
 use super::job::Job;
 use super::process::Feed;
+use super::rendered;
 use super::seal::{self, Index};
 use super::share;
 use super::sys;
@@ -28,6 +29,8 @@ pub fn replace(job: &Job, revision: &Revision, by: Option<&Revision>) -> Result<
     let Some(index) = Index::read(&tree, revision.as_str().len() / 2) else { return Ok(()) };
     let other = by.map(|other| job.layout.rev(other));
     let git = Git::tree(&tree, job.deadline);
+    // What was rendered in a tracked file's place is meant to differ from what was committed.
+    let rendered = rendered::inside(&job.layout, revision);
     let mut spoilt: Vec<&Path> = Vec::new();
     for entry in index.entries.iter().filter(|entry| entry.is_file()) {
         job.deadline.check()?;
@@ -37,7 +40,9 @@ pub fn replace(job: &Job, revision: &Revision, by: Option<&Revision>) -> Result<
             continue;
         }
         let same = |found: Metadata| (found.dev(), found.ino()) == (meta.dev(), meta.ino());
-        if other.as_ref().is_none_or(|other| fs::symlink_metadata(other.join(path)).is_ok_and(same)) {
+        if !rendered.iter().any(|file| Path::new(file) == path)
+            && other.as_ref().is_none_or(|other| fs::symlink_metadata(other.join(path)).is_ok_and(same))
+        {
             spoilt.push(path);
         }
     }

@@ -43,7 +43,9 @@ pub enum By {
 
 /// Runs a stage and tells its end. Returns the exit status.
 pub fn run(job: Job, stage: Stage, attempt: u32, input: Box<dyn Read + Send>, by: By) -> u8 {
-    sys::set_umask(job.request.umask);
+    if let Some(umask) = job.request.umask {
+        sys::set_umask(umask);
+    }
     let end = Arc::new(End {
         job: job.clone(),
         over: Mutex::new(None),

@@ -16,6 +16,7 @@ use super::extras::{Extras, Part};
 use super::fault::{Fault, Tried};
 use super::files;
 use super::git::Git;
+use super::index::{self, Read};
 use super::process::Feed;
 
 /// Below this are the refs that keep the commits of a revision's submodules.
@@ -82,13 +83,14 @@ impl Walk<'_> {
         let commit = level.commit.as_str();
         let there = self.listing(commit, &[".gitmodules".to_owned()])?;
         if !there.iter().any(|(mode, ..)| mode.starts_with("100")) {
-            return Ok(Vec::new());
+            return self.expect_named(level, &[]).map(|()| Vec::new());
         }
         let blob = format!("--blob={commit}:.gitmodules");
         let answer = self.cache.call(&["config", &blob, "-z", "--list"], Feed::Nothing)?;
         self.cache.expect_whole(&answer, "config")?;
         let modules = gitmodules::parse(&answer.output)
             .map_err(|why| Fault::Failed(format!("{}.gitmodules: {why}", level.shown)))?;
+        self.expect_named(level, &modules)?;
         let paths: Vec<String> = modules.iter().map(|module| module.path.clone()).collect();
         let mut found = Vec::new();
         for paths in paths.chunks(AT_ONCE) {
@@ -100,6 +102,23 @@ impl Walk<'_> {
             }
         }
         Ok(found)
+    }
+
+    /// Fails for a submodule of the tree, which is checked out, that `.gitmodules` does not name.
+    fn expect_named(&self, level: &Level, modules: &[Module]) -> Result<(), Fault> {
+        let Read::Entries(entries) = index::read_of(&level.part.git_dir, level.commit.as_str().len() / 2) else {
+            return Ok(());
+        };
+        let is_named = |path: &[u8]| modules.iter().any(|module| module.path.as_bytes() == path);
+        match entries.iter().find(|entry| entry.mode == index::SUBMODULE && !is_named(&entry.path)) {
+            None => Ok(()),
+            Some(entry) => {
+                let (shown, path) = (&level.shown, String::from_utf8_lossy(&entry.path));
+                Err(Fault::Failed(format!(
+                    "{shown}{path} is a submodule that {shown}.gitmodules does not name: add it there, or remove it"
+                )))
+            }
+        }
     }
 
     /// `(mode, object, path)` of each of these paths that the commit has.

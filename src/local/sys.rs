@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{CWD, FlockOperation, Mode, RenameFlags};
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+use rustix::process::{Pid, PidfdFlags, Resource, Signal, WaitId, WaitIdOptions};
 use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM};
 
 /// How a lock is asked for.
@@ -81,6 +81,27 @@ pub fn attribute_names(path: &Path) -> io::Result<Vec<u8>> {
 /// Sets the mask of permissions that new files do not get.
 pub fn set_umask(mask: u32) {
     rustix::process::umask(Mode::from_raw_mode(mask & 0o777));
+}
+
+/// The mask of permissions that new files do not get.
+pub fn umask() -> u32 {
+    // It can only be read by setting it; the strictest is set for the moment.
+    let mask = rustix::process::umask(Mode::from_raw_mode(0o077));
+    rustix::process::umask(mask);
+    mask.bits()
+}
+
+/// Lets this process have no more memory than this, in bytes. Its end for want of it leaves no file.
+pub fn limit_memory(bytes: u64) -> io::Result<()> {
+    // Address space is set aside in large pieces, of which little is used.
+    for (resource, bytes) in [(Resource::Data, bytes), (Resource::As, 2 * bytes), (Resource::Core, 0)] {
+        let mut limit = rustix::process::getrlimit(resource);
+        if limit.current.is_none_or(|current| current > bytes) {
+            limit.current = Some(bytes);
+            rustix::process::setrlimit(resource, limit)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether this process may do everything.

@@ -13,6 +13,7 @@ use super::files::{self, TEMPORARY};
 use super::git::Git;
 use super::layout::Layout;
 use super::process::Feed;
+use super::rendered;
 use super::seal;
 use super::share;
 use super::sys;
@@ -34,7 +35,8 @@ pub fn build(extras: &Extras, revision: &Revision, tag: &str) -> Result<(), Faul
         // A full disk has to have room for what is still to be written.
         let _ = files::remove_leftover(&beside);
     }
-    result
+    // A tree that stood here before may have had configuration files.
+    result.and_then(|()| rendered::bring_back(layout, revision, None))
 }
 
 fn check_out(
@@ -67,7 +69,12 @@ fn prepare(layout: &Layout, git: &Git, revision: &Revision, beside: &Path) -> Re
     files::remove_leftover(beside)?;
     git.init(revision.as_str().len() == 64)?;
     let inside = cache.strip_prefix(layout.root()).unwrap_or(&cache);
-    let objects = format!("{CACHE_FROM_TREE}/{}/objects\n", inside.display());
+    let real = |path: &Path| fs::canonicalize(path).tried("find", path);
+    // A link may lead from `revs` to another disk: from there no relative path leads back.
+    let objects = match real(&layout.revs())? == real(layout.root())?.join("revs") {
+        true => format!("{CACHE_FROM_TREE}/{}/objects\n", inside.display()),
+        false => format!("{}/objects\n", cache.display()),
+    };
     let path = beside.join(".git/objects/info/alternates");
     fs::write(&path, objects).tried("write", &path)?;
     if let Ok(shallow) = fs::read(cache.join("shallow")) {
@@ -104,6 +111,8 @@ pub fn mend(extras: &Extras, revision: &Revision) -> Result<(), Fault> {
     }
     force(&Git::tree(&tree, extras.deadline), revision)?;
     extras.add(revision, &tree)?;
+    // They may be tracked files as well.
+    rendered::bring_back(&extras.layout, revision, None)?;
     sys::sync_file_system(&tree).tried("sync", &tree)
 }
 

@@ -30,9 +30,9 @@ const SHORTEST_LOOK: Duration = Duration::from_millis(20);
 const ATTEMPT: u32 = 1_000_000;
 
 /// Puts the request's revision on a lease, and has it watched. To be called just before the revision goes live: when
-/// nobody can watch, it does not.
-pub fn put_on_lease(job: &Job) -> Result<(), Fault> {
-    if lease::wanted(&job.request).is_none() {
+/// nobody can watch, it does not. `new_files`: its configuration files change.
+pub fn put_on_lease(job: &Job, new_files: bool) -> Result<(), Fault> {
+    if lease::wanted(&job.request, new_files).is_none() {
         return lease::end(&job.layout);
     }
     let cannot = |error: io::Error| {
@@ -45,7 +45,7 @@ pub fn put_on_lease(job: &Job) -> Result<(), Fault> {
     sys::detach(&mut command);
     let mut child = command.spawn().map_err(cannot)?;
     // The watcher reads its request first, so it looks at no lease before this one is there.
-    let noted = lease::open(&job.layout, &job.request, child.id());
+    let noted = lease::open(&job.layout, &job.request, new_files, child.id());
     let mut request = Request { action: Action::Watch, ..job.request.clone() };
     request.fetch = None;
     let told = noted.and_then(|()| {

@@ -256,6 +256,8 @@ impl Repo {
             ("LC_ALL", "C"),
             ("GIT_TERMINAL_PROMPT", "0"),
             ("GIT_OPTIONAL_LOCKS", "0"),
+            // History is what the commits say; nothing can be at this path.
+            ("GIT_GRAFT_FILE", "/dev/null/hoist"),
             ("GIT_NO_REPLACE_OBJECTS", "1"),
             ("GIT_PAGER", "cat"),
         ]);

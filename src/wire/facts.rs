@@ -43,6 +43,18 @@ pub struct Facts {
     /// A revision that is live on a lease, or was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<Box<Lease>>,
+    /// What the live revision's tree lacks; `None` unless the probe was to look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lacking: Option<Lacking>,
+}
+
+/// Files that a working tree lacks: missing, emptied, or of another type.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lacking {
+    /// How many.
+    pub count: usize,
+    /// The first of them, by their paths in the tree; configuration files as they are configured.
+    pub files: Vec<String>,
 }
 
 /// How far a stage got, as the target recorded it.

@@ -11,7 +11,7 @@ mod names;
 mod request;
 mod seconds;
 
-pub use facts::{Facts, Record, Recorded, State};
+pub use facts::{Facts, Lacking, Record, Recorded, State};
 pub use lease::{Lease, LeaseStands};
 pub use names::{Holder, Revision, RunId, Stage};
 pub use request::{

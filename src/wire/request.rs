@@ -24,6 +24,8 @@ pub enum Action {
     Unlock { held: Option<RunId> },
     /// Never sent by a deployer: `promote` has a process of its own watch the lease of its revision.
     Watch,
+    /// Never sent by a deployer either: a stage has a process of its own render the configuration files.
+    Render,
 }
 
 /// One line of a keeper's standard input, after the request.
@@ -34,6 +36,9 @@ pub enum KeeperLine {
     Hold,
     /// The deployer is there: renew the lease of the run, if there is one. Not answered.
     Renew,
+    /// The run has ended well: what the target kept for a rollback of it alone may go. Not answered; the keeper ends when
+    /// that is done.
+    Over,
 }
 
 /// Everything a target needs to know for one action. One line of JSON.
@@ -54,8 +59,9 @@ pub struct Request {
     /// What a rollback goes back to: what `.done` named at the probe. `None`: nothing to go back to.
     pub restore: Option<Revision>,
     pub force: bool,
-    pub umask: u32,
-    /// Old revisions to keep at finalize, beside the live and the done one.
+    /// The mask of permissions that new files do not get; `None`: that of the login.
+    pub umask: Option<u32>,
+    /// Old revisions to keep once the run is over, beside the live one.
     pub cache_revs: usize,
     /// Seconds this stage may take; the target keeps to it even when its deployer is gone.
     pub timeout: u64,
@@ -91,6 +97,9 @@ pub struct Request {
     /// A new working tree may share files with one that stands.
     #[serde(default)]
     pub link_files: bool,
+    /// A probe is to look whether the live tree has all its files.
+    #[serde(default)]
+    pub verify: bool,
 }
 
 /// What belongs into a revision's tree beside its own files, and where it comes from.

@@ -123,6 +123,28 @@ fn large_files_that_are_switched_on_later_or_lost_over_there_are_put_in() {
 }
 
 #[test]
+fn a_large_file_that_a_kept_tree_lost_has_its_content_again_after_a_rollback() {
+    let farm = Farm::up();
+    let project = project(&farm, 1);
+    for name in ["emptied.bin", "gone.bin"] {
+        project.write(name, &big(name.len() as u64));
+    }
+    let one = project.commit("large");
+    project.deploy(&[]).ends(0);
+    project.write("index.html", "two\n");
+    project.commit("two");
+    project.deploy(&[]).ends(0);
+    let tree = farm.srv(&address(0)).join(CACHE).join("revs").join(&one);
+    fs::write(tree.join("emptied.bin"), "").unwrap();
+    fs::remove_file(tree.join("gone.bin")).unwrap();
+    project.run(&["rollback", "--yes"]).ends(0).says("restored what was missing or empty: 2 files");
+    all_on(&farm, 1, &one);
+    for name in ["emptied.bin", "gone.bin"] {
+        assert_eq!(text(&live(&farm, 0).join(name)), big(name.len() as u64));
+    }
+}
+
+#[test]
 fn a_damaged_content_on_the_deploy_host_reaches_no_tree() {
     let farm = Farm::up();
     let project = project(&farm, 1);

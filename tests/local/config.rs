@@ -104,7 +104,7 @@ fn variables_on_the_target_win_and_nothing_of_them_is_ever_said() {
     assert!(!format!("{reply:?}").contains("hunter2"));
     run(&request, Stage::Promote).ok();
     assert_eq!(target.reads(&target.etc("app.conf")), "word = hunter2");
-    assert_eq!(fs::metadata(target.etc("app.conf")).unwrap().mode() & 0o777, 0o664);
+    assert_eq!(fs::metadata(target.etc("app.conf")).unwrap().mode() & 0o777, 0o644);
     let kept = fs::metadata(target.root().join(".hoist/last-request.json")).unwrap();
     assert_eq!(kept.mode() & 0o777, 0o600, "a request may hold secrets");
 

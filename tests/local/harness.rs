@@ -181,7 +181,7 @@ impl Target {
             revision: revision.clone(),
             restore: None,
             force: false,
-            umask: 0o002,
+            umask: Some(0o002),
             cache_revs: 5,
             timeout: 60,
             confirm_timeout: 0,
@@ -209,6 +209,7 @@ impl Target {
             vars: Default::default(),
             kept: false,
             link_files: true,
+            verify: false,
         }
     }
 
@@ -349,6 +350,13 @@ impl Keeper {
 
     pub fn input(&mut self) -> &mut ChildStdin {
         self.input.as_mut().unwrap()
+    }
+
+    /// The run has ended well.
+    pub fn over(mut self) {
+        assert_eq!(self.hold(), TargetEvent::Held);
+        self.input().write_all(b"\"over\"\n").unwrap();
+        assert_eq!(self.end(), Some(0));
     }
 
     /// The connection ends.

@@ -1,6 +1,7 @@
 //! The target's side, driven as a deployer drives it: the built binary, requests on its standard input, real git
 //! repositories, real commands.
 
+mod again;
 mod cache;
 mod checks;
 mod config;
@@ -15,5 +16,7 @@ mod servers;
 mod share;
 mod stages;
 mod stdio;
+mod surroundings;
 mod trouble;
 mod users;
+mod whole;

@@ -9,7 +9,7 @@ use hoist::wire::{Ended, Stage};
 use crate::harness::*;
 
 /// A small file system of its own, unmounted at the end.
-struct Small(std::path::PathBuf);
+pub struct Small(std::path::PathBuf);
 
 impl Small {
     /// `None` where this user may not mount.
@@ -35,11 +35,20 @@ impl Drop for Small {
     }
 }
 
-fn on_small(options: &str) -> Option<(Target, Small)> {
+pub fn on_small(options: &str) -> Option<(Target, Small)> {
     let dir = tempfile::tempdir().unwrap();
     let base = dir.path().join("small");
     let small = Small::mount(&base, options)?;
     Some((Target::at(dir, base), small))
+}
+
+/// Leaves no room on a file system.
+pub fn fill(folder: &Path) {
+    let filler = folder.join("filler");
+    while fs::OpenOptions::new().append(true).create(true).open(&filler).is_ok_and(|mut file| {
+        use std::io::Write;
+        file.write_all(&[0; 4096]).is_ok()
+    }) {}
 }
 
 fn noise(length: usize) -> String {
@@ -77,11 +86,7 @@ fn a_rollback_works_on_a_full_disk() {
     let request = target.request("r2", &two);
     target.fetch(&request).ok();
     run(&request, Stage::Promote).ok();
-    let filler = target.base.join("filler");
-    while fs::OpenOptions::new().append(true).create(true).open(&filler).is_ok_and(|mut file| {
-        use std::io::Write;
-        file.write_all(&[0; 4096]).is_ok()
-    }) {}
+    fill(&target.base);
     // Nothing new can be begun, and it says so before it touches anything.
     let three = target.request("r3", &one);
     assert!(run(&three, Stage::Promote).reason().contains("No space left on device"));

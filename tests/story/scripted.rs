@@ -201,6 +201,7 @@ impl Scripted {
                 free_inodes: None,
                 newest: None,
                 lease: None,
+                lacking: None,
             });
         } else if answered && matches!(act, Act::Work | Act::FailEarly | Act::FailLate) {
             result.state = Some(self.world.borrow().states[host].clone());
