@@ -9,14 +9,20 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::fs::FlockOperation;
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::deploy::{Plan, Verdict};
 use crate::targets::Target;
 use crate::wire::{Revision, RunId, State};
+
+/// How long others are waited for who change the file: they are done in a moment.
+const PATIENCE: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_millis(10);
 
 /// The form of the file; another number is not read.
 const FORMAT: u32 = 1;
@@ -182,12 +188,16 @@ fn lock(folder: &Path) -> Result<File> {
     let wrong = || format!("cannot lock {}", path.display());
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o660).open(&path);
     let file = file.with_context(wrong)?;
-    while let Err(errno) = rustix::fs::flock(&file, FlockOperation::LockExclusive) {
-        if errno != rustix::io::Errno::INTR {
-            return Err(errno).with_context(wrong);
+    let began = Instant::now();
+    loop {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(Errno::INTR) => {}
+            Err(Errno::WOULDBLOCK) if began.elapsed() < PATIENCE => std::thread::sleep(LOOK),
+            Err(Errno::WOULDBLOCK) => bail!("{}: it {}", wrong(), crate::repo::nameless(&path)),
+            Err(errno) => return Err(errno).with_context(wrong),
         }
     }
-    Ok(file)
 }
 
 #[cfg(test)]

@@ -23,8 +23,11 @@ pub fn run(args: args::Deploy) -> Result<ExitCode, Refused> {
     if !args.dry_run {
         Console::check("deploy", args.yes)?;
     }
-    let holder = deploy::holder(args.message.join(" "))?;
-    let prepared = deploy::prepare(&config, &repo, &choice(&args), &holder)?;
+    let message = args.message.join(" ");
+    let long = deploy::long_message(&message);
+    let holder = deploy::holder(message)?;
+    let mut prepared = deploy::prepare(&config, &repo, &choice(&args), &holder)?;
+    prepared.notes.extend(long);
     let ssh = super::ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
     let _lock = match lock(&config, &holder)? {
         Ok(lock) => lock,

@@ -212,7 +212,7 @@ fn end(what: &str, path: &Path) -> Result<ExitCode, Refused> {
             ExitCode::Locked
         }
         Ended::Nameless => {
-            say(format!("is locked by somebody who left no name ({}): fuser(1) finds the process", path.display()));
+            say(repo::nameless(path));
             ExitCode::Locked
         }
     })

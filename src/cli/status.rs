@@ -173,6 +173,8 @@ fn asked(config: &Config, groups: Vec<Group>) -> Result<Vec<View>, Refused> {
     let view = |((group, target), result): ((usize, &Target), Option<HostResult>)| {
         let known = memory.of(target).cloned().unwrap_or_default();
         let result = result.unwrap_or_else(|| Outcome::Unreachable { reason: "it was not asked".into() }.into());
+        let trouble = (!result.outcome.is_ok()).then(|| result.outcome.to_string());
+        let facts = result.facts;
         let unreachable = matches!(result.outcome, Outcome::Unreachable { .. } | Outcome::Lost { .. });
         let standing = match (&result.outcome, unreachable) {
             (Outcome::Ok, _) => standing(&known),
@@ -185,8 +187,8 @@ fn asked(config: &Config, groups: Vec<Group>) -> Result<Vec<View>, Refused> {
             standing,
             known,
             reached: Some(!unreachable),
-            locked: result.facts.and_then(|facts| facts.locked),
-            trouble: (!result.outcome.is_ok()).then(|| result.outcome.to_string()),
+            trouble: trouble.or_else(|| facts.as_ref().and_then(|facts| facts.stranger.clone())),
+            locked: facts.and_then(|facts| facts.locked),
         }
     };
     Ok(plan.targets().zip(results).map(view).collect())

@@ -50,7 +50,8 @@ impl Out {
     /// Queues an event. Never fails and never waits.
     pub fn event(&self, event: &TargetEvent) {
         let text = match self.reader {
-            Reader::Deployer => serde_json::to_string(event).ok().map(|json| json + "\n"),
+            // Within what the other side reads of a line.
+            Reader::Deployer => serde_json::to_string(&event.clone().bounded()).ok().map(|json| json + "\n"),
             Reader::Person => for_a_person(event),
         };
         if let Some(text) = text {

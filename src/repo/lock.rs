@@ -97,8 +97,7 @@ impl DeployLock {
     /// Who holds the lock now, found without making or changing anything: `None` when nobody does, and within it `None`
     /// when somebody does who left no name.
     pub fn holder(path: &Path) -> io::Result<Option<Option<Keeper>>> {
-        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-        let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+        let file = match open_to_look(path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
@@ -128,6 +127,12 @@ impl Drop for DeployLock {
         // The next holder may be unable to write; nobody should then be told that it was us. Best effort, like the name.
         let _ = self.file.set_len(0);
     }
+}
+
+/// Opens the file to see who has it.
+pub(super) fn open_to_look(path: &Path) -> io::Result<File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
 
 /// Opens the file, making it where it is missing; also whether it can be written. `None`: it came or went meanwhile.
@@ -174,8 +179,10 @@ fn stands_at(file: &File, path: &Path) -> bool {
 }
 
 /// Who holds the lock. The holder writes its name just after it took the lock, so it gets a moment for that. A name left
-/// by a process that has died is not the holder's.
+/// by a process that has died, or does not have the lock, is not the holder's.
 fn read_holder(file: &File) -> Option<Keeper> {
+    let holders = crate::procfs::lock_holders(file);
+    let has_it = |keeper: &Keeper| holders.is_empty() || holders.iter().any(|it| it.id == keeper.holder.pid);
     let alive = |keeper: &Keeper| {
         let pid = i32::try_from(keeper.holder.pid).ok().and_then(Pid::from_raw)?;
         (test_kill_process(pid) != Err(Errno::SRCH)).then_some(())
@@ -187,12 +194,13 @@ fn read_holder(file: &File) -> Option<Keeper> {
         let mut text = String::new();
         let mut file = file;
         // More than any holder's name: what somebody else wrote there must not fill our memory.
-        let read = file.rewind().and_then(|()| file.take(64 * 1024).read_to_string(&mut text));
+        let read = file.rewind().and_then(|()| file.take(1 << 20).read_to_string(&mut text));
         if read.is_ok()
             && let Ok(keeper) = serde_json::from_str::<Keeper>(&text)
             && alive(&keeper).is_some()
+            && has_it(&keeper)
         {
-            return Some(keeper);
+            return Some(Keeper { holder: keeper.holder.bounded(), ..keeper });
         }
     }
     None

@@ -116,7 +116,9 @@ impl Text {
                 out.push(self.host_line(&host.to_string(), &theme.dim(&format!("{} started", step_name(*step)))));
             }
             Event::HostLine { host, line } => self.host_said(host, line, &mut out),
-            Event::HostDiff { host, file, diff } if normal => self.diffs.add((file.clone(), diff.clone()), host),
+            Event::HostDiff { host, file, diff } if normal => {
+                self.diffs.add((file.clone(), diff.clone()), host);
+            }
             Event::HostEnded { host, step, outcome: Outcome::Ok, seconds, .. } if verbose => {
                 let text = format!("{}: {} in {}", step_name(*step), theme.good("ok"), took(*seconds));
                 out.push(self.host_line(&host.to_string(), &text));

@@ -15,5 +15,6 @@ mod servers;
 mod share;
 mod stages;
 mod stdio;
+mod strangers;
 mod trouble;
 mod users;
