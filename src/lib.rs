@@ -18,6 +18,7 @@ pub mod repo;
 pub mod report;
 pub mod run;
 pub mod targets;
+mod terminal;
 mod text;
 pub mod wire;
 mod yaml;

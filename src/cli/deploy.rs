@@ -65,8 +65,8 @@ fn init(config: &Config, repo: &Repo) -> Result<ExitCode, Refused> {
         Tags::new(repo, &config.control_name).update_server_info(&parts.submodules)?;
     }
     let targets: usize = groups.iter().map(|group| group.targets.len()).sum();
-    super::out::answer(&format!(
-        "{} is ready: {targets} targets in {} groups; `hoist plan` shows what a deployment would do\n",
+    super::out::answer_line(&format!(
+        "{} is ready: {targets} targets in {} groups; `hoist plan` shows what a deployment would do",
         config.settings.git_repo,
         groups.len()
     ));

@@ -10,7 +10,7 @@ use crate::repo::{DeployLock, Keeper, Purpose, Repo};
 use crate::targets::{Group, Target};
 use crate::wire::Holder;
 
-use super::out::{answer, complain};
+use super::out::{answer_json, complain};
 use super::session::state_folder;
 use super::watch::Sights;
 use super::{Refused, args, load, reconcile, status_text};
@@ -97,8 +97,8 @@ pub fn run(args: args::Status) -> Result<ExitCode, Refused> {
     let repo = config.settings.git_repo.clone();
     let status = Status { repo, deploying, locked, locked_all, unfinished, views };
     match args.format {
-        args::Format::Text => answer(&status_text::text(&status)),
-        args::Format::Json => answer(&status_text::json(&status)?),
+        args::Format::Text => status_text::text(&status).answer(),
+        args::Format::Json => drop(answer_json(status_text::json(&status)?)),
     }
     let fine = status.unfinished.is_none() && status.views.iter().all(|view| view.standing == Standing::Ok);
     Ok(if fine { ExitCode::Success } else { ExitCode::Failed })

@@ -7,12 +7,11 @@ use crate::deploy;
 use crate::exit_code::ExitCode;
 use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, Pack, PackSource, SshFleet, Step, Task};
 use crate::repo::{DeployLock, Purpose, nameless};
-use crate::report::safe_line;
 use crate::targets::{HostPattern, Target};
 use crate::wire::{Facts, Holder, Level, Revision, RunId};
 
 use super::console::Console;
-use super::out::{answer, complain};
+use super::out::{answer_line, complain, complain_line};
 use super::signals::Interrupts;
 use super::{Refused, args, load, plural};
 
@@ -42,9 +41,9 @@ pub fn run(args: args::Unlock) -> Result<ExitCode, Refused> {
                 let (text, clear) = describe(&facts, &newest);
                 // Nothing is ended here that is not Hoist's.
                 all_well &= facts.stranger.is_none();
-                answer(&format!("{target}: {text}\n"));
+                answer_line(&format!("{target}: {text}"));
                 if let Some(lease) = &facts.lease {
-                    answer(&format!("{target}: {lease}\n"));
+                    answer_line(&format!("{target}: {lease}"));
                 }
                 if clear {
                     locked.push((host, facts.locked.map(|by| by.run)));
@@ -52,7 +51,7 @@ pub fn run(args: args::Unlock) -> Result<ExitCode, Refused> {
             }
             None => {
                 all_well = false;
-                complain(&format!("hoist unlock: {target}: {}", found.outcome));
+                complain_line(&format!("hoist unlock: {target}: {}", found.outcome));
             }
         }
     }
@@ -66,11 +65,11 @@ pub fn run(args: args::Unlock) -> Result<ExitCode, Refused> {
             for event in events {
                 match event {
                     HostEvent::Line(host, line) if line.level > Level::Debug => {
-                        answer(&format!("{}: {}\n", targets[host], crate::report::safe_line(&line.message, true)));
+                        answer_line(&format!("{}: {}", targets[host], line.message));
                     }
                     HostEvent::Ended(host, result) if !result.outcome.is_ok() => {
                         all_well = false;
-                        complain(&format!("hoist unlock: {}: {}", targets[host], result.outcome));
+                        complain_line(&format!("hoist unlock: {}: {}", targets[host], result.outcome));
                     }
                     _ => {}
                 }
@@ -118,7 +117,7 @@ fn tell_of_the_repository(config: &Config) {
                     }
                     Some(by) => format!("{by} ({}); end that process to unlock it", path.display()),
                 };
-                answer(&format!("{}\n", safe_line(&format!("here: {what} {line}"), true)));
+                answer_line(&format!("here: {what} {line}"));
             }
             Err(error) => complain(&format!("hoist unlock: cannot look at {}: {error}", path.display())),
         }

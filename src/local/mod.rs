@@ -117,7 +117,7 @@ pub fn by_hand(repo: &str, deploy_dir: &Path, stage: Stage, force: bool, request
             stage::run(job, stage, attempt, Box::new(io::empty()), By::Hand(someone(stage)))
         }
         Err(fault) => {
-            eprintln!("hoist: {}", fault.reason());
+            crate::terminal::complain_line(&format!("hoist: {}", fault.reason()));
             1
         }
     }

@@ -4,13 +4,12 @@
 //! in the same way is told once, under one folded name, when the step has ended; its first host is told at once.
 
 use super::folded::Folded;
-use super::safe::{safe, safe_line};
-use super::style::{Theme, width};
 use super::words::{counted, hosts, step_name, took};
 use super::{Event, GroupHead, table};
 use crate::clock;
 use crate::fleet::{Outcome, Step};
 use crate::targets::Target;
+use crate::terminal::{Theme, safe, safe_line, width};
 use crate::wire::{Level, Line};
 
 /// How much the operator wants to see.
