@@ -21,4 +21,5 @@ pub mod targets;
 mod terminal;
 mod text;
 pub mod wire;
+mod within;
 mod yaml;

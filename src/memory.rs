@@ -5,7 +5,7 @@
 //! comes from: a deployment goes on without it, and what is wrong in it is put right by the next look at the fleet.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::deploy::{Plan, Verdict};
 use crate::targets::Target;
 use crate::wire::{Revision, RunId, State};
+use crate::within;
 
 /// How long others are waited for who change the file: they are done in a moment.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -106,6 +107,7 @@ impl Memory {
     /// A file that cannot be read, or is not what [`Memory::update`] writes.
     pub fn load(folder: &Path) -> Result<Memory> {
         let path = path(folder);
+        within::refuse_link(folder).and_then(|()| within::refuse_link(&path))?;
         let text = match fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -140,7 +142,12 @@ impl Memory {
         // Nobody else writes while the lock is held, so one name for the file to come is enough.
         let new = folder.join("fleet.json.new");
         let attempt = || -> std::io::Result<()> {
-            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o660).open(&new)?;
+            // One that a killed process left, or a link that somebody put there.
+            match fs::remove_file(&new) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let mut file = within::no_link().write(true).create_new(true).mode(0o660).open(&new)?;
             file.write_all(&serde_json::to_vec_pretty(self)?)?;
             file.sync_all()?;
             fs::rename(&new, &path)?;
@@ -186,7 +193,8 @@ fn path(folder: &Path) -> PathBuf {
 fn lock(folder: &Path) -> Result<File> {
     let path = folder.join("fleet.lock");
     let wrong = || format!("cannot lock {}", path.display());
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o660).open(&path);
+    within::refuse_link(&path)?;
+    let file = within::no_link().write(true).create(true).truncate(false).mode(0o660).open(&path);
     let file = file.with_context(wrong)?;
     let began = Instant::now();
     loop {

@@ -10,7 +10,6 @@ use crate::wire::{Check, CheckPoint, CheckType, Stage};
 use super::keys::MAX_SECONDS;
 use super::problems::Problems;
 use super::{Config, FoundFile};
-use crate::yaml;
 use crate::yaml::{Node, Value};
 
 /// Seconds that a check may take unless it says otherwise.
@@ -47,7 +46,7 @@ impl Config {
 
     fn checks_of(&self, file: &FoundFile, problems: &mut Problems) -> Result<Vec<(String, Option<Check>)>> {
         let shown = &file.shown;
-        let root = yaml::read(&file.path, shown)?;
+        let root = self.yaml(file)?;
         let mut checks = Vec::new();
         for (key, body) in mapping(&root, shown, "the file")? {
             if key.key_text() != "checks" {
@@ -178,6 +177,7 @@ impl Config {
             let looked: Vec<_> = places.iter().map(|path| self.shown(path)).collect();
             bail!("{place}: no such script: looked for {}", looked.join(" and "));
         };
+        crate::within::resolve(self.root_of(script), script, &self.shown(script))?;
         let mode = script.metadata().map_or(0, |found| found.permissions().mode());
         if executable && mode & 0o111 == 0 {
             let script = self.shown(script);

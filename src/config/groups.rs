@@ -90,6 +90,7 @@ impl Config {
         folders.push(PathBuf::from(SYSTEM_FOLDER));
         let context = || format!("the target file of group {} ({key}, {origin})", group.name);
         let shown = |path: &std::path::Path| self.shown(path);
-        Ok(read_target_file(file, &folders, &shown).with_context(context)?.targets)
+        let check = |path: &std::path::Path| self.check_target_file(file, path);
+        Ok(read_target_file(file, &folders, &shown, &check).with_context(context)?.targets)
     }
 }

@@ -85,6 +85,9 @@ impl DeployLock {
             if !stands_at(&file, path) {
                 continue;
             }
+            if !is_lock(&file).map_err(io)? {
+                return Err(io(io::Error::other("it is not the file of a lock, and is left as it is")));
+            }
             let mut lock = DeployLock { file };
             if writable {
                 lock.write_holder(keeper).map_err(io)?;
@@ -168,6 +171,22 @@ fn open(path: &Path) -> io::Result<Option<(File, bool)>> {
         return Err(io::Error::other("it is not a regular file"));
     }
     Ok(Some((file, writable)))
+}
+
+/// Whether nothing would be lost if a name were left in this file: it is empty, or holds what Hoist or Scap leave there. A
+/// full disk may have kept half of our own name.
+fn is_lock(mut file: &File) -> io::Result<bool> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.take(1 << 20).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let text = text.trim();
+    let ours = "{\"run\":";
+    let object = || serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text);
+    let scaps = |object: &serde_json::Map<_, _>| {
+        object.is_empty() || ["locker", "pid", "reason", "timestamp_utc"].iter().any(|key| object.contains_key(*key))
+    };
+    Ok(text.is_empty() || text.starts_with(ours) || ours.starts_with(text) || object().is_ok_and(|it| scaps(&it)))
 }
 
 /// Whether the path still leads to this file.
