@@ -24,8 +24,8 @@ const GROUP_WRITES: u32 = 0o020;
 pub fn prepare(folder: &Path) -> Result<(), Fault> {
     match fs::symlink_metadata(folder) {
         Ok(found) => tighten(folder, &found),
-        Err(error) if error.kind() == ErrorKind::NotFound => make(folder),
-        Err(error) => Err(error).tried("look at", folder),
+        // What stands in the way is named by whatever is made first.
+        Err(_) => make(folder),
     }
 }
 
