@@ -5,18 +5,25 @@
 //! comes from: a deployment goes on without it, and what is wrong in it is put right by the next look at the fleet.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::fs::FlockOperation;
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::deploy::{Plan, Verdict};
 use crate::targets::Target;
 use crate::wire::{Revision, RunId, State};
+use crate::within;
+
+/// How long others are waited for who change the file: they are done in a moment.
+const PATIENCE: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_millis(10);
 
 /// The form of the file; another number is not read.
 const FORMAT: u32 = 1;
@@ -100,6 +107,7 @@ impl Memory {
     /// A file that cannot be read, or is not what [`Memory::update`] writes.
     pub fn load(folder: &Path) -> Result<Memory> {
         let path = path(folder);
+        within::refuse_link(folder).and_then(|()| within::refuse_link(&path))?;
         let text = match fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -134,7 +142,12 @@ impl Memory {
         // Nobody else writes while the lock is held, so one name for the file to come is enough.
         let new = folder.join("fleet.json.new");
         let attempt = || -> std::io::Result<()> {
-            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o660).open(&new)?;
+            // One that a killed process left, or a link that somebody put there.
+            match fs::remove_file(&new) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let mut file = within::no_link().write(true).create_new(true).mode(0o660).open(&new)?;
             file.write_all(&serde_json::to_vec_pretty(self)?)?;
             file.sync_all()?;
             fs::rename(&new, &path)?;
@@ -180,14 +193,19 @@ fn path(folder: &Path) -> PathBuf {
 fn lock(folder: &Path) -> Result<File> {
     let path = folder.join("fleet.lock");
     let wrong = || format!("cannot lock {}", path.display());
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o660).open(&path);
+    within::refuse_link(&path)?;
+    let file = within::no_link().write(true).create(true).truncate(false).mode(0o660).open(&path);
     let file = file.with_context(wrong)?;
-    while let Err(errno) = rustix::fs::flock(&file, FlockOperation::LockExclusive) {
-        if errno != rustix::io::Errno::INTR {
-            return Err(errno).with_context(wrong);
+    let began = Instant::now();
+    loop {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(Errno::INTR) => {}
+            Err(Errno::WOULDBLOCK) if began.elapsed() < PATIENCE => std::thread::sleep(LOOK),
+            Err(Errno::WOULDBLOCK) => bail!("{}: it {}", wrong(), crate::repo::nameless(&path)),
+            Err(errno) => return Err(errno).with_context(wrong),
         }
     }
-    Ok(file)
 }
 
 #[cfg(test)]

@@ -435,3 +435,41 @@ fn the_story_names_no_rule_that_design_md_does_not_state() {
     let numbers: BTreeSet<u32> = numbers.collect();
     assert!(numbers.len() > 3 && numbers.iter().all(|number| (1..=12).contains(number)), "{numbers:?}");
 }
+
+/// What opens a standard stream, and the files that may: each has its reason.
+#[test]
+fn nothing_is_written_to_a_terminal_but_through_the_door_that_makes_it_safe() {
+    let may = [
+        // The door.
+        "src/terminal/mod.rs",
+        "src/terminal/style.rs",
+        // They give the streams to a reporter's sink, which is the same door.
+        "src/report/mod.rs",
+        "src/report/terminal.rs",
+        // The protocol on a target, and lines for a person there, by `local::out`.
+        "src/cli/mod.rs",
+        "src/local/mod.rs",
+        // They look whether there is a terminal, or a reader.
+        "src/cli/signals.rs",
+        "src/cli/log.rs",
+    ];
+    let marks = ["print!(", "println!(", "dbg!(", "io::stdout", "io::stderr", "/dev/tty", "/dev/stdout", "/dev/stderr"];
+    let mut folders = vec![root().join("src")];
+    let mut found = BTreeSet::new();
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            // Tests may print.
+            let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+            let code = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<String>();
+            if marks.iter().any(|mark| code.contains(mark)) {
+                found.insert(path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned());
+            }
+        }
+    }
+    assert_eq!(found, may.map(str::to_owned).into_iter().collect());
+}

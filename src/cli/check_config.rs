@@ -1,14 +1,12 @@
 //! `hoist check-config`: every mistake of the configuration at once.
 
-use std::fmt::Write;
-
 use serde_json::json;
 
 use crate::config::{self, Checked, TemplateReader};
 use crate::exit_code::ExitCode;
 use crate::wire::Level;
 
-use super::out::answer;
+use super::out::{Page, answer_json};
 use super::{Refused, args, options, plural};
 
 /// Runs the command. It connects nowhere and touches nothing.
@@ -22,20 +20,19 @@ pub fn run(args: args::CheckConfig) -> Result<ExitCode, Refused> {
     let least = if args.verbose { Level::Debug } else { Level::Info };
     checked.notes.retain(|(level, _)| *level >= least);
     match args.format {
-        args::Format::Text => answer(&text(&checked)),
-        args::Format::Json => answer(&json(&checked)),
+        args::Format::Text => text(&checked).answer(),
+        args::Format::Json => drop(answer_json(json(&checked))),
     }
     Ok(if checked.mistakes.is_empty() { ExitCode::Success } else { ExitCode::Usage })
 }
 
-fn text(checked: &Checked) -> String {
-    let mut text = String::new();
-    // Writing to a string does not fail.
+fn text(checked: &Checked) -> Page {
+    let mut page = Page::default();
     for mistake in &checked.mistakes {
-        let _ = writeln!(text, "{}", mistake.message);
+        page.line(&mistake.message);
     }
     for (level, note) in &checked.notes {
-        let _ = writeln!(text, "{}: {note}", if *level >= Level::Warning { "warning" } else { "note" });
+        page.line(format!("{}: {note}", if *level >= Level::Warning { "warning" } else { "note" }));
     }
     let environments = match checked.environments.as_slice() {
         [] => String::new(),
@@ -52,16 +49,12 @@ fn text(checked: &Checked) -> String {
         plural(checked.templates, "template"),
         plural(checked.variables, "variable"),
     ];
-    let _ = writeln!(
-        text,
-        "read {}{environments}: {}",
-        read.join(", "),
-        match checked.mistakes.len() {
-            0 => "no mistake".to_owned(),
-            count => plural(count, "mistake"),
-        }
-    );
-    text
+    let mistakes = match checked.mistakes.len() {
+        0 => "no mistake".to_owned(),
+        count => plural(count, "mistake"),
+    };
+    page.line(format!("read {}{environments}: {mistakes}", read.join(", ")));
+    page
 }
 
 fn json(checked: &Checked) -> String {
@@ -78,5 +71,5 @@ fn json(checked: &Checked) -> String {
         "templates": checked.templates,
         "variables": checked.variables,
     });
-    format!("{whole}\n")
+    whole.to_string()
 }

@@ -3,7 +3,7 @@
 use crate::exit_code::ExitCode;
 
 use super::args;
-use super::out::{answer, complain};
+use super::out::{Page, answer_json, complain_line};
 use super::{Refused, load};
 
 /// Runs the command.
@@ -11,22 +11,22 @@ pub fn run(args: args::Config) -> Result<ExitCode, Refused> {
     let config = load(args.config.as_deref(), &args.define, args.environment.as_deref())?;
     for (level, note) in &config.notes {
         if *level > crate::wire::Level::Debug {
-            complain(&format!("hoist config: warning: {note}"));
+            complain_line(&format!("hoist config: warning: {note}"));
         }
     }
     let values = config.explain();
-    let mut text = String::new();
+    let mut page = Page::default();
     let keys = values.iter().map(|it| it.key.len()).max().unwrap_or(0);
     let width = values.iter().map(|it| it.value.len()).filter(|length| *length <= 40).max().unwrap_or(0);
     for it in &values {
         match args.format {
-            args::Format::Text => text += &format!("{:keys$}  {:width$}  {}\n", it.key, it.value, it.origin),
+            args::Format::Text => page.line(format!("{:keys$}  {:width$}  {}", it.key, it.value, it.origin)),
             args::Format::Json => {
                 let line = serde_json::json!({ "key": it.key, "value": it.value, "origin": it.origin });
-                text += &format!("{line}\n");
+                answer_json(line.to_string());
             }
         }
     }
-    answer(&text);
+    page.answer();
     Ok(ExitCode::Success)
 }

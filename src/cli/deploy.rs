@@ -31,8 +31,11 @@ pub fn run(mut args: args::Deploy) -> Result<ExitCode, Refused> {
     if !args.dry_run {
         Console::check("deploy", args.yes)?;
     }
-    let holder = deploy::holder(message(&config, &args))?;
-    let prepared = deploy::prepare(&config, &repo, &choice(&args), &holder)?;
+    let message = message(&config, &args);
+    let long = deploy::long_message(&message);
+    let holder = deploy::holder(message)?;
+    let mut prepared = deploy::prepare(&config, &repo, &choice(&args), &holder)?;
+    prepared.notes.extend(long);
     let ssh = super::ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
     let _lock = match lock(&config, &holder)? {
         Ok(lock) => lock,
@@ -81,8 +84,8 @@ fn init(config: &Config, repo: &Repo, args: &args::Deploy) -> Result<ExitCode, R
         Tags::new(repo, &config.control_name).update_server_info(&parts.submodules)?;
     }
     let targets: usize = groups.iter().map(|group| group.targets.len()).sum();
-    super::out::answer(&format!(
-        "{} is ready: {targets} targets in {} groups; `hoist plan` shows what a deployment would do\n",
+    super::out::answer_line(&format!(
+        "{} is ready: {targets} targets in {} groups; `hoist plan` shows what a deployment would do",
         config.settings.git_repo,
         groups.len()
     ));

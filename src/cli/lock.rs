@@ -13,9 +13,8 @@ use crate::config::Config;
 use crate::deploy;
 use crate::exit_code::ExitCode;
 use crate::repo::{self, DeployLock, Ended, Keeper, Kept, LockError, LockPlaces, Purpose};
-use crate::report::safe_line;
 
-use super::out::{answer, complain};
+use super::out::{answer, answer_line, complain, complain_line};
 use super::signals::Interrupts;
 use super::{Refused, args, load, session};
 
@@ -65,7 +64,7 @@ pub fn run(args: args::Lock) -> Result<ExitCode, Refused> {
     let end = if args.all { "`hoist lock --end --all`" } else { "`hoist lock --end`" };
     hold(&format!("{what} {keeper}"), end, time, &interrupts);
     drop(lock);
-    answer(&format!("{what} is unlocked\n"));
+    answer_line(&format!("{what} is unlocked"));
     Ok(ExitCode::Success)
 }
 
@@ -86,7 +85,7 @@ fn acquire(
         }
         Err(LockError::Held(by)) => {
             let kept = Kept::All(places.all.clone(), by);
-            complain(&safe_line(&format!("hoist lock: every repository {kept}"), true));
+            complain_line(&format!("hoist lock: every repository {kept}"));
             Ok(Err(ExitCode::Locked))
         }
         Err(error) => Err(error.into()),
@@ -107,7 +106,7 @@ fn duration(text: &str) -> Result<Duration, Refused> {
 /// Those who were there before the lock on all repositories go on with what they do.
 fn tell_who_is_under_way(places: &LockPlaces) {
     for (repo, keeper) in places.under_way() {
-        complain(&safe_line(&format!("hoist lock: under way, and not stopped by this: {repo} {keeper}"), true));
+        complain_line(&format!("hoist lock: under way, and not stopped by this: {repo} {keeper}"));
     }
 }
 
@@ -115,7 +114,7 @@ fn tell_who_is_under_way(places: &LockPlaces) {
 fn hold(what: &str, end: &str, time: Option<Duration>, interrupts: &Interrupts) {
     let terminal = io::stdin().is_terminal();
     let keys = if terminal { "Enter, Ctrl-C, or " } else { "" };
-    answer(&format!("{}; {keys}{end} ends that\n", safe_line(what, true)));
+    answer_line(&format!("{what}; {keys}{end} ends that"));
     let began = Instant::now();
     while !interrupts.any() && time.is_none_or(|time| began.elapsed() < time) {
         if terminal {
@@ -187,16 +186,16 @@ fn detach(args: &args::Lock) -> Result<ExitCode, Refused> {
 
 /// `--end`.
 fn end(what: &str, path: &Path) -> Result<ExitCode, Refused> {
-    let say = |text: String| complain(&safe_line(&format!("hoist lock: {what} {text}"), true));
+    let say = |text: String| complain_line(&format!("hoist lock: {what} {text}"));
     let looked = repo::end(path).map_err(|error| Refused(format!("cannot look at {}: {error}", path.display())))?;
     Ok(match looked {
         Ended::Gone(keeper) => {
             let was = keeper.to_string().replacen("is ", "was ", 1);
-            answer(&format!("{}\n", safe_line(&format!("{what} is unlocked; it {was}"), true)));
+            answer_line(&format!("{what} is unlocked; it {was}"));
             ExitCode::Success
         }
         Ended::NotLocked => {
-            answer(&format!("{what} is not locked\n"));
+            answer_line(&format!("{what} is not locked"));
             ExitCode::Success
         }
         Ended::Deploying(keeper) => {
@@ -212,7 +211,7 @@ fn end(what: &str, path: &Path) -> Result<ExitCode, Refused> {
             ExitCode::Locked
         }
         Ended::Nameless => {
-            say(format!("is locked by somebody who left no name ({}): fuser(1) finds the process", path.display()));
+            say(repo::nameless(path));
             ExitCode::Locked
         }
     })

@@ -1,16 +1,16 @@
 //! `hoist log`: shows and follows the log of a deployment.
 
 use std::fs::File;
-use std::io::Write;
 use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::exit_code::ExitCode;
 use crate::logs::{self, Entry, Filter, Follower, News};
-use crate::report::{LogFile, Theme, safe, safe_json, safe_line};
+use crate::report::LogFile;
+use crate::terminal::{Theme, safe_line};
 
-use super::out::complain;
+use super::out::{answer, answer_json, complain};
 use super::{Refused, args, load};
 
 /// How often a followed folder is looked at.
@@ -75,8 +75,7 @@ fn follow(folder: &Path, show: &Show) -> Result<ExitCode, Refused> {
 }
 
 fn name(path: &Path) -> String {
-    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-    safe(&name, true).into_owned()
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
 /// Waits a moment, or until the reader of standard output has gone.
@@ -102,13 +101,11 @@ impl Show {
         if entry.level.is_some_and(|level| level < self.least) || !self.filter.matches(entry) {
             return true;
         }
-        let text = match self.format {
-            args::Format::Json if entry.json => safe_json(entry.line.clone()) + "\n",
-            args::Format::Json => safe_json(serde_json::json!({ "message": entry.line }).to_string()) + "\n",
-            args::Format::Text => self.text(entry),
-        };
-        let mut out = std::io::stdout().lock();
-        out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+        match self.format {
+            args::Format::Json if entry.json => answer_json(entry.line.clone()),
+            args::Format::Json => answer_json(serde_json::json!({ "message": entry.line }).to_string()),
+            args::Format::Text => answer(&self.text(entry)),
+        }
     }
 
     /// `21:58:30 [web-10] Rolling back …`; further lines of a message are indented, so that none looks like an entry.
@@ -119,7 +116,7 @@ impl Show {
             head += &format!("{} ", theme.dim(clock));
         }
         if let Some(host) = &entry.host {
-            head += &format!("[{}] ", safe(host, theme.unicode));
+            head += &format!("[{}] ", safe_line(host, theme.unicode));
         }
         let mut text = String::new();
         for (number, line) in entry.message.trim_end().split('\n').enumerate() {

@@ -9,7 +9,6 @@ mod fresh;
 mod interlocks;
 mod lock;
 mod log;
-mod out;
 mod plan;
 mod reconcile;
 mod resume;
@@ -28,12 +27,14 @@ use argh::ArgsInfo;
 
 use crate::config::{Config, Options};
 use crate::exit_code::ExitCode;
+use crate::terminal as out;
 
 use args::Command;
 use words::Parsed;
 
 /// Runs the program on the words after its name.
 pub fn main(words: Vec<std::ffi::OsString>) -> ExitCode {
+    out::tell_panics();
     let command = match words::parse(words) {
         Ok(Parsed::Command(hoist)) => hoist.command,
         Ok(Parsed::Say(text)) => {

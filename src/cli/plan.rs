@@ -1,16 +1,13 @@
 //! `hoist plan`: what a deployment would do.
 
-use std::fmt::Write;
-
 use crate::deploy::{self, Choice, Plan};
 use crate::exit_code::ExitCode;
 use crate::repo::{DeployLock, Repo};
-use crate::report::safe_line;
 use crate::targets::fold;
 use crate::wire::Level;
 
 use super::args;
-use super::out::{answer, complain};
+use super::out::{Page, answer_json, complain_line};
 use super::{Refused, load};
 
 /// Runs the command. It connects nowhere and touches nothing.
@@ -21,46 +18,48 @@ pub fn run(args: args::Plan) -> Result<ExitCode, Refused> {
     let prepared = deploy::prepare(&config, &repo, &choice, &deploy::holder(String::new())?)?;
     for (level, note) in config.notes.iter().chain(&prepared.notes).filter(|(level, _)| *level > Level::Debug) {
         let word = if *level == Level::Info { "note" } else { "warning" };
-        complain(&format!("hoist plan: {word}: {note}"));
+        complain_line(&format!("hoist plan: {word}: {note}"));
     }
     let places = deploy::lock_places(&config);
     for (what, path) in [(&*config.settings.git_repo, &places.own), ("every repository of this host", &places.all)] {
         // Only to be told of: a lock that cannot be looked at is the deployment's matter.
         if let Ok(Some(Some(by))) = DeployLock::holder(path) {
-            complain(&safe_line(&format!("hoist plan: note: {what} {by}"), true));
+            complain_line(&format!("hoist plan: note: {what} {by}"));
         }
     }
     match args.format {
-        args::Format::Text => answer(&text(&prepared.plan)),
-        args::Format::Json => answer(&json(&prepared.plan)?),
+        args::Format::Text => text(&prepared.plan).answer(),
+        args::Format::Json => drop(answer_json(json(&prepared.plan)?)),
     }
     Ok(ExitCode::Success)
 }
 
-fn text(plan: &Plan) -> String {
-    let mut text = String::new();
+fn text(plan: &Plan) -> Page {
+    let mut page = Page::default();
     let stages: Vec<String> = plan
         .stages
         .iter()
         .chain(&plan.finalize)
         .map(|it| format!("{} ({} at once, {} s each)", it.stage, it.batch, it.timeout.as_secs()))
         .collect();
-    // Writing to a String does not fail.
-    let _ = writeln!(text, "repository  {}", plan.repo);
-    let _ = writeln!(text, "revision    {}", plan.revision);
-    let _ = writeln!(text, "stages      {}", stages.join("\n            "));
+    page.line(format!("repository  {}", plan.repo));
+    page.line(format!("revision    {}", plan.revision));
+    for (number, stage) in stages.iter().enumerate() {
+        page.line(format!("{:<12}{stage}", if number == 0 { "stages" } else { "" }));
+    }
     for group in &plan.groups {
         let size = group.targets.len();
-        let _ = writeln!(text, "\ngroup {}: {}", group.name, super::plural(size, "host"));
-        let _ = writeln!(text, "  failure limit  {}", group.limit.resolved(size));
+        page.line("");
+        page.line(format!("group {}: {}", group.name, super::plural(size, "host")));
+        page.line(format!("  failure limit  {}", group.limit.resolved(size)));
         if group.retry_failed > 0 {
-            let _ = writeln!(text, "  failed hosts   tried again {}", super::plural(group.retry_failed, "time"));
+            page.line(format!("  failed hosts   tried again {}", super::plural(group.retry_failed, "time")));
         }
         for (label, range) in group.subgroups() {
-            let _ = writeln!(text, "  {label:<14} {}", fold(group.targets[range].iter()));
+            page.line(format!("  {label:<14} {}", fold(group.targets[range].iter())));
         }
     }
-    text
+    page
 }
 
 fn json(plan: &Plan) -> Result<String, Refused> {
@@ -96,5 +95,5 @@ fn json(plan: &Plan) -> Result<String, Refused> {
         "stages": stages,
         "groups": groups,
     });
-    Ok(serde_json::to_string(&whole).map_err(anyhow::Error::from)? + "\n")
+    Ok(serde_json::to_string(&whole).map_err(anyhow::Error::from)?)
 }

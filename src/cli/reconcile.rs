@@ -9,7 +9,7 @@ use crate::wire::Revision;
 
 use super::console::Console;
 use super::fresh::{self, Chosen};
-use super::out::answer;
+use super::out::answer_line;
 use super::session::{Show, lock, state_folder};
 use super::{Refused, args, interlocks, load, plural};
 
@@ -34,7 +34,7 @@ pub fn run(args: args::Reconcile) -> Result<ExitCode, Refused> {
     if owed.is_empty() {
         // In JSON every line is an event, and nothing happened.
         if args.format == args::Format::Text {
-            answer(&format!("nothing is owed to any of {}\n", plural(targets.len(), "target")));
+            answer_line(&format!("nothing is owed to any of {}", plural(targets.len(), "target")));
         }
         return Ok(ExitCode::Success);
     }

@@ -1,6 +1,5 @@
 //! One run of the story, with everyone who takes part in it.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -13,12 +12,12 @@ use crate::fleet::{Call, Fleet, Flow, HostEvent, Step, Task};
 use crate::journal::Tape;
 use crate::memory::{Memory, Sight};
 use crate::repo::{Keeper, Locks, Repo, Tags};
-use crate::report::{self, Event, LogFile, Reporter, Tee, Verbosity, safe_line};
+use crate::report::{self, Event, LogFile, Reporter, Tee, Verbosity};
 use crate::targets::fold;
 use crate::wire::{Holder, Level};
 
 use super::console::Console;
-use super::out::complain;
+use super::out::complain_line;
 use super::signals::Interrupts;
 use super::watch::Sights;
 use super::{Refused, args};
@@ -32,7 +31,7 @@ pub fn lock(config: &Config, holder: &Holder) -> Result<Result<Locks, ExitCode>,
 pub fn take_locks(config: &Config, keeper: &Keeper) -> Result<Result<Locks, ExitCode>, Refused> {
     let locks = Locks::take(&deploy::lock_places(config), keeper)?;
     Ok(locks.map_err(|kept| {
-        complain(&safe_line(&format!("hoist: {} {kept}", config.settings.git_repo), true));
+        complain_line(&format!("hoist: {} {kept}", config.settings.git_repo));
         ExitCode::Locked
     }))
 }
@@ -71,11 +70,7 @@ pub fn log_to_stderr(verbosity: Verbosity) {
         Verbosity::Normal => log::LevelFilter::Warn,
         Verbosity::Verbose => log::LevelFilter::Debug,
     };
-    let mut logger = env_logger::Builder::new();
-    logger.filter_level(level).parse_env("HOIST_LOG");
-    logger.format(|out, record| writeln!(out, "hoist: {}: {}", record.level().as_str().to_lowercase(), record.args()));
-    // A second command in one process, in a test say, finds the first one's logger.
-    let _ = logger.try_init();
+    crate::terminal::log_to_stderr(level);
 }
 
 /// What is said of a run that is stopped at once.

@@ -10,7 +10,7 @@ use crate::repo::{DeployLock, Keeper, Purpose, Repo};
 use crate::targets::{Group, Target};
 use crate::wire::{Holder, Lacking};
 
-use super::out::{answer, complain};
+use super::out::{answer_json, complain};
 use super::session::state_folder;
 use super::watch::Sights;
 use super::{Refused, args, load, reconcile, status_text};
@@ -105,8 +105,8 @@ pub fn run(args: args::Status) -> Result<ExitCode, Refused> {
     let repo = config.settings.git_repo.clone();
     let status = Status { repo, deploying, locked, locked_all, unfinished, views };
     match args.format {
-        args::Format::Text => answer(&status_text::text(&status)),
-        args::Format::Json => answer(&status_text::json(&status)?),
+        args::Format::Text => status_text::text(&status).answer(),
+        args::Format::Json => drop(answer_json(status_text::json(&status)?)),
     }
     let fine = status.unfinished.is_none() && status.views.iter().all(|view| view.standing == Standing::Ok);
     Ok(if fine { ExitCode::Success } else { ExitCode::Failed })
@@ -182,8 +182,10 @@ fn asked(config: &Config, groups: Vec<Group>, verify: bool) -> Result<Vec<View>,
     let view = |((group, target), result): ((usize, &Target), Option<HostResult>)| {
         let known = memory.of(target).cloned().unwrap_or_default();
         let result = result.unwrap_or_else(|| Outcome::Unreachable { reason: "it was not asked".into() }.into());
+        let trouble = (!result.outcome.is_ok()).then(|| result.outcome.to_string());
+        let facts = result.facts;
         let unreachable = matches!(result.outcome, Outcome::Unreachable { .. } | Outcome::Lost { .. });
-        let lacking = result.facts.as_ref().and_then(|facts| facts.lacking.clone());
+        let lacking = facts.as_ref().and_then(|facts| facts.lacking.clone());
         let standing = match (&result.outcome, unreachable) {
             (Outcome::Ok, _) => match (standing(&known), &lacking) {
                 (Standing::Ok, Some(lacking)) if lacking.count > 0 => Standing::Damaged,
@@ -198,8 +200,8 @@ fn asked(config: &Config, groups: Vec<Group>, verify: bool) -> Result<Vec<View>,
             standing,
             known,
             reached: Some(!unreachable),
-            locked: result.facts.and_then(|facts| facts.locked),
-            trouble: (!result.outcome.is_ok()).then(|| result.outcome.to_string()),
+            trouble: trouble.or_else(|| facts.as_ref().and_then(|facts| facts.stranger.clone())),
+            locked: facts.and_then(|facts| facts.locked),
             lacking,
         }
     };

@@ -1,10 +1,9 @@
 //! How `hoist status` looks: a table in which equal hosts share a row, or one object of JSON.
 
-use std::fmt::Write;
-
 use crate::clock;
-use crate::report::{Folded, Theme, safe_line};
+use crate::report::Folded;
 use crate::targets::fold;
+use crate::terminal::{Page, Theme, safe_line};
 use crate::wire::{Holder, Revision};
 
 use super::Refused;
@@ -20,21 +19,20 @@ const NAMED: usize = 3;
 type Cells = [String; 8];
 
 /// For people.
-pub fn text(status: &Status) -> String {
+pub fn text(status: &Status) -> Page {
     let theme = Theme::of_stdout();
-    let mut text = String::new();
-    // Writing to a String does not fail.
+    let mut page = Page::default();
     if let Some(by) = &status.deploying {
-        let _ = writeln!(text, "{} is being deployed by {}", status.repo, safe_line(&by.to_string(), theme.unicode));
+        page.line(format!("{} is being deployed by {by}", status.repo));
     }
     for (what, by) in [(status.repo.as_str(), &status.locked), ("every repository of this host", &status.locked_all)] {
         if let Some(by) = by {
-            let _ = writeln!(text, "{}", safe_line(&format!("{what} {by}"), theme.unicode));
+            page.line(format!("{what} {by}"));
         }
     }
     if let Some(unfinished) = &status.unfinished {
-        let _ = writeln!(text, "{} is not finished", safe_line(&unfinished.to_string(), theme.unicode));
-        let _ = writeln!(text, "continue it with `hoist resume`, or undo it with `hoist rollback`");
+        page.line(format!("{unfinished} is not finished"));
+        page.line("continue it with `hoist resume`, or undo it with `hoist rollback`");
     }
     let mut folded: Folded<(Cells, bool)> = Folded::default();
     for view in &status.views {
@@ -47,29 +45,26 @@ pub fn text(status: &Status) -> String {
         let (count, names) = (hosts.len().to_string(), fold(&hosts));
         rows.push((vec![group, count, standing, current, done, in_progress, owed, contact, names, note], fine));
     }
-    text + &table(rows, theme)
+    table(rows, theme, &mut page);
+    page
 }
 
-fn table(rows: Vec<(Vec<String>, bool)>, theme: Theme) -> String {
+fn table(rows: Vec<(Vec<String>, bool)>, theme: Theme, page: &mut Page) {
     let noted = rows.iter().any(|(row, _)| row.last().is_some_and(|note| !note.is_empty()));
     let mut head: Vec<String> = HEAD.map(str::to_owned).to_vec();
     head.push(if noted { "note".into() } else { String::new() });
     let lines: Vec<_> = std::iter::once((head, true)).chain(rows).collect();
     let width = |column: usize| lines.iter().map(|(row, _)| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..=HEAD.len()).map(width).collect();
-    let mut text = String::new();
     for (number, (row, fine)) in lines.iter().enumerate() {
         let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         let line = cells.join("  ").trim_end().to_owned();
-        let line = match (number, fine) {
+        page.line(match (number, fine) {
             (0, _) => theme.dim(&line),
             (_, true) => line,
             (_, false) => theme.bad(&line),
-        };
-        text += &line;
-        text.push('\n');
+        });
     }
-    text
 }
 
 fn cells(view: &View, note: String) -> Cells {
@@ -156,5 +151,5 @@ pub fn json(status: &Status) -> Result<String, Refused> {
         "unfinished": unfinished,
         "hosts": hosts,
     });
-    Ok(serde_json::to_string(&whole).map_err(anyhow::Error::from)? + "\n")
+    Ok(serde_json::to_string(&whole).map_err(anyhow::Error::from)?)
 }

@@ -6,13 +6,12 @@ use crate::config::Config;
 use crate::deploy;
 use crate::exit_code::ExitCode;
 use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, Pack, PackSource, SshFleet, Step, Task};
-use crate::repo::{DeployLock, Purpose};
-use crate::report::safe_line;
+use crate::repo::{DeployLock, Purpose, nameless};
 use crate::targets::{HostPattern, Target};
 use crate::wire::{Facts, Holder, Level, Revision, RunId};
 
 use super::console::Console;
-use super::out::{answer, complain};
+use super::out::{answer_line, complain, complain_line};
 use super::signals::Interrupts;
 use super::{Refused, args, load, plural};
 
@@ -40,9 +39,11 @@ pub fn run(args: args::Unlock) -> Result<ExitCode, Refused> {
         match found.facts {
             Some(facts) => {
                 let (text, clear) = describe(&facts, &newest);
-                answer(&format!("{target}: {text}\n"));
+                // Nothing is ended here that is not Hoist's.
+                all_well &= facts.stranger.is_none();
+                answer_line(&format!("{target}: {text}"));
                 if let Some(lease) = &facts.lease {
-                    answer(&format!("{target}: {lease}\n"));
+                    answer_line(&format!("{target}: {lease}"));
                 }
                 if clear {
                     locked.push((host, facts.locked.map(|by| by.run)));
@@ -50,7 +51,7 @@ pub fn run(args: args::Unlock) -> Result<ExitCode, Refused> {
             }
             None => {
                 all_well = false;
-                complain(&format!("hoist unlock: {target}: {}", found.outcome));
+                complain_line(&format!("hoist unlock: {target}: {}", found.outcome));
             }
         }
     }
@@ -64,11 +65,11 @@ pub fn run(args: args::Unlock) -> Result<ExitCode, Refused> {
             for event in events {
                 match event {
                     HostEvent::Line(host, line) if line.level > Level::Debug => {
-                        answer(&format!("{}: {}\n", targets[host], crate::report::safe_line(&line.message, true)));
+                        answer_line(&format!("{}: {}", targets[host], line.message));
                     }
                     HostEvent::Ended(host, result) if !result.outcome.is_ok() => {
                         all_well = false;
-                        complain(&format!("hoist unlock: {}: {}", targets[host], result.outcome));
+                        complain_line(&format!("hoist unlock: {}: {}", targets[host], result.outcome));
                     }
                     _ => {}
                 }
@@ -109,13 +110,14 @@ fn tell_of_the_repository(config: &Config) {
         match DeployLock::holder(path) {
             Ok(None) => {}
             Ok(Some(by)) => {
-                let ends = match &by {
-                    Some(by) if by.purpose == Purpose::Lock => format!("`hoist lock --end{flag}` ends that"),
-                    _ => "end that process to unlock it".to_owned(),
+                let line = match by {
+                    None => nameless(path),
+                    Some(by) if by.purpose == Purpose::Lock => {
+                        format!("{by} ({}); `hoist lock --end{flag}` ends that", path.display())
+                    }
+                    Some(by) => format!("{by} ({}); end that process to unlock it", path.display()),
                 };
-                let by = by.map_or_else(|| "is locked by somebody who left no name".to_owned(), |by| by.to_string());
-                let line = format!("here: {what} {by} ({}); {ends}", path.display());
-                answer(&format!("{}\n", safe_line(&line, true)));
+                answer_line(&format!("here: {what} {line}"));
             }
             Err(error) => complain(&format!("hoist unlock: cannot look at {}: {error}", path.display())),
         }
@@ -125,9 +127,10 @@ fn tell_of_the_repository(config: &Config) {
 /// What is told of a target, and whether there is something to clear.
 fn describe(facts: &Facts, newest: &RunId) -> (String, bool) {
     let mut parts = Vec::new();
-    match &facts.locked {
-        Some(by) => parts.push(format!("locked by {by}")),
-        None => parts.push("not locked".to_owned()),
+    match (&facts.locked, &facts.stranger) {
+        (None, Some(stranger)) => parts.push(stranger.clone()),
+        (Some(by), _) => parts.push(format!("locked by {by}")),
+        (None, None) => parts.push("not locked".to_owned()),
     }
     if let Some(last) = &facts.newest {
         let Holder { run, user, host, .. } = &**last;

@@ -203,7 +203,8 @@ impl Config {
                 }));
                 continue;
             };
-            let scanned = scan_target_file(file, &folders, &shown);
+            let check = |path: &Path| self.check_target_file(file, path);
+            let scanned = scan_target_file(file, &folders, &shown, &check);
             let Some((file, mistakes)) = problems.keep(scanned.map_err(|why| at(entry, &key, &format!("{why:#}"))))
             else {
                 continue;

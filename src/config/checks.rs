@@ -11,7 +11,6 @@ use crate::wire::{Check, CheckPoint, CheckType, Level, Stage};
 use super::keys::MAX_SECONDS;
 use super::problems::Problems;
 use super::{Config, FoundFile, Note};
-use crate::yaml;
 use crate::yaml::{Node, Value};
 
 /// How long a check may take unless it says otherwise.
@@ -56,7 +55,7 @@ impl Config {
     /// Each check by its name; none for one that is switched off.
     fn checks_of(&self, file: &FoundFile, problems: &mut Problems) -> Result<Vec<(String, Vec<Check>)>> {
         let shown = &file.shown;
-        let root = yaml::read(&file.path, shown)?;
+        let root = self.yaml(file)?;
         let mut checks = Vec::new();
         for (key, body) in mapping(&root, shown, "the file")? {
             if key.key_text() != "checks" {
@@ -216,6 +215,7 @@ impl Config {
             let looked: Vec<_> = places.iter().map(|path| self.shown(path)).collect();
             bail!("{place}: no such script: looked for {}", looked.join(" and "));
         };
+        crate::within::resolve(self.root_of(script), script, &self.shown(script))?;
         let mode = script.metadata().map_or(0, |found| found.permissions().mode());
         if executable && mode & 0o111 == 0 {
             let script = self.shown(script);

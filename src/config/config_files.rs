@@ -12,7 +12,7 @@ use crate::wire::{ConfigFile, Level, OutputFormat};
 use super::checks::mapping;
 use super::problems::Problems;
 use super::{Config, FoundFile, Note};
-use crate::yaml;
+use crate::within;
 use crate::yaml::{Node, Value};
 
 /// How deep folders of templates may nest: deep enough for people, and an end to links that lead in circles.
@@ -67,7 +67,7 @@ impl Config {
         };
         let templates = self.templates()?;
         let mut files = Vec::new();
-        let root = yaml::read(&file.path, &file.shown);
+        let root = self.yaml(&file);
         let root = problems.keep(root.and_then(|root| mapping(&root, &file.shown, "the file").map(<[_]>::to_vec)));
         for (path, body) in root.into_iter().flatten() {
             let read = self.config_file(&path, &body, &file.shown, &templates, problems);
@@ -174,7 +174,7 @@ impl Config {
         for folder in self.folders().into_iter().rev() {
             let folder = folder.join("templates");
             if folder.is_dir() {
-                collect(&folder, "", DEEPEST, &mut templates)
+                self.collect(&folder, "", DEEPEST, &mut templates)
                     .with_context(|| format!("cannot read the templates in {}", self.shown(&folder)))?;
             }
         }
@@ -186,7 +186,7 @@ impl Config {
         let mut vars = Map::new();
         for folder in self.folders().into_iter().rev() {
             let Some(file) = FoundFile::in_folder(&folder, &["vars.yaml", "vars.yml"], self) else { continue };
-            let read = yaml::read(&file.path, &file.shown).and_then(|root| {
+            let read = self.yaml(&file).and_then(|root| {
                 mapping(&root, &file.shown, "the file")?;
                 Ok(root.variables())
             });
@@ -195,35 +195,42 @@ impl Config {
         vars
     }
 
+    /// Reads the files below `folder` into `templates`, by their path below the first one.
+    fn collect(
+        &self,
+        folder: &Path,
+        prefix: &str,
+        deepest: usize,
+        templates: &mut IndexMap<String, String>,
+    ) -> Result<()> {
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            // A name that is not UTF-8 cannot stand in config-files.yaml.
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+            let name = format!("{prefix}{name}");
+            if path.is_dir() {
+                if deepest > 0 {
+                    within::resolve(self.root_of(&path), &path, &self.shown(&path))?;
+                    self.collect(&path, &format!("{name}/"), deepest - 1, templates)?;
+                }
+            } else if path.is_file() {
+                let bytes = within::read(self.root_of(&path), &path, &self.shown(&path))?;
+                // An image or an editor's leavings are no template; if a configuration file names it, that is told there.
+                match String::from_utf8(bytes) {
+                    Ok(text) => templates.insert(name, text),
+                    Err(_) => templates.shift_remove(&name),
+                };
+            }
+        }
+        Ok(())
+    }
+
     /// The file that a template was read from, as messages name it.
     pub fn template_file(&self, name: &str) -> String {
         let places: Vec<_> = self.folders().into_iter().map(|folder| folder.join("templates").join(name)).collect();
         let found = places.iter().find(|path| path.is_file()).or(places.last());
         found.map_or_else(|| name.to_owned(), |path| self.shown(path))
     }
-}
-
-/// Reads the files below `folder` into `templates`, by their path below the first one.
-fn collect(folder: &Path, prefix: &str, deepest: usize, templates: &mut IndexMap<String, String>) -> Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        // A name that is not UTF-8 cannot stand in config-files.yaml.
-        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-        let name = format!("{prefix}{name}");
-        if path.is_dir() {
-            if deepest > 0 {
-                collect(&path, &format!("{name}/"), deepest - 1, templates)?;
-            }
-        } else if path.is_file() {
-            let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            // An image or an editor's leavings are no template; if a configuration file names it, that is told there.
-            match String::from_utf8(bytes) {
-                Ok(text) => templates.insert(name, text),
-                Err(_) => templates.shift_remove(&name),
-            };
-        }
-    }
-    Ok(())
 }
 
 /// Whether a relative path stays where it is put.

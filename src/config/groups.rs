@@ -103,7 +103,8 @@ impl Config {
         folders.push(PathBuf::from(SYSTEM_FOLDER));
         let context = || format!("the target file of group {} ({key}, {})", group.name, self.place_of(&key));
         let shown = |path: &std::path::Path| self.shown(path);
-        let read = read_target_file(file, &folders, &shown).with_context(context)?;
+        let check = |path: &std::path::Path| self.check_target_file(file, path);
+        let read = read_target_file(file, &folders, &shown, &check).with_context(context)?;
         let notes = read.notes.into_iter().map(|note| (Level::Warning, note)).collect();
         Ok(Some((read.targets, notes)))
     }

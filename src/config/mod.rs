@@ -20,7 +20,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use crate::targets::SYSTEM_FOLDER;
 use crate::wire::Level;
+use crate::{within, yaml};
 
 pub use check::{Checked, Mistake, TemplateReader, check};
 pub use config_files::ConfigFiles;
@@ -102,6 +104,9 @@ impl Config {
             Err(_) if options.repo_optional && options.config_file.is_none() => (top.join(CONTROL[0]), None),
             found => found.map(|(control, file)| (control, Some(file)))?,
         };
+        if control.starts_with(&top) && !options.repo_optional {
+            within::resolve(&top, &control, &shown(&control))?;
+        }
         let control_name = control.strip_prefix(&top).unwrap_or(&control).display().to_string();
         let mut layers = Layers::of_scaps(control_name == "scap");
         if let Some(global) = global_file(options)? {
@@ -193,6 +198,26 @@ impl Config {
     fn folders(&self) -> Vec<PathBuf> {
         let environment = self.environment.iter().map(|name| self.control.join("environments").join(name));
         environment.chain([self.control.clone()]).collect()
+    }
+
+    /// Reads a YAML file of the configuration.
+    fn yaml(&self, file: &FoundFile) -> Result<yaml::Node> {
+        yaml::parse(&within::read(self.root_of(&file.path), &file.path, &file.shown)?, &file.shown)
+    }
+
+    /// The folder that links of this file may not lead out of: the working tree's, or that of control files elsewhere.
+    fn root_of(&self, path: &Path) -> &Path {
+        if path.starts_with(&self.top) { &self.top } else { &self.control }
+    }
+
+    /// Fails when a target file is a link that leads out of the repository. Files that repositories share are the
+    /// system's, and an absolute name is the operator's own word.
+    fn check_target_file(&self, name: &str, path: &Path) -> Result<()> {
+        let shared = path.canonicalize().is_ok_and(|real| real.starts_with(SYSTEM_FOLDER));
+        if shared || path.starts_with(SYSTEM_FOLDER) || Path::new(name).is_absolute() {
+            return Ok(());
+        }
+        within::resolve(self.root_of(path), path, &self.shown(path)).map(drop)
     }
 
     /// A path as messages name it: from the top of the working tree when it is below that.

@@ -14,7 +14,7 @@ mod verdict;
 pub use look::{bare_request, look};
 pub use operator::{Answer, Operator, Question};
 pub use plan::{Kind, Plan, StagePlan};
-pub use prepare::{Choice, Prepared, Requests, holder, lock_places, parts, prepare, requests};
+pub use prepare::{Choice, Prepared, Requests, holder, lock_places, long_message, parts, prepare, requests};
 pub use relay::{Ledger, relay};
 pub use story::deploy;
 pub use verdict::Verdict;

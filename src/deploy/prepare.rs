@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::fleet::{Call, HostId, Step, Task};
 use crate::repo::{LockPlaces, Parts, Repo, TreeSize, Wanted};
 use crate::targets::{HostPattern, Target};
+use crate::wire::limits;
 use crate::wire::{
     Action, Check, CheckType, Extras, Fetch, Holder, Level, LfsSource, PROTOCOL, Request, Revision, Source, Stage,
     SubmoduleSource,
@@ -360,7 +361,14 @@ pub fn lock_places(config: &Config) -> LockPlaces {
     LockPlaces::new(&settings.lock_dir, settings.lock_file.as_deref(), &settings.git_repo)
 }
 
-/// Who a run belongs to.
+/// What is said of a message that is longer than locks and requests may carry.
+pub fn long_message(message: &str) -> Option<(Level, String)> {
+    let (length, most) = (message.len(), limits::MESSAGE);
+    let note = format!("the message has {length} bytes: of more than {most} the beginning is kept");
+    (length > most).then_some((Level::Warning, note))
+}
+
+/// Who a run belongs to. A long message is cut; [`long_message`] says so.
 pub fn holder(message: String) -> Result<Holder> {
     let operator = crate::repo::operator();
     // Two runs within a millisecond by one process are told apart by the random part.
@@ -375,5 +383,6 @@ pub fn holder(message: String) -> Result<Holder> {
         pid,
         since: crate::clock::rfc3339_utc(),
         message,
-    })
+    }
+    .bounded())
 }

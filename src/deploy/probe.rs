@@ -1,9 +1,13 @@
 //! Whether a host that answered the probe can be deployed to.
 
+use std::collections::HashMap;
+
 use crate::fleet::Outcome;
 use crate::wire::{Facts, Stage};
 
 use super::plan::{Kind, Plan};
+use super::table::Row;
+use crate::targets::Target;
 
 /// What stands against deploying to a host with these facts.
 pub fn unfit(facts: &Facts, plan: &Plan) -> Option<Outcome> {
@@ -12,6 +16,9 @@ pub fn unfit(facts: &Facts, plan: &Plan) -> Option<Outcome> {
     }
     if let Some(by) = facts.locked.as_ref().filter(|by| by.run != plan.run) {
         return Some(Outcome::Locked { by: by.clone() });
+    }
+    if let Some(reason) = &facts.stranger {
+        return Some(Outcome::Failed { reason: reason.clone(), status: 0 });
     }
     if let Some(reason) = out_of_turn(facts, plan) {
         return Some(Outcome::Failed { reason, status: 0 });
@@ -51,4 +58,13 @@ fn out_of_turn(facts: &Facts, plan: &Plan) -> Option<String> {
         return Some(format!("{live} is live there, and not {short}: run the promote stage first"));
     }
     None
+}
+
+/// Targets of the plan that are one target under two names, in the order of the plan: the first such pair.
+pub fn twins(rows: &[Row]) -> Option<(&Target, &Target)> {
+    let mut seen: HashMap<&str, &Target> = HashMap::new();
+    rows.iter().find_map(|row| {
+        let place = row.facts.as_ref()?.place.as_deref()?;
+        seen.insert(place, &row.target).map(|first| (first, &row.target))
+    })
 }

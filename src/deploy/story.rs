@@ -102,6 +102,9 @@ impl Story<'_> {
         let locked = |row: &&super::table::Row| {
             row.trouble.as_ref().is_some_and(|trouble| matches!(trouble.outcome, Outcome::Locked { .. }))
         };
+        if super::probe::twins(self.table.rows()).is_some() {
+            return Err(End::OneUnderTwoNames);
+        }
         if self.table.rows().iter().find(locked).is_some() {
             return Err(End::Locked);
         }

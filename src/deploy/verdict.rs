@@ -19,6 +19,8 @@ pub enum End {
     Locked,
     /// Too many hosts cannot be deployed to; nothing was touched.
     LimitUntouched,
+    /// Two targets are one machine; nothing was touched.
+    OneUnderTwoNames,
     /// No host at all can be deployed to; nothing was touched.
     NobodyThere,
     /// Nothing was touched.
@@ -50,6 +52,14 @@ fn judge(end: End, table: &Table, plan: &Plan) -> (String, ExitCode) {
         End::Locked => untouched("another deployment holds targets of this one", ExitCode::Locked),
         End::LimitUntouched => {
             untouched("more hosts cannot be deployed to than a failure limit allows", ExitCode::Failed)
+        }
+        End::OneUnderTwoNames => {
+            let (one, other) = match super::probe::twins(table.rows()) {
+                Some((one, other)) => (one.to_string(), other.to_string()),
+                None => Default::default(),
+            };
+            let why = format!("{one} and {other} are the same machine: leave one of the two names in the target files");
+            untouched(&why, ExitCode::Usage)
         }
         End::NobodyThere => untouched("no target can be deployed to", ExitCode::Failed),
         End::InterruptedUntouched => untouched("interrupted", ExitCode::Interrupted),

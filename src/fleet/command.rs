@@ -1,12 +1,12 @@
 //! The operator's own command line on each host, and nothing else: connect, run it, hang up.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::hearing::Hearing;
 use super::pool::Pool;
 use super::ssh::{Driven, ExecEnd, Heed, Input, Said, Ssh};
-use super::talk::{Hearing, Trouble, not_run};
+use super::talk::{Trouble, not_run};
 use super::{Call, Fleet, Flow, HostEvent, HostResult, Outcome, Task};
 use crate::targets::Target;
 use crate::wire::Level;
@@ -49,7 +49,7 @@ impl Fleet for CommandFleet {
 
 impl Shared {
     fn on_host(&self, call: &Call, task: &Task, tell: &dyn Fn(HostEvent)) -> HostResult {
-        let mut hearing = Hearing { host: task.host, tell, tail: VecDeque::new() };
+        let mut hearing = Hearing::unlimited(task.host, tell);
         let outcome = match self.targets.get(task.host) {
             Some(target) => self.outcome(target, call, &mut hearing),
             None => Outcome::Failed { reason: format!("internal error: no host {}", task.host), status: 1 },

@@ -1,16 +1,17 @@
 //! The real fleet: hosts over SSH.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::hearing::{Hearing, RunOutput};
 use super::open::OpenSessions;
 use super::pool::Pool;
 use super::ssh::Ssh;
-use super::talk::{Hearing, Remote};
+use super::talk::Remote;
 use super::work::Work;
 use super::{Call, Fleet, Flow, HostEvent, HostId, HostResult, Outcome, PackSource, Step, Task};
 use crate::targets::Target;
-use crate::wire::{Request, Revision, Stage};
+use crate::wire::{Request, Revision, Stage, State};
 
 /// Makes the request for a task. The fleet itself fills in the action, the time limit, `force`, what a rollback goes back
 /// to, and the pack.
@@ -30,6 +31,7 @@ pub(super) struct Shared {
     pub requests: RequestMaker,
     pub packs: Box<dyn PackSource>,
     pub open: OpenSessions,
+    pub output: RunOutput,
 }
 
 pub(super) struct Host {
@@ -46,8 +48,17 @@ pub(super) struct Session {
     pub promoted: bool,
     /// It was finalized, and keeps more than it is to keep until the run is over.
     pub keeps_more: bool,
+    /// What the run's first probe found, and whether a stage was asked for since then.
+    pub first: Option<First>,
     /// There was a session, and getting it back has not been given up.
     pub had_one: bool,
+}
+
+/// What a host is known again by when it has to be connected to once more.
+pub(super) struct First {
+    pub place: Option<String>,
+    pub state: State,
+    pub begun: bool,
 }
 
 impl SshFleet {
@@ -57,7 +68,7 @@ impl SshFleet {
         let hosts: Vec<Host> = targets.into_iter().map(host).collect();
         let open = OpenSessions::new(ssh.session_limit(hosts.len()));
         SshFleet {
-            shared: Arc::new(Shared { ssh, hosts, requests, packs, open }),
+            shared: Arc::new(Shared { ssh, hosts, requests, packs, open, output: RunOutput::default() }),
             pool: Pool::default(),
             tended: false,
         }
@@ -175,7 +186,7 @@ impl Shared {
         if session.remote.is_some() {
             self.make_room(task.host);
         }
-        let hearing = Hearing { host: task.host, tell, tail: VecDeque::new() };
+        let hearing = Hearing::new(task.host, tell, &self.output);
         let mut work = Work { shared: self, call, task, target: &host.target, session: &mut session, hearing };
         let result = piece(&mut work)?;
         Some(work.hearing.complete(result, call))

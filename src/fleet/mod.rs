@@ -5,6 +5,7 @@
 )]
 
 mod command;
+mod hearing;
 mod hosts;
 mod open;
 mod outcome;

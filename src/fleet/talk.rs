@@ -1,72 +1,15 @@
 //! Speaking with `deploy-local` on one target: probe, lock, stages, questions.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::hearing::Hearing;
 use super::ssh::{Bootstrap, Driven, ExecEnd, Heed, Input, Link, Marker, OpenError, Running, Said, Ssh, run_command};
-use super::{Call, HostEvent, HostId, HostResult, Outcome, Parcel, TAIL_LINES};
+use super::{Outcome, Parcel};
 use crate::targets::Target;
-use crate::wire::{Ended, Facts, KeeperLine, Level, Line, Recorded, Request, State, TargetEvent};
+use crate::wire::{Ended, Facts, KeeperLine, Recorded, Request, State, TargetEvent};
 
 /// How long a keeper may take to let go of its lock when it is told to.
 const GOODBYE: Duration = Duration::from_secs(1);
-
-/// Passes on what a host says, and keeps the end of it.
-pub(super) struct Hearing<'a> {
-    pub host: HostId,
-    pub tell: &'a dyn Fn(HostEvent),
-    pub tail: VecDeque<Line>,
-}
-
-impl Hearing<'_> {
-    fn line(&mut self, line: Line) {
-        if line.level > Level::Debug {
-            if self.tail.len() == TAIL_LINES {
-                self.tail.pop_front();
-            }
-            self.tail.push_back(line.clone());
-        }
-        (self.tell)(HostEvent::Line(self.host, line));
-    }
-
-    pub(super) fn text(&mut self, level: Level, text: &[u8]) {
-        self.line(Line { level, message: String::from_utf8_lossy(text).into_owned() });
-    }
-
-    /// Takes a line of output; gives back an event that is an answer.
-    fn said(&mut self, said: Said) -> Option<TargetEvent> {
-        let text = match said {
-            Said::Err(text) => {
-                self.text(Level::Warning, text);
-                return None;
-            }
-            Said::Out(text) => text,
-        };
-        match serde_json::from_slice(text) {
-            Ok(TargetEvent::Line(line)) => self.line(line),
-            Ok(TargetEvent::Diff { file, diff }) => (self.tell)(HostEvent::Diff { host: self.host, file, diff }),
-            Ok(answer) => return Some(answer),
-            // A login shell's greeting, say.
-            Err(_) => self.text(Level::Info, text),
-        }
-        None
-    }
-
-    /// Completes a result with what only this side knows: the time limit, and the last lines of a host that failed.
-    pub(super) fn complete(self, mut result: HostResult, call: &Call) -> HostResult {
-        if let Outcome::TimedOut { seconds: seconds @ 0 } = &mut result.outcome {
-            *seconds = call.timeout.as_secs();
-        }
-        if !result.outcome.is_ok() {
-            result.tail = self.tail.into();
-        }
-        result
-    }
-
-    fn last_words(&self) -> String {
-        self.tail.back().map_or_else(String::new, |line| format!(": {}", line.message))
-    }
-}
 
 /// Why there was no answer.
 #[derive(Debug)]

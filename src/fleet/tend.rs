@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError, Weak};
 use std::time::Duration;
 
+use super::hearing::Hearing;
 use super::hosts::Shared;
-use super::talk::{Hearing, Remote};
+use super::talk::Remote;
 use super::work::Work;
 use super::{Call, HostId, Step, Task};
 
@@ -105,7 +106,7 @@ fn mend_one(shared: &Shared, id: HostId) {
         return;
     }
     let (call, task) = nothing(id);
-    let hearing = Hearing { host: id, tell: &|_| {}, tail: Default::default() };
+    let hearing = Hearing::new(id, &|_| {}, &shared.output);
     let mut work = Work { shared, call: &call, task: &task, target: &host.target, session: &mut session, hearing };
     match work.ready() {
         Ok(()) => log::info!("{}: the session was lost while it was parked, and is there again", host.target),

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::hosts::{Session, Shared};
+use super::hearing::Hearing;
+use super::hosts::{First, Session, Shared};
 use super::ssh::ExecEnd;
-use super::talk::{Answer, Hearing, Remote, Trouble, outcome_of};
+use super::talk::{Answer, Remote, Trouble, outcome_of};
 use super::{Call, HostResult, Outcome, Parcel, Step, Task};
 use crate::targets::Target;
-use crate::wire::{Action, Ended, Recorded, Request, Stage, State};
+use crate::wire::{Action, Ended, Facts, Recorded, Request, RunId, Stage, State};
 
 /// Added to a call's time limit here: the target keeps to the limit by itself, and says so more precisely.
 const SLACK: Duration = Duration::from_secs(10);
@@ -148,8 +149,31 @@ impl Work<'_> {
             _ => self.call.timeout.min(ASK_PATIENCE) + SLACK,
         };
         let remote = Remote::connect(&self.shared.ssh, self.target, &request, patience, &mut self.hearing)?;
+        self.know_again(&remote.facts, &request.holder.run)
+            .map_err(|reason| (Outcome::Unreachable { reason }, false))?;
         (self.session.remote, self.session.had_one) = (Some(remote), true);
         Ok(())
+    }
+
+    /// Fails when the name leads to another machine than at the run's first probe. The same one is known by its place or,
+    /// when it was started anew, by the run that it has seen; until a stage was asked for, one that looks the same will do.
+    fn know_again(&mut self, facts: &Facts, run: &RunId) -> Result<(), String> {
+        let Some(first) = &self.session.first else {
+            let (place, state) = (facts.place.clone(), facts.state.clone());
+            self.session.first = Some(First { place, state, begun: false });
+            return Ok(());
+        };
+        let same_place = facts.place.is_none() || facts.place == first.place;
+        let has_seen_us = facts.newest.as_ref().is_some_and(|newest| newest.run >= *run);
+        let looks_the_same = !first.begun && facts.state == first.state;
+        if same_place || has_seen_us || looks_the_same {
+            return Ok(());
+        }
+        Err(format!(
+            "{} is not the machine that this run began with: it knows nothing of run {run}; see where the name leads, and \
+             what the first machine runs",
+            self.target
+        ))
     }
 
     fn hold_again(&mut self) -> Result<(), Trouble> {
@@ -201,6 +225,9 @@ impl Work<'_> {
     fn run(&mut self, stage: Stage) -> HostResult {
         if let Err(outcome) = self.ready_again() {
             return outcome.into();
+        }
+        if let Some(first) = &mut self.session.first {
+            first.begun = true;
         }
         let (mut rebuild, mut run_again) = (false, true);
         loop {

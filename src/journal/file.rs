@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::deploy::{Answer, Plan};
 use crate::fleet::{Call, HostId, HostResult, Step, Task};
+use crate::within;
 
 /// Between two tries to claim a journal.
 const LOOK: std::time::Duration = std::time::Duration::from_millis(50);
@@ -117,12 +118,7 @@ impl Journal {
 
 /// Makes the folder of the journals, where it is missing. It ignores itself, so that nobody commits a journal.
 pub fn make_folder(folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let ignore = folder.join(".gitignore");
-    if !ignore.exists() {
-        fs::write(&ignore, "*\n").with_context(|| format!("cannot write {}", ignore.display()))?;
-    }
-    Ok(())
+    within::make_ignored_folder(folder).with_context(|| format!("cannot make {}", folder.display()))
 }
 
 /// A deployment that was begun and not ended.
@@ -207,6 +203,7 @@ pub fn prune(folder: &Path, keep: usize) -> Result<()> {
 
 /// Every journal of a folder, oldest first: run ids sort by time.
 pub(super) fn journals(folder: &Path) -> Result<Vec<PathBuf>> {
+    within::refuse_link(folder)?;
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -216,6 +213,7 @@ pub(super) fn journals(folder: &Path) -> Result<Vec<PathBuf>> {
     for entry in entries {
         let path = entry.with_context(|| format!("cannot read {}", folder.display()))?.path();
         if path.extension().is_some_and(|extension| extension == "journal") {
+            within::refuse_link(&path)?;
             paths.push(path);
         }
     }

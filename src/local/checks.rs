@@ -142,10 +142,20 @@ fn script(job: &Job, check: &Check, revision: &Revision) -> Result<(PathBuf, Vec
         }
         let own = control.join("environments").join(environment).join("scripts").join(&name);
         if own.exists() {
-            return Ok((own, args));
+            return stays_within(&job.layout.rev(revision), own).map(|path| (path, args));
         }
     }
-    Ok((control.join("scripts").join(name), args))
+    stays_within(&job.layout.rev(revision), control.join("scripts").join(name)).map(|path| (path, args))
+}
+
+/// Fails for a script that is a link out of its revision. One that is not there is told when it is run.
+fn stays_within(tree: &Path, script: PathBuf) -> Result<PathBuf, String> {
+    match (script.canonicalize(), tree.canonicalize()) {
+        (Ok(real), Ok(tree)) if !real.starts_with(&tree) => {
+            Err(format!("{} leads out of the revision, to {}", script.display(), real.display()))
+        }
+        _ => Ok(script),
+    }
 }
 
 /// The command line that the monitoring's files have for a name.

@@ -42,6 +42,7 @@ impl From<Fault> for Ended {
             Fault::CacheBroken(reason) => Ended::CacheBroken { reason },
             Fault::Locked(by) => Ended::Locked { by: *by },
         }
+        .bounded()
     }
 }
 

@@ -9,6 +9,7 @@ use crate::wire::Holder;
 use super::fault::Fault;
 use super::files;
 use super::layout::Layout;
+use super::own;
 
 fn path(layout: &Layout) -> PathBuf {
     layout.own().join("newest-run.json")
@@ -16,7 +17,8 @@ fn path(layout: &Layout) -> PathBuf {
 
 /// The newest run, and who was behind it.
 pub fn newest(layout: &Layout) -> Option<Holder> {
-    serde_json::from_slice(&fs::read(path(layout)).ok()?).ok()
+    let newest: Holder = serde_json::from_slice(&fs::read(path(layout)).ok()?).ok()?;
+    Some(newest.bounded())
 }
 
 /// Fails for a run that is older than the newest one. Run ids sort by time.
@@ -34,8 +36,8 @@ pub fn remember(layout: &Layout, holder: &Holder) -> Result<(), Fault> {
     if newest(layout).is_some_and(|newest| newest.run == holder.run) {
         return Ok(());
     }
-    files::make_dir(&layout.own())?;
-    files::write(&path(layout), &serde_json::to_vec(holder).unwrap_or_default(), 0o666)
+    own::prepare(&layout.own())?;
+    own::write(&path(layout), &serde_json::to_vec(holder).unwrap_or_default())
 }
 
 /// Lets every run in again.

@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime};
 
 use crate::wire::RunId;
 
-use super::files;
 use super::layout::Layout;
+use super::own;
 
 /// Between two looks at the file.
 const LOOK: Duration = Duration::from_millis(250);
@@ -27,7 +27,7 @@ fn path(layout: &Layout) -> PathBuf {
 pub fn take_over(layout: &Layout, run: &RunId) {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
     let name = format!("{run} {}.{since}", std::process::id());
-    if files::write(&path(layout), name.as_bytes(), 0o666).is_err() {
+    if own::write(&path(layout), name.as_bytes()).is_err() {
         return;
     }
     let (path, run) = (path(layout), run.clone());

@@ -37,6 +37,7 @@ impl Link {
 #[derive(Debug, Clone)]
 pub struct Layout {
     repo: String,
+    deploy_dir: PathBuf,
     live: PathBuf,
     root: PathBuf,
 }
@@ -67,12 +68,17 @@ impl Layout {
         }
         let live = deploy_dir.join(repo);
         let root = deploy_dir.join(format!("{repo}-cache"));
-        Ok(Layout { repo: repo.to_owned(), live, root })
+        Ok(Layout { repo: repo.to_owned(), deploy_dir: deploy_dir.to_owned(), live, root })
     }
 
     /// The repository's name.
     pub fn repo(&self) -> &str {
         &self.repo
+    }
+
+    /// The folder that holds all repositories.
+    pub fn deploy_dir(&self) -> &Path {
+        &self.deploy_dir
     }
 
     /// The path that the service uses.

@@ -19,6 +19,7 @@ use crate::wire::{Ended, Lease, LeaseStands, Request, Revision, RunId};
 use super::fault::Fault;
 use super::files;
 use super::layout::{Layout, Link};
+use super::own;
 use super::sys::{self, Process};
 
 /// How often within its time a lease is renewed: one that is missed, and another one, does no harm.
@@ -60,7 +61,7 @@ fn read(layout: &Layout) -> Option<Kept> {
 
 fn write(layout: &Layout, kept: &Kept) -> Result<(), Fault> {
     let text = serde_json::to_vec(kept).map_err(|error| Fault::Failed(format!("cannot note the lease: {error}")))?;
-    files::write(&path(layout), &text, 0o666)
+    own::write(&path(layout), &text)
 }
 
 /// What a lease of this request is about: the revision to go back to, and for how long. `None` when there is nothing to
@@ -83,8 +84,8 @@ pub fn open(layout: &Layout, request: &Request, new_files: bool, watcher: u32) -
         stands: LeaseStands::Open,
     };
     // The time first: a lease is never found with the time of another one.
-    files::make_dir(&layout.own())?;
-    files::write(&until_path(layout), time_text(until).as_bytes(), 0o666)?;
+    own::prepare(&layout.own())?;
+    own::write(&until_path(layout), time_text(until).as_bytes())?;
     write(layout, &Kept { lease, boot: sys::boot_id(), until, watcher })
 }
 

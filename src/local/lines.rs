@@ -1,9 +1,7 @@
 //! Output of commands as lines: bounded in length and in number, whatever comes.
 
 use super::process::Stream;
-
-/// Longer lines are cut.
-const LINE: usize = 8 << 10;
+use crate::wire::limits::LINE;
 
 /// More lines, or more bytes, of one command are not passed on.
 const LINES: usize = 10_000;

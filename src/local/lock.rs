@@ -4,9 +4,8 @@
 //! A lock is an advisory lock (`flock`) on a file that is never removed; the file says who holds it. What it says counts
 //! only while the lock is held and the process that wrote it lives.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -14,11 +13,13 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::procfs;
 use crate::wire::{Holder, RunId, Stage};
 
 use super::fault::{Fault, Tried};
 use super::files;
 use super::layout::Layout;
+use super::own;
 use super::sys::{self, How};
 
 /// How long a new holder may take to write its name into the file.
@@ -26,6 +27,9 @@ const NAMING: Duration = Duration::from_secs(2);
 
 /// The length of a lock's file; a longer message makes a longer file.
 const ROOM: usize = 2048;
+
+/// As much of it is read. An older build put messages of any length there.
+const NOTE: u64 = 1 << 20;
 
 /// What stands in a lock's file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +66,17 @@ impl Drop for Held {
 pub enum Answer {
     Mine(Held),
     Theirs(Note),
+    /// Somebody has it who is not Hoist, or cannot be told to be; one fragment that names the process.
+    Strangers(String),
+}
+
+/// What a look at a lock found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    Nobody,
+    Run(Note),
+    /// As [`Answer::Strangers`].
+    Stranger(String),
 }
 
 /// The run's lock.
@@ -76,40 +91,68 @@ pub fn stage_path(layout: &Layout) -> PathBuf {
 
 /// Asks for a lock once. The folder and the file are made when they are missing.
 pub fn ask(path: &Path, note: &Note) -> Result<Answer, Fault> {
-    files::make_dir(files::parent(path))?;
-    let file = open(path)?;
+    own::prepare(files::parent(path))?;
+    let file = own::open(path)?;
     let started = Instant::now();
     loop {
         if sys::lock(&file, How::Try).tried("lock", path)? {
             return Ok(Answer::Mine(sign(file, note)));
         }
-        // A passing look at the lock by a probe, or a holder that has not signed yet: both are over soon.
-        match read(path) {
-            Some(theirs) if sys::is_alive(theirs.process) => return Ok(Answer::Theirs(theirs)),
-            other if started.elapsed() > NAMING => return Ok(Answer::Theirs(other.unwrap_or_else(unknown))),
-            _ => thread::sleep(Duration::from_millis(20)),
+        match whose(&file, path, started) {
+            Some(Found::Run(theirs)) => return Ok(Answer::Theirs(theirs)),
+            Some(Found::Stranger(who)) => return Ok(Answer::Strangers(who)),
+            Some(Found::Nobody) | None => {}
         }
     }
 }
 
 /// Who holds a lock now, found without making or changing anything.
-pub fn holder(path: &Path) -> Option<Note> {
-    let file = File::open(path).ok()?;
+pub fn look(path: &Path) -> Found {
+    let Ok(file) = File::open(path) else { return Found::Nobody };
     let started = Instant::now();
-    while !sys::lock(&file, How::TryShared).ok()? {
-        match read(path) {
-            Some(note) if sys::is_alive(note.process) => return Some(note),
-            other if started.elapsed() > NAMING => return Some(other.unwrap_or_else(unknown)),
-            _ => thread::sleep(Duration::from_millis(20)),
+    while let Ok(false) = sys::lock(&file, How::TryShared) {
+        if let Some(found) = whose(&file, path, started) {
+            return found;
         }
     }
-    None
+    Found::Nobody
 }
 
-fn open(path: &Path) -> Result<File, Fault> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o666);
-    options.open(path).tried("open the lock", path)
+/// The run that holds a lock now.
+pub fn holder(path: &Path) -> Option<Note> {
+    match look(path) {
+        Found::Run(note) => Some(note),
+        Found::Nobody | Found::Stranger(_) => None,
+    }
+}
+
+/// Who has a lock that is taken; `None` after a pause when that cannot be told yet: a passing look at the lock by a
+/// probe, or a holder that has not signed yet, are both over soon.
+fn whose(file: &File, path: &Path, started: Instant) -> Option<Found> {
+    let holders = procfs::lock_holders(file);
+    let is_the_holder = |note: &Note| {
+        let named = holders.iter().any(|holder| holder.id == note.process);
+        sys::is_alive(note.process) && (named || holders.is_empty())
+    };
+    match read(path).filter(is_the_holder) {
+        Some(note) => Some(Found::Run(note)),
+        None if started.elapsed() > NAMING => Some(Found::Stranger(stranger(path, &holders))),
+        None => {
+            thread::sleep(Duration::from_millis(20));
+            None
+        }
+    }
+}
+
+fn stranger(path: &Path, holders: &[procfs::Process]) -> String {
+    let lock = path.display();
+    if holders.is_empty() {
+        return format!(
+            "{lock} is locked by a process that this host does not show, in a container of its own perhaps: end it there"
+        );
+    }
+    let names: Vec<_> = holders.iter().map(|it| it.to_string()).collect();
+    format!("{lock} is locked by {}, which is no run of Hoist's: end that process on this host", names.join(" and "))
 }
 
 fn sign(mut file: File, note: &Note) -> Held {
@@ -129,15 +172,9 @@ fn overwrite(file: &mut File, text: &str) -> io::Result<()> {
 
 fn read(path: &Path) -> Option<Note> {
     let mut text = String::new();
-    File::open(path).ok()?.take(64 << 10).read_to_string(&mut text).ok()?;
-    serde_json::from_str(&text).ok()
-}
-
-fn unknown() -> Note {
-    let run: RunId = "unknown".parse().expect("a plain word is a run id");
-    let (user, host) = ("unknown".to_owned(), "unknown".to_owned());
-    let holder = Holder { run, user, host, pid: 0, since: "unknown".to_owned(), message: String::new() };
-    Note { holder, process: 0, at: None }
+    File::open(path).ok()?.take(NOTE).read_to_string(&mut text).ok()?;
+    let note: Note = serde_json::from_str(&text).ok()?;
+    Some(Note { holder: note.holder.bounded(), ..note })
 }
 
 /// The run's lock, for as long as this lives: held by this process, or by another of the same run, a keeper, from which
@@ -164,12 +201,13 @@ impl RunLock {
         let held = match ask(&path, &note)? {
             Answer::Mine(held) => Arc::new(Mutex::new(Hold::Mine(held))),
             Answer::Theirs(theirs) if theirs.holder.run == holder.run && !alone => {
-                let file = open(&path)?;
+                let file = own::open(&path)?;
                 let held = Arc::new(Mutex::new(Hold::Waiting));
                 inherit(file, note, held.clone());
                 held
             }
             Answer::Theirs(theirs) => return Err(Fault::Locked(Box::new(theirs.holder))),
+            Answer::Strangers(who) => return Err(Fault::Failed(who)),
         };
         Ok(RunLock { path, run: holder.run.clone(), held })
     }

@@ -24,6 +24,7 @@ mod lines;
 mod links;
 mod lock;
 mod out;
+mod own;
 mod probe;
 mod process;
 mod promote;
@@ -127,7 +128,7 @@ pub fn by_hand(repo: &str, deploy_dir: &Path, stage: Stage, force: bool, request
             stage::run(job, stage, attempt, Box::new(io::empty()), By::Hand(someone(stage)))
         }
         Err(fault) => {
-            eprintln!("hoist: {}", fault.reason());
+            crate::terminal::complain_line(&format!("hoist: {}", fault.reason()));
             1
         }
     }
@@ -210,5 +211,7 @@ fn read_request(input: &mut impl BufRead) -> Result<Request, Fault> {
     };
     let version: Version = serde_json::from_slice(&line).map_err(place)?;
     check_protocol(version.protocol)?;
-    serde_json::from_slice(&line).map_err(place)
+    let request: Request = serde_json::from_slice(&line).map_err(place)?;
+    // An older deployer takes messages of any length.
+    Ok(Request { holder: request.holder.bounded(), ..request })
 }

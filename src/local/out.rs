@@ -5,6 +5,7 @@ use std::io::Write;
 use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
 
+use crate::terminal::safe;
 use crate::wire::{Ended, Level, Line, State, TargetEvent};
 
 /// Who reads what is said.
@@ -50,7 +51,8 @@ impl Out {
     /// Queues an event. Never fails and never waits.
     pub fn event(&self, event: &TargetEvent) {
         let text = match self.reader {
-            Reader::Deployer => serde_json::to_string(event).ok().map(|json| json + "\n"),
+            // Within what the other side reads of a line.
+            Reader::Deployer => serde_json::to_string(&event.clone().bounded()).ok().map(|json| json + "\n"),
             Reader::Person => for_a_person(event),
         };
         if let Some(text) = text {
@@ -88,17 +90,17 @@ fn for_a_person(event: &TargetEvent) -> Option<String> {
     let time = crate::clock::hms();
     let text = match event {
         TargetEvent::Line(Line { level: Level::Debug, .. }) => return None,
-        TargetEvent::Line(line) => one_line(&line.message),
-        TargetEvent::Diff { file, diff } => return Some(format!("{time} {}\n{diff}", one_line(file))),
-        TargetEvent::Ended { outcome, state } => one_line(&format!("{}; {}", ending(outcome), standing(state))),
+        TargetEvent::Line(line) => safe(&line.message, true).into_owned(),
+        TargetEvent::Diff { file, diff } => {
+            let lines = diff.lines().map(|line| format!("{}\n", safe(line, true)));
+            return Some(format!("{time} {}\n{}", safe(file, true), lines.collect::<String>()));
+        }
+        TargetEvent::Ended { outcome, state } => {
+            safe(&format!("{}; {}", ending(outcome), standing(state)), true).into_owned()
+        }
         TargetEvent::Facts(_) | TargetEvent::Held | TargetEvent::Recorded(_) => return None,
     };
     Some(format!("{time} {text}\n"))
-}
-
-/// Keeps what a command printed from steering the terminal.
-fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
 }
 
 fn ending(outcome: &Ended) -> String {

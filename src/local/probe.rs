@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::BufRead;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use super::keeper;
 use super::layout::{Layout, Link};
 use super::lease;
 use super::lfs;
-use super::lock::{self, Answer, Note, RunLock};
+use super::lock::{self, Answer, Found, Note, RunLock};
 use super::out::{Out, Reader};
 use super::process::Feed;
 use super::submodules;
@@ -41,6 +42,15 @@ const LINE: u64 = 4096;
 /// Everything a target says of itself.
 pub fn facts(layout: &Layout, request: &Request, deadline: Deadline) -> Result<Facts, Fault> {
     let has_extras = |revision: &Revision| request.kept || extras::are_in(&request.extras, &layout.rev(revision));
+    let locks = [lock::run_path(layout), lock::stage_path(layout)].map(|path| lock::look(&path));
+    let stranger = locks.iter().find_map(|found| match found {
+        Found::Stranger(who) => Some(who.clone()),
+        Found::Nobody | Found::Run(_) => None,
+    });
+    let locked = match &locks[0] {
+        Found::Run(note) => Some(note.holder.clone()),
+        Found::Nobody | Found::Stranger(_) => None,
+    };
     let (free_bytes, free_inodes) = free_space(layout)?;
     Ok(Facts {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -48,7 +58,9 @@ pub fn facts(layout: &Layout, request: &Request, deadline: Deadline) -> Result<F
         revisions: layout.revisions().into_iter().filter(has_extras).collect(),
         cached: cached(layout, deadline)?,
         lacks: lfs::lacks(layout, &request.large_files),
-        locked: lock::holder(&lock::run_path(layout)).map(|note| note.holder),
+        locked,
+        stranger,
+        place: place(layout),
         free_bytes,
         free_inodes,
         newest: fence::newest(layout).map(Box::new),
@@ -64,6 +76,17 @@ fn lacking(layout: &Layout, deadline: Deadline) -> Result<Lacking, Fault> {
     let count = files.len();
     files.truncate(LACKING);
     Ok(Lacking { count, files })
+}
+
+/// The kernel that runs here, and the first folder on the way to the deploy directory that is there, by its inode. A
+/// machine that is started anew, or copied, is another kernel; a container is another name or another file system.
+fn place(layout: &Layout) -> Option<String> {
+    let boot = sys::boot_id();
+    let dir = layout.deploy_dir();
+    let there = dir.ancestors().find(|folder| folder.exists())?;
+    let (about, rest) = (std::fs::metadata(there).ok()?, dir.strip_prefix(there).ok()?.join(layout.repo()));
+    let (device, inode) = (about.dev(), about.ino());
+    (!boot.is_empty()).then(|| format!("{boot} {} {device:x}:{inode:x} {}", sys::host_name(), rest.display()))
 }
 
 /// The free space where the deploy directory is, or will be; the trees may be on another disk than the objects.
@@ -179,9 +202,10 @@ fn hold(layout: &Layout, request: &Request) -> Result<RunLock, Fault> {
     let held = RunLock::take(layout, &request.holder, false)?;
     fence::check(layout, &request.holder)?;
     // A stage of another run may be at work still, its own keeper gone with its connection.
-    match lock::holder(&lock::stage_path(layout)) {
-        Some(note) if note.holder.run != request.holder.run => Err(Fault::Locked(Box::new(note.holder))),
-        _ => {
+    match lock::look(&lock::stage_path(layout)) {
+        Found::Run(note) if note.holder.run != request.holder.run => Err(Fault::Locked(Box::new(note.holder))),
+        Found::Stranger(who) => Err(Fault::Failed(who)),
+        Found::Nobody | Found::Run(_) => {
             fence::remember(layout, &request.holder)?;
             Ok(held)
         }

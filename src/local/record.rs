@@ -10,6 +10,7 @@ use super::fault::{Fault, Tried};
 use super::files;
 use super::layout::Layout;
 use super::lock;
+use super::own;
 
 /// How many runs are remembered.
 const RUNS: usize = 20;
@@ -28,12 +29,13 @@ pub fn write(layout: &Layout, record: &Record) -> Result<(), Fault> {
     files::make_dir(files::parent(&path))?;
     let text =
         serde_json::to_vec(record).map_err(|error| Fault::Failed(format!("cannot record the stage: {error}")))?;
-    files::write(&path, &text, 0o666)
+    own::write(&path, &text)
 }
 
 /// The record of one try, if it can be read.
 pub fn read(layout: &Layout, run: &RunId, stage: Stage, attempt: u32) -> Option<Record> {
-    serde_json::from_slice(&fs::read(file(layout, run, stage, attempt)).ok()?).ok()
+    let record: Record = serde_json::from_slice(&fs::read(file(layout, run, stage, attempt)).ok()?).ok()?;
+    Some(Record { outcome: record.outcome.map(Ended::bounded), ..record })
 }
 
 /// The names of a run's records: `promote.0.json`, sorted.
@@ -106,7 +108,7 @@ fn last_request(layout: &Layout) -> PathBuf {
 pub fn keep_request(layout: &Layout, request: &Request) -> Result<(), Fault> {
     let text =
         serde_json::to_vec(request).map_err(|error| Fault::Failed(format!("cannot keep the request: {error}")))?;
-    files::write(&last_request(layout), &text, 0o600)
+    own::write(&last_request(layout), &text)
 }
 
 /// The last request that this target saw, or the one in a file.

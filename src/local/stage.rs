@@ -168,6 +168,7 @@ fn wait_for_turn(job: &Job, holder: &Holder, stage: Stage, attempt: u32) -> Resu
                     None => Ok(held),
                 };
             }
+            Answer::Strangers(who) => return Err(Fault::Failed(who)),
             Answer::Theirs(theirs) => {
                 if seen_before.is_none() {
                     let at = theirs.at.map_or("a stage".to_owned(), |(stage, _)| stage.to_string());

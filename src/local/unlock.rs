@@ -12,7 +12,7 @@ use crate::wire::RunId;
 use super::fault::{Fault, plain};
 use super::fence;
 use super::layout::Layout;
-use super::lock;
+use super::lock::{self, Found};
 use super::out::Out;
 use super::sys::Process;
 
@@ -27,11 +27,22 @@ const MOST: usize = 100;
 /// has come meanwhile is left alone.
 pub fn run(layout: &Layout, held: Option<&RunId>, out: &Out) -> Result<(), Fault> {
     for path in [lock::run_path(layout), lock::stage_path(layout)] {
+        let mut ended = None;
         for _ in 0..MOST {
-            let Some(note) = lock::holder(&path) else { break };
+            let note = match lock::look(&path) {
+                Found::Nobody => break,
+                Found::Stranger(who) => return Err(Fault::Failed(format!("{who}; nothing was ended"))),
+                Found::Run(note) => note,
+            };
             let holder = &note.holder;
             if held != Some(&holder.run) {
                 return Err(Fault::Failed(format!("locked by {holder} by now; look again before it is cleared")));
+            }
+            if ended.replace(note.process) == Some(note.process) {
+                let (lock, process) = (path.display(), note.process);
+                return Err(Fault::Failed(format!(
+                    "process {process} was ended and {lock} is locked in its name still"
+                )));
             }
             end(&path, note.process)?;
             out.info(format!("process {} of run {} is ended", note.process, holder.run));

@@ -17,7 +17,7 @@ use super::fault::{Fault, plain};
 use super::job::Job;
 use super::layout::Layout;
 use super::lease::{self, Due};
-use super::lock;
+use super::lock::{self, Found};
 use super::out::{Out, Reader};
 use super::stage::{self, By};
 use super::sys;
@@ -65,10 +65,13 @@ pub fn put_on_lease(job: &Job, new_files: bool) -> Result<(), Fault> {
 /// Waits for the end of the lease of the request's run, and rolls back if it ran out.
 pub fn run(layout: Layout, request: Request) -> u8 {
     let run = request.holder.run.clone();
+    let mut told = false;
     loop {
         match lease::due(&layout, &run) {
             Due::Never => return 0,
             Due::In(left) => thread::sleep(left.clamp(SHORTEST_LOOK, LOOK)),
+            // A rollback that cannot have the lock changes nothing, and is due again: it is told once.
+            Due::Now if is_held_by_a_stranger(&layout, &mut told) => thread::sleep(LOOK),
             // Another run is at work here. Its own promote or rollback ends this lease; if it goes without, it is due.
             Due::Now if is_held_by_another(&layout, &request) => thread::sleep(LOOK),
             Due::Now => {
@@ -86,10 +89,24 @@ fn is_held_by_another(layout: &Layout, request: &Request) -> bool {
     lock::holder(&lock::run_path(layout)).is_some_and(|note| note.holder.run != request.holder.run)
 }
 
+fn is_held_by_a_stranger(layout: &Layout, told: &mut bool) -> bool {
+    let found = [lock::run_path(layout), lock::stage_path(layout)].map(|path| lock::look(&path));
+    let stranger = found.into_iter().find_map(|found| match found {
+        Found::Stranger(who) => Some(who),
+        Found::Nobody | Found::Run(_) => None,
+    });
+    if let Some(who) = &stranger
+        && !std::mem::replace(told, true)
+    {
+        log(layout).warn(format!("the lease ran out, and the host cannot go back: {who}"));
+    }
+    stranger.is_some()
+}
+
 /// What happens at the rollback is for whoever comes later.
 fn log(layout: &Layout) -> Out {
     let mut options = File::options();
-    options.create(true).append(true).mode(0o640);
+    options.create(true).append(true).mode(0o600);
     match options.open(layout.own().join("lease.log")) {
         Ok(file) => Out::new(file, Reader::Person),
         Err(_) => Out::new(io::sink(), Reader::Person),

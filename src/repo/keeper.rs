@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -75,6 +74,19 @@ pub enum Ended {
     Nameless,
 }
 
+/// What is said of a lock whose holder left no name, or another's: which process that is, where this host shows it.
+pub fn nameless(path: &Path) -> String {
+    let holders: Vec<_> = lock_holders(path).iter().map(|it| it.to_string()).collect();
+    match holders.is_empty() {
+        true => format!("is locked by somebody who left no name ({}): fuser(1) finds the process", path.display()),
+        false => format!("is locked by {}, which left no name ({}): end it", holders.join(" and "), path.display()),
+    }
+}
+
+fn lock_holders(path: &Path) -> Vec<crate::procfs::Process> {
+    super::lock::open_to_look(path).map(|file| crate::procfs::lock_holders(&file)).unwrap_or_default()
+}
+
 /// How often, and how many times, to look whether a lock is gone.
 const LOOK: Duration = Duration::from_millis(50);
 const LOOKS: usize = 100;
@@ -110,16 +122,8 @@ fn pid_of(keeper: &Keeper) -> Option<Pid> {
     i32::try_from(keeper.holder.pid).ok().and_then(Pid::from_raw)
 }
 
-/// Whether the kernel says that this process has the lock of this file (proc_locks(5)).
+/// Whether the kernel says that this process has the lock of this file.
 fn holds(pid: Pid, path: &Path) -> bool {
-    let Ok(about) = std::fs::symlink_metadata(path) else { return false };
-    let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
-    let (pid, inode) = (pid.as_raw_nonzero().to_string(), format!(":{}", about.ino()));
-    locks.lines().any(|line| {
-        // 1: FLOCK  ADVISORY  WRITE 4711 fe:00:10010654 0 EOF
-        let words: Vec<&str> = line.split_whitespace().collect();
-        words.get(1) == Some(&"FLOCK")
-            && words.get(4) == Some(&&*pid)
-            && words.get(5).is_some_and(|id| id.ends_with(&inode))
-    })
+    let pid = pid.as_raw_nonzero().get().unsigned_abs();
+    lock_holders(path).iter().any(|holder| holder.id == pid)
 }

@@ -85,6 +85,9 @@ impl DeployLock {
             if !stands_at(&file, path) {
                 continue;
             }
+            if !is_lock(&file).map_err(io)? {
+                return Err(io(io::Error::other("it is not the file of a lock, and is left as it is")));
+            }
             let mut lock = DeployLock { file };
             if writable {
                 lock.write_holder(keeper).map_err(io)?;
@@ -97,8 +100,7 @@ impl DeployLock {
     /// Who holds the lock now, found without making or changing anything: `None` when nobody does, and within it `None`
     /// when somebody does who left no name.
     pub fn holder(path: &Path) -> io::Result<Option<Option<Keeper>>> {
-        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-        let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+        let file = match open_to_look(path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
@@ -128,6 +130,12 @@ impl Drop for DeployLock {
         // The next holder may be unable to write; nobody should then be told that it was us. Best effort, like the name.
         let _ = self.file.set_len(0);
     }
+}
+
+/// Opens the file to see who has it.
+pub(super) fn open_to_look(path: &Path) -> io::Result<File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
 
 /// Opens the file, making it where it is missing; also whether it can be written. `None`: it came or went meanwhile.
@@ -165,6 +173,22 @@ fn open(path: &Path) -> io::Result<Option<(File, bool)>> {
     Ok(Some((file, writable)))
 }
 
+/// Whether nothing would be lost if a name were left in this file: it is empty, or holds what Hoist or Scap leave there. A
+/// full disk may have kept half of our own name.
+fn is_lock(mut file: &File) -> io::Result<bool> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.take(1 << 20).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let text = text.trim();
+    let ours = "{\"run\":";
+    let object = || serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text);
+    let scaps = |object: &serde_json::Map<_, _>| {
+        object.is_empty() || ["locker", "pid", "reason", "timestamp_utc"].iter().any(|key| object.contains_key(*key))
+    };
+    Ok(text.is_empty() || text.starts_with(ours) || ours.starts_with(text) || object().is_ok_and(|it| scaps(&it)))
+}
+
 /// Whether the path still leads to this file.
 fn stands_at(file: &File, path: &Path) -> bool {
     match (file.metadata(), fs::symlink_metadata(path)) {
@@ -174,8 +198,10 @@ fn stands_at(file: &File, path: &Path) -> bool {
 }
 
 /// Who holds the lock. The holder writes its name just after it took the lock, so it gets a moment for that. A name left
-/// by a process that has died is not the holder's.
+/// by a process that has died, or does not have the lock, is not the holder's.
 fn read_holder(file: &File) -> Option<Keeper> {
+    let holders = crate::procfs::lock_holders(file);
+    let has_it = |keeper: &Keeper| holders.is_empty() || holders.iter().any(|it| it.id == keeper.holder.pid);
     let alive = |keeper: &Keeper| {
         let pid = i32::try_from(keeper.holder.pid).ok().and_then(Pid::from_raw)?;
         (test_kill_process(pid) != Err(Errno::SRCH)).then_some(())
@@ -187,12 +213,13 @@ fn read_holder(file: &File) -> Option<Keeper> {
         let mut text = String::new();
         let mut file = file;
         // More than any holder's name: what somebody else wrote there must not fill our memory.
-        let read = file.rewind().and_then(|()| file.take(64 * 1024).read_to_string(&mut text));
+        let read = file.rewind().and_then(|()| file.take(1 << 20).read_to_string(&mut text));
         if read.is_ok()
             && let Ok(keeper) = serde_json::from_str::<Keeper>(&text)
             && alive(&keeper).is_some()
+            && has_it(&keeper)
         {
-            return Some(keeper);
+            return Some(Keeper { holder: keeper.holder.bounded(), ..keeper });
         }
     }
     None

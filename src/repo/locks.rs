@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::scap_lock::{ScapHolds, ScapLock, scap_lock_paths};
-use super::{DeployLock, Keeper, LockError, Purpose, default_lock_path};
+use super::{DeployLock, Keeper, LockError, Purpose, default_lock_path, nameless};
 
 /// Where the locks of a repository are.
 #[derive(Debug, Clone)]
@@ -65,15 +65,11 @@ pub enum Kept {
 
 impl fmt::Display for Kept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let by = |by: &Option<Box<Keeper>>| {
-            by.as_ref().map_or_else(|| "is locked by somebody who left no name".to_owned(), |by| by.to_string())
-        };
         match self {
-            Kept::Own(path, keeper) => write!(f, "{} ({})", by(keeper), path.display()),
-            Kept::All(path, keeper) => {
-                let by = by(keeper);
-                write!(f, "{}, with all of this host ({})", by, path.display())
-            }
+            Kept::Own(path, None) => f.write_str(&nameless(path)),
+            Kept::Own(path, Some(keeper)) => write!(f, "{keeper} ({})", path.display()),
+            Kept::All(path, None) => write!(f, "{}, with all of this host", nameless(path)),
+            Kept::All(path, Some(keeper)) => write!(f, "{keeper}, with all of this host ({})", path.display()),
             Kept::Scap(held) => write!(f, "is {held}"),
         }
     }

@@ -14,7 +14,7 @@ mod submodules;
 mod tags;
 
 pub use git::{Repo, TreeSize};
-pub use keeper::{Ended, Keeper, Purpose, end};
+pub use keeper::{Ended, Keeper, Purpose, end, nameless};
 pub use large_files::StoredFile;
 pub(crate) use large_files::pointer;
 pub use lock::{DeployLock, LockError, default_lock_path};

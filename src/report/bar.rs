@@ -4,8 +4,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Event;
 use super::progress::Progress;
-use super::style::Theme;
 use super::text::{Look, Verbosity};
+use crate::terminal::Theme;
 
 /// A bar while a step runs, and none between steps.
 pub(super) struct Bar {

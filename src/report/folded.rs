@@ -18,12 +18,15 @@ impl<K> Default for Folded<K> {
 }
 
 impl<K: Eq + Hash + Clone> Folded<K> {
-    pub fn add(&mut self, key: K, host: &Target) {
+    /// Whether it is the first of its block.
+    pub fn add(&mut self, key: K, host: &Target) -> bool {
+        let before = self.blocks.len();
         let place = *self.places.entry(key.clone()).or_insert_with(|| {
             self.blocks.push((key, Vec::new()));
             self.blocks.len() - 1
         });
         self.blocks[place].1.push(host.clone());
+        self.blocks.len() > before
     }
 
     /// The blocks so far; none is left.

@@ -4,10 +4,10 @@ use std::io::Write;
 
 use serde::Serialize;
 
-use super::safe::safe_json;
-use super::sink::Sink;
+use super::sink::{Form, Sink};
 use super::{Event, Reporter};
 use crate::clock;
+use crate::terminal::safe_json;
 
 /// An event and its time.
 #[derive(Serialize)]
@@ -39,7 +39,7 @@ pub struct Json<W> {
 
 impl<W: Write> Json<W> {
     pub fn new(writer: W) -> Self {
-        Json { sink: Sink::new(writer), now: clock::rfc3339_utc }
+        Json { sink: Sink::new(writer, Form::Json), now: clock::rfc3339_utc }
     }
 }
 

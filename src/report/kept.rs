@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::HostRow;
 use super::folded::Folded;
 use crate::targets::Target;
+use crate::wire::limits::RUN_OUTPUT;
 use crate::wire::{Level, Line};
 
 /// Bytes of output that are kept of one host, over both streams.
@@ -24,10 +25,18 @@ pub(super) struct Said {
     pub end: String,
 }
 
+impl Said {
+    fn len(&self) -> usize {
+        self.out.len() + self.err.len()
+    }
+}
+
 /// The output of all hosts.
 #[derive(Default)]
 pub(super) struct Kept {
     under_way: HashMap<Target, Said>,
+    /// Bytes that are kept of all hosts, what is equal once.
+    bytes: usize,
     /// Equal ones are kept once.
     ended: Folded<Rc<Said>>,
 }
@@ -36,7 +45,8 @@ impl Kept {
     /// Takes a line in.
     pub fn line(&mut self, host: &Target, line: &Line) {
         let said = self.under_way.entry(host.clone()).or_default();
-        if said.dropped > 0 || said.out.len() + said.err.len() + line.message.len() >= MOST {
+        let size = line.message.len() + 1;
+        if said.dropped > 0 || said.len() + size > MOST || self.bytes + size > RUN_OUTPUT {
             said.dropped += 1;
             return;
         }
@@ -44,6 +54,7 @@ impl Kept {
             Level::Debug | Level::Info => &mut said.out,
             Level::Warning | Level::Error => &mut said.err,
         };
+        self.bytes += size;
         stream.push_str(&line.message);
         stream.push('\n');
     }
@@ -53,7 +64,10 @@ impl Kept {
         let mut said = Said { end, ..self.under_way.remove(host).unwrap_or_default() };
         said.out.shrink_to_fit();
         said.err.shrink_to_fit();
-        self.ended.add(Rc::new(said), host);
+        let size = said.len();
+        if !self.ended.add(Rc::new(said), host) {
+            self.bytes -= size;
+        }
     }
 
     /// What was said, each with the hosts that said it and ended alike, in the order of the first of them in `rows`.

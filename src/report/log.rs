@@ -1,6 +1,6 @@
 //! The log of a deployment, kept in the repository's control folder.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::{Event, Reporter, json};
 use crate::clock;
 use crate::wire::{Level, RunId};
+use crate::within;
 
 /// The log file of one run: the lines of the JSON format, all of them, whatever the operator chose to see.
 ///
@@ -66,18 +67,16 @@ impl LogFile {
     }
 }
 
-/// Makes a folder that keeps itself out of the repository.
-fn make_folder(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    fs::create_dir(folder)?;
-    fs::write(folder.join(".gitignore"), "*\n")
-}
-
 fn open(path: &Path) -> io::Result<File> {
     path.parent().map_or(Ok(()), make_folder)?;
-    OpenOptions::new().append(true).create(true).mode(0o640).open(path)
+    within::refuse_link(path)?;
+    within::no_link().append(true).create(true).mode(0o640).open(path)
+}
+
+/// Makes a folder that keeps itself out of the repository, where it is missing. One that the repository has is let be.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    within::refuse_link(folder)?;
+    if folder.is_dir() { Ok(()) } else { within::make_ignored_folder(folder) }
 }
 
 /// Removes our own logs but for the newest `keep`, and never `current`: a run that is resumed late has an old one.
@@ -202,11 +201,10 @@ mod tests {
     #[test]
     fn a_full_disk_gives_one_warning_and_then_silence() {
         let control = tempfile::tempdir().unwrap();
-        fs::create_dir(control.path().join("log")).unwrap();
-        // Every write to this device fails as on a full disk.
-        std::os::unix::fs::symlink("/dev/full", LogFile::path_of(control.path(), &run())).unwrap();
         let told = std::rc::Rc::default();
-        let log = LogFile::open(control.path(), &run(), 20);
+        let mut log = LogFile::open(control.path(), &run(), 20);
+        // Every write to this device fails as on a full disk.
+        log.file = Some(File::options().append(true).open("/dev/full").unwrap());
         let mut tee = Tee::new(vec![Box::new(Memory(std::rc::Rc::clone(&told))), Box::new(log)]);
         for _ in 0..3 {
             tee.event(&Event::Interrupted);

@@ -5,14 +5,13 @@ use std::io::Write;
 
 use super::bar::Bar;
 use super::kept::{Kept, Said};
-use super::safe::safe;
-use super::sink::Sink;
-use super::style::Theme;
+use super::sink::{Form, Sink};
 use super::text::{Look, Verbosity};
 use super::words::{hosts, took};
 use super::{Event, HostRow, Reporter, table};
 use crate::fleet::Outcome;
 use crate::targets::Target;
+use crate::terminal::{Theme, safe};
 use crate::wire::Level;
 
 /// Lines of standard output go to `out`, those of standard error, and remarks, to `err`.
@@ -45,7 +44,14 @@ impl<O: Write, E: Write> Output<O, E> {
     /// Shows lines as they come or, with `fold`, at the end: equal output with an equal end once, under the folded
     /// names. `bar` is for the terminal that `err` is.
     pub(super) fn new(out: O, err: E, looks: [Look; 2], fold: bool, bar: Option<Bar>) -> Output<O, E> {
-        Output { out: Sink::new(out), err: Sink::new(err), looks, kept: fold.then(Kept::default), bar }
+        let forms = looks.map(|look| Form::Text(look.theme));
+        Output {
+            out: Sink::new(out, forms[0]),
+            err: Sink::new(err, forms[1]),
+            looks,
+            kept: fold.then(Kept::default),
+            bar,
+        }
     }
 
     fn look(&self, stream: Stream) -> Look {
@@ -239,11 +245,9 @@ fn nameless(reason: &str, host: &Target) -> String {
     reason.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
-/// How lines look on a stream. Where it is no terminal, UTF-8 passes whatever the locale: no terminal takes harm.
+/// How lines look on a stream.
 pub fn look_of(stream: &impl std::io::IsTerminal, verbosity: Verbosity, fold: fn(&[&Target]) -> String) -> Look {
-    let theme = Theme::of(stream);
-    let unicode = theme.unicode || !stream.is_terminal();
-    Look { theme: Theme { unicode, ..theme }, verbosity, fold }
+    Look { theme: Theme::of(stream).or_any_unicode(stream), verbosity, fold }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use super::progress::Progress;
-use super::sink::Sink;
+use super::sink::{Form, Sink};
 use super::text::{Look, Text, Verbosity};
 use super::{Event, Reporter};
 
@@ -29,7 +29,8 @@ impl<W: Write> Plain<W> {
     }
 
     fn with(text: Text, writer: W, elapsed: Box<dyn Fn() -> Duration>) -> Self {
-        Plain { text, sink: Sink::new(writer), progress: None, told: Duration::ZERO, elapsed }
+        let form = Form::Text(text.look.theme);
+        Plain { text, sink: Sink::new(writer, form), progress: None, told: Duration::ZERO, elapsed }
     }
 }
 

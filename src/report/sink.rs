@@ -1,22 +1,33 @@
-//! A writer that never fails.
+//! A writer that never fails, and lets nothing through that would steer a terminal.
 
 use std::io::{self, Write};
 
+use crate::terminal::{Theme, safe_json, styled};
+
 /// Room that is kept from one write to the next.
 const MOST_HELD: usize = 64 * 1024;
+
+/// What the lines are.
+#[derive(Debug, Clone, Copy)]
+pub enum Form {
+    /// For people; our own styles pass where the theme has colours.
+    Text(Theme),
+    Json,
+}
 
 /// Writes lines, each at once, until the other end goes away; from then on it writes nothing. So `hoist deploy | head -1`
 /// neither stops a deployment nor makes it panic.
 pub struct Sink<W> {
     writer: W,
+    form: Form,
     held: String,
     /// Why nothing is written any more.
     broken: Option<io::Error>,
 }
 
 impl<W: Write> Sink<W> {
-    pub fn new(writer: W) -> Self {
-        Sink { writer, held: String::new(), broken: None }
+    pub fn new(writer: W, form: Form) -> Self {
+        Sink { writer, form, held: String::new(), broken: None }
     }
 
     /// Writes the lines in one piece, so that no other process's output stands between them.
@@ -30,7 +41,10 @@ impl<W: Write> Sink<W> {
     /// Takes a line to be written at the next flush.
     pub fn hold(&mut self, line: &str) {
         if self.broken.is_none() {
-            self.held.push_str(line);
+            match self.form {
+                Form::Text(theme) => self.held.push_str(&styled(line, theme)),
+                Form::Json => self.held.push_str(&safe_json(line.to_owned())),
+            }
             self.held.push('\n');
         }
     }
@@ -74,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_closed_pipe_is_let_go_in_silence() {
-        let mut sink = Sink::new(closed_pipe());
+        let mut sink = Sink::new(closed_pipe(), Form::Json);
         sink.lines(["one"]);
         sink.lines(["two"]);
         assert!(sink.into_inner().is_none());
@@ -83,7 +97,7 @@ mod tests {
     #[test]
     fn each_call_arrives_at_once() {
         let (mut reader, writer) = io::pipe().unwrap();
-        let mut sink = Sink::new(io::BufWriter::new(writer));
+        let mut sink = Sink::new(io::BufWriter::new(writer), Form::Text(Theme::plain(true)));
         sink.lines(["one", "two"]);
         let mut read = [0; 8];
         reader.read_exact(&mut read).unwrap();

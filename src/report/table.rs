@@ -1,10 +1,9 @@
 //! The end of a deployment: the table of hosts, and a line for each that is not well.
 
+use super::HostRow;
 use super::folded::Folded;
-use super::safe::safe_line;
-use super::style::padded;
 use super::text::Look;
-use super::{HostRow, style};
+use crate::terminal::{padded, safe_line, width};
 
 /// A column that is wider than this does not push the others away.
 const MAX_COLUMN: usize = 40;
@@ -45,7 +44,7 @@ pub(super) fn rows(look: &Look, rows: &[HostRow]) -> Vec<String> {
         happy.push(mark.is_empty());
     }
     let widths: [usize; 6] = std::array::from_fn(|column| {
-        table.iter().map(|row| style::width(&row[column])).filter(|width| *width <= MAX_COLUMN).max().unwrap_or(0)
+        table.iter().map(|row| width(&row[column])).filter(|width| *width <= MAX_COLUMN).max().unwrap_or(0)
     });
     table
         .iter()

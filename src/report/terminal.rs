@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use indicatif::ProgressDrawTarget;
 
 use super::bar::Bar;
-use super::sink::Sink;
+use super::sink::{Form, Sink};
 use super::text::{Look, Text};
 use super::{Event, Reporter};
 
@@ -25,8 +25,9 @@ impl Terminal<io::Stdout> {
 
 impl<W: Write> Terminal<W> {
     fn with(text: Text, writer: W, target: Box<dyn Fn() -> ProgressDrawTarget>) -> Self {
-        let bar = Bar::new(text.look, target);
-        Terminal { text, sink: Sink::new(writer), bar }
+        let look = text.look;
+        let bar = Bar::new(look, target);
+        Terminal { text, sink: Sink::new(writer, Form::Text(look.theme)), bar }
     }
 }
 
@@ -55,7 +56,7 @@ mod tests {
     use super::*;
     use crate::fleet::{Outcome, Step};
     use crate::report::Verbosity;
-    use crate::report::style::Theme;
+    use crate::terminal::Theme;
     use crate::wire::{Level, Stage};
 
     #[derive(Debug, Default)]

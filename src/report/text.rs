@@ -4,13 +4,12 @@
 //! in the same way is told once, under one folded name, when the step has ended; its first host is told at once.
 
 use super::folded::Folded;
-use super::safe::{safe, safe_line};
-use super::style::{Theme, width};
 use super::words::{counted, hosts, step_name, took};
 use super::{Event, GroupHead, table};
 use crate::clock;
 use crate::fleet::{Outcome, Step};
 use crate::targets::Target;
+use crate::terminal::{Theme, safe, safe_line, width};
 use crate::wire::{Level, Line};
 
 /// How much the operator wants to see.
@@ -116,7 +115,9 @@ impl Text {
                 out.push(self.host_line(&host.to_string(), &theme.dim(&format!("{} started", step_name(*step)))));
             }
             Event::HostLine { host, line } => self.host_said(host, line, &mut out),
-            Event::HostDiff { host, file, diff } if normal => self.diffs.add((file.clone(), diff.clone()), host),
+            Event::HostDiff { host, file, diff } if normal => {
+                self.diffs.add((file.clone(), diff.clone()), host);
+            }
             Event::HostEnded { host, step, outcome: Outcome::Ok, seconds, .. } if verbose => {
                 let text = format!("{}: {} in {}", step_name(*step), theme.good("ok"), took(*seconds));
                 out.push(self.host_line(&host.to_string(), &text));

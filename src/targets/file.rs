@@ -21,7 +21,7 @@ pub struct TargetFile {
 }
 
 /// Reads the target file `name`: an absolute path as such, anything else from the first of `folders` that has it.
-/// `shown` turns paths into what messages call them.
+/// `shown` turns paths into what messages call them; `check` refuses a file before it is read.
 ///
 /// A line holds one host, its first word; blank lines, and what follows a `#`, are passed over. So is an indented line, as
 /// dsh and Scap do it, but with a remark.
@@ -29,8 +29,13 @@ pub struct TargetFile {
 /// # Errors
 /// When there is no such file (with the places that were looked at), it is no readable text, or a host's name is bad
 /// (with file and line).
-pub fn read_target_file(name: &str, folders: &[PathBuf], shown: &dyn Fn(&Path) -> String) -> Result<TargetFile> {
-    let (file, mistakes) = scan_target_file(name, folders, shown)?;
+pub fn read_target_file(
+    name: &str,
+    folders: &[PathBuf],
+    shown: &dyn Fn(&Path) -> String,
+    check: &dyn Fn(&Path) -> Result<()>,
+) -> Result<TargetFile> {
+    let (file, mistakes) = scan_target_file(name, folders, shown, check)?;
     mistakes.into_iter().next().map_or(Ok(file), Err)
 }
 
@@ -42,6 +47,7 @@ pub fn scan_target_file(
     name: &str,
     folders: &[PathBuf],
     shown: &dyn Fn(&Path) -> String,
+    check: &dyn Fn(&Path) -> Result<()>,
 ) -> Result<(TargetFile, Vec<Error>)> {
     let wanted = Path::new(name);
     if wanted.components().any(|part| part == Component::ParentDir) {
@@ -59,6 +65,7 @@ pub fn scan_target_file(
         let looked: Vec<_> = places.iter().map(|path| shown(path)).collect();
         bail!("no target file {name:?}: looked for {}", looked.join(", "));
     };
+    check(path)?;
     let label = shown(path);
     let parsed = parse(&read(path, &label)?, &label, Indented::IsPassedOver);
     Ok((TargetFile { path: path.clone(), targets: parsed.targets, notes: parsed.notes }, parsed.mistakes))
@@ -136,7 +143,8 @@ mod tests {
     }
 
     fn read(name: &str, folders: &[PathBuf]) -> Result<TargetFile, String> {
-        read_target_file(name, folders, &|path| path.display().to_string()).map_err(|error| format!("{error:#}"))
+        read_target_file(name, folders, &|path| path.display().to_string(), &|_| Ok(()))
+            .map_err(|error| format!("{error:#}"))
     }
 
     #[test]

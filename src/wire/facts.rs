@@ -33,6 +33,13 @@ pub struct Facts {
     pub lacks: Vec<LargeFile>,
     /// Who holds the target's lock now.
     pub locked: Option<Holder>,
+    /// A process that is not Hoist's holds one of the target's locks: one fragment that names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stranger: Option<String>,
+    /// Where the deployment's files are: which folder, of which boot of which machine. Targets with one place are one
+    /// target under several names. `None` where the kernel does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
     /// Bytes free to the remote user on the file system of the deploy directory.
     pub free_bytes: u64,
     /// Inodes free there; `None` where the file system has no such limit.

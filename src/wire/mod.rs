@@ -7,6 +7,7 @@
 
 mod facts;
 mod lease;
+pub mod limits;
 mod names;
 mod request;
 mod seconds;

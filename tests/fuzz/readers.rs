@@ -197,7 +197,7 @@ fn config_files(bytes: &[u8]) -> String {
 fn targets(bytes: &[u8]) -> String {
     let top = folder();
     std::fs::write(top.join("hoist/fuzzed"), bytes).unwrap();
-    let read = read_target_file("fuzzed", &[top.join("hoist")], &|_| "fuzzed".into());
+    let read = read_target_file("fuzzed", &[top.join("hoist")], &|_| "fuzzed".into(), &|_| Ok(()));
     read.map_or_else(shape, |file| {
         for target in &file.targets {
             assert_eq!(&target.to_string().parse::<Target>().unwrap(), target, "a target is read back as another");

@@ -16,6 +16,7 @@ mod servers;
 mod share;
 mod stages;
 mod stdio;
+mod strangers;
 mod surroundings;
 mod trouble;
 mod users;

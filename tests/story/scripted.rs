@@ -197,6 +197,8 @@ impl Scripted {
                 cached: Vec::new(),
                 lacks: Vec::new(),
                 locked: None,
+                stranger: None,
+                place: None,
                 free_bytes: 1 << 40,
                 free_inodes: None,
                 newest: None,

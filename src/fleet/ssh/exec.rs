@@ -10,10 +10,10 @@ use super::input::{Feed, Input};
 use super::lines::Lines;
 use super::link::Link;
 use super::tcp::Pulse;
+use crate::wire::limits;
 
-/// A line of the protocol may carry a whole configuration file's difference.
-const LONGEST_OUT_LINE: usize = 1024 * 1024;
-const LONGEST_ERR_LINE: usize = 8 * 1024;
+const LONGEST_OUT_LINE: usize = limits::PROTOCOL_LINE;
+const LONGEST_ERR_LINE: usize = limits::LINE;
 const CHUNK: usize = 32 * 1024;
 /// Chunks that are moved one way before the other way has its turn.
 const TURN: usize = 16;

@@ -7,6 +7,8 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
+use super::style::{STYLES, Theme};
+
 /// The most characters of one line that the operator's text shows. The log and the JSON keep the line whole.
 pub const MAX_LINE: usize = 1000;
 
@@ -35,6 +37,29 @@ pub fn safe_line(text: &str, unicode: bool) -> Cow<'_, str> {
             Cow::Owned(format!("{} [{left} more characters]", safe(&text[..end], unicode)))
         }
     }
+}
+
+/// As [`safe`], but for the styles of [`Theme`], which pass where the terminal has colours.
+pub fn styled(line: &str, theme: Theme) -> Cow<'_, str> {
+    if !theme.colour || !line.contains('\x1b') {
+        return safe(line, theme.unicode);
+    }
+    let mut out = String::with_capacity(line.len() + 16);
+    let mut rest = line;
+    while let Some(at) = rest.find('\x1b') {
+        out += &safe(&rest[..at], theme.unicode);
+        rest = &rest[at..];
+        // Even of a style that a host wrote nothing is left behind the line that it stands in.
+        let style = STYLES.into_iter().find(|style| rest.starts_with(style)).unwrap_or_default();
+        if style.is_empty() {
+            escape('\x1b', &mut out);
+            rest = &rest[1..];
+        }
+        out += style;
+        rest = &rest[style.len()..];
+    }
+    out += &safe(rest, theme.unicode);
+    Cow::Owned(out)
 }
 
 /// A line of JSON in which what is unsafe for a terminal is written in JSON's own escapes. It means the same.
@@ -121,6 +146,18 @@ mod tests {
         assert!(line.ends_with("é [7 more characters]"));
         assert_eq!(safe_line("just ended\r\n", true), "just ended");
         assert_eq!(safe_line(&"x".repeat(MAX_LINE), true).len(), MAX_LINE);
+    }
+
+    #[test]
+    fn our_own_styles_pass_where_there_are_colours_and_nothing_else_does() {
+        let colours = Theme { colour: true, unicode: true, live: true };
+        for painted in [colours.good("a"), colours.bad("a"), colours.warn("a"), colours.dim("a"), colours.strong("a")] {
+            assert_eq!(styled(&painted, colours), painted);
+            assert!(!styled(&painted, Theme::plain(true)).contains('\x1b'));
+        }
+        let hostile = format!("{}\x1b[2J\x1b]0;x\x07\x1b[31;5m\x1b\u{9b}31m\n", colours.bad("é"));
+        let shown = styled(&hostile, colours);
+        assert_eq!(shown, colours.bad("é") + "\\x1b[2J\\x1b]0;x\\x07\\x1b[31;5m\\x1b\\x9b31m\\n");
     }
 
     #[test]

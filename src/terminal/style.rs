@@ -4,6 +4,9 @@ use std::io::IsTerminal;
 
 use console::Style;
 
+/// Every sequence that [`Theme`] writes.
+pub(super) const STYLES: [&str; 6] = ["\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[33m"];
+
 /// What the terminal, or the file in its place, can show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Theme {

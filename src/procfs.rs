@@ -1,0 +1,99 @@
+//! Processes of this machine, as `/proc` shows them: who holds the advisory lock of a file.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+
+/// A process, by what an operator needs to find and end it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    pub id: u32,
+    /// The command's name as the kernel has it: 15 bytes at most, and whatever the process wants it to be.
+    pub command: String,
+    pub user: String,
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "process {} ({}) of user {}", self.id, self.command, self.user)
+    }
+}
+
+/// The living processes that hold a lock of `flock` on this file, from `/proc/locks` (proc_locks(5)). Processes of
+/// another PID namespace are not listed there, so an empty answer does not mean that nobody has the lock.
+pub fn lock_holders(file: &File) -> Vec<Process> {
+    let Ok(about) = file.metadata() else { return Vec::new() };
+    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+    let device = format!("{:02x}:{:02x}", rustix::fs::major(about.dev()), rustix::fs::minor(about.dev()));
+    holders_in(&locks, &device, about.ino()).into_iter().filter_map(process).collect()
+}
+
+/// The ids of the holders that the text of `/proc/locks` names. On file systems that show another device number to
+/// stat(2), btrfs and overlays say, the inode has to do.
+fn holders_in(locks: &str, device: &str, inode: u64) -> Vec<u32> {
+    let mut found: Vec<(bool, u32)> = Vec::new();
+    for line in locks.lines() {
+        // 1: FLOCK  ADVISORY  WRITE 4711 fe:00:10010654 0 EOF; one who waits has `->` in the second place.
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [_, "FLOCK", _, _, id, file, ..] = words[..] else { continue };
+        let (Ok(id), Some((on, number))) = (id.parse(), file.rsplit_once(':')) else { continue };
+        if number.parse() == Ok(inode) && id != 0 {
+            found.push((on == device, id));
+        }
+    }
+    let exact = found.iter().any(|(exact, _)| *exact);
+    found.into_iter().filter(|(on, _)| *on || !exact).map(|(_, id)| id).collect()
+}
+
+fn process(id: u32) -> Option<Process> {
+    let status = fs::read(format!("/proc/{id}/status")).ok()?;
+    let status = String::from_utf8_lossy(&status);
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"));
+    let uid: u32 = field("Uid")?.split_whitespace().next()?.parse().ok()?;
+    Some(Process { id, command: field("Name")?.to_owned(), user: user_name(uid) })
+}
+
+/// A user's name, or the number where the password file has none.
+pub fn user_name(uid: u32) -> String {
+    let passwd = fs::read("/etc/passwd").unwrap_or_default();
+    name_in(&String::from_utf8_lossy(&passwd), uid).unwrap_or_else(|| uid.to_string())
+}
+
+/// The user's name in the text of a password file, which a static program reads by itself.
+pub fn name_in(passwd: &str, uid: u32) -> Option<String> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next().filter(|name| !name.is_empty())?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOCKS: &str = "1: POSIX  ADVISORY  WRITE 11 fe:00:77 0 EOF\n\
+                         2: FLOCK  ADVISORY  WRITE 22 fe:00:77 0 EOF\n\
+                         2: -> FLOCK  ADVISORY  WRITE 33 fe:00:77 0 EOF\n\
+                         3: FLOCK  ADVISORY  READ 44 fe:01:77 0 EOF\n\
+                         4: FLOCK  ADVISORY  READ 0 00:2b:5 0 EOF\n\
+                         broken\n";
+
+    #[test]
+    fn only_those_who_have_the_lock_of_that_file_are_named() {
+        assert_eq!(holders_in(LOCKS, "fe:00", 77), [22]);
+        assert_eq!(holders_in(LOCKS, "fe:01", 77), [44]);
+        assert_eq!(holders_in(LOCKS, "00:33", 77), [22, 44], "the inode alone");
+        assert!(holders_in(LOCKS, "00:2b", 5).is_empty(), "of another namespace");
+    }
+
+    #[test]
+    fn this_process_is_named_while_it_has_a_lock() {
+        let file = tempfile::tempfile().unwrap();
+        assert!(lock_holders(&file).is_empty());
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).unwrap();
+        let holders = lock_holders(&file);
+        assert_eq!(holders.iter().map(|it| it.id).collect::<Vec<_>>(), [std::process::id()]);
+        assert_eq!(holders[0].user, user_name(rustix::process::getuid().as_raw()));
+    }
+}
