@@ -36,6 +36,7 @@ impl Link {
 /// Where one repository lives on this target.
 #[derive(Debug, Clone)]
 pub struct Layout {
+    deploy_dir: PathBuf,
     repo: String,
     live: PathBuf,
     root: PathBuf,
@@ -67,12 +68,17 @@ impl Layout {
         }
         let live = deploy_dir.join(repo);
         let root = deploy_dir.join(format!("{repo}-cache"));
-        Ok(Layout { repo: repo.to_owned(), live, root })
+        Ok(Layout { deploy_dir: deploy_dir.to_owned(), repo: repo.to_owned(), live, root })
     }
 
     /// The repository's name.
     pub fn repo(&self) -> &str {
         &self.repo
+    }
+
+    /// The folder of all deployed repositories.
+    pub fn deploy_dir(&self) -> &Path {
+        &self.deploy_dir
     }
 
     /// The path that the service uses.

@@ -5,11 +5,13 @@
 //! [`TargetEvent`]s, one line of JSON each, from its standard output. Nothing else travels: a target needs no copy of the
 //! configuration.
 
+mod config_path;
 mod facts;
 mod lease;
 mod names;
 mod request;
 
+pub use config_path::{config_path_taken, config_paths_collide};
 pub use facts::{Facts, Record, Recorded, State};
 pub use lease::{Lease, LeaseStands};
 pub use names::{Holder, Revision, RunId, Stage};
