@@ -20,6 +20,8 @@ pub enum ExitCode {
     Locked,
     /// An unfinished deployment must be resumed or rolled back first; nothing was touched.
     Unfinished,
+    /// Failed or aborted, and everything touched runs what it ran before; a check of that revision's own fails on some.
+    Unwell,
     /// Interrupted before anything was touched; or interrupted a second time, and left to be resumed. A command on hosts:
     /// interrupted at all.
     Interrupted,
@@ -27,7 +29,7 @@ pub enum ExitCode {
 
 impl ExitCode {
     /// Every status, in the order of the manual's table.
-    pub const ALL: [ExitCode; 8] = [
+    pub const ALL: [ExitCode; 9] = [
         ExitCode::Success,
         ExitCode::Failed,
         ExitCode::Usage,
@@ -35,6 +37,7 @@ impl ExitCode {
         ExitCode::NotFinalized,
         ExitCode::Locked,
         ExitCode::Unfinished,
+        ExitCode::Unwell,
         ExitCode::Interrupted,
     ];
 
@@ -48,6 +51,7 @@ impl ExitCode {
             ExitCode::NotFinalized => 4,
             ExitCode::Locked => 5,
             ExitCode::Unfinished => 6,
+            ExitCode::Unwell => 7,
             // 128 + SIGINT, as shells report a command that was interrupted.
             ExitCode::Interrupted => 130,
         }

@@ -6,6 +6,7 @@ mod plan;
 mod prepare;
 mod probe;
 mod relay;
+mod rollback;
 mod story;
 mod table;
 mod verdict;

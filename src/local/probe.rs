@@ -17,6 +17,7 @@ use super::layout::Layout;
 use super::lease;
 use super::lfs;
 use super::lock::{self, RunLock};
+use super::moved_on;
 use super::out::Out;
 use super::process::Feed;
 use super::submodules;
@@ -140,6 +141,8 @@ pub fn run(layout: &Layout, request: &Request, out: &Out, mut input: impl BufRea
 fn hold(layout: &Layout, request: &Request) -> Result<RunLock, Fault> {
     sys::set_umask(request.umask);
     let held = RunLock::take(layout, &request.holder, false)?;
+    // Ahead of the fence: a run that another one has overtaken is told what came of this host.
+    moved_on::check(layout, request)?;
     fence::check(layout, &request.holder)?;
     // A stage of another run may be at work still, its own keeper gone with its connection.
     match lock::holder(&lock::stage_path(layout)) {

@@ -52,6 +52,14 @@ pub enum Ended {
     Failed {
         reason: String,
     },
+    /// A rollback brought the old revision back, and checks of that revision's own fail; `reason` names them.
+    ChecksFailed {
+        reason: String,
+    },
+    /// Somebody else has deployed another revision here since the run's probe: the stage did nothing.
+    MovedOn {
+        to: Revision,
+    },
     /// The stage, or something that it ran, passed its time limit, in seconds.
     TimedOut {
         seconds: u64,

@@ -17,3 +17,4 @@ mod stages;
 mod stdio;
 mod trouble;
 mod users;
+mod way_back;
