@@ -174,9 +174,9 @@ impl Memory {
             let known = self.entry(target);
             known.group = plan.groups[group].name.clone();
             known.see(sight);
-            let Some(finalized) = &verdict.finalized else { continue };
+            let Some(finalized) = verdict.finalized.as_ref().and_then(|finalized| finalized[host]) else { continue };
             known.wanted = Some(plan.revision.clone());
-            known.owed = (!finalized[host]).then(|| Owed {
+            known.owed = (!finalized).then(|| Owed {
                 revision: plan.revision.clone(),
                 run: plan.run.clone(),
                 reason: row.reason.clone().unwrap_or_else(|| row.state.clone()),

@@ -184,12 +184,12 @@ impl Row<'_> {
         let (state, reason) = match &self.outcome {
             None => ("not attempted", None),
             Some(Outcome::Ok) => ("ok", None),
-            Some(Outcome::Failed { reason, .. }) => ("failed", Some(reason.clone())),
+            Some(Outcome::Failed { reason, .. } | Outcome::ChecksFailed { reason }) => ("failed", Some(reason.clone())),
             Some(Outcome::Killed { signal }) => ("killed", Some(format!("signal {signal}"))),
             Some(Outcome::TimedOut { seconds }) => ("timed out", Some(format!("after {seconds} s"))),
             Some(Outcome::Unreachable { reason }) => ("unreachable", Some(reason.clone())),
             Some(Outcome::Lost { reason }) => ("lost", Some(reason.clone())),
-            Some(Outcome::Locked { by }) => ("failed", Some(format!("locked by {by}"))),
+            Some(outcome @ (Outcome::Locked { .. } | Outcome::MovedOn { .. })) => ("failed", Some(outcome.to_string())),
         };
         HostRow {
             host: self.target.clone(),

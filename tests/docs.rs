@@ -229,6 +229,8 @@ fn outcomes() -> Vec<Outcome> {
     let all = vec![
         Outcome::Ok,
         Outcome::Failed { reason: "r".into(), status: 1 },
+        Outcome::ChecksFailed { reason: "r".into() },
+        Outcome::MovedOn { to: "a".repeat(40).parse().unwrap() },
         Outcome::Killed { signal: "KILL".into() },
         Outcome::TimedOut { seconds: 1 },
         Outcome::Locked { by: holder() },
@@ -245,9 +247,11 @@ fn outcomes() -> Vec<Outcome> {
             Outcome::Locked { .. } => 4,
             Outcome::Unreachable { .. } => 5,
             Outcome::Lost { .. } => 6,
+            Outcome::ChecksFailed { .. } => 7,
+            Outcome::MovedOn { .. } => 8,
         });
     }
-    assert_eq!(kinds.len(), 7, "an outcome is missing from the list above");
+    assert_eq!(kinds.len(), 9, "an outcome is missing from the list above");
     all
 }
 

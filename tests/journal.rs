@@ -11,20 +11,25 @@ use hoist::exit_code::ExitCode;
 use hoist::journal::{AtTheEnd, Journal, Opened, Record, Tape, parse, prune, unfinished};
 use hoist::report::{Event, Reporter};
 use hoist::targets::{FailedTargets, FailureLimit, Group};
-use hoist::wire::{Revision, Stage};
+use hoist::wire::{Revision, Stage, State};
 use scripted::{Act, Script, Scripted, revision};
 
 /// Agrees to everything, and interrupts at the n-th look.
 struct Yes {
     interrupt_at: Option<usize>,
     looks: usize,
+    /// Does not agree to a rollback.
+    declines: bool,
 }
 
-const YES: Yes = Yes { interrupt_at: None, looks: 0 };
+const YES: Yes = Yes { interrupt_at: None, looks: 0, declines: false };
 
 impl Operator for Yes {
-    fn ask(&mut self, _: &Question) -> Answer {
-        Answer::Yes
+    fn ask(&mut self, question: &Question) -> Answer {
+        match question {
+            Question::RollBack { .. } if self.declines => Answer::No,
+            _ => Answer::Yes,
+        }
     }
 
     fn interrupted(&mut self) -> bool {
@@ -84,26 +89,43 @@ struct Outcome {
     done: Vec<Option<Revision>>,
     /// How many times the first deployer could have been killed.
     lived: bool,
+    /// The second deployer found something to end.
+    ended: bool,
 }
 
 /// Runs a plan, kills its deployer after `fuse` moments, and lets a second one go on or roll back.
 fn killed_after(fuse: usize, scripts: &[Script], batch: usize, interrupt_at: Option<usize>, then: AtTheEnd) -> Outcome {
     let plan = plan(scripts.len(), batch);
+    let first = Yes { interrupt_at, ..YES };
+    killed_and_ended(&plan, fuse, scripts, first, then, |_| {})
+}
+
+/// The same, with what happens to the hosts before the second deployer comes.
+fn killed_and_ended(
+    plan: &Plan,
+    fuse: usize,
+    scripts: &[Script],
+    operator: Yes,
+    then: AtTheEnd,
+    meanwhile: impl FnOnce(&mut Vec<State>),
+) -> Outcome {
     let folder = tempfile::tempdir().unwrap();
     let mut first = Scripted::new(scripts.to_vec(), 42);
     first.fuse = Some(fuse);
     let world = first.world.clone();
     let run = |fleet: Scripted, tape: &Tape, yes: Yes| {
-        let verdict = deploy(&plan, &mut tape.fleet(fleet), &mut tape.operator(yes), &mut Silent);
+        let verdict = deploy(plan, &mut tape.fleet(fleet), &mut tape.operator(yes), &mut Silent);
         tape.close(&verdict.text, verdict.code.status()).unwrap();
         verdict
     };
-    let tape = Tape::new(Journal::create(folder.path(), opened(&plan)).unwrap(), vec![], AtTheEnd::GoOn);
-    let first = catch_unwind(AssertUnwindSafe(|| run(first, &tape, Yes { interrupt_at, looks: 0 })));
+    let tape = Tape::new(Journal::create(folder.path(), opened(plan)).unwrap(), vec![], AtTheEnd::GoOn);
+    let first = catch_unwind(AssertUnwindSafe(|| run(first, &tape, operator)));
     assert_eq!(unfinished(folder.path()).unwrap().is_some_and(|left| left.live), first.is_err());
     // Its journal goes with the first deployer.
     drop(tape);
     let lived = first.is_ok();
+    meanwhile(&mut world.borrow_mut().states);
+    let mut ended = false;
     let verdict = match (first, unfinished(folder.path()).unwrap()) {
         (Ok(verdict), None) => verdict,
         (Ok(_), Some(_)) => panic!("a finished run left an unfinished journal"),
@@ -115,10 +137,11 @@ fn killed_after(fuse: usize, scripts: &[Script], batch: usize, interrupt_at: Opt
                     let tape = Tape::new(Journal::reopen(&left).unwrap(), left.records, then);
                     let verdict = run(second, &tape, YES);
                     assert_eq!(tape.broken(), None);
+                    ended = true;
                     verdict
                 }
                 // Nothing had been touched: the operator deploys anew.
-                None => deploy(&plan, &mut second, &mut { YES }, &mut Silent),
+                None => deploy(plan, &mut second, &mut { YES }, &mut Silent),
             }
         }
     };
@@ -129,6 +152,7 @@ fn killed_after(fuse: usize, scripts: &[Script], batch: usize, interrupt_at: Opt
         current: world.states.iter().map(|state| state.current.clone()).collect(),
         done: world.states.iter().map(|state| state.done.clone()).collect(),
         lived,
+        ended,
     }
 }
 
@@ -178,11 +202,78 @@ fn a_run_killed_at_any_moment_is_rolled_back_on_every_host_that_it_touched() {
                         "killed after {fuse}"
                     );
                 }
-                // Dead before it touched anything, and deployed anew; or dead when the last host had been finalized.
-                ExitCode::Success => assert!(outcome.done.iter().all(|done| *done == Some(revision('b')))),
+                // Dead before it touched anything, and deployed anew.
+                ExitCode::Success => {
+                    assert!(!outcome.ended, "killed after {fuse}: who asked for a rollback got the new revision");
+                    assert!(outcome.done.iter().all(|done| *done == Some(revision('b'))));
+                }
                 code => panic!("killed after {fuse}: {code:?}"),
             }
         });
+    }
+}
+
+#[test]
+fn a_run_without_finalize_killed_at_its_very_end_is_rolled_back_too() {
+    let plan = Plan { finalize: None, ..plan(5, 3) };
+    for fuse in 0.. {
+        let outcome = killed_and_ended(&plan, fuse, &vec![Script::good(); 5], YES, AtTheEnd::RollBack, |_| {});
+        let back = outcome.current.iter().all(|current| *current == Some(revision('a')));
+        assert!(!outcome.ended || outcome.verdict.code == ExitCode::Failed && back, "killed after {fuse}");
+        if outcome.lived {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_rollback_that_was_declined_is_done_when_it_is_asked_for_after_all() {
+    let mut scripts = vec![Script::good(); 5];
+    scripts[4].primary[2] = vec![Act::FailLate];
+    let plan = plan(5, 3);
+    let mut asked = 0;
+    for fuse in 0.. {
+        let no = Yes { declines: true, ..YES };
+        let outcome = killed_and_ended(&plan, fuse, &scripts, no, AtTheEnd::RollBack, |_| {});
+        if outcome.ended {
+            asked += 1;
+            assert_eq!(outcome.verdict.code, ExitCode::Failed, "killed after {fuse}: {}", outcome.verdict.text);
+            assert!(outcome.current.iter().all(|current| *current == Some(revision('a'))), "killed after {fuse}");
+        }
+        if outcome.lived {
+            break;
+        }
+    }
+    assert!(asked > 20);
+}
+
+#[test]
+fn what_somebody_else_deployed_since_is_left_and_named_by_resume_and_rollback() {
+    let plan = plan(5, 3);
+    let on = |digit| State { current: Some(revision(digit)), done: Some(revision(digit)), ..State::default() };
+    for (then, who) in [AtTheEnd::GoOn, AtTheEnd::RollBack].into_iter().flat_map(|then| [(then, 5), (then, 2)]) {
+        for fuse in (0..).step_by(3) {
+            let overtake = |states: &mut Vec<State>| states[..who].fill(on('e'));
+            let outcome = killed_and_ended(&plan, fuse, &vec![Script::good(); 5], YES, then, overtake);
+            if outcome.lived {
+                break;
+            }
+            if !outcome.ended {
+                continue;
+            }
+            let context = format!("{then:?}, {who} hosts, killed after {fuse}: {:?}", outcome.verdict);
+            assert!(outcome.current[..who].iter().all(|current| *current == Some(revision('e'))), "{context}");
+            assert_ne!(outcome.verdict.code, ExitCode::Success, "{context}");
+            let rows = outcome.verdict.rows.iter().zip(0..);
+            for (row, host) in rows.filter(|(row, _)| row.state != "not attempted") {
+                assert_eq!(row.state == "moved on", host < who, "{context}");
+                assert_eq!(row.current, outcome.current[host], "{context}");
+            }
+            if who == 5 {
+                assert_eq!(outcome.verdict.code, ExitCode::Failed, "{context}");
+                assert!(outcome.verdict.text.contains("moved on"), "{context}");
+            }
+        }
     }
 }
 

@@ -104,13 +104,13 @@ fn a_host_that_does_not_keep_the_revision_is_named_before_anything_is_touched() 
 fn a_rollback_that_exceeds_a_limit_is_itself_rolled_back() {
     let farm = Farm::up();
     let project = Project::new(&farm, 1, 2);
-    deploy(&project, "one");
-    let two = deploy(&project, "two");
-    std::fs::write(farm.srv(&address(2)).join("broken"), "").unwrap();
     project.write(
         "hoist/checks.yaml",
         "checks:\n  page:\n    stage: promote\n    shell: true\n    command: \"! test -e /srv/broken || grep -q two index.html\"\n",
     );
+    deploy(&project, "one");
+    let two = deploy(&project, "two");
+    std::fs::write(farm.srv(&address(2)).join("broken"), "").unwrap();
     project.run(&["rollback", "--yes"]).ends(1).says("check page failed").says("verified");
     all_on(&farm, 3, &two);
     // It finalized nothing, so the way back is the same as before.

@@ -65,7 +65,7 @@ struct ScriptedEnd {
     before: Vec<Option<Revision>>,
     current: Vec<Option<Revision>>,
     done: Vec<Option<Revision>>,
-    has_done: Vec<bool>,
+    before_done: Vec<Option<Revision>>,
 }
 
 fn tell(plan: Plan, scripts: Vec<Script>, answers: Vec<Answer>, interrupt_at: Option<usize>, order: u64) -> Told {
@@ -77,7 +77,7 @@ fn tell(plan: Plan, scripts: Vec<Script>, answers: Vec<Answer>, interrupt_at: Op
         before: fleet.before.iter().map(|state| state.current.clone()).collect(),
         current: fleet.world.borrow().states.iter().map(|state| state.current.clone()).collect(),
         done: fleet.world.borrow().states.iter().map(|state| state.done.clone()).collect(),
-        has_done: fleet.scripts.iter().map(|script| script.has_done).collect(),
+        before_done: fleet.before.iter().map(|state| state.done.clone()).collect(),
     };
     let trace = fleet.trace.borrow().clone();
     Told { plan, trace, events: events.0, verdict, scripted }
@@ -142,14 +142,18 @@ fn rare(bad: Act) -> impl Strategy<Value = Act> {
 fn script() -> impl Strategy<Value = Script> {
     let acts = || prop::collection::vec(act(), 1..4);
     let locked = prop_oneof![200 => Just(Act::Work), 1 => Just(Act::Locked), 2 => Just(Act::Unreachable), 2 => Just(Act::FailEarly)];
-    (rare(Act::TimeOut), locked, [acts(), acts(), acts()], act(), act(), prop::bool::weighted(0.9)).prop_map(
-        |(probe, hold, primary, finalize, rollback, has_done)| Script {
+    let rollback = prop_oneof![5 => act(), 1 => Just(Act::ChecksFail)];
+    let live = prop::option::weighted(0.2, Just('c'));
+    let stages = ([acts(), acts(), acts()], act(), rollback);
+    (rare(Act::TimeOut), locked, stages, prop::bool::weighted(0.9), live).prop_map(
+        |(probe, hold, (primary, finalize, rollback), has_done, live)| Script {
             probe,
             hold,
             primary,
             finalize,
             rollback,
             has_done,
+            live,
         },
     )
 }
@@ -237,6 +241,13 @@ fn group_of(plan: &Plan, host: HostId) -> usize {
     (0..plan.groups.len()).find(|group| plan.hosts_of(*group).contains(&host)).unwrap()
 }
 
+/// The place of a host's group and subgroup.
+fn subgroup_of(plan: &Plan, host: HostId) -> (usize, usize) {
+    let group = group_of(plan, host);
+    let place = host - plan.hosts_of(group).start;
+    (group, place / plan.groups[group].size.unwrap_or(usize::MAX))
+}
+
 fn hold_all_rules(told: &Told) {
     let plan = &told.plan;
     let calls = calls(told);
@@ -269,17 +280,14 @@ fn r1_order(plan: &Plan, calls: &[Called]) {
     }
 }
 
-/// R3: the target is told its group's own name, and first tries stay within a subgroup.
+/// R3: the target is told its group's own name, and every try stays within a subgroup.
 fn r3_subgroups(plan: &Plan, calls: &[Called]) {
     for call in calls.iter().filter(|call| matches!(call.step, Step::Run(_))) {
         for host in &call.tasks {
             assert_eq!(plan.groups[group_of(plan, *host)].name, call.group);
         }
-        if is_primary(call.step) && !call.force {
-            let group = &plan.groups[group_of(plan, call.tasks[0])];
-            let start = plan.hosts_of(group_of(plan, call.tasks[0])).start;
-            let subgroup = |host: &HostId| (host - start) / group.size.unwrap_or(usize::MAX);
-            let subgroups: HashSet<usize> = call.tasks.iter().map(subgroup).collect();
+        if is_primary(call.step) {
+            let subgroups: HashSet<_> = call.tasks.iter().map(|host| subgroup_of(plan, *host)).collect();
             assert_eq!(subgroups.len(), 1, "one stage ran over two subgroups at once");
         }
     }
@@ -441,7 +449,7 @@ fn r9_finalize(plan: &Plan, calls: &[Called]) {
     assert!(plan.finalize.is_some());
 }
 
-/// R10: every touched host, groups in reverse, and nothing cuts it short.
+/// R10: every touched host, subgroups in reverse, and nothing cuts it short.
 fn r10_rollback(told: &Told, calls: &[Called]) {
     let plan = &told.plan;
     let declined = told.events.iter().any(|event| {
@@ -452,13 +460,14 @@ fn r10_rollback(told: &Told, calls: &[Called]) {
     for call in calls.iter().filter(|call| call.step == Step::Run(Stage::Rollback)) {
         assert_eq!(call.tasks, call.started, "a rollback was cut short");
     }
-    let halted = told.verdict.text.starts_with("not deployed");
+    // One that no limit stopped comes to its end, even where it succeeded nowhere.
+    let halted = told.verdict.text.starts_with("not deployed") && !told.verdict.text.contains("which the limits allow");
     if declined {
         assert!(rollbacks.is_empty());
         assert_eq!(told.verdict.code, ExitCode::Mixed);
     } else if halted {
-        let order: Vec<usize> = rollbacks.iter().map(|call| group_of(plan, call.tasks[0])).collect();
-        assert!(order.windows(2).all(|pair| pair[0] > pair[1]), "groups were not rolled back in reverse: {order:?}");
+        let order: Vec<_> = rollbacks.iter().map(|call| subgroup_of(plan, call.tasks[0])).collect();
+        assert!(order.windows(2).all(|pair| pair[0] > pair[1]), "subgroups were not rolled back in reverse: {order:?}");
         // A host was touched when a stage ran there: more than a connection that could not be had.
         let mut touched: BTreeSet<HostId> = BTreeSet::new();
         for call in calls.iter().filter(|call| matches!(call.step, Step::Run(_))) {
@@ -485,8 +494,20 @@ fn r10_rollback(told: &Told, calls: &[Called]) {
         .flatten()
         .map(|task| (task.host, &task.restore))
     {
-        let wanted = told.scripted.has_done[host].then(|| revision('a'));
-        assert_eq!(*task_restore, wanted, "what is restored is what .done named at the probe");
+        assert_eq!(*task_restore, told.scripted.before[host], "what is restored is what was live at the probe");
+    }
+    for call in calls.iter().filter(|call| call.step == Step::Run(Stage::Rollback)) {
+        let subgroups: HashSet<_> = call.tasks.iter().map(|host| subgroup_of(plan, *host)).collect();
+        assert_eq!(subgroups.len(), 1, "more hosts at once went back than went forward");
+    }
+    let promoted: HashSet<HostId> = calls
+        .iter()
+        .filter(|call| call.step == Step::Run(Stage::Promote))
+        .flat_map(|call| call.started.iter().copied())
+        .collect();
+    for host in (0..plan.size()).filter(|host| !promoted.contains(host)) {
+        let (now, before) = (&told.scripted.current[host], &told.scripted.before[host]);
+        assert_eq!(now, before, "host {host} was never promoted, and something else is live there");
     }
 }
 
@@ -522,7 +543,10 @@ fn r12_verdict(told: &Told) {
         }
         match row.state.as_str() {
             "finalized" => assert_eq!(scripted.done[host], Some(revision('b'))),
-            "rolled back" => assert_eq!(scripted.current[host], Some(revision('a'))),
+            "rolled back" | "rolled back, check fails" => {
+                assert_eq!(scripted.current[host], scripted.before[host]);
+                assert_eq!(scripted.done[host], scripted.before_done[host]);
+            }
             "not attempted" | "refused" => assert_eq!(scripted.current[host], scripted.before[host]),
             _ => {}
         }
@@ -540,12 +564,24 @@ fn r12_verdict(told: &Told) {
             for row in verdict.rows.iter().filter(|row| plan.finalize.is_some() && row.happy) {
                 assert_eq!(row.state, "finalized");
             }
+            assert!(verdict.rows.iter().any(|row| row.happy), "nothing was deployed anywhere");
+            let wrong = ["rollback failed", "rolled back, check fails", "unknown"];
+            assert!(!verdict.rows.iter().any(|row| wrong.contains(&row.state.as_str())), "{:?}", verdict.rows);
         }
         ExitCode::Failed | ExitCode::Locked | ExitCode::Interrupted => {
             assert!(changed.is_empty(), "status {:?} with {changed:?} changed", verdict.code);
+            assert!(verdict.rows.iter().all(|row| row.state != "rolled back, check fails"));
         }
         ExitCode::NotFinalized => assert!(verdict.rows.iter().any(|row| row.state == "not finalized")),
-        ExitCode::Mixed => {}
+        ExitCode::Mixed => {
+            let says_mixed = verdict.text.contains("mixed");
+            let checks_fail = verdict.text.contains("check page failed");
+            assert!(
+                says_mixed || checks_fail || !changed.is_empty() || verdict.text.starts_with("stopped"),
+                "{}",
+                verdict.text
+            );
+        }
         ExitCode::Usage | ExitCode::Unfinished => panic!("not a status of a story"),
     }
 }
@@ -764,6 +800,11 @@ fn a_declined_rollback_ends_mixed_with_every_host_named() {
     let told = tell(plan(vec![(4, None, FailureLimit::Hosts(0))], 4), scripts, vec![Answer::No], None, 7);
     assert_eq!(told.verdict.code, ExitCode::Mixed);
     assert_eq!(told.verdict.rows.iter().filter(|row| row.state == "after promote").count(), 3);
+    assert!(told.verdict.text.contains("mixed: 3 hosts not where they were"), "{}", told.verdict.text);
+    let mut scripts = vec![Script::good(); 4];
+    scripts[3] = failing(Stage::Fetch, Act::FailEarly);
+    let told = tell(plan(vec![(4, None, FailureLimit::Hosts(0))], 4), scripts, vec![Answer::No], None, 7);
+    assert!(told.verdict.text.ends_with("all 4 hosts touched still run what they ran before"), "{}", told.verdict.text);
 }
 
 #[test]
@@ -783,4 +824,114 @@ fn a_host_that_stays_lost_makes_the_fleet_mixed_even_within_the_limit() {
     let told = tell(plan(vec![(3, None, FailureLimit::Hosts(1))], 1), scripts, vec![], None, 7);
     assert_eq!(told.verdict.code, ExitCode::Mixed);
     assert_eq!(told.verdict.rows[0].state, "unknown");
+}
+
+#[test]
+fn a_host_that_was_not_promoted_keeps_what_is_live_and_one_that_was_goes_back_to_it_finalized_or_not() {
+    let mut scripts = vec![Script::good(); 3];
+    scripts.iter_mut().for_each(|script| script.live = Some('c'));
+    let mut fails = scripts.clone();
+    fails[2].primary[0] = vec![Act::FailEarly];
+    let told = tell(plan(vec![(3, None, FailureLimit::Hosts(0))], 1), fails, vec![], None, 7);
+    assert_eq!(told.verdict.code, ExitCode::Failed, "{:?}", told.verdict);
+    assert!(told.scripted.current.iter().all(|current| *current == Some(revision('c'))));
+    scripts[2].primary[2] = vec![Act::FailLate];
+    scripts[1].has_done = false;
+    let told = tell(plan(vec![(3, None, FailureLimit::Hosts(0))], 1), scripts, vec![], None, 7);
+    assert_eq!(told.verdict.code, ExitCode::Failed, "{:?}", told.verdict);
+    assert!(told.scripted.current.iter().all(|current| *current == Some(revision('c'))));
+    assert_eq!(told.scripted.done, [Some(revision('a')), None, Some(revision('a'))], "as it was, or as it was not");
+}
+
+#[test]
+fn a_host_whose_done_is_not_what_it_was_is_not_called_rolled_back() {
+    let mut table_of = vec![Script::good(); 2];
+    table_of[1] = failing(Stage::Promote, Act::FailLate);
+    let mut fleet = Scripted::new(table_of, 7);
+    // The target forgets what was finalized.
+    fleet.before.iter_mut().for_each(|state| state.done = None);
+    let mut person = Person { answers: vec![], interrupt_at: None, looks: 0, trace: fleet.trace.clone() };
+    let verdict =
+        deploy(&plan(vec![(2, None, FailureLimit::Hosts(0))], 1), &mut fleet, &mut person, &mut Events::default());
+    assert_eq!(verdict.code, ExitCode::Mixed, "{verdict:?}");
+    assert!(verdict.rows[0].reason.as_ref().unwrap().contains(".done is nothing after the rollback"), "{verdict:?}");
+}
+
+/// The hosts of each call of a stage.
+fn hosts_of_calls(told: &Told, stage: Stage) -> Vec<Vec<HostId>> {
+    calls(told).into_iter().filter(|call| call.step == Step::Run(stage)).map(|call| call.started).collect()
+}
+
+#[test]
+fn a_rollback_goes_subgroup_by_subgroup_in_reverse_and_takes_no_more_at_once_than_promote_did() {
+    let mut scripts = vec![Script::good(); 8];
+    scripts[7] = failing(Stage::Promote, Act::FailEarly);
+    let groups = vec![(3, Some(2), FailureLimit::Hosts(0)), (5, Some(2), FailureLimit::Hosts(0))];
+    let mut plan = plan(groups, 80);
+    plan.stages[2].batch = 1;
+    let told = tell(plan, scripts, vec![], None, 7);
+    assert_eq!(hosts_of_calls(&told, Stage::Rollback), [vec![7], vec![5, 6], vec![3, 4], vec![2], vec![0, 1]]);
+    let batches = told.trace.iter().filter_map(|entry| match entry {
+        Trace::Called { call, .. } if call.step == Step::Run(Stage::Rollback) => Some(call.batch),
+        _ => None,
+    });
+    assert!(batches.into_iter().all(|batch| batch == 1), "promote took one at a time");
+}
+
+#[test]
+fn failed_hosts_are_tried_again_and_rolled_back_no_more_at_once_than_their_subgroups_have() {
+    let scripts = vec![failing(Stage::Promote, Act::FailLate); 5];
+    let mut plan = plan(vec![(5, Some(2), FailureLimit::Percent(100))], 80);
+    plan.groups[0].retry_failed = 1;
+    plan.groups[0].failed_targets = FailedTargets::Rollback;
+    let told = tell(plan, scripts, vec![], None, 7);
+    let twice = [vec![0, 1], vec![2, 3], vec![4], vec![0, 1], vec![2, 3], vec![4]];
+    assert_eq!(hosts_of_calls(&told, Stage::Promote), twice);
+    assert_eq!(hosts_of_calls(&told, Stage::Rollback), [vec![4], vec![2, 3], vec![0, 1]]);
+    hold_all_rules(&told);
+}
+
+#[test]
+fn a_run_that_succeeded_nowhere_is_never_called_deployed_whatever_the_limit_allows() {
+    let all = |script: Script| {
+        let told = tell(plan(vec![(2, None, FailureLimit::Percent(100))], 2), vec![script; 2], vec![], None, 7);
+        assert!(told.verdict.text.starts_with("not deployed"), "{}", told.verdict.text);
+        assert_eq!(told.verdict.finalized, None, "nobody is owed it");
+        told.verdict.code
+    };
+    assert_eq!(all(failing(Stage::Fetch, Act::FailEarly)), ExitCode::Failed);
+    assert_eq!(all(failing(Stage::Promote, Act::FailEarly)), ExitCode::Failed);
+    assert_eq!(all(failing(Stage::Promote, Act::FailLate)), ExitCode::Mixed);
+    assert_eq!(all(failing(Stage::Promote, Act::LostLate)), ExitCode::Mixed);
+}
+
+#[test]
+fn a_tolerated_host_whose_rollback_fails_makes_the_fleet_mixed() {
+    for (rollback, code) in [
+        (Act::FailEarly, ExitCode::Mixed),
+        (Act::LostLate, ExitCode::Mixed),
+        (Act::Unreachable, ExitCode::Mixed),
+        (Act::ChecksFail, ExitCode::Mixed),
+        (Act::Work, ExitCode::Success),
+    ] {
+        let mut scripts = vec![Script::good(); 3];
+        scripts[1] = Script { rollback, ..failing(Stage::Promote, Act::FailLate) };
+        let mut plan = plan(vec![(3, None, FailureLimit::Hosts(1))], 2);
+        plan.groups[0].failed_targets = FailedTargets::Rollback;
+        let told = tell(plan, scripts, vec![], None, 7);
+        assert_eq!(told.verdict.code, code, "{rollback:?}: {}", told.verdict.text);
+    }
+}
+
+#[test]
+fn hosts_that_are_back_and_fail_a_check_are_named_with_it_and_not_called_mixed() {
+    let mut scripts = vec![Script { rollback: Act::ChecksFail, ..Script::good() }; 2];
+    scripts.push(failing(Stage::Promote, Act::FailLate));
+    let told = tell(plan(vec![(3, None, FailureLimit::Hosts(0))], 1), scripts, vec![], None, 7);
+    assert_eq!(told.verdict.code, ExitCode::Mixed);
+    let text = &told.verdict.text;
+    assert!(!text.contains("mixed"), "{text}");
+    assert!(text.contains("all 3 hosts touched run what they ran before"), "{text}");
+    assert!(text.contains("host0 (check page failed), host1 (check page failed)"), "{text}");
+    assert!(!text.contains("mixed"), "{text}");
 }

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use crate::fleet::{Call, Fleet, Flow, HostEvent, HostResult, Outcome, Step, Task};
+use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, Outcome, Step, Task};
 use crate::memory::Sight;
 
 /// What was seen of each target of a run, by its place in the plan.
@@ -66,5 +66,9 @@ impl<F: Fleet, N: Fn(&mut Sight, Step, &HostResult)> Fleet for Watched<F, N> {
             }
             on(events)
         });
+    }
+
+    fn recalls(&self, host: HostId) -> bool {
+        self.inner.recalls(host)
     }
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use indexmap::IndexMap;
 use serde_json::{Map, Value as Json};
 
-use crate::wire::{ConfigFile, Level, OutputFormat};
+use crate::wire::{ConfigFile, Level, OutputFormat, config_path_taken, config_paths_collide};
 
 use super::checks::mapping;
 use super::problems::Problems;
@@ -73,8 +73,19 @@ impl Config {
             let read = self.config_file(&path, &body, &file.shown, &templates, problems);
             files.extend(problems.keep(read).flatten());
         }
+        problems.keep(self.check_collisions(&files, &file.shown));
         let vars = self.vars(problems);
         Ok(Some(ConfigFiles { files, templates, vars }))
+    }
+
+    /// One file cannot be a folder of another.
+    fn check_collisions(&self, files: &[ConfigFile], shown: &str) -> Result<()> {
+        let settings = &self.settings;
+        let paths = files.iter().map(|file| file.path.as_str());
+        match config_paths_collide(&settings.git_deploy_dir, &settings.git_repo, paths) {
+            Some((file, below)) => bail!("{shown}: {file:?} is in the way of {below:?}: rename one of them"),
+            None => Ok(()),
+        }
     }
 
     fn config_file(
@@ -91,8 +102,9 @@ impl Config {
         if let Err(why) = plain_path(relative) {
             bail!("{shown}:{}: bad path {target:?}: {why}", path.line);
         }
-        if target == ".git" || target.starts_with(".git/") {
-            bail!("{shown}:{}: bad path {target:?}: git's own folder is not for configuration files", path.line);
+        let settings = &self.settings;
+        if let Some(why) = config_path_taken(&settings.git_deploy_dir, &settings.git_repo, Path::new(target)) {
+            bail!("{shown}:{}: bad path {target:?}: that is {why}: choose another one", path.line);
         }
         let mut template: Option<(&str, u64)> = None;
         let mut remote_vars = None;

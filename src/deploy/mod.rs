@@ -7,6 +7,7 @@ mod prepare;
 mod probe;
 mod relay;
 mod revision;
+mod rollback;
 mod story;
 mod table;
 mod verdict;

@@ -49,6 +49,11 @@ pub trait Operator {
     /// Whether the operator has asked for an end. It stays true once it was.
     fn interrupted(&mut self) -> bool;
 
+    /// Whether this run is to be undone, however far it has come: an interrupt at its very end turns it back too.
+    fn undoes(&self) -> bool {
+        false
+    }
+
     /// Whose answers these are, for the log: `operator` or `--yes`.
     fn name(&self) -> &'static str;
 }

@@ -85,6 +85,13 @@ impl Plan {
         self.bounds().nth(group).expect("a group of the plan").1
     }
 
+    /// The subgroups of a group in order, each with its label and its hosts.
+    pub fn subgroups_of(&self, group: usize) -> Vec<(String, std::ops::Range<HostId>)> {
+        let start = self.hosts_of(group).start;
+        let subgroups = self.groups[group].subgroups().into_iter();
+        subgroups.map(|(label, range)| (label, start + range.start..start + range.end)).collect()
+    }
+
     /// Every target with its group's index, in the order of host ids.
     pub fn targets(&self) -> impl Iterator<Item = (usize, &Target)> {
         self.groups

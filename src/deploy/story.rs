@@ -22,7 +22,7 @@ const CONTACT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Why a run does not go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Halt {
+pub(super) enum Halt {
     Limit { group: usize },
     Declined,
     Interrupted,
@@ -32,16 +32,17 @@ enum Halt {
 pub fn deploy(plan: &Plan, fleet: &mut dyn Fleet, operator: &mut dyn Operator, report: &mut dyn Reporter) -> Verdict {
     let mut story = Story { plan, fleet, operator, report, table: Table::new(plan), go_on: false };
     let end = story.tell();
+    story.read_again();
     story.close();
     Verdict::of(end, &story.table, plan)
 }
 
-struct Story<'a> {
-    plan: &'a Plan,
+pub(super) struct Story<'a> {
+    pub(super) plan: &'a Plan,
     fleet: &'a mut dyn Fleet,
     operator: &'a mut dyn Operator,
     report: &'a mut dyn Reporter,
-    table: Table,
+    pub(super) table: Table,
     /// The operator said to continue with all groups.
     go_on: bool,
 }
@@ -51,8 +52,8 @@ impl Story<'_> {
         if let Err(end) = self.contact() {
             return end;
         }
-        match self.deploy_groups() {
-            Ok(()) => self.finalize(),
+        match self.deploy_groups().and_then(|()| self.finalize()) {
+            Ok(()) => End::Done,
             Err(halt) => self.roll_back(&halt),
         }
     }
@@ -135,6 +136,8 @@ impl Story<'_> {
         if self.go_on || self.plan.kind == Kind::DryRun {
             return Ok(());
         }
+        // Whoever has asked for the end of the run is not asked whether it goes on.
+        self.heed_interrupt()?;
         let answer = self.ask(&Question::Continue { group: self.plan.groups[group].name.clone() });
         self.heed_interrupt()?;
         match answer {
@@ -172,12 +175,10 @@ impl Story<'_> {
 
     /// Takes each subgroup through the stages that its hosts have before them, until the group's limit is exceeded (R7).
     fn sweep(&mut self, group: usize) -> Result<(), Halt> {
-        let start = self.plan.hosts_of(group).start;
-        for (label, range) in self.plan.groups[group].subgroups() {
+        for (label, members) in self.plan.subgroups_of(group) {
             if self.exceeded(group) {
                 return Ok(());
             }
-            let members = start + range.start..start + range.end;
             if self.ready_for_more(members.clone()).is_empty() {
                 continue;
             }
@@ -198,16 +199,19 @@ impl Story<'_> {
         Ok(())
     }
 
-    /// R11: the failed hosts once more, from the first stage to the one that failed, with a forced checkout.
+    /// R11: the failed hosts once more, from the first stage to the one that failed, with a forced checkout. As at their
+    /// first try, no more of them at once than a subgroup has.
     fn retry(&mut self, group: usize, hosts: Vec<HostId>) -> Result<(), Halt> {
         let name = self.plan.groups[group].name.clone();
         self.report.event(&Event::note(Level::Info, format!("trying {} failed hosts of {name} again", hosts.len())));
         let goal: HashMap<HostId, usize> = hosts.iter().map(|host| (*host, self.table.row(*host).passed)).collect();
-        let mut hosts = hosts;
-        for (index, stage) in self.plan.stages.iter().enumerate() {
-            hosts.retain(|host| goal[host] >= index);
-            self.run_stage(group, &name, stage, index, hosts.clone(), Try::Again)?;
-            hosts.retain(|host| self.table.row(*host).state() == HostState::Ready);
+        for (label, members) in self.plan.subgroups_of(group) {
+            let mut hosts: Vec<HostId> = hosts.iter().copied().filter(|host| members.contains(host)).collect();
+            for (index, stage) in self.plan.stages.iter().enumerate() {
+                hosts.retain(|host| goal[host] >= index);
+                self.run_stage(group, &label, stage, index, hosts.clone(), Try::Again)?;
+                hosts.retain(|host| self.table.row(*host).state() == HostState::Ready);
+            }
         }
         Ok(())
     }
@@ -248,23 +252,23 @@ impl Story<'_> {
     }
 
     /// R9: after all groups, group by group, on the hosts that passed every primary stage. Until the last of them has
-    /// been begun an interrupt still turns the run back.
-    fn finalize(&mut self) -> End {
-        let Some(finalize) = &self.plan.finalize else { return End::Done };
+    /// been begun an interrupt still turns the run back; one by whoever undoes the run does so at any time.
+    fn finalize(&mut self) -> Result<(), Halt> {
         let plan = self.plan;
-        for group in 0..plan.groups.len() {
+        let stage = plan.finalize.as_ref();
+        for (group, finalize) in stage.into_iter().flat_map(|stage| (0..plan.groups.len()).map(move |it| (it, stage))) {
             let hosts = self.complete(plan.hosts_of(group));
             let call = stage_call(plan, group, finalize, plan.force);
             let interrupted = self.run_step(&call, &plan.groups[group].name, hosts, |table, host, result| {
                 table.ended(host, Stage::Finalize, 0, result, plan);
                 Flow::Continue
             });
-            if interrupted && !self.complete(0..plan.size()).is_empty() {
+            if interrupted && (self.operator.undoes() || !self.complete(0..plan.size()).is_empty()) {
                 self.report.event(&Event::Interrupted);
-                return self.roll_back(&Halt::Interrupted);
+                return Err(Halt::Interrupted);
             }
         }
-        End::Done
+        if self.operator.undoes() { self.heed_interrupt() } else { Ok(()) }
     }
 
     /// The hosts that passed every primary stage and wait for finalize.
@@ -274,38 +278,15 @@ impl Story<'_> {
         hosts
     }
 
-    /// R10: attempted groups in reverse order, all hosts on which a stage was started. Nothing cuts it short.
-    fn roll_back(&mut self, halt: &Halt) -> End {
-        if !self.plan.kind.changes_revision() {
-            return End::Halted;
-        }
-        let touched = self.table.rows().iter().filter(|row| needs_rollback(row)).count();
-        if touched > 0 {
-            let why = match halt {
-                Halt::Limit { group } => {
-                    let group = &self.plan.groups[*group];
-                    format!("failure limit of {} exceeded", group.name)
-                }
-                Halt::Declined => "stopped by the operator".to_owned(),
-                Halt::Interrupted => "interrupted".to_owned(),
-            };
-            if self.ask(&Question::RollBack { why, hosts: touched }) == Answer::No {
-                return End::RollbackDeclined;
-            }
-        }
-        for group in (0..self.plan.groups.len()).rev() {
-            let hosts = self.plan.hosts_of(group).filter(|host| needs_rollback(self.table.row(*host))).collect();
-            self.roll_back_hosts(group, hosts);
-        }
-        End::Halted
-    }
-
-    fn roll_back_hosts(&mut self, group: usize, hosts: Vec<HostId>) {
+    /// Reads those hosts again that only the journal of an earlier deployer has told of: the verdict is about what they run
+    /// now. One that cannot be read keeps what the journal says of it.
+    fn read_again(&mut self) {
         let plan = self.plan;
-        let call = stage_call(plan, group, &plan.rollback, plan.force);
-        // Neither a failure nor an interrupt cuts it short.
-        self.run_call(&call, &plan.groups[group].name, hosts, false, |table, host, result| {
-            table.ended(host, Stage::Rollback, 0, result, plan);
+        let recalled = |host: &HostId| self.table.row(*host).touched && self.fleet.recalls(*host);
+        let hosts: Vec<HostId> = (0..plan.size()).filter(recalled).collect();
+        let call = Call { recover: true, ..contact_call(plan, Step::Probe) };
+        self.run_call(&call, "", hosts, false, |table, host, result| {
+            table.read_again(host, result, plan);
             Flow::Continue
         });
     }
@@ -336,7 +317,7 @@ impl Story<'_> {
     }
 
     /// One call on the fleet, which keeps the table.
-    fn run_call(
+    pub(super) fn run_call(
         &mut self,
         call: &Call,
         label: &str,
@@ -362,7 +343,7 @@ impl Story<'_> {
         relay(*fleet, call, label, &tasks, *report, &mut OneCall { table, operator, stage, ended });
     }
 
-    fn ask(&mut self, question: &Question) -> Answer {
+    pub(super) fn ask(&mut self, question: &Question) -> Answer {
         let answer = self.operator.ask(question);
         self.report.event(&Event::Asked {
             question: question.to_string(),
@@ -448,17 +429,11 @@ enum Try {
     Again,
 }
 
-/// What was touched and is not back yet.
-fn needs_rollback(row: &super::table::Row) -> bool {
-    use HostState::*;
-    row.touched && matches!(row.state(), Ready | Failed | Unknown | Unreachable | Finalized | FinalizeFailed)
-}
-
 pub(super) fn contact_call(plan: &Plan, step: Step) -> Call {
     Call { step, group: String::new(), batch: plan.probe_batch, timeout: CONTACT_TIMEOUT, force: false, recover: false }
 }
 
-fn stage_call(plan: &Plan, group: usize, stage: &StagePlan, force: bool) -> Call {
+pub(super) fn stage_call(plan: &Plan, group: usize, stage: &StagePlan, force: bool) -> Call {
     Call {
         step: Step::Run(stage.stage),
         group: plan.groups[group].name.clone(),

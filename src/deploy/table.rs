@@ -3,7 +3,7 @@
 use crate::fleet::{HostId, HostResult, Outcome};
 use crate::report::HostRow;
 use crate::targets::Target;
-use crate::wire::{Facts, Revision, Stage};
+use crate::wire::{Facts, Revision, Stage, State};
 
 use super::Plan;
 
@@ -28,8 +28,12 @@ pub enum HostState {
     /// Back on what it ran before, read back and verified.
     RolledBack,
     RollbackFailed,
+    /// Back on what it ran before, read back; a check of that revision's own fails there.
+    Unwell,
     /// Had nothing to go back to.
     Left,
+    /// Runs what somebody else has deployed since the run began: left as it is.
+    MovedOn,
 }
 
 impl HostState {
@@ -46,9 +50,12 @@ impl HostState {
             // What was lost may have come back by the time of the rollback; what was finalized is taken back when the run
             // is interrupted before the last host was.
             (Unknown | Unreachable | Finalized | FinalizeFailed, Running(stage)) => stage == Stage::Rollback,
+            // Found at a stage, or when the host was read again at the end of a run that was resumed.
+            (Waiting | Refused, MovedOn) => false,
+            (_, MovedOn) => true,
             (Running(Stage::Finalize), next) => matches!(next, Finalized | FinalizeFailed),
             (Running(Stage::Rollback), next) => {
-                matches!(next, RolledBack | RollbackFailed | Left | Unknown | Unreachable)
+                matches!(next, RolledBack | RollbackFailed | Unwell | Left | Unknown | Unreachable)
             }
             (Running(_), next) => matches!(next, Ready | Failed | Unknown | Unreachable),
             _ => false,
@@ -93,6 +100,8 @@ pub struct Row {
     pub facts: Option<Facts>,
     /// The live revision, as last read from the host; the outer `None`: not known.
     pub current: Option<Option<Revision>>,
+    /// What `.done` named when it was last read.
+    done: Option<Revision>,
     pub trouble: Option<Trouble>,
 }
 
@@ -101,18 +110,43 @@ impl Row {
         self.state
     }
 
-    /// What a rollback goes back to.
+    /// What a rollback goes back to: what the probe saw live, finalized or not. A host without anything live goes back to
+    /// what was finalized there, if its tree is left.
     pub fn restore(&self) -> Option<Revision> {
-        self.facts.as_ref().and_then(|facts| facts.state.done.clone())
+        let state = &self.facts.as_ref()?.state;
+        state.current.clone().or_else(|| state.done.clone())
     }
 
-    /// Whether the host runs what it ran at the probe.
+    fn nothing_was_live(&self) -> bool {
+        self.facts.as_ref().is_some_and(|facts| facts.state.current.is_none())
+    }
+
+    /// Whether the host, as last read, names the same revisions as at the probe.
     pub fn as_it_was(&self) -> bool {
         match (&self.facts, &self.current) {
-            (Some(facts), Some(current)) => facts.state.current == *current,
+            (Some(facts), Some(current)) => facts.state.current == *current && facts.state.done == self.done,
             (None, _) => true,
             _ => false,
         }
+    }
+
+    /// Whether a rollback was started on the host.
+    pub fn rollback_was_tried(&self) -> bool {
+        self.attempts[Stage::Rollback as usize] > 0
+    }
+
+    /// Takes over what the host said of its links.
+    fn read(&mut self, state: &State) {
+        self.current = Some(state.current.clone());
+        self.done = state.done.clone();
+    }
+
+    /// The live revision, when neither it nor what is finalized is what the host had at the probe, or what is deployed.
+    fn foreign<'a>(&self, state: &'a State, plan: &Plan) -> Option<&'a Revision> {
+        let before = &self.facts.as_ref()?.state;
+        let ours = [Some(&plan.revision), before.current.as_ref(), before.done.as_ref()];
+        let foreign = |found: &Option<Revision>| found.is_some() && !ours.contains(&found.as_ref());
+        state.current.as_ref().filter(|_| foreign(&state.current) && foreign(&state.done))
     }
 
     /// Whether the host may be live on what nobody is going to confirm, and so goes back by itself.
@@ -152,6 +186,7 @@ impl Table {
             attempts: [0; Stage::ALL.len()],
             facts: None,
             current: None,
+            done: None,
             trouble: None,
         };
         Table { rows: plan.targets().map(row).collect(), failed: vec![0; plan.groups.len()] }
@@ -189,7 +224,7 @@ impl Table {
     /// The probe's result. `unfit` says why a host that answered cannot be deployed to.
     pub fn probed(&mut self, host: HostId, result: HostResult, unfit: Option<Outcome>) {
         if let Some(facts) = result.facts {
-            self.rows[host].current = Some(facts.state.current.clone());
+            self.rows[host].read(&facts.state);
             self.rows[host].facts = Some(facts);
         }
         match (result.outcome, unfit) {
@@ -230,26 +265,40 @@ impl Table {
     /// A stage ended on a host. `index` is a primary stage's place in the plan.
     pub fn ended(&mut self, host: HostId, stage: Stage, index: usize, result: HostResult, plan: &Plan) {
         use HostState::*;
-        let known = result.state.as_ref().map(|state| state.current.clone());
         let moves = matches!(stage, Stage::Promote | Stage::Rollback);
-        if known.is_some() || (moves && !matches!(result.outcome, Outcome::Unreachable { .. })) {
-            self.rows[host].current = known;
+        match &result.state {
+            Some(state) => self.rows[host].read(state),
+            None if moves && !matches!(result.outcome, Outcome::Unreachable { .. }) => self.rows[host].current = None,
+            None => {}
         }
-        let outcome = match (result.outcome, stage) {
-            (Outcome::Ok, Stage::Rollback) => self.verified_rollback(host, result.state.as_ref()),
+        // A stage may have ended well before somebody else came.
+        let to = result.state.as_ref().and_then(|state| self.rows[host].foreign(state, plan).cloned());
+        let outcome = match (to.map_or(result.outcome, |to| Outcome::MovedOn { to }), stage) {
+            (outcome @ (Outcome::Ok | Outcome::ChecksFailed { .. }), Stage::Rollback) => {
+                self.verified_rollback(host, result.state.as_ref()).unwrap_or(outcome)
+            }
             (Outcome::Ok, Stage::Finalize) => self.verified_finalize(result.state.as_ref(), plan),
             (outcome, _) => outcome,
         };
         match outcome {
             Outcome::Lost { .. } => self.rows[host].current = None,
-            // Without a session nothing was done.
-            Outcome::Unreachable { .. } => self.rows[host].touched = self.rows[host].touched_before,
+            // Without a session nothing was done, nor where somebody else's revision was found.
+            Outcome::Unreachable { .. } | Outcome::MovedOn { .. } => {
+                self.rows[host].touched = self.rows[host].touched_before;
+            }
             _ => {}
         }
         match (stage, outcome) {
+            (_, Outcome::MovedOn { to }) => {
+                self.rows[host].current = Some(Some(to.clone()));
+                self.fail(host, Some(stage), Outcome::MovedOn { to }, MovedOn);
+            }
             (Stage::Rollback, Outcome::Ok) => {
                 let next = if self.rows[host].restore().is_some() { RolledBack } else { Left };
                 self.go(host, next);
+            }
+            (Stage::Rollback, outcome @ Outcome::ChecksFailed { .. }) if self.rows[host].restore().is_some() => {
+                self.fail(host, Some(stage), outcome, Unwell);
             }
             (Stage::Rollback, outcome) => {
                 let next = match outcome {
@@ -280,21 +329,45 @@ impl Table {
         }
     }
 
-    /// A rollback counts only when the host, read back, is where it was.
-    fn verified_rollback(&self, host: HostId, state: Option<&crate::wire::State>) -> Outcome {
-        let Some(wanted) = self.rows[host].restore() else { return Outcome::Ok };
+    /// A rollback counts only when the host, read back, is where the probe saw it. What is wrong, if anything.
+    fn verified_rollback(&self, host: HostId, state: Option<&State>) -> Option<Outcome> {
+        let row = &self.rows[host];
+        let (wanted, before) = (row.restore()?, &row.facts.as_ref()?.state);
+        let name = |revision: &Option<Revision>| revision.as_ref().map_or("nothing".to_owned(), |it| it.short().into());
         let reason = match state {
             None => "the host did not say what it runs after the rollback".to_owned(),
-            Some(state) if state.current.as_ref() != Some(&wanted) => match &state.current {
-                Some(current) => format!("current is {} after the rollback, not {}", current.short(), wanted.short()),
-                None => format!("there is no current after the rollback to {}", wanted.short()),
-            },
-            Some(state) => match state.stray_links.first() {
+            // Where nothing was live, what is finalized may be.
+            Some(state) if state.current != before.current && state.current.as_ref() != Some(&wanted) => {
+                let was = name(&before.current);
+                format!("current is {} after the rollback, where {was} was live before", name(&state.current))
+            }
+            Some(state) if state.done != before.done => {
+                format!(".done is {} after the rollback, not {}", name(&state.done), name(&before.done))
+            }
+            // A link that led astray at the probe already is not this run's doing.
+            Some(state) => match state.stray_links.iter().find(|link| !before.stray_links.contains(link)) {
                 Some(link) => format!("{link} does not lead into {} after the rollback", wanted.short()),
-                None => return Outcome::Ok,
+                None => return None,
             },
         };
-        Outcome::Failed { reason, status: 0 }
+        Some(Outcome::Failed { reason, status: 0 })
+    }
+
+    /// A host that only the journal has told of, read again. What somebody else has deployed there since is told.
+    pub fn read_again(&mut self, host: HostId, result: HostResult, plan: &Plan) {
+        let state = result.facts.map(|facts| facts.state).or(result.state);
+        let to = match (result.outcome, &state) {
+            (Outcome::MovedOn { to }, _) => Some(to),
+            (Outcome::Ok, Some(state)) => self.rows[host].foreign(state, plan).cloned(),
+            _ => return,
+        };
+        if let Some(state) = &state {
+            self.rows[host].read(state);
+        }
+        if let Some(to) = to {
+            self.rows[host].current = Some(Some(to.clone()));
+            self.fail(host, None, Outcome::MovedOn { to }, HostState::MovedOn);
+        }
     }
 
     /// A host is finalized only when its `.done`, read back, names what was deployed.
@@ -333,14 +406,19 @@ impl Table {
             FinalizeFailed => "not finalized".to_owned(),
             RolledBack => "rolled back".to_owned(),
             RollbackFailed => "rollback failed".to_owned(),
+            Unwell => "rolled back, check fails".to_owned(),
             Left => "left as it is".to_owned(),
+            MovedOn => "moved on".to_owned(),
         };
         let complete = row.state == Ready && row.passed == plan.stages.len() && plan.finalize.is_none();
         let happy = complete
             || (matches!(row.state, Finalized | RolledBack) && !row.failed)
             || (matches!(row.state, Waiting | Ready) && !row.touched);
         let mut reason = row.trouble.as_ref().map(Trouble::to_string).or_else(|| match row.state {
-            Left => Some("it had no finalized revision to go back to".to_owned()),
+            Left => Some("nothing was live there before, so there is nothing to go back to".to_owned()),
+            RolledBack if row.current.as_ref().is_some_and(Option::is_some) && row.nothing_was_live() => {
+                Some("nothing was live there before; what was finalized is live now".to_owned())
+            }
             _ => None,
         });
         if row.is_on_lease(plan) {

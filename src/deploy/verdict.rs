@@ -1,10 +1,14 @@
 //! What a run came to, and the one exit status for it.
 
 use crate::exit_code::ExitCode;
+use crate::fleet::Outcome;
 use crate::report::HostRow;
 
 use super::plan::{Kind, Plan};
-use super::table::{HostState, Row, Table};
+use super::table::{HostState, Row, Table, Trouble};
+
+/// Hosts whose failing checks a verdict names.
+const NAMED: usize = 3;
 
 /// How a story left off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,15 +37,21 @@ pub struct Verdict {
     pub text: String,
     pub code: ExitCode,
     pub rows: Vec<HostRow>,
-    /// Of a run that went through to finalize, for each target in the order of the plan whether it is finalized.
-    pub finalized: Option<Vec<bool>>,
+    /// Of a run that went through to finalize, for each target in the order of the plan whether it is finalized; `None` for
+    /// one that somebody else has deployed to since.
+    pub finalized: Option<Vec<Option<bool>>>,
 }
 
 impl Verdict {
     pub fn of(end: End, table: &Table, plan: &Plan) -> Verdict {
         let (text, code) = judge(end, table, plan);
-        let through = end == End::Done && plan.finalize.is_some() && plan.kind.changes_revision();
-        let finalized = || table.rows().iter().map(|row| row.state() == HostState::Finalized).collect();
+        // What succeeded nowhere is not what the hosts should run.
+        let through = end == End::Done
+            && plan.finalize.is_some()
+            && plan.kind.changes_revision()
+            && count(table, |row| matches!(row.state(), HostState::Finalized | HostState::FinalizeFailed)) > 0;
+        let is_finalized = |row: &Row| (!has_moved_on(row)).then_some(row.state() == HostState::Finalized);
+        let finalized = || table.rows().iter().map(is_finalized).collect();
         Verdict { text, code, rows: table.report(plan), finalized: through.then(finalized) }
     }
 }
@@ -63,51 +73,121 @@ fn judge(end: End, table: &Table, plan: &Plan) -> (String, ExitCode) {
         }
         End::NobodyThere => untouched("no target can be deployed to", ExitCode::Failed),
         End::InterruptedUntouched => untouched("interrupted", ExitCode::Interrupted),
-        End::RollbackDeclined => ("stopped, and not rolled back: the fleet is mixed".into(), ExitCode::Mixed),
+        End::RollbackDeclined => (declined(table, plan), ExitCode::Mixed),
         End::Halted => halted(table, plan),
         End::Done => done(table, plan),
     }
+}
+
+/// What the hosts run that the operator wanted left as they are.
+fn declined(table: &Table, plan: &Plan) -> String {
+    let changed = count(table, |row| row.touched && !row.as_it_was());
+    let touched = hosts(count(table, |row| row.touched));
+    let what = match changed {
+        0 => format!("all {touched} touched still run what they ran before"),
+        all if all == plan.size() => format!("none of {} is where it was", hosts(all)),
+        some => format!("the fleet is mixed: {} not where they were", hosts(some)),
+    };
+    format!("stopped, and not rolled back: {what}")
 }
 
 fn halted(table: &Table, plan: &Plan) -> (String, ExitCode) {
     if !plan.kind.changes_revision() {
         return ("stopped before the end; no revision was changed".into(), ExitCode::Failed);
     }
-    let astray = count(table, |row| row.touched && !is_back(row));
-    let touched = count(table, |row| row.touched);
-    match (touched, astray) {
-        (0, _) => ("not deployed; nothing was touched".into(), ExitCode::Failed),
-        (_, 0) => (
-            format!("not deployed: all {} touched are back where they were, verified", hosts(touched)),
-            ExitCode::Failed,
-        ),
-        _ => (
-            format!("not deployed, and the fleet is mixed: {} not back where they were", hosts(astray)),
-            ExitCode::Mixed,
-        ),
+    let moved = count(table, has_moved_on);
+    let concerned = count(table, |row| row.touched) + count(table, |row| has_moved_on(row) && !row.touched);
+    let astray = count(table, |row| row.touched && !is_back(row) && !has_moved_on(row));
+    let also = if moved > 0 { format!("; {}", moved_on(moved)) } else { String::new() };
+    if concerned == 0 {
+        return ("not deployed; nothing was touched".into(), ExitCode::Failed);
+    }
+    if moved == concerned {
+        return (format!("not deployed: {}", moved_on(moved)), ExitCode::Failed);
+    }
+    if astray > 0 {
+        let text = format!("not deployed, and the fleet is mixed: {} not back where they were{also}", hosts(astray));
+        return (text, ExitCode::Mixed);
+    }
+    let back = hosts(concerned - moved);
+    if moved > 0 {
+        return (format!("not deployed: {back} back where they were, verified{also}"), ExitCode::Mixed);
+    }
+    match failing_checks(table) {
+        None => (format!("not deployed: all {back} touched are back where they were, verified"), ExitCode::Failed),
+        Some(where_) => {
+            let text = format!("not deployed: all {back} touched run what they ran before, but checks fail: {where_}");
+            (text, ExitCode::Mixed)
+        }
     }
 }
 
 /// Whether a touched host runs, by its own word after the rollback, what it ran before the run.
 fn is_back(row: &Row) -> bool {
     match row.state() {
-        HostState::RolledBack => true,
+        HostState::RolledBack | HostState::Unwell => true,
         // It had nothing to go back to; that is no harm as long as its live revision did not change.
         HostState::Left => row.as_it_was(),
         _ => false,
     }
 }
 
+fn has_moved_on(row: &Row) -> bool {
+    row.state() == HostState::MovedOn
+}
+
+fn moved_on(count: usize) -> String {
+    let (have, were) = if count == 1 { ("has", "was") } else { ("have", "were") };
+    format!("{} {have} moved on to another revision since and {were} left as found", hosts(count))
+}
+
+/// The hosts that are back and on which a check of the old revision fails, each with what is wrong.
+fn failing_checks(table: &Table) -> Option<String> {
+    let unwell = table.rows().iter().filter(|row| row.state() == HostState::Unwell);
+    let named: Vec<String> = unwell
+        .map(|row| match &row.trouble {
+            Some(Trouble { outcome: Outcome::ChecksFailed { reason }, .. }) => format!("{} ({reason})", row.target),
+            _ => row.target.to_string(),
+        })
+        .collect();
+    let more = if named.len() > NAMED { format!(" and {} more", named.len() - NAMED) } else { String::new() };
+    let first = named[..named.len().min(NAMED)].join(", ");
+    (!named.is_empty()).then(|| first + &more)
+}
+
+/// Whether a failed host was to be rolled back, and runs something else than before the run.
+fn is_astray(row: &Row) -> bool {
+    use HostState::*;
+    match row.state() {
+        Unknown | RollbackFailed => true,
+        Left => !row.as_it_was(),
+        Unreachable => row.touched && row.rollback_was_tried() && !row.as_it_was(),
+        _ => false,
+    }
+}
+
 fn done(table: &Table, plan: &Plan) -> (String, ExitCode) {
     let short = plan.revision.short();
-    let unknown = count(table, |row| row.state() == HostState::Unknown);
     let unfinished = count(table, |row| row.state() == HostState::FinalizeFailed);
+    let astray = count(table, is_astray);
     let failed = count(table, |row| row.failed);
     let fine = plan.size() - failed;
     let of = format!("{fine} of {}", hosts(plan.size()));
     let within = if failed > 0 { format!("; {} failed within the limits", hosts(failed)) } else { String::new() };
-    if unknown > 0 {
-        let text = format!("{short} deployed to {of}, and the fleet is mixed: {} in an unknown state", hosts(unknown));
+    if fine + unfinished == 0 {
+        return none_succeeded(table, plan);
+    }
+    if astray > 0 {
+        let unknown = count(table, |row| row.state() == HostState::Unknown);
+        let what = match astray - unknown {
+            0 => format!("{} in an unknown state", hosts(unknown)),
+            _ => format!("{} not back where they were", hosts(astray)),
+        };
+        return (format!("{short} deployed to {of}, and the fleet is mixed: {what}"), ExitCode::Mixed);
+    }
+    let moved = count(table, has_moved_on);
+    if moved > 0 {
+        let text = format!("{short} deployed to {of}, and the fleet is mixed: {}", moved_on(moved));
         return (text, ExitCode::Mixed);
     }
     if unfinished > 0 {
@@ -121,7 +201,37 @@ fn done(table: &Table, plan: &Plan) -> (String, ExitCode) {
         Kind::Deploy if plan.finalize.is_some() => format!("{short} deployed and finalized on {of}{within}"),
         Kind::Deploy => format!("{short} deployed to {of}, not finalized as asked{within}"),
     };
-    (text, ExitCode::Success)
+    match failing_checks(table) {
+        Some(where_) => (format!("{text}; hosts that were rolled back fail their checks: {where_}"), ExitCode::Mixed),
+        None => (text, ExitCode::Success),
+    }
+}
+
+/// A run that no limit stopped and that succeeded on no host at all.
+fn none_succeeded(table: &Table, plan: &Plan) -> (String, ExitCode) {
+    let all = hosts(plan.size());
+    if plan.kind == Kind::DryRun {
+        return (format!("compared on 0 of {all}; nothing was touched"), ExitCode::Failed);
+    }
+    if !plan.kind.changes_revision() {
+        return (format!("services restarted on 0 of {all}; no revision was changed"), ExitCode::Failed);
+    }
+    let moved = count(table, has_moved_on);
+    if moved == plan.size() {
+        return (format!("not deployed: {}", moved_on(moved)), ExitCode::Failed);
+    }
+    let changed = count(table, |row| row.touched && !has_moved_on(row) && !row.as_it_was());
+    let failed = format!("not deployed: it failed on all of {all}, which the limits allow");
+    if changed > 0 {
+        let text = format!("{failed}, and the fleet is mixed: {} not where they were", hosts(changed));
+        return (text, ExitCode::Mixed);
+    }
+    match failing_checks(table) {
+        Some(where_) => {
+            (format!("{failed}; they run what they ran before, but checks fail: {where_}"), ExitCode::Mixed)
+        }
+        None => (format!("{failed}; they run what they ran before"), ExitCode::Failed),
+    }
 }
 
 fn count(table: &Table, which: impl Fn(&Row) -> bool) -> usize {

@@ -144,7 +144,7 @@ impl SshFleet {
 
 impl Fleet for SshFleet {
     fn run(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
-        if call.recover {
+        if call.recover && matches!(call.step, Step::Run(_)) {
             return self.recover(call, tasks, on);
         }
         match call.step {

@@ -60,7 +60,8 @@ pub struct Call {
     /// Do the work even where it seems done already.
     pub force: bool,
     /// Start nothing: find out about stages that a deployer which is gone may have started. Hosts that never began get
-    /// no events at all; each of the others gets its `Started` and its true `Ended`.
+    /// no events at all; each of the others gets its `Started` and its true `Ended`. A probe with it is a look at hosts
+    /// at the end of such a run, which no journal records.
     pub recover: bool,
 }
 
@@ -105,10 +106,19 @@ pub trait Fleet {
     /// Runs one call to its end. `on` is called from the calling thread with the events that have come in since, in
     /// order, and also with none every so often, so that it can look up from waiting.
     fn run(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow);
+
+    /// Whether all that was told of a host comes from the journal of an earlier deployer, none of it from the host itself.
+    fn recalls(&self, _: HostId) -> bool {
+        false
+    }
 }
 
 impl<F: Fleet + ?Sized> Fleet for &mut F {
     fn run(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
         (**self).run(call, tasks, on);
+    }
+
+    fn recalls(&self, host: HostId) -> bool {
+        (**self).recalls(host)
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::wire::{Facts, Holder, Line, State};
+use crate::wire::{Facts, Holder, Line, Revision, State};
 
 /// How one step ended on one host. Every host that a step was meant for gets exactly one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +15,14 @@ pub enum Outcome {
     Failed {
         reason: String,
         status: i32,
+    },
+    /// A rollback brought the old revision back, and checks of that revision's own fail there.
+    ChecksFailed {
+        reason: String,
+    },
+    /// Somebody else has deployed another revision there since the run began: nothing was done.
+    MovedOn {
+        to: Revision,
     },
     /// The remote process died by a signal, `KILL` say.
     Killed {
@@ -50,6 +58,8 @@ impl fmt::Display for Outcome {
             Outcome::Ok => f.write_str("ok"),
             Outcome::Failed { reason, status: 0 | 1 } => write!(f, "{reason}"),
             Outcome::Failed { reason, status } => write!(f, "{reason} (exit status {status})"),
+            Outcome::ChecksFailed { reason } => write!(f, "the old revision is live again, but {reason}"),
+            Outcome::MovedOn { to } => write!(f, "has moved on to {} since: left as it is", to.short()),
             Outcome::Killed { signal } => write!(f, "killed by signal {signal}"),
             Outcome::TimedOut { seconds } => write!(f, "timed out after {seconds} s"),
             Outcome::Locked { by } => write!(f, "locked by {by}"),

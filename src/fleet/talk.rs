@@ -352,6 +352,8 @@ pub(super) fn outcome_of(ended: Ended, end: &ExecEnd) -> Outcome {
         }
         (Ended::Ok, _) => Outcome::Ok,
         (Ended::Failed { reason }, _) => Outcome::Failed { reason, status },
+        (Ended::ChecksFailed { reason }, _) => Outcome::ChecksFailed { reason },
+        (Ended::MovedOn { to }, _) => Outcome::MovedOn { to },
         (Ended::TimedOut { seconds }, _) => Outcome::TimedOut { seconds },
         (Ended::Locked { by }, _) => Outcome::Locked { by },
         (Ended::CacheBroken { reason }, _) => {

@@ -1,11 +1,12 @@
 //! What the journals tell of the deployments before this one.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::Result;
 
 use crate::deploy::Kind;
-use crate::fleet::Step;
+use crate::fleet::{Outcome, Step};
 use crate::wire::{Revision, RunId, Stage};
 
 use super::Unfinished;
@@ -36,16 +37,26 @@ pub fn history(folder: &Path, environment: Option<&str>) -> Result<Vec<Finalized
     Ok(history)
 }
 
+/// Whether a host was finalized and not rolled back afterwards.
 fn finalized_somewhere(records: &[Record]) -> bool {
-    let mut finalizing = false;
-    records.iter().any(|record| match record {
-        Record::Called { call, .. } => {
-            finalizing = call.step == Step::Run(Stage::Finalize);
-            false
+    let mut step = None;
+    let mut finalized = HashSet::new();
+    for record in records {
+        match record {
+            Record::Called { call, .. } => step = Some(call.step),
+            Record::Ended { host, result } if result.outcome.is_ok() => match step {
+                Some(Step::Run(Stage::Finalize)) => drop(finalized.insert(host)),
+                Some(Step::Run(Stage::Rollback)) => drop(finalized.remove(host)),
+                _ => {}
+            },
+            // It is back there too, whatever a check says of it.
+            Record::Ended { host, result } if matches!(result.outcome, Outcome::ChecksFailed { .. }) => {
+                finalized.remove(host);
+            }
+            _ => {}
         }
-        Record::Ended { result, .. } => finalizing && result.outcome.is_ok(),
-        _ => false,
-    })
+    }
+    !finalized.is_empty()
 }
 
 /// The revisions that are behind one another, the deployed one last. To deploy puts a revision on top; to go back to one

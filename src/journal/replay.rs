@@ -6,7 +6,7 @@ use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 
 use crate::deploy::{Answer, Operator, Question};
-use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, Task};
+use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, Step, Task};
 
 use super::{Journal, Record};
 
@@ -35,13 +35,13 @@ struct State {
 impl Tape {
     /// A tape with `past` still to be heard; empty for a new run.
     pub fn new(journal: Journal, past: Vec<Record>, at_the_end: AtTheEnd) -> Tape {
-        let state = State { past: past.into(), journal, at_the_end, interrupted: false, broken: None };
+        let state = State { past: without_releases(past), journal, at_the_end, interrupted: false, broken: None };
         Tape(Rc::new(RefCell::new(state)))
     }
 
     /// The fleet of the run.
     pub fn fleet<F: Fleet>(&self, inner: F) -> impl Fleet + use<F> {
-        JournaledFleet { tape: self.clone(), inner }
+        JournaledFleet { tape: self.clone(), inner, heard: HashSet::new() }
     }
 
     /// The operator of the run.
@@ -63,6 +63,13 @@ impl Tape {
     fn next_if(&self, wanted: impl FnOnce(&Record) -> bool) -> Option<Record> {
         let mut state = self.0.borrow_mut();
         if state.past.front().is_some_and(wanted) { state.past.pop_front() } else { None }
+    }
+
+    fn next_answer(&self) -> Option<Answer> {
+        match self.next_if(|record| matches!(record, Record::Answered { .. }))? {
+            Record::Answered { answer } => Some(answer),
+            _ => None,
+        }
     }
 
     fn is_next(&self, wanted: impl FnOnce(&Record) -> bool) -> bool {
@@ -92,16 +99,44 @@ impl Tape {
     }
 }
 
+/// To let go of a host tells a successor nothing. Journals of earlier versions have it, so what an operator decides after
+/// it stood behind it there.
+fn without_releases(past: Vec<Record>) -> VecDeque<Record> {
+    let mut releasing = false;
+    let mut kept = VecDeque::new();
+    for record in past {
+        match &record {
+            Record::Called { call, .. } => releasing = call.step == Step::Release,
+            Record::Ended { .. } => {}
+            Record::Returned if releasing => {
+                releasing = false;
+                continue;
+            }
+            _ => releasing = false,
+        }
+        if !releasing {
+            kept.push_back(record);
+        }
+    }
+    kept
+}
+
 struct JournaledFleet<F> {
     tape: Tape,
     inner: F,
+    /// The hosts that have answered this deployer itself.
+    heard: HashSet<HostId>,
 }
 
 impl<F: Fleet> JournaledFleet<F> {
     /// Tells the story what the journal has of a call; says what is left of it and whether the story wants more.
     fn replay(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) -> Replayed {
         let fits = |record: &Record| match record {
-            Record::Called { call: then, tasks: those } => then.step == call.step && those == tasks,
+            // What a rollback goes back to follows from the probe, which is on record itself.
+            Record::Called { call: then, tasks: those } => {
+                let names = |tasks: &[Task]| tasks.iter().map(|task| (task.host, task.attempt)).collect::<Vec<_>>();
+                then.step == call.step && names(those) == names(tasks)
+            }
             _ => false,
         };
         if self.tape.next_if(fits).is_none() {
@@ -147,13 +182,22 @@ struct Replayed {
 
 impl<F: Fleet> Fleet for JournaledFleet<F> {
     fn run(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
+        // Neither changes a host or decides anything, so a successor need not know.
+        if call.step == Step::Release || call.step == Step::Probe && call.recover {
+            return self.inner.run(call, tasks, on);
+        }
         let replayed = self.replay(call, tasks, on);
         if replayed.returned {
             return;
         }
         let tape = self.tape.clone();
         let mut flow = replayed.flow;
+        let answered = &mut self.heard;
         let mut live = |events: Vec<HostEvent>| {
+            answered.extend(events.iter().filter_map(|event| match event {
+                HostEvent::Ended(host, _) => Some(*host),
+                _ => None,
+            }));
             let results: Vec<Record> = events
                 .iter()
                 .filter_map(|event| match event {
@@ -196,6 +240,10 @@ impl<F: Fleet> Fleet for JournaledFleet<F> {
         }
         tape.write(&[Record::Returned]);
     }
+
+    fn recalls(&self, host: HostId) -> bool {
+        !self.heard.contains(&host)
+    }
 }
 
 /// The steps that ended well, each with its start. The others are simply run again: every stage can be repeated.
@@ -216,11 +264,22 @@ struct JournaledOperator<O> {
 
 impl<O: Operator> Operator for JournaledOperator<O> {
     fn ask(&mut self, question: &Question) -> Answer {
-        if let Some(Record::Answered { answer }) = self.tape.next_if(|record| matches!(record, Record::Answered { .. }))
-        {
-            return answer;
-        }
         let rolling_back = self.tape.0.borrow().at_the_end == AtTheEnd::RollBack;
+        let is_last = matches!(question, Question::RollBack { .. });
+        let mut past = self.tape.next_answer();
+        // No other question follows this one: a second answer is that of whoever thought better of it.
+        while is_last && past.is_some() {
+            match self.tape.next_answer() {
+                Some(revised) => past = Some(revised),
+                None => break,
+            }
+        }
+        match past {
+            // A rollback that was declined is what is asked for now.
+            Some(Answer::No) if is_last && rolling_back && self.tape.is_over() => {}
+            Some(answer) => return answer,
+            None => {}
+        }
         let answer = match question {
             Question::RollBack { .. } if rolling_back => Answer::Yes,
             _ => self.inner.ask(question),
@@ -246,6 +305,10 @@ impl<O: Operator> Operator for JournaledOperator<O> {
             return true;
         }
         false
+    }
+
+    fn undoes(&self) -> bool {
+        self.tape.0.borrow().at_the_end == AtTheEnd::RollBack
     }
 
     fn name(&self) -> &'static str {

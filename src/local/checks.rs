@@ -3,40 +3,62 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::wire::{Check, CheckPoint, CheckType, Level, Revision};
+use crate::wire::{Check, CheckPoint, CheckType, Level, Revision, Stage};
 
 use super::fault::{Fault, plain};
 use super::files;
 use super::job::Job;
 use super::layout::{self, Link};
 use super::lines::Lines;
+use super::own_checks;
 use super::process::{self, Exit, Feed};
 use super::sys;
 
 /// Runs the checks of one point against a revision, in the order of the file; the first that fails ends it.
 pub fn run(job: &Job, at: CheckPoint, revision: &Revision) -> Result<(), Fault> {
-    if job.request.kept {
-        return run_for_restored(job, at, revision);
+    match at {
+        CheckPoint::Before(Stage::Promote | Stage::RestartService) if job.request.kept => prepare(job, at, revision),
+        _ if job.request.kept => run_for_restored(job, at, revision),
+        _ => due(job, at).try_for_each(|check| run_one(job, check, revision)),
     }
-    for check in due(job, at) {
-        run_one(job, check, revision)?;
-    }
-    Ok(())
 }
 
-/// As [`run`], for a rollback: a script that the restored revision does not have is left out, with a warning. That
-/// revision was deployed without it.
+/// As [`run`], on the way back: the checks that the revision was deployed with judge it. Others of the request run as
+/// well, since one of them may put right what another has done to this host; where they fail, a warning tells. So does a
+/// script that the revision does not have.
 pub fn run_for_restored(job: &Job, at: CheckPoint, revision: &Revision) -> Result<(), Fault> {
-    for check in due(job, at) {
-        let missing =
-            check.kind == CheckType::Script && script(job, check, revision).is_ok_and(|(path, _)| !path.exists());
-        if missing {
-            job.out.warn(format!("check {} is skipped: {} has no such script", check.name, revision.short()));
-        } else {
-            run_one(job, check, revision)?;
+    let (own, others) = own_checks::split(job, revision);
+    let result = due(&own, at).try_for_each(|check| run_one_of(&own, check, revision));
+    for check in due(&others, at) {
+        if let Err(fault) = run_one_of(&others, check, revision) {
+            let short = revision.short();
+            job.out.warn(format!("{}; {short} was deployed without this check: it does not count", fault.reason()));
         }
     }
-    Ok(())
+    result
+}
+
+/// The checks ahead of what brings a revision back. They get it ready, a host out of its pool say, and must not keep it
+/// from coming back: neither by failing, nor by taking all the time.
+pub fn prepare(job: &Job, at: CheckPoint, revision: &Revision) -> Result<(), Fault> {
+    let bounded = Job { deadline: job.deadline.half(u64::MAX), ..job.clone() };
+    if let Err(fault) = run_for_restored(&bounded, at, revision) {
+        job.out.warn(format!("{}; the way back goes on", fault.reason()));
+    }
+    job.deadline.check()
+}
+
+/// One check on the way back.
+fn run_one_of(job: &Job, check: &Check, revision: &Revision) -> Result<(), Fault> {
+    let name = &check.name;
+    if check.kind == CheckType::Script && script(job, check, revision).is_ok_and(|(path, _)| !path.exists()) {
+        job.out.warn(format!("check {name} is skipped: {} has no such script", revision.short()));
+        return Ok(());
+    }
+    run_one(job, check, revision).map_err(|fault| match fault {
+        Fault::TimedOut(seconds) => Fault::Failed(format!("check {name} was not done when {seconds} s were over")),
+        fault => fault,
+    })
 }
 
 fn due(job: &Job, at: CheckPoint) -> impl Iterator<Item = &Check> {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::wire::{CheckPoint, Revision, Stage};
+use crate::wire::{CheckPoint, Revision, Stage, config_path_taken};
 
 use super::checks;
 use super::fault::{Fault, Tried};
@@ -39,6 +39,9 @@ pub fn run(job: &Job) -> Result<(), Fault> {
 
 /// Where a file is rendered to: never outside of the revision's tree, and never among git's own files.
 pub fn place(layout: &Layout, revision: &Revision, path: &str) -> Result<PathBuf, Fault> {
+    if let Some(why) = taken(layout, Path::new(path)) {
+        return Err(Fault::Failed(format!("config file {path:?} is {why}; choose another path")));
+    }
     if path.starts_with('/') {
         if !layout::is_plain_absolute(Path::new(path)) || path.ends_with('/') || path.contains("//") {
             return Err(Fault::Failed(format!("config file {path:?} is not a plain absolute path; correct it")));
@@ -63,4 +66,27 @@ pub fn place(layout: &Layout, revision: &Revision, path: &str) -> Result<PathBuf
         }
     }
     Ok(tree.join(path))
+}
+
+/// Whether a path is one of Hoist's own, by its name or by where its folder really is.
+fn taken(layout: &Layout, path: &Path) -> Option<&'static str> {
+    let (deploy_dir, repo) = (layout.deploy_dir(), layout.repo());
+    let by_name = config_path_taken(deploy_dir, repo, path);
+    if by_name.is_some() || !path.is_absolute() {
+        return by_name;
+    }
+    let real = real_place(path)?;
+    // What lies in the working tree by way of the service's path is in its revision, and no harm.
+    if path.starts_with(layout.live()) || fs::canonicalize(layout.live()).is_ok_and(|tree| real.starts_with(tree)) {
+        return None;
+    }
+    config_path_taken(&fs::canonicalize(deploy_dir).ok()?, repo, &real)
+}
+
+/// A path with the links on the way to it followed, as far as there is anything.
+fn real_place(path: &Path) -> Option<PathBuf> {
+    path.ancestors().skip(1).find_map(|folder| {
+        let real = fs::canonicalize(folder).ok()?;
+        Some(real.join(path.strip_prefix(folder).ok()?))
+    })
 }

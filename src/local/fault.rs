@@ -3,13 +3,17 @@
 use std::io;
 use std::path::Path;
 
-use crate::wire::{Ended, Holder};
+use crate::wire::{Ended, Holder, Revision};
 
 /// What keeps a stage from ending well. It is the unhappy part of [`Ended`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
     /// One lower-case fragment that names the file, command or key.
     Failed(String),
+    /// The old revision is back, and checks of its own fail.
+    ChecksFailed(String),
+    /// Somebody else has deployed this revision here since the run's probe.
+    MovedOn(Revision),
     /// The stage passed its time limit, in seconds.
     TimedOut(u64),
     /// The git cache lacks objects that it should have.
@@ -27,7 +31,8 @@ impl Fault {
     /// The fragment for a line, whatever the kind.
     pub fn reason(&self) -> String {
         match self {
-            Fault::Failed(reason) | Fault::CacheBroken(reason) => reason.clone(),
+            Fault::Failed(reason) | Fault::CacheBroken(reason) | Fault::ChecksFailed(reason) => reason.clone(),
+            Fault::MovedOn(to) => format!("this host has moved on to {} since", to.short()),
             Fault::TimedOut(seconds) => format!("timed out after {seconds} s"),
             Fault::Locked(by) => format!("locked by {by}"),
         }
@@ -38,6 +43,8 @@ impl From<Fault> for Ended {
     fn from(fault: Fault) -> Ended {
         match fault {
             Fault::Failed(reason) => Ended::Failed { reason },
+            Fault::ChecksFailed(reason) => Ended::ChecksFailed { reason },
+            Fault::MovedOn(to) => Ended::MovedOn { to },
             Fault::TimedOut(seconds) => Ended::TimedOut { seconds },
             Fault::CacheBroken(reason) => Ended::CacheBroken { reason },
             Fault::Locked(by) => Ended::Locked { by: *by },

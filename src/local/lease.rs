@@ -158,6 +158,11 @@ fn is_watched(kept: &Kept) -> bool {
     }
 }
 
+/// Whether there is a lease, and it is this run's.
+pub fn is_of(layout: &Layout, run: &RunId) -> bool {
+    read(layout).is_some_and(|kept| kept.lease.run == *run)
+}
+
 /// Whether this run's lease ran out, and the host is back on what the lease said.
 pub fn was_rolled_back(layout: &Layout, run: &RunId, current: Option<&Revision>) -> bool {
     read(layout).is_some_and(|kept| {
@@ -177,6 +182,13 @@ pub fn went_back(layout: &Layout, outcome: &Ended) {
         Ended::Ok => LeaseStands::RolledBack { at },
         Ended::Failed { reason } | Ended::CacheBroken { reason } => {
             LeaseStands::RollbackFailed { at, reason: reason.clone() }
+        }
+        Ended::ChecksFailed { reason } => {
+            LeaseStands::RollbackFailed { at, reason: format!("it is live again, but {reason}") }
+        }
+        Ended::MovedOn { to } => {
+            let reason = format!("the host has moved on to {}", to.short());
+            LeaseStands::RollbackFailed { at, reason }
         }
         Ended::TimedOut { seconds } => {
             LeaseStands::RollbackFailed { at, reason: format!("timed out after {seconds} s") }

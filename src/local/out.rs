@@ -107,6 +107,8 @@ fn ending(outcome: &Ended) -> String {
     match outcome {
         Ended::Ok => "ok".to_owned(),
         Ended::Failed { reason } => format!("failed: {reason}"),
+        Ended::ChecksFailed { reason } => format!("the old revision is live again, but {reason}"),
+        Ended::MovedOn { to } => format!("nothing was done: this host has moved on to {}", to.short()),
         Ended::TimedOut { seconds } => format!("timed out after {seconds} s"),
         Ended::Locked { by } => format!("locked by {by}"),
         Ended::CacheBroken { reason } => format!("failed, the git cache is not whole: {reason}"),

@@ -21,6 +21,7 @@ use super::layout::{Layout, Link};
 use super::lease;
 use super::lfs;
 use super::lock::{self, Answer, Found, Note, RunLock};
+use super::moved_on;
 use super::out::{Out, Reader};
 use super::process::Feed;
 use super::submodules;
@@ -200,6 +201,8 @@ fn hold(layout: &Layout, request: &Request) -> Result<RunLock, Fault> {
         sys::set_umask(umask);
     }
     let held = RunLock::take(layout, &request.holder, false)?;
+    // Ahead of the fence: a run that another one has overtaken is told what came of this host.
+    moved_on::check(layout, request)?;
     fence::check(layout, &request.holder)?;
     // A stage of another run may be at work still, its own keeper gone with its connection.
     match lock::look(&lock::stage_path(layout)) {

@@ -12,6 +12,7 @@ use super::files;
 use super::job::Job;
 use super::layout::{Layout, Link};
 use super::links;
+use super::own_checks;
 use super::record;
 use super::rendered;
 use super::service;
@@ -55,8 +56,15 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     remember(layout, revision)?;
     rendered::drop_unlinked(job, &wanted)?;
     job.out.info(format!("{} is live", job.name(revision)));
-    checks::run(job, CheckPoint::After(Stage::Promote), revision)?;
-    service::run_for(job, revision)?;
+    if job.request.kept {
+        // What is gone back to comes back first, and is judged afterwards.
+        service::run_for(job, revision)?;
+        checks::run(job, CheckPoint::After(Stage::Promote), revision)?;
+    } else {
+        own_checks::keep(job)?;
+        checks::run(job, CheckPoint::After(Stage::Promote), revision)?;
+        service::run_for(job, revision)?;
+    }
     whole::note_removed(job, revision)?;
     unmark(layout)
 }

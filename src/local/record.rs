@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::wire::{Ended, Record, Recorded, Request, RunId, Stage, State};
+use crate::wire::{Ended, Record, Recorded, Request, RunId, Stage};
 
 use super::fault::{Fault, Tried};
 use super::files;
@@ -51,6 +51,15 @@ pub fn was_started(layout: &Layout, run: &RunId, stage: Stage) -> bool {
     names(layout, run).iter().any(|name| name.starts_with(&start))
 }
 
+/// The first stage of a run here, with the state that it found.
+pub fn first(layout: &Layout, run: &RunId) -> Option<Record> {
+    let folder = folder(layout, run);
+    let records = names(layout, run)
+        .into_iter()
+        .filter_map(|name| serde_json::from_slice::<Record>(&fs::read(folder.join(name)).ok()?).ok());
+    records.min_by_key(|record| (record.attempt, record.stage))
+}
+
 /// The number of the next try of a stage.
 pub fn next_attempt(layout: &Layout, run: &RunId, stage: Stage) -> u32 {
     let start = format!("{stage}.");
@@ -78,8 +87,10 @@ pub fn ask(layout: &Layout, run: &RunId, stage: Stage, attempt: u32) -> Recorded
     }
 }
 
-/// The record of a stage that is about to start.
-pub fn start(request: &Request, stage: Stage, attempt: u32, before: State) -> Record {
+/// The record of a stage that is about to start. A try that was killed and is run again found what it found at first.
+pub fn start(layout: &Layout, request: &Request, stage: Stage, attempt: u32) -> Record {
+    let begun = read(layout, &request.holder.run, stage, attempt);
+    let before = begun.map_or_else(|| layout.state(), |record| record.before);
     let revision = match stage {
         Stage::Rollback => request.restore.clone(),
         _ => Some(request.revision.clone()),

@@ -1,13 +1,15 @@
-//! The stage `rollback`: back to the revision that was done before, and a look whether that is so.
+//! The stage `rollback`: back to the revision that was live before, and a look whether that is so.
 
 use crate::wire::{CheckPoint, Revision, Stage};
 
 use super::checks;
+use super::deadline::Deadline;
 use super::extras::Extras;
 use super::fault::Fault;
 use super::job::Job;
 use super::layout::Link;
 use super::links;
+use super::own_checks;
 use super::promote;
 use super::record;
 use super::rendered;
@@ -16,37 +18,54 @@ use super::spoilt;
 use super::tree;
 use super::whole;
 
-/// Restores `request.restore`. A part that fails does not keep the parts after it from being tried; the first failure is
-/// the outcome.
+/// Brings back what was live before the run. A part that fails does not keep the parts after it from being tried; the
+/// first failure is the outcome.
 pub fn run(job: &Job) -> Result<(), Fault> {
     let layout = &job.layout;
     let Some(restore) = &job.request.restore else {
         layout.remove(Link::InProgress)?;
-        job.out.info(format!("{} was never finalized here: left as it is", layout.repo()));
+        restore_done(job)?;
+        job.out.info(format!("nothing of {} was live here before: left as it is", layout.repo()));
         return Ok(());
     };
-    let promoted = record::was_started(layout, &job.request.holder.run, Stage::Promote);
-    if !promoted && layout.read(Link::Current).as_ref() == Some(restore) {
-        // What is live was not touched, but for files that the new revision's checks may have written to.
-        let mut first = spoilt::replace(job, restore, Some(&job.request.revision));
-        first = first.and(rendered::take_back(job));
-        first = first.and(checks::run_for_restored(job, CheckPoint::Before(Stage::Rollback), restore));
-        first = first.and(layout.remove(Link::InProgress));
-        job.out.info(format!("{} was not touched", job.name(restore)));
-        return first.and(checks::run_for_restored(job, CheckPoint::After(Stage::Rollback), restore));
-    }
+    if was_promoted(job, restore) { bring_back(job, restore) } else { clean_up(job, restore) }
+}
+
+/// Whether the run may have changed what is live. Where its records are gone, the links tell.
+fn was_promoted(job: &Job, restore: &Revision) -> bool {
+    let (layout, revision) = (&job.layout, &job.request.revision);
+    record::was_started(layout, &job.request.holder.run, Stage::Promote)
+        || (restore != revision && layout.read(Link::Current).as_ref() == Some(revision))
+}
+
+/// What is live stays, but for files that the new revision's checks may have written to.
+fn clean_up(job: &Job, restore: &Revision) -> Result<(), Fault> {
+    let mut parts = Parts::new(job, restore);
+    parts.note(spoilt::replace(job, restore, Some(&job.request.revision)));
+    parts.note(rendered::take_back(job));
+    parts.prepare(CheckPoint::Before(Stage::Rollback));
+    parts.note(job.layout.remove(Link::InProgress));
+    parts.note(restore_done(job));
+    job.out.info(format!("{} was not touched", job.name(restore)));
+    parts.judge(CheckPoint::After(Stage::Rollback));
+    parts.end()
+}
+
+/// The old revision goes live again and is restarted; then its checks judge it.
+fn bring_back(job: &Job, restore: &Revision) -> Result<(), Fault> {
+    let layout = &job.layout;
     // Without the old tree there is nothing to go back to; what is live stays.
     tree::ensure(&Extras::of_earlier(job, restore), restore, &job.tag())?;
     whole::restore(job, restore)?;
-    let mut parts = Parts { job, restore, first: None };
+    let mut parts = Parts::new(job, restore);
     parts.note(spoilt::replace(job, restore, None));
     // A revision that was deployed again has its own files again before it goes live.
     let again = *restore == job.request.revision;
     if again {
         parts.note(rendered::take_back(job));
     }
-    parts.checks(CheckPoint::Before(Stage::Rollback));
-    parts.checks(CheckPoint::Before(Stage::Promote));
+    parts.prepare(CheckPoint::Before(Stage::Rollback));
+    parts.prepare(CheckPoint::Before(Stage::Promote));
     // A full disk may refuse the note; the links, which need no room, are what counts.
     if let Err(fault) = promote::mark(layout, restore) {
         job.out.warn(fault.reason());
@@ -57,42 +76,79 @@ pub fn run(job: &Job) -> Result<(), Fault> {
         parts.note(rendered::take_back(job));
     }
     parts.note(layout.remove(Link::InProgress));
-    if layout.read(Link::Done).as_ref() != Some(restore) {
-        parts.note(layout.point(Link::Done, restore));
-    }
+    parts.note(restore_done(job));
     job.out.info(format!("{} is live again", job.name(restore)));
-    parts.checks(CheckPoint::After(Stage::Promote));
-    parts.checks(CheckPoint::Before(Stage::RestartService));
+    parts.prepare(CheckPoint::Before(Stage::RestartService));
     parts.note(service::restart(job));
-    parts.checks(CheckPoint::After(Stage::RestartService));
-    parts.checks(CheckPoint::After(Stage::Rollback));
     parts.note(verify(job, restore));
-    if let Some(fault) = parts.first {
-        return Err(fault);
+    if parts.failed.is_none() {
+        parts.note(promote::unmark(layout));
     }
-    promote::unmark(layout)
+    for at in [Stage::Promote, Stage::RestartService, Stage::Rollback] {
+        parts.judge(CheckPoint::After(at));
+    }
+    parts.note(own_checks::put_back(job, restore));
+    parts.end()
 }
 
-/// The parts of a rollback, and the first failure among them.
+/// Brings back what `.done` named before the run. Only finalize has moved it, and the run's first record here tells from
+/// where.
+fn restore_done(job: &Job) -> Result<(), Fault> {
+    let (layout, run) = (&job.layout, &job.request.holder.run);
+    let first = record::first(layout, run).filter(|_| record::was_started(layout, run, Stage::Finalize));
+    match first.map(|record| record.before.done) {
+        Some(before) if layout.read(Link::Done) == before => Ok(()),
+        Some(Some(before)) => layout.point(Link::Done, &before),
+        Some(None) => layout.remove(Link::Done),
+        None => Ok(()),
+    }
+}
+
+/// The parts of a rollback, the first that failed, and the checks that found fault with what came of it.
 struct Parts<'a> {
     job: &'a Job,
     restore: &'a Revision,
-    first: Option<Fault>,
+    /// Checks ahead of the restart have to be done by then, all of them together.
+    ahead: Deadline,
+    failed: Option<Fault>,
+    found: Vec<String>,
 }
 
 impl Parts<'_> {
+    fn new<'a>(job: &'a Job, restore: &'a Revision) -> Parts<'a> {
+        Parts { job, restore, ahead: job.deadline.half(u64::MAX), failed: None, found: Vec::new() }
+    }
+
     fn note(&mut self, result: Result<(), Fault>) {
         if let Err(fault) = result {
-            if self.first.is_some() {
+            if self.failed.is_some() {
                 self.job.out.warn(fault.reason());
             }
-            self.first.get_or_insert(fault);
+            self.failed.get_or_insert(fault);
         }
     }
 
-    fn checks(&mut self, at: CheckPoint) {
-        let result = checks::run_for_restored(self.job, at, self.restore);
-        self.note(result);
+    fn prepare(&self, at: CheckPoint) {
+        let job = Job { deadline: self.ahead, ..self.job.clone() };
+        // The stage's own time is looked at by its other parts.
+        let _ = checks::prepare(&job, at, self.restore);
+    }
+
+    fn judge(&mut self, at: CheckPoint) {
+        if let Err(fault) = checks::run_for_restored(self.job, at, self.restore) {
+            self.found.push(fault.reason());
+        }
+    }
+
+    fn end(self) -> Result<(), Fault> {
+        match (self.failed, self.found.is_empty()) {
+            (None, true) => Ok(()),
+            (None, false) => Err(Fault::ChecksFailed(self.found.join("; "))),
+            (Some(fault), _) => {
+                self.found.iter().for_each(|found| self.job.out.warn(found));
+                Err(fault)
+            }
+        }
     }
 }
 

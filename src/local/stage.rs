@@ -14,6 +14,7 @@ use super::job::Job;
 use super::layout::Link;
 use super::lease;
 use super::lock::{self, Answer, Held, Note, RunLock};
+use super::moved_on;
 use super::process;
 use super::record;
 use super::sys;
@@ -83,13 +84,18 @@ fn locked(job: &Job, stage: Stage, attempt: u32, input: Box<dyn Read + Send>, by
     let _stage_lock = wait_for_turn(job, holder, stage, attempt)?;
     run_lock.still_ours()?;
     match by {
-        By::Deployer => pass_fence(job, holder, stage)?,
+        By::Deployer => {
+            moved_on::check(&job.layout, &job.request)?;
+            pass_fence(job, holder, stage)?;
+        }
         By::Hand(_) => {}
+        // What somebody else has deployed meanwhile is not this lease's to take back.
+        By::Watcher if moved_on::check(&job.layout, &job.request).is_err() => return lease::end(&job.layout),
         // With the stage's lock in hand nobody else can act on the lease any more.
         By::Watcher if lease::due(&job.layout, &holder.run) != lease::Due::Now => return Ok(()),
         By::Watcher => lease::rolling_back(&job.layout),
     }
-    let start = record::start(&job.request, stage, attempt, job.layout.state());
+    let start = record::start(&job.layout, &job.request, stage, attempt);
     let kept = match by {
         By::Deployer => record::keep_request(&job.layout, &job.request),
         By::Hand(_) | By::Watcher => Ok(()),
@@ -124,8 +130,11 @@ fn pass_fence(job: &Job, holder: &Holder, stage: Stage) -> Result<(), Fault> {
 
 /// A rollback that has brought the old revision back leaves nothing for the watcher to do, whatever else went wrong.
 fn end_lease(job: &Job, stage: Stage, by: &By) -> Result<(), Fault> {
+    let run = &job.request.holder.run;
+    // Where this run never promoted, the lease is that of a run before it.
+    let ours = || lease::is_of(&job.layout, run) || record::was_started(&job.layout, run, Stage::Promote);
     let back = || job.request.restore.is_none() || job.layout.read(Link::Current) == job.request.restore;
-    if stage == Stage::Rollback && !matches!(by, By::Watcher) && back() {
+    if stage == Stage::Rollback && !matches!(by, By::Watcher) && back() && ours() {
         return lease::end(&job.layout);
     }
     Ok(())

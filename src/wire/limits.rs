@@ -83,9 +83,10 @@ impl Ended {
         };
         match self {
             Ended::Failed { reason } => Ended::Failed { reason: short(reason) },
+            Ended::ChecksFailed { reason } => Ended::ChecksFailed { reason: short(reason) },
             Ended::CacheBroken { reason } => Ended::CacheBroken { reason: short(reason) },
             Ended::Locked { by } => Ended::Locked { by: by.bounded() },
-            Ended::Ok | Ended::TimedOut { .. } => self,
+            Ended::Ok | Ended::TimedOut { .. } | Ended::MovedOn { .. } => self,
         }
     }
 }

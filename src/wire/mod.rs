@@ -5,6 +5,7 @@
 //! [`TargetEvent`]s, one line of JSON each, from its standard output. Nothing else travels: a target needs no copy of the
 //! configuration.
 
+mod config_path;
 mod facts;
 mod lease;
 pub mod limits;
@@ -12,6 +13,7 @@ mod names;
 mod request;
 mod seconds;
 
+pub use config_path::{config_path_taken, config_paths_collide};
 pub use facts::{Facts, Lacking, Record, Recorded, State};
 pub use lease::{Lease, LeaseStands};
 pub use names::{Holder, Revision, RunId, Stage};
@@ -51,6 +53,14 @@ pub enum Ended {
     /// The stage failed; `reason` is one lower-case fragment for the operator.
     Failed {
         reason: String,
+    },
+    /// A rollback brought the old revision back, and checks of that revision's own fail; `reason` names them.
+    ChecksFailed {
+        reason: String,
+    },
+    /// Somebody else has deployed another revision here since the run's probe: the stage did nothing.
+    MovedOn {
+        to: Revision,
     },
     /// The stage, or something that it ran, passed its time limit, in seconds.
     TimedOut {

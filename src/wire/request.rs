@@ -56,7 +56,7 @@ pub struct Request {
     pub group: String,
     /// What is deployed.
     pub revision: Revision,
-    /// What a rollback goes back to: what `.done` named at the probe. `None`: nothing to go back to.
+    /// What a rollback goes back to: what was live at the probe. `None`: nothing to go back to, or not known yet.
     pub restore: Option<Revision>,
     pub force: bool,
     /// The mask of permissions that new files do not get; `None`: that of the login.
@@ -91,7 +91,7 @@ pub struct Request {
     /// The template variables. They may be secret.
     pub vars: serde_json::Map<String, serde_json::Value>,
     /// The revision was deployed here before and is gone back to: promote links the configuration files that its tree
-    /// holds already, whatever is configured now, and checks whose scripts it lacks are left out.
+    /// holds already, whatever is configured now, and the checks that it was deployed with judge it.
     #[serde(default)]
     pub kept: bool,
     /// A new working tree may share files with one that stands.

@@ -20,4 +20,5 @@ mod strangers;
 mod surroundings;
 mod trouble;
 mod users;
+mod way_back;
 mod whole;

@@ -223,12 +223,17 @@ fn a_half_broken_host_of_scaps_is_told_of_when_its_takeover_fails() {
     let one = host.commit("1");
     let two = host.commit("2");
     let cache = format!("{LIVE}-cache");
+    let on_two = (finalized(&two), "2", "black");
     let harms = [
-        // What `.done` names is what a rollback goes to, whatever `current` says.
-        (format!("ln -sfn {cache}/revs/{} {cache}/current", "0".repeat(40)), finalized(&two)),
-        (format!("ln -sfn {cache}/revs/{one} {cache}/current; ln -sfn {cache}/revs/{one} {LIVE}"), finalized(&two)),
-        (format!("touch {cache}/revs/{two}/.git/index.lock"), finalized(&two)),
-        (format!("chown -R 65534:65534 {cache}"), finalized(&two)),
+        // Where nothing is live, a rollback goes to what is finalized.
+        (format!("ln -sfn {cache}/revs/{} {cache}/current", "0".repeat(40)), on_two.clone()),
+        // What is live is what a rollback goes to, finalized or not.
+        (
+            format!("ln -sfn {cache}/revs/{one} {cache}/current; ln -sfn {cache}/revs/{one} {LIVE}"),
+            (format!("{one} {two} - {one}"), "1", "red"),
+        ),
+        (format!("touch {cache}/revs/{two}/.git/index.lock"), on_two.clone()),
+        (format!("chown -R 65534:65534 {cache}"), on_two),
     ];
     let hosts: String = (20..).zip(&harms).map(|(number, _)| format!("127.0.0.{number}\n")).collect();
     std::fs::write(host.repo().join("scap/environments/beta/beta-hosts"), hosts).unwrap();
@@ -243,16 +248,16 @@ fn a_half_broken_host_of_scaps_is_told_of_when_its_takeover_fails() {
                    test $(cat $SCAP_FINAL_PATH/version) != 3\n  not-in-production:\n";
     std::fs::write(host.repo().join("scap/environments/beta/checks.yaml"), failing).unwrap();
     host.deploy(&settings).ends(1).says("check fails failed with exit status 1");
-    for (target, (harm, wanted)) in targets.iter().zip(&harms) {
-        assert_eq!(target.links(), *wanted, "{harm}");
-        assert_eq!(target.sh(&format!("cat {LIVE}/version")), "2", "{harm}");
-        assert_eq!(configured(target), "colour = black, by scap", "{harm}");
+    for (target, (harm, (links, version, colour))) in targets.iter().zip(&harms) {
+        assert_eq!(target.links(), *links, "{harm}");
+        assert_eq!(target.sh(&format!("cat {LIVE}/version")), *version, "{harm}");
+        assert_eq!(configured(target), format!("colour = {colour}, by scap"), "{harm}");
     }
-    // Without a `.done` that leads anywhere there is nothing to go back to: the host is left and named.
+    // Without anything that is live or finalized there is nothing to go back to: the host is left and named.
     for target in &targets[..1] {
-        target.sh(&format!("rm {cache}/.done"));
+        target.sh(&format!("rm {cache}/.done {cache}/current"));
     }
     let ran = host.deploy(&settings).ends(3);
     ran.says("left as it is").says("127.0.0.20");
-    assert!(targets[1..].iter().all(|target| target.links() == finalized(&two)));
+    assert!(targets.iter().zip(&harms).skip(1).all(|(target, (_, (links, ..)))| target.links() == *links));
 }

@@ -27,6 +27,8 @@ pub enum Act {
     /// The connection is lost for good before the change.
     LostEarly,
     Locked,
+    /// A rollback that brings the old revision back, and finds that its checks fail.
+    ChecksFail,
 }
 
 /// One host's script: its acts in each step, by attempt; the last act repeats.
@@ -39,6 +41,8 @@ pub struct Script {
     pub rollback: Act,
     /// Whether the host has a finalized revision at all.
     pub has_done: bool,
+    /// What is live there and was never finalized; `None`: what is finalized.
+    pub live: Option<char>,
 }
 
 impl Script {
@@ -52,7 +56,14 @@ impl Script {
             finalize: Act::Work,
             rollback: Act::Work,
             has_done: true,
+            live: None,
         }
+    }
+
+    /// What the host's links name before the run.
+    pub fn before(&self) -> State {
+        let done = self.has_done.then(|| revision('a'));
+        State { current: self.live.map(revision).or_else(|| done.clone()), done, ..State::default() }
     }
 }
 
@@ -101,9 +112,7 @@ pub fn revision(digit: char) -> Revision {
 
 impl Scripted {
     pub fn new(scripts: Vec<Script>, order: u64) -> Self {
-        let old = |script: &Script| script.has_done.then(|| revision('a'));
-        let states: Vec<State> =
-            scripts.iter().map(|it| State { current: old(it), done: old(it), ..State::default() }).collect();
+        let states: Vec<State> = scripts.iter().map(Script::before).collect();
         let before = states.clone();
         let world = Rc::new(RefCell::new(World { states, begun: HashMap::new() }));
         Scripted { scripts, world, before, trace: Default::default(), fuse: None, new: revision('b'), order }
@@ -151,20 +160,32 @@ impl Scripted {
                 state.in_progress = None;
             }
             Step::Run(Stage::Rollback) => {
-                if task.restore.is_some() {
+                if task.restore.is_some() && state.current == new {
                     state.current = task.restore.clone();
-                    state.done = task.restore.clone();
                 }
+                state.done = self.before[host].done.clone();
                 state.in_progress = None;
             }
             _ => {}
         }
     }
 
+    /// What somebody else has put on the host since, if they have.
+    fn moved_on(&self, host: HostId) -> Option<Revision> {
+        let (state, before) = (&self.world.borrow().states[host], &self.before[host]);
+        let ours = [Some(&self.new), before.current.as_ref(), before.done.as_ref()];
+        let foreign = |it: &Option<Revision>| it.is_some() && !ours.contains(&it.as_ref());
+        state.current.clone().filter(|_| foreign(&state.current) && foreign(&state.done))
+    }
+
     fn work(&mut self, step: Step, task: &Task) -> HostResult {
         let host = task.host;
+        if let (Step::Run(_), Some(to)) = (step, self.moved_on(host)) {
+            let state = Some(self.world.borrow().states[host].clone());
+            return HostResult { state, ..HostResult::from(Outcome::MovedOn { to }) };
+        }
         let act = self.act(host, step, task.attempt);
-        if matches!(act, Act::Work | Act::FailLate | Act::TimeOut | Act::Kill | Act::LostLate) {
+        if matches!(act, Act::ChecksFail | Act::Work | Act::FailLate | Act::TimeOut | Act::Kill | Act::LostLate) {
             self.apply(host, step, task);
         }
         let failed = |reason: &str| Outcome::Failed { reason: reason.to_owned(), status: 1 };
@@ -173,6 +194,10 @@ impl Scripted {
             Act::FailEarly => failed("early"),
             Act::FailLate => failed("late"),
             Act::TimeOut => Outcome::TimedOut { seconds: 9 },
+            Act::ChecksFail if step == Step::Run(Stage::Rollback) => {
+                Outcome::ChecksFailed { reason: "check page failed".into() }
+            }
+            Act::ChecksFail => failed("check"),
             Act::Kill => Outcome::Killed { signal: "KILL".into() },
             Act::Unreachable => Outcome::Unreachable { reason: "refused".into() },
             Act::LostLate | Act::LostEarly => Outcome::Lost { reason: "cut".into() },
@@ -205,7 +230,7 @@ impl Scripted {
                 lease: None,
                 lacking: None,
             });
-        } else if answered && matches!(act, Act::Work | Act::FailEarly | Act::FailLate) {
+        } else if answered && matches!(act, Act::Work | Act::FailEarly | Act::FailLate | Act::ChecksFail) {
             result.state = Some(self.world.borrow().states[host].clone());
         }
         result
@@ -226,10 +251,12 @@ impl Fleet for Scripted {
             while under_way.len() < call.batch && !stopped && !queued.is_empty() {
                 let task = queued.pop_front().unwrap();
                 let key = (task.host, call.step, task.attempt);
-                if call.recover && !self.world.borrow().begun.contains_key(&key) {
+                // A look at the end of a run that was resumed is a probe like the first one.
+                let recover = call.recover && matches!(call.step, Step::Run(_));
+                if recover && !self.world.borrow().begun.contains_key(&key) {
                     continue;
                 }
-                if !call.recover {
+                if !recover {
                     self.world.borrow_mut().begun.insert(key, None);
                 }
                 self.moment();
@@ -245,7 +272,12 @@ impl Fleet for Scripted {
                 let task = under_way.remove(pick);
                 let key = (task.host, call.step, task.attempt);
                 let ended = self.world.borrow().begun.get(&key).cloned().flatten();
-                let result = ended.filter(|_| call.recover).unwrap_or_else(|| self.work(call.step, &task));
+                let recover = call.recover && matches!(call.step, Step::Run(_));
+                let mut result = ended.filter(|_| recover).unwrap_or_else(|| self.work(call.step, &task));
+                // A target that is asked how a stage ended tells what it looks like now.
+                if recover && result.state.is_some() {
+                    result.state = Some(self.world.borrow().states[task.host].clone());
+                }
                 self.world.borrow_mut().begun.insert(key, Some(result.clone()));
                 self.moment();
                 trace.borrow_mut().push(Trace::Told(task.host, result.outcome.clone()));

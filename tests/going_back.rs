@@ -1,0 +1,243 @@
+//! What a rollback brings back, from real sshd hosts: what was live before, as many hosts at once as went forward, and a
+//! verdict that was read back.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use common::{CACHE, Farm, Links, Project, address};
+
+#[track_caller]
+fn all_are(farm: &Farm, hosts: usize, links: &Links) {
+    for n in 0..hosts {
+        assert_eq!(&Links::of(farm, n), links, "host {}", address(n));
+    }
+}
+
+/// Commits a page with these words.
+fn commit(project: &Project, words: &str) -> String {
+    project.write("index.html", &format!("{words}\n"));
+    project.commit(words)
+}
+
+fn checks(project: &Project, checks: &[(&str, &str, &str)]) {
+    let one = |(name, stage, command): &(&str, &str, &str)| {
+        format!("  {name}:\n    stage: {stage}\n    shell: true\n    timeout: 60\n    command: \"{command}\"\n")
+    };
+    let text: String = checks.iter().map(one).collect();
+    project.write("hoist/checks.yaml", &format!("checks:\n{text}"));
+}
+
+fn broken(farm: &Farm, n: usize) -> PathBuf {
+    farm.srv(&address(n)).join("broken")
+}
+
+const FETCH_UNLESS_BROKEN: (&str, &str, &str) = ("fetched", "fetch", "test ! -e /srv/broken");
+const PROMOTE_UNLESS_BROKEN: (&str, &str, &str) = ("page", "promote", "test ! -e /srv/broken");
+
+#[test]
+fn what_is_live_and_was_never_finalized_stays_when_the_next_deployment_fails_before_it_goes_live() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 3);
+    let one = project.git(&["rev-parse", "HEAD"]);
+    project.deploy(&[]).ends(0);
+    checks(&project, &[FETCH_UNLESS_BROKEN]);
+    let two = commit(&project, "two");
+    project.deploy(&["-s", "fetch,config_deploy,promote"]).ends(0);
+    let stands = Links { current: Some(two), done: Some(one), in_progress: None };
+    commit(&project, "three");
+    std::fs::write(broken(&farm, 1), "").unwrap();
+    project.deploy(&[]).ends(1).says("back where they were, verified");
+    all_are(&farm, 3, &stands);
+    // One that went live goes back to just that, too.
+    std::fs::remove_file(broken(&farm, 1)).unwrap();
+    checks(&project, &[PROMOTE_UNLESS_BROKEN]);
+    std::fs::write(broken(&farm, 2), "").unwrap();
+    project.deploy(&[]).ends(1).says("back where they were, verified");
+    all_are(&farm, 3, &stands);
+}
+
+/// A service that notes in one file for all hosts when its restart begins and ends.
+fn counted_service(farm: &Farm, project: &Project, hosts: usize) -> PathBuf {
+    let log = project.path(".git/restarts");
+    for n in 0..hosts {
+        let path = farm.srv(&address(n)).join("service");
+        let log = log.display();
+        std::fs::write(&path, format!("#!/bin/sh\necho + >> {log}\nsleep 0.4\necho - >> {log}\n")).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    project.configure("service_name: web\nservice_command: /srv/service {action} {service}");
+    log
+}
+
+/// How many restarts there were, and how many at once at the most.
+fn restarts(log: &Path) -> (usize, i32) {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let (mut now, mut most) = (0, 0);
+    for line in text.lines() {
+        now += if line == "+" { 1 } else { -1 };
+        most = most.max(now);
+    }
+    let _ = std::fs::remove_file(log);
+    (text.lines().filter(|line| *line == "+").count(), most)
+}
+
+#[test]
+fn a_rollback_restarts_no_more_services_at_once_than_the_deployment_did() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 8);
+    let one = project.git(&["rev-parse", "HEAD"]);
+    let log = counted_service(&farm, &project, 8);
+    project.deploy(&[]).ends(0);
+    assert!(restarts(&log).1 > 2, "all hosts at once, without a limit");
+    project.configure("group_size: 2");
+    checks(&project, &[("last", "restart_service", "test ! -e /srv/broken")]);
+    std::fs::write(broken(&farm, 7), "").unwrap();
+    commit(&project, "two");
+    project.deploy(&[]).ends(1).says("all 8 hosts touched are back");
+    assert_eq!(restarts(&log), (16, 2), "eight on the way forward, and eight on the way back");
+    all_are(&farm, 8, &Links::finalized(&one));
+    // The limit that a stage has of its own holds on the way back too.
+    project.configure("group_size: 8\npromote_batch_size: 1");
+    project.deploy(&[]).ends(1);
+    assert_eq!(restarts(&log), (16, 1));
+}
+
+#[test]
+fn a_deployment_that_failed_everywhere_is_not_called_deployed_although_the_limit_allows_it() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    let one = project.git(&["rev-parse", "HEAD"]);
+    project.deploy(&[]).ends(0);
+    project.configure("failure_limit: 100%");
+    checks(&project, &[("never", "fetch", "false")]);
+    commit(&project, "two");
+    project.deploy(&[]).ends(1).says("failed on all of 2 hosts").says("run what they ran before");
+    assert_eq!([0, 1].map(|n| Links::of(&farm, n).current), [Some(one.clone()), Some(one)]);
+    checks(&project, &[("never", "promote", "false")]);
+    project.deploy(&[]).ends(3).says("failed on all of 2 hosts").says("the fleet is mixed");
+}
+
+#[test]
+fn hosts_that_are_back_and_fail_a_check_of_their_own_are_named_with_it_under_a_status_of_its_own() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    checks(&project, &[PROMOTE_UNLESS_BROKEN]);
+    let one = commit(&project, "one with a check");
+    project.deploy(&[]).ends(0);
+    commit(&project, "two");
+    std::fs::write(broken(&farm, 1), "").unwrap();
+    let ran = project.deploy(&[]).ends(3).says("127.0.0.2 (check page failed with exit status 1)");
+    assert!(!ran.out.contains("mixed"), "{}", ran.out);
+    all_are(&farm, 2, &Links::finalized(&one));
+}
+
+#[test]
+fn a_check_of_a_feature_that_the_old_revision_does_not_have_is_no_matter_on_the_way_back() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    let one = project.git(&["rev-parse", "HEAD"]);
+    project.deploy(&[]).ends(0);
+    checks(&project, &[PROMOTE_UNLESS_BROKEN, ("feature", "restart_service", "grep -q two index.html")]);
+    commit(&project, "two");
+    std::fs::write(broken(&farm, 1), "").unwrap();
+    project.deploy(&[]).ends(1).says("check feature failed").says("was deployed without this check");
+    all_are(&farm, 2, &Links::finalized(&one));
+}
+
+#[test]
+fn a_configuration_file_in_the_place_of_hoists_own_is_refused_before_anything_is_touched() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 1);
+    project.configure("config_deploy: True");
+    project.write("hoist/templates/a.j2", "a\n");
+    let file = |path: &str| format!("{path}:\n  template: a.j2\n");
+    let deploy_dir = "/srv/deployment";
+    for path in ["/app", "/app-cache/current", "/app-cache/revs/x", "/app-cache/.hoist/lock", ""] {
+        let path = format!("{deploy_dir}{path}");
+        project.write("hoist/config-files.yaml", &file(&path));
+        project.deploy(&[]).ends(2).says("hoist/config-files.yaml:1").says(&path).says("choose another one");
+    }
+    project.write("hoist/config-files.yaml", &(file("/etc/app") + &file("/etc/app/a.conf")));
+    project.deploy(&[]).ends(2).says("\"/etc/app\" is in the way of \"/etc/app/a.conf\"");
+    assert_eq!(Links::of(&farm, 0), Links::default());
+}
+
+/// Starts a deployment, and kills its deployer while the first host waits in its promote.
+fn killed_in_promote(farm: &Farm, project: &Project, hosts: usize) {
+    let file = |n: usize, name: &str| farm.srv(&address(n)).join(name);
+    checks(project, &[("waits", "promote", "touch /srv/waiting; while ! test -e /srv/go; do sleep 0.1; done")]);
+    let mut deployer = project.hoist(&["deploy", "--yes"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    common::wait_for("promote on every host", || (0..hosts).all(|n| file(n, "waiting").exists()));
+    deployer.kill().unwrap();
+    deployer.wait().unwrap();
+    for n in 0..hosts {
+        std::fs::write(file(n, "go"), "").unwrap();
+        std::fs::remove_file(file(n, "waiting")).unwrap();
+    }
+}
+
+#[test]
+fn hosts_that_somebody_else_has_deployed_to_since_are_left_and_named_and_the_run_is_over() {
+    for command in ["rollback", "resume"] {
+        let farm = Farm::up();
+        let project = Project::new(&farm, 0, 2);
+        project.deploy(&[]).ends(0);
+        let other = commit(&project, "somebody else's");
+        project.deploy(&["-s", "fetch"]).ends(0);
+        commit(&project, "three");
+        killed_in_promote(&farm, &project, 2);
+        let by_somebody_else = |n: usize| {
+            let cache = farm.srv(&address(n)).join(CACHE);
+            for link in ["current", ".done"] {
+                std::fs::remove_file(cache.join(link)).unwrap();
+                std::os::unix::fs::symlink(Path::new("/srv/deployment/app-cache/revs").join(&other), cache.join(link))
+                    .unwrap();
+            }
+        };
+        common::wait_for("the promotes to end", || {
+            let ended = |n: usize| {
+                let runs = farm.srv(&address(n)).join(CACHE).join(".hoist/runs");
+                let newest = std::fs::read_dir(runs).unwrap().map(|it| it.unwrap().path()).max().unwrap();
+                let record = std::fs::read_to_string(newest.join("promote.0.json")).unwrap_or_default();
+                record.contains("\"ended\":\"ok\"")
+            };
+            (0..2).all(ended)
+        });
+        (0..2).for_each(by_somebody_else);
+        let ran = project.run(&[command, "--yes"]).ends(1);
+        ran.says("2 hosts have moved on to another revision since").says(&format!("has moved on to {}", &other[..10]));
+        for n in 0..2 {
+            let now = Links::of(&farm, n);
+            assert_eq!((now.current, now.done), (Some(other.clone()), Some(other.clone())), "{command}");
+        }
+        checks(&project, &[]);
+        let next = commit(&project, "four");
+        project.deploy(&[]).ends(0);
+        all_are(&farm, 2, &Links::finalized(&next));
+    }
+}
+
+#[test]
+fn a_deployment_that_was_taken_back_after_its_last_host_was_finalized_is_not_what_a_later_rollback_leads_from() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    let one = project.git(&["rev-parse", "HEAD"]);
+    project.deploy(&[]).ends(0);
+    let two = commit(&project, "two");
+    project.deploy(&[]).ends(0);
+    commit(&project, "three");
+    project.deploy(&[]).ends(0);
+    // As if the deployer had died before it could write its last record.
+    let folder = std::fs::read_dir(project.path("hoist/state")).unwrap().map(|entry| entry.unwrap().path());
+    let journal = folder.filter(|path| path.extension().is_some_and(|it| it == "journal")).max().unwrap();
+    let text = std::fs::read_to_string(&journal).unwrap();
+    let whole = text.trim_end().rfind('\n').unwrap() + 1;
+    assert!(text[whole..].contains("\"closed\""));
+    std::fs::write(&journal, &text[..whole]).unwrap();
+    project.run(&["rollback", "--yes"]).ends(1).says("back where they were, verified");
+    all_are(&farm, 2, &Links::finalized(&two));
+    project.run(&["rollback", "--yes"]).ends(0);
+    all_are(&farm, 2, &Links::finalized(&one));
+}
