@@ -13,6 +13,7 @@ pub mod journal;
 pub mod local;
 pub mod logs;
 mod memory;
+mod ownership;
 pub mod repo;
 pub mod report;
 pub mod run;

@@ -16,6 +16,16 @@ pub fn utf8<'a>(bytes: &'a [u8], name: &str) -> Result<&'a str> {
     }
 }
 
+/// `1 host`, `2 hosts`.
+pub fn hosts(count: usize) -> String {
+    counted(count, "host")
+}
+
+/// The count and the noun, in the plural but for one.
+pub fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
 /// The words of a command line, quoted as for a POSIX shell; nothing is expanded. `None` when a quote is not closed.
 pub fn words(line: &str) -> Option<Vec<String>> {
     shlex::split(line)

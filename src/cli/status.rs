@@ -186,7 +186,7 @@ fn asked(config: &Config, groups: Vec<Group>) -> Result<Vec<View>, Refused> {
             known,
             reached: Some(!unreachable),
             locked: result.facts.and_then(|facts| facts.locked),
-            trouble: (!result.outcome.is_ok()).then(|| result.outcome.to_string()),
+            trouble: (!result.outcome.is_ok()).then(|| result.outcome.beside_unreachable()),
         }
     };
     Ok(plan.targets().zip(results).map(view).collect())

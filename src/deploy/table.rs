@@ -339,7 +339,12 @@ impl Table {
         let happy = complete
             || (matches!(row.state, Finalized | RolledBack) && !row.failed)
             || (matches!(row.state, Waiting | Ready) && !row.touched);
-        let mut reason = row.trouble.as_ref().map(Trouble::to_string).or_else(|| match row.state {
+        let beside_state = |trouble: &Trouble| match (row.state, trouble.stage) {
+            (Unreachable, None) => trouble.outcome.beside_unreachable(),
+            (Unreachable, Some(stage)) => format!("{stage}: {}", trouble.outcome.beside_unreachable()),
+            _ => trouble.to_string(),
+        };
+        let mut reason = row.trouble.as_ref().map(beside_state).or_else(|| match row.state {
             Left => Some("it had no finalized revision to go back to".to_owned()),
             _ => None,
         });

@@ -66,7 +66,10 @@ fn run_one(job: &Job, check: &Check, revision: &Revision) -> Result<(), Fault> {
     match exit {
         Ok(exit) if exit.is_ok() => Ok(()),
         Ok(Exit::TimedOut) if job.deadline.passed() => Err(Fault::TimedOut(job.deadline.seconds)),
-        Ok(exit) => Err(Fault::Failed(format!("check {name} {}", exit.reason(check.timeout)))),
+        Ok(exit) => {
+            let (how, words) = (exit.reason(check.timeout), lines.last_words());
+            Err(Fault::Failed(format!("check {name} {how}{words}")))
+        }
         Err(error) => {
             let program = command.get_program().to_string_lossy();
             Err(Fault::Failed(format!("check {name}: cannot run {program}: {}", plain(&error))))

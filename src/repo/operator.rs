@@ -2,6 +2,8 @@
 
 use std::ffi::OsString;
 
+use crate::ownership::name_in;
+
 /// The person behind a deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operator {
@@ -26,16 +28,7 @@ fn user(variable: impl Fn(&str) -> Option<OsString>, uid: u32, passwd: &str) -> 
         let fit = |c: char| !c.is_control() && !c.is_whitespace() && !":<>".contains(c);
         (!text.is_empty() && text.len() <= 64 && text.chars().all(fit)).then_some(text)
     });
-    named.or_else(|| name_of(uid, passwd)).unwrap_or_else(|| uid.to_string())
-}
-
-/// The user's name in the text of a password file, which a static program reads by itself.
-fn name_of(uid: u32, passwd: &str) -> Option<String> {
-    passwd.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next().filter(|name| !name.is_empty())?;
-        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
-    })
+    named.or_else(|| name_in(uid, passwd)).unwrap_or_else(|| uid.to_string())
 }
 
 #[cfg(test)]

@@ -186,7 +186,7 @@ fn what_a_check_said_before_its_time_limit_is_kept() {
     let command = "echo connecting; printf 'no answer' >&2; sleep 100";
     request.checks = vec![Check { timeout: 3, ..check("slow", CheckPoint::After(Stage::Fetch), command) }];
     let reply = target.fetch(&request);
-    assert_eq!(reply.reason(), "check slow timed out after 3 s");
+    assert_eq!(reply.reason(), "check slow timed out after 3 s: no answer");
     reply.says("check slow: connecting");
     reply.says("check slow: no answer");
 }
