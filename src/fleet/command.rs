@@ -1,6 +1,5 @@
 //! The operator's own command line on each host, and nothing else: connect, run it, hang up.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -49,7 +48,7 @@ impl Fleet for CommandFleet {
 
 impl Shared {
     fn on_host(&self, call: &Call, task: &Task, tell: &dyn Fn(HostEvent)) -> HostResult {
-        let mut hearing = Hearing { host: task.host, tell, tail: VecDeque::new() };
+        let mut hearing = Hearing::new(task.host, tell, None);
         let outcome = match self.targets.get(task.host) {
             Some(target) => self.outcome(target, call, &mut hearing),
             None => Outcome::Failed { reason: format!("internal error: no host {}", task.host), status: 1 },

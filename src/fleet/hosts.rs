@@ -1,8 +1,9 @@
 //! The real fleet: hosts over SSH.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::noise::Noise;
 use super::open::OpenSessions;
 use super::pool::Pool;
 use super::ssh::Ssh;
@@ -35,23 +36,29 @@ pub(super) struct Shared {
 pub(super) struct Host {
     pub target: Target,
     pub session: Mutex<Session>,
+    pub noise: Noise,
 }
 
 #[derive(Default)]
 pub(super) struct Session {
     pub remote: Option<Remote>,
+    /// The large files that the target lacks, by their places in [`PackSource::large_files`]: there may be tens of
+    /// thousands on each of very many hosts.
+    pub lacks: Vec<usize>,
     /// The target's lock is to be held; a session that is opened anew takes it again.
     pub hold: bool,
     /// A promote was started and its lease, if it has one, is not known to be over.
     pub promoted: bool,
-    /// There was a session, and getting it back has not been given up.
-    pub had_one: bool,
+    /// The host has let this run in before.
+    pub let_in: bool,
+    /// A session that was lost could not be had again for as long as it is tried.
+    pub given_up: bool,
 }
 
 impl SshFleet {
     /// A fleet of `targets`, whose places in the list are their ids. Nothing is connected yet.
     pub fn new(ssh: Ssh, targets: Vec<Target>, requests: RequestMaker, packs: Box<dyn PackSource>) -> SshFleet {
-        let host = |target| Host { target, session: Mutex::default() };
+        let host = |target| Host { target, session: Mutex::default(), noise: Noise::default() };
         let hosts: Vec<Host> = targets.into_iter().map(host).collect();
         let open = OpenSessions::new(ssh.session_limit(hosts.len()));
         SshFleet {
@@ -65,8 +72,9 @@ impl SshFleet {
     pub fn holding(mut self) -> SshFleet {
         for host in &self.shared.hosts {
             let mut session = host.session.lock().unwrap_or_else(PoisonError::into_inner);
-            // Which of them went live only the journal knows; the others have no lease to renew.
-            (session.hold, session.promoted) = (true, true);
+            // Which of them went live only the journal knows; the others have no lease to renew. Nor does a stage reach
+            // a host that has not let the run in.
+            (session.hold, session.promoted, session.let_in) = (true, true, true);
         }
         self.tend();
         self
@@ -173,7 +181,7 @@ impl Shared {
         if session.remote.is_some() {
             self.make_room(task.host);
         }
-        let hearing = Hearing { host: task.host, tell, tail: VecDeque::new() };
+        let hearing = Hearing::new(task.host, tell, Some(&host.noise));
         let mut work = Work { shared: self, call, task, target: &host.target, session: &mut session, hearing };
         let result = piece(&mut work)?;
         Some(work.hearing.complete(result, call))
