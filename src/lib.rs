@@ -13,6 +13,7 @@ pub mod journal;
 pub mod local;
 pub mod logs;
 mod memory;
+mod ownership;
 mod procfs;
 pub mod repo;
 pub mod report;

@@ -128,7 +128,7 @@ impl<'a> Hosts<'a, '_> {
         let ok = count(|row| matches!(row.outcome, Some(Outcome::Ok)));
         let left = count(|row| row.outcome.is_none());
         let failed = all - ok - left;
-        let hosts = if all == 1 { "1 host".to_owned() } else { format!("{all} hosts") };
+        let hosts = crate::text::hosts(all);
         let mut text = if ok == all { format!("ok on {hosts}") } else { format!("ok on {ok} of {hosts}") };
         if failed > 0 {
             text.push_str(&format!("; {failed} failed"));

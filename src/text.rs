@@ -21,6 +21,16 @@ pub fn word_characters(name: &str) -> String {
     name.chars().map(|c| if c.is_alphanumeric() || c == '_' { c } else { '_' }).collect()
 }
 
+/// `1 host`, `2 hosts`.
+pub fn hosts(count: usize) -> String {
+    counted(count, "host")
+}
+
+/// The count and the noun, in the plural but for one.
+pub fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
 /// The words of a command line, quoted as for a POSIX shell; nothing is expanded. `None` when a quote is not closed.
 pub fn words(line: &str) -> Option<Vec<String>> {
     shlex::split(line)

@@ -238,3 +238,13 @@ fn a_host_without_room_for_the_revision_is_refused_before_anything_is_touched() 
     many.ends(1).says("127.0.0.2").says("too few inodes").says("nothing was touched");
     assert!(!farm.srv(&address(0)).join("deployment").exists());
 }
+
+#[test]
+fn a_working_directory_that_was_removed_is_named_as_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "mkdir gone && cd gone && rmdir ../gone && exec \"$0\" deploy --yes";
+    let output =
+        std::process::Command::new("sh").args(["-c", script, common::HOIST]).current_dir(folder.path()).output();
+    let ran = common::Ran::of(output.unwrap()).ends(2).says("the working directory does not exist any more");
+    assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
+}

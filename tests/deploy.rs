@@ -152,7 +152,11 @@ fn unreachable_hosts_are_judged_before_anything_is_touched() {
         assert!(!farm.srv(&address(n)).join("deployment").exists(), "host {n} was touched");
     }
     project.configure("failure_limit: 1");
-    project.deploy(&[]).ends(0).says("unreachable");
+    let ran = project.deploy(&[]).ends(0).says("unreachable");
+    assert!(
+        ran.out.lines().any(|line| line.contains("  unreachable  ") && line.contains("  cannot connect to")),
+        "{ran:?}"
+    );
     all_on(&farm, 2, &project.git(&["rev-parse", "HEAD"]));
 }
 

@@ -17,6 +17,8 @@ use hoist::wire::{Action, Fetch, Holder, PROTOCOL, Request, Revision, Service, S
 
 /// It notes every request, and does what the host's file `plan` says, which is shell too.
 const STAND_IN: &str = r#"#!/bin/sh
+read -r first
+[ "$first" = "exit 97" ] || echo "$first" >> "$HOME/strange"
 read -r request
 echo "$request" >> "$HOME/requests"
 state='"state":{"current":null,"done":null,"in_progress":null,"stray_links":[]}'
@@ -340,6 +342,124 @@ fn a_host_that_does_not_come_back_is_lost_and_later_steps_try_it_again() {
     assert_eq!(scene.outcome(Step::Run(Stage::Rollback)), Outcome::Ok);
 }
 
+/// What a host does that starts up again: it lets nobody in for a while. `how` is what shuts the door, `open` what opens it.
+fn restarts(how: &str, open: &str) -> String {
+    format!(
+        "if mkdir $HOME/once; then {how}; (setsid sh -c 'sleep 3; {open}' >/dev/null 2>&1 &); hang_up; sleep 60; fi"
+    )
+}
+
+#[test]
+fn a_host_that_was_let_in_to_before_is_tried_again_whatever_it_refuses_meanwhile() {
+    let mut scene = Scene::new(3);
+    let keys = "$HOIST_FARM/authorized_keys";
+    let plans = [
+        restarts(&format!("mv {keys} {keys}.away"), &format!("mv {keys}.away {keys}")),
+        restarts("touch $HOIST_FARM_HOST/down", "rm $HOIST_FARM_HOST/down"),
+        // Its own program is not there yet.
+        restarts("mv \"$0\" \"$0.away\"", "mv \"$1.away\" \"$1\"' sh \"$0\" '"),
+    ];
+    for (host, plan) in plans.iter().enumerate() {
+        scene.plan(host, &format!("stage() {{ {plan}; ended; }}"));
+        for step in [Step::Probe, Step::Hold] {
+            assert!(scene.run(step).values().all(|result| result.outcome.is_ok()));
+        }
+        let tasks = [Task { host, attempt: 0, restore: None }];
+        let mut outcome = None;
+        scene.fleet.run(&call(PROMOTE), &tasks, &mut |events| {
+            outcome = events
+                .into_iter()
+                .find_map(|event| match event {
+                    HostEvent::Ended(_, result) => Some(result.outcome),
+                    _ => None,
+                })
+                .or(outcome.take());
+            Flow::Continue
+        });
+        assert_eq!(outcome, Some(Outcome::Ok), "{plan}");
+        assert!(scene.farm.connections_to(&scene.addresses[host]) > 3, "nothing was refused: {plan}");
+    }
+}
+
+#[test]
+fn a_changed_host_key_is_final_though_the_host_was_let_in_to_before() {
+    let mut scene = Scene::new(1);
+    assert_eq!(scene.outcome(Step::Probe), Outcome::Ok);
+    // The other side shows another key from now on: for this run, which has read the file, it is the server that changes.
+    scene.plan(0, "stage() { hang_up; sleep 60; }");
+    let began = Instant::now();
+    let other = scene.farm.path("other");
+    let made =
+        std::process::Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&other).status();
+    assert!(made.unwrap().success());
+    fs::copy(&other, scene.farm.path("host_ed25519")).unwrap();
+    fs::copy(&other, scene.farm.path("host_rsa")).unwrap();
+    let pid: i32 = fs::read_to_string(scene.farm.path("sshd.pid")).unwrap().trim().parse().unwrap();
+    assert!(std::process::Command::new("kill").args(["-HUP", &pid.to_string()]).status().unwrap().success());
+    let Outcome::Lost { reason } = scene.outcome(PROMOTE) else { panic!("not lost") };
+    assert!(reason.contains("CHANGED"), "{reason}");
+    assert!(began.elapsed() < Duration::from_secs(50), "it was tried again and again");
+}
+
+#[test]
+fn a_stage_whose_channel_was_closed_without_a_status_is_asked_after() {
+    let mut scene = Scene::with(2, &[("FARM_SSHD_OPTS", "ChannelTimeout session:*=1s")], |_| {});
+    let ok = r#"record ended ",\"outcome\":{\"ended\":\"ok\"},$state""#;
+    let bad = r#"record ended ",\"outcome\":{\"ended\":\"failed\",\"reason\":\"no space\"},$state""#;
+    // Nothing is said for longer than the server waits, and the work goes on.
+    scene.plan(0, &format!("stage() {{ trap '' HUP PIPE; record running; sleep 4; {ok}; }}"));
+    scene.plan(1, &format!("stage() {{ trap '' HUP PIPE; record running; sleep 4; {bad}; }}"));
+    for step in [Step::Probe, Step::Hold] {
+        assert!(scene.run(step).values().all(|result| result.outcome.is_ok()), "{step:?}");
+    }
+    let results = scene.run(PROMOTE);
+    assert_eq!(results[&0].outcome, Outcome::Ok);
+    assert_eq!(results[&1].outcome, Outcome::Failed { reason: "no space".into(), status: 1 });
+    assert_eq!(scene.actions(0).iter().filter(|action| *action == "promote/3").count(), 1, "it was run again");
+}
+
+#[test]
+fn a_stage_whose_command_was_ended_by_what_wraps_it_is_asked_after() {
+    let mut scene = Scene::new(3);
+    let ok = r#"record ended ",\"outcome\":{\"ended\":\"ok\"},$state""#;
+    let goes_on = |end: &str| format!("stage() {{ record running; (trap '' HUP PIPE; sleep 2; {ok}) & {end}; }}");
+    scene.plan(0, &goes_on("exit 0"));
+    scene.plan(1, &goes_on("kill -KILL $$"));
+    // Refused once, ahead of anything.
+    scene.plan(2, "stage() { if mkdir $HOME/once; then echo 'not now' >&2; exit 1; fi; ended; }");
+    let results = scene.run(PROMOTE);
+    for host in 0..3 {
+        assert_eq!(results[&host].outcome, Outcome::Ok, "host {host}");
+    }
+    assert_eq!(scene.actions(0).iter().filter(|action| *action == "promote/3").count(), 1, "it was run again");
+}
+
+#[test]
+fn a_host_with_thousands_of_revisions_and_large_files_says_so_in_pieces() {
+    let mut scene = Scene::new(1);
+    let hex = |n: usize, length: usize| format!("{n:0length$x}");
+    let revisions: Vec<_> = (0..5000).map(|n| format!("\"{}\"", hex(n, 40))).collect();
+    let lacks: Vec<_> = (0..30_000).map(|n| format!("[\"{}\",{n}]", hex(n, 64))).collect();
+    let facts = format!(
+        r#"{{"event":"facts","version":"1","state":{{"current":null,"done":null,"in_progress":null}},"revisions":[{}],"cached":[],"lacks":[{}],"locked":null,"free_bytes":1,"free_inodes":null}}"#,
+        revisions.join(","),
+        lacks.join(",")
+    );
+    assert!(facts.len() > 2 << 20);
+    let pieces: Vec<&[u8]> = facts.as_bytes().chunks(hoist::wire::PIECE).collect();
+    let lines = pieces.iter().enumerate().map(|(n, piece)| {
+        let json = std::str::from_utf8(piece).unwrap();
+        serde_json::json!({"event": "piece", "json": json, "last": n + 1 == pieces.len()}).to_string() + "\n"
+    });
+    fs::write(scene.home(0).join("facts"), lines.collect::<String>()).unwrap();
+    scene.plan(0, "case $request in *'\"action\":\"probe\"'*) cat \"$HOME/facts\"; cat > /dev/null; exit;; esac");
+    let result = scene.run(Step::Probe).remove(&0).unwrap();
+    assert_eq!(result.outcome, Outcome::Ok);
+    let facts = result.facts.unwrap();
+    assert_eq!(facts.revisions.len(), 5000);
+    assert!(facts.lacks.is_empty(), "what a host is to be sent is of no use to others, and long");
+}
+
 #[test]
 fn a_session_that_the_server_closed_between_two_steps_is_opened_again_with_its_lock() {
     let mut scene = Scene::new(1);
@@ -353,6 +473,23 @@ fn a_session_that_the_server_closed_between_two_steps_is_opened_again_with_its_l
     assert_eq!(scene.outcome(PROMOTE), Outcome::Ok);
     assert_eq!(scene.read(0, "holds"), "hold\nhold\n");
     assert_eq!(scene.farm.connections_to(&scene.addresses[0]), 2);
+}
+
+#[test]
+fn a_lock_whose_keeper_was_killed_between_two_steps_is_taken_again_on_the_same_session() {
+    let mut scene = Scene::new(1);
+    scene.plan(0, "case $request in *'\"action\":\"probe\"'*) echo $$ > \"$HOME/keeper\";; esac");
+    for step in [Step::Probe, Step::Hold] {
+        assert_eq!(scene.outcome(step), Outcome::Ok);
+    }
+    let keeper = scene.read(0, "keeper");
+    assert!(std::process::Command::new("kill").args(["-KILL", keeper.trim()]).status().unwrap().success());
+    let until = Instant::now() + Duration::from_secs(30);
+    while scene.read(0, "holds") != "hold\nhold\n" {
+        assert!(Instant::now() < until, "nobody noticed");
+        assert_eq!(scene.outcome(PROMOTE), Outcome::Ok);
+    }
+    assert_eq!(scene.farm.connections_to(&scene.addresses[0]), 1);
 }
 
 #[test]
@@ -463,6 +600,20 @@ fn hoist_is_copied_to_a_target_once_and_run_from_there() {
     assert_eq!(scene.outcome(Step::Probe), Outcome::Ok);
     assert!(!scene.farm.path("home/evil").exists());
     assert_eq!(fs::read_to_string(&program).unwrap(), STAND_IN);
+}
+
+#[test]
+fn a_host_that_never_answers_is_named_with_what_it_said_and_a_request_that_it_sends_back_is_not_shown() {
+    let mut scene = Scene::new(3);
+    scene.plan(0, "sleep 600");
+    scene.plan(1, "printf 'Password: '; sleep 600");
+    scene.plan(2, "echo \"$request\"; sleep 600");
+    let (results, events) = scene.run_with(Call { timeout: Duration::from_secs(1), ..call(Step::Probe) });
+    for (host, part) in [(0, "not a byte of output, within 11 s"), (1, "within 11 s: Password:"), (2, "request back")] {
+        let Outcome::Failed { reason, .. } = &results[&host].outcome else { panic!("{:?}", results[&host]) };
+        assert!(reason.contains(part), "{reason}");
+    }
+    assert!(!format!("{events:?}").contains("nagios"), "a request was shown");
 }
 
 #[test]

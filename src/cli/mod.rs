@@ -23,11 +23,15 @@ mod unlock;
 mod watch;
 mod words;
 
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
 use argh::ArgsInfo;
 
 use crate::config::{Config, Options};
 use crate::exit_code::ExitCode;
 use crate::terminal as out;
+use crate::text::counted as plural;
 
 use args::Command;
 use words::Parsed;
@@ -101,12 +105,23 @@ fn load(file: Option<&str>, defines: &[String], environment: Option<&str>) -> Re
 /// What the command line and the environment say of the configuration.
 fn options(file: Option<&str>, defines: &[String], environment: Option<&str>) -> Result<Options, Refused> {
     Ok(Options {
-        start: std::env::current_dir()?,
+        start: working_directory()?,
         config_file: file.map(Into::into),
         defines: defines.to_vec(),
         environment: environment.map(str::to_owned),
         global_file: std::env::var_os("HOIST_GLOBAL_CONFIG").map(Into::into),
         repo_optional: false,
+    })
+}
+
+fn working_directory() -> Result<PathBuf, Refused> {
+    std::env::current_dir().map_err(|error| match error.kind() {
+        ErrorKind::NotFound => {
+            let why =
+                "the working directory does not exist any more: change to one that does (`cd .`, if it was made anew)";
+            Refused(why.to_owned())
+        }
+        _ => Refused(format!("cannot find out the working directory: {error}")),
     })
 }
 
@@ -141,9 +156,4 @@ fn completion(args: &args::Completion) -> Result<ExitCode, Refused> {
     };
     out::answer(&script);
     Ok(ExitCode::Success)
-}
-
-/// `1 host`, `2 hosts`.
-fn plural(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }

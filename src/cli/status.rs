@@ -182,7 +182,7 @@ fn asked(config: &Config, groups: Vec<Group>, verify: bool) -> Result<Vec<View>,
     let view = |((group, target), result): ((usize, &Target), Option<HostResult>)| {
         let known = memory.of(target).cloned().unwrap_or_default();
         let result = result.unwrap_or_else(|| Outcome::Unreachable { reason: "it was not asked".into() }.into());
-        let trouble = (!result.outcome.is_ok()).then(|| result.outcome.to_string());
+        let trouble = (!result.outcome.is_ok()).then(|| result.outcome.beside_unreachable());
         let facts = result.facts;
         let unreachable = matches!(result.outcome, Outcome::Unreachable { .. } | Outcome::Lost { .. });
         let lacking = facts.as_ref().and_then(|facts| facts.lacking.clone());

@@ -16,8 +16,7 @@ impl std::fmt::Display for Question {
                 write!(f, "{group} deploy successful. Continue? [y]es/[n]o/[c]ontinue all groups")
             }
             Question::RollBack { why, hosts } => {
-                let plural = if *hosts == 1 { "" } else { "s" };
-                write!(f, "{why}. Roll back {hosts} host{plural}? [Y]es/[n]o")
+                write!(f, "{why}. Roll back {}? [Y]es/[n]o", crate::text::hosts(*hosts))
             }
         }
     }

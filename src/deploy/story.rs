@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::fleet::{Call, Fleet, Flow, HostId, HostResult, Outcome, Step, Task};
 use crate::report::{Event, Reporter};
 use crate::targets::{FailedTargets, Target};
+use crate::text::counted;
 use crate::wire::{Level, Stage};
 
 use super::operator::{Answer, Operator, Question};
@@ -203,7 +204,8 @@ impl Story<'_> {
     /// first try, no more of them at once than a subgroup has.
     fn retry(&mut self, group: usize, hosts: Vec<HostId>) -> Result<(), Halt> {
         let name = self.plan.groups[group].name.clone();
-        self.report.event(&Event::note(Level::Info, format!("trying {} failed hosts of {name} again", hosts.len())));
+        let failed = counted(hosts.len(), "failed host");
+        self.report.event(&Event::note(Level::Info, format!("trying {failed} of {name} again")));
         let goal: HashMap<HostId, usize> = hosts.iter().map(|host| (*host, self.table.row(*host).passed)).collect();
         for (label, members) in self.plan.subgroups_of(group) {
             let mut hosts: Vec<HostId> = hosts.iter().copied().filter(|host| members.contains(host)).collect();

@@ -414,7 +414,12 @@ impl Table {
         let happy = complete
             || (matches!(row.state, Finalized | RolledBack) && !row.failed)
             || (matches!(row.state, Waiting | Ready) && !row.touched);
-        let mut reason = row.trouble.as_ref().map(Trouble::to_string).or_else(|| match row.state {
+        let beside_state = |trouble: &Trouble| match (row.state, trouble.stage) {
+            (Unreachable, None) => trouble.outcome.beside_unreachable(),
+            (Unreachable, Some(stage)) => format!("{stage}: {}", trouble.outcome.beside_unreachable()),
+            _ => trouble.to_string(),
+        };
+        let mut reason = row.trouble.as_ref().map(beside_state).or_else(|| match row.state {
             Left => Some("nothing was live there before, so there is nothing to go back to".to_owned()),
             RolledBack if row.current.as_ref().is_some_and(Option::is_some) && row.nothing_was_live() => {
                 Some("nothing was live there before; what was finalized is live now".to_owned())

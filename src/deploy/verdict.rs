@@ -3,6 +3,7 @@
 use crate::exit_code::ExitCode;
 use crate::fleet::Outcome;
 use crate::report::HostRow;
+use crate::text::hosts;
 
 use super::plan::{Kind, Plan};
 use super::table::{HostState, Row, Table, Trouble};
@@ -236,8 +237,4 @@ fn none_succeeded(table: &Table, plan: &Plan) -> (String, ExitCode) {
 
 fn count(table: &Table, which: impl Fn(&Row) -> bool) -> usize {
     table.rows().iter().filter(|row| which(row)).count()
-}
-
-fn hosts(count: usize) -> String {
-    format!("{count} host{}", if count == 1 { "" } else { "s" })
 }

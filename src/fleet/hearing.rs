@@ -3,15 +3,14 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::noise::{Noise, Words, presentable};
 use super::ssh::Said;
 use super::{Call, HostEvent, HostId, HostResult, Outcome, TAIL_LINES};
 use crate::wire::limits::{self, HOST_OUTPUT, RUN_OUTPUT, TAIL_LINE};
-use crate::wire::{Level, Line, TargetEvent};
+use crate::wire::{LONGEST_EVENT, Level, Line, TargetEvent};
 
 /// How a line of the protocol begins; the kind of the event is its first key.
 const EVENT: &[u8] = b"{\"event\":\"";
-/// How the request begins, which some login shells give back.
-const REQUEST: &[u8] = b"{\"protocol\":";
 
 /// The output that the hosts of one run have had passed on, by [`limits::weight`].
 #[derive(Debug, Default)]
@@ -35,17 +34,38 @@ pub(super) struct Hearing<'a> {
     passed: usize,
     /// Lines, and their bytes, that were not passed on.
     dropped: (usize, usize),
+    /// What is known to be none of Hoist's, and is told of once; `None`: all is told.
+    noise: Option<&'a Noise>,
+    /// Of the command that runs.
+    pub words: Words,
+    /// The beginning of an event that comes in pieces.
+    pieces: String,
 }
 
 impl<'a> Hearing<'a> {
     /// For a step of a deployment.
-    pub fn new(host: HostId, tell: &'a dyn Fn(HostEvent), run: &'a RunOutput) -> Hearing<'a> {
-        Hearing { limit: Limit::Run(run), ..Hearing::unlimited(host, tell) }
+    pub fn new(host: HostId, tell: &'a dyn Fn(HostEvent), run: &'a RunOutput, noise: Option<&'a Noise>) -> Hearing<'a> {
+        Hearing { limit: Limit::Run(run), noise, ..Hearing::unlimited(host, tell) }
     }
 
     /// For a command whose output is what was asked for.
     pub fn unlimited(host: HostId, tell: &'a dyn Fn(HostEvent)) -> Hearing<'a> {
-        Hearing { host, tell, tail: VecDeque::new(), limit: Limit::None, passed: 0, dropped: (0, 0) }
+        Hearing {
+            host,
+            tell,
+            tail: VecDeque::new(),
+            limit: Limit::None,
+            passed: 0,
+            dropped: (0, 0),
+            noise: None,
+            words: Words::default(),
+            pieces: String::new(),
+        }
+    }
+
+    /// Another command runs.
+    pub fn begin(&mut self) {
+        (self.words, self.pieces) = (Words::default(), String::new());
     }
 
     fn line(&mut self, mut line: Line) {
@@ -78,30 +98,36 @@ impl<'a> Hearing<'a> {
         fits
     }
 
+    /// Takes a line that is not of the protocol.
     pub fn text(&mut self, level: Level, text: &[u8]) {
-        self.line(Line { level, message: String::from_utf8_lossy(text).into_owned() });
+        let text = presentable(text);
+        self.words.add(&text);
+        let is_new = self.noise.is_none_or(|noise| noise.is_new(&text));
+        let level = if is_new { level } else { Level::Debug };
+        self.line(Line { level, message: String::from_utf8_lossy(&text).into_owned() });
     }
 
     /// Takes a line of output; gives back an event that is an answer.
     pub fn said(&mut self, said: Said) -> Option<TargetEvent> {
-        let (text, level) = match said {
-            Said::Err(text) => (text, Level::Warning),
-            // A login shell's greeting, say, unless it is an event.
-            Said::Out(text) => (text, Level::Info),
-        };
-        let place = if level == Level::Info { place_of(EVENT, text) } else { None };
-        let Some(place) = place else {
-            match place_of(REQUEST, text) {
-                Some(_) => self.withhold("the target gave back the request", text.len()),
-                None => self.text(level, text),
+        let text = match said {
+            Said::Err(text) => {
+                self.text(Level::Warning, text);
+                return None;
             }
+            // A target ends what start-up files have left of a line.
+            Said::Out(b"") => return None,
+            Said::Out(text) => text,
+        };
+        let Some(place) = place_of(EVENT, text) else {
+            // A login shell's greeting, say.
+            self.text(Level::Info, text);
             return None;
         };
         match serde_json::from_slice(&text[place..]).map(TargetEvent::bounded) {
             Ok(event) => {
                 // Output without a newline may stand ahead of it.
                 if place > 0 {
-                    self.text(level, &text[..place]);
+                    self.text(Level::Info, &text[..place]);
                 }
                 self.event(event)
             }
@@ -113,7 +139,25 @@ impl<'a> Hearing<'a> {
     }
 
     fn event(&mut self, event: TargetEvent) -> Option<TargetEvent> {
+        self.words.understood = true;
         match event {
+            TargetEvent::Alive => {}
+            TargetEvent::Piece { json, last } => {
+                if self.pieces.len() + json.len() <= LONGEST_EVENT {
+                    self.pieces.push_str(&json);
+                }
+                if last {
+                    let json = std::mem::take(&mut self.pieces);
+                    return match serde_json::from_str(&json).map(TargetEvent::bounded) {
+                        Ok(whole) if !matches!(whole, TargetEvent::Piece { .. }) => self.event(whole),
+                        // What was too long does not parse.
+                        _ => {
+                            self.withhold("an answer of the target cannot be read", json.len());
+                            None
+                        }
+                    };
+                }
+            }
             TargetEvent::Line(line) => self.line(line),
             TargetEvent::Diff { file, diff } => {
                 if self.may_pass(&diff) {
@@ -149,7 +193,7 @@ impl<'a> Hearing<'a> {
     }
 
     pub fn last_words(&self) -> String {
-        self.tail.back().map_or_else(String::new, |line| format!(": {}", line.message))
+        self.words.last()
     }
 }
 
@@ -167,7 +211,7 @@ mod tests {
     fn heard(hear: impl FnOnce(&mut Hearing)) -> Vec<HostEvent> {
         let (told, run) = (RefCell::new(Vec::new()), RunOutput::default());
         let tell = |event| told.borrow_mut().push(event);
-        let mut hearing = Hearing::new(0, &tell, &run);
+        let mut hearing = Hearing::new(0, &tell, &run, None);
         hear(&mut hearing);
         let call = Call {
             step: super::super::Step::Probe,
@@ -208,7 +252,7 @@ mod tests {
         let line = br#"zsh: command not found: {"protocol":1,"vars":{"password":"hunter2"}}"#;
         for said in [Said::Out(line), Said::Err(line)] {
             let events = heard(|hearing| assert_eq!(hearing.said(said), None));
-            assert!(lines(&events)[0].contains("gave back the request"), "{events:?}");
+            assert!(lines(&events)[0].contains("sent the request back"), "{events:?}");
             assert!(!format!("{events:?}").contains("hunter2"));
         }
     }
@@ -242,7 +286,7 @@ mod tests {
         };
         let line = vec![b'x'; limits::LINE];
         for host in 0..2 * RUN_OUTPUT / HOST_OUTPUT {
-            let mut hearing = Hearing::new(host, &tell, &run);
+            let mut hearing = Hearing::new(host, &tell, &run, None);
             (0..HOST_OUTPUT / limits::LINE).for_each(|_| hearing.text(Level::Info, &line));
         }
         let told = told.into_inner();

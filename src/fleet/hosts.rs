@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::hearing::{Hearing, RunOutput};
+use super::noise::Noise;
 use super::open::OpenSessions;
 use super::pool::Pool;
 use super::ssh::Ssh;
@@ -37,11 +38,15 @@ pub(super) struct Shared {
 pub(super) struct Host {
     pub target: Target,
     pub session: Mutex<Session>,
+    pub noise: Noise,
 }
 
 #[derive(Default)]
 pub(super) struct Session {
     pub remote: Option<Remote>,
+    /// The large files that the target lacks, by their places in [`PackSource::large_files`]: there may be tens of
+    /// thousands on each of very many hosts.
+    pub lacks: Vec<usize>,
     /// The target's lock is to be held; a session that is opened anew takes it again.
     pub hold: bool,
     /// A promote was started and its lease, if it has one, is not known to be over.
@@ -50,8 +55,10 @@ pub(super) struct Session {
     pub keeps_more: bool,
     /// What the run's first probe found, and whether a stage was asked for since then.
     pub first: Option<First>,
-    /// There was a session, and getting it back has not been given up.
-    pub had_one: bool,
+    /// The host has let this run in before.
+    pub let_in: bool,
+    /// A session that was lost could not be had again for as long as it is tried.
+    pub given_up: bool,
 }
 
 /// What a host is known again by when it has to be connected to once more.
@@ -64,7 +71,7 @@ pub(super) struct First {
 impl SshFleet {
     /// A fleet of `targets`, whose places in the list are their ids. Nothing is connected yet.
     pub fn new(ssh: Ssh, targets: Vec<Target>, requests: RequestMaker, packs: Box<dyn PackSource>) -> SshFleet {
-        let host = |target| Host { target, session: Mutex::default() };
+        let host = |target| Host { target, session: Mutex::default(), noise: Noise::default() };
         let hosts: Vec<Host> = targets.into_iter().map(host).collect();
         let open = OpenSessions::new(ssh.session_limit(hosts.len()));
         SshFleet {
@@ -78,8 +85,9 @@ impl SshFleet {
     pub fn holding(mut self) -> SshFleet {
         for host in &self.shared.hosts {
             let mut session = host.session.lock().unwrap_or_else(PoisonError::into_inner);
-            // Which of them went live only the journal knows; the others have no lease to renew.
-            (session.hold, session.promoted) = (true, true);
+            // Which of them went live only the journal knows; the others have no lease to renew. Nor does a stage reach
+            // a host that has not let the run in.
+            (session.hold, session.promoted, session.let_in) = (true, true, true);
         }
         self.tend();
         self
@@ -186,7 +194,7 @@ impl Shared {
         if session.remote.is_some() {
             self.make_room(task.host);
         }
-        let hearing = Hearing::new(task.host, tell, &self.output);
+        let hearing = Hearing::new(task.host, tell, &self.output, Some(&host.noise));
         let mut work = Work { shared: self, call, task, target: &host.target, session: &mut session, hearing };
         let result = piece(&mut work)?;
         Some(work.hearing.complete(result, call))

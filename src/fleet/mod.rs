@@ -7,10 +7,13 @@
 mod command;
 mod hearing;
 mod hosts;
+mod loss;
+mod noise;
 mod open;
 mod outcome;
 mod pack;
 mod pool;
+mod probe;
 pub mod ssh;
 mod talk;
 mod tend;

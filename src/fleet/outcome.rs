@@ -50,6 +50,14 @@ impl Outcome {
     pub fn is_ok(&self) -> bool {
         matches!(self, Outcome::Ok)
     }
+
+    /// The outcome in words beside one that says already that the host is unreachable.
+    pub fn beside_unreachable(&self) -> String {
+        match self {
+            Outcome::Unreachable { reason } => reason.clone(),
+            other => other.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for Outcome {

@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use super::hearing::Hearing;
-use super::ssh::{Bootstrap, Driven, ExecEnd, Heed, Input, Link, Marker, OpenError, Running, Said, Ssh, run_command};
+use super::probe::probe;
+use super::ssh::{ConnectErrorKind, Driven, ExecEnd, Heed, Input, Link, OpenError, Running, Said, Ssh};
 use super::{Outcome, Parcel};
 use crate::targets::Target;
-use crate::wire::{Ended, Facts, KeeperLine, Recorded, Request, State, TargetEvent};
+use crate::wire::{Ended, FIRST_LINE, Facts, KeeperLine, Recorded, Request, State, TargetEvent};
 
 /// How long a keeper may take to let go of its lock when it is told to.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -16,12 +17,14 @@ const GOODBYE: Duration = Duration::from_secs(1);
 pub(super) enum Trouble {
     /// The session broke.
     Lost(String),
-    /// The command ended, or was never run.
+    /// The command ended and did not say how its work went.
+    Unanswered(Outcome),
+    /// The target said why, or nothing was run there.
     Ended(Outcome),
 }
 
 impl Trouble {
-    fn failed(reason: impl Into<String>, status: i32) -> Trouble {
+    pub(super) fn failed(reason: impl Into<String>, status: i32) -> Trouble {
         Trouble::Ended(Outcome::Failed { reason: reason.into(), status })
     }
 
@@ -29,11 +32,15 @@ impl Trouble {
     pub fn of(end: ExecEnd, reason: impl FnOnce(i32) -> String) -> Trouble {
         match end {
             ExecEnd::Lost(why) => Trouble::Lost(why),
-            ExecEnd::Signal(signal) => Trouble::Ended(Outcome::Killed { signal }),
+            ExecEnd::Signal(signal) => Trouble::Unanswered(Outcome::Killed { signal }),
             // The seconds are the caller's, who knows what limit was set.
             ExecEnd::TimedOut => Trouble::Ended(Outcome::TimedOut { seconds: 0 }),
-            ExecEnd::Status(status) => Trouble::failed(reason(status), status),
+            ExecEnd::Status(status) => Trouble::unanswered(reason(status), status),
         }
+    }
+
+    pub(super) fn unanswered(reason: impl Into<String>, status: i32) -> Trouble {
+        Trouble::Unanswered(Outcome::Failed { reason: reason.into(), status })
     }
 }
 
@@ -41,9 +48,19 @@ impl From<Trouble> for Outcome {
     fn from(trouble: Trouble) -> Outcome {
         match trouble {
             Trouble::Lost(reason) => Outcome::Lost { reason },
-            Trouble::Ended(outcome) => outcome,
+            Trouble::Unanswered(outcome) | Trouble::Ended(outcome) => outcome,
         }
     }
+}
+
+/// Why there is no session.
+#[derive(Debug)]
+pub(super) struct NoSession {
+    pub outcome: Outcome,
+    /// Even a host that has let this key in before will not do so a little later.
+    pub is_final: bool,
+    /// The server was there and let nobody log in.
+    pub is_refused: bool,
 }
 
 /// What a stage's command came to.
@@ -66,25 +83,27 @@ pub(super) struct Remote {
 
 impl Remote {
     /// Connects, brings Hoist to the target where it is missing, and probes.
-    ///
-    /// `Err` with whether another try a little later may go better.
     pub fn connect(
         ssh: &Ssh,
         target: &Target,
         request: &Request,
         patience: Duration,
         hearing: &mut Hearing,
-    ) -> Result<Remote, (Outcome, bool)> {
-        let mut link = ssh
-            .connect(target)
-            .map_err(|error| (Outcome::Unreachable { reason: error.message.clone() }, error.may_pass()))?;
+    ) -> Result<Remote, NoSession> {
+        let mut link = ssh.connect(target).map_err(|error| NoSession {
+            is_final: error.is_final(),
+            is_refused: error.kind == ConnectErrorKind::Auth,
+            outcome: Outcome::Unreachable { reason: error.message },
+        })?;
         let deadline = Instant::now() + patience;
         match probe(&mut link, &ssh.bootstrap, request, deadline, hearing) {
             Ok((command, keeper, facts)) => Ok(Remote { link, command, keeper: Some(keeper), facts }),
             Err(Trouble::Lost(reason)) => {
-                Err((Outcome::Unreachable { reason: format!("connection lost at the probe: {reason}") }, true))
+                let outcome = Outcome::Unreachable { reason: format!("connection lost at the probe: {reason}") };
+                Err(NoSession { outcome, is_final: false, is_refused: false })
             }
-            Err(Trouble::Ended(outcome)) => Err((outcome, false)),
+            Err(Trouble::Unanswered(outcome)) => Err(NoSession { outcome, is_final: false, is_refused: false }),
+            Err(Trouble::Ended(outcome)) => Err(NoSession { outcome, is_final: true, is_refused: false }),
         }
     }
 
@@ -103,9 +122,9 @@ impl Remote {
     ) -> Result<(), Trouble> {
         let (command, keeper, facts) = probe(&mut self.link, &ssh.bootstrap, request, deadline, hearing)?;
         (self.command, self.facts) = (command, facts);
-        match &self.keeper {
-            Some(_) => keeper.leave(&mut self.link),
-            None => self.keeper = Some(keeper),
+        let surplus = if self.has_keeper() { Some(keeper) } else { self.keeper.replace(keeper) };
+        if let Some(surplus) = surplus {
+            surplus.leave(&mut self.link);
         }
         Ok(())
     }
@@ -116,6 +135,7 @@ impl Remote {
             return Err(Trouble::failed("nobody on the target can keep its lock", 1));
         };
         keeper.say(&line_of(&KeeperLine::Hold));
+        hearing.begin();
         let mut answer = None;
         let driven = keeper.drive(&mut self.link, deadline, &mut |said| match hearing.said(said) {
             Some(TargetEvent::Held) => {
@@ -152,13 +172,19 @@ impl Remote {
             if renew {
                 keeper.say(&line_of(&KeeperLine::Renew));
             }
-            keeper.tend(&mut self.link);
+            keeper.tend(&mut self.link, &|said| !is_beat(said));
         }
     }
 
-    /// Whether there is a keeper.
+    /// Whether there is a keeper, as far as its end was heard of.
     pub fn has_keeper(&self) -> bool {
-        self.keeper.is_some()
+        self.keeper.as_ref().is_some_and(|keeper| !keeper.has_closed())
+    }
+
+    /// Whether there was a keeper and its command has ended, and the lock with it.
+    pub fn has_lost_keeper(&mut self) -> bool {
+        self.tend(false);
+        self.keeper.is_some() && !self.has_keeper()
     }
 
     /// Runs a stage.
@@ -170,6 +196,7 @@ impl Remote {
         hearing: &mut Hearing,
     ) -> Result<Answer, Trouble> {
         let mut answer = None;
+        hearing.begin();
         let end = self.exec(request, parcel, deadline, &mut |said| match hearing.said(said) {
             Some(TargetEvent::Ended { outcome, state }) => {
                 answer = Some((outcome, state));
@@ -186,6 +213,7 @@ impl Remote {
     /// Asks how a stage ended.
     pub fn ask(&mut self, request: &Request, deadline: Instant, hearing: &mut Hearing) -> Result<Recorded, Trouble> {
         let mut answer = None;
+        hearing.begin();
         let end = self.exec(request, Parcel::default(), deadline, &mut |said| match hearing.said(said) {
             Some(TargetEvent::Recorded(recorded)) => {
                 answer = Some(Ok(recorded));
@@ -211,7 +239,7 @@ impl Remote {
         deadline: Instant,
         on: &mut dyn FnMut(Said) -> Heed,
     ) -> Result<ExecEnd, Trouble> {
-        let input = || Input { head: line_of(request), parcel: parcel.clone(), keep_open: false };
+        let input = || Input { head: lines_of(request), parcel: parcel.clone(), keep_open: false };
         let mut end = self.link.exec(&self.command, input(), deadline, on);
         if matches!(end, Err(OpenError::NoChannel(_)))
             && let Some(keeper) = self.keeper.take()
@@ -220,7 +248,11 @@ impl Remote {
             keeper.finish(&mut self.link, Instant::now() + GOODBYE);
             end = self.link.exec(&self.command, input(), deadline, on);
         }
-        end.map_err(not_run)
+        end.map_err(|error| match not_run(error) {
+            // The session has run commands before: what is in the way now may pass, and a new session may do.
+            Trouble::Ended(outcome) => Trouble::Lost(outcome.to_string()),
+            other => other,
+        })
     }
 
     /// Lets go of the lock and hangs up.
@@ -251,78 +283,16 @@ fn line_of(message: &impl serde::Serialize) -> Vec<u8> {
     line
 }
 
-/// Runs the first command of a session, uploading Hoist where it is missing, up to the answer.
-fn probe(
-    link: &mut Link,
-    bootstrap: &Bootstrap,
-    request: &Request,
-    deadline: Instant,
-    hearing: &mut Hearing,
-) -> Result<(String, Running, Facts), Trouble> {
-    let first_command = bootstrap.first_command().map_err(|why| Trouble::failed(why, 1))?;
-    let mut uploaded = false;
-    loop {
-        let input = Input { head: line_of(request), parcel: Parcel::default(), keep_open: true };
-        let mut running = link.start(&first_command, input, deadline).map_err(not_run)?;
-        let mut command = bootstrap.installed();
-        let (mut facts, mut ended, mut stop) = (None, None, None);
-        let driven = running.drive(link, deadline, &mut |said| {
-            if let (Said::Out(text), true) = (said, command.is_none())
-                && let Some(marker) = Marker::parse(&String::from_utf8_lossy(text))
-            {
-                match marker {
-                    Marker::At(path) => command = Some(run_command(&path)),
-                    other => stop = Some(other),
-                }
-                return Heed::More;
-            }
-            match hearing.said(said) {
-                Some(TargetEvent::Facts(answer)) => {
-                    facts = Some(answer);
-                    Heed::Pause
-                }
-                Some(TargetEvent::Ended { outcome, .. }) => {
-                    ended = Some(outcome);
-                    Heed::Last
-                }
-                _ => Heed::More,
-            }
-        });
-        let end = match driven {
-            Driven::Paused => match (command, facts) {
-                (Some(command), Some(facts)) => return Ok((command, running, facts)),
-                _ => {
-                    running.leave(link);
-                    return Err(Trouble::failed("the target answered the probe out of turn", 1));
-                }
-            },
-            Driven::Ended(end) => end,
-        };
-        match (stop, ended) {
-            (Some(Marker::Missing), _) if !uploaded => {
-                uploaded = true;
-                bootstrap.upload(link, deadline).map_err(|(lost, why)| match lost {
-                    true => Trouble::Lost(why),
-                    false => Trouble::failed(why, 1),
-                })?;
-            }
-            (Some(Marker::Unfit(why)), _) => return Err(Trouble::failed(why, 1)),
-            (Some(_), _) => return Err(Trouble::failed("hoist was copied to the target and is not found there", 1)),
-            (None, Some(ended)) => return Err(Trouble::Ended(outcome_of(ended, &end))),
-            (None, None) => {
-                let why = match (&end, bootstrap) {
-                    (ExecEnd::Status(126 | 127), Bootstrap::Installed(path)) => {
-                        format!("{path} cannot be run on the target: install hoist there, or unset remote_binary")
-                    }
-                    (ExecEnd::Status(126 | 127), Bootstrap::Copied(_)) => {
-                        "hoist cannot be run in the home directory on the target: set remote_binary".into()
-                    }
-                    _ => "no answer to the probe".into(),
-                };
-                return Err(unanswered(end, &why, hearing));
-            }
-        }
-    }
+/// A request, behind the line that ends a shell which has taken Hoist's place.
+pub(super) fn lines_of(request: &Request) -> Vec<u8> {
+    let mut lines = format!("{FIRST_LINE}\n").into_bytes();
+    lines.extend(line_of(request));
+    lines
+}
+
+/// Whether a line says only that the target is at work.
+fn is_beat(said: Said) -> bool {
+    matches!(said, Said::Out(text) if text.is_empty() || matches!(serde_json::from_slice(text), Ok(TargetEvent::Alive)))
 }
 
 pub(super) fn not_run(error: OpenError) -> Trouble {
@@ -335,7 +305,7 @@ pub(super) fn not_run(error: OpenError) -> Trouble {
 }
 
 /// A command that ended and had not answered.
-fn unanswered(end: ExecEnd, what: &str, hearing: &Hearing) -> Trouble {
+pub(super) fn unanswered(end: ExecEnd, what: &str, hearing: &Hearing) -> Trouble {
     Trouble::of(end, |_| format!("{what}{}", hearing.last_words()))
 }
 

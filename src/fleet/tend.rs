@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use super::hearing::Hearing;
 use super::hosts::Shared;
-use super::talk::Remote;
 use super::work::Work;
 use super::{Call, HostId, Step, Task};
 
@@ -63,7 +62,7 @@ fn nothing(host: HostId) -> (Call, Task) {
     (call, Task { host, attempt: 0, restore: None })
 }
 
-/// One round; gives back the promoted hosts that have no session.
+/// One round; gives back the promoted hosts that have no session, or no keeper on it.
 ///
 /// A session that a step is using is left alone: its host is being talked to, and a stage renews its lease by itself.
 fn tend_all(shared: &Shared, renew: bool) -> Vec<HostId> {
@@ -74,7 +73,7 @@ fn tend_all(shared: &Shared, renew: bool) -> Vec<HostId> {
             Err(TryLockError::WouldBlock | TryLockError::Poisoned(_)) => continue,
         };
         let promoted = session.promoted;
-        let alive = session.remote.as_mut().is_some_and(Remote::is_alive);
+        let alive = session.remote.as_mut().is_some_and(|remote| remote.is_alive() && !remote.has_lost_keeper());
         match &mut session.remote {
             Some(remote) if alive => remote.tend(renew && promoted),
             _ if renew && promoted => broken.push(id),
@@ -106,7 +105,7 @@ fn mend_one(shared: &Shared, id: HostId) {
         return;
     }
     let (call, task) = nothing(id);
-    let hearing = Hearing::new(id, &|_| {}, &shared.output);
+    let hearing = Hearing::new(id, &|_| {}, &shared.output, None);
     let mut work = Work { shared, call: &call, task: &task, target: &host.target, session: &mut session, hearing };
     match work.ready() {
         Ok(()) => log::info!("{}: the session was lost while it was parked, and is there again", host.target),

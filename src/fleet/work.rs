@@ -1,14 +1,16 @@
 //! One step on one host: with its session, with a new one when that is lost, and with the true end in any case.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::hearing::Hearing;
 use super::hosts::{First, Session, Shared};
+use super::loss::{Loss, lost, unreachable, why};
 use super::ssh::ExecEnd;
-use super::talk::{Answer, Remote, Trouble, outcome_of};
+use super::talk::{Answer, NoSession, Remote, Trouble, outcome_of};
 use super::{Call, HostResult, Outcome, Parcel, Step, Task};
 use crate::targets::Target;
-use crate::wire::{Action, Ended, Facts, Recorded, Request, RunId, Stage, State};
+use crate::wire::{Action, Ended, Facts, LargeFile, Recorded, Request, RunId, Stage, State};
 
 /// Added to a call's time limit here: the target keeps to the limit by itself, and says so more precisely.
 const SLACK: Duration = Duration::from_secs(10);
@@ -18,8 +20,13 @@ const ASK_PATIENCE: Duration = Duration::from_secs(60);
 const ASK_PAUSE: Duration = Duration::from_millis(500);
 /// Trees that finalize keeps for a rollback of the run: what was live and what was done before it.
 const KEPT_FOR_ROLLBACK: usize = 2;
-/// The longest pause between two tries to connect again.
+/// The first pause between two tries to connect again, and the longest one.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const RECONNECT_PAUSE: Duration = Duration::from_secs(2);
+/// The first pause after a login that was refused, and all others. OpenSSH from 9.8 on counts 5 s for each such login
+/// (`PerSourcePenalties`), and shuts out who has gathered 15 of them.
+const FIRST_REFUSAL_PAUSE: Duration = Duration::from_secs(1);
+const REFUSAL_PAUSE: Duration = Duration::from_secs(6);
 
 /// One step on one host.
 pub(super) struct Work<'a> {
@@ -59,7 +66,7 @@ impl Work<'_> {
     /// What became of a stage that an earlier deployer may have begun; `None`: it never began.
     pub(super) fn recover(&mut self, stage: Stage) -> Option<HostResult> {
         let deadline = self.deadline();
-        match self.ask_after_loss(stage, "its deployer is gone".into(), deadline) {
+        match self.ask_after_loss(stage, Loss::session("its deployer is gone"), deadline) {
             Ok(None) => None,
             Ok(Some(answer)) => {
                 let outcome = outcome_of(answer.ended, &answer.end);
@@ -93,7 +100,11 @@ impl Work<'_> {
             Ok(()) => Outcome::Ok,
             Err(outcome) => outcome,
         };
-        let facts = self.session.remote.as_ref().filter(|_| outcome.is_ok()).map(|remote| remote.facts.clone());
+        let facts = self.session.remote.as_ref().filter(|_| outcome.is_ok()).map(|remote| Facts {
+            // What a host is sent is for this fleet alone to know, and the list may be long.
+            cached: Vec::new(),
+            ..remote.facts.clone()
+        });
         let state = facts.as_ref().map(|facts| facts.state.clone());
         HostResult { facts, state, ..HostResult::from(outcome) }
     }
@@ -105,9 +116,12 @@ impl Work<'_> {
         let (request, deadline) = (self.request(Action::Probe), self.deadline());
         let Some(remote) = &mut self.session.remote else { return self.ready() };
         match remote.probe_again(&self.shared.ssh, &request, deadline, &mut self.hearing) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.note_lacks();
+                Ok(())
+            }
             Err(Trouble::Ended(outcome)) => Err(outcome),
-            Err(Trouble::Lost(_)) => {
+            Err(Trouble::Lost(_) | Trouble::Unanswered(_)) => {
                 self.session.remote = None;
                 self.ready()
             }
@@ -122,10 +136,13 @@ impl Work<'_> {
         alive
     }
 
-    /// Makes sure of a session for a stage. One that was there and got lost is tried for as long as `reconnect_timeout`
-    /// says.
+    /// Makes sure of a session, and of the lock where it was held. A host that was let in to before is tried for as long
+    /// as `reconnect_timeout` says; once that was in vain, a rollback alone has as long again: it may be all that is
+    /// left to do, and a host may need more than one timeout to start up.
     fn ready_again(&mut self) -> Result<(), Outcome> {
-        if self.is_connected() || !self.session.had_one {
+        let is_last_chance = self.call.step == Step::Run(Stage::Rollback);
+        let is_tried = self.session.let_in && (!self.session.given_up || is_last_chance);
+        if self.is_connected() || !is_tried {
             return self.ready();
         }
         self.reconnect("the session was lost between two steps").map_err(unreachable)?;
@@ -135,13 +152,14 @@ impl Work<'_> {
     /// Makes sure of a session, and of the lock where it was held; one try.
     pub(super) fn ready(&mut self) -> Result<(), Outcome> {
         if !self.is_connected() {
-            self.connect().map_err(|(outcome, _)| outcome)?;
-            self.hold_again().map_err(unreachable)?;
+            self.connect().map_err(|none| none.outcome)?;
+        } else if !self.session.remote.as_mut().is_some_and(Remote::has_lost_keeper) {
+            return Ok(());
         }
-        Ok(())
+        self.hold_again().map_err(unreachable)
     }
 
-    fn connect(&mut self) -> Result<(), (Outcome, bool)> {
+    fn connect(&mut self) -> Result<(), NoSession> {
         self.shared.make_room(self.task.host);
         let request = self.request(Action::Probe);
         let patience = match self.call.step {
@@ -149,9 +167,14 @@ impl Work<'_> {
             _ => self.call.timeout.min(ASK_PATIENCE) + SLACK,
         };
         let remote = Remote::connect(&self.shared.ssh, self.target, &request, patience, &mut self.hearing)?;
-        self.know_again(&remote.facts, &request.holder.run)
-            .map_err(|reason| (Outcome::Unreachable { reason }, false))?;
-        (self.session.remote, self.session.had_one) = (Some(remote), true);
+        self.know_again(&remote.facts, &request.holder.run).map_err(|reason| NoSession {
+            outcome: Outcome::Unreachable { reason },
+            is_final: true,
+            is_refused: false,
+        })?;
+        self.session.remote = Some(remote);
+        self.note_lacks();
+        (self.session.let_in, self.session.given_up) = (true, false);
         Ok(())
     }
 
@@ -176,18 +199,35 @@ impl Work<'_> {
         ))
     }
 
+    /// Takes what the target lacks out of its facts, in the order of the revision's large files.
+    fn note_lacks(&mut self) {
+        let Some(remote) = &mut self.session.remote else { return };
+        let lacks: HashSet<LargeFile> = std::mem::take(&mut remote.facts.lacks).into_iter().collect();
+        let all = self.shared.packs.large_files().iter().enumerate();
+        self.session.lacks = all.filter(|(_, file)| lacks.contains(file)).map(|(place, _)| place).collect();
+    }
+
     fn hold_again(&mut self) -> Result<(), Trouble> {
         if self.session.hold { self.take_lock() } else { Ok(()) }
     }
 
     fn take_lock(&mut self) -> Result<(), Trouble> {
+        match self.take_lock_once() {
+            // The keeper's command was ended while it was parked; another one may have better luck.
+            Err(Trouble::Unanswered(_)) => self.take_lock_once(),
+            other => other,
+        }
+    }
+
+    fn take_lock_once(&mut self) -> Result<(), Trouble> {
         let (request, deadline) = (self.request(Action::Probe), self.deadline());
-        let Some(remote) = &mut self.session.remote else {
-            return Err(Trouble::Lost("there is no session".into()));
-        };
+        let no_session = || Trouble::Lost("there is no session".into());
+        let remote = self.session.remote.as_mut().ok_or_else(no_session)?;
         if !remote.has_keeper() {
             remote.probe_again(&self.shared.ssh, &request, deadline, &mut self.hearing)?;
+            self.note_lacks();
         }
+        let remote = self.session.remote.as_mut().ok_or_else(no_session)?;
         let taken = remote.hold(deadline, &mut self.hearing);
         if let Err(Trouble::Lost(_)) = taken {
             self.session.remote = None;
@@ -196,13 +236,13 @@ impl Work<'_> {
     }
 
     fn hold(&mut self) -> HostResult {
-        let outcome = self.ready().map_or_else(
+        let outcome = self.ready_again().map_or_else(
             |outcome| outcome,
             |()| match self.take_lock() {
                 Ok(()) => Outcome::Ok,
                 Err(Trouble::Ended(outcome)) => outcome,
                 // Nothing was done but to ask, so a new session may simply ask once more.
-                Err(Trouble::Lost(why)) => match self.reconnect(&why).and_then(|()| self.take_lock()) {
+                Err(trouble) => match self.reconnect(&why(trouble)).and_then(|()| self.take_lock()) {
                     Ok(()) => Outcome::Ok,
                     Err(trouble) => unreachable(trouble),
                 },
@@ -242,25 +282,26 @@ impl Work<'_> {
             let answer = match self.exec(&request, parcel, deadline) {
                 Ok(answer) => answer,
                 Err(Trouble::Ended(outcome)) => return outcome.into(),
-                Err(Trouble::Lost(why)) => match self.ask_in_a_new_session(stage, why, deadline) {
-                    Ok(Some(answer)) => answer,
-                    Ok(None) if run_again => {
-                        run_again = false;
-                        continue;
+                Err(trouble) => {
+                    let loss = Loss::of(trouble);
+                    if loss.told.is_none() {
+                        self.session.remote = None;
                     }
-                    Ok(None) => {
-                        let reason = "the session was lost again ahead of the stage".into();
-                        return Outcome::Lost { reason }.into();
+                    match self.ask_after_loss(stage, loss.clone(), deadline) {
+                        Ok(Some(answer)) => answer,
+                        Ok(None) if run_again => {
+                            run_again = false;
+                            continue;
+                        }
+                        Ok(None) => return loss.again().into(),
+                        Err(result) => return result,
                     }
-                    Err(result) => return result,
-                },
+                }
             };
             if matches!(answer.ended, Ended::CacheBroken { .. }) && stage == Stage::Fetch && !rebuild {
                 rebuild = true;
                 // They came ahead of what was broken.
-                if let Some(remote) = &mut self.session.remote {
-                    remote.facts.lacks.clear();
-                }
+                self.session.lacks.clear();
                 continue;
             }
             let outcome = outcome_of(answer.ended, &answer.end);
@@ -292,7 +333,7 @@ impl Work<'_> {
                 parcel.pack = packs.pack(cached)?;
                 fetch.pack_bytes = parcel.pack.as_ref().map(|pack| pack.bytes);
             }
-            for file in facts.map_or(&[][..], |facts| &facts.lacks) {
+            for file in self.session.lacks.iter().filter_map(|place| packs.large_files().get(*place)) {
                 let Some(path) = packs.stored(file) else { continue };
                 parcel.large_files.push((path.to_owned(), file.bytes()));
                 fetch.large_files.push(file.clone());
@@ -303,8 +344,8 @@ impl Work<'_> {
 
     /// After a fetch the host has the revision, which the facts of its probe do not know.
     fn remember(&mut self, request: &Request) {
+        self.session.lacks.clear();
         if let Some(remote) = &mut self.session.remote {
-            remote.facts.lacks.clear();
             for list in [&mut remote.facts.revisions, &mut remote.facts.cached] {
                 if !list.contains(&request.revision) {
                     list.push(request.revision.clone());
@@ -313,31 +354,23 @@ impl Work<'_> {
         }
     }
 
-    fn ask_in_a_new_session(
-        &mut self,
-        stage: Stage,
-        why: String,
-        deadline: Instant,
-    ) -> Result<Option<Answer>, HostResult> {
-        self.session.remote = None;
-        self.ask_after_loss(stage, why, deadline)
-    }
-
-    /// Finds out how a stage went whose session was lost: its answer, or `None` when the target never saw it.
+    /// Finds out how a stage went that gave no answer: its answer, or `None` when the target never saw it.
     fn ask_after_loss(
         &mut self,
         stage: Stage,
-        mut why: String,
+        mut loss: Loss,
         deadline: Instant,
     ) -> Result<Option<Answer>, HostResult> {
         let request = self.request(Action::Ask { stage, attempt: self.task.attempt });
         let give_up = deadline + self.shared.ssh.options.reconnect_timeout;
+        let mut is_new = false;
         'connected: loop {
             if Instant::now() >= give_up {
-                return Err(Outcome::Lost { reason: why }.into());
+                return Err(Outcome::Lost { reason: loss.why }.into());
             }
             if !self.is_connected() {
-                self.reconnect(&why).map_err(|trouble| HostResult::from(lost(trouble)))?;
+                self.reconnect(&loss.why).map_err(|trouble| HostResult::from(lost(trouble)))?;
+                is_new = true;
             }
             loop {
                 let Some(remote) = &mut self.session.remote else { continue 'connected };
@@ -352,25 +385,29 @@ impl Work<'_> {
                     Ok(Recorded::Ended { outcome, state }) => Some(answer(outcome, state)),
                     Ok(Recorded::Died { state }) => {
                         let reason = format!("deploy-local died in {stage}, and its connection with it");
-                        let result = HostResult::from(Outcome::Failed { reason, status: 1 });
-                        return Err(HostResult { state: Some(state), ..result });
-                    }
-                    Err(Trouble::Lost(again)) => {
-                        self.session.remote = None;
-                        why = again;
-                        continue 'connected;
+                        let outcome = loss.told.unwrap_or(Outcome::Failed { reason, status: 1 });
+                        return Err(HostResult { state: Some(state), ..HostResult::from(outcome) });
                     }
                     Err(Trouble::Ended(outcome)) => return Err(outcome.into()),
+                    Err(trouble) => {
+                        self.session.remote = None;
+                        loss.why = why(trouble);
+                        std::thread::sleep(ASK_PAUSE);
+                        continue 'connected;
+                    }
                 };
-                return match (self.hold_again(), answer) {
+                let needs_lock = is_new || remote.has_lost_keeper();
+                let held = if needs_lock { self.hold_again() } else { Ok(()) };
+                return match (held, answer) {
                     (Ok(()), answer) => Ok(answer),
                     // What was done is known; the lock is tried again by the step that needs it.
                     (Err(_), Some(answer)) => Ok(Some(answer)),
-                    (Err(Trouble::Lost(again)), None) => {
-                        why = again;
+                    (Err(Trouble::Ended(outcome)), None) => Err(outcome.into()),
+                    (Err(trouble), None) => {
+                        self.session.remote = None;
+                        loss.why = why(trouble);
                         continue 'connected;
                     }
-                    (Err(Trouble::Ended(outcome)), None) => Err(outcome.into()),
                 };
             }
         }
@@ -380,21 +417,28 @@ impl Work<'_> {
     fn reconnect(&mut self, why: &str) -> Result<(), Trouble> {
         self.session.remote = None;
         let until = Instant::now() + self.shared.ssh.options.reconnect_timeout;
-        let mut pause = Duration::from_millis(100);
+        let (mut pause, mut after_refusal) = (FIRST_PAUSE, FIRST_REFUSAL_PAUSE);
         loop {
-            let (outcome, may_pass) = match self.connect() {
+            let NoSession { outcome, is_final, is_refused } = match self.connect() {
                 Ok(()) => return Ok(()),
-                Err(error) => error,
+                Err(none) => none,
             };
-            if !may_pass || Instant::now() + pause >= until {
-                self.session.had_one = false;
+            let left = until.saturating_duration_since(Instant::now());
+            if is_final || left.is_zero() {
+                self.session.given_up = true;
                 return Err(Trouble::Ended(match outcome {
                     Outcome::Unreachable { reason } => Outcome::Lost { reason: format!("{why}; then {reason}") },
                     other => other,
                 }));
             }
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(RECONNECT_PAUSE);
+            log::debug!("{} is tried again: {outcome}", self.target);
+            let next;
+            if is_refused {
+                (next, after_refusal) = (after_refusal, REFUSAL_PAUSE);
+            } else {
+                (next, pause) = (pause, (pause * 2).min(RECONNECT_PAUSE));
+            }
+            std::thread::sleep(next.min(left));
         }
     }
 }
@@ -402,21 +446,4 @@ impl Work<'_> {
 /// An answer that came by way of a question: its process has ended as the record says.
 fn answer(ended: Ended, state: State) -> Answer {
     Answer { ended, state, end: ExecEnd::Status(0) }
-}
-
-/// Trouble ahead of a step: nothing was done.
-fn unreachable(trouble: Trouble) -> Outcome {
-    match trouble {
-        Trouble::Lost(reason) | Trouble::Ended(Outcome::Lost { reason }) => Outcome::Unreachable { reason },
-        Trouble::Ended(outcome) => outcome,
-    }
-}
-
-/// Trouble in the middle of a stage: what the host did is not known.
-fn lost(trouble: Trouble) -> Outcome {
-    match trouble {
-        Trouble::Lost(reason) => Outcome::Lost { reason },
-        Trouble::Ended(outcome @ Outcome::Lost { .. }) => outcome,
-        Trouble::Ended(outcome) => Outcome::Lost { reason: format!("a new session did not help: {outcome}") },
-    }
 }

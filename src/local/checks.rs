@@ -88,10 +88,13 @@ fn run_one(job: &Job, check: &Check, revision: &Revision) -> Result<(), Fault> {
     match exit {
         Ok(exit) if exit.is_ok() => Ok(()),
         Ok(Exit::TimedOut) if job.deadline.passed() => Err(Fault::TimedOut(job.deadline.seconds)),
-        Ok(Exit::TimedOut) => {
-            Err(Fault::Failed(format!("check {name} timed out after {} s", check.timeout.as_secs_f64())))
+        Ok(exit) => {
+            let how = match exit {
+                Exit::TimedOut => format!("timed out after {} s", check.timeout.as_secs_f64()),
+                exit => exit.reason(check.timeout.as_secs()),
+            };
+            Err(Fault::Failed(format!("check {name} {how}{}", lines.last_words())))
         }
-        Ok(exit) => Err(Fault::Failed(format!("check {name} {}", exit.reason(check.timeout.as_secs())))),
         Err(error) => {
             let program = command.get_program().to_string_lossy();
             Err(Fault::Failed(format!("check {name}: cannot run {program}: {}", plain(&error))))

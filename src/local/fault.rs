@@ -61,7 +61,10 @@ pub trait Tried<T> {
 
 impl<T> Tried<T> for io::Result<T> {
     fn tried(self, what: &str, path: &Path) -> Result<T, Fault> {
-        self.map_err(|error| Fault::Failed(format!("cannot {what} {}: {}", path.display(), plain(&error))))
+        self.map_err(|error| {
+            let whose = crate::ownership::explain(&error, path);
+            Fault::Failed(format!("cannot {what} {}: {}{whose}", path.display(), plain(&error)))
+        })
     }
 }
 

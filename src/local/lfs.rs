@@ -18,9 +18,17 @@ use super::files;
 use super::git::Git;
 use super::layout::Layout;
 use super::process::Feed;
+use super::sys;
 
 /// How much of a file is in memory at once.
 const PIECE: usize = 256 << 10;
+
+/// How the names of files begin that are on their way into the store.
+const INCOMING: &str = "incoming";
+
+/// Files, and bytes, that are synced together: one by one, thousands of small files would take minutes.
+const SYNCED_FILES: usize = 500;
+const SYNCED_BYTES: u64 = 64 << 20;
 
 /// Files that failed to appear which a reason names.
 const NAMED: usize = 3;
@@ -48,25 +56,64 @@ pub fn lacks(layout: &Layout, wanted: &[LargeFile]) -> Vec<LargeFile> {
     wanted.iter().filter(|file| !is_there(file)).cloned().collect()
 }
 
-/// Takes files into the store, from an input in which one follows the other. Each is there as soon as it is whole, so what
-/// came before a connection was lost need not be sent again.
+/// Takes files into the store, from an input in which one follows the other. What came before a connection was lost is
+/// there then, and need not be sent again.
 pub fn receive(layout: &Layout, files: &[LargeFile], input: &mut dyn Read, deadline: Deadline) -> Result<(), Fault> {
     if files.is_empty() {
         return Ok(());
     }
-    let temporary = layout.lfs().join("incoming");
     files::make_dir(&layout.lfs())?;
-    for file in files {
-        let got = receive_one(&temporary, file, input, deadline).and_then(|()| {
+    let mut rest = files;
+    while !rest.is_empty() {
+        let (batch, left) = rest.split_at(batch(rest));
+        receive_batch(layout, batch, input, deadline)?;
+        rest = left;
+    }
+    Ok(())
+}
+
+/// How many of these files, at least one, are synced together.
+fn batch(files: &[LargeFile]) -> usize {
+    let mut bytes = 0;
+    let fits = |file: &&LargeFile| {
+        bytes += file.bytes();
+        bytes <= SYNCED_BYTES
+    };
+    files.iter().take(SYNCED_FILES).take_while(fits).count().max(1)
+}
+
+fn receive_batch(layout: &Layout, batch: &[LargeFile], input: &mut dyn Read, deadline: Deadline) -> Result<(), Fault> {
+    let incoming = |number: usize| layout.lfs().join(format!("{INCOMING}{number}"));
+    let (mut whole, mut received) = (0, Ok(()));
+    while received.is_ok() && whole < batch.len() {
+        received = receive_one(&incoming(whole), &batch[whole], input, deadline);
+        whole += usize::from(received.is_ok());
+    }
+    let store = || {
+        match whole {
+            0 => {}
+            1 => File::open(incoming(0)).and_then(|file| file.sync_all()).tried("sync", &incoming(0))?,
+            _ => sys::sync_file_system(&layout.lfs()).tried("sync", &layout.lfs())?,
+        }
+        for (number, file) in batch[..whole].iter().enumerate() {
             let place = place(layout, file);
             files::make_dir(files::parent(&place))?;
-            fs::rename(&temporary, &place).tried("rename", &temporary)
-        });
-        if got.is_err() {
-            // A full disk has to have room for what is still to be written.
-            let _ = files::remove(&temporary);
-            return got;
+            fs::rename(incoming(number), &place).tried("rename", &incoming(number))?;
         }
+        Ok(())
+    };
+    let stored = store();
+    // A full disk has to have room for what is still to be written.
+    if received.is_err() || stored.is_err() {
+        let _ = remove_incoming(layout);
+    }
+    received.and(stored)
+}
+
+/// Removes what came and was not stored.
+fn remove_incoming(layout: &Layout) -> Result<(), Fault> {
+    for name in files::names(&layout.lfs()).iter().filter(|name| name.starts_with(INCOMING)) {
+        files::remove(&layout.lfs().join(name))?;
     }
     Ok(())
 }
@@ -90,7 +137,6 @@ fn receive_one(temporary: &Path, file: &LargeFile, input: &mut dyn Read, deadlin
         output.write_all(&piece[..length]).tried("write", temporary)?;
         left -= length as u64;
     }
-    output.sync_all().tried("sync", temporary)?;
     let oid: String = sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     if oid == file.oid() {
         return Ok(());
@@ -144,7 +190,7 @@ pub fn prune(layout: &Layout) -> Result<(), Fault> {
         }
     }
     // What a killed git-lfs, or a connection that was lost, left half done. Only one stage works at a time.
-    files::remove(&layout.lfs().join("incoming"))?;
+    remove_incoming(layout)?;
     files::remove_leftover(&layout.lfs().join("tmp"))
 }
 

@@ -3,6 +3,9 @@
 use super::process::Stream;
 use crate::wire::limits::LINE;
 
+/// Characters of the last line that a reason repeats.
+const LAST_WORDS: usize = 200;
+
 /// More lines, or more bytes, of one command are not passed on.
 const LINES: usize = 10_000;
 const BYTES: usize = 4 << 20;
@@ -10,6 +13,8 @@ const BYTES: usize = 4 << 20;
 /// Takes pieces of output, gives lines.
 pub struct Lines {
     parts: [Part; 2],
+    /// The last line of each stream that was not blank.
+    last: [Vec<u8>; 2],
     lines: usize,
     bytes: usize,
     full: bool,
@@ -23,7 +28,18 @@ struct Part {
 
 impl Lines {
     pub fn new() -> Lines {
-        Lines { parts: [Part::default(), Part::default()], lines: 0, bytes: 0, full: false }
+        Lines { parts: Default::default(), last: Default::default(), lines: 0, bytes: 0, full: false }
+    }
+
+    /// What a command said last, for the reason of its failure: `: sudo: a password is required`, or nothing.
+    pub fn last_words(&self) -> String {
+        let Some(last) = self.last.iter().rev().find(|line| !line.is_empty()) else { return String::new() };
+        let text = String::from_utf8_lossy(last);
+        let text = text.trim();
+        match text.char_indices().nth(LAST_WORDS) {
+            Some((end, _)) => format!(": {}…", &text[..end]),
+            None => format!(": {text}"),
+        }
     }
 
     /// Takes a piece; `say` gets the lines that it completes.
@@ -55,6 +71,10 @@ impl Lines {
 
     fn end_line(&mut self, which: usize, say: &mut dyn FnMut(String)) {
         let part = std::mem::take(&mut self.parts[which]);
+        if part.text.iter().any(|byte| !byte.is_ascii_whitespace()) {
+            self.last[which].clear();
+            self.last[which].extend_from_slice(&part.text);
+        }
         if self.full {
             return;
         }
@@ -94,6 +114,25 @@ mod tests {
         let long = vec![b'x'; 100_000];
         let said = lines_of(&[(Stream::Out, &long), (Stream::Out, b"tail\nnext\n")]);
         assert_eq!(said, [format!("{}…", "x".repeat(LINE)), "next".to_owned()]);
+    }
+
+    #[test]
+    fn the_last_words_are_those_of_standard_error_if_there_are_any() {
+        let last = |pieces: &[(Stream, &[u8])]| {
+            let mut lines = Lines::new();
+            pieces.iter().for_each(|(stream, piece)| lines.take(*stream, piece, &mut |_| {}));
+            lines.finish(&mut |_| {});
+            lines.last_words()
+        };
+        assert_eq!(last(&[]), "");
+        assert_eq!(last(&[(Stream::Out, b"one\n two \r\n\n \n")]), ": two");
+        assert_eq!(
+            last(&[(Stream::Err, b"sudo: a password is required"), (Stream::Out, b"bye\n")]),
+            ": sudo: a password is required"
+        );
+        let long = last(&[(Stream::Out, "ä".repeat(5000).as_bytes())]);
+        assert_eq!(long, format!(": {}…", "ä".repeat(LAST_WORDS)));
+        assert_eq!(last(&[(Stream::Out, &b"y\n".repeat(LINES + 500)), (Stream::Out, b"end")]), ": end");
     }
 
     #[test]

@@ -52,11 +52,13 @@ mod whole;
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread;
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::wire::{Action, Ended, Holder, PROTOCOL, Request, Stage, State, TargetEvent};
+use crate::wire::{Action, Ended, FIRST_LINE, Holder, PROTOCOL, Request, Stage, State, TargetEvent};
 
 pub(crate) use template::{check as check_templates, render, variables as template_variables};
 
@@ -70,18 +72,20 @@ use stage::By;
 /// A request's line may be this long, in bytes. Templates and variables are all that it is made of.
 const REQUEST: u64 = 64 << 20;
 
+/// How long the first byte of a request may take.
+const FIRST_BYTE: Duration = Duration::from_secs(30);
+
+/// Why a request may be missing.
+const TAKEN: &str = "a start-up file of the login shell (.bashrc, .profile, ~/.ssh/rc) may have read it; have it read \
+                     only from a terminal";
+
 /// Takes one request from `input` and does what it asks; answers on `output`. Returns the exit status: 0 when it is
 /// done, 1 when it failed, in which case the last line of `output` says why.
-pub fn serve(input: impl Read + Send + 'static, mut output: impl Write + Send + 'static) -> u8 {
+pub fn serve(input: impl Read + Send + 'static, output: impl Write + Send + 'static) -> u8 {
     let mut input = BufReader::with_capacity(64 << 10, input);
-    let read = read_request(&mut input);
-    if let Ok(request) = &read
-        && request.action == Action::Render
-    {
-        return render::run(request, &mut output);
-    }
     let out = Out::new(output, Reader::Deployer);
-    let prepared = read.and_then(|request| {
+    let came = expect_request(&out);
+    let prepared = read_request(&mut input, came).and_then(|request| {
         let layout = Layout::new(&request.deploy_dir, &request.repo)?;
         Ok((request, layout))
     });
@@ -109,8 +113,7 @@ pub fn serve(input: impl Read + Send + 'static, mut output: impl Write + Send + 
             status
         }
         Action::Watch => watcher::run(layout, request),
-        // It was answered above, without any of this.
-        Action::Render => 1,
+        Action::Render => render::run(&request, &out),
         Action::Run { stage, attempt } => {
             let deadline = Deadline::after(request.timeout);
             stage::run(Job { request, layout, out, deadline }, stage, attempt, Box::new(input), By::Deployer)
@@ -192,14 +195,36 @@ fn check_protocol(theirs: u32) -> Result<(), Fault> {
     )))
 }
 
-fn read_request(input: &mut impl BufRead) -> Result<Request, Fault> {
+/// Ends this process, and says why, unless what is given back is dropped in time: when something came.
+fn expect_request(out: &Out) -> Sender<()> {
+    let (came, is_there) = mpsc::channel();
+    let out = out.clone();
+    thread::spawn(move || {
+        if is_there.recv_timeout(FIRST_BYTE) == Err(RecvTimeoutError::Timeout) {
+            let outcome = Ended::Failed { reason: format!("no request came within {FIRST_BYTE:?}: {TAKEN}") };
+            out.event(&TargetEvent::Ended { outcome, state: State::default() });
+            out.flush(Duration::from_secs(5));
+            std::process::exit(1);
+        }
+    });
+    came
+}
+
+fn read_request(input: &mut impl BufRead, came: Sender<()>) -> Result<Request, Fault> {
+    let cannot = |error: io::Error| Fault::Failed(format!("cannot read the request: {}", fault::plain(&error)));
+    input.fill_buf().map_err(cannot)?;
+    drop(came);
     let mut line = Vec::new();
-    let read = input.take(REQUEST).read_until(b'\n', &mut line);
-    read.map_err(|error| Fault::Failed(format!("cannot read the request: {}", fault::plain(&error))))?;
+    input.take(REQUEST).read_until(b'\n', &mut line).map_err(cannot)?;
+    // The line that is meant for a shell in our place; a start-up file may have read some of it.
+    if line.last() == Some(&b'\n') && line.len() <= FIRST_LINE.len() + 1 && line[0] != b'{' {
+        line.clear();
+        input.take(REQUEST).read_until(b'\n', &mut line).map_err(cannot)?;
+    }
     if line.last() != Some(&b'\n') {
         let length = line.len();
         return Err(Fault::Failed(match length as u64 {
-            0 => "no request came on standard input".to_owned(),
+            0 => format!("no request came on standard input: {TAKEN}"),
             REQUEST => format!("the request is longer than {REQUEST} bytes; make templates or variables smaller"),
             _ => format!("the request broke off after {length} bytes"),
         }));

@@ -2,11 +2,12 @@
 //! stalled connection ever holds the work up.
 
 use std::io::Write;
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 use crate::terminal::safe;
-use crate::wire::{Ended, Level, Line, State, TargetEvent};
+use crate::wire::limits;
+use crate::wire::{BEAT, Ended, LONGEST_EVENT, Level, Line, PIECE, State, TargetEvent};
 
 /// Who reads what is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,18 +31,23 @@ pub struct Out {
 }
 
 impl Out {
-    /// Starts the thread that writes.
+    /// Starts the thread that writes. A deployer also hears from it when nothing is said for a while.
     pub fn new(mut output: impl Write + Send + 'static, reader: Reader) -> Out {
         let (queue, messages) = mpsc::channel();
         std::thread::spawn(move || {
+            let mut write = |text: &str| output.write_all(text.as_bytes()).and_then(|()| output.flush()).is_ok();
+            // What a start-up file of the login shell has printed may lack its newline.
+            let mut open = reader == Reader::Person || write("\n");
             // After the first error nobody reads any more; the queue is still emptied, and the work goes on.
-            let mut open = true;
-            for message in messages {
-                match message {
-                    Message::Text(text) => {
-                        open = open && output.write_all(text.as_bytes()).and_then(|()| output.flush()).is_ok();
+            loop {
+                match messages.recv_timeout(BEAT) {
+                    Ok(Message::Text(text)) => open = open && write(&text),
+                    Ok(Message::Flush(done)) => drop(done.send(())),
+                    Err(RecvTimeoutError::Timeout) if reader == Reader::Deployer => {
+                        open = open && json(&TargetEvent::Alive).is_some_and(|text| write(&text));
                     }
-                    Message::Flush(done) => drop(done.send(())),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return,
                 }
             }
         });
@@ -52,12 +58,17 @@ impl Out {
     pub fn event(&self, event: &TargetEvent) {
         let text = match self.reader {
             // Within what the other side reads of a line.
-            Reader::Deployer => serde_json::to_string(&event.clone().bounded()).ok().map(|json| json + "\n"),
+            Reader::Deployer => json(&event.clone().bounded()),
             Reader::Person => for_a_person(event),
         };
         if let Some(text) = text {
-            let _ = self.queue.send(Message::Text(text));
+            self.text(text);
         }
+    }
+
+    /// Queues text as it stands.
+    pub fn text(&self, text: String) {
+        let _ = self.queue.send(Message::Text(text));
     }
 
     /// Queues a line.
@@ -86,6 +97,28 @@ impl Out {
     }
 }
 
+/// An event as lines of the protocol: one, or as many as it takes.
+fn json(event: &TargetEvent) -> Option<String> {
+    let mut text = serde_json::to_string(event).ok()?;
+    if text.len() > LONGEST_EVENT {
+        let message = format!("what this host has to say takes {} bytes and is left out", text.len());
+        text = serde_json::to_string(&TargetEvent::Line(Line { level: Level::Error, message })).ok()?;
+    }
+    if text.len() <= PIECE {
+        text.push('\n');
+        return Some(text);
+    }
+    let (mut lines, mut rest) = (String::new(), text.as_str());
+    while !rest.is_empty() {
+        let (piece, left) = rest.split_at(limits::boundary(rest, PIECE));
+        let piece = TargetEvent::Piece { json: piece.to_owned(), last: left.is_empty() };
+        lines.push_str(&serde_json::to_string(&piece).ok()?);
+        lines.push('\n');
+        rest = left;
+    }
+    Some(lines)
+}
+
 fn for_a_person(event: &TargetEvent) -> Option<String> {
     let time = crate::clock::hms();
     let text = match event {
@@ -99,6 +132,7 @@ fn for_a_person(event: &TargetEvent) -> Option<String> {
             safe(&format!("{}; {}", ending(outcome), standing(state)), true).into_owned()
         }
         TargetEvent::Facts(_) | TargetEvent::Held | TargetEvent::Recorded(_) => return None,
+        TargetEvent::Alive | TargetEvent::Piece { .. } => return None,
     };
     Some(format!("{time} {text}\n"))
 }
@@ -119,5 +153,31 @@ fn standing(state: &State) -> String {
     match &state.current {
         Some(revision) => format!("{} is live", revision.short()),
         None => "nothing is live".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_of_any_length_comes_in_lines_of_bounded_length_and_is_whole_again() {
+        for length in [1, PIECE, 3 * PIECE + 7] {
+            let event = TargetEvent::Diff { file: "/etc/ä".to_owned(), diff: "-\"ä\n".repeat(length / 5 + 1) };
+            let lines = json(&event).unwrap();
+            assert!(lines.lines().all(|line| line.len() <= 2 * PIECE + 100));
+            let pieces: Vec<TargetEvent> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            let whole = match pieces.as_slice() {
+                [only] => only.clone(),
+                pieces => {
+                    let json = |piece: &TargetEvent| match piece {
+                        TargetEvent::Piece { json, .. } => json.clone(),
+                        other => panic!("{other:?}"),
+                    };
+                    serde_json::from_str(&pieces.iter().map(json).collect::<String>()).unwrap()
+                }
+            };
+            assert_eq!(whole, event);
+        }
     }
 }

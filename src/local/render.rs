@@ -1,8 +1,8 @@
 //! Rendering in a process of its own, whose memory is limited: a template that wants all of a host's must not get it.
 
-use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,7 @@ use crate::wire::{Action, ConfigFile, Request};
 
 use super::fault::{Fault, plain};
 use super::job::Job;
+use super::out::Out;
 use super::process::{self, Exit, Feed, Stream};
 use super::sys;
 use super::template;
@@ -69,7 +70,8 @@ pub fn all(job: &Job, files: &[ConfigFile]) -> Result<Vec<String>, Fault> {
             Ok(Line::Begun(file)) => at = file,
             Ok(Line::Text(text)) => texts.push(text),
             Ok(Line::Failed(reason)) => return Err(Fault::Failed(reason)),
-            Err(_) => break,
+            // A sign of life; or the last line, which its process did not end.
+            Err(_) => {}
         }
     }
     if texts.len() == files.len() && exit.is_ok() {
@@ -87,12 +89,12 @@ pub fn all(job: &Job, files: &[ConfigFile]) -> Result<Vec<String>, Fault> {
 }
 
 /// The process itself. Returns its exit status.
-pub fn run(request: &Request, output: &mut impl Write) -> u8 {
+pub fn run(request: &Request, out: &Out) -> u8 {
     if let Err(error) = sys::limit_memory(MEMORY) {
         log::debug!("memory is not limited: {error}");
     }
     for (number, file) in request.config_files.iter().flatten().enumerate() {
-        let begun = say(output, &Line::Begun(number));
+        say(out, &Line::Begun(number));
         let line = match one(request, file) {
             Ok(text) if text.len() > LENGTH => {
                 Line::Failed(format!("{}: it would be longer than {} MiB", file.path, LENGTH >> 20))
@@ -100,17 +102,16 @@ pub fn run(request: &Request, output: &mut impl Write) -> u8 {
             Ok(text) => Line::Text(text),
             Err(fault) => Line::Failed(fault.reason()),
         };
-        if begun.and_then(|()| say(output, &line)).is_err() {
-            return 1;
-        }
+        say(out, &line);
     }
+    // Whoever waits for it has a limit of time, and ends this process when it is reached.
+    out.flush(Duration::MAX);
     0
 }
 
-fn say(output: &mut impl Write, line: &Line) -> io::Result<()> {
-    serde_json::to_writer(&mut *output, line)?;
-    output.write_all(b"\n")?;
-    output.flush()
+fn say(out: &Out, line: &Line) {
+    // The type holds nothing that JSON cannot carry.
+    out.text(serde_json::to_string(line).unwrap_or_default() + "\n");
 }
 
 fn one(request: &Request, file: &ConfigFile) -> Result<String, Fault> {

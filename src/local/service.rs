@@ -83,32 +83,39 @@ pub fn restart(job: &Job) -> Result<(), Fault> {
 
 /// Runs the command for an action that has to succeed.
 fn act(job: &Job, name: &ServiceName, action: &str) -> Result<(), Fault> {
-    let (exit, _) = call(job, name, action, Level::Info)?;
+    let Called { exit, last_words, .. } = call(job, name, action, Level::Info)?;
     if exit.is_ok() {
         return Ok(());
     }
     let reason = exit.reason(job.deadline.seconds);
-    Err(Fault::Failed(format!("service {}: {action} {reason}", name.name)))
+    Err(Fault::Failed(format!("service {}: {action} {reason}{last_words}", name.name)))
 }
 
 /// Why a service cannot be restarted on this host, if it cannot. Whoever manages it is asked, and changes nothing.
 fn not_valid(job: &Job, name: &ServiceName) -> Result<Option<&'static str>, Fault> {
-    let (exit, _) = call(job, name, "status", Level::Debug)?;
-    if exit == Exit::Status(NO_SUCH_UNIT) {
+    if call(job, name, "status", Level::Debug)?.exit == Exit::Status(NO_SUCH_UNIT) {
         return Ok(Some("this host does not have it"));
     }
     // Only systemctl is known to know this word.
     if is_default(&job.request.service.command) {
-        let (_, said) = call(job, name, "is-enabled", Level::Debug)?;
-        if said.iter().any(|line| MASKED.contains(&line.trim())) {
+        let called = call(job, name, "is-enabled", Level::Debug)?;
+        if called.said.iter().any(|line| MASKED.contains(&line.trim())) {
             return Ok(Some("it is masked on this host"));
         }
     }
     Ok(None)
 }
 
-/// Runs the command for an action; returns how it ended and the lines that it said.
-fn call(job: &Job, name: &ServiceName, action: &str, level: Level) -> Result<(Exit, Vec<String>), Fault> {
+/// How a command ended, and what it said.
+struct Called {
+    exit: Exit,
+    /// The first lines.
+    said: Vec<String>,
+    last_words: String,
+}
+
+/// Runs the command for an action.
+fn call(job: &Job, name: &ServiceName, action: &str, level: Level) -> Result<Called, Fault> {
     job.deadline.check()?;
     let service = &name.name;
     let mut said = Vec::new();
@@ -129,7 +136,7 @@ fn call(job: &Job, name: &ServiceName, action: &str, level: Level) -> Result<(Ex
     lines.finish(&mut say);
     match exit {
         Ok(Exit::TimedOut) => Err(Fault::TimedOut(job.deadline.seconds)),
-        Ok(exit) => Ok((exit, said)),
+        Ok(exit) => Ok(Called { exit, said, last_words: lines.last_words() }),
         Err(error) => {
             let program = command.get_program().to_string_lossy();
             Err(Fault::Failed(format!("service {service}: cannot run {program}: {}", plain(&error))))

@@ -43,7 +43,8 @@ fn answer(input: &str) -> (u8, Vec<TargetEvent>) {
     let kept = Kept::default();
     let status = serve(io::Cursor::new(input.to_owned()), kept.clone());
     let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
-    (status, text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+    let lines = text.lines().filter(|line| !line.is_empty());
+    (status, lines.map(|line| serde_json::from_str(line).unwrap()).collect())
 }
 
 fn reason_of(input: &str) -> String {
@@ -77,4 +78,13 @@ fn a_repository_outside_of_the_deploy_directory_is_refused() {
     request.repo = "../../etc".to_owned();
     let reason = reason_of(&(serde_json::to_string(&request).unwrap() + "\n"));
     assert!(reason.contains("git_repo"), "{reason}");
+}
+
+#[test]
+fn the_line_for_a_shell_in_our_place_is_passed_over_though_a_start_up_file_has_read_some_of_it() {
+    let bad = "{\"protocol\":99}\n";
+    for first in ["exit 97\n", "xit 97\n", "\n", ""] {
+        assert!(reason_of(&format!("{first}{bad}")).contains("protocol 99"), "{first:?}");
+    }
+    assert!(reason_of("exit 97\n").contains(".bashrc"));
 }

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
 use super::Keeper;
+use crate::ownership;
 
 /// The lock, held until it is dropped.
 #[derive(Debug)]
@@ -38,7 +39,12 @@ impl fmt::Display for LockError {
             LockError::Held(Some(keeper)) => write!(f, "it {keeper}"),
             LockError::Held(None) => write!(f, "it is locked by somebody who left no name"),
             LockError::Io(path, error) => {
-                write!(f, "cannot lock {}: {error}; lock_file or lock_dir can name another place", path.display())
+                let whose = ownership::explain(error, path);
+                write!(
+                    f,
+                    "cannot lock {}: {error}{whose}; lock_file or lock_dir can name another place",
+                    path.display()
+                )
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Small words that several reporters use.
 
 use crate::fleet::Step;
+pub use crate::text::{counted, hosts};
 
 /// The step's name for people.
 pub fn step_name(step: Step) -> &'static str {
@@ -11,16 +12,6 @@ pub fn step_name(step: Step) -> &'static str {
         Step::Release => "unlock",
         Step::Command => "command",
     }
-}
-
-/// `1 host`, `2 hosts`.
-pub fn hosts(count: usize) -> String {
-    counted(count, "host")
-}
-
-/// The count and the noun, in the plural but for one.
-pub fn counted(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 /// A time that something took: `0.4 s`, `12 s`, `2 min 05 s`.

@@ -53,7 +53,7 @@ pub fn cut(text: &str, most: usize) -> Cow<'_, str> {
 }
 
 /// The end of the last character that ends within `most` bytes.
-fn boundary(text: &str, most: usize) -> usize {
+pub fn boundary(text: &str, most: usize) -> usize {
     (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0)
 }
 
@@ -108,6 +108,7 @@ impl TargetEvent {
                 Recorded::Died { state } => bound_state(state),
             },
             TargetEvent::Ended { outcome, state } => bound_end(outcome, state),
+            TargetEvent::Alive | TargetEvent::Piece { .. } => {}
         }
         self
     }

@@ -1,7 +1,7 @@
 //! What the deployer and a target say to each other.
 //!
 //! The deployer runs `hoist deploy-local` on the target, writes one [`Request`] as a line of JSON on its standard input
-//! (followed, for a fetch, by [`Fetch::large_files`] and exactly [`Fetch::pack_bytes`] bytes of a git pack), and reads
+//! (behind [`FIRST_LINE`], and followed, for a fetch, by [`Fetch::large_files`] and exactly [`Fetch::pack_bytes`] bytes of a git pack), and reads
 //! [`TargetEvent`]s, one line of JSON each, from its standard output. Nothing else travels: a target needs no copy of the
 //! configuration.
 
@@ -22,7 +22,26 @@ pub use request::{
     Request, Service, ServiceName, Source, SubmoduleSource,
 };
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
+
+/// The line ahead of every request. Where a start-up file of the login shell has put another shell in Hoist's place, it
+/// ends that shell before it takes the request for commands, and its status tells what happened. A target passes over it.
+pub const FIRST_LINE: &str = "exit 97";
+
+/// What a shell exits with that has read [`FIRST_LINE`].
+pub const TAKEN_BY_A_SHELL: i32 = 97;
+
+/// A target that has nothing to say for so long says [`TargetEvent::Alive`]: sshd's `ChannelTimeout`, and proxies that
+/// record sessions, close channels that are idle.
+pub const BEAT: Duration = Duration::from_secs(2);
+
+/// Events of more bytes come in pieces of as many, so that no line of the protocol is ever cut.
+pub const PIECE: usize = 64 << 10;
+
+/// An event in pieces may have as many bytes.
+pub const LONGEST_EVENT: usize = 32 << 20;
 
 /// The version of this exchange. A target that is asked in another version refuses, naming both.
 pub const PROTOCOL: u32 = 1;
@@ -90,6 +109,10 @@ pub enum TargetEvent {
     Diff { file: String, diff: String },
     /// The answer to "how did that stage of that run end?"
     Recorded(Recorded),
+    /// Nothing has happened for a while, and the work goes on.
+    Alive,
+    /// A piece of the JSON of an event that is too long for one line; the last one makes it whole.
+    Piece { json: String, last: bool },
     /// The last line of a stage: how it ended, and what the target looks like now, read back from its disk.
     Ended { outcome: Ended, state: State },
 }

@@ -82,6 +82,22 @@ fn what_git_lfs_keeps_comes_through_the_session_and_only_once() {
 }
 
 #[test]
+fn fifteen_thousand_large_files_are_deployed() {
+    let farm = Farm::up();
+    let project = project(&farm, 1);
+    for n in 0..15_000 {
+        project.write(&format!("data/{}/{n}.bin", n % 100), &format!("content {n}\n"));
+    }
+    let one = project.commit("many");
+    project.deploy(&[]).ends(0);
+    all_on(&farm, 1, &one);
+    assert_eq!(stored(&farm, 0), 15_000);
+    for n in [0, 7_777, 14_999] {
+        assert_eq!(text(&live(&farm, 0).join(format!("data/{}/{n}.bin", n % 100))), format!("content {n}\n"));
+    }
+}
+
+#[test]
 fn a_large_file_that_is_not_here_is_one_error_before_anything_is_touched() {
     let farm = Farm::up();
     let project = project(&farm, 1);

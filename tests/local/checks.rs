@@ -199,7 +199,7 @@ fn what_a_check_said_before_its_time_limit_is_kept() {
     request.checks =
         vec![Check { timeout: Duration::from_secs(3), ..check("slow", CheckPoint::After(Stage::Fetch), command) }];
     let reply = target.fetch(&request);
-    assert_eq!(reply.reason(), "check slow timed out after 3 s");
+    assert_eq!(reply.reason(), "check slow timed out after 3 s: no answer");
     reply.says("check slow: connecting");
     reply.says("check slow: no answer");
 }

@@ -315,9 +315,35 @@ pub fn reply(child: Child) -> Reply {
     let text = String::from_utf8(output.stdout).unwrap();
     Reply {
         status: output.status.code(),
-        events: text.lines().map(|line| serde_json::from_str(line).unwrap()).collect(),
+        events: said(&text),
         errors: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
+}
+
+/// The lines that come as the answer to a request.
+pub fn lines_of(request: &Request) -> Vec<String> {
+    let mut child = spawn(request);
+    drop(child.stdin.take());
+    let output = child.wait_with_output().unwrap();
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// What a target said, without its signs of life.
+pub fn said(text: &str) -> Vec<TargetEvent> {
+    let (mut events, mut whole) = (Vec::new(), String::new());
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        match serde_json::from_str(line).unwrap() {
+            TargetEvent::Alive => {}
+            TargetEvent::Piece { json, last } => {
+                whole.push_str(&json);
+                if last {
+                    events.push(serde_json::from_str(&std::mem::take(&mut whole)).unwrap());
+                }
+            }
+            event => events.push(event),
+        }
+    }
+    events
 }
 
 /// A probe that stays.
@@ -338,9 +364,14 @@ impl Keeper {
     }
 
     pub fn next(&mut self) -> TargetEvent {
-        let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
-        serde_json::from_str(&line).unwrap()
+        loop {
+            let mut line = String::new();
+            self.output.read_line(&mut line).unwrap();
+            if let Some(event) = said(&line).pop() {
+                return event;
+            }
+            assert!(!line.is_empty(), "the keeper has ended");
+        }
     }
 
     pub fn hold(&mut self) -> TargetEvent {

@@ -47,6 +47,17 @@ fn a_large_file_that_came_half_or_damaged_is_none_and_those_before_it_stay() {
 }
 
 #[test]
+fn a_probe_that_asks_for_very_many_large_files_is_answered_in_lines_of_bounded_length() {
+    let target = Target::new();
+    let revision = target.commit(&[("a", "1")]);
+    let wanted: Vec<_> = (0..20_000).map(|n| LargeFile::new(&format!("{n:064x}"), n).unwrap()).collect();
+    let asking = Request { large_files: wanted.clone(), ..target.request("r1", &revision) };
+    assert_eq!(target.facts(&asking).lacks, wanted);
+    let lines = lines_of(&asking);
+    assert!(lines.len() > 10 && lines.iter().all(|line| line.len() <= 256 << 10), "{} lines", lines.len());
+}
+
+#[test]
 fn a_name_of_a_large_file_that_leads_elsewhere_is_no_request() {
     for oid in ["../../../../etc/passwd", &HI.to_uppercase(), &HI[1..], ""] {
         assert!(LargeFile::new(oid, 1).is_err(), "{oid}");

@@ -101,7 +101,28 @@ fn a_user_whose_rules_of_sudo_are_for_scaps_command_restarts_services_by_that() 
     // There is no rule for this one.
     request.service.names[0].action = "reload".to_owned();
     let reply = as_nobody(&target, &request, Stage::RestartService, b"");
-    assert_eq!(reply.reason(), "service app: reload failed with exit status 1");
+    assert_eq!(reply.reason(), "service app: reload failed with exit status 1: sudo: a password is required");
     reply.says("service app: sudo: a password is required");
     assert_eq!(target.logged().len(), 1);
+}
+
+#[test]
+fn a_file_that_is_denied_is_named_with_its_owner_its_mode_and_what_mends_it() {
+    let Some(target) = of_nobody() else { return };
+    let one = target.commit(&[("a", "1")]);
+    let request = target.request("r1", &one);
+    as_nobody(&target, &request, Stage::Fetch, &target.pack(&one, &[])).ok();
+    let lock = target.root().join(".hoist/lock");
+    std::os::unix::fs::chown(&lock, Some(0), Some(0)).unwrap();
+    fs::set_permissions(&lock, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let reply = as_nobody(&target, &request, Stage::Promote, b"");
+    let reason = reply.reason();
+    assert!(reason.contains("cannot open the lock") && reason.contains("Permission denied"), "{reason}");
+    assert!(reason.contains("lock belongs to root, with mode 0600, and this is nobody"), "{reason}");
+    // A folder above it is in the way.
+    fs::remove_file(&lock).unwrap();
+    let folder = target.root().join(".hoist");
+    std::os::unix::fs::chown(&folder, Some(0), Some(0)).unwrap();
+    let reply = as_nobody(&target, &request, Stage::Promote, b"");
+    assert!(reply.reason().contains(".hoist belongs to root"), "{}", reply.reason());
 }

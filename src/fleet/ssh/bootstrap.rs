@@ -21,7 +21,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
-use super::exec::{ExecEnd, Heed, OpenError, Said};
+use super::ends::{ExecEnd, Heed, OpenError, Said};
 use super::{Input, Link, SshOptions};
 use crate::fleet::Pack;
 
@@ -109,7 +109,7 @@ impl Bootstrap {
     pub fn upload(&self, link: &mut Link, deadline: Instant) -> Result<(), (bool, String)> {
         let Bootstrap::Copied(build) = self else { return Ok(()) };
         let input = Input { head: Vec::new(), parcel: build.content.clone().into(), keep_open: false };
-        let (mut stored, mut complaint) = (false, String::new());
+        let (mut stored, mut complaint, mut noise) = (false, String::new(), String::new());
         let sha256 = build.sha256().map_err(|why| (false, why))?;
         let end = link.exec(&script(&upload_script(sha256)), input, deadline, &mut |said| {
             let (Said::Out(line) | Said::Err(line)) = said;
@@ -117,7 +117,7 @@ impl Bootstrap {
             match line.strip_prefix("hoist-bootstrap: ") {
                 Some("stored") => stored = true,
                 Some(other) => complaint = other.trim_start_matches("error ").to_owned(),
-                None if matches!(said, Said::Err(_)) && complaint.is_empty() => complaint = line.into_owned(),
+                None if matches!(said, Said::Err(_)) && noise.is_empty() => noise = line.into_owned(),
                 None => {}
             }
             Heed::More
@@ -132,7 +132,8 @@ impl Bootstrap {
                 Err((false, format!("the target runs no commands: {why}")))
             }
             Ok(ExecEnd::Status(_) | ExecEnd::Signal(_)) => {
-                let why = if complaint.is_empty() { "it ended without a word" } else { &complaint };
+                let words = [complaint.as_str(), noise.as_str(), "it ended without a word"];
+                let why = words.into_iter().find(|words| !words.is_empty()).unwrap_or_default();
                 Err((false, format!("cannot copy hoist to the target: {why}; mend it, or set remote_binary")))
             }
         }
@@ -206,7 +207,8 @@ fn script(text: &str) -> String {
 fn preamble(sha256: &str) -> String {
     [
         "umask 077",
-        r#"say() { echo "hoist-bootstrap: $*"; }"#,
+        // What a start-up file of the login shell has printed may lack its newline.
+        r#"say() { echo; echo "hoist-bootstrap: $*"; }"#,
         r#"fail() { say "$@"; exit 0; }"#,
         r#"own() { k=$1; set -- $(ls -ldn "$2" 2>/dev/null); case "$1" in "$k"????-??-*) [ "$3" = "$(id -u)" ];; *) false;; esac; }"#,
         r#"[ -n "$HOME" ] || fail error the user has no HOME"#,
@@ -245,17 +247,20 @@ fn start_script(sha256: &str) -> String {
 fn upload_script(sha256: &str) -> String {
     [
         preamble(sha256),
-        r#"mkdir -p "$d" || fail error cannot make "$d""#.into(),
+        // What a command says of its failure is said as words on one line.
+        "set -f".into(),
+        r#"e=$(mkdir -p "$d" 2>&1) || fail error cannot make "$d": $e"#.into(),
         r#"for p in "$c/." "$b" "$d"; do own d "$p" || fail error "$p" is no folder of the user alone; done"#.into(),
         // Old builds, and what an upload that was cut off has left behind.
         format!(
             r#"(cd "$b" && for o in $(find . -mindepth 1 -maxdepth 1 -type d -name "[0-9a-f]*" -not -name "* *" -mtime +{KEPT_DAYS} 2>/dev/null); do [ -n "$(find "$o/used" -mtime -{KEPT_DAYS} 2>/dev/null)" ] || rm -rf "$o"; done)"#
         ),
         r#"find "$d" -name ".new.*" -mtime +1 -exec rm -f {} + 2>/dev/null"#.into(),
-        r#"t=$(mktemp "$d/.new.XXXXXX") || fail error cannot write to "$d""#.into(),
-        r#"cat > "$t" || { rm -f "$t"; fail error cannot write to "$d"; }"#.into(),
+        r#"t=$(mktemp "$d/.new.XXXXXX" 2>&1) || fail error cannot write to "$d": $t"#.into(),
+        r#"e=$({ cat > "$t"; } 2>&1) || { rm -f "$t"; fail error cannot write to "$d": $e; }"#.into(),
         format!(r#"[ "$(sum < "$t")" = {sha256} ] || {{ rm -f "$t"; fail error it arrived damaged; }}"#),
-        r#"chmod 700 "$t" && mv -f "$t" "$f" && say stored"#.into(),
+        r#"e=$({ chmod 700 "$t" && mv -f "$t" "$f"; } 2>&1) || { rm -f "$t"; fail error cannot write to "$d": $e; }"#.into(),
+        "say stored".into(),
     ]
     .join("; ")
 }
@@ -292,13 +297,13 @@ mod tests {
         let request = dir.path().join("request");
         std::fs::write(&request, "the request\n").unwrap();
         let start = script(&start_script(own.sha256().unwrap()));
-        assert_eq!(run(&start, &home, &request), "hoist-bootstrap: missing\n");
+        assert_eq!(run(&start, &home, &request), "\nhoist-bootstrap: missing\n");
         let upload = script(&upload_script(own.sha256().unwrap()));
-        assert_eq!(run(&upload, &home, &dir.path().join("program")), "hoist-bootstrap: stored\n");
+        assert_eq!(run(&upload, &home, &dir.path().join("program")), "\nhoist-bootstrap: stored\n");
         let path = home.join(".cache/hoist").join(own.sha256().unwrap()).join("hoist");
         let said = run(&start, &home, &request);
-        assert_eq!(said, format!("hoist-bootstrap: at {}\nran deploy-local\nthe request\n", path.display()));
-        let marker = Marker::parse(said.lines().next().unwrap());
+        assert_eq!(said, format!("\nhoist-bootstrap: at {}\nran deploy-local\nthe request\n", path.display()));
+        let marker = Marker::parse(said.lines().nth(1).unwrap());
         assert_eq!(marker, Some(Marker::At(path.to_str().unwrap().into())));
         assert_eq!(run(&run_command(path.to_str().unwrap()), &home, &request), "ran deploy-local\nthe request\n");
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -318,18 +323,41 @@ mod tests {
         for loose in [&folder, &home.join(".cache/hoist"), &home.join(".cache")] {
             mode(loose, 0o770);
             let said = run(&start, &home, null);
-            assert!(said.starts_with("hoist-bootstrap: unsafe "), "{said}");
+            assert!(said.starts_with("\nhoist-bootstrap: unsafe "), "{said}");
             assert!(run(&upload, &home, null).contains("error"));
             mode(loose, 0o700);
         }
         mode(&folder.join("hoist"), 0o722);
-        assert_eq!(run(&start, &home, null), "hoist-bootstrap: missing\n");
+        assert_eq!(run(&start, &home, null), "\nhoist-bootstrap: missing\n");
         mode(&folder.join("hoist"), 0o700);
         std::fs::write(folder.join("hoist"), "#!/bin/sh\necho another\n").unwrap();
-        assert_eq!(run(&start, &home, null), "hoist-bootstrap: missing\n");
-        assert_eq!(run(&upload, &home, null), "hoist-bootstrap: error it arrived damaged\n");
+        assert_eq!(run(&start, &home, null), "\nhoist-bootstrap: missing\n");
+        assert_eq!(run(&upload, &home, null), "\nhoist-bootstrap: error it arrived damaged\n");
         let left: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert!(left.iter().all(|name| ["hoist", "ok", "used"].map(Into::into).contains(name)), "{left:?}");
+    }
+
+    #[test]
+    fn an_upload_that_cannot_be_written_says_what_the_system_said_and_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (home, program) = (dir.path().join("home"), dir.path().join("program"));
+        std::fs::create_dir(&home).unwrap();
+        std::fs::write(&program, vec![b'#'; 1 << 20]).unwrap();
+        let own = OwnBuild::open(&program).unwrap();
+        let upload = script(&upload_script(own.sha256().unwrap()));
+        // Files of 64 KiB at the most.
+        let said = run(&format!("trap \"\" XFSZ; ulimit -f 128; {upload}"), &home, &program);
+        assert!(
+            said.contains("error cannot write to ") && said.contains(": cat: ") && said.contains("File too large"),
+            "{said}"
+        );
+        let folder = home.join(".cache/hoist").join(own.sha256().unwrap());
+        assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0);
+        // A file stands where the folder belongs.
+        std::fs::remove_dir_all(home.join(".cache")).unwrap();
+        std::fs::write(home.join(".cache"), "").unwrap();
+        let said = run(&upload, &home, &program);
+        assert!(said.contains("error cannot make ") && said.trim_end().ends_with("Not a directory"), "{said}");
     }
 
     #[test]
@@ -355,7 +383,7 @@ mod tests {
         let text = std::fs::read_to_string(&file).unwrap().replace("ran", "RAN");
         std::fs::write(&file, text).unwrap();
         File::options().write(true).open(&file).unwrap().set_modified(old).unwrap();
-        assert_eq!(run(&start, &home, null), "hoist-bootstrap: missing\n");
+        assert_eq!(run(&start, &home, null), "\nhoist-bootstrap: missing\n");
         assert_eq!(hashed(), 2);
     }
 

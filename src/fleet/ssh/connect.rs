@@ -53,6 +53,13 @@ impl ConnectError {
         ConnectError { kind, message: message.into() }
     }
 
+    /// Whether it stays so even with a host that has let this key in before. One that starts up refuses everybody for a
+    /// while, in more ways than one: it has no name yet, nobody listens, its accounts are not there, logins are closed.
+    pub fn is_final(&self) -> bool {
+        use ConnectErrorKind::*;
+        matches!(self.kind, HostKeyChanged | HostKeyRevoked | Configuration)
+    }
+
     /// Whether trying again a little later may end otherwise.
     pub fn may_pass(&self) -> bool {
         use ConnectErrorKind::*;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use ssh2::{BlockDirections, Channel, ErrorCode};
 
+use super::ends::{Driven, ExecEnd, Heed, OpenError, Said};
 use super::input::{Feed, Input};
 use super::lines::Lines;
 use super::link::Link;
@@ -24,54 +25,6 @@ const GRACE: Duration = Duration::from_secs(2);
 /// sshd frees the place of a command that has ended a moment after saying so: a refused channel is asked for again.
 const CHANNEL_PATIENCE: Duration = Duration::from_secs(1);
 const CHANNEL_PAUSE: Duration = Duration::from_millis(20);
-
-/// A line of output, without its newline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Said<'a> {
-    Out(&'a [u8]),
-    Err(&'a [u8]),
-}
-
-/// What is done after a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Heed {
-    More,
-    /// Leave the command running, and come back.
-    Pause,
-    /// All that matters was said: wait for the end, but not for long.
-    Last,
-}
-
-/// How a command ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ExecEnd {
-    /// 255 is a status like any other.
-    Status(i32),
-    /// The signal's name without `SIG`.
-    Signal(String),
-    /// The session broke; the command may still run.
-    Lost(String),
-    /// The deadline passed; the command may still run.
-    TimedOut,
-}
-
-/// Where a command stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Driven {
-    Paused,
-    Ended(ExecEnd),
-}
-
-/// Why a command could not be started.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OpenError {
-    /// The server gives this session no further channel (`MaxSessions`).
-    NoChannel(String),
-    /// The server does not run commands.
-    Denied(String),
-    Lost(String),
-    TimedOut,
-}
 
 /// A command that runs.
 pub struct Running {
@@ -204,14 +157,21 @@ impl Running {
     }
 
     /// Sends what there is to send, and takes in what has come, as far as neither has to be waited for. It is for a
-    /// command that is parked: without it nobody would answer the host's own signs of life.
-    pub fn tend(&mut self, link: &mut Link) {
+    /// command that is parked: without it nobody would answer the host's own signs of life. Of the lines that came,
+    /// those that `keep` wants are kept for later.
+    pub fn tend(&mut self, link: &mut Link, keep: &dyn Fn(Said) -> bool) {
         if link.broken().is_some() || !link.has_room() {
             return;
         }
         if let Err(why) = self.tend_at_once(link) {
             link.break_off(&why);
         }
+        self.unheard.retain(|(is_err, line)| keep(if *is_err { Said::Err(line) } else { Said::Out(line) }));
+    }
+
+    /// Whether the other side has closed the command's output, as far as that was read.
+    pub fn has_closed(&self) -> bool {
+        self.channel.eof()
     }
 
     fn tend_at_once(&mut self, link: &mut Link) -> Result<(), String> {
@@ -272,6 +232,7 @@ impl Running {
                 return self.end(on).map(Some);
             }
             if now >= deadline {
+                self.hear_all(on);
                 return Ok(Some(ExecEnd::TimedOut));
             }
             let until = [leave_by, still.map(|since| since + GRACE)].into_iter().flatten().fold(deadline, Instant::min);
@@ -329,12 +290,17 @@ impl Running {
         self.channel.exit_status().map_err(text)
     }
 
-    fn end(&mut self, on: &mut dyn FnMut(Said) -> Heed) -> Result<ExecEnd, String> {
+    /// Hands over what has come, a last line without a newline included.
+    fn hear_all(&mut self, on: &mut dyn FnMut(Said) -> Heed) {
         let unheard = &mut self.unheard;
         self.out.finish(&mut |line| unheard.push_back((false, line.to_vec())));
         self.err.finish(&mut |line| unheard.push_back((true, line.to_vec())));
         // There is nothing to come back to, so a wish to pause has no meaning.
         while self.hear(&mut None, on) {}
+    }
+
+    fn end(&mut self, on: &mut dyn FnMut(Said) -> Heed) -> Result<ExecEnd, String> {
+        self.hear_all(on);
         // The signal is asked first: the status is 0 where the command died by one.
         match self.signal()? {
             Some(signal) => Ok(ExecEnd::Signal(signal)),

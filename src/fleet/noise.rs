@@ -1,0 +1,142 @@
+//! What comes from a host and is not Hoist's: greetings, complaints of start-up files, the words of whatever wraps commands.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::ssh::ExecEnd;
+use crate::wire::TAKEN_BY_A_SHELL;
+
+/// Lines that are remembered of a host, and the bytes of each.
+const LINES: usize = 100;
+const BYTES: usize = 200;
+
+/// Where such things come from, for the operator.
+const START_UP: &str = "a start-up file of the login shell (.bashrc, .profile, .zshenv, ~/.ssh/rc)";
+
+/// The lines of one host that were told of. A start-up file says the same at each command.
+#[derive(Debug, Default)]
+pub(super) struct Noise(Mutex<HashSet<Vec<u8>>>);
+
+impl Noise {
+    /// Whether a line comes for the first time.
+    pub fn is_new(&self, text: &[u8]) -> bool {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = &text[..text.len().min(BYTES)];
+        !lines.contains(text) && (lines.len() >= LINES || lines.insert(text.to_vec()))
+    }
+}
+
+/// A line to show. A host that sends back what it is sent must not have a request, which may hold secrets, shown.
+pub(super) fn presentable(text: &[u8]) -> Cow<'_, [u8]> {
+    let has = |word: &[u8]| text.windows(word.len()).any(|there| there == word);
+    match has(b"{\"protocol\":") || has(b"protocol") && has(b"deploy_dir") {
+        true => Cow::Borrowed(b"(the host sent the request back)"),
+        false => Cow::Borrowed(text),
+    }
+}
+
+/// The first and the last line of a command that was not understood.
+#[derive(Debug, Default)]
+pub(super) struct Words {
+    first: Option<String>,
+    last: Option<String>,
+    /// Hoist itself was heard.
+    pub understood: bool,
+}
+
+impl Words {
+    pub fn add(&mut self, text: &[u8]) {
+        let text = String::from_utf8_lossy(&text[..text.len().min(BYTES)]).trim().to_owned();
+        if text.is_empty() {
+            return;
+        }
+        match self.first {
+            None => self.first = Some(text),
+            Some(_) => self.last = Some(text),
+        }
+    }
+
+    /// Whether nothing at all was said.
+    pub fn is_silence(&self) -> bool {
+        self.first.is_none() && !self.understood
+    }
+
+    /// `: the words`, or nothing.
+    pub fn last(&self) -> String {
+        self.last.as_ref().or(self.first.as_ref()).map_or_else(String::new, |text| format!(": {text}"))
+    }
+
+    /// Why a command that should have become Hoist gave no answer; `None` when Hoist ran there and that is all that is
+    /// known.
+    pub fn explain(&self, end: &ExecEnd, waited: Duration) -> Option<String> {
+        let said = match (&self.first, &self.last) {
+            (Some(first), Some(last)) if first != last => {
+                Some(format!("it began with \"{first}\" and ended with \"{last}\""))
+            }
+            (Some(only), _) => Some(only.clone()),
+            (None, _) => None,
+        };
+        Some(match (end, said) {
+            (ExecEnd::Status(TAKEN_BY_A_SHELL), _) => format!(
+                "no answer to the probe: {START_UP} starts another shell, which reads the request in Hoist's place; have \
+                 it do so at a terminal only"
+            ),
+            (_, _) if self.understood && matches!(end, ExecEnd::TimedOut) => return None,
+            (ExecEnd::TimedOut, None) => format!(
+                "no answer to the probe, and not a byte of output, within {} s: {START_UP} may wait for input, or for \
+                 something that hangs",
+                waited.as_secs()
+            ),
+            (ExecEnd::TimedOut, Some(said)) => format!("no answer to the probe within {} s: {said}", waited.as_secs()),
+            (ExecEnd::Status(_), None) => {
+                format!(
+                    "no answer to the probe, and not a byte of output: {START_UP} may end the shell, or the server the channel"
+                )
+            }
+            (_, Some(said)) => format!("no answer to the probe: {said}"),
+            (_, None) => "no answer to the probe".to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_new_once_and_beyond_what_is_remembered_always() {
+        let noise = Noise::default();
+        assert!(noise.is_new(b"hello") && !noise.is_new(b"hello"));
+        for number in 0..LINES * 2 {
+            noise.is_new(format!("{number}").as_bytes());
+        }
+        assert!(!noise.is_new(b"hello") && noise.is_new(b"last") && noise.is_new(b"last"));
+    }
+
+    #[test]
+    fn a_request_that_comes_back_is_not_shown() {
+        let request = br#"bash: {"protocol":1,"deploy_dir":"/srv","vars":{"password":"hunter2"}}: not found"#;
+        assert!(!String::from_utf8_lossy(&presentable(request)).contains("hunter2"));
+        assert_eq!(&*presentable(b"hello"), b"hello");
+    }
+
+    #[test]
+    fn what_was_heard_says_why_there_is_no_answer() {
+        let words = |lines: &[&str]| {
+            let mut words = Words::default();
+            lines.iter().for_each(|line| words.add(line.as_bytes()));
+            words
+        };
+        let explain = |words: &Words, end| words.explain(&end, Duration::from_secs(9)).unwrap();
+        assert!(explain(&words(&[]), ExecEnd::Status(TAKEN_BY_A_SHELL)).contains("another shell"));
+        assert!(explain(&words(&[]), ExecEnd::Status(0)).contains("may end the shell"));
+        assert!(explain(&words(&[]), ExecEnd::TimedOut).contains("within 9 s"));
+        assert_eq!(explain(&words(&["", "a"]), ExecEnd::Status(1)), "no answer to the probe: a");
+        let both = explain(&words(&["a", "b", "c"]), ExecEnd::Status(1));
+        assert!(both.contains("\"a\"") && both.contains("\"c\""), "{both}");
+        let hoist = Words { understood: true, ..Words::default() };
+        assert_eq!(hoist.explain(&ExecEnd::TimedOut, Duration::ZERO), None);
+    }
+}

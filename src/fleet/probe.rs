@@ -1,0 +1,102 @@
+//! The first command of a session: what it takes until the target has answered.
+
+use std::time::{Duration, Instant};
+
+use super::Parcel;
+use super::hearing::Hearing;
+use super::ssh::{Bootstrap, Driven, ExecEnd, Heed, Input, Link, Marker, Running, Said, run_command};
+use super::talk::{Trouble, lines_of, not_run, outcome_of, unanswered};
+use crate::wire::{Facts, Request, TargetEvent};
+
+/// Runs the first command of a session, uploading Hoist where it is missing, up to the answer.
+pub(super) fn probe(
+    link: &mut Link,
+    bootstrap: &Bootstrap,
+    request: &Request,
+    deadline: Instant,
+    hearing: &mut Hearing,
+) -> Result<(String, Running, Facts), Trouble> {
+    let first_command = bootstrap.first_command().map_err(|why| Trouble::failed(why, 1))?;
+    let (mut uploaded, mut asked_again) = (false, false);
+    loop {
+        let input = Input { head: lines_of(request), parcel: Parcel::default(), keep_open: true };
+        let began = Instant::now();
+        hearing.begin();
+        let mut running = link.start(&first_command, input, deadline).map_err(not_run)?;
+        let mut command = bootstrap.installed();
+        let (mut facts, mut ended, mut stop) = (None, None, None);
+        let driven = running.drive(link, deadline, &mut |said| {
+            if let (Said::Out(text), true) = (said, command.is_none())
+                && let Some(marker) = Marker::parse(&String::from_utf8_lossy(text))
+            {
+                match marker {
+                    Marker::At(path) => command = Some(run_command(&path)),
+                    other => stop = Some(other),
+                }
+                return Heed::More;
+            }
+            match hearing.said(said) {
+                Some(TargetEvent::Facts(answer)) => {
+                    facts = Some(answer);
+                    Heed::Pause
+                }
+                Some(TargetEvent::Ended { outcome, .. }) => {
+                    ended = Some(outcome);
+                    Heed::Last
+                }
+                _ => Heed::More,
+            }
+        });
+        let end = match driven {
+            Driven::Paused => match (command, facts) {
+                (Some(command), Some(facts)) => return Ok((command, running, facts)),
+                _ => {
+                    running.leave(link);
+                    let heard = hearing.last_words();
+                    return Err(Trouble::unanswered(format!("the target answered the probe out of turn{heard}"), 1));
+                }
+            },
+            Driven::Ended(end) => end,
+        };
+        match (stop, ended) {
+            (Some(Marker::Missing), _) if !uploaded => {
+                uploaded = true;
+                bootstrap.upload(link, deadline).map_err(|(lost, why)| match lost {
+                    true => Trouble::Lost(why),
+                    false => Trouble::failed(why, 1),
+                })?;
+            }
+            (Some(Marker::Unfit(why)), _) => return Err(Trouble::unanswered(why, 1)),
+            (Some(_), _) => {
+                return Err(Trouble::unanswered("hoist was copied to the target and is not found there", 1));
+            }
+            (None, Some(ended)) => return Err(Trouble::Ended(outcome_of(ended, &end))),
+            // A channel that the server closed looks like this, too.
+            (None, None) if !asked_again && end == ExecEnd::Status(0) && hearing.words.is_silence() => {
+                asked_again = true
+            }
+            (None, None) => return Err(no_answer(end, bootstrap, began.elapsed(), hearing)),
+        }
+    }
+}
+
+/// Why a command that should have become Hoist gave no answer.
+fn no_answer(end: ExecEnd, bootstrap: &Bootstrap, waited: Duration, hearing: &Hearing) -> Trouble {
+    let cannot_run = match (&end, bootstrap) {
+        (ExecEnd::Status(126 | 127), Bootstrap::Installed(path)) => {
+            Some(format!("{path} cannot be run on the target: install hoist there, or unset remote_binary"))
+        }
+        (ExecEnd::Status(126 | 127), Bootstrap::Copied(_)) => {
+            Some("hoist cannot be run in the home directory on the target: set remote_binary".to_owned())
+        }
+        _ => None,
+    };
+    match (end, cannot_run) {
+        (end @ (ExecEnd::Lost(_) | ExecEnd::Signal(_)), _) => unanswered(end, "", hearing),
+        (end, Some(why)) => unanswered(end, &why, hearing),
+        (end, None) => match hearing.words.explain(&end, waited) {
+            Some(why) => Trouble::unanswered(why, if let ExecEnd::Status(status) = end { status } else { 1 }),
+            None => unanswered(end, "no answer to the probe", hearing),
+        },
+    }
+}

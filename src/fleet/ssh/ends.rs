@@ -1,0 +1,49 @@
+//! What a command says, and how it ends.
+
+/// A line of output, without its newline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Said<'a> {
+    Out(&'a [u8]),
+    Err(&'a [u8]),
+}
+
+/// What is done after a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heed {
+    More,
+    /// Leave the command running, and come back.
+    Pause,
+    /// All that matters was said: wait for the end, but not for long.
+    Last,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExecEnd {
+    /// 255 is a status like any other.
+    Status(i32),
+    /// The signal's name without `SIG`.
+    Signal(String),
+    /// The session broke; the command may still run.
+    Lost(String),
+    /// The deadline passed; the command may still run.
+    TimedOut,
+}
+
+/// Where a command stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Driven {
+    Paused,
+    Ended(ExecEnd),
+}
+
+/// Why a command could not be started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OpenError {
+    /// The server gives this session no further channel (`MaxSessions`).
+    NoChannel(String),
+    /// The server does not run commands.
+    Denied(String),
+    Lost(String),
+    TimedOut,
+}

@@ -1,0 +1,128 @@
+//! Servers that close channels, and hosts that let nobody in for a while, in the middle of a deployment.
+
+mod common;
+
+use std::process::Stdio;
+
+use common::{Farm, Links, Project, Ran, address, signal, wait_for};
+
+/// A repository of which the next revision stays in promote, on every host, as long as `command` runs there.
+fn project(farm: &Farm, hosts: usize, command: &str) -> (Project, String) {
+    let project = Project::new(farm, 0, hosts);
+    project.commit("one");
+    project.deploy(&[]).ends(0);
+    project.write(
+        "hoist/checks.yaml",
+        &format!(
+            "checks:\n  takes:\n    stage: promote\n    shell: true\n    timeout: 120\n    command: '{command}'\n"
+        ),
+    );
+    let two = project.commit("two");
+    (project, two)
+}
+
+fn with_timeout(seconds: u32) -> Farm {
+    Farm::up_with(&[("FARM_SSHD_OPTS", &format!("ChannelTimeout session:*={seconds}s"))])
+}
+
+#[test]
+fn a_stage_that_is_silent_for_longer_than_the_server_lets_a_channel_be_idle_keeps_its_channel_and_its_lock() {
+    let farm = with_timeout(8);
+    let (project, two) = project(&farm, 2, "sleep 20");
+    let before = farm.connections_to(&address(0));
+    project.deploy(&[]).ends(0);
+    assert_eq!(Links::of(&farm, 0), Links::finalized(&two));
+    assert_eq!(farm.connections_to(&address(0)), before + 1, "the channel was closed: {}", farm.log());
+}
+
+#[test]
+fn where_channels_are_closed_sooner_than_a_stage_gives_a_sign_of_life_it_is_asked_after() {
+    let farm = with_timeout(2);
+    let (project, two) = project(&farm, 2, "sleep 6");
+    project.deploy(&[]).ends(0);
+    for n in 0..2 {
+        assert_eq!(Links::of(&farm, n), Links::finalized(&two));
+    }
+    project.deploy(&["--force"]).ends(0).says("2 of 2 hosts");
+}
+
+/// Shuts the door, or opens it again.
+fn let_in(farm: &Farm, yes: bool) {
+    let (keys, away) = (farm.path("authorized_keys"), farm.path("authorized_keys.away"));
+    if yes { std::fs::rename(away, keys).unwrap() } else { std::fs::rename(keys, away).unwrap() }
+}
+
+/// Ends the sessions on a host, as a shutdown does; what runs there goes on.
+fn end_sessions(farm: &Farm) {
+    let pid = std::fs::read_to_string(farm.path("sshd.pid")).unwrap();
+    let ended = std::process::Command::new("pkill").args(["-KILL", "-P", pid.trim()]).status().unwrap();
+    assert!(ended.success());
+}
+
+fn refused(farm: &Farm) -> usize {
+    farm.log().lines().filter(|line| line.contains("Failed publickey") || line.contains("[preauth]")).count()
+}
+
+const WAITS: &str = "touch /srv/waiting; while ! test -e /srv/go; do sleep 0.1; done";
+
+#[test]
+fn hosts_that_refuse_logins_while_they_start_up_again_break_no_deployment() {
+    let farm = Farm::up();
+    let (project, two) = project(&farm, 2, WAITS);
+    let deployer = project.hoist(&["deploy", "--yes"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    for n in 0..2 {
+        wait_for("promote", || farm.srv(&address(n)).join("waiting").exists());
+    }
+    let before = refused(&farm);
+    let_in(&farm, false);
+    end_sessions(&farm);
+    wait_for("logins to be refused", || refused(&farm) > before + 4);
+    for n in 0..2 {
+        std::fs::write(farm.srv(&address(n)).join("go"), "").unwrap();
+    }
+    let_in(&farm, true);
+    Ran::of(deployer.wait_with_output().unwrap()).ends(0);
+    for n in 0..2 {
+        assert_eq!(Links::of(&farm, n), Links::finalized(&two));
+    }
+}
+
+#[test]
+fn a_run_that_is_resumed_waits_for_hosts_that_its_first_deployer_had_reached() {
+    let farm = Farm::up();
+    let (project, two) = project(&farm, 2, WAITS);
+    for verb in ["resume", "rollback"] {
+        let mut deployer =
+            project.hoist(&["deploy", "--yes"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        for n in 0..2 {
+            wait_for("promote", || farm.srv(&address(n)).join("waiting").exists());
+        }
+        signal(&deployer, "KILL");
+        deployer.wait().unwrap();
+        let before = refused(&farm);
+        let_in(&farm, false);
+        let mut second = project.hoist(&[verb, "--yes"]);
+        let second = second.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        wait_for("logins to be refused", || refused(&farm) > before + 4);
+        for n in 0..2 {
+            std::fs::write(farm.srv(&address(n)).join("go"), "").unwrap();
+        }
+        let_in(&farm, true);
+        let ran = Ran::of(second.wait_with_output().unwrap());
+        match verb {
+            "resume" => {
+                ran.ends(0);
+                assert_eq!(Links::of(&farm, 1), Links::finalized(&two));
+            }
+            _ => {
+                ran.ends(1).says("verified");
+                assert_eq!(Links::of(&farm, 1), Links::finalized(&two));
+            }
+        }
+        for n in 0..2 {
+            std::fs::remove_file(farm.srv(&address(n)).join("go")).unwrap();
+            std::fs::remove_file(farm.srv(&address(n)).join("waiting")).unwrap();
+        }
+        project.commit("three");
+    }
+}
