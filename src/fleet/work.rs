@@ -158,7 +158,9 @@ impl Work<'_> {
         if !remote.has_keeper() {
             remote.probe_again(&self.shared.ssh, &request, deadline, &mut self.hearing)?;
         }
-        let taken = remote.hold(deadline, &mut self.hearing);
+        let claims = self.shared.open.limit().is_some();
+        let taken = remote.hold(claims, deadline, &mut self.hearing);
+        self.session.claimed |= claims && taken.is_ok();
         if let Err(Trouble::Lost(_)) = taken {
             self.session.remote = None;
         }
@@ -184,6 +186,14 @@ impl Work<'_> {
 
     fn release(&mut self) -> HostResult {
         (self.session.hold, self.session.promoted) = (false, false);
+        if self.session.claimed && !self.is_connected() {
+            // Its session was closed to make room, and the claim would outlive the run.
+            if let Err(outcome) = self.ready() {
+                let target = self.target;
+                log::warn!("{target}: the lock could not be let go: {outcome}; `hoist unlock {target}` does that");
+            }
+        }
+        self.session.claimed = false;
         if let Some(remote) = self.session.remote.take() {
             remote.close();
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::wire::{Ended, Facts, KeeperLine, Request, Revision, TargetEvent};
 
 use super::cache;
+use super::claim;
 use super::deadline::Deadline;
 use super::extras;
 use super::fault::{Fault, plain};
@@ -19,6 +20,7 @@ use super::lfs;
 use super::lock::{self, RunLock};
 use super::out::Out;
 use super::process::Feed;
+use super::record;
 use super::submodules;
 use super::sys;
 
@@ -41,11 +43,13 @@ pub fn facts(layout: &Layout, request: &Request, deadline: Deadline) -> Result<F
         revisions: layout.revisions().into_iter().filter(has_extras).collect(),
         cached: cached(layout, deadline)?,
         lacks: lfs::lacks(layout, &request.large_files),
-        locked: lock::holder(&lock::run_path(layout)).map(|note| note.holder),
+        locked: lock::holder(&lock::run_path(layout)).map(|note| note.holder).or_else(|| claim::holder(layout)),
         free_bytes,
         free_inodes,
         newest: fence::newest(layout).map(Box::new),
         lease: lease::facts(layout).map(Box::new),
+        tries: record::asked_for(layout, &request.holder.run),
+        before: record::before(layout, &request.holder.run).map(Box::new),
     })
 }
 
@@ -119,9 +123,15 @@ pub fn run(layout: &Layout, request: &Request, out: &Out, mut input: impl BufRea
             Ok(_) => {}
         }
         match serde_json::from_str(line.trim()) {
-            Ok(KeeperLine::Hold) if held.is_some() => out.event(&TargetEvent::Held),
+            Ok(KeeperLine::Hold | KeeperLine::Claim) if held.is_some() => out.event(&TargetEvent::Held),
             Ok(KeeperLine::Renew) => lease::renew(layout, &request.holder.run),
-            Ok(KeeperLine::Hold) => match hold(layout, request) {
+            Ok(KeeperLine::Release) => {
+                // Whoever is kept out by what stays is told whose it is.
+                let _ = claim::give_up(layout, &request.holder.run);
+                held = None;
+            }
+            Ok(line @ (KeeperLine::Hold | KeeperLine::Claim)) => match hold(layout, request, line == KeeperLine::Claim)
+            {
                 Ok(lock) => {
                     held = Some(lock);
                     lease::renew(layout, &request.holder.run);
@@ -137,16 +147,26 @@ pub fn run(layout: &Layout, request: &Request, out: &Out, mut input: impl BufRea
     }
 }
 
-fn hold(layout: &Layout, request: &Request) -> Result<RunLock, Fault> {
+/// Takes the lock. The fence is the stages' business: a run that holds some targets, and finds the next one locked, has
+/// shut nobody out when it goes away again.
+fn hold(layout: &Layout, request: &Request, claims: bool) -> Result<RunLock, Fault> {
     sys::set_umask(request.umask);
+    // Ahead of the lock, so that not even for a moment one is in the way of the claim's run.
+    claim::check(layout, &request.holder.run)?;
     let held = RunLock::take(layout, &request.holder, false)?;
+    claim::check(layout, &request.holder.run)?;
     fence::check(layout, &request.holder)?;
     // A stage of another run may be at work still, its own keeper gone with its connection.
     match lock::holder(&lock::stage_path(layout)) {
-        Some(note) if note.holder.run != request.holder.run => Err(Fault::Locked(Box::new(note.holder))),
-        _ => {
-            fence::remember(layout, &request.holder)?;
-            Ok(held)
+        Some(note) if note.holder.run != request.holder.run => return Err(Fault::Locked(Box::new(note.holder))),
+        _ => {}
+    }
+    if claims {
+        let staked = claim::stake(layout, &request.holder);
+        // On a full disk a run that has been here, a rollback say, goes on without it.
+        if record::tries(layout, &request.holder.run).is_empty() {
+            staked?;
         }
     }
+    Ok(held)
 }

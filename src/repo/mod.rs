@@ -19,7 +19,7 @@ pub use large_files::StoredFile;
 pub(crate) use large_files::pointer;
 pub use lock::{DeployLock, LockError, default_lock_path};
 pub use locks::{Kept, LockPlaces, Locks};
-pub use operator::{Operator, operator};
+pub use operator::{Operator, group_name, operator, user_name};
 pub use pack::{Pack, Packs};
 pub use parts::{Parts, Wanted};
 pub use submodules::Submodule;

@@ -29,7 +29,22 @@ fn user(variable: impl Fn(&str) -> Option<OsString>, uid: u32, passwd: &str) -> 
     named.or_else(|| name_of(uid, passwd)).unwrap_or_else(|| uid.to_string())
 }
 
-/// The user's name in the text of a password file, which a static program reads by itself.
+/// A user's name, or the number of one that `/etc/passwd` does not name.
+pub fn user_name(uid: u32) -> String {
+    listed(uid, "/etc/passwd")
+}
+
+/// A group's name, or the number of one that `/etc/group` does not name.
+pub fn group_name(gid: u32) -> String {
+    listed(gid, "/etc/group")
+}
+
+fn listed(id: u32, file: &str) -> String {
+    let text = std::fs::read(file).unwrap_or_default();
+    name_of(id, &String::from_utf8_lossy(&text)).unwrap_or_else(|| id.to_string())
+}
+
+/// The name of a user or group in the text of a password or group file, which a static program reads by itself.
 fn name_of(uid: u32, passwd: &str) -> Option<String> {
     passwd.lines().find_map(|line| {
         let mut fields = line.split(':');

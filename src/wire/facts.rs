@@ -43,6 +43,12 @@ pub struct Facts {
     /// A revision that is live on a lease, or was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<Box<Lease>>,
+    /// The stages that were begun here in the run of the request, each with the number of the try.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tries: Vec<(Stage, u32)>,
+    /// How this target was before the first of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Box<State>>,
 }
 
 /// How far a stage got, as the target recorded it.

@@ -31,6 +31,11 @@ pub enum Action {
 pub enum KeeperLine {
     /// Take the lock; answered by [`super::TargetEvent::Held`], or `Ended` with the reason.
     Hold,
+    /// As [`KeeperLine::Hold`], by a deployer that closes this session in between: other runs are kept out until
+    /// [`KeeperLine::Release`].
+    Claim,
+    /// The run is over here. Not answered.
+    Release,
     /// The deployer is there: renew the lease of the run, if there is one. Not answered.
     Renew,
 }

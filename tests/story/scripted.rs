@@ -73,7 +73,7 @@ pub enum Trace {
 }
 
 /// What outlives a deployer: the hosts.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct World {
     pub states: Vec<State>,
     /// Steps that were begun, and how they ended when they have.
@@ -161,6 +161,16 @@ impl Scripted {
         }
     }
 
+    /// What a host has on record.
+    fn tries(&self, host: HostId) -> Vec<(Stage, u32)> {
+        let world = self.world.borrow();
+        let of = |(begun, step, attempt): &(HostId, Step, u32)| match step {
+            Step::Run(stage) if *begun == host => Some((*stage, *attempt)),
+            _ => None,
+        };
+        world.begun.keys().filter_map(of).collect()
+    }
+
     fn work(&mut self, step: Step, task: &Task) -> HostResult {
         let host = task.host;
         let act = self.act(host, step, task.attempt);
@@ -201,6 +211,8 @@ impl Scripted {
                 free_inodes: None,
                 newest: None,
                 lease: None,
+                tries: self.tries(host),
+                before: (!self.tries(host).is_empty()).then(|| Box::new(self.before[host].clone())),
             });
         } else if answered && matches!(act, Act::Work | Act::FailEarly | Act::FailLate) {
             result.state = Some(self.world.borrow().states[host].clone());
@@ -223,7 +235,8 @@ impl Fleet for Scripted {
             while under_way.len() < call.batch && !stopped && !queued.is_empty() {
                 let task = queued.pop_front().unwrap();
                 let key = (task.host, call.step, task.attempt);
-                if call.recover && !self.world.borrow().begun.contains_key(&key) {
+                let known = self.world.borrow().begun.contains_key(&key);
+                if call.recover && call.step != Step::Probe && !known {
                     continue;
                 }
                 if !call.recover {
@@ -242,7 +255,8 @@ impl Fleet for Scripted {
                 let task = under_way.remove(pick);
                 let key = (task.host, call.step, task.attempt);
                 let ended = self.world.borrow().begun.get(&key).cloned().flatten();
-                let result = ended.filter(|_| call.recover).unwrap_or_else(|| self.work(call.step, &task));
+                let recorded = call.recover && call.step != Step::Probe;
+                let result = ended.filter(|_| recorded).unwrap_or_else(|| self.work(call.step, &task));
                 self.world.borrow_mut().begun.insert(key, Some(result.clone()));
                 self.moment();
                 trace.borrow_mut().push(Trace::Told(task.host, result.outcome.clone()));
