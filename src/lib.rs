@@ -18,6 +18,7 @@ mod procfs;
 pub mod repo;
 pub mod report;
 pub mod run;
+mod shared;
 pub mod targets;
 mod terminal;
 mod text;

@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::deploy::{Plan, Verdict};
+use crate::shared::{self, Denied};
 use crate::targets::Target;
 use crate::wire::{Revision, RunId, State};
 use crate::within;
@@ -27,6 +28,28 @@ const LOOK: Duration = Duration::from_millis(10);
 
 /// The form of the file; another number is not read.
 const FORMAT: u32 = 1;
+
+/// What every form of the file has.
+#[derive(Deserialize)]
+struct AnyFormat {
+    format: u32,
+}
+
+/// The file is not what [`Memory::update`] writes.
+#[derive(Debug)]
+struct Damaged {
+    path: PathBuf,
+    error: serde_json::Error,
+}
+
+impl std::fmt::Display for Damaged {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (path, error) = (self.path.display(), &self.error);
+        write!(f, "{path} is damaged ({error}): `hoist status` moves it away and begins a new one")
+    }
+}
+
+impl std::error::Error for Damaged {}
 
 /// Everything that is remembered of a repository's targets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,14 +136,30 @@ impl Memory {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Ok(Memory::default());
             }
-            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+            Err(error) => {
+                return Err(Denied::new(&path, error)).with_context(|| format!("cannot read {}", path.display()));
+            }
         };
-        let damaged = || format!("{} is damaged: move it away, and `hoist status` begins a new one", path.display());
-        let memory: Memory = serde_json::from_slice(&text).with_context(damaged)?;
-        if memory.format != FORMAT {
-            bail!("{} is of another version of hoist (format {})", path.display(), memory.format);
+        let format = serde_json::from_slice::<AnyFormat>(&text).map_or(FORMAT, |any| any.format);
+        if format > FORMAT {
+            bail!("{} was written by a newer Hoist (format {format}, this one knows {FORMAT})", path.display());
         }
-        Ok(memory)
+        serde_json::from_slice(&text).map_err(|error| Damaged { path, error }.into())
+    }
+
+    /// As [`Memory::load`]; a damaged file is moved out of the way, and what can be seen of the targets is seen again.
+    fn load_or_set_aside(folder: &Path) -> Result<Memory> {
+        let error = match Memory::load(folder) {
+            Err(error) if error.is::<Damaged>() => error,
+            loaded => return loaded,
+        };
+        let (from, to) = (path(folder), folder.join("fleet.json.damaged"));
+        fs::rename(&from, &to).map_err(|error| Denied::new(&from, error)).context("it cannot be moved away")?;
+        log::warn!(
+            "{error:#}; it is moved to {} now, and what targets missed out on is not known any more",
+            to.display()
+        );
+        Ok(Memory::default())
     }
 
     /// Changes what is remembered in `folder`, which is made where it is missing. Others who do so at the same time wait.
@@ -131,7 +170,7 @@ impl Memory {
     pub fn update(folder: &Path, change: impl FnOnce(&mut Memory)) -> Result<Memory> {
         crate::journal::make_folder(folder)?;
         let _lock = lock(folder)?;
-        let mut memory = Memory::load(folder)?;
+        let mut memory = Memory::load_or_set_aside(folder)?;
         change(&mut memory);
         memory.save(folder)?;
         Ok(memory)
@@ -147,13 +186,15 @@ impl Memory {
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
-            let mut file = within::no_link().write(true).create_new(true).mode(0o660).open(&new)?;
+            let mut file = within::no_link().write(true).create_new(true).mode(shared::MODE).open(&new)?;
+            shared::take_group(&new);
             file.write_all(&serde_json::to_vec_pretty(self)?)?;
             file.sync_all()?;
             fs::rename(&new, &path)?;
-            File::open(folder)?.sync_all()
+            shared::sync_folder(folder)
         };
-        attempt().with_context(|| format!("cannot write {}", path.display()))
+        let written = attempt().map_err(|error| Denied::new(&new, error));
+        written.with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// What is remembered of a target.
@@ -194,8 +235,12 @@ fn lock(folder: &Path) -> Result<File> {
     let path = folder.join("fleet.lock");
     let wrong = || format!("cannot lock {}", path.display());
     within::refuse_link(&path)?;
-    let file = within::no_link().write(true).create(true).truncate(false).mode(0o660).open(&path);
-    let file = file.with_context(wrong)?;
+    let is_new = !path.exists();
+    let file = within::no_link().write(true).create(true).truncate(false).mode(shared::MODE).open(&path);
+    let file = file.map_err(|error| Denied::new(&path, error)).with_context(wrong)?;
+    if is_new {
+        shared::take_group(&path);
+    }
     let began = Instant::now();
     loop {
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -275,13 +320,32 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_is_an_error_that_names_it_and_is_left_as_it_is() {
+    fn a_damaged_file_is_told_and_moved_out_of_the_way_by_the_next_who_writes() {
         let folder = tempfile::tempdir().unwrap();
-        for text in ["", "{", "[]", "{\"format\":2,\"hosts\":{}}", "{\"format\":1,\"hosts\":{\"a\":3}}"] {
+        for text in ["", "{", "[]", "{\"format\":1,\"hosts\":{\"a\":3}}"] {
             fs::write(path(folder.path()), text).unwrap();
-            let error = format!("{:#}", Memory::update(folder.path(), |_| {}).unwrap_err());
-            assert!(error.contains("fleet.json is"), "{error}");
-            assert_eq!(fs::read_to_string(path(folder.path())).unwrap(), text);
+            let error = format!("{:#}", Memory::load(folder.path()).unwrap_err());
+            assert!(error.contains("fleet.json is damaged"), "{error}");
+            Memory::update(folder.path(), |_| {}).unwrap();
+            assert_eq!(fs::read_to_string(folder.path().join("fleet.json.damaged")).unwrap(), text);
+            assert_eq!(Memory::load(folder.path()).unwrap(), Memory::default());
         }
+    }
+
+    #[test]
+    fn the_file_of_a_newer_build_is_told_so_and_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "{\"format\":2,\"fleet\":{}}";
+        fs::write(path(folder.path()), text).unwrap();
+        let error = format!("{:#}", Memory::update(folder.path(), |_| {}).unwrap_err());
+        assert!(error.contains("newer Hoist"), "{error}");
+        assert_eq!(fs::read_to_string(path(folder.path())).unwrap(), text);
+    }
+
+    #[test]
+    fn the_file_of_the_first_build_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(path(folder.path()), include_str!("../tests/journals/fleet.json")).unwrap();
+        assert_eq!(Memory::load(folder.path()).unwrap().hosts.len(), 3);
     }
 }

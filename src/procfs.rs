@@ -59,7 +59,13 @@ pub fn user_name(uid: u32) -> String {
     name_in(&String::from_utf8_lossy(&passwd), uid).unwrap_or_else(|| uid.to_string())
 }
 
-/// The user's name in the text of a password file, which a static program reads by itself.
+/// A group's name, or the number where the group file has none.
+pub fn group_name(gid: u32) -> String {
+    let groups = fs::read("/etc/group").unwrap_or_default();
+    name_in(&String::from_utf8_lossy(&groups), gid).unwrap_or_else(|| gid.to_string())
+}
+
+/// The name of a user or a group in the text of a password or group file, which a static program reads by itself.
 pub fn name_in(passwd: &str, uid: u32) -> Option<String> {
     passwd.lines().find_map(|line| {
         let mut fields = line.split(':');

@@ -2,7 +2,7 @@
 //! link that was committed must neither have one of them read into what is deployed, nor written over.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -56,21 +56,6 @@ pub fn no_link() -> OpenOptions {
     options
 }
 
-/// Makes a folder that ignores itself, so that nobody commits what is in it, where it is missing.
-pub fn make_ignored_folder(folder: &Path) -> io::Result<()> {
-    refuse_link(folder)?;
-    match fs::create_dir(folder) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    // Nothing is written through a link.
-    match no_link().write(true).create_new(true).mode(0o664).open(folder.join(".gitignore")) {
-        Ok(mut file) => io::Write::write_all(&mut file, b"*\n"),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
@@ -99,18 +84,5 @@ mod tests {
             let error = format!("{:#}", read(name).unwrap_err());
             assert!(error.starts_with(name) && !error.contains("secret"), "{error}");
         }
-    }
-
-    #[test]
-    fn nothing_is_written_where_a_link_leads() {
-        let dir = tempfile::tempdir().unwrap();
-        let (folder, victim) = (dir.path().join("state"), dir.path().join("victim"));
-        fs::create_dir(&folder).unwrap();
-        symlink(&victim, folder.join(".gitignore")).unwrap();
-        make_ignored_folder(&folder).unwrap();
-        assert!(!victim.exists(), "through a link that dangles");
-        symlink(&folder, dir.path().join("link")).unwrap();
-        let error = make_ignored_folder(&dir.path().join("link")).unwrap_err().to_string();
-        assert!(error.contains("link is a symbolic link") && error.contains("not followed"), "{error}");
     }
 }

@@ -3,16 +3,20 @@
 #[path = "story/scripted.rs"]
 mod scripted;
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::time::Duration;
 
 use hoist::deploy::{Answer, Kind, Operator, Plan, Question, StagePlan, Verdict, deploy};
 use hoist::exit_code::ExitCode;
-use hoist::journal::{AtTheEnd, Journal, Opened, Record, Tape, parse, prune, unfinished};
+use hoist::journal::{
+    AtTheEnd, FORMAT, Journal, Opened, Record, Tape, Told, history, open_run, parse, prune, unfinished,
+};
 use hoist::report::{Event, Reporter};
 use hoist::targets::{FailedTargets, FailureLimit, Group};
 use hoist::wire::{Revision, Stage, State};
-use scripted::{Act, Script, Scripted, revision};
+use scripted::{Act, Script, Scripted, World, revision};
 
 /// Agrees to everything, and interrupts at the n-th look.
 struct Yes {
@@ -43,6 +47,11 @@ impl Operator for Yes {
 }
 
 struct Silent;
+
+/// A folder for journals, where to sync costs nothing: it is done thousands of times.
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
 
 impl Reporter for Silent {
     fn event(&mut self, _: &Event) {}
@@ -79,7 +88,15 @@ fn plan(hosts: usize, batch: usize) -> Plan {
 }
 
 fn opened(plan: &Plan) -> Opened {
-    Opened { version: "test".into(), plan: plan.clone(), environment: None, config_file: None, defines: Vec::new() }
+    Opened {
+        version: "test".into(),
+        format: FORMAT,
+        plan: plan.clone(),
+        environment: None,
+        config_file: None,
+        defines: Vec::new(),
+        asked: None,
+    }
 }
 
 /// What a killed and continued run came to.
@@ -109,13 +126,13 @@ fn killed_and_ended(
     then: AtTheEnd,
     meanwhile: impl FnOnce(&mut Vec<State>),
 ) -> Outcome {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let mut first = Scripted::new(scripts.to_vec(), 42);
     first.fuse = Some(fuse);
     let world = first.world.clone();
     let run = |fleet: Scripted, tape: &Tape, yes: Yes| {
         let verdict = deploy(plan, &mut tape.fleet(fleet), &mut tape.operator(yes), &mut Silent);
-        tape.close(&verdict.text, verdict.code.status()).unwrap();
+        tape.close(&verdict.text, verdict.code.status(), false).unwrap();
         verdict
     };
     let tape = Tape::new(Journal::create(folder.path(), opened(plan)).unwrap(), vec![], AtTheEnd::GoOn);
@@ -135,8 +152,9 @@ fn killed_and_ended(
             match left {
                 Some(left) => {
                     let tape = Tape::new(Journal::reopen(&left).unwrap(), left.records, then);
+                    tape.add(Told::ask(&mut second, &plan));
                     let verdict = run(second, &tape, YES);
-                    assert_eq!(tape.broken(), None);
+                    assert_eq!(tape.stopped(), None);
                     ended = true;
                     verdict
                 }
@@ -303,37 +321,192 @@ fn a_run_that_was_interrupted_and_then_killed_at_any_moment_is_rolled_back_when_
     assert!(rolled_back > 100, "only {rolled_back} runs were interrupted, killed and rolled back");
 }
 
-#[test]
-fn a_torn_last_record_is_as_if_it_had_never_been_written() {
-    let folder = tempfile::tempdir().unwrap();
-    let plan = plan(4, 2);
-    let tape = Tape::new(Journal::create(folder.path(), opened(&plan)).unwrap(), vec![], AtTheEnd::GoOn);
-    deploy(&plan, &mut tape.fleet(Scripted::new(vec![Script::good(); 4], 1)), &mut tape.operator(YES), &mut Silent);
-    let path = std::fs::read_dir(folder.path())
-        .unwrap()
-        .map(|it| it.unwrap().path())
-        .find(|it| it.extension().is_some())
-        .unwrap();
+/// A run to its end, but for the last record: its journal, line by line, and the world that it left.
+fn unclosed(scripts: &[Script], interrupt_at: Option<usize>) -> (Vec<Vec<u8>>, World, Verdict) {
+    let plan = plan(scripts.len(), 3);
+    let folder = folder();
+    let fleet = Scripted::new(scripts.to_vec(), 42);
+    let world = fleet.world.clone();
+    let journal = Journal::create(folder.path(), opened(&plan)).unwrap();
+    let path = journal.path().to_owned();
+    let tape = Tape::new(journal, vec![], AtTheEnd::GoOn);
+    let yes = Yes { interrupt_at, ..YES };
+    let verdict = deploy(&plan, &mut tape.fleet(fleet), &mut tape.operator(yes), &mut Silent);
+    let bytes = std::fs::read(path).unwrap();
+    let lines = bytes.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+    let world = world.borrow().clone();
+    (lines, world, verdict)
+}
+
+/// Ends the run of a journal over a world.
+fn end(journal: &[u8], world: &World, scripts: &[Script], then: AtTheEnd) -> (Verdict, World) {
+    let plan = plan(scripts.len(), 3);
+    let folder = folder();
+    let path = folder.path().join(format!("{}.journal", plan.run));
+    std::fs::write(&path, journal).unwrap();
+    let left = unfinished(folder.path()).unwrap().expect("an unfinished run");
+    let mut fleet = Scripted::new(scripts.to_vec(), 7);
+    fleet.world = Rc::new(RefCell::new(world.clone()));
+    let world = fleet.world.clone();
+    let tape = Tape::new(Journal::reopen(&left).unwrap(), left.records, then);
+    tape.hint(&left.later);
+    tape.add(Told::ask(&mut fleet, &plan));
+    let verdict = deploy(&plan, &mut tape.fleet(fleet), &mut tape.operator(YES), &mut Silent);
+    tape.close(&verdict.text, verdict.code.status(), false).unwrap();
+    assert!(unfinished(folder.path()).unwrap().is_none(), "it is finished now");
+    // What it wrote has no gap: with its end taken away it is heard to the same end again.
     let bytes = std::fs::read(&path).unwrap();
-    let (records, length) = parse(&bytes).unwrap();
-    assert_eq!(length as usize, bytes.len());
-    let last_line = bytes[..bytes.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
-    for cut in last_line..bytes.len() {
-        let (whole, length) = parse(&bytes[..cut]).unwrap();
-        assert_eq!(whole, records[..records.len() - 1], "cut at byte {cut}");
-        assert_eq!(length as usize, last_line);
+    let parsed = parse(&bytes);
+    assert_eq!((parsed.damage, *parsed.ends.last().unwrap()), (None, bytes.len() as u64));
+    let world = world.borrow().clone();
+    (verdict, world)
+}
+
+fn touches(line: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(line);
+    text.starts_with("{\"record\":\"called\"") && text.contains("\"step\":{\"run\"")
+}
+
+/// What may be wrong with a journal whose deployer lived on: it stops at a record, lacks one, or has half of one with the
+/// next behind it.
+fn damaged(lines: &[Vec<u8>]) -> Vec<(String, Vec<u8>)> {
+    let begun = lines.iter().position(|line| touches(line)).unwrap();
+    let mut all = Vec::new();
+    for (n, line) in lines.iter().enumerate().skip(1) {
+        let without = |with: &[u8]| [lines[..n].concat(), with.to_vec(), lines[n + 1..].concat()].concat();
+        if n > begun {
+            all.push((format!("ends ahead of line {}", n + 1), lines[..n].concat()));
+        }
+        // A stage that was begun is on record somewhere: without that nobody would ask.
+        if n != begun || lines[n + 1..].iter().any(|line| touches(line)) {
+            all.push((format!("lacks line {}", n + 1), without(b"")));
+            all.push((format!("half of line {}", n + 1), without(&line[..line.len() / 2])));
+        }
+    }
+    all
+}
+
+#[test]
+fn a_journal_that_lacks_any_record_of_a_good_run_is_ended_by_what_the_targets_have_on_record() {
+    let scripts = vec![Script::good(); 5];
+    let (lines, world, verdict) = unclosed(&scripts, None);
+    assert_eq!(verdict.code, ExitCode::Success);
+    for (what, journal) in damaged(&lines) {
+        let (verdict, after) = end(&journal, &world, &scripts, AtTheEnd::GoOn);
+        assert_eq!(verdict.code, ExitCode::Success, "{what}: {verdict:?}");
+        assert!(after.states.iter().all(|state| state.done == Some(revision('b'))), "{what}");
     }
 }
 
 #[test]
-fn damage_in_the_middle_of_a_journal_is_an_error_that_names_the_line() {
-    let bytes = b"{\"record\":\"returned\"}\n{\"record\":\"retu\x00rned\"}\n{\"record\":\"returned\"}\n";
-    assert!(parse(bytes).unwrap_err().to_string().starts_with("line 2:"));
+fn a_journal_that_lacks_any_record_of_a_run_that_was_rolled_back_never_leads_forward() {
+    let good = vec![Script::good(); 5];
+    let mut limit = good.clone();
+    limit[4].primary[2] = vec![Act::FailLate];
+    for (scripts, interrupt_at) in [(&limit, None), (&good, Some(30)), (&good, Some(50))] {
+        let (lines, world, verdict) = unclosed(scripts, interrupt_at);
+        assert_eq!(verdict.code, ExitCode::Failed, "{verdict:?}");
+        for then in [AtTheEnd::GoOn, AtTheEnd::RollBack] {
+            for (what, journal) in damaged(&lines) {
+                let (verdict, after) = end(&journal, &world, scripts, then);
+                assert_eq!(verdict.code, ExitCode::Failed, "{what}, {then:?}: {verdict:?}");
+                assert!(after.states.iter().all(|state| state.current == Some(revision('a'))), "{what}, {then:?}");
+                for (row, state) in
+                    verdict.rows.iter().zip(&after.states).filter(|(row, _)| row.state != "not attempted")
+                {
+                    assert_eq!(row.current, state.current, "{what}: {verdict:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_torn_last_record_is_as_if_it_had_never_been_written() {
+    let (lines, ..) = unclosed(&vec![Script::good(); 4], None);
+    let bytes = lines.concat();
+    let whole = parse(&bytes);
+    assert_eq!((whole.damage.as_ref(), *whole.ends.last().unwrap()), (None, bytes.len() as u64));
+    let last_line = bytes.len() - lines.last().unwrap().len();
+    for cut in last_line..bytes.len() {
+        let parsed = parse(&bytes[..cut]);
+        assert_eq!(parsed.records, whole.records[..whole.records.len() - 1], "cut at byte {cut}");
+        assert_eq!((parsed.damage, *parsed.ends.last().unwrap()), (None, last_line as u64));
+    }
+}
+
+#[test]
+fn a_record_that_is_torn_at_any_byte_and_followed_by_others_costs_no_more_than_itself_and_the_next() {
+    let (lines, ..) = unclosed(&vec![Script::good(); 4], None);
+    let whole = parse(&lines.concat());
+    let torn = lines.len() - 4;
+    for cut in 0..lines[torn].len() {
+        let bytes = [lines[..torn].concat(), lines[torn][..cut].to_vec(), lines[torn + 1..].concat()].concat();
+        let parsed = parse(&bytes);
+        assert_eq!(parsed.records[..torn - 1], whole.records[..torn - 1]);
+        if cut > 0 {
+            assert!(parsed.damage.unwrap().starts_with(&format!("line {}:", torn + 1)), "cut at byte {cut}");
+            assert_eq!(parsed.later, whole.records[torn + 1..], "cut at byte {cut}");
+        }
+    }
+}
+
+/// The journals of the first build, which are read for ever.
+fn of_the_first_build(name: &str) -> String {
+    std::fs::read_to_string(format!("{}/tests/journals/{name}.journal", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+#[test]
+fn the_journals_of_the_first_build_are_read() {
+    for name in ["deployed", "deployed-again", "went-back", "rolled-back", "killed"] {
+        let text = of_the_first_build(name);
+        let parsed = parse(text.as_bytes());
+        assert_eq!((parsed.damage, parsed.records.len() + 1), (None, text.lines().count()), "{name}");
+        let opened = parsed.opened.unwrap();
+        assert_eq!((opened.format, opened.plan.size(), opened.asked), (1, 3, None), "{name}");
+        let folder = folder();
+        std::fs::write(folder.path().join(format!("{}.journal", opened.plan.run)), text).unwrap();
+        assert_eq!(unfinished(folder.path()).unwrap().is_some(), name == "killed", "{name}");
+    }
+}
+
+#[test]
+fn a_journal_of_a_newer_build_is_in_the_way_only_when_it_is_unfinished_and_is_left_alone() {
+    let folder = folder();
+    let path = folder.path().join("20991126T004725.475Z-1-21fd.journal");
+    let head = "{\"record\":\"opened\",\"version\":\"9.1.0\",\"format\":99,\"strategy\":{\"waves\":[1]}}\n";
+    std::fs::write(&path, format!("{head}{{\"record\":\"soaked\"}}\n{{\"record\":\"closed\"}}\n")).unwrap();
+    assert!(unfinished(folder.path()).unwrap().is_none());
+    assert!(history(folder.path(), None).unwrap().is_empty());
+    let text = format!("{head}{{\"record\":\"soaked\"}}\n");
+    std::fs::write(&path, &text).unwrap();
+    let error = format!("{:#}", unfinished(folder.path()).unwrap_err());
+    assert!(error.contains("newer Hoist (9.1.0") && error.contains("end it with that version"), "{error}");
+    let (run, warnings) = open_run(folder.path());
+    assert!(run.is_none() && warnings[0].contains("newer Hoist"), "{warnings:?}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+}
+
+#[test]
+fn a_journal_without_a_first_line_is_told_once_and_then_out_of_the_way() {
+    let text = of_the_first_build("killed");
+    for damaged in
+        [text.replacen("\"groups\"", "\"gro\0ps\"", 1), text.lines().skip(1).collect::<Vec<_>>().join("\n") + "\n"]
+    {
+        let folder = folder();
+        let path = folder.path().join("20261126T004725.475Z-1987-21fd.journal");
+        std::fs::write(&path, &damaged).unwrap();
+        assert_eq!(open_run(folder.path()).1.len(), 1);
+        let error = format!("{:#}", unfinished(folder.path()).unwrap_err());
+        assert!(error.contains("line 1") && error.contains("hoist status"), "{error}");
+        assert!(unfinished(folder.path()).unwrap().is_none());
+        assert_eq!(std::fs::read_to_string(path.with_extension("damaged")).unwrap(), damaged);
+    }
 }
 
 #[test]
 fn a_deployment_that_died_before_it_touched_anything_is_closed_without_ado() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     let mut journal = Journal::create(folder.path(), opened(&plan(4, 2))).unwrap();
     journal.append(&[Record::Interrupted]).unwrap();
     let path = journal.path().to_owned();
@@ -344,7 +517,7 @@ fn a_deployment_that_died_before_it_touched_anything_is_closed_without_ado() {
 
 #[test]
 fn old_journals_are_pruned_and_the_newest_are_kept() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder();
     for n in 0..5 {
         let mut plan = plan(4, 2);
         plan.run = format!("2026010{n}T000000.000Z-1-abcd").parse().unwrap();

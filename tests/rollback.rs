@@ -193,3 +193,101 @@ fn who_means_to_undo_a_run_that_died_untouched_is_not_taken_back_a_revision_furt
     project.run(&["rollback", "--yes"]).ends(0);
     all_on(&farm, 2, &one);
 }
+
+const WAITS: &str = "checks:\n  waits:\n    stage: promote\n    shell: true\n    timeout: 120\n    command: \
+                     \"touch /srv/waiting; while test -e /srv/stop; do sleep 0.1; done\"\n";
+
+/// A service program on each host that writes down what it is told.
+fn with_services(farm: &Farm, project: &Project, hosts: usize) {
+    project.configure("service_command: /srv/svc {action} {service}");
+    for n in 0..hosts {
+        let path = farm.srv(&address(n)).join("svc");
+        std::fs::write(&path, "#!/bin/sh\necho \"$*\" >> /srv/svc.log\n").unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+}
+
+/// What the services of a host were told since the last look, each word once.
+fn restarted(farm: &Farm, n: usize) -> Vec<String> {
+    let path = farm.srv(&address(n)).join("svc.log");
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    let _ = std::fs::remove_file(path);
+    let mut lines: Vec<String> = text.lines().filter(|line| !line.starts_with("status")).map(str::to_owned).collect();
+    lines.sort();
+    lines.dedup();
+    lines
+}
+
+#[test]
+fn an_unfinished_run_is_ended_with_the_settings_that_it_was_begun_with() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    with_services(&farm, &project, 2);
+    project.configure("config_deploy: True\nservice_name: web");
+    project.write("hoist/templates/a.j2", "colour = {{ colour }}\n");
+    project.write("hoist/config-files.yaml", "/srv/etc/a.conf:\n  template: a.j2\n");
+    project.write("hoist/vars.yaml", "colour: red\n");
+    project.write("hoist/checks.yaml", WAITS);
+    let mut stands = deploy(&project, "one");
+    let files = ["hoist.cfg", "config-files.yaml", "vars.yaml", "checks.yaml", "default"];
+    for (command, status) in [("rollback", 1), ("resume", 0)] {
+        project.write("hoist/vars.yaml", &format!("colour: {command}\n"));
+        project.write("index.html", command);
+        let next = project.commit(command);
+        for n in 0..2 {
+            let _ = std::fs::remove_file(farm.srv(&address(n)).join("waiting"));
+            std::fs::write(farm.srv(&address(n)).join("stop"), "").unwrap();
+        }
+        let mut deployer = project.hoist(&["deploy", "--yes"]).stdout(std::process::Stdio::null()).spawn().unwrap();
+        common::wait_for("promote", || (0..2).all(|n| farm.srv(&address(n)).join("waiting").exists()));
+        deployer.kill().unwrap();
+        deployer.wait().unwrap();
+        (0..2).for_each(|n| {
+            std::fs::remove_file(farm.srv(&address(n)).join("stop")).unwrap();
+            restarted(&farm, n);
+        });
+        // A revert of the whole repository, say.
+        let kept = files.map(|file| std::fs::read_to_string(project.path(&format!("hoist/{file}"))).unwrap());
+        project.configure("service_name:\ngit_deploy_dir: /srv/elsewhere\nconfig_deploy: False");
+        project.write("hoist/config-files.yaml", "- no longer read\n");
+        project.write("hoist/vars.yaml", "colour: other\n");
+        project.write("hoist/checks.yaml", "checks:\n  fails:\n    stage: promote\n    command: \"false\"\n");
+        project.write("hoist/default", "127.0.0.9\n");
+        let ran = project.run(&[command, "--yes"]).ends(status);
+        if command == "resume" {
+            ran.says("vars.yaml has changed");
+            stands = next;
+        }
+        all_on(&farm, 2, &stands);
+        for n in 0..2 {
+            assert_eq!(restarted(&farm, n), ["restart web"], "{command}");
+            assert!(!farm.srv(&address(n)).join("elsewhere").exists());
+            let rendered = std::fs::read_to_string(
+                farm.srv(&address(n)).join(CACHE).join(format!("revs/{stands}/.git/config-files/srv/etc/a.conf")),
+            );
+            let colour = if command == "resume" { "resume" } else { "red" };
+            assert_eq!(rendered.unwrap().trim_end(), format!("colour = {colour}"));
+        }
+        for (file, text) in files.iter().zip(kept) {
+            project.write(&format!("hoist/{file}"), &text);
+        }
+    }
+}
+
+#[test]
+fn going_back_restarts_the_services_of_either_revision_in_the_folder_that_was_deployed_to() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    with_services(&farm, &project, 2);
+    project.configure("service_name: web");
+    let one = deploy(&project, "one");
+    project.configure("service_name: api");
+    deploy(&project, "two");
+    (0..2).for_each(|n| drop(restarted(&farm, n)));
+    project.configure("service_name:\ngit_deploy_dir: /srv/elsewhere");
+    project.run(&["rollback", "--yes"]).ends(0);
+    all_on(&farm, 2, &one);
+    for n in 0..2 {
+        assert_eq!(restarted(&farm, n), ["restart api", "restart web"]);
+    }
+}

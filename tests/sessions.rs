@@ -118,3 +118,87 @@ fn a_limit_on_sessions_does_not_go_with_leases() {
     project.configure("max_sessions: 3\nconfirm_timeout: 60");
     project.deploy(&[]).ends(2).says("max_sessions").says("confirm_timeout");
 }
+
+/// A second deploy host of the same repository, with locks of its own.
+fn elsewhere(project: &Project) -> Project {
+    let clone = Project::clone_of(project);
+    for file in ["hoist/hoist.cfg", "hoist/default", "hoist/canary", "hoist/checks.yaml"] {
+        clone.write(file, &std::fs::read_to_string(project.path(file)).unwrap());
+    }
+    clone.configure(&format!("lock_dir: {}", clone.path(".git").display()));
+    clone
+}
+
+/// Three hosts with a first revision, the first of which can be made to wait in promote, and a second one to deploy.
+fn waiting(settings: &str) -> (Farm, Project, String) {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 3);
+    project.configure(settings);
+    project.write(
+        "hoist/checks.yaml",
+        "checks:\n  waits:\n    stage: promote\n    shell: true\n    timeout: 120\n    command: \"touch /srv/in; while \
+         test -e /srv/wait; do sleep 0.05; done\"\n",
+    );
+    project.commit("checks");
+    project.deploy(&[]).ends(0);
+    project.write("index.html", "two\n");
+    let two = project.commit("two");
+    (farm, project, two)
+}
+
+/// Starts a deployment that stands still in promote on a host.
+fn stand_still(farm: &Farm, project: &Project, n: usize) -> std::process::Child {
+    let srv = farm.srv(&address(n));
+    let _ = std::fs::remove_file(srv.join("in"));
+    std::fs::write(srv.join("wait"), "").unwrap();
+    let deployer = project.hoist(&["deploy", "--yes"]).stdout(std::process::Stdio::null()).spawn().unwrap();
+    common::wait_for("the host to come to promote", || srv.join("in").exists());
+    deployer
+}
+
+#[test]
+fn who_comes_second_touches_nothing_and_the_first_goes_on_though_it_has_fewer_sessions_than_hosts() {
+    for (first, second) in [("max_sessions: 1", "max_sessions: 1"), ("max_sessions: 1", "max_sessions: 9")] {
+        let (farm, project, two) = waiting(first);
+        let other = elsewhere(&project);
+        other.configure(second);
+        // Its one session stands at the first host, then at the last: the others have none.
+        for n in [0, 2] {
+            project.write("index.html", &format!("{n}\n"));
+            project.commit("another");
+            let mut deployer = stand_still(&farm, &project, n);
+            for _ in 0..2 {
+                other.deploy(&[]).ends(5).says("nothing was touched");
+            }
+            std::fs::remove_file(farm.srv(&address(n)).join("wait")).unwrap();
+            assert_eq!(deployer.wait().unwrap().code(), Some(0));
+        }
+        let last = project.git(&["rev-parse", "HEAD"]);
+        for n in 0..3 {
+            assert_eq!(Links::of(&farm, n), Links::finalized(&last), "host {n}");
+        }
+        // It has let go of everything.
+        other.deploy(&["-r", &two]).ends(0);
+    }
+}
+
+#[test]
+fn what_a_dead_deployer_with_few_sessions_left_is_ended_by_its_own_run_or_by_unlock() {
+    let (farm, project, two) = waiting("max_sessions: 1");
+    let other = elsewhere(&project);
+    for ends_by in ["rollback", "unlock"] {
+        let mut deployer = stand_still(&farm, &project, 0);
+        deployer.kill().unwrap();
+        deployer.wait().unwrap();
+        std::fs::remove_file(farm.srv(&address(0)).join("wait")).unwrap();
+        other.deploy(&[]).ends(5).says("nothing was touched");
+        match ends_by {
+            "rollback" => drop(project.run(&["rollback", "--yes"]).ends(1)),
+            _ => drop(other.run(&["unlock", "--all", "--yes"]).ends(0).says("has no claim any more")),
+        }
+    }
+    other.deploy(&["-r", &two]).ends(0);
+    for n in 0..3 {
+        assert_eq!(Links::of(&farm, n), Links::finalized(&two), "host {n}");
+    }
+}

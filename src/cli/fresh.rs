@@ -56,14 +56,18 @@ pub fn carry_out(
         // It changes nothing that anybody would have to go on with.
         Kind::DryRun => None,
         _ => {
-            journal::prune(&state_folder(config), config.settings.tags_to_keep)?;
+            if let Err(error) = journal::prune(&state_folder(config), config.settings.tags_to_keep) {
+                log::warn!("old journals stay: {error:#}");
+            }
             let opened = Opened {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
+                format: journal::FORMAT,
                 plan: prepared.plan.clone(),
                 environment: config.environment.clone(),
                 // Whole, since it may be resumed from another folder.
                 config_file: chosen.config_file.map(std::path::absolute).transpose()?,
                 defines: chosen.defines.to_vec(),
+                asked: Some(Box::new(prepared.requests.asked())),
             };
             Some(Tape::new(Journal::create(&state_folder(config), opened)?, Vec::new(), AtTheEnd::GoOn))
         }

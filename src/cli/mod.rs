@@ -99,7 +99,11 @@ impl<E: Into<anyhow::Error>> From<E> for Refused {
 
 /// The configuration of the repository that the command was called in.
 fn load(file: Option<&str>, defines: &[String], environment: Option<&str>) -> Result<Config, Refused> {
-    Ok(Config::load(&options(file, defines, environment)?)?)
+    let config = Config::load(&options(file, defines, environment)?)?;
+    // What this host writes, journals, logs and tags, is for the operators that targets' files are for, whatever the
+    // shell of whoever calls it says.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(config.settings.umask));
+    Ok(config)
 }
 
 /// What the command line and the environment say of the configuration.

@@ -1,7 +1,7 @@
 //! `hoist resume`, and what `hoist rollback` has in common with it: the end of a deployment that its deployer did not live to see.
 
 use crate::config::Config;
-use crate::deploy::{self, Prepared};
+use crate::deploy::{self, Prepared, Requests};
 use crate::exit_code::ExitCode;
 use crate::journal::{self, AtTheEnd, Journal, Opened, Tape, Unfinished};
 use crate::repo::{Parts, Repo};
@@ -71,7 +71,11 @@ pub fn end(
     let plan = opened.plan.clone();
     let mut notes = vec![(Level::Info, format!("{command}: {unfinished}"))];
     // All targets may have been given them, or are to go back anyway.
-    let parts = match plan.brings_code().then(|| deploy::parts(&config, &repo, &plan.revision)) {
+    let parts = || match &opened.asked {
+        Some(asked) => asked.parts(&repo, &plan),
+        None => deploy::parts(&config, &repo, &plan.revision),
+    };
+    let parts = match plan.brings_code().then(parts) {
         Some(Ok(parts)) => parts,
         Some(Err(error)) => {
             notes.push((Level::Warning, format!("targets that have yet to fetch will fail: {error:#}")));
@@ -79,11 +83,36 @@ pub fn end(
         }
         None => Parts::default(),
     };
-    let requests = deploy::requests(&config, &repo, &plan, holder, parts)?;
+    let requests = match &opened.asked {
+        Some(asked) => {
+            // Nothing is rendered on the way back.
+            let renders = at_the_end == AtTheEnd::GoOn && asked.renders();
+            let vars = if renders { config.variables()? } else { Default::default() };
+            if renders && !asked.had(&vars) {
+                let note =
+                    "vars.yaml has changed since the run began: targets that have yet to render get what it says now";
+                notes.push((Level::Warning, note.into()));
+            }
+            Requests::again(asked, &config, &repo, &plan, holder, (parts, vars))?
+        }
+        // The first builds kept no more than the plan.
+        None => deploy::requests(&config, &repo, &plan, holder, parts)?,
+    };
+    if let Some(damage) = &unfinished.damage {
+        notes.push((Level::Warning, format!("the journal is damaged ({damage}): the targets are asked what was done")));
+    }
     let prepared = Prepared { plan, requests, notes };
     let ssh = super::ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
-    let tape = Tape::new(Journal::reopen(&unfinished)?, unfinished.records, at_the_end);
-    let fleet = super::ssh::fleet(ssh, &repo, &prepared, true);
+    let journal = Journal::reopen(&unfinished)?;
+    if journal.is_low() && at_the_end == AtTheEnd::GoOn {
+        let path = journal.path().display();
+        return Err(Refused(format!(
+            "the disk of {path} is full: make room there first, or go back with `hoist rollback`; nothing was touched"
+        )));
+    }
+    let tape = Tape::new(journal, unfinished.records.clone(), at_the_end);
+    let mut fleet = super::ssh::fleet(ssh, &repo, &prepared, true);
     let mut session = Session::begin(&config, &repo, &prepared, show, yes)?;
+    session.ask_targets(&mut fleet, &tape, &unfinished);
     Ok(session.carry_out(fleet, Some(tape)))
 }

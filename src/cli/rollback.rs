@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::deploy::{self, Choice};
 use crate::exit_code::ExitCode;
-use crate::journal::{self, AtTheEnd};
+use crate::journal::{self, AtTheEnd, Finalized};
 use crate::repo::Repo;
 use crate::wire::{Holder, Revision};
 
@@ -39,22 +39,26 @@ pub fn run(args: args::Rollback) -> Result<ExitCode, Refused> {
         )));
     }
     let repo = Repo::open(&config.top)?;
+    let history = journal::history(&state_folder(&config), config.environment.as_deref())?;
     let revision = match &args.to {
         Some(name) => repo.resolve(name)?,
-        None => before(&config)?,
+        None => before(&config, &history)?,
     };
     let holder = Holder { message: format!("roll back to {}", revision.short()), ..holder };
     let choice = Choice { rev: Some(revision.to_string()), rollback: true, ..Choice::default() };
-    let prepared = deploy::prepare(&config, &repo, &choice, &holder)?;
+    let mut prepared = deploy::prepare(&config, &repo, &choice, &holder)?;
+    let asked = |past: &'_ Finalized| past.asked.clone();
+    let undone = history.last().and_then(asked);
+    let restored = history.iter().rfind(|past| past.revision == revision).and_then(asked);
+    prepared.requests.go_back(undone.as_deref(), restored.as_deref());
     let ssh = super::ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
     let chosen = fresh::Chosen { config_file: args.config.as_deref(), defines: &args.define };
     fresh::carry_out(&config, &repo, &prepared, ssh, chosen, show, args.yes)
 }
 
 /// The revision before the deployed one, as the journals tell.
-fn before(config: &Config) -> Result<Revision, Refused> {
-    let history = journal::history(&state_folder(config), config.environment.as_deref())?;
-    match journal::stack(&history).as_slice() {
+fn before(config: &Config, history: &[Finalized]) -> Result<Revision, Refused> {
+    match journal::stack(history).as_slice() {
         [.., before, _] => Ok(before.clone()),
         [only] => Err(Refused(format!(
             "nothing was finalized before {}, as far as the journals go back: name a revision with --to",

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::deploy::{self, Prepared, Verdict};
 use crate::exit_code::ExitCode;
 use crate::fleet::{Call, Fleet, Flow, HostEvent, Step, Task};
-use crate::journal::Tape;
+use crate::journal::{Tape, Told, Unfinished};
 use crate::memory::{Memory, Sight};
 use crate::repo::{Keeper, Locks, Repo, Tags};
 use crate::report::{self, Event, LogFile, Reporter, Tee, Verbosity};
@@ -92,8 +92,6 @@ impl<'a> Session<'a> {
     /// Opens the log, listens for interrupts, and tells the reporters what the run is about.
     pub fn begin(config: &'a Config, repo: &'a Repo, prepared: &'a Prepared, show: Show, yes: bool) -> Result<Self> {
         let plan = &prepared.plan;
-        // What this host writes, logs and journals, is for the operators that targets' files are for.
-        rustix::process::umask(rustix::fs::Mode::from_raw_mode(config.settings.umask));
         let shown = report::to_stdout(show.format.into(), show.verbosity, |hosts| fold(hosts.iter().copied()));
         let log = LogFile::open(&config.control, &plan.run, config.settings.tags_to_keep);
         let mut report = Tee::new(vec![shown, Box::new(log)]);
@@ -132,6 +130,7 @@ impl<'a> Session<'a> {
         }
         if let Some(tape) = tape {
             // First, so that a resumed run remembers what this one did not come to.
+            tape.make_room();
             self.remember(&verdict, sights.take());
             self.close_journal(&tape, &verdict);
         }
@@ -150,15 +149,34 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Ends the journal, unless it could not be written: then the deployment stays unfinished, to be resumed.
-    fn close_journal(&mut self, tape: &Tape, verdict: &Verdict) {
-        let closed = match tape.broken() {
-            Some(why) => Err(why),
-            None => tape.close(&verdict.text, verdict.code.status()).map_err(|error| format!("{error:#}")),
-        };
-        if let Err(why) = closed {
+    /// Has the targets of a run that another deployer began say what it did there: its journal may lack the last of it.
+    pub fn ask_targets(&mut self, fleet: &mut impl Fleet, tape: &Tape, unfinished: &Unfinished) {
+        let asking = format!("asking {} what the run did there", super::plural(self.prepared.plan.size(), "target"));
+        self.report.event(&Event::note(Level::Info, asking));
+        let told = Told::ask(fleet, &self.prepared.plan);
+        if let (Some(damage), false) = (&unfinished.damage, told.silent.is_empty()) {
+            let targets: Vec<_> = self.prepared.plan.targets().map(|(_, target)| target).collect();
+            let silent = fold(told.silent.iter().map(|host| targets[*host]));
             let note =
-                format!("the journal could not be kept: {why}; `hoist resume` or `hoist rollback` ends this run");
+                format!("the journal is damaged ({damage}), and what the run did on {silent} could not be asked");
+            self.report.event(&Event::note(Level::Warning, note));
+        }
+        tape.hint(&unfinished.later);
+        tape.add(told);
+    }
+
+    /// Ends the journal. Where that cannot be written the deployment stays unfinished, and whoever ends it finds the same.
+    fn close_journal(&mut self, tape: &Tape, verdict: &Verdict) {
+        // One that was through by then was not stopped by it.
+        if let Some(why) = tape.stopped().filter(|_| verdict.finalized.is_none()) {
+            self.report.event(&Event::note(Level::Error, format!("the run was stopped: {why}")));
+        }
+        let finalized = verdict.finalized.as_ref().is_some_and(|hosts| hosts.contains(&Some(true)));
+        if let Err(error) = tape.close(&verdict.text, verdict.code.status(), finalized) {
+            let note = format!(
+                "the end of this run could not be recorded: {error:#}; once that is mended, `hoist resume` asks the \
+                 targets and records it"
+            );
             self.report.event(&Event::note(Level::Error, note));
         }
     }

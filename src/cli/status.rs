@@ -100,7 +100,13 @@ pub fn run(args: args::Status) -> Result<ExitCode, Refused> {
     // A run that is under way has a journal without an end as well.
     let unfinished = match deploying {
         Some(_) => None,
-        None => journal::open_run(&state_folder(&config))?.filter(|run| !run.live),
+        None => {
+            let (run, warnings) = journal::open_run(&state_folder(&config));
+            for warning in warnings {
+                complain(&format!("hoist status: warning: {warning}"));
+            }
+            run.filter(|run| !run.live)
+        }
     };
     let repo = config.settings.git_repo.clone();
     let status = Status { repo, deploying, locked, locked_all, unfinished, views };
@@ -114,7 +120,10 @@ pub fn run(args: args::Status) -> Result<ExitCode, Refused> {
 
 /// From memory alone.
 fn remembered(config: &Config, groups: &[Group]) -> Result<Vec<View>, Refused> {
-    let memory = Memory::load(&state_folder(config))?;
+    let memory = Memory::load(&state_folder(config)).unwrap_or_else(|error| {
+        complain(&format!("hoist status: warning: {error:#}"));
+        Memory::default()
+    });
     let view = |(group, target): (&Group, &Target)| {
         let known = memory.of(target).cloned();
         let standing = match &known {

@@ -194,6 +194,16 @@ impl Config {
         Ok(templates)
     }
 
+    /// The template variables alone.
+    ///
+    /// # Errors
+    /// What is wrong first, with file and line.
+    pub fn variables(&self) -> Result<Map<String, Json>> {
+        let mut problems = Problems::default();
+        let vars = self.vars(&mut problems);
+        problems.first().map(|()| vars)
+    }
+
     fn vars(&self, problems: &mut Problems) -> Map<String, Json> {
         let mut vars = Map::new();
         for folder in self.folders().into_iter().rev() {

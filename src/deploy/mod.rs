@@ -1,5 +1,6 @@
 //! The deployment: its plan, its story, its host table, its verdict.
 
+mod asked;
 mod look;
 mod operator;
 mod plan;
@@ -12,6 +13,7 @@ mod story;
 mod table;
 mod verdict;
 
+pub use asked::Asked;
 pub use look::{bare_request, look};
 pub use operator::{Answer, Operator, Question};
 pub use plan::{Kind, Plan, StagePlan};

@@ -173,10 +173,8 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
         Some(found) => (Some(found.files), found.templates, found.vars),
         None => Default::default(),
     };
-    let server = settings
-        .git_server
-        .as_ref()
-        .map(|server| format!("{}://{server}/{}/.git", settings.git_scheme, settings.git_repo));
+    let server = server(config);
+    let url = server.as_ref().map(|(url, _)| url.as_str());
     let request = Request {
         protocol: PROTOCOL,
         holder: Holder { run: plan.run.clone(), message: plan.message.clone(), ..holder },
@@ -193,7 +191,7 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
         confirm_timeout: plan.confirm_timeout.as_secs(),
         control_dir: config.control_name.clone(),
         environment: config.environment.clone(),
-        extras: if plan.kind == Kind::Rollback { Extras::default() } else { extras(config, repo, server.as_deref()) },
+        extras: if plan.kind == Kind::Rollback { Extras::default() } else { extras(config, repo, url) },
         large_files: Vec::new(),
         fetch: None,
         checks: config.checks()?,
@@ -206,7 +204,6 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
         link_files: settings.link_files,
         verify: false,
     };
-    let server = server.map(|url| (url, settings.http_proxy.clone()));
     let shallow = parts.shallow(repo)?;
     Ok(Requests { request: Arc::new(request), shallow, parts: Arc::new(parts), server, tag: Arc::default() })
 }
@@ -219,6 +216,13 @@ pub(super) fn umask(config: &Config) -> Option<u32> {
 /// The old revisions that targets keep. Scap counts the live one among them.
 pub(super) fn cache_revs(config: &Config) -> usize {
     config.settings.cache_revs.saturating_sub(usize::from(config.control_name == SCAPS))
+}
+
+/// The repository on the git server, if there is one, and the proxy on the way to it.
+pub(super) fn server(config: &Config) -> Option<(String, Option<String>)> {
+    let settings = &config.settings;
+    let url = |server: &String| format!("{}://{server}/{}/.git", settings.git_scheme, settings.git_repo);
+    settings.git_server.as_ref().map(|server| (url(server), settings.http_proxy.clone()))
 }
 
 /// What belongs into the tree beside the revision's own files, and where targets get it.
@@ -290,13 +294,13 @@ fn check_scripts_are_committed<'a>(
 /// What each target is asked in each step.
 #[derive(Clone)]
 pub struct Requests {
-    request: Arc<Request>,
-    shallow: Vec<Revision>,
-    parts: Arc<Parts>,
+    pub(super) request: Arc<Request>,
+    pub(super) shallow: Vec<Revision>,
+    pub(super) parts: Arc<Parts>,
     /// The repository on the git server, and the proxy on the way to it.
-    server: Option<(String, Option<String>)>,
+    pub(super) server: Option<(String, Option<String>)>,
     /// The deployment's tag, once it is set: targets fetch it from the git server.
-    tag: Arc<OnceLock<String>>,
+    pub(super) tag: Arc<OnceLock<String>>,
 }
 
 impl Requests {

@@ -49,6 +49,8 @@ pub(super) struct Session {
     pub lacks: Vec<usize>,
     /// The target's lock is to be held; a session that is opened anew takes it again.
     pub hold: bool,
+    /// The lock was taken for the time without a session, too.
+    pub claimed: bool,
     /// A promote was started and its lease, if it has one, is not known to be over.
     pub promoted: bool,
     /// It was finalized, and keeps more than it is to keep until the run is over.
@@ -152,7 +154,8 @@ impl SshFleet {
 
 impl Fleet for SshFleet {
     fn run(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
-        if call.recover && matches!(call.step, Step::Run(_)) {
+        // A probe finds out whatever it is for.
+        if call.recover && call.step != Step::Probe {
             return self.recover(call, tasks, on);
         }
         match call.step {

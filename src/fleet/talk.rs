@@ -130,11 +130,12 @@ impl Remote {
     }
 
     /// Has the keeper take the lock. Without a keeper there is nothing to take it: probe first.
-    pub fn hold(&mut self, deadline: Instant, hearing: &mut Hearing) -> Result<(), Trouble> {
+    /// With `claims` other runs are kept out when this session is closed, too, until [`Remote::close`].
+    pub fn hold(&mut self, claims: bool, deadline: Instant, hearing: &mut Hearing) -> Result<(), Trouble> {
         let Some(mut keeper) = self.keeper.take() else {
             return Err(Trouble::failed("nobody on the target can keep its lock", 1));
         };
-        keeper.say(&line_of(&KeeperLine::Hold));
+        keeper.say(&line_of(if claims { &KeeperLine::Claim } else { &KeeperLine::Hold }));
         hearing.begin();
         let mut answer = None;
         let driven = keeper.drive(&mut self.link, deadline, &mut |said| match hearing.said(said) {
@@ -255,7 +256,7 @@ impl Remote {
         })
     }
 
-    /// Lets go of the lock and hangs up.
+    /// Lets go of the lock, of a claim too, and hangs up.
     pub fn close(self) {
         self.close_until(Instant::now() + GOODBYE);
     }
@@ -269,7 +270,8 @@ impl Remote {
     }
 
     fn close_until(mut self, deadline: Instant) {
-        if let Some(keeper) = self.keeper.take() {
+        if let Some(mut keeper) = self.keeper.take() {
+            keeper.say(&line_of(&KeeperLine::Release));
             keeper.finish(&mut self.link, deadline);
         }
     }

@@ -227,8 +227,10 @@ impl Work<'_> {
             remote.probe_again(&self.shared.ssh, &request, deadline, &mut self.hearing)?;
             self.note_lacks();
         }
+        let claims = self.shared.open.limit().is_some();
         let remote = self.session.remote.as_mut().ok_or_else(no_session)?;
-        let taken = remote.hold(deadline, &mut self.hearing);
+        let taken = remote.hold(claims, deadline, &mut self.hearing);
+        self.session.claimed |= claims && taken.is_ok();
         if let Err(Trouble::Lost(_)) = taken {
             self.session.remote = None;
         }
@@ -255,6 +257,14 @@ impl Work<'_> {
     fn release(&mut self) -> HostResult {
         (self.session.hold, self.session.promoted) = (false, false);
         let keeps_more = std::mem::take(&mut self.session.keeps_more);
+        if self.session.claimed && !self.is_connected() {
+            // Its session was closed to make room, and the claim would outlive the run.
+            if let Err(outcome) = self.ready() {
+                let target = self.target;
+                log::warn!("{target}: the lock could not be let go: {outcome}; `hoist unlock {target}` does that");
+            }
+        }
+        self.session.claimed = false;
         if let Some(remote) = self.session.remote.take() {
             if keeps_more { remote.close_when_tidy(self.deadline()) } else { remote.close() }
         }

@@ -5,33 +5,42 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::deploy::Kind;
+use crate::deploy::{Asked, Kind};
 use crate::fleet::{Outcome, Step};
 use crate::wire::{Revision, RunId, Stage};
 
-use super::Unfinished;
-use super::file::{Record, journals, read, read_any};
+use super::read::{journals, read_finished};
+use super::record::Record;
 
 /// A finished run that finalized its revision on at least one host.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Finalized {
     pub run: RunId,
     pub kind: Kind,
     pub revision: Revision,
+    /// What its targets were asked; `None` in journals of the first format.
+    pub asked: Option<Box<Asked>>,
 }
 
-/// The runs of an environment that finalized something, the oldest first.
+/// The runs of an environment that finalized something, the oldest first. A journal that cannot be read is passed over
+/// with a warning: what it tells of may not even matter.
 ///
 /// # Errors
-/// A journal that cannot be read, or is damaged elsewhere than in its last line.
+/// A folder that cannot be read.
 pub fn history(folder: &Path, environment: Option<&str>) -> Result<Vec<Finalized>> {
     let mut history = Vec::new();
     for path in journals(folder)? {
-        let Some((opened, records)) = read_any(&path)? else { continue };
-        let closed = matches!(records.last(), Some(Record::Closed { .. }));
-        if closed && opened.environment.as_deref() == environment && finalized_somewhere(&records) {
-            let plan = opened.plan;
-            history.push(Finalized { run: plan.run, kind: plan.kind, revision: plan.revision });
+        let (opened, records) = match read_finished(&path) {
+            Ok(Some(whole)) => whole,
+            Ok(None) => continue,
+            Err(error) => {
+                log::warn!("{error:#}; its deployment is passed over");
+                continue;
+            }
+        };
+        if opened.environment.as_deref() == environment && finalized_somewhere(&records) {
+            let (plan, asked) = (opened.plan, opened.asked);
+            history.push(Finalized { run: plan.run, kind: plan.kind, revision: plan.revision, asked });
         }
     }
     Ok(history)
@@ -39,6 +48,9 @@ pub fn history(folder: &Path, environment: Option<&str>) -> Result<Vec<Finalized
 
 /// Whether a host was finalized and not rolled back afterwards.
 fn finalized_somewhere(records: &[Record]) -> bool {
+    if let Some(Record::Closed { finalized: Some(finalized), .. }) = records.last() {
+        return *finalized;
+    }
     let mut step = None;
     let mut finalized = HashSet::new();
     for record in records {
@@ -73,17 +85,6 @@ pub fn stack(history: &[Finalized]) -> Vec<Revision> {
     stack
 }
 
-/// The unfinished run of a folder that may have touched a host. Unlike [`super::unfinished`] it closes nothing, so it may
-/// be asked while a run is under way, and then finds that one.
-pub fn open_run(folder: &Path) -> Result<Option<Unfinished>> {
-    for path in journals(folder)? {
-        if let Some(found) = read(&path)?.filter(Unfinished::touched) {
-            return Ok(Some(found));
-        }
-    }
-    Ok(None)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +94,7 @@ mod tests {
             run: "20261123T144552.123Z-4711-7d3f".parse().unwrap(),
             kind: *kind,
             revision: digit.to_string().repeat(40).parse().unwrap(),
+            asked: None,
         };
         let history: Vec<_> = runs.iter().map(past).collect();
         stack(&history).iter().map(|revision| &revision.as_str()[..1]).collect()

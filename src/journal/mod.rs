@@ -1,13 +1,22 @@
 //! What a deployment did, on disk, so that whoever comes after a dead deployer can go on where it stopped.
 //!
-//! One file a deployment, `state/<run id>.journal` in the control folder: JSON lines, appended, and synced to disk
-//! before the story acts on what they hold. A journal that ends with [`Record::Closed`] is finished. Resuming runs the
-//! same story over a fleet and an operator that answer from the journal first: there is no second state machine.
+//! One file a deployment, `state/<run id>.journal` in the control folder: JSON lines, written one behind the other, and
+//! synced to disk before the story acts on what they hold. A journal that ends with [`Record::Closed`] is finished.
+//! Resuming runs the same story over a fleet and an operator that answer from the journal first: there is no second state
+//! machine. What a journal lacks, the targets' own records of the run have.
 
 mod file;
 mod history;
+mod read;
+mod record;
 mod replay;
+mod room;
+mod told;
 
-pub use file::{Journal, Opened, Record, Unfinished, abandoned, make_folder, parse, prune, unfinished};
-pub use history::{Finalized, history, open_run, stack};
+pub use file::{Journal, make_folder};
+pub use history::{Finalized, history, stack};
+pub use read::{Parsed, Unfinished, Wrong, abandoned, open_run, parse, prune, unfinished};
+pub use record::{FORMAT, Opened, Record};
 pub use replay::{AtTheEnd, Tape};
+pub use room::Space;
+pub use told::Told;

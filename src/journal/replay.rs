@@ -1,5 +1,8 @@
 //! The fleet and the operator of a run that keeps a journal: what the journal holds they answer from it, and what is
 //! new they pass on, and write down before anyone acts on it.
+//!
+//! Behind the end of a journal that was left by another deployer comes what the targets have on record ([`Told`]), and
+//! only then the run goes on, or back. So a journal may end anywhere, as long as it has no gap.
 
 use std::cell::RefCell;
 use std::collections::{HashSet, VecDeque};
@@ -7,8 +10,9 @@ use std::rc::Rc;
 
 use crate::deploy::{Answer, Operator, Question};
 use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, Step, Task};
+use crate::wire::Stage;
 
-use super::{Journal, Record};
+use super::{Journal, Record, Space, Told};
 
 /// What happens when the journal has no more to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,19 +28,67 @@ pub enum AtTheEnd {
 pub struct Tape(Rc<RefCell<State>>);
 
 struct State {
-    past: VecDeque<Record>,
+    /// What the story has not heard yet, each record with its place in the journal behind the first line.
+    past: VecDeque<(usize, Record)>,
+    told: Told,
     journal: Journal,
-    at_the_end: AtTheEnd,
+    /// Whoever reads the journal takes the run back.
+    undoes: bool,
+    /// The run is to be ended as by an interrupt, as soon as everything is told that was done.
+    going_back: bool,
+    /// It was going back already when its deployer left it: nobody is asked once more.
+    confirmed: bool,
     interrupted: bool,
-    /// The journal could not be written: nothing new may be started, since nobody would remember it.
-    broken: Option<String>,
+    /// Why nothing new is started: the journal cannot be written, or soon could not be.
+    stopped: Option<String>,
 }
 
 impl Tape {
     /// A tape with `past` still to be heard; empty for a new run.
     pub fn new(journal: Journal, past: Vec<Record>, at_the_end: AtTheEnd) -> Tape {
-        let state = State { past: without_releases(past), journal, at_the_end, interrupted: false, broken: None };
+        let undoes = at_the_end == AtTheEnd::RollBack;
+        let state = State {
+            past: without_releases(past),
+            told: Told::default(),
+            journal,
+            undoes,
+            going_back: undoes,
+            confirmed: undoes,
+            interrupted: false,
+            stopped: None,
+        };
         Tape(Rc::new(RefCell::new(state)))
+    }
+
+    /// Has what the targets told stand behind what the journal tells.
+    pub fn add(&self, told: Told) {
+        let mut state = self.0.borrow_mut();
+        state.told = told;
+        // What the journal has of it leaves the rest.
+        let mut rest = state.told.clone();
+        for (_, record) in &state.past {
+            if let Record::Called { call, tasks } = record {
+                rest.take(call, tasks);
+            }
+        }
+        if rest.went_back() {
+            (state.going_back, state.confirmed) = (true, true);
+        }
+        if rest.leads_on() || rest.went_back() {
+            log::warn!("the journal lacks what was done last: the targets' own records take its place");
+        }
+    }
+
+    /// Whether what a damaged journal has behind its damage tells of an interrupt or a rollback.
+    pub fn hint(&self, later: &[Record]) {
+        let back = |record: &Record| match record {
+            Record::Interrupted => true,
+            Record::Called { call, .. } => call.step == Step::Run(Stage::Rollback),
+            _ => false,
+        };
+        if later.iter().any(back) {
+            self.0.borrow_mut().going_back = true;
+        }
     }
 
     /// The fleet of the run.
@@ -49,20 +101,28 @@ impl Tape {
         JournaledOperator { tape: self.clone(), inner }
     }
 
-    /// Writes the last record.
-    pub fn close(&self, verdict: &str, status: u8) -> anyhow::Result<()> {
-        self.0.borrow_mut().journal.append(&[Record::Closed { verdict: verdict.to_owned(), status }])
+    /// The story is over: the room that was kept for its end is free for other notes of it.
+    pub fn make_room(&self) {
+        self.0.borrow_mut().journal.make_room();
     }
 
-    /// Why the journal could not be written, if that happened.
-    pub fn broken(&self) -> Option<String> {
-        self.0.borrow().broken.clone()
+    /// Writes the last record. `finalized`: whether the run's revision is finalized on any target.
+    pub fn close(&self, verdict: &str, status: u8, finalized: bool) -> anyhow::Result<()> {
+        self.0.borrow_mut().journal.close(verdict, status, finalized)
+    }
+
+    /// Why the journal stopped the run, if it did.
+    pub fn stopped(&self) -> Option<String> {
+        self.0.borrow().stopped.clone()
     }
 
     /// Takes the next record of the past when it is one of those wanted.
     fn next_if(&self, wanted: impl FnOnce(&Record) -> bool) -> Option<Record> {
         let mut state = self.0.borrow_mut();
-        if state.past.front().is_some_and(wanted) { state.past.pop_front() } else { None }
+        if !state.past.front().is_some_and(|(_, record)| wanted(record)) {
+            return None;
+        }
+        state.past.pop_front().map(|(_, record)| record)
     }
 
     fn next_answer(&self) -> Option<Answer> {
@@ -73,38 +133,57 @@ impl Tape {
     }
 
     fn is_next(&self, wanted: impl FnOnce(&Record) -> bool) -> bool {
-        self.0.borrow().past.front().is_some_and(wanted)
+        self.0.borrow().past.front().is_some_and(|(_, record)| wanted(record))
     }
 
     fn is_over(&self) -> bool {
         self.0.borrow().past.is_empty()
     }
 
+    /// Leaves the rest of the past out: it does not follow from what was heard, so records are missing between. The
+    /// targets know what came instead. (The first builds wrote on after a record that the disk had not taken.)
+    fn break_off(&self) {
+        let mut state = self.0.borrow_mut();
+        let Some((place, _)) = state.past.front() else { return };
+        let lines = 1 + place;
+        let rest: Vec<Record> = state.past.drain(..).map(|(_, record)| record).collect();
+        state.journal.cut(lines);
+        drop(state);
+        log::warn!("the journal lacks a record behind its line {lines}: the targets' own records take its place");
+        self.hint(&rest);
+    }
+
     /// Writes new records down. When that fails the run is stopped as by an interrupt: going on would do things that no
     /// one could tell of after a crash.
     fn write(&self, records: &[Record]) {
-        let written = self.0.borrow_mut().journal.append(records);
-        if let Err(error) = written {
-            self.stop(format!("{error:#}"));
+        let mut state = self.0.borrow_mut();
+        let written = state.journal.append(records);
+        let why = match written {
+            Ok(Space::Enough) => return,
+            Ok(Space::Low) => format!("the disk of {} is full", state.journal.path().display()),
+            Err(error) => format!("{error:#}"),
+        };
+        if state.stopped.is_none() {
+            log::error!("{why}; starting nothing new");
+            state.stopped = Some(why);
+            state.going_back = true;
         }
     }
 
-    fn stop(&self, why: String) {
-        let mut state = self.0.borrow_mut();
-        if state.broken.is_none() {
-            log::error!("{why}; starting nothing new");
-            state.broken = Some(why);
-            state.interrupted = true;
-        }
+    /// Whether the run is over but for its rollback. Everything that was done has to be told first, since the story takes
+    /// back only what it knows of.
+    fn turns_back(&self) -> bool {
+        let state = self.0.borrow();
+        state.past.is_empty() && state.going_back && !state.told.leads_on()
     }
 }
 
 /// To let go of a host tells a successor nothing. Journals of earlier versions have it, so what an operator decides after
 /// it stood behind it there.
-fn without_releases(past: Vec<Record>) -> VecDeque<Record> {
+fn without_releases(past: Vec<Record>) -> VecDeque<(usize, Record)> {
     let mut releasing = false;
     let mut kept = VecDeque::new();
-    for record in past {
+    for (place, record) in past.into_iter().enumerate() {
         match &record {
             Record::Called { call, .. } => releasing = call.step == Step::Release,
             Record::Ended { .. } => {}
@@ -115,7 +194,7 @@ fn without_releases(past: Vec<Record>) -> VecDeque<Record> {
             _ => releasing = false,
         }
         if !releasing {
-            kept.push_back(record);
+            kept.push_back((place, record));
         }
     }
     kept
@@ -130,7 +209,13 @@ struct JournaledFleet<F> {
 
 impl<F: Fleet> JournaledFleet<F> {
     /// Tells the story what the journal has of a call; says what is left of it and whether the story wants more.
-    fn replay(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) -> Replayed {
+    fn replay(
+        &mut self,
+        call: &Call,
+        tasks: &[Task],
+        recorded: &HashSet<HostId>,
+        on: &mut dyn FnMut(Vec<HostEvent>) -> Flow,
+    ) -> Replayed {
         let fits = |record: &Record| match record {
             // What a rollback goes back to follows from the probe, which is on record itself.
             Record::Called { call: then, tasks: those } => {
@@ -140,11 +225,7 @@ impl<F: Fleet> JournaledFleet<F> {
             _ => false,
         };
         if self.tape.next_if(fits).is_none() {
-            if !self.tape.is_over() {
-                // The same story over the same plan asks the same; another version of the story may not.
-                self.tape.stop(format!("the journal tells of another course of events than {:?}", call.step));
-                return Replayed { heard: HashSet::new(), flow: Flow::Stop, returned: true, fresh: true };
-            }
+            self.tape.break_off();
             self.tape.write(&[Record::Called { call: call.clone(), tasks: tasks.to_vec() }]);
             return Replayed { heard: HashSet::new(), flow: Flow::Continue, returned: false, fresh: true };
         }
@@ -166,7 +247,11 @@ impl<F: Fleet> JournaledFleet<F> {
                 flow = Flow::Stop;
             }
         }
-        let returned = self.tape.next_if(|record| matches!(record, Record::Returned)).is_some();
+        let whole = recorded.is_subset(&heard);
+        let returned = whole && self.tape.next_if(|record| matches!(record, Record::Returned)).is_some();
+        if !returned {
+            self.tape.break_off();
+        }
         Replayed { heard, flow, returned, fresh: false }
     }
 }
@@ -186,18 +271,27 @@ impl<F: Fleet> Fleet for JournaledFleet<F> {
         if call.step == Step::Release || call.step == Step::Probe && call.recover {
             return self.inner.run(call, tasks, on);
         }
-        let replayed = self.replay(call, tasks, on);
+        let recorded = self.tape.0.borrow_mut().told.take(call, tasks);
+        let replayed = self.replay(call, tasks, &recorded, on);
         if replayed.returned {
             return;
         }
         let tape = self.tape.clone();
+        let forward = matches!(call.step, Step::Run(stage) if stage != Stage::Rollback);
+        if forward && replayed.fresh && recorded.is_empty() && tape.0.borrow().going_back {
+            // Nobody has begun this, so nothing was begun after it.
+            tape.0.borrow_mut().told.ends_here();
+        }
         let mut flow = replayed.flow;
         let answered = &mut self.heard;
-        let mut live = |events: Vec<HostEvent>| {
+        let mut live = |mut events: Vec<HostEvent>| {
             answered.extend(events.iter().filter_map(|event| match event {
                 HostEvent::Ended(host, _) => Some(*host),
                 _ => None,
             }));
+            if call.step == Step::Probe {
+                events.iter_mut().for_each(|event| as_before_the_run(event, &tape));
+            }
             let results: Vec<Record> = events
                 .iter()
                 .filter_map(|event| match event {
@@ -217,13 +311,16 @@ impl<F: Fleet> Fleet for JournaledFleet<F> {
         // The look that an interrupt, or the end of the tape, is noticed by.
         let mut stop = live(Vec::new()) == Flow::Stop;
         let mut heard = replayed.heard;
-        if !replayed.fresh {
-            // Tasks start in order, at most `batch` at a time, so these may have been under way when the deployer died.
-            let begun = (heard.len() + call.batch).min(tasks.len());
-            let doubtful: Vec<Task> =
-                tasks[..begun].iter().filter(|task| !heard.contains(&task.host)).cloned().collect();
+        // Tasks start in order, at most `batch` at a time, so these may have been under way when the deployer died.
+        let begun = if replayed.fresh { 0 } else { (heard.len() + call.batch).min(tasks.len()) };
+        let doubtful = tasks
+            .iter()
+            .enumerate()
+            .filter(|(index, task)| (*index < begun || recorded.contains(&task.host)) && !heard.contains(&task.host));
+        let doubtful: Vec<Task> = doubtful.map(|(_, task)| task.clone()).collect();
+        if !replayed.fresh || !doubtful.is_empty() {
             let recovery = Call { recover: true, ..call.clone() };
-            let find_out_all = stop;
+            let find_out_all = stop || (forward && tape.0.borrow().going_back);
             self.inner.run(&recovery, &doubtful, &mut |events| {
                 let found = if find_out_all { events } else { good_ends(events) };
                 heard.extend(found.iter().filter_map(|event| match event {
@@ -234,7 +331,9 @@ impl<F: Fleet> Fleet for JournaledFleet<F> {
                 Flow::Continue
             });
         }
-        if !stop {
+        // On the way to a rollback nothing is begun that nobody had begun.
+        let turned = forward && tape.0.borrow().going_back;
+        if !stop && !turned {
             let rest: Vec<Task> = tasks.iter().filter(|task| !heard.contains(&task.host)).cloned().collect();
             self.inner.run(call, &rest, &mut live);
         }
@@ -243,6 +342,17 @@ impl<F: Fleet> Fleet for JournaledFleet<F> {
 
     fn recalls(&self, host: HostId) -> bool {
         !self.heard.contains(&host)
+    }
+}
+
+/// A target that is probed in the middle of its run says how it is. What the run goes back to is how it was.
+fn as_before_the_run(event: &mut HostEvent, tape: &Tape) {
+    let HostEvent::Ended(host, result) = event else { return };
+    let Some(facts) = &mut result.facts else { return };
+    facts.tries.clear();
+    let before = facts.before.take().map(|before| *before);
+    if let Some(before) = before.or_else(|| tape.0.borrow().told.before(*host).cloned()) {
+        facts.state = before;
     }
 }
 
@@ -264,7 +374,7 @@ struct JournaledOperator<O> {
 
 impl<O: Operator> Operator for JournaledOperator<O> {
     fn ask(&mut self, question: &Question) -> Answer {
-        let rolling_back = self.tape.0.borrow().at_the_end == AtTheEnd::RollBack;
+        let undoes = self.undoes();
         let is_last = matches!(question, Question::RollBack { .. });
         let mut past = self.tape.next_answer();
         // No other question follows this one: a second answer is that of whoever thought better of it.
@@ -276,12 +386,16 @@ impl<O: Operator> Operator for JournaledOperator<O> {
         }
         match past {
             // A rollback that was declined is what is asked for now.
-            Some(Answer::No) if is_last && rolling_back && self.tape.is_over() => {}
+            Some(Answer::No) if is_last && undoes && self.tape.is_over() => {}
             Some(answer) => return answer,
-            None => {}
+            None => self.tape.break_off(),
         }
+        let confirmed = self.tape.0.borrow().confirmed;
+        let on_record = self.tape.0.borrow().told.leads_on();
         let answer = match question {
-            Question::RollBack { .. } if rolling_back => Answer::Yes,
+            Question::RollBack { .. } if confirmed => Answer::Yes,
+            // The targets have what came after it.
+            Question::Continue { .. } if on_record => Answer::Yes,
             _ => self.inner.ask(question),
         };
         self.tape.write(&[Record::Answered { answer }]);
@@ -299,16 +413,19 @@ impl<O: Operator> Operator for JournaledOperator<O> {
         if !self.tape.is_over() {
             return false;
         }
-        if self.tape.0.borrow().at_the_end == AtTheEnd::RollBack || self.inner.interrupted() {
-            self.tape.write(&[Record::Interrupted]);
+        if self.inner.interrupted() {
+            self.tape.0.borrow_mut().going_back = true;
+        }
+        if self.tape.turns_back() {
             self.tape.0.borrow_mut().interrupted = true;
+            self.tape.write(&[Record::Interrupted]);
             return true;
         }
         false
     }
 
     fn undoes(&self) -> bool {
-        self.tape.0.borrow().at_the_end == AtTheEnd::RollBack
+        self.tape.0.borrow().undoes
     }
 
     fn name(&self) -> &'static str {

@@ -3,6 +3,7 @@
 
 mod cache;
 mod checks;
+mod claim;
 mod config_deploy;
 mod config_diff;
 mod deadline;

@@ -9,12 +9,12 @@ use super::record;
 
 /// Fails when both what is live and what is finalized are neither the run's own revision nor what the run found here.
 pub fn check(layout: &Layout, request: &Request) -> Result<(), Fault> {
-    let first = record::first(layout, &request.holder.run);
-    if request.restore.is_none() && first.is_none() {
+    let before = record::before(layout, &request.holder.run);
+    if request.restore.is_none() && before.is_none() {
         // The request does not say what was here, nor do the run's records.
         return Ok(());
     }
-    let (now, found) = (layout.state(), first.map(|record| record.before).unwrap_or_default());
+    let (now, found) = (layout.state(), before.unwrap_or_default());
     let ours = [Some(&request.revision), request.restore.as_ref(), found.current.as_ref(), found.done.as_ref()];
     let is_foreign = |it: &Option<Revision>| it.is_some() && !ours.contains(&it.as_ref());
     match &now.current {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::wire::{Ended, Facts, KeeperLine, Lacking, Request, Revision, TargetEvent};
 
 use super::cache;
+use super::claim;
 use super::deadline::Deadline;
 use super::extras;
 use super::fault::{Fault, plain};
@@ -24,6 +25,7 @@ use super::lock::{self, Answer, Found, Note, RunLock};
 use super::moved_on;
 use super::out::{Out, Reader};
 use super::process::Feed;
+use super::record;
 use super::submodules;
 use super::sys;
 use super::whole;
@@ -59,7 +61,7 @@ pub fn facts(layout: &Layout, request: &Request, deadline: Deadline) -> Result<F
         revisions: layout.revisions().into_iter().filter(has_extras).collect(),
         cached: cached(layout, deadline)?,
         lacks: lfs::lacks(layout, &request.large_files),
-        locked,
+        locked: locked.or_else(|| claim::holder(layout)),
         stranger,
         place: place(layout),
         free_bytes,
@@ -67,6 +69,8 @@ pub fn facts(layout: &Layout, request: &Request, deadline: Deadline) -> Result<F
         newest: fence::newest(layout).map(Box::new),
         lease: lease::facts(layout).map(Box::new),
         lacking: if request.verify { Some(lacking(layout, deadline)?) } else { None },
+        tries: record::asked_for(layout, &request.holder.run),
+        before: record::before(layout, &request.holder.run).map(Box::new),
     })
 }
 
@@ -164,11 +168,17 @@ pub fn run(layout: &Layout, request: &Request, out: &Out, mut input: impl BufRea
             Ok(_) => {}
         }
         match serde_json::from_str(line.trim()) {
-            Ok(KeeperLine::Hold) if held.is_some() => out.event(&TargetEvent::Held),
+            Ok(KeeperLine::Hold | KeeperLine::Claim) if held.is_some() => out.event(&TargetEvent::Held),
             Ok(KeeperLine::Renew) => lease::renew(layout, &request.holder.run),
             Ok(KeeperLine::Over) if held.is_some() => tidy_up(layout, request),
             Ok(KeeperLine::Over) => {}
-            Ok(KeeperLine::Hold) => match hold(layout, request) {
+            Ok(KeeperLine::Release) => {
+                // Whoever is kept out by what stays is told whose it is.
+                let _ = claim::give_up(layout, &request.holder.run);
+                held = None;
+            }
+            Ok(line @ (KeeperLine::Hold | KeeperLine::Claim)) => match hold(layout, request, line == KeeperLine::Claim)
+            {
                 Ok(lock) => {
                     held = Some(lock);
                     lease::renew(layout, &request.holder.run);
@@ -196,21 +206,31 @@ fn tidy_up(layout: &Layout, request: &Request) {
     }
 }
 
-fn hold(layout: &Layout, request: &Request) -> Result<RunLock, Fault> {
+/// Takes the lock. The fence is the stages' business: a run that holds some targets, and finds the next one locked, has
+/// shut nobody out when it goes away again.
+fn hold(layout: &Layout, request: &Request, claims: bool) -> Result<RunLock, Fault> {
     if let Some(umask) = request.umask {
         sys::set_umask(umask);
     }
+    // Ahead of the lock, so that not even for a moment one is in the way of the claim's run.
+    claim::check(layout, &request.holder.run)?;
     let held = RunLock::take(layout, &request.holder, false)?;
     // Ahead of the fence: a run that another one has overtaken is told what came of this host.
     moved_on::check(layout, request)?;
+    claim::check(layout, &request.holder.run)?;
     fence::check(layout, &request.holder)?;
     // A stage of another run may be at work still, its own keeper gone with its connection.
     match lock::look(&lock::stage_path(layout)) {
-        Found::Run(note) if note.holder.run != request.holder.run => Err(Fault::Locked(Box::new(note.holder))),
-        Found::Stranger(who) => Err(Fault::Failed(who)),
-        Found::Nobody | Found::Run(_) => {
-            fence::remember(layout, &request.holder)?;
-            Ok(held)
+        Found::Run(note) if note.holder.run != request.holder.run => return Err(Fault::Locked(Box::new(note.holder))),
+        Found::Stranger(who) => return Err(Fault::Failed(who)),
+        Found::Nobody | Found::Run(_) => {}
+    }
+    if claims {
+        let staked = claim::stake(layout, &request.holder);
+        // On a full disk a run that has been here, a rollback say, goes on without it.
+        if record::tries(layout, &request.holder.run).is_empty() {
+            staked?;
         }
     }
+    Ok(held)
 }

@@ -4,13 +4,14 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::wire::{Ended, Record, Recorded, Request, RunId, Stage};
+use crate::wire::{Ended, Record, Recorded, Request, RunId, Stage, State};
 
 use super::fault::{Fault, Tried};
 use super::files;
 use super::layout::Layout;
 use super::lock;
 use super::own;
+use super::watcher;
 
 /// How many runs are remembered.
 const RUNS: usize = 20;
@@ -45,28 +46,38 @@ pub fn names(layout: &Layout, run: &RunId) -> Vec<String> {
     names
 }
 
-/// Whether a stage was ever started in a run.
-pub fn was_started(layout: &Layout, run: &RunId, stage: Stage) -> bool {
-    let start = format!("{stage}.");
-    names(layout, run).iter().any(|name| name.starts_with(&start))
+/// The tries of a run that its deployer asked for, those of one stage together.
+pub fn asked_for(layout: &Layout, run: &RunId) -> Vec<(Stage, u32)> {
+    let mut tries = tries(layout, run);
+    tries.retain(|(_, attempt)| *attempt != watcher::ATTEMPT);
+    tries
 }
 
-/// The first stage of a run here, with the state that it found.
-pub fn first(layout: &Layout, run: &RunId) -> Option<Record> {
-    let folder = folder(layout, run);
-    let records = names(layout, run)
-        .into_iter()
-        .filter_map(|name| serde_json::from_slice::<Record>(&fs::read(folder.join(name)).ok()?).ok());
-    records.min_by_key(|record| (record.attempt, record.stage))
+/// The tries of a run that have a record.
+pub fn tries(layout: &Layout, run: &RunId) -> Vec<(Stage, u32)> {
+    let try_of = |name: String| {
+        let (stage, number) = name.strip_suffix(".json")?.split_once('.')?;
+        Some((stage.parse().ok()?, number.parse().ok()?))
+    };
+    names(layout, run).into_iter().filter_map(try_of).collect()
+}
+
+/// How this target was before the first stage of a run.
+pub fn before(layout: &Layout, run: &RunId) -> Option<State> {
+    // First tries begin in the order of the stages.
+    let (stage, attempt) = tries(layout, run).into_iter().min_by_key(|(stage, attempt)| (*attempt, *stage as usize))?;
+    Some(read(layout, run, stage, attempt)?.before)
+}
+
+/// Whether a stage was ever started in a run.
+pub fn was_started(layout: &Layout, run: &RunId, stage: Stage) -> bool {
+    tries(layout, run).iter().any(|(tried, _)| *tried == stage)
 }
 
 /// The number of the next try of a stage.
 pub fn next_attempt(layout: &Layout, run: &RunId, stage: Stage) -> u32 {
-    let start = format!("{stage}.");
-    let tried = names(layout, run).into_iter().filter_map(|name| {
-        name.strip_prefix(&start).and_then(|rest| rest.strip_suffix(".json")).and_then(|number| number.parse().ok())
-    });
-    tried.max().map_or(0, |last: u32| last.saturating_add(1))
+    let numbers = tries(layout, run).into_iter().filter(|(tried, _)| *tried == stage).map(|(_, number)| number);
+    numbers.max().map_or(0, |last| last.saturating_add(1))
 }
 
 /// How far a try of a stage got, as far as the disk knows.

@@ -95,8 +95,8 @@ fn bring_back(job: &Job, restore: &Revision) -> Result<(), Fault> {
 /// where.
 fn restore_done(job: &Job) -> Result<(), Fault> {
     let (layout, run) = (&job.layout, &job.request.holder.run);
-    let first = record::first(layout, run).filter(|_| record::was_started(layout, run, Stage::Finalize));
-    match first.map(|record| record.before.done) {
+    let before = record::before(layout, run).filter(|_| record::was_started(layout, run, Stage::Finalize));
+    match before.map(|before| before.done) {
         Some(before) if layout.read(Link::Done) == before => Ok(()),
         Some(Some(before)) => layout.point(Link::Done, &before),
         Some(None) => layout.remove(Link::Done),

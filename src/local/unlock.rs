@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::wire::RunId;
 
+use super::claim;
 use super::fault::{Fault, plain};
 use super::fence;
 use super::layout::Layout;
@@ -47,6 +48,13 @@ pub fn run(layout: &Layout, held: Option<&RunId>, out: &Out) -> Result<(), Fault
             end(&path, note.process)?;
             out.info(format!("process {} of run {} is ended", note.process, holder.run));
         }
+    }
+    if let Some(by) = claim::holder(layout) {
+        if held != Some(&by.run) {
+            return Err(Fault::Failed(format!("locked by {by} by now; look again before it is cleared")));
+        }
+        claim::give_up(layout, &by.run)?;
+        out.info(format!("run {} has no claim any more", by.run));
     }
     if fence::newest(layout).is_some() {
         fence::forget(layout)?;

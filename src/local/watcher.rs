@@ -27,7 +27,7 @@ const LOOK: Duration = Duration::from_secs(1);
 const SHORTEST_LOOK: Duration = Duration::from_millis(20);
 
 /// The number of the rollback in the run's records. A deployer, which counts its tries from 0, does not get that far.
-const ATTEMPT: u32 = 1_000_000;
+pub const ATTEMPT: u32 = 1_000_000;
 
 /// Puts the request's revision on a lease, and has it watched. To be called just before the revision goes live: when
 /// nobody can watch, it does not. `new_files`: its configuration files change.

@@ -7,16 +7,22 @@ use std::path::{Path, PathBuf};
 
 use super::{Event, Reporter, json};
 use crate::clock;
+use crate::shared::{self, Denied};
 use crate::wire::{Level, RunId};
 use crate::within;
 
 /// The log file of one run: the lines of the JSON format, all of them, whatever the operator chose to see.
 ///
-/// A log that cannot be written never stops a deployment: there is one warning, and the rest is not written.
+/// A log that cannot be written never stops a deployment: there is a warning, and another one at the end that counts what
+/// is missing. On a disk that is full for a moment the lines after that moment are written.
 pub struct LogFile {
     path: PathBuf,
     file: Option<File>,
     warning: Option<String>,
+    /// Lines that are not in the file.
+    lost: usize,
+    /// Half a line may stand at the end of the file.
+    torn: bool,
 }
 
 impl LogFile {
@@ -32,21 +38,21 @@ impl LogFile {
 
     /// Makes the folder of the logs where it is missing.
     pub fn prepare(control: &Path) -> io::Result<()> {
-        make_folder(&LogFile::folder_of(control))
+        shared::make_folder(&LogFile::folder_of(control))
     }
 
     /// Opens the log of a run, to add to it when the run is resumed. `log/` is made where it is missing, with a
-    /// `.gitignore` that keeps all of it out of the repository. The file is readable for its owner and group, less what
-    /// the umask takes.
+    /// `.gitignore` that keeps all of it out of the repository. The file is for its owner and group, less what the umask
+    /// takes.
     ///
     /// Of the logs that Hoist left there the newest `keep` stay, this one among them; others' logs are let be.
     pub fn open(control: &Path, run: &RunId, keep: usize) -> LogFile {
         let path = LogFile::path_of(control, run);
-        let mut log = LogFile { path, file: None, warning: None };
+        let mut log = LogFile { path, file: None, warning: None, lost: 0, torn: false };
         match open(&log.path) {
             Ok(file) => log.file = Some(file),
             Err(error) => {
-                log.give_up(&error);
+                log.give_up(error);
                 return log;
             }
         }
@@ -60,23 +66,32 @@ impl LogFile {
         &self.path
     }
 
-    fn give_up(&mut self, error: &io::Error) {
-        self.file = None;
-        let path = self.path.display();
-        self.warning = Some(format!("cannot write the log {path}: {error}; this run goes on without it"));
+    fn give_up(&mut self, error: io::Error) {
+        let (path, why) = (self.path.display(), Denied::new(&self.path, error));
+        self.warning = Some(format!("cannot write the log {path}: {why}; this run goes on without it"));
+    }
+
+    /// Writes a line, behind whole lines only.
+    fn write(&mut self, line: &str) -> io::Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        if self.torn {
+            file.write_all(b"\n")?;
+            self.torn = false;
+        }
+        let before = file.metadata()?.len();
+        file.write_all(line.as_bytes()).inspect_err(|_| self.torn = file.set_len(before).is_err())
     }
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    path.parent().map_or(Ok(()), make_folder)?;
+    path.parent().map_or(Ok(()), shared::make_folder)?;
     within::refuse_link(path)?;
-    within::no_link().append(true).create(true).mode(0o640).open(path)
-}
-
-/// Makes a folder that keeps itself out of the repository, where it is missing. One that the repository has is let be.
-fn make_folder(folder: &Path) -> io::Result<()> {
-    within::refuse_link(folder)?;
-    if folder.is_dir() { Ok(()) } else { within::make_ignored_folder(folder) }
+    let is_new = !path.exists();
+    let file = within::no_link().append(true).create(true).mode(shared::MODE).open(path)?;
+    if is_new {
+        shared::take_group(path);
+    }
+    Ok(file)
 }
 
 /// Removes our own logs but for the newest `keep`, and never `current`: a run that is resumed late has an old one.
@@ -113,11 +128,19 @@ fn is_ours(path: &Path) -> bool {
 
 impl Reporter for LogFile {
     fn event(&mut self, event: &Event) {
-        let Some(file) = &mut self.file else { return };
+        if self.file.is_none() {
+            return;
+        }
         let Some(mut line) = json::line(event, clock::rfc3339_utc()) else { return };
         line.push('\n');
-        if let Err(error) = file.write_all(line.as_bytes()) {
-            self.give_up(&error);
+        if let Err(error) = self.write(&line) {
+            if self.lost == 0 {
+                self.give_up(error);
+            }
+            self.lost += 1;
+        }
+        if self.lost > 0 && matches!(event, Event::Ended { .. }) {
+            self.warning = Some(format!("the log {} lacks {} lines", self.path.display(), self.lost));
         }
     }
 
@@ -224,10 +247,10 @@ mod tests {
 
     #[test]
     fn a_log_that_cannot_be_made_is_a_warning_too() {
-        let mut log = LogFile::open(Path::new("/nonexistent/control"), &run(), 20);
+        let mut log = LogFile::open(Path::new("/dev/null/control"), &run(), 20);
         log.event(&Event::Interrupted);
         let Some(Event::Note { message, .. }) = log.warning() else { panic!("no warning") };
-        assert!(message.contains("/nonexistent/control/log"), "{message}");
+        assert!(message.contains("/dev/null/control/log"), "{message}");
         assert_eq!(log.warning(), None);
     }
 }

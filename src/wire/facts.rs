@@ -53,6 +53,12 @@ pub struct Facts {
     /// What the live revision's tree lacks; `None` unless the probe was to look.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lacking: Option<Lacking>,
+    /// The stages that were begun here in the run of the request, each with the number of the try.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tries: Vec<(Stage, u32)>,
+    /// How this target was before the first of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Box<State>>,
 }
 
 /// Files that a working tree lacks: missing, emptied, or of another type.

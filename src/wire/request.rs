@@ -34,6 +34,11 @@ pub enum Action {
 pub enum KeeperLine {
     /// Take the lock; answered by [`super::TargetEvent::Held`], or `Ended` with the reason.
     Hold,
+    /// As [`KeeperLine::Hold`], by a deployer that closes this session in between: other runs are kept out until
+    /// [`KeeperLine::Release`].
+    Claim,
+    /// The run is over here. Not answered.
+    Release,
     /// The deployer is there: renew the lease of the run, if there is one. Not answered.
     Renew,
     /// The run has ended well: what the target kept for a rollback of it alone may go. Not answered; the keeper ends when

@@ -48,24 +48,54 @@ fn a_run_whose_last_record_is_torn_is_resumed_and_rolled_back_all_the_same() {
 }
 
 #[test]
-fn damage_in_the_middle_of_a_journal_is_told_with_its_line_and_touches_nothing() {
+fn damage_in_a_journal_is_told_with_its_line_and_the_targets_tell_the_rest() {
+    let mut scene = Scene::new(1, 1);
+    for command in ["rollback", "resume"] {
+        // From the probe on, in the canary's stages, and in that of the host that is at work.
+        for line in [2, 5, 12, 16] {
+            let revision = scene.revision();
+            scene.stop_in(1, "promote");
+            let running = scene.start_deploy(&[]);
+            scene.stopped(1, "promote");
+            running.kill();
+            scene.go_on(1, "promote");
+            let path = scene.journals().pop().unwrap();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let mut lines: Vec<_> = text.split_inclusive('\n').map(str::to_owned).collect();
+            let damaged = lines[line - 1].replacen("\"record\"", "\"rec\0rd\"", 1);
+            lines[line - 1] = damaged;
+            std::fs::write(&path, lines.concat()).unwrap();
+            scene.project.run(&["status", "--offline"]).ends(1).says("is not finished");
+            scene.project.deploy(&[]).ends(6);
+            let summary = scene.end(command).says(&format!("line {line}"));
+            match command {
+                "resume" => {
+                    summary.ends(0);
+                    scene.all_on(&revision, command);
+                    scene.stands = revision;
+                }
+                _ => {
+                    summary.ends(1);
+                    scene.all_on(&scene.stands, command);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn damage_in_a_finished_journal_is_in_nobodys_way() {
     let mut scene = Scene::new(0, 2);
-    scene.revision();
-    scene.stop_in(0, "fetch");
-    let running = scene.start_deploy(&[]);
-    scene.stopped(0, "fetch");
-    running.kill();
-    scene.go_on(0, "fetch");
+    let first = scene.stands.clone();
+    scene.stands = scene.revision();
+    scene.deploy(&[]).ends(0);
     let path = scene.journals().pop().unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
-    let damaged = text.replacen("{\"record\":\"called\"", "{\"record\":\"cal\0ed\"", 1);
-    assert_ne!(damaged, text);
-    std::fs::write(&path, damaged).unwrap();
-    for command in ["deploy", "resume", "rollback"] {
-        let summary = scene.start(&[command, "--yes", "--format", "json"]).wait().ends(2).says("line 2");
-        assert!(summary.rows.is_none());
-    }
-    std::fs::write(&path, text).unwrap();
-    scene.end("rollback").ends(1);
-    scene.all_on(&scene.stands, "first");
+    std::fs::write(&path, text.replacen("\"plan\"", "\"pl\0n\"", 1)).unwrap();
+    scene.project.run(&["status"]).ends(0);
+    scene.project.run(&["rollback", "--yes"]).ends(2).says("passed over").says("--to");
+    scene.project.run(&["rollback", "--yes", "--to", &first]).ends(0);
+    scene.stands = scene.revision();
+    scene.deploy(&[]).ends(0);
+    scene.all_on(&scene.stands, "all");
 }

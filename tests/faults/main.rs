@@ -8,6 +8,7 @@ mod connections;
 mod deployer;
 mod disks;
 mod every_record;
+mod full;
 mod journal;
 mod processes;
 mod proxy;

@@ -284,14 +284,16 @@ fn event(bytes: &[u8]) -> String {
 }
 
 fn journal(bytes: &[u8]) -> String {
-    hoist::journal::parse(bytes).map_or_else(shape, |(records, length)| {
-        assert!(length as usize <= bytes.len());
-        // What was kept is whole: cut there, the journal says the same.
-        let (again, same) = hoist::journal::parse(&bytes[..length as usize]).unwrap();
-        assert_eq!((again, same), (records.clone(), length));
-        let last: String = format!("{:?}", records.last()).chars().take(12).collect();
-        format!("{} {last}", about(records.len()))
-    })
+    let parsed = hoist::journal::parse(bytes);
+    let length = parsed.ends.last().copied().unwrap_or_default() as usize;
+    assert!(length <= bytes.len());
+    // What was kept is whole: cut there, the journal says the same.
+    let again = hoist::journal::parse(&bytes[..length]);
+    assert_eq!((&again.records, &again.ends), (&parsed.records, &parsed.ends));
+    assert_eq!(again.damage, None);
+    let last: String = format!("{:?}", parsed.records.last()).chars().take(12).collect();
+    let damaged = parsed.damage.is_some();
+    format!("{} {} {damaged} {last}", parsed.opened.is_ok(), about(parsed.records.len()))
 }
 
 fn log(bytes: &[u8]) -> String {

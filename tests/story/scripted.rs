@@ -84,7 +84,7 @@ pub enum Trace {
 }
 
 /// What outlives a deployer: the hosts.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct World {
     pub states: Vec<State>,
     /// Steps that were begun, and how they ended when they have.
@@ -178,6 +178,16 @@ impl Scripted {
         state.current.clone().filter(|_| foreign(&state.current) && foreign(&state.done))
     }
 
+    /// What a host has on record.
+    fn tries(&self, host: HostId) -> Vec<(Stage, u32)> {
+        let world = self.world.borrow();
+        let of = |(begun, step, attempt): &(HostId, Step, u32)| match step {
+            Step::Run(stage) if *begun == host => Some((*stage, *attempt)),
+            _ => None,
+        };
+        world.begun.keys().filter_map(of).collect()
+    }
+
     fn work(&mut self, step: Step, task: &Task) -> HostResult {
         let host = task.host;
         if let (Step::Run(_), Some(to)) = (step, self.moved_on(host)) {
@@ -229,6 +239,8 @@ impl Scripted {
                 newest: None,
                 lease: None,
                 lacking: None,
+                tries: self.tries(host),
+                before: (!self.tries(host).is_empty()).then(|| Box::new(self.before[host].clone())),
             });
         } else if answered && matches!(act, Act::Work | Act::FailEarly | Act::FailLate | Act::ChecksFail) {
             result.state = Some(self.world.borrow().states[host].clone());
@@ -252,7 +264,7 @@ impl Fleet for Scripted {
                 let task = queued.pop_front().unwrap();
                 let key = (task.host, call.step, task.attempt);
                 // A look at the end of a run that was resumed is a probe like the first one.
-                let recover = call.recover && matches!(call.step, Step::Run(_));
+                let recover = call.recover && call.step != Step::Probe;
                 if recover && !self.world.borrow().begun.contains_key(&key) {
                     continue;
                 }
@@ -272,7 +284,7 @@ impl Fleet for Scripted {
                 let task = under_way.remove(pick);
                 let key = (task.host, call.step, task.attempt);
                 let ended = self.world.borrow().begun.get(&key).cloned().flatten();
-                let recover = call.recover && matches!(call.step, Step::Run(_));
+                let recover = call.recover && call.step != Step::Probe;
                 let mut result = ended.filter(|_| recover).unwrap_or_else(|| self.work(call.step, &task));
                 // A target that is asked how a stage ended tells what it looks like now.
                 if recover && result.state.is_some() {

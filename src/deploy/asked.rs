@@ -1,0 +1,130 @@
+//! What the targets of a run were asked, kept with its journal: what a run did is ended, and undone, with what it had.
+
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::repo::{Parts, Repo, Wanted};
+use crate::wire::{Extras, Holder, LfsSource, PROTOCOL, Request, SubmoduleSource};
+
+use super::plan::Plan;
+use super::prepare::{Requests, server};
+
+/// The template variables.
+type Vars = serde_json::Map<String, serde_json::Value>;
+
+/// The request of a run, without what differs from step to step and from host to host, and without what may be secret:
+/// template variables, and the addresses of the git server and of a proxy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Asked {
+    request: Request,
+    /// Targets fetch from a git server.
+    by_server: bool,
+    /// A sum of the template variables. It is too short to tell anybody what they are.
+    vars_sum: u16,
+}
+
+impl Asked {
+    /// The submodules and large files that targets get from this host.
+    ///
+    /// # Errors
+    /// The first that is not here.
+    pub fn parts(&self, repo: &Repo, plan: &Plan) -> Result<Parts> {
+        let extras = &self.request.extras;
+        let submodules = matches!(extras.submodules, Some(SubmoduleSource::Session));
+        let large_files = matches!(extras.lfs, Some(LfsSource::Session));
+        Parts::of(repo, &plan.revision, Wanted { submodules, large_files })
+    }
+
+    /// Whether configuration files are rendered in the run, and so variables are needed.
+    pub fn renders(&self) -> bool {
+        self.request.config_files.is_some()
+    }
+
+    /// Whether these are the variables that the run began with, as far as can be told.
+    pub fn had(&self, vars: &Vars) -> bool {
+        sum(vars) == self.vars_sum
+    }
+}
+
+impl Requests {
+    /// What is kept of them with the journal.
+    pub fn asked(&self) -> Asked {
+        let mut request = (*self.request).clone();
+        set_server(&mut request.extras, &Default::default());
+        let vars_sum = sum(&std::mem::take(&mut request.vars));
+        Asked { request, by_server: self.server.is_some(), vars_sum }
+    }
+
+    /// The requests of a run that `holder` ends for another. Of the configuration as it stands now only the way to the
+    /// git server is read, beside the variables.
+    ///
+    /// # Errors
+    /// A repository that cannot be read, and a git server that is not configured any more.
+    pub fn again(
+        asked: &Asked,
+        config: &Config,
+        repo: &Repo,
+        plan: &Plan,
+        holder: Holder,
+        (parts, vars): (Parts, Vars),
+    ) -> Result<Requests> {
+        let holder = Holder { run: plan.run.clone(), message: plan.message.clone(), ..holder };
+        let mut request = Request { protocol: PROTOCOL, holder, vars, ..asked.request.clone() };
+        let server = server(config).filter(|_| asked.by_server);
+        match &server {
+            Some(server) => set_server(&mut request.extras, server),
+            None if asked.by_server && plan.brings_code() => {
+                bail!(
+                    "targets fetched from a git server when the run began: name it again, with -D git_server:NAME say"
+                )
+            }
+            None => {}
+        }
+        let shallow = parts.shallow(repo)?;
+        Ok(Requests { request: Arc::new(request), shallow, parts: Arc::new(parts), server, tag: Arc::default() })
+    }
+
+    /// For going back from a finished deployment, `undone`, to what the deployment `restored` brought. The services of
+    /// both are restarted: those of the old revision as it had them, and those that may run nothing but the new one. The
+    /// folder is the one that the targets deploy from now.
+    pub fn go_back(&mut self, undone: Option<&Asked>, restored: Option<&Asked>) {
+        let request = Arc::make_mut(&mut self.request);
+        if let Some(restored) = restored {
+            request.service = restored.request.service.clone();
+        }
+        let Some(undone) = undone.map(|undone| &undone.request) else { return };
+        request.deploy_dir = undone.deploy_dir.clone();
+        let services = &mut request.service;
+        let more = undone.service.names.iter().filter(|new| services.names.iter().all(|old| old.name != new.name));
+        let more: Vec<_> = more.cloned().collect();
+        services.names.extend(more);
+        if services.command.is_empty() {
+            services.command = undone.service.command.clone();
+        }
+    }
+}
+
+/// Adler's two sums (RFC 1950) in one.
+fn sum(vars: &Vars) -> u16 {
+    let text = serde_json::to_string(vars).unwrap_or_default();
+    let add = |(a, b): (u32, u32), byte| {
+        let a = (a + u32::from(byte)) % 65521;
+        (a, (b + a) % 65521)
+    };
+    let (a, b) = text.bytes().fold((1, 0), add);
+    (a ^ b) as u16
+}
+
+/// Sets the git server's address, and the proxy's, where they are used.
+fn set_server(extras: &mut Extras, (address, through): &(String, Option<String>)) {
+    if let Some(SubmoduleSource::Server { url, proxy }) = &mut extras.submodules {
+        url.clone_from(address);
+        proxy.clone_from(through);
+    }
+    if let Some(LfsSource::Server { url }) = &mut extras.lfs {
+        url.clone_from(address);
+    }
+}

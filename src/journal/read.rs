@@ -1,0 +1,331 @@
+//! Reading journals: which deployment is unfinished, and what of its journal can be relied on.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde::Deserialize;
+
+use crate::fleet::Step;
+use crate::shared::Denied;
+
+use super::Journal;
+use super::file::claim;
+use super::record::{FORMAT, Opened, Record};
+
+/// A deployment that was begun and not ended.
+#[derive(Debug)]
+pub struct Unfinished {
+    pub path: PathBuf,
+    pub opened: Opened,
+    /// Everything after [`Record::Opened`], as far as nothing is missing.
+    pub records: Vec<Record>,
+    /// What can be read behind a damaged line. It does not follow from `records`.
+    pub later: Vec<Record>,
+    /// Why the rest could not be read, with its line.
+    pub damage: Option<String>,
+    /// Its deployer is at work on it right now.
+    pub live: bool,
+    /// Where each record ends, the first included, in bytes.
+    pub(super) ends: Vec<u64>,
+}
+
+impl Unfinished {
+    /// Whether a stage may have been started anywhere.
+    pub fn touched(&self) -> bool {
+        let touches =
+            |record: &Record| matches!(record, Record::Called { call, .. } if matches!(call.step, Step::Run(_)));
+        self.records.iter().chain(&self.later).any(touches) || self.damage.is_some()
+    }
+
+    /// Bytes of whole records.
+    pub(super) fn length(&self) -> u64 {
+        self.ends.last().copied().unwrap_or_default()
+    }
+}
+
+impl std::fmt::Display for Unfinished {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let plan = &self.opened.plan;
+        let (user, host) = (&plan.user, &plan.deploy_host);
+        write!(f, "the deployment of {} that {user}@{host} began (run {})", plan.revision.short(), plan.run)
+    }
+}
+
+/// The unfinished deployment of a folder, if there is one that may have touched a host. Call it with the repository's
+/// lock held.
+///
+/// One that ended before it touched anything is closed here and now: there is nothing to go back to.
+///
+/// # Errors
+/// An unfinished journal that this build cannot read: a newer one's is left alone, one whose first line is damaged is
+/// moved out of the way.
+pub fn unfinished(folder: &Path) -> Result<Option<Unfinished>> {
+    for path in journals(folder)? {
+        match look(&path)? {
+            Found::Finished => {}
+            Found::Blank => {
+                // It tells of nothing; unless somebody is just writing its first line.
+                let wrong = || format!("cannot remove {}", path.display());
+                if claim(&File::open(&path).with_context(wrong)?) {
+                    fs::remove_file(&path).map_err(|error| Denied::new(&path, error)).with_context(wrong)?;
+                }
+            }
+            Found::Newer(version) => return Err(newer(&path, &version)),
+            Found::Unreadable(why) => return Err(set_aside(&path, &why)),
+            Found::Unfinished(found) if found.live || found.touched() => return Ok(Some(*found)),
+            Found::Unfinished(found) => {
+                Journal::reopen(&found)?.close("ended before anything was touched", 130, false)?
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The unfinished run of a folder that may have touched a host, and what to say of journals that could not be read.
+/// Unlike [`unfinished`] it changes nothing, so it may be asked while a run is under way, and then finds that one.
+pub fn open_run(folder: &Path) -> (Option<Unfinished>, Vec<String>) {
+    let mut warnings = Vec::new();
+    let mut note = |error: anyhow::Error| warnings.push(format!("{error:#}"));
+    let paths = journals(folder).unwrap_or_else(|error| {
+        note(error);
+        Vec::new()
+    });
+    let found = paths.iter().find_map(|path| match look(path) {
+        Ok(Found::Unfinished(found)) => Some(*found).filter(|found| found.live || found.touched()),
+        Ok(Found::Newer(version)) => {
+            note(newer(path, &version));
+            None
+        }
+        Ok(Found::Unreadable(why)) => {
+            note(anyhow!("{} is not finished, and damaged: {why}", path.display()));
+            None
+        }
+        Err(error) => {
+            note(error);
+            None
+        }
+        Ok(Found::Finished | Found::Blank) => None,
+    });
+    (found, warnings)
+}
+
+fn newer(path: &Path, version: &str) -> anyhow::Error {
+    anyhow!(
+        "{} was written by a newer Hoist ({version}; this is {}), and its deployment is not finished: end it with that \
+         version",
+        path.display(),
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+/// Nobody can say what a run did whose first line is lost. It is told once, and keeps nobody from deploying after that.
+fn set_aside(path: &Path, why: &str) -> anyhow::Error {
+    let there = path.with_extension("damaged");
+    let shown = path.display();
+    match fs::rename(path, &there).map_err(|error| Denied::new(path, error)) {
+        Ok(()) => anyhow!(
+            "{shown} is damaged: {why}; what its deployment did cannot be told from it. It is moved to {}, and is in \
+             nobody's way any more; `hoist status` shows what the targets run",
+            there.display()
+        ),
+        Err(error) => anyhow!("{shown} is damaged: {why}; and it cannot be moved away: {error}"),
+    }
+}
+
+/// The run id of the newest deployment when it died before it touched anything, and nobody has looked since.
+pub fn abandoned(folder: &Path) -> Result<Option<String>> {
+    let Some(path) = journals(folder)?.pop() else { return Ok(None) };
+    let abandoned = match look(&path)? {
+        Found::Blank => true,
+        Found::Unfinished(found) => !found.live && !found.touched(),
+        Found::Finished | Found::Newer(_) | Found::Unreadable(_) => false,
+    };
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    Ok(abandoned.then(|| name.into_owned()))
+}
+
+/// Removes all but the newest `keep` journals. Call it when none is unfinished.
+pub fn prune(folder: &Path, keep: usize) -> Result<()> {
+    for extension in ["journal", "damaged"] {
+        let mut paths = files(folder, extension)?;
+        paths.truncate(paths.len().saturating_sub(keep));
+        for path in paths {
+            let removed = fs::remove_file(&path).map_err(|error| Denied::new(&path, error));
+            removed.with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Every journal of a folder, oldest first: run ids sort by time.
+pub(super) fn journals(folder: &Path) -> Result<Vec<PathBuf>> {
+    files(folder, "journal")
+}
+
+fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
+    let wrong = || format!("cannot read {}", folder.display());
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Denied::new(folder, error)).with_context(wrong),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry.with_context(wrong)?.path();
+        if path.extension().is_some_and(|it| it == extension) {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// What a journal turns out to be.
+pub(super) enum Found {
+    /// Whatever else is in it.
+    Finished,
+    /// Torn within its first line: nothing had been done yet.
+    Blank,
+    /// Not finished, and of a form that this build does not know; the version that wrote it.
+    Newer(String),
+    /// Not finished, and its first line is damaged.
+    Unreadable(String),
+    Unfinished(Box<Unfinished>),
+}
+
+/// Looks at a journal. One that is finished is read no further than to its last line.
+pub(super) fn look(path: &Path) -> Result<Found> {
+    let bytes = read(path)?;
+    if is_finished(&bytes) {
+        return Ok(Found::Finished);
+    }
+    match parse(&bytes) {
+        Parsed { opened: Ok(opened), records, later, damage, ends } => {
+            let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let (path, live) = (path.to_owned(), !claim(&file));
+            let opened = *opened;
+            Ok(Found::Unfinished(Box::new(Unfinished { path, opened, records, later, damage, live, ends })))
+        }
+        Parsed { opened: Err(Wrong::Blank), .. } => Ok(Found::Blank),
+        Parsed { opened: Err(Wrong::Newer(version)), .. } => Ok(Found::Newer(version)),
+        Parsed { opened: Err(Wrong::Damaged(why)), .. } => Ok(Found::Unreadable(why)),
+    }
+}
+
+/// A finished journal as a whole; `None` when it is not finished.
+pub(super) fn read_finished(path: &Path) -> Result<Option<(Opened, Vec<Record>)>> {
+    let bytes = read(path)?;
+    if !is_finished(&bytes) {
+        return Ok(None);
+    }
+    let Parsed { opened, mut records, later, .. } = parse(&bytes);
+    records.extend(later);
+    match opened {
+        Ok(opened) => Ok(Some((*opened, records))),
+        Err(Wrong::Blank) => Ok(None),
+        Err(Wrong::Newer(version)) => bail!("{} was written by a newer Hoist ({version})", path.display()),
+        Err(Wrong::Damaged(why)) => bail!("{} is damaged: {why}", path.display()),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let read = fs::read(path).map_err(|error| Denied::new(path, error));
+    read.with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// What every form of a journal has in each line.
+#[derive(Deserialize)]
+struct AnyRecord {
+    record: String,
+}
+
+/// What every form has in its first line.
+#[derive(Deserialize)]
+struct Head {
+    record: String,
+    version: String,
+    #[serde(default)]
+    format: u32,
+}
+
+/// Whether the last line that can be read ends the run, whoever wrote it.
+fn is_finished(bytes: &[u8]) -> bool {
+    let mut lines = bytes.split_inclusive(|byte| *byte == b'\n').rev().filter(|line| line.ends_with(b"\n"));
+    let last = lines.find_map(|line| serde_json::from_slice::<AnyRecord>(line).ok());
+    last.is_some_and(|last| last.record == "closed")
+}
+
+/// What is wrong with a first line.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Wrong {
+    /// It is not there, or was never written to its end.
+    Blank,
+    /// Of a form that this build does not know; the version that wrote it.
+    Newer(String),
+    Damaged(String),
+}
+
+/// A journal, as far as it can be read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parsed {
+    pub opened: Result<Box<Opened>, Wrong>,
+    /// What follows it, up to the first line that cannot be read.
+    pub records: Vec<Record>,
+    /// What can be read behind that one.
+    pub later: Vec<Record>,
+    /// The first line that cannot be read and is not just a torn last one, and why.
+    pub damage: Option<String>,
+    /// Where the first line and each of `records` end, in bytes.
+    pub ends: Vec<u64>,
+}
+
+/// Reads a journal. The last line may be torn, by a power cut say: it is as if it had never been written. So may one in
+/// the middle be: the first builds went on behind half a record when a disk had been full for a moment.
+pub fn parse(bytes: &[u8]) -> Parsed {
+    let mut parsed =
+        Parsed { opened: Err(Wrong::Blank), records: Vec::new(), later: Vec::new(), damage: None, ends: Vec::new() };
+    let mut length = 0;
+    for (index, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        length += line.len() as u64;
+        // Without its newline a record was not promised to anyone, whole as it may look.
+        if !line.ends_with(b"\n") {
+            break;
+        }
+        if index == 0 {
+            parsed.opened = first(line);
+            match parsed.opened {
+                Ok(_) => parsed.ends.push(length),
+                Err(_) => break,
+            }
+            continue;
+        }
+        match serde_json::from_slice::<Record>(line) {
+            Ok(record) if parsed.damage.is_some() => parsed.later.push(record),
+            Ok(record) => {
+                parsed.records.push(record);
+                parsed.ends.push(length);
+            }
+            Err(error) => {
+                parsed.damage.get_or_insert_with(|| format!("line {}: {error}", index + 1));
+            }
+        }
+    }
+    parsed
+}
+
+fn first(line: &[u8]) -> Result<Box<Opened>, Wrong> {
+    let damaged = |error: serde_json::Error| Wrong::Damaged(format!("line 1: {error}"));
+    let head: Head = serde_json::from_slice(line).map_err(damaged)?;
+    if head.format > FORMAT {
+        return Err(Wrong::Newer(head.version));
+    }
+    if head.record != "opened" {
+        return Err(Wrong::Damaged("line 1 does not open a deployment".into()));
+    }
+    match serde_json::from_slice(line).map_err(damaged)? {
+        Record::Opened(opened) => Ok(opened),
+        _ => Err(Wrong::Damaged("line 1 does not open a deployment".into())),
+    }
+}

@@ -1,0 +1,64 @@
+//! The lines of a journal.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::deploy::{Answer, Asked, Plan};
+use crate::fleet::{Call, HostId, HostResult, Task};
+
+/// The form of the journals that this build writes. It grows when an older build would misread one: by a new kind of
+/// record, or by a field that must not be passed over. Every form up to this one is read; a journal that names none is of
+/// the first.
+pub const FORMAT: u32 = 2;
+
+/// How a run was begun, so that whoever ends it does so with what it had.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Opened {
+    /// Hoist's version.
+    pub version: String,
+    #[serde(default = "first_format")]
+    pub format: u32,
+    pub plan: Plan,
+    pub environment: Option<String>,
+    pub config_file: Option<PathBuf>,
+    pub defines: Vec<String>,
+    /// What targets are asked in this run; journals of the first format lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Box<Asked>>,
+}
+
+fn first_format() -> u32 {
+    1
+}
+
+/// One line of a journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "snake_case")]
+pub enum Record {
+    /// The first line.
+    Opened(Box<Opened>),
+    /// A call on the fleet begins. Until `Returned`, any of its tasks may have been started.
+    Called {
+        call: Call,
+        tasks: Vec<Task>,
+    },
+    /// A host's one result of that call.
+    Ended {
+        host: HostId,
+        result: Box<HostResult>,
+    },
+    Returned,
+    Answered {
+        answer: Answer,
+    },
+    Interrupted,
+    /// The last line of a finished deployment.
+    Closed {
+        verdict: String,
+        status: u8,
+        /// Whether the run's revision is finalized on any target now; `None` in journals of the first format.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        finalized: Option<bool>,
+    },
+}

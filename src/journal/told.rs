@@ -1,0 +1,80 @@
+//! What the targets say of a run: each keeps records of its own of the stages that were begun there. They have what the
+//! journal lacks when the deploy host's disk was full, read-only or broken.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use crate::deploy::Plan;
+use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, Step, Task};
+use crate::wire::{Stage, State};
+
+/// The longest that one target may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The tries of stages that targets have on record and that the story has not heard of yet, and how targets were before
+/// the run.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Told {
+    tries: HashSet<(HostId, Stage, u32)>,
+    before: HashMap<HostId, State>,
+    /// Targets that did not answer.
+    pub silent: Vec<HostId>,
+}
+
+impl Told {
+    /// Asks every target of a plan. An interrupt is for the run: what it is to take back has to be known first.
+    pub fn ask(fleet: &mut dyn Fleet, plan: &Plan) -> Told {
+        let call = Call {
+            step: Step::Probe,
+            group: String::new(),
+            batch: plan.probe_batch,
+            timeout: TIMEOUT,
+            force: false,
+            recover: true,
+        };
+        let tasks: Vec<Task> = (0..plan.size()).map(|host| Task { host, attempt: 0, restore: None }).collect();
+        let mut told = Told { silent: (0..plan.size()).collect(), ..Told::default() };
+        fleet.run(&call, &tasks, &mut |events| {
+            for event in events {
+                let HostEvent::Ended(host, result) = event else { continue };
+                let Some(facts) = result.facts else { continue };
+                told.silent.retain(|silent| *silent != host);
+                told.tries.extend(facts.tries.into_iter().map(|(stage, attempt)| (host, stage, attempt)));
+                told.before.extend(facts.before.map(|before| (host, *before)));
+            }
+            Flow::Continue
+        });
+        told
+    }
+
+    /// Takes the tries that a call is about; the hosts on which it was begun, as the targets have it on record.
+    pub(super) fn take(&mut self, call: &Call, tasks: &[Task]) -> HashSet<HostId> {
+        let mut begun = |task: &&Task| match call.step {
+            // Where a stage was begun there was a probe before.
+            Step::Probe => self.before.contains_key(&task.host),
+            Step::Run(stage) => self.tries.remove(&(task.host, stage, task.attempt)),
+            _ => false,
+        };
+        tasks.iter().filter(|task| begun(task)).map(|task| task.host).collect()
+    }
+
+    /// Whether there is a way forward on record that the story has not gone yet.
+    pub(super) fn leads_on(&self) -> bool {
+        self.tries.iter().any(|(_, stage, _)| *stage != Stage::Rollback)
+    }
+
+    /// Nothing that is on record comes after this.
+    pub(super) fn ends_here(&mut self) {
+        self.tries.retain(|(_, stage, _)| *stage == Stage::Rollback);
+    }
+
+    /// Whether a rollback is on record that the story has not heard of.
+    pub(super) fn went_back(&self) -> bool {
+        self.tries.iter().any(|(_, stage, _)| *stage == Stage::Rollback)
+    }
+
+    /// How a target was before the run's first stage there, if there was one.
+    pub(super) fn before(&self, host: HostId) -> Option<&State> {
+        self.before.get(&host)
+    }
+}

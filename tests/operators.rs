@@ -1,0 +1,205 @@
+//! Several operators of one repository: what one of them began any other can end. Users and groups are real, by number.
+
+#[path = "common/mod.rs"]
+mod common;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use common::{Farm, HOIST, Links, Project, Ran, address};
+
+/// The group of the operators; each also has a group of their own.
+const OPS: u32 = 4000;
+const ALICE: u32 = 4001;
+const BOB: u32 = 4002;
+
+/// Waits in promote for as long as there is a file.
+const WAITS: &str = "checks:\n  waits:\n    stage: promote\n    shell: true\n    timeout: 120\n    command: \
+                     \"touch /srv/in; while test -e /srv/wait; do sleep 0.05; done\"\n";
+
+struct Shared {
+    farm: Farm,
+    project: Project,
+    /// Homes, keys, and the program: this machine's own copy may not be everybody's to run.
+    dir: tempfile::TempDir,
+    umask: &'static str,
+}
+
+fn run(program: &str, arguments: &[&str], path: &Path) {
+    let done = Command::new(program).args(arguments).arg(path).status().unwrap();
+    assert!(done.success(), "{program} {arguments:?} {}", path.display());
+}
+
+impl Shared {
+    /// A repository that everybody in the group may write, as `git init --shared` and `chgrp` leave one, with or without
+    /// setgid.
+    fn new(umask: &'static str, setgid: bool) -> Shared {
+        let farm = Farm::up();
+        let project = Project::new(&farm, 0, 2);
+        project.write("hoist/checks.yaml", WAITS);
+        project.commit("checks");
+        let dir = tempfile::tempdir().unwrap();
+        for folder in [dir.path(), farm.dir.path()] {
+            std::fs::set_permissions(folder, PermissionsExt::from_mode(0o755)).unwrap();
+        }
+        std::fs::copy(HOIST, dir.path().join("hoist")).unwrap();
+        for user in [ALICE, BOB] {
+            let home = dir.path().join(user.to_string());
+            std::fs::create_dir(&home).unwrap();
+            std::fs::write(home.join(".gitconfig"), "[safe]\n\tdirectory = *\n").unwrap();
+            std::fs::copy(farm.key(), home.join("id")).unwrap();
+            run("chown", &["-R", &user.to_string()], &home);
+            run("chmod", &["600"], &home.join("id"));
+        }
+        let shared = Shared { farm, project, dir, umask };
+        shared.hand_over();
+        if setgid {
+            let find = ["-exec", "chmod", "g+s", "{}", "+"];
+            let top = shared.project.path("");
+            let done = Command::new("find").arg(&top).args(["-type", "d"]).args(find).status().unwrap();
+            assert!(done.success());
+        }
+        shared
+    }
+
+    /// What root has committed is the group's.
+    fn hand_over(&self) {
+        let top = self.project.path("");
+        for folder in [".git", "hoist"] {
+            let mut find = Command::new("find");
+            find.arg(top.join(folder)).args(["-user", "root", "-exec", "chgrp", &OPS.to_string(), "{}", "+"]);
+            assert!(find.args(["-exec", "chmod", "g+rwX", "{}", "+"]).status().unwrap().success());
+        }
+        run("chgrp", &[&OPS.to_string()], &top);
+        run("chmod", &["2775"], &top);
+    }
+
+    fn commit(&self, words: &str) -> String {
+        self.project.write("index.html", &format!("{words}\n"));
+        let revision = self.project.commit(words);
+        self.hand_over();
+        revision
+    }
+
+    fn command(&self, user: u32, arguments: &[&str]) -> Command {
+        let home = self.dir.path().join(user.to_string());
+        let key = format!("identity_file:{}", home.join("id").display());
+        let with_key = [arguments, &["-D", &key]].concat();
+        let template = self.project.hoist(&[]);
+        let mut command = Command::new("setpriv");
+        let id = user.to_string();
+        command.args(["--reuid", &id, "--regid", &id, "--groups", &OPS.to_string(), "--", "sh", "-c"]);
+        command.arg(format!("umask {}; exec \"$0\" \"$@\"", self.umask)).arg(self.dir.path().join("hoist"));
+        command.args(with_key).current_dir(self.project.path("")).stdin(Stdio::null());
+        for (key, value) in template.get_envs() {
+            match value {
+                Some(value) => command.env(key, value),
+                None => command.env_remove(key),
+            };
+        }
+        command.env("USER", if user == ALICE { "alice" } else { "bob" }).env("HOME", home);
+        command
+    }
+
+    fn run(&self, user: u32, arguments: &[&str]) -> Ran {
+        Ran::of(self.command(user, arguments).output().unwrap())
+    }
+
+    /// A deployment that its deployer does not live to see the end of.
+    fn killed_in_promote(&self, user: u32) {
+        let srv = |n| self.farm.srv(&address(n));
+        for n in 0..2 {
+            let _ = std::fs::remove_file(srv(n).join("in"));
+            std::fs::write(srv(n).join("wait"), "").unwrap();
+        }
+        let mut deployer = self.command(user, &["deploy", "--yes"]).stdout(Stdio::null()).spawn().unwrap();
+        common::wait_for("promote on both hosts", || (0..2).all(|n| srv(n).join("in").exists()));
+        deployer.kill().unwrap();
+        deployer.wait().unwrap();
+        (0..2).for_each(|n| std::fs::remove_file(srv(n).join("wait")).unwrap());
+    }
+
+    fn all_on(&self, revision: &str) {
+        for n in 0..2 {
+            assert_eq!(Links::of(&self.farm, n), Links::finalized(revision), "host {}", address(n));
+        }
+    }
+
+    fn state(&self) -> PathBuf {
+        self.project.path("hoist/state")
+    }
+}
+
+#[test]
+fn what_one_operator_began_another_ends_whatever_their_umask() {
+    for (umask, setgid) in [("022", true), ("002", false), ("077", true)] {
+        let shared = Shared::new(umask, setgid);
+        let one = shared.project.git(&["rev-parse", "HEAD"]);
+        shared.run(ALICE, &["deploy", "--yes"]).ends(0);
+        let two = shared.commit("two");
+        shared.run(BOB, &["deploy", "--yes"]).ends(0);
+        shared.all_on(&two);
+        shared.run(ALICE, &["rollback", "--yes"]).ends(0);
+        shared.all_on(&one);
+
+        let three = shared.commit("three");
+        for (user, other, command, status, ends_on) in
+            [(ALICE, BOB, "rollback", 1, &one), (BOB, ALICE, "resume", 0, &three)]
+        {
+            shared.killed_in_promote(user);
+            shared.run(other, &["status"]).ends(1).says("is not finished");
+            shared.run(other, &["deploy", "--yes"]).ends(6);
+            let ran = shared.run(other, &[command, "--yes"]).ends(status);
+            assert!(!ran.err.contains("enied"), "{ran:#?}");
+            shared.all_on(ends_on);
+            shared.run(user, &["status"]).ends(0);
+            shared.run(other, &["log", "-l"]).ends(0).says(command);
+            shared.run(user, &["reconcile", "--yes"]).ends(0);
+        }
+        shared.run(ALICE, &["lock", "--detach", "--time", "60s", "release"]).ends(0);
+        shared.run(BOB, &["deploy", "--yes"]).ends(5).says("alice").says("release");
+        shared.run(ALICE, &["lock", "--end"]).ends(0);
+        shared.run(BOB, &["lock", "--detach", "--time", "60s"]).ends(0);
+        shared.run(BOB, &["lock", "--end"]).ends(0);
+        // The group, and nobody else.
+        for entry in std::fs::read_dir(shared.state()).unwrap().map(Result::unwrap) {
+            let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+            let name = entry.file_name().into_string().unwrap();
+            assert!(name == ".gitignore" || mode == 0o660, "{name} has mode {mode:o}");
+        }
+    }
+}
+
+#[test]
+fn the_key_umask_decides_who_may_read_and_write() {
+    let shared = Shared::new("002", true);
+    shared.run(ALICE, &["deploy", "--yes", "-D", "umask:0077"]).ends(0);
+    let journal = std::fs::read_dir(shared.state()).unwrap().map(|it| it.unwrap().path());
+    let journal = journal.into_iter().find(|path| path.extension().is_some_and(|it| it == "journal")).unwrap();
+    assert_eq!(std::fs::metadata(journal).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn where_permissions_forbid_it_the_owner_and_the_cure_are_named() {
+    let shared = Shared::new("022", true);
+    shared.run(ALICE, &["deploy", "--yes"]).ends(0);
+    let cure = "chmod -R g+rwX";
+    let two = shared.commit("two");
+    run("chmod", &["755"], &shared.state());
+    shared.run(BOB, &["deploy", "--yes"]).ends(2).says("belongs to 4001").says(cure);
+    run("chmod", &["2775"], &shared.state());
+    // As the first builds left them.
+    shared.killed_in_promote(ALICE);
+    let journals = || std::fs::read_dir(shared.state()).unwrap().map(|it| it.unwrap().path());
+    let newest = journals().filter(|path| path.extension().is_some_and(|it| it == "journal")).max().unwrap();
+    run("chmod", &["640"], &newest);
+    shared.run(BOB, &["status"]).ends(1).says("is not finished");
+    shared.run(BOB, &["resume", "--yes"]).ends(2).says("belongs to 4001").says("mode 0640").says(cure);
+    run("chmod", &["600"], &newest);
+    shared.run(BOB, &["deploy", "--yes"]).ends(2).says("belongs to 4001").says(cure);
+    shared.run(BOB, &["status"]).says("belongs to 4001");
+    run("chmod", &["-R", "g+rwX"], &shared.state());
+    shared.run(BOB, &["resume", "--yes"]).ends(0);
+    shared.all_on(&two);
+}
