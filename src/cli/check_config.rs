@@ -14,7 +14,7 @@ use super::{Refused, args, options, plural};
 /// Runs the command. It connects nowhere and touches nothing.
 pub fn run(args: args::CheckConfig) -> Result<ExitCode, Refused> {
     let options = options(args.config.as_deref(), &args.define, args.environment.as_deref())?;
-    let templates = |files: &config::ConfigFiles| crate::local::check_templates(&files.templates, &files.files);
+    let templates = |files: &config::ConfigFiles| crate::jinja::check(&files.templates, &files.files);
     let mut checked = config::check(&options, &templates)?;
     let least = if args.verbose { Level::Debug } else { Level::Info };
     checked.notes.retain(|(level, _)| *level >= least);

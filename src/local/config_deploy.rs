@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::jinja;
 use crate::wire::{CheckPoint, ConfigFile, Revision, Stage};
 
 use super::checks;
@@ -10,7 +11,6 @@ use super::fault::{Fault, Tried};
 use super::files;
 use super::job::Job;
 use super::layout::{self, Layout};
-use super::template;
 use super::vars as remote;
 
 /// Renders all files first, then writes them: a template with an error changes nothing.
@@ -41,7 +41,7 @@ pub fn render(job: &Job, file: &ConfigFile) -> Result<String, Fault> {
     if let Some(path) = &file.remote_vars {
         vars.extend(remote::variables(Path::new(path))?);
     }
-    template::render(&job.request.templates, file, &vars).map_err(Fault::Failed)
+    jinja::render(&job.request.templates, file, &vars).map_err(Fault::Failed)
 }
 
 /// Where a file is rendered to: never outside of the revision's tree, and never among git's own files.

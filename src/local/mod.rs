@@ -36,7 +36,6 @@ mod spoilt;
 mod stage;
 mod submodules;
 mod sys;
-mod template;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -51,8 +50,6 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::wire::{Action, Ended, Holder, PROTOCOL, Request, Stage, State, TargetEvent};
-
-pub(crate) use template::{check as check_templates, render};
 
 use deadline::Deadline;
 use fault::Fault;

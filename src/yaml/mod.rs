@@ -75,7 +75,7 @@ impl Node {
 
     /// As a template's variable in JSON. What JSON has no word for is an object with one key: `{"!int": "12…"}`,
     /// `{"!float": "inf"}`, `{"!date": "2026-01-02"}`, and `{"!map": [[key, value], …]}` for a mapping with keys that are
-    /// not text. [`crate::local`] reads it back.
+    /// not text. [`crate::jinja`] reads it back.
     pub fn to_json(&self) -> serde_json::Value {
         use serde_json::json;
         match &self.value {
