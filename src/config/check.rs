@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow};
 use serde::Serialize;
 
+use crate::jinja;
 use crate::targets::{SYSTEM_FOLDER, Target, scan_target_file};
 use crate::wire::Level;
 
@@ -122,6 +123,9 @@ fn read(
         checked.variables = checked.variables.max(files.vars.len());
         for (name, line, why) in templates(&files) {
             problems.keep::<()>(Err(anyhow!("{}:{line}: {why}", config.template_file(&name))));
+        }
+        for (name, line, remark) in jinja::remarks(&files.templates, &files.files) {
+            checked.notes.push((Level::Info, format!("{}:{line}: {remark}", config.template_file(&name))));
         }
     }
 }

@@ -1,29 +1,51 @@
-//! Rendering templates as Jinja2 does, byte for byte. minijinja does the work; what Python does otherwise is here, and
-//! what cannot be done as Python does is refused.
+//! Templates as Jinja2 renders them, byte for byte, and what cannot be done as Jinja2 does it refused.
+//!
+//! A template is cut into words (`lexer`), read (`parser`, `expressions`), its names are given to their scopes
+//! (`symbols`), and it is rendered by walking through it (`render`, `eval`). Values are Python's (`value`, `objects`),
+//! and so is what can be done with them.
 
 mod arguments;
+mod ast;
+mod check;
+mod context;
+mod error;
+mod eval;
+mod expressions;
 mod filters;
 mod format;
+mod json;
 mod lexer;
 mod lists;
+mod load;
+mod loops;
+mod macros;
 mod methods;
 mod numbers;
 mod objects;
+mod operators;
+mod parser;
 mod python;
-mod syntax;
+mod render;
+mod subscript;
+mod symbols;
+mod targets;
+mod tests;
 mod text;
+mod text_methods;
+mod value;
+mod walk;
 
 use indexmap::IndexMap;
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::ValueKind;
-use minijinja::{Environment, Error, ErrorKind, Value};
 use serde_json::{Map, Value as Json};
 
 use crate::wire::{ConfigFile, OutputFormat};
 
+use ast::Template;
+use context::{Context, Engine};
+use error::Error;
 use lexer::{Delimiters, ERB, JINJA};
-use objects::Date;
-use python::Refusal;
+use objects::Object;
+use value::{Dict, Key, Value};
 
 /// Renders a configuration file's template with `vars`.
 ///
@@ -34,85 +56,109 @@ pub fn render(
     file: &ConfigFile,
     vars: &Map<String, Json>,
 ) -> Result<String, String> {
-    let name = file.template.as_str();
-    let fault = |error: Error| format!("{}: {}", file.path, describe(name, &error));
-    if !templates.contains_key(name) {
-        return Err(format!("{}: template {name} did not come with the request", file.path));
+    if !templates.contains_key(&file.template) {
+        return Err(format!("{}: template {} did not come with the request", file.path, file.template));
     }
-    let environment = environment(templates, file).map_err(fault)?;
-    let template = environment.get_template(name).map_err(fault)?;
-    template.render(value_of(&Json::Object(vars.clone()))).map_err(fault)
+    // Templates may call each other deeper than a thread's usual stack allows.
+    let rendered = std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("template".into()).stack_size(STACK);
+        thread.spawn_scoped(scope, || text_of(templates, file, vars)).map(|thread| thread.join())
+    });
+    match rendered {
+        Ok(Ok(rendered)) => rendered.map_err(|why| format!("{}: {why}", file.path)),
+        Ok(Err(panic)) => std::panic::resume_unwind(panic),
+        Err(error) => Err(format!("{}: cannot start a thread to render it: {error}", file.path)),
+    }
 }
 
+/// Enough for the deepest calls that are allowed. Only what is used of it takes memory.
+const STACK: usize = 256 << 20;
+
+fn text_of(
+    templates: &IndexMap<String, String>,
+    file: &ConfigFile,
+    vars: &Map<String, Json>,
+) -> Result<String, String> {
+    let engine = Engine::new(templates, delimiters(file), file.format);
+    let mut text = String::new();
+    let rendered = load::named(&engine, &Value::text(&file.template)).and_then(|template| {
+        let mut variables = load::globals();
+        variables.extend(vars.iter().map(|(name, value)| (name.as_str().into(), value_of(value))));
+        let context = Context::new(&template, variables);
+        render::template(&engine, &template, &context, &mut text)
+    });
+    rendered.map(|()| text).map_err(|error| described(&error, &file.template))
+}
+
+fn delimiters(file: &ConfigFile) -> Delimiters {
+    if file.erb_syntax { ERB } else { JINJA }
+}
+
+fn described(error: &Error, name: &str) -> String {
+    match &error.place {
+        Some((template, line)) => format!("template {template} line {line}: {}", error.why),
+        None => format!("template {name}: {}", error.why),
+    }
+}
+
+/// A template's name, a line of it from 1, and what is to be said about it.
+pub type Finding = (String, usize, String);
+
 /// What is wrong with the templates that `files` name, and with those that only other templates may name when all
-/// files are of one syntax: the template's name, the line from 1, and why. Nothing is rendered.
-pub fn check(templates: &IndexMap<String, String>, files: &[ConfigFile]) -> Vec<(String, usize, String)> {
-    let mut mistakes = Vec::new();
+/// files are of one syntax. Nothing is rendered.
+pub fn check(templates: &IndexMap<String, String>, files: &[ConfigFile]) -> Vec<Finding> {
+    let of = |(name, read): (&str, Result<Template, Error>)| {
+        let mistakes = match read {
+            Ok(template) => {
+                let found = check::template(&template);
+                found.mistakes.into_iter().chain(found.doubts).collect()
+            }
+            Err(error) => vec![(error.place.as_ref().map_or(1, |(_, line)| *line), error.why)],
+        };
+        mistakes.into_iter().map(|(line, why)| (name.to_owned(), line, why)).collect::<Vec<_>>()
+    };
+    read_all(templates, files).flat_map(of).collect()
+}
+
+/// What of the same templates works here, and with no Jinja2 of today.
+pub fn remarks(templates: &IndexMap<String, String>, files: &[ConfigFile]) -> Vec<Finding> {
+    let of = |(name, read): (&str, Result<Template, Error>)| {
+        let remarks = read.map(|template| check::template(&template).remarks).unwrap_or_default();
+        remarks.into_iter().map(|(line, why)| (name.to_owned(), line, why)).collect::<Vec<_>>()
+    };
+    read_all(templates, files).flat_map(of).collect()
+}
+
+fn read_all<'a>(
+    templates: &'a IndexMap<String, String>,
+    files: &'a [ConfigFile],
+) -> impl Iterator<Item = (&'a str, Result<Template, Error>)> {
     let mut wanted: IndexMap<&str, &ConfigFile> = IndexMap::new();
     if let Some(first) = files.first().filter(|first| files.iter().all(|file| file.erb_syntax == first.erb_syntax)) {
         wanted.extend(templates.keys().map(|name| (name.as_str(), first)));
     }
     wanted.extend(files.iter().map(|file| (file.template.as_str(), file)));
-    for (name, file) in wanted {
-        let read = environment(templates, file).and_then(|environment| {
-            environment.get_template(name)?;
-            Ok(unknown_words(&environment, &templates[name], if file.erb_syntax { &ERB } else { &JINJA }))
-        });
-        let unknown = read.as_ref().map(Vec::clone).unwrap_or_default();
-        mistakes.extend(unknown.into_iter().map(|(line, why)| (name.to_owned(), line, why)));
-        if let Err(error) = read {
-            let refusal = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<Refusal>());
-            let place = refusal.and_then(|refusal| refusal.place.as_ref());
-            let own_line = place.and_then(|place| place.rsplit(' ').next()?.parse().ok());
-            let line = own_line.or(error.line()).unwrap_or(1);
-            let text = describe(name, &error);
-            let why = text.split_once(": ").map_or(text.as_str(), |(_, why)| why);
-            mistakes.push((name.to_owned(), line, why.to_owned()));
-        }
-    }
-    mistakes
-}
-
-/// Filters and tests that there are not, which a rendering would notice only when it comes by.
-fn unknown_words(environment: &Environment, text: &str, delimiters: &Delimiters) -> Vec<(usize, String)> {
-    let mut state = environment.empty_state();
-    let mut unknown = Vec::new();
-    for tag in lexer::tags(text, delimiters) {
-        for (index, token) in tag.tokens.iter().enumerate().skip(1) {
-            let before = |back: usize| index.checked_sub(back).map_or("", |at| tag.tokens[at].text);
-            let error = match before(1) {
-                _ if token.kind != lexer::Kind::Name => continue,
-                "|" => state.apply_filter(token.text, &[]).err(),
-                "is" if token.text != "not" => state.perform_test(token.text, &[]).err(),
-                "not" if before(2) == "is" => state.perform_test(token.text, &[]).err(),
-                _ => continue,
-            };
-            let line = text[..token.start].matches('\n').count() + 1;
-            match error.map(|error| error.kind()) {
-                Some(ErrorKind::UnknownFilter) => unknown.push((line, format!("there is no filter {}", token.text))),
-                Some(ErrorKind::UnknownTest) => unknown.push((line, format!("there is no test {}", token.text))),
-                _ => {}
-            }
-        }
-    }
-    unknown
+    wanted.into_iter().filter_map(|(name, file)| {
+        let engine = Engine::new(templates, delimiters(file), file.format);
+        Some((name, load::read(&engine, name, templates.get(name)?)))
+    })
 }
 
 /// A variable as templates see it; the keys of a mapping keep their order.
 fn value_of(json: &Json) -> Value {
     match json {
-        Json::Null => Value::from(()),
-        Json::Bool(yes) => Value::from(*yes),
+        Json::Null => Value::None,
+        Json::Bool(yes) => Value::Bool(*yes),
         Json::Number(number) => match (number.as_i64(), number.as_u64()) {
-            (Some(whole), _) => Value::from(whole),
-            (None, Some(whole)) => Value::from(whole),
-            (None, None) => Value::from(number.as_f64().unwrap_or(f64::NAN)),
+            (Some(whole), _) => Value::Int(i128::from(whole)),
+            (None, Some(whole)) => Value::Int(i128::from(whole)),
+            (None, None) => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
         },
-        Json::String(text) => Value::from(text.as_str()),
-        Json::Array(items) => Value::from(items.iter().map(value_of).collect::<Vec<_>>()),
+        Json::String(text) => Value::text(text),
+        Json::Array(items) => Value::list(items.iter().map(value_of).collect()),
         Json::Object(keys) => match keys.iter().next() {
             Some((key, value)) if keys.len() == 1 && key.starts_with('!') => tagged(key, value),
-            _ => Value::from_pairs(keys.iter().map(|(key, value)| (key.as_str(), value_of(value)))),
+            _ => Value::dict(keys.iter().map(|(key, value)| (Key::text(key), value_of(value))).collect()),
         },
     }
 }
@@ -121,86 +167,29 @@ fn value_of(json: &Json) -> Value {
 fn tagged(tag: &str, value: &Json) -> Value {
     let text = value.as_str().unwrap_or_default();
     match tag {
-        "!int" => text.parse::<i128>().map_or_else(|_| Value::from(text), Value::from),
-        "!float" => Value::from(text.parse::<f64>().unwrap_or(f64::NAN)),
-        "!date" => Value::from_object(Date(text.to_owned())),
+        "!int" => text.parse().map_or_else(|_| Value::text(text), Value::Int),
+        "!float" => Value::Float(text.parse().unwrap_or(f64::NAN)),
+        "!date" => Value::object(Object::Date(text.to_owned())),
         _ => {
             let pairs = value.as_array().into_iter().flatten().filter_map(Json::as_array);
-            Value::from_pairs(pairs.filter_map(|pair| Some((value_of(pair.first()?), value_of(pair.get(1)?)))))
+            let pair = |pair: &Vec<Json>| Some((Key(value_of(pair.first()?)), value_of(pair.get(1)?)));
+            Value::dict(pairs.filter_map(pair).collect::<Dict>())
         }
     }
-}
-
-fn environment(templates: &IndexMap<String, String>, file: &ConfigFile) -> Result<Environment<'static>, Error> {
-    let mut environment = Environment::new();
-    let delimiters = if file.erb_syntax { &ERB } else { &JINJA };
-    if file.erb_syntax {
-        let syntax = SyntaxConfig::builder()
-            .block_delimiters(ERB.block.0, ERB.block.1)
-            .variable_delimiters(ERB.variable.0, ERB.variable.1)
-            .comment_delimiters(ERB.comment.0, ERB.comment.1)
-            .build()?;
-        environment.set_syntax(syntax);
-    }
-    // Configuration files are no web pages, whatever their names end in.
-    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-    environment.set_unknown_method_callback(methods::call);
-    filters::add(&mut environment);
-    let format = file.format;
-    environment.set_formatter(move |out, _, value| {
-        let text = printed(value, format)?;
-        out.write_str(&text).map_err(|_| Error::new(ErrorKind::WriteFailure, "cannot write"))
-    });
-    let templates = templates.clone();
-    environment.set_loader(move |name| templates.get(name).map(|text| adapted(name, text, delimiters)).transpose());
-    Ok(environment)
-}
-
-/// A template as minijinja should read it.
-fn adapted(name: &str, text: &str, delimiters: &Delimiters) -> Result<String, Error> {
-    // Jinja2 knows one line end; every other one is made that.
-    let text = text.replace("\r\n", "\n").replace('\r', "\n");
-    syntax::adapt(&text, delimiters).map_err(|refused| {
-        let place = Some(format!("template {name} line {}", refused.line));
-        Error::from(ErrorKind::SyntaxError).with_source(Refusal { place, why: refused.why })
-    })
 }
 
 /// What `{{ value }}` writes: as Python would, since that is what templates are written for; YAML's own words where it is
 /// asked for.
 fn printed(value: &Value, format: OutputFormat) -> Result<String, Error> {
-    match value.kind() {
-        ValueKind::None if format == OutputFormat::Yaml => Ok("null".into()),
-        ValueKind::Bool if format == OutputFormat::Yaml => {
-            Ok(if value.is_true() { "true" } else { "false" }.to_owned())
-        }
+    match value {
+        Value::None if format == OutputFormat::Yaml => Ok("null".into()),
+        Value::Bool(yes) if format == OutputFormat::Yaml => Ok(if *yes { "true" } else { "false" }.to_owned()),
         _ => python::str(value),
     }
 }
 
-/// Where and what, but never a value: the detail is told only for those kinds that stem from the template's own text.
-fn describe(name: &str, error: &Error) -> String {
-    // The innermost error is the one to correct: the outer ones only say which template included which.
-    let mut error = error;
-    while let Some(inner) = std::error::Error::source(error).and_then(|source| source.downcast_ref::<Error>()) {
-        error = inner;
-    }
-    let refusal = std::error::Error::source(error).and_then(|source| source.downcast_ref::<Refusal>());
-    let line = error.line().map(|line| format!(" line {line}")).unwrap_or_default();
-    let place = format!("template {}{line}", error.name().unwrap_or(name));
-    if let Some(Refusal { place: own, why }) = refusal {
-        return format!("{}: {why}", own.as_ref().unwrap_or(&place));
-    }
-    let from_the_text = matches!(
-        error.kind(),
-        ErrorKind::SyntaxError | ErrorKind::UnknownFilter | ErrorKind::UnknownTest | ErrorKind::UnknownFunction
-    );
-    let detail = error.detail().filter(|_| from_the_text).map(|detail| format!(": {detail}")).unwrap_or_default();
-    format!("{place}: {}{detail}", error.kind())
-}
-
 #[cfg(test)]
-mod tests {
+mod unit_tests {
     use super::*;
 
     fn try_render(template: &str, erb_syntax: bool, format: OutputFormat, vars: Json) -> Result<String, String> {
@@ -251,13 +240,41 @@ mod tests {
         let vars = || serde_json::json!({"secret": "hunter2", "name": "hunter2", "n": 1});
         let reason = |template| try_render(template, false, OutputFormat::Text, vars()).unwrap_err();
         assert!(reason("a\n{% if %}").starts_with("/etc/x: template t.j2 line 2: syntax error"));
-        assert!(reason("\n\n{{ x.y.z }}").contains("template t.j2 line 3: undefined value"));
-        assert!(reason("{% include 'broken' %}").contains("template broken line 2: unknown filter"));
+        assert!(reason("\n\n{{ x.y.z }}").contains("template t.j2 line 3: undefined value: x is not defined"));
+        assert!(reason("{% include 'broken' %}").contains("template broken line 2: there is no filter nope"));
         for template in
             ["{{ secret + 1 }}", "{{ n[secret]() }}", "{% include secret %}", "{{ secret | abs }}", "{{ secret() }}"]
         {
             let reason = reason(template);
             assert!(!reason.contains("hunter2"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn methods_that_dictionaries_had_in_python_2_work() {
+        let vars = serde_json::json!({"map": {"a": 1, "b": 2}});
+        let template = "{% for k, v in map.iteritems() %}{{ k }}{{ v }}{% endfor %}{{ map.iterkeys()|list }}\
+            {{ map.itervalues()|list }}{{ map.has_key('a') }}{{ map.has_key('c') }}";
+        assert_eq!(text(template, vars.clone()), "a1b2['a', 'b'][1, 2]TrueFalse");
+        assert_eq!(text("{{ map.iteritems is defined }}", vars), "False");
+    }
+
+    #[test]
+    fn what_has_no_end_or_would_fill_the_memory_is_an_error() {
+        let nested = format!("{{{{ {}1{} }}}}", "(".repeat(10_000), ")".repeat(10_000));
+        let twice = format!("{{% set x = 'ab' %}}{}", "{% set x = x ~ x %}".repeat(40));
+        for (template, why) in [
+            ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "more than 400 deep"),
+            ("{% include 't.j2' %}", "more than 400 deep"),
+            ("{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}", "more than 400 deep"),
+            (&nested, "nest deeper than 100"),
+            (&twice, "more than 10000000 bytes"),
+            ("{{ 'x' * 100000000000 }}", "more than 10000000"),
+            ("{{ range(1000000000)|list }}", "more than 10000000"),
+            ("{% set l = [] %}{% set _ = l.append([l]) %}", "would hold itself"),
+        ] {
+            let reason = try_render(template, false, OutputFormat::Text, serde_json::json!({})).unwrap_err();
+            assert!(reason.contains(why), "{reason}");
         }
     }
 }

@@ -1,26 +1,18 @@
-//! Jinja2's filters of numbers, and those that write a value down.
-
-use std::fmt::Write;
-
-use minijinja::value::ValueKind;
-use minijinja::{Error, State, Value};
+//! Jinja2's filters of numbers.
 
 use super::arguments::Arguments;
-use super::objects::pairs;
-use super::python::{self, compare, refuse, type_of, whole};
+use super::error::{Error, refuse};
+use super::operators::Operator;
+use super::value::Value;
 
-pub fn abs(_: &mut State, value: &Value, _: &Arguments) -> Result<Value, Error> {
-    if let Ok(number) = whole(value) {
-        return integer(number.checked_abs().ok_or_else(|| refuse("a number is too large"))?);
+pub fn abs(value: &Value, _: &Arguments) -> Result<Value, Error> {
+    match value {
+        Value::Float(number) => Ok(Value::Float(number.abs())),
+        _ => {
+            let number = value.whole().map_err(|_| value.unfit("abs"))?;
+            number.checked_abs().map(Value::Int).ok_or_else(|| refuse("a number is too large"))
+        }
     }
-    match value.kind() {
-        ValueKind::Number => Ok(Value::from(f64::try_from(value.clone())?.abs())),
-        _ => Err(refuse(format!("abs of {}", type_of(value)))),
-    }
-}
-
-fn integer(number: i128) -> Result<Value, Error> {
-    Ok(i64::try_from(number).map_or_else(|_| Value::from(number), Value::from))
 }
 
 /// Text without the underscores that Python allows between digits; `None` where it does not.
@@ -32,32 +24,32 @@ fn without_underscores(text: &str) -> Option<String> {
     all_fine.then(|| text.replace('_', ""))
 }
 
-pub fn int(_: &mut State, value: &Value, arguments: &Arguments) -> Result<Value, Error> {
-    let default = arguments.get(0).cloned().unwrap_or_else(|| Value::from(0));
-    let base = u32::try_from(arguments.number(1, 10)?).unwrap_or(1);
-    if base != 0 && !(2..=36).contains(&base) {
-        return Err(refuse("int knows the bases 2 to 36, and 0"));
-    }
-    match value.kind() {
-        ValueKind::Undefined => Err(Error::from(minijinja::ErrorKind::UndefinedError)),
-        ValueKind::Bool => integer(whole(value)?),
-        ValueKind::Number if value.is_integer() => Ok(value.clone()),
-        ValueKind::Number => truncated(f64::try_from(value.clone())?, default),
-        ValueKind::String => {
-            let text = value.as_str().unwrap_or_default().trim();
-            if let Some(digits) = without_underscores(text) {
+pub fn int(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
+    let default = || arguments.get(0).cloned().unwrap_or(Value::Int(0));
+    match value {
+        Value::Undefined(_) => Err(value.unfit("int")),
+        Value::Bool(_) | Value::Int(_) => value.whole().map(Value::Int),
+        // Python stops at these, and takes them for no number where they are written as text.
+        Value::Float(number) if number.is_infinite() => Err(refuse("int of a number that is infinite")),
+        Value::Float(number) => truncated(*number, default),
+        Value::Text(text) | Value::Markup(text) => {
+            let base = arguments.get(1).map_or(Ok(10), Value::whole).ok().and_then(|base| u32::try_from(base).ok());
+            let text = super::operators::strip(text, None, true, true);
+            let base = base.filter(|base| *base == 0 || (2..=36).contains(base));
+            if let (Some(digits), Some(base)) = (without_underscores(&text), base) {
                 match parse(&digits, base) {
-                    Some(Ok(number)) => return integer(number),
+                    Some(Ok(number)) => return Ok(Value::Int(number)),
                     Some(Err(())) => return Err(refuse("a number is too large for int")),
                     None => {}
                 }
             }
-            match real(text) {
+            match real(&text) {
+                Some(number) if !number.is_finite() => Ok(default()),
                 Some(number) => truncated(number, default),
-                None => Ok(default),
+                None => Ok(default()),
             }
         }
-        _ => Ok(default),
+        _ => Ok(default()),
     }
 }
 
@@ -85,10 +77,10 @@ fn parse(text: &str, base: u32) -> Option<Result<i128, ()>> {
     Some(size.map(|size| if negative { -size } else { size }))
 }
 
-fn truncated(number: f64, default: Value) -> Result<Value, Error> {
+fn truncated(number: f64, default: impl Fn() -> Value) -> Result<Value, Error> {
     match number {
-        _ if !number.is_finite() => Ok(default),
-        _ if number.abs() < 1e38 => integer(number.trunc() as i128),
+        _ if number.is_nan() => Ok(default()),
+        _ if number.abs() < 1e38 => Ok(Value::Int(number.trunc() as i128)),
         _ => Err(refuse("a number is too large for int")),
     }
 }
@@ -104,198 +96,112 @@ fn real(text: &str) -> Option<f64> {
     }
 }
 
-pub fn float(_: &mut State, value: &Value, arguments: &Arguments) -> Result<Value, Error> {
-    let default = || arguments.get(0).cloned().unwrap_or_else(|| Value::from(0.0));
-    match value.kind() {
-        ValueKind::Undefined => Err(Error::from(minijinja::ErrorKind::UndefinedError)),
-        ValueKind::Bool => Ok(Value::from(f64::from(value.is_true()))),
-        ValueKind::Number => Ok(Value::from(f64::try_from(value.clone())?)),
-        ValueKind::String => Ok(real(value.as_str().unwrap_or_default()).map_or_else(default, Value::from)),
-        _ => Ok(default()),
+pub fn float(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
+    let default = || arguments.get(0).cloned().unwrap_or(Value::Float(0.0));
+    match value {
+        Value::Undefined(_) => Err(value.unfit("float")),
+        Value::Text(text) | Value::Markup(text) => Ok(real(text).map_or_else(default, Value::Float)),
+        _ => Ok(value.real().map_or_else(|_| default(), Value::Float)),
     }
 }
 
-pub fn filesizeformat(_: &mut State, value: &Value, arguments: &Arguments) -> Result<Value, Error> {
-    let size = match value.kind() {
-        ValueKind::Bool => f64::from(value.is_true()),
-        ValueKind::Number => f64::try_from(value.clone())?,
-        _ => value.as_str().and_then(real).ok_or_else(|| refuse("filesizeformat wants a number"))?,
-    };
-    let (base, marks) = match arguments.truth(0, false) {
-        true => (1024.0f64, ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB"]),
-        false => (1000.0f64, ["kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB"]),
-    };
-    if !size.is_finite() {
-        return Err(refuse("filesizeformat wants a number that is finite"));
+pub fn round(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
+    if !value.is_number() {
+        return Err(value.unfit("round"));
     }
+    let method = match arguments.get(1).map(Value::as_str) {
+        None | Some(Some("common")) => {
+            let digits = match arguments.get(0) {
+                Some(Value::None) => None,
+                _ => Some(arguments.number(0, 0)?),
+            };
+            return rounded(value, digits);
+        }
+        Some(Some("ceil")) => f64::ceil,
+        Some(Some("floor")) => f64::floor,
+        Some(_) => return Err(refuse("round goes by common, ceil or floor")),
+    };
+    let digits = arguments.get(0).cloned().unwrap_or(Value::Int(0));
+    let scale = Operator::Power.apply(&Value::Int(10), &digits)?;
+    let whole = match Operator::Multiply.apply(value, &scale)? {
+        Value::Float(number) if !number.is_finite() => return Err(refuse("round of a number that is not finite")),
+        Value::Float(number) if number.abs() < 1e38 => Value::Int(method(number) as i128),
+        Value::Float(_) => return Err(refuse("a number is too large for round")),
+        whole => whole,
+    };
+    Operator::Divide.apply(&whole, &scale)
+}
+
+/// Python's `round`: halves go to the even neighbour.
+fn rounded(value: &Value, digits: Option<i64>) -> Result<Value, Error> {
+    let Value::Float(number) = value else {
+        let (whole, digits) = (value.whole()?, digits.unwrap_or(0));
+        return Ok(Value::Int(if digits < 0 { to_tens(whole, 0.0, digits.unsigned_abs()) } else { whole }));
+    };
+    let Some(digits) = digits else {
+        return match number.is_finite() && number.abs() < 1e38 {
+            true => Ok(Value::Int(number.round_ties_even() as i128)),
+            false => Err(refuse("round of a number that is too large, or no number")),
+        };
+    };
+    if !number.is_finite() || digits > 400 {
+        return Ok(value.clone());
+    }
+    if digits >= 0 {
+        // Written with so many digits, it is rounded by its exact value.
+        let text = format!("{number:.*}", digits as usize);
+        return text.parse().map(Value::Float).map_err(|_| refuse("a number that cannot be rounded"));
+    }
+    if number.abs() >= 1e38 {
+        return Err(refuse("a number is too large for round"));
+    }
+    let whole = to_tens(number.trunc() as i128, number.fract(), digits.unsigned_abs()) as f64;
+    Ok(Value::Float(if whole == 0.0 { 0.0f64.copysign(*number) } else { whole }))
+}
+
+/// A number and its fraction rounded to a power of ten.
+fn to_tens(whole: i128, fraction: f64, power: u64) -> i128 {
+    let Some(unit) = u32::try_from(power).ok().and_then(|power| 10i128.checked_pow(power)) else { return 0 };
+    let (below, rest) = (whole.div_euclid(unit), whole.rem_euclid(unit));
+    let half = (rest * 2).cmp(&unit).then(fraction.total_cmp(&0.0).then(std::cmp::Ordering::Equal));
+    let up = match half {
+        std::cmp::Ordering::Equal => below % 2 != 0,
+        order => order.is_gt(),
+    };
+    (below + i128::from(up)) * unit
+}
+
+pub fn filesizeformat(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
+    let size = match value {
+        Value::Text(text) | Value::Markup(text) => real(text).ok_or_else(|| refuse("filesizeformat wants a number"))?,
+        _ => value.real()?,
+    };
+    let (base, marks) = match arguments.truth(0, false)? {
+        true => (1024u128, ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB"]),
+        false => (1000u128, ["kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB"]),
+    };
+    let scale = base as f64;
     if size == 1.0 {
-        return Ok(Value::from("1 Byte"));
+        return Ok(Value::text("1 Byte"));
     }
-    if size < base {
-        return Ok(Value::from(format!("{} Bytes", size.trunc())));
+    if size < scale {
+        return match size.is_finite() {
+            true => Ok(Value::text(format!("{} Bytes", size.trunc() as i128))),
+            false => Err(refuse("filesizeformat wants a number that is finite")),
+        };
     }
-    let mut unit = base * base;
-    let mut marks = marks.into_iter().peekable();
-    while let Some(mark) = marks.next() {
-        if size < unit || marks.peek().is_none() {
-            return Ok(Value::from(format!("{:.1} {mark}", base * size / unit)));
-        }
+    let mut unit = base;
+    let mut shown = String::new();
+    for mark in marks {
         unit *= base;
-    }
-    Err(refuse("filesizeformat knows no such size"))
-}
-
-pub fn tojson(_: &mut State, value: &Value, arguments: &Arguments) -> Result<Value, Error> {
-    let indent = match arguments.get(0) {
-        Some(indent) if !indent.is_none() => Some(arguments.size(0, 0)?),
-        _ => None,
-    };
-    let mut text = String::new();
-    json(value, indent, 0, &mut text)?;
-    for (from, to) in [("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("'", "\\u0027")] {
-        text = text.replace(from, to);
-    }
-    Ok(Value::from_safe_string(text))
-}
-
-fn json(value: &Value, indent: Option<usize>, depth: usize, text: &mut String) -> Result<(), Error> {
-    let none = || refuse(format!("tojson of {}", type_of(value)));
-    if depth > 64 {
-        return Err(refuse("tojson of lists and mappings that nest deeper than 64"));
-    }
-    match value.kind() {
-        ValueKind::None => text.push_str("null"),
-        ValueKind::Bool => text.push_str(if value.is_true() { "true" } else { "false" }),
-        ValueKind::Number => text.push_str(&json_number(value)?),
-        ValueKind::String => quoted(value.as_str().unwrap_or_default(), text),
-        ValueKind::Map if !value.as_object().is_some_and(|it| it.type_name().contains("minijinja::vm")) => {
-            let mut entries = pairs(value)?;
-            let mut failed = None;
-            entries.sort_by(|(a, _), (b, _)| {
-                compare(a, b).unwrap_or_else(|error| {
-                    failed.get_or_insert(error);
-                    std::cmp::Ordering::Equal
-                })
-            });
-            if let Some(error) = failed {
-                return Err(error);
-            }
-            let entries = entries.into_iter().map(|(key, value)| (Some(key), value)).collect();
-            nested(entries, ('{', '}'), indent, depth, text)?;
-        }
-        ValueKind::Seq | ValueKind::Iterable => {
-            let object = value.as_object().map_or("", |object| object.type_name());
-            if ["Generator", "View", "Range"].iter().any(|name| object.ends_with(name)) {
-                return Err(none());
-            }
-            nested(value.try_iter()?.map(|item| (None, item)).collect(), ('[', ']'), indent, depth, text)?;
-        }
-        _ => return Err(none()),
-    }
-    Ok(())
-}
-
-fn json_number(value: &Value) -> Result<String, Error> {
-    if value.is_integer() {
-        return Ok(value.to_string());
-    }
-    Ok(match f64::try_from(value.clone())? {
-        number if number.is_nan() => "NaN".into(),
-        f64::INFINITY => "Infinity".into(),
-        f64::NEG_INFINITY => "-Infinity".into(),
-        number => python::float(number),
-    })
-}
-
-fn nested(
-    entries: Vec<(Option<Value>, Value)>,
-    (open, close): (char, char),
-    indent: Option<usize>,
-    depth: usize,
-    text: &mut String,
-) -> Result<(), Error> {
-    text.push(open);
-    let line = |depth: usize| indent.map(|width| format!("\n{}", " ".repeat(width * depth))).unwrap_or_default();
-    for (index, (key, value)) in entries.iter().enumerate() {
-        if index > 0 {
-            text.push_str(if indent.is_some() { "," } else { ", " });
-        }
-        text.push_str(&line(depth + 1));
-        if let Some(key) = key {
-            match key.kind() {
-                ValueKind::String => quoted(key.as_str().unwrap_or_default(), text),
-                ValueKind::None => text.push_str("\"null\""),
-                ValueKind::Bool => text.push_str(if key.is_true() { "\"true\"" } else { "\"false\"" }),
-                ValueKind::Number => text.push_str(&format!("\"{}\"", json_number(key)?)),
-                _ => return Err(refuse(format!("tojson of a mapping with a key that is {}", type_of(key)))),
-            }
-            text.push_str(": ");
-        }
-        json(value, indent, depth + 1, text)?;
-    }
-    if !entries.is_empty() {
-        text.push_str(&line(depth));
-    }
-    text.push(close);
-    Ok(())
-}
-
-/// JSON's quotes, in ASCII.
-fn quoted(string: &str, text: &mut String) {
-    text.push('"');
-    for c in string.chars() {
-        match c {
-            '"' => text.push_str("\\\""),
-            '\\' => text.push_str("\\\\"),
-            '\n' => text.push_str("\\n"),
-            '\r' => text.push_str("\\r"),
-            '\t' => text.push_str("\\t"),
-            '\x08' => text.push_str("\\b"),
-            '\x0c' => text.push_str("\\f"),
-            ' '..='~' => text.push(c),
-            c => {
-                for unit in c.encode_utf16(&mut [0; 2]) {
-                    // Writing to a string does not fail.
-                    let _ = write!(text, "\\u{unit:04x}");
-                }
-            }
+        let number = scale * size / unit as f64;
+        shown = match number.is_finite() {
+            true => format!("{number:.1} {mark}"),
+            false => format!("{} {mark}", super::python::float(number)),
+        };
+        if size < unit as f64 {
+            break;
         }
     }
-    text.push('"');
-}
-
-/// What Python's pprint writes on one line; what needs several is refused.
-pub fn pprint(_: &mut State, value: &Value, _: &Arguments) -> Result<Value, Error> {
-    let text = python::repr(&sorted(value)?)?;
-    if text.chars().count() > 80 {
-        return Err(refuse("pprint of a value that needs more than one line: write `|tojson(indent=2)`"));
-    }
-    Ok(Value::from(text))
-}
-
-/// The value with the keys of its mappings in order.
-fn sorted(value: &Value) -> Result<Value, Error> {
-    match value.kind() {
-        ValueKind::Map => {
-            let mut entries = Vec::new();
-            for (key, value) in pairs(value)? {
-                entries.push((key, sorted(&value)?));
-            }
-            let mut failed = None;
-            entries.sort_by(|(a, _), (b, _)| {
-                compare(a, b).unwrap_or_else(|error| {
-                    failed.get_or_insert(error);
-                    std::cmp::Ordering::Equal
-                })
-            });
-            match failed {
-                Some(error) => Err(error),
-                None => Ok(Value::from_pairs(entries)),
-            }
-        }
-        ValueKind::Seq if !value.is_tuple() => {
-            Ok(Value::from(value.try_iter()?.map(|item| sorted(&item)).collect::<Result<Vec<_>, _>>()?))
-        }
-        _ => Ok(value.clone()),
-    }
+    Ok(Value::text(shown))
 }

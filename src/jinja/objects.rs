@@ -1,94 +1,117 @@
-//! Python's objects that minijinja has otherwise or not at all.
+//! Python's objects other than its plain types: what they have and what they can be asked.
 
+use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-
-use minijinja::value::{Enumerator, Object, ObjectRepr, Tuple};
-use minijinja::{Error, State, Value};
+use std::rc::Rc;
 
 use super::arguments::Arguments;
-use super::python::{refuse, whole};
+use super::context::{BlockReference, Context, Engine};
+use super::error::{Error, refuse};
+use super::loops::Loop;
+use super::macros::Macro;
+use super::operators::contains;
+use super::value::{Dict, Key, Source, Value};
 
-/// A value that is worked out once and read once: the second loop over it finds nothing.
-#[derive(Debug)]
-pub struct Generator(Mutex<Option<Vec<Value>>>);
-
-impl Generator {
-    pub fn value(items: Vec<Value>) -> Value {
-        Value::from_object(Generator(Mutex::new(Some(items))))
-    }
-}
-
-impl Object for Generator {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Iterable
-    }
-
-    fn enumerate(self: &Arc<Self>) -> Enumerator {
-        let items = self.0.lock().map(|mut items| items.take()).unwrap_or_default().unwrap_or_default();
-        Enumerator::Iter(Box::new(items.into_iter()))
-    }
-
-    fn enumerator_len(self: &Arc<Self>) -> Option<usize> {
-        None
-    }
-
-    fn is_true(self: &Arc<Self>) -> bool {
-        true
-    }
+pub enum Object {
+    Generator(Rc<RefCell<Source>>),
+    View(View),
+    Range(Range),
+    /// A date of a YAML file, as Python prints it. It can do nothing else.
+    Date(String),
+    Cycler(Vec<Value>, Cell<usize>),
+    Joiner(Value, Cell<bool>),
+    Namespace(RefCell<Dict>),
+    Loop(Box<Loop>),
+    Macro(Box<Macro>),
+    Module(Module),
+    /// `self` of a template with blocks.
+    Own(Rc<Engine>, Rc<Context>),
+    Block(BlockReference),
+    /// A method of a value that is not called yet.
+    Method(Value, Rc<str>),
+    /// A function of Jinja2's, by its name.
+    Function(&'static str),
 }
 
 /// What `keys`, `values` and `items` of a dictionary give.
 #[derive(Debug)]
 pub struct View {
-    /// As Python prints it: `dict_keys`.
-    pub name: &'static str,
-    pub items: Vec<Value>,
+    pub of: Rc<RefCell<Dict>>,
+    pub part: Part,
 }
 
-impl Object for View {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Iterable
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Keys,
+    Values,
+    Items,
+}
+
+impl View {
+    pub fn items(&self) -> Vec<Value> {
+        let item = |(key, value): (&Key, &Value)| match self.part {
+            Part::Keys => key.0.clone(),
+            Part::Values => value.clone(),
+            Part::Items => Value::pair(key.0.clone(), value.clone()),
+        };
+        self.of.borrow().iter().map(item).collect()
     }
 
-    fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Iter(Box::new(self.items.clone().into_iter()))
+    pub fn name(&self) -> &'static str {
+        match self.part {
+            Part::Keys => "dict_keys",
+            Part::Values => "dict_values",
+            Part::Items => "dict_items",
+        }
     }
+}
+
+/// An imported template: what it exports, and its text.
+#[derive(Debug)]
+pub struct Module {
+    pub name: Rc<str>,
+    pub exported: Dict,
+    pub body: String,
 }
 
 /// Python's `range`.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Range {
-    start: i128,
-    stop: i128,
-    step: i128,
+    pub start: i128,
+    pub stop: i128,
+    pub step: i128,
 }
 
-/// Jinja2's sandbox has this limit too: a slip of the finger should not fill the memory.
-const LONGEST: i128 = 100_000;
-
 impl Range {
-    pub fn value(arguments: &[Value]) -> Result<Value, Error> {
-        let numbers = arguments.iter().map(whole).collect::<Result<Vec<_>, _>>()?;
+    pub fn new(arguments: &[Value]) -> Result<Range, Error> {
+        let numbers = arguments.iter().map(Value::whole).collect::<Result<Vec<_>, _>>()?;
         let (start, stop, step) = match numbers[..] {
             [stop] => (0, stop, 1),
             [start, stop] => (start, stop, 1),
             [start, stop, step] if step != 0 => (start, stop, step),
             _ => return Err(refuse("range wants one to three whole numbers, and a step that is not 0")),
         };
-        let fits = |number: i128| i64::try_from(number).is_ok();
-        let range = Range { start, stop, step };
-        if !(fits(start) && fits(stop) && fits(step)) || range.length() > LONGEST {
-            return Err(refuse(format!("a range of more than {LONGEST} numbers")));
+        if [start, stop, step].iter().any(|number| i64::try_from(*number).is_err()) {
+            return Err(refuse("a number of range is too large"));
         }
-        Ok(Value::from_object(range))
+        Ok(Range { start, stop, step })
     }
 
-    fn length(&self) -> i128 {
+    pub fn length(&self) -> i128 {
         let span = if self.step > 0 { self.stop - self.start } else { self.start - self.stop };
         let step = self.step.abs();
         if span <= 0 { 0 } else { (span + step - 1) / step }
+    }
+
+    /// The number at a place from 0.
+    pub fn at(&self, index: i128) -> Option<i128> {
+        (0..self.length()).contains(&index).then(|| self.start + index * self.step)
+    }
+
+    /// The place of a number.
+    pub fn place(&self, number: i128) -> Option<i128> {
+        let index = (number - self.start).checked_div(self.step)?;
+        (self.at(index) == Some(number)).then_some(index)
     }
 
     pub fn repr(&self) -> String {
@@ -97,136 +120,215 @@ impl Range {
             step => format!("range({}, {}, {step})", self.start, self.stop),
         }
     }
-}
 
-impl Object for Range {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Seq
-    }
-
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        let index = whole(key).ok()?;
-        (0..self.length()).contains(&index).then(|| Value::from((self.start + index * self.step) as i64))
-    }
-
-    fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Seq(self.length() as usize)
+    fn source(self, backwards: bool) -> Source {
+        let length = self.length();
+        let mut next = 0;
+        Box::new(move || {
+            let index = if backwards { length - 1 - next } else { next };
+            next += 1;
+            Ok(self.at(index).map(Value::Int))
+        })
     }
 }
 
-/// One of `groupby`'s groups: a pair that also has names.
-#[derive(Debug)]
-pub struct Group {
-    pub grouper: Value,
-    pub list: Value,
+impl fmt::Debug for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.type_name())
+    }
 }
 
-impl Object for Group {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Seq
+impl Object {
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Object::Generator(_) => "a generator",
+            Object::View(view) => view.name(),
+            Object::Range(_) => "range",
+            Object::Date(_) => "a date",
+            Object::Cycler(..) => "a cycler",
+            Object::Joiner(..) => "a joiner",
+            Object::Namespace(_) => "a namespace",
+            Object::Loop(_) => "loop",
+            Object::Macro(_) => "a macro",
+            Object::Module(_) => "an imported template",
+            Object::Own(..) => "self",
+            Object::Block(_) => "a block",
+            Object::Method(..) => "a method",
+            Object::Function(_) => "a function",
+        }
     }
 
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        match (key.as_str(), key.as_i64()) {
-            (Some("grouper"), _) | (_, Some(0)) => Some(self.grouper.clone()),
-            (Some("list"), _) | (_, Some(1)) => Some(self.list.clone()),
+    pub fn is_true(&self) -> Result<bool, Error> {
+        Ok(self.length()?.is_none_or(|length| length > 0))
+    }
+
+    pub fn length(&self) -> Result<Option<usize>, Error> {
+        Ok(match self {
+            Object::View(view) => Some(view.of.borrow().len()),
+            Object::Range(range) => Some(usize::try_from(range.length()).unwrap_or(usize::MAX)),
+            Object::Loop(it) => Some(it.length()?),
             _ => None,
-        }
+        })
     }
 
-    fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Seq(2)
-    }
-}
-
-/// A date of a YAML file, as Python prints it. It can do nothing else.
-#[derive(Debug)]
-pub struct Date(pub String);
-
-impl Object for Date {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Plain
-    }
-
-    fn get_value(self: &Arc<Self>, _: &Value) -> Option<Value> {
-        Some(Value::from(refuse("a date has no parts here: put it in quotes to use it as text")))
-    }
-
-    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// `cycler('odd', 'even')`.
-#[derive(Debug)]
-pub struct Cycler {
-    items: Vec<Value>,
-    at: AtomicUsize,
-}
-
-impl Cycler {
-    pub fn value(items: Vec<Value>) -> Result<Value, Error> {
-        if items.is_empty() {
-            return Err(refuse("cycler wants at least one value"));
-        }
-        Ok(Value::from_object(Cycler { items, at: AtomicUsize::new(0) }))
-    }
-}
-
-impl Object for Cycler {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Plain
-    }
-
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        let at = self.at.load(Ordering::Relaxed) % self.items.len();
-        (key.as_str() == Some("current")).then(|| self.items[at].clone())
-    }
-
-    fn call_method(self: &Arc<Self>, _: &mut State, name: &str, _: &[Value]) -> Result<Value, Error> {
-        match name {
-            "next" => Ok(self.items[self.at.fetch_add(1, Ordering::Relaxed) % self.items.len()].clone()),
-            "reset" => {
-                self.at.store(0, Ordering::Relaxed);
-                Ok(Value::from(()))
+    pub fn source(&self) -> Result<Option<Source>, Error> {
+        Ok(match self {
+            Object::Generator(source) => {
+                let source = source.clone();
+                Some(Box::new(move || match source.try_borrow_mut() {
+                    Ok(mut source) => source(),
+                    Err(_) => Err(refuse("a generator is asked for an item while it makes one")),
+                }))
             }
-            _ => Err(Error::from(minijinja::ErrorKind::UnknownMethod)),
+            Object::View(view) => {
+                let mut items = view.items().into_iter();
+                Some(Box::new(move || Ok(items.next())))
+            }
+            Object::Range(range) => Some(range.source(false)),
+            Object::Loop(_) => return Err(refuse("loop cannot be gone through")),
+            _ => None,
+        })
+    }
+
+    pub fn callable(&self) -> bool {
+        matches!(
+            self,
+            Object::Joiner(..)
+                | Object::Loop(_)
+                | Object::Macro(_)
+                | Object::Block(_)
+                | Object::Method(..)
+                | Object::Function(_)
+        )
+    }
+
+    /// Whether it is a set, which is no key for Python.
+    pub fn is_set(&self) -> bool {
+        matches!(self, Object::View(view) if view.part != Part::Values)
+    }
+
+    pub fn equals(&self, other: &Object) -> bool {
+        let all_in = |a: &View, b: &View| {
+            let theirs = Value::list(b.items());
+            a.items().iter().all(|item| contains(&theirs, item).unwrap_or(false))
+        };
+        match (self, other) {
+            (Object::Range(a), Object::Range(b)) => {
+                let length = a.length();
+                length == b.length() && (length == 0 || a.start == b.start && (length == 1 || a.step == b.step))
+            }
+            (Object::Date(a), Object::Date(b)) => a == b,
+            (Object::View(a), Object::View(b)) if a.part == b.part && a.part != Part::Values => {
+                a.of.borrow().len() == b.of.borrow().len() && all_in(a, b)
+            }
+            (Object::Method(of, name), Object::Method(other, same)) => name == same && of.holds(other),
+            _ => std::ptr::eq(self, other),
         }
     }
-}
 
-/// `joiner(', ')`: nothing the first time that it is called.
-#[derive(Debug)]
-pub struct Joiner {
-    separator: Value,
-    used: AtomicUsize,
-}
-
-impl Joiner {
-    pub fn value(arguments: &[Value]) -> Result<Value, Error> {
-        let arguments = Arguments::bind("joiner", &["sep"], arguments)?;
-        let separator = arguments.get(0).cloned().unwrap_or_else(|| Value::from(", "));
-        Ok(Value::from_object(Joiner { separator, used: AtomicUsize::new(0) }))
+    /// What a cycler, a joiner, a range or a namespace has by that name; `None` for what it has not.
+    pub fn attribute(&self, name: &str) -> Result<Option<Value>, Error> {
+        Ok(match (self, name) {
+            (Object::Date(_), _) => return Err(refuse("a date has no parts here: put it in quotes to use it as text")),
+            (Object::Range(range), "start") => Some(Value::Int(range.start)),
+            (Object::Range(range), "stop") => Some(Value::Int(range.stop)),
+            (Object::Range(range), "step") => Some(Value::Int(range.step)),
+            (Object::Cycler(items, at), "current") => Some(items[at.get()].clone()),
+            (Object::Cycler(_, at), "pos") => Some(Value::size(at.get())),
+            (Object::Cycler(items, _), "items") => Some(Value::tuple(items.clone())),
+            (Object::Joiner(separator, _), "sep") => Some(separator.clone()),
+            (Object::Joiner(_, used), "used") => Some(Value::Bool(used.get())),
+            (Object::Namespace(entries), _) => entries.borrow().get(&Key::text(name)).cloned(),
+            (Object::Module(module), _) => module.exported.get(&Key::text(name)).cloned(),
+            (Object::Loop(it), _) => it.attribute(name)?,
+            (Object::Macro(it), _) => it.attribute(name),
+            (Object::Own(engine, context), _) => {
+                BlockReference::first(engine, context, name).map(|it| Value::object(Object::Block(it)))
+            }
+            (Object::Block(block), "super") => Some(block.parent()),
+            (Object::Block(block), "name") => Some(Value::text(&block.name)),
+            (Object::Function(function), _) => {
+                return Err(refuse(format!("{name} of {function}, which templates have no use for")));
+            }
+            (Object::Generator(_), "send" | "throw" | "close") | (Object::View(_), "mapping" | "isdisjoint") => {
+                return Err(refuse(format!("{name} of {}", self.type_name())));
+            }
+            _ => None,
+        })
     }
 }
 
-impl Object for Joiner {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Plain
-    }
+/// Python's `reversed`; `None` for what has no end to begin at.
+pub fn reversed(value: &Value) -> Result<Option<Source>, Error> {
+    let mut items = match value {
+        Value::Object(object) => match &**object {
+            Object::Range(range) => return Ok(Some(range.source(true))),
+            Object::View(view) => view.items(),
+            _ => return Ok(None),
+        },
+        Value::Undefined(_) | Value::Text(_) | Value::Markup(_) | Value::List(_) | Value::Tuple(_) | Value::Dict(_) => {
+            value.items()?
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(Box::new(move || Ok(items.pop()))))
+}
 
-    fn call(self: &Arc<Self>, _: &mut State, _: &[Value]) -> Result<Value, Error> {
-        let first = self.used.fetch_add(1, Ordering::Relaxed) == 0;
-        Ok(if first { Value::from("") } else { self.separator.clone() })
+/// Calls one of Jinja2's functions.
+pub fn call_function(name: &str, positional: Vec<Value>, named: Vec<(Rc<str>, Value)>) -> Result<Value, Error> {
+    let unnamed = |named: &[(Rc<str>, Value)]| match named.first() {
+        Some(_) => Err(refuse(format!("{name} takes no named arguments"))),
+        None => Ok(()),
+    };
+    match name {
+        "range" => {
+            unnamed(&named)?;
+            Ok(Value::object(Object::Range(Range::new(&positional)?)))
+        }
+        "dict" => dict(&positional, named).map(Value::dict),
+        "namespace" => Ok(Value::object(Object::Namespace(RefCell::new(dict(&positional, named)?)))),
+        "cycler" => {
+            unnamed(&named)?;
+            match positional.is_empty() {
+                true => Err(refuse("cycler wants at least one value")),
+                false => Ok(Value::object(Object::Cycler(positional, Cell::new(0)))),
+            }
+        }
+        "joiner" => {
+            let arguments = Arguments::bind("joiner", &["sep"], &positional, &named)?;
+            let separator = arguments.get(0).cloned().unwrap_or_else(|| Value::text(", "));
+            Ok(Value::object(Object::Joiner(separator, Cell::new(false))))
+        }
+        _ => Err(refuse(format!("{name} is not supported: its text is another one each time"))),
     }
 }
 
-/// The key and value of each entry of a dictionary.
-pub fn pairs(map: &Value) -> Result<Vec<(Value, Value)>, Error> {
-    map.try_iter()?.map(|key| map.get_item(&key).map(|value| (key, value))).collect()
+/// Python's `dict(…)`.
+pub fn dict(positional: &[Value], named: Vec<(Rc<str>, Value)>) -> Result<Dict, Error> {
+    let mut entries = Dict::new();
+    match positional {
+        [] => {}
+        [of] => update(&mut entries, of)?,
+        _ => return Err(refuse("dict takes one mapping or list of pairs")),
+    }
+    entries.extend(named.into_iter().map(|(name, value)| (Key::text(name), value)));
+    Ok(entries)
 }
 
-/// A tuple of two.
-pub fn pair(first: Value, second: Value) -> Value {
-    Value::from(Tuple::from([first, second]))
+/// Takes the entries of a mapping, or of a list of pairs.
+pub fn update(entries: &mut Dict, of: &Value) -> Result<(), Error> {
+    if let Some(more) = of.entries() {
+        entries.extend(more.into_iter().map(|(key, value)| (Key(key), value)));
+        return Ok(());
+    }
+    if of.is_undefined() {
+        return Err(of.unfit("dict"));
+    }
+    for item in of.items()? {
+        match &item.items()?[..] {
+            [key, value] => entries.insert(Key::of(key)?, value.clone()),
+            _ => return Err(refuse("dict wants pairs")),
+        };
+    }
+    Ok(())
 }

@@ -1,64 +1,25 @@
-//! Values as Python has them: how they print, how they compare, and what Python would refuse to do with them.
+//! How Python writes values down.
 
-use std::cmp::Ordering;
-use std::fmt;
 use std::fmt::Write;
 
-use minijinja::value::ValueKind;
-use minijinja::{Error, ErrorKind, Value};
-
-use super::objects::{Date, Generator, Range, View};
-
-/// Why a template is refused. The text is Hoist's own and never holds a value, so it may be told.
-#[derive(Debug)]
-pub struct Refusal {
-    /// Template and line, where the template engine does not know them.
-    pub place: Option<String>,
-    pub why: String,
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.why)
-    }
-}
-
-impl std::error::Error for Refusal {}
-
-/// An error whose text is told.
-pub fn refuse(why: impl Into<String>) -> Error {
-    Error::from(ErrorKind::InvalidOperation).with_source(Refusal { place: None, why: why.into() })
-}
-
-/// What Python calls the type of a value.
-pub fn type_of(value: &Value) -> &'static str {
-    match value.kind() {
-        ValueKind::Undefined => "undefined",
-        ValueKind::None => "None",
-        ValueKind::Bool => "bool",
-        ValueKind::Number if value.is_integer() => "int",
-        ValueKind::Number => "float",
-        ValueKind::String => "str",
-        ValueKind::Bytes => "bytes",
-        ValueKind::Seq if value.is_tuple() => "tuple",
-        ValueKind::Seq | ValueKind::Iterable => "list",
-        ValueKind::Map => "dict",
-        _ => "object",
-    }
-}
+use super::error::{Error, refuse};
+use super::objects::Object;
+use super::value::{LARGEST, Value};
 
 /// Python's `str`.
 ///
 /// # Errors
 /// For what Python prints with an address in memory, a generator say.
 pub fn str(value: &Value) -> Result<String, Error> {
-    match value.kind() {
-        ValueKind::Undefined => Ok(String::new()),
-        ValueKind::String => Ok(value.as_str().unwrap_or_default().to_owned()),
-        _ => match value.downcast_object_ref::<Date>() {
-            Some(date) => Ok(date.0.clone()),
-            None => repr(value),
+    match value {
+        Value::Undefined(_) => Ok(String::new()),
+        Value::Text(text) | Value::Markup(text) => Ok(text.to_string()),
+        Value::Object(object) => match &**object {
+            Object::Date(date) => Ok(date.clone()),
+            Object::Module(module) => Ok(module.body.clone()),
+            _ => repr(value),
         },
+        _ => repr(value),
     }
 }
 
@@ -72,77 +33,95 @@ pub fn repr(value: &Value) -> Result<String, Error> {
     Ok(text)
 }
 
-/// Lists and mappings in each other; deeper ones would overflow the stack.
+/// Lists and mappings in each other; nobody reads deeper ones.
 const DEEPEST: usize = 100;
 
 fn represent(value: &Value, depth: usize, text: &mut String) -> Result<(), Error> {
     if depth > DEEPEST {
         return Err(refuse(format!("lists and mappings that nest deeper than {DEEPEST} cannot be printed")));
     }
-    match value.kind() {
-        ValueKind::Undefined => text.push_str("Undefined"),
-        ValueKind::None => text.push_str("None"),
-        ValueKind::Bool => text.push_str(if value.is_true() { "True" } else { "False" }),
-        ValueKind::Number if value.is_integer() => text.push_str(&value.to_string()),
-        ValueKind::Number => text.push_str(&float(f64::try_from(value.clone()).unwrap_or(f64::NAN))),
-        ValueKind::String if value.is_safe() => {
+    if text.len() > LARGEST {
+        return Err(refuse(format!("a text of more than {LARGEST} bytes")));
+    }
+    match value {
+        Value::Undefined(_) => text.push_str("Undefined"),
+        Value::None => text.push_str("None"),
+        Value::Bool(yes) => text.push_str(if *yes { "True" } else { "False" }),
+        Value::Int(number) => text.push_str(&number.to_string()),
+        Value::Float(number) => text.push_str(&float(*number)),
+        Value::Text(string) => quote(string, text),
+        Value::Markup(string) => {
             text.push_str("Markup(");
-            quote(value.as_str().unwrap_or_default(), text);
+            quote(string, text);
             text.push(')');
         }
-        ValueKind::String => quote(value.as_str().unwrap_or_default(), text),
-        ValueKind::Bytes => return Err(refuse("bytes cannot be printed")),
-        ValueKind::Invalid => return Err(refuse("a value that is none cannot be printed")),
-        kind => {
-            if value.downcast_object_ref::<Date>().is_some() {
-                return Err(refuse("a date within a list or mapping: put it in quotes to print it as text"));
-            }
-            let object = value.as_object().map_or("", |object| object.type_name());
-            if value.downcast_object_ref::<Generator>().is_some() {
-                return Err(refuse("a generator has no text of its own: write `|list` or `|join` behind it"));
-            }
-            for (name, what) in [
-                ("Macro", "a macro"),
-                ("::Loop", "loop"),
-                ("Module", "an imported template"),
-                ("Namespace", "a namespace"),
-                ("Function", "a function"),
-                ("Cycler", "a cycler"),
-                ("Joiner", "a joiner"),
-            ] {
-                if object.contains(name) {
-                    return Err(refuse(format!("{what} has no text that could be printed")));
-                }
-            }
-            if let Some(view) = value.downcast_object_ref::<View>() {
-                text.push_str(view.name);
-                text.push('(');
-                represent_items(&view.items, ("[", "]"), depth, text)?;
-                text.push(')');
-            } else if let Some(range) = value.downcast_object_ref::<Range>() {
-                text.push_str(&range.repr());
-            } else if kind == ValueKind::Map {
-                text.push('{');
-                for (index, key) in value.try_iter()?.enumerate() {
-                    text.push_str(if index == 0 { "" } else { ", " });
-                    represent(&key, depth + 1, text)?;
-                    text.push_str(": ");
-                    represent(&value.get_item(&key)?, depth + 1, text)?;
-                }
-                text.push('}');
-            } else if kind == ValueKind::Plain {
-                return Err(refuse("this object has no text that could be printed"));
-            } else {
-                let items: Vec<Value> = value.try_iter()?.collect();
-                let marks = match (value.is_tuple() || object.ends_with("::Group"), items.len()) {
-                    (true, 1) => ("(", ",)"),
-                    (true, _) => ("(", ")"),
-                    (false, _) => ("[", "]"),
-                };
-                represent_items(&items, marks, depth, text)?;
-            }
+        Value::List(items) => represent_items(&items.borrow(), ("[", "]"), depth, text)?,
+        Value::Tuple(tuple) => {
+            let end = if tuple.items.len() == 1 { ",)" } else { ")" };
+            represent_items(&tuple.items, ("(", end), depth, text)?;
         }
+        Value::Dict(entries) => {
+            text.push('{');
+            for (index, (key, value)) in entries.borrow().iter().enumerate() {
+                text.push_str(if index == 0 { "" } else { ", " });
+                represent(&key.0, depth + 1, text)?;
+                text.push_str(": ");
+                represent(value, depth + 1, text)?;
+            }
+            text.push('}');
+        }
+        Value::Object(object) => represent_object(object, depth, text)?,
     }
+    Ok(())
+}
+
+fn represent_object(object: &Object, depth: usize, text: &mut String) -> Result<(), Error> {
+    match object {
+        Object::View(view) => {
+            text.push_str(view.name());
+            represent_items(&view.items(), ("([", "])"), depth, text)?;
+        }
+        Object::Range(range) => text.push_str(&range.repr()),
+        Object::Loop(it) => text.push_str(&it.repr()?),
+        Object::Macro(it) => text.push_str(&it.repr()),
+        Object::Module(module) => {
+            text.push_str("<TemplateModule ");
+            quote(&module.name, text);
+            text.push('>');
+        }
+        Object::Own(_, context) => {
+            text.push_str("<TemplateReference ");
+            quote(&context.name, text);
+            text.push('>');
+        }
+        Object::Namespace(entries) => {
+            text.push_str("<Namespace ");
+            let entries = entries.try_borrow().map_err(|_| refuse("a namespace that holds itself"))?.clone();
+            represent(&Value::dict(entries), depth + 1, text)?;
+            text.push('>');
+        }
+        Object::Date(date) => represent_date(date, text)?,
+        Object::Generator(_) => {
+            return Err(refuse("a generator has no text of its own: write `|list` or `|join` behind it"));
+        }
+        Object::Method(of, name) => {
+            let kind = of.type_name();
+            return Err(refuse(format!(
+                "{name} is a method of {kind}: write .{name}() for its result, ['{name}'] for an entry"
+            )));
+        }
+        _ => return Err(refuse(format!("{} has no text that could be printed", object.type_name()))),
+    }
+    Ok(())
+}
+
+/// A date without a time, as Python writes it within a list.
+fn represent_date(date: &str, text: &mut String) -> Result<(), Error> {
+    let parts: Vec<u32> = date.split('-').filter_map(|part| part.parse().ok()).collect();
+    let [year, month, day] = parts[..] else {
+        return Err(refuse("a time within a list or mapping: put it in quotes to print it as text"));
+    };
+    text.push_str(&format!("datetime.date({year}, {month}, {day})"));
     Ok(())
 }
 
@@ -210,84 +189,25 @@ fn printable(c: char) -> bool {
             | 0x1_3430..=0x1_343f | 0x1_bca0..=0x1_bca3 | 0x1_d173..=0x1_d17a | 0xe_0000..=0x10_ffff))
 }
 
-/// How Python orders two values.
-///
-/// # Errors
-/// When it does not.
-pub fn compare(a: &Value, b: &Value) -> Result<Ordering, Error> {
-    let number = |value: &Value| matches!(value.kind(), ValueKind::Number | ValueKind::Bool);
-    match (a.kind(), b.kind()) {
-        _ if number(a) && number(b) => Ok(a.cmp(b)),
-        (ValueKind::String, ValueKind::String) => Ok(a.as_str().cmp(&b.as_str())),
-        (ValueKind::Seq | ValueKind::Iterable, ValueKind::Seq | ValueKind::Iterable) if type_of(a) == type_of(b) => {
-            let (a, b): (Vec<Value>, Vec<Value>) = (a.try_iter()?.collect(), b.try_iter()?.collect());
-            for (a, b) in a.iter().zip(&b) {
-                // Python asks for the order only of what is not equal.
-                if a != b {
-                    return compare(a, b);
-                }
-            }
-            Ok(a.len().cmp(&b.len()))
+/// What Python takes for white space.
+pub fn is_space(c: char) -> bool {
+    c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
+}
+
+/// `<`, `>`, `&` and quotes as HTML writes them.
+pub fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&#34;"),
+            '\'' => escaped.push_str("&#39;"),
+            c => escaped.push(c),
         }
-        (ValueKind::Undefined, _) | (_, ValueKind::Undefined) => Err(Error::from(ErrorKind::UndefinedError)),
-        _ => Err(refuse(format!("{} and {} have no order", type_of(a), type_of(b)))),
     }
-}
-
-/// `value % other`: the remainder of numbers, the format of text.
-///
-/// # Errors
-/// When Python has none.
-pub fn modulo(value: &Value, other: &Value) -> Result<Value, Error> {
-    if let Some(format) = value.as_str() {
-        let items: Vec<Value> = if other.is_tuple() { other.try_iter()?.collect() } else { vec![other.clone()] };
-        return super::format::printf(format, &items).map(Value::from);
-    }
-    let number = |value: &Value| matches!(value.kind(), ValueKind::Number | ValueKind::Bool);
-    if !number(value) || !number(other) {
-        return Err(refuse(format!("% has no meaning between {} and {}", type_of(value), type_of(other))));
-    }
-    if let (Ok(a), Ok(b)) = (whole(value), whole(other)) {
-        let remainder = a.checked_rem(b).ok_or_else(|| refuse("a division by zero"))?;
-        let remainder = if remainder != 0 && (remainder < 0) != (b < 0) { remainder + b } else { remainder };
-        return Ok(i64::try_from(remainder).map_or_else(|_| Value::from(remainder), Value::from));
-    }
-    let (a, b) = (f64::try_from(value.clone())?, f64::try_from(other.clone())?);
-    if b == 0.0 {
-        return Err(refuse("a division by zero"));
-    }
-    let remainder = a % b;
-    Ok(Value::from(match remainder {
-        0.0 => 0.0f64.copysign(b),
-        _ if (remainder < 0.0) != (b < 0.0) => remainder + b,
-        _ => remainder,
-    }))
-}
-
-/// An integer or a boolean as a number; anything else is an error.
-pub fn whole(value: &Value) -> Result<i128, Error> {
-    match value.kind() {
-        ValueKind::Bool => Ok(i128::from(value.is_true())),
-        ValueKind::Number if value.is_integer() => i128::try_from(value.clone()),
-        _ => Err(refuse(format!("{} is no int", type_of(value)))),
-    }
-}
-
-/// Python's `in`.
-///
-/// # Errors
-/// When Python refuses.
-pub fn contains(container: &Value, item: &Value) -> Result<bool, Error> {
-    match container.kind() {
-        ValueKind::String => match item.as_str() {
-            Some(part) => Ok(container.as_str().unwrap_or_default().contains(part)),
-            None => Err(refuse(format!("text is asked for {}: only text can be in text", type_of(item)))),
-        },
-        ValueKind::Undefined => Ok(false),
-        ValueKind::Map => Ok(container.try_iter()?.any(|key| key == *item)),
-        ValueKind::Seq | ValueKind::Iterable => Ok(container.try_iter()?.any(|it| it == *item)),
-        _ => Err(refuse(format!("{} holds nothing that `in` could ask for", type_of(container)))),
-    }
+    escaped
 }
 
 /// Python's `str.splitlines`.
