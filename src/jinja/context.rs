@@ -20,6 +20,9 @@ pub type Variables = HashMap<Name, Value>;
 /// How deep macros, blocks, includes and recursive loops may call each other: about as deep as Python allows.
 const DEEPEST: usize = 400;
 
+/// How many statements and expressions may stand in each other, over all calls: as many as the stack has room for.
+const MOST_NESTED: usize = 4_000;
+
 /// How many expressions a file may need: far above what people write, and over in some seconds.
 const MOST_STEPS: u64 = 50_000_000;
 
@@ -31,6 +34,7 @@ pub struct Engine {
     pub format: OutputFormat,
     pub templates: RefCell<HashMap<String, Rc<Template>>>,
     depth: Cell<usize>,
+    nested: Cell<usize>,
     steps: Cell<u64>,
 }
 
@@ -42,6 +46,7 @@ impl Engine {
             format,
             templates: RefCell::default(),
             depth: Cell::new(0),
+            nested: Cell::new(0),
             steps: Cell::new(0),
         })
     }
@@ -57,13 +62,25 @@ impl Engine {
         done
     }
 
-    /// Counts one expression.
+    /// Counts one round of a loop or one expression.
     pub fn step(&self) -> Result<(), Error> {
         self.steps.set(self.steps.get() + 1);
         if self.steps.get() > MOST_STEPS {
             return Err(refuse("this takes too many steps: a loop goes through too much"));
         }
         Ok(())
+    }
+
+    /// Does `work`, a step that stands within all those that are not done yet.
+    pub fn within<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        self.step()?;
+        if self.nested.get() >= MOST_NESTED {
+            return Err(refuse("macros, includes or loops call each other too deep"));
+        }
+        self.nested.set(self.nested.get() + 1);
+        let done = work();
+        self.nested.set(self.nested.get() - 1);
+        done
     }
 }
 

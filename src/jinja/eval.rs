@@ -13,8 +13,7 @@ use std::rc::Rc;
 
 /// The value of an expression.
 pub fn eval(it: &Expr, scope: &Scope) -> Result<Value, Error> {
-    scope.engine.step()?;
-    node(it, scope).map_err(|error| error.at(&scope.template, it.line))
+    scope.engine.within(|| node(it, scope)).map_err(|error| error.at(&scope.template, it.line))
 }
 
 pub fn truth(it: &Expr, scope: &Scope) -> Result<bool, Error> {

@@ -72,7 +72,7 @@ pub fn render(
 }
 
 /// Enough for the deepest calls that are allowed. Only what is used of it takes memory.
-const STACK: usize = 256 << 20;
+const STACK: usize = 128 << 20;
 
 fn text_of(
     templates: &IndexMap<String, String>,
@@ -262,6 +262,8 @@ mod unit_tests {
     #[test]
     fn what_has_no_end_or_would_fill_the_memory_is_an_error() {
         let nested = format!("{{{{ {}1{} }}}}", "(".repeat(10_000), ")".repeat(10_000));
+        let (open, close) = ("[".repeat(90), "]".repeat(90));
+        let lists = format!("{{% macro m() %}}{{% if {open}m(){close} %}}{{% endif %}}{{% endmacro %}}{{{{ m() }}}}");
         let twice = format!("{{% set x = 'ab' %}}{}", "{% set x = x ~ x %}".repeat(40));
         for (template, why) in [
             ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "more than 400 deep"),
@@ -269,6 +271,7 @@ mod unit_tests {
             ("{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}", "more than 400 deep"),
             (&nested, "nest deeper than 100"),
             (&twice, "more than 10000000 bytes"),
+            (&lists, "call each other"),
             ("{{ 'x' * 100000000000 }}", "more than 10000000"),
             ("{{ range(1000000000)|list }}", "more than 10000000"),
             ("{% set l = [] %}{% set _ = l.append([l]) %}", "would hold itself"),

@@ -79,7 +79,7 @@ fn entered(within: &Scoped, scope: &Scope) -> Result<Scope, Error> {
 }
 
 pub fn body(statements: &Body, scope: &Scope, out: &mut String) -> Result<(), Error> {
-    statements.iter().try_for_each(|it| statement(it, scope, out))
+    statements.iter().try_for_each(|it| scope.engine.within(|| statement(it, scope, out)))
 }
 
 /// Whether text of this scope counts for nothing, since another template is extended.
