@@ -9,6 +9,7 @@ pub mod fleet;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gitmodules;
+mod jinja;
 pub mod journal;
 pub mod local;
 pub mod logs;

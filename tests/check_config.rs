@@ -224,3 +224,16 @@ fn without_a_repository_or_without_its_name_there_is_one_clear_error() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8(output.stderr).unwrap().starts_with("hoist check-config: not a git repository"));
 }
+
+#[test]
+fn a_method_of_python_2_in_a_template_is_worth_a_remark_and_no_mistake() {
+    let repo = good();
+    repo.write(
+        "scap/templates/old.j2",
+        "\n{% for k, v in map.iteritems() %}{{ k }}{% endfor %}{{ map.has_key('a') }}\n",
+    );
+    let (mistakes, text) = repo.mistakes(&[]);
+    assert!(mistakes.is_empty(), "{text}");
+    assert!(text.contains("old.j2:2: .iteritems() is Python 2's") && text.contains("write .items()"), "{text}");
+    assert!(text.contains("old.j2:2: .has_key() is Python 2's") && text.contains("write `in`"), "{text}");
+}

@@ -2,6 +2,7 @@
 # Installs the programs that the build, the tests and the demo need, with the system's package manager, saying so.
 # Programs that are there already are left alone.
 set -eu
+cd "$(dirname "$0")/.."
 
 missing=
 need() { # COMMAND PACKAGE
@@ -26,12 +27,14 @@ need ip iproute2
 need runsv runit
 need sudo sudo
 need python3 python3
-# The readers that templates and configurations were written for: tests/python compares Hoist's with them.
-for module in jinja2 yaml; do
-	python3 -c "import $module" >/dev/null 2>&1 || missing="$missing python3-$module"
-done
+python3 -c "import ensurepip, venv" >/dev/null 2>&1 || missing="$missing python3-venv"
+# Python's own tests: tests/python takes the INI files of test_configparser from them.
+python3 -c "import test.test_configparser" >/dev/null 2>&1 || missing="$missing libpython3-testsuite"
 
-[ -z "$missing" ] && exit 0
+if [ -z "$missing" ]; then
+	tests/python/needs.sh
+	exit 0
+fi
 as_root=
 [ "$(id -u)" -eq 0 ] || as_root=sudo
 echo "installing with apt-get:$missing"
@@ -43,3 +46,4 @@ export DEBIAN_FRONTEND=noninteractive
 $as_root apt-get update -q
 # shellcheck disable=SC2086 # a list of words
 $as_root apt-get install -q -y --no-install-recommends $missing
+tests/python/needs.sh

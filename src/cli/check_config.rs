@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::config::{self, Checked, TemplateReader};
+use crate::config::{self, Checked};
 use crate::exit_code::ExitCode;
 use crate::wire::Level;
 
@@ -12,11 +12,7 @@ use super::{Refused, args, options, plural};
 /// Runs the command. It connects nowhere and touches nothing.
 pub fn run(args: args::CheckConfig) -> Result<ExitCode, Refused> {
     let options = options(args.config.as_deref(), &args.define, args.environment.as_deref())?;
-    let templates = TemplateReader {
-        mistakes: &|files| crate::local::check_templates(&files.templates, &files.files),
-        variables: &|files, file| crate::local::template_variables(&files.templates, file),
-    };
-    let mut checked = config::check(&options, &templates)?;
+    let mut checked = config::check(&options)?;
     let least = if args.verbose { Level::Debug } else { Level::Info };
     checked.notes.retain(|(level, _)| *level >= least);
     match args.format {

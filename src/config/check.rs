@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow};
 use serde::Serialize;
 
+use crate::jinja;
 use crate::targets::{SYSTEM_FOLDER, Target, scan_target_file};
 use crate::wire::{ConfigFile, Level};
 
@@ -57,23 +58,12 @@ pub struct Checked {
     pub variables: usize,
 }
 
-/// What a reader of templates finds wrong: the template's name, the line, and why.
-pub type TemplateMistake = (String, usize, String);
-
-/// Who can read templates.
-pub struct TemplateReader<'a> {
-    /// What is wrong with them.
-    pub mistakes: &'a dyn Fn(&ConfigFiles) -> Vec<TemplateMistake>,
-    /// The variables that a file's own template uses.
-    pub variables: &'a dyn Fn(&ConfigFiles, &ConfigFile) -> BTreeSet<String>,
-}
-
 /// Reads the whole configuration of a repository: as it stands and for each of its environments, or for the one that
 /// `options` names. Connects nowhere.
 ///
 /// # Errors
 /// When there is no repository, or no configuration in it.
-pub fn check(options: &Options, templates: &TemplateReader) -> Result<Checked> {
+pub fn check(options: &Options) -> Result<Checked> {
     let host = this_host();
     let mut checked = Checked::default();
     let mut problems = Problems::thorough();
@@ -87,13 +77,13 @@ pub fn check(options: &Options, templates: &TemplateReader) -> Result<Checked> {
     checked.environments = first.environment.iter().chain(&environments).cloned().collect();
     checked.environments.sort();
     checked.keys = first.layers.entries.len();
-    read(first, &mut problems, &mut checked, &mut targets, templates);
+    read(first, &mut problems, &mut checked, &mut targets);
     for name in environments {
         let options = Options { environment: Some(name), ..options.clone() };
         let config = Config::load_into(&options, &host, &mut problems);
         if let Some(config) = problems.keep(config) {
             checked.keys = checked.keys.max(config.layers.entries.len());
-            read(config, &mut problems, &mut checked, &mut targets, templates);
+            read(config, &mut problems, &mut checked, &mut targets);
         }
     }
     checked.targets = targets.len();
@@ -110,13 +100,7 @@ pub fn check(options: &Options, templates: &TemplateReader) -> Result<Checked> {
 }
 
 /// Everything that hangs on one configuration.
-fn read(
-    mut config: Config,
-    problems: &mut Problems,
-    checked: &mut Checked,
-    targets: &mut BTreeSet<String>,
-    templates: &TemplateReader,
-) {
+fn read(mut config: Config, problems: &mut Problems, checked: &mut Checked, targets: &mut BTreeSet<String>) {
     checked.notes.append(&mut config.notes);
     let listed = config.targets_into(problems, &mut checked.notes);
     checked.groups = checked.groups.max(config.settings.groups.len());
@@ -129,18 +113,21 @@ fn read(
         checked.config_files = checked.config_files.max(files.files.len());
         checked.templates = checked.templates.max(files.templates.len());
         checked.variables = checked.variables.max(files.vars.len());
-        for (name, line, why) in (templates.mistakes)(&files) {
+        for (name, line, why) in jinja::check(&files.templates, &files.files) {
             problems.keep::<()>(Err(anyhow!("{}:{line}: {why}", config.template_file(&name))));
         }
         if config.is_scaps() {
-            checked.notes.extend(lent_variables(&files, templates));
+            checked.notes.extend(lent_variables(&files));
+        }
+        for (name, line, remark) in jinja::remarks(&files.templates, &files.files) {
+            checked.notes.push((Level::Info, format!("{}:{line}: {remark}", config.template_file(&name))));
         }
     }
 }
 
 /// Scap reads the `remote_vars` of one file into the variables of all that come after it. Remarks on files whose templates
 /// may live on that: they use what no `vars.yaml` sets, and have no `remote_vars` of their own.
-fn lent_variables(files: &ConfigFiles, templates: &TemplateReader) -> Vec<Note> {
+fn lent_variables(files: &ConfigFiles) -> Vec<Note> {
     let mut notes = Vec::new();
     let mut lender: Option<&ConfigFile> = None;
     for file in &files.files {
@@ -148,7 +135,7 @@ fn lent_variables(files: &ConfigFiles, templates: &TemplateReader) -> Vec<Note> 
             lender = Some(file).filter(|file| file.remote_vars.is_some()).or(lender);
             continue;
         };
-        let mut unset = (templates.variables)(files, file);
+        let mut unset = jinja::variables(&files.templates, file);
         unset.retain(|name| !files.vars.contains_key(name));
         if !unset.is_empty() {
             let names: Vec<String> = unset.into_iter().collect();

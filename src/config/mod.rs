@@ -24,7 +24,7 @@ use crate::targets::SYSTEM_FOLDER;
 use crate::wire::Level;
 use crate::{within, yaml};
 
-pub use check::{Checked, Mistake, TemplateReader, check};
+pub use check::{Checked, Mistake, check};
 pub use config_files::ConfigFiles;
 pub use explain::Explained;
 pub use layers::Origin;

@@ -42,7 +42,6 @@ mod spoilt;
 mod stage;
 mod submodules;
 mod sys;
-mod template;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -60,8 +59,6 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::wire::{Action, Ended, FIRST_LINE, Holder, PROTOCOL, Request, Stage, State, TargetEvent};
-
-pub(crate) use template::{check as check_templates, render, variables as template_variables};
 
 use deadline::Deadline;
 use fault::Fault;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::jinja;
 use crate::wire::{Action, ConfigFile, Request};
 
 use super::fault::{Fault, plain};
@@ -13,7 +14,6 @@ use super::job::Job;
 use super::out::Out;
 use super::process::{self, Exit, Feed, Stream};
 use super::sys;
-use super::template;
 use super::vars as remote;
 
 /// Memory that all templates of a revision may take together, in bytes.
@@ -119,5 +119,5 @@ fn one(request: &Request, file: &ConfigFile) -> Result<String, Fault> {
     if let Some(path) = &file.remote_vars {
         vars.extend(remote::variables(Path::new(path))?);
     }
-    template::render(&request.templates, file, &vars).map_err(Fault::Failed)
+    jinja::render(&request.templates, file, &vars).map_err(Fault::Failed)
 }

@@ -2,16 +2,109 @@
 
 use super::Value;
 
+/// The value of a scalar; `plain`: it stands without quotes. A tag says its type, which is not guessed then.
+///
+/// # Errors
+/// When it is not of that type, or cannot be kept.
+pub fn value(text: &str, plain: bool, tag: Option<&str>) -> Result<Value, String> {
+    let wrong = |name: &str| format!("this is no value of the type !!{name}");
+    Ok(match tag {
+        None if !plain => Value::Text(text.to_owned()),
+        // This tag says to guess, even what stands in quotes.
+        None | Some("!") => self::plain(text)?,
+        Some("str") => Value::Text(text.to_owned()),
+        Some("null") => Value::Null,
+        Some(tag @ "bool") => match text.to_lowercase().as_str() {
+            "yes" | "true" | "on" => Value::Bool(true),
+            "no" | "false" | "off" => Value::Bool(false),
+            _ => return Err(wrong(tag)),
+        },
+        Some(tag @ "int") => tagged_int(text)?.ok_or_else(|| wrong(tag))?,
+        Some(tag @ "float") => Value::Float(tagged_float(text).ok_or_else(|| wrong(tag))?),
+        Some(tag @ "timestamp") => Value::Date(date(text)?.ok_or_else(|| wrong(tag))?),
+        Some(tag @ ("seq" | "map")) => return Err(wrong(tag)),
+        Some(name) => return Err(unknown_tag(name)),
+    })
+}
+
+pub fn unknown_tag(name: &str) -> String {
+    let shown = if name.starts_with('!') { name.to_owned() } else { format!("!!{name}") };
+    format!("the tag {shown} is not known here: remove it")
+}
+
+/// A whole number by its tag: in more spellings than it is guessed from.
+fn tagged_int(text: &str) -> Result<Option<Value>, String> {
+    let digits = text.replace('_', "");
+    let (sign, digits) = match digits.strip_prefix('-') {
+        Some(digits) => (-1, digits),
+        None => (1, digits.strip_prefix('+').unwrap_or(&digits)),
+    };
+    let of = |digits: &str, base: u32| match digits.is_empty() || !digits.chars().all(|c| c.is_digit(base)) {
+        true => Ok(None),
+        false => i128::from_str_radix(digits, base).map(Some).map_err(|_| TOO_LONG.to_owned()),
+    };
+    let size = if let Some(digits) = digits.strip_prefix("0b") {
+        of(digits, 2)?
+    } else if let Some(digits) = digits.strip_prefix("0x") {
+        of(digits, 16)?
+    } else if digits.len() > 1 && digits.starts_with('0') {
+        of(digits.strip_prefix("0o").unwrap_or(digits), 8)?
+    } else if digits.contains(':') {
+        let mut size = Some(0i128);
+        for part in digits.split(':') {
+            let part = of(part, 10)?;
+            size = size.zip(part).and_then(|(size, part)| size.checked_mul(60)?.checked_add(part));
+        }
+        size
+    } else {
+        of(digits.trim(), 10)?
+    };
+    Ok(size.map(|size| whole(sign * size)))
+}
+
+/// A number by its tag.
+fn tagged_float(text: &str) -> Option<f64> {
+    let text = text.replace('_', "").to_lowercase();
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) => (-1.0, digits),
+        None => (1.0, text.strip_prefix('+').unwrap_or(&text)),
+    };
+    let plain = |digits: &str| {
+        let digits = digits.trim();
+        let signed = digits.trim_start_matches(['+', '-']);
+        let number = signed.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+            || ["inf", "infinity", "nan"].contains(&signed);
+        digits.parse::<f64>().ok().filter(|_| number)
+    };
+    let size = match digits {
+        ".inf" => f64::INFINITY,
+        ".nan" => f64::NAN,
+        _ if digits.contains(':') => digits.split(':').try_fold(0.0, |size, part| Some(size * 60.0 + plain(part)?))?,
+        _ => plain(digits)?,
+    };
+    Some(sign * size)
+}
+
+const TOO_LONG: &str = "a number with too many digits: put it in quotes";
+
+fn whole(number: i128) -> Value {
+    match (i64::try_from(number), u64::try_from(number)) {
+        (Ok(number), _) => Value::Int(number),
+        (_, Ok(number)) => Value::UInt(number),
+        _ => Value::BigInt(number),
+    }
+}
+
 /// The value of a scalar that stands without quotes and without a tag.
 ///
 /// # Errors
 /// When it looks like a number or a date, and is none that could be kept.
-pub fn plain(text: &str) -> Result<Value, &'static str> {
+fn plain(text: &str) -> Result<Value, &'static str> {
     let cases = |word: &str| {
         let capital = word[..1].to_uppercase() + &word[1..];
         text == word || text == capital || text == word.to_uppercase()
     };
-    if text.is_empty() || text == "~" || cases("null") {
+    if matches!(text, "" | "~") || cases("null") {
         return Ok(Value::Null);
     }
     if ["yes", "true", "on"].into_iter().any(cases) {
@@ -64,13 +157,8 @@ fn integer(text: &str) -> Result<Option<Value>, &'static str> {
         return Ok(sexagesimal(digits).and_then(|(whole, rest)| rest.is_empty().then_some(Value::Int(sign * whole))));
     };
     let digits = digits.replace('_', "");
-    let size = i128::from_str_radix(&digits, base).map_err(|_| "a number with too many digits: put it in quotes")?;
-    let number = i128::from(sign) * size;
-    Ok(Some(match (i64::try_from(number), u64::try_from(number)) {
-        (Ok(number), _) => Value::Int(number),
-        (_, Ok(number)) => Value::UInt(number),
-        _ => Value::BigInt(number),
-    }))
+    let size = i128::from_str_radix(&digits, base).map_err(|_| TOO_LONG)?;
+    Ok(Some(whole(i128::from(sign) * size)))
 }
 
 /// `1:30` is ninety. What follows the last part is given back: nothing, or a fraction.

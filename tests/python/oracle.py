@@ -26,7 +26,11 @@ def outcome(work):
     try:
         return {"ok": work()}
     except Exception as error:  # whatever stops Python has to stop Hoist
-        return {"error": "%s: %s" % (type(error).__name__, error)}
+        text = "%s: %s" % (type(error).__name__, error)
+        return {"error": text.encode("utf-8", "replace").decode()}
+
+
+ENVIRONMENTS = {}
 
 
 def render(case, templates, variables):
@@ -37,13 +41,25 @@ def render(case, templates, variables):
             variable_end_string="%>", comment_start_string="<%#", comment_end_string="%>")
     if case["yaml"]:
         options.update(finalize=finalize_yaml)
-    loader = jinja2.DictLoader(dict(templates, **{"the.j2": case["template"]}))
+    beside = case.get("templates", templates)
+    known = (case["erb"], case["yaml"], json.dumps(beside))
+    if known not in ENVIRONMENTS:
+        ENVIRONMENTS[known] = jinja2.Environment(loader=jinja2.DictLoader(dict(beside)), cache_size=0, **options)
+    environment = ENVIRONMENTS[known]
+    environment.loader.mapping["the.j2"] = case["template"]
     # The variables are read anew, since a template can change them.
-    return jinja2.Environment(loader=loader, **options).get_template("the.j2").render(yaml.safe_load(variables))
+    given = yaml.load(case.get("variables", variables), Loader=LOADER)
+    return environment.get_template("the.j2").render(given)
+
+
+# PyYAML has the same reader once more in C, which is faster.
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def plain(value):
     """Values as JSON can say them, with their types where JSON has none."""
+    if isinstance(value, str) and value != value.encode("utf-8", "replace").decode():
+        return {"other": "half a character"}
     if isinstance(value, dict):
         return {"map": [[plain(key), plain(item)] for key, item in value.items()]}
     if isinstance(value, list):

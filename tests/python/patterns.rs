@@ -7,7 +7,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::json;
 
-use super::oracle;
+use crate::oracle::oracle;
 
 /// So many of them, the same on every run.
 fn some(count: usize, strategy: impl Strategy<Value = String>) -> Vec<String> {

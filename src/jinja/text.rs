@@ -2,12 +2,16 @@
 
 use std::fmt::Write;
 
-use minijinja::value::ValueKind;
-use minijinja::{Error, State, Value};
-
 use super::arguments::Arguments;
-use super::objects::pairs;
-use super::python::{refuse, split_lines, str, type_of};
+use super::error::{Error, refuse};
+use super::operators::strip;
+use super::python::{escaped, is_space, split_lines, str};
+use super::value::{LARGEST, Value};
+
+/// Whether a letter is one that only begins words.
+pub fn is_title_case(c: char) -> bool {
+    matches!(c, '\u{1c5}' | '\u{1c8}' | '\u{1cb}' | '\u{1f2}')
+}
 
 /// A letter as it begins a word: `ß` becomes `Ss`, and a letter of two becomes the one with only its first part large.
 pub fn title_case(c: char) -> String {
@@ -34,28 +38,28 @@ pub fn capitalize(s: &str) -> String {
     }
 }
 
-pub fn capitalized(_: &mut State, value: &Value, _: &Arguments) -> Result<Value, Error> {
-    Ok(Value::from(capitalize(&str(value)?)))
+pub fn capitalized(value: &Value, _: &Arguments) -> Result<Value, Error> {
+    Ok(keep_safe(value, capitalize(&str(value)?)))
 }
 
-pub fn upper(_: &mut State, value: &Value, _: &Arguments) -> Result<Value, Error> {
+pub fn upper(value: &Value, _: &Arguments) -> Result<Value, Error> {
     Ok(keep_safe(value, str(value)?.to_uppercase()))
 }
 
-pub fn lower(_: &mut State, value: &Value, _: &Arguments) -> Result<Value, Error> {
+pub fn lower(value: &Value, _: &Arguments) -> Result<Value, Error> {
     Ok(keep_safe(value, str(value)?.to_lowercase()))
 }
 
-pub fn string(_: &mut State, value: &Value, _: &Arguments) -> Result<Value, Error> {
+pub fn string(value: &Value, _: &Arguments) -> Result<Value, Error> {
     Ok(keep_safe(value, str(value)?))
 }
 
 /// Escaped text stays escaped text, so that it is not escaped again.
 fn keep_safe(value: &Value, text: String) -> Value {
-    if value.is_safe() { Value::from_safe_string(text) } else { Value::from(text) }
+    if matches!(value, Value::Markup(_)) { Value::markup(text) } else { Value::text(text) }
 }
 
-pub fn title(_: &mut State, value: &Value, _: &Arguments) -> Result<Value, Error> {
+pub fn title(value: &Value, _: &Arguments) -> Result<Value, Error> {
     let mut start = true;
     let mut title = String::new();
     for c in str(value)?.chars() {
@@ -66,43 +70,50 @@ pub fn title(_: &mut State, value: &Value, _: &Arguments) -> Result<Value, Error
         }
         start = c.is_whitespace() || "-({[<".contains(c);
     }
-    Ok(Value::from(title))
+    Ok(Value::text(title))
 }
 
-pub fn trim(_: &mut State, value: &Value, arguments: &Arguments) -> Result<Value, Error> {
-    let text = str(value)?;
-    let trimmed = match arguments.text(0)? {
-        Some(chars) => text.trim_matches(|c| chars.contains(c)),
-        None => text.trim(),
-    };
-    Ok(Value::from(trimmed))
+pub fn trim(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
+    Ok(keep_safe(value, strip(&str(value)?, arguments.text(0)?, true, true)))
 }
 
-pub fn replace(_: &mut State, value: &Value, arguments: &Arguments) -> Result<Value, Error> {
-    if value.is_safe() {
-        return Err(refuse("replace of escaped text: escape it afterwards"));
-    }
+pub fn replace(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
     let (text, old, new) = (str(value)?, str(arguments.required(0)?)?, str(arguments.required(1)?)?);
-    Ok(Value::from(match arguments.get(2).filter(|count| !count.is_none()) {
-        Some(_) if arguments.number(2, -1)? >= 0 => text.replacen(&old, &new, arguments.size(2, 0)?),
-        _ => text.replace(&old, &new),
+    let count = if arguments.some(2).is_some() { arguments.number(2, -1)? } else { -1 };
+    if text.len().saturating_add(1).saturating_mul(new.len().max(1)) > LARGEST
+        && text.matches(&old).count() * new.len() > LARGEST
+    {
+        return Err(refuse(format!("a text of more than {LARGEST} bytes")));
+    }
+    Ok(Value::text(match usize::try_from(count) {
+        Ok(count) => text.replacen(&old, &new, count),
+        Err(_) => text.replace(&old, &new),
     }))
 }
 
-pub fn center(_: &mut State, value: &Value, arguments: &Arguments) -> Result<Value, Error> {
+pub fn center(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
     let (text, width) = (str(value)?, arguments.size(0, 80)?);
     let room = width.saturating_sub(text.chars().count());
+    // An odd blank goes to the left when the width is odd, as in Python.
     let left = room / 2 + (room & width & 1);
-    Ok(Value::from(format!("{}{text}{}", " ".repeat(left), " ".repeat(room - left))))
+    Ok(keep_safe(value, format!("{}{text}{}", " ".repeat(left), " ".repeat(room - left))))
 }
 
-pub fn indent(_: &mut State, value: &Value, arguments: &Arguments) -> Result<Value, Error> {
+/// The text of a filter that takes nothing else.
+fn only_text<'a>(value: &'a Value, filter: &str) -> Result<&'a str, Error> {
+    value.as_str().ok_or_else(|| value.unfit(filter))
+}
+
+pub fn indent(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
+    let text = only_text(value, "indent")?.to_owned() + "\n";
     let indent = match arguments.get(0) {
         Some(width) if width.as_str().is_some() => str(width)?,
         _ => " ".repeat(arguments.size(0, 4)?),
     };
-    let text = str(value)? + "\n";
-    let (first, blank) = (arguments.truth(1, false), arguments.truth(2, false));
+    if let (Value::Markup(_), true) = (value, escaped(&indent) != indent) {
+        return Err(refuse("indent of escaped text by text that is not: escape it afterwards"));
+    }
+    let (first, blank) = (arguments.truth(1, false)?, arguments.truth(2, false)?);
     let mut indented = String::new();
     for (index, line) in split_lines(&text, false).into_iter().enumerate() {
         if index > 0 {
@@ -112,44 +123,69 @@ pub fn indent(_: &mut State, value: &Value, arguments: &Arguments) -> Result<Val
             indented.push_str(&indent);
         }
         indented.push_str(line);
+        if indented.len() > LARGEST {
+            return Err(refuse(format!("a text of more than {LARGEST} bytes")));
+        }
     }
-    Ok(Value::from(indented))
+    Ok(keep_safe(value, indented))
 }
 
-pub fn truncate(_: &mut State, value: &Value, arguments: &Arguments) -> Result<Value, Error> {
-    let (text, length) = (str(value)?, arguments.size(0, 255)?);
-    let end = arguments.text(2)?.unwrap_or("...");
-    let leeway = if arguments.get(3).is_some_and(|it| !it.is_none()) { arguments.size(3, 5)? } else { 5 };
+pub fn truncate(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
+    let end = match arguments.get(2) {
+        Some(end) => only_text(end, "the end of truncate")?,
+        None => "...",
+    };
+    let length = usize::try_from(arguments.number(0, 255)?).ok();
+    let leeway = if arguments.some(3).is_some() { arguments.number(3, 5)? } else { 5 };
+    let (Some(length), Ok(leeway)) = (length, usize::try_from(leeway)) else {
+        return Err(refuse("truncate wants a length and a leeway that are not negative"));
+    };
     let Some(room) = length.checked_sub(end.chars().count()) else {
         return Err(refuse("truncate wants a length that its end fits in"));
     };
-    if text.chars().count() <= length + leeway {
+    let size = value.length()?.ok_or_else(|| value.unfit("truncate"))?;
+    if size <= length.saturating_add(leeway) {
         return Ok(value.clone());
     }
+    let text = only_text(value, "truncate")?;
+    if let (Value::Markup(_), true) = (value, escaped(end) != end) {
+        return Err(refuse("truncate of escaped text with an end that is not: escape it afterwards"));
+    }
     let kept: String = text.chars().take(room).collect();
-    let kept = if arguments.truth(1, false) { &kept } else { kept.rsplit_once(' ').map_or(&*kept, |(kept, _)| kept) };
-    Ok(Value::from(format!("{kept}{end}")))
+    let kept = if arguments.truth(1, false)? { &kept } else { kept.rsplit_once(' ').map_or(&*kept, |(kept, _)| kept) };
+    Ok(keep_safe(value, format!("{kept}{end}")))
 }
 
-pub fn wordcount(_: &mut State, value: &Value, _: &Arguments) -> Result<Value, Error> {
+pub fn wordcount(value: &Value, _: &Arguments) -> Result<Value, Error> {
     let text = str(value)?;
-    Ok(Value::from(text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty()).count()))
+    Ok(Value::size(text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty()).count()))
 }
 
-pub fn wordwrap(_: &mut State, value: &Value, arguments: &Arguments) -> Result<Value, Error> {
-    let width = arguments.size(0, 79)?;
-    let (break_long, hyphens) = (arguments.truth(1, true), arguments.truth(3, true));
+pub fn wordwrap(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
+    let text = only_text(value, "wordwrap")?;
+    if text.is_empty() {
+        return Ok(value.clone());
+    }
+    let (width, whole) = match arguments.get(0) {
+        Some(Value::Float(width)) => (width.clamp(0.0, 1e6) as usize, false),
+        _ => (arguments.size(0, 79)?, true),
+    };
+    let (break_long, hyphens) = (arguments.truth(1, true)?, arguments.truth(3, true)?);
     if width == 0 {
         return Err(refuse("wordwrap wants a width of at least 1"));
     }
     let mark = arguments.text(2)?.unwrap_or("\n");
-    let text = str(value)?;
     if hyphens && text.contains("--") {
         return Err(refuse("wordwrap of text with a dash (--): write break_on_hyphens=false"));
     }
-    let wrapped: Vec<String> =
-        split_lines(&text, false).into_iter().map(|line| wrap(line, width, break_long, hyphens).join(mark)).collect();
-    Ok(Value::from(wrapped.join(mark)))
+    let mut wrapped = Vec::new();
+    for line in split_lines(text, false) {
+        if !whole && chunks_of(line, hyphens).iter().any(|chunk| chunk.len() > width) {
+            return Err(refuse("wordwrap wants a width that is a whole number"));
+        }
+        wrapped.push(wrap(line, width, break_long, hyphens).join(mark));
+    }
+    Ok(Value::text(wrapped.join(mark)))
 }
 
 /// Lines of at most `width` characters, cut between chunks.
@@ -216,8 +252,13 @@ fn chunks_of(line: &str, hyphens: bool) -> Vec<Vec<char>> {
     chunks
 }
 
-pub fn striptags(_: &mut State, value: &Value, _: &Arguments) -> Result<Value, Error> {
-    let mut text = str(value)?;
+pub fn striptags(value: &Value, _: &Arguments) -> Result<Value, Error> {
+    stripped(&str(value)?).map(Value::text)
+}
+
+/// Text without tags, its white space made one blank each.
+pub fn stripped(text: &str) -> Result<String, Error> {
+    let mut text = text.to_owned();
     for (open, close) in [("<!--", "-->"), ("<", ">")] {
         let mut from = 0;
         while let Some(start) = text[from..].find(open).map(|at| at + from) {
@@ -226,8 +267,7 @@ pub fn striptags(_: &mut State, value: &Value, _: &Arguments) -> Result<Value, E
             from = start;
         }
     }
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    unescape(&text).map(Value::from)
+    unescape(&text.split(is_space).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" "))
 }
 
 /// Characters in place of HTML's names for them.
@@ -263,52 +303,39 @@ fn unescape(text: &str) -> Result<String, Error> {
     Ok(plain)
 }
 
-fn escaped(text: &str) -> String {
-    let mut escaped = String::new();
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&#34;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
-}
-
-pub fn escape(_: &mut State, value: &Value, _: &Arguments) -> Result<Value, Error> {
-    if value.is_safe() {
+pub fn escape(value: &Value, _: &Arguments) -> Result<Value, Error> {
+    if let Value::Markup(_) = value {
         return Ok(value.clone());
     }
-    Ok(Value::from_safe_string(escaped(&str(value)?)))
+    Ok(Value::markup(escaped(&str(value)?)))
 }
 
-pub fn forceescape(_: &mut State, value: &Value, _: &Arguments) -> Result<Value, Error> {
-    Ok(Value::from_safe_string(escaped(&str(value)?)))
+pub fn forceescape(value: &Value, _: &Arguments) -> Result<Value, Error> {
+    Ok(Value::markup(escaped(&str(value)?)))
 }
 
-pub fn xmlattr(_: &mut State, value: &Value, arguments: &Arguments) -> Result<Value, Error> {
-    if value.kind() != ValueKind::Map {
-        return Err(refuse(format!("xmlattr wants a mapping, not {}", type_of(value))));
-    }
-    let mut text = String::new();
-    for (key, value) in pairs(value)? {
+pub fn xmlattr(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
+    let entries = value.entries().ok_or_else(|| value.unfit("xmlattr"))?;
+    let mut parts = Vec::new();
+    for (key, value) in entries {
         if value.is_none() || value.is_undefined() {
             continue;
         }
-        let key = str(&key)?;
-        if key.contains(|c: char| c.is_whitespace() || "/>=".contains(c)) {
+        let name = only_text(&key, "a key of xmlattr")?;
+        if name.contains(|c: char| matches!(c, ' ' | '\t'..='\r' | '/' | '>' | '=')) {
             return Err(refuse("xmlattr was given a key that is no attribute's name"));
         }
-        // Writing to a string does not fail.
-        let _ = write!(text, " {}=\"{}\"", escaped(&key), escaped(&str(&value)?));
+        let escaped = |value: &Value| match value {
+            Value::Markup(text) => Ok(text.to_string()),
+            _ => str(value).map(|text| escaped(&text)),
+        };
+        parts.push(format!("{}=\"{}\"", escaped(&key)?, escaped(&value)?));
     }
-    Ok(Value::from_safe_string(if arguments.truth(0, true) { text } else { text.trim_start().to_owned() }))
+    let lead = if arguments.truth(0, true)? && !parts.is_empty() { " " } else { "" };
+    Ok(Value::text(format!("{lead}{}", parts.join(" "))))
 }
 
-pub fn urlencode(_: &mut State, value: &Value, _: &Arguments) -> Result<Value, Error> {
+pub fn urlencode(value: &Value, _: &Arguments) -> Result<Value, Error> {
     let quote = |value: &Value, query: bool| -> Result<String, Error> {
         let mut quoted = String::new();
         for byte in str(value)?.bytes() {
@@ -324,14 +351,23 @@ pub fn urlencode(_: &mut State, value: &Value, _: &Arguments) -> Result<Value, E
         }
         Ok(quoted)
     };
-    let entries = match value.kind() {
-        ValueKind::Map => pairs(value)?,
-        ValueKind::Seq | ValueKind::Iterable => {
-            let pair = |item: Value| Ok((item.get_item(&Value::from(0))?, item.get_item(&Value::from(1))?));
-            value.try_iter()?.map(pair).collect::<Result<_, Error>>()?
+    if value.as_str().is_some() {
+        return quote(value, false).map(Value::text);
+    }
+    let entries = match value.entries() {
+        Some(entries) => entries,
+        None => {
+            let Some(mut source) = value.try_source()? else { return quote(value, false).map(Value::text) };
+            let mut entries = Vec::new();
+            while let Some(item) = source()? {
+                match &item.items()?[..] {
+                    [key, value] => entries.push((key.clone(), value.clone())),
+                    _ => return Err(refuse("urlencode wants a mapping, or pairs")),
+                }
+            }
+            entries
         }
-        _ => return quote(value, false).map(Value::from),
     };
     let parts = entries.iter().map(|(key, value)| Ok(format!("{}={}", quote(key, true)?, quote(value, true)?)));
-    Ok(Value::from(parts.collect::<Result<Vec<_>, Error>>()?.join("&")))
+    Ok(Value::text(parts.collect::<Result<Vec<_>, Error>>()?.join("&")))
 }

@@ -1,10 +1,12 @@
 //! Python's two languages for formats: `'%5.2f' % x`, and `'{:>5}'.format(x)`.
 
-use minijinja::value::ValueKind;
-use minijinja::{Error, Value};
+use std::rc::Rc;
 
-use super::arguments::split;
-use super::python::{self, refuse, type_of, whole};
+use super::error::{Error, refuse};
+use super::objects::Object;
+use super::python;
+use super::subscript::item;
+use super::value::{Key, Value};
 
 /// No field is wider, and no number has more digits: a slip of the finger should not fill the memory.
 const WIDEST: usize = 10_000;
@@ -139,19 +141,20 @@ fn digits(rest: &mut &str) -> Result<Option<usize>, Error> {
     }
 }
 
+/// A number; unlike elsewhere, what is undefined is of the wrong type here.
 fn real(value: &Value) -> Result<f64, Error> {
-    match value.kind() {
-        ValueKind::Bool => Ok(if value.is_true() { 1.0 } else { 0.0 }),
-        ValueKind::Number => f64::try_from(value.clone()),
-        _ => Err(refuse(format!("a format wants a number, not {}", type_of(value)))),
-    }
+    value.real().map_err(|_| refuse(format!("a format wants a number, not {}", value.type_name())))
 }
 
-/// `format % items`. One mapping serves `%(key)s`.
+/// `format % given`, where a tuple gives several values and a mapping serves `%(key)s`.
 ///
 /// # Errors
 /// As Python: too many or too few items, and items of the wrong type.
-pub fn printf(format: &str, items: &[Value]) -> Result<String, Error> {
+pub fn printf(format: &str, given: &Value) -> Result<String, Error> {
+    let items = match given {
+        Value::Tuple(tuple) => &tuple.items[..],
+        _ => std::slice::from_ref(given),
+    };
     let mut text = String::new();
     let mut next = items.iter();
     let mut by_key = false;
@@ -195,14 +198,14 @@ pub fn printf(format: &str, items: &[Value]) -> Result<String, Error> {
         }
         let value = match key {
             Some(key) => match items {
-                [map] if map.kind() == ValueKind::Map => map.get_item(&Value::from(key))?,
+                [Value::Dict(entries)] => match entries.borrow().get(&Key::text(key)) {
+                    Some(value) => value.clone(),
+                    None => return Err(refuse("a format names a key that its mapping lacks")),
+                },
                 _ => return Err(refuse("a format with names wants a mapping")),
             },
             None => next.next().cloned().ok_or_else(|| refuse("a format has more fields than values"))?,
         };
-        if key.is_some() && value.is_undefined() {
-            return Err(refuse("a format names a key that its mapping lacks"));
-        }
         if spec.align == Some('<') {
             spec.zero = false;
         }
@@ -212,15 +215,15 @@ pub fn printf(format: &str, items: &[Value]) -> Result<String, Error> {
             's' => plain.text(&python::str(&value)?),
             'r' => plain.text(&python::repr(&value)?),
             'd' | 'i' | 'u' => {
-                let number = match value.kind() {
-                    ValueKind::Number if !value.is_integer() => real(&value)?.trunc() as i128,
-                    _ => whole(&value)?,
+                let number = match value {
+                    Value::Float(number) if number.abs() < 1e38 => number.trunc() as i128,
+                    _ => value.whole()?,
                 };
                 numeric.integer(number, 'd')
             }
-            'x' | 'X' | 'o' => numeric.integer(whole(&value)?, kind),
+            'x' | 'X' | 'o' => numeric.integer(value.whole()?, kind),
             'e' | 'E' | 'f' | 'F' | 'g' | 'G' => numeric.float(real(&value)?, kind),
-            'c' => match (value.as_str(), value.as_usize()) {
+            'c' => match (value.as_str(), value.whole().ok()) {
                 (Some(one), _) if one.chars().count() == 1 => plain.text(one),
                 (None, Some(code)) => match u32::try_from(code).ok().and_then(char::from_u32) {
                     Some(c) => plain.text(&c.to_string()),
@@ -232,9 +235,13 @@ pub fn printf(format: &str, items: &[Value]) -> Result<String, Error> {
         });
     }
     text.push_str(rest);
-    let one_mapping =
-        items.len() == 1 && matches!(items[0].kind(), ValueKind::Map | ValueKind::Seq | ValueKind::Iterable);
-    if !by_key && next.next().is_some() && !(one_mapping && items[0].kind() == ValueKind::Map) {
+    // Whatever could be asked by key may be given for nothing.
+    let by_item = match given {
+        Value::List(_) | Value::Dict(_) | Value::Undefined(_) => true,
+        Value::Object(object) => matches!(&**object, Object::Range(_)),
+        _ => false,
+    };
+    if !by_key && next.next().is_some() && !by_item {
         return Err(refuse("a format has fewer fields than values"));
     }
     Ok(text)
@@ -244,8 +251,7 @@ pub fn printf(format: &str, items: &[Value]) -> Result<String, Error> {
 ///
 /// # Errors
 /// As Python; nested fields (`{:{width}}`) are refused too.
-pub fn str_format(format: &str, given: &[Value]) -> Result<String, Error> {
-    let (positional, named) = split(given)?;
+pub fn str_format(format: &str, positional: &[Value], named: &[(Rc<str>, Value)]) -> Result<String, Error> {
     let mut text = String::new();
     let mut automatic = 0;
     let mut rest = format;
@@ -279,13 +285,13 @@ pub fn str_format(format: &str, given: &[Value]) -> Result<String, Error> {
         } else if let Ok(index) = name.parse::<usize>() {
             positional.get(index).cloned().ok_or_else(lacks)?
         } else {
-            named.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone()).ok_or_else(lacks)?
+            named.iter().find(|(known, _)| &**known == name).map(|(_, value)| value.clone()).ok_or_else(lacks)?
         };
         while let Some(after) = path.strip_prefix('[') {
             let Some((key, after)) = after.split_once(']') else { return Err(refuse("a format's [ lacks its ]")) };
             value = match key.parse::<i64>() {
-                Ok(index) => value.get_item(&Value::from(index))?,
-                Err(_) => value.get_item(&Value::from(key))?,
+                Ok(index) => item(&value, &Value::Int(i128::from(index)))?,
+                Err(_) => item(&value, &Value::text(key))?,
             };
             if value.is_undefined() {
                 return Err(lacks());
@@ -297,8 +303,8 @@ pub fn str_format(format: &str, given: &[Value]) -> Result<String, Error> {
         }
         text.push_str(&match conversion {
             None => field_of(&value, spec)?,
-            Some("s") => field_of(&Value::from(python::str(&value)?), spec)?,
-            Some("r") => field_of(&Value::from(python::repr(&value)?), spec)?,
+            Some("s") => field_of(&Value::text(python::str(&value)?), spec)?,
+            Some("r") => field_of(&Value::text(python::repr(&value)?), spec)?,
             Some(_) => return Err(refuse("a format's conversion is !s or !r")),
         });
     }
@@ -346,25 +352,25 @@ fn field_of(value: &Value, text: &str) -> Result<String, Error> {
     if kinds.next().is_some() {
         return Err(refuse("a format's field is not one of Python's"));
     }
-    let wrong = || refuse(format!("a format's field has no meaning for {}", type_of(value)));
-    match value.kind() {
-        ValueKind::String => match spec.kind {
+    let wrong = || refuse(format!("a format's field has no meaning for {}", value.type_name()));
+    match value {
+        Value::Text(_) | Value::Markup(_) => match spec.kind {
             None | Some('s') if spec.sign.is_none() && spec.grouping.is_none() && spec.align != Some('=') => {
                 Ok(spec.text(value.as_str().unwrap_or_default()))
             }
             _ => Err(wrong()),
         },
-        ValueKind::Bool if text.is_empty() => python::str(value),
-        ValueKind::Bool | ValueKind::Number => {
-            let integer = value.kind() == ValueKind::Bool || value.is_integer();
+        Value::Bool(_) if text.is_empty() => python::str(value),
+        Value::Bool(_) | Value::Int(_) | Value::Float(_) => {
+            let integer = !matches!(value, Value::Float(_));
             match spec.kind {
-                None if integer => Ok(spec.integer(whole(value)?, 'd')),
+                None if integer => Ok(spec.integer(value.whole()?, 'd')),
                 None if spec.precision.is_none() => {
                     let number = real(value)?;
                     Ok(spec.number(number.is_sign_negative(), "", python::float(number.abs())))
                 }
-                Some('d' | 'n') if integer => Ok(spec.integer(whole(value)?, 'd')),
-                Some(kind @ ('x' | 'X' | 'o' | 'b')) if integer => Ok(spec.integer(whole(value)?, kind)),
+                Some('d' | 'n') if integer => Ok(spec.integer(value.whole()?, 'd')),
+                Some(kind @ ('x' | 'X' | 'o' | 'b')) if integer => Ok(spec.integer(value.whole()?, kind)),
                 Some(kind @ ('e' | 'E' | 'f' | 'F' | 'g' | 'G' | '%')) => Ok(spec.float(real(value)?, kind)),
                 _ => Err(wrong()),
             }

@@ -1,0 +1,416 @@
+//! Reads the expressions of a template.
+
+use super::ast::*;
+use super::error::{Error, refuse};
+use super::lexer::Word;
+use super::operators::Operator;
+use super::parser::Parser;
+use super::value::Value;
+
+impl Parser<'_> {
+    fn expr(&self, line: usize, node: Node) -> Expr {
+        Expr { line, node }
+    }
+
+    /// An expression, or several with commas between them: a tuple.
+    pub fn tuple(&mut self, conditional: bool, ends: &[&str]) -> Result<Expr, Error> {
+        let line = self.line();
+        let mut items = Vec::new();
+        let mut several = false;
+        loop {
+            let end = matches!(self.peek(), Word::VariableEnd | Word::BlockEnd) || self.sees(")");
+            if end || ends.iter().any(|end| self.sees_name(end)) {
+                break;
+            }
+            items.push(self.expression(conditional)?);
+            if !self.take(",") {
+                break;
+            }
+            several = true;
+        }
+        match items.pop() {
+            Some(only) if !several => Ok(only),
+            Some(last) => {
+                items.push(last);
+                Ok(self.expr(line, Node::Tuple(items)))
+            }
+            None => Err(self.unexpected("an expression")),
+        }
+    }
+
+    /// An expression; `conditional`: it may be `a if b else c`.
+    pub fn expression(&mut self, conditional: bool) -> Result<Expr, Error> {
+        self.nested(|parser| if conditional { parser.conditional() } else { parser.or() })
+    }
+
+    fn conditional(&mut self) -> Result<Expr, Error> {
+        let line = self.line();
+        let mut value = self.or()?;
+        while self.take_name("if") {
+            let test = Box::new(self.or()?);
+            let otherwise = match self.take_name("else") {
+                true => Some(Box::new(self.expression(true)?)),
+                false => None,
+            };
+            value = self.expr(line, Node::Conditional(test, Box::new(value), otherwise));
+        }
+        Ok(value)
+    }
+
+    fn or(&mut self) -> Result<Expr, Error> {
+        let line = self.line();
+        let mut left = self.and()?;
+        while self.take_name("or") {
+            let right = Box::new(self.and()?);
+            left = self.expr(line, Node::Or(Box::new(left), right));
+        }
+        Ok(left)
+    }
+
+    fn and(&mut self) -> Result<Expr, Error> {
+        let line = self.line();
+        let mut left = self.not()?;
+        while self.take_name("and") {
+            let right = Box::new(self.not()?);
+            left = self.expr(line, Node::And(Box::new(left), right));
+        }
+        Ok(left)
+    }
+
+    fn not(&mut self) -> Result<Expr, Error> {
+        let line = self.line();
+        if !self.take_name("not") {
+            return self.comparison();
+        }
+        let value = self.nested(Self::not)?;
+        Ok(self.expr(line, Node::Not(Box::new(value))))
+    }
+
+    fn comparison(&mut self) -> Result<Expr, Error> {
+        let line = self.line();
+        let first = self.sum()?;
+        let mut others = Vec::new();
+        loop {
+            let comparison = match self.peek() {
+                Word::Mark("==") => Comparison::Equal,
+                Word::Mark("!=") => Comparison::NotEqual,
+                Word::Mark("<") => Comparison::Less,
+                Word::Mark("<=") => Comparison::LessOrEqual,
+                Word::Mark(">") => Comparison::Greater,
+                Word::Mark(">=") => Comparison::GreaterOrEqual,
+                Word::Name(name) if name == "in" => Comparison::In,
+                Word::Name(name) if name == "not" && matches!(self.look(), Word::Name(it) if it == "in") => {
+                    self.advance();
+                    Comparison::NotIn
+                }
+                _ if others.is_empty() => return Ok(first),
+                _ => return Ok(self.expr(line, Node::Compare(Box::new(first), others))),
+            };
+            self.advance();
+            others.push((comparison, self.sum()?));
+        }
+    }
+
+    /// Operands with operators of one rank between them, from the left.
+    fn ranked(
+        &mut self,
+        operators: &[(&str, Operator)],
+        operand: fn(&mut Self) -> Result<Expr, Error>,
+    ) -> Result<Expr, Error> {
+        let line = self.line();
+        let mut left = operand(self)?;
+        while let Some((_, operator)) = operators.iter().find(|(mark, _)| self.sees(mark)) {
+            self.advance();
+            let right = Box::new(operand(self)?);
+            left = self.expr(line, Node::Binary(*operator, Box::new(left), right));
+        }
+        Ok(left)
+    }
+
+    fn sum(&mut self) -> Result<Expr, Error> {
+        self.ranked(&[("+", Operator::Add), ("-", Operator::Subtract)], Self::concatenation)
+    }
+
+    fn concatenation(&mut self) -> Result<Expr, Error> {
+        let line = self.line();
+        let first = self.product()?;
+        if !self.sees("~") {
+            return Ok(first);
+        }
+        let mut parts = vec![first];
+        while self.take("~") {
+            parts.push(self.product()?);
+        }
+        Ok(self.expr(line, Node::Concat(parts)))
+    }
+
+    fn product(&mut self) -> Result<Expr, Error> {
+        let operators = [
+            ("*", Operator::Multiply),
+            ("/", Operator::Divide),
+            ("//", Operator::DivideWhole),
+            ("%", Operator::Modulo),
+        ];
+        self.ranked(&operators, Self::power)
+    }
+
+    fn power(&mut self) -> Result<Expr, Error> {
+        self.ranked(&[("**", Operator::Power)], |parser| parser.unary(true))
+    }
+
+    fn unary(&mut self, filters: bool) -> Result<Expr, Error> {
+        let line = self.line();
+        let mut value = if self.sees("-") || self.sees("+") {
+            let minus = self.sees("-");
+            self.advance();
+            let value = self.nested(|parser| parser.unary(false))?;
+            self.expr(line, Node::Signed(minus, Box::new(value)))
+        } else {
+            self.primary()?
+        };
+        value = self.postfix(value)?;
+        if filters { self.filters(value) } else { Ok(value) }
+    }
+
+    fn primary(&mut self) -> Result<Expr, Error> {
+        let line = self.line();
+        let node = match self.peek() {
+            Word::Name(name) => {
+                self.advance();
+                match name.as_str() {
+                    "true" | "True" => Node::Constant(Value::Bool(true)),
+                    "false" | "False" => Node::Constant(Value::Bool(false)),
+                    "none" | "None" => Node::Constant(Value::None),
+                    name => Node::Name(name.into()),
+                }
+            }
+            Word::Text(_) => {
+                let mut text = String::new();
+                while let Word::Text(more) = self.peek() {
+                    text.push_str(more);
+                    self.advance();
+                }
+                Node::Constant(Value::text(text))
+            }
+            Word::Int(number) => {
+                self.advance();
+                Node::Constant(Value::Int(*number))
+            }
+            Word::Float(number) => {
+                self.advance();
+                Node::Constant(Value::Float(*number))
+            }
+            Word::Mark("(") => {
+                self.advance();
+                if self.take(")") {
+                    return Ok(self.expr(line, Node::Tuple(Vec::new())));
+                }
+                let value = self.tuple(true, &[])?;
+                self.expect(")")?;
+                return Ok(value);
+            }
+            Word::Mark("[") => {
+                self.advance();
+                Node::List(self.separated("]", |parser| parser.expression(true))?)
+            }
+            Word::Mark("{") => {
+                self.advance();
+                Node::Dict(self.separated("}", |parser| {
+                    let key = parser.expression(true)?;
+                    parser.expect(":")?;
+                    Ok((key, parser.expression(true)?))
+                })?)
+            }
+            _ => return Err(self.unexpected("an expression")),
+        };
+        Ok(self.expr(line, node))
+    }
+
+    /// Items up to a bracket, with commas between them and perhaps behind the last one.
+    fn separated<T>(&mut self, close: &str, item: impl Fn(&mut Self) -> Result<T, Error>) -> Result<Vec<T>, Error> {
+        let mut items = Vec::new();
+        while !self.sees(close) {
+            if !items.is_empty() {
+                self.expect(",")?;
+                if self.sees(close) {
+                    break;
+                }
+            }
+            items.push(item(self)?);
+        }
+        self.expect(close)?;
+        Ok(items)
+    }
+
+    fn postfix(&mut self, mut value: Expr) -> Result<Expr, Error> {
+        loop {
+            let line = self.line();
+            let node = match self.peek() {
+                Word::Mark(".") => {
+                    self.advance();
+                    match self.peek() {
+                        Word::Name(name) => {
+                            self.advance();
+                            Node::Attribute(Box::new(value), name.as_str().into())
+                        }
+                        Word::Int(index) => {
+                            self.advance();
+                            let index = self.expr(line, Node::Constant(Value::Int(*index)));
+                            Node::Item(Box::new(value), Box::new(index))
+                        }
+                        _ => return Err(self.unexpected("a name or a number")),
+                    }
+                }
+                Word::Mark("[") => {
+                    self.advance();
+                    self.subscript(value)?
+                }
+                Word::Mark("(") => Node::Call(Box::new(value), self.arguments()?),
+                _ => return Ok(value),
+            };
+            value = self.expr(line, node);
+        }
+    }
+
+    /// What stands in square brackets behind a value.
+    fn subscript(&mut self, value: Expr) -> Result<Node, Error> {
+        let line = self.line();
+        let at_end = |parser: &Self| parser.sees("]") || parser.sees(",") || parser.sees(":");
+        let mut parts: [Option<Expr>; 3] = [None, None, None];
+        let mut colons = 0;
+        loop {
+            if !at_end(self) {
+                parts[colons] = Some(self.expression(true)?);
+            }
+            if colons == 2 || !self.take(":") {
+                break;
+            }
+            colons += 1;
+        }
+        if colons > 0 {
+            if self.sees(",") {
+                return Err(refuse("a part of a list among several subscripts"));
+            }
+            self.expect("]")?;
+            return Ok(Node::Slice(Box::new(value), Box::new(parts)));
+        }
+        let Some(first) = parts[0].take() else {
+            // Empty brackets are those of an empty tuple.
+            self.expect("]")?;
+            return Ok(Node::Item(Box::new(value), Box::new(self.expr(line, Node::Tuple(Vec::new())))));
+        };
+        if self.take("]") {
+            return Ok(Node::Item(Box::new(value), Box::new(first)));
+        }
+        let mut items = vec![first];
+        while self.take(",") {
+            items.push(self.expression(true)?);
+        }
+        self.expect("]")?;
+        Ok(Node::Item(Box::new(value), Box::new(self.expr(line, Node::Tuple(items)))))
+    }
+
+    pub fn arguments(&mut self) -> Result<Args, Error> {
+        let wrong = || refuse("syntax error: the arguments of a call stand in an order that Python does not have");
+        let mut args = Args::default();
+        self.expect("(")?;
+        let mut first = true;
+        while !self.sees(")") {
+            if !first {
+                self.expect(",")?;
+                if self.sees(")") {
+                    break;
+                }
+            }
+            first = false;
+            if self.take("*") {
+                if args.rest.is_some() || args.more_named.is_some() {
+                    return Err(wrong());
+                }
+                args.rest = Some(Box::new(self.expression(true)?));
+            } else if self.take("**") {
+                if args.more_named.is_some() {
+                    return Err(wrong());
+                }
+                args.more_named = Some(Box::new(self.expression(true)?));
+            } else if let (Word::Name(name), Word::Mark("=")) = (self.peek(), self.look()) {
+                self.advance();
+                self.advance();
+                if args.more_named.is_some() || args.named.iter().any(|(known, _)| **known == **name) {
+                    return Err(wrong());
+                }
+                args.named.push((name.as_str().into(), self.expression(true)?));
+            } else {
+                if args.rest.is_some() || args.more_named.is_some() || !args.named.is_empty() {
+                    return Err(wrong());
+                }
+                args.positional.push(self.expression(true)?);
+            }
+        }
+        self.expect(")")?;
+        Ok(args)
+    }
+
+    fn dotted_name(&mut self) -> Result<Name, Error> {
+        let mut name = self.expect_name()?.to_string();
+        while self.take(".") {
+            name = format!("{name}.{}", self.expect_name()?);
+        }
+        Ok(name.into())
+    }
+
+    /// One filter behind its mark.
+    fn filter(&mut self, value: Option<Expr>) -> Result<Expr, Error> {
+        let line = self.line();
+        let name = self.dotted_name()?;
+        let args = if self.sees("(") { self.arguments()? } else { Args::default() };
+        Ok(self.expr(line, Node::Filter(value.map(Box::new), name, args)))
+    }
+
+    /// The filters of a block, the first of which has no mark ahead of it when it is a filter block.
+    pub fn filters_of_block(&mut self, inline: bool) -> Result<Option<Expr>, Error> {
+        let mut value = if inline { Some(self.filter(None)?) } else { None };
+        while self.take("|") {
+            value = Some(self.filter(value)?);
+        }
+        Ok(value)
+    }
+
+    fn filters(&mut self, mut value: Expr) -> Result<Expr, Error> {
+        loop {
+            let line = self.line();
+            value = if self.take("|") {
+                self.filter(Some(value))?
+            } else if self.take_name("is") {
+                let negated = self.take_name("not");
+                let name = self.dotted_name()?;
+                let args = self.test_arguments()?;
+                let test = self.expr(line, Node::Test(Box::new(value), name, args));
+                if negated { self.expr(line, Node::Not(Box::new(test))) } else { test }
+            } else if self.sees("(") {
+                let args = self.arguments()?;
+                self.expr(line, Node::Call(Box::new(value), args))
+            } else {
+                return Ok(value);
+            };
+        }
+    }
+
+    /// A test takes its arguments in brackets, or one without.
+    fn test_arguments(&mut self) -> Result<Args, Error> {
+        let one = match self.peek() {
+            Word::Mark("(") => return self.arguments(),
+            Word::Name(name) if name == "is" => return Err(refuse("syntax error: several tests in a row")),
+            Word::Name(name) => !matches!(name.as_str(), "else" | "or" | "and"),
+            Word::Mark(mark) => matches!(*mark, "[" | "{"),
+            Word::Text(_) | Word::Int(_) | Word::Float(_) => true,
+            _ => false,
+        };
+        let mut args = Args::default();
+        if one {
+            let value = self.primary()?;
+            args.positional.push(self.postfix(value)?);
+        }
+        Ok(args)
+    }
+}

@@ -1,0 +1,390 @@
+//! A template's text cut into words, as Jinja2 cuts it.
+
+use super::error::{Error, refuse};
+use super::python::is_space;
+
+/// Where tags begin and end.
+#[derive(Debug, Clone, Copy)]
+pub struct Delimiters {
+    pub block: (&'static str, &'static str),
+    pub variable: (&'static str, &'static str),
+    pub comment: (&'static str, &'static str),
+}
+
+pub const JINJA: Delimiters = Delimiters { block: ("{%", "%}"), variable: ("{{", "}}"), comment: ("{#", "#}") };
+pub const ERB: Delimiters = Delimiters { block: ("<%", "%>"), variable: ("<%=", "%>"), comment: ("<%#", "%>") };
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Word {
+    /// Text outside of tags.
+    Data(String),
+    VariableBegin,
+    VariableEnd,
+    BlockBegin,
+    BlockEnd,
+    Name(String),
+    Text(String),
+    Int(i128),
+    Float(f64),
+    Mark(&'static str),
+    End,
+}
+
+/// A word and its line, from 1.
+pub type Token = (Word, usize);
+
+/// At the same place the longer one counts.
+const MARKS: [&str; 27] = [
+    "//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[", "]", "(", ")", "{", "}", ">", "<", "=", ".",
+    ":", "|", ",", ";", "!",
+];
+
+/// The words of `source`, an end behind them.
+///
+/// # Errors
+/// For what is no template, with the line.
+pub fn words(source: &str, delimiters: &Delimiters) -> Result<Vec<Token>, (Error, usize)> {
+    let source = source.strip_suffix('\n').unwrap_or(source);
+    let mut lexer = Lexer { source, at: 0, counted: 0, line: 1, words: Vec::new(), delimiters };
+    match lexer.template() {
+        Ok(()) => {
+            lexer.push(source.len(), Word::End);
+            Ok(lexer.words)
+        }
+        Err(error) => {
+            let at = lexer.at;
+            Err((error, lexer.line_of(at)))
+        }
+    }
+}
+
+struct Lexer<'a> {
+    source: &'a str,
+    at: usize,
+    /// How far lines were counted, and the line there.
+    counted: usize,
+    line: usize,
+    words: Vec<Token>,
+    delimiters: &'a Delimiters,
+}
+
+impl<'a> Lexer<'a> {
+    fn rest(&self) -> &'a str {
+        &self.source[self.at..]
+    }
+
+    fn line_of(&mut self, at: usize) -> usize {
+        self.line += self.source[self.counted..at].matches('\n').count();
+        self.counted = at;
+        self.line
+    }
+
+    fn push(&mut self, at: usize, word: Word) {
+        let line = self.line_of(at);
+        self.words.push((word, line));
+    }
+
+    fn template(&mut self) -> Result<(), Error> {
+        let Delimiters { block, variable, comment } = *self.delimiters;
+        loop {
+            let (from, rest) = (self.at, self.rest());
+            // At the same place the longest one counts: `<%=` and `<%#` begin with `<%`.
+            let next = [comment.0, variable.0, block.0]
+                .into_iter()
+                .filter_map(|mark| rest.find(mark).map(|at| (at, mark)))
+                .min_by_key(|(at, mark)| (*at, std::cmp::Reverse(mark.len())));
+            let Some((length, mark)) = next else {
+                self.data(from, rest);
+                return Ok(());
+            };
+            let begin = from + length;
+            if let Some((minus, inside)) = self.raw(begin) {
+                self.data(from, data(&rest[..length], minus));
+                self.at = inside;
+                self.raw_text()?;
+                continue;
+            }
+            let inside = begin + mark.len();
+            let sign = self.source[inside..].chars().next().filter(|c| matches!(c, '-' | '+'));
+            self.data(from, data(&rest[..length], sign == Some('-')));
+            self.at = inside + usize::from(sign.is_some());
+            if mark == comment.0 {
+                let Some(end) = self.rest().find(comment.1) else {
+                    return Err(refuse("syntax error: a comment does not end"));
+                };
+                let minus = self.rest()[..end].ends_with('-');
+                self.at += end + comment.1.len();
+                self.skip_space(minus);
+            } else if mark == variable.0 {
+                self.push(begin, Word::VariableBegin);
+                self.tag(variable.1, false)?;
+            } else {
+                self.push(begin, Word::BlockBegin);
+                self.tag(block.1, true)?;
+            }
+        }
+    }
+
+    fn data(&mut self, at: usize, text: &str) {
+        if !text.is_empty() {
+            self.push(at, Word::Data(text.to_owned()));
+        }
+    }
+
+    fn skip_space(&mut self, skip: bool) {
+        if skip {
+            self.at = self.source.len() - self.rest().trim_start_matches(is_space).len();
+        }
+    }
+
+    /// Whether `{% raw %}` stands at a place: whether it strips ahead, and where it ends.
+    fn raw(&self, begin: usize) -> Option<(bool, usize)> {
+        let rest = self.source[begin..].strip_prefix(self.delimiters.block.0)?;
+        let minus = rest.starts_with('-');
+        let rest = rest.strip_prefix(['-', '+']).unwrap_or(rest);
+        let rest = rest.trim_start_matches(is_space).strip_prefix("raw")?.trim_start_matches(is_space);
+        let strips = rest.strip_prefix('-').and_then(|rest| rest.strip_prefix(self.delimiters.block.1));
+        let rest = match strips {
+            Some(rest) => rest.trim_start_matches(is_space),
+            None => rest.strip_prefix(self.delimiters.block.1)?,
+        };
+        Some((minus, self.source.len() - rest.len()))
+    }
+
+    /// The text up to `{% endraw %}`.
+    fn raw_text(&mut self) -> Result<(), Error> {
+        let (begin, end) = self.delimiters.block;
+        let from = self.at;
+        let mut search = from;
+        while let Some(found) = self.source[search..].find(begin) {
+            let at = search + found;
+            search = at + begin.len();
+            let rest = &self.source[search..];
+            let minus = rest.starts_with('-');
+            let rest = rest.strip_prefix(['-', '+']).unwrap_or(rest).trim_start_matches(is_space);
+            let Some(rest) = rest.strip_prefix("endraw") else { continue };
+            let rest = rest.trim_start_matches(is_space);
+            let skip = rest.starts_with('-');
+            let Some(rest) = rest.strip_prefix(['-', '+']).unwrap_or(rest).strip_prefix(end) else { continue };
+            self.data(from, data(&self.source[from..at], minus));
+            self.at = self.source.len() - rest.len();
+            self.skip_space(skip);
+            return Ok(());
+        }
+        Err(refuse("syntax error: a raw block does not end"))
+    }
+
+    /// The words of a tag up to its end, which stands only where all brackets are closed.
+    fn tag(&mut self, close: &str, block: bool) -> Result<(), Error> {
+        let mut open: Vec<&str> = Vec::new();
+        loop {
+            let (at, rest) = (self.at, self.rest());
+            if open.is_empty() {
+                let minus = rest.strip_prefix('-').filter(|rest| rest.starts_with(close));
+                let plus = rest.strip_prefix('+').filter(|rest| block && rest.starts_with(close));
+                if let Some(rest) = minus.or(plus).unwrap_or(rest).strip_prefix(close) {
+                    self.push(at, if block { Word::BlockEnd } else { Word::VariableEnd });
+                    self.at = self.source.len() - rest.len();
+                    self.skip_space(minus.is_some());
+                    return Ok(());
+                }
+            }
+            let Some(first) = rest.chars().next() else { return Ok(()) };
+            if is_space(first) {
+                self.at += first.len_utf8();
+                continue;
+            }
+            let behind_a_dot = self.source[..at].ends_with('.');
+            let (length, word) = if let Some(found) = number(rest, behind_a_dot)? {
+                found
+            } else if first.is_alphanumeric() || first == '_' {
+                let length = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
+                if !(first.is_alphabetic() || first == '_') {
+                    return Err(refuse("syntax error: a name begins with a character that is no letter"));
+                }
+                (length, Word::Name(rest[..length].to_owned()))
+            } else if first == '"' || first == '\'' {
+                let length = quoted(rest, first).ok_or_else(|| refuse("syntax error: a quote is not closed"))?;
+                (length, Word::Text(unescaped(&rest[1..length - 1])?))
+            } else {
+                let mark = MARKS.into_iter().find(|mark| rest.starts_with(mark) && *mark != "!");
+                let Some(mark) = mark else {
+                    return Err(refuse(format!("syntax error: a character that has no place in a tag: {first:?}")));
+                };
+                match mark {
+                    "(" => open.push(")"),
+                    "[" => open.push("]"),
+                    "{" => open.push("}"),
+                    ")" | "]" | "}" if open.pop() != Some(mark) => {
+                        return Err(refuse(format!("syntax error: unexpected {mark:?}")));
+                    }
+                    _ => {}
+                }
+                (mark.len(), Word::Mark(mark))
+            };
+            self.push(at, word);
+            self.at += length;
+        }
+    }
+}
+
+/// Text ahead of a tag, without white space at its end where the tag wants it so.
+fn data(text: &str, strip: bool) -> &str {
+    if strip { text.trim_end_matches(is_space) } else { text }
+}
+
+/// Digits with single underscores between them: how many bytes.
+fn digits(text: &str, wanted: impl Fn(u8) -> bool) -> usize {
+    let bytes = text.as_bytes();
+    let is = |at: usize| bytes.get(at).is_some_and(|byte| wanted(*byte));
+    let mut length = 0;
+    while is(length) || length > 0 && bytes.get(length) == Some(&b'_') && is(length + 1) {
+        length += 1;
+    }
+    length
+}
+
+/// A number at the start of `rest`.
+fn number(rest: &str, behind_a_dot: bool) -> Result<Option<(usize, Word)>, Error> {
+    let whole = digits(rest, |byte| byte.is_ascii_digit());
+    if whole == 0 {
+        return Ok(None);
+    }
+    let fraction = |at: usize| match rest[at..].starts_with('.') {
+        true => Some(digits(&rest[at + 1..], |byte| byte.is_ascii_digit())).filter(|it| *it > 0).map(|it| at + 1 + it),
+        false => None,
+    };
+    let exponent = |at: usize| {
+        let tail = rest[at..].strip_prefix(['e', 'E'])?;
+        let power = tail.strip_prefix(['+', '-']).unwrap_or(tail);
+        let length = digits(power, |byte| byte.is_ascii_digit());
+        (length > 0).then(|| rest.len() - power.len() + length)
+    };
+    let end = match fraction(whole) {
+        Some(end) => Some(exponent(end).unwrap_or(end)),
+        None => exponent(whole),
+    };
+    if let Some(end) = end.filter(|_| !behind_a_dot) {
+        let number = rest[..end].replace('_', "").parse().map_err(|_| refuse("syntax error: no number"))?;
+        return Ok(Some((end, Word::Float(number))));
+    }
+    let lower = rest.get(..2).unwrap_or_default().to_ascii_lowercase();
+    for (prefix, base) in [("0b", 2), ("0o", 8), ("0x", 16)] {
+        if lower != prefix {
+            continue;
+        }
+        let body = &rest[2..];
+        let lead = usize::from(body.starts_with('_'));
+        let length = digits(&body[lead..], |byte| char::from(byte).is_digit(base));
+        if length > 0 {
+            let end = 2 + lead + length;
+            let number = i128::from_str_radix(&rest[2..end].replace('_', ""), base);
+            return Ok(Some((end, Word::Int(number.map_err(|_| too_large())?))));
+        }
+    }
+    let end = match rest.starts_with('0') {
+        true => digits(rest, |byte| byte == b'0'),
+        false => whole,
+    };
+    let number = rest[..end].replace('_', "").parse().map_err(|_| too_large())?;
+    Ok(Some((end, Word::Int(number))))
+}
+
+fn too_large() -> Error {
+    refuse("a whole number of more than 38 digits")
+}
+
+/// The length of the text that `rest` begins with, its quotes included.
+fn quoted(rest: &str, quote: char) -> Option<usize> {
+    let mut escaped = false;
+    for (at, c) in rest.char_indices().skip(1) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            c if c == quote => return Some(at + 1),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// What a text between quotes says, by Python's escapes.
+fn unescaped(text: &str) -> Result<String, Error> {
+    let mut plain = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('\\') {
+        plain.push_str(before);
+        let Some(escape) = after.chars().next() else { return Err(refuse("syntax error: a backslash at the end")) };
+        rest = &after[escape.len_utf8()..];
+        match escape {
+            '\n' => {}
+            '\\' | '\'' | '"' => plain.push(escape),
+            'a' => plain.push('\x07'),
+            'b' => plain.push('\x08'),
+            'f' => plain.push('\x0c'),
+            'n' => plain.push('\n'),
+            'r' => plain.push('\r'),
+            't' => plain.push('\t'),
+            'v' => plain.push('\x0b'),
+            '0'..='7' => {
+                let length = after.bytes().take(3).take_while(|byte| matches!(byte, b'0'..=b'7')).count();
+                plain.extend(u32::from_str_radix(&after[..length], 8).ok().and_then(char::from_u32));
+                rest = &after[length..];
+            }
+            'x' | 'u' | 'U' => {
+                let length = if escape == 'x' {
+                    2
+                } else if escape == 'u' {
+                    4
+                } else {
+                    8
+                };
+                let code = rest.get(..length).filter(|code| code.bytes().all(|byte| byte.is_ascii_hexdigit()));
+                let c = code.and_then(|code| char::from_u32(u32::from_str_radix(code, 16).ok()?));
+                plain.push(
+                    c.ok_or_else(|| refuse(format!("syntax error: \\{escape} without the code of a character")))?,
+                );
+                rest = &rest[length..];
+            }
+            'N' => return Err(refuse("a character cannot be written by its name (\\N)")),
+            // Python writes what is not ASCII as an escape first, whose backslash this one takes away.
+            c if !c.is_ascii() => {
+                let code = u32::from(c);
+                plain += &match code {
+                    0..0x100 => format!("\\x{code:02x}"),
+                    0x100..0x1_0000 => format!("\\u{code:04x}"),
+                    _ => format!("\\U{code:08x}"),
+                };
+            }
+            c => plain.extend(['\\', c]),
+        }
+    }
+    plain.push_str(rest);
+    Ok(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_names_and_marks_are_cut_as_jinja2_cuts_them() {
+        let of = |text: &str| -> Vec<Word> {
+            let words = words(text, &JINJA).unwrap().into_iter().map(|(word, _)| word);
+            words.filter(|word| !matches!(word, Word::VariableBegin | Word::VariableEnd | Word::End)).collect()
+        };
+        let name = |name: &str| Word::Name(name.to_owned());
+        assert_eq!(of("{{ 1.5e3 1_0 0x1F a.0.1 }}")[..3], [Word::Float(1500.0), Word::Int(10), Word::Int(31)]);
+        assert_eq!(of("{{ a.0.1 }}"), [name("a"), Word::Mark("."), Word::Int(0), Word::Mark("."), Word::Int(1)]);
+        assert_eq!(of("{{ 0755 }}"), [Word::Int(0), Word::Int(755)]);
+        assert_eq!(of("{{ {'a': {}} }}").len(), 6);
+        assert_eq!(of("a {#- c -#}  b"), [Word::Data("a".into()), Word::Data("b".into())]);
+        assert_eq!(of("{% raw %}{{ x }}{% endraw %}"), [Word::Data("{{ x }}".into())]);
+    }
+
+    #[test]
+    fn an_error_has_its_line() {
+        assert_eq!(words("\n\n{{ ? }}", &JINJA).unwrap_err().1, 3);
+        assert_eq!(words("\n{{ ) }}", &JINJA).unwrap_err().1, 2);
+    }
+}

@@ -1,0 +1,94 @@
+//! Macros, and the bodies of `call` blocks.
+
+use std::rc::Rc;
+
+use super::ast::{Name, Signature};
+use super::context::{Frame, Scope};
+use super::error::{Error, refuse};
+use super::python;
+use super::value::{Dict, Key, Value};
+use super::{eval, render};
+
+#[derive(Debug)]
+pub struct Macro {
+    pub signature: Rc<Signature>,
+    /// Where it was written, whose variables it sees.
+    pub scope: Scope,
+}
+
+impl Macro {
+    fn special(&self) -> super::ast::Special {
+        *self.signature.special.get_or_init(|| super::ast::Special { caller: false, kwargs: false, varargs: false })
+    }
+
+    pub fn repr(&self) -> String {
+        let name =
+            self.signature.name.as_ref().map_or(Ok("anonymous".to_owned()), |name| python::repr(&Value::text(name)));
+        format!("<Macro {}>", name.unwrap_or_default())
+    }
+
+    pub fn attribute(&self, name: &str) -> Option<Value> {
+        let special = self.special();
+        Some(match name {
+            "name" => self.signature.name.as_ref().map_or(Value::None, Value::text),
+            "arguments" => Value::tuple(self.signature.arguments.iter().map(Value::text).collect()),
+            "catch_kwargs" => Value::Bool(special.kwargs),
+            "catch_varargs" => Value::Bool(special.varargs),
+            "caller" => Value::Bool(special.caller),
+            "explicit_caller" => Value::Bool(self.signature.arguments.iter().any(|name| &**name == "caller")),
+            _ => return None,
+        })
+    }
+
+    /// The macro's text.
+    pub fn call(&self, positional: Vec<Value>, mut named: Vec<(Name, Value)>) -> Result<Value, Error> {
+        let (it, special) = (&*self.signature, self.special());
+        let called = it.name.as_deref().unwrap_or("caller");
+        let frame = match it.scope.get() {
+            Some(symbols) => Frame::new(symbols, Some(&self.scope.frame)),
+            None => return Err(refuse("a macro that was not read")),
+        };
+        let mut take = |name: &str| named.iter().position(|(known, _)| &**known == name).map(|at| named.remove(at).1);
+        let mut missing = Vec::new();
+        let explicit_caller = it.arguments.iter().any(|name| &**name == "caller");
+        for (place, name) in it.arguments.iter().enumerate() {
+            match positional.get(place).cloned().or_else(|| take(name)) {
+                Some(value) => frame.set(name, value),
+                None => missing.push(place),
+            }
+        }
+        let nobody = |name: &str| Value::Undefined(Some(name.into()));
+        if special.caller && !explicit_caller {
+            let caller = take("caller").filter(|value| !value.is_none()).unwrap_or_else(|| nobody("caller"));
+            frame.set(&"caller".into(), caller);
+        }
+        if special.kwargs {
+            let rest: Dict = named.drain(..).map(|(name, value)| (Key::text(name), value)).collect();
+            frame.set(&"kwargs".into(), Value::dict(rest));
+        } else if let Some((name, _)) = named.first() {
+            return Err(refuse(format!("the macro {called} has no argument {name}")));
+        }
+        let rest = positional.get(it.arguments.len()..).unwrap_or_default();
+        if special.varargs {
+            frame.set(&"varargs".into(), Value::tuple(rest.to_vec()));
+        } else if !rest.is_empty() {
+            return Err(refuse(format!("the macro {called} takes no more than {} arguments", it.arguments.len())));
+        }
+        let scope = self.scope.captured(frame);
+        scope.engine.deeper(|| {
+            scope.frame.enter(&scope.context);
+            let without_default = it.arguments.len() - it.defaults.len();
+            for place in missing {
+                let name = &it.arguments[place];
+                let value = match place.checked_sub(without_default) {
+                    Some(at) => eval::eval(&it.defaults[at], &scope)?,
+                    None => nobody(name),
+                };
+                scope.frame.set(name, value);
+            }
+            let mut text = String::new();
+            render::body(&it.body, &scope, &mut text)?;
+            Ok(Value::text(text))
+        })
+    }
+}

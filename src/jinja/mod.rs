@@ -1,0 +1,294 @@
+//! Templates as Jinja2 renders them, byte for byte, and what cannot be done as Jinja2 does it refused.
+//!
+//! A template is cut into words (`lexer`), read (`parser`, `expressions`), its names are given to their scopes
+//! (`symbols`), and it is rendered by walking through it (`render`, `eval`). Values are Python's (`value`, `objects`),
+//! and so is what can be done with them.
+
+mod arguments;
+mod ast;
+mod check;
+mod context;
+mod error;
+mod eval;
+mod expressions;
+mod filters;
+mod format;
+mod json;
+mod lexer;
+mod lists;
+mod load;
+mod loops;
+mod macros;
+mod methods;
+mod numbers;
+mod objects;
+mod operators;
+mod parser;
+mod python;
+mod render;
+mod subscript;
+mod symbols;
+mod targets;
+mod tests;
+mod text;
+mod text_methods;
+mod value;
+mod variables;
+mod walk;
+
+use std::collections::BTreeSet;
+
+use indexmap::IndexMap;
+use serde_json::{Map, Value as Json};
+
+use crate::wire::{ConfigFile, OutputFormat};
+
+use ast::Template;
+use context::{Context, Engine};
+use error::Error;
+use lexer::{Delimiters, ERB, JINJA};
+use objects::Object;
+use value::{Dict, Key, Value};
+
+/// Renders a configuration file's template with `vars`.
+///
+/// # Errors
+/// One that names template and line, and says no more than the kind of trouble where more could tell a variable's value.
+pub fn render(
+    templates: &IndexMap<String, String>,
+    file: &ConfigFile,
+    vars: &Map<String, Json>,
+) -> Result<String, String> {
+    if !templates.contains_key(&file.template) {
+        return Err(format!("{}: template {} did not come with the request", file.path, file.template));
+    }
+    // Templates may call each other deeper than a thread's usual stack allows.
+    let rendered = std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("template".into()).stack_size(STACK);
+        thread.spawn_scoped(scope, || text_of(templates, file, vars)).map(|thread| thread.join())
+    });
+    match rendered {
+        Ok(Ok(rendered)) => rendered.map_err(|why| format!("{}: {why}", file.path)),
+        Ok(Err(panic)) => std::panic::resume_unwind(panic),
+        Err(error) => Err(format!("{}: cannot start a thread to render it: {error}", file.path)),
+    }
+}
+
+/// Enough for the deepest calls that are allowed. Only what is used of it takes memory.
+const STACK: usize = 128 << 20;
+
+fn text_of(
+    templates: &IndexMap<String, String>,
+    file: &ConfigFile,
+    vars: &Map<String, Json>,
+) -> Result<String, String> {
+    let engine = Engine::new(templates, delimiters(file), file.format);
+    let mut text = String::new();
+    let rendered = load::named(&engine, &Value::text(&file.template)).and_then(|template| {
+        let mut variables = load::globals();
+        variables.extend(vars.iter().map(|(name, value)| (name.as_str().into(), value_of(value))));
+        let context = Context::new(&template, variables);
+        render::template(&engine, &template, &context, &mut text)
+    });
+    rendered.map(|()| text).map_err(|error| described(&error, &file.template))
+}
+
+fn delimiters(file: &ConfigFile) -> Delimiters {
+    if file.erb_syntax { ERB } else { JINJA }
+}
+
+fn described(error: &Error, name: &str) -> String {
+    match &error.place {
+        Some((template, line)) => format!("template {template} line {line}: {}", error.why),
+        None => format!("template {name}: {}", error.why),
+    }
+}
+
+/// A template's name, a line of it from 1, and what is to be said about it.
+pub type Finding = (String, usize, String);
+
+/// What is wrong with the templates that `files` name, and with those that only other templates may name when all
+/// files are of one syntax. Nothing is rendered.
+pub fn check(templates: &IndexMap<String, String>, files: &[ConfigFile]) -> Vec<Finding> {
+    let of = |(name, read): (&str, Result<Template, Error>)| {
+        let mistakes = match read {
+            Ok(template) => {
+                let found = check::template(&template);
+                found.mistakes.into_iter().chain(found.doubts).collect()
+            }
+            Err(error) => vec![(error.place.as_ref().map_or(1, |(_, line)| *line), error.why)],
+        };
+        mistakes.into_iter().map(|(line, why)| (name.to_owned(), line, why)).collect::<Vec<_>>()
+    };
+    read_all(templates, files).flat_map(of).collect()
+}
+
+/// What of the same templates works here, and with no Jinja2 of today.
+pub fn remarks(templates: &IndexMap<String, String>, files: &[ConfigFile]) -> Vec<Finding> {
+    let of = |(name, read): (&str, Result<Template, Error>)| {
+        let remarks = read.map(|template| check::template(&template).remarks).unwrap_or_default();
+        remarks.into_iter().map(|(line, why)| (name.to_owned(), line, why)).collect::<Vec<_>>()
+    };
+    read_all(templates, files).flat_map(of).collect()
+}
+
+/// The variables that a file's template uses and does not set itself, without those of templates that it includes; none
+/// when it cannot be read.
+pub fn variables(templates: &IndexMap<String, String>, file: &ConfigFile) -> BTreeSet<String> {
+    let engine = Engine::new(templates, delimiters(file), file.format);
+    let read = templates.get(&file.template).map(|source| load::read(&engine, &file.template, source));
+    read.and_then(Result::ok).map(|template| variables::of(&template)).unwrap_or_default()
+}
+
+fn read_all<'a>(
+    templates: &'a IndexMap<String, String>,
+    files: &'a [ConfigFile],
+) -> impl Iterator<Item = (&'a str, Result<Template, Error>)> {
+    let mut wanted: IndexMap<&str, &ConfigFile> = IndexMap::new();
+    if let Some(first) = files.first().filter(|first| files.iter().all(|file| file.erb_syntax == first.erb_syntax)) {
+        wanted.extend(templates.keys().map(|name| (name.as_str(), first)));
+    }
+    wanted.extend(files.iter().map(|file| (file.template.as_str(), file)));
+    wanted.into_iter().filter_map(|(name, file)| {
+        let engine = Engine::new(templates, delimiters(file), file.format);
+        Some((name, load::read(&engine, name, templates.get(name)?)))
+    })
+}
+
+/// A variable as templates see it; the keys of a mapping keep their order.
+fn value_of(json: &Json) -> Value {
+    match json {
+        Json::Null => Value::None,
+        Json::Bool(yes) => Value::Bool(*yes),
+        Json::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(whole), _) => Value::Int(i128::from(whole)),
+            (None, Some(whole)) => Value::Int(i128::from(whole)),
+            (None, None) => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Json::String(text) => Value::text(text),
+        Json::Array(items) => Value::list(items.iter().map(value_of).collect()),
+        Json::Object(keys) => match keys.iter().next() {
+            Some((key, value)) if keys.len() == 1 && key.starts_with('!') => tagged(key, value),
+            _ => Value::dict(keys.iter().map(|(key, value)| (Key::text(key), value_of(value))).collect()),
+        },
+    }
+}
+
+/// What JSON has no word for; `yaml::Node::to_json` lists them.
+fn tagged(tag: &str, value: &Json) -> Value {
+    let text = value.as_str().unwrap_or_default();
+    match tag {
+        "!int" => text.parse().map_or_else(|_| Value::text(text), Value::Int),
+        "!float" => Value::Float(text.parse().unwrap_or(f64::NAN)),
+        "!date" => Value::object(Object::Date(text.to_owned())),
+        _ => {
+            let pairs = value.as_array().into_iter().flatten().filter_map(Json::as_array);
+            let pair = |pair: &Vec<Json>| Some((Key(value_of(pair.first()?)), value_of(pair.get(1)?)));
+            Value::dict(pairs.filter_map(pair).collect::<Dict>())
+        }
+    }
+}
+
+/// What `{{ value }}` writes: as Python would, since that is what templates are written for; YAML's own words where it is
+/// asked for.
+fn printed(value: &Value, format: OutputFormat) -> Result<String, Error> {
+    match value {
+        Value::None if format == OutputFormat::Yaml => Ok("null".into()),
+        Value::Bool(yes) if format == OutputFormat::Yaml => Ok(if *yes { "true" } else { "false" }.to_owned()),
+        _ => python::str(value),
+    }
+}
+
+#[cfg(test)]
+mod unit_tests {
+    use super::*;
+
+    fn try_render(template: &str, erb_syntax: bool, format: OutputFormat, vars: Json) -> Result<String, String> {
+        let texts = [("t.j2", template), ("part", "[{{ name }}]\n"), ("broken", "fine\n{{ name | nope }}")];
+        let templates = texts.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
+        let (path, template) = ("/etc/x".to_owned(), "t.j2".to_owned());
+        let file = ConfigFile { path, template, remote_vars: None, erb_syntax, format };
+        render(&templates, &file, vars.as_object().unwrap())
+    }
+
+    fn text(template: &str, vars: Json) -> String {
+        try_render(template, false, OutputFormat::Text, vars).unwrap()
+    }
+
+    #[test]
+    fn one_newline_at_the_end_is_dropped_and_undefined_is_empty_as_in_jinja2() {
+        assert_eq!(text("a {{ nothing }}b\n", serde_json::json!({})), "a b");
+        assert_eq!(text("a\n\n", serde_json::json!({})), "a\n");
+    }
+
+    #[test]
+    fn values_print_as_in_python_and_as_yaml_where_that_is_asked_for() {
+        let vars =
+            serde_json::json!({"no": null, "yes": true, "list": ["a'b", 1, 1.0, null, false], "map": {"k": "v"}});
+        let template = "{{ no }} {{ yes }} {{ list }} {{ map }}";
+        assert_eq!(text(template, vars.clone()), "None True [\"a'b\", 1, 1.0, None, False] {'k': 'v'}");
+        let yaml = try_render("{{ no }} {{ yes }} {{ not yes }}", false, OutputFormat::Yaml, vars).unwrap();
+        assert_eq!(yaml, "null true false");
+    }
+
+    #[test]
+    fn nothing_is_escaped_and_python_methods_work() {
+        let vars = serde_json::json!({"name": "<a & b>", "map": {"x": 1, "b": 2}});
+        assert_eq!(text("{{ name }}", vars.clone()), "<a & b>");
+        assert_eq!(text("{% for k, v in map.items() %}{{ k }}={{ v }};{% endfor %}", vars.clone()), "x=1;b=2;");
+        assert_eq!(text("{% include 'part' %}", vars), "[<a & b>]");
+    }
+
+    #[test]
+    fn erb_delimiters_replace_the_usual_ones() {
+        let vars = serde_json::json!({"n": 2});
+        let template = "<%# no %><% if n %><%= n %><% endif %> {{ n }} {% x %} {# y #}";
+        assert_eq!(try_render(template, true, OutputFormat::Text, vars).unwrap(), "2 {{ n }} {% x %} {# y #}");
+    }
+
+    #[test]
+    fn an_error_names_template_and_line_and_keeps_the_secret() {
+        let vars = || serde_json::json!({"secret": "hunter2", "name": "hunter2", "n": 1});
+        let reason = |template| try_render(template, false, OutputFormat::Text, vars()).unwrap_err();
+        assert!(reason("a\n{% if %}").starts_with("/etc/x: template t.j2 line 2: syntax error"));
+        assert!(reason("\n\n{{ x.y.z }}").contains("template t.j2 line 3: undefined value: x is not defined"));
+        assert!(reason("{% include 'broken' %}").contains("template broken line 2: there is no filter nope"));
+        for template in
+            ["{{ secret + 1 }}", "{{ n[secret]() }}", "{% include secret %}", "{{ secret | abs }}", "{{ secret() }}"]
+        {
+            let reason = reason(template);
+            assert!(!reason.contains("hunter2"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn methods_that_dictionaries_had_in_python_2_work() {
+        let vars = serde_json::json!({"map": {"a": 1, "b": 2}});
+        let template = "{% for k, v in map.iteritems() %}{{ k }}{{ v }}{% endfor %}{{ map.iterkeys()|list }}\
+            {{ map.itervalues()|list }}{{ map.has_key('a') }}{{ map.has_key('c') }}";
+        assert_eq!(text(template, vars.clone()), "a1b2['a', 'b'][1, 2]TrueFalse");
+        assert_eq!(text("{{ map.iteritems is defined }}", vars), "False");
+    }
+
+    #[test]
+    fn what_has_no_end_or_would_fill_the_memory_is_an_error() {
+        let nested = format!("{{{{ {}1{} }}}}", "(".repeat(10_000), ")".repeat(10_000));
+        let (open, close) = ("[".repeat(90), "]".repeat(90));
+        let lists = format!("{{% macro m() %}}{{% if {open}m(){close} %}}{{% endif %}}{{% endmacro %}}{{{{ m() }}}}");
+        let twice = format!("{{% set x = 'ab' %}}{}", "{% set x = x ~ x %}".repeat(40));
+        for (template, why) in [
+            ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "more than 400 deep"),
+            ("{% include 't.j2' %}", "more than 400 deep"),
+            ("{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}", "more than 400 deep"),
+            (&nested, "nest deeper than 100"),
+            (&twice, "more than 10000000 bytes"),
+            (&lists, "call each other"),
+            ("{{ 'x' * 100000000000 }}", "more than 10000000"),
+            ("{{ range(1000000000)|list }}", "more than 10000000"),
+            ("{% set l = [] %}{% set _ = l.append([l]) %}", "would hold itself"),
+        ] {
+            let reason = try_render(template, false, OutputFormat::Text, serde_json::json!({})).unwrap_err();
+            assert!(reason.contains(why), "{reason}");
+        }
+    }
+}

@@ -1,0 +1,407 @@
+//! Reads the statements of a template; `expressions` has what stands within tags.
+
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+use super::ast::*;
+use super::error::{Error, refuse};
+use super::lexer::{Token, Word};
+
+/// How deep statements and expressions may nest: far above what people write.
+const DEEPEST: usize = 100;
+
+pub struct Parser<'a> {
+    words: &'a [Token],
+    next: usize,
+    depth: usize,
+    template: Name,
+    pub blocks: Vec<Rc<Block>>,
+    pub extends: bool,
+}
+
+/// A template's statements, and what was found among them.
+///
+/// # Errors
+/// For what is no template, with the line.
+pub fn parse<'a>(words: &'a [Token], template: &Name) -> Result<(Body, Parser<'a>), (Error, usize)> {
+    let mut parser =
+        Parser { words, next: 0, depth: 0, template: template.clone(), blocks: Vec::new(), extends: false };
+    match parser.body(&[]) {
+        Ok(body) => Ok((body, parser)),
+        Err(error) => {
+            let line = error.place.as_ref().map_or(parser.line(), |(_, line)| *line);
+            Err((error, line))
+        }
+    }
+}
+
+impl<'a> Parser<'a> {
+    pub fn peek(&self) -> &'a Word {
+        &self.words[self.next].0
+    }
+
+    pub fn look(&self) -> &'a Word {
+        &self.words[(self.next + 1).min(self.words.len() - 1)].0
+    }
+
+    pub fn line(&self) -> usize {
+        self.words[self.next].1
+    }
+
+    pub fn advance(&mut self) -> &'a Word {
+        let word = &self.words[self.next].0;
+        // The end stays.
+        self.next = (self.next + 1).min(self.words.len() - 1);
+        word
+    }
+
+    pub fn sees(&self, mark: &str) -> bool {
+        matches!(self.peek(), Word::Mark(found) if *found == mark)
+    }
+
+    pub fn sees_name(&self, name: &str) -> bool {
+        matches!(self.peek(), Word::Name(found) if found == name)
+    }
+
+    pub fn take(&mut self, mark: &str) -> bool {
+        let there = self.sees(mark);
+        if there {
+            self.advance();
+        }
+        there
+    }
+
+    pub fn take_name(&mut self, name: &str) -> bool {
+        let there = self.sees_name(name);
+        if there {
+            self.advance();
+        }
+        there
+    }
+
+    pub fn expect(&mut self, mark: &str) -> Result<(), Error> {
+        if self.take(mark) { Ok(()) } else { Err(self.unexpected(&format!("{mark:?}"))) }
+    }
+
+    pub fn expect_name(&mut self) -> Result<Name, Error> {
+        match self.peek() {
+            Word::Name(name) => {
+                self.advance();
+                Ok(name.as_str().into())
+            }
+            _ => Err(self.unexpected("a name")),
+        }
+    }
+
+    pub fn unexpected(&self, wanted: &str) -> Error {
+        let found = match self.peek() {
+            Word::Name(name) => format!("{name:?}"),
+            Word::Mark(mark) => format!("{mark:?}"),
+            Word::VariableEnd | Word::BlockEnd => "the tag's end".into(),
+            Word::Text(_) => "a text".into(),
+            Word::Int(_) | Word::Float(_) => "a number".into(),
+            _ => "the template's end".into(),
+        };
+        refuse(format!("syntax error: {wanted} is wanted, and {found} stands there"))
+    }
+
+    pub fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            return Err(refuse(format!("syntax error: tags or brackets nest deeper than {DEEPEST}")));
+        }
+        let read = read(self);
+        self.depth -= 1;
+        read
+    }
+
+    /// Statements up to a tag of one of these names, which is the next word then.
+    fn body(&mut self, ends: &[&str]) -> Result<Body, Error> {
+        let mut body = Vec::new();
+        loop {
+            match self.peek() {
+                Word::Data(text) => {
+                    self.advance();
+                    body.push(Statement::Data(text.clone()));
+                }
+                Word::VariableBegin => {
+                    self.advance();
+                    body.push(Statement::Output(self.tuple(true, &[])?));
+                    match self.peek() {
+                        Word::VariableEnd => self.advance(),
+                        _ => return Err(self.unexpected("the tag's end")),
+                    };
+                }
+                Word::BlockBegin => {
+                    self.advance();
+                    if ends.iter().any(|end| self.sees_name(end)) {
+                        return Ok(body);
+                    }
+                    self.nested(|parser| parser.statement(&mut body))?;
+                    self.block_end()?;
+                }
+                _ if ends.is_empty() => return Ok(body),
+                _ => {
+                    return Err(refuse(format!(
+                        "syntax error: the template ends ahead of {{% {} %}}",
+                        ends.join(" or ")
+                    )));
+                }
+            }
+        }
+    }
+
+    fn block_end(&mut self) -> Result<(), Error> {
+        match self.peek() {
+            Word::BlockEnd => {
+                self.advance();
+                Ok(())
+            }
+            _ => Err(self.unexpected("the tag's end")),
+        }
+    }
+
+    /// The rest of a tag, and the statements up to one of these.
+    fn statements(&mut self, ends: &[&str]) -> Result<Body, Error> {
+        self.take(":");
+        self.block_end()?;
+        self.body(ends)
+    }
+
+    /// As [`Parser::statements`], with the tag at the end.
+    fn closed(&mut self, end: &str) -> Result<Body, Error> {
+        let body = self.statements(&[end])?;
+        self.advance();
+        Ok(body)
+    }
+
+    fn statement(&mut self, body: &mut Body) -> Result<(), Error> {
+        let line = self.line();
+        let tag = self.expect_name()?;
+        body.push(match &*tag {
+            "for" => self.for_loop(line)?,
+            "if" => self.if_else()?,
+            "set" => {
+                let target = self.target(true, &[])?;
+                if self.take("=") {
+                    Statement::Set(line, target, self.tuple(true, &[])?)
+                } else {
+                    let filter = self.filters_of_block(false)?;
+                    let body = self.closed("endset")?;
+                    Statement::SetBlock(Rc::new(SetBlock { line, target, filter, body, scope: OnceCell::new() }))
+                }
+            }
+            "with" => {
+                let mut assignments = Vec::new();
+                while !matches!(self.peek(), Word::BlockEnd) {
+                    if !assignments.is_empty() {
+                        self.expect(",")?;
+                    }
+                    let target = self.target(false, &[])?;
+                    self.expect("=")?;
+                    assignments.push((target, self.expression(true)?));
+                }
+                let body = self.closed("endwith")?;
+                Statement::With(Rc::new(With { line, assignments, body, scope: OnceCell::new() }))
+            }
+            "macro" => {
+                let name = Some(self.name_target()?);
+                let (arguments, defaults) = self.signature()?;
+                Statement::Macro(self.macro_of(line, name, arguments, defaults, "endmacro")?)
+            }
+            "call" => {
+                let (arguments, defaults) = if self.sees("(") { self.signature()? } else { Default::default() };
+                let call = self.expression(true)?;
+                if !matches!(call.node, Node::Call(..)) {
+                    return Err(refuse("syntax error: call wants the call of a macro"));
+                }
+                Statement::CallBlock(call, self.macro_of(line, None, arguments, defaults, "endcall")?)
+            }
+            "filter" => {
+                let filter = self.filters_of_block(true)?.ok_or_else(|| self.unexpected("a filter"))?;
+                let body = self.closed("endfilter")?;
+                Statement::FilterBlock(Rc::new(FilterBlock { filter, body, scope: OnceCell::new() }))
+            }
+            "block" => self.block(line)?,
+            "extends" => {
+                self.extends = true;
+                Statement::Extends(self.expression(true)?)
+            }
+            "include" => {
+                let template = self.expression(true)?;
+                let ignore_missing =
+                    self.sees_name("ignore") && matches!(self.look(), Word::Name(it) if it == "missing");
+                if ignore_missing {
+                    self.advance();
+                    self.advance();
+                }
+                let with_context = self.context().unwrap_or(true);
+                Statement::Include(Include { template, ignore_missing, with_context })
+            }
+            "import" => {
+                let template = self.expression(true)?;
+                if !self.take_name("as") {
+                    return Err(self.unexpected("\"as\""));
+                }
+                let name = Some(self.name_target()?);
+                let with_context = self.context().unwrap_or(false);
+                Statement::Import(Import { template, name, with_context })
+            }
+            "from" => self.import_names()?,
+            "autoescape" => {
+                let value = self.expression(true)?;
+                let body = self.closed("endautoescape")?;
+                Statement::Scope(Rc::new(Scope { value, body, scope: OnceCell::new() }))
+            }
+            "print" => {
+                while !matches!(self.peek(), Word::BlockEnd) {
+                    let value = self.expression(true)?;
+                    body.push(Statement::Output(value));
+                    if !matches!(self.peek(), Word::BlockEnd) {
+                        self.expect(",")?;
+                    }
+                }
+                return Ok(());
+            }
+            other => return Err(refuse(format!("syntax error: there is no tag {other} here"))),
+        });
+        Ok(())
+    }
+
+    fn for_loop(&mut self, line: usize) -> Result<Statement, Error> {
+        let target = self.target(false, &["in"])?;
+        if !self.take_name("in") {
+            return Err(self.unexpected("\"in\""));
+        }
+        let iterable = self.tuple(false, &["recursive"])?;
+        let test = if self.take_name("if") { Some(self.expression(true)?) } else { None };
+        let recursive = self.take_name("recursive");
+        let body = self.statements(&["endfor", "else"])?;
+        let otherwise = match self.expect_name()?.as_ref() {
+            "else" => self.closed("endfor")?,
+            _ => Vec::new(),
+        };
+        Ok(Statement::For(Rc::new(For {
+            line,
+            target,
+            iterable,
+            body,
+            otherwise,
+            test,
+            recursive,
+            extended: OnceCell::new(),
+            body_scope: OnceCell::new(),
+            test_scope: OnceCell::new(),
+            otherwise_scope: OnceCell::new(),
+        })))
+    }
+
+    fn if_else(&mut self) -> Result<Statement, Error> {
+        let mut branches = Vec::new();
+        loop {
+            let test = self.tuple(false, &[])?;
+            branches.push((test, self.statements(&["elif", "else", "endif"])?));
+            match self.expect_name()?.as_ref() {
+                "elif" => {}
+                "else" => return Ok(Statement::If(branches, self.closed("endif")?)),
+                _ => return Ok(Statement::If(branches, Vec::new())),
+            }
+        }
+    }
+
+    fn signature(&mut self) -> Result<(Vec<Name>, Vec<Expr>), Error> {
+        let (mut arguments, mut defaults) = (Vec::new(), Vec::new());
+        self.expect("(")?;
+        while !self.sees(")") {
+            if !arguments.is_empty() {
+                self.expect(",")?;
+            }
+            let name = self.name_target()?;
+            if arguments.contains(&name) {
+                return Err(refuse(format!("syntax error: the argument {name} stands twice")));
+            }
+            arguments.push(name);
+            if self.take("=") {
+                defaults.push(self.expression(true)?);
+            } else if !defaults.is_empty() {
+                return Err(refuse("syntax error: an argument without a default behind one that has one"));
+            }
+        }
+        self.expect(")")?;
+        Ok((arguments, defaults))
+    }
+
+    fn macro_of(
+        &mut self,
+        line: usize,
+        name: Option<Name>,
+        arguments: Vec<Name>,
+        defaults: Vec<Expr>,
+        end: &str,
+    ) -> Result<Rc<Signature>, Error> {
+        let body = self.closed(end)?;
+        let (scope, special) = (OnceCell::new(), OnceCell::new());
+        Ok(Rc::new(Signature { line, name, arguments, defaults, body, scope, special }))
+    }
+
+    fn block(&mut self, line: usize) -> Result<Statement, Error> {
+        let name = self.expect_name()?;
+        let (scoped, required) = (self.take_name("scoped"), self.take_name("required"));
+        let body = self.closed("endblock")?;
+        if self.blocks.iter().any(|block| block.name == name) {
+            return Err(refuse(format!("syntax error: the block {name} stands twice")).at(&self.template, line));
+        }
+        let blank = |it: &Statement| matches!(it, Statement::Data(text) if text.chars().all(super::python::is_space));
+        if required && !body.iter().all(blank) {
+            return Err(refuse("syntax error: a required block has nothing in it"));
+        }
+        self.take_name(&name);
+        let (template, scope, uses) = (self.template.clone(), OnceCell::new(), OnceCell::new());
+        let block = Rc::new(Block { line, name, template, scoped, required, body, scope, uses });
+        self.blocks.push(block.clone());
+        Ok(Statement::Block(block))
+    }
+
+    /// `with context` or `without context`, where it stands.
+    fn context(&mut self) -> Option<bool> {
+        let with = match self.peek() {
+            Word::Name(name) if name == "with" => true,
+            Word::Name(name) if name == "without" => false,
+            _ => return None,
+        };
+        if !matches!(self.look(), Word::Name(name) if name == "context") {
+            return None;
+        }
+        self.advance();
+        self.advance();
+        Some(with)
+    }
+
+    fn import_names(&mut self) -> Result<Statement, Error> {
+        let template = self.expression(true)?;
+        if !self.take_name("import") {
+            return Err(self.unexpected("\"import\""));
+        }
+        let mut names = Vec::new();
+        let context = loop {
+            if !names.is_empty() {
+                self.expect(",")?;
+            }
+            if let Some(context) = self.context() {
+                break Some(context);
+            }
+            let name = self.name_target()?;
+            if name.starts_with('_') {
+                return Err(refuse("syntax error: names that begin with an underscore cannot be imported"));
+            }
+            let alias = if self.take_name("as") { self.name_target()? } else { name.clone() };
+            names.push((name, alias));
+            let context = self.context();
+            if context.is_some() || !self.sees(",") {
+                break context;
+            }
+        };
+        let with_context = context.unwrap_or(false);
+        Ok(Statement::FromImport(Import { template, name: None, with_context }, names))
+    }
+}

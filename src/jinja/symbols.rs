@@ -1,0 +1,261 @@
+//! Which scope a name belongs to. Jinja2 decides that when it reads a template and not while it renders one: a name that
+//! a scope sets is that scope's own from its beginning, and what it is before it is set depends on the scopes around.
+
+use std::collections::HashSet;
+use std::rc::Rc;
+
+use indexmap::IndexMap;
+
+use super::ast::*;
+use super::walk::{self, Use};
+
+/// What a scope's own name is when the scope begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Load {
+    /// It is given: a loop's variable, a macro's argument.
+    Given,
+    /// What the context has by that name.
+    Context,
+    /// What the scope around has by that name.
+    Outer,
+    Undefined,
+}
+
+/// The names of a scope.
+#[derive(Debug, Clone, Default)]
+pub struct Symbols {
+    parent: Option<Rc<Symbols>>,
+    /// The scope's own names; those that it only reads and a scope around has are not among them.
+    pub own: HashSet<Name>,
+    pub loads: IndexMap<Name, Load>,
+    /// What it sets.
+    pub stores: HashSet<Name>,
+}
+
+impl Symbols {
+    /// Those of a scope within `parent`, by what `fill` finds in it.
+    pub fn of(parent: Option<&Rc<Symbols>>, fill: impl FnOnce(&mut Symbols)) -> Rc<Symbols> {
+        let mut symbols = Symbols { parent: parent.cloned(), ..Symbols::default() };
+        fill(&mut symbols);
+        Rc::new(symbols)
+    }
+
+    fn known_outside(&self, name: &Name) -> bool {
+        self.parent.as_ref().is_some_and(|parent| parent.knows(name))
+    }
+
+    /// Whether this scope or one around it has the name.
+    pub fn knows(&self, name: &Name) -> bool {
+        self.own.contains(name) || self.known_outside(name)
+    }
+
+    fn define(&mut self, name: &Name, load: Load) {
+        self.own.insert(name.clone());
+        self.loads.insert(name.clone(), load);
+    }
+
+    pub fn given(&mut self, name: &Name) {
+        self.stores.insert(name.clone());
+        self.define(name, Load::Given);
+    }
+
+    pub fn store(&mut self, name: &Name) {
+        self.stores.insert(name.clone());
+        if !self.own.contains(name) {
+            let load = if self.known_outside(name) { Load::Outer } else { Load::Undefined };
+            self.define(name, load);
+        }
+    }
+
+    pub fn load(&mut self, name: &Name) {
+        if !self.knows(name) {
+            self.define(name, Load::Context);
+        }
+    }
+
+    /// Takes what the branches of an `if` have found: what any of them sets is the scope's own, and is what it was before
+    /// where the branch is not taken.
+    fn join(&mut self, branches: Vec<Symbols>) {
+        let mut stores: HashSet<Name> = HashSet::new();
+        for branch in &branches {
+            stores.extend(branch.stores.difference(&self.stores).cloned());
+        }
+        for branch in branches {
+            self.own.extend(branch.own);
+            self.loads.extend(branch.loads);
+            self.stores.extend(branch.stores);
+        }
+        for name in stores {
+            let load = if self.known_outside(&name) { Load::Outer } else { Load::Context };
+            self.loads.insert(name, load);
+        }
+    }
+
+    fn expression(&mut self, value: &Expr) {
+        walk::expression(value, &mut |name, _| self.load(name));
+    }
+
+    fn target(&mut self, target: &Target, given: bool) {
+        match target {
+            Target::Name(name) if given => self.given(name),
+            Target::Name(name) => self.store(name),
+            Target::Tuple(targets) => targets.iter().for_each(|target| self.target(target, given)),
+            Target::Attribute(name, _) => self.load(name),
+        }
+    }
+
+    /// What the statements of this very scope read and set; scopes within it are not looked into.
+    fn body(&mut self, body: &Body) {
+        body.iter().for_each(|statement| self.statement(statement));
+    }
+
+    fn statement(&mut self, statement: &Statement) {
+        match statement {
+            Statement::Data(_) | Statement::Block(_) | Statement::Scope(_) => {}
+            Statement::Output(value) | Statement::Extends(value) => self.expression(value),
+            Statement::Include(include) => self.expression(&include.template),
+            Statement::For(it) => self.expression(&it.iterable),
+            Statement::Set(_, target, value) => {
+                self.expression(value);
+                self.target(target, false);
+            }
+            Statement::SetBlock(it) => self.target(&it.target, false),
+            Statement::With(it) => it.assignments.iter().for_each(|(_, value)| self.expression(value)),
+            Statement::Macro(it) => it.name.iter().for_each(|name| self.store(name)),
+            Statement::CallBlock(call, _) => self.expression(call),
+            Statement::FilterBlock(it) => self.expression(&it.filter),
+            Statement::Import(import) => {
+                self.expression(&import.template);
+                import.name.iter().for_each(|name| self.store(name));
+            }
+            Statement::FromImport(import, names) => {
+                self.expression(&import.template);
+                names.iter().for_each(|(_, alias)| self.store(alias));
+            }
+            Statement::If(branches, otherwise) => self.if_else(branches, otherwise),
+        }
+    }
+
+    fn if_else(&mut self, branches: &[(Expr, Body)], otherwise: &Body) {
+        let Some(((test, first), others)) = branches.split_first() else { return };
+        self.expression(test);
+        let branch = |fill: &dyn Fn(&mut Symbols)| {
+            let mut symbols = self.clone();
+            fill(&mut symbols);
+            symbols
+        };
+        let found = vec![
+            branch(&|symbols| symbols.body(first)),
+            // Each `elif` is an `if` of its own among the others.
+            branch(&|symbols| {
+                others.iter().for_each(|branch| symbols.if_else(std::slice::from_ref(branch), &Vec::new()));
+            }),
+            branch(&|symbols| symbols.body(otherwise)),
+        ];
+        self.join(found);
+    }
+}
+
+/// Finds the names of every scope of a template; gives those of its outermost one, and whether it uses `self`.
+pub fn template(body: &Body, blocks: &[Rc<Block>]) -> (Rc<Symbols>, bool) {
+    let uses_self = walk::undeclared(body, &["self"])[0];
+    let symbols = Symbols::of(None, |symbols| {
+        if uses_self {
+            symbols.given(&"self".into());
+        }
+        symbols.body(body);
+    });
+    inner(body, &symbols);
+    for block in blocks {
+        let uses = walk::undeclared(&block.body, &["self", "super"]);
+        let symbols = Symbols::of(None, |symbols| {
+            for (name, used) in ["self", "super"].into_iter().zip(&uses) {
+                if *used {
+                    symbols.given(&name.into());
+                }
+            }
+            symbols.body(&block.body);
+        });
+        inner(&block.body, &symbols);
+        // Each is set once: a template is read once.
+        let _ = (block.uses.set((uses[0], uses[1])), block.scope.set(symbols));
+    }
+    (symbols, uses_self)
+}
+
+/// Finds the names of the scopes within one.
+fn inner(body: &Body, outer: &Rc<Symbols>) {
+    for statement in body {
+        match statement {
+            Statement::If(branches, otherwise) => {
+                branches.iter().for_each(|(_, body)| inner(body, outer));
+                inner(otherwise, outer);
+            }
+            Statement::For(it) => for_loop(it, outer),
+            Statement::SetBlock(it) => scope(&it.scope, &it.body, outer, |symbols| symbols.body(&it.body)),
+            Statement::With(it) => scope(&it.scope, &it.body, outer, |symbols| {
+                it.assignments.iter().for_each(|(target, _)| symbols.target(target, true));
+                symbols.body(&it.body);
+            }),
+            Statement::FilterBlock(it) => scope(&it.scope, &it.body, outer, |symbols| {
+                symbols.body(&it.body);
+                symbols.expression(&it.filter);
+            }),
+            Statement::Scope(it) => scope(&it.scope, &it.body, outer, |symbols| {
+                symbols.expression(&it.value);
+                symbols.body(&it.body);
+            }),
+            Statement::Macro(it) | Statement::CallBlock(_, it) => signature(it, outer),
+            _ => {}
+        }
+    }
+}
+
+fn scope(place: &Scoped, body: &Body, outer: &Rc<Symbols>, fill: impl FnOnce(&mut Symbols)) {
+    let symbols = Symbols::of(Some(outer), fill);
+    inner(body, &symbols);
+    let _ = place.set(symbols);
+}
+
+fn for_loop(it: &For, outer: &Rc<Symbols>) {
+    let extended = it.recursive || walk::undeclared(&it.body, &["loop"])[0] || walk::has_scoped_block(it);
+    let _ = it.extended.set(extended);
+    scope(&it.body_scope, &it.body, outer, |symbols| {
+        if extended {
+            symbols.given(&"loop".into());
+        }
+        symbols.target(&it.target, true);
+        symbols.body(&it.body);
+    });
+    scope(&it.otherwise_scope, &it.otherwise, outer, |symbols| symbols.body(&it.otherwise));
+    if let Some(test) = &it.test {
+        scope(&it.test_scope, &Vec::new(), outer, |symbols| {
+            symbols.target(&it.target, true);
+            symbols.expression(test);
+        });
+    }
+}
+
+fn signature(it: &Signature, outer: &Rc<Symbols>) {
+    let used = walk::undeclared(&it.body, &["caller", "kwargs", "varargs"]);
+    let names = |name: &str| it.arguments.iter().any(|argument| &**argument == name);
+    let special =
+        Special { caller: used[0], kwargs: used[1] && !names("kwargs"), varargs: used[2] && !names("varargs") };
+    let _ = it.special.set(special);
+    scope(&it.scope, &it.body, outer, |symbols| {
+        it.arguments.iter().for_each(|name| symbols.given(name));
+        let given = [("caller", special.caller), ("kwargs", special.kwargs), ("varargs", special.varargs)];
+        for (name, _) in given.into_iter().filter(|(name, used)| *used && !names(name)) {
+            symbols.given(&name.into());
+        }
+        it.defaults.iter().for_each(|value| symbols.expression(value));
+        symbols.body(&it.body);
+    });
+}
+
+/// A name that some scope sets although it is a loop's own.
+pub fn sets_loop(it: &For) -> bool {
+    let mut found = false;
+    walk::for_loop(it, &mut |name, how| found |= how == Use::Store && &**name == "loop", true);
+    found
+}

@@ -1,0 +1,388 @@
+//! From events to values.
+
+use std::collections::{HashMap, HashSet};
+
+use anyhow::{Result, anyhow};
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
+
+use super::scalar;
+use super::{DEEPEST, Node, Value};
+
+/// How many values a file may have once its aliases are followed.
+const MOST: usize = 1_000_000;
+
+/// Reads the only document of `source`.
+pub fn document(source: &str, name: &str) -> Result<Node> {
+    if let Some((line, c)) = odd_character(source) {
+        return Err(anyhow!("{name}:{line}: not valid YAML: the character U+{:04X}: remove it", u32::from(c)));
+    }
+    if let Some(line) = odd_directive(source) {
+        return Err(anyhow!("{name}:{line}: not valid YAML: a directive that PyYAML does not read: remove it"));
+    }
+    let mut source = source.to_owned();
+    loop {
+        match Reader::new(&source, name).document() {
+            Ok(node) => return Ok(node),
+            // PyYAML wants no blank ahead of a comment that stands behind a quote.
+            Err(Failure::Parser(error)) if *error.kind() == ErrorKind::CommentNotSeparated => {
+                match error.marker().byte_offset().filter(|at| source[*at..].starts_with('#')) {
+                    Some(at) => source.insert(at, ' '),
+                    None => return Err(told(&error, name)),
+                }
+            }
+            Err(Failure::Parser(error)) => return Err(told(&error, name)),
+            Err(Failure::Own(error)) => return Err(error),
+        }
+    }
+}
+
+/// What PyYAML takes for no text, or for the end of a line where nobody else does; and its line.
+fn odd_character(source: &str) -> Option<(usize, char)> {
+    let odd = |c: char| {
+        matches!(c, '\0'..='\x08' | '\x0b' | '\x0c' | '\x0e'..='\x1f' | '\x7f'..='\u{9f}' | '\u{2028}' | '\u{2029}')
+            || matches!(c, '\u{feff}' | '\u{fffe}' | '\u{ffff}')
+    };
+    let (at, c) = source.char_indices().find(|(_, c)| odd(*c))?;
+    Some((source[..at].matches('\n').count() + 1, c))
+}
+
+/// The line of a directive whose name or address has characters that it may not have.
+fn odd_directive(source: &str) -> Option<usize> {
+    let ahead = |line: &str| line.is_empty() || line.starts_with(['#', '%']);
+    let directives = source.lines().take_while(|line| ahead(line)).enumerate();
+    let fits = |line: &str| {
+        let mut words = line.split(' ').filter(|word| !word.is_empty()).take_while(|word| !word.starts_with('#'));
+        let name = words.next().unwrap_or_default();
+        name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+            && (name != "TAG"
+                || words.all(|word| !word.contains(|c: char| !c.is_ascii_graphic() || "#\"<>\\^`{|}".contains(c))))
+    };
+    let mut directives = directives.filter_map(|(at, line)| Some((at, line.strip_prefix('%')?)));
+    directives.find(|(_, line)| !fits(line)).map(|(at, _)| at + 1)
+}
+
+/// A parser's error, without its position in characters.
+fn told(error: &ScanError, name: &str) -> anyhow::Error {
+    let line = error.marker().line();
+    match error.kind() {
+        ErrorKind::RecursionLimitExceeded => too_deep(name, line),
+        _ => anyhow!("{name}:{line}: not valid YAML: {}", error.info()),
+    }
+}
+
+fn too_deep(name: &str, line: usize) -> anyhow::Error {
+    anyhow!("{name}:{line}: not valid YAML: lists and mappings nest deeper than {DEEPEST}: write it flatter")
+}
+
+enum Failure {
+    Parser(ScanError),
+    Own(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Failure {
+        Failure::Own(error)
+    }
+}
+
+struct Reader<'a> {
+    source: &'a str,
+    name: &'a str,
+    parser: Parser<'a, StrInput<'a>>,
+    /// What aliases stand for, and how many values that is.
+    anchors: HashMap<usize, (Node, usize)>,
+    names: HashSet<String>,
+    depth: usize,
+    count: usize,
+    /// How far tabs were looked for.
+    checked: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn new(source: &'a str, name: &'a str) -> Reader<'a> {
+        let options = granit_parser::options! {
+            block_scalar_eof_without_line_feed: true,
+            bom_inside_document_as_content: true,
+            emit_anchor_events: true,
+        };
+        let parser = Parser::new_from_str_with_options(source, options);
+        Reader { source, name, parser, anchors: HashMap::new(), names: HashSet::new(), depth: 0, count: 0, checked: 0 }
+    }
+
+    fn next(&mut self) -> Result<(Event<'a>, Span), Failure> {
+        loop {
+            match self.parser.next_event() {
+                // PyYAML lets no name stand for two things.
+                Some(Ok((Event::Anchor(_, name), span))) => {
+                    let line = span.start.line() as u64;
+                    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
+                        return self.fail(line, "not valid YAML: an anchor's name has letters, digits, - and _ only");
+                    }
+                    if !self.names.insert(name.into_owned()) {
+                        let why = "not valid YAML: an anchor of that name stands above already: rename one";
+                        return self.fail(line, why);
+                    }
+                }
+                Some(Ok(event)) => return Ok(event),
+                Some(Err(error)) => return Err(Failure::Parser(error)),
+                None => return self.fail(1, "not valid YAML: it ends too early"),
+            }
+        }
+    }
+
+    fn document(&mut self) -> Result<Node, Failure> {
+        let mut found = None;
+        loop {
+            match self.next()? {
+                (Event::StreamEnd, _) => break,
+                (Event::DocumentStart(..), span) if found.is_some() => {
+                    let line = span.start.line();
+                    let why = "not valid YAML: it holds several documents: keep one";
+                    return Err(anyhow!("{}:{line}: {why}", self.name).into());
+                }
+                (Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd, _) => {}
+                (event, span) => {
+                    let node = self.node(event, &span)?;
+                    found = Some(self.no_merge(node)?);
+                }
+            }
+        }
+        self.no_tabs(self.source.len(), self.source.len())?;
+        Ok(found.unwrap_or(Node { line: 1, value: Value::Null, text: String::new() }))
+    }
+
+    fn fail<T>(&self, line: u64, why: impl std::fmt::Display) -> Result<T, Failure> {
+        Err(Failure::Own(anyhow!("{}:{line}: {why}", self.name)))
+    }
+
+    /// Tabs may stand within quotes, blocks and comments, and nowhere else. What lies between the last look and `from`
+    /// is looked through, and what lies up to `to` need not be.
+    fn no_tabs(&mut self, from: usize, to: usize) -> Result<(), Failure> {
+        let gap = self.source.get(self.checked..from).unwrap_or_default();
+        let mut comment = false;
+        let mut blank = true;
+        for (at, c) in gap.char_indices() {
+            comment = c != '\n' && (comment || c == '#' && blank);
+            blank = c.is_whitespace();
+            if c == '\t' && !comment {
+                let line = self.source[..self.checked + at].matches('\n').count() as u64 + 1;
+                return self.fail(line, "not valid YAML: a tab outside of quotes: write blanks");
+            }
+        }
+        self.checked = self.checked.max(to);
+        Ok(())
+    }
+
+    fn node(&mut self, event: Event<'a>, span: &Span) -> Result<Node, Failure> {
+        let line = span.start.line() as u64;
+        self.count += 1;
+        let before = self.count;
+        let (anchor, node) = match event {
+            Event::Alias(id) => {
+                let Some((node, size)) = self.anchors.get(&id).cloned() else {
+                    return self.fail(line, "an alias stands within the value that it names: write the value out");
+                };
+                self.count += size;
+                if self.count > MOST {
+                    return self.fail(line, "not valid YAML: aliases make it too large");
+                }
+                return Ok(Node { line, ..node });
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                if style != ScalarStyle::Plain {
+                    let place = |at: &granit_parser::Marker| at.byte_offset().unwrap_or_default();
+                    self.no_tabs(place(&span.start), place(&span.end))?;
+                }
+                let value = scalar::value(&text, style == ScalarStyle::Plain, core(tag.as_deref()).as_deref());
+                match value {
+                    Ok(value) => (anchor, Node { line, value, text: text.into_owned() }),
+                    Err(why) => return self.fail(line, why),
+                }
+            }
+            Event::SequenceStart(_, anchor, tag) => {
+                self.collection(line, tag.as_deref(), "seq")?;
+                let mut items = Vec::new();
+                loop {
+                    match self.next()? {
+                        (Event::SequenceEnd, _) => break,
+                        (event, span) => {
+                            let item = self.node(event, &span)?;
+                            items.push(item);
+                        }
+                    }
+                }
+                self.depth -= 1;
+                (anchor, Node { line, value: Value::List(items), text: String::new() })
+            }
+            Event::MappingStart(_, anchor, tag) => {
+                self.collection(line, tag.as_deref(), "map")?;
+                let mut pairs = Vec::new();
+                loop {
+                    let (event, span) = self.next()?;
+                    if let Event::MappingEnd = event {
+                        break;
+                    }
+                    let key = self.key(event, &span)?;
+                    let (event, span) = self.next()?;
+                    pairs.push((key, self.node(event, &span)?));
+                }
+                self.depth -= 1;
+                (anchor, Node { line, value: Value::Map(self.merged(pairs)?), text: String::new() })
+            }
+            _ => return self.fail(line, "not valid YAML: a value is missing"),
+        };
+        if anchor != 0 {
+            self.anchors.insert(anchor, (node.clone(), self.count - before + 1));
+        }
+        // A list of mappings may be merged, a list with a merge key in it may not be.
+        match node.value {
+            Value::List(items) => {
+                let items = items.into_iter().map(|item| self.no_merge(item)).collect::<Result<_, _>>()?;
+                Ok(Node { value: Value::List(items), ..node })
+            }
+            _ => Ok(node),
+        }
+    }
+
+    /// Takes a list or mapping to begin, unless its tag says that it is something else.
+    fn collection(&mut self, line: u64, tag: Option<&Tag>, kind: &str) -> Result<(), Failure> {
+        match core(tag).as_deref() {
+            None | Some("!") => {}
+            Some(name) if name == kind => {}
+            Some(name) => return self.fail(line, scalar::unknown_tag(name)),
+        }
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            return Err(too_deep(self.name, line as usize).into());
+        }
+        Ok(())
+    }
+
+    fn key(&mut self, event: Event<'a>, span: &Span) -> Result<Node, Failure> {
+        // `=` is a type of its own as a value, and text as a key.
+        let equals = matches!(&event, Event::Scalar(text, ScalarStyle::Plain, _, None) if text == "=");
+        // A key that is nothing at all wants its mark.
+        if let Event::Scalar(text, ScalarStyle::Plain, 0, None) = &event
+            && text == "~"
+            && span.start.byte_offset() == span.end.byte_offset()
+        {
+            let ahead = self.source.get(..span.start.byte_offset().unwrap_or_default()).unwrap_or_default().trim_end();
+            let line = ahead.lines().last().unwrap_or_default();
+            if !(line.ends_with('?') || line.contains("? #")) {
+                return self.fail(span.start.line() as u64, "not valid YAML: a value without a key");
+            }
+        }
+        let event = match event {
+            Event::Scalar(text, _, anchor, tag) if equals => {
+                Event::Scalar(text, ScalarStyle::DoubleQuoted, anchor, tag)
+            }
+            event => event,
+        };
+        let key = self.node(event, span)?;
+        match key.value {
+            Value::List(_) | Value::Map(_) => self.fail(key.line, format!("a key may not be {}: use text", key.kind())),
+            _ => Ok(key),
+        }
+    }
+
+    fn no_merge(&self, node: Node) -> Result<Node, Failure> {
+        match node.value {
+            Value::Merge => self.fail(node.line, "<< is a key: put it in quotes if it is text"),
+            _ => Ok(node),
+        }
+    }
+
+    /// A mapping with `<<` followed, in Python's order: what is merged comes first, and of several the last one does. No
+    /// key may stand twice, not even as `1` and `true`, which are one key to Python.
+    fn merged(&mut self, pairs: Vec<(Node, Node)>) -> Result<Vec<(Node, Node)>, Failure> {
+        let mut found: Vec<(Node, Node)> = Vec::new();
+        let mut own: Vec<(Node, Node)> = Vec::with_capacity(pairs.len());
+        for (key, value) in pairs {
+            if key.value != Value::Merge {
+                own.push((key, self.no_merge(value)?));
+                continue;
+            }
+            let sources = match value.value {
+                Value::Map(pairs) => vec![pairs],
+                Value::List(items) => {
+                    let mut maps = Vec::new();
+                    for item in items.into_iter().rev() {
+                        match item.value {
+                            Value::Map(pairs) => maps.push(pairs),
+                            _ => {
+                                return self.fail(item.line, format!("<< wants mappings, and {} is none", item.kind()));
+                            }
+                        }
+                    }
+                    maps
+                }
+                _ => return self.fail(value.line, format!("<< wants a mapping, and {} is none", value.kind())),
+            };
+            for (key, value) in sources.into_iter().flatten() {
+                put(&mut found, key, value);
+            }
+        }
+        let mut seen: HashMap<String, Vec<&Node>> = HashMap::new();
+        for (key, _) in &own {
+            let alike = seen.entry(hashed(key)).or_default();
+            if let Some(before) = alike.iter().find(|before| same_key(before, key)) {
+                let (before, key_text) = (before.line, key.key_text());
+                let why = format!("the key {key_text:?} stands twice, first in line {before}: remove one");
+                return self.fail(key.line, format!("not valid YAML: {why}"));
+            }
+            alike.push(key);
+        }
+        if found.is_empty() {
+            return Ok(own);
+        }
+        for (key, value) in own {
+            put(&mut found, key, value);
+        }
+        Ok(found)
+    }
+}
+
+/// The name of a tag of YAML's own (`int`), `!`, or a tag of somebody's own as it is written.
+fn core(tag: Option<&Tag>) -> Option<String> {
+    let tag = tag?;
+    let whole = format!("{}{}", tag.handle(), tag.suffix());
+    Some(match whole.strip_prefix("tag:yaml.org,2002:") {
+        Some(name) => name.to_owned(),
+        None if whole == "!" => whole,
+        None => tag.original(),
+    })
+}
+
+/// Sets a key, at its old place when it is there.
+fn put(pairs: &mut Vec<(Node, Node)>, key: Node, value: Node) {
+    match pairs.iter_mut().find(|(known, _)| same_key(known, &key)) {
+        Some((_, old)) => *old = value,
+        None => pairs.push((key, value)),
+    }
+}
+
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Bool(yes) => Some(f64::from(*yes)),
+        Value::Int(number) => Some(*number as f64),
+        Value::UInt(number) => Some(*number as f64),
+        Value::Float(number) => Some(*number),
+        _ => None,
+    }
+}
+
+/// Something that keys have in common when they are the same.
+fn hashed(key: &Node) -> String {
+    number(&key.value).map_or_else(|| key.key_text().to_owned(), |number| number.to_string())
+}
+
+/// Whether Python takes two keys for the same.
+fn same_key(a: &Node, b: &Node) -> bool {
+    match (number(&a.value), number(&b.value)) {
+        (Some(_), Some(_)) if std::mem::discriminant(&a.value) == std::mem::discriminant(&b.value) => {
+            a.value == b.value
+        }
+        (Some(a), Some(b)) => a == b,
+        _ => a.value == b.value,
+    }
+}
