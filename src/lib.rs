@@ -16,6 +16,7 @@ mod memory;
 pub mod repo;
 pub mod report;
 pub mod run;
+mod scap_state;
 pub mod targets;
 mod text;
 pub mod wire;

@@ -102,6 +102,7 @@ fn request(source: Option<Source>) -> Request {
         vars: Default::default(),
         kept: false,
         link_files: false,
+        scap: None,
     }
 }
 

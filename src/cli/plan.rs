@@ -30,6 +30,9 @@ pub fn run(args: args::Plan) -> Result<ExitCode, Refused> {
             complain(&safe_line(&format!("hoist plan: note: {what} {by}"), true));
         }
     }
+    for (what, held) in places.held_elsewhere(&config.settings.git_repo) {
+        complain(&safe_line(&format!("hoist plan: note: {what} is {held}"), true));
+    }
     match args.format {
         args::Format::Text => answer(&text(&prepared.plan)),
         args::Format::Json => answer(&json(&prepared.plan)?),

@@ -80,5 +80,6 @@ pub fn bare_request(config: &Config, holder: Holder) -> Result<Request> {
         vars: Default::default(),
         kept: false,
         link_files: false,
+        scap: None,
     })
 }

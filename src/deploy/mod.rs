@@ -1,6 +1,7 @@
 //! The deployment: its plan, its story, its host table, its verdict.
 
 mod look;
+mod new_hosts;
 mod operator;
 mod plan;
 mod prepare;
@@ -12,6 +13,7 @@ mod table;
 mod verdict;
 
 pub use look::{bare_request, look};
+pub use new_hosts::for_new_hosts;
 pub use operator::{Answer, Operator, Question};
 pub use plan::{Kind, Plan, StagePlan};
 pub use prepare::{Choice, Prepared, Requests, holder, lock_places, parts, prepare, requests};

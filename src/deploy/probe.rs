@@ -13,6 +13,10 @@ pub fn unfit(facts: &Facts, plan: &Plan) -> Option<Outcome> {
     if let Some(by) = facts.locked.as_ref().filter(|by| by.run != plan.run) {
         return Some(Outcome::Locked { by: by.clone() });
     }
+    if let Some(scap) = &facts.scap {
+        let reason = format!("{scap}: wait for its end, or end it");
+        return Some(Outcome::Failed { reason, status: 0 });
+    }
     if let Some(reason) = out_of_turn(facts, plan) {
         return Some(Outcome::Failed { reason, status: 0 });
     }

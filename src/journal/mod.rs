@@ -9,5 +9,5 @@ mod history;
 mod replay;
 
 pub use file::{Journal, Opened, Record, Unfinished, abandoned, make_folder, parse, prune, unfinished};
-pub use history::{Finalized, history, open_run, stack};
+pub use history::{Finalized, done_before, history, open_run, stack};
 pub use replay::{AtTheEnd, Tape};

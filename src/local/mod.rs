@@ -6,6 +6,7 @@ mod checks;
 mod config_deploy;
 mod config_diff;
 mod deadline;
+mod describe;
 mod extras;
 mod fat;
 mod fault;
@@ -15,6 +16,7 @@ mod files;
 mod finalize;
 mod git;
 pub(crate) mod index;
+mod install;
 mod job;
 mod keeper;
 mod layout;
@@ -29,6 +31,8 @@ mod process;
 mod promote;
 mod record;
 mod rollback;
+mod scap_config;
+mod scap_process;
 mod seal;
 mod service;
 mod share;
@@ -54,6 +58,8 @@ use crate::wire::{Action, Ended, Holder, PROTOCOL, Request, Stage, State, Target
 
 pub(crate) use template::{check as check_templates, render, variables as template_variables};
 
+pub use install::{Wanted, install};
+
 use deadline::Deadline;
 use fault::Fault;
 use job::Job;
@@ -71,6 +77,7 @@ pub fn serve(input: impl Read + Send + 'static, output: impl Write + Send + 'sta
     let mut input = BufReader::with_capacity(64 << 10, input);
     let prepared = read_request(&mut input).and_then(|request| {
         let layout = Layout::new(&request.deploy_dir, &request.repo)?;
+        let layout = layout.with_relative_links(request.control_dir == "scap");
         Ok((request, layout))
     });
     let (request, layout) = match prepared {
@@ -131,6 +138,7 @@ fn prepare_by_hand(
 ) -> Result<(Request, Layout), Fault> {
     let layout = Layout::new(deploy_dir, repo)?;
     let mut request = record::kept_request(&layout, request_file)?;
+    let layout = layout.with_relative_links(request.control_dir == "scap");
     check_protocol(request.protocol)?;
     request.repo = repo.to_owned();
     request.deploy_dir = deploy_dir.to_owned();

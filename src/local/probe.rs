@@ -19,6 +19,7 @@ use super::lfs;
 use super::lock::{self, RunLock};
 use super::out::Out;
 use super::process::Feed;
+use super::scap_process;
 use super::submodules;
 use super::sys;
 
@@ -42,6 +43,7 @@ pub fn facts(layout: &Layout, request: &Request, deadline: Deadline) -> Result<F
         cached: cached(layout, deadline)?,
         lacks: lfs::lacks(layout, &request.large_files),
         locked: lock::holder(&lock::run_path(layout)).map(|note| note.holder),
+        scap: scap_process::at_work(layout).map(Box::new),
         free_bytes,
         free_inodes,
         newest: fence::newest(layout).map(Box::new),

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::wire::{CheckPoint, Revision, Stage};
+use crate::wire::{CheckPoint, Revision, RunId, Stage};
 
 use super::checks;
 use super::extras;
@@ -13,6 +13,7 @@ use super::job::Job;
 use super::layout::{Layout, Link};
 use super::links;
 use super::record;
+use super::scap_config;
 use super::service;
 use super::spoilt;
 use super::watcher;
@@ -28,6 +29,7 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     }
     let wanted = job.linked_files();
     if !job.request.force && is_done(layout, revision, &wanted) {
+        scap_config::follow(job, revision, None);
         job.out.info(format!("{} is already live (use --force to override)", job.name(revision)));
         return Ok(());
     }
@@ -35,8 +37,13 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     if last_live(layout, revision).exists() && !record::was_started(layout, &job.request.holder.run, Stage::Fetch) {
         spoilt::replace(job, revision, None)?;
     }
-    checks::run(job, CheckPoint::Before(Stage::Promote), revision)?;
+    let ahead = CheckPoint::Before(Stage::Promote);
+    if checks::are_due(job, ahead) {
+        begin(job)?;
+        checks::run(job, ahead, revision)?;
+    }
     links::preflight(layout, revision, &wanted)?;
+    begin(job)?;
     watcher::put_on_lease(job)?;
     mark(layout, revision)?;
     go_live(job, revision, &wanted)?;
@@ -60,6 +67,7 @@ fn is_done(layout: &Layout, revision: &Revision, wanted: &[String]) -> bool {
 pub fn go_live(job: &Job, revision: &Revision, wanted: &[String]) -> Result<(), Fault> {
     let layout = &job.layout;
     let before = layout.read(Link::Current);
+    scap_config::follow(job, revision, before.as_ref());
     layout.point(Link::Current, revision)?;
     // Once it is live, one path that cannot be linked is no reason to leave the others behind.
     let live = link_live(job, revision);
@@ -73,7 +81,7 @@ fn link_live(job: &Job, revision: &Revision) -> Result<(), Fault> {
         let aside = files::set_aside(live)?;
         job.out.warn(format!("{} was not a link; it is kept as {}", live.display(), aside.display()));
     }
-    files::point(live, &target)
+    files::point(live, &job.layout.link_target(live, &target))
 }
 
 /// Removes rendered files that are no longer configured, once nothing links to them: a rollback to this revision links
@@ -85,6 +93,22 @@ fn drop_unlinked(job: &Job, revision: &Revision, wanted: &[String]) -> Result<()
         }
     }
     Ok(())
+}
+
+/// The file whose run has begun with the first thing of promote that leaves a trace, which may be a check's.
+fn begun(layout: &Layout) -> PathBuf {
+    layout.own().join("promoting")
+}
+
+fn begin(job: &Job) -> Result<(), Fault> {
+    files::make_dir(&job.layout.own())?;
+    files::write(&begun(&job.layout), job.request.holder.run.as_str().as_bytes(), 0o666)
+}
+
+/// Whether a run's promote has done anything here: one that refused at once has not.
+pub fn was_begun(layout: &Layout, run: &RunId) -> bool {
+    record::was_started(layout, run, Stage::Promote)
+        && (is_marked(layout) || fs::read_to_string(begun(layout)).is_ok_and(|text| text == run.as_str()))
 }
 
 /// The file that stands while a revision is going live and until its services have been restarted. Whoever finds it

@@ -9,7 +9,6 @@ use super::job::Job;
 use super::layout::Link;
 use super::links;
 use super::promote;
-use super::record;
 use super::service;
 use super::spoilt;
 use super::tree;
@@ -23,7 +22,7 @@ pub fn run(job: &Job) -> Result<(), Fault> {
         job.out.info(format!("{} was never finalized here: left as it is", layout.repo()));
         return Ok(());
     };
-    let promoted = record::was_started(layout, &job.request.holder.run, Stage::Promote);
+    let promoted = promote::was_begun(layout, &job.request.holder.run);
     if !promoted && layout.read(Link::Current).as_ref() == Some(restore) {
         // What is live was not touched, but for files that the new revision's checks may have written to.
         let mut first = spoilt::replace(job, restore, Some(&job.request.revision));

@@ -1,5 +1,7 @@
 //! What a target says of itself.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Ended, Holder, LargeFile, Lease, Revision, RunId, Stage};
@@ -18,6 +20,20 @@ pub struct State {
     pub stray_links: Vec<String>,
 }
 
+/// A process of Scap's on a target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScapProcess {
+    pub pid: u32,
+    /// Its arguments.
+    pub command: String,
+}
+
+impl fmt::Display for ScapProcess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Scap is at work there (process {}: {})", self.pid, self.command)
+    }
+}
+
 /// A target's answer to the probe. Taking it changes nothing on the target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
@@ -33,6 +49,9 @@ pub struct Facts {
     pub lacks: Vec<LargeFile>,
     /// Who holds the target's lock now.
     pub locked: Option<Holder>,
+    /// Scap's `deploy-local` that is at work on this repository, though its `scap deploy` may be gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scap: Option<Box<ScapProcess>>,
     /// Bytes free to the remote user on the file system of the deploy directory.
     pub free_bytes: u64,
     /// Inodes free there; `None` where the file system has no such limit.

@@ -11,15 +11,19 @@ mod names;
 mod request;
 mod seconds;
 
-pub use facts::{Facts, Record, Recorded, State};
+pub use facts::{Facts, Record, Recorded, ScapProcess, State};
 pub use lease::{Lease, LeaseStands};
 pub use names::{Holder, Revision, RunId, Stage};
 pub use request::{
-    Action, Check, CheckPoint, CheckType, ConfigFile, Extras, Fetch, KeeperLine, LargeFile, LfsSource, OutputFormat,
-    Request, Service, ServiceName, Source, SubmoduleSource,
+    Action, Check, CheckPoint, CheckType, ConfigFile, DescribingTag, DescribingTags, Extras, Fetch, ForScap,
+    KeeperLine, LargeFile, LfsSource, OutputFormat, Request, Service, ServiceName, Source, SubmoduleSource,
 };
 
 use serde::{Deserialize, Serialize};
+
+/// Where a git server says which revision new hosts should run, and what they are asked then.
+pub const FLEET_REVISION: &str = "refs/hoist/fleet/revision";
+pub const FLEET_REQUEST: &str = "refs/hoist/fleet/request";
 
 /// The version of this exchange. A target that is asked in another version refuses, naming both.
 pub const PROTOCOL: u32 = 1;

@@ -209,6 +209,7 @@ impl Target {
             vars: Default::default(),
             kept: false,
             link_files: true,
+            scap: None,
         }
     }
 

@@ -199,6 +199,7 @@ impl Scripted {
                 locked: None,
                 free_bytes: 1 << 40,
                 free_inodes: None,
+                scap: None,
                 newest: None,
                 lease: None,
             });
