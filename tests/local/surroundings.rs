@@ -218,7 +218,7 @@ fn a_template_that_takes_too_much_memory_fails_its_host_with_a_clear_reason() {
     target.fetch(&request).ok();
     let templates = [
         ("{% for n in range(90000) %}{{ long }}{% endfor %}", "the text grows beyond 10000000 bytes"),
-        ("{{ [long] * 20 | join }}", "grows beyond 10000000"),
+        ("{{ ([long] * 20) | join }}", "grows beyond 10000000"),
     ];
     for (template, why) in templates {
         request.templates.insert("huge".to_owned(), template.to_owned());
