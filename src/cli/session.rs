@@ -176,8 +176,7 @@ impl<'a> Session<'a> {
         if let Some(why) = tape.stopped().filter(|_| verdict.finalized.is_none()) {
             self.report.event(&Event::note(Level::Error, format!("the run was stopped: {why}")));
         }
-        let finalized = verdict.finalized.as_ref().is_some_and(|hosts| hosts.contains(&Some(true)));
-        if let Err(error) = tape.close(&verdict.text, verdict.code.status(), finalized) {
+        if let Err(error) = tape.close(&verdict.text, verdict.code.status(), verdict.stayed) {
             let note = format!(
                 "the end of this run could not be recorded: {error:#}; once that is mended, `hoist resume` asks the \
                  targets and records it"

@@ -187,6 +187,7 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
         group: String::new(),
         revision: plan.revision.clone(),
         restore: None,
+        found_nothing: false,
         force: false,
         umask: umask(config),
         cache_revs: cache_revs(config),

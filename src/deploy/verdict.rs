@@ -41,6 +41,8 @@ pub struct Verdict {
     /// Of a run that went through to finalize, for each target in the order of the plan whether it is finalized; `None` for
     /// one that somebody else has deployed to since.
     pub finalized: Option<Vec<Option<bool>>>,
+    /// Whether the run's revision is finalized on a host, or may have stayed live there.
+    pub stayed: bool,
 }
 
 impl Verdict {
@@ -53,8 +55,30 @@ impl Verdict {
             && count(table, |row| matches!(row.state(), HostState::Finalized | HostState::FinalizeFailed)) > 0;
         let is_finalized = |row: &Row| (!has_moved_on(row)).then_some(row.state() == HostState::Finalized);
         let finalized = || table.rows().iter().map(is_finalized).collect();
-        Verdict { text, code, rows: table.report(plan), finalized: through.then(finalized) }
+        Verdict {
+            text,
+            code,
+            rows: table.report(plan),
+            finalized: through.then(finalized),
+            stayed: stayed(table, plan),
+        }
     }
+}
+
+/// Whether the run's revision is finalized on a host, or may be live where the run brought it and did not take it back: a
+/// rollback leads from there. A way back that did not get there is asked for again, and leads to the same revision then.
+fn stayed(table: &Table, plan: &Plan) -> bool {
+    use HostState::*;
+    let may_be_live = |row: &Row| {
+        let is_elsewhere = row.current.as_ref().is_some_and(|current| current.as_ref() != Some(&plan.revision));
+        row.was_promoted() && !is_elsewhere
+    };
+    let stays = |row: &Row| match row.state() {
+        Finalized => true,
+        RolledBack | Unwell | MovedOn => false,
+        _ => plan.kind == Kind::Deploy && may_be_live(row),
+    };
+    plan.kind.changes_revision() && table.rows().iter().any(stays)
 }
 
 fn judge(end: End, table: &Table, plan: &Plan) -> (String, ExitCode) {

@@ -82,6 +82,8 @@ impl Work<'_> {
         request.timeout = self.call.timeout.as_secs().max(1);
         request.force |= self.call.force;
         request.restore = self.task.restore.clone();
+        // At the probe itself nobody knows yet what is there.
+        request.found_nothing = request.restore.is_none() && matches!(request.action, Action::Run { .. });
         if let Some(fetch) = &mut request.fetch {
             fetch.pack_bytes = None;
         }

@@ -4,6 +4,7 @@ use std::io::Read;
 
 use crate::wire::{CheckPoint, Fetch, Stage};
 
+use super::again;
 use super::cache::{self, Supply};
 use super::checks;
 use super::describe;
@@ -36,7 +37,7 @@ pub fn run(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
         tree::ensure(&extras, revision, &job.tag())?;
     } else if job.request.force {
         job.out.info(format!("checking out {} again", revision.short()));
-        tree::mend(&extras, revision)?;
+        again::check_out(job, &extras)?;
     } else {
         let has_extras = extras.are_in(&layout.rev(revision));
         let what = if has_extras { "is checked out already" } else { "is checked out without its extras" };

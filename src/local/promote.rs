@@ -31,7 +31,8 @@ pub fn run(job: &Job) -> Result<(), Fault> {
         let short = revision.short();
         return Err(Fault::Failed(format!("{short} has no complete working tree here; run the fetch stage first")));
     }
-    whole::restore(job, revision)?;
+    // A service that ran without what was restored has to be restarted.
+    let was_whole = !whole::restore(job, revision)?;
     match (job.request.kept, &job.request.config_files) {
         (true, _) => rendered::discard(layout, revision)?,
         (false, None) => rendered::stage_none(job)?,
@@ -39,7 +40,7 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     }
     let wanted = job.linked_files();
     let new_files = rendered::would_change(job)?;
-    if !job.request.force && !new_files && is_done(layout, revision, &wanted) {
+    if !job.request.force && !new_files && was_whole && is_done(layout, revision, &wanted) {
         rendered::discard(layout, revision)?;
         scap_config::follow(job, revision, None);
         job.out.info(format!("{} is already live (use --force to override)", job.name(revision)));

@@ -63,6 +63,9 @@ pub struct Request {
     pub revision: Revision,
     /// What a rollback goes back to: what was live at the probe. `None`: nothing to go back to, or not known yet.
     pub restore: Option<Revision>,
+    /// Nothing was live or finalized here at the probe, which is why there is nothing to go back to.
+    #[serde(default)]
+    pub found_nothing: bool,
     pub force: bool,
     /// The mask of permissions that new files do not get; `None`: that of the login.
     pub umask: Option<u32>,

@@ -180,6 +180,7 @@ impl Target {
             group: "canary".to_owned(),
             revision: revision.clone(),
             restore: None,
+            found_nothing: false,
             force: false,
             umask: Some(0o002),
             cache_revs: 5,

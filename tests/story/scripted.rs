@@ -228,7 +228,7 @@ impl Scripted {
             result.facts = Some(Facts {
                 version: "test".into(),
                 state: self.world.borrow().states[host].clone(),
-                revisions: Vec::new(),
+                revisions: vec![revision('b')],
                 cached: Vec::new(),
                 lacks: Vec::new(),
                 locked: None,
