@@ -104,13 +104,18 @@ fn judge(end: End, table: &Table, plan: &Plan) -> (String, ExitCode) {
     }
 }
 
+/// `the one host …` or `all 3 hosts …`.
+fn every(count: usize, one: &str, many: &str) -> String {
+    if count == 1 { format!("the one host {one}") } else { format!("all {} {many}", hosts(count)) }
+}
+
 /// What the hosts run that the operator wanted left as they are.
 fn declined(table: &Table, plan: &Plan) -> String {
     let changed = count(table, |row| row.touched && !row.as_it_was());
-    let touched = hosts(count(table, |row| row.touched));
+    let touched = count(table, |row| row.touched);
     let what = match changed {
-        0 => format!("all {touched} touched still run what they ran before"),
-        all if all == plan.size() => format!("none of {} is where it was", hosts(all)),
+        0 => every(touched, "touched still runs what it ran before", "touched still run what they ran before"),
+        all if all == plan.size() => every(all, "is not where it was", "are not where they were"),
         some => format!("the fleet is mixed: {} not where they were", hosts(some)),
     };
     format!("stopped, and not rolled back: {what}")
@@ -134,14 +139,19 @@ fn halted(table: &Table, plan: &Plan) -> (String, ExitCode) {
         let text = format!("not deployed, and the fleet is mixed: {} not back where they were{also}", hosts(astray));
         return (text, ExitCode::Mixed);
     }
-    let back = hosts(concerned - moved);
+    let back = concerned - moved;
     if moved > 0 {
-        return (format!("not deployed: {back} back where they were, verified{also}"), ExitCode::Mixed);
+        return (format!("not deployed: {} back where they were, verified{also}", hosts(back)), ExitCode::Mixed);
     }
     match failing_checks(table) {
-        None => (format!("not deployed: all {back} touched are back where they were, verified"), ExitCode::Failed),
+        None => {
+            let all =
+                every(back, "touched is back where it was, verified", "touched are back where they were, verified");
+            (format!("not deployed: {all}"), ExitCode::Failed)
+        }
         Some(where_) => {
-            let text = format!("not deployed: all {back} touched run what they ran before, but checks fail: {where_}");
+            let all = every(back, "touched runs what it ran before", "touched run what they ran before");
+            let text = format!("not deployed: {all}, but checks fail: {where_}");
             (text, ExitCode::Mixed)
         }
     }
@@ -246,7 +256,10 @@ fn none_succeeded(table: &Table, plan: &Plan) -> (String, ExitCode) {
         return (format!("not deployed: {}", moved_on(moved)), ExitCode::Failed);
     }
     let changed = count(table, |row| row.touched && !has_moved_on(row) && !row.as_it_was());
-    let failed = format!("not deployed: it failed on all of {all}, which the limits allow");
+    let failed = match plan.size() {
+        1 => "not deployed: it failed on the one host, which the limits allow".to_owned(),
+        _ => format!("not deployed: it failed on all of {all}, which the limits allow"),
+    };
     if changed > 0 {
         let text = format!("{failed}, and the fleet is mixed: {} not where they were", hosts(changed));
         return (text, ExitCode::Mixed);
