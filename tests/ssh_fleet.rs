@@ -105,6 +105,7 @@ fn request(source: Option<Source>) -> Request {
         kept: false,
         link_files: false,
         verify: false,
+        scap: None,
     }
 }
 

@@ -82,5 +82,6 @@ pub fn bare_request(config: &Config, holder: Holder) -> Result<Request> {
         kept: false,
         link_files: false,
         verify: false,
+        scap: None,
     })
 }

@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use crate::deploy::{Asked, Kind};
 use crate::fleet::{Outcome, Step};
+use crate::targets::Target;
 use crate::wire::{Revision, RunId, Stage};
 
 use super::read::{journals, read_finished};
@@ -73,8 +74,9 @@ fn finalized_somewhere(records: &[Record]) -> bool {
 
 /// The revisions that are behind one another, the deployed one last. To deploy puts a revision on top; to go back to one
 /// takes away those above it, so that going back once more leads further back, and not forth.
-pub fn stack(history: &[Finalized]) -> Vec<Revision> {
-    let mut stack: Vec<Revision> = Vec::new();
+/// `bottom` is what was there before the first of them.
+pub fn stack(bottom: Option<Revision>, history: &[Finalized]) -> Vec<Revision> {
+    let mut stack: Vec<Revision> = bottom.into_iter().collect();
     for past in history {
         let place = stack.iter().rposition(|revision| *revision == past.revision);
         match place {
@@ -83,6 +85,24 @@ pub fn stack(history: &[Finalized]) -> Vec<Revision> {
         }
     }
     stack
+}
+
+/// What the targets of a run had finalized before it, as its probe saw them. Those that had nothing are left out, and
+/// those that had the run's own revision.
+///
+/// # Errors
+/// A journal that cannot be read.
+pub fn done_before(folder: &Path, run: &RunId) -> Result<Vec<(Revision, Target)>> {
+    let Some((opened, records)) = read_finished(&folder.join(format!("{run}.journal")))? else { return Ok(Vec::new()) };
+    let targets: Vec<&Target> = opened.plan.targets().map(|(_, target)| target).collect();
+    let found = records.into_iter().filter_map(|record| match record {
+        Record::Ended { host, result } => {
+            let done = result.facts?.state.done.filter(|done| *done != opened.plan.revision)?;
+            Some((done, (*targets.get(host)?).clone()))
+        }
+        _ => None,
+    });
+    Ok(found.collect())
 }
 
 #[cfg(test)]
@@ -97,7 +117,7 @@ mod tests {
             asked: None,
         };
         let history: Vec<_> = runs.iter().map(past).collect();
-        stack(&history).iter().map(|revision| &revision.as_str()[..1]).collect()
+        stack(None, &history).iter().map(|revision| &revision.as_str()[..1]).collect()
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::wire::{CheckPoint, Fetch, Stage};
 
 use super::cache::{self, Supply};
 use super::checks;
+use super::describe;
 use super::extras::Extras;
 use super::fault::Fault;
 use super::files;
@@ -53,6 +54,7 @@ pub fn run(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
     if !layout.complete(revision) {
         return Err(Fault::failed(format!("{} is not whole after its checkout", layout.rev(revision).display())));
     }
+    describe::add(job);
     layout.point(Link::InProgress, revision)?;
     checks::run(job, CheckPoint::After(Stage::Fetch), revision)?;
     whole::note_removed(job, revision)

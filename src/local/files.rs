@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::fault::{Fault, Tried};
 
@@ -90,6 +90,17 @@ pub fn point(link: &Path, target: &Path) -> Result<(), Fault> {
     }
     result.tried("link", link)?;
     sync_dir(parent(link))
+}
+
+/// The way from the folder of `link` to `target`, for a link that says so relatively. It goes by the folder's real place,
+/// where the system follows it from.
+pub fn relative(link: &Path, target: &Path) -> PathBuf {
+    let place = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let from = place(parent(link));
+    let to = place(parent(target)).join(target.file_name().unwrap_or_default());
+    let shared = from.components().zip(to.components()).take_while(|(a, b)| a == b).count();
+    let up = from.components().skip(shared).map(|_| Component::ParentDir);
+    up.chain(to.components().skip(shared)).collect()
 }
 
 /// Removes a file or link; it is fine when there is none. Tells whether there was one.

@@ -236,6 +236,7 @@ impl Scripted {
                 place: None,
                 free_bytes: 1 << 40,
                 free_inodes: None,
+                scap: None,
                 newest: None,
                 lease: None,
                 lacking: None,
