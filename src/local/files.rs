@@ -17,7 +17,18 @@ pub fn sync_dir(dir: &Path) -> Result<(), Fault> {
 
 /// Makes a directory and those above it.
 pub fn make_dir(dir: &Path) -> Result<(), Fault> {
-    fs::create_dir_all(dir).tried("create", dir)
+    let Err(error) = fs::create_dir_all(dir) else { return Ok(()) };
+    // The system says of it that the file exists.
+    let leads_nowhere = |folder: &&Path| folder.is_symlink() && !folder.exists();
+    match dir.ancestors().find(leads_nowhere) {
+        Some(link) => Err(Fault::Failed(format!(
+            "cannot create {}: {} is a link to {}, which is not there; a disk may not be mounted",
+            dir.display(),
+            link.display(),
+            fs::read_link(link).unwrap_or_default().display()
+        ))),
+        None => Err(error).tried("create", dir),
+    }
 }
 
 /// The folder that holds `path`.

@@ -94,6 +94,16 @@ fn revisions_may_be_on_another_disk() {
 }
 
 #[test]
+fn revisions_on_a_disk_that_is_not_mounted_are_told_as_that() {
+    let target = Target::new();
+    let one = target.commit(&[("a", "1")]);
+    fs::create_dir_all(target.root()).unwrap();
+    symlink("/nonexistent/disk", target.root().join("revs")).unwrap();
+    let reply = target.fetch_pack(&target.request("r1", &one), &target.pack(&one, &[]), false);
+    assert!(reply.reason().contains("revs is a link to /nonexistent/disk, which is not there"), "{}", reply.reason());
+}
+
+#[test]
 fn saved_files_come_back_from_another_file_system() {
     let target = Target::new();
     let Some((other, _small)) = crate::trouble::on_small("size=8m") else { return };
