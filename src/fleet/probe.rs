@@ -37,7 +37,7 @@ pub(super) fn probe(
             }
             match hearing.said(said) {
                 Some(TargetEvent::Facts(answer)) => {
-                    facts = Some(answer);
+                    facts = Some(*answer);
                     Heed::Pause
                 }
                 Some(TargetEvent::Ended { outcome, .. }) => {

@@ -153,7 +153,7 @@ pub fn run(layout: &Layout, request: &Request, out: &Out, mut input: impl BufRea
         1
     };
     match facts(layout, request, Deadline::after(request.timeout)) {
-        Ok(facts) => out.event(&TargetEvent::Facts(facts)),
+        Ok(facts) => out.event(&TargetEvent::Facts(Box::new(facts))),
         Err(fault) => return failed(fault),
     }
     let mut held: Option<RunLock> = None;

@@ -100,7 +100,7 @@ pub enum Ended {
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum TargetEvent {
     /// The answer to a probe.
-    Facts(Facts),
+    Facts(Box<Facts>),
     /// The keeper holds this target's lock for the run.
     Held,
     /// A line of the work's own or of something that it ran.

@@ -252,7 +252,7 @@ impl Target {
         let mut request = request.clone();
         request.action = Action::Probe;
         match call(&request, b"").events.as_slice() {
-            [TargetEvent::Facts(facts)] => facts.clone(),
+            [TargetEvent::Facts(facts)] => (**facts).clone(),
             other => panic!("{other:?}"),
         }
     }
