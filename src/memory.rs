@@ -130,8 +130,8 @@ impl Memory {
     /// A file that cannot be read, or is not what [`Memory::update`] writes.
     pub fn load(folder: &Path) -> Result<Memory> {
         let path = path(folder);
-        within::refuse_link(folder).and_then(|()| within::refuse_link(&path))?;
-        let text = match fs::read(&path) {
+        within::refuse_link(folder)?;
+        let text = match within::read_own(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Ok(Memory::default());
@@ -237,7 +237,7 @@ fn lock(folder: &Path) -> Result<File> {
     within::refuse_link(&path)?;
     let is_new = !path.exists();
     let file = within::no_link().write(true).create(true).truncate(false).mode(shared::MODE).open(&path);
-    let file = file.map_err(|error| Denied::new(&path, error)).with_context(wrong)?;
+    let file = file.and_then(within::plain_file).map_err(|error| Denied::new(&path, error)).with_context(wrong)?;
     if is_new {
         shared::take_group(&path);
     }

@@ -1,8 +1,8 @@
 //! Symbolic links that lead out of where a file belongs. A repository is not trusted with the operator's other files: a
 //! link that was committed must neither have one of them read into what is deployed, nor written over.
 
-use std::fs::{self, OpenOptions};
-use std::io;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -49,11 +49,33 @@ pub fn refuse_link(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Options that do not follow a link in the last place of a path. [`refuse_link`] has the better message.
+/// Options that neither follow a link in the last place of a path nor wait at a pipe there. [`refuse_link`] and
+/// [`plain_file`] have the better messages.
 pub fn no_link() -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+    options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
     options
+}
+
+/// The file, unless it is something else.
+pub fn plain_file(file: File) -> io::Result<File> {
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("it is not a regular file; remove it")),
+    }
+}
+
+/// Opens what Hoist wrote for itself, to read it: a file, and nothing that stands in its place.
+pub fn open_own(path: &Path) -> io::Result<File> {
+    refuse_link(path)?;
+    no_link().read(true).open(path).and_then(plain_file)
+}
+
+/// All of it.
+pub fn read_own(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_own(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -72,7 +72,7 @@ pub fn carry_out(
             Some(Tape::new(Journal::create(&state_folder(config), opened)?, Vec::new(), AtTheEnd::GoOn))
         }
     };
-    let fleet = super::ssh::fleet(ssh, repo, prepared, false);
+    let fleet = super::ssh::fleet(ssh, repo, prepared, None);
     let mut session = Session::begin(config, repo, prepared, show, yes)?;
     Ok(session.carry_out(fleet, tape))
 }

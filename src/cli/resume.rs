@@ -110,8 +110,9 @@ pub fn end(
             "the disk of {path} is full: make room there first, or go back with `hoist rollback`; nothing was touched"
         )));
     }
+    let seen = journal::first_seen(&unfinished.records);
     let tape = Tape::new(journal, unfinished.records.clone(), at_the_end);
-    let mut fleet = super::ssh::fleet(ssh, &repo, &prepared, true);
+    let mut fleet = super::ssh::fleet(ssh, &repo, &prepared, Some(seen));
     let mut session = Session::begin(&config, &repo, &prepared, show, yes)?;
     session.ask_targets(&mut fleet, &tape, &unfinished);
     Ok(session.carry_out(fleet, Some(tape)))

@@ -1,11 +1,13 @@
 //! The fleet of a command: the configuration's words on SSH, as the transport wants them.
 
+use std::collections::HashMap;
+
 use anyhow::Result;
 
 use crate::config::{Config, HostKeyChecking, SshAgent, SshConfig};
 use crate::deploy::Prepared;
-use crate::fleet::SshFleet;
 use crate::fleet::ssh::{Algorithms, OpenSsh, Set, Ssh, SshOptions, key_memory};
+use crate::fleet::{First, HostId, SshFleet};
 use crate::repo::{Packs, Repo};
 use crate::targets::Target;
 
@@ -66,8 +68,8 @@ pub fn prepare<'a>(config: &Config, targets: impl Iterator<Item = &'a Target>) -
     Ok(ssh)
 }
 
-/// The plan's targets over SSH. With `held` their locks were taken by the deployer before this one.
-pub fn fleet(ssh: Ssh, repo: &Repo, prepared: &Prepared, held: bool) -> SshFleet {
+/// The plan's targets over SSH. With `seen` another deployer took their locks, and this is what it saw of them.
+pub fn fleet(ssh: Ssh, repo: &Repo, prepared: &Prepared, seen: Option<HashMap<HostId, First>>) -> SshFleet {
     let plan = &prepared.plan;
     let targets = plan.targets().map(|(_, target)| target.clone()).collect();
     let requests = prepared.requests.clone();
@@ -75,5 +77,8 @@ pub fn fleet(ssh: Ssh, repo: &Repo, prepared: &Prepared, held: bool) -> SshFleet
     let packs = Packs::new(repo.clone(), plan.revision.clone());
     let packs = Box::new(packs.with_parts(prepared.requests.parts(), prepared.requests.shallow()));
     let fleet = SshFleet::new(ssh, targets, maker, packs);
-    if held { fleet.holding() } else { fleet }
+    match seen {
+        Some(seen) => fleet.holding(seen),
+        None => fleet,
+    }
 }

@@ -157,7 +157,7 @@ pub fn asked(config: &Config, groups: Vec<Group>, verify: bool) -> Result<Vec<Vi
     let sights = Sights::new(plan.size());
     let folder = state_folder(config);
     let before = Memory::load(&folder).unwrap_or_default();
-    let mut fleet = sights.states(sights.contacts(super::ssh::fleet(ssh, &repo, &prepared, false)));
+    let mut fleet = sights.states(sights.contacts(super::ssh::fleet(ssh, &repo, &prepared, None)));
     let tasks: Vec<Task> = (0..plan.size()).map(|host| Task { host, attempt: 0, restore: None }).collect();
     let mut results: Vec<Option<HostResult>> = vec![None; plan.size()];
     fleet.run(&probe, &tasks, &mut |events| {

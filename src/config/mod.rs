@@ -120,6 +120,10 @@ impl Config {
             layers.absorb(ini::read_into(&global, &global.display().to_string(), problems)?, host);
         }
         if let Some(file) = &file {
+            // What the command line names is the operator's own word.
+            if options.config_file.is_none() {
+                within::resolve(&top, file, &shown(file))?;
+            }
             layers.absorb(ini::read_into(file, &shown(file), problems)?, host);
         }
 
@@ -135,7 +139,10 @@ impl Config {
             match problems.keep(environment_folder(&control, entry, &shown)) {
                 None => chosen = None,
                 Some(folder) if folder.join(name).exists() => {
-                    layers.absorb(ini::read_into(&folder.join(name), &shown(&folder.join(name)), problems)?, host);
+                    let file = folder.join(name);
+                    let root = if control.starts_with(&top) { &top } else { &control };
+                    within::resolve(root, &file, &shown(&file))?;
+                    layers.absorb(ini::read_into(&file, &shown(&file), problems)?, host);
                 }
                 Some(_) => {}
             }

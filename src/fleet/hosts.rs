@@ -1,6 +1,6 @@
 //! The real fleet: hosts over SSH.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::hearing::{Hearing, RunOutput};
@@ -55,7 +55,7 @@ pub(super) struct Session {
     pub promoted: bool,
     /// It was finalized, and keeps more than it is to keep until the run is over.
     pub keeps_more: bool,
-    /// What the run's first probe found, and whether a stage was asked for since then.
+    /// What the run's first probe found.
     pub first: Option<First>,
     /// The host has let this run in before.
     pub let_in: bool,
@@ -64,9 +64,11 @@ pub(super) struct Session {
 }
 
 /// What a host is known again by when it has to be connected to once more.
-pub(super) struct First {
+#[derive(Debug, Clone, PartialEq)]
+pub struct First {
     pub place: Option<String>,
     pub state: State,
+    /// A stage has been done there, or may have changed what is live.
     pub begun: bool,
 }
 
@@ -83,13 +85,15 @@ impl SshFleet {
         }
     }
 
-    /// For a run that is resumed: its locks were taken before, so every new session takes its own again.
-    pub fn holding(mut self) -> SshFleet {
-        for host in &self.shared.hosts {
+    /// For a run that is resumed: its locks were taken before, so every new session takes its own again. `seen` is what
+    /// its journal says of the hosts.
+    pub fn holding(mut self, mut seen: HashMap<HostId, First>) -> SshFleet {
+        for (id, host) in self.shared.hosts.iter().enumerate() {
             let mut session = host.session.lock().unwrap_or_else(PoisonError::into_inner);
             // Which of them went live only the journal knows; the others have no lease to renew. Nor does a stage reach
             // a host that has not let the run in.
             (session.hold, session.promoted, session.let_in) = (true, true, true);
+            session.first = seen.remove(&id);
         }
         self.tend();
         self

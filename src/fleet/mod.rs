@@ -21,7 +21,7 @@ mod unlock;
 mod work;
 
 pub use command::CommandFleet;
-pub use hosts::{RequestMaker, SshFleet};
+pub use hosts::{First, RequestMaker, SshFleet};
 pub use outcome::{HostResult, Outcome};
 pub use pack::{Pack, PackSource, Parcel};
 

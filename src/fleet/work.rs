@@ -177,7 +177,8 @@ impl Work<'_> {
     }
 
     /// Fails when the name leads to another machine than at the run's first probe. The same one is known by its place or,
-    /// when it was started anew, by the run that it has seen; until a stage was asked for, one that looks the same will do.
+    /// when it was started anew, by the run that it has seen; until a stage was done, or may be live, one that looks the
+    /// same will do.
     fn know_again(&mut self, facts: &Facts, run: &RunId) -> Result<(), NoSession> {
         let Some(first) = &self.session.first else {
             let (place, state) = (facts.place.clone(), facts.state.clone());
@@ -286,7 +287,7 @@ impl Work<'_> {
             return outcome.into();
         }
         if let Some(first) = &mut self.session.first {
-            first.begun = true;
+            first.begun |= stage != Stage::Fetch;
         }
         let (mut rebuild, mut run_again) = (false, true);
         loop {
@@ -322,6 +323,9 @@ impl Work<'_> {
                 // They came ahead of what was broken.
                 self.session.lacks.clear();
                 continue;
+            }
+            if let Some(first) = &mut self.session.first {
+                first.begun = true;
             }
             let outcome = outcome_of(answer.ended, &answer.end);
             if outcome.is_ok() && stage == Stage::Fetch {

@@ -19,4 +19,4 @@ pub use read::{Parsed, Unfinished, Wrong, abandoned, open_run, parse, prune, unf
 pub use record::{FORMAT, Opened, Record};
 pub use replay::{AtTheEnd, Tape};
 pub use room::Space;
-pub use told::Told;
+pub use told::{Told, first_seen};

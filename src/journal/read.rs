@@ -1,6 +1,6 @@
 //! Reading journals: which deployment is unfinished, and what of its journal can be relied on.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -69,7 +69,7 @@ pub fn unfinished(folder: &Path) -> Result<Option<Unfinished>> {
             Found::Blank => {
                 // It tells of nothing; unless somebody is just writing its first line.
                 let wrong = || format!("cannot remove {}", path.display());
-                if claim(&File::open(&path).with_context(wrong)?) {
+                if claim(&within::open_own(&path).with_context(wrong)?) {
                     fs::remove_file(&path).map_err(|error| Denied::new(&path, error)).with_context(wrong)?;
                 }
             }
@@ -204,7 +204,7 @@ pub(super) fn look(path: &Path) -> Result<Found> {
     }
     match parse(&bytes) {
         Parsed { opened: Ok(opened), records, later, damage, ends } => {
-            let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let file = within::open_own(path).with_context(|| format!("cannot read {}", path.display()))?;
             let (path, live) = (path.to_owned(), !claim(&file));
             let opened = *opened;
             Ok(Found::Unfinished(Box::new(Unfinished { path, opened, records, later, damage, live, ends })))
@@ -232,8 +232,8 @@ pub(super) fn read_finished(path: &Path) -> Result<Option<(Opened, Vec<Record>)>
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    let read = within::refuse_link(path).and_then(|()| fs::read(path));
-    read.map_err(|error| Denied::new(path, error)).with_context(|| format!("cannot read {}", path.display()))
+    let read = within::read_own(path).map_err(|error| Denied::new(path, error));
+    read.with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// What every form of a journal has in each line.

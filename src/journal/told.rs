@@ -5,8 +5,10 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use crate::deploy::Plan;
-use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, Step, Task};
+use crate::fleet::{Call, First, Fleet, Flow, HostEvent, HostId, Step, Task};
 use crate::wire::{Stage, State};
+
+use super::Record;
 
 /// The longest that one target may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -19,6 +21,30 @@ pub struct Told {
     before: HashMap<HostId, State>,
     /// Targets that did not answer.
     pub silent: Vec<HostId>,
+}
+
+/// What a run's first probe found of its hosts, and whether a stage ended there, as the journal has it. A host of which
+/// an older build did not note where it is has nothing to be known again by.
+pub fn first_seen(records: &[Record]) -> HashMap<HostId, First> {
+    let mut seen: HashMap<HostId, First> = HashMap::new();
+    let mut step = None;
+    for record in records {
+        match record {
+            Record::Called { call, .. } => step = Some(call.step),
+            Record::Ended { host, result } => match (step, &result.facts) {
+                (Some(Step::Probe), Some(facts)) if facts.place.is_some() => {
+                    let (place, state) = (facts.place.clone(), facts.state.clone());
+                    seen.entry(*host).or_insert(First { place, state, begun: false });
+                }
+                (Some(Step::Run(_)), _) if result.state.is_some() => {
+                    seen.entry(*host).and_modify(|first| first.begun = true);
+                }
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+    seen
 }
 
 impl Told {

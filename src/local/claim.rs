@@ -4,10 +4,10 @@
 //! The claim is a note that stands until the run lets go of it. A deployer that dies leaves it behind: the one that
 //! resumes the run, or rolls it back, is let in by it, and `hoist unlock` removes it.
 
-use std::fs;
 use std::path::PathBuf;
 
 use crate::wire::{Holder, RunId};
+use crate::within;
 
 use super::fault::Fault;
 use super::files;
@@ -20,7 +20,7 @@ fn path(layout: &Layout) -> PathBuf {
 
 /// Whose claim stands.
 pub fn holder(layout: &Layout) -> Option<Holder> {
-    serde_json::from_slice(&fs::read(path(layout)).ok()?).ok()
+    serde_json::from_slice(&within::read_own(&path(layout)).ok()?).ok()
 }
 
 /// Fails for every run but the one that has a claim.

@@ -1,10 +1,10 @@
 //! The newest run that has been on this target. What an older one asks for is refused: its deployer slept while others
 //! went on.
 
-use std::fs;
 use std::path::PathBuf;
 
 use crate::wire::Holder;
+use crate::within;
 
 use super::fault::Fault;
 use super::files;
@@ -17,7 +17,7 @@ fn path(layout: &Layout) -> PathBuf {
 
 /// The newest run, and who was behind it.
 pub fn newest(layout: &Layout) -> Option<Holder> {
-    let newest: Holder = serde_json::from_slice(&fs::read(path(layout)).ok()?).ok()?;
+    let newest: Holder = serde_json::from_slice(&within::read_own(&path(layout)).ok()?).ok()?;
     Some(newest.bounded())
 }
 
@@ -70,7 +70,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path(), "app").unwrap();
         files::make_dir(&layout.own()).unwrap();
-        fs::write(path(&layout), "{ torn").unwrap();
+        std::fs::write(path(&layout), "{ torn").unwrap();
         check(&layout, &who("20260101T000000.000Z-1-a")).unwrap();
     }
 }

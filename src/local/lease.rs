@@ -15,6 +15,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::wire::{Ended, Lease, LeaseStands, Request, Revision, RunId};
+use crate::within;
 
 use super::fault::Fault;
 use super::files;
@@ -56,7 +57,7 @@ fn until_path(layout: &Layout) -> PathBuf {
 }
 
 fn read(layout: &Layout) -> Option<Kept> {
-    serde_json::from_slice(&fs::read(path(layout)).ok()?).ok()
+    serde_json::from_slice(&within::read_own(&path(layout)).ok()?).ok()
 }
 
 fn write(layout: &Layout, kept: &Kept) -> Result<(), Fault> {

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::procfs;
 use crate::wire::{Holder, RunId, Stage};
+use crate::within;
 
 use super::fault::{Fault, Tried};
 use super::files;
@@ -108,7 +109,7 @@ pub fn ask(path: &Path, note: &Note) -> Result<Answer, Fault> {
 
 /// Who holds a lock now, found without making or changing anything.
 pub fn look(path: &Path) -> Found {
-    let Ok(file) = File::open(path) else { return Found::Nobody };
+    let Ok(file) = within::open_own(path) else { return Found::Nobody };
     let started = Instant::now();
     while let Ok(false) = sys::lock(&file, How::TryShared) {
         if let Some(found) = whose(&file, path, started) {
@@ -172,7 +173,7 @@ fn overwrite(file: &mut File, text: &str) -> io::Result<()> {
 
 fn read(path: &Path) -> Option<Note> {
     let mut text = String::new();
-    File::open(path).ok()?.take(NOTE).read_to_string(&mut text).ok()?;
+    within::open_own(path).ok()?.take(NOTE).read_to_string(&mut text).ok()?;
     let note: Note = serde_json::from_str(&text).ok()?;
     Some(Note { holder: note.holder.bounded(), ..note })
 }

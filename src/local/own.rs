@@ -5,7 +5,7 @@
 //! the repository's folder says, or files of several owners, it is for that group. An older build left everything
 //! readable to all: that is put right when the folder is next used.
 
-use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, Metadata, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
@@ -14,6 +14,7 @@ use super::fault::{Fault, Tried, plain};
 use super::files;
 use super::sys;
 use crate::procfs;
+use crate::within;
 
 const ALONE: u32 = 0o700;
 const SHARED: u32 = 0o770;
@@ -90,14 +91,15 @@ pub fn write(path: &Path, content: &[u8]) -> Result<(), Fault> {
 pub fn open(path: &Path) -> Result<File, Fault> {
     let folder = files::parent(path);
     let options = |create: bool| {
-        let mut options = OpenOptions::new();
+        let mut options = within::no_link();
         options.read(true).write(true).create_new(create).mode(0o600);
         options
     };
     let attempt = || -> io::Result<File> {
+        within::refuse_link(path)?;
         match options(false).open(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            done => return done,
+            done => return done.and_then(within::plain_file),
         }
         match options(true).open(path) {
             Ok(file) => {

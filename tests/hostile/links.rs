@@ -68,10 +68,13 @@ fn a_committed_link_out_of_the_repository_is_refused_by_name_and_not_read() {
         project.write("hoist/vars.yaml", "x: 1\n");
         project.write("hoist/checks.yaml", "checks: {c: {type: script, stage: promote, command: c.sh}}\n");
         project.write("hoist/scripts/c.sh", "#!/bin/sh\n");
+        project.write("hoist/environments/e/hoist.cfg", "[global]\n");
         Command::new("chmod").arg("755").arg(project.path("hoist/scripts/c.sh")).status().unwrap();
         project
     };
     let files = [
+        "hoist/hoist.cfg",
+        "hoist/environments/e/hoist.cfg",
         "hoist/templates/app.j2",
         "hoist/templates/included.j2",
         "hoist/config-files.yaml",
@@ -90,7 +93,8 @@ fn a_committed_link_out_of_the_repository_is_refused_by_name_and_not_read() {
             project.commit("a link");
             for command in ["deploy", "check-config"] {
                 let yes = (command == "deploy").then_some("--yes");
-                let ran = project.run(&[&[command], yes.as_slice()].concat()).ends(2);
+                let chosen: &[&str] = if file.contains("environments") { &["-e", "e"] } else { &[] };
+                let ran = project.run(&[&[command], yes.as_slice(), chosen].concat()).ends(2);
                 let said = ran.out + &ran.err;
                 assert!(said.contains(&format!("{file} leads")), "{file}: {said}");
                 assert!(!said.contains("hunter2") && !said.contains("bare = false"), "{file}: {said}");
@@ -100,11 +104,11 @@ fn a_committed_link_out_of_the_repository_is_refused_by_name_and_not_read() {
     // Links within the repository are as good as files.
     let project = set_up();
     for file in files {
-        let elsewhere = project.path("shared").join(file.rsplit('/').next().unwrap());
+        let elsewhere = project.path("shared").join(file.replace('/', "-"));
         fs::create_dir_all(project.path("shared")).unwrap();
         if fs::rename(project.path(file), &elsewhere).is_ok() {
-            let up = if file.matches('/').count() == 2 { "../../shared" } else { "../shared" };
-            symlink(std::path::Path::new(up).join(elsewhere.file_name().unwrap()), project.path(file)).unwrap();
+            let up = "../".repeat(file.matches('/').count()) + "shared";
+            symlink(std::path::Path::new(&up).join(elsewhere.file_name().unwrap()), project.path(file)).unwrap();
         }
     }
     let revision = project.commit("links within");

@@ -122,6 +122,35 @@ fn a_name_that_moves_to_another_machine_in_mid_run_is_found_out() {
     assert_eq!(Links::of(&farm, 0), Links::finalized(&one));
 }
 
+#[test]
+fn whoever_ends_a_run_for_another_finds_out_that_a_name_has_moved_to_another_machine() {
+    for command in ["resume", "rollback"] {
+        let farm = Farm::up();
+        let project = Project::new(&farm, 0, 2);
+        let one = project.commit("one");
+        project.deploy(&[]).ends(0);
+        let (srv, spare) = (farm.srv(&address(0)), farm.path("spare"));
+        assert!(Command::new("cp").arg("-a").arg(&srv).arg(&spare).status().unwrap().success());
+        project.write("hoist/checks.yaml", &waits("promote"));
+        let two = project.commit("two");
+        let mut deployer = project.hoist(&["deploy", "--yes"]).stdout(Stdio::null()).spawn().unwrap();
+        wait_for("promote", || (0..2).all(|n| farm.srv(&address(n)).join("waiting").exists()));
+        signal(&deployer, "KILL");
+        deployer.wait().unwrap();
+        (0..2).for_each(|n| fs::write(farm.srv(&address(n)).join("go"), "").unwrap());
+        fs::rename(&srv, farm.path("first")).unwrap();
+        fs::rename(&spare, &srv).unwrap();
+        let ran = project.run(&[command, "--yes"]).ends(3);
+        ran.says(&format!("{} is not the machine that this run began with", address(0)));
+        assert_eq!(Links::of(&farm, 0), Links::finalized(&one));
+        // With the first machine back under its name, it is as it is after any run that ended so.
+        fs::rename(&srv, &spare).unwrap();
+        fs::rename(farm.path("first"), &srv).unwrap();
+        assert_eq!(Links::of(&farm, 0).current, Some(two));
+        assert_eq!(Links::of(&farm, 1), Links::finalized(&one));
+    }
+}
+
 /// The server's processes of connections to a host.
 fn sessions_on(farm: &Farm, n: usize) -> Vec<String> {
     let mark = format!(" on {} port {} ", address(n), farm.port);

@@ -141,6 +141,32 @@ fn a_stranger_who_holds_a_lock_is_named_by_process_and_user_and_fails_the_host_a
 }
 
 #[test]
+fn what_stands_in_the_place_of_a_lock_is_neither_written_through_nor_waited_for() {
+    for lock in ["lock", "stage.lock"] {
+        let (target, request) = deployed();
+        let (path, victim) = (target.root().join(".hoist").join(lock), target.dir.path().join("victim"));
+        fs::write(&victim, "precious").unwrap();
+        let kinds: [(&str, &dyn Fn()); 2] = [
+            ("is a symbolic link", &|| std::os::unix::fs::symlink(&victim, &path).unwrap()),
+            ("not a regular file", &|| {
+                assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+            }),
+        ];
+        for (why, put) in kinds {
+            fs::remove_file(&path).unwrap();
+            put();
+            target.facts(&request);
+            let stage = run(&Request { force: true, ..request.clone() }, Stage::Promote);
+            assert!(stage.reason().contains(why), "{lock}: {}", stage.reason());
+            assert!(stage.reason().contains(path.to_str().unwrap()), "{lock}: {}", stage.reason());
+            assert_eq!(fs::read_to_string(&victim).unwrap(), "precious", "{lock}");
+        }
+        fs::remove_file(&path).unwrap();
+        run(&request, Stage::Promote).ok();
+    }
+}
+
+#[test]
 fn a_dead_runs_name_in_a_lock_that_a_stranger_holds_is_not_taken_for_the_holders() {
     let (target, request) = deployed();
     let path = target.root().join(".hoist/lock");
