@@ -49,6 +49,11 @@ pub fn utc_of(seconds: u64) -> Option<String> {
     Some(then.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
+/// `Mon Nov 23 14:45:52 2026`, UTC, as C's asctime writes it.
+pub fn asctime_utc() -> String {
+    Timestamp::now().strftime("%a %b %e %H:%M:%S %Y").to_string()
+}
+
 /// `2026-11-23`, the day of a deployment's tag. It is the day in UTC, so that operators whose shells stand in different
 /// time zones number the same day.
 pub fn date() -> String {

@@ -19,6 +19,7 @@ mod procfs;
 pub mod repo;
 pub mod report;
 pub mod run;
+mod scap_state;
 mod shared;
 pub mod targets;
 mod terminal;

@@ -451,7 +451,8 @@ fn nothing_is_written_to_a_terminal_but_through_the_door_that_makes_it_safe() {
         "src/report/mod.rs",
         "src/report/terminal.rs",
         // The protocol on a target, and lines for a person there, by `local::out`.
-        "src/cli/mod.rs",
+        "src/cli/deploy_local.rs",
+        "src/local/install.rs",
         "src/local/mod.rs",
         // They look whether there is a terminal, or a reader.
         "src/cli/signals.rs",

@@ -58,6 +58,25 @@ fn what_is_live_and_was_never_finalized_stays_when_the_next_deployment_fails_bef
     all_are(&farm, 3, &stands);
 }
 
+#[test]
+fn a_rollback_from_a_deployment_that_was_not_finalized_leads_to_the_one_before_it_and_no_further() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    project.deploy(&[]).ends(0);
+    let two = commit(&project, "two");
+    project.deploy(&[]).ends(0);
+    commit(&project, "three");
+    project.deploy(&["-s", "fetch,config_deploy,promote"]).ends(0);
+    // One that left nothing behind does not count.
+    checks(&project, &[PROMOTE_UNLESS_BROKEN]);
+    std::fs::write(broken(&farm, 1), "").unwrap();
+    commit(&project, "four");
+    project.deploy(&[]).ends(1);
+    std::fs::remove_file(broken(&farm, 1)).unwrap();
+    project.run(&["rollback", "--yes"]).ends(0);
+    all_are(&farm, 2, &Links::finalized(&two));
+}
+
 /// A service that notes in one file for all hosts when its restart begins and ends.
 fn counted_service(farm: &Farm, project: &Project, hosts: usize) -> PathBuf {
     let log = project.path(".git/restarts");

@@ -332,6 +332,9 @@ fn a_repository_of_scaps_asks_for_a_message_at_a_terminal_as_scap_does() {
     let scene = Scene::new();
     std::fs::rename(scene.project.path("hoist"), scene.project.path("scap")).unwrap();
     std::fs::rename(scene.project.path("scap/hoist.cfg"), scene.project.path("scap/scap.cfg")).unwrap();
+    let file = scene.project.path("scap/scap.cfg");
+    let lock = format!("lock_file: {}\n", scene.project.path(".git/scap.lock").display());
+    std::fs::write(&file, std::fs::read_to_string(&file).unwrap() + &lock).unwrap();
     scene.project.commit("as Scap has it");
     let mut terminal = scene.deploy();
     terminal.wait_for("Why is this deployed?");

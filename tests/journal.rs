@@ -152,7 +152,7 @@ fn killed_and_ended(
             match left {
                 Some(left) => {
                     let tape = Tape::new(Journal::reopen(&left).unwrap(), left.records, then);
-                    tape.add(Told::ask(&mut second, &plan));
+                    tape.add(Told::ask(&mut second, plan));
                     let verdict = run(second, &tape, YES);
                     assert_eq!(tape.stopped(), None);
                     ended = true;

@@ -257,43 +257,37 @@ fn no_other_process_is_ended_because_its_number_stands_in_the_file_of_a_lock() {
 }
 
 #[test]
-fn a_deployment_of_scaps_keeps_hoist_out_and_hoists_keeps_scap_out() {
+fn a_lock_file_that_scap_has_locked_keeps_hoist_out_and_hoists_lock_keeps_scap_out() {
     let farm = Farm::up();
     let project = Project::new(&farm, 0, 1);
-    let folder = project.path(".git");
-    let own = folder.join("scap.app.lock");
-    fs::write(&own, r#"{"locker": "alice", "pid": 1, "timestamp_utc": "Mon Nov 23 2026", "reason": "by scap"}"#)
+    let both = project.path(".git/both.lock");
+    project.configure(&format!("lock_file: {}", both.display()));
+    fs::write(&both, r#"{"locker": "alice", "pid": 1, "timestamp_utc": "Mon Nov 23 2026", "reason": "by scap"}"#)
         .unwrap();
-    let file = fs::OpenOptions::new().read(true).write(true).open(&own).unwrap();
-    // Left behind, and locked by nobody.
-    project.deploy(&[]).ends(0);
+    let file = fs::OpenOptions::new().read(true).write(true).open(&both).unwrap();
     fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive).unwrap();
-    let me = format!("process {}", std::process::id());
-    project.deploy(&[]).ends(5).says("app is locked by Scap").says(&me).says("alice, since Mon Nov 23 2026, by scap");
+    let me = format!("both.lock (process {})", std::process::id());
+    project.deploy(&[]).ends(5).says("app is locked with Scap's lock file").says(&me);
     fcntl_lock(&file, FlockOperation::Unlock).unwrap();
-
+    project.deploy(&[]).ends(0);
     let held = lock(&project, &[]);
     assert!(fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive).is_err(), "Scap would deploy as well");
     signal(&held, "INT");
     end(held);
+}
 
-    // Its lock on all repositories: shared by its deployments, exclusive when it keeps them out.
-    let global = folder.join("scap-global-lock");
-    fs::write(&global, "maintenance of scap's").unwrap();
-    let file = fs::OpenOptions::new().read(true).write(true).open(&global).unwrap();
-    fcntl_lock(&file, FlockOperation::NonBlockingLockShared).unwrap();
-    project.deploy(&["-f"]).ends(0);
-    fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive).unwrap();
-    project.deploy(&["-f"]).ends(5).says("scap-global-lock").says("maintenance of scap's");
-    fcntl_lock(&file, FlockOperation::Unlock).unwrap();
-
-    // One file for both.
-    let both = folder.join("both.lock");
-    project.configure(&format!("lock_file: {}", both.display()));
-    fs::write(&both, "{}").unwrap();
-    let file = fs::OpenOptions::new().read(true).write(true).open(&both).unwrap();
-    fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive).unwrap();
-    project.deploy(&["-f"]).ends(5).says("locked by Scap").says("both.lock");
-    fcntl_lock(&file, FlockOperation::Unlock).unwrap();
-    project.deploy(&["-f"]).ends(0);
+#[test]
+fn a_deployment_waits_for_a_lock_as_long_as_it_is_told_to() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 1);
+    let held = lock(&project, &["network", "maintenance"]);
+    project.deploy(&["-D", "lock_timeout:1"]).ends(5).says("waiting for up to 1 s").says("network maintenance");
+    let mut waits = project.hoist(&["deploy", "--yes", "-D", "lock_timeout:600"]);
+    let mut waits = waits.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(waits.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("network maintenance") && line.contains("waiting for up to 600 s"), "{line}");
+    signal(&held, "INT");
+    end(held);
+    Ran::of(waits.wait_with_output().unwrap()).ends(0);
 }

@@ -88,6 +88,31 @@ fn hosts_that_refuse_logins_while_they_start_up_again_break_no_deployment() {
 }
 
 #[test]
+fn a_host_that_lets_logins_in_before_its_disk_is_mounted_is_tried_again_and_left_alone_till_then() {
+    let farm = Farm::up();
+    let (project, two) = project(&farm, 2, WAITS);
+    let deployer = project.hoist(&["deploy", "--yes"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    for n in 0..2 {
+        wait_for("promote", || farm.srv(&address(n)).join("waiting").exists());
+    }
+    let (disk, away) = (farm.srv(&address(0)), farm.path("disk"));
+    std::fs::rename(&disk, &away).unwrap();
+    let before = farm.connections_to(&address(0));
+    end_sessions(&farm);
+    wait_for("new connections", || farm.connections_to(&address(0)) > before + 2);
+    assert_eq!(std::fs::read_dir(&disk).unwrap().count(), 0, "something was done there");
+    std::fs::rename(&disk, farm.path("empty")).unwrap();
+    std::fs::rename(&away, &disk).unwrap();
+    for n in 0..2 {
+        std::fs::write(farm.srv(&address(n)).join("go"), "").unwrap();
+    }
+    Ran::of(deployer.wait_with_output().unwrap()).ends(0);
+    for n in 0..2 {
+        assert_eq!(Links::of(&farm, n), Links::finalized(&two));
+    }
+}
+
+#[test]
 fn a_run_that_is_resumed_waits_for_hosts_that_its_first_deployer_had_reached() {
     let farm = Farm::up();
     let (project, two) = project(&farm, 2, WAITS);

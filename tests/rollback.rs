@@ -291,3 +291,39 @@ fn going_back_restarts_the_services_of_either_revision_in_the_folder_that_was_de
         assert_eq!(restarted(&farm, n), ["restart api", "restart web"]);
     }
 }
+
+#[test]
+fn the_targets_keep_what_is_gone_back_to_and_the_deploy_host_need_not() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    let one = deploy(&project, "one");
+    deploy(&project, "two");
+    // A history without the first revision, as a shallow clone has, or one that was rewritten.
+    project.git(&["checkout", "-q", "--orphan", "rewritten"]);
+    let three = project.commit("three");
+    for branch in project.git(&["for-each-ref", "--format=%(refname:short)", "refs/heads"]).lines() {
+        if branch != "rewritten" {
+            project.git(&["branch", "-q", "-D", branch]);
+        }
+    }
+    for tag in project.git(&["tag", "-l"]).lines() {
+        project.git(&["tag", "-d", tag]);
+    }
+    project.git(&["reflog", "expire", "--expire=now", "--all"]);
+    project.git(&["gc", "-q", "--prune=now"]);
+    project.run(&["rollback", "--yes", "--to", &one[..10]]).ends(2).says("the full name of a commit that targets keep");
+    project.run(&["rollback", "--yes", "--to", &"1".repeat(40)]).ends(1).says("is not kept there any more");
+    all_on(&farm, 2, &project_head(&farm));
+    project.run(&["rollback", "--yes", "--to", &one]).ends(0).says("the deploy host does not have");
+    all_on(&farm, 2, &one);
+    project.deploy(&[]).ends(0);
+    all_on(&farm, 2, &three);
+    // The journals name it, too.
+    project.run(&["rollback", "--yes"]).ends(0);
+    all_on(&farm, 2, &one);
+}
+
+/// What the first host runs.
+fn project_head(farm: &Farm) -> String {
+    Links::of(farm, 0).current.unwrap()
+}

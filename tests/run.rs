@@ -177,6 +177,17 @@ fn every_way_to_end_is_told_apart_and_counts() {
 }
 
 #[test]
+fn a_command_whose_channel_the_server_closed_is_lost_and_one_that_says_nothing_is_not() {
+    let it = Nowhere::of(Farm::up_with(&[("FARM_SSHD_OPTS", "ChannelTimeout session:*=2s")]));
+    let silent = "case $(basename $(dirname ~)) in 127.0.0.1) sleep 60;; 127.0.0.3) exit 4;; esac";
+    let ran = it.run(&["--hosts", "127.0.0.[1:3]", "--timeout", "50", "--format", "json", "--", silent]).ends(1);
+    let mut ended = of_kind(&ran.events(), "host_ended");
+    ended.sort_by_key(|event| event["host"].as_str().unwrap().to_owned());
+    assert_eq!(each(&ended, "outcome"), ["lost", "ok", "failed"], "{ran:?}");
+    assert!(ended[0]["reason"].as_str().unwrap().contains("closed the channel"), "{ended:?}");
+}
+
+#[test]
 fn beyond_the_limit_nobody_else_begins_and_the_others_are_named() {
     let it = Nowhere::new();
     let run = |flags: &[&str]| {

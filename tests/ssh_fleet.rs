@@ -86,6 +86,7 @@ fn request(source: Option<Source>) -> Request {
         group: "default".into(),
         revision: revision('a'),
         restore: None,
+        found_nothing: false,
         force: false,
         umask: Some(2),
         cache_revs: 5,
@@ -105,6 +106,7 @@ fn request(source: Option<Source>) -> Request {
         kept: false,
         link_files: false,
         verify: false,
+        scap: None,
     }
 }
 

@@ -75,6 +75,8 @@ fn start_up_files_that_keep_hoist_from_its_request_are_named_as_what_they_are() 
         "set -e; false",
         "echo This account is currently not available.; exit 1",
         "echo Welcome; echo 'no more room' >&2; exit 3",
+        "cat",
+        "exec 1>&2; echo Welcome",
     ];
     let farm = farm(&files);
     let project = Project::new(&farm, 0, files.len());
@@ -82,7 +84,7 @@ fn start_up_files_that_keep_hoist_from_its_request_are_named_as_what_they_are() 
     let trap = farm.path("trap");
     project.write("hoist/vars.yaml", &format!("secret: hunter2\ntrap: $(touch {0})`touch {0}`\n", trap.display()));
     project.commit("a change");
-    let ran = project.deploy(&["--format", "json", "-D", "failure_limit:6"]).ends(0);
+    let ran = project.deploy(&["--format", "json", "-D", "failure_limit:8"]).ends(0);
     let expected = [
         "",
         ".bashrc",
@@ -91,11 +93,14 @@ fn start_up_files_that_keep_hoist_from_its_request_are_named_as_what_they_are() 
         "may end the shell",
         "no answer to the probe: This account is currently not available.",
         "it began with \"Welcome\" and ended with \"no more room\"",
+        "reads what is meant for Hoist, and sends it back",
+        "sends standard output to standard error",
     ];
     for (n, part) in expected.iter().enumerate() {
         let reason = reason(&ran, n);
         assert!(reason.contains(part), "{}: {reason}", files[n]);
     }
     assert!(!trap.exists(), "a shell took the request for commands");
+    assert!(!ran.out.contains("free_bytes"), "the protocol was shown as output");
     assert!(!ran.out.contains("hunter2") && !ran.err.contains("hunter2"), "a request was shown");
 }

@@ -800,11 +800,19 @@ fn a_declined_rollback_ends_mixed_with_every_host_named() {
     let told = tell(plan(vec![(4, None, FailureLimit::Hosts(0))], 4), scripts, vec![Answer::No], None, 7);
     assert_eq!(told.verdict.code, ExitCode::Mixed);
     assert_eq!(told.verdict.rows.iter().filter(|row| row.state == "after promote").count(), 3);
+    assert!(told.verdict.stayed, "a later rollback leads from here");
+    let mut scripts = vec![Script::good(); 4];
+    scripts[3] = failing(Stage::Promote, Act::FailEarly);
+    let back = Plan { kind: Kind::Rollback, ..plan(vec![(4, None, FailureLimit::Hosts(0))], 4) };
+    let told = tell(back, scripts, vec![Answer::No], None, 7);
+    assert_eq!(told.verdict.code, ExitCode::Mixed);
+    assert!(!told.verdict.stayed, "a later rollback leads to the same revision");
     assert!(told.verdict.text.contains("mixed: 3 hosts not where they were"), "{}", told.verdict.text);
     let mut scripts = vec![Script::good(); 4];
     scripts[3] = failing(Stage::Fetch, Act::FailEarly);
     let told = tell(plan(vec![(4, None, FailureLimit::Hosts(0))], 4), scripts, vec![Answer::No], None, 7);
     assert!(told.verdict.text.ends_with("all 4 hosts touched still run what they ran before"), "{}", told.verdict.text);
+    assert!(!told.verdict.stayed);
 }
 
 #[test]
@@ -824,6 +832,7 @@ fn a_host_that_stays_lost_makes_the_fleet_mixed_even_within_the_limit() {
     let told = tell(plan(vec![(3, None, FailureLimit::Hosts(1))], 1), scripts, vec![], None, 7);
     assert_eq!(told.verdict.code, ExitCode::Mixed);
     assert_eq!(told.verdict.rows[0].state, "unknown");
+    assert!(told.verdict.stayed);
 }
 
 #[test]

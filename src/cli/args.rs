@@ -521,8 +521,9 @@ pub struct Unlock {
 #[derive(Debug, FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "deploy-local", help_triggers("-h", "--help"))]
 pub struct DeployLocal {
-    /// the repository's name; with a stage, by hand. Without it a request is read from standard input
-    #[argh(option, arg_name = "repository")]
+    /// the repository's name: one stage of it by hand, or without a stage, what the fleet should run.
+    /// Without a name a request is read from standard input
+    #[argh(option, short = 'r', arg_name = "repository")]
     pub repo: Option<String>,
 
     /// where this host keeps repositories (default: /srv/deployment)
@@ -532,6 +533,14 @@ pub struct DeployLocal {
     /// take the request from this file in place of the last one that this host saw
     #[argh(option, arg_name = "file")]
     pub request: Option<String>,
+
+    /// ask this git server in place of git_server of the global configuration; without a stage
+    #[argh(option, arg_name = "url")]
+    pub server: Option<String>,
+
+    /// the group that this host belongs to; without a stage
+    #[argh(option, short = 'g', arg_name = "group")]
+    pub group: Option<String>,
 
     /// do the work even where it seems done already
     #[argh(switch, short = 'f')]

@@ -80,7 +80,7 @@ fn init(config: &Config, repo: &Repo, args: &args::Deploy) -> Result<ExitCode, R
     }
     LogFile::prepare(&config.control)?;
     let parts = deploy::parts(config, repo, &revision)?;
-    if config.settings.git_server.is_some() {
+    if config.git_server().is_some() || config.is_known_to_scap() {
         Tags::new(repo, &config.control_name).update_server_info(&parts.submodules)?;
     }
     let targets: usize = groups.iter().map(|group| group.targets.len()).sum();

@@ -12,11 +12,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::config::Config;
 use crate::deploy;
 use crate::exit_code::ExitCode;
-use crate::repo::{self, DeployLock, Ended, Keeper, Kept, LockError, LockPlaces, Purpose};
+use crate::repo::{self, DeployLock, Ended, Keeper, Kept, LockError, LockPlaces, Locks, Purpose};
 
 use super::out::{answer, answer_line, complain, complain_line};
 use super::signals::Interrupts;
-use super::{Refused, args, load, session};
+use super::{Refused, args, load, session, wait};
 
 /// How long the keyboard is looked at before the clock and the signals are.
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
@@ -57,7 +57,7 @@ pub fn run(args: args::Lock) -> Result<ExitCode, Refused> {
     let keeper = Keeper { holder, purpose: Purpose::Lock, until: until.flatten() };
     // Ahead of the lock: a signal that comes as soon as it stands lets it go in good order.
     let interrupts = Interrupts::listen("hoist lock: stopped at once; the lock is let go")?;
-    let lock = match acquire(&config, &places, &keeper, args.all)? {
+    let lock = match acquire(&config, &places, &keeper, args.all, &interrupts)? {
         Ok(lock) => lock,
         Err(code) => return Ok(code),
     };
@@ -74,22 +74,27 @@ fn acquire(
     places: &LockPlaces,
     keeper: &Keeper,
     all: bool,
+    interrupts: &Interrupts,
 ) -> Result<Result<Box<dyn Debug>, ExitCode>, Refused> {
+    let stopped = || interrupts.any();
     if !all {
-        return Ok(session::take_locks(config, keeper)?.map(|locks| Box::new(locks) as Box<dyn Debug>));
+        let locks = session::take_locks(config, keeper, &stopped)?;
+        return Ok(locks.map(|locks| Box::new(locks) as Box<dyn Debug>));
     }
-    match DeployLock::acquire(&places.all, keeper) {
-        Ok(lock) => {
-            tell_who_is_under_way(places);
-            Ok(Ok(Box::new(lock)))
-        }
-        Err(LockError::Held(by)) => {
-            let kept = Kept::All(places.all.clone(), by);
-            complain_line(&format!("hoist lock: every repository {kept}"));
-            Ok(Err(ExitCode::Locked))
-        }
+    let (timeout, what) = (config.lock_timeout(), "every repository");
+    let own = wait::for_lock(timeout, what, &stopped, || match DeployLock::acquire(&places.all, keeper) {
+        Ok(lock) => Ok(Ok(lock)),
+        Err(LockError::Held(by)) => Ok(Err(Kept::All(places.all.clone(), by))),
         Err(error) => Err(error.into()),
-    }
+    })?;
+    let own = match own {
+        Ok(own) => own,
+        Err(code) => return Ok(Err(code)),
+    };
+    tell_who_is_under_way(places);
+    // Nobody begins any more; Scap's lock is to be had once those who deploy have ended.
+    let scaps = wait::for_lock(timeout, what, &stopped, || Locks::take_scaps_global(places, keeper))?;
+    Ok(scaps.map(|scaps| Box::new((scaps, own)) as Box<dyn Debug>))
 }
 
 /// A number and its unit: `90s`, `30m`, `2h`, `1d`.

@@ -1,15 +1,18 @@
 //! The commands: each reads its flags, calls the module that does the work, and ends with one exit status.
 
 pub mod args;
+mod before;
 mod check_config;
 mod config;
 mod console;
 mod deploy;
+mod deploy_local;
 mod fresh;
 mod interlocks;
 mod lock;
 mod log;
 mod plan;
+mod publish;
 mod reconcile;
 mod resume;
 mod rollback;
@@ -20,6 +23,7 @@ mod ssh;
 mod status;
 mod status_text;
 mod unlock;
+mod wait;
 mod watch;
 mod words;
 
@@ -71,7 +75,7 @@ fn run(command: Command) -> Result<ExitCode, Refused> {
         Command::Lock(args) => lock::run(args),
         Command::CheckConfig(args) => check_config::run(args),
         Command::Unlock(args) => unlock::run(args),
-        Command::DeployLocal(args) => local(args),
+        Command::DeployLocal(args) => deploy_local::run(args),
         Command::Completion(args) => completion(&args),
         Command::Version(_) => {
             out::answer(&words::version());
@@ -127,23 +131,6 @@ fn working_directory() -> Result<PathBuf, Refused> {
         }
         _ => Refused(format!("cannot find out the working directory: {error}")),
     })
-}
-
-fn local(args: args::DeployLocal) -> Result<ExitCode, Refused> {
-    use std::io::IsTerminal;
-    let ok = match (&args.repo, &args.stage) {
-        (Some(repo), Some(stage)) => {
-            let stage = stage.parse().map_err(|why: String| Refused::usage("deploy-local", &why))?;
-            let request = args.request.as_ref().map(Into::into);
-            crate::local::by_hand(repo, std::path::Path::new(&args.deploy_dir), stage, args.force, request) == 0
-        }
-        (None, None) if std::io::stdin().is_terminal() => {
-            return Err(Refused::usage("deploy-local", "name a repository and a stage: --repo REPO STAGE"));
-        }
-        (None, None) => crate::local::serve(std::io::stdin(), std::io::stdout()) == 0,
-        _ => return Err(Refused::usage("deploy-local", "--repo and a stage go together")),
-    };
-    Ok(if ok { ExitCode::Success } else { ExitCode::Failed })
 }
 
 fn completion(args: &args::Completion) -> Result<ExitCode, Refused> {

@@ -27,6 +27,9 @@ pub fn run(args: args::Plan) -> Result<ExitCode, Refused> {
             complain_line(&format!("hoist plan: note: {what} {by}"));
         }
     }
+    for (what, held) in places.held_elsewhere(&config.settings.git_repo) {
+        complain_line(&format!("hoist plan: note: {what} is {held}"));
+    }
     match args.format {
         args::Format::Text => text(&prepared.plan).answer(),
         args::Format::Json => drop(answer_json(json(&prepared.plan)?)),

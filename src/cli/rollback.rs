@@ -1,15 +1,14 @@
 //! `hoist rollback`: the end of an unfinished deployment, or the way back from a finished one.
 
-use crate::config::Config;
 use crate::deploy::{self, Choice};
 use crate::exit_code::ExitCode;
 use crate::journal::{self, AtTheEnd, Finalized};
 use crate::repo::Repo;
-use crate::wire::{Holder, Revision};
+use crate::wire::Holder;
 
 use super::console::Console;
 use super::session::{Show, lock, state_folder};
-use super::{Refused, args, fresh, interlocks, load, resume};
+use super::{Refused, args, before, fresh, interlocks, load, resume};
 
 /// Runs the command.
 pub fn run(args: args::Rollback) -> Result<ExitCode, Refused> {
@@ -41,8 +40,8 @@ pub fn run(args: args::Rollback) -> Result<ExitCode, Refused> {
     let repo = Repo::open(&config.top)?;
     let history = journal::history(&state_folder(&config), config.environment.as_deref())?;
     let revision = match &args.to {
-        Some(name) => repo.resolve(name)?,
-        None => before(&config, &history)?,
+        Some(name) => before::named(&repo, name)?,
+        None => before::before(&config, &repo)?,
     };
     let holder = Holder { message: format!("roll back to {}", revision.short()), ..holder };
     let choice = Choice { rev: Some(revision.to_string()), rollback: true, ..Choice::default() };
@@ -54,19 +53,4 @@ pub fn run(args: args::Rollback) -> Result<ExitCode, Refused> {
     let ssh = super::ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
     let chosen = fresh::Chosen { config_file: args.config.as_deref(), defines: &args.define };
     fresh::carry_out(&config, &repo, &prepared, ssh, chosen, show, args.yes)
-}
-
-/// The revision before the deployed one, as the journals tell.
-fn before(config: &Config, history: &[Finalized]) -> Result<Revision, Refused> {
-    match journal::stack(history).as_slice() {
-        [.., before, _] => Ok(before.clone()),
-        [only] => Err(Refused(format!(
-            "nothing was finalized before {}, as far as the journals go back: name a revision with --to",
-            only.short()
-        ))),
-        [] => Err(Refused(format!(
-            "no deployment of {} is unfinished, and no journal tells of a finished one: name a revision with --to",
-            config.settings.git_repo
-        ))),
-    }
 }

@@ -11,29 +11,30 @@ use crate::exit_code::ExitCode;
 use crate::fleet::{Call, Fleet, Flow, HostEvent, Step, Task};
 use crate::journal::{Tape, Told, Unfinished};
 use crate::memory::{Memory, Sight};
-use crate::repo::{Keeper, Locks, Repo, Tags};
+use crate::repo::{Keeper, Locks, Repo, Tags, describing};
 use crate::report::{self, Event, LogFile, Reporter, Tee, Verbosity};
 use crate::targets::fold;
 use crate::wire::{Holder, Level};
 
 use super::console::Console;
-use super::out::complain_line;
 use super::signals::Interrupts;
 use super::watch::Sights;
-use super::{Refused, args};
+use super::{Refused, args, publish, wait};
 
 /// The locks that a deployment of the repository needs here, or the status for whoever wanted them too.
 pub fn lock(config: &Config, holder: &Holder) -> Result<Result<Locks, ExitCode>, Refused> {
-    take_locks(config, &Keeper::from(holder.clone()))
+    // Nothing listens for signals yet: one ends the process, and its wait.
+    take_locks(config, &Keeper::from(holder.clone()), &|| false)
 }
 
-/// The same, whatever for.
-pub fn take_locks(config: &Config, keeper: &Keeper) -> Result<Result<Locks, ExitCode>, Refused> {
-    let locks = Locks::take(&deploy::lock_places(config), keeper)?;
-    Ok(locks.map_err(|kept| {
-        complain_line(&format!("hoist: {} {kept}", config.settings.git_repo));
-        ExitCode::Locked
-    }))
+/// The same, whatever for. `stopped` ends the wait for others.
+pub fn take_locks(
+    config: &Config,
+    keeper: &Keeper,
+    stopped: &dyn Fn() -> bool,
+) -> Result<Result<Locks, ExitCode>, Refused> {
+    let places = deploy::lock_places(config);
+    wait::for_lock(config.lock_timeout(), &config.settings.git_repo, stopped, || Locks::take(&places, keeper))
 }
 
 /// Where the journals of a repository lie.
@@ -134,6 +135,10 @@ impl<'a> Session<'a> {
             self.remember(&verdict, sights.take());
             self.close_journal(&tape, &verdict);
         }
+        if let Err(error) = publish::publish(self.config, self.repo, self.prepared, &verdict) {
+            let note = format!("hosts that are set up from now on may not get this revision: {error:#}");
+            self.report.event(&Event::note(Level::Warning, note));
+        }
         let Verdict { text, code, rows, .. } = verdict;
         self.report.event(&Event::ended(text, code, rows, self.began.elapsed().as_secs_f64()));
         code
@@ -171,8 +176,7 @@ impl<'a> Session<'a> {
         if let Some(why) = tape.stopped().filter(|_| verdict.finalized.is_none()) {
             self.report.event(&Event::note(Level::Error, format!("the run was stopped: {why}")));
         }
-        let finalized = verdict.finalized.as_ref().is_some_and(|hosts| hosts.contains(&Some(true)));
-        if let Err(error) = tape.close(&verdict.text, verdict.code.status(), finalized) {
+        if let Err(error) = tape.close(&verdict.text, verdict.code.status(), verdict.stayed) {
             let note = format!(
                 "the end of this run could not be recorded: {error:#}; once that is mended, `hoist resume` asks the \
                  targets and records it"
@@ -196,9 +200,17 @@ impl<F> Tagged<'_, F> {
         let (config, repo, prepared) = self.session;
         let plan = &prepared.plan;
         let tags = Tags::new(repo, &config.control_name);
+        anyhow::ensure!(
+            !repo.has(std::slice::from_ref(&plan.revision))?.is_empty(),
+            "the deploy host does not have {} any more; its targets do",
+            plan.revision.short()
+        );
         let tag = tags.tag(&crate::clock::date(), &plan.revision, &plan.message, &crate::repo::operator())?;
         prepared.requests.set_tag(&tag);
-        if prepared.requests.by_server() {
+        if plan.brings_code() {
+            prepared.requests.set_describing(describing(repo, &plan.revision)?);
+        }
+        if prepared.requests.by_server() || config.is_known_to_scap() {
             tags.update_server_info(&prepared.requests.parts().submodules)?;
         }
         tags.prune(config.settings.tags_to_keep)?;

@@ -7,6 +7,7 @@ use crate::fleet::{Fleet, Flow, HostEvent, HostResult, Outcome, Task};
 use crate::journal::{self, Unfinished};
 use crate::memory::{Known, Memory};
 use crate::repo::{DeployLock, Keeper, Purpose, Repo};
+use crate::report::safe_line;
 use crate::targets::{Group, Target};
 use crate::wire::{Holder, Lacking};
 
@@ -97,6 +98,9 @@ pub fn run(args: args::Status) -> Result<ExitCode, Refused> {
         own => (None, own.map(|own| own.holder)),
     };
     let locked_all = DeployLock::holder(&places.all)?.flatten();
+    for (what, held) in places.held_elsewhere(&config.settings.git_repo) {
+        complain(&safe_line(&format!("hoist status: note: {what} is {held}"), true));
+    }
     // A run that is under way has a journal without an end as well.
     let unfinished = match deploying {
         Some(_) => None,
@@ -145,7 +149,7 @@ fn remembered(config: &Config, groups: &[Group]) -> Result<Vec<View>, Refused> {
 }
 
 /// Asks the fleet, and remembers what it says.
-fn asked(config: &Config, groups: Vec<Group>, verify: bool) -> Result<Vec<View>, Refused> {
+pub fn asked(config: &Config, groups: Vec<Group>, verify: bool) -> Result<Vec<View>, Refused> {
     let repo = Repo::open(&config.top)?;
     let ssh = super::ssh::prepare(config, everyone(&groups).map(|(_, target)| target))?;
     let (prepared, [probe, release]) = deploy::look(config, groups, deploy::holder("hoist status".into())?, verify)?;

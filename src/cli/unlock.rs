@@ -122,6 +122,9 @@ fn tell_of_the_repository(config: &Config) {
             Err(error) => complain(&format!("hoist unlock: cannot look at {}: {error}", path.display())),
         }
     }
+    for (what, held) in places.held_elsewhere(&config.settings.git_repo) {
+        answer_line(&format!("here: {what} is {held}; end that process to unlock it"));
+    }
 }
 
 /// What is told of a target, and whether there is something to clear.

@@ -104,6 +104,12 @@ pub const KEYS: &[Key] = &[
     key("git_rev", Text, Some("HEAD"), "what to deploy when no revision is given"),
     key("git_server", Text, None, "server that targets fetch from; unset: code comes through the SSH session"),
     key("git_scheme", Choice(&["http", "https", "ssh", "git", "file"]), Some("http"), "how targets reach git_server"),
+    key(
+        "fetch_from",
+        Choice(&["auto", "session", "server"]),
+        Some("auto"),
+        "where code comes from, given a git_server",
+    ),
     key("http_proxy", Text, None, "proxy that targets reach git_server through by http and https"),
     key("link_files", Bool, Some("yes"), "let a new revision share unchanged files with the one that is live"),
     key("git_submodules", Bool, Some("no"), "check submodules out, nested ones too"),
@@ -163,6 +169,7 @@ pub const KEYS: &[Key] = &[
     key("require_terminal_multiplexer", Bool, Some("no"), "refuse to deploy from a terminal outside tmux and screen"),
     key("lock_file", Path, None, "lock of the repository on the deploy host; unset: one of its own in lock_dir"),
     key("lock_dir", Path, Some("/var/lock"), "where locks are kept on the deploy host"),
+    key("lock_timeout", SecondsOrOff, None, "time to wait for a lock of the deploy host; unset: 600 in scap/, else 0"),
     key("umask", Octal, Some("0002"), "file mode mask on the deploy host and on targets"),
 ];
 

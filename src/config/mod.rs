@@ -6,17 +6,19 @@ mod checks;
 mod config_files;
 mod explain;
 mod groups;
+mod here;
 pub(crate) mod ini;
 pub mod keys;
 mod layers;
 mod problems;
 mod remarks;
-mod scap_keys;
+pub mod scap_keys;
 mod settings;
 pub(crate) mod values;
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -28,7 +30,7 @@ pub use check::{Checked, Mistake, check};
 pub use config_files::ConfigFiles;
 pub use explain::Explained;
 pub use layers::Origin;
-pub use settings::{GroupSettings, HostKeyChecking, Settings, SshAgent, SshConfig};
+pub use settings::{FetchFrom, GroupSettings, HostKeyChecking, Settings, SshAgent, SshConfig};
 
 use layers::{Entry, Layers};
 use problems::Problems;
@@ -38,6 +40,9 @@ pub type Note = (Level, String);
 
 /// The folders of a repository that may hold its configuration, in order of preference.
 const CONTROL: [&str; 2] = ["hoist", "scap"];
+
+/// How long Scap waits for a lock.
+const SCAPS_LOCK_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// What the command line says of the configuration.
 #[derive(Debug, Clone, Default)]
@@ -68,6 +73,8 @@ pub struct Config {
     pub settings: Settings,
     /// Remarks for the operator.
     pub notes: Vec<Note>,
+    /// The `git_server` that is set and not fetched from.
+    spared_server: Option<String>,
     /// The configuration file that was read for the repository; `None`: there was none, and it was optional.
     file: Option<PathBuf>,
     layers: Layers,
@@ -139,10 +146,21 @@ impl Config {
             Some(entry) => layers.entries.insert("environment".into(), entry.clone()),
             None => layers.entries.remove("environment"),
         };
-        let settings = Settings::read_into(&layers, options.repo_optional, problems)?;
+        let mut settings = Settings::read_into(&layers, options.repo_optional, problems)?;
+        let spared_server = settings.git_server.take_if(|server| match settings.fetch_from {
+            FetchFrom::Server => false,
+            FetchFrom::Session => true,
+            // What /etc/scap.cfg says is about how Scap brings code; from here it is here already.
+            FetchFrom::Auto => layers.scaps && here::is_here(server, host),
+        });
         let environment = chosen.map(|entry| entry.value);
+        if let Some(server) = spared_server.as_ref().filter(|_| settings.fetch_from == FetchFrom::Auto) {
+            let why = format!("git_server {server} is this host: code comes through the SSH session (fetch_from)");
+            layers.notes.push((Level::Info, why));
+        }
         let notes = std::mem::take(&mut layers.notes);
-        let mut config = Config { top, control, control_name, environment, settings, notes, file, layers };
+        let mut config =
+            Config { top, control, control_name, environment, settings, notes, spared_server, file, layers };
         config.remark();
         Ok(config)
     }
@@ -161,6 +179,11 @@ impl Config {
     pub fn forgo_announcements(&mut self) {
         let warning = self.unserved();
         self.notes.retain(|note| Some(note) != warning.as_ref());
+    }
+
+    /// The git server of this repository, whether targets fetch from it or not.
+    pub fn git_server(&self) -> Option<&str> {
+        self.settings.git_server.as_deref().or(self.spared_server.as_deref())
     }
 
     /// Whether there is a configuration file beside the global one.
@@ -191,6 +214,17 @@ impl Config {
     /// Whether the repository is laid out for Scap, whose readers are more lenient than Hoist's.
     pub fn is_scaps(&self) -> bool {
         self.layers.scaps
+    }
+
+    /// Whether Scap, too, can deploy this repository: it finds its own configuration there, whichever Hoist reads.
+    pub fn is_known_to_scap(&self) -> bool {
+        self.is_scaps() || self.top.join("scap/scap.cfg").is_file()
+    }
+
+    /// How long to wait for a lock on the deploy host. Scap waits where it meets another one, and so does Hoist in a
+    /// repository of Scap's.
+    pub fn lock_timeout(&self) -> Duration {
+        self.settings.lock_timeout.unwrap_or(if self.is_scaps() { SCAPS_LOCK_TIMEOUT } else { Duration::ZERO })
     }
 
     /// The folders that hold the configuration's other files, the one that wins first: the environment's, then the

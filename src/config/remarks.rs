@@ -59,13 +59,15 @@ impl Config {
         let announces = |(name, entry): &(&String, &Entry)| {
             scap_keys::find(name) == Some(Unserved::Announcement) && scap_keys::asks(&entry.value)
         };
-        let asked: Vec<String> = self
-            .layers
-            .entries
-            .iter()
-            .filter(announces)
-            .map(|(name, entry)| format!("{name} ({})", place(entry)))
-            .collect();
+        // A port is named with its host.
+        let detail = |name: &str| {
+            let host = name.strip_suffix("_port").map(|of| format!("{of}_host"));
+            host.is_some_and(|host| self.layers.get(&host).is_some_and(|entry| announces(&(&host, entry))))
+        };
+        let named =
+            |it: &(&String, &Entry)| announces(it) || (scap_keys::find(it.0) == Some(Unserved::Detail) && detail(it.0));
+        let asked = self.layers.entries.iter().filter(named);
+        let asked: Vec<String> = asked.map(|(name, entry)| format!("{name} ({})", place(entry))).collect();
         let why = "hoist announces no deployment, and sends no log elsewhere: these keys have no effect";
         (!asked.is_empty()).then(|| (Level::Warning, format!("{why}: {}", asked.join(", "))))
     }

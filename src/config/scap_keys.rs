@@ -104,6 +104,11 @@ pub fn find(name: &str) -> Option<Unserved> {
     lists.into_iter().find(|(names, _)| names.contains(&name)).map(|(_, kind)| kind)
 }
 
+/// The names of those that are about deployments.
+pub fn of_deployments() -> impl Iterator<Item = &'static str> {
+    [ANNOUNCEMENTS, DETAILS, TARGETS].into_iter().flatten().copied()
+}
+
 /// Whether a value asks for something: a host is named, or a switch is on.
 pub fn asks(value: &str) -> bool {
     !value.is_empty() && values::boolean(value) != Ok(false)

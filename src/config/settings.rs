@@ -36,6 +36,15 @@ pub enum SshAgent {
     Own,
 }
 
+/// Where targets get code from, where there is a git server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FetchFrom {
+    /// From the server, but in a repository of Scap's whose server is the deploy host itself.
+    Auto,
+    Session,
+    Server,
+}
+
 /// Which OpenSSH configuration is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SshConfig {
@@ -75,6 +84,7 @@ pub struct Settings {
     pub git_rev: String,
     pub git_server: Option<String>,
     pub git_scheme: String,
+    pub fetch_from: FetchFrom,
     /// A URL that may hold a password: it is for git's environment on targets, and for nothing that people read.
     pub http_proxy: Option<String>,
     /// New working trees may share files with standing ones.
@@ -133,6 +143,8 @@ pub struct Settings {
     pub require_terminal_multiplexer: bool,
     pub lock_file: Option<PathBuf>,
     pub lock_dir: PathBuf,
+    /// How long to wait for a lock of the deploy host; zero: not at all. `None` leaves it to the kind of repository.
+    pub lock_timeout: Option<Duration>,
     pub umask: u32,
 }
 
@@ -216,6 +228,11 @@ impl Settings {
             git_rev: read.filled("git_rev", values::argument)?,
             git_server: read.opt("git_server", values::server)?,
             git_scheme: read.choice("git_scheme")?,
+            fetch_from: match read.choice("fetch_from")?.as_str() {
+                "session" => FetchFrom::Session,
+                "server" => FetchFrom::Server,
+                _ => FetchFrom::Auto,
+            },
             http_proxy: read.proxy()?,
             link_files: read.get("link_files", values::boolean)?,
             git_submodules: read.get("git_submodules", values::boolean)?,
@@ -266,6 +283,7 @@ impl Settings {
             require_terminal_multiplexer: read.get("require_terminal_multiplexer", values::boolean)?,
             lock_file: read.opt("lock_file", values::absolute)?,
             lock_dir: read.get("lock_dir", values::absolute)?,
+            lock_timeout: read.opt("lock_timeout", values::seconds_or_off)?,
             umask: read.umask()?,
         })
     }

@@ -84,7 +84,8 @@ impl Requests {
             None => {}
         }
         let shallow = parts.shallow(repo)?;
-        Ok(Requests { request: Arc::new(request), shallow, parts: Arc::new(parts), server, tag: Arc::default() })
+        let (tag, describing) = Default::default();
+        Ok(Requests { request: Arc::new(request), shallow, parts: Arc::new(parts), server, tag, describing })
     }
 
     /// For going back from a finished deployment, `undone`, to what the deployment `restored` brought. The services of

@@ -63,6 +63,7 @@ pub fn bare_request(config: &Config, holder: Holder) -> Result<Request> {
         group: String::new(),
         revision: no_revision()?,
         restore: None,
+        found_nothing: false,
         force: false,
         umask: umask(config),
         cache_revs: cache_revs(config),
@@ -82,5 +83,6 @@ pub fn bare_request(config: &Config, holder: Holder) -> Result<Request> {
         kept: false,
         link_files: false,
         verify: false,
+        scap: None,
     })
 }

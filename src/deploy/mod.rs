@@ -2,6 +2,7 @@
 
 mod asked;
 mod look;
+mod new_hosts;
 mod operator;
 mod plan;
 mod prepare;
@@ -15,6 +16,7 @@ mod verdict;
 
 pub use asked::Asked;
 pub use look::{bare_request, look};
+pub use new_hosts::for_new_hosts;
 pub use operator::{Answer, Operator, Question};
 pub use plan::{Kind, Plan, StagePlan};
 pub use prepare::{Choice, Prepared, Requests, holder, lock_places, long_message, parts, prepare, requests};

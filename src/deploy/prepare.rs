@@ -11,10 +11,11 @@ use crate::repo::{LockPlaces, Parts, Repo, TreeSize, Wanted};
 use crate::targets::{HostPattern, Target};
 use crate::wire::limits;
 use crate::wire::{
-    Action, Check, CheckType, Extras, Fetch, Holder, Level, LfsSource, PROTOCOL, Request, Revision, Source, Stage,
-    SubmoduleSource,
+    Action, Check, CheckType, DescribingTags, Extras, Fetch, Holder, Level, LfsSource, PROTOCOL, Request, Revision,
+    Source, Stage, SubmoduleSource,
 };
 
+use super::new_hosts::for_scap;
 use super::plan::{Kind, Plan, StagePlan};
 use super::revision;
 
@@ -82,7 +83,9 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
         None => revision::unnamed(config, repo, kind, &chosen)?,
     };
     notes.extend(remark);
-    let revision = repo.resolve(&name)?;
+    // Targets keep what is gone back to, whether it is still here or not.
+    let kept = choice.rollback.then(|| name.parse().ok()).flatten();
+    let revision = kept.map_or_else(|| repo.resolve(&name), Ok)?;
     match kind {
         // An earlier revision was deployed without the scripts that it lacks; targets leave their checks out.
         Kind::Rollback => {}
@@ -184,6 +187,7 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
         group: String::new(),
         revision: plan.revision.clone(),
         restore: None,
+        found_nothing: false,
         force: false,
         umask: umask(config),
         cache_revs: cache_revs(config),
@@ -203,9 +207,11 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
         kept: plan.kind == Kind::Rollback,
         link_files: settings.link_files,
         verify: false,
+        scap: for_scap(config, repo),
     };
     let shallow = parts.shallow(repo)?;
-    Ok(Requests { request: Arc::new(request), shallow, parts: Arc::new(parts), server, tag: Arc::default() })
+    let (tag, describing) = Default::default();
+    Ok(Requests { request: Arc::new(request), shallow, parts: Arc::new(parts), server, tag, describing })
 }
 
 /// The umask on targets. Scap's key is about the deploy host alone: on its targets the login's counts.
@@ -226,7 +232,7 @@ pub(super) fn server(config: &Config) -> Option<(String, Option<String>)> {
 }
 
 /// What belongs into the tree beside the revision's own files, and where targets get it.
-fn extras(config: &Config, repo: &Repo, server: Option<&str>) -> Extras {
+pub(super) fn extras(config: &Config, repo: &Repo, server: Option<&str>) -> Extras {
     let settings = &config.settings;
     let submodules = settings.git_submodules.then(|| match server {
         // A password in the deploy host's own configuration is not for every target.
@@ -272,8 +278,20 @@ fn check_scripts_are_committed<'a>(
     config: &Config,
     repo: &Repo,
     revision: &Revision,
-    checks: impl Iterator<Item = &'a Check>,
+    mut checks: impl Iterator<Item = &'a Check>,
 ) -> Result<()> {
+    if repo.is_submodule(revision, &config.control_name)? {
+        return match checks.find(|check| check.kind == CheckType::Script) {
+            Some(check) if !config.settings.git_submodules => {
+                let (name, control) = (&check.name, &config.control_name);
+                bail!(
+                    "check {name}: its script is in the submodule {control}: set git_submodules, so that targets get it"
+                )
+            }
+            // Which scripts it holds, the targets find.
+            _ => Ok(()),
+        };
+    }
     for check in checks.filter(|check| check.kind == CheckType::Script) {
         let words = crate::text::words(&check.command).unwrap_or_default();
         let Some(name) = words.first() else { continue };
@@ -301,6 +319,8 @@ pub struct Requests {
     pub(super) server: Option<(String, Option<String>)>,
     /// The deployment's tag, once it is set: targets fetch it from the git server.
     pub(super) tag: Arc<OnceLock<String>>,
+    /// The tags that describe the revision, once they are known.
+    pub(super) describing: Arc<OnceLock<DescribingTags>>,
 }
 
 impl Requests {
@@ -312,7 +332,23 @@ impl Requests {
             parts: Arc::default(),
             server: None,
             tag: Arc::default(),
+            describing: Arc::default(),
         }
+    }
+
+    /// What all requests have in common.
+    pub fn basis(&self) -> &Request {
+        &self.request
+    }
+
+    /// The deployment's tag, if it has one by now.
+    pub fn tag(&self) -> Option<&str> {
+        self.tag.get().map(String::as_str)
+    }
+
+    /// Says which tags describe the revision.
+    pub fn set_describing(&self, tags: DescribingTags) {
+        let _ = self.describing.set(tags);
     }
 
     /// Names the tag that targets fetch by.
@@ -353,7 +389,8 @@ impl Requests {
                     .get()
                     .map_or_else(|| request.revision.to_string(), |tag| format!("refs/tags/{tag}")),
             });
-            request.fetch = Some(Fetch { shallow: self.shallow.clone(), source, ..Fetch::default() });
+            let describing = self.describing.get().cloned();
+            request.fetch = Some(Fetch { shallow: self.shallow.clone(), source, describing, ..Fetch::default() });
         }
         request
     }
@@ -362,7 +399,7 @@ impl Requests {
 /// Where the locks of a repository are on this host.
 pub fn lock_places(config: &Config) -> LockPlaces {
     let settings = &config.settings;
-    LockPlaces::new(&settings.lock_dir, settings.lock_file.as_deref(), &settings.git_repo)
+    LockPlaces::new(&settings.lock_dir, settings.lock_file.as_deref(), &settings.git_repo, config.is_known_to_scap())
 }
 
 /// What is said of a message that is longer than locks and requests may carry.

@@ -20,6 +20,10 @@ pub fn unfit(facts: &Facts, plan: &Plan) -> Option<Outcome> {
     if let Some(reason) = &facts.stranger {
         return Some(Outcome::Failed { reason: reason.clone(), status: 0 });
     }
+    if let Some(scap) = &facts.scap {
+        let reason = format!("{scap}: wait for its end, or end it");
+        return Some(Outcome::Failed { reason, status: 0 });
+    }
     if let Some(reason) = out_of_turn(facts, plan) {
         return Some(Outcome::Failed { reason, status: 0 });
     }

@@ -280,11 +280,11 @@ impl Story<'_> {
         hosts
     }
 
-    /// Reads those hosts again that only the journal of an earlier deployer has told of: the verdict is about what they run
-    /// now. One that cannot be read keeps what the journal says of it.
+    /// Reads those hosts again that only the journal of an earlier deployer has told of, touched or not: the verdict is
+    /// about what they run now. One that cannot be read keeps what the journal says of it.
     fn read_again(&mut self) {
         let plan = self.plan;
-        let recalled = |host: &HostId| self.table.row(*host).touched && self.fleet.recalls(*host);
+        let recalled = |host: &HostId| self.table.row(*host).facts.is_some() && self.fleet.recalls(*host);
         let hosts: Vec<HostId> = (0..plan.size()).filter(recalled).collect();
         let call = Call { recover: true, ..contact_call(plan, Step::Probe) };
         self.run_call(&call, "", hosts, false, |table, host, result| {

@@ -130,6 +130,11 @@ impl Row {
         }
     }
 
+    /// Whether a promote was started on the host.
+    pub fn was_promoted(&self) -> bool {
+        self.attempts[Stage::Promote as usize] > 0
+    }
+
     /// Whether a rollback was started on the host.
     pub fn rollback_was_tried(&self) -> bool {
         self.attempts[Stage::Rollback as usize] > 0
@@ -152,11 +157,10 @@ impl Row {
     /// Whether the host may be live on what nobody is going to confirm, and so goes back by itself.
     fn is_on_lease(&self, plan: &Plan) -> bool {
         use HostState::*;
-        let promoted = self.attempts[Stage::Promote as usize] > 0;
         let open = matches!(self.state, Unreachable | Failed | Unknown | FinalizeFailed | RollbackFailed | Ready);
         let back = self.facts.as_ref().is_some_and(|facts| self.current.as_ref() == Some(&facts.state.current));
         let restorable = self.restore().is_some_and(|restore| restore != plan.revision);
-        plan.confirm_timeout > std::time::Duration::ZERO && promoted && open && !back && restorable
+        plan.confirm_timeout > std::time::Duration::ZERO && self.was_promoted() && open && !back && restorable
     }
 
     /// Whether the host can be tried again: it answered, and said that it failed.

@@ -41,6 +41,8 @@ pub struct Verdict {
     /// Of a run that went through to finalize, for each target in the order of the plan whether it is finalized; `None` for
     /// one that somebody else has deployed to since.
     pub finalized: Option<Vec<Option<bool>>>,
+    /// Whether the run's revision is finalized on a host, or may have stayed live there.
+    pub stayed: bool,
 }
 
 impl Verdict {
@@ -53,8 +55,30 @@ impl Verdict {
             && count(table, |row| matches!(row.state(), HostState::Finalized | HostState::FinalizeFailed)) > 0;
         let is_finalized = |row: &Row| (!has_moved_on(row)).then_some(row.state() == HostState::Finalized);
         let finalized = || table.rows().iter().map(is_finalized).collect();
-        Verdict { text, code, rows: table.report(plan), finalized: through.then(finalized) }
+        Verdict {
+            text,
+            code,
+            rows: table.report(plan),
+            finalized: through.then(finalized),
+            stayed: stayed(table, plan),
+        }
     }
+}
+
+/// Whether the run's revision is finalized on a host, or may be live where the run brought it and did not take it back: a
+/// rollback leads from there. A way back that did not get there is asked for again, and leads to the same revision then.
+fn stayed(table: &Table, plan: &Plan) -> bool {
+    use HostState::*;
+    let may_be_live = |row: &Row| {
+        let is_elsewhere = row.current.as_ref().is_some_and(|current| current.as_ref() != Some(&plan.revision));
+        row.was_promoted() && !is_elsewhere
+    };
+    let stays = |row: &Row| match row.state() {
+        Finalized => true,
+        RolledBack | Unwell | MovedOn => false,
+        _ => plan.kind == Kind::Deploy && may_be_live(row),
+    };
+    plan.kind.changes_revision() && table.rows().iter().any(stays)
 }
 
 fn judge(end: End, table: &Table, plan: &Plan) -> (String, ExitCode) {
@@ -80,13 +104,18 @@ fn judge(end: End, table: &Table, plan: &Plan) -> (String, ExitCode) {
     }
 }
 
+/// `the one host …` or `all 3 hosts …`.
+fn every(count: usize, one: &str, many: &str) -> String {
+    if count == 1 { format!("the one host {one}") } else { format!("all {} {many}", hosts(count)) }
+}
+
 /// What the hosts run that the operator wanted left as they are.
 fn declined(table: &Table, plan: &Plan) -> String {
     let changed = count(table, |row| row.touched && !row.as_it_was());
-    let touched = hosts(count(table, |row| row.touched));
+    let touched = count(table, |row| row.touched);
     let what = match changed {
-        0 => format!("all {touched} touched still run what they ran before"),
-        all if all == plan.size() => format!("none of {} is where it was", hosts(all)),
+        0 => every(touched, "touched still runs what it ran before", "touched still run what they ran before"),
+        all if all == plan.size() => every(all, "is not where it was", "are not where they were"),
         some => format!("the fleet is mixed: {} not where they were", hosts(some)),
     };
     format!("stopped, and not rolled back: {what}")
@@ -110,14 +139,19 @@ fn halted(table: &Table, plan: &Plan) -> (String, ExitCode) {
         let text = format!("not deployed, and the fleet is mixed: {} not back where they were{also}", hosts(astray));
         return (text, ExitCode::Mixed);
     }
-    let back = hosts(concerned - moved);
+    let back = concerned - moved;
     if moved > 0 {
-        return (format!("not deployed: {back} back where they were, verified{also}"), ExitCode::Mixed);
+        return (format!("not deployed: {} back where they were, verified{also}", hosts(back)), ExitCode::Mixed);
     }
     match failing_checks(table) {
-        None => (format!("not deployed: all {back} touched are back where they were, verified"), ExitCode::Failed),
+        None => {
+            let all =
+                every(back, "touched is back where it was, verified", "touched are back where they were, verified");
+            (format!("not deployed: {all}"), ExitCode::Failed)
+        }
         Some(where_) => {
-            let text = format!("not deployed: all {back} touched run what they ran before, but checks fail: {where_}");
+            let all = every(back, "touched runs what it ran before", "touched run what they ran before");
+            let text = format!("not deployed: {all}, but checks fail: {where_}");
             (text, ExitCode::Mixed)
         }
     }
@@ -222,7 +256,10 @@ fn none_succeeded(table: &Table, plan: &Plan) -> (String, ExitCode) {
         return (format!("not deployed: {}", moved_on(moved)), ExitCode::Failed);
     }
     let changed = count(table, |row| row.touched && !has_moved_on(row) && !row.as_it_was());
-    let failed = format!("not deployed: it failed on all of {all}, which the limits allow");
+    let failed = match plan.size() {
+        1 => "not deployed: it failed on the one host, which the limits allow".to_owned(),
+        _ => format!("not deployed: it failed on all of {all}, which the limits allow"),
+    };
     if changed > 0 {
         let text = format!("{failed}, and the fleet is mixed: {} not where they were", hosts(changed));
         return (text, ExitCode::Mixed);

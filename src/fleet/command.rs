@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::hearing::Hearing;
 use super::pool::Pool;
 use super::ssh::{Driven, ExecEnd, Heed, Input, Said, Ssh};
-use super::talk::{Trouble, not_run};
+use super::talk::{CLOSED, Trouble, not_run};
 use super::{Call, Fleet, Flow, HostEvent, HostResult, Outcome, Task};
 use crate::targets::Target;
 use crate::wire::Level;
@@ -86,6 +86,7 @@ impl Shared {
         };
         match end {
             ExecEnd::Status(0) => Outcome::Ok,
+            ExecEnd::Closed => Outcome::Lost { reason: CLOSED.into() },
             end => Trouble::of(end, |status| format!("exit status {status}")).into(),
         }
     }

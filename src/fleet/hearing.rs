@@ -110,6 +110,11 @@ impl<'a> Hearing<'a> {
     /// Takes a line of output; gives back an event that is an answer.
     pub fn said(&mut self, said: Said) -> Option<TargetEvent> {
         let text = match said {
+            Said::Err(text) if place_of(EVENT, text).is_some() => {
+                self.words.astray = true;
+                self.withhold("a line of the target's protocol came on standard error", text.len());
+                return None;
+            }
             Said::Err(text) => {
                 self.text(Level::Warning, text);
                 return None;

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::ssh::ExecEnd;
-use crate::wire::TAKEN_BY_A_SHELL;
+use crate::wire::{FIRST_LINE, TAKEN_BY_A_SHELL};
 
 /// Lines that are remembered of a host, and the bytes of each.
 const LINES: usize = 100;
@@ -44,6 +44,8 @@ pub(super) struct Words {
     last: Option<String>,
     /// Hoist itself was heard.
     pub understood: bool,
+    /// Hoist was heard on standard error.
+    pub astray: bool,
 }
 
 impl Words {
@@ -83,17 +85,27 @@ impl Words {
                 "no answer to the probe: {START_UP} starts another shell, which reads the request in Hoist's place; have \
                  it do so at a terminal only"
             ),
+            (_, _) if self.astray => format!(
+                "no answer to the probe where it is looked for: {START_UP} sends standard output to standard error"
+            ),
             (_, _) if self.understood && matches!(end, ExecEnd::TimedOut) => return None,
             (ExecEnd::TimedOut, None) => format!(
                 "no answer to the probe, and not a byte of output, within {} s: {START_UP} may wait for input, or for \
                  something that hangs",
                 waited.as_secs()
             ),
+            (ExecEnd::TimedOut, Some(_)) if self.first.as_deref() == Some(FIRST_LINE) => format!(
+                "no answer to the probe within {} s: {START_UP} reads what is meant for Hoist, and sends it back",
+                waited.as_secs()
+            ),
             (ExecEnd::TimedOut, Some(said)) => format!("no answer to the probe within {} s: {said}", waited.as_secs()),
             (ExecEnd::Status(_), None) => {
-                format!(
-                    "no answer to the probe, and not a byte of output: {START_UP} may end the shell, or the server the channel"
-                )
+                format!("no answer to the probe, and not a byte of output: {START_UP} may end the shell")
+            }
+            (ExecEnd::Closed, None) => {
+                "no answer to the probe, and not a byte of output: the server closed the channel ahead of the command's \
+                 end, as sshd does with ChannelTimeout"
+                    .to_owned()
             }
             (_, Some(said)) => format!("no answer to the probe: {said}"),
             (_, None) => "no answer to the probe".to_owned(),

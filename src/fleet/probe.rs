@@ -37,7 +37,7 @@ pub(super) fn probe(
             }
             match hearing.said(said) {
                 Some(TargetEvent::Facts(answer)) => {
-                    facts = Some(answer);
+                    facts = Some(*answer);
                     Heed::Pause
                 }
                 Some(TargetEvent::Ended { outcome, .. }) => {
@@ -72,7 +72,11 @@ pub(super) fn probe(
             }
             (None, Some(ended)) => return Err(Trouble::Ended(outcome_of(ended, &end))),
             // A channel that the server closed looks like this, too.
-            (None, None) if !asked_again && end == ExecEnd::Status(0) && hearing.words.is_silence() => {
+            (None, None)
+                if !asked_again
+                    && matches!(end, ExecEnd::Status(0) | ExecEnd::Closed)
+                    && hearing.words.is_silence() =>
+            {
                 asked_again = true
             }
             (None, None) => return Err(no_answer(end, bootstrap, began.elapsed(), hearing)),

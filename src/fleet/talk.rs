@@ -11,6 +11,8 @@ use crate::wire::{Ended, FIRST_LINE, Facts, KeeperLine, Recorded, Request, State
 
 /// How long a keeper may take to let go of its lock when it is told to.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// Of a command that may still run.
+pub(super) const CLOSED: &str = "the server closed the channel and did not say how the command ended";
 
 /// Why there was no answer.
 #[derive(Debug)]
@@ -35,6 +37,7 @@ impl Trouble {
             ExecEnd::Signal(signal) => Trouble::Unanswered(Outcome::Killed { signal }),
             // The seconds are the caller's, who knows what limit was set.
             ExecEnd::TimedOut => Trouble::Ended(Outcome::TimedOut { seconds: 0 }),
+            ExecEnd::Closed => Trouble::unanswered(CLOSED, 1),
             ExecEnd::Status(status) => Trouble::unanswered(reason(status), status),
         }
     }

@@ -82,6 +82,8 @@ impl Work<'_> {
         request.timeout = self.call.timeout.as_secs().max(1);
         request.force |= self.call.force;
         request.restore = self.task.restore.clone();
+        // At the probe itself nobody knows yet what is there.
+        request.found_nothing = request.restore.is_none() && matches!(request.action, Action::Run { .. });
         if let Some(fetch) = &mut request.fetch {
             fetch.pack_bytes = None;
         }
@@ -167,11 +169,7 @@ impl Work<'_> {
             _ => self.call.timeout.min(ASK_PATIENCE) + SLACK,
         };
         let remote = Remote::connect(&self.shared.ssh, self.target, &request, patience, &mut self.hearing)?;
-        self.know_again(&remote.facts, &request.holder.run).map_err(|reason| NoSession {
-            outcome: Outcome::Unreachable { reason },
-            is_final: true,
-            is_refused: false,
-        })?;
+        self.know_again(&remote.facts, &request.holder.run)?;
         self.session.remote = Some(remote);
         self.note_lacks();
         (self.session.let_in, self.session.given_up) = (true, false);
@@ -180,7 +178,7 @@ impl Work<'_> {
 
     /// Fails when the name leads to another machine than at the run's first probe. The same one is known by its place or,
     /// when it was started anew, by the run that it has seen; until a stage was asked for, one that looks the same will do.
-    fn know_again(&mut self, facts: &Facts, run: &RunId) -> Result<(), String> {
+    fn know_again(&mut self, facts: &Facts, run: &RunId) -> Result<(), NoSession> {
         let Some(first) = &self.session.first else {
             let (place, state) = (facts.place.clone(), facts.state.clone());
             self.session.first = Some(First { place, state, begun: false });
@@ -192,11 +190,22 @@ impl Work<'_> {
         if same_place || has_seen_us || looks_the_same {
             return Ok(());
         }
-        Err(format!(
-            "{} is not the machine that this run began with: it knows nothing of run {run}; see where the name leads, and \
-             what the first machine runs",
-            self.target
-        ))
+        // A host may let logins in before all its disks are mounted.
+        let is_empty = facts.newest.is_none() && facts.revisions.is_empty() && facts.state == State::default();
+        let target = self.target;
+        let reason = if is_empty {
+            format!(
+                "{target} has nothing of {} and knows nothing of run {run}: a disk may not be mounted, or the name lead to \
+                 another machine than at first",
+                self.request(Action::Probe).repo
+            )
+        } else {
+            format!(
+                "{target} is not the machine that this run began with: it knows nothing of run {run}; see where the name \
+                 leads, and what the first machine runs"
+            )
+        };
+        Err(NoSession { outcome: Outcome::Unreachable { reason }, is_final: !is_empty, is_refused: false })
     }
 
     /// Takes what the target lacks out of its facts, in the order of the revision's large files.

@@ -158,9 +158,9 @@ impl Journal {
     }
 
     /// Appends the last record, and gives back the room that was kept for it.
-    pub fn close(&mut self, verdict: &str, status: u8, finalized: bool) -> Result<()> {
-        let finalized = Some(finalized);
-        self.append(&[Record::Closed { verdict: verdict.to_owned(), status, finalized }])?;
+    pub fn close(&mut self, verdict: &str, status: u8, stayed: bool) -> Result<()> {
+        let stayed = Some(stayed);
+        self.append(&[Record::Closed { verdict: verdict.to_owned(), status, stayed }])?;
         // Best effort: it is a few pages.
         let _ = self.room.release(&self.file, self.length);
         Ok(())

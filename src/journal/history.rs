@@ -5,14 +5,15 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::deploy::{Asked, Kind};
+use crate::deploy::{Asked, Kind, Plan};
 use crate::fleet::{Outcome, Step};
+use crate::targets::Target;
 use crate::wire::{Revision, RunId, Stage};
 
 use super::read::{journals, read_finished};
 use super::record::Record;
 
-/// A finished run that finalized its revision on at least one host.
+/// A finished run whose revision stayed on at least one host, finalized or not.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finalized {
     pub run: RunId,
@@ -22,8 +23,9 @@ pub struct Finalized {
     pub asked: Option<Box<Asked>>,
 }
 
-/// The runs of an environment that finalized something, the oldest first. A journal that cannot be read is passed over
-/// with a warning: what it tells of may not even matter.
+/// The runs of an environment that brought their revision to stay, the oldest first: finalized, or live after a run that
+/// left finalize out, or whose rollback was declined. A journal that cannot be read is passed over with a warning: what it
+/// tells of may not even matter.
 ///
 /// # Errors
 /// A folder that cannot be read.
@@ -38,7 +40,7 @@ pub fn history(folder: &Path, environment: Option<&str>) -> Result<Vec<Finalized
                 continue;
             }
         };
-        if opened.environment.as_deref() == environment && finalized_somewhere(&records) {
+        if opened.environment.as_deref() == environment && stayed_somewhere(&records, &opened.plan) {
             let (plan, asked) = (opened.plan, opened.asked);
             history.push(Finalized { run: plan.run, kind: plan.kind, revision: plan.revision, asked });
         }
@@ -46,35 +48,47 @@ pub fn history(folder: &Path, environment: Option<&str>) -> Result<Vec<Finalized
     Ok(history)
 }
 
-/// Whether a host was finalized and not rolled back afterwards.
-fn finalized_somewhere(records: &[Record]) -> bool {
-    if let Some(Record::Closed { finalized: Some(finalized), .. }) = records.last() {
-        return *finalized;
+/// Whether the run's revision went live on a host, or was finalized there, and was not taken back afterwards.
+fn stayed_somewhere(records: &[Record], plan: &Plan) -> bool {
+    if let Some(Record::Closed { stayed: Some(stayed), .. }) = records.last() {
+        return *stayed;
     }
     let mut step = None;
-    let mut finalized = HashSet::new();
+    let mut there = HashSet::new();
     for record in records {
         match record {
             Record::Called { call, .. } => step = Some(call.step),
-            Record::Ended { host, result } if result.outcome.is_ok() => match step {
-                Some(Step::Run(Stage::Finalize)) => drop(finalized.insert(host)),
-                Some(Step::Run(Stage::Rollback)) => drop(finalized.remove(host)),
-                _ => {}
-            },
-            // It is back there too, whatever a check says of it.
-            Record::Ended { host, result } if matches!(result.outcome, Outcome::ChecksFailed { .. }) => {
-                finalized.remove(host);
+            Record::Ended { host, result } => {
+                let current = result.state.as_ref().map(|state| state.current.as_ref() == Some(&plan.revision));
+                match step {
+                    Some(Step::Run(Stage::Finalize)) if result.outcome.is_ok() => drop(there.insert(host)),
+                    Some(Step::Run(Stage::Promote | Stage::Finalize))
+                        if plan.kind == Kind::Deploy
+                            && (current == Some(true) || matches!(result.outcome, Outcome::Lost { .. })) =>
+                    {
+                        there.insert(host);
+                    }
+                    // With a check that fails it is back there too.
+                    Some(Step::Run(Stage::Rollback))
+                        if matches!(result.outcome, Outcome::Ok | Outcome::ChecksFailed { .. })
+                            || current == Some(false) =>
+                    {
+                        there.remove(host);
+                    }
+                    _ => {}
+                }
             }
             _ => {}
         }
     }
-    !finalized.is_empty()
+    !there.is_empty()
 }
 
 /// The revisions that are behind one another, the deployed one last. To deploy puts a revision on top; to go back to one
 /// takes away those above it, so that going back once more leads further back, and not forth.
-pub fn stack(history: &[Finalized]) -> Vec<Revision> {
-    let mut stack: Vec<Revision> = Vec::new();
+/// `bottom` is what was there before the first of them.
+pub fn stack(bottom: Option<Revision>, history: &[Finalized]) -> Vec<Revision> {
+    let mut stack: Vec<Revision> = bottom.into_iter().collect();
     for past in history {
         let place = stack.iter().rposition(|revision| *revision == past.revision);
         match place {
@@ -83,6 +97,24 @@ pub fn stack(history: &[Finalized]) -> Vec<Revision> {
         }
     }
     stack
+}
+
+/// What the targets of a run had finalized before it, as its probe saw them. Those that had nothing are left out, and
+/// those that had the run's own revision.
+///
+/// # Errors
+/// A journal that cannot be read.
+pub fn done_before(folder: &Path, run: &RunId) -> Result<Vec<(Revision, Target)>> {
+    let Some((opened, records)) = read_finished(&folder.join(format!("{run}.journal")))? else { return Ok(Vec::new()) };
+    let targets: Vec<&Target> = opened.plan.targets().map(|(_, target)| target).collect();
+    let found = records.into_iter().filter_map(|record| match record {
+        Record::Ended { host, result } => {
+            let done = result.facts?.state.done.filter(|done| *done != opened.plan.revision)?;
+            Some((done, (*targets.get(host)?).clone()))
+        }
+        _ => None,
+    });
+    Ok(found.collect())
 }
 
 #[cfg(test)]
@@ -97,7 +129,7 @@ mod tests {
             asked: None,
         };
         let history: Vec<_> = runs.iter().map(past).collect();
-        stack(&history).iter().map(|revision| &revision.as_str()[..1]).collect()
+        stack(None, &history).iter().map(|revision| &revision.as_str()[..1]).collect()
     }
 
     #[test]

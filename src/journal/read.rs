@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::fleet::Step;
 use crate::shared::Denied;
+use crate::within;
 
 use super::Journal;
 use super::file::claim;
@@ -231,8 +232,8 @@ pub(super) fn read_finished(path: &Path) -> Result<Option<(Opened, Vec<Record>)>
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    let read = fs::read(path).map_err(|error| Denied::new(path, error));
-    read.with_context(|| format!("cannot read {}", path.display()))
+    let read = within::refuse_link(path).and_then(|()| fs::read(path));
+    read.map_err(|error| Denied::new(path, error)).with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// What every form of a journal has in each line.

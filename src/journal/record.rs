@@ -57,8 +57,8 @@ pub enum Record {
     Closed {
         verdict: String,
         status: u8,
-        /// Whether the run's revision is finalized on any target now; `None` in journals of the first format.
+        /// Whether the run's revision is finalized on any target, or may have stayed live there; `None` in older journals.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        finalized: Option<bool>,
+        stayed: Option<bool>,
     },
 }

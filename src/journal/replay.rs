@@ -106,9 +106,9 @@ impl Tape {
         self.0.borrow_mut().journal.make_room();
     }
 
-    /// Writes the last record. `finalized`: whether the run's revision is finalized on any target.
-    pub fn close(&self, verdict: &str, status: u8, finalized: bool) -> anyhow::Result<()> {
-        self.0.borrow_mut().journal.close(verdict, status, finalized)
+    /// Writes the last record. `stayed`: as of the verdict.
+    pub fn close(&self, verdict: &str, status: u8, stayed: bool) -> anyhow::Result<()> {
+        self.0.borrow_mut().journal.close(verdict, status, stayed)
     }
 
     /// Why the journal stopped the run, if it did.

@@ -61,6 +61,11 @@ fn run_one_of(job: &Job, check: &Check, revision: &Revision) -> Result<(), Fault
     })
 }
 
+/// Whether there are any of this point.
+pub fn are_due(job: &Job, at: CheckPoint) -> bool {
+    due(job, at).next().is_some()
+}
+
 fn due(job: &Job, at: CheckPoint) -> impl Iterator<Item = &Check> {
     let for_us = |group: &Option<String>| group.as_ref().is_none_or(|group| *group == job.request.group);
     job.request.checks.iter().filter(move |check| check.at == at && for_us(&check.group))
@@ -72,7 +77,9 @@ fn run_one(job: &Job, check: &Check, revision: &Revision) -> Result<(), Fault> {
     let mut command =
         command(job, check, revision).map_err(|reason| Fault::Failed(format!("check {name}: {reason}")))?;
     let tree = job.layout.rev(revision);
-    command.current_dir(if tree.is_dir() { tree.as_path() } else { Path::new("/") });
+    // Scap runs them beside the trees.
+    let folder = if job.request.control_dir == "scap" { job.layout.root() } else { tree.as_path() };
+    command.current_dir(if folder.is_dir() { folder } else { Path::new("/") });
     for (key, value) in surroundings(job, &tree) {
         command.env(format!("SCAP_{key}"), &value).env(format!("HOIST_{key}"), &value);
     }

@@ -7,6 +7,7 @@ use crate::wire::{self, Revision};
 
 use super::cache;
 use super::deadline::Deadline;
+use super::describe;
 use super::fat;
 use super::fault::{Fault, Tried};
 use super::files;
@@ -158,9 +159,24 @@ pub fn are_in(wanted: &wire::Extras, tree: &Path) -> bool {
     let wanted = names(wanted);
     // Most trees want nothing, which needs no look at the disk.
     wanted.is_empty() || {
-        let has = recorded(tree);
+        let has = if describe::is_clone(tree) { found(tree) } else { recorded(tree) };
         wanted.into_iter().all(|name| has.contains(name))
     }
+}
+
+/// What a tree has that Scap made: nothing there says so but what is in it.
+fn found(tree: &Path) -> BTreeSet<String> {
+    let mut has = recorded(tree);
+    let git = tree.join(".git");
+    if submodules::are_all_there(tree) {
+        has.insert(SUBMODULES.to_owned());
+    }
+    for (folder, name) in [("lfs", LFS), ("fat", FAT)] {
+        if git.join(folder).is_dir() {
+            has.insert(name.to_owned());
+        }
+    }
+    has
 }
 
 /// The file that says what a tree was given.

@@ -4,8 +4,10 @@ use std::io::Read;
 
 use crate::wire::{CheckPoint, Fetch, Stage};
 
+use super::again;
 use super::cache::{self, Supply};
 use super::checks;
+use super::describe;
 use super::extras::Extras;
 use super::fault::Fault;
 use super::files;
@@ -35,7 +37,7 @@ pub fn run(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
         tree::ensure(&extras, revision, &job.tag())?;
     } else if job.request.force {
         job.out.info(format!("checking out {} again", revision.short()));
-        tree::mend(&extras, revision)?;
+        again::check_out(job, &extras)?;
     } else {
         let has_extras = extras.are_in(&layout.rev(revision));
         let what = if has_extras { "is checked out already" } else { "is checked out without its extras" };
@@ -53,6 +55,7 @@ pub fn run(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
     if !layout.complete(revision) {
         return Err(Fault::failed(format!("{} is not whole after its checkout", layout.rev(revision).display())));
     }
+    describe::add(job);
     layout.point(Link::InProgress, revision)?;
     checks::run(job, CheckPoint::After(Stage::Fetch), revision)?;
     whole::note_removed(job, revision)

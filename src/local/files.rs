@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::fault::{Fault, Tried};
 
@@ -17,7 +17,18 @@ pub fn sync_dir(dir: &Path) -> Result<(), Fault> {
 
 /// Makes a directory and those above it.
 pub fn make_dir(dir: &Path) -> Result<(), Fault> {
-    fs::create_dir_all(dir).tried("create", dir)
+    let Err(error) = fs::create_dir_all(dir) else { return Ok(()) };
+    // The system says of it that the file exists.
+    let leads_nowhere = |folder: &&Path| folder.is_symlink() && !folder.exists();
+    match dir.ancestors().find(leads_nowhere) {
+        Some(link) => Err(Fault::Failed(format!(
+            "cannot create {}: {} is a link to {}, which is not there; a disk may not be mounted",
+            dir.display(),
+            link.display(),
+            fs::read_link(link).unwrap_or_default().display()
+        ))),
+        None => Err(error).tried("create", dir),
+    }
 }
 
 /// The folder that holds `path`.
@@ -79,6 +90,17 @@ pub fn point(link: &Path, target: &Path) -> Result<(), Fault> {
     }
     result.tried("link", link)?;
     sync_dir(parent(link))
+}
+
+/// The way from the folder of `link` to `target`, for a link that says so relatively. It goes by the folder's real place,
+/// where the system follows it from.
+pub fn relative(link: &Path, target: &Path) -> PathBuf {
+    let place = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let from = place(parent(link));
+    let to = place(parent(target)).join(target.file_name().unwrap_or_default());
+    let shared = from.components().zip(to.components()).take_while(|(a, b)| a == b).count();
+    let up = from.components().skip(shared).map(|_| Component::ParentDir);
+    up.chain(to.components().skip(shared)).collect()
 }
 
 /// Removes a file or link; it is fine when there is none. Tells whether there was one.

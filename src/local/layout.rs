@@ -40,6 +40,7 @@ pub struct Layout {
     deploy_dir: PathBuf,
     live: PathBuf,
     root: PathBuf,
+    relative_links: bool,
 }
 
 /// A relative path of plain names only, which is safe below any folder and as an argument.
@@ -68,7 +69,7 @@ impl Layout {
         }
         let live = deploy_dir.join(repo);
         let root = deploy_dir.join(format!("{repo}-cache"));
-        Ok(Layout { repo: repo.to_owned(), deploy_dir: deploy_dir.to_owned(), live, root })
+        Ok(Layout { repo: repo.to_owned(), deploy_dir: deploy_dir.to_owned(), live, root, relative_links: false })
     }
 
     /// The repository's name.
@@ -140,6 +141,16 @@ impl Layout {
         let revision: Revision = target.file_name()?.to_str()?.parse().ok()?;
         let ours = fs::canonicalize(self.rev(&revision)).ok()?;
         (ours.is_dir() && fs::canonicalize(target).ok()? == ours).then_some(revision)
+    }
+
+    /// What a link out of here to a place in here says: Scap's own targets have relative links.
+    pub fn link_target(&self, link: &Path, place: &Path) -> PathBuf {
+        if self.relative_links { files::relative(link, place) } else { place.to_owned() }
+    }
+
+    /// The same layout with relative links from the service's path and to configuration files.
+    pub fn with_relative_links(self, relative_links: bool) -> Layout {
+        Layout { relative_links, ..self }
     }
 
     /// Makes a link name a revision, in one step.

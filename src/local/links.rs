@@ -1,7 +1,7 @@
 //! The links from where services read their configuration to the files that were rendered into a revision.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -105,14 +105,32 @@ pub fn in_order(layout: &Layout, revision: &Revision, wanted: &[String]) -> bool
 
 /// The revision that a linked path leads into, whole or not.
 pub fn revision_behind(layout: &Layout, path: &str) -> Option<Revision> {
-    let target = fs::read_link(path).ok()?;
-    let inside = target.strip_prefix(layout.revs()).ok()?;
-    inside.iter().next()?.to_str()?.parse().ok()
+    let target = target_of(Path::new(path))?;
+    let revs = layout.revs();
+    let inside = target.strip_prefix(&revs).ok().or_else(|| target.strip_prefix(fs::canonicalize(&revs).ok()?).ok());
+    inside?.iter().next()?.to_str()?.parse().ok()
+}
+
+/// Where a link leads, as an absolute path. A relative one, as Scap makes them, is followed from the folder's real place.
+fn target_of(link: &Path) -> Option<PathBuf> {
+    let target = fs::read_link(link).ok()?;
+    if target.is_absolute() {
+        return Some(target);
+    }
+    let mut place = fs::canonicalize(files::parent(link)).ok()?;
+    for part in target.components() {
+        match part {
+            Component::ParentDir => drop(place.pop()),
+            Component::Normal(name) => place.push(name),
+            _ => {}
+        }
+    }
+    Some(place)
 }
 
 /// Whether a path is a link into our working trees, dangling or not.
 fn is_ours(layout: &Layout, path: &Path) -> bool {
-    let Ok(target) = fs::read_link(path) else { return false };
+    let Some(target) = target_of(path) else { return false };
     if target.starts_with(layout.revs()) || target.starts_with(layout.live()) {
         return true;
     }
@@ -171,11 +189,11 @@ pub fn apply(job: &Job, revision: &Revision, wanted: &[String], before: Option<&
 fn place(job: &Job, revision: &Revision, path: &str) -> Result<(), Fault> {
     let layout = &job.layout;
     let link = Path::new(path);
-    let target = layout.rendered(revision, path);
+    files::make_dir(files::parent(link))?;
+    let target = layout.link_target(link, &layout.rendered(revision, path));
     if fs::read_link(link).is_ok_and(|now| now == target) {
         return Ok(());
     }
-    files::make_dir(files::parent(link))?;
     if fs::symlink_metadata(link).is_ok() && !is_ours(layout, link) {
         let aside = files::set_aside(link)?;
         let run = job.request.holder.run.clone();

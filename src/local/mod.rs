@@ -1,12 +1,14 @@
 //! The target's side: everything that `hoist deploy-local` does. It never looks at the story, the fleet or the
 //! transport; all it knows comes with a request.
 
+mod again;
 mod cache;
 mod checks;
 mod claim;
 mod config_deploy;
 mod config_diff;
 mod deadline;
+mod describe;
 mod extras;
 mod fat;
 mod fault;
@@ -16,6 +18,7 @@ mod files;
 mod finalize;
 mod git;
 pub(crate) mod index;
+mod install;
 mod job;
 mod keeper;
 mod layout;
@@ -35,6 +38,8 @@ mod record;
 mod render;
 mod rendered;
 mod rollback;
+mod scap_config;
+mod scap_process;
 mod seal;
 mod service;
 mod share;
@@ -59,6 +64,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::wire::{Action, Ended, FIRST_LINE, Holder, PROTOCOL, Request, Stage, State, TargetEvent};
+
+pub use install::{Wanted, install};
 
 use deadline::Deadline;
 use fault::Fault;
@@ -85,6 +92,7 @@ pub fn serve(input: impl Read + Send + 'static, output: impl Write + Send + 'sta
     let came = expect_request(&out);
     let prepared = read_request(&mut input, came).and_then(|request| {
         let layout = Layout::new(&request.deploy_dir, &request.repo)?;
+        let layout = layout.with_relative_links(request.control_dir == "scap");
         Ok((request, layout))
     });
     let (request, layout) = match prepared {
@@ -146,6 +154,7 @@ fn prepare_by_hand(
 ) -> Result<(Request, Layout), Fault> {
     let layout = Layout::new(deploy_dir, repo)?;
     let mut request = record::kept_request(&layout, request_file)?;
+    let layout = layout.with_relative_links(request.control_dir == "scap");
     check_protocol(request.protocol)?;
     request.repo = repo.to_owned();
     request.deploy_dir = deploy_dir.to_owned();

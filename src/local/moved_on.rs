@@ -10,7 +10,7 @@ use super::record;
 /// Fails when both what is live and what is finalized are neither the run's own revision nor what the run found here.
 pub fn check(layout: &Layout, request: &Request) -> Result<(), Fault> {
     let before = record::before(layout, &request.holder.run);
-    if request.restore.is_none() && before.is_none() {
+    if request.restore.is_none() && before.is_none() && !request.found_nothing {
         // The request does not say what was here, nor do the run's records.
         return Ok(());
     }

@@ -26,6 +26,7 @@ use super::moved_on;
 use super::out::{Out, Reader};
 use super::process::Feed;
 use super::record;
+use super::scap_process;
 use super::submodules;
 use super::sys;
 use super::whole;
@@ -64,6 +65,7 @@ pub fn facts(layout: &Layout, request: &Request, deadline: Deadline) -> Result<F
         locked: locked.or_else(|| claim::holder(layout)),
         stranger,
         place: place(layout),
+        scap: scap_process::at_work(layout).map(Box::new),
         free_bytes,
         free_inodes,
         newest: fence::newest(layout).map(Box::new),
@@ -153,7 +155,7 @@ pub fn run(layout: &Layout, request: &Request, out: &Out, mut input: impl BufRea
         1
     };
     match facts(layout, request, Deadline::after(request.timeout)) {
-        Ok(facts) => out.event(&TargetEvent::Facts(facts)),
+        Ok(facts) => out.event(&TargetEvent::Facts(Box::new(facts))),
         Err(fault) => return failed(fault),
     }
     let mut held: Option<RunLock> = None;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::wire::{CheckPoint, Revision, Stage};
+use crate::wire::{CheckPoint, Revision, RunId, Stage};
 
 use super::checks;
 use super::extras;
@@ -12,9 +12,11 @@ use super::files;
 use super::job::Job;
 use super::layout::{Layout, Link};
 use super::links;
+use super::own;
 use super::own_checks;
 use super::record;
 use super::rendered;
+use super::scap_config;
 use super::service;
 use super::spoilt;
 use super::watcher;
@@ -29,7 +31,8 @@ pub fn run(job: &Job) -> Result<(), Fault> {
         let short = revision.short();
         return Err(Fault::Failed(format!("{short} has no complete working tree here; run the fetch stage first")));
     }
-    whole::restore(job, revision)?;
+    // A service that ran without what was restored has to be restarted.
+    let was_whole = !whole::restore(job, revision)?;
     match (job.request.kept, &job.request.config_files) {
         (true, _) => rendered::discard(layout, revision)?,
         (false, None) => rendered::stage_none(job)?,
@@ -37,8 +40,9 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     }
     let wanted = job.linked_files();
     let new_files = rendered::would_change(job)?;
-    if !job.request.force && !new_files && is_done(layout, revision, &wanted) {
+    if !job.request.force && !new_files && was_whole && is_done(layout, revision, &wanted) {
         rendered::discard(layout, revision)?;
+        scap_config::follow(job, revision, None);
         job.out.info(format!("{} is already live (use --force to override)", job.name(revision)));
         return Ok(());
     }
@@ -46,9 +50,14 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     if last_live(layout, revision).exists() && !record::was_started(layout, &job.request.holder.run, Stage::Fetch) {
         spoilt::replace(job, revision, None)?;
     }
-    checks::run(job, CheckPoint::Before(Stage::Promote), revision)?;
+    let ahead = CheckPoint::Before(Stage::Promote);
+    if checks::are_due(job, ahead) {
+        begin(job)?;
+        checks::run(job, ahead, revision)?;
+    }
     links::preflight(layout, revision, &wanted)?;
     let new_config = new_files || !links::in_order(layout, revision, &wanted);
+    begin(job)?;
     watcher::put_on_lease(job, new_config)?;
     mark(layout, revision)?;
     rendered::put_in_place(job)?;
@@ -81,6 +90,7 @@ fn is_done(layout: &Layout, revision: &Revision, wanted: &[String]) -> bool {
 pub fn go_live(job: &Job, revision: &Revision, wanted: &[String]) -> Result<(), Fault> {
     let layout = &job.layout;
     let before = layout.read(Link::Current);
+    scap_config::follow(job, revision, before.as_ref());
     layout.point(Link::Current, revision)?;
     // Once it is live, one path that cannot be linked is no reason to leave the others behind.
     let live = link_live(job, revision);
@@ -94,7 +104,23 @@ fn link_live(job: &Job, revision: &Revision) -> Result<(), Fault> {
         let aside = files::set_aside(live)?;
         job.out.warn(format!("{} was not a link; it is kept as {}", live.display(), aside.display()));
     }
-    files::point(live, &target)
+    files::point(live, &job.layout.link_target(live, &target))
+}
+
+/// The file whose run has begun with the first thing of promote that leaves a trace, which may be a check's.
+fn begun(layout: &Layout) -> PathBuf {
+    layout.own().join("promoting")
+}
+
+fn begin(job: &Job) -> Result<(), Fault> {
+    own::prepare(&job.layout.own())?;
+    own::write(&begun(&job.layout), job.request.holder.run.as_str().as_bytes())
+}
+
+/// Whether a run's promote has done anything here: one that refused at once has not.
+pub fn was_begun(layout: &Layout, run: &RunId) -> bool {
+    record::was_started(layout, run, Stage::Promote)
+        && (is_marked(layout) || fs::read_to_string(begun(layout)).is_ok_and(|text| text == run.as_str()))
 }
 
 /// The file that stands while a revision is going live and until its services have been restarted. Whoever finds it

@@ -129,7 +129,7 @@ pub fn stage_none(job: &Job) -> Result<(), Fault> {
 }
 
 /// Whether the request's revision is live, or what a rollback would make live.
-fn is_in_use(job: &Job) -> bool {
+pub fn is_in_use(job: &Job) -> bool {
     let (layout, revision) = (&job.layout, &job.request.revision);
     let links = [layout.read(Link::Current), layout.read(Link::Done), job.request.restore.clone()];
     layout.is_live(revision) || links.iter().flatten().any(|link| link == revision)
@@ -212,6 +212,16 @@ pub fn drop_unlinked(job: &Job, wanted: &[String]) -> Result<(), Fault> {
     unlinked.retain(|path| !wanted.contains(path));
     save(job, unlinked.iter().map(String::as_str))?;
     unlinked.iter().try_for_each(|path| files::remove(&layout.rendered(revision, path)).map(drop))
+}
+
+/// Saves tracked files that somebody has changed, where there is anything to save, before they are checked out again.
+pub fn save_changed(job: &Job, paths: &[String]) -> Result<(), Fault> {
+    let (layout, revision) = (&job.layout, &job.request.revision);
+    let is_file = |path: &&String| {
+        let found = place(layout, revision, path).ok().and_then(|place| fs::symlink_metadata(place).ok());
+        found.is_some_and(|meta| !meta.is_dir())
+    };
+    save(job, paths.iter().filter(is_file).map(String::as_str))
 }
 
 /// Saves what stands in the places of files, unless this run has done so before.

@@ -34,7 +34,7 @@ pub fn run(job: &Job) -> Result<(), Fault> {
 /// Whether the run may have changed what is live. Where its records are gone, the links tell.
 fn was_promoted(job: &Job, restore: &Revision) -> bool {
     let (layout, revision) = (&job.layout, &job.request.revision);
-    record::was_started(layout, &job.request.holder.run, Stage::Promote)
+    promote::was_begun(layout, &job.request.holder.run)
         || (restore != revision && layout.read(Link::Current).as_ref() == Some(revision))
 }
 

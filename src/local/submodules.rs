@@ -257,3 +257,12 @@ impl Walk<'_> {
 fn quoted(path: &Path) -> String {
     format!("\"{}\"", path.display().to_string().replace('\\', "\\\\").replace('"', "\\\""))
 }
+
+/// Whether each submodule that `.gitmodules` of a tree names is checked out in it, or has no place there.
+pub fn are_all_there(tree: &Path) -> bool {
+    let text = std::fs::read_to_string(tree.join(".gitmodules")).unwrap_or_default();
+    let paths = text.lines().filter_map(|line| line.trim().strip_prefix("path")?.trim_start().strip_prefix('='));
+    paths
+        .map(|path| tree.join(path.trim().trim_matches('"')))
+        .all(|folder| !folder.is_dir() || folder.join(".git").exists())
+}

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
+use super::printf;
 use crate::clock;
 use crate::report::{self, Event};
 use crate::wire::Level;
@@ -124,7 +125,9 @@ fn of_record(object: &Map<String, Value>) -> Entry {
         _ => None,
     });
     // What else there is to say of such a line is the line.
-    let message = field(&["message", "msg"]).unwrap_or_else(|| Value::Object(object.clone()).to_string());
+    let formatted = || printf::format(object.get("msg")?.as_str()?, object.get("args").filter(|it| has_any(it))?);
+    let message = field(&["message"]).or_else(formatted).or_else(|| field(&["msg"]));
+    let message = message.unwrap_or_else(|| Value::Object(object.clone()).to_string());
     Entry {
         host: field(&["host"]),
         level,
@@ -133,6 +136,15 @@ fn of_record(object: &Map<String, Value>) -> Entry {
         stage: field(&["stage"]),
         group: field(&["group"]),
         ..Entry::default()
+    }
+}
+
+/// Whether there is any argument: without one, logging leaves its text as it is.
+fn has_any(arguments: &Value) -> bool {
+    match arguments {
+        Value::Array(values) => !values.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+        _ => false,
     }
 }
 

@@ -4,6 +4,7 @@
 mod entry;
 mod filter;
 mod follow;
+mod printf;
 
 pub use entry::{Entry, Reader, level_name};
 pub use filter::Filter;

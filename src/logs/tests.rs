@@ -209,3 +209,34 @@ fn a_log_without_any_newline_costs_little_memory() {
     .unwrap();
     assert_eq!(lengths, [1 << 20, 1 << 20, 5]);
 }
+
+#[test]
+fn a_character_class_means_what_it_means_to_a_shell() {
+    let entry = |host: &str| Entry { host: Some(host.into()), ..Entry::default() };
+    let matches = |expression: &str, host: &str| Filter::parse(&[expression.to_owned()]).unwrap().matches(&entry(host));
+    for (pattern, hosts) in [
+        ("web-0[12]*", "web-01 web-02.example.org"),
+        ("web-0[!3-9]", "web-01 web-02"),
+        ("[a-c&&x]1", "a1 &1 x1"),
+        ("[]x]", "] x"),
+        ("[^1]", "^ 1"),
+        ("web[1", "web[1"),
+        ("[z-a]", "z - a"),
+    ] {
+        for host in hosts.split(' ') {
+            assert!(matches(&format!("host == {pattern}"), host), "{pattern} {host}");
+        }
+    }
+    for (pattern, host) in [("web-0[12]*", "web-03"), ("web-0[!3-9]", "web-03"), ("[a-c]", "-"), ("web[1]", "web[1]")] {
+        assert!(!matches(&format!("host == {pattern}"), host), "{pattern} {host}");
+    }
+}
+
+#[test]
+fn a_record_of_pythons_has_its_arguments_in_its_message() {
+    let read = |line: &str| Reader::default().read(line.as_bytes()).unwrap().message;
+    assert_eq!(read(r#"{"msg": "%s: %s", "args": ["answers", "OK"], "levelno": 20}"#), "answers: OK");
+    assert_eq!(read(r#"{"msg": "%d%%", "args": [], "levelno": 20}"#), "%d%%");
+    assert_eq!(read(r#"{"msg": "%d %d", "args": [1], "levelno": 20}"#), "%d %d");
+    assert_eq!(read(r#"{"msg": "%s", "message": "whole", "args": ["x"], "levelno": 20}"#), "whole");
+}

@@ -244,6 +244,12 @@ impl Repo {
         }))
     }
 
+    /// Whether a path of a commit is another repository's commit.
+    pub fn is_submodule(&self, revision: &Revision, path: &str) -> anyhow::Result<bool> {
+        let listing = self.text(&["--literal-pathspecs", "ls-tree", "--full-tree", revision.as_str(), "--", path])?;
+        Ok(listing.starts_with("160000 "))
+    }
+
     /// `git` in this repository, with no input, never asking anything, in English. Object replacements are off: a target
     /// gets what the object's name says.
     pub(super) fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
@@ -314,8 +320,12 @@ impl Repo {
             return Ok(output.stdout);
         }
         // The word after `-C TOP`, and after switches of git itself, says which command it was.
-        let words = command.get_args().skip(2).map(OsStr::to_string_lossy);
-        let name = words.into_iter().find(|word| !word.starts_with('-')).unwrap_or_default();
+        let mut words = command.get_args().skip(2).map(OsStr::to_string_lossy);
+        let mut name = words.next().unwrap_or_default();
+        while name.starts_with('-') {
+            // A setting is the switch's value, and no command.
+            name = if name == "-c" { words.nth(1) } else { words.next() }.unwrap_or_default();
+        }
         let said = String::from_utf8_lossy(&output.stderr);
         if said.contains("dubious ownership") {
             let top = self.top.display();

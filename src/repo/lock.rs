@@ -50,14 +50,8 @@ impl fmt::Display for LockError {
     }
 }
 
-impl std::error::Error for LockError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            LockError::Held(_) => None,
-            LockError::Io(_, error) => Some(error),
-        }
-    }
-}
+/// Without a source: what the system said is in the words already.
+impl std::error::Error for LockError {}
 
 /// Where a repository's lock stands when the configuration names no file.
 pub fn default_lock_path(lock_dir: &Path, repo: &str) -> PathBuf {

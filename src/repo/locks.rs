@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::scap_lock::{ScapHolds, ScapLock, scap_lock_paths};
+use super::scap_lock::{ScapFiles, ScapHolds, ScapLock, scap_holder};
 use super::{DeployLock, Keeper, LockError, Purpose, default_lock_path, nameless};
 
 /// Where the locks of a repository are.
@@ -15,18 +15,39 @@ pub struct LockPlaces {
     pub own: PathBuf,
     /// That of all repositories.
     pub all: PathBuf,
-    scap: [PathBuf; 2],
+    scap: ScapFiles,
+    /// Scap may deploy this repository too: its locks are taken, and not only heeded.
+    with_scap: bool,
 }
 
 impl LockPlaces {
-    /// As the keys `lock_dir`, `lock_file` and `git_repo` say.
-    pub fn new(lock_dir: &Path, lock_file: Option<&Path>, repo: &str) -> LockPlaces {
+    /// As the keys `lock_dir`, `lock_file` and `git_repo` say. Where Scap may deploy the repository too, `lock_file` is
+    /// Scap's lock, and Hoist's own has its usual name.
+    pub fn new(lock_dir: &Path, lock_file: Option<&Path>, repo: &str, with_scap: bool) -> LockPlaces {
+        let own = lock_file.filter(|_| !with_scap);
         LockPlaces {
-            own: lock_file.map_or_else(|| default_lock_path(lock_dir, repo), Path::to_owned),
+            own: own.map_or_else(|| default_lock_path(lock_dir, repo), Path::to_owned),
             // No repository's lock has this name: theirs begin with `hoist-`.
             all: lock_dir.join("hoist.lock"),
-            scap: scap_lock_paths(lock_dir, lock_file, repo),
+            scap: ScapFiles::new(lock_file, repo),
+            with_scap,
         }
+    }
+
+    /// The locks of Scap's that somebody has to himself, on the repository or on all, and that are not a part of
+    /// Hoist's own. Not for a process that holds one itself.
+    pub fn held_elsewhere(&self, repo: &str) -> Vec<(String, ScapHolds)> {
+        let names = [repo, "every repository of this host"];
+        let looked = [(&self.scap.own, &self.own), (&self.scap.global, &self.all)];
+        let ours = |path: &Path| match DeployLock::holder(path) {
+            Ok(Some(Some(keeper))) => i32::try_from(keeper.holder.pid).ok(),
+            _ => None,
+        };
+        let held = names.into_iter().zip(looked).filter_map(|(name, (scaps, own))| {
+            let held = scap_holder(scaps)?;
+            (held.pid != ours(own)).then(|| (name.to_owned(), held))
+        });
+        held.collect()
     }
 
     /// The deployments that are under way with a lock in the folder of [`LockPlaces::all`]: the names of their
@@ -96,13 +117,39 @@ impl Locks {
         {
             return Ok(Err(Kept::All(places.all.clone(), by.map(Box::new))));
         }
+        let (global, repo) = (&places.scap.global, &places.scap.own);
+        // In Scap's order.
+        let taken = match places.with_scap {
+            true => ScapLock::share(global).map_err(wrong(global))?.map(Some),
+            false => ScapLock::share_if_there(global).map_err(wrong(global))?,
+        };
         let mut scap = Vec::new();
-        for path in &places.scap {
-            match ScapLock::share(path).map_err(wrong(path))? {
-                Ok(lock) => scap.extend(lock),
-                Err(held) => return Ok(Err(Kept::Scap(held))),
-            }
+        match taken {
+            Ok(lock) => scap.extend(lock),
+            Err(held) => return Ok(Err(Kept::Scap(held))),
         }
+        let taken = match places.with_scap {
+            true => ScapLock::take(repo, keeper).map_err(wrong(repo))?.map(Some),
+            false => ScapLock::share_if_there(repo).map_err(wrong(repo))?,
+        };
+        match taken {
+            Ok(lock) => scap.extend(lock),
+            Err(held) => return Ok(Err(Kept::Scap(held))),
+        }
+        // Scap lets go of the repository first.
+        scap.reverse();
         Ok(Ok(Locks { _own: own, _scap: scap }))
+    }
+    /// Takes Scap's lock on all repositories, where Scap may deploy this one; its deployments have to have ended.
+    ///
+    /// # Errors
+    /// As [`Locks::take`].
+    pub fn take_scaps_global(places: &LockPlaces, keeper: &Keeper) -> anyhow::Result<Result<Option<ScapLock>, Kept>> {
+        if !places.with_scap {
+            return Ok(Ok(None));
+        }
+        let path = &places.scap.global;
+        let taken = ScapLock::take(path, keeper).map_err(|error| LockError::Io(path.clone(), error))?;
+        Ok(taken.map(Some).map_err(Kept::Scap))
     }
 }

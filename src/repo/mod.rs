@@ -1,6 +1,8 @@
 //! The deploy host's side: its git repository, the packs made of it, its submodules and
 //! large files, the tags, the deployment's lock, the operator.
 
+mod describe;
+mod fleet_refs;
 mod git;
 mod keeper;
 mod large_files;
@@ -13,6 +15,7 @@ mod scap_lock;
 mod submodules;
 mod tags;
 
+pub use describe::describing;
 pub use git::{Repo, TreeSize};
 pub use keeper::{Ended, Keeper, Purpose, end, nameless};
 pub use large_files::StoredFile;
@@ -22,6 +25,7 @@ pub use locks::{Kept, LockPlaces, Locks};
 pub use operator::{Operator, operator};
 pub use pack::{Pack, Packs};
 pub use parts::{Named, Parts, Wanted};
+pub use scap_lock::{ScapHolds, ScapLock};
 pub use submodules::Submodule;
 pub use tags::Tags;
 

@@ -43,6 +43,18 @@ impl<'a> Tags<'a> {
         Ok(self.serials()?.into_iter().max().map(|serial| self.name(&serial)))
     }
 
+    /// The tags of this kind with the commits that they name, the newest first.
+    pub fn revisions(&self) -> anyhow::Result<Vec<(String, Revision)>> {
+        let mut serials = self.serials()?;
+        serials.sort();
+        serials.reverse();
+        let of = |serial| {
+            let name = self.name(serial);
+            self.repo.resolve(&format!("refs/tags/{name}")).map(|revision| (name, revision))
+        };
+        serials.iter().map(of).collect()
+    }
+
     /// Tags a revision with the next name of the day, annotated with the operator's message and name. Where somebody
     /// else takes that name meanwhile, the one after it. Returns the tag's name.
     ///

@@ -1,5 +1,7 @@
 //! What a target says of itself.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Ended, Holder, LargeFile, Lease, Revision, RunId, Stage};
@@ -16,6 +18,20 @@ pub struct State {
     /// Linked configuration files (absolute paths) that do not lead into the live revision; empty when all is well.
     #[serde(default)]
     pub stray_links: Vec<String>,
+}
+
+/// A process of Scap's on a target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScapProcess {
+    pub pid: u32,
+    /// Its arguments.
+    pub command: String,
+}
+
+impl fmt::Display for ScapProcess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Scap is at work there (process {}: {})", self.pid, self.command)
+    }
 }
 
 /// A target's answer to the probe. Taking it changes nothing on the target.
@@ -40,6 +56,9 @@ pub struct Facts {
     /// target under several names. `None` where the kernel does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
+    /// Scap's `deploy-local` that is at work on this repository, though its `scap deploy` may be gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scap: Option<Box<ScapProcess>>,
     /// Bytes free to the remote user on the file system of the deploy directory.
     pub free_bytes: u64,
     /// Inodes free there; `None` where the file system has no such limit.

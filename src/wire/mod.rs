@@ -14,12 +14,12 @@ mod request;
 mod seconds;
 
 pub use config_path::{config_path_taken, config_paths_collide};
-pub use facts::{Facts, Lacking, Record, Recorded, State};
+pub use facts::{Facts, Lacking, Record, Recorded, ScapProcess, State};
 pub use lease::{Lease, LeaseStands};
 pub use names::{Holder, Revision, RunId, Stage};
 pub use request::{
-    Action, Check, CheckPoint, CheckType, ConfigFile, Extras, Fetch, KeeperLine, LargeFile, LfsSource, OutputFormat,
-    Request, Service, ServiceName, Source, SubmoduleSource,
+    Action, Check, CheckPoint, CheckType, ConfigFile, DescribingTag, DescribingTags, Extras, Fetch, ForScap,
+    KeeperLine, LargeFile, LfsSource, OutputFormat, Request, Service, ServiceName, Source, SubmoduleSource,
 };
 
 use std::time::Duration;
@@ -42,6 +42,10 @@ pub const PIECE: usize = 64 << 10;
 
 /// An event in pieces may have as many bytes.
 pub const LONGEST_EVENT: usize = 32 << 20;
+
+/// Where a git server says which revision new hosts should run, and what they are asked then.
+pub const FLEET_REVISION: &str = "refs/hoist/fleet/revision";
+pub const FLEET_REQUEST: &str = "refs/hoist/fleet/request";
 
 /// The version of this exchange. A target that is asked in another version refuses, naming both.
 pub const PROTOCOL: u32 = 1;
@@ -100,7 +104,7 @@ pub enum Ended {
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum TargetEvent {
     /// The answer to a probe.
-    Facts(Facts),
+    Facts(Box<Facts>),
     /// The keeper holds this target's lock for the run.
     Held,
     /// A line of the work's own or of something that it ran.

@@ -63,6 +63,9 @@ pub struct Request {
     pub revision: Revision,
     /// What a rollback goes back to: what was live at the probe. `None`: nothing to go back to, or not known yet.
     pub restore: Option<Revision>,
+    /// Nothing was live or finalized here at the probe, which is why there is nothing to go back to.
+    #[serde(default)]
+    pub found_nothing: bool,
     pub force: bool,
     /// The mask of permissions that new files do not get; `None`: that of the login.
     pub umask: Option<u32>,
@@ -105,6 +108,47 @@ pub struct Request {
     /// A probe is to look whether the live tree has all its files.
     #[serde(default)]
     pub verify: bool,
+    /// What Scap would have to know beside that; `None` where it does not deploy the repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scap: Option<Box<ForScap>>,
+}
+
+/// Settings that only Scap's own `deploy-local` needs, for what is left to it where it is at home.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForScap {
+    pub git_server: Option<String>,
+    pub git_scheme: String,
+    pub git_submodules: bool,
+    pub git_upstream_submodules: bool,
+    /// `git-lfs` and `git-fat`, as far as they are asked for.
+    pub git_binary_manager: Vec<String>,
+    /// The deploy host's own upstream, without a password.
+    pub origin: Option<String>,
+}
+
+/// A tag that describes a revision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DescribingTag {
+    /// Below `refs/tags/`.
+    pub name: String,
+    /// What the ref names: a tag's own object, or the commit.
+    pub object: Revision,
+    pub commit: Revision,
+}
+
+impl DescribingTag {
+    /// Whether it is an object of its own.
+    pub fn is_annotated(&self) -> bool {
+        self.object != self.commit
+    }
+}
+
+/// The tags that describe a revision.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DescribingTags {
+    pub tags: Vec<DescribingTag>,
+    /// A git pack of the annotated tags' own objects, in hexadecimal digits; empty: there are none.
+    pub pack: String,
 }
 
 /// What belongs into a revision's tree beside its own files, and where it comes from.
@@ -207,6 +251,9 @@ pub struct Fetch {
     pub source: Option<Source>,
     /// Throw the cache away first.
     pub rebuild: bool,
+    /// `None`: the tree's tags are left as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub describing: Option<DescribingTags>,
 }
 
 /// A git server's repository, and the ref there that names the revision.

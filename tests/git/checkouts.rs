@@ -208,3 +208,39 @@ fn a_repository_of_another_user_is_refused_with_the_way_to_trust_it() {
     run().ends(0);
     assert!(live(&farm, 0).exists(), "{}", address(0));
 }
+
+#[test]
+fn tags_that_describe_the_revision_come_with_it_and_a_remote_has_a_name() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    let described = "git describe --tags --match 'v*' > /srv/described && git describe --match 'v*' >> /srv/described && \
+                     git remote get-url origin >> /srv/described && git cat-file tag v1.0 | tail -n1 >> /srv/described";
+    let check =
+        |command: &str| format!("checks:\n  describe:\n    stage: fetch\n    shell: true\n    command: {command}\n");
+    project.write("hoist/checks.yaml", &check(described));
+    project.commit("one");
+    project.git(&["tag", "-a", "-m", "the first one", "v1.0"]);
+    project.commit("two");
+    project.git(&["tag", "v1.1"]);
+    project.git(&["checkout", "-q", "-b", "other"]);
+    project.commit("elsewhere");
+    project.git(&["tag", "v9"]);
+    project.git(&["checkout", "-q", "-"]);
+    let three = project.commit("three");
+    project.deploy(&[]).ends(0);
+    all_on(&farm, 2, &three);
+    let srv = farm.srv(&super::address(0));
+    let text = std::fs::read_to_string(srv.join("described")).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], format!("v1.1-1-g{}", &three[..7]));
+    assert_eq!(lines[1], format!("v1.0-2-g{}", &three[..7]));
+    assert_eq!(lines[2..], ["/srv/deployment/app-cache/cache", "the first one"]);
+    // A revision that is there already learns of tags that came later; those that are gone are forgotten.
+    project.git(&["tag", "-a", "-m", "released", "v2.0"]);
+    project.git(&["tag", "-d", "v1.1"]);
+    project.deploy(&["-f"]).ends(0);
+    let text = std::fs::read_to_string(srv.join("described")).unwrap();
+    assert_eq!(text.lines().take(2).collect::<Vec<_>>(), ["v2.0", "v2.0"]);
+    let tags = super::git(&live(&farm, 0), &["tag", "-l", "v*"]);
+    assert_eq!(tags, "v1.0\nv2.0");
+}

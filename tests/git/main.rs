@@ -44,7 +44,8 @@ fn git(folder: &Path, arguments: &[&str]) -> String {
         .env("GIT_CONFIG_NOSYSTEM", "1")
         .output()
         .unwrap();
-    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let said = [&output.stdout[..], &output.stderr].concat();
+    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&said));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 

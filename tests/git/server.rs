@@ -92,7 +92,8 @@ fn a_repository_of_scaps_goes_on_with_scaps_tags() {
     std::fs::rename(project.path("hoist"), project.path("scap")).unwrap();
     std::fs::rename(project.path("scap/hoist.cfg"), project.path("scap/scap.cfg")).unwrap();
     let file = project.path("scap/scap.cfg");
-    std::fs::write(&file, text(&file) + "tags_to_keep: 3\n").unwrap();
+    let lock = project.path(".git/scap.lock");
+    std::fs::write(&file, format!("{}tags_to_keep: 3\nlock_file: {}\n", text(&file), lock.display())).unwrap();
     let one = project.commit("as scap has it");
     for old in ["2016-12-02/0001", "2016-12-02/0002", "2016-12-02/0003"] {
         project.git(&["tag", "-a", "-m", "by scap", &format!("scap/sync/{old}")]);

@@ -118,6 +118,50 @@ fn a_rollback_brings_the_old_files_back_byte_for_byte_with_their_modes_and_their
 }
 
 #[test]
+fn a_forced_checkout_of_the_live_revision_leaves_its_configuration_to_promote_and_is_taken_back_by_a_rollback() {
+    for promoted in [false, true] {
+        let (target, one) = deployed();
+        fs::write(target.live().join("a"), "by hand").unwrap();
+        fs::set_permissions(target.live().join("a"), fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(target.live().join("tracked"), "by hand as well").unwrap();
+        let before = seen(&target);
+        let mut again = Request { force: true, ..again(&target, "r2", &one) };
+        // It sees what a service would.
+        let files = ["a", "tracked", "inside/x"].map(|name| target.live().join(name).display().to_string()).join(" ");
+        let noted = target.dir.path().join("noted");
+        let command = format!("cat {files} > {}", noted.display());
+        again.checks = vec![check("look", CheckPoint::After(Stage::Fetch), &command)];
+        target.fetch(&again).ok();
+        assert_eq!(fs::read_to_string(noted).unwrap(), "1by hand as wellby hand\n");
+        run(&again, Stage::ConfigDeploy).ok();
+        if promoted {
+            run(&again, Stage::Promote).ok();
+            assert_eq!(fs::read(target.live().join("tracked")).unwrap(), b"word = new");
+        }
+        roll_back(&again, Some(&one)).ok();
+        assert_eq!(seen(&target), before, "promoted: {promoted}");
+    }
+}
+
+#[test]
+fn a_forced_checkout_mends_a_live_tree_whatever_became_of_its_index() {
+    let (target, one) = deployed();
+    let tree = target.rev(&one);
+    for added in [false, true] {
+        fs::write(tree.join("a"), "spoilt").unwrap();
+        if added {
+            git(&tree, &["add", "a"]);
+        }
+        let request = Request { force: true, ..request(&target, &format!("r2{added}"), &one, "old") };
+        target.fetch(&request).ok();
+        assert_eq!(fs::read(tree.join("a")).unwrap(), b"1", "added: {added}");
+        run(&request, Stage::ConfigDeploy).ok();
+        run(&request, Stage::Promote).ok();
+        assert_eq!(target.reads(&tree.join("tracked").display().to_string()), "word = old");
+    }
+}
+
+#[test]
 fn a_rollback_before_promote_forgets_what_was_rendered() {
     let (target, one) = deployed();
     let before = seen(&target);

@@ -180,6 +180,7 @@ impl Target {
             group: "canary".to_owned(),
             revision: revision.clone(),
             restore: None,
+            found_nothing: false,
             force: false,
             umask: Some(0o002),
             cache_revs: 5,
@@ -210,6 +211,7 @@ impl Target {
             kept: false,
             link_files: true,
             verify: false,
+            scap: None,
         }
     }
 
@@ -252,7 +254,7 @@ impl Target {
         let mut request = request.clone();
         request.action = Action::Probe;
         match call(&request, b"").events.as_slice() {
-            [TargetEvent::Facts(facts)] => facts.clone(),
+            [TargetEvent::Facts(facts)] => (**facts).clone(),
             other => panic!("{other:?}"),
         }
     }

@@ -129,6 +129,23 @@ fn what_somebody_else_has_deployed_since_is_left_alone_by_every_stage() {
 }
 
 #[test]
+fn what_somebody_else_deployed_first_where_nothing_was_live_at_the_probe_is_left_alone_by_every_stage() {
+    let target = Target::new();
+    let other = target.commit(&[("a", "other")]);
+    target.deploy(&target.request("r0", &other));
+    let one = target.commit(&[("a", "1")]);
+    let request = Request { found_nothing: true, ..target.request("r1", &one) };
+    target.forget_log();
+    let before = snapshot(&target.root().join("revs"));
+    for stage in [Stage::Fetch, Stage::Promote, Stage::Rollback] {
+        assert_eq!(run(&request, stage).ended().0, &Ended::MovedOn { to: other.clone() }, "{stage}");
+    }
+    assert_eq!(links(&target, &request), [Some(other.clone()), Some(other), None]);
+    assert_eq!(snapshot(&target.root().join("revs")), before);
+    assert_eq!(target.logged(), [""; 0]);
+}
+
+#[test]
 fn a_lease_that_runs_out_takes_back_nothing_that_somebody_else_has_deployed() {
     let target = Target::new();
     let other = target.commit(&[("a", "other")]);

@@ -43,6 +43,19 @@ fn is_whole(target: &Target) {
     assert_eq!(target.reads(&target.live().join("inside").display().to_string()), "of r1");
 }
 
+#[test]
+fn a_live_tree_that_a_promote_alone_has_to_restore_is_restarted() {
+    let (target, _, second) = two_deployed();
+    target.forget_log();
+    fs::remove_file(target.live().join("a")).unwrap();
+    let again = Request { holder: target.request("r3", &second.revision).holder, ..second.clone() };
+    run(&again, Stage::Promote).ok();
+    assert_eq!(fs::read(target.live().join("a")).unwrap(), b"2");
+    assert_eq!(target.logged(), ["restart app"]);
+    run(&again, Stage::Promote).ok().says("already live");
+    assert_eq!(target.logged(), ["restart app"]);
+}
+
 /// What becomes of a tree.
 type Loss<'a> = &'a dyn Fn(&Path);
 

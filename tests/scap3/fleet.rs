@@ -51,9 +51,11 @@ impl DeployHost {
         std::fs::copy(farm.path("id.pub"), path("etc/keyholder.d/deploy_page.pub")).unwrap();
         let socket = path("run/keyholder/proxy.sock");
         let agent = Command::new("ssh-agent").arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn().unwrap();
-        crate::common::wait_for("the agent", || socket.exists());
-        let added = Command::new("ssh-add").arg("-q").arg(farm.key()).env("SSH_AUTH_SOCK", &socket).status().unwrap();
-        assert!(added.success());
+        // The socket is there a moment before anybody listens.
+        crate::common::wait_for("the agent", || {
+            let added = Command::new("ssh-add").arg("-q").arg(farm.key()).env("SSH_AUTH_SOCK", &socket).output();
+            added.unwrap().status.success()
+        });
         let port = free_port();
         let host = DeployHost { dir, agent, farm, port };
         copy(&fixture("page"), &host.repo());
@@ -87,8 +89,9 @@ impl DeployHost {
     }
 
     /// `hoist` in the repository, on this deploy host.
-    pub fn run(&self, arguments: &[&str]) -> Ran {
-        let output = Command::new("unshare")
+    pub fn hoist(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("unshare");
+        command
             .args(["--uts", "--mount", "--propagation", "private", "sh", "-c", ENTER, "sh", HOIST])
             .args(arguments)
             .env("host", self.dir.path())
@@ -99,10 +102,18 @@ impl DeployHost {
             .env_remove("SUDO_USER")
             .env_remove("SSH_AUTH_SOCK")
             .env_remove("HOIST_GLOBAL_CONFIG")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        Ran::of(output)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// The same, to its end.
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        Ran::of(self.hoist(arguments).output().unwrap())
+    }
+
+    /// A file of the deploy host's that is its own: below `etc`, `run` and `srv`.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
     }
 
     /// `hoist deploy --yes`.

@@ -1,9 +1,11 @@
 //! The fixtures leave no key of Scap's out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use argh::ArgsInfo;
 use hoist::config::keys::{self, Found, KEYS};
+use hoist::config::scap_keys;
 
 use crate::fleet::fixture;
 
@@ -74,12 +76,60 @@ fn the_fixtures_use_every_key_of_scaps() {
     assert!(forgotten.is_empty(), "no fixture uses {}", forgotten.join(", "));
 }
 
-#[test]
-fn the_page_on_moving_from_scap_names_every_key_of_scaps_that_is_in_the_table() {
+/// The rows of the page's table: a key, or a command and the names of its flag; and what becomes of it.
+fn table() -> BTreeMap<String, String> {
     let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("man/hoist-scap3.7")).unwrap();
-    let words: BTreeSet<&str> = page.split_whitespace().collect();
-    for key in SCAPS {
-        assert!(keys::bare(key).is_some(), "{key} is not known");
-        assert!(words.contains(key), "hoist-scap3(7) does not tell of {key}");
+    let (_, section) = page.split_once(".Sh KEYS AND FLAGS\n").unwrap();
+    let section = section.split(".Sh ").next().unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix(".It Ic ")?.split_once(" Ta "));
+    rows.map(|(what, word)| (what.to_owned(), word.to_owned())).collect()
+}
+
+#[test]
+fn the_page_on_moving_from_scap_says_what_becomes_of_every_key() {
+    let mut table = table();
+    table.retain(|what, _| !what.contains(' '));
+    let warned: BTreeSet<&str> = scap_keys::of_deployments().chain(["max_failures"]).collect();
+    let all: BTreeSet<&str> = warned.iter().copied().chain(SCAPS).collect();
+    assert_eq!(table.keys().map(String::as_str).collect::<BTreeSet<_>>(), all);
+    for (key, word) in &table {
+        let wanted: &[&str] = if warned.contains(key.as_str()) { &["warned"] } else { &["same", "better"] };
+        assert!(wanted.contains(&word.as_str()), "{key} {word}");
+        let is_known = keys::bare(key).is_some();
+        assert_eq!(is_known, !scap_keys::of_deployments().any(|name| name == key), "{key}");
     }
+}
+
+#[test]
+fn the_page_on_moving_from_scap_says_what_becomes_of_every_flag() {
+    let commands = hoist::cli::args::Hoist::get_args_info().commands;
+    let mut rows = 0;
+    for (what, word) in table().iter().filter(|(what, _)| what.contains(' ')) {
+        let mut words = what.split_whitespace();
+        let scaps = words.next().unwrap();
+        let name = if scaps == "deploy-log" { "log" } else { scaps };
+        let command = commands.iter().find(|command| command.name == name).unwrap();
+        let names: Vec<&str> = words.filter(|word| !["Fl", ","].contains(word)).collect();
+        // A long name may be shortened, as it may be with Scap.
+        let is_there = |name: &str| match name.strip_prefix('-') {
+            Some(long) => {
+                let fitting = command
+                    .command
+                    .flags
+                    .iter()
+                    .map(|it| it.long.trim_start_matches('-'))
+                    .filter(|it| it.starts_with(long));
+                fitting.clone().any(|it| it == long) || fitting.count() == 1
+            }
+            None => command.command.flags.iter().any(|it| it.short == name.chars().next()),
+        };
+        match word.as_str() {
+            "same" | "better" => names.iter().for_each(|name| assert!(is_there(name), "{what}: {name}")),
+            "refused" => names.iter().for_each(|name| assert!(!is_there(name), "{what}: {name}")),
+            _ => panic!("{what}: {word} is no word for a flag"),
+        }
+        rows += 1;
+    }
+    // What `scap deploy --help` and the others list.
+    assert_eq!(rows, 26);
 }

@@ -46,8 +46,9 @@ fn a_repository_of_scaps_deploys_unedited_and_goes_back() {
     assert_eq!(target.sh(&format!("cat {LIVE}/build/info.txt")), "built for blue");
     assert_eq!(
         target.sh("readlink /srv/etc/page/page.ini"),
-        format!("{revs}/{one}/.git/config-files/srv/etc/page/page.ini")
+        format!("../../deployment/service/page-cache/revs/{one}/.git/config-files/srv/etc/page/page.ini")
     );
+    assert_eq!(target.sh(&format!("readlink {LIVE}")), format!("page-cache/revs/{one}"));
     assert_eq!(target.sh(&format!("stat -c %a {LIVE}/version")), "644", "the umask is scap.cfg's");
 
     let worker = target.wait_until_runs(1, "1");

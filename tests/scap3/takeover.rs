@@ -39,7 +39,7 @@ fn a_failing_takeover_leaves_scaps_revision_its_links_its_configuration_and_its_
         assert_eq!(configured(target), "colour = red, by scap");
         assert_eq!(
             target.sh("readlink /srv/etc/page/page.yaml"),
-            format!("{LIVE}-cache/revs/{one}/.git/config-files/srv/etc/page/page.yaml")
+            format!("../../deployment/service/page-cache/revs/{one}/.git/config-files/srv/etc/page/page.yaml")
         );
         target.wait_until_runs(0, "1");
         // What only the new revision configures is no link any more.

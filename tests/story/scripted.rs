@@ -228,7 +228,7 @@ impl Scripted {
             result.facts = Some(Facts {
                 version: "test".into(),
                 state: self.world.borrow().states[host].clone(),
-                revisions: Vec::new(),
+                revisions: vec![revision('b')],
                 cached: Vec::new(),
                 lacks: Vec::new(),
                 locked: None,
@@ -236,6 +236,7 @@ impl Scripted {
                 place: None,
                 free_bytes: 1 << 40,
                 free_inodes: None,
+                scap: None,
                 newest: None,
                 lease: None,
                 lacking: None,

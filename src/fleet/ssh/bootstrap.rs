@@ -123,7 +123,7 @@ impl Bootstrap {
             Heed::More
         });
         match end {
-            Ok(ExecEnd::Status(0)) if stored => Ok(()),
+            Ok(ExecEnd::Status(0) | ExecEnd::Closed) if stored => Ok(()),
             Ok(ExecEnd::Lost(why)) | Err(OpenError::Lost(why)) => Err((true, why)),
             Ok(ExecEnd::TimedOut) | Err(OpenError::TimedOut) => {
                 Err((false, "copying hoist to the target took too long".into()))
@@ -131,7 +131,7 @@ impl Bootstrap {
             Err(OpenError::NoChannel(why) | OpenError::Denied(why)) => {
                 Err((false, format!("the target runs no commands: {why}")))
             }
-            Ok(ExecEnd::Status(_) | ExecEnd::Signal(_)) => {
+            Ok(ExecEnd::Status(_) | ExecEnd::Signal(_) | ExecEnd::Closed) => {
                 let words = [complaint.as_str(), noise.as_str(), "it ended without a word"];
                 let why = words.into_iter().find(|words| !words.is_empty()).unwrap_or_default();
                 Err((false, format!("cannot copy hoist to the target: {why}; mend it, or set remote_binary")))

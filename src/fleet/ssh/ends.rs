@@ -24,6 +24,8 @@ pub enum ExecEnd {
     Status(i32),
     /// The signal's name without `SIG`.
     Signal(String),
+    /// The server closed the channel and did not say how the command ended; it may still run.
+    Closed,
     /// The session broke; the command may still run.
     Lost(String),
     /// The deadline passed; the command may still run.

@@ -1,11 +1,11 @@
 //! One command on an open session.
 
 use std::collections::VecDeque;
-use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
-use ssh2::{BlockDirections, Channel, ErrorCode};
+use ssh2::{BlockDirections, ErrorCode};
 
+use super::channel::Channel;
 use super::ends::{Driven, ExecEnd, Heed, OpenError, Said};
 use super::input::{Feed, Input};
 use super::lines::Lines;
@@ -16,6 +16,8 @@ use crate::wire::limits;
 const LONGEST_OUT_LINE: usize = limits::PROTOCOL_LINE;
 const LONGEST_ERR_LINE: usize = limits::LINE;
 const CHUNK: usize = 32 * 1024;
+/// LIBSSH2_ERROR_EAGAIN
+const AGAIN: ErrorCode = ErrorCode::Session(-37);
 /// Chunks that are moved one way before the other way has its turn.
 const TURN: usize = 16;
 /// How long the end of the output is awaited once the command is known to have ended: something that it left running
@@ -62,7 +64,7 @@ impl Link {
         let mut pulse = Pulse::start();
         let patience = (Instant::now() + CHANNEL_PATIENCE).min(deadline);
         let mut channel = loop {
-            match self.until_done(&mut pulse, deadline, |link| link.session.channel_session()) {
+            match self.until_done(&mut pulse, deadline, |link| Channel::open(&link.session)) {
                 Ok(channel) => break channel,
                 Err(OpenError::NoChannel(_)) if Instant::now() < patience => std::thread::sleep(CHANNEL_PAUSE),
                 Err(error) => return Err(error),
@@ -126,6 +128,8 @@ impl Link {
                 },
                 ErrorCode::Session(-21) => return Err(OpenError::NoChannel(message)),
                 ErrorCode::Session(-22) => return Err(OpenError::Denied(message)),
+                // The library knows no word for it in this place.
+                _ if !self.is_alive() => "the host closed the connection".to_owned(),
                 _ => message,
             };
             self.break_off(&lost);
@@ -229,7 +233,7 @@ impl Running {
         loop {
             let now = Instant::now();
             if leave_by.is_some_and(|at| now >= at) || still.is_some_and(|since| now >= since + GRACE) {
-                return self.end(on).map(Some);
+                return Ok(Some(self.end(on)));
             }
             if now >= deadline {
                 self.hear_all(on);
@@ -250,7 +254,7 @@ impl Running {
                 if self.channel.eof() {
                     match done(self.channel.wait_close()) {
                         // What is said now is the last: both streams have ended and the status has come.
-                        Ok(true) if done(self.channel.close())? => return self.end(on).map(Some),
+                        Ok(true) if done(self.channel.close())? => return Ok(Some(self.end(on))),
                         Ok(_) => {}
                         Err(why) => return Err(why),
                     }
@@ -269,7 +273,7 @@ impl Running {
             } else if moved {
                 still = None;
             } else {
-                if still.is_none() && self.has_ended()? {
+                if still.is_none() && self.has_ended() {
                     still = Some(Instant::now());
                 }
                 link.pause(&mut pulse, true, false, until)?;
@@ -277,17 +281,10 @@ impl Running {
         }
     }
 
-    /// Whether the command is known to have ended though its output goes on. A status of 0 looks like none.
-    fn has_ended(&self) -> Result<bool, String> {
-        Ok(self.signal()?.is_some() || self.status()? != 0)
-    }
-
-    fn signal(&self) -> Result<Option<String>, String> {
-        self.channel.exit_signal().map(|signal| signal.exit_signal).map_err(text)
-    }
-
-    fn status(&self) -> Result<i32, String> {
-        self.channel.exit_status().map_err(text)
+    /// Whether the command is known to have ended badly though its output goes on. What one that ended well has left
+    /// running may be meant to be heard.
+    fn has_ended(&self) -> bool {
+        self.channel.exit_status().is_some_and(|status| status != 0) || self.channel.exit_signal().is_some()
     }
 
     /// Hands over what has come, a last line without a newline included.
@@ -299,12 +296,12 @@ impl Running {
         while self.hear(&mut None, on) {}
     }
 
-    fn end(&mut self, on: &mut dyn FnMut(Said) -> Heed) -> Result<ExecEnd, String> {
+    fn end(&mut self, on: &mut dyn FnMut(Said) -> Heed) -> ExecEnd {
         self.hear_all(on);
-        // The signal is asked first: the status is 0 where the command died by one.
-        match self.signal()? {
-            Some(signal) => Ok(ExecEnd::Signal(signal)),
-            None => self.status().map(ExecEnd::Status),
+        match (self.channel.exit_signal(), self.channel.exit_status()) {
+            (Some(signal), _) => ExecEnd::Signal(signal),
+            (None, Some(status)) => ExecEnd::Status(status),
+            (None, None) => ExecEnd::Closed,
         }
     }
 
@@ -343,13 +340,11 @@ impl Running {
 
     /// Reads what has come on one stream into lines that nobody has heard yet; whether there was any.
     fn take_in(&mut self, is_err: bool) -> Result<bool, String> {
-        let read =
-            if is_err { self.channel.stderr().read(&mut self.buffer) } else { self.channel.read(&mut self.buffer) };
-        let bytes = match read {
+        let bytes = match self.channel.read(is_err, &mut self.buffer) {
             Ok(0) => return Ok(false),
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
-            Err(error) => return Err(error.to_string().to_lowercase()),
+            Err(error) if error.code() == AGAIN => return Ok(false),
+            Err(error) => return Err(text(error)),
         };
         let (lines, unheard) = (if is_err { &mut self.err } else { &mut self.out }, &mut self.unheard);
         lines.feed(&self.buffer[..bytes], &mut |line| unheard.push_back((is_err, line.to_vec())));
@@ -370,13 +365,13 @@ impl Running {
             match self.channel.write(piece) {
                 Ok(0) => return Ok(Wrote::Nothing),
                 Ok(bytes) => self.feed.sent(bytes),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                Err(error) if error.code() == AGAIN => {
                     // Blocked inbound, it is the peer's window that is full.
                     let part =
                         matches!(link.session.block_directions(), BlockDirections::Outbound | BlockDirections::Both);
                     return Ok(if part { Wrote::Part } else { Wrote::Nothing });
                 }
-                Err(error) => return Err(error.to_string().to_lowercase()),
+                Err(error) => return Err(text(error)),
             }
         }
         Ok(Wrote::Some)
@@ -410,7 +405,7 @@ fn close(channel: &mut Channel, link: &mut Link) {
 fn done(result: Result<(), ssh2::Error>) -> Result<bool, String> {
     match result {
         Ok(()) => Ok(true),
-        Err(error) if error.code() == ErrorCode::Session(-37) => Ok(false),
+        Err(error) if error.code() == AGAIN => Ok(false),
         Err(error) => Err(text(error)),
     }
 }

@@ -115,6 +115,13 @@ impl Wanted {
     }
 }
 
+/// Notes what kept a key from being offered. Of an agent in a bad way the keyholder's key has said so already.
+fn note(notes: &mut Vec<String>, why: String) {
+    if !notes.contains(&why) {
+        notes.push(why);
+    }
+}
+
 /// The agent that the environment names.
 pub fn usual_agent() -> Option<PathBuf> {
     std::env::var_os("SSH_AUTH_SOCK").filter(|path| !path.is_empty()).map(PathBuf::from)
@@ -153,11 +160,11 @@ impl Identities {
                 let listed = agent::list(socket, wanted.patience);
                 let failed = listed.is_err();
                 let held = listed.unwrap_or_else(|error| {
-                    notes.push(format!("{error:#}"));
+                    note(&mut notes, format!("{error:#}"));
                     Vec::new()
                 });
                 if held.is_empty() && !failed {
-                    notes.push(no_keys(socket));
+                    note(&mut notes, no_keys(socket));
                 }
                 held
             }

@@ -5,6 +5,7 @@ mod algorithms;
 mod auth;
 mod bootstrap;
 pub(crate) mod certificate;
+mod channel;
 mod connect;
 mod disagreement;
 mod ends;

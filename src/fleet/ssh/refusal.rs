@@ -70,8 +70,9 @@ impl Refusal {
                 wanted.join(" or ")
             ),
             Reason::NotAllowed { key } if user == "root" => format!(
-                "{host} accepted {key}, and refused to log root in, as sshd does with PermitRootLogin no{offers}: allow \
-                 root with a key there, or name another user as ssh_user"
+                "{host} accepted {key}, and refused to log root in, as sshd does with PermitRootLogin no, or where a second \
+                 key is wanted (AuthenticationMethods){offers}: allow root with a key there, or name another user as \
+                 ssh_user"
             ),
             Reason::NotAllowed { key } => format!(
                 "{host} accepted {key} for user {user}, and refused the login all the same{offers}: a second key may be \

@@ -80,7 +80,7 @@ pub fn banner(session: &Session) -> Option<String> {
 }
 
 /// The library's session, which nobody else uses meanwhile.
-fn with_raw<T>(session: &Session, work: impl FnOnce(*mut c_void) -> T) -> T {
+pub(super) fn with_raw<T>(session: &Session, work: impl FnOnce(*mut c_void) -> T) -> T {
     let mut raw = session.raw();
     work((&raw mut *raw).cast())
 }

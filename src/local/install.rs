@@ -1,0 +1,125 @@
+//! Setting a host up with what its fleet should run, without a deployer.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::wire::{Action, FLEET_REQUEST, Request, Revision, Stage};
+
+use super::check_protocol;
+use super::deadline::Deadline;
+use super::fault::Fault;
+use super::files;
+use super::git::Git;
+use super::layout::{Layout, Link};
+use super::process::Feed;
+use super::record;
+
+/// The server's answer may take so many seconds.
+const TIMEOUT: u64 = 60;
+
+/// What is to be installed, and how.
+pub struct Wanted<'a> {
+    pub repo: &'a str,
+    pub deploy_dir: &'a Path,
+    /// The repository on the git server; `None`: the last request that this host saw says what the fleet should run.
+    pub server: Option<&'a str>,
+    pub group: Option<&'a str>,
+    pub force: bool,
+}
+
+/// Runs the stages up to finalize, each in a process of its own as a person would call them. Returns the exit status.
+pub fn install(wanted: &Wanted) -> u8 {
+    match prepare(wanted).and_then(|stages| run(wanted, &stages)) {
+        Ok(()) => 0,
+        Err(fault) => {
+            eprintln!("hoist: {}", fault.reason());
+            1
+        }
+    }
+}
+
+/// Keeps the request that the stages will go by, and says which they are.
+fn prepare(wanted: &Wanted) -> Result<Vec<Stage>, Fault> {
+    let layout = Layout::new(wanted.deploy_dir, wanted.repo)?;
+    let mut request = match wanted.server {
+        Some(url) => from_server(&layout, url)?,
+        None => settled(&layout, record::kept_request(&layout, None)?),
+    };
+    check_protocol(request.protocol)?;
+    if request.repo != wanted.repo {
+        return Err(Fault::Failed(format!("what the server has is {}, and not {}", request.repo, wanted.repo)));
+    }
+    request.deploy_dir = wanted.deploy_dir.to_owned();
+    if let Some(group) = wanted.group {
+        request.group = group.to_owned();
+    }
+    files::make_dir(&layout.own())?;
+    record::keep_request(&layout, &request)?;
+    println!("{}: installing {}", wanted.repo, request.revision);
+    let configured = |stage: &Stage| {
+        let due = || request.checks.iter().any(|check| check.at.stage() == *stage);
+        *stage != Stage::ConfigDeploy || request.config_files.is_some() || due()
+    };
+    let stages = [Stage::Fetch, Stage::ConfigDeploy, Stage::Promote, Stage::Finalize];
+    Ok(stages.into_iter().filter(configured).filter(|stage| *stage != Stage::ConfigDeploy || !request.kept).collect())
+}
+
+fn run(wanted: &Wanted, stages: &[Stage]) -> Result<(), Fault> {
+    let program = std::env::current_exe().map_err(|error| Fault::Failed(format!("cannot find hoist: {error}")))?;
+    for stage in stages {
+        let mut command = Command::new(&program);
+        command.args(["deploy-local", "--repo", wanted.repo, "--deploy-dir"]).arg(wanted.deploy_dir);
+        command.args(wanted.force.then_some("--force")).arg(stage.name());
+        let status = command.status().map_err(|error| Fault::Failed(format!("cannot run hoist: {error}")))?;
+        if !status.success() {
+            return Err(Fault::Failed(format!(
+                "{}: {stage} failed; what was live stays as far as it got",
+                wanted.repo
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// What the last request means once its run is over: a rollback's is about what it went back to, and a run that was
+/// never finalized here leaves what was done before it.
+fn settled(layout: &Layout, request: Request) -> Request {
+    let back_to = |revision: Option<Revision>, request: Request| match revision {
+        Some(revision) if revision != request.revision => Request { revision, kept: true, ..request },
+        _ => request,
+    };
+    match request.action {
+        Action::Run { stage: Stage::Rollback, .. } => back_to(request.restore.clone(), request),
+        Action::Run { stage: Stage::Finalize, .. } => request,
+        _ => back_to(layout.read(Link::Done), request),
+    }
+}
+
+/// The request that a git server has for new hosts.
+fn from_server(layout: &Layout, url: &str) -> Result<Request, Fault> {
+    files::make_dir(&layout.own())?;
+    let place = layout.own().join(format!("incoming-{}", std::process::id()));
+    files::remove_leftover(&place)?;
+    let read = || {
+        files::make_dir(&place)?;
+        let git = Git::bare(&place, Deadline::after(TIMEOUT));
+        git.init(false)?;
+        let args = ["fetch", "--quiet", "--no-tags", "--no-auto-gc", "--", url, &format!("+{FLEET_REQUEST}:refs/it")];
+        let answer = git.call(&args, Feed::Nothing)?;
+        let shown = crate::gitmodules::without_password(url);
+        if !answer.exit.is_ok() {
+            return Err(Fault::Failed(format!(
+                "{shown} does not say what the fleet should run ({}): a deployment to the whole fleet with git_server set \
+                 leaves that there",
+                answer.complaint().replace(url, &shown)
+            )));
+        }
+        let answer = git.call(&["cat-file", "blob", "refs/it"], Feed::Nothing)?;
+        git.expect(&answer, "cat-file")?;
+        serde_json::from_str(&answer.output)
+            .map_err(|_| Fault::Failed(format!("what {shown} has for new hosts is not a request of this hoist")))
+    };
+    let request = read();
+    let _ = files::remove_leftover(&place);
+    request
+}

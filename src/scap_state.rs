@@ -1,0 +1,165 @@
+//! What Scap's own `deploy-local` goes by: `.git/DEPLOY_HEAD` on the deploy host, `.config` on targets.
+//!
+//! Both are one mapping in YAML. It is written as JSON, every text of which is YAML too once the characters are escaped
+//! that YAML has as escapes alone.
+
+use std::io;
+
+use indexmap::IndexMap;
+use serde::Serialize;
+use serde_json::ser::{Formatter, PrettyFormatter};
+use serde_json::{Value, json};
+
+use crate::wire::{Check, CheckPoint, CheckType, OutputFormat, Request};
+
+/// The mapping for what a request deploys; `None` in a repository that Scap does not deploy. `tag`: the deployment's.
+pub fn text(request: &Request, tag: Option<&str>) -> Option<String> {
+    let mapping = mapping(request, tag)?;
+    let mut text = Vec::new();
+    mapping.serialize(&mut serde_json::Serializer::with_formatter(&mut text, Yaml(PrettyFormatter::new()))).ok()?;
+    text.push(b'\n');
+    String::from_utf8(text).ok()
+}
+
+fn mapping(request: &Request, tag: Option<&str>) -> Option<IndexMap<&'static str, Value>> {
+    let scap = request.scap.as_ref()?;
+    let revision = request.revision.as_str();
+    let mut mapping = IndexMap::new();
+    let mut set = |key, value: Value| {
+        if !value.is_null() {
+            mapping.insert(key, value);
+        }
+    };
+    set("tag", json!(tag));
+    set("commit", json!(revision));
+    set("user", json!(request.holder.user));
+    set("timestamp", json!(request.holder.since.trim_end_matches('Z')));
+    set("original_origin", json!(scap.origin));
+    set("log_json", json!(true));
+    set("cache_revs", json!(request.cache_revs));
+    set("config_deploy", json!(request.config_files.is_some()));
+    set("config_files", config_files(request));
+    set("environment", json!(request.environment));
+    set("git_deploy_dir", json!(request.deploy_dir));
+    set("git_fat", json!(scap.git_binary_manager == ["git-fat"]));
+    let managers = scap.git_binary_manager.join(",");
+    set("git_binary_manager", if managers.is_empty() { Value::Null } else { json!(managers) });
+    set("git_server", json!(scap.git_server));
+    set("git_scheme", json!(scap.git_scheme));
+    set("git_repo", json!(request.repo));
+    set("git_rev", json!(revision));
+    set("git_submodules", json!(scap.git_submodules));
+    set("git_upstream_submodules", json!(scap.git_upstream_submodules));
+    set("nrpe_dir", json!(request.nrpe_dir));
+    set("perform_checks", json!(!request.checks.is_empty()));
+    let checks: serde_json::Map<_, _> = request.checks.iter().map(|it| (it.name.clone(), check(it))).collect();
+    set("checks", if checks.is_empty() { Value::Null } else { Value::Object(checks) });
+    set("require_valid_service", json!(request.service.require_valid));
+    set("service_name", services(request));
+    set("service_port", json!(request.service.port));
+    set("service_timeout", json!(request.service.timeout));
+    Some(mapping)
+}
+
+fn config_files(request: &Request) -> Value {
+    let Some(files) = &request.config_files else { return Value::Null };
+    let file = |file: &crate::wire::ConfigFile| {
+        let mut mapping = serde_json::Map::new();
+        mapping.insert("name".into(), json!(file.path));
+        mapping.insert("template".into(), json!(request.templates.get(&file.template)));
+        mapping.insert("erb_syntax".into(), json!(file.erb_syntax));
+        mapping.insert("output_format".into(), json!((file.format == OutputFormat::Yaml).then_some("yaml")));
+        if let Some(vars) = &file.remote_vars {
+            mapping.insert("remote_vars".into(), json!(vars));
+        }
+        Value::Object(mapping)
+    };
+    json!({ "files": files.iter().map(file).collect::<Vec<_>>(), "override_vars": request.vars })
+}
+
+fn check(check: &Check) -> Value {
+    let kind = match check.kind {
+        CheckType::Command => "command",
+        CheckType::Script => "script",
+        CheckType::Nrpe => "nrpe",
+    };
+    let (when, stage) = match check.at {
+        CheckPoint::Before(stage) => ("before", stage),
+        CheckPoint::After(stage) => ("after", stage),
+    };
+    let seconds = check.timeout.as_secs_f64();
+    let timeout = if seconds.fract() == 0.0 { json!(check.timeout.as_secs()) } else { json!(seconds) };
+    let mut mapping = serde_json::Map::new();
+    mapping.insert("type".into(), json!(kind));
+    mapping.insert(when.into(), json!(stage.name()));
+    if let Some(group) = &check.group {
+        mapping.insert("group".into(), json!(group));
+    }
+    mapping.insert("timeout".into(), timeout);
+    mapping.insert("command".into(), json!(check.command));
+    mapping.insert("shell".into(), json!(check.shell));
+    Value::Object(mapping)
+}
+
+fn services(request: &Request) -> Value {
+    let one = |service: &crate::wire::ServiceName| match (service.action.as_str(), service.disable_secondary) {
+        ("restart", false) => service.name.clone(),
+        (action, false) => format!("{}={action}", service.name),
+        (action, true) => format!("{}={action}:disable-secondary", service.name),
+    };
+    let names: Vec<String> = request.service.names.iter().map(one).collect();
+    if names.is_empty() { Value::Null } else { json!(names.join(",")) }
+}
+
+/// JSON that is YAML as well.
+struct Yaml<'a>(PrettyFormatter<'a>);
+
+impl Formatter for Yaml<'_> {
+    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        for c in fragment.chars() {
+            match c {
+                '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
+                    write!(writer, "\\u{:04x}", u32::from(c))?;
+                }
+                c => writer.write_all(c.encode_utf8(&mut [0; 4]).as_bytes())?,
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_array(writer)
+    }
+
+    fn end_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_array(writer)
+    }
+
+    fn begin_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        self.0.begin_array_value(writer, first)
+    }
+
+    fn end_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_array_value(writer)
+    }
+
+    fn begin_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_object(writer)
+    }
+
+    fn end_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_object(writer)
+    }
+
+    fn begin_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        self.0.begin_object_key(writer, first)
+    }
+
+    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_object_value(writer)
+    }
+
+    fn end_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_object_value(writer)
+    }
+}

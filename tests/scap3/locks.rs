@@ -1,0 +1,112 @@
+//! Scap and Hoist on one deploy host: neither deploys while the other does, and each knows of whom it waits for.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+
+use rustix::fs::{FlockOperation, fcntl_lock};
+
+use crate::common::{Ran, signal};
+use crate::fleet::DeployHost;
+
+/// A file of Scap's, opened as Scap opens it to have it to itself.
+fn open(host: &DeployHost, name: &str) -> File {
+    let path = host.path("run/lock").join(name);
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).unwrap()
+}
+
+fn is_free(file: &File, how: FlockOperation) -> bool {
+    let free = fcntl_lock(file, how).is_ok();
+    let _ = fcntl_lock(file, FlockOperation::Unlock);
+    free
+}
+
+use FlockOperation::{NonBlockingLockExclusive as Alone, NonBlockingLockShared as Shared};
+
+/// `hoist lock` with these arguments, once it holds the lock.
+fn lock(host: &DeployHost, arguments: &[&str]) -> Child {
+    let mut child = host.hoist(&[&["lock"], arguments].concat()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("locked by op@deploy1"), "{line}");
+    child
+}
+
+fn end(mut child: Child) {
+    signal(&child, "INT");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn scaps_locks_are_made_taken_and_filled_where_scap_looks_whatever_lock_dir_says() {
+    let host = DeployHost::new();
+    host.commit("1");
+    fs::create_dir(host.path("run/elsewhere")).unwrap();
+    let settings = ["-D", "lock_dir:/run/elsewhere", "-D", "lock_file:"];
+    let held = lock(&host, &[&settings[..], &["no", "more", "room"]].concat());
+    let text = fs::read_to_string(host.path("run/lock/scap.service_page.lock")).unwrap();
+    let said: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        (&said["locker"], &said["pid"], &said["reason"]),
+        (&"op".into(), &held.id().into(), &"no more room".into())
+    );
+    // Mon Nov 23 14:45:52 2026
+    assert_eq!(said["timestamp_utc"].as_str().unwrap().len(), 24, "{text}");
+    let (own, global) = (open(&host, "scap.service_page.lock"), open(&host, "scap-global-lock"));
+    assert!(!is_free(&own, Shared), "Scap would deploy as well");
+    assert!(is_free(&global, Shared) && !is_free(&global, Alone), "deployments share it");
+    // Another Hoist that has other locks meets it there.
+    fs::create_dir(host.path("run/third")).unwrap();
+    let third = ["-D", "lock_dir:/run/third", "-D", "lock_file:", "-D", "lock_timeout:0"];
+    let pid = format!("(process {}): op, since ", held.id());
+    host.run(&[&["lock"], &third[..]].concat()).ends(5).says(&pid).says("no more room");
+    host.run(&[&["plan"], &third[..]].concat()).says("service/page is locked with Scap's lock file");
+    end(held);
+    assert_eq!(fs::read_to_string(host.path("run/lock/scap.service_page.lock")).unwrap(), "{}");
+    assert!(is_free(&own, Alone) && is_free(&global, Alone));
+}
+
+#[test]
+fn a_lock_on_all_is_scaps_too_and_waits_for_those_who_deploy() {
+    let host = DeployHost::new();
+    host.commit("1");
+    let global = open(&host, "scap-global-lock");
+    fcntl_lock(&global, Shared).unwrap();
+    host.run(&["lock", "--all", "-D", "lock_timeout:0", "power"]).ends(5).says("scap-global-lock");
+    fcntl_lock(&global, FlockOperation::Unlock).unwrap();
+    let held = lock(&host, &["--all", "power", "cut"]);
+    let said: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(host.path("run/lock/scap-global-lock")).unwrap()).unwrap();
+    assert_eq!((&said["locker"], &said["reason"]), (&"op".into(), &"power cut".into()));
+    assert!(!is_free(&global, Shared), "Scap would deploy as well");
+    end(held);
+    assert!(is_free(&global, Alone));
+    assert_eq!(fs::read_to_string(host.path("run/lock/scap-global-lock")).unwrap(), "{}");
+}
+
+#[test]
+fn a_deployment_waits_for_scaps_as_scap_waits_for_its_own() {
+    let host = DeployHost::new();
+    host.commit("1");
+    let own = open(&host, "page.lock");
+    let note = r#"{"locker": "alice", "pid": 1, "timestamp_utc": "Mon Nov 23 14:45:52 2026", "reason": "by scap"}"#;
+    fs::write(host.path("run/lock/page.lock"), note).unwrap();
+    fcntl_lock(&own, Alone).unwrap();
+    host.run(&["lock", "-D", "lock_timeout:0"]).ends(5).says("alice, since Mon Nov 23 14:45:52 2026, by scap");
+    let mut waits = host.hoist(&["lock", "--time", "1s"]);
+    let mut waits = waits.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(waits.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("by scap; waiting for up to 600 s"), "{line}");
+    fcntl_lock(&own, FlockOperation::Unlock).unwrap();
+    Ran::of(waits.wait_with_output().unwrap()).ends(0).says("is locked by op@deploy1");
+
+    // Its lock on all repositories keeps out a repository that is none of Scap's.
+    fs::rename(host.repo().join("scap"), host.repo().join("hoist")).unwrap();
+    fs::rename(host.repo().join("hoist/scap.cfg"), host.repo().join("hoist/hoist.cfg")).unwrap();
+    host.run(&["lock", "--time", "1s"]).ends(0);
+    let global = open(&host, "scap-global-lock");
+    fs::write(host.path("run/lock/scap-global-lock"), "maintenance of scap's").unwrap();
+    fcntl_lock(&global, Alone).unwrap();
+    host.run(&["lock"]).ends(5).says("scap-global-lock").says("maintenance of scap's");
+}
