@@ -14,6 +14,8 @@ pub type Name = Rc<str>;
 pub struct Expr {
     pub line: usize,
     pub node: Node,
+    /// How many expressions stand within each other in it.
+    pub height: usize,
 }
 
 #[derive(Debug)]

@@ -6,10 +6,23 @@ use super::lexer::Word;
 use super::operators::Operator;
 use super::parser::Parser;
 use super::value::Value;
+use super::walk;
+
+/// How many operators, filters and subscripts may follow each other: as many as Jinja2 bears.
+const HIGHEST: usize = 500;
 
 impl Parser<'_> {
-    fn expr(&self, line: usize, node: Node) -> Expr {
-        Expr { line, node }
+    /// # Errors
+    /// For a chain that is too long: its links stand within each other, and each takes its part of the stack.
+    fn expr(&self, line: usize, node: Node) -> Result<Expr, Error> {
+        let mut made = Expr { line, node, height: 0 };
+        made.height = walk::parts(&made).into_iter().map(|part| part.height + 1).max().unwrap_or(0);
+        match made.height > HIGHEST {
+            true => {
+                Err(refuse(format!("syntax error: a chain of more than {HIGHEST} operators, filters or subscripts")))
+            }
+            false => Ok(made),
+        }
     }
 
     /// An expression, or several with commas between them: a tuple.
@@ -32,7 +45,7 @@ impl Parser<'_> {
             Some(only) if !several => Ok(only),
             Some(last) => {
                 items.push(last);
-                Ok(self.expr(line, Node::Tuple(items)))
+                self.expr(line, Node::Tuple(items))
             }
             None => Err(self.unexpected("an expression")),
         }
@@ -52,7 +65,7 @@ impl Parser<'_> {
                 true => Some(Box::new(self.expression(true)?)),
                 false => None,
             };
-            value = self.expr(line, Node::Conditional(test, Box::new(value), otherwise));
+            value = self.expr(line, Node::Conditional(test, Box::new(value), otherwise))?;
         }
         Ok(value)
     }
@@ -62,7 +75,7 @@ impl Parser<'_> {
         let mut left = self.and()?;
         while self.take_name("or") {
             let right = Box::new(self.and()?);
-            left = self.expr(line, Node::Or(Box::new(left), right));
+            left = self.expr(line, Node::Or(Box::new(left), right))?;
         }
         Ok(left)
     }
@@ -72,7 +85,7 @@ impl Parser<'_> {
         let mut left = self.not()?;
         while self.take_name("and") {
             let right = Box::new(self.not()?);
-            left = self.expr(line, Node::And(Box::new(left), right));
+            left = self.expr(line, Node::And(Box::new(left), right))?;
         }
         Ok(left)
     }
@@ -83,7 +96,7 @@ impl Parser<'_> {
             return self.comparison();
         }
         let value = self.nested(Self::not)?;
-        Ok(self.expr(line, Node::Not(Box::new(value))))
+        self.expr(line, Node::Not(Box::new(value)))
     }
 
     fn comparison(&mut self) -> Result<Expr, Error> {
@@ -104,7 +117,7 @@ impl Parser<'_> {
                     Comparison::NotIn
                 }
                 _ if others.is_empty() => return Ok(first),
-                _ => return Ok(self.expr(line, Node::Compare(Box::new(first), others))),
+                _ => return self.expr(line, Node::Compare(Box::new(first), others)),
             };
             self.advance();
             others.push((comparison, self.sum()?));
@@ -122,7 +135,7 @@ impl Parser<'_> {
         while let Some((_, operator)) = operators.iter().find(|(mark, _)| self.sees(mark)) {
             self.advance();
             let right = Box::new(operand(self)?);
-            left = self.expr(line, Node::Binary(*operator, Box::new(left), right));
+            left = self.expr(line, Node::Binary(*operator, Box::new(left), right))?;
         }
         Ok(left)
     }
@@ -141,7 +154,7 @@ impl Parser<'_> {
         while self.take("~") {
             parts.push(self.product()?);
         }
-        Ok(self.expr(line, Node::Concat(parts)))
+        self.expr(line, Node::Concat(parts))
     }
 
     fn product(&mut self) -> Result<Expr, Error> {
@@ -164,7 +177,7 @@ impl Parser<'_> {
             let minus = self.sees("-");
             self.advance();
             let value = self.nested(|parser| parser.unary(false))?;
-            self.expr(line, Node::Signed(minus, Box::new(value)))
+            self.expr(line, Node::Signed(minus, Box::new(value)))?
         } else {
             self.primary()?
         };
@@ -203,7 +216,7 @@ impl Parser<'_> {
             Word::Mark("(") => {
                 self.advance();
                 if self.take(")") {
-                    return Ok(self.expr(line, Node::Tuple(Vec::new())));
+                    return self.expr(line, Node::Tuple(Vec::new()));
                 }
                 let value = self.tuple(true, &[])?;
                 self.expect(")")?;
@@ -223,7 +236,7 @@ impl Parser<'_> {
             }
             _ => return Err(self.unexpected("an expression")),
         };
-        Ok(self.expr(line, node))
+        self.expr(line, node)
     }
 
     /// Items up to a bracket, with commas between them and perhaps behind the last one.
@@ -255,7 +268,7 @@ impl Parser<'_> {
                         }
                         Word::Int(index) => {
                             self.advance();
-                            let index = self.expr(line, Node::Constant(Value::Int(*index)));
+                            let index = self.expr(line, Node::Constant(Value::Int(*index)))?;
                             Node::Item(Box::new(value), Box::new(index))
                         }
                         _ => return Err(self.unexpected("a name or a number")),
@@ -268,7 +281,7 @@ impl Parser<'_> {
                 Word::Mark("(") => Node::Call(Box::new(value), self.arguments()?),
                 _ => return Ok(value),
             };
-            value = self.expr(line, node);
+            value = self.expr(line, node)?;
         }
     }
 
@@ -297,7 +310,7 @@ impl Parser<'_> {
         let Some(first) = parts[0].take() else {
             // Empty brackets are those of an empty tuple.
             self.expect("]")?;
-            return Ok(Node::Item(Box::new(value), Box::new(self.expr(line, Node::Tuple(Vec::new())))));
+            return Ok(Node::Item(Box::new(value), Box::new(self.expr(line, Node::Tuple(Vec::new()))?)));
         };
         if self.take("]") {
             return Ok(Node::Item(Box::new(value), Box::new(first)));
@@ -307,7 +320,7 @@ impl Parser<'_> {
             items.push(self.expression(true)?);
         }
         self.expect("]")?;
-        Ok(Node::Item(Box::new(value), Box::new(self.expr(line, Node::Tuple(items)))))
+        Ok(Node::Item(Box::new(value), Box::new(self.expr(line, Node::Tuple(items))?)))
     }
 
     pub fn arguments(&mut self) -> Result<Args, Error> {
@@ -364,7 +377,7 @@ impl Parser<'_> {
         let line = self.line();
         let name = self.dotted_name()?;
         let args = if self.sees("(") { self.arguments()? } else { Args::default() };
-        Ok(self.expr(line, Node::Filter(value.map(Box::new), name, args)))
+        self.expr(line, Node::Filter(value.map(Box::new), name, args))
     }
 
     /// The filters of a block, the first of which has no mark ahead of it when it is a filter block.
@@ -385,11 +398,11 @@ impl Parser<'_> {
                 let negated = self.take_name("not");
                 let name = self.dotted_name()?;
                 let args = self.test_arguments()?;
-                let test = self.expr(line, Node::Test(Box::new(value), name, args));
-                if negated { self.expr(line, Node::Not(Box::new(test))) } else { test }
+                let test = self.expr(line, Node::Test(Box::new(value), name, args))?;
+                if negated { self.expr(line, Node::Not(Box::new(test)))? } else { test }
             } else if self.sees("(") {
                 let args = self.arguments()?;
-                self.expr(line, Node::Call(Box::new(value), args))
+                self.expr(line, Node::Call(Box::new(value), args))?
             } else {
                 return Ok(value);
             };

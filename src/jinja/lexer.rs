@@ -86,13 +86,16 @@ impl<'a> Lexer<'a> {
 
     fn template(&mut self) -> Result<(), Error> {
         let Delimiters { block, variable, comment } = *self.delimiters;
+        // At the same place the longest one counts: `<%=` and `<%#` begin with `<%`.
+        let mut marks = [comment.0, variable.0, block.0];
+        marks.sort_by_key(|mark| std::cmp::Reverse(mark.len()));
         loop {
             let (from, rest) = (self.at, self.rest());
-            // At the same place the longest one counts: `<%=` and `<%#` begin with `<%`.
-            let next = [comment.0, variable.0, block.0]
-                .into_iter()
-                .filter_map(|mark| rest.find(mark).map(|at| (at, mark)))
-                .min_by_key(|(at, mark)| (*at, std::cmp::Reverse(mark.len())));
+            // All of them begin with the same character. Nothing behind the next one is looked at: a template may have many.
+            let next = rest.match_indices(&block.0[..1]).find_map(|(at, _)| {
+                let mark = marks.into_iter().find(|mark| rest[at..].starts_with(mark))?;
+                Some((at, mark))
+            });
             let Some((length, mark)) = next else {
                 self.data(from, rest);
                 return Ok(());
@@ -110,6 +113,10 @@ impl<'a> Lexer<'a> {
             self.at = inside + usize::from(sign.is_some());
             if mark == comment.0 {
                 let Some(end) = self.rest().find(comment.1) else {
+                    if self.rest().is_empty() {
+                        // Jinja2 misses its end only if there is anything in it.
+                        return Ok(());
+                    }
                     return Err(refuse("syntax error: a comment does not end"));
                 };
                 let minus = self.rest()[..end].ends_with('-');
@@ -155,6 +162,10 @@ impl<'a> Lexer<'a> {
     fn raw_text(&mut self) -> Result<(), Error> {
         let (begin, end) = self.delimiters.block;
         let from = self.at;
+        if self.rest().is_empty() {
+            // As with a comment.
+            return Ok(());
+        }
         let mut search = from;
         while let Some(found) = self.source[search..].find(begin) {
             let at = search + found;

@@ -276,11 +276,21 @@ mod unit_tests {
         let (open, close) = ("[".repeat(90), "]".repeat(90));
         let lists = format!("{{% macro m() %}}{{% if {open}m(){close} %}}{{% endif %}}{{% endmacro %}}{{{{ m() }}}}");
         let twice = format!("{{% set x = 'ab' %}}{}", "{% set x = x ~ x %}".repeat(40));
+        let row = |start: &str, part: &str, end: &str| format!("{{{{ {start}{}{end} }}}}", part.repeat(100_000));
+        let (sum, filters, items) = (row("", "1 + ", "1"), row("1", "|abs", ""), row("x", "[0]", ""));
+        let (calls, either, power) = (row("x", "()", ""), row("", "x or ", "1"), row("", "1 ** ", "1"));
+        let row = "a chain of more than 500";
         for (template, why) in [
             ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "more than 400 deep"),
             ("{% include 't.j2' %}", "more than 400 deep"),
             ("{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}", "more than 400 deep"),
             (&nested, "nest deeper than 100"),
+            (&sum, row),
+            (&filters, row),
+            (&items, row),
+            (&calls, row),
+            (&either, row),
+            (&power, row),
             (&twice, "more than 10000000 bytes"),
             (&lists, "call each other"),
             ("{{ 'x' * 100000000000 }}", "more than 10000000"),
@@ -290,5 +300,11 @@ mod unit_tests {
             let reason = try_render(template, false, OutputFormat::Text, serde_json::json!({})).unwrap_err();
             assert!(reason.contains(why), "{reason}");
         }
+    }
+    #[test]
+    fn a_template_of_many_tags_is_read_in_one_go() {
+        // Comments and variables stand nowhere in it: each tag would look for them up to the end.
+        let many = "{% if 1 %}{% endif %}".repeat(100_000);
+        assert_eq!(try_render(&many, false, OutputFormat::Text, serde_json::json!({})).as_deref(), Ok(""));
     }
 }

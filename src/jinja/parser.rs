@@ -14,6 +14,8 @@ pub struct Parser<'a> {
     words: &'a [Token],
     next: usize,
     depth: usize,
+    /// Whether what is read here is gathered first, and not printed where it stands.
+    gathered: bool,
     template: Name,
     pub blocks: Vec<Rc<Block>>,
     pub extends: bool,
@@ -24,8 +26,8 @@ pub struct Parser<'a> {
 /// # Errors
 /// For what is no template, with the line.
 pub fn parse<'a>(words: &'a [Token], template: &Name) -> Result<(Body, Parser<'a>), (Error, usize)> {
-    let mut parser =
-        Parser { words, next: 0, depth: 0, template: template.clone(), blocks: Vec::new(), extends: false };
+    let (template, blocks) = (template.clone(), Vec::new());
+    let mut parser = Parser { words, next: 0, depth: 0, gathered: false, template, blocks, extends: false };
     match parser.body(&[]) {
         Ok(body) => Ok((body, parser)),
         Err(error) => {
@@ -115,6 +117,14 @@ impl<'a> Parser<'a> {
         read
     }
 
+    /// Reads what is gathered, or a block, which prints by itself wherever it stands.
+    fn gathering<T>(&mut self, gathered: bool, read: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+        let before = std::mem::replace(&mut self.gathered, gathered);
+        let read = read(self);
+        self.gathered = before;
+        read
+    }
+
     /// Statements up to a tag of one of these names, which is the next word then.
     fn body(&mut self, ends: &[&str]) -> Result<Body, Error> {
         let mut body = Vec::new();
@@ -187,7 +197,7 @@ impl<'a> Parser<'a> {
                     Statement::Set(line, target, self.tuple(true, &[])?)
                 } else {
                     let filter = self.filters_of_block(false)?;
-                    let body = self.closed("endset")?;
+                    let body = self.gathering(true, |parser| parser.closed("endset"))?;
                     Statement::SetBlock(Rc::new(SetBlock { line, target, filter, body, scope: OnceCell::new() }))
                 }
             }
@@ -219,7 +229,7 @@ impl<'a> Parser<'a> {
             }
             "filter" => {
                 let filter = self.filters_of_block(true)?.ok_or_else(|| self.unexpected("a filter"))?;
-                let body = self.closed("endfilter")?;
+                let body = self.gathering(true, |parser| parser.closed("endfilter"))?;
                 Statement::FilterBlock(Rc::new(FilterBlock { filter, body, scope: OnceCell::new() }))
             }
             "block" => self.block(line)?,
@@ -236,6 +246,11 @@ impl<'a> Parser<'a> {
                     self.advance();
                 }
                 let with_context = self.context().unwrap_or(true);
+                if !with_context && self.gathered {
+                    // Jinja2 prints it ahead of all that, or not at all.
+                    let whole = "a macro, a recursive loop, or a call, filter or set block";
+                    return Err(refuse(format!("include without context within {whole}: include it with context")));
+                }
                 Statement::Include(Include { template, ignore_missing, with_context })
             }
             "import" => {
@@ -276,11 +291,14 @@ impl<'a> Parser<'a> {
         let iterable = self.tuple(false, &["recursive"])?;
         let test = if self.take_name("if") { Some(self.expression(true)?) } else { None };
         let recursive = self.take_name("recursive");
-        let body = self.statements(&["endfor", "else"])?;
-        let otherwise = match self.expect_name()?.as_ref() {
-            "else" => self.closed("endfor")?,
-            _ => Vec::new(),
-        };
+        let (body, otherwise) = self.gathering(self.gathered || recursive, |parser| {
+            let body = parser.statements(&["endfor", "else"])?;
+            let otherwise = match parser.expect_name()?.as_ref() {
+                "else" => parser.closed("endfor")?,
+                _ => Vec::new(),
+            };
+            Ok((body, otherwise))
+        })?;
         Ok(Statement::For(Rc::new(For {
             line,
             target,
@@ -339,7 +357,7 @@ impl<'a> Parser<'a> {
         defaults: Vec<Expr>,
         end: &str,
     ) -> Result<Rc<Signature>, Error> {
-        let body = self.closed(end)?;
+        let body = self.gathering(true, |parser| parser.closed(end))?;
         let (scope, special) = (OnceCell::new(), OnceCell::new());
         Ok(Rc::new(Signature { line, name, arguments, defaults, body, scope, special }))
     }
@@ -347,7 +365,7 @@ impl<'a> Parser<'a> {
     fn block(&mut self, line: usize) -> Result<Statement, Error> {
         let name = self.expect_name()?;
         let (scoped, required) = (self.take_name("scoped"), self.take_name("required"));
-        let body = self.closed("endblock")?;
+        let body = self.gathering(false, |parser| parser.closed("endblock"))?;
         if self.blocks.iter().any(|block| block.name == name) {
             return Err(refuse(format!("syntax error: the block {name} stands twice")).at(&self.template, line));
         }

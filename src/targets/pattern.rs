@@ -164,7 +164,7 @@ mod tests {
         let hosts = ["web1.x", "web2.x", "web12.x", "mwa1", "mwb22", "mwc1", "w-1", "w_1"];
         assert_eq!(matching("web[12].x", &hosts), ["web1.x", "web2.x"]);
         assert_eq!(matching("mw[AB]*", &hosts), ["mwa1", "mwb22"]);
-        assert_eq!(matching("mw[!a]*", &hosts), ["mwb22", "mwc1"]);
+        assert_eq!(matching("mw[^a]*", &hosts), ["mwb22", "mwc1"]);
         assert_eq!(matching("mw[^a-b]1", &hosts), ["mwc1"]);
         assert_eq!(matching("w[-a]1,w[_]1", &hosts), ["w-1", "w_1"]);
         assert_eq!(matching("web[1-2].x", &hosts), ["web1.x", "web2.x"]);
@@ -203,6 +203,8 @@ mod tests {
             ("web[01:5]", "\"web[01:5]\"", "zeros"),
             ("web[1:05]", "\"web[1:05]\"", "zeros"),
             ("web[]", "\"web[]\"", "holds no character"),
+            ("web[!12]", "\"web[!12]\"", "write [^12]"),
+            ("web(1|[!2])", "\"web(1|[!2])\"", "write [^2]"),
             ("web[01-97]", "\"web[01-97]\"", "with a colon"),
             ("web[1-35]", "\"web[1-35]\"", "with a colon"),
             ("web[1,12]", "\"web[1,12]\"", "with a colon"),

@@ -110,7 +110,10 @@ fn as_scap_reads_it(text: &str) -> Result<String, String> {
                         let names: Vec<String> = ranges.iter().flat_map(Range::names).collect();
                         regex += &format!("(?:{})", names.join("|"));
                     }
-                    false => regex += &rest[..length],
+                    false => {
+                        Class::read(&inside.to_ascii_lowercase())?;
+                        regex += &rest[..length];
+                    }
                 }
             }
             '\\' => {
@@ -162,9 +165,12 @@ fn glob(text: &str) -> Result<Term, String> {
 
 impl Class {
     /// Reads what stands between the brackets, in lower case. `[1-35]` and `[1,12]` are refused: they are characters here
-    /// and numbers in a list of hosts, and the two differ.
+    /// and numbers in a list of hosts, and the two differ. So is `[!1]`: it leaves hosts out for a shell, and not for Scap.
     fn read(text: &str) -> Result<Class, String> {
-        let (negated, inside) = match text.strip_prefix(['!', '^']) {
+        if let Some(inside) = text.strip_prefix('!') {
+            return Err(format!("[{text}] means other hosts to a shell than to Scap: write [^{inside}]"));
+        }
+        let (negated, inside) = match text.strip_prefix('^') {
             Some(inside) => (true, inside),
             None => (false, text),
         };

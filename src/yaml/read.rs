@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use anyhow::{Result, anyhow};
-use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, StrInput, StructureStyle, Tag};
 
 use super::scalar;
 use super::{DEEPEST, Node, Value};
@@ -19,13 +19,18 @@ pub fn document(source: &str, name: &str) -> Result<Node> {
     if let Some(line) = odd_directive(source) {
         return Err(anyhow!("{name}:{line}: not valid YAML: a directive that PyYAML does not read: remove it"));
     }
+    if let Some(line) = end_ahead(source) {
+        return Err(anyhow!("{name}:{line}: not valid YAML: the end of a document ahead of its beginning: remove it"));
+    }
     let mut source = source.to_owned();
     loop {
         match Reader::new(&source, name).document() {
             Ok(node) => return Ok(node),
-            // PyYAML wants no blank ahead of a comment that stands behind a quote.
+            // PyYAML wants no blank ahead of a comment that stands behind a quote, but one behind the mark of a block.
             Err(Failure::Parser(error)) if *error.kind() == ErrorKind::CommentNotSeparated => {
-                match error.marker().byte_offset().filter(|at| source[*at..].starts_with('#')) {
+                let ahead = |at: usize| source[..at].rsplit(char::is_whitespace).next().unwrap_or_default();
+                let fits = |at: &usize| source[*at..].starts_with('#') && !ahead(*at).starts_with(['|', '>']);
+                match error.marker().byte_offset().filter(fits) {
                     Some(at) => source.insert(at, ' '),
                     None => return Err(told(&error, name)),
                 }
@@ -44,6 +49,13 @@ fn odd_character(source: &str) -> Option<(usize, char)> {
     };
     let (at, c) = source.char_indices().find(|(_, c)| odd(*c))?;
     Some((source[..at].matches('\n').count() + 1, c))
+}
+
+/// The line of a `...` ahead of everything else.
+fn end_ahead(source: &str) -> Option<usize> {
+    let nothing = |line: &str| matches!(line.trim_start().as_bytes(), [] | [b'#', ..]);
+    let (at, first) = source.lines().enumerate().find(|(_, line)| !nothing(line))?;
+    first.strip_prefix("...").filter(|rest| rest.is_empty() || rest.starts_with([' ', '\t'])).map(|_| at + 1)
 }
 
 /// The line of a directive whose name or address has characters that it may not have.
@@ -93,6 +105,8 @@ struct Reader<'a> {
     anchors: HashMap<usize, (Node, usize)>,
     names: HashSet<String>,
     depth: usize,
+    /// Within brackets.
+    flow: bool,
     count: usize,
     /// How far tabs were looked for.
     checked: usize,
@@ -106,7 +120,17 @@ impl<'a> Reader<'a> {
             emit_anchor_events: true,
         };
         let parser = Parser::new_from_str_with_options(source, options);
-        Reader { source, name, parser, anchors: HashMap::new(), names: HashSet::new(), depth: 0, count: 0, checked: 0 }
+        Reader {
+            source,
+            name,
+            parser,
+            anchors: HashMap::new(),
+            names: HashSet::new(),
+            depth: 0,
+            flow: false,
+            count: 0,
+            checked: 0,
+        }
     }
 
     fn next(&mut self) -> Result<(Event<'a>, Span), Failure> {
@@ -193,13 +217,16 @@ impl<'a> Reader<'a> {
                     let place = |at: &granit_parser::Marker| at.byte_offset().unwrap_or_default();
                     self.no_tabs(place(&span.start), place(&span.end))?;
                 }
+                self.no_odd_text(style, span)?;
                 let value = scalar::value(&text, style == ScalarStyle::Plain, core(tag.as_deref()).as_deref());
                 match value {
                     Ok(value) => (anchor, Node { line, value, text: text.into_owned() }),
                     Err(why) => return self.fail(line, why),
                 }
             }
-            Event::SequenceStart(_, anchor, tag) => {
+            Event::SequenceStart(style, anchor, tag) => {
+                let outer = self.flow;
+                self.flow |= style == StructureStyle::Flow;
                 self.collection(line, tag.as_deref(), "seq")?;
                 let mut items = Vec::new();
                 loop {
@@ -212,9 +239,12 @@ impl<'a> Reader<'a> {
                     }
                 }
                 self.depth -= 1;
+                self.flow = outer;
                 (anchor, Node { line, value: Value::List(items), text: String::new() })
             }
-            Event::MappingStart(_, anchor, tag) => {
+            Event::MappingStart(style, anchor, tag) => {
+                let outer = self.flow;
+                self.flow |= style == StructureStyle::Flow;
                 self.collection(line, tag.as_deref(), "map")?;
                 let mut pairs = Vec::new();
                 loop {
@@ -227,6 +257,7 @@ impl<'a> Reader<'a> {
                     pairs.push((key, self.node(event, &span)?));
                 }
                 self.depth -= 1;
+                self.flow = outer;
                 (anchor, Node { line, value: Value::Map(self.merged(pairs)?), text: String::new() })
             }
             _ => return self.fail(line, "not valid YAML: a value is missing"),
@@ -242,6 +273,17 @@ impl<'a> Reader<'a> {
             }
             _ => Ok(node),
         }
+    }
+
+    /// Within brackets, PyYAML reads some text without quotes otherwise.
+    fn no_odd_text(&self, style: ScalarStyle, span: &Span) -> Result<(), Failure> {
+        let place = |at: &granit_parser::Marker| at.byte_offset().unwrap_or_default();
+        let text = self.source.get(place(&span.start)..place(&span.end)).unwrap_or_default();
+        if style != ScalarStyle::Plain || !self.flow || !(text.starts_with(':') || text.contains('?')) {
+            return Ok(());
+        }
+        let why = "not valid YAML: a text with ? or with a : ahead, within brackets: put it in quotes";
+        self.fail(span.start.line() as u64, why)
     }
 
     /// Takes a list or mapping to begin, unless its tag says that it is something else.

@@ -192,7 +192,8 @@ fn float(text: &str) -> Option<f64> {
     if matches!(text, ".nan" | ".NaN" | ".NAN") {
         return Some(f64::NAN);
     }
-    if let Some((whole, rest)) = sexagesimal(unsigned).filter(|(_, rest)| !rest.is_empty()) {
+    let is_fraction = |rest: &str| rest.starts_with('.') && rest[1..].bytes().all(|b| b.is_ascii_digit() || b == b'_');
+    if let Some((whole, rest)) = sexagesimal(unsigned).filter(|(_, rest)| is_fraction(rest)) {
         let fraction: f64 = format!("0{}", rest.replace('_', "")).parse().ok()?;
         return Some(sign * (whole as f64 + fraction));
     }

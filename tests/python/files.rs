@@ -40,6 +40,9 @@ const REFUSED: &[&str] = &[
     "the character U+FEFF",
     "surrogate",
     "simple key expected",
+    "a text with ?",
+    "cannot start with '-'",
+    "may not precede any of",
 ];
 
 /// Those of the texts that Hoist reads otherwise than PyYAML, for people; empty where there are none.

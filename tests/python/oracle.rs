@@ -136,6 +136,7 @@ const REFUSED: &[&str] = &[
     "the text grows beyond",
     "are not supported as sets",
     "a part in square brackets has no meaning",
+    "include without context within",
 ];
 
 /// Those of the cases that Hoist renders otherwise than Jinja2, for people; empty where there are none.
