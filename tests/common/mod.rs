@@ -9,6 +9,8 @@ use tempfile::TempDir;
 #[path = "../farm/mod.rs"]
 pub mod farm;
 
+pub mod terminal;
+
 pub use farm::Farm;
 
 /// The program under test.
