@@ -4,9 +4,10 @@ use std::path::Path;
 
 use indexmap::IndexMap;
 
+use crate::fleet::ssh::keys::certificate;
 use crate::fleet::ssh::known_hosts::KnownHosts;
-use crate::fleet::ssh::{certificate, kexinit};
-use crate::local::index;
+use crate::fleet::ssh::transport::kexinit;
+use crate::local::tree::index;
 use crate::wire::ConfigFile;
 
 /// Reads a file of host keys and asks it about a host; gives the remarks on its lines.

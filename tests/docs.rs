@@ -374,16 +374,13 @@ fn the_map_of_design_md_is_true() {
     let design = read("DESIGN.md");
     let map = design.split("```").nth(1).expect("DESIGN.md begins with a map in a fence");
     let mut named = BTreeSet::new();
-    let mut folder = String::new();
+    let mut folders: Vec<&str> = Vec::new();
     for line in map.lines().filter(|line| !line.trim().is_empty() && *line != "text") {
         let name = line.split_whitespace().next().unwrap();
         // What is indented lies in the folder above it.
-        if line.starts_with(' ') {
-            named.insert(format!("{folder}{name}"));
-        } else {
-            folder = if name.ends_with('/') { name.to_owned() } else { String::new() };
-            named.insert(name.to_owned());
-        }
+        folders.truncate((line.len() - line.trim_start().len()) / 2);
+        named.insert(format!("{}{name}", folders.concat()));
+        folders.push(if name.ends_with('/') { name } else { "" });
     }
     for name in &named {
         let path = root().join(name);

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::config::{self, Checked};
+use crate::config;
+use crate::config::Checked;
 use crate::exit_code::ExitCode;
 use crate::wire::Level;
 

@@ -1,7 +1,8 @@
 //! `hoist deploy`: from the command line to the first contact.
 
 use crate::config::Config;
-use crate::deploy::{self, Choice};
+use crate::deploy;
+use crate::deploy::Choice;
 use crate::exit_code::ExitCode;
 use crate::repo::{Repo, Tags};
 use crate::report::LogFile;

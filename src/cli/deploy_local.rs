@@ -5,7 +5,8 @@ use std::path::Path;
 
 use crate::config::{Config, Options};
 use crate::exit_code::ExitCode;
-use crate::local::{self, Wanted};
+use crate::local;
+use crate::local::Wanted;
 
 use super::{Refused, args};
 

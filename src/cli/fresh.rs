@@ -4,7 +4,8 @@ use crate::config::Config;
 use crate::deploy::{Kind, Prepared};
 use crate::exit_code::ExitCode;
 use crate::fleet::ssh::Ssh;
-use crate::journal::{self, AtTheEnd, Journal, Opened, Tape, Unfinished};
+use crate::journal;
+use crate::journal::{AtTheEnd, Journal, Opened, Tape, Unfinished};
 use crate::repo::Repo;
 
 use super::Refused;

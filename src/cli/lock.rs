@@ -12,7 +12,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::config::Config;
 use crate::deploy;
 use crate::exit_code::ExitCode;
-use crate::repo::{self, DeployLock, Ended, Keeper, Kept, LockError, LockPlaces, Locks, Purpose};
+use crate::locks;
+use crate::locks::{DeployLock, Ended, Keeper, Kept, LockError, LockPlaces, Locks, Purpose};
 
 use super::out::{answer, answer_line, complain, complain_line};
 use super::signals::Interrupts;
@@ -192,7 +193,7 @@ fn detach(args: &args::Lock) -> Result<ExitCode, Refused> {
 /// `--end`.
 fn end(what: &str, path: &Path) -> Result<ExitCode, Refused> {
     let say = |text: String| complain_line(&format!("hoist lock: {what} {text}"));
-    let looked = repo::end(path).map_err(|error| Refused(format!("cannot look at {}: {error}", path.display())))?;
+    let looked = locks::end(path).map_err(|error| Refused(format!("cannot look at {}: {error}", path.display())))?;
     Ok(match looked {
         Ended::Gone(keeper) => {
             let was = keeper.to_string().replacen("is ", "was ", 1);
@@ -216,7 +217,7 @@ fn end(what: &str, path: &Path) -> Result<ExitCode, Refused> {
             ExitCode::Locked
         }
         Ended::Nameless => {
-            say(repo::nameless(path));
+            say(locks::nameless(path));
             ExitCode::Locked
         }
     })

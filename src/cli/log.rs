@@ -6,7 +6,8 @@ use std::path::Path;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::exit_code::ExitCode;
-use crate::logs::{self, Entry, Filter, Follower, News};
+use crate::logs;
+use crate::logs::{Entry, Filter, Follower, News};
 use crate::report::LogFile;
 use crate::terminal::{Theme, safe_line};
 

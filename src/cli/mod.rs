@@ -1,6 +1,7 @@
 //! The commands: each reads its flags, calls the module that does the work, and ends with one exit status.
 
 pub mod args;
+pub mod argv;
 mod before;
 mod check_config;
 mod config;
@@ -11,6 +12,7 @@ mod fresh;
 mod interlocks;
 mod lock;
 mod log;
+pub mod observe;
 mod plan;
 mod publish;
 mod reconcile;
@@ -24,8 +26,6 @@ mod status;
 mod status_text;
 mod unlock;
 mod wait;
-mod watch;
-mod words;
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -38,18 +38,18 @@ use crate::terminal as out;
 use crate::text::counted as plural;
 
 use args::Command;
-use words::Parsed;
+use argv::Parsed;
 
 /// Runs the program on the words after its name.
 pub fn main(words: Vec<std::ffi::OsString>) -> ExitCode {
     out::tell_panics();
-    let command = match words::parse(words) {
+    let command = match argv::parse(words) {
         Ok(Parsed::Command(hoist)) => hoist.command,
         Ok(Parsed::Say(text)) => {
             out::answer(&text);
             return ExitCode::Success;
         }
-        Err(words::UsageError(complaint)) => {
+        Err(argv::UsageError(complaint)) => {
             out::complain(&complaint);
             return ExitCode::Usage;
         }
@@ -78,7 +78,7 @@ fn run(command: Command) -> Result<ExitCode, Refused> {
         Command::DeployLocal(args) => deploy_local::run(args),
         Command::Completion(args) => completion(&args),
         Command::Version(_) => {
-            out::answer(&words::version());
+            out::answer(&argv::version());
             Ok(ExitCode::Success)
         }
     }

@@ -1,8 +1,10 @@
 //! `hoist plan`: what a deployment would do.
 
-use crate::deploy::{self, Choice, Plan};
+use crate::deploy;
+use crate::deploy::{Choice, Plan};
 use crate::exit_code::ExitCode;
-use crate::repo::{DeployLock, Repo};
+use crate::locks::DeployLock;
+use crate::repo::Repo;
 use crate::targets::fold;
 use crate::wire::Level;
 

@@ -5,7 +5,8 @@ use std::io::Write;
 use anyhow::{Context, Result};
 
 use crate::config::Config;
-use crate::deploy::{self, Kind, Plan, Prepared, Verdict};
+use crate::deploy;
+use crate::deploy::{Kind, Plan, Prepared, Verdict};
 use crate::repo::Repo;
 use crate::scap_state;
 

@@ -1,14 +1,16 @@
 //! `hoist reconcile`: brings the hosts that missed out to what the others run.
 
-use crate::deploy::{self, Choice};
+use crate::deploy;
+use crate::deploy::Choice;
 use crate::exit_code::ExitCode;
-use crate::memory::{Memory, Owed};
+use crate::fleet_state::{Memory, Owed};
 use crate::repo::Repo;
 use crate::targets::{HostPattern, Target};
 use crate::wire::Revision;
 
 use super::console::Console;
-use super::fresh::{self, Chosen};
+use super::fresh;
+use super::fresh::Chosen;
 use super::out::answer_line;
 use super::session::{Show, lock, state_folder};
 use super::{Refused, args, interlocks, load, plural};

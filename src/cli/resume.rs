@@ -1,9 +1,11 @@
 //! `hoist resume`, and what `hoist rollback` has in common with it: the end of a deployment that its deployer did not live to see.
 
 use crate::config::Config;
-use crate::deploy::{self, Prepared, Requests};
+use crate::deploy;
+use crate::deploy::{Prepared, Requests};
 use crate::exit_code::ExitCode;
-use crate::journal::{self, AtTheEnd, Journal, Opened, Tape, Unfinished};
+use crate::journal;
+use crate::journal::{AtTheEnd, Journal, Opened, Tape, Unfinished};
 use crate::repo::{Parts, Repo};
 use crate::wire::{Holder, Level};
 

@@ -1,8 +1,10 @@
 //! `hoist rollback`: the end of an unfinished deployment, or the way back from a finished one.
 
-use crate::deploy::{self, Choice};
+use crate::deploy;
+use crate::deploy::Choice;
 use crate::exit_code::ExitCode;
-use crate::journal::{self, AtTheEnd, Finalized};
+use crate::journal;
+use crate::journal::{AtTheEnd, Finalized};
 use crate::repo::Repo;
 use crate::wire::Holder;
 

@@ -10,7 +10,8 @@ use crate::config::{Config, Note, Options, values};
 use crate::exit_code::ExitCode;
 use crate::fleet::CommandFleet;
 use crate::fleet::ssh::shell_word;
-use crate::report::{self, Event, Reporter};
+use crate::report;
+use crate::report::{Event, Reporter};
 use crate::run::Errand;
 use crate::targets::{FailedTargets, FailureLimit, Group, Target, fold, parse_list, parse_targets, read_targets};
 

@@ -6,19 +6,22 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::config::Config;
-use crate::deploy::{self, Prepared, Verdict};
+use crate::deploy;
+use crate::deploy::{Prepared, Verdict};
 use crate::exit_code::ExitCode;
 use crate::fleet::{Call, Fleet, Flow, HostEvent, Step, Task};
+use crate::fleet_state::{Memory, Sight};
 use crate::journal::{Tape, Told, Unfinished};
-use crate::memory::{Memory, Sight};
-use crate::repo::{Keeper, Locks, Repo, Tags, describing};
-use crate::report::{self, Event, LogFile, Reporter, Tee, Verbosity};
+use crate::locks::{Keeper, Locks};
+use crate::repo::{Repo, Tags, describing};
+use crate::report;
+use crate::report::{Event, LogFile, Reporter, Tee, Verbosity};
 use crate::targets::fold;
 use crate::wire::{Holder, Level};
 
 use super::console::Console;
+use super::observe::Sights;
 use super::signals::Interrupts;
-use super::watch::Sights;
 use super::{Refused, args, publish, wait};
 
 /// The locks that a deployment of the repository needs here, or the status for whoever wanted them too.

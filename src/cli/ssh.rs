@@ -6,7 +6,8 @@ use anyhow::Result;
 
 use crate::config::{Config, HostKeyChecking, SshAgent, SshConfig};
 use crate::deploy::Prepared;
-use crate::fleet::ssh::{Algorithms, OpenSsh, Set, Ssh, SshOptions, key_memory};
+use crate::fleet::ssh::key_memory;
+use crate::fleet::ssh::{Algorithms, OpenSsh, Set, Ssh, SshOptions};
 use crate::fleet::{First, HostId, SshFleet};
 use crate::repo::{Packs, Repo};
 use crate::targets::Target;

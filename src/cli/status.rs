@@ -4,16 +4,18 @@ use crate::config::Config;
 use crate::deploy;
 use crate::exit_code::ExitCode;
 use crate::fleet::{Fleet, Flow, HostEvent, HostResult, Outcome, Task};
-use crate::journal::{self, Unfinished};
-use crate::memory::{Known, Memory};
-use crate::repo::{DeployLock, Keeper, Purpose, Repo};
+use crate::fleet_state::{Known, Memory};
+use crate::journal;
+use crate::journal::Unfinished;
+use crate::locks::{DeployLock, Keeper, Purpose};
+use crate::repo::Repo;
 use crate::report::safe_line;
 use crate::targets::{Group, Target};
 use crate::wire::{Holder, Lacking};
 
+use super::observe::Sights;
 use super::out::{answer_json, complain};
 use super::session::state_folder;
-use super::watch::Sights;
 use super::{Refused, args, load, reconcile, status_text};
 
 /// One target, as it is shown.

@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::deploy;
 use crate::exit_code::ExitCode;
 use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, Pack, PackSource, SshFleet, Step, Task};
-use crate::repo::{DeployLock, Purpose, nameless};
+use crate::locks::{DeployLock, Purpose, nameless};
 use crate::targets::{HostPattern, Target};
 use crate::wire::{Facts, Holder, Level, Revision, RunId};
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::exit_code::ExitCode;
-use crate::repo::Kept;
+use crate::locks::Kept;
 
 use super::Refused;
 use super::out::complain_line;

@@ -215,7 +215,7 @@ impl Config {
             let looked: Vec<_> = places.iter().map(|path| self.shown(path)).collect();
             bail!("{place}: no such script: looked for {}", looked.join(" and "));
         };
-        crate::within::resolve(self.root_of(script), script, &self.shown(script))?;
+        crate::files::no_links::resolve(self.root_of(script), script, &self.shown(script))?;
         let mode = script.metadata().map_or(0, |found| found.permissions().mode());
         if executable && mode & 0o111 == 0 {
             let script = self.shown(script);

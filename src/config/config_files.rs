@@ -12,7 +12,7 @@ use crate::wire::{ConfigFile, Level, OutputFormat, config_path_taken, config_pat
 use super::checks::mapping;
 use super::problems::Problems;
 use super::{Config, FoundFile, Note};
-use crate::within;
+use crate::files::no_links;
 use crate::yaml::{Node, Value};
 
 /// How deep folders of templates may nest: deep enough for people, and an end to links that lead in circles.
@@ -232,11 +232,11 @@ impl Config {
             let name = format!("{prefix}{name}");
             if path.is_dir() {
                 if deepest > 0 {
-                    within::resolve(self.root_of(&path), &path, &self.shown(&path))?;
+                    no_links::resolve(self.root_of(&path), &path, &self.shown(&path))?;
                     self.collect(&path, &format!("{name}/"), deepest - 1, templates)?;
                 }
             } else if path.is_file() {
-                let bytes = within::read(self.root_of(&path), &path, &self.shown(&path))?;
+                let bytes = no_links::read(self.root_of(&path), &path, &self.shown(&path))?;
                 // An image or an editor's leavings are no template; if a configuration file names it, that is told there.
                 match String::from_utf8(bytes) {
                     Ok(text) => templates.insert(name, text),

@@ -1,7 +1,8 @@
 //! What `hoist config` shows: every key, its value, and where the value came from.
 
 use super::Config;
-use super::keys::{self, Found, KEYS};
+use super::keys;
+use super::keys::{Found, KEYS};
 use super::scap_keys;
 use super::values;
 

@@ -22,9 +22,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::files::no_links;
 use crate::targets::SYSTEM_FOLDER;
 use crate::wire::Level;
-use crate::{within, yaml};
+use crate::yaml;
 
 pub use check::{Checked, Mistake, check};
 pub use config_files::ConfigFiles;
@@ -112,7 +113,7 @@ impl Config {
             found => found.map(|(control, file)| (control, Some(file)))?,
         };
         if control.starts_with(&top) && !options.repo_optional {
-            within::resolve(&top, &control, &shown(&control))?;
+            no_links::resolve(&top, &control, &shown(&control))?;
         }
         let control_name = control.strip_prefix(&top).unwrap_or(&control).display().to_string();
         let mut layers = Layers::of_scaps(control_name == "scap");
@@ -122,7 +123,7 @@ impl Config {
         if let Some(file) = &file {
             // What the command line names is the operator's own word.
             if options.config_file.is_none() {
-                within::resolve(&top, file, &shown(file))?;
+                no_links::resolve(&top, file, &shown(file))?;
             }
             layers.absorb(ini::read_into(file, &shown(file), problems)?, host);
         }
@@ -141,7 +142,7 @@ impl Config {
                 Some(folder) if folder.join(name).exists() => {
                     let file = folder.join(name);
                     let root = if control.starts_with(&top) { &top } else { &control };
-                    within::resolve(root, &file, &shown(&file))?;
+                    no_links::resolve(root, &file, &shown(&file))?;
                     layers.absorb(ini::read_into(&file, &shown(&file), problems)?, host);
                 }
                 Some(_) => {}
@@ -243,7 +244,7 @@ impl Config {
 
     /// Reads a YAML file of the configuration.
     fn yaml(&self, file: &FoundFile) -> Result<yaml::Node> {
-        yaml::parse(&within::read(self.root_of(&file.path), &file.path, &file.shown)?, &file.shown)
+        yaml::parse(&no_links::read(self.root_of(&file.path), &file.path, &file.shown)?, &file.shown)
     }
 
     /// The folder that links of this file may not lead out of: the working tree's, or that of control files elsewhere.
@@ -258,7 +259,7 @@ impl Config {
         if shared || path.starts_with(SYSTEM_FOLDER) || Path::new(name).is_absolute() {
             return Ok(());
         }
-        within::resolve(self.root_of(path), path, &self.shown(path)).map(drop)
+        no_links::resolve(self.root_of(path), path, &self.shown(path)).map(drop)
     }
 
     /// A path as messages name it: from the top of the working tree when it is below that.

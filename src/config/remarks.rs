@@ -2,9 +2,11 @@
 
 use crate::wire::Level;
 
-use super::keys::{self, Found};
+use super::keys;
+use super::keys::Found;
 use super::layers::{Entry, Origin};
-use super::scap_keys::{self, Unserved};
+use super::scap_keys;
+use super::scap_keys::Unserved;
 use super::{Config, Note};
 
 impl Config {

@@ -11,7 +11,8 @@ use crate::targets::{FailedTargets, FailureLimit, Target};
 use crate::wire::{Service, ServiceName, Stage};
 
 use super::algorithms;
-use super::keys::{self, Found, Kind};
+use super::keys;
+use super::keys::{Found, Kind};
 use super::layers::{Entry, Layers, Origin};
 use super::problems::Problems;
 use super::values;

@@ -7,7 +7,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::config::Config;
 use crate::fleet::{Call, HostId, Step, Task};
-use crate::repo::{LockPlaces, Parts, Repo, TreeSize, Wanted};
+use crate::locks::LockPlaces;
+use crate::repo::{Parts, Repo, TreeSize, Wanted};
 use crate::targets::{HostPattern, Target};
 use crate::wire::limits;
 use crate::wire::{

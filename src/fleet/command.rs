@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::hearing::Hearing;
+use super::output_sink::Hearing;
 use super::pool::Pool;
 use super::ssh::{Driven, ExecEnd, Heed, Input, Said, Ssh};
 use super::talk::{CLOSED, Trouble, not_run};

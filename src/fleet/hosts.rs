@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::hearing::{Hearing, RunOutput};
 use super::noise::Noise;
 use super::open::OpenSessions;
+use super::output_sink::{Hearing, RunOutput};
 use super::pool::Pool;
 use super::ssh::Ssh;
 use super::talk::Remote;
@@ -101,7 +101,7 @@ impl SshFleet {
 
     fn tend(&mut self) {
         if !std::mem::replace(&mut self.tended, true) {
-            super::tend::start(&self.shared);
+            super::keep_alive::start(&self.shared);
         }
     }
 

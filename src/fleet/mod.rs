@@ -5,18 +5,18 @@
 )]
 
 mod command;
-mod hearing;
 mod hosts;
+pub mod keep_alive;
 mod loss;
 mod noise;
 mod open;
 mod outcome;
+pub mod output_sink;
 mod pack;
 mod pool;
 mod probe;
 pub mod ssh;
 mod talk;
-mod tend;
 mod unlock;
 mod work;
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Parcel;
-use super::hearing::Hearing;
+use super::output_sink::Hearing;
 use super::ssh::{Bootstrap, Driven, ExecEnd, Heed, Input, Link, Marker, Running, Said, run_command};
 use super::talk::{Trouble, lines_of, not_run, outcome_of, unanswered};
 use crate::wire::{Facts, Request, TargetEvent};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::hearing::Hearing;
+use super::output_sink::Hearing;
 use super::probe::probe;
 use super::ssh::{ConnectErrorKind, Driven, ExecEnd, Heed, Input, Link, OpenError, Running, Said, Ssh};
 use super::{Outcome, Parcel};

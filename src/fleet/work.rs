@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use super::hearing::Hearing;
 use super::hosts::{First, Session, Shared};
 use super::loss::{Loss, lost, unreachable, why};
+use super::output_sink::Hearing;
 use super::ssh::ExecEnd;
 use super::talk::{Answer, NoSession, Remote, Trouble, outcome_of};
 use super::{Call, HostResult, Outcome, Parcel, Step, Task};

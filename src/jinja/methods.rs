@@ -5,7 +5,8 @@ use std::rc::Rc;
 
 use super::arguments::Arguments;
 use super::error::{Error, refuse};
-use super::lists::{self, sorted};
+use super::lists;
+use super::lists::sorted;
 use super::objects::{Object, Part, View, update};
 use super::text_methods;
 use super::value::{Dict, Key, LARGEST, Value};

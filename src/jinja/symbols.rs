@@ -7,7 +7,8 @@ use std::rc::Rc;
 use indexmap::IndexMap;
 
 use super::ast::*;
-use super::walk::{self, Use};
+use super::walk;
+use super::walk::Use;
 
 /// What a scope's own name is when the scope begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::ast::{Name, Template};
-use super::walk::{self, Use};
+use super::walk;
+use super::walk::Use;
 
 /// What Jinja2 knows without being told.
 const GLOBALS: [&str; 12] = [

@@ -9,8 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use rustix::fs::FlockOperation;
 
-use crate::shared::{self, Denied};
-use crate::within;
+use crate::files::no_links;
+use crate::files::shared;
+use crate::files::shared::Denied;
 
 use super::Unfinished;
 use super::record::{Opened, Record};
@@ -80,8 +81,8 @@ impl Journal {
     pub fn reopen(unfinished: &Unfinished) -> Result<Journal> {
         let path = unfinished.path.clone();
         let wrong = || format!("cannot open {}", path.display());
-        within::refuse_link(&path).with_context(wrong)?;
-        let file = within::no_link().read(true).write(true).open(&path);
+        no_links::refuse_link(&path).with_context(wrong)?;
+        let file = no_links::no_link().read(true).write(true).open(&path);
         let file = file.map_err(|error| Denied::new(&path, error)).with_context(wrong)?;
         // Whoever merely looks has it for a moment.
         let claimed = (0..20).any(|attempt| {

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
 
+use crate::files::no_links;
+use crate::files::shared::Denied;
 use crate::fleet::Step;
-use crate::shared::Denied;
-use crate::within;
 
 use super::Journal;
 use super::file::claim;
@@ -69,7 +69,7 @@ pub fn unfinished(folder: &Path) -> Result<Option<Unfinished>> {
             Found::Blank => {
                 // It tells of nothing; unless somebody is just writing its first line.
                 let wrong = || format!("cannot remove {}", path.display());
-                if claim(&within::open_own(&path).with_context(wrong)?) {
+                if claim(&no_links::open_own(&path).with_context(wrong)?) {
                     fs::remove_file(&path).map_err(|error| Denied::new(&path, error)).with_context(wrong)?;
                 }
             }
@@ -204,7 +204,7 @@ pub(super) fn look(path: &Path) -> Result<Found> {
     }
     match parse(&bytes) {
         Parsed { opened: Ok(opened), records, later, damage, ends } => {
-            let file = within::open_own(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let file = no_links::open_own(path).with_context(|| format!("cannot read {}", path.display()))?;
             let (path, live) = (path.to_owned(), !claim(&file));
             let opened = *opened;
             Ok(Found::Unfinished(Box::new(Unfinished { path, opened, records, later, damage, live, ends })))
@@ -232,7 +232,7 @@ pub(super) fn read_finished(path: &Path) -> Result<Option<(Opened, Vec<Record>)>
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    let read = within::read_own(path).map_err(|error| Denied::new(path, error));
+    let read = no_links::read_own(path).map_err(|error| Denied::new(path, error));
     read.with_context(|| format!("cannot read {}", path.display()))
 }
 

@@ -62,7 +62,7 @@ pub trait Tried<T> {
 impl<T> Tried<T> for io::Result<T> {
     fn tried(self, what: &str, path: &Path) -> Result<T, Fault> {
         self.map_err(|error| {
-            let whose = crate::ownership::explain(&error, path);
+            let whose = crate::files::ownership::explain(&error, path);
             Fault::Failed(format!("cannot {what} {}: {}{whose}", path.display(), plain(&error)))
         })
     }

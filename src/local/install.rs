@@ -6,13 +6,13 @@ use std::process::Command;
 use crate::wire::{Action, FLEET_REQUEST, Request, Revision, Stage};
 
 use super::check_protocol;
-use super::deadline::Deadline;
 use super::fault::Fault;
-use super::files;
-use super::git::Git;
-use super::layout::{Layout, Link};
-use super::process::Feed;
-use super::record;
+use super::os::deadline::Deadline;
+use super::os::files;
+use super::os::process::Feed;
+use super::state::layout::{Layout, Link};
+use super::state::record;
+use super::tree::git::Git;
 
 /// The server's answer may take so many seconds.
 const TIMEOUT: u64 = 60;

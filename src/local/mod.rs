@@ -1,59 +1,19 @@
 //! The target's side: everything that `hoist deploy-local` does. It never looks at the story, the fleet or the
 //! transport; all it knows comes with a request.
 
-mod again;
-mod cache;
-mod checks;
-mod claim;
-mod config_deploy;
-mod config_diff;
-mod deadline;
-mod describe;
-mod extras;
-mod fat;
 mod fault;
-mod fence;
-mod fetch;
-mod files;
-mod finalize;
-mod git;
-pub(crate) mod index;
 mod install;
-mod job;
-mod keeper;
-mod layout;
-mod lease;
-mod lfs;
-mod lines;
-mod links;
-mod lock;
-mod moved_on;
+pub mod lock_holder;
+mod os;
 mod out;
-mod own;
-mod own_checks;
 mod probe;
-mod process;
-mod promote;
-mod record;
-mod render;
-mod rendered;
-mod rollback;
-mod scap_config;
-mod scap_process;
-mod seal;
-mod service;
-mod share;
-mod spoilt;
-mod stage;
-mod submodules;
-mod sys;
+mod stages;
+mod state;
 #[cfg(test)]
 mod tests;
-mod tree;
+pub(crate) mod tree;
 mod unlock;
-mod vars;
 mod watcher;
-mod whole;
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -67,12 +27,12 @@ use crate::wire::{Action, Ended, FIRST_LINE, Holder, PROTOCOL, Request, Stage, S
 
 pub use install::{Wanted, install};
 
-use deadline::Deadline;
 use fault::Fault;
-use job::Job;
-use layout::Layout;
+use os::deadline::Deadline;
 use out::{Out, Reader};
-use stage::By;
+use stages::job::Job;
+use stages::stage::By;
+use state::layout::Layout;
 
 /// A request's line may be this long, in bytes. Templates and variables are all that it is made of.
 const REQUEST: u64 = 64 << 20;
@@ -106,7 +66,7 @@ pub fn serve(input: impl Read + Send + 'static, output: impl Write + Send + 'sta
     match request.action.clone() {
         Action::Probe => probe::run(&layout, &request, &out, input),
         Action::Ask { stage, attempt } => {
-            out.event(&TargetEvent::Recorded(record::ask(&layout, &request.holder.run, stage, attempt)));
+            out.event(&TargetEvent::Recorded(state::record::ask(&layout, &request.holder.run, stage, attempt)));
             out.flush(Duration::from_secs(60));
             0
         }
@@ -119,10 +79,10 @@ pub fn serve(input: impl Read + Send + 'static, output: impl Write + Send + 'sta
             status
         }
         Action::Watch => watcher::run(layout, request),
-        Action::Render => render::run(&request, &out),
+        Action::Render => stages::render::run(&request, &out),
         Action::Run { stage, attempt } => {
             let deadline = Deadline::after(request.timeout);
-            stage::run(Job { request, layout, out, deadline }, stage, attempt, Box::new(input), By::Deployer)
+            stages::stage::run(Job { request, layout, out, deadline }, stage, attempt, Box::new(input), By::Deployer)
         }
     }
 }
@@ -133,10 +93,10 @@ pub fn by_hand(repo: &str, deploy_dir: &Path, stage: Stage, force: bool, request
     let out = Out::new(io::stdout(), Reader::Person);
     match prepare_by_hand(repo, deploy_dir, stage, force, request_file) {
         Ok((request, layout)) => {
-            let attempt = record::next_attempt(&layout, &request.holder.run, stage);
+            let attempt = state::record::next_attempt(&layout, &request.holder.run, stage);
             let deadline = Deadline::after(request.timeout);
             let job = Job { request, layout, out, deadline };
-            stage::run(job, stage, attempt, Box::new(io::empty()), By::Hand(someone(stage)))
+            stages::stage::run(job, stage, attempt, Box::new(io::empty()), By::Hand(someone(stage)))
         }
         Err(fault) => {
             crate::terminal::complain_line(&format!("hoist: {}", fault.reason()));
@@ -153,7 +113,7 @@ fn prepare_by_hand(
     request_file: Option<PathBuf>,
 ) -> Result<(Request, Layout), Fault> {
     let layout = Layout::new(deploy_dir, repo)?;
-    let mut request = record::kept_request(&layout, request_file)?;
+    let mut request = state::record::kept_request(&layout, request_file)?;
     let layout = layout.with_relative_links(request.control_dir == "scap");
     check_protocol(request.protocol)?;
     request.repo = repo.to_owned();
@@ -180,7 +140,7 @@ fn someone(stage: Stage) -> Holder {
             .parse()
             .expect("digits, letters and dashes are a run id"),
         user: user.unwrap_or_else(|| "unknown".to_owned()),
-        host: sys::host_name(),
+        host: os::sys::host_name(),
         pid,
         since: crate::clock::rfc3339_utc(),
         message: format!("{stage} by hand"),

@@ -8,28 +8,29 @@ use std::time::Duration;
 
 use crate::wire::{Ended, Facts, KeeperLine, Lacking, Request, Revision, TargetEvent};
 
-use super::cache;
-use super::claim;
-use super::deadline::Deadline;
-use super::extras;
 use super::fault::{Fault, plain};
-use super::fence;
-use super::files;
-use super::finalize;
-use super::job::Job;
-use super::keeper;
-use super::layout::{Layout, Link};
-use super::lease;
-use super::lfs;
-use super::lock::{self, Answer, Found, Note, RunLock};
-use super::moved_on;
+use super::lock_holder;
+use super::os::deadline::Deadline;
+use super::os::files;
+use super::os::process::Feed;
+use super::os::sys;
 use super::out::{Out, Reader};
-use super::process::Feed;
-use super::record;
-use super::scap_process;
-use super::submodules;
-use super::sys;
-use super::whole;
+use super::stages::finalize;
+use super::stages::job::Job;
+use super::state::claim;
+use super::state::fence;
+use super::state::layout::{Layout, Link};
+use super::state::lease;
+use super::state::lock;
+use super::state::lock::{Answer, Found, Note, RunLock};
+use super::state::moved_on;
+use super::state::record;
+use super::state::scap_process;
+use super::tree::cache;
+use super::tree::external;
+use super::tree::lfs;
+use super::tree::submodules;
+use super::tree::verify;
 
 /// Cached commits that are told of, at the most.
 const CACHED: usize = 200;
@@ -45,7 +46,7 @@ const LINE: u64 = 4096;
 
 /// Everything a target says of itself.
 pub fn facts(layout: &Layout, request: &Request, deadline: Deadline) -> Result<Facts, Fault> {
-    let has_extras = |revision: &Revision| request.kept || extras::are_in(&request.extras, &layout.rev(revision));
+    let has_extras = |revision: &Revision| request.kept || external::are_in(&request.extras, &layout.rev(revision));
     let locks = [lock::run_path(layout), lock::stage_path(layout)].map(|path| lock::look(&path));
     let stranger = locks.iter().find_map(|found| match found {
         Found::Stranger(who) => Some(who.clone()),
@@ -79,7 +80,7 @@ pub fn facts(layout: &Layout, request: &Request, deadline: Deadline) -> Result<F
 /// What the live tree lacks.
 fn lacking(layout: &Layout, deadline: Deadline) -> Result<Lacking, Fault> {
     let Some(current) = layout.read(Link::Current) else { return Ok(Lacking::default()) };
-    let mut files = whole::look(layout, &current, deadline)?.names();
+    let mut files = verify::look(layout, &current, deadline)?.names();
     let count = files.len();
     files.truncate(LACKING);
     Ok(Lacking { count, files })
@@ -184,7 +185,7 @@ pub fn run(layout: &Layout, request: &Request, out: &Out, mut input: impl BufRea
                 Ok(lock) => {
                     held = Some(lock);
                     lease::renew(layout, &request.holder.run);
-                    keeper::take_over(layout, &request.holder.run);
+                    lock_holder::take_over(layout, &request.holder.run);
                     out.event(&TargetEvent::Held);
                 }
                 Err(fault) => return failed(fault),

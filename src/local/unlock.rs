@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 
 use crate::wire::RunId;
 
-use super::claim;
 use super::fault::{Fault, plain};
-use super::fence;
-use super::layout::Layout;
-use super::lock::{self, Found};
+use super::os::sys::Process;
 use super::out::Out;
-use super::sys::Process;
+use super::state::claim;
+use super::state::fence;
+use super::state::layout::Layout;
+use super::state::lock;
+use super::state::lock::Found;
 
 /// How long a process may take to end when it is asked to; then it is killed.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -114,8 +115,8 @@ fn is_ours(path: &Path, id: u32) -> std::io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::local::lock::{Note, RunLock};
     use crate::local::out::Reader;
+    use crate::local::state::lock::{Note, RunLock};
     use crate::local::tests::who;
 
     #[test]

@@ -12,15 +12,18 @@ use std::time::Duration;
 
 use crate::wire::{Action, Request, Stage};
 
-use super::deadline::Deadline;
 use super::fault::{Fault, plain};
-use super::job::Job;
-use super::layout::Layout;
-use super::lease::{self, Due};
-use super::lock::{self, Found};
+use super::os::deadline::Deadline;
+use super::os::sys;
 use super::out::{Out, Reader};
-use super::stage::{self, By};
-use super::sys;
+use super::stages::job::Job;
+use super::stages::stage;
+use super::stages::stage::By;
+use super::state::layout::Layout;
+use super::state::lease;
+use super::state::lease::Due;
+use super::state::lock;
+use super::state::lock::Found;
 
 /// The longest between two looks at the lease: so long a watcher outlives a lease that has ended.
 const LOOK: Duration = Duration::from_secs(1);

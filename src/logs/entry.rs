@@ -6,7 +6,8 @@ use serde_json::{Map, Value};
 
 use super::printf;
 use crate::clock;
-use crate::report::{self, Event};
+use crate::report;
+use crate::report::Event;
 use crate::wire::Level;
 
 /// The levels by name, with the numbers that Python's logging gives them.

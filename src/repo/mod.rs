@@ -4,28 +4,20 @@
 mod describe;
 mod fleet_refs;
 mod git;
-mod keeper;
 mod large_files;
-mod lock;
-mod locks;
 mod operator;
 mod pack;
 mod parts;
-mod scap_lock;
 mod submodules;
 mod tags;
 
 pub use describe::describing;
 pub use git::{Repo, TreeSize};
-pub use keeper::{Ended, Keeper, Purpose, end, nameless};
 pub use large_files::StoredFile;
 pub(crate) use large_files::pointer;
-pub use lock::{DeployLock, LockError, default_lock_path};
-pub use locks::{Kept, LockPlaces, Locks};
 pub use operator::{Operator, operator};
 pub use pack::{Pack, Packs};
 pub use parts::{Named, Parts, Wanted};
-pub use scap_lock::{ScapHolds, ScapLock};
 pub use submodules::Submodule;
 pub use tags::Tags;
 

@@ -7,7 +7,8 @@ use anyhow::{Context, anyhow, bail};
 
 use super::Repo;
 use super::git::TreeEntry;
-use crate::gitmodules::{self, Module};
+use crate::gitmodules;
+use crate::gitmodules::Module;
 use crate::wire::Revision;
 
 /// A submodule's commit that belongs to a revision, and the repository here that has it.

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use super::{Event, Reporter, json};
 use crate::clock;
-use crate::shared::{self, Denied};
+use crate::files::no_links;
+use crate::files::shared;
+use crate::files::shared::Denied;
 use crate::wire::{Level, RunId};
-use crate::within;
 
 /// The log file of one run: the lines of the JSON format, all of them, whatever the operator chose to see.
 ///
@@ -85,9 +86,9 @@ impl LogFile {
 
 fn open(path: &Path) -> io::Result<File> {
     path.parent().map_or(Ok(()), shared::make_folder)?;
-    within::refuse_link(path)?;
+    no_links::refuse_link(path)?;
     let is_new = !path.exists();
-    let file = within::no_link().append(true).create(true).mode(shared::MODE).open(path)?;
+    let file = no_links::no_link().append(true).create(true).mode(shared::MODE).open(path)?;
     if is_new {
         shared::take_group(path);
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::Write;
 
 use super::bar::Bar;
-use super::kept::{Kept, Said};
+use super::output_buffer::{Kept, Said};
 use super::sink::{Form, Sink};
 use super::text::{Look, Verbosity};
 use super::words::{hosts, took};

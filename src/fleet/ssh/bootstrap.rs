@@ -21,7 +21,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
-use super::ends::{ExecEnd, Heed, OpenError, Said};
+use super::transport::ends::{ExecEnd, Heed, OpenError, Said};
 use super::{Input, Link, SshOptions};
 use crate::fleet::Pack;
 

@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 
 use ssh2::{ErrorCode, MethodType, Session};
 
-use super::auth::{Login, Progress};
-use super::disagreement::Disagreement;
-use super::gate::Pass;
-use super::link::Link;
+use super::Ssh;
+use super::jump::proxy_command;
+use super::keys::auth::{Login, Progress};
 use super::route::{Route, Way};
-use super::socket::Socket;
-use super::{Ssh, proxy_command, server_text, tcp};
+use super::transport::disagreement::Disagreement;
+use super::transport::gate::Pass;
+use super::transport::link::Link;
+use super::transport::socket::Socket;
+use super::transport::{server_text, tcp};
 use crate::targets::Target;
 
 /// The pause after the first connection that the peer hung up on, and the longest one.

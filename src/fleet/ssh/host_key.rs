@@ -5,10 +5,10 @@ use std::path::Path;
 use ssh2::Session;
 
 use super::connect::{ConnectError, ConnectErrorKind};
-use super::disagreement::Disagreement;
 use super::known_hosts::{KeyType, KnownHosts, Verdict, fingerprint, lookup_name};
 use super::openssh::KeyQuestion;
 use super::route::Route;
+use super::transport::disagreement::Disagreement;
 
 type Checked<T> = Result<T, ConnectError>;
 

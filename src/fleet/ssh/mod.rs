@@ -1,50 +1,25 @@
 //! SSH: sessions with targets and commands on them. The transport library is used in this module and nowhere else.
 
-mod agent;
-mod algorithms;
-mod auth;
 mod bootstrap;
-pub(crate) mod certificate;
-mod channel;
 mod connect;
-mod disagreement;
-mod ends;
-mod exec;
-mod forward;
-mod gate;
 mod host_key;
-mod identity;
-mod input;
 mod jump;
-pub(crate) mod kexinit;
-mod key_memory;
-mod keyholder;
+pub(crate) mod keys;
 pub(crate) mod known_hosts;
-mod lines;
-mod link;
-mod names;
-mod open_files;
 mod openssh;
 mod options;
-mod penalties;
-mod proxy_command;
-mod pump;
-mod refusal;
-mod relay;
 mod route;
-mod server_text;
-mod socket;
-mod tcp;
+pub(crate) mod transport;
 
-pub use algorithms::Algorithms;
 pub use bootstrap::{Bootstrap, Marker, run_command, shell_word};
 pub use connect::{ConnectError, ConnectErrorKind};
-pub use ends::{Driven, ExecEnd, Heed, OpenError, Said};
-pub use exec::Running;
-pub use input::Input;
-pub use link::Link;
 pub use openssh::{OPTIONS, Use};
 pub use options::{OpenSsh, Set, SshOptions, key_memory};
+pub use transport::algorithms::Algorithms;
+pub use transport::ends::{Driven, ExecEnd, Heed, OpenError, Said};
+pub use transport::exec::Running;
+pub use transport::input::Input;
+pub use transport::link::Link;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -52,7 +27,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::targets::Target;
-use identity::Wanted;
+use keys::identity::Wanted;
 use route::Routes;
 
 /// Threads that ask for the configuration of hosts. Asking is a process of its own for each host.
@@ -72,7 +47,7 @@ impl Ssh {
     /// What the operator has to mend: a key that was named and cannot be used, no key at all, a program that cannot be
     /// copied to targets, an OpenSSH configuration that cannot be honoured.
     pub fn prepare(options: SshOptions) -> anyhow::Result<Ssh> {
-        open_files::raise();
+        transport::open_files::raise();
         let bootstrap = Bootstrap::prepare(&options)?;
         let routes = Routes::new(&options)?;
         if routes.reader().is_none() {
@@ -119,7 +94,7 @@ impl Ssh {
 
     /// How many sessions with so many hosts may be open at once; `None`: all.
     pub fn session_limit(&self, hosts: usize) -> Option<usize> {
-        let possible = open_files::sessions();
+        let possible = transport::open_files::sessions();
         if self.options.max_sessions.is_none() && possible < hosts {
             log::warn!(
                 "the system lets {possible} of {hosts} sessions be open at once, so they are closed and opened by turns: \

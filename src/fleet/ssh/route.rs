@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 
-use super::auth::Keys;
-use super::gate::Gate;
-use super::identity::{Identities, Wanted};
-use super::jump::Bastion;
-use super::key_memory::KeyMemory;
+use super::jump::bastion::Bastion;
+use super::keys::auth::Keys;
+use super::keys::identity::{Identities, Wanted};
+use super::keys::key_memory::KeyMemory;
 use super::known_hosts::{KeyType, KnownHosts};
-use super::names::{Family, Names};
 use super::openssh::{Answer, KnownHostsCommand, Reader, Tokens};
-use super::tcp::Keepalive;
+use super::transport::gate::Gate;
+use super::transport::names::{Family, Names};
+use super::transport::tcp::Keepalive;
 use super::{Algorithms, SshOptions, options};
 use crate::targets::Target;
 

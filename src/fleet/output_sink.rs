@@ -1,0 +1,301 @@
+//! What a host says in one step: passed on within limits, its end kept, and nothing shown that may be a secret.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::noise::{Noise, Words, presentable};
+use super::ssh::Said;
+use super::{Call, HostEvent, HostId, HostResult, Outcome, TAIL_LINES};
+use crate::wire::limits;
+use crate::wire::limits::{HOST_OUTPUT, RUN_OUTPUT, TAIL_LINE};
+use crate::wire::{LONGEST_EVENT, Level, Line, TargetEvent};
+
+/// How a line of the protocol begins; the kind of the event is its first key.
+const EVENT: &[u8] = b"{\"event\":\"";
+
+/// The output that the hosts of one run have had passed on, by [`limits::weight`].
+#[derive(Debug, Default)]
+pub(super) struct RunOutput(AtomicUsize);
+
+/// How much output is passed on.
+#[derive(Clone, Copy)]
+enum Limit<'a> {
+    /// Up to the limits of a host and of a run.
+    Run(&'a RunOutput),
+    /// All of it: it is what was asked for.
+    None,
+}
+
+/// Passes on what a host says, and keeps the end of it.
+pub(super) struct Hearing<'a> {
+    host: HostId,
+    tell: &'a dyn Fn(HostEvent),
+    tail: VecDeque<Line>,
+    limit: Limit<'a>,
+    passed: usize,
+    /// Lines, and their bytes, that were not passed on.
+    dropped: (usize, usize),
+    /// What is known to be none of Hoist's, and is told of once; `None`: all is told.
+    noise: Option<&'a Noise>,
+    /// Of the command that runs.
+    pub words: Words,
+    /// The beginning of an event that comes in pieces.
+    pieces: String,
+}
+
+impl<'a> Hearing<'a> {
+    /// For a step of a deployment.
+    pub fn new(host: HostId, tell: &'a dyn Fn(HostEvent), run: &'a RunOutput, noise: Option<&'a Noise>) -> Hearing<'a> {
+        Hearing { limit: Limit::Run(run), noise, ..Hearing::unlimited(host, tell) }
+    }
+
+    /// For a command whose output is what was asked for.
+    pub fn unlimited(host: HostId, tell: &'a dyn Fn(HostEvent)) -> Hearing<'a> {
+        Hearing {
+            host,
+            tell,
+            tail: VecDeque::new(),
+            limit: Limit::None,
+            passed: 0,
+            dropped: (0, 0),
+            noise: None,
+            words: Words::default(),
+            pieces: String::new(),
+        }
+    }
+
+    /// Another command runs.
+    pub fn begin(&mut self) {
+        (self.words, self.pieces) = (Words::default(), String::new());
+    }
+
+    fn line(&mut self, mut line: Line) {
+        if matches!(self.limit, Limit::Run(_)) {
+            line.message = limits::cut_line(line.message, limits::LINE);
+        }
+        if line.level > Level::Debug {
+            if self.tail.len() == TAIL_LINES {
+                self.tail.pop_front();
+            }
+            let message = limits::cut_line(line.message.clone(), TAIL_LINE);
+            self.tail.push_back(Line { message, ..line });
+        }
+        if self.may_pass(&line.message) {
+            (self.tell)(HostEvent::Line(self.host, line));
+        }
+    }
+
+    /// Whether the limits leave room for a text; if not, it is counted.
+    fn may_pass(&mut self, text: &str) -> bool {
+        let Limit::Run(run) = self.limit else { return true };
+        let weight = limits::weight(text);
+        let fits = self.passed + weight <= HOST_OUTPUT && run.0.load(Ordering::Relaxed) + weight <= RUN_OUTPUT;
+        if fits {
+            self.passed += weight;
+            run.0.fetch_add(weight, Ordering::Relaxed);
+        } else {
+            self.dropped = (self.dropped.0 + 1, self.dropped.1 + text.len());
+        }
+        fits
+    }
+
+    /// Takes a line that is not of the protocol.
+    pub fn text(&mut self, level: Level, text: &[u8]) {
+        let text = presentable(text);
+        self.words.add(&text);
+        let is_new = self.noise.is_none_or(|noise| noise.is_new(&text));
+        let level = if is_new { level } else { Level::Debug };
+        self.line(Line { level, message: String::from_utf8_lossy(&text).into_owned() });
+    }
+
+    /// Takes a line of output; gives back an event that is an answer.
+    pub fn said(&mut self, said: Said) -> Option<TargetEvent> {
+        let text = match said {
+            Said::Err(text) if place_of(EVENT, text).is_some() => {
+                self.words.astray = true;
+                self.withhold("a line of the target's protocol came on standard error", text.len());
+                return None;
+            }
+            Said::Err(text) => {
+                self.text(Level::Warning, text);
+                return None;
+            }
+            // A target ends what start-up files have left of a line.
+            Said::Out(b"") => return None,
+            Said::Out(text) => text,
+        };
+        let Some(place) = place_of(EVENT, text) else {
+            // A login shell's greeting, say.
+            self.text(Level::Info, text);
+            return None;
+        };
+        match serde_json::from_slice(&text[place..]).map(TargetEvent::bounded) {
+            Ok(event) => {
+                // Output without a newline may stand ahead of it.
+                if place > 0 {
+                    self.text(Level::Info, &text[..place]);
+                }
+                self.event(event)
+            }
+            Err(_) => {
+                self.withhold("a line of the target's protocol cannot be read", text.len());
+                None
+            }
+        }
+    }
+
+    fn event(&mut self, event: TargetEvent) -> Option<TargetEvent> {
+        self.words.understood = true;
+        match event {
+            TargetEvent::Alive => {}
+            TargetEvent::Piece { json, last } => {
+                if self.pieces.len() + json.len() <= LONGEST_EVENT {
+                    self.pieces.push_str(&json);
+                }
+                if last {
+                    let json = std::mem::take(&mut self.pieces);
+                    return match serde_json::from_str(&json).map(TargetEvent::bounded) {
+                        Ok(whole) if !matches!(whole, TargetEvent::Piece { .. }) => self.event(whole),
+                        // What was too long does not parse.
+                        _ => {
+                            self.withhold("an answer of the target cannot be read", json.len());
+                            None
+                        }
+                    };
+                }
+            }
+            TargetEvent::Line(line) => self.line(line),
+            TargetEvent::Diff { file, diff } => {
+                if self.may_pass(&diff) {
+                    (self.tell)(HostEvent::Diff { host: self.host, file, diff });
+                }
+            }
+            answer => return Some(answer),
+        }
+        None
+    }
+
+    /// Says that there was a line without a word of what it holds: a difference of a configuration file, say, or the
+    /// variables of templates.
+    fn withhold(&mut self, what: &str, bytes: usize) {
+        let message = format!("{what} ({bytes} bytes): it may hold secrets and is not shown");
+        self.line(Line { level: Level::Warning, message });
+    }
+
+    /// Completes a result with what only this side knows: the time limit, and the last lines of a host that failed.
+    pub fn complete(self, mut result: HostResult, call: &Call) -> HostResult {
+        if let Outcome::TimedOut { seconds: seconds @ 0 } = &mut result.outcome {
+            *seconds = call.timeout.as_secs();
+        }
+        let (lines, bytes) = self.dropped;
+        if lines > 0 {
+            let message = format!("… {bytes} further bytes of output, in {lines} lines, dropped");
+            (self.tell)(HostEvent::Line(self.host, Line { level: Level::Warning, message }));
+        }
+        if !result.outcome.is_ok() {
+            result.tail = self.tail.into();
+        }
+        result
+    }
+
+    pub fn last_words(&self) -> String {
+        self.words.last()
+    }
+}
+
+/// Where it stands in as much of a line as would be shown.
+fn place_of(what: &[u8], text: &[u8]) -> Option<usize> {
+    text[..text.len().min(limits::LINE + what.len())].windows(what.len()).position(|window| window == what)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    fn heard(hear: impl FnOnce(&mut Hearing)) -> Vec<HostEvent> {
+        let (told, run) = (RefCell::new(Vec::new()), RunOutput::default());
+        let tell = |event| told.borrow_mut().push(event);
+        let mut hearing = Hearing::new(0, &tell, &run, None);
+        hear(&mut hearing);
+        let call = Call {
+            step: crate::fleet::Step::Probe,
+            group: String::new(),
+            batch: 1,
+            timeout: std::time::Duration::ZERO,
+            force: false,
+            recover: false,
+        };
+        hearing.complete(Outcome::Ok.into(), &call);
+        told.into_inner()
+    }
+
+    fn lines(events: &[HostEvent]) -> Vec<&str> {
+        let message = |event: &HostEvent| match event {
+            HostEvent::Line(_, line) => line.message.as_str().to_owned().leak() as &str,
+            other => panic!("{other:?}"),
+        };
+        events.iter().map(message).collect()
+    }
+
+    #[test]
+    fn a_line_of_the_protocol_that_was_cut_is_never_shown() {
+        let diff = TargetEvent::Diff { file: "/etc/app".into(), diff: "+password: hunter2".into() };
+        let whole = serde_json::to_string(&diff).unwrap();
+        for end in EVENT.len()..whole.len() {
+            for noise in ["", "Welcome! "] {
+                let line = format!("{noise}{}", &whole[..end]);
+                let events = heard(|hearing| assert_eq!(hearing.said(Said::Out(line.as_bytes())), None));
+                let [told] = lines(&events)[..] else { panic!("{events:?}") };
+                assert!(told.contains("cannot be read") && !told.contains("hunter2"), "{told}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_request_that_comes_back_is_never_shown_on_either_stream() {
+        let line = br#"zsh: command not found: {"protocol":1,"vars":{"password":"hunter2"}}"#;
+        for said in [Said::Out(line), Said::Err(line)] {
+            let events = heard(|hearing| assert_eq!(hearing.said(said), None));
+            assert!(lines(&events)[0].contains("sent the request back"), "{events:?}");
+            assert!(!format!("{events:?}").contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn output_without_a_newline_does_not_hide_the_event_behind_it() {
+        let events = heard(|hearing| {
+            assert_eq!(hearing.said(Said::Out(br#"Welcome! {"event":"held"}"#)), Some(TargetEvent::Held));
+        });
+        assert_eq!(lines(&events), ["Welcome! "]);
+    }
+
+    #[test]
+    fn a_host_that_floods_is_passed_on_to_its_limit_and_the_rest_is_counted() {
+        let long = vec![b'x'; 64 << 10];
+        let events = heard(|hearing| (0..600).for_each(|_| drop(hearing.said(Said::Out(&long)))));
+        let lines = lines(&events);
+        let bytes: usize = lines.iter().map(|line| line.len()).sum();
+        assert!(bytes <= HOST_OUTPUT + 1000, "{bytes}");
+        assert!(lines[0].ends_with("… [line cut]") && lines[0].len() <= limits::LINE);
+        let last = lines.last().unwrap();
+        assert!(last.ends_with(&format!("in {} lines, dropped", 600 - (lines.len() - 1))), "{last}");
+    }
+
+    #[test]
+    fn all_hosts_of_a_run_share_a_limit() {
+        let (told, run) = (RefCell::new(0), RunOutput::default());
+        let tell = |event| {
+            let HostEvent::Line(_, line) = event else { return };
+            *told.borrow_mut() += limits::weight(&line.message);
+        };
+        let line = vec![b'x'; limits::LINE];
+        for host in 0..2 * RUN_OUTPUT / HOST_OUTPUT {
+            let mut hearing = Hearing::new(host, &tell, &run, None);
+            (0..HOST_OUTPUT / limits::LINE).for_each(|_| hearing.text(Level::Info, &line));
+        }
+        let told = told.into_inner();
+        assert!(told <= RUN_OUTPUT && told > RUN_OUTPUT / 2, "{told}");
+    }
+}

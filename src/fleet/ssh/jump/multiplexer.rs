@@ -1,0 +1,372 @@
+//! One session's thread that moves the bytes of all its forwarded connections.
+//!
+//! The library's rule (see [`crate::fleet::ssh::transport::link`]) holds here for many channels at once: nothing is asked of it unless the
+//! socket has room, and a write that went in part is finished before anything else is said.
+
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use ssh2::{Channel, ErrorCode, Session};
+
+use super::forward::{Forward, Sent, done};
+use crate::fleet::ssh::transport::socket::Socket;
+use crate::fleet::ssh::transport::tcp;
+use crate::fleet::ssh::transport::tcp::{Keepalive, Pulse};
+
+const CHUNK: usize = 32 * 1024;
+const STACK: usize = 256 * 1024;
+/// How often a request that waits for another one looks at how that is getting on.
+const LOOK: Duration = Duration::from_millis(100);
+/// Something that the library holds ready cannot be moved on yet: a key exchange is under way, say.
+const SHORT: Duration = Duration::from_millis(10);
+
+/// Why there is no channel.
+#[derive(Debug)]
+pub enum Refusal {
+    /// Another one has been opening for too long; nothing was asked of the server.
+    Busy,
+    /// The server opens no further one on this session.
+    Full(String),
+    /// The host behind it cannot be reached, or may not be.
+    Refused(String),
+    TimedOut,
+    /// The session is over.
+    Over(String),
+}
+
+/// The handle of a thread. Dropping it hangs up.
+pub struct Pump {
+    state: Arc<Mutex<State>>,
+    wake: UnixStream,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Request>,
+    /// Since when a channel is being opened.
+    opening: Option<Instant>,
+    channels: usize,
+    /// Why the session is over.
+    over: Option<String>,
+    hang_up: bool,
+    next: u64,
+}
+
+struct Request {
+    number: u64,
+    host: String,
+    port: u16,
+    answer: SyncSender<Result<UnixStream, Refusal>>,
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Pump {
+    /// Takes a session that is logged in.
+    pub fn start(session: Session, socket: Socket, keepalive: Keepalive) -> std::io::Result<Pump> {
+        let keepalive = Keepalive { every: keepalive.every.max(Duration::from_secs(2)), ..keepalive };
+        socket.set_nonblocking()?;
+        session.set_blocking(false);
+        session.set_keepalive(true, u32::try_from(keepalive.every.as_secs()).unwrap_or(u32::MAX));
+        let (wake, woken) = UnixStream::pair()?;
+        wake.set_nonblocking(true)?;
+        woken.set_nonblocking(true)?;
+        let state = Arc::<Mutex<State>>::default();
+        let mut thread = Thread {
+            state: state.clone(),
+            session,
+            socket,
+            woken,
+            keepalive,
+            opening: None,
+            channels: Vec::new(),
+            closing: Vec::new(),
+            part: None,
+            buffer: vec![0; CHUNK],
+        };
+        std::thread::Builder::new().name("jump".into()).stack_size(STACK).spawn(move || thread.run())?;
+        Ok(Pump { state, wake })
+    }
+
+    /// Why the session is over, if it is.
+    pub fn over(&self) -> Option<String> {
+        lock(&self.state).over.clone()
+    }
+
+    /// Connections that it carries.
+    pub fn channels(&self) -> usize {
+        lock(&self.state).channels
+    }
+
+    /// Whether a channel has been opening for longer than `patience`.
+    pub fn is_stuck(&self, patience: Duration) -> bool {
+        lock(&self.state).opening.is_some_and(|since| since.elapsed() > patience)
+    }
+
+    /// Opens a connection from the session's far side. As long as another one is being opened it waits, but for no longer
+    /// than that one takes `patience`.
+    pub fn open(&self, host: &str, port: u16, patience: Duration, until: Instant) -> Result<UnixStream, Refusal> {
+        let (answer, answered) = sync_channel(1);
+        let number = {
+            let mut state = lock(&self.state);
+            if let Some(why) = &state.over {
+                return Err(Refusal::Over(why.clone()));
+            }
+            state.next += 1;
+            let number = state.next;
+            state.waiting.push_back(Request { number, host: host.to_owned(), port, answer });
+            number
+        };
+        self.wake();
+        self.await_answer(number, &answered, patience, until)
+    }
+
+    fn await_answer(
+        &self,
+        number: u64,
+        answered: &Receiver<Result<UnixStream, Refusal>>,
+        patience: Duration,
+        until: Instant,
+    ) -> Result<UnixStream, Refusal> {
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match answered.recv_timeout(left.min(LOOK)) {
+                Ok(answer) => return answer,
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Refusal::Over(self.over().unwrap_or_else(|| "it ended".into())));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let mut state = lock(&self.state);
+            let stuck = state.opening.is_some_and(|since| since.elapsed() > patience);
+            let waits = state.waiting.iter().position(|request| request.number == number);
+            let late = Instant::now() >= until;
+            match waits {
+                Some(at) if stuck || late => {
+                    state.waiting.remove(at);
+                    return Err(if stuck { Refusal::Busy } else { Refusal::TimedOut });
+                }
+                // Its answer is not awaited any more; a channel that comes of it is closed.
+                None if late => return Err(Refusal::TimedOut),
+                _ => {}
+            }
+        }
+    }
+
+    fn wake(&self) {
+        // A full pipe wakes as well.
+        let _ = (&self.wake).write(&[1]);
+    }
+}
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        lock(&self.state).hang_up = true;
+        self.wake();
+    }
+}
+
+struct Thread {
+    state: Arc<Mutex<State>>,
+    session: Session,
+    socket: Socket,
+    woken: UnixStream,
+    keepalive: Keepalive,
+    opening: Option<Request>,
+    channels: Vec<Forward>,
+    /// Told to close; the peer has not agreed yet.
+    closing: Vec<Channel>,
+    /// The channel whose write went in part.
+    part: Option<usize>,
+    buffer: Vec<u8>,
+}
+
+impl Thread {
+    fn run(&mut self) {
+        let why = match self.serve() {
+            Ok(()) => "closed".to_owned(),
+            Err(why) => why,
+        };
+        self.socket.shutdown();
+        // The local ends close with their forwards: that is how their sessions hear of it.
+        self.channels.clear();
+        let waiting = {
+            let mut state = lock(&self.state);
+            (state.over, state.channels, state.opening) = (Some(why.clone()), 0, None);
+            std::mem::take(&mut state.waiting)
+        };
+        for request in self.opening.take().into_iter().chain(waiting) {
+            let _ = request.answer.try_send(Err(Refusal::Over(why.clone())));
+        }
+    }
+
+    /// Rounds over everything, and waits when nothing moved, until somebody hangs up. An error is the end of the session.
+    fn serve(&mut self) -> Result<(), String> {
+        let mut pulse = Pulse::start();
+        let mut idle = 0;
+        loop {
+            let _ = (&self.woken).read(&mut [0; 64]);
+            if lock(&self.state).hang_up {
+                return Ok(());
+            }
+            let moved = self.has_room() && self.round()?;
+            if moved {
+                idle = 0;
+                continue;
+            }
+            idle += 1;
+            // What one call took off the socket for another channel must not wait for the peer to say more.
+            let ready = self.part.is_none() && self.has_room() && self.channels.iter().any(Forward::is_ready);
+            if ready && idle < 3 {
+                continue;
+            }
+            self.pause(&mut pulse, ready)?;
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        tcp::wait(&self.socket, false, true, Duration::ZERO).unwrap_or(true)
+    }
+
+    /// Moves what can be moved; whether anything was.
+    fn round(&mut self) -> Result<bool, String> {
+        let mut moved = false;
+        let first = self.part.take();
+        for at in first.into_iter().chain(0..self.channels.len()) {
+            let forward = &mut self.channels[at];
+            if first != Some(at) {
+                moved |= forward.receive(&mut self.buffer)?;
+            }
+            let sent = forward.send(&self.session, &self.socket, &mut self.buffer)?;
+            moved |= sent != Sent::Nothing;
+            if sent == Sent::Part {
+                self.part = Some(at);
+            }
+            if self.part.is_some() || !self.has_room() {
+                return Ok(moved);
+            }
+        }
+        self.drop_finished();
+        // Last, so that what it takes off the socket for others is looked at before any wait.
+        moved |= self.close_finished()?;
+        moved |= self.open_next()?;
+        Ok(moved)
+    }
+
+    /// Forwards whose both sides are done with are closed.
+    fn drop_finished(&mut self) {
+        let mut at = 0;
+        let before = self.channels.len();
+        while at < self.channels.len() {
+            if self.channels[at].is_finished() {
+                self.closing.push(self.channels.swap_remove(at).channel);
+            } else {
+                at += 1;
+            }
+        }
+        if before != self.channels.len() {
+            lock(&self.state).channels = self.channels.len();
+        }
+    }
+
+    fn close_finished(&mut self) -> Result<bool, String> {
+        let before = self.closing.len();
+        let mut open = Vec::new();
+        for mut channel in std::mem::take(&mut self.closing) {
+            if !self.has_room() || !done(channel.close())? {
+                open.push(channel);
+            }
+        }
+        self.closing = open;
+        Ok(self.closing.len() != before)
+    }
+
+    fn open_next(&mut self) -> Result<bool, String> {
+        if self.opening.is_none() {
+            let mut state = lock(&self.state);
+            self.opening = state.waiting.pop_front();
+            state.opening = self.opening.as_ref().map(|_| Instant::now());
+        }
+        let Some(request) = &self.opening else { return Ok(false) };
+        if !self.has_room() {
+            return Ok(false);
+        }
+        let answer = match self.session.channel_direct_tcpip(&request.host, request.port, None) {
+            Ok(mut channel) => match UnixStream::pair().and_then(|(ours, theirs)| {
+                ours.set_nonblocking(true)?;
+                Ok((ours, theirs))
+            }) {
+                Ok((ours, theirs)) => {
+                    self.channels.push(Forward::new(channel, ours));
+                    Ok(theirs)
+                }
+                Err(error) => {
+                    let _ = channel.close();
+                    self.closing.push(channel);
+                    Err(Refusal::Refused(format!("no sockets are left here: {error}")))
+                }
+            },
+            Err(error) => match error.code() {
+                ErrorCode::Session(-37) => return Ok(false),
+                ErrorCode::Session(-21) => {
+                    let why = error.message().to_lowercase();
+                    let why =
+                        why.strip_prefix("channel open failure ").unwrap_or(&why).trim_matches(['(', ')']).to_owned();
+                    // A host that is not there, or is not to be reached from there, is no matter of the session.
+                    let of_host = ["connect failed", "administratively prohibited", "unknown channel type"];
+                    Err(if of_host.contains(&why.as_str()) { Refusal::Refused(why) } else { Refusal::Full(why) })
+                }
+                // The library gives a channel up after a minute.
+                ErrorCode::Session(-9) => Err(Refusal::TimedOut),
+                _ => return Err(error.message().to_lowercase()),
+            },
+        };
+        let request = self.opening.take();
+        {
+            let mut state = lock(&self.state);
+            (state.opening, state.channels) = (None, self.channels.len());
+        }
+        // Nobody may wait for it any more: then its local end closes right here, and it with it.
+        request.map(|request| request.answer.try_send(answer));
+        Ok(true)
+    }
+
+    /// Waits for any side. `soon`: something is ready that could not be moved on.
+    fn pause(&self, pulse: &mut Pulse, soon: bool) -> Result<(), String> {
+        let room = self.has_room();
+        if room && self.part.is_none() {
+            self.session.keepalive_send().map_err(|error| error.message().to_lowercase())?;
+        }
+        tcp::acknowledge_at_once(&self.socket);
+        // Until there is room again nothing is read either.
+        let flags = if self.part.is_some() || !room { PollFlags::OUT } else { PollFlags::IN };
+        let mut fds = vec![PollFd::new(&self.socket, flags), PollFd::new(&self.woken, PollFlags::IN)];
+        if flags == PollFlags::IN {
+            for forward in &self.channels {
+                let wanted = forward.wanted();
+                if !wanted.is_empty() {
+                    fds.push(PollFd::new(&forward.local, wanted));
+                }
+            }
+        }
+        let longest = self.keepalive.every / 4;
+        let timeout = if soon { longest.min(SHORT) } else { longest };
+        let timeout = Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: timeout.subsec_nanos().into() };
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.to_string()),
+        }
+        let silent = pulse.silent_for(&self.socket, flags == PollFlags::IN);
+        if silent > self.keepalive.patience() {
+            return Err(format!("the host has been silent for {} s", silent.as_secs()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,140 @@
+//! `ProxyCommand`: a command whose standard input and output are the connection.
+
+use std::io::{BufRead, BufReader};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::fleet::ssh::transport::socket::{Carrier, Socket};
+
+/// What a command may take to end by itself once its connection is closed, and again once it is told to.
+const GRACE: Duration = Duration::from_millis(200);
+const LOOK: Duration = Duration::from_millis(2);
+/// Of a command's complaints.
+const LONGEST_LINE: u64 = 8 * 1024;
+
+/// A command that runs. It ends with the socket that it carries.
+struct Running {
+    child: Mutex<Child>,
+    complaints: Arc<Complaints>,
+}
+
+/// What a command has said on standard error.
+#[derive(Default)]
+struct Complaints {
+    last: Mutex<String>,
+    /// There will be no more.
+    over: AtomicBool,
+}
+
+/// Starts `command` through the operator's shell, as ssh does. What it complains of goes to the log, under `name`.
+pub fn start(command: &str, name: &str) -> std::io::Result<Socket> {
+    let (ours, theirs) = UnixStream::pair()?;
+    let (input, output): (OwnedFd, OwnedFd) = (theirs.try_clone()?.into(), theirs.into());
+    let shell = std::env::var_os("SHELL").filter(|shell| !shell.is_empty()).unwrap_or_else(|| "/bin/sh".into());
+    let mut child = Command::new(shell)
+        .arg("-c")
+        .arg(format!("exec {command}"))
+        .stdin(Stdio::from(input))
+        .stdout(Stdio::from(output))
+        .stderr(Stdio::piped())
+        // A Ctrl-C at the terminal is for Hoist; and what the command has started can be ended with it.
+        .process_group(0)
+        .spawn()?;
+    let complaints = Arc::<Complaints>::default();
+    if let Some(stderr) = child.stderr.take() {
+        let (name, heard) = (name.to_owned(), complaints.clone());
+        let thread = std::thread::Builder::new().name("proxy-stderr".into()).stack_size(64 << 10);
+        // Without a thread its pipe is closed, and it hears of that when it complains.
+        let _ = thread.spawn(move || {
+            listen(stderr, &name, &heard.last);
+            heard.over.store(true, Ordering::Release);
+        });
+    }
+    Ok(Socket::carried(ours, Box::new(Running { child: Mutex::new(child), complaints })))
+}
+
+/// Whether something comes true in so long a time.
+fn within(patience: Duration, is_true: impl Fn() -> bool) -> bool {
+    let until = Instant::now() + patience;
+    loop {
+        if is_true() {
+            return true;
+        }
+        if Instant::now() >= until {
+            return false;
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// Whether a command is OpenSSH's client, which logs in at a host of its own.
+pub fn is_ssh(command: &str) -> bool {
+    let mut words = command.split_whitespace().filter(|word| *word != "exec");
+    words.next().is_some_and(|program| program.rsplit('/').next() == Some("ssh"))
+}
+
+fn listen(stderr: impl std::io::Read, name: &str, last_words: &Mutex<String>) {
+    let mut stderr = BufReader::new(stderr);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match std::io::Read::take(&mut stderr, LONGEST_LINE).read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        let said = String::from_utf8_lossy(&line).trim().escape_debug().to_string();
+        if !said.is_empty() {
+            log::info!("{name}: ProxyCommand: {said}");
+            *last_words.lock().unwrap_or_else(PoisonError::into_inner) = said;
+        }
+    }
+}
+
+impl Running {
+    fn has_ended(&self) -> Option<std::process::ExitStatus> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner).try_wait().ok().flatten()
+    }
+
+    fn ends_within(&self, patience: Duration) -> bool {
+        within(patience, || self.has_ended().is_some())
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = self.child.lock().unwrap_or_else(PoisonError::into_inner).id();
+        if let Some(group) = i32::try_from(id).ok().and_then(Pid::from_raw) {
+            let _ = kill_process_group(group, signal);
+        }
+    }
+}
+
+impl Carrier for Running {
+    fn trouble(&self) -> Option<String> {
+        // It may be about to end: its connection was seen to close.
+        self.ends_within(GRACE).then_some(())?;
+        let status = self.has_ended()?;
+        within(GRACE, || self.complaints.over.load(Ordering::Acquire));
+        let last = self.complaints.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let last = if last.is_empty() { last } else { format!(": {last}") };
+        Some(format!("its ProxyCommand ended ({status}){last}"))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.ends_within(GRACE) {
+            return;
+        }
+        self.signal(Signal::TERM);
+        if !self.ends_within(GRACE) {
+            self.signal(Signal::KILL);
+            let _ = self.child.get_mut().unwrap_or_else(PoisonError::into_inner).wait();
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Who logs in: keys, certificates, the agent, and the order in which they are tried.
+
+pub mod agent;
+pub mod auth;
+pub(crate) mod certificate;
+pub mod identity;
+pub mod key_memory;
+pub mod keyholder;
+pub mod penalties;
+pub mod refusal;

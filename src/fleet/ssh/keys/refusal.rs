@@ -1,0 +1,87 @@
+//! Why a server let nobody in, as far as it says, in words for the operator.
+
+/// What stood in the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::fleet::ssh) enum Reason {
+    /// No key was offered, or none was accepted.
+    NoKey,
+    /// The server takes no keys from this user.
+    NoPublickey,
+    /// A key was accepted, and these ways to log in are wanted besides.
+    MoreWanted { key: String, wanted: Vec<String> },
+    /// A key was accepted, and the login refused.
+    NotAllowed { key: String },
+    /// A key was accepted, and the connection closed, twice.
+    Closed { key: String },
+}
+
+/// Why nobody was let in.
+#[derive(Debug)]
+pub(in crate::fleet::ssh) struct Refusal {
+    pub reason: Reason,
+    /// The keys that the server refused.
+    pub tried: Vec<String>,
+    /// What kept others from being offered.
+    pub troubles: Vec<String>,
+    /// What may be wrong with the certificates that it refused.
+    pub doubts: Vec<String>,
+    /// The ways to log in that the server offers; empty: it does not say.
+    pub methods: Vec<String>,
+    /// What the server said.
+    pub said: Vec<String>,
+}
+
+impl Refusal {
+    /// One fragment.
+    pub fn in_words(&self, host: &str, user: &str) -> String {
+        let besides = |label: &str, texts: &[String]| match texts.is_empty() {
+            true => String::new(),
+            false => format!("; {label}{}", texts.join("; ")),
+        };
+        let said: Vec<String> = self.said.iter().map(|text| format!("{text:?}")).collect();
+        self.reason_in_words(host, user) + &besides("", &self.doubts) + &besides("the server says ", &said)
+    }
+
+    fn reason_in_words(&self, host: &str, user: &str) -> String {
+        let troubles = self.troubles.join("; ");
+        let offers = match self.methods.is_empty() {
+            true => String::new(),
+            false => format!("; the server offers {}", self.methods.join(",")),
+        };
+        match &self.reason {
+            Reason::NoKey if self.tried.is_empty() => format!("cannot log in to {host} as {user}: {troubles}"),
+            Reason::NoKey => {
+                let besides = if troubles.is_empty() { troubles } else { format!("; not tried: {troubles}") };
+                format!(
+                    "every key was refused for user {user} on {host} (tried {}: {}{offers}): add one of them to the \
+                     authorized_keys of {user} there, or see in the log of its sshd why it does not count{besides}",
+                    self.tried.len(),
+                    self.tried.join(", ")
+                )
+            }
+            Reason::NoPublickey => format!(
+                "{host} takes no keys from user {user}: it offers {} only; allow publickey there (PubkeyAuthentication and \
+                 AuthenticationMethods in its sshd_config)",
+                self.methods.join(",")
+            ),
+            Reason::MoreWanted { key, wanted } => format!(
+                "{host} accepted {key} for user {user}, and wants {} besides (AuthenticationMethods in its sshd_config): \
+                 hoist answers no questions, so let this user in there with a key alone",
+                wanted.join(" or ")
+            ),
+            Reason::NotAllowed { key } if user == "root" => format!(
+                "{host} accepted {key}, and refused to log root in, as sshd does with PermitRootLogin no, or where a second \
+                 key is wanted (AuthenticationMethods){offers}: allow root with a key there, or name another user as \
+                 ssh_user"
+            ),
+            Reason::NotAllowed { key } => format!(
+                "{host} accepted {key} for user {user}, and refused the login all the same{offers}: a second key may be \
+                 wanted (AuthenticationMethods in its sshd_config), or the account be barred; the log of its sshd says why"
+            ),
+            Reason::Closed { key } => format!(
+                "{host} accepted {key} for user {user}, and then closed the connection, as it does for an account that has \
+                 expired or is barred, or while /etc/nologin is there: the log of its sshd says why"
+            ),
+        }
+    }
+}

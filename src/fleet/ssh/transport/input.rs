@@ -1,0 +1,203 @@
+//! What a command reads from the deployer, piece by piece.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::fleet::{Pack, Parcel};
+
+/// How much of a file is in memory at once.
+const PIECE: u64 = 512 * 1024;
+
+/// What a command reads.
+#[derive(Debug, Default)]
+pub struct Input {
+    pub head: Vec<u8>,
+    /// Follows the head.
+    pub parcel: Parcel,
+    /// Leave the input open after that.
+    pub keep_open: bool,
+}
+
+impl From<Vec<u8>> for Input {
+    fn from(head: Vec<u8>) -> Self {
+        Input { head, parcel: Parcel::default(), keep_open: false }
+    }
+}
+
+/// A file that is sent whole.
+enum Source {
+    /// One that all hosts share.
+    Pack(Arc<Pack>),
+    /// One that is opened when its turn has come: there may be thousands.
+    Waiting(PathBuf, u64),
+    Open(File, u64),
+}
+
+impl Source {
+    /// Its length, as it was told to the other side.
+    fn bytes(&self) -> u64 {
+        match self {
+            Source::Pack(pack) => pack.bytes,
+            Source::Waiting(_, bytes) | Source::Open(_, bytes) => *bytes,
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Source::Waiting(path, _) => path.display().to_string(),
+            Source::Pack(_) => "the pack".to_owned(),
+            Source::Open(..) => "a large file".to_owned(),
+        }
+    }
+
+    fn read_at(&mut self, piece: &mut [u8], offset: u64) -> io::Result<()> {
+        if let Source::Waiting(path, bytes) = self {
+            *self = Source::Open(File::open(path)?, *bytes);
+        }
+        match self {
+            Source::Pack(pack) => pack.file.read_exact_at(piece, offset),
+            Source::Open(file, _) => file.read_exact_at(piece, offset),
+            Source::Waiting(..) => Ok(()),
+        }
+    }
+}
+
+/// An input on its way.
+pub(in crate::fleet::ssh) struct Feed {
+    /// What is sent next: the head, then pieces of the files.
+    piece: Vec<u8>,
+    sent: usize,
+    sources: VecDeque<Source>,
+    /// Of the first of them.
+    read: u64,
+    keep_open: bool,
+}
+
+impl Feed {
+    pub fn new(input: Input) -> Feed {
+        let files = input.parcel.large_files.into_iter().map(|(path, bytes)| Source::Waiting(path, bytes));
+        let sources = files.chain(input.parcel.pack.map(Source::Pack)).collect();
+        Feed { piece: input.head, sent: 0, sources, read: 0, keep_open: input.keep_open }
+    }
+
+    /// Adds to an input that is kept open, whose parcel, if any, has gone.
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.piece.drain(..self.sent);
+        self.sent = 0;
+        self.piece.extend_from_slice(bytes);
+    }
+
+    /// Nothing comes after what is there.
+    pub fn end(&mut self) {
+        self.keep_open = false;
+    }
+
+    /// Whether the input ends once there is no further piece.
+    pub fn is_over(&self) -> bool {
+        !self.keep_open
+    }
+
+    /// What is to be sent now: the same bytes until [`Feed::sent`] says how many of them went.
+    ///
+    /// Where a file cannot be read the input ends early, which the target takes for the failure that it is; `complain`
+    /// is told why.
+    pub fn piece(&mut self, complain: &mut dyn FnMut(&str)) -> Option<&[u8]> {
+        if self.sent == self.piece.len() {
+            self.sent = 0;
+            self.piece.clear();
+            while self.sources.front().is_some_and(|source| self.read >= source.bytes()) {
+                self.sources.pop_front();
+                self.read = 0;
+            }
+            let source = self.sources.front_mut()?;
+            let length = (source.bytes() - self.read).min(PIECE);
+            self.piece.resize(usize::try_from(length).unwrap_or(0), 0);
+            if let Err(error) = source.read_at(&mut self.piece, self.read) {
+                complain(&format!("cannot read {} on the deploy host: {error}", source.name()));
+                self.piece.clear();
+                self.sources.clear();
+                return None;
+            }
+            self.read += self.piece.len() as u64;
+        }
+        Some(&self.piece[self.sent..])
+    }
+
+    pub fn sent(&mut self, bytes: usize) {
+        self.sent = (self.sent + bytes).min(self.piece.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn drain(feed: &mut Feed, step: usize) -> (Vec<u8>, Vec<String>) {
+        let (mut all, mut complaints) = (Vec::new(), Vec::new());
+        while let Some(piece) = feed.piece(&mut |why| complaints.push(why.to_owned())) {
+            let take = piece.len().min(step);
+            all.extend_from_slice(&piece[..take]);
+            feed.sent(take);
+        }
+        (all, complaints)
+    }
+
+    fn pack(content: &[u8], bytes: u64) -> Parcel {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(content).unwrap();
+        Parcel { large_files: Vec::new(), pack: Some(Arc::new(Pack { file, bytes })) }
+    }
+
+    #[test]
+    fn large_files_come_ahead_of_the_pack_and_one_that_is_gone_ends_the_input() {
+        let folder = tempfile::tempdir().unwrap();
+        let large = |name: &str, content: &[u8]| {
+            std::fs::write(folder.path().join(name), content).unwrap();
+            (folder.path().join(name), content.len() as u64)
+        };
+        let mut parcel = pack(b"pack", 4);
+        parcel.large_files = vec![large("a", &vec![b'a'; PIECE as usize + 1]), large("empty", b""), large("b", b"bb")];
+        let mut feed = Feed::new(Input { head: b"h".to_vec(), parcel: parcel.clone(), keep_open: false });
+        let (all, complaints) = drain(&mut feed, 100_000);
+        assert!(all.starts_with(b"ha") && all.ends_with(b"abbpack") && complaints.is_empty());
+        assert_eq!(all.len() as u64, 1 + PIECE + 1 + 2 + 4);
+        std::fs::remove_file(folder.path().join("b")).unwrap();
+        let mut feed = Feed::new(Input { head: b"h".to_vec(), parcel, keep_open: false });
+        let (all, complaints) = drain(&mut feed, 100_000);
+        assert!(all.ends_with(b"a") && complaints[0].contains("/b on the deploy host"), "{complaints:?}");
+    }
+
+    #[test]
+    fn the_head_comes_first_and_then_the_whole_pack_for_each_of_its_readers() {
+        let content: Vec<u8> = (0..PIECE * 2 + 5).map(|n| n as u8).collect();
+        let shared = pack(&content, content.len() as u64);
+        for _ in 0..2 {
+            let mut feed = Feed::new(Input { head: b"head\n".to_vec(), parcel: shared.clone(), keep_open: false });
+            let (all, complaints) = drain(&mut feed, 100_000);
+            assert!(all[..5] == *b"head\n" && all[5..] == content && complaints.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_pack_that_is_shorter_than_it_should_be_ends_the_input_with_a_complaint() {
+        let mut feed = Feed::new(Input { head: b"h".to_vec(), parcel: pack(b"abc", 9), keep_open: false });
+        let (all, complaints) = drain(&mut feed, 100);
+        assert_eq!((all, complaints.len()), (b"h".to_vec(), 1));
+    }
+
+    #[test]
+    fn an_open_input_takes_more_later() {
+        let mut feed = Feed::new(Input { head: b"one".to_vec(), parcel: Parcel::default(), keep_open: true });
+        assert_eq!(drain(&mut feed, 2).0, b"one");
+        feed.add(b"two");
+        assert_eq!(drain(&mut feed, 2).0, b"two");
+        assert!(!feed.is_over());
+        feed.end();
+        assert!(feed.is_over());
+    }
+}

@@ -1,0 +1,95 @@
+//! An open session, and waiting on it.
+
+use std::time::{Duration, Instant};
+
+use ssh2::Session;
+
+use super::socket::Socket;
+use super::tcp;
+use super::tcp::{Keepalive, Pulse};
+
+/// A session that is logged in. Dropping it hangs up at once: the socket is shut first, for otherwise the library waits
+/// for the other side to agree.
+///
+/// The session is in non-blocking mode. A rule of the library stands behind how it is used: a packet that was sent in
+/// part must be finished by the same call, and any other call that sends in between breaks the session. So nothing is
+/// asked of the library unless the socket has room, and only bulk writes, which are finished first, can be partial.
+pub struct Link {
+    pub(in crate::fleet::ssh) session: Session,
+    stream: Socket,
+    keepalive: Keepalive,
+    broken: Option<String>,
+}
+
+impl Link {
+    pub(in crate::fleet::ssh) fn new(session: Session, stream: Socket, keepalive: Keepalive) -> std::io::Result<Link> {
+        let keepalive = Keepalive { every: keepalive.every.max(Duration::from_secs(2)), ..keepalive };
+        stream.set_nonblocking()?;
+        session.set_blocking(false);
+        session.set_keepalive(true, u32::try_from(keepalive.every.as_secs()).unwrap_or(u32::MAX));
+        Ok(Link { session, stream, keepalive, broken: None })
+    }
+
+    /// Why the session is of no more use, if it is not.
+    pub fn broken(&self) -> Option<&str> {
+        self.broken.as_deref()
+    }
+
+    /// Whether the peer still has the connection open, as far as the kernel has heard.
+    pub fn is_alive(&mut self) -> bool {
+        if self.broken.is_none() && tcp::is_closed(&self.stream) {
+            self.break_off("the host closed the connection");
+        }
+        self.broken.is_none()
+    }
+
+    /// Ends the session for good.
+    pub(in crate::fleet::ssh) fn break_off(&mut self, why: &str) {
+        self.broken.get_or_insert_with(|| why.to_owned());
+        self.stream.shutdown();
+    }
+
+    /// Whether the socket takes a small packet whole.
+    pub(in crate::fleet::ssh) fn has_room(&self) -> bool {
+        // A failure counts as room: the call that follows tells what is wrong.
+        tcp::wait(&self.stream, false, true, Duration::ZERO).unwrap_or(true)
+    }
+
+    /// Waits until the socket takes more, at the latest until `until`.
+    pub(in crate::fleet::ssh) fn wait_for_room(&self, until: Instant) -> Result<(), String> {
+        let timeout = until.saturating_duration_since(Instant::now());
+        tcp::wait(&self.stream, false, true, timeout).map(drop).map_err(|error| error.to_string())
+    }
+
+    /// Waits for the peer: until something can be read (`read`) or written (`write`), at the latest until `until`, and
+    /// now and then for no reason.
+    ///
+    /// # Errors
+    /// Why the peer is taken for dead.
+    pub(in crate::fleet::ssh) fn pause(
+        &self,
+        pulse: &mut Pulse,
+        read: bool,
+        write: bool,
+        until: Instant,
+    ) -> Result<(), String> {
+        if self.has_room() {
+            self.session.keepalive_send().map_err(|error| error.message().to_lowercase())?;
+        }
+        tcp::acknowledge_at_once(&self.stream);
+        let longest = self.keepalive.every / 4;
+        let timeout = until.saturating_duration_since(Instant::now()).min(longest);
+        tcp::wait(&self.stream, read, write, timeout).map_err(|error| error.to_string())?;
+        let silent = pulse.silent_for(&self.stream, read);
+        if silent > self.keepalive.patience() {
+            return Err(format!("the host has been silent for {} s", silent.as_secs()));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.break_off("closed");
+    }
+}

@@ -1,0 +1,229 @@
+//! Files and links that are replaced in one step, so that nobody ever meets half of one, and a power cut loses none.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
+use std::path::{Component, Path, PathBuf};
+
+use crate::local::fault::{Fault, Tried};
+
+/// What is not yet, or no longer, in its place has this in its name, behind the name of that place.
+pub const TEMPORARY: &str = ".tmp-";
+
+/// Makes the names in a directory last.
+pub fn sync_dir(dir: &Path) -> Result<(), Fault> {
+    File::open(dir).and_then(|dir| dir.sync_all()).tried("sync", dir)
+}
+
+/// Makes a directory and those above it.
+pub fn make_dir(dir: &Path) -> Result<(), Fault> {
+    let Err(error) = fs::create_dir_all(dir) else { return Ok(()) };
+    // The system says of it that the file exists.
+    let leads_nowhere = |folder: &&Path| folder.is_symlink() && !folder.exists();
+    match dir.ancestors().find(leads_nowhere) {
+        Some(link) => Err(Fault::Failed(format!(
+            "cannot create {}: {} is a link to {}, which is not there; a disk may not be mounted",
+            dir.display(),
+            link.display(),
+            fs::read_link(link).unwrap_or_default().display()
+        ))),
+        None => Err(error).tried("create", dir),
+    }
+}
+
+/// The folder that holds `path`.
+pub fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("/"))
+}
+
+/// The one name that `path`'s next content is prepared under. It does not vary, so what a killed process left is taken
+/// away by the next one.
+fn beside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    parent(path).join(format!(".{name}.hoist-tmp"))
+}
+
+/// Whether a file name is one of a preparation.
+pub fn is_preparation(name: &str) -> bool {
+    name.starts_with('.') && name.ends_with(".hoist-tmp")
+}
+
+/// Writes a whole file, or leaves what was there. `mode` is subject to the umask.
+pub fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Fault> {
+    write_and(path, content, mode, |_| Ok(()))
+}
+
+/// As [`write`], with just this mode, whatever the umask.
+pub fn write_as(path: &Path, content: &[u8], mode: u32) -> Result<(), Fault> {
+    write_and(path, content, mode & 0o700, |file| file.set_permissions(fs::Permissions::from_mode(mode)))
+}
+
+fn write_and(path: &Path, content: &[u8], mode: u32, then: impl Fn(&File) -> io::Result<()>) -> Result<(), Fault> {
+    let temporary = beside(path);
+    let attempt = || -> io::Result<()> {
+        remove_if_there(&temporary)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
+        file.write_all(content)?;
+        then(&file)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    let result = attempt();
+    if result.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    result.tried("write", path)?;
+    sync_dir(parent(path))
+}
+
+/// Makes `link` a symbolic link to `target`, in one step whatever was there; a directory is refused.
+pub fn point(link: &Path, target: &Path) -> Result<(), Fault> {
+    let temporary = beside(link);
+    let attempt = || -> io::Result<()> {
+        remove_if_there(&temporary)?;
+        symlink(target, &temporary)?;
+        fs::rename(&temporary, link)
+    };
+    let result = attempt();
+    if result.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    result.tried("link", link)?;
+    sync_dir(parent(link))
+}
+
+/// The way from the folder of `link` to `target`, for a link that says so relatively. It goes by the folder's real place,
+/// where the system follows it from.
+pub fn relative(link: &Path, target: &Path) -> PathBuf {
+    let place = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let from = place(parent(link));
+    let to = place(parent(target)).join(target.file_name().unwrap_or_default());
+    let shared = from.components().zip(to.components()).take_while(|(a, b)| a == b).count();
+    let up = from.components().skip(shared).map(|_| Component::ParentDir);
+    up.chain(to.components().skip(shared)).collect()
+}
+
+/// Removes a file or link; it is fine when there is none. Tells whether there was one.
+pub fn remove(path: &Path) -> Result<bool, Fault> {
+    let there = remove_if_there(path).tried("remove", path)?;
+    if there {
+        sync_dir(parent(path))?;
+    }
+    Ok(there)
+}
+
+fn remove_if_there(path: &Path) -> io::Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives what stands at `path` another name beside it, `NAME.before-hoist-TIME`, which is returned. A plain file keeps
+/// its old name too, so that whoever replaces it leaves no moment without one.
+pub fn set_aside(path: &Path) -> Result<PathBuf, Fault> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let stamp = crate::clock::run_id_stamp();
+    let mut aside = parent(path).join(format!("{name}.before-hoist-{stamp}"));
+    let mut count = 1;
+    while fs::symlink_metadata(&aside).is_ok() {
+        count += 1;
+        aside = parent(path).join(format!("{name}.before-hoist-{stamp}-{count}"));
+    }
+    let plain_file = fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
+    if !(plain_file && fs::hard_link(path, &aside).is_ok()) {
+        fs::rename(path, &aside).tried("move aside", path)?;
+    }
+    sync_dir(parent(path))?;
+    Ok(aside)
+}
+
+/// Removes a tree that may be large: first its name, in one step, so that no half of it is taken for the whole.
+pub fn remove_tree(path: &Path, tag: &str) -> Result<(), Fault> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let doomed = parent(path).join(format!("{name}{TEMPORARY}removed-{tag}"));
+    fs::rename(path, &doomed).tried("remove", path)?;
+    remove_leftover(&doomed)
+}
+
+/// Removes a tree that has no name to lose.
+pub fn remove_leftover(path: &Path) -> Result<(), Fault> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).tried("remove", path),
+        _ => Ok(()),
+    }
+}
+
+/// The names in a directory, sorted; empty when it cannot be read.
+pub fn names(dir: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
+    let mut names: Vec<String> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_replaced_without_a_moment_in_which_it_is_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("current");
+        point(&link, Path::new("revs/0")).unwrap();
+        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let (seen, watched) = (stop.clone(), link.clone());
+        let watcher = std::thread::spawn(move || {
+            let mut looks = 0;
+            while !seen.load(std::sync::atomic::Ordering::Relaxed) {
+                fs::read_link(&watched).expect("there is always a link");
+                looks += 1;
+            }
+            looks
+        });
+        for turn in 0..500 {
+            point(&link, &PathBuf::from(format!("revs/{turn}"))).unwrap();
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(watcher.join().unwrap() > 0);
+        assert_eq!(fs::read_link(&link).unwrap(), Path::new("revs/499"));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_stays_as_it_was_and_the_error_names_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("folder");
+        fs::create_dir_all(path.join("child")).unwrap();
+        let error = write(&path, b"new", 0o644).unwrap_err().reason();
+        assert!(error.starts_with(&format!("cannot write {}: ", path.display())), "{error}");
+        assert!(!error.contains("os error"), "{error}");
+        assert!(path.join("child").is_dir());
+        assert_eq!(names(dir.path()), ["folder"]);
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_does_not_hinder_the_next_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(dir.path().join(".file.hoist-tmp"), "half").unwrap();
+        write(&path, b"whole", 0o644).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"whole");
+        fs::write(dir.path().join(".file.hoist-tmp"), "half").unwrap();
+        point(&path, Path::new("elsewhere")).unwrap();
+        assert_eq!(names(dir.path()), ["file"]);
+    }
+
+    #[test]
+    fn what_is_set_aside_twice_keeps_two_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, "one").unwrap();
+        let first = set_aside(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "two").unwrap();
+        let second = set_aside(&path).unwrap();
+        assert_eq!(fs::read(first).unwrap(), b"one");
+        assert_eq!(fs::read(second).unwrap(), b"two");
+    }
+}

@@ -1,0 +1,7 @@
+//! The operating system: processes, files, lines of output, time limits, system calls.
+
+pub mod deadline;
+pub mod files;
+pub mod lines;
+pub mod process;
+pub mod sys;

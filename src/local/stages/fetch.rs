@@ -1,0 +1,109 @@
+//! The stage `fetch`: the revision's objects and its working tree.
+
+use std::io::Read;
+
+use crate::wire::{CheckPoint, Fetch, Stage};
+
+use super::checks;
+use super::job::Job;
+use super::promote;
+use crate::local::fault::Fault;
+use crate::local::os::files;
+use crate::local::state::layout::Link;
+use crate::local::tree::again;
+use crate::local::tree::cache;
+use crate::local::tree::cache::Supply;
+use crate::local::tree::checkout;
+use crate::local::tree::describe;
+use crate::local::tree::external::Extras;
+use crate::local::tree::lfs;
+use crate::local::tree::modified;
+use crate::local::tree::verify;
+
+/// Brings the revision; `input` holds the pack, if one was announced.
+pub fn run(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
+    let (layout, revision) = (&job.layout, &job.request.revision);
+    checks::run(job, CheckPoint::Before(Stage::Fetch), revision)?;
+    files::make_dir(&layout.revs())?;
+    // What somebody else owns may not be for this user to remove; it is in nobody's way.
+    if let Err(fault) = layout.sweep() {
+        job.out.warn(format!("tidying up: {}", fault.reason()));
+    }
+    let extras = Extras::of(job);
+    extras.check_programs()?;
+    bring(job, input)?;
+    job.deadline.check()?;
+    if !layout.complete(revision) {
+        job.out.info(format!("checking out {}", revision.short()));
+        checkout::ensure(&extras, revision, &job.tag())?;
+    } else if job.request.force {
+        job.out.info(format!("checking out {} again", revision.short()));
+        again::check_out(job, &extras)?;
+    } else {
+        let has_extras = extras.are_in(&layout.rev(revision));
+        let what = if has_extras { "is checked out already" } else { "is checked out without its extras" };
+        job.out.info(format!("{} {what}", revision.short()));
+        if verify::restore(job, revision)? && layout.read(Link::Current).as_ref() == Some(revision) {
+            // A service that ran without them has to be restarted.
+            promote::mark(layout, revision)?;
+        }
+        modified::replace(job, revision, None)?;
+        if !has_extras {
+            job.out.info(format!("completing {}", revision.short()));
+            extras.add(revision, &layout.rev(revision))?;
+        }
+    }
+    if !layout.complete(revision) {
+        return Err(Fault::failed(format!("{} is not whole after its checkout", layout.rev(revision).display())));
+    }
+    describe::add(job);
+    layout.point(Link::InProgress, revision)?;
+    checks::run(job, CheckPoint::After(Stage::Fetch), revision)?;
+    verify::note_removed(job, revision)
+}
+
+fn bring(job: &Job, mut input: Box<dyn Read + Send>) -> Result<(), Fault> {
+    let (layout, revision) = (&job.layout, &job.request.revision);
+    let nothing = Fetch::default();
+    let fetch = job.request.fetch.as_ref().unwrap_or(&nothing);
+    if let [_, ..] = fetch.large_files.as_slice() {
+        job.out.debug(format!("receiving {} large files", fetch.large_files.len()));
+    }
+    lfs::receive(layout, &fetch.large_files, &mut input, job.deadline)?;
+    let supply = match (fetch.pack_bytes, &fetch.source) {
+        (Some(bytes), _) => {
+            job.out.debug(format!("receiving a pack of {bytes} bytes"));
+            Supply::Pack { bytes, input, shallow: &fetch.shallow }
+        }
+        (None, Some(source)) => {
+            job.out.debug(format!("fetching {} from the git server", source.reference));
+            Supply::Server(source)
+        }
+        (None, None) if fetch.rebuild => {
+            return Err(Fault::failed(
+                "the cache cannot be rebuilt from nothing: neither a pack nor a git server came",
+            ));
+        }
+        (None, None) => {
+            // A tree that is there needs nothing, unless it is to be checked out again: that finds out for itself.
+            if layout.complete(revision) || cache::has(layout, job.deadline, revision)? {
+                return keep(job);
+            }
+            let (short, cache) = (revision.short(), layout.cache());
+            let reason = format!("{} has no commit {short}, and no pack came with the request", cache.display());
+            return Err(Fault::CacheBroken(reason));
+        }
+    };
+    cache::bring(layout, job.deadline, revision, supply, fetch.rebuild, &job.tag())
+}
+
+/// Keeps the objects of a revision that was there already; it may be there by another ref that moves on.
+fn keep(job: &Job) -> Result<(), Fault> {
+    if !cache::has(&job.layout, job.deadline, &job.request.revision)? {
+        return Ok(());
+    }
+    match cache::open_to_write(&job.layout, job.deadline) {
+        Some(git) => cache::keep(&git, &job.request.revision),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,42 @@
+//! What every stage works with.
+
+use crate::wire::{Request, Revision};
+
+use crate::local::os::deadline::Deadline;
+use crate::local::out::Out;
+use crate::local::state::layout::Layout;
+use crate::local::state::links;
+
+/// One stage's request, and the means to carry it out.
+#[derive(Clone)]
+pub struct Job {
+    pub request: Request,
+    pub layout: Layout,
+    pub out: Out,
+    pub deadline: Deadline,
+}
+
+impl Job {
+    /// Part of the names of what this process prepares: no other process ever uses them.
+    pub fn tag(&self) -> String {
+        format!("{}-{}", self.request.holder.run, std::process::id())
+    }
+
+    /// The absolute configuration files that are linked at promote, sorted: those of the request, or for a revision that
+    /// is gone back to, those that its tree holds.
+    pub fn linked_files(&self) -> Vec<String> {
+        if self.request.kept {
+            return links::stored(&self.layout, &self.request.revision);
+        }
+        let files = self.request.config_files.iter().flatten().map(|file| file.path.clone());
+        let mut linked: Vec<String> = files.filter(|path| path.starts_with('/')).collect();
+        linked.sort();
+        linked.dedup();
+        linked
+    }
+
+    /// `repo:shortened revision`, for lines.
+    pub fn name(&self, revision: &Revision) -> String {
+        format!("{}:{}", self.layout.repo(), revision.short())
+    }
+}

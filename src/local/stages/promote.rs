@@ -1,0 +1,155 @@
+//! The stage `promote`: the revision goes live, and the services are restarted.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::wire::{CheckPoint, Revision, RunId, Stage};
+
+use super::checks;
+use super::job::Job;
+use super::own_checks;
+use super::rendered;
+use super::service;
+use crate::local::fault::Fault;
+use crate::local::os::files;
+use crate::local::state::hoist_dir;
+use crate::local::state::layout::{Layout, Link};
+use crate::local::state::links;
+use crate::local::state::record;
+use crate::local::state::scap_config;
+use crate::local::tree::external;
+use crate::local::tree::modified;
+use crate::local::tree::verify;
+use crate::local::watcher;
+
+/// Makes the request's revision the live one.
+pub fn run(job: &Job) -> Result<(), Fault> {
+    let (layout, revision) = (&job.layout, &job.request.revision);
+    // What is gone back to is as it was deployed.
+    let has_extras = job.request.kept || external::are_in(&job.request.extras, &layout.rev(revision));
+    if !layout.complete(revision) || !has_extras {
+        let short = revision.short();
+        return Err(Fault::Failed(format!("{short} has no complete working tree here; run the fetch stage first")));
+    }
+    // A service that ran without what was restored has to be restarted.
+    let was_whole = !verify::restore(job, revision)?;
+    match (job.request.kept, &job.request.config_files) {
+        (true, _) => rendered::discard(layout, revision)?,
+        (false, None) => rendered::stage_none(job)?,
+        (false, Some(_)) => {}
+    }
+    let wanted = job.linked_files();
+    let new_files = rendered::would_change(job)?;
+    if !job.request.force && !new_files && was_whole && is_done(layout, revision, &wanted) {
+        rendered::discard(layout, revision)?;
+        scap_config::follow(job, revision, None);
+        job.out.info(format!("{} is already live (use --force to override)", job.name(revision)));
+        return Ok(());
+    }
+    // What this run's own fetch and its checks have made of the tree is wanted.
+    if last_live(layout, revision).exists() && !record::was_started(layout, &job.request.holder.run, Stage::Fetch) {
+        modified::replace(job, revision, None)?;
+    }
+    let ahead = CheckPoint::Before(Stage::Promote);
+    if checks::are_due(job, ahead) {
+        begin(job)?;
+        checks::run(job, ahead, revision)?;
+    }
+    links::preflight(layout, revision, &wanted)?;
+    let new_config = new_files || !links::in_order(layout, revision, &wanted);
+    begin(job)?;
+    watcher::put_on_lease(job, new_config)?;
+    mark(layout, revision)?;
+    rendered::put_in_place(job)?;
+    go_live(job, revision, &wanted)?;
+    remember(layout, revision)?;
+    rendered::drop_unlinked(job, &wanted)?;
+    job.out.info(format!("{} is live", job.name(revision)));
+    if job.request.kept {
+        // What is gone back to comes back first, and is judged afterwards.
+        service::run_for(job, revision)?;
+        checks::run(job, CheckPoint::After(Stage::Promote), revision)?;
+    } else {
+        own_checks::keep(job)?;
+        checks::run(job, CheckPoint::After(Stage::Promote), revision)?;
+        service::run_for(job, revision)?;
+    }
+    verify::note_removed(job, revision)?;
+    unmark(layout)
+}
+
+/// Whether there is nothing left to do: the links are right, and no promote that was begun is still to be finished.
+fn is_done(layout: &Layout, revision: &Revision, wanted: &[String]) -> bool {
+    layout.read(Link::Current).as_ref() == Some(revision)
+        && layout.is_live(revision)
+        && links::in_order(layout, revision, wanted)
+        && !is_marked(layout)
+}
+
+/// Swaps all links to a revision: `current`, the service's path, the configuration files. `before` is what was live.
+pub fn go_live(job: &Job, revision: &Revision, wanted: &[String]) -> Result<(), Fault> {
+    let layout = &job.layout;
+    let before = layout.read(Link::Current);
+    scap_config::follow(job, revision, before.as_ref());
+    layout.point(Link::Current, revision)?;
+    // Once it is live, one path that cannot be linked is no reason to leave the others behind.
+    let live = link_live(job, revision);
+    live.and(links::apply(job, revision, wanted, before.as_ref()))
+}
+
+/// Points the path that the service uses at a revision. Whatever stood there that was no link is set aside.
+fn link_live(job: &Job, revision: &Revision) -> Result<(), Fault> {
+    let (live, target) = (job.layout.live(), job.layout.rev(revision));
+    if fs::symlink_metadata(live).is_ok_and(|found| !found.is_symlink()) {
+        let aside = files::set_aside(live)?;
+        job.out.warn(format!("{} was not a link; it is kept as {}", live.display(), aside.display()));
+    }
+    files::point(live, &job.layout.link_target(live, &target))
+}
+
+/// The file whose run has begun with the first thing of promote that leaves a trace, which may be a check's.
+fn begun(layout: &Layout) -> PathBuf {
+    layout.own().join("promoting")
+}
+
+fn begin(job: &Job) -> Result<(), Fault> {
+    hoist_dir::prepare(&job.layout.own())?;
+    hoist_dir::write(&begun(&job.layout), job.request.holder.run.as_str().as_bytes())
+}
+
+/// Whether a run's promote has done anything here: one that refused at once has not.
+pub fn was_begun(layout: &Layout, run: &RunId) -> bool {
+    record::was_started(layout, run, Stage::Promote)
+        && (is_marked(layout) || fs::read_to_string(begun(layout)).is_ok_and(|text| text == run.as_str()))
+}
+
+/// The file that stands while a revision is going live and until its services have been restarted. Whoever finds it
+/// knows that the links alone do not tell what runs.
+fn marker(layout: &Layout) -> PathBuf {
+    layout.own().join("going-live")
+}
+
+/// Notes that a revision is going live.
+pub fn mark(layout: &Layout, revision: &Revision) -> Result<(), Fault> {
+    files::make_dir(&layout.own())?;
+    files::write(&marker(layout), revision.as_str().as_bytes(), 0o666)
+}
+
+/// Notes that it has gone live, services and checks included.
+pub fn unmark(layout: &Layout) -> Result<(), Fault> {
+    files::remove(&marker(layout)).map(drop)
+}
+
+/// Whether what is live never came to its end.
+pub fn is_marked(layout: &Layout) -> bool {
+    marker(layout).exists()
+}
+
+/// The file whose age tells when a revision was last made live.
+pub fn last_live(layout: &Layout, revision: &Revision) -> PathBuf {
+    layout.rev(revision).join(".git/hoist-went-live")
+}
+
+fn remember(layout: &Layout, revision: &Revision) -> Result<(), Fault> {
+    files::write(&last_live(layout, revision), b"", 0o666)
+}

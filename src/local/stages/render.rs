@@ -1,0 +1,124 @@
+//! Rendering in a process of its own, whose memory is limited: a template that wants all of a host's must not get it.
+
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::jinja;
+use crate::wire::{Action, ConfigFile, Request};
+
+use super::job::Job;
+use super::vars as remote;
+use crate::local::fault::{Fault, plain};
+use crate::local::os::process;
+use crate::local::os::process::{Exit, Feed, Stream};
+use crate::local::os::sys;
+use crate::local::out::Out;
+
+/// Memory that all templates of a revision may take together, in bytes.
+const MEMORY: u64 = 1 << 30;
+
+/// One rendered file may be this long, in bytes.
+const LENGTH: usize = 64 << 20;
+
+/// More of what the process says is not kept: all files together, as JSON.
+const OUTPUT: usize = 512 << 20;
+
+/// A line that the process answers.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Line {
+    /// It is at the file of this number.
+    Begun(usize),
+    Text(String),
+    Failed(String),
+}
+
+/// The contents of files for this target, in their order.
+pub fn all(job: &Job, files: &[ConfigFile]) -> Result<Vec<String>, Fault> {
+    if files.is_empty() {
+        return Ok(Vec::new());
+    }
+    let request = Request {
+        action: Action::Render,
+        config_files: Some(files.to_vec()),
+        fetch: None,
+        checks: Vec::new(),
+        ..job.request.clone()
+    };
+    let cannot = |why: String| Fault::Failed(format!("cannot render the configuration files: {why}"));
+    let mut line = serde_json::to_vec(&request).map_err(|error| cannot(error.to_string()))?;
+    line.push(b'\n');
+    let mut command = process::command("/proc/self/exe");
+    command.arg0("hoist").arg("deploy-local").current_dir("/");
+    sys::die_with_parent(&mut command);
+    let mut output = Vec::new();
+    let mut sink = |stream: Stream, bytes: &[u8]| {
+        if stream == Stream::Out && output.len() < OUTPUT {
+            output.extend_from_slice(bytes);
+        }
+    };
+    let exit = process::run(&mut command, Feed::text(line), job.deadline.at(), &mut sink)
+        .map_err(|error| cannot(plain(&error)))?;
+    if exit == Exit::TimedOut {
+        return Err(Fault::TimedOut(job.deadline.seconds));
+    }
+    let (mut at, mut texts) = (0, Vec::new());
+    for line in output.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        match serde_json::from_slice(line) {
+            Ok(Line::Begun(file)) => at = file,
+            Ok(Line::Text(text)) => texts.push(text),
+            Ok(Line::Failed(reason)) => return Err(Fault::Failed(reason)),
+            // A sign of life; or the last line, which its process did not end.
+            Err(_) => {}
+        }
+    }
+    if texts.len() == files.len() && exit.is_ok() {
+        return Ok(texts);
+    }
+    let file = files.get(at).map_or("the configuration files", |file| file.path.as_str());
+    let mib = MEMORY >> 20;
+    Err(Fault::Failed(match exit {
+        // A process of Rust's that gets no memory aborts.
+        Exit::Signal(signal) if matches!(sys::signal_name(signal), "ABRT" | "KILL") => {
+            format!("{file}: rendering takes more than {mib} MiB of memory; make the template or its variables smaller")
+        }
+        _ => format!("{file}: rendering {}", exit.reason(job.deadline.seconds)),
+    }))
+}
+
+/// The process itself. Returns its exit status.
+pub fn run(request: &Request, out: &Out) -> u8 {
+    if let Err(error) = sys::limit_memory(MEMORY) {
+        log::debug!("memory is not limited: {error}");
+    }
+    for (number, file) in request.config_files.iter().flatten().enumerate() {
+        say(out, &Line::Begun(number));
+        let line = match one(request, file) {
+            Ok(text) if text.len() > LENGTH => {
+                Line::Failed(format!("{}: it would be longer than {} MiB", file.path, LENGTH >> 20))
+            }
+            Ok(text) => Line::Text(text),
+            Err(fault) => Line::Failed(fault.reason()),
+        };
+        say(out, &line);
+    }
+    // Whoever waits for it has a limit of time, and ends this process when it is reached.
+    out.flush(Duration::MAX);
+    0
+}
+
+fn say(out: &Out, line: &Line) {
+    // The type holds nothing that JSON cannot carry.
+    out.text(serde_json::to_string(line).unwrap_or_default() + "\n");
+}
+
+fn one(request: &Request, file: &ConfigFile) -> Result<String, Fault> {
+    let mut vars = request.vars.clone();
+    if let Some(path) = &file.remote_vars {
+        vars.extend(remote::variables(Path::new(path))?);
+    }
+    jinja::render(&request.templates, file, &vars).map_err(Fault::Failed)
+}

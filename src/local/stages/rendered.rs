@@ -1,0 +1,400 @@
+//! The configuration files of a revision, from their rendering to their end.
+//!
+//! What config_deploy renders is kept aside as long as the revision may be the one that is live: nothing that is live
+//! changes before promote. What stood in a file's place is saved first, so that a rollback brings it back as it was.
+//!
+//! ```text
+//! .hoist/config/<sha>/
+//!     staged.json   rendered, and not yet in place
+//!     placed.json   what was put in place last: a copy, should the tree lose a file
+//!     saved.json    what stood in the places before a run changed them; the files themselves are in saved/
+//! ```
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::wire::{Action, Revision, RunId};
+
+use super::config_deploy::place;
+use super::job::Job;
+use super::promote;
+use crate::local::fault::{Fault, Tried};
+use crate::local::os::files;
+use crate::local::os::sys;
+use crate::local::state::layout::{Layout, Link};
+use crate::local::state::links;
+use crate::local::tree::verify;
+
+/// Permissions of a rendered file, less the umask. Services trust what it says, so nobody but its owner may write it.
+const MODE: u32 = 0o644;
+
+/// A configuration file with its content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rendered {
+    /// As it is configured: absolute, or relative to the tree.
+    pub path: String,
+    pub text: String,
+}
+
+/// All configuration files of a revision.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Set {
+    run: RunId,
+    mode: u32,
+    files: Vec<Rendered>,
+}
+
+/// What stood in the places of files before a run changed them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Saved {
+    run: RunId,
+    /// The tree was never live, and had no such files: what it has got since may be looked at, and promoted.
+    fresh: bool,
+    /// Whether there was a `placed.json`, which is in `saved/` then.
+    placed: bool,
+    /// The file that stood at the nth of these is `saved/n`.
+    files: Vec<SavedFile>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct SavedFile {
+    path: String,
+    was_there: bool,
+}
+
+fn folder(layout: &Layout, revision: &Revision) -> PathBuf {
+    layout.own().join("config").join(revision.as_str())
+}
+
+fn staged(layout: &Layout, revision: &Revision) -> PathBuf {
+    folder(layout, revision).join("staged.json")
+}
+
+fn placed(layout: &Layout, revision: &Revision) -> PathBuf {
+    folder(layout, revision).join("placed.json")
+}
+
+fn saved(layout: &Layout, revision: &Revision) -> PathBuf {
+    folder(layout, revision).join("saved.json")
+}
+
+fn saved_files(layout: &Layout, revision: &Revision) -> PathBuf {
+    folder(layout, revision).join("saved")
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Fault> {
+    let bytes = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other.tried("read", path)?,
+    };
+    // What is wrong is not said: the file may hold secrets.
+    let damaged = |_| Fault::Failed(format!("{} is damaged; remove it and run config_deploy again", path.display()));
+    serde_json::from_slice(&bytes).map(Some).map_err(damaged)
+}
+
+fn write(path: &Path, value: &impl Serialize) -> Result<(), Fault> {
+    make_private(files::parent(path))?;
+    let text = serde_json::to_vec(value).map_err(|error| Fault::Failed(format!("cannot keep the files: {error}")))?;
+    files::write(path, &text, 0o600)
+}
+
+fn make_private(folder: &Path) -> Result<(), Fault> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).tried("create", folder)
+}
+
+/// Takes what was rendered for the request's revision. It is put in place at once where nothing that is live can change by
+/// that, else at promote.
+pub fn stage(job: &Job, files: Vec<Rendered>) -> Result<(), Fault> {
+    let (layout, revision) = (&job.layout, &job.request.revision);
+    let set = Set { run: job.request.holder.run.clone(), mode: MODE & !sys::umask(), files };
+    write(&staged(layout, revision), &set)?;
+    if is_in_use(job) && would_change(job)? {
+        job.out.info(format!("{} may be live: promote puts its configuration files in place", job.name(revision)));
+        return Ok(());
+    }
+    put_in_place(job)
+}
+
+/// Takes it that no files are configured any more: those that the revision has go at promote.
+pub fn stage_none(job: &Job) -> Result<(), Fault> {
+    let (layout, revision) = (&job.layout, &job.request.revision);
+    let has_some = read::<Set>(&placed(layout, revision))?.is_some_and(|set| !set.files.is_empty());
+    let none = Set { run: job.request.holder.run.clone(), mode: MODE, files: Vec::new() };
+    if has_some { write(&staged(layout, revision), &none) } else { discard(layout, revision) }
+}
+
+/// Whether the request's revision is live, or what a rollback would make live.
+pub fn is_in_use(job: &Job) -> bool {
+    let (layout, revision) = (&job.layout, &job.request.revision);
+    let links = [layout.read(Link::Current), layout.read(Link::Done), job.request.restore.clone()];
+    layout.is_live(revision) || links.iter().flatten().any(|link| link == revision)
+}
+
+/// Whether promote has files to put in place, or to remove, for the request's revision.
+pub fn would_change(job: &Job) -> Result<bool, Fault> {
+    let (layout, revision) = (&job.layout, &job.request.revision);
+    let Some(set) = read::<Set>(&staged(layout, revision))? else { return Ok(false) };
+    let differs = set.files.iter().any(|file| !stands(layout, revision, file, set.mode));
+    Ok(differs || !obsolete(layout, revision, &set)?.is_empty())
+}
+
+/// Whether an absolute file of a revision is rendered, in place or not.
+pub fn is_rendered(layout: &Layout, revision: &Revision, path: &str) -> bool {
+    let is_staged = || {
+        let set = read::<Set>(&staged(layout, revision)).ok().flatten();
+        set.is_some_and(|set| set.files.iter().any(|file| file.path == path))
+    };
+    layout.rendered(revision, path).is_file() || is_staged()
+}
+
+/// Forgets what is staged.
+pub fn discard(layout: &Layout, revision: &Revision) -> Result<(), Fault> {
+    files::remove(&staged(layout, revision)).map(drop)
+}
+
+/// Whether just this file stands in its place.
+fn stands(layout: &Layout, revision: &Revision, file: &Rendered, mode: u32) -> bool {
+    let Ok(path) = place(layout, revision, &file.path) else { return false };
+    let looks_so = |meta: fs::Metadata| {
+        meta.is_file() && meta.permissions().mode() & 0o7777 == mode && meta.len() == file.text.len() as u64
+    };
+    fs::symlink_metadata(&path).is_ok_and(looks_so) && fs::read(&path).is_ok_and(|now| now == file.text.as_bytes())
+}
+
+/// Files of an earlier rendering that are not configured any more.
+fn obsolete(layout: &Layout, revision: &Revision, set: &Set) -> Result<Vec<String>, Fault> {
+    let mut paths = links::stored(layout, revision);
+    let before = read::<Set>(&placed(layout, revision))?;
+    let inside =
+        before.into_iter().flat_map(|set| set.files).map(|file| file.path).filter(|path| !path.starts_with('/'));
+    paths.extend(inside);
+    paths.retain(|path| !set.files.iter().any(|file| file.path == *path));
+    Ok(paths)
+}
+
+/// Puts what is staged in place, file by file, each in one step, after what stood there was saved. Links to files that are
+/// not configured any more may still be in use: whoever has moved them calls [`drop_unlinked`].
+pub fn put_in_place(job: &Job) -> Result<(), Fault> {
+    let (layout, revision) = (&job.layout, &job.request.revision);
+    let Some(set) = read::<Set>(&staged(layout, revision))? else { return Ok(()) };
+    let changed: Vec<&Rendered> = set.files.iter().filter(|file| !stands(layout, revision, file, set.mode)).collect();
+    let obsolete = obsolete(layout, revision, &set)?;
+    let paths = changed.iter().map(|file| file.path.as_str()).chain(obsolete.iter().map(String::as_str));
+    save(job, paths)?;
+    for file in changed {
+        put(&place(layout, revision, &file.path)?, &file.text, set.mode)?;
+    }
+    let inside: Vec<&String> = obsolete.iter().filter(|path| !path.starts_with('/')).collect();
+    for path in &inside {
+        files::remove(&place(layout, revision, path)?)?;
+    }
+    write(&placed(layout, revision), &set)?;
+    discard(layout, revision)?;
+    // A file that git tracks stood there before it was configured.
+    if inside.is_empty() { Ok(()) } else { verify::restore(job, revision).map(drop) }
+}
+
+fn put(path: &Path, text: &str, mode: u32) -> Result<(), Fault> {
+    files::make_dir(files::parent(path))?;
+    files::write_as(path, text.as_bytes(), mode)
+}
+
+/// Removes rendered files that are no longer configured, once nothing links to them: a rollback to this revision links
+/// all that is there. They were saved when the others were put in place.
+pub fn drop_unlinked(job: &Job, wanted: &[String]) -> Result<(), Fault> {
+    let (layout, revision) = (&job.layout, &job.request.revision);
+    let mut unlinked = links::stored(layout, revision);
+    unlinked.retain(|path| !wanted.contains(path));
+    save(job, unlinked.iter().map(String::as_str))?;
+    unlinked.iter().try_for_each(|path| files::remove(&layout.rendered(revision, path)).map(drop))
+}
+
+/// Saves tracked files that somebody has changed, where there is anything to save, before they are checked out again.
+pub fn save_changed(job: &Job, paths: &[String]) -> Result<(), Fault> {
+    let (layout, revision) = (&job.layout, &job.request.revision);
+    let is_file = |path: &&String| {
+        let found = place(layout, revision, path).ok().and_then(|place| fs::symlink_metadata(place).ok());
+        found.is_some_and(|meta| !meta.is_dir())
+    };
+    save(job, paths.iter().filter(is_file).map(String::as_str))
+}
+
+/// Saves what stands in the places of files, unless this run has done so before.
+fn save<'a>(job: &Job, paths: impl Iterator<Item = &'a str>) -> Result<(), Fault> {
+    let (layout, revision) = (&job.layout, &job.request.revision);
+    let mut paths = paths.peekable();
+    if paths.peek().is_none() {
+        return Ok(());
+    }
+    let mut saved = match of_run(job)? {
+        Some(saved) => saved,
+        None => begin_to_save(job)?,
+    };
+    for path in paths {
+        if saved.files.iter().any(|file| file.path == path) {
+            continue;
+        }
+        let from = place(layout, revision, path)?;
+        let to = saved_files(layout, revision).join(saved.files.len().to_string());
+        files::remove(&to)?;
+        let was_there = match fs::symlink_metadata(&from) {
+            Ok(found) if found.is_dir() => {
+                let shown = from.display();
+                return Err(Fault::Failed(format!(
+                    "{shown} is a directory where a configuration file is due; move it away"
+                )));
+            }
+            Ok(_) => copy(&from, &to).tried("save", &from).map(|()| true)?,
+            Err(_) => false,
+        };
+        saved.files.push(SavedFile { path: path.to_owned(), was_there });
+    }
+    files::sync_dir(&saved_files(layout, revision))?;
+    write(&self::saved(layout, revision), &saved)
+}
+
+/// What this run has saved for the request's revision.
+fn of_run(job: &Job) -> Result<Option<Saved>, Fault> {
+    let saved = read::<Saved>(&saved(&job.layout, &job.request.revision))?;
+    Ok(saved.filter(|saved| saved.run == job.request.holder.run))
+}
+
+/// Forgets what an earlier run saved.
+fn begin_to_save(job: &Job) -> Result<Saved, Fault> {
+    let (layout, revision) = (&job.layout, &job.request.revision);
+    let folder = saved_files(layout, revision);
+    files::remove(&saved(layout, revision))?;
+    files::remove_leftover(&folder)?;
+    make_private(&folder)?;
+    let placed = placed(layout, revision);
+    if placed.exists() {
+        copy(&placed, &folder.join("placed.json")).tried("save", &placed)?;
+    }
+    let (has_copies, was_live) = (placed.exists(), promote::last_live(layout, revision).exists());
+    let fresh = !has_copies && !was_live && links::stored(layout, revision).is_empty();
+    Ok(Saved { run: job.request.holder.run.clone(), fresh, placed: has_copies, files: Vec::new() })
+}
+
+/// A second name of the same file: it is replaced afterwards, never written to. On another file system, a copy.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    if fs::hard_link(from, to).is_ok() {
+        return Ok(());
+    }
+    match fs::read_link(from) {
+        Ok(target) => symlink(target, to),
+        Err(_) => fs::copy(from, to).and_then(|_| fs::File::open(to)?.sync_all()),
+    }
+}
+
+/// Brings back what stood in the places of the request's revision before this run. It may be called again, wherever it was
+/// killed, and needs no room on the disk.
+///
+/// When a lease ran out the run may still go forward again, so what it rendered is staged again.
+pub fn take_back(job: &Job) -> Result<(), Fault> {
+    let (layout, revision, run) = (&job.layout, &job.request.revision, &job.request.holder.run);
+    let staged = staged(layout, revision);
+    let may_go_on = job.request.action == Action::Watch;
+    let Some(saved) = of_run(job)? else {
+        let is_ours = !may_go_on && read::<Set>(&staged)?.is_some_and(|set| set.run == *run);
+        if !self::saved(layout, revision).exists() {
+            // It was killed while it began to save.
+            files::remove_leftover(&saved_files(layout, revision))?;
+        }
+        return if is_ours { discard(layout, revision) } else { Ok(()) };
+    };
+    let folder = saved_files(layout, revision);
+    if saved.fresh && job.request.restore.as_ref() != Some(revision) {
+        files::remove(&self::saved(layout, revision))?;
+        return files::remove_leftover(&folder);
+    }
+    let placed = placed(layout, revision);
+    if may_go_on && !staged.exists() && placed.exists() {
+        copy(&placed, &staged).tried("keep", &placed)?;
+    }
+    let mut first = Ok(());
+    if layout.rev(revision).exists() {
+        for (number, file) in saved.files.iter().enumerate() {
+            first = first.and(put_back(layout, revision, file, &folder.join(number.to_string())));
+        }
+    }
+    first?;
+    let copy_of_placed = folder.join("placed.json");
+    if !saved.placed {
+        files::remove(&placed)?;
+    } else if copy_of_placed.exists() {
+        fs::rename(&copy_of_placed, &placed).tried("put back", &placed)?;
+    }
+    if !may_go_on {
+        discard(layout, revision)?;
+    }
+    files::remove(&self::saved(layout, revision))?;
+    files::remove_leftover(&folder)
+}
+
+fn put_back(layout: &Layout, revision: &Revision, file: &SavedFile, from: &Path) -> Result<(), Fault> {
+    let path = place(layout, revision, &file.path)?;
+    if !file.was_there {
+        return files::remove(&path).map(drop);
+    }
+    if fs::symlink_metadata(from).is_ok() {
+        files::make_dir(files::parent(&path))?;
+        if fs::rename(from, &path).is_err() {
+            let beside = files::parent(&path).join(".saved.hoist-tmp");
+            files::remove(&beside)?;
+            copy(from, &beside).and_then(|()| fs::rename(&beside, &path)).tried("put back", &path)?;
+        }
+        files::sync_dir(files::parent(&path))?;
+    }
+    match fs::symlink_metadata(&path) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(error).tried("put back", &path),
+    }
+}
+
+/// Files that were put into a revision's tree and are missing there, or emptied.
+pub fn lost(layout: &Layout, revision: &Revision) -> Vec<String> {
+    let is_lost = |file: &Rendered| {
+        let Ok(path) = place(layout, revision, &file.path) else { return true };
+        let is_there = |meta: fs::Metadata| meta.is_file() && (meta.len() > 0 || file.text.is_empty());
+        !fs::symlink_metadata(path).is_ok_and(is_there)
+    };
+    copies(layout, revision).filter(is_lost).map(|file| file.path).collect()
+}
+
+/// The relative files that were put into a revision's tree.
+pub fn inside(layout: &Layout, revision: &Revision) -> Vec<String> {
+    copies(layout, revision).map(|file| file.path).filter(|path| !path.starts_with('/')).collect()
+}
+
+fn copies(layout: &Layout, revision: &Revision) -> impl Iterator<Item = Rendered> {
+    let set = read::<Set>(&placed(layout, revision)).ok().flatten();
+    set.into_iter().flat_map(|set| set.files)
+}
+
+/// Puts the copies of a revision's files where their like is missing: all of `paths`, or, after a checkout, which may have
+/// written over them, all that differ.
+pub fn bring_back(layout: &Layout, revision: &Revision, paths: Option<&[String]>) -> Result<(), Fault> {
+    let Some(set) = read::<Set>(&placed(layout, revision))? else { return Ok(()) };
+    for file in &set.files {
+        if paths.map_or_else(|| !stands(layout, revision, file, set.mode), |paths| paths.contains(&file.path)) {
+            put(&place(layout, revision, &file.path)?, &file.text, set.mode)?;
+        }
+    }
+    Ok(())
+}
+
+/// Forgets the files of revisions whose trees are gone.
+pub fn prune(layout: &Layout) -> Result<(), Fault> {
+    let root = layout.own().join("config");
+    for name in files::names(&root) {
+        if !layout.revs().join(&name).exists() {
+            files::remove_leftover(&root.join(name))?;
+        }
+    }
+    Ok(())
+}

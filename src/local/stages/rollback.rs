@@ -1,0 +1,170 @@
+//! The stage `rollback`: back to the revision that was live before, and a look whether that is so.
+
+use crate::wire::{CheckPoint, Revision, Stage};
+
+use super::checks;
+use super::job::Job;
+use super::own_checks;
+use super::promote;
+use super::rendered;
+use super::service;
+use crate::local::fault::Fault;
+use crate::local::os::deadline::Deadline;
+use crate::local::state::layout::Link;
+use crate::local::state::links;
+use crate::local::state::record;
+use crate::local::tree::checkout;
+use crate::local::tree::external::Extras;
+use crate::local::tree::modified;
+use crate::local::tree::verify;
+
+/// Brings back what was live before the run. A part that fails does not keep the parts after it from being tried; the
+/// first failure is the outcome.
+pub fn run(job: &Job) -> Result<(), Fault> {
+    let layout = &job.layout;
+    let Some(restore) = &job.request.restore else {
+        layout.remove(Link::InProgress)?;
+        restore_done(job)?;
+        job.out.info(format!("nothing of {} was live here before: left as it is", layout.repo()));
+        return Ok(());
+    };
+    if was_promoted(job, restore) { bring_back(job, restore) } else { clean_up(job, restore) }
+}
+
+/// Whether the run may have changed what is live. Where its records are gone, the links tell.
+fn was_promoted(job: &Job, restore: &Revision) -> bool {
+    let (layout, revision) = (&job.layout, &job.request.revision);
+    promote::was_begun(layout, &job.request.holder.run)
+        || (restore != revision && layout.read(Link::Current).as_ref() == Some(revision))
+}
+
+/// What is live stays, but for files that the new revision's checks may have written to.
+fn clean_up(job: &Job, restore: &Revision) -> Result<(), Fault> {
+    let mut parts = Parts::new(job, restore);
+    parts.note(modified::replace(job, restore, Some(&job.request.revision)));
+    parts.note(rendered::take_back(job));
+    parts.prepare(CheckPoint::Before(Stage::Rollback));
+    parts.note(job.layout.remove(Link::InProgress));
+    parts.note(restore_done(job));
+    job.out.info(format!("{} was not touched", job.name(restore)));
+    parts.judge(CheckPoint::After(Stage::Rollback));
+    parts.end()
+}
+
+/// The old revision goes live again and is restarted; then its checks judge it.
+fn bring_back(job: &Job, restore: &Revision) -> Result<(), Fault> {
+    let layout = &job.layout;
+    // Without the old tree there is nothing to go back to; what is live stays.
+    checkout::ensure(&Extras::of_earlier(job, restore), restore, &job.tag())?;
+    verify::restore(job, restore)?;
+    let mut parts = Parts::new(job, restore);
+    parts.note(modified::replace(job, restore, None));
+    // A revision that was deployed again has its own files again before it goes live.
+    let again = *restore == job.request.revision;
+    if again {
+        parts.note(rendered::take_back(job));
+    }
+    parts.prepare(CheckPoint::Before(Stage::Rollback));
+    parts.prepare(CheckPoint::Before(Stage::Promote));
+    // A full disk may refuse the note; the links, which need no room, are what counts.
+    if let Err(fault) = promote::mark(layout, restore) {
+        job.out.warn(fault.reason());
+    }
+    parts.note(promote::go_live(job, restore, &links::stored(layout, restore)));
+    parts.note(links::bring_back(layout, &job.request.holder.run));
+    if !again {
+        parts.note(rendered::take_back(job));
+    }
+    parts.note(layout.remove(Link::InProgress));
+    parts.note(restore_done(job));
+    job.out.info(format!("{} is live again", job.name(restore)));
+    parts.prepare(CheckPoint::Before(Stage::RestartService));
+    parts.note(service::restart(job));
+    parts.note(verify(job, restore));
+    if parts.failed.is_none() {
+        parts.note(promote::unmark(layout));
+    }
+    for at in [Stage::Promote, Stage::RestartService, Stage::Rollback] {
+        parts.judge(CheckPoint::After(at));
+    }
+    parts.note(own_checks::put_back(job, restore));
+    parts.end()
+}
+
+/// Brings back what `.done` named before the run. Only finalize has moved it, and the run's first record here tells from
+/// where.
+fn restore_done(job: &Job) -> Result<(), Fault> {
+    let (layout, run) = (&job.layout, &job.request.holder.run);
+    let before = record::before(layout, run).filter(|_| record::was_started(layout, run, Stage::Finalize));
+    match before.map(|before| before.done) {
+        Some(before) if layout.read(Link::Done) == before => Ok(()),
+        Some(Some(before)) => layout.point(Link::Done, &before),
+        Some(None) => layout.remove(Link::Done),
+        None => Ok(()),
+    }
+}
+
+/// The parts of a rollback, the first that failed, and the checks that found fault with what came of it.
+struct Parts<'a> {
+    job: &'a Job,
+    restore: &'a Revision,
+    /// Checks ahead of the restart have to be done by then, all of them together.
+    ahead: Deadline,
+    failed: Option<Fault>,
+    found: Vec<String>,
+}
+
+impl Parts<'_> {
+    fn new<'a>(job: &'a Job, restore: &'a Revision) -> Parts<'a> {
+        Parts { job, restore, ahead: job.deadline.half(u64::MAX), failed: None, found: Vec::new() }
+    }
+
+    fn note(&mut self, result: Result<(), Fault>) {
+        if let Err(fault) = result {
+            if self.failed.is_some() {
+                self.job.out.warn(fault.reason());
+            }
+            self.failed.get_or_insert(fault);
+        }
+    }
+
+    fn prepare(&self, at: CheckPoint) {
+        let job = Job { deadline: self.ahead, ..self.job.clone() };
+        // The stage's own time is looked at by its other parts.
+        let _ = checks::prepare(&job, at, self.restore);
+    }
+
+    fn judge(&mut self, at: CheckPoint) {
+        if let Err(fault) = checks::run_for_restored(self.job, at, self.restore) {
+            self.found.push(fault.reason());
+        }
+    }
+
+    fn end(self) -> Result<(), Fault> {
+        match (self.failed, self.found.is_empty()) {
+            (None, true) => Ok(()),
+            (None, false) => Err(Fault::ChecksFailed(self.found.join("; "))),
+            (Some(fault), _) => {
+                self.found.iter().for_each(|found| self.job.out.warn(found));
+                Err(fault)
+            }
+        }
+    }
+}
+
+/// Reads back what the links say now.
+fn verify(job: &Job, restore: &Revision) -> Result<(), Fault> {
+    let state = job.layout.state();
+    if state.current.as_ref() != Some(restore) {
+        let now = state.current.map_or("nothing".to_owned(), |current| current.short().to_owned());
+        return Err(Fault::Failed(format!("{now} is live after the rollback to {}", restore.short())));
+    }
+    if !job.layout.is_live(restore) {
+        let live = job.layout.live().display();
+        return Err(Fault::Failed(format!("{live} does not lead to {} after the rollback", restore.short())));
+    }
+    match state.stray_links.first() {
+        Some(path) => Err(Fault::Failed(format!("{path} does not lead into {} after the rollback", restore.short()))),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,216 @@
+//! The links from where services read their configuration to the files that were rendered into a revision.
+
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::wire::{Revision, RunId};
+
+use super::layout::Layout;
+use crate::local::fault::{Fault, Tried};
+use crate::local::os::files;
+use crate::local::out::Out;
+use crate::local::stages::job::Job;
+use crate::local::stages::rendered;
+
+fn list(layout: &Layout) -> PathBuf {
+    layout.own().join("links.json")
+}
+
+/// The paths that are linked, absolute, sorted. A list that cannot be read counts as empty: the next promote or rollback
+/// writes a new one.
+pub fn load(layout: &Layout) -> Vec<String> {
+    fs::read(list(layout)).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+}
+
+fn save(layout: &Layout, paths: &[String]) -> Result<(), Fault> {
+    if load(layout) == paths {
+        return Ok(());
+    }
+    let text = serde_json::to_vec(paths).unwrap_or_default();
+    files::write(&list(layout), &text, 0o666)
+}
+
+/// What stood in a link's place before a run, and the name that it has since.
+#[derive(Serialize, Deserialize)]
+struct Aside {
+    run: RunId,
+    path: PathBuf,
+    aside: PathBuf,
+}
+
+fn asides(layout: &Layout) -> PathBuf {
+    layout.own().join("set-aside.json")
+}
+
+fn load_asides(layout: &Layout, run: &RunId) -> Vec<Aside> {
+    let text = fs::read(asides(layout)).unwrap_or_default();
+    let mut found: Vec<Aside> = serde_json::from_slice(&text).unwrap_or_default();
+    found.retain(|aside| aside.run == *run);
+    found
+}
+
+/// Gives those things their places again that this run has set aside, where it left no link.
+pub fn bring_back(layout: &Layout, run: &RunId) -> Result<(), Fault> {
+    let mut first = Ok(());
+    for Aside { path, aside, .. } in load_asides(layout, run) {
+        if fs::symlink_metadata(&path).is_err() && fs::symlink_metadata(&aside).is_ok() {
+            let moved = fs::rename(&aside, &path).tried("put back", &path);
+            first = first.and(moved).and(files::sync_dir(files::parent(&path)));
+        }
+    }
+    first
+}
+
+/// The absolute paths of the configuration files that were rendered into a revision, by Hoist or by Scap, sorted.
+pub fn stored(layout: &Layout, revision: &Revision) -> Vec<String> {
+    let root = layout.rendered_root(revision);
+    let mut found = Vec::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for name in files::names(&folder) {
+            let path = folder.join(&name);
+            match fs::symlink_metadata(&path) {
+                Ok(meta) if meta.is_dir() => folders.push(path),
+                Ok(_) if !files::is_preparation(&name) => found.extend(
+                    path.strip_prefix(&root).ok().and_then(Path::to_str).map(|relative| format!("/{relative}")),
+                ),
+                _ => {}
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Linked paths that do not lead into the live revision, or lead nowhere.
+pub fn stray(layout: &Layout, current: Option<&Revision>) -> Vec<String> {
+    let mut paths = load(layout);
+    paths.retain(|path| !current.is_some_and(|revision| leads_to(layout, revision, path)));
+    paths
+}
+
+fn leads_to(layout: &Layout, revision: &Revision, path: &str) -> bool {
+    match (fs::canonicalize(path), fs::canonicalize(layout.rendered(revision, path))) {
+        (Ok(found), Ok(wanted)) => found == wanted,
+        _ => false,
+    }
+}
+
+/// Whether all of `wanted` lead into a revision, and nothing else is linked.
+pub fn in_order(layout: &Layout, revision: &Revision, wanted: &[String]) -> bool {
+    load(layout).iter().all(|path| wanted.contains(path)) && wanted.iter().all(|path| leads_to(layout, revision, path))
+}
+
+/// The revision that a linked path leads into, whole or not.
+pub fn revision_behind(layout: &Layout, path: &str) -> Option<Revision> {
+    let target = target_of(Path::new(path))?;
+    let revs = layout.revs();
+    let inside = target.strip_prefix(&revs).ok().or_else(|| target.strip_prefix(fs::canonicalize(&revs).ok()?).ok());
+    inside?.iter().next()?.to_str()?.parse().ok()
+}
+
+/// Where a link leads, as an absolute path. A relative one, as Scap makes them, is followed from the folder's real place.
+fn target_of(link: &Path) -> Option<PathBuf> {
+    let target = fs::read_link(link).ok()?;
+    if target.is_absolute() {
+        return Some(target);
+    }
+    let mut place = fs::canonicalize(files::parent(link)).ok()?;
+    for part in target.components() {
+        match part {
+            Component::ParentDir => drop(place.pop()),
+            Component::Normal(name) => place.push(name),
+            _ => {}
+        }
+    }
+    Some(place)
+}
+
+/// Whether a path is a link into our working trees, dangling or not.
+fn is_ours(layout: &Layout, path: &Path) -> bool {
+    let Some(target) = target_of(path) else { return false };
+    if target.starts_with(layout.revs()) || target.starts_with(layout.live()) {
+        return true;
+    }
+    // The deploy directory may be reached by two names.
+    match (fs::canonicalize(files::parent(&target)), fs::canonicalize(layout.revs())) {
+        (Ok(target), Ok(revs)) => target.starts_with(revs),
+        _ => false,
+    }
+}
+
+/// Fails for what would fail halfway: a file that was not rendered, or a directory in a link's place.
+pub fn preflight(layout: &Layout, revision: &Revision, wanted: &[String]) -> Result<(), Fault> {
+    for path in wanted {
+        if !rendered::is_rendered(layout, revision, path) {
+            let short = revision.short();
+            return Err(Fault::Failed(format!(
+                "{path} is not rendered for {short}; run the config_deploy stage first"
+            )));
+        }
+        if fs::symlink_metadata(path).is_ok_and(|found| found.is_dir()) {
+            return Err(Fault::Failed(format!(
+                "{path} is a directory where a configuration file is due; move it away"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Links `wanted` into a revision, and removes those links of ours that are not wanted: of the list, and of `before`,
+/// the revision that was live. What else stands in a link's place is set aside, never removed.
+///
+/// One bad path does not keep the others from their links; the first failure is returned.
+pub fn apply(job: &Job, revision: &Revision, wanted: &[String], before: Option<&Revision>) -> Result<(), Fault> {
+    let layout = &job.layout;
+    let mut all = load(layout);
+    all.extend(before.map(|before| stored(layout, before)).unwrap_or_default());
+    all.extend_from_slice(wanted);
+    all.sort();
+    all.dedup();
+    // The list first: whoever comes after a kill has to know of every link.
+    let mut first = save(layout, &all);
+    let mut left = Vec::new();
+    for path in &all {
+        let result = match wanted.contains(path) {
+            true => place(job, revision, path),
+            false => take_away(layout, &job.out, path),
+        };
+        if wanted.contains(path) || result.is_err() {
+            left.push(path.clone());
+        }
+        first = first.and(result);
+    }
+    first.and(save(layout, &left))
+}
+
+fn place(job: &Job, revision: &Revision, path: &str) -> Result<(), Fault> {
+    let layout = &job.layout;
+    let link = Path::new(path);
+    files::make_dir(files::parent(link))?;
+    let target = layout.link_target(link, &layout.rendered(revision, path));
+    if fs::read_link(link).is_ok_and(|now| now == target) {
+        return Ok(());
+    }
+    if fs::symlink_metadata(link).is_ok() && !is_ours(layout, link) {
+        let aside = files::set_aside(link)?;
+        let run = job.request.holder.run.clone();
+        let mut asides = load_asides(layout, &run);
+        asides.push(Aside { run, path: link.to_owned(), aside: aside.clone() });
+        files::write(&self::asides(layout), &serde_json::to_vec(&asides).unwrap_or_default(), 0o600)?;
+        job.out.warn(format!("{path} was not a link of hoist's; it is kept as {}", aside.display()));
+    }
+    files::point(link, &target)
+}
+
+fn take_away(layout: &Layout, out: &Out, path: &str) -> Result<(), Fault> {
+    let link = Path::new(path);
+    if is_ours(layout, link) {
+        fs::remove_file(link).tried("remove", link)?;
+        files::sync_dir(files::parent(link))?;
+        out.warn(format!("{path} is not configured in this revision; its link is removed"));
+    }
+    Ok(())
+}

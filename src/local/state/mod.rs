@@ -1,0 +1,13 @@
+//! What the target keeps of deployments: the layout of its folders, links, records, locks, fence and lease.
+
+pub mod claim;
+pub mod fence;
+pub mod hoist_dir;
+pub mod layout;
+pub mod lease;
+pub mod links;
+pub mod lock;
+pub mod moved_on;
+pub mod record;
+pub mod scap_config;
+pub mod scap_process;

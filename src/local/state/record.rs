@@ -1,0 +1,156 @@
+//! What runs did here, as the target itself wrote it down: one file for each try of a stage, written when it starts and
+//! again when it ends.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::wire::{Ended, Record, Recorded, Request, RunId, Stage, State};
+
+use super::hoist_dir;
+use super::layout::Layout;
+use super::lock;
+use crate::local::fault::{Fault, Tried};
+use crate::local::os::files;
+use crate::local::watcher;
+
+/// How many runs are remembered.
+const RUNS: usize = 20;
+
+fn folder(layout: &Layout, run: &RunId) -> PathBuf {
+    layout.own().join("runs").join(run.as_str())
+}
+
+fn file(layout: &Layout, run: &RunId, stage: Stage, attempt: u32) -> PathBuf {
+    folder(layout, run).join(format!("{stage}.{attempt}.json"))
+}
+
+/// Writes a record; it is on the disk when this returns.
+pub fn write(layout: &Layout, record: &Record) -> Result<(), Fault> {
+    let path = file(layout, &record.run, record.stage, record.attempt);
+    files::make_dir(files::parent(&path))?;
+    let text =
+        serde_json::to_vec(record).map_err(|error| Fault::Failed(format!("cannot record the stage: {error}")))?;
+    hoist_dir::write(&path, &text)
+}
+
+/// The record of one try, if it can be read.
+pub fn read(layout: &Layout, run: &RunId, stage: Stage, attempt: u32) -> Option<Record> {
+    let record: Record = serde_json::from_slice(&fs::read(file(layout, run, stage, attempt)).ok()?).ok()?;
+    Some(Record { outcome: record.outcome.map(Ended::bounded), ..record })
+}
+
+/// The names of a run's records: `promote.0.json`, sorted.
+pub fn names(layout: &Layout, run: &RunId) -> Vec<String> {
+    let mut names = files::names(&folder(layout, run));
+    names.retain(|name| !files::is_preparation(name));
+    names
+}
+
+/// The tries of a run that its deployer asked for, those of one stage together.
+pub fn asked_for(layout: &Layout, run: &RunId) -> Vec<(Stage, u32)> {
+    let mut tries = tries(layout, run);
+    tries.retain(|(_, attempt)| *attempt != watcher::ATTEMPT);
+    tries
+}
+
+/// The tries of a run that have a record.
+pub fn tries(layout: &Layout, run: &RunId) -> Vec<(Stage, u32)> {
+    let try_of = |name: String| {
+        let (stage, number) = name.strip_suffix(".json")?.split_once('.')?;
+        Some((stage.parse().ok()?, number.parse().ok()?))
+    };
+    names(layout, run).into_iter().filter_map(try_of).collect()
+}
+
+/// How this target was before the first stage of a run.
+pub fn before(layout: &Layout, run: &RunId) -> Option<State> {
+    // First tries begin in the order of the stages.
+    let (stage, attempt) = tries(layout, run).into_iter().min_by_key(|(stage, attempt)| (*attempt, *stage as usize))?;
+    Some(read(layout, run, stage, attempt)?.before)
+}
+
+/// Whether a stage was ever started in a run.
+pub fn was_started(layout: &Layout, run: &RunId, stage: Stage) -> bool {
+    tries(layout, run).iter().any(|(tried, _)| *tried == stage)
+}
+
+/// The number of the next try of a stage.
+pub fn next_attempt(layout: &Layout, run: &RunId, stage: Stage) -> u32 {
+    let numbers = tries(layout, run).into_iter().filter(|(tried, _)| *tried == stage).map(|(_, number)| number);
+    numbers.max().map_or(0, |last| last.saturating_add(1))
+}
+
+/// How far a try of a stage got, as far as the disk knows.
+pub fn ask(layout: &Layout, run: &RunId, stage: Stage, attempt: u32) -> Recorded {
+    let Some(record) = read(layout, run, stage, attempt) else { return Recorded::Nothing };
+    if let Some(outcome) = record.outcome {
+        return Recorded::Ended { outcome, state: layout.state() };
+    }
+    let at_work = lock::holder(&lock::stage_path(layout))
+        .is_some_and(|note| note.at == Some((stage, attempt)) && note.holder.run == *run);
+    if at_work {
+        return Recorded::Running;
+    }
+    // It may have ended between the two looks.
+    match read(layout, run, stage, attempt).and_then(|record| record.outcome) {
+        Some(outcome) => Recorded::Ended { outcome, state: layout.state() },
+        None => Recorded::Died { state: layout.state() },
+    }
+}
+
+/// The record of a stage that is about to start. A try that was killed and is run again found what it found at first.
+pub fn start(layout: &Layout, request: &Request, stage: Stage, attempt: u32) -> Record {
+    let begun = read(layout, &request.holder.run, stage, attempt);
+    let before = begun.map_or_else(|| layout.state(), |record| record.before);
+    let revision = match stage {
+        Stage::Rollback => request.restore.clone(),
+        _ => Some(request.revision.clone()),
+    };
+    Record { run: request.holder.run.clone(), stage, attempt, revision, before, outcome: None::<Ended> }
+}
+
+/// Forgets all but the newest runs; run ids sort by time.
+pub fn prune(layout: &Layout, keep: &RunId) -> Result<(), Fault> {
+    let runs = layout.own().join("runs");
+    let mut names = files::names(&runs);
+    names.retain(|name| name != keep.as_str());
+    names.truncate(names.len().saturating_sub(RUNS - 1));
+    for name in names {
+        let path = runs.join(name);
+        fs::remove_dir_all(&path).tried("remove", &path)?;
+    }
+    Ok(())
+}
+
+fn last_request(layout: &Layout) -> PathBuf {
+    layout.own().join("last-request.json")
+}
+
+/// Keeps a request for the person who will want to repeat a stage by hand. It may hold secrets: only its owner reads it.
+pub fn keep_request(layout: &Layout, request: &Request) -> Result<(), Fault> {
+    let text =
+        serde_json::to_vec(request).map_err(|error| Fault::Failed(format!("cannot keep the request: {error}")))?;
+    hoist_dir::write(&last_request(layout), &text)
+}
+
+/// The last request that this target saw, or the one in a file.
+pub fn kept_request(layout: &Layout, file: Option<PathBuf>) -> Result<Request, Fault> {
+    let by_default = file.is_none();
+    let path = file.unwrap_or_else(|| last_request(layout));
+    let text = match fs::read(&path) {
+        Err(error) if by_default && error.kind() == std::io::ErrorKind::NotFound => {
+            let shown = path.display();
+            return Err(Fault::Failed(format!(
+                "{shown} is missing: no deployment of {} has reached this host yet; deploy to it from the deploy host, \
+                 or name a file with a request",
+                layout.repo()
+            )));
+        }
+        other => other.tried("read", &path)?,
+    };
+    serde_json::from_slice(&text).map_err(|error| {
+        // What is wrong is told by its place alone: the request may hold secrets.
+        let (line, column) = (error.line(), error.column());
+        Fault::Failed(format!("{} line {line} column {column} is not a request of this hoist", path.display()))
+    })
+}

@@ -1,0 +1,46 @@
+//! A forced checkout of a revision that has a complete tree already.
+
+use std::collections::HashSet;
+
+use super::checkout;
+use super::external::Extras;
+use super::git::Git;
+use crate::local::fault::{Fault, Tried};
+use crate::local::os::process::Feed;
+use crate::local::os::sys;
+use crate::local::stages::job::Job;
+use crate::local::stages::rendered;
+
+/// Puts the tracked files of the request's revision back as they were committed. Where the tree may be live its
+/// configuration files stay as they are until promote, and the others are saved first, so that a rollback brings back
+/// what stood there.
+pub fn check_out(job: &Job, extras: &Extras) -> Result<(), Fault> {
+    let (layout, revision) = (&job.layout, &job.request.revision);
+    if !rendered::is_in_use(job) {
+        return checkout::mend(extras, revision);
+    }
+    let top = layout.rev(revision);
+    let git = Git::tree(&top, job.deadline);
+    let list = |args: &[&str], step: &str| {
+        let answer = git.call(args, Feed::Nothing)?;
+        git.expect(&answer, step)?;
+        Ok::<_, Fault>(answer.output.split_terminator('\0').map(str::to_owned).collect::<Vec<_>>())
+    };
+    let index = ["diff-index", "--cached", "--name-only", "-z", revision.as_str()];
+    let configured: HashSet<String> = rendered::inside(layout, revision).into_iter().collect();
+    let mut changed = list(&["ls-files", "-z", "--modified"], "ls-files")?;
+    // A name that is no text does not come back from git as it is.
+    let is_plain = changed.iter().all(|path| !path.contains(char::REPLACEMENT_CHARACTER));
+    rendered::save_changed(job, &changed)?;
+    if !is_plain || !list(&index, "diff-index")?.is_empty() {
+        return checkout::mend(extras, revision);
+    }
+    changed.retain(|path| !configured.contains(path));
+    if !changed.is_empty() {
+        let paths: Vec<u8> = changed.iter().flat_map(|path| [path.as_bytes(), b"\0"].concat()).collect();
+        let answer = git.call(&["checkout-index", "--force", "-z", "--stdin"], Feed::text(paths))?;
+        git.expect_whole(&answer, "checkout-index")?;
+    }
+    extras.add(revision, &top)?;
+    sys::sync_file_system(&top).tried("sync", &top)
+}

@@ -1,0 +1,250 @@
+//! Running git, with nothing of the host's or a user's configuration, without hooks, and never asking anything.
+
+use std::path::{Path, PathBuf};
+
+use crate::local::fault::{Fault, Tried, plain};
+use crate::local::os::deadline::Deadline;
+use crate::local::os::files;
+use crate::local::os::process;
+use crate::local::os::process::{Exit, Feed, Stream};
+use crate::local::os::sys;
+
+/// More of git's output is not kept.
+const OUTPUT: usize = 16 << 20;
+
+/// With fewer bytes free, a file that could not be written is put down to that.
+const FULL: u64 = 64 << 10;
+
+/// Settings of every call. The owner of the cache may be another user than the one who deploys today.
+const SETTINGS: [&str; 11] = [
+    "core.hooksPath=/dev/null",
+    "safe.directory=*",
+    "core.fsmonitor=false",
+    "core.fsync=committed,reference",
+    "gc.autoDetach=false",
+    "maintenance.autoDetach=false",
+    "protocol.ext.allow=never",
+    "advice.detachedHead=false",
+    // Files are as they were committed, whatever a user's own files say.
+    "core.autocrlf=false",
+    "core.eol=lf",
+    "core.attributesFile=/dev/null",
+];
+
+/// Calls that reach a server: what `~/.netrc` and the like know of its logins counts. They write no tracked file.
+const TO_SERVERS: [&str; 3] = ["fetch", "lfs", "fat"];
+
+/// A path that nothing can be at.
+const NOWHERE: &str = "/dev/null/hoist";
+
+/// What git said of a call.
+#[derive(Debug)]
+pub struct Answer {
+    pub exit: Exit,
+    pub output: String,
+    pub errors: String,
+}
+
+impl Answer {
+    /// The line of the complaint that says most, for a reason.
+    pub fn complaint(&self) -> String {
+        let lines = || self.errors.lines().map(str::trim).filter(|line| !line.is_empty());
+        // "Could not write new index file" and the like follow from an error that was named before.
+        let first_error = lines().find_map(|line| line.strip_prefix("error: "));
+        let fatal = lines().find_map(|line| line.strip_prefix("fatal: "));
+        let text = first_error.or(fatal).or(lines().next_back()).unwrap_or_default();
+        let text: String = text.chars().filter(|c| !c.is_control()).take(300).collect();
+        if text.is_empty() { self.exit.reason(0) } else { text }
+    }
+
+    /// Whether git complained of a repository or objects that are missing or damaged, rather than of the disk or the network.
+    pub fn tells_of_broken_objects(&self) -> bool {
+        let text = self.errors.to_lowercase();
+        let disk = ["no space left", "permission denied", "read-only file system", "disk quota exceeded", "early eof"];
+        let network = ["could not read from remote", "could not read username", "could not read password"];
+        let broken = [
+            "unresolved delta",
+            "missing",
+            "bad object",
+            "corrupt",
+            "unable to read",
+            "inflate",
+            "invalid object",
+            "not a valid object",
+            "not our ref",
+            "bad revision",
+            "could not parse",
+            "unable to parse",
+            "cannot read",
+            "could not read",
+            "failed to read",
+            "does not match index",
+            "did not send all necessary objects",
+            "reference is not a tree",
+            "unable to unpack",
+            "file too short",
+            "is too small",
+            // Its HEAD or its configuration is damaged.
+            "fatal: not a git repository",
+            "requires a git repository",
+            "bad config",
+        ];
+        !disk.iter().chain(&network).any(|word| text.contains(word)) && broken.iter().any(|word| text.contains(word))
+    }
+}
+
+/// A repository, as `git --git-dir` takes it.
+#[derive(Debug, Clone)]
+pub struct Git {
+    dir: PathBuf,
+    tree: Option<PathBuf>,
+    /// It is for a program beside git, and so is found from its working tree; with more objects, by an absolute path.
+    for_program: Option<PathBuf>,
+    deadline: Deadline,
+    proxy: Option<String>,
+}
+
+impl Git {
+    /// A repository without its working tree; calls end at `deadline`.
+    pub fn bare(dir: &Path, deadline: Deadline) -> Git {
+        Git { dir: dir.to_owned(), tree: None, for_program: None, deadline, proxy: None }
+    }
+
+    /// The repository of a working tree.
+    pub fn tree(tree: &Path, deadline: Deadline) -> Git {
+        Git { tree: Some(tree.to_owned()), ..Git::bare(&tree.join(".git"), deadline) }
+    }
+
+    /// A repository that is not inside its working tree.
+    pub fn at(dir: &Path, tree: &Path, deadline: Deadline) -> Git {
+        Git { tree: Some(tree.to_owned()), ..Git::bare(dir, deadline) }
+    }
+
+    /// The same for calls of a program beside git, such as `git lfs`. What names the repository in the environment would
+    /// mislead those that look into another one, and not all understand the relative path to `objects` that a tree has.
+    pub fn for_program(self, objects: PathBuf) -> Git {
+        Git { for_program: Some(objects), ..self }
+    }
+
+    /// The same repository, for calls that reach a server by http or https through a proxy.
+    pub fn through(&self, proxy: &str) -> Git {
+        Git { proxy: Some(proxy.to_owned()), ..self.clone() }
+    }
+
+    /// Makes an empty repository, as `git init` does: three files and two folders are not worth a process.
+    pub fn init(&self, sha256: bool) -> Result<(), Fault> {
+        let (version, format) = if sha256 { (1, "[extensions]\n\tobjectformat = sha256\n") } else { (0, "") };
+        let config =
+            format!("[core]\n\trepositoryformatversion = {version}\n\tfilemode = true\n\tbare = false\n{format}");
+        for folder in ["objects/info", "objects/pack", "refs/heads", "refs/tags"] {
+            files::make_dir(&self.dir.join(folder))?;
+        }
+        for (name, text) in [("config", config.as_str()), ("HEAD", "ref: refs/heads/hoist\n")] {
+            let path = self.dir.join(name);
+            std::fs::write(&path, text).tried("write", &path)?;
+        }
+        Ok(())
+    }
+
+    /// Runs git and takes whatever comes of it; only a time limit and a git that cannot be started are faults.
+    pub fn call(&self, args: &[&str], feed: Feed) -> Result<Answer, Fault> {
+        let mut command = process::command("git");
+        command
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_SYSTEM", "/dev/null")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_ATTR_NOSYSTEM", "1")
+            // History is what the commits say.
+            .env("GIT_GRAFT_FILE", NOWHERE)
+            .env("GIT_NO_REPLACE_OBJECTS", "1")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_ASKPASS", "true")
+            .env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
+            // Large files come in a step of their own, which knows where from.
+            .env("GIT_LFS_SKIP_SMUDGE", "1")
+            .env("LC_ALL", "C")
+            .env_remove("SSH_ASKPASS");
+        if !args.iter().any(|word| TO_SERVERS.contains(word)) {
+            // Git before 2.32 does not know GIT_CONFIG_GLOBAL.
+            command.env("HOME", NOWHERE).env("XDG_CONFIG_HOME", NOWHERE);
+        }
+        if let Some(proxy) = &self.proxy {
+            // It may hold a password: others see a command's arguments, but not its environment. What this host says of
+            // proxies, exceptions included, does not count.
+            for name in ["http_proxy", "https_proxy", "HTTPS_PROXY"] {
+                command.env(name, proxy);
+            }
+            for name in ["no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY"] {
+                command.env_remove(name);
+            }
+        }
+        for setting in SETTINGS {
+            command.args(["-c", setting]);
+        }
+        match (&self.tree, &self.for_program) {
+            (Some(tree), Some(objects)) => {
+                command.env("GIT_ALTERNATE_OBJECT_DIRECTORIES", objects).current_dir(tree);
+                command.env("GIT_CEILING_DIRECTORIES", tree.parent().unwrap_or(tree));
+            }
+            (Some(tree), None) => {
+                command.args([format!("--git-dir={}", self.dir.display()), format!("--work-tree={}", tree.display())]);
+                command.current_dir(tree);
+            }
+            (None, _) => {
+                command.arg(format!("--git-dir={}", self.dir.display())).current_dir("/");
+            }
+        }
+        command.args(args);
+        sys::die_with_parent(&mut command);
+        let (mut output, mut errors) = (Vec::new(), Vec::new());
+        let mut sink = |stream: Stream, bytes: &[u8]| {
+            let kept = if stream == Stream::Out { &mut output } else { &mut errors };
+            kept.extend_from_slice(&bytes[..bytes.len().min(OUTPUT - kept.len().min(OUTPUT))]);
+        };
+        let exit = process::run(&mut command, feed, self.deadline.at(), &mut sink)
+            .map_err(|error| Fault::Failed(format!("cannot run git: {}; install git on this host", plain(&error))))?;
+        if exit == Exit::TimedOut {
+            return Err(Fault::TimedOut(self.deadline.seconds));
+        }
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ok(Answer { exit, output: text(output), errors: text(errors) })
+    }
+
+    /// Fails, naming the step, when git did.
+    pub fn expect(&self, answer: &Answer, step: &str) -> Result<(), Fault> {
+        if answer.exit.is_ok() {
+            return Ok(());
+        }
+        let mut complaint = answer.complaint();
+        // Git does not always say why a file could not be written.
+        let is_full = || sys::free_space(&self.dir).is_ok_and(|(bytes, inodes)| bytes < FULL || inodes == Some(0));
+        if complaint.contains("unable to") && !complaint.contains("No space left") && is_full() {
+            complaint.push_str(": No space left on device");
+        }
+        Err(Fault::Failed(format!("git {step} in {} failed: {complaint}", self.dir.display())))
+    }
+
+    /// As [`Git::expect`], but tells a repository with missing or damaged objects from other trouble.
+    pub fn expect_whole(&self, answer: &Answer, step: &str) -> Result<(), Fault> {
+        self.expect(answer, step).map_err(|fault| match fault {
+            Fault::Failed(reason) if answer.tells_of_broken_objects() => Fault::CacheBroken(reason),
+            other => other,
+        })
+    }
+
+    /// Those of `commits` that are there, in the order given; a tag stands for its commit.
+    pub fn present(&self, commits: &[String]) -> Result<Vec<String>, Fault> {
+        if commits.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut names = String::new();
+        for commit in commits {
+            names.push_str(commit);
+            names.push_str("^{commit}\n");
+        }
+        let answer = self.call(&["cat-file", "--batch-check=%(objectname) %(objecttype)"], Feed::text(names))?;
+        self.expect_whole(&answer, "cat-file")?;
+        let found = answer.output.lines().filter_map(|line| line.strip_suffix(" commit"));
+        Ok(found.map(str::to_owned).collect())
+    }
+}

@@ -1,0 +1,16 @@
+//! Working trees: the git cache they come from, how they are checked out, shared, verified and repaired.
+
+pub mod again;
+pub mod cache;
+pub mod checkout;
+pub mod describe;
+pub mod external;
+pub mod fat;
+pub mod git;
+pub(crate) mod index;
+pub mod index_stamp;
+pub mod lfs;
+pub mod modified;
+pub mod share;
+pub mod submodules;
+pub mod verify;

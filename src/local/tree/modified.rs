@@ -1,0 +1,100 @@
+//! Files that two revisions share and that somebody wrote to in one of them: the other has the change too. Before such a
+//! revision goes live again, its files are checked out afresh.
+
+use std::fs::{self, Metadata};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::wire::Revision;
+
+use super::git::Git;
+use super::index::{Entry, Stat};
+use super::index_stamp;
+use super::index_stamp::Index;
+use super::share;
+use crate::local::fault::{Fault, Tried};
+use crate::local::os::files;
+use crate::local::os::process::Feed;
+use crate::local::os::sys;
+use crate::local::stages::job::Job;
+use crate::local::stages::rendered;
+
+/// Files that are named to the operator, at the most.
+const NAMED: usize = 3;
+
+/// Replaces the changed files of a revision that have another name somewhere: with `by`, only those that this revision has
+/// too. Files of one name only, which somebody changed on purpose, stay. It costs a look at each file.
+pub fn replace(job: &Job, revision: &Revision, by: Option<&Revision>) -> Result<(), Fault> {
+    let tree = job.layout.rev(revision);
+    let Some(index) = Index::read(&tree, revision.as_str().len() / 2) else { return Ok(()) };
+    let other = by.map(|other| job.layout.rev(other));
+    let git = Git::tree(&tree, job.deadline);
+    // What was rendered in a tracked file's place is meant to differ from what was committed.
+    let rendered = rendered::inside(&job.layout, revision);
+    let mut spoilt: Vec<&Path> = Vec::new();
+    for entry in index.entries.iter().filter(|entry| entry.is_file()) {
+        job.deadline.check()?;
+        let Some(path) = index_stamp::plain_path(entry) else { continue };
+        let Ok(meta) = fs::symlink_metadata(tree.join(path)) else { continue };
+        if !meta.is_file() || meta.nlink() < 2 || is_unchanged(entry, &meta, tree.join(path)) {
+            continue;
+        }
+        let same = |found: Metadata| (found.dev(), found.ino()) == (meta.dev(), meta.ino());
+        if !rendered.iter().any(|file| Path::new(file) == path)
+            && other.as_ref().is_none_or(|other| fs::symlink_metadata(other.join(path)).is_ok_and(same))
+        {
+            spoilt.push(path);
+        }
+    }
+    if !spoilt.is_empty() {
+        leave_out_filtered(&git, &mut spoilt)?;
+    }
+    if spoilt.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = spoilt.iter().take(NAMED).map(|path| path.display().to_string()).collect();
+    let more = if spoilt.len() > NAMED { ", …" } else { "" };
+    job.out.warn(format!(
+        "{}: {} changed in place, in this revision or in one that shares them, are as committed again: {}{more}",
+        job.name(revision),
+        if spoilt.len() == 1 { "1 file that was".to_owned() } else { format!("{} files that were", spoilt.len()) },
+        names.join(", ")
+    ));
+    let beside = tree.join(".git/hoist-afresh");
+    files::remove_leftover(&beside)?;
+    let prefix = "--prefix=.git/hoist-afresh/";
+    let answer = git.call(&["checkout-index", "--force", "-z", "--stdin", prefix], Feed::text(lines(&spoilt)))?;
+    git.expect_whole(&answer, "checkout-index")?;
+    sys::sync_file_system(&tree).tried("sync", &tree)?;
+    for path in &spoilt {
+        fs::rename(beside.join(path), tree.join(path)).tried("replace", &tree.join(path))?;
+    }
+    files::remove_leftover(&beside)?;
+    sys::sync_file_system(&tree).tried("sync", &tree)
+}
+
+/// Takes those files out that a program such as git-lfs fills: trees never share them, so another name of one is somebody's
+/// own, and they never hold what the index says.
+fn leave_out_filtered(git: &Git, paths: &mut Vec<&Path>) -> Result<(), Fault> {
+    let answer = git.call(&["check-attr", "-z", "--stdin", "filter"], Feed::text(lines(paths)))?;
+    git.expect(&answer, "check-attr")?;
+    // `path`, `filter`, its value; in the order of the question.
+    let values: Vec<&str> = answer.output.split_terminator('\0').skip(2).step_by(3).collect();
+    let mut values = values.into_iter();
+    paths.retain(|_| values.next().is_none_or(|value| matches!(value, "unspecified" | "unset")));
+    Ok(())
+}
+
+fn lines(paths: &[&Path]) -> Vec<u8> {
+    paths.iter().flat_map(|path| [path.as_os_str().as_bytes(), b"\0"].concat()).collect()
+}
+
+/// Whether a shared file has the content, the owner and the executable bit that the index says.
+fn is_unchanged(entry: &Entry, meta: &Metadata, path: PathBuf) -> bool {
+    let now = Stat::from(meta);
+    let executable = (meta.mode() & 0o100 != 0) == (entry.mode == 0o100755);
+    let owned = (now.uid, now.gid) == (entry.stat.uid, entry.stat.gid);
+    now == entry.stat
+        || executable && owned && share::read_blob(&path, meta, entry.object.len()).is_ok_and(|it| it == entry.object)
+}

@@ -1,0 +1,289 @@
+//! Whether a tree still has all that belongs into it: every file of its index, its submodules', and its configuration
+//! files. Somebody may have removed files from a tree that was kept, and a power cut may have emptied some.
+//!
+//! It is found out by `lstat` alone. What was changed is left alone, since that may be meant; what is missing, empty, or of
+//! another type is taken from the objects in the cache again.
+
+use std::collections::{BTreeSet, HashSet};
+use std::fs::{self, Metadata};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::wire::{CheckPoint, Revision, Stage};
+
+use super::checkout;
+use super::external;
+use super::external::Extras;
+use super::git::Git;
+use super::index;
+use super::index::{Entry, Hash, Read, Stat};
+use super::index_stamp;
+use crate::local::fault::{Fault, Tried};
+use crate::local::os::deadline::Deadline;
+use crate::local::os::files;
+use crate::local::os::process::Feed;
+use crate::local::os::sys;
+use crate::local::stages::job::Job;
+use crate::local::stages::rendered;
+use crate::local::state::layout::Layout;
+
+/// Files that are named to the operator, at the most.
+const NAMED: usize = 3;
+
+/// The submodules of submodules that are looked into.
+const DEPTH: usize = 32;
+
+/// What a tree lacks.
+#[derive(Default)]
+pub struct Lacks {
+    parts: Vec<Part>,
+    /// Configuration files.
+    rendered: Vec<String>,
+}
+
+/// What one repository of a tree lacks: the revision's own, or a submodule's.
+struct Part {
+    git_dir: PathBuf,
+    tree: PathBuf,
+    /// Its path from the top, with a slash behind it; empty for the revision's own.
+    prefix: String,
+    /// Below its tree.
+    files: Vec<PathBuf>,
+    /// It has no repository, or none that can be read.
+    is_broken: bool,
+}
+
+impl Part {
+    fn names(&self) -> impl Iterator<Item = String> {
+        let broken = self.is_broken.then(|| match self.prefix.as_str() {
+            "" => ".git/index".to_owned(),
+            prefix => prefix.to_owned(),
+        });
+        broken.into_iter().chain(self.files.iter().map(|path| format!("{}{}", self.prefix, path.display())))
+    }
+}
+
+impl Lacks {
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty() && self.rendered.is_empty()
+    }
+
+    /// All that is lacking, by its path in the tree; configuration files as they are configured.
+    pub fn names(&self) -> Vec<String> {
+        self.parts.iter().flat_map(Part::names).chain(self.rendered.iter().cloned()).collect()
+    }
+}
+
+/// `1 file (a)`, `5 files (a, b, c, …)`
+fn named(names: &[String]) -> String {
+    let shown = names.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = if names.len() > NAMED { ", …" } else { "" };
+    let count = if names.len() == 1 { "1 file".to_owned() } else { format!("{} files", names.len()) };
+    format!("{count} ({shown}{more})")
+}
+
+/// Looks at a tree that counts as complete.
+pub fn look(layout: &Layout, revision: &Revision, deadline: Deadline) -> Result<Lacks, Fault> {
+    let mut lacks = look_at_tracked(layout, revision, deadline)?;
+    let mut not_missed: HashSet<String> = removed(layout, revision).into_iter().collect();
+    not_missed.extend(rendered::inside(layout, revision));
+    for part in &mut lacks.parts {
+        let prefix = &part.prefix;
+        part.files.retain(|path| !not_missed.contains(&format!("{prefix}{}", path.display())));
+    }
+    lacks.parts.retain(|part| part.is_broken || !part.files.is_empty());
+    lacks.rendered = rendered::lost(layout, revision);
+    Ok(lacks)
+}
+
+fn look_at_tracked(layout: &Layout, revision: &Revision, deadline: Deadline) -> Result<Lacks, Fault> {
+    let tree = layout.rev(revision);
+    let walk = Walk { deadline, name: revision.as_str().len() / 2, submodules: external::has_submodules(&tree) };
+    let mut parts = Vec::new();
+    walk.part(tree.join(".git"), tree, String::new(), 0, &mut parts)?;
+    Ok(Lacks { parts, rendered: Vec::new() })
+}
+
+struct Walk {
+    deadline: Deadline,
+    /// The length of an object's name in bytes.
+    name: usize,
+    submodules: bool,
+}
+
+impl Walk {
+    /// Adds what a repository and those below it lack.
+    fn part(
+        &self,
+        git_dir: PathBuf,
+        tree: PathBuf,
+        prefix: String,
+        depth: usize,
+        parts: &mut Vec<Part>,
+    ) -> Result<(), Fault> {
+        let mut part = Part { git_dir, tree, prefix, files: Vec::new(), is_broken: false };
+        let mut inner = Vec::new();
+        match index::read_of(&part.git_dir, self.name) {
+            Read::Entries(entries) => {
+                let empty = empty_blob(self.name);
+                let mut folders = Folders { top: &part.tree, known: HashSet::new() };
+                for entry in entries.iter().filter(|entry| entry.plain) {
+                    self.deadline.check()?;
+                    let Some(path) = index_stamp::plain_path(entry) else { continue };
+                    let found = fs::symlink_metadata(part.tree.join(path)).ok().filter(|_| folders.are_real(path));
+                    match (entry.mode, found) {
+                        (index::SUBMODULE, _) if !self.submodules => {}
+                        (index::SUBMODULE, found) => inner.push((path.to_owned(), found)),
+                        (_, Some(meta)) if is_there(entry, &meta, &empty) => {}
+                        _ => part.files.push(path.to_owned()),
+                    }
+                }
+            }
+            Read::Unusual => part.files = self.ask(&part)?,
+            Read::Damaged => part.is_broken = true,
+        }
+        for (path, found) in inner {
+            let tree = part.tree.join(&path);
+            let prefix = format!("{}{}/", part.prefix, path.display());
+            match git_dir_of(&tree).filter(|_| found.is_some_and(|meta| meta.is_dir()) && depth < DEPTH) {
+                Some(git_dir) => self.part(git_dir, tree, prefix, depth + 1, parts)?,
+                None => parts.push(Part { git_dir: PathBuf::new(), tree, prefix, files: Vec::new(), is_broken: true }),
+            }
+        }
+        if part.is_broken || !part.files.is_empty() {
+            parts.push(part);
+        }
+        Ok(())
+    }
+
+    /// Asks git, where the index is none of the kind that is read here.
+    fn ask(&self, part: &Part) -> Result<Vec<PathBuf>, Fault> {
+        let git = Git::at(&part.git_dir, &part.tree, self.deadline);
+        let answer = git.call(&["ls-files", "-z", "--modified", "--deleted"], Feed::Nothing)?;
+        git.expect(&answer, "ls-files")?;
+        let paths = answer.output.split_terminator('\0').map(PathBuf::from).collect::<BTreeSet<_>>();
+        let is_lacking =
+            |path: &PathBuf| fs::symlink_metadata(part.tree.join(path)).map_or(true, |meta| meta.len() == 0);
+        Ok(paths.into_iter().filter(is_lacking).collect())
+    }
+}
+
+/// Folders that were found to be such, and no links in a folder's place.
+struct Folders<'a> {
+    top: &'a Path,
+    known: HashSet<PathBuf>,
+}
+
+impl Folders<'_> {
+    fn are_real(&mut self, path: &Path) -> bool {
+        let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else { return true };
+        if self.known.contains(parent) {
+            return true;
+        }
+        let is_real = fs::symlink_metadata(self.top.join(parent)).is_ok_and(|meta| meta.is_dir());
+        let all = is_real && self.are_real(parent);
+        if all {
+            self.known.insert(parent.to_owned());
+        }
+        all
+    }
+}
+
+fn empty_blob(name: usize) -> Vec<u8> {
+    let mut hash = Hash::new(name);
+    hash.add(b"blob 0\0");
+    hash.end()
+}
+
+/// Whether what an entry names is there: of its type, and not emptied.
+fn is_there(entry: &Entry, meta: &Metadata, empty: &[u8]) -> bool {
+    if entry.mode == 0o120000 {
+        return meta.is_symlink();
+    }
+    // Git notes no size of what was written in the very moment of the index, or a filter may have left nothing.
+    let may_be_empty = || entry.stat.size == 0 && (entry.object == empty || Stat::from(meta).mtime == entry.stat.mtime);
+    meta.is_file() && (meta.len() > 0 || may_be_empty())
+}
+
+/// The repository that a submodule's `.git` names.
+fn git_dir_of(tree: &Path) -> Option<PathBuf> {
+    let text = fs::read_to_string(tree.join(".git")).ok()?;
+    let path = tree.join(text.strip_prefix("gitdir: ")?.trim_end());
+    path.join("HEAD").is_file().then_some(path)
+}
+
+/// Restores what a tree lacks, and says what. Returns whether that was anything.
+///
+/// # Errors
+/// Names what is lacking when it cannot be restored; the cache's fault when that lacks it too.
+pub fn restore(job: &Job, revision: &Revision) -> Result<bool, Fault> {
+    let lacks = look(&job.layout, revision, job.deadline)?;
+    if lacks.is_empty() {
+        return Ok(false);
+    }
+    let names = lacks.names();
+    let cannot =
+        |reason: String| format!("{} lacks {}, which cannot be restored: {reason}", job.name(revision), named(&names));
+    let left = put_back(job, revision, &lacks).and_then(|()| look(&job.layout, revision, job.deadline));
+    let left = left.map_err(|fault| match fault {
+        Fault::Failed(reason) => Fault::Failed(cannot(reason)),
+        Fault::CacheBroken(reason) => Fault::CacheBroken(cannot(reason)),
+        other => other,
+    })?;
+    if !left.is_empty() {
+        return Err(Fault::Failed(format!("{} lacks {} even now", job.name(revision), named(&left.names()))));
+    }
+    job.out.warn(format!("{}: restored what was missing or empty: {}", job.name(revision), named(&names)));
+    Ok(true)
+}
+
+fn put_back(job: &Job, revision: &Revision, lacks: &Lacks) -> Result<(), Fault> {
+    let (layout, top) = (&job.layout, job.layout.rev(revision));
+    let extras = Extras::of_tree(job, revision);
+    if lacks.parts.iter().any(|part| part.is_broken && part.prefix.is_empty()) {
+        files::remove(&top.join(".git/index"))?;
+        checkout::mend(&extras, revision)?;
+    }
+    for part in lacks.parts.iter().filter(|part| !part.is_broken) {
+        let git = Git::at(&part.git_dir, &part.tree, job.deadline);
+        let paths: Vec<u8> = part.files.iter().flat_map(|path| [path.as_os_str().as_bytes(), b"\0"].concat()).collect();
+        let answer = git.call(&["checkout-index", "--force", "-z", "--stdin"], Feed::text(paths))?;
+        git.expect_whole(&answer, "checkout-index")?;
+    }
+    if !lacks.parts.is_empty() {
+        // Submodules that are gone, and the content of files that stand as pointers now.
+        extras.add(revision, &top)?;
+    }
+    rendered::bring_back(layout, revision, Some(&lacks.rendered))?;
+    sys::sync_file_system(&top).tried("sync", &top)
+}
+
+/// Where the tracked files are listed that a revision's own checks have removed or emptied.
+fn removed_list(layout: &Layout, revision: &Revision) -> PathBuf {
+    layout.rev(revision).join(".git/hoist-removed")
+}
+
+fn removed(layout: &Layout, revision: &Revision) -> Vec<String> {
+    let bytes = fs::read(removed_list(layout, revision)).unwrap_or_default();
+    serde_json::from_slice(&bytes).unwrap_or_default()
+}
+
+/// Notes what the checks of a stage, which have just run, removed from the tree: nobody is to put that back.
+pub fn note_removed(job: &Job, revision: &Revision) -> Result<(), Fault> {
+    let stages = [Stage::Fetch, Stage::ConfigDeploy, Stage::Promote, Stage::RestartService];
+    let is_due = |at: CheckPoint| {
+        let (CheckPoint::Before(stage) | CheckPoint::After(stage)) = at;
+        stages.contains(&stage)
+    };
+    if !job.request.checks.iter().any(|check| is_due(check.at)) {
+        return Ok(());
+    }
+    let lacks = look_at_tracked(&job.layout, revision, job.deadline)?;
+    let names: Vec<String> = lacks.parts.iter().filter(|part| !part.is_broken).flat_map(Part::names).collect();
+    let (path, before) = (removed_list(&job.layout, revision), removed(&job.layout, revision));
+    match (names == before, names.is_empty()) {
+        (true, _) => Ok(()),
+        (_, true) => files::remove(&path).map(drop),
+        _ => files::write(&path, &serde_json::to_vec(&names).unwrap_or_default(), 0o666),
+    }
+}

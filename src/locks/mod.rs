@@ -1,0 +1,11 @@
+//! The deploy host's locks: who holds a repository, and Scap's own lock files.
+
+mod lock;
+mod owner;
+mod places;
+mod scap_lock;
+
+pub use lock::{DeployLock, LockError, default_lock_path};
+pub use owner::{Ended, Keeper, Purpose, end, nameless};
+pub use places::{Kept, LockPlaces, Locks};
+pub use scap_lock::{ScapHolds, ScapLock};
