@@ -36,7 +36,7 @@ struct AnyFormat {
     format: u32,
 }
 
-/// The file is not what [`Memory::update`] writes.
+/// The file is not what [`FleetState::update`] writes.
 #[derive(Debug)]
 struct Damaged {
     path: PathBuf,
@@ -54,7 +54,7 @@ impl std::error::Error for Damaged {}
 
 /// Everything that is remembered of a repository's targets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Memory {
+pub struct FleetState {
     format: u32,
     /// By the target as its file writes it.
     hosts: BTreeMap<String, Known>,
@@ -86,7 +86,7 @@ pub struct Owed {
 
 /// What a run saw of one target.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Sight {
+pub struct Observation {
     /// The outer `None`: nothing was heard of its links; the inner one: they are not known any more.
     pub state: Option<Option<State>>,
     /// When it last answered; `None`: it did not.
@@ -95,11 +95,11 @@ pub struct Sight {
 
 impl Known {
     /// Takes over what was seen. A target that has, by its own word, what it was owed is owed nothing any more.
-    pub fn see(&mut self, sight: Sight) {
-        if let Some(state) = sight.state {
+    pub fn see(&mut self, observation: Observation) {
+        if let Some(state) = observation.state {
             self.state = state;
         }
-        self.contact = sight.contact.or_else(|| self.contact.take());
+        self.contact = observation.contact.or_else(|| self.contact.take());
         let there = |owed: &Owed| self.state.as_ref().is_some_and(|state| is_on(state, &owed.revision));
         if self.owed.as_ref().is_some_and(there) {
             self.owed = None;
@@ -118,24 +118,24 @@ fn is_on(state: &State, revision: &Revision) -> bool {
     state.current.as_ref() == Some(revision) && state.done.as_ref() == Some(revision) && state.stray_links.is_empty()
 }
 
-impl Default for Memory {
+impl Default for FleetState {
     fn default() -> Self {
-        Memory { format: FORMAT, hosts: BTreeMap::new() }
+        FleetState { format: FORMAT, hosts: BTreeMap::new() }
     }
 }
 
-impl Memory {
+impl FleetState {
     /// What is remembered in `folder`; nothing when there is no file yet.
     ///
     /// # Errors
-    /// A file that cannot be read, or is not what [`Memory::update`] writes.
-    pub fn load(folder: &Path) -> Result<Memory> {
+    /// A file that cannot be read, or is not what [`FleetState::update`] writes.
+    pub fn load(folder: &Path) -> Result<FleetState> {
         let path = path(folder);
         no_links::refuse_link(folder)?;
         let text = match no_links::read_own(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Ok(Memory::default());
+                return Ok(FleetState::default());
             }
             Err(error) => {
                 return Err(Denied::new(&path, error)).with_context(|| format!("cannot read {}", path.display()));
@@ -148,9 +148,9 @@ impl Memory {
         serde_json::from_slice(&text).map_err(|error| Damaged { path, error }.into())
     }
 
-    /// As [`Memory::load`]; a damaged file is moved out of the way, and what can be seen of the targets is seen again.
-    fn load_or_set_aside(folder: &Path) -> Result<Memory> {
-        let error = match Memory::load(folder) {
+    /// As [`FleetState::load`]; a damaged file is moved out of the way, and what can be seen of the targets is seen again.
+    fn load_or_set_aside(folder: &Path) -> Result<FleetState> {
+        let error = match FleetState::load(folder) {
             Err(error) if error.is::<Damaged>() => error,
             loaded => return loaded,
         };
@@ -160,18 +160,18 @@ impl Memory {
             "{error:#}; it is moved to {} now, and what targets missed out on is not known any more",
             to.display()
         );
-        Ok(Memory::default())
+        Ok(FleetState::default())
     }
 
     /// Changes what is remembered in `folder`, which is made where it is missing. Others who do so at the same time wait.
     /// The new file is on the disk when this returns.
     ///
     /// # Errors
-    /// Those of [`Memory::load`], and a folder that cannot be written. What was remembered is then as before.
-    pub fn update(folder: &Path, change: impl FnOnce(&mut Memory)) -> Result<Memory> {
+    /// Those of [`FleetState::load`], and a folder that cannot be written. What was remembered is then as before.
+    pub fn update(folder: &Path, change: impl FnOnce(&mut FleetState)) -> Result<FleetState> {
         crate::journal::make_folder(folder)?;
         let _lock = lock(folder)?;
-        let mut memory = Memory::load_or_set_aside(folder)?;
+        let mut memory = FleetState::load_or_set_aside(folder)?;
         change(&mut memory);
         memory.save(folder)?;
         Ok(memory)
@@ -210,12 +210,12 @@ impl Memory {
 
     /// Takes over what a run saw of its targets, in the order of the plan, and what it came to: when it went through to
     /// finalize, its revision is what they should run, and those that it is not finalized on are owed it.
-    pub fn after(&mut self, plan: &Plan, verdict: &Verdict, sights: Vec<Sight>) {
-        let ends = plan.targets().zip(&verdict.rows).zip(sights);
-        for (host, (((group, target), row), sight)) in ends.enumerate() {
+    pub fn after(&mut self, plan: &Plan, verdict: &Verdict, observations: Vec<Observation>) {
+        let ends = plan.targets().zip(&verdict.rows).zip(observations);
+        for (host, (((group, target), row), observation)) in ends.enumerate() {
             let known = self.entry(target);
             known.group = plan.groups[group].name.clone();
-            known.see(sight);
+            known.see(observation);
             let Some(finalized) = verdict.finalized.as_ref().and_then(|finalized| finalized[host]) else { continue };
             known.wanted = Some(plan.revision.clone());
             known.owed = (!finalized).then(|| Owed {
@@ -276,12 +276,12 @@ mod tests {
     fn a_target_that_has_what_it_was_owed_is_owed_nothing() {
         let mut known = owed('b');
         assert!(!known.is_where_wanted());
-        known.see(Sight { state: Some(Some(on('a'))), contact: Some("then".into()) });
+        known.see(Observation { state: Some(Some(on('a'))), contact: Some("then".into()) });
         assert!(known.owed.is_some() && !known.is_where_wanted());
         let half = State { done: Some(revision('a')), ..on('b') };
-        known.see(Sight { state: Some(Some(half)), contact: None });
+        known.see(Observation { state: Some(Some(half)), contact: None });
         assert!(known.owed.is_some(), "it is live there and not finalized");
-        known.see(Sight { state: Some(Some(on('b'))), contact: None });
+        known.see(Observation { state: Some(Some(on('b'))), contact: None });
         assert_eq!((&known.owed, known.contact.as_deref()), (&None, Some("then")));
         assert!(known.is_where_wanted());
     }
@@ -304,17 +304,17 @@ mod tests {
     fn what_is_written_is_read_back_and_several_writers_lose_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("state");
-        assert_eq!(Memory::load(&folder).unwrap().hosts.len(), 0);
+        assert_eq!(FleetState::load(&folder).unwrap().hosts.len(), 0);
         std::thread::scope(|scope| {
             for n in 0..8 {
                 let folder = &folder;
                 scope.spawn(move || {
                     let target = format!("web{n}").parse().unwrap();
-                    Memory::update(folder, |memory| *memory.entry(&target) = owed('b')).unwrap();
+                    FleetState::update(folder, |memory| *memory.entry(&target) = owed('b')).unwrap();
                 });
             }
         });
-        let memory = Memory::load(&folder).unwrap();
+        let memory = FleetState::load(&folder).unwrap();
         assert_eq!(memory.hosts.len(), 8);
         assert_eq!(memory.of(&"web3".parse().unwrap()), Some(&owed('b')));
         assert_eq!(fs::read_to_string(folder.join(".gitignore")).unwrap(), "*\n");
@@ -325,11 +325,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for text in ["", "{", "[]", "{\"format\":1,\"hosts\":{\"a\":3}}"] {
             fs::write(path(folder.path()), text).unwrap();
-            let error = format!("{:#}", Memory::load(folder.path()).unwrap_err());
+            let error = format!("{:#}", FleetState::load(folder.path()).unwrap_err());
             assert!(error.contains("fleet.json is damaged"), "{error}");
-            Memory::update(folder.path(), |_| {}).unwrap();
+            FleetState::update(folder.path(), |_| {}).unwrap();
             assert_eq!(fs::read_to_string(folder.path().join("fleet.json.damaged")).unwrap(), text);
-            assert_eq!(Memory::load(folder.path()).unwrap(), Memory::default());
+            assert_eq!(FleetState::load(folder.path()).unwrap(), FleetState::default());
         }
     }
 
@@ -338,7 +338,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let text = "{\"format\":2,\"fleet\":{}}";
         fs::write(path(folder.path()), text).unwrap();
-        let error = format!("{:#}", Memory::update(folder.path(), |_| {}).unwrap_err());
+        let error = format!("{:#}", FleetState::update(folder.path(), |_| {}).unwrap_err());
         assert!(error.contains("newer Hoist"), "{error}");
         assert_eq!(fs::read_to_string(path(folder.path())).unwrap(), text);
     }
@@ -347,6 +347,6 @@ mod tests {
     fn the_file_of_the_first_build_is_read() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(path(folder.path()), include_str!("../tests/journals/fleet.json")).unwrap();
-        assert_eq!(Memory::load(folder.path()).unwrap().hosts.len(), 3);
+        assert_eq!(FleetState::load(folder.path()).unwrap().hosts.len(), 3);
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::deploy::{Ledger, relay};
+use crate::deploy::{Observer, relay};
 use crate::exit_code::ExitCode;
 use crate::fleet::{Call, Fleet, Flow, HostId, HostResult, Outcome, Step, Task};
 use crate::report::{Event, GroupHead, HostRow, Reporter};
@@ -11,7 +11,7 @@ use crate::targets::{Group, Target};
 
 /// What is to be run, and where.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Errand {
+pub struct CommandRun {
     /// The line for the hosts' login shells.
     pub command: String,
     pub user: String,
@@ -28,18 +28,18 @@ pub struct Errand {
 pub type Halt<'a> = &'a mut dyn FnMut(&dyn Reporter) -> bool;
 
 /// Runs the command over a fleet whose ids are the places of the targets, over all groups in order.
-pub fn run(errand: &Errand, fleet: &mut dyn Fleet, report: &mut dyn Reporter, halt: Halt) -> ExitCode {
+pub fn run(command_run: &CommandRun, fleet: &mut dyn Fleet, report: &mut dyn Reporter, halt: Halt) -> ExitCode {
     let began = Instant::now();
     report.event(&Event::Command {
-        command: errand.command.clone(),
-        user: errand.user.clone(),
-        deploy_host: errand.deploy_host.clone(),
-        groups: errand.groups.iter().map(GroupHead::from).collect(),
+        command: command_run.command.clone(),
+        user: command_run.user.clone(),
+        deploy_host: command_run.deploy_host.clone(),
+        groups: command_run.groups.iter().map(GroupHead::from).collect(),
     });
-    let targets = errand.groups.iter().flat_map(|group| group.targets.iter().map(move |target| (group, target)));
+    let targets = command_run.groups.iter().flat_map(|group| group.targets.iter().map(move |target| (group, target)));
     let rows = targets.map(|(group, target)| Row { group, target, outcome: None }).collect();
     let mut hosts = Hosts { rows, failed: 0, interrupted: false, halt };
-    let end = hosts.visit(errand, fleet, report);
+    let end = hosts.visit(command_run, fleet, report);
     let (verdict, code) = hosts.judge(end);
     let rows = hosts.rows.iter().map(Row::report).collect();
     report.event(&Event::ended(verdict, code, rows, began.elapsed().as_secs_f64()));
@@ -72,16 +72,16 @@ struct Hosts<'a, 'h> {
 
 impl<'a> Hosts<'a, '_> {
     /// Group by group, subgroup by subgroup, until a limit is exceeded (R7) or the operator wants an end.
-    fn visit(&mut self, errand: &'a Errand, fleet: &mut dyn Fleet, report: &mut dyn Reporter) -> End<'a> {
+    fn visit(&mut self, command_run: &'a CommandRun, fleet: &mut dyn Fleet, report: &mut dyn Reporter) -> End<'a> {
         let mut first = 0;
-        for group in &errand.groups {
+        for group in &command_run.groups {
             self.failed = 0;
             for (label, range) in group.subgroups() {
                 if self.interrupted(report) {
                     return End::Interrupted;
                 }
                 let members = first + range.start..first + range.end;
-                self.visit_subgroup(errand, group, &label, members, fleet, report);
+                self.visit_subgroup(command_run, group, &label, members, fleet, report);
                 if self.exceeds(group) {
                     let (failed, limit) = (self.failed, group.limit.resolved(group.targets.len()));
                     report.event(&Event::LimitExceeded { group: group.name.clone(), failed, limit });
@@ -95,7 +95,7 @@ impl<'a> Hosts<'a, '_> {
 
     fn visit_subgroup(
         &mut self,
-        errand: &Errand,
+        command_run: &CommandRun,
         group: &Group,
         label: &str,
         members: std::ops::Range<HostId>,
@@ -107,8 +107,8 @@ impl<'a> Hosts<'a, '_> {
         let call = Call {
             step: Step::Command,
             group: group.name.clone(),
-            batch: errand.batch,
-            timeout: errand.timeout,
+            batch: command_run.batch,
+            timeout: command_run.timeout,
             force: false,
             recover: false,
         };
@@ -155,7 +155,7 @@ impl<'a> Hosts<'a, '_> {
     }
 }
 
-impl Ledger for Hosts<'_, '_> {
+impl Observer for Hosts<'_, '_> {
     fn target(&self, host: HostId) -> &Target {
         self.rows[host].target
     }

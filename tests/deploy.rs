@@ -54,7 +54,11 @@ fn status_0_a_revision_is_deployed_to_every_host_and_finalized() {
     ran.says("canary").says("finalized");
     let tags = project.git(&["tag", "-l", "-n1", "hoist/sync/*"]);
     assert!(tags.contains("/0001") && tags.contains("first words"), "{tags}");
-    assert_eq!(project.git(&["status", "--porcelain"]), "", "logs and journals stay out of the repository's sight");
+    assert_eq!(
+        project.git(&["status", "--porcelain"]),
+        "",
+        "logs and journals stay out of the repository's observation"
+    );
 
     project.write("index.html", "two\n");
     let two = project.commit("two");

@@ -11,7 +11,7 @@ use std::time::Duration;
 use hoist::deploy::{Answer, Kind, Operator, Plan, Question, StagePlan, Verdict, deploy};
 use hoist::exit_code::ExitCode;
 use hoist::journal::{
-    AtTheEnd, FORMAT, Journal, Opened, Record, Tape, Told, history, open_run, parse, prune, unfinished,
+    AtTheEnd, FORMAT, Journal, Opened, Record, Replay, Told, history, open_run, parse, prune, unfinished,
 };
 use hoist::report::{Event, Reporter};
 use hoist::targets::{FailedTargets, FailureLimit, Group};
@@ -130,16 +130,16 @@ fn killed_and_ended(
     let mut first = Scripted::new(scripts.to_vec(), 42);
     first.fuse = Some(fuse);
     let world = first.world.clone();
-    let run = |fleet: Scripted, tape: &Tape, yes: Yes| {
-        let verdict = deploy(plan, &mut tape.fleet(fleet), &mut tape.operator(yes), &mut Silent);
-        tape.close(&verdict.text, verdict.code.status(), false).unwrap();
+    let run = |fleet: Scripted, replay: &Replay, yes: Yes| {
+        let verdict = deploy(plan, &mut replay.fleet(fleet), &mut replay.operator(yes), &mut Silent);
+        replay.close(&verdict.text, verdict.code.status(), false).unwrap();
         verdict
     };
-    let tape = Tape::new(Journal::create(folder.path(), opened(plan)).unwrap(), vec![], AtTheEnd::GoOn);
-    let first = catch_unwind(AssertUnwindSafe(|| run(first, &tape, operator)));
+    let replay = Replay::new(Journal::create(folder.path(), opened(plan)).unwrap(), vec![], AtTheEnd::GoOn);
+    let first = catch_unwind(AssertUnwindSafe(|| run(first, &replay, operator)));
     assert_eq!(unfinished(folder.path()).unwrap().is_some_and(|left| left.live), first.is_err());
     // Its journal goes with the first deployer.
-    drop(tape);
+    drop(replay);
     let lived = first.is_ok();
     meanwhile(&mut world.borrow_mut().states);
     let mut ended = false;
@@ -151,10 +151,10 @@ fn killed_and_ended(
             second.world = world.clone();
             match left {
                 Some(left) => {
-                    let tape = Tape::new(Journal::reopen(&left).unwrap(), left.records, then);
-                    tape.add(Told::ask(&mut second, plan));
-                    let verdict = run(second, &tape, YES);
-                    assert_eq!(tape.stopped(), None);
+                    let replay = Replay::new(Journal::reopen(&left).unwrap(), left.records, then);
+                    replay.add(Told::ask(&mut second, plan));
+                    let verdict = run(second, &replay, YES);
+                    assert_eq!(replay.stopped(), None);
                     ended = true;
                     verdict
                 }
@@ -329,9 +329,9 @@ fn unclosed(scripts: &[Script], interrupt_at: Option<usize>) -> (Vec<Vec<u8>>, W
     let world = fleet.world.clone();
     let journal = Journal::create(folder.path(), opened(&plan)).unwrap();
     let path = journal.path().to_owned();
-    let tape = Tape::new(journal, vec![], AtTheEnd::GoOn);
+    let replay = Replay::new(journal, vec![], AtTheEnd::GoOn);
     let yes = Yes { interrupt_at, ..YES };
-    let verdict = deploy(&plan, &mut tape.fleet(fleet), &mut tape.operator(yes), &mut Silent);
+    let verdict = deploy(&plan, &mut replay.fleet(fleet), &mut replay.operator(yes), &mut Silent);
     let bytes = std::fs::read(path).unwrap();
     let lines = bytes.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
     let world = world.borrow().clone();
@@ -348,11 +348,11 @@ fn end(journal: &[u8], world: &World, scripts: &[Script], then: AtTheEnd) -> (Ve
     let mut fleet = Scripted::new(scripts.to_vec(), 7);
     fleet.world = Rc::new(RefCell::new(world.clone()));
     let world = fleet.world.clone();
-    let tape = Tape::new(Journal::reopen(&left).unwrap(), left.records, then);
-    tape.hint(&left.later);
-    tape.add(Told::ask(&mut fleet, &plan));
-    let verdict = deploy(&plan, &mut tape.fleet(fleet), &mut tape.operator(YES), &mut Silent);
-    tape.close(&verdict.text, verdict.code.status(), false).unwrap();
+    let replay = Replay::new(Journal::reopen(&left).unwrap(), left.records, then);
+    replay.hint(&left.later);
+    replay.add(Told::ask(&mut fleet, &plan));
+    let verdict = deploy(&plan, &mut replay.fleet(fleet), &mut replay.operator(YES), &mut Silent);
+    replay.close(&verdict.text, verdict.code.status(), false).unwrap();
     assert!(unfinished(folder.path()).unwrap().is_none(), "it is finished now");
     // What it wrote has no gap: with its end taken away it is heard to the same end again.
     let bytes = std::fs::read(&path).unwrap();

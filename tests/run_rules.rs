@@ -8,7 +8,7 @@ use std::time::Duration;
 use hoist::exit_code::ExitCode;
 use hoist::fleet::Outcome;
 use hoist::report::{Event, HostRow, Reporter};
-use hoist::run::{Errand, run};
+use hoist::run::{CommandRun, run};
 use hoist::targets::{FailedTargets, FailureLimit, Group};
 use proptest::prelude::*;
 use scripted::{Act, Script, Scripted, Trace};
@@ -25,7 +25,7 @@ impl Reporter for Events {
 /// Everything about one run.
 #[derive(Debug)]
 struct Told {
-    errand: Errand,
+    command_run: CommandRun,
     trace: Vec<Trace>,
     rows: Vec<HostRow>,
     code: ExitCode,
@@ -37,9 +37,9 @@ fn tell(groups: Vec<Group>, acts: Vec<Act>, batch: usize, interrupt_at: Option<u
     let mut fleet = Scripted::new(acts.into_iter().map(script).collect(), order);
     let mut events = Events::default();
     let (user, deploy_host, timeout) = ("op".to_owned(), "deploy1".to_owned(), Duration::from_secs(9));
-    let errand = Errand { command: "true".into(), user, deploy_host, groups, batch, timeout };
+    let command_run = CommandRun { command: "true".into(), user, deploy_host, groups, batch, timeout };
     let (mut looks, mut interrupted) = (0, false);
-    let code = run(&errand, &mut fleet, &mut events, &mut |_| {
+    let code = run(&command_run, &mut fleet, &mut events, &mut |_| {
         looks += 1;
         interrupted = interrupt_at.is_some_and(|at| looks > at);
         interrupted
@@ -47,7 +47,7 @@ fn tell(groups: Vec<Group>, acts: Vec<Act>, batch: usize, interrupt_at: Option<u
     let Some(Event::Ended { rows, status, .. }) = events.0.pop() else { panic!("{:?}", events.0) };
     assert_eq!(status, code.status());
     let trace = fleet.trace.borrow().clone();
-    Told { errand, trace, rows, code, interrupted }
+    Told { command_run, trace, rows, code, interrupted }
 }
 
 /// For each host its group, and the subgroup, counted over all groups.
@@ -64,7 +64,7 @@ fn places(groups: &[Group]) -> Vec<(usize, usize)> {
 }
 
 fn hold_the_rules(told: &Told) {
-    let groups = &told.errand.groups;
+    let groups = &told.command_run.groups;
     let places = places(groups);
     let mut failed = vec![0; groups.len()];
     let mut next = 0;
@@ -82,7 +82,7 @@ fn hold_the_rules(told: &Told) {
                 assert!(under_way.iter().all(|other| places[*other].1 == subgroup), "R3: two subgroups at once");
                 next += 1;
                 under_way.push(*host);
-                assert!(under_way.len() <= told.errand.batch);
+                assert!(under_way.len() <= told.command_run.batch);
             }
             Trace::Told(host, outcome) => {
                 under_way.retain(|other| other != host);

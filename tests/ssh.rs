@@ -14,7 +14,8 @@ use farm::Farm;
 use farm::agent::Agent;
 use hoist::fleet::Pack;
 use hoist::fleet::ssh::{
-    Algorithms, ConnectError, ConnectErrorKind, Driven, ExecEnd, Heed, Input, Link, OpenError, Said, Ssh, SshOptions,
+    Algorithms, ConnectError, ConnectErrorKind, Driven, ExecEnd, Heed, Input, Link, OpenError, OutputChunk, Ssh,
+    SshOptions,
 };
 use hoist::targets::Target;
 
@@ -55,8 +56,8 @@ fn exec(link: &mut Link, command: &str, input: Input, deadline: Instant) -> (Res
     let mut heard = Heard::default();
     let end = link.exec(command, input, deadline, &mut |said| {
         match said {
-            Said::Out(line) => heard.out.push(String::from_utf8_lossy(line).into_owned()),
-            Said::Err(line) => heard.err.push(String::from_utf8_lossy(line).into_owned()),
+            OutputChunk::Out(line) => heard.out.push(String::from_utf8_lossy(line).into_owned()),
+            OutputChunk::Err(line) => heard.err.push(String::from_utf8_lossy(line).into_owned()),
         }
         Heed::More
     });
@@ -125,15 +126,17 @@ fn much_input_and_much_output_on_both_streams_at_once_come_through_whole() {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(&(0..bytes).map(|n| (n % 61 + 33) as u8).collect::<Vec<u8>>()).unwrap();
     let pack = Arc::new(Pack { file, bytes: bytes as u64 });
-    let input = Input { head: b"head\n".to_vec(), parcel: pack.into(), keep_open: false };
+    let input = Input { head: b"head\n".to_vec(), payload: pack.into(), keep_open: false };
     let (mut out, mut err, mut count) = (0, 0, String::new());
     let command = "(yes 0123456789abcde | head -c 4194304) & (yes 0123456789abcde | head -c 4194304 >&2) & \
                    read head; count=$(wc -c); wait; echo sum $head $count";
     let end = link.exec(command, input, soon(), &mut |said| {
         match said {
-            Said::Out(b"0123456789abcde") => out += 1,
-            Said::Err(b"0123456789abcde") => err += 1,
-            Said::Out(line) if line.starts_with(b"sum head ") => count = String::from_utf8_lossy(line).into_owned(),
+            OutputChunk::Out(b"0123456789abcde") => out += 1,
+            OutputChunk::Err(b"0123456789abcde") => err += 1,
+            OutputChunk::Out(line) if line.starts_with(b"sum head ") => {
+                count = String::from_utf8_lossy(line).into_owned()
+            }
             other => panic!("{other:?}"),
         }
         Heed::More
@@ -166,11 +169,11 @@ fn an_endless_line_is_given_in_part_and_costs_little_memory() {
 fn a_command_can_be_left_running_and_come_back_to_while_others_run() {
     let farm = Farm::up();
     let mut link = connect(options(&farm), "127.0.0.2").unwrap();
-    let input = Input { head: b"one\n".to_vec(), parcel: Default::default(), keep_open: true };
+    let input = Input { head: b"one\n".to_vec(), payload: Default::default(), keep_open: true };
     let mut keeper = link.start("while read line; do echo got $line; done; echo over", input, soon()).unwrap();
     let mut heard = Vec::new();
-    let mut on = |said: Said| {
-        let (Said::Out(line) | Said::Err(line)) = said;
+    let mut on = |said: OutputChunk| {
+        let (OutputChunk::Out(line) | OutputChunk::Err(line)) = said;
         heard.push(String::from_utf8_lossy(line).into_owned());
         Heed::Pause
     };

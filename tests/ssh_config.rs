@@ -8,7 +8,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{Farm, HOIST, Links, Project, Ran, address, wait_for};
-use hoist::fleet::ssh::{ConnectError, ConnectErrorKind, ExecEnd, Heed, Input, Link, OpenSsh, Said, Ssh, SshOptions};
+use hoist::fleet::ssh::{
+    ConnectError, ConnectErrorKind, ExecEnd, Heed, Input, Link, OpenSsh, OutputChunk, Ssh, SshOptions,
+};
 use hoist::targets::Target;
 
 /// A farm, and an OpenSSH configuration for it.
@@ -64,7 +66,7 @@ fn target(text: &str) -> Target {
 fn said(link: &mut Link, command: &str) -> String {
     let mut out = String::new();
     let end = link.exec(command, Input::default(), Instant::now() + Duration::from_secs(60), &mut |said| {
-        if let Said::Out(line) = said {
+        if let OutputChunk::Out(line) = said {
             out += &String::from_utf8_lossy(line);
         }
         Heed::More
@@ -401,9 +403,9 @@ fn much_goes_both_ways_through_a_jump_host_while_others_do_the_same() {
                 let until = Instant::now() + Duration::from_secs(120);
                 let end = link.exec(command, Input::from(vec![b'x'; bytes]), until, &mut |said| {
                     match said {
-                        Said::Out(b"0123456789abcde") => lines += 1,
-                        Said::Out(line) => sum = String::from_utf8_lossy(line).into_owned(),
-                        Said::Err(line) => panic!("{}", String::from_utf8_lossy(line)),
+                        OutputChunk::Out(b"0123456789abcde") => lines += 1,
+                        OutputChunk::Out(line) => sum = String::from_utf8_lossy(line).into_owned(),
+                        OutputChunk::Err(line) => panic!("{}", String::from_utf8_lossy(line)),
                     }
                     Heed::More
                 });

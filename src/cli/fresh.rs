@@ -5,7 +5,7 @@ use crate::deploy::{Kind, Prepared};
 use crate::exit_code::ExitCode;
 use crate::fleet::ssh::Ssh;
 use crate::journal;
-use crate::journal::{AtTheEnd, Journal, Opened, Tape, Unfinished};
+use crate::journal::{AtTheEnd, Journal, Opened, Replay, Unfinished};
 use crate::repo::Repo;
 
 use super::Refused;
@@ -53,7 +53,7 @@ pub fn carry_out(
     show: Show,
     yes: bool,
 ) -> Result<ExitCode, Refused> {
-    let tape = match prepared.plan.kind {
+    let replay = match prepared.plan.kind {
         // It changes nothing that anybody would have to go on with.
         Kind::DryRun => None,
         _ => {
@@ -70,10 +70,10 @@ pub fn carry_out(
                 defines: chosen.defines.to_vec(),
                 asked: Some(Box::new(prepared.requests.asked())),
             };
-            Some(Tape::new(Journal::create(&state_folder(config), opened)?, Vec::new(), AtTheEnd::GoOn))
+            Some(Replay::new(Journal::create(&state_folder(config), opened)?, Vec::new(), AtTheEnd::GoOn))
         }
     };
     let fleet = super::ssh::fleet(ssh, repo, prepared, None);
     let mut session = Session::begin(config, repo, prepared, show, yes)?;
-    Ok(session.carry_out(fleet, tape))
+    Ok(session.carry_out(fleet, replay))
 }

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::deploy;
 use crate::exit_code::ExitCode;
 use crate::locks;
-use crate::locks::{DeployLock, Ended, Keeper, Kept, LockError, LockPlaces, Locks, Purpose};
+use crate::locks::{DeployLock, Ended, LockError, LockOwner, LockPlaces, Locks, Purpose, Refusal};
 
 use super::out::{answer, answer_line, complain, complain_line};
 use super::signals::Interrupts;
@@ -55,7 +55,7 @@ pub fn run(args: args::Lock) -> Result<ExitCode, Refused> {
     }
     let until = time.map(crate::clock::rfc3339_in);
     let holder = deploy::holder(reason)?;
-    let keeper = Keeper { holder, purpose: Purpose::Lock, until: until.flatten() };
+    let keeper = LockOwner { holder, purpose: Purpose::Lock, until: until.flatten() };
     // Ahead of the lock: a signal that comes as soon as it stands lets it go in good order.
     let interrupts = Interrupts::listen("hoist lock: stopped at once; the lock is let go")?;
     let lock = match acquire(&config, &places, &keeper, args.all, &interrupts)? {
@@ -73,7 +73,7 @@ pub fn run(args: args::Lock) -> Result<ExitCode, Refused> {
 fn acquire(
     config: &Config,
     places: &LockPlaces,
-    keeper: &Keeper,
+    keeper: &LockOwner,
     all: bool,
     interrupts: &Interrupts,
 ) -> Result<Result<Box<dyn Debug>, ExitCode>, Refused> {
@@ -85,7 +85,7 @@ fn acquire(
     let (timeout, what) = (config.lock_timeout(), "every repository");
     let own = wait::for_lock(timeout, what, &stopped, || match DeployLock::acquire(&places.all, keeper) {
         Ok(lock) => Ok(Ok(lock)),
-        Err(LockError::Held(by)) => Ok(Err(Kept::All(places.all.clone(), by))),
+        Err(LockError::Held(by)) => Ok(Err(Refusal::All(places.all.clone(), by))),
         Err(error) => Err(error.into()),
     })?;
     let own = match own {

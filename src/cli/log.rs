@@ -7,7 +7,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::exit_code::ExitCode;
 use crate::logs;
-use crate::logs::{Entry, Filter, Follower, News};
+use crate::logs::{Filter, Follower, LogEntry, News};
 use crate::report::LogFile;
 use crate::terminal::{Theme, safe_line};
 
@@ -59,7 +59,7 @@ fn follow(folder: &Path, show: &Show) -> Result<ExitCode, Refused> {
     while read && !is_closed() {
         follower.look(&mut |news| {
             read &= match news {
-                News::Entry(entry) => show.entry(&entry),
+                News::LogEntry(entry) => show.entry(&entry),
                 News::From(path) => {
                     complain(&format!("hoist log: following {}", name(path)));
                     true
@@ -98,7 +98,7 @@ struct Show {
 
 impl Show {
     /// Shows an entry, if it is wanted; false when there is nobody to show it to.
-    fn entry(&self, entry: &Entry) -> bool {
+    fn entry(&self, entry: &LogEntry) -> bool {
         if entry.level.is_some_and(|level| level < self.least) || !self.filter.matches(entry) {
             return true;
         }
@@ -110,7 +110,7 @@ impl Show {
     }
 
     /// `21:58:30 [web-10] Rolling back …`; further lines of a message are indented, so that none looks like an entry.
-    fn text(&self, entry: &Entry) -> String {
+    fn text(&self, entry: &LogEntry) -> String {
         let theme = self.theme;
         let mut head = String::new();
         if let Some(clock) = &entry.clock {

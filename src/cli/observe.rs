@@ -4,64 +4,64 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, Outcome, Step, Task};
-use crate::fleet_state::Sight;
+use crate::fleet_state::Observation;
 
 /// What was seen of each target of a run, by its place in the plan.
 #[derive(Clone)]
-pub struct Sights(Rc<RefCell<Vec<Sight>>>);
+pub struct Observations(Rc<RefCell<Vec<Observation>>>);
 
-impl Sights {
+impl Observations {
     /// Nothing seen yet of `size` targets.
-    pub fn new(size: usize) -> Sights {
-        Sights(Rc::new(RefCell::new(vec![Sight::default(); size])))
+    pub fn new(size: usize) -> Observations {
+        Observations(Rc::new(RefCell::new(vec![Observation::default(); size])))
     }
 
     /// Notes what targets say of their links. With a journal it goes around the journaled fleet: what an earlier deployer
     /// heard counts too.
     pub fn states<F: Fleet>(&self, inner: F) -> impl Fleet + use<F> {
-        let note = |sight: &mut Sight, step, result: &HostResult| match &result.state {
-            Some(state) => sight.state = Some(Some(state.clone())),
+        let note = |observation: &mut Observation, step, result: &HostResult| match &result.state {
+            Some(state) => observation.state = Some(Some(state.clone())),
             // The stage may have changed something, and the target does not say.
             None if matches!(step, Step::Run(_)) && !matches!(result.outcome, Outcome::Unreachable { .. }) => {
-                sight.state = Some(None);
+                observation.state = Some(None);
             }
             None => {}
         };
-        Watched { inner, sights: self.clone(), note }
+        Watched { inner, observations: self.clone(), note }
     }
 
     /// Notes when targets answer. It goes around the fleet that really talks to them.
     pub fn contacts<F: Fleet>(&self, inner: F) -> impl Fleet + use<F> {
-        let note = |sight: &mut Sight, step, result: &HostResult| {
+        let note = |observation: &mut Observation, step, result: &HostResult| {
             let silent = matches!(result.outcome, Outcome::Unreachable { .. } | Outcome::Lost { .. });
             if !silent && step != Step::Release {
-                sight.contact = Some(crate::clock::rfc3339_utc());
+                observation.contact = Some(crate::clock::rfc3339_utc());
             }
         };
-        Watched { inner, sights: self.clone(), note }
+        Watched { inner, observations: self.clone(), note }
     }
 
     /// Everything that was seen.
-    pub fn take(&self) -> Vec<Sight> {
+    pub fn take(&self) -> Vec<Observation> {
         self.0.borrow_mut().drain(..).collect()
     }
 }
 
 struct Watched<F, N> {
     inner: F,
-    sights: Sights,
+    observations: Observations,
     note: N,
 }
 
-impl<F: Fleet, N: Fn(&mut Sight, Step, &HostResult)> Fleet for Watched<F, N> {
+impl<F: Fleet, N: Fn(&mut Observation, Step, &HostResult)> Fleet for Watched<F, N> {
     fn run(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
-        let Watched { inner, sights, note } = self;
+        let Watched { inner, observations, note } = self;
         inner.run(call, tasks, &mut |events| {
             for event in &events {
                 if let HostEvent::Ended(host, result) = event
-                    && let Some(sight) = sights.0.borrow_mut().get_mut(*host)
+                    && let Some(observation) = observations.0.borrow_mut().get_mut(*host)
                 {
-                    note(sight, call.step, result);
+                    note(observation, call.step, result);
                 }
             }
             on(events)

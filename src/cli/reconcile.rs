@@ -3,7 +3,7 @@
 use crate::deploy;
 use crate::deploy::Choice;
 use crate::exit_code::ExitCode;
-use crate::fleet_state::{Memory, Owed};
+use crate::fleet_state::{FleetState, Owed};
 use crate::repo::Repo;
 use crate::targets::{HostPattern, Target};
 use crate::wire::Revision;
@@ -32,7 +32,7 @@ pub fn run(args: args::Reconcile) -> Result<ExitCode, Refused> {
     if let Some(code) = fresh::refuse_unfinished("reconcile", &config)? {
         return Ok(code);
     }
-    let owed = owed(&Memory::load(&state_folder(&config))?, &targets);
+    let owed = owed(&FleetState::load(&state_folder(&config))?, &targets);
     if owed.is_empty() {
         // In JSON every line is an event, and nothing happened.
         if args.format == args::Format::Text {
@@ -63,7 +63,7 @@ pub fn limit(text: Option<&str>) -> Result<Option<HostPattern>, Refused> {
 }
 
 /// The targets that are owed something, by what; in the order of the runs that left them out.
-fn owed(memory: &Memory, targets: &[Target]) -> Vec<(Revision, Vec<Target>)> {
+fn owed(memory: &FleetState, targets: &[Target]) -> Vec<(Revision, Vec<Target>)> {
     let mut found: Vec<(&Owed, &Target)> =
         targets.iter().filter_map(|target| memory.of(target)?.owed.as_ref().map(|owed| (owed, target))).collect();
     // Run ids sort by time; hosts of one run stay in their order.

@@ -5,7 +5,7 @@ use crate::deploy;
 use crate::deploy::{Prepared, Requests};
 use crate::exit_code::ExitCode;
 use crate::journal;
-use crate::journal::{AtTheEnd, Journal, Opened, Tape, Unfinished};
+use crate::journal::{AtTheEnd, Journal, Opened, Replay, Unfinished};
 use crate::repo::{Parts, Repo};
 use crate::wire::{Holder, Level};
 
@@ -113,9 +113,9 @@ pub fn end(
         )));
     }
     let seen = journal::first_seen(&unfinished.records);
-    let tape = Tape::new(journal, unfinished.records.clone(), at_the_end);
+    let replay = Replay::new(journal, unfinished.records.clone(), at_the_end);
     let mut fleet = super::ssh::fleet(ssh, &repo, &prepared, Some(seen));
     let mut session = Session::begin(&config, &repo, &prepared, show, yes)?;
-    session.ask_targets(&mut fleet, &tape, &unfinished);
-    Ok(session.carry_out(fleet, Some(tape)))
+    session.ask_targets(&mut fleet, &replay, &unfinished);
+    Ok(session.carry_out(fleet, Some(replay)))
 }

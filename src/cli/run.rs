@@ -12,7 +12,7 @@ use crate::fleet::CommandFleet;
 use crate::fleet::ssh::shell_word;
 use crate::report;
 use crate::report::{Event, Reporter};
-use crate::run::Errand;
+use crate::run::CommandRun;
 use crate::targets::{FailedTargets, FailureLimit, Group, Target, fold, parse_list, parse_targets, read_targets};
 
 use super::out::complain;
@@ -41,18 +41,18 @@ pub fn run(args: args::Run) -> Result<ExitCode, Refused> {
     let batch = flag("--batch", &args.batch, |text| values::number(text, 1))?.unwrap_or(settings.batch_size);
     let timeout = flag("--timeout", &args.timeout, values::seconds)?.unwrap_or(settings.stage_timeout);
     let operator = crate::repo::operator();
-    let errand = Errand { command, user: operator.user, deploy_host: operator.host, groups, batch, timeout };
+    let command_run = CommandRun { command, user: operator.user, deploy_host: operator.host, groups, batch, timeout };
 
-    let ssh = super::ssh::prepare(&config, errand.groups.iter().flat_map(|group| &group.targets))?;
-    let targets = errand.groups.iter().flat_map(|group| group.targets.iter().cloned()).collect();
-    let mut fleet = CommandFleet::new(ssh, targets, errand.command.clone());
+    let ssh = super::ssh::prepare(&config, command_run.groups.iter().flat_map(|group| &group.targets))?;
+    let targets = command_run.groups.iter().flat_map(|group| group.targets.iter().cloned()).collect();
+    let mut fleet = CommandFleet::new(ssh, targets, command_run.command.clone());
     let interrupts = Interrupts::listen(LAST_WORDS)?;
     let names = |hosts: &[&Target]| fold(hosts.iter().copied());
     let mut report = report::of_command(show.format.into(), show.verbosity, names, args.fold);
     for (level, note) in config.notes.iter().chain(&notes) {
         report.event(&Event::note(*level, note.clone()));
     }
-    Ok(crate::run::run(&errand, &mut fleet, &mut *report, &mut |report| {
+    Ok(crate::run::run(&command_run, &mut fleet, &mut *report, &mut |report| {
         end_without_a_reader(report);
         interrupts.any()
     }))

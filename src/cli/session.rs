@@ -10,9 +10,9 @@ use crate::deploy;
 use crate::deploy::{Prepared, Verdict};
 use crate::exit_code::ExitCode;
 use crate::fleet::{Call, Fleet, Flow, HostEvent, Step, Task};
-use crate::fleet_state::{Memory, Sight};
-use crate::journal::{Tape, Told, Unfinished};
-use crate::locks::{Keeper, Locks};
+use crate::fleet_state::{FleetState, Observation};
+use crate::journal::{Replay, Told, Unfinished};
+use crate::locks::{LockOwner, Locks};
 use crate::repo::{Repo, Tags, describing};
 use crate::report;
 use crate::report::{Event, LogFile, Reporter, Tee, Verbosity};
@@ -20,20 +20,20 @@ use crate::targets::fold;
 use crate::wire::{Holder, Level};
 
 use super::console::Console;
-use super::observe::Sights;
+use super::observe::Observations;
 use super::signals::Interrupts;
 use super::{Refused, args, publish, wait};
 
 /// The locks that a deployment of the repository needs here, or the status for whoever wanted them too.
 pub fn lock(config: &Config, holder: &Holder) -> Result<Result<Locks, ExitCode>, Refused> {
     // Nothing listens for signals yet: one ends the process, and its wait.
-    take_locks(config, &Keeper::from(holder.clone()), &|| false)
+    take_locks(config, &LockOwner::from(holder.clone()), &|| false)
 }
 
 /// The same, whatever for. `stopped` ends the wait for others.
 pub fn take_locks(
     config: &Config,
-    keeper: &Keeper,
+    keeper: &LockOwner,
     stopped: &dyn Fn() -> bool,
 ) -> Result<Result<Locks, ExitCode>, Refused> {
     let places = deploy::lock_places(config);
@@ -116,27 +116,27 @@ impl<'a> Session<'a> {
     }
 
     /// Tells the story over a fleet, and says how it ended.
-    pub fn carry_out(&mut self, fleet: impl Fleet, tape: Option<Tape>) -> ExitCode {
+    pub fn carry_out(&mut self, fleet: impl Fleet, replay: Option<Replay>) -> ExitCode {
         let plan = &self.prepared.plan;
         let mut console = Console::new(self.yes, self.interrupts.clone());
         let mut fleet =
             Tagged { inner: fleet, session: (self.config, self.repo, self.prepared), remark: None, done: false };
-        let sights = Sights::new(plan.size());
-        let verdict = match &tape {
+        let observations = Observations::new(plan.size());
+        let verdict = match &replay {
             None => deploy::deploy(plan, &mut fleet, &mut console, &mut self.report),
-            Some(tape) => {
-                let mut watched = sights.states(tape.fleet(sights.contacts(&mut fleet)));
-                deploy::deploy(plan, &mut watched, &mut tape.operator(console), &mut self.report)
+            Some(replay) => {
+                let mut watched = observations.states(replay.fleet(observations.contacts(&mut fleet)));
+                deploy::deploy(plan, &mut watched, &mut replay.operator(console), &mut self.report)
             }
         };
         if let Some(remark) = fleet.remark {
             self.report.event(&Event::note(Level::Warning, remark));
         }
-        if let Some(tape) = tape {
+        if let Some(replay) = replay {
             // First, so that a resumed run remembers what this one did not come to.
-            tape.make_room();
-            self.remember(&verdict, sights.take());
-            self.close_journal(&tape, &verdict);
+            replay.make_room();
+            self.remember(&verdict, observations.take());
+            self.close_journal(&replay, &verdict);
         }
         if let Err(error) = publish::publish(self.config, self.repo, self.prepared, &verdict) {
             let note = format!("hosts that are set up from now on may not get this revision: {error:#}");
@@ -148,17 +148,17 @@ impl<'a> Session<'a> {
     }
 
     /// Notes what the run saw of its targets, and who missed out. A deployment does not fail for it.
-    fn remember(&mut self, verdict: &Verdict, sights: Vec<Sight>) {
+    fn remember(&mut self, verdict: &Verdict, observations: Vec<Observation>) {
         let plan = &self.prepared.plan;
         let folder = state_folder(self.config);
-        if let Err(error) = Memory::update(&folder, |memory| memory.after(plan, verdict, sights)) {
+        if let Err(error) = FleetState::update(&folder, |memory| memory.after(plan, verdict, observations)) {
             let note = format!("`hoist status` and `hoist reconcile` will not know of this run: {error:#}");
             self.report.event(&Event::note(Level::Warning, note));
         }
     }
 
     /// Has the targets of a run that another deployer began say what it did there: its journal may lack the last of it.
-    pub fn ask_targets(&mut self, fleet: &mut impl Fleet, tape: &Tape, unfinished: &Unfinished) {
+    pub fn ask_targets(&mut self, fleet: &mut impl Fleet, replay: &Replay, unfinished: &Unfinished) {
         let asking = format!("asking {} what the run did there", super::plural(self.prepared.plan.size(), "target"));
         self.report.event(&Event::note(Level::Info, asking));
         let told = Told::ask(fleet, &self.prepared.plan);
@@ -169,17 +169,17 @@ impl<'a> Session<'a> {
                 format!("the journal is damaged ({damage}), and what the run did on {silent} could not be asked");
             self.report.event(&Event::note(Level::Warning, note));
         }
-        tape.hint(&unfinished.later);
-        tape.add(told);
+        replay.hint(&unfinished.later);
+        replay.add(told);
     }
 
     /// Ends the journal. Where that cannot be written the deployment stays unfinished, and whoever ends it finds the same.
-    fn close_journal(&mut self, tape: &Tape, verdict: &Verdict) {
+    fn close_journal(&mut self, replay: &Replay, verdict: &Verdict) {
         // One that was through by then was not stopped by it.
-        if let Some(why) = tape.stopped().filter(|_| verdict.finalized.is_none()) {
+        if let Some(why) = replay.stopped().filter(|_| verdict.finalized.is_none()) {
             self.report.event(&Event::note(Level::Error, format!("the run was stopped: {why}")));
         }
-        if let Err(error) = tape.close(&verdict.text, verdict.code.status(), verdict.stayed) {
+        if let Err(error) = replay.close(&verdict.text, verdict.code.status(), verdict.stayed) {
             let note = format!(
                 "the end of this run could not be recorded: {error:#}; once that is mended, `hoist resume` asks the \
                  targets and records it"

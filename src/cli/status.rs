@@ -4,16 +4,16 @@ use crate::config::Config;
 use crate::deploy;
 use crate::exit_code::ExitCode;
 use crate::fleet::{Fleet, Flow, HostEvent, HostResult, Outcome, Task};
-use crate::fleet_state::{Known, Memory};
+use crate::fleet_state::{FleetState, Known};
 use crate::journal;
 use crate::journal::Unfinished;
-use crate::locks::{DeployLock, Keeper, Purpose};
+use crate::locks::{DeployLock, LockOwner, Purpose};
 use crate::repo::Repo;
 use crate::report::safe_line;
 use crate::targets::{Group, Target};
 use crate::wire::{Holder, Lacking};
 
-use super::observe::Sights;
+use super::observe::Observations;
 use super::out::{answer_json, complain};
 use super::session::state_folder;
 use super::{Refused, args, load, reconcile, status_text};
@@ -73,9 +73,9 @@ pub struct Status {
     /// Who deploys from here right now.
     pub deploying: Option<Holder>,
     /// Who keeps deployments of the repository out.
-    pub locked: Option<Keeper>,
+    pub locked: Option<LockOwner>,
     /// Who keeps out those of every repository.
-    pub locked_all: Option<Keeper>,
+    pub locked_all: Option<LockOwner>,
     /// A deployment that nobody is at work on any more.
     pub unfinished: Option<Unfinished>,
     pub views: Vec<View>,
@@ -126,9 +126,9 @@ pub fn run(args: args::Status) -> Result<ExitCode, Refused> {
 
 /// From memory alone.
 fn remembered(config: &Config, groups: &[Group]) -> Result<Vec<View>, Refused> {
-    let memory = Memory::load(&state_folder(config)).unwrap_or_else(|error| {
+    let memory = FleetState::load(&state_folder(config)).unwrap_or_else(|error| {
         complain(&format!("hoist status: warning: {error:#}"));
-        Memory::default()
+        FleetState::default()
     });
     let view = |(group, target): (&Group, &Target)| {
         let known = memory.of(target).cloned();
@@ -156,10 +156,10 @@ pub fn asked(config: &Config, groups: Vec<Group>, verify: bool) -> Result<Vec<Vi
     let ssh = super::ssh::prepare(config, everyone(&groups).map(|(_, target)| target))?;
     let (prepared, [probe, release]) = deploy::look(config, groups, deploy::holder("hoist status".into())?, verify)?;
     let plan = &prepared.plan;
-    let sights = Sights::new(plan.size());
+    let observations = Observations::new(plan.size());
     let folder = state_folder(config);
-    let before = Memory::load(&folder).unwrap_or_default();
-    let mut fleet = sights.states(sights.contacts(super::ssh::fleet(ssh, &repo, &prepared, None)));
+    let before = FleetState::load(&folder).unwrap_or_default();
+    let mut fleet = observations.states(observations.contacts(super::ssh::fleet(ssh, &repo, &prepared, None)));
     let tasks: Vec<Task> = (0..plan.size()).map(|host| Task { host, attempt: 0, restore: None }).collect();
     let mut results: Vec<Option<HostResult>> = vec![None; plan.size()];
     fleet.run(&probe, &tasks, &mut |events| {
@@ -172,24 +172,24 @@ pub fn asked(config: &Config, groups: Vec<Group>, verify: bool) -> Result<Vec<Vi
     });
     fleet.run(&release, &tasks, &mut |_| Flow::Continue);
 
-    let sights = sights.take();
-    let see = |memory: &mut Memory| {
-        for ((group, target), sight) in plan.targets().zip(&sights) {
+    let observations = observations.take();
+    let see = |memory: &mut FleetState| {
+        for ((group, target), observation) in plan.targets().zip(&observations) {
             let known = memory.entry(target);
             // A deployment that ended while we asked knows better.
             if known.contact != before.of(target).and_then(|known| known.contact.clone()) {
                 continue;
             }
             known.group = plan.groups[group].name.clone();
-            known.see(sight.clone());
+            known.see(observation.clone());
         }
     };
-    let memory = match Memory::update(&folder, see) {
+    let memory = match FleetState::update(&folder, see) {
         Ok(memory) => memory,
         // Somebody who may only read may still ask.
         Err(error) => {
             complain(&format!("hoist status: warning: what was seen is not remembered: {error:#}"));
-            let mut memory = Memory::load(&folder).unwrap_or_default();
+            let mut memory = FleetState::load(&folder).unwrap_or_default();
             see(&mut memory);
             memory
         }

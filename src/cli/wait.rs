@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::exit_code::ExitCode;
-use crate::locks::Kept;
+use crate::locks::Refusal;
 
 use super::Refused;
 use super::out::complain_line;
@@ -19,7 +19,7 @@ pub fn for_lock<T>(
     timeout: Duration,
     what: &str,
     stopped: &dyn Fn() -> bool,
-    mut take: impl FnMut() -> Result<Result<T, Kept>>,
+    mut take: impl FnMut() -> Result<Result<T, Refusal>>,
 ) -> Result<Result<T, ExitCode>, Refused> {
     let until = Instant::now() + timeout;
     let mut told = String::new();

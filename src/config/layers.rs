@@ -39,7 +39,7 @@ impl fmt::Display for Origin {
 
 /// A value as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct ConfigEntry {
     pub value: String,
     pub origin: Origin,
 }
@@ -49,7 +49,7 @@ pub struct Entry {
 pub struct Layers {
     /// The later over the earlier.
     files: Vec<ini::File>,
-    pub entries: BTreeMap<String, Entry>,
+    pub entries: BTreeMap<String, ConfigEntry>,
     pub notes: Vec<Note>,
     /// The repository is laid out for Scap, so what the command line says is meant as Scap means it.
     pub scaps: bool,
@@ -104,7 +104,7 @@ impl Layers {
                         let origin =
                             Origin::File { name: file.name.clone(), line: item.line, section: section.clone() };
                         let value = item.value.trim().to_owned();
-                        self.entries.insert(item.key.clone(), Entry { value, origin });
+                        self.entries.insert(item.key.clone(), ConfigEntry { value, origin });
                     }
                 }
             }
@@ -129,14 +129,14 @@ impl Layers {
             let Some((key, value)) = define.split_once(':').filter(|(key, _)| !key.trim().is_empty()) else {
                 bail!("-D wants key:value, and {define:?} is not that");
             };
-            let entry = Entry { value: value.trim().to_owned(), origin: Origin::Define };
+            let entry = ConfigEntry { value: value.trim().to_owned(), origin: Origin::Define };
             self.entries.insert(key.trim().to_lowercase(), entry);
         }
         Ok(())
     }
 
     /// What `key` is set to, and where.
-    pub fn get(&self, key: &str) -> Option<&Entry> {
+    pub fn get(&self, key: &str) -> Option<&ConfigEntry> {
         self.entries.get(key)
     }
 }

@@ -33,7 +33,7 @@ pub use explain::Explained;
 pub use layers::Origin;
 pub use settings::{FetchFrom, GroupSettings, HostKeyChecking, Settings, SshAgent, SshConfig};
 
-use layers::{Entry, Layers};
+use layers::{ConfigEntry, Layers};
 use problems::Problems;
 
 /// A remark for the operator, and how much it weighs.
@@ -132,7 +132,7 @@ impl Config {
         let mut before = layers.clone();
         problems.keep(before.define(&options.defines));
         let mut chosen = match &options.environment {
-            Some(name) => Some(Entry { value: name.clone(), origin: Origin::Flag("-e") }),
+            Some(name) => Some(ConfigEntry { value: name.clone(), origin: Origin::Flag("-e") }),
             None => before.entries.get("environment").filter(|entry| !entry.value.is_empty()).cloned(),
         };
         if let Some(entry) = &chosen {
@@ -340,7 +340,7 @@ fn global_file(options: &Options) -> Result<Option<PathBuf>> {
 }
 
 /// The folder of the chosen environment.
-fn environment_folder(control: &Path, chosen: &Entry, shown: &dyn Fn(&Path) -> String) -> Result<PathBuf> {
+fn environment_folder(control: &Path, chosen: &ConfigEntry, shown: &dyn Fn(&Path) -> String) -> Result<PathBuf> {
     let folders = control.join("environments");
     let name = values::name(&chosen.value).map_err(|why| settings::at(chosen, "environment", &why))?;
     if folders.join(&name).is_dir() {

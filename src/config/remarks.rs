@@ -4,7 +4,7 @@ use crate::wire::Level;
 
 use super::keys;
 use super::keys::Found;
-use super::layers::{Entry, Origin};
+use super::layers::{ConfigEntry, Origin};
 use super::scap_keys;
 use super::scap_keys::Unserved;
 use super::{Config, Note};
@@ -18,7 +18,7 @@ impl Config {
         self.notes.extend(self.unserved());
     }
 
-    fn remark_on(&self, name: &str, entry: &Entry) -> Option<Note> {
+    fn remark_on(&self, name: &str, entry: &ConfigEntry) -> Option<Note> {
         let place = place(entry);
         let settings = &self.settings;
         Some(match keys::find(name) {
@@ -58,7 +58,7 @@ impl Config {
 
     /// One warning about all keys that ask for an announcement.
     pub(super) fn unserved(&self) -> Option<Note> {
-        let announces = |(name, entry): &(&String, &Entry)| {
+        let announces = |(name, entry): &(&String, &ConfigEntry)| {
             scap_keys::find(name) == Some(Unserved::Announcement) && scap_keys::asks(&entry.value)
         };
         // A port is named with its host.
@@ -66,8 +66,9 @@ impl Config {
             let host = name.strip_suffix("_port").map(|of| format!("{of}_host"));
             host.is_some_and(|host| self.layers.get(&host).is_some_and(|entry| announces(&(&host, entry))))
         };
-        let named =
-            |it: &(&String, &Entry)| announces(it) || (scap_keys::find(it.0) == Some(Unserved::Detail) && detail(it.0));
+        let named = |it: &(&String, &ConfigEntry)| {
+            announces(it) || (scap_keys::find(it.0) == Some(Unserved::Detail) && detail(it.0))
+        };
         let asked = self.layers.entries.iter().filter(named);
         let asked: Vec<String> = asked.map(|(name, entry)| format!("{name} ({})", place(entry))).collect();
         let why = "hoist announces no deployment, and sends no log elsewhere: these keys have no effect";
@@ -75,7 +76,7 @@ impl Config {
     }
 }
 
-fn place(entry: &Entry) -> String {
+fn place(entry: &ConfigEntry) -> String {
     match &entry.origin {
         Origin::File { name, line, .. } => format!("{name}:{line}"),
         origin => origin.to_string(),

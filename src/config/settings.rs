@@ -13,7 +13,7 @@ use crate::wire::{Service, ServiceName, Stage};
 use super::algorithms;
 use super::keys;
 use super::keys::{Found, Kind};
-use super::layers::{Entry, Layers, Origin};
+use super::layers::{ConfigEntry, Layers, Origin};
 use super::problems::Problems;
 use super::values;
 
@@ -195,7 +195,7 @@ impl Settings {
             problems.keep::<()>(Err(error));
             if key == "git_repo" {
                 // It has no default, and everything else can still be read.
-                let entry = Entry { value: "unnamed".into(), origin: Origin::Define };
+                let entry = ConfigEntry { value: "unnamed".into(), origin: Origin::Define };
                 layers.entries.insert(key, entry);
             }
         }
@@ -206,7 +206,7 @@ impl Settings {
     /// # Errors
     /// The first key whose value is unusable, with its file, line, section, value and what would be right.
     pub(super) fn from_layers(layers: &Layers, repo_optional: bool) -> Result<Settings> {
-        let read = Reader { layers };
+        let read = SettingsReader { layers };
         let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
         let paths = |value: &str| values::paths(value, home.as_deref());
         let server_groups = read.get("server_groups", values::groups)?;
@@ -302,7 +302,7 @@ fn default_of<T>(key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result
 }
 
 /// `message` about `key`, led by the place that the value came from.
-pub(super) fn at(entry: &Entry, key: &str, message: &str) -> anyhow::Error {
+pub(super) fn at(entry: &ConfigEntry, key: &str, message: &str) -> anyhow::Error {
     let message = match &entry.origin {
         Origin::File { name, line, section } => format!("{name}:{line}: {key} in [{section}]: {message}"),
         origin => format!("{key} on the {origin}: {message}"),
@@ -325,11 +325,11 @@ impl fmt::Display for Unusable {
 
 impl std::error::Error for Unusable {}
 
-struct Reader<'a> {
+struct SettingsReader<'a> {
     layers: &'a Layers,
 }
 
-impl Reader<'_> {
+impl SettingsReader<'_> {
     /// `key`'s value, or its default.
     fn get<T>(&self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<T> {
         self.first(&[key], parse)

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::repo::{Parts, Repo, Wanted};
-use crate::wire::{Extras, Holder, LfsSource, PROTOCOL, Request, SubmoduleSource};
+use crate::wire::{ExternalContent, Holder, LfsSource, PROTOCOL, Request, SubmoduleSource};
 
 use super::plan::Plan;
 use super::prepare::{Requests, server};
@@ -120,7 +120,7 @@ fn sum(vars: &Vars) -> u16 {
 }
 
 /// Sets the git server's address, and the proxy's, where they are used.
-fn set_server(extras: &mut Extras, (address, through): &(String, Option<String>)) {
+fn set_server(extras: &mut ExternalContent, (address, through): &(String, Option<String>)) {
     if let Some(SubmoduleSource::Server { url, proxy }) = &mut extras.submodules {
         url.clone_from(address);
         proxy.clone_from(through);

@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow};
 use crate::config::Config;
 use crate::fleet::{Call, Step};
 use crate::targets::Group;
-use crate::wire::{Action, Extras, Holder, PROTOCOL, Request, Revision, Service, Stage};
+use crate::wire::{Action, ExternalContent, Holder, PROTOCOL, Request, Revision, Service, Stage};
 
 use super::plan::{Kind, Plan, StagePlan};
 use super::prepare::{Prepared, Requests, cache_revs, umask};
@@ -71,7 +71,7 @@ pub fn bare_request(config: &Config, holder: Holder) -> Result<Request> {
         confirm_timeout: 0,
         control_dir: config.control_name.clone(),
         environment: config.environment.clone(),
-        extras: Extras::default(),
+        extras: ExternalContent::default(),
         large_files: Vec::new(),
         fetch: None,
         checks: Vec::new(),

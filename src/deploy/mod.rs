@@ -20,6 +20,6 @@ pub use new_hosts::for_new_hosts;
 pub use operator::{Answer, Operator, Question};
 pub use plan::{Kind, Plan, StagePlan};
 pub use prepare::{Choice, Prepared, Requests, holder, lock_places, long_message, parts, prepare, requests};
-pub use relay::{Ledger, relay};
+pub use relay::{Observer, relay};
 pub use story::deploy;
 pub use verdict::Verdict;

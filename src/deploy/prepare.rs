@@ -12,8 +12,8 @@ use crate::repo::{Parts, Repo, TreeSize, Wanted};
 use crate::targets::{HostPattern, Target};
 use crate::wire::limits;
 use crate::wire::{
-    Action, Check, CheckType, DescribingTags, Extras, Fetch, Holder, Level, LfsSource, PROTOCOL, Request, Revision,
-    Source, Stage, SubmoduleSource,
+    Action, Check, CheckType, DescribingTags, ExternalContent, Fetch, Holder, Level, LfsSource, PROTOCOL, Request,
+    Revision, Source, Stage, SubmoduleSource,
 };
 
 use super::new_hosts::for_scap;
@@ -196,7 +196,7 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
         confirm_timeout: plan.confirm_timeout.as_secs(),
         control_dir: config.control_name.clone(),
         environment: config.environment.clone(),
-        extras: if plan.kind == Kind::Rollback { Extras::default() } else { extras(config, repo, url) },
+        extras: if plan.kind == Kind::Rollback { ExternalContent::default() } else { extras(config, repo, url) },
         large_files: Vec::new(),
         fetch: None,
         checks: config.checks()?,
@@ -233,7 +233,7 @@ pub(super) fn server(config: &Config) -> Option<(String, Option<String>)> {
 }
 
 /// What belongs into the tree beside the revision's own files, and where targets get it.
-pub(super) fn extras(config: &Config, repo: &Repo, server: Option<&str>) -> Extras {
+pub(super) fn extras(config: &Config, repo: &Repo, server: Option<&str>) -> ExternalContent {
     let settings = &config.settings;
     let submodules = settings.git_submodules.then(|| match server {
         // A password in the deploy host's own configuration is not for every target.
@@ -245,7 +245,7 @@ pub(super) fn extras(config: &Config, repo: &Repo, server: Option<&str>) -> Extr
         Some(url) => LfsSource::Server { url: url.to_owned() },
         None => LfsSource::Session,
     });
-    Extras { submodules, lfs, fat: settings.git_fat }
+    ExternalContent { submodules, lfs, fat: settings.git_fat }
 }
 
 /// The stages of a run, in the order in which they run.

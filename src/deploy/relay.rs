@@ -8,7 +8,7 @@ use crate::report::{Event, Reporter};
 use crate::targets::Target;
 
 /// Whoever keeps account of the hosts of a call, and decides whether more of them begin.
-pub trait Ledger {
+pub trait Observer {
     fn target(&self, host: HostId) -> &Target;
 
     fn started(&mut self, _: HostId) {}
@@ -20,14 +20,14 @@ pub trait Ledger {
     fn interrupted(&mut self, report: &mut dyn Reporter) -> bool;
 }
 
-/// Makes a call on the fleet: tells the ledger and the reporters, and names who was not attempted.
+/// Makes a call on the fleet: tells the observer and the reporters, and names who was not attempted.
 pub fn relay(
     fleet: &mut dyn Fleet,
     call: &Call,
     label: &str,
     tasks: &[Task],
     report: &mut dyn Reporter,
-    ledger: &mut dyn Ledger,
+    observer: &mut dyn Observer,
 ) {
     let (step, label) = (call.step, label.to_owned());
     report.event(&Event::StepStarted { step, label: label.clone(), hosts: tasks.len() });
@@ -45,18 +45,18 @@ pub fn relay(
                 HostEvent::Started(host) => {
                     since.insert(host, Instant::now());
                     waiting.remove(&host);
-                    ledger.started(host);
-                    report.event(&Event::HostStarted { host: ledger.target(host).clone(), step });
+                    observer.started(host);
+                    report.event(&Event::HostStarted { host: observer.target(host).clone(), step });
                 }
                 HostEvent::Line(host, line) => {
-                    report.event(&Event::HostLine { host: ledger.target(host).clone(), line });
+                    report.event(&Event::HostLine { host: observer.target(host).clone(), line });
                 }
                 HostEvent::Diff { host, file, diff } => {
-                    report.event(&Event::HostDiff { host: ledger.target(host).clone(), file, diff });
+                    report.event(&Event::HostDiff { host: observer.target(host).clone(), file, diff });
                 }
                 HostEvent::Ended(host, result) => {
                     let mut tail = result.tail.clone();
-                    let (outcome, then) = ledger.ended(host, *result);
+                    let (outcome, then) = observer.ended(host, *result);
                     if then == Flow::Stop {
                         flow = Flow::Stop;
                     }
@@ -67,18 +67,24 @@ pub fn relay(
                         failed += 1;
                     }
                     let seconds = since.remove(&host).map_or(0.0, |since| since.elapsed().as_secs_f64());
-                    report.event(&Event::HostEnded { host: ledger.target(host).clone(), step, outcome, tail, seconds });
+                    report.event(&Event::HostEnded {
+                        host: observer.target(host).clone(),
+                        step,
+                        outcome,
+                        tail,
+                        seconds,
+                    });
                 }
             }
         }
         report.flush();
-        if ledger.interrupted(report) {
+        if observer.interrupted(report) {
             flow = Flow::Stop;
         }
         flow
     });
     let left = tasks.iter().filter(|task| waiting.contains(&task.host));
-    let not_attempted = left.map(|task| ledger.target(task.host).clone()).collect();
+    let not_attempted = left.map(|task| observer.target(task.host).clone()).collect();
     let seconds = began.elapsed().as_secs_f64();
     report.event(&Event::StepEnded { step, label, ok, failed, not_attempted, seconds });
 }

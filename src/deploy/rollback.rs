@@ -5,11 +5,11 @@ use crate::wire::Stage;
 
 use super::operator::{Answer, Question};
 use super::plan::Plan;
-use super::story::{Halt, Story, stage_call};
+use super::story::{Deployment, Halt, stage_call};
 use super::table::{HostState, Row};
 use super::verdict::End;
 
-impl Story<'_> {
+impl Deployment<'_> {
     /// R10: attempted groups in reverse order, all hosts on which a stage was started. Nothing cuts it short.
     pub(super) fn roll_back(&mut self, halt: &Halt) -> End {
         if !self.plan.kind.changes_revision() {

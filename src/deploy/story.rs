@@ -14,7 +14,7 @@ use crate::wire::{Level, Stage};
 
 use super::operator::{Answer, Operator, Question};
 use super::plan::{Kind, Plan, StagePlan};
-use super::relay::{Ledger, relay};
+use super::relay::{Observer, relay};
 use super::table::{HostState, Table};
 use super::verdict::{End, Verdict};
 
@@ -31,14 +31,14 @@ pub(super) enum Halt {
 
 /// Carries out a plan from the probe to the verdict.
 pub fn deploy(plan: &Plan, fleet: &mut dyn Fleet, operator: &mut dyn Operator, report: &mut dyn Reporter) -> Verdict {
-    let mut story = Story { plan, fleet, operator, report, table: Table::new(plan), go_on: false };
+    let mut story = Deployment { plan, fleet, operator, report, table: Table::new(plan), go_on: false };
     let end = story.tell();
     story.read_again();
     story.close();
     Verdict::of(end, &story.table, plan)
 }
 
-pub(super) struct Story<'a> {
+pub(super) struct Deployment<'a> {
     pub(super) plan: &'a Plan,
     fleet: &'a mut dyn Fleet,
     operator: &'a mut dyn Operator,
@@ -48,7 +48,7 @@ pub(super) struct Story<'a> {
     go_on: bool,
 }
 
-impl Story<'_> {
+impl Deployment<'_> {
     fn tell(&mut self) -> End {
         if let Err(end) = self.contact() {
             return end;
@@ -340,7 +340,7 @@ impl Story<'_> {
             restore: self.table.row(*host).restore(),
         };
         let tasks: Vec<Task> = hosts.iter().map(task).collect();
-        let Story { fleet, operator, report, table, .. } = self;
+        let Deployment { fleet, operator, report, table, .. } = self;
         let operator = interruptible.then_some(&mut **operator);
         relay(*fleet, call, label, &tasks, *report, &mut OneCall { table, operator, stage, ended });
     }
@@ -398,7 +398,7 @@ struct OneCall<'a, 'b, F> {
     ended: F,
 }
 
-impl<F: FnMut(&mut Table, HostId, HostResult) -> Flow> Ledger for OneCall<'_, '_, F> {
+impl<F: FnMut(&mut Table, HostId, HostResult) -> Flow> Observer for OneCall<'_, '_, F> {
     fn target(&self, host: HostId) -> &Target {
         &self.table.row(host).target
     }

@@ -65,13 +65,13 @@ impl HostState {
 
 /// What went wrong on a host, first things first.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble {
+pub struct Failure {
     /// `None`: at the probe, or at locking.
     pub stage: Option<Stage>,
     pub outcome: Outcome,
 }
 
-impl std::fmt::Display for Trouble {
+impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.stage {
             Some(stage) => write!(f, "{stage}: {}", self.outcome),
@@ -102,7 +102,7 @@ pub struct Row {
     pub current: Option<Option<Revision>>,
     /// What `.done` named when it was last read.
     done: Option<Revision>,
-    pub trouble: Option<Trouble>,
+    pub trouble: Option<Failure>,
 }
 
 impl Row {
@@ -222,7 +222,7 @@ impl Table {
         self.go(host, next);
         let row = &mut self.rows[host];
         self.failed[row.group] += usize::from(!std::mem::replace(&mut row.failed, true));
-        row.trouble = Some(Trouble { stage, outcome });
+        row.trouble = Some(Failure { stage, outcome });
     }
 
     /// The probe's result. `unfit` says why a host that answered cannot be deployed to.
@@ -418,7 +418,7 @@ impl Table {
         let happy = complete
             || (matches!(row.state, Finalized | RolledBack) && !row.failed)
             || (matches!(row.state, Waiting | Ready) && !row.touched);
-        let beside_state = |trouble: &Trouble| match (row.state, trouble.stage) {
+        let beside_state = |trouble: &Failure| match (row.state, trouble.stage) {
             (Unreachable, None) => trouble.outcome.beside_unreachable(),
             (Unreachable, Some(stage)) => format!("{stage}: {}", trouble.outcome.beside_unreachable()),
             _ => trouble.to_string(),

@@ -6,7 +6,7 @@ use crate::report::HostRow;
 use crate::text::hosts;
 
 use super::plan::{Kind, Plan};
-use super::table::{HostState, Row, Table, Trouble};
+use super::table::{Failure, HostState, Row, Table};
 
 /// Hosts whose failing checks a verdict names.
 const NAMED: usize = 3;
@@ -181,7 +181,7 @@ fn failing_checks(table: &Table) -> Option<String> {
     let unwell = table.rows().iter().filter(|row| row.state() == HostState::Unwell);
     let named: Vec<String> = unwell
         .map(|row| match &row.trouble {
-            Some(Trouble { outcome: Outcome::ChecksFailed { reason }, .. }) => format!("{} ({reason})", row.target),
+            Some(Failure { outcome: Outcome::ChecksFailed { reason }, .. }) => format!("{} ({reason})", row.target),
             _ => row.target.to_string(),
         })
         .collect();

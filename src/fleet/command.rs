@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::output_sink::Hearing;
+use super::output_sink::OutputSink;
 use super::pool::Pool;
-use super::ssh::{Driven, ExecEnd, Heed, Input, Said, Ssh};
-use super::talk::{CLOSED, Trouble, not_run};
+use super::ssh::{Driven, ExecEnd, Heed, Input, OutputChunk, Ssh};
+use super::talk::{CLOSED, Failure, not_run};
 use super::{Call, Fleet, Flow, HostEvent, HostResult, Outcome, Task};
 use crate::targets::Target;
 use crate::wire::Level;
@@ -17,11 +17,11 @@ const LONGEST_LINE: usize = 64 * 1024;
 
 /// Hosts over SSH on which one command is run. A session lasts no longer than its command.
 pub struct CommandFleet {
-    shared: Arc<Shared>,
+    shared: Arc<CommandJob>,
     pool: Pool,
 }
 
-struct Shared {
+struct CommandJob {
     ssh: Ssh,
     targets: Vec<Target>,
     command: String,
@@ -31,7 +31,7 @@ impl CommandFleet {
     /// A fleet of `targets`, whose places in the list are their ids. `command` is a line for the remote user's login
     /// shell. Nothing is connected yet.
     pub fn new(ssh: Ssh, targets: Vec<Target>, command: String) -> CommandFleet {
-        CommandFleet { shared: Arc::new(Shared { ssh, targets, command }), pool: Pool::default() }
+        CommandFleet { shared: Arc::new(CommandJob { ssh, targets, command }), pool: Pool::default() }
     }
 }
 
@@ -47,17 +47,17 @@ impl Fleet for CommandFleet {
     }
 }
 
-impl Shared {
+impl CommandJob {
     fn on_host(&self, call: &Call, task: &Task, tell: &dyn Fn(HostEvent)) -> HostResult {
-        let mut hearing = Hearing::unlimited(task.host, tell);
+        let mut sink = OutputSink::unlimited(task.host, tell);
         let outcome = match self.targets.get(task.host) {
-            Some(target) => self.outcome(target, call, &mut hearing),
+            Some(target) => self.outcome(target, call, &mut sink),
             None => Outcome::Failed { reason: format!("internal error: no host {}", task.host), status: 1 },
         };
-        hearing.complete(outcome.into(), call)
+        sink.complete(outcome.into(), call)
     }
 
-    fn outcome(&self, target: &Target, call: &Call, hearing: &mut Hearing) -> Outcome {
+    fn outcome(&self, target: &Target, call: &Call, sink: &mut OutputSink) -> Outcome {
         let mut link = match self.ssh.connect(target) {
             Ok(link) => link,
             Err(error) => return Outcome::Unreachable { reason: error.message },
@@ -71,8 +71,8 @@ impl Shared {
         let mut running = running.in_pieces(LONGEST_LINE);
         let driven = running.drive(&mut link, deadline, &mut |said| {
             match said {
-                Said::Out(text) => hearing.text(Level::Info, text),
-                Said::Err(text) => hearing.text(Level::Warning, text),
+                OutputChunk::Out(text) => sink.text(Level::Info, text),
+                OutputChunk::Err(text) => sink.text(Level::Warning, text),
             }
             // Lines are heard no faster than they are read, and there may be thousands before the clock is looked at.
             if Instant::now() < deadline { Heed::More } else { Heed::Pause }
@@ -87,7 +87,7 @@ impl Shared {
         match end {
             ExecEnd::Status(0) => Outcome::Ok,
             ExecEnd::Closed => Outcome::Lost { reason: CLOSED.into() },
-            end => Trouble::of(end, |status| format!("exit status {status}")).into(),
+            end => Failure::of(end, |status| format!("exit status {status}")).into(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::noise::Noise;
 use super::open::OpenSessions;
-use super::output_sink::{Hearing, RunOutput};
+use super::output_sink::{OutputSink, RunOutput};
 use super::pool::Pool;
 use super::ssh::Ssh;
 use super::talk::Remote;
@@ -20,13 +20,13 @@ pub type RequestMaker = Box<dyn Fn(HostId, &Call, &Task) -> Request + Send + Syn
 
 /// Hosts over SSH: one session each, opened by the first step that needs it and kept.
 pub struct SshFleet {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<FleetState>,
     pub(super) pool: Pool,
     /// Parked sessions are being looked after.
     tended: bool,
 }
 
-pub(super) struct Shared {
+pub(super) struct FleetState {
     pub ssh: Ssh,
     pub hosts: Vec<Host>,
     pub requests: RequestMaker,
@@ -79,7 +79,7 @@ impl SshFleet {
         let hosts: Vec<Host> = targets.into_iter().map(host).collect();
         let open = OpenSessions::new(ssh.session_limit(hosts.len()));
         SshFleet {
-            shared: Arc::new(Shared { ssh, hosts, requests, packs, open, output: RunOutput::default() }),
+            shared: Arc::new(FleetState { ssh, hosts, requests, packs, open, output: RunOutput::default() }),
             pool: Pool::default(),
             tended: false,
         }
@@ -178,7 +178,7 @@ impl Fleet for SshFleet {
     }
 }
 
-impl Shared {
+impl FleetState {
     /// Does one piece of work on a host, and completes its result.
     pub(super) fn on_host(
         &self,
@@ -201,10 +201,10 @@ impl Shared {
         if session.remote.is_some() {
             self.make_room(task.host);
         }
-        let hearing = Hearing::new(task.host, tell, &self.output, Some(&host.noise));
-        let mut work = Work { shared: self, call, task, target: &host.target, session: &mut session, hearing };
+        let sink = OutputSink::new(task.host, tell, &self.output, Some(&host.noise));
+        let mut work = Work { shared: self, call, task, target: &host.target, session: &mut session, sink };
         let result = piece(&mut work)?;
-        Some(work.hearing.complete(result, call))
+        Some(work.sink.complete(result, call))
     }
 
     /// Notes that a host's session is used now, and closes others where they are too many: they are opened again when

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError, Weak};
 use std::time::Duration;
 
-use super::hosts::Shared;
-use super::output_sink::Hearing;
+use super::hosts::FleetState;
+use super::output_sink::OutputSink;
 use super::work::Work;
 use super::{Call, HostId, Step, Task};
 
@@ -23,7 +23,7 @@ const MENDERS: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Starts the thread. It ends when the fleet is gone.
-pub(super) fn start(shared: &Arc<Shared>) {
+pub(super) fn start(shared: &Arc<FleetState>) {
     let lease = lease_of(shared);
     let every = shared.ssh.shortest_keepalive() / 2;
     let every = lease.map_or(every, |lease| every.min(lease / RENEWALS)).max(SHORTEST);
@@ -50,7 +50,7 @@ pub(super) fn start(shared: &Arc<Shared>) {
 }
 
 /// How long a lease of this run lasts; `None`: there are none.
-fn lease_of(shared: &Shared) -> Option<Duration> {
+fn lease_of(shared: &FleetState) -> Option<Duration> {
     let (call, task) = nothing(0);
     let seconds = (shared.requests)(0, &call, &task).confirm_timeout;
     (seconds > 0).then(|| Duration::from_secs(seconds))
@@ -65,7 +65,7 @@ fn nothing(host: HostId) -> (Call, Task) {
 /// One round; gives back the promoted hosts that have no session, or no keeper on it.
 ///
 /// A session that a step is using is left alone: its host is being talked to, and a stage renews its lease by itself.
-fn tend_all(shared: &Shared, renew: bool) -> Vec<HostId> {
+fn tend_all(shared: &FleetState, renew: bool) -> Vec<HostId> {
     let mut broken = Vec::new();
     for (id, host) in shared.hosts.iter().enumerate() {
         let mut session = match host.session.try_lock() {
@@ -84,7 +84,7 @@ fn tend_all(shared: &Shared, renew: bool) -> Vec<HostId> {
 }
 
 /// Connects again, which takes the locks again and renews the leases.
-fn mend(shared: &Arc<Shared>, hosts: Vec<HostId>) {
+fn mend(shared: &Arc<FleetState>, hosts: Vec<HostId>) {
     let hosts = Mutex::new(hosts.into_iter());
     std::thread::scope(|scope| {
         for _ in 0..MENDERS {
@@ -97,7 +97,7 @@ fn mend(shared: &Arc<Shared>, hosts: Vec<HostId>) {
     });
 }
 
-fn mend_one(shared: &Shared, id: HostId) {
+fn mend_one(shared: &FleetState, id: HostId) {
     let host = &shared.hosts[id];
     let Ok(mut session) = host.session.try_lock() else { return };
     // A step may have been quicker, or have ended the lease.
@@ -105,8 +105,8 @@ fn mend_one(shared: &Shared, id: HostId) {
         return;
     }
     let (call, task) = nothing(id);
-    let hearing = Hearing::new(id, &|_| {}, &shared.output, None);
-    let mut work = Work { shared, call: &call, task: &task, target: &host.target, session: &mut session, hearing };
+    let sink = OutputSink::new(id, &|_| {}, &shared.output, None);
+    let mut work = Work { shared, call: &call, task: &task, target: &host.target, session: &mut session, sink };
     match work.ready() {
         Ok(()) => log::info!("{}: the session was lost while it was parked, and is there again", host.target),
         Err(outcome) => log::debug!("{}: the parked session is lost: {outcome}", host.target),

@@ -1,7 +1,7 @@
 //! What it means when a host gives no answer.
 
 use super::Outcome;
-use super::talk::Trouble;
+use super::talk::Failure;
 
 /// How a command ended that gave no answer.
 #[derive(Clone)]
@@ -16,10 +16,10 @@ impl Loss {
         Loss { why: why.into(), told: None }
     }
 
-    pub fn of(trouble: Trouble) -> Loss {
+    pub fn of(trouble: Failure) -> Loss {
         match trouble {
-            Trouble::Lost(why) => Loss::session(why),
-            Trouble::Unanswered(outcome) | Trouble::Ended(outcome) => {
+            Failure::Lost(why) => Loss::session(why),
+            Failure::Unanswered(outcome) | Failure::Ended(outcome) => {
                 Loss { why: outcome.to_string(), told: Some(outcome) }
             }
         }
@@ -32,24 +32,24 @@ impl Loss {
     }
 }
 
-pub(super) fn why(trouble: Trouble) -> String {
+pub(super) fn why(trouble: Failure) -> String {
     Loss::of(trouble).why
 }
 
-/// Trouble ahead of a step: nothing was done.
-pub(super) fn unreachable(trouble: Trouble) -> Outcome {
+/// Failure ahead of a step: nothing was done.
+pub(super) fn unreachable(trouble: Failure) -> Outcome {
     match trouble {
-        Trouble::Lost(reason) | Trouble::Ended(Outcome::Lost { reason }) => Outcome::Unreachable { reason },
-        Trouble::Unanswered(outcome) | Trouble::Ended(outcome) => outcome,
+        Failure::Lost(reason) | Failure::Ended(Outcome::Lost { reason }) => Outcome::Unreachable { reason },
+        Failure::Unanswered(outcome) | Failure::Ended(outcome) => outcome,
     }
 }
 
-/// Trouble in the middle of a stage: what the host did is not known.
-pub(super) fn lost(trouble: Trouble) -> Outcome {
+/// Failure in the middle of a stage: what the host did is not known.
+pub(super) fn lost(trouble: Failure) -> Outcome {
     match trouble {
-        Trouble::Lost(reason) => Outcome::Lost { reason },
-        Trouble::Ended(outcome @ Outcome::Lost { .. }) => outcome,
-        Trouble::Unanswered(outcome) | Trouble::Ended(outcome) => {
+        Failure::Lost(reason) => Outcome::Lost { reason },
+        Failure::Ended(outcome @ Outcome::Lost { .. }) => outcome,
+        Failure::Unanswered(outcome) | Failure::Ended(outcome) => {
             Outcome::Lost { reason: format!("a new session did not help: {outcome}") }
         }
     }

@@ -23,7 +23,7 @@ mod work;
 pub use command::CommandFleet;
 pub use hosts::{First, RequestMaker, SshFleet};
 pub use outcome::{HostResult, Outcome};
-pub use pack::{Pack, PackSource, Parcel};
+pub use pack::{Pack, PackSource, Payload};
 
 use std::time::Duration;
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::noise::{Noise, Words, presentable};
-use super::ssh::Said;
+use super::ssh::OutputChunk;
 use super::{Call, HostEvent, HostId, HostResult, Outcome, TAIL_LINES};
 use crate::wire::limits;
 use crate::wire::limits::{HOST_OUTPUT, RUN_OUTPUT, TAIL_LINE};
@@ -27,7 +27,7 @@ enum Limit<'a> {
 }
 
 /// Passes on what a host says, and keeps the end of it.
-pub(super) struct Hearing<'a> {
+pub(super) struct OutputSink<'a> {
     host: HostId,
     tell: &'a dyn Fn(HostEvent),
     tail: VecDeque<Line>,
@@ -43,15 +43,20 @@ pub(super) struct Hearing<'a> {
     pieces: String,
 }
 
-impl<'a> Hearing<'a> {
+impl<'a> OutputSink<'a> {
     /// For a step of a deployment.
-    pub fn new(host: HostId, tell: &'a dyn Fn(HostEvent), run: &'a RunOutput, noise: Option<&'a Noise>) -> Hearing<'a> {
-        Hearing { limit: Limit::Run(run), noise, ..Hearing::unlimited(host, tell) }
+    pub fn new(
+        host: HostId,
+        tell: &'a dyn Fn(HostEvent),
+        run: &'a RunOutput,
+        noise: Option<&'a Noise>,
+    ) -> OutputSink<'a> {
+        OutputSink { limit: Limit::Run(run), noise, ..OutputSink::unlimited(host, tell) }
     }
 
     /// For a command whose output is what was asked for.
-    pub fn unlimited(host: HostId, tell: &'a dyn Fn(HostEvent)) -> Hearing<'a> {
-        Hearing {
+    pub fn unlimited(host: HostId, tell: &'a dyn Fn(HostEvent)) -> OutputSink<'a> {
+        OutputSink {
             host,
             tell,
             tail: VecDeque::new(),
@@ -109,20 +114,20 @@ impl<'a> Hearing<'a> {
     }
 
     /// Takes a line of output; gives back an event that is an answer.
-    pub fn said(&mut self, said: Said) -> Option<TargetEvent> {
+    pub fn said(&mut self, said: OutputChunk) -> Option<TargetEvent> {
         let text = match said {
-            Said::Err(text) if place_of(EVENT, text).is_some() => {
+            OutputChunk::Err(text) if place_of(EVENT, text).is_some() => {
                 self.words.astray = true;
                 self.withhold("a line of the target's protocol came on standard error", text.len());
                 return None;
             }
-            Said::Err(text) => {
+            OutputChunk::Err(text) => {
                 self.text(Level::Warning, text);
                 return None;
             }
             // A target ends what start-up files have left of a line.
-            Said::Out(b"") => return None,
-            Said::Out(text) => text,
+            OutputChunk::Out(b"") => return None,
+            OutputChunk::Out(text) => text,
         };
         let Some(place) = place_of(EVENT, text) else {
             // A login shell's greeting, say.
@@ -214,11 +219,11 @@ mod tests {
 
     use super::*;
 
-    fn heard(hear: impl FnOnce(&mut Hearing)) -> Vec<HostEvent> {
+    fn heard(hear: impl FnOnce(&mut OutputSink)) -> Vec<HostEvent> {
         let (told, run) = (RefCell::new(Vec::new()), RunOutput::default());
         let tell = |event| told.borrow_mut().push(event);
-        let mut hearing = Hearing::new(0, &tell, &run, None);
-        hear(&mut hearing);
+        let mut sink = OutputSink::new(0, &tell, &run, None);
+        hear(&mut sink);
         let call = Call {
             step: crate::fleet::Step::Probe,
             group: String::new(),
@@ -227,7 +232,7 @@ mod tests {
             force: false,
             recover: false,
         };
-        hearing.complete(Outcome::Ok.into(), &call);
+        sink.complete(Outcome::Ok.into(), &call);
         told.into_inner()
     }
 
@@ -246,7 +251,7 @@ mod tests {
         for end in EVENT.len()..whole.len() {
             for noise in ["", "Welcome! "] {
                 let line = format!("{noise}{}", &whole[..end]);
-                let events = heard(|hearing| assert_eq!(hearing.said(Said::Out(line.as_bytes())), None));
+                let events = heard(|sink| assert_eq!(sink.said(OutputChunk::Out(line.as_bytes())), None));
                 let [told] = lines(&events)[..] else { panic!("{events:?}") };
                 assert!(told.contains("cannot be read") && !told.contains("hunter2"), "{told}");
             }
@@ -256,8 +261,8 @@ mod tests {
     #[test]
     fn a_request_that_comes_back_is_never_shown_on_either_stream() {
         let line = br#"zsh: command not found: {"protocol":1,"vars":{"password":"hunter2"}}"#;
-        for said in [Said::Out(line), Said::Err(line)] {
-            let events = heard(|hearing| assert_eq!(hearing.said(said), None));
+        for said in [OutputChunk::Out(line), OutputChunk::Err(line)] {
+            let events = heard(|sink| assert_eq!(sink.said(said), None));
             assert!(lines(&events)[0].contains("sent the request back"), "{events:?}");
             assert!(!format!("{events:?}").contains("hunter2"));
         }
@@ -265,8 +270,8 @@ mod tests {
 
     #[test]
     fn output_without_a_newline_does_not_hide_the_event_behind_it() {
-        let events = heard(|hearing| {
-            assert_eq!(hearing.said(Said::Out(br#"Welcome! {"event":"held"}"#)), Some(TargetEvent::Held));
+        let events = heard(|sink| {
+            assert_eq!(sink.said(OutputChunk::Out(br#"Welcome! {"event":"held"}"#)), Some(TargetEvent::Held));
         });
         assert_eq!(lines(&events), ["Welcome! "]);
     }
@@ -274,7 +279,7 @@ mod tests {
     #[test]
     fn a_host_that_floods_is_passed_on_to_its_limit_and_the_rest_is_counted() {
         let long = vec![b'x'; 64 << 10];
-        let events = heard(|hearing| (0..600).for_each(|_| drop(hearing.said(Said::Out(&long)))));
+        let events = heard(|sink| (0..600).for_each(|_| drop(sink.said(OutputChunk::Out(&long)))));
         let lines = lines(&events);
         let bytes: usize = lines.iter().map(|line| line.len()).sum();
         assert!(bytes <= HOST_OUTPUT + 1000, "{bytes}");
@@ -292,8 +297,8 @@ mod tests {
         };
         let line = vec![b'x'; limits::LINE];
         for host in 0..2 * RUN_OUTPUT / HOST_OUTPUT {
-            let mut hearing = Hearing::new(host, &tell, &run, None);
-            (0..HOST_OUTPUT / limits::LINE).for_each(|_| hearing.text(Level::Info, &line));
+            let mut sink = OutputSink::new(host, &tell, &run, None);
+            (0..HOST_OUTPUT / limits::LINE).for_each(|_| sink.text(Level::Info, &line));
         }
         let told = told.into_inner();
         assert!(told <= RUN_OUTPUT && told > RUN_OUTPUT / 2, "{told}");

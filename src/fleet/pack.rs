@@ -26,15 +26,15 @@ pub trait PackSource: Send + Sync {
 
 /// All that is sent to one host behind a request.
 #[derive(Debug, Clone, Default)]
-pub struct Parcel {
+pub struct Payload {
     /// Files in order, each with its length; they go first.
     pub large_files: Vec<(PathBuf, u64)>,
     pub pack: Option<Arc<Pack>>,
 }
 
-impl From<Arc<Pack>> for Parcel {
-    fn from(pack: Arc<Pack>) -> Parcel {
-        Parcel { large_files: Vec::new(), pack: Some(pack) }
+impl From<Arc<Pack>> for Payload {
+    fn from(pack: Arc<Pack>) -> Payload {
+        Payload { large_files: Vec::new(), pack: Some(pack) }
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::Parcel;
-use super::output_sink::Hearing;
-use super::ssh::{Bootstrap, Driven, ExecEnd, Heed, Input, Link, Marker, Running, Said, run_command};
-use super::talk::{Trouble, lines_of, not_run, outcome_of, unanswered};
+use super::Payload;
+use super::output_sink::OutputSink;
+use super::ssh::{Bootstrap, Driven, ExecEnd, Heed, Input, Link, Marker, OutputChunk, Running, run_command};
+use super::talk::{Failure, lines_of, not_run, outcome_of, unanswered};
 use crate::wire::{Facts, Request, TargetEvent};
 
 /// Runs the first command of a session, uploading Hoist where it is missing, up to the answer.
@@ -14,19 +14,19 @@ pub(super) fn probe(
     bootstrap: &Bootstrap,
     request: &Request,
     deadline: Instant,
-    hearing: &mut Hearing,
-) -> Result<(String, Running, Facts), Trouble> {
-    let first_command = bootstrap.first_command().map_err(|why| Trouble::failed(why, 1))?;
+    sink: &mut OutputSink,
+) -> Result<(String, Running, Facts), Failure> {
+    let first_command = bootstrap.first_command().map_err(|why| Failure::failed(why, 1))?;
     let (mut uploaded, mut asked_again) = (false, false);
     loop {
-        let input = Input { head: lines_of(request), parcel: Parcel::default(), keep_open: true };
+        let input = Input { head: lines_of(request), payload: Payload::default(), keep_open: true };
         let began = Instant::now();
-        hearing.begin();
+        sink.begin();
         let mut running = link.start(&first_command, input, deadline).map_err(not_run)?;
         let mut command = bootstrap.installed();
         let (mut facts, mut ended, mut stop) = (None, None, None);
         let driven = running.drive(link, deadline, &mut |said| {
-            if let (Said::Out(text), true) = (said, command.is_none())
+            if let (OutputChunk::Out(text), true) = (said, command.is_none())
                 && let Some(marker) = Marker::parse(&String::from_utf8_lossy(text))
             {
                 match marker {
@@ -35,7 +35,7 @@ pub(super) fn probe(
                 }
                 return Heed::More;
             }
-            match hearing.said(said) {
+            match sink.said(said) {
                 Some(TargetEvent::Facts(answer)) => {
                     facts = Some(*answer);
                     Heed::Pause
@@ -52,8 +52,8 @@ pub(super) fn probe(
                 (Some(command), Some(facts)) => return Ok((command, running, facts)),
                 _ => {
                     running.leave(link);
-                    let heard = hearing.last_words();
-                    return Err(Trouble::unanswered(format!("the target answered the probe out of turn{heard}"), 1));
+                    let heard = sink.last_words();
+                    return Err(Failure::unanswered(format!("the target answered the probe out of turn{heard}"), 1));
                 }
             },
             Driven::Ended(end) => end,
@@ -62,30 +62,28 @@ pub(super) fn probe(
             (Some(Marker::Missing), _) if !uploaded => {
                 uploaded = true;
                 bootstrap.upload(link, deadline).map_err(|(lost, why)| match lost {
-                    true => Trouble::Lost(why),
-                    false => Trouble::failed(why, 1),
+                    true => Failure::Lost(why),
+                    false => Failure::failed(why, 1),
                 })?;
             }
-            (Some(Marker::Unfit(why)), _) => return Err(Trouble::unanswered(why, 1)),
+            (Some(Marker::Unfit(why)), _) => return Err(Failure::unanswered(why, 1)),
             (Some(_), _) => {
-                return Err(Trouble::unanswered("hoist was copied to the target and is not found there", 1));
+                return Err(Failure::unanswered("hoist was copied to the target and is not found there", 1));
             }
-            (None, Some(ended)) => return Err(Trouble::Ended(outcome_of(ended, &end))),
+            (None, Some(ended)) => return Err(Failure::Ended(outcome_of(ended, &end))),
             // A channel that the server closed looks like this, too.
             (None, None)
-                if !asked_again
-                    && matches!(end, ExecEnd::Status(0) | ExecEnd::Closed)
-                    && hearing.words.is_silence() =>
+                if !asked_again && matches!(end, ExecEnd::Status(0) | ExecEnd::Closed) && sink.words.is_silence() =>
             {
                 asked_again = true
             }
-            (None, None) => return Err(no_answer(end, bootstrap, began.elapsed(), hearing)),
+            (None, None) => return Err(no_answer(end, bootstrap, began.elapsed(), sink)),
         }
     }
 }
 
 /// Why a command that should have become Hoist gave no answer.
-fn no_answer(end: ExecEnd, bootstrap: &Bootstrap, waited: Duration, hearing: &Hearing) -> Trouble {
+fn no_answer(end: ExecEnd, bootstrap: &Bootstrap, waited: Duration, sink: &OutputSink) -> Failure {
     let cannot_run = match (&end, bootstrap) {
         (ExecEnd::Status(126 | 127), Bootstrap::Installed(path)) => {
             Some(format!("{path} cannot be run on the target: install hoist there, or unset remote_binary"))
@@ -96,11 +94,11 @@ fn no_answer(end: ExecEnd, bootstrap: &Bootstrap, waited: Duration, hearing: &He
         _ => None,
     };
     match (end, cannot_run) {
-        (end @ (ExecEnd::Lost(_) | ExecEnd::Signal(_)), _) => unanswered(end, "", hearing),
-        (end, Some(why)) => unanswered(end, &why, hearing),
-        (end, None) => match hearing.words.explain(&end, waited) {
-            Some(why) => Trouble::unanswered(why, if let ExecEnd::Status(status) = end { status } else { 1 }),
-            None => unanswered(end, "no answer to the probe", hearing),
+        (end @ (ExecEnd::Lost(_) | ExecEnd::Signal(_)), _) => unanswered(end, "", sink),
+        (end, Some(why)) => unanswered(end, &why, sink),
+        (end, None) => match sink.words.explain(&end, waited) {
+            Some(why) => Failure::unanswered(why, if let ExecEnd::Status(status) = end { status } else { 1 }),
+            None => unanswered(end, "no answer to the probe", sink),
         },
     }
 }

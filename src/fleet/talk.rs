@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::output_sink::Hearing;
+use super::output_sink::OutputSink;
 use super::probe::probe;
-use super::ssh::{ConnectErrorKind, Driven, ExecEnd, Heed, Input, Link, OpenError, Running, Said, Ssh};
-use super::{Outcome, Parcel};
+use super::ssh::{ConnectErrorKind, Driven, ExecEnd, Heed, Input, Link, OpenError, OutputChunk, Running, Ssh};
+use super::{Outcome, Payload};
 use crate::targets::Target;
 use crate::wire::{Ended, FIRST_LINE, Facts, KeeperLine, Recorded, Request, State, TargetEvent};
 
@@ -16,7 +16,7 @@ pub(super) const CLOSED: &str = "the server closed the channel and did not say h
 
 /// Why there was no answer.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum Failure {
     /// The session broke.
     Lost(String),
     /// The command ended and did not say how its work went.
@@ -25,33 +25,33 @@ pub(super) enum Trouble {
     Ended(Outcome),
 }
 
-impl Trouble {
-    pub(super) fn failed(reason: impl Into<String>, status: i32) -> Trouble {
-        Trouble::Ended(Outcome::Failed { reason: reason.into(), status })
+impl Failure {
+    pub(super) fn failed(reason: impl Into<String>, status: i32) -> Failure {
+        Failure::Ended(Outcome::Failed { reason: reason.into(), status })
     }
 
     /// What a command that did not do its work came to; `reason` says why a plain status counts as a failure.
-    pub fn of(end: ExecEnd, reason: impl FnOnce(i32) -> String) -> Trouble {
+    pub fn of(end: ExecEnd, reason: impl FnOnce(i32) -> String) -> Failure {
         match end {
-            ExecEnd::Lost(why) => Trouble::Lost(why),
-            ExecEnd::Signal(signal) => Trouble::Unanswered(Outcome::Killed { signal }),
+            ExecEnd::Lost(why) => Failure::Lost(why),
+            ExecEnd::Signal(signal) => Failure::Unanswered(Outcome::Killed { signal }),
             // The seconds are the caller's, who knows what limit was set.
-            ExecEnd::TimedOut => Trouble::Ended(Outcome::TimedOut { seconds: 0 }),
-            ExecEnd::Closed => Trouble::unanswered(CLOSED, 1),
-            ExecEnd::Status(status) => Trouble::unanswered(reason(status), status),
+            ExecEnd::TimedOut => Failure::Ended(Outcome::TimedOut { seconds: 0 }),
+            ExecEnd::Closed => Failure::unanswered(CLOSED, 1),
+            ExecEnd::Status(status) => Failure::unanswered(reason(status), status),
         }
     }
 
-    pub(super) fn unanswered(reason: impl Into<String>, status: i32) -> Trouble {
-        Trouble::Unanswered(Outcome::Failed { reason: reason.into(), status })
+    pub(super) fn unanswered(reason: impl Into<String>, status: i32) -> Failure {
+        Failure::Unanswered(Outcome::Failed { reason: reason.into(), status })
     }
 }
 
-impl From<Trouble> for Outcome {
-    fn from(trouble: Trouble) -> Outcome {
+impl From<Failure> for Outcome {
+    fn from(trouble: Failure) -> Outcome {
         match trouble {
-            Trouble::Lost(reason) => Outcome::Lost { reason },
-            Trouble::Unanswered(outcome) | Trouble::Ended(outcome) => outcome,
+            Failure::Lost(reason) => Outcome::Lost { reason },
+            Failure::Unanswered(outcome) | Failure::Ended(outcome) => outcome,
         }
     }
 }
@@ -68,7 +68,7 @@ pub(super) struct NoSession {
 
 /// What a stage's command came to.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct StageReply {
     pub ended: Ended,
     pub state: State,
     pub end: ExecEnd,
@@ -91,7 +91,7 @@ impl Remote {
         target: &Target,
         request: &Request,
         patience: Duration,
-        hearing: &mut Hearing,
+        sink: &mut OutputSink,
     ) -> Result<Remote, NoSession> {
         let mut link = ssh.connect(target).map_err(|error| NoSession {
             is_final: error.is_final(),
@@ -99,14 +99,14 @@ impl Remote {
             outcome: Outcome::Unreachable { reason: error.message },
         })?;
         let deadline = Instant::now() + patience;
-        match probe(&mut link, &ssh.bootstrap, request, deadline, hearing) {
+        match probe(&mut link, &ssh.bootstrap, request, deadline, sink) {
             Ok((command, keeper, facts)) => Ok(Remote { link, command, keeper: Some(keeper), facts }),
-            Err(Trouble::Lost(reason)) => {
+            Err(Failure::Lost(reason)) => {
                 let outcome = Outcome::Unreachable { reason: format!("connection lost at the probe: {reason}") };
                 Err(NoSession { outcome, is_final: false, is_refused: false })
             }
-            Err(Trouble::Unanswered(outcome)) => Err(NoSession { outcome, is_final: false, is_refused: false }),
-            Err(Trouble::Ended(outcome)) => Err(NoSession { outcome, is_final: true, is_refused: false }),
+            Err(Failure::Unanswered(outcome)) => Err(NoSession { outcome, is_final: false, is_refused: false }),
+            Err(Failure::Ended(outcome)) => Err(NoSession { outcome, is_final: true, is_refused: false }),
         }
     }
 
@@ -121,9 +121,9 @@ impl Remote {
         ssh: &Ssh,
         request: &Request,
         deadline: Instant,
-        hearing: &mut Hearing,
-    ) -> Result<(), Trouble> {
-        let (command, keeper, facts) = probe(&mut self.link, &ssh.bootstrap, request, deadline, hearing)?;
+        sink: &mut OutputSink,
+    ) -> Result<(), Failure> {
+        let (command, keeper, facts) = probe(&mut self.link, &ssh.bootstrap, request, deadline, sink)?;
         (self.command, self.facts) = (command, facts);
         let surplus = if self.has_keeper() { Some(keeper) } else { self.keeper.replace(keeper) };
         if let Some(surplus) = surplus {
@@ -134,14 +134,14 @@ impl Remote {
 
     /// Has the keeper take the lock. Without a keeper there is nothing to take it: probe first.
     /// With `claims` other runs are kept out when this session is closed, too, until [`Remote::close`].
-    pub fn hold(&mut self, claims: bool, deadline: Instant, hearing: &mut Hearing) -> Result<(), Trouble> {
+    pub fn hold(&mut self, claims: bool, deadline: Instant, sink: &mut OutputSink) -> Result<(), Failure> {
         let Some(mut keeper) = self.keeper.take() else {
-            return Err(Trouble::failed("nobody on the target can keep its lock", 1));
+            return Err(Failure::failed("nobody on the target can keep its lock", 1));
         };
         keeper.say(&line_of(if claims { &KeeperLine::Claim } else { &KeeperLine::Hold }));
-        hearing.begin();
+        sink.begin();
         let mut answer = None;
-        let driven = keeper.drive(&mut self.link, deadline, &mut |said| match hearing.said(said) {
+        let driven = keeper.drive(&mut self.link, deadline, &mut |said| match sink.said(said) {
             Some(TargetEvent::Held) => {
                 answer = Some(None);
                 Heed::Pause
@@ -164,8 +164,8 @@ impl Remote {
             Driven::Ended(end) => end,
         };
         match (answer, end) {
-            (Some(Some(ended)), end) => Err(Trouble::Ended(outcome_of(ended, &end))),
-            (_, end) => Err(unanswered(end, "the keeper of the lock ended", hearing)),
+            (Some(Some(ended)), end) => Err(Failure::Ended(outcome_of(ended, &end))),
+            (_, end) => Err(unanswered(end, "the keeper of the lock ended", sink)),
         }
     }
 
@@ -195,13 +195,13 @@ impl Remote {
     pub fn run(
         &mut self,
         request: &Request,
-        parcel: Parcel,
+        payload: Payload,
         deadline: Instant,
-        hearing: &mut Hearing,
-    ) -> Result<Answer, Trouble> {
+        sink: &mut OutputSink,
+    ) -> Result<StageReply, Failure> {
         let mut answer = None;
-        hearing.begin();
-        let end = self.exec(request, parcel, deadline, &mut |said| match hearing.said(said) {
+        sink.begin();
+        let end = self.exec(request, payload, deadline, &mut |said| match sink.said(said) {
             Some(TargetEvent::Ended { outcome, state }) => {
                 answer = Some((outcome, state));
                 Heed::Last
@@ -209,16 +209,16 @@ impl Remote {
             _ => Heed::More,
         })?;
         match answer {
-            Some((ended, state)) => Ok(Answer { ended, state, end }),
-            None => Err(unanswered(end, "ended without a result", hearing)),
+            Some((ended, state)) => Ok(StageReply { ended, state, end }),
+            None => Err(unanswered(end, "ended without a result", sink)),
         }
     }
 
     /// Asks how a stage ended.
-    pub fn ask(&mut self, request: &Request, deadline: Instant, hearing: &mut Hearing) -> Result<Recorded, Trouble> {
+    pub fn ask(&mut self, request: &Request, deadline: Instant, sink: &mut OutputSink) -> Result<Recorded, Failure> {
         let mut answer = None;
-        hearing.begin();
-        let end = self.exec(request, Parcel::default(), deadline, &mut |said| match hearing.said(said) {
+        sink.begin();
+        let end = self.exec(request, Payload::default(), deadline, &mut |said| match sink.said(said) {
             Some(TargetEvent::Recorded(recorded)) => {
                 answer = Some(Ok(recorded));
                 Heed::Last
@@ -231,19 +231,19 @@ impl Remote {
         })?;
         match answer {
             Some(Ok(recorded)) => Ok(recorded),
-            Some(Err(ended)) => Err(Trouble::Ended(outcome_of(ended, &end))),
-            None => Err(unanswered(end, "could not be asked how the stage ended", hearing)),
+            Some(Err(ended)) => Err(Failure::Ended(outcome_of(ended, &end))),
+            None => Err(unanswered(end, "could not be asked how the stage ended", sink)),
         }
     }
 
     fn exec(
         &mut self,
         request: &Request,
-        parcel: Parcel,
+        payload: Payload,
         deadline: Instant,
-        on: &mut dyn FnMut(Said) -> Heed,
-    ) -> Result<ExecEnd, Trouble> {
-        let input = || Input { head: lines_of(request), parcel: parcel.clone(), keep_open: false };
+        on: &mut dyn FnMut(OutputChunk) -> Heed,
+    ) -> Result<ExecEnd, Failure> {
+        let input = || Input { head: lines_of(request), payload: payload.clone(), keep_open: false };
         let mut end = self.link.exec(&self.command, input(), deadline, on);
         if matches!(end, Err(OpenError::NoChannel(_)))
             && let Some(keeper) = self.keeper.take()
@@ -254,7 +254,7 @@ impl Remote {
         }
         end.map_err(|error| match not_run(error) {
             // The session has run commands before: what is in the way now may pass, and a new session may do.
-            Trouble::Ended(outcome) => Trouble::Lost(outcome.to_string()),
+            Failure::Ended(outcome) => Failure::Lost(outcome.to_string()),
             other => other,
         })
     }
@@ -296,22 +296,22 @@ pub(super) fn lines_of(request: &Request) -> Vec<u8> {
 }
 
 /// Whether a line says only that the target is at work.
-fn is_beat(said: Said) -> bool {
-    matches!(said, Said::Out(text) if text.is_empty() || matches!(serde_json::from_slice(text), Ok(TargetEvent::Alive)))
+fn is_beat(said: OutputChunk) -> bool {
+    matches!(said, OutputChunk::Out(text) if text.is_empty() || matches!(serde_json::from_slice(text), Ok(TargetEvent::Alive)))
 }
 
-pub(super) fn not_run(error: OpenError) -> Trouble {
+pub(super) fn not_run(error: OpenError) -> Failure {
     match error {
-        OpenError::Lost(why) => Trouble::Lost(why),
-        OpenError::TimedOut => Trouble::Lost("a command could not be started in time".into()),
-        OpenError::NoChannel(why) => Trouble::failed(format!("the target's sshd opens no channel: {why}"), 1),
-        OpenError::Denied(why) => Trouble::failed(format!("the target's sshd runs no commands: {why}"), 1),
+        OpenError::Lost(why) => Failure::Lost(why),
+        OpenError::TimedOut => Failure::Lost("a command could not be started in time".into()),
+        OpenError::NoChannel(why) => Failure::failed(format!("the target's sshd opens no channel: {why}"), 1),
+        OpenError::Denied(why) => Failure::failed(format!("the target's sshd runs no commands: {why}"), 1),
     }
 }
 
 /// A command that ended and had not answered.
-pub(super) fn unanswered(end: ExecEnd, what: &str, hearing: &Hearing) -> Trouble {
-    Trouble::of(end, |_| format!("{what}{}", hearing.last_words()))
+pub(super) fn unanswered(end: ExecEnd, what: &str, sink: &OutputSink) -> Failure {
+    Failure::of(end, |_| format!("{what}{}", sink.last_words()))
 }
 
 /// The outcome of a stage that said how it ended, and how its process ended.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::hosts::SshFleet;
 use super::talk::outcome_of;
 use super::work::Work;
-use super::{Call, Flow, HostEvent, HostId, HostResult, Outcome, Parcel, Step, Task};
+use super::{Call, Flow, HostEvent, HostId, HostResult, Outcome, Payload, Step, Task};
 use crate::wire::{Action, RunId};
 
 /// A process that does not want to end is given time before it is killed, and there may be several.
@@ -38,7 +38,7 @@ impl Work<'_> {
             return outcome.into();
         }
         let (request, deadline) = (self.request(Action::Unlock { held }), self.deadline());
-        match self.exec(&request, Parcel::default(), deadline) {
+        match self.exec(&request, Payload::default(), deadline) {
             Ok(answer) => outcome_of(answer.ended, &answer.end).into(),
             Err(trouble) => Outcome::from(trouble).into(),
         }

@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use super::hosts::{First, Session, Shared};
+use super::hosts::{First, FleetState, Session};
 use super::loss::{Loss, lost, unreachable, why};
-use super::output_sink::Hearing;
+use super::output_sink::OutputSink;
 use super::ssh::ExecEnd;
-use super::talk::{Answer, NoSession, Remote, Trouble, outcome_of};
-use super::{Call, HostResult, Outcome, Parcel, Step, Task};
+use super::talk::{Failure, NoSession, Remote, StageReply, outcome_of};
+use super::{Call, HostResult, Outcome, Payload, Step, Task};
 use crate::targets::Target;
 use crate::wire::{Action, Ended, Facts, LargeFile, Recorded, Request, RunId, Stage, State};
 
@@ -30,12 +30,12 @@ const REFUSAL_PAUSE: Duration = Duration::from_secs(6);
 
 /// One step on one host.
 pub(super) struct Work<'a> {
-    pub shared: &'a Shared,
+    pub shared: &'a FleetState,
     pub call: &'a Call,
     pub task: &'a Task,
     pub target: &'a Target,
     pub session: &'a mut Session,
-    pub hearing: Hearing<'a>,
+    pub sink: OutputSink<'a>,
 }
 
 impl Work<'_> {
@@ -117,13 +117,13 @@ impl Work<'_> {
         }
         let (request, deadline) = (self.request(Action::Probe), self.deadline());
         let Some(remote) = &mut self.session.remote else { return self.ready() };
-        match remote.probe_again(&self.shared.ssh, &request, deadline, &mut self.hearing) {
+        match remote.probe_again(&self.shared.ssh, &request, deadline, &mut self.sink) {
             Ok(()) => {
                 self.note_lacks();
                 Ok(())
             }
-            Err(Trouble::Ended(outcome)) => Err(outcome),
-            Err(Trouble::Lost(_) | Trouble::Unanswered(_)) => {
+            Err(Failure::Ended(outcome)) => Err(outcome),
+            Err(Failure::Lost(_) | Failure::Unanswered(_)) => {
                 self.session.remote = None;
                 self.ready()
             }
@@ -168,7 +168,7 @@ impl Work<'_> {
             Step::Probe => self.call.timeout + SLACK,
             _ => self.call.timeout.min(ASK_PATIENCE) + SLACK,
         };
-        let remote = Remote::connect(&self.shared.ssh, self.target, &request, patience, &mut self.hearing)?;
+        let remote = Remote::connect(&self.shared.ssh, self.target, &request, patience, &mut self.sink)?;
         self.know_again(&remote.facts, &request.holder.run)?;
         self.session.remote = Some(remote);
         self.note_lacks();
@@ -217,31 +217,31 @@ impl Work<'_> {
         self.session.lacks = all.filter(|(_, file)| lacks.contains(file)).map(|(place, _)| place).collect();
     }
 
-    fn hold_again(&mut self) -> Result<(), Trouble> {
+    fn hold_again(&mut self) -> Result<(), Failure> {
         if self.session.hold { self.take_lock() } else { Ok(()) }
     }
 
-    fn take_lock(&mut self) -> Result<(), Trouble> {
+    fn take_lock(&mut self) -> Result<(), Failure> {
         match self.take_lock_once() {
             // The keeper's command was ended while it was parked; another one may have better luck.
-            Err(Trouble::Unanswered(_)) => self.take_lock_once(),
+            Err(Failure::Unanswered(_)) => self.take_lock_once(),
             other => other,
         }
     }
 
-    fn take_lock_once(&mut self) -> Result<(), Trouble> {
+    fn take_lock_once(&mut self) -> Result<(), Failure> {
         let (request, deadline) = (self.request(Action::Probe), self.deadline());
-        let no_session = || Trouble::Lost("there is no session".into());
+        let no_session = || Failure::Lost("there is no session".into());
         let remote = self.session.remote.as_mut().ok_or_else(no_session)?;
         if !remote.has_keeper() {
-            remote.probe_again(&self.shared.ssh, &request, deadline, &mut self.hearing)?;
+            remote.probe_again(&self.shared.ssh, &request, deadline, &mut self.sink)?;
             self.note_lacks();
         }
         let claims = self.shared.open.limit().is_some();
         let remote = self.session.remote.as_mut().ok_or_else(no_session)?;
-        let taken = remote.hold(claims, deadline, &mut self.hearing);
+        let taken = remote.hold(claims, deadline, &mut self.sink);
         self.session.claimed |= claims && taken.is_ok();
-        if let Err(Trouble::Lost(_)) = taken {
+        if let Err(Failure::Lost(_)) = taken {
             self.session.remote = None;
         }
         taken
@@ -252,7 +252,7 @@ impl Work<'_> {
             |outcome| outcome,
             |()| match self.take_lock() {
                 Ok(()) => Outcome::Ok,
-                Err(Trouble::Ended(outcome)) => outcome,
+                Err(Failure::Ended(outcome)) => outcome,
                 // Nothing was done but to ask, so a new session may simply ask once more.
                 Err(trouble) => match self.reconnect(&why(trouble)).and_then(|()| self.take_lock()) {
                     Ok(()) => Outcome::Ok,
@@ -291,7 +291,7 @@ impl Work<'_> {
         }
         let (mut rebuild, mut run_again) = (false, true);
         loop {
-            let (request, parcel) = match self.stage_request(stage, rebuild) {
+            let (request, payload) = match self.stage_request(stage, rebuild) {
                 Ok(made) => made,
                 Err(error) => {
                     let reason = format!("cannot make the pack for this host: {error:#}");
@@ -299,9 +299,9 @@ impl Work<'_> {
                 }
             };
             let deadline = self.deadline();
-            let answer = match self.exec(&request, parcel, deadline) {
+            let answer = match self.exec(&request, payload, deadline) {
                 Ok(answer) => answer,
-                Err(Trouble::Ended(outcome)) => return outcome.into(),
+                Err(Failure::Ended(outcome)) => return outcome.into(),
                 Err(trouble) => {
                     let loss = Loss::of(trouble);
                     if loss.told.is_none() {
@@ -335,17 +335,22 @@ impl Work<'_> {
         }
     }
 
-    pub(super) fn exec(&mut self, request: &Request, parcel: Parcel, deadline: Instant) -> Result<Answer, Trouble> {
+    pub(super) fn exec(
+        &mut self,
+        request: &Request,
+        payload: Payload,
+        deadline: Instant,
+    ) -> Result<StageReply, Failure> {
         let Some(remote) = &mut self.session.remote else {
-            return Err(Trouble::Lost("there is no session".into()));
+            return Err(Failure::Lost("there is no session".into()));
         };
-        remote.run(request, parcel, deadline, &mut self.hearing)
+        remote.run(request, payload, deadline, &mut self.sink)
     }
 
     /// The stage's request, and for a fetch what the host lacks.
-    fn stage_request(&self, stage: Stage, rebuild: bool) -> anyhow::Result<(Request, Parcel)> {
+    fn stage_request(&self, stage: Stage, rebuild: bool) -> anyhow::Result<(Request, Payload)> {
         let mut request = self.request(Action::Run { stage, attempt: self.task.attempt });
-        let mut parcel = Parcel::default();
+        let mut payload = Payload::default();
         if let (Stage::Fetch, Some(fetch)) = (stage, &mut request.fetch) {
             fetch.rebuild |= rebuild;
             let facts = self.session.remote.as_ref().map(|remote| &remote.facts);
@@ -353,16 +358,16 @@ impl Work<'_> {
             let packs = &self.shared.packs;
             if fetch.source.is_none() && (!has_it || request.force || fetch.rebuild) {
                 let cached = facts.filter(|_| !fetch.rebuild).map_or(&[][..], |facts| &facts.cached);
-                parcel.pack = packs.pack(cached)?;
-                fetch.pack_bytes = parcel.pack.as_ref().map(|pack| pack.bytes);
+                payload.pack = packs.pack(cached)?;
+                fetch.pack_bytes = payload.pack.as_ref().map(|pack| pack.bytes);
             }
             for file in self.session.lacks.iter().filter_map(|place| packs.large_files().get(*place)) {
                 let Some(path) = packs.stored(file) else { continue };
-                parcel.large_files.push((path.to_owned(), file.bytes()));
+                payload.large_files.push((path.to_owned(), file.bytes()));
                 fetch.large_files.push(file.clone());
             }
         }
-        Ok((request, parcel))
+        Ok((request, payload))
     }
 
     /// After a fetch the host has the revision, which the facts of its probe do not know.
@@ -383,7 +388,7 @@ impl Work<'_> {
         stage: Stage,
         mut loss: Loss,
         deadline: Instant,
-    ) -> Result<Option<Answer>, HostResult> {
+    ) -> Result<Option<StageReply>, HostResult> {
         let request = self.request(Action::Ask { stage, attempt: self.task.attempt });
         let give_up = deadline + self.shared.ssh.options.reconnect_timeout;
         let mut is_new = false;
@@ -398,7 +403,7 @@ impl Work<'_> {
             loop {
                 let Some(remote) = &mut self.session.remote else { continue 'connected };
                 let patience = Instant::now() + self.call.timeout.min(ASK_PATIENCE) + SLACK;
-                let answer = match remote.ask(&request, patience, &mut self.hearing) {
+                let answer = match remote.ask(&request, patience, &mut self.sink) {
                     Ok(Recorded::Running) if Instant::now() < deadline => {
                         std::thread::sleep(ASK_PAUSE);
                         continue;
@@ -411,7 +416,7 @@ impl Work<'_> {
                         let outcome = loss.told.unwrap_or(Outcome::Failed { reason, status: 1 });
                         return Err(HostResult { state: Some(state), ..HostResult::from(outcome) });
                     }
-                    Err(Trouble::Ended(outcome)) => return Err(outcome.into()),
+                    Err(Failure::Ended(outcome)) => return Err(outcome.into()),
                     Err(trouble) => {
                         self.session.remote = None;
                         loss.why = why(trouble);
@@ -425,7 +430,7 @@ impl Work<'_> {
                     (Ok(()), answer) => Ok(answer),
                     // What was done is known; the lock is tried again by the step that needs it.
                     (Err(_), Some(answer)) => Ok(Some(answer)),
-                    (Err(Trouble::Ended(outcome)), None) => Err(outcome.into()),
+                    (Err(Failure::Ended(outcome)), None) => Err(outcome.into()),
                     (Err(trouble), None) => {
                         self.session.remote = None;
                         loss.why = why(trouble);
@@ -437,7 +442,7 @@ impl Work<'_> {
     }
 
     /// Connects again after a loss, as long as `reconnect_timeout` allows.
-    fn reconnect(&mut self, why: &str) -> Result<(), Trouble> {
+    fn reconnect(&mut self, why: &str) -> Result<(), Failure> {
         self.session.remote = None;
         let until = Instant::now() + self.shared.ssh.options.reconnect_timeout;
         let (mut pause, mut after_refusal) = (FIRST_PAUSE, FIRST_REFUSAL_PAUSE);
@@ -449,7 +454,7 @@ impl Work<'_> {
             let left = until.saturating_duration_since(Instant::now());
             if is_final || left.is_zero() {
                 self.session.given_up = true;
-                return Err(Trouble::Ended(match outcome {
+                return Err(Failure::Ended(match outcome {
                     Outcome::Unreachable { reason } => Outcome::Lost { reason: format!("{why}; then {reason}") },
                     other => other,
                 }));
@@ -467,6 +472,6 @@ impl Work<'_> {
 }
 
 /// An answer that came by way of a question: its process has ended as the record says.
-fn answer(ended: Ended, state: State) -> Answer {
-    Answer { ended, state, end: ExecEnd::Status(0) }
+fn answer(ended: Ended, state: State) -> StageReply {
+    StageReply { ended, state, end: ExecEnd::Status(0) }
 }

@@ -17,6 +17,6 @@ pub use file::{Journal, make_folder};
 pub use history::{Finalized, done_before, history, stack};
 pub use read::{Parsed, Unfinished, Wrong, abandoned, open_run, parse, prune, unfinished};
 pub use record::{FORMAT, Opened, Record};
-pub use replay::{AtTheEnd, Tape};
+pub use replay::{AtTheEnd, Replay};
 pub use room::Space;
 pub use told::{Told, first_seen};

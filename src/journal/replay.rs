@@ -25,7 +25,7 @@ pub enum AtTheEnd {
 
 /// A journal being read to its end and then written on. The fleet and the operator of a run share one.
 #[derive(Clone)]
-pub struct Tape(Rc<RefCell<State>>);
+pub struct Replay(Rc<RefCell<State>>);
 
 struct State {
     /// What the story has not heard yet, each record with its place in the journal behind the first line.
@@ -43,9 +43,9 @@ struct State {
     stopped: Option<String>,
 }
 
-impl Tape {
-    /// A tape with `past` still to be heard; empty for a new run.
-    pub fn new(journal: Journal, past: Vec<Record>, at_the_end: AtTheEnd) -> Tape {
+impl Replay {
+    /// A replay with `past` still to be heard; empty for a new run.
+    pub fn new(journal: Journal, past: Vec<Record>, at_the_end: AtTheEnd) -> Replay {
         let undoes = at_the_end == AtTheEnd::RollBack;
         let state = State {
             past: without_releases(past),
@@ -57,7 +57,7 @@ impl Tape {
             interrupted: false,
             stopped: None,
         };
-        Tape(Rc::new(RefCell::new(state)))
+        Replay(Rc::new(RefCell::new(state)))
     }
 
     /// Has what the targets told stand behind what the journal tells.
@@ -93,12 +93,12 @@ impl Tape {
 
     /// The fleet of the run.
     pub fn fleet<F: Fleet>(&self, inner: F) -> impl Fleet + use<F> {
-        JournaledFleet { tape: self.clone(), inner, heard: HashSet::new() }
+        JournaledFleet { replay: self.clone(), inner, heard: HashSet::new() }
     }
 
     /// The operator of the run.
     pub fn operator<O: Operator>(&self, inner: O) -> impl Operator + use<O> {
-        JournaledOperator { tape: self.clone(), inner }
+        JournaledOperator { replay: self.clone(), inner }
     }
 
     /// The story is over: the room that was kept for its end is free for other notes of it.
@@ -201,7 +201,7 @@ fn without_releases(past: Vec<Record>) -> VecDeque<(usize, Record)> {
 }
 
 struct JournaledFleet<F> {
-    tape: Tape,
+    replay: Replay,
     inner: F,
     /// The hosts that have answered this deployer itself.
     heard: HashSet<HostId>,
@@ -224,23 +224,23 @@ impl<F: Fleet> JournaledFleet<F> {
             }
             _ => false,
         };
-        if self.tape.next_if(fits).is_none() {
-            self.tape.break_off();
-            self.tape.write(&[Record::Called { call: call.clone(), tasks: tasks.to_vec() }]);
+        if self.replay.next_if(fits).is_none() {
+            self.replay.break_off();
+            self.replay.write(&[Record::Called { call: call.clone(), tasks: tasks.to_vec() }]);
             return Replayed { heard: HashSet::new(), flow: Flow::Continue, returned: false, fresh: true };
         }
         let mut heard: HashSet<HostId> = HashSet::new();
         let mut flow = Flow::Continue;
         loop {
             // An interrupt stands where it was noticed, maybe ahead of every result: the story has to look up there too.
-            if self.tape.is_next(|record| matches!(record, Record::Interrupted)) {
+            if self.replay.is_next(|record| matches!(record, Record::Interrupted)) {
                 if on(Vec::new()) == Flow::Stop {
                     flow = Flow::Stop;
                 }
-                self.tape.next_if(|record| matches!(record, Record::Interrupted));
+                self.replay.next_if(|record| matches!(record, Record::Interrupted));
                 continue;
             }
-            let Some(record) = self.tape.next_if(|record| matches!(record, Record::Ended { .. })) else { break };
+            let Some(record) = self.replay.next_if(|record| matches!(record, Record::Ended { .. })) else { break };
             let Record::Ended { host, result } = record else { unreachable!("only results were asked for") };
             heard.insert(host);
             if on(vec![HostEvent::Started(host), HostEvent::Ended(host, result)]) == Flow::Stop {
@@ -248,9 +248,9 @@ impl<F: Fleet> JournaledFleet<F> {
             }
         }
         let whole = recorded.is_subset(&heard);
-        let returned = whole && self.tape.next_if(|record| matches!(record, Record::Returned)).is_some();
+        let returned = whole && self.replay.next_if(|record| matches!(record, Record::Returned)).is_some();
         if !returned {
-            self.tape.break_off();
+            self.replay.break_off();
         }
         Replayed { heard, flow, returned, fresh: false }
     }
@@ -271,16 +271,16 @@ impl<F: Fleet> Fleet for JournaledFleet<F> {
         if call.step == Step::Release || call.step == Step::Probe && call.recover {
             return self.inner.run(call, tasks, on);
         }
-        let recorded = self.tape.0.borrow_mut().told.take(call, tasks);
+        let recorded = self.replay.0.borrow_mut().told.take(call, tasks);
         let replayed = self.replay(call, tasks, &recorded, on);
         if replayed.returned {
             return;
         }
-        let tape = self.tape.clone();
+        let replay = self.replay.clone();
         let forward = matches!(call.step, Step::Run(stage) if stage != Stage::Rollback);
-        if forward && replayed.fresh && recorded.is_empty() && tape.0.borrow().going_back {
+        if forward && replayed.fresh && recorded.is_empty() && replay.0.borrow().going_back {
             // Nobody has begun this, so nothing was begun after it.
-            tape.0.borrow_mut().told.ends_here();
+            replay.0.borrow_mut().told.ends_here();
         }
         let mut flow = replayed.flow;
         let answered = &mut self.heard;
@@ -290,7 +290,7 @@ impl<F: Fleet> Fleet for JournaledFleet<F> {
                 _ => None,
             }));
             if call.step == Step::Probe {
-                events.iter_mut().for_each(|event| as_before_the_run(event, &tape));
+                events.iter_mut().for_each(|event| as_before_the_run(event, &replay));
             }
             let results: Vec<Record> = events
                 .iter()
@@ -301,14 +301,14 @@ impl<F: Fleet> Fleet for JournaledFleet<F> {
                 .collect();
             // One sync for all results that came in together.
             if !results.is_empty() {
-                tape.write(&results);
+                replay.write(&results);
             }
             if on(events) == Flow::Stop {
                 flow = Flow::Stop;
             }
             flow
         };
-        // The look that an interrupt, or the end of the tape, is noticed by.
+        // The look that an interrupt, or the end of the replay, is noticed by.
         let mut stop = live(Vec::new()) == Flow::Stop;
         let mut heard = replayed.heard;
         // Tasks start in order, at most `batch` at a time, so these may have been under way when the deployer died.
@@ -320,7 +320,7 @@ impl<F: Fleet> Fleet for JournaledFleet<F> {
         let doubtful: Vec<Task> = doubtful.map(|(_, task)| task.clone()).collect();
         if !replayed.fresh || !doubtful.is_empty() {
             let recovery = Call { recover: true, ..call.clone() };
-            let find_out_all = stop || (forward && tape.0.borrow().going_back);
+            let find_out_all = stop || (forward && replay.0.borrow().going_back);
             self.inner.run(&recovery, &doubtful, &mut |events| {
                 let found = if find_out_all { events } else { good_ends(events) };
                 heard.extend(found.iter().filter_map(|event| match event {
@@ -332,12 +332,12 @@ impl<F: Fleet> Fleet for JournaledFleet<F> {
             });
         }
         // On the way to a rollback nothing is begun that nobody had begun.
-        let turned = forward && tape.0.borrow().going_back;
+        let turned = forward && replay.0.borrow().going_back;
         if !stop && !turned {
             let rest: Vec<Task> = tasks.iter().filter(|task| !heard.contains(&task.host)).cloned().collect();
             self.inner.run(call, &rest, &mut live);
         }
-        tape.write(&[Record::Returned]);
+        replay.write(&[Record::Returned]);
     }
 
     fn recalls(&self, host: HostId) -> bool {
@@ -346,12 +346,12 @@ impl<F: Fleet> Fleet for JournaledFleet<F> {
 }
 
 /// A target that is probed in the middle of its run says how it is. What the run goes back to is how it was.
-fn as_before_the_run(event: &mut HostEvent, tape: &Tape) {
+fn as_before_the_run(event: &mut HostEvent, replay: &Replay) {
     let HostEvent::Ended(host, result) = event else { return };
     let Some(facts) = &mut result.facts else { return };
     facts.tries.clear();
     let before = facts.before.take().map(|before| *before);
-    if let Some(before) = before.or_else(|| tape.0.borrow().told.before(*host).cloned()) {
+    if let Some(before) = before.or_else(|| replay.0.borrow().told.before(*host).cloned()) {
         facts.state = before;
     }
 }
@@ -368,7 +368,7 @@ fn good_ends(events: Vec<HostEvent>) -> Vec<HostEvent> {
 }
 
 struct JournaledOperator<O> {
-    tape: Tape,
+    replay: Replay,
     inner: O,
 }
 
@@ -376,56 +376,56 @@ impl<O: Operator> Operator for JournaledOperator<O> {
     fn ask(&mut self, question: &Question) -> Answer {
         let undoes = self.undoes();
         let is_last = matches!(question, Question::RollBack { .. });
-        let mut past = self.tape.next_answer();
+        let mut past = self.replay.next_answer();
         // No other question follows this one: a second answer is that of whoever thought better of it.
         while is_last && past.is_some() {
-            match self.tape.next_answer() {
+            match self.replay.next_answer() {
                 Some(revised) => past = Some(revised),
                 None => break,
             }
         }
         match past {
             // A rollback that was declined is what is asked for now.
-            Some(Answer::No) if is_last && undoes && self.tape.is_over() => {}
+            Some(Answer::No) if is_last && undoes && self.replay.is_over() => {}
             Some(answer) => return answer,
-            None => self.tape.break_off(),
+            None => self.replay.break_off(),
         }
-        let confirmed = self.tape.0.borrow().confirmed;
-        let on_record = self.tape.0.borrow().told.leads_on();
+        let confirmed = self.replay.0.borrow().confirmed;
+        let on_record = self.replay.0.borrow().told.leads_on();
         let answer = match question {
             Question::RollBack { .. } if confirmed => Answer::Yes,
             // The targets have what came after it.
             Question::Continue { .. } if on_record => Answer::Yes,
             _ => self.inner.ask(question),
         };
-        self.tape.write(&[Record::Answered { answer }]);
+        self.replay.write(&[Record::Answered { answer }]);
         answer
     }
 
     fn interrupted(&mut self) -> bool {
-        if self.tape.0.borrow().interrupted {
+        if self.replay.0.borrow().interrupted {
             return true;
         }
-        if self.tape.next_if(|record| matches!(record, Record::Interrupted)).is_some() {
-            self.tape.0.borrow_mut().interrupted = true;
+        if self.replay.next_if(|record| matches!(record, Record::Interrupted)).is_some() {
+            self.replay.0.borrow_mut().interrupted = true;
             return true;
         }
-        if !self.tape.is_over() {
+        if !self.replay.is_over() {
             return false;
         }
         if self.inner.interrupted() {
-            self.tape.0.borrow_mut().going_back = true;
+            self.replay.0.borrow_mut().going_back = true;
         }
-        if self.tape.turns_back() {
-            self.tape.0.borrow_mut().interrupted = true;
-            self.tape.write(&[Record::Interrupted]);
+        if self.replay.turns_back() {
+            self.replay.0.borrow_mut().interrupted = true;
+            self.replay.write(&[Record::Interrupted]);
             return true;
         }
         false
     }
 
     fn undoes(&self) -> bool {
-        self.tape.0.borrow().undoes
+        self.replay.0.borrow().undoes
     }
 
     fn name(&self) -> &'static str {

@@ -29,7 +29,7 @@ pub use install::{Wanted, install};
 
 use fault::Fault;
 use os::deadline::Deadline;
-use out::{Out, Reader};
+use out::{Audience, Out};
 use stages::job::Job;
 use stages::stage::By;
 use state::layout::Layout;
@@ -48,7 +48,7 @@ const TAKEN: &str = "a start-up file of the login shell (.bashrc, .profile, ~/.s
 /// done, 1 when it failed, in which case the last line of `output` says why.
 pub fn serve(input: impl Read + Send + 'static, output: impl Write + Send + 'static) -> u8 {
     let mut input = BufReader::with_capacity(64 << 10, input);
-    let out = Out::new(output, Reader::Deployer);
+    let out = Out::new(output, Audience::Deployer);
     let came = expect_request(&out);
     let prepared = read_request(&mut input, came).and_then(|request| {
         let layout = Layout::new(&request.deploy_dir, &request.repo)?;
@@ -90,7 +90,7 @@ pub fn serve(input: impl Read + Send + 'static, output: impl Write + Send + 'sta
 /// Runs a stage for a person at the target, with the last request that the target saw, or with the one in a file; what
 /// happens is printed as lines on standard output. Returns the exit status, 0 or 1.
 pub fn by_hand(repo: &str, deploy_dir: &Path, stage: Stage, force: bool, request_file: Option<PathBuf>) -> u8 {
-    let out = Out::new(io::stdout(), Reader::Person);
+    let out = Out::new(io::stdout(), Audience::Person);
     match prepare_by_hand(repo, deploy_dir, stage, force, request_file) {
         Ok((request, layout)) => {
             let attempt = state::record::next_attempt(&layout, &request.holder.run, stage);

@@ -11,7 +11,7 @@ use crate::wire::{BEAT, Ended, LONGEST_EVENT, Level, Line, PIECE, State, TargetE
 
 /// Who reads what is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reader {
+pub enum Audience {
     /// The deployer: one line of JSON an event.
     Deployer,
     /// A person at this machine: `HH:MM:SS message`.
@@ -27,23 +27,23 @@ enum Message {
 #[derive(Clone)]
 pub struct Out {
     queue: Sender<Message>,
-    reader: Reader,
+    reader: Audience,
 }
 
 impl Out {
     /// Starts the thread that writes. A deployer also hears from it when nothing is said for a while.
-    pub fn new(mut output: impl Write + Send + 'static, reader: Reader) -> Out {
+    pub fn new(mut output: impl Write + Send + 'static, reader: Audience) -> Out {
         let (queue, messages) = mpsc::channel();
         std::thread::spawn(move || {
             let mut write = |text: &str| output.write_all(text.as_bytes()).and_then(|()| output.flush()).is_ok();
             // What a start-up file of the login shell has printed may lack its newline.
-            let mut open = reader == Reader::Person || write("\n");
+            let mut open = reader == Audience::Person || write("\n");
             // After the first error nobody reads any more; the queue is still emptied, and the work goes on.
             loop {
                 match messages.recv_timeout(BEAT) {
                     Ok(Message::Text(text)) => open = open && write(&text),
                     Ok(Message::Flush(done)) => drop(done.send(())),
-                    Err(RecvTimeoutError::Timeout) if reader == Reader::Deployer => {
+                    Err(RecvTimeoutError::Timeout) if reader == Audience::Deployer => {
                         open = open && json(&TargetEvent::Alive).is_some_and(|text| write(&text));
                     }
                     Err(RecvTimeoutError::Timeout) => {}
@@ -58,8 +58,8 @@ impl Out {
     pub fn event(&self, event: &TargetEvent) {
         let text = match self.reader {
             // Within what the other side reads of a line.
-            Reader::Deployer => json(&event.clone().bounded()),
-            Reader::Person => for_a_person(event),
+            Audience::Deployer => json(&event.clone().bounded()),
+            Audience::Person => for_a_person(event),
         };
         if let Some(text) = text {
             self.text(text);

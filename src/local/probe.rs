@@ -14,7 +14,7 @@ use super::os::deadline::Deadline;
 use super::os::files;
 use super::os::process::Feed;
 use super::os::sys;
-use super::out::{Out, Reader};
+use super::out::{Audience, Out};
 use super::stages::finalize;
 use super::stages::job::Job;
 use super::state::claim;
@@ -22,7 +22,7 @@ use super::state::fence;
 use super::state::layout::{Layout, Link};
 use super::state::lease;
 use super::state::lock;
-use super::state::lock::{Answer, Found, Note, RunLock};
+use super::state::lock::{Found, LockAttempt, Note, RunLock};
 use super::state::moved_on;
 use super::state::record;
 use super::state::scap_process;
@@ -200,11 +200,11 @@ pub fn run(layout: &Layout, request: &Request, out: &Out, mut input: impl BufRea
 /// Removes what the run kept until its end. Nobody waits for what could be said of it.
 fn tidy_up(layout: &Layout, request: &Request) {
     let deadline = Deadline::after(request.timeout);
-    let out = Out::new(std::io::sink(), Reader::Person);
+    let out = Out::new(std::io::sink(), Audience::Person);
     let job = Job { request: request.clone(), layout: layout.clone(), out, deadline };
     // A stage may be at work still whose connection was lost.
     let note = Note::new(&request.holder, None);
-    if let Ok(Answer::Mine(_turn)) = lock::ask(&lock::stage_path(layout), &note) {
+    if let Ok(LockAttempt::Mine(_turn)) = lock::ask(&lock::stage_path(layout), &note) {
         finalize::after_the_run(&job);
     }
 }

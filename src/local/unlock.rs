@@ -115,7 +115,7 @@ fn is_ours(path: &Path, id: u32) -> std::io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::local::out::Reader;
+    use crate::local::out::Audience;
     use crate::local::state::lock::{Note, RunLock};
     use crate::local::tests::who;
 
@@ -125,7 +125,7 @@ mod tests {
         let layout = Layout::new(dir.path(), "app").unwrap();
         // This very test holds the lock.
         let held = RunLock::take(&layout, &who("one"), false).unwrap();
-        let out = Out::new(std::io::sink(), Reader::Deployer);
+        let out = Out::new(std::io::sink(), Audience::Deployer);
         let refused = run(&layout, Some(&"one".parse().unwrap()), &out).unwrap_err().reason();
         assert!(refused.contains("not a hoist deploy-local"), "{refused}");
         // A note that names another process, which does not have the lock open.
@@ -144,7 +144,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path(), "app").unwrap();
         let _held = RunLock::take(&layout, &who("two"), false).unwrap();
-        let out = Out::new(std::io::sink(), Reader::Deployer);
+        let out = Out::new(std::io::sink(), Audience::Deployer);
         for held in [Some("one".parse().unwrap()), None] {
             let refused = run(&layout, held.as_ref(), &out).unwrap_err().reason();
             assert!(refused.contains("run two"), "{refused}");

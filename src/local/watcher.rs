@@ -15,7 +15,7 @@ use crate::wire::{Action, Request, Stage};
 use super::fault::{Fault, plain};
 use super::os::deadline::Deadline;
 use super::os::sys;
-use super::out::{Out, Reader};
+use super::out::{Audience, Out};
 use super::stages::job::Job;
 use super::stages::stage;
 use super::stages::stage::By;
@@ -111,7 +111,7 @@ fn log(layout: &Layout) -> Out {
     let mut options = File::options();
     options.create(true).append(true).mode(0o600);
     match options.open(layout.own().join("lease.log")) {
-        Ok(file) => Out::new(file, Reader::Person),
-        Err(_) => Out::new(io::sink(), Reader::Person),
+        Ok(file) => Out::new(file, Audience::Person),
+        Err(_) => Out::new(io::sink(), Audience::Person),
     }
 }

@@ -15,7 +15,7 @@ use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
-use super::Keeper;
+use super::LockOwner;
 use crate::files::ownership;
 
 /// The lock, held until it is dropped.
@@ -28,7 +28,7 @@ pub struct DeployLock {
 #[derive(Debug)]
 pub enum LockError {
     /// Another process has it; who, where that could be read.
-    Held(Option<Box<Keeper>>),
+    Held(Option<Box<LockOwner>>),
     /// The file could not be opened or locked.
     Io(PathBuf, io::Error),
 }
@@ -67,7 +67,7 @@ const NAMELESS: usize = 30;
 
 impl DeployLock {
     /// Takes the lock at once or not at all, and leaves the keeper's name in it.
-    pub fn acquire(path: &Path, keeper: &Keeper) -> Result<DeployLock, LockError> {
+    pub fn acquire(path: &Path, keeper: &LockOwner) -> Result<DeployLock, LockError> {
         let io = |error: io::Error| LockError::Io(path.to_owned(), error);
         // A file that is replaced while we look is looked at again; that does not go on for ever.
         for attempt in 0..100 {
@@ -99,7 +99,7 @@ impl DeployLock {
 
     /// Who holds the lock now, found without making or changing anything: `None` when nobody does, and within it `None`
     /// when somebody does who left no name.
-    pub fn holder(path: &Path) -> io::Result<Option<Option<Keeper>>> {
+    pub fn holder(path: &Path) -> io::Result<Option<Option<LockOwner>>> {
         let file = match open_to_look(path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -112,7 +112,7 @@ impl DeployLock {
         }
     }
 
-    fn write_holder(&mut self, holder: &Keeper) -> io::Result<()> {
+    fn write_holder(&mut self, holder: &LockOwner) -> io::Result<()> {
         let mut text = serde_json::to_vec(holder)?;
         text.push(b'\n');
         self.file.set_len(0)?;
@@ -199,10 +199,10 @@ fn stands_at(file: &File, path: &Path) -> bool {
 
 /// Who holds the lock. The holder writes its name just after it took the lock, so it gets a moment for that. A name left
 /// by a process that has died, or does not have the lock, is not the holder's.
-fn read_holder(file: &File) -> Option<Keeper> {
+fn read_holder(file: &File) -> Option<LockOwner> {
     let holders = crate::procfs::lock_holders(file);
-    let has_it = |keeper: &Keeper| holders.is_empty() || holders.iter().any(|it| it.id == keeper.holder.pid);
-    let alive = |keeper: &Keeper| {
+    let has_it = |keeper: &LockOwner| holders.is_empty() || holders.iter().any(|it| it.id == keeper.holder.pid);
+    let alive = |keeper: &LockOwner| {
         let pid = i32::try_from(keeper.holder.pid).ok().and_then(Pid::from_raw)?;
         (test_kill_process(pid) != Err(Errno::SRCH)).then_some(())
     };
@@ -215,11 +215,11 @@ fn read_holder(file: &File) -> Option<Keeper> {
         // More than any holder's name: what somebody else wrote there must not fill our memory.
         let read = file.rewind().and_then(|()| file.take(1 << 20).read_to_string(&mut text));
         if read.is_ok()
-            && let Ok(keeper) = serde_json::from_str::<Keeper>(&text)
+            && let Ok(keeper) = serde_json::from_str::<LockOwner>(&text)
             && alive(&keeper).is_some()
             && has_it(&keeper)
         {
-            return Some(Keeper { holder: keeper.holder.bounded(), ..keeper });
+            return Some(LockOwner { holder: keeper.holder.bounded(), ..keeper });
         }
     }
     None
@@ -232,8 +232,8 @@ mod tests {
     use super::*;
     use crate::wire::Holder;
 
-    fn holder(message: &str) -> Keeper {
-        Keeper::from(Holder {
+    fn holder(message: &str) -> LockOwner {
+        LockOwner::from(Holder {
             run: "20261123T144552.123Z-4711-7d3f".parse().unwrap(),
             user: "alice".into(),
             host: "deploy1".into(),
@@ -243,11 +243,11 @@ mod tests {
         })
     }
 
-    fn of_process(pid: u32, message: &str) -> Keeper {
-        Keeper::from(Holder { pid, ..holder(message).holder })
+    fn of_process(pid: u32, message: &str) -> LockOwner {
+        LockOwner::from(Holder { pid, ..holder(message).holder })
     }
 
-    fn held_by(result: Result<DeployLock, LockError>) -> Option<Keeper> {
+    fn held_by(result: Result<DeployLock, LockError>) -> Option<LockOwner> {
         match result {
             Err(LockError::Held(holder)) => holder.map(|holder| *holder),
             other => panic!("expected a held lock, got {other:?}"),

@@ -6,6 +6,6 @@ mod places;
 mod scap_lock;
 
 pub use lock::{DeployLock, LockError, default_lock_path};
-pub use owner::{Ended, Keeper, Purpose, end, nameless};
-pub use places::{Kept, LockPlaces, Locks};
+pub use owner::{Ended, LockOwner, Purpose, end, nameless};
+pub use places::{LockPlaces, Locks, Refusal};
 pub use scap_lock::{ScapHolds, ScapLock};

@@ -25,7 +25,7 @@ pub enum Purpose {
 
 /// Who keeps a lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Keeper {
+pub struct LockOwner {
     #[serde(flatten)]
     pub holder: Holder,
     #[serde(default)]
@@ -35,14 +35,14 @@ pub struct Keeper {
     pub until: Option<String>,
 }
 
-impl From<Holder> for Keeper {
+impl From<Holder> for LockOwner {
     /// A deployment's.
-    fn from(holder: Holder) -> Keeper {
-        Keeper { holder, purpose: Purpose::Deploy, until: None }
+    fn from(holder: Holder) -> LockOwner {
+        LockOwner { holder, purpose: Purpose::Deploy, until: None }
     }
 }
 
-impl fmt::Display for Keeper {
+impl fmt::Display for LockOwner {
     /// `is being deployed by …`, or `is locked by …`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Holder { user, host, pid, since, message, .. } = &self.holder;
@@ -61,15 +61,15 @@ impl fmt::Display for Keeper {
 #[derive(Debug)]
 pub enum Ended {
     /// It is let go.
-    Gone(Keeper),
+    Gone(LockOwner),
     /// There was none.
     NotLocked,
     /// A deployment has it, which is not ended in this way.
-    Deploying(Keeper),
+    Deploying(LockOwner),
     /// Its process belongs to another user.
-    NotAllowed(Keeper),
+    NotAllowed(LockOwner),
     /// Its process was told, and still has it.
-    Stays(Keeper),
+    Stays(LockOwner),
     /// Whoever has it left no name, or another's.
     Nameless,
 }
@@ -118,7 +118,7 @@ pub fn end(path: &Path) -> io::Result<Ended> {
     Ok(Ended::Stays(keeper))
 }
 
-fn pid_of(keeper: &Keeper) -> Option<Pid> {
+fn pid_of(keeper: &LockOwner) -> Option<Pid> {
     i32::try_from(keeper.holder.pid).ok().and_then(Pid::from_raw)
 }
 

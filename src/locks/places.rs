@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::scap_lock::{ScapFiles, ScapHolds, ScapLock, scap_holder};
-use super::{DeployLock, Keeper, LockError, Purpose, default_lock_path, nameless};
+use super::{DeployLock, LockError, LockOwner, Purpose, default_lock_path, nameless};
 
 /// Where the locks of a repository are.
 #[derive(Debug, Clone)]
@@ -52,9 +52,9 @@ impl LockPlaces {
 
     /// The deployments that are under way with a lock in the folder of [`LockPlaces::all`]: the names of their
     /// repositories, as their locks have them, and who deploys.
-    pub fn under_way(&self) -> Vec<(String, Keeper)> {
+    pub fn under_way(&self) -> Vec<(String, LockOwner)> {
         let entries = self.all.parent().map(std::fs::read_dir).and_then(Result::ok).into_iter().flatten().flatten();
-        let mut found: Vec<(String, Keeper)> = entries
+        let mut found: Vec<(String, LockOwner)> = entries
             .filter_map(|entry| {
                 let name = entry.file_name().into_string().ok()?;
                 let repo = name.strip_prefix("hoist-")?.strip_suffix(".lock")?.to_owned();
@@ -76,22 +76,22 @@ pub struct Locks {
 
 /// Whose lock is in the way. Written after the repository's name.
 #[derive(Debug)]
-pub enum Kept {
+pub enum Refusal {
     /// The repository's; who has it, where that could be read.
-    Own(PathBuf, Option<Box<Keeper>>),
+    Own(PathBuf, Option<Box<LockOwner>>),
     /// That of all repositories.
-    All(PathBuf, Option<Box<Keeper>>),
+    All(PathBuf, Option<Box<LockOwner>>),
     Scap(ScapHolds),
 }
 
-impl fmt::Display for Kept {
+impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Kept::Own(path, None) => f.write_str(&nameless(path)),
-            Kept::Own(path, Some(keeper)) => write!(f, "{keeper} ({})", path.display()),
-            Kept::All(path, None) => write!(f, "{}, with all of this host", nameless(path)),
-            Kept::All(path, Some(keeper)) => write!(f, "{keeper}, with all of this host ({})", path.display()),
-            Kept::Scap(held) => write!(f, "is {held}"),
+            Refusal::Own(path, None) => f.write_str(&nameless(path)),
+            Refusal::Own(path, Some(keeper)) => write!(f, "{keeper} ({})", path.display()),
+            Refusal::All(path, None) => write!(f, "{}, with all of this host", nameless(path)),
+            Refusal::All(path, Some(keeper)) => write!(f, "{keeper}, with all of this host ({})", path.display()),
+            Refusal::Scap(held) => write!(f, "is {held}"),
         }
     }
 }
@@ -101,10 +101,10 @@ impl Locks {
     ///
     /// # Errors
     /// A file that cannot be locked, with its name and what to do.
-    pub fn take(places: &LockPlaces, keeper: &Keeper) -> anyhow::Result<Result<Locks, Kept>> {
+    pub fn take(places: &LockPlaces, keeper: &LockOwner) -> anyhow::Result<Result<Locks, Refusal>> {
         let own = match DeployLock::acquire(&places.own, keeper) {
             Ok(lock) => lock,
-            Err(LockError::Held(by)) => return Ok(Err(Kept::Own(places.own.clone(), by))),
+            Err(LockError::Held(by)) => return Ok(Err(Refusal::Own(places.own.clone(), by))),
             Err(error) => return Err(error.into()),
         };
         let wrong = |path: &Path| {
@@ -115,7 +115,7 @@ impl Locks {
         if keeper.purpose == Purpose::Deploy
             && let Some(by) = DeployLock::holder(&places.all).map_err(wrong(&places.all))?
         {
-            return Ok(Err(Kept::All(places.all.clone(), by.map(Box::new))));
+            return Ok(Err(Refusal::All(places.all.clone(), by.map(Box::new))));
         }
         let (global, repo) = (&places.scap.global, &places.scap.own);
         // In Scap's order.
@@ -126,7 +126,7 @@ impl Locks {
         let mut scap = Vec::new();
         match taken {
             Ok(lock) => scap.extend(lock),
-            Err(held) => return Ok(Err(Kept::Scap(held))),
+            Err(held) => return Ok(Err(Refusal::Scap(held))),
         }
         let taken = match places.with_scap {
             true => ScapLock::take(repo, keeper).map_err(wrong(repo))?.map(Some),
@@ -134,7 +134,7 @@ impl Locks {
         };
         match taken {
             Ok(lock) => scap.extend(lock),
-            Err(held) => return Ok(Err(Kept::Scap(held))),
+            Err(held) => return Ok(Err(Refusal::Scap(held))),
         }
         // Scap lets go of the repository first.
         scap.reverse();
@@ -144,12 +144,15 @@ impl Locks {
     ///
     /// # Errors
     /// As [`Locks::take`].
-    pub fn take_scaps_global(places: &LockPlaces, keeper: &Keeper) -> anyhow::Result<Result<Option<ScapLock>, Kept>> {
+    pub fn take_scaps_global(
+        places: &LockPlaces,
+        keeper: &LockOwner,
+    ) -> anyhow::Result<Result<Option<ScapLock>, Refusal>> {
         if !places.with_scap {
             return Ok(Ok(None));
         }
         let path = &places.scap.global;
         let taken = ScapLock::take(path, keeper).map_err(|error| LockError::Io(path.clone(), error))?;
-        Ok(taken.map(Some).map_err(Kept::Scap))
+        Ok(taken.map(Some).map_err(Refusal::Scap))
     }
 }

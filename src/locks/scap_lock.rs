@@ -19,7 +19,7 @@ use rustix::io::Errno;
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 use serde::Serialize;
 
-use super::Keeper;
+use super::LockOwner;
 
 /// Where Scap keeps its locks, whatever `lock_dir` says.
 const FOLDER: &str = "/var/lock";
@@ -59,7 +59,7 @@ struct Note<'a> {
 }
 
 impl Note<'_> {
-    fn text(keeper: &Keeper) -> io::Result<Vec<u8>> {
+    fn text(keeper: &LockOwner) -> io::Result<Vec<u8>> {
         let holder = &keeper.holder;
         let reason = if holder.message.is_empty() { "no reason given" } else { &holder.message };
         let timestamp_utc = crate::clock::asctime_utc();
@@ -114,7 +114,7 @@ impl ScapLock {
     }
 
     /// Takes the lock of a file, which is made where it is missing, at once or not at all, and says in it who has it.
-    pub fn take(path: &Path, keeper: &Keeper) -> io::Result<Result<ScapLock, ScapHolds>> {
+    pub fn take(path: &Path, keeper: &LockOwner) -> io::Result<Result<ScapLock, ScapHolds>> {
         let file = match open_or_make(path, true) {
             Ok(file) => file,
             // What cannot be written cannot be locked for writing. To share it keeps everybody out who would have it alone.
@@ -236,8 +236,8 @@ fn about(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn keeper(message: &str) -> Keeper {
-        Keeper::from(crate::wire::Holder {
+    fn keeper(message: &str) -> LockOwner {
+        LockOwner::from(crate::wire::Holder {
             run: "20261123T144552.123Z-4711-7d3f".parse().unwrap(),
             user: "alice".into(),
             host: "deploy1".into(),

@@ -39,7 +39,7 @@ fn number_of(level: Level) -> u32 {
 
 /// What a line says. Nothing in it is safe for a terminal.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Entry {
+pub struct LogEntry {
     /// The line as it was read, without its end; what is not UTF-8 is replaced.
     pub line: String,
     /// The line is an object of JSON.
@@ -60,21 +60,21 @@ pub struct Entry {
 
 /// Reads the lines of one log, in their order: what an earlier line says of hosts holds for those behind it.
 #[derive(Debug, Default)]
-pub struct Reader {
+pub struct LogReader {
     deploy_host: Option<String>,
     /// Which group a host belongs to.
     groups: HashMap<String, String>,
 }
 
-impl Reader {
+impl LogReader {
     /// What a line says; `None` for one without any text.
-    pub fn read(&mut self, line: &[u8]) -> Option<Entry> {
+    pub fn read(&mut self, line: &[u8]) -> Option<LogEntry> {
         let line = String::from_utf8_lossy(line).trim_end_matches(['\r', '\n']).to_owned();
         if line.trim().is_empty() {
             return None;
         }
         let Ok(Value::Object(object)) = serde_json::from_str::<Value>(&line) else {
-            return Some(Entry { message: line.clone(), line, ..Entry::default() });
+            return Some(LogEntry { message: line.clone(), line, ..LogEntry::default() });
         };
         let mut entry = match serde_json::from_value::<Event>(Value::Object(object.clone())) {
             Ok(event) => self.of_event(&event),
@@ -92,13 +92,13 @@ impl Reader {
             entry.host = entry.host.or_else(|| self.deploy_host.clone());
         }
         entry.group = entry.group.or_else(|| self.groups.get(entry.host.as_ref()?).cloned());
-        Some(Entry { line, json: true, ..entry })
+        Some(LogEntry { line, json: true, ..entry })
     }
 
-    fn of_event(&mut self, event: &Event) -> Entry {
+    fn of_event(&mut self, event: &Event) -> LogEntry {
         match event {
             Event::Started { deploy_host, .. } => {
-                *self = Reader { deploy_host: Some(deploy_host.clone()), groups: HashMap::new() };
+                *self = LogReader { deploy_host: Some(deploy_host.clone()), groups: HashMap::new() };
             }
             Event::Subgroup { group, hosts, .. } => {
                 self.groups.extend(hosts.iter().map(|host| (host.to_string(), group.clone())));
@@ -106,19 +106,19 @@ impl Reader {
             _ => {}
         }
         let said = report::said(event);
-        Entry {
+        LogEntry {
             host: said.host.map(|host| host.to_string()),
             level: Some(number_of(said.level)),
             message: said.message,
             stage: said.step.map(|step| report::name_of_step(step).to_owned()),
             group: said.group,
-            ..Entry::default()
+            ..LogEntry::default()
         }
     }
 }
 
 /// A record of Python's logging, or an event that this version does not know.
-fn of_record(object: &Map<String, Value>) -> Entry {
+fn of_record(object: &Map<String, Value>) -> LogEntry {
     let field = |keys: &[&str]| keys.iter().find_map(|key| object.get(*key)).and_then(text_of);
     let level = ["levelno", "levelname", "level"].into_iter().find_map(|key| match object.get(key)? {
         Value::Number(number) => number.as_u64().and_then(|number| u32::try_from(number).ok()),
@@ -129,14 +129,14 @@ fn of_record(object: &Map<String, Value>) -> Entry {
     let formatted = || printf::format(object.get("msg")?.as_str()?, object.get("args").filter(|it| has_any(it))?);
     let message = field(&["message"]).or_else(formatted).or_else(|| field(&["msg"]));
     let message = message.unwrap_or_else(|| Value::Object(object.clone()).to_string());
-    Entry {
+    LogEntry {
         host: field(&["host"]),
         level,
         message,
         name: field(&["name"]),
         stage: field(&["stage"]),
         group: field(&["group"]),
-        ..Entry::default()
+        ..LogEntry::default()
     }
 }
 

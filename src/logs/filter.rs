@@ -2,7 +2,7 @@
 
 use regex::Regex;
 
-use super::Entry;
+use super::LogEntry;
 use super::entry::level_number;
 
 /// What an expression may ask for, under every name that it has.
@@ -66,7 +66,7 @@ impl Filter {
     }
 
     /// Whether every term holds. What a line does not have is not equal to anything, and matches nothing.
-    pub fn matches(&self, entry: &Entry) -> bool {
+    pub fn matches(&self, entry: &LogEntry) -> bool {
         self.0.iter().all(|term| match term {
             Term::Level(compare, wanted) => entry.level.is_some_and(|level| compare(&level, wanted)),
             Term::Text { field, pattern, negated } => {

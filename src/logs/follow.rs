@@ -7,15 +7,15 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::{Entry, Reader};
+use super::{LogEntry, LogReader};
 
 /// The longest line, in bytes. What is longer, in a file that is no log, is read as several.
 const LONGEST_LINE: usize = 1 << 20;
 
 /// Reads a log from its beginning to its end, a last line without its newline too. `on` says whether to go on.
-pub fn read_whole(from: impl Read, on: &mut dyn FnMut(Entry) -> bool) -> io::Result<()> {
+pub fn read_whole(from: impl Read, on: &mut dyn FnMut(LogEntry) -> bool) -> io::Result<()> {
     let mut from = BufReader::new(from);
-    let mut reader = Reader::default();
+    let mut reader = LogReader::default();
     loop {
         let mut line = Vec::new();
         if from.by_ref().take(LONGEST_LINE as u64).read_until(b'\n', &mut line)? == 0 {
@@ -57,7 +57,7 @@ fn logs(folder: &Path) -> io::Result<BTreeMap<PathBuf, Metadata>> {
 pub enum News<'a> {
     /// The entries behind this are of another log than those before.
     From(&'a Path),
-    Entry(Entry),
+    LogEntry(LogEntry),
     /// A log that cannot be read, and why; said once.
     Trouble(&'a Path, io::Error),
 }
@@ -88,14 +88,14 @@ impl Follower {
         for (path, about) in &there {
             let tail = self.tails.entry(path.clone()).or_default();
             let current = &mut self.current;
-            let mut tell = |entry: Entry| {
+            let mut tell = |entry: LogEntry| {
                 if current.as_ref() != Some(path) {
                     *current = Some(path.clone());
                     if !on(News::From(path)) {
                         return false;
                     }
                 }
-                on(News::Entry(entry))
+                on(News::LogEntry(entry))
             };
             if let Err(error) = tail.read_on(path, about, &mut tell) {
                 if !tail.in_trouble {
@@ -121,7 +121,7 @@ struct Tail {
     told_from: u64,
     /// The beginning of a line whose end is not written yet.
     rest: Vec<u8>,
-    reader: Reader,
+    reader: LogReader,
     in_trouble: bool,
 }
 
@@ -130,7 +130,7 @@ impl Tail {
         Tail { identity: identity(about), told_from: about.len(), ..Tail::default() }
     }
 
-    fn read_on(&mut self, path: &Path, about: &Metadata, tell: &mut dyn FnMut(Entry) -> bool) -> io::Result<()> {
+    fn read_on(&mut self, path: &Path, about: &Metadata, tell: &mut dyn FnMut(LogEntry) -> bool) -> io::Result<()> {
         if self.identity != identity(about) {
             // The old file has been renamed or removed: its end first, even where the last newline never came.
             if let Some(old) = self.file.take() {
@@ -155,7 +155,7 @@ impl Tail {
         drained
     }
 
-    fn drain(&mut self, file: &File, tell: &mut dyn FnMut(Entry) -> bool) -> io::Result<()> {
+    fn drain(&mut self, file: &File, tell: &mut dyn FnMut(LogEntry) -> bool) -> io::Result<()> {
         let mut chunk = [0; 64 * 1024];
         loop {
             let count = match file.read_at(&mut chunk, self.read) {
@@ -175,7 +175,7 @@ impl Tail {
     }
 
     /// Reads what has come in as a line.
-    fn flush(&mut self, tell: &mut dyn FnMut(Entry) -> bool) -> bool {
+    fn flush(&mut self, tell: &mut dyn FnMut(LogEntry) -> bool) -> bool {
         let line = std::mem::take(&mut self.rest);
         let begins = self.read - line.len() as u64;
         match self.reader.read(&line) {

@@ -13,8 +13,8 @@ fn filter(expression: &[&str]) -> Filter {
     parse(expression).unwrap()
 }
 
-fn entry(line: &str) -> Entry {
-    Reader::default().read(line.as_bytes()).unwrap()
+fn entry(line: &str) -> LogEntry {
+    LogReader::default().read(line.as_bytes()).unwrap()
 }
 
 const WEB: &str = r#"{"msg": "Rolling back from 1 to 2", "levelno": 30, "levelname": "WARNING", "host": "web-10",
@@ -107,8 +107,8 @@ fn what_is_no_json_is_a_message_as_it_stands() {
         let entry = entry(line);
         assert_eq!((entry.message.as_str(), entry.json, entry.level), (line, false, None));
     }
-    assert_eq!(Reader::default().read(b" \r\n"), None);
-    assert_eq!(Reader::default().read(b"\xff\n").unwrap().message, "\u{fffd}");
+    assert_eq!(LogReader::default().read(b" \r\n"), None);
+    assert_eq!(LogReader::default().read(b"\xff\n").unwrap().message, "\u{fffd}");
     let unknown = entry(r#"{"time":"2026-11-23T14:45:52.123Z","event":"of_the_future","why":"so"}"#);
     assert_eq!(unknown.name.as_deref(), Some("of_the_future"));
     assert!(unknown.message.contains("\"why\":\"so\""), "{}", unknown.message);
@@ -121,7 +121,7 @@ const ENDED: &str = r#"{"time":"2026-11-23T14:45:54.123Z","event":"host_ended","
 
 #[test]
 fn what_earlier_lines_say_of_a_host_holds_for_later_ones() {
-    let mut reader = Reader::default();
+    let mut reader = LogReader::default();
     let [started, _, ended] = [STARTED, SUBGROUP, ENDED].map(|line| reader.read(line.as_bytes()).unwrap());
     assert_eq!(started.host.as_deref(), Some("deploy1"), "what is of no target is the deploy host's");
     assert!(started.message.contains("app aaaaaaaaaa by u@deploy1") && started.message.ends_with(": why"));
@@ -136,7 +136,7 @@ fn look(follower: &mut Follower) -> Vec<String> {
     let tell = &mut |news: News| {
         told.push(match news {
             News::From(path) => format!("<{}>", path.file_name().unwrap().to_str().unwrap()),
-            News::Entry(entry) => entry.message,
+            News::LogEntry(entry) => entry.message,
             News::Trouble(..) => "trouble".into(),
         });
         true
@@ -212,7 +212,7 @@ fn a_log_without_any_newline_costs_little_memory() {
 
 #[test]
 fn a_character_class_means_what_it_means_to_a_shell() {
-    let entry = |host: &str| Entry { host: Some(host.into()), ..Entry::default() };
+    let entry = |host: &str| LogEntry { host: Some(host.into()), ..LogEntry::default() };
     let matches = |expression: &str, host: &str| Filter::parse(&[expression.to_owned()]).unwrap().matches(&entry(host));
     for (pattern, hosts) in [
         ("web-0[12]*", "web-01 web-02.example.org"),
@@ -234,7 +234,7 @@ fn a_character_class_means_what_it_means_to_a_shell() {
 
 #[test]
 fn a_record_of_pythons_has_its_arguments_in_its_message() {
-    let read = |line: &str| Reader::default().read(line.as_bytes()).unwrap().message;
+    let read = |line: &str| LogReader::default().read(line.as_bytes()).unwrap().message;
     assert_eq!(read(r#"{"msg": "%s: %s", "args": ["answers", "OK"], "levelno": 20}"#), "answers: OK");
     assert_eq!(read(r#"{"msg": "%d%%", "args": [], "levelno": 20}"#), "%d%%");
     assert_eq!(read(r#"{"msg": "%d %d", "args": [1], "levelno": 20}"#), "%d %d");

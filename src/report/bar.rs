@@ -4,7 +4,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Event;
 use super::progress::Progress;
-use super::text::{Look, Verbosity};
+use super::text::{RenderOptions, Verbosity};
 use crate::terminal::Theme;
 
 /// A bar while a step runs, and none between steps.
@@ -18,7 +18,7 @@ pub(super) struct Bar {
 
 impl Bar {
     /// A bar on `target`, unless the operator wants it quiet.
-    pub fn new(look: Look, target: Box<dyn Fn() -> ProgressDrawTarget>) -> Bar {
+    pub fn new(look: RenderOptions, target: Box<dyn Fn() -> ProgressDrawTarget>) -> Bar {
         let wanted = look.verbosity != Verbosity::Quiet;
         Bar { theme: look.theme, wanted, target, progress: None, bar: None }
     }

@@ -8,7 +8,7 @@ use crate::wire::Level;
 
 /// What a line of the log says of an event.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Said {
+pub struct LogLine {
     /// `None`: the deploy host itself.
     pub host: Option<Target>,
     pub level: Level,
@@ -18,13 +18,13 @@ pub struct Said {
     pub group: Option<String>,
 }
 
-impl Said {
-    fn here(level: Level, message: String) -> Said {
-        Said { host: None, level, message, step: None, group: None }
+impl LogLine {
+    fn here(level: Level, message: String) -> LogLine {
+        LogLine { host: None, level, message, step: None, group: None }
     }
 
-    fn on(host: &Target, step: Option<Step>, level: Level, message: String) -> Said {
-        Said { host: Some(host.clone()), step, ..Said::here(level, message) }
+    fn on(host: &Target, step: Option<Step>, level: Level, message: String) -> LogLine {
+        LogLine { host: Some(host.clone()), step, ..LogLine::here(level, message) }
     }
 }
 
@@ -34,29 +34,29 @@ pub fn name_of_step(step: Step) -> &'static str {
 }
 
 /// What a line of the log says of `event`.
-pub fn said(event: &Event) -> Said {
+pub fn said(event: &Event) -> LogLine {
     match event {
         Event::Started { run, user, deploy_host, repo, revision, message, .. } => {
             let why = if message.is_empty() { String::new() } else { format!(": {message}") };
-            Said::here(Level::Info, format!("{repo} {} by {user}@{deploy_host}, run {run}{why}", revision.short()))
+            LogLine::here(Level::Info, format!("{repo} {} by {user}@{deploy_host}, run {run}{why}", revision.short()))
         }
         Event::Command { command, user, deploy_host, .. } => {
-            Said::here(Level::Info, format!("{command} by {user}@{deploy_host}"))
+            LogLine::here(Level::Info, format!("{command} by {user}@{deploy_host}"))
         }
-        Event::Note { level, message } => Said::here(*level, message.clone()),
+        Event::Note { level, message } => LogLine::here(*level, message.clone()),
         Event::Subgroup { group, label, hosts: members } => {
             let message = format!("{label} ({})", hosts(members.len()));
-            Said { group: Some(group.clone()), ..Said::here(Level::Info, message) }
+            LogLine { group: Some(group.clone()), ..LogLine::here(Level::Info, message) }
         }
         Event::StepStarted { step, label, hosts: count } => {
             let message = format!("{}: started on {}", of(label, *step), hosts(*count));
-            Said { step: Some(*step), ..Said::here(Level::Info, message) }
+            LogLine { step: Some(*step), ..LogLine::here(Level::Info, message) }
         }
         Event::HostStarted { host, step } => {
-            Said::on(host, Some(*step), Level::Debug, format!("{} started", step_name(*step)))
+            LogLine::on(host, Some(*step), Level::Debug, format!("{} started", step_name(*step)))
         }
-        Event::HostLine { host, line } => Said::on(host, None, line.level, line.message.clone()),
-        Event::HostDiff { host, file, .. } => Said::on(host, None, Level::Info, format!("{file} would change")),
+        Event::HostLine { host, line } => LogLine::on(host, None, line.level, line.message.clone()),
+        Event::HostDiff { host, file, .. } => LogLine::on(host, None, Level::Info, format!("{file} would change")),
         Event::HostEnded { host, step, outcome, seconds, .. } => {
             let level = match (outcome, step) {
                 (Outcome::Ok, Step::Run(_)) => Level::Info,
@@ -67,7 +67,7 @@ pub fn said(event: &Event) -> Said {
                 Outcome::Ok => "ok".to_owned(),
                 outcome => outcome.to_string(),
             };
-            Said::on(host, Some(*step), level, format!("{}: {how}, after {}", step_name(*step), took(*seconds)))
+            LogLine::on(host, Some(*step), level, format!("{}: {how}, after {}", step_name(*step), took(*seconds)))
         }
         Event::StepEnded { step, label, ok, failed, not_attempted, seconds } => {
             let left = not_attempted.len();
@@ -79,19 +79,19 @@ pub fn said(event: &Event) -> Said {
                 }
             }
             message += &format!(", after {}", took(*seconds));
-            Said { step: Some(*step), ..Said::here(level, message) }
+            LogLine { step: Some(*step), ..LogLine::here(level, message) }
         }
         Event::LimitExceeded { group, failed, limit } => {
             let message = format!("{} failed, more than the failure limit ({limit})", hosts(*failed));
-            Said { group: Some(group.clone()), ..Said::here(Level::Error, format!("{group}: {message}")) }
+            LogLine { group: Some(group.clone()), ..LogLine::here(Level::Error, format!("{group}: {message}")) }
         }
-        Event::Asked { question, answer, by } => Said::here(Level::Info, format!("{question} {answer} ({by})")),
-        Event::Interrupted => Said::here(Level::Warning, "interrupted".to_owned()),
+        Event::Asked { question, answer, by } => LogLine::here(Level::Info, format!("{question} {answer} ({by})")),
+        Event::Interrupted => LogLine::here(Level::Warning, "interrupted".to_owned()),
         Event::Ended { verdict, status, rows, seconds } => {
             let level = if *status == 0 { Level::Info } else { Level::Error };
             let unhappy = rows.iter().filter(|row| !row.happy).count();
             let rest = if unhappy == 0 { String::new() } else { format!(", {} to look at", counted(unhappy, "host")) };
-            Said::here(level, format!("{verdict} (exit status {status}, after {}{rest})", took(*seconds)))
+            LogLine::here(level, format!("{verdict} (exit status {status}, after {}{rest})", took(*seconds)))
         }
     }
 }

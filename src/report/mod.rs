@@ -26,12 +26,12 @@ pub use event::{Event, GroupHead, HostRow};
 pub use folded::Folded;
 pub use json::Json;
 pub use log::LogFile;
-pub use log_line::{Said, name_of_step, said};
+pub use log_line::{LogLine, name_of_step, said};
 pub use output::Output;
 pub use plain::Plain;
 pub use tee::Tee;
 pub use terminal::Terminal;
-pub use text::{Look, Verbosity};
+pub use text::{RenderOptions, Verbosity};
 
 use indicatif::ProgressDrawTarget;
 
@@ -70,7 +70,7 @@ pub enum Format {
 /// of many: `web[01-97]`.
 pub fn to_stdout(format: Format, verbosity: Verbosity, fold: fn(&[&Target]) -> String) -> Box<dyn Reporter> {
     let theme = Theme::of_stdout();
-    let look = Look { theme, verbosity, fold };
+    let look = RenderOptions { theme, verbosity, fold };
     match format {
         Format::Json => Box::new(Json::new(std::io::stdout())),
         Format::Text if theme.live => Box::new(Terminal::new(look)),

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::io::Write;
 
 use super::bar::Bar;
-use super::output_buffer::{Kept, Said};
+use super::output_buffer::{HostOutput, OutputBuffer};
 use super::sink::{Form, Sink};
-use super::text::{Look, Verbosity};
+use super::text::{RenderOptions, Verbosity};
 use super::words::{hosts, took};
 use super::{Event, HostRow, Reporter, table};
 use crate::fleet::Outcome;
@@ -19,9 +19,9 @@ pub struct Output<O, E> {
     out: Sink<O>,
     err: Sink<E>,
     /// How each of the two looks.
-    looks: [Look; 2],
+    looks: [RenderOptions; 2],
     /// With folding, what the hosts have said so far; `None`: it is shown at once.
-    kept: Option<Kept>,
+    kept: Option<OutputBuffer>,
     /// On a terminal, how far it is.
     bar: Option<Bar>,
 }
@@ -43,18 +43,18 @@ impl From<Level> for Stream {
 impl<O: Write, E: Write> Output<O, E> {
     /// Shows lines as they come or, with `fold`, at the end: equal output with an equal end once, under the folded
     /// names. `bar` is for the terminal that `err` is.
-    pub(super) fn new(out: O, err: E, looks: [Look; 2], fold: bool, bar: Option<Bar>) -> Output<O, E> {
+    pub(super) fn new(out: O, err: E, looks: [RenderOptions; 2], fold: bool, bar: Option<Bar>) -> Output<O, E> {
         let forms = looks.map(|look| Form::Text(look.theme));
         Output {
             out: Sink::new(out, forms[0]),
             err: Sink::new(err, forms[1]),
             looks,
-            kept: fold.then(Kept::default),
+            kept: fold.then(OutputBuffer::default),
             bar,
         }
     }
 
-    fn look(&self, stream: Stream) -> Look {
+    fn look(&self, stream: Stream) -> RenderOptions {
         self.looks[stream as usize]
     }
 
@@ -110,7 +110,7 @@ impl<O: Write, E: Write> Output<O, E> {
     }
 
     /// Output of several hosts that is the same.
-    fn block(&mut self, said: &Said, members: &[Target]) {
+    fn block(&mut self, said: &HostOutput, members: &[Target]) {
         let look = self.look(Stream::Out);
         let names = look.folded(members);
         if !said.out.is_empty() {
@@ -246,8 +246,12 @@ fn nameless(reason: &str, host: &Target) -> String {
 }
 
 /// How lines look on a stream.
-pub fn look_of(stream: &impl std::io::IsTerminal, verbosity: Verbosity, fold: fn(&[&Target]) -> String) -> Look {
-    Look { theme: Theme::of(stream).or_any_unicode(stream), verbosity, fold }
+pub fn look_of(
+    stream: &impl std::io::IsTerminal,
+    verbosity: Verbosity,
+    fold: fn(&[&Target]) -> String,
+) -> RenderOptions {
+    RenderOptions { theme: Theme::of(stream).or_any_unicode(stream), verbosity, fold }
 }
 
 #[cfg(test)]

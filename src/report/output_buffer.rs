@@ -14,7 +14,7 @@ const MOST: usize = 1024 * 1024;
 
 /// All that one host said, and how its command ended.
 #[derive(Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Said {
+pub(super) struct HostOutput {
     /// Standard output, each line with its newline.
     pub out: String,
     /// Standard error.
@@ -25,7 +25,7 @@ pub(super) struct Said {
     pub end: String,
 }
 
-impl Said {
+impl HostOutput {
     fn len(&self) -> usize {
         self.out.len() + self.err.len()
     }
@@ -33,15 +33,15 @@ impl Said {
 
 /// The output of all hosts.
 #[derive(Default)]
-pub(super) struct Kept {
-    under_way: HashMap<Target, Said>,
+pub(super) struct OutputBuffer {
+    under_way: HashMap<Target, HostOutput>,
     /// Bytes that are kept of all hosts, what is equal once.
     bytes: usize,
     /// Equal ones are kept once.
-    ended: Folded<Rc<Said>>,
+    ended: Folded<Rc<HostOutput>>,
 }
 
-impl Kept {
+impl OutputBuffer {
     /// Takes a line in.
     pub fn line(&mut self, host: &Target, line: &Line) {
         let said = self.under_way.entry(host.clone()).or_default();
@@ -61,7 +61,7 @@ impl Kept {
 
     /// A host's command has ended, and says no more.
     pub fn ended(&mut self, host: &Target, end: String) {
-        let mut said = Said { end, ..self.under_way.remove(host).unwrap_or_default() };
+        let mut said = HostOutput { end, ..self.under_way.remove(host).unwrap_or_default() };
         said.out.shrink_to_fit();
         said.err.shrink_to_fit();
         let size = said.len();
@@ -71,7 +71,7 @@ impl Kept {
     }
 
     /// What was said, each with the hosts that said it and ended alike, in the order of the first of them in `rows`.
-    pub fn take(&mut self, rows: &[HostRow]) -> Vec<(Rc<Said>, Vec<Target>)> {
+    pub fn take(&mut self, rows: &[HostRow]) -> Vec<(Rc<HostOutput>, Vec<Target>)> {
         let place: HashMap<&Target, usize> = rows.iter().enumerate().map(|(place, row)| (&row.host, place)).collect();
         let mut blocks = self.ended.take();
         blocks.sort_by_key(|(_, hosts)| hosts.iter().filter_map(|host| place.get(host)).min().copied());

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::progress::Progress;
 use super::sink::{Form, Sink};
-use super::text::{Look, Text, Verbosity};
+use super::text::{RenderOptions, Text, Verbosity};
 use super::{Event, Reporter};
 
 /// How long a step may go on before its progress is told, and told again.
@@ -23,7 +23,7 @@ pub struct Plain<W> {
 }
 
 impl<W: Write> Plain<W> {
-    pub fn new(look: Look, writer: W) -> Self {
+    pub fn new(look: RenderOptions, writer: W) -> Self {
         let began = Instant::now();
         Plain::with(Text::new(look), writer, Box::new(move || began.elapsed()))
     }

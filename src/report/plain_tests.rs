@@ -24,11 +24,11 @@ fn fold(hosts: &[&Target]) -> String {
     }
 }
 
-fn look(verbosity: Verbosity) -> Look {
-    Look { theme: Theme::plain(true), verbosity, fold }
+fn look(verbosity: Verbosity) -> RenderOptions {
+    RenderOptions { theme: Theme::plain(true), verbosity, fold }
 }
 
-fn shown(look: Look, events: &[Event]) -> String {
+fn shown(look: RenderOptions, events: &[Event]) -> String {
     let mut plain = Plain::with(Text::at(look, || "14:45:52".into()), Vec::new(), Box::new(|| Duration::ZERO));
     for event in events {
         plain.event(event);
@@ -282,7 +282,7 @@ fn what_a_host_says_cannot_touch_the_terminal() {
 
 #[test]
 fn a_terminal_without_utf8_gets_ascii_only() {
-    let ascii = Look { theme: Theme::plain(false), ..look(Verbosity::Verbose) };
+    let ascii = RenderOptions { theme: Theme::plain(false), ..look(Verbosity::Verbose) };
     let mut events = deployment();
     events.extend([failed("web1", "für", &["naïve"]), ended(FETCH, 0, 1, &[], 0.0)]);
     let text = shown(ascii, &events);

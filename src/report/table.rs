@@ -2,14 +2,14 @@
 
 use super::HostRow;
 use super::folded::Folded;
-use super::text::Look;
+use super::text::RenderOptions;
 use crate::terminal::{padded, safe_line, width};
 
 /// A column that is wider than this does not push the others away.
 const MAX_COLUMN: usize = 40;
 
 /// The table, by group; hosts of a group that ended in the same way share a row.
-pub(super) fn rows(look: &Look, rows: &[HostRow]) -> Vec<String> {
+pub(super) fn rows(look: &RenderOptions, rows: &[HostRow]) -> Vec<String> {
     let mut folded: Folded<[String; 5]> = Folded::default();
     let mut groups: Vec<&str> = Vec::new();
     for row in rows {
@@ -64,7 +64,7 @@ pub(super) fn rows(look: &Look, rows: &[HostRow]) -> Vec<String> {
 
 /// Who is not well and how, equal ones together: the hosts' folded name, and a text such as
 /// `rolled back: fetch failed (at 0123456789)`.
-pub(super) fn unhappy(look: &Look, rows: &[HostRow]) -> Vec<(String, String)> {
+pub(super) fn unhappy(look: &RenderOptions, rows: &[HostRow]) -> Vec<(String, String)> {
     let mut folded: Folded<String> = Folded::default();
     for row in rows.iter().filter(|row| !row.happy) {
         let mut text = row.state.clone();

@@ -6,7 +6,7 @@ use indicatif::ProgressDrawTarget;
 
 use super::bar::Bar;
 use super::sink::{Form, Sink};
-use super::text::{Look, Text};
+use super::text::{RenderOptions, Text};
 use super::{Event, Reporter};
 
 /// Lines, with a live bar while a step runs. Between steps there is no bar, so that a question stands alone.
@@ -18,7 +18,7 @@ pub struct Terminal<W> {
 
 impl Terminal<io::Stdout> {
     /// On standard output.
-    pub fn new(look: Look) -> Self {
+    pub fn new(look: RenderOptions) -> Self {
         Terminal::with(Text::new(look), io::stdout(), Box::new(ProgressDrawTarget::stdout))
     }
 }
@@ -170,7 +170,7 @@ mod tests {
 
     fn terminal(screen: &Screen) -> Terminal<Screen> {
         let theme = Theme { colour: false, unicode: false, live: true };
-        let look = Look { theme, verbosity: Verbosity::Normal, fold: crate::report::comma_list };
+        let look = RenderOptions { theme, verbosity: Verbosity::Normal, fold: crate::report::comma_list };
         let drawn = screen.clone();
         let target = move || ProgressDrawTarget::term_like(Box::new(drawn.clone()));
         Terminal::with(Text::at(look, || "12:00:00".into()), screen.clone(), Box::new(target))

@@ -25,14 +25,14 @@ pub enum Verbosity {
 
 /// How the text looks.
 #[derive(Clone, Copy)]
-pub struct Look {
+pub struct RenderOptions {
     pub theme: Theme,
     pub verbosity: Verbosity,
     /// Makes one name of many hosts, `web[01-97]`.
     pub fold: fn(&[&Target]) -> String,
 }
 
-impl Look {
+impl RenderOptions {
     pub(super) fn folded(&self, hosts: &[Target]) -> String {
         (self.fold)(&hosts.iter().collect::<Vec<_>>())
     }
@@ -48,7 +48,7 @@ const HEADER_WIDTH: usize = 60;
 
 /// Turns events into lines. It remembers what it needs to tell equal things once.
 pub(super) struct Text {
-    pub look: Look,
+    pub look: RenderOptions,
     now: fn() -> String,
     /// The subgroup whose header was the last.
     label: String,
@@ -61,7 +61,7 @@ pub(super) struct Text {
 }
 
 impl Text {
-    pub fn new(look: Look) -> Text {
+    pub fn new(look: RenderOptions) -> Text {
         Text {
             look,
             now: clock::hms,
@@ -74,7 +74,7 @@ impl Text {
 
     /// The same, with another clock.
     #[cfg(test)]
-    pub fn at(look: Look, now: fn() -> String) -> Text {
+    pub fn at(look: RenderOptions, now: fn() -> String) -> Text {
         Text { now, ..Text::new(look) }
     }
 

@@ -18,7 +18,7 @@ pub use facts::{Facts, Lacking, Record, Recorded, ScapProcess, State};
 pub use lease::{Lease, LeaseStands};
 pub use names::{Holder, Revision, RunId, Stage};
 pub use request::{
-    Action, Check, CheckPoint, CheckType, ConfigFile, DescribingTag, DescribingTags, Extras, Fetch, ForScap,
+    Action, Check, CheckPoint, CheckType, ConfigFile, DescribingTag, DescribingTags, ExternalContent, Fetch, ForScap,
     KeeperLine, LargeFile, LfsSource, OutputFormat, Request, Service, ServiceName, Source, SubmoduleSource,
 };
 

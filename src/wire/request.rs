@@ -82,7 +82,7 @@ pub struct Request {
     pub environment: Option<String>,
     /// What belongs into the revision's tree beside its own files.
     #[serde(default)]
-    pub extras: Extras,
+    pub extras: ExternalContent,
     /// A probe asks which of these large files the target lacks; empty in all other requests.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub large_files: Vec<LargeFile>,
@@ -153,7 +153,7 @@ pub struct DescribingTags {
 
 /// What belongs into a revision's tree beside its own files, and where it comes from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Extras {
+pub struct ExternalContent {
     /// Submodules, nested ones too; `None`: their folders stay empty.
     pub submodules: Option<SubmoduleSource>,
     /// What git-lfs keeps out of git; `None`: its pointers stay.

@@ -314,7 +314,7 @@ fn log(bytes: &[u8]) -> String {
 fn expression(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let arguments: Vec<String> = text.split('\n').map(str::to_owned).collect();
-    let entry = hoist::logs::Reader::default()
+    let entry = hoist::logs::LogReader::default()
         .read(b"{\"msg\": \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaa\", \"host\": \"web\"}")
         .unwrap();
     match hoist::logs::Filter::parse(&arguments) {

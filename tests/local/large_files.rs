@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use hoist::wire::{Extras, Fetch, LargeFile, Request, Stage, SubmoduleSource};
+use hoist::wire::{ExternalContent, Fetch, LargeFile, Request, Stage, SubmoduleSource};
 
 use crate::harness::*;
 
@@ -100,7 +100,7 @@ fn a_link_on_the_way_to_a_submodule_leads_nowhere() {
     pack = target.pack(&bad, &[]);
     request = target.request("r2", &bad);
     request.fetch = with(&pack);
-    request.extras = Extras { submodules: Some(SubmoduleSource::Session), ..Default::default() };
+    request.extras = ExternalContent { submodules: Some(SubmoduleSource::Session), ..Default::default() };
     let nothing_outside = || assert_eq!(fs::read_dir(&outside).unwrap().count(), 0, "something was written there");
     call(&asked(&request, Stage::Fetch, 0), &pack);
     nothing_outside();

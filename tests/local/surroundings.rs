@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use hoist::wire::{Extras, Fetch, Request, Revision, Stage, SubmoduleSource};
+use hoist::wire::{ExternalContent, Fetch, Request, Revision, Stage, SubmoduleSource};
 
 use crate::harness::*;
 
@@ -162,7 +162,8 @@ fn a_submodule_that_gitmodules_does_not_name_fails_the_fetch_by_its_name() {
         }
         git(&target.source(), &["commit", "-q", "-m", "a link"]);
         let one: Revision = git(&target.source(), &["rev-parse", "HEAD"]).parse().unwrap();
-        let extras = Extras { submodules: Some(SubmoduleSource::Upstream { base: None }), ..Default::default() };
+        let extras =
+            ExternalContent { submodules: Some(SubmoduleSource::Upstream { base: None }), ..Default::default() };
         let reply = target.fetch(&Request { extras, ..target.request("r1", &one) });
         assert!(reply.reason().contains("lost/sub is a submodule that .gitmodules does not name"), "{reply:?}");
         assert!(!target.rev(&one).exists());

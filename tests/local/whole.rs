@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use hoist::wire::{CheckPoint, Ended, Extras, Level, Request, Revision, Stage, SubmoduleSource};
+use hoist::wire::{CheckPoint, Ended, ExternalContent, Level, Request, Revision, Stage, SubmoduleSource};
 
 use crate::harness::*;
 
@@ -200,7 +200,7 @@ fn a_submodule_that_is_gone_from_a_kept_tree_is_restored() {
     let one = target.commit(&[("a", "1")]);
     let url = format!("file://{}/.git", target.source().display());
     let submodules = Some(SubmoduleSource::Server { url, proxy: None });
-    let extras = Extras { submodules, ..Default::default() };
+    let extras = ExternalContent { submodules, ..Default::default() };
     target.deploy(&Request { extras: extras.clone(), ..target.request("r1", &one) });
     let two = target.commit(&[("a", "2")]);
     let second = Request { extras, ..target.request("r2", &two) };

@@ -21,7 +21,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
-use super::transport::ends::{ExecEnd, Heed, OpenError, Said};
+use super::transport::ends::{ExecEnd, Heed, OpenError, OutputChunk};
 use super::{Input, Link, SshOptions};
 use crate::fleet::Pack;
 
@@ -108,16 +108,16 @@ impl Bootstrap {
     /// A fragment for the operator; the first of the pair says whether the session broke.
     pub fn upload(&self, link: &mut Link, deadline: Instant) -> Result<(), (bool, String)> {
         let Bootstrap::Copied(build) = self else { return Ok(()) };
-        let input = Input { head: Vec::new(), parcel: build.content.clone().into(), keep_open: false };
+        let input = Input { head: Vec::new(), payload: build.content.clone().into(), keep_open: false };
         let (mut stored, mut complaint, mut noise) = (false, String::new(), String::new());
         let sha256 = build.sha256().map_err(|why| (false, why))?;
         let end = link.exec(&script(&upload_script(sha256)), input, deadline, &mut |said| {
-            let (Said::Out(line) | Said::Err(line)) = said;
+            let (OutputChunk::Out(line) | OutputChunk::Err(line)) = said;
             let line = String::from_utf8_lossy(line);
             match line.strip_prefix("hoist-bootstrap: ") {
                 Some("stored") => stored = true,
                 Some(other) => complaint = other.trim_start_matches("error ").to_owned(),
-                None if matches!(said, Said::Err(_)) && noise.is_empty() => noise = line.into_owned(),
+                None if matches!(said, OutputChunk::Err(_)) && noise.is_empty() => noise = line.into_owned(),
                 None => {}
             }
             Heed::More

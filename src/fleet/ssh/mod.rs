@@ -16,7 +16,7 @@ pub use connect::{ConnectError, ConnectErrorKind};
 pub use openssh::{OPTIONS, Use};
 pub use options::{OpenSsh, Set, SshOptions, key_memory};
 pub use transport::algorithms::Algorithms;
-pub use transport::ends::{Driven, ExecEnd, Heed, OpenError, Said};
+pub use transport::ends::{Driven, ExecEnd, Heed, OpenError, OutputChunk};
 pub use transport::exec::Running;
 pub use transport::input::Input;
 pub use transport::link::Link;

@@ -13,7 +13,7 @@ use super::keys::auth::Keys;
 use super::keys::identity::{Identities, Wanted};
 use super::keys::key_memory::KeyMemory;
 use super::known_hosts::{KeyType, KnownHosts};
-use super::openssh::{Answer, KnownHostsCommand, Reader, Tokens};
+use super::openssh::{ConfigReader, HostConfig, KnownHostsCommand, Tokens};
 use super::transport::gate::Gate;
 use super::transport::names::{Family, Names};
 use super::transport::tcp::Keepalive;
@@ -98,19 +98,19 @@ struct Wish<'a> {
 /// The routes of a command, and what they share.
 pub struct Routes {
     /// `None`: OpenSSH's configuration is not read.
-    reader: Option<Reader>,
-    routes: Shared<Target, Route>,
-    bastions: Shared<Vec<Target>, Bastion>,
+    reader: Option<ConfigReader>,
+    routes: Cached<Target, Route>,
+    bastions: Cached<Vec<Target>, Bastion>,
     network: Arc<Network>,
-    known_hosts: Shared<Vec<PathBuf>, KnownHosts>,
-    keys: Shared<Wanted, Keys>,
+    known_hosts: Cached<Vec<PathBuf>, KnownHosts>,
+    keys: Cached<Wanted, Keys>,
 }
 
 /// Things that are made once and then shared.
-type Shared<K, V> = Mutex<HashMap<K, Arc<V>>>;
+type Cached<K, V> = Mutex<HashMap<K, Arc<V>>>;
 
 fn shared<K: Eq + Hash, V>(
-    map: &Shared<K, V>,
+    map: &Cached<K, V>,
     key: K,
     make: impl FnOnce(&K) -> anyhow::Result<V>,
 ) -> anyhow::Result<Arc<V>> {
@@ -129,7 +129,7 @@ impl Routes {
         let reader = match &options.openssh {
             None => None,
             Some(openssh) => {
-                let reader = Reader::open(openssh.file.clone(), options::ssh_home().as_deref())?;
+                let reader = ConfigReader::open(openssh.file.clone(), options::ssh_home().as_deref())?;
                 if reader.is_none() {
                     log::info!("there is no OpenSSH client here, so no OpenSSH configuration is read");
                 }
@@ -143,7 +143,7 @@ impl Routes {
     }
 
     /// The reader of OpenSSH's configuration, if it is read.
-    pub fn reader(&self) -> Option<&Reader> {
+    pub fn reader(&self) -> Option<&ConfigReader> {
         self.reader.as_ref()
     }
 
@@ -197,7 +197,7 @@ impl Routes {
         let named_port = called.port.or_else(|| (is_target && options.set.port).then_some(options.port));
         let answer = match &self.reader {
             Some(reader) => reader.ask(&called.host, named_user.as_deref(), named_port)?,
-            None => Answer::default(),
+            None => HostConfig::default(),
         };
         let host = answer.get("hostname").unwrap_or(&called.host).to_owned();
         let default_port = if is_target { options.port } else { 22 };
@@ -257,7 +257,7 @@ impl Routes {
         })
     }
 
-    fn way(&self, options: &SshOptions, wish: &Wish, answer: &Answer, tokens: &Tokens) -> anyhow::Result<Way> {
+    fn way(&self, options: &SshOptions, wish: &Wish, answer: &HostConfig, tokens: &Tokens) -> anyhow::Result<Way> {
         let hops = match &wish.through {
             Some(hops) => hops.clone(),
             None => match answer.get("proxyjump").filter(|jump| *jump != "none") {
@@ -306,7 +306,7 @@ impl Routes {
     }
 }
 
-fn known_hosts_files(options: &SshOptions, answer: &Answer) -> Vec<PathBuf> {
+fn known_hosts_files(options: &SshOptions, answer: &HostConfig) -> Vec<PathBuf> {
     let usual = || KnownHosts::default_files(options::home().as_deref());
     if let Some(files) = &options.known_hosts {
         return files.clone();
@@ -322,7 +322,7 @@ fn known_hosts_files(options: &SshOptions, answer: &Answer) -> Vec<PathBuf> {
     of_user.into_iter().chain(of_system).collect()
 }
 
-fn wanted_keys(options: &SshOptions, answer: &Answer, tokens: &Tokens) -> anyhow::Result<Wanted> {
+fn wanted_keys(options: &SshOptions, answer: &HostConfig, tokens: &Tokens) -> anyhow::Result<Wanted> {
     let mut wanted = Wanted::of(options);
     let paths = |option: &str, spelled: &str| {
         let values = answer.all(option).iter().filter(|value| *value != "none");
@@ -348,7 +348,7 @@ fn wanted_keys(options: &SshOptions, answer: &Answer, tokens: &Tokens) -> anyhow
     Ok(wanted)
 }
 
-fn accepts_new(options: &SshOptions, answer: &Answer, host: &str) -> bool {
+fn accepts_new(options: &SshOptions, answer: &HostConfig, host: &str) -> bool {
     match answer.get("stricthostkeychecking").filter(|_| !options.set.host_key_checking) {
         Some("accept-new") => true,
         Some("no" | "off" | "false") => {
@@ -360,7 +360,7 @@ fn accepts_new(options: &SshOptions, answer: &Answer, host: &str) -> bool {
     }
 }
 
-fn key_types(answer: &Answer) -> anyhow::Result<Vec<KeyType>> {
+fn key_types(answer: &HostConfig) -> anyhow::Result<Vec<KeyType>> {
     let Some(list) = answer.get("hostkeyalgorithms") else { return Ok(KeyType::ALL.to_vec()) };
     let mut types = Vec::new();
     for kind in list.split(',').filter_map(KeyType::of_algorithm) {
@@ -374,7 +374,7 @@ fn key_types(answer: &Answer) -> anyhow::Result<Vec<KeyType>> {
     Ok(types)
 }
 
-fn algorithms(options: &SshOptions, answer: &Answer) -> anyhow::Result<Algorithms> {
+fn algorithms(options: &SshOptions, answer: &HostConfig) -> anyhow::Result<Algorithms> {
     let Algorithms { kex, ciphers, macs } = &options.algorithms;
     let usual = Algorithms::default();
     let choose = |option: &str, set: bool, ours: &[String], known: &[String]| {
@@ -396,7 +396,7 @@ fn algorithms(options: &SshOptions, answer: &Answer) -> anyhow::Result<Algorithm
     })
 }
 
-fn keepalive(options: &SshOptions, answer: &Answer) -> Keepalive {
+fn keepalive(options: &SshOptions, answer: &HostConfig) -> Keepalive {
     let own = Keepalive { every: options.keepalive, count: SILENT_INTERVALS };
     if options.set.keepalive {
         return own;
@@ -412,7 +412,7 @@ fn keepalive(options: &SshOptions, answer: &Answer) -> Keepalive {
 }
 
 /// A time in whole seconds; `None` where it is not set, or switched off.
-fn seconds(answer: &Answer, option: &str) -> Option<Duration> {
+fn seconds(answer: &HostConfig, option: &str) -> Option<Duration> {
     let seconds: u64 = answer.get(option)?.parse().ok()?;
     (seconds > 0).then(|| Duration::from_secs(seconds.min(LONGEST)))
 }

@@ -15,7 +15,7 @@ use crate::local::tree::cache;
 use crate::local::tree::cache::Supply;
 use crate::local::tree::checkout;
 use crate::local::tree::describe;
-use crate::local::tree::external::Extras;
+use crate::local::tree::external::ExternalContent;
 use crate::local::tree::lfs;
 use crate::local::tree::modified;
 use crate::local::tree::verify;
@@ -29,7 +29,7 @@ pub fn run(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
     if let Err(fault) = layout.sweep() {
         job.out.warn(format!("tidying up: {}", fault.reason()));
     }
-    let extras = Extras::of(job);
+    let extras = ExternalContent::of(job);
     extras.check_programs()?;
     bring(job, input)?;
     job.deadline.check()?;

@@ -14,7 +14,7 @@ use crate::local::state::layout::Link;
 use crate::local::state::links;
 use crate::local::state::record;
 use crate::local::tree::checkout;
-use crate::local::tree::external::Extras;
+use crate::local::tree::external::ExternalContent;
 use crate::local::tree::modified;
 use crate::local::tree::verify;
 
@@ -55,7 +55,7 @@ fn clean_up(job: &Job, restore: &Revision) -> Result<(), Fault> {
 fn bring_back(job: &Job, restore: &Revision) -> Result<(), Fault> {
     let layout = &job.layout;
     // Without the old tree there is nothing to go back to; what is live stays.
-    checkout::ensure(&Extras::of_earlier(job, restore), restore, &job.tag())?;
+    checkout::ensure(&ExternalContent::of_earlier(job, restore), restore, &job.tag())?;
     verify::restore(job, restore)?;
     let mut parts = Parts::new(job, restore);
     parts.note(modified::replace(job, restore, None));

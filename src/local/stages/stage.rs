@@ -17,7 +17,7 @@ use crate::local::state::fence;
 use crate::local::state::layout::Link;
 use crate::local::state::lease;
 use crate::local::state::lock;
-use crate::local::state::lock::{Answer, Held, Note, RunLock};
+use crate::local::state::lock::{Held, LockAttempt, Note, RunLock};
 use crate::local::state::moved_on;
 use crate::local::state::record;
 
@@ -162,7 +162,7 @@ fn wait_for_turn(job: &Job, holder: &Holder, stage: Stage, attempt: u32) -> Resu
     let mut seen_before = None;
     loop {
         match lock::ask(&path, &note)? {
-            Answer::Mine(held) => {
+            LockAttempt::Mine(held) => {
                 // A request that waited is out of date once its run has gone on: a promote must not follow the rollback
                 // that was asked for later.
                 let run = &job.request.holder.run;
@@ -178,8 +178,8 @@ fn wait_for_turn(job: &Job, holder: &Holder, stage: Stage, attempt: u32) -> Resu
                     None => Ok(held),
                 };
             }
-            Answer::Strangers(who) => return Err(Fault::Failed(who)),
-            Answer::Theirs(theirs) => {
+            LockAttempt::Strangers(who) => return Err(Fault::Failed(who)),
+            LockAttempt::Theirs(theirs) => {
                 if seen_before.is_none() {
                     let at = theirs.at.map_or("a stage".to_owned(), |(stage, _)| stage.to_string());
                     job.out.warn(format!("waiting for {at} of run {} to end here", theirs.holder.run));

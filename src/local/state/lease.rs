@@ -29,7 +29,7 @@ const RENEWALS: u32 = 3;
 
 /// What stands in `lease.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Kept {
+struct LeaseFile {
     #[serde(flatten)]
     lease: Lease,
     /// Which boot of the host the times are of.
@@ -57,11 +57,11 @@ fn until_path(layout: &Layout) -> PathBuf {
     layout.own().join("lease-until")
 }
 
-fn read(layout: &Layout) -> Option<Kept> {
+fn read(layout: &Layout) -> Option<LeaseFile> {
     serde_json::from_slice(&no_links::read_own(&path(layout)).ok()?).ok()
 }
 
-fn write(layout: &Layout, kept: &Kept) -> Result<(), Fault> {
+fn write(layout: &Layout, kept: &LeaseFile) -> Result<(), Fault> {
     let text = serde_json::to_vec(kept).map_err(|error| Fault::Failed(format!("cannot note the lease: {error}")))?;
     hoist_dir::write(&path(layout), &text)
 }
@@ -88,7 +88,7 @@ pub fn open(layout: &Layout, request: &Request, new_files: bool, watcher: u32) -
     // The time first: a lease is never found with the time of another one.
     hoist_dir::prepare(&layout.own())?;
     hoist_dir::write(&until_path(layout), time_text(until).as_bytes())?;
-    write(layout, &Kept { lease, boot: sys::boot_id(), until, watcher })
+    write(layout, &LeaseFile { lease, boot: sys::boot_id(), until, watcher })
 }
 
 fn after(time: Duration) -> u64 {
@@ -110,11 +110,11 @@ pub fn renew(layout: &Layout, run: &RunId) {
 }
 
 /// Whether a lease may be renewed, or run out. A finalize that was killed may have left one behind that is over.
-fn is_open(layout: &Layout, kept: &Kept) -> bool {
+fn is_open(layout: &Layout, kept: &LeaseFile) -> bool {
     kept.lease.stands == LeaseStands::Open && kept.boot == sys::boot_id() && !is_done(layout, kept)
 }
 
-fn is_done(layout: &Layout, kept: &Kept) -> bool {
+fn is_done(layout: &Layout, kept: &LeaseFile) -> bool {
     // A revision that is deployed again was done before.
     kept.lease.revision != kept.lease.restore && layout.read(Link::Done).as_ref() == Some(&kept.lease.revision)
 }
@@ -130,7 +130,7 @@ pub fn due(layout: &Layout, run: &RunId) -> Due {
     }
 }
 
-fn left(layout: &Layout, kept: &Kept) -> Duration {
+fn left(layout: &Layout, kept: &LeaseFile) -> Duration {
     let renewed = fs::read_to_string(until_path(layout)).ok().and_then(|text| text.trim().parse().ok());
     Duration::from_millis(renewed.unwrap_or(kept.until)).saturating_sub(sys::since_boot())
 }
@@ -152,7 +152,7 @@ pub fn facts(layout: &Layout) -> Option<Lease> {
     Some(lease)
 }
 
-fn is_watched(kept: &Kept) -> bool {
+fn is_watched(kept: &LeaseFile) -> bool {
     match Process::open(kept.watcher) {
         Ok(watcher) => watcher.is_some_and(|watcher| watcher.is_there()),
         // A kernel that has no handles of processes.

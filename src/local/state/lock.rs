@@ -65,7 +65,7 @@ impl Drop for Held {
 
 /// The answer to asking for a lock.
 #[derive(Debug)]
-pub enum Answer {
+pub enum LockAttempt {
     Mine(Held),
     Theirs(Note),
     /// Somebody has it who is not Hoist, or cannot be told to be; one fragment that names the process.
@@ -77,7 +77,7 @@ pub enum Answer {
 pub enum Found {
     Nobody,
     Run(Note),
-    /// As [`Answer::Strangers`].
+    /// As [`LockAttempt::Strangers`].
     Stranger(String),
 }
 
@@ -92,17 +92,17 @@ pub fn stage_path(layout: &Layout) -> PathBuf {
 }
 
 /// Asks for a lock once. The folder and the file are made when they are missing.
-pub fn ask(path: &Path, note: &Note) -> Result<Answer, Fault> {
+pub fn ask(path: &Path, note: &Note) -> Result<LockAttempt, Fault> {
     hoist_dir::prepare(files::parent(path))?;
     let file = hoist_dir::open(path)?;
     let started = Instant::now();
     loop {
         if sys::lock(&file, How::Try).tried("lock", path)? {
-            return Ok(Answer::Mine(sign(file, note)));
+            return Ok(LockAttempt::Mine(sign(file, note)));
         }
         match whose(&file, path, started) {
-            Some(Found::Run(theirs)) => return Ok(Answer::Theirs(theirs)),
-            Some(Found::Stranger(who)) => return Ok(Answer::Strangers(who)),
+            Some(Found::Run(theirs)) => return Ok(LockAttempt::Theirs(theirs)),
+            Some(Found::Stranger(who)) => return Ok(LockAttempt::Strangers(who)),
             Some(Found::Nobody) | None => {}
         }
     }
@@ -201,15 +201,15 @@ impl RunLock {
         let path = run_path(layout);
         let note = Note::new(holder, None);
         let held = match ask(&path, &note)? {
-            Answer::Mine(held) => Arc::new(Mutex::new(Hold::Mine(held))),
-            Answer::Theirs(theirs) if theirs.holder.run == holder.run && !alone => {
+            LockAttempt::Mine(held) => Arc::new(Mutex::new(Hold::Mine(held))),
+            LockAttempt::Theirs(theirs) if theirs.holder.run == holder.run && !alone => {
                 let file = hoist_dir::open(&path)?;
                 let held = Arc::new(Mutex::new(Hold::Waiting));
                 inherit(file, note, held.clone());
                 held
             }
-            Answer::Theirs(theirs) => return Err(Fault::Locked(Box::new(theirs.holder))),
-            Answer::Strangers(who) => return Err(Fault::Failed(who)),
+            LockAttempt::Theirs(theirs) => return Err(Fault::Locked(Box::new(theirs.holder))),
+            LockAttempt::Strangers(who) => return Err(Fault::Failed(who)),
         };
         Ok(RunLock { path, run: holder.run.clone(), held })
     }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::checkout;
-use super::external::Extras;
+use super::external::ExternalContent;
 use super::git::Git;
 use crate::local::fault::{Fault, Tried};
 use crate::local::os::process::Feed;
@@ -14,7 +14,7 @@ use crate::local::stages::rendered;
 /// Puts the tracked files of the request's revision back as they were committed. Where the tree may be live its
 /// configuration files stay as they are until promote, and the others are saved first, so that a rollback brings back
 /// what stood there.
-pub fn check_out(job: &Job, extras: &Extras) -> Result<(), Fault> {
+pub fn check_out(job: &Job, extras: &ExternalContent) -> Result<(), Fault> {
     let (layout, revision) = (&job.layout, &job.request.revision);
     if !rendered::is_in_use(job) {
         return checkout::mend(extras, revision);

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::wire::Revision;
 
 use super::cache;
-use super::external::Extras;
+use super::external::ExternalContent;
 use super::git::Git;
 use super::index_stamp;
 use super::share;
@@ -24,7 +24,7 @@ const CACHE_FROM_TREE: &str = "../../../..";
 
 /// Checks a revision out of the cache, beside its place, and puts it there once it is whole and on the disk. Files that
 /// another tree has as well are shared with it, where that is wanted.
-pub fn build(extras: &Extras, revision: &Revision, tag: &str) -> Result<(), Fault> {
+pub fn build(extras: &ExternalContent, revision: &Revision, tag: &str) -> Result<(), Fault> {
     let (layout, deadline) = (&extras.layout, extras.deadline);
     let place = layout.rev(revision);
     let beside = layout.revs().join(format!("{revision}{TEMPORARY}{tag}"));
@@ -104,7 +104,7 @@ fn install(layout: &Layout, beside: &Path, place: &Path, tag: &str) -> Result<()
 }
 
 /// Puts the tracked files of a tree that is there back as they were committed; what git does not know of stays.
-pub fn mend(extras: &Extras, revision: &Revision) -> Result<(), Fault> {
+pub fn mend(extras: &ExternalContent, revision: &Revision) -> Result<(), Fault> {
     let tree = extras.layout.rev(revision);
     // Only one stage works at a time, so these locks are of a git that was killed.
     for lock in ["index.lock", "HEAD.lock"] {
@@ -126,7 +126,7 @@ fn force(git: &Git, revision: &Revision) -> Result<(), Fault> {
 }
 
 /// Makes sure that a revision's tree is whole: mends the one that is there, or checks it out anew.
-pub fn ensure(extras: &Extras, revision: &Revision, tag: &str) -> Result<(), Fault> {
+pub fn ensure(extras: &ExternalContent, revision: &Revision, tag: &str) -> Result<(), Fault> {
     let layout = &extras.layout;
     if layout.complete(revision) {
         return Ok(());

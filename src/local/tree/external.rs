@@ -36,7 +36,7 @@ impl Part {
     }
 
     /// The same, for git-lfs and git-fat.
-    pub fn git_of_programs(&self, extras: &Extras) -> Git {
+    pub fn git_of_programs(&self, extras: &ExternalContent) -> Git {
         let git = self.git(extras.deadline);
         match cache::git_dir(&extras.layout.cache()) {
             Some(dir) => git.for_program(dir.join("objects")),
@@ -46,27 +46,27 @@ impl Part {
 }
 
 /// The extras that a tree is to have, and the means to bring them.
-pub struct Extras {
+pub struct ExternalContent {
     pub layout: Layout,
     pub deadline: Deadline,
     pub out: Out,
     /// A tree that is made for them may share files with one that stands.
     pub link_files: bool,
-    wanted: wire::Extras,
+    wanted: wire::ExternalContent,
 }
 
-impl Extras {
+impl ExternalContent {
     /// Those that the request asks for.
-    pub fn of(job: &Job) -> Extras {
+    pub fn of(job: &Job) -> ExternalContent {
         let wanted = job.request.extras.clone();
         let (layout, out) = (job.layout.clone(), job.out.clone());
-        Extras { layout, deadline: job.deadline, out, link_files: job.request.link_files, wanted }
+        ExternalContent { layout, deadline: job.deadline, out, link_files: job.request.link_files, wanted }
     }
 
     /// Those that an earlier revision has or had, for whoever has to check it out anew; when even that is not known,
     /// those of the request.
-    pub fn of_earlier(job: &Job, revision: &Revision) -> Extras {
-        let mut extras = Extras::of(job);
+    pub fn of_earlier(job: &Job, revision: &Revision) -> ExternalContent {
+        let mut extras = ExternalContent::of(job);
         let tree = job.layout.rev(revision);
         if layout::is_half(&tree) || !tree.exists() {
             return extras;
@@ -77,14 +77,14 @@ impl Extras {
 
     /// Those that a tree was given, whatever the request asks for. What it does not say where to get from is taken from
     /// what this host has.
-    pub fn of_tree(job: &Job, revision: &Revision) -> Extras {
-        let mut extras = Extras::of(job);
+    pub fn of_tree(job: &Job, revision: &Revision) -> ExternalContent {
+        let mut extras = ExternalContent::of(job);
         extras.limit_to(&recorded(&job.layout.rev(revision)));
         extras
     }
 
     fn limit_to(&mut self, has: &BTreeSet<String>) {
-        let Extras { wanted, .. } = self;
+        let ExternalContent { wanted, .. } = self;
         let submodules = wanted.submodules.take().unwrap_or(wire::SubmoduleSource::Session);
         wanted.submodules = has.contains(SUBMODULES).then_some(submodules);
         let lfs = wanted.lfs.take().unwrap_or(wire::LfsSource::Session);
@@ -146,7 +146,7 @@ const SUBMODULES: &str = "submodules";
 const LFS: &str = "git-lfs";
 const FAT: &str = "git-fat";
 
-fn names(wanted: &wire::Extras) -> Vec<&'static str> {
+fn names(wanted: &wire::ExternalContent) -> Vec<&'static str> {
     let all = [(wanted.submodules.is_some(), SUBMODULES), (wanted.lfs.is_some(), LFS), (wanted.fat, FAT)];
     all.into_iter().filter(|(is_wanted, _)| *is_wanted).map(|(_, name)| name).collect()
 }
@@ -157,7 +157,7 @@ pub fn has_submodules(tree: &Path) -> bool {
 }
 
 /// Whether a tree has all that is wanted.
-pub fn are_in(wanted: &wire::Extras, tree: &Path) -> bool {
+pub fn are_in(wanted: &wire::ExternalContent, tree: &Path) -> bool {
     let wanted = names(wanted);
     // Most trees want nothing, which needs no look at the disk.
     wanted.is_empty() || {

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 
-use super::external::{Extras, Part};
+use super::external::{ExternalContent, Part};
 use super::git::Git;
 use crate::local::fault::Fault;
 use crate::local::os::process::Feed;
@@ -23,7 +23,7 @@ pub fn require(git: &Git) -> Result<(), Fault> {
 }
 
 /// Has git-fat put its files into a tree.
-pub fn check_out(extras: &Extras, part: &Part) -> Result<(), Fault> {
+pub fn check_out(extras: &ExternalContent, part: &Part) -> Result<(), Fault> {
     let git = part.git_of_programs(extras);
     for step in ["init", "pull"] {
         let answer = git.call(&["fat", step], Feed::Nothing)?;

@@ -39,13 +39,13 @@ const NOWHERE: &str = "/dev/null/hoist";
 
 /// What git said of a call.
 #[derive(Debug)]
-pub struct Answer {
+pub struct GitOutput {
     pub exit: Exit,
     pub output: String,
     pub errors: String,
 }
 
-impl Answer {
+impl GitOutput {
     /// The line of the complaint that says most, for a reason.
     pub fn complaint(&self) -> String {
         let lines = || self.errors.lines().map(str::trim).filter(|line| !line.is_empty());
@@ -147,7 +147,7 @@ impl Git {
     }
 
     /// Runs git and takes whatever comes of it; only a time limit and a git that cannot be started are faults.
-    pub fn call(&self, args: &[&str], feed: Feed) -> Result<Answer, Fault> {
+    pub fn call(&self, args: &[&str], feed: Feed) -> Result<GitOutput, Fault> {
         let mut command = process::command("git");
         command
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
@@ -207,11 +207,11 @@ impl Git {
             return Err(Fault::TimedOut(self.deadline.seconds));
         }
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Answer { exit, output: text(output), errors: text(errors) })
+        Ok(GitOutput { exit, output: text(output), errors: text(errors) })
     }
 
     /// Fails, naming the step, when git did.
-    pub fn expect(&self, answer: &Answer, step: &str) -> Result<(), Fault> {
+    pub fn expect(&self, answer: &GitOutput, step: &str) -> Result<(), Fault> {
         if answer.exit.is_ok() {
             return Ok(());
         }
@@ -225,7 +225,7 @@ impl Git {
     }
 
     /// As [`Git::expect`], but tells a repository with missing or damaged objects from other trouble.
-    pub fn expect_whole(&self, answer: &Answer, step: &str) -> Result<(), Fault> {
+    pub fn expect_whole(&self, answer: &GitOutput, step: &str) -> Result<(), Fault> {
         self.expect(answer, step).map_err(|fault| match fault {
             Fault::Failed(reason) if answer.tells_of_broken_objects() => Fault::CacheBroken(reason),
             other => other,

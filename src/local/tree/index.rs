@@ -45,7 +45,7 @@ impl Stat {
 
 /// A file, link or submodule that git tracks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct IndexEntry {
     pub stat: Stat,
     /// `0o100644`, `0o100755`, `0o120000` for a symbolic link, `0o160000` for a submodule.
     pub mode: u32,
@@ -59,7 +59,7 @@ pub struct Entry {
     pub at: usize,
 }
 
-impl Entry {
+impl IndexEntry {
     /// A plain file that a checkout writes, executable or not.
     pub fn is_file(&self) -> bool {
         self.plain && matches!(self.mode, 0o100644 | 0o100755)
@@ -82,7 +82,7 @@ const NAME: u16 = 0x0fff;
 
 /// The entries of an index in git's order; `None` when it is not of the plain kind, or damaged. A blob's name has
 /// `name` bytes, 20 or 32.
-pub fn read(bytes: &[u8], name: usize) -> Option<Vec<Entry>> {
+pub fn read(bytes: &[u8], name: usize) -> Option<Vec<IndexEntry>> {
     let body = bytes.get(..bytes.len().checked_sub(name)?)?;
     let version = word(body, 4)?;
     if body.get(..4)? != SIGNATURE || !matches!(version, 2 | 3) {
@@ -105,7 +105,7 @@ pub fn read(bytes: &[u8], name: usize) -> Option<Vec<Entry>> {
         if usize::from(flags & NAME) != length.min(usize::from(NAME)) {
             return None;
         }
-        entries.push(Entry {
+        entries.push(IndexEntry {
             stat: Stat {
                 ctime: (field(0)?, field(1)?),
                 mtime: (field(2)?, field(3)?),
@@ -135,7 +135,7 @@ pub fn read(bytes: &[u8], name: usize) -> Option<Vec<Entry>> {
 
 /// A repository's index.
 pub enum Read {
-    Entries(Vec<Entry>),
+    Entries(Vec<IndexEntry>),
     /// It is whole, and not of the plain kind.
     Unusual,
     /// There is none, or its checksum is wrong.
@@ -166,7 +166,7 @@ fn half(bytes: &[u8], at: usize) -> Option<u16> {
 }
 
 /// The bytes of an index of plain entries, which are in git's order.
-pub fn write(entries: &[Entry], name: usize) -> Vec<u8> {
+pub fn write(entries: &[IndexEntry], name: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(12 + entries.len() * 128);
     bytes.extend_from_slice(SIGNATURE);
     for number in [2, entries.len() as u32] {
@@ -193,7 +193,7 @@ pub fn write(entries: &[Entry], name: usize) -> Vec<u8> {
 }
 
 /// Changes what the index, in bytes, remembers of an entry that was read from it. [`set_sum`] has to follow.
-pub fn set_ctime(bytes: &mut [u8], entry: &Entry, ctime: (u32, u32)) {
+pub fn set_ctime(bytes: &mut [u8], entry: &IndexEntry, ctime: (u32, u32)) {
     if let Some(field) = bytes.get_mut(entry.at..entry.at + 8) {
         field[..4].copy_from_slice(&ctime.0.to_be_bytes());
         field[4..].copy_from_slice(&ctime.1.to_be_bytes());

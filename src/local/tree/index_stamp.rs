@@ -13,13 +13,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::index;
-use super::index::{Entry, Stat};
+use super::index::{IndexEntry, Stat};
 use crate::local::fault::{Fault, Tried};
 
 /// A working tree's index as it was read.
 pub struct Index {
     pub tree: PathBuf,
-    pub entries: Vec<Entry>,
+    pub entries: Vec<IndexEntry>,
     bytes: Vec<u8>,
     /// The length of an object's name in bytes.
     pub name: usize,
@@ -47,7 +47,7 @@ pub fn put(tree: &Path) -> Result<(), Fault> {
 }
 
 /// Where an entry's file is, below the top of its tree. Git takes no path that leads elsewhere; neither does this.
-pub fn plain_path(entry: &Entry) -> Option<&Path> {
+pub fn plain_path(entry: &IndexEntry) -> Option<&Path> {
     let plain = |part: &[u8]| !matches!(part, b"" | b"." | b"..") && !part.eq_ignore_ascii_case(b".git");
     entry.path.split(|byte| *byte == b'/').all(plain).then(|| Path::new(OsStr::from_bytes(&entry.path)))
 }
@@ -65,7 +65,7 @@ impl Index {
     }
 
     /// Whether a file, which looks like `meta` now, is proven to be what its entry says without being read.
-    pub fn proves(&self, entry: &Entry, meta: &Metadata) -> bool {
+    pub fn proves(&self, entry: &IndexEntry, meta: &Metadata) -> bool {
         // What was written at the very moment of the index may have been written again in that moment.
         let older = self.sealed.is_some_and(|written| (meta.ctime(), meta.ctime_nsec()) < written);
         older && entry.stat == Stat::from(meta)
@@ -73,7 +73,7 @@ impl Index {
 
     /// The files that are proven now, by their places among the entries.
     pub fn proven(&self) -> Vec<usize> {
-        let is_proven = |entry: &Entry| {
+        let is_proven = |entry: &IndexEntry| {
             let meta = plain_path(entry).and_then(|path| fs::symlink_metadata(self.tree.join(path)).ok());
             entry.is_file() && meta.is_some_and(|meta| self.proves(entry, &meta))
         };

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::wire::LargeFile;
 
-use super::external::{Extras, Part};
+use super::external::{ExternalContent, Part};
 use super::git::Git;
 use crate::local::fault::{Fault, Tried};
 use crate::local::os::deadline::Deadline;
@@ -146,7 +146,7 @@ fn receive_one(temporary: &Path, file: &LargeFile, input: &mut dyn Read, deadlin
 }
 
 /// Has git-lfs put the large files into each part of a tree.
-pub fn check_out(extras: &Extras, parts: &[Part]) -> Result<(), Fault> {
+pub fn check_out(extras: &ExternalContent, parts: &[Part]) -> Result<(), Fault> {
     files::make_dir(&extras.layout.lfs())?;
     let mut oids = BTreeSet::new();
     for part in parts {

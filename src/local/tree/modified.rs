@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::wire::Revision;
 
 use super::git::Git;
-use super::index::{Entry, Stat};
+use super::index::{IndexEntry, Stat};
 use super::index_stamp;
 use super::index_stamp::Index;
 use super::share;
@@ -91,7 +91,7 @@ fn lines(paths: &[&Path]) -> Vec<u8> {
 }
 
 /// Whether a shared file has the content, the owner and the executable bit that the index says.
-fn is_unchanged(entry: &Entry, meta: &Metadata, path: PathBuf) -> bool {
+fn is_unchanged(entry: &IndexEntry, meta: &Metadata, path: PathBuf) -> bool {
     let now = Stat::from(meta);
     let executable = (meta.mode() & 0o100 != 0) == (entry.mode == 0o100755);
     let owned = (now.uid, now.gid) == (entry.stat.uid, entry.stat.gid);

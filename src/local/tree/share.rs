@@ -15,7 +15,7 @@ use crate::wire::Revision;
 
 use super::git::Git;
 use super::index;
-use super::index::{Entry, Hash, Stat};
+use super::index::{Hash, IndexEntry, Stat};
 use super::index_stamp;
 use super::index_stamp::Index;
 use crate::local::fault::{Fault, Tried};
@@ -38,13 +38,13 @@ const PIECE: usize = 64 << 10;
 type Attributes = Vec<(Vec<u8>, u32, Vec<u8>)>;
 
 /// What a tree was given ahead of its checkout.
-pub struct Shared {
+pub struct SharedFiles {
     attributes: Attributes,
     /// How many files.
     pub count: usize,
 }
 
-impl Shared {
+impl SharedFiles {
     /// Whether what was shared is what the checkout, which is done now, would have written: the same blob may become
     /// another file by other attributes.
     pub fn holds(&self, tree: &Path, revision: &Revision) -> bool {
@@ -58,7 +58,7 @@ impl Shared {
 ///
 /// # Errors
 /// The time limit, and a disk that cannot be written. What is strange about the old tree is no error.
-pub fn into(layout: &Layout, deadline: Deadline, revision: &Revision, to: &Path) -> Result<Option<Shared>, Fault> {
+pub fn into(layout: &Layout, deadline: Deadline, revision: &Revision, to: &Path) -> Result<Option<SharedFiles>, Fault> {
     for base in bases(layout, revision) {
         let Some(standing) = Standing::open(&layout.rev(&base), revision, deadline)? else { continue };
         let shared = standing.give(to, deadline)?;
@@ -86,8 +86,8 @@ fn bases(layout: &Layout, revision: &Revision) -> Vec<Revision> {
     bases
 }
 
-fn attributes(entries: &[Entry]) -> Attributes {
-    let named = |entry: &&Entry| entry.path.rsplit(|byte| *byte == b'/').next() == Some(b".gitattributes");
+fn attributes(entries: &[IndexEntry]) -> Attributes {
+    let named = |entry: &&IndexEntry| entry.path.rsplit(|byte| *byte == b'/').next() == Some(b".gitattributes");
     entries.iter().filter(named).map(|entry| (entry.path.clone(), entry.mode, entry.object.clone())).collect()
 }
 
@@ -106,7 +106,7 @@ impl Standing {
             log::debug!("{} has an index of an unusual kind: nothing is taken from it", tree.display());
             return Ok(None);
         };
-        let offered = index.entries.iter().map(Entry::is_file).collect();
+        let offered = index.entries.iter().map(IndexEntry::is_file).collect();
         let attributes = attributes(&index.entries);
         let mut standing = Standing { index, offered, attributes };
         Ok(standing.leave_out_converted(deadline)?.then_some(standing))
@@ -149,13 +149,13 @@ impl Standing {
     }
 
     /// The content of a small file, if it is what the index says.
-    fn read_whole(&self, path: &Path, entry: &Entry) -> Option<Vec<u8>> {
+    fn read_whole(&self, path: &Path, entry: &IndexEntry) -> Option<Vec<u8>> {
         let bytes = fs::read(self.index.tree.join(path)).ok()?;
         (blob(&mut bytes.as_slice(), bytes.len() as u64, entry.object.len()).ok()? == entry.object).then_some(bytes)
     }
 
     /// Gives files to the tree `to`, and an index of just these.
-    fn give(self, to: &Path, deadline: Deadline) -> Result<Shared, Fault> {
+    fn give(self, to: &Path, deadline: Deadline) -> Result<SharedFiles, Fault> {
         let fresh = Fresh::look(to)?;
         let (mut given, mut proven, mut clones, mut folder) = (Vec::new(), Vec::new(), true, None);
         for (place, entry) in self.index.entries.iter().enumerate().filter(|(place, _)| self.offered[*place]) {
@@ -179,9 +179,9 @@ impl Standing {
             if remembered {
                 proven.push((place, stat));
             }
-            given.push(Entry { stat, ..entry.clone() });
+            given.push(IndexEntry { stat, ..entry.clone() });
         }
-        let shared = Shared { attributes: self.attributes, count: given.len() };
+        let shared = SharedFiles { attributes: self.attributes, count: given.len() };
         if shared.count > 0 {
             let path = to.join(".git/index");
             fs::write(&path, index::write(&given, self.index.name)).tried("write", &path)?;
@@ -195,7 +195,7 @@ impl Standing {
 
 /// Whether a file holds what its entry says, found out by reading it. Its extended attributes have to be those of a new
 /// file: what an index remembers does not tell of them.
-fn is_read_so(entry: &Entry, meta: &fs::Metadata, path: &Path, fresh: &Fresh) -> bool {
+fn is_read_so(entry: &IndexEntry, meta: &fs::Metadata, path: &Path, fresh: &Fresh) -> bool {
     sys::attribute_names(path).is_ok_and(|names| names == fresh.attribute_names)
         && read_blob(path, meta, entry.object.len()).is_ok_and(|blob| blob == entry.object)
 }
@@ -226,7 +226,7 @@ impl Fresh {
     }
 
     /// Whether a checkout would give a file the owner and permissions that it has.
-    fn would_be(&self, meta: &fs::Metadata, entry: &Entry) -> bool {
+    fn would_be(&self, meta: &fs::Metadata, entry: &IndexEntry) -> bool {
         let mode = if entry.mode == 0o100755 { self.modes.1 } else { self.modes.0 };
         (meta.uid(), meta.gid(), meta.mode() & 0o7777) == (self.uid, self.gid, mode)
     }

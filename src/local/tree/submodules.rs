@@ -13,7 +13,7 @@ use crate::gitmodules::Module;
 use crate::wire::{Revision, SubmoduleSource};
 
 use super::cache;
-use super::external::{Extras, Part};
+use super::external::{ExternalContent, Part};
 use super::git::Git;
 use super::index;
 use super::index::Read;
@@ -29,7 +29,7 @@ const AT_ONCE: usize = 200;
 
 /// Puts all submodules of a revision into its tree, which is the first of `parts`, and adds them to these.
 pub fn check_out(
-    extras: &Extras,
+    extras: &ExternalContent,
     source: &SubmoduleSource,
     revision: &Revision,
     parts: &mut Vec<Part>,
@@ -62,7 +62,7 @@ pub fn check_out(
 }
 
 struct Walk<'a> {
-    extras: &'a Extras,
+    extras: &'a ExternalContent,
     source: &'a SubmoduleSource,
     revision: &'a Revision,
     cache: Git,

@@ -13,10 +13,10 @@ use crate::wire::{CheckPoint, Revision, Stage};
 
 use super::checkout;
 use super::external;
-use super::external::Extras;
+use super::external::ExternalContent;
 use super::git::Git;
 use super::index;
-use super::index::{Entry, Hash, Read, Stat};
+use super::index::{Hash, IndexEntry, Read, Stat};
 use super::index_stamp;
 use crate::local::fault::{Fault, Tried};
 use crate::local::os::deadline::Deadline;
@@ -196,7 +196,7 @@ fn empty_blob(name: usize) -> Vec<u8> {
 }
 
 /// Whether what an entry names is there: of its type, and not emptied.
-fn is_there(entry: &Entry, meta: &Metadata, empty: &[u8]) -> bool {
+fn is_there(entry: &IndexEntry, meta: &Metadata, empty: &[u8]) -> bool {
     if entry.mode == 0o120000 {
         return meta.is_symlink();
     }
@@ -239,7 +239,7 @@ pub fn restore(job: &Job, revision: &Revision) -> Result<bool, Fault> {
 
 fn put_back(job: &Job, revision: &Revision, lacks: &Lacks) -> Result<(), Fault> {
     let (layout, top) = (&job.layout, job.layout.rev(revision));
-    let extras = Extras::of_tree(job, revision);
+    let extras = ExternalContent::of_tree(job, revision);
     if lacks.parts.iter().any(|part| part.is_broken && part.prefix.is_empty()) {
         files::remove(&top.join(".git/index"))?;
         checkout::mend(&extras, revision)?;

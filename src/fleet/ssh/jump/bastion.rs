@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::multiplexer::{Pump, Refusal};
+use super::multiplexer::{Multiplexer, Refusal};
 use crate::fleet::ssh::connect::{ConnectError, ConnectErrorKind};
 use crate::fleet::ssh::route::Route;
 use crate::fleet::ssh::transport::socket::{Carrier, Socket};
@@ -25,7 +25,7 @@ pub struct Bastion {
 }
 
 struct JumpSession {
-    pump: Pump,
+    pump: Multiplexer,
     /// It was refused a channel while it had others.
     full: AtomicBool,
 }
@@ -102,7 +102,7 @@ impl Bastion {
             _ => {}
         }
         let opened = self.route.open().and_then(|(session, socket)| {
-            Pump::start(session, socket, self.route.keepalive).map_err(|error| {
+            Multiplexer::start(session, socket, self.route.keepalive).map_err(|error| {
                 let message = format!("jump host {}: {error}", self.name());
                 ConnectError::new(ConnectErrorKind::Protocol, message)
             })

@@ -40,7 +40,7 @@ pub enum Refusal {
 }
 
 /// The handle of a thread. Dropping it hangs up.
-pub struct Pump {
+pub struct Multiplexer {
     state: Arc<Mutex<State>>,
     wake: UnixStream,
 }
@@ -68,9 +68,9 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Pump {
+impl Multiplexer {
     /// Takes a session that is logged in.
-    pub fn start(session: Session, socket: Socket, keepalive: Keepalive) -> std::io::Result<Pump> {
+    pub fn start(session: Session, socket: Socket, keepalive: Keepalive) -> std::io::Result<Multiplexer> {
         let keepalive = Keepalive { every: keepalive.every.max(Duration::from_secs(2)), ..keepalive };
         socket.set_nonblocking()?;
         session.set_blocking(false);
@@ -92,7 +92,7 @@ impl Pump {
             buffer: vec![0; CHUNK],
         };
         std::thread::Builder::new().name("jump".into()).stack_size(STACK).spawn(move || thread.run())?;
-        Ok(Pump { state, wake })
+        Ok(Multiplexer { state, wake })
     }
 
     /// Why the session is over, if it is.
@@ -166,7 +166,7 @@ impl Pump {
     }
 }
 
-impl Drop for Pump {
+impl Drop for Multiplexer {
     fn drop(&mut self) {
         lock(&self.state).hang_up = true;
         self.wake();

@@ -150,11 +150,11 @@ impl Keys {
                     return Login::In;
                 }
                 Ok(()) => *tries += 1,
-                Err(Trouble::Agent(why)) => {
+                Err(AttemptFailure::Agent(why)) => {
                     log::debug!("{candidate} cannot be used: {why}");
                     progress.agent_trouble = Some(why);
                 }
-                Err(Trouble::Session(error)) if was_not_answered(&error) => {
+                Err(AttemptFailure::Session(error)) if was_not_answered(&error) => {
                     if began.elapsed() >= patience {
                         let timeout = ErrorCode::Session(-9);
                         return Login::Broken(ssh2::Error::new(timeout, "no answer to a key"));
@@ -175,7 +175,7 @@ impl Keys {
                     }
                     return again;
                 }
-                Err(Trouble::Session(error)) => match error.code() {
+                Err(AttemptFailure::Session(error)) => match error.code() {
                     // LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED: the server knows the key, and said no to its signature.
                     ErrorCode::Session(-19) if was_accepted(&error) => {
                         *tries += 1;
@@ -219,11 +219,17 @@ impl Keys {
         Login::Refused(progress.refusal(reason, &self.identities, user))
     }
 
-    fn try_one(&self, session: &Session, user: &str, candidate: &Candidate, patience: Duration) -> Result<(), Trouble> {
+    fn try_one(
+        &self,
+        session: &Session,
+        user: &str,
+        candidate: &Candidate,
+        patience: Duration,
+    ) -> Result<(), AttemptFailure> {
         let key = match candidate {
             Candidate::File { private, certificate, .. } => {
                 let shown = certificate.as_ref().map(|certificate| certificate.text.as_str());
-                return session.userauth_pubkey_memory(user, shown, private, None).map_err(Trouble::Session);
+                return session.userauth_pubkey_memory(user, shown, private, None).map_err(AttemptFailure::Session);
             }
             Candidate::Agent(key) => key,
         };
@@ -240,13 +246,13 @@ impl Keys {
         };
         let socket = self.identities.agent.as_deref().unwrap_or(Path::new(""));
         match relay::through(socket, patience, with_agent) {
-            Ok((_, Some(trouble))) => Err(Trouble::Agent(trouble)),
+            Ok((_, Some(trouble))) => Err(AttemptFailure::Agent(trouble)),
             Ok((Err(error), None)) if error.message().starts_with("Callback ") => {
                 let why = "the agent does not sign with it";
-                Err(Trouble::Session(ssh2::Error::new(ErrorCode::Session(-42), why)))
+                Err(AttemptFailure::Session(ssh2::Error::new(ErrorCode::Session(-42), why)))
             }
-            Ok((done, None)) => done.map_err(Trouble::Session),
-            Err(error) => Err(Trouble::Agent(format!("there is no way to the ssh agent: {error}"))),
+            Ok((done, None)) => done.map_err(AttemptFailure::Session),
+            Err(error) => Err(AttemptFailure::Agent(format!("there is no way to the ssh agent: {error}"))),
         }
     }
 }
@@ -263,7 +269,7 @@ fn was_accepted(error: &ssh2::Error) -> bool {
 }
 
 /// Why a candidate did not get in.
-enum Trouble {
+enum AttemptFailure {
     Session(ssh2::Error),
     /// The agent did not do its part; the server has refused nothing.
     Agent(String),

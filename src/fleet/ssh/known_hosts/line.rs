@@ -68,7 +68,7 @@ enum Hosts {
 
 /// A line that names a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct KnownHost {
     hosts: Hosts,
     pub revoked: bool,
     /// The key is an authority's, for certificates of the host, which are not used.
@@ -79,9 +79,9 @@ pub struct Entry {
     pub key: Vec<u8>,
 }
 
-impl Entry {
+impl KnownHost {
     /// Reads a line. `Ok(None)` for blank lines and comments.
-    pub fn parse(line: &str) -> Result<Option<Entry>, String> {
+    pub fn parse(line: &str) -> Result<Option<KnownHost>, String> {
         let line = line.trim_matches([' ', '\t', '\r', '\n']);
         if line.is_empty() || line.starts_with('#') {
             return Ok(None);
@@ -105,7 +105,7 @@ impl Entry {
             Some(inner) => return Err(format!("the key is a {inner} key, the line says {name:?}")),
             None => return Err("the key is cut short".to_owned()),
         }
-        Ok(Some(Entry { hosts: parse_hosts(first)?, revoked, authority, kind: KeyType::from_name(name), key }))
+        Ok(Some(KnownHost { hosts: parse_hosts(first)?, revoked, authority, kind: KeyType::from_name(name), key }))
     }
 
     /// The names that the line is for, where it has neither patterns nor a hash.
@@ -186,8 +186,8 @@ mod tests {
 
     const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f";
 
-    fn entry(hosts: &str) -> Entry {
-        Entry::parse(&format!("{hosts} {KEY}")).unwrap().unwrap()
+    fn entry(hosts: &str) -> KnownHost {
+        KnownHost::parse(&format!("{hosts} {KEY}")).unwrap().unwrap()
     }
 
     #[test]
@@ -221,12 +221,12 @@ mod tests {
     #[test]
     fn carriage_returns_comments_and_authorities_do_no_harm() {
         assert!(entry("web1").is_for("web1"));
-        assert_eq!(Entry::parse(&format!("web1 {KEY} a comment\r\n")).unwrap(), Some(entry("web1")));
+        assert_eq!(KnownHost::parse(&format!("web1 {KEY} a comment\r\n")).unwrap(), Some(entry("web1")));
         for skipped in ["", "  # web1", "\r\n"] {
-            assert_eq!(Entry::parse(skipped), Ok(None), "{skipped:?}");
+            assert_eq!(KnownHost::parse(skipped), Ok(None), "{skipped:?}");
         }
-        assert!(Entry::parse(&format!("@revoked * {KEY}")).unwrap().unwrap().revoked);
-        assert!(Entry::parse(&format!("@cert-authority * {KEY}")).unwrap().unwrap().authority);
+        assert!(KnownHost::parse(&format!("@revoked * {KEY}")).unwrap().unwrap().revoked);
+        assert!(KnownHost::parse(&format!("@cert-authority * {KEY}")).unwrap().unwrap().authority);
     }
 
     #[test]
@@ -243,7 +243,7 @@ mod tests {
             ("@revoked", "names"),
             ("web1 x AAAA", "cut short"),
         ] {
-            let error = Entry::parse(bad).unwrap_err();
+            let error = KnownHost::parse(bad).unwrap_err();
             assert!(error.contains(why), "{bad:?}: {error}");
         }
     }

@@ -19,7 +19,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest as _, Sha256};
 
-use line::Entry;
+use line::KnownHost;
 pub use line::{KeyType, key_name};
 
 /// A longer line is no key: RSA with 16,384 bits takes under 3 KiB.
@@ -43,7 +43,7 @@ pub enum Verdict {
 
 #[derive(Debug)]
 struct Placed {
-    entry: Entry,
+    entry: KnownHost,
     file: PathBuf,
     line: usize,
 }
@@ -110,7 +110,7 @@ impl KnownHosts {
             let parsed = if bytes.len() > LONGEST_LINE {
                 Err(format!("longer than {LONGEST_LINE} bytes"))
             } else {
-                Entry::parse(&String::from_utf8_lossy(bytes))
+                KnownHost::parse(&String::from_utf8_lossy(bytes))
             };
             match parsed {
                 Ok(Some(entry)) => self.add(Placed { entry, file: file.to_owned(), line: index + 1 }),
@@ -156,7 +156,7 @@ impl KnownHosts {
         let places = self.places(&name);
         let accepted = lock(&self.accepted);
         let known = places.iter().map(|place| &self.entries[*place]).chain(accepted.get(&name).into_iter().flatten());
-        let entries: Vec<&Entry> = known.map(|placed| &placed.entry).collect();
+        let entries: Vec<&KnownHost> = known.map(|placed| &placed.entry).collect();
         let types = KeyType::ALL.into_iter().filter(|kind| entries.iter().any(|e| e.kind == Some(*kind))).collect();
         (types, !entries.is_empty())
     }
@@ -192,7 +192,8 @@ impl KnownHosts {
         let name = lookup_name(host, port);
         let kind = key_name(key).context("the offered host key is cut short")?;
         let text = format!("{name} {kind} {}", STANDARD.encode(key));
-        let entry = Entry::parse(&text).map_err(anyhow::Error::msg)?.context("the host key cannot be written down")?;
+        let entry =
+            KnownHost::parse(&text).map_err(anyhow::Error::msg)?.context("the host key cannot be written down")?;
         let mut accepted = lock(&self.accepted);
         let accepted = accepted.entry(name).or_default();
         if accepted.iter().any(|placed| placed.entry == entry) {

@@ -23,9 +23,9 @@ const NOBODY: &str = "hoist-asks.invalid";
 
 /// What the configuration sets for one host: options in lower case, each with its values in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Answer(BTreeMap<String, Vec<String>>);
+pub struct HostConfig(BTreeMap<String, Vec<String>>);
 
-impl Answer {
+impl HostConfig {
     /// The first value of an option that is set.
     pub fn get(&self, option: &str) -> Option<&str> {
         self.all(option).first().map(String::as_str)
@@ -48,22 +48,22 @@ impl Answer {
 
 /// Which configuration is read.
 #[derive(Debug)]
-pub struct Reader {
+pub struct ConfigReader {
     /// `ssh -F`; `None`: the user's and the system's.
     file: Option<PathBuf>,
     /// What OpenSSH says without any configuration.
-    defaults: Answer,
+    defaults: HostConfig,
     /// What the configuration says of every host, where it says the same of all.
-    shared: Option<Answer>,
+    shared: Option<HostConfig>,
 }
 
-impl Reader {
+impl ConfigReader {
     /// `None`: there is no OpenSSH client, and no file was named.
     ///
     /// # Errors
     /// A file that was named and cannot be read; an `ssh` that does not answer; a configuration that it finds wrong; an
     /// option for all hosts that is not honoured.
-    pub fn open(file: Option<PathBuf>, home: Option<&Path>) -> anyhow::Result<Option<Reader>> {
+    pub fn open(file: Option<PathBuf>, home: Option<&Path>) -> anyhow::Result<Option<ConfigReader>> {
         let Some(plain) = run::ssh(&["-F", "none", "-T", "-G", "--", NOBODY])? else {
             return match file {
                 Some(file) => bail!(
@@ -73,7 +73,7 @@ impl Reader {
                 None => Ok(None),
             };
         };
-        let mut reader = Reader { file, defaults: parse(&plain), shared: None };
+        let mut reader = ConfigReader { file, defaults: parse(&plain), shared: None };
         if files::same_for_all(reader.file.as_deref(), home) {
             let answer = reader.read(NOBODY, None, None)?;
             check(&answer).with_context(|| "OpenSSH's configuration of all hosts")?;
@@ -86,8 +86,8 @@ impl Reader {
     /// What the configuration sets for `host`, when it is called with this user and port.
     ///
     /// # Errors
-    /// See [`Reader::open`]; each names the host.
-    pub fn ask(&self, host: &str, user: Option<&str>, port: Option<u16>) -> anyhow::Result<Answer> {
+    /// See [`ConfigReader::open`]; each names the host.
+    pub fn ask(&self, host: &str, user: Option<&str>, port: Option<u16>) -> anyhow::Result<HostConfig> {
         if let Some(answer) = &self.shared {
             return Ok(answer.clone());
         }
@@ -102,7 +102,7 @@ impl Reader {
         self.shared.is_some()
     }
 
-    fn read(&self, host: &str, user: Option<&str>, port: Option<u16>) -> anyhow::Result<Answer> {
+    fn read(&self, host: &str, user: Option<&str>, port: Option<u16>) -> anyhow::Result<HostConfig> {
         let (port, file) = (port.map(|port| port.to_string()), self.file.as_ref().map(|file| file.as_os_str()));
         let mut arguments: Vec<&std::ffi::OsStr> = Vec::new();
         for (flag, value) in [("-F", file), ("-l", user.map(AsRef::as_ref)), ("-p", port.as_deref().map(AsRef::as_ref))]
@@ -135,8 +135,8 @@ impl Reader {
 }
 
 /// `option value` lines.
-fn parse(text: &str) -> Answer {
-    let mut answer = Answer::default();
+fn parse(text: &str) -> HostConfig {
+    let mut answer = HostConfig::default();
     for line in text.lines() {
         let (option, value) = line.split_once(' ').unwrap_or((line, ""));
         if !option.is_empty() {
@@ -147,7 +147,7 @@ fn parse(text: &str) -> Answer {
 }
 
 /// Refuses what is set and would be passed over.
-fn check(answer: &Answer) -> anyhow::Result<()> {
+fn check(answer: &HostConfig) -> anyhow::Result<()> {
     for (option, values) in &answer.0 {
         for value in values {
             if let Some((name, why)) = options::refusal(option, value) {

@@ -2,7 +2,7 @@
 
 /// A line of output, without its newline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Said<'a> {
+pub enum OutputChunk<'a> {
     Out(&'a [u8]),
     Err(&'a [u8]),
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use ssh2::{BlockDirections, ErrorCode};
 
 use super::channel::Channel;
-use super::ends::{Driven, ExecEnd, Heed, OpenError, Said};
+use super::ends::{Driven, ExecEnd, Heed, OpenError, OutputChunk};
 use super::input::{Feed, Input};
 use super::lines::Lines;
 use super::link::Link;
@@ -94,7 +94,7 @@ impl Link {
         command: &str,
         input: Input,
         deadline: Instant,
-        on: &mut dyn FnMut(Said) -> Heed,
+        on: &mut dyn FnMut(OutputChunk) -> Heed,
     ) -> Result<ExecEnd, OpenError> {
         let mut running = self.start(command, input, deadline)?;
         loop {
@@ -163,14 +163,15 @@ impl Running {
     /// Sends what there is to send, and takes in what has come, as far as neither has to be waited for. It is for a
     /// command that is parked: without it nobody would answer the host's own signs of life. Of the lines that came,
     /// those that `keep` wants are kept for later.
-    pub fn tend(&mut self, link: &mut Link, keep: &dyn Fn(Said) -> bool) {
+    pub fn tend(&mut self, link: &mut Link, keep: &dyn Fn(OutputChunk) -> bool) {
         if link.broken().is_some() || !link.has_room() {
             return;
         }
         if let Err(why) = self.tend_at_once(link) {
             link.break_off(&why);
         }
-        self.unheard.retain(|(is_err, line)| keep(if *is_err { Said::Err(line) } else { Said::Out(line) }));
+        self.unheard
+            .retain(|(is_err, line)| keep(if *is_err { OutputChunk::Err(line) } else { OutputChunk::Out(line) }));
     }
 
     /// Whether the other side has closed the command's output, as far as that was read.
@@ -201,7 +202,7 @@ impl Running {
 
     /// Moves input and output until the command ends, or `on` says pause, or the deadline passes. After an end the
     /// channel is closed.
-    pub fn drive(&mut self, link: &mut Link, deadline: Instant, on: &mut dyn FnMut(Said) -> Heed) -> Driven {
+    pub fn drive(&mut self, link: &mut Link, deadline: Instant, on: &mut dyn FnMut(OutputChunk) -> Heed) -> Driven {
         match self.move_until(link, deadline, on) {
             Ok(Some(end)) => {
                 close(&mut self.channel, link);
@@ -220,7 +221,7 @@ impl Running {
         &mut self,
         link: &mut Link,
         deadline: Instant,
-        on: &mut dyn FnMut(Said) -> Heed,
+        on: &mut dyn FnMut(OutputChunk) -> Heed,
     ) -> Result<Option<ExecEnd>, String> {
         if let Some(why) = link.broken() {
             return Err(why.to_owned());
@@ -288,7 +289,7 @@ impl Running {
     }
 
     /// Hands over what has come, a last line without a newline included.
-    fn hear_all(&mut self, on: &mut dyn FnMut(Said) -> Heed) {
+    fn hear_all(&mut self, on: &mut dyn FnMut(OutputChunk) -> Heed) {
         let unheard = &mut self.unheard;
         self.out.finish(&mut |line| unheard.push_back((false, line.to_vec())));
         self.err.finish(&mut |line| unheard.push_back((true, line.to_vec())));
@@ -296,7 +297,7 @@ impl Running {
         while self.hear(&mut None, on) {}
     }
 
-    fn end(&mut self, on: &mut dyn FnMut(Said) -> Heed) -> ExecEnd {
+    fn end(&mut self, on: &mut dyn FnMut(OutputChunk) -> Heed) -> ExecEnd {
         self.hear_all(on);
         match (self.channel.exit_signal(), self.channel.exit_status()) {
             (Some(signal), _) => ExecEnd::Signal(signal),
@@ -306,9 +307,9 @@ impl Running {
     }
 
     /// Hands over lines until none is left or a pause is wanted; whether it is.
-    fn hear(&mut self, leave_by: &mut Option<Instant>, on: &mut dyn FnMut(Said) -> Heed) -> bool {
+    fn hear(&mut self, leave_by: &mut Option<Instant>, on: &mut dyn FnMut(OutputChunk) -> Heed) -> bool {
         while let Some((is_err, line)) = self.unheard.pop_front() {
-            match on(if is_err { Said::Err(&line) } else { Said::Out(&line) }) {
+            match on(if is_err { OutputChunk::Err(&line) } else { OutputChunk::Out(&line) }) {
                 Heed::More => {}
                 Heed::Pause => return true,
                 Heed::Last => {
@@ -319,7 +320,11 @@ impl Running {
         false
     }
 
-    fn read_turn(&mut self, leave_by: &mut Option<Instant>, on: &mut dyn FnMut(Said) -> Heed) -> Result<Turn, String> {
+    fn read_turn(
+        &mut self,
+        leave_by: &mut Option<Instant>,
+        on: &mut dyn FnMut(OutputChunk) -> Heed,
+    ) -> Result<Turn, String> {
         if self.hear(leave_by, on) {
             return Ok(Turn::Paused);
         }
@@ -351,10 +356,10 @@ impl Running {
         Ok(true)
     }
 
-    fn write_turn(&mut self, link: &Link, on: &mut dyn FnMut(Said) -> Heed) -> Result<Wrote, String> {
+    fn write_turn(&mut self, link: &Link, on: &mut dyn FnMut(OutputChunk) -> Heed) -> Result<Wrote, String> {
         for _ in 0..TURN {
             let complain = &mut |why: &str| {
-                on(Said::Err(why.as_bytes()));
+                on(OutputChunk::Err(why.as_bytes()));
             };
             let Some(piece) = self.feed.piece(complain) else {
                 if self.feed.is_over() && !self.input_ended {

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::fleet::{Pack, Parcel};
+use crate::fleet::{Pack, Payload};
 
 /// How much of a file is in memory at once.
 const PIECE: u64 = 512 * 1024;
@@ -17,14 +17,14 @@ const PIECE: u64 = 512 * 1024;
 pub struct Input {
     pub head: Vec<u8>,
     /// Follows the head.
-    pub parcel: Parcel,
+    pub payload: Payload,
     /// Leave the input open after that.
     pub keep_open: bool,
 }
 
 impl From<Vec<u8>> for Input {
     fn from(head: Vec<u8>) -> Self {
-        Input { head, parcel: Parcel::default(), keep_open: false }
+        Input { head, payload: Payload::default(), keep_open: false }
     }
 }
 
@@ -79,12 +79,12 @@ pub(in crate::fleet::ssh) struct Feed {
 
 impl Feed {
     pub fn new(input: Input) -> Feed {
-        let files = input.parcel.large_files.into_iter().map(|(path, bytes)| Source::Waiting(path, bytes));
-        let sources = files.chain(input.parcel.pack.map(Source::Pack)).collect();
+        let files = input.payload.large_files.into_iter().map(|(path, bytes)| Source::Waiting(path, bytes));
+        let sources = files.chain(input.payload.pack.map(Source::Pack)).collect();
         Feed { piece: input.head, sent: 0, sources, read: 0, keep_open: input.keep_open }
     }
 
-    /// Adds to an input that is kept open, whose parcel, if any, has gone.
+    /// Adds to an input that is kept open, whose payload, if any, has gone.
     pub fn add(&mut self, bytes: &[u8]) {
         self.piece.drain(..self.sent);
         self.sent = 0;
@@ -147,10 +147,10 @@ mod tests {
         (all, complaints)
     }
 
-    fn pack(content: &[u8], bytes: u64) -> Parcel {
+    fn pack(content: &[u8], bytes: u64) -> Payload {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(content).unwrap();
-        Parcel { large_files: Vec::new(), pack: Some(Arc::new(Pack { file, bytes })) }
+        Payload { large_files: Vec::new(), pack: Some(Arc::new(Pack { file, bytes })) }
     }
 
     #[test]
@@ -160,14 +160,14 @@ mod tests {
             std::fs::write(folder.path().join(name), content).unwrap();
             (folder.path().join(name), content.len() as u64)
         };
-        let mut parcel = pack(b"pack", 4);
-        parcel.large_files = vec![large("a", &vec![b'a'; PIECE as usize + 1]), large("empty", b""), large("b", b"bb")];
-        let mut feed = Feed::new(Input { head: b"h".to_vec(), parcel: parcel.clone(), keep_open: false });
+        let mut payload = pack(b"pack", 4);
+        payload.large_files = vec![large("a", &vec![b'a'; PIECE as usize + 1]), large("empty", b""), large("b", b"bb")];
+        let mut feed = Feed::new(Input { head: b"h".to_vec(), payload: payload.clone(), keep_open: false });
         let (all, complaints) = drain(&mut feed, 100_000);
         assert!(all.starts_with(b"ha") && all.ends_with(b"abbpack") && complaints.is_empty());
         assert_eq!(all.len() as u64, 1 + PIECE + 1 + 2 + 4);
         std::fs::remove_file(folder.path().join("b")).unwrap();
-        let mut feed = Feed::new(Input { head: b"h".to_vec(), parcel, keep_open: false });
+        let mut feed = Feed::new(Input { head: b"h".to_vec(), payload, keep_open: false });
         let (all, complaints) = drain(&mut feed, 100_000);
         assert!(all.ends_with(b"a") && complaints[0].contains("/b on the deploy host"), "{complaints:?}");
     }
@@ -177,7 +177,7 @@ mod tests {
         let content: Vec<u8> = (0..PIECE * 2 + 5).map(|n| n as u8).collect();
         let shared = pack(&content, content.len() as u64);
         for _ in 0..2 {
-            let mut feed = Feed::new(Input { head: b"head\n".to_vec(), parcel: shared.clone(), keep_open: false });
+            let mut feed = Feed::new(Input { head: b"head\n".to_vec(), payload: shared.clone(), keep_open: false });
             let (all, complaints) = drain(&mut feed, 100_000);
             assert!(all[..5] == *b"head\n" && all[5..] == content && complaints.is_empty());
         }
@@ -185,14 +185,14 @@ mod tests {
 
     #[test]
     fn a_pack_that_is_shorter_than_it_should_be_ends_the_input_with_a_complaint() {
-        let mut feed = Feed::new(Input { head: b"h".to_vec(), parcel: pack(b"abc", 9), keep_open: false });
+        let mut feed = Feed::new(Input { head: b"h".to_vec(), payload: pack(b"abc", 9), keep_open: false });
         let (all, complaints) = drain(&mut feed, 100);
         assert_eq!((all, complaints.len()), (b"h".to_vec(), 1));
     }
 
     #[test]
     fn an_open_input_takes_more_later() {
-        let mut feed = Feed::new(Input { head: b"one".to_vec(), parcel: Parcel::default(), keep_open: true });
+        let mut feed = Feed::new(Input { head: b"one".to_vec(), payload: Payload::default(), keep_open: true });
         assert_eq!(drain(&mut feed, 2).0, b"one");
         feed.add(b"two");
         assert_eq!(drain(&mut feed, 2).0, b"two");
