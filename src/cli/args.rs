@@ -2,6 +2,94 @@
 
 use argh::{ArgsInfo, FromArgs};
 
+/// Declares the flags of a command: its own, then those of the sets behind `with`, which stand here once for all
+/// commands, then its positional arguments behind `then`. argh has no way to share flags between commands.
+macro_rules! command {
+    ($(#[$meta:meta])* pub struct $name:ident { $($own:tt)* } with [$($shared:ident),*] $(then { $($last:tt)* })?) => {
+        command!(@add [$(#[$meta])* pub struct $name] [$($own)*] [$($shared)*] [$($($last)*)?]);
+    };
+    (@add $head:tt $fields:tt [settings $($rest:ident)*] $last:tt) => {
+        command!(@add $head $fields [config environment define $($rest)*] $last);
+    };
+    (@add $head:tt $fields:tt [output $($rest:ident)*] $last:tt) => {
+        command!(@add $head $fields [events verbose quiet $($rest)*] $last);
+    };
+    (@add $head:tt [$($fields:tt)*] [limit $($rest:ident)*] $last:tt) => {
+        command!(@add $head [$($fields)*
+            /// just these targets: names, globs, ranges web[01:20], !negated, ~regex
+            #[argh(option, short = 'l', arg_name = "limit")]
+            pub limit_hosts: Option<String>,
+        ] [$($rest)*] $last);
+    };
+    (@add $head:tt [$($fields:tt)*] [stages $($rest:ident)*] $last:tt) => {
+        command!(@add $head [$($fields)*
+            /// just these stages, comma-separated: fetch, config_deploy, promote, finalize
+            #[argh(option, short = 's', arg_name = "stages")]
+            pub stages: Option<String>,
+        ] [$($rest)*] $last);
+    };
+    (@add $head:tt [$($fields:tt)*] [yes $($rest:ident)*] $last:tt) => {
+        command!(@add $head [$($fields)*
+            /// answer every question with yes; needed where there is no terminal
+            #[argh(switch, short = 'y')]
+            pub yes: bool,
+        ] [$($rest)*] $last);
+    };
+    (@add $head:tt [$($fields:tt)*] [events $($rest:ident)*] $last:tt) => {
+        command!(@add $head [$($fields)*
+            /// text, or json: one event a line on standard output
+            #[argh(option, arg_name = "format", default = "Format::Text")]
+            pub format: Format,
+        ] [$($rest)*] $last);
+    };
+    (@add $head:tt [$($fields:tt)*] [answer $($rest:ident)*] $last:tt) => {
+        command!(@add $head [$($fields)*
+            /// text, or json: one object
+            #[argh(option, arg_name = "format", default = "Format::Text")]
+            pub format: Format,
+        ] [$($rest)*] $last);
+    };
+    (@add $head:tt [$($fields:tt)*] [verbose $($rest:ident)*] $last:tt) => {
+        command!(@add $head [$($fields)*
+            /// also show what is only of interest when something is odd
+            #[argh(switch, short = 'v')]
+            pub verbose: bool,
+        ] [$($rest)*] $last);
+    };
+    (@add $head:tt [$($fields:tt)*] [quiet $($rest:ident)*] $last:tt) => {
+        command!(@add $head [$($fields)*
+            /// show warnings, errors and the end only
+            #[argh(switch, short = 'q')]
+            pub quiet: bool,
+        ] [$($rest)*] $last);
+    };
+    (@add $head:tt [$($fields:tt)*] [config $($rest:ident)*] $last:tt) => {
+        command!(@add $head [$($fields)*
+            /// read this file in place of the repository's hoist.cfg
+            #[argh(option, short = 'c', arg_name = "file")]
+            pub config: Option<String>,
+        ] [$($rest)*] $last);
+    };
+    (@add $head:tt [$($fields:tt)*] [environment $($rest:ident)*] $last:tt) => {
+        command!(@add $head [$($fields)*
+            /// the environment
+            #[argh(option, short = 'e', arg_name = "environment")]
+            pub environment: Option<String>,
+        ] [$($rest)*] $last);
+    };
+    (@add $head:tt [$($fields:tt)*] [define $($rest:ident)*] $last:tt) => {
+        command!(@add $head [$($fields)*
+            /// set a configuration key, over every file; may be repeated
+            #[argh(option, short = 'D', arg_name = "key:value")]
+            pub define: Vec<String>,
+        ] [$($rest)*] $last);
+    };
+    (@add [$($head:tt)*] [$($fields:tt)*] [] [$($last:tt)*]) => {
+        #[derive(Debug, FromArgs, ArgsInfo)]
+        $($head)* { $($fields)* $($last)* }
+    };
+}
+
 /// Deploys a git revision to groups of hosts over SSH, stage by stage.
 #[derive(Debug, FromArgs, ArgsInfo)]
 #[argh(
@@ -57,464 +145,222 @@ impl Command {
     }
 }
 
-/// Deploy a revision to every group of targets, then finalize it, or roll it back.
-#[derive(Debug, FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "deploy", help_triggers("-h", "--help"))]
-pub struct Deploy {
-    /// the revision to deploy; any name that git knows (default: git_rev, that is HEAD)
-    #[argh(option, short = 'r', arg_name = "revision")]
-    pub rev: Option<String>,
+command! {
+    /// Deploy a revision to every group of targets, then finalize it, or roll it back.
+    #[argh(subcommand, name = "deploy", help_triggers("-h", "--help"))]
+    pub struct Deploy {
+        /// the revision to deploy; any name that git knows (default: git_rev, that is HEAD)
+        #[argh(option, short = 'r', arg_name = "revision")]
+        pub rev: Option<String>,
 
-    /// just these stages, comma-separated: fetch, config_deploy, promote, finalize
-    #[argh(option, short = 's', arg_name = "stages")]
-    pub stages: Option<String>,
+        /// do the work even where the revision is live already
+        #[argh(switch, short = 'f')]
+        pub force: bool,
 
-    /// just these targets: names, globs, ranges web[01:20], !negated, ~regex
-    #[argh(option, short = 'l', arg_name = "limit")]
-    pub limit_hosts: Option<String>,
+        /// show what each configuration file would change on each target; touches nothing
+        #[argh(switch)]
+        pub dry_run: bool,
 
-    /// do the work even where the revision is live already
-    #[argh(switch, short = 'f')]
-    pub force: bool,
+        /// say nothing of announcements that Scap's keys ask for, and that hoist does not make
+        #[argh(switch)]
+        pub no_log_message: bool,
 
-    /// show what each configuration file would change on each target; touches nothing
-    #[argh(switch)]
-    pub dry_run: bool,
+        /// only restart the services; deploys nothing
+        #[argh(switch)]
+        pub service_restart: bool,
 
-    /// say nothing of announcements that Scap's keys ask for, and that hoist does not make
-    #[argh(switch)]
-    pub no_log_message: bool,
+        /// only prepare the repository for deployments
+        #[argh(switch, short = 'i')]
+        pub init: bool,
 
-    /// only restart the services; deploys nothing
-    #[argh(switch)]
-    pub service_restart: bool,
-
-    /// only prepare the repository for deployments
-    #[argh(switch, short = 'i')]
-    pub init: bool,
-
-    /// log in with the operator's own agent and keys, whatever ssh_auth_sock and keyholder_key say
-    #[argh(switch)]
-    pub no_shared_authsock: bool,
-
-    /// answer every question with yes; needed where there is no terminal
-    #[argh(switch, short = 'y')]
-    pub yes: bool,
-
-    /// text, or json: one event a line on standard output
-    #[argh(option, arg_name = "format", default = "Format::Text")]
-    pub format: Format,
-
-    /// also show what is only of interest when something is odd
-    #[argh(switch, short = 'v')]
-    pub verbose: bool,
-
-    /// show warnings, errors and the end only
-    #[argh(switch, short = 'q')]
-    pub quiet: bool,
-
-    /// read this file in place of the repository's hoist.cfg
-    #[argh(option, short = 'c', arg_name = "file")]
-    pub config: Option<String>,
-
-    /// the environment
-    #[argh(option, short = 'e', arg_name = "environment")]
-    pub environment: Option<String>,
-
-    /// set a configuration key, over every file; may be repeated
-    #[argh(option, short = 'D', arg_name = "key:value")]
-    pub define: Vec<String>,
-
-    /// why; goes to logs, tags and locks
-    #[argh(positional, greedy)]
-    pub message: Vec<String>,
+        /// log in with the operator's own agent and keys, whatever ssh_auth_sock and keyholder_key say
+        #[argh(switch)]
+        pub no_shared_authsock: bool,
+    } with [limit, stages, yes, output, settings] then {
+        /// why; goes to logs, tags and locks
+        #[argh(positional, greedy)]
+        pub message: Vec<String>,
+    }
 }
 
-/// Go on with a deployment whose deployer died or was stopped, from where it was.
-#[derive(Debug, FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "resume", help_triggers("-h", "--help"))]
-pub struct Resume {
-    /// answer every question with yes; needed where there is no terminal
-    #[argh(switch, short = 'y')]
-    pub yes: bool,
-
-    /// text, or json: one event a line on standard output
-    #[argh(option, arg_name = "format", default = "Format::Text")]
-    pub format: Format,
-
-    /// also show what is only of interest when something is odd
-    #[argh(switch, short = 'v')]
-    pub verbose: bool,
-
-    /// show warnings, errors and the end only
-    #[argh(switch, short = 'q')]
-    pub quiet: bool,
-
-    /// read this file in place of the repository's hoist.cfg
-    #[argh(option, short = 'c', arg_name = "file")]
-    pub config: Option<String>,
-
-    /// the environment
-    #[argh(option, short = 'e', arg_name = "environment")]
-    pub environment: Option<String>,
-
-    /// set a configuration key, over every file; may be repeated
-    #[argh(option, short = 'D', arg_name = "key:value")]
-    pub define: Vec<String>,
+command! {
+    /// Go on with a deployment whose deployer died or was stopped, from where it was.
+    #[argh(subcommand, name = "resume", help_triggers("-h", "--help"))]
+    pub struct Resume {
+    } with [yes, output, settings]
 }
 
-/// Go back: undo an unfinished deployment, or take every target to the revision before the deployed one.
-#[derive(Debug, FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "rollback", help_triggers("-h", "--help"))]
-pub struct Rollback {
-    /// the revision to go back to, which targets have kept (default: the one deployed before)
-    #[argh(option, arg_name = "revision")]
-    pub to: Option<String>,
-
-    /// answer every question with yes; needed where there is no terminal
-    #[argh(switch, short = 'y')]
-    pub yes: bool,
-
-    /// text, or json: one event a line on standard output
-    #[argh(option, arg_name = "format", default = "Format::Text")]
-    pub format: Format,
-
-    /// also show what is only of interest when something is odd
-    #[argh(switch, short = 'v')]
-    pub verbose: bool,
-
-    /// show warnings, errors and the end only
-    #[argh(switch, short = 'q')]
-    pub quiet: bool,
-
-    /// read this file in place of the repository's hoist.cfg
-    #[argh(option, short = 'c', arg_name = "file")]
-    pub config: Option<String>,
-
-    /// the environment
-    #[argh(option, short = 'e', arg_name = "environment")]
-    pub environment: Option<String>,
-
-    /// set a configuration key, over every file; may be repeated
-    #[argh(option, short = 'D', arg_name = "key:value")]
-    pub define: Vec<String>,
+command! {
+    /// Go back: undo an unfinished deployment, or take every target to the revision before the deployed one.
+    #[argh(subcommand, name = "rollback", help_triggers("-h", "--help"))]
+    pub struct Rollback {
+        /// the revision to go back to, which targets have kept (default: the one deployed before)
+        #[argh(option, arg_name = "revision")]
+        pub to: Option<String>,
+    } with [yes, output, settings]
 }
 
-/// Show for every target what it runs, what it should run, and when it last answered.
-#[derive(Debug, FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "status", help_triggers("-h", "--help"))]
-pub struct Status {
-    /// just these targets: names, globs, ranges web[01:20], !negated, ~regex
-    #[argh(option, short = 'l', arg_name = "limit")]
-    pub limit_hosts: Option<String>,
+command! {
+    /// Show for every target what it runs, what it should run, and when it last answered.
+    #[argh(subcommand, name = "status", help_triggers("-h", "--help"))]
+    pub struct Status {
+        /// ask no target: show what is remembered
+        #[argh(switch)]
+        pub offline: bool,
 
-    /// ask no target: show what is remembered
-    #[argh(switch)]
-    pub offline: bool,
-
-    /// have every target look whether the live revision has all its files
-    #[argh(switch)]
-    pub verify: bool,
-
-    /// text, or json: one object
-    #[argh(option, arg_name = "format", default = "Format::Text")]
-    pub format: Format,
-
-    /// read this file in place of the repository's hoist.cfg
-    #[argh(option, short = 'c', arg_name = "file")]
-    pub config: Option<String>,
-
-    /// the environment
-    #[argh(option, short = 'e', arg_name = "environment")]
-    pub environment: Option<String>,
-
-    /// set a configuration key, over every file; may be repeated
-    #[argh(option, short = 'D', arg_name = "key:value")]
-    pub define: Vec<String>,
+        /// have every target look whether the live revision has all its files
+        #[argh(switch)]
+        pub verify: bool,
+    } with [limit, answer, settings]
 }
 
-/// Bring the targets that a deployment went through without to the revision that they missed.
-#[derive(Debug, FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "reconcile", help_triggers("-h", "--help"))]
-pub struct Reconcile {
-    /// just these targets: names, globs, ranges web[01:20], !negated, ~regex
-    #[argh(option, short = 'l', arg_name = "limit")]
-    pub limit_hosts: Option<String>,
-
-    /// answer every question with yes; needed where there is no terminal
-    #[argh(switch, short = 'y')]
-    pub yes: bool,
-
-    /// text, or json: one event a line on standard output
-    #[argh(option, arg_name = "format", default = "Format::Text")]
-    pub format: Format,
-
-    /// also show what is only of interest when something is odd
-    #[argh(switch, short = 'v')]
-    pub verbose: bool,
-
-    /// show warnings, errors and the end only
-    #[argh(switch, short = 'q')]
-    pub quiet: bool,
-
-    /// read this file in place of the repository's hoist.cfg
-    #[argh(option, short = 'c', arg_name = "file")]
-    pub config: Option<String>,
-
-    /// the environment
-    #[argh(option, short = 'e', arg_name = "environment")]
-    pub environment: Option<String>,
-
-    /// set a configuration key, over every file; may be repeated
-    #[argh(option, short = 'D', arg_name = "key:value")]
-    pub define: Vec<String>,
+command! {
+    /// Bring the targets that a deployment went through without to the revision that they missed.
+    #[argh(subcommand, name = "reconcile", help_triggers("-h", "--help"))]
+    pub struct Reconcile {
+    } with [limit, yes, output, settings]
 }
 
-/// Run a command on targets, with the groups, limits and outcomes of a deployment.
-#[derive(Debug, FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "run", help_triggers("-h", "--help"))]
-pub struct Run {
-    /// just these groups, comma-separated
-    #[argh(option, short = 'g', arg_name = "groups")]
-    pub groups: Option<String>,
+command! {
+    /// Run a command on targets, with the groups, limits and outcomes of a deployment.
+    #[argh(subcommand, name = "run", help_triggers("-h", "--help"))]
+    pub struct Run {
+        /// just these groups, comma-separated
+        #[argh(option, short = 'g', arg_name = "groups")]
+        pub groups: Option<String>,
 
-    /// just these targets: names, globs, ranges web[01:20], !negated, ~regex
-    #[argh(option, short = 'l', arg_name = "limit")]
-    pub limit_hosts: Option<String>,
+        /// these hosts in place of groups: a file, - for standard input, or a list of names and ranges
+        #[argh(option, arg_name = "hosts")]
+        pub hosts: Option<String>,
 
-    /// these hosts in place of groups: a file, - for standard input, or a list of names and ranges
-    #[argh(option, arg_name = "hosts")]
-    pub hosts: Option<String>,
+        /// so many hosts at once (default: batch_size)
+        #[argh(option, arg_name = "number")]
+        pub batch: Option<String>,
 
-    /// so many hosts at once (default: batch_size)
-    #[argh(option, arg_name = "number")]
-    pub batch: Option<String>,
+        /// so many hosts of a group may fail, or their share, 10% (default: failure_limit)
+        #[argh(option, arg_name = "limit")]
+        pub failure_limit: Option<String>,
 
-    /// so many hosts of a group may fail, or their share, 10% (default: failure_limit)
-    #[argh(option, arg_name = "limit")]
-    pub failure_limit: Option<String>,
+        /// so many hosts in a subgroup, or all; subgroups run one after the other (default: group_size)
+        #[argh(option, arg_name = "number")]
+        pub group_size: Option<String>,
 
-    /// so many hosts in a subgroup, or all; subgroups run one after the other (default: group_size)
-    #[argh(option, arg_name = "number")]
-    pub group_size: Option<String>,
+        /// so long may the command take on a host (default: stage_timeout)
+        #[argh(option, arg_name = "seconds")]
+        pub timeout: Option<String>,
 
-    /// so long may the command take on a host (default: stage_timeout)
-    #[argh(option, arg_name = "seconds")]
-    pub timeout: Option<String>,
+        /// show output at the end, equal output of several hosts once
+        #[argh(switch)]
+        pub fold: bool,
 
-    /// show output at the end, equal output of several hosts once
-    #[argh(switch)]
-    pub fold: bool,
-
-    /// text, or json: one event a line on standard output
-    #[argh(option, arg_name = "format", default = "Format::Text")]
-    pub format: Format,
-
-    /// also show what is only of interest when something is odd
-    #[argh(switch, short = 'v')]
-    pub verbose: bool,
-
-    /// show the hosts' output only, as long as all is well
-    #[argh(switch, short = 'q')]
-    pub quiet: bool,
-
-    /// read this file in place of the repository's hoist.cfg
-    #[argh(option, short = 'c', arg_name = "file")]
-    pub config: Option<String>,
-
-    /// the environment
-    #[argh(option, short = 'e', arg_name = "environment")]
-    pub environment: Option<String>,
-
-    /// set a configuration key, over every file; may be repeated
-    #[argh(option, short = 'D', arg_name = "key:value")]
-    pub define: Vec<String>,
-
-    /// the command: one word is a line for the remote shell, several are kept as words
-    #[argh(positional, greedy)]
-    pub command: Vec<String>,
+        /// show the hosts' output only, as long as all is well
+        #[argh(switch, short = 'q')]
+        pub quiet: bool,
+    } with [limit, events, verbose, settings] then {
+        /// the command: one word is a line for the remote shell, several are kept as words
+        #[argh(positional, greedy)]
+        pub command: Vec<String>,
+    }
 }
 
-/// Show what a deployment would do; connects nowhere and touches nothing.
-#[derive(Debug, FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "plan", help_triggers("-h", "--help"))]
-pub struct Plan {
-    /// the revision (default: git_rev, that is HEAD)
-    #[argh(option, short = 'r', arg_name = "revision")]
-    pub rev: Option<String>,
-
-    /// just these stages, comma-separated: fetch, config_deploy, promote, finalize
-    #[argh(option, short = 's', arg_name = "stages")]
-    pub stages: Option<String>,
-
-    /// just these targets: names, globs, ranges web[01:20], !negated, ~regex
-    #[argh(option, short = 'l', arg_name = "limit")]
-    pub limit_hosts: Option<String>,
-
-    /// text, or json: one object
-    #[argh(option, arg_name = "format", default = "Format::Text")]
-    pub format: Format,
-
-    /// read this file in place of the repository's hoist.cfg
-    #[argh(option, short = 'c', arg_name = "file")]
-    pub config: Option<String>,
-
-    /// the environment
-    #[argh(option, short = 'e', arg_name = "environment")]
-    pub environment: Option<String>,
-
-    /// set a configuration key, over every file; may be repeated
-    #[argh(option, short = 'D', arg_name = "key:value")]
-    pub define: Vec<String>,
+command! {
+    /// Show what a deployment would do; connects nowhere and touches nothing.
+    #[argh(subcommand, name = "plan", help_triggers("-h", "--help"))]
+    pub struct Plan {
+        /// the revision (default: git_rev, that is HEAD)
+        #[argh(option, short = 'r', arg_name = "revision")]
+        pub rev: Option<String>,
+    } with [limit, stages, answer, settings]
 }
 
-/// Print every effective configuration value, and the file, line and section that it came from.
-#[derive(Debug, FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "config", help_triggers("-h", "--help"))]
-pub struct Config {
-    /// text, or json: one object a key
-    #[argh(option, arg_name = "format", default = "Format::Text")]
-    pub format: Format,
-
-    /// read this file in place of the repository's hoist.cfg
-    #[argh(option, short = 'c', arg_name = "file")]
-    pub config: Option<String>,
-
-    /// the environment
-    #[argh(option, short = 'e', arg_name = "environment")]
-    pub environment: Option<String>,
-
-    /// set a configuration key, over every file; may be repeated
-    #[argh(option, short = 'D', arg_name = "key:value")]
-    pub define: Vec<String>,
+command! {
+    /// Print every effective configuration value, and the file, line and section that it came from.
+    #[argh(subcommand, name = "config", help_triggers("-h", "--help"))]
+    pub struct Config {
+        /// text, or json: one object a key
+        #[argh(option, arg_name = "format", default = "Format::Text")]
+        pub format: Format,
+    } with [settings]
 }
 
-/// Read everything that a deployment would read, and show every mistake in it; connects nowhere.
-#[derive(Debug, FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "check-config", help_triggers("-h", "--help"))]
-pub struct CheckConfig {
-    /// text, or json: one object
-    #[argh(option, arg_name = "format", default = "Format::Text")]
-    pub format: Format,
+command! {
+    /// Read everything that a deployment would read, and show every mistake in it; connects nowhere.
+    #[argh(subcommand, name = "check-config", help_triggers("-h", "--help"))]
+    pub struct CheckConfig {
+        /// also show remarks that are only of interest when something is odd
+        #[argh(switch, short = 'v')]
+        pub verbose: bool,
 
-    /// also show remarks that are only of interest when something is odd
-    #[argh(switch, short = 'v')]
-    pub verbose: bool,
-
-    /// read this file in place of the repository's hoist.cfg
-    #[argh(option, short = 'c', arg_name = "file")]
-    pub config: Option<String>,
-
-    /// this environment alone (default: the repository as it stands, and each of its environments)
-    #[argh(option, short = 'e', arg_name = "environment")]
-    pub environment: Option<String>,
-
-    /// set a configuration key, over every file; may be repeated
-    #[argh(option, short = 'D', arg_name = "key:value")]
-    pub define: Vec<String>,
+        /// this environment alone (default: the repository as it stands, and each of its environments)
+        #[argh(option, short = 'e', arg_name = "environment")]
+        pub environment: Option<String>,
+    } with [answer, config, define]
 }
 
-/// Show the log of a deployment, or follow it while it is written.
-#[derive(Debug, FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "log", help_triggers("-h", "--help"))]
-pub struct Log {
-    /// show the newest log from its beginning, and end
-    #[argh(switch, short = 'l')]
-    pub latest: bool,
+command! {
+    /// Show the log of a deployment, or follow it while it is written.
+    #[argh(subcommand, name = "log", help_triggers("-h", "--help"))]
+    pub struct Log {
+        /// show the newest log from its beginning, and end
+        #[argh(switch, short = 'l')]
+        pub latest: bool,
 
-    /// show this log from its beginning, and end
-    #[argh(option, short = 'f', arg_name = "file")]
-    pub file: Option<String>,
+        /// show this log from its beginning, and end
+        #[argh(option, short = 'f', arg_name = "file")]
+        pub file: Option<String>,
 
-    /// text, or json: one object a line, as the log has it
-    #[argh(option, arg_name = "format", default = "Format::Text")]
-    pub format: Format,
-
-    /// also show what is only of interest when something is odd
-    #[argh(switch, short = 'v')]
-    pub verbose: bool,
-
-    /// read this file in place of the repository's hoist.cfg
-    #[argh(option, short = 'c', arg_name = "file")]
-    pub config: Option<String>,
-
-    /// the environment
-    #[argh(option, short = 'e', arg_name = "environment")]
-    pub environment: Option<String>,
-
-    /// set a configuration key, over every file; may be repeated
-    #[argh(option, short = 'D', arg_name = "key:value")]
-    pub define: Vec<String>,
-
-    /// just the lines for which this holds: host == web-* level >= WARNING msg ~ "regex"
-    #[argh(positional)]
-    pub expression: Vec<String>,
+        /// text, or json: one object a line, as the log has it
+        #[argh(option, arg_name = "format", default = "Format::Text")]
+        pub format: Format,
+    } with [verbose, settings] then {
+        /// just the lines for which this holds: host == web-* level >= WARNING msg ~ "regex"
+        #[argh(positional)]
+        pub expression: Vec<String>,
+    }
 }
 
-/// Keep deployments out until the lock is ended: by Enter, by Ctrl-C, or by --end from elsewhere.
-#[derive(Debug, FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "lock", help_triggers("-h", "--help"))]
-pub struct Lock {
-    /// keep out deployments of every repository on this host
-    #[argh(switch)]
-    pub all: bool,
+command! {
+    /// Keep deployments out until the lock is ended: by Enter, by Ctrl-C, or by --end from elsewhere.
+    #[argh(subcommand, name = "lock", help_triggers("-h", "--help"))]
+    pub struct Lock {
+        /// keep out deployments of every repository on this host
+        #[argh(switch)]
+        pub all: bool,
 
-    /// end the lock that stands, whichever terminal holds it
-    #[argh(switch)]
-    pub end: bool,
+        /// end the lock that stands, whichever terminal holds it
+        #[argh(switch)]
+        pub end: bool,
 
-    /// let the lock go by itself after this long: 90s, 30m, 2h, 1d
-    #[argh(option, arg_name = "duration")]
-    pub time: Option<String>,
+        /// let the lock go by itself after this long: 90s, 30m, 2h, 1d
+        #[argh(option, arg_name = "duration")]
+        pub time: Option<String>,
 
-    /// hold the lock in the background, and return
-    #[argh(switch)]
-    pub detach: bool,
-
-    /// read this file in place of the repository's hoist.cfg
-    #[argh(option, short = 'c', arg_name = "file")]
-    pub config: Option<String>,
-
-    /// the environment
-    #[argh(option, short = 'e', arg_name = "environment")]
-    pub environment: Option<String>,
-
-    /// set a configuration key, over every file; may be repeated
-    #[argh(option, short = 'D', arg_name = "key:value")]
-    pub define: Vec<String>,
-
-    /// why; whoever is kept out is told
-    #[argh(positional, greedy)]
-    pub reason: Vec<String>,
+        /// hold the lock in the background, and return
+        #[argh(switch)]
+        pub detach: bool,
+    } with [settings] then {
+        /// why; whoever is kept out is told
+        #[argh(positional, greedy)]
+        pub reason: Vec<String>,
+    }
 }
 
-/// Show whose locks are on targets, and clear those that are dead.
-#[derive(Debug, FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "unlock", help_triggers("-h", "--help"))]
-pub struct Unlock {
-    /// every target of the configuration
-    #[argh(switch)]
-    pub all: bool,
+command! {
+    /// Show whose locks are on targets, and clear those that are dead.
+    #[argh(subcommand, name = "unlock", help_triggers("-h", "--help"))]
+    pub struct Unlock {
+        /// every target of the configuration
+        #[argh(switch)]
+        pub all: bool,
 
-    /// clear without asking; needed where there is no terminal
-    #[argh(switch, short = 'y')]
-    pub yes: bool,
-
-    /// read this file in place of the repository's hoist.cfg
-    #[argh(option, short = 'c', arg_name = "file")]
-    pub config: Option<String>,
-
-    /// the environment
-    #[argh(option, short = 'e', arg_name = "environment")]
-    pub environment: Option<String>,
-
-    /// set a configuration key, over every file; may be repeated
-    #[argh(option, short = 'D', arg_name = "key:value")]
-    pub define: Vec<String>,
-
-    /// these targets: names, globs, ranges web[01:20], !negated, ~regex
-    #[argh(positional)]
-    pub host: Vec<String>,
+        /// clear without asking; needed where there is no terminal
+        #[argh(switch, short = 'y')]
+        pub yes: bool,
+    } with [settings] then {
+        /// these targets: names, globs, ranges web[01:20], !negated, ~regex
+        #[argh(positional)]
+        pub host: Vec<String>,
+    }
 }
 
 /// The target's side: runs one stage, on a request from the deployer or by hand.
