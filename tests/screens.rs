@@ -66,7 +66,16 @@ impl Scene {
 fn screen(name: &str, terminal: &Terminal, columns: u16) {
     let mut parser = vt100::Parser::new(ROWS.try_into().unwrap(), columns.try_into().unwrap(), 0);
     parser.process(normal(&terminal.shows()).as_bytes());
-    let rows: Vec<String> = parser.screen().rows(0, columns).map(|row| row.trim_end().to_owned()).collect();
+    // A line that is wider than the screen is kept together.
+    let mut rows: Vec<String> = Vec::new();
+    let mut goes_on = false;
+    for (number, row) in (0..).zip(parser.screen().rows(0, columns)) {
+        match rows.last_mut().filter(|_| goes_on) {
+            Some(line) => *line += &format!("\n{}", row.trim_end()),
+            None => rows.push(row.trim_end().to_owned()),
+        }
+        goes_on = parser.screen().row_wrapped(number);
+    }
     assert!(parser.screen().cursor_position().0 < ROWS - 1, "{name}: more than {ROWS} rows");
     compare(&format!("{name}.{columns}"), &sorted(&rows));
 }
@@ -93,7 +102,8 @@ fn compare(name: &str, shown: &str) {
 fn normal(text: &str) -> String {
     static CHANGING: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(concat!(
-            r"(?P<run>\d{8}T\d{6}Z?(?:\.\d+Z?)?-\d+(?:-\w+)?)",
+            r"(?P<who>\bby op@[\w.-]+)",
+            r"|(?P<run>\d{8}T\d{6}Z?(?:\.\d+Z?)?-\d+(?:-\w+)?)",
             r"|(?P<time>\d\d:\d\d:\d\d)",
             r"|(?P<slow> in \d+(?:\.\d+)? (?:ms|s|min)\b)",
             r"|(?P<took> *\b\d+(?:\.\d+)? (?:ms|s|min)\b)",
@@ -103,7 +113,9 @@ fn normal(text: &str) -> String {
     });
     let mut revisions: Vec<String> = Vec::new();
     let replaced = CHANGING.replace_all(text, |found: &Captures<'_>| {
-        if found.name("run").is_some() {
+        if found.name("who").is_some() {
+            "by op@deploy1".to_owned()
+        } else if found.name("run").is_some() {
             "RUN".to_owned()
         } else if found.name("time").is_some() {
             "00:00:00".to_owned()
