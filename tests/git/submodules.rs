@@ -437,7 +437,7 @@ fn a_tree_that_was_left_without_a_part_of_it_is_not_whole() {
     );
     project.write("hoist/checks.yaml", &checks);
     project.commit("bad");
-    project.deploy(&[]).ends(1).says("back where they were, verified");
+    project.deploy(&[]).ends(1).says("the one host touched is back where it was, verified");
     all_on(&farm, 1, &one);
     is_whole(&live(&farm, 0), "lib one\n");
 }
