@@ -16,6 +16,7 @@ pub mod journal;
 pub mod local;
 pub mod locks;
 pub mod logs;
+pub mod operation;
 mod procfs;
 pub mod repo;
 pub mod report;

@@ -92,7 +92,7 @@ fn documented_flags(page: &str) -> BTreeSet<Flag> {
 
 #[test]
 fn every_flag_is_in_its_commands_page_and_every_flag_of_a_page_exists() {
-    let hoist = hoist::cli::args::Hoist::get_args_info();
+    let hoist = hoist::cli::Hoist::get_args_info();
     for command in &hoist.commands {
         let path = page_of(command.name);
         let page = read(&path);
@@ -127,7 +127,7 @@ fn every_flag_is_in_its_commands_page_and_every_flag_of_a_page_exists() {
 
 #[test]
 fn every_command_is_in_the_first_page_and_every_command_there_exists() {
-    let hoist = hoist::cli::args::Hoist::get_args_info();
+    let hoist = hoist::cli::Hoist::get_args_info();
     let page = read("man/hoist.1");
     let commands = section(&page, "COMMANDS");
     let entries: Vec<&str> = commands.iter().filter(|line| line.starts_with(".It Cm ")).copied().collect();
@@ -448,12 +448,12 @@ fn nothing_is_written_to_a_terminal_but_through_the_door_that_makes_it_safe() {
         "src/report/mod.rs",
         "src/report/terminal.rs",
         // The protocol on a target, and lines for a person there, by `local::out`.
-        "src/cli/deploy_local.rs",
+        "src/cli/commands/deploy_local.rs",
         "src/local/install.rs",
         "src/local/mod.rs",
         // They look whether there is a terminal, or a reader.
         "src/cli/signals.rs",
-        "src/cli/log.rs",
+        "src/cli/commands/log.rs",
     ];
     let marks = ["print!(", "println!(", "dbg!(", "io::stdout", "io::stderr", "/dev/tty", "/dev/stdout", "/dev/stderr"];
     let mut folders = vec![root().join("src")];

@@ -6,7 +6,7 @@
 
 use argh::{ArgsInfo, CommandInfoWithArgs, EarlyExit, FlagInfoKind, FromArgs, SubCommandInfo};
 
-use super::args::Hoist;
+use super::Hoist;
 
 /// What to do with a command line.
 #[derive(Debug)]
@@ -85,7 +85,8 @@ fn from_plain(line: &[&str], command: &str) -> Result<Parsed, UsageError> {
     }
 }
 
-fn complaint(command: &str, why: &str) -> String {
+/// A usage error of a command, with where its help is.
+pub fn complaint(command: &str, why: &str) -> String {
     let name = if command.is_empty() { "hoist".to_owned() } else { format!("hoist {command}") };
     format!("{name}: {why}\nsee `{name} --help`")
 }
@@ -203,13 +204,13 @@ fn push_cluster<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::args::{Command, Deploy};
+    use crate::cli::commands::{Command, deploy::Args};
 
     fn words(line: &[&str]) -> Result<Parsed, UsageError> {
         parse(line.iter().map(Into::into).collect())
     }
 
-    fn deploy(line: &[&str]) -> Deploy {
+    fn deploy(line: &[&str]) -> Args {
         match words(line).unwrap() {
             Parsed::Command(hoist) => match hoist.command {
                 Command::Deploy(deploy) => deploy,

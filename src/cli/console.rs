@@ -6,54 +6,39 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::deploy::{Answer, Operator, Question};
+use crate::operation::{Frontend, Refused};
+use crate::report;
+use crate::report::Reporter;
+use crate::targets::fold;
 
-use super::Refused;
+use super::out::{answer_line, complain, complain_line};
+use super::show::{Format, Show};
 use super::signals::Interrupts;
 
 /// How long a question looks at the keyboard before it looks for an interrupt.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Answers from the terminal.
+/// What is said of a run that is stopped at once.
+const LAST_WORDS: &str = "hoist: stopped at once; stages under way go on by themselves on their hosts\n\
+                          continue with `hoist resume`, or undo with `hoist rollback`";
+
+/// What tmux and screen leave in the environment of what runs in them.
+const MULTIPLEXERS: [&str; 2] = ["TMUX", "STY"];
+
+/// The command line as an operation sees it: answers from the terminal, text on standard error, events on standard
+/// output.
+#[derive(Clone)]
 pub struct Console {
+    command: &'static str,
     yes: bool,
+    show: Show,
     interrupts: Interrupts,
 }
 
 impl Console {
-    /// An operator who is asked on the terminal, or with `yes` one who agrees to everything.
-    pub fn new(yes: bool, interrupts: Interrupts) -> Console {
-        Console { yes, interrupts }
-    }
-
-    /// R8: without a terminal and without `--yes` a command refuses to start.
-    pub fn check(command: &str, yes: bool) -> Result<(), Refused> {
-        if yes || io::stdin().is_terminal() {
-            return Ok(());
-        }
-        Err(Refused::usage(command, "standard input is no terminal, so nobody can be asked: add --yes"))
-    }
-
-    /// Asks for a line of text ahead of a run, when nothing listens for interrupts yet. Empty when there is none.
-    pub fn ask_line(question: &str) -> String {
-        super::out::complain(question);
-        let mut line = Vec::new();
-        let read = io::stdin().lock().read_until(b'\n', &mut line);
-        read.map(|_| String::from_utf8_lossy(&line).trim().to_owned()).unwrap_or_default()
-    }
-
-    /// Asks a plain question, to which only a clear yes is one.
-    pub fn confirm(&self, question: &str) -> bool {
-        if self.yes {
-            return true;
-        }
-        loop {
-            super::out::complain(&format!("{question} [y]es/[N]o"));
-            match self.read_line().as_deref() {
-                Some("y" | "yes") => return true,
-                None | Some("n" | "no" | "") => return false,
-                Some(_) => super::out::complain("please answer y or n; just Enter means no"),
-            }
-        }
+    /// For a command. With `yes` every question is answered with yes.
+    pub fn new(command: &'static str, show: Show, yes: bool) -> Console {
+        Console { command, yes, show, interrupts: Interrupts::default() }
     }
 
     /// A line from the terminal; `None` on an interrupt that comes while it waits, and when the terminal is gone, which
@@ -86,6 +71,67 @@ impl Console {
     }
 }
 
+impl Frontend for Console {
+    fn command(&self) -> &'static str {
+        self.command
+    }
+
+    fn remark(&self, line: &str) {
+        complain_line(line);
+    }
+
+    fn answer(&self, line: &str) {
+        if self.show.format == Format::Text {
+            answer_line(line);
+        }
+    }
+
+    /// R8: without a terminal and without `--yes` a command refuses to start.
+    fn can_ask(&self) -> Result<(), Refused> {
+        if self.yes || io::stdin().is_terminal() {
+            return Ok(());
+        }
+        Err(Refused::Usage("standard input is no terminal, so nobody can be asked: add --yes".into()))
+    }
+
+    fn ask_line(&self, question: &str) -> String {
+        if self.yes {
+            return String::new();
+        }
+        complain(question);
+        let mut line = Vec::new();
+        let read = io::stdin().lock().read_until(b'\n', &mut line);
+        read.map(|_| String::from_utf8_lossy(&line).trim().to_owned()).unwrap_or_default()
+    }
+
+    fn confirm(&self, question: &str) -> bool {
+        if self.yes {
+            return true;
+        }
+        loop {
+            complain(&format!("{question} [y]es/[N]o"));
+            match self.read_line().as_deref() {
+                Some("y" | "yes") => return true,
+                None | Some("n" | "no" | "") => return false,
+                Some(_) => complain("please answer y or n; just Enter means no"),
+            }
+        }
+    }
+
+    fn may_lose_terminal(&self) -> bool {
+        let kept = MULTIPLEXERS.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
+        io::stdin().is_terminal() && !kept
+    }
+
+    fn reporter(&self) -> Box<dyn Reporter> {
+        report::to_stdout(self.show.format.into(), self.show.verbosity, |hosts| fold(hosts.iter().copied()))
+    }
+
+    fn operator(&self) -> io::Result<Box<dyn Operator>> {
+        Ok(Box::new(Console { interrupts: Interrupts::listen(LAST_WORDS)?, ..self.clone() }))
+    }
+}
+
 impl Operator for Console {
     /// Without an answer (the terminal is gone, or an interrupt came) a deployment does not go on, and is rolled back:
     /// that leaves the fleet in one state.
@@ -94,7 +140,7 @@ impl Operator for Console {
             return Answer::Yes;
         }
         loop {
-            super::out::complain(&question.to_string());
+            complain(&question.to_string());
             let rollback = matches!(question, Question::RollBack { .. });
             let Some(line) = self.read_line() else { return if rollback { Answer::Yes } else { Answer::No } };
             match line.as_str() {
@@ -102,8 +148,8 @@ impl Operator for Console {
                 "n" | "no" => return Answer::No,
                 "c" | "continue" | "continue all groups" if !rollback => return Answer::All,
                 "" if rollback => return Answer::Yes,
-                _ if rollback => super::out::complain("please answer y or n; just Enter means yes"),
-                _ => super::out::complain("please answer y, n or c"),
+                _ if rollback => complain("please answer y or n; just Enter means yes"),
+                _ => complain("please answer y, n or c"),
             }
         }
     }

@@ -56,3 +56,21 @@ pub trait Operator {
     /// Whose answers these are, for the log: `operator` or `--yes`.
     fn name(&self) -> &'static str;
 }
+
+impl<O: Operator + ?Sized> Operator for &mut O {
+    fn ask(&mut self, question: &Question) -> Answer {
+        (**self).ask(question)
+    }
+
+    fn interrupted(&mut self) -> bool {
+        (**self).interrupted()
+    }
+
+    fn undoes(&self) -> bool {
+        (**self).undoes()
+    }
+
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+}

@@ -102,7 +102,7 @@ fn the_page_on_moving_from_scap_says_what_becomes_of_every_key() {
 
 #[test]
 fn the_page_on_moving_from_scap_says_what_becomes_of_every_flag() {
-    let commands = hoist::cli::args::Hoist::get_args_info().commands;
+    let commands = hoist::cli::Hoist::get_args_info().commands;
     let mut rows = 0;
     for (what, word) in table().iter().filter(|(what, _)| what.contains(' ')) {
         let mut words = what.split_whitespace();

@@ -1,13 +1,11 @@
 //! How `hoist status` looks: a table in which equal hosts share a row, or one object of JSON.
 
 use crate::clock;
+use crate::operation::{Refused, Standing, Status, View};
 use crate::report::Folded;
 use crate::targets::fold;
 use crate::terminal::{Page, Theme, safe_line};
 use crate::wire::{Holder, Revision};
-
-use super::Refused;
-use super::status::{Standing, Status, View};
 
 const HEAD: [&str; 9] =
     ["group", "hosts", "standing", "current", "done", "in progress", "owed", "last contact", "names"];

@@ -1,22 +1,18 @@
-//! `hoist status`: what every target runs, and what it should.
+//! What every target runs, and what it should.
 
-use crate::config::Config;
+use crate::config::{Config, Options};
 use crate::deploy;
-use crate::exit_code::ExitCode;
 use crate::fleet::{Fleet, Flow, HostEvent, HostResult, Outcome, Task};
 use crate::fleet_state::{FleetState, Known};
 use crate::journal;
 use crate::journal::Unfinished;
 use crate::locks::{DeployLock, LockOwner, Purpose};
 use crate::repo::Repo;
-use crate::report::safe_line;
 use crate::targets::{Group, Target};
 use crate::wire::{Holder, Lacking};
 
-use super::observe::Observations;
-use super::out::{answer_json, complain};
-use super::session::state_folder;
-use super::{Refused, args, load, reconcile, status_text};
+use super::recorded::Observations;
+use super::{Frontend, Refused, limit, load, ssh, state_folder};
 
 /// One target, as it is shown.
 pub struct View {
@@ -81,18 +77,41 @@ pub struct Status {
     pub views: Vec<View>,
 }
 
-/// Runs the command. It takes no lock and changes nothing on any target.
-pub fn run(args: args::Status) -> Result<ExitCode, Refused> {
-    if args.verify && args.offline {
-        return Err(Refused::usage("status", "--verify asks the targets, and --offline asks none"));
+impl Status {
+    /// Whether nobody has anything to do: every target is where it is wanted, and no deployment is unfinished.
+    pub fn is_ok(&self) -> bool {
+        self.unfinished.is_none() && self.views.iter().all(|view| view.standing == Standing::Ok)
     }
-    let config = load(args.config.as_deref(), &args.define, args.environment.as_deref())?;
-    let pattern = reconcile::limit(args.limit_hosts.as_deref())?;
+}
+
+/// How closely targets are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// None is asked: what is remembered of them counts.
+    Offline,
+    /// They are asked what they run.
+    Ask,
+    /// They look besides whether the live revision has all its files.
+    Verify,
+}
+
+/// The status of the targets that match `limit_hosts`. It takes no lock and changes nothing on any target.
+pub fn status(
+    options: &Options,
+    limit_hosts: Option<&str>,
+    look: Look,
+    front: &dyn Frontend,
+) -> Result<Status, Refused> {
+    let config = load(options)?;
+    let pattern = limit(limit_hosts)?;
     let (groups, notes) = config.groups(pattern.as_ref())?;
     for (_, note) in notes.iter().filter(|(level, _)| *level > crate::wire::Level::Info) {
-        complain(&format!("hoist status: warning: {note}"));
+        front.tell(&format!("warning: {note}"));
     }
-    let views = if args.offline { remembered(&config, &groups)? } else { asked(&config, groups, args.verify)? };
+    let views = match look {
+        Look::Offline => remembered(&config, &groups, front),
+        Look::Ask | Look::Verify => ask(&config, groups, look == Look::Verify, front)?,
+    };
     let places = deploy::lock_places(&config);
     let own = DeployLock::holder(&places.own)?.flatten();
     let (locked, deploying) = match own {
@@ -101,7 +120,7 @@ pub fn run(args: args::Status) -> Result<ExitCode, Refused> {
     };
     let locked_all = DeployLock::holder(&places.all)?.flatten();
     for (what, held) in places.held_elsewhere(&config.settings.git_repo) {
-        complain(&safe_line(&format!("hoist status: note: {what} is {held}"), true));
+        front.tell(&format!("note: {what} is {held}"));
     }
     // A run that is under way has a journal without an end as well.
     let unfinished = match deploying {
@@ -109,25 +128,19 @@ pub fn run(args: args::Status) -> Result<ExitCode, Refused> {
         None => {
             let (run, warnings) = journal::open_run(&state_folder(&config));
             for warning in warnings {
-                complain(&format!("hoist status: warning: {warning}"));
+                front.tell(&format!("warning: {warning}"));
             }
             run.filter(|run| !run.live)
         }
     };
     let repo = config.settings.git_repo.clone();
-    let status = Status { repo, deploying, locked, locked_all, unfinished, views };
-    match args.format {
-        args::Format::Text => status_text::text(&status).answer(),
-        args::Format::Json => drop(answer_json(status_text::json(&status)?)),
-    }
-    let fine = status.unfinished.is_none() && status.views.iter().all(|view| view.standing == Standing::Ok);
-    Ok(if fine { ExitCode::Success } else { ExitCode::Failed })
+    Ok(Status { repo, deploying, locked, locked_all, unfinished, views })
 }
 
 /// From memory alone.
-fn remembered(config: &Config, groups: &[Group]) -> Result<Vec<View>, Refused> {
+fn remembered(config: &Config, groups: &[Group], front: &dyn Frontend) -> Vec<View> {
     let memory = FleetState::load(&state_folder(config)).unwrap_or_else(|error| {
-        complain(&format!("hoist status: warning: {error:#}"));
+        front.tell(&format!("warning: {error:#}"));
         FleetState::default()
     });
     let view = |(group, target): (&Group, &Target)| {
@@ -147,19 +160,19 @@ fn remembered(config: &Config, groups: &[Group]) -> Result<Vec<View>, Refused> {
             lacking: None,
         }
     };
-    Ok(everyone(groups).map(view).collect())
+    everyone(groups).map(view).collect()
 }
 
 /// Asks the fleet, and remembers what it says.
-pub fn asked(config: &Config, groups: Vec<Group>, verify: bool) -> Result<Vec<View>, Refused> {
+pub fn ask(config: &Config, groups: Vec<Group>, verify: bool, front: &dyn Frontend) -> Result<Vec<View>, Refused> {
     let repo = Repo::open(&config.top)?;
-    let ssh = super::ssh::prepare(config, everyone(&groups).map(|(_, target)| target))?;
+    let ssh = ssh::prepare(config, everyone(&groups).map(|(_, target)| target))?;
     let (prepared, [probe, release]) = deploy::look(config, groups, deploy::holder("hoist status".into())?, verify)?;
     let plan = &prepared.plan;
     let observations = Observations::new(plan.size());
     let folder = state_folder(config);
     let before = FleetState::load(&folder).unwrap_or_default();
-    let mut fleet = observations.states(observations.contacts(super::ssh::fleet(ssh, &repo, &prepared, None)));
+    let mut fleet = observations.states(observations.contacts(ssh::fleet(ssh, &repo, &prepared, None)));
     let tasks: Vec<Task> = (0..plan.size()).map(|host| Task { host, attempt: 0, restore: None }).collect();
     let mut results: Vec<Option<HostResult>> = vec![None; plan.size()];
     fleet.run(&probe, &tasks, &mut |events| {
@@ -188,7 +201,7 @@ pub fn asked(config: &Config, groups: Vec<Group>, verify: bool) -> Result<Vec<Vi
         Ok(memory) => memory,
         // Somebody who may only read may still ask.
         Err(error) => {
-            complain(&format!("hoist status: warning: what was seen is not remembered: {error:#}"));
+            front.tell(&format!("warning: what was seen is not remembered: {error:#}"));
             let mut memory = FleetState::load(&folder).unwrap_or_default();
             see(&mut memory);
             memory

@@ -1,6 +1,6 @@
-//! `hoist resume`, and what `hoist rollback` has in common with it: the end of a deployment that its deployer did not live to see.
+//! The end of a deployment that its deployer did not live to see: going on with it, or undoing it.
 
-use crate::config::Config;
+use crate::config::Options;
 use crate::deploy;
 use crate::deploy::{Prepared, Requests};
 use crate::exit_code::ExitCode;
@@ -9,69 +9,48 @@ use crate::journal::{AtTheEnd, Journal, Opened, Replay, Unfinished};
 use crate::repo::{Parts, Repo};
 use crate::wire::{Holder, Level};
 
-use super::console::Console;
-use super::session::{Session, Show, lock, state_folder};
-use super::{Refused, args, interlocks, load};
+use super::locking::lock;
+use super::recorded::{RecordedRun, refuse_live};
+use super::{Frontend, Refused, interlocks, load, ssh, state_folder};
 
 /// Goes on with the unfinished deployment.
-pub fn run(args: args::Resume) -> Result<ExitCode, Refused> {
-    let show = Show::of("resume", args.format, args.verbose, args.quiet)?;
-    let chosen = Chosen { file: args.config, environment: args.environment, defines: args.define };
-    Console::check("resume", args.yes)?;
-    let config = chosen.load()?;
-    interlocks::check("resume", &config)?;
+pub fn resume(options: &Options, front: &dyn Frontend) -> Result<ExitCode, Refused> {
+    front.can_ask()?;
+    let config = load(options)?;
+    interlocks::check(&config, front)?;
     let holder = deploy::holder(String::new())?;
-    let _lock = match lock(&config, &holder)? {
-        Ok(lock) => lock,
-        Err(code) => return Ok(code),
-    };
+    let _lock = lock(&config, &holder, front)?;
     let Some(unfinished) = journal::unfinished(&state_folder(&config))? else {
-        return Err(Refused(format!("no deployment of {} is unfinished: nothing to resume", config.settings.git_repo)));
+        let repo = &config.settings.git_repo;
+        return Err(Refused::new(format!("no deployment of {repo} is unfinished: nothing to resume")));
     };
-    end("resume", AtTheEnd::GoOn, show, args.yes, chosen, holder, unfinished)
+    end(options, AtTheEnd::GoOn, holder, unfinished, front)
 }
 
-/// What this command line says of the configuration; the journal has what the first one said.
-pub struct Chosen {
-    pub file: Option<String>,
-    pub environment: Option<String>,
-    pub defines: Vec<String>,
-}
-
-impl Chosen {
-    fn load(&self) -> Result<Config, Refused> {
-        load(self.file.as_deref(), &self.defines, self.environment.as_deref())
-    }
-
-    /// The run goes on under the settings that it was begun with, where this command line does not change them.
-    fn over(self, opened: &Opened) -> Chosen {
-        let file = opened.config_file.as_ref().map(|file| file.display().to_string());
-        Chosen {
-            file: self.file.or(file),
-            environment: self.environment.or_else(|| opened.environment.clone()),
-            defines: opened.defines.iter().cloned().chain(self.defines).collect(),
-        }
+/// The run goes on under the settings that it was begun with, where `options` do not change them.
+fn over(options: &Options, opened: &Opened) -> Options {
+    Options {
+        config_file: options.config_file.clone().or_else(|| opened.config_file.clone()),
+        environment: options.environment.clone().or_else(|| opened.environment.clone()),
+        defines: opened.defines.iter().chain(&options.defines).cloned().collect(),
+        ..options.clone()
     }
 }
 
 /// Goes on with an unfinished deployment, or rolls it back. The repository's lock is held.
 pub fn end(
-    command: &str,
+    options: &Options,
     at_the_end: AtTheEnd,
-    show: Show,
-    yes: bool,
-    chosen: Chosen,
     holder: Holder,
     unfinished: Unfinished,
+    front: &dyn Frontend,
 ) -> Result<ExitCode, Refused> {
-    if let Some(code) = super::fresh::refuse_live(command, &unfinished) {
-        return Ok(code);
-    }
+    refuse_live(&unfinished)?;
     let opened = &unfinished.opened;
-    let config = chosen.over(opened).load()?;
+    let config = load(&over(options, opened))?;
     let repo = Repo::open(&config.top)?;
     let plan = opened.plan.clone();
-    let mut notes = vec![(Level::Info, format!("{command}: {unfinished}"))];
+    let mut notes = vec![(Level::Info, format!("{}: {unfinished}", front.command()))];
     // All targets may have been given them, or are to go back anyway.
     let parts = || match &opened.asked {
         Some(asked) => asked.parts(&repo, &plan),
@@ -104,18 +83,18 @@ pub fn end(
         notes.push((Level::Warning, format!("the journal is damaged ({damage}): the targets are asked what was done")));
     }
     let prepared = Prepared { plan, requests, notes };
-    let ssh = super::ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
+    let ssh = ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
     let journal = Journal::reopen(&unfinished)?;
     if journal.is_low() && at_the_end == AtTheEnd::GoOn {
         let path = journal.path().display();
-        return Err(Refused(format!(
+        return Err(Refused::new(format!(
             "the disk of {path} is full: make room there first, or go back with `hoist rollback`; nothing was touched"
         )));
     }
     let seen = journal::first_seen(&unfinished.records);
     let replay = Replay::new(journal, unfinished.records.clone(), at_the_end);
-    let mut fleet = super::ssh::fleet(ssh, &repo, &prepared, Some(seen));
-    let mut session = Session::begin(&config, &repo, &prepared, show, yes)?;
-    session.ask_targets(&mut fleet, &replay, &unfinished);
-    Ok(session.carry_out(fleet, Some(replay)))
+    let mut fleet = ssh::fleet(ssh, &repo, &prepared, Some(seen));
+    let mut run = RecordedRun::begin(&config, &repo, &prepared, front)?;
+    run.ask_targets(&mut fleet, &replay, &unfinished);
+    Ok(run.carry_out(fleet, Some(replay)))
 }

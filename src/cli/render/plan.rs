@@ -1,45 +1,13 @@
-//! `hoist plan`: what a deployment would do.
+//! How `hoist plan` looks.
 
-use crate::deploy;
-use crate::deploy::{Choice, Plan};
-use crate::exit_code::ExitCode;
-use crate::locks::DeployLock;
-use crate::repo::Repo;
+use crate::deploy::Plan;
+use crate::operation::Refused;
 use crate::targets::fold;
-use crate::wire::Level;
+use crate::terminal::Page;
+use crate::text::counted;
 
-use super::args;
-use super::out::{Page, answer_json, complain_line};
-use super::{Refused, load};
-
-/// Runs the command. It connects nowhere and touches nothing.
-pub fn run(args: args::Plan) -> Result<ExitCode, Refused> {
-    let config = load(args.config.as_deref(), &args.define, args.environment.as_deref())?;
-    let repo = Repo::open(&config.top)?;
-    let choice = Choice { rev: args.rev, stages: args.stages, limit_hosts: args.limit_hosts, ..Choice::default() };
-    let prepared = deploy::prepare(&config, &repo, &choice, &deploy::holder(String::new())?)?;
-    for (level, note) in config.notes.iter().chain(&prepared.notes).filter(|(level, _)| *level > Level::Debug) {
-        let word = if *level == Level::Info { "note" } else { "warning" };
-        complain_line(&format!("hoist plan: {word}: {note}"));
-    }
-    let places = deploy::lock_places(&config);
-    for (what, path) in [(&*config.settings.git_repo, &places.own), ("every repository of this host", &places.all)] {
-        // Only to be told of: a lock that cannot be looked at is the deployment's matter.
-        if let Ok(Some(Some(by))) = DeployLock::holder(path) {
-            complain_line(&format!("hoist plan: note: {what} {by}"));
-        }
-    }
-    for (what, held) in places.held_elsewhere(&config.settings.git_repo) {
-        complain_line(&format!("hoist plan: note: {what} is {held}"));
-    }
-    match args.format {
-        args::Format::Text => text(&prepared.plan).answer(),
-        args::Format::Json => drop(answer_json(json(&prepared.plan)?)),
-    }
-    Ok(ExitCode::Success)
-}
-
-fn text(plan: &Plan) -> Page {
+/// For people.
+pub fn text(plan: &Plan) -> Page {
     let mut page = Page::default();
     let stages: Vec<String> = plan
         .stages
@@ -55,10 +23,10 @@ fn text(plan: &Plan) -> Page {
     for group in &plan.groups {
         let size = group.targets.len();
         page.line("");
-        page.line(format!("group {}: {}", group.name, super::plural(size, "host")));
+        page.line(format!("group {}: {}", group.name, counted(size, "host")));
         page.line(format!("  failure limit  {}", group.limit.resolved(size)));
         if group.retry_failed > 0 {
-            page.line(format!("  failed hosts   tried again {}", super::plural(group.retry_failed, "time")));
+            page.line(format!("  failed hosts   tried again {}", counted(group.retry_failed, "time")));
         }
         for (label, range) in group.subgroups() {
             page.line(format!("  {label:<14} {}", fold(group.targets[range].iter())));
@@ -67,7 +35,8 @@ fn text(plan: &Plan) -> Page {
     page
 }
 
-fn json(plan: &Plan) -> Result<String, Refused> {
+/// For programs.
+pub fn json(plan: &Plan) -> Result<String, Refused> {
     let groups: Vec<_> = plan
         .groups
         .iter()

@@ -1,4 +1,4 @@
-//! Which revision `hoist rollback` goes back to.
+//! Which revision a rollback goes back to.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,7 @@ use crate::repo::{Repo, Tags};
 use crate::targets::{Target, fold};
 use crate::wire::{Revision, State};
 
-use super::session::state_folder;
-use super::{Refused, status};
+use super::{Frontend, Refused, state_folder, status};
 
 /// Revisions, each with the targets that have it.
 type Held = BTreeMap<Revision, Vec<Target>>;
@@ -28,10 +27,10 @@ pub fn named(repo: &Repo, name: &str) -> Result<Revision, Refused> {
 
 /// The revision before the deployed one, as the journals tell; before the first of them, what targets had finalized
 /// then, whoever deployed it.
-pub fn before(config: &Config, repo: &Repo) -> Result<Revision, Refused> {
+pub fn before(config: &Config, repo: &Repo, front: &dyn Frontend) -> Result<Revision, Refused> {
     let folder = state_folder(config);
     let history = journal::history(&folder, config.environment.as_deref())?;
-    let Some(first) = history.first() else { return before_all_journals(config, repo) };
+    let Some(first) = history.first() else { return before_all_journals(config, repo, front) };
     let found = held(journal::done_before(&folder, &first.run)?);
     let bottom = match found.len() {
         1 => found.keys().next().cloned(),
@@ -39,30 +38,31 @@ pub fn before(config: &Config, repo: &Repo) -> Result<Revision, Refused> {
     };
     match (journal::stack(bottom, &history).as_slice(), found.len()) {
         ([.., before, _], _) => Ok(before.clone()),
-        ([only], 2..) if *only == first.revision => Err(Refused(format!(
+        ([only], 2..) if *only == first.revision => Err(Refused::new(format!(
             "before {}, targets had different revisions finalized ({}): name one with --to",
             only.short(),
             shown(&found)
         ))),
-        ([only], _) => Err(Refused(format!(
+        ([only], _) => Err(Refused::new(format!(
             "nothing was finalized before {}, as far as the journals go back: name a revision with --to",
             only.short()
         ))),
-        ([], _) => Err(Refused("the journals tell of no revision: name one with --to".into())),
+        ([], _) => Err(Refused::new("the journals tell of no revision: name one with --to")),
     }
 }
 
 /// Where Hoist never deployed: a deployment of Scap's that was not finalized is undone; else what its tags name is
 /// offered.
-fn before_all_journals(config: &Config, repo: &Repo) -> Result<Revision, Refused> {
+fn before_all_journals(config: &Config, repo: &Repo, front: &dyn Frontend) -> Result<Revision, Refused> {
     let none =
         format!("no deployment of {} is unfinished, and no journal tells of a finished one", config.settings.git_repo);
     if !config.is_known_to_scap() {
-        return Err(Refused(format!("{none}: name a revision with --to")));
+        return Err(Refused::new(format!("{none}: name a revision with --to")));
     }
     let (groups, _) = config.groups(None)?;
-    let seen =
-        status::asked(config, groups, false)?.into_iter().filter_map(|view| Some((view.target, view.known.state?)));
+    let seen = status::ask(config, groups, false, front)?
+        .into_iter()
+        .filter_map(|view| Some((view.target, view.known.state?)));
     let seen: Vec<(Target, State)> = seen.collect();
     let of = |which: fn(&State) -> Option<&Revision>| {
         held(seen.iter().filter_map(|(target, state)| Some((which(state)?.clone(), target.clone()))))
@@ -76,7 +76,7 @@ fn before_all_journals(config: &Config, repo: &Repo) -> Result<Revision, Refused
         let tagged = Tags::new(repo, &config.control_name).revisions().context("cannot read the deployment tags")?;
         let earlier = tagged.iter().skip_while(|(_, revision)| revision != only).find(|(_, revision)| revision != only);
         if let Some((tag, revision)) = earlier {
-            return Err(Refused(format!(
+            return Err(Refused::new(format!(
                 "{none}: {} is live and finalized; the deployment before it was of {} ({tag}): `hoist rollback --to {}` \
                  goes there",
                 only.short(),
@@ -86,7 +86,7 @@ fn before_all_journals(config: &Config, repo: &Repo) -> Result<Revision, Refused
         }
     }
     let shown = if done.is_empty() { String::new() } else { format!(" (finalized: {})", shown(&done)) };
-    Err(Refused(format!("{none}{shown}: name a revision with --to")))
+    Err(Refused::new(format!("{none}{shown}: name a revision with --to")))
 }
 
 fn held(found: impl IntoIterator<Item = (Revision, Target)>) -> Held {

@@ -1,35 +1,30 @@
-//! `hoist unlock`: whose locks are on targets, and an end to those that are dead.
+//! Whose locks are on targets, and an end to those that are dead.
 
 use std::sync::Arc;
 
-use crate::config::Config;
+use crate::config::{Config, Options};
 use crate::deploy;
 use crate::exit_code::ExitCode;
 use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, Pack, PackSource, SshFleet, Step, Task};
 use crate::locks::{DeployLock, Purpose, nameless};
 use crate::targets::{HostPattern, Target};
+use crate::text::counted;
 use crate::wire::{Facts, Holder, Level, Revision, RunId};
 
-use super::console::Console;
-use super::out::{answer_line, complain, complain_line};
-use super::signals::Interrupts;
-use super::{Refused, args, load, plural};
+use super::{Frontend, Refused, load, ssh};
 
 /// What one target takes for a look, at the most.
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// Runs the command.
-pub fn run(args: args::Unlock) -> Result<ExitCode, Refused> {
-    super::session::log_to_stderr(crate::report::Verbosity::Normal);
-    if args.all != args.host.is_empty() {
-        return Err(Refused::usage("unlock", "name hosts, or all of them with --all"));
-    }
-    Console::check("unlock", args.yes)?;
-    let config = load(args.config.as_deref(), &args.define, args.environment.as_deref())?;
-    let targets = chosen(&config, &args)?;
+/// Shows the locks on the targets that match one of `hosts`, or on all where that is empty, and clears those that the
+/// operator agrees to.
+pub fn unlock(options: &Options, hosts: &[String], front: &dyn Frontend) -> Result<ExitCode, Refused> {
+    front.can_ask()?;
+    let config = load(options)?;
+    let targets = chosen(&config, hosts)?;
     let holder = deploy::holder("unlock".into())?;
     let newest = holder.run.clone();
-    tell_of_the_repository(&config);
+    tell_of_the_repository(&config, front);
     let mut fleet = fleet(&config, targets.clone(), holder)?;
     let mut all_well = true;
     let mut locked = Vec::new();
@@ -41,9 +36,9 @@ pub fn run(args: args::Unlock) -> Result<ExitCode, Refused> {
                 let (text, clear) = describe(&facts, &newest);
                 // Nothing is ended here that is not Hoist's.
                 all_well &= facts.stranger.is_none();
-                answer_line(&format!("{target}: {text}"));
+                front.answer(&format!("{target}: {text}"));
                 if let Some(lease) = &facts.lease {
-                    answer_line(&format!("{target}: {lease}"));
+                    front.answer(&format!("{target}: {lease}"));
                 }
                 if clear {
                     locked.push((host, facts.locked.map(|by| by.run)));
@@ -51,25 +46,25 @@ pub fn run(args: args::Unlock) -> Result<ExitCode, Refused> {
             }
             None => {
                 all_well = false;
-                complain_line(&format!("hoist unlock: {target}: {}", found.outcome));
+                front.tell(&format!("{target}: {}", found.outcome));
             }
         }
     }
     if !locked.is_empty() {
-        let question = format!("Clear what is locked on {}?", plural(locked.len(), "host"));
-        if !Console::new(args.yes, Interrupts::default()).confirm(&question) {
-            complain("hoist unlock: nothing was cleared");
+        let question = format!("Clear what is locked on {}?", counted(locked.len(), "host"));
+        if !front.confirm(&question) {
+            front.tell("nothing was cleared");
             return Ok(ExitCode::Failed);
         }
         fleet.unlock(config.settings.batch_size, &locked, &mut |events| {
             for event in events {
                 match event {
                     HostEvent::Line(host, line) if line.level > Level::Debug => {
-                        answer_line(&format!("{}: {}", targets[host], line.message));
+                        front.answer(&format!("{}: {}", targets[host], line.message));
                     }
                     HostEvent::Ended(host, result) if !result.outcome.is_ok() => {
                         all_well = false;
-                        complain_line(&format!("hoist unlock: {}: {}", targets[host], result.outcome));
+                        front.tell(&format!("{}: {}", targets[host], result.outcome));
                     }
                     _ => {}
                 }
@@ -79,16 +74,16 @@ pub fn run(args: args::Unlock) -> Result<ExitCode, Refused> {
     Ok(if all_well { ExitCode::Success } else { ExitCode::Failed })
 }
 
-/// The targets that the command line names, in the order of the groups.
-fn chosen(config: &Config, args: &args::Unlock) -> Result<Vec<Target>, Refused> {
+/// The targets that `hosts` name, in the order of the groups.
+fn chosen(config: &Config, hosts: &[String]) -> Result<Vec<Target>, Refused> {
     let (groups, _) = config.groups(None)?;
     let all: Vec<Target> = groups.into_iter().flat_map(|group| group.targets).collect();
-    if args.all {
+    if hosts.is_empty() {
         return Ok(all);
     }
     let mut wanted = vec![false; all.len()];
-    for text in &args.host {
-        let pattern: HostPattern = text.parse().map_err(|why: String| Refused(format!("{text:?}: {why}")))?;
+    for text in hosts {
+        let pattern: HostPattern = text.parse().map_err(|why: String| Refused::new(format!("{text:?}: {why}")))?;
         let mut any = false;
         for (target, wanted) in all.iter().zip(&mut wanted) {
             let here = pattern.matches(target);
@@ -96,14 +91,14 @@ fn chosen(config: &Config, args: &args::Unlock) -> Result<Vec<Target>, Refused> 
             *wanted |= here;
         }
         if !any {
-            return Err(Refused(format!("{text} is none of the {} of the groups", plural(all.len(), "target"))));
+            return Err(Refused::new(format!("{text} is none of the {} of the groups", counted(all.len(), "target"))));
         }
     }
     Ok(all.into_iter().zip(wanted).filter(|(_, wanted)| *wanted).map(|(target, _)| target).collect())
 }
 
 /// The locks on this host: they cannot be dead, since they end with their process.
-fn tell_of_the_repository(config: &Config) {
+fn tell_of_the_repository(config: &Config, front: &dyn Frontend) {
     let places = deploy::lock_places(config);
     let here = [(config.settings.git_repo.as_str(), &places.own, ""), ("every repository", &places.all, " --all")];
     for (what, path, flag) in here {
@@ -117,13 +112,13 @@ fn tell_of_the_repository(config: &Config) {
                     }
                     Some(by) => format!("{by} ({}); end that process to unlock it", path.display()),
                 };
-                answer_line(&format!("here: {what} {line}"));
+                front.answer(&format!("here: {what} {line}"));
             }
-            Err(error) => complain(&format!("hoist unlock: cannot look at {}: {error}", path.display())),
+            Err(error) => front.tell(&format!("cannot look at {}: {error}", path.display())),
         }
     }
     for (what, held) in places.held_elsewhere(&config.settings.git_repo) {
-        answer_line(&format!("here: {what} is {held}; end that process to unlock it"));
+        front.answer(&format!("here: {what} is {held}; end that process to unlock it"));
     }
 }
 
@@ -146,7 +141,7 @@ fn describe(facts: &Facts, newest: &RunId) -> (String, bool) {
 fn fleet(config: &Config, targets: Vec<Target>, holder: Holder) -> Result<SshFleet, Refused> {
     let request = deploy::bare_request(config, holder)?;
     let maker = Box::new(move |_, _: &Call, _: &Task| request.clone());
-    let ssh = super::ssh::prepare(config, targets.iter())?;
+    let ssh = ssh::prepare(config, targets.iter())?;
     Ok(SshFleet::new(ssh, targets, maker, Box::new(NoPacks)))
 }
 

@@ -1,0 +1,44 @@
+//! `hoist config`: every effective value and where it came from.
+
+use crate::cli::flags::command;
+use crate::cli::out::{Page, answer_json, complain_line};
+use crate::cli::show::Format;
+use crate::exit_code::ExitCode;
+use crate::operation;
+use crate::operation::Refused;
+use crate::wire::Level;
+
+command! {
+    /// Print every effective configuration value, and the file, line and section that it came from.
+    #[argh(subcommand, name = "config", help_triggers("-h", "--help"))]
+    pub struct Args {
+        /// text, or json: one object a key
+        #[argh(option, arg_name = "format", default = "Format::Text")]
+        pub format: Format,
+    } with [settings]
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<ExitCode, Refused> {
+    let config = operation::load(&args.options()?)?;
+    for (level, note) in &config.notes {
+        if *level > Level::Debug {
+            complain_line(&format!("hoist config: warning: {note}"));
+        }
+    }
+    let values = config.explain();
+    let mut page = Page::default();
+    let keys = values.iter().map(|it| it.key.len()).max().unwrap_or(0);
+    let width = values.iter().map(|it| it.value.len()).filter(|length| *length <= 40).max().unwrap_or(0);
+    for it in &values {
+        match args.format {
+            Format::Text => page.line(format!("{:keys$}  {:width$}  {}", it.key, it.value, it.origin)),
+            Format::Json => {
+                let line = serde_json::json!({ "key": it.key, "value": it.value, "origin": it.origin });
+                answer_json(line.to_string());
+            }
+        }
+    }
+    page.answer();
+    Ok(ExitCode::Success)
+}

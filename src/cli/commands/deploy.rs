@@ -1,0 +1,76 @@
+//! `hoist deploy`.
+
+use crate::cli::console::Console;
+use crate::cli::flags::command;
+use crate::cli::out::answer_line;
+use crate::deploy::Choice;
+use crate::exit_code::ExitCode;
+use crate::operation;
+use crate::operation::{Deployment, Refused};
+
+command! {
+    /// Deploy a revision to every group of targets, then finalize it, or roll it back.
+    #[argh(subcommand, name = "deploy", help_triggers("-h", "--help"))]
+    pub struct Args {
+        /// the revision to deploy; any name that git knows (default: git_rev, that is HEAD)
+        #[argh(option, short = 'r', arg_name = "revision")]
+        pub rev: Option<String>,
+
+        /// do the work even where the revision is live already
+        #[argh(switch, short = 'f')]
+        pub force: bool,
+
+        /// show what each configuration file would change on each target; touches nothing
+        #[argh(switch)]
+        pub dry_run: bool,
+
+        /// say nothing of announcements that Scap's keys ask for, and that hoist does not make
+        #[argh(switch)]
+        pub no_log_message: bool,
+
+        /// only restart the services; deploys nothing
+        #[argh(switch)]
+        pub service_restart: bool,
+
+        /// only prepare the repository for deployments
+        #[argh(switch, short = 'i')]
+        pub init: bool,
+
+        /// log in with the operator's own agent and keys, whatever ssh_auth_sock and keyholder_key say
+        #[argh(switch)]
+        pub no_shared_authsock: bool,
+    } with [limit, stages, yes, output, settings] then {
+        /// why; goes to logs, tags and locks
+        #[argh(positional, greedy)]
+        pub message: Vec<String>,
+    }
+}
+
+/// Runs the command.
+pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
+    if args.no_shared_authsock {
+        // As a definition it is in the journal too, so that `hoist resume` logs in as this command did.
+        args.define.push("ssh_auth_sock:none".into());
+    }
+    let console = Console::new("deploy", args.show()?, args.yes);
+    let options = args.options()?;
+    if args.init {
+        let ready = operation::init(&options, args.rev.as_deref(), args.limit_hosts.as_deref(), &console)?;
+        let (repo, targets, groups) = (ready.repo, ready.targets, ready.groups);
+        answer_line(&format!(
+            "{repo} is ready: {targets} targets in {groups} groups; `hoist plan` shows what a deployment would do"
+        ));
+        return Ok(ExitCode::Success);
+    }
+    let choice = Choice {
+        rev: args.rev,
+        stages: args.stages,
+        limit_hosts: args.limit_hosts,
+        force: args.force,
+        dry_run: args.dry_run,
+        service_restart: args.service_restart,
+        ..Choice::default()
+    };
+    let message = args.message.join(" ");
+    operation::deploy(&options, Deployment { choice, message, forgo_announcements: args.no_log_message }, &console)
+}

@@ -1,0 +1,89 @@
+//! `hoist deploy-local`: the target's side, for a deployer or for a person at the target.
+
+use std::io::IsTerminal;
+use std::path::Path;
+
+use crate::config::{Config, Options};
+use crate::exit_code::ExitCode;
+use crate::local;
+use crate::local::Wanted;
+use crate::operation::Refused;
+
+/// The target's side: runs one stage, on a request from the deployer or by hand.
+#[derive(Debug, argh::FromArgs, argh::ArgsInfo)]
+#[argh(subcommand, name = "deploy-local", help_triggers("-h", "--help"))]
+pub struct Args {
+    /// the repository's name: one stage of it by hand, or without a stage, what the fleet should run.
+    /// Without a name a request is read from standard input
+    #[argh(option, short = 'r', arg_name = "repository")]
+    pub repo: Option<String>,
+
+    /// where this host keeps repositories (default: /srv/deployment)
+    #[argh(option, arg_name = "directory", default = "\"/srv/deployment\".into()")]
+    pub deploy_dir: String,
+
+    /// take the request from this file in place of the last one that this host saw
+    #[argh(option, arg_name = "file")]
+    pub request: Option<String>,
+
+    /// ask this git server in place of git_server of the global configuration; without a stage
+    #[argh(option, arg_name = "url")]
+    pub server: Option<String>,
+
+    /// the group that this host belongs to; without a stage
+    #[argh(option, short = 'g', arg_name = "group")]
+    pub group: Option<String>,
+
+    /// do the work even where it seems done already
+    #[argh(switch, short = 'f')]
+    pub force: bool,
+
+    /// fetch, config_deploy, promote, restart_service, finalize, rollback or config_diff
+    #[argh(positional)]
+    pub stage: Option<String>,
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<ExitCode, Refused> {
+    let deploy_dir = Path::new(&args.deploy_dir);
+    if args.stage.is_some() && (args.server.is_some() || args.group.is_some()) {
+        return Err(Refused::Usage("--server and --group are for an installation, without a stage".into()));
+    }
+    let ok = match (&args.repo, &args.stage) {
+        (Some(repo), Some(stage)) => {
+            let stage = stage.parse().map_err(|why: String| Refused::Usage(why))?;
+            local::by_hand(repo, deploy_dir, stage, args.force, args.request.as_ref().map(Into::into)) == 0
+        }
+        (Some(repo), None) => {
+            if args.request.is_some() {
+                return Err(Refused::Usage("--request goes with a stage".into()));
+            }
+            let server = match &args.server {
+                Some(url) => Some(url.clone()),
+                None => server(repo)?,
+            };
+            let (server, group) = (server.as_deref(), args.group.as_deref());
+            local::install(&Wanted { repo, deploy_dir, server, group, force: args.force }) == 0
+        }
+        (None, None) if std::io::stdin().is_terminal() => {
+            return Err(Refused::Usage("name a repository: --repo REPOSITORY, and a stage if it is one".into()));
+        }
+        (None, None) => local::serve(std::io::stdin(), std::io::stdout()) == 0,
+        (None, Some(_)) => return Err(Refused::Usage("a stage goes with --repo".into())),
+    };
+    Ok(if ok { ExitCode::Success } else { ExitCode::Failed })
+}
+
+/// The repository on the git server that this host's global configuration names, if it names one.
+fn server(repo: &str) -> Result<Option<String>, Refused> {
+    let options = Options {
+        start: "/".into(),
+        defines: vec!["fetch_from:server".into()],
+        global_file: std::env::var_os("HOIST_GLOBAL_CONFIG").map(Into::into),
+        repo_optional: true,
+        ..Options::default()
+    };
+    let config = Config::load(&options)?;
+    let settings = &config.settings;
+    Ok(config.git_server().map(|server| format!("{}://{server}/{repo}/.git", settings.git_scheme)))
+}

@@ -1,0 +1,118 @@
+//! `hoist lock`: keeps deployments out, and its end.
+
+use crate::cli::console::Console;
+use crate::cli::flags::command;
+use crate::cli::lock_hold;
+use crate::cli::out::{answer_line, complain_line};
+use crate::cli::show::{Format, Show};
+use crate::cli::signals::Interrupts;
+use crate::cli::values::duration;
+use crate::clock;
+use crate::deploy;
+use crate::exit_code::ExitCode;
+use crate::locks::{Ended, LockOwner, Purpose};
+use crate::operation::{LockScope, Refused};
+
+/// It is read by whoever is kept out, on one line.
+const LONGEST_REASON: usize = 500;
+
+command! {
+    /// Keep deployments out until the lock is ended: by Enter, by Ctrl-C, or by --end from elsewhere.
+    #[argh(subcommand, name = "lock", help_triggers("-h", "--help"))]
+    pub struct Args {
+        /// keep out deployments of every repository on this host
+        #[argh(switch)]
+        pub all: bool,
+
+        /// end the lock that stands, whichever terminal holds it
+        #[argh(switch)]
+        pub end: bool,
+
+        /// let the lock go by itself after this long: 90s, 30m, 2h, 1d
+        #[argh(option, arg_name = "duration")]
+        pub time: Option<String>,
+
+        /// hold the lock in the background, and return
+        #[argh(switch)]
+        pub detach: bool,
+    } with [settings] then {
+        /// why; whoever is kept out is told
+        #[argh(positional, greedy)]
+        pub reason: Vec<String>,
+    }
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<ExitCode, Refused> {
+    let time = args.time.as_deref().map(duration).transpose();
+    let time = time.map_err(|why| Refused::Usage(format!("--time: {why}")))?;
+    if args.end && (time.is_some() || args.detach || !args.reason.is_empty()) {
+        return Err(Refused::Usage("--end goes with --all, and with nothing else".into()));
+    }
+    let reason = args.reason.join(" ");
+    if reason.chars().count() > LONGEST_REASON {
+        return Err(Refused::Usage(format!("a reason has {LONGEST_REASON} characters at most")));
+    }
+    let scope = LockScope::new(&args.options()?, args.all)?;
+    if args.end {
+        return end(&scope);
+    }
+    if args.detach {
+        return lock_hold::detach(&attached(&args));
+    }
+    let until = time.and_then(clock::rfc3339_in);
+    let owner = LockOwner { holder: deploy::holder(reason)?, purpose: Purpose::Lock, until };
+    // Ahead of the lock: a signal that comes as soon as it stands lets it go in good order.
+    let interrupts = Interrupts::listen("hoist lock: stopped at once; the lock is let go")?;
+    let console = Console::new("lock", Show::answer(Format::Text), false);
+    let lock = scope.acquire(&owner, &|| interrupts.any(), &console)?;
+    let end = if args.all { "`hoist lock --end --all`" } else { "`hoist lock --end`" };
+    lock_hold::hold(&format!("{} {owner}", scope.name()), end, time, &interrupts);
+    drop(lock);
+    answer_line(&format!("{} is unlocked", scope.name()));
+    Ok(ExitCode::Success)
+}
+
+/// The words of the same command without `--detach`.
+fn attached(args: &Args) -> Vec<&str> {
+    let values = [("--time", &args.time), ("--config", &args.config), ("--environment", &args.environment)];
+    let mut words: Vec<&str> = args.all.then_some("--all").into_iter().collect();
+    words.extend(values.into_iter().filter_map(|(flag, value)| Some([flag, value.as_deref()?])).flatten());
+    words.extend(args.define.iter().flat_map(|define| ["--define", define]));
+    words.push("--");
+    words.extend(args.reason.iter().map(String::as_str));
+    words
+}
+
+/// `--end`.
+fn end(scope: &LockScope) -> Result<ExitCode, Refused> {
+    let what = scope.name();
+    let say = |text: String| complain_line(&format!("hoist lock: {what} {text}"));
+    Ok(match scope.end()? {
+        Ended::Gone(owner) => {
+            let was = owner.to_string().replacen("is ", "was ", 1);
+            answer_line(&format!("{what} is unlocked; it {was}"));
+            ExitCode::Success
+        }
+        Ended::NotLocked => {
+            answer_line(&format!("{what} is not locked"));
+            ExitCode::Success
+        }
+        Ended::Deploying(owner) => {
+            say(format!("{owner}; only a `hoist lock` is ended in this way"));
+            ExitCode::Locked
+        }
+        Ended::NotAllowed(owner) => {
+            say(format!("{owner}; only that user and root may end that"));
+            ExitCode::Locked
+        }
+        Ended::Stays(owner) => {
+            say(format!("{owner}; that process was told to end, and has not"));
+            ExitCode::Locked
+        }
+        Ended::Nameless => {
+            say(scope.nameless());
+            ExitCode::Locked
+        }
+    })
+}

@@ -1,0 +1,33 @@
+//! `hoist plan`.
+
+use crate::cli::console::Console;
+use crate::cli::flags::command;
+use crate::cli::out::answer_json;
+use crate::cli::render::plan as render;
+use crate::cli::show::{Format, Show};
+use crate::deploy::Choice;
+use crate::exit_code::ExitCode;
+use crate::operation;
+use crate::operation::Refused;
+
+command! {
+    /// Show what a deployment would do; connects nowhere and touches nothing.
+    #[argh(subcommand, name = "plan", help_triggers("-h", "--help"))]
+    pub struct Args {
+        /// the revision (default: git_rev, that is HEAD)
+        #[argh(option, short = 'r', arg_name = "revision")]
+        pub rev: Option<String>,
+    } with [limit, stages, answer, settings]
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<ExitCode, Refused> {
+    let options = args.options()?;
+    let choice = Choice { rev: args.rev, stages: args.stages, limit_hosts: args.limit_hosts, ..Choice::default() };
+    let plan = operation::plan(&options, &choice, &Console::new("plan", Show::answer(args.format), false))?;
+    match args.format {
+        Format::Text => render::text(&plan).answer(),
+        Format::Json => drop(answer_json(render::json(&plan)?)),
+    }
+    Ok(ExitCode::Success)
+}

@@ -1,0 +1,20 @@
+//! `hoist reconcile`.
+
+use crate::cli::console::Console;
+use crate::cli::flags::command;
+use crate::exit_code::ExitCode;
+use crate::operation;
+use crate::operation::Refused;
+
+command! {
+    /// Bring the targets that a deployment went through without to the revision that they missed.
+    #[argh(subcommand, name = "reconcile", help_triggers("-h", "--help"))]
+    pub struct Args {
+    } with [limit, yes, output, settings]
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<ExitCode, Refused> {
+    let console = Console::new("reconcile", args.show()?, args.yes);
+    operation::reconcile(&args.options()?, args.limit_hosts.as_deref(), &console)
+}

@@ -1,0 +1,20 @@
+//! `hoist resume`.
+
+use crate::cli::console::Console;
+use crate::cli::flags::command;
+use crate::exit_code::ExitCode;
+use crate::operation;
+use crate::operation::Refused;
+
+command! {
+    /// Go on with a deployment whose deployer died or was stopped, from where it was.
+    #[argh(subcommand, name = "resume", help_triggers("-h", "--help"))]
+    pub struct Args {
+    } with [yes, output, settings]
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<ExitCode, Refused> {
+    let console = Console::new("resume", args.show()?, args.yes);
+    operation::resume(&args.options()?, &console)
+}

@@ -1,0 +1,108 @@
+//! `hoist run`: a command on targets.
+
+use std::io::ErrorKind;
+
+use crate::cli::flags::command;
+use crate::cli::out::complain;
+use crate::cli::show::{Format, Show};
+use crate::cli::signals::Interrupts;
+use crate::cli::values::{flag, hosts};
+use crate::config;
+use crate::exit_code::ExitCode;
+use crate::operation::{Command, Hosts, Overrides, Refused, command_line};
+use crate::report;
+use crate::report::Reporter;
+use crate::targets::{FailureLimit, Group, Target, fold};
+
+const LAST_WORDS: &str = "hoist run: stopped at once; commands under way may go on on their hosts";
+
+command! {
+    /// Run a command on targets, with the groups, limits and outcomes of a deployment.
+    #[argh(subcommand, name = "run", help_triggers("-h", "--help"))]
+    pub struct Args {
+        /// just these groups, comma-separated
+        #[argh(option, short = 'g', arg_name = "groups")]
+        pub groups: Option<String>,
+
+        /// these hosts in place of groups: a file, - for standard input, or a list of names and ranges
+        #[argh(option, arg_name = "hosts")]
+        pub hosts: Option<String>,
+
+        /// so many hosts at once (default: batch_size)
+        #[argh(option, arg_name = "number")]
+        pub batch: Option<String>,
+
+        /// so many hosts of a group may fail, or their share, 10% (default: failure_limit)
+        #[argh(option, arg_name = "limit")]
+        pub failure_limit: Option<String>,
+
+        /// so many hosts in a subgroup, or all; subgroups run one after the other (default: group_size)
+        #[argh(option, arg_name = "number")]
+        pub group_size: Option<String>,
+
+        /// so long may the command take on a host (default: stage_timeout)
+        #[argh(option, arg_name = "seconds")]
+        pub timeout: Option<String>,
+
+        /// show output at the end, equal output of several hosts once
+        #[argh(switch)]
+        pub fold: bool,
+
+        /// show the hosts' output only, as long as all is well
+        #[argh(switch, short = 'q')]
+        pub quiet: bool,
+    } with [limit, events, verbose, settings] then {
+        /// the command: one word is a line for the remote shell, several are kept as words
+        #[argh(positional, greedy)]
+        pub command: Vec<String>,
+    }
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<ExitCode, Refused> {
+    if args.fold && args.format == Format::Json {
+        return Err(Refused::Usage("--fold is for text: --format json shows each line as it comes".into()));
+    }
+    let show = Show::new(args.format, args.verbose, args.quiet)?;
+    let line = command_line(&args.command);
+    if line.trim().is_empty() {
+        return Err(Refused::Usage("no command: write it behind the flags, hoist run -- COMMAND".into()));
+    }
+    let options = args.options()?;
+    let limit = flag("--failure-limit", &args.failure_limit, str::parse::<FailureLimit>)?;
+    let size = flag("--group-size", &args.group_size, config::values::group_size)?;
+    let overrides = Overrides {
+        batch: flag("--batch", &args.batch, |text| config::values::number(text, 1))?,
+        timeout: flag("--timeout", &args.timeout, config::values::seconds)?,
+        group: &|group: &mut Group| {
+            group.limit = limit.unwrap_or(group.limit);
+            group.size = size.unwrap_or(group.size);
+        },
+    };
+    let wanted = match (args.hosts, args.groups) {
+        (Some(_), Some(_)) => return Err(Refused::Usage("--hosts and --groups exclude each other".into())),
+        (Some(from), None) => Hosts::Named { targets: hosts(&from)?, from },
+        (None, groups) => Hosts::Groups(groups),
+    };
+    let command = Command::prepare(&options, line, wanted, args.limit_hosts.as_deref(), &overrides)?;
+    let interrupts = Interrupts::listen(LAST_WORDS)?;
+    let names = |hosts: &[&Target]| fold(hosts.iter().copied());
+    let mut report = report::of_command(show.format.into(), show.verbosity, names, args.fold);
+    Ok(command.run(&mut *report, &mut |report| {
+        end_without_a_reader(report);
+        interrupts.any()
+    }))
+}
+
+/// What nobody reads need not be run: with the reader of standard output gone this ends as any filter does, at once
+/// and in silence. Anything else that keeps output from being written is told.
+fn end_without_a_reader(report: &dyn Reporter) {
+    let Some(error) = report.broken() else { return };
+    if error.kind() != ErrorKind::BrokenPipe {
+        complain(&format!(
+            "hoist run: cannot write to standard output: {error}; {}",
+            &LAST_WORDS["hoist run: ".len()..]
+        ));
+    }
+    std::process::exit(ExitCode::Interrupted.status().into());
+}

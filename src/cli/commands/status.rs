@@ -1,0 +1,43 @@
+//! `hoist status`.
+
+use crate::cli::console::Console;
+use crate::cli::flags::command;
+use crate::cli::out::answer_json;
+use crate::cli::render::status as render;
+use crate::cli::show::{Format, Show};
+use crate::exit_code::ExitCode;
+use crate::operation;
+use crate::operation::{Look, Refused};
+
+command! {
+    /// Show for every target what it runs, what it should run, and when it last answered.
+    #[argh(subcommand, name = "status", help_triggers("-h", "--help"))]
+    pub struct Args {
+        /// ask no target: show what is remembered
+        #[argh(switch)]
+        pub offline: bool,
+
+        /// have every target look whether the live revision has all its files
+        #[argh(switch)]
+        pub verify: bool,
+    } with [limit, answer, settings]
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<ExitCode, Refused> {
+    let look = match (args.offline, args.verify) {
+        (true, true) => {
+            return Err(Refused::Usage("--verify asks the targets, and --offline asks none".into()));
+        }
+        (true, false) => Look::Offline,
+        (false, true) => Look::Verify,
+        (false, false) => Look::Ask,
+    };
+    let console = Console::new("status", Show::answer(args.format), false);
+    let status = operation::status(&args.options()?, args.limit_hosts.as_deref(), look, &console)?;
+    match args.format {
+        Format::Text => render::text(&status).answer(),
+        Format::Json => drop(answer_json(render::json(&status)?)),
+    }
+    Ok(if status.is_ok() { ExitCode::Success } else { ExitCode::Failed })
+}

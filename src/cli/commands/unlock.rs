@@ -1,0 +1,35 @@
+//! `hoist unlock`.
+
+use crate::cli::console::Console;
+use crate::cli::flags::command;
+use crate::cli::show::{Format, Show};
+use crate::exit_code::ExitCode;
+use crate::operation;
+use crate::operation::Refused;
+
+command! {
+    /// Show whose locks are on targets, and clear those that are dead.
+    #[argh(subcommand, name = "unlock", help_triggers("-h", "--help"))]
+    pub struct Args {
+        /// every target of the configuration
+        #[argh(switch)]
+        pub all: bool,
+
+        /// clear without asking; needed where there is no terminal
+        #[argh(switch, short = 'y')]
+        pub yes: bool,
+    } with [settings] then {
+        /// these targets: names, globs, ranges web[01:20], !negated, ~regex
+        #[argh(positional)]
+        pub host: Vec<String>,
+    }
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<ExitCode, Refused> {
+    let show = Show::new(Format::Text, false, false)?;
+    if args.all != args.host.is_empty() {
+        return Err(Refused::Usage("name hosts, or all of them with --all".into()));
+    }
+    operation::unlock(&args.options()?, &args.host, &Console::new("unlock", show, args.yes))
+}

@@ -1,0 +1,135 @@
+//! Flags that several commands have, written once.
+
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use crate::config::Options;
+use crate::operation::Refused;
+
+/// Declares the flags of a command: its own, then those of the sets behind `with`, which stand here once for all
+/// commands, then its positional arguments behind `then`. argh has no way to share flags between commands.
+macro_rules! command {
+    ($(#[$meta:meta])* pub struct $name:ident { $($own:tt)* } with [$($shared:ident),*] $(then { $($last:tt)* })?) => {
+        command!(@add [$(#[$meta])* pub struct $name] [$($own)*] [$($shared)*] [$($($last)*)?]);
+        $(command!(@read $name $shared);)*
+    };
+    (@read $name:ident settings) => {
+        impl $name {
+            /// What the flags say of the configuration.
+            pub(in crate::cli) fn options(&self) -> Result<crate::config::Options, crate::operation::Refused> {
+                crate::cli::flags::options(self.config.as_deref(), &self.define, self.environment.as_deref())
+            }
+        }
+    };
+    (@read $name:ident output) => {
+        impl $name {
+            /// How a run is shown. From now on remarks from the depths of the program are, too.
+            pub(in crate::cli) fn show(&self) -> Result<crate::cli::show::Show, crate::operation::Refused> {
+                crate::cli::show::Show::new(self.format, self.verbose, self.quiet)
+            }
+        }
+    };
+    (@read $name:ident $other:ident) => {};
+    (@add $head:tt $fields:tt [settings $($rest:ident)*] $last:tt) => {
+        command!(@add $head $fields [config environment define $($rest)*] $last);
+    };
+    (@add $head:tt $fields:tt [output $($rest:ident)*] $last:tt) => {
+        command!(@add $head $fields [events verbose quiet $($rest)*] $last);
+    };
+    (@add $head:tt [$($fields:tt)*] [limit $($rest:ident)*] $last:tt) => {
+        command!(@add $head [$($fields)*
+            /// just these targets: names, globs, ranges web[01:20], !negated, ~regex
+            #[argh(option, short = 'l', arg_name = "limit")]
+            pub limit_hosts: Option<String>,
+        ] [$($rest)*] $last);
+    };
+    (@add $head:tt [$($fields:tt)*] [stages $($rest:ident)*] $last:tt) => {
+        command!(@add $head [$($fields)*
+            /// just these stages, comma-separated: fetch, config_deploy, promote, finalize
+            #[argh(option, short = 's', arg_name = "stages")]
+            pub stages: Option<String>,
+        ] [$($rest)*] $last);
+    };
+    (@add $head:tt [$($fields:tt)*] [yes $($rest:ident)*] $last:tt) => {
+        command!(@add $head [$($fields)*
+            /// answer every question with yes; needed where there is no terminal
+            #[argh(switch, short = 'y')]
+            pub yes: bool,
+        ] [$($rest)*] $last);
+    };
+    (@add $head:tt [$($fields:tt)*] [events $($rest:ident)*] $last:tt) => {
+        command!(@add $head [$($fields)*
+            /// text, or json: one event a line on standard output
+            #[argh(option, arg_name = "format", default = "crate::cli::show::Format::Text")]
+            pub format: crate::cli::show::Format,
+        ] [$($rest)*] $last);
+    };
+    (@add $head:tt [$($fields:tt)*] [answer $($rest:ident)*] $last:tt) => {
+        command!(@add $head [$($fields)*
+            /// text, or json: one object
+            #[argh(option, arg_name = "format", default = "crate::cli::show::Format::Text")]
+            pub format: crate::cli::show::Format,
+        ] [$($rest)*] $last);
+    };
+    (@add $head:tt [$($fields:tt)*] [verbose $($rest:ident)*] $last:tt) => {
+        command!(@add $head [$($fields)*
+            /// also show what is only of interest when something is odd
+            #[argh(switch, short = 'v')]
+            pub verbose: bool,
+        ] [$($rest)*] $last);
+    };
+    (@add $head:tt [$($fields:tt)*] [quiet $($rest:ident)*] $last:tt) => {
+        command!(@add $head [$($fields)*
+            /// show warnings, errors and the end only
+            #[argh(switch, short = 'q')]
+            pub quiet: bool,
+        ] [$($rest)*] $last);
+    };
+    (@add $head:tt [$($fields:tt)*] [config $($rest:ident)*] $last:tt) => {
+        command!(@add $head [$($fields)*
+            /// read this file in place of the repository's hoist.cfg
+            #[argh(option, short = 'c', arg_name = "file")]
+            pub config: Option<String>,
+        ] [$($rest)*] $last);
+    };
+    (@add $head:tt [$($fields:tt)*] [environment $($rest:ident)*] $last:tt) => {
+        command!(@add $head [$($fields)*
+            /// the environment
+            #[argh(option, short = 'e', arg_name = "environment")]
+            pub environment: Option<String>,
+        ] [$($rest)*] $last);
+    };
+    (@add $head:tt [$($fields:tt)*] [define $($rest:ident)*] $last:tt) => {
+        command!(@add $head [$($fields)*
+            /// set a configuration key, over every file; may be repeated
+            #[argh(option, short = 'D', arg_name = "key:value")]
+            pub define: Vec<String>,
+        ] [$($rest)*] $last);
+    };
+    (@add [$($head:tt)*] [$($fields:tt)*] [] [$($last:tt)*]) => {
+        #[derive(Debug, argh::FromArgs, argh::ArgsInfo)]
+        $($head)* { $($fields)* $($last)* }
+    };
+}
+pub(in crate::cli) use command;
+
+/// What the command line and the environment say of the configuration.
+pub fn options(file: Option<&str>, defines: &[String], environment: Option<&str>) -> Result<Options, Refused> {
+    Ok(Options {
+        start: working_directory()?,
+        config_file: file.map(Into::into),
+        defines: defines.to_vec(),
+        environment: environment.map(str::to_owned),
+        global_file: std::env::var_os("HOIST_GLOBAL_CONFIG").map(Into::into),
+        repo_optional: false,
+    })
+}
+
+fn working_directory() -> Result<PathBuf, Refused> {
+    std::env::current_dir().map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Refused::new(
+            "the working directory does not exist any more: change to one that does (`cd .`, if it was made anew)",
+        ),
+        _ => Refused::new(format!("cannot find out the working directory: {error}")),
+    })
+}

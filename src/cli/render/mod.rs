@@ -1,0 +1,6 @@
+//! How the answers of commands look: text for people, JSON for programs.
+
+pub mod check_config;
+pub mod log;
+pub mod plan;
+pub mod status;

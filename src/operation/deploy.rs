@@ -1,0 +1,80 @@
+//! A deployment, from what was asked for to the first contact.
+
+use crate::config::Options;
+use crate::deploy;
+use crate::deploy::Choice;
+use crate::exit_code::ExitCode;
+use crate::repo::{Repo, Tags};
+use crate::report::LogFile;
+
+use super::locking::lock;
+use super::recorded::{begin, refuse_unfinished};
+use super::{Frontend, Refused, interlocks, limit, load, ssh};
+
+/// What is to be deployed.
+#[derive(Debug)]
+pub struct Deployment {
+    pub choice: Choice,
+    /// Why; empty where nobody said it.
+    pub message: String,
+    /// Nothing is said of announcements that Scap's keys ask for.
+    pub forgo_announcements: bool,
+}
+
+/// Deploys.
+pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Result<ExitCode, Refused> {
+    let Deployment { choice, mut message, forgo_announcements } = wanted;
+    let mut config = load(options)?;
+    if forgo_announcements {
+        config.forgo_announcements();
+    }
+    let repo = Repo::open(&config.top)?;
+    interlocks::check(&config, front)?;
+    if !choice.dry_run {
+        front.can_ask()?;
+    }
+    // Scap asks too.
+    if message.trim().is_empty() && !choice.dry_run && !choice.service_restart && config.is_scaps() {
+        message = front.ask_line("Why is this deployed? A line for the log, or just Enter:");
+    }
+    let long = deploy::long_message(&message);
+    let holder = deploy::holder(message)?;
+    let mut prepared = deploy::prepare(&config, &repo, &choice, &holder)?;
+    prepared.notes.extend(long);
+    let ssh = ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
+    let _lock = lock(&config, &holder, front)?;
+    refuse_unfinished(&config)?;
+    begin(&config, &repo, &prepared, ssh, options, front)
+}
+
+/// A repository that is ready for deployments.
+#[derive(Debug)]
+pub struct Ready {
+    pub repo: String,
+    pub targets: usize,
+    pub groups: usize,
+}
+
+/// Makes what a deployment of `rev` needs in the repository, and deploys nothing.
+pub fn init(
+    options: &Options,
+    rev: Option<&str>,
+    limit_hosts: Option<&str>,
+    front: &dyn Frontend,
+) -> Result<Ready, Refused> {
+    let config = load(options)?;
+    let repo = Repo::open(&config.top)?;
+    let pattern = limit(limit_hosts)?;
+    let revision = repo.resolve(rev.unwrap_or(&config.settings.git_rev))?;
+    let (groups, notes) = config.groups(pattern.as_ref())?;
+    for (_, note) in notes {
+        front.tell(&note);
+    }
+    LogFile::prepare(&config.control)?;
+    let parts = deploy::parts(&config, &repo, &revision)?;
+    if config.git_server().is_some() || config.is_known_to_scap() {
+        Tags::new(&repo, &config.control_name).update_server_info(&parts.submodules)?;
+    }
+    let targets = groups.iter().map(|group| group.targets.len()).sum();
+    Ok(Ready { repo: config.settings.git_repo.clone(), targets, groups: groups.len() })
+}

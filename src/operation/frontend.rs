@@ -1,0 +1,49 @@
+//! Who calls for an operation.
+
+use std::io;
+
+use crate::deploy::Operator;
+use crate::report::Reporter;
+
+use super::Refused;
+
+/// The side of an operation that faces people: the command line. Whatever an operation asks and tells goes through it.
+pub trait Frontend {
+    /// The name of the command, for messages: `deploy`.
+    fn command(&self) -> &'static str;
+
+    /// Shows a line beside the answer, where errors are shown: who is waited for, say.
+    fn remark(&self, line: &str);
+
+    /// Shows a line beside the answer, in the name of the command.
+    fn tell(&self, text: &str) {
+        self.remark(&format!("hoist {}: {text}", self.command()));
+    }
+
+    /// Shows a line of the answer for people. Where the answer is JSON, nothing is shown.
+    fn answer(&self, line: &str);
+
+    /// R8: that somebody answers what the operation is going to ask.
+    ///
+    /// # Errors
+    /// There is nobody, and nobody has answered ahead.
+    fn can_ask(&self) -> Result<(), Refused>;
+
+    /// Asks for a line of text ahead of a run. It is empty where none is given, or every answer was given ahead.
+    fn ask_line(&self, question: &str) -> String;
+
+    /// Asks a question to which only a clear yes is one.
+    fn confirm(&self, question: &str) -> bool;
+
+    /// Whether the operator is at a terminal that may go away in the middle of a run: no terminal multiplexer keeps it.
+    fn may_lose_terminal(&self) -> bool;
+
+    /// Shows the events of one run.
+    fn reporter(&self) -> Box<dyn Reporter>;
+
+    /// The operator of one run. From now on an interrupt is theirs, and no end of the process.
+    ///
+    /// # Errors
+    /// Nothing can listen for interrupts.
+    fn operator(&self) -> io::Result<Box<dyn Operator>>;
+}

@@ -1,0 +1,74 @@
+//! Keeping deployments out of one repository, or of every one of this host, and the end of that.
+
+use std::fmt::Debug;
+use std::path::Path;
+
+use crate::config::{Config, Options};
+use crate::deploy;
+use crate::locks;
+use crate::locks::{DeployLock, Ended, LockError, LockOwner, LockPlaces, Locks, Refusal};
+
+use super::locking::{for_lock, take_locks};
+use super::{Frontend, Refused, load};
+
+/// What a lock keeps deployments out of.
+#[derive(Debug)]
+pub struct LockScope {
+    config: Config,
+    places: LockPlaces,
+    all: bool,
+}
+
+impl LockScope {
+    /// The repository of the configuration, or with `all` every one of this host.
+    pub fn new(options: &Options, all: bool) -> Result<LockScope, Refused> {
+        let config = load(options)?;
+        let places = deploy::lock_places(&config);
+        Ok(LockScope { config, places, all })
+    }
+
+    /// For messages.
+    pub fn name(&self) -> &str {
+        if self.all { "every repository of this host" } else { &self.config.settings.git_repo }
+    }
+
+    /// Takes the lock, which stands until what is returned is dropped. `stopped` ends the wait for others.
+    pub fn acquire(
+        &self,
+        owner: &LockOwner,
+        stopped: &dyn Fn() -> bool,
+        front: &dyn Frontend,
+    ) -> Result<Box<dyn Debug>, Refused> {
+        if !self.all {
+            return Ok(Box::new(take_locks(&self.config, owner, stopped, front)?));
+        }
+        let (places, timeout, what) = (&self.places, self.config.lock_timeout(), "every repository");
+        let own = for_lock(timeout, what, stopped, front, || match DeployLock::acquire(&places.all, owner) {
+            Ok(lock) => Ok(Ok(lock)),
+            Err(LockError::Held(by)) => Ok(Err(Refusal::All(places.all.clone(), by))),
+            Err(error) => Err(error.into()),
+        })?;
+        // Those who were there before go on with what they do.
+        for (repo, owner) in places.under_way() {
+            front.tell(&format!("under way, and not stopped by this: {repo} {owner}"));
+        }
+        // Nobody begins any more; Scap's lock is to be had once those who deploy have ended.
+        let scaps = for_lock(timeout, what, stopped, front, || Locks::take_scaps_global(places, owner))?;
+        Ok(Box::new((scaps, own)))
+    }
+
+    /// Ends the lock that stands, whoever holds it.
+    pub fn end(&self) -> Result<Ended, Refused> {
+        let path = self.path();
+        locks::end(path).map_err(|error| Refused::new(format!("cannot look at {}: {error}", path.display())))
+    }
+
+    /// What is said of a lock whose holder left no name.
+    pub fn nameless(&self) -> String {
+        locks::nameless(self.path())
+    }
+
+    fn path(&self) -> &Path {
+        if self.all { &self.places.all } else { &self.places.own }
+    }
+}

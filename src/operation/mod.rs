@@ -1,0 +1,61 @@
+//! What the commands do, whoever calls for it: deploying with a journal, ending what another deployer began, the way
+//! back, the state of the fleet, locks, commands on hosts.
+//!
+//! An operation takes what the command line chose of the configuration, and what is asked of it. It asks and tells
+//! through a [`Frontend`], and ends with a status or with [`Refused`]. It reads no flags and opens no standard stream.
+
+mod command;
+mod deploy;
+mod frontend;
+mod interlocks;
+mod lock;
+mod locking;
+mod plan;
+mod previous;
+mod reconcile;
+mod recorded;
+mod refused;
+mod resume;
+mod rollback;
+mod ssh;
+mod status;
+mod unlock;
+
+use std::path::PathBuf;
+
+use crate::config::{Config, Options};
+use crate::targets::HostPattern;
+
+pub use command::{Command, Hosts, Overrides, command_line};
+pub use deploy::{Deployment, Ready, deploy, init};
+pub use frontend::Frontend;
+pub use lock::LockScope;
+pub use plan::plan;
+pub use reconcile::reconcile;
+pub use refused::Refused;
+pub use resume::resume;
+pub use rollback::rollback;
+pub use status::{Look, Standing, Status, View, status};
+pub use unlock::unlock;
+
+/// The configuration of the repository that the operation is for.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn load(options: &Options) -> Result<Config, Refused> {
+    let config = Config::load(options)?;
+    // What this host writes, journals, logs and tags, is for the operators that targets' files are for, whatever the
+    // shell of whoever calls it says.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(config.settings.umask));
+    Ok(config)
+}
+
+/// Where the journals of a repository lie.
+fn state_folder(config: &Config) -> PathBuf {
+    config.control.join("state")
+}
+
+/// The pattern of `--limit-hosts`.
+fn limit(text: Option<&str>) -> Result<Option<HostPattern>, Refused> {
+    text.map(str::parse::<HostPattern>).transpose().map_err(|why| Refused::new(format!("--limit-hosts: {why}")))
+}

@@ -1,0 +1,65 @@
+//! A run that begins, as every operation that deploys begins it.
+
+use crate::config::{Config, Options};
+use crate::deploy::{Kind, Prepared};
+use crate::exit_code::ExitCode;
+use crate::fleet::ssh::Ssh;
+use crate::journal;
+use crate::journal::{AtTheEnd, Journal, Opened, Replay, Unfinished};
+use crate::operation::{Frontend, Refused, ssh, state_folder};
+use crate::repo::Repo;
+
+use super::run::RecordedRun;
+
+/// While a deployment is unfinished there is no other. Call it with the repository's lock held.
+pub fn refuse_unfinished(config: &Config) -> Result<(), Refused> {
+    let Some(unfinished) = journal::unfinished(&state_folder(config))? else { return Ok(()) };
+    refuse_live(&unfinished)?;
+    let why =
+        format!("{unfinished} is not finished\ncontinue it with `hoist resume`, or undo it with `hoist rollback`");
+    Err(Refused::Because(ExitCode::Unfinished, why))
+}
+
+/// A run whose deployer is alive can hardly be met with the lock held, unless the two were given different locks.
+pub fn refuse_live(unfinished: &Unfinished) -> Result<(), Refused> {
+    if !unfinished.live {
+        return Ok(());
+    }
+    let why = format!("{unfinished} is under way, with another lock: set the same lock_file or lock_dir for both");
+    Err(Refused::Because(ExitCode::Locked, why))
+}
+
+/// Opens the journal of a run and tells its story. The repository's lock is held, and nothing is unfinished. `options`
+/// are kept for whoever resumes the run.
+pub fn begin(
+    config: &Config,
+    repo: &Repo,
+    prepared: &Prepared,
+    ssh: Ssh,
+    options: &Options,
+    front: &dyn Frontend,
+) -> Result<ExitCode, Refused> {
+    let replay = match prepared.plan.kind {
+        // It changes nothing that anybody would have to go on with.
+        Kind::DryRun => None,
+        _ => {
+            if let Err(error) = journal::prune(&state_folder(config), config.settings.tags_to_keep) {
+                log::warn!("old journals stay: {error:#}");
+            }
+            let opened = Opened {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                format: journal::FORMAT,
+                plan: prepared.plan.clone(),
+                environment: config.environment.clone(),
+                // Whole, since it may be resumed from another folder.
+                config_file: options.config_file.as_deref().map(std::path::absolute).transpose()?,
+                defines: options.defines.clone(),
+                asked: Some(Box::new(prepared.requests.asked())),
+            };
+            Some(Replay::new(Journal::create(&state_folder(config), opened)?, Vec::new(), AtTheEnd::GoOn))
+        }
+    };
+    let fleet = ssh::fleet(ssh, repo, prepared, None);
+    let run = RecordedRun::begin(config, repo, prepared, front)?;
+    Ok(run.carry_out(fleet, replay))
+}

@@ -1,0 +1,12 @@
+//! A deployment from its journal to its verdict: what it takes here beside the story, whether it begins or is gone on
+//! with.
+
+mod begin;
+mod observe;
+mod publish;
+mod run;
+mod tag;
+
+pub use begin::{begin, refuse_live, refuse_unfinished};
+pub use observe::Observations;
+pub use run::RecordedRun;

@@ -1,0 +1,132 @@
+//! One run of the story, with everyone who takes part in it.
+
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::config::Config;
+use crate::deploy;
+use crate::deploy::{Operator, Prepared, Verdict};
+use crate::exit_code::ExitCode;
+use crate::fleet::Fleet;
+use crate::fleet_state::{FleetState, Observation};
+use crate::journal::{Replay, Told, Unfinished};
+use crate::operation::{Frontend, state_folder};
+use crate::repo::Repo;
+use crate::report::{Event, LogFile, Reporter, Tee};
+use crate::targets::fold;
+use crate::text::counted;
+use crate::wire::Level;
+
+use super::observe::Observations;
+use super::publish::publish;
+use super::tag::TaggingFleet;
+
+/// One run: what a deployment needs here, and what it leaves.
+pub struct RecordedRun<'a> {
+    config: &'a Config,
+    repo: &'a Repo,
+    prepared: &'a Prepared,
+    report: Tee,
+    operator: Box<dyn Operator>,
+    began: Instant,
+}
+
+impl<'a> RecordedRun<'a> {
+    /// Opens the log, listens for interrupts, and tells the reporters what the run is about.
+    pub fn begin(
+        config: &'a Config,
+        repo: &'a Repo,
+        prepared: &'a Prepared,
+        front: &dyn Frontend,
+    ) -> Result<RecordedRun<'a>> {
+        let plan = &prepared.plan;
+        let log = LogFile::open(&config.control, &plan.run, config.settings.tags_to_keep);
+        let mut report = Tee::new(vec![front.reporter(), Box::new(log)]);
+        let operator = front.operator()?;
+        report.event(&Event::Started {
+            run: plan.run.clone(),
+            user: plan.user.clone(),
+            deploy_host: plan.deploy_host.clone(),
+            repo: plan.repo.clone(),
+            revision: plan.revision.clone(),
+            message: plan.message.clone(),
+            groups: plan.heads(),
+        });
+        for (level, note) in config.notes.iter().chain(&prepared.notes) {
+            report.event(&Event::note(*level, note.clone()));
+        }
+        Ok(RecordedRun { config, repo, prepared, report, operator, began: Instant::now() })
+    }
+
+    /// Tells the story over a fleet, and says how it ended.
+    pub fn carry_out(mut self, fleet: impl Fleet, replay: Option<Replay>) -> ExitCode {
+        let plan = &self.prepared.plan;
+        let mut fleet = TaggingFleet::new(fleet, self.config, self.repo, self.prepared);
+        let observations = Observations::new(plan.size());
+        let verdict = match &replay {
+            None => deploy::deploy(plan, &mut fleet, &mut *self.operator, &mut self.report),
+            Some(replay) => {
+                let mut watched = observations.states(replay.fleet(observations.contacts(&mut fleet)));
+                deploy::deploy(plan, &mut watched, &mut replay.operator(&mut *self.operator), &mut self.report)
+            }
+        };
+        if let Some(remark) = fleet.remark() {
+            self.report.event(&Event::note(Level::Warning, remark));
+        }
+        if let Some(replay) = replay {
+            // First, so that a resumed run remembers what this one did not come to.
+            replay.make_room();
+            self.remember(&verdict, observations.take());
+            self.close_journal(&replay, &verdict);
+        }
+        if let Err(error) = publish(self.config, self.repo, self.prepared, &verdict) {
+            let note = format!("hosts that are set up from now on may not get this revision: {error:#}");
+            self.report.event(&Event::note(Level::Warning, note));
+        }
+        let Verdict { text, code, rows, .. } = verdict;
+        self.report.event(&Event::ended(text, code, rows, self.began.elapsed().as_secs_f64()));
+        code
+    }
+
+    /// Notes what the run saw of its targets, and who missed out. A deployment does not fail for it.
+    fn remember(&mut self, verdict: &Verdict, observations: Vec<Observation>) {
+        let plan = &self.prepared.plan;
+        let folder = state_folder(self.config);
+        if let Err(error) = FleetState::update(&folder, |memory| memory.after(plan, verdict, observations)) {
+            let note = format!("`hoist status` and `hoist reconcile` will not know of this run: {error:#}");
+            self.report.event(&Event::note(Level::Warning, note));
+        }
+    }
+
+    /// Has the targets of a run that another deployer began say what it did there: its journal may lack the last of it.
+    pub fn ask_targets(&mut self, fleet: &mut impl Fleet, replay: &Replay, unfinished: &Unfinished) {
+        let asking = format!("asking {} what the run did there", counted(self.prepared.plan.size(), "target"));
+        self.report.event(&Event::note(Level::Info, asking));
+        let told = Told::ask(fleet, &self.prepared.plan);
+        if let (Some(damage), false) = (&unfinished.damage, told.silent.is_empty()) {
+            let targets: Vec<_> = self.prepared.plan.targets().map(|(_, target)| target).collect();
+            let silent = fold(told.silent.iter().map(|host| targets[*host]));
+            let note =
+                format!("the journal is damaged ({damage}), and what the run did on {silent} could not be asked");
+            self.report.event(&Event::note(Level::Warning, note));
+        }
+        replay.hint(&unfinished.later);
+        replay.add(told);
+    }
+
+    /// Ends the journal. Where that cannot be written the deployment stays unfinished, and whoever ends it finds the same.
+    fn close_journal(&mut self, replay: &Replay, verdict: &Verdict) {
+        // One that was through by then was not stopped by it.
+        if let Some(why) = replay.stopped().filter(|_| verdict.finalized.is_none()) {
+            self.report.event(&Event::note(Level::Error, format!("the run was stopped: {why}")));
+        }
+        if let Err(error) = replay.close(&verdict.text, verdict.code.status(), verdict.stayed) {
+            let note = format!(
+                "the end of this run could not be recorded: {error:#}; once that is mended, `hoist resume` asks the \
+                 targets and records it"
+            );
+            self.report.event(&Event::note(Level::Error, note));
+        }
+    }
+}

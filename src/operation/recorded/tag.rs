@@ -1,0 +1,64 @@
+//! The deployment's tag in the repository.
+
+use anyhow::Result;
+
+use crate::config::Config;
+use crate::deploy::Prepared;
+use crate::fleet::{Call, Fleet, Flow, HostEvent, Step, Task};
+use crate::repo::{Repo, Tags, describing, operator};
+
+/// A fleet that leaves the deployment's tag in the repository just before the first host is touched.
+pub struct TaggingFleet<'a, F> {
+    inner: F,
+    config: &'a Config,
+    repo: &'a Repo,
+    prepared: &'a Prepared,
+    /// Why there is no tag. A deployment does not fail for it.
+    remark: Option<String>,
+    done: bool,
+}
+
+impl<'a, F> TaggingFleet<'a, F> {
+    /// The fleet of a run that leaves its tag in `repo`.
+    pub fn new(inner: F, config: &'a Config, repo: &'a Repo, prepared: &'a Prepared) -> TaggingFleet<'a, F> {
+        TaggingFleet { inner, config, repo, prepared, remark: None, done: false }
+    }
+
+    /// What the operator should know of the tag, once the run is over.
+    pub fn remark(self) -> Option<String> {
+        self.remark
+    }
+
+    fn tag(&mut self) -> Result<()> {
+        let TaggingFleet { config, repo, prepared, .. } = self;
+        let plan = &prepared.plan;
+        let tags = Tags::new(repo, &config.control_name);
+        anyhow::ensure!(
+            !repo.has(std::slice::from_ref(&plan.revision))?.is_empty(),
+            "the deploy host does not have {} any more; its targets do",
+            plan.revision.short()
+        );
+        let tag = tags.tag(&crate::clock::date(), &plan.revision, &plan.message, &operator())?;
+        prepared.requests.set_tag(&tag);
+        if plan.brings_code() {
+            prepared.requests.set_describing(describing(repo, &plan.revision)?);
+        }
+        if prepared.requests.by_server() || config.is_known_to_scap() {
+            tags.update_server_info(&prepared.requests.parts().submodules)?;
+        }
+        tags.prune(config.settings.tags_to_keep)?;
+        Ok(())
+    }
+}
+
+impl<F: Fleet> Fleet for TaggingFleet<'_, F> {
+    fn run(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
+        let deploys = self.prepared.plan.kind.changes_revision();
+        let touches = matches!(call.step, Step::Run(_)) && !call.recover && deploys;
+        if touches && !self.done {
+            self.done = true;
+            self.remark = self.tag().err().map(|error| format!("no deployment tag: {error:#}"));
+        }
+        self.inner.run(call, tasks, on);
+    }
+}

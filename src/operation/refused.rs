@@ -1,0 +1,35 @@
+//! The end of an operation that has not begun.
+
+use crate::exit_code::ExitCode;
+
+/// Why nothing was done, and the status to end with.
+#[derive(Debug)]
+pub enum Refused {
+    /// The command was called in a way that its help rules out.
+    Usage(String),
+    /// A status of its own, and why: a lock, an unfinished deployment, or an error in what was asked for.
+    Because(ExitCode, String),
+    /// The operator has been told why.
+    Told(ExitCode),
+}
+
+impl Refused {
+    /// An error in the configuration, the repository or what was asked for.
+    pub fn new(why: impl Into<String>) -> Refused {
+        Refused::Because(ExitCode::Usage, why.into())
+    }
+
+    /// The status to end with.
+    pub fn code(&self) -> ExitCode {
+        match self {
+            Refused::Usage(_) => ExitCode::Usage,
+            Refused::Because(code, _) | Refused::Told(code) => *code,
+        }
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Refused {
+    fn from(error: E) -> Refused {
+        Refused::new(format!("{:#}", error.into()))
+    }
+}
