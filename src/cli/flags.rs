@@ -120,9 +120,14 @@ pub fn options(file: Option<&str>, defines: &[String], environment: Option<&str>
         config_file: file.map(Into::into),
         defines: defines.to_vec(),
         environment: environment.map(str::to_owned),
-        global_file: std::env::var_os("HOIST_GLOBAL_CONFIG").map(Into::into),
+        global_file: global_file(),
         repo_optional: false,
     })
+}
+
+/// The file in place of the host's own configuration, if the environment names one.
+pub fn global_file() -> Option<PathBuf> {
+    std::env::var_os("HOIST_GLOBAL_CONFIG").map(Into::into)
 }
 
 fn working_directory() -> Result<PathBuf, Refused> {

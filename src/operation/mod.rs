@@ -7,6 +7,7 @@
 mod command;
 mod deploy;
 mod frontend;
+mod install;
 mod interlocks;
 mod lock;
 mod locking;
@@ -29,6 +30,7 @@ use crate::targets::HostPattern;
 pub use command::{Command, Hosts, Overrides, command_line};
 pub use deploy::{Deployment, Ready, deploy, init};
 pub use frontend::Frontend;
+pub use install::url_on_git_server;
 pub use lock::LockScope;
 pub use plan::plan;
 pub use reconcile::reconcile;

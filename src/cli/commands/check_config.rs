@@ -5,9 +5,9 @@ use crate::cli::out::answer_json;
 use crate::cli::render::check_config as render;
 use crate::cli::show::Format;
 use crate::config;
-use crate::exit_code::ExitCode;
-use crate::operation::Refused;
 use crate::wire::Level;
+
+use super::{ExitCode, Refused};
 
 command! {
     /// Read everything that a deployment would read, and show every mistake in it; connects nowhere.

@@ -6,8 +6,8 @@ use argh_complete::{bash::Bash, fish::Fish, nushell::Nushell, zsh::Zsh};
 
 use crate::cli::Hoist;
 use crate::cli::out::answer;
-use crate::exit_code::ExitCode;
-use crate::operation::Refused;
+
+use super::{ExitCode, Refused};
 
 /// Print a completion script for a shell.
 #[derive(Debug, argh::FromArgs, argh::ArgsInfo)]

@@ -1,12 +1,10 @@
 //! `hoist config`: every effective value and where it came from.
 
-use crate::cli::flags::command;
 use crate::cli::out::{Page, answer_json, complain_line};
 use crate::cli::show::Format;
-use crate::exit_code::ExitCode;
-use crate::operation;
-use crate::operation::Refused;
 use crate::wire::Level;
+
+use super::{ExitCode, Refused, command, operation};
 
 command! {
     /// Print every effective configuration value, and the file, line and section that it came from.

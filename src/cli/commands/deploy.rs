@@ -1,12 +1,10 @@
 //! `hoist deploy`.
 
-use crate::cli::console::Console;
-use crate::cli::flags::command;
 use crate::cli::out::answer_line;
 use crate::deploy::Choice;
-use crate::exit_code::ExitCode;
-use crate::operation;
 use crate::operation::{Deployment, Refused};
+
+use super::{Console, ExitCode, command, operation};
 
 command! {
     /// Deploy a revision to every group of targets, then finalize it, or roll it back.

@@ -3,11 +3,11 @@
 use std::io::IsTerminal;
 use std::path::Path;
 
-use crate::config::{Config, Options};
-use crate::exit_code::ExitCode;
+use crate::cli::flags::global_file;
 use crate::local;
 use crate::local::Wanted;
-use crate::operation::Refused;
+
+use super::{ExitCode, Refused, operation};
 
 /// The target's side: runs one stage, on a request from the deployer or by hand.
 #[derive(Debug, argh::FromArgs, argh::ArgsInfo)]
@@ -60,7 +60,7 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
             }
             let server = match &args.server {
                 Some(url) => Some(url.clone()),
-                None => server(repo)?,
+                None => operation::url_on_git_server(repo, global_file())?,
             };
             let (server, group) = (server.as_deref(), args.group.as_deref());
             local::install(&Wanted { repo, deploy_dir, server, group, force: args.force }) == 0
@@ -72,18 +72,4 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
         (None, Some(_)) => return Err(Refused::Usage("a stage goes with --repo".into())),
     };
     Ok(if ok { ExitCode::Success } else { ExitCode::Failed })
-}
-
-/// The repository on the git server that this host's global configuration names, if it names one.
-fn server(repo: &str) -> Result<Option<String>, Refused> {
-    let options = Options {
-        start: "/".into(),
-        defines: vec!["fetch_from:server".into()],
-        global_file: std::env::var_os("HOIST_GLOBAL_CONFIG").map(Into::into),
-        repo_optional: true,
-        ..Options::default()
-    };
-    let config = Config::load(&options)?;
-    let settings = &config.settings;
-    Ok(config.git_server().map(|server| format!("{}://{server}/{repo}/.git", settings.git_scheme)))
 }

@@ -1,7 +1,5 @@
 //! `hoist lock`: keeps deployments out, and its end.
 
-use crate::cli::console::Console;
-use crate::cli::flags::command;
 use crate::cli::lock_hold;
 use crate::cli::out::{answer_line, complain_line};
 use crate::cli::show::{Format, Show};
@@ -9,9 +7,10 @@ use crate::cli::signals::Interrupts;
 use crate::cli::values::duration;
 use crate::clock;
 use crate::deploy;
-use crate::exit_code::ExitCode;
 use crate::locks::{Ended, LockOwner, Purpose};
 use crate::operation::{LockScope, Refused};
+
+use super::{Console, ExitCode, command};
 
 /// It is read by whoever is kept out, on one line.
 const LONGEST_REASON: usize = 500;
@@ -87,32 +86,21 @@ fn attached(args: &Args) -> Vec<&str> {
 /// `--end`.
 fn end(scope: &LockScope) -> Result<ExitCode, Refused> {
     let what = scope.name();
-    let say = |text: String| complain_line(&format!("hoist lock: {what} {text}"));
-    Ok(match scope.end()? {
+    let stays = match scope.end()? {
         Ended::Gone(owner) => {
             let was = owner.to_string().replacen("is ", "was ", 1);
             answer_line(&format!("{what} is unlocked; it {was}"));
-            ExitCode::Success
+            return Ok(ExitCode::Success);
         }
         Ended::NotLocked => {
             answer_line(&format!("{what} is not locked"));
-            ExitCode::Success
+            return Ok(ExitCode::Success);
         }
-        Ended::Deploying(owner) => {
-            say(format!("{owner}; only a `hoist lock` is ended in this way"));
-            ExitCode::Locked
-        }
-        Ended::NotAllowed(owner) => {
-            say(format!("{owner}; only that user and root may end that"));
-            ExitCode::Locked
-        }
-        Ended::Stays(owner) => {
-            say(format!("{owner}; that process was told to end, and has not"));
-            ExitCode::Locked
-        }
-        Ended::Nameless => {
-            say(scope.nameless());
-            ExitCode::Locked
-        }
-    })
+        Ended::Deploying(owner) => format!("{owner}; only a `hoist lock` is ended in this way"),
+        Ended::NotAllowed(owner) => format!("{owner}; only that user and root may end that"),
+        Ended::Stays(owner) => format!("{owner}; that process was told to end, and has not"),
+        Ended::Nameless => scope.nameless(),
+    };
+    complain_line(&format!("hoist lock: {what} {stays}"));
+    Ok(ExitCode::Locked)
 }

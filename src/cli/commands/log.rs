@@ -5,17 +5,15 @@ use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::cli::flags::command;
 use crate::cli::out::complain;
 use crate::cli::render::log::LogView;
 use crate::cli::show::Format;
-use crate::exit_code::ExitCode;
 use crate::logs;
 use crate::logs::{Filter, Follower, News};
-use crate::operation;
-use crate::operation::Refused;
 use crate::report::LogFile;
 use crate::terminal::Theme;
+
+use super::{ExitCode, Refused, command, operation};
 
 /// How often a followed folder is looked at.
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };

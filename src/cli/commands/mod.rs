@@ -19,7 +19,11 @@ pub mod version;
 
 use argh::{ArgsInfo, FromArgs, SubCommand};
 
+// What most of them use, they take from here.
+use crate::cli::console::Console;
+use crate::cli::flags::command;
 use crate::exit_code::ExitCode;
+use crate::operation;
 use crate::operation::Refused;
 
 /// Declares the commands, each by the module that has its `Args` and its `run`.

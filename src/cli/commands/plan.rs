@@ -1,14 +1,11 @@
 //! `hoist plan`.
 
-use crate::cli::console::Console;
-use crate::cli::flags::command;
 use crate::cli::out::answer_json;
 use crate::cli::render::plan as render;
 use crate::cli::show::{Format, Show};
 use crate::deploy::Choice;
-use crate::exit_code::ExitCode;
-use crate::operation;
-use crate::operation::Refused;
+
+use super::{Console, ExitCode, Refused, command, operation};
 
 command! {
     /// Show what a deployment would do; connects nowhere and touches nothing.

@@ -1,10 +1,6 @@
 //! `hoist reconcile`.
 
-use crate::cli::console::Console;
-use crate::cli::flags::command;
-use crate::exit_code::ExitCode;
-use crate::operation;
-use crate::operation::Refused;
+use super::{Console, ExitCode, Refused, command, operation};
 
 command! {
     /// Bring the targets that a deployment went through without to the revision that they missed.

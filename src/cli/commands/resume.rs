@@ -1,10 +1,6 @@
 //! `hoist resume`.
 
-use crate::cli::console::Console;
-use crate::cli::flags::command;
-use crate::exit_code::ExitCode;
-use crate::operation;
-use crate::operation::Refused;
+use super::{Console, ExitCode, Refused, command, operation};
 
 command! {
     /// Go on with a deployment whose deployer died or was stopped, from where it was.

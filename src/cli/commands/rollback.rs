@@ -1,10 +1,6 @@
 //! `hoist rollback`.
 
-use crate::cli::console::Console;
-use crate::cli::flags::command;
-use crate::exit_code::ExitCode;
-use crate::operation;
-use crate::operation::Refused;
+use super::{Console, ExitCode, Refused, command, operation};
 
 command! {
     /// Go back: undo an unfinished deployment, or take every target to the revision before the deployed one.

@@ -2,17 +2,17 @@
 
 use std::io::ErrorKind;
 
-use crate::cli::flags::command;
 use crate::cli::out::complain;
 use crate::cli::show::{Format, Show};
 use crate::cli::signals::Interrupts;
 use crate::cli::values::{flag, hosts};
 use crate::config;
-use crate::exit_code::ExitCode;
 use crate::operation::{Command, Hosts, Overrides, Refused, command_line};
 use crate::report;
 use crate::report::Reporter;
 use crate::targets::{FailureLimit, Group, Target, fold};
+
+use super::{ExitCode, command};
 
 const LAST_WORDS: &str = "hoist run: stopped at once; commands under way may go on on their hosts";
 

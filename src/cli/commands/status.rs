@@ -1,13 +1,11 @@
 //! `hoist status`.
 
-use crate::cli::console::Console;
-use crate::cli::flags::command;
 use crate::cli::out::answer_json;
 use crate::cli::render::status as render;
 use crate::cli::show::{Format, Show};
-use crate::exit_code::ExitCode;
-use crate::operation;
 use crate::operation::{Look, Refused};
+
+use super::{Console, ExitCode, command, operation};
 
 command! {
     /// Show for every target what it runs, what it should run, and when it last answered.

@@ -1,11 +1,8 @@
 //! `hoist unlock`.
 
-use crate::cli::console::Console;
-use crate::cli::flags::command;
 use crate::cli::show::{Format, Show};
-use crate::exit_code::ExitCode;
-use crate::operation;
-use crate::operation::Refused;
+
+use super::{Console, ExitCode, Refused, command, operation};
 
 command! {
     /// Show whose locks are on targets, and clear those that are dead.

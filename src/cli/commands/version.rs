@@ -2,8 +2,8 @@
 
 use crate::cli::argv;
 use crate::cli::out::answer;
-use crate::exit_code::ExitCode;
-use crate::operation::Refused;
+
+use super::{ExitCode, Refused};
 
 /// Print the version.
 #[derive(Debug, argh::FromArgs, argh::ArgsInfo)]
