@@ -40,6 +40,9 @@ if [ "$what" != build ]; then
 	need ip iproute2
 	need runsv runit
 	need sudo sudo
+	need haproxy haproxy
+	need socat socat
+	need curl curl
 	need python3 python3
 	python3 -c "import ensurepip, venv" >/dev/null 2>&1 || missing="$missing python3-venv"
 	# Python's own tests: tests/python takes the INI files of test_configparser from them.
