@@ -6,7 +6,15 @@ CARGO ?= cargo
 TRIPLE := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 MANPAGES := $(wildcard man/*.1 man/*.5 man/*.7)
-SHELLS := bash zsh fish
+EXAMPLES := $(sort $(wildcard examples/* examples/*/* examples/*/*/* examples/*/*/*/*))
+EXAMPLES := $(foreach path,$(EXAMPLES),$(if $(wildcard $(path)/*),,$(path)))
+
+BINARY = $(DESTDIR)$(PREFIX)/bin/hoist
+MANDIR = $(DESTDIR)$(PREFIX)/share/man
+DOCDIR = $(DESTDIR)$(PREFIX)/share/doc/hoist
+COMPLETIONS = $(DESTDIR)$(PREFIX)/share/bash-completion/completions/hoist \
+	$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_hoist \
+	$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/hoist.fish
 
 .DEFAULT_GOAL := help
 
@@ -32,21 +40,31 @@ bench: deps ## measure beside pdsh, Ansible and others: ROUNDS, HOSTS, PEERS, PA
 build: deps ## build for development
 	$(CARGO) build --locked
 
-static: deps ## build the binary to ship, dist/hoist
+static: build-deps ## build the binary to ship, dist/hoist
 	$(CARGO) build --locked --release
 	@mkdir -p dist
 	@cp -f $(TARGET_DIR)/$(TRIPLE)/release/hoist dist/hoist
 	@file dist/hoist 2>/dev/null || true
 
-install: static ## install binary, man pages and completions (PREFIX, DESTDIR)
-	install -D -m 755 dist/hoist $(DESTDIR)$(PREFIX)/bin/hoist
+# Installing builds nothing: root needs no Rust toolchain, and leaves no files of its own in the checkout.
+install: ## install dist/hoist, the man pages, completions and examples (PREFIX, DESTDIR)
+	@test -x dist/hoist || { echo "make install: there is no dist/hoist: run \`make static\` first (without sudo)" >&2; exit 1; }
+	install -D -m 755 dist/hoist $(BINARY)
 	@for page in $(MANPAGES); do \
-		install -v -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; done
-	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
-		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
-	dist/hoist completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/hoist
-	dist/hoist completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_hoist
-	dist/hoist completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/hoist.fish
+		install -v -D -m 644 $$page $(MANDIR)/man$${page##*.}/$${page##*/} || exit; done
+	@for file in $(EXAMPLES); do \
+		install -v -D -m 644 $$file $(DOCDIR)/$$file || exit; done
+	install -d $(dir $(COMPLETIONS))
+	dist/hoist completion bash > $(word 1,$(COMPLETIONS))
+	dist/hoist completion zsh > $(word 2,$(COMPLETIONS))
+	dist/hoist completion fish > $(word 3,$(COMPLETIONS))
+	@chmod 644 $(COMPLETIONS)
+
+uninstall: ## remove what `make install` installed (same PREFIX, DESTDIR)
+	rm -f $(BINARY) $(COMPLETIONS)
+	@for page in $(MANPAGES); do rm -fv $(MANDIR)/man$${page##*.}/$${page##*/}; done
+	@for file in $(EXAMPLES); do rm -fv $(DOCDIR)/$$file; done
+	@if [ -d $(DOCDIR) ]; then find $(DOCDIR) -depth -type d -empty -delete; fi
 
 fmt: ## format the source
 	$(CARGO) fmt
@@ -60,8 +78,11 @@ lint: deps ## check formatting, clippy, the man pages and the shell scripts
 deps: ## install what the build and the tests need, where it is missing
 	@tools/needs.sh
 
+build-deps: ## install what the build alone needs, where it is missing
+	@tools/needs.sh build
+
 clean: ## remove everything that was built
 	$(CARGO) clean
 	rm -rf dist
 
-.PHONY: help demo check torture fuzz bench build static install fmt lint deps clean
+.PHONY: help demo check torture fuzz bench build static install uninstall fmt lint deps build-deps clean

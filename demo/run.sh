@@ -104,7 +104,7 @@ cat >hoist/checks.yaml <<'END'
 checks:
   check-page:
     type: script
-    stage: promote
+    stage: restart_service
     command: check-page
 END
 cat >hoist/scripts/check-page <<'END'

@@ -291,6 +291,7 @@ fn events() -> Vec<Event> {
         Event::HostStarted { host: host.clone(), step },
         Event::HostLine { host: host.clone(), line: line.clone() },
         Event::HostDiff { host: host.clone(), file: "f".into(), diff: "d".into() },
+        Event::HostWaiting { host: host.clone(), what: "w".into(), seconds: 1, limit: 2 },
         Event::HostEnded { host: host.clone(), step, outcome: Outcome::Ok, tail: vec![line], seconds: 1.0 },
         Event::StepEnded { step, label: "g1".into(), ok: 1, failed: 0, not_attempted: vec![host], seconds: 1.0 },
         Event::LimitExceeded { group: "g".into(), failed: 1, limit: "0".into() },
@@ -315,9 +316,10 @@ fn events() -> Vec<Event> {
             Event::Interrupted => 11,
             Event::Ended { .. } => 12,
             Event::Command { .. } => 13,
+            Event::HostWaiting { .. } => 14,
         });
     }
-    assert_eq!(kinds.len(), 14, "an event is missing from the list above");
+    assert_eq!(kinds.len(), 15, "an event is missing from the list above");
     all
 }
 

@@ -1,49 +1,69 @@
 #!/bin/sh
 # Installs the programs that the build, the tests and the demo need, with the system's package manager, saying so.
 # Programs that are there already are left alone.
+#
+# needs.sh        what the build, the tests and the demo need
+# needs.sh build  what the build alone needs
 set -eu
 cd "$(dirname "$0")/.."
 
+# `make` may be run by sudo, for a root that has no Rust.
+if ! command -v "${CARGO:-cargo}" >/dev/null 2>&1; then
+	echo "there is no cargo here: install Rust 1.89 or later (https://rustup.rs), and run make as the user who has it" >&2
+	exit 1
+fi
+
+what=${1:-all}
 missing=
 need() { # COMMAND PACKAGE
 	command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || missing="$missing $2"
 }
 
+# OpenSSL and libssh2 are built from source: a C compiler with its headers, make, and more of Perl than perl-base has.
 need cc gcc
+echo '#include <stdio.h>' | cc -E - >/dev/null 2>&1 || missing="$missing libc6-dev"
 need make make
-need perl perl
-need git git
-need git-lfs git-lfs
-need sshd openssh-server
-need ssh openssh-client
-need unshare util-linux
-need column bsdextrautils
-need pgrep procps
-need ssh-keygen openssh-client
-need mandoc mandoc
-need shellcheck shellcheck
-need file file
-need ip iproute2
-need runsv runit
-need sudo sudo
-need python3 python3
-python3 -c "import ensurepip, venv" >/dev/null 2>&1 || missing="$missing python3-venv"
-# Python's own tests: tests/python takes the INI files of test_configparser from them.
-python3 -c "import test.test_configparser" >/dev/null 2>&1 || missing="$missing libpython3-testsuite"
+perl -MFindBin -MIPC::Cmd -MFile::Compare -e 1 >/dev/null 2>&1 || missing="$missing perl"
 
-if [ -z "$missing" ]; then
-	tests/python/needs.sh
-	exit 0
+if [ "$what" != build ]; then
+	need git git
+	need git-lfs git-lfs
+	need sshd openssh-server
+	need ssh openssh-client
+	need unshare util-linux
+	need column bsdextrautils
+	need pgrep procps
+	need ssh-keygen openssh-client
+	need mandoc mandoc
+	need shellcheck shellcheck
+	need file file
+	need ip iproute2
+	need runsv runit
+	need sudo sudo
+	need haproxy haproxy
+	need socat socat
+	need curl curl
+	need python3 python3
+	python3 -c "import ensurepip, venv" >/dev/null 2>&1 || missing="$missing python3-venv"
+	# Python's own tests: tests/python takes the INI files of test_configparser from them.
+	python3 -c "import test.test_configparser" >/dev/null 2>&1 || missing="$missing libpython3-testsuite"
 fi
+
+finish() {
+	[ "$what" = build ] || tests/python/needs.sh
+	exit 0
+}
+
+[ -n "$missing" ] || finish
 as_root=
 [ "$(id -u)" -eq 0 ] || as_root=sudo
 echo "installing with apt-get:$missing"
 if ! command -v apt-get >/dev/null 2>&1; then
-	echo "there is no apt-get here: please install$missing" >&2
+	echo "there is no apt-get here: please install what these Debian packages have:$missing" >&2
 	exit 1
 fi
 export DEBIAN_FRONTEND=noninteractive
 $as_root apt-get update -q
 # shellcheck disable=SC2086 # a list of words
 $as_root apt-get install -q -y --no-install-recommends $missing
-tests/python/needs.sh
+finish

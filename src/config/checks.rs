@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, bail};
 use indexmap::IndexMap;
 
-use crate::wire::{Check, CheckPoint, CheckType, Level, Stage};
+use crate::wire::{Check, CheckPoint, CheckType, Level, Stage, Tries};
 
 use super::keys::MAX_SECONDS;
 use super::problems::Problems;
@@ -15,6 +15,9 @@ use crate::yaml::{Node, Value};
 
 /// How long a check may take unless it says otherwise.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often a check may be tried again.
+const MOST_RETRIES: u32 = 10_000;
 
 impl Config {
     /// The checks in the order of the repository's file, then those that only the environment has. A check of the
@@ -49,6 +52,7 @@ impl Config {
             let checks = self.checks_of(&file, problems);
             merged.extend(problems.keep(checks).into_iter().flatten());
         }
+        problems.notes.extend(self.before_the_restart(&merged));
         merged.into_values().flatten().collect()
     }
 
@@ -96,6 +100,7 @@ impl Config {
         let mut notes: Vec<Note> = Vec::new();
         let mut group = None;
         let mut timeout = DEFAULT_TIMEOUT;
+        let (mut retries, mut within, mut interval) = (None, None, None);
         let mut command: Option<(String, u64)> = None;
         let mut shell = false;
         for (key, value) in mapping(body, shown, &format!("check {label:?}"))? {
@@ -136,6 +141,29 @@ impl Config {
                             None => bail!("{place}: bad timeout: write seconds, more than 0 and up to {MAX_SECONDS}"),
                         }
                     }
+                    "within" => {
+                        within = match seconds(value) {
+                            Some(time) => Some(time),
+                            None => bail!("{place}: bad within: write seconds, more than 0 and up to {MAX_SECONDS}"),
+                        }
+                    }
+                    "interval" => {
+                        interval = match seconds(value) {
+                            Some(time) => Some((time, line)),
+                            None => bail!("{place}: bad interval: write seconds, more than 0 and up to {MAX_SECONDS}"),
+                        }
+                    }
+                    "retries" => {
+                        let number = match value.value {
+                            Value::Int(number) => u32::try_from(number).ok(),
+                            Value::UInt(number) => u32::try_from(number).ok(),
+                            _ => None,
+                        };
+                        retries = match number {
+                            Some(number) if number <= MOST_RETRIES => Some(number),
+                            _ => bail!("{place}: bad retries: write a whole number from 0 to {MOST_RETRIES}"),
+                        }
+                    }
                     "command" => command = Some((text()?.to_owned(), line)),
                     "shell" => {
                         shell = match value.value {
@@ -145,7 +173,8 @@ impl Config {
                     }
                     other => {
                         let what = format!("{shown}:{}: check {label:?}: unknown key {other:?}", key.line);
-                        let known = "known are type, stage, after, before, group, timeout, command, shell";
+                        let known = "known are type, stage, after, before, group, timeout, retries, interval, within, \
+                                     command, shell";
                         if !self.is_scaps() {
                             bail!("{what}: {known}");
                         }
@@ -164,6 +193,13 @@ impl Config {
         let place = format!("{shown}:{}: check {label:?}", name.line);
         let points = runs_before.map(CheckPoint::Before).into_iter().chain(runs_after.map(CheckPoint::After));
         let points: Vec<CheckPoint> = points.collect();
+        if let Some((_, line)) = interval
+            && retries.is_none()
+            && within.is_none()
+        {
+            bail!("{shown}:{line}: check {label:?}: interval has no effect without retries or within: add one of them");
+        }
+        let tries = Tries { retries, within, interval: interval.map_or(Tries::default().interval, |(time, _)| time) };
         if points.is_empty() {
             bail!("{place} says no stage: write `stage: promote`, say");
         }
@@ -184,9 +220,42 @@ impl Config {
         }
         let at = |at| {
             let (command, group) = (command.clone(), group.clone());
-            Check { name: label.to_owned(), kind, at, group, timeout, command, shell }
+            Check { name: label.to_owned(), kind, at, group, timeout, tries, command, shell }
         };
-        Ok(points.into_iter().map(at).collect())
+        let checks: Vec<Check> = points.into_iter().map(at).collect();
+        if tries != Tries::default() {
+            problems.notes.extend(checks.iter().filter_map(|check| self.longer_than_its_stage(check, &place)));
+        }
+        Ok(checks)
+    }
+
+    /// What to say of a check whose tries take longer than the stage that they are part of may take.
+    fn longer_than_its_stage(&self, check: &Check, place: &str) -> Option<Note> {
+        let (CheckPoint::Before(stage) | CheckPoint::After(stage)) = check.at;
+        // Promote restarts the services.
+        let stage = if stage == Stage::RestartService { Stage::Promote } else { stage };
+        let (longest, limit) = (check.longest(), self.settings.timeout(stage));
+        (longest >= limit).then(|| {
+            let what = format!("{place}: may take {} s with all its tries", longest.as_secs_f64());
+            let key = format!("{stage}_timeout");
+            let remedy = format!("raise {key} above that, or lower within or retries");
+            (Level::Warning, format!("{what}, and {stage} may take {} s in all: {remedy}", limit.as_secs()))
+        })
+    }
+
+    /// What to say of a check that asks the service ahead of its restart, if none asks it afterwards.
+    fn before_the_restart(&self, checks: &IndexMap<String, Vec<Check>>) -> Option<Note> {
+        let service = self.settings.service_name.first()?;
+        let at = |wanted: &dyn Fn(CheckPoint) -> bool| {
+            checks.iter().find(|(_, checks)| checks.iter().any(|check| wanted(check.at))).map(|(name, _)| name)
+        };
+        let promote = at(&|at| at == CheckPoint::After(Stage::Promote))?;
+        if at(&|at| at == CheckPoint::After(Stage::RestartService)).is_some() {
+            return None;
+        }
+        let what = format!("check {promote:?} of stage promote runs before service {:?} restarts", service.name);
+        let remedy = "to ask the new process, write `stage: restart_service`";
+        Some((Level::Warning, format!("checks.yaml: {what}, and no check runs after the restart: {remedy}")))
     }
 
     /// What to say of a check for a group that is not deployed to from this host. Where the configuration of another

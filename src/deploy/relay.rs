@@ -54,6 +54,9 @@ pub fn relay(
                 HostEvent::Diff { host, file, diff } => {
                     report.event(&Event::HostDiff { host: observer.target(host).clone(), file, diff });
                 }
+                HostEvent::Waiting { host, what, seconds, limit } => {
+                    report.event(&Event::HostWaiting { host: observer.target(host).clone(), what, seconds, limit });
+                }
                 HostEvent::Ended(host, result) => {
                     let mut tail = result.tail.clone();
                     let (outcome, then) = observer.ended(host, *result);

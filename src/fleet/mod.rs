@@ -89,6 +89,13 @@ pub enum HostEvent {
         file: String,
         diff: String,
     },
+    /// The host waits for something, since so many seconds of so many that it may take.
+    Waiting {
+        host: HostId,
+        what: String,
+        seconds: u64,
+        limit: u64,
+    },
     Ended(HostId, Box<HostResult>),
 }
 

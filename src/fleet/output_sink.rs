@@ -153,6 +153,9 @@ impl<'a> OutputSink<'a> {
         self.words.understood = true;
         match event {
             TargetEvent::Alive => {}
+            TargetEvent::Waiting { what, seconds, limit } => {
+                (self.tell)(HostEvent::Waiting { host: self.host, what, seconds, limit });
+            }
             TargetEvent::Piece { json, last } => {
                 if self.pieces.len() + json.len() <= LONGEST_EVENT {
                     self.pieces.push_str(&json);

@@ -13,6 +13,7 @@ mod state;
 mod tests;
 pub(crate) mod tree;
 mod unlock;
+mod waiting;
 mod watcher;
 
 use std::io::{self, BufRead, BufReader, Read, Write};

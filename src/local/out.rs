@@ -132,6 +132,9 @@ fn for_a_person(event: &TargetEvent) -> Option<String> {
             safe(&format!("{}; {}", ending(outcome), standing(state)), true).into_owned()
         }
         TargetEvent::Facts(_) | TargetEvent::Held | TargetEvent::Recorded(_) => return None,
+        TargetEvent::Waiting { what, seconds, limit } => {
+            safe(&format!("{what}: {seconds} of {limit} s"), true).into_owned()
+        }
         TargetEvent::Alive | TargetEvent::Piece { .. } => return None,
     };
     Some(format!("{time} {text}\n"))

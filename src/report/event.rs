@@ -98,6 +98,18 @@ pub enum Event {
         file: String,
         diff: String,
     },
+    /// A host waits for something, `check answers` or `port 8080`. Told every few seconds while it lasts; for whoever
+    /// looks on: neither log nor journal keeps it.
+    HostWaiting {
+        host: Target,
+        what: String,
+        /// How long already.
+        #[serde(rename = "waited_seconds")]
+        seconds: u64,
+        /// How long at the most.
+        #[serde(rename = "limit_seconds")]
+        limit: u64,
+    },
     HostEnded {
         host: Target,
         step: Step,

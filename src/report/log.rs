@@ -132,6 +132,9 @@ impl Reporter for LogFile {
         if self.file.is_none() {
             return;
         }
+        if matches!(event, Event::HostWaiting { .. }) {
+            return;
+        }
         let Some(mut line) = json::line(event, clock::rfc3339_utc()) else { return };
         line.push('\n');
         if let Err(error) = self.write(&line) {

@@ -1,7 +1,7 @@
 //! An event as one line of a log: of whom, how heavy, and in which words.
 
 use super::Event;
-use super::words::{counted, hosts, step_name, took};
+use super::words::{counted, hosts, step_name, took, waiting};
 use crate::fleet::{Outcome, Step};
 use crate::targets::Target;
 use crate::wire::Level;
@@ -57,6 +57,9 @@ pub fn said(event: &Event) -> LogLine {
         }
         Event::HostLine { host, line } => LogLine::on(host, None, line.level, line.message.clone()),
         Event::HostDiff { host, file, .. } => LogLine::on(host, None, Level::Info, format!("{file} would change")),
+        Event::HostWaiting { host, what, seconds, limit } => {
+            LogLine::on(host, None, Level::Debug, waiting(what, *seconds, *limit))
+        }
         Event::HostEnded { host, step, outcome, seconds, .. } => {
             let level = match (outcome, step) {
                 (Outcome::Ok, Step::Run(_)) => Level::Info,

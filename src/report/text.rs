@@ -4,7 +4,7 @@
 //! in the same way is told once, under one folded name, when the step has ended; its first host is told at once.
 
 use super::folded::Folded;
-use super::words::{counted, hosts, step_name, took};
+use super::words::{counted, hosts, step_name, took, waiting};
 use super::{Event, GroupHead, table};
 use crate::clock;
 use crate::fleet::{Outcome, Step};
@@ -115,6 +115,11 @@ impl Text {
                 out.push(self.host_line(&host.to_string(), &theme.dim(&format!("{} started", step_name(*step)))));
             }
             Event::HostLine { host, line } => self.host_said(host, line, &mut out),
+            Event::HostWaiting { host, what, seconds, limit } if verbose && !theme.live => {
+                let text = self.look.safe(&waiting(what, *seconds, *limit));
+                out.push(self.host_line(&host.to_string(), &theme.dim(&text)));
+            }
+            Event::HostWaiting { .. } => {}
             Event::HostDiff { host, file, diff } if normal => {
                 self.diffs.add((file.clone(), diff.clone()), host);
             }

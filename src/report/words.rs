@@ -37,3 +37,8 @@ mod tests {
         assert_eq!(said, ["0.0 s", "9.9 s", "10 s", "59 s", "1 min 00 s", "2 min 05 s", "0.0 s", "0 s"]);
     }
 }
+
+/// What a host waits for: `check answers, 12 of 120 s`.
+pub fn waiting(what: &str, seconds: u64, limit: u64) -> String {
+    format!("{what}, {seconds} of {limit} s")
+}

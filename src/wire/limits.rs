@@ -108,6 +108,7 @@ impl TargetEvent {
                 Recorded::Died { state } => bound_state(state),
             },
             TargetEvent::Ended { outcome, state } => bound_end(outcome, state),
+            TargetEvent::Waiting { what, .. } => shorten(what, NAME),
             TargetEvent::Alive | TargetEvent::Piece { .. } => {}
         }
         self

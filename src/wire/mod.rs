@@ -19,7 +19,7 @@ pub use lease::{Lease, LeaseStands};
 pub use names::{Holder, Revision, RunId, Stage};
 pub use request::{
     Action, Check, CheckPoint, CheckType, ConfigFile, DescribingTag, DescribingTags, ExternalContent, Fetch, ForScap,
-    KeeperLine, LargeFile, LfsSource, OutputFormat, Request, Service, ServiceName, Source, SubmoduleSource,
+    KeeperLine, LargeFile, LfsSource, OutputFormat, Request, Service, ServiceName, Source, SubmoduleSource, Tries,
 };
 
 use std::time::Duration;
@@ -113,6 +113,8 @@ pub enum TargetEvent {
     Diff { file: String, diff: String },
     /// The answer to "how did that stage of that run end?"
     Recorded(Recorded),
+    /// The work waits for something, `check answers` or `port 8080`, since so many seconds of so many that it may take.
+    Waiting { what: String, seconds: u64, limit: u64 },
     /// Nothing has happened for a while, and the work goes on.
     Alive,
     /// A piece of the JSON of an event that is too long for one line; the last one makes it whole.

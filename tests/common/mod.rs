@@ -122,8 +122,15 @@ impl Project {
 
     fn global(&self) -> PathBuf {
         let path = self.path(".git/global.cfg");
-        std::fs::write(&path, "[global]\n").unwrap();
+        if !path.exists() {
+            std::fs::write(&path, "[global]\n").unwrap();
+        }
         path
+    }
+
+    /// What stands in the deploy host's own configuration file, of which other repositories know nothing.
+    pub fn set_global(&self, text: &str) {
+        std::fs::write(self.path(".git/global.cfg"), text).unwrap();
     }
 
     /// Runs `hoist` to its end.

@@ -12,6 +12,8 @@
 #   FARM_PORT         the port; a free one is looked for when it is unset
 #   FARM_SSHD_OPTS    lines of sshd_config that win over the farm's own
 #   FARM_PATH         folders, as hosts see them, that stand first in their search path
+#   FARM_USER         the name of an account that is root's on all hosts, beside root
+#   FARM_HOSTNAMES    when set, a host's own name is its address with dashes, as in 127-0-0-1
 #   FARM_SHARED_HOME  when set, all hosts have the one home DIR/home
 set -eu
 
@@ -62,7 +64,8 @@ END
 write_wrapper() {
     local dir=$1
     {
-        printf '#!/bin/sh\nfarm=%s shared_home=%s path=%s\n' "'$dir'" "'${FARM_SHARED_HOME:-}'" "'${FARM_PATH:-}'"
+        printf '#!/bin/sh\nfarm=%s shared_home=%s path=%s hostnames=%s\n' "'$dir'" "'${FARM_SHARED_HOME:-}'" \
+            "'${FARM_PATH:-}'" "'${FARM_HOSTNAMES:-}'"
         cat <<'END'
 set -eu
 set -- $SSH_CONNECTION
@@ -79,6 +82,12 @@ HOIST_FARM=$farm
 HOIST_FARM_HOST=$host
 export HOME PATH HOIST_FARM HOIST_FARM_HOST
 cd "$HOME"
+if [ -n "$hostnames" ]; then
+    HOIST_FARM_NAME=$(echo "$3" | tr . -)
+    export HOIST_FARM_NAME
+    exec unshare -m -u --propagation private sh -c \
+        'hostname "$HOIST_FARM_NAME" && mount --bind "$HOIST_FARM_HOST/srv" /srv && exec sh -c "$SSH_ORIGINAL_COMMAND"'
+fi
 # The mount is seen by this session alone and goes with its last process.
 exec unshare -m --propagation private sh -c 'mount --bind "$HOIST_FARM_HOST/srv" /srv && exec sh -c "$SSH_ORIGINAL_COMMAND"'
 END
@@ -87,11 +96,19 @@ END
 }
 
 start() {
-    local dir=$1 port=$2 pid
+    local dir=$1 port=$2 pid as_user
     write_config "$dir" "$port"
     mkdir -p /run/sshd
+    as_user=()
+    if [ -n "${FARM_USER:-}" ]; then
+        # Another name for root, known to this sshd and what it starts, and to nobody else on this machine.
+        { cat /etc/passwd; echo "$FARM_USER:x:0:0::/:/bin/sh"; } >"$dir/passwd"
+        chmod 644 "$dir/passwd"
+        # shellcheck disable=SC2016 # the inner shell expands these
+        as_user=(unshare -m --propagation private sh -c 'mount --bind "$0" /etc/passwd && exec "$@"' "$dir/passwd")
+    fi
     # A session of its own, so that a Ctrl-C at the terminal is not for it.
-    setsid /usr/sbin/sshd -D -f "$dir/sshd_config" -E "$dir/sshd.log" </dev/null >/dev/null 2>"$dir/sshd.err" &
+    setsid "${as_user[@]}" /usr/sbin/sshd -D -f "$dir/sshd_config" -E "$dir/sshd.log" </dev/null >/dev/null 2>"$dir/sshd.err" &
     pid=$!
     for _ in $(seq 500); do
         # Another program may listen on the port: the pid file says that it is ours.

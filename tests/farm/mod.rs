@@ -88,6 +88,11 @@ impl Drop for Farm {
     }
 }
 
+/// A program with the words of systemctl(1), for hosts whose supervisor is runit.
+pub fn systemctl() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/farm/systemctl")
+}
+
 fn script(verb: &str, dir: &Path) -> Command {
     let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/farm/farm.sh"));
     command.arg(verb).arg(dir).stdin(Stdio::null());

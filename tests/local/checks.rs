@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use hoist::wire::{Check, CheckPoint, CheckType, Ended, Level, Request, Stage};
+use hoist::wire::{Check, CheckPoint, CheckType, Ended, Level, Request, Stage, Tries};
 
 use crate::harness::*;
 
@@ -160,6 +160,57 @@ fn a_check_that_passes_its_time_limit_is_killed_with_all_it_started() {
     assert_eq!(target.fetch(&request).reason(), "check slow timed out after 1 s");
     std::thread::sleep(std::time::Duration::from_secs(4));
     assert!(!mark.exists());
+}
+
+/// A request for a fetch with one check behind it, which counts its tries in a file and succeeds with the third one.
+fn third_time_lucky(target: &Target, tries: Tries) -> Request {
+    let one = target.commit(&[("a", "1")]);
+    let mut request = target.request("r1", &one);
+    let command = format!("echo try >> {0}; echo not yet; test $(wc -l < {0}) -ge 3", target.log().display());
+    request.checks = vec![Check { tries, ..check("slow", CheckPoint::After(Stage::Fetch), &command) }];
+    request
+}
+
+const SOON: Duration = Duration::from_millis(10);
+
+#[test]
+fn a_check_with_retries_is_tried_again_until_it_succeeds_and_only_its_last_try_is_heard() {
+    let target = Target::new();
+    let tries = Tries { retries: Some(5), interval: SOON, within: None };
+    let reply = target.fetch(&third_time_lucky(&target, tries));
+    let heard = |level: Level| reply.lines(level).iter().filter(|line| line.contains("check slow: not yet")).count();
+    assert_eq!((heard(Level::Info), heard(Level::Debug)), (1, 3));
+    assert_eq!(target.logged().len(), 3);
+    reply.ok();
+}
+
+#[test]
+fn a_check_that_fails_all_its_tries_says_how_many_there_were() {
+    let target = Target::new();
+    let tries = Tries { retries: Some(1), interval: SOON, within: None };
+    let reply = target.fetch(&third_time_lucky(&target, tries));
+    let reason = reply.reason();
+    assert_eq!(reason, "check slow failed with exit status 1: not yet; 2 tries in 0 s");
+    assert_eq!(target.logged().len(), 2);
+}
+
+#[test]
+fn a_check_is_tried_within_its_time_and_no_longer() {
+    let target = Target::new();
+    let tries = Tries { retries: None, interval: SOON, within: Some(Duration::from_secs(60)) };
+    target.fetch(&third_time_lucky(&target, tries)).ok();
+    assert_eq!(target.logged().len(), 3);
+
+    let target = Target::new();
+    let tries = Tries { retries: None, interval: Duration::from_millis(600), within: Some(Duration::from_secs(1)) };
+    let reply = target.fetch(&third_time_lucky(&target, tries));
+    let reason = reply.reason();
+    assert!(reason.starts_with("check slow failed with exit status 1: not yet; 2 tries in "), "{reason}");
+
+    let target = Target::new();
+    let mut request = third_time_lucky(&target, Tries { within: Some(Duration::from_secs(1)), ..Tries::default() });
+    request.checks[0].command = "sleep 100".to_owned();
+    assert_eq!(target.fetch(&request).reason(), "check slow timed out after 1 s");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hoist::wire::{
     Action, Check, CheckPoint, CheckType, ConfigFile, Ended, Facts, Fetch, Holder, Level, OutputFormat, PROTOCOL,
-    Recorded, Request, Revision, Service, ServiceName, Stage, State, TargetEvent,
+    Recorded, Request, Revision, Service, ServiceName, Stage, State, TargetEvent, Tries,
 };
 
 pub struct Target {
@@ -401,7 +401,16 @@ impl Keeper {
 
 pub fn check(name: &str, at: CheckPoint, command: &str) -> Check {
     let (name, command) = (name.to_owned(), command.to_owned());
-    Check { name, kind: CheckType::Command, at, group: None, timeout: Duration::from_secs(30), command, shell: true }
+    Check {
+        name,
+        kind: CheckType::Command,
+        at,
+        group: None,
+        timeout: Duration::from_secs(30),
+        tries: Tries::default(),
+        command,
+        shell: true,
+    }
 }
 
 pub fn config_file(path: &str, template: &str) -> ConfigFile {

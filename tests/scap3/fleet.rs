@@ -175,7 +175,7 @@ impl Target<'_> {
         std::fs::write(srv.join("nrpe.d/load.cfg"), "command[check_load]=/srv/bin/check_load -w 15 -c 30\n").unwrap();
         script(&srv.join("bin/check_load"), "#!/bin/sh\necho \"LOAD OK $*\"\n");
         std::fs::write(srv.join("etc/page-secrets.yaml"), "secret: hunter2\n").unwrap();
-        std::fs::copy(fixture("systemctl"), srv.join("bin/systemctl")).unwrap();
+        std::fs::copy(crate::common::farm::systemctl(), srv.join("bin/systemctl")).unwrap();
         std::fs::copy(fixture("scap-target"), srv.join("bin/scap-target")).unwrap();
         std::fs::write(srv.join("address"), format!("{} {}\n", self.address, self.port)).unwrap();
         for (number, name) in services.iter().enumerate() {

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::wire::{Check, CheckPoint, CheckType, Stage};
+use crate::wire::{Check, CheckPoint, CheckType, Stage, Tries};
 
 fn with(checks: &str) -> Repo {
     let repo = Repo::configured("server_groups: canary, default\ndsh_targets: all\n");
@@ -33,6 +33,7 @@ fn checks_keep_the_order_of_the_file_and_have_their_defaults() {
         at: CheckPoint::After(Stage::RestartService),
         group: Some("canary".into()),
         timeout: Duration::from_secs(60),
+        tries: Tries::default(),
         command: "probe.sh".into(),
         shell: true,
     };
@@ -165,7 +166,7 @@ fn a_check_for_another_site_s_group_is_worth_a_warning_and_a_slip_is_an_error() 
 fn what_scap_passes_over_in_a_check_is_no_error_in_a_repository_of_scaps() {
     let repo = Repo::new(&[
         ("scap/scap.cfg", "[global]\ngit_repo: app\n"),
-        ("scap/checks.yaml", "checks:\n  a:\n    stage: fetch\n    command: x\n    group: gone\n    retries: 3\n"),
+        ("scap/checks.yaml", "checks:\n  a:\n    stage: fetch\n    command: x\n    group: gone\n    colour: 3\n"),
     ]);
     let (checks, notes) = repo.config().checks_and_notes().unwrap();
     assert_eq!(checks.len(), 1);
@@ -179,9 +180,60 @@ fn what_scap_passes_over_in_a_check_is_no_error_in_a_repository_of_scaps() {
             ),
             (
                 Level::Warning,
-                "scap/checks.yaml:6: check \"a\": unknown key \"retries\" is ignored: known are type, stage, after, before, \
-             group, timeout, command, shell"
+                "scap/checks.yaml:6: check \"a\": unknown key \"colour\" is ignored: known are type, stage, after, before, \
+             group, timeout, retries, interval, within, command, shell"
             ),
         ]
     );
+}
+
+/// A repository whose one check has these keys beside `command`.
+fn checked(keys: &str) -> Repo {
+    let repo = Repo::new(&[("hoist/hoist.cfg", "[global]\ngit_repo: a\ndsh_targets: t\nservice_name: page\n")]);
+    repo.write("hoist/checks.yaml", &format!("checks:\n  up:\n    command: 'true'\n{keys}"));
+    repo
+}
+
+fn notes(repo: &Repo) -> Vec<String> {
+    let (_, notes) = repo.config().checks_and_notes().unwrap();
+    notes.into_iter().map(|(_, message)| message).collect()
+}
+
+#[test]
+fn retries_interval_and_within_say_how_often_a_check_is_tried() {
+    let repo = checked("    stage: restart_service\n    within: 60\n    interval: 0.5\n    retries: 9\n");
+    let check = repo.config().checks().unwrap().remove(0);
+    let tries = Tries { retries: Some(9), within: Some(Duration::from_secs(60)), interval: Duration::from_millis(500) };
+    assert_eq!(check.tries, tries);
+    assert_eq!(notes(&repo), Vec::<String>::new());
+}
+
+#[test]
+fn tries_that_make_no_sense_are_refused_with_their_line() {
+    for (keys, expected) in [
+        ("    interval: 2\n", "checks.yaml:5: check \"up\": interval has no effect without retries or within"),
+        ("    retries: -1\n", "checks.yaml:5: check \"up\": bad retries: write a whole number from 0 to 10000"),
+        ("    retries: many\n", "checks.yaml:5: check \"up\": bad retries"),
+        ("    within: 0\n", "checks.yaml:5: check \"up\": bad within: write seconds, more than 0"),
+    ] {
+        let error = checked(&format!("    stage: restart_service\n{keys}")).config().checks().unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn tries_that_take_longer_than_their_stage_may_are_worth_a_warning() {
+    let notes = notes(&checked("    stage: restart_service\n    within: 1000\n"));
+    assert!(notes[0].contains("may take 1000 s with all its tries, and promote may take 900 s in all"), "{notes:?}");
+    assert!(notes[0].contains("raise promote_timeout"), "{notes:?}");
+}
+
+#[test]
+fn a_check_that_asks_the_old_process_is_worth_a_warning_unless_another_asks_the_new_one() {
+    let said = notes(&checked("    stage: promote\n"));
+    assert!(said[0].contains("check \"up\" of stage promote runs before service \"page\" restarts"), "{said:?}");
+    assert_eq!(notes(&checked("    stage: restart_service\n")), Vec::<String>::new());
+    let both = checked("    stage: promote\n  new:\n    command: 'true'\n    stage: restart_service\n");
+    assert_eq!(notes(&both), Vec::<String>::new());
+    assert_eq!(notes(&checked("    before: promote\n")), Vec::<String>::new());
 }

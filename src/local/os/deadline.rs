@@ -39,6 +39,11 @@ impl Deadline {
         Deadline { at: Instant::now() + left, seconds: left.as_secs() }
     }
 
+    /// What is left of it.
+    pub fn left(&self) -> Duration {
+        self.at.saturating_duration_since(Instant::now())
+    }
+
     pub fn passed(&self) -> bool {
         Instant::now() >= self.at
     }

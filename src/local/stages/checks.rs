@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::Instant;
 
 use crate::wire::{Check, CheckPoint, CheckType, Level, Revision, Stage};
 
@@ -15,6 +17,7 @@ use crate::local::os::process::{Exit, Feed};
 use crate::local::os::sys;
 use crate::local::state::layout;
 use crate::local::state::layout::Link;
+use crate::local::waiting::Waiting;
 
 /// Runs the checks of one point against a revision, in the order of the file; the first that fails ends it.
 pub fn run(job: &Job, at: CheckPoint, revision: &Revision) -> Result<(), Fault> {
@@ -73,7 +76,50 @@ fn due(job: &Job, at: CheckPoint) -> impl Iterator<Item = &Check> {
     job.request.checks.iter().filter(move |check| check.at == at && for_us(&check.group))
 }
 
+/// A check with all its tries. What a try says is shown as it comes; where further tries may follow, with `-v` only, but
+/// for the last one.
 fn run_one(job: &Job, check: &Check, revision: &Revision) -> Result<(), Fault> {
+    let (name, tries) = (&check.name, check.tries);
+    let began = Instant::now();
+    let until = job.deadline.within(check.longest());
+    let _told = Waiting::start(&job.out, format!("check {name}"), check.longest().min(job.deadline.left()));
+    let mut number = 0;
+    loop {
+        number += 1;
+        let used_up = tries.retries.map_or(tries.within.is_none(), |retries| number > retries);
+        // The last try by the clock is known as such only afterwards: its lines are kept until then.
+        let mut said = Vec::new();
+        let mut say = |line: String| match used_up && number == 1 {
+            true => job.out.line(Level::Info, line),
+            false => said.push(line),
+        };
+        let tried = try_once(job, check, revision, until, &mut say);
+        let next = Instant::now() + tries.interval;
+        let again = matches!(tried, Err(Fault::Failed(_))) && !used_up && next < until;
+        let level = if again { Level::Debug } else { Level::Info };
+        said.into_iter().for_each(|line| job.out.line(level, line));
+        let Err(fault) = tried else { return Ok(()) };
+        if !again {
+            return Err(match fault {
+                Fault::Failed(reason) if number > 1 => {
+                    Fault::Failed(format!("{reason}; {number} tries in {} s", began.elapsed().as_secs()))
+                }
+                fault => fault,
+            });
+        }
+        job.out.debug(format!("{}; trying again", fault.reason()));
+        thread::sleep(next.saturating_duration_since(Instant::now()));
+        job.deadline.check()?;
+    }
+}
+
+fn try_once(
+    job: &Job,
+    check: &Check,
+    revision: &Revision,
+    until: Instant,
+    say: &mut dyn FnMut(String),
+) -> Result<(), Fault> {
     job.deadline.check()?;
     let name = &check.name;
     let mut command =
@@ -89,8 +135,10 @@ fn run_one(job: &Job, check: &Check, revision: &Revision) -> Result<(), Fault> {
     sys::die_with_parent(&mut command);
     job.out.debug(format!("check {name}: started"));
     let mut lines = Lines::new();
-    let mut say = |line: String| job.out.line(Level::Info, format!("check {name}: {line}"));
-    let until = job.deadline.within(check.timeout);
+    let mut say = |line: String| say(format!("check {name}: {line}"));
+    let own = job.deadline.within(check.timeout);
+    let allowed = check.tries.within.filter(|_| until < own).unwrap_or(check.timeout);
+    let until = until.min(own);
     let exit =
         process::run(&mut command, Feed::Nothing, until, &mut |stream, piece| lines.take(stream, piece, &mut say));
     lines.finish(&mut say);
@@ -99,7 +147,7 @@ fn run_one(job: &Job, check: &Check, revision: &Revision) -> Result<(), Fault> {
         Ok(Exit::TimedOut) if job.deadline.passed() => Err(Fault::TimedOut(job.deadline.seconds)),
         Ok(exit) => {
             let how = match exit {
-                Exit::TimedOut => format!("timed out after {} s", check.timeout.as_secs_f64()),
+                Exit::TimedOut => format!("timed out after {} s", allowed.as_secs_f64()),
                 exit => exit.reason(check.timeout.as_secs()),
             };
             Err(Fault::Failed(format!("check {name} {how}{}", lines.last_words())))

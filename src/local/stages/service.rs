@@ -16,6 +16,7 @@ use crate::local::os::process;
 use crate::local::os::process::{Exit, Feed};
 use crate::local::os::sys;
 use crate::local::state::layout::Link;
+use crate::local::waiting::Waiting;
 
 /// The command that is meant when none is set. Only this one is run through sudo by a user who is not root.
 const DEFAULT: &str = "systemctl {action} {service}";
@@ -194,6 +195,7 @@ fn scaps_command(job: &Job, default: &Command, service: &str, action: &str) -> O
 fn wait_for(job: &Job, port: u16) -> Result<(), Fault> {
     let seconds = job.request.service.timeout.max(1);
     let until = job.deadline.within(Duration::from_secs(seconds));
+    let _told = Waiting::start(&job.out, format!("port {port}"), Duration::from_secs(seconds).min(job.deadline.left()));
     let addresses: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
     loop {
         for address in addresses {

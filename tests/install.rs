@@ -1,0 +1,140 @@
+//! Installing and uninstalling, as root does it on a machine whose root has no Rust; and the example configurations.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+const HOIST: &str = env!("CARGO_BIN_EXE_hoist");
+const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
+
+/// What a checkout has for `make install`, as a copy: the Makefile, the manual pages, the examples and the tools.
+fn checkout() -> TempDir {
+    let copy = tempfile::Builder::new().prefix("hoist-install-").tempdir().unwrap();
+    for part in ["Makefile", "man", "examples", "tools"] {
+        let from = Path::new(SOURCE).join(part);
+        assert!(Command::new("cp").arg("-a").arg(from).arg(copy.path()).status().unwrap().success());
+    }
+    copy
+}
+
+/// As [`checkout`], after `make static`.
+fn built() -> TempDir {
+    let copy = checkout();
+    fs::create_dir(copy.path().join("dist")).unwrap();
+    fs::copy(HOIST, copy.path().join("dist/hoist")).unwrap();
+    copy
+}
+
+/// Runs make as root's bare environment has it: without cargo in the path.
+fn make(checkout: &TempDir, destination: &Path, target: &str) -> Output {
+    let mut command = Command::new("make");
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").current_dir(checkout.path());
+    command.arg(target).arg(format!("DESTDIR={}", destination.display())).output().unwrap()
+}
+
+/// All files below a folder, relative to it.
+fn files(root: &Path) -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => drop(found.insert(path.strip_prefix(root).unwrap().to_owned())),
+            }
+        }
+    }
+    found
+}
+
+fn assert_ok(output: &Output) {
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn make_install_needs_no_cargo_and_make_uninstall_removes_all_that_it_put_there() {
+    let (checkout, destination) = (built(), tempfile::tempdir().unwrap());
+    let local = destination.path().join("usr/local");
+    fs::create_dir_all(local.join("share/man/man1")).unwrap();
+    fs::write(local.join("share/man/man1/other.1"), "another program's page").unwrap();
+    assert_ok(&make(&checkout, destination.path(), "install"));
+
+    let installed = files(&local);
+    for expected in [
+        "bin/hoist",
+        "share/man/man1/hoist.1",
+        "share/man/man5/hoist.cfg.5",
+        "share/man/man7/hoist-scap3.7",
+        "share/bash-completion/completions/hoist",
+        "share/zsh/site-functions/_hoist",
+        "share/fish/vendor_completions.d/hoist.fish",
+        "share/doc/hoist/examples/web-service/hoist/hoist.cfg",
+    ] {
+        assert!(installed.contains(Path::new(expected)), "{expected} is missing in {installed:#?}");
+    }
+    let pages = fs::read_dir(Path::new(SOURCE).join("man")).unwrap().count();
+    assert_eq!(installed.iter().filter(|path| path.starts_with("share/man")).count(), pages + 1);
+    let version = Command::new(local.join("bin/hoist")).arg("version").output().unwrap();
+    assert_ok(&version);
+
+    assert_ok(&make(&checkout, destination.path(), "uninstall"));
+    assert_eq!(files(&local), BTreeSet::from([PathBuf::from("share/man/man1/other.1")]));
+    assert!(!local.join("share/doc/hoist").exists());
+}
+
+#[test]
+fn make_install_without_a_build_says_what_to_run_first_and_installs_nothing() {
+    let (checkout, destination) = (checkout(), tempfile::tempdir().unwrap());
+    let output = make(&checkout, destination.path(), "install");
+    assert!(!output.status.success());
+    assert!(text(&output.stderr).contains("there is no dist/hoist: run `make static` first"), "{output:?}");
+    assert_eq!(files(destination.path()), BTreeSet::new());
+}
+
+#[test]
+fn make_static_without_cargo_says_where_to_get_it() {
+    let (checkout, destination) = (checkout(), tempfile::tempdir().unwrap());
+    let output = make(&checkout, destination.path(), "static");
+    assert!(!output.status.success());
+    assert!(text(&output.stderr).contains("there is no cargo here: install Rust"), "{output:?}");
+}
+
+#[test]
+fn every_example_configuration_is_without_mistakes() {
+    let examples = fs::read_dir(Path::new(SOURCE).join("examples")).unwrap().map(|entry| entry.unwrap().path());
+    let examples: Vec<PathBuf> = examples.filter(|path| path.is_dir()).collect();
+    assert!(examples.len() >= 3, "{examples:?}");
+    for example in examples {
+        let repository = tempfile::tempdir().unwrap();
+        let run = |program: &str, args: &[&str]| {
+            let mut command = Command::new(program);
+            command.args(args).current_dir(repository.path()).env("HOIST_GLOBAL_CONFIG", "/dev/null");
+            command.output().unwrap()
+        };
+        assert_ok(&run("cp", &["-a", &format!("{}/.", example.display()), "."]));
+        assert_ok(&run("git", &["init", "-q"]));
+        assert_ok(&run("git", &["add", "-A"]));
+        assert_ok(&run("git", &["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "Example"]));
+        let mut environments = vec![None];
+        for control in ["hoist", "scap"] {
+            let folder = example.join(control).join("environments");
+            let names = fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().file_name());
+            environments.extend(names.map(|name| Some(name.into_string().unwrap())));
+        }
+        for environment in environments {
+            let mut args = vec!["check-config"];
+            args.extend(environment.iter().flat_map(|name| ["-e", name]));
+            let output = run(HOIST, &args);
+            let said = text(&output.stdout) + &text(&output.stderr);
+            assert!(output.status.success() && !said.contains("warning"), "{}: {said}", example.display());
+        }
+    }
+}

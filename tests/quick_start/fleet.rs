@@ -1,0 +1,136 @@
+//! Hosts of the farm as README.md wants them: an account, a service under a supervisor, and a repository to deploy.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::common::{Farm, Project, farm, wait_for};
+use crate::readme;
+
+/// The port of the quick start's service.
+pub const PORT: u16 = 8080;
+
+/// What is committed.
+#[derive(Debug, Clone, Copy)]
+pub enum Release<'a> {
+    /// A service that answers with this word.
+    Good(&'a str),
+    DoesNotStart,
+}
+
+/// Canaries and other hosts, each with a service `page` on port 8080 of its own address.
+pub struct Fleet {
+    pub project: Project,
+    pub addresses: Vec<String>,
+    canaries: usize,
+    pub farm: Farm,
+}
+
+impl Fleet {
+    pub fn new(canaries: usize, others: usize) -> Fleet {
+        let farm = Farm::up_with(&[("FARM_PATH", "/srv/bin"), ("FARM_USER", "deploy"), ("FARM_HOSTNAMES", "1")]);
+        // Addresses that no other test serves on: the port is the quick start's own.
+        let addresses: Vec<String> =
+            (1..=canaries + others).map(|n| format!("127.77.{}.{n}", canaries + others)).collect();
+        let project = Project::empty();
+        let fleet = Fleet { project, addresses, canaries, farm };
+        for address in &fleet.addresses {
+            fleet.furnish(address);
+        }
+        fleet
+    }
+
+    /// git and sshd are there; this adds the service, its supervisor, and localhost as this host alone has it.
+    fn furnish(&self, address: &str) {
+        let srv = self.farm.srv(address);
+        for folder in ["bin", "service/page", "deployment"] {
+            fs::create_dir_all(srv.join(folder)).unwrap();
+        }
+        fs::copy(farm::systemctl(), srv.join("bin/systemctl")).unwrap();
+        let live = "/srv/deployment/web/page";
+        let run = format!(
+            "#!/bin/sh\nexec 2>&1\nuntil [ -x {live}/serve ]; do sleep 0.05; done\ncd {live}\nADDRESS={address} exec ./serve\n"
+        );
+        let path = srv.join("service/page/run");
+        fs::write(&path, run).unwrap();
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        fs::write(self.farm.home(address).join(".curlrc"), format!("resolve = \"localhost:{PORT}:{address}\"\n"))
+            .unwrap();
+        self.sh(address, "setsid -f runsvdir -P /srv/service >/srv/runsvdir.log 2>&1 </dev/null");
+        wait_for("runit", || srv.join("service/page/supervise/ok").exists());
+    }
+
+    fn sh(&self, address: &str, command: &str) {
+        let ended = Command::new("ssh")
+            .args(["-F", "none", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-l", "deploy", "-i"])
+            .arg(self.farm.key())
+            .arg("-o")
+            .arg(format!("UserKnownHostsFile={}", self.farm.known_hosts().display()))
+            .args(["-p", &self.farm.port.to_string(), address, command])
+            .env_remove("SSH_AUTH_SOCK")
+            .stdin(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(ended.success(), "{address}: {command}");
+    }
+
+    /// The files of the quick start, and on the deploy host what every operator has: a key and known hosts.
+    pub fn write_quick_start(&self) {
+        let (canaries, others) = self.addresses.split_at(self.canaries);
+        self.project.write("hoist/hoist.cfg", &readme::hoist_cfg());
+        self.project.write("hoist/checks.yaml", &readme::checks()[0]);
+        self.project.write("hoist/canary", &(canaries.join("\n") + "\n"));
+        self.project.write("hoist/targets", &(others.join("\n") + "\n"));
+        let serve = include_str!("serve");
+        self.project.write("serve", serve);
+        fs::set_permissions(self.project.path("serve"), PermissionsExt::from_mode(0o755)).unwrap();
+        self.project.set_global(&format!(
+            "[global]\nssh_port: {}\nidentity_file: {}\nknown_hosts: {}\nssh_config: none\nremote_binary: {}\nlock_dir: {}\n",
+            self.farm.port,
+            self.farm.key().display(),
+            self.farm.known_hosts().display(),
+            crate::common::HOIST,
+            self.project.path(".git").display(),
+        ));
+    }
+
+    /// Commits a release.
+    pub fn release(&self, release: Release) -> String {
+        let text = match release {
+            Release::Good(name) => name,
+            Release::DoesNotStart => "broken",
+        };
+        self.project.write("release", &format!("{text}\n"));
+        self.project.commit(text)
+    }
+
+    #[track_caller]
+    pub fn assert_all_serve(&self, release: &str) {
+        for address in &self.addresses {
+            assert_eq!(get(&format!("{address}:{PORT}")).ok().as_deref(), Some(release), "{address}");
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.farm.dir.path()
+    }
+}
+
+/// The body of a page that is served with status 200.
+pub fn get(authority: &str) -> Result<String, String> {
+    let mut connection = TcpStream::connect(authority).map_err(|error| format!("connect: {error}"))?;
+    connection.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    connection.write_all(b"GET / HTTP/1.0\r\n\r\n").map_err(|error| format!("send: {error}"))?;
+    let mut text = String::new();
+    connection.read_to_string(&mut text).map_err(|error| format!("receive: {error}"))?;
+    match text.split_once("\r\n\r\n") {
+        Some((head, body)) if head.starts_with("HTTP/1.0 200") || head.starts_with("HTTP/1.1 200") => {
+            Ok(body.trim().to_owned())
+        }
+        _ => Err(format!("no page: {:?}", text.lines().next().unwrap_or_default())),
+    }
+}
