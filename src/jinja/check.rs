@@ -1,7 +1,10 @@
 //! What Jinja2 finds wrong with a template before it renders it.
 
-use super::ast::*;
-use super::{filters, methods, symbols, tests, walk};
+use super::filters;
+use super::filters::is_test;
+use super::syntax::ast::*;
+use super::syntax::{scopes, walk};
+use super::values::methods::names;
 
 /// What was found, with lines.
 #[derive(Default)]
@@ -69,7 +72,7 @@ impl Check {
                 self.body(otherwise, soft);
             }
             Statement::For(it) => {
-                if symbols::sets_loop(it) {
+                if scopes::sets_loop(it) {
                     self.found.mistakes.push((it.line, "loop cannot be set within a loop".into()));
                 }
                 self.expression(&it.iterable, place.soft);
@@ -119,12 +122,12 @@ impl Check {
             Node::Filter(_, name, _) if !filters::known(name) => {
                 self.unknown(soft, value.line, format!("there is no filter {name}"));
             }
-            Node::Test(_, name, _) if !tests::known(name) => {
+            Node::Test(_, name, _) if !is_test::known(name) => {
                 self.unknown(soft, value.line, format!("there is no test {name}"));
             }
             Node::Call(callee, _) => {
                 if let Node::Attribute(_, name) = &callee.node
-                    && methods::OF_OLD_DICT.contains(&&**name)
+                    && names::OF_OLD_DICT.contains(&&**name)
                 {
                     let new = if &**name == "has_key" { "`in`".to_owned() } else { format!(".{}()", &name[4..]) };
                     let why = format!(".{name}() is Python 2's, and Jinja2 does not have it any more: write {new}");
