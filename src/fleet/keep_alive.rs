@@ -1,4 +1,4 @@
-//! Looking after the sessions that no step uses just now: between two steps, and while a question waits for its answer.
+//! Keeping the sessions alive that no step uses just now: between two steps, and while a question waits for its answer.
 //!
 //! A thread goes over them every so often. It answers the hosts' signs of life, which the library does only when it is
 //! called, and tells each keeper that this deployer is there, so that the lease of a promoted host is renewed. Where a
@@ -8,17 +8,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError, Weak};
 use std::time::Duration;
 
-use super::hosts::FleetState;
 use super::output_sink::OutputSink;
+use super::sessions::FleetState;
 use super::work::Work;
 use super::{Call, HostId, Step, Task};
 
 /// How often within its time a lease is renewed.
 const RENEWALS: u32 = 3;
-/// However short leases are, sessions are looked after no more often than this.
+/// However short leases are, sessions are kept alive no more often than this.
 const SHORTEST: Duration = Duration::from_millis(200);
-/// Sessions that are made again at a time; most of those hosts will be out of reach, and only cost time.
-const MENDERS: usize = 8;
+/// Hosts that are reconnected at a time; most of them will be out of reach, and only cost time.
+const RECONNECTS: usize = 8;
 /// What making a session again may take beyond connecting.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -30,22 +30,22 @@ pub(super) fn start(shared: &Arc<FleetState>) {
     let shared = Arc::downgrade(shared);
     let thread = std::thread::Builder::new().name("sessions".into()).stack_size(256 << 10);
     let started = thread.spawn(move || {
-        let mending = Arc::new(AtomicBool::new(false));
+        let reconnecting = Arc::new(AtomicBool::new(false));
         loop {
             std::thread::sleep(every);
             let Some(shared) = Weak::upgrade(&shared) else { return };
-            let broken = tend_all(&shared, lease.is_some());
-            if !broken.is_empty() && !mending.swap(true, Ordering::SeqCst) {
-                let (shared, mending) = (shared.clone(), mending.clone());
+            let lost = keep_all_alive(&shared, lease.is_some());
+            if !lost.is_empty() && !reconnecting.swap(true, Ordering::SeqCst) {
+                let (shared, reconnecting) = (shared.clone(), reconnecting.clone());
                 std::thread::spawn(move || {
-                    mend(&shared, broken);
-                    mending.store(false, Ordering::SeqCst);
+                    reconnect(&shared, lost);
+                    reconnecting.store(false, Ordering::SeqCst);
                 });
             }
         }
     });
     if let Err(error) = started {
-        log::warn!("parked sessions are not looked after: {error}");
+        log::warn!("parked sessions are not kept alive: {error}");
     }
 }
 
@@ -65,8 +65,8 @@ fn nothing(host: HostId) -> (Call, Task) {
 /// One round; gives back the promoted hosts that have no session, or no keeper on it.
 ///
 /// A session that a step is using is left alone: its host is being talked to, and a stage renews its lease by itself.
-fn tend_all(shared: &FleetState, renew: bool) -> Vec<HostId> {
-    let mut broken = Vec::new();
+fn keep_all_alive(shared: &FleetState, renew: bool) -> Vec<HostId> {
+    let mut lost = Vec::new();
     for (id, host) in shared.hosts.iter().enumerate() {
         let mut session = match host.session.try_lock() {
             Ok(session) => session,
@@ -75,29 +75,29 @@ fn tend_all(shared: &FleetState, renew: bool) -> Vec<HostId> {
         let promoted = session.promoted;
         let alive = session.remote.as_mut().is_some_and(|remote| remote.is_alive() && !remote.has_lost_keeper());
         match &mut session.remote {
-            Some(remote) if alive => remote.tend(renew && promoted),
-            _ if renew && promoted => broken.push(id),
+            Some(remote) if alive => remote.keep_alive(renew && promoted),
+            _ if renew && promoted => lost.push(id),
             _ => {}
         }
     }
-    broken
+    lost
 }
 
 /// Connects again, which takes the locks again and renews the leases.
-fn mend(shared: &Arc<FleetState>, hosts: Vec<HostId>) {
+fn reconnect(shared: &Arc<FleetState>, hosts: Vec<HostId>) {
     let hosts = Mutex::new(hosts.into_iter());
     std::thread::scope(|scope| {
-        for _ in 0..MENDERS {
+        for _ in 0..RECONNECTS {
             scope.spawn(|| {
                 while let Some(id) = { hosts.lock().unwrap_or_else(PoisonError::into_inner).next() } {
-                    mend_one(shared, id);
+                    reconnect_one(shared, id);
                 }
             });
         }
     });
 }
 
-fn mend_one(shared: &FleetState, id: HostId) {
+fn reconnect_one(shared: &FleetState, id: HostId) {
     let host = &shared.hosts[id];
     let Ok(mut session) = host.session.try_lock() else { return };
     // A step may have been quicker, or have ended the lease.

@@ -15,15 +15,18 @@ pub mod output_sink;
 mod pack;
 mod pool;
 mod probe;
+mod sessions;
 pub mod ssh;
+mod steps;
 mod talk;
 mod unlock;
 mod work;
 
 pub use command::CommandFleet;
-pub use hosts::{First, RequestMaker, SshFleet};
+pub use hosts::SshFleet;
 pub use outcome::{HostResult, Outcome};
 pub use pack::{Pack, PackSource, Payload};
+pub use sessions::{First, RequestMaker};
 
 use std::time::Duration;
 

@@ -1,12 +1,10 @@
-//! Speaking with `deploy-local` on one target: probe, lock, stages, questions.
+//! Speaking with `deploy-local` on one target, once the probe was answered: lock, stages, questions.
 
 use std::time::{Duration, Instant};
 
 use super::output_sink::OutputSink;
-use super::probe::probe;
-use super::ssh::{ConnectErrorKind, Driven, ExecEnd, Heed, Input, Link, OpenError, OutputChunk, Running, Ssh};
+use super::ssh::{Driven, ExecEnd, Heed, Input, Link, OpenError, OutputChunk, Running};
 use super::{Outcome, Payload};
-use crate::targets::Target;
 use crate::wire::{Ended, FIRST_LINE, Facts, KeeperLine, Recorded, Request, State, TargetEvent};
 
 /// How long a keeper may take to let go of its lock when it is told to.
@@ -76,60 +74,18 @@ pub(super) struct StageReply {
 
 /// A session with a target on which the probe was answered.
 pub(super) struct Remote {
-    link: Link,
+    pub link: Link,
     /// The command line of `deploy-local`.
-    command: String,
+    pub command: String,
     /// The probe's process, which stays to keep the lock.
-    keeper: Option<Running>,
+    pub keeper: Option<Running>,
     pub facts: Facts,
 }
 
 impl Remote {
-    /// Connects, brings Hoist to the target where it is missing, and probes.
-    pub fn connect(
-        ssh: &Ssh,
-        target: &Target,
-        request: &Request,
-        patience: Duration,
-        sink: &mut OutputSink,
-    ) -> Result<Remote, NoSession> {
-        let mut link = ssh.connect(target).map_err(|error| NoSession {
-            is_final: error.is_final(),
-            is_refused: error.kind == ConnectErrorKind::Auth,
-            outcome: Outcome::Unreachable { reason: error.message },
-        })?;
-        let deadline = Instant::now() + patience;
-        match probe(&mut link, &ssh.bootstrap, request, deadline, sink) {
-            Ok((command, keeper, facts)) => Ok(Remote { link, command, keeper: Some(keeper), facts }),
-            Err(Failure::Lost(reason)) => {
-                let outcome = Outcome::Unreachable { reason: format!("connection lost at the probe: {reason}") };
-                Err(NoSession { outcome, is_final: false, is_refused: false })
-            }
-            Err(Failure::Unanswered(outcome)) => Err(NoSession { outcome, is_final: false, is_refused: false }),
-            Err(Failure::Ended(outcome)) => Err(NoSession { outcome, is_final: true, is_refused: false }),
-        }
-    }
-
     /// Whether the session is of use, as far as can be seen without talking.
     pub fn is_alive(&mut self) -> bool {
         self.link.is_alive()
-    }
-
-    /// Probes once more on the same session. A keeper that may hold the lock stays.
-    pub fn probe_again(
-        &mut self,
-        ssh: &Ssh,
-        request: &Request,
-        deadline: Instant,
-        sink: &mut OutputSink,
-    ) -> Result<(), Failure> {
-        let (command, keeper, facts) = probe(&mut self.link, &ssh.bootstrap, request, deadline, sink)?;
-        (self.command, self.facts) = (command, facts);
-        let surplus = if self.has_keeper() { Some(keeper) } else { self.keeper.replace(keeper) };
-        if let Some(surplus) = surplus {
-            surplus.leave(&mut self.link);
-        }
-        Ok(())
     }
 
     /// Has the keeper take the lock. Without a keeper there is nothing to take it: probe first.
@@ -171,12 +127,12 @@ impl Remote {
 
     /// Keeps a session alive that nobody uses now: answers the host's signs of life and gives our own. With `renew`
     /// also tells the keeper that this deployer is there. Never waits for the host.
-    pub fn tend(&mut self, renew: bool) {
+    pub fn keep_alive(&mut self, renew: bool) {
         if let Some(keeper) = &mut self.keeper {
             if renew {
                 keeper.say(&line_of(&KeeperLine::Renew));
             }
-            keeper.tend(&mut self.link, &|said| !is_beat(said));
+            keeper.keep_alive(&mut self.link, &|said| !is_beat(said));
         }
     }
 
@@ -187,7 +143,7 @@ impl Remote {
 
     /// Whether there was a keeper and its command has ended, and the lock with it.
     pub fn has_lost_keeper(&mut self) -> bool {
-        self.tend(false);
+        self.keep_alive(false);
         self.keeper.is_some() && !self.has_keeper()
     }
 

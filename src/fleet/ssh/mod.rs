@@ -2,6 +2,7 @@
 
 mod bootstrap;
 mod connect;
+mod connect_error;
 mod host_key;
 mod jump;
 pub(crate) mod keys;
@@ -9,10 +10,11 @@ pub(crate) mod known_hosts;
 mod openssh;
 mod options;
 mod route;
+mod routes;
 pub(crate) mod transport;
 
 pub use bootstrap::{Bootstrap, Marker, run_command, shell_word};
-pub use connect::{ConnectError, ConnectErrorKind};
+pub use connect_error::{ConnectError, ConnectErrorKind};
 pub use openssh::{OPTIONS, Use};
 pub use options::{OpenSsh, Set, SshOptions, key_memory};
 pub use transport::algorithms::Algorithms;
@@ -27,8 +29,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::targets::Target;
-use keys::identity::Wanted;
-use route::Routes;
+use keys::wanted::Wanted;
+use routes::Routes;
 
 /// Threads that ask for the configuration of hosts. Asking is a process of its own for each host.
 const ASKERS: usize = 8;
@@ -85,6 +87,12 @@ impl Ssh {
         })?;
         self.routes.look_up_ahead(targets);
         Ok(())
+    }
+
+    /// Opens a session with `target` and logs in. It ends within a few times `connect_timeout`, whatever the peer does.
+    pub fn connect(&self, target: &Target) -> Result<Link, ConnectError> {
+        let refused = |error| ConnectError::new(ConnectErrorKind::Configuration, format!("{error:#}"));
+        connect::link(&*self.routes.to(&self.options, target).map_err(refused)?)
     }
 
     /// The shortest time between two signs of life of any session.

@@ -11,12 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use ssh2::{Channel, ErrorCode, Session};
+use ssh2::{Channel, Session};
 
 use super::forward::{Forward, Sent, done};
 use crate::fleet::ssh::transport::socket::Socket;
-use crate::fleet::ssh::transport::tcp;
 use crate::fleet::ssh::transport::tcp::{Keepalive, Pulse};
+use crate::fleet::ssh::transport::{error_code, tcp};
 
 const CHUNK: usize = 32 * 1024;
 const STACK: usize = 256 * 1024;
@@ -314,8 +314,8 @@ impl Thread {
                 }
             },
             Err(error) => match error.code() {
-                ErrorCode::Session(-37) => return Ok(false),
-                ErrorCode::Session(-21) => {
+                error_code::EAGAIN => return Ok(false),
+                error_code::CHANNEL_FAILURE => {
                     let why = error.message().to_lowercase();
                     let why =
                         why.strip_prefix("channel open failure ").unwrap_or(&why).trim_matches(['(', ')']).to_owned();
@@ -324,7 +324,7 @@ impl Thread {
                     Err(if of_host.contains(&why.as_str()) { Refusal::Refused(why) } else { Refusal::Full(why) })
                 }
                 // The library gives a channel up after a minute.
-                ErrorCode::Session(-9) => Err(Refusal::TimedOut),
+                error_code::TIMEOUT => Err(Refusal::TimedOut),
                 _ => return Err(error.message().to_lowercase()),
             },
         };

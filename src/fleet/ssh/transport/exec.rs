@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use ssh2::{BlockDirections, ErrorCode};
+use ssh2::BlockDirections;
 
 use super::channel::Channel;
 use super::ends::{Driven, ExecEnd, Heed, OpenError, OutputChunk};
+use super::error_code;
 use super::input::{Feed, Input};
 use super::lines::Lines;
 use super::link::Link;
@@ -16,8 +17,6 @@ use crate::wire::limits;
 const LONGEST_OUT_LINE: usize = limits::PROTOCOL_LINE;
 const LONGEST_ERR_LINE: usize = limits::LINE;
 const CHUNK: usize = 32 * 1024;
-/// LIBSSH2_ERROR_EAGAIN
-const AGAIN: ErrorCode = ErrorCode::Session(-37);
 /// Chunks that are moved one way before the other way has its turn.
 const TURN: usize = 16;
 /// How long the end of the output is awaited once the command is known to have ended: something that it left running
@@ -117,17 +116,17 @@ impl Link {
             };
             let message = error.message().to_lowercase();
             let lost = match error.code() {
-                ErrorCode::Session(-37) if Instant::now() >= deadline => {
+                error_code::EAGAIN if Instant::now() >= deadline => {
                     // The half-made channel cannot be taken back.
                     self.break_off("a command could not be started in time");
                     return Err(OpenError::TimedOut);
                 }
-                ErrorCode::Session(-37) => match self.pause(pulse, true, false, deadline) {
+                error_code::EAGAIN => match self.pause(pulse, true, false, deadline) {
                     Ok(()) => continue,
                     Err(why) => why,
                 },
-                ErrorCode::Session(-21) => return Err(OpenError::NoChannel(message)),
-                ErrorCode::Session(-22) => return Err(OpenError::Denied(message)),
+                error_code::CHANNEL_FAILURE => return Err(OpenError::NoChannel(message)),
+                error_code::CHANNEL_REQUEST_DENIED => return Err(OpenError::Denied(message)),
                 // The library knows no word for it in this place.
                 _ if !self.is_alive() => "the host closed the connection".to_owned(),
                 _ => message,
@@ -163,7 +162,7 @@ impl Running {
     /// Sends what there is to send, and takes in what has come, as far as neither has to be waited for. It is for a
     /// command that is parked: without it nobody would answer the host's own signs of life. Of the lines that came,
     /// those that `keep` wants are kept for later.
-    pub fn tend(&mut self, link: &mut Link, keep: &dyn Fn(OutputChunk) -> bool) {
+    pub fn keep_alive(&mut self, link: &mut Link, keep: &dyn Fn(OutputChunk) -> bool) {
         if link.broken().is_some() || !link.has_room() {
             return;
         }
@@ -348,7 +347,7 @@ impl Running {
         let bytes = match self.channel.read(is_err, &mut self.buffer) {
             Ok(0) => return Ok(false),
             Ok(bytes) => bytes,
-            Err(error) if error.code() == AGAIN => return Ok(false),
+            Err(error) if error.code() == error_code::EAGAIN => return Ok(false),
             Err(error) => return Err(text(error)),
         };
         let (lines, unheard) = (if is_err { &mut self.err } else { &mut self.out }, &mut self.unheard);
@@ -370,7 +369,7 @@ impl Running {
             match self.channel.write(piece) {
                 Ok(0) => return Ok(Wrote::Nothing),
                 Ok(bytes) => self.feed.sent(bytes),
-                Err(error) if error.code() == AGAIN => {
+                Err(error) if error.code() == error_code::EAGAIN => {
                     // Blocked inbound, it is the peer's window that is full.
                     let part =
                         matches!(link.session.block_directions(), BlockDirections::Outbound | BlockDirections::Both);
@@ -410,7 +409,7 @@ fn close(channel: &mut Channel, link: &mut Link) {
 fn done(result: Result<(), ssh2::Error>) -> Result<bool, String> {
     match result {
         Ok(()) => Ok(true),
-        Err(error) if error.code() == AGAIN => Ok(false),
+        Err(error) if error.code() == error_code::EAGAIN => Ok(false),
         Err(error) => Err(text(error)),
     }
 }

@@ -4,6 +4,7 @@ pub mod algorithms;
 pub mod channel;
 pub mod disagreement;
 pub mod ends;
+pub mod error_code;
 pub mod exec;
 pub mod gate;
 pub mod input;
