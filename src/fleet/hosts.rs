@@ -3,10 +3,11 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::connection::Work;
 use super::keep_alive;
 use super::noise::Noise;
 use super::open::OpenSessions;
-use super::output_sink::RunOutput;
+use super::output_sink::{OutputSink, RunOutput};
 use super::pool::Pool;
 use super::sessions::{First, FleetState, Host, RequestMaker};
 use super::ssh::Ssh;
@@ -18,7 +19,7 @@ use crate::wire::{Revision, Stage};
 pub struct SshFleet {
     pub(super) shared: Arc<FleetState>,
     pub(super) pool: Pool,
-    /// Sessions that no step uses are kept alive.
+    /// Idle sessions are kept alive.
     keeps_alive: bool,
 }
 
@@ -125,5 +126,35 @@ impl Fleet for SshFleet {
         // More at once than may be open would only close each other's sessions.
         let batch = self.shared.open.limit().map_or(call.batch, |limit| call.batch.min(limit));
         self.pool.run(batch, tasks, Arc::new(job), on);
+    }
+}
+
+impl FleetState {
+    /// Does one piece of work on a host, and completes its result.
+    pub(super) fn on_host(
+        &self,
+        call: &Call,
+        task: &Task,
+        tell: &dyn Fn(HostEvent),
+        piece: impl FnOnce(&mut Work) -> Option<HostResult>,
+    ) -> Option<HostResult> {
+        let Some(host) = self.hosts.get(task.host) else {
+            let reason = format!("internal error: no host {}", task.host);
+            return Some(Outcome::Failed { reason, status: 1 }.into());
+        };
+        let mut session = host.session.lock().unwrap_or_else(|poisoned: PoisonError<_>| {
+            host.session.clear_poison();
+            let mut session = poisoned.into_inner();
+            // Nobody knows where the conversation was when its thread panicked.
+            session.remote = None;
+            session
+        });
+        if session.remote.is_some() {
+            self.make_room(task.host);
+        }
+        let sink = OutputSink::new(task.host, tell, &self.output, Some(&host.noise));
+        let mut work = Work { shared: self, call, task, target: &host.target, session: &mut session, sink };
+        let result = piece(&mut work)?;
+        Some(work.sink.complete(result, call))
     }
 }

@@ -1,25 +1,25 @@
-//! Keeping the sessions alive that no step uses just now: between two steps, and while a question waits for its answer.
+//! Keeps idle sessions alive: between two steps, and while the operator is asked a question.
 //!
-//! A thread goes over them every so often. It answers the hosts' signs of life, which the library does only when it is
-//! called, and tells each keeper that this deployer is there, so that the lease of a promoted host is renewed. Where a
-//! promoted host's session is gone, it is made again: a lease must not run out for want of a session that can be had.
+//! A thread goes through them at an interval. It answers the hosts' keepalive messages, which the library does only when
+//! it is called, and tells each keeper that this deployer is alive, so that the lease of a promoted host is renewed. A
+//! promoted host whose session was lost is reconnected, so that its lease does not expire while the host is reachable.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError, Weak};
 use std::time::Duration;
 
+use super::connection::Work;
 use super::output_sink::OutputSink;
 use super::sessions::FleetState;
-use super::work::Work;
 use super::{Call, HostId, Step, Task};
 
-/// How often within its time a lease is renewed.
+/// How many times within its duration a lease is renewed.
 const RENEWALS: u32 = 3;
-/// However short leases are, sessions are kept alive no more often than this.
+/// The shortest interval, however short leases are.
 const SHORTEST: Duration = Duration::from_millis(200);
-/// Hosts that are reconnected at a time; most of them will be out of reach, and only cost time.
+/// Hosts that are reconnected at a time. Most of them are unreachable, and wait for a timeout.
 const RECONNECTS: usize = 8;
-/// What making a session again may take beyond connecting.
+/// The time limit for the probe of a new session.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Starts the thread. It ends when the fleet is gone.
@@ -45,7 +45,7 @@ pub(super) fn start(shared: &Arc<FleetState>) {
         }
     });
     if let Err(error) = started {
-        log::warn!("parked sessions are not kept alive: {error}");
+        log::warn!("idle sessions are not kept alive: {error}");
     }
 }
 
@@ -62,9 +62,9 @@ fn nothing(host: HostId) -> (Call, Task) {
     (call, Task { host, attempt: 0, restore: None })
 }
 
-/// One round; gives back the promoted hosts that have no session, or no keeper on it.
+/// One round; returns the promoted hosts that have no session, or no keeper.
 ///
-/// A session that a step is using is left alone: its host is being talked to, and a stage renews its lease by itself.
+/// Sessions that a step is using are skipped: a stage renews its lease itself.
 fn keep_all_alive(shared: &FleetState, renew: bool) -> Vec<HostId> {
     let mut lost = Vec::new();
     for (id, host) in shared.hosts.iter().enumerate() {
@@ -83,7 +83,7 @@ fn keep_all_alive(shared: &FleetState, renew: bool) -> Vec<HostId> {
     lost
 }
 
-/// Connects again, which takes the locks again and renews the leases.
+/// Reconnects, which takes the locks again and renews the leases.
 fn reconnect(shared: &Arc<FleetState>, hosts: Vec<HostId>) {
     let hosts = Mutex::new(hosts.into_iter());
     std::thread::scope(|scope| {
@@ -100,7 +100,7 @@ fn reconnect(shared: &Arc<FleetState>, hosts: Vec<HostId>) {
 fn reconnect_one(shared: &FleetState, id: HostId) {
     let host = &shared.hosts[id];
     let Ok(mut session) = host.session.try_lock() else { return };
-    // A step may have been quicker, or have ended the lease.
+    // A step may have reconnected first, or ended the lease.
     if !session.promoted {
         return;
     }
@@ -108,7 +108,7 @@ fn reconnect_one(shared: &FleetState, id: HostId) {
     let sink = OutputSink::new(id, &|_| {}, &shared.output, None);
     let mut work = Work { shared, call: &call, task: &task, target: &host.target, session: &mut session, sink };
     match work.ready() {
-        Ok(()) => log::info!("{}: the session was lost while it was parked, and is there again", host.target),
-        Err(outcome) => log::debug!("{}: the parked session is lost: {outcome}", host.target),
+        Ok(()) => log::info!("{}: the idle session was lost, and was reopened", host.target),
+        Err(outcome) => log::debug!("{}: the idle session is lost: {outcome}", host.target),
     }
 }

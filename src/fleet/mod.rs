@@ -1,10 +1,11 @@
-//! The hosts, and how a step reaches them.
+//! Hosts, and running a step on many of them.
 #![allow(
     clippy::result_large_err,
     reason = "an outcome names the holder of a lock; there is one a host and step, beside a round trip over the network"
 )]
 
 mod command;
+mod connection;
 mod hosts;
 pub mod keep_alive;
 mod loss;
@@ -17,7 +18,6 @@ mod pool;
 mod probe;
 mod sessions;
 pub mod ssh;
-mod steps;
 mod talk;
 mod unlock;
 mod work;
@@ -48,7 +48,7 @@ pub enum Step {
     Hold,
     /// Run a stage.
     Run(Stage),
-    /// Let go of the lock and close the session.
+    /// Release the lock and close the session.
     Release,
     /// Run the command line of a [`CommandFleet`].
     Command,
@@ -63,7 +63,7 @@ pub struct Call {
     /// Hosts at once, at least 1.
     pub batch: usize,
     pub timeout: Duration,
-    /// Do the work even where it seems done already.
+    /// Do the work even if it seems to be done already.
     pub force: bool,
     /// Start nothing: find out about stages that a deployer which is gone may have started. Hosts that never began get
     /// no events at all; each of the others gets its `Started` and its true `Ended`. A probe with it is a look at hosts

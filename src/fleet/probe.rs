@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::output_sink::OutputSink;
 use super::ssh::{
-    Bootstrap, ConnectErrorKind, Driven, ExecEnd, Heed, Input, Link, Marker, OutputChunk, Running, Ssh, run_command,
+    AfterLine, Bootstrap, ConnectErrorKind, Driven, ExecEnd, Input, Link, Marker, OutputChunk, Running, Ssh,
+    run_command,
 };
 use super::talk::{Failure, NoSession, Remote, lines_of, not_run, outcome_of, unanswered};
 use super::{Outcome, Payload};
@@ -80,18 +81,18 @@ fn probe(
                     Marker::At(path) => command = Some(run_command(&path)),
                     other => stop = Some(other),
                 }
-                return Heed::More;
+                return AfterLine::More;
             }
             match sink.said(said) {
                 Some(TargetEvent::Facts(answer)) => {
                     facts = Some(*answer);
-                    Heed::Pause
+                    AfterLine::Pause
                 }
                 Some(TargetEvent::Ended { outcome, .. }) => {
                     ended = Some(outcome);
-                    Heed::Last
+                    AfterLine::Last
                 }
-                _ => Heed::More,
+                _ => AfterLine::More,
             }
         });
         let end = match driven {
@@ -118,7 +119,7 @@ fn probe(
                 return Err(Failure::unanswered("hoist was copied to the target and is not found there", 1));
             }
             (None, Some(ended)) => return Err(Failure::Ended(outcome_of(ended, &end))),
-            // A channel that the server closed looks like this, too.
+            // A channel that the server closed may look the same.
             (None, None)
                 if !asked_again && matches!(end, ExecEnd::Status(0) | ExecEnd::Closed) && sink.words.is_silence() =>
             {

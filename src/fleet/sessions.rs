@@ -1,4 +1,4 @@
-//! What a fleet keeps of each host from one step to the next: its session, and what is known of it.
+//! The state of each host between steps: its session, and what is known about the host.
 
 use std::sync::Mutex;
 
@@ -36,34 +36,34 @@ pub(super) struct Session {
     /// The large files that the target lacks, by their places in [`PackSource::large_files`]: there may be tens of
     /// thousands on each of very many hosts.
     pub lacks: Vec<usize>,
-    /// The target's lock is to be held; a session that is opened anew takes it again.
+    /// The target's lock is to be held; a new session takes it again.
     pub hold: bool,
-    /// The lock was taken for the time without a session, too.
+    /// The lock was claimed, so that it is kept without a session, too.
     pub claimed: bool,
     /// A promote was started and its lease, if it has one, is not known to be over.
     pub promoted: bool,
-    /// It was finalized, and keeps more than it is to keep until the run is over.
+    /// It was finalized, and keeps old trees until the run is over.
     pub keeps_more: bool,
     /// What the run's first probe found.
     pub first: Option<First>,
-    /// The host has let this run in before.
+    /// The host has accepted a login of this run before.
     pub let_in: bool,
-    /// A session that was lost could not be had again for as long as it is tried.
+    /// Reconnecting has failed for the whole of `reconnect_timeout`.
     pub given_up: bool,
 }
 
-/// What a host is known again by when it has to be connected to once more.
+/// The state of a host at the run's first probe, by which it is recognized after a reconnect.
 #[derive(Debug, Clone, PartialEq)]
 pub struct First {
     pub place: Option<String>,
     pub state: State,
-    /// A stage has been done there, or may have changed what is live.
+    /// A stage was run there, or may have changed the live revision.
     pub begun: bool,
 }
 
 impl FleetState {
-    /// Notes that a host's session is used now, and closes others where they are too many: they are opened again when
-    /// they are needed, and take their locks again then.
+    /// Marks a host's session as in use, and closes idle sessions if too many are open. They are reopened, and take their
+    /// locks again, when a step needs them.
     pub(super) fn make_room(&self, host: HostId) {
         self.open.touch(host, |other| match self.hosts[other].session.try_lock() {
             Ok(mut session) => {

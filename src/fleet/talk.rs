@@ -1,14 +1,14 @@
-//! Speaking with `deploy-local` on one target, once the probe was answered: lock, stages, questions.
+//! The conversation with `deploy-local` on one target after the probe: lock, stages, questions.
 
 use std::time::{Duration, Instant};
 
 use super::output_sink::OutputSink;
-use super::ssh::{Driven, ExecEnd, Heed, Input, Link, OpenError, OutputChunk, Running};
+use super::ssh::{AfterLine, Driven, ExecEnd, Input, Link, OpenError, OutputChunk, Running};
 use super::{Outcome, Payload};
 use crate::wire::{Ended, FIRST_LINE, Facts, KeeperLine, Recorded, Request, State, TargetEvent};
 
-/// How long a keeper may take to let go of its lock when it is told to.
-const GOODBYE: Duration = Duration::from_secs(1);
+/// How long a keeper may take to release its lock when it is told to.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Of a command that may still run.
 pub(super) const CLOSED: &str = "the server closed the channel and did not say how the command ended";
 
@@ -83,7 +83,7 @@ pub(super) struct Remote {
 }
 
 impl Remote {
-    /// Whether the session is of use, as far as can be seen without talking.
+    /// Whether the session is usable, as far as is known without sending anything.
     pub fn is_alive(&mut self) -> bool {
         self.link.is_alive()
     }
@@ -100,13 +100,13 @@ impl Remote {
         let driven = keeper.drive(&mut self.link, deadline, &mut |said| match sink.said(said) {
             Some(TargetEvent::Held) => {
                 answer = Some(None);
-                Heed::Pause
+                AfterLine::Pause
             }
             Some(TargetEvent::Ended { outcome, .. }) => {
                 answer = Some(Some(outcome));
-                Heed::Pause
+                AfterLine::Pause
             }
-            _ => Heed::More,
+            _ => AfterLine::More,
         });
         let end = match driven {
             Driven::Paused => {
@@ -125,18 +125,18 @@ impl Remote {
         }
     }
 
-    /// Keeps a session alive that nobody uses now: answers the host's signs of life and gives our own. With `renew`
-    /// also tells the keeper that this deployer is there. Never waits for the host.
+    /// Keeps an idle session alive: answers the host's keepalive messages and sends our own. With `renew` also tells the
+    /// keeper that this deployer is alive. Never waits for the host.
     pub fn keep_alive(&mut self, renew: bool) {
         if let Some(keeper) = &mut self.keeper {
             if renew {
                 keeper.say(&line_of(&KeeperLine::Renew));
             }
-            keeper.keep_alive(&mut self.link, &|said| !is_beat(said));
+            keeper.keep_alive(&mut self.link, &|said| !is_heartbeat(said));
         }
     }
 
-    /// Whether there is a keeper, as far as its end was heard of.
+    /// Whether there is a keeper, as far as is known.
     pub fn has_keeper(&self) -> bool {
         self.keeper.as_ref().is_some_and(|keeper| !keeper.has_closed())
     }
@@ -160,9 +160,9 @@ impl Remote {
         let end = self.exec(request, payload, deadline, &mut |said| match sink.said(said) {
             Some(TargetEvent::Ended { outcome, state }) => {
                 answer = Some((outcome, state));
-                Heed::Last
+                AfterLine::Last
             }
-            _ => Heed::More,
+            _ => AfterLine::More,
         })?;
         match answer {
             Some((ended, state)) => Ok(StageReply { ended, state, end }),
@@ -177,13 +177,13 @@ impl Remote {
         let end = self.exec(request, Payload::default(), deadline, &mut |said| match sink.said(said) {
             Some(TargetEvent::Recorded(recorded)) => {
                 answer = Some(Ok(recorded));
-                Heed::Last
+                AfterLine::Last
             }
             Some(TargetEvent::Ended { outcome, .. }) => {
                 answer = Some(Err(outcome));
-                Heed::Last
+                AfterLine::Last
             }
-            _ => Heed::More,
+            _ => AfterLine::More,
         })?;
         match answer {
             Some(Ok(recorded)) => Ok(recorded),
@@ -197,27 +197,27 @@ impl Remote {
         request: &Request,
         payload: Payload,
         deadline: Instant,
-        on: &mut dyn FnMut(OutputChunk) -> Heed,
+        on: &mut dyn FnMut(OutputChunk) -> AfterLine,
     ) -> Result<ExecEnd, Failure> {
         let input = || Input { head: lines_of(request), payload: payload.clone(), keep_open: false };
         let mut end = self.link.exec(&self.command, input(), deadline, on);
         if matches!(end, Err(OpenError::NoChannel(_)))
             && let Some(keeper) = self.keeper.take()
         {
-            // The server allows one command a session. The work matters more than the lock, which it takes by itself.
-            keeper.finish(&mut self.link, Instant::now() + GOODBYE);
+            // The server allows one command a session. End the keeper: the stage takes the lock itself.
+            keeper.finish(&mut self.link, Instant::now() + RELEASE_TIMEOUT);
             end = self.link.exec(&self.command, input(), deadline, on);
         }
         end.map_err(|error| match not_run(error) {
-            // The session has run commands before: what is in the way now may pass, and a new session may do.
+            // The session has run commands before, so the obstacle may pass; a new session may work.
             Failure::Ended(outcome) => Failure::Lost(outcome.to_string()),
             other => other,
         })
     }
 
-    /// Lets go of the lock, of a claim too, and hangs up.
+    /// Releases the lock and a claim, and closes the session.
     pub fn close(self) {
-        self.close_until(Instant::now() + GOODBYE);
+        self.close_until(Instant::now() + RELEASE_TIMEOUT);
     }
 
     /// The same once the run has ended well, and the target has tidied up after it.
@@ -252,7 +252,7 @@ pub(super) fn lines_of(request: &Request) -> Vec<u8> {
 }
 
 /// Whether a line says only that the target is at work.
-fn is_beat(said: OutputChunk) -> bool {
+fn is_heartbeat(said: OutputChunk) -> bool {
     matches!(said, OutputChunk::Out(text) if text.is_empty() || matches!(serde_json::from_slice(text), Ok(TargetEvent::Alive)))
 }
 

@@ -11,8 +11,8 @@ use super::jump::proxy_command;
 use super::keys::auth::{Login, Progress};
 use super::route::{Route, Way};
 use super::transport::disagreement::Disagreement;
-use super::transport::gate::Pass;
 use super::transport::link::Link;
+use super::transport::login_limit::LoginPermit;
 use super::transport::socket::Socket;
 use super::transport::{error_code, server_text, tcp};
 
@@ -30,7 +30,7 @@ pub(super) fn link(route: &Route) -> Result<Link, ConnectError> {
 pub(super) fn open(route: &Route) -> Result<(Session, Socket), ConnectError> {
     let account = format!("{}@{}:{}", route.user, route.host, route.port);
     let memory = &route.network.keys;
-    // What is behind a jump host waits for nobody: that host's own login may be what others wait for.
+    // A host behind a jump host does not wait: others may be waiting for the login to the jump host itself.
     let patience = if matches!(route.way, Way::Behind(_)) { Duration::ZERO } else { route.connect_timeout };
     let mut progress = route.keys.begin(memory, &account, patience);
     let opened = log_in(route, &mut progress);
@@ -41,12 +41,12 @@ pub(super) fn open(route: &Route) -> Result<(Session, Socket), ConnectError> {
 fn log_in(route: &Route, progress: &mut Progress) -> Result<(Session, Socket), ConnectError> {
     loop {
         let attempt = Attempt { route };
-        let (session, socket, pass) = attempt.patient_handshake()?;
+        let (session, socket, permit) = attempt.patient_handshake()?;
         match route.keys.log_in(&session, &route.user, progress, route.connect_timeout) {
             Login::In => return Ok((session, socket)),
             Login::Again(pause) => {
                 hang_up(session, &socket);
-                drop(pass);
+                drop(permit);
                 if !pause.is_zero() {
                     log::info!("{}: the next keys are tried in {pause:?}, or the server would shut us out", route.name);
                     std::thread::sleep(pause);
@@ -80,7 +80,7 @@ fn has_version(session: &Session) -> bool {
     session.banner().is_some_and(|line| line.starts_with("SSH-"))
 }
 
-/// From 0 to 1; good enough to spread connections, and no more.
+/// From 0 to 1; only good enough to spread connections.
 fn random_share() -> f64 {
     let seed = std::collections::hash_map::RandomState::new();
     f64::from(std::hash::BuildHasher::hash_one(&seed, 0u8) as u32) / f64::from(u32::MAX)
@@ -100,7 +100,7 @@ impl Attempt<'_> {
         self.route.place()
     }
 
-    fn tcp(&self) -> Result<(TcpStream, Pass<'_>), ConnectError> {
+    fn tcp(&self) -> Result<(TcpStream, LoginPermit<'_>), ConnectError> {
         let place = self.place();
         let Route { host, port, family, network, .. } = self.route;
         let addresses = network
@@ -109,9 +109,9 @@ impl Attempt<'_> {
             .map_err(|error| ConnectError::new(ConnectErrorKind::Resolve, format!("cannot resolve {host}: {error}")))?;
         let mut last = ConnectError::new(ConnectErrorKind::Resolve, format!("{} has no address", self.route.host));
         for address in addresses {
-            let pass = self.route.network.gate.enter(address.ip().to_string());
+            let permit = self.route.network.logins.acquire(address.ip().to_string());
             match TcpStream::connect_timeout(&address, self.timeout()) {
-                Ok(stream) => return Ok((stream, pass)),
+                Ok(stream) => return Ok((stream, permit)),
                 Err(error) => {
                     let kind = match error.kind() {
                         ErrorKind::TimedOut | ErrorKind::WouldBlock => ConnectErrorKind::Timeout,
@@ -128,24 +128,24 @@ impl Attempt<'_> {
         Err(last)
     }
 
-    /// What the session runs over, and leave to log in over it.
-    fn socket(&self) -> Result<(Socket, Option<Pass<'_>>), ConnectError> {
+    /// What carries the session, and the permit to log in over it.
+    fn socket(&self) -> Result<(Socket, Option<LoginPermit<'_>>), ConnectError> {
         let route = self.route;
         match &route.way {
             Way::Direct => {
-                let (stream, pass) = self.tcp()?;
+                let (stream, permit) = self.tcp()?;
                 tcp::prepare(&stream, route.keepalive).map_err(|error| self.broken(error))?;
-                Ok((stream.into(), Some(pass)))
+                Ok((stream.into(), Some(permit)))
             }
             Way::Behind(bastion) => {
                 let socket = bastion.open(&route.host, route.port, &self.place(), route.connect_timeout)?;
                 Ok((socket, None))
             }
             Way::Command(command) => {
-                // Where the command logs in itself, and at one host for all, that host is spared.
-                let pass = proxy_command::is_ssh(command).then(|| route.network.gate.enter("ssh".into()));
+                // The command itself may log in at one host for all targets; limit that.
+                let permit = proxy_command::is_ssh(command).then(|| route.network.logins.acquire("ssh".into()));
                 let socket = proxy_command::start(command, &route.name);
-                Ok((socket.map_err(|error| self.not_carried(&error.to_string()))?, pass))
+                Ok((socket.map_err(|error| self.not_carried(&error.to_string()))?, permit))
             }
         }
     }
@@ -156,7 +156,7 @@ impl Attempt<'_> {
 
     /// A handshake that is tried again when the peer hangs up on it: a server drops connections at random while more
     /// than so many are not logged in yet (MaxStartups in sshd_config(5); by default from 10 on).
-    fn patient_handshake(&self) -> Result<(Session, Socket, Option<Pass<'_>>), ConnectError> {
+    fn patient_handshake(&self) -> Result<(Session, Socket, Option<LoginPermit<'_>>), ConnectError> {
         let until = Instant::now() + self.timeout();
         let mut pause = FIRST_PAUSE;
         loop {
@@ -165,15 +165,15 @@ impl Attempt<'_> {
             if !again || Instant::now() + pause * 2 > until {
                 return attempt;
             }
-            // Spread out, or all that were dropped at once come back at once.
+            // Random, or all connections that were dropped together come back together.
             std::thread::sleep(pause + pause.mul_f64(random_share()));
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
     /// Connects, exchanges keys, and makes sure that the host is who it should be.
-    fn handshake(&self) -> Result<(Session, Socket, Option<Pass<'_>>), ConnectError> {
-        let (socket, mut pass) = self.socket()?;
+    fn handshake(&self) -> Result<(Session, Socket, Option<LoginPermit<'_>>), ConnectError> {
+        let (socket, mut permit) = self.socket()?;
         let route = self.route;
         let (wanted, known) = match route.wanted_keys() {
             Ok(wanted) => wanted,
@@ -196,9 +196,9 @@ impl Attempt<'_> {
         let checked = match session.handshake() {
             Ok(()) => route.judge(&session),
             Err(error) if matches!(error.code(), error_code::KEX_FAILURE | error_code::KEY_EXCHANGE_FAILURE) => {
-                // Leave for one connection at a time, or those who hold it would wait for each other.
-                drop(pass.take());
-                match self.socket().ok().and_then(|(socket, _pass)| {
+                // One permit at a time, or the holders would wait for each other.
+                drop(permit.take());
+                match self.socket().ok().and_then(|(socket, _permit)| {
                     let found = Disagreement::find(&socket, self.timeout(), &route.algorithms, &wanted);
                     socket.shutdown();
                     found
@@ -211,10 +211,10 @@ impl Attempt<'_> {
             Err(error) => Err(self.failed("the SSH handshake with", error, began)),
         };
         match checked {
-            Ok(()) => Ok((session, socket, pass)),
+            Ok(()) => Ok((session, socket, permit)),
             Err(error) => {
                 hang_up(session, &socket);
-                match socket.trouble() {
+                match socket.error() {
                     Some(why) if error.may_pass() => Err(self.not_carried(&why)),
                     _ => Err(error),
                 }

@@ -7,7 +7,7 @@ use std::fmt;
 pub enum ConnectErrorKind {
     /// The name has no address.
     Resolve,
-    /// Nobody listens, or there is no way there.
+    /// Nothing listens there, or there is no route.
     Refused,
     Timeout,
     HostKeyChanged,
@@ -15,11 +15,11 @@ pub enum ConnectErrorKind {
     HostKeyRevoked,
     /// The server takes none of the operator's keys.
     Auth,
-    /// The peer hung up before it had shown who it is.
+    /// The peer closed the connection before its host key was checked.
     HungUp,
     /// The peer does not speak SSH properly.
     Protocol,
-    /// What the configurations say of the host cannot be done.
+    /// The configuration asks for something that cannot be done.
     Configuration,
 }
 
@@ -35,14 +35,14 @@ impl ConnectError {
         ConnectError { kind, message: message.into() }
     }
 
-    /// Whether it stays so even with a host that has let this key in before. One that starts up refuses everybody for a
-    /// while, in more ways than one: it has no name yet, nobody listens, its accounts are not there, logins are closed.
+    /// Whether retrying is of no use even if the host has accepted this key before. A host that boots refuses connections
+    /// in several ways: its name does not resolve, nothing listens, its accounts are missing, logins are disabled.
     pub fn is_final(&self) -> bool {
         use ConnectErrorKind::*;
         matches!(self.kind, HostKeyChanged | HostKeyRevoked | Configuration)
     }
 
-    /// Whether trying again a little later may end otherwise.
+    /// Whether a retry may succeed.
     pub fn may_pass(&self) -> bool {
         use ConnectErrorKind::*;
         matches!(self.kind, Resolve | Refused | Timeout | HungUp | Protocol)

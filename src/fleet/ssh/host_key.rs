@@ -1,4 +1,4 @@
-//! Making sure that a host is who it should be.
+//! Checks a host's key.
 
 use std::path::Path;
 

@@ -18,7 +18,7 @@ pub use connect_error::{ConnectError, ConnectErrorKind};
 pub use openssh::{OPTIONS, Use};
 pub use options::{OpenSsh, Set, SshOptions, key_memory};
 pub use transport::algorithms::Algorithms;
-pub use transport::ends::{Driven, ExecEnd, Heed, OpenError, OutputChunk};
+pub use transport::ends::{AfterLine, Driven, ExecEnd, OpenError, OutputChunk};
 pub use transport::exec::Running;
 pub use transport::input::Input;
 pub use transport::link::Link;
@@ -46,7 +46,7 @@ impl Ssh {
     /// Reads known_hosts, and finds the operator's keys. Nothing is connected.
     ///
     /// # Errors
-    /// What the operator has to mend: a key that was named and cannot be used, no key at all, a program that cannot be
+    /// What the operator has to fix: a key that was named and cannot be used, no key at all, a program that cannot be
     /// copied to targets, an OpenSSH configuration that cannot be honoured.
     pub fn prepare(options: SshOptions) -> anyhow::Result<Ssh> {
         transport::open_files::raise();
@@ -95,7 +95,7 @@ impl Ssh {
         connect::link(&*self.routes.to(&self.options, target).map_err(refused)?)
     }
 
-    /// The shortest time between two signs of life of any session.
+    /// The shortest keepalive interval of any session.
     pub fn shortest_keepalive(&self) -> Duration {
         self.routes.shortest_keepalive().unwrap_or(self.options.keepalive)
     }

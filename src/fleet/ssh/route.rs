@@ -9,7 +9,7 @@ use super::keys::auth::Keys;
 use super::keys::key_memory::KeyMemory;
 use super::known_hosts::{KeyType, KnownHosts};
 use super::openssh::KnownHostsCommand;
-use super::transport::gate::Gate;
+use super::transport::login_limit::LoginLimit;
 use super::transport::names::{Family, Names};
 use super::transport::tcp::Keepalive;
 
@@ -44,7 +44,7 @@ pub struct Route {
 #[derive(Debug, Default)]
 pub struct Network {
     pub names: Names,
-    pub gate: Gate,
+    pub logins: LoginLimit,
     pub keys: KeyMemory,
 }
 

@@ -51,7 +51,7 @@ pub struct Routes {
     keys: Cached<Wanted, Keys>,
 }
 
-/// Things that are made once and then shared.
+/// Values that are made once and then shared.
 type Cached<K, V> = Mutex<HashMap<K, Arc<V>>>;
 
 fn shared<K: Eq + Hash, V>(
@@ -62,7 +62,8 @@ fn shared<K: Eq + Hash, V>(
     if let Some(there) = map.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
         return Ok(there.clone());
     }
-    // Made without the lock, since it may take a while, and may need another of its kind. Of two the first one stays.
+    // Made without the lock: it may take a while, and may need another of its kind. If two threads make one, the first
+    // is kept.
     let made = Arc::new(make(&key)?);
     Ok(map.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert(made).clone())
 }
@@ -109,7 +110,7 @@ impl Routes {
         self.network.names.look_up_ahead(direct.map(|route| route.host.clone()).collect());
     }
 
-    /// The shortest time between two signs of life of any route so far.
+    /// The shortest keepalive interval of any route so far.
     pub fn shortest_keepalive(&self) -> Option<Duration> {
         let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
         routes.values().map(|route| route.keepalive.every).min()

@@ -42,7 +42,7 @@ struct JumpSession {
 struct Channel(Arc<JumpSession>);
 
 impl Carrier for Channel {
-    fn trouble(&self) -> Option<String> {
+    fn error(&self) -> Option<String> {
         self.0.multiplexer.over()
     }
 }

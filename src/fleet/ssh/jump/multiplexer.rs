@@ -1,4 +1,4 @@
-//! One session's thread that moves the bytes of all its forwarded connections.
+//! The thread that moves the bytes of all forwarded connections of one session.
 //!
 //! The library's rule (see [`crate::fleet::ssh::transport::link`]) holds here for many channels at once: nothing is asked of it unless the
 //! socket has room, and a write that went in part is finished before anything else is said.
@@ -20,7 +20,7 @@ use crate::fleet::ssh::transport::{error_code, tcp};
 
 const CHUNK: usize = 32 * 1024;
 const STACK: usize = 256 * 1024;
-/// How often a request that waits for another one looks at how that is getting on.
+/// The interval at which a request that waits for another one checks on it.
 const LOOK: Duration = Duration::from_millis(100);
 /// Something that the library holds ready cannot be moved on yet: a key exchange is under way, say.
 const SHORT: Duration = Duration::from_millis(10);

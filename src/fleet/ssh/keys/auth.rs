@@ -153,7 +153,7 @@ impl Keys {
                 Ok(()) => *tries += 1,
                 Err(AttemptFailure::Agent(why)) => {
                     log::debug!("{candidate} cannot be used: {why}");
-                    progress.agent_trouble = Some(why);
+                    progress.agent_error = Some(why);
                 }
                 Err(AttemptFailure::Session(error)) if was_not_answered(&error) => {
                     if began.elapsed() >= patience {
@@ -250,7 +250,7 @@ impl Keys {
         };
         let socket = self.identities.agent.as_deref().unwrap_or(Path::new(""));
         match relay::through(socket, patience, with_agent) {
-            Ok((_, Some(trouble))) => Err(AttemptFailure::Agent(trouble)),
+            Ok((_, Some(why))) => Err(AttemptFailure::Agent(why)),
             Ok((Err(error), None)) if error.message().starts_with("Callback ") => {
                 let why = "the agent does not sign with it";
                 Err(AttemptFailure::Session(ssh2::Error::new(error_code::AGENT_PROTOCOL, why)))
@@ -305,13 +305,13 @@ pub(in crate::fleet::ssh) struct Progress {
     /// Keys that could not be offered, and why.
     unusable: Vec<String>,
     /// What is wrong with the agent. It is not asked again in this login: each time could cost as long.
-    agent_trouble: Option<String>,
+    agent_error: Option<String>,
     penalties: penalties::Penalties,
 }
 
 impl Progress {
     fn passes_over(&self, candidate: &Candidate) -> bool {
-        self.agent_trouble.is_some() && matches!(candidate, Candidate::Agent(_))
+        self.agent_error.is_some() && matches!(candidate, Candidate::Agent(_))
     }
 
     /// Asks the server what it offers, and keeps what it says.
@@ -341,7 +341,7 @@ impl Progress {
         let offered = self.order.iter().take(self.next).filter_map(|at| candidates.get(*at));
         let tried: Vec<&Candidate> =
             offered.filter(|candidate| !self.passes_over(candidate) && !unusable(candidate)).collect();
-        let troubles = self.agent_trouble.iter().chain(&self.unusable).chain(&identities.notes).cloned();
+        let troubles = self.agent_error.iter().chain(&self.unusable).chain(&identities.notes).cloned();
         Refusal {
             doubts: match reason {
                 Reason::NoKey => tried.iter().filter_map(|candidate| candidate.doubt(user)).collect(),

@@ -24,7 +24,7 @@ pub struct Identities {
     pub notes: Vec<String>,
 }
 
-/// Notes what kept a key from being offered. Of an agent in a bad way the keyholder's key has said so already.
+/// Notes why a key is not offered, once: of an agent that fails, the keyholder's key may have said so already.
 fn note(notes: &mut Vec<String>, why: String) {
     if !notes.contains(&why) {
         notes.push(why);
@@ -41,8 +41,8 @@ impl Identities {
     /// Finds the operator's keys.
     ///
     /// # Errors
-    /// A key that was asked for by name and cannot be used, or no key at all. These are the operator's to mend, and
-    /// nothing has been connected yet.
+    /// A key that was asked for by name and cannot be used, or no key at all. The operator has to fix these; nothing
+    /// has been connected yet.
     pub fn load(wanted: &Wanted) -> anyhow::Result<Identities> {
         let places = Places { home: crate::fleet::ssh::options::home(), keyholder: keyholder::Places::default() };
         Identities::load_from(wanted, &places)

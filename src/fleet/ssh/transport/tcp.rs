@@ -14,7 +14,7 @@ const MOST_PROBES: u32 = 127;
 /// How a peer that is gone is found out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keepalive {
-    /// The time between two signs of life on an idle connection; at least two seconds.
+    /// The keepalive interval of an idle connection; at least two seconds.
     pub every: Duration,
     /// So many that nobody answers, and the peer is taken for dead.
     pub count: u32,
