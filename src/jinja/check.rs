@@ -1,4 +1,4 @@
-//! What Jinja2 finds wrong with a template before it renders it.
+//! The mistakes that Jinja2 finds in a template when it compiles it.
 
 use super::filters;
 use super::filters::is_test;
@@ -9,11 +9,11 @@ use super::values::methods::names;
 /// What was found, with lines.
 #[derive(Default)]
 pub struct Found {
-    /// A filter or test that there is not is one, unless an `if` may keep it from being used.
+    /// Including unknown filters and tests, unless they are inside an `if`.
     pub mistakes: Vec<(usize, String)>,
-    /// Filters and tests that there are not, behind an `if`.
+    /// Unknown filters and tests inside an `if`, which may never be used.
     pub doubts: Vec<(usize, String)>,
-    /// What works here, and with no Jinja2 of today.
+    /// What works here, but not in current versions of Jinja2.
     pub remarks: Vec<(usize, String)>,
 }
 
@@ -28,7 +28,7 @@ pub fn template(it: &Template) -> Found {
 
 struct Check {
     found: Found,
-    /// Whether the template extends another one for certain, so that text outside of blocks is not looked at any more.
+    /// Whether the template certainly extends another one, so that text outside of blocks is ignored.
     extended: bool,
 }
 

@@ -1,7 +1,7 @@
 //! Templates as Jinja2 renders them, byte for byte, and what cannot be done as Jinja2 does it refused.
 //!
 //! `values` has Python's values and what can be done with them, `filters` Jinja2's filters and tests of them; `syntax`
-//! reads a template, `check` finds its mistakes, and `render` goes through it.
+//! reads a template, `check` finds its mistakes, and `render` renders it.
 
 mod check;
 mod error;
@@ -99,7 +99,7 @@ pub fn check(templates: &IndexMap<String, String>, files: &[ConfigFile]) -> Vec<
     read_all(templates, files).flat_map(of).collect()
 }
 
-/// What of the same templates works here, and with no Jinja2 of today.
+/// What works here in the same templates, but not in current versions of Jinja2.
 pub fn remarks(templates: &IndexMap<String, String>, files: &[ConfigFile]) -> Vec<Finding> {
     let of = |(name, read): (&str, Result<Template, Error>)| {
         let remarks = read.map(|template| check::template(&template).remarks).unwrap_or_default();

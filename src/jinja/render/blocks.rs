@@ -20,7 +20,7 @@ pub struct BlockReference {
 }
 
 impl BlockReference {
-    /// The block `name` of `self`.
+    /// The block of `self` with that name.
     pub fn first(engine: &Rc<Engine>, context: &Rc<Context>, name: &str) -> Option<BlockReference> {
         let (name, stack) = context.blocks.borrow().get_key_value(name).map(|(name, it)| (name.clone(), it.clone()))?;
         Some(BlockReference { engine: engine.clone(), name, context: context.clone(), stack, depth: 0 })
@@ -49,7 +49,7 @@ impl BlockReference {
                 frame.set(&"self".into(), own_blocks(engine, context));
             }
             if uses_super {
-                // The block's place among those that the context has, which may be others than the caller's.
+                // The block's position among the context's blocks, which may differ from the caller's.
                 let stack = context.blocks.borrow().get(&it.name).cloned().unwrap_or_default();
                 let depth = stack.iter().position(|other| Rc::ptr_eq(other, it)).unwrap_or(stack.len());
                 let own = BlockReference { stack, depth, ..self.clone() };

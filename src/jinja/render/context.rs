@@ -1,4 +1,4 @@
-//! What a rendering knows: the templates, the variables of each, and the scopes that it is in.
+//! The state of a rendering: the templates, the variables of each, and the scopes.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -16,16 +16,16 @@ use crate::jinja::values::Value;
 
 pub type Variables = HashMap<Name, Value>;
 
-/// How deep macros, blocks, includes and recursive loops may call each other: about as deep as Python allows.
+/// The deepest nesting of calls of macros, blocks, includes and recursive loops: about Python's own limit.
 const DEEPEST: usize = 400;
 
-/// How many statements and expressions may stand in each other, over all calls: as many as the stack has room for.
+/// The deepest nesting of statements and expressions over all calls: as many as fit on the stack.
 const MOST_NESTED: usize = 4_000;
 
-/// How many expressions a file may need: far above what people write, and over in some seconds.
+/// The most expressions that one file may evaluate: far above what people write, and done in some seconds.
 const MOST_STEPS: u64 = 50_000_000;
 
-/// What all templates of a rendering share.
+/// The state that all templates of a rendering share.
 #[derive(Debug)]
 pub struct Engine {
     pub sources: IndexMap<String, String>,
@@ -70,7 +70,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Does `work`, a step that stands within all those that are not done yet.
+    /// Does `work` as a step that is nested in all unfinished ones.
     pub fn within<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
         self.step()?;
         if self.nested.get() >= MOST_NESTED {
@@ -87,12 +87,12 @@ impl Engine {
 #[derive(Debug)]
 pub struct Context {
     pub name: Name,
-    /// What it was given.
+    /// The variables that it was given.
     pub parent: Rc<Variables>,
-    /// What its outermost scope has set so far.
+    /// The variables that its outermost scope has set so far.
     pub vars: RefCell<Variables>,
     pub exported: RefCell<HashSet<Name>>,
-    /// By name, that of the innermost heir first.
+    /// By name; that of the most derived template first.
     pub blocks: RefCell<HashMap<Name, Vec<Rc<Block>>>>,
 }
 
@@ -112,7 +112,7 @@ impl Context {
         self.vars.borrow().get(name).or_else(|| self.parent.get(name)).cloned()
     }
 
-    /// All variables, with those of the scopes around.
+    /// All variables, including those of the enclosing scopes.
     pub fn all(&self, frame: &Frame) -> Variables {
         let mut all = (*self.parent).clone();
         all.extend(self.vars.borrow().iter().map(|(name, value)| (name.clone(), value.clone())));
@@ -120,7 +120,7 @@ impl Context {
         all
     }
 
-    /// The same with the variables of the scopes around, for a block that sees them.
+    /// A copy with the variables of the enclosing scopes, for a scoped block.
     pub fn derived(&self, frame: &Frame) -> Rc<Context> {
         Rc::new(Context {
             name: self.name.clone(),
@@ -132,7 +132,7 @@ impl Context {
     }
 }
 
-/// A scope at work.
+/// The variables of a scope while it is rendered.
 #[derive(Debug)]
 pub struct Frame {
     symbols: Rc<Symbols>,
@@ -145,7 +145,7 @@ impl Frame {
         Rc::new(Frame { symbols: symbols.clone(), vars: RefCell::default(), parent: parent.cloned() })
     }
 
-    /// What the scope's own names are at its beginning.
+    /// Sets the scope's own names to their initial values.
     pub fn enter(&self, context: &Context) {
         for (name, load) in &self.symbols.loads {
             let value = match load {
@@ -168,7 +168,7 @@ impl Frame {
     /// The value of a name; `None` while it has none.
     ///
     /// # Errors
-    /// When no scope knows it, which Jinja2 does not survive either.
+    /// If no scope has the name, where Jinja2 fails too.
     pub fn find(&self, name: &Name) -> Result<Option<Value>, Error> {
         let mut frame = self;
         loop {
@@ -182,7 +182,7 @@ impl Frame {
         }
     }
 
-    /// What this scope and those around it have set.
+    /// The variables that this scope and the enclosing ones have set.
     fn locals(&self) -> Variables {
         let mut locals = Variables::new();
         let mut seen = HashSet::new();
@@ -201,7 +201,7 @@ impl Frame {
     }
 }
 
-/// Where a statement stands when it is done.
+/// Where a statement is rendered.
 #[derive(Debug, Clone)]
 pub struct Scope {
     pub engine: Rc<Engine>,
@@ -211,14 +211,14 @@ pub struct Scope {
     pub template: Name,
     /// Whether it is the outermost scope of a template.
     pub toplevel: bool,
-    /// Whether text counts only while nothing was extended.
+    /// Whether output is dropped once the template extends another one.
     pub checked: bool,
     /// The template that was extended.
     pub extended: Rc<RefCell<Option<Rc<Template>>>>,
 }
 
 impl Scope {
-    /// That of a block.
+    /// The scope of a block.
     pub fn new(engine: &Rc<Engine>, context: &Rc<Context>, frame: Rc<Frame>, template: &Name) -> Scope {
         Scope {
             engine: engine.clone(),
@@ -231,12 +231,12 @@ impl Scope {
         }
     }
 
-    /// That of a scope within this one.
+    /// A scope within this one.
     pub fn inner(&self, frame: Rc<Frame>) -> Scope {
         Scope { frame, toplevel: false, ..self.clone() }
     }
 
-    /// As [`Scope::inner`], whose text always counts.
+    /// As [`Scope::inner`], but its output is never dropped.
     pub fn captured(&self, frame: Rc<Frame>) -> Scope {
         Scope { checked: false, ..self.inner(frame) }
     }

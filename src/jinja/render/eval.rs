@@ -119,7 +119,7 @@ pub fn filter_of_block(it: &Expr, scope: &Scope, text: Value) -> Result<Value, E
     filters::apply(name, &value, &positional, &named).map_err(|error| error.at(&scope.template, it.line))
 }
 
-/// What a call is given, by place and by name.
+/// Positional and keyword arguments.
 type Given = (Vec<Value>, Vec<(Name, Value)>);
 
 fn arguments(args: &Args, scope: &Scope) -> Result<Given, Error> {
@@ -148,7 +148,7 @@ fn arguments(args: &Args, scope: &Scope) -> Result<Given, Error> {
 pub fn call_with(it: &Expr, scope: &Scope, caller: Option<Value>) -> Result<Value, Error> {
     let Node::Call(callee, args) = &it.node else { return Err(refuse("a call of nothing")) };
     let callee = match &callee.node {
-        // A dictionary still has the methods that Python 2 gave it.
+        // A dictionary also has the methods of Python 2.
         Node::Attribute(of, name) if names::OF_OLD_DICT.contains(&&**name) => {
             let of = eval(of, scope)?;
             match subscript::attribute(&of, name)? {

@@ -1,4 +1,4 @@
-//! Templates by their names.
+//! Loads templates by their names.
 
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -11,19 +11,19 @@ use crate::jinja::syntax::{lexer, scopes, statements};
 use crate::jinja::values::object::Object;
 use crate::jinja::values::{Key, Value};
 
-/// What every template has beside its variables.
+/// Jinja2's global functions.
 pub fn globals() -> Variables {
     let names = ["range", "dict", "lipsum", "cycler", "joiner", "namespace"];
     names.into_iter().map(|name| (name.into(), Value::object(Object::Function(name)))).collect()
 }
 
-/// Reads a template, which may still have mistakes that `check` finds.
+/// Parses a template, which may still have mistakes that `check` finds.
 ///
 /// # Errors
-/// With template and line, for what is none.
+/// A syntax error, with template and line.
 pub fn read(engine: &Engine, name: &str, source: &str) -> Result<Template, Error> {
     let name: Name = name.into();
-    // Jinja2 knows one line end; every other one is made that.
+    // As in Jinja2, all line ends become newlines.
     let source = source.replace("\r\n", "\n").replace('\r', "\n");
     let at = |(error, line): (Error, usize)| error.at(&name, line);
     let tokens = lexer::tokens(&source, &engine.delimiters).map_err(at)?;

@@ -1,4 +1,4 @@
-//! `loop`: where a loop is, and what stands before and behind.
+//! `loop`: the position in a loop, and its neighbours.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -7,11 +7,11 @@ use crate::jinja::error::{Error, refuse};
 use crate::jinja::values::object::TemplateObject;
 use crate::jinja::values::{Source, Value};
 
-/// Runs a recursive loop over other items, at a depth from 0, and gives its text.
+/// Renders a recursive loop over other items, at a depth from 0, and returns its text.
 pub type Recursion = Box<dyn Fn(&Value, usize) -> Result<Value, Error>>;
 
 pub struct Loop {
-    /// What it goes through, for its length.
+    /// What it iterates over, for its length.
     iterable: Value,
     source: RefCell<Source>,
     length: Cell<Option<usize>>,

@@ -12,7 +12,7 @@ use crate::jinja::values::{Dict, Key, Value, python};
 #[derive(Debug)]
 pub struct Macro {
     pub signature: Rc<Signature>,
-    /// Where it was written, whose variables it sees.
+    /// The scope of its definition, whose variables it sees.
     pub scope: Scope,
 }
 
@@ -50,7 +50,7 @@ impl TemplateObject for Macro {
         true
     }
 
-    /// The macro's text.
+    /// Renders the macro.
     fn call(&self, positional: Vec<Value>, mut named: Vec<(Name, Value)>) -> Result<Value, Error> {
         let (it, special) = (&*self.signature, self.special());
         let called = it.name.as_deref().unwrap_or("caller");

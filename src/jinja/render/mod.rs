@@ -1,6 +1,6 @@
-//! Renders a template: does what its statements say.
+//! Renders templates.
 //!
-//! Statements, macros and blocks hold each other, and meet in [`statements`].
+//! Statements contain macros and blocks, which contain statements: all of them call [`statements`].
 
 mod blocks;
 pub mod context;
@@ -24,7 +24,7 @@ use loops::{Loop, Recursion};
 use macros::Macro;
 use output::{printed, write};
 
-/// Writes a whole template, with those that it extends.
+/// Renders a whole template, with those that it extends.
 pub fn template(engine: &Rc<Engine>, it: &Rc<Template>, context: &Rc<Context>, out: &mut String) -> Result<(), Error> {
     engine.deeper(|| {
         let frame = Frame::new(&it.scope, None);
@@ -43,19 +43,19 @@ fn symbols(scope: &Scoped) -> Result<&Rc<Symbols>, Error> {
     scope.get().ok_or_else(|| refuse("a scope that was not read"))
 }
 
-/// A scope within this one, at its beginning.
+/// A scope within this one, with its initial values.
 fn entered(within: &Scoped, scope: &Scope) -> Result<Scope, Error> {
     let frame = Frame::new(symbols(within)?, Some(&scope.frame));
     frame.enter(&scope.context);
     Ok(scope.inner(frame))
 }
 
-/// Does statements one after the other, their text behind what is written already.
+/// Renders statements, and appends their output.
 fn statements(body: &Body, scope: &Scope, out: &mut String) -> Result<(), Error> {
     body.iter().try_for_each(|it| scope.engine.within(|| statement(it, scope, out)))
 }
 
-/// Whether text of this scope counts for nothing, since another template is extended.
+/// Whether output of this scope is dropped, because another template is extended.
 fn silent(scope: &Scope) -> bool {
     scope.checked && scope.extended.borrow().is_some()
 }
@@ -176,7 +176,7 @@ fn statement(it: &Statement, scope: &Scope, out: &mut String) -> Result<(), Erro
     }
 }
 
-/// The text of statements.
+/// The output of statements as a value.
 fn captured(body: &Body, scope: &Scope) -> Result<Value, Error> {
     let mut text = String::new();
     statements(body, scope, &mut text)?;
@@ -207,7 +207,7 @@ fn assign(target: &Target, value: Value, scope: &Scope) -> Result<(), Error> {
     Ok(())
 }
 
-/// Attributes are set on namespaces alone.
+/// Attributes can only be set on namespaces.
 fn check_namespaces(target: &Target, scope: &Scope) -> Result<(), Error> {
     match target {
         Target::Name(_) => Ok(()),
@@ -219,7 +219,7 @@ fn check_namespaces(target: &Target, scope: &Scope) -> Result<(), Error> {
     }
 }
 
-/// What a template's outermost scope sets is seen by its blocks and by those who import it.
+/// Variables of a template's outermost scope are visible in its blocks and to templates that import it.
 fn export(target: &Target, scope: &Scope) {
     if !scope.toplevel {
         return;
@@ -237,7 +237,7 @@ fn export(target: &Target, scope: &Scope) {
     }
 }
 
-/// An imported name is seen by blocks, and not given on.
+/// An imported name is visible in blocks, and is not exported.
 fn import(scope: &Scope, name: &Name, value: Value) {
     scope.frame.set(name, value.clone());
     if scope.toplevel {
@@ -248,7 +248,7 @@ fn import(scope: &Scope, name: &Name, value: Value) {
     }
 }
 
-/// Runs a loop, its text behind what is written already.
+/// Renders a loop, and appends its output.
 fn for_loop(it: &Rc<For>, scope: &Scope, iterable: Value, depth: usize, out: &mut String) -> Result<(), Error> {
     let iterable = match &it.test {
         Some(_) => filtered(it.clone(), scope.clone(), iterable),
@@ -288,7 +288,7 @@ fn for_loop(it: &Rc<For>, scope: &Scope, iterable: Value, depth: usize, out: &mu
     statements(&it.otherwise, &entered(&it.otherwise_scope, scope)?, out)
 }
 
-/// What a recursive loop does when it is called.
+/// The call of a recursive loop.
 fn recursion(it: &Rc<For>, scope: &Scope) -> Recursion {
     let (it, scope) = (it.clone(), scope.clone());
     Box::new(move |iterable, depth| {
@@ -298,7 +298,7 @@ fn recursion(it: &Rc<For>, scope: &Scope) -> Recursion {
     })
 }
 
-/// The items that a loop's `if` lets through, each asked for when its turn has come.
+/// The items that pass a loop's `if`, evaluated lazily.
 fn filtered(it: Rc<For>, scope: Scope, iterable: Value) -> Value {
     let mut started = None;
     Value::generator(Box::new(move || {
@@ -317,7 +317,7 @@ fn filtered(it: Rc<For>, scope: Scope, iterable: Value) -> Value {
     }))
 }
 
-/// What the names of a target have.
+/// The value of a target's names.
 fn value_of(target: &Target, scope: &Scope) -> Result<Value, Error> {
     match target {
         Target::Name(name) => Ok(scope.frame.find(name)?.unwrap_or(Value::Undefined(None))),
@@ -367,7 +367,7 @@ fn module(it: &Import, scope: &Scope) -> Result<Value, Error> {
     .map_err(at)
 }
 
-/// A template as those see it who import it without their variables: all of them see one and the same.
+/// The module of a template that is imported without context: one for all importers.
 fn default_module(engine: &Rc<Engine>, it: &Rc<Template>) -> Result<Value, Error> {
     if let Some(module) = it.module.get() {
         return Ok(module.clone());

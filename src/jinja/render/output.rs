@@ -1,10 +1,10 @@
-//! What a rendering writes.
+//! Output of a rendering.
 
 use crate::jinja::error::{Error, refuse};
 use crate::jinja::values::{LARGEST, Value, python};
 use crate::wire::OutputFormat;
 
-/// Puts text to what was written.
+/// Appends text to the output.
 pub fn write(out: &mut String, text: &str) -> Result<(), Error> {
     if out.len() + text.len() > LARGEST {
         return Err(refuse(format!("the text grows beyond {LARGEST} bytes")));
@@ -13,8 +13,7 @@ pub fn write(out: &mut String, text: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// What `{{ value }}` writes: as Python would, since that is what templates are written for; YAML's own words where it is
-/// asked for.
+/// The text of `{{ value }}`: Python's `str`, or YAML's words for `None` and booleans if `format` is YAML.
 pub fn printed(value: &Value, format: OutputFormat) -> Result<String, Error> {
     match value {
         Value::None if format == OutputFormat::Yaml => Ok("null".into()),

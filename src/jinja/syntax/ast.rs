@@ -14,7 +14,7 @@ pub use crate::jinja::values::operators::Operator;
 pub struct Expr {
     pub line: usize,
     pub node: Node,
-    /// How many expressions stand within each other in it.
+    /// The depth of nested expressions in it.
     pub height: usize,
 }
 
@@ -25,7 +25,7 @@ pub enum Node {
     Tuple(Vec<Expr>),
     List(Vec<Expr>),
     Dict(Vec<(Expr, Expr)>),
-    /// Test, value, and what it is otherwise.
+    /// Test, value, and the value otherwise.
     Conditional(Box<Expr>, Box<Expr>, Option<Box<Expr>>),
     Or(Box<Expr>, Box<Expr>),
     And(Box<Expr>, Box<Expr>),
@@ -39,12 +39,12 @@ pub enum Node {
     Item(Box<Expr>, Box<Expr>),
     Slice(Box<Expr>, Box<[Option<Expr>; 3]>),
     Call(Box<Expr>, Args),
-    /// Without a value it is of a block, whose text is the value.
+    /// Without a value it is the filter of a block, applied to the block's text.
     Filter(Option<Box<Expr>>, Name, Args),
     Test(Box<Expr>, Name, Args),
 }
 
-/// What a call is given.
+/// The arguments of a call.
 #[derive(Debug, Default)]
 pub struct Args {
     pub positional: Vec<Expr>,
@@ -53,7 +53,7 @@ pub struct Args {
     pub more_named: Option<Box<Expr>>,
 }
 
-/// Where a value is put.
+/// The target of an assignment.
 #[derive(Debug)]
 pub enum Target {
     Name(Name),
@@ -62,7 +62,7 @@ pub enum Target {
     Attribute(Name, Name),
 }
 
-/// The names of a scope, which are found out once the whole template is read.
+/// The names of a scope, which are determined once the whole template is parsed.
 pub type Scoped = OnceCell<Rc<Symbols>>;
 
 pub type Body = Vec<Statement>;
@@ -72,7 +72,7 @@ pub enum Statement {
     Data(String),
     Output(Expr),
     For(Rc<For>),
-    /// The tests and their bodies, and what stands behind `else`.
+    /// The tests and their bodies, and the body of `else`.
     If(Vec<(Expr, Body)>, Body),
     Set(usize, Target, Expr),
     SetBlock(Rc<SetBlock>),
@@ -84,9 +84,9 @@ pub enum Statement {
     Extends(Expr),
     Include(Include),
     Import(Import),
-    /// The names, and how they are called here.
+    /// The names, and their names here.
     FromImport(Import, Vec<(Name, Name)>),
-    /// `autoescape false`, which changes nothing but is a scope.
+    /// `autoescape false`, which is only a scope.
     Scope(Rc<Scope>),
 }
 
@@ -99,7 +99,7 @@ pub struct For {
     pub otherwise: Body,
     pub test: Option<Expr>,
     pub recursive: bool,
-    /// Whether `loop` is to be there.
+    /// Whether the body needs `loop`.
     pub extended: OnceCell<bool>,
     pub body_scope: Scoped,
     pub test_scope: Scoped,
@@ -137,7 +137,7 @@ pub struct Signature {
     pub special: OnceCell<Special>,
 }
 
-/// Which of the names that every macro may use it uses.
+/// Which of a macro's special names the body uses.
 #[derive(Debug, Clone, Copy)]
 pub struct Special {
     pub caller: bool,
@@ -182,7 +182,7 @@ pub struct Include {
 #[derive(Debug)]
 pub struct Import {
     pub template: Expr,
-    /// What the module is called, for `import`.
+    /// The name of the module, for `import`.
     pub name: Option<Name>,
     pub with_context: bool,
 }
@@ -196,6 +196,6 @@ pub struct Template {
     pub extends: bool,
     pub uses_self: bool,
     pub scope: Rc<Symbols>,
-    /// What an import without context gives, made once.
+    /// The module that an import without context gives, made once.
     pub module: OnceCell<Value>,
 }

@@ -1,4 +1,4 @@
-//! Reads the expressions of a template.
+//! Parses the expressions of a template.
 
 use super::ast::*;
 use super::lexer::Token;
@@ -7,7 +7,7 @@ use super::walk;
 use crate::jinja::error::{Error, refuse};
 use crate::jinja::values::Value;
 
-/// How many operators, filters and subscripts may follow each other: as many as Jinja2 bears.
+/// The longest chain of operators, filters and subscripts: as long as Jinja2 can compile.
 const HIGHEST: usize = 500;
 
 /// Makes a node of two operands.
@@ -15,7 +15,7 @@ type Joined = fn(Box<Expr>, Box<Expr>) -> Node;
 
 impl Parser<'_> {
     /// # Errors
-    /// For a chain that is too long: its links stand within each other, and each takes its part of the stack.
+    /// For a chain that is too long: its links are nested, and each needs stack.
     fn expr(&self, line: usize, node: Node) -> Result<Expr, Error> {
         let mut made = Expr { line, node, height: 0 };
         made.height = walk::parts(&made).into_iter().map(|part| part.height + 1).max().unwrap_or(0);
@@ -114,7 +114,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Operands with operators of one rank between them, from the left.
+    /// Operands and left-associative operators of one precedence.
     fn ranked<N: FnOnce(Box<Expr>, Box<Expr>) -> Node>(
         &mut self,
         operator: impl Fn(&mut Self) -> Option<N>,
@@ -129,7 +129,7 @@ impl Parser<'_> {
         Ok(left)
     }
 
-    /// As [`Parser::ranked`], of operators that have a mark each.
+    /// As [`Parser::ranked`], for operators that are marks.
     fn arithmetic(
         &mut self,
         operators: &[(&str, Operator)],
@@ -241,7 +241,7 @@ impl Parser<'_> {
         self.expr(line, node)
     }
 
-    /// Items up to a bracket, with commas between them and perhaps behind the last one.
+    /// Items up to a closing bracket, separated by commas; a trailing comma is allowed.
     fn separated<T>(&mut self, close: &str, item: impl Fn(&mut Self) -> Result<T, Error>) -> Result<Vec<T>, Error> {
         let mut items = Vec::new();
         while !self.sees(close) {
@@ -287,7 +287,7 @@ impl Parser<'_> {
         }
     }
 
-    /// What stands in square brackets behind a value.
+    /// A subscript in square brackets.
     fn subscript(&mut self, value: Expr) -> Result<Node, Error> {
         let line = self.line();
         let at_end = |parser: &Self| parser.sees("]") || parser.sees(",") || parser.sees(":");
@@ -411,7 +411,7 @@ impl Parser<'_> {
         }
     }
 
-    /// A test takes its arguments in brackets, or one without.
+    /// The arguments of a test: in brackets, or a single one without.
     fn test_arguments(&mut self) -> Result<Args, Error> {
         let one = match self.peek() {
             Token::Mark("(") => return self.arguments(),

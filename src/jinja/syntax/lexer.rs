@@ -1,9 +1,9 @@
-//! A template's text cut into tokens, as Jinja2 cuts it.
+//! Splits a template's text into tokens, as Jinja2 does.
 
 use crate::jinja::error::{Error, refuse};
 use crate::jinja::values::text::is_space;
 
-/// Where tags begin and end.
+/// The delimiters of tags.
 #[derive(Debug, Clone, Copy)]
 pub struct Delimiters {
     pub block: (&'static str, &'static str),
@@ -33,16 +33,16 @@ pub enum Token {
 /// A token and its line, from 1.
 pub type Located = (Token, usize);
 
-/// At the same place the longer one counts.
+/// The longest match counts.
 const MARKS: [&str; 27] = [
     "//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[", "]", "(", ")", "{", "}", ">", "<", "=", ".",
     ":", "|", ",", ";", "!",
 ];
 
-/// The tokens of `source`, an end behind them.
+/// The tokens of `source`, with an `End` behind them.
 ///
 /// # Errors
-/// For what is no template, with the line.
+/// A syntax error, with its line.
 pub fn tokens(source: &str, delimiters: &Delimiters) -> Result<Vec<Located>, (Error, usize)> {
     let source = source.strip_suffix('\n').unwrap_or(source);
     let mut lexer = Lexer { source, at: 0, counted: 0, line: 1, tokens: Vec::new(), delimiters };
@@ -86,7 +86,7 @@ impl<'a> Lexer<'a> {
 
     fn template(&mut self) -> Result<(), Error> {
         let Delimiters { block, variable, comment } = *self.delimiters;
-        // At the same place the longest one counts: `<%=` and `<%#` begin with `<%`.
+        // The longest match counts: `<%=` and `<%#` begin with `<%`.
         let mut marks = [comment.0, variable.0, block.0];
         marks.sort_by_key(|mark| std::cmp::Reverse(mark.len()));
         loop {
@@ -144,7 +144,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Whether `{% raw %}` stands at a place: whether it strips ahead, and where it ends.
+    /// `{% raw %}` at a place: whether it strips the text ahead, and where it ends.
     fn raw(&self, begin: usize) -> Option<(bool, usize)> {
         let rest = self.source[begin..].strip_prefix(self.delimiters.block.0)?;
         let minus = rest.starts_with('-');
@@ -185,7 +185,7 @@ impl<'a> Lexer<'a> {
         Err(refuse("syntax error: a raw block does not end"))
     }
 
-    /// The tokens of a tag up to its end, which stands only where all brackets are closed.
+    /// The tokens of a tag up to its end. Within brackets the delimiter does not end it.
     fn tag(&mut self, close: &str, block: bool) -> Result<(), Error> {
         let mut open: Vec<&str> = Vec::new();
         loop {
@@ -239,7 +239,7 @@ impl<'a> Lexer<'a> {
     }
 }
 
-/// Text ahead of a tag, without white space at its end where the tag wants it so.
+/// Text ahead of a tag, without trailing white space if the tag strips it.
 fn data(text: &str, strip: bool) -> &str {
     if strip { text.trim_end_matches(is_space) } else { text }
 }
@@ -319,7 +319,7 @@ fn quoted(rest: &str, quote: char) -> Option<usize> {
     None
 }
 
-/// What a text between quotes says, by Python's escapes.
+/// The value of a string literal, by Python's escapes.
 fn unescaped(text: &str) -> Result<String, Error> {
     let mut plain = String::new();
     let mut rest = text;

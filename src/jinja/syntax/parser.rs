@@ -1,4 +1,4 @@
-//! A parser's place among the tokens of a template. `statements`, `expressions` and `targets` have what it reads there.
+//! The parser's position among the tokens of a template; `statements`, `expressions` and `targets` parse with it.
 
 use std::rc::Rc;
 
@@ -6,14 +6,14 @@ use super::ast::{Block, Name};
 use super::lexer::{Located, Token};
 use crate::jinja::error::{Error, refuse};
 
-/// How deep statements and expressions may nest: far above what people write.
+/// The deepest nesting of statements and expressions, far above what people write.
 const DEEPEST: usize = 100;
 
 pub struct Parser<'a> {
     tokens: &'a [Located],
     next: usize,
     depth: usize,
-    /// Whether what is read here is gathered first, and not printed where it stands.
+    /// Whether the output of what is parsed is captured, and not printed in place.
     pub gathered: bool,
     pub template: Name,
     pub blocks: Vec<Rc<Block>>,
@@ -41,7 +41,7 @@ impl<'a> Parser<'a> {
 
     pub fn advance(&mut self) -> &'a Token {
         let token = &self.tokens[self.next].0;
-        // The end stays.
+        // The end is never passed.
         self.next = (self.next + 1).min(self.tokens.len() - 1);
         token
     }

@@ -1,5 +1,5 @@
-//! Which scope a name belongs to. Jinja2 decides that when it reads a template and not while it renders one: a name that
-//! a scope sets is that scope's own from its beginning, and what it is before it is set depends on the scopes around.
+//! Determines which scope a name belongs to. Jinja2 decides that when it compiles a template, not while it renders it: a
+//! name that a scope sets is the scope's own from its beginning, and its initial value depends on the enclosing scopes.
 
 use std::rc::Rc;
 
@@ -22,7 +22,7 @@ impl Symbols {
         }
     }
 
-    /// What the statements of this very scope read and set; scopes within it are not looked into.
+    /// What the statements of this scope read and set, without nested scopes.
     fn body(&mut self, body: &Body) {
         body.iter().for_each(|statement| self.statement(statement));
     }
@@ -171,7 +171,7 @@ fn signature(it: &Signature, outer: &Rc<Symbols>) {
     });
 }
 
-/// A name that some scope sets although it is a loop's own.
+/// Whether a loop's body sets `loop`.
 pub fn sets_loop(it: &For) -> bool {
     let mut found = false;
     walk::for_loop(it, &mut |name, how| found |= how == Use::Store && &**name == "loop", true);

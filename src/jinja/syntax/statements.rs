@@ -1,4 +1,4 @@
-//! Reads the statements of a template; `expressions` has what stands within tags.
+//! Parses the statements of a template.
 
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use crate::jinja::values::text::is_space;
 /// A template's statements, and what was found among them.
 ///
 /// # Errors
-/// For what is no template, with the line.
+/// A syntax error, with its line.
 pub fn parse<'a>(tokens: &'a [Located], template: &Name) -> Result<(Body, Parser<'a>), (Error, usize)> {
     let mut parser = Parser::new(tokens, template);
     match parser.body(&[]) {
@@ -25,7 +25,7 @@ pub fn parse<'a>(tokens: &'a [Located], template: &Name) -> Result<(Body, Parser
 }
 
 impl Parser<'_> {
-    /// Reads what is gathered, or a block, which prints by itself wherever it stands.
+    /// Parses a body whose output is captured, or a block, whose output never is.
     fn gathering<T>(&mut self, gathered: bool, read: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
         let before = std::mem::replace(&mut self.gathered, gathered);
         let read = read(self);
@@ -33,7 +33,7 @@ impl Parser<'_> {
         read
     }
 
-    /// Statements up to a tag of one of these names, which is the next token then.
+    /// Statements up to a tag of one of these names, which becomes the next token.
     fn body(&mut self, ends: &[&str]) -> Result<Body, Error> {
         let mut body = Vec::new();
         loop {

@@ -1,4 +1,4 @@
-//! The names of a scope, and what each is when the scope begins.
+//! The names of a scope, and the initial value of each.
 
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -8,14 +8,14 @@ use indexmap::IndexMap;
 /// A name of a template.
 pub type Name = Rc<str>;
 
-/// What a scope's own name is when the scope begins.
+/// Where a scope's own name gets its initial value from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Load {
-    /// It is given: a loop's variable, a macro's argument.
+    /// It is assigned by the construct: a loop's variable, a macro's argument.
     Given,
-    /// What the context has by that name.
+    /// From the context.
     Context,
-    /// What the scope around has by that name.
+    /// From the enclosing scope.
     Outer,
     Undefined,
 }
@@ -24,15 +24,15 @@ pub enum Load {
 #[derive(Debug, Clone, Default)]
 pub struct Symbols {
     parent: Option<Rc<Symbols>>,
-    /// The scope's own names; those that it only reads and a scope around has are not among them.
+    /// The scope's own names, without those that it only reads from an enclosing scope.
     pub own: HashSet<Name>,
     pub loads: IndexMap<Name, Load>,
-    /// What it sets.
+    /// The names that it sets.
     pub stores: HashSet<Name>,
 }
 
 impl Symbols {
-    /// Those of a scope within `parent`, by what `fill` finds in it.
+    /// The symbols of a scope within `parent`, which `fill` adds.
     pub fn of(parent: Option<&Rc<Symbols>>, fill: impl FnOnce(&mut Symbols)) -> Rc<Symbols> {
         let mut symbols = Symbols { parent: parent.cloned(), ..Symbols::default() };
         fill(&mut symbols);
@@ -43,7 +43,7 @@ impl Symbols {
         self.parent.as_ref().is_some_and(|parent| parent.knows(name))
     }
 
-    /// Whether this scope or one around it has the name.
+    /// Whether this scope or an enclosing one has the name.
     pub fn knows(&self, name: &Name) -> bool {
         self.own.contains(name) || self.known_outside(name)
     }
@@ -72,8 +72,8 @@ impl Symbols {
         }
     }
 
-    /// Takes what the branches of an `if` have found: what any of them sets is the scope's own, and is what it was before
-    /// where the branch is not taken.
+    /// Merges the symbols of the branches of an `if`. A name that any branch sets is the scope's own, and keeps its value if
+    /// the branch is not taken.
     pub fn join(&mut self, branches: Vec<Symbols>) {
         let mut stores: HashSet<Name> = HashSet::new();
         for branch in &branches {

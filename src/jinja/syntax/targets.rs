@@ -1,4 +1,4 @@
-//! Reads where values are put.
+//! Parses the targets of assignments.
 
 use super::ast::{Name, Target};
 use super::lexer::Token;
@@ -8,7 +8,7 @@ use crate::jinja::error::{Error, refuse};
 const CONSTANTS: [&str; 6] = ["true", "false", "none", "True", "False", "None"];
 
 impl Parser<'_> {
-    /// A name that a value is put to.
+    /// A name that is assigned to.
     pub fn name_target(&mut self) -> Result<Name, Error> {
         let name = self.expect_name()?;
         if CONSTANTS.contains(&&*name) {
@@ -17,7 +17,7 @@ impl Parser<'_> {
         Ok(name)
     }
 
-    /// Where a value is put: a name, several with commas between them, or an attribute of a namespace.
+    /// A target: a name, several separated by commas, or an attribute of a namespace.
     pub fn target(&mut self, namespaces: bool, ends: &[&str]) -> Result<Target, Error> {
         let mut targets = vec![self.one_target(namespaces)?];
         let mut several = false;

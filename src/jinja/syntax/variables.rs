@@ -6,7 +6,7 @@ use super::ast::{Name, Template};
 use super::walk;
 use super::walk::Use;
 
-/// What Jinja2 knows without being told.
+/// Names that Jinja2 defines.
 const GLOBALS: [&str; 12] = [
     "caller",
     "cycler",
@@ -22,7 +22,7 @@ const GLOBALS: [&str; 12] = [
     "varargs",
 ];
 
-/// The variables that a template uses and sets nowhere itself, without those of templates that it includes.
+/// The variables that a template uses and does not set, without those of included templates.
 pub fn of(template: &Template) -> BTreeSet<String> {
     let (mut used, mut set) = (BTreeSet::new(), BTreeSet::new());
     let mut visit = |name: &Name, how: Use| {

@@ -1,4 +1,4 @@
-//! Going through all that stands in a template, in the order of the text.
+//! Visits the names of a template, in the order of the text.
 
 use super::ast::*;
 
@@ -13,7 +13,7 @@ pub enum Use {
 
 type Visit<'a> = &'a mut dyn FnMut(&Name, Use);
 
-/// An expression's own expressions.
+/// The direct subexpressions of an expression.
 pub fn parts(value: &Expr) -> Vec<&Expr> {
     fn given(args: &Args) -> impl Iterator<Item = &Expr> {
         let named = args.named.iter().map(|(_, value)| value);
@@ -53,7 +53,7 @@ fn target(at: &Target, how: Use, visit: Visit) {
     }
 }
 
-/// The names of statements and of all scopes within them, but for blocks unless they are asked for.
+/// The names in statements and in all scopes within them; in blocks only if `blocks` is set.
 pub fn body(statements: &Body, visit: Visit, blocks: bool) {
     for it in statements {
         match it {

@@ -5,20 +5,20 @@ use std::rc::Rc;
 use super::{LARGEST, Value};
 use crate::jinja::error::{Error, refuse};
 
-/// What a call is given by name.
+/// The keyword arguments of a call.
 pub type Named = [(Rc<str>, Value)];
 
-/// What a filter or method was given, by the place of its parameter.
+/// The arguments of a filter or method, by the position of the parameter.
 pub struct Arguments {
     of: &'static str,
     values: Vec<Option<Value>>,
 }
 
 impl Arguments {
-    /// Binds what was given by place and by name to `names`.
+    /// Binds positional and keyword arguments to the parameters `names`.
     ///
     /// # Errors
-    /// For one too many, one that has no name here, and one that is given twice.
+    /// For too many, unknown and duplicate arguments.
     pub fn bind(of: &'static str, names: &[&str], positional: &[Value], named: &Named) -> Result<Arguments, Error> {
         let mut values = vec![None; names.len()];
         if positional.len() > names.len() {
@@ -42,7 +42,7 @@ impl Arguments {
         self.values[place].as_ref()
     }
 
-    /// As [`Arguments::get`], where `None` says the same as nothing.
+    /// As [`Arguments::get`], but `None` counts as left out.
     pub fn some(&self, place: usize) -> Option<&Value> {
         self.get(place).filter(|value| !value.is_none())
     }
@@ -51,7 +51,7 @@ impl Arguments {
         self.get(place).ok_or_else(|| refuse(format!("{} lacks an argument", self.of)))
     }
 
-    /// Text, or nothing where it is left out or `None`; an error for what is no text.
+    /// Text, or `None` if it is left out or Python's `None`; an error for other values.
     pub fn text(&self, place: usize) -> Result<Option<&str>, Error> {
         match self.some(place) {
             None => Ok(None),
@@ -72,7 +72,7 @@ impl Arguments {
         }
     }
 
-    /// A length or a count; less than nothing is nothing.
+    /// A length or a count; negative numbers count as 0.
     pub fn size(&self, place: usize, default: i64) -> Result<usize, Error> {
         let size = usize::try_from(self.number(place, default)?.max(0)).unwrap_or(usize::MAX);
         if size > LARGEST { Err(refuse(format!("a number of {} is too large", self.of))) } else { Ok(size) }

@@ -9,7 +9,7 @@ use crate::jinja::error::{Error, refuse, undefined};
 /// Calls a value.
 ///
 /// # Errors
-/// For what cannot be called, and those of what is called.
+/// For values that cannot be called, and those of the called value.
 pub fn call(callee: &Value, positional: Vec<Value>, named: Vec<(Rc<str>, Value)>) -> Result<Value, Error> {
     let object = match callee {
         Value::Object(object) => object,

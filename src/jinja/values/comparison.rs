@@ -40,7 +40,7 @@ impl Comparison {
 /// How Python orders two values; `None` where one of them is not a number (NaN).
 ///
 /// # Errors
-/// When it does not.
+/// For values that Python cannot order.
 pub fn order(a: &Value, b: &Value) -> Result<Option<Ordering>, Error> {
     no_sets(a, b)?;
     if a.is_number() && b.is_number() {
@@ -55,7 +55,7 @@ pub fn order(a: &Value, b: &Value) -> Result<Option<Ordering>, Error> {
         return Ok(Some(a.cmp(b)));
     }
     let in_order = |a: &[Value], b: &[Value]| {
-        // Python asks for the order only of what is not equal.
+        // Python compares the first items that are not equal.
         match a.iter().zip(b).find(|(a, b)| !a.equals(b)) {
             Some((a, b)) => order(a, b),
             None => Ok(Some(a.len().cmp(&b.len()))),
@@ -66,7 +66,7 @@ pub fn order(a: &Value, b: &Value) -> Result<Option<Ordering>, Error> {
         (Value::Tuple(a), Value::Tuple(b)) => in_order(&a.items, &b.items),
         (Value::Undefined(name), _) | (_, Value::Undefined(name)) => Err(undefined(name.as_ref())),
         (Value::Object(a), Value::Object(b)) => match (&**a, &**b) {
-            // Only days are written so that their text has their order.
+            // Only for dates without a time the text sorts as the dates do.
             (Object::Date(a), Object::Date(b)) if a.len() == 10 && b.len() == 10 => Ok(Some(a.cmp(b))),
             (Object::Date(_), Object::Date(_)) => Err(refuse("times have no order here: put them in quotes")),
             _ => Err(refuse(format!("{} and {} have no order", a.type_name(), b.type_name()))),
@@ -130,10 +130,10 @@ pub fn no_sets(a: &Value, b: &Value) -> Result<(), Error> {
     }
 }
 
-/// What a value is sorted by, and the value.
+/// A sort key, and the value.
 pub type Keyed = (Value, Value);
 
-/// Values in the order of their keys; equal ones stay as they are.
+/// Sorts values by their keys; the sort is stable.
 pub fn sorted(mut keyed: Vec<Keyed>, reverse: bool) -> Result<Vec<Value>, Error> {
     let mut failed = None;
     keyed.sort_by(|(a, _), (b, _)| {
@@ -153,7 +153,7 @@ pub fn sorted(mut keyed: Vec<Keyed>, reverse: bool) -> Result<Vec<Value>, Error>
     }
 }
 
-/// Whether two values are one and the same to Python, where that can be told.
+/// Python's `is`, where the answer can be known here.
 pub fn same(a: &Value, b: &Value) -> Result<bool, Error> {
     match (a, b) {
         (Value::List(a), Value::List(b)) => Ok(Rc::ptr_eq(a, b)),

@@ -49,7 +49,7 @@ pub fn dict(positional: &[Value], named: Vec<(Rc<str>, Value)>) -> Result<Dict, 
     Ok(entries)
 }
 
-/// Takes the entries of a mapping, or of a list of pairs.
+/// Adds the entries of a mapping, or of a list of pairs.
 pub fn update(entries: &mut Dict, of: &Value) -> Result<(), Error> {
     if let Some(more) = of.entries() {
         entries.extend(more.into_iter().map(|(key, value)| (Key(key), value)));

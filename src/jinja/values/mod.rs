@@ -1,6 +1,6 @@
 //! The values of templates: Python's types, with Python's equality, order of keys, truth and iteration.
 //!
-//! What can be done with them stands in the files of this folder. A value may be an [`object`], and objects hold values.
+//! The files of this folder hold the operations on them. A value may be an [`object`], and objects hold values.
 
 pub mod arguments;
 pub mod call;
@@ -26,14 +26,14 @@ use object::Object;
 /// A value. Lists and dictionaries are shared and can change, as in Python.
 #[derive(Debug, Clone)]
 pub enum Value {
-    /// With the word of the template that named it, for errors.
+    /// With its name in the template, for errors.
     Undefined(Option<Rc<str>>),
     None,
     Bool(bool),
     Int(i128),
     Float(f64),
     Text(Rc<str>),
-    /// Text that is escaped already.
+    /// Text that is already escaped.
     Markup(Rc<str>),
     List(Rc<RefCell<Vec<Value>>>),
     Tuple(Rc<Tuple>),
@@ -51,10 +51,10 @@ pub struct Tuple {
     pub group: bool,
 }
 
-/// Gives items until there are no more.
+/// An iterator.
 pub type Source = Box<dyn FnMut() -> Result<Option<Value>, Error>>;
 
-/// No list or text grows beyond this: a slip of the finger should not fill the memory.
+/// The longest list or text, so that a typing error does not exhaust the memory.
 pub const LARGEST: usize = 10_000_000;
 
 impl Value {
@@ -90,7 +90,7 @@ impl Value {
         Value::Object(Rc::new(object))
     }
 
-    /// A value that gives its items once.
+    /// A value that can be iterated once.
     pub fn generator(source: Source) -> Value {
         Value::object(Object::Generator(Rc::new(RefCell::new(source))))
     }
@@ -174,7 +174,7 @@ impl Value {
             // The characters of escaped text are not escaped text.
             Value::Text(text) | Value::Markup(text) => of(text.chars().map(|c| Value::text(c.to_string())).collect()),
             Value::Tuple(tuple) => of(tuple.items.clone()),
-            // A list may grow while a loop goes through it.
+            // A list may grow while a loop iterates over it.
             Value::List(items) => {
                 let (items, mut next) = (items.clone(), 0..);
                 Box::new(move || Ok(next.next().and_then(|at: usize| items.borrow().get(at).cloned())))
@@ -335,7 +335,7 @@ fn hash<H: Hasher>(value: &Value, state: &mut H) {
         Value::Float(number) => number.to_bits().hash(state),
         Value::Text(text) | Value::Markup(text) => text.hash(state),
         Value::Tuple(tuple) => tuple.items.iter().for_each(|item| hash(item, state)),
-        // What is left is told apart by equality alone.
+        // All other values have one hash, and are compared.
         _ => 0.hash(state),
     }
 }

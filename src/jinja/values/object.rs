@@ -1,4 +1,4 @@
-//! Objects other than Python's plain types: what they have and what they can be asked.
+//! Objects other than Python's basic types, and their attributes.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -12,7 +12,7 @@ pub enum Object {
     Generator(Rc<RefCell<Source>>),
     View(View),
     Range(Range),
-    /// A date of a YAML file, as Python prints it. It can do nothing else.
+    /// A date of a YAML file, as Python prints it. It has no other use.
     Date(String),
     Cycler(Vec<Value>, Cell<usize>),
     Joiner(Value, Cell<bool>),
@@ -20,7 +20,7 @@ pub enum Object {
     Module(Module),
     /// Of a template that is being rendered.
     OfTemplate(Rc<dyn TemplateObject>),
-    /// A method of a value that is not called yet.
+    /// A bound method.
     Method(Value, Rc<str>),
     /// A function of Jinja2's, by its name.
     Function(&'static str),
@@ -37,7 +37,7 @@ pub trait TemplateObject {
         Err(unprintable(self.type_name()))
     }
 
-    /// What it has by that name; `None` for what it has not.
+    /// The attribute of that name, if it has one.
     fn attribute(&self, name: &str) -> Result<Option<Value>, Error>;
 
     /// Whether it has a method of that name.
@@ -68,7 +68,7 @@ pub fn unprintable(type_name: &str) -> Error {
     refuse(format!("{type_name} has no text that could be printed"))
 }
 
-/// Makes sure that a call without parameters is given nothing.
+/// Checks that a call without parameters has no arguments.
 pub fn no_arguments(what: &str, positional: &[Value], named: &Named) -> Result<(), Error> {
     match positional.is_empty() && named.is_empty() {
         true => Ok(()),
@@ -146,12 +146,12 @@ impl Range {
         if span <= 0 { 0 } else { (span + step - 1) / step }
     }
 
-    /// The number at a place from 0.
+    /// The number at an index from 0.
     pub fn at(&self, index: i128) -> Option<i128> {
         (0..self.length()).contains(&index).then(|| self.start + index * self.step)
     }
 
-    /// The place of a number.
+    /// The index of a number.
     pub fn place(&self, number: i128) -> Option<i128> {
         let index = (number - self.start).checked_div(self.step)?;
         (self.at(index) == Some(number)).then_some(index)
@@ -237,7 +237,7 @@ impl Object {
         }
     }
 
-    /// Whether it is a set, which is no key for Python.
+    /// Whether it is a set, which is not hashable in Python.
     pub fn is_set(&self) -> bool {
         matches!(self, Object::View(view) if view.part != Part::Values)
     }
@@ -261,7 +261,7 @@ impl Object {
         }
     }
 
-    /// What it has by that name; `None` for what it has not.
+    /// The attribute of that name, if it has one.
     pub fn attribute(&self, name: &str) -> Result<Option<Value>, Error> {
         Ok(match (self, name) {
             (Object::Date(_), _) => return Err(refuse("a date has no parts here: put it in quotes to use it as text")),
@@ -287,7 +287,7 @@ impl Object {
     }
 }
 
-/// Python's `reversed`; `None` for what has no end to begin at.
+/// Python's `reversed`; `None` for values that cannot be reversed.
 pub fn reversed(value: &Value) -> Result<Option<Source>, Error> {
     let mut items = match value {
         Value::Object(object) => match &**object {

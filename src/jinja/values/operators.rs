@@ -31,7 +31,7 @@ impl Operator {
     }
 
     /// # Errors
-    /// As Python, and for results that do not fit in.
+    /// As Python, and for results that are too large.
     pub fn apply(self, a: &Value, b: &Value) -> Result<Value, Error> {
         // Text on the left formats, even what is undefined.
         if let (Operator::Modulo, Some(text)) = (self, a.as_str()) {
@@ -146,7 +146,7 @@ impl Operator {
     }
 }
 
-/// `a + b` of what are no numbers.
+/// `a + b` of values that are not numbers.
 fn sum(a: &Value, b: &Value) -> Option<Value> {
     match (a, b) {
         (Value::Text(a), Value::Text(b)) => Some(Value::text(format!("{a}{b}"))),
@@ -161,7 +161,7 @@ fn sum(a: &Value, b: &Value) -> Option<Value> {
     }
 }
 
-/// A text or list so many times.
+/// A text or list, repeated.
 fn repeated(of: &Value, times: i128) -> Option<Result<Value, Error>> {
     let length = match of {
         Value::Text(text) | Value::Markup(text) => text.len(),
@@ -188,7 +188,7 @@ fn cycle(items: &[Value], times: usize) -> Vec<Value> {
 /// `-value`, or `+value`.
 ///
 /// # Errors
-/// For what is no number.
+/// For values that are not numbers.
 pub fn signed(value: &Value, minus: bool) -> Result<Value, Error> {
     match value {
         Value::Float(number) => Ok(Value::Float(if minus { -number } else { *number })),

@@ -1,4 +1,4 @@
-//! How Python writes values down.
+//! Python's `str` and `repr`.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use crate::jinja::error::{Error, refuse};
 /// Python's `str`.
 ///
 /// # Errors
-/// For what Python prints with an address in memory, a generator say.
+/// For values that Python prints with a memory address, such as generators.
 pub fn str(value: &Value) -> Result<String, Error> {
     match value {
         Value::Undefined(_) => Ok(String::new()),
@@ -33,7 +33,7 @@ pub fn repr(value: &Value) -> Result<String, Error> {
     Ok(text)
 }
 
-/// Lists and mappings in each other; nobody reads deeper ones.
+/// The deepest nesting of lists and mappings that is printed.
 const DEEPEST: usize = 100;
 
 fn represent(value: &Value, depth: usize, text: &mut String) -> Result<(), Error> {

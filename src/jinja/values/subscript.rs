@@ -7,10 +7,10 @@ use super::object::{Object, Range};
 use super::{Key, Value};
 use crate::jinja::error::{Error, refuse, undefined};
 
-/// What Python's `getattr` gives; `None` for what is not there.
+/// Python's `getattr`; `None` if there is no such attribute.
 ///
 /// # Errors
-/// For Python's insides, and for what cannot be done here.
+/// For Python's internal attributes, and for those that are not supported here.
 pub fn python_attribute(value: &Value, name: &str) -> Result<Option<Value>, Error> {
     if name.starts_with("__") && name.ends_with("__") {
         return Err(refuse(format!("{name} is of Python's insides")));
@@ -102,7 +102,7 @@ pub fn item(value: &Value, key: &Value) -> Result<Value, Error> {
 /// `value[from:to:step]`.
 ///
 /// # Errors
-/// For what has no parts, and for places that are no whole numbers.
+/// For values that cannot be sliced, and for indexes that are not whole numbers.
 pub fn slice(value: &Value, parts: &[Option<Value>; 3]) -> Result<Value, Error> {
     let number = |place: usize| match &parts[place] {
         None | Some(Value::None) => Ok(None),

@@ -2,7 +2,7 @@
 
 use crate::jinja::error::{Error, refuse};
 
-/// What Python takes for white space.
+/// Whether Python counts it as white space.
 pub fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
 }
@@ -41,19 +41,19 @@ pub fn split_lines(text: &str, keep_ends: bool) -> Vec<&str> {
     lines
 }
 
-/// The text's two parts at which Python's `strip` cuts.
+/// Python's `strip`, at the start, at the end, or both.
 pub fn strip(text: &str, chars: Option<&str>, start: bool, end: bool) -> String {
     let cut = |c: char| chars.map_or_else(|| is_space(c), |chars| chars.contains(c));
     let text = if start { text.trim_start_matches(cut) } else { text };
     if end { text.trim_end_matches(cut) } else { text }.to_owned()
 }
 
-/// Whether a letter is one that only begins words.
+/// Whether a letter is in title case.
 pub fn is_title_case(c: char) -> bool {
     matches!(c, '\u{1c5}' | '\u{1c8}' | '\u{1cb}' | '\u{1f2}')
 }
 
-/// A letter as it begins a word: `ß` becomes `Ss`, and a letter of two becomes the one with only its first part large.
+/// A letter in title case: `ß` becomes `Ss`, and a digraph becomes the one with only its first part in upper case.
 pub fn title_case(c: char) -> String {
     let digraphs = [
         ('\u{1c4}', '\u{1c6}', '\u{1c5}'),
@@ -78,7 +78,7 @@ pub fn capitalize(s: &str) -> String {
     }
 }
 
-/// Text without tags, its white space made one blank each.
+/// Text without tags, and with runs of white space replaced by one blank.
 pub fn stripped(text: &str) -> Result<String, Error> {
     let mut text = text.to_owned();
     for (open, close) in [("<!--", "-->"), ("<", ">")] {
@@ -92,7 +92,7 @@ pub fn stripped(text: &str) -> Result<String, Error> {
     unescape(&text.split(is_space).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" "))
 }
 
-/// Characters in place of HTML's names for them.
+/// Replaces HTML entities by their characters.
 fn unescape(text: &str) -> Result<String, Error> {
     let mut plain = String::new();
     let mut rest = text;

@@ -15,7 +15,7 @@ use ssh2::{Channel, Session};
 
 use super::forward::{Forward, Sent, done};
 use crate::fleet::ssh::transport::socket::Socket;
-use crate::fleet::ssh::transport::tcp::{Keepalive, Pulse};
+use crate::fleet::ssh::transport::tcp::{Keepalive, Liveness};
 use crate::fleet::ssh::transport::{error_code, tcp};
 
 const CHUNK: usize = 32 * 1024;
@@ -209,7 +209,7 @@ impl Thread {
 
     /// Rounds over everything, and waits when nothing moved, until somebody hangs up. An error is the end of the session.
     fn serve(&mut self) -> Result<(), String> {
-        let mut pulse = Pulse::start();
+        let mut liveness = Liveness::start();
         let mut idle = 0;
         loop {
             let _ = (&self.woken).read(&mut [0; 64]);
@@ -227,7 +227,7 @@ impl Thread {
             if ready && idle < 3 {
                 continue;
             }
-            self.pause(&mut pulse, ready)?;
+            self.pause(&mut liveness, ready)?;
         }
     }
 
@@ -339,7 +339,7 @@ impl Thread {
     }
 
     /// Waits for any side. `soon`: something is ready that could not be moved on.
-    fn pause(&self, pulse: &mut Pulse, soon: bool) -> Result<(), String> {
+    fn pause(&self, liveness: &mut Liveness, soon: bool) -> Result<(), String> {
         let room = self.has_room();
         if room && self.part.is_none() {
             self.session.keepalive_send().map_err(|error| error.message().to_lowercase())?;
@@ -363,10 +363,6 @@ impl Thread {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.to_string()),
         }
-        let silent = pulse.silent_for(&self.socket, flags == PollFlags::IN);
-        if silent > self.keepalive.patience() {
-            return Err(format!("the host has been silent for {} s", silent.as_secs()));
-        }
-        Ok(())
+        self.keepalive.check(liveness, &self.socket, flags == PollFlags::IN)
     }
 }

@@ -11,7 +11,7 @@ use super::error_code;
 use super::input::{Feed, Input};
 use super::lines::Lines;
 use super::link::Link;
-use super::tcp::Pulse;
+use super::tcp::Liveness;
 use crate::wire::limits;
 
 const LONGEST_OUT_LINE: usize = limits::PROTOCOL_LINE;
@@ -60,16 +60,16 @@ impl Link {
         if let Some(why) = self.broken() {
             return Err(OpenError::Lost(why.to_owned()));
         }
-        let mut pulse = Pulse::start();
+        let mut liveness = Liveness::start();
         let patience = (Instant::now() + CHANNEL_PATIENCE).min(deadline);
         let mut channel = loop {
-            match self.until_done(&mut pulse, deadline, |link| Channel::open(&link.session)) {
+            match self.until_done(&mut liveness, deadline, |link| Channel::open(&link.session)) {
                 Ok(channel) => break channel,
                 Err(OpenError::NoChannel(_)) if Instant::now() < patience => std::thread::sleep(CHANNEL_PAUSE),
                 Err(error) => return Err(error),
             }
         };
-        match self.until_done(&mut pulse, deadline, |_| channel.exec(command)) {
+        match self.until_done(&mut liveness, deadline, |_| channel.exec(command)) {
             Ok(()) => {}
             Err(error) => {
                 close(&mut channel, self);
@@ -105,7 +105,7 @@ impl Link {
 
     fn until_done<T>(
         &mut self,
-        pulse: &mut Pulse,
+        liveness: &mut Liveness,
         deadline: Instant,
         mut call: impl FnMut(&mut Link) -> Result<T, ssh2::Error>,
     ) -> Result<T, OpenError> {
@@ -121,7 +121,7 @@ impl Link {
                     self.break_off("a command could not be started in time");
                     return Err(OpenError::TimedOut);
                 }
-                error_code::EAGAIN => match self.pause(pulse, true, false, deadline) {
+                error_code::EAGAIN => match self.pause(liveness, true, false, deadline) {
                     Ok(()) => continue,
                     Err(why) => why,
                 },
@@ -229,7 +229,7 @@ impl Running {
         if let Some(why) = link.broken() {
             return Err(why.to_owned());
         }
-        let mut pulse = Pulse::start();
+        let mut liveness = Liveness::start();
         let mut leave_by: Option<Instant> = None;
         // Since when the command is known to have ended and its output has been still.
         let mut still: Option<Instant> = None;
@@ -245,7 +245,7 @@ impl Running {
             }
             let until = [leave_by, still.map(|since| since + GRACE)].into_iter().flatten().fold(deadline, Instant::min);
             if !link.has_room() {
-                link.pause(&mut pulse, false, true, until)?;
+                link.pause(&mut liveness, false, true, until)?;
                 continue;
             }
             let mut moved = false;
@@ -273,14 +273,14 @@ impl Running {
                 WriteProgress::Nothing => false,
             };
             if part_sent {
-                link.pause(&mut pulse, false, true, until)?;
+                link.pause(&mut liveness, false, true, until)?;
             } else if moved {
                 still = None;
             } else {
                 if still.is_none() && self.has_ended() {
                     still = Some(Instant::now());
                 }
-                link.pause(&mut pulse, true, false, until)?;
+                link.pause(&mut liveness, true, false, until)?;
             }
         }
     }
@@ -393,7 +393,7 @@ impl Running {
 /// Says that a channel is closed. The answer is not awaited: sshd gives it only when the command has ended. Until then
 /// the library keeps what little it knows of the channel; it goes with the session.
 fn close(channel: &mut Channel, link: &mut Link) {
-    let mut pulse = Pulse::start();
+    let mut liveness = Liveness::start();
     let until = Instant::now() + GRACE;
     while link.broken().is_none() {
         let why = if link.has_room() {
@@ -404,7 +404,7 @@ fn close(channel: &mut Channel, link: &mut Link) {
         } else if Instant::now() >= until {
             "a channel could not be closed".to_owned()
         } else {
-            match link.pause(&mut pulse, false, true, until) {
+            match link.pause(&mut liveness, false, true, until) {
                 Ok(()) => continue,
                 Err(why) => why,
             }

@@ -3,10 +3,10 @@
 use crate::jinja::error::{Error, refuse};
 use crate::jinja::values::{Value, python};
 
-/// No field is wider, and no number has more digits: a slip of the finger should not fill the memory.
+/// The widest field and the most digits, so that a typing error does not exhaust the memory.
 const WIDEST: usize = 10_000;
 
-/// What a field asks for, in either language.
+/// The specification of a field, in either language.
 #[derive(Default, Clone)]
 pub struct Spec {
     pub fill: Option<char>,
@@ -95,7 +95,7 @@ fn exponent(text: &str) -> String {
     format!("{digits}e{sign}{exponent:0>2}")
 }
 
-/// The format `g`: so many digits that count, without zeros at their end.
+/// The format `g`: significant digits, without trailing zeros.
 fn general(size: f64, precision: usize, keep_zeros: bool) -> String {
     let scientific = format!("{size:.*e}", precision - 1);
     let power: i32 = scientific.split_once('e').and_then(|(_, power)| power.parse().ok()).unwrap_or(0);
@@ -136,7 +136,7 @@ pub fn digits(rest: &mut &str) -> Result<Option<usize>, Error> {
     }
 }
 
-/// A number; unlike elsewhere, what is undefined is of the wrong type here.
+/// A number; unlike elsewhere, an undefined value is a type error here.
 pub fn real(value: &Value) -> Result<f64, Error> {
     value.real().map_err(|_| refuse(format!("a format wants a number, not {}", value.type_name())))
 }

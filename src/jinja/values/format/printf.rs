@@ -94,7 +94,7 @@ pub fn printf(format: &str, given: &Value) -> Result<String, Error> {
         });
     }
     text.push_str(rest);
-    // Whatever could be asked by key may be given for nothing.
+    // As in Python, a value that can be indexed may be left unused.
     let by_item = match given {
         Value::List(_) | Value::Dict(_) | Value::Undefined(_) => true,
         Value::Object(object) => matches!(&**object, Object::Range(_)),

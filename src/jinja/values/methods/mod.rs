@@ -80,7 +80,7 @@ fn of_dict(
         "has_key" => &["key"],
         _ => &[],
     };
-    // Python's dictionaries take no names.
+    // The methods of Python's dictionaries take no keyword arguments.
     if !named.is_empty() {
         return Err(refuse(format!("{method} takes no named arguments")));
     }

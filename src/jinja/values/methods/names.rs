@@ -3,8 +3,7 @@
 use crate::jinja::values::Value;
 use crate::jinja::values::object::Object;
 
-/// What Python has as methods of dictionaries, text and lists: without a call, such a name is the method itself and not
-/// an entry of the same name.
+/// Python's methods of dictionaries, text and lists. `value.name` is the method, even if there is an entry of that name.
 const OF_DICT: &[&str] =
     &["clear", "copy", "fromkeys", "get", "items", "keys", "pop", "popitem", "setdefault", "update", "values"];
 const OF_TEXT: &[&str] = &[
@@ -63,7 +62,7 @@ const OF_INT: &[&str] = &["as_integer_ratio", "bit_count", "bit_length", "conjug
 const OF_FLOAT: &[&str] = &["as_integer_ratio", "conjugate", "fromhex", "hex", "is_integer"];
 const OF_MARKUP: &[&str] = &["striptags", "unescape"];
 
-/// What a dictionary had in Python 2, and what templates of that time still call.
+/// Methods of dictionaries in Python 2, which old templates still call.
 pub const OF_OLD_DICT: [&str; 4] = ["has_key", "iteritems", "iterkeys", "itervalues"];
 
 /// Whether the type of `value` has a method of that name in Python.
