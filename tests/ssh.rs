@@ -14,7 +14,7 @@ use farm::Farm;
 use farm::agent::Agent;
 use hoist::fleet::Pack;
 use hoist::fleet::ssh::{
-    Algorithms, ConnectError, ConnectErrorKind, Driven, ExecEnd, Heed, Input, Link, OpenError, OutputChunk, Ssh,
+    AfterLine, Algorithms, ConnectError, ConnectErrorKind, Driven, ExecEnd, Input, Link, OpenError, OutputChunk, Ssh,
     SshOptions,
 };
 use hoist::targets::Target;
@@ -59,7 +59,7 @@ fn exec(link: &mut Link, command: &str, input: Input, deadline: Instant) -> (Res
             OutputChunk::Out(line) => heard.out.push(String::from_utf8_lossy(line).into_owned()),
             OutputChunk::Err(line) => heard.err.push(String::from_utf8_lossy(line).into_owned()),
         }
-        Heed::More
+        AfterLine::More
     });
     (end, heard)
 }
@@ -113,7 +113,7 @@ fn something_left_running_with_the_output_open_does_not_hold_up_the_end() {
     let (end, heard) = run(&mut link, "echo said; sleep 600 & exit 3");
     assert_eq!((end, heard.out), (ExecEnd::Status(3), vec!["said".to_owned()]));
     // A status of 0 cannot be seen ahead of the end: there it is the last line that counts.
-    let end = link.exec("echo last; sleep 600 & exit 0", Input::default(), soon(), &mut |_| Heed::Last);
+    let end = link.exec("echo last; sleep 600 & exit 0", Input::default(), soon(), &mut |_| AfterLine::Last);
     assert_eq!(end, Ok(ExecEnd::Status(0)));
     assert_eq!(run(&mut link, "echo on").1.out, ["on"]);
 }
@@ -139,7 +139,7 @@ fn much_input_and_much_output_on_both_streams_at_once_come_through_whole() {
             }
             other => panic!("{other:?}"),
         }
-        Heed::More
+        AfterLine::More
     });
     assert_eq!(end, Ok(ExecEnd::Status(0)));
     assert_eq!((out, err), (262_144, 262_144));
@@ -175,7 +175,7 @@ fn a_command_can_be_left_running_and_come_back_to_while_others_run() {
     let mut on = |said: OutputChunk| {
         let (OutputChunk::Out(line) | OutputChunk::Err(line)) = said;
         heard.push(String::from_utf8_lossy(line).into_owned());
-        Heed::Pause
+        AfterLine::Pause
     };
     assert_eq!(keeper.drive(&mut link, soon(), &mut on), Driven::Paused);
     assert_eq!(run(&mut link, "echo between").1.out, ["between"]);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use common::{Farm, HOIST, Links, Project, Ran, address, wait_for};
 use hoist::fleet::ssh::{
-    ConnectError, ConnectErrorKind, ExecEnd, Heed, Input, Link, OpenSsh, OutputChunk, Ssh, SshOptions,
+    AfterLine, ConnectError, ConnectErrorKind, ExecEnd, Input, Link, OpenSsh, OutputChunk, Ssh, SshOptions,
 };
 use hoist::targets::Target;
 
@@ -69,7 +69,7 @@ fn said(link: &mut Link, command: &str) -> String {
         if let OutputChunk::Out(line) = said {
             out += &String::from_utf8_lossy(line);
         }
-        Heed::More
+        AfterLine::More
     });
     assert_eq!(end, Ok(ExecEnd::Status(0)));
     out
@@ -407,7 +407,7 @@ fn much_goes_both_ways_through_a_jump_host_while_others_do_the_same() {
                         OutputChunk::Out(line) => sum = String::from_utf8_lossy(line).into_owned(),
                         OutputChunk::Err(line) => panic!("{}", String::from_utf8_lossy(line)),
                     }
-                    Heed::More
+                    AfterLine::More
                 });
                 assert_eq!((end, lines, sum), (Ok(ExecEnd::Status(0)), 262_144, format!("sum {bytes}")));
             });
@@ -514,7 +514,8 @@ fn a_jump_host_that_is_silent_in_mid_session_is_noticed() {
     for child in children.lines() {
         assert!(Command::new("kill").args(["-STOP", child]).status().unwrap().success());
     }
-    let end = link.exec("sleep 600", Input::default(), Instant::now() + Duration::from_secs(120), &mut |_| Heed::More);
+    let end =
+        link.exec("sleep 600", Input::default(), Instant::now() + Duration::from_secs(120), &mut |_| AfterLine::More);
     assert!(
         matches!(&end, Err(hoist::fleet::ssh::OpenError::Lost(why)) | Ok(ExecEnd::Lost(why)) if why.contains("silent")),
         "{end:?}"
@@ -531,8 +532,8 @@ fn a_session_whose_jump_host_died_is_made_again_through_a_new_one() {
     let mut links: Vec<Link> = (2..5).map(|n| ssh.connect(&target(&format!("127.0.0.{n}"))).unwrap()).collect();
     behind.cut();
     for link in &mut links {
-        let end =
-            link.exec("sleep 600", Input::default(), Instant::now() + Duration::from_secs(60), &mut |_| Heed::More);
+        let end = link
+            .exec("sleep 600", Input::default(), Instant::now() + Duration::from_secs(60), &mut |_| AfterLine::More);
         assert!(matches!(end, Err(hoist::fleet::ssh::OpenError::Lost(_)) | Ok(ExecEnd::Lost(_))), "{end:?}");
         assert!(!link.is_alive());
     }
@@ -565,7 +566,8 @@ fn a_proxy_command_carries_the_session_and_ends_with_it() {
     let mut link = ssh.connect(&target("127.0.0.3")).unwrap();
     let pid = fs::read_to_string(&mark).unwrap().lines().last().unwrap().to_owned();
     assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
-    let end = link.exec("sleep 600", Input::default(), Instant::now() + Duration::from_secs(60), &mut |_| Heed::More);
+    let end =
+        link.exec("sleep 600", Input::default(), Instant::now() + Duration::from_secs(60), &mut |_| AfterLine::More);
     assert!(matches!(end, Err(hoist::fleet::ssh::OpenError::Lost(_)) | Ok(ExecEnd::Lost(_))), "{end:?}");
 }
 

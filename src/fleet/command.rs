@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::output_sink::OutputSink;
 use super::pool::Pool;
-use super::ssh::{Driven, ExecEnd, Heed, Input, OutputChunk, Ssh};
+use super::ssh::{AfterLine, Driven, ExecEnd, Input, OutputChunk, Ssh};
 use super::talk::{CLOSED, Failure, not_run};
 use super::{Call, Fleet, Flow, HostEvent, HostResult, Outcome, Task};
 use crate::targets::Target;
@@ -75,7 +75,7 @@ impl CommandJob {
                 OutputChunk::Err(text) => sink.text(Level::Warning, text),
             }
             // Lines are heard no faster than they are read, and there may be thousands before the clock is looked at.
-            if Instant::now() < deadline { Heed::More } else { Heed::Pause }
+            if Instant::now() < deadline { AfterLine::More } else { AfterLine::Pause }
         });
         let end = match driven {
             Driven::Ended(end) => end,

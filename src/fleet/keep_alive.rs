@@ -1,25 +1,25 @@
-//! Looking after the sessions that no step uses just now: between two steps, and while a question waits for its answer.
+//! Keeps idle sessions alive: between two steps, and while the operator is asked a question.
 //!
-//! A thread goes over them every so often. It answers the hosts' signs of life, which the library does only when it is
-//! called, and tells each keeper that this deployer is there, so that the lease of a promoted host is renewed. Where a
-//! promoted host's session is gone, it is made again: a lease must not run out for want of a session that can be had.
+//! A thread goes through them at an interval. It answers the hosts' keepalive messages, which the library does only when
+//! it is called, and tells each keeper that this deployer is alive, so that the lease of a promoted host is renewed. A
+//! promoted host whose session was lost is reconnected, so that its lease does not expire while the host is reachable.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError, Weak};
 use std::time::Duration;
 
-use super::hosts::FleetState;
+use super::connection::Work;
 use super::output_sink::OutputSink;
-use super::work::Work;
+use super::sessions::FleetState;
 use super::{Call, HostId, Step, Task};
 
-/// How often within its time a lease is renewed.
+/// How many times within its duration a lease is renewed.
 const RENEWALS: u32 = 3;
-/// However short leases are, sessions are looked after no more often than this.
+/// The shortest interval, however short leases are.
 const SHORTEST: Duration = Duration::from_millis(200);
-/// Sessions that are made again at a time; most of those hosts will be out of reach, and only cost time.
-const MENDERS: usize = 8;
-/// What making a session again may take beyond connecting.
+/// Hosts that are reconnected at a time. Most of them are unreachable, and wait for a timeout.
+const RECONNECTS: usize = 8;
+/// The time limit for the probe of a new session.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Starts the thread. It ends when the fleet is gone.
@@ -30,22 +30,22 @@ pub(super) fn start(shared: &Arc<FleetState>) {
     let shared = Arc::downgrade(shared);
     let thread = std::thread::Builder::new().name("sessions".into()).stack_size(256 << 10);
     let started = thread.spawn(move || {
-        let mending = Arc::new(AtomicBool::new(false));
+        let reconnecting = Arc::new(AtomicBool::new(false));
         loop {
             std::thread::sleep(every);
             let Some(shared) = Weak::upgrade(&shared) else { return };
-            let broken = tend_all(&shared, lease.is_some());
-            if !broken.is_empty() && !mending.swap(true, Ordering::SeqCst) {
-                let (shared, mending) = (shared.clone(), mending.clone());
+            let lost = keep_all_alive(&shared, lease.is_some());
+            if !lost.is_empty() && !reconnecting.swap(true, Ordering::SeqCst) {
+                let (shared, reconnecting) = (shared.clone(), reconnecting.clone());
                 std::thread::spawn(move || {
-                    mend(&shared, broken);
-                    mending.store(false, Ordering::SeqCst);
+                    reconnect(&shared, lost);
+                    reconnecting.store(false, Ordering::SeqCst);
                 });
             }
         }
     });
     if let Err(error) = started {
-        log::warn!("parked sessions are not looked after: {error}");
+        log::warn!("idle sessions are not kept alive: {error}");
     }
 }
 
@@ -62,11 +62,11 @@ fn nothing(host: HostId) -> (Call, Task) {
     (call, Task { host, attempt: 0, restore: None })
 }
 
-/// One round; gives back the promoted hosts that have no session, or no keeper on it.
+/// One round; returns the promoted hosts that have no session, or no keeper.
 ///
-/// A session that a step is using is left alone: its host is being talked to, and a stage renews its lease by itself.
-fn tend_all(shared: &FleetState, renew: bool) -> Vec<HostId> {
-    let mut broken = Vec::new();
+/// Sessions that a step is using are skipped: a stage renews its lease itself.
+fn keep_all_alive(shared: &FleetState, renew: bool) -> Vec<HostId> {
+    let mut lost = Vec::new();
     for (id, host) in shared.hosts.iter().enumerate() {
         let mut session = match host.session.try_lock() {
             Ok(session) => session,
@@ -75,32 +75,32 @@ fn tend_all(shared: &FleetState, renew: bool) -> Vec<HostId> {
         let promoted = session.promoted;
         let alive = session.remote.as_mut().is_some_and(|remote| remote.is_alive() && !remote.has_lost_keeper());
         match &mut session.remote {
-            Some(remote) if alive => remote.tend(renew && promoted),
-            _ if renew && promoted => broken.push(id),
+            Some(remote) if alive => remote.keep_alive(renew && promoted),
+            _ if renew && promoted => lost.push(id),
             _ => {}
         }
     }
-    broken
+    lost
 }
 
-/// Connects again, which takes the locks again and renews the leases.
-fn mend(shared: &Arc<FleetState>, hosts: Vec<HostId>) {
+/// Reconnects, which takes the locks again and renews the leases.
+fn reconnect(shared: &Arc<FleetState>, hosts: Vec<HostId>) {
     let hosts = Mutex::new(hosts.into_iter());
     std::thread::scope(|scope| {
-        for _ in 0..MENDERS {
+        for _ in 0..RECONNECTS {
             scope.spawn(|| {
                 while let Some(id) = { hosts.lock().unwrap_or_else(PoisonError::into_inner).next() } {
-                    mend_one(shared, id);
+                    reconnect_one(shared, id);
                 }
             });
         }
     });
 }
 
-fn mend_one(shared: &FleetState, id: HostId) {
+fn reconnect_one(shared: &FleetState, id: HostId) {
     let host = &shared.hosts[id];
     let Ok(mut session) = host.session.try_lock() else { return };
-    // A step may have been quicker, or have ended the lease.
+    // A step may have reconnected first, or ended the lease.
     if !session.promoted {
         return;
     }
@@ -108,7 +108,7 @@ fn mend_one(shared: &FleetState, id: HostId) {
     let sink = OutputSink::new(id, &|_| {}, &shared.output, None);
     let mut work = Work { shared, call: &call, task: &task, target: &host.target, session: &mut session, sink };
     match work.ready() {
-        Ok(()) => log::info!("{}: the session was lost while it was parked, and is there again", host.target),
-        Err(outcome) => log::debug!("{}: the parked session is lost: {outcome}", host.target),
+        Ok(()) => log::info!("{}: the idle session was lost, and was reopened", host.target),
+        Err(outcome) => log::debug!("{}: the idle session is lost: {outcome}", host.target),
     }
 }

@@ -1,10 +1,11 @@
-//! The hosts, and how a step reaches them.
+//! Hosts, and running a step on many of them.
 #![allow(
     clippy::result_large_err,
     reason = "an outcome names the holder of a lock; there is one a host and step, beside a round trip over the network"
 )]
 
 mod command;
+mod connection;
 mod hosts;
 pub mod keep_alive;
 mod loss;
@@ -15,15 +16,17 @@ pub mod output_sink;
 mod pack;
 mod pool;
 mod probe;
+mod sessions;
 pub mod ssh;
 mod talk;
 mod unlock;
 mod work;
 
 pub use command::CommandFleet;
-pub use hosts::{First, RequestMaker, SshFleet};
+pub use hosts::SshFleet;
 pub use outcome::{HostResult, Outcome};
 pub use pack::{Pack, PackSource, Payload};
+pub use sessions::{First, RequestMaker};
 
 use std::time::Duration;
 
@@ -45,7 +48,7 @@ pub enum Step {
     Hold,
     /// Run a stage.
     Run(Stage),
-    /// Let go of the lock and close the session.
+    /// Release the lock and close the session.
     Release,
     /// Run the command line of a [`CommandFleet`].
     Command,
@@ -60,7 +63,7 @@ pub struct Call {
     /// Hosts at once, at least 1.
     pub batch: usize,
     pub timeout: Duration,
-    /// Do the work even where it seems done already.
+    /// Do the work even if it seems to be done already.
     pub force: bool,
     /// Start nothing: find out about stages that a deployer which is gone may have started. Hosts that never began get
     /// no events at all; each of the others gets its `Started` and its true `Ended`. A probe with it is a look at hosts

@@ -1,4 +1,4 @@
-//! What comes from a host and is not Hoist's: greetings, complaints of start-up files, the words of whatever wraps commands.
+//! Output of a host that is not Hoist's: greetings, errors of start-up files, output of a command wrapper.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -15,7 +15,7 @@ const BYTES: usize = 200;
 /// Where such things come from, for the operator.
 const START_UP: &str = "a start-up file of the login shell (.bashrc, .profile, .zshenv, ~/.ssh/rc)";
 
-/// The lines of one host that were told of. A start-up file says the same at each command.
+/// The lines of one host that were reported. A start-up file prints the same at each command.
 #[derive(Debug, Default)]
 pub(super) struct Noise(Mutex<HashSet<Vec<u8>>>);
 
@@ -39,16 +39,16 @@ pub(super) fn presentable(text: &[u8]) -> Cow<'_, [u8]> {
 
 /// The first and the last line of a command that was not understood.
 #[derive(Debug, Default)]
-pub(super) struct Words {
+pub(super) struct StrayOutput {
     first: Option<String>,
     last: Option<String>,
-    /// Hoist itself was heard.
+    /// Output of Hoist itself was read.
     pub understood: bool,
-    /// Hoist was heard on standard error.
+    /// Output of Hoist was read on standard error.
     pub astray: bool,
 }
 
-impl Words {
+impl StrayOutput {
     pub fn add(&mut self, text: &[u8]) {
         let text = String::from_utf8_lossy(&text[..text.len().min(BYTES)]).trim().to_owned();
         if text.is_empty() {
@@ -60,7 +60,7 @@ impl Words {
         }
     }
 
-    /// Whether nothing at all was said.
+    /// Whether there was no output at all.
     pub fn is_silence(&self) -> bool {
         self.first.is_none() && !self.understood
     }
@@ -137,18 +137,18 @@ mod tests {
     #[test]
     fn what_was_heard_says_why_there_is_no_answer() {
         let words = |lines: &[&str]| {
-            let mut words = Words::default();
+            let mut words = StrayOutput::default();
             lines.iter().for_each(|line| words.add(line.as_bytes()));
             words
         };
-        let explain = |words: &Words, end| words.explain(&end, Duration::from_secs(9)).unwrap();
+        let explain = |words: &StrayOutput, end| words.explain(&end, Duration::from_secs(9)).unwrap();
         assert!(explain(&words(&[]), ExecEnd::Status(TAKEN_BY_A_SHELL)).contains("another shell"));
         assert!(explain(&words(&[]), ExecEnd::Status(0)).contains("may end the shell"));
         assert!(explain(&words(&[]), ExecEnd::TimedOut).contains("within 9 s"));
         assert_eq!(explain(&words(&["", "a"]), ExecEnd::Status(1)), "no answer to the probe: a");
         let both = explain(&words(&["a", "b", "c"]), ExecEnd::Status(1));
         assert!(both.contains("\"a\"") && both.contains("\"c\""), "{both}");
-        let hoist = Words { understood: true, ..Words::default() };
+        let hoist = StrayOutput { understood: true, ..StrayOutput::default() };
         assert_eq!(hoist.explain(&ExecEnd::TimedOut, Duration::ZERO), None);
     }
 }

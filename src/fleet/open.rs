@@ -29,8 +29,8 @@ impl OpenSessions {
         self.limit
     }
 
-    /// A host's session is about to be used, or to be opened. Where that makes one too many, the sessions that have
-    /// rested longest are closed: `close` does that, unless the session is in use, which it says with `false`.
+    /// A host's session is about to be used or opened. If that makes too many, those that have been idle longest are
+    /// closed: `close` does that, and returns `false` for a session in use.
     pub fn touch(&self, host: HostId, mut close: impl FnMut(HostId) -> bool) {
         let Some(limit) = self.limit else { return };
         let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
@@ -87,7 +87,7 @@ mod tests {
         assert!(touched(0, &[]).is_empty());
         assert_eq!(touched(2, &[]), [1]);
         assert_eq!(touched(3, &[0]), [2]);
-        // Nobody rests, so there is one too many until somebody does.
+        // No session is idle, so one too many is open until one is.
         assert!(touched(4, &[0, 3]).is_empty());
         assert_eq!(touched(4, &[]), [0]);
         open.forget(3);

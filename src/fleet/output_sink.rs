@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::noise::{Noise, Words, presentable};
+use super::noise::{Noise, StrayOutput, presentable};
 use super::ssh::OutputChunk;
 use super::{Call, HostEvent, HostId, HostResult, Outcome, TAIL_LINES};
 use crate::wire::limits;
@@ -38,7 +38,7 @@ pub(super) struct OutputSink<'a> {
     /// What is known to be none of Hoist's, and is told of once; `None`: all is told.
     noise: Option<&'a Noise>,
     /// Of the command that runs.
-    pub words: Words,
+    pub words: StrayOutput,
     /// The beginning of an event that comes in pieces.
     pieces: String,
 }
@@ -64,14 +64,14 @@ impl<'a> OutputSink<'a> {
             passed: 0,
             dropped: (0, 0),
             noise: None,
-            words: Words::default(),
+            words: StrayOutput::default(),
             pieces: String::new(),
         }
     }
 
     /// Another command runs.
     pub fn begin(&mut self) {
-        (self.words, self.pieces) = (Words::default(), String::new());
+        (self.words, self.pieces) = (StrayOutput::default(), String::new());
     }
 
     fn line(&mut self, mut line: Line) {

@@ -1,4 +1,4 @@
-//! Doing one job on many hosts at once: the launching half of the [`super::Fleet`] promise.
+//! Runs one job on many hosts at once; keeps the part of the [`super::Fleet`] contract about starting tasks.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -8,16 +8,16 @@ use crossbeam_channel::{RecvTimeoutError, bounded};
 
 use super::{Flow, HostEvent, HostResult, Outcome, Task};
 
-/// Beyond this, idle threads cost more than they bring, and a burst of connections overruns a listener's backlog.
+/// With more, idle threads cost more than they gain, and a burst of connections overruns a listener's backlog.
 const MOST_THREADS: usize = 256;
 /// Measured use is under 20 KiB.
 const STACK: usize = 256 * 1024;
-/// How long the caller is left without a chance to look up.
+/// The longest time between two calls of `on`.
 const TICK: Duration = Duration::from_millis(100);
-/// Events on their way; a host that says more waits until the caller has read.
+/// Events in the channel; a host that sends more waits until the caller has read.
 const IN_FLIGHT: usize = 1024;
 
-/// What is done on one host. It may tell events; its own end is told for it.
+/// What is done on one host. It may send events; the pool sends its `Ended`.
 pub(super) type Job = dyn Fn(&Task, &dyn Fn(HostEvent)) -> HostResult + Send + Sync;
 
 /// Threads, kept from call to call while the size stays the same.
@@ -29,7 +29,7 @@ pub(super) struct Pool {
 impl Pool {
     /// Runs `job` for each task, at most `batch` at a time, in order; no task starts after `on` has said stop.
     ///
-    /// Tasks never queue inside the pool, so a task that was told as started really is.
+    /// Tasks never queue inside the pool, so a task that was reported as started has started.
     pub fn run(&mut self, batch: usize, tasks: &[Task], job: Arc<Job>, on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
         let wanted = batch.clamp(1, MOST_THREADS).min(tasks.len().max(1));
         let threads = match self.threads(wanted) {
@@ -88,7 +88,7 @@ fn build(mut size: usize) -> Result<rayon::ThreadPool, rayon::ThreadPoolBuildErr
     }
 }
 
-/// Does the job and tells its end, whatever happens in between.
+/// Runs the job and sends its end, even after a panic.
 fn work(task: &Task, job: &Job, tell: &dyn Fn(HostEvent)) {
     let result = catch_unwind(AssertUnwindSafe(|| job(task, tell))).unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());

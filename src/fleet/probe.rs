@@ -1,15 +1,63 @@
-//! The first command of a session: what it takes until the target has answered.
+//! The beginning of a session: connecting, and the first command up to the target's answer.
 
 use std::time::{Duration, Instant};
 
-use super::Payload;
 use super::output_sink::OutputSink;
-use super::ssh::{Bootstrap, Driven, ExecEnd, Heed, Input, Link, Marker, OutputChunk, Running, run_command};
-use super::talk::{Failure, lines_of, not_run, outcome_of, unanswered};
+use super::ssh::{
+    AfterLine, Bootstrap, ConnectErrorKind, Driven, ExecEnd, Input, Link, Marker, OutputChunk, Running, Ssh,
+    run_command,
+};
+use super::talk::{Failure, NoSession, Remote, lines_of, not_run, outcome_of, unanswered};
+use super::{Outcome, Payload};
+use crate::targets::Target;
 use crate::wire::{Facts, Request, TargetEvent};
 
+impl Remote {
+    /// Connects, brings Hoist to the target where it is missing, and probes.
+    pub fn connect(
+        ssh: &Ssh,
+        target: &Target,
+        request: &Request,
+        patience: Duration,
+        sink: &mut OutputSink,
+    ) -> Result<Remote, NoSession> {
+        let mut link = ssh.connect(target).map_err(|error| NoSession {
+            is_final: error.is_final(),
+            is_refused: error.kind == ConnectErrorKind::Auth,
+            outcome: Outcome::Unreachable { reason: error.message },
+        })?;
+        let deadline = Instant::now() + patience;
+        match probe(&mut link, &ssh.bootstrap, request, deadline, sink) {
+            Ok((command, keeper, facts)) => Ok(Remote { link, command, keeper: Some(keeper), facts }),
+            Err(Failure::Lost(reason)) => {
+                let outcome = Outcome::Unreachable { reason: format!("connection lost at the probe: {reason}") };
+                Err(NoSession { outcome, is_final: false, is_refused: false })
+            }
+            Err(Failure::Unanswered(outcome)) => Err(NoSession { outcome, is_final: false, is_refused: false }),
+            Err(Failure::Ended(outcome)) => Err(NoSession { outcome, is_final: true, is_refused: false }),
+        }
+    }
+
+    /// Probes once more on the same session. A keeper that may hold the lock stays.
+    pub fn probe_again(
+        &mut self,
+        ssh: &Ssh,
+        request: &Request,
+        deadline: Instant,
+        sink: &mut OutputSink,
+    ) -> Result<(), Failure> {
+        let (command, keeper, facts) = probe(&mut self.link, &ssh.bootstrap, request, deadline, sink)?;
+        (self.command, self.facts) = (command, facts);
+        let surplus = if self.has_keeper() { Some(keeper) } else { self.keeper.replace(keeper) };
+        if let Some(surplus) = surplus {
+            surplus.leave(&mut self.link);
+        }
+        Ok(())
+    }
+}
+
 /// Runs the first command of a session, uploading Hoist where it is missing, up to the answer.
-pub(super) fn probe(
+fn probe(
     link: &mut Link,
     bootstrap: &Bootstrap,
     request: &Request,
@@ -33,18 +81,18 @@ pub(super) fn probe(
                     Marker::At(path) => command = Some(run_command(&path)),
                     other => stop = Some(other),
                 }
-                return Heed::More;
+                return AfterLine::More;
             }
             match sink.said(said) {
                 Some(TargetEvent::Facts(answer)) => {
                     facts = Some(*answer);
-                    Heed::Pause
+                    AfterLine::Pause
                 }
                 Some(TargetEvent::Ended { outcome, .. }) => {
                     ended = Some(outcome);
-                    Heed::Last
+                    AfterLine::Last
                 }
-                _ => Heed::More,
+                _ => AfterLine::More,
             }
         });
         let end = match driven {
@@ -71,7 +119,7 @@ pub(super) fn probe(
                 return Err(Failure::unanswered("hoist was copied to the target and is not found there", 1));
             }
             (None, Some(ended)) => return Err(Failure::Ended(outcome_of(ended, &end))),
-            // A channel that the server closed looks like this, too.
+            // A channel that the server closed may look the same.
             (None, None)
                 if !asked_again && matches!(end, ExecEnd::Status(0) | ExecEnd::Closed) && sink.words.is_silence() =>
             {

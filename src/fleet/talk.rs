@@ -1,16 +1,14 @@
-//! Speaking with `deploy-local` on one target: probe, lock, stages, questions.
+//! The conversation with `deploy-local` on one target after the probe: lock, stages, questions.
 
 use std::time::{Duration, Instant};
 
 use super::output_sink::OutputSink;
-use super::probe::probe;
-use super::ssh::{ConnectErrorKind, Driven, ExecEnd, Heed, Input, Link, OpenError, OutputChunk, Running, Ssh};
+use super::ssh::{AfterLine, Driven, ExecEnd, Input, Link, OpenError, OutputChunk, Running};
 use super::{Outcome, Payload};
-use crate::targets::Target;
 use crate::wire::{Ended, FIRST_LINE, Facts, KeeperLine, Recorded, Request, State, TargetEvent};
 
-/// How long a keeper may take to let go of its lock when it is told to.
-const GOODBYE: Duration = Duration::from_secs(1);
+/// How long a keeper may take to release its lock when it is told to.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Of a command that may still run.
 pub(super) const CLOSED: &str = "the server closed the channel and did not say how the command ended";
 
@@ -76,60 +74,18 @@ pub(super) struct StageReply {
 
 /// A session with a target on which the probe was answered.
 pub(super) struct Remote {
-    link: Link,
+    pub link: Link,
     /// The command line of `deploy-local`.
-    command: String,
+    pub command: String,
     /// The probe's process, which stays to keep the lock.
-    keeper: Option<Running>,
+    pub keeper: Option<Running>,
     pub facts: Facts,
 }
 
 impl Remote {
-    /// Connects, brings Hoist to the target where it is missing, and probes.
-    pub fn connect(
-        ssh: &Ssh,
-        target: &Target,
-        request: &Request,
-        patience: Duration,
-        sink: &mut OutputSink,
-    ) -> Result<Remote, NoSession> {
-        let mut link = ssh.connect(target).map_err(|error| NoSession {
-            is_final: error.is_final(),
-            is_refused: error.kind == ConnectErrorKind::Auth,
-            outcome: Outcome::Unreachable { reason: error.message },
-        })?;
-        let deadline = Instant::now() + patience;
-        match probe(&mut link, &ssh.bootstrap, request, deadline, sink) {
-            Ok((command, keeper, facts)) => Ok(Remote { link, command, keeper: Some(keeper), facts }),
-            Err(Failure::Lost(reason)) => {
-                let outcome = Outcome::Unreachable { reason: format!("connection lost at the probe: {reason}") };
-                Err(NoSession { outcome, is_final: false, is_refused: false })
-            }
-            Err(Failure::Unanswered(outcome)) => Err(NoSession { outcome, is_final: false, is_refused: false }),
-            Err(Failure::Ended(outcome)) => Err(NoSession { outcome, is_final: true, is_refused: false }),
-        }
-    }
-
-    /// Whether the session is of use, as far as can be seen without talking.
+    /// Whether the session is usable, as far as is known without sending anything.
     pub fn is_alive(&mut self) -> bool {
         self.link.is_alive()
-    }
-
-    /// Probes once more on the same session. A keeper that may hold the lock stays.
-    pub fn probe_again(
-        &mut self,
-        ssh: &Ssh,
-        request: &Request,
-        deadline: Instant,
-        sink: &mut OutputSink,
-    ) -> Result<(), Failure> {
-        let (command, keeper, facts) = probe(&mut self.link, &ssh.bootstrap, request, deadline, sink)?;
-        (self.command, self.facts) = (command, facts);
-        let surplus = if self.has_keeper() { Some(keeper) } else { self.keeper.replace(keeper) };
-        if let Some(surplus) = surplus {
-            surplus.leave(&mut self.link);
-        }
-        Ok(())
     }
 
     /// Has the keeper take the lock. Without a keeper there is nothing to take it: probe first.
@@ -144,13 +100,13 @@ impl Remote {
         let driven = keeper.drive(&mut self.link, deadline, &mut |said| match sink.said(said) {
             Some(TargetEvent::Held) => {
                 answer = Some(None);
-                Heed::Pause
+                AfterLine::Pause
             }
             Some(TargetEvent::Ended { outcome, .. }) => {
                 answer = Some(Some(outcome));
-                Heed::Pause
+                AfterLine::Pause
             }
-            _ => Heed::More,
+            _ => AfterLine::More,
         });
         let end = match driven {
             Driven::Paused => {
@@ -169,25 +125,25 @@ impl Remote {
         }
     }
 
-    /// Keeps a session alive that nobody uses now: answers the host's signs of life and gives our own. With `renew`
-    /// also tells the keeper that this deployer is there. Never waits for the host.
-    pub fn tend(&mut self, renew: bool) {
+    /// Keeps an idle session alive: answers the host's keepalive messages and sends our own. With `renew` also tells the
+    /// keeper that this deployer is alive. Never waits for the host.
+    pub fn keep_alive(&mut self, renew: bool) {
         if let Some(keeper) = &mut self.keeper {
             if renew {
                 keeper.say(&line_of(&KeeperLine::Renew));
             }
-            keeper.tend(&mut self.link, &|said| !is_beat(said));
+            keeper.keep_alive(&mut self.link, &|said| !is_heartbeat(said));
         }
     }
 
-    /// Whether there is a keeper, as far as its end was heard of.
+    /// Whether there is a keeper, as far as is known.
     pub fn has_keeper(&self) -> bool {
         self.keeper.as_ref().is_some_and(|keeper| !keeper.has_closed())
     }
 
     /// Whether there was a keeper and its command has ended, and the lock with it.
     pub fn has_lost_keeper(&mut self) -> bool {
-        self.tend(false);
+        self.keep_alive(false);
         self.keeper.is_some() && !self.has_keeper()
     }
 
@@ -204,9 +160,9 @@ impl Remote {
         let end = self.exec(request, payload, deadline, &mut |said| match sink.said(said) {
             Some(TargetEvent::Ended { outcome, state }) => {
                 answer = Some((outcome, state));
-                Heed::Last
+                AfterLine::Last
             }
-            _ => Heed::More,
+            _ => AfterLine::More,
         })?;
         match answer {
             Some((ended, state)) => Ok(StageReply { ended, state, end }),
@@ -221,13 +177,13 @@ impl Remote {
         let end = self.exec(request, Payload::default(), deadline, &mut |said| match sink.said(said) {
             Some(TargetEvent::Recorded(recorded)) => {
                 answer = Some(Ok(recorded));
-                Heed::Last
+                AfterLine::Last
             }
             Some(TargetEvent::Ended { outcome, .. }) => {
                 answer = Some(Err(outcome));
-                Heed::Last
+                AfterLine::Last
             }
-            _ => Heed::More,
+            _ => AfterLine::More,
         })?;
         match answer {
             Some(Ok(recorded)) => Ok(recorded),
@@ -241,27 +197,27 @@ impl Remote {
         request: &Request,
         payload: Payload,
         deadline: Instant,
-        on: &mut dyn FnMut(OutputChunk) -> Heed,
+        on: &mut dyn FnMut(OutputChunk) -> AfterLine,
     ) -> Result<ExecEnd, Failure> {
         let input = || Input { head: lines_of(request), payload: payload.clone(), keep_open: false };
         let mut end = self.link.exec(&self.command, input(), deadline, on);
         if matches!(end, Err(OpenError::NoChannel(_)))
             && let Some(keeper) = self.keeper.take()
         {
-            // The server allows one command a session. The work matters more than the lock, which it takes by itself.
-            keeper.finish(&mut self.link, Instant::now() + GOODBYE);
+            // The server allows one command a session. End the keeper: the stage takes the lock itself.
+            keeper.finish(&mut self.link, Instant::now() + RELEASE_TIMEOUT);
             end = self.link.exec(&self.command, input(), deadline, on);
         }
         end.map_err(|error| match not_run(error) {
-            // The session has run commands before: what is in the way now may pass, and a new session may do.
+            // The session has run commands before, so the obstacle may pass; a new session may work.
             Failure::Ended(outcome) => Failure::Lost(outcome.to_string()),
             other => other,
         })
     }
 
-    /// Lets go of the lock, of a claim too, and hangs up.
+    /// Releases the lock and a claim, and closes the session.
     pub fn close(self) {
-        self.close_until(Instant::now() + GOODBYE);
+        self.close_until(Instant::now() + RELEASE_TIMEOUT);
     }
 
     /// The same once the run has ended well, and the target has tidied up after it.
@@ -296,7 +252,7 @@ pub(super) fn lines_of(request: &Request) -> Vec<u8> {
 }
 
 /// Whether a line says only that the target is at work.
-fn is_beat(said: OutputChunk) -> bool {
+fn is_heartbeat(said: OutputChunk) -> bool {
     matches!(said, OutputChunk::Out(text) if text.is_empty() || matches!(serde_json::from_slice(text), Ok(TargetEvent::Alive)))
 }
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::connection::Work;
 use super::hosts::SshFleet;
 use super::talk::outcome_of;
-use super::work::Work;
 use super::{Call, Flow, HostEvent, HostId, HostResult, Outcome, Payload, Step, Task};
 use crate::wire::{Action, RunId};
 

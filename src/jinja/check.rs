@@ -1,16 +1,19 @@
-//! What Jinja2 finds wrong with a template before it renders it.
+//! The mistakes that Jinja2 finds in a template when it compiles it.
 
-use super::ast::*;
-use super::{filters, methods, symbols, tests, walk};
+use super::filters;
+use super::filters::is_test;
+use super::syntax::ast::*;
+use super::syntax::{scopes, walk};
+use super::values::methods::names;
 
 /// What was found, with lines.
 #[derive(Default)]
 pub struct Found {
-    /// A filter or test that there is not is one, unless an `if` may keep it from being used.
+    /// Including unknown filters and tests, unless they are inside an `if`.
     pub mistakes: Vec<(usize, String)>,
-    /// Filters and tests that there are not, behind an `if`.
+    /// Unknown filters and tests inside an `if`, which may never be used.
     pub doubts: Vec<(usize, String)>,
-    /// What works here, and with no Jinja2 of today.
+    /// What works here, but not in current versions of Jinja2.
     pub remarks: Vec<(usize, String)>,
 }
 
@@ -25,7 +28,7 @@ pub fn template(it: &Template) -> Found {
 
 struct Check {
     found: Found,
-    /// Whether the template extends another one for certain, so that text outside of blocks is not looked at any more.
+    /// Whether the template certainly extends another one, so that text outside of blocks is ignored.
     extended: bool,
 }
 
@@ -69,7 +72,7 @@ impl Check {
                 self.body(otherwise, soft);
             }
             Statement::For(it) => {
-                if symbols::sets_loop(it) {
+                if scopes::sets_loop(it) {
                     self.found.mistakes.push((it.line, "loop cannot be set within a loop".into()));
                 }
                 self.expression(&it.iterable, place.soft);
@@ -119,12 +122,12 @@ impl Check {
             Node::Filter(_, name, _) if !filters::known(name) => {
                 self.unknown(soft, value.line, format!("there is no filter {name}"));
             }
-            Node::Test(_, name, _) if !tests::known(name) => {
+            Node::Test(_, name, _) if !is_test::known(name) => {
                 self.unknown(soft, value.line, format!("there is no test {name}"));
             }
             Node::Call(callee, _) => {
                 if let Node::Attribute(_, name) = &callee.node
-                    && methods::OF_OLD_DICT.contains(&&**name)
+                    && names::OF_OLD_DICT.contains(&&**name)
                 {
                     let new = if &**name == "has_key" { "`in`".to_owned() } else { format!(".{}()", &name[4..]) };
                     let why = format!(".{name}() is Python 2's, and Jinja2 does not have it any more: write {new}");

@@ -1,54 +1,30 @@
 //! Templates as Jinja2 renders them, byte for byte, and what cannot be done as Jinja2 does it refused.
 //!
-//! A template is cut into words (`lexer`), read (`parser`, `expressions`), its names are given to their scopes
-//! (`symbols`), and it is rendered by walking through it (`render`, `eval`). Values are Python's (`value`, `objects`),
-//! and so is what can be done with them.
+//! `values` has Python's values and what can be done with them, `filters` Jinja2's filters and tests of them; `syntax`
+//! reads a template, `check` finds its mistakes, and `render` renders it.
 
-mod arguments;
-mod ast;
 mod check;
-mod context;
 mod error;
-mod eval;
-mod expressions;
 mod filters;
-mod format;
-mod json;
-mod lexer;
-mod lists;
-mod load;
-mod loops;
-mod macros;
-mod methods;
-mod numbers;
-mod objects;
-mod operators;
-mod parser;
-mod python;
 mod render;
-mod subscript;
-mod symbols;
-mod targets;
-mod tests;
-mod text;
-mod text_methods;
-mod value;
-mod variables;
-mod walk;
+mod syntax;
+mod values;
 
 use std::collections::BTreeSet;
 
 use indexmap::IndexMap;
 use serde_json::{Map, Value as Json};
 
-use crate::wire::{ConfigFile, OutputFormat};
+use crate::wire::ConfigFile;
 
-use ast::Template;
-use context::{Context, Engine};
 use error::Error;
-use lexer::{Delimiters, ERB, JINJA};
-use objects::Object;
-use value::{Dict, Key, Value};
+use render::context::{Context, Engine};
+use render::load;
+use syntax::ast::Template;
+use syntax::lexer::{Delimiters, ERB, JINJA};
+use syntax::variables;
+use values::object::Object;
+use values::{Dict, Key, Value};
 
 /// Renders a configuration file's template with `vars`.
 ///
@@ -123,7 +99,7 @@ pub fn check(templates: &IndexMap<String, String>, files: &[ConfigFile]) -> Vec<
     read_all(templates, files).flat_map(of).collect()
 }
 
-/// What of the same templates works here, and with no Jinja2 of today.
+/// What works here in the same templates, but not in current versions of Jinja2.
 pub fn remarks(templates: &IndexMap<String, String>, files: &[ConfigFile]) -> Vec<Finding> {
     let of = |(name, read): (&str, Result<Template, Error>)| {
         let remarks = read.map(|template| check::template(&template).remarks).unwrap_or_default();
@@ -189,19 +165,10 @@ fn tagged(tag: &str, value: &Json) -> Value {
     }
 }
 
-/// What `{{ value }}` writes: as Python would, since that is what templates are written for; YAML's own words where it is
-/// asked for.
-fn printed(value: &Value, format: OutputFormat) -> Result<String, Error> {
-    match value {
-        Value::None if format == OutputFormat::Yaml => Ok("null".into()),
-        Value::Bool(yes) if format == OutputFormat::Yaml => Ok(if *yes { "true" } else { "false" }.to_owned()),
-        _ => python::str(value),
-    }
-}
-
 #[cfg(test)]
 mod unit_tests {
     use super::*;
+    use crate::wire::OutputFormat;
 
     fn try_render(template: &str, erb_syntax: bool, format: OutputFormat, vars: Json) -> Result<String, String> {
         let texts = [("t.j2", template), ("part", "[{{ name }}]\n"), ("broken", "fine\n{{ name | nope }}")];

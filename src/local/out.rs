@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::terminal::safe;
 use crate::wire::limits;
-use crate::wire::{BEAT, Ended, LONGEST_EVENT, Level, Line, PIECE, State, TargetEvent};
+use crate::wire::{Ended, HEARTBEAT, LONGEST_EVENT, Level, Line, PIECE, State, TargetEvent};
 
 /// Who reads what is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Out {
             let mut open = reader == Audience::Person || write("\n");
             // After the first error nobody reads any more; the queue is still emptied, and the work goes on.
             loop {
-                match messages.recv_timeout(BEAT) {
+                match messages.recv_timeout(HEARTBEAT) {
                     Ok(Message::Text(text)) => open = open && write(&text),
                     Ok(Message::Flush(done)) => drop(done.send(())),
                     Err(RecvTimeoutError::Timeout) if reader == Audience::Deployer => {

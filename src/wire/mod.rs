@@ -35,7 +35,7 @@ pub const TAKEN_BY_A_SHELL: i32 = 97;
 
 /// A target that has nothing to say for so long says [`TargetEvent::Alive`]: sshd's `ChannelTimeout`, and proxies that
 /// record sessions, close channels that are idle.
-pub const BEAT: Duration = Duration::from_secs(2);
+pub const HEARTBEAT: Duration = Duration::from_secs(2);
 
 /// Events of more bytes come in pieces of as many, so that no line of the protocol is ever cut.
 pub const PIECE: usize = 64 << 10;

@@ -1,4 +1,4 @@
-//! How Hoist itself gets onto a target.
+//! Copies Hoist to a target if it is missing there.
 //!
 //! The first command on a session is a small script for the target's `/bin/sh`. It makes sure that the target has this
 //! very build, in a folder that nobody else can write to, and becomes it, so that the probe's request, which is on its
@@ -21,7 +21,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
-use super::transport::ends::{ExecEnd, Heed, OpenError, OutputChunk};
+use super::transport::ends::{AfterLine, ExecEnd, OpenError, OutputChunk};
 use super::{Input, Link, SshOptions};
 use crate::fleet::Pack;
 
@@ -52,10 +52,10 @@ impl Marker {
                 machine()
             )),
             "unsafe" => Marker::Unfit(format!(
-                "{value} on the target is no folder of the user's own, or others may write to it: mend it (chown, chmod \
+                "{value} on the target is no folder of the user's own, or others may write to it: fix that (chown, chmod \
                  go-w), or set remote_binary"
             )),
-            _ => Marker::Unfit(format!("cannot copy hoist to the target: {value}; mend it, or set remote_binary")),
+            _ => Marker::Unfit(format!("cannot copy hoist to the target: {value}; fix that, or set remote_binary")),
         })
     }
 }
@@ -120,7 +120,7 @@ impl Bootstrap {
                 None if matches!(said, OutputChunk::Err(_)) && noise.is_empty() => noise = line.into_owned(),
                 None => {}
             }
-            Heed::More
+            AfterLine::More
         });
         match end {
             Ok(ExecEnd::Status(0) | ExecEnd::Closed) if stored => Ok(()),
@@ -134,7 +134,7 @@ impl Bootstrap {
             Ok(ExecEnd::Status(_) | ExecEnd::Signal(_) | ExecEnd::Closed) => {
                 let words = [complaint.as_str(), noise.as_str(), "it ended without a word"];
                 let why = words.into_iter().find(|words| !words.is_empty()).unwrap_or_default();
-                Err((false, format!("cannot copy hoist to the target: {why}; mend it, or set remote_binary")))
+                Err((false, format!("cannot copy hoist to the target: {why}; fix that, or set remote_binary")))
             }
         }
     }

@@ -1,131 +1,65 @@
-//! From a target's name to a session that is logged in.
+//! From the route to a host to a session that is logged in.
 
-use std::fmt;
 use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use ssh2::{ErrorCode, MethodType, Session};
+use ssh2::{MethodType, Session};
 
-use super::Ssh;
+use super::connect_error::{ConnectError, ConnectErrorKind};
 use super::jump::proxy_command;
 use super::keys::auth::{Login, Progress};
 use super::route::{Route, Way};
 use super::transport::disagreement::Disagreement;
-use super::transport::gate::Pass;
 use super::transport::link::Link;
+use super::transport::login_limit::LoginPermit;
 use super::transport::socket::Socket;
-use super::transport::{server_text, tcp};
-use crate::targets::Target;
+use super::transport::{error_code, server_text, tcp};
 
 /// The pause after the first connection that the peer hung up on, and the longest one.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(800);
 
-/// Why there is no session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ConnectErrorKind {
-    /// The name has no address.
-    Resolve,
-    /// Nobody listens, or there is no way there.
-    Refused,
-    Timeout,
-    HostKeyChanged,
-    HostKeyUnknown,
-    HostKeyRevoked,
-    /// The server takes none of the operator's keys.
-    Auth,
-    /// The peer hung up before it had shown who it is.
-    HungUp,
-    /// The peer does not speak SSH properly.
-    Protocol,
-    /// What the configurations say of the host cannot be done.
-    Configuration,
+/// Opens a session and logs in, for commands. It ends within a few times `connect_timeout`, whatever the peer does.
+pub(super) fn link(route: &Route) -> Result<Link, ConnectError> {
+    let (session, socket) = open(route)?;
+    Link::new(session, socket, route.keepalive).map_err(|error| Attempt { route }.broken(error))
 }
 
-/// Why there is no session, with a fragment for the operator that names the host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConnectError {
-    pub kind: ConnectErrorKind,
-    pub message: String,
+/// Opens a session and logs in.
+pub(super) fn open(route: &Route) -> Result<(Session, Socket), ConnectError> {
+    let account = format!("{}@{}:{}", route.user, route.host, route.port);
+    let memory = &route.network.keys;
+    // A host behind a jump host does not wait: others may be waiting for the login to the jump host itself.
+    let patience = if matches!(route.way, Way::Behind(_)) { Duration::ZERO } else { route.connect_timeout };
+    let mut progress = route.keys.begin(memory, &account, patience);
+    let opened = log_in(route, &mut progress);
+    route.keys.end(&progress, memory, &account);
+    opened
 }
 
-impl ConnectError {
-    pub(super) fn new(kind: ConnectErrorKind, message: impl Into<String>) -> ConnectError {
-        ConnectError { kind, message: message.into() }
-    }
-
-    /// Whether it stays so even with a host that has let this key in before. One that starts up refuses everybody for a
-    /// while, in more ways than one: it has no name yet, nobody listens, its accounts are not there, logins are closed.
-    pub fn is_final(&self) -> bool {
-        use ConnectErrorKind::*;
-        matches!(self.kind, HostKeyChanged | HostKeyRevoked | Configuration)
-    }
-
-    /// Whether trying again a little later may end otherwise.
-    pub fn may_pass(&self) -> bool {
-        use ConnectErrorKind::*;
-        matches!(self.kind, Resolve | Refused | Timeout | HungUp | Protocol)
-    }
-}
-
-impl fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for ConnectError {}
-
-impl Ssh {
-    /// Opens a session with `target` and logs in. It ends within a few times `connect_timeout`, whatever the peer does.
-    pub fn connect(&self, target: &Target) -> Result<Link, ConnectError> {
-        let refused = |error| ConnectError::new(ConnectErrorKind::Configuration, format!("{error:#}"));
-        let route = self.routes.to(&self.options, target).map_err(refused)?;
-        let (session, socket) = route.open()?;
-        Link::new(session, socket, route.keepalive).map_err(|error| Attempt { route: &route }.broken(error))
-    }
-}
-
-impl Route {
-    /// Opens a session and logs in.
-    pub(super) fn open(&self) -> Result<(Session, Socket), ConnectError> {
-        let account = format!("{}@{}:{}", self.user, self.host, self.port);
-        let memory = &self.network.keys;
-        // What is behind a jump host waits for nobody: that host's own login may be what others wait for.
-        let patience = if matches!(self.way, Way::Behind(_)) { Duration::ZERO } else { self.connect_timeout };
-        let mut progress = self.keys.begin(memory, &account, patience);
-        let opened = self.log_in(&mut progress);
-        self.keys.end(&progress, memory, &account);
-        opened
-    }
-
-    fn log_in(&self, progress: &mut Progress) -> Result<(Session, Socket), ConnectError> {
-        loop {
-            let attempt = Attempt { route: self };
-            let (session, socket, pass) = attempt.patient_handshake()?;
-            match self.keys.log_in(&session, &self.user, progress, self.connect_timeout) {
-                Login::In => return Ok((session, socket)),
-                Login::Again(pause) => {
-                    hang_up(session, &socket);
-                    drop(pass);
-                    if !pause.is_zero() {
-                        log::info!(
-                            "{}: the next keys are tried in {pause:?}, or the server would shut us out",
-                            self.name
-                        );
-                        std::thread::sleep(pause);
-                    }
+fn log_in(route: &Route, progress: &mut Progress) -> Result<(Session, Socket), ConnectError> {
+    loop {
+        let attempt = Attempt { route };
+        let (session, socket, permit) = attempt.patient_handshake()?;
+        match route.keys.log_in(&session, &route.user, progress, route.connect_timeout) {
+            Login::In => return Ok((session, socket)),
+            Login::Again(pause) => {
+                hang_up(session, &socket);
+                drop(permit);
+                if !pause.is_zero() {
+                    log::info!("{}: the next keys are tried in {pause:?}, or the server would shut us out", route.name);
+                    std::thread::sleep(pause);
                 }
-                Login::Refused(refusal) => {
-                    hang_up(session, &socket);
-                    let message = refusal.in_words(&self.name, &self.user);
-                    return Err(ConnectError::new(ConnectErrorKind::Auth, message));
-                }
-                Login::Broken(error) => {
-                    hang_up(session, &socket);
-                    return Err(attempt.failed("logging in to", error, Instant::now()));
-                }
+            }
+            Login::Refused(refusal) => {
+                hang_up(session, &socket);
+                let message = refusal.in_words(&route.name, &route.user);
+                return Err(ConnectError::new(ConnectErrorKind::Auth, message));
+            }
+            Login::Broken(error) => {
+                hang_up(session, &socket);
+                return Err(attempt.failed("logging in to", error, Instant::now()));
             }
         }
     }
@@ -137,9 +71,8 @@ fn hang_up(session: Session, socket: &Socket) {
     drop(session);
 }
 
-/// LIBSSH2_ERROR_SOCKET_DISCONNECT and LIBSSH2_ERROR_SOCKET_RECV.
 fn is_hung_up(error: &ssh2::Error) -> bool {
-    matches!(error.code(), ErrorCode::Session(-13 | -43))
+    matches!(error.code(), error_code::SOCKET_DISCONNECT | error_code::SOCKET_RECV)
 }
 
 /// Whether the peer has shown its version of SSH. Before that it may have sent other lines.
@@ -147,7 +80,7 @@ fn has_version(session: &Session) -> bool {
     session.banner().is_some_and(|line| line.starts_with("SSH-"))
 }
 
-/// From 0 to 1; good enough to spread connections, and no more.
+/// From 0 to 1; only good enough to spread connections.
 fn random_share() -> f64 {
     let seed = std::collections::hash_map::RandomState::new();
     f64::from(std::hash::BuildHasher::hash_one(&seed, 0u8) as u32) / f64::from(u32::MAX)
@@ -167,7 +100,7 @@ impl Attempt<'_> {
         self.route.place()
     }
 
-    fn tcp(&self) -> Result<(TcpStream, Pass<'_>), ConnectError> {
+    fn tcp(&self) -> Result<(TcpStream, LoginPermit<'_>), ConnectError> {
         let place = self.place();
         let Route { host, port, family, network, .. } = self.route;
         let addresses = network
@@ -176,9 +109,9 @@ impl Attempt<'_> {
             .map_err(|error| ConnectError::new(ConnectErrorKind::Resolve, format!("cannot resolve {host}: {error}")))?;
         let mut last = ConnectError::new(ConnectErrorKind::Resolve, format!("{} has no address", self.route.host));
         for address in addresses {
-            let pass = self.route.network.gate.enter(address.ip().to_string());
+            let permit = self.route.network.logins.acquire(address.ip().to_string());
             match TcpStream::connect_timeout(&address, self.timeout()) {
-                Ok(stream) => return Ok((stream, pass)),
+                Ok(stream) => return Ok((stream, permit)),
                 Err(error) => {
                     let kind = match error.kind() {
                         ErrorKind::TimedOut | ErrorKind::WouldBlock => ConnectErrorKind::Timeout,
@@ -195,24 +128,24 @@ impl Attempt<'_> {
         Err(last)
     }
 
-    /// What the session runs over, and leave to log in over it.
-    fn socket(&self) -> Result<(Socket, Option<Pass<'_>>), ConnectError> {
+    /// What carries the session, and the permit to log in over it.
+    fn socket(&self) -> Result<(Socket, Option<LoginPermit<'_>>), ConnectError> {
         let route = self.route;
         match &route.way {
             Way::Direct => {
-                let (stream, pass) = self.tcp()?;
+                let (stream, permit) = self.tcp()?;
                 tcp::prepare(&stream, route.keepalive).map_err(|error| self.broken(error))?;
-                Ok((stream.into(), Some(pass)))
+                Ok((stream.into(), Some(permit)))
             }
             Way::Behind(bastion) => {
                 let socket = bastion.open(&route.host, route.port, &self.place(), route.connect_timeout)?;
                 Ok((socket, None))
             }
             Way::Command(command) => {
-                // Where the command logs in itself, and at one host for all, that host is spared.
-                let pass = proxy_command::is_ssh(command).then(|| route.network.gate.enter("ssh".into()));
+                // The command itself may log in at one host for all targets; limit that.
+                let permit = proxy_command::is_ssh(command).then(|| route.network.logins.acquire("ssh".into()));
                 let socket = proxy_command::start(command, &route.name);
-                Ok((socket.map_err(|error| self.not_carried(&error.to_string()))?, pass))
+                Ok((socket.map_err(|error| self.not_carried(&error.to_string()))?, permit))
             }
         }
     }
@@ -223,7 +156,7 @@ impl Attempt<'_> {
 
     /// A handshake that is tried again when the peer hangs up on it: a server drops connections at random while more
     /// than so many are not logged in yet (MaxStartups in sshd_config(5); by default from 10 on).
-    fn patient_handshake(&self) -> Result<(Session, Socket, Option<Pass<'_>>), ConnectError> {
+    fn patient_handshake(&self) -> Result<(Session, Socket, Option<LoginPermit<'_>>), ConnectError> {
         let until = Instant::now() + self.timeout();
         let mut pause = FIRST_PAUSE;
         loop {
@@ -232,15 +165,15 @@ impl Attempt<'_> {
             if !again || Instant::now() + pause * 2 > until {
                 return attempt;
             }
-            // Spread out, or all that were dropped at once come back at once.
+            // Random, or all connections that were dropped together come back together.
             std::thread::sleep(pause + pause.mul_f64(random_share()));
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
     /// Connects, exchanges keys, and makes sure that the host is who it should be.
-    fn handshake(&self) -> Result<(Session, Socket, Option<Pass<'_>>), ConnectError> {
-        let (socket, mut pass) = self.socket()?;
+    fn handshake(&self) -> Result<(Session, Socket, Option<LoginPermit<'_>>), ConnectError> {
+        let (socket, mut permit) = self.socket()?;
         let route = self.route;
         let (wanted, known) = match route.wanted_keys() {
             Ok(wanted) => wanted,
@@ -262,11 +195,10 @@ impl Attempt<'_> {
         session.set_tcp_stream(socket.clone());
         let checked = match session.handshake() {
             Ok(()) => route.judge(&session),
-            // LIBSSH2_ERROR_KEX_FAILURE and _KEY_EXCHANGE_FAILURE.
-            Err(error) if matches!(error.code(), ErrorCode::Session(-5 | -8)) => {
-                // Leave for one connection at a time, or those who hold it would wait for each other.
-                drop(pass.take());
-                match self.socket().ok().and_then(|(socket, _pass)| {
+            Err(error) if matches!(error.code(), error_code::KEX_FAILURE | error_code::KEY_EXCHANGE_FAILURE) => {
+                // One permit at a time, or the holders would wait for each other.
+                drop(permit.take());
+                match self.socket().ok().and_then(|(socket, _permit)| {
                     let found = Disagreement::find(&socket, self.timeout(), &route.algorithms, &wanted);
                     socket.shutdown();
                     found
@@ -279,10 +211,10 @@ impl Attempt<'_> {
             Err(error) => Err(self.failed("the SSH handshake with", error, began)),
         };
         match checked {
-            Ok(()) => Ok((session, socket, pass)),
+            Ok(()) => Ok((session, socket, permit)),
             Err(error) => {
                 hang_up(session, &socket);
-                match socket.trouble() {
+                match socket.error() {
                     Some(why) if error.may_pass() => Err(self.not_carried(&why)),
                     _ => Err(error),
                 }
@@ -305,7 +237,7 @@ impl Attempt<'_> {
     fn failed(&self, doing: &str, error: ssh2::Error, began: Instant) -> ConnectError {
         let place = self.place();
         let why = error.message().to_lowercase();
-        let timed_out = error.code() == ErrorCode::Session(-9) || began.elapsed() >= self.timeout();
+        let timed_out = error.code() == error_code::TIMEOUT || began.elapsed() >= self.timeout();
         if timed_out {
             let limit = self.timeout();
             return ConnectError::new(ConnectErrorKind::Timeout, format!("{doing} {place} took longer than {limit:?}"));

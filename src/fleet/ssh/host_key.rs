@@ -1,10 +1,10 @@
-//! Making sure that a host is who it should be.
+//! Checks a host's key.
 
 use std::path::Path;
 
 use ssh2::Session;
 
-use super::connect::{ConnectError, ConnectErrorKind};
+use super::connect_error::{ConnectError, ConnectErrorKind};
 use super::known_hosts::{KeyType, KnownHosts, Verdict, fingerprint, lookup_name};
 use super::openssh::KeyQuestion;
 use super::route::Route;

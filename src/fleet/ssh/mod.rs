@@ -2,6 +2,7 @@
 
 mod bootstrap;
 mod connect;
+mod connect_error;
 mod host_key;
 mod jump;
 pub(crate) mod keys;
@@ -9,14 +10,15 @@ pub(crate) mod known_hosts;
 mod openssh;
 mod options;
 mod route;
+mod routes;
 pub(crate) mod transport;
 
 pub use bootstrap::{Bootstrap, Marker, run_command, shell_word};
-pub use connect::{ConnectError, ConnectErrorKind};
+pub use connect_error::{ConnectError, ConnectErrorKind};
 pub use openssh::{OPTIONS, Use};
 pub use options::{OpenSsh, Set, SshOptions, key_memory};
 pub use transport::algorithms::Algorithms;
-pub use transport::ends::{Driven, ExecEnd, Heed, OpenError, OutputChunk};
+pub use transport::ends::{AfterLine, Driven, ExecEnd, OpenError, OutputChunk};
 pub use transport::exec::Running;
 pub use transport::input::Input;
 pub use transport::link::Link;
@@ -27,8 +29,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::targets::Target;
-use keys::identity::Wanted;
-use route::Routes;
+use keys::wanted::Wanted;
+use routes::Routes;
 
 /// Threads that ask for the configuration of hosts. Asking is a process of its own for each host.
 const ASKERS: usize = 8;
@@ -44,7 +46,7 @@ impl Ssh {
     /// Reads known_hosts, and finds the operator's keys. Nothing is connected.
     ///
     /// # Errors
-    /// What the operator has to mend: a key that was named and cannot be used, no key at all, a program that cannot be
+    /// What the operator has to fix: a key that was named and cannot be used, no key at all, a program that cannot be
     /// copied to targets, an OpenSSH configuration that cannot be honoured.
     pub fn prepare(options: SshOptions) -> anyhow::Result<Ssh> {
         transport::open_files::raise();
@@ -87,7 +89,13 @@ impl Ssh {
         Ok(())
     }
 
-    /// The shortest time between two signs of life of any session.
+    /// Opens a session with `target` and logs in. It ends within a few times `connect_timeout`, whatever the peer does.
+    pub fn connect(&self, target: &Target) -> Result<Link, ConnectError> {
+        let refused = |error| ConnectError::new(ConnectErrorKind::Configuration, format!("{error:#}"));
+        connect::link(&*self.routes.to(&self.options, target).map_err(refused)?)
+    }
+
+    /// The shortest keepalive interval of any session.
     pub fn shortest_keepalive(&self) -> Duration {
         self.routes.shortest_keepalive().unwrap_or(self.options.keepalive)
     }

@@ -8,24 +8,32 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use ssh2::Session;
+
 use super::multiplexer::{Multiplexer, Refusal};
-use crate::fleet::ssh::connect::{ConnectError, ConnectErrorKind};
-use crate::fleet::ssh::route::Route;
+use crate::fleet::ssh::connect_error::{ConnectError, ConnectErrorKind};
 use crate::fleet::ssh::transport::socket::{Carrier, Socket};
+use crate::fleet::ssh::transport::tcp::Keepalive;
 
 /// How long a channel may take to open before other hosts go through another session.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Opens a session with a jump host and logs in.
+pub type Connect = Box<dyn Fn() -> Result<(Session, Socket), ConnectError> + Send + Sync>;
+
 /// A jump host.
 pub struct Bastion {
-    route: Route,
+    /// As the operator calls it.
+    name: String,
+    keepalive: Keepalive,
+    connect: Connect,
     sessions: Mutex<Vec<Arc<JumpSession>>>,
     /// Held while a session is made, so that all who need one wait for the same; with how that failed last.
     making: Mutex<Option<(Instant, ConnectError)>>,
 }
 
 struct JumpSession {
-    pump: Multiplexer,
+    multiplexer: Multiplexer,
     /// It was refused a channel while it had others.
     full: AtomicBool,
 }
@@ -34,19 +42,19 @@ struct JumpSession {
 struct Channel(Arc<JumpSession>);
 
 impl Carrier for Channel {
-    fn trouble(&self) -> Option<String> {
-        self.0.pump.over()
+    fn error(&self) -> Option<String> {
+        self.0.multiplexer.over()
     }
 }
 
 impl Bastion {
-    pub fn new(route: Route) -> Bastion {
-        Bastion { route, sessions: Mutex::default(), making: Mutex::default() }
+    pub fn new(name: String, keepalive: Keepalive, connect: Connect) -> Bastion {
+        Bastion { name, keepalive, connect, sessions: Mutex::default(), making: Mutex::default() }
     }
 
     /// As the operator calls it.
     pub fn name(&self) -> &str {
-        &self.route.name
+        &self.name
     }
 
     /// Connects to a host as the jump host sees it. `place` is that host's name in messages.
@@ -62,11 +70,13 @@ impl Bastion {
                     session
                 }
             };
-            match session.pump.open(host, port, PATIENCE, until) {
+            match session.multiplexer.open(host, port, PATIENCE, until) {
                 Ok(stream) => return Ok(Socket::carried(stream, Box::new(Channel(session)))),
                 Err(Refusal::Busy) => {}
                 Err(Refusal::Over(why)) if Instant::now() < until => log::info!("jump host {}: {why}", self.name()),
-                Err(Refusal::Full(_)) if session.pump.channels() > 0 => session.full.store(true, Ordering::Relaxed),
+                Err(Refusal::Full(_)) if session.multiplexer.channels() > 0 => {
+                    session.full.store(true, Ordering::Relaxed)
+                }
                 Err(Refusal::Full(why) | Refusal::Refused(why)) => {
                     let message = format!("cannot connect to {place}: the jump host says {why}");
                     return Err(ConnectError::new(ConnectErrorKind::Refused, message));
@@ -87,8 +97,10 @@ impl Bastion {
     fn usable(&self) -> Option<Arc<JumpSession>> {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         // One that is stuck on a host that is down, and carries nothing, is of no more use than a new one.
-        sessions.retain(|it| it.pump.over().is_none() && !(it.pump.is_stuck(PATIENCE) && it.pump.channels() == 0));
-        sessions.iter().find(|it| !it.full.load(Ordering::Relaxed) && !it.pump.is_stuck(PATIENCE)).cloned()
+        sessions.retain(|it| {
+            it.multiplexer.over().is_none() && !(it.multiplexer.is_stuck(PATIENCE) && it.multiplexer.channels() == 0)
+        });
+        sessions.iter().find(|it| !it.full.load(Ordering::Relaxed) && !it.multiplexer.is_stuck(PATIENCE)).cloned()
     }
 
     fn make(&self) -> Result<Arc<JumpSession>, ConnectError> {
@@ -101,15 +113,15 @@ impl Bastion {
             Some((at, error)) if *at >= asked => return Err(error.clone()),
             _ => {}
         }
-        let opened = self.route.open().and_then(|(session, socket)| {
-            Multiplexer::start(session, socket, self.route.keepalive).map_err(|error| {
+        let opened = (self.connect)().and_then(|(session, socket)| {
+            Multiplexer::start(session, socket, self.keepalive).map_err(|error| {
                 let message = format!("jump host {}: {error}", self.name());
                 ConnectError::new(ConnectErrorKind::Protocol, message)
             })
         });
         match opened {
-            Ok(pump) => {
-                let session = Arc::new(JumpSession { pump, full: AtomicBool::new(false) });
+            Ok(multiplexer) => {
+                let session = Arc::new(JumpSession { multiplexer, full: AtomicBool::new(false) });
                 let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
                 sessions.push(session.clone());
                 log::debug!("jump host {}: session {} of now", self.name(), sessions.len());

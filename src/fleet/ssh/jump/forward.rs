@@ -6,10 +6,10 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use rustix::event::PollFlags;
-use ssh2::{BlockDirections, Channel, ErrorCode, Session};
+use ssh2::{BlockDirections, Channel, Session};
 
 use crate::fleet::ssh::transport::socket::Socket;
-use crate::fleet::ssh::transport::tcp;
+use crate::fleet::ssh::transport::{error_code, tcp};
 
 /// Chunks of one connection that are moved before the next one has its turn.
 const TURN: usize = 8;
@@ -170,7 +170,7 @@ impl Forward {
 pub fn done(result: Result<(), ssh2::Error>) -> Result<bool, String> {
     match result {
         Ok(()) => Ok(true),
-        Err(error) if error.code() == ErrorCode::Session(-37) => Ok(false),
+        Err(error) if error.code() == error_code::EAGAIN => Ok(false),
         Err(error) => Err(error.message().to_lowercase()),
     }
 }

@@ -1,4 +1,4 @@
-//! One session's thread that moves the bytes of all its forwarded connections.
+//! The thread that moves the bytes of all forwarded connections of one session.
 //!
 //! The library's rule (see [`crate::fleet::ssh::transport::link`]) holds here for many channels at once: nothing is asked of it unless the
 //! socket has room, and a write that went in part is finished before anything else is said.
@@ -11,16 +11,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use ssh2::{Channel, ErrorCode, Session};
+use ssh2::{Channel, Session};
 
 use super::forward::{Forward, Sent, done};
 use crate::fleet::ssh::transport::socket::Socket;
-use crate::fleet::ssh::transport::tcp;
-use crate::fleet::ssh::transport::tcp::{Keepalive, Pulse};
+use crate::fleet::ssh::transport::tcp::{Keepalive, Liveness};
+use crate::fleet::ssh::transport::{error_code, tcp};
 
 const CHUNK: usize = 32 * 1024;
 const STACK: usize = 256 * 1024;
-/// How often a request that waits for another one looks at how that is getting on.
+/// The interval at which a request that waits for another one checks on it.
 const LOOK: Duration = Duration::from_millis(100);
 /// Something that the library holds ready cannot be moved on yet: a key exchange is under way, say.
 const SHORT: Duration = Duration::from_millis(10);
@@ -209,7 +209,7 @@ impl Thread {
 
     /// Rounds over everything, and waits when nothing moved, until somebody hangs up. An error is the end of the session.
     fn serve(&mut self) -> Result<(), String> {
-        let mut pulse = Pulse::start();
+        let mut liveness = Liveness::start();
         let mut idle = 0;
         loop {
             let _ = (&self.woken).read(&mut [0; 64]);
@@ -227,7 +227,7 @@ impl Thread {
             if ready && idle < 3 {
                 continue;
             }
-            self.pause(&mut pulse, ready)?;
+            self.pause(&mut liveness, ready)?;
         }
     }
 
@@ -314,8 +314,8 @@ impl Thread {
                 }
             },
             Err(error) => match error.code() {
-                ErrorCode::Session(-37) => return Ok(false),
-                ErrorCode::Session(-21) => {
+                error_code::EAGAIN => return Ok(false),
+                error_code::CHANNEL_FAILURE => {
                     let why = error.message().to_lowercase();
                     let why =
                         why.strip_prefix("channel open failure ").unwrap_or(&why).trim_matches(['(', ')']).to_owned();
@@ -324,7 +324,7 @@ impl Thread {
                     Err(if of_host.contains(&why.as_str()) { Refusal::Refused(why) } else { Refusal::Full(why) })
                 }
                 // The library gives a channel up after a minute.
-                ErrorCode::Session(-9) => Err(Refusal::TimedOut),
+                error_code::TIMEOUT => Err(Refusal::TimedOut),
                 _ => return Err(error.message().to_lowercase()),
             },
         };
@@ -339,7 +339,7 @@ impl Thread {
     }
 
     /// Waits for any side. `soon`: something is ready that could not be moved on.
-    fn pause(&self, pulse: &mut Pulse, soon: bool) -> Result<(), String> {
+    fn pause(&self, liveness: &mut Liveness, soon: bool) -> Result<(), String> {
         let room = self.has_room();
         if room && self.part.is_none() {
             self.session.keepalive_send().map_err(|error| error.message().to_lowercase())?;
@@ -363,10 +363,6 @@ impl Thread {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.to_string()),
         }
-        let silent = pulse.silent_for(&self.socket, flags == PollFlags::IN);
-        if silent > self.keepalive.patience() {
-            return Err(format!("the host has been silent for {} s", silent.as_secs()));
-        }
-        Ok(())
+        self.keepalive.check(liveness, &self.socket, flags == PollFlags::IN)
     }
 }

@@ -115,7 +115,7 @@ impl Running {
 }
 
 impl Carrier for Running {
-    fn trouble(&self) -> Option<String> {
+    fn error(&self) -> Option<String> {
         // It may be about to end: its connection was seen to close.
         self.ends_within(GRACE).then_some(())?;
         let status = self.has_ended()?;

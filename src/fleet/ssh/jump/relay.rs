@@ -1,4 +1,4 @@
-//! A way to the SSH agent that ends.
+//! A relay to the SSH agent, with a time limit.
 //!
 //! The transport library talks to the agent by itself and waits for as long as the agent likes: one that hangs would hold
 //! a login, and with it the deployment, for ever. So the library is given a socket of ours in the agent's place. What it

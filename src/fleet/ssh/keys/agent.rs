@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -20,6 +20,16 @@ pub struct AgentKey {
     /// The public half in SSH's wire format.
     pub blob: Vec<u8>,
     pub comment: String,
+}
+
+/// The agent that the environment names.
+pub fn usual_agent() -> Option<PathBuf> {
+    std::env::var_os("SSH_AUTH_SOCK").filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+/// A locked agent lists none, and does not say why.
+pub fn no_keys(socket: &Path) -> String {
+    format!("the ssh agent at {} holds no keys, or is locked (ssh-add -X unlocks it)", socket.display())
 }
 
 /// The keys of the agent that listens on `socket`, in its order.

@@ -5,14 +5,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ssh2::{ErrorCode, Session};
+use ssh2::Session;
 
-use super::identity::{Candidate, Identities};
+use super::candidate::Candidate;
+use super::identity::Identities;
 use super::key_memory::KeyMemory;
 use super::penalties;
 use super::refusal::{Reason, Refusal};
 use crate::fleet::ssh::jump::relay;
-use crate::fleet::ssh::transport::server_text;
+use crate::fleet::ssh::transport::{error_code, server_text};
 
 /// A server with OpenSSH's `MaxAuthTries 6` ends the connection at the sixth failure, so no more than this many are tried.
 const TRIES_A_CONNECTION: usize = 5;
@@ -152,12 +153,11 @@ impl Keys {
                 Ok(()) => *tries += 1,
                 Err(AttemptFailure::Agent(why)) => {
                     log::debug!("{candidate} cannot be used: {why}");
-                    progress.agent_trouble = Some(why);
+                    progress.agent_error = Some(why);
                 }
                 Err(AttemptFailure::Session(error)) if was_not_answered(&error) => {
                     if began.elapsed() >= patience {
-                        let timeout = ErrorCode::Session(-9);
-                        return Login::Broken(ssh2::Error::new(timeout, "no answer to a key"));
+                        return Login::Broken(ssh2::Error::new(error_code::TIMEOUT, "no answer to a key"));
                     }
                     let accepted = was_accepted(&error);
                     if accepted {
@@ -176,8 +176,7 @@ impl Keys {
                     return again;
                 }
                 Err(AttemptFailure::Session(error)) => match error.code() {
-                    // LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED: the server knows the key, and said no to its signature.
-                    ErrorCode::Session(-19) if was_accepted(&error) => {
+                    error_code::PUBLICKEY_UNVERIFIED if was_accepted(&error) => {
                         *tries += 1;
                         progress.accepted = Some(candidate.to_string());
                         progress.hear(session, user);
@@ -187,11 +186,16 @@ impl Keys {
                             return Login::Refused(progress.refusal(reason, &self.identities, user));
                         }
                     }
-                    // LIBSSH2_ERROR_AUTHENTICATION_FAILED: the server does not know the key.
-                    ErrorCode::Session(-18 | -19) => *tries += 1,
+                    error_code::AUTHENTICATION_FAILED | error_code::PUBLICKEY_UNVERIFIED => *tries += 1,
                     // It hung up a little earlier.
-                    ErrorCode::Session(-7 | -13 | -43) if *tries > 0 => return again,
-                    ErrorCode::Session(-1 | -7 | -9 | -13 | -43) => return Login::Broken(error),
+                    error_code::SOCKET_SEND | error_code::SOCKET_DISCONNECT | error_code::SOCKET_RECV if *tries > 0 => {
+                        return again;
+                    }
+                    error_code::SOCKET_NONE
+                    | error_code::SOCKET_SEND
+                    | error_code::TIMEOUT
+                    | error_code::SOCKET_DISCONNECT
+                    | error_code::SOCKET_RECV => return Login::Broken(error),
                     // The key itself could not be used, which the server has not seen.
                     _ => {
                         log::debug!("{candidate} cannot be used: {error}");
@@ -241,15 +245,15 @@ impl Keys {
             let held = agent.identities()?;
             match held.iter().find(|held| held.blob() == key.blob) {
                 Some(held) => agent.userauth(user, held),
-                None => Err(ssh2::Error::new(ErrorCode::Session(-42), "the agent no longer holds it")),
+                None => Err(ssh2::Error::new(error_code::AGENT_PROTOCOL, "the agent no longer holds it")),
             }
         };
         let socket = self.identities.agent.as_deref().unwrap_or(Path::new(""));
         match relay::through(socket, patience, with_agent) {
-            Ok((_, Some(trouble))) => Err(AttemptFailure::Agent(trouble)),
+            Ok((_, Some(why))) => Err(AttemptFailure::Agent(why)),
             Ok((Err(error), None)) if error.message().starts_with("Callback ") => {
                 let why = "the agent does not sign with it";
-                Err(AttemptFailure::Session(ssh2::Error::new(ErrorCode::Session(-42), why)))
+                Err(AttemptFailure::Session(ssh2::Error::new(error_code::AGENT_PROTOCOL, why)))
             }
             Ok((done, None)) => done.map_err(AttemptFailure::Session),
             Err(error) => Err(AttemptFailure::Agent(format!("there is no way to the ssh agent: {error}"))),
@@ -260,7 +264,8 @@ impl Keys {
 /// Whether the server hung up, or kept silent, where it should have said yes or no. The library has no number of its own
 /// for that; a test holds its words.
 fn was_not_answered(error: &ssh2::Error) -> bool {
-    matches!(error.code(), ErrorCode::Session(-18 | -19)) && error.message().starts_with("Waiting for ")
+    matches!(error.code(), error_code::AUTHENTICATION_FAILED | error_code::PUBLICKEY_UNVERIFIED)
+        && error.message().starts_with("Waiting for ")
 }
 
 /// Whether the server had said that it knows the key, so that it was shown a signature; likewise.
@@ -300,13 +305,13 @@ pub(in crate::fleet::ssh) struct Progress {
     /// Keys that could not be offered, and why.
     unusable: Vec<String>,
     /// What is wrong with the agent. It is not asked again in this login: each time could cost as long.
-    agent_trouble: Option<String>,
+    agent_error: Option<String>,
     penalties: penalties::Penalties,
 }
 
 impl Progress {
     fn passes_over(&self, candidate: &Candidate) -> bool {
-        self.agent_trouble.is_some() && matches!(candidate, Candidate::Agent(_))
+        self.agent_error.is_some() && matches!(candidate, Candidate::Agent(_))
     }
 
     /// Asks the server what it offers, and keeps what it says.
@@ -336,7 +341,7 @@ impl Progress {
         let offered = self.order.iter().take(self.next).filter_map(|at| candidates.get(*at));
         let tried: Vec<&Candidate> =
             offered.filter(|candidate| !self.passes_over(candidate) && !unusable(candidate)).collect();
-        let troubles = self.agent_trouble.iter().chain(&self.unusable).chain(&identities.notes).cloned();
+        let troubles = self.agent_error.iter().chain(&self.unusable).chain(&identities.notes).cloned();
         Refusal {
             doubts: match reason {
                 Reason::NoKey => tried.iter().filter_map(|candidate| candidate.doubt(user)).collect(),

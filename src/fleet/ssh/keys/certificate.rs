@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use super::agent::take_string;
-use super::identity::public_key;
+use super::key_file::public_key;
 use crate::clock;
 use crate::fleet::ssh::known_hosts::fingerprint;
 use crate::fleet::ssh::transport::server_text::in_one_line;

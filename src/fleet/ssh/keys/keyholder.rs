@@ -6,13 +6,20 @@ use anyhow::{Context as _, bail};
 
 use super::agent;
 use super::agent::AgentKey;
-use super::identity::{Candidate, Identities, Wanted, public_key};
+use super::key_file::public_key;
+use super::wanted::Wanted;
 use crate::fleet::ssh::known_hosts::fingerprint;
 use crate::text::word_characters;
 
 /// Where the keyholder's files are.
 pub(in crate::fleet::ssh) struct Places {
     pub keys: PathBuf,
+    pub agent: PathBuf,
+}
+
+/// A keyholder's key, and the socket of the agent that holds it.
+pub(in crate::fleet::ssh) struct HeldKey {
+    pub key: AgentKey,
     pub agent: PathBuf,
 }
 
@@ -27,7 +34,7 @@ impl Places {
     ///
     /// # Errors
     /// There is no such public key, or no agent holds its private half.
-    pub fn named(&self, name: &str, wanted: &Wanted) -> anyhow::Result<Identities> {
+    pub fn named(&self, name: &str, wanted: &Wanted) -> anyhow::Result<HeldKey> {
         if name.is_empty() || name.starts_with('.') || name.contains('/') {
             bail!("it is the name of a file in {} without its .pub", self.keys.display());
         }
@@ -39,7 +46,7 @@ impl Places {
     ///
     /// # Errors
     /// There is one, and it cannot be used.
-    pub fn of_user(&self, user: &str, wanted: &Wanted) -> Option<anyhow::Result<Identities>> {
+    pub fn of_user(&self, user: &str, wanted: &Wanted) -> Option<anyhow::Result<HeldKey>> {
         let file = self.keys.join(word_characters(user) + ".pub");
         file.is_file().then(|| self.key(&file, wanted))
     }
@@ -50,17 +57,14 @@ impl Places {
         if !file.exists() && of_words.exists() { of_words } else { file }
     }
 
-    fn key(&self, file: &Path, wanted: &Wanted) -> anyhow::Result<Identities> {
+    fn key(&self, file: &Path, wanted: &Wanted) -> anyhow::Result<HeldKey> {
         let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
         let public = public_key(&text).with_context(|| format!("{} holds no public key", file.display()))?;
         let shared = Some(&self.agent).filter(|agent| wanted.agent.is_none() || agent.exists());
         let mut why = None;
         for socket in wanted.agent.iter().chain(shared) {
             match held(socket, &public, file, wanted) {
-                Ok(key) => {
-                    let (candidates, agent) = (vec![Candidate::Agent(key)], Some(socket.clone()));
-                    return Ok(Identities { candidates, agent, notes: Vec::new() });
-                }
+                Ok(key) => return Ok(HeldKey { key, agent: socket.clone() }),
                 Err(error) => why = Some(error),
             }
         }
@@ -71,7 +75,7 @@ impl Places {
 fn held(socket: &Path, public: &[u8], file: &Path, wanted: &Wanted) -> anyhow::Result<AgentKey> {
     let keys = agent::list(socket, wanted.patience)?;
     if keys.is_empty() {
-        bail!("{}", super::identity::no_keys(socket));
+        bail!("{}", agent::no_keys(socket));
     }
     keys.into_iter().find(|key| key.blob == public).with_context(|| {
         format!("the agent at {} does not hold the {} of {}", socket.display(), fingerprint(public), file.display())

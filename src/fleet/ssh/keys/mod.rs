@@ -2,9 +2,12 @@
 
 pub mod agent;
 pub mod auth;
+pub mod candidate;
 pub(crate) mod certificate;
 pub mod identity;
+mod key_file;
 pub mod key_memory;
 pub mod keyholder;
 pub mod penalties;
 pub mod refusal;
+pub mod wanted;

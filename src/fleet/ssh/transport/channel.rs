@@ -4,8 +4,9 @@
 
 use std::ffi::{CString, c_char, c_int, c_uchar, c_uint, c_void};
 
-use ssh2::{Error, ErrorCode, Session};
+use ssh2::{Error, Session};
 
+use super::error_code;
 use super::server_text::with_raw;
 
 /// LIBSSH2_CHANNEL_WINDOW_DEFAULT, LIBSSH2_CHANNEL_PACKET_DEFAULT and SSH_EXTENDED_DATA_STDERR of libssh2.h.
@@ -166,7 +167,7 @@ impl Channel {
         let answer = self.with(call);
         usize::try_from(answer).map_err(|_| match c_int::try_from(answer) {
             Ok(code) => Error::from_session_error(&self.session, code),
-            Err(_) => Error::new(ErrorCode::Session(-1), "an answer of the library is out of range"),
+            Err(_) => Error::new(error_code::SOCKET_NONE, "an answer of the library is out of range"),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! What a command says, and how it ends.
+//! A command's output, and how the command ends.
 
 /// A line of output, without its newline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,11 +9,11 @@ pub enum OutputChunk<'a> {
 
 /// What is done after a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Heed {
+pub enum AfterLine {
     More,
     /// Leave the command running, and come back.
     Pause,
-    /// All that matters was said: wait for the end, but not for long.
+    /// This was the last line that matters: wait for the end, but not for long.
     Last,
 }
 

@@ -3,22 +3,21 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use ssh2::{BlockDirections, ErrorCode};
+use ssh2::BlockDirections;
 
 use super::channel::Channel;
-use super::ends::{Driven, ExecEnd, Heed, OpenError, OutputChunk};
+use super::ends::{AfterLine, Driven, ExecEnd, OpenError, OutputChunk};
+use super::error_code;
 use super::input::{Feed, Input};
 use super::lines::Lines;
 use super::link::Link;
-use super::tcp::Pulse;
+use super::tcp::Liveness;
 use crate::wire::limits;
 
 const LONGEST_OUT_LINE: usize = limits::PROTOCOL_LINE;
 const LONGEST_ERR_LINE: usize = limits::LINE;
 const CHUNK: usize = 32 * 1024;
-/// LIBSSH2_ERROR_EAGAIN
-const AGAIN: ErrorCode = ErrorCode::Session(-37);
-/// Chunks that are moved one way before the other way has its turn.
+/// Chunks that are moved in one direction before the other direction has its turn.
 const TURN: usize = 16;
 /// How long the end of the output is awaited once the command is known to have ended: something that it left running
 /// may hold the output open for ever.
@@ -35,12 +34,12 @@ pub struct Running {
     input_ended: bool,
     out: Lines,
     err: Lines,
-    /// Lines that nobody has heard yet; with whether they are of standard error.
+    /// Lines that were not handed over yet; `true` for standard error.
     unheard: VecDeque<(bool, Vec<u8>)>,
     buffer: Vec<u8>,
 }
 
-enum Wrote {
+enum WriteProgress {
     /// There is more to write, and room for it.
     Some,
     /// Nothing is left, or the peer has to make room.
@@ -49,7 +48,7 @@ enum Wrote {
     Part,
 }
 
-enum Turn {
+enum ReadProgress {
     Quiet,
     Moved,
     Paused,
@@ -61,16 +60,16 @@ impl Link {
         if let Some(why) = self.broken() {
             return Err(OpenError::Lost(why.to_owned()));
         }
-        let mut pulse = Pulse::start();
+        let mut liveness = Liveness::start();
         let patience = (Instant::now() + CHANNEL_PATIENCE).min(deadline);
         let mut channel = loop {
-            match self.until_done(&mut pulse, deadline, |link| Channel::open(&link.session)) {
+            match self.until_done(&mut liveness, deadline, |link| Channel::open(&link.session)) {
                 Ok(channel) => break channel,
                 Err(OpenError::NoChannel(_)) if Instant::now() < patience => std::thread::sleep(CHANNEL_PAUSE),
                 Err(error) => return Err(error),
             }
         };
-        match self.until_done(&mut pulse, deadline, |_| channel.exec(command)) {
+        match self.until_done(&mut liveness, deadline, |_| channel.exec(command)) {
             Ok(()) => {}
             Err(error) => {
                 close(&mut channel, self);
@@ -94,7 +93,7 @@ impl Link {
         command: &str,
         input: Input,
         deadline: Instant,
-        on: &mut dyn FnMut(OutputChunk) -> Heed,
+        on: &mut dyn FnMut(OutputChunk) -> AfterLine,
     ) -> Result<ExecEnd, OpenError> {
         let mut running = self.start(command, input, deadline)?;
         loop {
@@ -106,7 +105,7 @@ impl Link {
 
     fn until_done<T>(
         &mut self,
-        pulse: &mut Pulse,
+        liveness: &mut Liveness,
         deadline: Instant,
         mut call: impl FnMut(&mut Link) -> Result<T, ssh2::Error>,
     ) -> Result<T, OpenError> {
@@ -117,18 +116,18 @@ impl Link {
             };
             let message = error.message().to_lowercase();
             let lost = match error.code() {
-                ErrorCode::Session(-37) if Instant::now() >= deadline => {
+                error_code::EAGAIN if Instant::now() >= deadline => {
                     // The half-made channel cannot be taken back.
                     self.break_off("a command could not be started in time");
                     return Err(OpenError::TimedOut);
                 }
-                ErrorCode::Session(-37) => match self.pause(pulse, true, false, deadline) {
+                error_code::EAGAIN => match self.pause(liveness, true, false, deadline) {
                     Ok(()) => continue,
                     Err(why) => why,
                 },
-                ErrorCode::Session(-21) => return Err(OpenError::NoChannel(message)),
-                ErrorCode::Session(-22) => return Err(OpenError::Denied(message)),
-                // The library knows no word for it in this place.
+                error_code::CHANNEL_FAILURE => return Err(OpenError::NoChannel(message)),
+                error_code::CHANNEL_REQUEST_DENIED => return Err(OpenError::Denied(message)),
+                // The library has no message for it here.
                 _ if !self.is_alive() => "the host closed the connection".to_owned(),
                 _ => message,
             };
@@ -154,20 +153,19 @@ impl Running {
     pub fn finish(mut self, link: &mut Link, deadline: Instant) -> ExecEnd {
         self.feed.end();
         loop {
-            if let Driven::Ended(end) = self.drive(link, deadline, &mut |_| Heed::More) {
+            if let Driven::Ended(end) = self.drive(link, deadline, &mut |_| AfterLine::More) {
                 return end;
             }
         }
     }
 
-    /// Sends what there is to send, and takes in what has come, as far as neither has to be waited for. It is for a
-    /// command that is parked: without it nobody would answer the host's own signs of life. Of the lines that came,
-    /// those that `keep` wants are kept for later.
-    pub fn tend(&mut self, link: &mut Link, keep: &dyn Fn(OutputChunk) -> bool) {
+    /// Sends and receives what it can without waiting. This is for an idle command: without it the host's keepalive
+    /// messages would not be answered. Received lines are kept for later if `keep` says so.
+    pub fn keep_alive(&mut self, link: &mut Link, keep: &dyn Fn(OutputChunk) -> bool) {
         if link.broken().is_some() || !link.has_room() {
             return;
         }
-        if let Err(why) = self.tend_at_once(link) {
+        if let Err(why) = self.try_keep_alive(link) {
             link.break_off(&why);
         }
         self.unheard
@@ -179,14 +177,14 @@ impl Running {
         self.channel.eof()
     }
 
-    fn tend_at_once(&mut self, link: &mut Link) -> Result<(), String> {
+    fn try_keep_alive(&mut self, link: &mut Link) -> Result<(), String> {
         link.session.keepalive_send().map_err(text)?;
         for is_err in [false, true] {
             self.take_in(is_err)?;
         }
         let until = Instant::now() + GRACE;
         // A packet that went in part has to be finished before anything else is sent.
-        while let Wrote::Part = self.write_turn(link, &mut |_| Heed::More)? {
+        while let WriteProgress::Part = self.write_turn(link, &mut |_| AfterLine::More)? {
             if Instant::now() >= until {
                 return Err("the host takes nothing".into());
             }
@@ -195,14 +193,19 @@ impl Running {
         Ok(())
     }
 
-    /// Leaves the command to itself.
+    /// Stops reading the command, which keeps running.
     pub fn leave(mut self, link: &mut Link) {
         close(&mut self.channel, link);
     }
 
     /// Moves input and output until the command ends, or `on` says pause, or the deadline passes. After an end the
     /// channel is closed.
-    pub fn drive(&mut self, link: &mut Link, deadline: Instant, on: &mut dyn FnMut(OutputChunk) -> Heed) -> Driven {
+    pub fn drive(
+        &mut self,
+        link: &mut Link,
+        deadline: Instant,
+        on: &mut dyn FnMut(OutputChunk) -> AfterLine,
+    ) -> Driven {
         match self.move_until(link, deadline, on) {
             Ok(Some(end)) => {
                 close(&mut self.channel, link);
@@ -221,12 +224,12 @@ impl Running {
         &mut self,
         link: &mut Link,
         deadline: Instant,
-        on: &mut dyn FnMut(OutputChunk) -> Heed,
+        on: &mut dyn FnMut(OutputChunk) -> AfterLine,
     ) -> Result<Option<ExecEnd>, String> {
         if let Some(why) = link.broken() {
             return Err(why.to_owned());
         }
-        let mut pulse = Pulse::start();
+        let mut liveness = Liveness::start();
         let mut leave_by: Option<Instant> = None;
         // Since when the command is known to have ended and its output has been still.
         let mut still: Option<Instant> = None;
@@ -242,15 +245,15 @@ impl Running {
             }
             let until = [leave_by, still.map(|since| since + GRACE)].into_iter().flatten().fold(deadline, Instant::min);
             if !link.has_room() {
-                link.pause(&mut pulse, false, true, until)?;
+                link.pause(&mut liveness, false, true, until)?;
                 continue;
             }
             let mut moved = false;
             if !part_sent {
                 match self.read_turn(&mut leave_by, on)? {
-                    Turn::Paused => return Ok(None),
-                    Turn::Moved => moved = true,
-                    Turn::Quiet => {}
+                    ReadProgress::Paused => return Ok(None),
+                    ReadProgress::Moved => moved = true,
+                    ReadProgress::Quiet => {}
                 }
                 if self.channel.eof() {
                     match done(self.channel.wait_close()) {
@@ -262,22 +265,22 @@ impl Running {
                 }
             }
             part_sent = match self.write_turn(link, on)? {
-                Wrote::Part => true,
-                Wrote::Some => {
+                WriteProgress::Part => true,
+                WriteProgress::Some => {
                     moved = true;
                     false
                 }
-                Wrote::Nothing => false,
+                WriteProgress::Nothing => false,
             };
             if part_sent {
-                link.pause(&mut pulse, false, true, until)?;
+                link.pause(&mut liveness, false, true, until)?;
             } else if moved {
                 still = None;
             } else {
                 if still.is_none() && self.has_ended() {
                     still = Some(Instant::now());
                 }
-                link.pause(&mut pulse, true, false, until)?;
+                link.pause(&mut liveness, true, false, until)?;
             }
         }
     }
@@ -289,15 +292,15 @@ impl Running {
     }
 
     /// Hands over what has come, a last line without a newline included.
-    fn hear_all(&mut self, on: &mut dyn FnMut(OutputChunk) -> Heed) {
+    fn hear_all(&mut self, on: &mut dyn FnMut(OutputChunk) -> AfterLine) {
         let unheard = &mut self.unheard;
         self.out.finish(&mut |line| unheard.push_back((false, line.to_vec())));
         self.err.finish(&mut |line| unheard.push_back((true, line.to_vec())));
-        // There is nothing to come back to, so a wish to pause has no meaning.
+        // The command is over, so a pause has no meaning.
         while self.hear(&mut None, on) {}
     }
 
-    fn end(&mut self, on: &mut dyn FnMut(OutputChunk) -> Heed) -> ExecEnd {
+    fn end(&mut self, on: &mut dyn FnMut(OutputChunk) -> AfterLine) -> ExecEnd {
         self.hear_all(on);
         match (self.channel.exit_signal(), self.channel.exit_status()) {
             (Some(signal), _) => ExecEnd::Signal(signal),
@@ -307,12 +310,12 @@ impl Running {
     }
 
     /// Hands over lines until none is left or a pause is wanted; whether it is.
-    fn hear(&mut self, leave_by: &mut Option<Instant>, on: &mut dyn FnMut(OutputChunk) -> Heed) -> bool {
+    fn hear(&mut self, leave_by: &mut Option<Instant>, on: &mut dyn FnMut(OutputChunk) -> AfterLine) -> bool {
         while let Some((is_err, line)) = self.unheard.pop_front() {
             match on(if is_err { OutputChunk::Err(&line) } else { OutputChunk::Out(&line) }) {
-                Heed::More => {}
-                Heed::Pause => return true,
-                Heed::Last => {
+                AfterLine::More => {}
+                AfterLine::Pause => return true,
+                AfterLine::Last => {
                     leave_by.get_or_insert_with(|| Instant::now() + GRACE);
                 }
             }
@@ -323,20 +326,20 @@ impl Running {
     fn read_turn(
         &mut self,
         leave_by: &mut Option<Instant>,
-        on: &mut dyn FnMut(OutputChunk) -> Heed,
-    ) -> Result<Turn, String> {
+        on: &mut dyn FnMut(OutputChunk) -> AfterLine,
+    ) -> Result<ReadProgress, String> {
         if self.hear(leave_by, on) {
-            return Ok(Turn::Paused);
+            return Ok(ReadProgress::Paused);
         }
-        let mut turn = Turn::Quiet;
+        let mut turn = ReadProgress::Quiet;
         for is_err in [false, true] {
             for _ in 0..TURN {
                 if !self.take_in(is_err)? {
                     break;
                 }
-                turn = Turn::Moved;
+                turn = ReadProgress::Moved;
                 if self.hear(leave_by, on) {
-                    return Ok(Turn::Paused);
+                    return Ok(ReadProgress::Paused);
                 }
             }
         }
@@ -348,7 +351,7 @@ impl Running {
         let bytes = match self.channel.read(is_err, &mut self.buffer) {
             Ok(0) => return Ok(false),
             Ok(bytes) => bytes,
-            Err(error) if error.code() == AGAIN => return Ok(false),
+            Err(error) if error.code() == error_code::EAGAIN => return Ok(false),
             Err(error) => return Err(text(error)),
         };
         let (lines, unheard) = (if is_err { &mut self.err } else { &mut self.out }, &mut self.unheard);
@@ -356,7 +359,11 @@ impl Running {
         Ok(true)
     }
 
-    fn write_turn(&mut self, link: &Link, on: &mut dyn FnMut(OutputChunk) -> Heed) -> Result<Wrote, String> {
+    fn write_turn(
+        &mut self,
+        link: &Link,
+        on: &mut dyn FnMut(OutputChunk) -> AfterLine,
+    ) -> Result<WriteProgress, String> {
         for _ in 0..TURN {
             let complain = &mut |why: &str| {
                 on(OutputChunk::Err(why.as_bytes()));
@@ -365,28 +372,28 @@ impl Running {
                 if self.feed.is_over() && !self.input_ended {
                     self.input_ended = done(self.channel.send_eof())?;
                 }
-                return Ok(Wrote::Nothing);
+                return Ok(WriteProgress::Nothing);
             };
             match self.channel.write(piece) {
-                Ok(0) => return Ok(Wrote::Nothing),
+                Ok(0) => return Ok(WriteProgress::Nothing),
                 Ok(bytes) => self.feed.sent(bytes),
-                Err(error) if error.code() == AGAIN => {
+                Err(error) if error.code() == error_code::EAGAIN => {
                     // Blocked inbound, it is the peer's window that is full.
                     let part =
                         matches!(link.session.block_directions(), BlockDirections::Outbound | BlockDirections::Both);
-                    return Ok(if part { Wrote::Part } else { Wrote::Nothing });
+                    return Ok(if part { WriteProgress::Part } else { WriteProgress::Nothing });
                 }
                 Err(error) => return Err(text(error)),
             }
         }
-        Ok(Wrote::Some)
+        Ok(WriteProgress::Some)
     }
 }
 
 /// Says that a channel is closed. The answer is not awaited: sshd gives it only when the command has ended. Until then
 /// the library keeps what little it knows of the channel; it goes with the session.
 fn close(channel: &mut Channel, link: &mut Link) {
-    let mut pulse = Pulse::start();
+    let mut liveness = Liveness::start();
     let until = Instant::now() + GRACE;
     while link.broken().is_none() {
         let why = if link.has_room() {
@@ -397,7 +404,7 @@ fn close(channel: &mut Channel, link: &mut Link) {
         } else if Instant::now() >= until {
             "a channel could not be closed".to_owned()
         } else {
-            match link.pause(&mut pulse, false, true, until) {
+            match link.pause(&mut liveness, false, true, until) {
                 Ok(()) => continue,
                 Err(why) => why,
             }
@@ -410,7 +417,7 @@ fn close(channel: &mut Channel, link: &mut Link) {
 fn done(result: Result<(), ssh2::Error>) -> Result<bool, String> {
     match result {
         Ok(()) => Ok(true),
-        Err(error) if error.code() == AGAIN => Ok(false),
+        Err(error) if error.code() == error_code::EAGAIN => Ok(false),
         Err(error) => Err(text(error)),
     }
 }

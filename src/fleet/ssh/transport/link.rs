@@ -6,7 +6,7 @@ use ssh2::Session;
 
 use super::socket::Socket;
 use super::tcp;
-use super::tcp::{Keepalive, Pulse};
+use super::tcp::{Keepalive, Liveness};
 
 /// A session that is logged in. Dropping it hangs up at once: the socket is shut first, for otherwise the library waits
 /// for the other side to agree.
@@ -61,14 +61,14 @@ impl Link {
         tcp::wait(&self.stream, false, true, timeout).map(drop).map_err(|error| error.to_string())
     }
 
-    /// Waits for the peer: until something can be read (`read`) or written (`write`), at the latest until `until`, and
-    /// now and then for no reason.
+    /// Waits for the peer: until something can be read (`read`) or written (`write`), at the latest until `until`. It may
+    /// return earlier.
     ///
     /// # Errors
-    /// Why the peer is taken for dead.
+    /// The peer is considered dead; says why.
     pub(in crate::fleet::ssh) fn pause(
         &self,
-        pulse: &mut Pulse,
+        liveness: &mut Liveness,
         read: bool,
         write: bool,
         until: Instant,
@@ -80,11 +80,7 @@ impl Link {
         let longest = self.keepalive.every / 4;
         let timeout = until.saturating_duration_since(Instant::now()).min(longest);
         tcp::wait(&self.stream, read, write, timeout).map_err(|error| error.to_string())?;
-        let silent = pulse.silent_for(&self.stream, read);
-        if silent > self.keepalive.patience() {
-            return Err(format!("the host has been silent for {} s", silent.as_secs()));
-        }
-        Ok(())
+        self.keepalive.check(liveness, &self.stream, read)
     }
 }
 

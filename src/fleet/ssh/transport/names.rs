@@ -59,13 +59,13 @@ struct Name {
 }
 
 #[derive(Debug, Default)]
-struct Desk {
+struct LookUps {
     waiting: VecDeque<String>,
     names: HashMap<String, Name>,
     threads: usize,
 }
 
-impl Desk {
+impl LookUps {
     fn set(&mut self, host: &str, look_up: LookUp) {
         match self.names.get_mut(host) {
             Some(name) => name.look_up = look_up,
@@ -76,7 +76,7 @@ impl Desk {
 
 #[derive(Debug, Default)]
 struct Shared {
-    desk: Mutex<Desk>,
+    lookups: Mutex<LookUps>,
     changed: Condvar,
 }
 
@@ -88,10 +88,10 @@ impl Names {
     /// Begins to look up `hosts`, in their order, and returns at once. A name that has no address is left to the
     /// connection, which says so.
     pub fn look_up_ahead(&self, hosts: Vec<String>) {
-        let mut desk = self.lock();
+        let mut lookups = self.lock();
         for host in hosts.into_iter().filter(|host| host.parse::<IpAddr>().is_err()) {
-            if !desk.names.contains_key(&host) {
-                self.begin(&mut desk, &host);
+            if !lookups.names.contains_key(&host) {
+                self.begin(&mut lookups, &host);
             }
         }
     }
@@ -126,13 +126,13 @@ impl Names {
 
     /// Waits for one name.
     fn wait_for(&self, host: &str, limit: Duration) -> Result<Vec<SocketAddr>> {
-        let mut desk = self.lock();
-        desk.names.entry(host.to_owned()).or_insert(Name { look_up: LookUp::Waiting, waiters: 0 }).waiters += 1;
-        let (mut desk, answer) = self.answer(desk, host, limit);
-        if let Some(name) = desk.names.get_mut(host) {
+        let mut lookups = self.lock();
+        lookups.names.entry(host.to_owned()).or_insert(Name { look_up: LookUp::Waiting, waiters: 0 }).waiters += 1;
+        let (mut lookups, answer) = self.answer(lookups, host, limit);
+        if let Some(name) = lookups.names.get_mut(host) {
             name.waiters -= 1;
             if name.waiters == 0 && matches!(name.look_up, LookUp::Found(..) | LookUp::Failed(..)) {
-                desk.names.remove(host);
+                lookups.names.remove(host);
             }
         }
         answer
@@ -140,79 +140,79 @@ impl Names {
 
     fn answer<'a>(
         &'a self,
-        mut desk: MutexGuard<'a, Desk>,
+        mut lookups: MutexGuard<'a, LookUps>,
         host: &str,
         limit: Duration,
-    ) -> (MutexGuard<'a, Desk>, Result<Vec<SocketAddr>>) {
+    ) -> (MutexGuard<'a, LookUps>, Result<Vec<SocketAddr>>) {
         let began = Instant::now();
         let mut until = began + limit * TURNS;
         loop {
-            match desk.names.get(host).map(|name| &name.look_up) {
+            match lookups.names.get(host).map(|name| &name.look_up) {
                 Some(LookUp::Found(at, addresses)) if at.elapsed() < FRESH => {
                     let addresses = addresses.clone();
-                    return (desk, Ok(addresses));
+                    return (lookups, Ok(addresses));
                 }
                 // What failed before anybody waited may be otherwise by now.
                 Some(LookUp::Failed(at, why)) if *at >= began => {
                     let error = Error::other(why.clone());
-                    return (desk, Err(error));
+                    return (lookups, Err(error));
                 }
                 Some(LookUp::Asked(at)) => until = until.min(began.max(*at) + limit),
-                _ => self.begin(&mut desk, host),
+                _ => self.begin(&mut lookups, host),
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 let waited = Duration::from_secs(began.elapsed().as_secs().max(1));
                 let why = format!("no answer from a name server within {waited:?}");
-                return (desk, Err(Error::new(ErrorKind::TimedOut, why)));
+                return (lookups, Err(Error::new(ErrorKind::TimedOut, why)));
             }
-            desk = self.0.changed.wait_timeout(desk, left).unwrap_or_else(PoisonError::into_inner).0;
+            lookups = self.0.changed.wait_timeout(lookups, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
     /// Puts a name on the list of those to look up, unless it stands there.
-    fn begin(&self, desk: &mut Desk, host: &str) {
-        if desk.waiting.iter().any(|waiting| waiting == host) {
+    fn begin(&self, lookups: &mut LookUps, host: &str) {
+        if lookups.waiting.iter().any(|waiting| waiting == host) {
             return;
         }
-        desk.set(host, LookUp::Waiting);
-        desk.waiting.push_back(host.to_owned());
-        if desk.threads == LOOKUPS {
+        lookups.set(host, LookUp::Waiting);
+        lookups.waiting.push_back(host.to_owned());
+        if lookups.threads == LOOKUPS {
             return;
         }
         let names = self.clone();
         let thread = std::thread::Builder::new().name("names".into()).stack_size(STACK);
         match thread.spawn(move || names.work()) {
-            Ok(_) => desk.threads += 1,
-            Err(error) if desk.threads > 0 => log::debug!("no further thread for names: {error}"),
+            Ok(_) => lookups.threads += 1,
+            Err(error) if lookups.threads > 0 => log::debug!("no further thread for names: {error}"),
             Err(error) => {
-                desk.waiting.clear();
-                desk.set(host, LookUp::Failed(Instant::now(), error.to_string()));
+                lookups.waiting.clear();
+                lookups.set(host, LookUp::Failed(Instant::now(), error.to_string()));
             }
         }
     }
 
     /// A thread's life: it looks up what is waiting, and ends when nothing is.
     fn work(&self) {
-        let mut desk = self.lock();
-        while let Some(host) = desk.waiting.pop_front() {
-            desk.set(&host, LookUp::Asked(Instant::now()));
+        let mut lookups = self.lock();
+        while let Some(host) = lookups.waiting.pop_front() {
+            lookups.set(&host, LookUp::Asked(Instant::now()));
             self.0.changed.notify_all();
-            drop(desk);
+            drop(lookups);
             let answer = (host.as_str(), 0).to_socket_addrs().map(|addresses| addresses.collect());
-            desk = self.lock();
+            lookups = self.lock();
             let answer = match answer {
                 Ok(addresses) => LookUp::Found(Instant::now(), addresses),
                 Err(error) => LookUp::Failed(Instant::now(), error.to_string()),
             };
-            desk.set(&host, answer);
+            lookups.set(&host, answer);
             self.0.changed.notify_all();
         }
-        desk.threads -= 1;
+        lookups.threads -= 1;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Desk> {
-        self.0.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, LookUps> {
+        self.0.lookups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 /// What carries a connection that is not a TCP connection of our own. It is let go of after the socket is closed.
 pub trait Carrier: Send + Sync {
     /// Why it carries nothing any more, if it does not.
-    fn trouble(&self) -> Option<String>;
+    fn error(&self) -> Option<String>;
 }
 
 /// An open socket. Clones are the same socket; the last one closes it.
@@ -34,8 +34,8 @@ impl Socket {
     }
 
     /// Why the carrier carries nothing any more.
-    pub fn trouble(&self) -> Option<String> {
-        self.0.carrier.as_ref().and_then(|carrier| carrier.trouble())
+    pub fn error(&self) -> Option<String> {
+        self.0.carrier.as_ref().and_then(|carrier| carrier.error())
     }
 
     pub fn set_nonblocking(&self) -> std::io::Result<()> {

@@ -14,7 +14,7 @@ const MOST_PROBES: u32 = 127;
 /// How a peer that is gone is found out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keepalive {
-    /// The time between two signs of life on an idle connection; at least two seconds.
+    /// The keepalive interval of an idle connection; at least two seconds.
     pub every: Duration,
     /// So many that nobody answers, and the peer is taken for dead.
     pub count: u32,
@@ -25,6 +25,18 @@ impl Keepalive {
     /// the last interval is over.
     pub fn patience(self) -> Duration {
         self.every * self.count - self.every / 2
+    }
+
+    /// Checks that the peer has not been silent for too long; `read` as for [`Liveness::silent_for`].
+    ///
+    /// # Errors
+    /// It has.
+    pub fn check(self, liveness: &mut Liveness, stream: &impl AsFd, read: bool) -> Result<(), String> {
+        let silent = liveness.silent_for(stream, read);
+        match silent > self.patience() {
+            true => Err(format!("the host has been silent for {} s", silent.as_secs())),
+            false => Ok(()),
+        }
     }
 }
 
@@ -86,21 +98,21 @@ const LONG_QUEUE: usize = 16 * 1024;
 /// A live peer answers the SSH keepalives, so data comes from it at least that often. While a long queue of ours gets
 /// shorter the peer counts as alive too, for the keepalives, and so their answers, may be a long way behind in it.
 ///
-/// Of a socket that is no TCP connection the kernel tells no times: there it counts what it sees come in.
+/// For a socket that is not a TCP connection the kernel has no such times; there the bytes that came in count.
 #[derive(Debug)]
-pub struct Pulse {
+pub struct Liveness {
     /// When the peer last took something off our queue; at first, when the wait began.
     progress: Instant,
     queued: usize,
     unread: usize,
 }
 
-impl Pulse {
-    pub fn start() -> Pulse {
-        Pulse { progress: Instant::now(), queued: 0, unread: 0 }
+impl Liveness {
+    pub fn start() -> Liveness {
+        Liveness { progress: Instant::now(), queued: 0, unread: 0 }
     }
 
-    /// How long the peer has been silent; never longer than this pulse was watched. With `read`, whatever has come in is
+    /// How long the peer has been silent; at most the time since [`Liveness::start`]. With `read`, whatever has come in is
     /// read between two calls.
     pub fn silent_for(&mut self, stream: &impl AsFd, read: bool) -> Duration {
         let queued = unsent(stream);

@@ -1,0 +1,215 @@
+//! A piece of work on one host, and its connection there: the session and the lock, with a new session when the old
+//! one is lost.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use super::loss::unreachable;
+use super::output_sink::OutputSink;
+use super::sessions::{First, FleetState, Session};
+use super::talk::{Failure, NoSession, Remote, StageReply};
+use super::{Call, Outcome, Payload, Step, Task};
+use crate::targets::Target;
+use crate::wire::{Action, Facts, LargeFile, Request, RunId, Stage, State};
+
+/// Added to a call's time limit here: the target enforces the limit itself, and reports it more precisely.
+pub(super) const SLACK: Duration = Duration::from_secs(10);
+/// The longest time for a question that is not the step itself, whatever the step's own limit.
+pub(super) const ASK_PATIENCE: Duration = Duration::from_secs(60);
+/// The first pause between two attempts to reconnect, and the longest one.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const RECONNECT_PAUSE: Duration = Duration::from_secs(2);
+/// The first pause after a refused login, and all later ones. From 9.8 on, OpenSSH adds a penalty of 5 s for each such
+/// login (`PerSourcePenalties`), and blocks a client at 15 s.
+const FIRST_REFUSAL_PAUSE: Duration = Duration::from_secs(1);
+const REFUSAL_PAUSE: Duration = Duration::from_secs(6);
+
+/// What is done on one host, and with what.
+pub(super) struct Work<'a> {
+    pub shared: &'a FleetState,
+    pub call: &'a Call,
+    pub task: &'a Task,
+    pub target: &'a Target,
+    pub session: &'a mut Session,
+    pub sink: OutputSink<'a>,
+}
+
+impl Work<'_> {
+    pub(super) fn request(&self, action: Action) -> Request {
+        let mut request = (self.shared.requests)(self.task.host, self.call, self.task);
+        request.action = action;
+        request.timeout = self.call.timeout.as_secs().max(1);
+        request.force |= self.call.force;
+        request.restore = self.task.restore.clone();
+        // Before the probe has answered it is not known what is there.
+        request.found_nothing = request.restore.is_none() && matches!(request.action, Action::Run { .. });
+        if let Some(fetch) = &mut request.fetch {
+            fetch.pack_bytes = None;
+        }
+        if request.action == Action::Probe {
+            request.large_files = self.shared.packs.large_files().to_vec();
+        }
+        request
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.call.timeout + SLACK
+    }
+
+    pub(super) fn is_connected(&mut self) -> bool {
+        let alive = self.session.remote.as_mut().is_some_and(Remote::is_alive);
+        if !alive {
+            self.session.remote = None;
+        }
+        alive
+    }
+
+    /// Ensures that there is a session, and that the lock is held if it was. A host that accepted a login before is tried
+    /// for `reconnect_timeout`. After that has failed once, only a rollback tries for as long again: it may be the last
+    /// thing left to do, and a host may need more than one timeout to boot.
+    pub(super) fn ready_again(&mut self) -> Result<(), Outcome> {
+        let is_last_chance = self.call.step == Step::Run(Stage::Rollback);
+        let is_tried = self.session.let_in && (!self.session.given_up || is_last_chance);
+        if self.is_connected() || !is_tried {
+            return self.ready();
+        }
+        self.reconnect("the session was lost between two steps").map_err(unreachable)?;
+        self.hold_again().map_err(unreachable)
+    }
+
+    /// Ensures that there is a session, and that the lock is held if it was; a single attempt.
+    pub(super) fn ready(&mut self) -> Result<(), Outcome> {
+        if !self.is_connected() {
+            self.connect().map_err(|none| none.outcome)?;
+        } else if !self.session.remote.as_mut().is_some_and(Remote::has_lost_keeper) {
+            return Ok(());
+        }
+        self.hold_again().map_err(unreachable)
+    }
+
+    fn connect(&mut self) -> Result<(), NoSession> {
+        self.shared.make_room(self.task.host);
+        let request = self.request(Action::Probe);
+        let patience = match self.call.step {
+            Step::Probe => self.call.timeout + SLACK,
+            _ => self.call.timeout.min(ASK_PATIENCE) + SLACK,
+        };
+        let remote = Remote::connect(&self.shared.ssh, self.target, &request, patience, &mut self.sink)?;
+        self.know_again(&remote.facts, &request.holder.run)?;
+        self.session.remote = Some(remote);
+        self.note_lacks();
+        (self.session.let_in, self.session.given_up) = (true, false);
+        Ok(())
+    }
+
+    /// Fails if the name now leads to a machine other than at the run's first probe. The machine is recognized by its
+    /// place or, after a reboot, by this run in its records. Until a stage was run there, the same state is enough.
+    fn know_again(&mut self, facts: &Facts, run: &RunId) -> Result<(), NoSession> {
+        let Some(first) = &self.session.first else {
+            let (place, state) = (facts.place.clone(), facts.state.clone());
+            self.session.first = Some(First { place, state, begun: false });
+            return Ok(());
+        };
+        let same_place = facts.place.is_none() || facts.place == first.place;
+        let has_seen_us = facts.newest.as_ref().is_some_and(|newest| newest.run >= *run);
+        let looks_the_same = !first.begun && facts.state == first.state;
+        if same_place || has_seen_us || looks_the_same {
+            return Ok(());
+        }
+        // A host may accept logins before all its disks are mounted.
+        let is_empty = facts.newest.is_none() && facts.revisions.is_empty() && facts.state == State::default();
+        let target = self.target;
+        let reason = if is_empty {
+            format!(
+                "{target} has nothing of {} and knows nothing of run {run}: a disk may not be mounted, or the name lead to \
+                 another machine than at first",
+                self.request(Action::Probe).repo
+            )
+        } else {
+            format!(
+                "{target} is not the machine that this run began with: it knows nothing of run {run}; see where the name \
+                 leads, and what the first machine runs"
+            )
+        };
+        Err(NoSession { outcome: Outcome::Unreachable { reason }, is_final: !is_empty, is_refused: false })
+    }
+
+    /// Moves the list of missing large files out of the facts, in the order of the revision.
+    pub(super) fn note_lacks(&mut self) {
+        let Some(remote) = &mut self.session.remote else { return };
+        let lacks: HashSet<LargeFile> = std::mem::take(&mut remote.facts.lacks).into_iter().collect();
+        let all = self.shared.packs.large_files().iter().enumerate();
+        self.session.lacks = all.filter(|(_, file)| lacks.contains(file)).map(|(place, _)| place).collect();
+    }
+
+    pub(super) fn hold_again(&mut self) -> Result<(), Failure> {
+        if self.session.hold { self.take_lock() } else { Ok(()) }
+    }
+
+    pub(super) fn take_lock(&mut self) -> Result<(), Failure> {
+        match self.take_lock_once() {
+            // The keeper's command ended while no step used it; start another one.
+            Err(Failure::Unanswered(_)) => self.take_lock_once(),
+            other => other,
+        }
+    }
+
+    fn take_lock_once(&mut self) -> Result<(), Failure> {
+        let (request, deadline) = (self.request(Action::Probe), self.deadline());
+        let no_session = || Failure::Lost("there is no session".into());
+        let remote = self.session.remote.as_mut().ok_or_else(no_session)?;
+        if !remote.has_keeper() {
+            remote.probe_again(&self.shared.ssh, &request, deadline, &mut self.sink)?;
+            self.note_lacks();
+        }
+        let claims = self.shared.open.limit().is_some();
+        let remote = self.session.remote.as_mut().ok_or_else(no_session)?;
+        let taken = remote.hold(claims, deadline, &mut self.sink);
+        self.session.claimed |= claims && taken.is_ok();
+        if let Err(Failure::Lost(_)) = taken {
+            self.session.remote = None;
+        }
+        taken
+    }
+
+    pub(super) fn exec(
+        &mut self,
+        request: &Request,
+        payload: Payload,
+        deadline: Instant,
+    ) -> Result<StageReply, Failure> {
+        let Some(remote) = &mut self.session.remote else {
+            return Err(Failure::Lost("there is no session".into()));
+        };
+        remote.run(request, payload, deadline, &mut self.sink)
+    }
+
+    /// Reconnects after a loss; gives up after `reconnect_timeout`.
+    pub(super) fn reconnect(&mut self, why: &str) -> Result<(), Failure> {
+        self.session.remote = None;
+        let until = Instant::now() + self.shared.ssh.options.reconnect_timeout;
+        let (mut pause, mut after_refusal) = (FIRST_PAUSE, FIRST_REFUSAL_PAUSE);
+        loop {
+            let NoSession { outcome, is_final, is_refused } = match self.connect() {
+                Ok(()) => return Ok(()),
+                Err(none) => none,
+            };
+            let left = until.saturating_duration_since(Instant::now());
+            if is_final || left.is_zero() {
+                self.session.given_up = true;
+                return Err(Failure::Ended(match outcome {
+                    Outcome::Unreachable { reason } => Outcome::Lost { reason: format!("{why}; then {reason}") },
+                    other => other,
+                }));
+            }
+            log::debug!("{} is tried again: {outcome}", self.target);
+            let next;
+            if is_refused {
+                (next, after_refusal) = (after_refusal, REFUSAL_PAUSE);
+            } else {
+                (next, pause) = (pause, (pause * 2).min(RECONNECT_PAUSE));
+            }
+            std::thread::sleep(next.min(left));
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The state of each host between steps: its session, and what is known about the host.
+
+use std::sync::Mutex;
+
+use super::noise::Noise;
+use super::open::OpenSessions;
+use super::output_sink::RunOutput;
+use super::ssh::Ssh;
+use super::talk::Remote;
+use super::{Call, HostId, PackSource, Task};
+use crate::targets::Target;
+use crate::wire::{Request, State};
+
+/// Makes the request for a task. The fleet itself fills in the action, the time limit, `force`, what a rollback goes back
+/// to, and the pack.
+pub type RequestMaker = Box<dyn Fn(HostId, &Call, &Task) -> Request + Send + Sync>;
+
+pub(super) struct FleetState {
+    pub ssh: Ssh,
+    pub hosts: Vec<Host>,
+    pub requests: RequestMaker,
+    pub packs: Box<dyn PackSource>,
+    pub open: OpenSessions,
+    pub output: RunOutput,
+}
+
+pub(super) struct Host {
+    pub target: Target,
+    pub session: Mutex<Session>,
+    pub noise: Noise,
+}
+
+#[derive(Default)]
+pub(super) struct Session {
+    pub remote: Option<Remote>,
+    /// The large files that the target lacks, by their places in [`PackSource::large_files`]: there may be tens of
+    /// thousands on each of very many hosts.
+    pub lacks: Vec<usize>,
+    /// The target's lock is to be held; a new session takes it again.
+    pub hold: bool,
+    /// The lock was claimed, so that it is kept without a session, too.
+    pub claimed: bool,
+    /// A promote was started and its lease, if it has one, is not known to be over.
+    pub promoted: bool,
+    /// It was finalized, and keeps old trees until the run is over.
+    pub keeps_more: bool,
+    /// What the run's first probe found.
+    pub first: Option<First>,
+    /// The host has accepted a login of this run before.
+    pub let_in: bool,
+    /// Reconnecting has failed for the whole of `reconnect_timeout`.
+    pub given_up: bool,
+}
+
+/// The state of a host at the run's first probe, by which it is recognized after a reconnect.
+#[derive(Debug, Clone, PartialEq)]
+pub struct First {
+    pub place: Option<String>,
+    pub state: State,
+    /// A stage was run there, or may have changed the live revision.
+    pub begun: bool,
+}
+
+impl FleetState {
+    /// Marks a host's session as in use, and closes idle sessions if too many are open. They are reopened, and take their
+    /// locks again, when a step needs them.
+    pub(super) fn make_room(&self, host: HostId) {
+        self.open.touch(host, |other| match self.hosts[other].session.try_lock() {
+            Ok(mut session) => {
+                if session.remote.take().is_some() {
+                    log::debug!("{}: closed to make room for other sessions", self.hosts[other].target);
+                }
+                true
+            }
+            Err(_) => false,
+        });
+    }
+}

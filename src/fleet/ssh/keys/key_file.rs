@@ -1,0 +1,112 @@
+//! Files of keys: which key is in one, and whether it can be used.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::agent::take_string;
+
+/// A key file as it was found.
+pub struct KeyFile {
+    /// `None`: only the public half is there.
+    pub private: Option<String>,
+    pub encrypted: bool,
+    /// `None` where it cannot be told without the passphrase.
+    pub public: Option<Vec<u8>>,
+}
+
+impl KeyFile {
+    /// # Errors
+    /// It cannot be read, or holds no key.
+    pub fn read(path: &Path) -> anyhow::Result<KeyFile> {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read the identity {}", path.display()))?;
+        if let Some(public) = public_key(&text) {
+            return Ok(KeyFile { private: None, encrypted: false, public: Some(public) });
+        }
+        if !text.contains("PRIVATE KEY-----") {
+            bail!("the identity {} is not a private key", path.display());
+        }
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".pub");
+        let beside = std::fs::read_to_string(beside).ok().and_then(|text| public_key(&text));
+        let (encrypted, inside) = match openssh_header(&text) {
+            Some((encrypted, public)) => (encrypted, Some(public)),
+            None => (text.contains("BEGIN ENCRYPTED") || text.contains("Proc-Type: 4,ENCRYPTED"), None),
+        };
+        // What stands in the key itself cannot be out of date, unlike the file beside it.
+        Ok(KeyFile { private: Some(text), encrypted, public: inside.or(beside) })
+    }
+
+    /// The private key of the file at `path`.
+    ///
+    /// # Errors
+    /// It is not there, or is encrypted.
+    pub fn usable(self, path: &Path) -> anyhow::Result<String> {
+        let path = path.display();
+        match self.private {
+            None => bail!("the identity {path} is a public key, and no agent holds its private half: ssh-add it"),
+            Some(_) if self.encrypted => {
+                bail!("the identity {path} is encrypted, and no agent holds it: ssh-add it, nobody is asked here")
+            }
+            Some(private) => Ok(private),
+        }
+    }
+}
+
+/// A private key that others could read or write, which OpenSSH does not use either.
+#[derive(Debug)]
+pub struct Exposed {
+    path: PathBuf,
+    mode: u32,
+}
+
+impl Exposed {
+    /// Looks at a file as OpenSSH does: one of the operator's own must give nothing to others; another's may.
+    ///
+    /// # Errors
+    /// It is exposed.
+    pub fn look(path: &Path) -> anyhow::Result<()> {
+        let meta = std::fs::metadata(path).with_context(|| format!("cannot read the identity {}", path.display()))?;
+        let mode = meta.mode() & 0o777;
+        if meta.uid() == rustix::process::getuid().as_raw() && mode & 0o077 != 0 {
+            bail!(Exposed { path: path.to_owned(), mode });
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Display for Exposed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (path, mode) = (self.path.display(), self.mode);
+        write!(
+            f,
+            "the private key {path} is open to others (mode {mode:04o}) and is not used, as with ssh: chmod 600 {path}"
+        )
+    }
+}
+
+impl std::error::Error for Exposed {}
+
+/// The key of a public key file: `type base64 comment`.
+pub fn public_key(text: &str) -> Option<Vec<u8>> {
+    let mut words = text.split_ascii_whitespace();
+    let kind = words.next()?;
+    let blob = STANDARD.decode(words.next()?).ok()?;
+    (take_string(&mut blob.as_slice())? == kind.as_bytes()).then_some(blob)
+}
+
+/// Whether an OpenSSH private key is encrypted, and its public half, which is in clear (PROTOCOL.key of OpenSSH).
+fn openssh_header(text: &str) -> Option<(bool, Vec<u8>)> {
+    let (_, after) = text.split_once("-----BEGIN OPENSSH PRIVATE KEY-----")?;
+    let (body, _) = after.split_once("-----END")?;
+    let bytes = STANDARD.decode(body.split_ascii_whitespace().collect::<String>()).ok()?;
+    let mut rest = bytes.strip_prefix(b"openssh-key-v1\0")?;
+    let cipher = take_string(&mut rest)?;
+    let (_kdf, _kdf_options) = (take_string(&mut rest)?, take_string(&mut rest)?);
+    let mut keys = rest.get(4..)?;
+    Some((cipher != b"none", take_string(&mut keys)?.to_vec()))
+}
