@@ -4,7 +4,7 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use super::out::Out;
-use crate::wire::{BEAT, TargetEvent};
+use crate::wire::{HEARTBEAT, TargetEvent};
 
 /// Tells every few seconds what is waited for, until it is dropped.
 pub struct Waiting {
@@ -17,7 +17,7 @@ impl Waiting {
         let (ended, end) = mpsc::channel::<()>();
         let (out, began, limit) = (out.clone(), Instant::now(), limit.as_secs_f64().ceil() as u64);
         std::thread::spawn(move || {
-            while let Err(RecvTimeoutError::Timeout) = end.recv_timeout(BEAT) {
+            while let Err(RecvTimeoutError::Timeout) = end.recv_timeout(HEARTBEAT) {
                 out.event(&TargetEvent::Waiting { what: what.clone(), seconds: began.elapsed().as_secs(), limit });
             }
         });
