@@ -1,18 +1,13 @@
 //! Text that people wrote: its encoding, and command lines in words.
 
-use anyhow::{Result, bail};
-
 /// `bytes` as text, without a byte-order mark.
 ///
 /// # Errors
-/// Names the line of the first byte that is not UTF-8.
-pub fn utf8<'a>(bytes: &'a [u8], name: &str) -> Result<&'a str> {
+/// The line, from 1, of the first byte that is not UTF-8.
+pub fn utf8(bytes: &[u8]) -> Result<&str, usize> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Ok(text.strip_prefix('\u{feff}').unwrap_or(text)),
-        Err(error) => {
-            let line = 1 + bytes[..error.valid_up_to()].iter().filter(|b| **b == b'\n').count();
-            bail!("{name}:{line}: not UTF-8: save the file in that encoding")
-        }
+        Err(error) => Err(1 + bytes[..error.valid_up_to()].iter().filter(|b| **b == b'\n').count()),
     }
 }
 

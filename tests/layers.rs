@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// The rooms, each of which may import the ones that stand below it in this list, and no other.
-const LAYERS: [&str; 27] = [
+const LAYERS: [&str; 30] = [
     "main",
     "cli",
     "fleet_state",
@@ -33,10 +33,13 @@ const LAYERS: [&str; 27] = [
     "procfs",
     "terminal",
     "targets",
+    "problem",
     "wire",
     "clock",
     "exit_code",
     "text",
+    "paths",
+    "url",
     "lib",
 ];
 

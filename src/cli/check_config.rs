@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::config;
 use crate::config::Checked;
 use crate::exit_code::ExitCode;
+use crate::problem::Problem;
 use crate::wire::Level;
 
 use super::out::{Page, answer_json};
@@ -15,7 +16,7 @@ pub fn run(args: args::CheckConfig) -> Result<ExitCode, Refused> {
     let options = options(args.config.as_deref(), &args.define, args.environment.as_deref())?;
     let mut checked = config::check(&options)?;
     let least = if args.verbose { Level::Debug } else { Level::Info };
-    checked.notes.retain(|(level, _)| *level >= least);
+    checked.remarks.retain(|remark| remark.severity >= least);
     match args.format {
         args::Format::Text => text(&checked).answer(),
         args::Format::Json => drop(answer_json(json(&checked))),
@@ -26,10 +27,10 @@ pub fn run(args: args::CheckConfig) -> Result<ExitCode, Refused> {
 fn text(checked: &Checked) -> Page {
     let mut page = Page::default();
     for mistake in &checked.mistakes {
-        page.line(&mistake.message);
+        page.line(mistake.to_string());
     }
-    for (level, note) in &checked.notes {
-        page.line(format!("{}: {note}", if *level >= Level::Warning { "warning" } else { "note" }));
+    for remark in &checked.remarks {
+        page.line(format!("{}: {remark}", if remark.severity >= Level::Warning { "warning" } else { "note" }));
     }
     let environments = match checked.environments.as_slice() {
         [] => String::new(),
@@ -55,10 +56,9 @@ fn text(checked: &Checked) -> Page {
 }
 
 fn json(checked: &Checked) -> String {
-    let notes: Vec<_> = checked.notes.iter().map(|(level, note)| json!({ "level": level, "message": note })).collect();
     let whole = json!({
-        "mistakes": checked.mistakes,
-        "notes": notes,
+        "mistakes": checked.mistakes.iter().map(problem).collect::<Vec<_>>(),
+        "notes": checked.remarks.iter().map(problem).collect::<Vec<_>>(),
         "environments": checked.environments,
         "keys": checked.keys,
         "groups": checked.groups,
@@ -69,4 +69,15 @@ fn json(checked: &Checked) -> String {
         "variables": checked.variables,
     });
     whole.to_string()
+}
+
+/// A mistake or a remark, with its message as the terminal shows it.
+fn problem(problem: &Problem) -> serde_json::Value {
+    json!({
+        "level": problem.severity,
+        "file": problem.file,
+        "line": problem.line,
+        "key": problem.key,
+        "message": problem.to_string(),
+    })
 }

@@ -104,8 +104,7 @@ fn note(view: &View) -> String {
     if let Some(lacking) = view.lacking.as_ref().filter(|lacking| lacking.count > 0) {
         let files = lacking.files.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
         let more = if lacking.count > NAMED { ", …" } else { "" };
-        let plural = if lacking.count == 1 { "" } else { "s" };
-        notes.push(format!("its tree lacks {} file{plural}: {files}{more}", lacking.count));
+        notes.push(format!("its tree lacks {}: {files}{more}", crate::text::counted(lacking.count, "file")));
     }
     notes.extend(view.locked.as_ref().map(|by| format!("locked by {by}")));
     notes.join("; ")

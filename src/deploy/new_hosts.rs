@@ -17,7 +17,7 @@ pub fn for_new_hosts(config: &Config, repo: &Repo, prepared: &Prepared) -> Resul
     let settings = &config.settings;
     let server = config.git_server().context("git_server is not set")?;
     let url = format!("{}://{server}/{}/.git", settings.git_scheme, settings.git_repo);
-    let url = crate::gitmodules::without_password(&url);
+    let url = crate::url::without_password(&url);
     let source = Source { url: url.clone(), reference: FLEET_REVISION.to_owned(), proxy: None };
     let describing = crate::repo::describing(repo, &prepared.plan.revision)?;
     let mut extras = extras(config, repo, Some(&url));

@@ -11,7 +11,7 @@ mod pattern;
 mod range;
 mod term;
 
-pub use file::{SYSTEM_FOLDER, TargetFile, parse_targets, read_target_file, read_targets, scan_target_file};
+pub use file::{SYSTEM_FOLDER, TargetFile, parse_targets, read_target_file, read_targets};
 pub use fold::fold;
 pub use group::{FailedTargets, Group};
 pub use host::Target;

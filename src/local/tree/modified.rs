@@ -58,7 +58,11 @@ pub fn replace(job: &Job, revision: &Revision, by: Option<&Revision>) -> Result<
     job.out.warn(format!(
         "{}: {} changed in place, in this revision or in one that shares them, are as committed again: {}{more}",
         job.name(revision),
-        if spoilt.len() == 1 { "1 file that was".to_owned() } else { format!("{} files that were", spoilt.len()) },
+        format_args!(
+            "{} that {}",
+            crate::text::counted(spoilt.len(), "file"),
+            if spoilt.len() == 1 { "was" } else { "were" }
+        ),
         names.join(", ")
     ));
     let beside = tree.join(".git/hoist-afresh");

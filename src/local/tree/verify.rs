@@ -78,8 +78,7 @@ impl Lacks {
 fn named(names: &[String]) -> String {
     let shown = names.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
     let more = if names.len() > NAMED { ", …" } else { "" };
-    let count = if names.len() == 1 { "1 file".to_owned() } else { format!("{} files", names.len()) };
-    format!("{count} ({shown}{more})")
+    format!("{} ({shown}{more})", crate::text::counted(names.len(), "file"))
 }
 
 /// Looks at a tree that counts as complete.
