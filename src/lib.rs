@@ -11,6 +11,7 @@ pub mod fleet_state;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gitmodules;
+mod glob;
 mod jinja;
 pub mod journal;
 pub mod local;

@@ -184,7 +184,8 @@ fn mistakes_and_notes_are_told_to_programs_with_file_line_and_key() {
         ],
         "{answer}"
     );
-    let notes = [at("scap/scap.cfg", 9, Some("max_failures")), at("scap/all", 2, None)];
+    let empty = (Some("scap/all".to_owned()), None, None);
+    let notes = [at("scap/scap.cfg", 9, Some("max_failures")), at("scap/all", 2, None), empty];
     assert_eq!(told("notes"), notes, "{answer}");
     assert!(answer["notes"].as_array().unwrap().iter().all(|note| note["level"] == "warning"), "{answer}");
 }

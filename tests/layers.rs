@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// The rooms, each of which may import the ones that stand below it in this list, and no other.
-const LAYERS: [&str; 30] = [
+const LAYERS: [&str; 31] = [
     "main",
     "cli",
     "fleet_state",
@@ -39,6 +39,7 @@ const LAYERS: [&str; 30] = [
     "exit_code",
     "text",
     "paths",
+    "glob",
     "url",
     "lib",
 ];

@@ -4,6 +4,7 @@ use crate::clock;
 use crate::report::Folded;
 use crate::targets::fold;
 use crate::terminal::{Page, Theme, safe_line};
+use crate::text;
 use crate::wire::{Holder, Revision};
 
 use super::Refused;
@@ -102,9 +103,8 @@ fn note(view: &View) -> String {
         notes.push(format!("{link} does not lead into what is live"));
     }
     if let Some(lacking) = view.lacking.as_ref().filter(|lacking| lacking.count > 0) {
-        let files = lacking.files.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
-        let more = if lacking.count > NAMED { ", …" } else { "" };
-        notes.push(format!("its tree lacks {}: {files}{more}", crate::text::counted(lacking.count, "file")));
+        let files = text::first(&lacking.files, lacking.count, NAMED);
+        notes.push(format!("its tree lacks {}: {files}", text::counted(lacking.count, "file")));
     }
     notes.extend(view.locked.as_ref().map(|by| format!("locked by {by}")));
     notes.join("; ")

@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 
 use crate::problem::Problem;
 use crate::targets::{Group, HostPattern, SYSTEM_FOLDER, Target, fold, read_target_file};
+use crate::text::counted;
 use crate::wire::Level;
 
 use super::problems::Problems;
@@ -124,7 +125,7 @@ fn keep_matching(limit: &HostPattern, groups: &mut Vec<Group>) -> Result<Vec<Not
         !group.targets.is_empty()
     });
     if groups.is_empty() {
-        bail!("{limit} matches none of the {} targets", everyone.len());
+        bail!("{limit} matches none of the {}", counted(everyone.len(), "target"));
     }
     let strangers = limit.unmatched(&everyone);
     if !strangers.is_empty() {

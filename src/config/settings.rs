@@ -10,8 +10,8 @@ use crate::wire::{Service, ServiceName, Stage};
 
 use super::layers::Layers;
 use super::problems::Problems;
-use super::settings_reader::{SettingsReader, key_of};
-use super::{addresses, algorithms, values};
+use super::settings_reader::SettingsReader;
+use super::{addresses, algorithms, keys, values};
 
 /// What to do with a host key that no file of host keys has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,21 @@ pub struct GroupSettings {
 impl GroupSettings {
     /// The key that names the target file of group `name`.
     pub fn targets_key(name: &str) -> String {
-        key_of(name, "dsh_targets")
+        keys::of_group(name, "dsh_targets")
+    }
+
+    fn read(name: &str, read: &mut SettingsReader) -> Result<GroupSettings, Problem> {
+        let own = |key: &str| keys::of_group(name, key);
+        let failed = read.first_choice(&[&own("failed_targets"), "failed_targets"])?;
+        Ok(GroupSettings {
+            name: name.to_owned(),
+            // There is no falling back here: two groups of one file would be one group.
+            dsh_targets: read.opt(&own("dsh_targets"), values::text)?,
+            group_size: read.first(&[&own("group_size"), "group_size"], values::group_size)?,
+            failure_limit: read.first(&[&own("failure_limit"), "failure_limit"], str::parse)?,
+            retry_failed: read.first(&[&own("retry_failed"), "retry_failed"], |value| values::number(value, 0))?,
+            failed_targets: if failed == "rollback" { FailedTargets::Rollback } else { FailedTargets::Leave },
+        })
     }
 }
 
@@ -187,8 +201,9 @@ impl Settings {
         let paths = |value: &str| values::paths(value, home.as_deref());
         let server_groups = read.get("server_groups", values::groups)?;
         // The bare keys of groups are read even where every group has its own: a slip in one is told.
-        let bare_group = read.group("default")?;
-        let groups = server_groups.iter().map(|group| read.group(group)).collect::<Result<_, _>>()?;
+        let bare_group = GroupSettings::read("default", &mut read)?;
+        let groups =
+            server_groups.iter().map(|group| GroupSettings::read(group, &mut read)).collect::<Result<_, _>>()?;
         let keep_checking = |value: &str| match value {
             "accept-new" => HostKeyChecking::AcceptNew,
             _ => HostKeyChecking::Strict,

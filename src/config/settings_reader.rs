@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::problem::Problem;
-use crate::targets::FailedTargets;
 use crate::url;
 use crate::wire::Stage;
 
@@ -12,7 +11,6 @@ use super::keys;
 use super::keys::{Found, Key, Kind};
 use super::layers::{ConfigEntry, Layers, Origin};
 use super::problems::Problems;
-use super::settings::GroupSettings;
 use super::{addresses, values};
 
 /// Reads keys. What cannot be used is noted among the problems, and the key is read as if it were unset. An error is a
@@ -20,11 +18,6 @@ use super::{addresses, values};
 pub(super) struct SettingsReader<'a> {
     pub layers: &'a Layers,
     pub problems: &'a mut Problems,
-}
-
-/// `key` with the group's name ahead of it; the group `default` reads the bare key.
-pub(super) fn key_of(group: &str, key: &str) -> String {
-    if group == "default" { key.to_owned() } else { format!("{}_{key}", group.to_lowercase()) }
 }
 
 /// The key, as the table has it.
@@ -49,7 +42,7 @@ impl<'a> SettingsReader<'a> {
     }
 
     /// The value of the first of `keys` that is set, or the default of the last.
-    fn first<T>(&mut self, keys: &[&str], parse: impl Fn(&str) -> Result<T, String>) -> Result<T, Problem> {
+    pub fn first<T>(&mut self, keys: &[&str], parse: impl Fn(&str) -> Result<T, String>) -> Result<T, Problem> {
         for key in keys {
             if let Some(value) = self.set(key, &parse) {
                 return Ok(value);
@@ -124,7 +117,8 @@ impl<'a> SettingsReader<'a> {
         self.first_choice(&[key])
     }
 
-    fn first_choice(&mut self, names: &[&str]) -> Result<String, Problem> {
+    /// The same of the first of `names` that is set.
+    pub fn first_choice(&mut self, names: &[&str]) -> Result<String, Problem> {
         let kind = names.last().and_then(|name| keys::bare(name)).map(|key| key.kind);
         let words = if let Some(Kind::Choice(words)) = kind { words } else { &[] };
         self.first(names, |value| values::choice(value, words))
@@ -147,20 +141,6 @@ impl<'a> SettingsReader<'a> {
             }
         }
         Ok(found)
-    }
-
-    pub fn group(&mut self, name: &str) -> Result<GroupSettings, Problem> {
-        let own = |key: &str| key_of(name, key);
-        let failed = self.first_choice(&[&own("failed_targets"), "failed_targets"])?;
-        Ok(GroupSettings {
-            name: name.to_owned(),
-            // There is no falling back here: two groups of one file would be one group.
-            dsh_targets: self.opt(&own("dsh_targets"), values::text)?,
-            group_size: self.first(&[&own("group_size"), "group_size"], values::group_size)?,
-            failure_limit: self.first(&[&own("failure_limit"), "failure_limit"], str::parse)?,
-            retry_failed: self.first(&[&own("retry_failed"), "retry_failed"], |value| values::number(value, 0))?,
-            failed_targets: if failed == "rollback" { FailedTargets::Rollback } else { FailedTargets::Leave },
-        })
     }
 
     pub fn max_sessions(&mut self) -> Result<Option<usize>, Problem> {

@@ -138,7 +138,7 @@ fn dirty_note(repo: &Repo, name: &str) -> Result<Option<(Level, String)>> {
     if files.is_empty() {
         return Ok(None);
     }
-    let files = revision::some(files);
+    let files = crate::text::some(&files, revision::SHOWN);
     let note = format!("the working tree has changes that {name} does not hold: they are not deployed ({files})");
     Ok(Some((Level::Warning, note)))
 }
