@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value as Json};
 
 use crate::files::no_links;
-use crate::paths::check_relative;
+use crate::paths::{check_relative, is_plain_relative};
 use crate::problem::Problem;
 use crate::wire::{ConfigFile, OutputFormat, config_path_taken, config_paths_collide};
 use crate::yaml::Node;
@@ -111,6 +111,9 @@ impl Config {
         let bad = |why: String| Problem::at(shown, path.line, format!("bad path {target:?}: {why}"));
         let relative = target.strip_prefix('/').unwrap_or(target);
         check_relative(relative).map_err(|why| bad(why.into()))?;
+        if relative == target && !is_plain_relative(target) {
+            return Err(bad("no part of it may begin with `-`, as an option does".into()));
+        }
         let settings = &self.settings;
         if let Some(why) = config_path_taken(&settings.git_deploy_dir, &settings.git_repo, Path::new(target)) {
             return Err(bad(format!("that is {why}: choose another one")));

@@ -157,3 +157,18 @@ impl<'a> SettingsReader<'a> {
         Ok(wanted)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_the_table_lacks_is_named_with_the_file_of_the_table() {
+        let (layers, mut problems) = (Layers::default(), Problems::default());
+        let mut read = SettingsReader { layers: &layers, problems: &mut problems };
+        let why = "the table of keys lacks no_such_key: add it in config/keys.rs";
+        assert_eq!(read.opt("no_such_key", values::absolute).unwrap_err().to_string(), why);
+        assert_eq!(read.get("no_such_key", values::absolute).unwrap_err().to_string(), why);
+        assert_eq!(read.stages("no_such_key", values::absolute).unwrap_err().to_string(), why);
+    }
+}

@@ -219,8 +219,7 @@ pub fn groups(value: &str) -> Result<Vec<String>, String> {
 /// The repository's name: a relative path of plain names.
 pub fn repo(value: &str) -> Result<String, String> {
     let fit = |c: char| c.is_ascii_alphanumeric() || "._-+@~".contains(c);
-    let plain = paths::check_relative(value).is_ok() && !value.starts_with('-');
-    if !plain || !value.chars().all(|c| fit(c) || c == '/') {
+    if !paths::is_plain_relative(value) || !value.chars().all(|c| fit(c) || c == '/') {
         return Err(format!("{value:?} is not a repository's name: write names separated by /, without `..`"));
     }
     Ok(value.to_owned())
@@ -306,7 +305,7 @@ mod tests {
     #[test]
     fn a_repository_stays_below_the_deploy_directory() {
         assert_eq!(repo("mediawiki/services/x").as_deref(), Ok("mediawiki/services/x"));
-        for bad in ["", "/etc", "../x", "a/../b", "a//b", "a/", "-x", "a b", "a\nb", "."] {
+        for bad in ["", "/etc", "../x", "a/../b", "a//b", "a/", "-x", "a/-x", "a b", "a\nb", "."] {
             assert!(repo(bad).is_err(), "{bad:?}");
         }
     }
