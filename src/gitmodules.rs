@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::paths;
+use crate::url::without_password;
+
 /// One submodule, as `.gitmodules` has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Module {
@@ -56,7 +59,7 @@ fn check(modules: &[Module]) -> Result<(), String> {
         if !is_plain(name) {
             return Err(format!("the submodule name {name:?} could lead out of its folder: give it a plain one"));
         }
-        if !is_plain(path) || path.split('/').any(|part| part.eq_ignore_ascii_case(".git")) {
+        if !is_plain(path) || paths::is_gits_own(path.as_bytes()) {
             return Err(format!(
                 "the path {path:?} of submodule {name} could lead out of its folder: give it a plain one"
             ));
@@ -79,10 +82,7 @@ fn check(modules: &[Module]) -> Result<(), String> {
 
 /// A relative path of plain names, which leads nowhere else and is no option.
 fn is_plain(path: &str) -> bool {
-    !path.is_empty()
-        && !path.starts_with('-')
-        && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
-        && !path.chars().any(|c| c.is_control() || c == '\\')
+    paths::check_relative(path).is_ok() && !path.starts_with('-') && !path.contains('\\')
 }
 
 /// The address that a submodule's `url` means, where `base` is its superproject's own.
@@ -133,18 +133,6 @@ fn beside(base: &str, relative: &str) -> Option<String> {
         } else {
             return Some(format!("{base}/{rest}"));
         }
-    }
-}
-
-/// An address without the password that it may hold.
-pub fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let host = rest.find('/').unwrap_or(rest.len());
-    match rest[..host].rsplit_once('@') {
-        // Over ssh the user's name is no secret, and needed.
-        Some((user, _)) if !user.contains(':') && !scheme.starts_with("http") => url.to_owned(),
-        Some((user, _)) => format!("{scheme}://{}", &rest[user.len() + 1..]),
-        None => url.to_owned(),
     }
 }
 
@@ -225,13 +213,5 @@ mod tests {
         assert_eq!(from("git@h:app.git", "../lib").unwrap(), "git@h:lib");
         assert!(from("https://h/app.git", "../../../lib").is_err());
         assert!(from("/srv/app", "../lib").is_err());
-    }
-
-    #[test]
-    fn a_password_is_taken_out_of_an_address() {
-        assert_eq!(without_password("https://u:p@h/x@y"), "https://h/x@y");
-        assert_eq!(without_password("https://token@h/x"), "https://h/x");
-        assert_eq!(without_password("ssh://git@h/x"), "ssh://git@h/x");
-        assert_eq!(without_password("git@h:x"), "git@h:x");
     }
 }

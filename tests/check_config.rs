@@ -29,8 +29,12 @@ impl Repo {
     }
 
     fn check(&self, arguments: &[&str]) -> Output {
+        self.hoist(&[&["check-config"], arguments].concat())
+    }
+
+    fn hoist(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hoist"));
-        command.arg("check-config").args(arguments).current_dir(self.path());
+        command.args(arguments).current_dir(self.path());
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", self.path());
         command.env("HOIST_GLOBAL_CONFIG", self.path().join("global.cfg")).output().unwrap()
     }
@@ -120,6 +124,70 @@ fn ten_mistakes_are_ten_lines_each_with_file_and_line() {
     assert_eq!(places, expected, "{text}");
     let lines = String::from_utf8(repo.check(&[]).stdout).unwrap();
     assert!(lines.ends_with(": 10 mistakes\n") && lines.lines().count() == 11, "{lines}");
+}
+
+#[test]
+fn a_deployment_stops_at_the_mistake_that_check_config_shows_first() {
+    for (file, text) in [
+        ("scap/scap.cfg", "[global]\ngit_repo: app\nno value\n"),
+        ("scap/scap.cfg", "[global]\ngit_repo: app\nbatch_size: many\ndsh_targets: all\n"),
+        ("scap/scap.cfg", "[global]\ngit_repo: app\nserver_groups: canary\ndsh_targets: all\n"),
+        ("scap/scap.cfg", "[global]\ngit_repo: app\n"),
+        ("scap/scap.cfg", "[global]\ngit_repo: app\ndsh_targets: nowhere\n"),
+        ("scap/scap.cfg", "[global]\ngit_repo: app\ndsh_targets: ../all\n"),
+        ("scap/scap.cfg", "[global]\ngit_repo: app\ndsh_targets: all\nconfig_deploy: y\n"),
+        ("scap/all", "web1\nweb,2\n"),
+        ("scap/all", "# nobody\n"),
+        ("scap/checks.yaml", "checks:\n  up: {stage: promte, command: x}\n"),
+        ("scap/checks.yaml", "checks:\n  s: {stage: fetch, type: script, command: nowhere.sh}\n"),
+        ("scap/checks.yaml", "checks: [\n"),
+        ("scap/config-files.yaml", "/etc/app: {template: nowhere.j2}\n"),
+        ("scap/config-files.yaml", "/etc/app: {template: app.yaml.j2}\n/etc/app/a: {template: app.yaml.j2}\n"),
+        ("scap/vars.yaml", "- 80\n"),
+    ] {
+        let repo = good();
+        repo.write("scap/canaries", "");
+        fs::remove_dir_all(repo.path().join("scap/environments")).unwrap();
+        repo.write(file, text);
+        let answer: serde_json::Value = serde_json::from_slice(&repo.check(&["--format", "json"]).stdout).unwrap();
+        let shown = answer["mistakes"][0]["message"].as_str().unwrap_or_else(|| panic!("{text}: {answer}"));
+        let stopped = repo.hoist(&["plan"]);
+        assert_eq!(stopped.status.code(), Some(2), "{text}");
+        assert_eq!(String::from_utf8(stopped.stderr).unwrap(), format!("hoist plan: {shown}\n"), "{text}");
+    }
+}
+
+#[test]
+fn mistakes_and_notes_are_told_to_programs_with_file_line_and_key() {
+    let repo = good();
+    fs::remove_dir_all(repo.path().join("scap/environments")).unwrap();
+    repo.write("scap/all", "web1\n  web2\n");
+    repo.write("scap/checks.yaml", "checks:\n  up:\n    stage: promote\n    command: x\n    timeout: soon\n");
+    repo.write("scap/vars.yaml", "- 80\n");
+    let config = fs::read_to_string(repo.path().join("scap/scap.cfg")).unwrap();
+    repo.write("scap/scap.cfg", &format!("{config}batch_size: many\nmax_failures: 3\n"));
+    let answer = repo.check(&["--format", "json", "-D", "keepalive:never"]);
+    let answer: serde_json::Value = serde_json::from_slice(&answer.stdout).unwrap();
+    let told = |list: &str| -> Vec<(Option<String>, Option<u64>, Option<String>)> {
+        let text = |it: &serde_json::Value| it.as_str().map(str::to_owned);
+        let problems = answer[list].as_array().unwrap().iter();
+        problems.map(|it| (text(&it["file"]), it["line"].as_u64(), text(&it["key"]))).collect()
+    };
+    let at = |file: &str, line, key: Option<&str>| (Some(file.to_owned()), Some(line), key.map(str::to_owned));
+    assert_eq!(
+        told("mistakes"),
+        [
+            (None, None, Some("keepalive".to_owned())),
+            at("scap/scap.cfg", 8, Some("batch_size")),
+            at("scap/checks.yaml", 5, Some("timeout")),
+            at("scap/vars.yaml", 1, None),
+        ],
+        "{answer}"
+    );
+    let empty = (Some("scap/all".to_owned()), None, None);
+    let notes = [at("scap/scap.cfg", 9, Some("max_failures")), at("scap/all", 2, None), empty];
+    assert_eq!(told("notes"), notes, "{answer}");
+    assert!(answer["notes"].as_array().unwrap().iter().all(|note| note["level"] == "warning"), "{answer}");
 }
 
 #[test]

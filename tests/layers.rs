@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// The rooms, each of which may import the ones that stand below it in this list, and no other.
-const LAYERS: [&str; 28] = [
+const LAYERS: [&str; 32] = [
     "main",
     "cli",
     "operation",
@@ -34,10 +34,14 @@ const LAYERS: [&str; 28] = [
     "procfs",
     "terminal",
     "targets",
+    "problem",
     "wire",
     "clock",
     "exit_code",
     "text",
+    "paths",
+    "glob",
+    "url",
     "lib",
 ];
 
@@ -56,7 +60,7 @@ fn layers_look_down_only() {
 
 /// Files that import each other in a circle, those of all circles together. The number only ever falls: whoever takes a
 /// file out of a circle lowers it.
-const IN_CIRCLES: usize = 44;
+const IN_CIRCLES: usize = 39;
 
 #[test]
 fn no_more_files_than_now_import_each_other_in_a_circle() {

@@ -35,11 +35,11 @@ pub fn hosts(hosts: &str) -> anyhow::Result<Vec<Target>> {
     if hosts == "-" {
         let mut bytes = Vec::new();
         std::io::stdin().lock().read_to_end(&mut bytes).context("cannot read standard input")?;
-        return parse_targets(&bytes, "standard input");
+        return Ok(parse_targets(&bytes, "standard input")?);
     }
     let path = Path::new(hosts);
     if hosts.contains('/') || path.is_file() {
-        return read_targets(path, hosts);
+        return Ok(read_targets(path, hosts)?);
     }
     parse_list(hosts).map_err(|why| anyhow::anyhow!("--hosts: {why}"))
 }

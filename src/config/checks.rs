@@ -3,21 +3,43 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::Result;
 use indexmap::IndexMap;
 
+use crate::problem::Problem;
 use crate::wire::{Check, CheckPoint, CheckType, Level, Stage, Tries};
+use crate::yaml::{Node, Value};
 
+use super::entries::{Entry, Field, mapping};
 use super::keys::MAX_SECONDS;
 use super::problems::Problems;
 use super::{Config, FoundFile, Note};
-use crate::yaml::{Node, Value};
 
 /// How long a check may take unless it says otherwise.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How often a check may be tried again.
 const MOST_RETRIES: u32 = 10_000;
+
+/// What a check may hold.
+const KEYS: &[&str] =
+    &["type", "stage", "after", "before", "group", "timeout", "retries", "interval", "within", "command", "shell"];
+
+/// A check as far as it has been read.
+struct Draft {
+    kind: CheckType,
+    before: Option<Stage>,
+    after: Option<Stage>,
+    group: Option<String>,
+    timeout: Duration,
+    retries: Option<u32>,
+    within: Option<Duration>,
+    /// With its line.
+    interval: Option<(Duration, usize)>,
+    /// With its line.
+    command: Option<(String, usize)>,
+    shell: bool,
+}
 
 impl Config {
     /// The checks in the order of the repository's file, then those that only the environment has. A check of the
@@ -37,8 +59,7 @@ impl Config {
     pub fn checks_and_notes(&self) -> Result<(Vec<Check>, Vec<Note>)> {
         let mut problems = Problems::default();
         let checks = self.checks_into(&mut problems);
-        let notes = std::mem::take(&mut problems.notes);
-        problems.first().map(|()| (checks, notes))
+        Ok(problems.settle(checks)?)
     }
 
     /// As [`Config::checks`], noting what is wrong and going on without it.
@@ -52,24 +73,19 @@ impl Config {
             let checks = self.checks_of(&file, problems);
             merged.extend(problems.keep(checks).into_iter().flatten());
         }
-        problems.notes.extend(self.before_the_restart(&merged));
+        problems.extend(self.before_the_restart(&merged));
         merged.into_values().flatten().collect()
     }
 
     /// Each check by its name; none for one that is switched off.
-    fn checks_of(&self, file: &FoundFile, problems: &mut Problems) -> Result<Vec<(String, Vec<Check>)>> {
+    fn checks_of(&self, file: &FoundFile, problems: &mut Problems) -> Result<Vec<(String, Vec<Check>)>, Problem> {
         let shown = &file.shown;
         let root = self.yaml(file)?;
         let mut checks = Vec::new();
         for (key, body) in mapping(&root, shown, "the file")? {
             if key.key_text() != "checks" {
-                let what = format!("{shown}:{}: unknown key {:?}", key.line, key.key_text());
-                match self.is_scaps() {
-                    true => problems
-                        .notes
-                        .push((Level::Warning, format!("{what} is ignored: the one key here is `checks`"))),
-                    false => drop(problems.keep::<()>(Err(anyhow!("{what}: the one key here is `checks`")))),
-                }
+                let whole = Entry { file: shown, label: String::new(), line: key.line, known: &[] };
+                problems.push(self.unknown_key(&whole, key, "the one key here is `checks`"));
                 continue;
             }
             for (name, body) in mapping(body, shown, "`checks`")? {
@@ -89,134 +105,51 @@ impl Config {
     }
 
     /// The check at each point where it runs; none when mistakes were noted.
-    fn check(&self, name: &Node, body: &Node, shown: &str, problems: &mut Problems) -> Result<Vec<Check>> {
-        let before = problems.count();
+    fn check(&self, name: &Node, body: &Node, file: &str, problems: &mut Problems) -> Result<Vec<Check>, Problem> {
         let label = name.key_text();
         if label.is_empty() || label.chars().any(char::is_control) {
-            bail!("{shown}:{}: a check's name is one line of text, and {label:?} is not", name.line);
+            let why = format!("a check's name is one line of text, and {label:?} is not");
+            return Err(Problem::at(file, name.line, why));
         }
-        let mut kind = CheckType::Command;
-        let (mut runs_before, mut runs_after): (Option<Stage>, Option<Stage>) = (None, None);
-        let mut notes: Vec<Note> = Vec::new();
-        let mut group = None;
-        let mut timeout = DEFAULT_TIMEOUT;
-        let (mut retries, mut within, mut interval) = (None, None, None);
-        let mut command: Option<(String, u64)> = None;
-        let mut shell = false;
-        for (key, value) in mapping(body, shown, &format!("check {label:?}"))? {
-            let mut read = || -> Result<()> {
-                let line = value.line;
-                let place = format!("{shown}:{line}: check {label:?}");
-                let text = || match value.text() {
-                    Some(text) => Ok(text),
-                    None => bail!("{place}: {} is {}: write text", key.key_text(), value.kind()),
-                };
-                match key.key_text() {
-                    "type" => {
-                        kind = match text()? {
-                            "command" => CheckType::Command,
-                            "script" => CheckType::Script,
-                            "nrpe" => CheckType::Nrpe,
-                            other => bail!("{place}: unknown type {other:?}: write command, script or nrpe"),
-                        }
-                    }
-                    when @ ("stage" | "after" | "before") => {
-                        let stage: Stage = text()?.parse().map_err(|why| anyhow!("{place}: {why}"))?;
-                        let point = if when == "before" { &mut runs_before } else { &mut runs_after };
-                        if point.replace(stage).is_some_and(|other| other != stage) {
-                            bail!("{place}: `stage` and `after` are the same: keep one of the two");
-                        }
-                    }
-                    "group" if value.is_null() => {}
-                    "group" => {
-                        let name = text()?;
-                        if !self.knows_group(name) {
-                            notes.extend(self.other_group(name, &place)?);
-                        }
-                        group = Some(name.to_owned());
-                    }
-                    "timeout" => {
-                        timeout = match seconds(value) {
-                            Some(time) => time,
-                            None => bail!("{place}: bad timeout: write seconds, more than 0 and up to {MAX_SECONDS}"),
-                        }
-                    }
-                    "within" => {
-                        within = match seconds(value) {
-                            Some(time) => Some(time),
-                            None => bail!("{place}: bad within: write seconds, more than 0 and up to {MAX_SECONDS}"),
-                        }
-                    }
-                    "interval" => {
-                        interval = match seconds(value) {
-                            Some(time) => Some((time, line)),
-                            None => bail!("{place}: bad interval: write seconds, more than 0 and up to {MAX_SECONDS}"),
-                        }
-                    }
-                    "retries" => {
-                        let number = match value.value {
-                            Value::Int(number) => u32::try_from(number).ok(),
-                            Value::UInt(number) => u32::try_from(number).ok(),
-                            _ => None,
-                        };
-                        retries = match number {
-                            Some(number) if number <= MOST_RETRIES => Some(number),
-                            _ => bail!("{place}: bad retries: write a whole number from 0 to {MOST_RETRIES}"),
-                        }
-                    }
-                    "command" => command = Some((text()?.to_owned(), line)),
-                    "shell" => {
-                        shell = match value.value {
-                            Value::Bool(shell) => shell,
-                            _ => bail!("{place}: shell is {}: write true or false", value.kind()),
-                        }
-                    }
-                    other => {
-                        let what = format!("{shown}:{}: check {label:?}: unknown key {other:?}", key.line);
-                        let known = "known are type, stage, after, before, group, timeout, retries, interval, within, \
-                                     command, shell";
-                        if !self.is_scaps() {
-                            bail!("{what}: {known}");
-                        }
-                        notes.push((Level::Warning, format!("{what} is ignored: {known}")));
-                    }
-                }
-                Ok(())
-            };
-            let read = read();
-            problems.keep(read);
-        }
-        problems.notes.append(&mut notes);
-        if problems.count() > before {
+        let entry = Entry { file, label: format!("check {label:?}"), line: name.line, known: KEYS };
+        let mut draft = Draft {
+            kind: CheckType::Command,
+            before: None,
+            after: None,
+            group: None,
+            timeout: DEFAULT_TIMEOUT,
+            retries: None,
+            within: None,
+            interval: None,
+            command: None,
+            shell: false,
+        };
+        if !entry.read(body, self, problems, |field, problems| self.check_key(&mut draft, field, problems))? {
             return Ok(Vec::new());
         }
-        let place = format!("{shown}:{}: check {label:?}", name.line);
-        let points = runs_before.map(CheckPoint::Before).into_iter().chain(runs_after.map(CheckPoint::After));
+        let points = draft.before.map(CheckPoint::Before).into_iter().chain(draft.after.map(CheckPoint::After));
         let points: Vec<CheckPoint> = points.collect();
-        if let Some((_, line)) = interval
-            && retries.is_none()
-            && within.is_none()
-        {
-            bail!("{shown}:{line}: check {label:?}: interval has no effect without retries or within: add one of them");
-        }
-        let tries = Tries { retries, within, interval: interval.map_or(Tries::default().interval, |(time, _)| time) };
         if points.is_empty() {
-            bail!("{place} says no stage: write `stage: promote`, say");
+            return Err(entry.itself("says no stage: write `stage: promote`, say"));
         }
-        let Some((command, line)) = command.filter(|(command, _)| !command.trim().is_empty()) else {
-            bail!("{place} has no command: write `command:` and what to run");
+        let tries = draft.tries(&entry)?;
+        let Some((command, line)) = draft.command.filter(|(command, _)| !command.trim().is_empty()) else {
+            return Err(entry.itself("has no command: write `command:` and what to run"));
         };
-        let place = format!("{shown}:{line}: check {label:?}");
+        let (kind, group, timeout, shell) = (draft.kind, draft.group, draft.timeout, draft.shell);
+        let entry = Entry { line, ..entry };
+        let wrong = |why: String| Err(entry.problem(why).about("command"));
         match kind {
             CheckType::Command if !shell && crate::text::words(&command).is_none() => {
-                bail!("{place}: {command:?} has a quote that is not closed: close it, or write `shell: true`")
+                let why = format!("{command:?} has a quote that is not closed: close it, or write `shell: true`");
+                return wrong(why);
             }
-            CheckType::Command => {}
-            CheckType::Script => self.script_exists(&command, &place, problems.thorough)?,
+            CheckType::Script => self.script_exists(&command, &entry, problems.thorough)?,
             CheckType::Nrpe if command.contains(|c: char| c.is_whitespace() || "[]=".contains(c)) => {
-                bail!("{place}: {command:?} is not the name of an nrpe command: write what stands in command[NAME]")
+                let why = "is not the name of an nrpe command: write what stands in command[NAME]";
+                return wrong(format!("{command:?} {why}"));
             }
-            CheckType::Nrpe => {}
+            CheckType::Command | CheckType::Nrpe => {}
         }
         let at = |at| {
             let (command, group) = (command.clone(), group.clone());
@@ -224,93 +157,157 @@ impl Config {
         };
         let checks: Vec<Check> = points.into_iter().map(at).collect();
         if tries != Tries::default() {
-            problems.notes.extend(checks.iter().filter_map(|check| self.longer_than_its_stage(check, &place)));
+            let entry = Entry { line: name.line, ..entry };
+            problems.extend(checks.iter().filter_map(|check| self.longer_than_its_stage(check, &entry)));
         }
         Ok(checks)
     }
 
+    /// Reads one key of a check into its draft.
+    fn check_key(&self, draft: &mut Draft, field: &Field, problems: &mut Problems) -> Result<(), Problem> {
+        match field.name() {
+            "type" => {
+                draft.kind = match field.text()? {
+                    "command" => CheckType::Command,
+                    "script" => CheckType::Script,
+                    "nrpe" => CheckType::Nrpe,
+                    other => {
+                        return Err(field.problem(format!("unknown type {other:?}: write command, script or nrpe")));
+                    }
+                }
+            }
+            when @ ("stage" | "after" | "before") => {
+                let stage: Stage = field.text()?.parse().map_err(|why| field.problem(why))?;
+                let point = if when == "before" { &mut draft.before } else { &mut draft.after };
+                if point.replace(stage).is_some_and(|other| other != stage) {
+                    return Err(field.problem("`stage` and `after` are the same: keep one of the two"));
+                }
+            }
+            "group" if field.value.is_null() => {}
+            "group" => {
+                let name = field.text()?;
+                if !self.knows_group(name) {
+                    problems.push(self.other_group(name, field));
+                }
+                draft.group = Some(name.to_owned());
+            }
+            "timeout" => {
+                draft.timeout = seconds(field)?;
+            }
+            "within" => draft.within = Some(seconds(field)?),
+            "interval" => draft.interval = Some((seconds(field)?, field.line())),
+            "retries" => draft.retries = Some(retries(field)?),
+            "command" => draft.command = Some((field.text()?.to_owned(), field.line())),
+            "shell" => draft.shell = field.boolean()?,
+            _ => {}
+        }
+        Ok(())
+    }
+
     /// What to say of a check whose tries take longer than the stage that they are part of may take.
-    fn longer_than_its_stage(&self, check: &Check, place: &str) -> Option<Note> {
+    fn longer_than_its_stage(&self, check: &Check, entry: &Entry) -> Option<Problem> {
         let (CheckPoint::Before(stage) | CheckPoint::After(stage)) = check.at;
         // Promote restarts the services.
         let stage = if stage == Stage::RestartService { Stage::Promote } else { stage };
         let (longest, limit) = (check.longest(), self.settings.timeout(stage));
         (longest >= limit).then(|| {
-            let what = format!("{place}: may take {} s with all its tries", longest.as_secs_f64());
-            let key = format!("{stage}_timeout");
-            let remedy = format!("raise {key} above that, or lower within or retries");
-            (Level::Warning, format!("{what}, and {stage} may take {} s in all: {remedy}", limit.as_secs()))
+            let what = format!("may take {} s with all its tries", longest.as_secs_f64());
+            let remedy = format!("raise {stage}_timeout above that, or lower within or retries");
+            let why = format!("{what}, and {stage} may take {} s in all: {remedy}", limit.as_secs());
+            entry.problem(why).remark(Level::Warning)
         })
     }
 
-    /// What to say of a check that asks the service ahead of its restart, if none asks it afterwards.
-    fn before_the_restart(&self, checks: &IndexMap<String, Vec<Check>>) -> Option<Note> {
+    /// What to say of a check that asks the service before its restart, if none asks it afterwards.
+    fn before_the_restart(&self, checks: &IndexMap<String, Vec<Check>>) -> Option<Problem> {
         let service = self.settings.service_name.first()?;
-        let at = |wanted: &dyn Fn(CheckPoint) -> bool| {
-            checks.iter().find(|(_, checks)| checks.iter().any(|check| wanted(check.at))).map(|(name, _)| name)
+        let at = |point: CheckPoint| {
+            checks.iter().find(|(_, checks)| checks.iter().any(|check| check.at == point)).map(|(name, _)| name)
         };
-        let promote = at(&|at| at == CheckPoint::After(Stage::Promote))?;
-        if at(&|at| at == CheckPoint::After(Stage::RestartService)).is_some() {
+        let promote = at(CheckPoint::After(Stage::Promote))?;
+        if at(CheckPoint::After(Stage::RestartService)).is_some() {
             return None;
         }
         let what = format!("check {promote:?} of stage promote runs before service {:?} restarts", service.name);
         let remedy = "to ask the new process, write `stage: restart_service`";
-        Some((Level::Warning, format!("checks.yaml: {what}, and no check runs after the restart: {remedy}")))
+        let why = format!("{what}, and no check runs after the restart: {remedy}");
+        Some(Problem::of_file("checks.yaml", format!("checks.yaml: {why}")).remark(Level::Warning))
     }
 
     /// What to say of a check for a group that is not deployed to from this host. Where the configuration of another
     /// site has the group, the check is for that. Scap never asks; its repositories name groups that are long gone.
-    fn other_group(&self, name: &str, place: &str) -> Result<Option<Note>> {
+    fn other_group(&self, name: &str, field: &Field) -> Problem {
         let groups = self.settings.server_groups.join(", ");
         let why = match self.group_elsewhere(name) {
             Some(origin) => format!("it is one of {origin}"),
             None if self.is_scaps() => format!("the groups are {groups}"),
-            None => bail!("{place}: unknown group {name:?}: the groups are {groups}"),
+            None => return field.problem(format!("unknown group {name:?}: the groups are {groups}")),
         };
-        Ok(Some((Level::Warning, format!("{place}: does not run here: group {name:?} is not deployed to: {why}"))))
+        let why = format!("does not run here: group {name:?} is not deployed to: {why}");
+        field.problem(why).remark(Level::Warning)
     }
 
     /// The file's name is the first word; the others are its arguments.
-    fn script_exists(&self, command: &str, place: &str, executable: bool) -> Result<()> {
+    fn script_exists(&self, command: &str, entry: &Entry, executable: bool) -> Result<(), Problem> {
+        let wrong = |why: String| entry.problem(why).about("command");
         let words = crate::text::words(command).unwrap_or_default();
         let Some(name) = words.first() else {
-            bail!("{place}: {command:?} has a quote that is not closed");
+            return Err(wrong(format!("{command:?} has a quote that is not closed")));
         };
         if super::values::name(name).is_err() {
-            bail!("{place}: {name:?} is not the name of a script: write the name of a file of the folder scripts");
+            let why = "is not the name of a script: write the name of a file of the folder scripts";
+            return Err(wrong(format!("{name:?} {why}")));
         }
         let places: Vec<_> = self.folders().iter().map(|folder| folder.join("scripts").join(name)).collect();
         let Some(script) = places.iter().find(|path| path.is_file()) else {
-            let looked: Vec<_> = places.iter().map(|path| self.shown(path)).collect();
-            bail!("{place}: no such script: looked for {}", looked.join(" and "));
+            let looked_for = places.iter().map(|path| self.shown(path)).collect();
+            return Err(wrong("no such script".into()).looked_for(looked_for));
         };
-        crate::files::no_links::resolve(self.root_of(script), script, &self.shown(script))?;
+        self.in_repository(script)?;
         let mode = script.metadata().map_or(0, |found| found.permissions().mode());
         if executable && mode & 0o111 == 0 {
             let script = self.shown(script);
-            bail!("{place}: {script} is not executable: chmod +x it, and commit that");
+            return Err(wrong(format!("{script} is not executable: chmod +x it, and commit that")));
         }
         Ok(())
     }
 }
 
+impl Draft {
+    /// How often the check is tried.
+    fn tries(&self, entry: &Entry) -> Result<Tries, Problem> {
+        let (retries, within) = (self.retries, self.within);
+        match self.interval {
+            Some((_, line)) if retries.is_none() && within.is_none() => {
+                let why = "interval has no effect without retries or within: add one of them";
+                let file = entry.file;
+                Err(Entry { file, label: entry.label.clone(), line, known: KEYS }.problem(why).about("interval"))
+            }
+            Some((interval, _)) => Ok(Tries { retries, within, interval }),
+            None => Ok(Tries { retries, within, ..Tries::default() }),
+        }
+    }
+}
+
 /// Seconds, also such as `0.5` and `"30"`.
-fn seconds(node: &Node) -> Option<Duration> {
-    let text = match &node.value {
+fn seconds(field: &Field) -> Result<Duration, Problem> {
+    let text = match &field.value.value {
         Value::UInt(seconds) => seconds.to_string(),
         Value::Int(seconds) => seconds.to_string(),
         Value::Float(seconds) => seconds.to_string(),
         Value::Text(text) => text.trim().to_owned(),
-        _ => return None,
+        _ => String::new(),
     };
-    super::values::fraction_of_seconds(&text).ok()
+    let bad = |_| field.problem(format!("bad {}: write seconds, more than 0 and up to {MAX_SECONDS}", field.name()));
+    super::values::fraction_of_seconds(&text).map_err(bad)
 }
 
-/// The pairs of a mapping; none for null.
-pub(super) fn mapping<'a>(node: &'a Node, shown: &str, what: &str) -> Result<&'a [(Node, Node)]> {
-    match &node.value {
-        Value::Map(pairs) => Ok(pairs),
-        Value::Null => Ok(&[]),
-        _ => bail!("{shown}:{}: {what} is {}: write keys and values", node.line, node.kind()),
-    }
+fn retries(field: &Field) -> Result<u32, Problem> {
+    let number = match field.value.value {
+        Value::Int(number) => u32::try_from(number).ok(),
+        Value::UInt(number) => u32::try_from(number).ok(),
+        _ => None,
+    };
+    let bad = || field.problem(format!("bad retries: write a whole number from 0 to {MOST_RETRIES}"));
+    number.filter(|number| *number <= MOST_RETRIES).ok_or_else(bad)
 }

@@ -3,20 +3,28 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use indexmap::IndexMap;
 use serde_json::{Map, Value as Json};
 
-use crate::wire::{ConfigFile, Level, OutputFormat, config_path_taken, config_paths_collide};
+use crate::files::no_links;
+use crate::paths::{check_relative, is_plain_relative};
+use crate::problem::Problem;
+use crate::wire::{ConfigFile, OutputFormat, config_path_taken, config_paths_collide};
+use crate::yaml::Node;
 
-use super::checks::mapping;
+use super::entries::{Entry, Field, mapping};
 use super::problems::Problems;
 use super::{Config, FoundFile, Note};
-use crate::files::no_links;
-use crate::yaml::{Node, Value};
 
 /// How deep folders of templates may nest: deep enough for people, and an end to links that lead in circles.
 const DEEPEST: usize = 8;
+
+/// What an entry of `config-files.yaml` may hold.
+const KEYS: &[&str] = &["template", "remote_vars", "erb_syntax", "output_format"];
+
+/// The texts of templates by name.
+type Templates = IndexMap<String, String>;
 
 /// What targets need for rendering.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,46 +54,49 @@ impl Config {
     pub fn config_files_and_notes(&self) -> Result<(Option<ConfigFiles>, Vec<Note>)> {
         let mut problems = Problems::default();
         let files = self.config_files_into(&mut problems);
-        let notes = std::mem::take(&mut problems.notes);
-        problems.first().and(files).map(|files| (files, notes))
+        Ok(problems.settle(files)?)
     }
 
-    /// As [`Config::config_files`], noting what is wrong with single files and going on without them.
-    ///
-    /// # Errors
-    /// What is wrong with all of them.
-    pub(super) fn config_files_into(&self, problems: &mut Problems) -> Result<Option<ConfigFiles>> {
+    /// As [`Config::config_files`], noting what is wrong and going on without it.
+    pub(super) fn config_files_into(&self, problems: &mut Problems) -> Option<ConfigFiles> {
         if !self.settings.config_deploy {
-            return Ok(None);
+            return None;
         }
         let names = ["config-files.yaml", "config-files.yml"];
         let Some(file) = self.folders().iter().find_map(|folder| FoundFile::in_folder(folder, &names, self)) else {
-            bail!(
-                "config_deploy is on, and there is no {}: create it, or switch config_deploy off",
-                self.shown(&self.control.join(names[0]))
-            );
+            let missing = self.shown(&self.control.join(names[0]));
+            let why = format!("config_deploy is on, and there is no {missing}: create it, or switch config_deploy off");
+            problems.push(Problem::of_file(&missing, why).about("config_deploy"));
+            return None;
         };
-        let templates = self.templates()?;
+        let templates = self.templates();
+        let templates = problems.keep(templates)?;
         let mut files = Vec::new();
+        let mut lines = Vec::new();
         let root = self.yaml(&file);
         let root = problems.keep(root.and_then(|root| mapping(&root, &file.shown, "the file").map(<[_]>::to_vec)));
         for (path, body) in root.into_iter().flatten() {
             let read = self.config_file(&path, &body, &file.shown, &templates, problems);
-            files.extend(problems.keep(read).flatten());
+            if let Some(found) = problems.keep(read).flatten() {
+                files.push(found);
+                lines.push(path.line);
+            }
         }
-        problems.keep(self.check_collisions(&files, &file.shown));
+        problems.keep(self.check_collisions(&files, &lines, &file.shown));
         let vars = self.vars(problems);
-        Ok(Some(ConfigFiles { files, templates, vars }))
+        Some(ConfigFiles { files, templates, vars })
     }
 
     /// One file cannot be a folder of another.
-    fn check_collisions(&self, files: &[ConfigFile], shown: &str) -> Result<()> {
+    fn check_collisions(&self, files: &[ConfigFile], lines: &[usize], shown: &str) -> Result<(), Problem> {
         let settings = &self.settings;
         let paths = files.iter().map(|file| file.path.as_str());
-        match config_paths_collide(&settings.git_deploy_dir, &settings.git_repo, paths) {
-            Some((file, below)) => bail!("{shown}: {file:?} is in the way of {below:?}: rename one of them"),
-            None => Ok(()),
-        }
+        let Some((file, below)) = config_paths_collide(&settings.git_deploy_dir, &settings.git_repo, paths) else {
+            return Ok(());
+        };
+        let why = format!("{file:?} is in the way of {below:?}: rename one of them");
+        let line = files.iter().position(|it| it.path == file).and_then(|place| lines.get(place));
+        Err(Problem { line: line.copied(), ..Problem::of_file(shown, why) })
     }
 
     fn config_file(
@@ -93,101 +104,68 @@ impl Config {
         path: &Node,
         body: &Node,
         shown: &str,
-        templates: &IndexMap<String, String>,
+        templates: &Templates,
         problems: &mut Problems,
-    ) -> Result<Option<ConfigFile>> {
-        let before = problems.count();
+    ) -> Result<Option<ConfigFile>, Problem> {
         let target = path.key_text();
+        let bad = |why: String| Problem::at(shown, path.line, format!("bad path {target:?}: {why}"));
         let relative = target.strip_prefix('/').unwrap_or(target);
-        if let Err(why) = plain_path(relative) {
-            bail!("{shown}:{}: bad path {target:?}: {why}", path.line);
+        check_relative(relative).map_err(|why| bad(why.into()))?;
+        if relative == target && !is_plain_relative(target) {
+            return Err(bad("no part of it may begin with `-`, as an option does".into()));
         }
         let settings = &self.settings;
         if let Some(why) = config_path_taken(&settings.git_deploy_dir, &settings.git_repo, Path::new(target)) {
-            bail!("{shown}:{}: bad path {target:?}: that is {why}: choose another one", path.line);
+            return Err(bad(format!("that is {why}: choose another one")));
         }
-        let mut template: Option<(&str, u64)> = None;
-        let mut remote_vars = None;
-        let mut erb_syntax = false;
-        let mut format = None;
-        let mut notes: Vec<Note> = Vec::new();
-        for (key, value) in mapping(body, shown, &format!("{target:?}"))? {
-            let mut read = || -> Result<()> {
-                let place = format!("{shown}:{}: {target}", value.line);
-                let text = || match value.text() {
-                    Some(text) => Ok(text),
-                    None => bail!("{place}: {} is {}: write text", key.key_text(), value.kind()),
-                };
-                match key.key_text() {
-                    "template" => template = Some((text()?, value.line)),
-                    "remote_vars" if value.is_null() => {}
-                    "remote_vars" => {
-                        let path = text()?;
-                        match path.strip_prefix('/').map(plain_path) {
-                            Some(Ok(())) => remote_vars = Some(path.to_owned()),
-                            _ => bail!("{place}: remote_vars {path:?} is not an absolute path without `..`"),
-                        }
-                    }
-                    "erb_syntax" => {
-                        erb_syntax = match value.value {
-                            Value::Bool(erb) => erb,
-                            _ => bail!("{place}: erb_syntax is {}: write true or false", value.kind()),
-                        }
-                    }
-                    "output_format" if value.is_null() => {}
-                    "output_format" => {
-                        format = Some(match text()? {
-                            "yaml" | "yml" => OutputFormat::Yaml,
-                            "text" => OutputFormat::Text,
-                            other => bail!("{place}: unknown output_format {other:?}: write yaml or text"),
-                        })
-                    }
-                    other => {
-                        let what = format!("{shown}:{}: {target}: unknown key {other:?}", key.line);
-                        let known = "known are template, remote_vars, erb_syntax, output_format";
-                        if !self.is_scaps() {
-                            bail!("{what}: {known}");
-                        }
-                        notes.push((Level::Warning, format!("{what} is ignored: {known}")));
-                    }
-                }
-                Ok(())
-            };
-            let read = read();
-            problems.keep(read);
-        }
-        problems.notes.append(&mut notes);
-        if problems.count() > before {
+        let entry = Entry { file: shown, label: target.to_owned(), line: path.line, known: KEYS };
+        let format = default_format(target);
+        let (path, template, remote_vars, erb_syntax) = (target.to_owned(), String::new(), None, false);
+        let mut file = ConfigFile { path, template, remote_vars, erb_syntax, format };
+        let mut template = None;
+        let read = |field: &Field, _: &mut Problems| {
+            match field.name() {
+                "template" => template = Some((field.text()?.to_owned(), field.line())),
+                _ if field.value.is_null() && field.name() != "erb_syntax" => {}
+                "remote_vars" => file.remote_vars = Some(remote_vars_of(field)?),
+                "erb_syntax" => file.erb_syntax = field.boolean()?,
+                "output_format" => file.format = format_of(field)?,
+                _ => {}
+            }
+            Ok(())
+        };
+        if !entry.read(body, self, problems, read)? {
             return Ok(None);
         }
         let Some((template, line)) = template else {
-            bail!("{shown}:{}: {target} has no template: write `template: NAME`", path.line);
+            return Err(entry.itself("has no template: write `template: NAME`"));
         };
-        if let Err(why) = plain_path(template) {
-            bail!("{shown}:{line}: {target}: bad template name {template:?}: {why}");
+        self.template_is_there(&template, &Entry { line, ..entry }, templates)?;
+        Ok(Some(ConfigFile { template, ..file }))
+    }
+
+    /// Fails unless there is a template of this name.
+    fn template_is_there(&self, name: &str, entry: &Entry, templates: &Templates) -> Result<(), Problem> {
+        let wrong = |why: String| entry.problem(why).about("template");
+        check_relative(name).map_err(|why| wrong(format!("bad template name {name:?}: {why}")))?;
+        if templates.contains_key(name) {
+            return Ok(());
         }
-        if !templates.contains_key(template) {
-            let places = self.folders().into_iter().map(|folder| folder.join("templates").join(template));
-            let unreadable = places.clone().find(|path| path.is_file());
-            if let Some(path) = unreadable {
-                bail!("{shown}:{line}: {target}: template {} is not UTF-8", self.shown(&path));
-            }
-            let looked: Vec<_> = places.map(|path| self.shown(&path)).collect();
-            bail!("{shown}:{line}: {target}: no template {template:?}: looked for {}", looked.join(" and "));
+        let places: Vec<_> = self.folders().into_iter().map(|folder| folder.join("templates").join(name)).collect();
+        if let Some(path) = places.iter().find(|path| path.is_file()) {
+            return Err(wrong(format!("template {} is not UTF-8", self.shown(path))));
         }
-        let format = format.unwrap_or_else(|| default_format(target));
-        let (path, template) = (target.to_owned(), template.to_owned());
-        Ok(Some(ConfigFile { path, template, remote_vars, erb_syntax, format }))
+        let looked_for = places.iter().map(|path| self.shown(path)).collect();
+        Err(wrong(format!("no template {name:?}")).looked_for(looked_for))
     }
 
     /// Every file below the folders of templates that is text.
-    fn templates(&self) -> Result<IndexMap<String, String>> {
+    fn templates(&self) -> Result<Templates, Problem> {
         let mut templates = IndexMap::new();
         for folder in self.folders().into_iter().rev() {
             let folder = folder.join("templates");
             if folder.is_dir() {
-                self.collect(&folder, "", DEEPEST, &mut templates)
-                    .with_context(|| format!("cannot read the templates in {}", self.shown(&folder)))?;
+                self.collect(&folder, "", DEEPEST, &mut templates)?;
             }
         }
         templates.sort_keys();
@@ -201,7 +179,7 @@ impl Config {
     pub fn variables(&self) -> Result<Map<String, Json>> {
         let mut problems = Problems::default();
         let vars = self.vars(&mut problems);
-        problems.first().map(|()| vars)
+        Ok(problems.settle(vars)?.0)
     }
 
     fn vars(&self, problems: &mut Problems) -> Map<String, Json> {
@@ -218,21 +196,19 @@ impl Config {
     }
 
     /// Reads the files below `folder` into `templates`, by their path below the first one.
-    fn collect(
-        &self,
-        folder: &Path,
-        prefix: &str,
-        deepest: usize,
-        templates: &mut IndexMap<String, String>,
-    ) -> Result<()> {
-        for entry in fs::read_dir(folder)? {
-            let path = entry?.path();
+    fn collect(&self, folder: &Path, prefix: &str, deepest: usize, templates: &mut Templates) -> Result<(), Problem> {
+        let cannot = |error: std::io::Error| {
+            let folder = self.shown(folder);
+            Problem::of_file(&folder, format!("cannot read the templates in {folder}: {error}"))
+        };
+        for entry in fs::read_dir(folder).map_err(cannot)? {
+            let path = entry.map_err(cannot)?.path();
             // A name that is not UTF-8 cannot stand in config-files.yaml.
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
             let name = format!("{prefix}{name}");
             if path.is_dir() {
                 if deepest > 0 {
-                    no_links::resolve(self.root_of(&path), &path, &self.shown(&path))?;
+                    self.in_repository(&path)?;
                     self.collect(&path, &format!("{name}/"), deepest - 1, templates)?;
                 }
             } else if path.is_file() {
@@ -255,18 +231,21 @@ impl Config {
     }
 }
 
-/// Whether a relative path stays where it is put.
-fn plain_path(path: &str) -> Result<(), &'static str> {
-    if path.is_empty() {
-        return Err("it is empty");
+/// The file of variables that a target has itself.
+fn remote_vars_of(field: &Field) -> Result<String, Problem> {
+    let path = field.text()?;
+    match path.strip_prefix('/').map(check_relative) {
+        Some(Ok(())) => Ok(path.to_owned()),
+        _ => Err(field.problem(format!("remote_vars {path:?} is not an absolute path without `..`"))),
     }
-    if path.chars().any(char::is_control) {
-        return Err("it holds a control character");
+}
+
+fn format_of(field: &Field) -> Result<OutputFormat, Problem> {
+    match field.text()? {
+        "yaml" | "yml" => Ok(OutputFormat::Yaml),
+        "text" => Ok(OutputFormat::Text),
+        other => Err(field.problem(format!("unknown output_format {other:?}: write yaml or text"))),
     }
-    if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
-        return Err("no part of it may be empty, `.` or `..`");
-    }
-    Ok(())
 }
 
 /// YAML when the file's own name says so, whatever its template's does.

@@ -4,7 +4,6 @@ use super::Config;
 use super::keys;
 use super::keys::{Found, KEYS};
 use super::scap_keys;
-use super::values;
 
 /// One key with the value that counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +20,7 @@ impl Config {
     pub fn explain(&self) -> Vec<Explained> {
         let row = |key: &str, value: &str, origin: String| {
             let shown = match key {
-                "git_server" | "http_proxy" => values::without_password(value),
+                "git_server" | "http_proxy" => crate::url::masked(value),
                 _ => value.to_owned(),
             };
             Explained { key: key.into(), value: shown, origin }

@@ -1,13 +1,16 @@
 //! From `server_groups` and target files to the groups of a deployment.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, bail};
 
+use crate::problem::Problem;
 use crate::targets::{Group, HostPattern, SYSTEM_FOLDER, Target, fold, read_target_file};
+use crate::text::counted;
 use crate::wire::Level;
 
+use super::problems::Problems;
 use super::settings::GroupSettings;
 use super::{Config, Note};
 
@@ -19,39 +22,36 @@ impl Config {
     /// # Errors
     /// A group without a target file, an unreadable one, no target at all, or a `limit` that matches none.
     pub fn groups(&self, limit: Option<&HostPattern>) -> Result<(Vec<Group>, Vec<Note>)> {
-        let mut notes = Vec::new();
-        let mut owner: HashMap<Target, String> = HashMap::new();
-        let mut everyone = Vec::new();
+        let mut problems = Problems::default();
+        let groups = self.groups_into(&mut problems);
+        let (mut groups, mut notes) = problems.settle(groups)?;
+        if let Some(limit) = limit {
+            notes.extend(keep_matching(limit, &mut groups)?);
+        }
+        Ok((groups, notes))
+    }
+
+    /// As [`Config::groups`] without a limit, noting what is wrong and going on without it.
+    pub(super) fn groups_into(&self, problems: &mut Problems) -> Vec<Group> {
+        let before = problems.mistakes();
+        let mut owner: HashMap<Target, &str> = HashMap::new();
         let mut groups = Vec::new();
         for settings in &self.settings.groups {
+            let Some((file, listed)) = self.listed(settings, problems) else { continue };
             let name = &settings.name;
             let mut targets = Vec::new();
-            let Some((listed, remarks)) = self.listed(settings)? else {
-                notes.push((Level::Warning, self.without_targets(name)));
-                continue;
-            };
-            notes.extend(remarks);
             for target in listed {
                 if let Some(first) = owner.get(&target) {
-                    let message = format!("{target} is listed in group {name} again: it belongs to group {first}");
-                    notes.push((Level::Debug, message));
+                    let why = format!("{target} is listed in group {name} again: it belongs to group {first}");
+                    problems.push(Problem::of_file(&file, why).remark(Level::Debug));
                     continue;
                 }
-                owner.insert(target.clone(), name.clone());
-                everyone.push(target.clone());
+                owner.insert(target.clone(), name);
                 targets.push(target);
             }
-            let listed = targets.len();
-            if let Some(limit) = limit {
-                targets.retain(|target| limit.matches(target));
-            }
             if targets.is_empty() {
-                notes.push(match limit {
-                    Some(limit) if listed > 0 => {
-                        (Level::Info, format!("group {name} has no target that matches {limit}: skipped"))
-                    }
-                    _ => (Level::Warning, format!("group {name} is empty: skipped")),
-                });
+                let why = format!("group {name} is empty: skipped");
+                problems.push(Problem::of_file(&file, why).remark(Level::Warning));
                 continue;
             }
             groups.push(Group {
@@ -63,49 +63,75 @@ impl Config {
                 failed_targets: settings.failed_targets,
             });
         }
-        if everyone.is_empty() {
-            bail!("no target at all: the target files of {} list no host", self.settings.server_groups.join(", "));
+        if groups.is_empty() && problems.mistakes() == before {
+            let names = self.settings.server_groups.join(", ");
+            let why = format!("no target at all: the target files of {names} list no host");
+            problems.push(Problem { file: self.shown_file(), ..Problem::new(why) });
         }
-        if let Some(limit) = limit {
-            let strangers = limit.unmatched(&everyone);
-            if groups.is_empty() {
-                bail!("{limit} matches none of the {} targets", everyone.len());
-            }
-            if !strangers.is_empty() {
-                let names: Vec<Target> = strangers.iter().filter_map(|name| name.parse().ok()).collect();
-                let message = format!("{limit} names hosts that are no targets: {}", fold(&names));
-                notes.push((Level::Warning, message));
-            }
-        }
-        Ok((groups, notes))
+        groups
     }
 
     /// What to say of a group whose key is there and names no file: that is how an environment does without one.
-    pub(super) fn without_targets(&self, group: &str) -> String {
+    fn without_targets(&self, group: &str) -> Problem {
         let key = GroupSettings::targets_key(group);
-        format!("group {group} is skipped: {key} is empty ({})", self.place_of(&key))
+        let why = format!("group {group} is skipped: {key} is empty ({})", self.place_of(&key));
+        Problem::new(why).about(&key).remark(Level::Warning)
     }
 
-    /// The targets that a group's file lists, and remarks; `None` where the key names no file.
-    fn listed(&self, group: &GroupSettings) -> Result<Option<(Vec<Target>, Vec<Note>)>> {
-        let key = GroupSettings::targets_key(&group.name);
-        let Some(file) = &group.dsh_targets else {
-            if self.layers.get(&key).is_some() {
-                return Ok(None);
+    /// The target file of a group, as messages name it, and what it lists; `None` when the group has to do without one.
+    fn listed(&self, group: &GroupSettings, problems: &mut Problems) -> Option<(String, Vec<Target>)> {
+        let name = &group.name;
+        let key = GroupSettings::targets_key(name);
+        let (file, entry) = match (&group.dsh_targets, self.layers.get(&key)) {
+            (Some(file), Some(entry)) => (file, entry),
+            (_, Some(_)) => {
+                problems.push(self.without_targets(name));
+                return None;
             }
-            return Err(anyhow!(
-                "group {} has no target file: set {key} in {}, or take it out of server_groups",
-                group.name,
-                self.file.as_deref().map_or_else(|| "the configuration".to_owned(), |file| self.shown(file))
-            ));
+            (_, None) => {
+                let place = self.shown_file().unwrap_or_else(|| "the configuration".to_owned());
+                let why = format!("group {name} has no target file: set {key} in {place}, or name other groups");
+                problems.push(match self.layers.get("server_groups") {
+                    Some(entry) => entry.mistake("server_groups", &why),
+                    None => Problem { file: self.shown_file(), ..Problem::new(why) }.about(&key),
+                });
+                return None;
+            }
         };
         let mut folders = self.folders();
         folders.push(PathBuf::from(SYSTEM_FOLDER));
-        let context = || format!("the target file of group {} ({key}, {})", group.name, self.place_of(&key));
-        let shown = |path: &std::path::Path| self.shown(path);
-        let check = |path: &std::path::Path| self.check_target_file(file, path);
-        let read = read_target_file(file, &folders, &shown, &check).with_context(context)?;
-        let notes = read.notes.into_iter().map(|note| (Level::Warning, note)).collect();
-        Ok(Some((read.targets, notes)))
+        let shown = |path: &Path| self.shown(path);
+        let check = |path: &Path| self.check_target_file(file, path);
+        let read = read_target_file(file, &folders, &shown, &check).map_err(|problem| {
+            // What is wrong with the key, and not within the file, is told with the key's own place.
+            let why = format!("the target file of group {name}: {}", problem.message);
+            entry.mistake(&key, &why).looked_for(problem.looked_for)
+        });
+        let read = problems.keep(read)?;
+        problems.extend(read.problems);
+        Some((self.shown(&read.path), read.targets))
     }
+}
+
+/// Leaves the targets that match in each group, and the groups that have any; gives remarks.
+fn keep_matching(limit: &HostPattern, groups: &mut Vec<Group>) -> Result<Vec<Note>> {
+    let everyone: Vec<Target> = groups.iter().flat_map(|group| group.targets.iter().cloned()).collect();
+    let mut notes = Vec::new();
+    groups.retain_mut(|group| {
+        group.targets.retain(|target| limit.matches(target));
+        if group.targets.is_empty() {
+            notes.push((Level::Info, format!("group {} has no target that matches {limit}: skipped", group.name)));
+        }
+        !group.targets.is_empty()
+    });
+    if groups.is_empty() {
+        bail!("{limit} matches none of the {}", counted(everyone.len(), "target"));
+    }
+    let strangers = limit.unmatched(&everyone);
+    if !strangers.is_empty() {
+        let names: Vec<Target> = strangers.iter().filter_map(|name| name.parse().ok()).collect();
+        let message = format!("{limit} names hosts that are no targets: {}", fold(&names));
+        notes.push((Level::Warning, message));
+    }
+    Ok(notes)
 }

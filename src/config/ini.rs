@@ -1,15 +1,11 @@
 //! Reads Python ConfigParser's format, and remembers where each key stood.
-//!
-//! serde_ini does the deserialising, but it knows neither `key: value` nor continuation lines, trims what it reads, and
-//! its errors carry no position. So a normaliser goes first: it reads the dialect, notes the line of each key, and
-//! writes clean lines in which every unusual byte is escaped.
 
-use std::collections::HashMap;
-use std::fmt::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
 use indexmap::IndexMap;
+
+use crate::problem::Problem;
+use crate::wire::Level;
 
 use super::problems::Problems;
 
@@ -32,8 +28,6 @@ pub struct File {
     pub name: String,
     /// By name as written, in the order of the file. `DEFAULT` is one of them here; [`File::items`] knows what it means.
     pub sections: IndexMap<String, Vec<Item>>,
-    /// Remarks on what was passed over, or stands twice.
-    pub notes: Vec<String>,
 }
 
 /// The section that gives its keys to every other.
@@ -57,41 +51,36 @@ impl File {
 ///
 /// # Errors
 /// When it is not UTF-8 or not in the format; the message names file and line.
-pub fn parse(bytes: &[u8], name: &str) -> Result<File> {
+pub fn parse(bytes: &[u8], name: &str) -> Result<File, Problem> {
     let mut problems = Problems::default();
     let file = parse_into(bytes, name, &mut problems)?;
-    problems.first().map(|()| file)
+    problems.settle(file).map(|(file, _)| file)
 }
 
-/// Reads the file at `path`, noting every line that is wrong and going on behind it.
+/// Reads the file at `path`, noting every line that is wrong and going on behind it, and remarks on what is passed over,
+/// or stands twice.
 ///
 /// # Errors
 /// When nothing can be read of the file.
-pub fn read_into(path: &Path, name: &str, problems: &mut Problems) -> Result<File> {
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
+pub fn read_into(path: &Path, name: &str, problems: &mut Problems) -> Result<File, Problem> {
+    let bytes = std::fs::read(path).map_err(|error| Problem::cannot_read(name, &error))?;
     parse_into(&bytes, name, problems)
 }
 
-fn parse_into(bytes: &[u8], name: &str, problems: &mut Problems) -> Result<File> {
-    let mut normaliser = Normaliser { name, ..Normaliser::default() };
-    for (index, line) in crate::text::utf8(bytes, name)?.lines().enumerate() {
-        problems.keep(normaliser.line(index + 1, line));
+fn parse_into(bytes: &[u8], name: &str, problems: &mut Problems) -> Result<File, Problem> {
+    let text = crate::text::utf8(bytes).map_err(|line| Problem::not_utf8(name, line))?;
+    let (sections, headings, section, open) = Default::default();
+    let mut reader = Reader { name, problems, sections, headings, section, open };
+    for (index, line) in text.lines().enumerate() {
+        let read = reader.line(index + 1, line);
+        reader.problems.keep(read);
     }
-    normaliser.close();
-    let raw: IndexMap<String, IndexMap<String, String>> =
-        serde_ini::from_str(&normaliser.text()).with_context(|| format!("{name} cannot be read as an INI file"))?;
-    let mut sections = IndexMap::new();
-    for (section, keys) in raw {
-        let section = unescape(&section);
-        let line = |key: &str| normaliser.sections.get(&section).and_then(|keys| keys.get(key)).map_or(0, |(_, n)| *n);
-        let item = |(key, value): (String, String)| {
-            let key = unescape(&key);
-            Item { line: line(&key), key, value: unescape(&value) }
-        };
-        let items = keys.into_iter().map(item).collect();
-        sections.insert(section, items);
-    }
-    Ok(File { name: name.to_owned(), sections, notes: normaliser.notes })
+    reader.close();
+    let items = |keys: IndexMap<String, (String, usize)>| {
+        keys.into_iter().map(|(key, (value, line))| Item { key, value, line }).collect()
+    };
+    let sections = reader.sections.into_iter().map(|(section, keys)| (section, items(keys))).collect();
+    Ok(File { name: name.to_owned(), sections })
 }
 
 /// A key whose value may go on in the next line.
@@ -103,20 +92,19 @@ struct Open {
     indent: usize,
 }
 
-#[derive(Default)]
-struct Normaliser<'a> {
+struct Reader<'a> {
     name: &'a str,
+    problems: &'a mut Problems,
     /// Value and line of each key, by section and key.
     sections: IndexMap<String, IndexMap<String, (String, usize)>>,
-    section: Option<String>,
     /// Where each section begins.
-    headings: HashMap<String, usize>,
+    headings: IndexMap<String, usize>,
+    section: Option<String>,
     open: Option<Open>,
-    notes: Vec<String>,
 }
 
-impl Normaliser<'_> {
-    fn line(&mut self, number: usize, line: &str) -> Result<()> {
+impl Reader<'_> {
+    fn line(&mut self, number: usize, line: &str) -> Result<(), Problem> {
         let trimmed = line.trim();
         if trimmed.is_empty() {
             // A blank line inside a value belongs to it; at the end of one it is trimmed off again.
@@ -136,35 +124,35 @@ impl Normaliser<'_> {
         }
         self.close();
         let name = self.name;
+        let wrong = |why: String| Err(Problem::at(name, number, why));
         if let Some(rest) = trimmed.strip_prefix('[') {
             // The last bracket of the line ends the name, and what stands behind it does not count.
             let Some((section, after)) = rest.rsplit_once(']') else {
-                bail!("{name}:{number}: the section's name lacks its closing bracket: write `[global]`");
+                return wrong("the section's name lacks its closing bracket: write `[global]`".into());
             };
             if section.is_empty() {
-                bail!("{name}:{number}: a section without a name: write `[global]`");
+                return wrong("a section without a name: write `[global]`".into());
             }
             if !(after.trim().is_empty() || after.trim_start().starts_with(['#', ';'])) {
-                self.notes.push(format!("{name}:{number}: {:?} after [{section}] is passed over", after.trim()));
+                self.warn(number, None, format!("{:?} after [{section}] is passed over", after.trim()));
             }
             if let Some(before) = self.headings.insert(section.to_owned(), number) {
-                self.notes.push(format!(
-                    "{name}:{number}: the section [{section}] stands in line {before} already: the two are read as one"
-                ));
+                let why = format!("the section [{section}] stands in line {before} already: the two are read as one");
+                self.warn(number, None, why);
             }
             self.sections.entry(section.to_owned()).or_default();
             self.section = Some(section.to_owned());
             return Ok(());
         }
         if self.section.is_none() {
-            bail!("{name}:{number}: {trimmed:?} stands ahead of the first section: write `[global]` above it");
+            return wrong(format!("{trimmed:?} stands ahead of the first section: write `[global]` above it"));
         }
         let Some((key, value)) = trimmed.split_once(['=', ':']) else {
-            bail!("{name}:{number}: {trimmed:?} is a key without a value: write `key: value`");
+            return wrong(format!("{trimmed:?} is a key without a value: write `key: value`"));
         };
         let key = key.trim_end().to_lowercase();
         if key.is_empty() {
-            bail!("{name}:{number}: {trimmed:?} is a value without a key: write `key: value`");
+            return wrong(format!("{trimmed:?} is a value without a key: write `key: value`"));
         }
         self.open = Some(Open { key, value: value.trim().to_owned(), line: number, indent });
         Ok(())
@@ -173,62 +161,21 @@ impl Normaliser<'_> {
     /// Takes the key that was being read into its section. Of a key that stands twice the later line counts, as for
     /// whoever wrote the file with a lenient ConfigParser in mind.
     fn close(&mut self) {
-        let (Some(open), Some(section)) = (self.open.take(), &self.section) else { return };
+        let (Some(open), Some(section)) = (self.open.take(), self.section.clone()) else { return };
         let keys = self.sections.entry(section.clone()).or_default();
         let value = open.value.trim_end().to_owned();
         if let Some((_, before)) = keys.insert(open.key.clone(), (value, open.line)) {
-            let (name, line, key) = (self.name, open.line, open.key);
-            self.notes.push(format!(
-                "{name}:{line}: {key} stands in [{section}] in line {before} too: line {line} counts; remove one of the two"
-            ));
+            let (line, key) = (open.line, open.key);
+            let why =
+                format!("{key} stands in [{section}] in line {before} too: line {line} counts; remove one of the two");
+            self.warn(line, Some(&key), why);
         }
     }
 
-    /// The whole file in the narrow form that serde_ini reads without loss.
-    fn text(&self) -> String {
-        let mut text = String::new();
-        for (section, keys) in &self.sections {
-            text.push_str(&format!("[{}]\n", escape(section)));
-            for (key, (value, _)) in keys {
-                text.push_str(&format!("{}={}\n", escape(key), escape(value)));
-            }
-        }
-        text
+    fn warn(&mut self, line: usize, key: Option<&str>, why: String) {
+        let key = key.map(str::to_owned);
+        self.problems.push(Problem { key, ..Problem::at(self.name, line, why).remark(Level::Warning) });
     }
-}
-
-/// `%XX` for every byte that serde_ini could take for something else.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"_-./".contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            write!(escaped, "%{byte:02X}").expect("writing to a string does not fail");
-        }
-    }
-    escaped
-}
-
-/// The reverse of [`escape`].
-fn unescape(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        let code = (byte == b'%').then(|| after.get(..2)).flatten();
-        let code = code.and_then(|code| u8::from_str_radix(std::str::from_utf8(code).ok()?, 16).ok());
-        match code {
-            Some(code) => {
-                bytes.push(code);
-                rest = &after[2..];
-            }
-            None => {
-                bytes.push(byte);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]
@@ -246,8 +193,16 @@ mod tests {
         all.map(|item| (item.key.clone(), item.value.clone(), item.line)).collect()
     }
 
+    /// The remarks on a file in which nothing is wrong.
+    fn remarks(text: &str) -> Vec<String> {
+        let mut problems = Problems::default();
+        parse_into(text.as_bytes(), "x.cfg", &mut problems).unwrap();
+        let ((), notes) = problems.settle(()).unwrap();
+        notes.into_iter().map(|(_, note)| note).collect()
+    }
+
     fn fails(text: &[u8]) -> String {
-        format!("{:#}", parse(text, "x.cfg").unwrap_err())
+        parse(text, "x.cfg").unwrap_err().to_string()
     }
 
     fn item(key: &str, value: &str, line: usize) -> (String, String, usize) {
@@ -299,11 +254,12 @@ mod tests {
 
     #[test]
     fn of_a_key_that_stands_twice_the_later_line_counts_and_a_section_in_two_parts_is_one() {
-        let file = read("[global]\na: b\n\nA: c\n[x]\n[global]\nd: e\na: f\n");
+        let text = "[global]\na: b\n\nA: c\n[x]\n[global]\nd: e\na: f\n";
+        let file = read(text);
         let items: Vec<_> = file.sections["global"].iter().map(|it| item(&it.key, &it.value, it.line)).collect();
         assert_eq!(items, [item("a", "f", 8), item("d", "e", 7)]);
         assert_eq!(
-            file.notes,
+            remarks(text),
             [
                 "x.cfg:4: a stands in [global] in line 2 too: line 4 counts; remove one of the two",
                 "x.cfg:6: the section [global] stands in line 1 already: the two are read as one",
@@ -329,14 +285,14 @@ mod tests {
         assert!(fails(b"[global]\n\n: x\n").starts_with("x.cfg:3: \": x\" is a value without a key"));
         assert!(fails(b"[global\n").starts_with("x.cfg:1: "));
         assert!(fails(b"[]\n").starts_with("x.cfg:1: a section without a name"));
-        assert_eq!(read("[a] b\n").notes, ["x.cfg:1: \"b\" after [a] is passed over"]);
+        assert_eq!(remarks("[a] b\n"), ["x.cfg:1: \"b\" after [a] is passed over"]);
         assert!(fails(b"\na: b\n").contains("x.cfg:2: \"a: b\" stands ahead of the first section"));
         assert!(fails(b"[global]\na: b\nc: \xff\n").starts_with("x.cfg:3: not UTF-8"));
     }
 
     proptest! {
         #[test]
-        fn every_text_survives_the_way_through_serde_ini(key in "[^=:\\s#;\\[\r\n]{1,8}", value in "[^\r\n]{0,30}") {
+        fn every_key_and_value_is_read_as_it_is_written(key in "[^=:\\s#;\\[\r\n]{1,8}", value in "[^\r\n]{0,30}") {
             let value = value.trim().to_owned();
             let found = values(&format!("[global]\n{key}= {value}\n"));
             prop_assert_eq!(found, [(key.to_lowercase().trim().to_owned(), value, 2)]);

@@ -173,6 +173,11 @@ pub const KEYS: &[Key] = &[
     key("umask", Octal, Some("0002"), "file mode mask on the deploy host and on targets"),
 ];
 
+/// `key` with the group's name ahead of it; the group `default` reads the bare key.
+pub fn of_group(group: &str, key: &str) -> String {
+    if group == "default" { key.to_owned() } else { format!("{}_{key}", group.to_lowercase()) }
+}
+
 /// What a key's name turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
@@ -207,7 +212,7 @@ pub fn nearest(name: &str, groups: &[String]) -> Option<String> {
     let prefixed = KEYS.iter().flat_map(|key| -> Vec<String> {
         match key.prefix {
             Prefix::None => Vec::new(),
-            Prefix::Group => groups.iter().map(|group| format!("{}_{}", group.to_lowercase(), key.name)).collect(),
+            Prefix::Group => groups.iter().map(|group| of_group(group, key.name)).collect(),
             Prefix::Stage(suffix) => Stage::ALL.iter().map(|stage| format!("{stage}_{suffix}")).collect(),
         }
     });

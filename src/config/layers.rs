@@ -7,11 +7,11 @@ use std::io::Read;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
-
+use crate::problem::Problem;
 use crate::wire::Level;
 
-use super::{Note, ini};
+use super::ini;
+use super::problems::Problems;
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,13 +44,33 @@ pub struct ConfigEntry {
     pub origin: Origin,
 }
 
+impl ConfigEntry {
+    /// A mistake in the value of `key`, which this is.
+    pub fn mistake(&self, key: &str, why: &str) -> Problem {
+        match &self.origin {
+            Origin::File { name, line, section } => Problem::at(name, *line, format!("{key} in [{section}]: {why}")),
+            origin => Problem::new(format!("{key} on the {origin}: {why}")),
+        }
+        .about(key)
+    }
+
+    /// A remark on `key`, which this is the value of.
+    pub fn remark(&self, level: Level, key: &str, why: &str) -> Problem {
+        match &self.origin {
+            Origin::File { name, line, .. } => Problem::at(name, *line, why),
+            origin => Problem::new(format!("{origin}: {why}")),
+        }
+        .about(key)
+        .remark(level)
+    }
+}
+
 /// Every key that is set, with the value that counts.
 #[derive(Debug, Clone, Default)]
 pub struct Layers {
     /// The later over the earlier.
     files: Vec<ini::File>,
     pub entries: BTreeMap<String, ConfigEntry>,
-    pub notes: Vec<Note>,
     /// The repository is laid out for Scap, so what the command line says is meant as Scap means it.
     pub scaps: bool,
 }
@@ -65,17 +85,18 @@ impl Layers {
     /// applied: `global`, then the sections that are suffixes of `host`, from the shortest to the longest. So a site's
     /// section of a lower file beats `global` of a higher one. `host` is asked only when a section might be one.
     ///
-    /// Definitions come after the last file.
-    pub fn absorb(&mut self, file: ini::File, host: &impl std::ops::Deref<Target = String>) {
-        self.notes.extend(file.notes.iter().map(|note| (Level::Warning, note.clone())));
+    /// Definitions come after the last file. Gives remarks on sections that are not applied.
+    pub fn absorb(&mut self, file: ini::File, host: &impl std::ops::Deref<Target = String>, problems: &mut Problems) {
         let others: Vec<&String> = file.sections.keys().filter(|section| is_site(section)).collect();
         let here = if others.is_empty() { Vec::new() } else { suffixes(host) };
         for section in others {
-            self.notes.push(match section.trim().eq_ignore_ascii_case("global") {
-                true => (Level::Warning, format!("{}: section [{section}] is passed over: write [global]", file.name)),
+            let (level, why) = match section.trim().eq_ignore_ascii_case("global") {
+                true => (Level::Warning, "is passed over: write [global]"),
                 false if here.iter().any(|suffix| section.eq_ignore_ascii_case(suffix)) => continue,
-                false => (Level::Debug, format!("{}: section [{section}] is not for this host", file.name)),
-            });
+                false => (Level::Debug, "is not for this host"),
+            };
+            let why = format!("{}: section [{section}] {why}", file.name);
+            problems.push(Problem::of_file(&file.name, why).remark(level));
         }
         self.files.push(file);
         self.merge(host);
@@ -124,10 +145,10 @@ impl Layers {
     ///
     /// # Errors
     /// When one lacks its colon or its key.
-    pub fn define(&mut self, defines: &[String]) -> Result<()> {
+    pub fn define(&mut self, defines: &[String]) -> Result<(), Problem> {
         for define in defines {
             let Some((key, value)) = define.split_once(':').filter(|(key, _)| !key.trim().is_empty()) else {
-                bail!("-D wants key:value, and {define:?} is not that");
+                return Err(Problem::new(format!("-D wants key:value, and {define:?} is not that")));
             };
             let entry = ConfigEntry { value: value.trim().to_owned(), origin: Origin::Define };
             self.entries.insert(key.trim().to_lowercase(), entry);
@@ -192,7 +213,8 @@ mod tests {
 
     fn layered(text: &str, host: &str) -> Layers {
         let mut layers = Layers::default();
-        layers.absorb(ini::parse(text.as_bytes(), "x.cfg").unwrap(), &Box::new(host.to_owned()));
+        let file = ini::parse(text.as_bytes(), "x.cfg").unwrap();
+        layers.absorb(file, &Box::new(host.to_owned()), &mut Problems::default());
         layers
     }
 

@@ -1,9 +1,11 @@
 //! The configuration: layered INI files, typed settings, where each value came from, checks and configuration files.
 
+mod addresses;
 pub mod algorithms;
 mod check;
 mod checks;
 mod config_files;
+mod entries;
 mod explain;
 mod groups;
 mod here;
@@ -14,20 +16,22 @@ mod problems;
 mod remarks;
 pub mod scap_keys;
 mod settings;
+mod settings_reader;
 pub(crate) mod values;
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 
 use crate::files::no_links;
+use crate::problem::Problem;
 use crate::targets::SYSTEM_FOLDER;
 use crate::wire::Level;
 use crate::yaml;
 
-pub use check::{Checked, Mistake, check};
+pub use check::{Checked, check};
 pub use config_files::ConfigFiles;
 pub use explain::Explained;
 pub use layers::Origin;
@@ -94,15 +98,20 @@ impl Config {
     /// As [`Config::load`], on a host of this fully qualified name.
     fn load_on(options: &Options, host: &impl Deref<Target = String>) -> Result<Config> {
         let mut problems = Problems::default();
-        let config = Config::load_into(options, host, &mut problems);
-        problems.first().and(config)
+        let config = Config::load_into(options, host, &mut problems)?;
+        let (config, notes) = problems.settle(config)?;
+        Ok(Config { notes, ..config })
     }
 
     /// As [`Config::load_on`], noting what is wrong and going on without it.
     ///
     /// # Errors
     /// When there is nothing to go on with.
-    fn load_into(options: &Options, host: &impl Deref<Target = String>, problems: &mut Problems) -> Result<Config> {
+    fn load_into(
+        options: &Options,
+        host: &impl Deref<Target = String>,
+        problems: &mut Problems,
+    ) -> Result<Config, Problem> {
         let top = match top_of(&options.start) {
             Err(_) if options.repo_optional => options.start.clone(),
             found => found?,
@@ -117,15 +126,15 @@ impl Config {
         }
         let control_name = control.strip_prefix(&top).unwrap_or(&control).display().to_string();
         let mut layers = Layers::of_scaps(control_name == "scap");
-        if let Some(global) = global_file(options)? {
-            layers.absorb(ini::read_into(&global, &global.display().to_string(), problems)?, host);
+        if let Some(global) = global_file(options) {
+            layers.absorb(ini::read_into(&global, &global.display().to_string(), problems)?, host, problems);
         }
         if let Some(file) = &file {
             // What the command line names is the operator's own word.
             if options.config_file.is_none() {
                 no_links::resolve(&top, file, &shown(file))?;
             }
-            layers.absorb(ini::read_into(file, &shown(file), problems)?, host);
+            layers.absorb(ini::read_into(file, &shown(file), problems)?, host, problems);
         }
 
         // The environment's own file cannot change the environment, but a definition can choose it.
@@ -143,7 +152,7 @@ impl Config {
                     let file = folder.join(name);
                     let root = if control.starts_with(&top) { &top } else { &control };
                     no_links::resolve(root, &file, &shown(&file))?;
-                    layers.absorb(ini::read_into(&file, &shown(&file), problems)?, host);
+                    layers.absorb(ini::read_into(&file, &shown(&file), problems)?, host, problems);
                 }
                 Some(_) => {}
             }
@@ -164,12 +173,11 @@ impl Config {
         let environment = chosen.map(|entry| entry.value);
         if let Some(server) = spared_server.as_ref().filter(|_| settings.fetch_from == FetchFrom::Auto) {
             let why = format!("git_server {server} is this host: code comes through the SSH session (fetch_from)");
-            layers.notes.push((Level::Info, why));
+            problems.push(Problem::new(why).about("git_server").remark(Level::Info));
         }
-        let notes = std::mem::take(&mut layers.notes);
-        let mut config =
-            Config { top, control, control_name, environment, settings, notes, spared_server, file, layers };
-        config.remark();
+        let notes = Vec::new();
+        let config = Config { top, control, control_name, environment, settings, notes, spared_server, file, layers };
+        config.remark_into(problems);
         Ok(config)
     }
 
@@ -186,7 +194,7 @@ impl Config {
     /// Takes back the warning about announcements that are not made.
     pub fn forgo_announcements(&mut self) {
         let warning = self.unserved();
-        self.notes.retain(|note| Some(note) != warning.as_ref());
+        self.notes.retain(|(_, note)| warning.as_ref().is_none_or(|warning| *note != warning.to_string()));
     }
 
     /// The git server of this repository, whether targets fetch from it or not.
@@ -243,7 +251,7 @@ impl Config {
     }
 
     /// Reads a YAML file of the configuration.
-    fn yaml(&self, file: &FoundFile) -> Result<yaml::Node> {
+    fn yaml(&self, file: &FoundFile) -> Result<yaml::Node, Problem> {
         yaml::parse(&no_links::read(self.root_of(&file.path), &file.path, &file.shown)?, &file.shown)
     }
 
@@ -254,12 +262,22 @@ impl Config {
 
     /// Fails when a target file is a link that leads out of the repository. Files that repositories share are the
     /// system's, and an absolute name is the operator's own word.
-    fn check_target_file(&self, name: &str, path: &Path) -> Result<()> {
+    fn check_target_file(&self, name: &str, path: &Path) -> Result<(), Problem> {
         let shared = path.canonicalize().is_ok_and(|real| real.starts_with(SYSTEM_FOLDER));
         if shared || path.starts_with(SYSTEM_FOLDER) || Path::new(name).is_absolute() {
             return Ok(());
         }
+        self.in_repository(path)
+    }
+
+    /// Fails when a file of the configuration is a link that leads out of the repository.
+    fn in_repository(&self, path: &Path) -> Result<(), Problem> {
         no_links::resolve(self.root_of(path), path, &self.shown(path)).map(drop)
+    }
+
+    /// The configuration file of the repository, as messages name it.
+    fn shown_file(&self) -> Option<String> {
+        self.file.as_deref().map(|file| self.shown(file))
     }
 
     /// A path as messages name it: from the top of the working tree when it is below that.
@@ -288,39 +306,42 @@ fn shown_below(top: &Path, path: &Path) -> String {
 }
 
 /// The folder at or above `start` that holds `.git`.
-fn top_of(start: &Path) -> Result<PathBuf> {
-    let start = if start.as_os_str().is_empty() { Path::new(".") } else { start };
-    let start = start.canonicalize().with_context(|| format!("cannot read {}", start.display()))?;
-    match start.ancestors().find(|folder| folder.join(".git").exists()) {
-        Some(top) => Ok(top.to_owned()),
-        None if start.ancestors().any(|folder| folder.join("HEAD").is_file() && folder.join("objects").is_dir()) => {
-            bail!(
-                "{} is in a bare repository, which has no working tree with a configuration: run hoist in a clone of it",
-                start.display()
-            )
-        }
-        None => bail!(
-            "not a git repository: neither {} nor a folder above it holds .git: run hoist inside the repository",
-            start.display()
-        ),
+fn top_of(start: &Path) -> Result<PathBuf, Problem> {
+    let start = canonical(if start.as_os_str().is_empty() { Path::new(".") } else { start })?;
+    if let Some(top) = start.ancestors().find(|folder| folder.join(".git").exists()) {
+        return Ok(top.to_owned());
     }
+    let bare = start.ancestors().any(|folder| folder.join("HEAD").is_file() && folder.join("objects").is_dir());
+    let start = start.display();
+    Err(Problem::new(match bare {
+        true => format!(
+            "{start} is in a bare repository, which has no working tree with a configuration: run hoist in a clone of it"
+        ),
+        false => format!(
+            "not a git repository: neither {start} nor a folder above it holds .git: run hoist inside the repository"
+        ),
+    }))
+}
+
+fn canonical(path: &Path) -> Result<PathBuf, Problem> {
+    path.canonicalize().map_err(|error| Problem::cannot_read(&path.display().to_string(), &error))
 }
 
 /// The folder with the repository's control files, and the configuration file.
-fn control_of(top: &Path, replaced: Option<&Path>) -> Result<(PathBuf, PathBuf)> {
+fn control_of(top: &Path, replaced: Option<&Path>) -> Result<(PathBuf, PathBuf), Problem> {
     let own = |name: &str| top.join(name).join(format!("{name}.cfg"));
     let configured = CONTROL.into_iter().find(|name| own(name).is_file());
     let Some(replaced) = replaced else {
         return match configured {
             Some(name) => Ok((top.join(name), own(name))),
-            None => bail!(
+            None => Err(Problem::new(format!(
                 "no configuration: neither hoist/hoist.cfg nor scap/scap.cfg is in {}: create hoist/hoist.cfg with a \
                  section [global] that sets git_repo and dsh_targets",
                 top.display()
-            ),
+            ))),
         };
     };
-    let file = replaced.canonicalize().with_context(|| format!("cannot read {}", replaced.display()))?;
+    let file = canonical(replaced)?;
     let folder = configured.or_else(|| CONTROL.into_iter().find(|name| top.join(name).is_dir()));
     let folder = match (folder, file.parent()) {
         (Some(name), _) => top.join(name),
@@ -331,18 +352,19 @@ fn control_of(top: &Path, replaced: Option<&Path>) -> Result<(PathBuf, PathBuf)>
 }
 
 /// The global configuration file, if there is one.
-fn global_file(options: &Options) -> Result<Option<PathBuf>> {
-    if let Some(path) = &options.global_file {
-        return Ok(Some(path.clone()));
-    }
-    let usual = CONTROL.map(|name| PathBuf::from(format!("/etc/{name}.cfg")));
-    Ok(usual.into_iter().find(|path| path.exists()))
+fn global_file(options: &Options) -> Option<PathBuf> {
+    let usual = || CONTROL.map(|name| PathBuf::from(format!("/etc/{name}.cfg"))).into_iter().find(|path| path.exists());
+    options.global_file.clone().or_else(usual)
 }
 
 /// The folder of the chosen environment.
-fn environment_folder(control: &Path, chosen: &ConfigEntry, shown: &dyn Fn(&Path) -> String) -> Result<PathBuf> {
+fn environment_folder(
+    control: &Path,
+    chosen: &ConfigEntry,
+    shown: &dyn Fn(&Path) -> String,
+) -> Result<PathBuf, Problem> {
     let folders = control.join("environments");
-    let name = values::name(&chosen.value).map_err(|why| settings::at(chosen, "environment", &why))?;
+    let name = values::name(&chosen.value).map_err(|why| chosen.mistake("environment", &why))?;
     if folders.join(&name).is_dir() {
         return Ok(folders.join(name));
     }
@@ -356,7 +378,7 @@ fn environment_folder(control: &Path, chosen: &ConfigEntry, shown: &dyn Fn(&Path
     there.sort();
     let there = if there.is_empty() { "there is none".into() } else { format!("there are {}", there.join(", ")) };
     let why = format!("{name:?} has no folder {}: {there}", shown(&folders.join(&name)));
-    Err(settings::at(chosen, "environment", &why))
+    Err(chosen.mistake("environment", &why))
 }
 
 #[cfg(test)]

@@ -1,15 +1,19 @@
-//! What is wrong, gathered: a command that deploys tells the first mistake, `hoist check-config` all of them.
+//! What is wrong, gathered: a command that deploys stops at the first mistake, `hoist check-config` shows all of them.
 
-use anyhow::Result;
+use std::collections::HashSet;
+
+use crate::problem::Problem;
 
 use super::Note;
 
-/// Mistakes, in the order in which they were found.
+/// Mistakes and remarks, in the order in which they were found.
 #[derive(Debug, Default)]
 pub struct Problems {
-    found: Vec<anyhow::Error>,
-    /// Remarks on what is no mistake.
-    pub notes: Vec<Note>,
+    found: Vec<Problem>,
+    /// What was found, without the places that were looked at: what several environments share is told once, though
+    /// each of them looked in its own folder too.
+    told: HashSet<Problem>,
+    mistakes: usize,
     /// Whether to look at what only a deployment would stumble over: files that keys and checks name.
     pub thorough: bool,
 }
@@ -20,22 +24,44 @@ impl Problems {
         Problems { thorough: true, ..Problems::default() }
     }
 
+    /// Notes a mistake or a remark; one that is known already is not told again.
+    pub fn push(&mut self, problem: Problem) {
+        self.mistakes += usize::from(problem.is_mistake());
+        if self.told.insert(Problem { looked_for: Vec::new(), ..problem.clone() }) {
+            self.found.push(problem);
+        }
+    }
+
+    /// Notes several.
+    pub fn extend(&mut self, problems: impl IntoIterator<Item = Problem>) {
+        problems.into_iter().for_each(|problem| self.push(problem));
+    }
+
     /// The value, or a note of what is wrong.
-    pub fn keep<T>(&mut self, result: Result<T>) -> Option<T> {
-        result.map_err(|error| self.found.push(error)).ok()
+    pub fn keep<T>(&mut self, result: Result<T, Problem>) -> Option<T> {
+        result.map_err(|problem| self.push(problem)).ok()
     }
 
-    pub fn count(&self) -> usize {
-        self.found.len()
+    /// How many mistakes were noted, those that were known already among them: whether it grows tells whether all went
+    /// well in between.
+    pub fn mistakes(&self) -> usize {
+        self.mistakes
     }
 
-    /// An error when anything is wrong: the first.
-    pub fn first(self) -> Result<()> {
-        self.found.into_iter().next().map_or(Ok(()), Err)
+    /// The value and the remarks, unless anything is wrong.
+    ///
+    /// # Errors
+    /// The first mistake.
+    pub fn settle<T>(self, value: T) -> Result<(T, Vec<Note>), Problem> {
+        let (mistakes, remarks) = self.into_parts();
+        match mistakes.into_iter().next() {
+            Some(mistake) => Err(mistake),
+            None => Ok((value, remarks.into_iter().map(|it| (it.severity, it.to_string())).collect())),
+        }
     }
 
-    /// Each mistake as one line.
-    pub fn lines(&self) -> impl Iterator<Item = String> {
-        self.found.iter().map(|error| format!("{error:#}"))
+    /// The mistakes, and the remarks.
+    pub fn into_parts(self) -> (Vec<Problem>, Vec<Problem>) {
+        self.found.into_iter().partition(Problem::is_mistake)
     }
 }

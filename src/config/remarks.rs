@@ -1,63 +1,64 @@
 //! Remarks on keys that have no effect, or not the one that was meant.
 
+use crate::problem::Problem;
 use crate::wire::Level;
 
+use super::Config;
 use super::keys;
 use super::keys::Found;
 use super::layers::{ConfigEntry, Origin};
+use super::problems::Problems;
 use super::scap_keys;
 use super::scap_keys::Unserved;
-use super::{Config, Note};
 
 impl Config {
-    /// Adds the remarks on keys.
-    pub(super) fn remark(&mut self) {
-        let notes: Vec<Note> =
-            self.layers.entries.iter().filter_map(|(name, entry)| self.remark_on(name, entry)).collect();
-        self.notes.extend(notes);
-        self.notes.extend(self.unserved());
+    /// Notes the remarks on keys.
+    pub(super) fn remark_into(&self, problems: &mut Problems) {
+        problems.extend(self.layers.entries.iter().filter_map(|(name, entry)| self.remark_on(name, entry)));
+        problems.extend(self.unserved());
     }
 
-    fn remark_on(&self, name: &str, entry: &ConfigEntry) -> Option<Note> {
-        let place = place(entry);
+    fn remark_on(&self, name: &str, entry: &ConfigEntry) -> Option<Problem> {
         let settings = &self.settings;
-        Some(match keys::find(name) {
+        let (level, why) = match keys::find(name) {
             Some(Found::Bare(key)) if key.name == "max_failures" => {
-                (Level::Warning, format!("{place}: max_failures has no effect: set failure_limit"))
+                (Level::Warning, "max_failures has no effect: set failure_limit".to_owned())
             }
             Some(Found::Bare(key))
                 if key.name == "git_upstream_submodules"
                     && settings.git_upstream_submodules
                     && !settings.git_submodules =>
             {
-                (Level::Warning, format!("{place}: git_upstream_submodules has no effect: set git_submodules too"))
+                (Level::Warning, "git_upstream_submodules has no effect: set git_submodules too".to_owned())
             }
             Some(Found::Group(group, _)) if !self.reads_group_keys(&group) => {
-                (Level::Debug, format!("{place}: {name} is ignored: no group of server_groups is named {group}"))
+                (Level::Debug, format!("{name} is ignored: no group of server_groups is named {group}"))
             }
             Some(_) => return None,
             None => match scap_keys::find(name) {
                 Some(Unserved::Announcement) if scap_keys::asks(&entry.value) => return None,
                 Some(Unserved::Targets) if scap_keys::asks(&entry.value) => {
                     let instead = "mark services with NAME=restart:disable-secondary";
-                    (Level::Warning, format!("{place}: {name} is not served: {instead}"))
+                    (Level::Warning, format!("{name} is not served: {instead}"))
                 }
                 Some(Unserved::OtherCommands) => {
-                    (Level::Debug, format!("{place}: {name} is for commands of Scap that Hoist does not have"))
+                    (Level::Debug, format!("{name} is for commands of Scap that Hoist does not have"))
                 }
-                Some(_) => (Level::Debug, format!("{place}: {name} has no effect")),
+                Some(_) => (Level::Debug, format!("{name} has no effect")),
                 None if entry.origin == Origin::Define => {
                     let meant = keys::nearest(name, &settings.server_groups);
                     let hint = meant.map(|known| format!(": did you mean {known}?")).unwrap_or_default();
-                    (Level::Warning, format!("-D sets the unknown key {name:?}{hint}"))
+                    let why = format!("-D sets the unknown key {name:?}{hint}");
+                    return Some(Problem::new(why).about(name).remark(Level::Warning));
                 }
-                None => (Level::Debug, format!("{place}: unknown key {name:?} is ignored")),
+                None => (Level::Debug, format!("unknown key {name:?} is ignored")),
             },
-        })
+        };
+        Some(entry.remark(level, name, &why))
     }
 
     /// One warning about all keys that ask for an announcement.
-    pub(super) fn unserved(&self) -> Option<Note> {
+    pub(super) fn unserved(&self) -> Option<Problem> {
         let announces = |(name, entry): &(&String, &ConfigEntry)| {
             scap_keys::find(name) == Some(Unserved::Announcement) && scap_keys::asks(&entry.value)
         };
@@ -72,7 +73,7 @@ impl Config {
         let asked = self.layers.entries.iter().filter(named);
         let asked: Vec<String> = asked.map(|(name, entry)| format!("{name} ({})", place(entry))).collect();
         let why = "hoist announces no deployment, and sends no log elsewhere: these keys have no effect";
-        (!asked.is_empty()).then(|| (Level::Warning, format!("{why}: {}", asked.join(", "))))
+        (!asked.is_empty()).then(|| Problem::new(format!("{why}: {}", asked.join(", "))).remark(Level::Warning))
     }
 }
 

@@ -1,21 +1,17 @@
 //! The settings as types, made from the layered text.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, bail};
-
+use crate::problem::Problem;
 use crate::targets::{FailedTargets, FailureLimit, Target};
 use crate::wire::{Service, ServiceName, Stage};
 
-use super::algorithms;
-use super::keys;
-use super::keys::{Found, Kind};
-use super::layers::{ConfigEntry, Layers, Origin};
+use super::layers::Layers;
 use super::problems::Problems;
-use super::values;
+use super::settings_reader::SettingsReader;
+use super::{addresses, algorithms, keys, values};
 
 /// What to do with a host key that no file of host keys has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +68,21 @@ pub struct GroupSettings {
 impl GroupSettings {
     /// The key that names the target file of group `name`.
     pub fn targets_key(name: &str) -> String {
-        key_of(name, "dsh_targets")
+        keys::of_group(name, "dsh_targets")
+    }
+
+    fn read(name: &str, read: &mut SettingsReader) -> Result<GroupSettings, Problem> {
+        let own = |key: &str| keys::of_group(name, key);
+        let failed = read.first_choice(&[&own("failed_targets"), "failed_targets"])?;
+        Ok(GroupSettings {
+            name: name.to_owned(),
+            // There is no falling back here: two groups of one file would be one group.
+            dsh_targets: read.opt(&own("dsh_targets"), values::text)?,
+            group_size: read.first(&[&own("group_size"), "group_size"], values::group_size)?,
+            failure_limit: read.first(&[&own("failure_limit"), "failure_limit"], str::parse)?,
+            retry_failed: read.first(&[&own("retry_failed"), "retry_failed"], |value| values::number(value, 0))?,
+            failed_targets: if failed == "rollback" { FailedTargets::Rollback } else { FailedTargets::Leave },
+        })
     }
 }
 
@@ -177,57 +187,33 @@ impl Settings {
         }
     }
 
-    /// Reads every known key of `layers`. A key that cannot be used is noted, and read again as if it were unset.
+    /// Reads every known key of `layers`. A key that cannot be used is noted, and read as if it were unset.
     ///
     /// # Errors
-    /// When a default is unusable.
-    pub(super) fn read_into(layers: &Layers, repo_optional: bool, problems: &mut Problems) -> Result<Settings> {
-        let mut layers = layers.clone();
-        loop {
-            let error = match Settings::from_layers(&layers, repo_optional) {
-                Ok(settings) => return Ok(settings),
-                Err(error) => error,
-            };
-            let key = error.downcast_ref::<Unusable>().map_or("git_repo".into(), |unusable| unusable.key.clone());
-            if layers.entries.remove(&key).is_none() && key != "git_repo" {
-                return Err(error);
-            }
-            problems.keep::<()>(Err(error));
-            if key == "git_repo" {
-                // It has no default, and everything else can still be read.
-                let entry = ConfigEntry { value: "unnamed".into(), origin: Origin::Define };
-                layers.entries.insert(key, entry);
-            }
-        }
-    }
-
-    /// Reads every known key of `layers`.
-    ///
-    /// # Errors
-    /// The first key whose value is unusable, with its file, line, section, value and what would be right.
-    pub(super) fn from_layers(layers: &Layers, repo_optional: bool) -> Result<Settings> {
-        let read = SettingsReader { layers };
+    /// A key that the table of keys does not have, or not with a usable default.
+    pub(super) fn read_into(
+        layers: &Layers,
+        repo_optional: bool,
+        problems: &mut Problems,
+    ) -> Result<Settings, Problem> {
+        let mut read = SettingsReader { layers, problems };
         let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
         let paths = |value: &str| values::paths(value, home.as_deref());
         let server_groups = read.get("server_groups", values::groups)?;
         // The bare keys of groups are read even where every group has its own: a slip in one is told.
-        let bare_group = read.group("default")?;
-        let groups = server_groups.iter().map(|group| read.group(group)).collect::<Result<_>>()?;
+        let bare_group = GroupSettings::read("default", &mut read)?;
+        let groups =
+            server_groups.iter().map(|group| GroupSettings::read(group, &mut read)).collect::<Result<_, _>>()?;
         let keep_checking = |value: &str| match value {
             "accept-new" => HostKeyChecking::AcceptNew,
             _ => HostKeyChecking::Strict,
         };
         let managers = read.opt("git_binary_manager", values::binary_managers)?.unwrap_or_default();
         Ok(Settings {
-            git_repo: match read.opt("git_repo", values::repo)? {
-                None if !repo_optional => {
-                    bail!("git_repo is not set: write `git_repo: NAME` in the section [global] of the configuration")
-                }
-                repo => repo.unwrap_or_default(),
-            },
+            git_repo: read.repo(repo_optional)?,
             git_deploy_dir: read.get("git_deploy_dir", values::absolute)?,
             git_rev: read.filled("git_rev", values::argument)?,
-            git_server: read.opt("git_server", values::server)?,
+            git_server: read.opt("git_server", addresses::server)?,
             git_scheme: read.choice("git_scheme")?,
             fetch_from: match read.choice("fetch_from")?.as_str() {
                 "session" => FetchFrom::Session,
@@ -240,7 +226,7 @@ impl Settings {
             git_upstream_submodules: read.get("git_upstream_submodules", values::boolean)?,
             git_fat: read.get("git_fat", values::boolean)? || managers.contains(&"git-fat".to_owned()),
             git_lfs: managers.contains(&"git-lfs".to_owned()),
-            ssh_user: read.opt("ssh_user", values::name)?,
+            ssh_user: read.opt("ssh_user", values::user)?,
             ssh_port: read.get("ssh_port", values::port)?,
             identity_file: read.opt("identity_file", paths)?,
             known_hosts: read.opt("known_hosts", paths)?,
@@ -287,149 +273,5 @@ impl Settings {
             lock_timeout: read.opt("lock_timeout", values::seconds_or_off)?,
             umask: read.umask()?,
         })
-    }
-}
-
-/// `key` with the group's name ahead of it; the group `default` reads the bare key.
-fn key_of(group: &str, key: &str) -> String {
-    if group == "default" { key.to_owned() } else { format!("{}_{key}", group.to_lowercase()) }
-}
-
-/// What the table of keys gives to a key that is not set.
-fn default_of<T>(key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<T> {
-    let default = keys::bare(key).and_then(|key| key.default).unwrap_or_default();
-    parse(default).map_err(|why| anyhow!("the default of {key} is unusable: {why}"))
-}
-
-/// `message` about `key`, led by the place that the value came from.
-pub(super) fn at(entry: &ConfigEntry, key: &str, message: &str) -> anyhow::Error {
-    let message = match &entry.origin {
-        Origin::File { name, line, section } => format!("{name}:{line}: {key} in [{section}]: {message}"),
-        origin => format!("{key} on the {origin}: {message}"),
-    };
-    anyhow::Error::new(Unusable { key: key.to_owned(), message })
-}
-
-/// A key whose value cannot be used.
-#[derive(Debug)]
-pub(super) struct Unusable {
-    pub key: String,
-    message: String,
-}
-
-impl fmt::Display for Unusable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Unusable {}
-
-struct SettingsReader<'a> {
-    layers: &'a Layers,
-}
-
-impl SettingsReader<'_> {
-    /// `key`'s value, or its default.
-    fn get<T>(&self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<T> {
-        self.first(&[key], parse)
-    }
-
-    /// The value of the first of `keys` that is set, or the default of the last.
-    fn first<T>(&self, keys: &[&str], parse: impl Fn(&str) -> Result<T, String>) -> Result<T> {
-        for key in keys {
-            if let Some(entry) = self.layers.get(key) {
-                return parse(&entry.value).map_err(|why| at(entry, key, &why));
-            }
-        }
-        default_of(keys.last().copied().unwrap_or_default(), parse)
-    }
-
-    /// The value of a key that may be unset; an empty value unsets what a lower layer has set.
-    fn opt<T>(&self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>> {
-        match self.layers.get(key) {
-            Some(entry) if !entry.value.is_empty() => parse(&entry.value).map(Some).map_err(|why| at(entry, key, &why)),
-            _ => Ok(None),
-        }
-    }
-
-    /// `key`'s value, or its default; an empty value leaves it to that.
-    fn filled<T>(&self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<T> {
-        match self.layers.get(key) {
-            Some(entry) if entry.value.is_empty() => default_of(key, parse),
-            _ => self.get(key, parse),
-        }
-    }
-
-    /// Scap reads the mask as a decimal number. A zero in front says octal all the same: nobody means 0022 otherwise.
-    fn umask(&self) -> Result<u32> {
-        let decimal = match self.layers.get("umask").map(|entry| &entry.origin) {
-            Some(Origin::File { name, .. }) => name.rsplit('/').next() == Some("scap.cfg"),
-            _ => self.layers.scaps,
-        };
-        self.get("umask", |value| if decimal { values::scaps_umask(value) } else { values::umask(value) })
-    }
-
-    /// A password is taken from a file alone: others see a command line, and journals keep it.
-    fn proxy(&self) -> Result<Option<String>> {
-        let found = self.opt("http_proxy", values::proxy)?;
-        if let (Some(proxy), Some(entry)) = (&found, self.layers.get("http_proxy"))
-            && values::without_password(proxy) != *proxy
-            && !matches!(entry.origin, Origin::File { .. })
-        {
-            return Err(at(entry, "http_proxy", "it holds a password, which others would see: write it in a file"));
-        }
-        Ok(found)
-    }
-
-    /// The value of a key that takes one of a few words.
-    fn choice(&self, key: &str) -> Result<String> {
-        self.first_choice(&[key])
-    }
-
-    fn first_choice(&self, names: &[&str]) -> Result<String> {
-        let kind = names.last().and_then(|name| keys::bare(name)).map(|key| key.kind);
-        let words = if let Some(Kind::Choice(words)) = kind { words } else { &[] };
-        self.first(names, |value| values::choice(value, words))
-    }
-
-    /// The stages' own values of `key`.
-    fn stages<T>(&self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<BTreeMap<Stage, T>> {
-        let mut found = BTreeMap::new();
-        for (name, entry) in &self.layers.entries {
-            if let Some(Found::Stage(stage, of)) = keys::find(name)
-                && of.name == key
-            {
-                found.insert(stage, parse(&entry.value).map_err(|why| at(entry, name, &why))?);
-            }
-        }
-        Ok(found)
-    }
-
-    fn group(&self, name: &str) -> Result<GroupSettings> {
-        let own = |key: &str| key_of(name, key);
-        let failed = self.first_choice(&[&own("failed_targets"), "failed_targets"])?;
-        Ok(GroupSettings {
-            name: name.to_owned(),
-            // There is no falling back here: two groups of one file would be one group.
-            dsh_targets: self.opt(&own("dsh_targets"), values::text)?,
-            group_size: self.first(&[&own("group_size"), "group_size"], values::group_size)?,
-            failure_limit: self.first(&[&own("failure_limit"), "failure_limit"], str::parse)?,
-            retry_failed: self.first(&[&own("retry_failed"), "retry_failed"], |value| values::number(value, 0))?,
-            failed_targets: if failed == "rollback" { FailedTargets::Rollback } else { FailedTargets::Leave },
-        })
-    }
-
-    fn max_sessions(&self) -> Result<Option<usize>> {
-        let wanted = self.opt("max_sessions", |value| values::number(value, 1))?;
-        if wanted.is_some()
-            && self.get("confirm_timeout", values::seconds_or_off)? > Duration::ZERO
-            && let Some(entry) = self.layers.get("max_sessions")
-        {
-            let why =
-                "it does not go with confirm_timeout: a target that nobody speaks to goes back by itself; remove one";
-            return Err(at(entry, "max_sessions", why));
-        }
-        Ok(wanted)
     }
 }

@@ -1,9 +1,10 @@
 //! From the text of a value to its type. Each function's error begins with the value and says what would be right.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::targets::Target;
+use crate::paths;
+use crate::targets::{Target, check_user, is_name_character};
 use crate::wire::ServiceName;
 
 use super::keys::MAX_SECONDS;
@@ -129,7 +130,7 @@ pub fn choice(value: &str, words: &[&str]) -> Result<String, String> {
 pub fn absolute(value: &str) -> Result<PathBuf, String> {
     let value = text(value)?;
     let path = Path::new(&value);
-    if !path.is_absolute() || path.components().any(|part| part == Component::ParentDir) {
+    if !path.is_absolute() || paths::leads_up(path) {
         return Err(format!("{value:?} is not an absolute path: begin with / and leave `..` out"));
     }
     Ok(path.to_owned())
@@ -183,11 +184,19 @@ pub fn list(value: &str) -> Vec<&str> {
 
 /// A name of letters, digits, `.`, `_` and `-`; it is safe as a file name and as an argument.
 pub fn name(value: &str) -> Result<String, String> {
-    let fit = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    if value.is_empty() || value.starts_with('-') || matches!(value, "." | "..") || !value.chars().all(fit) {
+    let plain = paths::is_plain_name(value.as_bytes()) && !value.starts_with('-');
+    if !plain || !value.chars().all(is_name_character) {
         return Err(format!("{value:?} is not a name: use letters, digits, '.', '_' and '-'"));
     }
     Ok(value.to_owned())
+}
+
+/// A user's name, as targets may carry one.
+pub fn user(value: &str) -> Result<String, String> {
+    match check_user(value) {
+        Ok(()) => Ok(value.to_owned()),
+        Err(why) => Err(format!("{value:?} is not a user's name: {why}")),
+    }
 }
 
 /// The names of groups, in order.
@@ -210,8 +219,7 @@ pub fn groups(value: &str) -> Result<Vec<String>, String> {
 /// The repository's name: a relative path of plain names.
 pub fn repo(value: &str) -> Result<String, String> {
     let fit = |c: char| c.is_ascii_alphanumeric() || "._-+@~".contains(c);
-    let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && part.chars().all(fit);
-    if value.starts_with('-') || !value.split('/').all(plain) {
+    if !paths::is_plain_relative(value) || !value.chars().all(|c| fit(c) || c == '/') {
         return Err(format!("{value:?} is not a repository's name: write names separated by /, without `..`"));
     }
     Ok(value.to_owned())
@@ -224,57 +232,6 @@ pub fn argument(value: &str) -> Result<String, String> {
         return Err(format!("{value:?} begins with '-' and would be taken for an option"));
     }
     Ok(value)
-}
-
-/// A git server: what stands between `scheme://` and the repository's name.
-pub fn server(value: &str) -> Result<String, String> {
-    let fit = |c: char| c.is_ascii_alphanumeric() || "._-:@/[]~+".contains(c);
-    if value.is_empty() || value.starts_with('-') || value.contains("://") || !value.chars().all(fit) {
-        return Err(format!(
-            "{value:?} is not a server: write its name, and :PORT if need be; git_scheme has the rest"
-        ));
-    }
-    Ok(value.trim_end_matches('/').to_owned())
-}
-
-/// A proxy: `http://` or `https://`, a name or `user:password` ahead of it, a port. The errors do not show a password.
-pub fn proxy(value: &str) -> Result<String, String> {
-    let shown = without_password(value);
-    let fit = |c: char| c.is_ascii_alphanumeric() || "._~!$&'()*+,;=%-".contains(c);
-    let rest = value.strip_prefix("http://").or_else(|| value.strip_prefix("https://"));
-    let host_and_port = |rest: &str| {
-        let rest = rest.strip_suffix('/').unwrap_or(rest);
-        let (user, place) = rest.rsplit_once('@').unwrap_or(("", rest));
-        let user_fits = user.chars().all(|c| fit(c) || c == ':');
-        let (host, port_fits) = match place.rsplit_once(':') {
-            Some((host, number)) if !number.ends_with(']') => (host, port(number).is_ok()),
-            _ => (place, true),
-        };
-        let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let host_fits = match inside {
-            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-            None => !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)),
-        };
-        user_fits && port_fits && host_fits
-    };
-    if !rest.is_some_and(host_and_port) {
-        return Err(format!(
-            "{shown:?} is not a proxy: write http://HOST:PORT, with USER:PASSWORD@ ahead of the host \
-                            if need be, and %40 for an @ in either"
-        ));
-    }
-    Ok(value.to_owned())
-}
-
-/// What may be shown of an address: all but what stands ahead of its last `@`, if that is more than a name.
-pub fn without_password(address: &str) -> String {
-    let start = address.find("://").map_or(0, |at| at + 3);
-    match address[start..].rfind('@') {
-        Some(at) if address[start..start + at].contains(':') => {
-            format!("{}…{}", &address[..start], &address[start + at..])
-        }
-        _ => address.to_owned(),
-    }
 }
 
 /// `name`, `name=restart` or `name=reload`, separated by commas; `:disable-secondary` may follow the action.
@@ -348,37 +305,9 @@ mod tests {
     #[test]
     fn a_repository_stays_below_the_deploy_directory() {
         assert_eq!(repo("mediawiki/services/x").as_deref(), Ok("mediawiki/services/x"));
-        for bad in ["", "/etc", "../x", "a/../b", "a//b", "a/", "-x", "a b", "a\nb", "."] {
+        for bad in ["", "/etc", "../x", "a/../b", "a//b", "a/", "-x", "a/-x", "a b", "a\nb", "."] {
             assert!(repo(bad).is_err(), "{bad:?}");
         }
-    }
-
-    #[test]
-    fn a_proxy_is_a_url_and_its_password_is_never_shown() {
-        for good in ["http://proxy:3128", "https://p.example.org/", "http://me:s3cret@10.0.0.1:80", "http://[::1]:3128"]
-        {
-            assert_eq!(proxy(good).as_deref(), Ok(good));
-        }
-        for bad in [
-            "proxy:3128",
-            "ftp://p",
-            "http://",
-            "http://p:0",
-            "http://p:x",
-            "http://p/x",
-            "http://a b",
-            "http://me:s3cret@",
-            "http://me:s3cret@p@q:x",
-            "me:s3cret@p",
-            "http://[::g]",
-            "http://p?me:s3cret@x",
-        ] {
-            let why = proxy(bad).expect_err(bad);
-            assert!(!why.contains("s3cret"), "{why}");
-        }
-        assert_eq!(without_password("http://me:s3cret@p:1"), "http://…@p:1");
-        assert_eq!(without_password("me:s3cret@git/x"), "…@git/x");
-        assert_eq!(without_password("git@git.example.org:29418"), "git@git.example.org:29418");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::repo::{Parts, Repo, Wanted};
 use crate::wire::{ExternalContent, Holder, LfsSource, PROTOCOL, Request, SubmoduleSource};
 
 use super::plan::Plan;
-use super::prepare::{Requests, server};
+use super::requests::{Requests, server};
 
 /// The template variables.
 type Vars = serde_json::Map<String, serde_json::Value>;

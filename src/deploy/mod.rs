@@ -1,6 +1,7 @@
 //! The deployment: its plan, its story, its host table, its verdict.
 
 mod asked;
+mod holder;
 mod look;
 mod new_hosts;
 mod operator;
@@ -8,6 +9,7 @@ mod plan;
 mod prepare;
 mod probe;
 mod relay;
+mod requests;
 mod revision;
 mod rollback;
 mod story;
@@ -15,11 +17,13 @@ mod table;
 mod verdict;
 
 pub use asked::Asked;
+pub use holder::{holder, lock_places, long_message};
 pub use look::{bare_request, look};
 pub use new_hosts::for_new_hosts;
 pub use operator::{Answer, Operator, Question};
 pub use plan::{Kind, Plan, StagePlan};
-pub use prepare::{Choice, Prepared, Requests, holder, lock_places, long_message, parts, prepare, requests};
+pub use prepare::{Choice, Prepared, prepare};
 pub use relay::{Observer, relay};
+pub use requests::{Requests, parts, requests};
 pub use story::deploy;
 pub use verdict::Verdict;

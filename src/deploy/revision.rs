@@ -4,12 +4,13 @@ use anyhow::Result;
 
 use crate::config::{Config, Note};
 use crate::repo::{Named, Repo, Tags};
+use crate::text::some;
 use crate::wire::{Level, Revision, Stage};
 
 use super::plan::Kind;
 
 /// Files that a remark names.
-const SHOWN: usize = 5;
+pub const SHOWN: usize = 5;
 
 /// The name of the revision that a run is about when the command line names none, and a remark. What brings no code is
 /// about what was brought last, which the newest deployment tag names; `HEAD` may be ahead of that.
@@ -48,12 +49,5 @@ pub fn left_out(config: &Config, repo: &Repo, revision: &Revision) -> Result<Vec
         (settings.git_fat, named.fat, pointers("git-fat")),
     ];
     let left = kinds.into_iter().filter(|(brought, paths, _)| !brought && !paths.is_empty());
-    Ok(left.map(|(_, paths, what)| (Level::Warning, format!("{short} {what} ({})", some(paths)))).collect())
-}
-
-/// The first few names, and how many more there are.
-pub fn some(mut names: Vec<String>) -> String {
-    let more = if names.len() > SHOWN { format!(" and {} more", names.len() - SHOWN) } else { String::new() };
-    names.truncate(SHOWN);
-    names.join(", ") + &more
+    Ok(left.map(|(_, paths, what)| (Level::Warning, format!("{short} {what} ({})", some(&paths, SHOWN)))).collect())
 }

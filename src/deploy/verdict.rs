@@ -185,9 +185,7 @@ fn failing_checks(table: &Table) -> Option<String> {
             _ => row.target.to_string(),
         })
         .collect();
-    let more = if named.len() > NAMED { format!(" and {} more", named.len() - NAMED) } else { String::new() };
-    let first = named[..named.len().min(NAMED)].join(", ");
-    (!named.is_empty()).then(|| first + &more)
+    (!named.is_empty()).then(|| crate::text::some(&named, NAMED))
 }
 
 /// Whether a failed host was to be rolled back, and runs something else than before the run.

@@ -6,34 +6,36 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
 use rustix::fs::OFlags;
+
+use crate::problem::Problem;
 
 /// Where a file of a working tree is in truth; links within the tree are followed.
 ///
 /// # Errors
 /// When it cannot be looked at, or is not in the working tree `top`, or is git's own. Messages call it `name`.
-pub fn resolve(top: &Path, path: &Path, name: &str) -> Result<PathBuf> {
-    let cannot = || format!("cannot read {name}");
-    let real = path.canonicalize().with_context(cannot)?;
-    let top = top.canonicalize().with_context(cannot)?;
-    match real.strip_prefix(&top) {
-        Err(_) => bail!(
+pub fn resolve(top: &Path, path: &Path, name: &str) -> Result<PathBuf, Problem> {
+    let cannot = |error: io::Error| Problem::cannot_read(name, &error);
+    let real = path.canonicalize().map_err(cannot)?;
+    let top = top.canonicalize().map_err(cannot)?;
+    let why = match real.strip_prefix(&top) {
+        Err(_) => format!(
             "{name} leads out of the repository, to {}: links may lead to files of the repository alone; put the file \
              itself there",
             real.display()
         ),
-        Ok(below) if below.starts_with(".git") => bail!("{name} leads into git's own folder: {}", real.display()),
-        Ok(_) => Ok(real),
-    }
+        Ok(below) if below.starts_with(".git") => format!("{name} leads into git's own folder: {}", real.display()),
+        Ok(_) => return Ok(real),
+    };
+    Err(Problem::of_file(name, why))
 }
 
 /// Reads a file as [`resolve`] finds it.
 ///
 /// # Errors
 /// Those of [`resolve`], and of reading.
-pub fn read(top: &Path, path: &Path, name: &str) -> Result<Vec<u8>> {
-    fs::read(resolve(top, path, name)?).with_context(|| format!("cannot read {name}"))
+pub fn read(top: &Path, path: &Path, name: &str) -> Result<Vec<u8>, Problem> {
+    fs::read(resolve(top, path, name)?).map_err(|error| Problem::cannot_read(name, &error))
 }
 
 /// Fails when `path` is a symbolic link: what Hoist writes for itself stands where it is meant to stand. It is fine when

@@ -197,7 +197,8 @@ impl<'a> OutputSink<'a> {
         }
         let (lines, bytes) = self.dropped;
         if lines > 0 {
-            let message = format!("… {bytes} further bytes of output, in {lines} lines, dropped");
+            let lines = crate::text::counted(lines, "line");
+            let message = format!("… {bytes} further bytes of output, in {lines}, dropped");
             (self.tell)(HostEvent::Line(self.host, Line { level: Level::Warning, message }));
         }
         if !result.outcome.is_ok() {

@@ -106,7 +106,7 @@ fn from_server(layout: &Layout, url: &str) -> Result<Request, Fault> {
         git.init(false)?;
         let args = ["fetch", "--quiet", "--no-tags", "--no-auto-gc", "--", url, &format!("+{FLEET_REQUEST}:refs/it")];
         let answer = git.call(&args, Feed::Nothing)?;
-        let shown = crate::gitmodules::without_password(url);
+        let shown = crate::url::without_password(url);
         if !answer.exit.is_ok() {
             return Err(Fault::Failed(format!(
                 "{shown} does not say what the fleet should run ({}): a deployment to the whole fleet with git_server set \

@@ -2,6 +2,8 @@
 
 use regex::Regex;
 
+use crate::glob;
+
 use super::LogEntry;
 use super::entry::level_number;
 
@@ -231,7 +233,7 @@ fn level_term(sign: &str, value: &Token) -> Result<Term, Wrong> {
 
 fn text_term(field: Field, sign: &str, value: &Token) -> Result<Term, Wrong> {
     let pattern = match sign {
-        "==" | "=" | "!=" => glob(&value.text),
+        "==" | "=" | "!=" => glob::expression(&value.text),
         "~" | "=~" | "!~" => value.text.clone(),
         _ => return Err((value.at, format!("{sign} compares levels, and nothing else"))),
     };
@@ -242,54 +244,4 @@ fn text_term(field: Field, sign: &str, value: &Token) -> Result<Term, Wrong> {
         (value.at, format!("{:?} is no regular expression: {reason}", value.text))
     })?;
     Ok(Term::Text { field, pattern, negated: sign.starts_with('!') })
-}
-
-/// A pattern for the whole text, where `*` is any text and `?` any character.
-fn glob(text: &str) -> String {
-    let mut pattern = r"(?s)\A".to_owned();
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        rest = &rest[c.len_utf8()..];
-        match c {
-            '*' => pattern.push_str(".*"),
-            '?' => pattern.push('.'),
-            '[' => match class(rest) {
-                Some((class, length)) => {
-                    pattern.push_str(&class);
-                    rest = &rest[length..];
-                }
-                None => pattern.push_str(r"\["),
-            },
-            c => pattern.push_str(&escaped(c)),
-        }
-    }
-    pattern + r"\z"
-}
-
-/// A shell's character class whose bracket has been opened, as an expression, and how many bytes it takes; `None`: the
-/// bracket is never closed, and stands for itself.
-fn class(text: &str) -> Option<(String, usize)> {
-    let negated = text.starts_with('!');
-    let begin = usize::from(negated);
-    // A bracket right at the beginning is one of the characters.
-    let first = text[begin..].chars().next()?.len_utf8();
-    let end = begin + first + text[begin + first..].find(']')?;
-    let chars: Vec<char> = text[begin..end].chars().collect();
-    let mut class = if negated { "[^".to_owned() } else { "[".to_owned() };
-    let mut at = 0;
-    while at < chars.len() {
-        let range = chars.get(at + 1) == Some(&'-') && chars.get(at + 2).is_some_and(|last| chars[at] <= *last);
-        class.push_str(&escaped(chars[at]));
-        if range {
-            class.push('-');
-            class.push_str(&escaped(chars[at + 2]));
-        }
-        at += if range { 3 } else { 1 };
-    }
-    Some((class + "]", end + 1))
-}
-
-/// A character that stands for itself, in a class too.
-fn escaped(c: char) -> String {
-    if c.is_ascii_punctuation() { format!("\\{c}") } else { c.to_string() }
 }

@@ -164,7 +164,7 @@ impl Repo {
     /// The address of the remote that git calls `origin`, without a password.
     pub fn upstream(&self) -> Option<String> {
         let url = self.text(&["config", "--get", "remote.origin.url"]).ok()?;
-        Some(crate::gitmodules::without_password(url.trim_end_matches('\n')))
+        Some(crate::url::without_password(url.trim_end_matches('\n')))
     }
 
     /// The commits whose parents this repository lacks; empty for a complete one.

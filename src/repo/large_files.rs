@@ -54,11 +54,9 @@ pub fn large_files(searched: &[Searched<'_>]) -> anyhow::Result<Vec<StoredFile>>
     let Some(Searched { commit, .. }) = searched.first().filter(|_| !missing.is_empty()) else {
         return Ok(found.into_values().collect());
     };
-    let more = if missing.len() > NAMED { format!(" and {} more", missing.len() - NAMED) } else { String::new() };
-    missing.truncate(NAMED);
     bail!(
-        "git-lfs has no content here for {}{more}: run `git lfs fetch origin {}`{}",
-        missing.join(", "),
+        "git-lfs has no content here for {}: run `git lfs fetch origin {}`{}",
+        crate::text::some(&missing, NAMED),
         commit.short(),
         if searched.len() > 1 { ", and in submodules `git lfs fetch`" } else { "" }
     )

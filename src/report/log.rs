@@ -144,7 +144,8 @@ impl Reporter for LogFile {
             self.lost += 1;
         }
         if self.lost > 0 && matches!(event, Event::Ended { .. }) {
-            self.warning = Some(format!("the log {} lacks {} lines", self.path.display(), self.lost));
+            self.warning =
+                Some(format!("the log {} lacks {}", self.path.display(), crate::text::counted(self.lost, "line")));
         }
     }
 

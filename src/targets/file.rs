@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use anyhow::{Context, Error, Result, anyhow, bail};
+use crate::paths;
+use crate::problem::Problem;
+use crate::wire::Level;
 
 use super::Target;
 
@@ -16,8 +18,8 @@ pub struct TargetFile {
     pub path: PathBuf,
     /// In the order of the file; a target that stands twice is there twice.
     pub targets: Vec<Target>,
-    /// Remarks on lines that were passed over.
-    pub notes: Vec<String>,
+    /// The lines that hold no host's name, and remarks on those that were passed over.
+    pub problems: Vec<Problem>,
 }
 
 /// Reads the target file `name`: an absolute path as such, anything else from the first of `folders` that has it.
@@ -27,34 +29,19 @@ pub struct TargetFile {
 /// dsh and Scap do it, but with a remark.
 ///
 /// # Errors
-/// When there is no such file (with the places that were looked at), it is no readable text, or a host's name is bad
-/// (with file and line).
+/// When there is no such file (with the places that were looked at), or none that can be read.
 pub fn read_target_file(
     name: &str,
     folders: &[PathBuf],
     shown: &dyn Fn(&Path) -> String,
-    check: &dyn Fn(&Path) -> Result<()>,
-) -> Result<TargetFile> {
-    let (file, mistakes) = scan_target_file(name, folders, shown, check)?;
-    mistakes.into_iter().next().map_or(Ok(file), Err)
-}
-
-/// As [`read_target_file`], with every line that is wrong.
-///
-/// # Errors
-/// When there is no such file, or none that can be read.
-pub fn scan_target_file(
-    name: &str,
-    folders: &[PathBuf],
-    shown: &dyn Fn(&Path) -> String,
-    check: &dyn Fn(&Path) -> Result<()>,
-) -> Result<(TargetFile, Vec<Error>)> {
+    check: &dyn Fn(&Path) -> Result<(), Problem>,
+) -> Result<TargetFile, Problem> {
     let wanted = Path::new(name);
-    if wanted.components().any(|part| part == Component::ParentDir) {
-        bail!("bad name of a target file {name:?}: it may not hold `..`");
+    if paths::leads_up(wanted) {
+        return Err(Problem::new(format!("bad name of a target file {name:?}: it may not hold `..`")));
     }
     if !wanted.components().any(|part| matches!(part, Component::Normal(_))) {
-        bail!("bad name of a target file {name:?}: name a file");
+        return Err(Problem::new(format!("bad name of a target file {name:?}: name a file")));
     }
     // Joining an absolute path gives that path, but then the folders are no places that were looked at.
     let places: Vec<PathBuf> = match wanted.is_absolute() {
@@ -62,20 +49,20 @@ pub fn scan_target_file(
         false => folders.iter().map(|folder| folder.join(wanted)).collect(),
     };
     let Some(path) = places.iter().find(|path| path.symlink_metadata().is_ok()) else {
-        let looked: Vec<_> = places.iter().map(|path| shown(path)).collect();
-        bail!("no target file {name:?}: looked for {}", looked.join(", "));
+        let looked_for = places.iter().map(|path| shown(path)).collect();
+        return Err(Problem::new(format!("no target file {name:?}")).looked_for(looked_for));
     };
     check(path)?;
     let label = shown(path);
-    let parsed = parse(&read(path, &label)?, &label, Indented::IsPassedOver);
-    Ok((TargetFile { path: path.clone(), targets: parsed.targets, notes: parsed.notes }, parsed.mistakes))
+    let (targets, problems) = parse(&read(path, &label)?, &label, Indented::IsPassedOver);
+    Ok(TargetFile { path: path.clone(), targets, problems })
 }
 
 /// Reads the file at `path`, which messages call `label`. Here an indented line is a host like others.
 ///
 /// # Errors
 /// When it cannot be read, or holds a bad name.
-pub fn read_targets(path: &Path, label: &str) -> Result<Vec<Target>> {
+pub fn read_targets(path: &Path, label: &str) -> Result<Vec<Target>, Problem> {
     parse_targets(&read(path, label)?, label)
 }
 
@@ -83,16 +70,16 @@ pub fn read_targets(path: &Path, label: &str) -> Result<Vec<Target>> {
 ///
 /// # Errors
 /// When it is no text, or holds a bad name.
-pub fn parse_targets(bytes: &[u8], label: &str) -> Result<Vec<Target>> {
-    let Parsed { targets, mistakes, .. } = parse(bytes, label, Indented::IsAHost);
-    mistakes.into_iter().next().map_or(Ok(targets), Err)
+pub fn parse_targets(bytes: &[u8], label: &str) -> Result<Vec<Target>, Problem> {
+    let (targets, problems) = parse(bytes, label, Indented::IsAHost);
+    problems.into_iter().next().map_or(Ok(targets), Err)
 }
 
-fn read(path: &Path, label: &str) -> Result<Vec<u8>> {
+fn read(path: &Path, label: &str) -> Result<Vec<u8>, Problem> {
     if path.is_dir() {
-        bail!("{label} is a folder: name a file");
+        return Err(Problem::of_file(label, format!("{label} is a folder: name a file")));
     }
-    fs::read(path).with_context(|| format!("cannot read {label}"))
+    fs::read(path).map_err(|error| Problem::cannot_read(label, &error))
 }
 
 /// What a line is that begins with white space.
@@ -102,36 +89,28 @@ enum Indented {
     IsPassedOver,
 }
 
-#[derive(Default)]
-struct Parsed {
-    targets: Vec<Target>,
-    mistakes: Vec<Error>,
-    notes: Vec<String>,
-}
-
-fn parse(bytes: &[u8], label: &str, indented: Indented) -> Parsed {
+fn parse(bytes: &[u8], label: &str, indented: Indented) -> (Vec<Target>, Vec<Problem>) {
     let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
-    let mut parsed = Parsed::default();
+    let (mut targets, mut problems) = (Vec::new(), Vec::new());
     for (index, line) in bytes.split(|b| *b == b'\n').enumerate() {
         let number = index + 1;
         let Ok(line) = std::str::from_utf8(line) else {
-            parsed.mistakes.push(anyhow!("{label}:{number}: not UTF-8: save the file in that encoding"));
+            problems.push(Problem::not_utf8(label, number));
             continue;
         };
         let line = line.split('#').next().unwrap_or_default();
         let Some(word) = line.split_whitespace().next() else { continue };
         if indented == Indented::IsPassedOver && line.starts_with(char::is_whitespace) {
-            parsed.notes.push(format!(
-                "{label}:{number}: {word:?} is passed over, since its line is indented: begin the line with it"
-            ));
+            let why = format!("{word:?} is passed over, since its line is indented: begin the line with it");
+            problems.push(Problem::at(label, number, why).remark(Level::Warning));
             continue;
         }
         match word.parse::<Target>() {
-            Ok(target) => parsed.targets.push(target),
-            Err(why) => parsed.mistakes.push(anyhow!("{label}:{number}: {why}")),
+            Ok(target) => targets.push(target),
+            Err(why) => problems.push(Problem::at(label, number, why)),
         }
     }
-    parsed
+    (targets, problems)
 }
 
 #[cfg(test)]
@@ -139,12 +118,12 @@ mod tests {
     use super::*;
 
     fn names(text: &[u8]) -> Vec<String> {
-        parse(text, "canary", Indented::IsPassedOver).targets.iter().map(Target::to_string).collect()
+        parse(text, "canary", Indented::IsPassedOver).0.iter().map(Target::to_string).collect()
     }
 
     fn read(name: &str, folders: &[PathBuf]) -> Result<TargetFile, String> {
         read_target_file(name, folders, &|path| path.display().to_string(), &|_| Ok(()))
-            .map_err(|error| format!("{error:#}"))
+            .map_err(|problem| problem.to_string())
     }
 
     #[test]
@@ -158,16 +137,18 @@ mod tests {
     #[test]
     fn an_indented_line_of_a_target_file_is_no_target_and_is_named() {
         let text = b"web1\n  web2\n\tweb 3\n   # nothing\n \n";
-        let parsed = parse(text, "canary", Indented::IsPassedOver);
-        assert_eq!(parsed.targets, ["web1".parse().unwrap()]);
+        let (targets, problems) = parse(text, "canary", Indented::IsPassedOver);
+        assert_eq!(targets, ["web1".parse().unwrap()]);
+        assert!(problems.iter().all(|problem| problem.severity == Level::Warning));
+        let notes: Vec<String> = problems.iter().map(Problem::to_string).collect();
         let why = "is passed over, since its line is indented: begin the line with it";
-        assert_eq!(parsed.notes, [format!("canary:2: \"web2\" {why}"), format!("canary:3: \"web\" {why}")]);
+        assert_eq!(notes, [format!("canary:2: \"web2\" {why}"), format!("canary:3: \"web\" {why}")]);
         assert_eq!(parse_targets(text, "hosts").unwrap().len(), 3, "a list of the operator's own is no target file");
     }
 
     #[test]
     fn a_bad_host_name_is_named_with_its_line() {
-        let fails = |text: &[u8]| parse(text, "canary", Indented::IsAHost).mistakes[0].to_string();
+        let fails = |text: &[u8]| parse(text, "canary", Indented::IsAHost).1[0].to_string();
         assert!(fails(b"web1\n-oProxyCommand=x\n").starts_with("canary:2: bad host name"));
         assert!(fails(b"web1\n\n# ok\nweb,2\n").starts_with("canary:4: "));
         assert!(fails(b"web1\n\xff\n").starts_with("canary:2: not UTF-8"));

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::names::{check_host, check_user};
+
 /// A target as its target file writes it: `[user@]host[:port]`, an IPv6 address in brackets when a port follows.
 ///
 /// Names are checked when they are read: letters, digits, `.`, `-`, `_` (and `:` in addresses), never beginning with a
@@ -27,10 +29,7 @@ impl FromStr for Target {
             None => (None, text),
         };
         if let Some(user) = user {
-            let fit = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-            if user.is_empty() || user.starts_with('-') || !user.chars().all(fit) {
-                return Err(format!("bad user name {user:?} in {text:?}: letters, digits, '.', '_' and '-' only"));
-            }
+            check_user(user).map_err(|why| format!("bad user name {user:?} in {text:?}: {why}"))?;
         }
         let (host, port) = split_port(address)?;
         check_host(host).map_err(|why| format!("bad host name {text:?}: {why}"))?;
@@ -63,28 +62,6 @@ fn split_port(address: &str) -> Result<(&str, Option<u16>), String> {
         }
         _ => Ok((address, None)),
     }
-}
-
-fn check_host(host: &str) -> Result<(), String> {
-    if host.is_empty() {
-        return Err("it is empty".into());
-    }
-    if host.contains(':') {
-        return host.parse::<std::net::Ipv6Addr>().map(drop).map_err(|_| "it is not an IPv6 address".into());
-    }
-    if host.len() > 253 {
-        return Err("it is longer than 253 characters".into());
-    }
-    if let Some(bad) = host.chars().find(|c| !(c.is_ascii_alphanumeric() || "._-".contains(*c))) {
-        return Err(format!("{bad:?} is not allowed in one"));
-    }
-    if host.starts_with(['-', '.']) || host.contains("..") {
-        return Err("it may not begin with '-' or '.', nor hold an empty label".into());
-    }
-    if host.split('.').any(|label| label.len() > 63) {
-        return Err("a label of it is longer than 63 characters".into());
-    }
-    Ok(())
 }
 
 impl Target {

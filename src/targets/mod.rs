@@ -6,14 +6,16 @@ mod group;
 mod host;
 mod limit;
 mod list;
+mod names;
 mod pattern;
 mod range;
 mod term;
 
-pub use file::{SYSTEM_FOLDER, TargetFile, parse_targets, read_target_file, read_targets, scan_target_file};
+pub use file::{SYSTEM_FOLDER, TargetFile, parse_targets, read_target_file, read_targets};
 pub use fold::fold;
 pub use group::{FailedTargets, Group};
 pub use host::Target;
 pub use limit::FailureLimit;
 pub use list::parse_list;
+pub use names::{check_user, is_name_character};
 pub use pattern::HostPattern;

@@ -96,14 +96,6 @@ fn term_length(text: &str) -> usize {
     text.len()
 }
 
-/// Refuses what can be in no host's name.
-pub(super) fn bad_character(plain: &str) -> Result<(), String> {
-    match plain.chars().find(|c| !(c.is_ascii_alphanumeric() || "._-:".contains(*c))) {
-        Some(bad) => Err(format!("{bad:?} is in no host's name: name the host alone, without user and port")),
-        None => Ok(()),
-    }
-}
-
 impl fmt::Display for HostPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)

@@ -1,6 +1,6 @@
 //! Ranges within host names: `web[01:20].example.org`.
 
-use super::pattern::bad_character;
+use super::names::check_host_part;
 
 /// The most names that the ranges of one term may stand for. A range is matched by its numbers, so this bounds the
 /// search for names that are no target.
@@ -127,7 +127,7 @@ pub(super) fn names(term: &str) -> Result<Vec<String>, String> {
         } else {
             let (plain, after) = rest.split_at(rest.find('[').unwrap_or(rest.len()));
             rest = after;
-            bad_character(plain)?;
+            check_host_part(plain)?;
             vec![plain.to_owned()]
         };
         names = names.iter().flat_map(|name| endings.iter().map(move |end| format!("{name}{end}"))).collect();

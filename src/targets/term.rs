@@ -2,7 +2,7 @@
 
 use regex::{Regex, RegexBuilder};
 
-use super::pattern::bad_character;
+use super::names::check_host_part;
 use super::range::{Names, Range, bracket};
 
 #[derive(Debug, Clone)]
@@ -153,7 +153,7 @@ fn glob(text: &str) -> Result<Term, String> {
             }
             _ => {
                 let length = rest.find(['*', '?', '[']).unwrap_or(rest.len());
-                bad_character(&rest[..length])?;
+                check_host_part(&rest[..length])?;
                 pieces.push(Piece::Text(rest[..length].to_owned()));
                 length
             }

@@ -1,7 +1,9 @@
 //! Where a configuration file cannot be: both sides ask, the deployer before anything is touched, and a target that knows
 //! where its links lead.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
+
+use crate::paths;
 
 /// Why a configuration file must not have this path, if it must not: it would take the place of what Hoist itself keeps
 /// there. `deploy_dir` and `repo` are those of the request.
@@ -18,8 +20,8 @@ pub fn config_path_taken(deploy_dir: &Path, repo: &str, path: &Path) -> Option<&
         return Some("a folder above the deployed repository");
     }
     let in_tree = path.strip_prefix(&live).unwrap_or(path);
-    let is_git = |part: Component| part.as_os_str().eq_ignore_ascii_case(".git");
-    (in_tree.is_relative() && in_tree.components().any(is_git)).then_some("inside git's own folder")
+    let is_gits = in_tree.is_relative() && paths::is_gits_own(in_tree.as_os_str().as_encoded_bytes());
+    is_gits.then_some("inside git's own folder")
 }
 
 /// The first path that is another one as well, or a folder of it, both as places on a target: a path without a leading

@@ -8,15 +8,14 @@ mod scalar;
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
-
+use crate::problem::Problem;
 use crate::text;
 
 /// A value and where it stands.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
     /// From 1.
-    pub line: u64,
+    pub line: usize,
     pub value: Value,
     /// A scalar as it is written, which is what a person meant where text is wanted (`command: true`).
     text: String,
@@ -122,8 +121,8 @@ const DEEPEST: usize = 32;
 ///
 /// # Errors
 /// When it cannot be read or parsed; the message names file and line, and never quotes a value.
-pub fn read(path: &Path, name: &str) -> Result<Node> {
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
+pub fn read(path: &Path, name: &str) -> Result<Node, Problem> {
+    let bytes = std::fs::read(path).map_err(|error| Problem::cannot_read(name, &error))?;
     parse(&bytes, name)
 }
 
@@ -131,8 +130,8 @@ pub fn read(path: &Path, name: &str) -> Result<Node> {
 ///
 /// # Errors
 /// As [`read`].
-pub fn parse(bytes: &[u8], name: &str) -> Result<Node> {
-    read::document(text::utf8(bytes, name)?, name)
+pub fn parse(bytes: &[u8], name: &str) -> Result<Node, Problem> {
+    read::document(text::utf8(bytes).map_err(|line| Problem::not_utf8(name, line))?, name)
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use anyhow::{Result, anyhow};
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, StrInput, StructureStyle, Tag};
+
+use crate::problem::Problem;
 
 use super::scalar;
 use super::{DEEPEST, Node, Value};
@@ -12,15 +13,15 @@ use super::{DEEPEST, Node, Value};
 const MOST: usize = 1_000_000;
 
 /// Reads the only document of `source`.
-pub fn document(source: &str, name: &str) -> Result<Node> {
+pub fn document(source: &str, name: &str) -> Result<Node, Problem> {
     if let Some((line, c)) = odd_character(source) {
-        return Err(anyhow!("{name}:{line}: not valid YAML: the character U+{:04X}: remove it", u32::from(c)));
+        return Err(invalid(name, line, format!("the character U+{:04X}: remove it", u32::from(c))));
     }
     if let Some(line) = odd_directive(source) {
-        return Err(anyhow!("{name}:{line}: not valid YAML: a directive that PyYAML does not read: remove it"));
+        return Err(invalid(name, line, "a directive that PyYAML does not read: remove it"));
     }
     if let Some(line) = end_ahead(source) {
-        return Err(anyhow!("{name}:{line}: not valid YAML: the end of a document ahead of its beginning: remove it"));
+        return Err(invalid(name, line, "the end of a document ahead of its beginning: remove it"));
     }
     let mut source = source.to_owned();
     loop {
@@ -74,26 +75,30 @@ fn odd_directive(source: &str) -> Option<usize> {
 }
 
 /// A parser's error, without its position in characters.
-fn told(error: &ScanError, name: &str) -> anyhow::Error {
+fn told(error: &ScanError, name: &str) -> Problem {
     let line = error.marker().line();
     match error.kind() {
         ErrorKind::RecursionLimitExceeded => too_deep(name, line),
-        _ => anyhow!("{name}:{line}: not valid YAML: {}", error.info()),
+        _ => invalid(name, line, error.info()),
     }
 }
 
-fn too_deep(name: &str, line: usize) -> anyhow::Error {
-    anyhow!("{name}:{line}: not valid YAML: lists and mappings nest deeper than {DEEPEST}: write it flatter")
+fn too_deep(name: &str, line: usize) -> Problem {
+    invalid(name, line, format!("lists and mappings nest deeper than {DEEPEST}: write it flatter"))
+}
+
+fn invalid(name: &str, line: usize, why: impl std::fmt::Display) -> Problem {
+    Problem::at(name, line, format!("not valid YAML: {why}"))
 }
 
 enum Failure {
     Parser(ScanError),
-    Own(anyhow::Error),
+    Own(Problem),
 }
 
-impl From<anyhow::Error> for Failure {
-    fn from(error: anyhow::Error) -> Failure {
-        Failure::Own(error)
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Failure {
+        Failure::Own(problem)
     }
 }
 
@@ -138,7 +143,7 @@ impl<'a> Reader<'a> {
             match self.parser.next_event() {
                 // PyYAML lets no name stand for two things.
                 Some(Ok((Event::Anchor(_, name), span))) => {
-                    let line = span.start.line() as u64;
+                    let line = span.start.line();
                     if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
                         return self.fail(line, "not valid YAML: an anchor's name has letters, digits, - and _ only");
                     }
@@ -162,7 +167,7 @@ impl<'a> Reader<'a> {
                 (Event::DocumentStart(..), span) if found.is_some() => {
                     let line = span.start.line();
                     let why = "not valid YAML: it holds several documents: keep one";
-                    return Err(anyhow!("{}:{line}: {why}", self.name).into());
+                    return self.fail(line, why);
                 }
                 (Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd, _) => {}
                 (event, span) => {
@@ -175,8 +180,8 @@ impl<'a> Reader<'a> {
         Ok(found.unwrap_or(Node { line: 1, value: Value::Null, text: String::new() }))
     }
 
-    fn fail<T>(&self, line: u64, why: impl std::fmt::Display) -> Result<T, Failure> {
-        Err(Failure::Own(anyhow!("{}:{line}: {why}", self.name)))
+    fn fail<T>(&self, line: usize, why: impl std::fmt::Display) -> Result<T, Failure> {
+        Err(Failure::Own(Problem::at(self.name, line, why.to_string())))
     }
 
     /// Tabs may stand within quotes, blocks and comments, and nowhere else. What lies between the last look and `from`
@@ -189,7 +194,7 @@ impl<'a> Reader<'a> {
             comment = c != '\n' && (comment || c == '#' && blank);
             blank = c.is_whitespace();
             if c == '\t' && !comment {
-                let line = self.source[..self.checked + at].matches('\n').count() as u64 + 1;
+                let line = self.source[..self.checked + at].matches('\n').count() + 1;
                 return self.fail(line, "not valid YAML: a tab outside of quotes: write blanks");
             }
         }
@@ -198,7 +203,7 @@ impl<'a> Reader<'a> {
     }
 
     fn node(&mut self, event: Event<'a>, span: &Span) -> Result<Node, Failure> {
-        let line = span.start.line() as u64;
+        let line = span.start.line();
         self.count += 1;
         let before = self.count;
         let (anchor, node) = match event {
@@ -283,11 +288,11 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         let why = "not valid YAML: a text with ? or with a : ahead, within brackets: put it in quotes";
-        self.fail(span.start.line() as u64, why)
+        self.fail(span.start.line(), why)
     }
 
     /// Takes a list or mapping to begin, unless its tag says that it is something else.
-    fn collection(&mut self, line: u64, tag: Option<&Tag>, kind: &str) -> Result<(), Failure> {
+    fn collection(&mut self, line: usize, tag: Option<&Tag>, kind: &str) -> Result<(), Failure> {
         match core(tag).as_deref() {
             None | Some("!") => {}
             Some(name) if name == kind => {}
@@ -295,7 +300,7 @@ impl<'a> Reader<'a> {
         }
         self.depth += 1;
         if self.depth > DEEPEST {
-            return Err(too_deep(self.name, line as usize).into());
+            return Err(too_deep(self.name, line).into());
         }
         Ok(())
     }
@@ -311,7 +316,7 @@ impl<'a> Reader<'a> {
             let ahead = self.source.get(..span.start.byte_offset().unwrap_or_default()).unwrap_or_default().trim_end();
             let line = ahead.lines().last().unwrap_or_default();
             if !(line.ends_with('?') || line.contains("? #")) {
-                return self.fail(span.start.line() as u64, "not valid YAML: a value without a key");
+                return self.fail(span.start.line(), "not valid YAML: a value without a key");
             }
         }
         let event = match event {

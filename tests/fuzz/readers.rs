@@ -202,7 +202,8 @@ fn targets(bytes: &[u8]) -> String {
         for target in &file.targets {
             assert_eq!(&target.to_string().parse::<Target>().unwrap(), target, "a target is read back as another");
         }
-        format!("{} {}", about(file.targets.len()), about(fold(&file.targets).len()))
+        let problems: Vec<String> = file.problems.iter().map(shape).collect();
+        format!("{} {} {problems:?}", about(file.targets.len()), about(fold(&file.targets).len()))
     })
 }
 

@@ -28,7 +28,7 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let options = options(args.config.as_deref(), &args.define, args.environment.as_deref())?;
     let mut checked = config::check(&options)?;
     let least = if args.verbose { Level::Debug } else { Level::Info };
-    checked.notes.retain(|(level, _)| *level >= least);
+    checked.remarks.retain(|remark| remark.severity >= least);
     match args.format {
         Format::Text => render::text(&checked).answer(),
         Format::Json => drop(answer_json(render::json(&checked))),

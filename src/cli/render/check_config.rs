@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::config::Checked;
+use crate::problem::Problem;
 use crate::terminal::Page;
 use crate::text::counted;
 use crate::wire::Level;
@@ -11,10 +12,10 @@ use crate::wire::Level;
 pub fn text(checked: &Checked) -> Page {
     let mut page = Page::default();
     for mistake in &checked.mistakes {
-        page.line(&mistake.message);
+        page.line(mistake.to_string());
     }
-    for (level, note) in &checked.notes {
-        page.line(format!("{}: {note}", if *level >= Level::Warning { "warning" } else { "note" }));
+    for remark in &checked.remarks {
+        page.line(format!("{}: {remark}", if remark.severity >= Level::Warning { "warning" } else { "note" }));
     }
     let environments = match checked.environments.as_slice() {
         [] => String::new(),
@@ -41,10 +42,9 @@ pub fn text(checked: &Checked) -> Page {
 
 /// For programs.
 pub fn json(checked: &Checked) -> String {
-    let notes: Vec<_> = checked.notes.iter().map(|(level, note)| json!({ "level": level, "message": note })).collect();
     let whole = json!({
-        "mistakes": checked.mistakes,
-        "notes": notes,
+        "mistakes": checked.mistakes.iter().map(problem).collect::<Vec<_>>(),
+        "notes": checked.remarks.iter().map(problem).collect::<Vec<_>>(),
         "environments": checked.environments,
         "keys": checked.keys,
         "groups": checked.groups,
@@ -55,4 +55,15 @@ pub fn json(checked: &Checked) -> String {
         "variables": checked.variables,
     });
     whole.to_string()
+}
+
+/// A mistake or a remark, with its message as the terminal shows it.
+fn problem(problem: &Problem) -> serde_json::Value {
+    json!({
+        "level": problem.severity,
+        "file": problem.file,
+        "line": problem.line,
+        "key": problem.key,
+        "message": problem.to_string(),
+    })
 }

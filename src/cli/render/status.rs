@@ -5,6 +5,7 @@ use crate::operation::{Refused, Standing, Status, View};
 use crate::report::Folded;
 use crate::targets::fold;
 use crate::terminal::{Page, Theme, safe_line};
+use crate::text;
 use crate::wire::{Holder, Revision};
 
 const HEAD: [&str; 9] =
@@ -100,10 +101,8 @@ fn note(view: &View) -> String {
         notes.push(format!("{link} does not lead into what is live"));
     }
     if let Some(lacking) = view.lacking.as_ref().filter(|lacking| lacking.count > 0) {
-        let files = lacking.files.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
-        let more = if lacking.count > NAMED { ", …" } else { "" };
-        let plural = if lacking.count == 1 { "" } else { "s" };
-        notes.push(format!("its tree lacks {} file{plural}: {files}{more}", lacking.count));
+        let files = text::first(&lacking.files, lacking.count, NAMED);
+        notes.push(format!("its tree lacks {}: {files}", text::counted(lacking.count, "file")));
     }
     notes.extend(view.locked.as_ref().map(|by| format!("locked by {by}")));
     notes.join("; ")

@@ -95,6 +95,7 @@ fn a_wrong_entry_is_told_with_file_and_line() {
         ("/: {template: t.j2}\n", 1, "it is empty"),
         ("a//b: {template: t.j2}\n", 1, "bad path"),
         ("a/: {template: t.j2}\n", 1, "bad path"),
+        ("a/-b: {template: t.j2}\n", 1, "may begin with `-`"),
         (".git/hooks/post-checkout: {template: t.j2}\n", 1, "git's own folder"),
         ("/etc/a:\n  template: t.j2\n  owner: root\n", 3, "unknown key \"owner\""),
         ("/etc/a:\n  template: t.j2\n  erb_syntax: maybe\n", 3, "erb_syntax is text"),

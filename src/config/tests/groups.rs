@@ -58,7 +58,11 @@ fn a_group_without_a_target_file_is_an_error_even_where_the_bare_key_is_set() {
     let repo = Repo::configured("server_groups: canary, default\ndsh_targets: all\n");
     repo.write("hoist/all", "web1\n");
     let error = chain(repo.config().groups(None));
-    assert!(error.starts_with("group canary has no target file: set canary_dsh_targets in hoist/hoist.cfg"), "{error}");
+    assert_eq!(
+        error,
+        "hoist/hoist.cfg:3: server_groups in [global]: group canary has no target file: set canary_dsh_targets in \
+         hoist/hoist.cfg, or name other groups"
+    );
 }
 
 #[test]
@@ -88,7 +92,8 @@ fn a_target_file_that_is_missing_or_bad_is_told_with_the_key_that_names_it() {
     let repo = two_groups();
     fs::remove_file(repo.top().join("hoist/few")).unwrap();
     let error = chain(repo.config().groups(None));
-    assert!(error.contains("group canary (canary_dsh_targets, hoist/hoist.cfg:4 [global])"), "{error}");
+    let start = "hoist/hoist.cfg:4: canary_dsh_targets in [global]: the target file of group canary: no target file";
+    assert!(error.starts_with(start), "{error}");
     assert!(error.ends_with("looked for hoist/few, /etc/dsh/group/few"), "{error}");
     repo.write("hoist/few", "web1\n-x\n");
     let error = chain(repo.config().groups(None));

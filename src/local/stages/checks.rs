@@ -15,9 +15,9 @@ use crate::local::os::lines::Lines;
 use crate::local::os::process;
 use crate::local::os::process::{Exit, Feed};
 use crate::local::os::sys;
-use crate::local::state::layout;
 use crate::local::state::layout::Link;
 use crate::local::waiting::Waiting;
+use crate::paths;
 
 /// Runs the checks of one point against a revision, in the order of the file; the first that fails ends it.
 pub fn run(job: &Job, at: CheckPoint, revision: &Revision) -> Result<(), Fault> {
@@ -210,8 +210,8 @@ fn script(job: &Job, check: &Check, revision: &Revision) -> Result<(PathBuf, Vec
     let mut words = words(&check.command)?;
     let args = words.split_off(1);
     let name = words.remove(0);
-    let plain_folder = |name: &str| layout::is_plain_relative(name) && !name.contains('/');
-    if !layout::is_plain_relative(&name) {
+    let plain_folder = |name: &str| paths::is_plain_relative(name) && !name.contains('/');
+    if !paths::is_plain_relative(&name) {
         return Err(format!("{name:?} is not the name of a script"));
     }
     if !plain_folder(&job.request.control_dir) {

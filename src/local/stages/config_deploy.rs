@@ -11,9 +11,9 @@ use super::render;
 use super::rendered;
 use super::rendered::Rendered;
 use crate::local::fault::{Fault, Tried};
-use crate::local::state::layout;
 use crate::local::state::layout::Layout;
 use crate::local::tree::verify;
+use crate::paths;
 
 /// Renders all files first, then keeps them: a template with an error changes nothing. Nothing that is live changes
 /// before promote.
@@ -45,12 +45,12 @@ pub fn place(layout: &Layout, revision: &Revision, path: &str) -> Result<PathBuf
         return Err(Fault::Failed(format!("config file {path:?} is {why}; choose another path")));
     }
     if path.starts_with('/') {
-        if !layout::is_plain_absolute(Path::new(path)) || path.ends_with('/') || path.contains("//") {
+        if !paths::is_plain_absolute(Path::new(path)) || path.ends_with('/') || path.contains("//") {
             return Err(Fault::Failed(format!("config file {path:?} is not a plain absolute path; correct it")));
         }
         return Ok(layout.rendered(revision, path));
     }
-    if !layout::is_plain_relative(path) || path.split('/').any(|part| part.eq_ignore_ascii_case(".git")) {
+    if !paths::is_plain_relative(path) || paths::is_gits_own(path.as_bytes()) {
         return Err(Fault::Failed(format!("config file {path:?} is not a plain path in the repository; correct it")));
     }
     let tree = layout.rev(revision);

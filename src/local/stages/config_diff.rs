@@ -12,8 +12,8 @@ use super::checks;
 use super::job::Job;
 use super::render;
 use crate::local::fault::{Fault, Tried};
-use crate::local::state::layout;
 use crate::local::state::layout::Link;
+use crate::paths;
 
 /// Renders every file and shows how it differs from the one that is live now.
 pub fn run(job: &Job) -> Result<(), Fault> {
@@ -40,8 +40,7 @@ pub fn run(job: &Job) -> Result<(), Fault> {
 /// The file that the service reads now; `None` when nothing is live.
 fn live(job: &Job, file: &ConfigFile) -> Result<Option<PathBuf>, Fault> {
     let path = Path::new(&file.path);
-    let plain =
-        if path.is_absolute() { layout::is_plain_absolute(path) } else { layout::is_plain_relative(&file.path) };
+    let plain = if path.is_absolute() { paths::is_plain_absolute(path) } else { paths::is_plain_relative(&file.path) };
     if !plain {
         return Err(Fault::Failed(format!("config file {:?} is not a plain path; correct it", file.path)));
     }

@@ -7,8 +7,9 @@
 //! ```
 
 use std::fs;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
+use crate::paths::{is_plain_absolute, is_plain_relative};
 use crate::wire::{Revision, State};
 
 use super::links;
@@ -42,20 +43,6 @@ pub struct Layout {
     live: PathBuf,
     root: PathBuf,
     relative_links: bool,
-}
-
-/// A relative path of plain names only, which is safe below any folder and as an argument.
-pub fn is_plain_relative(path: &str) -> bool {
-    !path.is_empty()
-        && path.split('/').all(|part| !part.is_empty() && part != "." && part != ".." && !part.starts_with('-'))
-        && !path.chars().any(char::is_control)
-}
-
-/// An absolute path without `.` and `..`.
-pub fn is_plain_absolute(path: &Path) -> bool {
-    path.is_absolute()
-        && path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)))
-        && path.to_str().is_some_and(|text| !text.chars().any(char::is_control))
 }
 
 impl Layout {

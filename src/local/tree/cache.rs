@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::url::{mask_in, without_password};
 use crate::wire::{Revision, Source};
 
 use super::git::Git;
@@ -331,7 +332,7 @@ pub fn fetch_commit(
         failed = Some(match fetched {
             Err(fault) => fault,
             Ok(()) => {
-                let shown = crate::gitmodules::without_password(url);
+                let shown = without_password(url);
                 Fault::Failed(format!("{shown} does not hold {}; push it there first", commit.short()))
             }
         });
@@ -346,20 +347,11 @@ pub fn fetch_commit(
 /// The same without passwords: the server's own words, and the proxy's, may hold one that is part of an address.
 fn hidden(fault: Fault, url: &str, proxy: Option<&str>) -> Fault {
     let hide = |reason: String| {
-        let reason = hide_password(&reason, url);
-        proxy.map_or(reason.clone(), |proxy| hide_password(&reason, proxy))
+        [Some(url), proxy].into_iter().flatten().fold(reason, |reason, address| mask_in(&reason, address))
     };
     match fault {
         Fault::Failed(reason) => Fault::Failed(hide(reason)),
         Fault::CacheBroken(reason) => Fault::CacheBroken(hide(reason)),
         other => other,
-    }
-}
-
-fn hide_password(reason: &str, url: &str) -> String {
-    let secret = url.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@')).map(|(secret, _)| secret);
-    match secret.filter(|secret| secret.contains(':')) {
-        Some(secret) => reason.replace(secret, "…"),
-        None => reason.to_owned(),
     }
 }

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use super::index;
 use super::index::{IndexEntry, Stat};
 use crate::local::fault::{Fault, Tried};
+use crate::paths;
 
 /// A working tree's index as it was read.
 pub struct Index {
@@ -48,8 +49,8 @@ pub fn put(tree: &Path) -> Result<(), Fault> {
 
 /// Where an entry's file is, below the top of its tree. Git takes no path that leads elsewhere; neither does this.
 pub fn plain_path(entry: &IndexEntry) -> Option<&Path> {
-    let plain = |part: &[u8]| !matches!(part, b"" | b"." | b"..") && !part.eq_ignore_ascii_case(b".git");
-    entry.path.split(|byte| *byte == b'/').all(plain).then(|| Path::new(OsStr::from_bytes(&entry.path)))
+    let plain = entry.path.split(|byte| *byte == b'/').all(paths::is_plain_name) && !paths::is_gits_own(&entry.path);
+    plain.then(|| Path::new(OsStr::from_bytes(&entry.path)))
 }
 
 impl Index {

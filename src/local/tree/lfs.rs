@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::text;
 use crate::wire::LargeFile;
 
 use super::external::{ExternalContent, Part};
@@ -157,10 +158,7 @@ pub fn check_out(extras: &ExternalContent, parts: &[Part]) -> Result<(), Fault> 
             lfs.fill(part, &before)?;
             let after = lfs.listing()?;
             lfs.expect_none_left(&after)?;
-            extras.out.info(match after.oids.len() {
-                1 => "git-lfs checked out 1 file".to_owned(),
-                count => format!("git-lfs checked out {count} files"),
-            });
+            extras.out.info(format!("git-lfs checked out {}", text::counted(after.oids.len(), "file")));
         }
         oids.extend(before.oids);
     }
@@ -259,9 +257,7 @@ impl Lfs {
         if left.is_empty() {
             return Ok(());
         }
-        let more = if left.len() > NAMED { format!(" and {} more", left.len() - NAMED) } else { String::new() };
-        left.truncate(NAMED);
-        Err(Fault::Failed(format!("git-lfs found no content for {}{more}", left.join(", "))))
+        Err(Fault::Failed(format!("git-lfs found no content for {}", text::some(&left, NAMED))))
     }
 }
 

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::text;
 use crate::wire::Revision;
 
 use super::git::Git;
@@ -54,12 +55,12 @@ pub fn replace(job: &Job, revision: &Revision, by: Option<&Revision>) -> Result<
         return Ok(());
     }
     let names: Vec<String> = spoilt.iter().take(NAMED).map(|path| path.display().to_string()).collect();
-    let more = if spoilt.len() > NAMED { ", …" } else { "" };
     job.out.warn(format!(
-        "{}: {} changed in place, in this revision or in one that shares them, are as committed again: {}{more}",
+        "{}: {} that {} changed in place, in this revision or in one that shares them, are as committed again: {}",
         job.name(revision),
-        if spoilt.len() == 1 { "1 file that was".to_owned() } else { format!("{} files that were", spoilt.len()) },
-        names.join(", ")
+        text::counted(spoilt.len(), "file"),
+        if spoilt.len() == 1 { "was" } else { "were" },
+        text::first(&names, spoilt.len(), NAMED)
     ));
     let beside = tree.join(".git/hoist-afresh");
     files::remove_leftover(&beside)?;

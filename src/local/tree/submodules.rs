@@ -55,8 +55,7 @@ pub fn check_out(
     }
     match parts.len() - 1 {
         0 => {}
-        1 => extras.out.info("checked out 1 submodule"),
-        count => extras.out.info(format!("checked out {count} submodules")),
+        count => extras.out.info(format!("checked out {}", crate::text::counted(count, "submodule"))),
     }
     Ok(())
 }

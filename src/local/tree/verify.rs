@@ -9,6 +9,7 @@ use std::fs::{self, Metadata};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::text;
 use crate::wire::{CheckPoint, Revision, Stage};
 
 use super::checkout;
@@ -76,10 +77,7 @@ impl Lacks {
 
 /// `1 file (a)`, `5 files (a, b, c, …)`
 fn named(names: &[String]) -> String {
-    let shown = names.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
-    let more = if names.len() > NAMED { ", …" } else { "" };
-    let count = if names.len() == 1 { "1 file".to_owned() } else { format!("{} files", names.len()) };
-    format!("{count} ({shown}{more})")
+    format!("{} ({})", text::counted(names.len(), "file"), text::first(names, names.len(), NAMED))
 }
 
 /// Looks at a tree that counts as complete.

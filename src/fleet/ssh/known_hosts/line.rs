@@ -5,6 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 
+use crate::glob;
+
 /// A plain (never a certificate) host key type that the transport can check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyType {
@@ -121,7 +123,7 @@ impl KnownHost {
             Hosts::Patterns(patterns) => {
                 let mut found = false;
                 for (pattern, negated) in patterns {
-                    if glob(pattern.as_bytes(), name.as_bytes()) {
+                    if glob::matches(pattern.as_bytes(), name.as_bytes()) {
                         if *negated {
                             return false;
                         }
@@ -153,31 +155,6 @@ fn parse_hosts(field: &str) -> Result<Hosts, String> {
         None => (pattern.to_ascii_lowercase(), false),
     };
     Ok(Hosts::Patterns(field.split(',').filter(|pattern| !pattern.is_empty()).map(one).collect()))
-}
-
-/// `*` is any number of characters, `?` is one; nothing else is special.
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut p, mut t) = (0, 0);
-    // Where the last `*` stands, and how much of the text it has taken so far.
-    let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, t));
-                p += 1;
-            }
-            Some(&c) if c == b'?' || c == text[t] => {
-                p += 1;
-                t += 1;
-            }
-            _ => {
-                let Some((at, taken)) = star else { return false };
-                star = Some((at, taken + 1));
-                (p, t) = (at + 1, taken + 1);
-            }
-        }
-    }
-    pattern[p..].iter().all(|&c| c == b'*')
 }
 
 #[cfg(test)]

@@ -1,0 +1,76 @@
+//! Addresses of servers and proxies, as values of keys.
+
+use crate::targets::is_name_character;
+use crate::url;
+
+use super::values;
+
+/// A git server: what stands between `scheme://` and the repository's name.
+pub fn server(value: &str) -> Result<String, String> {
+    let fit = |c: char| c.is_ascii_alphanumeric() || "._-:@/[]~+".contains(c);
+    if value.is_empty() || value.starts_with('-') || value.contains("://") || !value.chars().all(fit) {
+        return Err(format!(
+            "{value:?} is not a server: write its name, and :PORT if need be; git_scheme has the rest"
+        ));
+    }
+    Ok(value.trim_end_matches('/').to_owned())
+}
+
+/// A proxy: `http://` or `https://`, a name or `user:password` ahead of it, a port. The errors do not show a password.
+pub fn proxy(value: &str) -> Result<String, String> {
+    let shown = url::masked(value);
+    let fit = |c: char| c.is_ascii_alphanumeric() || "._~!$&'()*+,;=%-".contains(c);
+    let rest = value.strip_prefix("http://").or_else(|| value.strip_prefix("https://"));
+    let host_and_port = |rest: &str| {
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let (user, place) = rest.rsplit_once('@').unwrap_or(("", rest));
+        let user_fits = user.chars().all(|c| fit(c) || c == ':');
+        let (host, port_fits) = match place.rsplit_once(':') {
+            Some((host, number)) if !number.ends_with(']') => (host, values::port(number).is_ok()),
+            _ => (place, true),
+        };
+        let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let host_fits = match inside {
+            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => !host.is_empty() && host.chars().all(is_name_character),
+        };
+        user_fits && port_fits && host_fits
+    };
+    if !rest.is_some_and(host_and_port) {
+        return Err(format!(
+            "{shown:?} is not a proxy: write http://HOST:PORT, with USER:PASSWORD@ ahead of the host \
+                            if need be, and %40 for an @ in either"
+        ));
+    }
+    Ok(value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_is_a_url_and_its_password_is_never_shown() {
+        for good in ["http://proxy:3128", "https://p.example.org/", "http://me:s3cret@10.0.0.1:80", "http://[::1]:3128"]
+        {
+            assert_eq!(proxy(good).as_deref(), Ok(good));
+        }
+        for bad in [
+            "proxy:3128",
+            "ftp://p",
+            "http://",
+            "http://p:0",
+            "http://p:x",
+            "http://p/x",
+            "http://a b",
+            "http://me:s3cret@",
+            "http://me:s3cret@p@q:x",
+            "me:s3cret@p",
+            "http://[::g]",
+            "http://p?me:s3cret@x",
+        ] {
+            let why = proxy(bad).expect_err(bad);
+            assert!(!why.contains("s3cret"), "{why}");
+        }
+    }
+}

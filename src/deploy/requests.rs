@@ -1,0 +1,217 @@
+//! What each target is asked: made once of the configuration and the repository, completed for each step.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use crate::config::Config;
+use crate::fleet::{Call, HostId, Step, Task};
+use crate::repo::{Parts, Repo, Wanted};
+use crate::wire::{
+    Action, DescribingTags, ExternalContent, Fetch, ForScap, Holder, LfsSource, PROTOCOL, Request, Revision, Source,
+    Stage, SubmoduleSource,
+};
+
+use super::plan::{Kind, Plan};
+
+/// The control folder of a repository that was made for Scap.
+const SCAPS: &str = "scap";
+
+/// What each target is asked in each step.
+#[derive(Clone)]
+pub struct Requests {
+    pub(super) request: Arc<Request>,
+    pub(super) shallow: Vec<Revision>,
+    pub(super) parts: Arc<Parts>,
+    /// The repository on the git server, and the proxy on the way to it.
+    pub(super) server: Option<(String, Option<String>)>,
+    /// The deployment's tag, once it is set: targets fetch it from the git server.
+    pub(super) tag: Arc<OnceLock<String>>,
+    /// The tags that describe the revision, once they are known.
+    pub(super) describing: Arc<OnceLock<DescribingTags>>,
+}
+
+impl Requests {
+    /// The same request for every host, but for what a call says.
+    pub fn of(request: Request) -> Requests {
+        Requests {
+            request: Arc::new(request),
+            shallow: Vec::new(),
+            parts: Arc::default(),
+            server: None,
+            tag: Arc::default(),
+            describing: Arc::default(),
+        }
+    }
+
+    /// What all requests have in common.
+    pub fn basis(&self) -> &Request {
+        &self.request
+    }
+
+    /// The deployment's tag, if it has one by now.
+    pub fn tag(&self) -> Option<&str> {
+        self.tag.get().map(String::as_str)
+    }
+
+    /// Says which tags describe the revision.
+    pub fn set_describing(&self, tags: DescribingTags) {
+        let _ = self.describing.set(tags);
+    }
+
+    /// Names the tag that targets fetch by.
+    pub fn set_tag(&self, tag: &str) {
+        let _ = self.tag.set(tag.to_owned());
+    }
+
+    /// Whether targets fetch from a git server, so that no pack has to be sent.
+    pub fn by_server(&self) -> bool {
+        self.server.is_some()
+    }
+
+    /// The submodules and large files that are brought with the revision.
+    pub fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// The commits whose parents this host lacks, in the repository and its submodules.
+    pub fn shallow(&self) -> &[Revision] {
+        &self.shallow
+    }
+
+    /// The request of one step on one host. The fleet adds the pack's length to that of a fetch.
+    pub fn make(&self, _: HostId, call: &Call, task: &Task) -> Request {
+        let mut request = (*self.request).clone();
+        request.group = call.group.clone();
+        request.timeout = call.timeout.max(Duration::from_secs(1)).as_secs();
+        request.restore = task.restore.clone();
+        request.force = call.force;
+        let Step::Run(stage) = call.step else { return request };
+        request.action = Action::Run { stage, attempt: task.attempt };
+        if stage == Stage::Fetch {
+            let source = self.server.as_ref().map(|(url, proxy)| Source {
+                url: url.clone(),
+                proxy: proxy.clone(),
+                reference: self
+                    .tag
+                    .get()
+                    .map_or_else(|| request.revision.to_string(), |tag| format!("refs/tags/{tag}")),
+            });
+            let describing = self.describing.get().cloned();
+            request.fetch = Some(Fetch { shallow: self.shallow.clone(), source, describing, ..Fetch::default() });
+        }
+        request
+    }
+}
+
+/// The submodules and large files of a revision that this host has to have.
+///
+/// # Errors
+/// The first that is not here, and a repository without what its program needs.
+pub fn parts(config: &Config, repo: &Repo, revision: &Revision) -> Result<Parts> {
+    let settings = &config.settings;
+    if settings.git_fat && !repo.file_exists(revision, ".gitfat")? {
+        bail!("git-fat is asked for, and there is no .gitfat in {}: commit it, or remove git_fat", revision.short());
+    }
+    let submodules = settings.git_submodules && !settings.git_upstream_submodules;
+    let large_files = settings.git_lfs && settings.git_server.is_none();
+    Parts::of(repo, revision, Wanted { submodules, large_files })
+}
+
+/// What targets are asked in the run of a plan, as the configuration stands now.
+///
+/// # Errors
+/// What is wrong with checks or configuration files.
+pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts: Parts) -> Result<Requests> {
+    let settings = &config.settings;
+    let (config_files, templates, vars) = match config.config_files()? {
+        Some(found) => (Some(found.files), found.templates, found.vars),
+        None => Default::default(),
+    };
+    let server = server(config);
+    let url = server.as_ref().map(|(url, _)| url.as_str());
+    let request = Request {
+        protocol: PROTOCOL,
+        holder: Holder { run: plan.run.clone(), message: plan.message.clone(), ..holder },
+        action: Action::Probe,
+        repo: settings.git_repo.clone(),
+        deploy_dir: settings.git_deploy_dir.clone(),
+        group: String::new(),
+        revision: plan.revision.clone(),
+        restore: None,
+        found_nothing: false,
+        force: false,
+        umask: umask(config),
+        cache_revs: cache_revs(config),
+        timeout: 0,
+        confirm_timeout: plan.confirm_timeout.as_secs(),
+        control_dir: config.control_name.clone(),
+        environment: config.environment.clone(),
+        extras: if plan.kind == Kind::Rollback { ExternalContent::default() } else { extras(config, repo, url) },
+        large_files: Vec::new(),
+        fetch: None,
+        checks: config.checks()?,
+        nrpe_dir: settings.nrpe_dir.clone(),
+        service: settings.service(),
+        config_files,
+        templates,
+        vars,
+        kept: plan.kind == Kind::Rollback,
+        link_files: settings.link_files,
+        verify: false,
+        scap: for_scap(config, repo),
+    };
+    let shallow = parts.shallow(repo)?;
+    let (tag, describing) = Default::default();
+    Ok(Requests { request: Arc::new(request), shallow, parts: Arc::new(parts), server, tag, describing })
+}
+
+/// The umask on targets. Scap's key is about the deploy host alone: on its targets the login's counts.
+pub(super) fn umask(config: &Config) -> Option<u32> {
+    (config.control_name != SCAPS).then_some(config.settings.umask)
+}
+
+/// The old revisions that targets keep. Scap counts the live one among them.
+pub(super) fn cache_revs(config: &Config) -> usize {
+    config.settings.cache_revs.saturating_sub(usize::from(config.control_name == SCAPS))
+}
+
+/// The repository on the git server, if there is one, and the proxy on the way to it.
+pub(super) fn server(config: &Config) -> Option<(String, Option<String>)> {
+    let settings = &config.settings;
+    let url = |server: &String| format!("{}://{server}/{}/.git", settings.git_scheme, settings.git_repo);
+    settings.git_server.as_ref().map(|server| (url(server), settings.http_proxy.clone()))
+}
+
+/// What belongs into the tree beside the revision's own files, and where targets get it.
+pub(super) fn extras(config: &Config, repo: &Repo, server: Option<&str>) -> ExternalContent {
+    let settings = &config.settings;
+    let submodules = settings.git_submodules.then(|| match server {
+        // A password in the deploy host's own configuration is not for every target.
+        _ if settings.git_upstream_submodules => SubmoduleSource::Upstream { base: repo.upstream() },
+        Some(url) => SubmoduleSource::Server { url: url.to_owned(), proxy: settings.http_proxy.clone() },
+        None => SubmoduleSource::Session,
+    });
+    let lfs = settings.git_lfs.then(|| match server {
+        Some(url) => LfsSource::Server { url: url.to_owned() },
+        None => LfsSource::Session,
+    });
+    ExternalContent { submodules, lfs, fat: settings.git_fat }
+}
+
+/// What Scap's own programs would have to know of a deployment, where they are at home.
+fn for_scap(config: &Config, repo: &Repo) -> Option<Box<ForScap>> {
+    let settings = &config.settings;
+    let managers = [(settings.git_lfs, "git-lfs"), (settings.git_fat, "git-fat")];
+    config.is_known_to_scap().then(|| {
+        Box::new(ForScap {
+            git_server: config.git_server().map(str::to_owned),
+            git_scheme: settings.git_scheme.clone(),
+            git_submodules: settings.git_submodules,
+            git_upstream_submodules: settings.git_upstream_submodules,
+            git_binary_manager: managers.into_iter().filter(|(is_on, _)| *is_on).map(|(_, name)| name.into()).collect(),
+            origin: repo.upstream(),
+        })
+    })
+}
