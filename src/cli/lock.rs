@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::deploy;
 use crate::exit_code::ExitCode;
 use crate::locks;
-use crate::locks::{DeployLock, Ended, LockError, LockOwner, LockPlaces, Locks, Purpose, Refusal};
+use crate::locks::{DeployLock, Ended, LockError, LockOwner, LockPlaces, Locks, Purpose, Refusal, ScapHolds};
 
 use super::out::{answer, answer_line, complain, complain_line};
 use super::signals::Interrupts;
@@ -48,7 +48,11 @@ pub fn run(args: args::Lock) -> Result<ExitCode, Refused> {
         false => (config.settings.git_repo.clone(), &places.own),
     };
     if args.end {
-        return end(&what, path);
+        let code = end(&what, path, &places.held_elsewhere(&config.settings.git_repo))?;
+        if !args.all {
+            tell_of_the_lock_on_all(&places);
+        }
+        return Ok(code);
     }
     if args.detach {
         return detach(&args);
@@ -190,16 +194,25 @@ fn detach(args: &args::Lock) -> Result<ExitCode, Refused> {
     Ok(ExitCode::ALL.into_iter().find(same).unwrap_or(ExitCode::Failed))
 }
 
-/// `--end`.
-fn end(what: &str, path: &Path) -> Result<ExitCode, Refused> {
+/// Whoever ends the lock of a repository may think that it can be deployed now.
+fn tell_of_the_lock_on_all(places: &LockPlaces) {
+    if let Ok(Some(keeper)) = DeployLock::holder(&places.all) {
+        let who = keeper.map_or_else(|| locks::nameless(&places.all), |keeper| keeper.to_string());
+        complain_line(&format!("hoist lock: every repository of this host {who}; `hoist lock --end --all` ends that"));
+    }
+}
+
+/// `--end`. `scaps`: the locks of Scap's that somebody has, by what they are on.
+fn end(what: &str, path: &Path, scaps: &[(String, ScapHolds)]) -> Result<ExitCode, Refused> {
     let say = |text: String| complain_line(&format!("hoist lock: {what} {text}"));
     let looked = locks::end(path).map_err(|error| Refused(format!("cannot look at {}: {error}", path.display())))?;
-    Ok(match looked {
+    let code = match looked {
         Ended::Gone(keeper) => {
             let was = keeper.to_string().replacen("is ", "was ", 1);
             answer_line(&format!("{what} is unlocked; it {was}"));
             ExitCode::Success
         }
+        Ended::NotLocked if scaps.iter().any(|(on, _)| on == what) => ExitCode::Locked,
         Ended::NotLocked => {
             answer_line(&format!("{what} is not locked"));
             ExitCode::Success
@@ -220,5 +233,9 @@ fn end(what: &str, path: &Path) -> Result<ExitCode, Refused> {
             say(locks::nameless(path));
             ExitCode::Locked
         }
-    })
+    };
+    for (on, held) in scaps {
+        complain_line(&format!("hoist lock: {on} is {held}; only Scap ends that"));
+    }
+    Ok(code)
 }
