@@ -15,6 +15,7 @@ mod log;
 pub mod observe;
 mod plan;
 mod publish;
+mod published;
 mod reconcile;
 mod resume;
 mod rollback;

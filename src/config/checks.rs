@@ -6,15 +6,12 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, bail};
 use indexmap::IndexMap;
 
-use crate::wire::{Check, CheckPoint, CheckType, Level, Stage};
+use crate::wire::{CHECK_TIMEOUT, Check, CheckPoint, CheckType, Level, Stage};
 
 use super::keys::MAX_SECONDS;
 use super::problems::Problems;
 use super::{Config, FoundFile, Note};
 use crate::yaml::{Node, Value};
-
-/// How long a check may take unless it says otherwise.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Config {
     /// The checks in the order of the repository's file, then those that only the environment has. A check of the
@@ -95,7 +92,7 @@ impl Config {
         let (mut runs_before, mut runs_after): (Option<Stage>, Option<Stage>) = (None, None);
         let mut notes: Vec<Note> = Vec::new();
         let mut group = None;
-        let mut timeout = DEFAULT_TIMEOUT;
+        let mut timeout = CHECK_TIMEOUT;
         let mut command: Option<(String, u64)> = None;
         let mut shell = false;
         for (key, value) in mapping(body, shown, &format!("check {label:?}"))? {
