@@ -8,8 +8,10 @@ use anyhow::{Context, Result, bail};
 use crate::config::Config;
 use crate::deploy;
 use crate::deploy::{Kind, Plan, Prepared, Verdict};
+use crate::fleet_state::FleetState;
 use crate::repo::Repo;
 use crate::scap_state;
+use crate::targets::Target;
 use crate::wire::Revision;
 
 use super::published;
@@ -19,13 +21,17 @@ use super::published::Copies;
 const DEPLOY_HEAD: &str = "DEPLOY_HEAD";
 
 /// After a run that finalized its revision on the fleet, says there that this is what the fleet should run: in Scap's
-/// file, where there is one, and for targets that fetch from a git server, in the repository.
-pub fn publish(config: &Config, repo: &Repo, prepared: &Prepared, verdict: &Verdict, copies: &Copies) -> Result<()> {
+/// file, where there is one, and for targets that fetch from a git server, in the repository. `state`: the folder of the
+/// journals, where this run is remembered by now.
+pub fn publish(config: &Config, repo: &Repo, prepared: &Prepared, verdict: &Verdict, state: &Path) -> Result<()> {
     let plan = &prepared.plan;
-    if !verdict.finalized.as_ref().is_some_and(|hosts| hosts.contains(&Some(true))) || !is_for_the_fleet(config, plan)?
-    {
+    let went_through = verdict.finalized.as_ref().is_some_and(|hosts| hosts.contains(&Some(true)));
+    // Memory that cannot be read has been warned of.
+    let memory = FleetState::load(state).unwrap_or_default();
+    if !went_through || !is_for_the_fleet(config, plan, &memory)? {
         return Ok(());
     }
+    let copies = &Copies::of(config, state);
     let head = repo.git_dir().join(DEPLOY_HEAD);
     if config.is_known_to_scap() && head.is_file() {
         tell_scap(copies, &head, prepared).with_context(|| format!("cannot write {}", head.display()))?;
@@ -103,11 +109,18 @@ fn shows_nothing_new(config: &Config, repo: &Repo, plan: &Plan) -> Result<bool> 
     Ok(true)
 }
 
-/// Whether most targets took part: a first try on a few says nothing of the fleet.
-fn is_for_the_fleet(config: &Config, plan: &Plan) -> Result<bool> {
+/// Whether most targets took part, or have the revision from runs before this one: a first try on a few says nothing of
+/// the fleet.
+fn is_for_the_fleet(config: &Config, plan: &Plan, memory: &FleetState) -> Result<bool> {
     let (groups, _) = config.groups(None)?;
-    let all: usize = groups.iter().map(|group| group.targets.len()).sum();
-    Ok(matches!(plan.kind, Kind::Deploy | Kind::Rollback) && plan.size() * 2 > all)
+    let targets: Vec<&Target> = groups.iter().flat_map(|group| &group.targets).collect();
+    let has_it = |target: &&&Target| {
+        let state = memory.of(target).and_then(|known| known.state.as_ref());
+        state.is_some_and(|state| state.done.as_ref() == Some(&plan.revision))
+    };
+    let most = |count: usize| count * 2 > targets.len();
+    let is_deployed = matches!(plan.kind, Kind::Deploy | Kind::Rollback);
+    Ok(is_deployed && (most(plan.size()) || most(targets.iter().filter(has_it).count())))
 }
 
 /// A new file beside Scap's, which it passes over.

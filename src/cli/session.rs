@@ -21,7 +21,6 @@ use crate::wire::{Holder, Level};
 
 use super::console::Console;
 use super::observe::Observations;
-use super::published::Copies;
 use super::signals::Interrupts;
 use super::{Refused, args, publish, wait};
 
@@ -139,8 +138,8 @@ impl<'a> Session<'a> {
             self.remember(&verdict, observations.take());
             self.close_journal(&replay, &verdict);
         }
-        let copies = Copies::of(self.config, &state_folder(self.config));
-        if let Err(error) = publish::publish(self.config, self.repo, self.prepared, &verdict, &copies) {
+        let state = state_folder(self.config);
+        if let Err(error) = publish::publish(self.config, self.repo, self.prepared, &verdict, &state) {
             let note = format!("hosts that are set up from now on may not get this revision: {error:#}");
             self.report.event(&Event::note(Level::Warning, note));
         }
