@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -179,22 +179,8 @@ impl FleetState {
 
     fn save(&self, folder: &Path) -> Result<()> {
         let path = path(folder);
-        // Nobody else writes while the lock is held, so one name for the file to come is enough.
-        let new = folder.join("fleet.json.new");
-        let attempt = || -> std::io::Result<()> {
-            // One that a killed process left, or a link that somebody put there.
-            match fs::remove_file(&new) {
-                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            let mut file = no_links::no_link().write(true).create_new(true).mode(shared::MODE).open(&new)?;
-            shared::take_group(&new);
-            file.write_all(&serde_json::to_vec_pretty(self)?)?;
-            file.sync_all()?;
-            fs::rename(&new, &path)?;
-            shared::sync_folder(folder)
-        };
-        let written = attempt().map_err(|error| Denied::new(&new, error));
+        // Nobody else writes while the lock is held.
+        let written = shared::replace(&path, &serde_json::to_vec_pretty(self)?);
         written.with_context(|| format!("cannot write {}", path.display()))
     }
 

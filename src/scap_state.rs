@@ -36,7 +36,8 @@ fn mapping(request: &Request, tag: Option<&str>) -> Option<IndexMap<&'static str
     set("timestamp", json!(request.holder.since.trim_end_matches('Z')));
     set("original_origin", json!(scap.origin));
     set("log_json", json!(true));
-    set("cache_revs", json!(request.cache_revs));
+    // Scap counts the live one among them.
+    set("cache_revs", json!(request.cache_revs + 1));
     set("config_deploy", json!(request.config_files.is_some()));
     set("config_files", config_files(request));
     set("environment", json!(request.environment));
@@ -52,7 +53,7 @@ fn mapping(request: &Request, tag: Option<&str>) -> Option<IndexMap<&'static str
     set("git_upstream_submodules", json!(scap.git_upstream_submodules));
     set("nrpe_dir", json!(request.nrpe_dir));
     set("perform_checks", json!(!request.checks.is_empty()));
-    let checks: serde_json::Map<_, _> = request.checks.iter().map(|it| (it.name.clone(), check(it))).collect();
+    let checks = checks(request);
     set("checks", if checks.is_empty() { Value::Null } else { Value::Object(checks) });
     set("require_valid_service", json!(request.service.require_valid));
     set("service_name", services(request));
@@ -77,7 +78,20 @@ fn config_files(request: &Request) -> Value {
     json!({ "files": files.iter().map(file).collect::<Vec<_>>(), "override_vars": request.vars })
 }
 
-fn check(check: &Check) -> Value {
+/// By name; one that runs at two points is one check here.
+fn checks(request: &Request) -> serde_json::Map<String, Value> {
+    let mut found: serde_json::Map<String, Value> = serde_json::Map::new();
+    for (name, mut body) in request.checks.iter().map(|it| (it.name.clone(), check(it))) {
+        if let Some(Value::Object(earlier)) = found.get_mut(&name) {
+            earlier.append(&mut body);
+        } else {
+            found.insert(name, Value::Object(body));
+        }
+    }
+    found
+}
+
+fn check(check: &Check) -> serde_json::Map<String, Value> {
     let kind = match check.kind {
         CheckType::Command => "command",
         CheckType::Script => "script",
@@ -98,7 +112,7 @@ fn check(check: &Check) -> Value {
     mapping.insert("timeout".into(), timeout);
     mapping.insert("command".into(), json!(check.command));
     mapping.insert("shell".into(), json!(check.shell));
-    Value::Object(mapping)
+    mapping
 }
 
 fn services(request: &Request) -> Value {

@@ -98,6 +98,7 @@ fn request(source: Option<Source>) -> Request {
         large_files: Vec::new(),
         fetch: Some(Fetch { pack_bytes: None, shallow: Vec::new(), source, rebuild: false, ..Default::default() }),
         checks: Vec::new(),
+        perform_checks: true,
         nrpe_dir: "/etc/nagios/nrpe.d".into(),
         service: Service::default(),
         config_files: None,

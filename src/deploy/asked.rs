@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::repo::{Parts, Repo, Wanted};
-use crate::wire::{ExternalContent, Holder, LfsSource, PROTOCOL, Request, SubmoduleSource};
+use crate::wire::{Holder, LfsSource, PROTOCOL, Request, SubmoduleSource};
 
 use super::plan::Plan;
 use super::requests::{Requests, server};
@@ -53,7 +53,7 @@ impl Requests {
     /// What is kept of them with the journal.
     pub fn asked(&self) -> Asked {
         let mut request = (*self.request).clone();
-        set_server(&mut request.extras, &Default::default());
+        request.extras.set_server("", None);
         let vars_sum = sum(&std::mem::take(&mut request.vars));
         Asked { request, by_server: self.server.is_some(), vars_sum }
     }
@@ -75,7 +75,7 @@ impl Requests {
         let mut request = Request { protocol: PROTOCOL, holder, vars, ..asked.request.clone() };
         let server = server(config).filter(|_| asked.by_server);
         match &server {
-            Some(server) => set_server(&mut request.extras, server),
+            Some((url, proxy)) => request.extras.set_server(url, proxy.as_deref()),
             None if asked.by_server && plan.brings_code() => {
                 bail!(
                     "targets fetched from a git server when the run began: name it again, with -D git_server:NAME say"
@@ -117,15 +117,4 @@ fn sum(vars: &Vars) -> u16 {
     };
     let (a, b) = text.bytes().fold((1, 0), add);
     (a ^ b) as u16
-}
-
-/// Sets the git server's address, and the proxy's, where they are used.
-fn set_server(extras: &mut ExternalContent, (address, through): &(String, Option<String>)) {
-    if let Some(SubmoduleSource::Server { url, proxy }) = &mut extras.submodules {
-        url.clone_from(address);
-        proxy.clone_from(through);
-    }
-    if let Some(LfsSource::Server { url }) = &mut extras.lfs {
-        url.clone_from(address);
-    }
 }

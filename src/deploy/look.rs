@@ -76,6 +76,7 @@ pub fn bare_request(config: &Config, holder: Holder) -> Result<Request> {
         large_files: Vec::new(),
         fetch: None,
         checks: Vec::new(),
+        perform_checks: settings.perform_checks,
         nrpe_dir: settings.nrpe_dir.clone(),
         service: Service::default(),
         config_files: None,

@@ -152,6 +152,7 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
         large_files: Vec::new(),
         fetch: None,
         checks: config.checks()?,
+        perform_checks: settings.perform_checks,
         nrpe_dir: settings.nrpe_dir.clone(),
         service: settings.service(),
         config_files,

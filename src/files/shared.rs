@@ -61,6 +61,28 @@ pub fn take_group(path: &Path) {
     }
 }
 
+/// Writes a file in place of the one that is there, in one step; it is on the disk when this returns. Two who do so at
+/// the same time have to keep each other out.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Denied> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    let attempt = || -> io::Result<()> {
+        // One that a killed process left, or a link that somebody put there.
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = no_links::no_link().write(true).create_new(true).mode(MODE).open(&new)?;
+        take_group(&new);
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&new, path)?;
+        sync_folder(path.parent().unwrap_or(path))
+    };
+    attempt().map_err(|error| Denied::new(&new, error))
+}
+
 /// An error at a file or folder, with whose it is and what would help when permissions are in the way.
 #[derive(Debug)]
 pub struct Denied {

@@ -116,8 +116,14 @@ fn from_server(layout: &Layout, url: &str) -> Result<Request, Fault> {
         }
         let answer = git.call(&["cat-file", "blob", "refs/it"], Feed::Nothing)?;
         git.expect(&answer, "cat-file")?;
-        serde_json::from_str(&answer.output)
-            .map_err(|_| Fault::Failed(format!("what {shown} has for new hosts is not a request of this hoist")))
+        let mut request: Request = serde_json::from_str(&answer.output)
+            .map_err(|_| Fault::Failed(format!("what {shown} has for new hosts is not a request of this hoist")))?;
+        // The deploy host may know the server by another name, and what it publishes holds no password.
+        request.extras.set_server(url, None);
+        if let Some(source) = request.fetch.as_mut().and_then(|fetch| fetch.source.as_mut()) {
+            source.url = url.to_owned();
+        }
+        Ok(request)
     };
     let request = read();
     let _ = files::remove_leftover(&place);

@@ -9,9 +9,9 @@
 //! may open these files while a lock is held.
 
 use std::fmt;
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, OFlags, fcntl_lock};
@@ -29,6 +29,9 @@ const GLOBAL: &str = "scap-global-lock";
 
 /// Scap's files are for everybody.
 const MODE: u32 = 0o666;
+
+/// A folder that is made for them is the operators'.
+const FOLDER_MODE: u32 = 0o775;
 
 /// More of a file is not read.
 const LONGEST: usize = 64 * 1024;
@@ -182,10 +185,18 @@ fn open_or_make(path: &Path, write: bool) -> io::Result<File> {
                 return Ok(file);
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            // Below /run folders are gone after a reboot; Scap makes that of its lock again.
+            Err(error) if error.kind() == ErrorKind::NotFound => make_folder_of(path)?,
             Err(error) => return Err(error),
         }
     }
     Err(io::Error::other("it comes and goes again and again"))
+}
+
+fn make_folder_of(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir());
+    let folder = folder.ok_or(ErrorKind::NotFound)?;
+    DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)
 }
 
 fn lock(file: File, path: &Path, how: FlockOperation) -> io::Result<Result<ScapLock, ScapHolds>> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::config::{Config, Options};
 use crate::deploy;
 use crate::locks;
-use crate::locks::{DeployLock, Ended, LockError, LockOwner, LockPlaces, Locks, Refusal};
+use crate::locks::{DeployLock, Ended, LockError, LockOwner, LockPlaces, Locks, Refusal, ScapHolds};
 
 use super::locking::{for_lock, take_locks};
 use super::{Frontend, Refused, load};
@@ -61,6 +61,18 @@ impl LockScope {
     pub fn end(&self) -> Result<Ended, Refused> {
         let path = self.path();
         locks::end(path).map_err(|error| Refused::new(format!("cannot look at {}: {error}", path.display())))
+    }
+
+    /// The locks of Scap's that somebody has, by what they are on.
+    pub fn held_by_scap(&self) -> Vec<(String, ScapHolds)> {
+        self.places.held_elsewhere(&self.config.settings.git_repo)
+    }
+
+    /// Who locks every repository of this host: whoever ends the lock of one may think that it can be deployed now.
+    pub fn locked_with_all(&self) -> Option<String> {
+        let owner = DeployLock::holder(&self.places.all).ok().flatten().filter(|_| !self.all)?;
+        let who = owner.map_or_else(|| locks::nameless(&self.places.all), |owner| owner.to_string());
+        Some(format!("every repository of this host {who}"))
     }
 
     /// What is said of a lock whose holder left no name.

@@ -18,8 +18,9 @@ pub use facts::{Facts, Lacking, Record, Recorded, ScapProcess, State};
 pub use lease::{Lease, LeaseStands};
 pub use names::{Holder, Revision, RunId, Stage};
 pub use request::{
-    Action, Check, CheckPoint, CheckType, ConfigFile, DescribingTag, DescribingTags, ExternalContent, Fetch, ForScap,
-    KeeperLine, LargeFile, LfsSource, OutputFormat, Request, Service, ServiceName, Source, SubmoduleSource, Tries,
+    Action, CHECK_TIMEOUT, Check, CheckPoint, CheckType, ConfigFile, DescribingTag, DescribingTags, ExternalContent,
+    Fetch, ForScap, KeeperLine, LargeFile, LfsSource, OutputFormat, Request, Service, ServiceName, Source,
+    SubmoduleSource, Tries,
 };
 
 use std::time::Duration;

@@ -89,6 +89,9 @@ pub struct Request {
     pub fetch: Option<Fetch>,
     /// In the order of the file; those of every stage and group.
     pub checks: Vec<Check>,
+    /// Without it no check runs, not even one that a revision which is gone back to has of its own.
+    #[serde(default = "yes")]
+    pub perform_checks: bool,
     /// Where checks of type nrpe are defined on the target.
     pub nrpe_dir: PathBuf,
     pub service: Service,
@@ -111,6 +114,10 @@ pub struct Request {
     /// What Scap would have to know beside that; `None` where it does not deploy the repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scap: Option<Box<ForScap>>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Settings that only Scap's own `deploy-local` needs, for what is left to it where it is at home.
@@ -160,6 +167,19 @@ pub struct ExternalContent {
     pub lfs: Option<LfsSource>,
     /// What git-fat keeps out of git, which it gets by itself.
     pub fat: bool,
+}
+
+impl ExternalContent {
+    /// Sets the git server's address, and the proxy's, where they are used.
+    pub fn set_server(&mut self, address: &str, through: Option<&str>) {
+        if let Some(SubmoduleSource::Server { url, proxy }) = &mut self.submodules {
+            *url = address.to_owned();
+            *proxy = through.map(str::to_owned);
+        }
+        if let Some(LfsSource::Server { url }) = &mut self.lfs {
+            *url = address.to_owned();
+        }
+    }
 }
 
 /// Where a target gets the commits of submodules.
@@ -293,6 +313,9 @@ pub enum CheckType {
     /// A command by its name in the target's `nrpe_dir`.
     Nrpe,
 }
+
+/// How long a check may take unless it says otherwise.
+pub const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One check, as `checks.yaml` has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

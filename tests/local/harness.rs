@@ -192,6 +192,7 @@ impl Target {
             large_files: Vec::new(),
             fetch: None,
             checks: Vec::new(),
+            perform_checks: true,
             nrpe_dir: self.dir.path().join("nrpe.d"),
             service: Service {
                 names: vec![ServiceName {

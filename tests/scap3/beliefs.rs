@@ -156,6 +156,9 @@ fn what_scap_goes_by_stays_true_on_the_deploy_host_and_on_targets() {
     // A first try on one host says nothing of the fleet.
     deploy(&host, &["-l", "127.0.0.3"]).ends(0);
     assert_eq!(yaml(&std::fs::read_to_string(&head).unwrap(), "git_rev"), one);
+    // A fleet that gets it host by host has it in the end.
+    deploy(&host, &["-l", "127.0.0.1"]).ends(0);
+    believed(&host, &host.git(&["rev-parse", "HEAD"]));
 }
 
 #[test]

@@ -80,7 +80,7 @@ impl<'a> RecordedRun<'a> {
             self.remember(&verdict, observations.take());
             self.close_journal(&replay, &verdict);
         }
-        if let Err(error) = publish(self.config, self.repo, self.prepared, &verdict) {
+        if let Err(error) = publish(self.config, self.repo, self.prepared, &verdict, &state_folder(self.config)) {
             let note = format!("hosts that are set up from now on may not get this revision: {error:#}");
             self.report.event(&Event::note(Level::Warning, note));
         }
