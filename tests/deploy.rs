@@ -441,9 +441,9 @@ fn status_6_after_a_deployer_was_killed_until_its_run_is_resumed_or_rolled_back(
         for n in 0..3 {
             let file = farm.srv(&address(n)).join("go");
             if yes {
-                std::fs::write(file, "").unwrap()
+                std::fs::write(file, "").unwrap();
             } else {
-                drop(std::fs::remove_file(file))
+                drop(std::fs::remove_file(file));
             }
             let _ = std::fs::remove_file(farm.srv(&address(n)).join("waiting"));
         }

@@ -140,7 +140,7 @@ impl Config {
                             "yaml" | "yml" => OutputFormat::Yaml,
                             "text" => OutputFormat::Text,
                             other => bail!("{place}: unknown output_format {other:?}: write yaml or text"),
-                        })
+                        });
                     }
                     other => {
                         let what = format!("{shown}:{}: {target}: unknown key {other:?}", key.line);

@@ -26,9 +26,9 @@ impl Progress {
             (Event::HostStarted { .. }, Some(progress)) => progress.started += 1,
             (Event::HostEnded { outcome, .. }, Some(progress)) => {
                 if outcome.is_ok() {
-                    progress.ok += 1
+                    progress.ok += 1;
                 } else {
-                    progress.failed += 1
+                    progress.failed += 1;
                 }
             }
             (Event::StepEnded { .. } | Event::Ended { .. }, _) => *current = None,

@@ -110,7 +110,7 @@ fn a_corrupt_cache_is_rebuilt_whatever_is_wrong_with_it() {
             let text = std::fs::read(path).unwrap();
             std::fs::remove_file(path).unwrap();
             std::fs::write(path, &text[..text.len() / 2]).unwrap();
-        })
+        });
     };
     let emptied = |cache: &Path| packs(cache).iter().for_each(|path| std::fs::remove_file(path).unwrap());
     let refs =

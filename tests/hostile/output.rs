@@ -108,7 +108,7 @@ fn nothing_that_a_target_says_reaches_the_terminal_raw_whatever_the_command() {
     for arguments in ["status", "unlock --all --yes", "deploy --yes -v -l 127.0.0.2", "log -l -v"] {
         let template = project.hoist(&[]);
         let mut terminal = Command::new("script");
-        terminal.args(["-qec", &format!("{} {arguments}", HOIST), "/dev/null"]).current_dir(project.path(""));
+        terminal.args(["-qec", &format!("{HOIST} {arguments}"), "/dev/null"]).current_dir(project.path(""));
         for (key, value) in template.get_envs().filter(|(key, _)| *key != "NO_COLOR") {
             match value {
                 Some(value) => terminal.env(key, value),
