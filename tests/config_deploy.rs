@@ -125,8 +125,7 @@ fn the_live_revision_with_other_variables_goes_live_by_a_promote_or_not_at_all()
 
 #[test]
 fn grafts_of_the_deploy_hosts_repository_change_nothing_that_is_sent() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (farm, project) = Project::on_farm(0, 1);
     let one = project.commit("one");
     project.deploy(&[]).ends(0);
     project.write("index.html", "two\n");

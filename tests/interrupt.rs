@@ -17,10 +17,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Scene {
-        let farm = Farm::up();
-        let project = Project::new(&farm, 1, 2);
-        let one = project.git(&["rev-parse", "HEAD"]);
-        project.deploy(&[]).ends(0);
+        let (farm, project, one) = Project::deployed(1, 2);
         project.write("index.html", "two\n");
         let two = project.commit("two");
         Scene { farm, project, one, two }

@@ -40,8 +40,7 @@ fn go(farm: &Farm) {
 
 #[test]
 fn every_command_that_deploys_is_kept_out_and_told_by_whom_and_why() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (farm, project) = Project::on_farm(0, 1);
     project.deploy(&[]).ends(0);
     let before = Links::of(&farm, 0);
     project.write("index.html", "two\n");
@@ -70,8 +69,7 @@ fn every_command_that_deploys_is_kept_out_and_told_by_whom_and_why() {
 
 #[test]
 fn a_lock_is_ended_from_elsewhere_even_when_it_was_stopped_from_its_keyboard() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (_farm, project) = Project::on_farm(0, 1);
     project.run(&["lock", "--end"]).ends(0).says("app is not locked");
     let held = lock(&project, &["why"]);
     signal(&held, "STOP");
@@ -82,8 +80,7 @@ fn a_lock_is_ended_from_elsewhere_even_when_it_was_stopped_from_its_keyboard() {
 
 #[test]
 fn a_lock_whose_holder_was_killed_is_no_lock() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (_farm, project) = Project::on_farm(0, 1);
     let held = lock(&project, &[]);
     signal(&held, "KILL");
     end(held);
@@ -94,8 +91,7 @@ fn a_lock_whose_holder_was_killed_is_no_lock() {
 
 #[test]
 fn a_deployment_is_not_ended_as_a_lock_is() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (farm, project) = Project::on_farm(0, 1);
     waits(&project);
     let deploying = project.hoist(&["deploy", "--yes"]).stdout(Stdio::piped()).spawn().unwrap();
     let journal = || fs::read_dir(project.path("hoist/state")).is_ok();
@@ -148,8 +144,7 @@ fn a_lock_on_all_keeps_every_repository_of_the_host_out_and_names_who_is_under_w
 
 #[test]
 fn a_lock_in_the_background_outlives_its_command_and_ends_in_its_time() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (_farm, project) = Project::on_farm(0, 1);
     let ran = project.run(&["lock", "--detach", "--time", "2m", "--", "-v", "is no flag"]).ends(0);
     let ran = ran.says("until 2").says(": -v is no flag");
     project.deploy(&[]).ends(5).says("-v is no flag");
@@ -169,8 +164,7 @@ fn a_lock_in_the_background_outlives_its_command_and_ends_in_its_time() {
 
 #[test]
 fn enter_ends_a_lock_at_a_terminal() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (_farm, project) = Project::on_farm(0, 1);
     let template = project.hoist(&[]);
     let mut terminal = Command::new("script");
     terminal.args(["-qec", &format!("{HOIST} lock for a while"), "/dev/null"]).current_dir(project.path(""));
@@ -211,8 +205,7 @@ fn as_nobody(hoist: &Path, command: &Command) -> Command {
 
 #[test]
 fn two_users_see_each_others_locks_and_neither_ends_the_others() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (farm, project) = Project::on_farm(0, 1);
     // A folder as /var/lock is.
     let locks = tempfile::tempdir().unwrap();
     fs::set_permissions(locks.path(), fs::Permissions::from_mode(0o1777)).unwrap();
@@ -237,8 +230,7 @@ fn two_users_see_each_others_locks_and_neither_ends_the_others() {
 
 #[test]
 fn no_other_process_is_ended_because_its_number_stands_in_the_file_of_a_lock() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (_farm, project) = Project::on_farm(0, 1);
     let victim = Command::new("sleep").arg("600").spawn().unwrap();
     let held = lock(&project, &[]);
     let file = project.path(".git/hoist-app.lock");
@@ -258,8 +250,7 @@ fn no_other_process_is_ended_because_its_number_stands_in_the_file_of_a_lock() {
 
 #[test]
 fn a_lock_file_that_scap_has_locked_keeps_hoist_out_and_hoists_lock_keeps_scap_out() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (_farm, project) = Project::on_farm(0, 1);
     let both = project.path(".git/both.lock");
     project.configure(&format!("lock_file: {}", both.display()));
     fs::write(&both, r#"{"locker": "alice", "pid": 1, "timestamp_utc": "Mon Nov 23 2026", "reason": "by scap"}"#)
@@ -278,8 +269,7 @@ fn a_lock_file_that_scap_has_locked_keeps_hoist_out_and_hoists_lock_keeps_scap_o
 
 #[test]
 fn a_deployment_waits_for_a_lock_as_long_as_it_is_told_to() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (_farm, project) = Project::on_farm(0, 1);
     let held = lock(&project, &["network", "maintenance"]);
     project.deploy(&["-D", "lock_timeout:1"]).ends(5).says("waiting for up to 1 s").says("network maintenance");
     let mut waits = project.hoist(&["deploy", "--yes", "-D", "lock_timeout:600"]);

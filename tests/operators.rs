@@ -35,8 +35,7 @@ impl Shared {
     /// A repository that everybody in the group may write, as `git init --shared` and `chgrp` leave one, with or without
     /// setgid.
     fn new(umask: &'static str, setgid: bool) -> Shared {
-        let farm = Farm::up();
-        let project = Project::new(&farm, 0, 2);
+        let (farm, project) = Project::on_farm(0, 2);
         project.write("hoist/checks.yaml", WAITS);
         project.commit("checks");
         let dir = tempfile::tempdir().unwrap();

@@ -30,8 +30,7 @@ fn stages(ran: &common::Ran) -> Vec<String> {
 
 #[test]
 fn a_rollback_leads_to_the_revision_before_and_the_next_one_further_back() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 1, 2);
+    let (farm, project) = Project::on_farm(1, 2);
     let one = deploy(&project, "one");
     let two = deploy(&project, "two");
     deploy(&project, "three");
@@ -56,8 +55,7 @@ fn a_rollback_leads_to_the_revision_before_and_the_next_one_further_back() {
 
 #[test]
 fn going_back_links_the_configuration_of_then_and_needs_no_script_of_now() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
+    let (farm, project) = Project::on_farm(0, 2);
     project.configure("config_deploy: True");
     project.write("hoist/templates/a.j2", "colour = {{ colour }}\n");
     project.write("hoist/config-files.yaml", "/srv/etc/old.conf:\n  template: a.j2\n");
@@ -87,8 +85,7 @@ fn going_back_links_the_configuration_of_then_and_needs_no_script_of_now() {
 
 #[test]
 fn a_host_that_does_not_keep_the_revision_is_named_before_anything_is_touched() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 3);
+    let (farm, project) = Project::on_farm(0, 3);
     let one = deploy(&project, "one");
     let two = deploy(&project, "two");
     std::fs::remove_dir_all(farm.srv(&address(1)).join(CACHE).join("revs").join(&one)).unwrap();
@@ -102,8 +99,7 @@ fn a_host_that_does_not_keep_the_revision_is_named_before_anything_is_touched() 
 
 #[test]
 fn a_rollback_that_exceeds_a_limit_is_itself_rolled_back() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 1, 2);
+    let (farm, project) = Project::on_farm(1, 2);
     project.write(
         "hoist/checks.yaml",
         "checks:\n  page:\n    stage: promote\n    shell: true\n    command: \"! test -e /srv/broken || grep -q two index.html\"\n",
@@ -120,8 +116,7 @@ fn a_rollback_that_exceeds_a_limit_is_itself_rolled_back() {
 
 #[test]
 fn with_something_unfinished_a_rollback_ends_that_and_one_to_a_revision_refuses() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
+    let (farm, project) = Project::on_farm(0, 2);
     let one = deploy(&project, "one");
     let two = deploy(&project, "two");
     project.write(
@@ -145,8 +140,7 @@ fn with_something_unfinished_a_rollback_ends_that_and_one_to_a_revision_refuses(
 
 #[test]
 fn a_rollback_whose_deployer_was_killed_is_resumed_or_undone_like_any_deployment() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
+    let (farm, project) = Project::on_farm(0, 2);
     let one = deploy(&project, "one");
     let two = deploy(&project, "two");
     project.write(
@@ -172,8 +166,7 @@ fn a_rollback_whose_deployer_was_killed_is_resumed_or_undone_like_any_deployment
 
 #[test]
 fn who_means_to_undo_a_run_that_died_untouched_is_not_taken_back_a_revision_further() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
+    let (farm, project) = Project::on_farm(0, 2);
     let one = deploy(&project, "one");
     let two = deploy(&project, "two");
     // What a deployer leaves that dies right after its journal's first line, and one that dies within it.
@@ -220,8 +213,7 @@ fn restarted(farm: &Farm, n: usize) -> Vec<String> {
 
 #[test]
 fn an_unfinished_run_is_ended_with_the_settings_that_it_was_begun_with() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
+    let (farm, project) = Project::on_farm(0, 2);
     with_services(&farm, &project, 2);
     project.configure("config_deploy: True\nservice_name: web");
     project.write("hoist/templates/a.j2", "colour = {{ colour }}\n");
@@ -276,8 +268,7 @@ fn an_unfinished_run_is_ended_with_the_settings_that_it_was_begun_with() {
 
 #[test]
 fn going_back_restarts_the_services_of_either_revision_in_the_folder_that_was_deployed_to() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
+    let (farm, project) = Project::on_farm(0, 2);
     with_services(&farm, &project, 2);
     project.configure("service_name: web");
     let one = deploy(&project, "one");
@@ -294,8 +285,7 @@ fn going_back_restarts_the_services_of_either_revision_in_the_folder_that_was_de
 
 #[test]
 fn the_targets_keep_what_is_gone_back_to_and_the_deploy_host_need_not() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
+    let (farm, project) = Project::on_farm(0, 2);
     let one = deploy(&project, "one");
     deploy(&project, "two");
     // A history without the first revision, as a shallow clone has, or one that was rewritten.

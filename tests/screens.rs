@@ -27,8 +27,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Scene {
-        let farm = Farm::up();
-        let project = Project::new(&farm, 2, 10);
+        let (farm, project) = Project::on_farm(2, 10);
         project.configure("default_group_size: 5\n");
         project.commit("First page");
         Scene { farm, project }

@@ -5,7 +5,7 @@ mod common;
 use std::net::UdpSocket;
 use std::process::Command;
 
-use common::{Farm, HOIST, Links, Project, Ran, address};
+use common::{HOIST, Links, Project, Ran, address};
 
 /// Whether an ELF file asks for a program interpreter, that is for the dynamic linker (PT_INTERP in its headers).
 fn wants_an_interpreter(elf: &[u8]) -> bool {
@@ -56,8 +56,7 @@ fn name_server(address: [u8; 4]) -> String {
 
 #[test]
 fn it_resolves_names_from_the_hosts_file_and_from_dns() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
+    let (farm, project) = Project::on_farm(0, 2);
     let known = std::fs::read_to_string(farm.known_hosts()).unwrap().replace("[127.*]", "[*.farm.test]");
     project.write(".git/known_hosts", &known);
     project.configure(&format!("known_hosts: {}", project.path(".git/known_hosts").display()));
@@ -86,8 +85,7 @@ fn it_resolves_names_from_the_hosts_file_and_from_dns() {
 
 #[test]
 fn many_threads_shake_hands_at_once_and_nothing_is_corrupted() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 100);
+    let (farm, project) = Project::on_farm(0, 100);
     let revision = project.git(&["rev-parse", "HEAD"]);
     for _ in 0..4 {
         project.deploy(&["--force"]).ends(0);

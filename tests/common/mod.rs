@@ -25,6 +25,21 @@ pub struct Project {
 }
 
 impl Project {
+    /// A farm, and [`Project::new`] on it.
+    pub fn on_farm(canary: usize, default: usize) -> (Farm, Project) {
+        let farm = Farm::up();
+        let project = Project::new(&farm, canary, default);
+        (farm, project)
+    }
+
+    /// The same, with the first revision deployed to all hosts, and that revision.
+    pub fn deployed(canary: usize, default: usize) -> (Farm, Project, String) {
+        let (farm, project) = Project::on_farm(canary, default);
+        project.deploy(&[]).ends(0);
+        let one = project.git(&["rev-parse", "HEAD"]);
+        (farm, project, one)
+    }
+
     /// A repository that deploys to hosts of `farm`: `canary` to 127.0.0.1 and on, `default` to the addresses behind.
     pub fn new(farm: &Farm, canary: usize, default: usize) -> Project {
         let project = Project::empty();

@@ -49,8 +49,7 @@ impl Scene {
 
     /// As [`Scene::new`] with nothing deployed yet, for a test that changes the hosts first.
     pub fn bare(canary: usize, default: usize) -> Scene {
-        let farm = Farm::up();
-        let project = Project::new(&farm, canary, default);
+        let (farm, project) = Project::on_farm(canary, default);
         let hosts = canary + default;
         project.configure(SETTINGS);
         project.write("hoist/config-files.yaml", "/srv/etc/app.conf:\n  template: app.conf.j2\n");

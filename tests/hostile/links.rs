@@ -119,8 +119,7 @@ fn a_committed_link_out_of_the_repository_is_refused_by_name_and_not_read() {
 
 #[test]
 fn a_file_that_is_no_lock_is_never_taken_for_one() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (_farm, project) = Project::on_farm(0, 1);
     let file = project.path(".git/precious");
     project.configure(&format!("lock_file: {}", file.display()));
     for precious in ["precious\n", "{\"name\": \"value\"}", "[1]", "PATH=/bin\n", "\u{0}\u{1}"] {

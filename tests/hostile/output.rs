@@ -56,8 +56,7 @@ fn is_harmless(what: &str, shown: &str) {
 
 #[test]
 fn nothing_that_a_target_says_reaches_the_terminal_raw_whatever_the_command() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 1, 1);
+    let (farm, project) = Project::on_farm(1, 1);
     project.deploy(&[]).ends(0);
     lies(&farm, 0, true);
     lies(&farm, 1, false);
@@ -140,8 +139,7 @@ fn kept(project: &Project) -> String {
 
 #[test]
 fn a_target_that_floods_is_cut_and_what_is_dropped_is_counted() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (farm, project) = Project::on_farm(0, 1);
     lies(&farm, 0, false);
     let srv = farm.srv(&address(0));
     // Output and lines of the protocol, in long lines.
@@ -169,8 +167,7 @@ fn a_target_that_floods_is_cut_and_what_is_dropped_is_counted() {
 
 #[test]
 fn a_difference_of_any_size_is_shown_to_the_operator_and_kept_nowhere() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (_farm, project) = Project::on_farm(0, 1);
     project.configure("config_deploy: true");
     project.write("hoist/config-files.yaml", "conf/app: {template: app.j2}\n");
     project.write("hoist/vars.yaml", "password: hunter2\n");

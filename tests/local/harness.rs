@@ -95,6 +95,30 @@ impl Target {
         target
     }
 
+    /// A target that nothing was deployed to, a revision, and a request to deploy it in the run `r1`.
+    pub fn with_one() -> (Target, Revision, Request) {
+        let target = Target::new();
+        let one = target.commit(&[("a", "1")]);
+        let request = target.request("r1", &one);
+        (target, one, request)
+    }
+
+    /// The same, with the revision fetched.
+    pub fn fetched() -> (Target, Revision, Request) {
+        let (target, one, request) = Target::with_one();
+        target.fetch(&request).ok();
+        (target, one, request)
+    }
+
+    /// A target with a revision deployed, that revision, the next one, and a request to deploy it in the run `r2`.
+    pub fn with_two() -> (Target, Revision, Revision, Request) {
+        let (target, one, request) = Target::with_one();
+        target.deploy(&request);
+        let two = target.commit(&[("a", "2")]);
+        let request = target.request("r2", &two);
+        (target, one, two, request)
+    }
+
     pub fn source(&self) -> PathBuf {
         self.dir.path().join("source")
     }

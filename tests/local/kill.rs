@@ -125,11 +125,7 @@ fn a_promote_and_a_rollback_that_are_killed_at_any_moment_are_rolled_back_well()
 
 #[test]
 fn a_promote_that_was_killed_between_the_links_and_the_restart_still_restarts() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    target.deploy(&target.request("r1", &one));
-    let two = target.commit(&[("a", "2")]);
-    let mut slow = target.request("r2", &two);
+    let (target, _, two, mut slow) = Target::with_two();
     target.fetch(&slow).ok();
     let at = hoist::wire::CheckPoint::After(Stage::Promote);
     slow.checks = vec![check("slow", at, &format!("echo waiting >> {}; sleep 60", target.log().display()))];

@@ -41,9 +41,7 @@ fn a_keeper_keeps_other_runs_out_until_its_connection_ends() {
 
 #[test]
 fn a_second_keeper_of_the_same_run_holds_the_lock_when_the_first_is_gone() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let request = target.request("r1", &one);
+    let (target, one, request) = Target::with_one();
     let mut first = Keeper::start(&request);
     assert_eq!(first.hold(), TargetEvent::Held);
     let mut second = Keeper::start(&request);
@@ -58,9 +56,7 @@ fn a_second_keeper_of_the_same_run_holds_the_lock_when_the_first_is_gone() {
 
 #[test]
 fn a_keeper_whose_dead_connection_nobody_noticed_goes_when_its_run_has_a_new_one() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let request = target.request("r1", &one);
+    let (target, one, request) = Target::with_one();
     // Its connection stays open all the time.
     let mut first = Keeper::start(&request);
     assert_eq!(first.hold(), TargetEvent::Held);
@@ -74,9 +70,7 @@ fn a_keeper_whose_dead_connection_nobody_noticed_goes_when_its_run_has_a_new_one
 
 #[test]
 fn a_stage_outlives_its_connection_and_its_keeper_and_still_holds_the_lock() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let request = target.request("r1", &one);
+    let (target, one, request) = Target::with_one();
     let mut keeper = Keeper::start(&request);
     keeper.hold();
     target.fetch(&request).ok();
@@ -103,10 +97,7 @@ fn a_stage_outlives_its_connection_and_its_keeper_and_still_holds_the_lock() {
 
 #[test]
 fn a_stage_that_was_killed_is_told_as_died() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let request = target.request("r1", &one);
-    target.fetch(&request).ok();
+    let (target, _, request) = Target::fetched();
     let (slow, go) = waiting(&target, &request);
     let mut stage = spawn(&asked(&slow, Stage::Promote, 0));
     until(|| target.logged().contains(&"at-it".to_owned()));
@@ -120,10 +111,7 @@ fn a_stage_that_was_killed_is_told_as_died() {
 
 #[test]
 fn a_stage_that_is_asked_to_end_ends_what_it_runs_and_says_so() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let request = target.request("r1", &one);
-    target.fetch(&request).ok();
+    let (target, _, request) = Target::fetched();
     let (slow, _) = waiting(&target, &request);
     let stage = spawn(&asked(&slow, Stage::Promote, 0));
     until(|| target.logged().contains(&"at-it".to_owned()));
@@ -135,9 +123,7 @@ fn a_stage_that_is_asked_to_end_ends_what_it_runs_and_says_so() {
 
 #[test]
 fn one_stage_works_at_a_time_and_what_waited_past_its_run_is_not_done() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let request = target.request("r1", &one);
+    let (target, _, request) = Target::with_one();
     let mut keeper = Keeper::start(&request);
     keeper.hold();
     target.fetch(&request).ok();

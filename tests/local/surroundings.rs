@@ -220,9 +220,7 @@ fn the_logins_umask_counts_where_the_request_has_none_and_rendered_files_are_nev
 
 #[test]
 fn a_template_that_takes_too_much_memory_fails_its_host_with_a_clear_reason() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let mut request = target.request("r1", &one);
+    let (target, one, mut request) = Target::with_one();
     request.config_files = Some(vec![config_file("fine", "fine"), config_file("huge", "huge")]);
     request.templates.insert("fine".to_owned(), "fine".to_owned());
     request.vars.insert("long".to_owned(), "x".repeat(1 << 20).into());

@@ -62,10 +62,7 @@ fn a_host_that_was_promoted_goes_back_to_what_was_live_and_done_stays_what_it_wa
 
 #[test]
 fn what_was_never_finalized_before_is_not_finalized_by_a_rollback() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let first = target.request("r1", &one);
-    target.fetch(&first).ok();
+    let (target, one, first) = Target::fetched();
     run(&first, Stage::Promote).ok();
     let two = target.commit(&[("a", "2")]);
     let request = Request { restore: Some(one.clone()), ..target.request("r2", &two) };
@@ -273,9 +270,7 @@ fn a_revision_that_is_gone_back_to_is_restarted_first_and_judged_by_its_own_chec
 
 #[test]
 fn a_configuration_file_cannot_take_the_place_of_what_hoist_keeps() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let mut request = target.request("r1", &one);
+    let (target, _, mut request) = Target::with_one();
     target.deploy(&request);
     let around = target.dir.path().join("around");
     symlink(target.root(), &around).unwrap();
