@@ -7,15 +7,8 @@ mod http;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use common::{CACHE, Farm, Links, Project, address};
+use common::{CACHE, Farm, Links, Project, address, all_on};
 use http::{Manner, Proxy, Server};
-
-#[track_caller]
-fn all_on(farm: &Farm, hosts: usize, revision: &str) {
-    for n in 0..hosts {
-        assert_eq!(Links::of(farm, n), Links::finalized(revision), "host {}", address(n));
-    }
-}
 
 /// A check at a stage, as `hoist/checks.yaml` has it.
 fn check(name: &str, stage: &str, command: &str) -> String {
@@ -176,13 +169,7 @@ fn fault_8_config_links_follow_a_rollback() {
         assert_eq!(live(&farm, n, "settings.ini"), "colour = rot-s3cret");
     }
     project.write("hoist/vars.yaml", "colour: blue-s3cret\n");
-    project.write(
-        "hoist/checks.yaml",
-        &format!(
-            "checks:\n{}",
-            check("blue", "promote", "\"! grep -q blue app-never || true; ! grep -q blue settings.ini\"")
-        ),
-    );
+    project.check("blue", "promote", "! grep -q blue app-never || true; ! grep -q blue settings.ini");
     let two = project.commit("two");
     let ran = project.deploy(&["--format", "json"]).ends(1);
     for n in 0..2 {
@@ -270,7 +257,7 @@ fn a_stage_that_wants_the_one_before_is_found_out_at_the_probe() {
 #[test]
 fn fault_6_a_check_that_dies_by_a_signal_fails_its_host() {
     let (_farm, project) = Project::on_farm(0, 2);
-    project.write("hoist/checks.yaml", &format!("checks:\n{}", check("dies", "fetch", "kill -TERM $$")));
+    project.check("dies", "fetch", "kill -TERM $$");
     project.commit("one");
     project.deploy(&[]).ends(1).says("check dies was killed by signal TERM");
 }
@@ -295,7 +282,7 @@ fn fault_12_a_hung_stage_ends_at_its_time_limit_and_is_rolled_back() {
 #[test]
 fn fault_13_exit_status_255_of_a_check_is_not_a_lost_connection() {
     let (farm, project) = Project::on_farm(0, 2);
-    project.write("hoist/checks.yaml", &format!("checks:\n{}", check("odd", "promote", "exit 255")));
+    project.check("odd", "promote", "exit 255");
     project.commit("one");
     project.deploy(&[]).says("check odd failed with exit status 255");
     assert_eq!(farm.connections_to(&address(0)), 1, "nothing was taken for a lost connection");
@@ -321,9 +308,8 @@ fn fault_14_the_first_check_that_fails_stops_its_stage_and_checks_run_after_a_ro
 #[test]
 fn one_connection_a_host_serves_all_stages_of_a_hundred_hosts() {
     let (farm, project) = Project::on_farm(0, 100);
-    project.configure("config_deploy: True");
-    project.write("hoist/config-files.yaml", "settings.ini:\n  template: a.j2\n");
-    project.write("hoist/templates/a.j2", "a\n");
+    project
+        .write_configuration(&[("config-files.yaml", "settings.ini:\n  template: a.j2\n"), ("templates/a.j2", "a\n")]);
     let one = project.commit("one");
     project.deploy(&[]).ends(0);
     all_on(&farm, 100, &one);
@@ -370,13 +356,7 @@ fn the_program_brings_itself_to_targets_that_lack_it_and_only_once() {
 #[test]
 fn status_5_while_another_deployment_is_on_here_or_on_a_target() {
     let (farm, project) = Project::on_farm(0, 2);
-    project.write(
-        "hoist/checks.yaml",
-        &format!(
-            "checks:\n{}",
-            check("waits", "fetch", "\"touch /srv/waiting; while ! test -e /srv/go; do sleep 0.1; done\"")
-        ),
-    );
+    project.check("waits", "fetch", common::WAITS);
     let one = project.commit("one");
     let first =
         project.hoist(&["deploy", "--yes", "the", "first"]).stdout(std::process::Stdio::null()).spawn().unwrap();
@@ -406,33 +386,14 @@ fn status_5_while_another_deployment_is_on_here_or_on_a_target() {
 fn status_6_after_a_deployer_was_killed_until_its_run_is_resumed_or_rolled_back() {
     let (farm, project, one) = Project::deployed(0, 3);
     project.configure("batch_size: 1");
-    let waits = check("waits", "promote", "\"touch /srv/waiting; while ! test -e /srv/go; do sleep 0.1; done\"");
-    project.write("hoist/checks.yaml", &format!("checks:\n{waits}"));
+    project.check("waits", "promote", common::WAITS);
     let two = project.commit("two");
-    let go = |yes: bool| {
-        for n in 0..3 {
-            let file = farm.srv(&address(n)).join("go");
-            if yes {
-                std::fs::write(file, "").unwrap();
-            } else {
-                drop(std::fs::remove_file(file));
-            }
-            let _ = std::fs::remove_file(farm.srv(&address(n)).join("waiting"));
-        }
-    };
-    let kill_in_promote = || {
-        let mut deployer = project.hoist(&["deploy", "--yes"]).stdout(std::process::Stdio::null()).spawn().unwrap();
-        let waiting = farm.srv(&address(0)).join("waiting");
-        common::wait_for("promote on the first host", || waiting.exists());
-        deployer.kill().unwrap();
-        deployer.wait().unwrap();
-        go(true);
-    };
+    let kill_in_promote = || common::kill_at_check(&farm, &project, &["deploy", "--yes"], 3);
     kill_in_promote();
     project.deploy(&[]).ends(6).says("hoist resume").says("hoist rollback");
     project.run(&["rollback", "--yes"]).ends(1).says("verified");
     all_on(&farm, 3, &one);
-    go(false);
+    common::hold(&farm, 3);
     kill_in_promote();
     project.run(&["resume", "--yes"]).ends(0);
     all_on(&farm, 3, &two);
@@ -457,12 +418,10 @@ fn status_130_for_an_interrupt_before_anything_was_touched() {
 fn an_interrupt_in_a_stage_lets_hosts_finish_and_rolls_back() {
     let (farm, project, one) = Project::deployed(0, 4);
     project.configure("batch_size: 2");
-    let slow = check("slow", "promote", "\"touch /srv/waiting; sleep 1\"");
-    project.write("hoist/checks.yaml", &format!("checks:\n{slow}"));
+    project.check("slow", "promote", "touch /srv/waiting; sleep 1");
     project.commit("two");
     let deployer = project.hoist(&["deploy", "--yes"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
-    let waiting = farm.srv(&address(0)).join("waiting");
-    common::wait_for("promote on the first host", || waiting.exists());
+    common::wait_for_check(&farm, 0);
     common::signal(&deployer, "TERM");
     common::Ran::of(deployer.wait_with_output().unwrap()).ends(1).says("interrupted").says("verified");
     all_on(&farm, 4, &one);
@@ -487,10 +446,7 @@ fn fault_5_a_connection_cut_in_mid_promote_is_made_again_and_the_true_outcome_is
 #[test]
 fn targets_can_fetch_from_a_git_server() {
     let (farm, project) = Project::on_farm(0, 2);
-    let server = tempfile::tempdir().unwrap();
-    std::os::unix::fs::symlink(project.path(""), server.path().join("app")).unwrap();
-    project.configure("git_scheme: file");
-    project.configure(&format!("git_server: {}", server.path().display()));
+    let _server = project.serve_as_files();
     let one = project.commit("one");
     project.deploy(&[]).ends(0);
     all_on(&farm, 2, &one);
@@ -569,10 +525,11 @@ fn a_proxy_carries_the_load_of_a_git_server_and_its_password_is_nowhere() {
 #[test]
 fn a_dry_run_shows_what_configuration_would_change_and_touches_nothing() {
     let (farm, project) = Project::on_farm(0, 2);
-    project.configure("config_deploy: True");
-    project.write("hoist/config-files.yaml", "/srv/etc/app.conf:\n  template: app.conf.j2\n");
-    project.write("hoist/templates/app.conf.j2", "colour = {{ colour }}\n");
-    project.write("hoist/vars.yaml", "colour: red\n");
+    project.write_configuration(&[
+        ("config-files.yaml", "/srv/etc/app.conf:\n  template: app.conf.j2\n"),
+        ("templates/app.conf.j2", "colour = {{ colour }}\n"),
+        ("vars.yaml", "colour: red\n"),
+    ]);
     project.commit("one");
     project.deploy(&[]).ends(0);
     project.write("hoist/vars.yaml", "colour: blue\n");

@@ -200,11 +200,12 @@ fn an_address_family_is_kept_to() {
 
 #[test]
 fn without_anything_in_common_the_kind_is_named_and_what_the_server_offers_and_known_hosts_is_not_blamed() {
-    for (lines, kind, offers) in [
+    let servers = [
         ("KexAlgorithms diffie-hellman-group14-sha1", "key exchange", "diffie-hellman-group14-sha1"),
         ("Ciphers aes256-cbc", "cipher", "aes256-cbc"),
         ("Ciphers aes256-ctr\nMACs hmac-sha1", "MAC", "hmac-sha1"),
-    ] {
+    ];
+    for (lines, kind, offers) in servers {
         let farm = Farm::up_with(&[("FARM_SSHD_OPTS", lines)]);
         let known = SshOptions { known_hosts: Some(vec![farm.known_hosts()]), ..options(&farm) };
         let new = SshOptions { known_hosts: Some(vec![farm.path("new")]), accept_new: true, ..options(&farm) };

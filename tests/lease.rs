@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{CACHE, Farm, HOIST, Links, Project, Ran, address, signal, wait_for};
+use common::{CACHE, Farm, Links, Project, Ran, address, signal, wait_for};
 
 /// The lease of these tests, in seconds.
 const LEASE: u64 = 4;
@@ -153,16 +153,8 @@ fn a_lease_holds_while_a_question_waits_and_through_a_stage_that_is_longer() {
     // Longer than the lease, in the stage itself.
     let long = format!("  long:\n    stage: promote\n    timeout: 60\n    command: sleep {}\n", LEASE * 2);
     let two = second(&project, &long);
-    let plain = project.hoist(&["deploy"]);
-    let mut script = Command::new("script");
-    script.args(["-qec", &format!("{HOIST} deploy"), "/dev/null"]).current_dir(project.path(""));
-    for (key, value) in plain.get_envs() {
-        match value {
-            Some(value) => script.env(key, value),
-            None => script.env_remove(key),
-        };
-    }
-    let mut deployer = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut deployer = project.at_a_terminal("deploy");
+    let mut deployer = deployer.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     wait_for("canary to be through", || {
         let runs = std::fs::read_dir(srv(&farm, 0, CACHE).join(".hoist/runs")).unwrap().flatten();
         runs.map(|run| run.path().join("promote.0.json"))
@@ -178,9 +170,7 @@ fn a_lease_holds_while_a_question_waits_and_through_a_stage_that_is_longer() {
     use std::io::Write;
     deployer.stdin.as_mut().unwrap().write_all(b"y\n").unwrap();
     Ran::of(deployer.wait_with_output().unwrap()).ends(0);
-    for n in 0..2 {
-        assert_eq!(Links::of(&farm, n), Links::finalized(&two));
-    }
+    common::all_on(&farm, 2, &two);
     assert_eq!(farm.connections_to(&address(0)), 2, "a parked session was dropped: one for each deployment is enough");
 }
 

@@ -13,11 +13,7 @@ use rustix::fs::{FlockOperation, fcntl_lock};
 
 /// `hoist lock` with these arguments, once it holds the lock.
 fn lock(project: &Project, arguments: &[&str]) -> Child {
-    let mut child = project.hoist(&[&["lock"], arguments].concat()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    assert!(line.contains("locked by op@"), "{line}");
-    child
+    common::locked(project.hoist(&[&["lock"], arguments].concat()), "locked by op@")
 }
 
 /// What a terminal's lock ends with.
@@ -165,15 +161,7 @@ fn a_lock_in_the_background_outlives_its_command_and_ends_in_its_time() {
 #[test]
 fn enter_ends_a_lock_at_a_terminal() {
     let (_farm, project) = Project::on_farm(0, 1);
-    let template = project.hoist(&[]);
-    let mut terminal = Command::new("script");
-    terminal.args(["-qec", &format!("{HOIST} lock for a while"), "/dev/null"]).current_dir(project.path(""));
-    for (key, value) in template.get_envs() {
-        match value {
-            Some(value) => terminal.env(key, value),
-            None => terminal.env_remove(key),
-        };
-    }
+    let mut terminal = project.at_a_terminal("lock for a while");
     let mut terminal = terminal.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut shown = BufReader::new(terminal.stdout.take().unwrap());
     let mut line = String::new();
@@ -193,12 +181,7 @@ fn as_nobody(hoist: &Path, command: &Command) -> Command {
     let mut other = Command::new("setpriv");
     other.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(hoist).args(command.get_args());
     other.current_dir(command.get_current_dir().unwrap()).stdin(Stdio::null());
-    for (key, value) in command.get_envs() {
-        match value {
-            Some(value) => other.env(key, value),
-            None => other.env_remove(key),
-        };
-    }
+    common::take_environment(&mut other, command);
     other.env("USER", "nobody");
     other
 }

@@ -218,12 +218,7 @@ fn who_may_only_read_sees_what_there_is_to_read() {
         let mut command = Command::new("setpriv");
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&hoist).args(arguments);
         command.current_dir(project.path("")).stdin(Stdio::null());
-        for (key, value) in template.get_envs() {
-            match value {
-                Some(value) => command.env(key, value),
-                None => command.env_remove(key),
-            };
-        }
+        common::take_environment(&mut command, &template);
         command
     };
     Ran::of(nobody(&["log", "-l"]).output().unwrap()).ends(0).says("[web-10] Rolling back");

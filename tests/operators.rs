@@ -91,12 +91,7 @@ impl Shared {
         command.args(["--reuid", &id, "--regid", &id, "--groups", &OPS.to_string(), "--", "sh", "-c"]);
         command.arg(format!("umask {}; exec \"$0\" \"$@\"", self.umask)).arg(self.dir.path().join("hoist"));
         command.args(with_key).current_dir(self.project.path("")).stdin(Stdio::null());
-        for (key, value) in template.get_envs() {
-            match value {
-                Some(value) => command.env(key, value),
-                None => command.env_remove(key),
-            };
-        }
+        common::take_environment(&mut command, &template);
         command.env("USER", if user == ALICE { "alice" } else { "bob" }).env("HOME", home);
         command
     }

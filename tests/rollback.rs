@@ -2,14 +2,7 @@
 
 mod common;
 
-use common::{CACHE, Farm, Links, Project, address};
-
-#[track_caller]
-fn all_on(farm: &Farm, hosts: usize, revision: &str) {
-    for n in 0..hosts {
-        assert_eq!(Links::of(farm, n), Links::finalized(revision), "host {}", address(n));
-    }
-}
+use common::{CACHE, Farm, Links, Project, address, all_on};
 
 /// Commits a page with these words, and deploys it.
 fn deploy(project: &Project, words: &str) -> String {
@@ -56,10 +49,11 @@ fn a_rollback_leads_to_the_revision_before_and_the_next_one_further_back() {
 #[test]
 fn going_back_links_the_configuration_of_then_and_needs_no_script_of_now() {
     let (farm, project) = Project::on_farm(0, 2);
-    project.configure("config_deploy: True");
-    project.write("hoist/templates/a.j2", "colour = {{ colour }}\n");
-    project.write("hoist/config-files.yaml", "/srv/etc/old.conf:\n  template: a.j2\n");
-    project.write("hoist/vars.yaml", "colour: red\n");
+    project.write_configuration(&[
+        ("templates/a.j2", "colour = {{ colour }}\n"),
+        ("config-files.yaml", "/srv/etc/old.conf:\n  template: a.j2\n"),
+        ("vars.yaml", "colour: red\n"),
+    ]);
     let one = deploy(&project, "one");
     project.write("hoist/config-files.yaml", "/srv/etc/new.conf:\n  template: a.j2\n");
     project.write("hoist/vars.yaml", "colour: blue\n");
@@ -119,17 +113,9 @@ fn with_something_unfinished_a_rollback_ends_that_and_one_to_a_revision_refuses(
     let (farm, project) = Project::on_farm(0, 2);
     let one = deploy(&project, "one");
     let two = deploy(&project, "two");
-    project.write(
-        "hoist/checks.yaml",
-        "checks:\n  waits:\n    stage: promote\n    shell: true\n    command: \"touch /srv/waiting; while ! test -e /srv/go; do sleep 0.1; done\"\n",
-    );
+    project.check("waits", "promote", common::WAITS);
     project.commit("three");
-    let mut deployer = project.hoist(&["deploy", "--yes"]).stdout(std::process::Stdio::null()).spawn().unwrap();
-    let waiting = farm.srv(&address(0)).join("waiting");
-    common::wait_for("promote on the first host", || waiting.exists());
-    deployer.kill().unwrap();
-    deployer.wait().unwrap();
-    (0..2).for_each(|n| std::fs::write(farm.srv(&address(n)).join("go"), "").unwrap());
+    common::kill_at_check(&farm, &project, &["deploy", "--yes"], 2);
     project.run(&["rollback", "--yes", "--to", &one]).ends(6).says("hoist resume");
     project.run(&["reconcile", "--yes"]).ends(6).says("hoist rollback");
     project.run(&["rollback", "--yes"]).ends(1).says("verified");
@@ -143,21 +129,10 @@ fn a_rollback_whose_deployer_was_killed_is_resumed_or_undone_like_any_deployment
     let (farm, project) = Project::on_farm(0, 2);
     let one = deploy(&project, "one");
     let two = deploy(&project, "two");
-    project.write(
-        "hoist/checks.yaml",
-        "checks:\n  waits:\n    stage: promote\n    shell: true\n    command: \"touch /srv/waiting; while ! test -e /srv/go; do sleep 0.1; done\"\n",
-    );
+    project.check("waits", "promote", common::WAITS);
     for (command, status, ends_on) in [("rollback", 1, &two), ("resume", 0, &one)] {
-        for n in 0..2 {
-            let _ = std::fs::remove_file(farm.srv(&address(n)).join("go"));
-            let _ = std::fs::remove_file(farm.srv(&address(n)).join("waiting"));
-        }
-        let mut deployer = project.hoist(&["rollback", "--yes"]).stdout(std::process::Stdio::null()).spawn().unwrap();
-        let waiting = farm.srv(&address(0)).join("waiting");
-        common::wait_for("promote on the first host", || waiting.exists());
-        deployer.kill().unwrap();
-        deployer.wait().unwrap();
-        (0..2).for_each(|n| std::fs::write(farm.srv(&address(n)).join("go"), "").unwrap());
+        common::hold(&farm, 2);
+        common::kill_at_check(&farm, &project, &["rollback", "--yes"], 2);
         project.run(&["status", "--offline"]).ends(1).says("is not finished");
         project.run(&[command, "--yes"]).ends(status);
         all_on(&farm, 2, ends_on);

@@ -146,16 +146,20 @@ fn sorted(rows: &[String]) -> String {
     rows.iter().map(|row| row.trim_end()).collect::<Vec<_>>().join("\n")
 }
 
+/// A deployment from end to end, at a terminal of each size and into a pipe.
+#[track_caller]
+fn whole_run(name: &str, scene: fn() -> Scene, message: &str, status: i32) {
+    for (rows, columns) in SIZES {
+        let mut terminal = scene().at((rows, columns), &["deploy", "--yes", message], true);
+        terminal.ends(status);
+        screen(name, &terminal, columns);
+    }
+    text(&format!("{name}.pipe"), &scene().project.deploy(&[message]).ends(status));
+}
+
 #[test]
 fn a_good_run_of_two_groups() {
-    for (rows, columns) in SIZES {
-        let scene = Scene::new();
-        let mut terminal = scene.at((rows, columns), &["deploy", "--yes", "First page"], true);
-        terminal.ends(0);
-        screen("good-run", &terminal, columns);
-    }
-    let scene = Scene::new();
-    text("good-run.pipe", &scene.project.deploy(&["First page"]).ends(0));
+    whole_run("good-run", Scene::new, "First page", 0);
 }
 
 #[test]
@@ -174,14 +178,7 @@ fn a_question_at_the_end_of_the_first_group() {
 
 #[test]
 fn a_failure_limit_that_is_exceeded() {
-    for (rows, columns) in SIZES {
-        let scene = Scene::broken();
-        let mut terminal = scene.at((rows, columns), &["deploy", "--yes", "Second page"], true);
-        terminal.ends(1);
-        screen("limit-exceeded", &terminal, columns);
-    }
-    let scene = Scene::broken();
-    text("limit-exceeded.pipe", &scene.project.deploy(&["Second page"]).ends(1));
+    whole_run("limit-exceeded", Scene::broken, "Second page", 1);
 }
 
 #[test]

@@ -92,12 +92,7 @@ fn where_the_system_allows_fewer_open_files_than_sessions_all_hosts_are_deployed
     let mut limited = std::process::Command::new("sh");
     limited.args(["-c", "ulimit -Sn 12 && ulimit -Hn 80 && exec \"$0\" \"$@\""]).arg(hoist.get_program());
     limited.args(hoist.get_args()).current_dir(hoist.get_current_dir().unwrap()).stdin(std::process::Stdio::null());
-    for (key, value) in hoist.get_envs() {
-        match value {
-            Some(value) => limited.env(key, value),
-            None => limited.env_remove(key),
-        };
-    }
+    common::take_environment(&mut limited, &hoist);
     let output = limited.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{said}");

@@ -53,9 +53,7 @@ fn a_host_that_was_down_is_owed_the_revision_until_reconcile_has_brought_it() {
     status(&project, &["-l", "127.0.0.3"]).ends(0);
     let ran = project.run(&["reconcile", "--yes", "--format", "json"]).ends(0);
     assert_eq!(ran.events()[0]["groups"].as_array().unwrap().len(), 1, "the groups of just the owed hosts");
-    for n in 0..5 {
-        assert_eq!(Links::of(&farm, n), Links::finalized(&two));
-    }
+    common::all_on(&farm, 5, &two);
     let promotes = |n: usize| std::fs::read_to_string(farm.srv(&address(n)).join("promotes")).unwrap().lines().count();
     assert_eq!(
         (0..5).map(promotes).collect::<Vec<_>>(),
@@ -139,21 +137,17 @@ fn status_finds_a_host_that_somebody_changed_and_takes_no_lock_and_changes_nothi
 #[test]
 fn status_says_who_deploys_and_holds_locks_and_then_that_the_deployment_is_unfinished() {
     let (farm, project) = Project::on_farm(0, 2);
-    project.write(
-        "hoist/checks.yaml",
-        "checks:\n  waits:\n    stage: promote\n    shell: true\n    command: \"touch /srv/waiting; while ! test -e /srv/go; do sleep 0.1; done\"\n",
-    );
+    project.check("waits", "promote", common::WAITS);
     project.commit("one");
     project.run(&["status", "--offline"]).ends(1).says("unknown");
     let mut deployer =
         project.hoist(&["deploy", "--yes", "why", "not"]).stdout(std::process::Stdio::null()).spawn().unwrap();
-    let waiting = farm.srv(&address(0)).join("waiting");
-    common::wait_for("promote on the first host", || waiting.exists());
+    common::wait_for_check(&farm, 0);
     let ran = project.run(&["status"]).says("is being deployed by op@").says("locked by op@").says("why not");
     assert!(!ran.out.contains("hoist resume"), "{}", ran.out);
     deployer.kill().unwrap();
     deployer.wait().unwrap();
-    (0..2).for_each(|n| std::fs::write(farm.srv(&address(n)).join("go"), "").unwrap());
+    common::go(&farm, 2);
     project.run(&["status"]).ends(1).says("is not finished").says("hoist resume").says("hoist rollback");
     project.run(&["resume", "--yes"]).ends(0);
     let ran = project.run(&["status"]).ends(0);

@@ -113,12 +113,7 @@ fn a_terminal_that_goes_away_at_a_prompt_is_taken_for_no_and_all_is_brought_back
     let template = scene.project.hoist(&[]);
     let mut terminal = std::process::Command::new("script");
     terminal.args(["-q", "-e", "-f", "-c", &command, "/dev/null"]).current_dir(scene.project.path(""));
-    for (key, value) in template.get_envs() {
-        match value {
-            Some(value) => terminal.env(key, value),
-            None => terminal.env_remove(key),
-        };
-    }
+    crate::common::take_environment(&mut terminal, &template);
     let mut terminal = terminal
         .stdin(Stdio::piped())
         .stdout(std::fs::File::create(&shown).unwrap())

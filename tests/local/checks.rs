@@ -25,8 +25,7 @@ fn fault_14_a_check_that_fails_stops_the_next_check_of_its_stage() {
 #[test]
 fn fault_14_checks_are_run_after_a_rollback_against_the_restored_revision() {
     let (target, one, _, mut request) = Target::with_two();
-    target.fetch(&request).ok();
-    run(&request, Stage::Promote).ok();
+    target.promote(&request);
     let shown = format!("cat $SCAP_REV_PATH/a $HOIST_FINAL_PATH/a >> {0}; echo >> {0}", target.log().display());
     request.checks = vec![
         check("shown", CheckPoint::After(Stage::Promote), &shown),
@@ -186,8 +185,7 @@ fn what_a_check_said_before_its_time_limit_is_kept() {
 #[test]
 fn the_checks_of_a_rollback_find_the_restored_revision_in_their_environment() {
     let (target, one, two, mut request) = Target::with_two();
-    target.fetch(&request).ok();
-    run(&request, Stage::Promote).ok();
+    target.promote(&request);
     let said = |name: &str| {
         let values = ["FINAL_PATH", "REV_PATH", "CURRENT_REV_DIR", "DONE_REV_DIR", "REVS_DIR"];
         let all = ["SCAP", "HOIST"].map(|start| values.map(|value| format!("${start}_{value}")).join(" "));

@@ -16,6 +16,13 @@ fn waiting(target: &Target, request: &Request) -> (Request, std::path::PathBuf) 
     (Request { checks, ..request.clone() }, go)
 }
 
+/// A connection that holds the lock of its run.
+fn holding(request: &Request) -> Keeper {
+    let mut keeper = Keeper::start(request);
+    assert_eq!(keeper.hold(), TargetEvent::Held);
+    keeper
+}
+
 #[test]
 fn a_keeper_keeps_other_runs_out_until_its_connection_ends() {
     let target = Target::new();
@@ -42,10 +49,7 @@ fn a_keeper_keeps_other_runs_out_until_its_connection_ends() {
 #[test]
 fn a_second_keeper_of_the_same_run_holds_the_lock_when_the_first_is_gone() {
     let (target, one, request) = Target::with_one();
-    let mut first = Keeper::start(&request);
-    assert_eq!(first.hold(), TargetEvent::Held);
-    let mut second = Keeper::start(&request);
-    assert_eq!(second.hold(), TargetEvent::Held);
+    let [first, second] = [0, 1].map(|_| holding(&request));
     first.end();
     until(|| target.facts(&request).locked.is_some());
     let other = target.fetch(&target.request("r2", &one));
@@ -58,10 +62,7 @@ fn a_second_keeper_of_the_same_run_holds_the_lock_when_the_first_is_gone() {
 fn a_keeper_whose_dead_connection_nobody_noticed_goes_when_its_run_has_a_new_one() {
     let (target, one, request) = Target::with_one();
     // Its connection stays open all the time.
-    let mut first = Keeper::start(&request);
-    assert_eq!(first.hold(), TargetEvent::Held);
-    let mut second = Keeper::start(&request);
-    assert_eq!(second.hold(), TargetEvent::Held);
+    let [first, second] = [0, 1].map(|_| holding(&request));
     second.end();
     until(|| target.facts(&request).locked.is_none());
     target.fetch(&target.request("r2", &one)).ok();
@@ -71,8 +72,7 @@ fn a_keeper_whose_dead_connection_nobody_noticed_goes_when_its_run_has_a_new_one
 #[test]
 fn a_stage_outlives_its_connection_and_its_keeper_and_still_holds_the_lock() {
     let (target, one, request) = Target::with_one();
-    let mut keeper = Keeper::start(&request);
-    keeper.hold();
+    let keeper = holding(&request);
     target.fetch(&request).ok();
     assert_eq!(recorded(&request, Stage::Promote), Recorded::Nothing);
     let (slow, go) = waiting(&target, &request);
@@ -124,8 +124,7 @@ fn a_stage_that_is_asked_to_end_ends_what_it_runs_and_says_so() {
 #[test]
 fn one_stage_works_at_a_time_and_what_waited_past_its_run_is_not_done() {
     let (target, _, request) = Target::with_one();
-    let mut keeper = Keeper::start(&request);
-    keeper.hold();
+    let keeper = holding(&request);
     target.fetch(&request).ok();
     let (slow, go) = waiting(&target, &request);
     let first = spawn(&asked(&slow, Stage::Promote, 0));
@@ -179,8 +178,7 @@ fn a_person_can_repeat_a_stage_by_hand_but_not_below_a_deployment() {
     fs::remove_dir_all(target.root().join("cache")).unwrap();
     assert_eq!(by_hand(Stage::Fetch, false), 1, "they are nowhere");
 
-    let mut keeper = Keeper::start(&request);
-    keeper.hold();
+    let keeper = holding(&request);
     assert_eq!(by_hand(Stage::Promote, true), 1, "not even below its own run");
     keeper.end();
 }

@@ -271,8 +271,7 @@ fn a_service_that_is_marked_for_it_is_disabled_on_a_secondary_target_and_restart
         disable_secondary: true,
     };
     request.service.names = vec![marked("worker", "restart"), plain, marked("timer", "reload")];
-    target.fetch(&request).ok();
-    run(&request, Stage::Promote).ok();
+    target.promote(&request);
     assert_eq!(target.logged(), ["restart worker", "restart app", "reload timer"]);
     target.forget_log();
     fs::write(&request.service.secondary_file, "").unwrap();

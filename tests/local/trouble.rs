@@ -84,8 +84,7 @@ fn a_rollback_works_on_a_full_disk() {
     target.deploy(&target.request("r1", &one));
     let two = target.commit(&[("a", "2")]);
     let request = target.request("r2", &two);
-    target.fetch(&request).ok();
-    run(&request, Stage::Promote).ok();
+    target.promote(&request);
     fill(&target.base);
     // Nothing new can be begun, and it says so before it touches anything.
     let three = target.request("r3", &one);
