@@ -200,8 +200,7 @@ fn a_check_script_that_is_not_committed() {
 #[test]
 fn a_template_that_is_missing() {
     let it = Untouched::new();
-    it.project.configure("config_deploy: yes");
-    it.project.write("hoist/config-files.yaml", "/etc/app.conf:\n  template: app.conf.j2\n");
+    it.project.write_configuration(&[("config-files.yaml", "/etc/app.conf:\n  template: app.conf.j2\n")]);
     it.refuses(&["deploy", "--yes"], &["hoist/config-files.yaml", "app.conf.j2"]);
 }
 

@@ -83,10 +83,8 @@ fn ctrl_c_in_a_stage_lets_the_hosts_finish_and_asks_for_the_rollback() {
 #[test]
 fn ctrl_c_at_the_question_to_continue_asks_for_the_rollback_and_no_leaves_the_fleet_mixed() {
     let (scene, mut terminal) = Scene::asked_to_continue();
-    terminal.types("\x03");
-    terminal.wait_for("interrupted. Roll back 1 host?");
-    terminal.types("\u{fc}\n");
-    terminal.wait_for("please answer y or n");
+    terminal.types_and_sees("\x03", "interrupted. Roll back 1 host?");
+    terminal.types_and_sees("\u{fc}\n", "please answer y or n");
     terminal.types("n\n");
     terminal.ends(3);
     assert!(scene.is_promoted());
@@ -98,10 +96,8 @@ fn ctrl_c_at_the_question_to_continue_asks_for_the_rollback_and_no_leaves_the_fl
 fn ctrl_c_at_the_question_about_the_rollback_ends_with_130_and_the_run_can_be_resumed_or_undone() {
     for (command, status) in [("resume", 1), ("rollback", 1)] {
         let (scene, mut terminal) = Scene::asked_to_continue();
-        terminal.types("\x03");
-        terminal.wait_for("Roll back 1 host?");
-        terminal.types("\x03");
-        terminal.wait_for("hoist resume");
+        terminal.types_and_sees("\x03", "Roll back 1 host?");
+        terminal.types_and_sees("\x03", "hoist resume");
         terminal.ends(130);
         scene.project.deploy(&[]).ends(6);
         // It was interrupted: to go on with it is to ask about the rollback again.
@@ -166,8 +162,7 @@ fn a_terminal_that_is_gone_in_a_stage_is_an_interrupt_and_rolls_back() {
 #[test]
 fn the_end_of_input_at_a_question_is_an_interrupt_too() {
     let (scene, mut terminal) = Scene::asked_to_continue();
-    terminal.types("\x04");
-    terminal.wait_for("interrupted. Roll back 1 host?");
+    terminal.types_and_sees("\x04", "interrupted. Roll back 1 host?");
     terminal.types("y\n");
     terminal.ends(1);
     scene.all_on(&scene.one);
@@ -221,8 +216,7 @@ fn a_repository_of_scaps_asks_for_a_message_at_a_terminal_as_scap_does() {
     scene.project.commit("as Scap has it");
     let mut terminal = scene.deploy();
     terminal.wait_for("Why is this deployed?");
-    terminal.types("a new page\n");
-    terminal.wait_for("Continue?");
+    terminal.types_and_sees("a new page\n", "Continue?");
     terminal.types("c\n");
     terminal.ends(0);
     let subjects = scene.project.git(&["for-each-ref", "--format=%(contents:subject)", "refs/tags/scap/sync"]);

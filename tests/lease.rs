@@ -127,13 +127,19 @@ fn hosts_whose_deployer_was_killed_after_promote_go_back_by_themselves_and_rollb
     assert_eq!(current(&farm, 0), two);
 }
 
-#[test]
-fn a_resumed_run_brings_hosts_that_went_back_forward_again_and_finalizes_them() {
+/// Two groups of one host, with the first revision; the second one is live in the first group, and fetched in the other.
+fn at_the_second_group() -> (Farm, Project, [String; 2], Child) {
     let farm = Farm::up();
     let (project, one) = project(&farm, 1, 1);
     let two = second(&project, &waits("fetch", "default"));
     let deployer = start(&project);
     wait_for("the second group", || srv(&farm, 1, "waiting").exists());
+    (farm, project, [one, two], deployer)
+}
+
+#[test]
+fn a_resumed_run_brings_hosts_that_went_back_forward_again_and_finalizes_them() {
+    let (farm, project, [one, two], deployer) = at_the_second_group();
     kill(deployer);
     wait_for("the host to go back", || lease_stands(&farm, 0) == "rolled_back");
     assert_eq!(current(&farm, 0), one);
@@ -204,11 +210,7 @@ fn a_host_that_is_cut_off_after_promote_goes_back_while_the_others_go_on() {
 
 #[test]
 fn a_session_that_is_cut_while_it_is_parked_is_made_again_in_time_for_the_lease() {
-    let farm = Farm::up();
-    let (project, _) = project(&farm, 1, 1);
-    let two = second(&project, &waits("fetch", "default"));
-    let deployer = start(&project);
-    wait_for("the second group", || srv(&farm, 1, "waiting").exists());
+    let (farm, _project, [_, two], deployer) = at_the_second_group();
     cut(&farm, 0);
     let cut_at = Instant::now();
     while cut_at.elapsed() < Duration::from_secs(LEASE * 2) {

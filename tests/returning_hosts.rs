@@ -61,45 +61,60 @@ fn refused(farm: &Farm) -> usize {
     farm.log().lines().filter(|line| line.contains("Failed publickey") || line.contains("[preauth]")).count()
 }
 
-/// A deployment that is at work in promote on both hosts.
-fn in_promote(farm: &Farm, project: &Project) -> Child {
-    let mut deploy = project.hoist(&["deploy", "--yes"]);
-    let deployer = deploy.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    (0..2).for_each(|n| common::wait_for_check(farm, n));
-    deployer
+/// A project, and the deployment of its second revision that is at work in promote on both hosts.
+struct AtWork {
+    /// For as long as the deployment runs.
+    _project: Project,
+    farm: Farm,
+    two: String,
+    deployer: Child,
+}
+
+impl AtWork {
+    fn start() -> AtWork {
+        let farm = Farm::up();
+        let (project, two) = project(&farm, 2, WAITS);
+        let mut deploy = project.hoist(&["deploy", "--yes"]);
+        let deployer = deploy.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        (0..2).for_each(|n| common::wait_for_check(&farm, n));
+        AtWork { farm, _project: project, two, deployer }
+    }
+
+    /// The deployment comes to a good end on both hosts.
+    #[track_caller]
+    fn ends_well(self) {
+        Ran::of(self.deployer.wait_with_output().unwrap()).ends(0);
+        common::all_on(&self.farm, 2, &self.two);
+    }
 }
 
 #[test]
 fn hosts_that_refuse_logins_while_they_start_up_again_break_no_deployment() {
-    let farm = Farm::up();
-    let (project, two) = project(&farm, 2, WAITS);
-    let deployer = in_promote(&farm, &project);
-    let before = refused(&farm);
-    let_in(&farm, false);
-    end_sessions(&farm);
-    wait_for("logins to be refused", || refused(&farm) > before + 4);
-    common::go(&farm, 2);
-    let_in(&farm, true);
-    Ran::of(deployer.wait_with_output().unwrap()).ends(0);
-    common::all_on(&farm, 2, &two);
+    let run = AtWork::start();
+    let farm = &run.farm;
+    let before = refused(farm);
+    let_in(farm, false);
+    end_sessions(farm);
+    wait_for("logins to be refused", || refused(farm) > before + 4);
+    common::go(farm, 2);
+    let_in(farm, true);
+    run.ends_well();
 }
 
 #[test]
 fn a_host_that_lets_logins_in_before_its_disk_is_mounted_is_tried_again_and_left_alone_till_then() {
-    let farm = Farm::up();
-    let (project, two) = project(&farm, 2, WAITS);
-    let deployer = in_promote(&farm, &project);
+    let run = AtWork::start();
+    let farm = &run.farm;
     let (disk, away) = (farm.srv(&address(0)), farm.path("disk"));
     std::fs::rename(&disk, &away).unwrap();
     let before = farm.connections_to(&address(0));
-    end_sessions(&farm);
+    end_sessions(farm);
     wait_for("new connections", || farm.connections_to(&address(0)) > before + 2);
     assert_eq!(std::fs::read_dir(&disk).unwrap().count(), 0, "something was done there");
     std::fs::rename(&disk, farm.path("empty")).unwrap();
     std::fs::rename(&away, &disk).unwrap();
-    common::go(&farm, 2);
-    Ran::of(deployer.wait_with_output().unwrap()).ends(0);
-    common::all_on(&farm, 2, &two);
+    common::go(farm, 2);
+    run.ends_well();
 }
 
 #[test]

@@ -12,6 +12,13 @@ fn deploy(project: &Project, words: &str) -> String {
     revision
 }
 
+/// A farm of so many hosts, a project, and two revisions of it: the first was deployed, and then the second.
+fn with_two(canary: usize, default: usize) -> (Farm, Project, String, String) {
+    let (farm, project) = Project::on_farm(canary, default);
+    let (one, two) = (deploy(&project, "one"), deploy(&project, "two"));
+    (farm, project, one, two)
+}
+
 /// The stages that a run with `--format json` ran.
 fn stages(ran: &common::Ran) -> Vec<String> {
     let started = |event: &serde_json::Value| {
@@ -23,9 +30,7 @@ fn stages(ran: &common::Ran) -> Vec<String> {
 
 #[test]
 fn a_rollback_leads_to_the_revision_before_and_the_next_one_further_back() {
-    let (farm, project) = Project::on_farm(1, 2);
-    let one = deploy(&project, "one");
-    let two = deploy(&project, "two");
+    let (farm, project, one, two) = with_two(1, 2);
     deploy(&project, "three");
     let ran = project.run(&["rollback", "--yes", "--format", "json"]).ends(0);
     all_on(&farm, 3, &two);
@@ -79,9 +84,7 @@ fn going_back_links_the_configuration_of_then_and_needs_no_script_of_now() {
 
 #[test]
 fn a_host_that_does_not_keep_the_revision_is_named_before_anything_is_touched() {
-    let (farm, project) = Project::on_farm(0, 3);
-    let one = deploy(&project, "one");
-    let two = deploy(&project, "two");
+    let (farm, project, one, two) = with_two(0, 3);
     std::fs::remove_dir_all(farm.srv(&address(1)).join(CACHE).join("revs").join(&one)).unwrap();
     project.run(&["rollback", "--yes"]).ends(1).says("127.0.0.2").says("is not kept there").says("nothing was touched");
     all_on(&farm, 3, &two);
@@ -110,9 +113,7 @@ fn a_rollback_that_exceeds_a_limit_is_itself_rolled_back() {
 
 #[test]
 fn with_something_unfinished_a_rollback_ends_that_and_one_to_a_revision_refuses() {
-    let (farm, project) = Project::on_farm(0, 2);
-    let one = deploy(&project, "one");
-    let two = deploy(&project, "two");
+    let (farm, project, one, two) = with_two(0, 2);
     project.check("waits", "promote", common::WAITS);
     project.commit("three");
     common::kill_at_check(&farm, &project, &["deploy", "--yes"], 2);
@@ -126,9 +127,7 @@ fn with_something_unfinished_a_rollback_ends_that_and_one_to_a_revision_refuses(
 
 #[test]
 fn a_rollback_whose_deployer_was_killed_is_resumed_or_undone_like_any_deployment() {
-    let (farm, project) = Project::on_farm(0, 2);
-    let one = deploy(&project, "one");
-    let two = deploy(&project, "two");
+    let (farm, project, one, two) = with_two(0, 2);
     project.check("waits", "promote", common::WAITS);
     for (command, status, ends_on) in [("rollback", 1, &two), ("resume", 0, &one)] {
         common::hold(&farm, 2);
@@ -141,9 +140,7 @@ fn a_rollback_whose_deployer_was_killed_is_resumed_or_undone_like_any_deployment
 
 #[test]
 fn who_means_to_undo_a_run_that_died_untouched_is_not_taken_back_a_revision_further() {
-    let (farm, project) = Project::on_farm(0, 2);
-    let one = deploy(&project, "one");
-    let two = deploy(&project, "two");
+    let (farm, project, one, two) = with_two(0, 2);
     // What a deployer leaves that dies right after its journal's first line, and one that dies within it.
     let newest = |folder: &std::path::Path| {
         let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());

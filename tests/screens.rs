@@ -150,11 +150,13 @@ fn sorted(rows: &[String]) -> String {
 #[track_caller]
 fn whole_run(name: &str, scene: fn() -> Scene, message: &str, status: i32) {
     for (rows, columns) in SIZES {
-        let mut terminal = scene().at((rows, columns), &["deploy", "--yes", message], true);
+        let scene = scene();
+        let mut terminal = scene.at((rows, columns), &["deploy", "--yes", message], true);
         terminal.ends(status);
         screen(name, &terminal, columns);
     }
-    text(&format!("{name}.pipe"), &scene().project.deploy(&[message]).ends(status));
+    let scene = scene();
+    text(&format!("{name}.pipe"), &scene.project.deploy(&[message]).ends(status));
 }
 
 #[test]

@@ -14,7 +14,7 @@ mod git;
 pub mod names;
 pub mod terminal;
 
-pub use farm::Farm;
+pub use farm::{Farm, wait_for};
 pub use git::git;
 
 /// The program under test.
@@ -306,18 +306,6 @@ pub fn take_environment(command: &mut Command, of: &Command) {
 
 fn file_name(path: &Path) -> String {
     path.file_name().unwrap().to_str().unwrap().to_owned()
-}
-
-/// Waits for something that other processes do, half a minute at most.
-#[track_caller]
-pub fn wait_for(what: &str, is_there: impl Fn() -> bool) {
-    for _ in 0..600 {
-        if is_there() {
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
-    panic!("waited in vain for {what}");
 }
 
 /// Sends a signal to a process that a test started.

@@ -67,9 +67,7 @@ fn an_interrupt_in_a_rollback_does_not_cut_it_short() {
     let mut scene = Scene::new(1, 2);
     let revision = scene.revision();
     scene.breaks_at(2, &revision);
-    scene.stop_in(1, "rollback");
-    let running = scene.start_deploy(&[]);
-    scene.stopped(1, "rollback");
+    let running = scene.deploy_until(1, "rollback");
     common::signal(&running.child, "INT");
     std::thread::sleep(std::time::Duration::from_millis(200));
     scene.go_on(1, "rollback");

@@ -206,6 +206,15 @@ impl Scene {
         self.start(&[&["deploy", "--yes", "--format", "json"], arguments].concat())
     }
 
+    /// The same, until a host stands still in a stage.
+    #[track_caller]
+    pub fn deploy_until(&self, n: usize, stage: &str) -> Running {
+        self.stop_in(n, stage);
+        let running = self.start_deploy(&[]);
+        self.stopped(n, stage);
+        running
+    }
+
     /// Runs a command that ends a deployment, to its end, and checks the invariants.
     #[track_caller]
     pub fn end(&self, command: &str) -> Summary {

@@ -20,6 +20,13 @@ fn deploy_in(project: &Project, folder: &std::path::Path, arguments: &[&str]) ->
     Ran::of(project.hoist(&arguments).current_dir(folder).output().unwrap())
 }
 
+/// The one host has this revision, whose page is the first.
+#[track_caller]
+fn has_first_page(farm: &crate::common::Farm, revision: &str) {
+    all_on(farm, 1, revision);
+    assert_eq!(text(&live(farm, 0).join("index.html")), "one\n");
+}
+
 #[test]
 fn a_shallow_clone_deploys_to_hosts_that_have_nothing_and_to_such_that_have_the_history() {
     let (farm, project) = Project::on_farm(0, 2);
@@ -54,8 +61,7 @@ fn a_clone_without_its_blobs_gets_them_while_it_packs() {
     let (_folder, clone) = clone_of(&project, &["--filter=blob:none"]);
     let one = git(&clone, &["rev-parse", "HEAD~1"]);
     deploy_in(&project, &clone, &["-r", "HEAD~1"]).ends(0);
-    all_on(&farm, 1, &one);
-    assert_eq!(text(&live(&farm, 0).join("index.html")), "one\n");
+    has_first_page(&farm, &one);
 }
 
 #[test]
@@ -109,8 +115,7 @@ fn changes_that_are_not_deployed_are_named() {
     project.git(&["add", "-A"]);
     let ran = project.deploy(&["-f"]).ends(0);
     ran.says("they are not deployed (added 0, added 1, added 2, added 3, added 4 and 6 more)");
-    all_on(&farm, 1, &one);
-    assert_eq!(text(&live(&farm, 0).join("index.html")), "one\n");
+    has_first_page(&farm, &one);
 }
 
 #[test]

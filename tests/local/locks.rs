@@ -49,7 +49,7 @@ fn a_keeper_keeps_other_runs_out_until_its_connection_ends() {
 #[test]
 fn a_second_keeper_of_the_same_run_holds_the_lock_when_the_first_is_gone() {
     let (target, one, request) = Target::with_one();
-    let [first, second] = [0, 1].map(|_| holding(&request));
+    let (first, second) = (holding(&request), holding(&request));
     first.end();
     until(|| target.facts(&request).locked.is_some());
     let other = target.fetch(&target.request("r2", &one));

@@ -173,13 +173,9 @@ fn a_submodule_that_gitmodules_does_not_name_fails_the_fetch_by_its_name() {
 /// Runs a stage in a login whose umask is 0022.
 fn in_login(request: &Request, pack: &[u8]) {
     use std::io::Write;
-    let mut child = Command::new("/bin/sh")
-        .args(["-c", "umask 022; exec \"$0\" deploy-local", env!("CARGO_BIN_EXE_hoist")])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut login = Command::new("/bin/sh");
+    login.args(["-c", "umask 022; exec \"$0\" deploy-local", env!("CARGO_BIN_EXE_hoist")]);
+    let mut child = login.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
     input.write_all((serde_json::to_string(request).unwrap() + "\n").as_bytes()).unwrap();
     input.write_all(pack).unwrap();

@@ -17,11 +17,8 @@ fn links(target: &Target, request: &Request) -> [Option<Revision>; 3] {
 
 /// Three revisions: the first finalized, the second live and never finalized, the third to be deployed.
 fn two_is_live() -> (Target, [Revision; 3], Request) {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    target.deploy(&target.request("r1", &one));
-    let two = target.commit(&[("a", "2")]);
-    let request = Request { restore: Some(one.clone()), ..target.request("r2", &two) };
+    let (target, one, two, request) = Target::with_two();
+    let request = Request { restore: Some(one.clone()), ..request };
     target.promote(&request);
     let three = target.commit(&[("a", "3")]);
     let request = Request { restore: Some(two.clone()), ..target.request("r3", &three) };
@@ -72,11 +69,8 @@ fn what_was_never_finalized_before_is_not_finalized_by_a_rollback() {
 
 #[test]
 fn the_lease_of_another_run_is_not_ended_by_a_rollback_that_leaves_its_revision_live() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    target.deploy(&target.request("r1", &one));
-    let two = target.commit(&[("a", "2")]);
-    let leased = Request { restore: Some(one.clone()), confirm_timeout: 600, ..target.request("r2", &two) };
+    let (target, one, two, request) = Target::with_two();
+    let leased = Request { restore: Some(one.clone()), confirm_timeout: 600, ..request };
     target.promote(&leased);
     let three = target.commit(&[("a", "3")]);
     let request = Request { restore: Some(two.clone()), ..target.request("r3", &three) };
