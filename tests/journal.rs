@@ -6,17 +6,16 @@ mod scripted;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::time::Duration;
 
-use hoist::deploy::{Answer, Kind, Operator, Plan, Question, StagePlan, Verdict, deploy};
+use hoist::deploy::{Answer, Operator, Plan, Question, Verdict, deploy};
 use hoist::exit_code::ExitCode;
 use hoist::journal::{
     AtTheEnd, FORMAT, Journal, Opened, Record, Replay, Told, history, open_run, parse, prune, unfinished,
 };
 use hoist::report::{Event, Reporter};
 use hoist::targets::{FailedTargets, FailureLimit, Group};
-use hoist::wire::{Revision, Stage, State};
-use scripted::{Act, Script, Scripted, World, revision};
+use hoist::wire::{Revision, State};
+use scripted::{Act, Script, Scripted, World, plan_of, revision};
 
 /// Agrees to everything, and interrupts at the n-th look.
 struct Yes {
@@ -58,7 +57,6 @@ impl Reporter for Silent {
 }
 
 fn plan(hosts: usize, batch: usize) -> Plan {
-    let stage = |stage| StagePlan { stage, batch, timeout: Duration::from_secs(60) };
     let group = |name: &str, range: std::ops::Range<usize>| Group {
         name: name.into(),
         targets: range.map(|n| format!("host{n}").parse().unwrap()).collect(),
@@ -67,24 +65,7 @@ fn plan(hosts: usize, batch: usize) -> Plan {
         retry_failed: 0,
         failed_targets: FailedTargets::Leave,
     };
-    Plan {
-        run: "20260101T000000.000Z-1-abcd".parse().unwrap(),
-        kind: Kind::Deploy,
-        user: "op".into(),
-        deploy_host: "deploy1".into(),
-        repo: "app".into(),
-        revision: revision('b'),
-        message: String::new(),
-        groups: vec![group("canary", 0..2), group("default", 2..hosts)],
-        stages: vec![stage(Stage::Fetch), stage(Stage::ConfigDeploy), stage(Stage::Promote)],
-        finalize: Some(stage(Stage::Finalize)),
-        rollback: stage(Stage::Rollback),
-        confirm_timeout: Duration::ZERO,
-        probe_batch: batch,
-        force: false,
-        need_bytes: 0,
-        need_inodes: 0,
-    }
+    plan_of(vec![group("canary", 0..2), group("default", 2..hosts)], batch)
 }
 
 fn opened(plan: &Plan) -> Opened {

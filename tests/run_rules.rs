@@ -7,20 +7,11 @@ use std::time::Duration;
 
 use hoist::exit_code::ExitCode;
 use hoist::fleet::Outcome;
-use hoist::report::{Event, HostRow, Reporter};
+use hoist::report::{Event, HostRow};
 use hoist::run::{CommandRun, run};
 use hoist::targets::{FailedTargets, FailureLimit, Group};
 use proptest::prelude::*;
-use scripted::{Act, Script, Scripted, Trace};
-
-#[derive(Default)]
-struct Events(Vec<Event>);
-
-impl Reporter for Events {
-    fn event(&mut self, event: &Event) {
-        self.0.push(event.clone());
-    }
-}
+use scripted::{Act, Events, Script, Scripted, Trace};
 
 /// Everything about one run.
 #[derive(Debug)]

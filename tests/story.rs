@@ -6,16 +6,15 @@ mod scripted;
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
-use std::time::Duration;
 
-use hoist::deploy::{Answer, Kind, Operator, Plan, Question, StagePlan, Verdict, deploy};
+use hoist::deploy::{Answer, Kind, Operator, Plan, Question, Verdict, deploy};
 use hoist::exit_code::ExitCode;
 use hoist::fleet::{HostId, Outcome, Step};
-use hoist::report::{Event, Reporter};
+use hoist::report::Event;
 use hoist::targets::{FailedTargets, FailureLimit, Group};
 use hoist::wire::{Revision, Stage};
 use proptest::prelude::*;
-use scripted::{Act, Script, Scripted, Trace, revision};
+use scripted::{Act, Events, Script, Scripted, Trace, plan_of, revision};
 
 /// Answers from a list, and interrupts at its n-th look.
 struct Person {
@@ -38,15 +37,6 @@ impl Operator for Person {
 
     fn name(&self) -> &'static str {
         "operator"
-    }
-}
-
-#[derive(Default)]
-struct Events(Vec<Event>);
-
-impl Reporter for Events {
-    fn event(&mut self, event: &Event) {
-        self.0.push(event.clone());
     }
 }
 
@@ -83,10 +73,6 @@ fn tell(plan: Plan, scripts: Vec<Script>, answers: Vec<Answer>, interrupt_at: Op
     Told { plan, trace, events: events.0, verdict, scripted }
 }
 
-fn stage(stage: Stage, batch: usize) -> StagePlan {
-    StagePlan { stage, batch, timeout: Duration::from_secs(60) }
-}
-
 fn plan(groups: Vec<(usize, Option<usize>, FailureLimit)>, batch: usize) -> Plan {
     let mut next = 0;
     let group = |(index, (hosts, size, limit)): (usize, (usize, Option<usize>, FailureLimit))| {
@@ -94,24 +80,19 @@ fn plan(groups: Vec<(usize, Option<usize>, FailureLimit)>, batch: usize) -> Plan
         next += hosts;
         Group { name: format!("g{index}"), targets, size, limit, retry_failed: 0, failed_targets: FailedTargets::Leave }
     };
-    Plan {
-        run: "20260101T000000.000Z-1-abcd".parse().unwrap(),
-        kind: Kind::Deploy,
-        user: "op".into(),
-        deploy_host: "deploy1".into(),
-        repo: "app".into(),
-        revision: revision('b'),
-        message: String::new(),
-        groups: groups.into_iter().enumerate().map(group).collect(),
-        stages: vec![stage(Stage::Fetch, batch), stage(Stage::ConfigDeploy, batch), stage(Stage::Promote, batch)],
-        finalize: Some(stage(Stage::Finalize, batch)),
-        rollback: stage(Stage::Rollback, batch),
-        confirm_timeout: Duration::ZERO,
-        probe_batch: batch,
-        force: false,
-        need_bytes: 0,
-        need_inodes: 0,
-    }
+    plan_of(groups.into_iter().enumerate().map(group).collect(), batch)
+}
+
+/// A run over one group without subgroups, in which nobody interrupts and everybody agrees.
+fn tell_one_group(scripts: Vec<Script>, limit: FailureLimit, batch: usize) -> Told {
+    tell(plan(vec![(scripts.len(), None, limit)], batch), scripts, vec![], None, 7)
+}
+
+/// Hosts that do all well but for one.
+fn good_but(hosts: usize, host: usize, script: Script) -> Vec<Script> {
+    let mut scripts = vec![Script::good(); hosts];
+    scripts[host] = script;
+    scripts
 }
 
 fn failing(stage: Stage, act: Act) -> Script {
@@ -639,9 +620,7 @@ fn fault_1_hosts_that_were_never_started_are_reported_and_left_out_of_the_next_s
 
 #[test]
 fn fault_2_a_host_that_failed_within_the_limit_is_not_finalized() {
-    let mut scripts = vec![Script::good(); 5];
-    scripts[3] = failing(Stage::Promote, Act::FailLate);
-    let told = tell(plan(vec![(5, None, FailureLimit::Hosts(1))], 5), scripts, vec![], None, 7);
+    let told = tell_one_group(good_but(5, 3, failing(Stage::Promote, Act::FailLate)), FailureLimit::Hosts(1), 5);
     assert_eq!(told.verdict.code, ExitCode::Success);
     assert_eq!(told.verdict.rows[3].state, "failed");
     assert_eq!(told.scripted.done[3], Some(revision('a')));
@@ -649,9 +628,8 @@ fn fault_2_a_host_that_failed_within_the_limit_is_not_finalized() {
 
 #[test]
 fn fault_3_a_failed_finalize_shows_in_the_exit_status() {
-    let mut scripts = vec![Script::good(); 3];
-    scripts[1].finalize = Act::FailEarly;
-    let told = tell(plan(vec![(3, None, FailureLimit::Hosts(0))], 3), scripts, vec![], None, 7);
+    let script = Script { finalize: Act::FailEarly, ..Script::good() };
+    let told = tell_one_group(good_but(3, 1, script), FailureLimit::Hosts(0), 3);
     assert_eq!(told.verdict.code, ExitCode::NotFinalized);
     assert_eq!(told.verdict.rows[1].state, "not finalized");
 }
@@ -672,9 +650,7 @@ fn fault_4_all_of_200_promoted_hosts_are_rolled_back_though_some_rollbacks_fail(
 
 #[test]
 fn fault_5_a_host_lost_in_mid_promote_is_asked_to_roll_back() {
-    let mut scripts = vec![Script::good(); 3];
-    scripts[1] = failing(Stage::Promote, Act::LostLate);
-    let told = tell(plan(vec![(3, None, FailureLimit::Hosts(0))], 1), scripts, vec![], None, 7);
+    let told = tell_one_group(good_but(3, 1, failing(Stage::Promote, Act::LostLate)), FailureLimit::Hosts(0), 1);
     let rollback = calls(&told).into_iter().find(|call| call.step == Step::Run(Stage::Rollback)).unwrap().started;
     assert!(rollback.contains(&1));
     assert_eq!(told.verdict.rows[1].state, "rolled back");
@@ -683,9 +659,7 @@ fn fault_5_a_host_lost_in_mid_promote_is_asked_to_roll_back() {
 
 #[test]
 fn fault_6_a_host_whose_stage_was_killed_by_a_signal_has_failed() {
-    let mut scripts = vec![Script::good(); 3];
-    scripts[1] = failing(Stage::Promote, Act::Kill);
-    let told = tell(plan(vec![(3, None, FailureLimit::Hosts(0))], 3), scripts, vec![], None, 7);
+    let told = tell_one_group(good_but(3, 1, failing(Stage::Promote, Act::Kill)), FailureLimit::Hosts(0), 3);
     assert_eq!(told.verdict.code, ExitCode::Failed);
 }
 
@@ -780,9 +754,8 @@ fn unreachable_hosts_are_judged_before_anything_is_touched() {
 
 #[test]
 fn a_target_locked_by_another_run_ends_with_status_5_before_anything_is_touched() {
-    let mut scripts = vec![Script::good(); 4];
-    scripts[3].hold = Act::Locked;
-    let told = tell(plan(vec![(4, None, FailureLimit::Percent(100))], 2), scripts, vec![], None, 7);
+    let script = Script { hold: Act::Locked, ..Script::good() };
+    let told = tell_one_group(good_but(4, 3, script), FailureLimit::Percent(100), 2);
     assert_eq!(told.verdict.code, ExitCode::Locked);
     assert!(!calls(&told).iter().any(|call| matches!(call.step, Step::Run(_))));
 }
@@ -827,9 +800,7 @@ fn a_host_without_a_finalized_revision_is_left_as_it_is_and_named() {
 
 #[test]
 fn a_host_that_stays_lost_makes_the_fleet_mixed_even_within_the_limit() {
-    let mut scripts = vec![Script::good(); 3];
-    scripts[0] = failing(Stage::Promote, Act::LostEarly);
-    let told = tell(plan(vec![(3, None, FailureLimit::Hosts(1))], 1), scripts, vec![], None, 7);
+    let told = tell_one_group(good_but(3, 0, failing(Stage::Promote, Act::LostEarly)), FailureLimit::Hosts(1), 1);
     assert_eq!(told.verdict.code, ExitCode::Mixed);
     assert_eq!(told.verdict.rows[0].state, "unknown");
     assert!(told.verdict.stayed);

@@ -235,7 +235,7 @@ impl Table {
             (Outcome::Ok, None) => self.go(host, HostState::Ready),
             (Outcome::Ok, Some(unfit)) => self.fail(host, None, unfit, HostState::Refused),
             (outcome @ (Outcome::Unreachable { .. } | Outcome::Lost { .. }), _) => {
-                self.fail(host, None, outcome, HostState::Unreachable)
+                self.fail(host, None, outcome, HostState::Unreachable);
             }
             (outcome, _) => self.fail(host, None, outcome, HostState::Refused),
         }
@@ -246,7 +246,7 @@ impl Table {
         match outcome {
             Outcome::Ok => {}
             Outcome::Unreachable { .. } | Outcome::Lost { .. } => {
-                self.fail(host, None, outcome, HostState::Unreachable)
+                self.fail(host, None, outcome, HostState::Unreachable);
             }
             _ => self.fail(host, None, outcome, HostState::Refused),
         }

@@ -123,7 +123,7 @@ fn probe(
             (None, None)
                 if !asked_again && matches!(end, ExecEnd::Status(0) | ExecEnd::Closed) && sink.words.is_silence() =>
             {
-                asked_again = true
+                asked_again = true;
             }
             (None, None) => return Err(no_answer(end, bootstrap, began.elapsed(), sink)),
         }

@@ -77,7 +77,7 @@ pub fn unfinished(folder: &Path) -> Result<Option<Unfinished>> {
             Found::Unreadable(why) => return Err(set_aside(&path, &why)),
             Found::Unfinished(found) if found.live || found.touched() => return Ok(Some(*found)),
             Found::Unfinished(found) => {
-                Journal::reopen(&found)?.close("ended before anything was touched", 130, false)?
+                Journal::reopen(&found)?.close("ended before anything was touched", 130, false)?;
             }
         }
     }

@@ -23,11 +23,6 @@ pub fn level_number(name: &str) -> Option<u32> {
     LEVELS.iter().find(|(known, _)| *known == name).map(|(_, number)| *number)
 }
 
-/// The name of the level that a number has or is next above.
-pub fn level_name(number: u32) -> &'static str {
-    LEVELS.iter().rev().find(|(_, least)| *least <= number).map_or("DEBUG", |(name, _)| name)
-}
-
 fn number_of(level: Level) -> u32 {
     match level {
         Level::Debug => 10,

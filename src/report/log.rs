@@ -63,10 +63,6 @@ impl LogFile {
         log
     }
 
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     fn give_up(&mut self, error: io::Error) {
         let (path, why) = (self.path.display(), Denied::new(&self.path, error));
         self.warning = Some(format!("cannot write the log {path}: {why}; this run goes on without it"));
@@ -175,7 +171,7 @@ mod tests {
         let folder = control.path().join("log");
         assert_eq!(fs::read_to_string(folder.join(".gitignore")).unwrap(), "*\n");
         let path = folder.join("hoist-20261123T144552.123Z-4711-7d3f.log");
-        assert_eq!(log.path(), path);
+        assert_eq!(log.path, path);
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.ends_with("\"event\":\"interrupted\"}\n") && text.lines().count() == 1, "{text}");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o137, 0, "it is open to others");

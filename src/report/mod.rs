@@ -79,7 +79,8 @@ pub fn to_stdout(format: Format, verbosity: Verbosity, fold: fn(&[&Target]) -> S
 }
 
 /// Several names as a list, whole.
-pub fn comma_list(hosts: &[&Target]) -> String {
+#[cfg(test)]
+fn comma_list(hosts: &[&Target]) -> String {
     hosts.iter().map(|host| host.to_string()).collect::<Vec<_>>().join(",")
 }
 

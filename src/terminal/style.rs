@@ -19,6 +19,7 @@ pub struct Theme {
 
 impl Theme {
     /// No colour, no live bar.
+    #[cfg(test)]
     pub fn plain(unicode: bool) -> Theme {
         Theme { colour: false, unicode, live: false }
     }

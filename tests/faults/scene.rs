@@ -49,8 +49,7 @@ impl Scene {
 
     /// As [`Scene::new`] with nothing deployed yet, for a test that changes the hosts first.
     pub fn bare(canary: usize, default: usize) -> Scene {
-        let farm = Farm::up();
-        let project = Project::new(&farm, canary, default);
+        let (farm, project) = Project::on_farm(canary, default);
         let hosts = canary + default;
         project.configure(SETTINGS);
         project.write("hoist/config-files.yaml", "/srv/etc/app.conf:\n  template: app.conf.j2\n");
@@ -205,6 +204,15 @@ impl Scene {
     /// Starts `hoist deploy`.
     pub fn start_deploy(&self, arguments: &[&str]) -> Running {
         self.start(&[&["deploy", "--yes", "--format", "json"], arguments].concat())
+    }
+
+    /// The same, until a host stands still in a stage.
+    #[track_caller]
+    pub fn deploy_until(&self, n: usize, stage: &str) -> Running {
+        self.stop_in(n, stage);
+        let running = self.start_deploy(&[]);
+        self.stopped(n, stage);
+        running
     }
 
     /// Runs a command that ends a deployment, to its end, and checks the invariants.

@@ -308,7 +308,7 @@ fn log(bytes: &[u8]) -> String {
     let matching = entries.iter().filter(|entry| filter.matches(entry)).count();
     let last = entries
         .last()
-        .map(|it| (it.json, it.clock.is_some(), it.level.map(hoist::logs::level_name), it.group.is_some()));
+        .map(|it| (it.json, it.clock.is_some(), it.level.map(|level| level.min(50) / 10), it.group.is_some()));
     format!("{} {} {last:?}", about(entries.len()), about(matching))
 }
 

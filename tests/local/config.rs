@@ -179,9 +179,7 @@ fn a_config_diff_shows_what_would_change_and_writes_nothing() {
 
 #[test]
 fn without_config_deploy_the_stage_does_nothing() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let request = target.request("r1", &one);
+    let (target, one, request) = Target::with_one();
     run(&request, Stage::ConfigDeploy).ok();
     assert!(!target.rev(&one).exists());
 }

@@ -11,6 +11,8 @@ use hoist::wire::{
     Recorded, Request, Revision, Service, ServiceName, Stage, State, TargetEvent, Tries,
 };
 
+pub use crate::git::git;
+
 pub struct Target {
     pub dir: tempfile::TempDir,
     pub base: PathBuf,
@@ -67,20 +69,6 @@ impl Reply {
     }
 }
 
-pub fn git(dir: &Path, args: &[&str]) -> String {
-    let output = Command::new("git")
-        .args(["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"])
-        .args(["-c", "init.defaultBranch=main", "-c", "protocol.file.allow=always"])
-        .args(args)
-        .current_dir(dir)
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_CONFIG_NOSYSTEM", "1")
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
-}
-
 impl Target {
     pub fn new() -> Target {
         let dir = tempfile::tempdir().unwrap();
@@ -93,6 +81,37 @@ impl Target {
         fs::create_dir_all(target.source()).unwrap();
         git(&target.source(), &["init", "-q"]);
         target
+    }
+
+    /// A target that nothing was deployed to, a revision, and a request to deploy it in the run `r1`.
+    pub fn with_one() -> (Target, Revision, Request) {
+        let target = Target::new();
+        let one = target.commit(&[("a", "1")]);
+        let request = target.request("r1", &one);
+        (target, one, request)
+    }
+
+    /// The same, with the revision fetched.
+    pub fn fetched() -> (Target, Revision, Request) {
+        let (target, one, request) = Target::with_one();
+        target.fetch(&request).ok();
+        (target, one, request)
+    }
+
+    /// A target with a revision deployed, that revision, the next one, and a request to deploy it in the run `r2`.
+    pub fn with_two() -> (Target, Revision, Revision, Request) {
+        let (target, one, request) = Target::with_one();
+        target.deploy(&request);
+        let two = target.commit(&[("a", "2")]);
+        let request = target.request("r2", &two);
+        (target, one, two, request)
+    }
+
+    /// Fetches a revision and makes it the live one.
+    #[track_caller]
+    pub fn promote(&self, request: &Request) {
+        self.fetch(request).ok();
+        run(request, Stage::Promote).ok();
     }
 
     pub fn source(&self) -> PathBuf {

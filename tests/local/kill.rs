@@ -97,12 +97,17 @@ fn a_stage_that_is_killed_at_any_moment_can_be_run_again_to_the_same_end() {
     assert!(killed > 0, "none was killed at work");
 }
 
-#[test]
-fn a_promote_and_a_rollback_that_are_killed_at_any_moment_are_rolled_back_well() {
+/// A target with a revision and its configuration files deployed.
+fn deployed() -> (Target, Revision) {
     let target = Target::new();
     let one = target.commit(&[("a", "1")]);
-    let first = request(&target, "r1", &one, "one");
-    target.deploy(&first);
+    target.deploy(&request(&target, "r1", &one, "one"));
+    (target, one)
+}
+
+#[test]
+fn a_promote_and_a_rollback_that_are_killed_at_any_moment_are_rolled_back_well() {
+    let (target, one) = deployed();
     let two = target.commit(&[("a", "2")]);
     target.fetch(&request(&target, "r2", &two, "two")).ok();
     let mut moments = Moments(7);
@@ -125,11 +130,7 @@ fn a_promote_and_a_rollback_that_are_killed_at_any_moment_are_rolled_back_well()
 
 #[test]
 fn a_promote_that_was_killed_between_the_links_and_the_restart_still_restarts() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    target.deploy(&target.request("r1", &one));
-    let two = target.commit(&[("a", "2")]);
-    let mut slow = target.request("r2", &two);
+    let (target, _, two, mut slow) = Target::with_two();
     target.fetch(&slow).ok();
     let at = hoist::wire::CheckPoint::After(Stage::Promote);
     slow.checks = vec![check("slow", at, &format!("echo waiting >> {}; sleep 60", target.log().display()))];
@@ -148,9 +149,7 @@ fn a_promote_that_was_killed_between_the_links_and_the_restart_still_restarts() 
 
 #[test]
 fn fault_11_there_is_no_moment_without_a_live_revision() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    target.deploy(&request(&target, "r1", &one, "one"));
+    let (target, one) = deployed();
     let two = target.commit(&[("a", "2")]);
     target.fetch(&request(&target, "r2", &two, "two")).ok();
     let over = std::sync::atomic::AtomicBool::new(false);

@@ -36,11 +36,7 @@ fn alone(target: &Target, request: &Request, stage: Stage, pack: &[u8]) {
 
 #[test]
 fn every_stage_comes_to_its_end_without_its_connection() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    target.deploy(&target.request("r1", &one));
-    let two = target.commit(&[("a", "2")]);
-    let mut request = target.request("r2", &two);
+    let (target, one, two, mut request) = Target::with_two();
     request.restore = Some(one.clone());
     let pack = target.pack(&two, &[]);
     let fetch = hoist::wire::Fetch {

@@ -173,13 +173,9 @@ fn a_submodule_that_gitmodules_does_not_name_fails_the_fetch_by_its_name() {
 /// Runs a stage in a login whose umask is 0022.
 fn in_login(request: &Request, pack: &[u8]) {
     use std::io::Write;
-    let mut child = Command::new("/bin/sh")
-        .args(["-c", "umask 022; exec \"$0\" deploy-local", env!("CARGO_BIN_EXE_hoist")])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut login = Command::new("/bin/sh");
+    login.args(["-c", "umask 022; exec \"$0\" deploy-local", env!("CARGO_BIN_EXE_hoist")]);
+    let mut child = login.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
     input.write_all((serde_json::to_string(request).unwrap() + "\n").as_bytes()).unwrap();
     input.write_all(pack).unwrap();
@@ -220,9 +216,7 @@ fn the_logins_umask_counts_where_the_request_has_none_and_rendered_files_are_nev
 
 #[test]
 fn a_template_that_takes_too_much_memory_fails_its_host_with_a_clear_reason() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let mut request = target.request("r1", &one);
+    let (target, one, mut request) = Target::with_one();
     request.config_files = Some(vec![config_file("fine", "fine"), config_file("huge", "huge")]);
     request.templates.insert("fine".to_owned(), "fine".to_owned());
     request.vars.insert("long".to_owned(), "x".repeat(1 << 20).into());

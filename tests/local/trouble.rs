@@ -84,8 +84,7 @@ fn a_rollback_works_on_a_full_disk() {
     target.deploy(&target.request("r1", &one));
     let two = target.commit(&[("a", "2")]);
     let request = target.request("r2", &two);
-    target.fetch(&request).ok();
-    run(&request, Stage::Promote).ok();
+    target.promote(&request);
     fill(&target.base);
     // Nothing new can be begun, and it says so before it touches anything.
     let three = target.request("r3", &one);
@@ -136,10 +135,7 @@ fn a_file_in_the_way_of_the_deploy_directory_is_named() {
 
 #[test]
 fn a_stage_that_hangs_on_the_disk_itself_is_ended_by_its_time_limit() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let mut request = target.request("r1", &one);
-    target.fetch(&request).ok();
+    let (target, one, mut request) = Target::fetched();
     // Opening a pipe that nobody writes to hangs as a dead network disk would.
     let vars = target.etc("vars.yaml");
     fs::create_dir_all(target.dir.path().join("etc")).unwrap();
@@ -158,9 +154,7 @@ fn a_stage_that_hangs_on_the_disk_itself_is_ended_by_its_time_limit() {
 
 #[test]
 fn a_pack_that_stops_coming_is_ended_by_the_time_limit() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let mut request = target.request("r1", &one);
+    let (_target, _, mut request) = Target::with_one();
     request.timeout = 1;
     let fetch = hoist::wire::Fetch {
         pack_bytes: Some(1000),
@@ -179,9 +173,7 @@ fn a_pack_that_stops_coming_is_ended_by_the_time_limit() {
 
 #[test]
 fn a_reader_that_stalls_does_not_hold_the_work_up() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let mut request = target.request("r1", &one);
+    let (target, _, mut request) = Target::with_one();
     let loud = check("loud", hoist::wire::CheckPoint::After(Stage::Promote), "yes 0123456789 | head -n 9000");
     request.checks = vec![loud];
     target.fetch(&request).ok();

@@ -17,13 +17,9 @@ fn links(target: &Target, request: &Request) -> [Option<Revision>; 3] {
 
 /// Three revisions: the first finalized, the second live and never finalized, the third to be deployed.
 fn two_is_live() -> (Target, [Revision; 3], Request) {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    target.deploy(&target.request("r1", &one));
-    let two = target.commit(&[("a", "2")]);
-    let request = Request { restore: Some(one.clone()), ..target.request("r2", &two) };
-    target.fetch(&request).ok();
-    run(&request, Stage::Promote).ok();
+    let (target, one, two, request) = Target::with_two();
+    let request = Request { restore: Some(one.clone()), ..request };
+    target.promote(&request);
     let three = target.commit(&[("a", "3")]);
     let request = Request { restore: Some(two.clone()), ..target.request("r3", &three) };
     target.forget_log();
@@ -44,8 +40,7 @@ fn a_host_that_was_not_promoted_keeps_what_is_live_although_it_was_never_finaliz
 fn a_host_that_was_promoted_goes_back_to_what_was_live_and_done_stays_what_it_was() {
     for finalized in [false, true] {
         let (target, [one, two, three], request) = two_is_live();
-        target.fetch(&request).ok();
-        run(&request, Stage::Promote).ok();
+        target.promote(&request);
         if finalized {
             run(&request, Stage::Finalize).ok();
             assert_eq!(links(&target, &request)[1], Some(three));
@@ -62,15 +57,11 @@ fn a_host_that_was_promoted_goes_back_to_what_was_live_and_done_stays_what_it_wa
 
 #[test]
 fn what_was_never_finalized_before_is_not_finalized_by_a_rollback() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let first = target.request("r1", &one);
-    target.fetch(&first).ok();
+    let (target, one, first) = Target::fetched();
     run(&first, Stage::Promote).ok();
     let two = target.commit(&[("a", "2")]);
     let request = Request { restore: Some(one.clone()), ..target.request("r2", &two) };
-    target.fetch(&request).ok();
-    run(&request, Stage::Promote).ok();
+    target.promote(&request);
     run(&request, Stage::Finalize).ok();
     run(&request, Stage::Rollback).ok();
     assert_eq!(links(&target, &request), [Some(one), None, None]);
@@ -78,13 +69,9 @@ fn what_was_never_finalized_before_is_not_finalized_by_a_rollback() {
 
 #[test]
 fn the_lease_of_another_run_is_not_ended_by_a_rollback_that_leaves_its_revision_live() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    target.deploy(&target.request("r1", &one));
-    let two = target.commit(&[("a", "2")]);
-    let leased = Request { restore: Some(one.clone()), confirm_timeout: 600, ..target.request("r2", &two) };
-    target.fetch(&leased).ok();
-    run(&leased, Stage::Promote).ok();
+    let (target, one, two, request) = Target::with_two();
+    let leased = Request { restore: Some(one.clone()), confirm_timeout: 600, ..request };
+    target.promote(&leased);
     let three = target.commit(&[("a", "3")]);
     let request = Request { restore: Some(two.clone()), ..target.request("r3", &three) };
     target.fetch(&request).ok();
@@ -101,17 +88,22 @@ fn deployed_by_somebody_else(target: &Target, revision: &Revision) {
     }
 }
 
-#[test]
-fn what_somebody_else_has_deployed_since_is_left_alone_by_every_stage() {
+/// A target that has fetched a revision, has the next one deployed, and is to get a third.
+fn with_another_revision() -> (Target, Revision, Revision, Revision) {
     let target = Target::new();
     let other = target.commit(&[("a", "other")]);
     target.fetch(&target.request("r0", &other)).ok();
     let one = target.commit(&[("a", "1")]);
     target.deploy(&target.request("r1", &one));
     let two = target.commit(&[("a", "2")]);
+    (target, other, one, two)
+}
+
+#[test]
+fn what_somebody_else_has_deployed_since_is_left_alone_by_every_stage() {
+    let (target, other, one, two) = with_another_revision();
     let request = Request { restore: Some(one.clone()), ..target.request("r2", &two) };
-    target.fetch(&request).ok();
-    run(&request, Stage::Promote).ok();
+    target.promote(&request);
     deployed_by_somebody_else(&target, &other);
     target.forget_log();
     let before = snapshot(&target.root().join("revs"));
@@ -147,15 +139,9 @@ fn what_somebody_else_deployed_first_where_nothing_was_live_at_the_probe_is_left
 
 #[test]
 fn a_lease_that_runs_out_takes_back_nothing_that_somebody_else_has_deployed() {
-    let target = Target::new();
-    let other = target.commit(&[("a", "other")]);
-    target.fetch(&target.request("r0", &other)).ok();
-    let one = target.commit(&[("a", "1")]);
-    target.deploy(&target.request("r1", &one));
-    let two = target.commit(&[("a", "2")]);
+    let (target, other, one, two) = with_another_revision();
     let request = Request { restore: Some(one), confirm_timeout: 2, ..target.request("r2", &two) };
-    target.fetch(&request).ok();
-    run(&request, Stage::Promote).ok();
+    target.promote(&request);
     deployed_by_somebody_else(&target, &other);
     until(|| target.facts(&request).lease.is_none());
     assert_eq!(links(&target, &request)[..2], [Some(other.clone()), Some(other)]);
@@ -168,8 +154,7 @@ fn judged_by(own: Vec<Check>, others: Vec<Check>) -> (Target, Request, Revision)
     target.deploy(&Request { checks: own, ..target.request("r1", &one) });
     let two = target.commit(&[("a", "2")]);
     let request = Request { restore: Some(one.clone()), ..target.request("r2", &two) };
-    target.fetch(&request).ok();
-    run(&request, Stage::Promote).ok();
+    target.promote(&request);
     target.forget_log();
     (target, Request { checks: others, ..request }, one)
 }
@@ -207,8 +192,7 @@ fn a_revision_that_was_deployed_by_other_means_is_judged_by_the_checks_that_are_
     fs::remove_file(target.rev(&one).join(".git/hoist-checks.json")).unwrap();
     let two = target.commit(&[("a", "2")]);
     let mut request = Request { restore: Some(one), ..target.request("r2", &two) };
-    target.fetch(&request).ok();
-    run(&request, Stage::Promote).ok();
+    target.promote(&request);
     request.checks = vec![check("changed", AFTER, "exit 5"), check("new", AFTER, "exit 6")];
     let warned = run(&request, Stage::Rollback).ok().lines(Level::Warning).join("\n");
     assert!(warned.contains("check new failed") && !warned.contains("check changed"), "{warned}");
@@ -277,9 +261,7 @@ fn a_revision_that_is_gone_back_to_is_restarted_first_and_judged_by_its_own_chec
 
 #[test]
 fn a_configuration_file_cannot_take_the_place_of_what_hoist_keeps() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let mut request = target.request("r1", &one);
+    let (target, _, mut request) = Target::with_one();
     target.deploy(&request);
     let around = target.dir.path().join("around");
     symlink(target.root(), &around).unwrap();

@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 
 use rustix::fs::{FlockOperation, fcntl_lock};
 
-use crate::common::{Ran, signal};
+use crate::common::{Ran, locked, signal};
 use crate::fleet::DeployHost;
 
 /// A file of Scap's, opened as Scap opens it to have it to itself.
@@ -25,11 +25,7 @@ use FlockOperation::{NonBlockingLockExclusive as Alone, NonBlockingLockShared as
 
 /// `hoist lock` with these arguments, once it holds the lock.
 fn lock(host: &DeployHost, arguments: &[&str]) -> Child {
-    let mut child = host.hoist(&[&["lock"], arguments].concat()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    assert!(line.contains("locked by op@deploy1"), "{line}");
-    child
+    locked(host.hoist(&[&["lock"], arguments].concat()), "locked by op@deploy1")
 }
 
 fn end(mut child: Child) {

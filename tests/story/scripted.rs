@@ -7,9 +7,46 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
+use std::time::Duration;
 
+use hoist::deploy::{Kind, Plan, StagePlan};
 use hoist::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, Outcome, Step, Task};
+use hoist::report::{Event, Reporter};
+use hoist::targets::Group;
 use hoist::wire::{Facts, Revision, Stage, State};
+
+/// Keeps all events.
+#[derive(Default)]
+pub struct Events(pub Vec<Event>);
+
+impl Reporter for Events {
+    fn event(&mut self, event: &Event) {
+        self.0.push(event.clone());
+    }
+}
+
+/// A deployment of `b` to these groups, so many hosts at once in every stage.
+pub fn plan_of(groups: Vec<Group>, batch: usize) -> Plan {
+    let stage = |stage| StagePlan { stage, batch, timeout: Duration::from_secs(60) };
+    Plan {
+        run: "20260101T000000.000Z-1-abcd".parse().unwrap(),
+        kind: Kind::Deploy,
+        user: "op".into(),
+        deploy_host: "deploy1".into(),
+        repo: "app".into(),
+        revision: revision('b'),
+        message: String::new(),
+        groups,
+        stages: vec![stage(Stage::Fetch), stage(Stage::ConfigDeploy), stage(Stage::Promote)],
+        finalize: Some(stage(Stage::Finalize)),
+        rollback: stage(Stage::Rollback),
+        confirm_timeout: Duration::ZERO,
+        probe_batch: batch,
+        force: false,
+        need_bytes: 0,
+        need_inodes: 0,
+    }
+}
 
 /// How a host behaves in one try of one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

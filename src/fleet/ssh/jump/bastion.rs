@@ -75,7 +75,7 @@ impl Bastion {
                 Err(Refusal::Busy) => {}
                 Err(Refusal::Over(why)) if Instant::now() < until => log::info!("jump host {}: {why}", self.name()),
                 Err(Refusal::Full(_)) if session.multiplexer.channels() > 0 => {
-                    session.full.store(true, Ordering::Relaxed)
+                    session.full.store(true, Ordering::Relaxed);
                 }
                 Err(Refusal::Full(why) | Refusal::Refused(why)) => {
                     let message = format!("cannot connect to {place}: the jump host says {why}");
