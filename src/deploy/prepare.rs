@@ -6,22 +6,20 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::config::Config;
-use crate::fleet::{Call, HostId, Step, Task};
+use crate::fleet::RequestSource;
 use crate::locks::LockPlaces;
 use crate::repo::{Parts, Repo, TreeSize, Wanted};
 use crate::targets::{HostPattern, Target};
 use crate::wire::limits;
 use crate::wire::{
-    Action, Check, CheckType, DescribingTags, ExternalContent, Fetch, Holder, Level, LfsSource, PROTOCOL, Request,
-    Revision, Source, Stage, SubmoduleSource,
+    Check, CheckType, DescribingTags, ExternalContent, Fetch, Header, Holder, Level, LfsSource, Revision, Source,
+    Stage, StageRequest, SubmoduleSource,
 };
 
+use super::look::header;
 use super::new_hosts::for_scap;
 use super::plan::{Kind, Plan, StagePlan};
 use super::revision;
-
-/// Stages that `--stages` may name.
-const CHOICE: [Stage; 4] = [Stage::Fetch, Stage::ConfigDeploy, Stage::Promote, Stage::Finalize];
 
 /// The control folder of a repository that was made for Scap.
 const SCAPS: &str = "scap";
@@ -179,25 +177,17 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
     };
     let server = server(config);
     let url = server.as_ref().map(|(url, _)| url.as_str());
-    let request = Request {
-        protocol: PROTOCOL,
-        holder: Holder { run: plan.run.clone(), message: plan.message.clone(), ..holder },
-        action: Action::Probe,
-        repo: settings.git_repo.clone(),
-        deploy_dir: settings.git_deploy_dir.clone(),
+    let request = StageRequest {
+        header: header(config, Holder { run: plan.run.clone(), message: plan.message.clone(), ..holder }),
         group: String::new(),
         revision: plan.revision.clone(),
         restore: None,
         found_nothing: false,
         force: false,
-        umask: umask(config),
         cache_revs: cache_revs(config),
-        timeout: 0,
         confirm_timeout: plan.confirm_timeout.as_secs(),
-        control_dir: config.control_name.clone(),
         environment: config.environment.clone(),
         extras: if plan.kind == Kind::Rollback { ExternalContent::default() } else { extras(config, repo, url) },
-        large_files: Vec::new(),
         fetch: None,
         checks: config.checks()?,
         nrpe_dir: settings.nrpe_dir.clone(),
@@ -207,7 +197,6 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
         vars,
         kept: plan.kind == Kind::Rollback,
         link_files: settings.link_files,
-        verify: false,
         scap: for_scap(config, repo),
     };
     let shallow = parts.shallow(repo)?;
@@ -250,24 +239,25 @@ pub(super) fn extras(config: &Config, repo: &Repo, server: Option<&str>) -> Exte
 
 /// The stages of a run, in the order in which they run.
 fn stages(kind: Kind, chosen: Option<&str>) -> Result<Vec<Stage>> {
+    let choice = Stage::of_deployment();
     let chosen = match (kind, chosen) {
         (Kind::DryRun, _) => return Ok(vec![Stage::ConfigDiff]),
         (Kind::Rollback, _) => return Ok(vec![Stage::Promote, Stage::Finalize]),
         (Kind::ServiceRestart, _) => return Ok(vec![Stage::RestartService]),
-        (Kind::Deploy, None) => return Ok(CHOICE.to_vec()),
+        (Kind::Deploy, None) => return Ok(choice),
         (Kind::Deploy, Some(chosen)) => chosen,
     };
     let mut wanted = Vec::new();
     for name in chosen.split(',').map(str::trim).filter(|name| !name.is_empty()) {
         match name.parse() {
-            Ok(stage) if CHOICE.contains(&stage) => wanted.push(stage),
-            _ => bail!("--stages: {name:?} is no stage that can be chosen: {}", names(&CHOICE)),
+            Ok(stage) if choice.contains(&stage) => wanted.push(stage),
+            _ => bail!("--stages: {name:?} is no stage that can be chosen: {}", names(&choice)),
         }
     }
     if wanted.is_empty() {
-        bail!("--stages names no stage: choose from {}", names(&CHOICE));
+        bail!("--stages names no stage: choose from {}", names(&choice));
     }
-    Ok(CHOICE.into_iter().filter(|stage| wanted.contains(stage)).collect())
+    Ok(choice.into_iter().filter(|stage| wanted.contains(stage)).collect())
 }
 
 fn names(stages: &[Stage]) -> String {
@@ -310,10 +300,10 @@ fn check_scripts_are_committed<'a>(
     Ok(())
 }
 
-/// What each target is asked in each step.
+/// What targets are asked in a run.
 #[derive(Clone)]
 pub struct Requests {
-    pub(super) request: Arc<Request>,
+    pub(super) request: Arc<StageRequest>,
     pub(super) shallow: Vec<Revision>,
     pub(super) parts: Arc<Parts>,
     /// The repository on the git server, and the proxy on the way to it.
@@ -325,20 +315,8 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// The same request for every host, but for what a call says.
-    pub fn of(request: Request) -> Requests {
-        Requests {
-            request: Arc::new(request),
-            shallow: Vec::new(),
-            parts: Arc::default(),
-            server: None,
-            tag: Arc::default(),
-            describing: Arc::default(),
-        }
-    }
-
-    /// What all requests have in common.
-    pub fn basis(&self) -> &Request {
+    /// What the requests of all stages have in common.
+    pub fn basis(&self) -> &StageRequest {
         &self.request
     }
 
@@ -371,29 +349,25 @@ impl Requests {
     pub fn shallow(&self) -> &[Revision] {
         &self.shallow
     }
+}
 
-    /// The request of one step on one host. The fleet adds the pack's length to that of a fetch.
-    pub fn make(&self, _: HostId, call: &Call, task: &Task) -> Request {
-        let mut request = (*self.request).clone();
-        request.group = call.group.clone();
-        request.timeout = call.timeout.max(Duration::from_secs(1)).as_secs();
-        request.restore = task.restore.clone();
-        request.force = call.force;
-        let Step::Run(stage) = call.step else { return request };
-        request.action = Action::Run { stage, attempt: task.attempt };
-        if stage == Stage::Fetch {
-            let source = self.server.as_ref().map(|(url, proxy)| Source {
-                url: url.clone(),
-                proxy: proxy.clone(),
-                reference: self
-                    .tag
-                    .get()
-                    .map_or_else(|| request.revision.to_string(), |tag| format!("refs/tags/{tag}")),
-            });
-            let describing = self.describing.get().cloned();
-            request.fetch = Some(Fetch { shallow: self.shallow.clone(), source, describing, ..Fetch::default() });
-        }
-        request
+impl RequestSource for Requests {
+    fn header(&self) -> &Header {
+        &self.request.header
+    }
+
+    fn deployment(&self) -> Option<&StageRequest> {
+        Some(&self.request)
+    }
+
+    fn fetch(&self) -> Fetch {
+        let source = self.server.as_ref().map(|(url, proxy)| Source {
+            url: url.clone(),
+            proxy: proxy.clone(),
+            reference: self.tag().map_or_else(|| self.request.revision.to_string(), |tag| format!("refs/tags/{tag}")),
+        });
+        let describing = self.describing.get().cloned();
+        Fetch { shallow: self.shallow.clone(), source, describing, ..Fetch::default() }
     }
 }
 

@@ -8,9 +8,9 @@ use super::loss::{Loss, lost, unreachable, why};
 use super::output_sink::OutputSink;
 use super::ssh::ExecEnd;
 use super::talk::{Failure, NoSession, Remote, StageReply, outcome_of};
-use super::{Call, HostResult, Outcome, Payload, Step, Task};
+use super::{Call, HostId, HostResult, Outcome, Payload, Step, Task};
 use crate::targets::Target;
-use crate::wire::{Action, Ended, Facts, LargeFile, Recorded, Request, RunId, Stage, State};
+use crate::wire::{Ended, Facts, LargeFile, Recorded, Request, Revision, RunId, Stage, State};
 
 /// Added to a call's time limit here: the target keeps to the limit by itself, and says so more precisely.
 const SLACK: Duration = Duration::from_secs(10);
@@ -28,27 +28,71 @@ const RECONNECT_PAUSE: Duration = Duration::from_secs(2);
 const FIRST_REFUSAL_PAUSE: Duration = Duration::from_secs(1);
 const REFUSAL_PAUSE: Duration = Duration::from_secs(6);
 
-/// One step on one host.
+/// How a host is spoken with.
+pub(super) struct Terms<'a> {
+    pub host: HostId,
+    /// What a piece of work takes at the most.
+    pub timeout: Duration,
+    /// What the probe of a new session takes at the most.
+    pub probe_timeout: Duration,
+    /// What was live at the run's probe.
+    pub restore: Option<&'a Revision>,
+    /// A host that was given up is tried once more.
+    pub is_last_chance: bool,
+}
+
+impl<'a> Terms<'a> {
+    /// Those of one step.
+    pub fn of(call: &Call, task: &'a Task) -> Terms<'a> {
+        let timeout = call.timeout;
+        Terms {
+            host: task.host,
+            timeout,
+            probe_timeout: if call.step == Step::Probe { timeout } else { timeout.min(ASK_PATIENCE) },
+            restore: task.restore.as_ref(),
+            is_last_chance: call.step == Step::Run(Stage::Rollback),
+        }
+    }
+
+    /// Those of a piece of work beside the steps of a run.
+    pub fn beside(host: HostId, timeout: Duration) -> Terms<'a> {
+        Terms { host, timeout, probe_timeout: timeout, restore: None, is_last_chance: false }
+    }
+}
+
+/// A piece of work on one host.
 pub(super) struct Work<'a> {
     pub shared: &'a FleetState,
-    pub call: &'a Call,
-    pub task: &'a Task,
+    pub host: HostId,
     pub target: &'a Target,
     pub session: &'a mut Session,
     pub sink: OutputSink<'a>,
+    pub timeout: Duration,
+    pub restore: Option<&'a Revision>,
+    probe_timeout: Duration,
+    is_last_chance: bool,
+}
+
+impl<'a> Work<'a> {
+    pub fn new(shared: &'a FleetState, terms: &Terms<'a>, session: &'a mut Session, sink: OutputSink<'a>) -> Work<'a> {
+        let Terms { host, timeout, probe_timeout, restore, is_last_chance } = *terms;
+        let target = &shared.hosts[host].target;
+        Work { shared, host, target, session, sink, timeout, restore, probe_timeout, is_last_chance }
+    }
 }
 
 impl Work<'_> {
-    pub(super) fn step(&mut self) -> HostResult {
-        match self.call.step {
+    pub(super) fn step(&mut self, call: &Call, task: &Task) -> HostResult {
+        match call.step {
             Step::Probe => self.probe(),
             Step::Hold => self.hold(),
             Step::Run(stage) => {
                 self.session.promoted |= stage == Stage::Promote;
                 self.session.keeps_more = false;
-                let result = self.run(stage);
+                let result = self.run(stage, call, task);
                 if stage == Stage::Finalize && result.outcome.is_ok() {
-                    self.session.keeps_more = self.request(Action::Probe).cache_revs < KEPT_FOR_ROLLBACK;
+                    let deployment = self.shared.requests.deployment();
+                    self.session.keeps_more = deployment.is_some_and(|it| it.cache_revs < KEPT_FOR_ROLLBACK);
                 }
                 if matches!(stage, Stage::Finalize | Stage::Rollback) && result.outcome.is_ok() {
                     self.session.promoted = false;
@@ -64,9 +108,9 @@ impl Work<'_> {
     }
 
     /// What became of a stage that an earlier deployer may have begun; `None`: it never began.
-    pub(super) fn recover(&mut self, stage: Stage) -> Option<HostResult> {
+    pub(super) fn recover(&mut self, stage: Stage, attempt: u32) -> Option<HostResult> {
         let deadline = self.deadline();
-        match self.ask_after_loss(stage, Loss::session("its deployer is gone"), deadline) {
+        match self.ask_after_loss(stage, attempt, Loss::session("its deployer is gone"), deadline) {
             Ok(None) => None,
             Ok(Some(answer)) => {
                 let outcome = outcome_of(answer.ended, &answer.end);
@@ -76,25 +120,8 @@ impl Work<'_> {
         }
     }
 
-    pub(super) fn request(&self, action: Action) -> Request {
-        let mut request = (self.shared.requests)(self.task.host, self.call, self.task);
-        request.action = action;
-        request.timeout = self.call.timeout.as_secs().max(1);
-        request.force |= self.call.force;
-        request.restore = self.task.restore.clone();
-        // At the probe itself nobody knows yet what is there.
-        request.found_nothing = request.restore.is_none() && matches!(request.action, Action::Run { .. });
-        if let Some(fetch) = &mut request.fetch {
-            fetch.pack_bytes = None;
-        }
-        if request.action == Action::Probe {
-            request.large_files = self.shared.packs.large_files().to_vec();
-        }
-        request
-    }
-
     pub(super) fn deadline(&self) -> Instant {
-        Instant::now() + self.call.timeout + SLACK
+        Instant::now() + self.timeout + SLACK
     }
 
     fn probe(&mut self) -> HostResult {
@@ -115,7 +142,7 @@ impl Work<'_> {
         if !self.is_connected() {
             return self.ready();
         }
-        let (request, deadline) = (self.request(Action::Probe), self.deadline());
+        let (request, deadline) = (self.probe_request(), self.deadline());
         let Some(remote) = &mut self.session.remote else { return self.ready() };
         match remote.probe_again(&self.shared.ssh, &request, deadline, &mut self.sink) {
             Ok(()) => {
@@ -142,8 +169,7 @@ impl Work<'_> {
     /// as `reconnect_timeout` says; once that was in vain, a rollback alone has as long again: it may be all that is
     /// left to do, and a host may need more than one timeout to start up.
     fn ready_again(&mut self) -> Result<(), Outcome> {
-        let is_last_chance = self.call.step == Step::Run(Stage::Rollback);
-        let is_tried = self.session.let_in && (!self.session.given_up || is_last_chance);
+        let is_tried = self.session.let_in && (!self.session.given_up || self.is_last_chance);
         if self.is_connected() || !is_tried {
             return self.ready();
         }
@@ -162,14 +188,11 @@ impl Work<'_> {
     }
 
     fn connect(&mut self) -> Result<(), NoSession> {
-        self.shared.make_room(self.task.host);
-        let request = self.request(Action::Probe);
-        let patience = match self.call.step {
-            Step::Probe => self.call.timeout + SLACK,
-            _ => self.call.timeout.min(ASK_PATIENCE) + SLACK,
-        };
+        self.shared.make_room(self.host);
+        let request = self.probe_request();
+        let patience = self.probe_timeout + SLACK;
         let remote = Remote::connect(&self.shared.ssh, self.target, &request, patience, &mut self.sink)?;
-        self.know_again(&remote.facts, &request.holder.run)?;
+        self.know_again(&remote.facts, &request.header().holder.run)?;
         self.session.remote = Some(remote);
         self.note_lacks();
         (self.session.let_in, self.session.given_up) = (true, false);
@@ -198,7 +221,7 @@ impl Work<'_> {
             format!(
                 "{target} has nothing of {} and knows nothing of run {run}: a disk may not be mounted, or the name lead to \
                  another machine than at first",
-                self.request(Action::Probe).repo
+                self.shared.requests.header().repo
             )
         } else {
             format!(
@@ -230,7 +253,7 @@ impl Work<'_> {
     }
 
     fn take_lock_once(&mut self) -> Result<(), Failure> {
-        let (request, deadline) = (self.request(Action::Probe), self.deadline());
+        let (request, deadline) = (self.probe_request(), self.deadline());
         let no_session = || Failure::Lost("there is no session".into());
         let remote = self.session.remote.as_mut().ok_or_else(no_session)?;
         if !remote.has_keeper() {
@@ -278,11 +301,11 @@ impl Work<'_> {
         if let Some(remote) = self.session.remote.take() {
             if keeps_more { remote.close_when_tidy(self.deadline()) } else { remote.close() }
         }
-        self.shared.open.forget(self.task.host);
+        self.shared.open.forget(self.host);
         Outcome::Ok.into()
     }
 
-    fn run(&mut self, stage: Stage) -> HostResult {
+    fn run(&mut self, stage: Stage, call: &Call, task: &Task) -> HostResult {
         if let Err(outcome) = self.ready_again() {
             return outcome.into();
         }
@@ -291,7 +314,7 @@ impl Work<'_> {
         }
         let (mut rebuild, mut run_again) = (false, true);
         loop {
-            let (request, payload) = match self.stage_request(stage, rebuild) {
+            let (request, payload) = match self.stage_request(stage, call, task, rebuild) {
                 Ok(made) => made,
                 Err(error) => {
                     let reason = format!("cannot make the pack for this host: {error:#}");
@@ -307,7 +330,7 @@ impl Work<'_> {
                     if loss.told.is_none() {
                         self.session.remote = None;
                     }
-                    match self.ask_after_loss(stage, loss.clone(), deadline) {
+                    match self.ask_after_loss(stage, task.attempt, loss.clone(), deadline) {
                         Ok(Some(answer)) => answer,
                         Ok(None) if run_again => {
                             run_again = false;
@@ -329,7 +352,7 @@ impl Work<'_> {
             }
             let outcome = outcome_of(answer.ended, &answer.end);
             if outcome.is_ok() && stage == Stage::Fetch {
-                self.remember(&request);
+                self.remember();
             }
             return HostResult { state: Some(answer.state), ..HostResult::from(outcome) };
         }
@@ -347,36 +370,13 @@ impl Work<'_> {
         remote.run(request, payload, deadline, &mut self.sink)
     }
 
-    /// The stage's request, and for a fetch what the host lacks.
-    fn stage_request(&self, stage: Stage, rebuild: bool) -> anyhow::Result<(Request, Payload)> {
-        let mut request = self.request(Action::Run { stage, attempt: self.task.attempt });
-        let mut payload = Payload::default();
-        if let (Stage::Fetch, Some(fetch)) = (stage, &mut request.fetch) {
-            fetch.rebuild |= rebuild;
-            let facts = self.session.remote.as_ref().map(|remote| &remote.facts);
-            let has_it = facts.is_some_and(|facts| facts.revisions.contains(&request.revision));
-            let packs = &self.shared.packs;
-            if fetch.source.is_none() && (!has_it || request.force || fetch.rebuild) {
-                let cached = facts.filter(|_| !fetch.rebuild).map_or(&[][..], |facts| &facts.cached);
-                payload.pack = packs.pack(cached)?;
-                fetch.pack_bytes = payload.pack.as_ref().map(|pack| pack.bytes);
-            }
-            for file in self.session.lacks.iter().filter_map(|place| packs.large_files().get(*place)) {
-                let Some(path) = packs.stored(file) else { continue };
-                payload.large_files.push((path.to_owned(), file.bytes()));
-                fetch.large_files.push(file.clone());
-            }
-        }
-        Ok((request, payload))
-    }
-
     /// After a fetch the host has the revision, which the facts of its probe do not know.
-    fn remember(&mut self, request: &Request) {
+    fn remember(&mut self) {
         self.session.lacks.clear();
-        if let Some(remote) = &mut self.session.remote {
+        if let (Some(remote), Some(deployment)) = (&mut self.session.remote, self.shared.requests.deployment()) {
             for list in [&mut remote.facts.revisions, &mut remote.facts.cached] {
-                if !list.contains(&request.revision) {
-                    list.push(request.revision.clone());
+                if !list.contains(&deployment.revision) {
+                    list.push(deployment.revision.clone());
                 }
             }
         }
@@ -386,10 +386,11 @@ impl Work<'_> {
     fn ask_after_loss(
         &mut self,
         stage: Stage,
+        attempt: u32,
         mut loss: Loss,
         deadline: Instant,
     ) -> Result<Option<StageReply>, HostResult> {
-        let request = self.request(Action::Ask { stage, attempt: self.task.attempt });
+        let request = self.ask_request(stage, attempt);
         let give_up = deadline + self.shared.ssh.options.reconnect_timeout;
         let mut is_new = false;
         'connected: loop {
@@ -402,7 +403,7 @@ impl Work<'_> {
             }
             loop {
                 let Some(remote) = &mut self.session.remote else { continue 'connected };
-                let patience = Instant::now() + self.call.timeout.min(ASK_PATIENCE) + SLACK;
+                let patience = Instant::now() + self.timeout.min(ASK_PATIENCE) + SLACK;
                 let answer = match remote.ask(&request, patience, &mut self.sink) {
                     Ok(Recorded::Running) if Instant::now() < deadline => {
                         std::thread::sleep(ASK_PAUSE);
