@@ -11,7 +11,8 @@ use std::time::Duration;
 use super::HostId;
 use super::hosts::FleetState;
 use super::output_sink::OutputSink;
-use super::work::{Terms, Work};
+use super::terms::Terms;
+use super::work::Work;
 
 /// How often within its time a lease is renewed.
 const RENEWALS: u32 = 3;

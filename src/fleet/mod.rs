@@ -19,6 +19,7 @@ mod probe;
 mod request_source;
 pub mod ssh;
 mod talk;
+mod terms;
 mod unlock;
 mod work;
 

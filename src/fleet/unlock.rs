@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::hosts::SshFleet;
 use super::talk::outcome_of;
-use super::work::{Terms, Work};
+use super::terms::Terms;
+use super::work::Work;
 use super::{Flow, HostEvent, HostId, HostResult, Outcome, Payload, Task};
 use crate::wire::RunId;
 

@@ -8,14 +8,13 @@ use super::loss::{Loss, lost, unreachable, why};
 use super::output_sink::OutputSink;
 use super::ssh::ExecEnd;
 use super::talk::{Failure, NoSession, Remote, StageReply, outcome_of};
+use super::terms::{ASK_PATIENCE, Terms};
 use super::{Call, HostId, HostResult, Outcome, Payload, Step, Task};
 use crate::targets::Target;
 use crate::wire::{Ended, Facts, LargeFile, Recorded, Request, Revision, RunId, Stage, State};
 
 /// Added to a call's time limit here: the target keeps to the limit by itself, and says so more precisely.
 const SLACK: Duration = Duration::from_secs(10);
-/// A question on the way to something else takes no longer, whatever the step's own limit.
-const ASK_PATIENCE: Duration = Duration::from_secs(60);
 /// Between two questions how a stage goes.
 const ASK_PAUSE: Duration = Duration::from_millis(500);
 /// Trees that finalize keeps for a rollback of the run: what was live and what was done before it.
@@ -27,38 +26,6 @@ const RECONNECT_PAUSE: Duration = Duration::from_secs(2);
 /// (`PerSourcePenalties`), and shuts out who has gathered 15 of them.
 const FIRST_REFUSAL_PAUSE: Duration = Duration::from_secs(1);
 const REFUSAL_PAUSE: Duration = Duration::from_secs(6);
-
-/// How a host is spoken with.
-pub(super) struct Terms<'a> {
-    pub host: HostId,
-    /// What a piece of work takes at the most.
-    pub timeout: Duration,
-    /// What the probe of a new session takes at the most.
-    pub probe_timeout: Duration,
-    /// What was live at the run's probe.
-    pub restore: Option<&'a Revision>,
-    /// A host that was given up is tried once more.
-    pub is_last_chance: bool,
-}
-
-impl<'a> Terms<'a> {
-    /// Those of one step.
-    pub fn of(call: &Call, task: &'a Task) -> Terms<'a> {
-        let timeout = call.timeout;
-        Terms {
-            host: task.host,
-            timeout,
-            probe_timeout: if call.step == Step::Probe { timeout } else { timeout.min(ASK_PATIENCE) },
-            restore: task.restore.as_ref(),
-            is_last_chance: call.step == Step::Run(Stage::Rollback),
-        }
-    }
-
-    /// Those of a piece of work beside the steps of a run.
-    pub fn beside(host: HostId, timeout: Duration) -> Terms<'a> {
-        Terms { host, timeout, probe_timeout: timeout, restore: None, is_last_chance: false }
-    }
-}
 
 /// A piece of work on one host.
 pub(super) struct Work<'a> {
