@@ -26,6 +26,11 @@ pub fn took(seconds: f64) -> String {
     }
 }
 
+/// What a host waits for: `check answers, 12 of 120 s`.
+pub fn waiting(what: &str, seconds: u64, limit: u64) -> String {
+    format!("{what}, {seconds} of {limit} s")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,9 +41,4 @@ mod tests {
         let said: Vec<_> = [0.04, 9.94, 9.96, 59.4, 59.6, 125.0, -1.0, f64::NAN].map(took).into();
         assert_eq!(said, ["0.0 s", "9.9 s", "10 s", "59 s", "1 min 00 s", "2 min 05 s", "0.0 s", "0 s"]);
     }
-}
-
-/// What a host waits for: `check answers, 12 of 120 s`.
-pub fn waiting(what: &str, seconds: u64, limit: u64) -> String {
-    format!("{what}, {seconds} of {limit} s")
 }

@@ -10,11 +10,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::wire::{Check, Request, Revision, RunId};
+use crate::wire::{Check, Header, Revision, RunId, StageRequest};
 use crate::yaml;
 
-use super::job::Job;
 use crate::local::fault::{Fault, Tried};
+use crate::local::job::Job;
 use crate::local::os::files;
 use crate::local::state::layout::Layout;
 
@@ -46,13 +46,13 @@ fn read(path: PathBuf) -> Option<Kept> {
 pub fn keep(job: &Job) -> Result<(), Fault> {
     let (layout, request) = (&job.layout, &job.request);
     let place = path(layout, &request.revision);
-    if read(place.clone()).is_some_and(|kept| kept.run != request.holder.run) {
+    if read(place.clone()).is_some_and(|kept| kept.run != request.header.holder.run) {
         fs::rename(&place, earlier(layout, &request.revision)).tried("rename", &place)?;
     }
     let kept = Kept {
-        run: request.holder.run.clone(),
+        run: request.header.holder.run.clone(),
         checks: request.checks.clone(),
-        control_dir: request.control_dir.clone(),
+        control_dir: request.header.control_dir.clone(),
         environment: request.environment.clone(),
         nrpe_dir: request.nrpe_dir.clone(),
     };
@@ -64,7 +64,7 @@ pub fn keep(job: &Job) -> Result<(), Fault> {
 /// The revision is gone back to that the request's run itself had deployed again: the checks before it hold again.
 pub fn put_back(job: &Job, revision: &Revision) -> Result<(), Fault> {
     let (place, before) = (path(&job.layout, revision), earlier(&job.layout, revision));
-    let ours = read(place.clone()).is_some_and(|kept| kept.run == job.request.holder.run);
+    let ours = read(place.clone()).is_some_and(|kept| kept.run == job.request.header.holder.run);
     match ours {
         true if before.exists() => fs::rename(&before, &place).tried("rename", &before),
         true => files::remove(&place).map(drop),
@@ -74,19 +74,17 @@ pub fn put_back(job: &Job, revision: &Revision) -> Result<(), Fault> {
 
 /// The job with the checks that judge a revision, and the job with those of the request that do not.
 pub fn split(job: &Job, revision: &Revision) -> (Job, Job) {
-    let with = |checks: Vec<Check>, request: Request| Job { request: Request { checks, ..request }, ..job.clone() };
-    let run = &job.request.holder.run;
+    let with =
+        |checks: Vec<Check>, request: StageRequest| Job { request: StageRequest { checks, ..request }, ..job.clone() };
+    let run = &job.request.header.holder.run;
     let places = [path(&job.layout, revision), earlier(&job.layout, revision)];
     // What the run that is undone made of this very revision does not count.
     if let Some(kept) = places.into_iter().filter_map(read).find(|kept| kept.run != *run) {
         let names: HashSet<&String> = kept.checks.iter().map(|check| &check.name).collect();
         let others = job.request.checks.iter().filter(|check| !names.contains(&check.name)).cloned().collect();
-        let request = Request {
-            control_dir: kept.control_dir,
-            environment: kept.environment,
-            nrpe_dir: kept.nrpe_dir,
-            ..job.request.clone()
-        };
+        let header = Header { control_dir: kept.control_dir, ..job.request.header.clone() };
+        let (environment, nrpe_dir) = (kept.environment, kept.nrpe_dir);
+        let request = StageRequest { header, environment, nrpe_dir, ..job.request.clone() };
         return (with(kept.checks.clone(), request), with(others, job.request.clone()));
     }
     let committed = committed(job, revision);
@@ -97,7 +95,7 @@ pub fn split(job: &Job, revision: &Revision) -> (Job, Job) {
 
 /// Name and command of each check in a revision's own files. A file that cannot be read has none.
 fn committed(job: &Job, revision: &Revision) -> HashSet<(String, String)> {
-    let control = job.layout.rev(revision).join(&job.request.control_dir);
+    let control = job.layout.rev(revision).join(&job.request.header.control_dir);
     let environment = job.request.environment.as_ref().map(|it| control.join("environments").join(it));
     let mut found = HashSet::new();
     for folder in [Some(control), environment].into_iter().flatten() {
