@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::deploy::{Plan, Verdict};
 use crate::files::no_links;
+use crate::files::ownership::Denied;
 use crate::files::shared;
-use crate::files::shared::Denied;
 use crate::targets::Target;
 use crate::wire::{Revision, RunId, State};
 

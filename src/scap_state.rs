@@ -10,10 +10,10 @@ use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter};
 use serde_json::{Value, json};
 
-use crate::wire::{Check, CheckPoint, CheckType, OutputFormat, Request};
+use crate::wire::{Check, CheckPoint, CheckType, OutputFormat, StageRequest};
 
 /// The mapping for what a request deploys; `None` in a repository that Scap does not deploy. `tag`: the deployment's.
-pub fn text(request: &Request, tag: Option<&str>) -> Option<String> {
+pub fn text(request: &StageRequest, tag: Option<&str>) -> Option<String> {
     let mapping = mapping(request, tag)?;
     let mut text = Vec::new();
     mapping.serialize(&mut serde_json::Serializer::with_formatter(&mut text, Yaml(PrettyFormatter::new()))).ok()?;
@@ -21,7 +21,7 @@ pub fn text(request: &Request, tag: Option<&str>) -> Option<String> {
     String::from_utf8(text).ok()
 }
 
-fn mapping(request: &Request, tag: Option<&str>) -> Option<IndexMap<&'static str, Value>> {
+fn mapping(request: &StageRequest, tag: Option<&str>) -> Option<IndexMap<&'static str, Value>> {
     let scap = request.scap.as_ref()?;
     let revision = request.revision.as_str();
     let mut mapping = IndexMap::new();
@@ -32,8 +32,8 @@ fn mapping(request: &Request, tag: Option<&str>) -> Option<IndexMap<&'static str
     };
     set("tag", json!(tag));
     set("commit", json!(revision));
-    set("user", json!(request.holder.user));
-    set("timestamp", json!(request.holder.since.trim_end_matches('Z')));
+    set("user", json!(request.header.holder.user));
+    set("timestamp", json!(request.header.holder.since.trim_end_matches('Z')));
     set("original_origin", json!(scap.origin));
     set("log_json", json!(true));
     // Scap counts the live one among them.
@@ -41,13 +41,13 @@ fn mapping(request: &Request, tag: Option<&str>) -> Option<IndexMap<&'static str
     set("config_deploy", json!(request.config_files.is_some()));
     set("config_files", config_files(request));
     set("environment", json!(request.environment));
-    set("git_deploy_dir", json!(request.deploy_dir));
+    set("git_deploy_dir", json!(request.header.deploy_dir));
     set("git_fat", json!(scap.git_binary_manager == ["git-fat"]));
     let managers = scap.git_binary_manager.join(",");
     set("git_binary_manager", if managers.is_empty() { Value::Null } else { json!(managers) });
     set("git_server", json!(scap.git_server));
     set("git_scheme", json!(scap.git_scheme));
-    set("git_repo", json!(request.repo));
+    set("git_repo", json!(request.header.repo));
     set("git_rev", json!(revision));
     set("git_submodules", json!(scap.git_submodules));
     set("git_upstream_submodules", json!(scap.git_upstream_submodules));
@@ -62,7 +62,7 @@ fn mapping(request: &Request, tag: Option<&str>) -> Option<IndexMap<&'static str
     Some(mapping)
 }
 
-fn config_files(request: &Request) -> Value {
+fn config_files(request: &StageRequest) -> Value {
     let Some(files) = &request.config_files else { return Value::Null };
     let file = |file: &crate::wire::ConfigFile| {
         let mut mapping = serde_json::Map::new();
@@ -79,7 +79,7 @@ fn config_files(request: &Request) -> Value {
 }
 
 /// By name; one that runs at two points is one check here.
-fn checks(request: &Request) -> serde_json::Map<String, Value> {
+fn checks(request: &StageRequest) -> serde_json::Map<String, Value> {
     let mut found: serde_json::Map<String, Value> = serde_json::Map::new();
     for (name, mut body) in request.checks.iter().map(|it| (it.name.clone(), check(it))) {
         if let Some(Value::Object(earlier)) = found.get_mut(&name) {
@@ -115,7 +115,7 @@ fn check(check: &Check) -> serde_json::Map<String, Value> {
     mapping
 }
 
-fn services(request: &Request) -> Value {
+fn services(request: &StageRequest) -> Value {
     let one = |service: &crate::wire::ServiceName| match (service.action.as_str(), service.disable_secondary) {
         ("restart", false) => service.name.clone(),
         (action, false) => format!("{}={action}", service.name),

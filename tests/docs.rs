@@ -174,6 +174,22 @@ fn every_key_is_in_the_manual_with_its_kind_and_default_and_every_key_there_exis
 }
 
 #[test]
+fn every_stage_is_in_the_manual_and_every_stage_there_exists() {
+    let page = read("man/hoist-deploy-local.1");
+    let stages = page.split("\n.Ss Stages\n").nth(1).and_then(|rest| rest.split("\n.Ss ").next()).unwrap();
+    let described: Vec<&str> = stages.lines().filter_map(|line| line.strip_prefix(".It Cm ")).collect();
+    assert_eq!(described, Stage::ALL.map(Stage::name), "the stages in hoist-deploy-local(1)");
+    let page = read("man/hoist-deploy.1");
+    let course = words_of(&section(&page, "COURSE OF A DEPLOYMENT"), "Cm");
+    let names: Vec<&str> = Stage::of_deployment().into_iter().map(Stage::name).collect();
+    for name in &names {
+        assert!(course.contains(*name), "hoist-deploy(1) does not say what a deployment does in stage {name}");
+    }
+    let choice = format!(".Cm {} .", names.join(" , "));
+    assert!(page.lines().any(|line| line == choice), "hoist-deploy(1), -s: there is no line {choice:?}");
+}
+
+#[test]
 fn every_option_of_openssh_is_in_the_manual_under_what_becomes_of_it() {
     let page = read("man/hoist.cfg.5");
     let section = section(&page, "OPENSSH'S CONFIGURATION");

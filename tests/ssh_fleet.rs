@@ -12,8 +12,10 @@ use std::time::{Duration, Instant};
 
 use farm::Farm;
 use hoist::fleet::ssh::{Ssh, SshOptions};
-use hoist::fleet::{Call, Fleet, Flow, HostEvent, HostResult, Outcome, Pack, PackSource, SshFleet, Step, Task};
-use hoist::wire::{Action, Fetch, Holder, PROTOCOL, Request, Revision, Service, Source, Stage};
+use hoist::fleet::{
+    Call, Fleet, Flow, HostEvent, HostResult, Outcome, Pack, PackSource, RequestSource, SshFleet, Step, Task,
+};
+use hoist::wire::{Fetch, Header, Holder, PROTOCOL, Request, Revision, Run, Service, Source, Stage, StageRequest};
 
 /// It notes every request, and does what the host's file `plan` says, which is shell too.
 const STAND_IN: &str = r#"#!/bin/sh
@@ -69,34 +71,56 @@ fn revision(digit: char) -> Revision {
     digit.to_string().repeat(40).parse().unwrap()
 }
 
-fn request(source: Option<Source>) -> Request {
-    Request {
+/// A deployment of revision a.
+struct Deploys {
+    request: StageRequest,
+    source: Option<Source>,
+}
+
+impl RequestSource for Deploys {
+    fn header(&self) -> &Header {
+        &self.request.header
+    }
+
+    fn deployment(&self) -> Option<&StageRequest> {
+        Some(&self.request)
+    }
+
+    fn fetch(&self) -> Fetch {
+        Fetch { source: self.source.clone(), ..Fetch::default() }
+    }
+}
+
+fn deploys(source: Option<Source>) -> Deploys {
+    let holder = Holder {
+        run: "run1".parse().unwrap(),
+        user: "u".into(),
+        host: "h".into(),
+        pid: 1,
+        since: "2026-11-23T00:00:00Z".into(),
+        message: String::new(),
+    };
+    let header = Header {
         protocol: PROTOCOL,
-        holder: Holder {
-            run: "run1".parse().unwrap(),
-            user: "u".into(),
-            host: "h".into(),
-            pid: 1,
-            since: "2026-11-23T00:00:00Z".into(),
-            message: String::new(),
-        },
-        action: Action::Probe,
+        holder,
         repo: "repo".into(),
         deploy_dir: "/srv/deployment".into(),
+        control_dir: "hoist".into(),
+        umask: Some(2),
+        timeout: 1,
+    };
+    let request = StageRequest {
+        header,
         group: "default".into(),
         revision: revision('a'),
         restore: None,
         found_nothing: false,
         force: false,
-        umask: Some(2),
         cache_revs: 5,
-        timeout: 1,
         confirm_timeout: 0,
-        control_dir: "hoist".into(),
         environment: None,
         extras: Default::default(),
-        large_files: Vec::new(),
-        fetch: Some(Fetch { pack_bytes: None, shallow: Vec::new(), source, rebuild: false, ..Default::default() }),
+        fetch: None,
         checks: Vec::new(),
         perform_checks: true,
         nrpe_dir: "/etc/nagios/nrpe.d".into(),
@@ -106,9 +130,9 @@ fn request(source: Option<Source>) -> Request {
         vars: Default::default(),
         kept: false,
         link_files: false,
-        verify: false,
         scap: None,
-    }
+    };
+    Deploys { request, source }
 }
 
 struct Scene {
@@ -142,7 +166,7 @@ impl Scene {
         let addresses: Vec<String> = (0..hosts).map(|n| format!("127.0.{}.{}", 1 + n / 200, 2 + n % 200)).collect();
         let targets = addresses.iter().map(|address| address.parse().unwrap()).collect();
         let packs = Arc::new(Packs(Mutex::default()));
-        let requests = Box::new(|_, _: &Call, _: &Task| request(None));
+        let requests = Box::new(deploys(None));
         let fleet =
             SshFleet::new(Ssh::prepare(options).unwrap(), targets, requests, Box::new(SharedPacks(packs.clone())));
         Scene { farm, addresses, fleet, packs }
@@ -162,10 +186,10 @@ impl Scene {
 
     /// The actions that a host was asked for.
     fn actions(&self, host: usize) -> Vec<String> {
-        let action = |line: &str| match serde_json::from_str::<Request>(line).unwrap().action {
-            Action::Probe => "probe".to_owned(),
-            Action::Run { stage, attempt } => format!("{stage}/{attempt}"),
-            Action::Ask { stage, attempt } => format!("ask {stage}/{attempt}"),
+        let action = |line: &str| match serde_json::from_str::<Request>(line).unwrap() {
+            Request::Probe(_) => "probe".to_owned(),
+            Request::Run(run) => format!("{}/{}", run.stage, run.attempt),
+            Request::Ask(ask) => format!("ask {}/{}", ask.stage, ask.attempt),
             other => format!("{other:?}"),
         };
         self.read(host, "requests").lines().map(action).collect()
@@ -531,8 +555,9 @@ fn a_fetch_sends_what_the_host_lacks_and_only_that() {
     assert!(results[&1].outcome.is_ok());
     // It is known from the fetch before that this host has the revision by now.
     assert_eq!(scene.read(1, "pack"), "pack for a host with 1 commits");
-    let last: Request = serde_json::from_str(scene.read(1, "requests").lines().last().unwrap()).unwrap();
-    assert_eq!((last.force, last.timeout, last.restore), (true, 30, Some(revision('b'))));
+    let last: Run = serde_json::from_str(scene.read(1, "requests").lines().last().unwrap()).unwrap();
+    let last = last.request;
+    assert_eq!((last.force, last.header.timeout, last.restore), (true, 30, Some(revision('b'))));
     assert_eq!(last.fetch.unwrap().pack_bytes, Some(30));
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::repo::{Parts, Repo, Wanted};
-use crate::wire::{Holder, LfsSource, PROTOCOL, Request, SubmoduleSource};
+use crate::wire::{Header, Holder, LfsSource, PROTOCOL, StageRequest, SubmoduleSource};
 
 use super::plan::Plan;
 use super::requests::{Requests, server};
@@ -19,7 +19,7 @@ type Vars = serde_json::Map<String, serde_json::Value>;
 /// template variables, and the addresses of the git server and of a proxy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Asked {
-    request: Request,
+    request: StageRequest,
     /// Targets fetch from a git server.
     by_server: bool,
     /// A sum of the template variables. It is too short to tell anybody what they are.
@@ -72,7 +72,8 @@ impl Requests {
         (parts, vars): (Parts, Vars),
     ) -> Result<Requests> {
         let holder = Holder { run: plan.run.clone(), message: plan.message.clone(), ..holder };
-        let mut request = Request { protocol: PROTOCOL, holder, vars, ..asked.request.clone() };
+        let header = Header { protocol: PROTOCOL, holder, ..asked.request.header.clone() };
+        let mut request = StageRequest { header, vars, ..asked.request.clone() };
         let server = server(config).filter(|_| asked.by_server);
         match &server {
             Some((url, proxy)) => request.extras.set_server(url, proxy.as_deref()),
@@ -97,7 +98,7 @@ impl Requests {
             request.service = restored.request.service.clone();
         }
         let Some(undone) = undone.map(|undone| &undone.request) else { return };
-        request.deploy_dir = undone.deploy_dir.clone();
+        request.header.deploy_dir = undone.header.deploy_dir.clone();
         let services = &mut request.service;
         let more = undone.service.names.iter().filter(|new| services.names.iter().all(|old| old.name != new.name));
         let more: Vec<_> = more.cloned().collect();

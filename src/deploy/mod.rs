@@ -18,7 +18,7 @@ mod verdict;
 
 pub use asked::Asked;
 pub use holder::{holder, lock_places, long_message};
-pub use look::{bare_request, look};
+pub use look::{Look, close, look};
 pub use new_hosts::for_new_hosts;
 pub use operator::{Answer, Operator, Question};
 pub use plan::{Kind, Plan, StagePlan};

@@ -19,7 +19,7 @@ use super::table::{HostState, Table};
 use super::verdict::{End, Verdict};
 
 /// The longest that one host may take for the probe, for its lock, and for letting go of it.
-const CONTACT_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const CONTACT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Why a run does not go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -432,7 +432,7 @@ enum Try {
 }
 
 pub(super) fn contact_call(plan: &Plan, step: Step) -> Call {
-    Call { step, group: String::new(), batch: plan.probe_batch, timeout: CONTACT_TIMEOUT, force: false, recover: false }
+    Call::contact(step, plan.probe_batch, CONTACT_TIMEOUT)
 }
 
 pub(super) fn stage_call(plan: &Plan, group: usize, stage: &StagePlan, force: bool) -> Call {

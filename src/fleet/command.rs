@@ -54,7 +54,7 @@ impl CommandJob {
             Some(target) => self.outcome(target, call, &mut sink),
             None => Outcome::Failed { reason: format!("internal error: no host {}", task.host), status: 1 },
         };
-        sink.complete(outcome.into(), call)
+        sink.complete(outcome.into(), call.timeout)
     }
 
     fn outcome(&self, target: &Target, call: &Call, sink: &mut OutputSink) -> Outcome {

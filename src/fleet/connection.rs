@@ -8,14 +8,13 @@ use super::loss::unreachable;
 use super::output_sink::OutputSink;
 use super::sessions::{First, FleetState, Session};
 use super::talk::{Failure, NoSession, Remote, StageReply};
-use super::{Call, Outcome, Payload, Step, Task};
+use super::terms::Terms;
+use super::{HostId, Outcome, Payload};
 use crate::targets::Target;
-use crate::wire::{Action, Facts, LargeFile, Request, RunId, Stage, State};
+use crate::wire::{Facts, LargeFile, Request, Revision, RunId, State};
 
 /// Added to a call's time limit here: the target enforces the limit itself, and reports it more precisely.
 pub(super) const SLACK: Duration = Duration::from_secs(10);
-/// The longest time for a question that is not the step itself, whatever the step's own limit.
-pub(super) const ASK_PATIENCE: Duration = Duration::from_secs(60);
 /// The first pause between two attempts to reconnect, and the longest one.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const RECONNECT_PAUSE: Duration = Duration::from_secs(2);
@@ -27,33 +26,27 @@ const REFUSAL_PAUSE: Duration = Duration::from_secs(6);
 /// What is done on one host, and with what.
 pub(super) struct Work<'a> {
     pub shared: &'a FleetState,
-    pub call: &'a Call,
-    pub task: &'a Task,
+    pub host: HostId,
     pub target: &'a Target,
     pub session: &'a mut Session,
     pub sink: OutputSink<'a>,
+    pub timeout: Duration,
+    pub restore: Option<&'a Revision>,
+    probe_timeout: Duration,
+    is_last_chance: bool,
+}
+
+impl<'a> Work<'a> {
+    pub fn new(shared: &'a FleetState, terms: &Terms<'a>, session: &'a mut Session, sink: OutputSink<'a>) -> Work<'a> {
+        let Terms { host, timeout, probe_timeout, restore, is_last_chance } = *terms;
+        let target = &shared.hosts[host].target;
+        Work { shared, host, target, session, sink, timeout, restore, probe_timeout, is_last_chance }
+    }
 }
 
 impl Work<'_> {
-    pub(super) fn request(&self, action: Action) -> Request {
-        let mut request = (self.shared.requests)(self.task.host, self.call, self.task);
-        request.action = action;
-        request.timeout = self.call.timeout.as_secs().max(1);
-        request.force |= self.call.force;
-        request.restore = self.task.restore.clone();
-        // Before the probe has answered it is not known what is there.
-        request.found_nothing = request.restore.is_none() && matches!(request.action, Action::Run { .. });
-        if let Some(fetch) = &mut request.fetch {
-            fetch.pack_bytes = None;
-        }
-        if request.action == Action::Probe {
-            request.large_files = self.shared.packs.large_files().to_vec();
-        }
-        request
-    }
-
     pub(super) fn deadline(&self) -> Instant {
-        Instant::now() + self.call.timeout + SLACK
+        Instant::now() + self.timeout + SLACK
     }
 
     pub(super) fn is_connected(&mut self) -> bool {
@@ -68,8 +61,7 @@ impl Work<'_> {
     /// for `reconnect_timeout`. After that has failed once, only a rollback tries for as long again: it may be the last
     /// thing left to do, and a host may need more than one timeout to boot.
     pub(super) fn ready_again(&mut self) -> Result<(), Outcome> {
-        let is_last_chance = self.call.step == Step::Run(Stage::Rollback);
-        let is_tried = self.session.let_in && (!self.session.given_up || is_last_chance);
+        let is_tried = self.session.let_in && (!self.session.given_up || self.is_last_chance);
         if self.is_connected() || !is_tried {
             return self.ready();
         }
@@ -88,14 +80,11 @@ impl Work<'_> {
     }
 
     fn connect(&mut self) -> Result<(), NoSession> {
-        self.shared.make_room(self.task.host);
-        let request = self.request(Action::Probe);
-        let patience = match self.call.step {
-            Step::Probe => self.call.timeout + SLACK,
-            _ => self.call.timeout.min(ASK_PATIENCE) + SLACK,
-        };
+        self.shared.make_room(self.host);
+        let request = self.probe_request();
+        let patience = self.probe_timeout + SLACK;
         let remote = Remote::connect(&self.shared.ssh, self.target, &request, patience, &mut self.sink)?;
-        self.know_again(&remote.facts, &request.holder.run)?;
+        self.know_again(&remote.facts, &request.header().holder.run)?;
         self.session.remote = Some(remote);
         self.note_lacks();
         (self.session.let_in, self.session.given_up) = (true, false);
@@ -123,7 +112,7 @@ impl Work<'_> {
             format!(
                 "{target} has nothing of {} and knows nothing of run {run}: a disk may not be mounted, or the name lead to \
                  another machine than at first",
-                self.request(Action::Probe).repo
+                self.shared.requests.header().repo
             )
         } else {
             format!(
@@ -155,7 +144,7 @@ impl Work<'_> {
     }
 
     fn take_lock_once(&mut self) -> Result<(), Failure> {
-        let (request, deadline) = (self.request(Action::Probe), self.deadline());
+        let (request, deadline) = (self.probe_request(), self.deadline());
         let no_session = || Failure::Lost("there is no session".into());
         let remote = self.session.remote.as_mut().ok_or_else(no_session)?;
         if !remote.has_keeper() {

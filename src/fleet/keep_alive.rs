@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError, Weak};
 use std::time::Duration;
 
+use super::HostId;
 use super::connection::Work;
 use super::output_sink::OutputSink;
 use super::sessions::FleetState;
-use super::{Call, HostId, Step, Task};
+use super::terms::Terms;
 
 /// How many times within its duration a lease is renewed.
 const RENEWALS: u32 = 3;
@@ -51,15 +52,8 @@ pub(super) fn start(shared: &Arc<FleetState>) {
 
 /// How long a lease of this run lasts; `None`: there are none.
 fn lease_of(shared: &FleetState) -> Option<Duration> {
-    let (call, task) = nothing(0);
-    let seconds = (shared.requests)(0, &call, &task).confirm_timeout;
+    let seconds = shared.requests.deployment()?.confirm_timeout;
     (seconds > 0).then(|| Duration::from_secs(seconds))
-}
-
-fn nothing(host: HostId) -> (Call, Task) {
-    let call =
-        Call { step: Step::Hold, group: String::new(), batch: 1, timeout: PATIENCE, force: false, recover: false };
-    (call, Task { host, attempt: 0, restore: None })
 }
 
 /// One round; returns the promoted hosts that have no session, or no keeper.
@@ -104,9 +98,8 @@ fn reconnect_one(shared: &FleetState, id: HostId) {
     if !session.promoted {
         return;
     }
-    let (call, task) = nothing(id);
     let sink = OutputSink::new(id, &|_| {}, &shared.output, None);
-    let mut work = Work { shared, call: &call, task: &task, target: &host.target, session: &mut session, sink };
+    let mut work = Work::new(shared, &Terms::beside(id, PATIENCE), &mut session, sink);
     match work.ready() {
         Ok(()) => log::info!("{}: the idle session was lost, and was reopened", host.target),
         Err(outcome) => log::debug!("{}: the idle session is lost: {outcome}", host.target),

@@ -4,6 +4,7 @@
     reason = "an outcome names the holder of a lock; there is one a host and step, beside a round trip over the network"
 )]
 
+mod ask;
 mod command;
 mod connection;
 mod hosts;
@@ -16,17 +17,20 @@ pub mod output_sink;
 mod pack;
 mod pool;
 mod probe;
+mod request_source;
 mod sessions;
 pub mod ssh;
 mod talk;
+mod terms;
 mod unlock;
 mod work;
 
 pub use command::CommandFleet;
 pub use hosts::SshFleet;
 pub use outcome::{HostResult, Outcome};
-pub use pack::{Pack, PackSource, Payload};
-pub use sessions::{First, RequestMaker};
+pub use pack::{NoPacks, Pack, PackSource, Payload};
+pub use request_source::RequestSource;
+pub use sessions::First;
 
 use std::time::Duration;
 
@@ -69,6 +73,13 @@ pub struct Call {
     /// no events at all; each of the others gets its `Started` and its true `Ended`. A probe with it is a look at hosts
     /// at the end of such a run, which no journal records.
     pub recover: bool,
+}
+
+impl Call {
+    /// A step of no stage, over several groups: to probe, to take locks, to let go of them.
+    pub fn contact(step: Step, batch: usize, timeout: Duration) -> Call {
+        Call { step, group: String::new(), batch, timeout, force: false, recover: false }
+    }
 }
 
 /// One host of a call.

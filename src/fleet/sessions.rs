@@ -7,18 +7,14 @@ use super::open::OpenSessions;
 use super::output_sink::RunOutput;
 use super::ssh::Ssh;
 use super::talk::Remote;
-use super::{Call, HostId, PackSource, Task};
+use super::{HostId, PackSource, RequestSource};
 use crate::targets::Target;
-use crate::wire::{Request, State};
-
-/// Makes the request for a task. The fleet itself fills in the action, the time limit, `force`, what a rollback goes back
-/// to, and the pack.
-pub type RequestMaker = Box<dyn Fn(HostId, &Call, &Task) -> Request + Send + Sync>;
+use crate::wire::State;
 
 pub(super) struct FleetState {
     pub ssh: Ssh,
     pub hosts: Vec<Host>,
-    pub requests: RequestMaker,
+    pub requests: Box<dyn RequestSource>,
     pub packs: Box<dyn PackSource>,
     pub open: OpenSessions,
     pub output: RunOutput,

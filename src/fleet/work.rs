@@ -2,28 +2,31 @@
 
 use std::time::{Duration, Instant};
 
-use super::connection::{ASK_PATIENCE, SLACK, Work};
+use super::connection::{SLACK, Work};
 use super::loss::{Loss, lost, unreachable, why};
 use super::ssh::ExecEnd;
 use super::talk::{Failure, StageReply, outcome_of};
-use super::{HostResult, Outcome, Payload, Step};
-use crate::wire::{Action, Ended, Facts, Recorded, Request, Stage, State};
+use super::terms::ASK_PATIENCE;
+use super::{Call, HostResult, Outcome, Step, Task};
+use crate::wire::{Ended, Facts, Recorded, Stage, State};
 
 /// Between two questions how a stage goes.
 const ASK_PAUSE: Duration = Duration::from_millis(500);
 /// Trees that finalize keeps for a rollback of the run: what was live and what was done before it.
 const KEPT_FOR_ROLLBACK: usize = 2;
+
 impl Work<'_> {
-    pub(super) fn step(&mut self) -> HostResult {
-        match self.call.step {
+    pub(super) fn step(&mut self, call: &Call, task: &Task) -> HostResult {
+        match call.step {
             Step::Probe => self.probe(),
             Step::Hold => self.hold(),
             Step::Run(stage) => {
                 self.session.promoted |= stage == Stage::Promote;
                 self.session.keeps_more = false;
-                let result = self.run(stage);
+                let result = self.run(stage, call, task);
                 if stage == Stage::Finalize && result.outcome.is_ok() {
-                    self.session.keeps_more = self.request(Action::Probe).cache_revs < KEPT_FOR_ROLLBACK;
+                    let deployment = self.shared.requests.deployment();
+                    self.session.keeps_more = deployment.is_some_and(|it| it.cache_revs < KEPT_FOR_ROLLBACK);
                 }
                 if matches!(stage, Stage::Finalize | Stage::Rollback) && result.outcome.is_ok() {
                     self.session.promoted = false;
@@ -39,9 +42,9 @@ impl Work<'_> {
     }
 
     /// What became of a stage that an earlier deployer may have begun; `None`: it never began.
-    pub(super) fn recover(&mut self, stage: Stage) -> Option<HostResult> {
+    pub(super) fn recover(&mut self, stage: Stage, attempt: u32) -> Option<HostResult> {
         let deadline = self.deadline();
-        match self.ask_after_loss(stage, Loss::session("its deployer is gone"), deadline) {
+        match self.ask_after_loss(stage, attempt, Loss::session("its deployer is gone"), deadline) {
             Ok(None) => None,
             Ok(Some(answer)) => {
                 let outcome = outcome_of(answer.ended, &answer.end);
@@ -69,7 +72,7 @@ impl Work<'_> {
         if !self.is_connected() {
             return self.ready();
         }
-        let (request, deadline) = (self.request(Action::Probe), self.deadline());
+        let (request, deadline) = (self.probe_request(), self.deadline());
         let Some(remote) = &mut self.session.remote else { return self.ready() };
         match remote.probe_again(&self.shared.ssh, &request, deadline, &mut self.sink) {
             Ok(()) => {
@@ -115,11 +118,11 @@ impl Work<'_> {
         if let Some(remote) = self.session.remote.take() {
             if keeps_more { remote.close_when_tidy(self.deadline()) } else { remote.close() }
         }
-        self.shared.open.forget(self.task.host);
+        self.shared.open.forget(self.host);
         Outcome::Ok.into()
     }
 
-    fn run(&mut self, stage: Stage) -> HostResult {
+    fn run(&mut self, stage: Stage, call: &Call, task: &Task) -> HostResult {
         if let Err(outcome) = self.ready_again() {
             return outcome.into();
         }
@@ -128,7 +131,7 @@ impl Work<'_> {
         }
         let (mut rebuild, mut run_again) = (false, true);
         loop {
-            let (request, payload) = match self.stage_request(stage, rebuild) {
+            let (request, payload) = match self.stage_request(stage, call, task, rebuild) {
                 Ok(made) => made,
                 Err(error) => {
                     let reason = format!("cannot make the pack for this host: {error:#}");
@@ -144,7 +147,7 @@ impl Work<'_> {
                     if loss.told.is_none() {
                         self.session.remote = None;
                     }
-                    match self.ask_after_loss(stage, loss.clone(), deadline) {
+                    match self.ask_after_loss(stage, task.attempt, loss.clone(), deadline) {
                         Ok(Some(answer)) => answer,
                         Ok(None) if run_again => {
                             run_again = false;
@@ -166,42 +169,19 @@ impl Work<'_> {
             }
             let outcome = outcome_of(answer.ended, &answer.end);
             if outcome.is_ok() && stage == Stage::Fetch {
-                self.remember(&request);
+                self.remember();
             }
             return HostResult { state: Some(answer.state), ..HostResult::from(outcome) };
         }
     }
 
-    /// The stage's request, and for a fetch what the host lacks.
-    fn stage_request(&self, stage: Stage, rebuild: bool) -> anyhow::Result<(Request, Payload)> {
-        let mut request = self.request(Action::Run { stage, attempt: self.task.attempt });
-        let mut payload = Payload::default();
-        if let (Stage::Fetch, Some(fetch)) = (stage, &mut request.fetch) {
-            fetch.rebuild |= rebuild;
-            let facts = self.session.remote.as_ref().map(|remote| &remote.facts);
-            let has_it = facts.is_some_and(|facts| facts.revisions.contains(&request.revision));
-            let packs = &self.shared.packs;
-            if fetch.source.is_none() && (!has_it || request.force || fetch.rebuild) {
-                let cached = facts.filter(|_| !fetch.rebuild).map_or(&[][..], |facts| &facts.cached);
-                payload.pack = packs.pack(cached)?;
-                fetch.pack_bytes = payload.pack.as_ref().map(|pack| pack.bytes);
-            }
-            for file in self.session.lacks.iter().filter_map(|place| packs.large_files().get(*place)) {
-                let Some(path) = packs.stored(file) else { continue };
-                payload.large_files.push((path.to_owned(), file.bytes()));
-                fetch.large_files.push(file.clone());
-            }
-        }
-        Ok((request, payload))
-    }
-
     /// After a fetch the host has the revision, which the facts of its probe do not know.
-    fn remember(&mut self, request: &Request) {
+    fn remember(&mut self) {
         self.session.lacks.clear();
-        if let Some(remote) = &mut self.session.remote {
+        if let (Some(remote), Some(deployment)) = (&mut self.session.remote, self.shared.requests.deployment()) {
             for list in [&mut remote.facts.revisions, &mut remote.facts.cached] {
-                if !list.contains(&request.revision) {
-                    list.push(request.revision.clone());
+                if !list.contains(&deployment.revision) {
+                    list.push(deployment.revision.clone());
                 }
             }
         }
@@ -211,10 +191,11 @@ impl Work<'_> {
     fn ask_after_loss(
         &mut self,
         stage: Stage,
+        attempt: u32,
         mut loss: Loss,
         deadline: Instant,
     ) -> Result<Option<StageReply>, HostResult> {
-        let request = self.request(Action::Ask { stage, attempt: self.task.attempt });
+        let request = self.ask_request(stage, attempt);
         let give_up = deadline + self.shared.ssh.options.reconnect_timeout;
         let mut is_new = false;
         'connected: loop {
@@ -227,7 +208,7 @@ impl Work<'_> {
             }
             loop {
                 let Some(remote) = &mut self.session.remote else { continue 'connected };
-                let patience = Instant::now() + self.call.timeout.min(ASK_PATIENCE) + SLACK;
+                let patience = Instant::now() + self.timeout.min(ASK_PATIENCE) + SLACK;
                 let answer = match remote.ask(&request, patience, &mut self.sink) {
                     Ok(Recorded::Running) if Instant::now() < deadline => {
                         std::thread::sleep(ASK_PAUSE);

@@ -10,8 +10,8 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::FlockOperation;
 
 use crate::files::no_links;
+use crate::files::ownership::Denied;
 use crate::files::shared;
-use crate::files::shared::Denied;
 
 use super::Unfinished;
 use super::record::{Opened, Record};

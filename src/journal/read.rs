@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
 
 use crate::files::no_links;
-use crate::files::shared::Denied;
+use crate::files::ownership::Denied;
 use crate::fleet::Step;
 
 use super::Journal;

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use crate::files::ownership;
+use crate::files::ownership::MeantFor;
 use crate::wire::{Ended, Holder, Revision};
 
 /// What keeps a stage from ending well. It is the unhappy part of [`Ended`].
@@ -62,7 +64,7 @@ pub trait Tried<T> {
 impl<T> Tried<T> for io::Result<T> {
     fn tried(self, what: &str, path: &Path) -> Result<T, Fault> {
         self.map_err(|error| {
-            let whose = crate::files::ownership::explain(&error, path);
+            let whose = ownership::explain(&error, path, MeantFor::Account);
             Fault::Failed(format!("cannot {what} {}: {}{whose}", path.display(), plain(&error)))
         })
     }

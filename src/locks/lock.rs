@@ -15,8 +15,9 @@ use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
-use super::LockOwner;
+use super::owner::LockOwner;
 use crate::files::ownership;
+use crate::files::ownership::MeantFor;
 
 /// The lock, held until it is dropped.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ impl fmt::Display for LockError {
             LockError::Held(Some(keeper)) => write!(f, "it {keeper}"),
             LockError::Held(None) => write!(f, "it is locked by somebody who left no name"),
             LockError::Io(path, error) => {
-                let whose = ownership::explain(error, path);
+                let whose = ownership::explain(error, path, MeantFor::Account);
                 write!(
                     f,
                     "cannot lock {}: {error}{whose}; lock_file or lock_dir can name another place",

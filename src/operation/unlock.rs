@@ -1,20 +1,15 @@
 //! Whose locks are on targets, and an end to those that are dead.
 
-use std::sync::Arc;
-
 use crate::config::{Config, Options};
 use crate::deploy;
 use crate::exit_code::ExitCode;
-use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, Pack, PackSource, SshFleet, Step, Task};
+use crate::fleet::{HostEvent, NoPacks, SshFleet};
 use crate::locks::{DeployLock, Purpose, nameless};
 use crate::targets::{HostPattern, Target};
 use crate::text::counted;
-use crate::wire::{Facts, Holder, Level, Revision, RunId};
+use crate::wire::{Facts, Holder, Level, RunId};
 
 use super::{Frontend, Refused, load, ssh};
-
-/// What one target takes for a look, at the most.
-const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Shows the locks on the targets that match one of `hosts`, or on all where that is empty, and clears those that the
 /// operator agrees to.
@@ -28,7 +23,7 @@ pub fn unlock(options: &Options, hosts: &[String], front: &dyn Frontend) -> Resu
     let mut fleet = fleet(&config, targets.clone(), holder)?;
     let mut all_well = true;
     let mut locked = Vec::new();
-    for (host, found) in look(&mut fleet, &config, targets.len()).into_iter().enumerate() {
+    for (host, found) in deploy::look(&mut fleet, config.settings.batch_size, targets.len()).into_iter().enumerate() {
         let target = &targets[host];
         let Some(found) = found else { continue };
         match found.facts {
@@ -139,39 +134,6 @@ fn describe(facts: &Facts, newest: &RunId) -> (String, bool) {
 }
 
 fn fleet(config: &Config, targets: Vec<Target>, holder: Holder) -> Result<SshFleet, Refused> {
-    let request = deploy::bare_request(config, holder)?;
-    let maker = Box::new(move |_, _: &Call, _: &Task| request.clone());
     let ssh = ssh::prepare(config, targets.iter())?;
-    Ok(SshFleet::new(ssh, targets, maker, Box::new(NoPacks)))
-}
-
-struct NoPacks;
-
-impl PackSource for NoPacks {
-    fn pack(&self, _: &[Revision]) -> anyhow::Result<Option<Arc<Pack>>> {
-        Ok(None)
-    }
-}
-
-/// Probes every target; the results in the order of the targets.
-fn look(fleet: &mut SshFleet, config: &Config, count: usize) -> Vec<Option<Box<HostResult>>> {
-    let call = Call {
-        step: Step::Probe,
-        group: String::new(),
-        batch: config.settings.batch_size,
-        timeout: TIMEOUT,
-        force: false,
-        recover: false,
-    };
-    let tasks: Vec<Task> = (0..count).map(|host: HostId| Task { host, attempt: 0, restore: None }).collect();
-    let mut found: Vec<Option<Box<HostResult>>> = vec![None; count];
-    fleet.run(&call, &tasks, &mut |events| {
-        for event in events {
-            if let HostEvent::Ended(host, result) = event {
-                found[host] = Some(result);
-            }
-        }
-        Flow::Continue
-    });
-    found
+    Ok(SshFleet::new(ssh, targets, Box::new(deploy::Look::new(config, holder, false)), Box::new(NoPacks)))
 }

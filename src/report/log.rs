@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use super::{Event, Reporter, json};
 use crate::clock;
 use crate::files::no_links;
+use crate::files::ownership::Denied;
 use crate::files::shared;
-use crate::files::shared::Denied;
 use crate::wire::{Level, RunId};
 
 /// The log file of one run: the lines of the JSON format, all of them, whatever the operator chose to see.

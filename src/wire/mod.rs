@@ -6,22 +6,27 @@
 //! configuration.
 
 mod config_path;
+mod content;
 mod facts;
 mod lease;
 pub mod limits;
 mod names;
 mod request;
 mod seconds;
+mod stage;
 
 pub use config_path::{config_path_taken, config_paths_collide};
+pub use content::{
+    DescribingTag, DescribingTags, ExternalContent, Fetch, LargeFile, LfsSource, Source, SubmoduleSource,
+};
 pub use facts::{Facts, Lacking, Record, Recorded, ScapProcess, State};
 pub use lease::{Lease, LeaseStands};
-pub use names::{Holder, Revision, RunId, Stage};
+pub use names::{Holder, Revision, RunId};
 pub use request::{
-    Action, CHECK_TIMEOUT, Check, CheckPoint, CheckType, ConfigFile, DescribingTag, DescribingTags, ExternalContent,
-    Fetch, ForScap, KeeperLine, LargeFile, LfsSource, OutputFormat, Request, Service, ServiceName, Source,
-    SubmoduleSource, Tries,
+    Ask, CHECK_TIMEOUT, Check, CheckPoint, CheckType, ConfigFile, ForScap, Header, KeeperLine, OutputFormat, Probe,
+    ProbedDeployment, Render, Request, Run, Service, ServiceName, StageRequest, Tries, Unlock,
 };
+pub use stage::Stage;
 
 use std::time::Duration;
 
@@ -49,7 +54,10 @@ pub const FLEET_REVISION: &str = "refs/hoist/fleet/revision";
 pub const FLEET_REQUEST: &str = "refs/hoist/fleet/request";
 
 /// The version of this exchange. A target that is asked in another version refuses, naming both.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
+
+/// The oldest version whose stage requests, as targets and git servers keep them, are read still.
+pub const OLDEST_KEPT: u32 = 1;
 
 /// How much a line weighs with the operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

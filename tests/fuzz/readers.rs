@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use hoist::config::{Config, Options};
 use hoist::fleet::ssh::Marker;
 use hoist::targets::{FailureLimit, HostPattern, Target, fold, read_target_file};
-use hoist::wire::{Record, Request, TargetEvent};
+use hoist::wire::{Record, Request, StageRequest, TargetEvent};
 use tempfile::TempDir;
 
 /// A reader: it takes bytes and says in short what came of them, so that new ways of answering are noticed.
@@ -231,11 +231,16 @@ fn limit(bytes: &[u8]) -> String {
 fn request(bytes: &[u8]) -> String {
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let _ = serde_json::from_slice::<Record>(line);
+    // What targets and git servers keep, by this build and by those before it.
+    if let Ok(kept) = serde_json::from_slice::<StageRequest>(line) {
+        let again: StageRequest = serde_json::from_slice(&serde_json::to_vec(&kept).unwrap()).unwrap();
+        assert_eq!(again, kept, "a kept request is read back as another");
+    }
     match serde_json::from_slice::<Request>(line) {
         Ok(request) => {
             let again: Request = serde_json::from_slice(&serde_json::to_vec(&request).unwrap()).unwrap();
             assert_eq!(again, request, "a request is read back as another");
-            format!("{:?}", request.action)
+            format!("{:?}", std::mem::discriminant(&request))
         }
         // What is no request is answered, and touches nothing.
         Err(error) => {

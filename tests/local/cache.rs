@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use hoist::wire::{Ended, Fetch, Request, Revision, Source, Stage};
+use hoist::wire::{Ended, Fetch, Revision, Source, Stage, StageRequest};
 
 use crate::harness::*;
 
@@ -11,7 +11,7 @@ fn from_server(target: &Target, run_id: &str, revision: &Revision, reference: &s
     let url = format!("file://{}/.git", target.source().display());
     let source = Some(Source { url, reference: reference.to_owned(), proxy: None });
     let fetch = Some(Fetch { pack_bytes: None, shallow: Vec::new(), source, rebuild: false, ..Default::default() });
-    run(&Request { fetch, ..target.request(run_id, revision) }, Stage::Fetch)
+    run(&StageRequest { fetch, ..target.request(run_id, revision) }, Stage::Fetch)
 }
 
 /// Takes the objects of one blob out of the cache.
@@ -122,7 +122,7 @@ fn a_rebuilt_cache_takes_no_object_away_from_the_trees_that_are_kept() {
         names.filter(|e| e.file_name().to_string_lossy().starts_with("cache.")).count()
     };
     assert_eq!(beside(), 1);
-    let last = Request { cache_revs: 0, ..target.request("r3", &two) };
+    let last = StageRequest { cache_revs: 0, ..target.request("r3", &two) };
     run(&last, Stage::Promote).ok();
     run(&last, Stage::Finalize).ok();
     assert_eq!(beside(), 1, "the run may still go back");
@@ -234,7 +234,7 @@ fn git_on_the_target_takes_neither_hooks_nor_settings_from_anywhere() {
     fs::create_dir_all(&hooks).unwrap();
     fs::write(hooks.join("post-checkout"), format!("#!/bin/sh\ntouch {}\n", target.log().display())).unwrap();
     fs::set_permissions(hooks.join("post-checkout"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    run(&Request { force: true, ..request }, Stage::Fetch).ok();
+    run(&StageRequest { force: true, ..request }, Stage::Fetch).ok();
     assert!(!target.log().exists());
 }
 

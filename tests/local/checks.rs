@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use hoist::wire::{Check, CheckPoint, CheckType, Ended, Level, Request, Stage, Tries};
+use hoist::wire::{Check, CheckPoint, CheckType, Ended, Level, Stage, StageRequest, Tries};
 
 use crate::harness::*;
 
@@ -147,7 +147,7 @@ fn a_check_that_passes_its_time_limit_is_killed_with_all_it_started() {
 }
 
 /// A request for a fetch with one check behind it, which counts its tries in a file and succeeds with the third one.
-fn third_time_lucky(target: &Target, tries: Tries) -> Request {
+fn third_time_lucky(target: &Target, tries: Tries) -> StageRequest {
     let one = target.commit(&[("a", "1")]);
     let mut request = target.request("r1", &one);
     let command = format!("echo try >> {0}; echo not yet; test $(wc -l < {0}) -ge 3", target.log().display());
@@ -271,14 +271,14 @@ fn the_checks_of_a_rollback_find_the_restored_revision_in_their_environment() {
 #[test]
 fn a_stage_keeps_to_its_own_time_limit_whatever_its_checks_are_allowed() {
     let (target, one, mut request) = Target::fetched();
-    request.timeout = 1;
+    request.header.timeout = 1;
     request.checks = vec![check("slow", CheckPoint::After(Stage::Promote), "sleep 100")];
     let reply = run(&request, Stage::Promote);
     assert_eq!(reply.ended().0, &Ended::TimedOut { seconds: 1 });
     assert_eq!(reply.state().current.as_ref(), Some(&one));
-    let hung = Request { checks: Vec::new(), ..target.request("r2", &one) };
-    let hung = Request { timeout: 1, service: request.service.clone(), ..hung };
-    let mut hung = Request { force: true, ..hung };
+    let hung = StageRequest { checks: Vec::new(), ..target.request("r2", &one) };
+    let hung = within(1, StageRequest { service: request.service.clone(), ..hung });
+    let mut hung = StageRequest { force: true, ..hung };
     hung.service.command = "sleep 100".to_owned();
     assert_eq!(run(&hung, Stage::Promote).ended().0, &Ended::TimedOut { seconds: 1 });
 }
@@ -286,7 +286,7 @@ fn a_stage_keeps_to_its_own_time_limit_whatever_its_checks_are_allowed() {
 #[test]
 fn what_a_check_leaves_in_the_background_neither_holds_the_stage_nor_its_locks() {
     let (target, one, mut request) = Target::with_one();
-    request.timeout = 30;
+    request.header.timeout = 30;
     let pid = target.dir.path().join("pid");
     let daemon = format!("setsid sleep 300 & echo $! > {}; echo started", pid.display());
     request.checks = vec![check("daemon", CheckPoint::After(Stage::Fetch), &daemon)];

@@ -4,12 +4,12 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
-use hoist::wire::{Level, Request, Revision, Stage, TargetEvent};
+use hoist::wire::{Level, Revision, Stage, StageRequest, TargetEvent};
 
 use crate::harness::*;
 
 /// A request that renders `etc/app.conf` and `etc/app.port` with a word of its own.
-fn with_files(target: &Target, run: &str, revision: &Revision, word: &str) -> Request {
+fn with_files(target: &Target, run: &str, revision: &Revision, word: &str) -> StageRequest {
     let mut request = target.request(run, revision);
     request.config_files = Some(vec![config_file(&target.etc("app.conf"), "conf"), config_file("inside/x", "conf")]);
     request.templates.insert("conf".to_owned(), "word = {{ word }}\n".to_owned());

@@ -3,21 +3,21 @@
 use std::fs;
 use std::process::Command;
 
-use hoist::wire::{CheckPoint, Ended, Recorded, Request, Stage, TargetEvent};
+use hoist::wire::{CheckPoint, Ended, Recorded, Stage, StageRequest, TargetEvent};
 
 use crate::harness::*;
 
 /// A request whose promote waits until a file is there.
-fn waiting(target: &Target, request: &Request) -> (Request, std::path::PathBuf) {
+fn waiting(target: &Target, request: &StageRequest) -> (StageRequest, std::path::PathBuf) {
     let go = target.dir.path().join("go");
     let wait =
         format!("echo at-it >> {}; while ! test -e {}; do sleep 0.05; done", target.log().display(), go.display());
     let checks = vec![check("wait", CheckPoint::Before(Stage::Promote), &wait)];
-    (Request { checks, ..request.clone() }, go)
+    (StageRequest { checks, ..request.clone() }, go)
 }
 
 /// A connection that holds the lock of its run.
-fn holding(request: &Request) -> Keeper {
+fn holding(request: &StageRequest) -> Keeper {
     let mut keeper = Keeper::start(request);
     assert_eq!(keeper.hold(), TargetEvent::Held);
     keeper
@@ -33,12 +33,12 @@ fn a_keeper_keeps_other_runs_out_until_its_connection_ends() {
     assert_eq!(keeper.hold(), TargetEvent::Held);
     assert_eq!(keeper.hold(), TargetEvent::Held, "asking twice does no harm");
 
-    let locked = Ended::Locked { by: first.holder.clone() };
+    let locked = Ended::Locked { by: first.header.holder.clone() };
     assert_eq!(target.fetch(&second).ended().0, &locked);
     let mut other = Keeper::start(&second);
     assert!(matches!(other.hold(), TargetEvent::Ended { outcome, .. } if outcome == locked));
     assert_eq!(other.end(), Some(1));
-    assert_eq!(target.facts(&second).locked, Some(first.holder.clone()));
+    assert_eq!(target.facts(&second).locked, Some(first.header.holder.clone()));
     target.fetch(&first).ok();
 
     assert_eq!(keeper.end(), Some(0));
@@ -53,7 +53,7 @@ fn a_second_keeper_of_the_same_run_holds_the_lock_when_the_first_is_gone() {
     first.end();
     until(|| target.facts(&request).locked.is_some());
     let other = target.fetch(&target.request("r2", &one));
-    assert_eq!(other.ended().0, &Ended::Locked { by: request.holder.clone() });
+    assert_eq!(other.ended().0, &Ended::Locked { by: request.header.holder.clone() });
     second.end();
     target.fetch(&target.request("r2", &one)).ok();
 }
@@ -85,7 +85,7 @@ fn a_stage_outlives_its_connection_and_its_keeper_and_still_holds_the_lock() {
     keeper.end();
     Command::new("kill").args(["-HUP", &stage.id().to_string()]).status().unwrap();
     let other = target.fetch(&target.request("r2", &one));
-    assert_eq!(other.ended().0, &Ended::Locked { by: request.holder.clone() });
+    assert_eq!(other.ended().0, &Ended::Locked { by: request.header.holder.clone() });
     assert_eq!(recorded(&request, Stage::Promote), Recorded::Running);
     fs::write(go, "").unwrap();
     assert!(stage.wait().unwrap().success());

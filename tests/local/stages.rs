@@ -4,11 +4,11 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
-use hoist::wire::{Level, Request, Revision, ServiceName, Stage};
+use hoist::wire::{Level, Revision, ServiceName, Stage, StageRequest};
 
 use crate::harness::*;
 
-fn promoted(request: &Request, target: &Target) {
+fn promoted(request: &StageRequest, target: &Target) {
     target.fetch(request).ok();
     run(request, Stage::ConfigDeploy).ok();
     run(request, Stage::Promote).ok();
@@ -70,7 +70,7 @@ fn promote_of_the_live_revision_does_nothing_unless_it_is_forced() {
     let again = run(&target.request("r2", &one), Stage::Promote).ok();
     again.says(&format!("group/app:{} is already live (use --force to override)", one.short()));
     assert_eq!(target.logged(), [""; 0]);
-    run(&Request { force: true, ..target.request("r3", &one) }, Stage::Promote).ok();
+    run(&StageRequest { force: true, ..target.request("r3", &one) }, Stage::Promote).ok();
     assert_eq!(target.logged(), ["restart app"]);
 }
 
@@ -152,7 +152,7 @@ fn a_forced_fetch_restores_what_git_tracks_and_keeps_the_rest() {
     fs::write(tree.join("venv"), "built").unwrap();
     run(&request, Stage::Fetch).ok().says("checked out already");
     assert_eq!(fs::read(tree.join("a")).unwrap(), b"spoilt");
-    run(&Request { force: true, ..request }, Stage::Fetch).ok();
+    run(&StageRequest { force: true, ..request }, Stage::Fetch).ok();
     assert_eq!(fs::read(tree.join("a")).unwrap(), b"1");
     assert_eq!(fs::read(tree.join("b")).unwrap(), b"2");
     assert_eq!(fs::read(tree.join("venv")).unwrap(), b"built");
@@ -164,7 +164,7 @@ fn finalize_keeps_the_newest_old_revisions_and_never_takes_what_is_live_or_done(
     let mut revisions: Vec<Revision> = Vec::new();
     for number in 0..5 {
         let revision = target.commit(&[("a", &number.to_string())]);
-        target.deploy(&Request { cache_revs: 2, ..target.request(&format!("r{number}"), &revision) });
+        target.deploy(&StageRequest { cache_revs: 2, ..target.request(&format!("r{number}"), &revision) });
         revisions.push(revision);
     }
     let facts = target.facts(&target.request("r9", &revisions[4]));
@@ -176,7 +176,7 @@ fn finalize_keeps_the_newest_old_revisions_and_never_takes_what_is_live_or_done(
     assert_eq!(cached, kept, "what has no tree is kept in the cache no longer");
 
     // Going back and forth makes an old revision a young one.
-    let request = Request { cache_revs: 1, ..target.request("r5", &revisions[2]) };
+    let request = StageRequest { cache_revs: 1, ..target.request("r5", &revisions[2]) };
     run(&request, Stage::Fetch).ok();
     run(&request, Stage::Promote).ok();
     run(&request, Stage::Finalize).ok();
@@ -241,7 +241,7 @@ fn a_target_of_scaps_is_taken_over_and_rolled_back_to_what_scap_deployed() {
     assert_eq!(target.reads(&conf), "scap's");
     assert_eq!(fs::read(target.live().join("a")).unwrap(), b"1");
 
-    let again = Request { holder: target.request("r2", &two).holder, ..request };
+    let again = in_run("r2", request);
     run(&again, Stage::Fetch).ok();
     run(&again, Stage::ConfigDeploy).ok();
     run(&again, Stage::Promote).ok();

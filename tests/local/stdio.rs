@@ -2,13 +2,13 @@
 
 use std::process::Command;
 
-use hoist::wire::{CheckPoint, Ended, Recorded, Request, Stage};
+use hoist::wire::{CheckPoint, Ended, Recorded, Stage, StageRequest};
 
 use crate::harness::*;
 
 /// Starts a stage and takes everything away from it that a connection gives: its output, its errors, and, as sshd may, a
 /// hangup. It says a lot after that.
-fn alone(target: &Target, request: &Request, stage: Stage, pack: &[u8]) {
+fn alone(target: &Target, request: &StageRequest, stage: Stage, pack: &[u8]) {
     let (at, go) = (target.dir.path().join("at"), target.dir.path().join("go"));
     let _ = std::fs::remove_file(&at);
     let _ = std::fs::remove_file(&go);
@@ -17,7 +17,7 @@ fn alone(target: &Target, request: &Request, stage: Stage, pack: &[u8]) {
         at.display(),
         go.display()
     );
-    let request = Request { checks: vec![check("talks", CheckPoint::Before(stage), &wait)], ..request.clone() };
+    let request = StageRequest { checks: vec![check("talks", CheckPoint::Before(stage), &wait)], ..request.clone() };
     let mut child = spawn(&asked(&request, stage, 0));
     use std::io::Write;
     child.stdin.as_mut().unwrap().write_all(pack).unwrap();
@@ -46,7 +46,7 @@ fn every_stage_comes_to_its_end_without_its_connection() {
         rebuild: false,
         ..Default::default()
     };
-    alone(&target, &Request { fetch: Some(fetch), ..request.clone() }, Stage::Fetch, &pack);
+    alone(&target, &StageRequest { fetch: Some(fetch), ..request.clone() }, Stage::Fetch, &pack);
     for stage in [Stage::ConfigDeploy, Stage::Promote, Stage::RestartService, Stage::Rollback] {
         alone(&target, &request, stage, b"");
     }

@@ -143,7 +143,7 @@ fn a_stage_that_hangs_on_the_disk_itself_is_ended_by_its_time_limit() {
     request.config_files = Some(vec![config_file("x", "t")]);
     request.config_files.as_mut().unwrap()[0].remote_vars = Some(vars);
     request.templates.insert("t".to_owned(), String::new());
-    request.timeout = 1;
+    request.header.timeout = 1;
     let reply = run(&request, Stage::ConfigDeploy);
     assert_eq!(reply.ended().0, &Ended::TimedOut { seconds: 1 });
     assert_eq!(reply.status, Some(1));
@@ -155,7 +155,7 @@ fn a_stage_that_hangs_on_the_disk_itself_is_ended_by_its_time_limit() {
 #[test]
 fn a_pack_that_stops_coming_is_ended_by_the_time_limit() {
     let (_target, _, mut request) = Target::with_one();
-    request.timeout = 1;
+    request.header.timeout = 1;
     let fetch = hoist::wire::Fetch {
         pack_bytes: Some(1000),
         shallow: Vec::new(),

@@ -3,25 +3,25 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use hoist::wire::{Check, CheckPoint, CheckType, ConfigFile, Ended, Level, Request, Revision, Stage};
+use hoist::wire::{Check, CheckPoint, CheckType, ConfigFile, Ended, Level, Revision, Stage, StageRequest};
 
 use crate::harness::*;
 
 const AFTER: CheckPoint = CheckPoint::After(Stage::Promote);
 
 /// What the links name: what is live, what is finalized, and what is in progress.
-fn links(target: &Target, request: &Request) -> [Option<Revision>; 3] {
+fn links(target: &Target, request: &StageRequest) -> [Option<Revision>; 3] {
     let state = target.facts(request).state;
     [state.current, state.done, state.in_progress]
 }
 
 /// Three revisions: the first finalized, the second live and never finalized, the third to be deployed.
-fn two_is_live() -> (Target, [Revision; 3], Request) {
+fn two_is_live() -> (Target, [Revision; 3], StageRequest) {
     let (target, one, two, request) = Target::with_two();
-    let request = Request { restore: Some(one.clone()), ..request };
+    let request = StageRequest { restore: Some(one.clone()), ..request };
     target.promote(&request);
     let three = target.commit(&[("a", "3")]);
-    let request = Request { restore: Some(two.clone()), ..target.request("r3", &three) };
+    let request = StageRequest { restore: Some(two.clone()), ..target.request("r3", &three) };
     target.forget_log();
     (target, [one, two, three], request)
 }
@@ -60,7 +60,7 @@ fn what_was_never_finalized_before_is_not_finalized_by_a_rollback() {
     let (target, one, first) = Target::fetched();
     run(&first, Stage::Promote).ok();
     let two = target.commit(&[("a", "2")]);
-    let request = Request { restore: Some(one.clone()), ..target.request("r2", &two) };
+    let request = StageRequest { restore: Some(one.clone()), ..target.request("r2", &two) };
     target.promote(&request);
     run(&request, Stage::Finalize).ok();
     run(&request, Stage::Rollback).ok();
@@ -70,13 +70,13 @@ fn what_was_never_finalized_before_is_not_finalized_by_a_rollback() {
 #[test]
 fn the_lease_of_another_run_is_not_ended_by_a_rollback_that_leaves_its_revision_live() {
     let (target, one, two, request) = Target::with_two();
-    let leased = Request { restore: Some(one.clone()), confirm_timeout: 600, ..request };
+    let leased = StageRequest { restore: Some(one.clone()), confirm_timeout: 600, ..request };
     target.promote(&leased);
     let three = target.commit(&[("a", "3")]);
-    let request = Request { restore: Some(two.clone()), ..target.request("r3", &three) };
+    let request = StageRequest { restore: Some(two.clone()), ..target.request("r3", &three) };
     target.fetch(&request).ok();
     run(&request, Stage::Rollback).ok();
-    assert_eq!(target.facts(&request).lease.map(|lease| lease.run), Some(leased.holder.run));
+    assert_eq!(target.facts(&request).lease.map(|lease| lease.run), Some(leased.header.holder.run));
 }
 
 /// Puts a revision live and finalized, as Scap would: no run of Hoist is known for it.
@@ -102,7 +102,7 @@ fn with_another_revision() -> (Target, Revision, Revision, Revision) {
 #[test]
 fn what_somebody_else_has_deployed_since_is_left_alone_by_every_stage() {
     let (target, other, one, two) = with_another_revision();
-    let request = Request { restore: Some(one.clone()), ..target.request("r2", &two) };
+    let request = StageRequest { restore: Some(one.clone()), ..target.request("r2", &two) };
     target.promote(&request);
     deployed_by_somebody_else(&target, &other);
     target.forget_log();
@@ -115,7 +115,7 @@ fn what_somebody_else_has_deployed_since_is_left_alone_by_every_stage() {
     assert_eq!(snapshot(&target.root().join("revs")), before);
     assert_eq!(target.logged(), [""; 0]);
     // A run that has found it so is one like any other.
-    let next = Request { restore: Some(other), ..target.request("r3", &two) };
+    let next = StageRequest { restore: Some(other), ..target.request("r3", &two) };
     target.deploy(&next);
     assert_eq!(links(&target, &next), [Some(two.clone()), Some(two), None]);
 }
@@ -126,7 +126,7 @@ fn what_somebody_else_deployed_first_where_nothing_was_live_at_the_probe_is_left
     let other = target.commit(&[("a", "other")]);
     target.deploy(&target.request("r0", &other));
     let one = target.commit(&[("a", "1")]);
-    let request = Request { found_nothing: true, ..target.request("r1", &one) };
+    let request = StageRequest { found_nothing: true, ..target.request("r1", &one) };
     target.forget_log();
     let before = snapshot(&target.root().join("revs"));
     for stage in [Stage::Fetch, Stage::Promote, Stage::Rollback] {
@@ -140,7 +140,7 @@ fn what_somebody_else_deployed_first_where_nothing_was_live_at_the_probe_is_left
 #[test]
 fn a_lease_that_runs_out_takes_back_nothing_that_somebody_else_has_deployed() {
     let (target, other, one, two) = with_another_revision();
-    let request = Request { restore: Some(one), confirm_timeout: 2, ..target.request("r2", &two) };
+    let request = StageRequest { restore: Some(one), confirm_timeout: 2, ..target.request("r2", &two) };
     target.promote(&request);
     deployed_by_somebody_else(&target, &other);
     until(|| target.facts(&request).lease.is_none());
@@ -148,15 +148,15 @@ fn a_lease_that_runs_out_takes_back_nothing_that_somebody_else_has_deployed() {
 }
 
 /// One revision deployed with checks of its own, and another one promoted with others.
-fn judged_by(own: Vec<Check>, others: Vec<Check>) -> (Target, Request, Revision) {
+fn judged_by(own: Vec<Check>, others: Vec<Check>) -> (Target, StageRequest, Revision) {
     let target = Target::new();
     let one = target.commit(&[("a", "1")]);
-    target.deploy(&Request { checks: own, ..target.request("r1", &one) });
+    target.deploy(&StageRequest { checks: own, ..target.request("r1", &one) });
     let two = target.commit(&[("a", "2")]);
-    let request = Request { restore: Some(one.clone()), ..target.request("r2", &two) };
+    let request = StageRequest { restore: Some(one.clone()), ..target.request("r2", &two) };
     target.promote(&request);
     target.forget_log();
-    (target, Request { checks: others, ..request }, one)
+    (target, StageRequest { checks: others, ..request }, one)
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn a_revision_that_was_deployed_by_other_means_is_judged_by_the_checks_that_are_
     target.deploy(&target.request("r1", &one));
     fs::remove_file(target.rev(&one).join(".git/hoist-checks.json")).unwrap();
     let two = target.commit(&[("a", "2")]);
-    let mut request = Request { restore: Some(one), ..target.request("r2", &two) };
+    let mut request = StageRequest { restore: Some(one), ..target.request("r2", &two) };
     target.promote(&request);
     request.checks = vec![check("changed", AFTER, "exit 5"), check("new", AFTER, "exit 6")];
     let warned = run(&request, Stage::Rollback).ok().lines(Level::Warning).join("\n");
@@ -209,8 +209,12 @@ fn a_revision_that_was_deployed_again_is_judged_by_the_checks_before() {
     let one = target.commit(&[("a", "1")]);
     target.deploy(&target.request("r1", &one));
     let checks = vec![check("stricter", AFTER, "false")];
-    let again =
-        |run| Request { checks: checks.clone(), restore: Some(one.clone()), force: true, ..target.request(run, &one) };
+    let again = |run| StageRequest {
+        checks: checks.clone(),
+        restore: Some(one.clone()),
+        force: true,
+        ..target.request(run, &one)
+    };
     for name in ["r2", "r3"] {
         let request = again(name);
         assert_eq!(run(&request, Stage::Promote).reason(), "check stricter failed with exit status 1");
@@ -225,7 +229,7 @@ fn a_check_ahead_of_the_restart_that_hangs_does_not_keep_the_good_revision_from_
         .map(|at| Check { timeout: std::time::Duration::from_secs(600), ..check(&format!("{at:?}"), at, "sleep 600") })
         .to_vec();
     let (target, request, one) = judged_by(vec![], own);
-    let request = Request { timeout: 8, ..request };
+    let request = within(8, request);
     let reply = run(&request, Stage::Rollback).ok();
     assert_eq!(reply.state().current.as_ref(), Some(&one));
     assert_eq!(target.logged(), ["restart app"]);
@@ -251,10 +255,10 @@ fn a_revision_that_is_gone_back_to_is_restarted_first_and_judged_by_its_own_chec
     assert_eq!(run(&first, Stage::Promote).reason(), "check own failed with exit status 3");
     let two = target.commit(&[("a", "2")]);
     target.deploy(&target.request("r2", &two));
-    let kept = Request { kept: true, restore: Some(two), ..target.request("r3", &one) };
+    let kept = StageRequest { kept: true, restore: Some(two), ..target.request("r3", &one) };
     let checks = vec![check("new", AFTER, "false"), check("ahead", CheckPoint::Before(Stage::Promote), "false")];
     target.forget_log();
-    let reply = run(&Request { checks, ..kept }, Stage::Promote);
+    let reply = run(&StageRequest { checks, ..kept }, Stage::Promote);
     assert_eq!(reply.reason(), "check own failed with exit status 3");
     assert_eq!(target.logged(), ["restart app"]);
 }

@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use crate::wire::{Check, CheckPoint, CheckType, Level, Revision, Stage};
 
-use super::job::Job;
 use super::own_checks;
 use crate::local::fault::{Fault, plain};
+use crate::local::job::Job;
 use crate::local::os::files;
 use crate::local::os::lines::Lines;
 use crate::local::os::process;
@@ -126,7 +126,7 @@ fn try_once(
         command(job, check, revision).map_err(|reason| Fault::Failed(format!("check {name}: {reason}")))?;
     let tree = job.layout.rev(revision);
     // Scap runs them beside the trees.
-    let folder = if job.request.control_dir == "scap" { job.layout.root() } else { tree.as_path() };
+    let folder = if job.request.header.control_dir == "scap" { job.layout.root() } else { tree.as_path() };
     command.current_dir(if folder.is_dir() { folder } else { Path::new("/") });
     for (key, value) in surroundings(job, &tree) {
         command.env(format!("SCAP_{key}"), &value).env(format!("HOIST_{key}"), &value);
@@ -214,10 +214,10 @@ fn script(job: &Job, check: &Check, revision: &Revision) -> Result<(PathBuf, Vec
     if !paths::is_plain_relative(&name) {
         return Err(format!("{name:?} is not the name of a script"));
     }
-    if !plain_folder(&job.request.control_dir) {
-        return Err(format!("{:?} is not a folder of the repository", job.request.control_dir));
+    if !plain_folder(&job.request.header.control_dir) {
+        return Err(format!("{:?} is not a folder of the repository", job.request.header.control_dir));
     }
-    let control = job.layout.rev(revision).join(&job.request.control_dir);
+    let control = job.layout.rev(revision).join(&job.request.header.control_dir);
     if let Some(environment) = &job.request.environment {
         if !plain_folder(environment) {
             return Err(format!("{environment:?} is not the name of an environment"));

@@ -9,9 +9,9 @@ use similar::TextDiff;
 use crate::wire::{CheckPoint, ConfigFile, Stage, TargetEvent};
 
 use super::checks;
-use super::job::Job;
 use super::render;
 use crate::local::fault::{Fault, Tried};
+use crate::local::job::Job;
 use crate::local::state::layout::Link;
 use crate::paths;
 

@@ -12,12 +12,12 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use crate::wire::{CHECK_TIMEOUT, Check, CheckPoint, CheckType, Request, Revision, RunId, Tries};
+use crate::wire::{CHECK_TIMEOUT, Check, CheckPoint, CheckType, Header, Revision, RunId, StageRequest, Tries};
 use crate::yaml;
 use crate::yaml::{Node, Value};
 
-use super::job::Job;
 use crate::local::fault::{Fault, Tried};
+use crate::local::job::Job;
 use crate::local::os::files;
 use crate::local::state::layout::Layout;
 
@@ -49,13 +49,13 @@ fn read(path: PathBuf) -> Option<Kept> {
 pub fn keep(job: &Job) -> Result<(), Fault> {
     let (layout, request) = (&job.layout, &job.request);
     let place = path(layout, &request.revision);
-    if read(place.clone()).is_some_and(|kept| kept.run != request.holder.run) {
+    if read(place.clone()).is_some_and(|kept| kept.run != request.header.holder.run) {
         fs::rename(&place, earlier(layout, &request.revision)).tried("rename", &place)?;
     }
     let kept = Kept {
-        run: request.holder.run.clone(),
+        run: request.header.holder.run.clone(),
         checks: request.checks.clone(),
-        control_dir: request.control_dir.clone(),
+        control_dir: request.header.control_dir.clone(),
         environment: request.environment.clone(),
         nrpe_dir: request.nrpe_dir.clone(),
     };
@@ -67,7 +67,7 @@ pub fn keep(job: &Job) -> Result<(), Fault> {
 /// The revision is gone back to that the request's run itself had deployed again: the checks before it hold again.
 pub fn put_back(job: &Job, revision: &Revision) -> Result<(), Fault> {
     let (place, before) = (path(&job.layout, revision), earlier(&job.layout, revision));
-    let ours = read(place.clone()).is_some_and(|kept| kept.run == job.request.holder.run);
+    let ours = read(place.clone()).is_some_and(|kept| kept.run == job.request.header.holder.run);
     match ours {
         true if before.exists() => fs::rename(&before, &place).tried("rename", &before),
         true => files::remove(&place).map(drop),
@@ -78,22 +78,20 @@ pub fn put_back(job: &Job, revision: &Revision) -> Result<(), Fault> {
 /// The job with the checks that judge a revision, and the job with those of the request that do not.
 pub fn split(job: &Job, revision: &Revision) -> (Job, Job) {
     let request = &job.request;
-    let with = |checks: Vec<Check>, request: Request| Job { request: Request { checks, ..request }, ..job.clone() };
+    let with =
+        |checks: Vec<Check>, request: StageRequest| Job { request: StageRequest { checks, ..request }, ..job.clone() };
     if !request.perform_checks {
         return (with(Vec::new(), request.clone()), with(Vec::new(), request.clone()));
     }
     let places = [path(&job.layout, revision), earlier(&job.layout, revision)];
     // What the run that is undone made of this very revision does not count.
-    let kept = places.into_iter().filter_map(read).find(|kept| kept.run != request.holder.run);
+    let kept = places.into_iter().filter_map(read).find(|kept| kept.run != request.header.holder.run);
     let kept = kept.unwrap_or_else(|| committed(job, revision));
     let names: HashSet<&String> = kept.checks.iter().map(|check| &check.name).collect();
     let others = request.checks.iter().filter(|check| !names.contains(&check.name)).cloned().collect();
-    let own = Request {
-        control_dir: kept.control_dir,
-        environment: kept.environment,
-        nrpe_dir: kept.nrpe_dir,
-        ..request.clone()
-    };
+    let header = Header { control_dir: kept.control_dir, ..request.header.clone() };
+    let (environment, nrpe_dir) = (kept.environment, kept.nrpe_dir);
+    let own = StageRequest { header, environment, nrpe_dir, ..request.clone() };
     (with(kept.checks.clone(), own), with(others, request.clone()))
 }
 
@@ -101,8 +99,9 @@ pub fn split(job: &Job, revision: &Revision) -> (Job, Job) {
 fn committed(job: &Job, revision: &Revision) -> Kept {
     let (request, tree) = (&job.request, job.layout.rev(revision));
     // The repository may have had another control folder then.
-    let folders = [request.control_dir.as_str(), "scap", "hoist"];
-    let control_dir = folders.into_iter().find(|folder| tree.join(folder).is_dir()).unwrap_or(&request.control_dir);
+    let folders = [request.header.control_dir.as_str(), "scap", "hoist"];
+    let control_dir =
+        folders.into_iter().find(|folder| tree.join(folder).is_dir()).unwrap_or(&request.header.control_dir);
     let control = tree.join(control_dir);
     let environment = request.environment.as_ref().map(|it| control.join("environments").join(it));
     let mut found: IndexMap<String, Vec<Check>> = IndexMap::new();
@@ -112,7 +111,7 @@ fn committed(job: &Job, revision: &Revision) -> Kept {
         found.extend(yaml::read(&folder.join(name), name).map(|root| in_file(&root)).unwrap_or_default());
     }
     Kept {
-        run: request.holder.run.clone(),
+        run: request.header.holder.run.clone(),
         checks: found.into_values().flatten().collect(),
         control_dir: control_dir.to_owned(),
         environment: request.environment.clone(),

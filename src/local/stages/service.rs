@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use crate::wire::{CheckPoint, Level, Revision, ServiceName, Stage};
 
 use super::checks;
-use super::job::Job;
 use crate::local::fault::{Fault, plain};
+use crate::local::job::Job;
 use crate::local::os::lines::Lines;
 use crate::local::os::process;
 use crate::local::os::process::{Exit, Feed};

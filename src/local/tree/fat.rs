@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 
-use super::external::{ExternalContent, Part};
+use super::content::{ExternalContent, Part};
 use super::git::Git;
 use crate::local::fault::Fault;
 use crate::local::os::process::Feed;

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::text;
 use crate::wire::LargeFile;
 
-use super::external::{ExternalContent, Part};
+use super::content::{ExternalContent, Part};
 use super::git::Git;
 use crate::local::fault::{Fault, Tried};
 use crate::local::os::deadline::Deadline;

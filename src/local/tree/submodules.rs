@@ -13,7 +13,7 @@ use crate::gitmodules::Module;
 use crate::wire::{Revision, SubmoduleSource};
 
 use super::cache;
-use super::external::{ExternalContent, Part};
+use super::content::{ExternalContent, Part};
 use super::git::Git;
 use super::index;
 use super::index::Read;
