@@ -63,7 +63,7 @@ fn good() -> Repo {
         ("scap/all", "web1\nweb2\n"),
         (
             "scap/checks.yaml",
-            "checks:\n  up: {stage: promote, command: 'true'}\n  s: {stage: fetch, type: script, command: s.sh}\n",
+            "checks:\n  up: {stage: restart_service, command: 'true'}\n  s: {stage: fetch, type: script, command: s.sh}\n",
         ),
         ("scap/scripts/s.sh", "#!/bin/sh\n"),
         ("scap/config-files.yaml", "/etc/app.yaml: {template: app.yaml.j2}\n"),
