@@ -5,20 +5,21 @@ use crate::deploy;
 use crate::exit_code::ExitCode;
 use crate::fleet::{HostEvent, NoPacks, SshFleet};
 use crate::locks::{DeployLock, Purpose, nameless};
+use crate::procfs;
 use crate::targets::{HostPattern, Target};
 use crate::text::counted;
 use crate::wire::{Facts, Holder, Level, RunId};
 
 use super::{Frontend, Refused, load, ssh};
 
-/// Shows the locks on the targets that match one of `hosts`, or on all where that is empty, and clears those that the
-/// operator agrees to.
-pub fn unlock(options: &Options, hosts: &[String], front: &dyn Frontend) -> Result<ExitCode, Refused> {
+/// Shows the locks on the targets that match one of `hosts`, or on all if it is empty, and clears those that the operator
+/// agrees to. Locks of a run that is or may be still under way are cleared only with `force`.
+pub fn unlock(options: &Options, hosts: &[String], force: bool, front: &dyn Frontend) -> Result<ExitCode, Refused> {
     front.can_ask()?;
     let config = load(options)?;
     let targets = chosen(&config, hosts)?;
     let holder = deploy::holder("unlock".into())?;
-    let newest = holder.run.clone();
+    let (newest, here) = (holder.run.clone(), holder.host.clone());
     tell_of_the_repository(&config, front);
     let mut fleet = fleet(&config, targets.clone(), holder)?;
     let mut all_well = true;
@@ -35,7 +36,11 @@ pub fn unlock(options: &Options, hosts: &[String], front: &dyn Frontend) -> Resu
                 if let Some(lease) = &facts.lease {
                     front.answer(&format!("{target}: {lease}"));
                 }
-                if clear {
+                let alive = facts.locked.as_ref().filter(|_| !force).and_then(|by| under_way(by, &here));
+                if let Some(why) = alive {
+                    all_well = false;
+                    front.tell(&format!("{target}: not cleared: {why}"));
+                } else if clear {
                     locked.push((host, facts.locked.map(|by| by.run)));
                 }
             }
@@ -67,6 +72,21 @@ pub fn unlock(options: &Options, hosts: &[String], front: &dyn Frontend) -> Resu
         });
     }
     Ok(if all_well { ExitCode::Success } else { ExitCode::Failed })
+}
+
+/// Why the run that holds a lock must not lose it unasked, if that is so. `here` is this host's name.
+fn under_way(by: &Holder, here: &str) -> Option<String> {
+    if by.host != here {
+        let look = format!("look on {} whether process {} still runs", by.host, by.pid);
+        return Some(format!("the run is another deploy host's; {look}, and if it does not, clear it with --force"));
+    }
+    procfs::is_running(by.pid, "hoist").then(|| {
+        let stop = "stop it with Ctrl-C at its terminal, or wait for its end";
+        format!(
+            "process {} of that run is still running; {stop} (--force ends what holds the lock all the same)",
+            by.pid
+        )
+    })
 }
 
 /// The targets that `hosts` name, in the order of the groups.

@@ -12,6 +12,10 @@ command! {
         #[argh(switch)]
         pub all: bool,
 
+        /// clear locks of a run that is still under way, too
+        #[argh(switch)]
+        pub force: bool,
+
         /// clear without asking; needed where there is no terminal
         #[argh(switch, short = 'y')]
         pub yes: bool,
@@ -28,5 +32,5 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
     if args.all != args.host.is_empty() {
         return Err(Refused::Usage("name hosts, or all of them with --all".into()));
     }
-    operation::unlock(&args.options()?, &args.host, &Console::new("unlock", show, args.yes))
+    operation::unlock(&args.options()?, &args.host, args.force, &Console::new("unlock", show, args.yes))
 }
