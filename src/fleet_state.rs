@@ -214,14 +214,14 @@ impl FleetState {
         let ends = plan.targets().zip(&verdict.rows).zip(observations);
         for (host, (((group, target), row), observation)) in ends.enumerate() {
             let known = self.entry(target);
-            known.group = plan.groups[group].name.clone();
+            known.group = plan.group(group).name.clone();
             known.see(observation);
             let Some(finalized) = verdict.finalized.as_ref().and_then(|finalized| finalized[host]) else { continue };
             known.wanted = Some(plan.revision.clone());
             known.owed = (!finalized).then(|| Owed {
                 revision: plan.revision.clone(),
                 run: plan.run.clone(),
-                reason: row.reason.clone().unwrap_or_else(|| row.state.clone()),
+                reason: row.reason.clone().unwrap_or_else(|| row.state_text()),
             });
         }
     }

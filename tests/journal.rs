@@ -13,7 +13,7 @@ use hoist::exit_code::ExitCode;
 use hoist::journal::{
     AtTheEnd, FORMAT, Journal, Opened, Record, Replay, Told, history, open_run, parse, prune, unfinished,
 };
-use hoist::report::{Event, Reporter};
+use hoist::report::{Event, Reporter, RowState};
 use hoist::targets::{FailedTargets, FailureLimit, Group};
 use hoist::wire::{Revision, Stage, State};
 use scripted::{Act, Script, Scripted, World, revision};
@@ -283,8 +283,8 @@ fn what_somebody_else_deployed_since_is_left_and_named_by_resume_and_rollback() 
             assert!(outcome.current[..who].iter().all(|current| *current == Some(revision('e'))), "{context}");
             assert_ne!(outcome.verdict.code, ExitCode::Success, "{context}");
             let rows = outcome.verdict.rows.iter().zip(0..);
-            for (row, host) in rows.filter(|(row, _)| row.state != "not attempted") {
-                assert_eq!(row.state == "moved on", host < who, "{context}");
+            for (row, host) in rows.filter(|(row, _)| row.state != RowState::NotAttempted) {
+                assert_eq!(row.state == RowState::MovedOn, host < who, "{context}");
                 assert_eq!(row.current, outcome.current[host], "{context}");
             }
             if who == 5 {
@@ -412,7 +412,7 @@ fn a_journal_that_lacks_any_record_of_a_run_that_was_rolled_back_never_leads_for
                 assert_eq!(verdict.code, ExitCode::Failed, "{what}, {then:?}: {verdict:?}");
                 assert!(after.states.iter().all(|state| state.current == Some(revision('a'))), "{what}, {then:?}");
                 for (row, state) in
-                    verdict.rows.iter().zip(&after.states).filter(|(row, _)| row.state != "not attempted")
+                    verdict.rows.iter().zip(&after.states).filter(|(row, _)| row.state != RowState::NotAttempted)
                 {
                     assert_eq!(row.current, state.current, "{what}: {verdict:?}");
                 }

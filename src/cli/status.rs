@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::deploy;
 use crate::exit_code::ExitCode;
-use crate::fleet::{Fleet, Flow, HostEvent, HostResult, Outcome, Task};
+use crate::fleet::{Fleet, Flow, HostEvent, HostResult, Task};
 use crate::fleet_state::{FleetState, Known};
 use crate::journal;
 use crate::journal::Unfinished;
@@ -11,7 +11,7 @@ use crate::locks::{DeployLock, LockOwner, Purpose};
 use crate::repo::Repo;
 use crate::report::safe_line;
 use crate::targets::{Group, Target};
-use crate::wire::{Holder, Lacking};
+use crate::wire::{Fault, Holder, Lacking};
 
 use super::observe::Observations;
 use super::out::{answer_json, complain};
@@ -160,12 +160,12 @@ pub fn asked(config: &Config, groups: Vec<Group>, verify: bool) -> Result<Vec<Vi
     let folder = state_folder(config);
     let before = FleetState::load(&folder).unwrap_or_default();
     let mut fleet = observations.states(observations.contacts(super::ssh::fleet(ssh, &repo, &prepared, None)));
-    let tasks: Vec<Task> = (0..plan.size()).map(|host| Task { host, attempt: 0, restore: None }).collect();
+    let tasks: Vec<Task> = plan.hosts().map(|host| Task { host, attempt: 0, restore: None }).collect();
     let mut results: Vec<Option<HostResult>> = vec![None; plan.size()];
     fleet.run(&probe, &tasks, &mut |events| {
         for event in events {
             if let HostEvent::Ended(host, result) = event {
-                results[host] = Some(*result);
+                results[host.index()] = Some(*result);
             }
         }
         Flow::Continue
@@ -180,7 +180,7 @@ pub fn asked(config: &Config, groups: Vec<Group>, verify: bool) -> Result<Vec<Vi
             if known.contact != before.of(target).and_then(|known| known.contact.clone()) {
                 continue;
             }
-            known.group = plan.groups[group].name.clone();
+            known.group = plan.group(group).name.clone();
             known.see(observation.clone());
         }
     };
@@ -194,15 +194,15 @@ pub fn asked(config: &Config, groups: Vec<Group>, verify: bool) -> Result<Vec<Vi
             memory
         }
     };
-    let view = |((group, target), result): ((usize, &Target), Option<HostResult>)| {
+    let view = |((group, target), result): ((deploy::GroupId, &Target), Option<HostResult>)| {
         let known = memory.of(target).cloned().unwrap_or_default();
-        let result = result.unwrap_or_else(|| Outcome::Unreachable { reason: "it was not asked".into() }.into());
-        let trouble = (!result.outcome.is_ok()).then(|| result.outcome.beside_unreachable());
+        let result = result.unwrap_or_else(|| Fault::Unreachable { reason: "it was not asked".into() }.into());
+        let unreachable = result.is_out_of_reach();
+        let trouble = result.outcome.as_ref().err().map(Fault::beside_unreachable);
         let facts = result.facts;
-        let unreachable = matches!(result.outcome, Outcome::Unreachable { .. } | Outcome::Lost { .. });
         let lacking = facts.as_ref().and_then(|facts| facts.lacking.clone());
         let standing = match (&result.outcome, unreachable) {
-            (Outcome::Ok, _) => match (standing(&known), &lacking) {
+            (Ok(()), _) => match (standing(&known), &lacking) {
                 (Standing::Ok, Some(lacking)) if lacking.count > 0 => Standing::Damaged,
                 (standing, _) => standing,
             },
@@ -211,7 +211,7 @@ pub fn asked(config: &Config, groups: Vec<Group>, verify: bool) -> Result<Vec<Vi
         };
         View {
             target: target.clone(),
-            group: plan.groups[group].name.clone(),
+            group: plan.group(group).name.clone(),
             standing,
             known,
             reached: Some(!unreachable),

@@ -46,12 +46,16 @@ pub fn run(args: args::Unlock) -> Result<ExitCode, Refused> {
                     answer_line(&format!("{target}: {lease}"));
                 }
                 if clear {
-                    locked.push((host, facts.locked.map(|by| by.run)));
+                    locked.push((HostId::new(host), facts.locked.map(|by| by.run)));
                 }
             }
             None => {
                 all_well = false;
-                complain_line(&format!("hoist unlock: {target}: {}", found.outcome));
+                let why = found
+                    .outcome
+                    .err()
+                    .map_or_else(|| "it said nothing of itself".to_owned(), |fault| fault.to_string());
+                complain_line(&format!("hoist unlock: {target}: {why}"));
             }
         }
     }
@@ -65,11 +69,13 @@ pub fn run(args: args::Unlock) -> Result<ExitCode, Refused> {
             for event in events {
                 match event {
                     HostEvent::Line(host, line) if line.level > Level::Debug => {
-                        answer_line(&format!("{}: {}", targets[host], line.message));
+                        answer_line(&format!("{}: {}", targets[host.index()], line.message));
                     }
-                    HostEvent::Ended(host, result) if !result.outcome.is_ok() => {
-                        all_well = false;
-                        complain_line(&format!("hoist unlock: {}: {}", targets[host], result.outcome));
+                    HostEvent::Ended(host, result) => {
+                        if let Err(fault) = result.outcome {
+                            all_well = false;
+                            complain_line(&format!("hoist unlock: {}: {fault}", targets[host.index()]));
+                        }
                     }
                     _ => {}
                 }
@@ -168,12 +174,12 @@ fn look(fleet: &mut SshFleet, config: &Config, count: usize) -> Vec<Option<Box<H
         force: false,
         recover: false,
     };
-    let tasks: Vec<Task> = (0..count).map(|host: HostId| Task { host, attempt: 0, restore: None }).collect();
+    let tasks: Vec<Task> = HostId::first(count).map(|host| Task { host, attempt: 0, restore: None }).collect();
     let mut found: Vec<Option<Box<HostResult>>> = vec![None; count];
     fleet.run(&call, &tasks, &mut |events| {
         for event in events {
             if let HostEvent::Ended(host, result) = event {
-                found[host] = Some(result);
+                found[host.index()] = Some(result);
             }
         }
         Flow::Continue

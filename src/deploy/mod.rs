@@ -18,7 +18,7 @@ pub use asked::Asked;
 pub use look::{bare_request, look};
 pub use new_hosts::for_new_hosts;
 pub use operator::{Answer, Operator, Question};
-pub use plan::{Kind, Plan, StagePlan};
+pub use plan::{GroupId, Kind, Plan, StagePlan};
 pub use prepare::{Choice, Prepared, Requests, holder, lock_places, long_message, parts, prepare, requests};
 pub use relay::{Observer, relay};
 pub use story::deploy;

@@ -10,9 +10,9 @@ use super::pool::Pool;
 use super::ssh::Ssh;
 use super::talk::Remote;
 use super::work::Work;
-use super::{Call, Fleet, Flow, HostEvent, HostId, HostResult, Outcome, PackSource, Step, Task};
+use super::{Call, Fleet, Flow, HostEvent, HostId, HostResult, PackSource, Step, Task};
 use crate::targets::Target;
-use crate::wire::{Request, Revision, Stage, State};
+use crate::wire::{Fault, Request, Revision, Stage, State};
 
 /// Makes the request for a task. The fleet itself fills in the action, the time limit, `force`, what a rollback goes back
 /// to, and the pack.
@@ -88,7 +88,7 @@ impl SshFleet {
     /// For a run that is resumed: its locks were taken before, so every new session takes its own again. `seen` is what
     /// its journal says of the hosts.
     pub fn holding(mut self, mut seen: HashMap<HostId, First>) -> SshFleet {
-        for (id, host) in self.shared.hosts.iter().enumerate() {
+        for (id, host) in HostId::first(self.shared.hosts.len()).zip(&self.shared.hosts) {
             let mut session = host.session.lock().unwrap_or_else(PoisonError::into_inner);
             // Which of them went live only the journal knows; the others have no lease to renew. Nor does a stage reach
             // a host that has not let the run in.
@@ -115,7 +115,7 @@ impl SshFleet {
         }
         let mut states: Vec<Vec<Revision>> = Vec::new();
         let mut known = HashSet::new();
-        for host in tasks.iter().filter_map(|task| self.shared.hosts.get(task.host)) {
+        for host in tasks.iter().filter_map(|task| self.shared.hosts.get(task.host.index())) {
             let session = host.session.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(facts) = session.remote.as_ref().map(|remote| &remote.facts) else { continue };
             if (call.force || !facts.revisions.contains(&request.revision)) && known.insert(facts.cached.clone()) {
@@ -142,7 +142,7 @@ impl SshFleet {
             if let Some(result) = result {
                 finds.lock().unwrap_or_else(PoisonError::into_inner).push((task.host, result));
             }
-            Outcome::Ok.into()
+            HostResult::ok()
         };
         self.pool.run(call.batch, tasks, Arc::new(job), &mut |mut events| {
             events.retain(|event| matches!(event, HostEvent::Line(..)));
@@ -170,7 +170,7 @@ impl Fleet for SshFleet {
         let (shared, shared_call) = (self.shared.clone(), call.clone());
         let job = move |task: &Task, tell: &dyn Fn(HostEvent)| {
             let result = shared.on_host(&shared_call, task, tell, |work| Some(work.step()));
-            result.unwrap_or_else(|| Outcome::Ok.into())
+            result.unwrap_or_else(HostResult::ok)
         };
         // More at once than may be open would only close each other's sessions.
         let batch = self.shared.open.limit().map_or(call.batch, |limit| call.batch.min(limit));
@@ -187,9 +187,9 @@ impl FleetState {
         tell: &dyn Fn(HostEvent),
         piece: impl FnOnce(&mut Work) -> Option<HostResult>,
     ) -> Option<HostResult> {
-        let Some(host) = self.hosts.get(task.host) else {
+        let Some(host) = self.hosts.get(task.host.index()) else {
             let reason = format!("internal error: no host {}", task.host);
-            return Some(Outcome::Failed { reason, status: 1 }.into());
+            return Some(Fault::failed(reason).into());
         };
         let mut session = host.session.lock().unwrap_or_else(|poisoned: PoisonError<_>| {
             host.session.clear_poison();
@@ -201,19 +201,19 @@ impl FleetState {
         if session.remote.is_some() {
             self.make_room(task.host);
         }
-        let sink = OutputSink::new(task.host, tell, &self.output, Some(&host.noise));
+        let sink = OutputSink::new(task.host, call.timeout, tell, &self.output, Some(&host.noise));
         let mut work = Work { shared: self, call, task, target: &host.target, session: &mut session, sink };
         let result = piece(&mut work)?;
-        Some(work.sink.complete(result, call))
+        Some(work.sink.complete(result))
     }
 
     /// Notes that a host's session is used now, and closes others where they are too many: they are opened again when
     /// they are needed, and take their locks again then.
     pub(super) fn make_room(&self, host: HostId) {
-        self.open.touch(host, |other| match self.hosts[other].session.try_lock() {
+        self.open.touch(host, |other| match self.hosts[other.index()].session.try_lock() {
             Ok(mut session) => {
                 if session.remote.take().is_some() {
-                    log::debug!("{}: closed to make room for other sessions", self.hosts[other].target);
+                    log::debug!("{}: closed to make room for other sessions", self.hosts[other.index()].target);
                 }
                 true
             }

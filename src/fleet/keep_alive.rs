@@ -51,8 +51,8 @@ pub(super) fn start(shared: &Arc<FleetState>) {
 
 /// How long a lease of this run lasts; `None`: there are none.
 fn lease_of(shared: &FleetState) -> Option<Duration> {
-    let (call, task) = nothing(0);
-    let seconds = (shared.requests)(0, &call, &task).confirm_timeout;
+    let (call, task) = nothing(HostId::new(0));
+    let seconds = (shared.requests)(task.host, &call, &task).confirm_timeout;
     (seconds > 0).then(|| Duration::from_secs(seconds))
 }
 
@@ -67,7 +67,7 @@ fn nothing(host: HostId) -> (Call, Task) {
 /// A session that a step is using is left alone: its host is being talked to, and a stage renews its lease by itself.
 fn tend_all(shared: &FleetState, renew: bool) -> Vec<HostId> {
     let mut broken = Vec::new();
-    for (id, host) in shared.hosts.iter().enumerate() {
+    for (id, host) in HostId::first(shared.hosts.len()).zip(&shared.hosts) {
         let mut session = match host.session.try_lock() {
             Ok(session) => session,
             Err(TryLockError::WouldBlock | TryLockError::Poisoned(_)) => continue,
@@ -98,17 +98,17 @@ fn mend(shared: &Arc<FleetState>, hosts: Vec<HostId>) {
 }
 
 fn mend_one(shared: &FleetState, id: HostId) {
-    let host = &shared.hosts[id];
+    let host = &shared.hosts[id.index()];
     let Ok(mut session) = host.session.try_lock() else { return };
     // A step may have been quicker, or have ended the lease.
     if !session.promoted {
         return;
     }
     let (call, task) = nothing(id);
-    let sink = OutputSink::new(id, &|_| {}, &shared.output, None);
+    let sink = OutputSink::new(id, PATIENCE, &|_| {}, &shared.output, None);
     let mut work = Work { shared, call: &call, task: &task, target: &host.target, session: &mut session, sink };
     match work.ready() {
         Ok(()) => log::info!("{}: the session was lost while it was parked, and is there again", host.target),
-        Err(outcome) => log::debug!("{}: the parked session is lost: {outcome}", host.target),
+        Err(fault) => log::debug!("{}: the parked session is lost: {fault}", host.target),
     }
 }

@@ -1,16 +1,13 @@
 //! The hosts, and how a step reaches them.
-#![allow(
-    clippy::result_large_err,
-    reason = "an outcome names the holder of a lock; there is one a host and step, beside a round trip over the network"
-)]
 
 mod command;
+mod host_id;
+mod host_result;
 mod hosts;
 pub mod keep_alive;
 mod loss;
 mod noise;
 mod open;
-mod outcome;
 pub mod output_sink;
 mod pack;
 mod pool;
@@ -21,16 +18,14 @@ mod unlock;
 mod work;
 
 pub use command::CommandFleet;
+pub use host_id::{HostId, HostIds};
+pub use host_result::HostResult;
 pub use hosts::{First, RequestMaker, SshFleet};
-pub use outcome::{HostResult, Outcome};
 pub use pack::{Pack, PackSource, Payload};
 
 use std::time::Duration;
 
 use crate::wire::{Line, Revision, Stage};
-
-/// A target's index in the plan, over all groups in order.
-pub type HostId = usize;
 
 /// How many of a host's last lines a result keeps.
 pub const TAIL_LINES: usize = 20;

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use super::Payload;
 use super::output_sink::OutputSink;
 use super::ssh::{Bootstrap, Driven, ExecEnd, Heed, Input, Link, Marker, OutputChunk, Running, run_command};
-use super::talk::{Failure, lines_of, not_run, outcome_of, unanswered};
-use crate::wire::{Facts, Request, TargetEvent};
+use super::talk::{Failure, lines_of, not_run, refusal, unanswered};
+use crate::wire::{Facts, Fault, Request, TargetEvent};
 
 /// Runs the first command of a session, uploading Hoist where it is missing, up to the answer.
 pub(super) fn probe(
@@ -16,7 +16,7 @@ pub(super) fn probe(
     deadline: Instant,
     sink: &mut OutputSink,
 ) -> Result<(String, Running, Facts), Failure> {
-    let first_command = bootstrap.first_command().map_err(|why| Failure::failed(why, 1))?;
+    let first_command = bootstrap.first_command().map_err(Failure::failed)?;
     let (mut uploaded, mut asked_again) = (false, false);
     loop {
         let input = Input { head: lines_of(request), payload: Payload::default(), keep_open: true };
@@ -53,7 +53,7 @@ pub(super) fn probe(
                 _ => {
                     running.leave(link);
                     let heard = sink.last_words();
-                    return Err(Failure::unanswered(format!("the target answered the probe out of turn{heard}"), 1));
+                    return Err(Failure::unanswered(format!("the target answered the probe out of turn{heard}")));
                 }
             },
             Driven::Ended(end) => end,
@@ -63,14 +63,14 @@ pub(super) fn probe(
                 uploaded = true;
                 bootstrap.upload(link, deadline).map_err(|(lost, why)| match lost {
                     true => Failure::Lost(why),
-                    false => Failure::failed(why, 1),
+                    false => Failure::failed(why),
                 })?;
             }
-            (Some(Marker::Unfit(why)), _) => return Err(Failure::unanswered(why, 1)),
+            (Some(Marker::Unfit(why)), _) => return Err(Failure::unanswered(why)),
             (Some(_), _) => {
-                return Err(Failure::unanswered("hoist was copied to the target and is not found there", 1));
+                return Err(Failure::unanswered("hoist was copied to the target and is not found there"));
             }
-            (None, Some(ended)) => return Err(Failure::Ended(outcome_of(ended, &end))),
+            (None, Some(refused)) => return Err(Failure::Ended(refusal(refused, Some(&end)))),
             // A channel that the server closed looks like this, too.
             (None, None)
                 if !asked_again && matches!(end, ExecEnd::Status(0) | ExecEnd::Closed) && sink.words.is_silence() =>
@@ -97,7 +97,10 @@ fn no_answer(end: ExecEnd, bootstrap: &Bootstrap, waited: Duration, sink: &Outpu
         (end @ (ExecEnd::Lost(_) | ExecEnd::Signal(_)), _) => unanswered(end, "", sink),
         (end, Some(why)) => unanswered(end, &why, sink),
         (end, None) => match sink.words.explain(&end, waited) {
-            Some(why) => Failure::unanswered(why, if let ExecEnd::Status(status) = end { status } else { 1 }),
+            Some(reason) => {
+                let status = if let ExecEnd::Status(status) = end { Some(status) } else { None };
+                Failure::Unanswered(Fault::Failed { reason, status })
+            }
             None => unanswered(end, "no answer to the probe", sink),
         },
     }

@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::hosts::SshFleet;
-use super::talk::outcome_of;
 use super::work::Work;
-use super::{Call, Flow, HostEvent, HostId, HostResult, Outcome, Payload, Step, Task};
-use crate::wire::{Action, RunId};
+use super::{Call, Flow, HostEvent, HostId, HostResult, Payload, Step, Task};
+use crate::wire::{Action, Fault, RunId};
 
 /// A process that does not want to end is given time before it is killed, and there may be several.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -23,7 +22,7 @@ impl SshFleet {
         let job = move |task: &Task, tell: &dyn Fn(HostEvent)| {
             let held = held.iter().find(|(host, _)| *host == task.host).and_then(|(_, held)| held.clone());
             let result = shared.on_host(&call, task, tell, |work| Some(work.unlock(held)));
-            result.unwrap_or_else(|| Outcome::Ok.into())
+            result.unwrap_or_else(HostResult::ok)
         };
         self.pool.run(batch, &tasks, Arc::new(job), &mut |events| {
             on(events);
@@ -34,13 +33,13 @@ impl SshFleet {
 
 impl Work<'_> {
     fn unlock(&mut self, held: Option<RunId>) -> HostResult {
-        if let Err(outcome) = self.ready() {
-            return outcome.into();
+        if let Err(fault) = self.ready() {
+            return fault.into();
         }
         let (request, deadline) = (self.request(Action::Unlock { held }), self.deadline());
         match self.exec(&request, Payload::default(), deadline) {
-            Ok(answer) => outcome_of(answer.ended, &answer.end).into(),
-            Err(trouble) => Outcome::from(trouble).into(),
+            Ok(answer) => answer.outcome.into(),
+            Err(trouble) => Fault::from(trouble).into(),
         }
     }
 }

@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 use super::hosts::{First, FleetState, Session};
 use super::loss::{Loss, lost, unreachable, why};
 use super::output_sink::OutputSink;
-use super::ssh::ExecEnd;
-use super::talk::{Failure, NoSession, Remote, StageReply, outcome_of};
-use super::{Call, HostResult, Outcome, Payload, Step, Task};
+use super::talk::{Failure, NoSession, Remote, StageReply};
+use super::{Call, HostResult, Payload, Step, Task};
 use crate::targets::Target;
-use crate::wire::{Action, Ended, Facts, LargeFile, Recorded, Request, RunId, Stage, State};
+use crate::wire::{Action, Facts, Fault, LargeFile, Outcome, Recorded, Request, RunId, Stage, State};
 
 /// Added to a call's time limit here: the target keeps to the limit by itself, and says so more precisely.
 const SLACK: Duration = Duration::from_secs(10);
@@ -57,8 +56,7 @@ impl Work<'_> {
             }
             Step::Release => self.release(),
             Step::Command => {
-                let reason = "internal error: a deployment's fleet runs no commands of the operator's".into();
-                Outcome::Failed { reason, status: 1 }.into()
+                Fault::failed("internal error: a deployment's fleet runs no commands of the operator's").into()
             }
         }
     }
@@ -68,10 +66,7 @@ impl Work<'_> {
         let deadline = self.deadline();
         match self.ask_after_loss(stage, Loss::session("its deployer is gone"), deadline) {
             Ok(None) => None,
-            Ok(Some(answer)) => {
-                let outcome = outcome_of(answer.ended, &answer.end);
-                Some(HostResult { state: Some(answer.state), ..HostResult::from(outcome) })
-            }
+            Ok(Some(answer)) => Some(answer.into()),
             Err(result) => Some(result),
         }
     }
@@ -98,10 +93,7 @@ impl Work<'_> {
     }
 
     fn probe(&mut self) -> HostResult {
-        let outcome = match self.fresh_probe() {
-            Ok(()) => Outcome::Ok,
-            Err(outcome) => outcome,
-        };
+        let outcome = self.fresh_probe();
         let facts = self.session.remote.as_ref().filter(|_| outcome.is_ok()).map(|remote| Facts {
             // What a host is sent is for this fleet alone to know, and the list may be long.
             cached: Vec::new(),
@@ -111,7 +103,7 @@ impl Work<'_> {
         HostResult { facts, state, ..HostResult::from(outcome) }
     }
 
-    fn fresh_probe(&mut self) -> Result<(), Outcome> {
+    fn fresh_probe(&mut self) -> Outcome {
         if !self.is_connected() {
             return self.ready();
         }
@@ -122,7 +114,7 @@ impl Work<'_> {
                 self.note_lacks();
                 Ok(())
             }
-            Err(Failure::Ended(outcome)) => Err(outcome),
+            Err(Failure::Ended(fault)) => Err(fault),
             Err(Failure::Lost(_) | Failure::Unanswered(_)) => {
                 self.session.remote = None;
                 self.ready()
@@ -141,7 +133,7 @@ impl Work<'_> {
     /// Makes sure of a session, and of the lock where it was held. A host that was let in to before is tried for as long
     /// as `reconnect_timeout` says; once that was in vain, a rollback alone has as long again: it may be all that is
     /// left to do, and a host may need more than one timeout to start up.
-    fn ready_again(&mut self) -> Result<(), Outcome> {
+    fn ready_again(&mut self) -> Outcome {
         let is_last_chance = self.call.step == Step::Run(Stage::Rollback);
         let is_tried = self.session.let_in && (!self.session.given_up || is_last_chance);
         if self.is_connected() || !is_tried {
@@ -152,9 +144,9 @@ impl Work<'_> {
     }
 
     /// Makes sure of a session, and of the lock where it was held; one try.
-    pub(super) fn ready(&mut self) -> Result<(), Outcome> {
+    pub(super) fn ready(&mut self) -> Outcome {
         if !self.is_connected() {
-            self.connect().map_err(|none| none.outcome)?;
+            self.connect().map_err(|none| none.fault)?;
         } else if !self.session.remote.as_mut().is_some_and(Remote::has_lost_keeper) {
             return Ok(());
         }
@@ -206,7 +198,7 @@ impl Work<'_> {
                  leads, and what the first machine runs"
             )
         };
-        Err(NoSession { outcome: Outcome::Unreachable { reason }, is_final: !is_empty, is_refused: false })
+        Err(NoSession { fault: Fault::Unreachable { reason }, is_final: !is_empty, is_refused: false })
     }
 
     /// Takes what the target lacks out of its facts, in the order of the revision's large files.
@@ -248,18 +240,12 @@ impl Work<'_> {
     }
 
     fn hold(&mut self) -> HostResult {
-        let outcome = self.ready_again().map_or_else(
-            |outcome| outcome,
-            |()| match self.take_lock() {
-                Ok(()) => Outcome::Ok,
-                Err(Failure::Ended(outcome)) => outcome,
-                // Nothing was done but to ask, so a new session may simply ask once more.
-                Err(trouble) => match self.reconnect(&why(trouble)).and_then(|()| self.take_lock()) {
-                    Ok(()) => Outcome::Ok,
-                    Err(trouble) => unreachable(trouble),
-                },
-            },
-        );
+        let outcome = self.ready_again().and_then(|()| match self.take_lock() {
+            Ok(()) => Ok(()),
+            Err(Failure::Ended(fault)) => Err(fault),
+            // Nothing was done but to ask, so a new session may simply ask once more.
+            Err(trouble) => self.reconnect(&why(trouble)).and_then(|()| self.take_lock()).map_err(unreachable),
+        });
         self.session.hold = outcome.is_ok();
         outcome.into()
     }
@@ -269,9 +255,9 @@ impl Work<'_> {
         let keeps_more = std::mem::take(&mut self.session.keeps_more);
         if self.session.claimed && !self.is_connected() {
             // Its session was closed to make room, and the claim would outlive the run.
-            if let Err(outcome) = self.ready() {
+            if let Err(fault) = self.ready() {
                 let target = self.target;
-                log::warn!("{target}: the lock could not be let go: {outcome}; `hoist unlock {target}` does that");
+                log::warn!("{target}: the lock could not be let go: {fault}; `hoist unlock {target}` does that");
             }
         }
         self.session.claimed = false;
@@ -279,12 +265,12 @@ impl Work<'_> {
             if keeps_more { remote.close_when_tidy(self.deadline()) } else { remote.close() }
         }
         self.shared.open.forget(self.task.host);
-        Outcome::Ok.into()
+        HostResult::ok()
     }
 
     fn run(&mut self, stage: Stage) -> HostResult {
-        if let Err(outcome) = self.ready_again() {
-            return outcome.into();
+        if let Err(fault) = self.ready_again() {
+            return fault.into();
         }
         if let Some(first) = &mut self.session.first {
             first.begun |= stage != Stage::Fetch;
@@ -293,15 +279,12 @@ impl Work<'_> {
         loop {
             let (request, payload) = match self.stage_request(stage, rebuild) {
                 Ok(made) => made,
-                Err(error) => {
-                    let reason = format!("cannot make the pack for this host: {error:#}");
-                    return Outcome::Failed { reason, status: 1 }.into();
-                }
+                Err(error) => return Fault::failed(format!("cannot make the pack for this host: {error:#}")).into(),
             };
             let deadline = self.deadline();
             let answer = match self.exec(&request, payload, deadline) {
                 Ok(answer) => answer,
-                Err(Failure::Ended(outcome)) => return outcome.into(),
+                Err(Failure::Ended(fault)) => return fault.into(),
                 Err(trouble) => {
                     let loss = Loss::of(trouble);
                     if loss.told.is_none() {
@@ -318,7 +301,7 @@ impl Work<'_> {
                     }
                 }
             };
-            if matches!(answer.ended, Ended::CacheBroken { .. }) && stage == Stage::Fetch && !rebuild {
+            if matches!(answer.outcome, Err(Fault::CacheBroken { .. })) && stage == Stage::Fetch && !rebuild {
                 rebuild = true;
                 // They came ahead of what was broken.
                 self.session.lacks.clear();
@@ -327,11 +310,10 @@ impl Work<'_> {
             if let Some(first) = &mut self.session.first {
                 first.begun = true;
             }
-            let outcome = outcome_of(answer.ended, &answer.end);
-            if outcome.is_ok() && stage == Stage::Fetch {
+            if answer.outcome.is_ok() && stage == Stage::Fetch {
                 self.remember(&request);
             }
-            return HostResult { state: Some(answer.state), ..HostResult::from(outcome) };
+            return answer.into();
         }
     }
 
@@ -394,7 +376,7 @@ impl Work<'_> {
         let mut is_new = false;
         'connected: loop {
             if Instant::now() >= give_up {
-                return Err(Outcome::Lost { reason: loss.why }.into());
+                return Err(Fault::Lost { reason: loss.why }.into());
             }
             if !self.is_connected() {
                 self.reconnect(&loss.why).map_err(|trouble| HostResult::from(lost(trouble)))?;
@@ -408,15 +390,17 @@ impl Work<'_> {
                         std::thread::sleep(ASK_PAUSE);
                         continue;
                     }
-                    Ok(Recorded::Running) => return Err(Outcome::TimedOut { seconds: 0 }.into()),
+                    Ok(Recorded::Running) => {
+                        return Err(Fault::TimedOut { seconds: self.call.timeout.as_secs() }.into());
+                    }
                     Ok(Recorded::Nothing) => None,
-                    Ok(Recorded::Ended { outcome, state }) => Some(answer(outcome, state)),
+                    Ok(Recorded::Ended { outcome, state }) => Some(StageReply { outcome, state }),
                     Ok(Recorded::Died { state }) => {
                         let reason = format!("deploy-local died in {stage}, and its connection with it");
-                        let outcome = loss.told.unwrap_or(Outcome::Failed { reason, status: 1 });
-                        return Err(HostResult { state: Some(state), ..HostResult::from(outcome) });
+                        let fault = loss.told.unwrap_or(Fault::failed(reason));
+                        return Err(HostResult { state: Some(state), ..HostResult::from(fault) });
                     }
-                    Err(Failure::Ended(outcome)) => return Err(outcome.into()),
+                    Err(Failure::Ended(fault)) => return Err(fault.into()),
                     Err(trouble) => {
                         self.session.remote = None;
                         loss.why = why(trouble);
@@ -430,7 +414,7 @@ impl Work<'_> {
                     (Ok(()), answer) => Ok(answer),
                     // What was done is known; the lock is tried again by the step that needs it.
                     (Err(_), Some(answer)) => Ok(Some(answer)),
-                    (Err(Failure::Ended(outcome)), None) => Err(outcome.into()),
+                    (Err(Failure::Ended(fault)), None) => Err(fault.into()),
                     (Err(trouble), None) => {
                         self.session.remote = None;
                         loss.why = why(trouble);
@@ -447,19 +431,19 @@ impl Work<'_> {
         let until = Instant::now() + self.shared.ssh.options.reconnect_timeout;
         let (mut pause, mut after_refusal) = (FIRST_PAUSE, FIRST_REFUSAL_PAUSE);
         loop {
-            let NoSession { outcome, is_final, is_refused } = match self.connect() {
+            let NoSession { fault, is_final, is_refused } = match self.connect() {
                 Ok(()) => return Ok(()),
                 Err(none) => none,
             };
             let left = until.saturating_duration_since(Instant::now());
             if is_final || left.is_zero() {
                 self.session.given_up = true;
-                return Err(Failure::Ended(match outcome {
-                    Outcome::Unreachable { reason } => Outcome::Lost { reason: format!("{why}; then {reason}") },
+                return Err(Failure::Ended(match fault {
+                    Fault::Unreachable { reason } => Fault::Lost { reason: format!("{why}; then {reason}") },
                     other => other,
                 }));
             }
-            log::debug!("{} is tried again: {outcome}", self.target);
+            log::debug!("{} is tried again: {fault}", self.target);
             let next;
             if is_refused {
                 (next, after_refusal) = (after_refusal, REFUSAL_PAUSE);
@@ -469,9 +453,4 @@ impl Work<'_> {
             std::thread::sleep(next.min(left));
         }
     }
-}
-
-/// An answer that came by way of a question: its process has ended as the record says.
-fn answer(ended: Ended, state: State) -> StageReply {
-    StageReply { ended, state, end: ExecEnd::Status(0) }
 }

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::wire::{Action, Ended, FIRST_LINE, Holder, PROTOCOL, Request, Stage, State, TargetEvent};
+use crate::wire::{Action, FIRST_LINE, Holder, PROTOCOL, Request, Stage, State, TargetEvent};
 
 pub use install::{Wanted, install};
 
@@ -58,7 +58,7 @@ pub fn serve(input: impl Read + Send + 'static, output: impl Write + Send + 'sta
     let (request, layout) = match prepared {
         Ok(prepared) => prepared,
         Err(fault) => {
-            out.event(&TargetEvent::Ended { outcome: Ended::from(fault), state: State::default() });
+            out.event(&TargetEvent::Ended { outcome: Err(fault.bounded()), state: State::default() });
             out.flush(Duration::from_secs(5));
             return 1;
         }
@@ -73,7 +73,7 @@ pub fn serve(input: impl Read + Send + 'static, output: impl Write + Send + 'sta
         Action::Unlock { held } => {
             let result = unlock::run(&layout, held.as_ref(), &out);
             let status = u8::from(result.is_err());
-            let outcome = result.err().map_or(Ended::Ok, Ended::from);
+            let outcome = result.map_err(Fault::bounded);
             out.event(&TargetEvent::Ended { outcome, state: layout.state() });
             out.flush(Duration::from_secs(60));
             status
@@ -157,7 +157,7 @@ fn check_protocol(theirs: u32) -> Result<(), Fault> {
         return Ok(());
     }
     let here = env!("CARGO_PKG_VERSION");
-    Err(Fault::Failed(format!(
+    Err(Fault::failed(format!(
         "the request speaks protocol {theirs}, hoist {here} on this host protocol {PROTOCOL}; update the older one"
     )))
 }
@@ -168,7 +168,7 @@ fn expect_request(out: &Out) -> Sender<()> {
     let out = out.clone();
     thread::spawn(move || {
         if is_there.recv_timeout(FIRST_BYTE) == Err(RecvTimeoutError::Timeout) {
-            let outcome = Ended::Failed { reason: format!("no request came within {FIRST_BYTE:?}: {TAKEN}") };
+            let outcome = Err(Fault::failed(format!("no request came within {FIRST_BYTE:?}: {TAKEN}")));
             out.event(&TargetEvent::Ended { outcome, state: State::default() });
             out.flush(Duration::from_secs(5));
             std::process::exit(1);
@@ -178,7 +178,7 @@ fn expect_request(out: &Out) -> Sender<()> {
 }
 
 fn read_request(input: &mut impl BufRead, came: Sender<()>) -> Result<Request, Fault> {
-    let cannot = |error: io::Error| Fault::Failed(format!("cannot read the request: {}", fault::plain(&error)));
+    let cannot = |error: io::Error| Fault::failed(format!("cannot read the request: {}", fault::plain(&error)));
     input.fill_buf().map_err(cannot)?;
     drop(came);
     let mut line = Vec::new();
@@ -190,7 +190,7 @@ fn read_request(input: &mut impl BufRead, came: Sender<()>) -> Result<Request, F
     }
     if line.last() != Some(&b'\n') {
         let length = line.len();
-        return Err(Fault::Failed(match length as u64 {
+        return Err(Fault::failed(match length as u64 {
             0 => format!("no request came on standard input: {TAKEN}"),
             REQUEST => format!("the request is longer than {REQUEST} bytes; make templates or variables smaller"),
             _ => format!("the request broke off after {length} bytes"),
@@ -198,7 +198,7 @@ fn read_request(input: &mut impl BufRead, came: Sender<()>) -> Result<Request, F
     }
     // Only the place is told of what is wrong: a request may hold secrets.
     let place = |error: serde_json::Error| {
-        Fault::Failed(format!(
+        Fault::failed(format!(
             "the request cannot be read (byte {} of its line); do the versions differ?",
             error.column()
         ))

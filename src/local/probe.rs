@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::wire::{Ended, Facts, KeeperLine, Lacking, Request, Revision, TargetEvent};
+use crate::wire::{Facts, KeeperLine, Lacking, Request, Revision, TargetEvent};
 
 use super::fault::{Fault, plain};
 use super::lock_holder;
@@ -104,7 +104,7 @@ fn free_space(layout: &Layout) -> Result<(u64, Option<u64>), Fault> {
             place = files::parent(place);
         }
         sys::free_space(place)
-            .map_err(|error| Fault::Failed(format!("cannot look at {}: {}", place.display(), plain(&error))))
+            .map_err(|error| Fault::failed(format!("cannot look at {}: {}", place.display(), plain(&error))))
     };
     let (objects, trees) = (look(layout.root())?, look(&layout.revs())?);
     let inodes = [objects.1, trees.1].into_iter().flatten().min();
@@ -143,7 +143,7 @@ fn cached(layout: &Layout, deadline: Deadline) -> Result<Vec<Revision>, Fault> {
             let revisions = present.iter().filter_map(|name| name.parse().ok());
             Ok(revisions.filter(|revision: &Revision| seen.insert(revision.clone())).collect())
         }
-        Err(Fault::TimedOut(seconds)) => Err(Fault::TimedOut(seconds)),
+        Err(Fault::TimedOut { seconds }) => Err(Fault::TimedOut { seconds }),
         Err(_) => Ok(Vec::new()),
     }
 }
@@ -151,7 +151,7 @@ fn cached(layout: &Layout, deadline: Deadline) -> Result<Vec<Revision>, Fault> {
 /// Answers a probe, then keeps the lock for the deployer, once it asks for it, until its connection ends.
 pub fn run(layout: &Layout, request: &Request, out: &Out, mut input: impl BufRead) -> u8 {
     let failed = |fault: Fault| {
-        out.event(&TargetEvent::Ended { outcome: Ended::from(fault), state: layout.state() });
+        out.event(&TargetEvent::Ended { outcome: Err(fault.bounded()), state: layout.state() });
         out.flush(Duration::from_secs(5));
         1
     };
@@ -224,8 +224,10 @@ fn hold(layout: &Layout, request: &Request, claims: bool) -> Result<RunLock, Fau
     fence::check(layout, &request.holder)?;
     // A stage of another run may be at work still, its own keeper gone with its connection.
     match lock::look(&lock::stage_path(layout)) {
-        Found::Run(note) if note.holder.run != request.holder.run => return Err(Fault::Locked(Box::new(note.holder))),
-        Found::Stranger(who) => return Err(Fault::Failed(who)),
+        Found::Run(note) if note.holder.run != request.holder.run => {
+            return Err(Fault::Locked { by: Box::new(note.holder) });
+        }
+        Found::Stranger(who) => return Err(Fault::failed(who)),
         Found::Nobody | Found::Run(_) => {}
     }
     if claims {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use hoist::wire::{Check, CheckPoint, CheckType, Ended, Level, Request, Stage};
+use hoist::wire::{Check, CheckPoint, CheckType, Fault, Level, Request, Stage};
 
 use crate::harness::*;
 
@@ -253,13 +253,13 @@ fn a_stage_keeps_to_its_own_time_limit_whatever_its_checks_are_allowed() {
     request.timeout = 1;
     request.checks = vec![check("slow", CheckPoint::After(Stage::Promote), "sleep 100")];
     let reply = run(&request, Stage::Promote);
-    assert_eq!(reply.ended().0, &Ended::TimedOut { seconds: 1 });
+    assert_eq!(reply.ended().0, &Err(Fault::TimedOut { seconds: 1 }));
     assert_eq!(reply.state().current.as_ref(), Some(&one));
     let hung = Request { checks: Vec::new(), ..target.request("r2", &one) };
     let hung = Request { timeout: 1, service: request.service.clone(), ..hung };
     let mut hung = Request { force: true, ..hung };
     hung.service.command = "sleep 100".to_owned();
-    assert_eq!(run(&hung, Stage::Promote).ended().0, &Ended::TimedOut { seconds: 1 });
+    assert_eq!(run(&hung, Stage::Promote).ended().0, &Err(Fault::TimedOut { seconds: 1 }));
 }
 
 #[test]

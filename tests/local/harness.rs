@@ -7,8 +7,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use hoist::wire::{
-    Action, Check, CheckPoint, CheckType, ConfigFile, Ended, Facts, Fetch, Holder, Level, OutputFormat, PROTOCOL,
-    Recorded, Request, Revision, Service, ServiceName, Stage, State, TargetEvent,
+    Action, Check, CheckPoint, CheckType, ConfigFile, Facts, Fault, Fetch, Holder, Level, Outcome, OutputFormat,
+    PROTOCOL, Recorded, Request, Revision, Service, ServiceName, Stage, State, TargetEvent,
 };
 
 pub struct Target {
@@ -25,7 +25,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    pub fn ended(&self) -> (&Ended, &State) {
+    pub fn ended(&self) -> (&Outcome, &State) {
         match self.events.last() {
             Some(TargetEvent::Ended { outcome, state }) => (outcome, state),
             _ => panic!("no end: {self:?}"),
@@ -34,7 +34,7 @@ impl Reply {
 
     #[track_caller]
     pub fn ok(self) -> Reply {
-        assert_eq!(self.ended().0, &Ended::Ok, "{self:#?}");
+        assert_eq!(self.ended().0, &Ok(()), "{self:#?}");
         assert_eq!(self.status, Some(0));
         assert_eq!(self.errors, "");
         self
@@ -44,7 +44,7 @@ impl Reply {
     pub fn reason(&self) -> &str {
         assert_eq!(self.status, Some(1));
         match self.ended().0 {
-            Ended::Failed { reason } => reason,
+            Err(Fault::Failed { reason, .. }) => reason,
             other => panic!("{other:?}"),
         }
     }

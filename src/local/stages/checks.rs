@@ -58,7 +58,7 @@ fn run_one_of(job: &Job, check: &Check, revision: &Revision) -> Result<(), Fault
         return Ok(());
     }
     run_one(job, check, revision).map_err(|fault| match fault {
-        Fault::TimedOut(seconds) => Fault::Failed(format!("check {name} was not done when {seconds} s were over")),
+        Fault::TimedOut { seconds } => Fault::failed(format!("check {name} was not done when {seconds} s were over")),
         fault => fault,
     })
 }
@@ -77,7 +77,7 @@ fn run_one(job: &Job, check: &Check, revision: &Revision) -> Result<(), Fault> {
     job.deadline.check()?;
     let name = &check.name;
     let mut command =
-        command(job, check, revision).map_err(|reason| Fault::Failed(format!("check {name}: {reason}")))?;
+        command(job, check, revision).map_err(|reason| Fault::failed(format!("check {name}: {reason}")))?;
     let tree = job.layout.rev(revision);
     // Scap runs them beside the trees.
     let folder = if job.request.control_dir == "scap" { job.layout.root() } else { tree.as_path() };
@@ -96,17 +96,17 @@ fn run_one(job: &Job, check: &Check, revision: &Revision) -> Result<(), Fault> {
     lines.finish(&mut say);
     match exit {
         Ok(exit) if exit.is_ok() => Ok(()),
-        Ok(Exit::TimedOut) if job.deadline.passed() => Err(Fault::TimedOut(job.deadline.seconds)),
+        Ok(Exit::TimedOut) if job.deadline.passed() => Err(Fault::TimedOut { seconds: job.deadline.seconds }),
         Ok(exit) => {
             let how = match exit {
                 Exit::TimedOut => format!("timed out after {} s", check.timeout.as_secs_f64()),
                 exit => exit.reason(check.timeout.as_secs()),
             };
-            Err(Fault::Failed(format!("check {name} {how}{}", lines.last_words())))
+            Err(Fault::failed(format!("check {name} {how}{}", lines.last_words())))
         }
         Err(error) => {
             let program = command.get_program().to_string_lossy();
-            Err(Fault::Failed(format!("check {name}: cannot run {program}: {}", plain(&error))))
+            Err(Fault::failed(format!("check {name}: cannot run {program}: {}", plain(&error))))
         }
     }
 }

@@ -23,7 +23,7 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     if let Some(files) = &job.request.config_files {
         if !layout.complete(revision) {
             let short = revision.short();
-            return Err(Fault::Failed(format!("{short} has no complete working tree here; run the fetch stage first")));
+            return Err(Fault::failed(format!("{short} has no complete working tree here; run the fetch stage first")));
         }
         for file in files {
             place(layout, revision, &file.path)?;
@@ -42,16 +42,16 @@ pub fn run(job: &Job) -> Result<(), Fault> {
 /// Where a file is rendered to: never outside of the revision's tree, and never among git's own files.
 pub fn place(layout: &Layout, revision: &Revision, path: &str) -> Result<PathBuf, Fault> {
     if let Some(why) = taken(layout, Path::new(path)) {
-        return Err(Fault::Failed(format!("config file {path:?} is {why}; choose another path")));
+        return Err(Fault::failed(format!("config file {path:?} is {why}; choose another path")));
     }
     if path.starts_with('/') {
         if !layout::is_plain_absolute(Path::new(path)) || path.ends_with('/') || path.contains("//") {
-            return Err(Fault::Failed(format!("config file {path:?} is not a plain absolute path; correct it")));
+            return Err(Fault::failed(format!("config file {path:?} is not a plain absolute path; correct it")));
         }
         return Ok(layout.rendered(revision, path));
     }
     if !layout::is_plain_relative(path) || path.split('/').any(|part| part.eq_ignore_ascii_case(".git")) {
-        return Err(Fault::Failed(format!("config file {path:?} is not a plain path in the repository; correct it")));
+        return Err(Fault::failed(format!("config file {path:?} is not a plain path in the repository; correct it")));
     }
     let tree = layout.rev(revision);
     let real_tree = fs::canonicalize(&tree).tried("find", &tree)?;
@@ -61,10 +61,10 @@ pub fn place(layout: &Layout, revision: &Revision, path: &str) -> Result<PathBuf
         // A link of the repository's may lead anywhere; what is not there yet will be a folder of ours.
         if let Ok(real) = fs::canonicalize(&folder) {
             if !real.starts_with(&real_tree) || real.starts_with(real_tree.join(".git")) {
-                return Err(Fault::Failed(format!("config file {path:?} leads out of the working tree by a link")));
+                return Err(Fault::failed(format!("config file {path:?} leads out of the working tree by a link")));
             }
         } else if fs::symlink_metadata(&folder).is_ok() {
-            return Err(Fault::Failed(format!("config file {path:?} leads through a link to nowhere")));
+            return Err(Fault::failed(format!("config file {path:?} leads through a link to nowhere")));
         }
     }
     Ok(tree.join(path))

@@ -43,7 +43,7 @@ fn live(job: &Job, file: &ConfigFile) -> Result<Option<PathBuf>, Fault> {
     let plain =
         if path.is_absolute() { layout::is_plain_absolute(path) } else { layout::is_plain_relative(&file.path) };
     if !plain {
-        return Err(Fault::Failed(format!("config file {:?} is not a plain path; correct it", file.path)));
+        return Err(Fault::failed(format!("config file {:?} is not a plain path; correct it", file.path)));
     }
     if path.is_absolute() {
         return Ok(Some(path.to_owned()));

@@ -93,13 +93,13 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Fault> {
         other => other.tried("read", path)?,
     };
     // What is wrong is not said: the file may hold secrets.
-    let damaged = |_| Fault::Failed(format!("{} is damaged; remove it and run config_deploy again", path.display()));
+    let damaged = |_| Fault::failed(format!("{} is damaged; remove it and run config_deploy again", path.display()));
     serde_json::from_slice(&bytes).map(Some).map_err(damaged)
 }
 
 fn write(path: &Path, value: &impl Serialize) -> Result<(), Fault> {
     make_private(files::parent(path))?;
-    let text = serde_json::to_vec(value).map_err(|error| Fault::Failed(format!("cannot keep the files: {error}")))?;
+    let text = serde_json::to_vec(value).map_err(|error| Fault::failed(format!("cannot keep the files: {error}")))?;
     files::write(path, &text, 0o600)
 }
 
@@ -245,7 +245,7 @@ fn save<'a>(job: &Job, paths: impl Iterator<Item = &'a str>) -> Result<(), Fault
         let was_there = match fs::symlink_metadata(&from) {
             Ok(found) if found.is_dir() => {
                 let shown = from.display();
-                return Err(Fault::Failed(format!(
+                return Err(Fault::failed(format!(
                     "{shown} is a directory where a configuration file is due; move it away"
                 )));
             }

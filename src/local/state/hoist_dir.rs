@@ -115,7 +115,7 @@ pub fn open(path: &Path) -> Result<File, Fault> {
     };
     attempt().map_err(|error| match error.kind() {
         ErrorKind::PermissionDenied => denied(path, &error),
-        _ => Fault::Failed(format!("cannot open {}: {}", path.display(), plain(&error))),
+        _ => Fault::failed(format!("cannot open {}: {}", path.display(), plain(&error))),
     })
 }
 
@@ -137,7 +137,7 @@ fn denied(path: &Path, error: &io::Error) -> Fault {
             files::parent(files::parent(path)).display()
         )
     });
-    Fault::Failed(format!("cannot open {}: {}{whose}", path.display(), plain(error)))
+    Fault::failed(format!("cannot open {}: {}{whose}", path.display(), plain(error)))
 }
 
 #[cfg(test)]

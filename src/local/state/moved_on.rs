@@ -18,7 +18,7 @@ pub fn check(layout: &Layout, request: &Request) -> Result<(), Fault> {
     let ours = [Some(&request.revision), request.restore.as_ref(), found.current.as_ref(), found.done.as_ref()];
     let is_foreign = |it: &Option<Revision>| it.is_some() && !ours.contains(&it.as_ref());
     match &now.current {
-        Some(to) if is_foreign(&now.current) && is_foreign(&now.done) => Err(Fault::MovedOn(to.clone())),
+        Some(to) if is_foreign(&now.current) && is_foreign(&now.done) => Err(Fault::MovedOn { to: to.clone() }),
         _ => Ok(()),
     }
 }
