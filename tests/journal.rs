@@ -451,6 +451,47 @@ fn a_record_that_is_torn_at_any_byte_and_followed_by_others_costs_no_more_than_i
     }
 }
 
+/// A journal with a line of it changed.
+fn edited(lines: &[Vec<u8>], n: usize, edit: impl FnOnce(&mut serde_json::Value)) -> Vec<Vec<u8>> {
+    let mut record = serde_json::from_slice(&lines[n]).unwrap();
+    edit(&mut record);
+    let mut lines = lines.to_vec();
+    lines[n] = serde_json::to_vec(&record).unwrap();
+    lines[n].push(b'\n');
+    lines
+}
+
+#[test]
+fn a_journal_that_names_a_host_or_a_group_that_it_does_not_have_is_damaged_there_and_the_targets_are_asked() {
+    let scripts = vec![Script::good(); 4];
+    let (lines, world, _) = unclosed(&scripts, None);
+    let line_of =
+        |kind: &str| lines.iter().rposition(|line| line.starts_with(format!(r#"{{"record":"{kind}""#).as_bytes()));
+    let (called, ended) = (line_of("called").unwrap(), line_of("ended").unwrap());
+    let with = |n: usize, edit: &dyn Fn(&mut serde_json::Value)| (n, edited(&lines, n, |record| edit(record)));
+    for ((n, journal), says) in [
+        (
+            with(called, &|record| record["tasks"][0]["host"] = 4.into()),
+            "host 4, counted from 0, of a run with 4 hosts",
+        ),
+        (
+            with(called, &|record| record["call"]["group"] = "nobody".into()),
+            "group \"nobody\" that the run does not have",
+        ),
+        (with(ended, &|record| record["host"] = 4_000_000.into()), "host 4000000, counted from 0"),
+        (with(ended, &|record| record["host"] = 0.into()), "host 0, counted from 0, that its call did not ask for"),
+    ] {
+        let bytes = journal.concat();
+        let parsed = parse(&bytes);
+        let damage = parsed.damage.unwrap();
+        assert!(damage.starts_with(&format!("line {}: ", n + 1)) && damage.contains(says), "{damage}");
+        assert_eq!(parsed.records.len(), n - 1);
+        let (verdict, after) = end(&bytes, &world, &scripts, AtTheEnd::GoOn);
+        assert_eq!(verdict.code, ExitCode::Success, "{says}: {verdict:?}");
+        assert!(after.states.iter().all(|state| state.done == Some(revision('b'))), "{says}");
+    }
+}
+
 /// The journals of the first build, which are read for ever.
 fn of_the_first_build(name: &str) -> String {
     std::fs::read_to_string(format!("{}/tests/journals/{name}.journal", env!("CARGO_MANIFEST_DIR"))).unwrap()

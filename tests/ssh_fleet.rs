@@ -560,9 +560,9 @@ fn packs_of_hosts_that_wait_for_their_turn_are_made_meanwhile() {
 fn a_cache_that_stays_broken_is_a_failure_and_not_a_loop() {
     let mut scene = Scene::new(1);
     scene.plan(0, "stage() { failed cache_broken gone; exit 1; }");
-    assert!(
-        matches!(scene.outcome(Step::Run(Stage::Fetch)), Err(Fault::Failed { reason, .. }) if reason.contains("gone"))
-    );
+    let fault = scene.outcome(Step::Run(Stage::Fetch)).unwrap_err();
+    assert_eq!(fault, Fault::CacheBroken { reason: "gone".into() });
+    assert_eq!(fault.to_string(), "the git cache of the target is broken: gone");
     assert_eq!(scene.actions(0), ["probe", "fetch/3", "fetch/3"]);
 }
 

@@ -39,16 +39,16 @@ pub fn before(config: &Config, repo: &Repo) -> Result<Revision, Refused> {
     };
     match (journal::stack(bottom, &history).as_slice(), found.len()) {
         ([.., before, _], _) => Ok(before.clone()),
-        ([only], 2..) if *only == first.revision => Err(Refused(format!(
+        ([only], 2..) if *only == first.revision => Err(Refused::Usage(format!(
             "before {}, targets had different revisions finalized ({}): name one with --to",
             only.short(),
             shown(&found)
         ))),
-        ([only], _) => Err(Refused(format!(
+        ([only], _) => Err(Refused::Usage(format!(
             "nothing was finalized before {}, as far as the journals go back: name a revision with --to",
             only.short()
         ))),
-        ([], _) => Err(Refused("the journals tell of no revision: name one with --to".into())),
+        ([], _) => Err(Refused::Usage("the journals tell of no revision: name one with --to".into())),
     }
 }
 
@@ -58,7 +58,7 @@ fn before_all_journals(config: &Config, repo: &Repo) -> Result<Revision, Refused
     let none =
         format!("no deployment of {} is unfinished, and no journal tells of a finished one", config.settings.git_repo);
     if !config.is_known_to_scap() {
-        return Err(Refused(format!("{none}: name a revision with --to")));
+        return Err(Refused::Usage(format!("{none}: name a revision with --to")));
     }
     let (groups, _) = config.groups(None)?;
     let seen =
@@ -76,7 +76,7 @@ fn before_all_journals(config: &Config, repo: &Repo) -> Result<Revision, Refused
         let tagged = Tags::new(repo, &config.control_name).revisions().context("cannot read the deployment tags")?;
         let earlier = tagged.iter().skip_while(|(_, revision)| revision != only).find(|(_, revision)| revision != only);
         if let Some((tag, revision)) = earlier {
-            return Err(Refused(format!(
+            return Err(Refused::Usage(format!(
                 "{none}: {} is live and finalized; the deployment before it was of {} ({tag}): `hoist rollback --to {}` \
                  goes there",
                 only.short(),
@@ -86,7 +86,7 @@ fn before_all_journals(config: &Config, repo: &Repo) -> Result<Revision, Refused
         }
     }
     let shown = if done.is_empty() { String::new() } else { format!(" (finalized: {})", shown(&done)) };
-    Err(Refused(format!("{none}{shown}: name a revision with --to")))
+    Err(Refused::Usage(format!("{none}{shown}: name a revision with --to")))
 }
 
 fn held(found: impl IntoIterator<Item = (Revision, Target)>) -> Held {

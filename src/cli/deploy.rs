@@ -38,10 +38,7 @@ pub fn run(mut args: args::Deploy) -> Result<ExitCode, Refused> {
     let mut prepared = deploy::prepare(&config, &repo, &choice(&args), &holder)?;
     prepared.notes.extend(long);
     let ssh = super::ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
-    let _lock = match lock(&config, &holder)? {
-        Ok(lock) => lock,
-        Err(code) => return Ok(code),
-    };
+    let _lock = lock(&config, &holder)?;
     if let Some(code) = fresh::refuse_unfinished("deploy", &config)? {
         return Ok(code);
     }

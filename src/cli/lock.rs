@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::deploy;
 use crate::exit_code::ExitCode;
 use crate::locks;
-use crate::locks::{DeployLock, Ended, LockError, LockOwner, LockPlaces, Locks, Purpose, Refusal};
+use crate::locks::{DeployLock, Ended, LockError, LockOwner, LockPlaces, Locks, NotTaken, Purpose, Refusal};
 
 use super::out::{answer, answer_line, complain, complain_line};
 use super::signals::Interrupts;
@@ -53,15 +53,12 @@ pub fn run(args: args::Lock) -> Result<ExitCode, Refused> {
     if args.detach {
         return detach(&args);
     }
-    let until = time.map(crate::clock::rfc3339_in);
+    let until = time.and_then(crate::clock::rfc3339_in);
     let holder = deploy::holder(reason)?;
-    let keeper = LockOwner { holder, purpose: Purpose::Lock, until: until.flatten() };
+    let keeper = LockOwner { holder, purpose: Purpose::Lock, until };
     // Ahead of the lock: a signal that comes as soon as it stands lets it go in good order.
     let interrupts = Interrupts::listen("hoist lock: stopped at once; the lock is let go")?;
-    let lock = match acquire(&config, &places, &keeper, args.all, &interrupts)? {
-        Ok(lock) => lock,
-        Err(code) => return Ok(code),
-    };
+    let lock = acquire(&config, &places, &keeper, args.all, &interrupts)?;
     let end = if args.all { "`hoist lock --end --all`" } else { "`hoist lock --end`" };
     hold(&format!("{what} {keeper}"), end, time, &interrupts);
     drop(lock);
@@ -69,33 +66,28 @@ pub fn run(args: args::Lock) -> Result<ExitCode, Refused> {
     Ok(ExitCode::Success)
 }
 
-/// The lock on the repository or, with `all`, on every one; or the status for whoever wanted it too.
+/// The lock on the repository or, with `all`, on every one.
 fn acquire(
     config: &Config,
     places: &LockPlaces,
     keeper: &LockOwner,
     all: bool,
     interrupts: &Interrupts,
-) -> Result<Result<Box<dyn Debug>, ExitCode>, Refused> {
+) -> Result<Box<dyn Debug>, Refused> {
     let stopped = || interrupts.any();
     if !all {
-        let locks = session::take_locks(config, keeper, &stopped)?;
-        return Ok(locks.map(|locks| Box::new(locks) as Box<dyn Debug>));
+        return Ok(Box::new(session::take_locks(config, keeper, &stopped)?));
     }
     let (timeout, what) = (config.lock_timeout(), "every repository");
-    let own = wait::for_lock(timeout, what, &stopped, || match DeployLock::acquire(&places.all, keeper) {
-        Ok(lock) => Ok(Ok(lock)),
-        Err(LockError::Held(by)) => Ok(Err(Refusal::All(places.all.clone(), by))),
-        Err(error) => Err(error.into()),
-    })?;
-    let own = match own {
-        Ok(own) => own,
-        Err(code) => return Ok(Err(code)),
+    let take = || match DeployLock::acquire(&places.all, keeper) {
+        Err(LockError::Held(by)) => Err(NotTaken::Refused(Refusal::All(places.all.clone(), by))),
+        taken => taken.map_err(NotTaken::from),
     };
+    let own = wait::for_lock(timeout, what, &stopped, take)?;
     tell_who_is_under_way(places);
     // Nobody begins any more; Scap's lock is to be had once those who deploy have ended.
     let scaps = wait::for_lock(timeout, what, &stopped, || Locks::take_scaps_global(places, keeper))?;
-    Ok(scaps.map(|scaps| Box::new((scaps, own)) as Box<dyn Debug>))
+    Ok(Box::new((scaps, own)))
 }
 
 /// A number and its unit: `90s`, `30m`, `2h`, `1d`.
@@ -193,7 +185,8 @@ fn detach(args: &args::Lock) -> Result<ExitCode, Refused> {
 /// `--end`.
 fn end(what: &str, path: &Path) -> Result<ExitCode, Refused> {
     let say = |text: String| complain_line(&format!("hoist lock: {what} {text}"));
-    let looked = locks::end(path).map_err(|error| Refused(format!("cannot look at {}: {error}", path.display())))?;
+    let looked =
+        locks::end(path).map_err(|error| Refused::Usage(format!("cannot look at {}: {error}", path.display())))?;
     Ok(match looked {
         Ended::Gone(keeper) => {
             let was = keeper.to_string().replacen("is ", "was ", 1);

@@ -19,7 +19,7 @@ const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
 
 /// Runs the command. It only ever reads.
 pub fn run(args: args::Log) -> Result<ExitCode, Refused> {
-    let filter = Filter::parse(&args.expression).map_err(Refused)?;
+    let filter = Filter::parse(&args.expression).map_err(Refused::Usage)?;
     if args.latest && args.file.is_some() {
         return Err(Refused::usage("log", "-l and -f exclude each other"));
     }
@@ -31,7 +31,8 @@ pub fn run(args: args::Log) -> Result<ExitCode, Refused> {
     let config = load(args.config.as_deref(), &args.define, args.environment.as_deref())?;
     let folder = LogFile::folder_of(&config.control);
     let shown = folder.strip_prefix(&config.top).unwrap_or(&folder);
-    let newest = logs::newest(&folder).map_err(|error| Refused(format!("cannot read {}: {error}", shown.display())))?;
+    let newest =
+        logs::newest(&folder).map_err(|error| Refused::Usage(format!("cannot read {}: {error}", shown.display())))?;
     match newest {
         None if args.latest => {
             complain(&format!("hoist log: {} holds no log: a deployment leaves one there", shown.display()));
@@ -46,7 +47,7 @@ pub fn run(args: args::Log) -> Result<ExitCode, Refused> {
 
 /// One log, from its beginning to its end.
 fn whole(path: &Path, show: &Show) -> Result<ExitCode, Refused> {
-    let wrong = |error| Refused(format!("cannot read the log {}: {error}", path.display()));
+    let wrong = |error| Refused::Usage(format!("cannot read the log {}: {error}", path.display()));
     logs::read_whole(File::open(path).map_err(wrong)?, &mut |entry| show.entry(&entry)).map_err(wrong)?;
     Ok(ExitCode::Success)
 }

@@ -55,9 +55,11 @@ pub fn main(words: Vec<std::ffi::OsString>) -> ExitCode {
         }
     };
     let name = command.name();
-    run(command).unwrap_or_else(|Refused(why)| {
-        out::complain(&format!("hoist {name}: {why}"));
-        ExitCode::Usage
+    run(command).unwrap_or_else(|refused| {
+        if let Refused::Usage(why) = &refused {
+            out::complain(&format!("hoist {name}: {why}"));
+        }
+        refused.code()
     })
 }
 
@@ -84,20 +86,33 @@ fn run(command: Command) -> Result<ExitCode, Refused> {
     }
 }
 
-/// A usage or configuration error: nothing was touched.
+/// Why a command ends before it has touched anything.
 #[derive(Debug)]
-struct Refused(String);
+enum Refused {
+    /// A usage or configuration error.
+    Usage(String),
+    /// Somebody else has a lock that it needs; they are named already.
+    Locked,
+}
 
 impl Refused {
+    /// The status that the command ends with.
+    fn code(&self) -> ExitCode {
+        match self {
+            Refused::Usage(_) => ExitCode::Usage,
+            Refused::Locked => ExitCode::Locked,
+        }
+    }
+
     /// An error in the use of a command, which its help would have told of.
     fn usage(command: &str, why: &str) -> Refused {
-        Refused(format!("{why}\nsee `hoist {command} --help`"))
+        Refused::Usage(format!("{why}\nsee `hoist {command} --help`"))
     }
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Refused {
     fn from(error: E) -> Refused {
-        Refused(format!("{:#}", error.into()))
+        Refused::Usage(format!("{:#}", error.into()))
     }
 }
 
@@ -127,9 +142,9 @@ fn working_directory() -> Result<PathBuf, Refused> {
         ErrorKind::NotFound => {
             let why =
                 "the working directory does not exist any more: change to one that does (`cd .`, if it was made anew)";
-            Refused(why.to_owned())
+            Refused::Usage(why.to_owned())
         }
-        _ => Refused(format!("cannot find out the working directory: {error}")),
+        _ => Refused::Usage(format!("cannot find out the working directory: {error}")),
     })
 }
 

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, Step, Task};
-use crate::fleet_state::Observation;
+use crate::fleet_state::{Links, Observation};
 
 /// What was seen of each target of a run, by its place in the plan.
 #[derive(Clone)]
@@ -20,10 +20,10 @@ impl Observations {
     /// heard counts too.
     pub fn states<F: Fleet>(&self, inner: F) -> impl Fleet + use<F> {
         let note = |observation: &mut Observation, step, result: &HostResult| match &result.state {
-            Some(state) => observation.state = Some(Some(state.clone())),
+            Some(state) => observation.links = Links::Read(state.clone()),
             // The stage may have changed something, and the target does not say.
             None if matches!(step, Step::Run(_)) && !result.is_unreachable() => {
-                observation.state = Some(None);
+                observation.links = Links::Unknown;
             }
             None => {}
         };

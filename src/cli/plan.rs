@@ -3,7 +3,7 @@
 use crate::deploy;
 use crate::deploy::{Choice, Plan};
 use crate::exit_code::ExitCode;
-use crate::locks::DeployLock;
+use crate::locks::{DeployLock, LockHolder};
 use crate::repo::Repo;
 use crate::targets::fold;
 use crate::wire::Level;
@@ -25,7 +25,7 @@ pub fn run(args: args::Plan) -> Result<ExitCode, Refused> {
     let places = deploy::lock_places(&config);
     for (what, path) in [(&*config.settings.git_repo, &places.own), ("every repository of this host", &places.all)] {
         // Only to be told of: a lock that cannot be looked at is the deployment's matter.
-        if let Ok(Some(Some(by))) = DeployLock::holder(path) {
+        if let Ok(LockHolder::By(by)) = DeployLock::holder(path) {
             complain_line(&format!("hoist plan: note: {what} {by}"));
         }
     }

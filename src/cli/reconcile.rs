@@ -25,10 +25,7 @@ pub fn run(args: args::Reconcile) -> Result<ExitCode, Refused> {
     let (groups, _) = config.groups(pattern.as_ref())?;
     let targets: Vec<Target> = groups.into_iter().flat_map(|group| group.targets).collect();
     let first = deploy::holder("reconcile".into())?;
-    let _lock = match lock(&config, &first)? {
-        Ok(lock) => lock,
-        Err(code) => return Ok(code),
-    };
+    let _lock = lock(&config, &first)?;
     if let Some(code) = fresh::refuse_unfinished("reconcile", &config)? {
         return Ok(code);
     }
@@ -59,7 +56,7 @@ pub fn run(args: args::Reconcile) -> Result<ExitCode, Refused> {
 
 /// The pattern of `--limit-hosts`.
 pub fn limit(text: Option<&str>) -> Result<Option<HostPattern>, Refused> {
-    text.map(str::parse::<HostPattern>).transpose().map_err(|why| Refused(format!("--limit-hosts: {why}")))
+    text.map(str::parse::<HostPattern>).transpose().map_err(|why| Refused::Usage(format!("--limit-hosts: {why}")))
 }
 
 /// The targets that are owed something, by what; in the order of the runs that left them out.

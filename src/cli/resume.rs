@@ -21,12 +21,12 @@ pub fn run(args: args::Resume) -> Result<ExitCode, Refused> {
     let config = chosen.load()?;
     interlocks::check("resume", &config)?;
     let holder = deploy::holder(String::new())?;
-    let _lock = match lock(&config, &holder)? {
-        Ok(lock) => lock,
-        Err(code) => return Ok(code),
-    };
+    let _lock = lock(&config, &holder)?;
     let Some(unfinished) = journal::unfinished(&state_folder(&config))? else {
-        return Err(Refused(format!("no deployment of {} is unfinished: nothing to resume", config.settings.git_repo)));
+        return Err(Refused::Usage(format!(
+            "no deployment of {} is unfinished: nothing to resume",
+            config.settings.git_repo
+        )));
     };
     end("resume", AtTheEnd::GoOn, show, args.yes, chosen, holder, unfinished)
 }
@@ -108,7 +108,7 @@ pub fn end(
     let journal = Journal::reopen(&unfinished)?;
     if journal.is_low() && at_the_end == AtTheEnd::GoOn {
         let path = journal.path().display();
-        return Err(Refused(format!(
+        return Err(Refused::Usage(format!(
             "the disk of {path} is full: make room there first, or go back with `hoist rollback`; nothing was touched"
         )));
     }

@@ -19,10 +19,7 @@ pub fn run(args: args::Rollback) -> Result<ExitCode, Refused> {
     let config = load(args.config.as_deref(), &args.define, args.environment.as_deref())?;
     interlocks::check("rollback", &config)?;
     let holder = deploy::holder(String::new())?;
-    let _lock = match lock(&config, &holder)? {
-        Ok(lock) => lock,
-        Err(code) => return Ok(code),
-    };
+    let _lock = lock(&config, &holder)?;
     let abandoned = journal::abandoned(&state_folder(&config))?;
     if args.to.is_some() {
         if let Some(code) = fresh::refuse_unfinished("rollback", &config)? {
@@ -34,7 +31,7 @@ pub fn run(args: args::Rollback) -> Result<ExitCode, Refused> {
     }
     // Who means to undo the run that just died must not be taken back a revision further.
     if let (Some(run), None) = (abandoned, &args.to) {
-        return Err(Refused(format!(
+        return Err(Refused::Usage(format!(
             "run {run} died before it touched anything: there is nothing to undo; `hoist rollback` once more goes to the \
              revision before"
         )));

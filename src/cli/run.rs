@@ -102,7 +102,7 @@ fn groups(config: &Config, args: &args::Run) -> Result<(Vec<Group>, Vec<Note>), 
             Some(limit) if count > 0 => format!("{limit} matches none of the {}", super::plural(count, "host")),
             _ => format!("--hosts: {hosts:?} names no host"),
         };
-        return Err(Refused(why));
+        return Err(Refused::Usage(why));
     }
     let settings = &config.settings.bare_group;
     let group = Group {
@@ -120,14 +120,14 @@ fn groups(config: &Config, args: &args::Run) -> Result<(Vec<Group>, Vec<Note>), 
 fn choose(groups: &mut Vec<Group>, chosen: &str, known: &[String]) -> Result<(), Refused> {
     let chosen: Vec<&str> = chosen.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
     if let Some(stranger) = chosen.iter().find(|name| !known.iter().any(|known| known == *name)) {
-        return Err(Refused(format!("--groups: {stranger:?} is no group: there are {}", known.join(", "))));
+        return Err(Refused::Usage(format!("--groups: {stranger:?} is no group: there are {}", known.join(", "))));
     }
     if chosen.is_empty() {
-        return Err(Refused(format!("--groups names no group: there are {}", known.join(", "))));
+        return Err(Refused::Usage(format!("--groups names no group: there are {}", known.join(", "))));
     }
     groups.retain(|group| chosen.contains(&group.name.as_str()));
     if groups.is_empty() {
-        return Err(Refused(format!("--groups: no target in {}", chosen.join(", "))));
+        return Err(Refused::Usage(format!("--groups: no target in {}", chosen.join(", "))));
     }
     Ok(())
 }
@@ -160,7 +160,7 @@ fn override_groups(groups: &mut [Group], args: &args::Run) -> Result<(), Refused
 
 /// A flag's value, read as its key's would be.
 fn flag<T>(name: &str, text: &Option<String>, read: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, Refused> {
-    text.as_deref().map(read).transpose().map_err(|why| Refused(format!("{name}: {why}")))
+    text.as_deref().map(read).transpose().map_err(|why| Refused::Usage(format!("{name}: {why}")))
 }
 
 /// What nobody reads need not be run: with the reader of standard output gone this ends as any filter does, at once

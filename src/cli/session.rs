@@ -24,18 +24,14 @@ use super::observe::Observations;
 use super::signals::Interrupts;
 use super::{Refused, args, publish, wait};
 
-/// The locks that a deployment of the repository needs here, or the status for whoever wanted them too.
-pub fn lock(config: &Config, holder: &Holder) -> Result<Result<Locks, ExitCode>, Refused> {
+/// The locks that a deployment of the repository needs here.
+pub fn lock(config: &Config, holder: &Holder) -> Result<Locks, Refused> {
     // Nothing listens for signals yet: one ends the process, and its wait.
     take_locks(config, &LockOwner::from(holder.clone()), &|| false)
 }
 
 /// The same, whatever for. `stopped` ends the wait for others.
-pub fn take_locks(
-    config: &Config,
-    keeper: &LockOwner,
-    stopped: &dyn Fn() -> bool,
-) -> Result<Result<Locks, ExitCode>, Refused> {
+pub fn take_locks(config: &Config, keeper: &LockOwner, stopped: &dyn Fn() -> bool) -> Result<Locks, Refused> {
     let places = deploy::lock_places(config);
     wait::for_lock(config.lock_timeout(), &config.settings.git_repo, stopped, || Locks::take(&places, keeper))
 }

@@ -94,12 +94,12 @@ pub fn run(args: args::Status) -> Result<ExitCode, Refused> {
     }
     let views = if args.offline { remembered(&config, &groups)? } else { asked(&config, groups, args.verify)? };
     let places = deploy::lock_places(&config);
-    let own = DeployLock::holder(&places.own)?.flatten();
+    let own = DeployLock::holder(&places.own)?.named();
     let (locked, deploying) = match own {
         Some(own) if own.purpose == Purpose::Lock => (Some(own), None),
         own => (None, own.map(|own| own.holder)),
     };
-    let locked_all = DeployLock::holder(&places.all)?.flatten();
+    let locked_all = DeployLock::holder(&places.all)?.named();
     for (what, held) in places.held_elsewhere(&config.settings.git_repo) {
         complain(&safe_line(&format!("hoist status: note: {what} is {held}"), true));
     }

@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::deploy;
 use crate::exit_code::ExitCode;
 use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, Pack, PackSource, SshFleet, Step, Task};
-use crate::locks::{DeployLock, Purpose, nameless};
+use crate::locks::{DeployLock, LockHolder, Purpose, nameless};
 use crate::targets::{HostPattern, Target};
 use crate::wire::{Facts, Holder, Level, Revision, RunId};
 
@@ -94,7 +94,7 @@ fn chosen(config: &Config, args: &args::Unlock) -> Result<Vec<Target>, Refused> 
     }
     let mut wanted = vec![false; all.len()];
     for text in &args.host {
-        let pattern: HostPattern = text.parse().map_err(|why: String| Refused(format!("{text:?}: {why}")))?;
+        let pattern: HostPattern = text.parse().map_err(|why: String| Refused::Usage(format!("{text:?}: {why}")))?;
         let mut any = false;
         for (target, wanted) in all.iter().zip(&mut wanted) {
             let here = pattern.matches(target);
@@ -102,7 +102,7 @@ fn chosen(config: &Config, args: &args::Unlock) -> Result<Vec<Target>, Refused> 
             *wanted |= here;
         }
         if !any {
-            return Err(Refused(format!("{text} is none of the {} of the groups", plural(all.len(), "target"))));
+            return Err(Refused::Usage(format!("{text} is none of the {} of the groups", plural(all.len(), "target"))));
         }
     }
     Ok(all.into_iter().zip(wanted).filter(|(_, wanted)| *wanted).map(|(target, _)| target).collect())
@@ -114,16 +114,14 @@ fn tell_of_the_repository(config: &Config) {
     let here = [(config.settings.git_repo.as_str(), &places.own, ""), ("every repository", &places.all, " --all")];
     for (what, path, flag) in here {
         match DeployLock::holder(path) {
-            Ok(None) => {}
-            Ok(Some(by)) => {
-                let line = match by {
-                    None => nameless(path),
-                    Some(by) if by.purpose == Purpose::Lock => {
-                        format!("{by} ({}); `hoist lock --end{flag}` ends that", path.display())
-                    }
-                    Some(by) => format!("{by} ({}); end that process to unlock it", path.display()),
+            Ok(LockHolder::Nobody) => {}
+            Ok(LockHolder::Nameless) => answer_line(&format!("here: {what} {}", nameless(path))),
+            Ok(LockHolder::By(by)) => {
+                let end = match by.purpose {
+                    Purpose::Lock => format!("`hoist lock --end{flag}` ends that"),
+                    Purpose::Deploy => "end that process to unlock it".to_owned(),
                 };
-                answer_line(&format!("here: {what} {line}"));
+                answer_line(&format!("here: {what} {by} ({}); {end}", path.display()));
             }
             Err(error) => complain(&format!("hoist unlock: cannot look at {}: {error}", path.display())),
         }

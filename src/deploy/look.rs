@@ -9,9 +9,9 @@ use crate::fleet::{Call, Step};
 use crate::targets::Group;
 use crate::wire::{Action, ExternalContent, Holder, PROTOCOL, Request, Revision, Service, Stage};
 
+use super::calls::contact_call;
 use super::plan::{Kind, Plan, StagePlan};
 use super::prepare::{Prepared, Requests, cache_revs, umask};
-use super::story::contact_call;
 
 /// A plan of no stages over these groups, and the two calls on a fleet that go with it: the probe, and letting go. With
 /// `verify`, the probe looks at the live trees as well.

@@ -1,6 +1,8 @@
 //! The deployment: its plan, its story, its host table, its verdict.
 
 mod asked;
+mod calls;
+mod contact;
 mod look;
 mod new_hosts;
 mod operator;

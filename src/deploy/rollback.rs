@@ -3,9 +3,10 @@
 use crate::fleet::{Call, Flow, HostId};
 use crate::wire::Stage;
 
+use super::calls::stage_call;
 use super::operator::{Answer, Question};
 use super::plan::{GroupId, Plan};
-use super::story::{Deployment, Halt, stage_call};
+use super::story::{Deployment, Halt};
 use super::table::{HostState, Row};
 use super::verdict::End;
 

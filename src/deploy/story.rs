@@ -4,22 +4,19 @@
 //! [`Reporter`]s. The rules R1 to R12 that the comments name are stated in DESIGN.md.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use crate::fleet::{Call, Fleet, Flow, HostId, HostIds, HostResult, Step, Task};
 use crate::report::{Event, Reporter};
 use crate::targets::{FailedTargets, Target};
 use crate::text::counted;
-use crate::wire::{Fault, Level, Outcome, Stage};
+use crate::wire::{Level, Outcome, Stage};
 
+use super::calls::{contact_call, stage_call};
 use super::operator::{Answer, Operator, Question};
 use super::plan::{GroupId, Kind, Plan, StagePlan};
 use super::relay::{Observer, relay};
 use super::table::{HostState, Table};
 use super::verdict::{End, Verdict};
-
-/// The longest that one host may take for the probe, for its lock, and for letting go of it.
-const CONTACT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Why a run does not go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,8 +38,8 @@ pub fn deploy(plan: &Plan, fleet: &mut dyn Fleet, operator: &mut dyn Operator, r
 pub(super) struct Deployment<'a> {
     pub(super) plan: &'a Plan,
     fleet: &'a mut dyn Fleet,
-    operator: &'a mut dyn Operator,
-    report: &'a mut dyn Reporter,
+    pub(super) operator: &'a mut dyn Operator,
+    pub(super) report: &'a mut dyn Reporter,
     pub(super) table: Table,
     /// The operator said to continue with all groups.
     go_on: bool,
@@ -57,69 +54,6 @@ impl Deployment<'_> {
             Ok(()) => End::Done,
             Err(halt) => self.roll_back(&halt),
         }
-    }
-
-    /// Probes every host, judges what cannot be deployed to, and takes the locks. Changes nothing on any host.
-    fn contact(&mut self) -> Result<(), End> {
-        self.probe();
-        self.judge_contact()?;
-        if self.plan.kind == Kind::DryRun {
-            return Ok(());
-        }
-        self.hold();
-        self.judge_contact()
-    }
-
-    fn probe(&mut self) {
-        let plan = self.plan;
-        let everyone = plan.hosts().collect();
-        let call = contact_call(plan, Step::Probe);
-        self.run_step(&call, "", everyone, |table, host, result| {
-            let unfit = result.facts.as_ref().and_then(|facts| super::probe::unfit(facts, plan));
-            table.probed(host, result, unfit);
-            Flow::Continue
-        });
-        for row in self.table.rows() {
-            if let Some(lease) = row.facts.as_ref().and_then(|facts| facts.lease.as_ref()) {
-                self.report.event(&Event::note(Level::Warning, format!("{}: {lease}", row.target)));
-            }
-        }
-    }
-
-    fn hold(&mut self) {
-        let call = contact_call(self.plan, Step::Hold);
-        let ready = self.hosts_in(self.plan.hosts(), HostState::Ready);
-        self.run_step(&call, "", ready, |table, host, result| {
-            table.held(host, result.outcome);
-            Flow::Continue
-        });
-    }
-
-    /// Before anything is touched: no foreign lock, no limit exceeded, somebody to deploy to, no interrupt.
-    fn judge_contact(&mut self) -> Result<(), End> {
-        if self.operator.interrupted() {
-            self.report.event(&Event::Interrupted);
-            return Err(End::InterruptedUntouched);
-        }
-        let locked = |row: &&super::table::Row| {
-            row.trouble.as_ref().is_some_and(|trouble| matches!(trouble.fault, Fault::Locked { .. }))
-        };
-        if super::probe::twins(self.table.rows()).is_some() {
-            return Err(End::OneUnderTwoNames);
-        }
-        if self.table.rows().iter().find(locked).is_some() {
-            return Err(End::Locked);
-        }
-        for group in self.plan.group_ids() {
-            if self.exceeded(group) {
-                self.report_limit(group);
-                return Err(End::LimitUntouched);
-            }
-        }
-        if self.hosts_in(self.plan.hosts(), HostState::Ready).is_empty() {
-            return Err(End::NobodyThere);
-        }
-        Ok(())
     }
 
     fn deploy_groups(&mut self) -> Result<(), Halt> {
@@ -309,7 +243,7 @@ impl Deployment<'_> {
     }
 
     /// Runs a step that an interrupt stops; says whether one did.
-    fn run_step(
+    pub(super) fn run_step(
         &mut self,
         call: &Call,
         label: &str,
@@ -361,7 +295,7 @@ impl Deployment<'_> {
         answer
     }
 
-    fn report_limit(&mut self, group: GroupId) {
+    pub(super) fn report_limit(&mut self, group: GroupId) {
         let head = &self.plan.group(group);
         self.report.event(&Event::LimitExceeded {
             group: head.name.clone(),
@@ -371,7 +305,7 @@ impl Deployment<'_> {
     }
 
     /// R4, R5: more distinct hosts of the whole group than its limit.
-    fn exceeded(&self, group: GroupId) -> bool {
+    pub(super) fn exceeded(&self, group: GroupId) -> bool {
         let head = &self.plan.group(group);
         self.plan.kind != Kind::DryRun && head.limit.exceeded_by(self.table.failed_in(group), head.targets.len())
     }
@@ -380,7 +314,7 @@ impl Deployment<'_> {
         self.table.row(host).target.clone()
     }
 
-    fn hosts_in(&self, range: HostIds, state: HostState) -> Vec<HostId> {
+    pub(super) fn hosts_in(&self, range: HostIds, state: HostState) -> Vec<HostId> {
         range.filter(|host| self.table.row(*host).state() == state).collect()
     }
 
@@ -435,19 +369,4 @@ impl<F: FnMut(&mut Table, HostId, HostResult) -> Flow> Observer for OneCall<'_, 
 enum Try {
     First,
     Again,
-}
-
-pub(super) fn contact_call(plan: &Plan, step: Step) -> Call {
-    Call { step, group: String::new(), batch: plan.probe_batch, timeout: CONTACT_TIMEOUT, force: false, recover: false }
-}
-
-pub(super) fn stage_call(plan: &Plan, group: GroupId, stage: &StagePlan, force: bool) -> Call {
-    Call {
-        step: Step::Run(stage.stage),
-        group: plan.group(group).name.clone(),
-        batch: stage.batch,
-        timeout: stage.timeout,
-        force,
-        recover: false,
-    }
 }

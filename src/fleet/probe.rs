@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::Payload;
 use super::output_sink::OutputSink;
-use super::ssh::{Bootstrap, Driven, ExecEnd, Heed, Input, Link, Marker, OutputChunk, Running, run_command};
+use super::ssh::{
+    Bootstrap, Driven, ExecEnd, Heed, Input, Link, Marker, OutputChunk, Running, UploadError, run_command,
+};
 use super::talk::{Failure, lines_of, not_run, refusal, unanswered};
 use crate::wire::{Facts, Fault, Request, TargetEvent};
 
@@ -61,9 +63,9 @@ pub(super) fn probe(
         match (stop, ended) {
             (Some(Marker::Missing), _) if !uploaded => {
                 uploaded = true;
-                bootstrap.upload(link, deadline).map_err(|(lost, why)| match lost {
-                    true => Failure::Lost(why),
-                    false => Failure::failed(why),
+                bootstrap.upload(link, deadline).map_err(|error| match error {
+                    UploadError::Lost(why) => Failure::Lost(why),
+                    UploadError::Failed(why) => Failure::failed(why),
                 })?;
             }
             (Some(Marker::Unfit(why)), _) => return Err(Failure::unanswered(why)),

@@ -64,11 +64,8 @@ impl Work<'_> {
     /// What became of a stage that an earlier deployer may have begun; `None`: it never began.
     pub(super) fn recover(&mut self, stage: Stage) -> Option<HostResult> {
         let deadline = self.deadline();
-        match self.ask_after_loss(stage, Loss::session("its deployer is gone"), deadline) {
-            Ok(None) => None,
-            Ok(Some(answer)) => Some(answer.into()),
-            Err(result) => Some(result),
-        }
+        let end = self.ask_after_loss(stage, Loss::session("its deployer is gone"), deadline);
+        end.map_or_else(|fault| Some(fault.into()), |answer| answer.map(HostResult::from))
     }
 
     pub(super) fn request(&self, action: Action) -> Request {
@@ -297,7 +294,7 @@ impl Work<'_> {
                             continue;
                         }
                         Ok(None) => return loss.again().into(),
-                        Err(result) => return result,
+                        Err(fault) => return fault.into(),
                     }
                 }
             };
@@ -365,21 +362,16 @@ impl Work<'_> {
     }
 
     /// Finds out how a stage went that gave no answer: its answer, or `None` when the target never saw it.
-    fn ask_after_loss(
-        &mut self,
-        stage: Stage,
-        mut loss: Loss,
-        deadline: Instant,
-    ) -> Result<Option<StageReply>, HostResult> {
+    fn ask_after_loss(&mut self, stage: Stage, mut loss: Loss, deadline: Instant) -> Result<Option<StageReply>, Fault> {
         let request = self.request(Action::Ask { stage, attempt: self.task.attempt });
         let give_up = deadline + self.shared.ssh.options.reconnect_timeout;
         let mut is_new = false;
         'connected: loop {
             if Instant::now() >= give_up {
-                return Err(Fault::Lost { reason: loss.why }.into());
+                return Err(Fault::Lost { reason: loss.why });
             }
             if !self.is_connected() {
-                self.reconnect(&loss.why).map_err(|trouble| HostResult::from(lost(trouble)))?;
+                self.reconnect(&loss.why).map_err(lost)?;
                 is_new = true;
             }
             loop {
@@ -391,16 +383,16 @@ impl Work<'_> {
                         continue;
                     }
                     Ok(Recorded::Running) => {
-                        return Err(Fault::TimedOut { seconds: self.call.timeout.as_secs() }.into());
+                        return Err(Fault::TimedOut { seconds: self.call.timeout.as_secs() });
                     }
                     Ok(Recorded::Nothing) => None,
                     Ok(Recorded::Ended { outcome, state }) => Some(StageReply { outcome, state }),
                     Ok(Recorded::Died { state }) => {
                         let reason = format!("deploy-local died in {stage}, and its connection with it");
                         let fault = loss.told.unwrap_or(Fault::failed(reason));
-                        return Err(HostResult { state: Some(state), ..HostResult::from(fault) });
+                        return Ok(Some(StageReply { outcome: Err(fault), state }));
                     }
-                    Err(Failure::Ended(fault)) => return Err(fault.into()),
+                    Err(Failure::Ended(fault)) => return Err(fault),
                     Err(trouble) => {
                         self.session.remote = None;
                         loss.why = why(trouble);
@@ -414,7 +406,7 @@ impl Work<'_> {
                     (Ok(()), answer) => Ok(answer),
                     // What was done is known; the lock is tried again by the step that needs it.
                     (Err(_), Some(answer)) => Ok(Some(answer)),
-                    (Err(Failure::Ended(fault)), None) => Err(fault.into()),
+                    (Err(Failure::Ended(fault)), None) => Err(fault),
                     (Err(trouble), None) => {
                         self.session.remote = None;
                         loss.why = why(trouble);

@@ -13,9 +13,9 @@ use crate::files::no_links;
 use crate::files::shared;
 use crate::files::shared::Denied;
 
-use super::Unfinished;
 use super::record::{Opened, Record};
 use super::room::{Room, Space};
+use super::unfinished::Unfinished;
 
 /// Between two tries to claim a journal.
 const LOOK: Duration = Duration::from_millis(50);

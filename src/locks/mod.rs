@@ -5,7 +5,7 @@ mod owner;
 mod places;
 mod scap_lock;
 
-pub use lock::{DeployLock, LockError, default_lock_path};
+pub use lock::{DeployLock, LockError, LockHolder, default_lock_path};
 pub use owner::{Ended, LockOwner, Purpose, end, nameless};
-pub use places::{LockPlaces, Locks, Refusal};
-pub use scap_lock::{ScapHolds, ScapLock};
+pub use places::{LockPlaces, Locks, NotTaken, Refusal};
+pub use scap_lock::{ScapHolds, ScapLock, ScapLockError};

@@ -166,6 +166,20 @@ mod tests {
     }
 
     #[test]
+    fn a_target_cannot_say_what_only_the_deployer_can_know() {
+        let lost = Fault::Lost { reason: "r".repeat(1 << 20) };
+        let unreachable = Fault::Unreachable { reason: "r".into() };
+        for fault in [lost, unreachable, Fault::Killed { signal: "KILL".into() }] {
+            let event = TargetEvent::Ended { outcome: Err(fault), state: State::default() };
+            let TargetEvent::Ended { outcome: Err(Fault::Failed { reason, status: None }), .. } = event.bounded()
+            else {
+                panic!("it is believed");
+            };
+            assert!(reason.contains("cannot be") && reason.len() <= REASON, "{reason}");
+        }
+    }
+
+    #[test]
     fn the_longest_difference_fits_into_a_line_of_the_protocol() {
         let diff = TargetEvent::Diff { file: "\x01".repeat(1 << 20), diff: "\x01".repeat(1 << 20) }.bounded();
         assert!(serde_json::to_string(&diff).unwrap().len() < PROTOCOL_LINE);

@@ -11,7 +11,7 @@ mod options;
 mod route;
 pub(crate) mod transport;
 
-pub use bootstrap::{Bootstrap, Marker, run_command, shell_word};
+pub use bootstrap::{Bootstrap, Marker, UploadError, run_command, shell_word};
 pub use connect::{ConnectError, ConnectErrorKind};
 pub use openssh::{OPTIONS, Use};
 pub use options::{OpenSsh, Set, SshOptions, key_memory};
