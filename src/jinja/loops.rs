@@ -8,6 +8,9 @@ use super::context::Scope;
 use super::error::{Error, refuse};
 use super::value::{Source, Value};
 
+/// What comes next: an item, or `None` for the end.
+struct Peeked(Option<Value>);
+
 pub struct Loop {
     /// What it goes through, for its length.
     iterable: Value,
@@ -16,7 +19,7 @@ pub struct Loop {
     /// From 1; 0 before the first item.
     index: Cell<usize>,
     /// The next item, once somebody has asked for it.
-    after: RefCell<Option<Option<Value>>>,
+    after: RefCell<Option<Peeked>>,
     current: RefCell<Option<Value>>,
     before: RefCell<Option<Value>>,
     changed: RefCell<Option<Vec<Value>>>,
@@ -57,18 +60,18 @@ impl Loop {
     }
 
     fn peek(&self) -> Result<Option<Value>, Error> {
-        if let Some(after) = &*self.after.borrow() {
+        if let Some(Peeked(after)) = &*self.after.borrow() {
             return Ok(after.clone());
         }
         let after = self.pull()?;
-        self.after.replace(Some(after.clone()));
+        self.after.replace(Some(Peeked(after.clone())));
         Ok(after)
     }
 
     /// The next item, which is the current one from now on.
     pub fn advance(&self) -> Result<Option<Value>, Error> {
         let next = match self.after.take() {
-            Some(next) => next,
+            Some(Peeked(next)) => next,
             None => self.pull()?,
         };
         if let Some(item) = &next {
@@ -89,7 +92,8 @@ impl Loop {
                 while let Some(item) = self.pull()? {
                     rest.push(item);
                 }
-                let length = rest.len() + self.index.get() + usize::from(matches!(*self.after.borrow(), Some(Some(_))));
+                let length =
+                    rest.len() + self.index.get() + usize::from(matches!(*self.after.borrow(), Some(Peeked(Some(_)))));
                 let mut rest = rest.into_iter();
                 *self.source.borrow_mut() = Box::new(move || Ok(rest.next()));
                 length
