@@ -10,9 +10,9 @@ use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfoKind};
 use hoist::config::keys::{KEYS, Key, Prefix};
 use hoist::exit_code::ExitCode;
 use hoist::fleet::ssh::{OPTIONS, Use};
-use hoist::fleet::{Outcome, Step};
-use hoist::report::{Event, GroupHead, HostRow};
-use hoist::wire::{Holder, Level, Line, Stage};
+use hoist::fleet::{HostResult, Step};
+use hoist::report::{Event, GroupHead, HostRow, RowState};
+use hoist::wire::{Fault, Holder, Level, Line, Outcome, Stage};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -245,31 +245,33 @@ fn holder() -> Holder {
 /// One of each outcome. One that is new does not compile until it is here, and then the manual has to have it.
 fn outcomes() -> Vec<Outcome> {
     let all = vec![
-        Outcome::Ok,
-        Outcome::Failed { reason: "r".into(), status: 1 },
-        Outcome::ChecksFailed { reason: "r".into() },
-        Outcome::MovedOn { to: "a".repeat(40).parse().unwrap() },
-        Outcome::Killed { signal: "KILL".into() },
-        Outcome::TimedOut { seconds: 1 },
-        Outcome::Locked { by: holder() },
-        Outcome::Unreachable { reason: "r".into() },
-        Outcome::Lost { reason: "r".into() },
+        Ok(()),
+        Err(Fault::Failed { reason: "r".into(), status: Some(1) }),
+        Err(Fault::ChecksFailed { reason: "r".into() }),
+        Err(Fault::MovedOn { to: "a".repeat(40).parse().unwrap() }),
+        Err(Fault::Killed { signal: "KILL".into() }),
+        Err(Fault::TimedOut { seconds: 1 }),
+        Err(Fault::Locked { by: Box::new(holder()) }),
+        Err(Fault::Unreachable { reason: "r".into() }),
+        Err(Fault::Lost { reason: "r".into() }),
+        Err(Fault::CacheBroken { reason: "r".into() }),
     ];
     let mut kinds = BTreeSet::new();
     for outcome in &all {
         kinds.insert(match outcome {
-            Outcome::Ok => 0,
-            Outcome::Failed { .. } => 1,
-            Outcome::Killed { .. } => 2,
-            Outcome::TimedOut { .. } => 3,
-            Outcome::Locked { .. } => 4,
-            Outcome::Unreachable { .. } => 5,
-            Outcome::Lost { .. } => 6,
-            Outcome::ChecksFailed { .. } => 7,
-            Outcome::MovedOn { .. } => 8,
+            Ok(()) => 0,
+            Err(Fault::Failed { .. }) => 1,
+            Err(Fault::Killed { .. }) => 2,
+            Err(Fault::TimedOut { .. }) => 3,
+            Err(Fault::Locked { .. }) => 4,
+            Err(Fault::Unreachable { .. }) => 5,
+            Err(Fault::Lost { .. }) => 6,
+            Err(Fault::ChecksFailed { .. }) => 7,
+            Err(Fault::MovedOn { .. }) => 8,
+            Err(Fault::CacheBroken { .. }) => 9,
         });
     }
-    assert_eq!(kinds.len(), 9, "an outcome is missing from the list above");
+    assert_eq!(kinds.len(), 10, "an outcome is missing from the list above");
     all
 }
 
@@ -282,8 +284,9 @@ fn events() -> Vec<Event> {
     let row = HostRow {
         host: host.clone(),
         group: "g".into(),
-        state: "s".into(),
-        happy: false,
+        state: RowState::Failed,
+        stage: Some(Stage::Fetch),
+        ok: false,
         current: Some(revision.clone()),
         reason: Some("r".into()),
     };
@@ -310,7 +313,7 @@ fn events() -> Vec<Event> {
         Event::HostLine { host: host.clone(), line: line.clone() },
         Event::HostDiff { host: host.clone(), file: "f".into(), diff: "d".into() },
         Event::HostWaiting { host: host.clone(), what: "w".into(), seconds: 1, limit: 2 },
-        Event::HostEnded { host: host.clone(), step, outcome: Outcome::Ok, tail: vec![line], seconds: 1.0 },
+        Event::HostEnded { host: host.clone(), step, outcome: Ok(()), tail: vec![line], seconds: 1.0 },
         Event::StepEnded { step, label: "g1".into(), ok: 1, failed: 0, not_attempted: vec![host], seconds: 1.0 },
         Event::LimitExceeded { group: "g".into(), failed: 1, limit: "0".into() },
         Event::Asked { question: "q".into(), answer: "a".into(), by: "b".into() },
@@ -372,10 +375,20 @@ fn every_event_and_outcome_is_in_the_manual_with_its_keys_and_each_of_them_there
     let documented: BTreeMap<String, BTreeSet<String>> =
         entries(&section(&page, "EVENTS")).into_iter().map(|(name, lines)| (name, words_of(&lines, "Va"))).collect();
     let mut known: BTreeMap<String, BTreeSet<String>> = events().iter().map(|event| shape(event, "event")).collect();
-    known.extend(outcomes().iter().map(|outcome| shape(outcome, "outcome")));
+    known.extend(outcomes().into_iter().map(|outcome| shape(&HostResult::from(outcome), "outcome")));
     // The list of outcomes is led by a line that names the key again.
     let mut documented = documented;
     documented.get_mut("ended").unwrap().remove("outcome");
+    assert_eq!(documented, known);
+}
+
+#[test]
+fn every_state_of_a_row_is_in_the_manual_and_each_of_them_there_exists() {
+    let page = read("man/hoist-deploy.1");
+    let lines: Vec<&str> = page.lines().skip_while(|line| *line != ".Ss States of a host").collect();
+    let lines: Vec<&str> = lines.into_iter().take_while(|line| !line.starts_with(".Sh ")).collect();
+    let documented: BTreeSet<String> = entries(&lines).into_keys().collect();
+    let known: BTreeSet<String> = RowState::all().map(|state| state.word().to_owned()).collect();
     assert_eq!(documented, known);
 }
 

@@ -1,11 +1,11 @@
 //! Looking at targets without deploying anything: what they are asked, and the calls that ask it.
 
 use crate::config::Config;
-use crate::fleet::{Call, Fleet, Flow, HostEvent, HostResult, RequestSource, Step, Task};
+use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, RequestSource, Step, Task};
 use crate::wire::{Header, Holder};
 
+use super::calls::CONTACT_TIMEOUT;
 use super::requests::header;
-use super::story::CONTACT_TIMEOUT;
 
 /// What targets are asked by a command that looks at them.
 pub struct Look {
@@ -36,7 +36,7 @@ pub fn look(fleet: &mut dyn Fleet, batch: usize, count: usize) -> Vec<Option<Hos
     fleet.run(&Call::contact(Step::Probe, batch, CONTACT_TIMEOUT), &tasks(count), &mut |events| {
         for event in events {
             if let HostEvent::Ended(host, result) = event {
-                results[host] = Some(*result);
+                results[host.index()] = Some(*result);
             }
         }
         Flow::Continue
@@ -50,5 +50,5 @@ pub fn close(fleet: &mut dyn Fleet, batch: usize, count: usize) {
 }
 
 fn tasks(count: usize) -> Vec<Task> {
-    (0..count).map(|host| Task { host, attempt: 0, restore: None }).collect()
+    HostId::first(count).map(|host| Task { host, attempt: 0, restore: None }).collect()
 }

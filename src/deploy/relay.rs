@@ -3,9 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
-use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, Outcome, Task};
+use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, Task};
 use crate::report::{Event, Reporter};
 use crate::targets::Target;
+use crate::wire::Outcome;
 
 /// Whoever keeps account of the hosts of a call, and decides whether more of them begin.
 pub trait Observer {

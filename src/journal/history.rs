@@ -6,9 +6,9 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::deploy::{Asked, Kind, Plan};
-use crate::fleet::{Outcome, Step};
+use crate::fleet::Step;
 use crate::targets::Target;
-use crate::wire::{Revision, RunId, Stage};
+use crate::wire::{Fault, Revision, RunId, Stage};
 
 use super::read::{journals, read_finished};
 use super::record::Record;
@@ -64,13 +64,13 @@ fn stayed_somewhere(records: &[Record], plan: &Plan) -> bool {
                     Some(Step::Run(Stage::Finalize)) if result.outcome.is_ok() => drop(there.insert(host)),
                     Some(Step::Run(Stage::Promote | Stage::Finalize))
                         if plan.kind == Kind::Deploy
-                            && (current == Some(true) || matches!(result.outcome, Outcome::Lost { .. })) =>
+                            && (current == Some(true) || matches!(result.outcome, Err(Fault::Lost { .. }))) =>
                     {
                         there.insert(host);
                     }
                     // With a check that fails it is back there too.
                     Some(Step::Run(Stage::Rollback))
-                        if matches!(result.outcome, Outcome::Ok | Outcome::ChecksFailed { .. })
+                        if matches!(result.outcome, Ok(()) | Err(Fault::ChecksFailed { .. }))
                             || current == Some(false) =>
                     {
                         there.remove(host);
@@ -110,7 +110,7 @@ pub fn done_before(folder: &Path, run: &RunId) -> Result<Vec<(Revision, Target)>
     let found = records.into_iter().filter_map(|record| match record {
         Record::Ended { host, result } => {
             let done = result.facts?.state.done.filter(|done| *done != opened.plan.revision)?;
-            Some((done, (*targets.get(host)?).clone()))
+            Some((done, (*targets.get(host.index())?).clone()))
         }
         _ => None,
     });

@@ -58,8 +58,8 @@ impl Told {
             force: false,
             recover: true,
         };
-        let tasks: Vec<Task> = (0..plan.size()).map(|host| Task { host, attempt: 0, restore: None }).collect();
-        let mut told = Told { silent: (0..plan.size()).collect(), ..Told::default() };
+        let tasks: Vec<Task> = plan.hosts().map(|host| Task { host, attempt: 0, restore: None }).collect();
+        let mut told = Told { silent: plan.hosts().collect(), ..Told::default() };
         fleet.run(&call, &tasks, &mut |events| {
             for event in events {
                 let HostEvent::Ended(host, result) = event else { continue };

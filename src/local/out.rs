@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::terminal::safe;
 use crate::wire::limits;
-use crate::wire::{Ended, HEARTBEAT, LONGEST_EVENT, Level, Line, PIECE, State, TargetEvent};
+use crate::wire::{Fault, HEARTBEAT, LONGEST_EVENT, Level, Line, Outcome, PIECE, State, TargetEvent};
 
 /// Who reads what is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,15 +140,13 @@ fn for_a_person(event: &TargetEvent) -> Option<String> {
     Some(format!("{time} {text}\n"))
 }
 
-fn ending(outcome: &Ended) -> String {
+fn ending(outcome: &Outcome) -> String {
     match outcome {
-        Ended::Ok => "ok".to_owned(),
-        Ended::Failed { reason } => format!("failed: {reason}"),
-        Ended::ChecksFailed { reason } => format!("the old revision is live again, but {reason}"),
-        Ended::MovedOn { to } => format!("nothing was done: this host has moved on to {}", to.short()),
-        Ended::TimedOut { seconds } => format!("timed out after {seconds} s"),
-        Ended::Locked { by } => format!("locked by {by}"),
-        Ended::CacheBroken { reason } => format!("failed, the git cache is not whole: {reason}"),
+        Ok(()) => "ok".to_owned(),
+        Err(Fault::Failed { reason, .. }) => format!("failed: {reason}"),
+        Err(Fault::MovedOn { to }) => format!("nothing was done: this host has moved on to {}", to.short()),
+        Err(Fault::CacheBroken { reason }) => format!("failed, the git cache is not whole: {reason}"),
+        Err(fault) => fault.to_string(),
     }
 }
 

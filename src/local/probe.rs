@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::wire::{Ended, Facts, Header, KeeperLine, Lacking, Probe, ProbedDeployment, Revision, TargetEvent};
+use crate::wire::{Facts, Header, KeeperLine, Lacking, Probe, ProbedDeployment, Revision, TargetEvent};
 
 use super::fault::{Fault, plain};
 use super::lock_holder;
@@ -109,7 +109,7 @@ fn free_space(layout: &Layout) -> Result<(u64, Option<u64>), Fault> {
             place = files::parent(place);
         }
         sys::free_space(place)
-            .map_err(|error| Fault::Failed(format!("cannot look at {}: {}", place.display(), plain(&error))))
+            .map_err(|error| Fault::failed(format!("cannot look at {}: {}", place.display(), plain(&error))))
     };
     let (objects, trees) = (look(layout.root())?, look(&layout.revs())?);
     let inodes = [objects.1, trees.1].into_iter().flatten().min();
@@ -148,7 +148,7 @@ fn cached(layout: &Layout, deadline: Deadline) -> Result<Vec<Revision>, Fault> {
             let revisions = present.iter().filter_map(|name| name.parse().ok());
             Ok(revisions.filter(|revision: &Revision| seen.insert(revision.clone())).collect())
         }
-        Err(Fault::TimedOut(seconds)) => Err(Fault::TimedOut(seconds)),
+        Err(Fault::TimedOut { seconds }) => Err(Fault::TimedOut { seconds }),
         Err(_) => Ok(Vec::new()),
     }
 }
@@ -157,7 +157,7 @@ fn cached(layout: &Layout, deadline: Deadline) -> Result<Vec<Revision>, Fault> {
 pub fn run(layout: &Layout, probe: &Probe, out: &Out, mut input: impl BufRead) -> u8 {
     let run = &probe.header.holder.run;
     let failed = |fault: Fault| {
-        out.event(&TargetEvent::Ended { outcome: Ended::from(fault), state: observed::state(layout) });
+        out.event(&TargetEvent::Ended { outcome: Err(fault.bounded()), state: observed::state(layout) });
         out.flush(Duration::from_secs(5));
         1
     };
@@ -239,8 +239,8 @@ fn hold(layout: &Layout, probe: &Probe, claims: bool) -> Result<RunLock, Fault> 
     fence::check(layout, holder)?;
     // A stage of another run may be at work still, its own keeper gone with its connection.
     match lock::look(&lock::stage_path(layout)) {
-        Found::Run(note) if note.holder.run != holder.run => return Err(Fault::Locked(Box::new(note.holder))),
-        Found::Stranger(who) => return Err(Fault::Failed(who)),
+        Found::Run(note) if note.holder.run != holder.run => return Err(Fault::Locked { by: Box::new(note.holder) }),
+        Found::Stranger(who) => return Err(Fault::failed(who)),
         Found::Nobody | Found::Run(_) => {}
     }
     if claims {

@@ -3,8 +3,8 @@
 use crate::config::{Config, Options};
 use crate::deploy;
 use crate::exit_code::ExitCode;
-use crate::fleet::{HostEvent, NoPacks, SshFleet};
-use crate::locks::{DeployLock, Purpose, nameless};
+use crate::fleet::{HostEvent, HostId, NoPacks, SshFleet};
+use crate::locks::{DeployLock, LockHolder, Purpose, nameless};
 use crate::procfs;
 use crate::targets::{HostPattern, Target};
 use crate::text::counted;
@@ -41,12 +41,16 @@ pub fn unlock(options: &Options, hosts: &[String], force: bool, front: &dyn Fron
                     all_well = false;
                     front.tell(&format!("{target}: not cleared: {why}"));
                 } else if clear {
-                    locked.push((host, facts.locked.map(|by| by.run)));
+                    locked.push((HostId::new(host), facts.locked.map(|by| by.run)));
                 }
             }
             None => {
                 all_well = false;
-                front.tell(&format!("{target}: {}", found.outcome));
+                let why = found
+                    .outcome
+                    .err()
+                    .map_or_else(|| "it said nothing of itself".to_owned(), |fault| fault.to_string());
+                front.tell(&format!("{target}: {why}"));
             }
         }
     }
@@ -60,11 +64,13 @@ pub fn unlock(options: &Options, hosts: &[String], force: bool, front: &dyn Fron
             for event in events {
                 match event {
                     HostEvent::Line(host, line) if line.level > Level::Debug => {
-                        front.answer(&format!("{}: {}", targets[host], line.message));
+                        front.answer(&format!("{}: {}", targets[host.index()], line.message));
                     }
-                    HostEvent::Ended(host, result) if !result.outcome.is_ok() => {
-                        all_well = false;
-                        front.tell(&format!("{}: {}", targets[host], result.outcome));
+                    HostEvent::Ended(host, result) => {
+                        if let Err(fault) = result.outcome {
+                            all_well = false;
+                            front.tell(&format!("{}: {fault}", targets[host.index()]));
+                        }
                     }
                     _ => {}
                 }
@@ -118,16 +124,14 @@ fn tell_of_the_repository(config: &Config, front: &dyn Frontend) {
     let here = [(config.settings.git_repo.as_str(), &places.own, ""), ("every repository", &places.all, " --all")];
     for (what, path, flag) in here {
         match DeployLock::holder(path) {
-            Ok(None) => {}
-            Ok(Some(by)) => {
-                let line = match by {
-                    None => nameless(path),
-                    Some(by) if by.purpose == Purpose::Lock => {
-                        format!("{by} ({}); `hoist lock --end{flag}` ends that", path.display())
-                    }
-                    Some(by) => format!("{by} ({}); end that process to unlock it", path.display()),
+            Ok(LockHolder::Nobody) => {}
+            Ok(LockHolder::Nameless) => front.answer(&format!("here: {what} {}", nameless(path))),
+            Ok(LockHolder::By(by)) => {
+                let end = match by.purpose {
+                    Purpose::Lock => format!("`hoist lock --end{flag}` ends that"),
+                    Purpose::Deploy => "end that process to unlock it".to_owned(),
                 };
-                front.answer(&format!("here: {what} {line}"));
+                front.answer(&format!("here: {what} {by} ({}); {end}", path.display()));
             }
             Err(error) => front.tell(&format!("cannot look at {}: {error}", path.display())),
         }

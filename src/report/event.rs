@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::row::HostRow;
 use crate::exit_code::ExitCode;
-use crate::fleet::{Outcome, Step};
+use crate::fleet::Step;
 use crate::targets::{Group, Target};
-use crate::wire::{Level, Line, Revision, RunId};
+use crate::wire::{Level, Line, Outcome, Revision, RunId, outcome};
 
 /// A group as the header of a run names it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,22 +27,6 @@ impl From<&Group> for GroupHead {
             limit: group.limit.resolved(group.targets.len()),
         }
     }
-}
-
-/// Where a host ended up: one row of the final table. Every target of the plan has exactly one.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct HostRow {
-    pub host: Target,
-    pub group: String,
-    /// In the words of the host table: `finalized`, `rolled back`, `not attempted`, `unreachable` …
-    pub state: String,
-    /// Whether the operator need not look at this host.
-    pub happy: bool,
-    /// The revision that is live there, as last read from the host; `None`: not known, or none.
-    pub current: Option<Revision>,
-    /// One fragment for an unhappy host.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
 }
 
 /// One thing that happened.
@@ -113,7 +98,7 @@ pub enum Event {
     HostEnded {
         host: Target,
         step: Step,
-        #[serde(flatten)]
+        #[serde(flatten, with = "outcome")]
         outcome: Outcome,
         /// The host's last lines; empty when all went well.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]

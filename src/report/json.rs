@@ -58,8 +58,8 @@ impl<W: Write> Reporter for Json<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fleet::{Outcome, Step};
-    use crate::wire::{Level, Line, Stage};
+    use crate::fleet::Step;
+    use crate::wire::{Fault, Level, Line, Stage};
 
     fn at_noon(event: &Event) -> Option<String> {
         line(event, "2026-11-23T12:00:00.000Z".into())
@@ -90,9 +90,9 @@ mod tests {
             seconds: 1.5,
         };
         for event in [
-            ended(Outcome::Ok),
-            ended(Outcome::TimedOut { seconds: 30 }),
-            ended(Outcome::Failed { reason: "r".into(), status: 255 }),
+            ended(Ok(())),
+            ended(Err(Fault::TimedOut { seconds: 30 })),
+            ended(Err(Fault::Failed { reason: "r".into(), status: Some(255) })),
             Event::HostLine { host: host.clone(), line: tail[0].clone() },
             Event::StepStarted { step: Step::Probe, label: String::new(), hosts: 3 },
             Event::Ended { verdict: "v".into(), status: 3, rows: Vec::new(), seconds: 0.1 },

@@ -9,10 +9,9 @@ use super::sink::{Form, Sink};
 use super::text::{RenderOptions, Verbosity};
 use super::words::{hosts, took};
 use super::{Event, HostRow, Reporter, table};
-use crate::fleet::Outcome;
 use crate::targets::Target;
 use crate::terminal::{Theme, safe};
-use crate::wire::Level;
+use crate::wire::{Fault, Level, Outcome};
 
 /// Lines of standard output go to `out`, those of standard error, and remarks, to `err`.
 pub struct Output<O, E> {
@@ -136,7 +135,7 @@ impl<O: Write, E: Write> Output<O, E> {
     /// What it all came to: nothing when it is to be quiet and all is well.
     fn end(&mut self, verdict: &str, status: u8, rows: &[HostRow], seconds: f64) {
         let look = self.look(Stream::Err);
-        let well = status == 0 && rows.iter().all(|row| row.happy);
+        let well = status == 0 && rows.iter().all(|row| row.ok);
         if well && look.verbosity == Verbosity::Quiet {
             return;
         }
@@ -147,7 +146,7 @@ impl<O: Write, E: Write> Output<O, E> {
             _ => look.theme.bad(&verdict),
         };
         self.show(Stream::Err, &format!("hoist run: {verdict} (exit status {status}, {})", took(seconds)));
-        for (names, text) in table::unhappy(&look, &alike(rows)) {
+        for (names, text) in table::not_ok(&look, &alike(rows)) {
             self.show(Stream::Err, &format!("  {names}: {}", look.theme.bad(&text)));
         }
     }
@@ -208,18 +207,18 @@ impl<O: Write, E: Write> Reporter for Output<O, E> {
 /// How a command ended, for people; empty when all went well.
 fn how(outcome: &Outcome) -> String {
     match outcome {
-        Outcome::Ok => String::new(),
+        Ok(()) => String::new(),
         // The status is the whole of the reason here.
-        Outcome::Failed { reason, .. } => reason.clone(),
-        other => other.to_string(),
+        Err(Fault::Failed { reason, .. }) => reason.clone(),
+        Err(fault) => fault.to_string(),
     }
 }
 
 /// The rows with reasons that differ in nothing but the host's own name or address made equal, where there are several.
 fn alike(rows: &[HostRow]) -> Vec<HostRow> {
-    let general = |row: &HostRow| (row.state.clone(), row.reason.as_deref().map(|reason| nameless(reason, &row.host)));
+    let general = |row: &HostRow| (row.state, row.reason.as_deref().map(|reason| nameless(reason, &row.host)));
     let mut count: HashMap<_, usize> = HashMap::new();
-    for row in rows.iter().filter(|row| !row.happy) {
+    for row in rows.iter().filter(|row| !row.ok) {
         *count.entry(general(row)).or_default() += 1;
     }
     let one = |row: &HostRow| {
@@ -227,7 +226,7 @@ fn alike(rows: &[HostRow]) -> Vec<HostRow> {
         let reason = if count.get(&key).is_some_and(|count| *count > 1) { key.1 } else { row.reason.clone() };
         HostRow { reason, ..row.clone() }
     };
-    rows.iter().filter(|row| !row.happy).map(one).collect()
+    rows.iter().filter(|row| !row.ok).map(one).collect()
 }
 
 /// A reason with the host's name and any address taken out.
@@ -257,20 +256,22 @@ pub fn look_of(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::RowState;
 
-    fn row(host: &str, state: &str, reason: Option<&str>) -> HostRow {
+    fn row(host: &str, state: RowState, reason: Option<&str>) -> HostRow {
         let (host, reason) = (host.parse().unwrap(), reason.map(str::to_owned));
-        HostRow { host, group: "g".into(), state: state.into(), happy: state == "ok", current: None, reason }
+        let ok = state == RowState::Ok;
+        HostRow { host, group: "g".into(), state, stage: None, ok, current: None, reason }
     }
 
     #[test]
     fn what_differs_in_the_hosts_own_names_only_is_told_once_and_a_single_reason_as_it_is() {
         let rows = alike(&[
-            row("web1", "unreachable", Some("cannot connect to web1 port 22 (10.0.0.1): no route to host")),
-            row("web2", "unreachable", Some("cannot connect to web2 port 22 (fe80::2): no route to host")),
-            row("web3", "unreachable", Some("cannot connect to web3 port 22 (10.0.0.3): connection refused")),
-            row("web4", "ok", None),
-            row("web5", "not attempted", None),
+            row("web1", RowState::Unreachable, Some("cannot connect to web1 port 22 (10.0.0.1): no route to host")),
+            row("web2", RowState::Unreachable, Some("cannot connect to web2 port 22 (fe80::2): no route to host")),
+            row("web3", RowState::Unreachable, Some("cannot connect to web3 port 22 (10.0.0.3): connection refused")),
+            row("web4", RowState::Ok, None),
+            row("web5", RowState::NotAttempted, None),
         ]);
         let reasons: Vec<_> = rows.iter().map(|row| row.reason.as_deref()).collect();
         let same = Some("cannot connect to HOST port 22 (ADDRESS): no route to host");

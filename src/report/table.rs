@@ -20,12 +20,12 @@ pub(super) fn rows(look: &RenderOptions, rows: &[HostRow]) -> Vec<String> {
     // Rows of one group stand together even where they did not come so.
     for group in groups {
         for row in rows.iter().filter(|row| row.group == group) {
-            let happy = if row.happy { "" } else { "!" };
+            let mark = if row.ok { "" } else { "!" };
             folded.add(
                 [
                     look.safe(&row.group),
-                    happy.to_owned(),
-                    look.safe(&row.state),
+                    mark.to_owned(),
+                    row.state_text(),
                     current(row),
                     row.reason
                         .as_deref()
@@ -37,23 +37,23 @@ pub(super) fn rows(look: &RenderOptions, rows: &[HostRow]) -> Vec<String> {
         }
     }
     let mut table = vec![["group", "hosts", "state", "current", "names", "reason"].map(str::to_owned)];
-    let mut happy = vec![true];
+    let mut fine = vec![true];
     for ([group, mark, state, current, reason], hosts) in folded.take() {
         let names = look.folded(&hosts);
         table.push([group, hosts.len().to_string(), state, current, names, reason]);
-        happy.push(mark.is_empty());
+        fine.push(mark.is_empty());
     }
     let widths: [usize; 6] = std::array::from_fn(|column| {
         table.iter().map(|row| width(&row[column])).filter(|width| *width <= MAX_COLUMN).max().unwrap_or(0)
     });
     table
         .iter()
-        .zip(happy)
+        .zip(fine)
         .enumerate()
-        .map(|(number, (row, happy))| {
+        .map(|(number, (row, fine))| {
             let cells: Vec<_> = row.iter().zip(widths).map(|(cell, width)| padded(cell, width)).collect();
             let line = format!("  {}", cells.join("  "));
-            match (number, happy) {
+            match (number, fine) {
                 (0, _) => look.theme.dim(line.trim_end()),
                 (_, true) => line.trim_end().to_owned(),
                 (_, false) => look.theme.bad(line.trim_end()),
@@ -64,10 +64,10 @@ pub(super) fn rows(look: &RenderOptions, rows: &[HostRow]) -> Vec<String> {
 
 /// Who is not well and how, equal ones together: the hosts' folded name, and a text such as
 /// `rolled back: fetch failed (at 0123456789)`.
-pub(super) fn unhappy(look: &RenderOptions, rows: &[HostRow]) -> Vec<(String, String)> {
+pub(super) fn not_ok(look: &RenderOptions, rows: &[HostRow]) -> Vec<(String, String)> {
     let mut folded: Folded<String> = Folded::default();
-    for row in rows.iter().filter(|row| !row.happy) {
-        let mut text = row.state.clone();
+    for row in rows.iter().filter(|row| !row.ok) {
+        let mut text = row.state_text();
         if let Some(reason) = &row.reason {
             text.push_str(&format!(": {reason}"));
         }

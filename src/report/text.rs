@@ -7,10 +7,10 @@ use super::folded::Folded;
 use super::words::{counted, hosts, step_name, took, waiting};
 use super::{Event, GroupHead, table};
 use crate::clock;
-use crate::fleet::{Outcome, Step};
+use crate::fleet::Step;
 use crate::targets::Target;
 use crate::terminal::{Theme, safe, safe_line, width};
-use crate::wire::{Level, Line};
+use crate::wire::{Fault, Level, Line};
 
 /// How much the operator wants to see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -123,12 +123,14 @@ impl Text {
             Event::HostDiff { host, file, diff } if normal => {
                 self.diffs.add((file.clone(), diff.clone()), host);
             }
-            Event::HostEnded { host, step, outcome: Outcome::Ok, seconds, .. } if verbose => {
+            Event::HostEnded { host, step, outcome: Ok(()), seconds, .. } if verbose => {
                 let text = format!("{}: {} in {}", step_name(*step), theme.good("ok"), took(*seconds));
                 out.push(self.host_line(&host.to_string(), &text));
             }
-            Event::HostEnded { outcome: Outcome::Ok, .. } => {}
-            Event::HostEnded { host, step, outcome, tail, .. } => self.failure(host, *step, outcome, tail, &mut out),
+            Event::HostEnded { outcome: Ok(()), .. } => {}
+            Event::HostEnded { host, step, outcome: Err(fault), tail, .. } => {
+                self.failure(host, *step, fault, tail, &mut out);
+            }
             Event::StepEnded { step, label, ok, failed, not_attempted, seconds } => {
                 self.flush(*step, &mut out);
                 self.step_ended(*step, label, (*ok, *failed), not_attempted, *seconds, &mut out);
@@ -155,12 +157,12 @@ impl Text {
                 let took = format!(" (exit status {status}, {})", took(*seconds));
                 let verdict = self.look.safe(verdict);
                 let verdict = match status {
-                    0 if rows.iter().all(|row| row.happy) => theme.good(&verdict),
+                    0 if rows.iter().all(|row| row.ok) => theme.good(&verdict),
                     0 => theme.warn(&verdict),
                     _ => theme.bad(&verdict),
                 };
                 out.push(self.line(&format!("{verdict}{took}")));
-                for (names, text) in table::unhappy(&self.look, rows) {
+                for (names, text) in table::not_ok(&self.look, rows) {
                     out.push(self.host_line(&names, &theme.bad(&text)));
                 }
             }
@@ -222,8 +224,8 @@ impl Text {
     }
 
     /// Keeps the failure for the end of the step, and tells at once of the first host that failed so.
-    fn failure(&mut self, host: &Target, step: Step, outcome: &Outcome, tail: &[Line], out: &mut Vec<String>) {
-        let reason = safe_line(&outcome.to_string(), self.look.theme.unicode).into_owned();
+    fn failure(&mut self, host: &Target, step: Step, fault: &Fault, tail: &[Line], out: &mut Vec<String>) {
+        let reason = safe_line(&fault.to_string(), self.look.theme.unicode).into_owned();
         if !self.told.iter().any(|(told, _)| *told == reason) {
             let text = self.look.theme.bad(&format!("{} failed: {reason}", step_name(step)));
             out.push(self.host_line(&host.to_string(), &text));

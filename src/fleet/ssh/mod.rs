@@ -13,7 +13,7 @@ mod route;
 mod routes;
 pub(crate) mod transport;
 
-pub use bootstrap::{Bootstrap, Marker, run_command, shell_word};
+pub use bootstrap::{Bootstrap, Marker, UploadError, run_command, shell_word};
 pub use connect_error::{ConnectError, ConnectErrorKind};
 pub use openssh::{OPTIONS, Use};
 pub use options::{OpenSsh, Set, SshOptions, key_memory};

@@ -145,12 +145,12 @@ pub fn preflight(layout: &Layout, revision: &Revision, wanted: &[String]) -> Res
     for path in wanted {
         if !config_files::is_rendered(layout, revision, path) {
             let short = revision.short();
-            return Err(Fault::Failed(format!(
+            return Err(Fault::failed(format!(
                 "{path} is not rendered for {short}; run the config_deploy stage first"
             )));
         }
         if fs::symlink_metadata(path).is_ok_and(|found| found.is_dir()) {
-            return Err(Fault::Failed(format!(
+            return Err(Fault::failed(format!(
                 "{path} is a directory where a configuration file is due; move it away"
             )));
         }

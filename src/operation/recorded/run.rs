@@ -106,7 +106,7 @@ impl<'a> RecordedRun<'a> {
         let told = Told::ask(fleet, &self.prepared.plan);
         if let (Some(damage), false) = (&unfinished.damage, told.silent.is_empty()) {
             let targets: Vec<_> = self.prepared.plan.targets().map(|(_, target)| target).collect();
-            let silent = fold(told.silent.iter().map(|host| targets[*host]));
+            let silent = fold(told.silent.iter().map(|host| targets[host.index()]));
             let note =
                 format!("the journal is damaged ({damage}), and what the run did on {silent} could not be asked");
             self.report.event(&Event::note(Level::Warning, note));
