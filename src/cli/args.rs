@@ -2,6 +2,8 @@
 
 use argh::{ArgsInfo, FromArgs};
 
+use crate::report;
+
 /// Declares the flags of a command: its own, then those of the sets behind `with`, which stand here once for all
 /// commands, then its positional arguments behind `then`. argh has no way to share flags between commands.
 macro_rules! command {
@@ -37,9 +39,9 @@ macro_rules! command {
     };
     (@add $head:tt [$($fields:tt)*] [events $($rest:ident)*] $last:tt) => {
         command!(@add $head [$($fields)*
-            /// text, or json: one event a line on standard output
-            #[argh(option, arg_name = "format", default = "Format::Text")]
-            pub format: Format,
+            /// how events are shown: text, or another format of hoist-deploy(1), such as json
+            #[argh(option, arg_name = "format", default = "report::Format::Text")]
+            pub format: report::Format,
         ] [$($rest)*] $last);
     };
     (@add $head:tt [$($fields:tt)*] [answer $($rest:ident)*] $last:tt) => {
@@ -411,7 +413,7 @@ pub struct Completion {
 #[argh(subcommand, name = "version", help_triggers("-h", "--help"))]
 pub struct Version {}
 
-/// How output is written.
+/// How an answer is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     Text,
@@ -426,15 +428,6 @@ impl std::str::FromStr for Format {
             "text" => Ok(Format::Text),
             "json" => Ok(Format::Json),
             _ => Err(format!("{text:?} is no format: text or json")),
-        }
-    }
-}
-
-impl From<Format> for crate::report::Format {
-    fn from(format: Format) -> Self {
-        match format {
-            Format::Text => crate::report::Format::Text,
-            Format::Json => crate::report::Format::Json,
         }
     }
 }

@@ -1,9 +1,9 @@
 //! `hoist check-config`: every mistake of the configuration at once.
 
-use serde_json::json;
+use serde::Serialize;
 
 use crate::config;
-use crate::config::Checked;
+use crate::config::{Checked, Mistake};
 use crate::exit_code::ExitCode;
 use crate::wire::Level;
 
@@ -17,8 +17,8 @@ pub fn run(args: args::CheckConfig) -> Result<ExitCode, Refused> {
     let least = if args.verbose { Level::Debug } else { Level::Info };
     checked.notes.retain(|(level, _)| *level >= least);
     match args.format {
-        args::Format::Text => text(&checked).answer(),
-        args::Format::Json => drop(answer_json(json(&checked))),
+        args::Format::Text => drop(text(&checked).answer()),
+        args::Format::Json => drop(answer_json(&Answer::of(&checked))?),
     }
     Ok(if checked.mistakes.is_empty() { ExitCode::Success } else { ExitCode::Usage })
 }
@@ -54,19 +54,40 @@ fn text(checked: &Checked) -> Page {
     page
 }
 
-fn json(checked: &Checked) -> String {
-    let notes: Vec<_> = checked.notes.iter().map(|(level, note)| json!({ "level": level, "message": note })).collect();
-    let whole = json!({
-        "mistakes": checked.mistakes,
-        "notes": notes,
-        "environments": checked.environments,
-        "keys": checked.keys,
-        "groups": checked.groups,
-        "targets": checked.targets,
-        "checks": checked.checks,
-        "config_files": checked.config_files,
-        "templates": checked.templates,
-        "variables": checked.variables,
-    });
-    whole.to_string()
+/// The object of `--format json`.
+#[derive(Serialize)]
+struct Answer<'a> {
+    mistakes: &'a [Mistake],
+    notes: Vec<Remark<'a>>,
+    environments: &'a [String],
+    keys: usize,
+    groups: usize,
+    targets: usize,
+    checks: usize,
+    config_files: usize,
+    templates: usize,
+    variables: usize,
+}
+
+#[derive(Serialize)]
+struct Remark<'a> {
+    level: Level,
+    message: &'a str,
+}
+
+impl Answer<'_> {
+    fn of(checked: &Checked) -> Answer<'_> {
+        Answer {
+            mistakes: &checked.mistakes,
+            notes: checked.notes.iter().map(|(level, message)| Remark { level: *level, message }).collect(),
+            environments: &checked.environments,
+            keys: checked.keys,
+            groups: checked.groups,
+            targets: checked.targets,
+            checks: checked.checks,
+            config_files: checked.config_files,
+            templates: checked.templates,
+            variables: checked.variables,
+        }
+    }
 }

@@ -21,10 +21,7 @@ pub fn run(args: args::Config) -> Result<ExitCode, Refused> {
     for it in &values {
         match args.format {
             args::Format::Text => page.line(format!("{:keys$}  {:width$}  {}", it.key, it.value, it.origin)),
-            args::Format::Json => {
-                let line = serde_json::json!({ "key": it.key, "value": it.value, "origin": it.origin });
-                answer_json(line.to_string());
-            }
+            args::Format::Json => drop(answer_json(it)?),
         }
     }
     page.answer();

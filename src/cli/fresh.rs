@@ -3,10 +3,12 @@
 use crate::config::Config;
 use crate::deploy::{Kind, Prepared};
 use crate::exit_code::ExitCode;
+use crate::fleet::remarks::Remark;
 use crate::fleet::ssh::Ssh;
 use crate::journal;
 use crate::journal::{AtTheEnd, Journal, Opened, Replay, Unfinished};
 use crate::repo::Repo;
+use crate::wire::Level;
 
 use super::Refused;
 use super::out::complain;
@@ -53,12 +55,14 @@ pub fn carry_out(
     show: Show,
     yes: bool,
 ) -> Result<ExitCode, Refused> {
+    let mut remarks = Vec::new();
     let replay = match prepared.plan.kind {
         // It changes nothing that anybody would have to go on with.
         Kind::DryRun => None,
         _ => {
             if let Err(error) = journal::prune(&state_folder(config), config.settings.tags_to_keep) {
-                log::warn!("old journals stay: {error:#}");
+                let message = format!("old journals stay: {error:#}");
+                remarks.push(Remark { level: Level::Warning, host: None, message });
             }
             let opened = Opened {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -75,5 +79,6 @@ pub fn carry_out(
     };
     let fleet = super::ssh::fleet(ssh, repo, prepared, None);
     let mut session = Session::begin(config, repo, prepared, show, yes)?;
+    session.pass_on(remarks);
     Ok(session.carry_out(fleet, replay))
 }

@@ -4,14 +4,15 @@ use std::fs::File;
 use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde::Serialize;
 
 use crate::exit_code::ExitCode;
 use crate::logs;
 use crate::logs::{Filter, Follower, LogEntry, News};
 use crate::report::LogFile;
-use crate::terminal::{Theme, safe_line};
+use crate::terminal::{Page, Style, Styled, cut_line};
 
-use super::out::{answer, answer_json, complain};
+use super::out::{answer_json, answer_json_line, complain};
 use super::{Refused, args, load};
 
 /// How often a followed folder is looked at.
@@ -24,7 +25,7 @@ pub fn run(args: args::Log) -> Result<ExitCode, Refused> {
         return Err(Refused::usage("log", "-l and -f exclude each other"));
     }
     let least = if args.verbose || filter.names_a_level() { 0 } else { 20 };
-    let show = Show { filter, least, format: args.format, theme: Theme::of_stdout() };
+    let show = Show { filter, least, format: args.format };
     if let Some(file) = &args.file {
         return whole(Path::new(file), &show);
     }
@@ -93,7 +94,6 @@ struct Show {
     /// Entries whose level is lower are left out; those without any are not.
     least: u32,
     format: args::Format,
-    theme: Theme,
 }
 
 impl Show {
@@ -103,35 +103,38 @@ impl Show {
             return true;
         }
         match self.format {
-            args::Format::Json if entry.json => answer_json(entry.line.clone()),
-            args::Format::Json => answer_json(serde_json::json!({ "message": entry.line }).to_string()),
-            args::Format::Text => answer(&self.text(entry)),
+            args::Format::Json if entry.json => answer_json_line(entry.line.clone()),
+            args::Format::Json => answer_json(&PlainLine { message: &entry.line }).unwrap_or(false),
+            args::Format::Text => text(entry).answer(),
         }
     }
+}
 
-    /// `21:58:30 [web-10] Rolling back …`; further lines of a message are indented, so that none looks like an entry.
-    fn text(&self, entry: &LogEntry) -> String {
-        let theme = self.theme;
-        let mut head = String::new();
-        if let Some(clock) = &entry.clock {
-            head += &format!("{} ", theme.dim(clock));
-        }
-        if let Some(host) = &entry.host {
-            head += &format!("[{}] ", safe_line(host, theme.unicode));
-        }
-        let mut text = String::new();
-        for (number, line) in entry.message.trim_end().split('\n').enumerate() {
-            let line = safe_line(line, theme.unicode);
-            let line = match entry.level {
-                Some(40..) => theme.bad(&line),
-                Some(30..) => theme.warn(&line),
-                Some(..20) => theme.dim(&line),
-                _ => line.into_owned(),
-            };
-            text += if number == 0 { &head } else { "    " };
-            text += &line;
-            text.push('\n');
-        }
-        text
+/// What is shown for a line of a log that is no JSON.
+#[derive(Serialize)]
+struct PlainLine<'a> {
+    message: &'a str,
+}
+
+/// `21:58:30 [web-10] Rolling back …`; further lines of a message are indented, so that none looks like an entry.
+fn text(entry: &LogEntry) -> Page {
+    let style = match entry.level {
+        Some(40..) => Style::Bad,
+        Some(30..) => Style::Warning,
+        Some(..20) => Style::Dim,
+        _ => Style::Plain,
+    };
+    let mut head = Styled::default();
+    if let Some(clock) = &entry.clock {
+        head.push(Style::Dim.of(clock));
+        head.push(" ");
     }
+    if let Some(host) = &entry.host {
+        head.push(format!("[{}] ", cut_line(host)));
+    }
+    let mut page = Page::default();
+    for line in entry.message.trim_end().split('\n') {
+        page.line(std::mem::replace(&mut head, "    ".into()).with(style.of(cut_line(line))));
+    }
+    page
 }

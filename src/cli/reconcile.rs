@@ -5,6 +5,7 @@ use crate::deploy::Choice;
 use crate::exit_code::ExitCode;
 use crate::fleet_state::{FleetState, Owed};
 use crate::repo::Repo;
+use crate::report::Format;
 use crate::targets::{HostPattern, Target};
 use crate::wire::Revision;
 
@@ -35,7 +36,7 @@ pub fn run(args: args::Reconcile) -> Result<ExitCode, Refused> {
     let owed = owed(&FleetState::load(&state_folder(&config))?, &targets);
     if owed.is_empty() {
         // In JSON every line is an event, and nothing happened.
-        if args.format == args::Format::Text {
+        if args.format == Format::Text {
             answer_line(&format!("nothing is owed to any of {}", plural(targets.len(), "target")));
         }
         return Ok(ExitCode::Success);

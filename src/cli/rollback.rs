@@ -4,9 +4,9 @@ use crate::deploy;
 use crate::deploy::Choice;
 use crate::exit_code::ExitCode;
 use crate::journal;
-use crate::journal::{AtTheEnd, Finalized};
+use crate::journal::{AtTheEnd, Finalized, History};
 use crate::repo::Repo;
-use crate::wire::Holder;
+use crate::wire::{Holder, Level};
 
 use super::console::Console;
 use super::session::{Show, lock, state_folder};
@@ -40,14 +40,19 @@ pub fn run(args: args::Rollback) -> Result<ExitCode, Refused> {
         )));
     }
     let repo = Repo::open(&config.top)?;
-    let history = journal::history(&state_folder(&config), config.environment.as_deref())?;
+    let History { runs: history, warnings } = journal::history(&state_folder(&config), config.environment.as_deref())?;
     let revision = match &args.to {
-        Some(name) => before::named(&repo, name)?,
-        None => before::before(&config, &repo)?,
+        Some(name) => before::named(&repo, name),
+        None => before::before(&config, &repo, &history),
     };
+    // A journal that was passed over may be why.
+    let revision = revision.map_err(|Refused(why)| {
+        Refused(std::iter::once(why).chain(warnings.iter().cloned()).collect::<Vec<_>>().join("\n"))
+    })?;
     let holder = Holder { message: format!("roll back to {}", revision.short()), ..holder };
     let choice = Choice { rev: Some(revision.to_string()), rollback: true, ..Choice::default() };
     let mut prepared = deploy::prepare(&config, &repo, &choice, &holder)?;
+    prepared.notes.extend(warnings.into_iter().map(|warning| (Level::Warning, warning)));
     let asked = |past: &'_ Finalized| past.asked.clone();
     let undone = history.last().and_then(asked);
     let restored = history.iter().rfind(|past| past.revision == revision).and_then(asked);

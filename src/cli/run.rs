@@ -26,7 +26,7 @@ const LAST_WORDS: &str = "hoist run: stopped at once; commands under way may go 
 
 /// Runs the command.
 pub fn run(args: args::Run) -> Result<ExitCode, Refused> {
-    if args.fold && args.format == args::Format::Json {
+    if args.fold && args.format != report::Format::Text {
         return Err(Refused::usage("run", "--fold is for text: --format json shows each line as it comes"));
     }
     let show = Show::of("run", args.format, args.verbose, args.quiet)?;
@@ -48,7 +48,7 @@ pub fn run(args: args::Run) -> Result<ExitCode, Refused> {
     let mut fleet = CommandFleet::new(ssh, targets, command_run.command.clone());
     let interrupts = Interrupts::listen(LAST_WORDS)?;
     let names = |hosts: &[&Target]| fold(hosts.iter().copied());
-    let mut report = report::of_command(show.format.into(), show.verbosity, names, args.fold);
+    let mut report = report::of_command(show.format, show.verbosity, names, args.fold);
     for (level, note) in config.notes.iter().chain(&notes) {
         report.event(&Event::note(*level, note.clone()));
     }

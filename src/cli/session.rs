@@ -9,20 +9,21 @@ use crate::config::Config;
 use crate::deploy;
 use crate::deploy::{Prepared, Verdict};
 use crate::exit_code::ExitCode;
+use crate::fleet::remarks::Remark;
 use crate::fleet::{Call, Fleet, Flow, HostEvent, Step, Task};
 use crate::fleet_state::{FleetState, Observation};
 use crate::journal::{Replay, Told, Unfinished};
 use crate::locks::{LockOwner, Locks};
 use crate::repo::{Repo, Tags, describing};
 use crate::report;
-use crate::report::{Event, LogFile, Reporter, Tee, Verbosity};
+use crate::report::{Event, LogFile, Note, Reporter, Tee, Verbosity};
 use crate::targets::fold;
 use crate::wire::{Holder, Level};
 
 use super::console::Console;
 use super::observe::Observations;
 use super::signals::Interrupts;
-use super::{Refused, args, publish, wait};
+use super::{Refused, publish, wait};
 
 /// The locks that a deployment of the repository needs here, or the status for whoever wanted them too.
 pub fn lock(config: &Config, holder: &Holder) -> Result<Result<Locks, ExitCode>, Refused> {
@@ -48,33 +49,21 @@ pub fn state_folder(config: &Config) -> PathBuf {
 /// What is shown of a run, and how.
 #[derive(Debug, Clone, Copy)]
 pub struct Show {
-    pub format: args::Format,
+    pub format: report::Format,
     pub verbosity: Verbosity,
 }
 
 impl Show {
     /// From the flags of a command.
-    pub fn of(command: &str, format: args::Format, verbose: bool, quiet: bool) -> Result<Show, Refused> {
+    pub fn of(command: &str, format: report::Format, verbose: bool, quiet: bool) -> Result<Show, Refused> {
         let verbosity = match (verbose, quiet) {
             (true, true) => return Err(Refused::usage(command, "-v and -q exclude each other")),
             (true, false) => Verbosity::Verbose,
             (false, true) => Verbosity::Quiet,
             (false, false) => Verbosity::Normal,
         };
-        log_to_stderr(verbosity);
         Ok(Show { format, verbosity })
     }
-}
-
-/// Remarks from the depths of the program, on standard error. `HOIST_LOG` chooses others than `-v` and `-q` do, in
-/// env_logger's notation: `debug`, `hoist::fleet=trace`.
-pub fn log_to_stderr(verbosity: Verbosity) {
-    let level = match verbosity {
-        Verbosity::Quiet => log::LevelFilter::Error,
-        Verbosity::Normal => log::LevelFilter::Warn,
-        Verbosity::Verbose => log::LevelFilter::Debug,
-    };
-    crate::terminal::log_to_stderr(level);
 }
 
 /// What is said of a run that is stopped at once.
@@ -96,7 +85,7 @@ impl<'a> Session<'a> {
     /// Opens the log, listens for interrupts, and tells the reporters what the run is about.
     pub fn begin(config: &'a Config, repo: &'a Repo, prepared: &'a Prepared, show: Show, yes: bool) -> Result<Self> {
         let plan = &prepared.plan;
-        let shown = report::to_stdout(show.format.into(), show.verbosity, |hosts| fold(hosts.iter().copied()));
+        let shown = report::to_stdout(show.format, show.verbosity, |hosts| fold(hosts.iter().copied()));
         let log = LogFile::open(&config.control, &plan.run, config.settings.tags_to_keep);
         let mut report = Tee::new(vec![shown, Box::new(log)]);
         let interrupts = Interrupts::listen(LAST_WORDS)?;
@@ -151,9 +140,12 @@ impl<'a> Session<'a> {
     fn remember(&mut self, verdict: &Verdict, observations: Vec<Observation>) {
         let plan = &self.prepared.plan;
         let folder = state_folder(self.config);
-        if let Err(error) = FleetState::update(&folder, |memory| memory.after(plan, verdict, observations)) {
-            let note = format!("`hoist status` and `hoist reconcile` will not know of this run: {error:#}");
-            self.report.event(&Event::note(Level::Warning, note));
+        let warning = match FleetState::update(&folder, |memory| memory.after(plan, verdict, observations)) {
+            Ok(memory) => memory.warning,
+            Err(error) => Some(format!("`hoist status` and `hoist reconcile` will not know of this run: {error:#}")),
+        };
+        if let Some(warning) = warning {
+            self.report.event(&Event::note(Level::Warning, warning));
         }
     }
 
@@ -169,12 +161,21 @@ impl<'a> Session<'a> {
                 format!("the journal is damaged ({damage}), and what the run did on {silent} could not be asked");
             self.report.event(&Event::note(Level::Warning, note));
         }
+        self.pass_on(told.remarks.clone());
         replay.hint(&unfinished.later);
         replay.add(told);
     }
 
+    /// Tells the reporters what nobody else tells them.
+    pub fn pass_on(&mut self, remarks: Vec<Remark>) {
+        for Remark { level, host, message } in remarks {
+            self.report.event(&Event::Note(Note { level, message, host, step: None }));
+        }
+    }
+
     /// Ends the journal. Where that cannot be written the deployment stays unfinished, and whoever ends it finds the same.
     fn close_journal(&mut self, replay: &Replay, verdict: &Verdict) {
+        self.pass_on(replay.take_remarks());
         // One that was through by then was not stopped by it.
         if let Some(why) = replay.stopped().filter(|_| verdict.finalized.is_none()) {
             self.report.event(&Event::note(Level::Error, format!("the run was stopped: {why}")));

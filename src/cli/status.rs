@@ -1,20 +1,22 @@
 //! `hoist status`: what every target runs, and what it should.
 
+use serde::Serialize;
+
 use crate::config::Config;
 use crate::deploy;
 use crate::exit_code::ExitCode;
+use crate::fleet::remarks::Remark;
 use crate::fleet::{Fleet, Flow, HostEvent, HostResult, Outcome, Task};
 use crate::fleet_state::{FleetState, Known};
 use crate::journal;
 use crate::journal::Unfinished;
 use crate::locks::{DeployLock, LockOwner, Purpose};
 use crate::repo::Repo;
-use crate::report::safe_line;
 use crate::targets::{Group, Target};
-use crate::wire::{Holder, Lacking};
+use crate::wire::{Holder, Lacking, Level};
 
 use super::observe::Observations;
-use super::out::{answer_json, complain};
+use super::out::{answer_json, complain, complain_line};
 use super::session::state_folder;
 use super::{Refused, args, load, reconcile, status_text};
 
@@ -35,7 +37,8 @@ pub struct View {
 }
 
 /// How a target stands to what is wanted of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Standing {
     /// Where the last deployment to it wants it, or nothing is wanted of it yet.
     Ok,
@@ -101,7 +104,7 @@ pub fn run(args: args::Status) -> Result<ExitCode, Refused> {
     };
     let locked_all = DeployLock::holder(&places.all)?.flatten();
     for (what, held) in places.held_elsewhere(&config.settings.git_repo) {
-        complain(&safe_line(&format!("hoist status: note: {what} is {held}"), true));
+        complain_line(&format!("hoist status: note: {what} is {held}"));
     }
     // A run that is under way has a journal without an end as well.
     let unfinished = match deploying {
@@ -117,8 +120,8 @@ pub fn run(args: args::Status) -> Result<ExitCode, Refused> {
     let repo = config.settings.git_repo.clone();
     let status = Status { repo, deploying, locked, locked_all, unfinished, views };
     match args.format {
-        args::Format::Text => status_text::text(&status).answer(),
-        args::Format::Json => drop(answer_json(status_text::json(&status)?)),
+        args::Format::Text => drop(status_text::text(&status).answer()),
+        args::Format::Json => drop(answer_json(&status_text::Answer::of(&status))?),
     }
     let fine = status.unfinished.is_none() && status.views.iter().all(|view| view.standing == Standing::Ok);
     Ok(if fine { ExitCode::Success } else { ExitCode::Failed })
@@ -164,13 +167,22 @@ pub fn asked(config: &Config, groups: Vec<Group>, verify: bool) -> Result<Vec<Vi
     let mut results: Vec<Option<HostResult>> = vec![None; plan.size()];
     fleet.run(&probe, &tasks, &mut |events| {
         for event in events {
-            if let HostEvent::Ended(host, result) = event {
-                results[host] = Some(*result);
+            match event {
+                HostEvent::Ended(host, result) => results[host] = Some(*result),
+                HostEvent::Remark(remark) => warn(&remark),
+                _ => {}
             }
         }
         Flow::Continue
     });
-    fleet.run(&release, &tasks, &mut |_| Flow::Continue);
+    fleet.run(&release, &tasks, &mut |events| {
+        for event in events {
+            if let HostEvent::Remark(remark) = event {
+                warn(&remark);
+            }
+        }
+        Flow::Continue
+    });
 
     let observations = observations.take();
     let see = |memory: &mut FleetState| {
@@ -185,7 +197,12 @@ pub fn asked(config: &Config, groups: Vec<Group>, verify: bool) -> Result<Vec<Vi
         }
     };
     let memory = match FleetState::update(&folder, see) {
-        Ok(memory) => memory,
+        Ok(memory) => {
+            if let Some(warning) = &memory.warning {
+                complain_line(&format!("hoist status: warning: {warning}"));
+            }
+            memory
+        }
         // Somebody who may only read may still ask.
         Err(error) => {
             complain(&format!("hoist status: warning: what was seen is not remembered: {error:#}"));
@@ -221,6 +238,13 @@ pub fn asked(config: &Config, groups: Vec<Group>, verify: bool) -> Result<Vec<Vi
         }
     };
     Ok(plan.targets().zip(results).map(view).collect())
+}
+
+/// Of the fleet's remarks, those that matter when nothing is odd.
+fn warn(remark: &Remark) {
+    if remark.level >= Level::Warning {
+        complain_line(&format!("hoist status: warning: {remark}"));
+    }
 }
 
 fn everyone(groups: &[Group]) -> impl Iterator<Item = (&Group, &Target)> {

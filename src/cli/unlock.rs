@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::deploy;
 use crate::exit_code::ExitCode;
+use crate::fleet::remarks::Remark;
 use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, Pack, PackSource, SshFleet, Step, Task};
 use crate::locks::{DeployLock, Purpose, nameless};
 use crate::targets::{HostPattern, Target};
@@ -20,7 +21,6 @@ const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Runs the command.
 pub fn run(args: args::Unlock) -> Result<ExitCode, Refused> {
-    super::session::log_to_stderr(crate::report::Verbosity::Normal);
     if args.all != args.host.is_empty() {
         return Err(Refused::usage("unlock", "name hosts, or all of them with --all"));
     }
@@ -67,6 +67,7 @@ pub fn run(args: args::Unlock) -> Result<ExitCode, Refused> {
                     HostEvent::Line(host, line) if line.level > Level::Debug => {
                         answer_line(&format!("{}: {}", targets[host], line.message));
                     }
+                    HostEvent::Remark(remark) => warn(&remark),
                     HostEvent::Ended(host, result) if !result.outcome.is_ok() => {
                         all_well = false;
                         complain_line(&format!("hoist unlock: {}: {}", targets[host], result.outcome));
@@ -158,6 +159,13 @@ impl PackSource for NoPacks {
     }
 }
 
+/// Of the fleet's remarks, those that matter when nothing is odd.
+fn warn(remark: &Remark) {
+    if remark.level >= Level::Warning {
+        complain_line(&format!("hoist unlock: warning: {remark}"));
+    }
+}
+
 /// Probes every target; the results in the order of the targets.
 fn look(fleet: &mut SshFleet, config: &Config, count: usize) -> Vec<Option<Box<HostResult>>> {
     let call = Call {
@@ -172,8 +180,10 @@ fn look(fleet: &mut SshFleet, config: &Config, count: usize) -> Vec<Option<Box<H
     let mut found: Vec<Option<Box<HostResult>>> = vec![None; count];
     fleet.run(&call, &tasks, &mut |events| {
         for event in events {
-            if let HostEvent::Ended(host, result) = event {
-                found[host] = Some(result);
+            match event {
+                HostEvent::Ended(host, result) => found[host] = Some(result),
+                HostEvent::Remark(remark) => warn(&remark),
+                _ => {}
             }
         }
         Flow::Continue

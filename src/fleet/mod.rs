@@ -15,6 +15,7 @@ pub mod output_sink;
 mod pack;
 mod pool;
 mod probe;
+pub mod remarks;
 pub mod ssh;
 mod talk;
 mod unlock;
@@ -28,6 +29,7 @@ pub use pack::{Pack, PackSource, Payload};
 use std::time::Duration;
 
 use crate::wire::{Line, Revision, Stage};
+use remarks::Remark;
 
 /// A target's index in the plan, over all groups in order.
 pub type HostId = usize;
@@ -90,6 +92,8 @@ pub enum HostEvent {
         diff: String,
     },
     Ended(HostId, Box<HostResult>),
+    /// What no host said itself; of no host of this call, maybe.
+    Remark(Remark),
 }
 
 /// The story's answer to each batch of events.

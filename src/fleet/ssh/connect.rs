@@ -110,10 +110,7 @@ impl Route {
                     hang_up(session, &socket);
                     drop(pass);
                     if !pause.is_zero() {
-                        log::info!(
-                            "{}: the next keys are tried in {pause:?}, or the server would shut us out",
-                            self.name
-                        );
+                        self.debug(&format!("the next keys are tried in {pause:?}, or the server would shut us out"));
                         std::thread::sleep(pause);
                     }
                 }
@@ -211,7 +208,7 @@ impl Attempt<'_> {
             Way::Command(command) => {
                 // Where the command logs in itself, and at one host for all, that host is spared.
                 let pass = proxy_command::is_ssh(command).then(|| route.network.gate.enter("ssh".into()));
-                let socket = proxy_command::start(command, &route.name);
+                let socket = proxy_command::start(command, route.listener());
                 Ok((socket.map_err(|error| self.not_carried(&error.to_string()))?, pass))
             }
         }

@@ -65,7 +65,9 @@ impl Bastion {
             match session.pump.open(host, port, PATIENCE, until) {
                 Ok(stream) => return Ok(Socket::carried(stream, Box::new(Channel(session)))),
                 Err(Refusal::Busy) => {}
-                Err(Refusal::Over(why)) if Instant::now() < until => log::info!("jump host {}: {why}", self.name()),
+                Err(Refusal::Over(why)) if Instant::now() < until => {
+                    self.route.debug(&format!("{why}; it is connected to again"));
+                }
                 Err(Refusal::Full(_)) if session.pump.channels() > 0 => session.full.store(true, Ordering::Relaxed),
                 Err(Refusal::Full(why) | Refusal::Refused(why)) => {
                     let message = format!("cannot connect to {place}: the jump host says {why}");

@@ -75,6 +75,8 @@ pub struct Identities {
     pub agent: Option<PathBuf>,
     /// What was passed over and why.
     pub notes: Vec<String>,
+    /// What the operator should mend, though there are other keys.
+    pub warnings: Vec<String>,
 }
 
 /// Which keys are wanted. Two hosts that want the same share what was found.
@@ -151,7 +153,7 @@ impl Identities {
             let named = places.keyholder.named(name, wanted);
             return named.with_context(|| format!("keyholder_key {name:?} cannot be used"));
         }
-        let mut notes = Vec::new();
+        let (mut notes, mut warnings) = (Vec::new(), Vec::new());
         match wanted.keyholder_user.as_ref().and_then(|user| places.keyholder.of_user(user, wanted)) {
             Some(Ok(found)) => return Ok(found),
             Some(Err(error)) => notes.push(format!("{error:#}")),
@@ -200,7 +202,7 @@ impl Identities {
                 Err(error) if wanted.all_of_them => return Err(error),
                 Err(error) if path.exists() => {
                     if error.is::<Exposed>() {
-                        log::warn!("{error:#}");
+                        warnings.push(format!("{error:#}"));
                     }
                     notes.push(format!("{error:#}"));
                 }
@@ -231,7 +233,8 @@ impl Identities {
                  passphrase as identity_file"
             );
         }
-        Ok(Identities { candidates, agent: wanted.agent.clone(), notes })
+        notes.retain(|note| !warnings.contains(note));
+        Ok(Identities { candidates, agent: wanted.agent.clone(), notes, warnings })
     }
 }
 

@@ -59,7 +59,7 @@ impl Places {
             match held(socket, &public, file, wanted) {
                 Ok(key) => {
                     let (candidates, agent) = (vec![Candidate::Agent(key)], Some(socket.clone()));
-                    return Ok(Identities { candidates, agent, notes: Vec::new() });
+                    return Ok(Identities { candidates, agent, notes: Vec::new(), warnings: Vec::new() });
                 }
                 Err(error) => why = Some(error),
             }
