@@ -52,7 +52,7 @@ impl<W: Write> Reporter for Plain<W> {
         let due = now.saturating_sub(self.told) >= EVERY && progress.ended() < progress.hosts;
         if due && self.text.look.verbosity >= Verbosity::Normal {
             self.told = now;
-            let line = self.text.line(&format!("{}: {progress}", progress.name()));
+            let line = self.text.line(format!("{}: {progress}", progress.name()));
             self.sink.lines([line]);
         }
     }

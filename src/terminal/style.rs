@@ -126,8 +126,14 @@ mod tests {
     #[test]
     fn paint_is_there_with_colour_only() {
         let coloured = Theme { colour: true, unicode: true, live: true };
-        assert_eq!(coloured.bad("x"), "\x1b[31m\x1b[1mx\x1b[0m");
-        assert_eq!(Theme::plain(true).bad("x"), "x");
-        assert_eq!(padded(&coloured.bad("x"), 3), "\x1b[31m\x1b[1mx\x1b[0m  ");
+        assert_eq!(Style::Bad.of("x").render(coloured), "\x1b[31m\x1b[1mx\x1b[0m");
+        assert_eq!(Style::Bad.of("x").render(Theme::plain(true)), "x");
+    }
+
+    #[test]
+    fn columns_are_counted_as_the_text_is_shown() {
+        let utf8 = Theme::plain(true);
+        assert_eq!((utf8.padded("é", 3), Theme::plain(false).padded("é", 5)), ("é  ".into(), "é ".into()));
+        assert_eq!((utf8.width("東"), utf8.width("\x1b[31m")), (2, 8));
     }
 }
