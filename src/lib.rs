@@ -1,5 +1,7 @@
 //! Hoist deploys a git revision to groups of hosts over SSH. DESIGN.md has the map of the modules.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod cli;
 mod clock;
 pub mod config;

@@ -14,7 +14,7 @@ use crate::wire::{Level, Stage};
 
 use super::operator::{Answer, Operator, Question};
 use super::plan::{Kind, Plan, StagePlan};
-use super::relay::{Observer, relay};
+use super::relay::{Observer, relay, relay_remarks};
 use super::table::{HostState, Table};
 use super::verdict::{End, Verdict};
 
@@ -81,7 +81,7 @@ impl Deployment<'_> {
         });
         for row in self.table.rows() {
             if let Some(lease) = row.facts.as_ref().and_then(|facts| facts.lease.as_ref()) {
-                self.report.event(&Event::note(Level::Warning, format!("{}: {lease}", row.target)));
+                self.report.event(&Event::note_on(&row.target, Level::Warning, lease.to_string()));
             }
         }
     }
@@ -298,7 +298,8 @@ impl Deployment<'_> {
         let reached = (0..self.plan.size()).filter(|host| self.table.row(*host).facts.is_some());
         let tasks: Vec<_> = reached.map(|host| Task { host, attempt: 0, restore: None }).collect();
         if !tasks.is_empty() {
-            self.fleet.run(&contact_call(self.plan, Step::Release), &tasks, &mut |_| Flow::Continue);
+            let (call, report) = (contact_call(self.plan, Step::Release), &mut *self.report);
+            self.fleet.run(&call, &tasks, &mut |events| relay_remarks(events, call.step, report));
         }
     }
 

@@ -43,8 +43,7 @@ impl HostState {
         match (self, next) {
             (Waiting, Unreachable | Refused | Ready) => true,
             // Between the probe and its first stage a host can still be locked by another run, or go away.
-            (Ready, Unreachable | Refused) => true,
-            (Ready, Running(_)) => true,
+            (Ready, Unreachable | Refused | Running(_)) => true,
             // A retry, or a rollback.
             (Failed, Running(stage)) => stage != Stage::Finalize,
             // What was lost may have come back by the time of the rollback; what was finalized is taken back when the run
@@ -212,8 +211,9 @@ impl Table {
     fn go(&mut self, host: HostId, next: HostState) {
         let row = &mut self.rows[host];
         if !row.state.may_become(next) {
-            log::error!("internal error: {} went from {:?} to {next:?}", row.target, row.state);
-            debug_assert!(false, "illegal move of {}: {:?} to {next:?}", row.target, row.state);
+            let reason = format!("internal error: {} went from {:?} to {next:?}", row.target, row.state);
+            debug_assert!(false, "{reason}");
+            row.trouble = Some(Failure { stage: None, outcome: Outcome::Failed { reason, status: 1 } });
         }
         row.state = next;
     }

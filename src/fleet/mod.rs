@@ -16,6 +16,7 @@ pub mod output_sink;
 mod pack;
 mod pool;
 mod probe;
+pub mod remarks;
 mod sessions;
 pub mod ssh;
 mod talk;
@@ -31,6 +32,7 @@ pub use sessions::{First, RequestMaker};
 use std::time::Duration;
 
 use crate::wire::{Line, Revision, Stage};
+use remarks::Remark;
 
 /// A target's index in the plan, over all groups in order.
 pub type HostId = usize;
@@ -100,6 +102,8 @@ pub enum HostEvent {
         limit: u64,
     },
     Ended(HostId, Box<HostResult>),
+    /// What no host said itself; of no host of this call, maybe.
+    Remark(Remark),
 }
 
 /// The story's answer to each batch of events.

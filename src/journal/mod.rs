@@ -14,7 +14,7 @@ mod room;
 mod told;
 
 pub use file::{Journal, make_folder};
-pub use history::{Finalized, done_before, history, stack};
+pub use history::{Finalized, History, done_before, history, stack};
 pub use read::{Parsed, Unfinished, Wrong, abandoned, open_run, parse, prune, unfinished};
 pub use record::{FORMAT, Opened, Record};
 pub use replay::{AtTheEnd, Replay};

@@ -1,5 +1,7 @@
 //! What every target runs, and what it should.
 
+use serde::Serialize;
+
 use crate::config::{Config, Options};
 use crate::deploy;
 use crate::fleet::{Fleet, Flow, HostEvent, HostResult, Outcome, Task};
@@ -31,7 +33,8 @@ pub struct View {
 }
 
 /// How a target stands to what is wanted of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Standing {
     /// Where the last deployment to it wants it, or nothing is wanted of it yet.
     Ok,
@@ -177,13 +180,22 @@ pub fn ask(config: &Config, groups: Vec<Group>, verify: bool, front: &dyn Fronte
     let mut results: Vec<Option<HostResult>> = vec![None; plan.size()];
     fleet.run(&probe, &tasks, &mut |events| {
         for event in events {
-            if let HostEvent::Ended(host, result) = event {
-                results[host] = Some(*result);
+            match event {
+                HostEvent::Ended(host, result) => results[host] = Some(*result),
+                HostEvent::Remark(remark) => front.pass_on(&remark),
+                _ => {}
             }
         }
         Flow::Continue
     });
-    fleet.run(&release, &tasks, &mut |_| Flow::Continue);
+    fleet.run(&release, &tasks, &mut |events| {
+        for event in events {
+            if let HostEvent::Remark(remark) = event {
+                front.pass_on(&remark);
+            }
+        }
+        Flow::Continue
+    });
 
     let observations = observations.take();
     let see = |memory: &mut FleetState| {
@@ -198,7 +210,12 @@ pub fn ask(config: &Config, groups: Vec<Group>, verify: bool, front: &dyn Fronte
         }
     };
     let memory = match FleetState::update(&folder, see) {
-        Ok(memory) => memory,
+        Ok(memory) => {
+            if let Some(warning) = &memory.warning {
+                front.tell(&format!("warning: {warning}"));
+            }
+            memory
+        }
         // Somebody who may only read may still ask.
         Err(error) => {
             front.tell(&format!("warning: what was seen is not remembered: {error:#}"));

@@ -28,7 +28,7 @@ pub fn unlock(options: &Options, hosts: &[String], front: &dyn Frontend) -> Resu
     let mut fleet = fleet(&config, targets.clone(), holder)?;
     let mut all_well = true;
     let mut locked = Vec::new();
-    for (host, found) in look(&mut fleet, &config, targets.len()).into_iter().enumerate() {
+    for (host, found) in look(&mut fleet, &config, targets.len(), front).into_iter().enumerate() {
         let target = &targets[host];
         let Some(found) = found else { continue };
         match found.facts {
@@ -62,6 +62,7 @@ pub fn unlock(options: &Options, hosts: &[String], front: &dyn Frontend) -> Resu
                     HostEvent::Line(host, line) if line.level > Level::Debug => {
                         front.answer(&format!("{}: {}", targets[host], line.message));
                     }
+                    HostEvent::Remark(remark) => front.pass_on(&remark),
                     HostEvent::Ended(host, result) if !result.outcome.is_ok() => {
                         all_well = false;
                         front.tell(&format!("{}: {}", targets[host], result.outcome));
@@ -154,7 +155,7 @@ impl PackSource for NoPacks {
 }
 
 /// Probes every target; the results in the order of the targets.
-fn look(fleet: &mut SshFleet, config: &Config, count: usize) -> Vec<Option<Box<HostResult>>> {
+fn look(fleet: &mut SshFleet, config: &Config, count: usize, front: &dyn Frontend) -> Vec<Option<Box<HostResult>>> {
     let call = Call {
         step: Step::Probe,
         group: String::new(),
@@ -167,8 +168,10 @@ fn look(fleet: &mut SshFleet, config: &Config, count: usize) -> Vec<Option<Box<H
     let mut found: Vec<Option<Box<HostResult>>> = vec![None; count];
     fleet.run(&call, &tasks, &mut |events| {
         for event in events {
-            if let HostEvent::Ended(host, result) = event {
-                found[host] = Some(result);
+            match event {
+                HostEvent::Ended(host, result) => found[host] = Some(result),
+                HostEvent::Remark(remark) => front.pass_on(&remark),
+                _ => {}
             }
         }
         Flow::Continue
