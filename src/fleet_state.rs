@@ -58,6 +58,9 @@ pub struct FleetState {
     format: u32,
     /// By the target as its file writes it.
     hosts: BTreeMap<String, Known>,
+    /// What the operator should know of the file that was there before: it was damaged.
+    #[serde(skip)]
+    pub warning: Option<String>,
 }
 
 /// What is remembered of one target.
@@ -132,7 +135,7 @@ fn is_on(state: &State, revision: &Revision) -> bool {
 
 impl Default for FleetState {
     fn default() -> Self {
-        FleetState { format: FORMAT, hosts: BTreeMap::new() }
+        FleetState { format: FORMAT, hosts: BTreeMap::new(), warning: None }
     }
 }
 
@@ -168,11 +171,11 @@ impl FleetState {
         };
         let (from, to) = (path(folder), folder.join("fleet.json.damaged"));
         fs::rename(&from, &to).map_err(|error| Denied::new(&from, error)).context("it cannot be moved away")?;
-        log::warn!(
+        let warning = format!(
             "{error:#}; it is moved to {} now, and what targets missed out on is not known any more",
             to.display()
         );
-        Ok(FleetState::default())
+        Ok(FleetState { warning: Some(warning), ..FleetState::default() })
     }
 
     /// Changes what is remembered in `folder`, which is made where it is missing. Others who do so at the same time wait.

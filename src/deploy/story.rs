@@ -14,7 +14,7 @@ use crate::wire::{Level, Outcome, Stage};
 use super::calls::{contact_call, stage_call};
 use super::operator::{Answer, Operator, Question};
 use super::plan::{GroupId, Kind, Plan, StagePlan};
-use super::relay::{Observer, relay};
+use super::relay::{Observer, relay, relay_remarks};
 use super::table::{HostState, Table};
 use super::verdict::{End, Verdict};
 
@@ -238,7 +238,8 @@ impl Deployment<'_> {
         let reached = self.plan.hosts().filter(|host| self.table.row(*host).facts.is_some());
         let tasks: Vec<_> = reached.map(|host| Task { host, attempt: 0, restore: None }).collect();
         if !tasks.is_empty() {
-            self.fleet.run(&contact_call(self.plan, Step::Release), &tasks, &mut |_| Flow::Continue);
+            let (call, report) = (contact_call(self.plan, Step::Release), &mut *self.report);
+            self.fleet.run(&call, &tasks, &mut |events| relay_remarks(events, call.step, report));
         }
     }
 

@@ -43,7 +43,8 @@ impl Fleet for CommandFleet {
         }
         let (shared, shared_call) = (self.shared.clone(), call.clone());
         let job = move |task: &Task, tell: &dyn Fn(HostEvent)| shared.on_host(&shared_call, task, tell);
-        self.pool.run(call.batch, tasks, Arc::new(job), on);
+        let (pool, remarks) = (&mut self.pool, self.shared.ssh.remarks());
+        remarks.heard(on, |on| pool.run(call.batch, tasks, Arc::new(job), on));
     }
 }
 

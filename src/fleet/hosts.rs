@@ -116,6 +116,14 @@ impl SshFleet {
 
 impl Fleet for SshFleet {
     fn run(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
+        let shared = self.shared.clone();
+        shared.ssh.remarks().heard(on, |on| self.make(call, tasks, on));
+    }
+}
+
+impl SshFleet {
+    /// Makes a call.
+    fn make(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
         // A probe finds out whatever it is for.
         if call.recover && call.step != Step::Probe {
             return self.recover(call, tasks, on);

@@ -14,6 +14,7 @@ pub mod output_sink;
 mod pack;
 mod pool;
 mod probe;
+pub mod remarks;
 mod request_source;
 mod sessions;
 pub mod ssh;
@@ -33,6 +34,7 @@ pub use sessions::First;
 use std::time::Duration;
 
 use crate::wire::{Line, Revision, Stage};
+use remarks::Remark;
 
 /// How many of a host's last lines a result keeps.
 pub const TAIL_LINES: usize = 20;
@@ -106,6 +108,8 @@ pub enum HostEvent {
         limit: u64,
     },
     Ended(HostId, Box<HostResult>),
+    /// What no host said itself; of no host of this call, maybe.
+    Remark(Remark),
 }
 
 /// The story's answer to each batch of events.

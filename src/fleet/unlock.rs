@@ -23,10 +23,12 @@ impl SshFleet {
             let result = shared.on_host(&Terms::beside(task.host, TIMEOUT), tell, |work| Some(work.unlock(held)));
             result.unwrap_or_else(HostResult::ok)
         };
-        self.pool.run(batch, &tasks, Arc::new(job), &mut |events| {
+        let (pool, shared) = (&mut self.pool, self.shared.clone());
+        let mut on = |events| {
             on(events);
             Flow::Continue
-        });
+        };
+        shared.ssh.remarks().heard(&mut on, |on| pool.run(batch, &tasks, Arc::new(job), on));
     }
 }
 

@@ -94,7 +94,8 @@ impl Work<'_> {
             // Its session was closed to make room, and the claim would outlive the run.
             if let Err(fault) = self.ready() {
                 let target = self.target;
-                log::warn!("{target}: the lock could not be released: {fault}; `hoist unlock {target}` does that");
+                let message = format!("the lock could not be released: {fault}; `hoist unlock {target}` does that");
+                self.shared.ssh.remarks().warn(Some(target), message);
             }
         }
         self.session.claimed = false;

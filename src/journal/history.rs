@@ -23,26 +23,34 @@ pub struct Finalized {
     pub asked: Option<Box<Asked>>,
 }
 
+/// What the journals of an environment tell.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct History {
+    /// The oldest first.
+    pub runs: Vec<Finalized>,
+    /// A line for each journal that cannot be read: what it tells of may not even matter.
+    pub warnings: Vec<String>,
+}
+
 /// The runs of an environment that brought their revision to stay, the oldest first: finalized, or live after a run that
-/// left finalize out, or whose rollback was declined. A journal that cannot be read is passed over with a warning: what it
-/// tells of may not even matter.
+/// left finalize out, or whose rollback was declined.
 ///
 /// # Errors
 /// A folder that cannot be read.
-pub fn history(folder: &Path, environment: Option<&str>) -> Result<Vec<Finalized>> {
-    let mut history = Vec::new();
+pub fn history(folder: &Path, environment: Option<&str>) -> Result<History> {
+    let mut history = History::default();
     for path in journals(folder)? {
         let (opened, records) = match read_finished(&path) {
             Ok(Some(whole)) => whole,
             Ok(None) => continue,
             Err(error) => {
-                log::warn!("{error:#}; its deployment is passed over");
+                history.warnings.push(format!("{error:#}; its deployment is passed over"));
                 continue;
             }
         };
         if opened.environment.as_deref() == environment && stayed_somewhere(&records, &opened.plan) {
             let (plan, asked) = (opened.plan, opened.asked);
-            history.push(Finalized { run: plan.run, kind: plan.kind, revision: plan.revision, asked });
+            history.runs.push(Finalized { run: plan.run, kind: plan.kind, revision: plan.revision, asked });
         }
     }
     Ok(history)

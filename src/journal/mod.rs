@@ -16,7 +16,7 @@ mod told;
 mod unfinished;
 
 pub use file::{Journal, make_folder};
-pub use history::{Finalized, done_before, history, stack};
+pub use history::{Finalized, History, done_before, history, stack};
 pub use parse::{Parsed, Wrong, parse};
 pub use read::{abandoned, open_run, prune, unfinished};
 pub use record::{FORMAT, Opened, Record};

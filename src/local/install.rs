@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::terminal::{answer_line, complain_line};
 use crate::wire::{FLEET_REQUEST, Revision, Stage, StageRequest};
 
 use super::fault::Fault;
@@ -33,7 +34,7 @@ pub fn install(wanted: &Wanted) -> u8 {
     match prepare(wanted).and_then(|stages| run(wanted, &stages)) {
         Ok(()) => 0,
         Err(fault) => {
-            eprintln!("hoist: {}", fault.reason());
+            complain_line(&format!("hoist: {}", fault.reason()));
             1
         }
     }
@@ -55,7 +56,7 @@ fn prepare(wanted: &Wanted) -> Result<Vec<Stage>, Fault> {
     }
     files::make_dir(&layout.own())?;
     record::keep_request(&layout, &request, None)?;
-    println!("{}: installing {}", wanted.repo, request.revision);
+    answer_line(&format!("{}: installing {}", wanted.repo, request.revision));
     let configured = |stage: &Stage| {
         let due = || request.checks.iter().any(|check| check.at.stage() == *stage);
         *stage != Stage::ConfigDeploy || request.config_files.is_some() || due()

@@ -1,7 +1,10 @@
 //! What every target runs, and what it should.
 
+use serde::Serialize;
+
 use crate::config::{Config, Options};
 use crate::deploy;
+use crate::fleet::remarks::Remark;
 use crate::fleet::{HostResult, NoPacks, SshFleet};
 use crate::fleet_state::{FleetState, Known};
 use crate::journal;
@@ -30,7 +33,8 @@ pub struct View {
 }
 
 /// How a target stands to what is wanted of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Standing {
     /// Where the last deployment to it wants it, or nothing is wanted of it yet.
     Ok,
@@ -173,8 +177,9 @@ pub fn ask(config: &Config, groups: Vec<Group>, verify: bool, front: &dyn Fronte
     let before = FleetState::load(&folder).unwrap_or_default();
     let fleet = SshFleet::new(ssh, targets, Box::new(requests), Box::new(NoPacks));
     let mut fleet = observations.states(observations.contacts(fleet));
-    let results = deploy::look(&mut fleet, config.settings.batch_size, hosts.len());
-    deploy::close(&mut fleet, config.settings.batch_size, hosts.len());
+    let remark = |remark: &Remark| front.pass_on(remark);
+    let results = deploy::look(&mut fleet, config.settings.batch_size, hosts.len(), &remark);
+    deploy::close(&mut fleet, config.settings.batch_size, hosts.len(), &remark);
 
     let observations = observations.take();
     let see = |memory: &mut FleetState| {
@@ -189,7 +194,12 @@ pub fn ask(config: &Config, groups: Vec<Group>, verify: bool, front: &dyn Fronte
         }
     };
     let memory = match FleetState::update(&folder, see) {
-        Ok(memory) => memory,
+        Ok(memory) => {
+            if let Some(warning) = &memory.warning {
+                front.tell(&format!("warning: {warning}"));
+            }
+            memory
+        }
         // Somebody who may only read may still ask.
         Err(error) => {
             front.tell(&format!("warning: what was seen is not remembered: {error:#}"));

@@ -3,6 +3,7 @@
 use crate::config::{Config, Options};
 use crate::deploy;
 use crate::exit_code::ExitCode;
+use crate::fleet::remarks::Remark;
 use crate::fleet::{HostEvent, HostId, NoPacks, SshFleet};
 use crate::locks::{DeployLock, LockHolder, Purpose, nameless};
 use crate::procfs;
@@ -24,7 +25,9 @@ pub fn unlock(options: &Options, hosts: &[String], force: bool, front: &dyn Fron
     let mut fleet = fleet(&config, targets.clone(), holder)?;
     let mut all_well = true;
     let mut locked = Vec::new();
-    for (host, found) in deploy::look(&mut fleet, config.settings.batch_size, targets.len()).into_iter().enumerate() {
+    let remark = |remark: &Remark| front.pass_on(remark);
+    let found = deploy::look(&mut fleet, config.settings.batch_size, targets.len(), &remark);
+    for (host, found) in found.into_iter().enumerate() {
         let target = &targets[host];
         let Some(found) = found else { continue };
         match found.facts {
@@ -66,6 +69,7 @@ pub fn unlock(options: &Options, hosts: &[String], force: bool, front: &dyn Fron
                     HostEvent::Line(host, line) if line.level > Level::Debug => {
                         front.answer(&format!("{}: {}", targets[host.index()], line.message));
                     }
+                    HostEvent::Remark(remark) => front.pass_on(&remark),
                     HostEvent::Ended(host, result) => {
                         if let Err(fault) = result.outcome {
                             all_well = false;

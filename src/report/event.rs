@@ -29,6 +29,25 @@ impl From<&Group> for GroupHead {
     }
 }
 
+/// A remark for the operator, of a host where it is about one. `Debug` shows with `-v` only.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Note {
+    pub level: Level,
+    pub message: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<Target>,
+    /// What was done there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<Step>,
+}
+
+impl Note {
+    /// Of no host.
+    pub fn new(level: Level, message: impl Into<String>) -> Note {
+        Note { level, message: message.into(), host: None, step: None }
+    }
+}
+
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -50,11 +69,7 @@ pub enum Event {
         deploy_host: String,
         groups: Vec<GroupHead>,
     },
-    /// A remark for the operator. `Debug` shows with `-v` only.
-    Note {
-        level: Level,
-        message: String,
-    },
+    Note(Note),
     /// A subgroup begins; `label` is for people.
     Subgroup {
         group: String,
@@ -140,7 +155,12 @@ pub enum Event {
 impl Event {
     /// A remark.
     pub fn note(level: Level, message: impl Into<String>) -> Event {
-        Event::Note { level, message: message.into() }
+        Event::Note(Note::new(level, message))
+    }
+
+    /// A remark on a host.
+    pub fn note_on(host: &Target, level: Level, message: impl Into<String>) -> Event {
+        Event::Note(Note { host: Some(host.clone()), ..Note::new(level, message) })
     }
 
     /// The last event.

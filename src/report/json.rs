@@ -7,7 +7,6 @@ use serde::Serialize;
 use super::sink::{Form, Sink};
 use super::{Event, Reporter};
 use crate::clock;
-use crate::terminal::safe_json;
 
 /// An event and its time.
 #[derive(Serialize)]
@@ -25,10 +24,7 @@ pub(super) fn line(event: &Event, time: String) -> Option<String> {
     }
     let line = serde_json::to_string(&Timed { time, event });
     // An event is plain data, so this cannot fail; were it to, the record should still say that something is missing.
-    Some(
-        line.map(safe_json)
-            .unwrap_or_else(|error| format!("{{\"event\":\"unwritable\",\"reason\":{:?}}}", error.to_string())),
-    )
+    Some(line.unwrap_or_else(|error| format!("{{\"event\":\"unwritable\",\"reason\":{:?}}}", error.to_string())))
 }
 
 /// One event a line, written at once.
@@ -46,7 +42,7 @@ impl<W: Write> Json<W> {
 impl<W: Write> Reporter for Json<W> {
     fn event(&mut self, event: &Event) {
         if let Some(line) = line(event, (self.now)()) {
-            self.sink.lines([line.as_str()]);
+            self.sink.lines([line]);
         }
     }
 

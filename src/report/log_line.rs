@@ -1,6 +1,6 @@
 //! An event as one line of a log: of whom, how heavy, and in which words.
 
-use super::Event;
+use super::event::{Event, Note};
 use super::words::{counted, hosts, step_name, took, waiting};
 use crate::fleet::Step;
 use crate::targets::Target;
@@ -43,7 +43,9 @@ pub fn said(event: &Event) -> LogLine {
         Event::Command { command, user, deploy_host, .. } => {
             LogLine::here(Level::Info, format!("{command} by {user}@{deploy_host}"))
         }
-        Event::Note { level, message } => LogLine::here(*level, message.clone()),
+        Event::Note(Note { level, message, host, step }) => {
+            LogLine { host: host.clone(), step: *step, ..LogLine::here(*level, message.clone()) }
+        }
         Event::Subgroup { group, label, hosts: members } => {
             let message = format!("{label} ({})", hosts(members.len()));
             LogLine { group: Some(group.clone()), ..LogLine::here(Level::Info, message) }

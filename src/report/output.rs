@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::io::Write;
 
 use super::bar::Bar;
+use super::event::Note;
 use super::output_buffer::{HostOutput, OutputBuffer};
+use super::render_options::{RenderOptions, Verbosity};
 use super::sink::{Form, Sink};
-use super::text::{RenderOptions, Verbosity};
-use super::words::{hosts, took};
+use super::words::{heading, hosts, took};
 use super::{Event, HostRow, Reporter, table};
 use crate::targets::Target;
-use crate::terminal::{Theme, safe};
+use crate::terminal::{Style, Styled, Theme};
 use crate::wire::{Fault, Level, Outcome};
 
 /// Lines of standard output go to `out`, those of standard error, and remarks, to `err`.
@@ -58,7 +59,7 @@ impl<O: Write, E: Write> Output<O, E> {
     }
 
     /// Has a line written soon. Lines of the two streams keep their order, as a terminal shows both.
-    fn show(&mut self, stream: Stream, line: &str) {
+    fn show(&mut self, stream: Stream, line: impl Into<Styled>) {
         let other_holds = match stream {
             Stream::Out => self.err.holds(),
             Stream::Err => self.out.holds(),
@@ -90,22 +91,23 @@ impl<O: Write, E: Write> Output<O, E> {
 
     /// A line under the name of its host, or hosts. It is not cut, as lines of reports are: it is what was asked for.
     fn host_line(&mut self, stream: Stream, name: &str, text: &str) {
-        let Theme { unicode, .. } = self.look(stream).theme;
-        let name = self.look(stream).theme.dim(&format!("{name}:"));
-        self.show(stream, &format!("{name} {}", safe(text, unicode)));
+        self.show(stream, Style::Dim.of(format!("{name}:")).with(format!(" {text}")));
     }
 
-    fn remark(&mut self, level: Level, message: &str) {
-        let look = self.look(Stream::Err);
-        let (least, word) = match level {
-            Level::Debug => (Verbosity::Verbose, ""),
-            Level::Info => (Verbosity::Normal, ""),
-            Level::Warning => (Verbosity::Quiet, "warning: "),
-            Level::Error => (Verbosity::Quiet, "error: "),
+    fn remark(&mut self, note: &Note) {
+        let least = match note.level {
+            Level::Debug => Verbosity::Verbose,
+            Level::Info => Verbosity::Normal,
+            Level::Warning | Level::Error => Verbosity::Quiet,
         };
-        if look.verbosity >= least {
-            self.show(Stream::Err, &format!("hoist run: {word}{}", look.safe(message)));
+        if self.look(Stream::Err).verbosity >= least {
+            let host = note.host.as_ref().map(|host| format!("{host}: ")).unwrap_or_default();
+            self.show(Stream::Err, format!("hoist run: {}{host}{}", heading(note.level), note.message));
         }
+    }
+
+    fn warn(&mut self, message: impl Into<String>) {
+        self.remark(&Note::new(Level::Warning, message));
     }
 
     /// Output of several hosts that is the same.
@@ -113,21 +115,18 @@ impl<O: Write, E: Write> Output<O, E> {
         let look = self.look(Stream::Out);
         let names = look.folded(members);
         if !said.out.is_empty() {
-            let end = if said.end.is_empty() { String::new() } else { format!(": {}", look.safe(&said.end)) };
+            let end = if said.end.is_empty() { String::new() } else { format!(": {}", said.end) };
             let rule = look.theme.sign("─", "-").repeat(2);
-            self.show(
-                Stream::Out,
-                &look.theme.strong(&format!("{rule} {names} ({}){end} {rule}", hosts(members.len()))),
-            );
+            self.show(Stream::Out, Style::Strong.of(format!("{rule} {names} ({}){end} {rule}", hosts(members.len()))));
         }
         for line in said.out.split_terminator('\n') {
-            self.show(Stream::Out, &safe(line, look.theme.unicode));
+            self.show(Stream::Out, line);
         }
         for line in said.err.split_terminator('\n') {
             self.host_line(Stream::Err, &names, line);
         }
         if said.dropped > 0 {
-            self.remark(Level::Warning, &format!("{names}: {} more lines were not kept", said.dropped));
+            self.warn(format!("{names}: {} more lines were not kept", said.dropped));
         }
         self.write();
     }
@@ -139,15 +138,15 @@ impl<O: Write, E: Write> Output<O, E> {
         if well && look.verbosity == Verbosity::Quiet {
             return;
         }
-        let verdict = look.safe(verdict);
-        let verdict = match status {
-            0 if well => look.theme.good(&verdict),
-            0 => look.theme.warn(&verdict),
-            _ => look.theme.bad(&verdict),
+        let style = match status {
+            0 if well => Style::Good,
+            0 => Style::Warning,
+            _ => Style::Bad,
         };
-        self.show(Stream::Err, &format!("hoist run: {verdict} (exit status {status}, {})", took(seconds)));
+        let end = format!(" (exit status {status}, {})", took(seconds));
+        self.show(Stream::Err, Styled::from("hoist run: ").with(style.of(verdict)).with(end));
         for (names, text) in table::not_ok(&look, &alike(rows)) {
-            self.show(Stream::Err, &format!("  {names}: {}", look.theme.bad(&text)));
+            self.show(Stream::Err, Styled::from(format!("  {names}: ")).with(Style::Bad.of(text)));
         }
     }
 }
@@ -167,9 +166,8 @@ impl<O: Write, E: Write> Reporter for Output<O, E> {
                     kept.ended(host, how(outcome));
                 }
             }
-            Event::Note { level, message } => self.remark(*level, message),
-            Event::Interrupted => self.remark(
-                Level::Warning,
+            Event::Note(note) => self.remark(note),
+            Event::Interrupted => self.warn(
                 "interrupted: no further host begins, and those under way are waited for; once more ends it at once",
             ),
             Event::Ended { verdict, status, rows, seconds } => {

@@ -5,8 +5,9 @@ use std::io::{self, Write};
 use indicatif::ProgressDrawTarget;
 
 use super::bar::Bar;
+use super::render_options::RenderOptions;
 use super::sink::{Form, Sink};
-use super::text::{RenderOptions, Text};
+use super::text::Text;
 use super::{Event, Reporter};
 
 /// Lines, with a live bar while a step runs. Between steps there is no bar, so that a question stands alone.
@@ -37,7 +38,7 @@ impl<W: Write> Reporter for Terminal<W> {
         let lines = self.text.lines(event);
         if !lines.is_empty() {
             let sink = &mut self.sink;
-            self.bar.above(|| sink.lines(lines.iter().map(String::as_str)));
+            self.bar.above(|| sink.lines(lines.iter().cloned()));
         }
         self.bar.draw();
     }

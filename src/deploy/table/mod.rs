@@ -44,8 +44,9 @@ impl Table {
     fn go(&mut self, host: HostId, next: HostState) {
         let row = &mut self.rows[host.index()];
         if !row.state.may_become(next) {
-            log::error!("internal error: {} went from {:?} to {next:?}", row.target, row.state);
-            debug_assert!(false, "illegal move of {}: {:?} to {next:?}", row.target, row.state);
+            let reason = format!("internal error: {} went from {:?} to {next:?}", row.target, row.state);
+            debug_assert!(false, "{reason}");
+            row.trouble = Some(Failure { stage: None, fault: Fault::failed(reason) });
         }
         row.state = next;
     }
