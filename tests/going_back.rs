@@ -73,7 +73,10 @@ fn a_rollback_from_a_deployment_that_was_not_finalized_leads_to_the_one_before_i
     commit(&project, "four");
     project.deploy(&[]).ends(1);
     std::fs::remove_file(broken(&farm, 1)).unwrap();
-    project.run(&["rollback", "--yes"]).ends(0);
+    // It was taken back by itself, so to go back from what was there before it has to be meant.
+    let offer = format!("`hoist rollback {}` goes further back", &two[..10]);
+    project.run(&["rollback", "--yes"]).ends(2).says(&offer);
+    project.run(&["rollback", "--yes", &two]).ends(0);
     all_are(&farm, 2, &Links::finalized(&two));
 }
 
@@ -257,6 +260,6 @@ fn a_deployment_that_was_taken_back_after_its_last_host_was_finalized_is_not_wha
     std::fs::write(&journal, &text[..whole]).unwrap();
     project.run(&["rollback", "--yes"]).ends(1).says("back where they were, verified");
     all_are(&farm, 2, &Links::finalized(&two));
-    project.run(&["rollback", "--yes"]).ends(0);
+    project.run(&["rollback", "--yes", &one]).ends(0);
     all_are(&farm, 2, &Links::finalized(&one));
 }

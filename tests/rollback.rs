@@ -41,9 +41,10 @@ fn a_rollback_leads_to_the_revision_before_and_the_next_one_further_back() {
     let tags = project.git(&["tag", "-l", "-n1", "hoist/sync/*"]);
     assert!(tags.contains(&format!("roll back to {}", &two[..10])), "{tags}");
 
-    project.run(&["rollback", "--yes"]).ends(0).says(&one[..10]);
+    // One step further is a step that has to be named.
+    project.run(&["rollback", "--yes", &one[..10]]).ends(0).says(&one[..10]);
     all_on(&farm, 3, &one);
-    project.run(&["rollback", "--yes"]).ends(2).says("--to");
+    project.run(&["rollback", "--yes"]).ends(2).says("already rolled back").says("--to");
     all_on(&farm, 3, &one);
     project.run(&["rollback", "--yes", "--to", &two]).ends(0);
     all_on(&farm, 3, &two);
@@ -139,7 +140,7 @@ fn with_something_unfinished_a_rollback_ends_that_and_one_to_a_revision_refuses(
     project.run(&["reconcile", "--yes"]).ends(6).says("hoist rollback");
     project.run(&["rollback", "--yes"]).ends(1).says("verified");
     all_on(&farm, 2, &two);
-    project.run(&["rollback", "--yes"]).ends(0);
+    project.run(&["rollback", "--yes", &one]).ends(0);
     all_on(&farm, 2, &one);
 }
 

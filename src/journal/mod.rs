@@ -11,10 +11,11 @@ mod read;
 mod record;
 mod replay;
 mod room;
+mod stack;
 mod told;
 
 pub use file::{Journal, make_folder};
-pub use history::{Finalized, done_before, history, stack};
+pub use history::{History, PastRun, history};
 pub use read::{Parsed, Unfinished, Wrong, abandoned, open_run, parse, prune, unfinished};
 pub use record::{FORMAT, Opened, Record};
 pub use replay::{AtTheEnd, Replay};

@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 
+use crate::clock;
 use crate::config::Config;
-use crate::journal;
+use crate::deploy::Kind;
+use crate::journal::{History, PastRun};
 use crate::repo::{Repo, Tags};
 use crate::targets::{Target, fold};
-use crate::wire::{Revision, State};
+use crate::wire::Revision;
 
-use super::{Frontend, Refused, state_folder, status};
+use super::standing::most;
+use super::way_back::Why;
+use super::{Refused, View};
 
 /// Revisions, each with the targets that have it.
 type Held = BTreeMap<Revision, Vec<Target>>;
@@ -25,68 +29,136 @@ pub fn named(repo: &Repo, name: &str) -> Result<Revision, Refused> {
     }
 }
 
-/// The revision before the deployed one, as the journals tell; before the first of them, what targets had finalized
-/// then, whoever deployed it.
-pub fn before(config: &Config, repo: &Repo, front: &dyn Frontend) -> Result<Revision, Refused> {
-    let folder = state_folder(config);
-    let history = journal::history(&folder, config.environment.as_deref())?;
-    let Some(first) = history.first() else { return before_all_journals(config, repo, front) };
-    let found = held(journal::done_before(&folder, &first.run)?);
-    let bottom = match found.len() {
-        1 => found.keys().next().cloned(),
-        _ => None,
+/// Where a rollback leads that names no revision: to the one before the deployed one, as the journals tell; before the
+/// first of them, to what targets had finalized then, whoever deployed it. A failed run that left the fleet mixed is
+/// undone first.
+pub fn find(config: &Config, repo: &Repo, history: &History, views: &[View]) -> Result<(Revision, Why), Refused> {
+    if let Some((wanted, run)) = mixed(history, views) {
+        return Ok((wanted, Why::Mixed(run)));
+    }
+    let targets = || views.iter().map(|view| &view.target);
+    let Some((newest, before)) = history.newest(targets(), history.runs.len()) else {
+        return Ok((before_all_journals(config, repo, views)?, Why::Before));
     };
-    match (journal::stack(bottom, &history).as_slice(), found.len()) {
-        ([.., before, _], _) => Ok(before.clone()),
-        ([only], 2..) if *only == first.revision => Err(Refused::new(format!(
-            "before {}, targets had different revisions finalized ({}): name one with --to",
-            only.short(),
+    refuse_after_others(config, repo, &newest, views)?;
+    let already = history.went_back(targets()).map(|(index, past)| what_was_done(history, index, past));
+    let found = held(before.into_iter().filter_map(|(target, before)| Some((before?, target.clone()))));
+    let mut revisions = found.keys();
+    let short = newest.short();
+    match (revisions.next(), revisions.next()) {
+        (Some(only), None) => Ok((only.clone(), already.map_or(Why::Before, Why::Further))),
+        (Some(_), Some(_)) => Err(Refused::new(format!(
+            "before {short}, targets had different revisions finalized ({}): name one with --to",
             shown(&found)
         ))),
-        ([only], _) => Err(Refused::new(format!(
-            "nothing was finalized before {}, as far as the journals go back: name a revision with --to",
-            only.short()
-        ))),
-        ([], _) => Err(Refused::new("the journals tell of no revision: name one with --to")),
+        (None, _) => {
+            let already = already.map(|done| format!("already rolled back: {done}; ")).unwrap_or_default();
+            Err(Refused::new(format!(
+                "{already}nothing was finalized before {short}, as far as the journals go back: name a revision with --to"
+            )))
+        }
     }
+}
+
+/// What all hosts should run, when a deployment failed and left some of them on something else.
+fn mixed(history: &History, views: &[View]) -> Option<(Revision, String)> {
+    let concerns = |past: &&PastRun| views.iter().any(|view| past.targets.contains(&view.target));
+    let last = history.runs.iter().rfind(concerns).filter(|past| past.kind == Kind::Deploy && past.left_mixed)?;
+    let wanted = most(views.iter().filter_map(|view| view.known.wanted.as_ref()))?;
+    let is_elsewhere = |view: &View| view.was_read() && !view.known.has(&wanted);
+    views.iter().any(is_elsewhere).then(|| (wanted, format!("the deployment of {} failed", by(last))))
+}
+
+/// `1111111111 by op@deploy1, 3 min ago`
+fn by(past: &PastRun) -> String {
+    let (user, host) = (&past.user, &past.deploy_host);
+    format!("{} by {user}@{host}, {},", past.revision.short(), clock::ago(&past.began()))
+}
+
+/// What a run did that went back.
+fn what_was_done(history: &History, index: usize, past: &PastRun) -> String {
+    if past.kind == Kind::Deploy {
+        return format!("the deployment of {} was undone", by(past));
+    }
+    let (user, host, ago) = (&past.user, &past.deploy_host, clock::ago(&past.began()));
+    let from = match history.newest(&past.targets, index) {
+        Some((from, _)) => format!("from {} ", from.short()),
+        None => String::new(),
+    };
+    format!("{user}@{host} went back {from}to {} {ago}", past.revision.short())
 }
 
 /// Where Hoist never deployed: a deployment of Scap's that was not finalized is undone; else what its tags name is
 /// offered.
-fn before_all_journals(config: &Config, repo: &Repo, front: &dyn Frontend) -> Result<Revision, Refused> {
+fn before_all_journals(config: &Config, repo: &Repo, views: &[View]) -> Result<Revision, Refused> {
     let none =
         format!("no deployment of {} is unfinished, and no journal tells of a finished one", config.settings.git_repo);
     if !config.is_known_to_scap() {
         return Err(Refused::new(format!("{none}: name a revision with --to")));
     }
-    let (groups, _) = config.groups(None)?;
-    let seen = status::ask(config, groups, false, front)?
-        .into_iter()
-        .filter_map(|view| Some((view.target, view.known.state?)));
-    let seen: Vec<(Target, State)> = seen.collect();
-    let of = |which: fn(&State) -> Option<&Revision>| {
-        held(seen.iter().filter_map(|(target, state)| Some((which(state)?.clone(), target.clone()))))
+    let seen = Seen::of(views);
+    let Some(only) = seen.finalized_everywhere() else {
+        let shown = if seen.done.is_empty() { String::new() } else { format!(" (finalized: {})", shown(&seen.done)) };
+        return Err(Refused::new(format!("{none}{shown}: name a revision with --to")));
     };
-    let (done, live) = (of(|state| state.done.as_ref()), of(|state| state.current.as_ref()));
-    let mut finalized = done.keys();
-    if let (Some(only), None) = (finalized.next(), finalized.next()) {
-        if live.keys().any(|live| live != only) {
-            return Ok(only.clone());
-        }
-        let tagged = Tags::new(repo, &config.control_name).revisions().context("cannot read the deployment tags")?;
-        let earlier = tagged.iter().skip_while(|(_, revision)| revision != only).find(|(_, revision)| revision != only);
-        if let Some((tag, revision)) = earlier {
-            return Err(Refused::new(format!(
-                "{none}: {} is live and finalized; the deployment before it was of {} ({tag}): `hoist rollback --to {}` \
-                 goes there",
-                only.short(),
-                revision.short(),
-                revision.short()
-            )));
-        }
+    if seen.live.keys().any(|live| live != only) {
+        return Ok(only.clone());
     }
-    let shown = if done.is_empty() { String::new() } else { format!(" (finalized: {})", shown(&done)) };
-    Err(Refused::new(format!("{none}{shown}: name a revision with --to")))
+    Err(match tagged_before(config, repo, only)? {
+        Some(earlier) => Refused::new(format!("{none}: {} is live and finalized; {earlier}", only.short())),
+        None => Refused::new(format!("{none} (finalized: {}): name a revision with --to", shown(&seen.done))),
+    })
+}
+
+/// Fails where the revision that the journals have as the last one is on no target any more: somebody else has deployed
+/// since, and to go back from there is not to undo what the journals tell of.
+fn refuse_after_others(config: &Config, repo: &Repo, last: &Revision, views: &[View]) -> Result<(), Refused> {
+    let seen = Seen::of(views);
+    if seen.done.is_empty() || seen.done.contains_key(last) || seen.live.contains_key(last) {
+        return Ok(());
+    }
+    let earlier = match seen.finalized_everywhere().map(|only| tagged_before(config, repo, only)) {
+        Some(found) => found?,
+        None => None,
+    };
+    let offer = || format!("`hoist rollback --to {}` goes to the last revision that they tell of", last.short());
+    Err(Refused::new(format!(
+        "somebody else has deployed since the last deployment that the journals tell of (finalized: {}); {}",
+        shown(&seen.done),
+        earlier.unwrap_or_else(offer)
+    )))
+}
+
+/// What targets that answer have.
+struct Seen {
+    done: Held,
+    live: Held,
+}
+
+impl Seen {
+    fn of(views: &[View]) -> Seen {
+        let is_there = |view: &&View| view.was_read();
+        let state = |view: &View| view.known.state.clone();
+        let done = |view: &View| Some((state(view)?.done?, view.target.clone()));
+        let live = |view: &View| Some((state(view)?.current?, view.target.clone()));
+        let seen = || views.iter().filter(is_there);
+        Seen { done: held(seen().filter_map(done)), live: held(seen().filter_map(live)) }
+    }
+
+    /// The one revision that is finalized wherever any is.
+    fn finalized_everywhere(&self) -> Option<&Revision> {
+        self.done.keys().next().filter(|_| self.done.len() == 1)
+    }
+}
+
+/// How to go to the deployment before that of a revision, as the deployment tags tell.
+fn tagged_before(config: &Config, repo: &Repo, revision: &Revision) -> Result<Option<String>, Refused> {
+    let tagged = Tags::new(repo, &config.control_name).revisions().context("cannot read the deployment tags")?;
+    let earlier = tagged.iter().skip_while(|(_, it)| it != revision).find(|(_, it)| it != revision);
+    Ok(earlier.map(|(tag, earlier)| {
+        let short = earlier.short();
+        format!("the deployment before it was of {short} ({tag}): `hoist rollback --to {short}` goes there")
+    }))
 }
 
 fn held(found: impl IntoIterator<Item = (Revision, Target)>) -> Held {

@@ -1,15 +1,15 @@
 //! How `hoist status` looks: a table in which equal hosts share a row, or one object of JSON.
 
 use crate::clock;
-use crate::operation::{Refused, Standing, Status, View};
+use crate::operation::{Refused, Skew, Standing, Status, View};
 use crate::report::Folded;
-use crate::targets::fold;
+use crate::targets::{Target, fold};
 use crate::terminal::{Page, Theme, safe_line};
 use crate::text;
 use crate::wire::{Holder, Revision};
 
 const HEAD: [&str; 9] =
-    ["group", "hosts", "standing", "current", "done", "in progress", "owed", "last contact", "names"];
+    ["group", "hosts", "standing", "current", "done", "in progress", "wanted", "last contact", "names"];
 
 /// Files that a note names, at the most.
 const NAMED: usize = 3;
@@ -33,16 +33,21 @@ pub fn text(status: &Status) -> Page {
         page.line(format!("{unfinished} is not finished"));
         page.line("continue it with `hoist resume`, or undo it with `hoist rollback`");
     }
+    for skew in &status.skew {
+        let one = |(revision, hosts): &(Revision, Vec<Target>)| format!("{} on {}", revision.short(), fold(hosts));
+        let revisions = skew.revisions.iter().map(one).collect::<Vec<_>>().join(", ");
+        page.line(format!("skew: the hosts of {} run different revisions: {revisions}", skew.group));
+    }
     let mut folded: Folded<(Cells, bool)> = Folded::default();
     for view in &status.views {
         let note = safe_line(&note(view), theme.unicode).into_owned();
-        folded.add((cells(view, note), view.standing == Standing::Ok), &view.target);
+        folded.add((cells(view, note), view.is_fine()), &view.target);
     }
     let mut rows: Vec<(Vec<String>, bool)> = Vec::new();
     for ((cells, fine), hosts) in folded.take() {
-        let [group, standing, current, done, in_progress, owed, contact, note] = cells;
+        let [group, standing, current, done, in_progress, wanted, contact, note] = cells;
         let (count, names) = (hosts.len().to_string(), fold(&hosts));
-        rows.push((vec![group, count, standing, current, done, in_progress, owed, contact, names, note], fine));
+        rows.push((vec![group, count, standing, current, done, in_progress, wanted, contact, names, note], fine));
     }
     table(rows, theme, &mut page);
     page
@@ -81,7 +86,7 @@ fn cells(view: &View, note: String) -> Cells {
         known(state.and_then(|state| state.current.as_ref())),
         known(state.and_then(|state| state.done.as_ref())),
         known(state.and_then(|state| state.in_progress.as_ref())),
-        short(view.known.owed.as_ref().map(|owed| &owed.revision)),
+        short(view.wanted.as_ref()),
         contact,
         note,
     ]
@@ -92,10 +97,13 @@ fn note(view: &View) -> String {
     let mut notes = Vec::new();
     notes.extend(view.trouble.clone());
     notes.extend(view.known.owed.as_ref().map(|owed| format!("missed out: {}", owed.reason)));
-    if view.standing == Standing::Astray
-        && let Some(wanted) = &view.known.wanted
-    {
-        notes.push(format!("{} is wanted", wanted.short()));
+    let nothing_is_there = view.known.state.as_ref().is_some_and(|state| state.current.is_none());
+    match (view.standing, &view.known.wanted) {
+        (Standing::New, Some(_)) if nothing_is_there => notes.push("what was deployed to it is gone".into()),
+        (Standing::New, None) if nothing_is_there => notes.push("nothing is deployed to it".into()),
+        (Standing::New, _) if view.known.state.is_some() => notes.push("nothing was deployed to it from here".into()),
+        (Standing::Unreachable, _) if view.known.state.is_none() => notes.push("what it runs is not known".into()),
+        _ => {}
     }
     if let Some(link) = view.known.state.as_ref().and_then(|state| state.stray_links.first()) {
         notes.push(format!("{link} does not lead into what is live"));
@@ -123,7 +131,7 @@ pub fn json(status: &Status) -> Result<String, Refused> {
                 "done": state.map(|state| &state.done),
                 "in_progress": state.map(|state| &state.in_progress),
                 "stray_links": state.map(|state| &state.stray_links),
-                "wanted": view.known.wanted,
+                "wanted": view.wanted,
                 "owed": view.known.owed,
                 "last_contact": view.known.contact,
                 "reached": view.reached,
@@ -139,6 +147,13 @@ pub fn json(status: &Status) -> Result<String, Refused> {
             "run": plan.run, "revision": plan.revision, "user": plan.user, "deploy_host": plan.deploy_host,
         })
     });
+    let part =
+        |(revision, hosts): &(Revision, Vec<Target>)| serde_json::json!({ "revision": revision, "hosts": hosts });
+    let group = |skew: &Skew| {
+        let revisions: Vec<_> = skew.revisions.iter().map(part).collect();
+        serde_json::json!({ "group": skew.group, "revisions": revisions })
+    };
+    let skew: Vec<_> = status.skew.iter().map(group).collect();
     let deploying: Option<&Holder> = status.deploying.as_ref();
     let whole = serde_json::json!({
         "repo": status.repo,
@@ -146,6 +161,7 @@ pub fn json(status: &Status) -> Result<String, Refused> {
         "locked": status.locked,
         "locked_all": status.locked_all,
         "unfinished": unfinished,
+        "skew": skew,
         "hosts": hosts,
     });
     Ok(serde_json::to_string(&whole).map_err(anyhow::Error::from)?)
