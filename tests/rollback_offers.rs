@@ -47,7 +47,7 @@ fn it_shows_from_what_to_what_it_goes_and_acts_on_a_clear_yes_alone() {
     let mut terminal = Terminal::run(project.hoist(&["rollback"]));
     terminal.wait_for(&question);
     terminal.types("y\n");
-    terminal.wait_for("canary went back. Go back on the next group?");
+    terminal.wait_for("canary is done. Go back on the next group?");
     terminal.types("y\n");
     terminal.ends(0);
     all_on(&farm, 3, &one);

@@ -228,8 +228,5 @@ fn what_a_rollback_shows_before_it_acts() {
         screen("rollback-question", &terminal, columns);
         terminal.types("n\n");
         terminal.ends(1);
-        let mut terminal = scene.at((rows, columns), &["rollback", "--list"], true);
-        terminal.ends(0);
-        screen("rollback-list", &terminal, columns);
     }
 }

@@ -16,7 +16,7 @@ impl std::fmt::Display for Question {
         match self {
             Question::Continue { kind, group } => {
                 match kind {
-                    Kind::Rollback => write!(f, "{group} went back. Go back on the next group?")?,
+                    Kind::Rollback => write!(f, "{group} is done. Go back on the next group?")?,
                     Kind::ServiceRestart => write!(f, "{group}: services restarted. Continue?")?,
                     Kind::Deploy | Kind::DryRun => write!(f, "{group} deploy successful. Continue?")?,
                 }

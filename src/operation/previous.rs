@@ -19,6 +19,9 @@ use super::{Refused, View};
 /// Revisions, each with the targets that have it.
 type Held = BTreeMap<Revision, Vec<Target>>;
 
+/// What helps where no revision can be found.
+const NAME_ONE: &str = "name a revision, with --to or alone; `hoist rollback --list` shows those that the hosts keep";
+
 /// The revision of this name. Targets may keep one that this repository has not, so a full name is enough.
 pub fn named(repo: &Repo, name: &str) -> Result<Revision, Refused> {
     match (repo.resolve(name), name.parse()) {
@@ -48,13 +51,13 @@ pub fn find(config: &Config, repo: &Repo, history: &History, views: &[View]) -> 
     match (revisions.next(), revisions.next()) {
         (Some(only), None) => Ok((only.clone(), already.map_or(Why::Before, Why::Further))),
         (Some(_), Some(_)) => Err(Refused::new(format!(
-            "before {short}, targets had different revisions finalized ({}): name one with --to",
+            "before {short}, targets had different revisions finalized ({}): {NAME_ONE}",
             shown(&found)
         ))),
         (None, _) => {
             let already = already.map(|done| format!("already rolled back: {done}; ")).unwrap_or_default();
             Err(Refused::new(format!(
-                "{already}nothing was finalized before {short}, as far as the journals go back: name a revision with --to"
+                "{already}nothing was finalized before {short}, as far as the journals go back: {NAME_ONE}"
             )))
         }
     }
@@ -94,19 +97,19 @@ fn before_all_journals(config: &Config, repo: &Repo, views: &[View]) -> Result<R
     let none =
         format!("no deployment of {} is unfinished, and no journal tells of a finished one", config.settings.git_repo);
     if !config.is_known_to_scap() {
-        return Err(Refused::new(format!("{none}: name a revision with --to")));
+        return Err(Refused::new(format!("{none}: {NAME_ONE}")));
     }
     let seen = Seen::of(views);
     let Some(only) = seen.finalized_everywhere() else {
         let shown = if seen.done.is_empty() { String::new() } else { format!(" (finalized: {})", shown(&seen.done)) };
-        return Err(Refused::new(format!("{none}{shown}: name a revision with --to")));
+        return Err(Refused::new(format!("{none}{shown}: {NAME_ONE}")));
     };
     if seen.live.keys().any(|live| live != only) {
         return Ok(only.clone());
     }
     Err(match tagged_before(config, repo, only)? {
         Some(earlier) => Refused::new(format!("{none}: {} is live and finalized; {earlier}", only.short())),
-        None => Refused::new(format!("{none} (finalized: {}): name a revision with --to", shown(&seen.done))),
+        None => Refused::new(format!("{none} (finalized: {}): {NAME_ONE}", shown(&seen.done))),
     })
 }
 

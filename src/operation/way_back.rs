@@ -155,11 +155,12 @@ impl WayBack {
     /// What the operator is asked.
     pub fn question(&self) -> String {
         let short = self.to.revision.short();
-        let going = hosts(self.size - self.unreachable.len());
+        let all = self.size - self.unreachable.len();
+        let going = hosts(all - self.there.len());
         let from: Vec<&str> =
             self.from.iter().map(|(what, _)| what.revision.short()).filter(|it| *it != short).collect();
         match (&self.why, from.as_slice()) {
-            (Why::Mixed(_), _) => format!("Bring all {going} to {short}?"),
+            (Why::Mixed(_), _) => format!("Bring all {} to {short}?", hosts(all)),
             (Why::Further(_), [from]) => format!("Go back further, from {from} to {short} on {going}?"),
             (_, [from]) => format!("Go back from {from} to {short} on {going}?"),
             (Why::Further(_), _) => format!("Go back further, to {short} on {going}?"),
