@@ -118,3 +118,23 @@ fn links_that_lead_elsewhere_and_a_finalize_that_failed_are_put_right() {
     assert!(std::fs::read_link(&link).unwrap().to_str().unwrap().contains(&one));
     assert_eq!(words(&project, &[]).0, 0);
 }
+
+#[test]
+fn what_somebody_else_has_deployed_to_all_hosts_is_not_taken_back() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    project.deploy(&[]).ends(0);
+    let other = Project::clone_of(&project);
+    for file in ["hoist.cfg", "default", "canary"] {
+        other
+            .write(&format!("hoist/{file}"), &std::fs::read_to_string(project.path(&format!("hoist/{file}"))).unwrap());
+    }
+    let two = page(&other, "two");
+    other.deploy(&[]).ends(0);
+    assert_eq!(words(&project, &[]).1, ["drifted", "drifted"]);
+    project.run(&["reconcile", "--yes"]).ends(2).says("somebody else has deployed since").says(&two[..10]);
+    project.run(&["rollback", "--yes"]).ends(2).says("somebody else has deployed since");
+    (0..2).for_each(|n| assert_eq!(Links::of(&farm, n), Links::finalized(&two)));
+    project.run(&["reconcile", "--yes", "-l", "127.0.0.2"]).ends(0);
+    assert_ne!(Links::of(&farm, 1), Links::finalized(&two));
+}

@@ -53,8 +53,8 @@ impl History {
         Some((newest.1.clone(), stacks.into_iter().filter_map(before).collect()))
     }
 
-    /// The run that went back last, when no target of these was deployed to since: there is nothing to undo any more. It
-    /// is either a rollback, or a deployment that was rolled back.
+    /// The last run on any of these targets, when it went back: a deployment that was rolled back, or a rollback after which
+    /// none of the targets is left where it was. There is nothing to undo any more.
     pub fn went_back<'a>(&self, targets: impl IntoIterator<Item = &'a Target>) -> Option<(usize, &PastRun)> {
         let counts = |past: &PastRun| past.kind == Kind::Deploy || past.stayed();
         let goes_back = |past: &PastRun| past.kind == Kind::Rollback || !past.stayed();
@@ -62,11 +62,9 @@ impl History {
             self.runs.iter().enumerate().rfind(|(_, past)| past.targets.contains(target) && counts(past))
         };
         let lasts: Vec<(usize, &PastRun)> = targets.into_iter().filter_map(last).collect();
-        lasts
-            .iter()
-            .all(|(_, past)| goes_back(past))
-            .then(|| lasts.into_iter().max_by_key(|(index, _)| *index))
-            .flatten()
+        let newest = *lasts.iter().max_by_key(|(index, _)| *index)?;
+        let undone = newest.1.kind == Kind::Deploy && !newest.1.stayed();
+        (undone || lasts.iter().all(|(_, past)| goes_back(past))).then_some(newest)
     }
 
     /// The deployment that brought a revision last.
@@ -164,6 +162,11 @@ mod tests {
         assert_eq!(went_back(and(run(Rollback, 'a', "a b", "")), "a b"), None, "it did not succeed");
         assert_eq!(went_back(and(run(Rollback, 'a', "a", "a")), "a b"), None, "one host is still there");
         assert_eq!(went_back(and(run(Rollback, 'a', "a", "a")), "a"), Some(2));
+        assert_eq!(
+            went_back(and(run(Deploy, 'c', "a", "")), "a b"),
+            Some(2),
+            "what one host was to get was taken back"
+        );
         assert_eq!(went_back(Vec::new(), "a"), None);
     }
 }

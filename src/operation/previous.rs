@@ -1,6 +1,6 @@
 //! Which revision a rollback goes back to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context;
 
@@ -16,6 +16,9 @@ use super::standing::most;
 use super::way_back::Why;
 use super::{Refused, View};
 
+/// Digits that the beginning of a commit's name has at least.
+const SHORTEST: usize = 7;
+
 /// Revisions, each with the targets that have it.
 type Held = BTreeMap<Revision, Vec<Target>>;
 
@@ -26,9 +29,26 @@ const NAME_ONE: &str = "name a revision, with --to or alone; `hoist rollback --l
 pub fn named(repo: &Repo, name: &str) -> Result<Revision, Refused> {
     match (repo.resolve(name), name.parse()) {
         (Ok(revision), _) | (Err(_), Ok(revision)) => Ok(revision),
-        (Err(error), Err(_)) => {
-            Err(error.context("not in this repository; the full name of a commit that targets keep is enough").into())
-        }
+        (Err(error), Err(_)) => Err(error.into()),
+    }
+}
+
+/// Whether a name may be the beginning of a commit's.
+pub fn is_prefix(name: &str) -> bool {
+    name.len() >= SHORTEST && name.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// The revision whose name begins so, among those that targets keep.
+pub fn kept_by(views: &[View], prefix: &str) -> Result<Revision, Refused> {
+    let prefix = prefix.to_ascii_lowercase();
+    let kept: BTreeSet<&Revision> =
+        views.iter().flat_map(|view| &view.kept).filter(|it| it.as_str().starts_with(&prefix)).collect();
+    match kept.iter().collect::<Vec<_>>().as_slice() {
+        [only] => Ok((**only).clone()),
+        [] => Err(Refused::new(format!("{prefix} is no commit of this repository, and no host keeps one: {NAME_ONE}"))),
+        _ => Err(Refused::new(format!(
+            "{prefix} is not in this repository, and hosts keep several such: name all of it"
+        ))),
     }
 }
 

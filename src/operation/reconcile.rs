@@ -40,6 +40,13 @@ pub fn reconcile(
     }
     let views = status::ask(&config, groups, false, front)?;
     let count = views.len();
+    if let (None, Some(other)) = (limit_hosts, deployed_elsewhere(&views)) {
+        let short = other.short();
+        return Err(Refused::new(format!(
+            "all hosts run {short}, finalized, which was not deployed from here: somebody else has deployed since; \
+             `hoist deploy -r {short}` makes it what is wanted, and `-l` brings hosts to what was"
+        )));
+    }
     let astray: Vec<View> = views.into_iter().filter(|view| view.standing != Standing::InSync).collect();
     if astray.is_empty() {
         front.answer(&format!("nothing to do: {} in sync", are(count)));
@@ -53,6 +60,19 @@ pub fn reconcile(
     }
     front.can_ask()?;
     bring(&config, &repo, astray, options, front)
+}
+
+/// The revision that is finalized on all of several hosts, though another one is wanted on each.
+fn deployed_elsewhere(views: &[View]) -> Option<&Revision> {
+    fn finalized(view: &View) -> Option<&Revision> {
+        let state = view.known.state.as_ref()?;
+        state.done.as_ref().filter(|_| state.current == state.done && view.standing == Standing::Drifted)
+    }
+    let mut read = views.iter().filter(|view| view.was_read());
+    let first = finalized(read.next()?)?;
+    let mut others = read.peekable();
+    others.peek()?;
+    others.all(|view| finalized(view) == Some(first)).then_some(first)
 }
 
 /// Deploys to each of these targets what is wanted of it: a deployment for each revision. Those that cannot be reached are left out and named.

@@ -38,7 +38,7 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
     front.can_ask()?;
     let config = load(options)?;
     interlocks::check(&config, front)?;
-    let holder = deploy::holder(String::new())?;
+    let holder = deploy::holder("roll back".into())?;
     let _lock = lock(&config, &holder, front)?;
     let abandoned = journal::abandoned(&state_folder(&config))?;
     if back.to.is_some() || back.limit_hosts.is_some() {
@@ -143,14 +143,18 @@ fn look(
     back: &Back,
     front: &dyn Frontend,
 ) -> Result<(WayBack, Vec<View>, History), Refused> {
-    let named = back.to.as_deref().map(|name| previous::named(repo, name)).transpose()?;
+    let named = back.to.as_deref().map(|name| previous::named(repo, name));
+    // A mistake is told before anybody is asked, unless targets may know better.
+    let unknown_here = matches!(&named, Some(Err(_))) && back.to.as_deref().is_some_and(previous::is_prefix);
+    let named = if unknown_here { None } else { named.transpose()? };
     let (groups, _) = config.groups(limit(back.limit_hosts.as_deref())?.as_ref())?;
     let history = journal::history(&state_folder(config), config.environment.as_deref())?;
     history.warnings.iter().for_each(|warning| front.tell(&format!("warning: {warning}")));
     let views = status::ask(config, groups, false, front)?;
-    let (to, why) = match named {
-        Some(revision) => (revision, Why::Named),
-        None => previous::find(config, repo, &history, &views)?,
+    let (to, why) = match (named, &back.to) {
+        (Some(revision), _) => (revision, Why::Named),
+        (None, Some(prefix)) => (previous::kept_by(&views, prefix)?, Why::Named),
+        (None, None) => previous::find(config, repo, &history, &views)?,
     };
     Ok((WayBack::new(repo, &history, &to, why, &views), views, history))
 }
