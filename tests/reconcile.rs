@@ -1,6 +1,8 @@
 //! `hoist reconcile` and the words of `hoist status`, on real sshd hosts.
 
 mod common;
+#[path = "common/schema.rs"]
+mod schema;
 
 use common::{CACHE, Farm, Links, Project, Ran, address};
 
@@ -92,6 +94,7 @@ fn what_a_new_host_should_run_is_not_guessed_where_its_group_is_split() {
     assert_eq!((status, all), (1, ["in sync", "in sync"].map(str::to_owned).into()));
     let ran = project.run(&["status", "--format", "json"]).ends(1);
     let json: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    schema::Answer::named("status").holds(&json);
     assert_eq!(json["skew"][0]["group"], "default");
     assert_eq!(json["skew"][0]["revisions"].as_array().unwrap().len(), 2);
     project.write("hoist/default", "127.0.0.1\n127.0.0.2\n127.0.0.3\n");

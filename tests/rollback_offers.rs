@@ -1,6 +1,8 @@
 //! What `hoist rollback` shows and asks before it acts, on real sshd hosts.
 
 mod common;
+#[path = "common/schema.rs"]
+mod schema;
 
 use common::terminal::Terminal;
 use common::{CACHE, Farm, Links, Project, address};
@@ -97,7 +99,7 @@ fn of_two_people_who_type_it_the_second_is_told_and_goes_no_further_unless_they_
 }
 
 #[test]
-fn a_deployment_that_was_rolled_back_by_itself_is_not_undone_a_second_time() {
+fn after_a_deployment_that_was_rolled_back_by_itself_the_question_says_that_this_goes_further_back() {
     let farm = Farm::up();
     let (project, one, two) = with_two(&farm, 0, 2);
     project.write("hoist/checks.yaml", "checks:\n  bad:\n    stage: promote\n    command: test ! -e /srv/bad\n");
@@ -108,10 +110,15 @@ fn a_deployment_that_was_rolled_back_by_itself_is_not_undone_a_second_time() {
     all_on(&farm, 2, &two);
     std::fs::remove_file(farm.srv(&address(1)).join("bad")).unwrap();
     let undone = format!("the deployment of {} by op@", &three[..10]);
-    project.run(&["rollback", "--yes"]).ends(2).says("already rolled back").says(&undone).says("was undone");
+    let mut terminal = Terminal::run(project.hoist(&["rollback"]));
+    terminal.wait_for(&format!("Go back further, from {} to {} on 2 hosts?", &two[..10], &one[..10]));
+    terminal.types("\n");
+    terminal.ends(1);
     all_on(&farm, 2, &two);
-    project.run(&["rollback", "--yes", &one]).ends(0);
+    // Nobody has called for a rollback yet: this is the first.
+    project.run(&["rollback", "--yes"]).ends(0).says("already rolled back").says(&undone).says("was undone");
     all_on(&farm, 2, &one);
+    project.run(&["rollback", "--yes"]).ends(2).says("already rolled back");
 }
 
 #[test]
@@ -182,6 +189,7 @@ fn it_lists_what_the_hosts_keep_with_who_deployed_it_and_where_it_is_live() {
     assert!(row(&one).contains("1 of 2 hosts") && row(&one).contains("First page"), "{}", ran.out);
     let ran = project.run(&["rollback", "--list", "--format", "json"]).ends(0);
     let json: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    schema::Answer::named("rollback_list").holds(&json);
     assert_eq!(json["revisions"][0]["revision"], two.as_str());
     assert_eq!(json["revisions"][0]["live_on"], serde_json::json!(["127.0.0.1", "127.0.0.2"]));
     assert_eq!(json["revisions"][1]["kept_on"], serde_json::json!(["127.0.0.1"]));
@@ -204,6 +212,7 @@ fn a_dry_run_says_from_what_to_what_and_names_the_hosts_that_cannot_go_there_and
     project.write("hoist/default", "127.0.0.1\n127.0.0.2\n127.0.0.3\n");
     let ran = project.run(&["rollback", "--dry-run", "--format", "json", &one]).ends(1);
     let json: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    schema::Answer::named("rollback_preview").holds(&json);
     assert_eq!(json["way_back"]["to"]["subject"], "First page");
     assert_eq!(json["way_back"]["from"][0]["revision"], two.as_str());
     assert_eq!(json["way_back"]["not_kept_on"], serde_json::json!(["127.0.0.2"]));
@@ -233,5 +242,8 @@ fn an_unfinished_deployment_is_shown_and_undone_after_a_question() {
     terminal.types("n\n");
     terminal.ends(1);
     project.run(&["rollback", "--yes"]).ends(1).says("verified");
+    all_on(&farm, 2, &two);
+    // Whoever else meant to undo it is not taken further back.
+    project.run(&["rollback", "--yes"]).ends(2).says("already rolled back");
     all_on(&farm, 2, &two);
 }

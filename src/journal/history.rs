@@ -1,15 +1,15 @@
 //! What the journals tell of the deployments before this one.
 
-use std::collections::BTreeSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use anyhow::Result;
 
 use crate::deploy::{Asked, Kind, Plan};
 use crate::exit_code::ExitCode;
-use crate::fleet::{HostId, Outcome, Step};
+use crate::fleet::{HostId, Step};
 use crate::targets::Target;
-use crate::wire::{Revision, RunId, Stage};
+use crate::wire::{Fault, Revision, RunId, Stage};
 
 use super::read::{journals, read_finished};
 use super::record::Record;
@@ -29,6 +29,8 @@ pub struct PastRun {
     /// What its targets had finalized before it, as its probe saw them. Those that had nothing are left out, and those
     /// that had the run's own revision.
     pub before: Vec<(Target, Revision)>,
+    /// A person stopped it, or called for its rollback.
+    pub interrupted: bool,
     /// It failed, and left hosts on different revisions.
     pub left_mixed: bool,
     /// What its targets were asked; `None` in journals of the first format.
@@ -37,19 +39,27 @@ pub struct PastRun {
 
 impl PastRun {
     fn new(plan: Plan, asked: Option<Box<Asked>>, records: &[Record]) -> PastRun {
-        let all: Vec<Target> = plan.targets().map(|(_, target)| target.clone()).collect();
-        let target = |host: HostId| all.get(host).cloned();
+        let names: HashMap<HostId, &Target> = plan.hosts().zip(plan.targets().map(|(_, target)| target)).collect();
         let done_before = records.iter().filter_map(|record| match record {
             Record::Ended { host, result } => {
                 let done = result.facts.as_ref()?.state.done.clone().filter(|done| *done != plan.revision)?;
-                Some((target(*host)?, done))
+                Some(((*names.get(host)?).clone(), done))
             }
             _ => None,
         });
+        let before = done_before.collect();
+        let there = stayed_on(records, &plan);
+        let all: Vec<Target> = plan.targets().map(|(_, target)| target.clone()).collect();
         let mixed = ExitCode::Mixed.status();
         PastRun {
-            before: done_before.collect(),
-            stayed_on: stayed_on(records, &plan).into_iter().filter_map(target).collect(),
+            before,
+            stayed_on: plan
+                .hosts()
+                .zip(&all)
+                .filter(|(host, _)| there.contains(host))
+                .map(|(_, it)| it.clone())
+                .collect(),
+            interrupted: records.contains(&Record::Interrupted),
             left_mixed: matches!(records.last(), Some(Record::Closed { status, .. }) if *status == mixed),
             run: plan.run,
             kind: plan.kind,
@@ -110,16 +120,16 @@ fn changes(records: &[Record], plan: &Plan) -> bool {
 }
 
 /// The hosts on which the run's revision went live, or was finalized, and was not taken back afterwards.
-fn stayed_on(records: &[Record], plan: &Plan) -> BTreeSet<HostId> {
+fn stayed_on(records: &[Record], plan: &Plan) -> HashSet<HostId> {
     let said = match records.last() {
         Some(Record::Closed { stayed, .. }) => *stayed,
         _ => None,
     };
     if said == Some(false) {
-        return BTreeSet::new();
+        return HashSet::new();
     }
     let mut step = None;
-    let mut there = BTreeSet::new();
+    let mut there = HashSet::new();
     for record in records {
         match record {
             Record::Called { call, .. } => step = Some(call.step),
@@ -129,13 +139,13 @@ fn stayed_on(records: &[Record], plan: &Plan) -> BTreeSet<HostId> {
                     Some(Step::Run(Stage::Finalize)) if result.outcome.is_ok() => drop(there.insert(*host)),
                     Some(Step::Run(Stage::Promote | Stage::Finalize))
                         if plan.kind == Kind::Deploy
-                            && (current == Some(true) || matches!(result.outcome, Outcome::Lost { .. })) =>
+                            && (current == Some(true) || matches!(result.outcome, Err(Fault::Lost { .. }))) =>
                     {
                         there.insert(*host);
                     }
                     // With a check that fails it is back there too.
                     Some(Step::Run(Stage::Rollback))
-                        if matches!(result.outcome, Outcome::Ok | Outcome::ChecksFailed { .. })
+                        if matches!(result.outcome, Ok(()) | Err(Fault::ChecksFailed { .. }))
                             || current == Some(false) =>
                     {
                         there.remove(host);
@@ -147,5 +157,5 @@ fn stayed_on(records: &[Record], plan: &Plan) -> BTreeSet<HostId> {
         }
     }
     // The run knew more than its records say of single hosts.
-    if said == Some(true) && there.is_empty() { (0..plan.size()).collect() } else { there }
+    if said == Some(true) && there.is_empty() { plan.hosts().collect() } else { there }
 }

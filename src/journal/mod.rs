@@ -7,17 +7,21 @@
 
 mod file;
 mod history;
+mod parse;
 mod read;
 mod record;
 mod replay;
 mod room;
 mod stack;
 mod told;
+mod unfinished;
 
 pub use file::{Journal, make_folder};
 pub use history::{History, PastRun, history};
-pub use read::{Parsed, Unfinished, Wrong, abandoned, open_run, parse, prune, unfinished};
+pub use parse::{Parsed, Wrong, parse};
+pub use read::{abandoned, open_run, prune, unfinished};
 pub use record::{FORMAT, Opened, Record};
 pub use replay::{AtTheEnd, Replay};
 pub use room::Space;
 pub use told::{Told, first_seen};
+pub use unfinished::Unfinished;

@@ -97,6 +97,7 @@ mod tests {
             targets: targets(of),
             stayed_on: targets(stayed_on),
             before: Vec::new(),
+            interrupted: false,
             left_mixed: false,
             asked: None,
         }

@@ -64,18 +64,24 @@ pub fn find(config: &Config, repo: &Repo, history: &History, views: &[View]) -> 
         return Ok((before_all_journals(config, repo, views)?, Why::Before));
     };
     refuse_after_others(config, repo, &newest, views)?;
-    let already = history.went_back(targets()).map(|(index, past)| what_was_done(history, index, past));
+    let already = history.went_back(targets()).map(|(index, past)| Why::Further {
+        done: what_was_done(history, index, past),
+        called_for: past.kind == Kind::Rollback || past.interrupted,
+    });
     let found = held(before.into_iter().filter_map(|(target, before)| Some((before?, target.clone()))));
     let mut revisions = found.keys();
     let short = newest.short();
     match (revisions.next(), revisions.next()) {
-        (Some(only), None) => Ok((only.clone(), already.map_or(Why::Before, Why::Further))),
+        (Some(only), None) => Ok((only.clone(), already.unwrap_or(Why::Before))),
         (Some(_), Some(_)) => Err(Refused::new(format!(
             "before {short}, targets had different revisions finalized ({}): {NAME_ONE}",
             shown(&found)
         ))),
         (None, _) => {
-            let already = already.map(|done| format!("already rolled back: {done}; ")).unwrap_or_default();
+            let already = match already {
+                Some(Why::Further { done, .. }) => format!("already rolled back: {done}; "),
+                _ => String::new(),
+            };
             Err(Refused::new(format!(
                 "{already}nothing was finalized before {short}, as far as the journals go back: {NAME_ONE}"
             )))

@@ -8,7 +8,7 @@ use crate::exit_code::ExitCode;
 use crate::journal;
 use crate::journal::{AtTheEnd, History, Unfinished};
 use crate::repo::Repo;
-use crate::wire::Holder;
+use crate::wire::{Holder, Level};
 
 use super::locking::lock;
 use super::recorded::{begin, refuse_live, refuse_unfinished};
@@ -57,14 +57,14 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
         )));
     }
     let repo = Repo::open(&config.top)?;
-    let (way, views, history) = look(&config, &repo, back, front)?;
+    let Look { way, views, history } = look(&config, &repo, back, front)?;
     if way.is_done() {
         let (short, all) = (way.to.revision.short(), crate::text::hosts(way.size));
         front.answer(&format!("nothing to do: {short} is live and finalized on {all}"));
         return Ok(ExitCode::Success);
     }
     way.lines().iter().for_each(|line| front.remark(line));
-    if matches!(way.why, Why::Further(_)) && front.is_unattended() {
+    if matches!(way.why, Why::Further { called_for: true, .. }) && front.is_unattended() {
         let short = way.to.revision.short();
         return Err(Refused::new(format!(
             "already rolled back, and nothing was touched; `hoist rollback {short}` goes further back"
@@ -82,6 +82,8 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
     let (rev, limit_hosts) = (Some(revision.to_string()), back.limit_hosts.clone());
     let choice = Choice { rev, limit_hosts, rollback: true, ..Choice::default() };
     let mut prepared = deploy::prepare(&config, &repo, &choice, &holder)?;
+    let warnings = history.warnings.iter().map(|warning| (Level::Warning, warning.clone()));
+    prepared.notes.extend(warnings);
     let mut stayed = history.runs.iter().filter(|past| past.stayed());
     let restored = history.deployment_of(&revision).or_else(|| stayed.clone().rfind(|past| past.revision == revision));
     let undone = stayed.next_back().and_then(|past| past.asked.as_deref());
@@ -102,7 +104,7 @@ pub fn rollback_preview(options: &Options, back: &Back, front: &dyn Frontend) ->
         }
         refuse_unfinished(&config)?;
     }
-    Ok(Preview::Way(look(&config, &Repo::open(&config.top)?, back, front)?.0))
+    Ok(Preview::Way(look(&config, &Repo::open(&config.top)?, back, front)?.way))
 }
 
 impl Preview {
@@ -136,27 +138,30 @@ fn unfinished_lines(unfinished: &Unfinished) -> Vec<String> {
     vec![format!("{unfinished} {} is not finished", clock::ago(&began))]
 }
 
+/// What was found before anything is done.
+struct Look {
+    way: WayBack,
+    views: Vec<View>,
+    history: History,
+}
+
 /// Asks the targets what they run, and finds the way back.
-fn look(
-    config: &Config,
-    repo: &Repo,
-    back: &Back,
-    front: &dyn Frontend,
-) -> Result<(WayBack, Vec<View>, History), Refused> {
+fn look(config: &Config, repo: &Repo, back: &Back, front: &dyn Frontend) -> Result<Look, Refused> {
     let named = back.to.as_deref().map(|name| previous::named(repo, name));
     // A mistake is told before anybody is asked, unless targets may know better.
     let unknown_here = matches!(&named, Some(Err(_))) && back.to.as_deref().is_some_and(previous::is_prefix);
     let named = if unknown_here { None } else { named.transpose()? };
     let (groups, _) = config.groups(limit(back.limit_hosts.as_deref())?.as_ref())?;
     let history = journal::history(&state_folder(config), config.environment.as_deref())?;
-    history.warnings.iter().for_each(|warning| front.tell(&format!("warning: {warning}")));
     let views = status::ask(config, groups, false, front)?;
-    let (to, why) = match (named, &back.to) {
-        (Some(revision), _) => (revision, Why::Named),
-        (None, Some(prefix)) => (previous::kept_by(&views, prefix)?, Why::Named),
-        (None, None) => previous::find(config, repo, &history, &views)?,
+    let found = match (named, &back.to) {
+        (Some(revision), _) => Ok((revision, Why::Named)),
+        (None, Some(prefix)) => previous::kept_by(&views, prefix).map(|revision| (revision, Why::Named)),
+        (None, None) => previous::find(config, repo, &history, &views),
     };
-    Ok((WayBack::new(repo, &history, &to, why, &views), views, history))
+    // A journal that was passed over may be why.
+    let (to, why) = found.map_err(|refused| refused.with(&history.warnings))?;
+    Ok(Look { way: WayBack::new(repo, &history, &to, why, &views), views, history })
 }
 
 /// Goes on only with a clear yes.

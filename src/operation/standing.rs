@@ -2,14 +2,18 @@
 
 use std::collections::HashMap;
 
+use serde::Serialize;
+
 use crate::fleet_state::{FleetState, Known};
 use crate::targets::{Group, Target};
 use crate::wire::Revision;
 
 /// How a target stands to what is wanted of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Standing {
     /// It runs what is wanted of it, finalized, or nothing was deployed to the fleet from here yet.
+    #[serde(rename = "in sync")]
     InSync,
     /// A deployment went through without it.
     Behind,
@@ -130,6 +134,8 @@ mod tests {
         assert_eq!(standing(of(on('a')), Some('a')), "in sync");
         assert_eq!(standing(of(on('a')), Some('b')), "new");
         assert_eq!(Standing::ALL.map(Standing::name), ["in sync", "behind", "drifted", "new", "unreachable"]);
+        // Programs read the same words.
+        assert!(Standing::ALL.iter().all(|it| serde_json::to_value(it).unwrap() == it.name()));
     }
 
     #[test]

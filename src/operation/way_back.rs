@@ -58,8 +58,8 @@ pub enum Why {
     Before,
     /// It is what all hosts should run, and a failed run left the fleet mixed: which one.
     Mixed(String),
-    /// It is a step further back than somebody has gone already: what was done.
-    Further(String),
+    /// It is a step further back than was gone already: what was done, and whether a person called for that.
+    Further { done: String, called_for: bool },
 }
 
 /// From what to what a rollback leads, host by host.
@@ -124,7 +124,7 @@ impl WayBack {
         match &self.why {
             Why::Named | Why::Before => {}
             Why::Mixed(run) => lines.push(format!("the fleet is mixed: {run}")),
-            Why::Further(done) => lines.push(format!("already rolled back: {done}")),
+            Why::Further { done, .. } => lines.push(format!("already rolled back: {done}")),
         }
         lines.extend(self.from.iter().map(|(what, on)| format!("from  {what}; on {}", self.on(on))));
         if !self.empty.is_empty() {
@@ -161,9 +161,9 @@ impl WayBack {
             self.from.iter().map(|(what, _)| what.revision.short()).filter(|it| *it != short).collect();
         match (&self.why, from.as_slice()) {
             (Why::Mixed(_), _) => format!("Bring all {} to {short}?", hosts(all)),
-            (Why::Further(_), [from]) => format!("Go back further, from {from} to {short} on {going}?"),
+            (Why::Further { .. }, [from]) => format!("Go back further, from {from} to {short} on {going}?"),
             (_, [from]) => format!("Go back from {from} to {short} on {going}?"),
-            (Why::Further(_), _) => format!("Go back further, to {short} on {going}?"),
+            (Why::Further { .. }, _) => format!("Go back further, to {short} on {going}?"),
             _ => format!("Go back to {short} on {going}?"),
         }
     }

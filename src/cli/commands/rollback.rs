@@ -2,8 +2,8 @@
 
 use crate::cli::out::answer_json;
 use crate::cli::render::rollback as render;
-use crate::cli::show::Format;
 use crate::operation::Back;
+use crate::report::Format;
 
 use super::{Console, ExitCode, Refused, command, operation};
 
@@ -46,16 +46,16 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
         }
         let kept = operation::kept(&options, back.limit_hosts.as_deref(), &console)?;
         match args.format {
-            Format::Text => render::list(&kept).answer(),
-            Format::Json => drop(answer_json(render::list_json(&kept)?)),
+            Format::Text => drop(render::list(&kept).answer()),
+            Format::Json => drop(answer_json(&render::ListAnswer::of(&kept))?),
         }
         return Ok(if kept.unreachable.is_empty() { ExitCode::Success } else { ExitCode::Failed });
     }
     if args.dry_run {
         let preview = operation::rollback_preview(&options, &back, &console)?;
         match args.format {
-            Format::Text => render::preview(&preview).answer(),
-            Format::Json => drop(answer_json(render::preview_json(&preview)?)),
+            Format::Text => drop(render::preview(&preview).answer()),
+            Format::Json => drop(answer_json(&render::PreviewAnswer::of(&preview))?),
         }
         return Ok(if preview.is_open() { ExitCode::Success } else { ExitCode::Failed });
     }

@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use crate::clock;
-use crate::operation::{Described, Kept, KeptRevisions, Preview, Refused, Why};
+use crate::operation::{Described, Kept, KeptRevisions, Preview, Why};
 use crate::targets::{Target, fold};
-use crate::terminal::{Page, Theme};
+use crate::terminal::{Page, Style, Theme};
 use crate::text::hosts;
 use crate::wire::{Revision, RunId};
 
@@ -24,14 +24,15 @@ pub fn list(kept: &KeptRevisions) -> Page {
         let on = format!("{} of {}", it.kept_on.len(), hosts(kept.read));
         rows.push([it.what.revision.short().to_owned(), live, on, at, by, subject]);
     }
-    let widths: Vec<usize> =
-        (0..HEAD.len()).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)).collect();
     let theme = Theme::of_stdout();
+    let width = |column: usize| rows.iter().map(|row| theme.width(&row[column])).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..HEAD.len()).map(width).collect();
     let mut page = Page::default();
     for (number, row) in rows.iter().enumerate() {
-        let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| theme.padded(cell, *width)).collect();
         let line = cells.join("  ").trim_end().to_owned();
-        page.line(if number == 0 { theme.dim(&line) } else { line });
+        let style = if number == 0 { Style::Dim } else { Style::Plain };
+        page.line(style.of(line));
     }
     if !kept.unreachable.is_empty() {
         page.line(format!("unreachable: {}", fold(&kept.unreachable)));
@@ -42,23 +43,23 @@ pub fn list(kept: &KeptRevisions) -> Page {
 /// What a rollback would do, for people.
 pub fn preview(preview: &Preview) -> Page {
     let mut page = Page::default();
-    preview.lines().iter().for_each(|line| page.line(line));
+    preview.lines().into_iter().for_each(|line| page.line(line));
     page
 }
 
 /// A revision, as programs get it.
 #[derive(Serialize)]
-struct RevisionJson<'a> {
+struct RevisionAnswer<'a> {
     revision: &'a Revision,
     subject: Option<&'a str>,
     deployed_by: Option<&'a str>,
     deployed_at: Option<&'a str>,
 }
 
-impl<'a> From<&'a Described> for RevisionJson<'a> {
+impl<'a> From<&'a Described> for RevisionAnswer<'a> {
     fn from(what: &'a Described) -> Self {
         let deployed = what.deployed.as_ref();
-        RevisionJson {
+        RevisionAnswer {
             revision: &what.revision,
             subject: what.subject.as_deref(),
             deployed_by: deployed.map(|(by, _)| by.as_str()),
@@ -68,77 +69,79 @@ impl<'a> From<&'a Described> for RevisionJson<'a> {
 }
 
 #[derive(Serialize)]
-struct KeptJson<'a> {
+struct KeptAnswer<'a> {
     #[serde(flatten)]
-    what: RevisionJson<'a>,
+    what: RevisionAnswer<'a>,
     kept_on: &'a [Target],
     live_on: &'a [Target],
 }
 
+/// The revisions that are kept, for programs: the object of `--list --format json`.
 #[derive(Serialize)]
-struct ListJson<'a> {
-    revisions: Vec<KeptJson<'a>>,
+pub struct ListAnswer<'a> {
+    revisions: Vec<KeptAnswer<'a>>,
     unreachable: &'a [Target],
 }
 
-/// The revisions that are kept, for programs.
-pub fn list_json(kept: &KeptRevisions) -> Result<String, Refused> {
-    fn one(Kept { what, kept_on, live_on }: &Kept) -> KeptJson<'_> {
-        KeptJson { what: what.into(), kept_on, live_on }
+impl ListAnswer<'_> {
+    pub fn of(kept: &KeptRevisions) -> ListAnswer<'_> {
+        fn one(Kept { what, kept_on, live_on }: &Kept) -> KeptAnswer<'_> {
+            KeptAnswer { what: what.into(), kept_on, live_on }
+        }
+        ListAnswer { revisions: kept.revisions.iter().map(one).collect(), unreachable: &kept.unreachable }
     }
-    let whole = ListJson { revisions: kept.revisions.iter().map(one).collect(), unreachable: &kept.unreachable };
-    Ok(serde_json::to_string(&whole).map_err(anyhow::Error::from)?)
 }
 
 #[derive(Serialize)]
-struct FromJson<'a> {
+struct FromAnswer<'a> {
     #[serde(flatten)]
-    what: RevisionJson<'a>,
+    what: RevisionAnswer<'a>,
     hosts: &'a [Target],
 }
 
 #[derive(Serialize)]
-struct WayJson<'a> {
-    to: RevisionJson<'a>,
+struct WayBackAnswer<'a> {
+    to: RevisionAnswer<'a>,
     /// named, before, mixed, further
     why: &'static str,
-    from: Vec<FromJson<'a>>,
+    from: Vec<FromAnswer<'a>>,
     nothing_live_on: &'a [Target],
     already_there: &'a [Target],
     not_kept_on: &'a [Target],
     unreachable: &'a [Target],
 }
 
+/// What a rollback would do, for programs: the object of `--dry-run --format json`.
 #[derive(Serialize)]
-struct PreviewJson<'a> {
+pub struct PreviewAnswer<'a> {
     /// The run that would be undone.
     unfinished: Option<&'a RunId>,
-    way_back: Option<WayJson<'a>>,
+    way_back: Option<WayBackAnswer<'a>>,
 }
 
-/// What a rollback would do, for programs.
-pub fn preview_json(preview: &Preview) -> Result<String, Refused> {
-    let whole = match preview {
-        Preview::Unfinished(run) => PreviewJson { unfinished: Some(&run.opened.plan.run), way_back: None },
-        Preview::Way(way) => {
-            let why = match way.why {
-                Why::Named => "named",
-                Why::Before => "before",
-                Why::Mixed(_) => "mixed",
-                Why::Further(_) => "further",
-            };
-            let from = way.from.iter().map(|(what, hosts)| FromJson { what: what.into(), hosts }).collect();
-            let way_back = WayJson {
-                to: (&way.to).into(),
-                why,
-                from,
-                nothing_live_on: &way.empty,
-                already_there: &way.there,
-                not_kept_on: &way.lacking,
-                unreachable: &way.unreachable,
-            };
-            PreviewJson { unfinished: None, way_back: Some(way_back) }
-        }
-    };
-    Ok(serde_json::to_string(&whole).map_err(anyhow::Error::from)?)
+impl PreviewAnswer<'_> {
+    pub fn of(preview: &Preview) -> PreviewAnswer<'_> {
+        let way = match preview {
+            Preview::Unfinished(run) => {
+                return PreviewAnswer { unfinished: Some(&run.opened.plan.run), way_back: None };
+            }
+            Preview::Way(way) => way,
+        };
+        let why = match way.why {
+            Why::Named => "named",
+            Why::Before => "before",
+            Why::Mixed(_) => "mixed",
+            Why::Further { .. } => "further",
+        };
+        let way_back = WayBackAnswer {
+            to: (&way.to).into(),
+            why,
+            from: way.from.iter().map(|(what, hosts)| FromAnswer { what: what.into(), hosts }).collect(),
+            nothing_live_on: &way.empty,
+            already_there: &way.there,
+            not_kept_on: &way.lacking,
+            unreachable: &way.unreachable,
+        };
+        PreviewAnswer { unfinished: None, way_back: Some(way_back) }
+    }
 }
