@@ -65,6 +65,15 @@ pub fn run_id_stamp() -> String {
     Timestamp::now().strftime("%Y%m%dT%H%M%S.%3fZ").to_string()
 }
 
+/// When a run began, by the beginning of its id: RFC 3339, UTC.
+pub fn of_run_id(run: &str) -> Option<String> {
+    let (date, time) = run.split('-').next()?.split_once('T')?;
+    let part = |text: &str, range: std::ops::Range<usize>| text.get(range).map(str::to_owned);
+    let date = format!("{}-{}-{}", part(date, 0..4)?, part(date, 4..6)?, part(date, 6..8)?);
+    let time = format!("{date}T{}:{}:{}", part(time, 0..2)?, part(time, 2..4)?, time.get(4..)?);
+    time.parse::<Timestamp>().ok().map(|_| time)
+}
+
 /// How long ago a time in the form of [`rfc3339_utc`] was, for people: `just now`, `5 min ago`, `3 h ago`, `12 d ago`.
 /// What is no such time is given back as it is.
 pub fn ago(time: &str) -> String {
@@ -92,6 +101,14 @@ mod tests {
         assert_eq!(shape(&rfc3339_utc()), "9999-99-99T99:99:99.999Z");
         assert_eq!(shape(&date()), "9999-99-99");
         assert_eq!(shape(&run_id_stamp()), "99999999T999999.999Z");
+    }
+
+    #[test]
+    fn a_run_id_tells_when_its_run_began() {
+        let time = "2026-11-23T14:45:52.123Z";
+        assert_eq!(of_run_id("20261123T144552.123Z-4711-7d3f").as_deref(), Some(time));
+        assert!(of_run_id(&format!("{}-1-aaaa", run_id_stamp())).is_some());
+        assert_eq!(of_run_id("yesterday").or(of_run_id("2026Txx-1")), None);
     }
 
     #[test]

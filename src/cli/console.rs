@@ -94,6 +94,10 @@ impl Frontend for Console {
         Err(Refused::Usage("standard input is no terminal, so nobody can be asked: add --yes".into()))
     }
 
+    fn is_unattended(&self) -> bool {
+        self.yes
+    }
+
     fn ask_line(&self, question: &str) -> String {
         if self.yes {
             return String::new();

@@ -1,22 +1,34 @@
 //! The person, or the script, behind a run.
 
+use super::plan::Kind;
+
 /// What the operator is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
     /// After a group that is not the last.
-    Continue { group: String },
+    Continue { kind: Kind, group: String },
     /// Before a rollback; the default is yes.
-    RollBack { why: String, hosts: usize },
+    RollBack { kind: Kind, why: String, hosts: usize },
 }
 
 impl std::fmt::Display for Question {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Question::Continue { group } => {
-                write!(f, "{group} deploy successful. Continue? [y]es/[n]o/[c]ontinue all groups")
+            Question::Continue { kind, group } => {
+                match kind {
+                    Kind::Rollback => write!(f, "{group} is done. Go back on the next group?")?,
+                    Kind::ServiceRestart => write!(f, "{group}: services restarted. Continue?")?,
+                    Kind::Deploy | Kind::DryRun => write!(f, "{group} deploy successful. Continue?")?,
+                }
+                write!(f, " [y]es/[n]o/[c]ontinue all groups")
             }
-            Question::RollBack { why, hosts } => {
-                write!(f, "{why}. Roll back {}? [Y]es/[n]o", crate::text::hosts(*hosts))
+            Question::RollBack { kind, why, hosts } => {
+                let hosts = crate::text::hosts(*hosts);
+                match kind {
+                    Kind::Rollback => write!(f, "{why}. Stop going back, and return {hosts} to what ran before?")?,
+                    _ => write!(f, "{why}. Roll back {hosts}?")?,
+                }
+                write!(f, " [Y]es/[n]o")
             }
         }
     }

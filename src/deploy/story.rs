@@ -74,7 +74,7 @@ impl Deployment<'_> {
         }
         // Whoever has asked for the end of the run is not asked whether it goes on.
         self.heed_interrupt()?;
-        let answer = self.ask(&Question::Continue { group: self.plan.group(group).name.clone() });
+        let answer = self.ask(&Question::Continue { kind: self.plan.kind, group: self.plan.group(group).name.clone() });
         self.heed_interrupt()?;
         match answer {
             Answer::Yes => Ok(()),

@@ -12,11 +12,12 @@ mod read;
 mod record;
 mod replay;
 mod room;
+mod stack;
 mod told;
 mod unfinished;
 
 pub use file::{Journal, make_folder};
-pub use history::{Finalized, History, done_before, history, stack};
+pub use history::{History, PastRun, history};
 pub use parse::{Parsed, Wrong, parse};
 pub use read::{abandoned, open_run, prune, unfinished};
 pub use record::{FORMAT, Opened, Record};
