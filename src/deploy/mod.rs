@@ -2,6 +2,7 @@
 
 mod asked;
 mod holder;
+mod interrupts;
 mod look;
 mod new_hosts;
 mod operator;

@@ -178,10 +178,11 @@ impl Work<'_> {
         payload: Payload,
         deadline: Instant,
     ) -> Result<StageReply, Failure> {
+        let abort = self.abort();
         let Some(remote) = &mut self.session.remote else {
             return Err(Failure::Lost("there is no session".into()));
         };
-        remote.run(request, payload, deadline, &mut self.sink)
+        remote.run(request, payload, deadline, abort.as_ref(), &mut self.sink)
     }
 
     /// Reconnects after a loss; gives up after `reconnect_timeout`.

@@ -128,6 +128,9 @@ impl Work<'_> {
         }
         let (mut rebuild, mut run_again) = (false, true);
         loop {
+            if let Some(outcome) = self.aborted() {
+                return outcome.into();
+            }
             let (request, payload) = match self.stage_request(stage, rebuild) {
                 Ok(made) => made,
                 Err(error) => {
@@ -217,6 +220,7 @@ impl Work<'_> {
         let request = self.request(Action::Ask { stage, attempt: self.task.attempt });
         let give_up = deadline + self.shared.ssh.options.reconnect_timeout;
         let mut is_new = false;
+        let abort = self.abort();
         'connected: loop {
             if Instant::now() >= give_up {
                 return Err(Outcome::Lost { reason: loss.why }.into());
@@ -227,6 +231,9 @@ impl Work<'_> {
             }
             loop {
                 let Some(remote) = &mut self.session.remote else { continue 'connected };
+                if let Some(abort) = abort.as_ref().filter(|abort| abort.is_due()) {
+                    remote.abort(abort);
+                }
                 let patience = Instant::now() + self.call.timeout.min(ASK_PATIENCE) + SLACK;
                 let answer = match remote.ask(&request, patience, &mut self.sink) {
                     Ok(Recorded::Running) if Instant::now() < deadline => {

@@ -234,18 +234,14 @@ impl<F: Fleet> JournaledFleet<F> {
         loop {
             // An interrupt stands where it was noticed, maybe ahead of every result: the story has to look up there too.
             if self.replay.is_next(|record| matches!(record, Record::Interrupted)) {
-                if on(Vec::new()) == Flow::Stop {
-                    flow = Flow::Stop;
-                }
+                flow = flow.max(on(Vec::new()));
                 self.replay.next_if(|record| matches!(record, Record::Interrupted));
                 continue;
             }
             let Some(record) = self.replay.next_if(|record| matches!(record, Record::Ended { .. })) else { break };
             let Record::Ended { host, result } = record else { unreachable!("only results were asked for") };
             heard.insert(host);
-            if on(vec![HostEvent::Started(host), HostEvent::Ended(host, result)]) == Flow::Stop {
-                flow = Flow::Stop;
-            }
+            flow = flow.max(on(vec![HostEvent::Started(host), HostEvent::Ended(host, result)]));
         }
         let whole = recorded.is_subset(&heard);
         let returned = whole && self.replay.next_if(|record| matches!(record, Record::Returned)).is_some();
@@ -303,13 +299,11 @@ impl<F: Fleet> Fleet for JournaledFleet<F> {
             if !results.is_empty() {
                 replay.write(&results);
             }
-            if on(events) == Flow::Stop {
-                flow = Flow::Stop;
-            }
+            flow = flow.max(on(events));
             flow
         };
         // The look that an interrupt, or the end of the replay, is noticed by.
-        let mut stop = live(Vec::new()) == Flow::Stop;
+        let mut stop = live(Vec::new()) != Flow::Continue;
         let mut heard = replayed.heard;
         // Tasks start in order, at most `batch` at a time, so these may have been under way when the deployer died.
         let begun = if replayed.fresh { 0 } else { (heard.len() + call.batch).min(tasks.len()) };
@@ -327,8 +321,10 @@ impl<F: Fleet> Fleet for JournaledFleet<F> {
                     HostEvent::Ended(host, _) => Some(*host),
                     _ => None,
                 }));
-                stop |= live(found) == Flow::Stop;
-                Flow::Continue
+                let flow = live(found);
+                stop |= flow != Flow::Continue;
+                // All of them are asked, whatever the story makes of the answers.
+                if flow == Flow::Abort { flow } else { Flow::Continue }
             });
         }
         // On the way to a rollback nothing is begun that nobody had begun.
@@ -426,6 +422,18 @@ impl<O: Operator> Operator for JournaledOperator<O> {
 
     fn undoes(&self) -> bool {
         self.replay.0.borrow().undoes
+    }
+
+    fn has_interrupted(&self) -> bool {
+        self.inner.has_interrupted()
+    }
+
+    fn advice(&mut self, can_abort: bool) -> String {
+        self.inner.advice(can_abort)
+    }
+
+    fn aborts(&mut self) -> bool {
+        self.inner.aborts()
     }
 
     fn name(&self) -> &'static str {

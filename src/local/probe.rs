@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::wire::{Ended, Facts, KeeperLine, Lacking, Request, Revision, TargetEvent};
 
+use super::abort;
 use super::fault::{Fault, plain};
 use super::lock_holder;
 use super::os::deadline::Deadline;
@@ -175,6 +176,7 @@ pub fn run(layout: &Layout, request: &Request, out: &Out, mut input: impl BufRea
             Ok(KeeperLine::Renew) => lease::renew(layout, &request.holder.run),
             Ok(KeeperLine::Over) if held.is_some() => tidy_up(layout, request),
             Ok(KeeperLine::Over) => {}
+            Ok(KeeperLine::Abort { stage, attempt }) => abort::run(layout, &request.holder.run, (stage, attempt)),
             Ok(KeeperLine::Release) => {
                 // Whoever is kept out by what stays is told whose it is.
                 let _ = claim::give_up(layout, &request.holder.run);

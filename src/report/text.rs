@@ -4,7 +4,7 @@
 //! in the same way is told once, under one folded name, when the step has ended; its first host is told at once.
 
 use super::folded::Folded;
-use super::words::{counted, hosts, step_name, took, waiting};
+use super::words::{counted, hosts, step_name, stopping, took, waiting};
 use super::{Event, GroupHead, table};
 use crate::clock;
 use crate::fleet::{Outcome, Step};
@@ -147,6 +147,15 @@ impl Text {
                 )));
             }
             Event::Interrupted => out.push(self.line(&theme.warn("interrupted"))),
+            Event::Stopping { step, hosts: members, stops, seconds, limit, advice } => {
+                let what = stopping(*step, &self.look.folded(members), members.len(), *stops, (*seconds, *limit));
+                out.push(self.line(&theme.warn(&self.look.safe(&what))));
+                out.push(self.line(&self.look.safe(advice)));
+            }
+            Event::Aborting { step, hosts: members } => {
+                let names = self.look.folded(members);
+                out.push(self.line(&theme.warn(&self.look.safe(&format!("aborting {} on {names}", step_name(*step))))));
+            }
             Event::Ended { verdict, status, rows, seconds } => {
                 if normal && !rows.is_empty() {
                     out.push(self.header("result"));

@@ -1,0 +1,53 @@
+//! Ending a stage on its target before its time, because the operator wants it so.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::connection::Work;
+use super::{Outcome, Step};
+use crate::wire::{KeeperLine, Stage};
+
+/// Between two requests to abort: the stage may not have begun when the first one came.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The wish of an operator to end one stage on one host.
+pub(super) struct Abort<'a> {
+    wanted: &'a AtomicBool,
+    stage: Stage,
+    attempt: u32,
+    /// When it was passed on last.
+    told: Cell<Option<Instant>>,
+}
+
+impl Abort<'_> {
+    /// Whether the target is to be told now.
+    pub fn is_due(&self) -> bool {
+        self.wanted.load(Ordering::SeqCst) && self.told.get().is_none_or(|told| told.elapsed() >= PAUSE)
+    }
+
+    /// What the target's keeper is told.
+    pub fn line(&self) -> KeeperLine {
+        self.told.set(Some(Instant::now()));
+        KeeperLine::Abort { stage: self.stage, attempt: self.attempt }
+    }
+}
+
+impl<'a> Work<'a> {
+    /// How the stage of this work is aborted; `None`: this step is not.
+    pub(super) fn abort(&self) -> Option<Abort<'a>> {
+        match self.call.step {
+            Step::Run(stage) if stage != Stage::Rollback => {
+                let (wanted, attempt) = (&self.shared.aborting, self.task.attempt);
+                Some(Abort { wanted, stage, attempt, told: Cell::new(None) })
+            }
+            _ => None,
+        }
+    }
+
+    /// The outcome of a stage that is aborted before it was begun.
+    pub(super) fn aborted(&self) -> Option<Outcome> {
+        let abort = self.abort()?;
+        abort.is_due().then(|| Outcome::Failed { reason: "aborted by the operator".into(), status: 1 })
+    }
+}
