@@ -268,9 +268,10 @@ fn an_interrupt_of_a_rollback_is_acknowledged_and_cuts_nothing_short() {
     terminal.wait_for("failure limit of canary exceeded. Roll back 1 host? [Y]es/[n]o");
     // Not even an interrupt is an answer.
     terminal.types("\x04");
-    terminal.wait_for("failure limit of canary exceeded. Roll back 1 host? [y]es/[n]o");
+    let asked = |terminal: &Terminal| terminal.shows().matches("Roll back 1 host? [y]es/[n]o").count();
+    common::wait_for("the question without a default", || asked(&terminal) == 1);
     terminal.types("\n");
-    terminal.wait_for("please answer y or n");
+    common::wait_for("the question once more", || asked(&terminal) == 2);
     terminal.types("y\n");
     scene.wait_for_promote();
     terminal.types("\x03");
@@ -310,13 +311,47 @@ fn what_was_typed_before_a_question_is_no_answer_to_it() {
     assert!(!scene.farm.srv(&address(1)).join("waiting").exists(), "nobody has said that it goes on");
     // The answer, and an Enter too many, which may be followed by others.
     terminal.types("n\n\n");
-    terminal.wait_for("stopped by the operator. Roll back 1 host? [y]es/[n]o");
+    let asked = |terminal: &Terminal| terminal.shows().matches("Roll back 1 host? [y]es/[n]o").count();
+    common::wait_for("the question without a default", || asked(&terminal) == 1);
     terminal.types("\n");
-    terminal.wait_for("please answer y or n");
+    common::wait_for("the question once more", || asked(&terminal) == 2);
     assert!(scene.is_promoted(), "nobody has said that it goes back");
     terminal.types("y\n");
     terminal.ends(1);
     scene.all_on(&scene.one);
+}
+
+#[test]
+fn what_a_resumed_run_tells_once_more_has_its_own_times_and_is_marked() {
+    for format in ["text", "json"] {
+        let scene = Scene::new();
+        let mut terminal = scene.deploy();
+        terminal.wait_for("Continue?");
+        terminal.types("\x03");
+        terminal.wait_for("Roll back 1 host?");
+        terminal.types("\x03");
+        terminal.ends(130);
+        let then = hoist::clock::rfc3339_utc();
+        let resumed = scene.project.run(&["resume", "--yes", "--format", format]).ends(1);
+        if format == "text" {
+            let marked: Vec<&str> = resumed.out.lines().filter(|line| line.contains("(replayed)")).collect();
+            assert!(marked.iter().any(|line| line.ends_with("(replayed) promote: 1 ok, 0 failed")), "{}", resumed.out);
+            assert!(marked.iter().any(|line| line.contains("(replayed) interrupted")), "{}", resumed.out);
+            assert!(!marked.iter().any(|line| line.contains("rollback")), "{}", resumed.out);
+            continue;
+        }
+        let events = resumed.out.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        for event in events {
+            let again = event["replayed"] == true;
+            assert_eq!(again, event["time"].as_str().unwrap() < then.as_str(), "{event}");
+            match (event["event"].as_str().unwrap(), event["step"]["run"].as_str()) {
+                ("host_ended", Some("promote")) | ("interrupted", _) => assert!(again, "{event}"),
+                ("started" | "ended", _) | (_, Some("rollback")) => assert!(!again, "{event}"),
+                ("step_ended", Some("promote")) => assert!(event["seconds"].as_f64() > Some(0.0), "{event}"),
+                _ => {}
+            }
+        }
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod read;
 mod record;
 mod replay;
 mod room;
+mod times;
 mod told;
 
 pub use file::{Journal, make_folder};
@@ -19,4 +20,5 @@ pub use read::{Parsed, Unfinished, Wrong, abandoned, open_run, parse, prune, unf
 pub use record::{FORMAT, Opened, Record};
 pub use replay::{AtTheEnd, Replay};
 pub use room::Space;
+pub use times::Times;
 pub use told::{Told, first_seen};

@@ -10,9 +10,11 @@ use std::rc::Rc;
 
 use crate::deploy::{Answer, Operator, Question};
 use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, Step, Task};
+use crate::report::{Event, Reporter};
 use crate::wire::Stage;
 
-use super::{Journal, Record, Space, Told};
+use super::times::Telling;
+use super::{Journal, Record, Space, Times, Told};
 
 /// What happens when the journal has no more to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +32,7 @@ pub struct Replay(Rc<RefCell<State>>);
 struct State {
     /// What the story has not heard yet, each record with its place in the journal behind the first line.
     past: VecDeque<(usize, Record)>,
+    telling: Telling,
     told: Told,
     journal: Journal,
     /// Whoever reads the journal takes the run back.
@@ -49,6 +52,7 @@ impl Replay {
         let undoes = at_the_end == AtTheEnd::RollBack;
         let state = State {
             past: without_releases(past),
+            telling: Telling::default(),
             told: Told::default(),
             journal,
             undoes,
@@ -58,6 +62,12 @@ impl Replay {
             stopped: None,
         };
         Replay(Rc::new(RefCell::new(state)))
+    }
+
+    /// The same; events that tell of the past carry the times of its records.
+    pub fn with_times(self, times: Times) -> Replay {
+        self.0.borrow_mut().telling = Telling::new(times);
+        self
     }
 
     /// Has what the targets told stand behind what the journal tells.
@@ -101,6 +111,11 @@ impl Replay {
         JournaledOperator { replay: self.clone(), inner }
     }
 
+    /// The reporter of the run: what it hears of the past has the past's times.
+    pub fn reporter<'a>(&self, inner: &'a mut dyn Reporter) -> impl Reporter + use<'a> {
+        JournaledReporter { replay: self.clone(), inner }
+    }
+
     /// The story is over: the room that was kept for its end is free for other notes of it.
     pub fn make_room(&self) {
         self.0.borrow_mut().journal.make_room();
@@ -122,7 +137,9 @@ impl Replay {
         if !state.past.front().is_some_and(|(_, record)| wanted(record)) {
             return None;
         }
-        state.past.pop_front().map(|(_, record)| record)
+        let (place, record) = state.past.pop_front()?;
+        state.telling.tells(place, &record);
+        Some(record)
     }
 
     fn next_answer(&self) -> Option<Answer> {
@@ -157,6 +174,7 @@ impl Replay {
     /// one could tell of after a crash.
     fn write(&self, records: &[Record]) {
         let mut state = self.0.borrow_mut();
+        state.telling.happens();
         let written = state.journal.append(records);
         let why = match written {
             Ok(Space::Enough) => return,
@@ -265,6 +283,7 @@ impl<F: Fleet> Fleet for JournaledFleet<F> {
     fn run(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
         // Neither changes a host or decides anything, so a successor need not know.
         if call.step == Step::Release || call.step == Step::Probe && call.recover {
+            self.replay.0.borrow_mut().telling.happens();
             return self.inner.run(call, tasks, on);
         }
         let recorded = self.replay.0.borrow_mut().told.take(call, tasks);
@@ -281,6 +300,7 @@ impl<F: Fleet> Fleet for JournaledFleet<F> {
         let mut flow = replayed.flow;
         let answered = &mut self.heard;
         let mut live = |mut events: Vec<HostEvent>| {
+            replay.0.borrow_mut().telling.happens();
             answered.extend(events.iter().filter_map(|event| match event {
                 HostEvent::Ended(host, _) => Some(*host),
                 _ => None,
@@ -361,6 +381,26 @@ fn good_ends(events: Vec<HostEvent>) -> Vec<HostEvent> {
         _ => Vec::new(),
     };
     events.into_iter().flat_map(good).collect()
+}
+
+struct JournaledReporter<'a> {
+    replay: Replay,
+    inner: &'a mut dyn Reporter,
+}
+
+impl Reporter for JournaledReporter<'_> {
+    fn event(&mut self, event: &Event) {
+        let state = self.replay.0.borrow();
+        state.telling.report(event, state.past.front(), self.inner);
+    }
+
+    fn tick(&mut self) {
+        self.inner.tick();
+    }
+
+    fn flush(&mut self) {
+        self.inner.flush();
+    }
 }
 
 struct JournaledOperator<O> {

@@ -50,6 +50,8 @@ const HEADER_WIDTH: usize = 60;
 pub(super) struct Text {
     pub look: RenderOptions,
     now: fn() -> String,
+    /// What stands in place of the time of what an earlier deployer told first.
+    replayed: Option<String>,
     /// The subgroup whose header was the last.
     label: String,
     /// Failures of the running step, by what is shown of them.
@@ -65,6 +67,7 @@ impl Text {
         Text {
             look,
             now: clock::hms,
+            replayed: None,
             label: String::new(),
             failures: Folded::default(),
             told: Vec::new(),
@@ -178,13 +181,20 @@ impl Text {
         out
     }
 
+    /// The events that follow were told before, at that time, or happen now.
+    pub fn replays(&mut self, at: Option<Option<&str>>) {
+        let time = |at: Option<&str>| at.and_then(clock::hms_of).unwrap_or_else(self.now);
+        self.replayed = at.map(|at| format!("{} (replayed)", time(at)));
+    }
+
     fn shows(&self, verbosity: Verbosity) -> bool {
         self.look.verbosity >= verbosity
     }
 
     /// A line of the text, without a host.
     pub fn line(&self, text: &str) -> String {
-        format!("{} {text}", self.look.theme.dim(&(self.now)()))
+        let time = self.replayed.clone().unwrap_or_else(self.now);
+        format!("{} {text}", self.look.theme.dim(&time))
     }
 
     fn host_line(&self, name: &str, text: &str) -> String {
