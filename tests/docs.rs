@@ -299,7 +299,14 @@ fn events() -> Vec<Event> {
         Event::LimitExceeded { group: "g".into(), failed: 1, limit: "0".into() },
         Event::Asked { question: "q".into(), answer: "a".into(), by: "b".into() },
         Event::Interrupted,
-        Event::Stopping { step, hosts: vec!["web1".parse().unwrap()], stops: true, seconds: 1, limit: 2, advice: "a".into() },
+        Event::Stopping {
+            step,
+            hosts: vec!["web1".parse().unwrap()],
+            stops: true,
+            seconds: 1,
+            limit: 2,
+            advice: "a".into(),
+        },
         Event::Aborting { step, hosts: vec!["web1".parse().unwrap()] },
         Event::ended("v", ExitCode::Success, vec![row], 1.0),
     ];

@@ -9,7 +9,7 @@ use crate::report::Reporter;
 use crate::targets::fold;
 
 use super::keyboard::{Keyboard, Typed};
-use super::out::{answer_line, complain, complain_line};
+use super::out::{answer_line, complain, complain_line, only_complaints_are_seen};
 use super::show::{Format, Show};
 use super::signals::{Interrupts, stop_at_once};
 
@@ -162,7 +162,9 @@ impl Console {
                 }
                 Typed::Interrupt => {
                     is_default = false;
-                    complain("please answer y or n; a second Ctrl-C ends hoist at once, and leaves the hosts as they are");
+                    complain(
+                        "please answer y or n; a second Ctrl-C ends hoist at once, and leaves the hosts as they are",
+                    );
                 }
                 Typed::Gone => stop_at_once(UNANSWERED),
             }
@@ -191,7 +193,7 @@ impl Operator for Console {
         self.keyboard.discard();
         let choices = if can_abort && self.keyboard.is_there() { CAN_ABORT } else { "" };
         let advice = format!("{choices}{CAN_STOP}");
-        if !io::stdout().is_terminal() && io::stderr().is_terminal() {
+        if only_complaints_are_seen() {
             complain(&format!("interrupted: {advice}"));
         }
         advice

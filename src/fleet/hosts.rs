@@ -31,7 +31,15 @@ impl SshFleet {
         let hosts: Vec<Host> = targets.into_iter().map(host).collect();
         let open = OpenSessions::new(ssh.session_limit(hosts.len()));
         SshFleet {
-            shared: Arc::new(FleetState { ssh, hosts, requests, packs, open, output: RunOutput::default(), aborting: AtomicBool::new(false) }),
+            shared: Arc::new(FleetState {
+                ssh,
+                hosts,
+                requests,
+                packs,
+                open,
+                output: RunOutput::default(),
+                aborting: AtomicBool::new(false),
+            }),
             pool: Pool::default(),
             keeps_alive: false,
         }

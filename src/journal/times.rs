@@ -67,7 +67,9 @@ impl Telling {
         let next_at = || next.map(|(place, _)| self.times.at(*place));
         let past = match (event, next) {
             // It goes ahead of the record of its call.
-            (Event::StepStarted { step, .. }, Some((_, Record::Called { call, .. }))) if call.step == *step => next_at(),
+            (Event::StepStarted { step, .. }, Some((_, Record::Called { call, .. }))) if call.step == *step => {
+                next_at()
+            }
             (Event::StepStarted { .. }, _) => None,
             (Event::Subgroup { .. } | Event::Note { .. }, _) => next_at(),
             _ => self.now.clone(),
