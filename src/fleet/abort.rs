@@ -4,8 +4,6 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::connection::Work;
-use super::{Outcome, Step};
 use crate::wire::{KeeperLine, Stage};
 
 /// Between two requests to abort: the stage may not have begun when the first one came.
@@ -21,6 +19,11 @@ pub(super) struct Abort<'a> {
 }
 
 impl Abort<'_> {
+    /// For the so-manieth try of a stage; the flag says whether the operator wants it.
+    pub fn of(wanted: &AtomicBool, stage: Stage, attempt: u32) -> Abort<'_> {
+        Abort { wanted, stage, attempt, told: Cell::new(None) }
+    }
+
     /// Whether the target is to be told now.
     pub fn is_due(&self) -> bool {
         self.wanted.load(Ordering::SeqCst) && self.told.get().is_none_or(|told| told.elapsed() >= PAUSE)
@@ -30,24 +33,5 @@ impl Abort<'_> {
     pub fn line(&self) -> KeeperLine {
         self.told.set(Some(Instant::now()));
         KeeperLine::Abort { stage: self.stage, attempt: self.attempt }
-    }
-}
-
-impl<'a> Work<'a> {
-    /// How the stage of this work is aborted; `None`: this step is not.
-    pub(super) fn abort(&self) -> Option<Abort<'a>> {
-        match self.call.step {
-            Step::Run(stage) if stage != Stage::Rollback => {
-                let (wanted, attempt) = (&self.shared.aborting, self.task.attempt);
-                Some(Abort { wanted, stage, attempt, told: Cell::new(None) })
-            }
-            _ => None,
-        }
-    }
-
-    /// The outcome of a stage that is aborted before it was begun.
-    pub(super) fn aborted(&self) -> Option<Outcome> {
-        let abort = self.abort()?;
-        abort.is_due().then(|| Outcome::Failed { reason: "aborted by the operator".into(), status: 1 })
     }
 }

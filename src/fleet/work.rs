@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::abort::Abort;
 use super::connection::{ASK_PATIENCE, SLACK, Work};
 use super::loss::{Loss, lost, unreachable, why};
 use super::ssh::ExecEnd;
@@ -13,7 +14,7 @@ use crate::wire::{Action, Ended, Facts, Recorded, Request, Stage, State};
 const ASK_PAUSE: Duration = Duration::from_millis(500);
 /// Trees that finalize keeps for a rollback of the run: what was live and what was done before it.
 const KEPT_FOR_ROLLBACK: usize = 2;
-impl Work<'_> {
+impl<'a> Work<'a> {
     pub(super) fn step(&mut self) -> HostResult {
         match self.call.step {
             Step::Probe => self.probe(),
@@ -173,6 +174,22 @@ impl Work<'_> {
             }
             return HostResult { state: Some(answer.state), ..HostResult::from(outcome) };
         }
+    }
+
+    /// How the stage of this work is aborted; `None`: this step is not.
+    pub(super) fn abort(&self) -> Option<Abort<'a>> {
+        match self.call.step {
+            Step::Run(stage) if stage != Stage::Rollback => {
+                Some(Abort::of(&self.shared.aborting, stage, self.task.attempt))
+            }
+            _ => None,
+        }
+    }
+
+    /// The outcome of a stage that is aborted before it was begun.
+    fn aborted(&self) -> Option<Outcome> {
+        let is_aborted = self.abort().is_some_and(|abort| abort.is_due());
+        is_aborted.then(|| Outcome::Failed { reason: "aborted by the operator".into(), status: 1 })
     }
 
     /// The stage's request, and for a fetch what the host lacks.
