@@ -10,7 +10,7 @@ use crate::targets::fold;
 
 use super::keyboard::{Keyboard, Typed};
 use super::out::{answer_line, complain, complain_line, only_complaints_are_seen};
-use super::show::{Format, Show};
+use super::show::Show;
 use super::signals::{Interrupts, stop_at_once};
 
 /// What is said of a run that is stopped at once.
@@ -73,7 +73,7 @@ impl Frontend for Console {
     }
 
     fn answer(&self, line: &str) {
-        if self.show.format == Format::Text {
+        if self.show.format == report::Format::Text {
             answer_line(line);
         }
     }
@@ -116,7 +116,7 @@ impl Frontend for Console {
     }
 
     fn reporter(&self) -> Box<dyn Reporter> {
-        report::to_stdout(self.show.format.into(), self.show.verbosity, |hosts| fold(hosts.iter().copied()))
+        report::to_stdout(self.show.format, self.show.verbosity, |hosts| fold(hosts.iter().copied()))
     }
 
     fn operator(&self) -> io::Result<Box<dyn Operator>> {

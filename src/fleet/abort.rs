@@ -19,9 +19,9 @@ pub(super) struct Abort<'a> {
 }
 
 impl Abort<'_> {
-    /// For the so-manieth try of a stage; the flag says whether the operator wants it.
-    pub fn of(wanted: &AtomicBool, stage: Stage, attempt: u32) -> Abort<'_> {
-        Abort { wanted, stage, attempt, told: Cell::new(None) }
+    /// For the so-manieth try of a stage; the flag says whether the operator wants it. `None`: a rollback is not aborted.
+    pub fn of(wanted: &AtomicBool, stage: Stage, attempt: u32) -> Option<Abort<'_>> {
+        (stage != Stage::Rollback).then(|| Abort { wanted, stage, attempt, told: Cell::new(None) })
     }
 
     /// Whether the target is to be told now.

@@ -8,9 +8,9 @@ use std::cell::RefCell;
 use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 
-use crate::deploy::{Answer, Operator, Question};
+use crate::deploy::Answer;
+use crate::fleet::remarks::{Remark, Remarks};
 use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, Step, Task};
-use crate::report::{Event, Reporter};
 use crate::wire::Stage;
 
 use super::times::Telling;
@@ -27,21 +27,23 @@ pub enum AtTheEnd {
 
 /// A journal being read to its end and then written on. The fleet and the operator of a run share one.
 #[derive(Clone)]
-pub struct Replay(Rc<RefCell<State>>);
+pub struct Replay(pub(super) Rc<RefCell<State>>);
 
-struct State {
+pub(super) struct State {
     /// What the story has not heard yet, each record with its place in the journal behind the first line.
-    past: VecDeque<(usize, Record)>,
-    telling: Telling,
-    told: Told,
+    pub past: VecDeque<(usize, Record)>,
+    pub telling: Telling,
+    pub told: Told,
     journal: Journal,
     /// Whoever reads the journal takes the run back.
-    undoes: bool,
+    pub undoes: bool,
     /// The run is to be ended as by an interrupt, as soon as everything is told that was done.
-    going_back: bool,
+    pub going_back: bool,
     /// It was going back already when its deployer left it: nobody is asked once more.
-    confirmed: bool,
-    interrupted: bool,
+    pub confirmed: bool,
+    pub interrupted: bool,
+    /// What the operator should know of the journal, and was not told yet.
+    remarks: Remarks,
     /// Why nothing new is started: the journal cannot be written, or soon could not be.
     stopped: Option<String>,
 }
@@ -59,6 +61,7 @@ impl Replay {
             going_back: undoes,
             confirmed: undoes,
             interrupted: false,
+            remarks: Remarks::default(),
             stopped: None,
         };
         Replay(Rc::new(RefCell::new(state)))
@@ -85,7 +88,7 @@ impl Replay {
             (state.going_back, state.confirmed) = (true, true);
         }
         if rest.leads_on() || rest.went_back() {
-            log::warn!("the journal lacks what was done last: the targets' own records take its place");
+            state.remarks.warn(None, "the journal lacks what was done last: the targets' own records take its place");
         }
     }
 
@@ -106,16 +109,6 @@ impl Replay {
         JournaledFleet { replay: self.clone(), inner, heard: HashSet::new() }
     }
 
-    /// The operator of the run.
-    pub fn operator<O: Operator>(&self, inner: O) -> impl Operator + use<O> {
-        JournaledOperator { replay: self.clone(), inner }
-    }
-
-    /// The reporter of the run: what it hears of the past has the past's times.
-    pub fn reporter<'a>(&self, inner: &'a mut dyn Reporter) -> impl Reporter + use<'a> {
-        JournaledReporter { replay: self.clone(), inner }
-    }
-
     /// The story is over: the room that was kept for its end is free for other notes of it.
     pub fn make_room(&self) {
         self.0.borrow_mut().journal.make_room();
@@ -126,13 +119,18 @@ impl Replay {
         self.0.borrow_mut().journal.close(verdict, status, stayed)
     }
 
+    /// What the operator should know of the journal, and did not hear from the fleet.
+    pub fn take_remarks(&self) -> Vec<Remark> {
+        self.0.borrow().remarks.take()
+    }
+
     /// Why the journal stopped the run, if it did.
     pub fn stopped(&self) -> Option<String> {
         self.0.borrow().stopped.clone()
     }
 
     /// Takes the next record of the past when it is one of those wanted.
-    fn next_if(&self, wanted: impl FnOnce(&Record) -> bool) -> Option<Record> {
+    pub(super) fn next_if(&self, wanted: impl FnOnce(&Record) -> bool) -> Option<Record> {
         let mut state = self.0.borrow_mut();
         if !state.past.front().is_some_and(|(_, record)| wanted(record)) {
             return None;
@@ -142,7 +140,7 @@ impl Replay {
         Some(record)
     }
 
-    fn next_answer(&self) -> Option<Answer> {
+    pub(super) fn next_answer(&self) -> Option<Answer> {
         match self.next_if(|record| matches!(record, Record::Answered { .. }))? {
             Record::Answered { answer } => Some(answer),
             _ => None,
@@ -153,26 +151,28 @@ impl Replay {
         self.0.borrow().past.front().is_some_and(|(_, record)| wanted(record))
     }
 
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.0.borrow().past.is_empty()
     }
 
     /// Leaves the rest of the past out: it does not follow from what was heard, so records are missing between. The
     /// targets know what came instead. (The first builds wrote on after a record that the disk had not taken.)
-    fn break_off(&self) {
+    pub(super) fn break_off(&self) {
         let mut state = self.0.borrow_mut();
         let Some((place, _)) = state.past.front() else { return };
         let lines = 1 + place;
         let rest: Vec<Record> = state.past.drain(..).map(|(_, record)| record).collect();
         state.journal.cut(lines);
+        let lack =
+            format!("the journal lacks a record behind its line {lines}: the targets' own records take its place");
+        state.remarks.warn(None, lack);
         drop(state);
-        log::warn!("the journal lacks a record behind its line {lines}: the targets' own records take its place");
         self.hint(&rest);
     }
 
     /// Writes new records down. When that fails the run is stopped as by an interrupt: going on would do things that no
     /// one could tell of after a crash.
-    fn write(&self, records: &[Record]) {
+    pub(super) fn write(&self, records: &[Record]) {
         let mut state = self.0.borrow_mut();
         state.telling.happens();
         let written = state.journal.append(records);
@@ -182,7 +182,7 @@ impl Replay {
             Err(error) => format!("{error:#}"),
         };
         if state.stopped.is_none() {
-            log::error!("{why}; starting nothing new");
+            state.remarks.error(format!("{why}; starting nothing new"));
             state.stopped = Some(why);
             state.going_back = true;
         }
@@ -190,7 +190,7 @@ impl Replay {
 
     /// Whether the run is over but for its rollback. Everything that was done has to be told first, since the story takes
     /// back only what it knows of.
-    fn turns_back(&self) -> bool {
+    pub(super) fn turns_back(&self) -> bool {
         let state = self.0.borrow();
         state.past.is_empty() && state.going_back && !state.told.leads_on()
     }
@@ -281,6 +281,9 @@ struct Replayed {
 
 impl<F: Fleet> Fleet for JournaledFleet<F> {
     fn run(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
+        let remarks = self.replay.clone();
+        let on: &mut dyn FnMut(Vec<HostEvent>) -> Flow =
+            &mut |events| on(remarks.take_remarks().into_iter().map(HostEvent::Remark).chain(events).collect());
         // Neither changes a host or decides anything, so a successor need not know.
         if call.step == Step::Release || call.step == Step::Probe && call.recover {
             self.replay.0.borrow_mut().telling.happens();
@@ -378,105 +381,8 @@ fn good_ends(events: Vec<HostEvent>) -> Vec<HostEvent> {
         HostEvent::Ended(host, result) if result.outcome.is_ok() => {
             vec![HostEvent::Started(host), HostEvent::Ended(host, result)]
         }
+        remark @ HostEvent::Remark(_) => vec![remark],
         _ => Vec::new(),
     };
     events.into_iter().flat_map(good).collect()
-}
-
-struct JournaledReporter<'a> {
-    replay: Replay,
-    inner: &'a mut dyn Reporter,
-}
-
-impl Reporter for JournaledReporter<'_> {
-    fn event(&mut self, event: &Event) {
-        let state = self.replay.0.borrow();
-        state.telling.report(event, state.past.front(), self.inner);
-    }
-
-    fn tick(&mut self) {
-        self.inner.tick();
-    }
-
-    fn flush(&mut self) {
-        self.inner.flush();
-    }
-}
-
-struct JournaledOperator<O> {
-    replay: Replay,
-    inner: O,
-}
-
-impl<O: Operator> Operator for JournaledOperator<O> {
-    fn ask(&mut self, question: &Question) -> Answer {
-        let undoes = self.undoes();
-        let is_last = matches!(question, Question::RollBack { .. });
-        let mut past = self.replay.next_answer();
-        // No other question follows this one: a second answer is that of whoever thought better of it.
-        while is_last && past.is_some() {
-            match self.replay.next_answer() {
-                Some(revised) => past = Some(revised),
-                None => break,
-            }
-        }
-        match past {
-            // A rollback that was declined is what is asked for now.
-            Some(Answer::No) if is_last && undoes && self.replay.is_over() => {}
-            Some(answer) => return answer,
-            None => self.replay.break_off(),
-        }
-        let confirmed = self.replay.0.borrow().confirmed;
-        let on_record = self.replay.0.borrow().told.leads_on();
-        let answer = match question {
-            Question::RollBack { .. } if confirmed => Answer::Yes,
-            // The targets have what came after it.
-            Question::Continue { .. } if on_record => Answer::Yes,
-            _ => self.inner.ask(question),
-        };
-        self.replay.write(&[Record::Answered { answer }]);
-        answer
-    }
-
-    fn interrupted(&mut self) -> bool {
-        if self.replay.0.borrow().interrupted {
-            return true;
-        }
-        if self.replay.next_if(|record| matches!(record, Record::Interrupted)).is_some() {
-            self.replay.0.borrow_mut().interrupted = true;
-            return true;
-        }
-        if !self.replay.is_over() {
-            return false;
-        }
-        if self.inner.interrupted() {
-            self.replay.0.borrow_mut().going_back = true;
-        }
-        if self.replay.turns_back() {
-            self.replay.0.borrow_mut().interrupted = true;
-            self.replay.write(&[Record::Interrupted]);
-            return true;
-        }
-        false
-    }
-
-    fn undoes(&self) -> bool {
-        self.replay.0.borrow().undoes
-    }
-
-    fn has_interrupted(&self) -> bool {
-        self.inner.has_interrupted()
-    }
-
-    fn advice(&mut self, can_abort: bool) -> String {
-        self.inner.advice(can_abort)
-    }
-
-    fn aborts(&mut self) -> bool {
-        self.inner.aborts()
-    }
-
-    fn name(&self) -> &'static str {
-        self.inner.name()
-    }
 }

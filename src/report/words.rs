@@ -2,6 +2,7 @@
 
 use crate::fleet::Step;
 pub use crate::text::{counted, hosts};
+use crate::wire::Level;
 
 /// The step's name for people.
 pub fn step_name(step: Step) -> &'static str {
@@ -11,6 +12,15 @@ pub fn step_name(step: Step) -> &'static str {
         Step::Run(stage) => stage.name(),
         Step::Release => "unlock",
         Step::Command => "command",
+    }
+}
+
+/// What stands before a remark of this level.
+pub fn heading(level: Level) -> &'static str {
+    match level {
+        Level::Debug | Level::Info => "",
+        Level::Warning => "warning: ",
+        Level::Error => "error: ",
     }
 }
 
@@ -26,24 +36,13 @@ pub fn took(seconds: f64) -> String {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_and_counts_read_as_people_say_them() {
-        assert_eq!((hosts(0), hosts(1), hosts(2)), ("0 hosts".into(), "1 host".into(), "2 hosts".into()));
-        let said: Vec<_> = [0.04, 9.94, 9.96, 59.4, 59.6, 125.0, -1.0, f64::NAN].map(took).into();
-        assert_eq!(said, ["0.0 s", "9.9 s", "10 s", "59 s", "1 min 00 s", "2 min 05 s", "0.0 s", "0 s"]);
-    }
-}
-
 /// What a host waits for: `check answers, 12 of 120 s`.
 pub fn waiting(what: &str, seconds: u64, limit: u64) -> String {
     format!("{what}, {seconds} of {limit} s")
 }
 
-/// What an interrupt meets: `interrupted: no further host begins; promote is at work on web01, for 12 s, 120 s at most`.
+/// What an interrupt meets: `interrupted: no further host begins; waiting for promote on web01, for 12 s so far and
+/// 120 s at most`.
 pub fn stopping(step: Step, names: &str, count: usize, stops: bool, (seconds, limit): (u64, u64)) -> String {
     let step = step_name(step);
     let first = match stops {
@@ -53,5 +52,17 @@ pub fn stopping(step: Step, names: &str, count: usize, stops: bool, (seconds, li
     match count {
         0 => format!("{first}; waiting for {step}"),
         _ => format!("{first}; waiting for {step} on {names}, for {seconds} s so far and {limit} s at most"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_counts_read_as_people_say_them() {
+        assert_eq!((hosts(0), hosts(1), hosts(2)), ("0 hosts".into(), "1 host".into(), "2 hosts".into()));
+        let said: Vec<_> = [0.04, 9.94, 9.96, 59.4, 59.6, 125.0, -1.0, f64::NAN].map(took).into();
+        assert_eq!(said, ["0.0 s", "9.9 s", "10 s", "59 s", "1 min 00 s", "2 min 05 s", "0.0 s", "0 s"]);
     }
 }

@@ -2,8 +2,7 @@
 
 use std::process::Stdio;
 
-use crate::common::{self, Project, address};
-use crate::running::Summary;
+use crate::common::{self, Project};
 use crate::scene::{STAGES, Scene};
 
 #[test]
@@ -67,9 +66,7 @@ fn an_interrupt_in_a_rollback_does_not_cut_it_short() {
     let mut scene = Scene::new(1, 2);
     let revision = scene.revision();
     scene.breaks_at(2, &revision);
-    scene.stop_in(1, "rollback");
-    let running = scene.start_deploy(&[]);
-    scene.stopped(1, "rollback");
+    let running = scene.deploy_until(1, "rollback");
     common::signal(&running.child, "INT");
     std::thread::sleep(std::time::Duration::from_millis(200));
     scene.go_on(1, "rollback");
@@ -113,12 +110,7 @@ fn a_terminal_that_goes_away_at_a_prompt_is_taken_for_no_and_the_rollback_waits_
     let template = scene.project.hoist(&[]);
     let mut terminal = std::process::Command::new("script");
     terminal.args(["-q", "-e", "-f", "-c", &command, "/dev/null"]).current_dir(scene.project.path(""));
-    for (key, value) in template.get_envs() {
-        match value {
-            Some(value) => terminal.env(key, value),
-            None => terminal.env_remove(key),
-        };
-    }
+    crate::common::take_environment(&mut terminal, &template);
     let mut terminal = terminal
         .stdin(Stdio::piped())
         .stdout(std::fs::File::create(&shown).unwrap())
