@@ -38,6 +38,12 @@ pub fn rfc3339_in(ahead: std::time::Duration) -> Option<String> {
     Some(Timestamp::from_second(then).ok()?.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
+/// Seconds from one time in RFC 3339 to another; `None`: one of them is no such time.
+pub fn seconds_between(begin: &str, end: &str) -> Option<f64> {
+    let (begin, end): (Timestamp, Timestamp) = (begin.parse().ok()?, end.parse().ok()?);
+    Some(end.duration_since(begin).as_secs_f64())
+}
+
 /// Seconds since 1970.
 pub fn seconds() -> u64 {
     u64::try_from(Timestamp::now().as_second()).unwrap_or(0)

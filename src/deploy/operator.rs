@@ -11,6 +11,13 @@ pub enum Question {
     RollBack { kind: Kind, why: String, hosts: usize },
 }
 
+impl Question {
+    /// The question for somebody whose Enter may not be meant for it: no answer is the default.
+    pub fn without_default(&self) -> String {
+        self.to_string().replace("[Y]es", "[y]es")
+    }
+}
+
 impl std::fmt::Display for Question {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -65,6 +72,22 @@ pub trait Operator {
         false
     }
 
+    /// Whether the operator has asked for an end, whatever the run makes of it.
+    fn has_interrupted(&self) -> bool {
+        false
+    }
+
+    /// What an operator who has interrupted can do while hosts are still at work; asked for once a step. `can_abort`: the
+    /// step can be aborted on its hosts.
+    fn advice(&mut self, _can_abort: bool) -> String {
+        String::new()
+    }
+
+    /// Whether the operator aborts the step on its hosts; asked every so often after [`Operator::advice`].
+    fn aborts(&mut self) -> bool {
+        false
+    }
+
     /// Whose answers these are, for the log: `operator` or `--yes`.
     fn name(&self) -> &'static str;
 }
@@ -80,6 +103,18 @@ impl<O: Operator + ?Sized> Operator for &mut O {
 
     fn undoes(&self) -> bool {
         (**self).undoes()
+    }
+
+    fn has_interrupted(&self) -> bool {
+        (**self).has_interrupted()
+    }
+
+    fn advice(&mut self, can_abort: bool) -> String {
+        (**self).advice(can_abort)
+    }
+
+    fn aborts(&mut self) -> bool {
+        (**self).aborts()
     }
 
     fn name(&self) -> &'static str {

@@ -7,12 +7,14 @@
 
 mod file;
 mod history;
+mod operator;
 mod parse;
 mod read;
 mod record;
 mod replay;
 mod room;
 mod stack;
+mod times;
 mod told;
 mod unfinished;
 
@@ -23,5 +25,6 @@ pub use read::{abandoned, open_run, prune, unfinished};
 pub use record::{FORMAT, Opened, Record};
 pub use replay::{AtTheEnd, Replay};
 pub use room::Space;
+pub use times::Times;
 pub use told::{Told, first_seen};
 pub use unfinished::Unfinished;
