@@ -113,7 +113,7 @@ fn lent_variables(files: &ConfigFiles) -> Vec<Problem> {
 
 impl Config {
     /// The environments that the repository has, sorted.
-    fn environments(&self) -> Vec<String> {
+    pub(super) fn environments(&self) -> Vec<String> {
         let found = std::fs::read_dir(self.control.join("environments")).into_iter().flatten().flatten();
         let mut names: Vec<String> = found
             .filter(|entry| entry.path().is_dir())

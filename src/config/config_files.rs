@@ -160,7 +160,7 @@ impl Config {
     }
 
     /// Every file below the folders of templates that is text.
-    fn templates(&self) -> Result<Templates, Problem> {
+    pub(super) fn templates(&self) -> Result<Templates, Problem> {
         let mut templates = IndexMap::new();
         for folder in self.folders().into_iter().rev() {
             let folder = folder.join("templates");

@@ -41,7 +41,7 @@ pub fn look(config: &Config, groups: Vec<Group>, holder: Holder, verify: bool) -
     };
     let requests = Requests::of(Request { verify, ..bare_request(config, holder)? });
     let calls = [Step::Probe, Step::Release].map(|step| contact_call(&plan, step));
-    Ok((Prepared { plan, requests, notes: Vec::new() }, calls))
+    Ok((Prepared { plan, requests, notes: Vec::new(), control_files: Default::default() }, calls))
 }
 
 /// A commit's name has to stand in every request; this is none, in git's own way of writing none.

@@ -1,6 +1,7 @@
 //! The deployment: its plan, its story, its host table, its verdict.
 
 mod asked;
+mod control;
 mod holder;
 mod look;
 mod new_hosts;
@@ -17,6 +18,7 @@ mod table;
 mod verdict;
 
 pub use asked::Asked;
+pub use control::{Digests, WorkingTree, changed};
 pub use holder::{holder, lock_places, long_message};
 pub use look::{bare_request, look};
 pub use new_hosts::for_new_hosts;

@@ -5,13 +5,13 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::deploy::{Asked, Kind, Plan};
+use crate::deploy::{Asked, Digests, Kind, Plan};
 use crate::fleet::{Outcome, Step};
 use crate::targets::Target;
 use crate::wire::{Revision, RunId, Stage};
 
 use super::read::{journals, read_finished};
-use super::record::Record;
+use super::record::{Opened, Record};
 
 /// A finished run whose revision stayed on at least one host, finalized or not.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +21,8 @@ pub struct Finalized {
     pub revision: Revision,
     /// What its targets were asked; `None` in journals of the first format.
     pub asked: Option<Box<Asked>>,
+    /// The control files that it began with.
+    pub control_files: Digests,
 }
 
 /// The runs of an environment that brought their revision to stay, the oldest first: finalized, or live after a run that
@@ -41,8 +43,8 @@ pub fn history(folder: &Path, environment: Option<&str>) -> Result<Vec<Finalized
             }
         };
         if opened.environment.as_deref() == environment && stayed_somewhere(&records, &opened.plan) {
-            let (plan, asked) = (opened.plan, opened.asked);
-            history.push(Finalized { run: plan.run, kind: plan.kind, revision: plan.revision, asked });
+            let Opened { plan, asked, control_files, .. } = opened;
+            history.push(Finalized { run: plan.run, kind: plan.kind, revision: plan.revision, asked, control_files });
         }
     }
     Ok(history)
@@ -127,6 +129,7 @@ mod tests {
             kind: *kind,
             revision: digit.to_string().repeat(40).parse().unwrap(),
             asked: None,
+            control_files: Digests::new(),
         };
         let history: Vec<_> = runs.iter().map(past).collect();
         stack(None, &history).iter().map(|revision| &revision.as_str()[..1]).collect()

@@ -7,7 +7,8 @@ use crate::exit_code::ExitCode;
 use crate::journal;
 use crate::journal::{AtTheEnd, Finalized};
 use crate::repo::Repo;
-use crate::wire::Holder;
+use crate::text::some;
+use crate::wire::{Holder, Level};
 
 use super::locking::lock;
 use super::recorded::{begin, refuse_unfinished};
@@ -45,7 +46,17 @@ pub fn rollback(options: &Options, to: Option<&str>, front: &dyn Frontend) -> Re
     let mut prepared = deploy::prepare(&config, &repo, &choice, &holder)?;
     let asked = |past: &'_ Finalized| past.asked.clone();
     let undone = history.last().and_then(asked);
-    let restored = history.iter().rfind(|past| past.revision == revision).and_then(asked);
+    let then = history.iter().rfind(|past| past.revision == revision);
+    let restored = then.and_then(asked);
+    let noted = then.map(|then| deploy::changed(&then.control_files, &prepared.control_files));
+    if let Some(changed) = noted.filter(|changed| !changed.is_empty()) {
+        let note = format!(
+            "control files have changed since {} was deployed: {}; checks, groups and limits are read as they stand here",
+            revision.short(),
+            some(&changed, resume::SHOWN)
+        );
+        prepared.notes.push((Level::Info, note));
+    }
     prepared.requests.go_back(undone.as_deref(), restored.as_deref());
     let ssh = ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
     begin(&config, &repo, &prepared, ssh, options, front)

@@ -3,8 +3,11 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use crate::deploy::Plan;
 use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, Outcome, Step, Task};
 use crate::fleet_state::Observation;
+use crate::targets::Target;
+use crate::wire::Revision;
 
 /// What was seen of each target of a run, by its place in the plan.
 #[derive(Clone)]
@@ -39,6 +42,15 @@ impl Observations {
             }
         };
         Watched { inner, observations: self.clone(), note }
+    }
+
+    /// What was seen live on targets of the run.
+    pub fn live<'p>(&self, plan: &'p Plan) -> Vec<(&'p Target, Revision)> {
+        let observations = self.0.borrow();
+        let live = plan.targets().zip(observations.iter()).filter_map(|((_, target), observation)| {
+            Some((target, observation.state.as_ref()?.as_ref()?.current.clone()?))
+        });
+        live.collect()
     }
 
     /// Everything that was seen.
