@@ -83,8 +83,14 @@ impl Config {
             }
         }
         problems.keep(self.check_collisions(&files, &lines, &file.shown));
+        let before = problems.mistakes();
         let vars = self.vars(problems);
-        Some(ConfigFiles { files, templates, vars })
+        let has_all = problems.mistakes() == before;
+        let files = ConfigFiles { files, templates, vars };
+        if has_all {
+            problems.extend(self.undefined_variables(&files));
+        }
+        Some(files)
     }
 
     /// One file cannot be a folder of another.

@@ -18,6 +18,7 @@ mod remarks;
 pub mod scap_keys;
 mod settings;
 mod settings_reader;
+mod undefined;
 pub(crate) mod values;
 
 use std::ops::Deref;
