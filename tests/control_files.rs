@@ -3,7 +3,9 @@
 
 mod common;
 
-use common::{Farm, Links, Project};
+use std::process::Stdio;
+
+use common::{Farm, Links, Project, address, wait_for};
 
 /// A repository whose targets are never reached, with a file of each kind.
 fn project() -> Project {
@@ -184,4 +186,26 @@ fn the_journal_keeps_digests_that_tell_no_secret_and_a_rollback_tells_what_has_c
     let short = &one[..10];
     ran.says(&format!("control files have changed since {short} was deployed: hoist/checks.yaml; checks, groups and"));
     assert_eq!(Links::of(&farm, 0), Links::finalized(&one));
+}
+
+#[test]
+fn whoever_ends_a_run_is_told_which_control_files_have_changed_since_it_began() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 1);
+    let waits = "test -e /srv/begun || { touch /srv/begun; sleep 600; }";
+    let checks =
+        format!("checks:\n  up:\n    stage: fetch\n    timeout: 900\n    shell: true\n    command: '{waits}'\n");
+    project.write("hoist/checks.yaml", &checks);
+    let one = project.commit("two");
+    let mut child = project.hoist(&["deploy", "--yes"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let begun = farm.srv(&address(0)).join("begun");
+    wait_for("the check", || begun.exists());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    project.write("hoist/checks.yaml", "checks: {}\n");
+    project.configure("batch_size: 3");
+    let ran = project.run(&["rollback", "--yes"]);
+    let note = "control files have changed since the run began: hoist/checks.yaml, hoist/hoist.cfg; ";
+    ran.says(note);
+    assert_ne!(Links::of(&farm, 0).current, Some(one));
 }

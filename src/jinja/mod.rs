@@ -24,7 +24,8 @@ use syntax::lexer::{Delimiters, ERB, JINJA};
 use values::object::Object;
 use values::{Dict, Key, Value};
 
-pub use undefined::{Undefined, undefined};
+pub use syntax::undefined::Undefined;
+pub use undefined::undefined;
 
 /// Renders a configuration file's template with `vars`.
 ///

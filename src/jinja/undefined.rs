@@ -8,20 +8,9 @@ use serde_json::{Map, Value as Json};
 use super::delimiters;
 use super::render::context::Engine;
 use super::render::load;
-use super::syntax::undefined::{GLOBALS, Names, names};
+use super::syntax::undefined::{GLOBALS, Names, Undefined, names};
 use crate::text::{did_you_mean, nearest};
 use crate::wire::ConfigFile;
-
-/// A variable that is used and not set.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Undefined {
-    pub template: String,
-    /// From 1.
-    pub line: usize,
-    pub name: String,
-    /// What to do, when there is something.
-    pub hint: String,
-}
 
 /// What the templates of one file use, without those that it may do without: a variable that is asked whether it is
 /// defined, or has a default, or that is only asked for its truth and resembles none that is set.

@@ -8,11 +8,11 @@ use indexmap::IndexMap;
 
 use crate::wire::OutputFormat;
 
-use crate::jinja::Undefined;
 use crate::jinja::error::{Error, refuse};
 use crate::jinja::syntax::ast::{Block, Name, Template};
 use crate::jinja::syntax::lexer::Delimiters;
 use crate::jinja::syntax::symbols::{Load, Symbols};
+use crate::jinja::syntax::undefined::Undefined;
 use crate::jinja::values::Value;
 
 pub type Variables = HashMap<Name, Value>;

@@ -23,6 +23,17 @@ pub const GLOBALS: [&str; 12] = [
     "varargs",
 ];
 
+/// A variable that is used and not set.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Undefined {
+    pub template: String,
+    /// From 1.
+    pub line: usize,
+    pub name: String,
+    /// What to do, when there is something.
+    pub hint: String,
+}
+
 /// What a template does with names.
 #[derive(Debug, Default)]
 pub struct Names {
