@@ -192,7 +192,7 @@ fn the_journal_keeps_digests_that_tell_no_secret_and_a_rollback_tells_what_has_c
 fn whoever_ends_a_run_is_told_which_control_files_have_changed_since_it_began() {
     let farm = Farm::up();
     let project = Project::new(&farm, 0, 1);
-    let waits = "test -e /srv/begun || { touch /srv/begun; sleep 600; }";
+    let waits = "test -e /srv/begun || { touch /srv/begun; until test -e /srv/go; do sleep 0.1; done; }";
     let checks =
         format!("checks:\n  up:\n    stage: fetch\n    timeout: 900\n    shell: true\n    command: '{waits}'\n");
     project.write("hoist/checks.yaml", &checks);
@@ -204,6 +204,7 @@ fn whoever_ends_a_run_is_told_which_control_files_have_changed_since_it_began() 
     child.wait().unwrap();
     project.write("hoist/checks.yaml", "checks: {}\n");
     project.configure("batch_size: 3");
+    std::fs::write(farm.srv(&address(0)).join("go"), "").unwrap();
     let ran = project.run(&["rollback", "--yes"]);
     let note = "control files have changed since the run began: hoist/checks.yaml, hoist/hoist.cfg; ";
     ran.says(note);
