@@ -14,9 +14,6 @@ use super::plan::{Kind, Plan, StagePlan};
 use super::requests::{Requests, parts, requests};
 use super::revision;
 
-/// Stages that `--stages` may name.
-const CHOICE: [Stage; 4] = [Stage::Fetch, Stage::ConfigDeploy, Stage::Promote, Stage::Finalize];
-
 /// What the command line chose.
 #[derive(Debug, Clone, Default)]
 pub struct Choice {
@@ -144,24 +141,25 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
 
 /// The stages of a run, in the order in which they run.
 fn stages(kind: Kind, chosen: Option<&str>) -> Result<Vec<Stage>> {
+    let choice = Stage::of_deployment();
     let chosen = match (kind, chosen) {
         (Kind::DryRun, _) => return Ok(vec![Stage::ConfigDiff]),
         (Kind::Rollback, _) => return Ok(vec![Stage::Promote, Stage::Finalize]),
         (Kind::ServiceRestart, _) => return Ok(vec![Stage::RestartService]),
-        (Kind::Deploy, None) => return Ok(CHOICE.to_vec()),
+        (Kind::Deploy, None) => return Ok(choice),
         (Kind::Deploy, Some(chosen)) => chosen,
     };
     let mut wanted = Vec::new();
     for name in chosen.split(',').map(str::trim).filter(|name| !name.is_empty()) {
         match name.parse() {
-            Ok(stage) if CHOICE.contains(&stage) => wanted.push(stage),
-            _ => bail!("--stages: {name:?} is no stage that can be chosen: {}", names(&CHOICE)),
+            Ok(stage) if choice.contains(&stage) => wanted.push(stage),
+            _ => bail!("--stages: {name:?} is no stage that can be chosen: {}", names(&choice)),
         }
     }
     if wanted.is_empty() {
-        bail!("--stages names no stage: choose from {}", names(&CHOICE));
+        bail!("--stages names no stage: choose from {}", names(&choice));
     }
-    Ok(CHOICE.into_iter().filter(|stage| wanted.contains(stage)).collect())
+    Ok(choice.into_iter().filter(|stage| wanted.contains(stage)).collect())
 }
 
 fn names(stages: &[Stage]) -> String {

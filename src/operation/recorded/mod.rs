@@ -5,6 +5,7 @@ mod after_probe;
 mod begin;
 mod observe;
 mod publish;
+mod published;
 mod run;
 mod tag;
 
