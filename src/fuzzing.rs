@@ -50,6 +50,12 @@ pub fn render(templates: &IndexMap<String, String>, file: &ConfigFile, variables
     crate::jinja::render(templates, file, &variables)
 }
 
+/// The variables that a template uses and nobody sets, where there are no others.
+pub fn undefined(template: &str, file: &ConfigFile) -> Vec<String> {
+    let templates = IndexMap::from([(file.template.clone(), template.to_owned())]);
+    crate::jinja::undefined(&templates, file, &serde_json::Map::new()).into_iter().map(|it| it.name).collect()
+}
+
 /// A YAML file as templates would get it.
 pub fn yaml(text: &str) -> Result<serde_json::Value, String> {
     crate::yaml::parse(text.as_bytes(), "x.yaml").map(|node| node.to_json()).map_err(|error| format!("{error:#}"))

@@ -38,6 +38,39 @@ pub fn first(names: &[String], count: usize, most: usize) -> String {
     names[..names.len().min(most)].join(", ") + more
 }
 
+/// The candidate that is nearest to `name`, when one is near enough to be what was meant. The first of equals.
+pub fn nearest<S: AsRef<str>>(name: &str, candidates: impl IntoIterator<Item = S>) -> Option<S> {
+    let near = 1 + name.chars().count() / 6;
+    let measured = candidates.into_iter().map(|known| (distance(name, known.as_ref()), known));
+    measured.filter(|(far, _)| *far <= near).min_by_key(|(far, _)| *far).map(|(_, known)| known)
+}
+
+/// Insertions, removals and replacements of a character, and swaps of two neighbours, that make `b` of `a` (optimal
+/// string alignment).
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut before_last: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let replaced = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = replaced.min(last[j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(before_last[j - 2] + 1);
+            }
+            row.push(least);
+        }
+        before_last = std::mem::replace(&mut last, row);
+    }
+    last[b.len()]
+}
+
+/// `: did you mean NAME?` for the candidate that is nearest to `name`; empty when none is near.
+pub fn did_you_mean<S: AsRef<str>>(name: &str, candidates: impl IntoIterator<Item = S>) -> String {
+    nearest(name, candidates).map(|known| format!(": did you mean {}?", known.as_ref())).unwrap_or_default()
+}
+
 /// The words of a command line, quoted as for a POSIX shell; nothing is expanded. `None` when a quote is not closed.
 pub fn words(line: &str) -> Option<Vec<String>> {
     shlex::split(line)
@@ -46,6 +79,18 @@ pub fn words(line: &str) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_nearest_name_is_found_whether_letters_are_wrong_missing_or_swapped() {
+        let known = ["batch_size", "umask", "group"];
+        for slip in ["bacth_size", "batchsize", "batch_sise", "batch_sizes"] {
+            assert_eq!(nearest(slip, known), Some("batch_size"), "{slip}");
+        }
+        assert_eq!((nearest("umaks", known), nearest("gruop", known)), (Some("umask"), Some("group")));
+        assert_eq!((nearest("colour", known), nearest("", known)), (None, None));
+        assert_eq!(did_you_mean("gorup", known), ": did you mean group?");
+        assert_eq!(did_you_mean("x", ["long"]), "");
+    }
 
     #[test]
     fn names_beyond_the_first_few_are_counted() {

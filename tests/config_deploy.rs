@@ -134,3 +134,29 @@ fn grafts_of_the_deploy_hosts_repository_change_nothing_that_is_sent() {
     let tree = farm.srv(&address(0)).join(CACHE).join("current");
     assert_eq!(std::fs::read_to_string(tree.join("index.html")).unwrap(), "two\n");
 }
+
+#[test]
+fn what_is_undefined_is_named_where_it_can_be_known_and_renders_as_nothing() {
+    let farm = Farm::up();
+    let project = project(&farm, ["dc: eqiad\n", "other: x\n", "dc: codfw\n"]);
+    project.write("hoist/vars.yaml", "colour: red\n");
+    project.write(
+        "hoist/config-files.yaml",
+        "/srv/etc/app.yaml:\n  template: app.yaml.j2\n  remote_vars: /srv/local.yaml\n/srv/etc/own: {template: own.j2}\n",
+    );
+    project.write("hoist/templates/app.yaml.j2", "dc: {{ dc }}\n");
+    project.write("hoist/templates/own.j2", "{{ colour }}\n{{ color }}{{ colour.none }}\n");
+    let one = project.commit("one");
+    // The deploy host knows of the one, and the targets alone of the others.
+    let here = "warning: hoist/templates/own.j2:2: color is undefined, and no vars.yaml sets it: did you mean colour?";
+    project.run(&["plan"]).ends(0).says(here);
+    project.run(&["check-config"]).ends(0).says(here);
+    let ran = project.deploy(&[]).ends(0).says(here);
+    let ran = ran.says("/srv/etc/app.yaml: template app.yaml.j2 line 1: dc is undefined and printed as nothing");
+    let there = "/srv/etc/own: template own.j2 line 2: none is undefined and printed as nothing";
+    let ran = ran.says(there);
+    assert_eq!(ran.out.matches("dc is undefined").count(), 1, "{}", ran.out);
+    assert_eq!(ran.out.matches("color is undefined").count(), 1, "{}", ran.out);
+    assert_eq!(Links::of(&farm, 1), Links::finalized(&one));
+    assert_eq!(rendered(&farm), ["dc: eqiad", "dc: ", "dc: codfw"]);
+}

@@ -77,6 +77,7 @@ fn opened(plan: &Plan) -> Opened {
         config_file: None,
         defines: Vec::new(),
         asked: None,
+        control_files: Default::default(),
     }
 }
 

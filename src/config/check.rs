@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use crate::jinja;
 use crate::problem::Problem;
 use crate::targets::Target;
-use crate::wire::{ConfigFile, Level};
+use crate::wire::Level;
 
 use super::layers::this_host;
 use super::problems::Problems;
 use super::settings::{HostKeyChecking, SshAgent};
-use super::{Config, ConfigFiles, Options};
+use super::{Config, Options};
 
 /// What was read, and what came of it.
 #[derive(Debug, Default)]
@@ -75,45 +75,14 @@ fn read(config: &Config, problems: &mut Problems, checked: &mut Checked, targets
         checked.variables = checked.variables.max(files.vars.len());
         let place = |(name, line, why): jinja::Finding| Problem::at(&config.template_file(&name), line, why);
         problems.extend(jinja::check(&files.templates, &files.files).into_iter().map(place));
-        if config.is_scaps() {
-            problems.extend(lent_variables(&files));
-        }
         let remark = |finding| place(finding).remark(Level::Info);
         problems.extend(jinja::remarks(&files.templates, &files.files).into_iter().map(remark));
     }
 }
 
-/// Scap reads the `remote_vars` of one file into the variables of all that come after it. Remarks on files whose templates
-/// may live on that: they use what no `vars.yaml` sets, and have no `remote_vars` of their own.
-fn lent_variables(files: &ConfigFiles) -> Vec<Problem> {
-    let mut remarks = Vec::new();
-    let mut lender: Option<&ConfigFile> = None;
-    for file in &files.files {
-        let Some(lender) = lender.filter(|_| file.remote_vars.is_none()) else {
-            lender = Some(file).filter(|file| file.remote_vars.is_some()).or(lender);
-            continue;
-        };
-        let mut unset = jinja::variables(&files.templates, file);
-        unset.retain(|name| !files.vars.contains_key(name));
-        if !unset.is_empty() {
-            let names: Vec<String> = unset.into_iter().collect();
-            let why = format!(
-                "{} uses {}, which no vars.yaml sets: Scap may take it from the remote_vars of {}, and hoist does not; \
-                 give {} its own remote_vars",
-                file.path,
-                names.join(", "),
-                lender.path,
-                file.path
-            );
-            remarks.push(Problem::new(why).about("remote_vars").remark(Level::Warning));
-        }
-    }
-    remarks
-}
-
 impl Config {
     /// The environments that the repository has, sorted.
-    fn environments(&self) -> Vec<String> {
+    pub(super) fn environments(&self) -> Vec<String> {
         let found = std::fs::read_dir(self.control.join("environments")).into_iter().flatten().flatten();
         let mut names: Vec<String> = found
             .filter(|entry| entry.path().is_dir())

@@ -81,7 +81,7 @@ impl Config {
         let mut checks = Vec::new();
         for (key, body) in mapping(&root, shown, "the file")? {
             if key.key_text() != "checks" {
-                let whole = Entry { file: shown, label: String::new(), line: key.line, known: &[] };
+                let whole = Entry { file: shown, label: String::new(), line: key.line, known: &["checks"] };
                 problems.push(self.unknown_key(&whole, key, "the one key here is `checks`"));
                 continue;
             }

@@ -83,8 +83,14 @@ impl Config {
             }
         }
         problems.keep(self.check_collisions(&files, &lines, &file.shown));
+        let before = problems.mistakes();
         let vars = self.vars(problems);
-        Some(ConfigFiles { files, templates, vars })
+        let has_all = problems.mistakes() == before;
+        let files = ConfigFiles { files, templates, vars };
+        if has_all {
+            problems.extend(self.undefined_variables(&files));
+        }
+        Some(files)
     }
 
     /// One file cannot be a folder of another.
@@ -160,7 +166,7 @@ impl Config {
     }
 
     /// Every file below the folders of templates that is text.
-    fn templates(&self) -> Result<Templates, Problem> {
+    pub(super) fn templates(&self) -> Result<Templates, Problem> {
         let mut templates = IndexMap::new();
         for folder in self.folders().into_iter().rev() {
             let folder = folder.join("templates");

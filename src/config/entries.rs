@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use crate::problem::Problem;
+use crate::text::did_you_mean;
 use crate::wire::Level;
 use crate::yaml::{Node, Value};
 
@@ -100,8 +101,10 @@ impl Config {
     /// A key that an entry does not have. Scap passes over such keys, so it is no mistake in a repository of Scap's.
     pub(super) fn unknown_key(&self, entry: &Entry, key: &Node, known: &str) -> Problem {
         let name = key.key_text();
+        let meant = did_you_mean(name, entry.known);
+        let why = if meant.is_empty() { format!(": {known}") } else { meant };
         let problem =
-            |ignored: &str| entry.problem_at(key.line, format!("unknown key {name:?}{ignored}: {known}")).about(name);
+            |ignored: &str| entry.problem_at(key.line, format!("unknown key {name:?}{ignored}{why}")).about(name);
         match self.is_scaps() {
             true => problem(" is ignored").remark(Level::Warning),
             false => problem(""),

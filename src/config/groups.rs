@@ -79,7 +79,7 @@ impl Config {
     }
 
     /// The target file of a group, as messages name it, and what it lists; `None` when the group has to do without one.
-    fn listed(&self, group: &GroupSettings, problems: &mut Problems) -> Option<(String, Vec<Target>)> {
+    pub(super) fn listed(&self, group: &GroupSettings, problems: &mut Problems) -> Option<(String, Vec<Target>)> {
         let name = &group.name;
         let key = GroupSettings::targets_key(name);
         let (file, entry) = match (&group.dsh_targets, self.layers.get(&key)) {

@@ -166,6 +166,7 @@ pub const KEYS: &[Key] = &[
     key("cache_revs", Number { min: 0 }, Some("5"), "old revisions kept on a target"),
     key("tags_to_keep", Number { min: 1 }, Some("20"), "deployment tags kept in the repository"),
     key("block_deployments", Bool, Some("no"), "refuse to deploy from this host"),
+    key("require_clean", Bool, Some("no"), "refuse to deploy while there are uncommitted changes"),
     key("require_terminal_multiplexer", Bool, Some("no"), "refuse to deploy from a terminal outside tmux and screen"),
     key("lock_file", Path, None, "lock of the repository on the deploy host; unset: one of its own in lock_dir"),
     key("lock_dir", Path, Some("/var/lock"), "where locks are kept on the deploy host"),
@@ -216,25 +217,7 @@ pub fn nearest(name: &str, groups: &[String]) -> Option<String> {
             Prefix::Stage(suffix) => Stage::ALL.iter().map(|stage| format!("{stage}_{suffix}")).collect(),
         }
     });
-    let names = KEYS.iter().map(|key| key.name.to_owned()).chain(prefixed);
-    let near = 1 + name.chars().count() / 6;
-    names.map(|known| (distance(name, &known), known)).filter(|(far, _)| *far <= near).min().map(|(_, known)| known)
-}
-
-/// Insertions, removals and replacements of a character that make `a` of `b` (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, left) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, right) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(left != *right);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
+    crate::text::nearest(name, KEYS.iter().map(|key| key.name.to_owned()).chain(prefixed))
 }
 
 #[cfg(test)]

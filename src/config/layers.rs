@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::problem::Problem;
+use crate::text::did_you_mean;
 use crate::wire::Level;
 
 use super::ini;
@@ -91,9 +92,13 @@ impl Layers {
         let here = if others.is_empty() { Vec::new() } else { suffixes(host) };
         for section in others {
             let (level, why) = match section.trim().eq_ignore_ascii_case("global") {
-                true => (Level::Warning, "is passed over: write [global]"),
+                true => (Level::Warning, "is passed over: write [global]".to_owned()),
                 false if here.iter().any(|suffix| section.eq_ignore_ascii_case(suffix)) => continue,
-                false => (Level::Debug, "is not for this host"),
+                false => {
+                    let meant = did_you_mean(section, [GLOBAL, ini::DEFAULT]);
+                    let level = if meant.is_empty() { Level::Debug } else { Level::Warning };
+                    (level, format!("is not for this host{meant}"))
+                }
             };
             let why = format!("{}: section [{section}] {why}", file.name);
             problems.push(Problem::of_file(&file.name, why).remark(level));
@@ -154,6 +159,11 @@ impl Layers {
             self.entries.insert(key.trim().to_lowercase(), entry);
         }
         Ok(())
+    }
+
+    /// The names of the files, as messages show them.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.files.iter().map(|file| file.name.as_str())
     }
 
     /// What `key` is set to, and where.

@@ -5,6 +5,7 @@ pub mod algorithms;
 mod check;
 mod checks;
 mod config_files;
+mod control_files;
 mod entries;
 mod explain;
 mod groups;
@@ -17,6 +18,7 @@ mod remarks;
 pub mod scap_keys;
 mod settings;
 mod settings_reader;
+mod undefined;
 pub(crate) mod values;
 
 use std::ops::Deref;
@@ -33,6 +35,7 @@ use crate::yaml;
 
 pub use check::{Checked, check};
 pub use config_files::ConfigFiles;
+pub use control_files::ControlFile;
 pub use explain::Explained;
 pub use layers::Origin;
 pub use settings::{FetchFrom, GroupSettings, HostKeyChecking, Settings, SshAgent, SshConfig};

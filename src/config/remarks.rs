@@ -1,15 +1,18 @@
 //! Remarks on keys that have no effect, or not the one that was meant.
 
 use crate::problem::Problem;
+use crate::text::did_you_mean;
 use crate::wire::Level;
 
 use super::Config;
+use super::ini;
 use super::keys;
 use super::keys::Found;
 use super::layers::{ConfigEntry, Origin};
 use super::problems::Problems;
 use super::scap_keys;
 use super::scap_keys::Unserved;
+use super::values;
 
 impl Config {
     /// Notes the remarks on keys.
@@ -31,9 +34,7 @@ impl Config {
             {
                 (Level::Warning, "git_upstream_submodules has no effect: set git_submodules too".to_owned())
             }
-            Some(Found::Group(group, _)) if !self.reads_group_keys(&group) => {
-                (Level::Debug, format!("{name} is ignored: no group of server_groups is named {group}"))
-            }
+            Some(Found::Group(group, _)) if !self.reads_group_keys(&group) => self.of_no_group(name, &group),
             Some(_) => return None,
             None => match scap_keys::find(name) {
                 Some(Unserved::Announcement) if scap_keys::asks(&entry.value) => return None,
@@ -45,16 +46,37 @@ impl Config {
                     (Level::Debug, format!("{name} is for commands of Scap that Hoist does not have"))
                 }
                 Some(_) => (Level::Debug, format!("{name} has no effect")),
-                None if entry.origin == Origin::Define => {
-                    let meant = keys::nearest(name, &settings.server_groups);
-                    let hint = meant.map(|known| format!(": did you mean {known}?")).unwrap_or_default();
-                    let why = format!("-D sets the unknown key {name:?}{hint}");
-                    return Some(Problem::new(why).about(name).remark(Level::Warning));
-                }
-                None => (Level::Debug, format!("unknown key {name:?} is ignored")),
+                None => self.unknown(name, &entry.origin),
             },
         };
         Some(entry.remark(level, name, &why))
+    }
+
+    /// A key that nobody knows. Other versions of Scap have more keys, and so have its files; elsewhere it is a slip.
+    fn unknown(&self, name: &str, origin: &Origin) -> (Level, String) {
+        let meant = self.nearest_key(name);
+        let from_scap = matches!(origin, Origin::File { name, .. } if name.ends_with("scap.cfg"));
+        let level = if from_scap && meant.is_none() { Level::Debug } else { Level::Warning };
+        (level, format!("unknown key {name:?} is ignored{}", did_you_mean(name, meant)))
+    }
+
+    /// A key of a group that `server_groups` does not name here. It may be named in another environment, or elsewhere.
+    fn of_no_group(&self, name: &str, group: &str) -> (Level, String) {
+        let targets = keys::of_group(group, "dsh_targets");
+        let elsewhere = |file: &ini::Item| {
+            file.key == targets
+                || (file.key == "server_groups"
+                    && values::list(&file.value).iter().any(|it| it.to_lowercase() == group))
+        };
+        let meant = self.nearest_key(name);
+        let known = self.layers.any_section(elsewhere).is_some() || !self.environments().is_empty();
+        let level = if known && meant.is_none() { Level::Debug } else { Level::Warning };
+        let hint = did_you_mean(name, meant);
+        (level, format!("{name} is ignored: no group of server_groups is named {group}{hint}"))
+    }
+
+    fn nearest_key(&self, name: &str) -> Option<String> {
+        keys::nearest(name, &self.settings.server_groups)
     }
 
     /// One warning about all keys that ask for an announcement.

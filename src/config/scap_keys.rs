@@ -19,12 +19,14 @@ pub enum Unserved {
 const ANNOUNCEMENTS: &[&str] =
     &["announce", "log_json", "logstash_url", "statsd_host", "tcpircbot_host", "udp2log_host", "use_syslog"];
 
-const DETAILS: &[&str] = &["fancy_progress", "statsd_port", "tcpircbot_port", "udp2log_port"];
+const DETAILS: &[&str] = &["fancy_progress", "git_repo_user", "statsd_port", "tcpircbot_port", "udp2log_port"];
 
 const TARGETS: &[&str] = &["secondary_targets_disabled"];
 
 const OTHER_COMMANDS: &[&str] = &[
+    "apache_pid_file",
     "beta_only_config_files",
+    "bin_dir",
     "build_mw_container_image",
     "canary_dashboard_url",
     "canary_service",
@@ -46,6 +48,7 @@ const OTHER_COMMANDS: &[&str] = &[
     "helmfile_default_cluster_dir",
     "helmfile_deployments_dir",
     "helmfile_mediawiki_release_dir",
+    "hhvm_pid_file",
     "install_ssh_user",
     "k8s_clusters",
     "k8s_deployments_file",

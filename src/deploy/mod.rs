@@ -3,6 +3,7 @@
 mod asked;
 mod calls;
 mod contact;
+mod control;
 mod holder;
 mod interrupts;
 mod look;
@@ -20,6 +21,7 @@ mod table;
 mod verdict;
 
 pub use asked::Asked;
+pub use control::{Digests, WorkingTree, changed};
 pub use holder::{holder, lock_places, long_message};
 pub use look::{Look, close, look};
 pub use new_hosts::for_new_hosts;

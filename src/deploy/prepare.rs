@@ -9,6 +9,7 @@ use crate::repo::{Parts, Repo, TreeSize};
 use crate::targets::{HostPattern, Target};
 use crate::wire::{Check, CheckType, Holder, Level, Revision, Stage};
 
+use super::control::{Digests, WorkingTree};
 use super::plan::{Kind, Plan, StagePlan};
 use super::requests::{Requests, parts, requests};
 use super::revision;
@@ -33,6 +34,8 @@ pub struct Prepared {
     pub plan: Plan,
     pub requests: Requests,
     pub notes: Vec<(Level, String)>,
+    /// The control files that the run goes by.
+    pub control_files: Digests,
 }
 
 /// Decides everything about a run. Reads the repository and its configuration, and touches nothing.
@@ -74,12 +77,19 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
     // Targets keep what is gone back to, whether it is still here or not.
     let kept = choice.rollback.then(|| name.parse().ok()).flatten();
     let revision = kept.map_or_else(|| repo.resolve(&name), Ok)?;
+    let tree = if kind == Kind::Deploy {
+        let tree = WorkingTree::look(config, repo, &revision)?;
+        tree.require_clean(config)?;
+        tree
+    } else {
+        WorkingTree::look_or_note(config, repo, &revision, &mut notes)
+    };
+    notes.extend(tree.notes(&name, kind));
     match kind {
         // An earlier revision was deployed without the scripts that it lacks; targets leave their checks out.
         Kind::Rollback => {}
         Kind::Deploy => {
             check_scripts_are_committed(config, repo, &revision, checks.iter())?;
-            notes.extend(dirty_note(repo, &name)?);
         }
         Kind::ServiceRestart | Kind::DryRun => {
             let due = checks.iter().filter(|check| chosen.contains(&check.at.stage()));
@@ -126,18 +136,7 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
         need_inodes: size.inodes,
     };
     let requests = requests(config, repo, &plan, holder.clone(), parts)?;
-    Ok(Prepared { plan, requests, notes })
-}
-
-/// Which files differ from what is deployed, and so are not.
-fn dirty_note(repo: &Repo, name: &str) -> Result<Option<(Level, String)>> {
-    let files = repo.changed_files()?;
-    if files.is_empty() {
-        return Ok(None);
-    }
-    let files = crate::text::some(&files, revision::SHOWN);
-    let note = format!("the working tree has changes that {name} does not hold: they are not deployed ({files})");
-    Ok(Some((Level::Warning, note)))
+    Ok(Prepared { plan, requests, notes, control_files: tree.digests })
 }
 
 /// The stages of a run, in the order in which they run.

@@ -8,9 +8,8 @@ mod error;
 mod filters;
 mod render;
 mod syntax;
+mod undefined;
 mod values;
-
-use std::collections::BTreeSet;
 
 use indexmap::IndexMap;
 use serde_json::{Map, Value as Json};
@@ -22,9 +21,11 @@ use render::context::{Context, Engine};
 use render::load;
 use syntax::ast::Template;
 use syntax::lexer::{Delimiters, ERB, JINJA};
-use syntax::variables;
 use values::object::Object;
 use values::{Dict, Key, Value};
+
+pub use syntax::undefined::Undefined;
+pub use undefined::undefined;
 
 /// Renders a configuration file's template with `vars`.
 ///
@@ -35,6 +36,18 @@ pub fn render(
     file: &ConfigFile,
     vars: &Map<String, Json>,
 ) -> Result<String, String> {
+    render_and_note(templates, file, vars).map(|(text, _)| text)
+}
+
+/// The same, with the undefined values that were printed as nothing; not more than a few of them.
+///
+/// # Errors
+/// The same.
+pub fn render_and_note(
+    templates: &IndexMap<String, String>,
+    file: &ConfigFile,
+    vars: &Map<String, Json>,
+) -> Result<(String, Vec<Undefined>), String> {
     if !templates.contains_key(&file.template) {
         return Err(format!("{}: template {} did not come with the request", file.path, file.template));
     }
@@ -57,7 +70,7 @@ fn text_of(
     templates: &IndexMap<String, String>,
     file: &ConfigFile,
     vars: &Map<String, Json>,
-) -> Result<String, String> {
+) -> Result<(String, Vec<Undefined>), String> {
     let engine = Engine::new(templates, delimiters(file), file.format);
     let mut text = String::new();
     let rendered = load::named(&engine, &Value::text(&file.template)).and_then(|template| {
@@ -66,7 +79,9 @@ fn text_of(
         let context = Context::new(&template, variables);
         render::template(&engine, &template, &context, &mut text)
     });
-    rendered.map(|()| text).map_err(|error| described(&error, &file.template))
+    rendered
+        .map(|()| (text, engine.undefined.take().into_iter().collect()))
+        .map_err(|error| described(&error, &file.template))
 }
 
 fn delimiters(file: &ConfigFile) -> Delimiters {
@@ -106,14 +121,6 @@ pub fn remarks(templates: &IndexMap<String, String>, files: &[ConfigFile]) -> Ve
         remarks.into_iter().map(|(line, why)| (name.to_owned(), line, why)).collect::<Vec<_>>()
     };
     read_all(templates, files).flat_map(of).collect()
-}
-
-/// The variables that a file's template uses and does not set itself, without those of templates that it includes; none
-/// when it cannot be read.
-pub fn variables(templates: &IndexMap<String, String>, file: &ConfigFile) -> BTreeSet<String> {
-    let engine = Engine::new(templates, delimiters(file), file.format);
-    let read = templates.get(&file.template).map(|source| load::read(&engine, &file.template, source));
-    read.and_then(Result::ok).map(|template| variables::of(&template)).unwrap_or_default()
 }
 
 fn read_all<'a>(

@@ -5,14 +5,14 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::deploy::{Asked, Kind, Plan};
+use crate::deploy::{Asked, Digests, Kind, Plan};
 use crate::exit_code::ExitCode;
 use crate::fleet::{HostId, Step};
 use crate::targets::Target;
 use crate::wire::{Fault, Revision, RunId, Stage};
 
 use super::read::{journals, read_finished};
-use super::record::Record;
+use super::record::{Opened, Record};
 
 /// A finished run that may have changed the revision of a host.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,10 +35,13 @@ pub struct PastRun {
     pub left_mixed: bool,
     /// What its targets were asked; `None` in journals of the first format.
     pub asked: Option<Box<Asked>>,
+    /// The control files that it began with.
+    pub control_files: Digests,
 }
 
 impl PastRun {
-    fn new(plan: Plan, asked: Option<Box<Asked>>, records: &[Record]) -> PastRun {
+    fn new(opened: Opened, records: &[Record]) -> PastRun {
+        let Opened { plan, asked, control_files, .. } = opened;
         let names: HashMap<HostId, &Target> = plan.hosts().zip(plan.targets().map(|(_, target)| target)).collect();
         let done_before = records.iter().filter_map(|record| match record {
             Record::Ended { host, result } => {
@@ -68,6 +71,7 @@ impl PastRun {
             deploy_host: plan.deploy_host,
             targets: all,
             asked,
+            control_files,
         }
     }
 
@@ -107,7 +111,7 @@ pub fn history(folder: &Path, environment: Option<&str>) -> Result<History> {
             }
         };
         if opened.environment.as_deref() == environment && changes(&records, &opened.plan) {
-            history.runs.push(PastRun::new(opened.plan, opened.asked, &records));
+            history.runs.push(PastRun::new(opened, &records));
         }
     }
     Ok(history)

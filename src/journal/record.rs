@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::deploy::{Answer, Asked, Plan};
+use crate::deploy::{Answer, Asked, Digests, Plan};
 use crate::fleet::{Call, HostId, HostResult, Task};
 
 /// The form of the journals that this build writes. It grows when an older build would misread one: by a new kind of
@@ -26,6 +26,9 @@ pub struct Opened {
     /// What targets are asked in this run; journals of the first format lack it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<Box<Asked>>,
+    /// The control files that the run began with; older journals lack them.
+    #[serde(default, skip_serializing_if = "Digests::is_empty")]
+    pub control_files: Digests,
 }
 
 fn first_format() -> u32 {

@@ -100,6 +100,7 @@ mod tests {
             interrupted: false,
             left_mixed: false,
             asked: None,
+            control_files: Default::default(),
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod command;
 mod deploy;
+mod distance;
 mod frontend;
 mod install;
 mod interlocks;

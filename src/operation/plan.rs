@@ -1,20 +1,24 @@
 //! What a deployment would do.
 
-use crate::config::Options;
+use crate::config::{Config, Note, Options};
 use crate::deploy;
 use crate::deploy::{Choice, Plan};
+use crate::fleet_state::FleetState;
 use crate::locks::{DeployLock, LockHolder};
 use crate::repo::Repo;
 use crate::wire::Level;
 
-use super::{Frontend, Refused, load};
+use super::{Frontend, Refused, distance, load, state_folder};
 
 /// Plans, and tells what a deployment would meet. It connects nowhere and touches nothing.
 pub fn plan(options: &Options, choice: &Choice, front: &dyn Frontend) -> Result<Plan, Refused> {
     let config = load(options)?;
     let repo = Repo::open(&config.top)?;
     let prepared = deploy::prepare(&config, &repo, choice, &deploy::holder(String::new())?)?;
-    for (level, note) in config.notes.iter().chain(&prepared.notes).filter(|(level, _)| *level > Level::Debug) {
+    let live = last_seen(&config, &repo, &prepared.plan);
+    for (level, note) in
+        config.notes.iter().chain(&prepared.notes).chain(&live).filter(|(level, _)| *level > Level::Debug)
+    {
         let word = if *level == Level::Info { "note" } else { "warning" };
         front.tell(&format!("{word}: {note}"));
     }
@@ -29,4 +33,17 @@ pub fn plan(options: &Options, choice: &Choice, front: &dyn Frontend) -> Result<
         front.tell(&format!("note: {what} is {held}"));
     }
     Ok(prepared.plan)
+}
+
+/// What the targets were last seen with, beside the revision.
+fn last_seen(config: &Config, repo: &Repo, plan: &Plan) -> Vec<Note> {
+    let state = match FleetState::load(&state_folder(config)) {
+        Ok(state) => state,
+        Err(error) => return vec![(Level::Warning, format!("what targets run is not known: {error:#}"))],
+    };
+    let live = plan.targets().filter_map(|(_, target)| {
+        let known = state.of(target)?.state.as_ref()?;
+        Some((target, known.current.as_ref()?))
+    });
+    distance::remarks(repo, plan, live, "last seen live")
 }

@@ -2,16 +2,20 @@
 
 use crate::config::Options;
 use crate::deploy;
-use crate::deploy::{Prepared, Requests};
+use crate::deploy::{Prepared, Requests, WorkingTree};
 use crate::exit_code::ExitCode;
 use crate::journal;
 use crate::journal::{AtTheEnd, Journal, Opened, Replay, Times, Unfinished};
 use crate::repo::{Parts, Repo};
+use crate::text::some;
 use crate::wire::{Holder, Level};
 
 use super::locking::lock;
 use super::recorded::{RecordedRun, refuse_live};
 use super::{Frontend, Refused, interlocks, load, ssh, state_folder};
+
+/// Changed files that a remark names.
+pub(super) const SHOWN: usize = 5;
 
 /// Goes on with the unfinished deployment.
 pub fn resume(options: &Options, front: &dyn Frontend) -> Result<ExitCode, Refused> {
@@ -79,10 +83,20 @@ pub fn end(
         // The first builds kept no more than the plan.
         None => deploy::requests(&config, &repo, &plan, holder, parts)?,
     };
+    let control_files = WorkingTree::look_or_note(&config, &repo, &plan.revision, &mut notes).digests;
+    let changed = deploy::changed(&opened.control_files, &control_files);
+    if !changed.is_empty() {
+        let note = format!(
+            "control files have changed since the run began: {}; template variables and SSH settings are used as they \
+             stand here, the rest as the run began with it",
+            some(&changed, SHOWN)
+        );
+        notes.push((Level::Warning, note));
+    }
     if let Some(damage) = &unfinished.damage {
         notes.push((Level::Warning, format!("the journal is damaged ({damage}): the targets are asked what was done")));
     }
-    let prepared = Prepared { plan, requests, notes };
+    let prepared = Prepared { plan, requests, notes, control_files };
     let ssh = ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
     let journal = Journal::reopen(&unfinished)?;
     if journal.is_low() && at_the_end == AtTheEnd::GoOn {

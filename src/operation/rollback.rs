@@ -8,6 +8,7 @@ use crate::exit_code::ExitCode;
 use crate::journal;
 use crate::journal::{AtTheEnd, History, Unfinished};
 use crate::repo::Repo;
+use crate::text::some;
 use crate::wire::{Holder, Level};
 
 use super::locking::lock;
@@ -87,6 +88,15 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
     let mut stayed = history.runs.iter().filter(|past| past.stayed());
     let restored = history.deployment_of(&revision).or_else(|| stayed.clone().rfind(|past| past.revision == revision));
     let undone = stayed.next_back().and_then(|past| past.asked.as_deref());
+    let noted = restored.map(|then| deploy::changed(&then.control_files, &prepared.control_files));
+    if let Some(changed) = noted.filter(|changed| !changed.is_empty()) {
+        let note = format!(
+            "control files have changed since {} was deployed: {}; checks, groups and limits are read as they stand here",
+            revision.short(),
+            some(&changed, resume::SHOWN)
+        );
+        prepared.notes.push((Level::Info, note));
+    }
     prepared.requests.go_back(undone, restored.and_then(|past| past.asked.as_deref()));
     let ssh = ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
     begin(&config, &repo, &prepared, ssh, options, front)

@@ -1,6 +1,8 @@
 //! The deploy host's side: its git repository, the packs made of it, its submodules and
 //! large files, the tags, the deployment's lock, the operator.
 
+mod commits;
+mod contents;
 mod describe;
 mod fleet_refs;
 mod git;
@@ -11,6 +13,7 @@ mod parts;
 mod submodules;
 mod tags;
 
+pub use commits::{Commit, Commits, Distance};
 pub use describe::describing;
 pub use git::{Repo, TreeSize};
 pub use large_files::StoredFile;

@@ -114,7 +114,10 @@ fn changes_that_are_not_deployed_are_named() {
     (0..9).for_each(|n| project.write(&format!("added {n}"), "x"));
     project.git(&["add", "-A"]);
     let ran = project.deploy(&["-f"]).ends(0);
-    ran.says("they are not deployed (added 0, added 1, added 2, added 3, added 4 and 6 more)");
+    ran.says(
+        "uncommitted changes are not part of HEAD and are not deployed: added 0, added 1, added 2, added 3, added 4",
+    )
+    .says("added 4 and 6 more");
     has_first_page(&farm, &one);
 }
 

@@ -78,6 +78,26 @@ fn what_hoist_cannot_render_as_jinja2_does_is_refused_with_template_and_line() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
+#[test]
+fn no_variable_is_told_to_be_undefined_that_jinja2_does_not_look_for() {
+    let texts: Vec<String> = cases().into_iter().filter(|it| !it.erb).map(|it| it.template).collect();
+    let asked = serde_json::json!({"undeclared": texts, "render": [], "templates": {}, "variables": "", "yaml": [],
+        "ini": []});
+    let answers = oracle::oracle(&asked)["undeclared"].as_array().unwrap().clone();
+    let (mut told, mut wrong) = (0, String::new());
+    for (text, theirs) in texts.iter().zip(answers) {
+        let Some(theirs) = theirs["ok"].as_array() else { continue };
+        for name in oracle::undefined(text) {
+            told += 1;
+            if theirs.iter().all(|known| known.as_str() != Some(&name)) {
+                wrong += &format!("{name}: {text}\n");
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+    assert!(told > 300, "{told}");
+}
+
 /// The texts of a file of cases, one a line, with `\n` and the like for what no line can hold.
 fn texts(name: &str) -> Vec<String> {
     let unescape = |line: &str| line.replace("\\n", "\n").replace("\\r", "\r").replace("\\t", "\t");

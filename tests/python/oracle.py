@@ -8,6 +8,7 @@ import re
 import sys
 
 import jinja2
+import jinja2.meta
 import yaml
 
 
@@ -86,6 +87,8 @@ asked = json.load(sys.stdin)
 answer = {
     "render": [outcome(lambda: render(case, asked["templates"], asked["variables"])) for case in asked["render"]],
     "yaml": [outcome(lambda: plain(yaml.safe_load(text))) for text in asked["yaml"]],
+    "undeclared": [outcome(lambda: sorted(jinja2.meta.find_undeclared_variables(jinja2.Environment().parse(text))))
+                   for text in asked.get("undeclared", [])],
     "ini": [outcome(lambda: ini(text)) for text in asked["ini"]],
     "globs": [[name for name in asked.get("names", []) if fnmatch.fnmatchcase(name, glob)]
               for glob in asked.get("globs", [])],

@@ -87,6 +87,13 @@ fn ours(case: &Case, templates: &BTreeMap<String, String>, variables: &str) -> O
     fuzzing::render(&templates, &file, variables)
 }
 
+/// The variables of a template that Hoist tells to be undefined, where none is set.
+pub fn undefined(template: &str) -> Vec<String> {
+    let (path, name) = ("/etc/x".to_owned(), "the.j2".to_owned());
+    let file = ConfigFile { path, template: name, remote_vars: None, erb_syntax: false, format: OutputFormat::Text };
+    fuzzing::undefined(template, &file)
+}
+
 /// Each case with Hoist's answer and Python's.
 pub fn both(cases: Vec<Case>) -> Vec<(Case, Outcome, Outcome)> {
     let mut templates = BTreeMap::new();

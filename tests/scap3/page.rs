@@ -13,7 +13,7 @@ fn a_repository_of_scaps_deploys_unedited_and_goes_back() {
     let one = host.commit("1");
     let ran = host.deploy(&["-v"]).ends(0);
     let notes = [
-        "unknown key \"git_repo_user\"",
+        "git_repo_user has no effect",
         "these keys have no effect: tcpircbot_host (",
         "git_rev stands in [global] in line",
         "max_failures has no effect",

@@ -159,3 +159,41 @@ fn a_variable_s_value_is_in_no_error() {
         assert!(error.starts_with("hoist/vars.yaml:") && !error.contains("hunter2"), "{text}\n{error}");
     }
 }
+
+#[test]
+fn a_variable_that_no_vars_yaml_sets_is_named_with_file_line_and_the_nearest_known_one() {
+    let template = "{% extends 'base.j2' %}{% import 'lib.j2' as lib %}{% from 'lib.j2' import shown as show with context %}\n\
+        {% block body %}{{ colour }}\n{{ port_nubmer }} {{ lib.m(1) }} {{ show() }}\n\
+        {% for host, weight in hosts.items() %}{{ host }}{{ weight }}{{ loop.index }}{{ wieght }}{% endfor %}\n\
+        {% set here = 1 %}{% with x = here %}{{ x }}{% endwith %}{{ range(3)|list }}{{ other.attribute }}\n\
+        {{ maybe|default('x') }}{% if given is defined %}{{ given }}{% endif %}{% if flag %}{% endif %}{{ alt or 'x' }}\n\
+        {% if port_nummer %}{% endif %}{% endblock %}";
+    let repo = with(&[
+        (
+            "hoist/config-files.yaml",
+            "/etc/a: {template: a.j2}\n/etc/b: {template: a.j2}\n/etc/c: {template: a.j2, remote_vars: /x}\n",
+        ),
+        ("hoist/templates/a.j2", template),
+        ("hoist/templates/base.j2", "{{ port_number }}{% block body %}{% endblock %}\n{{ title }}"),
+        (
+            "hoist/templates/lib.j2",
+            "{% macro m(given) %}{{ given }}{{ port_number }}{% endmacro %}{% macro shown() %}{{ port_number }}{% endmacro %}",
+        ),
+        ("hoist/vars.yaml", "color: red\nport_number: 80\nhosts: {}\n"),
+    ]);
+    let (_, notes) = repo.config().config_files_and_notes().unwrap();
+    let told: Vec<String> = notes.iter().map(|(_, note)| note.replace("hoist/templates/", "")).collect();
+    let unset =
+        |place: &str, name: &str, hint: &str| format!("{place}: {name} is undefined, and no vars.yaml sets it{hint}");
+    let expected = [
+        unset("a.j2:2", "colour", ": did you mean color?"),
+        unset("a.j2:3", "port_nubmer", ": did you mean port_number?"),
+        unset("a.j2:4", "wieght", ": did you mean weight?"),
+        unset("a.j2:5", "other", ""),
+        unset("a.j2:7", "port_nummer", ": did you mean port_number?"),
+        unset("base.j2:2", "title", ""),
+        "lib.j2:1: port_number is undefined: the template is imported without the context: write `with context`".into(),
+    ];
+    assert_eq!(told, expected);
+    assert!(notes.iter().all(|(level, _)| *level == Level::Warning));
+}

@@ -144,19 +144,56 @@ fn a_global_file_that_was_asked_for_must_be_there() {
 }
 
 #[test]
-fn an_unknown_key_is_a_quiet_note_in_a_file_and_a_warning_on_the_command_line() {
-    let repo = Repo::configured("git_repo_user: x\ncanary_dsh_targets: y\n[elsewhere]\na: b\n").define("batch_sise:3");
+fn an_unknown_key_is_a_warning_with_the_nearest_known_one_wherever_it_stands() {
+    let repo = Repo::configured("colour: x\ncanary_dsh_targets: y\n[elsewhere]\na: b\n").define("batch_sise:3");
     let config = repo.config();
     let quiet = notes(&config, Level::Debug);
-    assert!(quiet.contains(&"hoist/hoist.cfg:3: unknown key \"git_repo_user\" is ignored"), "{quiet:?}");
     assert!(quiet.iter().any(|note| note.contains("no group of server_groups is named canary")), "{quiet:?}");
     assert!(quiet.contains(&"hoist/hoist.cfg: section [elsewhere] is not for this host"), "{quiet:?}");
     let loud = notes(&config, Level::Warning);
-    assert_eq!(loud, ["-D sets the unknown key \"batch_sise\": did you mean batch_size?"]);
+    let unknown = |key: &str| format!("unknown key {key} is ignored");
+    let expected = [
+        format!("command line (-D): {}: did you mean batch_size?", unknown("\"batch_sise\"")),
+        format!("hoist/hoist.cfg:3: {}", unknown("\"colour\"")),
+    ];
+    assert_eq!(loud, expected);
     let rows = config.explain();
     let origin = |key: &str| rows.iter().find(|row| row.key == key).unwrap().origin.clone();
-    assert_eq!(origin("git_repo_user"), "hoist/hoist.cfg:3 [global] (unknown key: ignored)");
+    assert_eq!(origin("colour"), "hoist/hoist.cfg:3 [global] (unknown key: ignored)");
     assert_eq!(origin("canary_dsh_targets"), "hoist/hoist.cfg:4 [global] (no such group: ignored)");
+}
+
+#[test]
+fn a_slip_in_a_group_key_a_stage_key_or_a_section_is_told_with_what_was_meant() {
+    let lines = "server_groups: canary, default\ncanary_dsh_targets: y\ncanray_group_size: 1\ncanary_bacth_size: 1\n\
+                 feth_batch_size: 2\nother_group_size: 1\ncanary_falure_limit: 1\n[globl]\nbatch_size: 1\n";
+    let config = Repo::configured(lines).config();
+    let loud = notes(&config, Level::Warning);
+    for (line, what) in [
+        (5, "canray_group_size is ignored: no group of server_groups is named canray: did you mean canary_group_size?"),
+        (6, "unknown key \"canary_bacth_size\" is ignored"),
+        (7, "unknown key \"feth_batch_size\" is ignored: did you mean fetch_batch_size?"),
+        (8, "other_group_size is ignored: no group of server_groups is named other"),
+        (9, "unknown key \"canary_falure_limit\" is ignored: did you mean canary_failure_limit?"),
+    ] {
+        assert!(loud.contains(&format!("hoist/hoist.cfg:{line}: {what}").as_str()), "{line}: {loud:?}");
+    }
+    let section = "hoist/hoist.cfg: section [globl] is not for this host: did you mean global?";
+    assert!(loud.contains(&section), "{loud:?}");
+}
+
+#[test]
+fn keys_that_scaps_own_files_have_stay_quiet_and_slips_in_them_do_not() {
+    let lines = "[global]\ngit_repo: app\ngit_repo_user: x\nhhvm_pid_file: /x\nsome_other_tool: 1\nbacth_size: 3\n";
+    let repo = Repo::new(&[("scap/scap.cfg", lines)]);
+    let config = repo.config();
+    assert_eq!(
+        notes(&config, Level::Warning),
+        ["scap/scap.cfg:6: unknown key \"bacth_size\" is ignored: did you mean batch_size?"]
+    );
+    assert_eq!(notes(&config, Level::Debug).len(), 3, "{:?}", config.notes);
+    let moved = Repo::configured("git_repo_user: x\nbin_dir: /x\n").config();
+    assert_eq!(notes(&moved, Level::Warning), Vec::<&str>::new());
 }
 
 #[test]

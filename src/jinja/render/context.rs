@@ -1,7 +1,7 @@
 //! The state of a rendering: the templates, the variables of each, and the scopes.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 use indexmap::IndexMap;
@@ -12,6 +12,7 @@ use crate::jinja::error::{Error, refuse};
 use crate::jinja::syntax::ast::{Block, Name, Template};
 use crate::jinja::syntax::lexer::Delimiters;
 use crate::jinja::syntax::symbols::{Load, Symbols};
+use crate::jinja::syntax::undefined::Undefined;
 use crate::jinja::values::Value;
 
 pub type Variables = HashMap<Name, Value>;
@@ -25,6 +26,9 @@ const MOST_NESTED: usize = 4_000;
 /// The most expressions that one file may evaluate: far above what people write, and done in some seconds.
 const MOST_STEPS: u64 = 50_000_000;
 
+/// Undefined values that are told of.
+const MOST_UNDEFINED: usize = 20;
+
 /// The state that all templates of a rendering share.
 #[derive(Debug)]
 pub struct Engine {
@@ -32,6 +36,8 @@ pub struct Engine {
     pub delimiters: Delimiters,
     pub format: OutputFormat,
     pub templates: RefCell<HashMap<String, Rc<Template>>>,
+    /// Undefined values that were printed.
+    pub undefined: RefCell<BTreeSet<Undefined>>,
     depth: Cell<usize>,
     nested: Cell<usize>,
     steps: Cell<u64>,
@@ -44,10 +50,21 @@ impl Engine {
             delimiters,
             format,
             templates: RefCell::default(),
+            undefined: RefCell::default(),
             depth: Cell::new(0),
             nested: Cell::new(0),
             steps: Cell::new(0),
         })
+    }
+
+    /// Notes a value that is printed, if it is undefined.
+    pub fn note_undefined(&self, value: &Value, template: &Name, line: usize) {
+        let Value::Undefined(Some(name)) = value else { return };
+        let mut undefined = self.undefined.borrow_mut();
+        if undefined.len() < MOST_UNDEFINED {
+            let (template, name, hint) = (template.to_string(), name.to_string(), String::new());
+            undefined.insert(Undefined { template, line, name, hint });
+        }
     }
 
     /// Does `work` one call deeper.

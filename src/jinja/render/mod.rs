@@ -65,7 +65,10 @@ fn statement(it: &Statement, scope: &Scope, out: &mut String) -> Result<(), Erro
         Statement::Data(_) | Statement::Output(_) if silent(scope) => Ok(()),
         Statement::Data(text) => write(out, text),
         Statement::Output(value) => {
-            let text = eval(value, scope).and_then(|it| printed(&it, scope.engine.format));
+            let text = eval(value, scope).and_then(|it| {
+                scope.engine.note_undefined(&it, &scope.template, value.line);
+                printed(&it, scope.engine.format)
+            });
             write(out, &text.map_err(|error| error.at(&scope.template, value.line))?)
         }
         Statement::For(it) => {

@@ -8,5 +8,5 @@ pub mod scopes;
 pub mod statements;
 pub mod symbols;
 mod targets;
-pub mod variables;
+pub mod undefined;
 pub mod walk;

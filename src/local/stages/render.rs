@@ -32,6 +32,8 @@ const OUTPUT: usize = 512 << 20;
 enum Line {
     /// It is at the file of this number.
     Begun(usize),
+    /// A remark on something that is printed as nothing in the file that it is at.
+    Undefined(String),
     Text(String),
     Failed(String),
 }
@@ -68,6 +70,7 @@ pub fn all(job: &Job, files: &[ConfigFile]) -> Result<Vec<String>, Fault> {
     for line in output.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         match serde_json::from_slice(line) {
             Ok(Line::Begun(file)) => at = file,
+            Ok(Line::Undefined(remark)) => job.out.warn(remark),
             Ok(Line::Text(text)) => texts.push(text),
             Ok(Line::Failed(reason)) => return Err(Fault::failed(reason)),
             // A sign of life; or the last line, which its process did not end.
@@ -96,10 +99,13 @@ pub fn run(request: &Render, out: &Out) -> u8 {
     for (number, file) in request.files.iter().enumerate() {
         say(out, &Line::Begun(number));
         let line = match one(request, file) {
-            Ok(text) if text.len() > LENGTH => {
+            Ok((text, _)) if text.len() > LENGTH => {
                 Line::Failed(format!("{}: it would be longer than {} MiB", file.path, LENGTH >> 20))
             }
-            Ok(text) => Line::Text(text),
+            Ok((text, undefined)) => {
+                undefined.into_iter().for_each(|remark| say(out, &Line::Undefined(remark)));
+                Line::Text(text)
+            }
             Err(fault) => Line::Failed(fault.reason()),
         };
         say(out, &line);
@@ -114,10 +120,22 @@ fn say(out: &Out, line: &Line) {
     out.text(serde_json::to_string(line).unwrap_or_default() + "\n");
 }
 
-fn one(request: &Render, file: &ConfigFile) -> Result<String, Fault> {
+/// The text, and remarks on what is undefined in it, but for what the deploy host can tell without rendering.
+fn one(request: &Render, file: &ConfigFile) -> Result<(String, Vec<String>), Fault> {
     let mut vars = request.vars.clone();
     if let Some(path) = &file.remote_vars {
         vars.extend(remote::variables(Path::new(path))?);
     }
-    jinja::render(&request.templates, file, &vars).map_err(Fault::failed)
+    let (text, mut undefined) = jinja::render_and_note(&request.templates, file, &vars).map_err(Fault::failed)?;
+    if file.remote_vars.is_none() && !undefined.is_empty() {
+        let told = jinja::undefined(&request.templates, file, &vars);
+        undefined.retain(|it| told.iter().all(|told| told.name != it.name));
+    }
+    let remark = |it: jinja::Undefined| {
+        format!(
+            "{}: template {} line {}: {} is undefined and printed as nothing",
+            file.path, it.template, it.line, it.name
+        )
+    };
+    Ok((text, undefined.into_iter().map(remark).collect()))
 }

@@ -59,6 +59,7 @@ pub fn begin(
                 config_file: options.config_file.as_deref().map(std::path::absolute).transpose()?,
                 defines: options.defines.clone(),
                 asked: Some(Box::new(prepared.requests.asked())),
+                control_files: prepared.control_files.clone(),
             };
             Some(Replay::new(Journal::create(&state_folder(config), opened)?, Vec::new(), AtTheEnd::GoOn))
         }
@@ -66,5 +67,5 @@ pub fn begin(
     let fleet = ssh::fleet(ssh, repo, prepared, None);
     let mut run = RecordedRun::begin(config, repo, prepared, front)?;
     run.pass_on(remarks);
-    Ok(run.carry_out(fleet, replay))
+    Ok(run.comparing().carry_out(fleet, replay))
 }

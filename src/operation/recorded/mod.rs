@@ -1,6 +1,7 @@
 //! A deployment from its journal to its verdict: what it takes here beside the story, whether it begins or is gone on
 //! with.
 
+mod after_probe;
 mod begin;
 mod observe;
 mod publish;

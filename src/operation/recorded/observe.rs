@@ -3,8 +3,11 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use crate::deploy::Plan;
 use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, Step, Task};
 use crate::fleet_state::{Links, Observation};
+use crate::targets::Target;
+use crate::wire::Revision;
 
 /// What was seen of each target of a run, by its place in the plan.
 #[derive(Clone)]
@@ -38,6 +41,16 @@ impl Observations {
             }
         };
         Watched { inner, observations: self.clone(), note }
+    }
+
+    /// What was seen live on targets of the run.
+    pub fn live<'p>(&self, plan: &'p Plan) -> Vec<(&'p Target, Revision)> {
+        let observations = self.0.borrow();
+        let live = plan.targets().zip(observations.iter()).filter_map(|((_, target), observation)| {
+            let Links::Read(state) = &observation.links else { return None };
+            Some((target, state.current.clone()?))
+        });
+        live.collect()
     }
 
     /// Everything that was seen.

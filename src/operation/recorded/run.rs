@@ -12,13 +12,14 @@ use crate::fleet::Fleet;
 use crate::fleet::remarks::Remark;
 use crate::fleet_state::{FleetState, Observation};
 use crate::journal::{Replay, Told, Unfinished};
-use crate::operation::{Frontend, state_folder};
+use crate::operation::{Frontend, distance, state_folder};
 use crate::repo::Repo;
 use crate::report::{Event, LogFile, Note, Reporter, Tee};
 use crate::targets::fold;
 use crate::text::counted;
 use crate::wire::Level;
 
+use super::after_probe::AfterProbe;
 use super::observe::Observations;
 use super::publish::publish;
 use super::tag::TaggingFleet;
@@ -31,6 +32,8 @@ pub struct RecordedRun<'a> {
     report: Tee,
     operator: Box<dyn Operator>,
     began: Instant,
+    /// What targets run is compared with what they get.
+    compares: bool,
 }
 
 impl<'a> RecordedRun<'a> {
@@ -57,7 +60,12 @@ impl<'a> RecordedRun<'a> {
         for (level, note) in config.notes.iter().chain(&prepared.notes) {
             report.event(&Event::note(*level, note.clone()));
         }
-        Ok(RecordedRun { config, repo, prepared, report, operator, began: Instant::now() })
+        Ok(RecordedRun { config, repo, prepared, report, operator, began: Instant::now(), compares: false })
+    }
+
+    /// Tells, once the targets were probed, which commits are between what they run and what they get.
+    pub fn comparing(self) -> RecordedRun<'a> {
+        RecordedRun { compares: true, ..self }
     }
 
     /// Tells the story over a fleet, and says how it ended.
@@ -69,10 +77,11 @@ impl<'a> RecordedRun<'a> {
             None => deploy::deploy(plan, &mut fleet, &mut *self.operator, &mut self.report),
             Some(replay) => {
                 let mut watched = observations.states(replay.fleet(observations.contacts(&mut fleet)));
-                {
-                    let mut report = replay.reporter(&mut self.report);
-                    deploy::deploy(plan, &mut watched, &mut replay.operator(&mut *self.operator), &mut report)
-                }
+                let compare =
+                    || distance::remarks(self.repo, plan, observations.live(plan).iter().map(|(a, b)| (*a, b)), "live");
+                let mut report = replay.reporter(&mut self.report);
+                let mut report = AfterProbe::new(&mut report, self.compares.then_some(compare));
+                deploy::deploy(plan, &mut watched, &mut replay.operator(&mut *self.operator), &mut report)
             }
         };
         if let Some(remark) = fleet.remark() {

@@ -1,0 +1,52 @@
+//! The files of the deploy host that a configuration is read from.
+
+use std::path::PathBuf;
+
+use super::problems::Problems;
+use super::{Config, FoundFile};
+
+/// A file that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlFile {
+    /// As messages name it: from the top of the repository, or absolute.
+    pub name: String,
+    pub path: PathBuf,
+    /// It may hold passwords: variables of templates, and the addresses of servers and proxies.
+    pub may_be_secret: bool,
+}
+
+impl Config {
+    /// The files that the configuration is read from, and those that a deployment reads beside it: the global file's,
+    /// the repository's and the environment's keys, target files, checks, configuration files, templates and variables.
+    /// Each is there once. What cannot be read is left out: its reader tells of it.
+    pub fn control_files(&self) -> Vec<ControlFile> {
+        let mut found: Vec<ControlFile> = Vec::new();
+        let mut add = |name: String, may_be_secret: bool| {
+            let path = self.top.join(&name);
+            if path.is_file() && found.iter().all(|file| file.name != name) {
+                found.push(ControlFile { name, path, may_be_secret });
+            }
+        };
+        self.layers.names().for_each(|name| add(name.to_owned(), true));
+        for group in &self.settings.groups {
+            if let Some((file, _)) = self.listed(group, &mut Problems::default()) {
+                add(file, false);
+            }
+        }
+        let folders = self.folders();
+        let in_folder = |folder, names: &[&str]| FoundFile::in_folder(folder, names, self).map(|file| file.shown);
+        if self.settings.perform_checks {
+            let checks = folders.iter().filter_map(|folder| in_folder(folder, &["checks.yaml", "checks.yml"]));
+            checks.for_each(|name| add(name, false));
+        }
+        if self.settings.config_deploy {
+            let names = ["config-files.yaml", "config-files.yml"];
+            folders.iter().find_map(|folder| in_folder(folder, &names)).into_iter().for_each(|name| add(name, false));
+            let vars = folders.iter().filter_map(|folder| in_folder(folder, &["vars.yaml", "vars.yml"]));
+            vars.for_each(|name| add(name, true));
+            let templates = self.templates().unwrap_or_default();
+            templates.keys().for_each(|name| add(self.template_file(name), false));
+        }
+        found
+    }
+}

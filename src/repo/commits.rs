@@ -1,0 +1,80 @@
+//! How two commits stand to each other, and what lies between them.
+
+use super::Repo;
+use crate::wire::Revision;
+
+/// The longest subject that is told, in characters.
+const SUBJECT: usize = 60;
+
+/// A commit as people know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    pub revision: Revision,
+    /// The first line of its message, cut where it is long.
+    pub subject: String,
+}
+
+/// Commits that one of two has and the other has not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commits {
+    pub count: usize,
+    /// The newest of them first; some of them when there are many.
+    pub newest: Vec<Commit>,
+}
+
+/// How one commit stands to another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Distance {
+    Same,
+    /// It follows from the other one.
+    Forward(Commits),
+    /// The other one follows from it.
+    Back(Commits),
+    /// Either has commits that the other has not.
+    Diverged {
+        new: Commits,
+        missing: Commits,
+    },
+    /// It cannot be told, and why.
+    Unknown(&'static str),
+}
+
+impl Repo {
+    /// How `to` stands to `from`; of commits between them no more than `most` are named.
+    ///
+    /// # Errors
+    /// A repository that cannot be read.
+    pub fn distance(&self, from: &Revision, to: &Revision, most: usize) -> anyhow::Result<Distance> {
+        if from == to {
+            return Ok(Distance::Same);
+        }
+        if self.has(&[from.clone(), to.clone()])?.len() < 2 {
+            return Ok(Distance::Unknown("the live revision is not in this repository"));
+        }
+        let (new, missing) = (self.commits(from, to, most)?, self.commits(to, from, most)?);
+        Ok(match (new.count, missing.count) {
+            (_, 0) => Distance::Forward(new),
+            (0, _) => Distance::Back(missing),
+            // Where the history is cut off, so may be what they have in common.
+            _ if !self.shallow()?.is_empty() => Distance::Unknown("this clone is shallow"),
+            _ => Distance::Diverged { new, missing },
+        })
+    }
+
+    /// The commits that `of` has and `without` has not.
+    fn commits(&self, without: &Revision, of: &Revision, most: usize) -> anyhow::Result<Commits> {
+        let range = format!("{without}..{of}");
+        let count = self.text(&["rev-list", "--count", &range])?.trim().parse()?;
+        let at_most = format!("--max-count={most}");
+        let listing = self.text(&["rev-list", "--encoding=UTF-8", "--format=%H%x00%s", &at_most, &range])?;
+        let commit = |line: &str| {
+            let (revision, subject) = line.split_once('\0')?;
+            let mut cut: String = subject.chars().take(SUBJECT).collect();
+            if cut.len() < subject.len() {
+                cut.push('…');
+            }
+            Some(Commit { revision: revision.parse().ok()?, subject: cut })
+        };
+        Ok(Commits { count, newest: listing.lines().filter_map(commit).collect() })
+    }
+}

@@ -1,0 +1,57 @@
+//! What files of the working tree hold, beside what commits hold at their place.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use super::Repo;
+use crate::wire::Revision;
+
+/// Arguments of one command: far from what a system takes.
+const AT_ONCE: usize = 500;
+
+impl Repo {
+    /// Git's names of what files hold now, in their order, made as `git add` would make them.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn hash_files(&self, paths: &[PathBuf]) -> anyhow::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for some in paths.chunks(AT_ONCE) {
+            let arguments = ["hash-object", "--"].map(OsString::from).into_iter();
+            let arguments: Vec<OsString> = arguments.chain(some.iter().map(OsString::from)).collect();
+            names.extend(self.text(&arguments)?.lines().map(str::to_owned));
+        }
+        anyhow::ensure!(names.len() == paths.len(), "git hash-object named {} of {} files", names.len(), paths.len());
+        Ok(names)
+    }
+
+    /// Git's names of what a revision holds at those of these paths where it has a file.
+    pub fn blobs(&self, revision: &Revision, paths: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
+        let mut blobs = BTreeMap::new();
+        for some in paths.chunks(AT_ONCE) {
+            let arguments =
+                ["--literal-pathspecs", "ls-tree", "-z", "--full-tree", revision.as_str(), "--"].into_iter();
+            let arguments: Vec<&str> = arguments.chain(some.iter().map(String::as_str)).collect();
+            // `mode type object<TAB>path`
+            let entry = |entry: &str| {
+                let (head, path) = entry.split_once('\t')?;
+                Some((path.to_owned(), head.split(' ').nth(2)?.to_owned()))
+            };
+            blobs.extend(self.text(&arguments)?.split('\0').filter_map(entry));
+        }
+        Ok(blobs)
+    }
+
+    /// Those of these paths that git does not track and is told to ignore.
+    pub fn ignored(&self, paths: &[String]) -> anyhow::Result<BTreeSet<String>> {
+        let mut ignored = BTreeSet::new();
+        for some in paths.chunks(AT_ONCE) {
+            let switches = ["ls-files", "-z", "--full-name", "--others", "--ignored", "--exclude-standard", "--"];
+            let arguments = ["--literal-pathspecs"].into_iter().chain(switches);
+            let arguments: Vec<&str> = arguments.chain(some.iter().map(String::as_str)).collect();
+            ignored.extend(self.text(&arguments)?.split('\0').filter(|path| !path.is_empty()).map(str::to_owned));
+        }
+        Ok(ignored)
+    }
+}
