@@ -6,6 +6,7 @@ mod look;
 mod new_hosts;
 mod operator;
 mod plan;
+mod preflight;
 mod prepare;
 mod probe;
 mod relay;
@@ -15,6 +16,7 @@ mod rollback;
 mod story;
 mod table;
 mod verdict;
+mod way_out;
 
 pub use asked::Asked;
 pub use holder::{holder, lock_places, long_message};

@@ -75,14 +75,13 @@ impl Deployment<'_> {
         let everyone = (0..plan.size()).collect();
         let call = contact_call(plan, Step::Probe);
         self.run_step(&call, "", everyone, |table, host, result| {
-            let unfit = result.facts.as_ref().and_then(|facts| super::probe::unfit(facts, plan));
+            let group = table.row(host).group;
+            let unfit = result.facts.as_ref().and_then(|facts| super::probe::unfit(facts, plan, group));
             table.probed(host, result, unfit);
             Flow::Continue
         });
-        for row in self.table.rows() {
-            if let Some(lease) = row.facts.as_ref().and_then(|facts| facts.lease.as_ref()) {
-                self.report.event(&Event::note(Level::Warning, format!("{}: {lease}", row.target)));
-            }
+        for warning in super::probe::warnings(self.table.rows(), plan) {
+            self.report.event(&Event::note(Level::Warning, warning));
         }
     }
 

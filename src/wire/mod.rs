@@ -11,6 +11,7 @@ mod facts;
 mod lease;
 pub mod limits;
 mod names;
+mod preflight;
 mod request;
 mod seconds;
 mod stage;
@@ -22,6 +23,7 @@ pub use content::{
 pub use facts::{Facts, Lacking, Record, Recorded, ScapProcess, State};
 pub use lease::{Lease, LeaseStands};
 pub use names::{Holder, Revision, RunId};
+pub use preflight::{Finding, Preflight, ScriptHead};
 pub use request::{
     Ask, CHECK_TIMEOUT, Check, CheckPoint, CheckType, ConfigFile, ForScap, Header, KeeperLine, OutputFormat, Probe,
     ProbedDeployment, Render, Request, Run, Service, ServiceName, StageRequest, Tries, Unlock,
