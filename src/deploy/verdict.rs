@@ -146,7 +146,7 @@ fn halted(table: &Table, plan: &Plan) -> (String, ExitCode) {
         return (format!("{not}: {}", moved_on(moved)), ExitCode::Failed);
     }
     if astray > 0 {
-        let way = way_out::of_astray(table.rows().iter().filter(is_astray));
+        let way = way_out::of_astray(table.rows().iter().filter(is_astray), table.rows(), plan);
         let text = format!("{not}, and the fleet is mixed: {} not back where they were{also}{way}", hosts(astray));
         return (text, ExitCode::Mixed);
     }
@@ -227,7 +227,7 @@ fn done(table: &Table, plan: &Plan) -> (String, ExitCode) {
         let what = match astray - unknown {
             0 => format!("{} in an unknown state", hosts(unknown)),
             _ => {
-                let way = way_out::of_astray(table.rows().iter().filter(|row| is_astray(row)));
+                let way = way_out::of_astray(table.rows().iter().filter(|row| is_astray(row)), table.rows(), plan);
                 format!("{} not back where they were{way}", hosts(astray))
             }
         };

@@ -1,88 +1,98 @@
 //! What stands in the way of a rollback that failed, and the command that gets past it.
 
 use crate::fleet::Outcome;
-use crate::targets::{Target, fold};
+use crate::targets::{Group, Target, fold};
 use crate::wire::Revision;
 
 use super::plan::{Kind, Plan};
-use super::table::Row;
+use super::table::{Failure, Row};
 
 /// Causes that are named; hosts with others are in the table of hosts.
 const NAMED: usize = 3;
 
-/// For hosts that are not back where they were: each cause with its hosts, and how they get back once it is put right.
-pub fn of_astray<'a>(astray: impl Iterator<Item = &'a Row>) -> String {
-    let mut causes: Vec<(String, Option<(Revision, bool)>, Vec<&Target>)> = Vec::new();
+/// How a host gets back to a revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Way {
+    /// It is live there again, and its service is not.
+    Restart(Revision),
+    Deploy(Revision),
+    /// Nothing was live there before.
+    Nowhere,
+}
+
+/// For hosts that are not back where they were: each cause with its hosts, and the command for when it is put right.
+pub fn of_astray<'a>(astray: impl Iterator<Item = &'a Row>, table: &'a [Row], plan: &Plan) -> String {
+    if plan.kind == Kind::Rollback {
+        return of_rollback(table, plan);
+    }
+    let mut causes: Vec<(String, Way, Vec<&Target>)> = Vec::new();
     for row in astray {
-        let reason = row.trouble.as_ref().map_or_else(|| "no reason is known".to_owned(), |it| it.outcome.to_string());
-        let goal = row.restore().map(|restore| {
-            let is_live = row.current.as_ref() == Some(&Some(restore.clone()));
-            (restore, is_live && row.trouble.as_ref().is_some_and(|it| is_of_service(&it.outcome)))
-        });
-        match causes.iter_mut().find(|(known, to, _)| *known == reason && *to == goal) {
+        let (why, way) = (reason(row), way(row));
+        match causes.iter_mut().find(|(known, to, _)| *known == why && *to == way) {
             Some((_, _, hosts)) => hosts.push(&row.target),
-            None => causes.push((reason, goal, vec![&row.target])),
+            None => causes.push((why, way, vec![&row.target])),
         }
     }
-    let one = |(reason, goal, hosts): &(String, Option<(Revision, bool)>, Vec<&Target>)| {
-        let way = match goal {
-            Some((to, true)) => format!(
-                "{} is live there again: put the service right, then run `hoist deploy --service-restart -r {} -l {}`",
-                to.short(),
-                to.short(),
-                listed(hosts)
-            ),
-            Some((to, false)) => {
-                format!("put that right, then run `hoist deploy -r {} -l {}`", to.short(), listed(hosts))
+    let one = |(why, way, hosts): &(String, Way, Vec<&Target>)| {
+        let (names, list) = (fold(hosts.iter().copied()), listed(hosts));
+        let then = match way {
+            Way::Restart(to) => {
+                let to = to.short();
+                let command = format!("hoist deploy --service-restart -r {to} -l {list}");
+                format!("{to} is live there again: put the service right, then run `{command}`")
             }
-            None => format!(
-                "nothing was live there before: deploy a revision that works with `hoist deploy -r REVISION -l {}`",
-                listed(hosts)
-            ),
+            Way::Deploy(to) => format!("put that right, then run `hoist deploy -r {} -l {list}`", to.short()),
+            Way::Nowhere => format!("nothing was live there before: run `hoist deploy -r REVISION -l {list}`"),
         };
-        format!("; {}: {reason}; {way}", fold(hosts.iter().copied()))
+        format!("; {names}: {why}; {then}")
     };
     let more = match causes.len().saturating_sub(NAMED) {
         0 => String::new(),
-        more => format!("; and {more} more, see the table of hosts"),
+        more => format!("; {} in the table of hosts", crate::text::counted(more, "more cause")),
     };
     causes.iter().take(NAMED).map(one).collect::<String>() + &more
 }
 
 /// For `hoist rollback` itself, when it was turned back: why, and how it is done all the same.
-pub fn of_rollback(rows: &[Row], plan: &Plan) -> String {
-    if plan.kind != Kind::Rollback {
-        return String::new();
+pub fn of_rollback(table: &[Row], plan: &Plan) -> String {
+    let failed: Vec<&Row> = table.iter().filter(|row| row.failed && row.trouble.is_some()).collect();
+    let Some(first) = failed.first().filter(|_| plan.kind == Kind::Rollback) else { return String::new() };
+    let (to, hosts) = (plan.revision.short(), fold(failed.iter().map(|row| &row.target)));
+    let again = format!("hoist rollback --to {to}");
+    let why = if failed.iter().all(|row| reason(row) == reason(first)) {
+        format!("{hosts}: {}", reason(first))
+    } else {
+        format!("{hosts} failed")
+    };
+    if failed.iter().all(|row| is_a_check(row)) {
+        return format!("; {why}; `{again} -D perform_checks:no` goes back without checks");
     }
-    let failed: Vec<&Row> = rows.iter().filter(|row| row.failed && row.trouble.is_some()).collect();
-    let checks: Vec<&Row> = failed.iter().copied().filter(|row| is_a_check(row)).collect();
-    let to = plan.revision.short();
-    if let (Some(first), true) = (checks.first(), checks.len() == failed.len()) {
-        let reason = first.trouble.as_ref().map(|it| it.outcome.to_string()).unwrap_or_default();
-        let hosts = fold(checks.iter().map(|row| &row.target));
-        return format!(
-            "; {hosts}: {reason}; `hoist rollback --to {to} -D perform_checks:no` goes back without checks"
-        );
+    let limit = |(group, head): (usize, &Group)| {
+        let count = failed.iter().filter(|row| row.group == group).count();
+        let of_group = if head.name == "default" { String::new() } else { format!("{}_", head.name) };
+        (count > 0).then(|| format!(" -D {of_group}failure_limit:{count}"))
+    };
+    let limits: String = plan.groups.iter().enumerate().filter_map(limit).collect();
+    format!("; {why}; put that right and run `{again}` again, or tolerate it: `{again}{limits}`")
+}
+
+/// Where a host that is not back has to go.
+fn way(row: &Row) -> Way {
+    let Some(restore) = row.restore() else { return Way::Nowhere };
+    let is_live = row.current.as_ref() == Some(&Some(restore.clone()));
+    if is_live && row.trouble.as_ref().is_some_and(|trouble| is_of_service(&trouble.outcome)) {
+        Way::Restart(restore)
+    } else {
+        Way::Deploy(restore)
     }
-    let limits: String = plan
-        .groups
-        .iter()
-        .enumerate()
-        .filter_map(|(group, head)| {
-            let count = failed.iter().filter(|row| row.group == group).count();
-            let key = if head.name == "default" {
-                "failure_limit".to_owned()
-            } else {
-                format!("{}_failure_limit", head.name)
-            };
-            (count > 0).then(|| format!(" -D {key}:{count}"))
-        })
-        .collect();
-    if limits.is_empty() {
-        return String::new();
+}
+
+fn reason(row: &Row) -> String {
+    match row.trouble.as_ref() {
+        Some(Failure { outcome: Outcome::ChecksFailed { reason }, .. }) => reason.clone(),
+        Some(trouble) => trouble.to_string(),
+        None => "the reason is not known".to_owned(),
     }
-    let hosts = fold(failed.iter().map(|row| &row.target));
-    format!("; put {hosts} right, or go back without them: `hoist rollback --to {to}{limits}`")
 }
 
 /// Hosts as `-l` takes them.
@@ -99,7 +109,11 @@ fn is_of_service(outcome: &Outcome) -> bool {
     }
 }
 
+/// Whether a check found fault, on the way there or on the way back.
 fn is_a_check(row: &Row) -> bool {
-    let reason = row.trouble.as_ref().map(|it| &it.outcome);
-    matches!(reason, Some(Outcome::Failed { reason, .. }) if reason.starts_with("check "))
+    match row.trouble.as_ref().map(|trouble| &trouble.outcome) {
+        Some(Outcome::Failed { reason, .. }) => reason.starts_with("check "),
+        Some(Outcome::ChecksFailed { .. }) => true,
+        _ => false,
+    }
 }
