@@ -2,6 +2,7 @@
 
 // A test may unwrap; the program may not: it names what is wrong and what to do.
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::unwrap_in_result))]
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod cli;
 mod clock;

@@ -315,8 +315,10 @@ fn a_rollback_that_a_check_turns_back_says_how_to_go_back_without_checks() {
 
 #[test]
 fn a_rollback_that_a_broken_host_turns_back_says_how_to_tolerate_it() {
-    let (farm, project, one) = Project::deployed(1, 1);
+    let (farm, project) = Project::on_farm(1, 1);
     failing_service(&farm, &project, 2);
+    let one = commit(&project, "one with a service");
+    project.deploy(&[]).ends(0);
     commit(&project, "two");
     project.deploy(&[]).ends(0);
     std::fs::write(farm.srv(&address(0)).join("failing"), "").unwrap();

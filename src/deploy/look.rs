@@ -1,11 +1,12 @@
 //! Looking at targets without deploying anything: what they are asked, and the calls that ask it.
 
 use crate::config::Config;
-use crate::fleet::{Call, Fleet, Flow, HostEvent, HostResult, RequestSource, Step, Task};
+use crate::fleet::remarks::Remark;
+use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, RequestSource, Step, Task};
 use crate::wire::{Header, Holder};
 
+use super::calls::CONTACT_TIMEOUT;
 use super::requests::header;
-use super::story::CONTACT_TIMEOUT;
 
 /// What targets are asked by a command that looks at them.
 pub struct Look {
@@ -30,13 +31,16 @@ impl RequestSource for Look {
     }
 }
 
-/// Probes all of `count` targets, `batch` at once. Gives back their results by their places in the fleet.
-pub fn look(fleet: &mut dyn Fleet, batch: usize, count: usize) -> Vec<Option<HostResult>> {
+/// Probes all of `count` targets, `batch` at once. Gives back their results by their places in the fleet; what the fleet
+/// remarks goes to `remark`.
+pub fn look(fleet: &mut dyn Fleet, batch: usize, count: usize, remark: &dyn Fn(&Remark)) -> Vec<Option<HostResult>> {
     let mut results: Vec<Option<HostResult>> = vec![None; count];
     fleet.run(&Call::contact(Step::Probe, batch, CONTACT_TIMEOUT), &tasks(count), &mut |events| {
         for event in events {
-            if let HostEvent::Ended(host, result) = event {
-                results[host] = Some(*result);
+            match event {
+                HostEvent::Ended(host, result) => results[host.index()] = Some(*result),
+                HostEvent::Remark(said) => remark(&said),
+                _ => {}
             }
         }
         Flow::Continue
@@ -45,10 +49,17 @@ pub fn look(fleet: &mut dyn Fleet, batch: usize, count: usize) -> Vec<Option<Hos
 }
 
 /// Closes the sessions of all of `count` targets.
-pub fn close(fleet: &mut dyn Fleet, batch: usize, count: usize) {
-    fleet.run(&Call::contact(Step::Release, batch, CONTACT_TIMEOUT), &tasks(count), &mut |_| Flow::Continue);
+pub fn close(fleet: &mut dyn Fleet, batch: usize, count: usize, remark: &dyn Fn(&Remark)) {
+    fleet.run(&Call::contact(Step::Release, batch, CONTACT_TIMEOUT), &tasks(count), &mut |events| {
+        for event in events {
+            if let HostEvent::Remark(said) = event {
+                remark(&said);
+            }
+        }
+        Flow::Continue
+    });
 }
 
 fn tasks(count: usize) -> Vec<Task> {
-    (0..count).map(|host| Task { host, attempt: 0, restore: None }).collect()
+    HostId::first(count).map(|host| Task { host, attempt: 0, restore: None }).collect()
 }

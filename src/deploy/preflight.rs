@@ -6,7 +6,7 @@ use crate::repo::Repo;
 use crate::targets::{Target, fold};
 use crate::wire::{CheckType, Facts, Level, Preflight, Revision, ScriptHead, Stage, StageRequest};
 
-use super::plan::{Kind, Plan};
+use super::plan::{GroupId, Kind, Plan};
 use super::table::Row;
 
 /// What a run needs on its targets, beside what its requests say.
@@ -80,8 +80,8 @@ fn first_line(repo: &Repo, revision: &Revision, paths: &[String]) -> Result<Opti
 }
 
 /// What a host's probe found that matters to it, and how much.
-fn findings<'a>(facts: &'a Facts, plan: &'a Plan, group: usize) -> impl Iterator<Item = (Level, &'a str)> {
-    let group = plan.groups[group].name.as_str();
+fn findings<'a>(facts: &'a Facts, plan: &'a Plan, group: GroupId) -> impl Iterator<Item = (Level, &'a str)> {
+    let group = plan.group(group).name.as_str();
     let ours = facts.findings.iter().filter(move |it| it.group.as_deref().is_none_or(|it| it == group));
     // Nothing is in the way of a rollback, and of a host that is to do nothing.
     let is_live = facts.state.current.as_ref() == Some(&plan.revision) && !plan.force;
@@ -94,7 +94,7 @@ fn findings<'a>(facts: &'a Facts, plan: &'a Plan, group: usize) -> impl Iterator
 }
 
 /// What later stages of the run would fail at for certain, in one fragment; `None`: nothing.
-pub fn failing(facts: &Facts, plan: &Plan, group: usize) -> Option<String> {
+pub fn failing(facts: &Facts, plan: &Plan, group: GroupId) -> Option<String> {
     let sure = findings(facts, plan, group).filter(|(level, _)| *level == Level::Error);
     let messages: Vec<&str> = sure.map(|(_, message)| message).collect();
     (!messages.is_empty()).then(|| messages.join("; "))

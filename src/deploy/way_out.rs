@@ -1,8 +1,7 @@
 //! What stands in the way of a rollback that failed, and the command that gets past it.
 
-use crate::fleet::Outcome;
-use crate::targets::{Group, Target, fold};
-use crate::wire::Revision;
+use crate::targets::{Target, fold};
+use crate::wire::{Fault, Revision};
 
 use super::plan::{Kind, Plan};
 use super::table::{Failure, Row};
@@ -16,6 +15,8 @@ enum Way {
     /// It is live there again, and its service is not.
     Restart(Revision),
     Deploy(Revision),
+    /// The same, and nothing has to be put right by hand.
+    FetchAgain(Revision),
     /// Nothing was live there before.
     Nowhere,
 }
@@ -42,6 +43,7 @@ pub fn of_astray<'a>(astray: impl Iterator<Item = &'a Row>, table: &'a [Row], pl
                 format!("{to} is live there again: put the service right, then run `{command}`")
             }
             Way::Deploy(to) => format!("put that right, then run `hoist deploy -r {} -l {list}`", to.short()),
+            Way::FetchAgain(to) => format!("`hoist deploy -r {} -l {list}` brings it again", to.short()),
             Way::Nowhere => format!("nothing was live there before: run `hoist deploy -r REVISION -l {list}`"),
         };
         format!("; {names}: {why}; {then}")
@@ -67,29 +69,30 @@ pub fn of_rollback(table: &[Row], plan: &Plan) -> String {
     if failed.iter().all(|row| is_a_check(row)) {
         return format!("; {why}; `{again} -D perform_checks:no` goes back without checks");
     }
-    let limit = |(group, head): (usize, &Group)| {
+    let limit = |group| {
         let count = failed.iter().filter(|row| row.group == group).count();
-        let of_group = if head.name == "default" { String::new() } else { format!("{}_", head.name) };
+        let name = &plan.group(group).name;
+        let of_group = if name == "default" { String::new() } else { format!("{name}_") };
         (count > 0).then(|| format!(" -D {of_group}failure_limit:{count}"))
     };
-    let limits: String = plan.groups.iter().enumerate().filter_map(limit).collect();
+    let limits: String = plan.group_ids().filter_map(limit).collect();
     format!("; {why}; put that right and run `{again}` again, or tolerate it: `{again}{limits}`")
 }
 
 /// Where a host that is not back has to go.
 fn way(row: &Row) -> Way {
     let Some(restore) = row.restore() else { return Way::Nowhere };
-    let is_live = row.current.as_ref() == Some(&Some(restore.clone()));
-    if is_live && row.trouble.as_ref().is_some_and(|trouble| is_of_service(&trouble.outcome)) {
-        Way::Restart(restore)
-    } else {
-        Way::Deploy(restore)
+    let is_live = row.current() == Some(&restore);
+    match row.trouble.as_ref().map(|trouble| &trouble.fault) {
+        Some(fault) if is_live && is_of_service(fault) => Way::Restart(restore),
+        Some(Fault::CacheBroken { .. }) => Way::FetchAgain(restore),
+        _ => Way::Deploy(restore),
     }
 }
 
 fn reason(row: &Row) -> String {
     match row.trouble.as_ref() {
-        Some(Failure { outcome: Outcome::ChecksFailed { reason }, .. }) => reason.clone(),
+        Some(Failure { fault: Fault::ChecksFailed { reason }, .. }) => reason.clone(),
         Some(trouble) => trouble.to_string(),
         None => "the reason is not known".to_owned(),
     }
@@ -101,19 +104,19 @@ fn listed(hosts: &[&Target]) -> String {
 }
 
 /// Whether it is the service that failed, behind links that were all put right.
-fn is_of_service(outcome: &Outcome) -> bool {
-    match outcome {
-        Outcome::Failed { reason, .. } => reason.starts_with("service ") || reason.starts_with("port "),
-        Outcome::TimedOut { .. } => true,
+fn is_of_service(fault: &Fault) -> bool {
+    match fault {
+        Fault::Failed { reason, .. } => reason.starts_with("service ") || reason.starts_with("port "),
+        Fault::TimedOut { .. } => true,
         _ => false,
     }
 }
 
 /// Whether a check found fault, on the way there or on the way back.
 fn is_a_check(row: &Row) -> bool {
-    match row.trouble.as_ref().map(|trouble| &trouble.outcome) {
-        Some(Outcome::Failed { reason, .. }) => reason.starts_with("check "),
-        Some(Outcome::ChecksFailed { .. }) => true,
+    match row.trouble.as_ref().map(|trouble| &trouble.fault) {
+        Some(Fault::Failed { reason, .. }) => reason.starts_with("check "),
+        Some(Fault::ChecksFailed { .. }) => true,
         _ => false,
     }
 }

@@ -9,9 +9,9 @@ use super::output_sink::OutputSink;
 use super::sessions::{First, FleetState, Session};
 use super::talk::{Failure, NoSession, Remote, StageReply};
 use super::terms::Terms;
-use super::{HostId, Outcome, Payload};
+use super::{HostId, Payload};
 use crate::targets::Target;
-use crate::wire::{Facts, LargeFile, Request, Revision, RunId, State};
+use crate::wire::{Facts, Fault, LargeFile, Outcome, Request, Revision, RunId, State};
 
 /// Added to a call's time limit here: the target enforces the limit itself, and reports it more precisely.
 pub(super) const SLACK: Duration = Duration::from_secs(10);
@@ -39,7 +39,7 @@ pub(super) struct Work<'a> {
 impl<'a> Work<'a> {
     pub fn new(shared: &'a FleetState, terms: &Terms<'a>, session: &'a mut Session, sink: OutputSink<'a>) -> Work<'a> {
         let Terms { host, timeout, probe_timeout, restore, is_last_chance } = *terms;
-        let target = &shared.hosts[host].target;
+        let target = &shared.hosts[host.index()].target;
         Work { shared, host, target, session, sink, timeout, restore, probe_timeout, is_last_chance }
     }
 }
@@ -60,7 +60,7 @@ impl Work<'_> {
     /// Ensures that there is a session, and that the lock is held if it was. A host that accepted a login before is tried
     /// for `reconnect_timeout`. After that has failed once, only a rollback tries for as long again: it may be the last
     /// thing left to do, and a host may need more than one timeout to boot.
-    pub(super) fn ready_again(&mut self) -> Result<(), Outcome> {
+    pub(super) fn ready_again(&mut self) -> Outcome {
         let is_tried = self.session.let_in && (!self.session.given_up || self.is_last_chance);
         if self.is_connected() || !is_tried {
             return self.ready();
@@ -70,9 +70,9 @@ impl Work<'_> {
     }
 
     /// Ensures that there is a session, and that the lock is held if it was; a single attempt.
-    pub(super) fn ready(&mut self) -> Result<(), Outcome> {
+    pub(super) fn ready(&mut self) -> Outcome {
         if !self.is_connected() {
-            self.connect().map_err(|none| none.outcome)?;
+            self.connect().map_err(|none| none.fault)?;
         } else if !self.session.remote.as_mut().is_some_and(Remote::has_lost_keeper) {
             return Ok(());
         }
@@ -120,7 +120,7 @@ impl Work<'_> {
                  leads, and what the first machine runs"
             )
         };
-        Err(NoSession { outcome: Outcome::Unreachable { reason }, is_final: !is_empty, is_refused: false })
+        Err(NoSession { fault: Fault::Unreachable { reason }, is_final: !is_empty, is_refused: false })
     }
 
     /// Moves the list of missing large files out of the facts, in the order of the revision.
@@ -179,19 +179,19 @@ impl Work<'_> {
         let until = Instant::now() + self.shared.ssh.options.reconnect_timeout;
         let (mut pause, mut after_refusal) = (FIRST_PAUSE, FIRST_REFUSAL_PAUSE);
         loop {
-            let NoSession { outcome, is_final, is_refused } = match self.connect() {
+            let NoSession { fault, is_final, is_refused } = match self.connect() {
                 Ok(()) => return Ok(()),
                 Err(none) => none,
             };
             let left = until.saturating_duration_since(Instant::now());
             if is_final || left.is_zero() {
                 self.session.given_up = true;
-                return Err(Failure::Ended(match outcome {
-                    Outcome::Unreachable { reason } => Outcome::Lost { reason: format!("{why}; then {reason}") },
+                return Err(Failure::Ended(match fault {
+                    Fault::Unreachable { reason } => Fault::Lost { reason: format!("{why}; then {reason}") },
                     other => other,
                 }));
             }
-            log::debug!("{} is tried again: {outcome}", self.target);
+            log::debug!("{} is tried again: {fault}", self.target);
             let next;
             if is_refused {
                 (next, after_refusal) = (after_refusal, REFUSAL_PAUSE);

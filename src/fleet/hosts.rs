@@ -12,9 +12,9 @@ use super::pool::Pool;
 use super::sessions::{First, FleetState, Host};
 use super::ssh::Ssh;
 use super::terms::Terms;
-use super::{Call, Fleet, Flow, HostEvent, HostId, HostResult, Outcome, PackSource, RequestSource, Step, Task};
+use super::{Call, Fleet, Flow, HostEvent, HostId, HostResult, PackSource, RequestSource, Step, Task};
 use crate::targets::Target;
-use crate::wire::{Revision, Stage};
+use crate::wire::{Fault, Revision, Stage};
 
 /// Hosts over SSH: one session each, opened by the first step that needs it and kept.
 pub struct SshFleet {
@@ -45,7 +45,7 @@ impl SshFleet {
     /// For a run that is resumed: its locks were taken before, so every new session takes its own again. `seen` is what
     /// its journal says of the hosts.
     pub fn holding(mut self, mut seen: HashMap<HostId, First>) -> SshFleet {
-        for (id, host) in self.shared.hosts.iter().enumerate() {
+        for (id, host) in HostId::first(self.shared.hosts.len()).zip(&self.shared.hosts) {
             let mut session = host.session.lock().unwrap_or_else(PoisonError::into_inner);
             // Which of them went live only the journal knows; the others have no lease to renew. Nor does a stage reach
             // a host that has not let the run in.
@@ -72,7 +72,7 @@ impl SshFleet {
         }
         let mut states: Vec<Vec<Revision>> = Vec::new();
         let mut known = HashSet::new();
-        for host in tasks.iter().filter_map(|task| self.shared.hosts.get(task.host)) {
+        for host in tasks.iter().filter_map(|task| self.shared.hosts.get(task.host.index())) {
             let session = host.session.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(facts) = session.remote.as_ref().map(|remote| &remote.facts) else { continue };
             if (call.force || !facts.revisions.contains(&deployment.revision)) && known.insert(facts.cached.clone()) {
@@ -100,7 +100,7 @@ impl SshFleet {
             if let Some(result) = result {
                 finds.lock().unwrap_or_else(PoisonError::into_inner).push((task.host, result));
             }
-            Outcome::Ok.into()
+            HostResult::ok()
         };
         self.pool.run(call.batch, tasks, Arc::new(job), &mut |mut events| {
             events.retain(|event| matches!(event, HostEvent::Line(..)));
@@ -116,6 +116,14 @@ impl SshFleet {
 
 impl Fleet for SshFleet {
     fn run(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
+        let shared = self.shared.clone();
+        shared.ssh.remarks().heard(on, |on| self.make(call, tasks, on));
+    }
+}
+
+impl SshFleet {
+    /// Makes a call.
+    fn make(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
         // A probe finds out whatever it is for.
         if call.recover && call.step != Step::Probe {
             return self.recover(call, tasks, on);
@@ -129,7 +137,7 @@ impl Fleet for SshFleet {
         let job = move |task: &Task, tell: &dyn Fn(HostEvent)| {
             let terms = Terms::of(&shared_call, task);
             let result = shared.on_host(&terms, tell, |work| Some(work.step(&shared_call, task)));
-            result.unwrap_or_else(|| Outcome::Ok.into())
+            result.unwrap_or_else(HostResult::ok)
         };
         // More at once than may be open would only close each other's sessions.
         let batch = self.shared.open.limit().map_or(call.batch, |limit| call.batch.min(limit));
@@ -145,9 +153,9 @@ impl FleetState {
         tell: &dyn Fn(HostEvent),
         piece: impl FnOnce(&mut Work) -> Option<HostResult>,
     ) -> Option<HostResult> {
-        let Some(host) = self.hosts.get(terms.host) else {
+        let Some(host) = self.hosts.get(terms.host.index()) else {
             let reason = format!("internal error: no host {}", terms.host);
-            return Some(Outcome::Failed { reason, status: 1 }.into());
+            return Some(Fault::failed(reason).into());
         };
         let mut session = host.session.lock().unwrap_or_else(|poisoned: PoisonError<_>| {
             host.session.clear_poison();
@@ -159,9 +167,9 @@ impl FleetState {
         if session.remote.is_some() {
             self.make_room(terms.host);
         }
-        let sink = OutputSink::new(terms.host, tell, &self.output, Some(&host.noise));
+        let sink = OutputSink::new(terms.host, terms.timeout, tell, &self.output, Some(&host.noise));
         let mut work = Work::new(self, terms, &mut session, sink);
         let result = piece(&mut work)?;
-        Some(work.sink.complete(result, terms.timeout))
+        Some(work.sink.complete(result))
     }
 }

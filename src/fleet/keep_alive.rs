@@ -28,7 +28,7 @@ pub(super) fn start(shared: &Arc<FleetState>) {
     let lease = lease_of(shared);
     let every = shared.ssh.shortest_keepalive() / 2;
     let every = lease.map_or(every, |lease| every.min(lease / RENEWALS)).max(SHORTEST);
-    let shared = Arc::downgrade(shared);
+    let (fleet, shared) = (shared, Arc::downgrade(shared));
     let thread = std::thread::Builder::new().name("sessions".into()).stack_size(256 << 10);
     let started = thread.spawn(move || {
         let reconnecting = Arc::new(AtomicBool::new(false));
@@ -46,7 +46,7 @@ pub(super) fn start(shared: &Arc<FleetState>) {
         }
     });
     if let Err(error) = started {
-        log::warn!("idle sessions are not kept alive: {error}");
+        fleet.ssh.remarks().warn(None, format!("idle sessions are not kept alive: {error}"));
     }
 }
 
@@ -61,7 +61,7 @@ fn lease_of(shared: &FleetState) -> Option<Duration> {
 /// Sessions that a step is using are skipped: a stage renews its lease itself.
 fn keep_all_alive(shared: &FleetState, renew: bool) -> Vec<HostId> {
     let mut lost = Vec::new();
-    for (id, host) in shared.hosts.iter().enumerate() {
+    for (id, host) in HostId::first(shared.hosts.len()).zip(&shared.hosts) {
         let mut session = match host.session.try_lock() {
             Ok(session) => session,
             Err(TryLockError::WouldBlock | TryLockError::Poisoned(_)) => continue,
@@ -92,16 +92,19 @@ fn reconnect(shared: &Arc<FleetState>, hosts: Vec<HostId>) {
 }
 
 fn reconnect_one(shared: &FleetState, id: HostId) {
-    let host = &shared.hosts[id];
+    let host = &shared.hosts[id.index()];
     let Ok(mut session) = host.session.try_lock() else { return };
     // A step may have reconnected first, or ended the lease.
     if !session.promoted {
         return;
     }
-    let sink = OutputSink::new(id, &|_| {}, &shared.output, None);
+    let sink = OutputSink::new(id, PATIENCE, &|_| {}, &shared.output, None);
     let mut work = Work::new(shared, &Terms::beside(id, PATIENCE), &mut session, sink);
     match work.ready() {
-        Ok(()) => log::info!("{}: the idle session was lost, and was reopened", host.target),
-        Err(outcome) => log::debug!("{}: the idle session is lost: {outcome}", host.target),
+        Ok(()) => {
+            let message = "the idle session was lost, and was reopened";
+            shared.ssh.remarks().debug(Some(&host.target), message);
+        }
+        Err(fault) => log::debug!("{}: the idle session is lost: {fault}", host.target),
     }
 }

@@ -1,22 +1,20 @@
 //! Hosts, and running a step on many of them.
-#![allow(
-    clippy::result_large_err,
-    reason = "an outcome names the holder of a lock; there is one a host and step, beside a round trip over the network"
-)]
 
 mod ask;
 mod command;
 mod connection;
+mod host_id;
+mod host_result;
 mod hosts;
 pub mod keep_alive;
 mod loss;
 mod noise;
 mod open;
-mod outcome;
 pub mod output_sink;
 mod pack;
 mod pool;
 mod probe;
+pub mod remarks;
 mod request_source;
 mod sessions;
 pub mod ssh;
@@ -26,8 +24,9 @@ mod unlock;
 mod work;
 
 pub use command::CommandFleet;
+pub use host_id::{HostId, HostIds};
+pub use host_result::HostResult;
 pub use hosts::SshFleet;
-pub use outcome::{HostResult, Outcome};
 pub use pack::{NoPacks, Pack, PackSource, Payload};
 pub use request_source::RequestSource;
 pub use sessions::First;
@@ -35,9 +34,7 @@ pub use sessions::First;
 use std::time::Duration;
 
 use crate::wire::{Line, Revision, Stage};
-
-/// A target's index in the plan, over all groups in order.
-pub type HostId = usize;
+use remarks::Remark;
 
 /// How many of a host's last lines a result keeps.
 pub const TAIL_LINES: usize = 20;
@@ -111,6 +108,8 @@ pub enum HostEvent {
         limit: u64,
     },
     Ended(HostId, Box<HostResult>),
+    /// What no host said itself; of no host of this call, maybe.
+    Remark(Remark),
 }
 
 /// The story's answer to each batch of events.

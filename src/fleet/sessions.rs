@@ -61,10 +61,10 @@ impl FleetState {
     /// Marks a host's session as in use, and closes idle sessions if too many are open. They are reopened, and take their
     /// locks again, when a step needs them.
     pub(super) fn make_room(&self, host: HostId) {
-        self.open.touch(host, |other| match self.hosts[other].session.try_lock() {
+        self.open.touch(host, |other| match self.hosts[other.index()].session.try_lock() {
             Ok(mut session) => {
                 if session.remote.take().is_some() {
-                    log::debug!("{}: closed to make room for other sessions", self.hosts[other].target);
+                    log::debug!("{}: closed to make room for other sessions", self.hosts[other.index()].target);
                 }
                 true
             }

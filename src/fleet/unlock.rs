@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use super::connection::Work;
 use super::hosts::SshFleet;
-use super::talk::outcome_of;
 use super::terms::Terms;
-use super::{Flow, HostEvent, HostId, HostResult, Outcome, Payload, Task};
-use crate::wire::RunId;
+use super::{Flow, HostEvent, HostId, HostResult, Payload, Task};
+use crate::wire::{Fault, RunId};
 
 /// A process that does not want to end is given time before it is killed, and there may be several.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -22,24 +21,26 @@ impl SshFleet {
         let job = move |task: &Task, tell: &dyn Fn(HostEvent)| {
             let held = held.iter().find(|(host, _)| *host == task.host).and_then(|(_, held)| held.clone());
             let result = shared.on_host(&Terms::beside(task.host, TIMEOUT), tell, |work| Some(work.unlock(held)));
-            result.unwrap_or_else(|| Outcome::Ok.into())
+            result.unwrap_or_else(HostResult::ok)
         };
-        self.pool.run(batch, &tasks, Arc::new(job), &mut |events| {
+        let (pool, shared) = (&mut self.pool, self.shared.clone());
+        let mut on = |events| {
             on(events);
             Flow::Continue
-        });
+        };
+        shared.ssh.remarks().heard(&mut on, |on| pool.run(batch, &tasks, Arc::new(job), on));
     }
 }
 
 impl Work<'_> {
     fn unlock(&mut self, held: Option<RunId>) -> HostResult {
-        if let Err(outcome) = self.ready() {
-            return outcome.into();
+        if let Err(fault) = self.ready() {
+            return fault.into();
         }
         let (request, deadline) = (self.unlock_request(held), self.deadline());
         match self.exec(&request, Payload::default(), deadline) {
-            Ok(answer) => outcome_of(answer.ended, &answer.end).into(),
-            Err(trouble) => Outcome::from(trouble).into(),
+            Ok(answer) => answer.outcome.into(),
+            Err(trouble) => Fault::from(trouble).into(),
         }
     }
 }

@@ -4,11 +4,10 @@ use std::time::{Duration, Instant};
 
 use super::connection::{SLACK, Work};
 use super::loss::{Loss, lost, unreachable, why};
-use super::ssh::ExecEnd;
-use super::talk::{Failure, StageReply, outcome_of};
+use super::talk::{Failure, StageReply};
 use super::terms::ASK_PATIENCE;
-use super::{Call, HostResult, Outcome, Step, Task};
-use crate::wire::{Ended, Facts, Recorded, Stage, State};
+use super::{Call, HostResult, Step, Task};
+use crate::wire::{Facts, Fault, Outcome, Recorded, Stage};
 
 /// Between two questions how a stage goes.
 const ASK_PAUSE: Duration = Duration::from_millis(500);
@@ -35,8 +34,7 @@ impl Work<'_> {
             }
             Step::Release => self.release(),
             Step::Command => {
-                let reason = "internal error: a deployment's fleet runs no commands of the operator's".into();
-                Outcome::Failed { reason, status: 1 }.into()
+                Fault::failed("internal error: a deployment's fleet runs no commands of the operator's").into()
             }
         }
     }
@@ -44,21 +42,12 @@ impl Work<'_> {
     /// What became of a stage that an earlier deployer may have begun; `None`: it never began.
     pub(super) fn recover(&mut self, stage: Stage, attempt: u32) -> Option<HostResult> {
         let deadline = self.deadline();
-        match self.ask_after_loss(stage, attempt, Loss::session("its deployer is gone"), deadline) {
-            Ok(None) => None,
-            Ok(Some(answer)) => {
-                let outcome = outcome_of(answer.ended, &answer.end);
-                Some(HostResult { state: Some(answer.state), ..HostResult::from(outcome) })
-            }
-            Err(result) => Some(result),
-        }
+        let end = self.ask_after_loss(stage, attempt, Loss::session("its deployer is gone"), deadline);
+        end.map_or_else(|fault| Some(fault.into()), |answer| answer.map(HostResult::from))
     }
 
     fn probe(&mut self) -> HostResult {
-        let outcome = match self.fresh_probe() {
-            Ok(()) => Outcome::Ok,
-            Err(outcome) => outcome,
-        };
+        let outcome = self.fresh_probe();
         let facts = self.session.remote.as_ref().filter(|_| outcome.is_ok()).map(|remote| Facts {
             // What a host is sent is for this fleet alone to know, and the list may be long.
             cached: Vec::new(),
@@ -68,7 +57,7 @@ impl Work<'_> {
         HostResult { facts, state, ..HostResult::from(outcome) }
     }
 
-    fn fresh_probe(&mut self) -> Result<(), Outcome> {
+    fn fresh_probe(&mut self) -> Outcome {
         if !self.is_connected() {
             return self.ready();
         }
@@ -79,7 +68,7 @@ impl Work<'_> {
                 self.note_lacks();
                 Ok(())
             }
-            Err(Failure::Ended(outcome)) => Err(outcome),
+            Err(Failure::Ended(fault)) => Err(fault),
             Err(Failure::Lost(_) | Failure::Unanswered(_)) => {
                 self.session.remote = None;
                 self.ready()
@@ -88,18 +77,12 @@ impl Work<'_> {
     }
 
     fn hold(&mut self) -> HostResult {
-        let outcome = self.ready_again().map_or_else(
-            |outcome| outcome,
-            |()| match self.take_lock() {
-                Ok(()) => Outcome::Ok,
-                Err(Failure::Ended(outcome)) => outcome,
-                // Nothing was done but to ask, so a new session may simply ask once more.
-                Err(trouble) => match self.reconnect(&why(trouble)).and_then(|()| self.take_lock()) {
-                    Ok(()) => Outcome::Ok,
-                    Err(trouble) => unreachable(trouble),
-                },
-            },
-        );
+        let outcome = self.ready_again().and_then(|()| match self.take_lock() {
+            Ok(()) => Ok(()),
+            Err(Failure::Ended(fault)) => Err(fault),
+            // Nothing was done but to ask, so a new session may simply ask once more.
+            Err(trouble) => self.reconnect(&why(trouble)).and_then(|()| self.take_lock()).map_err(unreachable),
+        });
         self.session.hold = outcome.is_ok();
         outcome.into()
     }
@@ -109,9 +92,10 @@ impl Work<'_> {
         let keeps_more = std::mem::take(&mut self.session.keeps_more);
         if self.session.claimed && !self.is_connected() {
             // Its session was closed to make room, and the claim would outlive the run.
-            if let Err(outcome) = self.ready() {
+            if let Err(fault) = self.ready() {
                 let target = self.target;
-                log::warn!("{target}: the lock could not be released: {outcome}; `hoist unlock {target}` does that");
+                let message = format!("the lock could not be released: {fault}; `hoist unlock {target}` does that");
+                self.shared.ssh.remarks().warn(Some(target), message);
             }
         }
         self.session.claimed = false;
@@ -119,12 +103,12 @@ impl Work<'_> {
             if keeps_more { remote.close_when_tidy(self.deadline()) } else { remote.close() }
         }
         self.shared.open.forget(self.host);
-        Outcome::Ok.into()
+        HostResult::ok()
     }
 
     fn run(&mut self, stage: Stage, call: &Call, task: &Task) -> HostResult {
-        if let Err(outcome) = self.ready_again() {
-            return outcome.into();
+        if let Err(fault) = self.ready_again() {
+            return fault.into();
         }
         if let Some(first) = &mut self.session.first {
             first.begun |= stage != Stage::Fetch;
@@ -133,15 +117,12 @@ impl Work<'_> {
         loop {
             let (request, payload) = match self.stage_request(stage, call, task, rebuild) {
                 Ok(made) => made,
-                Err(error) => {
-                    let reason = format!("cannot make the pack for this host: {error:#}");
-                    return Outcome::Failed { reason, status: 1 }.into();
-                }
+                Err(error) => return Fault::failed(format!("cannot make the pack for this host: {error:#}")).into(),
             };
             let deadline = self.deadline();
             let answer = match self.exec(&request, payload, deadline) {
                 Ok(answer) => answer,
-                Err(Failure::Ended(outcome)) => return outcome.into(),
+                Err(Failure::Ended(fault)) => return fault.into(),
                 Err(trouble) => {
                     let loss = Loss::of(trouble);
                     if loss.told.is_none() {
@@ -154,11 +135,11 @@ impl Work<'_> {
                             continue;
                         }
                         Ok(None) => return loss.again().into(),
-                        Err(result) => return result,
+                        Err(fault) => return fault.into(),
                     }
                 }
             };
-            if matches!(answer.ended, Ended::CacheBroken { .. }) && stage == Stage::Fetch && !rebuild {
+            if matches!(answer.outcome, Err(Fault::CacheBroken { .. })) && stage == Stage::Fetch && !rebuild {
                 rebuild = true;
                 // They came ahead of what was broken.
                 self.session.lacks.clear();
@@ -167,11 +148,10 @@ impl Work<'_> {
             if let Some(first) = &mut self.session.first {
                 first.begun = true;
             }
-            let outcome = outcome_of(answer.ended, &answer.end);
-            if outcome.is_ok() && stage == Stage::Fetch {
+            if answer.outcome.is_ok() && stage == Stage::Fetch {
                 self.remember();
             }
-            return HostResult { state: Some(answer.state), ..HostResult::from(outcome) };
+            return answer.into();
         }
     }
 
@@ -194,16 +174,16 @@ impl Work<'_> {
         attempt: u32,
         mut loss: Loss,
         deadline: Instant,
-    ) -> Result<Option<StageReply>, HostResult> {
+    ) -> Result<Option<StageReply>, Fault> {
         let request = self.ask_request(stage, attempt);
         let give_up = deadline + self.shared.ssh.options.reconnect_timeout;
         let mut is_new = false;
         'connected: loop {
             if Instant::now() >= give_up {
-                return Err(Outcome::Lost { reason: loss.why }.into());
+                return Err(Fault::Lost { reason: loss.why });
             }
             if !self.is_connected() {
-                self.reconnect(&loss.why).map_err(|trouble| HostResult::from(lost(trouble)))?;
+                self.reconnect(&loss.why).map_err(lost)?;
                 is_new = true;
             }
             loop {
@@ -214,15 +194,17 @@ impl Work<'_> {
                         std::thread::sleep(ASK_PAUSE);
                         continue;
                     }
-                    Ok(Recorded::Running) => return Err(Outcome::TimedOut { seconds: 0 }.into()),
+                    Ok(Recorded::Running) => {
+                        return Err(Fault::TimedOut { seconds: self.timeout.as_secs() });
+                    }
                     Ok(Recorded::Nothing) => None,
-                    Ok(Recorded::Ended { outcome, state }) => Some(answer(outcome, state)),
+                    Ok(Recorded::Ended { outcome, state }) => Some(StageReply { outcome, state }),
                     Ok(Recorded::Died { state }) => {
                         let reason = format!("deploy-local died in {stage}, and its connection with it");
-                        let outcome = loss.told.unwrap_or(Outcome::Failed { reason, status: 1 });
-                        return Err(HostResult { state: Some(state), ..HostResult::from(outcome) });
+                        let fault = loss.told.unwrap_or(Fault::failed(reason));
+                        return Ok(Some(StageReply { outcome: Err(fault), state }));
                     }
-                    Err(Failure::Ended(outcome)) => return Err(outcome.into()),
+                    Err(Failure::Ended(fault)) => return Err(fault),
                     Err(trouble) => {
                         self.session.remote = None;
                         loss.why = why(trouble);
@@ -236,7 +218,7 @@ impl Work<'_> {
                     (Ok(()), answer) => Ok(answer),
                     // What was done is known; the lock is tried again by the step that needs it.
                     (Err(_), Some(answer)) => Ok(Some(answer)),
-                    (Err(Failure::Ended(outcome)), None) => Err(outcome.into()),
+                    (Err(Failure::Ended(fault)), None) => Err(fault),
                     (Err(trouble), None) => {
                         self.session.remote = None;
                         loss.why = why(trouble);
@@ -246,9 +228,4 @@ impl Work<'_> {
             }
         }
     }
-}
-
-/// An answer that came by way of a question: its process has ended as the record says.
-fn answer(ended: Ended, state: State) -> StageReply {
-    StageReply { ended, state, end: ExecEnd::Status(0) }
 }

@@ -13,9 +13,9 @@ use crate::files::no_links;
 use crate::files::ownership::Denied;
 use crate::files::shared;
 
-use super::Unfinished;
 use super::record::{Opened, Record};
 use super::room::{Room, Space};
+use super::unfinished::Unfinished;
 
 /// Between two tries to claim a journal.
 const LOOK: Duration = Duration::from_millis(50);

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::terminal::{answer_line, complain_line};
 use crate::wire::{FLEET_REQUEST, Revision, Stage, StageRequest};
 
 use super::fault::Fault;
@@ -33,7 +34,7 @@ pub fn install(wanted: &Wanted) -> u8 {
     match prepare(wanted).and_then(|stages| run(wanted, &stages)) {
         Ok(()) => 0,
         Err(fault) => {
-            eprintln!("hoist: {}", fault.reason());
+            complain_line(&format!("hoist: {}", fault.reason()));
             1
         }
     }
@@ -47,7 +48,7 @@ fn prepare(wanted: &Wanted) -> Result<Vec<Stage>, Fault> {
         None => settled(&layout, record::kept_request(&layout, None)?),
     };
     if request.header.repo != wanted.repo {
-        return Err(Fault::Failed(format!("what the server has is {}, and not {}", request.header.repo, wanted.repo)));
+        return Err(Fault::failed(format!("what the server has is {}, and not {}", request.header.repo, wanted.repo)));
     }
     request.header.deploy_dir = wanted.deploy_dir.to_owned();
     if let Some(group) = wanted.group {
@@ -55,7 +56,7 @@ fn prepare(wanted: &Wanted) -> Result<Vec<Stage>, Fault> {
     }
     files::make_dir(&layout.own())?;
     record::keep_request(&layout, &request, None)?;
-    println!("{}: installing {}", wanted.repo, request.revision);
+    answer_line(&format!("{}: installing {}", wanted.repo, request.revision));
     let configured = |stage: &Stage| {
         let due = || request.checks.iter().any(|check| check.at.stage() == *stage);
         *stage != Stage::ConfigDeploy || request.config_files.is_some() || due()
@@ -68,14 +69,14 @@ fn prepare(wanted: &Wanted) -> Result<Vec<Stage>, Fault> {
 }
 
 fn run(wanted: &Wanted, stages: &[Stage]) -> Result<(), Fault> {
-    let program = std::env::current_exe().map_err(|error| Fault::Failed(format!("cannot find hoist: {error}")))?;
+    let program = std::env::current_exe().map_err(|error| Fault::failed(format!("cannot find hoist: {error}")))?;
     for stage in stages {
         let mut command = Command::new(&program);
         command.args(["deploy-local", "--repo", wanted.repo, "--deploy-dir"]).arg(wanted.deploy_dir);
         command.args(wanted.force.then_some("--force")).arg(stage.name());
-        let status = command.status().map_err(|error| Fault::Failed(format!("cannot run hoist: {error}")))?;
+        let status = command.status().map_err(|error| Fault::failed(format!("cannot run hoist: {error}")))?;
         if !status.success() {
-            return Err(Fault::Failed(format!(
+            return Err(Fault::failed(format!(
                 "{}: {stage} failed; what was live stays as far as it got",
                 wanted.repo
             )));
@@ -111,7 +112,7 @@ fn from_server(layout: &Layout, url: &str) -> Result<StageRequest, Fault> {
         let answer = git.call(&args, Feed::Nothing)?;
         let shown = crate::url::without_password(url);
         if !answer.exit.is_ok() {
-            return Err(Fault::Failed(format!(
+            return Err(Fault::failed(format!(
                 "{shown} does not say what the fleet should run ({}): a deployment to the whole fleet with git_server set \
                  leaves that there",
                 answer.complaint().replace(url, &shown)
@@ -119,7 +120,7 @@ fn from_server(layout: &Layout, url: &str) -> Result<StageRequest, Fault> {
         }
         let answer = git.call(&["cat-file", "blob", "refs/it"], Feed::Nothing)?;
         git.expect(&answer, "cat-file")?;
-        let wrong = |_| Fault::Failed(format!("what {shown} has for new hosts is not a request of this hoist"));
+        let wrong = |_| Fault::failed(format!("what {shown} has for new hosts is not a request of this hoist"));
         protocol::check_kept(answer.output.as_bytes(), wrong)?;
         let mut request: StageRequest = serde_json::from_str(&answer.output).map_err(wrong)?;
         // The deploy host may know the server by another name, and what it publishes holds no password.

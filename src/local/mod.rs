@@ -25,7 +25,7 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
-use crate::wire::{Ended, FIRST_LINE, Header, Holder, Request, Stage, StageRequest, State, TargetEvent};
+use crate::wire::{FIRST_LINE, Header, Holder, Request, Stage, StageRequest, State, TargetEvent};
 
 pub use install::{Wanted, install};
 
@@ -60,7 +60,7 @@ pub fn serve(input: impl Read + Send + 'static, output: impl Write + Send + 'sta
     let (request, layout) = match prepared {
         Ok(prepared) => prepared,
         Err(fault) => {
-            out.event(&TargetEvent::Ended { outcome: Ended::from(fault), state: State::default() });
+            out.event(&TargetEvent::Ended { outcome: Err(fault.bounded()), state: State::default() });
             out.flush(Duration::from_secs(5));
             return 1;
         }
@@ -76,7 +76,7 @@ pub fn serve(input: impl Read + Send + 'static, output: impl Write + Send + 'sta
         Request::Unlock(unlock) => {
             let result = unlock::run(&layout, unlock.held.as_ref(), &out);
             let status = u8::from(result.is_err());
-            let outcome = result.err().map_or(Ended::Ok, Ended::from);
+            let outcome = result.map_err(Fault::bounded);
             out.event(&TargetEvent::Ended { outcome, state: observed::state(&layout) });
             out.flush(Duration::from_secs(60));
             status
@@ -158,7 +158,7 @@ fn expect_request(out: &Out) -> Sender<()> {
     let out = out.clone();
     thread::spawn(move || {
         if is_there.recv_timeout(FIRST_BYTE) == Err(RecvTimeoutError::Timeout) {
-            let outcome = Ended::Failed { reason: format!("no request came within {FIRST_BYTE:?}: {TAKEN}") };
+            let outcome = Err(Fault::failed(format!("no request came within {FIRST_BYTE:?}: {TAKEN}")));
             out.event(&TargetEvent::Ended { outcome, state: State::default() });
             out.flush(Duration::from_secs(5));
             std::process::exit(1);
@@ -168,7 +168,7 @@ fn expect_request(out: &Out) -> Sender<()> {
 }
 
 fn read_request(input: &mut impl BufRead, came: Sender<()>) -> Result<Request, Fault> {
-    let cannot = |error: io::Error| Fault::Failed(format!("cannot read the request: {}", fault::plain(&error)));
+    let cannot = |error: io::Error| Fault::failed(format!("cannot read the request: {}", fault::plain(&error)));
     input.fill_buf().map_err(cannot)?;
     drop(came);
     let mut line = Vec::new();
@@ -180,7 +180,7 @@ fn read_request(input: &mut impl BufRead, came: Sender<()>) -> Result<Request, F
     }
     if line.last() != Some(&b'\n') {
         let length = line.len();
-        return Err(Fault::Failed(match length as u64 {
+        return Err(Fault::failed(match length as u64 {
             0 => format!("no request came on standard input: {TAKEN}"),
             REQUEST => format!("the request is longer than {REQUEST} bytes; make templates or variables smaller"),
             _ => format!("the request broke off after {length} bytes"),

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::wire::{Ended, Facts, Header, KeeperLine, Lacking, Probe, ProbedDeployment, Revision, TargetEvent};
+use crate::wire::{Facts, Header, KeeperLine, Lacking, Probe, ProbedDeployment, Revision, TargetEvent};
 
 use super::fault::{Fault, plain};
 use super::lock_holder;
@@ -80,7 +80,7 @@ pub fn facts(layout: &Layout, probe: &Probe, deadline: Deadline) -> Result<Facts
         lacking: if probe.verify { Some(lacking(layout, deadline)?) } else { None },
         tries: record::asked_for(layout, run),
         before: record::before(layout, run).map(Box::new),
-        findings: match deployment.and_then(|it| it.preflight.as_deref()) {
+        findings: match deployment.and_then(|it| Some((&it.revision, it.preflight.as_deref()?))) {
             Some(wanted) => preflight::findings(layout, wanted, &probe.header, deadline),
             None => Vec::new(),
         },
@@ -114,7 +114,7 @@ fn free_space(layout: &Layout) -> Result<(u64, Option<u64>), Fault> {
             place = files::parent(place);
         }
         sys::free_space(place)
-            .map_err(|error| Fault::Failed(format!("cannot look at {}: {}", place.display(), plain(&error))))
+            .map_err(|error| Fault::failed(format!("cannot look at {}: {}", place.display(), plain(&error))))
     };
     let (objects, trees) = (look(layout.root())?, look(&layout.revs())?);
     let inodes = [objects.1, trees.1].into_iter().flatten().min();
@@ -153,7 +153,7 @@ fn cached(layout: &Layout, deadline: Deadline) -> Result<Vec<Revision>, Fault> {
             let revisions = present.iter().filter_map(|name| name.parse().ok());
             Ok(revisions.filter(|revision: &Revision| seen.insert(revision.clone())).collect())
         }
-        Err(Fault::TimedOut(seconds)) => Err(Fault::TimedOut(seconds)),
+        Err(Fault::TimedOut { seconds }) => Err(Fault::TimedOut { seconds }),
         Err(_) => Ok(Vec::new()),
     }
 }
@@ -162,7 +162,7 @@ fn cached(layout: &Layout, deadline: Deadline) -> Result<Vec<Revision>, Fault> {
 pub fn run(layout: &Layout, probe: &Probe, out: &Out, mut input: impl BufRead) -> u8 {
     let run = &probe.header.holder.run;
     let failed = |fault: Fault| {
-        out.event(&TargetEvent::Ended { outcome: Ended::from(fault), state: observed::state(layout) });
+        out.event(&TargetEvent::Ended { outcome: Err(fault.bounded()), state: observed::state(layout) });
         out.flush(Duration::from_secs(5));
         1
     };
@@ -244,8 +244,8 @@ fn hold(layout: &Layout, probe: &Probe, claims: bool) -> Result<RunLock, Fault> 
     fence::check(layout, holder)?;
     // A stage of another run may be at work still, its own keeper gone with its connection.
     match lock::look(&lock::stage_path(layout)) {
-        Found::Run(note) if note.holder.run != holder.run => return Err(Fault::Locked(Box::new(note.holder))),
-        Found::Stranger(who) => return Err(Fault::Failed(who)),
+        Found::Run(note) if note.holder.run != holder.run => return Err(Fault::Locked { by: Box::new(note.holder) }),
+        Found::Stranger(who) => return Err(Fault::failed(who)),
         Found::Nobody | Found::Run(_) => {}
     }
     if claims {

@@ -33,7 +33,7 @@ fn check_version(
         return Ok(());
     }
     let here = env!("CARGO_PKG_VERSION");
-    Err(Fault::Failed(format!(
+    Err(Fault::failed(format!(
         "the request speaks protocol {theirs}, hoist {here} on this host protocol {PROTOCOL}; update the older one"
     )))
 }
@@ -44,5 +44,5 @@ pub fn unreadable(error: &serde_json::Error) -> Fault {
         0 => String::new(),
         column => format!(" (byte {column} of its line)"),
     };
-    Fault::Failed(format!("the request cannot be read{place}; do the versions differ?"))
+    Fault::failed(format!("the request cannot be read{place}; do the versions differ?"))
 }

@@ -52,7 +52,7 @@ fn reason_of(input: &str) -> String {
     let (status, events) = answer(input);
     assert_eq!(status, 1);
     match events.as_slice() {
-        [TargetEvent::Ended { outcome: Ended::Failed { reason }, state }] if *state == State::default() => {
+        [TargetEvent::Ended { outcome: Err(Fault::Failed { reason, .. }), state }] if *state == State::default() => {
             reason.clone()
         }
         other => panic!("{other:?}"),

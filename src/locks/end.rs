@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::lock::{DeployLock, open_to_look};
+use super::lock::{DeployLock, LockHolder, open_to_look};
 use super::owner::{LockOwner, Purpose};
 
 /// How the end of a lock went.
@@ -47,10 +47,10 @@ const LOOKS: usize = 100;
 /// Ends the lock that `hoist lock` holds at `path`, in whatever terminal: its process is told to end.
 pub fn end(path: &Path) -> io::Result<Ended> {
     let keeper = match DeployLock::holder(path)? {
-        None => return Ok(Ended::NotLocked),
-        Some(None) => return Ok(Ended::Nameless),
-        Some(Some(keeper)) if keeper.purpose == Purpose::Deploy => return Ok(Ended::Deploying(keeper)),
-        Some(Some(keeper)) => keeper,
+        LockHolder::Nobody => return Ok(Ended::NotLocked),
+        LockHolder::Nameless => return Ok(Ended::Nameless),
+        LockHolder::By(keeper) if keeper.purpose == Purpose::Deploy => return Ok(Ended::Deploying(*keeper)),
+        LockHolder::By(keeper) => *keeper,
     };
     // The name stands in a file that everybody may write: no other process is ended because it stands there.
     let Some(pid) = pid_of(&keeper).filter(|pid| holds(*pid, path)) else { return Ok(Ended::Nameless) };
@@ -64,7 +64,7 @@ pub fn end(path: &Path) -> io::Result<Ended> {
     let _ = kill_process(pid, Signal::CONT);
     for _ in 0..LOOKS {
         match DeployLock::holder(path)? {
-            Some(Some(now)) if now.holder.run == keeper.holder.run => std::thread::sleep(LOOK),
+            LockHolder::By(now) if now.holder.run == keeper.holder.run => std::thread::sleep(LOOK),
             _ => return Ok(Ended::Gone(keeper)),
         }
     }

@@ -7,7 +7,7 @@ mod places;
 mod scap_lock;
 
 pub use end::{Ended, end, nameless};
-pub use lock::{DeployLock, LockError, default_lock_path};
+pub use lock::{DeployLock, LockError, LockHolder, default_lock_path};
 pub use owner::{LockOwner, Purpose};
-pub use places::{LockPlaces, Locks, Refusal};
-pub use scap_lock::{ScapHolds, ScapLock};
+pub use places::{LockPlaces, Locks, NotTaken, Refusal};
+pub use scap_lock::{ScapHolds, ScapLock, ScapLockError};

@@ -6,6 +6,7 @@ use anyhow::Context;
 
 use crate::config::Config;
 use crate::journal;
+use crate::journal::Finalized;
 use crate::repo::{Repo, Tags};
 use crate::targets::{Target, fold};
 use crate::wire::{Revision, State};
@@ -27,9 +28,8 @@ pub fn named(repo: &Repo, name: &str) -> Result<Revision, Refused> {
 
 /// The revision before the deployed one, as the journals tell; before the first of them, what targets had finalized
 /// then, whoever deployed it.
-pub fn before(config: &Config, repo: &Repo, front: &dyn Frontend) -> Result<Revision, Refused> {
+pub fn before(config: &Config, repo: &Repo, history: &[Finalized], front: &dyn Frontend) -> Result<Revision, Refused> {
     let folder = state_folder(config);
-    let history = journal::history(&folder, config.environment.as_deref())?;
     let Some(first) = history.first() else { return before_all_journals(config, repo, front) };
     if let (Some(last), true) = (history.last(), config.is_known_to_scap()) {
         refuse_after_others(config, repo, &last.revision, front)?;
@@ -39,7 +39,7 @@ pub fn before(config: &Config, repo: &Repo, front: &dyn Frontend) -> Result<Revi
         1 => found.keys().next().cloned(),
         _ => None,
     };
-    match (journal::stack(bottom, &history).as_slice(), found.len()) {
+    match (journal::stack(bottom, history).as_slice(), found.len()) {
         ([.., before, _], _) => Ok(before.clone()),
         ([only], 2..) if *only == first.revision => Err(Refused::new(format!(
             "before {}, targets had different revisions finalized ({}): name one with --to",

@@ -1,14 +1,17 @@
 //! What every target runs, and what it should.
 
+use serde::Serialize;
+
 use crate::config::{Config, Options};
 use crate::deploy;
-use crate::fleet::{HostResult, NoPacks, Outcome, SshFleet};
+use crate::fleet::remarks::Remark;
+use crate::fleet::{HostResult, NoPacks, SshFleet};
 use crate::fleet_state::{FleetState, Known};
 use crate::journal;
 use crate::journal::Unfinished;
 use crate::locks::{DeployLock, LockOwner, Purpose};
 use crate::targets::{Group, Target};
-use crate::wire::{Holder, Lacking};
+use crate::wire::{Fault, Holder, Lacking};
 
 use super::recorded::Observations;
 use super::{Frontend, Refused, limit, load, ssh, state_folder};
@@ -30,7 +33,8 @@ pub struct View {
 }
 
 /// How a target stands to what is wanted of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Standing {
     /// Where the last deployment to it wants it, or nothing is wanted of it yet.
     Ok,
@@ -112,12 +116,12 @@ pub fn status(
         Look::Ask | Look::Verify => ask(&config, groups, look == Look::Verify, front)?,
     };
     let places = deploy::lock_places(&config);
-    let own = DeployLock::holder(&places.own)?.flatten();
+    let own = DeployLock::holder(&places.own)?.named();
     let (locked, deploying) = match own {
         Some(own) if own.purpose == Purpose::Lock => (Some(own), None),
         own => (None, own.map(|own| own.holder)),
     };
-    let locked_all = DeployLock::holder(&places.all)?.flatten();
+    let locked_all = DeployLock::holder(&places.all)?.named();
     for (what, held) in places.held_elsewhere(&config.settings.git_repo) {
         front.tell(&format!("note: {what} is {held}"));
     }
@@ -173,8 +177,9 @@ pub fn ask(config: &Config, groups: Vec<Group>, verify: bool, front: &dyn Fronte
     let before = FleetState::load(&folder).unwrap_or_default();
     let fleet = SshFleet::new(ssh, targets, Box::new(requests), Box::new(NoPacks));
     let mut fleet = observations.states(observations.contacts(fleet));
-    let results = deploy::look(&mut fleet, config.settings.batch_size, hosts.len());
-    deploy::close(&mut fleet, config.settings.batch_size, hosts.len());
+    let remark = |remark: &Remark| front.pass_on(remark);
+    let results = deploy::look(&mut fleet, config.settings.batch_size, hosts.len(), &remark);
+    deploy::close(&mut fleet, config.settings.batch_size, hosts.len(), &remark);
 
     let observations = observations.take();
     let see = |memory: &mut FleetState| {
@@ -189,7 +194,12 @@ pub fn ask(config: &Config, groups: Vec<Group>, verify: bool, front: &dyn Fronte
         }
     };
     let memory = match FleetState::update(&folder, see) {
-        Ok(memory) => memory,
+        Ok(memory) => {
+            if let Some(warning) = &memory.warning {
+                front.tell(&format!("warning: {warning}"));
+            }
+            memory
+        }
         // Somebody who may only read may still ask.
         Err(error) => {
             front.tell(&format!("warning: what was seen is not remembered: {error:#}"));
@@ -200,13 +210,13 @@ pub fn ask(config: &Config, groups: Vec<Group>, verify: bool, front: &dyn Fronte
     };
     let view = |((group, target), result): (&(&Group, &Target), Option<HostResult>)| {
         let known = memory.of(target).cloned().unwrap_or_default();
-        let result = result.unwrap_or_else(|| Outcome::Unreachable { reason: "it was not asked".into() }.into());
-        let trouble = (!result.outcome.is_ok()).then(|| result.outcome.beside_unreachable());
+        let result = result.unwrap_or_else(|| Fault::Unreachable { reason: "it was not asked".into() }.into());
+        let unreachable = result.is_out_of_reach();
+        let trouble = result.outcome.as_ref().err().map(Fault::beside_unreachable);
         let facts = result.facts;
-        let unreachable = matches!(result.outcome, Outcome::Unreachable { .. } | Outcome::Lost { .. });
         let lacking = facts.as_ref().and_then(|facts| facts.lacking.clone());
         let standing = match (&result.outcome, unreachable) {
-            (Outcome::Ok, _) => match (standing(&known), &lacking) {
+            (Ok(()), _) => match (standing(&known), &lacking) {
                 (Standing::Ok, Some(lacking)) if lacking.count > 0 => Standing::Damaged,
                 (standing, _) => standing,
             },

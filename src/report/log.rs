@@ -10,6 +10,7 @@ use crate::clock;
 use crate::files::no_links;
 use crate::files::ownership::Denied;
 use crate::files::shared;
+use crate::terminal::sanitize_json;
 use crate::wire::{Level, RunId};
 
 /// The log file of one run: the lines of the JSON format, all of them, whatever the operator chose to see.
@@ -131,8 +132,9 @@ impl Reporter for LogFile {
         if matches!(event, Event::HostWaiting { .. }) {
             return;
         }
-        let Some(mut line) = json::line(event, clock::rfc3339_utc()) else { return };
-        line.push('\n');
+        // Whoever looks at the file with other tools is as safe as with `hoist log`.
+        let Some(line) = json::line(event, clock::rfc3339_utc()) else { return };
+        let line = sanitize_json(line) + "\n";
         if let Err(error) = self.write(&line) {
             if self.lost == 0 {
                 self.give_up(error);
@@ -155,7 +157,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::report::Tee;
+    use crate::report::{Note, Tee};
 
     fn run() -> RunId {
         "20261123T144552.123Z-4711-7d3f".parse().unwrap()
@@ -236,7 +238,7 @@ mod tests {
         let told = told.borrow();
         let [
             Event::Interrupted,
-            Event::Note { level: Level::Warning, message },
+            Event::Note(Note { level: Level::Warning, message, .. }),
             Event::Interrupted,
             Event::Interrupted,
         ] = &told[..]
@@ -250,7 +252,7 @@ mod tests {
     fn a_log_that_cannot_be_made_is_a_warning_too() {
         let mut log = LogFile::open(Path::new("/dev/null/control"), &run(), 20);
         log.event(&Event::Interrupted);
-        let Some(Event::Note { message, .. }) = log.warning() else { panic!("no warning") };
+        let Some(Event::Note(Note { message, .. })) = log.warning() else { panic!("no warning") };
         assert!(message.contains("/dev/null/control/log"), "{message}");
         assert_eq!(log.warning(), None);
     }

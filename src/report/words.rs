@@ -2,6 +2,7 @@
 
 use crate::fleet::Step;
 pub use crate::text::{counted, hosts};
+use crate::wire::Level;
 
 /// The step's name for people.
 pub fn step_name(step: Step) -> &'static str {
@@ -11,6 +12,15 @@ pub fn step_name(step: Step) -> &'static str {
         Step::Run(stage) => stage.name(),
         Step::Release => "unlock",
         Step::Command => "command",
+    }
+}
+
+/// What stands before a remark of this level.
+pub fn heading(level: Level) -> &'static str {
+    match level {
+        Level::Debug | Level::Info => "",
+        Level::Warning => "warning: ",
+        Level::Error => "error: ",
     }
 }
 

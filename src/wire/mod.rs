@@ -8,6 +8,7 @@
 mod config_path;
 mod content;
 mod facts;
+mod fault;
 mod lease;
 pub mod limits;
 mod names;
@@ -21,6 +22,7 @@ pub use content::{
     DescribingTag, DescribingTags, ExternalContent, Fetch, LargeFile, LfsSource, Source, SubmoduleSource,
 };
 pub use facts::{Facts, Lacking, Record, Recorded, ScapProcess, State};
+pub use fault::{Fault, Outcome, outcome};
 pub use lease::{Lease, LeaseStands};
 pub use names::{Holder, Revision, RunId};
 pub use preflight::{Finding, Preflight, ScriptHead};
@@ -79,37 +81,6 @@ pub struct Line {
     pub message: String,
 }
 
-/// How a stage ended, as the target itself says and records it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "ended", rename_all = "snake_case")]
-pub enum Ended {
-    Ok,
-    /// The stage failed; `reason` is one lower-case fragment for the operator.
-    Failed {
-        reason: String,
-    },
-    /// A rollback brought the old revision back, and checks of that revision's own fail; `reason` names them.
-    ChecksFailed {
-        reason: String,
-    },
-    /// Somebody else has deployed another revision here since the run's probe: the stage did nothing.
-    MovedOn {
-        to: Revision,
-    },
-    /// The stage, or something that it ran, passed its time limit, in seconds.
-    TimedOut {
-        seconds: u64,
-    },
-    /// Another run holds this target.
-    Locked {
-        by: Holder,
-    },
-    /// The target's git cache lacks objects it should have; a fetch that sends everything would mend it.
-    CacheBroken {
-        reason: String,
-    },
-}
-
 /// One line of `deploy-local`'s standard output.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -131,5 +102,9 @@ pub enum TargetEvent {
     /// A piece of the JSON of an event that is too long for one line; the last one makes it whole.
     Piece { json: String, last: bool },
     /// The last line of a stage: how it ended, and what the target looks like now, read back from its disk.
-    Ended { outcome: Ended, state: State },
+    Ended {
+        #[serde(with = "outcome")]
+        outcome: Outcome,
+        state: State,
+    },
 }

@@ -249,18 +249,18 @@ impl Scene {
                     "a row says otherwise than its disk: {context}"
                 );
             }
-            let happy = row["happy"].as_bool().unwrap();
+            let ok = row["ok"].as_bool().unwrap();
             match row["state"].as_str().unwrap() {
                 "finalized" => assert_eq!(look, self.finalized(revision), "{context}"),
-                "rolled back" => assert!(self.is_back(&look, &before[n]), "{context}"),
-                _ if happy => assert_eq!(look.links, before[n].links, "a happy host has changed: {context}"),
-                _ => assert!(row["reason"].is_string(), "an unhappy host without a reason: {context}"),
+                "rolled_back" => assert!(self.is_back(&look, &before[n]), "{context}"),
+                _ if ok => assert_eq!(look.links, before[n].links, "a host that is ok has changed: {context}"),
+                _ => assert!(row["reason"].is_string(), "a host that is not ok, without a reason: {context}"),
             }
         }
         match summary.status {
             Some(0) => {
                 for (n, row) in rows.iter().enumerate().filter(|(_, row)| row["state"] != "finalized") {
-                    assert!(!row["happy"].as_bool().unwrap(), "{row:#}");
+                    assert!(!row["ok"].as_bool().unwrap(), "{row:#}");
                     assert_ne!(
                         self.look(n).links.done.as_deref(),
                         Some(revision),
@@ -278,7 +278,7 @@ impl Scene {
                     );
                 }
             }
-            Some(3 | 4) => assert!(rows.iter().any(|row| row["happy"] == false), "nobody is named: {summary:#?}"),
+            Some(3 | 4) => assert!(rows.iter().any(|row| row["ok"] == false), "nobody is named: {summary:#?}"),
             Some(5 | 130) => self.is_untouched(before, summary),
             _ => panic!("{summary:#?}"),
         }

@@ -54,7 +54,7 @@ fn deploy_local_killed_in_a_rollback_is_told_and_the_next_deployment_mends_it() 
     kill(scene.deploy_local(0, "rollback"));
     scene.go_on(0, "rollback");
     let summary = running.end(&scene).ends(3).says("KILL");
-    assert_eq!(summary.state(0), "rollback failed");
+    assert_eq!(summary.state(0), "rollback_failed");
     let next = scene.revision();
     scene.deploy(&[]).ends(0);
     scene.all_on(&next, "all");

@@ -275,7 +275,7 @@ fn serve(input: Vec<u8>) -> (u8, String) {
 fn event(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let marker = Marker::parse(&text).is_some();
-    for shown in [hoist::report::safe(&text, true), hoist::report::safe(&text, false)] {
+    for shown in [hoist::report::sanitize(&text, true), hoist::report::sanitize(&text, false)] {
         assert!(!shown.contains('\u{1b}') && !shown.contains('\0'), "a terminal would act on {shown:?}");
     }
     match serde_json::from_slice::<TargetEvent>(bytes) {

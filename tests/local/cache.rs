@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use hoist::wire::{Ended, Fetch, Revision, Source, Stage, StageRequest};
+use hoist::wire::{Fault, Fetch, Revision, Source, Stage, StageRequest};
 
 use crate::harness::*;
 
@@ -34,7 +34,7 @@ fn damage(target: &Target, spec: &str) {
 
 fn broken(reply: &Reply) -> &str {
     match reply.ended().0 {
-        Ended::CacheBroken { reason } => reason,
+        Err(Fault::CacheBroken { reason }) => reason,
         other => panic!("{other:?}"),
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use hoist::wire::{Check, CheckPoint, CheckType, Ended, Level, Stage, StageRequest, Tries};
+use hoist::wire::{Check, CheckPoint, CheckType, Fault, Level, Stage, StageRequest, Tries};
 
 use crate::harness::*;
 
@@ -274,13 +274,13 @@ fn a_stage_keeps_to_its_own_time_limit_whatever_its_checks_are_allowed() {
     request.header.timeout = 1;
     request.checks = vec![check("slow", CheckPoint::After(Stage::Promote), "sleep 100")];
     let reply = run(&request, Stage::Promote);
-    assert_eq!(reply.ended().0, &Ended::TimedOut { seconds: 1 });
+    assert_eq!(reply.ended().0, &Err(Fault::TimedOut { seconds: 1 }));
     assert_eq!(reply.state().current.as_ref(), Some(&one));
     let hung = StageRequest { checks: Vec::new(), ..target.request("r2", &one) };
     let hung = within(1, StageRequest { service: request.service.clone(), ..hung });
     let mut hung = StageRequest { force: true, ..hung };
     hung.service.command = "sleep 100".to_owned();
-    assert_eq!(run(&hung, Stage::Promote).ended().0, &Ended::TimedOut { seconds: 1 });
+    assert_eq!(run(&hung, Stage::Promote).ended().0, &Err(Fault::TimedOut { seconds: 1 }));
 }
 
 #[test]

@@ -7,9 +7,9 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use hoist::wire::{
-    Ask, Check, CheckPoint, CheckType, ConfigFile, Ended, Facts, Fetch, Header, Holder, LargeFile, Level, OutputFormat,
-    PROTOCOL, Preflight, Probe, ProbedDeployment, Recorded, Request, Revision, Run, Service, ServiceName, Stage,
-    StageRequest, State, TargetEvent, Tries,
+    Ask, Check, CheckPoint, CheckType, ConfigFile, Facts, Fault, Fetch, Header, Holder, LargeFile, Level, Outcome,
+    OutputFormat, PROTOCOL, Preflight, Probe, ProbedDeployment, Recorded, Request, Revision, Run, Service, ServiceName,
+    Stage, StageRequest, State, TargetEvent, Tries,
 };
 
 pub use crate::git::git;
@@ -28,7 +28,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    pub fn ended(&self) -> (&Ended, &State) {
+    pub fn ended(&self) -> (&Outcome, &State) {
         match self.events.last() {
             Some(TargetEvent::Ended { outcome, state }) => (outcome, state),
             _ => panic!("no end: {self:?}"),
@@ -37,7 +37,7 @@ impl Reply {
 
     #[track_caller]
     pub fn ok(self) -> Reply {
-        assert_eq!(self.ended().0, &Ended::Ok, "{self:#?}");
+        assert_eq!(self.ended().0, &Ok(()), "{self:#?}");
         assert_eq!(self.status, Some(0));
         assert_eq!(self.errors, "");
         self
@@ -47,7 +47,7 @@ impl Reply {
     pub fn reason(&self) -> &str {
         assert_eq!(self.status, Some(1));
         match self.ended().0 {
-            Ended::Failed { reason } => reason,
+            Err(Fault::Failed { reason, .. }) => reason,
             other => panic!("{other:?}"),
         }
     }

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use hoist::wire::{Ended, LeaseStands, Revision, Stage, StageRequest};
+use hoist::wire::{LeaseStands, Revision, Stage, StageRequest};
 
 use crate::harness::*;
 
@@ -117,7 +117,7 @@ fn a_watcher_leaves_the_host_to_a_newer_run_that_holds_it_and_acts_when_that_one
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(current(&target, &newer), Some(two.clone()), "the watcher went at a host that another run holds");
     // The older run is over here, its stages and its keepers.
-    assert!(run(&request, Stage::Promote).ended().0 != &Ended::Ok);
+    assert!(run(&request, Stage::Promote).ended().0 != &Ok(()));
     keeper.end();
     until(|| current(&target, &newer) == Some(one.clone()));
     // To hold a host for a while shuts nobody out; to do something there does.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use hoist::wire::{CheckPoint, Ended, Recorded, Stage, StageRequest, TargetEvent};
+use hoist::wire::{CheckPoint, Fault, Recorded, Stage, StageRequest, TargetEvent};
 
 use crate::harness::*;
 
@@ -33,7 +33,7 @@ fn a_keeper_keeps_other_runs_out_until_its_connection_ends() {
     assert_eq!(keeper.hold(), TargetEvent::Held);
     assert_eq!(keeper.hold(), TargetEvent::Held, "asking twice does no harm");
 
-    let locked = Ended::Locked { by: first.header.holder.clone() };
+    let locked = Err(Fault::Locked { by: Box::new(first.header.holder.clone()) });
     assert_eq!(target.fetch(&second).ended().0, &locked);
     let mut other = Keeper::start(&second);
     assert!(matches!(other.hold(), TargetEvent::Ended { outcome, .. } if outcome == locked));
@@ -53,7 +53,7 @@ fn a_second_keeper_of_the_same_run_holds_the_lock_when_the_first_is_gone() {
     first.end();
     until(|| target.facts(&request).locked.is_some());
     let other = target.fetch(&target.request("r2", &one));
-    assert_eq!(other.ended().0, &Ended::Locked { by: request.header.holder.clone() });
+    assert_eq!(other.ended().0, &Err(Fault::Locked { by: Box::new(request.header.holder.clone()) }));
     second.end();
     target.fetch(&target.request("r2", &one)).ok();
 }
@@ -85,12 +85,12 @@ fn a_stage_outlives_its_connection_and_its_keeper_and_still_holds_the_lock() {
     keeper.end();
     Command::new("kill").args(["-HUP", &stage.id().to_string()]).status().unwrap();
     let other = target.fetch(&target.request("r2", &one));
-    assert_eq!(other.ended().0, &Ended::Locked { by: request.header.holder.clone() });
+    assert_eq!(other.ended().0, &Err(Fault::Locked { by: Box::new(request.header.holder.clone()) }));
     assert_eq!(recorded(&request, Stage::Promote), Recorded::Running);
     fs::write(go, "").unwrap();
     assert!(stage.wait().unwrap().success());
     match recorded(&request, Stage::Promote) {
-        Recorded::Ended { outcome: Ended::Ok, state } => assert_eq!(state.current, Some(one)),
+        Recorded::Ended { outcome: Ok(()), state } => assert_eq!(state.current, Some(one)),
         other => panic!("{other:?}"),
     }
 }
@@ -106,7 +106,7 @@ fn a_stage_that_was_killed_is_told_as_died() {
     assert!(matches!(recorded(&request, Stage::Promote), Recorded::Died { .. }));
     fs::write(go, "").unwrap();
     run(&slow, Stage::Promote).ok();
-    assert!(matches!(recorded(&request, Stage::Promote), Recorded::Ended { outcome: Ended::Ok, .. }));
+    assert!(matches!(recorded(&request, Stage::Promote), Recorded::Ended { outcome: Ok(()), .. }));
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn a_stage_that_is_asked_to_end_ends_what_it_runs_and_says_so() {
     Command::new("kill").args(["-TERM", &stage.id().to_string()]).status().unwrap();
     let reply = reply(stage);
     assert_eq!(reply.reason(), "stopped by signal TERM");
-    assert!(matches!(recorded(&request, Stage::Promote), Recorded::Ended { outcome: Ended::Failed { .. }, .. }));
+    assert!(matches!(recorded(&request, Stage::Promote), Recorded::Ended { outcome: Err(Fault::Failed { .. }), .. }));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use hoist::wire::{Ended, Fetch, Revision, Source, Stage, StageRequest, SubmoduleSource};
+use hoist::wire::{Fault, Fetch, Revision, Source, Stage, StageRequest, SubmoduleSource};
 
 use crate::harness::*;
 use crate::http::{Manner, Proxy, Server};
@@ -97,7 +97,7 @@ fn a_server_that_is_down_or_breaks_off_fails_the_fetch_and_the_next_try_goes_wel
 fn a_server_that_stalls_is_given_up_when_the_stages_time_is_over() {
     let (target, server, one, two) = with_one(Manner::Stalls);
     let request = within(2, by(&target, "r2", &two, &server.address(), None));
-    assert_eq!(fetch(&request).ended().0, &Ended::TimedOut { seconds: 2 });
+    assert_eq!(fetch(&request).ended().0, &Err(Fault::TimedOut { seconds: 2 }));
     goes_well_next_time(&target, &one, &two);
 }
 

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use hoist::wire::{CheckPoint, Ended, Recorded, Stage, StageRequest};
+use hoist::wire::{CheckPoint, Recorded, Stage, StageRequest};
 
 use crate::harness::*;
 
@@ -29,7 +29,7 @@ fn alone(target: &Target, request: &StageRequest, stage: Stage, pack: &[u8]) {
     std::fs::write(&go, "").unwrap();
     child.wait().unwrap();
     match recorded(&request, stage) {
-        Recorded::Ended { outcome, .. } => assert_eq!(outcome, Ended::Ok, "{stage}"),
+        Recorded::Ended { outcome, .. } => assert_eq!(outcome, Ok(()), "{stage}"),
         other => panic!("{stage}: {other:?}"),
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use hoist::wire::{Ended, Request, Stage, StageRequest, TargetEvent, Unlock};
+use hoist::wire::{Fault, Request, Stage, StageRequest, TargetEvent, Unlock};
 
 use crate::harness::*;
 
@@ -123,7 +123,9 @@ fn a_stranger_who_holds_a_lock_is_named_by_process_and_user_and_fails_the_host_a
 
         let mut keeper = Keeper::start(&request);
         match keeper.hold() {
-            TargetEvent::Ended { outcome: Ended::Failed { reason }, .. } => assert!(reason.contains(&name), "{reason}"),
+            TargetEvent::Ended { outcome: Err(Fault::Failed { reason, .. }), .. } => {
+                assert!(reason.contains(&name), "{reason}");
+            }
             other => panic!("{other:?}"),
         }
         keeper.end();

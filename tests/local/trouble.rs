@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use hoist::wire::{Ended, Stage};
+use hoist::wire::{Fault, Stage};
 
 use crate::harness::*;
 
@@ -90,7 +90,7 @@ fn a_rollback_works_on_a_full_disk() {
     let three = target.request("r3", &one);
     assert!(run(&three, Stage::Promote).reason().contains("No space left on device"));
     let reply = roll_back(&request, Some(&one));
-    assert_eq!(reply.ended().0, &Ended::Ok, "{reply:#?}");
+    assert_eq!(reply.ended().0, &Ok(()), "{reply:#?}");
     assert_eq!(reply.state().current.as_ref(), Some(&one));
     assert_eq!(fs::read(target.live().join("a")).unwrap(), b"1");
 }
@@ -145,11 +145,11 @@ fn a_stage_that_hangs_on_the_disk_itself_is_ended_by_its_time_limit() {
     request.templates.insert("t".to_owned(), String::new());
     request.header.timeout = 1;
     let reply = run(&request, Stage::ConfigDeploy);
-    assert_eq!(reply.ended().0, &Ended::TimedOut { seconds: 1 });
+    assert_eq!(reply.ended().0, &Err(Fault::TimedOut { seconds: 1 }));
     assert_eq!(reply.status, Some(1));
     assert_eq!(reply.state().in_progress.as_ref(), Some(&one));
     let recorded = recorded(&request, Stage::ConfigDeploy);
-    assert!(matches!(recorded, hoist::wire::Recorded::Ended { outcome: Ended::TimedOut { seconds: 1 }, .. }));
+    assert!(matches!(recorded, hoist::wire::Recorded::Ended { outcome: Err(Fault::TimedOut { seconds: 1 }), .. }));
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn a_pack_that_stops_coming_is_ended_by_the_time_limit() {
     let kept_open = child.stdin.take();
     let reply = reply(child);
     drop(kept_open);
-    assert_eq!(reply.ended().0, &Ended::TimedOut { seconds: 1 });
+    assert_eq!(reply.ended().0, &Err(Fault::TimedOut { seconds: 1 }));
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn a_reader_that_stalls_does_not_hold_the_work_up() {
     // Nobody reads what the stage says, which is more than a pipe holds.
     let mut child = spawn(&asked(&request, Stage::Promote, 0));
     let ended = || match recorded(&request, Stage::Promote) {
-        hoist::wire::Recorded::Ended { outcome, .. } => outcome == Ended::Ok,
+        hoist::wire::Recorded::Ended { outcome, .. } => outcome == Ok(()),
         _ => false,
     };
     until(ended);

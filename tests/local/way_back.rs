@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use hoist::wire::{Check, CheckPoint, CheckType, ConfigFile, Ended, Level, Revision, Stage, StageRequest};
+use hoist::wire::{Check, CheckPoint, CheckType, ConfigFile, Fault, Level, Revision, Stage, StageRequest};
 
 use crate::harness::*;
 
@@ -109,7 +109,7 @@ fn what_somebody_else_has_deployed_since_is_left_alone_by_every_stage() {
     let before = snapshot(&target.root().join("revs"));
     for stage in [Stage::Fetch, Stage::ConfigDeploy, Stage::Promote, Stage::Finalize, Stage::Rollback] {
         let reply = run(&request, stage);
-        assert_eq!(reply.ended().0, &Ended::MovedOn { to: other.clone() }, "{stage}");
+        assert_eq!(reply.ended().0, &Err(Fault::MovedOn { to: other.clone() }), "{stage}");
         assert_eq!(links(&target, &request)[..2], [Some(other.clone()), Some(other.clone())]);
     }
     assert_eq!(snapshot(&target.root().join("revs")), before);
@@ -130,7 +130,7 @@ fn what_somebody_else_deployed_first_where_nothing_was_live_at_the_probe_is_left
     target.forget_log();
     let before = snapshot(&target.root().join("revs"));
     for stage in [Stage::Fetch, Stage::Promote, Stage::Rollback] {
-        assert_eq!(run(&request, stage).ended().0, &Ended::MovedOn { to: other.clone() }, "{stage}");
+        assert_eq!(run(&request, stage).ended().0, &Err(Fault::MovedOn { to: other.clone() }), "{stage}");
     }
     assert_eq!(links(&target, &request), [Some(other.clone()), Some(other), None]);
     assert_eq!(snapshot(&target.root().join("revs")), before);
@@ -177,7 +177,7 @@ fn the_checks_of_its_own_deployment_judge_a_revision_and_not_those_of_the_same_n
     fs::write(target.root().join("broken"), "").unwrap();
     let reply = run(&request, Stage::Rollback);
     let reason = "check page failed with exit status 1".to_owned();
-    assert_eq!(reply.ended().0, &Ended::ChecksFailed { reason });
+    assert_eq!(reply.ended().0, &Err(Fault::ChecksFailed { reason }));
     assert_eq!(reply.state().current.as_ref(), Some(&one));
     assert_eq!(target.logged(), ["restart app", "restart app"]);
 }
@@ -198,7 +198,7 @@ fn a_revision_that_was_deployed_by_other_means_is_judged_by_the_checks_that_are_
     assert!(warned.contains("check new failed") && !warned.contains("check changed"), "{warned}");
     fs::write(target.root().join("broken"), "").unwrap();
     let reason = "check old failed with exit status 1".to_owned();
-    assert_eq!(run(&request, Stage::Rollback).ended().0, &Ended::ChecksFailed { reason });
+    assert_eq!(run(&request, Stage::Rollback).ended().0, &Err(Fault::ChecksFailed { reason }));
     request.perform_checks = false;
     run(&request, Stage::Rollback).ok();
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use hoist::wire::{CheckPoint, Ended, ExternalContent, Level, Revision, Stage, StageRequest, SubmoduleSource};
+use hoist::wire::{CheckPoint, ExternalContent, Fault, Level, Revision, Stage, StageRequest, SubmoduleSource};
 
 use crate::harness::*;
 
@@ -142,14 +142,14 @@ fn a_tree_that_the_cache_cannot_restore_does_not_go_live_and_says_what_it_lacks(
     fs::rename(&objects, &aside).unwrap();
     fs::create_dir_all(objects.join("pack")).unwrap();
     let back = roll_back(&second, Some(&one));
-    let (Ended::Failed { reason } | Ended::CacheBroken { reason }) = back.ended().0 else { panic!("{back:?}") };
+    let Err(Fault::Failed { reason, .. } | Fault::CacheBroken { reason }) = back.ended().0 else { panic!("{back:?}") };
     assert!(reason.contains("lacks 3 files (app/run, app/sub/y, app/x), which cannot be restored"), "{reason}");
     assert_eq!(back.state().current.as_ref(), Some(&second.revision));
     let promoted = run(&kept(&target, "r3", &one), Stage::Promote);
     assert_eq!(promoted.state().current.as_ref(), Some(&second.revision));
     // A fetch asks for all of it.
     let fetched = run(&target.request("r4", &one), Stage::Fetch);
-    assert!(matches!(fetched.ended().0, Ended::CacheBroken { .. }), "{fetched:?}");
+    assert!(matches!(fetched.ended().0, Err(Fault::CacheBroken { .. })), "{fetched:?}");
     target.fetch_pack(&target.request("r4", &one), &target.pack(&one, &[]), true).ok();
     run(&kept(&target, "r4", &one), Stage::Promote).ok();
     is_whole(&target);

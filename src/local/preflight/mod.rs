@@ -10,7 +10,7 @@ mod services;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::wire::{Check, CheckPoint, CheckType, Finding, Header, Level, Preflight, Stage};
+use crate::wire::{Check, CheckPoint, CheckType, Finding, Header, Level, Preflight, Revision, Stage};
 
 use super::os::deadline::Deadline;
 use super::state::layout::Layout;
@@ -24,10 +24,15 @@ const ONLY_LOOKS: [&str; 20] = [
     "sleep", "ss", "stat", "test", "true",
 ];
 
-/// What a run of this header would fail at here.
-pub fn findings(layout: &Layout, wanted: &Preflight, header: &Header, deadline: Deadline) -> Vec<Finding> {
+/// What a run of this header, which deploys `revision`, would fail at here.
+pub fn findings(
+    layout: &Layout,
+    (revision, wanted): (&Revision, &Preflight),
+    header: &Header,
+    deadline: Deadline,
+) -> Vec<Finding> {
     let until = deadline.half(u64::MAX).within(PATIENCE);
-    let mut look = Look { layout, wanted, until, is_scaps: header.control_dir == "scap", found: Vec::new() };
+    let mut look = Look { layout, revision, wanted, until, is_scaps: header.control_dir == "scap", found: Vec::new() };
     places::look(&mut look);
     services::look(&mut look);
     programs::look(&mut look);
@@ -37,6 +42,8 @@ pub fn findings(layout: &Layout, wanted: &Preflight, header: &Header, deadline: 
 /// One look at a target.
 struct Look<'a> {
     layout: &'a Layout,
+    /// What is deployed.
+    revision: &'a Revision,
     wanted: &'a Preflight,
     /// For what has to be asked of other programs.
     until: Instant,

@@ -14,6 +14,7 @@ use super::Look;
 use crate::local::fault::plain;
 use crate::local::os::files;
 use crate::local::stages::vars;
+use crate::local::state::links;
 
 /// Longer files of variables are read by the stage alone, in bytes.
 const VARIABLES: u64 = 1 << 20;
@@ -50,7 +51,7 @@ fn deploy_dir(look: &mut Look) {
 /// A configuration file's link is made, or replaced, in its folder.
 fn destination(look: &mut Look, file: &ConfigFile) {
     let path = Path::new(&file.path);
-    if look.is_of_revision(path) {
+    if look.is_of_revision(path) || links::is_in_place(look.layout, look.revision, path) {
         return;
     }
     let is_sure = !look.may_change_before(CheckPoint::After(Stage::Promote));

@@ -61,7 +61,7 @@ fn run_one_of(job: &Job, check: &Check, revision: &Revision) -> Result<(), Fault
         return Ok(());
     }
     run_one(job, check, revision).map_err(|fault| match fault {
-        Fault::TimedOut(seconds) => Fault::Failed(format!("check {name} was not done when {seconds} s were over")),
+        Fault::TimedOut { seconds } => Fault::failed(format!("check {name} was not done when {seconds} s were over")),
         fault => fault,
     })
 }
@@ -95,14 +95,14 @@ fn run_one(job: &Job, check: &Check, revision: &Revision) -> Result<(), Fault> {
         };
         let tried = try_once(job, check, revision, until, &mut say);
         let next = Instant::now() + tries.interval;
-        let again = matches!(tried, Err(Fault::Failed(_))) && !used_up && next < until;
+        let again = matches!(tried, Err(Fault::Failed { .. })) && !used_up && next < until;
         let level = if again { Level::Debug } else { Level::Info };
         said.into_iter().for_each(|line| job.out.line(level, line));
         let Err(fault) = tried else { return Ok(()) };
         if !again {
             return Err(match fault {
-                Fault::Failed(reason) if number > 1 => {
-                    Fault::Failed(format!("{reason}; {number} tries in {} s", began.elapsed().as_secs()))
+                Fault::Failed { reason, .. } if number > 1 => {
+                    Fault::failed(format!("{reason}; {number} tries in {} s", began.elapsed().as_secs()))
                 }
                 fault => fault,
             });
@@ -123,7 +123,7 @@ fn try_once(
     job.deadline.check()?;
     let name = &check.name;
     let mut command =
-        command(job, check, revision).map_err(|reason| Fault::Failed(format!("check {name}: {reason}")))?;
+        command(job, check, revision).map_err(|reason| Fault::failed(format!("check {name}: {reason}")))?;
     let tree = job.layout.rev(revision);
     // Scap runs them beside the trees.
     let folder = if job.request.header.control_dir == "scap" { job.layout.root() } else { tree.as_path() };
@@ -144,17 +144,17 @@ fn try_once(
     lines.finish(&mut say);
     match exit {
         Ok(exit) if exit.is_ok() => Ok(()),
-        Ok(Exit::TimedOut) if job.deadline.passed() => Err(Fault::TimedOut(job.deadline.seconds)),
+        Ok(Exit::TimedOut) if job.deadline.passed() => Err(Fault::TimedOut { seconds: job.deadline.seconds }),
         Ok(exit) => {
             let how = match exit {
                 Exit::TimedOut => format!("timed out after {} s", allowed.as_secs_f64()),
                 exit => exit.reason(check.timeout.as_secs()),
             };
-            Err(Fault::Failed(format!("check {name} {how}{}", lines.last_words())))
+            Err(Fault::failed(format!("check {name} {how}{}", lines.last_words())))
         }
         Err(error) => {
             let program = command.get_program().to_string_lossy();
-            Err(Fault::Failed(format!("check {name}: cannot run {program}: {}", plain(&error))))
+            Err(Fault::failed(format!("check {name}: cannot run {program}: {}", plain(&error))))
         }
     }
 }

@@ -92,7 +92,7 @@ fn bring(job: &Job, mut input: Box<dyn Read + Send>) -> Result<(), Fault> {
             }
             let (short, cache) = (revision.short(), layout.cache());
             let reason = format!("{} has no commit {short}, and no pack came with the request", cache.display());
-            return Err(Fault::CacheBroken(reason));
+            return Err(Fault::CacheBroken { reason });
         }
     };
     cache::bring(layout, job.deadline, revision, supply, fetch.rebuild, &job.tag())

@@ -25,7 +25,7 @@ pub fn run(job: &Job) -> Result<(), Fault> {
         Some(current) if current == *revision => {}
         other => {
             let now = other.map_or("nothing".to_owned(), |current| current.short().to_owned());
-            return Err(Fault::Failed(format!(
+            return Err(Fault::failed(format!(
                 "{now} is live where {} should be; nothing is finalized",
                 revision.short()
             )));

@@ -59,7 +59,7 @@ pub fn keep(job: &Job) -> Result<(), Fault> {
         environment: request.environment.clone(),
         nrpe_dir: request.nrpe_dir.clone(),
     };
-    let text = serde_json::to_vec(&kept).map_err(|error| Fault::Failed(format!("cannot keep the checks: {error}")))?;
+    let text = serde_json::to_vec(&kept).map_err(|error| Fault::failed(format!("cannot keep the checks: {error}")))?;
     // They are the repository's, and may name what only the account of the deployment is to know.
     files::write(&place, &text, 0o600)
 }

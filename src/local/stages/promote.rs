@@ -30,7 +30,7 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     let has_extras = job.request.kept || external::are_in(&job.request.extras, &layout.rev(revision));
     if !layout.complete(revision) || !has_extras {
         let short = revision.short();
-        return Err(Fault::Failed(format!("{short} has no complete working tree here; run the fetch stage first")));
+        return Err(Fault::failed(format!("{short} has no complete working tree here; run the fetch stage first")));
     }
     // A service that ran without what was restored has to be restarted.
     let was_whole = !verify::restore(job, revision)?;

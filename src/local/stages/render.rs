@@ -47,7 +47,7 @@ pub fn all(job: &Job, files: &[ConfigFile]) -> Result<Vec<String>, Fault> {
         templates: job.request.templates.clone(),
         vars: job.request.vars.clone(),
     }));
-    let cannot = |why: String| Fault::Failed(format!("cannot render the configuration files: {why}"));
+    let cannot = |why: String| Fault::failed(format!("cannot render the configuration files: {why}"));
     let mut line = serde_json::to_vec(&request).map_err(|error| cannot(error.to_string()))?;
     line.push(b'\n');
     let mut command = process::command("/proc/self/exe");
@@ -62,14 +62,14 @@ pub fn all(job: &Job, files: &[ConfigFile]) -> Result<Vec<String>, Fault> {
     let exit = process::run(&mut command, Feed::text(line), job.deadline.at(), &mut sink)
         .map_err(|error| cannot(plain(&error)))?;
     if exit == Exit::TimedOut {
-        return Err(Fault::TimedOut(job.deadline.seconds));
+        return Err(Fault::TimedOut { seconds: job.deadline.seconds });
     }
     let (mut at, mut texts) = (0, Vec::new());
     for line in output.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         match serde_json::from_slice(line) {
             Ok(Line::Begun(file)) => at = file,
             Ok(Line::Text(text)) => texts.push(text),
-            Ok(Line::Failed(reason)) => return Err(Fault::Failed(reason)),
+            Ok(Line::Failed(reason)) => return Err(Fault::failed(reason)),
             // A sign of life; or the last line, which its process did not end.
             Err(_) => {}
         }
@@ -79,7 +79,7 @@ pub fn all(job: &Job, files: &[ConfigFile]) -> Result<Vec<String>, Fault> {
     }
     let file = files.get(at).map_or("the configuration files", |file| file.path.as_str());
     let mib = MEMORY >> 20;
-    Err(Fault::Failed(match exit {
+    Err(Fault::failed(match exit {
         // A process of Rust's that gets no memory aborts.
         Exit::Signal(signal) if matches!(sys::signal_name(signal), "ABRT" | "KILL") => {
             format!("{file}: rendering takes more than {mib} MiB of memory; make the template or its variables smaller")
@@ -119,5 +119,5 @@ fn one(request: &Render, file: &ConfigFile) -> Result<String, Fault> {
     if let Some(path) = &file.remote_vars {
         vars.extend(remote::variables(Path::new(path))?);
     }
-    jinja::render(&request.templates, file, &vars).map_err(Fault::Failed)
+    jinja::render(&request.templates, file, &vars).map_err(Fault::failed)
 }

@@ -167,7 +167,7 @@ fn save<'a>(job: &Job, paths: impl Iterator<Item = &'a str>) -> Result<(), Fault
         let was_there = match fs::symlink_metadata(&from) {
             Ok(found) if found.is_dir() => {
                 let shown = from.display();
-                return Err(Fault::Failed(format!(
+                return Err(Fault::failed(format!(
                     "{shown} is a directory where a configuration file is due; move it away"
                 )));
             }

@@ -144,7 +144,7 @@ impl Parts<'_> {
     fn end(self) -> Result<(), Fault> {
         match (self.failed, self.found.is_empty()) {
             (None, true) => Ok(()),
-            (None, false) => Err(Fault::ChecksFailed(self.found.join("; "))),
+            (None, false) => Err(Fault::ChecksFailed { reason: self.found.join("; ") }),
             (Some(fault), _) => {
                 self.found.iter().for_each(|found| self.job.out.warn(found));
                 Err(fault)
@@ -158,14 +158,14 @@ fn verify(job: &Job, restore: &Revision) -> Result<(), Fault> {
     let state = observed::state(&job.layout);
     if state.current.as_ref() != Some(restore) {
         let now = state.current.map_or("nothing".to_owned(), |current| current.short().to_owned());
-        return Err(Fault::Failed(format!("{now} is live after the rollback to {}", restore.short())));
+        return Err(Fault::failed(format!("{now} is live after the rollback to {}", restore.short())));
     }
     if !job.layout.is_live(restore) {
         let live = job.layout.live().display();
-        return Err(Fault::Failed(format!("{live} does not lead to {} after the rollback", restore.short())));
+        return Err(Fault::failed(format!("{live} does not lead to {} after the rollback", restore.short())));
     }
     match state.stray_links.first() {
-        Some(path) => Err(Fault::Failed(format!("{path} does not lead into {} after the rollback", restore.short()))),
+        Some(path) => Err(Fault::failed(format!("{path} does not lead into {} after the rollback", restore.short()))),
         None => Ok(()),
     }
 }

@@ -77,7 +77,7 @@ fn act(job: &Job, name: &ServiceName, action: &str) -> Result<(), Fault> {
         return Ok(());
     }
     let reason = exit.reason(job.deadline.seconds);
-    Err(Fault::Failed(format!("service {}: {action} {reason}{last_words}", name.name)))
+    Err(Fault::failed(format!("service {}: {action} {reason}{last_words}", name.name)))
 }
 
 /// Why a service cannot be restarted on this host, if it cannot. Whoever manages it is asked, and changes nothing.
@@ -126,11 +126,11 @@ fn call(job: &Job, name: &ServiceName, action: &str, level: Level) -> Result<Cal
     });
     lines.finish(&mut say);
     match exit {
-        Ok(Exit::TimedOut) => Err(Fault::TimedOut(job.deadline.seconds)),
+        Ok(Exit::TimedOut) => Err(Fault::TimedOut { seconds: job.deadline.seconds }),
         Ok(exit) => Ok(Called { exit, said, last_words: lines.last_words() }),
         Err(error) => {
             let program = command.get_program().to_string_lossy();
-            Err(Fault::Failed(format!("service {service}: cannot run {program}: {}", plain(&error))))
+            Err(Fault::failed(format!("service {service}: cannot run {program}: {}", plain(&error))))
         }
     }
 }
@@ -150,7 +150,7 @@ fn wait_for(job: &Job, port: u16) -> Result<(), Fault> {
         }
         if Instant::now() + PAUSE >= until {
             job.deadline.check()?;
-            return Err(Fault::Failed(format!("port {port} accepted no connection within {seconds} s")));
+            return Err(Fault::failed(format!("port {port} accepted no connection within {seconds} s")));
         }
         thread::sleep(PAUSE);
     }

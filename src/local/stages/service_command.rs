@@ -83,6 +83,7 @@ pub fn permission(command: &Command, until: Instant) -> Permission {
     match question(&mut ask, until) {
         Ok((Exit::Status(0), _)) => Permission::Granted,
         Ok((Exit::Status(1), said)) if is_denial(&said) => Permission::Denied,
+        Ok((Exit::TimedOut, _)) => Permission::Unknown("`sudo -l` did not answer in time".to_owned()),
         Ok((exit, said)) => {
             let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
             Permission::Unknown(format!("`sudo -l` {}: {last}", exit.reason(0)))
@@ -93,12 +94,13 @@ pub fn permission(command: &Command, until: Instant) -> Permission {
 
 /// Whether sudo said no, and not that it could not be asked. It is silent on a command that no rule is for.
 fn is_denial(said: &str) -> bool {
-    const WORDS: [&str; 5] = [
+    const WORDS: [&str; 6] = [
         "password is required",
         "may not run sudo",
         "not allowed to",
         "not in the sudoers file",
         "a terminal is required",
+        "must have a tty",
     ];
     let mut lines = said.lines().filter(|line| !line.trim().is_empty() && !line.contains("unable to resolve host"));
     lines.all(|line| WORDS.iter().any(|words| line.contains(words)))

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-use crate::wire::{Ended, Holder, Record, Stage, State, TargetEvent};
+use crate::wire::{Holder, Outcome, Record, Stage, State, TargetEvent};
 
 use super::config_diff;
 use crate::local::fault::{Fault, plain};
@@ -58,20 +58,20 @@ pub fn run(job: Job, stage: Stage, attempt: u32, input: Box<dyn Read + Send>, by
     });
     if let Err(error) = watch(&end) {
         let reason = format!("cannot watch for signals: {}", plain(&error));
-        return tell(&job, Ended::Failed { reason }, observed::state(&job.layout));
+        return tell(&job, Err(Fault::failed(reason)), observed::state(&job.layout));
     }
     let result = match stage {
         // It changes nothing, so it needs no lock and leaves no record.
         Stage::ConfigDiff => config_diff::run(&job),
         _ => locked(&job, stage, attempt, input, &by, &end),
     };
-    let outcome = result.err().map_or(Ended::Ok, Ended::from);
+    let outcome = result.map_err(Fault::bounded);
     end.claim_or_wait();
     tell(&job, outcome, observed::state(&job.layout))
 }
 
-fn tell(job: &Job, outcome: Ended, state: State) -> u8 {
-    let status = if outcome == Ended::Ok { 0 } else { 1 };
+fn tell(job: &Job, outcome: Outcome, state: State) -> u8 {
+    let status = if outcome.is_ok() { 0 } else { 1 };
     job.out.event(&TargetEvent::Ended { outcome, state });
     job.out.flush(PATIENCE);
     status
@@ -116,7 +116,7 @@ fn locked(job: &Job, stage: Stage, attempt: u32, input: Box<dyn Read + Send>, by
     drop(renewing);
     let result = result.and(end_lease(job, stage, by));
     end.claim_or_wait();
-    end.write_record(&result.clone().err().map_or(Ended::Ok, Ended::from));
+    end.write_record(&result.clone().map_err(Fault::bounded));
     result
 }
 
@@ -164,12 +164,12 @@ fn wait_for_turn(job: &Job, holder: &Holder, stage: Stage, attempt: u32) -> Resu
                     Some(name) => {
                         let later = name.split('.').next().unwrap_or_default();
                         let reason = format!("the run went on with {later} while this {stage} waited for its turn");
-                        Err(Fault::Failed(reason))
+                        Err(Fault::failed(reason))
                     }
                     None => Ok(held),
                 };
             }
-            LockAttempt::Strangers(who) => return Err(Fault::Failed(who)),
+            LockAttempt::Strangers(who) => return Err(Fault::failed(who)),
             LockAttempt::Theirs(theirs) => {
                 if seen_before.is_none() {
                     let at = theirs.at.map_or("a stage".to_owned(), |(stage, _)| stage.to_string());
@@ -209,7 +209,7 @@ impl End {
         *self.record.lock().unwrap_or_else(PoisonError::into_inner) = Some(record);
     }
 
-    fn write_record(&self, outcome: &Ended) {
+    fn write_record(&self, outcome: &Outcome) {
         let record = self.record.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(record) = record {
             let record = Record { outcome: Some(outcome.clone()), ..record };
@@ -223,7 +223,7 @@ impl End {
     }
 
     /// Ends the process, and all that it runs, with an outcome; does nothing when the end has come already.
-    fn by_force(self: &Arc<Self>, outcome: Ended) {
+    fn by_force(self: &Arc<Self>, outcome: Outcome) {
         if !self.claim() {
             return;
         }
@@ -246,7 +246,7 @@ fn watch(end: &Arc<End>) -> std::io::Result<()> {
     sys::survive_hangups()?;
     let stopped = end.clone();
     sys::on_request_to_end(move |signal| {
-        stopped.by_force(Ended::Failed { reason: format!("stopped by signal {signal}") });
+        stopped.by_force(Err(Fault::failed(format!("stopped by signal {signal}"))));
         // The work was over already; whoever is slow to read its end is waited for no longer.
         thread::sleep(LAST_WORDS);
         std::process::exit(1);
@@ -257,7 +257,7 @@ fn watch(end: &Arc<End>) -> std::io::Result<()> {
         while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
             thread::sleep(left);
         }
-        late.by_force(Ended::TimedOut { seconds: late.job.deadline.seconds });
+        late.by_force(Err(Fault::TimedOut { seconds: late.job.deadline.seconds }));
     });
     Ok(())
 }

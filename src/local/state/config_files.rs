@@ -55,13 +55,13 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Fault> {
         other => other.tried("read", path)?,
     };
     // What is wrong is not said: the file may hold secrets.
-    let damaged = |_| Fault::Failed(format!("{} is damaged; remove it and run config_deploy again", path.display()));
+    let damaged = |_| Fault::failed(format!("{} is damaged; remove it and run config_deploy again", path.display()));
     serde_json::from_slice(&bytes).map(Some).map_err(damaged)
 }
 
 pub fn write(path: &Path, value: &impl Serialize) -> Result<(), Fault> {
     make_private(files::parent(path))?;
-    let text = serde_json::to_vec(value).map_err(|error| Fault::Failed(format!("cannot keep the files: {error}")))?;
+    let text = serde_json::to_vec(value).map_err(|error| Fault::failed(format!("cannot keep the files: {error}")))?;
     files::write(path, &text, 0o600)
 }
 
@@ -100,16 +100,16 @@ pub fn put(path: &Path, text: &str, mode: u32) -> Result<(), Fault> {
 /// Where a file is rendered to: never outside of the revision's tree, and never among git's own files.
 pub fn place(layout: &Layout, revision: &Revision, path: &str) -> Result<PathBuf, Fault> {
     if let Some(why) = taken(layout, Path::new(path)) {
-        return Err(Fault::Failed(format!("config file {path:?} is {why}; choose another path")));
+        return Err(Fault::failed(format!("config file {path:?} is {why}; choose another path")));
     }
     if path.starts_with('/') {
         if !paths::is_plain_absolute(Path::new(path)) || path.ends_with('/') || path.contains("//") {
-            return Err(Fault::Failed(format!("config file {path:?} is not a plain absolute path; correct it")));
+            return Err(Fault::failed(format!("config file {path:?} is not a plain absolute path; correct it")));
         }
         return Ok(layout.rendered(revision, path));
     }
     if !paths::is_plain_relative(path) || paths::is_gits_own(path.as_bytes()) {
-        return Err(Fault::Failed(format!("config file {path:?} is not a plain path in the repository; correct it")));
+        return Err(Fault::failed(format!("config file {path:?} is not a plain path in the repository; correct it")));
     }
     let tree = layout.rev(revision);
     let real_tree = fs::canonicalize(&tree).tried("find", &tree)?;
@@ -119,10 +119,10 @@ pub fn place(layout: &Layout, revision: &Revision, path: &str) -> Result<PathBuf
         // A link of the repository's may lead anywhere; what is not there yet will be a folder of ours.
         if let Ok(real) = fs::canonicalize(&folder) {
             if !real.starts_with(&real_tree) || real.starts_with(real_tree.join(".git")) {
-                return Err(Fault::Failed(format!("config file {path:?} leads out of the working tree by a link")));
+                return Err(Fault::failed(format!("config file {path:?} leads out of the working tree by a link")));
             }
         } else if fs::symlink_metadata(&folder).is_ok() {
-            return Err(Fault::Failed(format!("config file {path:?} leads through a link to nowhere")));
+            return Err(Fault::failed(format!("config file {path:?} leads through a link to nowhere")));
         }
     }
     Ok(tree.join(path))

@@ -116,7 +116,7 @@ pub fn open(path: &Path) -> Result<File, Fault> {
     };
     attempt().map_err(|error| {
         let whose = ownership::explain(&error, path, MeantFor::Deployers);
-        Fault::Failed(format!("cannot open {}: {}{whose}", path.display(), plain(&error)))
+        Fault::failed(format!("cannot open {}: {}{whose}", path.display(), plain(&error)))
     })
 }
 

@@ -49,10 +49,10 @@ impl Layout {
     pub fn new(deploy_dir: &Path, repo: &str) -> Result<Layout, Fault> {
         if !is_plain_absolute(deploy_dir) {
             let shown = deploy_dir.display();
-            return Err(Fault::Failed(format!("git_deploy_dir {shown} is not a plain absolute path; correct it")));
+            return Err(Fault::failed(format!("git_deploy_dir {shown} is not a plain absolute path; correct it")));
         }
         if !is_plain_relative(repo) {
-            return Err(Fault::Failed(format!("git_repo {repo:?} is not a plain relative path; correct it")));
+            return Err(Fault::failed(format!("git_repo {repo:?} is not a plain relative path; correct it")));
         }
         let live = deploy_dir.join(repo);
         let root = deploy_dir.join(format!("{repo}-cache"));

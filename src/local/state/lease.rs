@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::files::no_links;
-use crate::wire::{Ended, Lease, LeaseStands, Revision, RunId, StageRequest};
+use crate::wire::{Lease, LeaseStands, Outcome, Revision, RunId, StageRequest};
 
 use super::hoist_dir;
 use super::layout::{Layout, Link};
@@ -62,7 +62,7 @@ fn read(layout: &Layout) -> Option<LeaseFile> {
 }
 
 fn write(layout: &Layout, kept: &LeaseFile) -> Result<(), Fault> {
-    let text = serde_json::to_vec(kept).map_err(|error| Fault::Failed(format!("cannot note the lease: {error}")))?;
+    let text = serde_json::to_vec(kept).map_err(|error| Fault::failed(format!("cannot note the lease: {error}")))?;
     hoist_dir::write(&path(layout), &text)
 }
 
@@ -178,24 +178,14 @@ pub fn rolling_back(layout: &Layout) {
 }
 
 /// Notes how the way back ended.
-pub fn went_back(layout: &Layout, outcome: &Ended) {
+pub fn went_back(layout: &Layout, outcome: &Outcome) {
     let at = crate::clock::rfc3339_utc();
+    let failed = |reason| LeaseStands::RollbackFailed { at: at.clone(), reason };
     let stands = match outcome {
-        Ended::Ok => LeaseStands::RolledBack { at },
-        Ended::Failed { reason } | Ended::CacheBroken { reason } => {
-            LeaseStands::RollbackFailed { at, reason: reason.clone() }
-        }
-        Ended::ChecksFailed { reason } => {
-            LeaseStands::RollbackFailed { at, reason: format!("it is live again, but {reason}") }
-        }
-        Ended::MovedOn { to } => {
-            let reason = format!("the host has moved on to {}", to.short());
-            LeaseStands::RollbackFailed { at, reason }
-        }
-        Ended::TimedOut { seconds } => {
-            LeaseStands::RollbackFailed { at, reason: format!("timed out after {seconds} s") }
-        }
-        Ended::Locked { by } => LeaseStands::RollbackFailed { at, reason: format!("locked by {by}") },
+        Ok(()) => LeaseStands::RolledBack { at },
+        Err(Fault::ChecksFailed { reason }) => failed(format!("it is live again, but {reason}")),
+        Err(Fault::MovedOn { to }) => failed(format!("the host has moved on to {}", to.short())),
+        Err(fault) => failed(fault.reason()),
     };
     // A full disk takes no note, but lets go of one: the host must not go back again and again.
     if note(layout, stands).is_err() {

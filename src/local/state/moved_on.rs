@@ -40,7 +40,7 @@ pub fn check(layout: &Layout, known: &Known) -> Result<(), Fault> {
     let ours = [Some(known.revision), known.restore, found.current.as_ref(), found.done.as_ref()];
     let is_foreign = |it: &Option<Revision>| it.is_some() && !ours.contains(&it.as_ref());
     match &now.current {
-        Some(to) if is_foreign(&now.current) && is_foreign(&now.done) => Err(Fault::MovedOn(to.clone())),
+        Some(to) if is_foreign(&now.current) && is_foreign(&now.done) => Err(Fault::MovedOn { to: to.clone() }),
         _ => Ok(()),
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::wire::{Ended, Record, Recorded, RunId, Stage, StageRequest, State};
+use crate::wire::{Record, Recorded, RunId, Stage, StageRequest, State};
 
 use super::hoist_dir;
 use super::layout::Layout;
@@ -35,14 +35,14 @@ pub fn write(layout: &Layout, record: &Record) -> Result<(), Fault> {
     let path = file(layout, &record.run, record.stage, record.attempt);
     files::make_dir(files::parent(&path))?;
     let text =
-        serde_json::to_vec(record).map_err(|error| Fault::Failed(format!("cannot record the stage: {error}")))?;
+        serde_json::to_vec(record).map_err(|error| Fault::failed(format!("cannot record the stage: {error}")))?;
     hoist_dir::write(&path, &text)
 }
 
 /// The record of one try, if it can be read.
 pub fn read(layout: &Layout, run: &RunId, stage: Stage, attempt: u32) -> Option<Record> {
     let record: Record = serde_json::from_slice(&fs::read(file(layout, run, stage, attempt)).ok()?).ok()?;
-    Some(Record { outcome: record.outcome.map(Ended::bounded), ..record })
+    Some(Record { outcome: record.outcome.map(|outcome| outcome.map_err(Fault::bounded)), ..record })
 }
 
 /// The names of a run's records: `promote.0.json`, sorted.
@@ -112,7 +112,7 @@ pub fn start(layout: &Layout, request: &StageRequest, stage: Stage, attempt: u32
         Stage::Rollback => request.restore.clone(),
         _ => Some(request.revision.clone()),
     };
-    Record { run: request.header.holder.run.clone(), stage, attempt, revision, before, outcome: None::<Ended> }
+    Record { run: request.header.holder.run.clone(), stage, attempt, revision, before, outcome: None }
 }
 
 /// Forgets all but the newest runs; run ids sort by time.
@@ -161,7 +161,7 @@ struct Keeping<'a> {
 /// Keeps a request for the person who will want to repeat a stage by hand. It may hold secrets: only its owner reads it.
 pub fn keep_request(layout: &Layout, request: &StageRequest, stage: Option<Stage>) -> Result<(), Fault> {
     let text = serde_json::to_vec(&Keeping { stage, request })
-        .map_err(|error| Fault::Failed(format!("cannot keep the request: {error}")))?;
+        .map_err(|error| Fault::failed(format!("cannot keep the request: {error}")))?;
     hoist_dir::write(&last_request(layout), &text)
 }
 
@@ -172,7 +172,7 @@ pub fn kept_request(layout: &Layout, file: Option<PathBuf>) -> Result<KeptReques
     let text = match fs::read(&path) {
         Err(error) if by_default && error.kind() == std::io::ErrorKind::NotFound => {
             let shown = path.display();
-            return Err(Fault::Failed(format!(
+            return Err(Fault::failed(format!(
                 "{shown} is missing: no deployment of {} has reached this host yet; deploy to it from the deploy host, \
                  or name a file with a request",
                 layout.repo()
@@ -183,7 +183,7 @@ pub fn kept_request(layout: &Layout, file: Option<PathBuf>) -> Result<KeptReques
     let wrong = |error: serde_json::Error| {
         // What is wrong is told by its place alone: the request may hold secrets.
         let (line, column) = (error.line(), error.column());
-        Fault::Failed(format!("{} line {line} column {column} is not a request of this hoist", path.display()))
+        Fault::failed(format!("{} line {line} column {column} is not a request of this hoist", path.display()))
     };
     protocol::check_kept(&text, wrong)?;
     let request: StageRequest = serde_json::from_slice(&text).map_err(wrong)?;

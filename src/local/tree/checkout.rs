@@ -54,7 +54,7 @@ fn check_out(
         match force(&git, revision) {
             Ok(()) if shared.holds(beside, revision) => return index_stamp::put(beside),
             Ok(()) => log::debug!("{}: files become others by other attributes", beside.display()),
-            Err(Fault::Failed(reason)) => log::debug!("a checkout with {} shared files: {reason}", shared.count),
+            Err(Fault::Failed { reason, .. }) => log::debug!("a checkout with {} shared files: {reason}", shared.count),
             Err(fault) => return Err(fault),
         }
         prepare(layout, &git, revision, beside)?;
@@ -66,7 +66,7 @@ fn check_out(
 /// Makes a repository without a single file, which borrows the cache's objects.
 fn prepare(layout: &Layout, git: &Git, revision: &Revision, beside: &Path) -> Result<(), Fault> {
     let Some(cache) = cache::git_dir(&layout.cache()) else {
-        return Err(Fault::CacheBroken(format!("{} is not a git repository", layout.cache().display())));
+        return Err(Fault::CacheBroken { reason: format!("{} is not a git repository", layout.cache().display()) });
     };
     files::remove_leftover(beside)?;
     git.init(revision.as_str().len() == 64)?;

@@ -39,7 +39,7 @@ pub fn check_out(extras: &ExternalContent, part: &Part) -> Result<(), Fault> {
             && start == PLACEHOLDER.1
     };
     match answer.output.split('\0').find(is_placeholder) {
-        Some(path) => Err(Fault::Failed(format!("git-fat found no content for {path}"))),
+        Some(path) => Err(Fault::failed(format!("git-fat found no content for {path}"))),
         None => {
             extras.out.info("git-fat checked its files out");
             Ok(())

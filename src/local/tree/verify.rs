@@ -225,12 +225,12 @@ pub fn restore(job: &Job, revision: &Revision) -> Result<bool, Fault> {
         |reason: String| format!("{} lacks {}, which cannot be restored: {reason}", job.name(revision), named(&names));
     let left = put_back(job, revision, &lacks).and_then(|()| look(&job.layout, revision, job.deadline));
     let left = left.map_err(|fault| match fault {
-        Fault::Failed(reason) => Fault::Failed(cannot(reason)),
-        Fault::CacheBroken(reason) => Fault::CacheBroken(cannot(reason)),
+        Fault::Failed { reason, .. } => Fault::failed(cannot(reason)),
+        Fault::CacheBroken { reason } => Fault::CacheBroken { reason: cannot(reason) },
         other => other,
     })?;
     if !left.is_empty() {
-        return Err(Fault::Failed(format!("{} lacks {} even now", job.name(revision), named(&left.names()))));
+        return Err(Fault::failed(format!("{} lacks {} even now", job.name(revision), named(&left.names()))));
     }
     job.out.warn(format!("{}: restored what was missing or empty: {}", job.name(revision), named(&names)));
     Ok(true)
