@@ -243,3 +243,88 @@ fn a_deployment_that_was_taken_back_after_its_last_host_was_finalized_is_not_wha
     project.run(&["rollback", "--yes", &one]).ends(0);
     all_are(&farm, 2, &Links::finalized(&one));
 }
+
+/// A service whose restart fails on host `n` as long as there is a file `failing` beside it.
+fn failing_service(farm: &Farm, project: &Project, hosts: usize) {
+    for n in 0..hosts {
+        let path = farm.srv(&address(n)).join("service");
+        let script = "#!/bin/sh\ngrep -q bad /srv/deployment/app/index.html && exit 1\ntest ! -e /srv/failing\n";
+        std::fs::write(&path, script).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    project.configure("service_name: web\nservice_command: /srv/service {action} {service}");
+}
+
+/// Runs a command that a message has in backquotes, behind these words.
+fn says_to_run(project: &Project, ran: &common::Ran, begins: &str) -> common::Ran {
+    let command = ran.out.split('`').find(|part| part.starts_with(begins)).unwrap_or_else(|| panic!("{}", ran.out));
+    let words: Vec<&str> = command.split_whitespace().skip(1).chain(["--yes"]).collect();
+    project.run(&words)
+}
+
+#[test]
+fn a_service_that_does_not_start_on_the_way_back_is_named_with_the_command_that_restarts_it() {
+    let (farm, project, one) = Project::deployed(0, 2);
+    failing_service(&farm, &project, 2);
+    commit(&project, "bad");
+    let failing = farm.srv(&address(1)).join("failing");
+    std::fs::write(&failing, "").unwrap();
+    let short = &one[..10];
+    let ran = project
+        .deploy(&[])
+        .ends(3)
+        .says("1 host not back")
+        .says("127.0.0.2: rollback: service web: restart failed with exit status 1")
+        .says(&format!("{short} is live there again: put the service right"));
+    std::fs::remove_file(&failing).unwrap();
+    says_to_run(&project, &ran, "hoist deploy --service-restart").ends(0).says("services restarted on 1 of 1 host");
+    all_are(&farm, 2, &Links::finalized(&one));
+}
+
+#[test]
+fn a_tree_that_is_gone_on_the_way_back_is_named_with_the_command_that_brings_it_again() {
+    let (farm, project, one) = Project::deployed(0, 1);
+    let folder = format!("/srv/{CACHE}");
+    let gone = format!("rm -rf {folder}/revs/{one} {folder}/cache && false");
+    checks(&project, &[("gone", "promote", &gone)]);
+    let two = commit(&project, "two");
+    let ran = project.deploy(&[]).ends(3).says("127.0.0.1: rollback: ").says("the fleet is mixed");
+    assert_eq!(Links::of(&farm, 0).current, Some(two));
+    project.write("hoist/checks.yaml", "");
+    says_to_run(&project, &ran, "hoist deploy -r").ends(0);
+    assert_eq!(Links::of(&farm, 0).current, Some(one));
+}
+
+#[test]
+fn a_rollback_that_a_check_turns_back_says_how_to_go_back_without_checks() {
+    let (farm, project) = Project::on_farm(0, 2);
+    checks(&project, &[PROMOTE_UNLESS_BROKEN]);
+    let one = commit(&project, "one with a check");
+    project.deploy(&[]).ends(0);
+    commit(&project, "two");
+    project.deploy(&[]).ends(0);
+    std::fs::write(broken(&farm, 1), "").unwrap();
+    let ran = project
+        .run(&["rollback", "--yes"])
+        .ends(3)
+        .says(&format!("not rolled back to {}", &one[..10]))
+        .says("127.0.0.2: check page failed with exit status 1");
+    says_to_run(&project, &ran, "hoist rollback").ends(0);
+    all_are(&farm, 2, &Links::finalized(&one));
+}
+
+#[test]
+fn a_rollback_that_a_broken_host_turns_back_says_how_to_tolerate_it() {
+    let (farm, project) = Project::on_farm(1, 1);
+    failing_service(&farm, &project, 2);
+    let one = commit(&project, "one with a service");
+    project.deploy(&[]).ends(0);
+    commit(&project, "two");
+    project.deploy(&[]).ends(0);
+    std::fs::write(farm.srv(&address(0)).join("failing"), "").unwrap();
+    let ran = project.run(&["rollback", "--yes"]).ends(3).says("127.0.0.1: rollback: service web: restart failed");
+    says_to_run(&project, &ran, &format!("hoist rollback --to {} -D canary_failure_limit:1", &one[..10]))
+        .ends(0)
+        .says("1 host failed within the limits");
+    assert_eq!(Links::of(&farm, 1).current, Some(one));
+}

@@ -10,6 +10,7 @@ use crate::repo::{Parts, Repo, Wanted};
 use crate::wire::{Header, Holder, LfsSource, PROTOCOL, StageRequest, SubmoduleSource};
 
 use super::plan::Plan;
+use super::preflight::Ahead;
 use super::requests::{Requests, server};
 
 /// The template variables.
@@ -85,8 +86,9 @@ impl Requests {
             None => {}
         }
         let shallow = parts.shallow(repo)?;
+        let ahead = Arc::new(Ahead::of(plan, repo, &request));
         let (tag, describing) = Default::default();
-        Ok(Requests { request: Arc::new(request), shallow, parts: Arc::new(parts), server, tag, describing })
+        Ok(Requests { request: Arc::new(request), shallow, parts: Arc::new(parts), server, tag, describing, ahead })
     }
 
     /// For going back from a finished deployment, `undone`, to what the deployment `restored` brought. The services of

@@ -6,7 +6,7 @@ use crate::wire::{Fault, Level};
 
 use super::calls::contact_call;
 use super::plan::Kind;
-use super::probe::{twins, unfit};
+use super::probe::{twins, unfit, warnings};
 use super::story::Deployment;
 use super::table::{HostState, Row};
 use super::verdict::End;
@@ -28,14 +28,13 @@ impl Deployment<'_> {
         let everyone = plan.hosts().collect();
         let call = contact_call(plan, Step::Probe);
         self.run_step(&call, "", everyone, |table, host, result| {
-            let unfit = result.facts.as_ref().and_then(|facts| unfit(facts, plan));
+            let group = table.row(host).group;
+            let unfit = result.facts.as_ref().and_then(|facts| unfit(facts, plan, group));
             table.probed(host, result, unfit);
             Flow::Continue
         });
-        for row in self.table.rows() {
-            if let Some(lease) = row.facts.as_ref().and_then(|facts| facts.lease.as_ref()) {
-                self.report.event(&Event::note(Level::Warning, format!("{}: {lease}", row.target)));
-            }
+        for warning in warnings(self.table.rows(), plan) {
+            self.report.event(&Event::note(Level::Warning, warning));
         }
     }
 

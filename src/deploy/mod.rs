@@ -10,6 +10,7 @@ mod look;
 mod new_hosts;
 mod operator;
 mod plan;
+mod preflight;
 mod prepare;
 mod probe;
 mod relay;
@@ -19,6 +20,7 @@ mod rollback;
 mod story;
 mod table;
 mod verdict;
+mod way_out;
 
 pub use asked::Asked;
 pub use control::{Digests, WorkingTree, changed};

@@ -4,15 +4,25 @@ use std::collections::HashMap;
 
 use crate::wire::{Facts, Fault, Stage};
 
-use super::plan::{Kind, Plan};
+use super::plan::{GroupId, Kind, Plan};
+use super::preflight;
 use super::table::Row;
 use crate::targets::Target;
 
-/// What stands against deploying to a host with these facts.
-pub fn unfit(facts: &Facts, plan: &Plan) -> Option<Fault> {
+/// What stands against deploying to a host of a group with these facts.
+pub fn unfit(facts: &Facts, plan: &Plan, group: GroupId) -> Option<Fault> {
     if plan.kind == Kind::DryRun {
         return None;
     }
+    match (now_unfit(facts, plan), preflight::failing(facts, plan, group)) {
+        (Some(Fault::Failed { reason, .. }), Some(ahead)) => Some(Fault::failed(format!("{reason}; {ahead}"))),
+        (None, Some(reason)) => Some(Fault::failed(reason)),
+        (now, _) => now,
+    }
+}
+
+/// The same of what the first stage would fail at.
+fn now_unfit(facts: &Facts, plan: &Plan) -> Option<Fault> {
     if let Some(by) = facts.locked.as_ref().filter(|by| by.run != plan.run) {
         return Some(Fault::Locked { by: Box::new(by.clone()) });
     }
@@ -60,6 +70,14 @@ fn out_of_turn(facts: &Facts, plan: &Plan) -> Option<String> {
         return Some(format!("{live} is live there, and not {short}: run the promote stage first"));
     }
     None
+}
+
+/// What the operator should know of hosts that can be deployed to.
+pub fn warnings(rows: &[Row], plan: &Plan) -> Vec<String> {
+    let lease = |row: &Row| Some(format!("{}: {}", row.target, row.facts.as_ref()?.lease.as_ref()?));
+    let mut warnings: Vec<String> = rows.iter().filter_map(lease).collect();
+    warnings.extend(preflight::warnings(rows, plan));
+    warnings
 }
 
 /// Targets of the plan that are one target under two names, in the order of the plan: the first such pair.

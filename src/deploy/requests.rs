@@ -9,11 +9,12 @@ use crate::config::Config;
 use crate::fleet::RequestSource;
 use crate::repo::{Parts, Repo, Wanted};
 use crate::wire::{
-    DescribingTags, ExternalContent, Fetch, ForScap, Header, Holder, LfsSource, PROTOCOL, Revision, Source,
+    DescribingTags, ExternalContent, Fetch, ForScap, Header, Holder, LfsSource, PROTOCOL, Preflight, Revision, Source,
     StageRequest, SubmoduleSource,
 };
 
 use super::plan::{Kind, Plan};
+use super::preflight::Ahead;
 
 /// The control folder of a repository that was made for Scap.
 const SCAPS: &str = "scap";
@@ -30,6 +31,8 @@ pub struct Requests {
     pub(super) tag: Arc<OnceLock<String>>,
     /// The tags that describe the revision, once they are known.
     pub(super) describing: Arc<OnceLock<DescribingTags>>,
+    /// What the probe looks at.
+    pub(super) ahead: Arc<Ahead>,
 }
 
 impl Requests {
@@ -76,6 +79,10 @@ impl RequestSource for Requests {
 
     fn deployment(&self) -> Option<&StageRequest> {
         Some(&self.request)
+    }
+
+    fn preflight(&self) -> Option<Preflight> {
+        Some(self.ahead.preflight(&self.request))
     }
 
     fn fetch(&self) -> Fetch {
@@ -139,8 +146,9 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
         scap: for_scap(config, repo),
     };
     let shallow = parts.shallow(repo)?;
+    let ahead = Arc::new(Ahead::of(plan, repo, &request));
     let (tag, describing) = Default::default();
-    Ok(Requests { request: Arc::new(request), shallow, parts: Arc::new(parts), server, tag, describing })
+    Ok(Requests { request: Arc::new(request), shallow, parts: Arc::new(parts), server, tag, describing, ahead })
 }
 
 /// What every request of a command begins with, as the configuration stands now.

@@ -7,6 +7,7 @@ use crate::wire::Fault;
 
 use super::plan::{Kind, Plan};
 use super::table::{Failure, HostState, Row, Table};
+use super::way_out;
 
 /// Hosts whose failing checks a verdict names.
 const NAMED: usize = 3;
@@ -82,7 +83,7 @@ fn stayed(table: &Table, plan: &Plan) -> bool {
 }
 
 fn judge(end: End, table: &Table, plan: &Plan) -> (String, ExitCode) {
-    let untouched = |why: &str, code| (format!("not deployed: {why}; nothing was touched"), code);
+    let untouched = |why: &str, code| (format!("{}: {why}; nothing was touched", not_done(plan)), code);
     match end {
         End::Locked => untouched("another deployment holds targets of this one", ExitCode::Locked),
         End::LimitUntouched => {
@@ -121,37 +122,48 @@ fn declined(table: &Table, plan: &Plan) -> String {
     format!("stopped, and not rolled back: {what}")
 }
 
+/// What did not come about, at the beginning of a sentence.
+fn not_done(plan: &Plan) -> String {
+    match plan.kind {
+        Kind::Rollback => format!("not rolled back to {}", plan.revision.short()),
+        _ => "not deployed".to_owned(),
+    }
+}
+
 fn halted(table: &Table, plan: &Plan) -> (String, ExitCode) {
     if !plan.kind.changes_revision() {
         return ("stopped before the end; no revision was changed".into(), ExitCode::Failed);
     }
-    let moved = count(table, has_moved_on);
+    let (not, moved) = (not_done(plan), count(table, has_moved_on));
     let concerned = count(table, |row| row.touched) + count(table, |row| has_moved_on(row) && !row.touched);
-    let astray = count(table, |row| row.touched && !is_back(row) && !has_moved_on(row));
+    let is_astray = |row: &&Row| row.touched && !is_back(row) && !has_moved_on(row);
+    let astray = table.rows().iter().filter(is_astray).count();
     let also = if moved > 0 { format!("; {}", moved_on(moved)) } else { String::new() };
     if concerned == 0 {
-        return ("not deployed; nothing was touched".into(), ExitCode::Failed);
+        return (format!("{not}; nothing was touched"), ExitCode::Failed);
     }
     if moved == concerned {
-        return (format!("not deployed: {}", moved_on(moved)), ExitCode::Failed);
+        return (format!("{not}: {}", moved_on(moved)), ExitCode::Failed);
     }
     if astray > 0 {
-        let text = format!("not deployed, and the fleet is mixed: {} not back where they were{also}", hosts(astray));
+        let way = way_out::of_astray(table.rows().iter().filter(is_astray), table.rows(), plan);
+        let text = format!("{not}, and the fleet is mixed: {} not back where they were{also}{way}", hosts(astray));
         return (text, ExitCode::Mixed);
     }
     let back = concerned - moved;
     if moved > 0 {
-        return (format!("not deployed: {} back where they were, verified{also}", hosts(back)), ExitCode::Mixed);
+        return (format!("{not}: {} back where they were, verified{also}", hosts(back)), ExitCode::Mixed);
     }
+    let way = way_out::of_rollback(table.rows(), plan);
     match failing_checks(table) {
         None => {
             let all =
                 every(back, "touched is back where it was, verified", "touched are back where they were, verified");
-            (format!("not deployed: {all}"), ExitCode::Failed)
+            (format!("{not}: {all}{way}"), ExitCode::Failed)
         }
         Some(where_) => {
             let all = every(back, "touched runs what it ran before", "touched run what they ran before");
-            let text = format!("not deployed: {all}, but checks fail: {where_}");
+            let text = format!("{not}: {all}, but checks fail: {where_}{way}");
             (text, ExitCode::Mixed)
         }
     }
@@ -214,7 +226,10 @@ fn done(table: &Table, plan: &Plan) -> (String, ExitCode) {
         let unknown = count(table, |row| row.state() == HostState::Unknown);
         let what = match astray - unknown {
             0 => format!("{} in an unknown state", hosts(unknown)),
-            _ => format!("{} not back where they were", hosts(astray)),
+            _ => {
+                let way = way_out::of_astray(table.rows().iter().filter(|row| is_astray(row)), table.rows(), plan);
+                format!("{} not back where they were{way}", hosts(astray))
+            }
         };
         return (format!("{short} deployed to {of}, and the fleet is mixed: {what}"), ExitCode::Mixed);
     }

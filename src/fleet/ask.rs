@@ -12,6 +12,8 @@ impl Work<'_> {
     }
 
     pub(super) fn probe_request(&self) -> Request {
+        // A session that is opened again has nothing new to find out.
+        let preflight = || self.session.first.is_none().then(|| self.shared.requests.preflight()).flatten();
         let deployment = self.shared.requests.deployment().map(|it| ProbedDeployment {
             revision: it.revision.clone(),
             restore: self.restore.cloned(),
@@ -19,6 +21,7 @@ impl Work<'_> {
             kept: it.kept,
             extras: it.extras.clone(),
             large_files: self.shared.packs.large_files().to_vec(),
+            preflight: preflight().map(Box::new),
         });
         Request::Probe(Probe { header: self.header(), deployment, verify: self.shared.requests.verify() })
     }

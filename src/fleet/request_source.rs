@@ -1,6 +1,6 @@
 //! What a command asks of its targets.
 
-use crate::wire::{Fetch, Header, StageRequest};
+use crate::wire::{Fetch, Header, Preflight, StageRequest};
 
 /// What a command asks of its targets, without what differs from step to step and from host to host.
 pub trait RequestSource: Send + Sync {
@@ -14,6 +14,11 @@ pub trait RequestSource: Send + Sync {
 
     /// What is deployed; `None`: the command runs no stage.
     fn deployment(&self) -> Option<&StageRequest> {
+        None
+    }
+
+    /// What the run's stages will need on targets, for the first probe of each to look at.
+    fn preflight(&self) -> Option<Preflight> {
         None
     }
 

@@ -8,6 +8,7 @@ mod job;
 pub mod lock_holder;
 mod os;
 mod out;
+mod preflight;
 mod probe;
 mod protocol;
 mod stages;

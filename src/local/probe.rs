@@ -16,6 +16,7 @@ use super::os::files;
 use super::os::process::Feed;
 use super::os::sys;
 use super::out::{Audience, Out};
+use super::preflight;
 use super::stages::tidy;
 use super::stages::tidy::Tidying;
 use super::state::claim;
@@ -80,6 +81,10 @@ pub fn facts(layout: &Layout, probe: &Probe, deadline: Deadline) -> Result<Facts
         lacking: if probe.verify { Some(lacking(layout, deadline)?) } else { None },
         tries: record::asked_for(layout, run),
         before: record::before(layout, run).map(Box::new),
+        findings: match deployment.and_then(|it| Some((&it.revision, it.preflight.as_deref()?))) {
+            Some(wanted) => preflight::findings(layout, wanted, &probe.header, deadline),
+            None => Vec::new(),
+        },
     })
 }
 

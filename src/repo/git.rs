@@ -26,6 +26,9 @@ const MISLEADING: [&str; 11] = [
     "GIT_REPLACE_REF_BASE",
 ];
 
+/// More of a line is not read, in bytes.
+const LINE: usize = 4096;
+
 /// The unit in which a file takes room on the usual file systems, in bytes.
 const BLOCK: u64 = 4096;
 
@@ -248,6 +251,13 @@ impl Repo {
             let head = parts.next().unwrap_or_default();
             parts.next() == Some(path.as_bytes()) && head.split(|byte| *byte == b' ').nth(1) == Some(b"blob")
         }))
+    }
+
+    /// The first line of a revision's file, without its newline; what is not UTF-8 is replaced.
+    pub fn first_line(&self, revision: &Revision, path: &str) -> anyhow::Result<String> {
+        let content = self.run(&["cat-file", "blob", &format!("{revision}:{path}")])?;
+        let line = content.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        Ok(String::from_utf8_lossy(&line[..line.len().min(LINE)]).into_owned())
     }
 
     /// Whether a path of a commit is another repository's commit.

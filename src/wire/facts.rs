@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Holder, LargeFile, Lease, Outcome, Revision, RunId, Stage};
+use super::{Finding, Holder, LargeFile, Lease, Outcome, Revision, RunId, Stage};
 
 /// What the links of a target's layout name, read from its disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +78,9 @@ pub struct Facts {
     /// How this target was before the first of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Box<State>>,
+    /// What later stages of the run would fail at here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
 }
 
 /// Files that a working tree lacks: missing, emptied, or of another type.

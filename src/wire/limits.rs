@@ -11,6 +11,8 @@ pub const MESSAGE: usize = 4 << 10;
 pub const NAME: usize = 255;
 /// Why something failed, and a path.
 pub const REASON: usize = 4 << 10;
+/// What later stages of a run would fail at on one host.
+pub const FINDINGS: usize = 100;
 /// A line of output.
 pub const LINE: usize = 8 << 10;
 /// A line of output in a host's last words, which journals and results keep.
@@ -135,6 +137,8 @@ fn bound_facts(facts: &mut Facts) {
     if let Some(lease) = &mut facts.lease {
         bound_lease(lease);
     }
+    facts.findings.truncate(FINDINGS);
+    facts.findings.iter_mut().for_each(|finding| shorten(&mut finding.message, REASON));
 }
 
 fn bound_lease(lease: &mut Lease) {

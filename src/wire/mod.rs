@@ -12,6 +12,7 @@ mod fault;
 mod lease;
 pub mod limits;
 mod names;
+mod preflight;
 mod request;
 mod seconds;
 mod stage;
@@ -24,6 +25,7 @@ pub use facts::{Facts, Lacking, Record, Recorded, ScapProcess, State};
 pub use fault::{Fault, Outcome, outcome};
 pub use lease::{Lease, LeaseStands};
 pub use names::{Holder, Revision, RunId};
+pub use preflight::{Finding, Preflight, ScriptHead};
 pub use request::{
     Ask, CHECK_TIMEOUT, Check, CheckPoint, CheckType, ConfigFile, ForScap, Header, KeeperLine, OutputFormat, Probe,
     ProbedDeployment, Render, Request, Run, Service, ServiceName, StageRequest, Tries, Unlock,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::{ExternalContent, Fetch, Holder, LargeFile, Revision, RunId, Stage};
+use super::{ExternalContent, Fetch, Holder, LargeFile, Preflight, Revision, RunId, Stage};
 
 /// One line of JSON: what a target is asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -95,6 +95,9 @@ pub struct ProbedDeployment {
     /// Which of these does the target lack?
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub large_files: Vec<LargeFile>,
+    /// What the stages will need here; `None`: that was looked at before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preflight: Option<Box<Preflight>>,
 }
 
 /// A stage to run. `attempt` counts from 0 within the run, so that a deployer can ask for just this one.

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use hoist::wire::{
     Ask, Check, CheckPoint, CheckType, ConfigFile, Facts, Fault, Fetch, Header, Holder, LargeFile, Level, Outcome,
-    OutputFormat, PROTOCOL, Probe, ProbedDeployment, Recorded, Request, Revision, Run, Service, ServiceName, Stage,
-    StageRequest, State, TargetEvent, Tries,
+    OutputFormat, PROTOCOL, Preflight, Probe, ProbedDeployment, Recorded, Request, Revision, Run, Service, ServiceName,
+    Stage, StageRequest, State, TargetEvent, Tries,
 };
 
 pub use crate::git::git;
@@ -288,8 +288,33 @@ pub fn probe(request: &StageRequest) -> Probe {
         kept: request.kept,
         extras: request.extras.clone(),
         large_files: Vec::new(),
+        preflight: None,
     };
     Probe { header: request.header.clone(), deployment: Some(deployment), verify: false }
+}
+
+/// The first probe of a whole deployment, which looks ahead.
+pub fn preflight_of(request: &StageRequest) -> Probe {
+    let mut probe = probe(request);
+    probe.deployment.as_mut().unwrap().preflight = Some(Box::new(Preflight {
+        stages: [Stage::of_deployment(), vec![Stage::RestartService, Stage::Rollback]].concat(),
+        service: request.service.clone(),
+        checks: request.checks.clone(),
+        scripts: Vec::new(),
+        nrpe_dir: request.nrpe_dir.clone(),
+        config_files: request.config_files.clone().unwrap_or_default(),
+    }));
+    probe
+}
+
+/// What a probe found of what later stages would fail at.
+pub fn findings(reply: &Reply) -> Vec<(Level, String)> {
+    match reply.events.as_slice() {
+        [TargetEvent::Facts(facts)] => {
+            facts.findings.iter().map(|finding| (finding.level, finding.message.clone())).collect()
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 /// The same, which also asks for large files.

@@ -14,6 +14,7 @@ mod kill;
 mod large_files;
 mod lease;
 mod locks;
+mod preflight;
 mod servers;
 mod share;
 mod stages;

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use hoist::wire::{Fetch, Level, Stage, StageRequest};
+use hoist::wire::{Fetch, Level, Request, Stage, StageRequest};
 
 use crate::harness::*;
 
@@ -42,6 +42,17 @@ fn of_nobody() -> Option<Target> {
 
 /// Runs a stage as that user.
 fn as_nobody(target: &Target, request: &StageRequest, stage: Stage, pack: &[u8]) -> Reply {
+    let mut request = request.clone();
+    if !pack.is_empty() {
+        let pack_bytes = Some(pack.len() as u64);
+        request.fetch =
+            Some(Fetch { pack_bytes, shallow: Vec::new(), source: None, rebuild: false, ..Default::default() });
+    }
+    nobody_is_asked(target, &asked(&request, stage, 0), pack)
+}
+
+/// What that user answers to a request.
+fn nobody_is_asked(target: &Target, request: &Request, pack: &[u8]) -> Reply {
     let mut child = Command::new("unshare")
         .args(["--mount", "--propagation", "private", "sh", "-c", BECOME, "sh"])
         .args([env!("CARGO_BIN_EXE_hoist"), "deploy-local"])
@@ -51,14 +62,8 @@ fn as_nobody(target: &Target, request: &StageRequest, stage: Stage, pack: &[u8])
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut request = request.clone();
-    if !pack.is_empty() {
-        let pack_bytes = Some(pack.len() as u64);
-        request.fetch =
-            Some(Fetch { pack_bytes, shallow: Vec::new(), source: None, rebuild: false, ..Default::default() });
-    }
     let mut input = child.stdin.take().unwrap();
-    let line = serde_json::to_string(&asked(&request, stage, 0)).unwrap() + "\n";
+    let line = serde_json::to_string(request).unwrap() + "\n";
     let _ = input.write_all(line.as_bytes()).and_then(|()| input.write_all(pack));
     drop(input);
     reply(child)
@@ -125,4 +130,57 @@ fn a_file_that_is_denied_is_named_with_its_owner_its_mode_and_what_mends_it() {
     std::os::unix::fs::chown(&folder, Some(0), Some(0)).unwrap();
     let reply = as_nobody(&target, &request, Stage::Promote, b"");
     assert!(reply.reason().contains(".hoist belongs to root"), "{}", reply.reason());
+}
+
+/// What the probe of that user finds of what later stages would fail at.
+fn nobody_finds(target: &Target, request: &StageRequest) -> Vec<(Level, String)> {
+    findings(&nobody_is_asked(target, &Request::Probe(preflight_of(request)), b""))
+}
+
+#[test]
+fn the_probe_asks_sudo_for_the_very_command_that_promote_will_run() {
+    let Some(target) = of_nobody() else { return };
+    let one = target.commit(&[("a", "1")]);
+    let mut request = target.request("r1", &one);
+    request.service.command = String::new();
+    // Scap's rule will do, and asking runs nothing.
+    let found = nobody_finds(&target, &request);
+    assert!(found.iter().all(|(_, message)| !message.contains("sudo")), "{found:?}");
+    assert!(target.logged().is_empty());
+    // There is no rule for this one.
+    request.service.names[0].action = "reload".to_owned();
+    let found = nobody_finds(&target, &request);
+    let wanted = "service app: nobody may not run `sudo systemctl reload app` without a password: add a NOPASSWD rule";
+    assert!(found.iter().any(|(level, message)| *level == Level::Error && message.starts_with(wanted)), "{found:?}");
+    // A command of the configuration's own that goes through sudo is asked for as it is.
+    request.service.command = "sudo /usr/sbin/service {service} {action}".to_owned();
+    assert!(nobody_finds(&target, &request)[0].1.contains("`sudo /usr/sbin/service app reload`"));
+    request.service.names[0].action = "restart".to_owned();
+    assert_eq!(nobody_finds(&target, &request), []);
+    assert!(target.logged().is_empty());
+}
+
+#[test]
+fn folders_that_the_user_may_not_write_to_are_found_at_the_probe() {
+    let Some(target) = of_nobody() else { return };
+    let one = target.commit(&[("a", "1")]);
+    let mut request = target.request("r1", &one);
+    fs::create_dir_all(target.dir.path().join("etc")).unwrap();
+    request.config_files = Some(vec![config_file(&target.etc("app.conf"), "a")]);
+    let found = nobody_finds(&target, &request);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].0, Level::Error);
+    let file = format!("configuration file {}: cannot write to ", target.etc("app.conf"));
+    assert!(found[0].1.starts_with(&file) && found[0].1.contains("belongs to root, mode 0755"), "{found:?}");
+    own("65534:65534", &target.dir.path().join("etc"));
+    assert_eq!(nobody_finds(&target, &request), []);
+    // The deploy directory itself, and what an earlier deployment by somebody else has left there.
+    as_nobody(&target, &request, Stage::Fetch, &target.pack(&one, &[])).ok();
+    own("0:0", &target.root().join("revs"));
+    let found = nobody_finds(&target, &request);
+    assert!(found[0].1.contains("app-cache/revs: Permission denied") && found.len() == 1, "{found:?}");
+    own("0:0", &target.deploy_dir());
+    let parent = target.live().parent().unwrap().display().to_string();
+    let found = nobody_finds(&target, &request);
+    assert!(found[0].1.starts_with(&format!("cannot write to {parent}: Permission denied")), "{found:?}");
 }

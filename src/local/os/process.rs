@@ -210,8 +210,13 @@ pub fn command(program: &str) -> Command {
             command.env_remove(&key);
         }
     }
-    command.env("PATH", search_path(std::env::var("PATH").ok()));
+    command.env("PATH", folders_of_programs());
     command
+}
+
+/// The folders in which such a command is looked for, separated by colons.
+pub fn folders_of_programs() -> String {
+    search_path(std::env::var("PATH").ok())
 }
 
 fn search_path(given: Option<String>) -> String {

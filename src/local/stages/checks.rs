@@ -241,7 +241,7 @@ fn stays_within(tree: &Path, script: PathBuf) -> Result<PathBuf, String> {
 }
 
 /// The command line that the monitoring's files have for a name.
-fn nrpe(dir: &Path, name: &str) -> Result<String, String> {
+pub fn nrpe(dir: &Path, name: &str) -> Result<String, String> {
     for file in files::names(dir).into_iter().filter(|file| file.ends_with(".cfg")) {
         let text = std::fs::read(dir.join(file)).unwrap_or_default();
         if let Some(line) = String::from_utf8_lossy(&text).lines().find_map(|line| definition(line, name)) {

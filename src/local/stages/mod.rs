@@ -12,6 +12,7 @@ pub mod render;
 pub mod rendered;
 pub mod rollback;
 pub mod service;
+pub mod service_command;
 pub mod stage;
 pub mod tidy;
 pub mod vars;

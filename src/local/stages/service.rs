@@ -1,34 +1,21 @@
 //! Restarting services, and waiting until they answer.
 
-use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::wire::{CheckPoint, Level, Revision, ServiceName, Stage};
 
 use super::checks;
+use super::service_command;
+use super::service_command::{MASKED, NO_SUCH_UNIT, is_default};
 use crate::local::fault::{Fault, plain};
 use crate::local::job::Job;
 use crate::local::os::lines::Lines;
 use crate::local::os::process;
 use crate::local::os::process::{Exit, Feed};
-use crate::local::os::sys;
 use crate::local::state::layout::Link;
 use crate::local::waiting::Waiting;
-
-/// The command that is meant when none is set. Only this one is run through sudo by a user who is not root.
-const DEFAULT: &str = "systemctl {action} {service}";
-
-/// What `systemctl status` exits with for a unit that does not exist (systemctl(1), from the LSB).
-const NO_SUCH_UNIT: i32 = 4;
-
-/// What `systemctl is-enabled` says of a unit that is not to be started.
-const MASKED: [&str; 2] = ["masked", "masked-runtime"];
-
-/// Actions that change nothing.
-const QUESTIONS: [&str; 2] = ["status", "is-enabled"];
 
 /// Lines of an answer that are looked at.
 const SAID: usize = 20;
@@ -121,10 +108,12 @@ fn call(job: &Job, name: &ServiceName, action: &str, level: Level) -> Result<Cal
     job.deadline.check()?;
     let service = &name.name;
     let mut said = Vec::new();
-    let mut command = command(&job.request.service.command, service, action)?;
-    if let Some(other) = scaps_command(job, &command, service, action) {
-        command = other;
-    }
+    let command = service_command::command(&job.request.service.command, service, action)?;
+    let scaps = service_command::scaps(&job.request.service.command, service, action);
+    let mut command = match scaps {
+        Some(scaps) if service_command::is_only_allowed(&command, &scaps, job.deadline.at()) => scaps,
+        _ => command,
+    };
     let mut lines = Lines::new();
     let mut say = |line: String| {
         job.out.line(level, format!("service {service}: {line}"));
@@ -146,51 +135,6 @@ fn call(job: &Job, name: &ServiceName, action: &str, level: Level) -> Result<Cal
     }
 }
 
-fn is_default(template: &str) -> bool {
-    matches!(template.trim(), "" | DEFAULT)
-}
-
-fn command(template: &str, service: &str, action: &str) -> Result<Command, Fault> {
-    if [service, action].iter().any(|word| word.is_empty() || word.starts_with('-')) {
-        return Err(Fault::failed(format!("service_name: {service:?} with {action:?} is not a service to restart")));
-    }
-    let default = is_default(template);
-    let template = if default { DEFAULT } else { template.trim() };
-    let words = crate::text::words(template).filter(|words| !words.is_empty());
-    let Some(mut words) = words else {
-        return Err(Fault::failed(format!("service_command {template:?} has an unbalanced quote; correct it")));
-    };
-    for word in &mut words {
-        *word = word.replace("{action}", action).replace("{service}", service);
-    }
-    // To ask takes no rights, and a rule of sudo's may be for nothing but the restart.
-    if default && !QUESTIONS.contains(&action) && !sys::is_root() {
-        words.splice(0..0, ["sudo".to_owned(), "-n".to_owned()]);
-    }
-    let mut command = process::command(&words[0]);
-    command.args(&words[1..]).current_dir("/");
-    Ok(command)
-}
-
-/// Scap's command for the same, for a user whom sudo's rules allow that and not the default one: the rules on targets of
-/// Scap's are for this command, word by word.
-fn scaps_command(job: &Job, default: &Command, service: &str, action: &str) -> Option<Command> {
-    let words: Vec<&OsStr> = default.get_args().collect();
-    let by_sudo = is_default(&job.request.service.command) && default.get_program() == "sudo";
-    let allowed = |words: &[&OsStr]| {
-        let mut ask = process::command("sudo");
-        ask.args(["-n", "-l"]).args(words).current_dir("/");
-        process::run(&mut ask, Feed::Nothing, job.deadline.at(), &mut |_, _| {}).is_ok_and(Exit::is_ok)
-    };
-    let scaps = ["/usr/sbin/service", service, action].map(OsStr::new);
-    if !by_sudo || allowed(&words[1..]) || !allowed(&scaps) {
-        return None;
-    }
-    let mut command = process::command("sudo");
-    command.arg("-n").args(scaps).current_dir("/");
-    Some(command)
-}
-
 /// Waits until this host accepts a connection on a port, by IPv4 or IPv6.
 fn wait_for(job: &Job, port: u16) -> Result<(), Fault> {
     let seconds = job.request.service.timeout.max(1);
@@ -209,32 +153,5 @@ fn wait_for(job: &Job, port: u16) -> Result<(), Fault> {
             return Err(Fault::failed(format!("port {port} accepted no connection within {seconds} s")));
         }
         thread::sleep(PAUSE);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn words(template: &str, service: &str, action: &str) -> Vec<String> {
-        let command = command(template, service, action).unwrap();
-        let words = std::iter::once(command.get_program()).chain(command.get_args());
-        words.map(|word| word.to_string_lossy().into_owned()).collect()
-    }
-
-    #[test]
-    fn names_stay_single_words_whatever_they_hold() {
-        let got = words("svc '{action} it' {service}", "a; rm -rf {action}", "restart");
-        assert_eq!(got, ["svc", "restart it", "a; rm -rf {action}"]);
-        assert!(command(DEFAULT, "-x", "restart").is_err());
-        assert!(command("svc '{action}", "x", "restart").is_err());
-    }
-
-    #[test]
-    fn the_default_command_is_meant_when_none_is_set() {
-        let got = words("", "app", "reload");
-        let default: &[&str] = if sys::is_root() { &[] } else { &["sudo", "-n"] };
-        assert_eq!(got, [default, &["systemctl", "reload", "app"][..]].concat());
-        assert_eq!(words("", "app", "status"), ["systemctl", "status", "app"], "a question takes no rights");
     }
 }

@@ -189,11 +189,17 @@ pub fn apply(
     first.and(save(layout, &left))
 }
 
+/// Whether a path is already the very link that a revision needs there.
+pub fn is_in_place(layout: &Layout, revision: &Revision, link: &Path) -> bool {
+    let wanted = link.to_str().map(|path| layout.link_target(link, &layout.rendered(revision, path)));
+    fs::read_link(link).is_ok_and(|now| Some(now) == wanted)
+}
+
 fn place((layout, out, run): (&Layout, &Out, &RunId), revision: &Revision, path: &str) -> Result<(), Fault> {
     let link = Path::new(path);
     files::make_dir(files::parent(link))?;
     let target = layout.link_target(link, &layout.rendered(revision, path));
-    if fs::read_link(link).is_ok_and(|now| now == target) {
+    if is_in_place(layout, revision, link) {
         return Ok(());
     }
     if fs::symlink_metadata(link).is_ok() && !is_ours(layout, link) {

@@ -1,0 +1,116 @@
+//! What the stages of a run will need on targets, and what is made of what a probe found of it.
+
+use anyhow::Result;
+
+use crate::repo::Repo;
+use crate::targets::{Target, fold};
+use crate::wire::{CheckType, Facts, Level, Preflight, Revision, ScriptHead, Stage, StageRequest};
+
+use super::plan::{GroupId, Kind, Plan};
+use super::table::Row;
+
+/// What a run needs on its targets, beside what its requests say.
+#[derive(Debug, Clone, Default)]
+pub struct Ahead {
+    stages: Vec<Stage>,
+    scripts: Vec<ScriptHead>,
+}
+
+impl Ahead {
+    /// Of the run of a plan.
+    pub fn of(plan: &Plan, repo: &Repo, request: &StageRequest) -> Ahead {
+        let mut stages: Vec<Stage> = match plan.kind {
+            // The deployment that it is a rehearsal of.
+            Kind::DryRun => Stage::of_deployment(),
+            _ => plan.stages.iter().chain(&plan.finalize).map(|it| it.stage).collect(),
+        };
+        if stages.contains(&Stage::Promote) {
+            stages.extend([Stage::RestartService, Stage::Rollback]);
+        }
+        // A run that is taken up again may be of a revision that is not here any more: then nothing is known of its scripts.
+        let scripts = script_heads(repo, request).unwrap_or_default();
+        Ahead { stages, scripts }
+    }
+
+    /// For requests as they are now.
+    pub fn preflight(&self, request: &StageRequest) -> Preflight {
+        // What is gone back to is judged by checks of its own, and has the configuration that it had.
+        let (checks, config_files) = match request.kept {
+            true => Default::default(),
+            false => (request.checks.clone(), request.config_files.clone().unwrap_or_default()),
+        };
+        Preflight {
+            stages: self.stages.clone(),
+            service: request.service.clone(),
+            checks: checks.into_iter().filter(|check| self.stages.contains(&check.at.stage())).collect(),
+            scripts: self.scripts.clone(),
+            nrpe_dir: request.nrpe_dir.clone(),
+            config_files,
+        }
+    }
+}
+
+/// The first lines of the scripts of a request's checks.
+fn script_heads(repo: &Repo, request: &StageRequest) -> Result<Vec<ScriptHead>> {
+    let mut heads: Vec<ScriptHead> = Vec::new();
+    for check in request.checks.iter().filter(|check| check.kind == CheckType::Script) {
+        let words = crate::text::words(&check.command).unwrap_or_default();
+        let Some(name) = words.first().filter(|_| heads.iter().all(|head| head.check != check.name)) else { continue };
+        if let Some(line) = first_line(repo, &request.revision, &script_paths(request, name))? {
+            heads.push(ScriptHead { check: check.name.clone(), line });
+        }
+    }
+    Ok(heads)
+}
+
+/// Where a script may be in the revision, the first place first.
+fn script_paths(request: &StageRequest, name: &str) -> Vec<String> {
+    let control = &request.header.control_dir;
+    let own = request.environment.as_ref().map(|it| format!("{control}/environments/{it}/scripts/{name}"));
+    own.into_iter().chain([format!("{control}/scripts/{name}")]).collect()
+}
+
+fn first_line(repo: &Repo, revision: &Revision, paths: &[String]) -> Result<Option<String>> {
+    for path in paths {
+        if repo.file_exists(revision, path)? {
+            return repo.first_line(revision, path).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// What a host's probe found that matters to it, and how much.
+fn findings<'a>(facts: &'a Facts, plan: &'a Plan, group: GroupId) -> impl Iterator<Item = (Level, &'a str)> {
+    let group = plan.group(group).name.as_str();
+    let ours = facts.findings.iter().filter(move |it| it.group.as_deref().is_none_or(|it| it == group));
+    // Nothing is in the way of a rollback, and of a host that is to do nothing.
+    let is_live = facts.state.current.as_ref() == Some(&plan.revision) && !plan.force;
+    let only_told = match plan.kind {
+        Kind::Rollback | Kind::DryRun => true,
+        Kind::Deploy => is_live,
+        Kind::ServiceRestart => false,
+    };
+    ours.map(move |it| (if only_told { it.level.min(Level::Warning) } else { it.level }, it.message.as_str()))
+}
+
+/// What later stages of the run would fail at for certain, in one fragment; `None`: nothing.
+pub fn failing(facts: &Facts, plan: &Plan, group: GroupId) -> Option<String> {
+    let sure = findings(facts, plan, group).filter(|(level, _)| *level == Level::Error);
+    let messages: Vec<&str> = sure.map(|(_, message)| message).collect();
+    (!messages.is_empty()).then(|| messages.join("; "))
+}
+
+/// What they may fail at, each with the hosts that it was found on.
+pub fn warnings(rows: &[Row], plan: &Plan) -> Vec<String> {
+    let mut found: Vec<(&str, Vec<&Target>)> = Vec::new();
+    for row in rows {
+        let Some(facts) = &row.facts else { continue };
+        for (_, message) in findings(facts, plan, row.group).filter(|(level, _)| *level == Level::Warning) {
+            match found.iter_mut().find(|(known, _)| *known == message) {
+                Some((_, hosts)) => hosts.push(&row.target),
+                None => found.push((message, vec![&row.target])),
+            }
+        }
+    }
+    found.into_iter().map(|(message, hosts)| format!("{}: {message}", fold(hosts))).collect()
+}

@@ -1,0 +1,122 @@
+//! What stands in the way of a rollback that failed, and the command that gets past it.
+
+use crate::targets::{Target, fold};
+use crate::wire::{Fault, Revision};
+
+use super::plan::{Kind, Plan};
+use super::table::{Failure, Row};
+
+/// Causes that are named; hosts with others are in the table of hosts.
+const NAMED: usize = 3;
+
+/// How a host gets back to a revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Way {
+    /// It is live there again, and its service is not.
+    Restart(Revision),
+    Deploy(Revision),
+    /// The same, and nothing has to be put right by hand.
+    FetchAgain(Revision),
+    /// Nothing was live there before.
+    Nowhere,
+}
+
+/// For hosts that are not back where they were: each cause with its hosts, and the command for when it is put right.
+pub fn of_astray<'a>(astray: impl Iterator<Item = &'a Row>, table: &'a [Row], plan: &Plan) -> String {
+    if plan.kind == Kind::Rollback {
+        return of_rollback(table, plan);
+    }
+    let mut causes: Vec<(String, Way, Vec<&Target>)> = Vec::new();
+    for row in astray {
+        let (why, way) = (reason(row), way(row));
+        match causes.iter_mut().find(|(known, to, _)| *known == why && *to == way) {
+            Some((_, _, hosts)) => hosts.push(&row.target),
+            None => causes.push((why, way, vec![&row.target])),
+        }
+    }
+    let one = |(why, way, hosts): &(String, Way, Vec<&Target>)| {
+        let (names, list) = (fold(hosts.iter().copied()), listed(hosts));
+        let then = match way {
+            Way::Restart(to) => {
+                let to = to.short();
+                let command = format!("hoist deploy --service-restart -r {to} -l {list}");
+                format!("{to} is live there again: put the service right, then run `{command}`")
+            }
+            Way::Deploy(to) => format!("put that right, then run `hoist deploy -r {} -l {list}`", to.short()),
+            Way::FetchAgain(to) => format!("`hoist deploy -r {} -l {list}` brings it again", to.short()),
+            Way::Nowhere => format!("nothing was live there before: run `hoist deploy -r REVISION -l {list}`"),
+        };
+        format!("; {names}: {why}; {then}")
+    };
+    let more = match causes.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!("; {} in the table of hosts", crate::text::counted(more, "more cause")),
+    };
+    causes.iter().take(NAMED).map(one).collect::<String>() + &more
+}
+
+/// For `hoist rollback` itself, when it was turned back: why, and how it is done all the same.
+pub fn of_rollback(table: &[Row], plan: &Plan) -> String {
+    let failed: Vec<&Row> = table.iter().filter(|row| row.failed && row.trouble.is_some()).collect();
+    let Some(first) = failed.first().filter(|_| plan.kind == Kind::Rollback) else { return String::new() };
+    let (to, hosts) = (plan.revision.short(), fold(failed.iter().map(|row| &row.target)));
+    let again = format!("hoist rollback --to {to}");
+    let why = if failed.iter().all(|row| reason(row) == reason(first)) {
+        format!("{hosts}: {}", reason(first))
+    } else {
+        format!("{hosts} failed")
+    };
+    if failed.iter().all(|row| is_a_check(row)) {
+        return format!("; {why}; `{again} -D perform_checks:no` goes back without checks");
+    }
+    let limit = |group| {
+        let count = failed.iter().filter(|row| row.group == group).count();
+        let name = &plan.group(group).name;
+        let of_group = if name == "default" { String::new() } else { format!("{name}_") };
+        (count > 0).then(|| format!(" -D {of_group}failure_limit:{count}"))
+    };
+    let limits: String = plan.group_ids().filter_map(limit).collect();
+    format!("; {why}; put that right and run `{again}` again, or tolerate it: `{again}{limits}`")
+}
+
+/// Where a host that is not back has to go.
+fn way(row: &Row) -> Way {
+    let Some(restore) = row.restore() else { return Way::Nowhere };
+    let is_live = row.current() == Some(&restore);
+    match row.trouble.as_ref().map(|trouble| &trouble.fault) {
+        Some(fault) if is_live && is_of_service(fault) => Way::Restart(restore),
+        Some(Fault::CacheBroken { .. }) => Way::FetchAgain(restore),
+        _ => Way::Deploy(restore),
+    }
+}
+
+fn reason(row: &Row) -> String {
+    match row.trouble.as_ref() {
+        Some(Failure { fault: Fault::ChecksFailed { reason }, .. }) => reason.clone(),
+        Some(trouble) => trouble.to_string(),
+        None => "the reason is not known".to_owned(),
+    }
+}
+
+/// Hosts as `-l` takes them.
+fn listed(hosts: &[&Target]) -> String {
+    hosts.iter().map(|host| host.to_string()).collect::<Vec<_>>().join(",")
+}
+
+/// Whether it is the service that failed, behind links that were all put right.
+fn is_of_service(fault: &Fault) -> bool {
+    match fault {
+        Fault::Failed { reason, .. } => reason.starts_with("service ") || reason.starts_with("port "),
+        Fault::TimedOut { .. } => true,
+        _ => false,
+    }
+}
+
+/// Whether a check found fault, on the way there or on the way back.
+fn is_a_check(row: &Row) -> bool {
+    match row.trouble.as_ref().map(|trouble| &trouble.fault) {
+        Some(Fault::Failed { reason, .. }) => reason.starts_with("check "),
+        Some(Fault::ChecksFailed { .. }) => true,
+        _ => false,
+    }
+}
