@@ -217,24 +217,7 @@ pub fn nearest(name: &str, groups: &[String]) -> Option<String> {
         }
     });
     let names = KEYS.iter().map(|key| key.name.to_owned()).chain(prefixed);
-    let near = 1 + name.chars().count() / 6;
-    names.map(|known| (distance(name, &known), known)).filter(|(far, _)| *far <= near).min().map(|(_, known)| known)
-}
-
-/// Insertions, removals and replacements of a character that make `a` of `b` (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, left) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, right) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(left != *right);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
+    crate::text::nearest(name, names)
 }
 
 #[cfg(test)]

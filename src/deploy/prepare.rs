@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use crate::config::Config;
 use crate::repo::{Parts, Repo, TreeSize};
 use crate::targets::{HostPattern, Target};
+use crate::text::meant_or_known;
 use crate::wire::{Check, CheckType, Holder, Level, Revision, Stage};
 
 use super::plan::{Kind, Plan, StagePlan};
@@ -156,7 +157,7 @@ fn stages(kind: Kind, chosen: Option<&str>) -> Result<Vec<Stage>> {
     for name in chosen.split(',').map(str::trim).filter(|name| !name.is_empty()) {
         match name.parse() {
             Ok(stage) if CHOICE.contains(&stage) => wanted.push(stage),
-            _ => bail!("--stages: {name:?} is no stage that can be chosen: {}", names(&CHOICE)),
+            _ => bail!("--stages: unknown stage {name:?}{}", meant_or_known(name, "stages", &CHOICE.map(Stage::name))),
         }
     }
     if wanted.is_empty() {

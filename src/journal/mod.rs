@@ -7,6 +7,7 @@
 
 mod file;
 mod history;
+mod past;
 mod read;
 mod record;
 mod replay;
@@ -15,6 +16,7 @@ mod told;
 
 pub use file::{Journal, make_folder};
 pub use history::{Finalized, done_before, history, stack};
+pub use past::{Past, past};
 pub use read::{Parsed, Unfinished, Wrong, abandoned, open_run, parse, prune, unfinished};
 pub use record::{FORMAT, Opened, Record};
 pub use replay::{AtTheEnd, Replay};

@@ -12,5 +12,5 @@ command! {
 /// Runs the command.
 pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let console = Console::new("reconcile", args.show()?, args.yes);
-    operation::reconcile(&args.options()?, args.limit_hosts.as_deref(), &console)
+    operation::reconcile(&args.options()?, args.limit()?.as_deref(), &console)
 }

@@ -114,7 +114,7 @@ fn an_environment_without_a_folder_is_an_error_that_lists_those_there_are() {
     repo.write("hoist/environments/beta/x", "");
     repo.write("hoist/environments/file", "");
     let error = repo.error();
-    assert!(error.contains("hoist/environments/prod") && error.ends_with("there are beta, dev"), "{error}");
+    assert!(error.contains("hoist/environments/prod") && error.ends_with("the environments are beta, dev"), "{error}");
     let error = repo.environment("../..").error();
     assert!(error.contains("is not a name"), "{error}");
 }
@@ -209,8 +209,11 @@ fn default_gives_its_keys_to_global_and_to_every_section_for_this_host() {
 }
 
 #[test]
-fn a_definition_without_a_colon_is_an_error() {
-    assert!(Repo::configured("").define("batch_size=3").error().starts_with("-D wants key:value"));
+fn a_definition_has_a_colon_or_an_equals_sign_between_key_and_value() {
+    for good in ["batch_size=3", "batch_size:3", "batch_size = 3"] {
+        assert_eq!(Repo::configured("").define(good).config().settings.batch_size, 3, "{good}");
+    }
+    assert!(Repo::configured("").define("batch_size").error().starts_with("-D wants key:value or key=value"));
     assert!(Repo::configured("").define(":3").error().starts_with("-D wants key:value"));
 }
 
