@@ -64,6 +64,11 @@ fn words_of_other_tools_are_answered_with_what_they_are_called_here() {
         ("deploy --tags fetch", "hoist deploy: unknown flag --tags: -s STAGES runs single stages"),
         ("deploy --forks 5", "hoist deploy: unknown flag --forks: -D batch_size=NUMBER is how many hosts at once"),
         ("run --forks 5", "hoist run: unknown flag --forks: --batch NUMBER is how many hosts at once"),
+        (
+            "plan v1.2",
+            "hoist plan: unexpected argument \"v1.2\"; give a revision with -r, hosts with -l, groups with -g",
+        ),
+        ("version 2", "hoist version: unexpected argument \"2\""),
         ("unlock --limit web01", "hoist unlock: unknown flag --limit"),
         // Scap and git
         ("deploy-log", "unknown command \"deploy-log\": `hoist log` shows the log of a deployment"),

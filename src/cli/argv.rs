@@ -180,6 +180,9 @@ impl Reading<'_> {
                 positional.push(word.clone());
             }
         }
+        if let (Some(first), true) = (positional.first(), self.command.positionals.is_empty()) {
+            return Err(self.unexpected(first));
+        }
         if !positional.is_empty() {
             self.plain.push("--".to_owned());
             self.plain.append(&mut positional);
@@ -222,6 +225,18 @@ impl Reading<'_> {
         let longs: Vec<String> = self.long_names().map(|long| format!("--{long}")).collect();
         let meant = if dashes == "--" { did_you_mean(&format!("--{name}"), longs) } else { String::new() };
         unknown + &meant
+    }
+
+    /// What is said to a word where the command takes none.
+    fn unexpected(&self, word: &str) -> String {
+        let ways = [("rev", "a revision with -r"), ("limit-hosts", "hosts with -l"), ("groups", "groups with -g")];
+        let ways: Vec<&str> = ways
+            .into_iter()
+            .filter(|(flag, _)| self.long_names().any(|long| long == *flag))
+            .map(|(_, way)| way)
+            .collect();
+        let ways = if ways.is_empty() { String::new() } else { format!("; give {}", ways.join(", ")) };
+        format!("unexpected argument {word:?}{ways}")
     }
 
     fn push<'a>(
