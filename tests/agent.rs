@@ -146,25 +146,27 @@ fn with_keyholder_and(project: &Project, room: &Path, socket: &str, own: &str, a
     let mut command = Command::new("unshare");
     command.args(["-m", "--propagation", "private", "sh", "-c", script, "sh"]).args(arguments);
     command.current_dir(project.path("")).stdin(Stdio::null());
-    for (key, value) in template.get_envs() {
-        match value {
-            Some(value) => command.env(key, value),
-            None => command.env_remove(key),
-        };
-    }
+    common::take_environment(&mut command, &template);
     command.env("SSH_AUTH_SOCK", own).env("HOME", room);
     command.env("room", room).env("socket", socket).env("hoist", HOIST);
     Ran::of(command.output().unwrap())
 }
 
-#[test]
-fn a_key_by_name_is_the_only_one_of_the_keyholders_that_is_tried() {
+/// A server that hears one key a connection, an agent with many keys, and a project whose configuration, in full, names
+/// no key.
+fn without_key_files() -> (Farm, Agent, Project, String) {
     let farm = Farm::up_with(&[("FARM_SSHD_OPTS", "MaxAuthTries 1")]);
     let agent = crowded(&farm);
     let project = Project::new(&farm, 0, 2);
     let config = fs::read_to_string(project.path("hoist/hoist.cfg")).unwrap();
-    let config: String =
-        config.lines().filter(|line| !line.starts_with("identity_file")).map(|line| format!("{line}\n")).collect();
+    let others = config.lines().filter(|line| !line.starts_with("identity_file"));
+    let config = others.map(|line| format!("{line}\n")).collect();
+    (farm, agent, project, config)
+}
+
+#[test]
+fn a_key_by_name_is_the_only_one_of_the_keyholders_that_is_tried() {
+    let (farm, agent, project, config) = without_key_files();
     project.write("hoist/hoist.cfg", &(config + "keyholder_key: deploy_app\n"));
     project.commit("keyholder");
     let room = || {
@@ -193,12 +195,7 @@ fn a_key_by_name_is_the_only_one_of_the_keyholders_that_is_tried() {
 
 #[test]
 fn scap_s_shared_agent_is_used_with_the_key_that_is_called_as_the_remote_user() {
-    let farm = Farm::up_with(&[("FARM_SSHD_OPTS", "MaxAuthTries 1")]);
-    let shared = crowded(&farm);
-    let project = Project::new(&farm, 0, 2);
-    let config = fs::read_to_string(project.path("hoist/hoist.cfg")).unwrap();
-    let config: String =
-        config.lines().filter(|line| !line.starts_with("identity_file")).map(|line| format!("{line}\n")).collect();
+    let (farm, shared, project, config) = without_key_files();
     let own = Agent::start();
     let deploy = |key: &str, user: &str, more: &[&str]| {
         let room = tempfile::tempdir().unwrap();
@@ -385,12 +382,18 @@ fn a_connection_that_is_lost_in_the_middle_of_a_login_is_not_taken_for_a_refusal
     assert_eq!(farm.connections_to("127.0.0.2"), 2);
 }
 
-#[test]
-fn a_locked_agent_is_told_from_one_that_is_not_there() {
+/// A farm, and an agent that holds the key to it.
+fn with_agent() -> (Farm, Agent, Ssh) {
     let farm = Farm::up();
     let agent = Agent::start();
     agent.add(&farm.key());
     let ssh = Ssh::prepare(options(&farm, &agent.socket)).unwrap();
+    (farm, agent, ssh)
+}
+
+#[test]
+fn a_locked_agent_is_told_from_one_that_is_not_there() {
+    let (farm, agent, ssh) = with_agent();
     let ask = farm.path("askpass");
     fs::write(&ask, "#!/bin/sh\necho secret\n").unwrap();
     fs::set_permissions(&ask, fs::Permissions::from_mode(0o755)).unwrap();
@@ -419,10 +422,7 @@ fn a_locked_agent_is_told_from_one_that_is_not_there() {
 
 #[test]
 fn an_agent_that_dies_between_two_hosts_is_named_by_the_second() {
-    let farm = Farm::up();
-    let agent = Agent::start();
-    agent.add(&farm.key());
-    let ssh = Ssh::prepare(options(&farm, &agent.socket)).unwrap();
+    let (_farm, agent, ssh) = with_agent();
     connect(&ssh, "127.0.0.2").unwrap();
     agent.signal("KILL");
     let error = connect(&ssh, "127.0.0.3").unwrap_err();

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Farm, Project, Ran, address};
+use common::{Project, Ran, address};
 
 /// A project whose hosts would tell if anyone had been there: nobody listens on their port.
 struct Untouched {
@@ -200,8 +200,7 @@ fn a_check_script_that_is_not_committed() {
 #[test]
 fn a_template_that_is_missing() {
     let it = Untouched::new();
-    it.project.configure("config_deploy: yes");
-    it.project.write("hoist/config-files.yaml", "/etc/app.conf:\n  template: app.conf.j2\n");
+    it.project.write_configuration(&[("config-files.yaml", "/etc/app.conf:\n  template: app.conf.j2\n")]);
     it.refuses(&["deploy", "--yes"], &["hoist/config-files.yaml", "app.conf.j2"]);
 }
 
@@ -216,8 +215,7 @@ fn the_plan_and_the_configuration_are_refused_for_the_same_reasons() {
 
 #[test]
 fn a_host_without_room_for_the_revision_is_refused_before_anything_is_touched() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
+    let (farm, project) = Project::on_farm(0, 2);
     let small = farm.srv(&address(1));
     let mount = |arguments: &[&str]| {
         let done = std::process::Command::new(arguments[0]).args(&arguments[1..]).arg(&small).status().unwrap();

@@ -124,8 +124,7 @@ fn a_host_that_stays_silent_is_unknown_and_is_asked_again_when_the_run_is_ended(
 
 #[test]
 fn a_session_that_is_lost_between_two_stages_is_tried_again_too() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 1, 1);
+    let (farm, project) = Project::on_farm(1, 1);
     project.configure("keepalive: 2\nconnect_timeout: 2\nreconnect_timeout: 15\nfailure_limit: 0");
     let way = Way::to(&farm);
     project.write("hoist/canary", &format!("127.0.0.1:{}\n", way.port));

@@ -93,7 +93,7 @@ impl Host {
             .env("sshd", program(dir.path()));
         let sshd = sshd.stdin(Stdio::null()).process_group(0).spawn().unwrap();
         let host = Host { dir, sshd, port };
-        farm_wait(|| TcpStream::connect(("127.0.0.1", port)).is_ok());
+        farm::wait_for("sshd", || TcpStream::connect(("127.0.0.1", port)).is_ok());
         let key = fs::read_to_string(host.path("host.pub")).unwrap();
         fs::write(host.path("known_hosts"), format!("[127.0.0.1]:{port} {key}")).unwrap();
         host
@@ -136,16 +136,6 @@ impl Drop for Host {
         let _ = Command::new("kill").args(["-TERM", "--", &format!("-{}", self.sshd.id())]).status();
         let _ = self.sshd.wait();
     }
-}
-
-fn farm_wait(is_there: impl Fn() -> bool) {
-    for _ in 0..600 {
-        if is_there() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    panic!("there is no sshd");
 }
 
 fn keygen(folder: &Path, arguments: &[&str]) {

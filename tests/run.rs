@@ -155,9 +155,9 @@ fn every_way_to_end_is_told_apart_and_counts() {
     assert_eq!((&ended[2]["signal"], &ended[3]["seconds"]), (&"TERM".into(), &3.into()));
     let last = events.last().unwrap();
     let rows = last["rows"].as_array().unwrap();
-    let states = ["failed", "failed", "killed", "timed out", "failed", "lost", "ok", "unreachable", "unreachable"];
+    let states = ["failed", "failed", "killed", "timed_out", "failed", "lost", "ok", "unreachable", "unreachable"];
     assert_eq!((each(rows, "state"), each(rows, "group")), (states.to_vec(), vec!["hosts"; 9]));
-    assert!(rows.iter().all(|row| (row["state"] == "ok") == row["happy"].as_bool().unwrap()));
+    assert!(rows.iter().all(|row| (row["state"] == "ok") == row["ok"].as_bool().unwrap()));
 
     // One host more than may.
     let ran = run(&["--failure-limit", "7"]).ends(1);
@@ -288,7 +288,7 @@ fn a_group_that_fails_keeps_the_command_from_the_groups_behind_it() {
     let events = project.run(&["run", "--format", "json", "--failure-limit", "0", "--", fail]).ends(1).events();
     assert_eq!(each(&of_kind(&events, "limit_exceeded"), "group"), ["canary"]);
     let rows = events.last().unwrap()["rows"].as_array().unwrap().clone();
-    assert_eq!(each(&rows, "state"), ["failed", "ok", "not attempted", "not attempted", "not attempted"]);
+    assert_eq!(each(&rows, "state"), ["failed", "ok", "not_attempted", "not_attempted", "not_attempted"]);
 }
 
 #[test]

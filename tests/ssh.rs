@@ -135,7 +135,7 @@ fn much_input_and_much_output_on_both_streams_at_once_come_through_whole() {
             OutputChunk::Out(b"0123456789abcde") => out += 1,
             OutputChunk::Err(b"0123456789abcde") => err += 1,
             OutputChunk::Out(line) if line.starts_with(b"sum head ") => {
-                count = String::from_utf8_lossy(line).into_owned()
+                count = String::from_utf8_lossy(line).into_owned();
             }
             other => panic!("{other:?}"),
         }

@@ -1,12 +1,15 @@
 //! What people type, and what they are told: new users, and users of other tools.
 
 mod common;
+#[path = "common/schema.rs"]
+mod schema;
 
 use std::io::Write;
 use std::process::{Command, Stdio};
 
 use common::terminal::Terminal;
 use common::{Farm, HOIST, Project, Ran};
+use schema::Answer;
 
 /// A repository with two groups, an environment, a branch and a tag, whose hosts are nowhere.
 fn project() -> Project {
@@ -205,6 +208,7 @@ fn hosts_are_shown_by_group_with_user_and_port_where_they_are_set() {
         "canary (1 host)\n  web01  user deploy\ndefault (3 hosts)\n  web02  user deploy\n  web03  user deploy\n";
     assert_eq!(ran.out, format!("{lines}  db1    user root  port 2222\n"));
     let json: serde_json::Value = serde_json::from_str(&project.run(&["hosts", "--json"]).ends(0).out).unwrap();
+    Answer::named("hosts").holds(&json);
     assert_eq!(json["groups"][1]["hosts"][2], serde_json::json!({"host": "db1", "user": "root", "port": 2222}));
 }
 
@@ -306,7 +310,10 @@ fn the_history_tells_of_every_deployment_and_of_tags_whose_journals_are_gone() {
     assert_eq!(lines[2][2..], [&one[..10], "deployed", "first page"]);
     assert!(lines[1][1].starts_with("op@"), "{}", ran.out);
     let json = |words: &[&str]| -> serde_json::Value {
-        serde_json::from_str(&project.run(&[&["history", "--json"], words].concat()).ends(0).out).unwrap()
+        let said = project.run(&[&["history", "--json"], words].concat()).ends(0).out;
+        let value = serde_json::from_str(&said).unwrap();
+        Answer::named("history").holds(&value);
+        value
     };
     let newest = json(&["-n", "1"]);
     assert_eq!(newest["deployments"].as_array().unwrap().len(), 1);

@@ -8,6 +8,7 @@ use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind};
 
 use crate::config::Options;
 use crate::operation::{Names, names};
+use crate::wire::Stage;
 
 use super::flags::{HELP, WRAPS};
 use super::{Hoist, flags};
@@ -161,7 +162,7 @@ impl Line {
         match flag {
             "limit-hosts" => list(current, self.hosts_and_groups()),
             "groups" => list(current, self.names(Names::Groups, "group")),
-            "stages" => list(current, plain(["fetch", "config_deploy", "promote", "finalize"])),
+            "stages" => list(current, plain(Stage::of_deployment().iter().map(|stage| stage.name()))),
             "rev" | "to" => self.names(Names::Revisions, ""),
             "environment" => self.names(Names::Environments, ""),
             "define" => {

@@ -12,7 +12,7 @@ use crate::report::Reporter;
 use crate::targets::fold;
 
 use super::out::{answer_line, complain, complain_line};
-use super::show::{Format, Show};
+use super::show::Show;
 use super::signals::Interrupts;
 
 /// How long a question looks at the keyboard before it looks for an interrupt.
@@ -81,7 +81,7 @@ impl Frontend for Console {
     }
 
     fn answer(&self, line: &str) {
-        if self.show.format == Format::Text {
+        if self.show.format == report::Format::Text {
             answer_line(line);
         }
     }
@@ -124,7 +124,7 @@ impl Frontend for Console {
     }
 
     fn reporter(&self) -> Box<dyn Reporter> {
-        report::to_stdout(self.show.format.into(), self.show.verbosity, |hosts| fold(hosts.iter().copied()))
+        report::to_stdout(self.show.format, self.show.verbosity, |hosts| fold(hosts.iter().copied()))
     }
 
     fn operator(&self) -> io::Result<Box<dyn Operator>> {

@@ -29,7 +29,7 @@ macro_rules! command {
     };
     (@read $name:ident output) => {
         impl $name {
-            /// How a run is shown. From now on remarks from the depths of the program are, too.
+            /// How a run is shown.
             pub(in crate::cli) fn show(&self) -> Result<crate::cli::show::Show, crate::operation::Refused> {
                 crate::cli::show::Show::new(self.format, self.verbose, self.quiet)
             }
@@ -78,9 +78,9 @@ macro_rules! command {
     };
     (@add $head:tt [$($fields:tt)*] [events $($rest:ident)*] $last:tt) => {
         command!(@add $head [$($fields)*
-            /// text, or json: one event a line on standard output
-            #[argh(option, arg_name = "format", default = "crate::cli::show::Format::Text")]
-            pub format: crate::cli::show::Format,
+            /// how events are shown: text, or another format of hoist-deploy(1), such as json
+            #[argh(option, arg_name = "format", default = "crate::report::Format::Text")]
+            pub format: crate::report::Format,
         ] [$($rest)*] $last);
     };
     (@add $head:tt [$($fields:tt)*] [answer $($rest:ident)*] $last:tt) => {

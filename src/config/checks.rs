@@ -7,16 +7,13 @@ use anyhow::Result;
 use indexmap::IndexMap;
 
 use crate::problem::Problem;
-use crate::wire::{Check, CheckPoint, CheckType, Level, Stage, Tries};
+use crate::wire::{CHECK_TIMEOUT, Check, CheckPoint, CheckType, Level, Stage, Tries};
 use crate::yaml::{Node, Value};
 
 use super::entries::{Entry, Field, mapping};
 use super::keys::MAX_SECONDS;
 use super::problems::Problems;
 use super::{Config, FoundFile, Note};
-
-/// How long a check may take unless it says otherwise.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How often a check may be tried again.
 const MOST_RETRIES: u32 = 10_000;
@@ -117,7 +114,7 @@ impl Config {
             before: None,
             after: None,
             group: None,
-            timeout: DEFAULT_TIMEOUT,
+            timeout: CHECK_TIMEOUT,
             retries: None,
             within: None,
             interval: None,

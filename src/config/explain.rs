@@ -1,5 +1,7 @@
 //! What `hoist config` shows: every key, its value, and where the value came from.
 
+use serde::Serialize;
+
 use super::Config;
 use super::keys;
 use super::keys::{Found, KEYS};
@@ -9,7 +11,7 @@ use super::scap_keys;
 pub const UNSET: &str = "unset";
 
 /// One key with the value that counts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Explained {
     pub key: String,
     /// As it is written; `unset` for a key without a value.

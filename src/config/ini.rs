@@ -26,7 +26,7 @@ pub struct Item {
 pub struct File {
     /// The file's name as messages show it.
     pub name: String,
-    /// By name as written, in the order of the file. `DEFAULT` is one of them here; [`File::items`] knows what it means.
+    /// By name as written, in the order of the file. `DEFAULT` is one of them here.
     pub sections: IndexMap<String, Vec<Item>>,
 }
 
@@ -34,8 +34,9 @@ pub struct File {
 pub const DEFAULT: &str = "DEFAULT";
 
 impl File {
-    /// What a section holds: the keys of `[DEFAULT]` that it does not have itself, and its own. Each item is told with
+    /// What a section holds, as ConfigParser would give it: the keys of `[DEFAULT]` that it does not have itself, and its own. Each item is told with
     /// the section that it stands in. Nothing for a section that is not there, and for `DEFAULT` itself.
+    #[cfg(any(test, feature = "test-access"))]
     pub fn items<'a>(&'a self, section: &'a str) -> impl Iterator<Item = (&'a str, &'a Item)> {
         let own = self.sections.get(section).filter(|_| section != DEFAULT);
         let given = own.and_then(|own| {
@@ -51,6 +52,7 @@ impl File {
 ///
 /// # Errors
 /// When it is not UTF-8 or not in the format; the message names file and line.
+#[cfg(any(test, feature = "test-access"))]
 pub fn parse(bytes: &[u8], name: &str) -> Result<File, Problem> {
     let mut problems = Problems::default();
     let file = parse_into(bytes, name, &mut problems)?;

@@ -14,9 +14,6 @@ use super::plan::{Kind, Plan, StagePlan};
 use super::requests::{Requests, parts, requests};
 use super::revision;
 
-/// Stages that `--stages` may name.
-const CHOICE: [Stage; 4] = [Stage::Fetch, Stage::ConfigDeploy, Stage::Promote, Stage::Finalize];
-
 /// What the command line chose.
 #[derive(Debug, Clone, Default)]
 pub struct Choice {
@@ -146,24 +143,28 @@ fn dirty_note(repo: &Repo, name: &str) -> Result<Option<(Level, String)>> {
 
 /// The stages of a run, in the order in which they run.
 fn stages(kind: Kind, chosen: Option<&str>) -> Result<Vec<Stage>> {
+    let choice = Stage::of_deployment();
     let chosen = match (kind, chosen) {
         (Kind::DryRun, _) => return Ok(vec![Stage::ConfigDiff]),
         (Kind::Rollback, _) => return Ok(vec![Stage::Promote, Stage::Finalize]),
         (Kind::ServiceRestart, _) => return Ok(vec![Stage::RestartService]),
-        (Kind::Deploy, None) => return Ok(CHOICE.to_vec()),
+        (Kind::Deploy, None) => return Ok(choice),
         (Kind::Deploy, Some(chosen)) => chosen,
     };
     let mut wanted = Vec::new();
     for name in chosen.split(',').map(str::trim).filter(|name| !name.is_empty()) {
         match name.parse() {
-            Ok(stage) if CHOICE.contains(&stage) => wanted.push(stage),
-            _ => bail!("--stages: unknown stage {name:?}{}", meant_or_known(name, "stages", &CHOICE.map(Stage::name))),
+            Ok(stage) if choice.contains(&stage) => wanted.push(stage),
+            _ => {
+                let known: Vec<&str> = choice.iter().map(|stage| stage.name()).collect();
+                bail!("--stages: unknown stage {name:?}{}", meant_or_known(name, "stages", &known))
+            }
         }
     }
     if wanted.is_empty() {
-        bail!("--stages names no stage: choose from {}", names(&CHOICE));
+        bail!("--stages names no stage: choose from {}", names(&choice));
     }
-    Ok(CHOICE.into_iter().filter(|stage| wanted.contains(stage)).collect())
+    Ok(choice.into_iter().filter(|stage| wanted.contains(stage)).collect())
 }
 
 fn names(stages: &[Stage]) -> String {

@@ -2,35 +2,33 @@
 
 use std::collections::HashMap;
 
-use crate::fleet::Outcome;
-use crate::wire::{Facts, Stage};
+use crate::wire::{Facts, Fault, Stage};
 
 use super::plan::{Kind, Plan};
 use super::table::Row;
 use crate::targets::Target;
 
 /// What stands against deploying to a host with these facts.
-pub fn unfit(facts: &Facts, plan: &Plan) -> Option<Outcome> {
+pub fn unfit(facts: &Facts, plan: &Plan) -> Option<Fault> {
     if plan.kind == Kind::DryRun {
         return None;
     }
     if let Some(by) = facts.locked.as_ref().filter(|by| by.run != plan.run) {
-        return Some(Outcome::Locked { by: by.clone() });
+        return Some(Fault::Locked { by: Box::new(by.clone()) });
     }
     if let Some(reason) = &facts.stranger {
-        return Some(Outcome::Failed { reason: reason.clone(), status: 0 });
+        return Some(Fault::failed(reason));
     }
     if let Some(scap) = &facts.scap {
-        let reason = format!("{scap}: wait for its end, or end it");
-        return Some(Outcome::Failed { reason, status: 0 });
+        return Some(Fault::failed(format!("{scap}: wait for its end, or end it")));
     }
     if let Some(reason) = out_of_turn(facts, plan) {
-        return Some(Outcome::Failed { reason, status: 0 });
+        return Some(Fault::failed(reason));
     }
     if plan.kind == Kind::ServiceRestart || facts.revisions.contains(&plan.revision) {
         return None;
     }
-    let failed = |reason| Some(Outcome::Failed { reason, status: 0 });
+    let failed = |reason: String| Some(Fault::failed(reason));
     if plan.kind == Kind::Rollback {
         let short = plan.revision.short();
         return failed(format!("{short} is not kept there any more; bring it back with `hoist deploy -r {short}`"));

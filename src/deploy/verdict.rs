@@ -1,9 +1,9 @@
 //! What a run came to, and the one exit status for it.
 
 use crate::exit_code::ExitCode;
-use crate::fleet::Outcome;
 use crate::report::HostRow;
 use crate::text::hosts;
+use crate::wire::Fault;
 
 use super::plan::{Kind, Plan};
 use super::table::{Failure, HostState, Row, Table};
@@ -70,7 +70,7 @@ impl Verdict {
 fn stayed(table: &Table, plan: &Plan) -> bool {
     use HostState::*;
     let may_be_live = |row: &Row| {
-        let is_elsewhere = row.current.as_ref().is_some_and(|current| current.as_ref() != Some(&plan.revision));
+        let is_elsewhere = row.links.as_ref().is_some_and(|links| links.current.as_ref() != Some(&plan.revision));
         row.was_promoted() && !is_elsewhere
     };
     let stays = |row: &Row| match row.state() {
@@ -181,7 +181,7 @@ fn failing_checks(table: &Table) -> Option<String> {
     let unwell = table.rows().iter().filter(|row| row.state() == HostState::Unwell);
     let named: Vec<String> = unwell
         .map(|row| match &row.trouble {
-            Some(Failure { outcome: Outcome::ChecksFailed { reason }, .. }) => format!("{} ({reason})", row.target),
+            Some(Failure { fault: Fault::ChecksFailed { reason }, .. }) => format!("{} ({reason})", row.target),
             _ => row.target.to_string(),
         })
         .collect();

@@ -10,12 +10,12 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::FlockOperation;
 
 use crate::files::no_links;
+use crate::files::ownership::Denied;
 use crate::files::shared;
-use crate::files::shared::Denied;
 
-use super::Unfinished;
 use super::record::{Opened, Record};
 use super::room::{Room, Space};
+use super::unfinished::Unfinished;
 
 /// Between two tries to claim a journal.
 const LOOK: Duration = Duration::from_millis(50);

@@ -33,16 +33,16 @@ pub fn run(layout: &Layout, held: Option<&RunId>, out: &Out) -> Result<(), Fault
         for _ in 0..MOST {
             let note = match lock::look(&path) {
                 Found::Nobody => break,
-                Found::Stranger(who) => return Err(Fault::Failed(format!("{who}; nothing was ended"))),
+                Found::Stranger(who) => return Err(Fault::failed(format!("{who}; nothing was ended"))),
                 Found::Run(note) => note,
             };
             let holder = &note.holder;
             if held != Some(&holder.run) {
-                return Err(Fault::Failed(format!("locked by {holder} by now; look again before it is cleared")));
+                return Err(Fault::failed(format!("locked by {holder} by now; look again before it is cleared")));
             }
             if ended.replace(note.process) == Some(note.process) {
                 let (lock, process) = (path.display(), note.process);
-                return Err(Fault::Failed(format!(
+                return Err(Fault::failed(format!(
                     "process {process} was ended and {lock} is locked in its name still"
                 )));
             }
@@ -52,7 +52,7 @@ pub fn run(layout: &Layout, held: Option<&RunId>, out: &Out) -> Result<(), Fault
     }
     if let Some(by) = claim::holder(layout) {
         if held != Some(&by.run) {
-            return Err(Fault::Failed(format!("locked by {by} by now; look again before it is cleared")));
+            return Err(Fault::failed(format!("locked by {by} by now; look again before it is cleared")));
         }
         claim::give_up(layout, &by.run)?;
         out.info(format!("run {} has no claim any more", by.run));
@@ -68,7 +68,7 @@ pub fn run(layout: &Layout, held: Option<&RunId>, out: &Out) -> Result<(), Fault
 fn end(path: &Path, id: u32) -> Result<(), Fault> {
     let cannot = |why: String| {
         let lock = path.display();
-        Fault::Failed(format!("cannot end process {id}, which holds {lock}: {why}; end it on that host"))
+        Fault::failed(format!("cannot end process {id}, which holds {lock}: {why}; end it on that host"))
     };
     // From here on the handle means this one process, even when its id is given to another.
     let process = match Process::open(id) {

@@ -233,6 +233,17 @@ fn a_character_class_means_what_it_means_to_a_shell() {
 }
 
 #[test]
+fn a_record_of_scaps_shows_the_difference_and_the_trace_that_came_with_it() {
+    let read = |line: &str| entry(line).message;
+    let difference =
+        r#"{"msg": "{type}: {output}", "args": [], "type": "config_diff", "output": "-1\n+2\n", "levelno": 20}"#;
+    assert_eq!(read(difference), "-1\n+2\n");
+    assert_eq!(read(r#"{"msg": "{type}", "type": "other", "output": "x", "levelno": 20}"#), "{type}");
+    let trace = r#"{"msg": "%s failed", "args": ["fetch"], "exc_text": "Traceback:\n  KeyError: 'x'", "levelno": 40}"#;
+    assert_eq!(read(trace), "fetch failed\nTraceback:\n  KeyError: 'x'");
+}
+
+#[test]
 fn a_record_of_pythons_has_its_arguments_in_its_message() {
     let read = |line: &str| LogReader::default().read(line.as_bytes()).unwrap().message;
     assert_eq!(read(r#"{"msg": "%s: %s", "args": ["answers", "OK"], "levelno": 20}"#), "answers: OK");

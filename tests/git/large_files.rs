@@ -180,10 +180,7 @@ fn a_damaged_content_on_the_deploy_host_reaches_no_tree() {
 fn with_a_git_server_targets_pull_from_it() {
     let farm = Farm::up();
     let project = project(&farm, 2);
-    let server = tempfile::tempdir().unwrap();
-    std::os::unix::fs::symlink(project.path(""), server.path().join("app")).unwrap();
-    project.configure("git_scheme: file");
-    project.configure(&format!("git_server: {}", server.path().display()));
+    let _server = project.serve_as_files();
     project.write("data.bin", &big(1));
     let one = project.commit("large");
     let ran = project.deploy(&["-v"]).ends(0);

@@ -27,8 +27,8 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let console = Console::new("history", Show::answer(args.format), false);
     let history = operation::history(&args.options()?, most, &console)?;
     match args.format {
-        Format::Text => render::text(&history).answer(),
-        Format::Json => drop(answer_json(render::json(&history)?)),
+        Format::Text => drop(render::text(&history).answer()),
+        Format::Json => drop(answer_json(&render::json(&history))?),
     }
     Ok(ExitCode::Success)
 }

@@ -24,9 +24,9 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
         Format::Json if args.names => {
             return Err(Refused::Usage("--names and --format json exclude each other".into()));
         }
-        Format::Json => drop(answer_json(render::json(&list)?)),
-        Format::Text if args.names => render::names(&list).answer(),
-        Format::Text => render::text(&list).answer(),
+        Format::Json => drop(answer_json(&render::json(&list))?),
+        Format::Text if args.names => drop(render::names(&list).answer()),
+        Format::Text => drop(render::text(&list).answer()),
     }
     Ok(ExitCode::Success)
 }

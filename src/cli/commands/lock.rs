@@ -83,8 +83,21 @@ fn attached(args: &Args) -> Vec<&str> {
     words
 }
 
-/// `--end`.
+/// `--end`, and a word on the locks that still keep deployments out.
 fn end(scope: &LockScope) -> Result<ExitCode, Refused> {
+    let (what, scaps) = (scope.name(), scope.held_by_scap());
+    let code = end_own(scope, scaps.iter().any(|(on, _)| on == what))?;
+    for (on, held) in scaps {
+        complain_line(&format!("hoist lock: {on} is {held}; only Scap ends that"));
+    }
+    if let Some(locked) = scope.locked_with_all() {
+        complain_line(&format!("hoist lock: {locked}; `hoist lock --end --all` ends that"));
+    }
+    Ok(code)
+}
+
+/// Ends the lock of Hoist's own. `by_scap`: Scap has one on the same.
+fn end_own(scope: &LockScope, by_scap: bool) -> Result<ExitCode, Refused> {
     let what = scope.name();
     let stays = match scope.end()? {
         Ended::Gone(owner) => {
@@ -92,6 +105,7 @@ fn end(scope: &LockScope) -> Result<ExitCode, Refused> {
             answer_line(&format!("{what} is unlocked; it {was}"));
             return Ok(ExitCode::Success);
         }
+        Ended::NotLocked if by_scap => return Ok(ExitCode::Locked),
         Ended::NotLocked => {
             answer_line(&format!("{what} is not locked"));
             return Ok(ExitCode::Success);

@@ -11,7 +11,6 @@ use crate::cli::show::Format;
 use crate::logs;
 use crate::logs::{Filter, Follower, News};
 use crate::report::LogFile;
-use crate::terminal::Theme;
 
 use super::{ExitCode, Refused, command, operation};
 
@@ -47,7 +46,7 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
         return Err(Refused::Usage("-l and -f exclude each other".into()));
     }
     let least = if args.verbose || filter.names_a_level() { 0 } else { 20 };
-    let show = LogView { filter, least, format: args.format, theme: Theme::of_stdout() };
+    let show = LogView { filter, least, format: args.format };
     if let Some(file) = &args.file {
         return whole(Path::new(file), &show);
     }

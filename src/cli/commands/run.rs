@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use crate::cli::out::complain;
-use crate::cli::show::{Format, Show};
+use crate::cli::show::Show;
 use crate::cli::signals::Interrupts;
 use crate::cli::values::{flag, hosts};
 use crate::config;
@@ -56,7 +56,7 @@ command! {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<ExitCode, Refused> {
-    if args.fold && args.format == Format::Json {
+    if args.fold && args.format != report::Format::Text {
         return Err(Refused::Usage("--fold is for text: --format json shows each line as it comes".into()));
     }
     let show = Show::new(args.format, args.verbose, args.quiet)?;
@@ -86,7 +86,7 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let command = Command::prepare(&options, line, wanted, limit_hosts.as_deref(), &overrides)?;
     let interrupts = Interrupts::listen(LAST_WORDS)?;
     let names = |hosts: &[&Target]| fold(hosts.iter().copied());
-    let mut report = report::of_command(show.format.into(), show.verbosity, names, args.fold);
+    let mut report = report::of_command(show.format, show.verbosity, names, args.fold);
     Ok(command.run(&mut *report, &mut |report| {
         end_without_a_reader(report);
         interrupts.any()

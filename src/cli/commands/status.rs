@@ -44,8 +44,8 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let console = Console::new("status", Show::answer(args.format), false);
     let status = operation::status(&args.options()?, limit_hosts.as_deref(), look, &console)?;
     match args.format {
-        Format::Text => render::text(&status).answer(),
-        Format::Json => drop(answer_json(render::json(&status)?)),
+        Format::Text => drop(render::text(&status).answer()),
+        Format::Json => drop(answer_json(&render::Answer::of(&status))?),
     }
     Ok(if status.is_ok() { ExitCode::Success } else { ExitCode::Failed })
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::clock;
 use crate::deploy::Kind;
-use crate::operation::{Deployed, Refused};
+use crate::operation::Deployed;
 use crate::terminal::Page;
 
 const HEAD: [&str; 6] = ["when", "who", "environment", "revision", "result", "message"];
@@ -38,8 +38,9 @@ pub fn text(history: &[Deployed]) -> Page {
     page
 }
 
+/// For programs: the object of `--format json`.
 #[derive(Serialize)]
-struct History<'a> {
+pub struct Answer<'a> {
     deployments: Vec<Entry<'a>>,
 }
 
@@ -57,8 +58,8 @@ struct Entry<'a> {
     tag: Option<&'a str>,
 }
 
-/// For programs: one object.
-pub fn json(history: &[Deployed]) -> Result<String, Refused> {
+/// For programs.
+pub fn json(history: &[Deployed]) -> Answer<'_> {
     let deployments = history.iter().map(|it| Entry {
         when: &it.when,
         who: &it.who,
@@ -71,5 +72,5 @@ pub fn json(history: &[Deployed]) -> Result<String, Refused> {
         run: it.run.as_deref(),
         tag: it.tag.as_deref(),
     });
-    Ok(serde_json::to_string(&History { deployments: deployments.collect() })?)
+    Answer { deployments: deployments.collect() }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::operation::{HostList, Refused};
+use crate::operation::HostList;
 use crate::terminal::Page;
 use crate::text;
 
@@ -33,14 +33,15 @@ pub fn names(list: &HostList) -> Page {
     page
 }
 
+/// For programs: the object of `--format json`.
 #[derive(Serialize)]
-struct List<'a> {
+pub struct Answer<'a> {
     repo: &'a str,
-    groups: Vec<GroupOf<'a>>,
+    groups: Vec<ListedGroup<'a>>,
 }
 
 #[derive(Serialize)]
-struct GroupOf<'a> {
+struct ListedGroup<'a> {
     name: &'a str,
     hosts: Vec<Host<'a>>,
 }
@@ -52,15 +53,15 @@ struct Host<'a> {
     port: Option<u16>,
 }
 
-/// For programs: one object.
-pub fn json(list: &HostList) -> Result<String, Refused> {
+/// For programs.
+pub fn json(list: &HostList) -> Answer<'_> {
     let groups = list.groups.iter().map(|group| {
         let hosts = group.targets.iter().map(|target| Host {
             host: &target.host,
             user: target.user.as_deref().or(list.user.as_deref()),
             port: target.port.or(list.port),
         });
-        GroupOf { name: &group.name, hosts: hosts.collect() }
+        ListedGroup { name: &group.name, hosts: hosts.collect() }
     });
-    Ok(serde_json::to_string(&List { repo: &list.repo, groups: groups.collect() })?)
+    Answer { repo: &list.repo, groups: groups.collect() }
 }

@@ -99,8 +99,6 @@ fn a_group_reads_its_own_keys_and_falls_back_to_the_bare_ones_but_for_its_target
     assert_eq!((api.failure_limit, api.retry_failed), (FailureLimit::Percent(10), 2));
     assert_eq!((api.failed_targets, canary.failed_targets), (FailedTargets::Rollback, FailedTargets::Leave));
     assert_eq!((default.dsh_targets.as_deref(), default.group_size), (Some("all"), Some(5)));
-    assert_eq!(settings.group("api"), Some(api));
-    assert_eq!(settings.group("nosuch"), None);
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn log_in(route: &Route, progress: &mut Progress) -> Result<(Session, Socket), C
                 hang_up(session, &socket);
                 drop(permit);
                 if !pause.is_zero() {
-                    log::info!("{}: the next keys are tried in {pause:?}, or the server would shut us out", route.name);
+                    route.debug(&format!("the next keys are tried in {pause:?}, or the server would shut us out"));
                     std::thread::sleep(pause);
                 }
             }
@@ -144,7 +144,7 @@ impl Attempt<'_> {
             Way::Command(command) => {
                 // The command itself may log in at one host for all targets; limit that.
                 let permit = proxy_command::is_ssh(command).then(|| route.network.logins.acquire("ssh".into()));
-                let socket = proxy_command::start(command, &route.name);
+                let socket = proxy_command::start(command, route.listener());
                 Ok((socket.map_err(|error| self.not_carried(&error.to_string()))?, permit))
             }
         }

@@ -41,7 +41,7 @@ impl Route {
             ConnectError::new(ConnectErrorKind::Configuration, message)
         })?;
         let known = KnownHosts::of_text(Path::new("KnownHostsCommand"), &text);
-        known.notes().iter().for_each(|note| log::info!("{note}"));
+        known.notes().iter().for_each(|note| self.debug(note));
         Ok(Some(known))
     }
 
@@ -94,7 +94,7 @@ impl Route {
             )),
             Verdict::Unknown if self.accept_new => {
                 if let Err(error) = self.known_hosts.accept(host, port, key) {
-                    log::warn!("the {print} of {name} is accepted for this run only: {error:#}");
+                    self.warn(&format!("the {print} of {name} is accepted for this run only: {error:#}"));
                 }
                 Ok(())
             }

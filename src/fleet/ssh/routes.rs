@@ -20,6 +20,7 @@ use super::route::{Network, Route, Way};
 use super::transport::names::Family;
 use super::transport::tcp::Keepalive;
 use super::{Algorithms, SshOptions, options};
+use crate::fleet::remarks::Remarks;
 use crate::targets::Target;
 
 /// As many silent intervals as OpenSSH allows by default, too.
@@ -72,18 +73,19 @@ impl Routes {
     /// # Errors
     /// OpenSSH's configuration cannot be read, or says of all hosts what is not honoured.
     pub fn new(options: &SshOptions) -> anyhow::Result<Routes> {
+        let remarks = Arc::new(Remarks::default());
         let reader = match &options.openssh {
             None => None,
             Some(openssh) => {
                 let reader = ConfigReader::open(openssh.file.clone(), options::ssh_home().as_deref())?;
                 if reader.is_none() {
-                    log::info!("there is no OpenSSH client here, so no OpenSSH configuration is read");
+                    remarks.debug(None, "there is no OpenSSH client here, so no OpenSSH configuration is read");
                 }
                 reader
             }
         };
         let keys = KeyMemory::load(options.key_memory.clone());
-        let network = Arc::new(Network { keys, ..Network::default() });
+        let network = Arc::new(Network { keys, remarks, ..Network::default() });
         let (routes, bastions, known_hosts, keys) = Default::default();
         Ok(Routes { reader, routes, bastions, network, known_hosts, keys })
     }
@@ -91,6 +93,11 @@ impl Routes {
     /// The reader of OpenSSH's configuration, if it is read.
     pub fn reader(&self) -> Option<&ConfigReader> {
         self.reader.as_ref()
+    }
+
+    /// What the operator should know of the routes.
+    pub fn remarks(&self) -> &Remarks {
+        &self.network.remarks
     }
 
     /// The route to a target; the same one each time.
@@ -121,7 +128,7 @@ impl Routes {
         shared(&self.known_hosts, files, |files| {
             let known_hosts = KnownHosts::load(files);
             for note in known_hosts.notes() {
-                log::info!("{note}");
+                self.remarks().debug(None, note);
             }
             Ok(known_hosts)
         })
@@ -132,7 +139,10 @@ impl Routes {
         shared(&self.keys, wanted, |wanted| {
             let identities = Identities::load(wanted)?;
             for note in &identities.notes {
-                log::info!("{note}");
+                self.remarks().debug(None, note);
+            }
+            for warning in &identities.warnings {
+                self.remarks().warn(None, warning);
             }
             Ok(Keys::new(identities))
         })
@@ -179,9 +189,10 @@ impl Routes {
         let way = self.way(options, &request, &answer, &tokens)?;
         Ok(Route {
             name: called.host.clone(),
+            target: is_target.then(|| called.clone()),
             known_hosts,
             known_hosts_command,
-            accept_new: accepts_new(options, &answer, &called.host),
+            accept_new: self.accepts_new(options, &answer, called),
             key_types: key_types(&answer)?,
             family: match answer.get("addressfamily") {
                 Some("inet") => Family::Inet,
@@ -202,6 +213,19 @@ impl Routes {
             user,
             host,
         })
+    }
+
+    fn accepts_new(&self, options: &SshOptions, answer: &HostConfig, host: &Target) -> bool {
+        match answer.get("stricthostkeychecking").filter(|_| !options.set.host_key_checking) {
+            Some("accept-new") => true,
+            Some("no" | "off" | "false") => {
+                let message = "StrictHostKeyChecking no is taken as accept-new: a changed host key is refused";
+                self.remarks().debug(Some(host), message);
+                true
+            }
+            Some("yes" | "true" | "ask") => false,
+            _ => options.accept_new,
+        }
     }
 
     fn way(
@@ -254,7 +278,8 @@ impl Routes {
         shared(&self.bastions, hops, |_| {
             let request = RouteRequest { host: last, is_target: false, through, trail };
             let route = self.make(options, request).with_context(|| format!("jump host {last}"))?;
-            Ok(Bastion::new(route.name.clone(), route.keepalive, Box::new(move || connect::open(&route))))
+            let (name, keepalive, remarks) = (route.name.clone(), route.keepalive, self.network.remarks.clone());
+            Ok(Bastion::new(name, keepalive, remarks, Box::new(move || connect::open(&route))))
         })
     }
 }
@@ -299,18 +324,6 @@ fn wanted_keys(options: &SshOptions, answer: &HostConfig, tokens: &Tokens) -> an
         };
     }
     Ok(wanted)
-}
-
-fn accepts_new(options: &SshOptions, answer: &HostConfig, host: &str) -> bool {
-    match answer.get("stricthostkeychecking").filter(|_| !options.set.host_key_checking) {
-        Some("accept-new") => true,
-        Some("no" | "off" | "false") => {
-            log::info!("{host}: StrictHostKeyChecking no is taken as accept-new: a changed host key is refused");
-            true
-        }
-        Some("yes" | "true" | "ask") => false,
-        _ => options.accept_new,
-    }
 }
 
 fn key_types(answer: &HostConfig) -> anyhow::Result<Vec<KeyType>> {

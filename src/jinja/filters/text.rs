@@ -34,9 +34,9 @@ pub fn title(value: &Value, _: &Arguments) -> Result<Value, Error> {
     let mut title = String::new();
     for c in str(value)?.chars() {
         if start {
-            title.extend(c.to_uppercase())
+            title.extend(c.to_uppercase());
         } else {
-            title.extend(c.to_lowercase())
+            title.extend(c.to_lowercase());
         }
         start = c.is_whitespace() || "-({[<".contains(c);
     }

@@ -10,6 +10,9 @@ use crate::jinja::values::{Source, Value};
 /// Renders a recursive loop over other items, at a depth from 0, and returns its text.
 pub type Recursion = Box<dyn Fn(&Value, usize) -> Result<Value, Error>>;
 
+/// What comes next: an item, or `None` for the end.
+struct Peeked(Option<Value>);
+
 pub struct Loop {
     /// What it iterates over, for its length.
     iterable: Value,
@@ -18,7 +21,7 @@ pub struct Loop {
     /// From 1; 0 before the first item.
     index: Cell<usize>,
     /// The next item, once somebody has asked for it.
-    after: RefCell<Option<Option<Value>>>,
+    after: RefCell<Option<Peeked>>,
     current: RefCell<Option<Value>>,
     before: RefCell<Option<Value>>,
     changed: RefCell<Option<Vec<Value>>>,
@@ -55,18 +58,18 @@ impl Loop {
     }
 
     fn peek(&self) -> Result<Option<Value>, Error> {
-        if let Some(after) = &*self.after.borrow() {
+        if let Some(Peeked(after)) = &*self.after.borrow() {
             return Ok(after.clone());
         }
         let after = self.pull()?;
-        self.after.replace(Some(after.clone()));
+        self.after.replace(Some(Peeked(after.clone())));
         Ok(after)
     }
 
     /// The next item, which is the current one from now on.
     pub fn advance(&self) -> Result<Option<Value>, Error> {
         let next = match self.after.take() {
-            Some(next) => next,
+            Some(Peeked(next)) => next,
             None => self.pull()?,
         };
         if let Some(item) = &next {
@@ -87,7 +90,8 @@ impl Loop {
                 while let Some(item) = self.pull()? {
                     rest.push(item);
                 }
-                let length = rest.len() + self.index.get() + usize::from(matches!(*self.after.borrow(), Some(Some(_))));
+                let length =
+                    rest.len() + self.index.get() + usize::from(matches!(*self.after.borrow(), Some(Peeked(Some(_)))));
                 let mut rest = rest.into_iter();
                 *self.source.borrow_mut() = Box::new(move || Ok(rest.next()));
                 length

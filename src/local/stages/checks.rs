@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use crate::wire::{Check, CheckPoint, CheckType, Level, Revision, Stage};
 
-use super::job::Job;
 use super::own_checks;
 use crate::local::fault::{Fault, plain};
+use crate::local::job::Job;
 use crate::local::os::files;
 use crate::local::os::lines::Lines;
 use crate::local::os::process;
@@ -61,7 +61,7 @@ fn run_one_of(job: &Job, check: &Check, revision: &Revision) -> Result<(), Fault
         return Ok(());
     }
     run_one(job, check, revision).map_err(|fault| match fault {
-        Fault::TimedOut(seconds) => Fault::Failed(format!("check {name} was not done when {seconds} s were over")),
+        Fault::TimedOut { seconds } => Fault::failed(format!("check {name} was not done when {seconds} s were over")),
         fault => fault,
     })
 }
@@ -95,14 +95,14 @@ fn run_one(job: &Job, check: &Check, revision: &Revision) -> Result<(), Fault> {
         };
         let tried = try_once(job, check, revision, until, &mut say);
         let next = Instant::now() + tries.interval;
-        let again = matches!(tried, Err(Fault::Failed(_))) && !used_up && next < until;
+        let again = matches!(tried, Err(Fault::Failed { .. })) && !used_up && next < until;
         let level = if again { Level::Debug } else { Level::Info };
         said.into_iter().for_each(|line| job.out.line(level, line));
         let Err(fault) = tried else { return Ok(()) };
         if !again {
             return Err(match fault {
-                Fault::Failed(reason) if number > 1 => {
-                    Fault::Failed(format!("{reason}; {number} tries in {} s", began.elapsed().as_secs()))
+                Fault::Failed { reason, .. } if number > 1 => {
+                    Fault::failed(format!("{reason}; {number} tries in {} s", began.elapsed().as_secs()))
                 }
                 fault => fault,
             });
@@ -123,10 +123,10 @@ fn try_once(
     job.deadline.check()?;
     let name = &check.name;
     let mut command =
-        command(job, check, revision).map_err(|reason| Fault::Failed(format!("check {name}: {reason}")))?;
+        command(job, check, revision).map_err(|reason| Fault::failed(format!("check {name}: {reason}")))?;
     let tree = job.layout.rev(revision);
     // Scap runs them beside the trees.
-    let folder = if job.request.control_dir == "scap" { job.layout.root() } else { tree.as_path() };
+    let folder = if job.request.header.control_dir == "scap" { job.layout.root() } else { tree.as_path() };
     command.current_dir(if folder.is_dir() { folder } else { Path::new("/") });
     for (key, value) in surroundings(job, &tree) {
         command.env(format!("SCAP_{key}"), &value).env(format!("HOIST_{key}"), &value);
@@ -144,17 +144,17 @@ fn try_once(
     lines.finish(&mut say);
     match exit {
         Ok(exit) if exit.is_ok() => Ok(()),
-        Ok(Exit::TimedOut) if job.deadline.passed() => Err(Fault::TimedOut(job.deadline.seconds)),
+        Ok(Exit::TimedOut) if job.deadline.passed() => Err(Fault::TimedOut { seconds: job.deadline.seconds }),
         Ok(exit) => {
             let how = match exit {
                 Exit::TimedOut => format!("timed out after {} s", allowed.as_secs_f64()),
                 exit => exit.reason(check.timeout.as_secs()),
             };
-            Err(Fault::Failed(format!("check {name} {how}{}", lines.last_words())))
+            Err(Fault::failed(format!("check {name} {how}{}", lines.last_words())))
         }
         Err(error) => {
             let program = command.get_program().to_string_lossy();
-            Err(Fault::Failed(format!("check {name}: cannot run {program}: {}", plain(&error))))
+            Err(Fault::failed(format!("check {name}: cannot run {program}: {}", plain(&error))))
         }
     }
 }
@@ -214,10 +214,10 @@ fn script(job: &Job, check: &Check, revision: &Revision) -> Result<(PathBuf, Vec
     if !paths::is_plain_relative(&name) {
         return Err(format!("{name:?} is not the name of a script"));
     }
-    if !plain_folder(&job.request.control_dir) {
-        return Err(format!("{:?} is not a folder of the repository", job.request.control_dir));
+    if !plain_folder(&job.request.header.control_dir) {
+        return Err(format!("{:?} is not a folder of the repository", job.request.header.control_dir));
     }
-    let control = job.layout.rev(revision).join(&job.request.control_dir);
+    let control = job.layout.rev(revision).join(&job.request.header.control_dir);
     if let Some(environment) = &job.request.environment {
         if !plain_folder(environment) {
             return Err(format!("{environment:?} is not the name of an environment"));

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 
-use super::external::{ExternalContent, Part};
+use super::content::{ExternalContent, Part};
 use super::git::Git;
 use crate::local::fault::Fault;
 use crate::local::os::process::Feed;
@@ -39,7 +39,7 @@ pub fn check_out(extras: &ExternalContent, part: &Part) -> Result<(), Fault> {
             && start == PLACEHOLDER.1
     };
     match answer.output.split('\0').find(is_placeholder) {
-        Some(path) => Err(Fault::Failed(format!("git-fat found no content for {path}"))),
+        Some(path) => Err(Fault::failed(format!("git-fat found no content for {path}"))),
         None => {
             extras.out.info("git-fat checked its files out");
             Ok(())

@@ -118,9 +118,9 @@ pub fn of_text(s: &str, method: &str, positional: &[Value], named: &Named) -> Re
             let mut title = String::new();
             for c in s.chars() {
                 if within {
-                    title.extend(c.to_lowercase())
+                    title.extend(c.to_lowercase());
                 } else {
-                    title += &title_case(c)
+                    title += &title_case(c);
                 }
                 within = c.is_lowercase() || c.is_uppercase();
             }
