@@ -70,11 +70,11 @@ fn proposals(before: &[String], current: &str) -> Vec<Proposal> {
     if let Some(flag) = &line.awaited {
         return line.values(flag, current);
     }
-    if let (false, Some((flag, value))) = (line.only_words, current.split_once('=')) {
-        if let Some(name) = flag.strip_prefix("--") {
-            let values = line.values(name, value);
-            return values.into_iter().map(|(value, about)| (format!("{flag}={value}"), about)).collect();
-        }
+    if let (false, Some((flag, value))) = (line.only_words, current.split_once('='))
+        && let Some(name) = flag.strip_prefix("--")
+    {
+        let values = line.values(name, value);
+        return values.into_iter().map(|(value, about)| (format!("{flag}={value}"), about)).collect();
     }
     if !line.only_words && current.starts_with('-') {
         let flags = command.flags.iter().flat_map(|flag| {
