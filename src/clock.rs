@@ -71,13 +71,17 @@ pub fn run_id_stamp() -> String {
     Timestamp::now().strftime("%Y%m%dT%H%M%S.%3fZ").to_string()
 }
 
-/// When a run began, by the beginning of its id: RFC 3339, UTC.
-pub fn of_run_id(run: &str) -> Option<String> {
-    let (date, time) = run.split('-').next()?.split_once('T')?;
-    let part = |text: &str, range: std::ops::Range<usize>| text.get(range).map(str::to_owned);
-    let date = format!("{}-{}-{}", part(date, 0..4)?, part(date, 4..6)?, part(date, 6..8)?);
-    let time = format!("{date}T{}:{}:{}", part(time, 0..2)?, part(time, 2..4)?, time.get(4..)?);
-    time.parse::<Timestamp>().ok().map(|_| time)
+/// `2026-11-23T14:45:52.123Z`, of the beginning of a run id ([`run_id_stamp`]). `None`: it does not begin with a time.
+pub fn rfc3339_of_run(run: &str) -> Option<String> {
+    let stamp = run.split('-').next()?;
+    let civil: jiff::civil::DateTime = stamp.strip_suffix('Z')?.parse().ok()?;
+    Some(civil.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string())
+}
+
+/// `2026-11-23 14:45`, local time, of a time in RFC 3339; what is no such time is given back as it is.
+pub fn local_minute(time: &str) -> String {
+    let Ok(then) = time.parse::<Timestamp>() else { return time.to_owned() };
+    then.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string()
 }
 
 /// How long ago a time in the form of [`rfc3339_utc`] was, for people: `just now`, `5 min ago`, `3 h ago`, `12 d ago`.

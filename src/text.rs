@@ -38,42 +38,53 @@ pub fn first(names: &[String], count: usize, most: usize) -> String {
     names[..names.len().min(most)].join(", ") + more
 }
 
-/// The candidate that is nearest to `name`, when one is near enough to be what was meant. The first of equals.
-pub fn nearest<S: AsRef<str>>(name: &str, candidates: impl IntoIterator<Item = S>) -> Option<S> {
-    let near = 1 + name.chars().count() / 6;
-    let measured = candidates.into_iter().map(|known| (distance(name, known.as_ref()), known));
-    measured.filter(|(far, _)| *far <= near).min_by_key(|(far, _)| *far).map(|(_, known)| known)
-}
-
-/// Insertions, removals and replacements of a character, and swaps of two neighbours, that make `b` of `a` (optimal
-/// string alignment).
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut before_last: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=b.len()).collect();
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let replaced = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut least = replaced.min(last[j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                least = least.min(before_last[j - 2] + 1);
-            }
-            row.push(least);
-        }
-        before_last = std::mem::replace(&mut last, row);
-    }
-    last[b.len()]
-}
-
-/// `: did you mean NAME?` for the candidate that is nearest to `name`; empty when none is near.
-pub fn did_you_mean<S: AsRef<str>>(name: &str, candidates: impl IntoIterator<Item = S>) -> String {
-    nearest(name, candidates).map(|known| format!(": did you mean {}?", known.as_ref())).unwrap_or_default()
-}
-
 /// The words of a command line, quoted as for a POSIX shell; nothing is expanded. `None` when a quote is not closed.
 pub fn words(line: &str) -> Option<Vec<String>> {
     shlex::split(line)
+}
+
+/// What may have been meant by a word that is not known: `: did you mean "x"?`, or nothing when no known word is near.
+pub fn did_you_mean<T: AsRef<str>>(word: &str, known: impl IntoIterator<Item = T>) -> String {
+    nearest(word, known).map(|near| format!(": did you mean {near:?}?")).unwrap_or_default()
+}
+
+/// As [`did_you_mean`]; where no known word is near, which there are: `; the groups are a, b`.
+pub fn meant_or_known<T: AsRef<str>>(word: &str, what: &str, known: &[T]) -> String {
+    match nearest(word, known) {
+        Some(near) => format!(": did you mean {near:?}?"),
+        None => format!("; the {what} are {}", known.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+/// The known word that is nearest to `word`, when one is near enough to be a slip of the finger. Letter case does not
+/// count.
+pub fn nearest<T: AsRef<str>>(word: &str, known: impl IntoIterator<Item = T>) -> Option<String> {
+    let length = word.chars().count();
+    let near = (1 + length / 6).min(length.saturating_sub(1));
+    let lower = word.to_lowercase();
+    let found = known.into_iter().map(|known| (distance(&lower, &known.as_ref().to_lowercase()), known));
+    let found = found.filter(|(far, _)| *far <= near).map(|(far, known)| (far, known.as_ref().to_owned()));
+    found.min().map(|(_, known)| known)
+}
+
+/// Insertions, removals and replacements of a character, and swaps of neighbours, that make `a` of `b` (optimal string
+/// alignment).
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(least);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
 }
 
 #[cfg(test)]
@@ -81,15 +92,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_name_is_found_whether_letters_are_wrong_missing_or_swapped() {
-        let known = ["batch_size", "umask", "group"];
-        for slip in ["bacth_size", "batchsize", "batch_sise", "batch_sizes"] {
-            assert_eq!(nearest(slip, known), Some("batch_size"), "{slip}");
+    fn a_slip_of_the_finger_is_answered_with_the_nearest_word() {
+        let commands = ["deploy", "status", "log", "lock", "config"];
+        for (typed, meant) in [
+            ("stauts", Some("status")),
+            ("Deploi", Some("deploy")),
+            ("lcok", Some("lock")),
+            ("conifg", Some("config")),
+            ("x", None),
+            ("", None),
+            ("launch", None),
+        ] {
+            assert_eq!(nearest(typed, commands).as_deref(), meant, "{typed}");
         }
-        assert_eq!((nearest("umaks", known), nearest("gruop", known)), (Some("umask"), Some("group")));
-        assert_eq!((nearest("colour", known), nearest("", known)), (None, None));
-        assert_eq!(did_you_mean("gorup", known), ": did you mean group?");
-        assert_eq!(did_you_mean("x", ["long"]), "");
+        assert_eq!(did_you_mean("stauts", commands), ": did you mean \"status\"?");
+        assert_eq!(did_you_mean("launch", commands), "");
     }
 
     #[test]

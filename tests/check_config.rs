@@ -208,7 +208,7 @@ fn each_environment_is_read_and_e_chooses_one() {
     let (places, _) = repo.mistakes(&["-e", "prod"]);
     assert_eq!(places, ["scap/environments/prod/checks.yaml:2"]);
     let (places, text) = repo.mistakes(&["-e", "nope"]);
-    assert!(places == ["-:null"] && text.contains("there are beta, prod"), "{text}");
+    assert!(places == ["-:null"] && text.contains("the environments are beta, prod"), "{text}");
 }
 
 #[test]

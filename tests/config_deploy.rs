@@ -148,7 +148,8 @@ fn what_is_undefined_is_named_where_it_can_be_known_and_renders_as_nothing() {
     project.write("hoist/templates/own.j2", "{{ colour }}\n{{ color }}{{ colour.none }}\n");
     let one = project.commit("one");
     // The deploy host knows of the one, and the targets alone of the others.
-    let here = "warning: hoist/templates/own.j2:2: color is undefined, and no vars.yaml sets it: did you mean colour?";
+    let here =
+        "warning: hoist/templates/own.j2:2: color is undefined, and no vars.yaml sets it: did you mean \"colour\"?";
     project.run(&["plan"]).ends(0).says(here);
     project.run(&["check-config"]).ends(0).says(here);
     let ran = project.deploy(&[]).ends(0).says(here);

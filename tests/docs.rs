@@ -91,7 +91,8 @@ fn documented_flags(page: &str) -> BTreeSet<Flag> {
         }
         (short, long, value.map(str::to_owned))
     };
-    entries.map(flag).filter(|(_, long, _)| long != "help").collect()
+    // `--help` and `-C` are every command's.
+    entries.map(flag).filter(|(_, long, _)| long != "help" && !long.is_empty()).collect()
 }
 
 #[test]

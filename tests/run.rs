@@ -264,10 +264,16 @@ fn in_a_repository_the_groups_have_their_turn_in_their_order() {
     assert_eq!(hosts(&["-g", "canary", "-l", "127.0.0.[2:3]"]), "2");
     assert_eq!(hosts(&["--hosts", "127.0.0.[7:8],127.0.0.1", "-l", "!127.0.0.8"]), "71");
 
-    project.run(&["run", "-g", "nosuch", "true"]).ends(2).says("\"nosuch\" is no group: there are canary, default");
-    project.run(&["run", "-g", ",", "true"]).ends(2).says("--groups names no group: there are canary, default");
+    project
+        .run(&["run", "-g", "nosuch", "true"])
+        .ends(2)
+        .says("unknown group \"nosuch\"; the groups are canary, default");
+    project.run(&["run", "-g", ",", "true"]).ends(2).says("--groups: \",\" names no group");
     project.run(&["run", "-l", "web1", "true"]).ends(2).says("matches none of the 5 targets");
-    project.run(&["run", "-g", "canary", "-l", "127.0.0.4", "true"]).ends(2).says("no target in canary");
+    project
+        .run(&["run", "-g", "canary", "-l", "127.0.0.4", "true"])
+        .ends(2)
+        .says("&@canary,127.0.0.4 matches none of the");
     // What wants the repository's name still does.
     project.run(&["plan"]).ends(2).says("git_repo is not set");
 }
@@ -509,6 +515,6 @@ fn help_and_completions_have_the_command() {
     for flag in ["--hosts", "--failure-limit", "--fold", "--batch", "--timeout", "--group-size"] {
         assert!(help.out.contains(flag), "{flag} is not in\n{}", help.out);
     }
-    let script = Ran::of(Command::new(HOIST).args(["completion", "bash"]).output().unwrap()).ends(0);
-    assert!(script.out.contains("--fold"), "{}", script.out);
+    let proposed = Ran::of(Command::new(HOIST).args(["complete", "run", "--f"]).output().unwrap()).ends(0);
+    assert!(proposed.out.contains("--fold"), "{}", proposed.out);
 }

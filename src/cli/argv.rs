@@ -2,16 +2,24 @@
 //!
 //! argh takes a flag's value as the next word only. People also write `--rev=REV`, `-rREV` and `-vy`; this pass turns
 //! them into the plain form, asking argh itself which flags there are and which take a value. It also answers `-h`
-//! anywhere on the line, takes the beginning of a long flag for the flag if no other begins so, and gives every usage error the name of the command whose help to read.
+//! anywhere on the line, takes the beginning of a long flag for the flag if no other begins so, reads the flags that
+//! every command has (`-C`, `--json`), and gives every usage error the name of the command whose help to read.
 
-use argh::{ArgsInfo, CommandInfoWithArgs, EarlyExit, FlagInfoKind, FromArgs, SubCommandInfo};
+use std::path::PathBuf;
 
-use super::Hoist;
+use argh::{ArgsInfo, CommandInfoWithArgs, EarlyExit, FlagInfoKind, FromArgs};
+
+use crate::text::did_you_mean;
+
+use super::flags::{HELP, WRAPS};
+use super::version::version;
+use super::{Hoist, complete, other_tools};
 
 /// What to do with a command line.
 #[derive(Debug)]
 pub enum Parsed {
-    Command(Box<Hoist>),
+    /// Run this, in the folder that `-C` leads to: each is seen from the one before.
+    Command(Box<Hoist>, Vec<PathBuf>),
     /// Print this on standard output and end well.
     Say(String),
 }
@@ -27,62 +35,94 @@ pub fn parse(words: Vec<std::ffi::OsString>) -> Result<Parsed, UsageError> {
         let word = word.into_string().map_err(|word| UsageError(complaint("", &format!("{word:?} is not UTF-8"))))?;
         text.push(word);
     }
-    let hoist = Hoist::get_args_info();
-    let Some(place) = text.iter().position(|word| !word.starts_with('-') || word == "--") else {
-        return without_command(&text);
-    };
-    if place > 0 {
-        without_command(&text[..place]).map(drop)?;
+    let mut folders = Vec::new();
+    let mut place = 0;
+    // `hoist --help deploy`, `hoist --version deploy`: what stands ahead of the command is meant for hoist.
+    loop {
+        match text.get(place).map(String::as_str) {
+            None => return Err(UsageError(complaint("", "a command is missing"))),
+            Some("--version" | "-V") => return Ok(Parsed::Say(version())),
+            Some("-h" | "--help") => return help(None).map(Parsed::Say).map_err(|why| UsageError(complaint("", &why))),
+            Some("-C") => {
+                let folder = text.get(place + 1).ok_or_else(|| UsageError(complaint("", NO_FOLDER)))?;
+                folders.push(folder.into());
+                place += 2;
+            }
+            Some(word) if word.starts_with("-C") => {
+                folders.push(word[2..].into());
+                place += 1;
+            }
+            Some(word) if word.starts_with('-') && word != "--" => {
+                return Err(UsageError(complaint("", &format!("unknown flag {word:?} ahead of the command"))));
+            }
+            Some(_) => break,
+        }
     }
     let name = text[place].as_str();
+    if name == complete::COMMAND {
+        return Ok(Parsed::Say(complete::complete(&text[place + 1..])));
+    }
+    if name == HELP {
+        // `hoist help deploy`, and `hoist help --help`, which means the same as `hoist help`.
+        let command = text.get(place + 1).map(String::as_str).filter(|word| !word.starts_with('-'));
+        return help(command).map(Parsed::Say).map_err(|why| UsageError(complaint("", &why)));
+    }
+    let hoist = Hoist::get_args_info();
     let Some(command) = hoist.commands.iter().find(|command| command.name == name) else {
-        if name == "help" {
-            return ask_help(text.get(place + 1).map(String::as_str));
-        }
-        let names: Vec<_> = hoist.commands.iter().map(|command| command.name).collect();
-        return Err(UsageError(complaint("", &format!("{name:?} is no command: there are {}", names.join(", ")))));
+        return Err(UsageError(complaint("", &unknown_command(&text[place..]))));
     };
-    if place > 0 {
-        // `hoist --help deploy`, `hoist --version deploy`: what stands ahead of the command is meant for hoist.
-        return without_command(&text[..place]);
-    }
-    let plain = plain_words(command, &text[1..]).map_err(|why| UsageError(complaint(name, &why)))?;
-    let mut line = vec![name];
-    match &plain {
-        Some(plain) => line.extend(plain.iter().map(String::as_str)),
-        None => line.push("--help"),
-    }
-    from_plain(&line, name)
-}
-
-fn ask_help(command: Option<&str>) -> Result<Parsed, UsageError> {
-    match command {
-        Some(name) if !name.starts_with('-') => from_plain(&[name, "--help"], name),
-        _ => from_plain(&["--help"], ""),
+    let mut reading = Reading { command: &command.command, plain: vec![name.to_owned()], folders };
+    let read = reading.read(WRAPS.contains(&name), &text[place + 1..]);
+    match read.map_err(|why| UsageError(complaint(name, &why)))? {
+        Asked::Help => help(Some(name)).map(Parsed::Say).map_err(|why| UsageError(complaint("", &why))),
+        Asked::Version => Ok(Parsed::Say(version())),
+        Asked::Command => {
+            let plain: Vec<&str> = reading.plain.iter().map(String::as_str).collect();
+            match from_plain(&plain) {
+                Ok(hoist) => Ok(Parsed::Command(hoist, reading.folders)),
+                Err((Ok(()), text)) => Ok(Parsed::Say(text)),
+                Err((Err(()), why)) => Err(UsageError(complaint(name, why.trim()))),
+            }
+        }
     }
 }
 
-/// `hoist`, `hoist --help`, `hoist --version` and what is none of them.
-fn without_command(words: &[String]) -> Result<Parsed, UsageError> {
-    match words.first().map(String::as_str) {
-        None => Err(UsageError(complaint("", "a command is missing"))),
-        Some("--version" | "-V") => Ok(Parsed::Say(version())),
-        Some("-h" | "--help") => from_plain(&["--help"], ""),
-        Some(word) => Err(UsageError(complaint("", &format!("unknown flag {word:?} ahead of the command")))),
+const NO_FOLDER: &str = "-C wants a value: <folder>";
+
+/// The help of a command, or of hoist itself.
+///
+/// # Errors
+/// There is no such command.
+pub fn help(command: Option<&str>) -> Result<String, String> {
+    let known = |name: &str| Hoist::get_args_info().commands.iter().any(|command| command.name == name);
+    let line = match command {
+        Some(name) if !known(name) => return Err(unknown_command(&[name.to_owned()])),
+        Some(name) => vec![name, "--help"],
+        None => vec!["--help"],
+    };
+    match from_plain(&line) {
+        Err((_, text)) => Ok(text),
+        Ok(_) => Err("there is no help".to_owned()),
     }
 }
 
-/// The line that `hoist version` and `--version` print.
-pub fn version() -> String {
-    format!("hoist {}\n", env!("CARGO_PKG_VERSION"))
+/// What is said to a command that there is not; `words` begin with it.
+fn unknown_command(words: &[String]) -> String {
+    let name = &words[0];
+    if let Some(says) = other_tools::command(words) {
+        return format!("unknown command {name:?}: {says}");
+    }
+    let hoist = Hoist::get_args_info();
+    if complete::environments().contains(name) {
+        return format!("unknown command {name:?}: it is an environment, which `hoist deploy -e {name}` deploys to");
+    }
+    let meant = did_you_mean(name, hoist.commands.iter().map(|command| command.name).chain([HELP]));
+    format!("unknown command {name:?}{meant}")
 }
 
-fn from_plain(line: &[&str], command: &str) -> Result<Parsed, UsageError> {
-    match Hoist::from_args(&["hoist"], line) {
-        Ok(hoist) => Ok(Parsed::Command(Box::new(hoist))),
-        Err(EarlyExit { output, status: Ok(()) }) => Ok(Parsed::Say(output)),
-        Err(EarlyExit { output, status: Err(()) }) => Err(UsageError(complaint(command, output.trim()))),
-    }
+/// What argh makes of words in plain form: the command, or what it prints instead, and whether that is an error.
+fn from_plain(line: &[&str]) -> Result<Box<Hoist>, (Result<(), ()>, String)> {
+    Hoist::from_args(&["hoist"], line).map(Box::new).map_err(|EarlyExit { output, status }| (status, output))
 }
 
 /// A usage error of a command, with where its help is.
@@ -91,114 +131,158 @@ pub fn complaint(command: &str, why: &str) -> String {
     format!("{name}: {why}\nsee `{name} --help`")
 }
 
+/// What the words of a command ask for.
+enum Asked {
+    Command,
+    Help,
+    Version,
+}
+
 struct Flag {
     takes_value: bool,
     long: String,
     value_name: String,
 }
 
-fn flag(command: &CommandInfoWithArgs, wanted: impl Fn(&str, Option<char>) -> bool) -> Option<Flag> {
-    let found = command.flags.iter().find(|flag| wanted(flag.long.trim_start_matches('-'), flag.short))?;
-    let (takes_value, value_name) = match found.kind {
-        FlagInfoKind::Switch => (false, String::new()),
-        FlagInfoKind::Option { arg_name } => (true, arg_name.to_owned()),
-    };
-    Some(Flag { takes_value, long: format!("--{}", found.long.trim_start_matches('-')), value_name })
+/// The words of a command on their way into plain form.
+struct Reading<'a> {
+    command: &'a CommandInfoWithArgs,
+    plain: Vec<String>,
+    folders: Vec<PathBuf>,
 }
 
-/// The flag of this long name, or the one whose name begins with it.
-fn long_flag(command: &CommandInfoWithArgs, name: &str) -> Result<Flag, String> {
-    if let Some(flag) = flag(command, |long, _| long == name) {
-        return Ok(flag);
-    }
-    let names = command.flags.iter().map(|flag| flag.long.trim_start_matches('-'));
-    let meant: Vec<&str> = names.filter(|long| !name.is_empty() && long.starts_with(name)).collect();
-    match meant.as_slice() {
-        [one] => flag(command, |long, _| long == *one).ok_or_else(|| format!("unknown flag --{name}")),
-        [] => Err(format!("unknown flag --{name}")),
-        several => Err(format!("--{name} may be --{}: write more of it", several.join(" or --"))),
-    }
-}
-
-/// Commands whose first plain word begins somebody else's command line: what looks like a flag there is none of theirs.
-const WRAPS: [&str; 1] = ["run"];
-
-/// The words in plain form, flags first, so that a message may stand between them; `None` when they ask for help.
-fn plain_words(command: &SubCommandInfo, words: &[String]) -> Result<Option<Vec<String>>, String> {
-    let wraps = WRAPS.contains(&command.name);
-    let command = &command.command;
-    let mut plain = Vec::with_capacity(words.len() + 4);
-    let mut positional: Vec<String> = Vec::new();
-    let mut words = words.iter();
-    while let Some(word) = words.next() {
-        let wrapped = wraps && !positional.is_empty();
-        if wrapped {
-            positional.push(word.clone());
-        } else if word == "--" {
-            positional.extend(words.by_ref().cloned());
-        } else if word == "-h" || word == "--help" {
-            return Ok(None);
-        } else if let Some(long) = word.strip_prefix("--") {
-            let (name, value) = long.split_once('=').map_or((long, None), |(name, value)| (name, Some(value)));
-            let flag = long_flag(command, name)?;
-            push_flag(&mut plain, flag, value, &mut words)?;
-        } else if word.len() > 1 && word.starts_with('-') {
-            if !push_cluster(&mut plain, command, &word[1..], &mut words)? {
-                return Ok(None);
+impl Reading<'_> {
+    /// Reads the words behind the command's name. In plain form flags come first, so that a message may stand between
+    /// them.
+    fn read(&mut self, wraps: bool, words: &[String]) -> Result<Asked, String> {
+        let mut positional: Vec<String> = Vec::new();
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            if wraps && !positional.is_empty() {
+                positional.push(word.clone());
+            } else if word == "--" {
+                positional.extend(words.by_ref().cloned());
+            } else if word == "-h" || word == "--help" {
+                return Ok(Asked::Help);
+            } else if word == "-V" || word == "--version" {
+                return Ok(Asked::Version);
+            } else if word == "--json" && self.flag(|long, _| long == "format").is_some() {
+                self.plain.extend(["--format", "json"].map(str::to_owned));
+            } else if let Some(long) = word.strip_prefix("--") {
+                let (name, value) = long.split_once('=').map_or((long, None), |(name, value)| (name, Some(value)));
+                let flag = self.long_flag(name)?;
+                self.push(flag, value, &mut words)?;
+            } else if word.len() > 1 && word.starts_with('-') {
+                if !self.push_cluster(&word[1..], &mut words)? {
+                    return Ok(Asked::Help);
+                }
+            } else {
+                positional.push(word.clone());
             }
-        } else {
-            positional.push(word.clone());
         }
+        if let (Some(first), true) = (positional.first(), self.command.positionals.is_empty()) {
+            return Err(self.unexpected(first));
+        }
+        if !positional.is_empty() {
+            self.plain.push("--".to_owned());
+            self.plain.append(&mut positional);
+        }
+        Ok(Asked::Command)
     }
-    if !positional.is_empty() {
-        plain.push("--".to_owned());
-        plain.append(&mut positional);
-    }
-    Ok(Some(plain))
-}
 
-fn push_flag<'a>(
-    plain: &mut Vec<String>,
-    flag: Flag,
-    value: Option<&str>,
-    rest: &mut impl Iterator<Item = &'a String>,
-) -> Result<(), String> {
-    match (flag.takes_value, value) {
-        (false, Some(_)) => return Err(format!("{} takes no value", flag.long)),
-        (false, None) => plain.push(flag.long),
-        (true, Some(value)) => plain.extend([flag.long, value.to_owned()]),
-        (true, None) => {
-            let value = rest.next().ok_or_else(|| format!("{} wants a value: <{}>", flag.long, flag.value_name))?;
-            plain.extend([flag.long, value.clone()]);
-        }
+    fn flag(&self, wanted: impl Fn(&str, Option<char>) -> bool) -> Option<Flag> {
+        let found = self.command.flags.iter().find(|flag| wanted(flag.long.trim_start_matches('-'), flag.short))?;
+        let (takes_value, value_name) = match found.kind {
+            FlagInfoKind::Switch => (false, String::new()),
+            FlagInfoKind::Option { arg_name } => (true, arg_name.to_owned()),
+        };
+        Some(Flag { takes_value, long: format!("--{}", found.long.trim_start_matches('-')), value_name })
     }
-    Ok(())
-}
 
-/// `-vy`, `-rREV`, `-r=REV`, `-vr REV`. False when it holds `-h`.
-fn push_cluster<'a>(
-    plain: &mut Vec<String>,
-    command: &CommandInfoWithArgs,
-    cluster: &str,
-    rest: &mut impl Iterator<Item = &'a String>,
-) -> Result<bool, String> {
-    for (place, letter) in cluster.char_indices() {
-        if letter == 'h' {
-            return Ok(false);
-        }
-        let flag = flag(command, |_, short| short == Some(letter)).ok_or_else(|| format!("unknown flag -{letter}"))?;
-        let after = &cluster[place + letter.len_utf8()..];
-        if flag.takes_value {
-            let value = (!after.is_empty()).then(|| after.strip_prefix('=').unwrap_or(after));
-            push_flag(plain, flag, value, rest)?;
-            return Ok(true);
-        }
-        if after.starts_with('=') {
-            return Err(format!("-{letter} takes no value"));
-        }
-        push_flag(plain, flag, None, rest)?;
+    fn long_names(&self) -> impl Iterator<Item = &str> {
+        self.command.flags.iter().map(|flag| flag.long.trim_start_matches('-'))
     }
-    Ok(true)
+
+    /// The flag of this long name, or the one whose name begins with it.
+    fn long_flag(&self, name: &str) -> Result<Flag, String> {
+        if let Some(flag) = self.flag(|long, _| long == name) {
+            return Ok(flag);
+        }
+        let meant: Vec<&str> = self.long_names().filter(|long| !name.is_empty() && long.starts_with(name)).collect();
+        match meant.as_slice() {
+            [one] => self.flag(|long, _| long == *one).ok_or_else(|| self.unknown_flag("--", name)),
+            [] => Err(self.unknown_flag("--", name)),
+            several => Err(format!("--{name} may be --{}: write more of it", several.join(" or --"))),
+        }
+    }
+
+    /// What is said to a flag that the command has not.
+    fn unknown_flag(&self, dashes: &str, name: &str) -> String {
+        let unknown = format!("unknown flag {dashes}{name}");
+        if let Some(says) = other_tools::flag(name, |own| self.long_names().any(|long| long == own)) {
+            return format!("{unknown}: {says}");
+        }
+        let longs: Vec<String> = self.long_names().map(|long| format!("--{long}")).collect();
+        let meant = if dashes == "--" { did_you_mean(&format!("--{name}"), longs) } else { String::new() };
+        unknown + &meant
+    }
+
+    /// What is said to a word where the command takes none.
+    fn unexpected(&self, word: &str) -> String {
+        let ways = [("rev", "a revision with -r"), ("limit-hosts", "hosts with -l"), ("groups", "groups with -g")];
+        let ways: Vec<&str> = ways
+            .into_iter()
+            .filter(|(flag, _)| self.long_names().any(|long| long == *flag))
+            .map(|(_, way)| way)
+            .collect();
+        let ways = if ways.is_empty() { String::new() } else { format!("; give {}", ways.join(", ")) };
+        format!("unexpected argument {word:?}{ways}")
+    }
+
+    fn push<'a>(
+        &mut self,
+        flag: Flag,
+        value: Option<&str>,
+        rest: &mut impl Iterator<Item = &'a String>,
+    ) -> Result<(), String> {
+        match (flag.takes_value, value) {
+            (false, Some(_)) => return Err(format!("{} takes no value", flag.long)),
+            (false, None) => self.plain.push(flag.long),
+            (true, Some(value)) => self.plain.extend([flag.long, value.to_owned()]),
+            (true, None) => {
+                let value = rest.next().ok_or_else(|| format!("{} wants a value: <{}>", flag.long, flag.value_name))?;
+                self.plain.extend([flag.long, value.clone()]);
+            }
+        }
+        Ok(())
+    }
+
+    /// `-vy`, `-rREV`, `-r=REV`, `-vr REV`. False when it holds `-h`.
+    fn push_cluster<'a>(&mut self, cluster: &str, rest: &mut impl Iterator<Item = &'a String>) -> Result<bool, String> {
+        for (place, letter) in cluster.char_indices() {
+            if letter == 'h' {
+                return Ok(false);
+            }
+            let after = &cluster[place + letter.len_utf8()..];
+            if letter == 'C' {
+                let folder = if after.is_empty() { rest.next().map(String::as_str) } else { Some(after) };
+                self.folders.push(folder.ok_or(NO_FOLDER)?.into());
+                return Ok(true);
+            }
+            let flag = self.flag(|_, short| short == Some(letter));
+            let flag = flag.ok_or_else(|| self.unknown_flag("-", &letter.to_string()))?;
+            if flag.takes_value {
+                let value = (!after.is_empty()).then(|| after.strip_prefix('=').unwrap_or(after));
+                self.push(flag, value, rest)?;
+                return Ok(true);
+            }
+            if after.starts_with('=') {
+                return Err(format!("-{letter} takes no value"));
+            }
+            self.push(flag, None, rest)?;
+        }
+        Ok(true)
+    }
 }
 
 #[cfg(test)]
@@ -212,7 +296,7 @@ mod tests {
 
     fn deploy(line: &[&str]) -> Args {
         match words(line).unwrap() {
-            Parsed::Command(hoist) => match hoist.command {
+            Parsed::Command(hoist, _) => match hoist.command {
                 Command::Deploy(deploy) => deploy,
                 other => panic!("{other:?}"),
             },
@@ -247,21 +331,40 @@ mod tests {
     fn switches_may_be_written_together_and_words_after_two_dashes_are_the_message() {
         let deploy = deploy(&["deploy", "-vy", "fix", "-f", "the", "--", "--yes"]);
         assert!(deploy.verbose && deploy.yes && deploy.force);
-        assert_eq!(deploy.message, ["fix", "the", "--yes"]);
+        assert_eq!(deploy.words, ["fix", "the", "--yes"]);
     }
 
     #[test]
     fn help_is_given_wherever_it_is_asked_for() {
-        for line in [["-h"].as_slice(), &["--help"], &["help"]] {
+        for line in [["-h"].as_slice(), &["--help"], &["-C", "x", "-h"], &["help"], &["help", "-h"]] {
             let Parsed::Say(text) = words(line).unwrap() else { panic!("{line:?}") };
             assert!(text.contains("deploy-local"), "{text}");
         }
-        for line in
-            [["deploy", "-h"].as_slice(), &["deploy", "-r", "x", "--help"], &["deploy", "-vh"], &["help", "deploy"]]
-        {
+        for line in [["deploy", "-h"].as_slice(), &["deploy", "-r", "x", "--help"], &["deploy", "-vh"]] {
             let Parsed::Say(text) = words(line).unwrap() else { panic!("{line:?}") };
-            assert!(text.contains("--limit-hosts"), "{text}");
+            assert!(text.contains(&format!("Usage: hoist {}", line[0])), "{text}");
         }
+        assert!(help(Some("deploy")).unwrap().contains("--limit-hosts"));
+        assert_eq!(help(Some("deplyo")).unwrap_err(), "unknown command \"deplyo\": did you mean \"deploy\"?");
+    }
+
+    #[test]
+    fn the_flags_of_every_command_may_stand_ahead_of_it_and_behind_it() {
+        let folders = |line: &[&str]| match words(line).unwrap() {
+            Parsed::Command(_, folders) => folders.iter().map(|it| it.display().to_string()).collect::<Vec<_>>(),
+            Parsed::Say(text) => panic!("{text}"),
+        };
+        assert_eq!(folders(&["-C", "a", "-Cb", "plan", "-C", "c", "-Cd"]), ["a", "b", "c", "d"]);
+        assert_eq!(folders(&["deploy", "-vC", "a", "-r", "-C"]), ["a"]);
+        // What stands behind it is the other program's.
+        assert_eq!(folders(&["run", "make", "-C", "a"]), [""; 0]);
+        for line in [&["-C"][..], &["plan", "-C"]] {
+            assert!(words(line).unwrap_err().0.contains("-C wants a value: <folder>"));
+        }
+        assert!(matches!(words(&["plan", "-V"]).unwrap(), Parsed::Say(text) if text.starts_with("hoist ")));
+        let Parsed::Command(hoist, _) = words(&["plan", "--json"]).unwrap() else { panic!("no command") };
+        let Command::Plan(plan) = hoist.command else { panic!("no plan") };
+        assert_eq!(plan.format, crate::cli::show::Format::Json);
     }
 
     #[test]
@@ -278,7 +381,7 @@ mod tests {
             assert!(error.contains(why), "{error}");
             assert!(error.ends_with(&format!("see `hoist {} --help`", line[0])), "{error}");
         }
-        assert!(words(&["launch"]).unwrap_err().0.contains("there are deploy, resume"));
+        assert_eq!(words(&["launch"]).unwrap_err().0, "hoist: unknown command \"launch\"\nsee `hoist --help`");
         assert!(words(&[]).unwrap_err().0.contains("a command is missing"));
         assert!(words(&["--nope", "deploy"]).unwrap_err().0.contains("--nope"));
     }

@@ -6,6 +6,12 @@ use std::path::PathBuf;
 use crate::config::Options;
 use crate::operation::Refused;
 
+/// The word that asks for help. argh has no room for a command of this name.
+pub const HELP: &str = "help";
+
+/// Commands whose first plain word begins somebody else's command line: what looks like a flag there is none of theirs.
+pub const WRAPS: [&str; 1] = ["run"];
+
 /// Declares the flags of a command: its own, then those of the sets behind `with`, which stand here once for all
 /// commands, then its positional arguments behind `then`. argh has no way to share flags between commands.
 macro_rules! command {
@@ -29,6 +35,15 @@ macro_rules! command {
             }
         }
     };
+    (@read $name:ident limit) => {
+        impl $name {
+            /// Which targets the flags limit the command to, as one pattern.
+            pub(in crate::cli) fn limit(&self) -> Result<Option<String>, crate::operation::Refused> {
+                crate::targets::limit_to(self.limit_hosts.as_deref(), self.groups.as_deref())
+                    .map_err(crate::operation::Refused::new)
+            }
+        }
+    };
     (@read $name:ident $other:ident) => {};
     (@add $head:tt $fields:tt [settings $($rest:ident)*] $last:tt) => {
         command!(@add $head $fields [config environment define $($rest)*] $last);
@@ -38,9 +53,13 @@ macro_rules! command {
     };
     (@add $head:tt [$($fields:tt)*] [limit $($rest:ident)*] $last:tt) => {
         command!(@add $head [$($fields)*
-            /// just these targets: names, globs, ranges web[01:20], !negated, ~regex
+            /// just these targets: names, groups, globs, ranges web[01:20], !negated, ~regex
             #[argh(option, short = 'l', arg_name = "limit")]
             pub limit_hosts: Option<String>,
+
+            /// just these groups, comma-separated
+            #[argh(option, short = 'g', arg_name = "groups")]
+            pub groups: Option<String>,
         ] [$($rest)*] $last);
     };
     (@add $head:tt [$($fields:tt)*] [stages $($rest:ident)*] $last:tt) => {

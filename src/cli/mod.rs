@@ -2,14 +2,17 @@
 
 pub mod argv;
 mod commands;
+mod complete;
 mod console;
 mod flags;
 mod keyboard;
 mod lock_hold;
+mod other_tools;
 mod render;
 mod show;
 mod signals;
 mod values;
+mod version;
 
 use argh::{ArgsInfo, FromArgs};
 
@@ -25,6 +28,7 @@ use commands::Command;
 #[argh(
     name = "hoist",
     help_triggers("-h", "--help"),
+    note = "hoist help COMMAND shows the flags of a command. Every command takes -h, and -C DIR, which runs it as if it were called in that folder.",
     note = "Every command has a manual page: hoist(1), hoist-deploy(1), hoist-status(1), hoist-run(1), hoist-plan(1), hoist-deploy-local(1), hoist.cfg(5)."
 )]
 pub struct Hoist {
@@ -37,7 +41,15 @@ pub fn main(words: Vec<std::ffi::OsString>) -> ExitCode {
     out::tell_panics();
     out::log_to_stderr();
     let command = match argv::parse(words) {
-        Ok(Parsed::Command(hoist)) => hoist.command,
+        Ok(Parsed::Command(hoist, folders)) => {
+            for folder in folders {
+                if let Err(error) = std::env::set_current_dir(&folder) {
+                    out::complain_line(&format!("hoist: -C: cannot change to {folder:?}: {error}"));
+                    return ExitCode::Usage;
+                }
+            }
+            hoist.command
+        }
         Ok(Parsed::Say(text)) => {
             out::answer(&text);
             return ExitCode::Success;

@@ -81,6 +81,13 @@ fn read(config: &Config, problems: &mut Problems, checked: &mut Checked, targets
 }
 
 impl Config {
+    /// The environments of the repository around `options.start`; none where that cannot be read.
+    pub fn environments_at(options: &Options) -> Vec<String> {
+        // The one that is chosen may be the one that is misspelt.
+        let options = Options { environment: None, ..options.clone() };
+        Config::load(&options).map(|config| config.environments()).unwrap_or_default()
+    }
+
     /// The environments that the repository has, sorted.
     pub(super) fn environments(&self) -> Vec<String> {
         let found = std::fs::read_dir(self.control.join("environments")).into_iter().flatten().flatten();

@@ -7,6 +7,9 @@ use super::keys;
 use super::keys::{Found, KEYS};
 use super::scap_keys;
 
+/// What is shown for a key without a value.
+pub const UNSET: &str = "unset";
+
 /// One key with the value that counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Explained {
@@ -18,6 +21,16 @@ pub struct Explained {
 }
 
 impl Config {
+    /// One key, in lower case: as [`Config::explain`] has it, or for a group's or a stage's key that is not set, as the key
+    /// that holds for it. `None`: it is not known, and not set.
+    pub fn explain_key(&self, name: &str) -> Option<Explained> {
+        let all = self.explain();
+        let of = |name: &str| all.iter().find(|it| it.key == name).cloned();
+        of(name).or_else(|| match keys::find(name)? {
+            Found::Bare(key) | Found::Group(_, key) | Found::Stage(_, key) => of(key.name),
+        })
+    }
+
     /// Every known key in the table's order, then the keys of groups and stages that are set, then unknown keys.
     pub fn explain(&self) -> Vec<Explained> {
         let row = |key: &str, value: &str, origin: String| {
@@ -31,7 +44,7 @@ impl Config {
             .iter()
             .map(|key| match self.layers.get(key.name) {
                 Some(entry) => row(key.name, &entry.value, entry.origin.to_string()),
-                None => row(key.name, key.default.unwrap_or("unset"), "default".into()),
+                None => row(key.name, key.default.unwrap_or(UNSET), "default".into()),
             })
             .collect();
         let (known, unknown): (Vec<_>, Vec<_>) = self

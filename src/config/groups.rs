@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Error, Result, bail};
 
 use crate::problem::Problem;
 use crate::targets::{Group, HostPattern, SYSTEM_FOLDER, Target, fold, read_target_file};
-use crate::text::counted;
+use crate::text::{counted, did_you_mean};
 use crate::wire::Level;
 
 use super::problems::Problems;
@@ -26,7 +26,7 @@ impl Config {
         let groups = self.groups_into(&mut problems);
         let (mut groups, mut notes) = problems.settle(groups)?;
         if let Some(limit) = limit {
-            notes.extend(keep_matching(limit, &mut groups)?);
+            notes.extend(keep_matching(limit, &self.settings.server_groups, &mut groups)?);
         }
         Ok((groups, notes))
     }
@@ -114,20 +114,31 @@ impl Config {
 }
 
 /// Leaves the targets that match in each group, and the groups that have any; gives remarks.
-fn keep_matching(limit: &HostPattern, groups: &mut Vec<Group>) -> Result<Vec<Note>> {
+/// `known` are the names of all groups, those without targets too.
+fn keep_matching(limit: &HostPattern, known: &[String], groups: &mut Vec<Group>) -> Result<Vec<Note>> {
     let everyone: Vec<Target> = groups.iter().flat_map(|group| group.targets.iter().cloned()).collect();
-    let mut notes = Vec::new();
+    let mut limit = limit.clone();
+    let both = limit.know(known, &everyone).map_err(Error::msg)?;
+    let said = |name: &String| {
+        let why =
+            format!("{name} is the name of a host and of a group: the host is meant; @{name} stands for the group");
+        (Level::Warning, why)
+    };
+    let mut notes: Vec<Note> = both.iter().map(said).collect();
     groups.retain_mut(|group| {
-        group.targets.retain(|target| limit.matches(target));
-        if group.targets.is_empty() {
+        group.targets.retain(|target| limit.matches(&group.name, target));
+        if group.targets.is_empty() && !limit.names_groups() {
             notes.push((Level::Info, format!("group {} has no target that matches {limit}: skipped", group.name)));
         }
         !group.targets.is_empty()
     });
-    if groups.is_empty() {
-        bail!("{limit} matches none of the {}", counted(everyone.len(), "target"));
-    }
     let strangers = limit.unmatched(&everyone);
+    if groups.is_empty() {
+        let names: Vec<&str> =
+            everyone.iter().map(|target| &*target.host).chain(known.iter().map(|it| &**it)).collect();
+        let meant = strangers.first().map(|name| did_you_mean(name, names)).unwrap_or_default();
+        bail!("{limit} matches none of the {}{meant}", counted(everyone.len(), "target"));
+    }
     if !strangers.is_empty() {
         let names: Vec<Target> = strangers.iter().filter_map(|name| name.parse().ok()).collect();
         let message = format!("{limit} names hosts that are no targets: {}", fold(&names));

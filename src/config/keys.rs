@@ -217,7 +217,8 @@ pub fn nearest(name: &str, groups: &[String]) -> Option<String> {
             Prefix::Stage(suffix) => Stage::ALL.iter().map(|stage| format!("{stage}_{suffix}")).collect(),
         }
     });
-    crate::text::nearest(name, KEYS.iter().map(|key| key.name.to_owned()).chain(prefixed))
+    let names = KEYS.iter().map(|key| key.name.to_owned()).chain(prefixed);
+    crate::text::nearest(name, names)
 }
 
 #[cfg(test)]

@@ -152,8 +152,8 @@ impl Layers {
     /// When one lacks its colon or its key.
     pub fn define(&mut self, defines: &[String]) -> Result<(), Problem> {
         for define in defines {
-            let Some((key, value)) = define.split_once(':').filter(|(key, _)| !key.trim().is_empty()) else {
-                return Err(Problem::new(format!("-D wants key:value, and {define:?} is not that")));
+            let Some((key, value)) = define.split_once([':', '=']).filter(|(key, _)| !key.trim().is_empty()) else {
+                return Err(Problem::new(format!("-D wants key:value or key=value, and {define:?} is neither")));
             };
             let entry = ConfigEntry { value: value.trim().to_owned(), origin: Origin::Define };
             self.entries.insert(key.trim().to_lowercase(), entry);
@@ -251,11 +251,11 @@ mod tests {
     #[test]
     fn a_definition_beats_every_file_and_the_last_one_counts() {
         let mut layers = layered("[global]\na: b\n", "x");
-        layers.define(&["A: c:d".into(), "e:".into(), "a:f:g".into()]).unwrap();
-        assert_eq!(layers.get("a").unwrap().value, "f:g");
+        layers.define(&["A: c:d".into(), "e:".into(), "a:f=g".into()]).unwrap();
+        assert_eq!(layers.get("a").unwrap().value, "f=g");
         assert_eq!(layers.get("a").unwrap().origin.to_string(), "command line (-D)");
         assert_eq!(layers.get("e").unwrap().value, "");
-        for bad in ["a", "", ":b", "a=b", " :b"] {
+        for bad in ["a", "", ":b", "=b", " :b"] {
             assert!(layers.define(&[bad.into()]).unwrap_err().to_string().contains("-D wants key:value"), "{bad:?}");
         }
     }

@@ -36,7 +36,7 @@ use crate::yaml;
 pub use check::{Checked, check};
 pub use config_files::ConfigFiles;
 pub use control_files::ControlFile;
-pub use explain::Explained;
+pub use explain::{Explained, UNSET};
 pub use layers::Origin;
 pub use settings::{FetchFrom, GroupSettings, HostKeyChecking, Settings, SshAgent, SshConfig};
 
@@ -115,7 +115,7 @@ impl Config {
         host: &impl Deref<Target = String>,
         problems: &mut Problems,
     ) -> Result<Config, Problem> {
-        let top = match top_of(&options.start) {
+        let top = match working_tree(&options.start) {
             Err(_) if options.repo_optional => options.start.clone(),
             found => found?,
         };
@@ -308,8 +308,11 @@ fn shown_below(top: &Path, path: &Path) -> String {
     path.strip_prefix(top).unwrap_or(path).display().to_string()
 }
 
-/// The folder at or above `start` that holds `.git`.
-fn top_of(start: &Path) -> Result<PathBuf, Problem> {
+/// The top of the working tree around `start`: the folder at or above it that holds `.git`.
+///
+/// # Errors
+/// There is none.
+pub fn working_tree(start: &Path) -> Result<PathBuf, Problem> {
     let start = canonical(if start.as_os_str().is_empty() { Path::new(".") } else { start })?;
     if let Some(top) = start.ancestors().find(|folder| folder.join(".git").exists()) {
         return Ok(top.to_owned());
@@ -379,8 +382,11 @@ fn environment_folder(
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
     there.sort();
-    let there = if there.is_empty() { "there is none".into() } else { format!("there are {}", there.join(", ")) };
-    let why = format!("{name:?} has no folder {}: {there}", shown(&folders.join(&name)));
+    let meant = match there.as_slice() {
+        [] => ": there is none".to_owned(),
+        there => crate::text::meant_or_known(&name, "environments", there),
+    };
+    let why = format!("{name:?} has no folder {}{meant}", shown(&folders.join(&name)));
     Err(chosen.mistake("environment", &why))
 }
 

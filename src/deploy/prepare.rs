@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use crate::config::Config;
 use crate::repo::{Parts, Repo, TreeSize};
 use crate::targets::{HostPattern, Target};
+use crate::text::meant_or_known;
 use crate::wire::{Check, CheckType, Holder, Level, Revision, Stage};
 
 use super::control::{Digests, WorkingTree};
@@ -153,7 +154,10 @@ fn stages(kind: Kind, chosen: Option<&str>) -> Result<Vec<Stage>> {
     for name in chosen.split(',').map(str::trim).filter(|name| !name.is_empty()) {
         match name.parse() {
             Ok(stage) if choice.contains(&stage) => wanted.push(stage),
-            _ => bail!("--stages: {name:?} is no stage that can be chosen: {}", names(&choice)),
+            _ => {
+                let known: Vec<&str> = choice.iter().map(|stage| stage.name()).collect();
+                bail!("--stages: unknown stage {name:?}{}", meant_or_known(name, "stages", &known))
+            }
         }
     }
     if wanted.is_empty() {

@@ -27,23 +27,12 @@ use values::{Dict, Key, Value};
 pub use syntax::undefined::Undefined;
 pub use undefined::undefined;
 
-/// Renders a configuration file's template with `vars`.
+/// Renders a configuration file's template with `vars`. Gives back its text, and the undefined values that were printed as
+/// nothing; not more than a few of them.
 ///
 /// # Errors
 /// One that names template and line, and says no more than the kind of trouble where more could tell a variable's value.
 pub fn render(
-    templates: &IndexMap<String, String>,
-    file: &ConfigFile,
-    vars: &Map<String, Json>,
-) -> Result<String, String> {
-    render_and_note(templates, file, vars).map(|(text, _)| text)
-}
-
-/// The same, with the undefined values that were printed as nothing; not more than a few of them.
-///
-/// # Errors
-/// The same.
-pub fn render_and_note(
     templates: &IndexMap<String, String>,
     file: &ConfigFile,
     vars: &Map<String, Json>,

@@ -82,7 +82,7 @@ impl PastRun {
 
     /// When it began: RFC 3339, UTC.
     pub fn began(&self) -> String {
-        crate::clock::of_run_id(self.run.as_str()).unwrap_or_default()
+        crate::clock::rfc3339_of_run(self.run.as_str()).unwrap_or_default()
     }
 }
 

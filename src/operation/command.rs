@@ -36,8 +36,8 @@ pub struct Command {
 /// Where a command goes.
 #[derive(Debug)]
 pub enum Hosts {
-    /// To the groups of the configuration; to those of this list, separated by commas, if there is one.
-    Groups(Option<String>),
+    /// To the groups of the configuration.
+    Groups,
     /// To these, whose order and words `from` names.
     Named { targets: Vec<Target>, from: String },
 }
@@ -85,26 +85,21 @@ pub fn command_line(words: &[String]) -> String {
 }
 
 fn groups(config: &Config, hosts: Hosts, limit_hosts: Option<&str>) -> Result<(Vec<Group>, Vec<Note>), Refused> {
-    let limit = limit(limit_hosts)?;
+    let mut limit = limit(limit_hosts)?;
     let (mut targets, from) = match hosts {
         Hosts::Named { targets, from } => (targets, from),
-        Hosts::Groups(_) if !config.has_file() => {
+        Hosts::Groups if !config.has_file() => {
             let why = "no hosts: there is no configuration here to take groups from; name hosts with --hosts";
             return Err(Refused::Usage(why.to_owned()));
         }
-        Hosts::Groups(chosen) => {
-            let (mut groups, notes) = config.groups(limit.as_ref())?;
-            if let Some(chosen) = chosen {
-                choose(&mut groups, &chosen, &config.settings.server_groups)?;
-            }
-            return Ok((groups, notes));
-        }
+        Hosts::Groups => return Ok(config.groups(limit.as_ref())?),
     };
     let mut seen = HashSet::new();
     targets.retain(|target| seen.insert(target.clone()));
     let count = targets.len();
-    if let Some(limit) = &limit {
-        targets.retain(|target| limit.matches(target));
+    if let Some(limit) = &mut limit {
+        limit.know(&[], &targets).map_err(Refused::new)?;
+        targets.retain(|target| limit.matches(GROUP, target));
     }
     if targets.is_empty() {
         return Err(Refused::new(match limit {
@@ -122,20 +117,4 @@ fn groups(config: &Config, hosts: Hosts, limit_hosts: Option<&str>) -> Result<(V
         failed_targets: FailedTargets::Leave,
     };
     Ok((vec![group], Vec::new()))
-}
-
-/// Just the groups that `chosen` names, in their own order.
-fn choose(groups: &mut Vec<Group>, chosen: &str, known: &[String]) -> Result<(), Refused> {
-    let chosen: Vec<&str> = chosen.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
-    if let Some(stranger) = chosen.iter().find(|name| !known.iter().any(|known| known == *name)) {
-        return Err(Refused::new(format!("--groups: {stranger:?} is no group: there are {}", known.join(", "))));
-    }
-    if chosen.is_empty() {
-        return Err(Refused::new(format!("--groups names no group: there are {}", known.join(", "))));
-    }
-    groups.retain(|group| chosen.contains(&group.name.as_str()));
-    if groups.is_empty() {
-        return Err(Refused::new(format!("--groups: no target in {}", chosen.join(", "))));
-    }
-    Ok(())
 }

@@ -17,18 +17,24 @@ pub struct Deployment {
     pub choice: Choice,
     /// Why; empty where nobody said it.
     pub message: String,
+    /// Whether the message was given as such. Without that, a message of one word that names a revision is refused: it
+    /// is more likely to be what should be deployed.
+    pub is_message: bool,
     /// Nothing is said of announcements that Scap's keys ask for.
     pub forgo_announcements: bool,
 }
 
 /// Deploys.
 pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Result<ExitCode, Refused> {
-    let Deployment { choice, mut message, forgo_announcements } = wanted;
+    let Deployment { choice, mut message, is_message, forgo_announcements } = wanted;
     let mut config = load(options)?;
     if forgo_announcements {
         config.forgo_announcements();
     }
     let repo = Repo::open(&config.top)?;
+    if !is_message && choice.rev.is_none() && !choice.service_restart {
+        refuse_revision(&repo, &message)?;
+    }
     interlocks::check(&config, front)?;
     if !choice.dry_run {
         front.can_ask()?;
@@ -45,6 +51,18 @@ pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Re
     let _lock = lock(&config, &holder, front)?;
     refuse_unfinished(&config)?;
     begin(&config, &repo, &prepared, ssh, options, front)
+}
+
+/// Refuses a message that git knows as a revision: without `-r`, another revision would be deployed.
+fn refuse_revision(repo: &Repo, message: &str) -> Result<(), Refused> {
+    let word = message.trim();
+    if word.is_empty() || word.contains(char::is_whitespace) || repo.resolve(word).is_err() {
+        return Ok(());
+    }
+    Err(Refused::Usage(format!(
+        "{word:?} is a revision, and a word here is the message: to deploy it, `hoist deploy -r {word}`; if it is the \
+         message, `hoist deploy -m {word}`"
+    )))
 }
 
 /// A repository that is ready for deployments.

@@ -144,7 +144,7 @@ impl Preview {
 }
 
 fn unfinished_lines(unfinished: &Unfinished) -> Vec<String> {
-    let began = clock::of_run_id(unfinished.opened.plan.run.as_str()).unwrap_or_default();
+    let began = clock::rfc3339_of_run(unfinished.opened.plan.run.as_str()).unwrap_or_default();
     vec![format!("{unfinished} {} is not finished", clock::ago(&began))]
 }
 

@@ -102,16 +102,18 @@ fn under_way(by: &Holder, here: &str) -> Option<String> {
 /// The targets that `hosts` name, in the order of the groups.
 fn chosen(config: &Config, hosts: &[String]) -> Result<Vec<Target>, Refused> {
     let (groups, _) = config.groups(None)?;
-    let all: Vec<Target> = groups.into_iter().flat_map(|group| group.targets).collect();
+    let (of, all): (Vec<String>, Vec<Target>) =
+        groups.into_iter().flat_map(|group| group.targets.into_iter().map(move |it| (group.name.clone(), it))).unzip();
     if hosts.is_empty() {
         return Ok(all);
     }
     let mut wanted = vec![false; all.len()];
     for text in hosts {
-        let pattern: HostPattern = text.parse().map_err(|why: String| Refused::new(format!("{text:?}: {why}")))?;
+        let mut pattern: HostPattern = text.parse().map_err(|why: String| Refused::new(format!("{text:?}: {why}")))?;
+        pattern.know(&config.settings.server_groups, &all).map_err(Refused::new)?;
         let mut any = false;
-        for (target, wanted) in all.iter().zip(&mut wanted) {
-            let here = pattern.matches(target);
+        for ((target, group), wanted) in all.iter().zip(&of).zip(&mut wanted) {
+            let here = pattern.matches(group, target);
             any |= here;
             *wanted |= here;
         }

@@ -134,6 +134,14 @@ impl Repo {
         })
     }
 
+    /// Branches and tags by the names that people use, at most so many, the newest first.
+    pub fn names(&self, most: usize) -> anyhow::Result<Vec<String>> {
+        let count = format!("--count={most}");
+        let format = "--format=%(refname:lstrip=2)";
+        let listing = self.text(&["for-each-ref", &count, "--sort=-creatordate", format, "refs/heads", "refs/tags"])?;
+        Ok(listing.lines().map(str::to_owned).collect())
+    }
+
     /// Whether the branch that is checked out has no commit.
     fn is_unborn(&self) -> bool {
         self.run(&["symbolic-ref", "--quiet", "HEAD"]).is_ok() && self.run(&["rev-parse", "--verify", "HEAD"]).is_err()

@@ -23,7 +23,7 @@ pub use operator::{Operator, operator};
 pub use pack::{Pack, Packs};
 pub use parts::{Named, Parts, Wanted};
 pub use submodules::Submodule;
-pub use tags::Tags;
+pub use tags::{Tagged, Tags};
 
 #[cfg(test)]
 mod testing;

@@ -1,5 +1,6 @@
 //! The tags that deployments leave in the repository: `hoist/sync/2026-11-23/0001`.
 
+use std::collections::HashSet;
 use std::process::Command;
 use std::time::Duration;
 
@@ -19,6 +20,19 @@ const AT_ONCE: usize = 500;
 pub struct Tags<'a> {
     repo: &'a Repo,
     kind: &'static str,
+}
+
+/// A deployment tag, and what it says of its deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tagged {
+    pub name: String,
+    pub revision: Revision,
+    /// RFC 3339, in UTC.
+    pub when: String,
+    /// The tagger.
+    pub who: String,
+    /// The first line of its message.
+    pub message: String,
 }
 
 /// A tag's day and number; in this order they sort by age.
@@ -53,6 +67,22 @@ impl<'a> Tags<'a> {
             self.repo.resolve(&format!("refs/tags/{name}")).map(|revision| (name, revision))
         };
         serials.iter().map(of).collect()
+    }
+
+    /// Every tag of this kind, with what it says. Tags that somebody made without a message say what their commit does.
+    pub fn all(&self) -> anyhow::Result<Vec<Tagged>> {
+        let ours: HashSet<String> = self.serials()?.iter().map(|serial| self.name(serial)).collect();
+        let format = "--format=%(refname:lstrip=2)%00%(objectname)%00%(*objectname)%00%(creatordate:unix)%00\
+                      %(taggername)%00%(contents:subject)";
+        let listing = self.repo.text(&["for-each-ref", format, &format!("refs/tags/{}/sync/", self.kind)])?;
+        let tagged = |line: &str| {
+            let [name, object, commit, when, who, message] = line.split('\0').collect::<Vec<_>>().try_into().ok()?;
+            let revision = if commit.is_empty() { object } else { commit }.parse().ok()?;
+            let when = crate::clock::utc_of(when.parse().ok()?)?;
+            let (name, who, message) = (name.to_owned(), who.to_owned(), message.to_owned());
+            ours.contains(&name).then_some(Tagged { name, revision, when, who, message })
+        };
+        Ok(listing.lines().filter_map(tagged).collect())
     }
 
     /// Tags a revision with the next name of the day, annotated with the operator's message and name. Where somebody

@@ -18,4 +18,4 @@ pub use host::Target;
 pub use limit::FailureLimit;
 pub use list::parse_list;
 pub use names::{check_user, is_name_character};
-pub use pattern::HostPattern;
+pub use pattern::{HostPattern, limit_to};

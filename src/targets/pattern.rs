@@ -5,36 +5,105 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::Target;
+use super::names::is_name_character;
 use super::term::Term;
+use crate::text::meant_or_known;
 
 /// Terms separated by commas or white space: names; globs with `*`, `?`, and a shell's character classes `web[12]`;
 /// ranges `web[01:20].example.org`, which have a colon; `all`; what else Scap takes, which is a regular expression for
 /// the whole name, `web(1|2)`. `!term` leaves out. A pattern, or the rest of one, that begins with `~` or `!~` is one
-/// regular expression for the beginning of the name.
+/// regular expression for the beginning of the name. `@group` stands for the hosts of a group, and so does the group's
+/// bare name where no host has it. `&term` keeps only hosts that match this term besides.
 ///
-/// A host matches when any term matches, or there is none but negated ones, and no negated term does. Letter case does
-/// not matter.
+/// A host matches when any plain term matches, or there is none, every `&` term does, and no negated one does. Letter
+/// case does not matter.
 #[derive(Debug, Clone)]
 pub struct HostPattern {
     text: String,
     wanted: Vec<Term>,
     unwanted: Vec<Term>,
+    required: Vec<Term>,
+}
+
+/// The text of a pattern for what `--limit-hosts` and `--groups` (names separated by commas) say together.
+///
+/// # Errors
+/// `groups` names none, or something that can be no group's name.
+pub fn limit_to(hosts: Option<&str>, groups: Option<&str>) -> Result<Option<String>, String> {
+    let Some(groups) = groups else { return Ok(hosts.map(str::to_owned)) };
+    let names: Vec<&str> = groups.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    if names.is_empty() {
+        return Err(format!("--groups: {groups:?} names no group"));
+    }
+    if let Some(bad) = names.iter().find(|name| !name.chars().all(is_name_character)) {
+        return Err(format!("--groups: {bad:?} is not the name of a group"));
+    }
+    let groups = names.join("|");
+    Ok(Some(match hosts {
+        None => format!("@{groups}"),
+        // In front: an expression goes on to the end.
+        Some(hosts) => format!("&@{groups},{hosts}"),
+    }))
 }
 
 impl HostPattern {
-    /// Whether the target's host name matches; its user and port do not count.
-    pub fn matches(&self, target: &Target) -> bool {
-        let hit = |terms: &[Term]| terms.iter().any(|term| term.matches(&target.host));
-        (self.wanted.is_empty() || hit(&self.wanted)) && !hit(&self.unwanted)
+    /// Whether a target of a group matches; its user and port do not count.
+    pub fn matches(&self, group: &str, target: &Target) -> bool {
+        let hit = |term: &Term| term.matches(group, &target.host);
+        (self.wanted.is_empty() || self.wanted.iter().any(hit))
+            && self.required.iter().all(hit)
+            && !self.unwanted.iter().any(hit)
     }
 
-    /// The plain names and the names in ranges, negated ones too, that are no target's: slips of the finger, as a
+    /// Takes names of groups for groups, where no target has such a name. Gives the names that both have: they stand for
+    /// the target.
+    ///
+    /// # Errors
+    /// An `@group` that there is not.
+    pub fn know(&mut self, groups: &[String], targets: &[Target]) -> Result<Vec<String>, String> {
+        let mut both = Vec::new();
+        for term in self.terms_mut() {
+            if let Term::Groups(named) = term {
+                let known = |name: &String| groups.iter().any(|group| group.eq_ignore_ascii_case(name));
+                if let Some(stranger) = named.iter().find(|name| !known(name)) {
+                    return Err(unknown_group(stranger, groups));
+                }
+                continue;
+            }
+            let [name] = term.names().try_into().unwrap_or_default();
+            let Some(group) = groups.iter().find(|group| group.eq_ignore_ascii_case(&name)) else { continue };
+            match targets.iter().any(|target| target.host == name) {
+                true => both.push(group.clone()),
+                false => *term = Term::Groups(vec![group.clone()]),
+            }
+        }
+        Ok(both)
+    }
+
+    /// Whether the pattern speaks of groups, so that others are left out on purpose.
+    pub fn names_groups(&self) -> bool {
+        self.wanted.iter().chain(&self.required).any(|term| matches!(term, Term::Groups(_)))
+    }
+
+    fn terms_mut(&mut self) -> impl Iterator<Item = &mut Term> {
+        self.wanted.iter_mut().chain(&mut self.unwanted).chain(&mut self.required)
+    }
+
+    /// The plain names and the names in ranges, of every kind of term, that are no target's: slips of the finger, as a
     /// rule.
     pub fn unmatched(&self, targets: &[Target]) -> Vec<String> {
         let known: HashSet<&str> = targets.iter().map(|target| target.host.as_str()).collect();
         let mut seen = HashSet::new();
-        let names = self.wanted.iter().chain(&self.unwanted).flat_map(Term::names);
+        let names = self.wanted.iter().chain(&self.unwanted).chain(&self.required).flat_map(Term::names);
         names.filter(|name| !known.contains(name.as_str()) && seen.insert(name.clone())).collect()
+    }
+}
+
+/// Why `name` is no group, and which there are.
+fn unknown_group(name: &str, groups: &[String]) -> String {
+    match groups {
+        [] => format!("unknown group {name:?}: there are no groups here"),
+        _ => format!("unknown group {name:?}{}", meant_or_known(name, "groups", groups)),
     }
 }
 
@@ -42,25 +111,26 @@ impl FromStr for HostPattern {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let mut pattern = HostPattern { text: text.trim().to_owned(), wanted: Vec::new(), unwanted: Vec::new() };
+        let text_of = text.trim().to_owned();
+        let mut pattern = HostPattern { text: text_of, wanted: Vec::new(), unwanted: Vec::new(), required: Vec::new() };
         let mut rest = text;
         loop {
             rest = rest.trim_start_matches(between_terms);
             if rest.is_empty() {
                 break;
             }
-            let whole = rest.strip_prefix('!').unwrap_or(rest).starts_with('~');
+            let whole = rest.strip_prefix(['!', '&']).unwrap_or(rest).starts_with('~');
             let length = if whole { rest.len() } else { term_length(rest) };
             let (term, after) = rest.split_at(length);
             rest = after;
-            let (negated, body) = match term.strip_prefix('!') {
-                Some(body) => (true, body),
-                None => (false, term),
+            let (terms, body) = match (term.strip_prefix('!'), term.strip_prefix('&')) {
+                (Some(body), _) => (&mut pattern.unwanted, body),
+                (None, Some(body)) => (&mut pattern.required, body),
+                (None, None) => (&mut pattern.wanted, term),
             };
-            let read = Term::read(body).map_err(|why| format!("bad pattern {term:?}: {why}"))?;
-            if negated { pattern.unwanted.push(read) } else { pattern.wanted.push(read) }
+            terms.push(Term::read(body).map_err(|why| format!("bad pattern {term:?}: {why}"))?);
         }
-        if pattern.wanted.is_empty() && pattern.unwanted.is_empty() {
+        if pattern.terms_mut().next().is_none() {
             return Err(format!("bad pattern {text:?}: it is empty: write a host's name"));
         }
         Ok(pattern)
@@ -108,7 +178,7 @@ mod tests {
 
     fn matching(pattern: &str, hosts: &[&'static str]) -> Vec<&'static str> {
         let pattern: HostPattern = pattern.parse().unwrap();
-        hosts.iter().copied().filter(|host| pattern.matches(&host.parse().unwrap())).collect()
+        hosts.iter().copied().filter(|host| pattern.matches("web", &host.parse().unwrap())).collect()
     }
 
     const HOSTS: &[&str] = &["web1", "web2", "web10", "web02", "db1.example.org", "dba", "::1", "10.0.0.7"];
@@ -180,6 +250,46 @@ mod tests {
         assert_eq!(matching("web[12]+", HOSTS), ["web1", "web2"]);
         // As there, the ends of the name are not part of the alternatives.
         assert_eq!(matching("web1|dba", HOSTS), ["web1", "web10", "dba"]);
+    }
+
+    /// `web1 db1` of what `pattern` matches of two groups, one of which has the name of a host of the other.
+    fn of_groups(pattern: &str) -> Result<String, String> {
+        let groups = ["web", "db", "Canary"].map(str::to_owned);
+        let hosts = [("web", "web1"), ("web", "db"), ("Canary", "web2"), ("db", "db1")];
+        let targets = hosts.map(|(_, host)| host.parse::<Target>().unwrap());
+        let mut pattern: HostPattern = pattern.parse().unwrap();
+        let both = pattern.know(&groups, &targets)?;
+        let found = hosts.iter().zip(&targets).filter(|((group, _), target)| pattern.matches(group, target));
+        let found: Vec<&str> = found.map(|((_, host), _)| *host).collect();
+        Ok(found.join(" ") + &both.iter().map(|name| format!(" (both: {name})")).collect::<String>())
+    }
+
+    #[test]
+    fn a_group_is_named_by_its_bare_name_unless_a_host_has_it_and_always_with_an_at_sign() {
+        let found = |pattern: &str| of_groups(pattern).unwrap();
+        assert_eq!(found("canary"), "web2");
+        assert_eq!(found("web,db1"), "web1 db db1");
+        assert_eq!(found("db"), "db (both: db)");
+        assert_eq!(found("@db"), "db1");
+        assert_eq!(found("@web|canary"), "web1 db web2");
+        assert_eq!(found("!web"), "web2 db1");
+        assert_eq!(found("&@web|canary,web*"), "web1 web2");
+        assert_eq!(found("web*,&canary"), "web2");
+        assert_eq!(found("&@web,~.*1"), "web1");
+        assert_eq!(of_groups("@canry").unwrap_err(), "unknown group \"canry\": did you mean \"Canary\"?");
+        for bad in ["@", "@a|", "@a b,@", "@a/b"] {
+            assert!(bad.parse::<HostPattern>().unwrap_err().contains("group's name follows"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_flags_for_hosts_and_for_groups_together_mean_hosts_in_those_groups() {
+        assert_eq!(limit_to(None, None), Ok(None));
+        assert_eq!(limit_to(Some("web*"), None), Ok(Some("web*".into())));
+        assert_eq!(limit_to(None, Some("canary")), Ok(Some("@canary".into())));
+        assert_eq!(limit_to(Some("~web"), Some("a, b")), Ok(Some("&@a|b,~web".into())));
+        assert!(limit_to(None, Some(" ,")).unwrap_err().contains("names no group"));
+        assert!(limit_to(None, Some("a,!b")).unwrap_err().contains("\"!b\" is not the name"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use regex::{Regex, RegexBuilder};
 
-use super::names::check_host_part;
+use super::names::{check_host_part, is_name_character};
 use super::range::{Names, Range, bracket};
 
 #[derive(Debug, Clone)]
@@ -10,6 +10,8 @@ pub(super) enum Term {
     Name(Vec<Piece>),
     /// It has to match from the first character of a name on.
     Regex(Regex),
+    /// All hosts of any of these groups.
+    Groups(Vec<String>),
 }
 
 #[derive(Debug, Clone)]
@@ -43,17 +45,26 @@ impl Term {
                 _ => expression(regex.trim_end()),
             };
         }
+        if let Some(groups) = text.strip_prefix('@') {
+            let groups: Vec<String> = groups.split('|').map(str::to_owned).collect();
+            let fit = |group: &String| !group.is_empty() && group.chars().all(is_name_character);
+            return match groups.iter().all(fit) {
+                true => Ok(Term::Groups(groups)),
+                false => Err("a group's name follows the `@`, or several with `|` between them".into()),
+            };
+        }
         match text {
-            "" => Err("nothing follows the `!`".into()),
+            "" => Err("nothing follows the `!` or `&`".into()),
             "all" => Ok(Term::Name(vec![Piece::Any])),
             text if has_operators(text) => expression(&as_scap_reads_it(text)?),
             text => glob(&text.to_ascii_lowercase()),
         }
     }
 
-    /// Whether a name, in lower case, matches.
-    pub(super) fn matches(&self, host: &str) -> bool {
+    /// Whether a host of a group matches; its name is in lower case.
+    pub(super) fn matches(&self, group: &str, host: &str) -> bool {
         match self {
+            Term::Groups(groups) => groups.iter().any(|name| name.eq_ignore_ascii_case(group)),
             // The leftmost match begins with the name if any does.
             Term::Regex(regex) => regex.find(host).is_some_and(|found| found.start() == 0),
             Term::Name(pieces) => pieces_match(pieces, host.as_bytes()),

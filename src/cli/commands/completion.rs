@@ -2,9 +2,10 @@
 
 use argh::ArgsInfo;
 use argh_complete::Generator;
-use argh_complete::{bash::Bash, fish::Fish, nushell::Nushell, zsh::Zsh};
+use argh_complete::nushell::Nushell;
 
 use crate::cli::Hoist;
+use crate::cli::complete::SHELLS;
 use crate::cli::out::answer;
 
 use super::{ExitCode, Refused};
@@ -18,15 +19,14 @@ pub struct Args {
     pub shell: String,
 }
 
-/// Runs the command.
+/// Runs the command. The scripts of the first three ask `hoist complete`, and so know names of hosts and revisions.
 pub fn run(args: Args) -> Result<ExitCode, Refused> {
-    let hoist = Hoist::get_args_info();
     let script = match args.shell.as_str() {
-        "bash" => Bash::generate("hoist", &hoist),
-        "zsh" => Zsh::generate("hoist", &hoist),
-        "fish" => Fish::generate("hoist", &hoist),
-        "nushell" => Nushell::generate("hoist", &hoist),
-        other => return Err(Refused::Usage(format!("{other:?}: there are bash, zsh, fish and nushell"))),
+        "bash" => include_str!("../shells/hoist.bash").to_owned(),
+        "zsh" => include_str!("../shells/hoist.zsh").to_owned(),
+        "fish" => include_str!("../shells/hoist.fish").to_owned(),
+        "nushell" => Nushell::generate("hoist", &Hoist::get_args_info()),
+        other => return Err(Refused::Usage(format!("unknown shell {other:?}; there are {}", SHELLS.join(", ")))),
     };
     answer(&script);
     Ok(ExitCode::Success)

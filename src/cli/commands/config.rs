@@ -1,7 +1,8 @@
 //! `hoist config`: every effective value and where it came from.
 
-use crate::cli::out::{Page, answer_json, complain_line};
+use crate::cli::out::{Page, answer_json, answer_line, complain_line};
 use crate::cli::show::Format;
+use crate::config;
 use crate::wire::Level;
 
 use super::{ExitCode, Refused, command, operation};
@@ -13,7 +14,11 @@ command! {
         /// text, or json: one object a key
         #[argh(option, arg_name = "format", default = "Format::Text")]
         pub format: Format,
-    } with [settings]
+    } with [settings] then {
+        /// print the value of this key alone
+        #[argh(positional)]
+        pub key: Option<String>,
+    }
 }
 
 /// Runs the command.
@@ -24,7 +29,25 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
             complain_line(&format!("hoist config: warning: {note}"));
         }
     }
-    let values = config.explain();
+    let mut values = config.explain();
+    if let Some(name) = &args.key {
+        let name = name.to_lowercase();
+        let Some(found) = config.explain_key(&name) else {
+            let meant = config::keys::nearest(&name, &config.settings.server_groups);
+            let hint =
+                meant.map_or("; `hoist config` shows all keys".into(), |near| format!(": did you mean {near:?}?"));
+            return Err(Refused::new(format!("unknown key {name:?}{hint}")));
+        };
+        if args.format == Format::Text {
+            if found.value == config::UNSET {
+                complain_line(&format!("hoist config: {name} is not set"));
+                return Ok(ExitCode::Failed);
+            }
+            answer_line(&found.value);
+            return Ok(ExitCode::Success);
+        }
+        values = vec![found];
+    }
     let mut page = Page::default();
     let keys = values.iter().map(|it| it.key.len()).max().unwrap_or(0);
     let width = values.iter().map(|it| it.value.len()).filter(|length| *length <= 40).max().unwrap_or(0);

@@ -14,6 +14,10 @@ command! {
         #[argh(option, short = 'r', arg_name = "revision")]
         pub rev: Option<String>,
 
+        /// why, as one value: for a message of one word that is also the name of a revision
+        #[argh(option, short = 'm', arg_name = "message")]
+        pub message: Option<String>,
+
         /// do the work even where the revision is live already
         #[argh(switch, short = 'f')]
         pub force: bool,
@@ -39,8 +43,8 @@ command! {
         pub no_shared_authsock: bool,
     } with [limit, stages, yes, output, settings] then {
         /// why; goes to logs, tags and locks
-        #[argh(positional, greedy)]
-        pub message: Vec<String>,
+        #[argh(positional, greedy, arg_name = "message")]
+        pub words: Vec<String>,
     }
 }
 
@@ -52,8 +56,9 @@ pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
     }
     let console = Console::new("deploy", args.show()?, args.yes);
     let options = args.options()?;
+    let limit_hosts = args.limit()?;
     if args.init {
-        let ready = operation::init(&options, args.rev.as_deref(), args.limit_hosts.as_deref(), &console)?;
+        let ready = operation::init(&options, args.rev.as_deref(), limit_hosts.as_deref(), &console)?;
         let (repo, targets, groups) = (ready.repo, ready.targets, ready.groups);
         answer_line(&format!(
             "{repo} is ready: {targets} targets in {groups} groups; `hoist plan` shows what a deployment would do"
@@ -63,12 +68,20 @@ pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
     let choice = Choice {
         rev: args.rev,
         stages: args.stages,
-        limit_hosts: args.limit_hosts,
+        limit_hosts,
         force: args.force,
         dry_run: args.dry_run,
         service_restart: args.service_restart,
         ..Choice::default()
     };
-    let message = args.message.join(" ");
-    operation::deploy(&options, Deployment { choice, message, forgo_announcements: args.no_log_message }, &console)
+    let is_message = args.message.is_some();
+    let message = match args.message {
+        Some(_) if !args.words.is_empty() => {
+            return Err(Refused::Usage("the message is given twice: with -m, and as words".into()));
+        }
+        Some(message) => message,
+        None => args.words.join(" "),
+    };
+    let forgo_announcements = args.no_log_message;
+    operation::deploy(&options, Deployment { choice, message, is_message, forgo_announcements }, &console)
 }

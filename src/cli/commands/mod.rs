@@ -6,6 +6,9 @@ pub mod completion;
 pub mod config;
 pub mod deploy;
 pub mod deploy_local;
+pub mod history;
+pub mod hosts;
+pub mod init;
 pub mod lock;
 pub mod log;
 pub mod plan;
@@ -61,7 +64,10 @@ commands! {
     Rollback in rollback,
     Status in status,
     Reconcile in reconcile,
+    History in history,
     Run in run,
+    Init in init,
+    Hosts in hosts,
     Plan in plan,
     Config in config,
     CheckConfig in check_config,

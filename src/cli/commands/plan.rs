@@ -20,7 +20,8 @@ command! {
 /// Runs the command.
 pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let options = args.options()?;
-    let choice = Choice { rev: args.rev, stages: args.stages, limit_hosts: args.limit_hosts, ..Choice::default() };
+    let limit_hosts = args.limit()?;
+    let choice = Choice { rev: args.rev, stages: args.stages, limit_hosts, ..Choice::default() };
     let plan = operation::plan(&options, &choice, &Console::new("plan", Show::answer(args.format), false))?;
     match args.format {
         Format::Text => drop(render::text(&plan).answer()),

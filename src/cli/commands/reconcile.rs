@@ -15,5 +15,5 @@ command! {
 /// Runs the command.
 pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let console = Console::new("reconcile", args.show()?, args.yes);
-    operation::reconcile(&args.options()?, args.limit_hosts.as_deref(), args.dry_run, &console)
+    operation::reconcile(&args.options()?, args.limit()?.as_deref(), args.dry_run, &console)
 }

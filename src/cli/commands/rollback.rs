@@ -39,7 +39,7 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
         }
         (to, revision) => to.or(revision),
     };
-    let back = Back { to, limit_hosts: args.limit_hosts };
+    let back = Back { to, limit_hosts: args.limit()? };
     if args.list {
         if back.to.is_some() || args.dry_run {
             return Err(Refused::Usage("--list goes nowhere: leave out the revision and --dry-run".into()));

@@ -20,10 +20,6 @@ command! {
     /// Run a command on targets, with the groups, limits and outcomes of a deployment.
     #[argh(subcommand, name = "run", help_triggers("-h", "--help"))]
     pub struct Args {
-        /// just these groups, comma-separated
-        #[argh(option, short = 'g', arg_name = "groups")]
-        pub groups: Option<String>,
-
         /// these hosts in place of groups: a file, - for standard input, or a list of names and ranges
         #[argh(option, arg_name = "hosts")]
         pub hosts: Option<String>,
@@ -79,12 +75,15 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
             group.size = size.unwrap_or(group.size);
         },
     };
-    let wanted = match (args.hosts, args.groups) {
-        (Some(_), Some(_)) => return Err(Refused::Usage("--hosts and --groups exclude each other".into())),
-        (Some(from), None) => Hosts::Named { targets: hosts(&from)?, from },
-        (None, groups) => Hosts::Groups(groups),
+    let limit_hosts = args.limit()?;
+    let wanted = match args.hosts {
+        Some(_) if args.groups.is_some() => {
+            return Err(Refused::Usage("--hosts and --groups exclude each other".into()));
+        }
+        Some(from) => Hosts::Named { targets: hosts(&from)?, from },
+        None => Hosts::Groups,
     };
-    let command = Command::prepare(&options, line, wanted, args.limit_hosts.as_deref(), &overrides)?;
+    let command = Command::prepare(&options, line, wanted, limit_hosts.as_deref(), &overrides)?;
     let interrupts = Interrupts::listen(LAST_WORDS)?;
     let names = |hosts: &[&Target]| fold(hosts.iter().copied());
     let mut report = report::of_command(show.format, show.verbosity, names, args.fold);

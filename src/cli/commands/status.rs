@@ -4,6 +4,7 @@ use crate::cli::out::answer_json;
 use crate::cli::render::status as render;
 use crate::cli::show::{Format, Show};
 use crate::operation::{Look, Refused};
+use crate::targets::limit_to;
 
 use super::{Console, ExitCode, command, operation};
 
@@ -18,7 +19,11 @@ command! {
         /// have every target look whether the live revision has all its files
         #[argh(switch)]
         pub verify: bool,
-    } with [limit, answer, settings]
+    } with [limit, answer, settings] then {
+        /// just these targets, as with -l
+        #[argh(positional)]
+        pub host: Vec<String>,
+    }
 }
 
 /// Runs the command.
@@ -31,8 +36,13 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
         (false, true) => Look::Verify,
         (false, false) => Look::Ask,
     };
+    let limit_hosts = match (&args.limit_hosts, args.host.is_empty()) {
+        (Some(_), false) => return Err(Refused::Usage("name hosts with -l or as words, not both ways".into())),
+        (None, false) => limit_to(Some(&args.host.join(",")), args.groups.as_deref()).map_err(Refused::new)?,
+        (_, true) => args.limit()?,
+    };
     let console = Console::new("status", Show::answer(args.format), false);
-    let status = operation::status(&args.options()?, args.limit_hosts.as_deref(), look, &console)?;
+    let status = operation::status(&args.options()?, limit_hosts.as_deref(), look, &console)?;
     match args.format {
         Format::Text => drop(render::text(&status).answer()),
         Format::Json => drop(answer_json(&render::Answer::of(&status))?),

@@ -20,7 +20,7 @@ command! {
         #[argh(switch, short = 'y')]
         pub yes: bool,
     } with [settings] then {
-        /// these targets: names, globs, ranges web[01:20], !negated, ~regex
+        /// these targets: names, groups, globs, ranges web[01:20], !negated, ~regex
         #[argh(positional)]
         pub host: Vec<String>,
     }

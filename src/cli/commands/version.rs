@@ -1,17 +1,17 @@
 //! `hoist version`.
 
-use crate::cli::argv;
 use crate::cli::out::answer;
+use crate::cli::version::version;
 
 use super::{ExitCode, Refused};
 
-/// Print the version.
+/// Print the version, and the commit that this build is of.
 #[derive(Debug, argh::FromArgs, argh::ArgsInfo)]
 #[argh(subcommand, name = "version", help_triggers("-h", "--help"))]
 pub struct Args {}
 
 /// Runs the command.
 pub fn run(_: Args) -> Result<ExitCode, Refused> {
-    answer(&argv::version());
+    answer(&version());
     Ok(ExitCode::Success)
 }

@@ -1,6 +1,8 @@
 //! How the answers of commands look: text for people, JSON for programs.
 
 pub mod check_config;
+pub mod history;
+pub mod hosts;
 pub mod log;
 pub mod plan;
 pub mod rollback;

@@ -186,11 +186,11 @@ fn a_variable_that_no_vars_yaml_sets_is_named_with_file_line_and_the_nearest_kno
     let unset =
         |place: &str, name: &str, hint: &str| format!("{place}: {name} is undefined, and no vars.yaml sets it{hint}");
     let expected = [
-        unset("a.j2:2", "colour", ": did you mean color?"),
-        unset("a.j2:3", "port_nubmer", ": did you mean port_number?"),
-        unset("a.j2:4", "wieght", ": did you mean weight?"),
+        unset("a.j2:2", "colour", ": did you mean \"color\"?"),
+        unset("a.j2:3", "port_nubmer", ": did you mean \"port_number\"?"),
+        unset("a.j2:4", "wieght", ": did you mean \"weight\"?"),
         unset("a.j2:5", "other", ""),
-        unset("a.j2:7", "port_nummer", ": did you mean port_number?"),
+        unset("a.j2:7", "port_nummer", ": did you mean \"port_number\"?"),
         unset("base.j2:2", "title", ""),
         "lib.j2:1: port_number is undefined: the template is imported without the context: write `with context`".into(),
     ];

@@ -114,7 +114,7 @@ fn an_environment_without_a_folder_is_an_error_that_lists_those_there_are() {
     repo.write("hoist/environments/beta/x", "");
     repo.write("hoist/environments/file", "");
     let error = repo.error();
-    assert!(error.contains("hoist/environments/prod") && error.ends_with("there are beta, dev"), "{error}");
+    assert!(error.contains("hoist/environments/prod") && error.ends_with("the environments are beta, dev"), "{error}");
     let error = repo.environment("../..").error();
     assert!(error.contains("is not a name"), "{error}");
 }
@@ -153,7 +153,7 @@ fn an_unknown_key_is_a_warning_with_the_nearest_known_one_wherever_it_stands() {
     let loud = notes(&config, Level::Warning);
     let unknown = |key: &str| format!("unknown key {key} is ignored");
     let expected = [
-        format!("command line (-D): {}: did you mean batch_size?", unknown("\"batch_sise\"")),
+        format!("command line (-D): {}: did you mean \"batch_size\"?", unknown("\"batch_sise\"")),
         format!("hoist/hoist.cfg:3: {}", unknown("\"colour\"")),
     ];
     assert_eq!(loud, expected);
@@ -170,15 +170,18 @@ fn a_slip_in_a_group_key_a_stage_key_or_a_section_is_told_with_what_was_meant() 
     let config = Repo::configured(lines).config();
     let loud = notes(&config, Level::Warning);
     for (line, what) in [
-        (5, "canray_group_size is ignored: no group of server_groups is named canray: did you mean canary_group_size?"),
+        (
+            5,
+            "canray_group_size is ignored: no group of server_groups is named canray: did you mean \"canary_group_size\"?",
+        ),
         (6, "unknown key \"canary_bacth_size\" is ignored"),
-        (7, "unknown key \"feth_batch_size\" is ignored: did you mean fetch_batch_size?"),
+        (7, "unknown key \"feth_batch_size\" is ignored: did you mean \"fetch_batch_size\"?"),
         (8, "other_group_size is ignored: no group of server_groups is named other"),
-        (9, "unknown key \"canary_falure_limit\" is ignored: did you mean canary_failure_limit?"),
+        (9, "unknown key \"canary_falure_limit\" is ignored: did you mean \"canary_failure_limit\"?"),
     ] {
         assert!(loud.contains(&format!("hoist/hoist.cfg:{line}: {what}").as_str()), "{line}: {loud:?}");
     }
-    let section = "hoist/hoist.cfg: section [globl] is not for this host: did you mean global?";
+    let section = "hoist/hoist.cfg: section [globl] is not for this host: did you mean \"global\"?";
     assert!(loud.contains(&section), "{loud:?}");
 }
 
@@ -189,7 +192,7 @@ fn keys_that_scaps_own_files_have_stay_quiet_and_slips_in_them_do_not() {
     let config = repo.config();
     assert_eq!(
         notes(&config, Level::Warning),
-        ["scap/scap.cfg:6: unknown key \"bacth_size\" is ignored: did you mean batch_size?"]
+        ["scap/scap.cfg:6: unknown key \"bacth_size\" is ignored: did you mean \"batch_size\"?"]
     );
     assert_eq!(notes(&config, Level::Debug).len(), 3, "{:?}", config.notes);
     let moved = Repo::configured("git_repo_user: x\nbin_dir: /x\n").config();
@@ -246,8 +249,11 @@ fn default_gives_its_keys_to_global_and_to_every_section_for_this_host() {
 }
 
 #[test]
-fn a_definition_without_a_colon_is_an_error() {
-    assert!(Repo::configured("").define("batch_size=3").error().starts_with("-D wants key:value"));
+fn a_definition_has_a_colon_or_an_equals_sign_between_key_and_value() {
+    for good in ["batch_size=3", "batch_size:3", "batch_size = 3"] {
+        assert_eq!(Repo::configured("").define(good).config().settings.batch_size, 3, "{good}");
+    }
+    assert!(Repo::configured("").define("batch_size").error().starts_with("-D wants key:value or key=value"));
     assert!(Repo::configured("").define(":3").error().starts_with("-D wants key:value"));
 }
 

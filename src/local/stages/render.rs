@@ -126,7 +126,7 @@ fn one(request: &Render, file: &ConfigFile) -> Result<(String, Vec<String>), Fau
     if let Some(path) = &file.remote_vars {
         vars.extend(remote::variables(Path::new(path))?);
     }
-    let (text, mut undefined) = jinja::render_and_note(&request.templates, file, &vars).map_err(Fault::failed)?;
+    let (text, mut undefined) = jinja::render(&request.templates, file, &vars).map_err(Fault::failed)?;
     if file.remote_vars.is_none() && !undefined.is_empty() {
         let told = jinja::undefined(&request.templates, file, &vars);
         undefined.retain(|it| told.iter().all(|told| told.name != it.name));

@@ -1,0 +1,47 @@
+//! Tells the program which commit it is built from, for `hoist --version`.
+//!
+//! The commit's name depends on nothing but the source, so that a build can be reproduced. A build outside a git checkout
+//! may name it in `HOIST_COMMIT`; otherwise it names none.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What is compiled: a change in it makes another program.
+const SOURCE: [&str; 4] = ["src", "Cargo.toml", "Cargo.lock", "build.rs"];
+
+fn main() {
+    println!("cargo::rerun-if-env-changed=HOIST_COMMIT");
+    for path in SOURCE {
+        println!("cargo::rerun-if-changed={path}");
+    }
+    let told = std::env::var("HOIST_COMMIT").ok().filter(|commit| !commit.is_empty());
+    let commit = told.or_else(commit).unwrap_or_default();
+    println!("cargo::rustc-env=HOIST_BUILD_COMMIT={}", commit.lines().next().unwrap_or_default());
+}
+
+/// The commit that is checked out, `-dirty` behind it where the source differs from it. `None`: this is no checkout of
+/// ours, a source archive within another repository say.
+fn commit() -> Option<String> {
+    let top = PathBuf::from(git(&["rev-parse", "--show-toplevel"])?);
+    if top.canonicalize().ok()? != Path::new(".").canonicalize().ok()? {
+        return None;
+    }
+    // Both change with what is checked out: the first with another branch, the second with another commit.
+    for name in ["HEAD", "logs/HEAD"] {
+        let path = git(&["rev-parse", "--git-path", name])?;
+        if Path::new(&path).exists() {
+            println!("cargo::rerun-if-changed={path}");
+        }
+    }
+    let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
+    let changes = git(&[&["status", "--porcelain", "--"][..], &SOURCE].concat())?;
+    Some(if changes.is_empty() { commit } else { format!("{commit}-dirty") })
+}
+
+/// What a git command prints; `None` where there is no git, or it fails.
+fn git(arguments: &[&str]) -> Option<String> {
+    // Without locks: a build writes nothing into the repository.
+    let output = Command::new("git").arg("--no-optional-locks").args(arguments).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| text.trim_end().to_owned())
+}

@@ -1,0 +1,40 @@
+//! Names that people type, for completion and for hints: quickly, and without a word where there are none.
+
+use crate::config::{Config, Options, keys};
+use crate::repo::Repo;
+
+/// Revisions that are offered, the newest first.
+const REVISIONS: usize = 1000;
+
+/// What kind of name is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Names {
+    Hosts,
+    Groups,
+    /// Branches and tags, but for the tags that deployments leave.
+    Revisions,
+    Environments,
+    Keys,
+}
+
+/// The names of this kind; none where the configuration or the repository cannot be read.
+pub fn names(options: &Options, kind: Names) -> Vec<String> {
+    match kind {
+        Names::Keys => keys::KEYS.iter().map(|key| key.name.to_owned()).collect(),
+        Names::Revisions => revisions(options).unwrap_or_default(),
+        Names::Environments => Config::environments_at(options),
+        Names::Groups => Config::load(options).map(|config| config.settings.server_groups).unwrap_or_default(),
+        Names::Hosts => hosts(options).unwrap_or_default(),
+    }
+}
+
+fn hosts(options: &Options) -> Option<Vec<String>> {
+    let (groups, _) = Config::load(options).ok()?.groups(None).ok()?;
+    Some(groups.into_iter().flat_map(|group| group.targets).map(|target| target.host).collect())
+}
+
+fn revisions(options: &Options) -> Option<Vec<String>> {
+    let names = Repo::open(&options.start).ok()?.names(REVISIONS).ok()?;
+    let of_deployments = |name: &String| ["hoist/sync/", "scap/sync/"].iter().any(|prefix| name.starts_with(prefix));
+    Some(names.into_iter().filter(|name| !of_deployments(name)).collect())
+}

@@ -1,0 +1,428 @@
+//! What people type, and what they are told: new users, and users of other tools.
+
+mod common;
+#[path = "common/schema.rs"]
+mod schema;
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use common::terminal::Terminal;
+use common::{Farm, HOIST, Project, Ran};
+use schema::Answer;
+
+/// A repository with two groups, an environment, a branch and a tag, whose hosts are nowhere.
+fn project() -> Project {
+    let project = Project::empty();
+    let lines = "git_repo: app\nserver_groups: canary, default\ncanary_dsh_targets: canary\ndsh_targets: targets\n";
+    project.write("hoist/hoist.cfg", &format!("[global]\n{lines}ssh_user: deploy\n"));
+    project.write("hoist/canary", "web01\n");
+    project.write("hoist/targets", "web02\nweb03\nroot@db1:2222\n");
+    project.write("hoist/environments/production/hoist.cfg", "[global]\nbatch_size: 7\n");
+    project.commit("one");
+    project.git(&["branch", "hotfix"]);
+    project.git(&["tag", "v1.2"]);
+    project
+}
+
+/// What the words print on standard error, in one line, and that nothing was done.
+#[track_caller]
+fn told(project: &Project, words: &str) -> String {
+    let words: Vec<&str> = words.split(' ').collect();
+    let ran = project.run(&words).ends(2);
+    assert_eq!(ran.out, "", "{words:?}");
+    ran.err.lines().next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn words_of_other_tools_are_answered_with_what_they_are_called_here() {
+    let project = project();
+    for (words, says) in [
+        // Capistrano
+        ("restart", "unknown command \"restart\": `hoist deploy --service-restart` restarts the services"),
+        ("releases", "unknown command \"releases\": `hoist history` shows the last deployments"),
+        ("revert", "unknown command \"revert\": `hoist rollback` goes back to the revision before"),
+        (
+            "deploy:check",
+            "unknown command \"deploy:check\": `hoist check-config` shows every mistake of the configuration",
+        ),
+        (
+            "production deploy",
+            "unknown command \"production\": it is an environment, which `hoist deploy -e production` deploys to",
+        ),
+        // kubectl
+        ("exec web01 ls", "unknown command \"exec\": `hoist run -- COMMAND` runs a command on the hosts"),
+        ("logs", "unknown command \"logs\": `hoist log` shows the log of a deployment"),
+        ("apply -f x", "unknown command \"apply\": `hoist deploy -r REVISION` deploys a revision"),
+        ("rollout undo", "unknown command \"rollout\": `hoist rollback` goes back to the revision before"),
+        ("rollout status", "unknown command \"rollout\": `hoist status` shows what every host runs"),
+        ("rollout history", "unknown command \"rollout\": `hoist history` shows the last deployments"),
+        ("rollout restart", "unknown command \"rollout\": `hoist deploy --service-restart` restarts the services"),
+        ("status --output json", "hoist status: unknown flag --output: --json prints JSON"),
+        // Ansible
+        ("ping", "unknown command \"ping\": `hoist status` asks every host, and `hoist run -- true` logs in to each"),
+        ("inventory", "unknown command \"inventory\": `hoist hosts` shows the groups and their hosts"),
+        ("deploy --check", "hoist deploy: unknown flag --check: --dry-run shows what would change"),
+        ("deploy -n", "hoist deploy: unknown flag -n: --dry-run shows what would change"),
+        ("deploy --tags fetch", "hoist deploy: unknown flag --tags: -s STAGES runs single stages"),
+        ("deploy --forks 5", "hoist deploy: unknown flag --forks: -D batch_size=NUMBER is how many hosts at once"),
+        ("run --forks 5", "hoist run: unknown flag --forks: --batch NUMBER is how many hosts at once"),
+        (
+            "plan v1.2",
+            "hoist plan: unexpected argument \"v1.2\"; give a revision with -r, hosts with -l, groups with -g",
+        ),
+        ("version 2", "hoist version: unexpected argument \"2\""),
+        ("unlock --limit web01", "hoist unlock: unknown flag --limit"),
+        // Scap and git
+        ("deploy-log", "unknown command \"deploy-log\": `hoist log` shows the log of a deployment"),
+        ("deploy --branch main", "hoist deploy: unknown flag --branch: -r REVISION takes any branch, tag or commit"),
+    ] {
+        let line = told(&project, words);
+        assert!(line.ends_with(says), "{words}: {line}");
+    }
+    // Ansible's flag is the beginning of the one here.
+    project.run(&["plan", "--limit", "web01"]).ends(0).says("group canary: 1 host");
+}
+
+#[test]
+fn a_slip_of_the_finger_is_answered_with_what_was_meant() {
+    let project = project();
+    for (words, says) in [
+        ("depoly", "hoist: unknown command \"depoly\": did you mean \"deploy\"?"),
+        ("hlep", "hoist: unknown command \"hlep\": did you mean \"help\"?"),
+        ("help stauts", "hoist: unknown command \"stauts\": did you mean \"status\"?"),
+        ("deploy --dry-rnu", "hoist deploy: unknown flag --dry-rnu: did you mean \"--dry-run\"?"),
+        ("plan -g canry", "hoist plan: unknown group \"canry\": did you mean \"canary\"?"),
+        ("plan -g nosuch", "hoist plan: unknown group \"nosuch\"; the groups are canary, default"),
+        ("plan -l @defualt", "hoist plan: unknown group \"defualt\": did you mean \"default\"?"),
+        ("plan -l wbe01", "hoist plan: wbe01 matches none of the 4 targets: did you mean \"web01\"?"),
+        ("plan -l canarry", "hoist plan: canarry matches none of the 4 targets: did you mean \"canary\"?"),
+        ("plan -s fetch,promot", "hoist plan: --stages: unknown stage \"promot\": did you mean \"promote\"?"),
+        ("config bacth_size", "hoist config: unknown key \"bacth_size\": did you mean \"batch_size\"?"),
+        ("config xyzzy", "hoist config: unknown key \"xyzzy\"; `hoist config` shows all keys"),
+    ] {
+        assert_eq!(told(&project, words), says, "{words}");
+    }
+    let line = told(&project, "plan -e prodution");
+    assert!(line.ends_with("has no folder hoist/environments/prodution: did you mean \"production\"?"), "{line}");
+    project.run(&["plan", "-D", "bacth_size=3"]).ends(0).says("did you mean \"batch_size\"?");
+}
+
+#[test]
+fn a_word_that_is_a_revision_is_refused_as_a_message_and_both_ways_out_are_shown() {
+    let project = project();
+    for word in ["hotfix", "v1.2", "HEAD~0", &project.git(&["rev-parse", "HEAD"])[..8]] {
+        let ran = project.run(&["deploy", "--yes", word]).ends(2);
+        assert_eq!(
+            ran.err.lines().next().unwrap(),
+            format!(
+                "hoist deploy: {word:?} is a revision, and a word here is the message: to deploy it, `hoist deploy -r \
+                 {word}`; if it is the message, `hoist deploy -m {word}`"
+            )
+        );
+    }
+    // With a revision, as a message by name, or with more words it is a message.
+    for words in [&["-r", "HEAD", "hotfix"][..], &["-m", "hotfix"], &["hotfix", "again"], &["nothing"]] {
+        let ran = project.run(&[&["deploy", "--dry-run", "-D", "ssh_config=none"], words].concat());
+        assert!(!ran.err.contains("is a revision"), "{ran:?}");
+    }
+    project.run(&["deploy", "-m", "one", "two"]).ends(2).says("the message is given twice");
+}
+
+#[test]
+fn groups_are_chosen_by_flag_or_by_name_and_a_host_of_the_same_name_wins() {
+    let project = project();
+    let hosts = |words: &[&str]| {
+        project.run(&[&["hosts", "--names"], words].concat()).ends(0).out.lines().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(hosts(&["-g", "canary"]), "web01");
+    assert_eq!(hosts(&["--groups=default,canary"]), "web01 web02 web03 db1");
+    assert_eq!(hosts(&["-l", "canary"]), "web01");
+    assert_eq!(hosts(&["-l", "@canary,db1"]), "web01 db1");
+    assert_eq!(hosts(&["-l", "!default"]), "web01");
+    assert_eq!(hosts(&["-g", "default", "-l", "web*"]), "web02 web03");
+    project.run(&["deploy", "-g", "canary", "--init"]).ends(0).says("1 targets in 1 groups");
+    project.run(&["plan", "-g", "default"]).ends(0).says("group default: 3 hosts");
+    project.run(&["reconcile", "-g", "canary"]).ends(0).says("1 target");
+    project.run(&["status", "--offline", "canary"]).says("web01").ends(1);
+    project.run(&["status", "--offline", "db1", "canary"]).says("canary").says("db1").ends(1);
+    project.run(&["status", "web01", "-l", "web02"]).ends(2).says("not both ways");
+    project.write("hoist/targets", "web02\ncanary\n");
+    let ran = project.run(&["hosts", "--names", "-l", "canary"]).ends(0);
+    assert_eq!(ran.out, "canary\n");
+    assert!(ran.err.contains("canary is the name of a host and of a group: the host is meant; @canary"), "{}", ran.err);
+    assert_eq!(hosts(&["-l", "@canary"]), "web01");
+}
+
+#[test]
+fn the_folder_the_format_and_the_help_may_be_asked_for_before_and_behind_the_command() {
+    let project = project();
+    let there = project.path("");
+    let elsewhere = |words: &[&str]| {
+        let mut command = project.hoist(words);
+        Ran::of(command.current_dir("/").output().unwrap())
+    };
+    let there = there.to_str().unwrap();
+    for words in [&["-C", there, "hosts"][..], &["hosts", "-C", there], &["-C", "/", "-C", there, "hosts"]] {
+        elsewhere(words).ends(0).says("canary (1 host)");
+    }
+    elsewhere(&["-C", there, "plan", "-C", "hoist", "-c", "hoist.cfg"]).ends(0).says("group canary: 1 host");
+    elsewhere(&["hosts"]).ends(2).says("not a git repository");
+    elsewhere(&["-C", "/nosuch", "hosts"]).ends(2).says("cannot change to \"/nosuch\"");
+    elsewhere(&["-C"]).ends(2).says("-C wants a value");
+    for command in ["hosts", "plan", "history", "check-config"] {
+        let json = project.run(&[command, "--json"]).ends(0).out;
+        assert_eq!(json, project.run(&[command, "--format", "json"]).ends(0).out);
+        assert!(serde_json::from_str::<serde_json::Value>(&json).unwrap().is_object(), "{json}");
+    }
+    let whole = project.run(&["--help"]).ends(0).out;
+    for words in [&["help"][..], &["-h"], &["help", "--help"]] {
+        assert_eq!(project.run(words).ends(0).out, whole);
+    }
+    let plan = project.run(&["plan", "--help"]).ends(0).out;
+    for words in [&["help", "plan"][..], &["plan", "-h"]] {
+        assert_eq!(project.run(words).ends(0).out, plan);
+    }
+}
+
+#[test]
+fn one_key_prints_its_value_alone() {
+    let project = project();
+    let value = |words: &[&str]| project.run(&[&["config"], words].concat()).ends(0).out;
+    assert_eq!(value(&["ssh_user"]), "deploy\n");
+    assert_eq!(value(&["SSH_USER"]), "deploy\n");
+    assert_eq!(value(&["batch_size"]), "80\n");
+    assert_eq!(value(&["batch_size", "-e", "production"]), "7\n");
+    assert_eq!(value(&["batch_size", "-D", "batch_size=9"]), "9\n");
+    assert_eq!(value(&["canary_failure_limit", "-D", "failure_limit=10%"]), "10%\n");
+    assert_eq!(value(&["ssh_user", "--json"]).matches('{').count(), 1);
+    let ran = project.run(&["config", "identity_file"]).ends(1);
+    assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", "hoist config: identity_file is not set\n"));
+}
+
+#[test]
+fn hosts_are_shown_by_group_with_user_and_port_where_they_are_set() {
+    let project = project();
+    let ran = project.run(&["hosts"]).ends(0);
+    let lines =
+        "canary (1 host)\n  web01  user deploy\ndefault (3 hosts)\n  web02  user deploy\n  web03  user deploy\n";
+    assert_eq!(ran.out, format!("{lines}  db1    user root  port 2222\n"));
+    let json: serde_json::Value = serde_json::from_str(&project.run(&["hosts", "--json"]).ends(0).out).unwrap();
+    Answer::named("hosts").holds(&json);
+    assert_eq!(json["groups"][1]["hosts"][2], serde_json::json!({"host": "db1", "user": "root", "port": 2222}));
+}
+
+#[test]
+fn the_version_names_the_commit_that_was_built() {
+    let said = Ran::of(Command::new(HOIST).arg("--version").output().unwrap()).ends(0).out;
+    let git = |words: &[&str]| {
+        let output = Command::new("git").args(words).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    // A source archive is no checkout: there is no commit to name.
+    if git(&["rev-parse", "--show-toplevel"]) == env!("CARGO_MANIFEST_DIR") {
+        let commit = git(&["rev-parse", "--short=12", "HEAD"]);
+        let clean = git(&["status", "--porcelain", "--", "src", "Cargo.toml", "Cargo.lock", "build.rs"]).is_empty();
+        let mark = if clean { "" } else { "-dirty" };
+        assert_eq!(said, format!("hoist {} ({commit}{mark})\n", env!("CARGO_PKG_VERSION")));
+    }
+    assert_eq!(Ran::of(Command::new(HOIST).args(["plan", "-V"]).output().unwrap()).ends(0).out, said);
+}
+
+#[test]
+fn a_first_configuration_comes_from_flags_and_nothing_is_overwritten() {
+    let project = Project::empty();
+    let init = ["init", "--hosts", "web[01:03]", "--canaries", "web01", "--repo", "web/page", "--user", "deploy"];
+    let ran = project.run(&[&init[..], &["--service", "page", "--check", "curl -f 'localhost: 80'"]].concat()).ends(0);
+    let next = "next:\n  git add hoist && git commit -m 'Configure Hoist'\n  hoist plan\n";
+    let files = "hoist/hoist.cfg, hoist/targets, hoist/canary, hoist/checks.yaml";
+    assert_eq!(ran.out, format!("written: {files}\n{next}"));
+    project.run(&["check-config"]).ends(0);
+    project.commit("configured");
+    project.run(&["plan"]).ends(0).says("group canary: 1 host").says("group default: 2 hosts").says("web/page");
+    let before = std::fs::read(project.path("hoist/hoist.cfg")).unwrap();
+    project.run(&init).ends(2).says("hoist/hoist.cfg is there already");
+    assert_eq!(std::fs::read(project.path("hoist/hoist.cfg")).unwrap(), before);
+}
+
+#[test]
+fn a_first_configuration_with_a_mistake_leaves_nothing_behind() {
+    for (arguments, says) in [
+        (&["--hosts", "web[3:1]"][..], "backwards"),
+        (&["--hosts", "web1", "--canaries", "web1"], "every host is a canary"),
+        (&["--hosts", " "], "no hosts are named"),
+        (&["--hosts", "web1", "--repo", "../x"], "git_repo"),
+        (&["--hosts", "web1", "--repo", "a\nssh_user: b"], "control character"),
+        (&["--hosts", "web1", "--user", "a b"], "ssh_user"),
+        (&["--hosts", "web1", "--service", "a/b"], "service_name"),
+        (&[], "standard input is no terminal"),
+    ] {
+        let project = Project::empty();
+        let ran = project.run(&[&["init"], arguments].concat()).ends(2).says(says);
+        assert!(!project.path("hoist").exists(), "{ran:?}");
+    }
+    let project = Project::empty();
+    project.write("hoist/targets", "mine\n");
+    project.run(&["init", "--hosts", "web1"]).ends(2).says("hoist/targets is there already");
+    assert_eq!(std::fs::read_dir(project.path("hoist")).unwrap().count(), 1);
+    project.write("scap/scap.cfg", "[global]\n");
+    project.run(&["init", "--hosts", "web1"]).ends(2).says("scap/scap.cfg is there already");
+}
+
+#[test]
+fn a_first_configuration_comes_from_answers_at_a_terminal() {
+    let project = Project::empty();
+    let mut terminal = Terminal::run(project.hoist(&["init"]));
+    for (question, answer) in [
+        ("Name of the repository on the hosts [", "page"),
+        ("Hosts to deploy to", "web[9:1]"),
+        ("backwards", "web1 web2"),
+        ("deploy to first (canaries) [none]:", ""),
+        ("User to log in as [as ssh does]:", ""),
+        ("Service to restart after a revision goes live [none]:", "page"),
+        ("Command that fails on a host whose service does not work [none]:", "systemctl is-active page"),
+    ] {
+        terminal.wait_for(question);
+        terminal.master.as_mut().unwrap().write_all(format!("{answer}\n").as_bytes()).unwrap();
+    }
+    terminal.wait_for("hoist plan");
+    assert!(terminal.child.wait().unwrap().success());
+    assert_eq!(std::fs::read_to_string(project.path("hoist/targets")).unwrap(), "# One host a line.\nweb1\nweb2\n");
+    project.run(&["config", "service_name"]).ends(0).says("page");
+    project.run(&["check-config"]).ends(0);
+}
+
+#[test]
+fn the_history_tells_of_every_deployment_and_of_tags_whose_journals_are_gone() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 1, 1);
+    project.run(&["history"]).ends(0).says("no deployments yet");
+    let one = project.commit("one");
+    project.deploy(&["first page"]).ends(0);
+    project.write("hoist/checks.yaml", "checks:\n  no:\n    stage: promote\n    command: \"false\"\n");
+    let two = project.commit("two");
+    project.deploy(&["a bad page"]).ends(1);
+    let ran = project.run(&["history"]).ends(0);
+    let lines: Vec<Vec<&str>> =
+        ran.out.lines().map(|line| line.split("  ").map(str::trim).filter(|it| !it.is_empty()).collect()).collect();
+    assert_eq!(lines[0], ["when", "who", "revision", "result", "message"]);
+    assert_eq!(lines[1][2..], [&two[..10], "failed, rolled back", "a bad page"]);
+    assert_eq!(lines[2][2..], [&one[..10], "deployed", "first page"]);
+    assert!(lines[1][1].starts_with("op@"), "{}", ran.out);
+    let json = |words: &[&str]| -> serde_json::Value {
+        let said = project.run(&[&["history", "--json"], words].concat()).ends(0).out;
+        let value = serde_json::from_str(&said).unwrap();
+        Answer::named("history").holds(&value);
+        value
+    };
+    let newest = json(&["-n", "1"]);
+    assert_eq!(newest["deployments"].as_array().unwrap().len(), 1);
+    assert_eq!((&newest["deployments"][0]["status"], &newest["deployments"][0]["kind"]), (&1.into(), &"deploy".into()));
+    project.run(&["history", "-n", "0"]).ends(2).says("--number");
+    std::fs::remove_dir_all(project.path("hoist/state")).unwrap();
+    let old = json(&[]);
+    let old = old["deployments"].as_array().unwrap();
+    assert_eq!(old.len(), 2, "a tag for each");
+    // A tag is made before the first host is touched: how its deployment ended is not known.
+    let told: Vec<_> = old.iter().map(|it| (it["result"].as_str().unwrap(), it["message"].as_str().unwrap())).collect();
+    assert_eq!(told, [("not recorded", "a bad page"), ("not recorded", "first page")]);
+    assert!(old[0]["tag"].as_str().unwrap().starts_with("hoist/sync/"), "{old:?}");
+}
+
+/// What `hoist complete` proposes for the words, the last of them unfinished.
+fn proposed(project: &Project, line: &str) -> Vec<String> {
+    let words: Vec<&str> = ["complete"].into_iter().chain(line.split(' ')).collect();
+    let ran = project.run(&words).ends(0);
+    assert_eq!(ran.err, "", "{line}");
+    ran.out.lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn completion_knows_commands_flags_hosts_groups_revisions_stages_environments_and_keys() {
+    let project = project();
+    project.git(&["branch", "$(touch${IFS}pwned)"]);
+    for (line, expected) in [
+        ("depl", vec!["deploy", "deploy-local"]),
+        ("help sta", vec!["status"]),
+        ("deploy --dr", vec!["--dry-run"]),
+        ("deploy -l web0", vec!["web01", "web02", "web03"]),
+        ("deploy -l web01,can", vec!["web01,canary"]),
+        ("deploy --limit-hosts=d", vec!["--limit-hosts=db1", "--limit-hosts=default"]),
+        ("plan -g ", vec!["canary", "default"]),
+        ("plan -vr hot", vec!["hotfix"]),
+        ("deploy -r v", vec!["v1.2"]),
+        ("deploy -s fetch,pro", vec!["fetch,promote"]),
+        ("deploy -e ", vec!["production"]),
+        ("plan -D batch_s", vec!["batch_size="]),
+        ("config ssh_us", vec!["ssh_user"]),
+        ("plan --format ", vec!["text", "json"]),
+        ("status ca", vec!["canary"]),
+        ("unlock db", vec!["db1"]),
+        ("completion f", vec!["fish"]),
+        ("run make -", vec![]),
+        ("nosuch ", vec![]),
+    ] {
+        assert_eq!(proposed(&project, line), expected, "{line}");
+    }
+    assert!(!proposed(&project, "deploy -r ").iter().any(|name| name.contains('$')), "a shell would run it");
+    // Where there is nothing to know, nothing is said.
+    let nowhere = Project::empty();
+    for line in ["deploy -l ", "deploy -r ", "config nosuch", "plan -e ", "-C /nosuch status "] {
+        assert_eq!(proposed(&nowhere, line), [""; 0], "{line}");
+    }
+    let there = project.path("");
+    assert_eq!(proposed(&nowhere, &format!("-C {} status web0", there.display())), ["web01", "web02", "web03"]);
+}
+
+/// What a shell says to a script in the repository, with the program on its path; `None` where there is no such shell.
+fn shell(project: &Project, shell: &[&str], script: &str) -> Option<String> {
+    let folder = std::path::Path::new(HOIST).parent().unwrap();
+    let mut command = Command::new(shell[0]);
+    command.args(&shell[1..]).current_dir(project.path("")).env("HOME", project.path(".git"));
+    command.env("PATH", format!("{}:{}", folder.display(), std::env::var("PATH").unwrap()));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().ok()?;
+    child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    let ran = Ran::of(child.wait_with_output().unwrap()).ends(0);
+    assert_eq!(ran.err, "");
+    Some(ran.out)
+}
+
+#[test]
+fn bash_asks_the_program_and_cuts_what_it_has_typed_already() {
+    let project = project();
+    let complete = |line: &str| {
+        let script = format!(
+            "source <(hoist completion bash)\nCOMP_LINE='{line}'; COMP_POINT=${{#COMP_LINE}}\n_hoist hoist\n\
+             printf '%s\\n' \"${{COMPREPLY[@]}}\""
+        );
+        shell(&project, &["bash"], &script).unwrap().lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(complete("hoist depl"), ["deploy", "deploy-local"]);
+    assert_eq!(complete("hoist status web0"), ["web01", "web02", "web03"]);
+    assert_eq!(complete("sudo -u x hoist plan --groups=can"), ["canary"]);
+    assert_eq!(complete("hoist deploy -e "), ["production"]);
+}
+
+#[test]
+fn fish_asks_the_program_where_there_is_one() {
+    let project = project();
+    let script = "hoist completion fish | source\ncomplete -C 'hoist plan -g ca'\ncomplete -C 'hoist stat'\n";
+    if let Some(said) = shell(&project, &["fish", "--no-config"], script) {
+        let words: Vec<&str> = said.lines().map(|line| line.split('\t').next().unwrap()).collect();
+        assert_eq!(words, ["canary", "status"]);
+    }
+}
+
+#[test]
+fn zsh_asks_the_program_where_there_is_one() {
+    let project = project();
+    // The completion system is for a terminal: what the function would add is shown in place of that.
+    let script = "compdef() { }\nsource <(hoist completion zsh)\n\
+                  compadd() { while [[ $1 != -a ]]; do shift; done; print -l -- ${(P)2}; }\n_files() { print files; }\n\
+                  words=(hoist plan -g ca) CURRENT=4; _hoist\nwords=(hoist plan -D ssh_us) CURRENT=4; _hoist\n\
+                  words=(hoist plan -c '') CURRENT=4; _hoist\n";
+    if let Some(said) = shell(&project, &["zsh", "-f"], script) {
+        assert_eq!(said, "canary\nssh_user=\nfiles\n");
+    }
+}
