@@ -206,7 +206,7 @@ fn hosts_that_somebody_else_has_deployed_to_since_are_left_and_named_and_the_run
                 let runs = farm.srv(&address(n)).join(CACHE).join(".hoist/runs");
                 let newest = std::fs::read_dir(runs).unwrap().map(|it| it.unwrap().path()).max().unwrap();
                 let record = std::fs::read_to_string(newest.join("promote.0.json")).unwrap_or_default();
-                record.contains("\"ended\":\"ok\"")
+                record.contains("\"outcome\":\"ok\"")
             };
             (0..2).all(ended)
         });

@@ -104,7 +104,7 @@ fn a_host_whose_finalize_failed_is_owed_too() {
 
 #[test]
 fn a_deployment_that_was_rolled_back_or_not_finalized_is_owed_to_nobody() {
-    let (_farm, project, one) = Project::deployed(0, 2);
+    let (farm, project, one) = Project::deployed(0, 2);
     project.write(
         "hoist/checks.yaml",
         "checks:\n  bad:\n    stage: promote\n    shell: true\n    command: \"! grep -q two index.html\"\n",

@@ -15,7 +15,7 @@ command! {
         #[argh(option, arg_name = "revision")]
         pub to: Option<String>,
 
-        /// show the revisions that targets keep, and go nowhere
+        /// list the revisions that the targets keep
         #[argh(switch)]
         pub list: bool,
 
@@ -42,7 +42,7 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let back = Back { to, limit_hosts: args.limit()? };
     if args.list {
         if back.to.is_some() || args.dry_run {
-            return Err(Refused::Usage("--list goes nowhere: leave out the revision and --dry-run".into()));
+            return Err(Refused::Usage("--list takes no revision and no --dry-run".into()));
         }
         let kept = operation::kept(&options, back.limit_hosts.as_deref(), &console)?;
         match args.format {
