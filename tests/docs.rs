@@ -322,6 +322,15 @@ fn events() -> Vec<Event> {
         Event::LimitExceeded { group: "g".into(), failed: 1, limit: "0".into() },
         Event::Asked { question: "q".into(), answer: "a".into(), by: "b".into() },
         Event::Interrupted,
+        Event::Stopping {
+            step,
+            hosts: vec!["web1".parse().unwrap()],
+            stops: true,
+            seconds: 1,
+            limit: 2,
+            advice: "a".into(),
+        },
+        Event::Aborting { step, hosts: vec!["web1".parse().unwrap()] },
         Event::ended("v", ExitCode::Success, vec![row], 1.0),
     ];
     let mut kinds = BTreeSet::new();
@@ -342,9 +351,11 @@ fn events() -> Vec<Event> {
             Event::Ended { .. } => 12,
             Event::Command { .. } => 13,
             Event::HostWaiting { .. } => 14,
+            Event::Stopping { .. } => 15,
+            Event::Aborting { .. } => 16,
         });
     }
-    assert_eq!(kinds.len(), 15, "an event is missing from the list above");
+    assert_eq!(kinds.len(), 17, "an event is missing from the list above");
     all
 }
 

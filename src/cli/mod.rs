@@ -4,6 +4,7 @@ pub mod argv;
 mod commands;
 mod console;
 mod flags;
+mod keyboard;
 mod lock_hold;
 mod render;
 mod show;

@@ -5,6 +5,7 @@ mod calls;
 mod contact;
 mod control;
 mod holder;
+mod interrupts;
 mod look;
 mod new_hosts;
 mod operator;

@@ -10,6 +10,7 @@ mod distance;
 mod frontend;
 mod install;
 mod interlocks;
+mod kept;
 mod lock;
 mod locking;
 mod plan;
@@ -20,8 +21,10 @@ mod refused;
 mod resume;
 mod rollback;
 mod ssh;
+mod standing;
 mod status;
 mod unlock;
+mod way_back;
 
 use std::path::PathBuf;
 
@@ -32,14 +35,17 @@ pub use command::{Command, Hosts, Overrides, command_line};
 pub use deploy::{Deployment, Ready, deploy, init};
 pub use frontend::Frontend;
 pub use install::url_on_git_server;
+pub use kept::{Kept, KeptRevisions, kept};
 pub use lock::LockScope;
 pub use plan::plan;
 pub use reconcile::reconcile;
 pub use refused::Refused;
 pub use resume::resume;
-pub use rollback::rollback;
-pub use status::{Look, Standing, Status, View, status};
+pub use rollback::{Back, Preview, rollback, rollback_preview};
+pub use standing::Standing;
+pub use status::{Look, Skew, Status, View, status};
 pub use unlock::unlock;
+pub use way_back::{Described, WayBack, Why};
 
 /// The configuration of the repository that the operation is for.
 ///

@@ -3,4 +3,5 @@
 pub mod check_config;
 pub mod log;
 pub mod plan;
+pub mod rollback;
 pub mod status;

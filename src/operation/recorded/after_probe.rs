@@ -2,16 +2,16 @@
 
 use crate::config::Note;
 use crate::fleet::Step;
-use crate::report::{Event, Reporter, Tee};
+use crate::report::{Event, Reporter};
 
 /// A reporter that tells remarks of its own right after the probe, once.
 pub struct AfterProbe<'a, F> {
-    inner: &'a mut Tee,
+    inner: &'a mut dyn Reporter,
     remarks: Option<F>,
 }
 
 impl<'a, F: FnOnce() -> Vec<Note>> AfterProbe<'a, F> {
-    pub fn new(inner: &'a mut Tee, remarks: Option<F>) -> AfterProbe<'a, F> {
+    pub fn new(inner: &'a mut dyn Reporter, remarks: Option<F>) -> AfterProbe<'a, F> {
         AfterProbe { inner, remarks }
     }
 }
