@@ -87,7 +87,6 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
     prepared.notes.extend(warnings);
     let mut stayed = history.runs.iter().filter(|past| past.stayed());
     let restored = history.deployment_of(&revision).or_else(|| stayed.clone().rfind(|past| past.revision == revision));
-    let undone = stayed.next_back().and_then(|past| past.asked.as_deref());
     let noted = restored.map(|then| deploy::changed(&then.control_files, &prepared.control_files));
     if let Some(changed) = noted.filter(|changed| !changed.is_empty()) {
         let note = format!(
@@ -97,6 +96,7 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
         );
         prepared.notes.push((Level::Info, note));
     }
+    let undone = stayed.next_back().and_then(|past| past.asked.as_deref());
     prepared.requests.go_back(undone, restored.and_then(|past| past.asked.as_deref()));
     let ssh = ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
     begin(&config, &repo, &prepared, ssh, options, front)

@@ -77,8 +77,8 @@ impl<'a> RecordedRun<'a> {
             None => deploy::deploy(plan, &mut fleet, &mut *self.operator, &mut self.report),
             Some(replay) => {
                 let mut watched = observations.states(replay.fleet(observations.contacts(&mut fleet)));
-                let compare =
-                    || distance::remarks(self.repo, plan, observations.live(plan).iter().map(|(a, b)| (*a, b)), "live");
+                let live = || observations.live(plan);
+                let compare = || distance::remarks(self.repo, plan, live().iter().map(|(a, b)| (*a, b)), "live");
                 let mut report = replay.reporter(&mut self.report);
                 let mut report = AfterProbe::new(&mut report, self.compares.then_some(compare));
                 deploy::deploy(plan, &mut watched, &mut replay.operator(&mut *self.operator), &mut report)
