@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Finding, Holder, LargeFile, Lease, Outcome, Revision, RunId, Stage};
+use super::{Holder, LargeFile, Lease, Level, Outcome, Revision, RunId, Stage};
 
 /// What the links of a target's layout name, read from its disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +81,18 @@ pub struct Facts {
     /// What later stages of the run would fail at here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
+}
+
+/// Something on a target that a later stage of the run would fail at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// [`Level::Error`] for what is sure, [`Level::Warning`] for what may be in order by then, or is not known.
+    pub level: Level,
+    /// The group whose targets alone it matters to; `None`: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// One fragment that names what is missing, and what to do.
+    pub message: String,
 }
 
 /// Files that a working tree lacks: missing, emptied, or of another type.

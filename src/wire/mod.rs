@@ -12,7 +12,6 @@ mod fault;
 mod lease;
 pub mod limits;
 mod names;
-mod preflight;
 mod request;
 mod seconds;
 mod stage;
@@ -21,14 +20,13 @@ pub use config_path::{config_path_taken, config_paths_collide};
 pub use content::{
     DescribingTag, DescribingTags, ExternalContent, Fetch, LargeFile, LfsSource, Source, SubmoduleSource,
 };
-pub use facts::{Facts, Lacking, Record, Recorded, ScapProcess, State};
+pub use facts::{Facts, Finding, Lacking, Record, Recorded, ScapProcess, State};
 pub use fault::{Fault, Outcome, outcome};
 pub use lease::{Lease, LeaseStands};
 pub use names::{Holder, Revision, RunId};
-pub use preflight::{Finding, Preflight, ScriptHead};
 pub use request::{
-    Ask, CHECK_TIMEOUT, Check, CheckPoint, CheckType, ConfigFile, ForScap, Header, KeeperLine, OutputFormat, Probe,
-    ProbedDeployment, Render, Request, Run, Service, ServiceName, StageRequest, Tries, Unlock,
+    Ask, CHECK_TIMEOUT, Check, CheckPoint, CheckType, ConfigFile, ForScap, Header, KeeperLine, OutputFormat, Preflight,
+    Probe, ProbedDeployment, Render, Request, Run, ScriptHead, Service, ServiceName, StageRequest, Tries, Unlock,
 };
 pub use stage::Stage;
 

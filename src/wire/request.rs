@@ -6,7 +6,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::{ExternalContent, Fetch, Holder, LargeFile, Preflight, Revision, RunId, Stage};
+use super::{ExternalContent, Fetch, Holder, LargeFile, Revision, RunId, Stage};
 
 /// One line of JSON: what a target is asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -98,6 +98,31 @@ pub struct ProbedDeployment {
     /// What the stages will need here; `None`: that was looked at before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preflight: Option<Box<Preflight>>,
+}
+
+/// What the stages of a run will need on a target.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preflight {
+    /// The stages themselves; where there is a promote, its restart and a rollback too.
+    pub stages: Vec<Stage>,
+    pub service: Service,
+    /// The checks of these stages, of all groups.
+    pub checks: Vec<Check>,
+    /// How the scripts of checks begin: what runs them.
+    pub scripts: Vec<ScriptHead>,
+    /// Where checks of type nrpe are defined on the target.
+    pub nrpe_dir: PathBuf,
+    /// The configuration files, which config_deploy renders and promote links.
+    pub config_files: Vec<ConfigFile>,
+}
+
+/// The first line of a script of the revision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScriptHead {
+    /// The check that runs it.
+    pub check: String,
+    /// `#!/bin/sh`
+    pub line: String,
 }
 
 /// A stage to run. `attempt` counts from 0 within the run, so that a deployer can ask for just this one.
