@@ -32,14 +32,14 @@ command! {
 /// Runs the command.
 pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let console = Console::new("rollback", args.show()?, args.yes);
-    let options = args.options()?;
+    let (options, limit_hosts) = (args.options()?, args.limit()?);
     let to = match (args.to, args.revision) {
         (Some(_), Some(_)) => {
             return Err(Refused::Usage("name the revision once: with --to, or without".into()));
         }
         (to, revision) => to.or(revision),
     };
-    let back = Back { to, limit_hosts: args.limit()? };
+    let back = Back { to, limit_hosts };
     if args.list {
         if back.to.is_some() || args.dry_run {
             return Err(Refused::Usage("--list takes no revision and no --dry-run".into()));
