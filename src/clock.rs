@@ -38,6 +38,12 @@ pub fn rfc3339_in(ahead: std::time::Duration) -> Option<String> {
     Some(Timestamp::from_second(then).ok()?.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
+/// Seconds from one time in RFC 3339 to another; `None`: one of them is no such time.
+pub fn seconds_between(begin: &str, end: &str) -> Option<f64> {
+    let (begin, end): (Timestamp, Timestamp) = (begin.parse().ok()?, end.parse().ok()?);
+    Some(end.duration_since(begin).as_secs_f64())
+}
+
 /// Seconds since 1970.
 pub fn seconds() -> u64 {
     u64::try_from(Timestamp::now().as_second()).unwrap_or(0)
@@ -65,11 +71,13 @@ pub fn run_id_stamp() -> String {
     Timestamp::now().strftime("%Y%m%dT%H%M%S.%3fZ").to_string()
 }
 
-/// `2026-11-23T14:45:52.123Z`, of the beginning of a run id ([`run_id_stamp`]). `None`: it does not begin with a time.
-pub fn rfc3339_of_run(run: &str) -> Option<String> {
-    let stamp = run.split('-').next()?;
-    let civil: jiff::civil::DateTime = stamp.strip_suffix('Z')?.parse().ok()?;
-    Some(civil.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string())
+/// When a run began, by the beginning of its id: RFC 3339, UTC.
+pub fn of_run_id(run: &str) -> Option<String> {
+    let (date, time) = run.split('-').next()?.split_once('T')?;
+    let part = |text: &str, range: std::ops::Range<usize>| text.get(range).map(str::to_owned);
+    let date = format!("{}-{}-{}", part(date, 0..4)?, part(date, 4..6)?, part(date, 6..8)?);
+    let time = format!("{date}T{}:{}:{}", part(time, 0..2)?, part(time, 2..4)?, time.get(4..)?);
+    time.parse::<Timestamp>().ok().map(|_| time)
 }
 
 /// `2026-11-23 14:45`, local time, of a time in RFC 3339; what is no such time is given back as it is.
@@ -105,6 +113,14 @@ mod tests {
         assert_eq!(shape(&rfc3339_utc()), "9999-99-99T99:99:99.999Z");
         assert_eq!(shape(&date()), "9999-99-99");
         assert_eq!(shape(&run_id_stamp()), "99999999T999999.999Z");
+    }
+
+    #[test]
+    fn a_run_id_tells_when_its_run_began() {
+        let time = "2026-11-23T14:45:52.123Z";
+        assert_eq!(of_run_id("20261123T144552.123Z-4711-7d3f").as_deref(), Some(time));
+        assert!(of_run_id(&format!("{}-1-aaaa", run_id_stamp())).is_some());
+        assert_eq!(of_run_id("yesterday").or(of_run_id("2026Txx-1")), None);
     }
 
     #[test]

@@ -115,16 +115,14 @@ impl Known {
             Links::Read(state) => self.state = Some(state),
         }
         self.contact = observation.contact.or_else(|| self.contact.take());
-        let there = |owed: &Owed| self.state.as_ref().is_some_and(|state| is_on(state, &owed.revision));
-        if self.owed.as_ref().is_some_and(there) {
+        if self.owed.as_ref().is_some_and(|owed| self.has(&owed.revision)) {
             self.owed = None;
         }
     }
 
-    /// Whether it is, as last read, where the last deployment wants it.
-    pub fn is_where_wanted(&self) -> bool {
-        let fits = |wanted: &Revision| self.state.as_ref().is_some_and(|state| is_on(state, wanted));
-        self.owed.is_none() && self.wanted.as_ref().is_none_or(fits)
+    /// Whether a revision is live and finalized there, as last read, its configuration links included.
+    pub fn has(&self, revision: &Revision) -> bool {
+        self.state.as_ref().is_some_and(|state| is_on(state, revision))
     }
 }
 
@@ -197,6 +195,11 @@ impl FleetState {
         // Nobody else writes while the lock is held.
         let written = shared::replace(&path, &serde_json::to_vec_pretty(self)?);
         written.with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Whether no deployment has said yet what any target should run.
+    pub fn is_empty(&self) -> bool {
+        self.hosts.values().all(|known| known.wanted.is_none())
     }
 
     /// What is remembered of a target.
@@ -276,29 +279,14 @@ mod tests {
     #[test]
     fn a_target_that_has_what_it_was_owed_is_owed_nothing() {
         let mut known = owed('b');
-        assert!(!known.is_where_wanted());
         known.see(Observation { links: Links::Read(on('a')), contact: Some("then".into()) });
-        assert!(known.owed.is_some() && !known.is_where_wanted());
+        assert!(known.owed.is_some() && !known.has(&revision('b')));
         let half = State { done: Some(revision('a')), ..on('b') };
         known.see(Observation { links: Links::Read(half), contact: None });
         assert!(known.owed.is_some(), "it is live there and not finalized");
         known.see(Observation { links: Links::Read(on('b')), contact: None });
         assert_eq!((&known.owed, known.contact.as_deref()), (&None, Some("then")));
-        assert!(known.is_where_wanted());
-    }
-
-    #[test]
-    fn nothing_is_wanted_of_a_target_that_was_never_deployed_to() {
-        assert!(Known { state: Some(State::default()), ..Known::default() }.is_where_wanted());
-        let known = Known { wanted: Some(revision('a')), ..Known::default() };
-        assert!(!known.is_where_wanted(), "what it runs is not known");
-    }
-
-    #[test]
-    fn stray_links_are_not_where_they_are_wanted() {
-        let state = State { stray_links: vec!["/etc/app".into()], ..on('a') };
-        let known = Known { wanted: Some(revision('a')), state: Some(state), ..Known::default() };
-        assert!(!known.is_where_wanted());
+        assert!(known.has(&revision('b')));
     }
 
     #[test]

@@ -240,6 +240,6 @@ fn a_deployment_that_was_taken_back_after_its_last_host_was_finalized_is_not_wha
     std::fs::write(&journal, &text[..whole]).unwrap();
     project.run(&["rollback", "--yes"]).ends(1).says("back where they were, verified");
     all_are(&farm, 2, &Links::finalized(&two));
-    project.run(&["rollback", "--yes"]).ends(0);
+    project.run(&["rollback", "--yes", &one]).ends(0);
     all_are(&farm, 2, &Links::finalized(&one));
 }

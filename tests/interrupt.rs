@@ -17,7 +17,13 @@ struct Scene {
 
 impl Scene {
     fn new() -> Scene {
-        let (farm, project, one) = Project::deployed(1, 2);
+        Scene::on(Farm::up())
+    }
+
+    fn on(farm: Farm) -> Scene {
+        let project = Project::new(&farm, 1, 2);
+        let one = project.git(&["rev-parse", "HEAD"]);
+        project.deploy(&[]).ends(0);
         project.write("index.html", "two\n");
         let two = project.commit("two");
         Scene { farm, project, one, two }
@@ -43,6 +49,23 @@ impl Scene {
     /// Promote waits on each host until [`Scene::go`].
     fn slow(&self) {
         self.project.check("waits", "promote", common::WAITS);
+    }
+
+    /// The restart of the service hangs where the revision is `two`, until it is mended; it says so at its end when it is
+    /// asked to end. Gives back the first host's folder.
+    fn hanging_restart(&self) -> std::path::PathBuf {
+        let script = "if grep -q two /srv/deployment/app/index.html && ! test -e /srv/mended; then\n\
+                      trap 'touch /srv/tidied; exit 1' TERM\necho $$ > /srv/hangs\nwhile :; do sleep 0.1; done\nfi\n";
+        self.restart_by(script);
+        self.farm.srv(&address(0))
+    }
+
+    /// The service is restarted by a script.
+    fn restart_by(&self, script: &str) {
+        for n in 0..3 {
+            std::fs::write(self.farm.srv(&address(n)).join("restart"), script).unwrap();
+        }
+        self.project.configure("service_name: app\nservice_command: sh /srv/restart {action} {service}");
     }
 
     fn wait_for_promote(&self) {
@@ -142,19 +165,34 @@ fn hangups_count_once_however_many_come_and_roll_back() {
 }
 
 #[test]
-fn a_terminal_that_is_gone_at_a_question_is_an_interrupt_and_rolls_back() {
-    let (scene, mut terminal) = Scene::asked_to_continue();
-    terminal.hang_up();
-    terminal.ends(1);
-    scene.all_on(&scene.one);
-    scene.project.run(&["resume", "--yes"]).ends(2);
+fn a_terminal_that_is_gone_at_a_question_is_an_interrupt_and_no_answer() {
+    for at in ["Continue?", "Roll back 1 host?"] {
+        let scene = Scene::new();
+        let mut terminal = scene.deploy();
+        terminal.wait_for("Continue?");
+        if at != "Continue?" {
+            terminal.types("n\n");
+            terminal.wait_for(at);
+        }
+        terminal.hang_up();
+        terminal.ends(130);
+        assert!(scene.is_promoted(), "nobody has said that it goes back");
+        scene.project.deploy(&[]).ends(6);
+        scene.project.run(&["rollback", "--yes"]).ends(1).says("verified");
+        scene.all_on(&scene.one);
+    }
 }
 
 #[test]
-fn a_terminal_that_is_gone_in_a_stage_is_an_interrupt_and_rolls_back() {
+fn a_terminal_that_is_gone_in_a_stage_is_an_interrupt_and_the_rollback_waits_for_whoever_comes() {
     let (scene, mut terminal) = Scene::in_promote();
     terminal.hang_up();
     scene.go();
+    terminal.ends(130);
+    assert!(scene.is_promoted(), "it was cut off in its stage");
+    let mut terminal = Terminal::run(scene.project.hoist(&["resume"]));
+    terminal.wait_for("interrupted. Roll back 1 host? [Y]es/[n]o");
+    terminal.types("\n");
     terminal.ends(1);
     scene.all_on(&scene.one);
 }
@@ -166,6 +204,166 @@ fn the_end_of_input_at_a_question_is_an_interrupt_too() {
     terminal.types("y\n");
     terminal.ends(1);
     scene.all_on(&scene.one);
+}
+
+#[test]
+fn the_first_ctrl_c_says_at_once_who_is_waited_for_and_an_abort_ends_the_hanging_service_there() {
+    let scene = Scene::new();
+    let srv = scene.hanging_restart();
+    let mut terminal = scene.deploy();
+    common::wait_for("the restart that hangs", || srv.join("hangs").exists());
+    terminal.types("\x03");
+    terminal.wait_for("interrupted: no further host begins; waiting for promote on 127.0.0.1, for ");
+    terminal.wait_for("[a]bort now");
+    terminal.wait_for("a second Ctrl-C ends hoist at once");
+    assert!(!terminal.shows().contains("Roll back"), "it did not wait for the host");
+    terminal.types("a\n");
+    terminal.wait_for("aborting promote on 127.0.0.1");
+    terminal.wait_for("promote failed: aborted by the operator");
+    terminal.wait_for("interrupted. Roll back 1 host? [Y]es/[n]o");
+    assert!(srv.join("tidied").exists(), "the restart was not asked to end before it was killed");
+    let restart = std::fs::read_to_string(srv.join("hangs")).unwrap();
+    assert!(!std::path::Path::new(&format!("/proc/{}", restart.trim())).exists(), "the restart goes on");
+    terminal.types("\n");
+    terminal.ends(1);
+    assert!(terminal.shows().contains("rolled back"), "{}", terminal.shows());
+    scene.all_on(&scene.one);
+    assert!(!scene.farm.srv(&address(1)).join("hangs").exists(), "a new host was started");
+}
+
+#[test]
+fn a_stage_is_aborted_where_a_session_has_one_channel_and_nobody_keeps_the_lock_beside_it() {
+    let scene = Scene::on(Farm::up_with(&[("FARM_SSHD_OPTS", "MaxSessions 1")]));
+    let srv = scene.hanging_restart();
+    let mut terminal = scene.deploy();
+    common::wait_for("the restart that hangs", || srv.join("hangs").exists());
+    terminal.types("\x03");
+    terminal.wait_for("[a]bort now");
+    terminal.types("a\n");
+    terminal.wait_for("promote failed: aborted by the operator");
+    terminal.wait_for("Roll back 1 host?");
+    terminal.types("y\n");
+    terminal.ends(1);
+    scene.all_on(&scene.one);
+}
+
+#[test]
+fn what_was_aborted_is_named_with_its_state_where_nobody_wants_it_back() {
+    let scene = Scene::new();
+    let srv = scene.hanging_restart();
+    let mut terminal = scene.deploy();
+    common::wait_for("the restart that hangs", || srv.join("hangs").exists());
+    terminal.types("\x03");
+    terminal.wait_for("[a]bort now");
+    terminal.types("wait\na\n");
+    terminal.wait_for("Roll back 1 host?");
+    terminal.types("n\n");
+    terminal.ends(3);
+    let log = newest_log(&scene.project);
+    assert!(log.contains(r#""event":"stopping","step":{"run":"promote"},"hosts":["127.0.0.1"],"stops":true"#), "{log}");
+    assert!(log.contains(r#""event":"aborting","step":{"run":"promote"},"hosts":["127.0.0.1"]"#), "{log}");
+    assert!(scene.is_promoted());
+    (0..3).for_each(|n| std::fs::write(scene.farm.srv(&address(n)).join("mended"), "").unwrap());
+    scene.project.deploy(&[]).ends(0);
+    scene.all_on(&scene.two);
+}
+
+#[test]
+fn an_interrupt_of_a_rollback_is_acknowledged_and_cuts_nothing_short() {
+    let scene = Scene::new();
+    let script = "grep -q two /srv/deployment/app/index.html && exit 1\ntouch /srv/waiting\n\
+                  while ! test -e /srv/go; do sleep 0.1; done\n";
+    scene.restart_by(script);
+    let mut terminal = scene.deploy();
+    terminal.wait_for("failure limit of canary exceeded. Roll back 1 host? [Y]es/[n]o");
+    // Not even an interrupt is an answer.
+    terminal.types("\x04");
+    let asked = |terminal: &Terminal| terminal.shows().matches("Roll back 1 host? [y]es/[n]o").count();
+    common::wait_for("the question without a default", || asked(&terminal) == 1);
+    terminal.types("\n");
+    common::wait_for("the question once more", || asked(&terminal) == 2);
+    terminal.types("y\n");
+    scene.wait_for_promote();
+    terminal.types("\x03");
+    terminal.wait_for("interrupted, but rollback is not cut short; waiting for rollback on 127.0.0.1");
+    assert!(!terminal.shows().contains("[a]bort"), "a rollback is not aborted");
+    scene.go();
+    terminal.ends(1);
+    scene.all_on(&scene.one);
+}
+
+#[test]
+fn the_first_ctrl_c_at_the_question_about_the_rollback_answers_nothing() {
+    let scene = Scene::new();
+    scene.project.write("hoist/checks.yaml", "checks:\n  bad:\n    stage: promote\n    command: 'false'\n");
+    let mut terminal = scene.deploy();
+    terminal.wait_for("failure limit of canary exceeded. Roll back 1 host? [Y]es/[n]o");
+    terminal.types("\x03");
+    terminal.wait_for("please answer y or n; a second Ctrl-C ends hoist at once");
+    terminal.wait_for("Roll back 1 host? [y]es/[n]o");
+    terminal.types("n\n");
+    terminal.ends(3);
+    assert!(scene.is_promoted());
+}
+
+#[test]
+fn what_was_typed_before_a_question_is_no_answer_to_it() {
+    let scene = Scene::new();
+    scene.slow();
+    let mut terminal = scene.deploy();
+    scene.wait_for_promote();
+    terminal.types("c\ny\n\ny");
+    scene.go();
+    terminal.wait_for("what was typed before this question is discarded");
+    terminal.wait_for("Continue?");
+    terminal.types("\n");
+    terminal.wait_for("please answer y, n or c");
+    assert!(!scene.farm.srv(&address(1)).join("waiting").exists(), "nobody has said that it goes on");
+    // The answer, and an Enter too many, which may be followed by others.
+    terminal.types("n\n\n");
+    let asked = |terminal: &Terminal| terminal.shows().matches("Roll back 1 host? [y]es/[n]o").count();
+    common::wait_for("the question without a default", || asked(&terminal) == 1);
+    terminal.types("\n");
+    common::wait_for("the question once more", || asked(&terminal) == 2);
+    assert!(scene.is_promoted(), "nobody has said that it goes back");
+    terminal.types("y\n");
+    terminal.ends(1);
+    scene.all_on(&scene.one);
+}
+
+#[test]
+fn what_a_resumed_run_tells_once_more_has_its_own_times_and_is_marked() {
+    for format in ["text", "json"] {
+        let scene = Scene::new();
+        let mut terminal = scene.deploy();
+        terminal.wait_for("Continue?");
+        terminal.types("\x03");
+        terminal.wait_for("Roll back 1 host?");
+        terminal.types("\x03");
+        terminal.ends(130);
+        let log = newest_log(&scene.project);
+        let last: serde_json::Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
+        let then = last["time"].as_str().unwrap();
+        let resumed = scene.project.run(&["resume", "--yes", "--format", format]).ends(1);
+        if format == "text" {
+            let marked: Vec<&str> = resumed.out.lines().filter(|line| line.contains("(replayed)")).collect();
+            assert!(marked.iter().any(|line| line.ends_with("(replayed) promote: 1 ok, 0 failed")), "{}", resumed.out);
+            assert!(marked.iter().any(|line| line.contains("(replayed) interrupted")), "{}", resumed.out);
+            assert!(!marked.iter().any(|line| line.contains("rollback")), "{}", resumed.out);
+            continue;
+        }
+        let events = resumed.out.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        for event in events {
+            let again = event["replayed"] == true;
+            assert_eq!(again, event["time"].as_str().unwrap() <= then, "{event}");
+            match (event["event"].as_str().unwrap(), event["step"]["run"].as_str()) {
+                ("host_ended", Some("promote")) | ("interrupted", _) => assert!(again, "{event}"),
+                ("started" | "ended", _) | (_, Some("rollback")) => assert!(!again, "{event}"),
+                ("step_ended", Some("promote")) => assert!(event["seconds"].as_f64() > Some(0.0), "{event}"),
+                _ => {}
+            }
+        }
+    }
 }
 
 #[test]
@@ -232,4 +430,11 @@ fn settings_of(terminal: &File) -> [u32; 4] {
     let got = unsafe { libc::tcgetattr(terminal.as_raw_fd(), &mut settings) };
     assert_eq!(got, 0);
     [settings.c_iflag, settings.c_oflag, settings.c_cflag, settings.c_lflag]
+}
+
+/// The log of the newest run, as it stands.
+fn newest_log(project: &Project) -> String {
+    let logs = std::fs::read_dir(project.path("hoist/log")).unwrap().map(|entry| entry.unwrap().path());
+    let newest = logs.filter(|path| path.extension().is_some_and(|it| it == "log")).max().unwrap();
+    std::fs::read_to_string(newest).unwrap()
 }

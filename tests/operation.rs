@@ -12,7 +12,7 @@ use hoist::deploy::{Answer, Choice, Operator, Question};
 use hoist::exit_code::ExitCode;
 use hoist::locks::{LockOwner, Purpose};
 use hoist::operation;
-use hoist::operation::{Frontend, LockScope, Look, Refused};
+use hoist::operation::{Back, Frontend, LockScope, Look, Refused};
 use hoist::report::{Event, Reporter};
 use hoist::wire::Holder;
 
@@ -122,8 +122,8 @@ fn owner(message: &str) -> LockOwner {
 fn an_operation_answers_and_remarks_through_its_frontend() {
     let (project, options) = project();
     let front = Nobody::default();
-    assert_eq!(operation::reconcile(&options, None, &front).unwrap(), ExitCode::Success);
-    assert_eq!(*front.answers.borrow(), ["nothing is owed to any of 2 targets"]);
+    assert_eq!(operation::reconcile(&options, None, false, &front).unwrap(), ExitCode::Success);
+    assert_eq!(*front.answers.borrow(), ["nothing was deployed from here yet: `hoist deploy` does that"]);
     project.write("hoist/all", "web1\nweb1\n");
     let plan = operation::plan(&options, &Choice::default(), &front).unwrap();
     assert_eq!(plan.size(), 1);
@@ -137,7 +137,7 @@ fn an_operation_answers_and_remarks_through_its_frontend() {
 fn an_operation_that_has_to_ask_does_not_begin_where_nobody_answers() {
     let (project, options) = project();
     let front = Nobody { refuses_to_be_asked: true, ..Nobody::default() };
-    for refused in [operation::resume(&options, &front), operation::rollback(&options, None, &front)] {
+    for refused in [operation::resume(&options, &front), operation::rollback(&options, &Back::default(), &front)] {
         assert_eq!(why(refused.unwrap_err()), (ExitCode::Usage, "nobody is here".to_owned()));
     }
     assert!(!project.path("hoist/state").exists() && !project.path(".git/hoist-app.lock").exists());
@@ -148,10 +148,10 @@ fn a_frontend_that_may_lose_its_terminal_is_refused_if_the_configuration_wants_a
     let (project, options) = project();
     project.configure("require_terminal_multiplexer: yes");
     let front = Nobody { may_lose_terminal: true, ..Nobody::default() };
-    let (code, text) = why(operation::reconcile(&options, None, &front).unwrap_err());
+    let (code, text) = why(operation::reconcile(&options, None, false, &front).unwrap_err());
     assert_eq!(code, ExitCode::Usage);
     assert!(text.contains("call hoist test within tmux or screen"), "{text}");
-    assert_eq!(operation::reconcile(&options, None, &Nobody::default()).unwrap(), ExitCode::Success);
+    assert_eq!(operation::reconcile(&options, None, false, &Nobody::default()).unwrap(), ExitCode::Success);
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn whoever_meets_a_lock_is_told_of_it_and_ends_with_its_status() {
     let front = Nobody::default();
     let scope = LockScope::new(&options, false).unwrap();
     let lock = scope.acquire(&owner("database\nmove"), &|| false, &front).unwrap();
-    let refused = operation::reconcile(&options, None, &front).unwrap_err();
+    let refused = operation::reconcile(&options, None, false, &front).unwrap_err();
     assert!(matches!(refused, Refused::Told(ExitCode::Locked)), "{refused:?}");
     let said = front.remarks.borrow().join("\n");
     assert!(said.starts_with("hoist: app is locked by op@deploy1"), "{said}");
@@ -170,5 +170,5 @@ fn whoever_meets_a_lock_is_told_of_it_and_ends_with_its_status() {
     assert!(status.locked.is_some() && status.deploying.is_none() && !status.is_ok());
     assert_eq!(status.views.len(), 2);
     drop(lock);
-    assert_eq!(operation::reconcile(&options, None, &front).unwrap(), ExitCode::Success);
+    assert_eq!(operation::reconcile(&options, None, false, &front).unwrap(), ExitCode::Success);
 }

@@ -38,9 +38,10 @@ fn a_rollback_leads_to_the_revision_before_and_the_next_one_further_back() {
     let tags = project.git(&["tag", "-l", "-n1", "hoist/sync/*"]);
     assert!(tags.contains(&format!("roll back to {}", &two[..10])), "{tags}");
 
-    project.run(&["rollback", "--yes"]).ends(0).says(&one[..10]);
+    // One step further is a step that has to be named.
+    project.run(&["rollback", "--yes", &one[..10]]).ends(0).says(&one[..10]);
     all_on(&farm, 3, &one);
-    project.run(&["rollback", "--yes"]).ends(2).says("--to");
+    project.run(&["rollback", "--yes"]).ends(2).says("already rolled back").says("--to");
     all_on(&farm, 3, &one);
     project.run(&["rollback", "--yes", "--to", &two]).ends(0);
     all_on(&farm, 3, &two);
@@ -121,7 +122,7 @@ fn with_something_unfinished_a_rollback_ends_that_and_one_to_a_revision_refuses(
     project.run(&["reconcile", "--yes"]).ends(6).says("hoist rollback");
     project.run(&["rollback", "--yes"]).ends(1).says("verified");
     all_on(&farm, 2, &two);
-    project.run(&["rollback", "--yes"]).ends(0);
+    project.run(&["rollback", "--yes", &one]).ends(0);
     all_on(&farm, 2, &one);
 }
 
@@ -273,7 +274,9 @@ fn the_targets_keep_what_is_gone_back_to_and_the_deploy_host_need_not() {
     }
     project.git(&["reflog", "expire", "--expire=now", "--all"]);
     project.git(&["gc", "-q", "--prune=now"]);
-    project.run(&["rollback", "--yes", "--to", &one[..10]]).ends(2).says("the full name of a commit that targets keep");
+    project.run(&["rollback", "--yes", "--to", "0123456789"]).ends(2).says("no host keeps one");
+    project.run(&["rollback", "--list"]).ends(0).says(&one[..10]).says("(not in this repository)");
+    project.run(&["rollback", "--dry-run", &one[..10]]).ends(0).says("kept on 2 of 2 hosts");
     project.run(&["rollback", "--yes", "--to", &"1".repeat(40)]).ends(1).says("is not kept there any more");
     all_on(&farm, 2, &project_head(&farm));
     project.run(&["rollback", "--yes", "--to", &one]).ends(0).says("the deploy host does not have");

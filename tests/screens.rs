@@ -104,6 +104,7 @@ fn normal(text: &str) -> String {
             r"(?P<who>\bby op@[\w.-]+)",
             r"|(?P<run>\d{8}T\d{6}Z?(?:\.\d+Z?)?-\d+(?:-\w+)?)",
             r"|(?P<time>\d\d:\d\d:\d\d)",
+            r"|(?P<ago>\bjust now\b|\b\d+ (?:min|h) ago\b)",
             r"|(?P<slow> in \d+(?:\.\d+)? (?:ms|s|min)\b)",
             r"|(?P<took> *\b\d+(?:\.\d+)? (?:ms|s|min)\b)",
             r"|(?P<before>\x1b\[[0-9;]*m|\b)(?P<revision>[0-9a-f]{40}|[0-9a-f]{10})\b",
@@ -118,6 +119,8 @@ fn normal(text: &str) -> String {
             "RUN".to_owned()
         } else if found.name("time").is_some() {
             "00:00:00".to_owned()
+        } else if found.name("ago").is_some() {
+            "N min ago".to_owned()
         } else if found.name("slow").is_some() {
             // Only what took a second or more is said to have taken it.
             String::new()
@@ -209,5 +212,19 @@ fn the_plan_and_the_status_of_a_mixed_fleet() {
         let mut terminal = scene.at((rows, columns), &["status"], true);
         terminal.ends(1);
         screen("status", &terminal, columns);
+    }
+}
+
+#[test]
+fn what_a_rollback_shows_before_it_acts() {
+    for (rows, columns) in SIZES {
+        let scene = Scene::broken();
+        std::fs::remove_file(scene.farm.srv(&address(3)).join("broken")).unwrap();
+        scene.project.deploy(&["Second page"]).ends(0);
+        let mut terminal = scene.at((rows, columns), &["rollback"], true);
+        terminal.wait_for("[y]es/[N]o");
+        screen("rollback-question", &terminal, columns);
+        terminal.types("n\n");
+        terminal.ends(1);
     }
 }

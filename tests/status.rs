@@ -39,14 +39,14 @@ fn a_host_that_was_down_is_owed_the_revision_until_reconcile_has_brought_it() {
 
     let ran = status(&project, &[]).ends(1);
     let there = host(&ran, 3);
-    // A host that is owed something is shown as what it is right now: out of order.
-    assert_eq!(there["standing"], "failed");
+    // A host that is behind is shown as what it is right now: it answers, and with an error.
+    assert_eq!(there["standing"], "unreachable");
     assert!(there["trouble"].as_str().unwrap().contains("this host is down"), "{there}");
     assert_eq!((&there["owed"]["revision"], &there["wanted"]), (&two.as_str().into(), &two.as_str().into()));
     assert_eq!(there["current"], one.as_str(), "what it ran when it was last read");
-    assert_eq!(host(&ran, 2)["standing"], "ok");
+    assert_eq!(host(&ran, 2)["standing"], "in sync");
     let offline = status(&project, &["--offline"]).ends(1);
-    assert_eq!((&host(&offline, 3)["standing"], &host(&offline, 3)["reached"]), (&"owed".into(), &().into()));
+    assert_eq!((&host(&offline, 3)["standing"], &host(&offline, 3)["reached"]), (&"behind".into(), &().into()));
     project.run(&["status", "--offline"]).ends(1).says("127.0.0.[2-3,5]").says("missed out");
 
     farm.set_down(&address(3), false);
@@ -61,7 +61,7 @@ fn a_host_that_was_down_is_owed_the_revision_until_reconcile_has_brought_it() {
         "a host was deployed to that was owed nothing"
     );
     status(&project, &["--offline"]).ends(0);
-    project.run(&["reconcile"]).ends(0).says("nothing is owed");
+    project.run(&["reconcile"]).ends(0).says("nothing to do");
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn a_host_that_failed_within_the_limit_is_owed_with_its_reason_and_a_later_deplo
     let two = page(&project, "two");
     project.deploy(&[]).ends(0);
     let ran = status(&project, &[]).ends(1);
-    assert_eq!(host(&ran, 1)["standing"], "owed");
+    assert_eq!(host(&ran, 1)["standing"], "behind");
     assert!(host(&ran, 1)["owed"]["reason"].as_str().unwrap().contains("check page failed"));
     // As it was left: live, not finalized.
     assert_eq!(
@@ -83,7 +83,7 @@ fn a_host_that_failed_within_the_limit_is_owed_with_its_reason_and_a_later_deplo
     );
     // A run that succeeds nowhere is no success, whatever the limit, and changes nothing about that.
     project.run(&["reconcile", "--yes"]).ends(1).says("failed");
-    assert_eq!(host(&status(&project, &["--offline"]).ends(1), 1)["standing"], "owed");
+    assert_eq!(host(&status(&project, &["--offline"]).ends(1), 1)["standing"], "behind");
     std::fs::remove_file(farm.srv(&address(1)).join("broken")).unwrap();
     project.deploy(&["--force"]).ends(0);
     status(&project, &["--offline"]).ends(0);
@@ -115,8 +115,9 @@ fn a_deployment_that_was_rolled_back_or_not_finalized_is_owed_to_nobody() {
     project.write("hoist/checks.yaml", "");
     project.deploy(&["-r", &two, "-s", "fetch,promote"]).ends(0);
     let ran = status(&project, &["--offline"]).ends(1);
-    assert_eq!((&host(&ran, 0)["standing"], &host(&ran, 0)["wanted"]), (&"astray".into(), &one.as_str().into()));
-    project.run(&["reconcile", "--yes"]).ends(0).says("nothing is owed");
+    assert_eq!((&host(&ran, 0)["standing"], &host(&ran, 0)["wanted"]), (&"drifted".into(), &one.as_str().into()));
+    project.run(&["reconcile", "--yes"]).ends(0).says(&one[..10]);
+    (0..2).for_each(|n| assert_eq!(Links::of(&farm, n), Links::finalized(&one)));
 }
 
 #[test]
@@ -129,8 +130,8 @@ fn status_finds_a_host_that_somebody_changed_and_takes_no_lock_and_changes_nothi
     std::os::unix::fs::symlink(format!("revs/{one}"), &current).unwrap();
     status(&project, &["--offline"]).ends(0);
     let ran = status(&project, &[]).ends(1);
-    assert_eq!((&host(&ran, 1)["standing"], &host(&ran, 1)["current"]), (&"astray".into(), &one.as_str().into()));
-    project.run(&["status", "--offline"]).ends(1).says(&format!("{} is wanted", &two[..10]));
+    assert_eq!((&host(&ran, 1)["standing"], &host(&ran, 1)["current"]), (&"drifted".into(), &one.as_str().into()));
+    project.run(&["status", "--offline"]).ends(1).says("drifted").says(&two[..10]);
     assert_eq!(std::fs::read_link(&current).unwrap().to_str().unwrap(), format!("revs/{one}"));
 }
 
@@ -139,7 +140,7 @@ fn status_says_who_deploys_and_holds_locks_and_then_that_the_deployment_is_unfin
     let (farm, project) = Project::on_farm(0, 2);
     project.check("waits", "promote", common::WAITS);
     project.commit("one");
-    project.run(&["status", "--offline"]).ends(1).says("unknown");
+    project.run(&["status", "--offline"]).ends(1).says("new");
     let mut deployer =
         project.hoist(&["deploy", "--yes", "why", "not"]).stdout(std::process::Stdio::null()).spawn().unwrap();
     common::wait_for_check(&farm, 0);
@@ -199,7 +200,7 @@ fn a_host_that_was_lost_in_a_stage_and_stays_away_is_unknown_and_owed() {
     Ran::of(deployer.wait_with_output().unwrap()).ends(3).says("unknown").says("127.0.0.2");
     let ran = status(&project, &["--offline"]).ends(1);
     let lost = host(&ran, 1);
-    assert_eq!((&lost["standing"], &lost["owed"]["revision"]), (&"owed".into(), &two.as_str().into()));
+    assert_eq!((&lost["standing"], &lost["owed"]["revision"]), (&"behind".into(), &two.as_str().into()));
     assert_eq!(lost["current"], serde_json::Value::Null, "what it runs is not known");
     project.run(&["status", "--offline"]).ends(1).says("?");
     farm.set_down(&address(1), false);
@@ -237,14 +238,10 @@ fn verify_says_which_hosts_lack_files_of_what_is_live() {
     status(&project, &[]).ends(0);
     let ran = status(&project, &["--verify"]).ends(1);
     let there = host(&ran, 1);
-    assert_eq!((&there["standing"], &there["lacking"]["count"]), (&"damaged".into(), &5.into()));
+    assert_eq!((&there["standing"], &there["lacking"]["count"]), (&"in sync".into(), &5.into()));
     assert_eq!(there["lacking"]["files"][0], "app/f0");
-    assert_eq!(host(&ran, 0)["standing"], "ok");
-    project
-        .run(&["status", "--verify"])
-        .ends(1)
-        .says("damaged")
-        .says("its tree lacks 5 files: app/f0, app/f1, app/f2, …");
+    assert_eq!(host(&ran, 0)["standing"], "in sync");
+    project.run(&["status", "--verify"]).ends(1).says("its tree lacks 5 files: app/f0, app/f1, app/f2, …");
     project.run(&["status", "--verify", "--offline"]).ends(2).says("--offline");
     // Deployed again, it is whole.
     project.deploy(&[]).ends(0).says("restored what was missing or empty: 5 files");

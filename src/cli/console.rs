@@ -1,9 +1,6 @@
 //! The operator at a terminal, or `--yes` in a script.
 
-use std::io::{self, BufRead, IsTerminal};
-use std::time::Duration;
-
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::io::{self, IsTerminal};
 
 use crate::deploy::{Answer, Operator, Question};
 use crate::operation::{Frontend, Refused};
@@ -11,16 +8,22 @@ use crate::report;
 use crate::report::Reporter;
 use crate::targets::fold;
 
-use super::out::{answer_line, complain, complain_line};
+use super::keyboard::{Keyboard, Typed};
+use super::out::{answer_line, complain, complain_line, only_complaints_are_seen};
 use super::show::Show;
-use super::signals::Interrupts;
-
-/// How long a question looks at the keyboard before it looks for an interrupt.
-const LOOK: Duration = Duration::from_millis(100);
+use super::signals::{Interrupts, stop_at_once};
 
 /// What is said of a run that is stopped at once.
 const LAST_WORDS: &str = "hoist: stopped at once; stages under way go on by themselves on their hosts\n\
                           continue with `hoist resume`, or undo with `hoist rollback`";
+
+/// What is said of a run whose question about the rollback nobody can answer any more.
+const UNANSWERED: &str = "hoist: the terminal is gone, and nobody has said whether to roll back: the hosts stay as they are\n\
+                          continue with `hoist resume`, or undo with `hoist rollback`";
+
+/// What can be done about hosts that are at work.
+const CAN_ABORT: &str = "wait for them, or [a]bort now: a and Enter end the step on these hosts; ";
+const CAN_STOP: &str = "a second Ctrl-C ends hoist at once, and these hosts go on by themselves";
 
 /// What tmux and screen leave in the environment of what runs in them.
 const MULTIPLEXERS: [&str; 2] = ["TMUX", "STY"];
@@ -33,41 +36,30 @@ pub struct Console {
     yes: bool,
     show: Show,
     interrupts: Interrupts,
+    keyboard: Keyboard,
 }
 
 impl Console {
     /// For a command. With `yes` every question is answered with yes.
     pub fn new(command: &'static str, show: Show, yes: bool) -> Console {
-        Console { command, yes, show, interrupts: Interrupts::default() }
+        Console { command, yes, show, interrupts: Interrupts::default(), keyboard: Keyboard }
     }
 
-    /// A line from the terminal; `None` on an interrupt that comes while it waits, and when the terminal is gone, which
-    /// counts as one.
-    fn read_line(&self) -> Option<String> {
-        let stdin = io::stdin();
-        let already = self.interrupts.any();
-        let wait = Timespec { tv_sec: 0, tv_nsec: LOOK.as_nanos() as i64 };
-        loop {
-            let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
-            match poll(&mut fds, Some(&wait)) {
-                Ok(0) | Err(rustix::io::Errno::INTR) if self.interrupts.any() && !already => return None,
-                Ok(0) | Err(rustix::io::Errno::INTR) => {}
-                Ok(_) => break,
-                Err(_) => {
-                    self.interrupts.terminal_is_gone();
-                    return None;
-                }
-            }
+    /// Discards what was typed so far, which is no answer to what comes now: whoever typed it had not read the question.
+    /// Says whether there was some.
+    fn discard(&self) -> bool {
+        let discarded = self.keyboard.discard();
+        if discarded {
+            complain("what was typed before this question is discarded");
         }
-        // As bytes: a slip on the keyboard that is not UTF-8 is no answer, and no end either.
-        let mut line = Vec::new();
-        match stdin.lock().read_until(b'\n', &mut line) {
-            Ok(0) | Err(_) => {
-                self.interrupts.terminal_is_gone();
-                None
-            }
-            Ok(_) => Some(String::from_utf8_lossy(&line).trim().to_lowercase()),
-        }
+        discarded
+    }
+
+    /// Asks, and takes what is typed from then on.
+    fn ask(&self, question: &str) -> Typed {
+        self.discard();
+        complain(question);
+        self.keyboard.line(&self.interrupts)
     }
 }
 
@@ -94,14 +86,18 @@ impl Frontend for Console {
         Err(Refused::Usage("standard input is no terminal, so nobody can be asked: add --yes".into()))
     }
 
+    fn is_unattended(&self) -> bool {
+        self.yes
+    }
+
     fn ask_line(&self, question: &str) -> String {
         if self.yes {
             return String::new();
         }
-        complain(question);
-        let mut line = Vec::new();
-        let read = io::stdin().lock().read_until(b'\n', &mut line);
-        read.map(|_| String::from_utf8_lossy(&line).trim().to_owned()).unwrap_or_default()
+        match Console::ask(self, question) {
+            Typed::Line(line) => line,
+            Typed::End | Typed::Interrupt | Typed::Gone => String::new(),
+        }
     }
 
     fn confirm(&self, question: &str) -> bool {
@@ -109,11 +105,11 @@ impl Frontend for Console {
             return true;
         }
         loop {
-            complain(&format!("{question} [y]es/[N]o"));
-            match self.read_line().as_deref() {
-                Some("y" | "yes") => return true,
-                None | Some("n" | "no" | "") => return false,
-                Some(_) => complain("please answer y or n; just Enter means no"),
+            let Typed::Line(line) = Console::ask(self, &format!("{question} [y]es/[N]o")) else { return false };
+            match line.to_lowercase().as_str() {
+                "y" | "yes" => return true,
+                "n" | "no" | "" => return false,
+                _ => complain("please answer y or n; just Enter means no"),
             }
         }
     }
@@ -132,30 +128,84 @@ impl Frontend for Console {
     }
 }
 
-impl Operator for Console {
-    /// Without an answer (the terminal is gone, or an interrupt came) a deployment does not go on, and is rolled back:
-    /// that leaves the fleet in one state.
-    fn ask(&mut self, question: &Question) -> Answer {
-        if self.yes {
-            return Answer::Yes;
-        }
+impl Console {
+    /// Whether a group that went well is followed by the next one. Without an answer it is not.
+    fn ask_to_continue(&self, question: &Question) -> Answer {
         loop {
-            complain(&question.to_string());
-            let rollback = matches!(question, Question::RollBack { .. });
-            let Some(line) = self.read_line() else { return if rollback { Answer::Yes } else { Answer::No } };
-            match line.as_str() {
+            let Typed::Line(line) = Console::ask(self, &question.to_string()) else {
+                self.interrupts.count();
+                return Answer::No;
+            };
+            match line.to_lowercase().as_str() {
                 "y" | "yes" => return Answer::Yes,
                 "n" | "no" => return Answer::No,
-                "c" | "continue" | "continue all groups" if !rollback => return Answer::All,
-                "" if rollback => return Answer::Yes,
-                _ if rollback => complain("please answer y or n; just Enter means yes"),
+                "c" | "continue" | "continue all groups" => return Answer::All,
                 _ => complain("please answer y, n or c"),
             }
         }
     }
 
+    /// Nobody but a person who has read the question answers it: no end of the input, no interrupt, and no Enter while
+    /// more of them may be on their way. Without a terminal it stays open for `hoist resume`.
+    fn ask_for_rollback(&self, question: &Question) -> Answer {
+        let mut is_default = true;
+        loop {
+            is_default &= !self.discard();
+            let text = if is_default { question.to_string() } else { question.without_default() };
+            match Console::ask(self, &text) {
+                Typed::Line(line) => match line.to_lowercase().as_str() {
+                    "y" | "yes" => return Answer::Yes,
+                    "n" | "no" => return Answer::No,
+                    "" if is_default => return Answer::Yes,
+                    _ if is_default => complain("please answer y or n; just Enter means yes"),
+                    _ => complain("please answer y or n"),
+                },
+                Typed::End => {
+                    is_default = false;
+                    complain("please answer y or n");
+                }
+                Typed::Interrupt => {
+                    is_default = false;
+                    complain(
+                        "please answer y or n; a second Ctrl-C ends hoist at once, and leaves the hosts as they are",
+                    );
+                }
+                Typed::Gone => stop_at_once(UNANSWERED),
+            }
+        }
+    }
+}
+
+impl Operator for Console {
+    fn ask(&mut self, question: &Question) -> Answer {
+        match question {
+            _ if self.yes => Answer::Yes,
+            Question::Continue { .. } => self.ask_to_continue(question),
+            Question::RollBack { .. } => self.ask_for_rollback(question),
+        }
+    }
+
     fn interrupted(&mut self) -> bool {
         self.interrupts.any()
+    }
+
+    fn has_interrupted(&self) -> bool {
+        self.interrupts.any()
+    }
+
+    fn advice(&mut self, can_abort: bool) -> String {
+        self.keyboard.discard();
+        let choices = if can_abort && self.keyboard.is_there() { CAN_ABORT } else { "" };
+        let advice = format!("{choices}{CAN_STOP}");
+        if only_complaints_are_seen() {
+            complain(&format!("interrupted: {advice}"));
+        }
+        advice
+    }
+
+    fn aborts(&mut self) -> bool {
+        let typed = self.keyboard.line_so_far();
+        typed.is_some_and(|line| matches!(line.to_lowercase().as_str(), "a" | "abort" | "abort now"))
     }
 
     fn name(&self) -> &'static str {

@@ -5,6 +5,7 @@ mod commands;
 mod complete;
 mod console;
 mod flags;
+mod keyboard;
 mod lock_hold;
 mod other_tools;
 mod render;

@@ -33,8 +33,8 @@ impl Interrupts {
         Ok(interrupts)
     }
 
-    /// Counts as the first signal: nobody is there any more who could send one.
-    pub fn terminal_is_gone(&self) {
+    /// Counts something else as the first signal: the end of the input, or of the terminal.
+    pub fn count(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
 
@@ -44,7 +44,8 @@ impl Interrupts {
     }
 }
 
-fn stop_at_once(last_words: &str) -> ! {
+/// Ends the process with status 130, behind a last line.
+pub fn stop_at_once(last_words: &str) -> ! {
     // The cursor may stand in a bar, or behind a question.
     if std::io::stderr().is_terminal() {
         super::out::complain("");

@@ -4,6 +4,7 @@ mod asked;
 mod calls;
 mod contact;
 mod holder;
+mod interrupts;
 mod look;
 mod new_hosts;
 mod operator;

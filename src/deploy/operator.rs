@@ -1,22 +1,41 @@
 //! The person, or the script, behind a run.
 
+use super::plan::Kind;
+
 /// What the operator is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
     /// After a group that is not the last.
-    Continue { group: String },
+    Continue { kind: Kind, group: String },
     /// Before a rollback; the default is yes.
-    RollBack { why: String, hosts: usize },
+    RollBack { kind: Kind, why: String, hosts: usize },
+}
+
+impl Question {
+    /// The question for somebody whose Enter may not be meant for it: no answer is the default.
+    pub fn without_default(&self) -> String {
+        self.to_string().replace("[Y]es", "[y]es")
+    }
 }
 
 impl std::fmt::Display for Question {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Question::Continue { group } => {
-                write!(f, "{group} deploy successful. Continue? [y]es/[n]o/[c]ontinue all groups")
+            Question::Continue { kind, group } => {
+                match kind {
+                    Kind::Rollback => write!(f, "{group} is done. Go back on the next group?")?,
+                    Kind::ServiceRestart => write!(f, "{group}: services restarted. Continue?")?,
+                    Kind::Deploy | Kind::DryRun => write!(f, "{group} deploy successful. Continue?")?,
+                }
+                write!(f, " [y]es/[n]o/[c]ontinue all groups")
             }
-            Question::RollBack { why, hosts } => {
-                write!(f, "{why}. Roll back {}? [Y]es/[n]o", crate::text::hosts(*hosts))
+            Question::RollBack { kind, why, hosts } => {
+                let hosts = crate::text::hosts(*hosts);
+                match kind {
+                    Kind::Rollback => write!(f, "{why}. Stop going back, and return {hosts} to what ran before?")?,
+                    _ => write!(f, "{why}. Roll back {hosts}?")?,
+                }
+                write!(f, " [Y]es/[n]o")
             }
         }
     }
@@ -53,6 +72,22 @@ pub trait Operator {
         false
     }
 
+    /// Whether the operator has asked for an end, whatever the run makes of it.
+    fn has_interrupted(&self) -> bool {
+        false
+    }
+
+    /// What an operator who has interrupted can do while hosts are still at work; asked for once a step. `can_abort`: the
+    /// step can be aborted on its hosts.
+    fn advice(&mut self, _can_abort: bool) -> String {
+        String::new()
+    }
+
+    /// Whether the operator aborts the step on its hosts; asked every so often after [`Operator::advice`].
+    fn aborts(&mut self) -> bool {
+        false
+    }
+
     /// Whose answers these are, for the log: `operator` or `--yes`.
     fn name(&self) -> &'static str;
 }
@@ -68,6 +103,18 @@ impl<O: Operator + ?Sized> Operator for &mut O {
 
     fn undoes(&self) -> bool {
         (**self).undoes()
+    }
+
+    fn has_interrupted(&self) -> bool {
+        (**self).has_interrupted()
+    }
+
+    fn advice(&mut self, can_abort: bool) -> String {
+        (**self).advice(can_abort)
+    }
+
+    fn aborts(&mut self) -> bool {
+        (**self).aborts()
     }
 
     fn name(&self) -> &'static str {

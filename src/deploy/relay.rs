@@ -20,6 +20,17 @@ pub trait Observer {
 
     /// Whether the operator wants no further host to begin; asked every so often.
     fn interrupted(&mut self, report: &mut dyn Reporter) -> bool;
+
+    /// What the operator can do about the hosts that are still at work; `None` unless there was an interrupt that was not
+    /// acknowledged yet.
+    fn advice(&mut self) -> Option<String> {
+        None
+    }
+
+    /// Whether the operator wants the step ended on the hosts at work; asked once the interrupt is acknowledged.
+    fn aborts(&mut self) -> bool {
+        false
+    }
 }
 
 /// The event of a remark that was made during a step.
@@ -52,6 +63,7 @@ pub fn relay(
     let mut since: HashMap<HostId, Instant> = HashMap::new();
     let mut waiting: HashSet<HostId> = tasks.iter().map(|task| task.host).collect();
     let (mut ok, mut failed) = (0, 0);
+    let mut acknowledged = false;
     let mut flow = Flow::Continue;
     fleet.run(call, tasks, &mut |events| {
         if events.is_empty() {
@@ -99,8 +111,26 @@ pub fn relay(
             }
         }
         report.flush();
-        if observer.interrupted(report) {
-            flow = Flow::Stop;
+        let stops = observer.interrupted(report);
+        if stops {
+            flow = flow.max(Flow::Stop);
+        }
+        let under_way = || tasks.iter().map(|task| task.host).filter(|host| since.contains_key(host));
+        let targets = |observer: &dyn Observer| under_way().map(|host| observer.target(host).clone()).collect();
+        if !acknowledged && let Some(advice) = observer.advice() {
+            acknowledged = true;
+            report.event(&Event::Stopping {
+                step,
+                hosts: targets(observer),
+                stops,
+                seconds: since.values().map(Instant::elapsed).max().unwrap_or_default().as_secs(),
+                limit: call.timeout.as_secs(),
+                advice,
+            });
+        }
+        if acknowledged && stops && flow < Flow::Abort && observer.aborts() {
+            flow = Flow::Abort;
+            report.event(&Event::Aborting { step, hosts: targets(observer) });
         }
         flow
     });

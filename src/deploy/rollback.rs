@@ -26,7 +26,7 @@ impl Deployment<'_> {
                 Halt::Declined => "stopped by the operator".to_owned(),
                 Halt::Interrupted => "interrupted".to_owned(),
             };
-            if self.ask(&Question::RollBack { why, hosts: touched }) == Answer::No {
+            if self.ask(&Question::RollBack { kind: self.plan.kind, why, hosts: touched }) == Answer::No {
                 return End::RollbackDeclined;
             }
         }

@@ -12,6 +12,7 @@ use crate::text::counted;
 use crate::wire::{Level, Outcome, Stage};
 
 use super::calls::{contact_call, stage_call};
+use super::interrupts::Interrupts;
 use super::operator::{Answer, Operator, Question};
 use super::plan::{GroupId, Kind, Plan, StagePlan};
 use super::relay::{Observer, relay, relay_remarks};
@@ -74,7 +75,7 @@ impl Deployment<'_> {
         }
         // Whoever has asked for the end of the run is not asked whether it goes on.
         self.heed_interrupt()?;
-        let answer = self.ask(&Question::Continue { group: self.plan.group(group).name.clone() });
+        let answer = self.ask(&Question::Continue { kind: self.plan.kind, group: self.plan.group(group).name.clone() });
         self.heed_interrupt()?;
         match answer {
             Answer::Yes => Ok(()),
@@ -282,8 +283,8 @@ impl Deployment<'_> {
         };
         let tasks: Vec<Task> = hosts.iter().map(task).collect();
         let Deployment { fleet, operator, report, table, .. } = self;
-        let operator = interruptible.then_some(&mut **operator);
-        relay(*fleet, call, label, &tasks, *report, &mut OneCall { table, operator, stage, ended });
+        let interrupts = Interrupts::of(&mut **operator, call.step, interruptible);
+        relay(*fleet, call, label, &tasks, *report, &mut OneCall { table, interrupts, stage, ended });
     }
 
     pub(super) fn ask(&mut self, question: &Question) -> Answer {
@@ -333,8 +334,7 @@ impl Deployment<'_> {
 /// What one call does to the table.
 struct OneCall<'a, 'b, F> {
     table: &'a mut Table,
-    /// Who may interrupt; `None`: nobody.
-    operator: Option<&'a mut (dyn Operator + 'b)>,
+    interrupts: Interrupts<'a, 'b>,
     stage: Option<Stage>,
     ended: F,
 }
@@ -361,7 +361,15 @@ impl<F: FnMut(&mut Table, HostId, HostResult) -> Flow> Observer for OneCall<'_, 
     }
 
     fn interrupted(&mut self, _: &mut dyn Reporter) -> bool {
-        self.operator.as_mut().is_some_and(|operator| operator.interrupted())
+        self.interrupts.stop()
+    }
+
+    fn advice(&mut self) -> Option<String> {
+        self.interrupts.advice()
+    }
+
+    fn aborts(&mut self) -> bool {
+        self.interrupts.abort()
     }
 }
 

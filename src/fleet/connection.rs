@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use super::abort::Abort;
 use super::loss::unreachable;
 use super::output_sink::OutputSink;
 use super::sessions::{First, FleetState, Session};
@@ -166,11 +167,12 @@ impl Work<'_> {
         request: &Request,
         payload: Payload,
         deadline: Instant,
+        abort: Option<&Abort>,
     ) -> Result<StageReply, Failure> {
         let Some(remote) = &mut self.session.remote else {
             return Err(Failure::Lost("there is no session".into()));
         };
-        remote.run(request, payload, deadline, &mut self.sink)
+        remote.run(request, payload, deadline, abort, &mut self.sink)
     }
 
     /// Reconnects after a loss; gives up after `reconnect_timeout`.

@@ -1,6 +1,7 @@
 //! The real fleet: hosts over SSH.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::connection::Work;
@@ -36,7 +37,15 @@ impl SshFleet {
         let hosts: Vec<Host> = targets.into_iter().map(host).collect();
         let open = OpenSessions::new(ssh.session_limit(hosts.len()));
         SshFleet {
-            shared: Arc::new(FleetState { ssh, hosts, requests, packs, open, output: RunOutput::default() }),
+            shared: Arc::new(FleetState {
+                ssh,
+                hosts,
+                requests,
+                packs,
+                open,
+                output: RunOutput::default(),
+                aborting: AtomicBool::new(false),
+            }),
             pool: Pool::default(),
             keeps_alive: false,
         }
@@ -104,7 +113,8 @@ impl SshFleet {
         };
         self.pool.run(call.batch, tasks, Arc::new(job), &mut |mut events| {
             events.retain(|event| matches!(event, HostEvent::Line(..)));
-            on(events);
+            // All of them are asked, whatever the story makes of the answers.
+            self.shared.heed(on(events));
             Flow::Continue
         });
         let found = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
@@ -124,6 +134,7 @@ impl Fleet for SshFleet {
 impl SshFleet {
     /// Makes a call.
     fn make(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
+        self.shared.aborting.store(false, Ordering::SeqCst);
         // A probe finds out whatever it is for.
         if call.recover && call.step != Step::Probe {
             return self.recover(call, tasks, on);
@@ -141,11 +152,18 @@ impl SshFleet {
         };
         // More at once than may be open would only close each other's sessions.
         let batch = self.shared.open.limit().map_or(call.batch, |limit| call.batch.min(limit));
-        self.pool.run(batch, tasks, Arc::new(job), on);
+        let shared = self.shared.clone();
+        self.pool.run(batch, tasks, Arc::new(job), &mut |events| shared.heed(on(events)));
     }
 }
 
 impl FleetState {
+    /// Has the threads of a call know when the operator aborts it.
+    fn heed(&self, flow: Flow) -> Flow {
+        self.aborting.fetch_or(flow == Flow::Abort, Ordering::SeqCst);
+        flow
+    }
+
     /// Does one piece of work on a host, and completes its result.
     pub(super) fn on_host(
         &self,

@@ -1,5 +1,6 @@
 //! Hosts, and running a step on many of them.
 
+mod abort;
 mod ask;
 mod command;
 mod connection;
@@ -112,19 +113,21 @@ pub enum HostEvent {
     Remark(Remark),
 }
 
-/// The story's answer to each batch of events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The story's answer to each batch of events. A later one is the stronger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Flow {
     Continue,
     /// Start no further host; those under way finish.
     Stop,
+    /// Start no further host, and end the stage on those under way: it fails there.
+    Abort,
 }
 
 /// Hosts that can be told to do a step.
 ///
 /// The one promise that every rule of a deployment leans on: each task that was started gets exactly one
 /// [`HostEvent::Ended`], tasks start in the order given, at most `batch` are under way at a time, and none starts
-/// after [`Flow::Stop`].
+/// after [`Flow::Stop`] or [`Flow::Abort`].
 pub trait Fleet {
     /// Runs one call to its end. `on` is called from the calling thread with the events that have come in since, in
     /// order, and also with none every so often, so that it can look up from waiting.

@@ -64,7 +64,7 @@ impl Pool {
             }
             events.extend(told.try_iter().take(IN_FLIGHT));
             under_way -= events.iter().filter(|event| matches!(event, HostEvent::Ended(..))).count();
-            stopped |= on(events) == Flow::Stop;
+            stopped |= on(events) != Flow::Continue;
         }
     }
 
@@ -102,7 +102,7 @@ fn work(task: &Task, job: &Job, tell: &dyn Fn(HostEvent)) {
 fn give_up(tasks: &[Task], reason: &str, on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
     for task in tasks {
         let result = HostResult::from(Fault::failed(reason));
-        if on(vec![HostEvent::Started(task.host), HostEvent::Ended(task.host, Box::new(result))]) == Flow::Stop {
+        if on(vec![HostEvent::Started(task.host), HostEvent::Ended(task.host, Box::new(result))]) != Flow::Continue {
             return;
         }
     }

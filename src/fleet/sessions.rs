@@ -1,6 +1,7 @@
 //! The state of each host between steps: its session, and what is known about the host.
 
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 
 use super::noise::Noise;
 use super::open::OpenSessions;
@@ -18,6 +19,8 @@ pub(super) struct FleetState {
     pub packs: Box<dyn PackSource>,
     pub open: OpenSessions,
     pub output: RunOutput,
+    /// The operator wants the stage under way ended on its hosts.
+    pub aborting: AtomicBool,
 }
 
 pub(super) struct Host {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::abort::Abort;
 use super::output_sink::OutputSink;
 use super::ssh::{AfterLine, Driven, ExecEnd, Input, Link, OpenError, OutputChunk, Running};
 use super::{HostResult, Payload};
@@ -158,11 +159,12 @@ impl Remote {
         request: &Request,
         payload: Payload,
         deadline: Instant,
+        abort: Option<&Abort>,
         sink: &mut OutputSink,
     ) -> Result<StageReply, Failure> {
         let mut answer = None;
         sink.begin();
-        let end = self.exec(request, payload, deadline, &mut |said| match sink.said(said) {
+        let end = self.exec(request, payload, deadline, abort, &mut |said| match sink.said(said) {
             Some(TargetEvent::Ended { outcome, state }) => {
                 answer = Some((outcome, state));
                 AfterLine::Last
@@ -179,7 +181,7 @@ impl Remote {
     pub fn ask(&mut self, request: &Request, deadline: Instant, sink: &mut OutputSink) -> Result<Recorded, Failure> {
         let mut answer = None;
         sink.begin();
-        let end = self.exec(request, Payload::default(), deadline, &mut |said| match sink.said(said) {
+        let end = self.exec(request, Payload::default(), deadline, None, &mut |said| match sink.said(said) {
             Some(TargetEvent::Recorded(recorded)) => {
                 answer = Some(Ok(recorded));
                 AfterLine::Last
@@ -202,22 +204,51 @@ impl Remote {
         request: &Request,
         payload: Payload,
         deadline: Instant,
+        abort: Option<&Abort>,
         on: &mut dyn FnMut(OutputChunk) -> AfterLine,
     ) -> Result<ExecEnd, Failure> {
         let input = || Input { head: lines_of(request), payload: payload.clone(), keep_open: false };
-        let mut end = self.link.exec(&self.command, input(), deadline, on);
-        if matches!(end, Err(OpenError::NoChannel(_)))
+        let mut started = self.link.start(&self.command, input(), deadline);
+        if matches!(started, Err(OpenError::NoChannel(_)))
             && let Some(keeper) = self.keeper.take()
         {
             // The server allows one command a session. End the keeper: the stage takes the lock itself.
             keeper.finish(&mut self.link, Instant::now() + RELEASE_TIMEOUT);
-            end = self.link.exec(&self.command, input(), deadline, on);
+            started = self.link.start(&self.command, input(), deadline);
         }
-        end.map_err(|error| match not_run(error) {
+        let mut running = started.map_err(|error| match not_run(error) {
             // The session has run commands before, so the obstacle may pass; a new session may work.
             Failure::Ended(fault) => Failure::Lost(fault.to_string()),
             other => other,
-        })
+        })?;
+        loop {
+            // The target says something every so often: then it is looked whether the operator aborts.
+            let driven = running.drive(&mut self.link, deadline, &mut |said| match on(said) {
+                AfterLine::More if abort.is_some_and(Abort::is_due) => AfterLine::Pause,
+                then => then,
+            });
+            if let Driven::Ended(end) = driven {
+                return Ok(end);
+            }
+            if let Some(abort) = abort
+                && !self.abort(abort)
+            {
+                running.leave(&mut self.link);
+                return Err(Failure::Lost("the stage is aborted".into()));
+            }
+        }
+    }
+
+    /// Has the keeper end a stage that the operator aborts. Without one it takes a new session to do so: `false`.
+    pub fn abort(&mut self, abort: &Abort) -> bool {
+        if !self.has_keeper() {
+            return false;
+        }
+        if let Some(keeper) = &mut self.keeper {
+            keeper.say(&line_of(&abort.line()));
+        }
+        self.keep_alive(false);
+        true
     }
 
     /// Releases the lock and a claim, and closes the session.

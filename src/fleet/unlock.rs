@@ -38,7 +38,7 @@ impl Work<'_> {
             return fault.into();
         }
         let (request, deadline) = (self.unlock_request(held), self.deadline());
-        match self.exec(&request, Payload::default(), deadline) {
+        match self.exec(&request, Payload::default(), deadline, None) {
             Ok(answer) => answer.outcome.into(),
             Err(trouble) => Fault::from(trouble).into(),
         }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::abort::Abort;
 use super::connection::{SLACK, Work};
 use super::loss::{Loss, lost, unreachable, why};
 use super::talk::{Failure, StageReply};
@@ -113,14 +114,18 @@ impl Work<'_> {
         if let Some(first) = &mut self.session.first {
             first.begun |= stage != Stage::Fetch;
         }
+        let abort = Abort::of(&self.shared.aborting, stage, task.attempt);
         let (mut rebuild, mut run_again) = (false, true);
         loop {
+            if abort.as_ref().is_some_and(Abort::is_due) {
+                return Fault::failed("aborted by the operator").into();
+            }
             let (request, payload) = match self.stage_request(stage, call, task, rebuild) {
                 Ok(made) => made,
                 Err(error) => return Fault::failed(format!("cannot make the pack for this host: {error:#}")).into(),
             };
             let deadline = self.deadline();
-            let answer = match self.exec(&request, payload, deadline) {
+            let answer = match self.exec(&request, payload, deadline, abort.as_ref()) {
                 Ok(answer) => answer,
                 Err(Failure::Ended(fault)) => return fault.into(),
                 Err(trouble) => {
@@ -178,6 +183,7 @@ impl Work<'_> {
         let request = self.ask_request(stage, attempt);
         let give_up = deadline + self.shared.ssh.options.reconnect_timeout;
         let mut is_new = false;
+        let abort = Abort::of(&self.shared.aborting, stage, attempt);
         'connected: loop {
             if Instant::now() >= give_up {
                 return Err(Fault::Lost { reason: loss.why });
@@ -188,6 +194,9 @@ impl Work<'_> {
             }
             loop {
                 let Some(remote) = &mut self.session.remote else { continue 'connected };
+                if let Some(abort) = abort.as_ref().filter(|abort| abort.is_due()) {
+                    remote.abort(abort);
+                }
                 let patience = Instant::now() + self.timeout.min(ASK_PATIENCE) + SLACK;
                 let answer = match remote.ask(&request, patience, &mut self.sink) {
                     Ok(Recorded::Running) if Instant::now() < deadline => {

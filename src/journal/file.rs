@@ -13,7 +13,7 @@ use crate::files::no_links;
 use crate::files::ownership::Denied;
 use crate::files::shared;
 
-use super::record::{Opened, Record};
+use super::record::{Opened, Record, Stamped};
 use super::room::{Room, Space};
 use super::unfinished::Unfinished;
 
@@ -113,14 +113,15 @@ impl Journal {
     /// # Errors
     /// A disk that does not take them. They are kept, and go ahead of the next records.
     pub fn append(&mut self, records: &[Record]) -> Result<Space> {
+        let at = crate::clock::rfc3339_utc();
         for record in records {
             let line = match record {
                 Record::Ended { host, result } if self.low && !result.tail.is_empty() => {
                     let mut result = result.clone();
                     result.tail.clear();
-                    serde_json::to_vec(&Record::Ended { host: *host, result })
+                    line_of(&Record::Ended { host: *host, result }, &at)
                 }
-                record => serde_json::to_vec(record),
+                record => line_of(record, &at),
             };
             self.waiting.extend(line.context("cannot write a record")?);
             self.waiting.push(b'\n');
@@ -180,6 +181,10 @@ impl Journal {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+fn line_of(record: &Record, at: &str) -> serde_json::Result<Vec<u8>> {
+    serde_json::to_vec(&Stamped { record, at })
 }
 
 /// Makes the folder of the journals, where it is missing. Nobody commits a journal.

@@ -7,22 +7,26 @@
 
 mod file;
 mod history;
+mod operator;
 mod parse;
 mod past;
 mod read;
 mod record;
 mod replay;
 mod room;
+mod stack;
+mod times;
 mod told;
 mod unfinished;
 
 pub use file::{Journal, make_folder};
-pub use history::{Finalized, History, done_before, history, stack};
+pub use history::{History, PastRun, history};
 pub use parse::{Parsed, Wrong, parse};
 pub use past::{Past, past};
 pub use read::{abandoned, open_run, prune, unfinished};
 pub use record::{FORMAT, Opened, Record};
 pub use replay::{AtTheEnd, Replay};
 pub use room::Space;
+pub use times::Times;
 pub use told::{Told, first_seen};
 pub use unfinished::Unfinished;

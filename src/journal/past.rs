@@ -22,7 +22,7 @@ pub struct Past {
 impl Past {
     /// When it began: RFC 3339, in UTC.
     pub fn when(&self) -> String {
-        clock::rfc3339_of_run(self.opened.plan.run.as_str()).unwrap_or_default()
+        clock::of_run_id(self.opened.plan.run.as_str()).unwrap_or_default()
     }
 }
 

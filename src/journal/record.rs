@@ -32,6 +32,15 @@ fn first_format() -> u32 {
     1
 }
 
+/// A record as it is written: with its time, for whoever tells of it later. Journals of earlier builds have none.
+#[derive(Serialize)]
+pub(super) struct Stamped<'a> {
+    #[serde(flatten)]
+    pub record: &'a Record,
+    /// RFC 3339, UTC.
+    pub at: &'a str,
+}
+
 /// One line of a journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "snake_case")]

@@ -8,12 +8,13 @@ use std::cell::RefCell;
 use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 
-use crate::deploy::{Answer, Operator, Question};
+use crate::deploy::Answer;
 use crate::fleet::remarks::{Remark, Remarks};
 use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, Step, Task};
 use crate::wire::Stage;
 
-use super::{Journal, Record, Space, Told};
+use super::times::Telling;
+use super::{Journal, Record, Space, Times, Told};
 
 /// What happens when the journal has no more to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,20 +27,21 @@ pub enum AtTheEnd {
 
 /// A journal being read to its end and then written on. The fleet and the operator of a run share one.
 #[derive(Clone)]
-pub struct Replay(Rc<RefCell<State>>);
+pub struct Replay(pub(super) Rc<RefCell<State>>);
 
-struct State {
+pub(super) struct State {
     /// What the story has not heard yet, each record with its place in the journal behind the first line.
-    past: VecDeque<(usize, Record)>,
-    told: Told,
+    pub past: VecDeque<(usize, Record)>,
+    pub telling: Telling,
+    pub told: Told,
     journal: Journal,
     /// Whoever reads the journal takes the run back.
-    undoes: bool,
+    pub undoes: bool,
     /// The run is to be ended as by an interrupt, as soon as everything is told that was done.
-    going_back: bool,
+    pub going_back: bool,
     /// It was going back already when its deployer left it: nobody is asked once more.
-    confirmed: bool,
-    interrupted: bool,
+    pub confirmed: bool,
+    pub interrupted: bool,
     /// What the operator should know of the journal, and was not told yet.
     remarks: Remarks,
     /// Why nothing new is started: the journal cannot be written, or soon could not be.
@@ -52,6 +54,7 @@ impl Replay {
         let undoes = at_the_end == AtTheEnd::RollBack;
         let state = State {
             past: without_releases(past),
+            telling: Telling::default(),
             told: Told::default(),
             journal,
             undoes,
@@ -62,6 +65,12 @@ impl Replay {
             stopped: None,
         };
         Replay(Rc::new(RefCell::new(state)))
+    }
+
+    /// The same; events that tell of the past carry the times of its records.
+    pub fn with_times(self, times: Times) -> Replay {
+        self.0.borrow_mut().telling = Telling::new(times);
+        self
     }
 
     /// Has what the targets told stand behind what the journal tells.
@@ -100,11 +109,6 @@ impl Replay {
         JournaledFleet { replay: self.clone(), inner, heard: HashSet::new() }
     }
 
-    /// The operator of the run.
-    pub fn operator<O: Operator>(&self, inner: O) -> impl Operator + use<O> {
-        JournaledOperator { replay: self.clone(), inner }
-    }
-
     /// The story is over: the room that was kept for its end is free for other notes of it.
     pub fn make_room(&self) {
         self.0.borrow_mut().journal.make_room();
@@ -126,15 +130,17 @@ impl Replay {
     }
 
     /// Takes the next record of the past when it is one of those wanted.
-    fn next_if(&self, wanted: impl FnOnce(&Record) -> bool) -> Option<Record> {
+    pub(super) fn next_if(&self, wanted: impl FnOnce(&Record) -> bool) -> Option<Record> {
         let mut state = self.0.borrow_mut();
         if !state.past.front().is_some_and(|(_, record)| wanted(record)) {
             return None;
         }
-        state.past.pop_front().map(|(_, record)| record)
+        let (place, record) = state.past.pop_front()?;
+        state.telling.tells(place, &record);
+        Some(record)
     }
 
-    fn next_answer(&self) -> Option<Answer> {
+    pub(super) fn next_answer(&self) -> Option<Answer> {
         match self.next_if(|record| matches!(record, Record::Answered { .. }))? {
             Record::Answered { answer } => Some(answer),
             _ => None,
@@ -145,13 +151,13 @@ impl Replay {
         self.0.borrow().past.front().is_some_and(|(_, record)| wanted(record))
     }
 
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.0.borrow().past.is_empty()
     }
 
     /// Leaves the rest of the past out: it does not follow from what was heard, so records are missing between. The
     /// targets know what came instead. (The first builds wrote on after a record that the disk had not taken.)
-    fn break_off(&self) {
+    pub(super) fn break_off(&self) {
         let mut state = self.0.borrow_mut();
         let Some((place, _)) = state.past.front() else { return };
         let lines = 1 + place;
@@ -166,8 +172,9 @@ impl Replay {
 
     /// Writes new records down. When that fails the run is stopped as by an interrupt: going on would do things that no
     /// one could tell of after a crash.
-    fn write(&self, records: &[Record]) {
+    pub(super) fn write(&self, records: &[Record]) {
         let mut state = self.0.borrow_mut();
+        state.telling.happens();
         let written = state.journal.append(records);
         let why = match written {
             Ok(Space::Enough) => return,
@@ -183,7 +190,7 @@ impl Replay {
 
     /// Whether the run is over but for its rollback. Everything that was done has to be told first, since the story takes
     /// back only what it knows of.
-    fn turns_back(&self) -> bool {
+    pub(super) fn turns_back(&self) -> bool {
         let state = self.0.borrow();
         state.past.is_empty() && state.going_back && !state.told.leads_on()
     }
@@ -245,18 +252,14 @@ impl<F: Fleet> JournaledFleet<F> {
         loop {
             // An interrupt stands where it was noticed, maybe ahead of every result: the story has to look up there too.
             if self.replay.is_next(|record| matches!(record, Record::Interrupted)) {
-                if on(Vec::new()) == Flow::Stop {
-                    flow = Flow::Stop;
-                }
+                flow = flow.max(on(Vec::new()));
                 self.replay.next_if(|record| matches!(record, Record::Interrupted));
                 continue;
             }
             let Some(record) = self.replay.next_if(|record| matches!(record, Record::Ended { .. })) else { break };
             let Record::Ended { host, result } = record else { unreachable!("only results were asked for") };
             heard.insert(host);
-            if on(vec![HostEvent::Started(host), HostEvent::Ended(host, result)]) == Flow::Stop {
-                flow = Flow::Stop;
-            }
+            flow = flow.max(on(vec![HostEvent::Started(host), HostEvent::Ended(host, result)]));
         }
         let whole = recorded.is_subset(&heard);
         let returned = whole && self.replay.next_if(|record| matches!(record, Record::Returned)).is_some();
@@ -283,6 +286,7 @@ impl<F: Fleet> Fleet for JournaledFleet<F> {
             &mut |events| on(remarks.take_remarks().into_iter().map(HostEvent::Remark).chain(events).collect());
         // Neither changes a host or decides anything, so a successor need not know.
         if call.step == Step::Release || call.step == Step::Probe && call.recover {
+            self.replay.0.borrow_mut().telling.happens();
             return self.inner.run(call, tasks, on);
         }
         let recorded = self.replay.0.borrow_mut().told.take(call, tasks);
@@ -299,6 +303,7 @@ impl<F: Fleet> Fleet for JournaledFleet<F> {
         let mut flow = replayed.flow;
         let answered = &mut self.heard;
         let mut live = |mut events: Vec<HostEvent>| {
+            replay.0.borrow_mut().telling.happens();
             answered.extend(events.iter().filter_map(|event| match event {
                 HostEvent::Ended(host, _) => Some(*host),
                 _ => None,
@@ -317,13 +322,11 @@ impl<F: Fleet> Fleet for JournaledFleet<F> {
             if !results.is_empty() {
                 replay.write(&results);
             }
-            if on(events) == Flow::Stop {
-                flow = Flow::Stop;
-            }
+            flow = flow.max(on(events));
             flow
         };
         // The look that an interrupt, or the end of the replay, is noticed by.
-        let mut stop = live(Vec::new()) == Flow::Stop;
+        let mut stop = live(Vec::new()) != Flow::Continue;
         let mut heard = replayed.heard;
         // Tasks start in order, at most `batch` at a time, so these may have been under way when the deployer died.
         let begun = if replayed.fresh { 0 } else { (heard.len() + call.batch).min(tasks.len()) };
@@ -341,8 +344,10 @@ impl<F: Fleet> Fleet for JournaledFleet<F> {
                     HostEvent::Ended(host, _) => Some(*host),
                     _ => None,
                 }));
-                stop |= live(found) == Flow::Stop;
-                Flow::Continue
+                let flow = live(found);
+                stop |= flow != Flow::Continue;
+                // All of them are asked, whatever the story makes of the answers.
+                if flow == Flow::Abort { flow } else { Flow::Continue }
             });
         }
         // On the way to a rollback nothing is begun that nobody had begun.
@@ -380,70 +385,4 @@ fn good_ends(events: Vec<HostEvent>) -> Vec<HostEvent> {
         _ => Vec::new(),
     };
     events.into_iter().flat_map(good).collect()
-}
-
-struct JournaledOperator<O> {
-    replay: Replay,
-    inner: O,
-}
-
-impl<O: Operator> Operator for JournaledOperator<O> {
-    fn ask(&mut self, question: &Question) -> Answer {
-        let undoes = self.undoes();
-        let is_last = matches!(question, Question::RollBack { .. });
-        let mut past = self.replay.next_answer();
-        // No other question follows this one: a second answer is that of whoever thought better of it.
-        while is_last && past.is_some() {
-            match self.replay.next_answer() {
-                Some(revised) => past = Some(revised),
-                None => break,
-            }
-        }
-        match past {
-            // A rollback that was declined is what is asked for now.
-            Some(Answer::No) if is_last && undoes && self.replay.is_over() => {}
-            Some(answer) => return answer,
-            None => self.replay.break_off(),
-        }
-        let confirmed = self.replay.0.borrow().confirmed;
-        let on_record = self.replay.0.borrow().told.leads_on();
-        let answer = match question {
-            Question::RollBack { .. } if confirmed => Answer::Yes,
-            // The targets have what came after it.
-            Question::Continue { .. } if on_record => Answer::Yes,
-            _ => self.inner.ask(question),
-        };
-        self.replay.write(&[Record::Answered { answer }]);
-        answer
-    }
-
-    fn interrupted(&mut self) -> bool {
-        if self.replay.0.borrow().interrupted {
-            return true;
-        }
-        if self.replay.next_if(|record| matches!(record, Record::Interrupted)).is_some() {
-            self.replay.0.borrow_mut().interrupted = true;
-            return true;
-        }
-        if !self.replay.is_over() {
-            return false;
-        }
-        if self.inner.interrupted() {
-            self.replay.0.borrow_mut().going_back = true;
-        }
-        if self.replay.turns_back() {
-            self.replay.0.borrow_mut().interrupted = true;
-            self.replay.write(&[Record::Interrupted]);
-            return true;
-        }
-        false
-    }
-
-    fn undoes(&self) -> bool {
-        self.replay.0.borrow().undoes
-    }
-
-    fn name(&self) -> &'static str {
-        self.inner.name()
-    }
 }

@@ -1,6 +1,7 @@
 //! The target's side: everything that `hoist deploy-local` does. It never looks at the story, the fleet or the
 //! transport; all it knows comes with a request.
 
+mod abort;
 mod fault;
 mod install;
 mod job;

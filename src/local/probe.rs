@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::wire::{Facts, Header, KeeperLine, Lacking, Probe, ProbedDeployment, Revision, TargetEvent};
 
+use super::abort;
 use super::fault::{Fault, plain};
 use super::lock_holder;
 use super::os::deadline::Deadline;
@@ -181,6 +182,7 @@ pub fn run(layout: &Layout, probe: &Probe, out: &Out, mut input: impl BufRead) -
             Ok(KeeperLine::Renew) => lease::renew(layout, run),
             Ok(KeeperLine::Over) if held.is_some() => tidy_up(layout, probe),
             Ok(KeeperLine::Over) => {}
+            Ok(KeeperLine::Abort { stage, attempt }) => abort::run(layout, run, (stage, attempt)),
             Ok(KeeperLine::Release) => {
                 // Whoever is kept out by what stays is told whose it is.
                 let _ = claim::give_up(layout, run);

@@ -98,7 +98,7 @@ fn end(path: &Path, id: u32) -> Result<(), Fault> {
 }
 
 /// Whether a process was called as `deploy-local` and has the lock's file open.
-fn is_ours(path: &Path, id: u32) -> std::io::Result<bool> {
+pub(super) fn is_ours(path: &Path, id: u32) -> std::io::Result<bool> {
     let lock = fs::metadata(path)?;
     let words = fs::read(format!("/proc/{id}/cmdline"))?;
     if !words.split(|byte| *byte == 0).any(|word| word == b"deploy-local") {

@@ -38,6 +38,11 @@ pub trait Frontend {
     /// There is nobody, and nobody has answered ahead.
     fn can_ask(&self) -> Result<(), Refused>;
 
+    /// Whether nobody reads what is asked: every answer was given ahead.
+    fn is_unattended(&self) -> bool {
+        false
+    }
+
     /// Asks for a line of text ahead of a run. It is empty where none is given, or every answer was given ahead.
     fn ask_line(&self, question: &str) -> String;
 

@@ -11,6 +11,7 @@ mod history;
 mod hosts;
 mod install;
 mod interlocks;
+mod kept;
 mod lock;
 mod locking;
 mod names;
@@ -23,8 +24,10 @@ mod refused;
 mod resume;
 mod rollback;
 mod ssh;
+mod standing;
 mod status;
 mod unlock;
+mod way_back;
 
 use std::path::PathBuf;
 
@@ -37,6 +40,7 @@ pub use frontend::Frontend;
 pub use history::{Deployed, history};
 pub use hosts::{HostList, hosts};
 pub use install::url_on_git_server;
+pub use kept::{Kept, KeptRevisions, kept};
 pub use lock::LockScope;
 pub use names::{Names, names};
 pub use new_config::{Answers, Written, new_config, unconfigured};
@@ -44,9 +48,11 @@ pub use plan::plan;
 pub use reconcile::reconcile;
 pub use refused::Refused;
 pub use resume::resume;
-pub use rollback::rollback;
-pub use status::{Look, Standing, Status, View, status};
+pub use rollback::{Back, Preview, rollback, rollback_preview};
+pub use standing::Standing;
+pub use status::{Look, Skew, Status, View, status};
 pub use unlock::unlock;
+pub use way_back::{Described, WayBack, Why};
 
 /// The configuration of the repository that the operation is for.
 ///

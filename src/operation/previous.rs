@@ -1,85 +1,148 @@
 //! Which revision a rollback goes back to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context;
 
+use crate::clock;
 use crate::config::Config;
-use crate::journal;
-use crate::journal::Finalized;
+use crate::deploy::Kind;
+use crate::journal::{History, PastRun};
 use crate::repo::{Repo, Tags};
 use crate::targets::{Target, fold};
-use crate::wire::{Revision, State};
+use crate::wire::Revision;
 
-use super::{Frontend, Refused, state_folder, status};
+use super::standing::most;
+use super::way_back::Why;
+use super::{Refused, View};
+
+/// Digits that the beginning of a commit's name has at least.
+const SHORTEST: usize = 7;
 
 /// Revisions, each with the targets that have it.
 type Held = BTreeMap<Revision, Vec<Target>>;
+
+/// What helps where no revision can be found.
+const NAME_ONE: &str = "name a revision, with --to or alone; `hoist rollback --list` shows those that the hosts keep";
 
 /// The revision of this name. Targets may keep one that this repository has not, so a full name is enough.
 pub fn named(repo: &Repo, name: &str) -> Result<Revision, Refused> {
     match (repo.resolve(name), name.parse()) {
         (Ok(revision), _) | (Err(_), Ok(revision)) => Ok(revision),
-        (Err(error), Err(_)) => {
-            Err(error.context("not in this repository; the full name of a commit that targets keep is enough").into())
+        (Err(error), Err(_)) => Err(error.into()),
+    }
+}
+
+/// Whether a name may be the beginning of a commit's.
+pub fn is_prefix(name: &str) -> bool {
+    name.len() >= SHORTEST && name.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// The revision whose name begins so, among those that targets keep.
+pub fn kept_by(views: &[View], prefix: &str) -> Result<Revision, Refused> {
+    let prefix = prefix.to_ascii_lowercase();
+    let kept: BTreeSet<&Revision> =
+        views.iter().flat_map(|view| &view.kept).filter(|it| it.as_str().starts_with(&prefix)).collect();
+    match kept.iter().collect::<Vec<_>>().as_slice() {
+        [only] => Ok((**only).clone()),
+        [] => Err(Refused::new(format!("{prefix} is no commit of this repository, and no host keeps one: {NAME_ONE}"))),
+        _ => Err(Refused::new(format!(
+            "{prefix} is not in this repository, and hosts keep several such: name all of it"
+        ))),
+    }
+}
+
+/// Where a rollback leads that names no revision: to the one before the deployed one, as the journals tell; before the
+/// first of them, to what targets had finalized then, whoever deployed it. A failed run that left the fleet mixed is
+/// undone first.
+pub fn find(config: &Config, repo: &Repo, history: &History, views: &[View]) -> Result<(Revision, Why), Refused> {
+    if let Some((wanted, run)) = mixed(history, views) {
+        return Ok((wanted, Why::Mixed(run)));
+    }
+    let targets = || views.iter().map(|view| &view.target);
+    let Some((newest, before)) = history.newest(targets(), history.runs.len()) else {
+        return Ok((before_all_journals(config, repo, views)?, Why::Before));
+    };
+    refuse_after_others(config, repo, &newest, views)?;
+    let already = history.went_back(targets()).map(|(index, past)| Why::Further {
+        done: what_was_done(history, index, past),
+        called_for: past.kind == Kind::Rollback || past.interrupted,
+    });
+    let found = held(before.into_iter().filter_map(|(target, before)| Some((before?, target.clone()))));
+    let mut revisions = found.keys();
+    let short = newest.short();
+    match (revisions.next(), revisions.next()) {
+        (Some(only), None) => Ok((only.clone(), already.unwrap_or(Why::Before))),
+        (Some(_), Some(_)) => Err(Refused::new(format!(
+            "before {short}, targets had different revisions finalized ({}): {NAME_ONE}",
+            shown(&found)
+        ))),
+        (None, _) => {
+            let already = match already {
+                Some(Why::Further { done, .. }) => format!("already rolled back: {done}; "),
+                _ => String::new(),
+            };
+            Err(Refused::new(format!(
+                "{already}nothing was finalized before {short}, as far as the journals go back: {NAME_ONE}"
+            )))
         }
     }
 }
 
-/// The revision before the deployed one, as the journals tell; before the first of them, what targets had finalized
-/// then, whoever deployed it.
-pub fn before(config: &Config, repo: &Repo, history: &[Finalized], front: &dyn Frontend) -> Result<Revision, Refused> {
-    let folder = state_folder(config);
-    let Some(first) = history.first() else { return before_all_journals(config, repo, front) };
-    if let (Some(last), true) = (history.last(), config.is_known_to_scap()) {
-        refuse_after_others(config, repo, &last.revision, front)?;
+/// What all hosts should run, when a deployment failed and left some of them on something else.
+fn mixed(history: &History, views: &[View]) -> Option<(Revision, String)> {
+    let concerns = |past: &&PastRun| views.iter().any(|view| past.targets.contains(&view.target));
+    let last = history.runs.iter().rfind(concerns).filter(|past| past.kind == Kind::Deploy && past.left_mixed)?;
+    let wanted = most(views.iter().filter_map(|view| view.known.wanted.as_ref()))?;
+    let is_elsewhere = |view: &View| view.was_read() && !view.known.has(&wanted);
+    views.iter().any(is_elsewhere).then(|| (wanted, format!("the deployment of {} failed", by(last))))
+}
+
+/// `1111111111 by op@deploy1, 3 min ago`
+fn by(past: &PastRun) -> String {
+    let (user, host) = (&past.user, &past.deploy_host);
+    format!("{} by {user}@{host}, {},", past.revision.short(), clock::ago(&past.began()))
+}
+
+/// What a run did that went back.
+fn what_was_done(history: &History, index: usize, past: &PastRun) -> String {
+    if past.kind == Kind::Deploy {
+        return format!("the deployment of {} was undone", by(past));
     }
-    let found = held(journal::done_before(&folder, &first.run)?);
-    let bottom = match found.len() {
-        1 => found.keys().next().cloned(),
-        _ => None,
+    let (user, host, ago) = (&past.user, &past.deploy_host, clock::ago(&past.began()));
+    let from = match history.newest(&past.targets, index) {
+        Some((from, _)) => format!("from {} ", from.short()),
+        None => String::new(),
     };
-    match (journal::stack(bottom, history).as_slice(), found.len()) {
-        ([.., before, _], _) => Ok(before.clone()),
-        ([only], 2..) if *only == first.revision => Err(Refused::new(format!(
-            "before {}, targets had different revisions finalized ({}): name one with --to",
-            only.short(),
-            shown(&found)
-        ))),
-        ([only], _) => Err(Refused::new(format!(
-            "nothing was finalized before {}, as far as the journals go back: name a revision with --to",
-            only.short()
-        ))),
-        ([], _) => Err(Refused::new("the journals tell of no revision: name one with --to")),
-    }
+    format!("{user}@{host} went back {from}to {} {ago}", past.revision.short())
 }
 
 /// Where Hoist never deployed: a deployment of Scap's that was not finalized is undone; else what its tags name is
 /// offered.
-fn before_all_journals(config: &Config, repo: &Repo, front: &dyn Frontend) -> Result<Revision, Refused> {
+fn before_all_journals(config: &Config, repo: &Repo, views: &[View]) -> Result<Revision, Refused> {
     let none =
         format!("no deployment of {} is unfinished, and no journal tells of a finished one", config.settings.git_repo);
     if !config.is_known_to_scap() {
-        return Err(Refused::new(format!("{none}: name a revision with --to")));
+        return Err(Refused::new(format!("{none}: {NAME_ONE}")));
     }
-    let seen = Seen::ask(config, front)?;
+    let seen = Seen::of(views);
     let Some(only) = seen.finalized_everywhere() else {
         let shown = if seen.done.is_empty() { String::new() } else { format!(" (finalized: {})", shown(&seen.done)) };
-        return Err(Refused::new(format!("{none}{shown}: name a revision with --to")));
+        return Err(Refused::new(format!("{none}{shown}: {NAME_ONE}")));
     };
     if seen.live.keys().any(|live| live != only) {
         return Ok(only.clone());
     }
     Err(match tagged_before(config, repo, only)? {
         Some(earlier) => Refused::new(format!("{none}: {} is live and finalized; {earlier}", only.short())),
-        None => Refused::new(format!("{none} (finalized: {}): name a revision with --to", shown(&seen.done))),
+        None => Refused::new(format!("{none} (finalized: {}): {NAME_ONE}", shown(&seen.done))),
     })
 }
 
 /// Fails where the revision that the journals have as the last one is on no target any more: somebody else has deployed
 /// since, and to go back from there is not to undo what the journals tell of.
-fn refuse_after_others(config: &Config, repo: &Repo, last: &Revision, front: &dyn Frontend) -> Result<(), Refused> {
-    let seen = Seen::ask(config, front)?;
+fn refuse_after_others(config: &Config, repo: &Repo, last: &Revision, views: &[View]) -> Result<(), Refused> {
+    let seen = Seen::of(views);
     if seen.done.is_empty() || seen.done.contains_key(last) || seen.live.contains_key(last) {
         return Ok(());
     }
@@ -102,16 +165,13 @@ struct Seen {
 }
 
 impl Seen {
-    fn ask(config: &Config, front: &dyn Frontend) -> Result<Seen, Refused> {
-        let (groups, _) = config.groups(None)?;
-        let views = status::ask(config, groups, false, front)?;
-        let is_there = |view: &status::View| view.reached == Some(true);
-        let seen: Vec<(Target, State)> =
-            views.into_iter().filter(is_there).filter_map(|view| Some((view.target, view.known.state?))).collect();
-        let of = |which: fn(&State) -> Option<&Revision>| {
-            held(seen.iter().filter_map(|(target, state)| Some((which(state)?.clone(), target.clone()))))
-        };
-        Ok(Seen { done: of(|state| state.done.as_ref()), live: of(|state| state.current.as_ref()) })
+    fn of(views: &[View]) -> Seen {
+        let is_there = |view: &&View| view.was_read();
+        let state = |view: &View| view.known.state.clone();
+        let done = |view: &View| Some((state(view)?.done?, view.target.clone()));
+        let live = |view: &View| Some((state(view)?.current?, view.target.clone()));
+        let seen = || views.iter().filter(is_there);
+        Seen { done: held(seen().filter_map(done)), live: held(seen().filter_map(live)) }
     }
 
     /// The one revision that is finalized wherever any is.

@@ -1,63 +1,149 @@
-//! Bringing the hosts that missed out to what the others run.
+//! Bringing every host of the lists to what is wanted of it.
 
-use crate::config::Options;
+use crate::config::{Config, Options};
 use crate::deploy;
 use crate::deploy::Choice;
 use crate::exit_code::ExitCode;
-use crate::fleet_state::{FleetState, Owed};
+use crate::fleet_state::FleetState;
 use crate::repo::Repo;
-use crate::targets::Target;
+use crate::targets::{Target, fold};
 use crate::text::counted;
 use crate::wire::Revision;
 
 use super::locking::lock;
 use super::recorded::{begin, refuse_unfinished};
-use super::{Frontend, Refused, interlocks, limit, load, ssh, state_folder};
+use super::standing::Standing;
+use super::{Frontend, Refused, View, interlocks, limit, load, ssh, state_folder, status};
 
-/// Brings the targets that match `limit_hosts` to what they are owed. Hosts that are owed different revisions get a
-/// deployment for each, the oldest first.
-pub fn reconcile(options: &Options, limit_hosts: Option<&str>, front: &dyn Frontend) -> Result<ExitCode, Refused> {
+/// Brings the targets that match `limit_hosts` to what is wanted of them: those that a deployment went through without,
+/// that run something else, that were installed anew, and that were added to the lists. What they run is asked first.
+/// With `dry_run` it only says what it would do.
+pub fn reconcile(
+    options: &Options,
+    limit_hosts: Option<&str>,
+    dry_run: bool,
+    front: &dyn Frontend,
+) -> Result<ExitCode, Refused> {
     let config = load(options)?;
     interlocks::check(&config, front)?;
     let repo = Repo::open(&config.top)?;
-    let pattern = limit(limit_hosts)?;
-    let (groups, _) = config.groups(pattern.as_ref())?;
-    let targets: Vec<Target> = groups.into_iter().flat_map(|group| group.targets).collect();
-    let _lock = lock(&config, &deploy::holder("reconcile".into())?, front)?;
+    let (groups, _) = config.groups(limit(limit_hosts)?.as_ref())?;
+    let _lock = match dry_run {
+        true => None,
+        false => Some(lock(&config, &deploy::holder("reconcile".into())?, front)?),
+    };
     refuse_unfinished(&config)?;
-    let owed = owed(&FleetState::load(&state_folder(&config))?, &targets);
-    if owed.is_empty() {
-        front.answer(&format!("nothing is owed to any of {}", counted(targets.len(), "target")));
+    // Without it nobody knows what is wanted.
+    if FleetState::load(&state_folder(&config))?.is_empty() {
+        front.answer("nothing was deployed from here yet: `hoist deploy` does that");
+        return Ok(ExitCode::Success);
+    }
+    let views = status::ask(&config, groups, false, front)?;
+    let count = views.len();
+    if let (None, Some(other)) = (limit_hosts, deployed_elsewhere(&views)) {
+        let short = other.short();
+        return Err(Refused::new(format!(
+            "all hosts run {short}, finalized, which was not deployed from here: somebody else has deployed since; \
+             `hoist deploy -r {short}` makes it what is wanted, and `-l` brings hosts to what was"
+        )));
+    }
+    let astray: Vec<View> = views.into_iter().filter(|view| view.standing != Standing::InSync).collect();
+    if astray.is_empty() {
+        front.answer(&format!("nothing to do: {} in sync", are(count)));
+        return Ok(ExitCode::Success);
+    }
+    for line in lines(&astray) {
+        front.answer(&line);
+    }
+    if dry_run {
         return Ok(ExitCode::Success);
     }
     front.can_ask()?;
-    for (revision, targets) in owed {
-        let message = format!("reconcile {} with {}", counted(targets.len(), "host"), revision.short());
-        let holder = deploy::holder(message)?;
-        let (rev, limit_hosts) = (Some(revision.to_string()), limit_hosts.map(str::to_owned));
-        let choice = Choice { rev, limit_hosts, only: Some(targets), ..Choice::default() };
-        let prepared = deploy::prepare(&config, &repo, &choice, &holder)?;
-        let ssh = ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
-        let code = begin(&config, &repo, &prepared, ssh, options, front)?;
+    bring(&config, &repo, astray, options, front)
+}
+
+/// The revision that is finalized on all of several hosts, though another one is wanted on each.
+fn deployed_elsewhere(views: &[View]) -> Option<&Revision> {
+    fn finalized(view: &View) -> Option<&Revision> {
+        let state = view.known.state.as_ref()?;
+        state.done.as_ref().filter(|_| state.current == state.done && view.standing == Standing::Drifted)
+    }
+    let mut read = views.iter().filter(|view| view.was_read());
+    let first = finalized(read.next()?)?;
+    let mut others = read.peekable();
+    others.peek()?;
+    others.all(|view| finalized(view) == Some(first)).then_some(first)
+}
+
+/// Deploys to each of these targets what is wanted of it: a deployment for each revision. Those that cannot be reached are left out and named.
+pub fn bring(
+    config: &Config,
+    repo: &Repo,
+    views: Vec<View>,
+    options: &Options,
+    front: &dyn Frontend,
+) -> Result<ExitCode, Refused> {
+    let (reached, away): (Vec<View>, Vec<View>) = views.into_iter().partition(|view| view.reached != Some(false));
+    let mut wanted: Vec<(Revision, Vec<Target>)> = Vec::new();
+    let mut unclear = Vec::new();
+    for View { target, wanted: revision, .. } in reached {
+        let Some(revision) = revision else {
+            unclear.push(target);
+            continue;
+        };
+        match wanted.iter_mut().find(|(other, _)| *other == revision) {
+            Some((_, targets)) => targets.push(target),
+            None => wanted.push((revision, vec![target])),
+        }
+    }
+    for (revision, targets) in wanted.clone() {
+        let holder = deploy::holder(format!("reconcile {} with {}", counted(targets.len(), "host"), revision.short()))?;
+        let choice = Choice { rev: Some(revision.to_string()), only: Some(targets), ..Choice::default() };
+        let prepared = deploy::prepare(config, repo, &choice, &holder)?;
+        let ssh = ssh::prepare(config, prepared.plan.targets().map(|(_, target)| target))?;
+        let code = begin(config, repo, &prepared, ssh, options, front)?;
         if code != ExitCode::Success {
             return Ok(code);
         }
     }
-    Ok(ExitCode::Success)
+    let touched = if wanted.is_empty() { "; nothing was touched" } else { "" };
+    let mut left = Vec::new();
+    if !away.is_empty() {
+        left.push(format!("{} unreachable and left out: {}", are(away.len()), fold(away.iter().map(|it| &it.target))));
+    }
+    if !unclear.is_empty() {
+        left.push(format!("which revision is wanted on {} cannot be told: {UNCLEAR}", fold(&unclear)));
+    }
+    match left.is_empty() {
+        true => Ok(ExitCode::Success),
+        false => Err(Refused::Because(ExitCode::Failed, left.join("\n") + touched)),
+    }
 }
 
-/// The targets that are owed something, by what; in the order of the runs that left them out.
-fn owed(memory: &FleetState, targets: &[Target]) -> Vec<(Revision, Vec<Target>)> {
-    let mut found: Vec<(&Owed, &Target)> =
-        targets.iter().filter_map(|target| memory.of(target)?.owed.as_ref().map(|owed| (owed, target))).collect();
-    // Run ids sort by time; hosts of one run stay in their order.
-    found.sort_by(|(a, _), (b, _)| a.run.cmp(&b.run));
-    let mut owed: Vec<(Revision, Vec<Target>)> = Vec::new();
-    for (Owed { revision, .. }, target) in found {
-        match owed.iter_mut().find(|(other, _)| other == revision) {
-            Some((_, targets)) => targets.push(target.clone()),
-            None => owed.push((revision.clone(), vec![target.clone()])),
+/// What helps where the hosts of a fleet should run different revisions, or none.
+const UNCLEAR: &str = "`hoist deploy -r REVISION -l HOSTS` brings one there";
+
+/// What is to be done where, a line for each word and revision.
+fn lines(views: &[View]) -> Vec<String> {
+    let mut folded: Vec<(String, Vec<&Target>)> = Vec::new();
+    for view in views {
+        let short = |revision: Option<&Revision>| revision.map_or("nothing", Revision::short).to_owned();
+        let wanted = view.wanted.as_ref().map_or("?", Revision::short);
+        let what = match (view.standing, view.was_read()) {
+            (Standing::Unreachable, false) if view.reached == Some(false) => {
+                format!("{}; {wanted} is wanted", view.standing.name())
+            }
+            (standing, _) => format!("{}: {} is live, {wanted} is wanted", standing.name(), short(view.live())),
+        };
+        match folded.iter_mut().find(|(other, _)| *other == what) {
+            Some((_, targets)) => targets.push(&view.target),
+            None => folded.push((what, vec![&view.target])),
         }
     }
-    owed
+    folded.into_iter().map(|(what, targets)| format!("{}: {what}", fold(targets))).collect()
+}
+
+/// `1 host is`, `2 hosts are`.
+fn are(count: usize) -> String {
+    format!("{} {}", counted(count, "host"), if count == 1 { "is" } else { "are" })
 }

@@ -5,7 +5,7 @@ use crate::deploy;
 use crate::deploy::{Prepared, Requests};
 use crate::exit_code::ExitCode;
 use crate::journal;
-use crate::journal::{AtTheEnd, Journal, Opened, Replay, Unfinished};
+use crate::journal::{AtTheEnd, Journal, Opened, Replay, Times, Unfinished};
 use crate::repo::{Parts, Repo};
 use crate::wire::{Holder, Level};
 
@@ -92,7 +92,7 @@ pub fn end(
         )));
     }
     let seen = journal::first_seen(&unfinished.records);
-    let replay = Replay::new(journal, unfinished.records.clone(), at_the_end);
+    let replay = Replay::new(journal, unfinished.records.clone(), at_the_end).with_times(Times::of(&unfinished));
     let mut fleet = ssh::fleet(ssh, &repo, &prepared, Some(seen));
     let mut run = RecordedRun::begin(&config, &repo, &prepared, front)?;
     run.ask_targets(&mut fleet, &replay, &unfinished);

@@ -1,55 +1,173 @@
 //! The end of an unfinished deployment, or the way back from a finished one.
 
-use crate::config::Options;
+use crate::clock;
+use crate::config::{Config, Options};
 use crate::deploy;
 use crate::deploy::Choice;
 use crate::exit_code::ExitCode;
 use crate::journal;
-use crate::journal::{AtTheEnd, Finalized, History};
+use crate::journal::{AtTheEnd, History, Unfinished};
 use crate::repo::Repo;
 use crate::wire::{Holder, Level};
 
 use super::locking::lock;
-use super::recorded::{begin, refuse_unfinished};
-use super::{Frontend, Refused, interlocks, load, previous, resume, ssh, state_folder};
+use super::recorded::{begin, refuse_live, refuse_unfinished};
+use super::way_back::{WayBack, Why};
+use super::{Frontend, Refused, View, interlocks, limit, load, previous, reconcile, resume, ssh, state_folder, status};
 
-/// Rolls back: to the revision named `to`; without one, what an unfinished deployment did, or else to the revision
-/// before the deployed one.
-pub fn rollback(options: &Options, to: Option<&str>, front: &dyn Frontend) -> Result<ExitCode, Refused> {
+/// Where to go back to, and where.
+#[derive(Debug, Clone, Default)]
+pub struct Back {
+    /// The name of a revision; `None`: an unfinished deployment is undone, or else the deployed revision.
+    pub to: Option<String>,
+    /// A pattern of hosts; `None`: all of them.
+    pub limit_hosts: Option<String>,
+}
+
+/// What a rollback would do.
+#[derive(Debug)]
+pub enum Preview {
+    /// Undo a deployment that was not finished.
+    Unfinished(Box<Unfinished>),
+    Way(WayBack),
+}
+
+/// Rolls back, after a question: to the revision that is named; without one, what an unfinished deployment did, or else
+/// to the revision before the deployed one.
+pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<ExitCode, Refused> {
     front.can_ask()?;
     let config = load(options)?;
     interlocks::check(&config, front)?;
-    let holder = deploy::holder(String::new())?;
+    let holder = deploy::holder("roll back".into())?;
     let _lock = lock(&config, &holder, front)?;
     let abandoned = journal::abandoned(&state_folder(&config))?;
-    if to.is_some() {
+    if back.to.is_some() || back.limit_hosts.is_some() {
         refuse_unfinished(&config)?;
     } else if let Some(unfinished) = journal::unfinished(&state_folder(&config))? {
+        refuse_live(&unfinished)?;
+        unfinished_lines(&unfinished).iter().for_each(|line| front.remark(line));
+        confirm("Undo it on every host that it touched?", front)?;
         return resume::end(options, AtTheEnd::RollBack, holder, unfinished, front);
     }
     // Who means to undo the run that just died must not be taken back a revision further.
-    if let (Some(run), None) = (abandoned, to) {
+    if let (Some(run), None) = (abandoned, &back.to) {
         return Err(Refused::new(format!(
             "run {run} died before it touched anything: there is nothing to undo; `hoist rollback` once more goes to the \
              revision before"
         )));
     }
     let repo = Repo::open(&config.top)?;
-    let History { runs: history, warnings } = journal::history(&state_folder(&config), config.environment.as_deref())?;
-    let revision = match to {
-        Some(name) => previous::named(&repo, name),
-        None => previous::before(&config, &repo, &history, front),
-    };
-    // A journal that was passed over may be why.
-    let revision = revision.map_err(|refused| refused.with(&warnings))?;
+    let Look { way, views, history } = look(&config, &repo, back, front)?;
+    if way.is_done() {
+        let (short, all) = (way.to.revision.short(), crate::text::hosts(way.size));
+        front.answer(&format!("nothing to do: {short} is live and finalized on {all}"));
+        return Ok(ExitCode::Success);
+    }
+    way.lines().iter().for_each(|line| front.remark(line));
+    if matches!(way.why, Why::Further { called_for: true, .. }) && front.is_unattended() {
+        let short = way.to.revision.short();
+        return Err(Refused::new(format!(
+            "already rolled back, and nothing was touched; `hoist rollback {short}` goes further back"
+        )));
+    }
+    confirm(&way.question(), front)?;
+    let revision = way.to.revision.clone();
+    let lacks_it = |view: &&View| way.lacking.contains(&view.target);
+    if matches!(way.why, Why::Mixed(_)) && views.iter().any(|view| lacks_it(&view)) {
+        let astray = views.into_iter().filter(|view| !way.there.contains(&view.target));
+        let astray = astray.map(|view| View { wanted: Some(revision.clone()), ..view }).collect();
+        return reconcile::bring(&config, &repo, astray, options, front);
+    }
     let holder = Holder { message: format!("roll back to {}", revision.short()), ..holder };
-    let choice = Choice { rev: Some(revision.to_string()), rollback: true, ..Choice::default() };
+    let (rev, limit_hosts) = (Some(revision.to_string()), back.limit_hosts.clone());
+    let choice = Choice { rev, limit_hosts, rollback: true, ..Choice::default() };
     let mut prepared = deploy::prepare(&config, &repo, &choice, &holder)?;
-    prepared.notes.extend(warnings.into_iter().map(|warning| (Level::Warning, warning)));
-    let asked = |past: &'_ Finalized| past.asked.clone();
-    let undone = history.last().and_then(asked);
-    let restored = history.iter().rfind(|past| past.revision == revision).and_then(asked);
-    prepared.requests.go_back(undone.as_deref(), restored.as_deref());
+    let warnings = history.warnings.iter().map(|warning| (Level::Warning, warning.clone()));
+    prepared.notes.extend(warnings);
+    let mut stayed = history.runs.iter().filter(|past| past.stayed());
+    let restored = history.deployment_of(&revision).or_else(|| stayed.clone().rfind(|past| past.revision == revision));
+    let undone = stayed.next_back().and_then(|past| past.asked.as_deref());
+    prepared.requests.go_back(undone, restored.and_then(|past| past.asked.as_deref()));
     let ssh = ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
     begin(&config, &repo, &prepared, ssh, options, front)
+}
+
+/// What [`rollback`] would do. It takes no lock and changes nothing on any target.
+pub fn rollback_preview(options: &Options, back: &Back, front: &dyn Frontend) -> Result<Preview, Refused> {
+    let config = load(options)?;
+    let (unfinished, warnings) = journal::open_run(&state_folder(&config));
+    warnings.iter().for_each(|warning| front.tell(&format!("warning: {warning}")));
+    if let Some(unfinished) = unfinished {
+        refuse_live(&unfinished)?;
+        if back.to.is_none() && back.limit_hosts.is_none() {
+            return Ok(Preview::Unfinished(Box::new(unfinished)));
+        }
+        refuse_unfinished(&config)?;
+    }
+    Ok(Preview::Way(look(&config, &Repo::open(&config.top)?, back, front)?.way))
+}
+
+impl Preview {
+    /// For people, a line each.
+    pub fn lines(&self) -> Vec<String> {
+        match self {
+            Preview::Unfinished(unfinished) => {
+                let mut lines = unfinished_lines(unfinished);
+                lines.push("`hoist rollback` undoes it on every host that it touched".into());
+                lines
+            }
+            Preview::Way(way) if way.is_done() => {
+                let short = way.to.revision.short();
+                vec![format!("nothing to do: {short} is live and finalized on {}", crate::text::hosts(way.size))]
+            }
+            Preview::Way(way) => way.lines(),
+        }
+    }
+
+    /// Whether every host can be taken there.
+    pub fn is_open(&self) -> bool {
+        match self {
+            Preview::Unfinished(_) => true,
+            Preview::Way(way) => way.is_open(),
+        }
+    }
+}
+
+fn unfinished_lines(unfinished: &Unfinished) -> Vec<String> {
+    let began = clock::of_run_id(unfinished.opened.plan.run.as_str()).unwrap_or_default();
+    vec![format!("{unfinished} {} is not finished", clock::ago(&began))]
+}
+
+/// What was found before anything is done.
+struct Look {
+    way: WayBack,
+    views: Vec<View>,
+    history: History,
+}
+
+/// Asks the targets what they run, and finds the way back.
+fn look(config: &Config, repo: &Repo, back: &Back, front: &dyn Frontend) -> Result<Look, Refused> {
+    let named = back.to.as_deref().map(|name| previous::named(repo, name));
+    // A mistake is told before anybody is asked, unless targets may know better.
+    let unknown_here = matches!(&named, Some(Err(_))) && back.to.as_deref().is_some_and(previous::is_prefix);
+    let named = if unknown_here { None } else { named.transpose()? };
+    let (groups, _) = config.groups(limit(back.limit_hosts.as_deref())?.as_ref())?;
+    let history = journal::history(&state_folder(config), config.environment.as_deref())?;
+    let views = status::ask(config, groups, false, front)?;
+    let found = match (named, &back.to) {
+        (Some(revision), _) => Ok((revision, Why::Named)),
+        (None, Some(prefix)) => previous::kept_by(&views, prefix).map(|revision| (revision, Why::Named)),
+        (None, None) => previous::find(config, repo, &history, &views),
+    };
+    // A journal that was passed over may be why.
+    let (to, why) = found.map_err(|refused| refused.with(&history.warnings))?;
+    Ok(Look { way: WayBack::new(repo, &history, &to, why, &views), views, history })
+}
+
+/// Goes on only with a clear yes.
+fn confirm(question: &str, front: &dyn Frontend) -> Result<(), Refused> {
+    if front.confirm(question) {
+        return Ok(());
+    }
+    Err(Refused::Because(ExitCode::Failed, "stopped by the operator; nothing was touched".into()))
 }

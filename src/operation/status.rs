@@ -1,7 +1,5 @@
 //! What every target runs, and what it should.
 
-use serde::Serialize;
-
 use crate::config::{Config, Options};
 use crate::deploy;
 use crate::fleet::remarks::Remark;
@@ -11,9 +9,10 @@ use crate::journal;
 use crate::journal::Unfinished;
 use crate::locks::{DeployLock, LockOwner, Purpose};
 use crate::targets::{Group, Target};
-use crate::wire::{Fault, Holder, Lacking};
+use crate::wire::{Fault, Holder, Lacking, Revision};
 
 use super::recorded::Observations;
+use super::standing::{Standing, Wanted};
 use super::{Frontend, Refused, limit, load, ssh, state_folder};
 
 /// One target, as it is shown.
@@ -21,7 +20,11 @@ pub struct View {
     pub target: Target,
     pub group: String,
     pub standing: Standing,
+    /// What it should run; `None`: nothing was deployed from here that would tell.
+    pub wanted: Option<Revision>,
     pub known: Known,
+    /// Revisions whose whole trees it keeps; empty where it was not asked.
+    pub kept: Vec<Revision>,
     /// Whether it answered just now; `None`: it was not asked.
     pub reached: Option<bool>,
     /// Who holds its lock.
@@ -30,40 +33,6 @@ pub struct View {
     pub trouble: Option<String>,
     /// What its live tree lacks; `None`: nobody looked.
     pub lacking: Option<Lacking>,
-}
-
-/// How a target stands to what is wanted of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Standing {
-    /// Where the last deployment to it wants it, or nothing is wanted of it yet.
-    Ok,
-    /// A deployment went through without it.
-    Owed,
-    /// It runs something else than is wanted of it.
-    Astray,
-    /// It is where it is wanted, and its live tree lacks files.
-    Damaged,
-    /// It cannot be reached.
-    Unreachable,
-    /// It answered, and not as a target should.
-    Failed,
-    /// Nothing is known of it.
-    Unknown,
-}
-
-impl Standing {
-    pub fn name(self) -> &'static str {
-        match self {
-            Standing::Ok => "ok",
-            Standing::Owed => "owed",
-            Standing::Astray => "astray",
-            Standing::Damaged => "damaged",
-            Standing::Unreachable => "unreachable",
-            Standing::Failed => "failed",
-            Standing::Unknown => "unknown",
-        }
-    }
 }
 
 /// Everything that is shown.
@@ -77,14 +46,62 @@ pub struct Status {
     pub locked_all: Option<LockOwner>,
     /// A deployment that nobody is at work on any more.
     pub unfinished: Option<Unfinished>,
+    /// Groups whose hosts run different revisions.
+    pub skew: Vec<Skew>,
     pub views: Vec<View>,
 }
 
 impl Status {
-    /// Whether nobody has anything to do: every target is where it is wanted, and no deployment is unfinished.
+    /// Whether nobody has anything to do: every target is in sync and whole as far as was looked, those of a group run
+    /// one revision, and no deployment is unfinished.
     pub fn is_ok(&self) -> bool {
-        self.unfinished.is_none() && self.views.iter().all(|view| view.standing == Standing::Ok)
+        self.unfinished.is_none() && self.skew.is_empty() && self.views.iter().all(View::is_fine)
     }
+}
+
+impl View {
+    /// Whether it is in sync, and whole as far as was looked.
+    pub fn is_fine(&self) -> bool {
+        self.standing == Standing::InSync && self.lacking.as_ref().is_none_or(|lacking| lacking.count == 0)
+    }
+
+    /// Whether it said just now what it runs.
+    pub fn was_read(&self) -> bool {
+        self.reached == Some(true) && self.standing != Standing::Unreachable
+    }
+
+    /// The revision that is live there, as last read.
+    pub fn live(&self) -> Option<&Revision> {
+        self.known.state.as_ref()?.current.as_ref()
+    }
+}
+
+/// A group whose hosts run different revisions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skew {
+    pub group: String,
+    /// What most hosts run comes first.
+    pub revisions: Vec<(Revision, Vec<Target>)>,
+}
+
+/// The groups whose hosts, as far as they could be asked, run different revisions.
+fn skew(views: &[View]) -> Vec<Skew> {
+    let mut groups: Vec<Skew> = Vec::new();
+    for view in views.iter().filter(|view| view.standing != Standing::Unreachable) {
+        let Some(live) = view.live() else { continue };
+        let place = groups.iter().position(|skew| skew.group == view.group).unwrap_or_else(|| {
+            groups.push(Skew { group: view.group.clone(), revisions: Vec::new() });
+            groups.len() - 1
+        });
+        let revisions = &mut groups[place].revisions;
+        match revisions.iter_mut().find(|(revision, _)| revision == live) {
+            Some((_, targets)) => targets.push(view.target.clone()),
+            None => revisions.push((live.clone(), vec![view.target.clone()])),
+        }
+    }
+    groups.retain(|skew| skew.revisions.len() > 1);
+    groups.iter_mut().for_each(|skew| skew.revisions.sort_by_key(|(_, targets)| std::cmp::Reverse(targets.len())));
+    groups
 }
 
 /// How closely targets are looked at.
@@ -112,7 +129,7 @@ pub fn status(
         front.tell(&format!("warning: {note}"));
     }
     let views = match look {
-        Look::Offline => remembered(&config, &groups, front),
+        Look::Offline => remembered(&config, &groups, front)?,
         Look::Ask | Look::Verify => ask(&config, groups, look == Look::Verify, front)?,
     };
     let places = deploy::lock_places(&config);
@@ -137,33 +154,34 @@ pub fn status(
         }
     };
     let repo = config.settings.git_repo.clone();
-    Ok(Status { repo, deploying, locked, locked_all, unfinished, views })
+    Ok(Status { repo, deploying, locked, locked_all, unfinished, skew: skew(&views), views })
 }
 
 /// From memory alone.
-fn remembered(config: &Config, groups: &[Group], front: &dyn Frontend) -> Vec<View> {
+fn remembered(config: &Config, groups: &[Group], front: &dyn Frontend) -> Result<Vec<View>, Refused> {
     let memory = FleetState::load(&state_folder(config)).unwrap_or_else(|error| {
         front.tell(&format!("warning: {error:#}"));
         FleetState::default()
     });
+    let (fleet, _) = config.groups(None)?;
+    let wanted = Wanted::new(&memory, &fleet);
     let view = |(group, target): (&Group, &Target)| {
-        let known = memory.of(target).cloned();
-        let standing = match &known {
-            None => Standing::Unknown,
-            Some(known) => standing(known),
-        };
+        let known = memory.of(target).cloned().unwrap_or_default();
+        let wanted = wanted.of(&group.name, target);
         View {
             target: target.clone(),
             group: group.name.clone(),
-            standing,
-            known: known.unwrap_or_default(),
+            standing: Standing::of(&known, wanted.as_ref()),
+            wanted,
+            known,
+            kept: Vec::new(),
             reached: None,
             locked: None,
             trouble: None,
             lacking: None,
         }
     };
-    everyone(groups).map(view).collect()
+    Ok(everyone(groups).map(view).collect())
 }
 
 /// Asks the fleet, and remembers what it says.
@@ -208,30 +226,27 @@ pub fn ask(config: &Config, groups: Vec<Group>, verify: bool, front: &dyn Fronte
             memory
         }
     };
+    let (whole, _) = config.groups(None)?;
+    let wanted = Wanted::new(&memory, &whole);
     let view = |((group, target), result): (&(&Group, &Target), Option<HostResult>)| {
         let known = memory.of(target).cloned().unwrap_or_default();
         let result = result.unwrap_or_else(|| Fault::Unreachable { reason: "it was not asked".into() }.into());
-        let unreachable = result.is_out_of_reach();
+        let (answered, unreachable) = (result.outcome.is_ok(), result.is_out_of_reach());
         let trouble = result.outcome.as_ref().err().map(Fault::beside_unreachable);
         let facts = result.facts;
-        let lacking = facts.as_ref().and_then(|facts| facts.lacking.clone());
-        let standing = match (&result.outcome, unreachable) {
-            (Ok(()), _) => match (standing(&known), &lacking) {
-                (Standing::Ok, Some(lacking)) if lacking.count > 0 => Standing::Damaged,
-                (standing, _) => standing,
-            },
-            (_, true) => Standing::Unreachable,
-            (_, false) => Standing::Failed,
-        };
+        let wanted = wanted.of(&group.name, target);
+        let standing = if answered { Standing::of(&known, wanted.as_ref()) } else { Standing::Unreachable };
         View {
             target: (*target).clone(),
             group: group.name.clone(),
             standing,
+            wanted,
             known,
+            kept: facts.as_ref().map(|facts| facts.revisions.clone()).unwrap_or_default(),
+            lacking: facts.as_ref().and_then(|facts| facts.lacking.clone()),
             reached: Some(!unreachable),
             trouble: trouble.or_else(|| facts.as_ref().and_then(|facts| facts.stranger.clone())),
             locked: facts.and_then(|facts| facts.locked),
-            lacking,
         }
     };
     Ok(hosts.iter().zip(results).map(view).collect())
@@ -239,13 +254,4 @@ pub fn ask(config: &Config, groups: Vec<Group>, verify: bool, front: &dyn Fronte
 
 fn everyone(groups: &[Group]) -> impl Iterator<Item = (&Group, &Target)> {
     groups.iter().flat_map(|group| group.targets.iter().map(move |target| (group, target)))
-}
-
-fn standing(known: &Known) -> Standing {
-    match () {
-        () if known.owed.is_some() => Standing::Owed,
-        () if known.is_where_wanted() => Standing::Ok,
-        () if known.state.is_none() => Standing::Unknown,
-        () => Standing::Astray,
-    }
 }

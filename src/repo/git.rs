@@ -175,6 +175,12 @@ impl Repo {
         Some(crate::url::without_password(url.trim_end_matches('\n')))
     }
 
+    /// The first line of a commit's message; `None` where the commit is not here.
+    pub fn subject(&self, commit: &Revision) -> Option<String> {
+        let text = self.text(&["log", "-1", "--no-show-signature", "--format=%s", commit.as_str(), "--"]).ok()?;
+        Some(text.trim_end_matches('\n').to_owned())
+    }
+
     /// The commits whose parents this repository lacks; empty for a complete one.
     pub fn shallow(&self) -> anyhow::Result<Vec<Revision>> {
         shallow(&self.git_dir)

@@ -143,6 +143,26 @@ pub enum Event {
         by: String,
     },
     Interrupted,
+    /// The operator has asked for an end while `hosts` are at work on a step.
+    Stopping {
+        step: Step,
+        hosts: Vec<Target>,
+        /// Whether no further host begins; a rollback goes on.
+        stops: bool,
+        /// How long the first of them has been at work.
+        #[serde(rename = "waited_seconds")]
+        seconds: u64,
+        /// How long each may be at work.
+        #[serde(rename = "limit_seconds")]
+        limit: u64,
+        /// What the operator can do now.
+        advice: String,
+    },
+    /// The operator aborts a step on the hosts that are at work on it.
+    Aborting {
+        step: Step,
+        hosts: Vec<Target>,
+    },
     /// The last event: every target's end, and the exit status.
     Ended {
         verdict: String,

@@ -14,15 +14,34 @@ struct Timed<'a> {
     time: String,
     #[serde(flatten)]
     event: &'a Event,
+    /// An earlier deployer told it first.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    replayed: bool,
+}
+
+/// The time of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Moment {
+    time: String,
+    replayed: bool,
+}
+
+impl Moment {
+    /// This moment, or the one of an event that is told again.
+    pub fn of(replayed: &Option<Option<String>>) -> Moment {
+        let time = replayed.clone().flatten().unwrap_or_else(clock::rfc3339_utc);
+        Moment { time, replayed: replayed.is_some() }
+    }
 }
 
 /// The event as one line without its newline: an object whose first key is `time` (RFC 3339, UTC) and whose second is
 /// `event`. `None` for an event that is for the operator's eyes only.
-pub(super) fn line(event: &Event, time: String) -> Option<String> {
+pub(super) fn line(event: &Event, moment: Moment) -> Option<String> {
     if matches!(event, Event::HostDiff { .. }) {
         return None;
     }
-    let line = serde_json::to_string(&Timed { time, event });
+    let Moment { time, replayed } = moment;
+    let line = serde_json::to_string(&Timed { time, event, replayed });
     // An event is plain data, so this cannot fail; were it to, the record should still say that something is missing.
     Some(line.unwrap_or_else(|error| format!("{{\"event\":\"unwritable\",\"reason\":{:?}}}", error.to_string())))
 }
@@ -30,20 +49,24 @@ pub(super) fn line(event: &Event, time: String) -> Option<String> {
 /// One event a line, written at once.
 pub struct Json<W> {
     sink: Sink<W>,
-    now: fn() -> String,
+    replayed: Option<Option<String>>,
 }
 
 impl<W: Write> Json<W> {
     pub fn new(writer: W) -> Self {
-        Json { sink: Sink::new(writer, Form::Json), now: clock::rfc3339_utc }
+        Json { sink: Sink::new(writer, Form::Json), replayed: None }
     }
 }
 
 impl<W: Write> Reporter for Json<W> {
     fn event(&mut self, event: &Event) {
-        if let Some(line) = line(event, (self.now)()) {
+        if let Some(line) = line(event, Moment::of(&self.replayed)) {
             self.sink.lines([line]);
         }
+    }
+
+    fn replays(&mut self, at: Option<Option<&str>>) {
+        self.replayed = at.map(|at| at.map(str::to_owned));
     }
 
     fn broken(&self) -> Option<&std::io::Error> {
@@ -58,7 +81,7 @@ mod tests {
     use crate::wire::{Fault, Level, Line, Stage};
 
     fn at_noon(event: &Event) -> Option<String> {
-        line(event, "2026-11-23T12:00:00.000Z".into())
+        line(event, Moment { time: "2026-11-23T12:00:00.000Z".into(), replayed: false })
     }
 
     #[test]

@@ -6,7 +6,6 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{Event, Reporter, json};
-use crate::clock;
 use crate::files::no_links;
 use crate::files::ownership::Denied;
 use crate::files::shared;
@@ -20,6 +19,7 @@ use crate::wire::{Level, RunId};
 pub struct LogFile {
     path: PathBuf,
     file: Option<File>,
+    replayed: Option<Option<String>>,
     warning: Option<String>,
     /// Lines that are not in the file.
     lost: usize,
@@ -50,7 +50,7 @@ impl LogFile {
     /// Of the logs that Hoist left there the newest `keep` stay, this one among them; others' logs are let be.
     pub fn open(control: &Path, run: &RunId, keep: usize) -> LogFile {
         let path = LogFile::path_of(control, run);
-        let mut log = LogFile { path, file: None, warning: None, lost: 0, torn: false };
+        let mut log = LogFile { path, file: None, replayed: None, warning: None, lost: 0, torn: false };
         match open(&log.path) {
             Ok(file) => log.file = Some(file),
             Err(error) => {
@@ -133,7 +133,7 @@ impl Reporter for LogFile {
             return;
         }
         // Whoever looks at the file with other tools is as safe as with `hoist log`.
-        let Some(line) = json::line(event, clock::rfc3339_utc()) else { return };
+        let Some(line) = json::line(event, json::Moment::of(&self.replayed)) else { return };
         let line = sanitize_json(line) + "\n";
         if let Err(error) = self.write(&line) {
             if self.lost == 0 {
@@ -145,6 +145,10 @@ impl Reporter for LogFile {
             self.warning =
                 Some(format!("the log {} lacks {}", self.path.display(), crate::text::counted(self.lost, "line")));
         }
+    }
+
+    fn replays(&mut self, at: Option<Option<&str>>) {
+        self.replayed = at.map(|at| at.map(str::to_owned));
     }
 
     fn warning(&mut self) -> Option<Event> {

@@ -1,7 +1,7 @@
 //! An event as one line of a log: of whom, how heavy, and in which words.
 
 use super::event::{Event, Note};
-use super::words::{counted, hosts, step_name, took, waiting};
+use super::words::{counted, hosts, step_name, stopping, took, waiting};
 use crate::fleet::Step;
 use crate::targets::Target;
 use crate::wire::Level;
@@ -92,6 +92,14 @@ pub fn said(event: &Event) -> LogLine {
         }
         Event::Asked { question, answer, by } => LogLine::here(Level::Info, format!("{question} {answer} ({by})")),
         Event::Interrupted => LogLine::here(Level::Warning, "interrupted".to_owned()),
+        Event::Stopping { step, hosts, stops, seconds, limit, .. } => {
+            let what = stopping(*step, &names(hosts), hosts.len(), *stops, (*seconds, *limit));
+            LogLine { step: Some(*step), ..LogLine::here(Level::Warning, what) }
+        }
+        Event::Aborting { step, hosts } => {
+            let what = format!("aborting {} on {}", step_name(*step), names(hosts));
+            LogLine { step: Some(*step), ..LogLine::here(Level::Warning, what) }
+        }
         Event::Ended { verdict, status, rows, seconds } => {
             let level = if *status == 0 { Level::Info } else { Level::Error };
             let not_ok = rows.iter().filter(|row| !row.ok).count();
@@ -99,6 +107,10 @@ pub fn said(event: &Event) -> LogLine {
             LogLine::here(level, format!("{verdict} (exit status {status}, after {}{rest})", took(*seconds)))
         }
     }
+}
+
+fn names(hosts: &[Target]) -> String {
+    crate::targets::fold(hosts)
 }
 
 fn of(label: &str, step: Step) -> String {

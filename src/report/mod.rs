@@ -46,6 +46,10 @@ use crate::targets::Target;
 pub trait Reporter {
     fn event(&mut self, event: &Event);
 
+    /// The events that follow were told before, by an earlier deployer, at that time (RFC 3339, UTC), if it is known;
+    /// `None`: they happen now.
+    fn replays(&mut self, _at: Option<Option<&str>>) {}
+
     /// Time has passed and nothing happened: a chance to show that the program is alive. A few times a second is right.
     fn tick(&mut self) {}
 

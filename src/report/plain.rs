@@ -46,6 +46,10 @@ impl<W: Write> Reporter for Plain<W> {
         self.tick();
     }
 
+    fn replays(&mut self, at: Option<Option<&str>>) {
+        self.text.replays(at);
+    }
+
     fn tick(&mut self) {
         let Some(progress) = &self.progress else { return };
         let now = (self.elapsed)();

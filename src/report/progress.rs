@@ -41,7 +41,8 @@ impl Progress {
                 progress.waiting.remove(&host.to_string());
                 if outcome.is_ok() { progress.ok += 1 } else { progress.failed += 1 }
             }
-            (Event::StepEnded { .. } | Event::Ended { .. }, _) => *current = None,
+            // What can be typed now stands alone.
+            (Event::Stopping { .. } | Event::StepEnded { .. } | Event::Ended { .. }, _) => *current = None,
             _ => {}
         }
     }

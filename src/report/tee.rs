@@ -31,6 +31,12 @@ impl Reporter for Tee {
         self.pass_on_warnings();
     }
 
+    fn replays(&mut self, at: Option<Option<&str>>) {
+        for reporter in &mut self.0 {
+            reporter.replays(at);
+        }
+    }
+
     fn flush(&mut self) {
         for reporter in &mut self.0 {
             reporter.flush();

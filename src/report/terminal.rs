@@ -43,6 +43,10 @@ impl<W: Write> Reporter for Terminal<W> {
         self.bar.draw();
     }
 
+    fn replays(&mut self, at: Option<Option<&str>>) {
+        self.text.replays(at);
+    }
+
     fn tick(&mut self) {
         self.bar.tick();
     }

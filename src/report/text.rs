@@ -8,7 +8,7 @@ use std::fmt::Display;
 use super::event::Note;
 use super::folded::Folded;
 use super::render_options::{RenderOptions, Verbosity};
-use super::words::{counted, heading, hosts, step_name, took, waiting};
+use super::words::{counted, heading, hosts, step_name, stopping, took, waiting};
 use super::{Event, GroupHead, table};
 use crate::clock;
 use crate::fleet::Step;
@@ -23,6 +23,8 @@ const HEADER_WIDTH: usize = 60;
 pub(super) struct Text {
     pub look: RenderOptions,
     now: fn() -> String,
+    /// What stands in place of the time of what an earlier deployer told first.
+    replayed: Option<String>,
     /// The subgroup whose header was the last.
     label: String,
     /// Failures of the running step, by what is shown of them.
@@ -38,6 +40,7 @@ impl Text {
         Text {
             look,
             now: clock::hms,
+            replayed: None,
             label: String::new(),
             failures: Folded::default(),
             told: Vec::new(),
@@ -116,6 +119,15 @@ impl Text {
                 out.push(self.line(asked.with(format!(" ({by})"))));
             }
             Event::Interrupted => out.push(self.line(Style::Warning.of("interrupted"))),
+            Event::Stopping { step, hosts: members, stops, seconds, limit, advice } => {
+                let what = stopping(*step, &self.look.folded(members), members.len(), *stops, (*seconds, *limit));
+                out.push(self.line(Style::Warning.of(what)));
+                out.push(self.line(advice.as_str()));
+            }
+            Event::Aborting { step, hosts: members } => {
+                let what = format!("aborting {} on {}", step_name(*step), self.look.folded(members));
+                out.push(self.line(Style::Warning.of(what)));
+            }
             Event::Ended { verdict, status, rows, seconds } => {
                 if normal && !rows.is_empty() {
                     out.push(self.header("result"));
@@ -137,13 +149,20 @@ impl Text {
         out
     }
 
+    /// The events that follow were told before, at that time, or happen now.
+    pub fn replays(&mut self, at: Option<Option<&str>>) {
+        let time = |at: Option<&str>| at.and_then(clock::hms_of).unwrap_or_else(self.now);
+        self.replayed = at.map(|at| format!("{} (replayed)", time(at)));
+    }
+
     fn shows(&self, verbosity: Verbosity) -> bool {
         self.look.verbosity >= verbosity
     }
 
     /// A line of the text, without a host.
     pub fn line(&self, text: impl Into<Styled>) -> Styled {
-        Style::Dim.of((self.now)()).with(" ").with(text)
+        let time = self.replayed.clone().unwrap_or_else(self.now);
+        Style::Dim.of(time).with(" ").with(text)
     }
 
     fn host_line(&self, name: impl Display, text: impl Into<Styled>) -> Styled {

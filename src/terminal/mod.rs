@@ -74,6 +74,11 @@ pub fn complain(text: &str) {
     write(&mut stderr.lock(), &shown);
 }
 
+/// Whether standard error is a terminal, and standard output is none.
+pub fn only_complaints_are_seen() -> bool {
+    std::io::stderr().is_terminal() && !std::io::stdout().is_terminal()
+}
+
 /// As [`complain`], of one line: what a host says of itself may hold a newline.
 pub fn complain_line(text: &str) {
     complain(&text.replace('\n', "\\n"));

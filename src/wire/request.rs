@@ -149,6 +149,9 @@ pub enum KeeperLine {
     /// The run has ended well: what the target kept for a rollback of it alone may go. Not answered; the keeper ends when
     /// that is done.
     Over,
+    /// The operator aborts this stage of the run, on its so-manieth try: end it, and all that it runs. Not answered; the
+    /// stage itself tells its end.
+    Abort { stage: Stage, attempt: u32 },
 }
 
 /// Everything that a target needs to know for any stage of a deployment. It keeps the last one, for stages that are run by

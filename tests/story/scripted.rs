@@ -299,7 +299,7 @@ impl Fleet for Scripted {
         let mut stopped = false;
         while !(under_way.is_empty() && (queued.is_empty() || stopped)) {
             // The real fleet lets its caller look up while nothing happens.
-            stopped |= on(Vec::new()) == Flow::Stop;
+            stopped |= on(Vec::new()) != Flow::Continue;
             let mut events = Vec::new();
             while under_way.len() < call.batch && !stopped && !queued.is_empty() {
                 let task = queued.pop_front().unwrap();
@@ -336,7 +336,7 @@ impl Fleet for Scripted {
                 trace.borrow_mut().push(Trace::Told(task.host.index(), result.outcome.clone()));
                 events.push(HostEvent::Ended(task.host, Box::new(result)));
             }
-            stopped |= on(events) == Flow::Stop;
+            stopped |= on(events) != Flow::Continue;
             self.moment();
         }
         trace.borrow_mut().push(Trace::Returned { stopped });

@@ -3,14 +3,17 @@
 use super::{Console, ExitCode, Refused, command, operation};
 
 command! {
-    /// Bring the targets that a deployment went through without to the revision that they missed.
+    /// Bring every target to the revision that is wanted of it: those that are behind, drifted, or new.
     #[argh(subcommand, name = "reconcile", help_triggers("-h", "--help"))]
     pub struct Args {
+        /// show what would be deployed where, and touch nothing
+        #[argh(switch)]
+        pub dry_run: bool,
     } with [limit, yes, output, settings]
 }
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let console = Console::new("reconcile", args.show()?, args.yes);
-    operation::reconcile(&args.options()?, args.limit()?.as_deref(), &console)
+    operation::reconcile(&args.options()?, args.limit()?.as_deref(), args.dry_run, &console)
 }

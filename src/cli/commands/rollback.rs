@@ -1,5 +1,10 @@
 //! `hoist rollback`.
 
+use crate::cli::out::answer_json;
+use crate::cli::render::rollback as render;
+use crate::operation::Back;
+use crate::report::Format;
+
 use super::{Console, ExitCode, Refused, command, operation};
 
 command! {
@@ -9,11 +14,51 @@ command! {
         /// the revision to go back to, which targets have kept (default: the one deployed before)
         #[argh(option, arg_name = "revision")]
         pub to: Option<String>,
-    } with [yes, output, settings]
+
+        /// show the revisions that targets keep, and go nowhere
+        #[argh(switch)]
+        pub list: bool,
+
+        /// show from what to what it would go, and touch nothing
+        #[argh(switch)]
+        pub dry_run: bool,
+    } with [limit, yes, output, settings] then {
+        /// the revision to go back to, as with --to
+        #[argh(positional)]
+        pub revision: Option<String>,
+    }
 }
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let console = Console::new("rollback", args.show()?, args.yes);
-    operation::rollback(&args.options()?, args.to.as_deref(), &console)
+    let options = args.options()?;
+    let limit_hosts = args.limit()?;
+    let to = match (args.to, args.revision) {
+        (Some(_), Some(_)) => {
+            return Err(Refused::Usage("name the revision once: with --to, or without".into()));
+        }
+        (to, revision) => to.or(revision),
+    };
+    let back = Back { to, limit_hosts };
+    if args.list {
+        if back.to.is_some() || args.dry_run {
+            return Err(Refused::Usage("--list goes nowhere: leave out the revision and --dry-run".into()));
+        }
+        let kept = operation::kept(&options, back.limit_hosts.as_deref(), &console)?;
+        match args.format {
+            Format::Text => drop(render::list(&kept).answer()),
+            Format::Json => drop(answer_json(&render::ListAnswer::of(&kept))?),
+        }
+        return Ok(if kept.unreachable.is_empty() { ExitCode::Success } else { ExitCode::Failed });
+    }
+    if args.dry_run {
+        let preview = operation::rollback_preview(&options, &back, &console)?;
+        match args.format {
+            Format::Text => drop(render::preview(&preview).answer()),
+            Format::Json => drop(answer_json(&render::PreviewAnswer::of(&preview))?),
+        }
+        return Ok(if preview.is_open() { ExitCode::Success } else { ExitCode::Failed });
+    }
+    operation::rollback(&options, &back, &console)
 }

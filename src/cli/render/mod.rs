@@ -5,4 +5,5 @@ pub mod history;
 pub mod hosts;
 pub mod log;
 pub mod plan;
+pub mod rollback;
 pub mod status;

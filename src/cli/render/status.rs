@@ -6,7 +6,7 @@ use crate::clock;
 use crate::deploy::Plan;
 use crate::fleet_state::Owed;
 use crate::locks::LockOwner;
-use crate::operation::{Standing, Status, View};
+use crate::operation::{Skew, Standing, Status, View};
 use crate::report::Folded;
 use crate::targets::{Target, fold};
 use crate::terminal::{Page, Style, Theme, cut_line};
@@ -14,7 +14,7 @@ use crate::text;
 use crate::wire::{Holder, Lacking, Revision, RunId};
 
 const HEAD: [&str; 9] =
-    ["group", "hosts", "standing", "current", "done", "in progress", "owed", "last contact", "names"];
+    ["group", "hosts", "standing", "current", "done", "in progress", "wanted", "last contact", "names"];
 
 /// Files that a note names, at the most.
 const NAMED: usize = 3;
@@ -38,16 +38,21 @@ pub fn text(status: &Status) -> Page {
         page.line(format!("{unfinished} is not finished"));
         page.line("continue it with `hoist resume`, or undo it with `hoist rollback`");
     }
+    for skew in &status.skew {
+        let one = |(revision, hosts): &(Revision, Vec<Target>)| format!("{} on {}", revision.short(), fold(hosts));
+        let revisions = skew.revisions.iter().map(one).collect::<Vec<_>>().join(", ");
+        page.line(format!("skew: the hosts of {} run different revisions: {revisions}", skew.group));
+    }
     let mut folded: Folded<(Cells, bool)> = Folded::default();
     for view in &status.views {
         let note = cut_line(&note(view)).into_owned();
-        folded.add((cells(view, note), view.standing == Standing::Ok), &view.target);
+        folded.add((cells(view, note), view.is_fine()), &view.target);
     }
     let mut rows: Vec<(Vec<String>, bool)> = Vec::new();
     for ((cells, fine), hosts) in folded.take() {
-        let [group, standing, current, done, in_progress, owed, contact, note] = cells;
+        let [group, standing, current, done, in_progress, wanted, contact, note] = cells;
         let (count, names) = (hosts.len().to_string(), fold(&hosts));
-        rows.push((vec![group, count, standing, current, done, in_progress, owed, contact, names, note], fine));
+        rows.push((vec![group, count, standing, current, done, in_progress, wanted, contact, names, note], fine));
     }
     table(rows, theme, &mut page);
     page
@@ -87,7 +92,7 @@ fn cells(view: &View, note: String) -> Cells {
         known(state.and_then(|state| state.current.as_ref())),
         known(state.and_then(|state| state.done.as_ref())),
         known(state.and_then(|state| state.in_progress.as_ref())),
-        short(view.known.owed.as_ref().map(|owed| &owed.revision)),
+        short(view.wanted.as_ref()),
         contact,
         note,
     ]
@@ -98,10 +103,13 @@ fn note(view: &View) -> String {
     let mut notes = Vec::new();
     notes.extend(view.trouble.clone());
     notes.extend(view.known.owed.as_ref().map(|owed| format!("missed out: {}", owed.reason)));
-    if view.standing == Standing::Astray
-        && let Some(wanted) = &view.known.wanted
-    {
-        notes.push(format!("{} is wanted", wanted.short()));
+    let nothing_is_there = view.known.state.as_ref().is_some_and(|state| state.current.is_none());
+    match (view.standing, &view.known.wanted) {
+        (Standing::New, Some(_)) if nothing_is_there => notes.push("what was deployed to it is gone".into()),
+        (Standing::New, None) if nothing_is_there => notes.push("nothing is deployed to it".into()),
+        (Standing::New, _) if view.known.state.is_some() => notes.push("nothing was deployed to it from here".into()),
+        (Standing::Unreachable, _) if view.known.state.is_none() => notes.push("what it runs is not known".into()),
+        _ => {}
     }
     if let Some(link) = view.known.state.as_ref().and_then(|state| state.stray_links.first()) {
         notes.push(format!("{link} does not lead into what is live"));
@@ -122,6 +130,8 @@ pub struct Answer<'a> {
     locked: Option<&'a LockOwner>,
     locked_all: Option<&'a LockOwner>,
     unfinished: Option<UnfinishedRun<'a>>,
+    /// Groups whose hosts run different revisions.
+    skew: Vec<SkewAnswer<'a>>,
     hosts: Vec<HostAnswer<'a>>,
 }
 
@@ -131,6 +141,26 @@ struct UnfinishedRun<'a> {
     revision: &'a Revision,
     user: &'a str,
     deploy_host: &'a str,
+}
+
+#[derive(Serialize)]
+struct SkewAnswer<'a> {
+    group: &'a str,
+    /// What most hosts run comes first.
+    revisions: Vec<RevisionOfSome<'a>>,
+}
+
+#[derive(Serialize)]
+struct RevisionOfSome<'a> {
+    revision: &'a Revision,
+    hosts: &'a [Target],
+}
+
+impl SkewAnswer<'_> {
+    fn of(skew: &Skew) -> SkewAnswer<'_> {
+        let revisions = skew.revisions.iter().map(|(revision, hosts)| RevisionOfSome { revision, hosts }).collect();
+        SkewAnswer { group: &skew.group, revisions }
+    }
 }
 
 #[derive(Serialize)]
@@ -167,6 +197,7 @@ impl Answer<'_> {
             locked: status.locked.as_ref(),
             locked_all: status.locked_all.as_ref(),
             unfinished,
+            skew: status.skew.iter().map(SkewAnswer::of).collect(),
             hosts: status.views.iter().map(HostAnswer::of).collect(),
         }
     }
@@ -183,7 +214,7 @@ impl HostAnswer<'_> {
             done: state.and_then(|state| state.done.as_ref()),
             in_progress: state.and_then(|state| state.in_progress.as_ref()),
             stray_links: state.map(|state| state.stray_links.as_slice()),
-            wanted: view.known.wanted.as_ref(),
+            wanted: view.wanted.as_ref(),
             owed: view.known.owed.as_ref(),
             last_contact: view.known.contact.as_deref(),
             reached: view.reached,

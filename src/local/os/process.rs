@@ -17,10 +17,19 @@ const GRACE: Duration = Duration::from_millis(500);
 /// How long a killed command may take to be gone. One that waits for a dead disk cannot even be killed.
 const DEATH: Duration = Duration::from_secs(3);
 
-/// The groups under way, so that all can be ended at once.
-static GROUPS: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+/// How long commands may take to end when they are asked to; then they are killed.
+const PATIENCE: Duration = Duration::from_secs(2);
 
-fn groups() -> MutexGuard<'static, BTreeSet<u32>> {
+/// The groups under way, so that all can be ended at once.
+static GROUPS: Mutex<Groups> = Mutex::new(Groups { leaders: BTreeSet::new(), closed: false });
+
+struct Groups {
+    leaders: BTreeSet<u32>,
+    /// This process is about to end: nothing is started any more.
+    closed: bool,
+}
+
+fn groups() -> MutexGuard<'static, Groups> {
     GROUPS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -83,8 +92,11 @@ pub fn run(command: &mut Command, feed: Feed, until: Instant, sink: &mut dyn FnM
     let mut child = {
         // Held across the start, so that nobody who ends all groups misses this one.
         let mut groups = groups();
+        if groups.closed {
+            return Err(io::Error::other("the stage is being ended"));
+        }
         let child = command.spawn()?;
-        groups.insert(child.id());
+        groups.leaders.insert(child.id());
         child
     };
     let pid = child.id();
@@ -117,7 +129,7 @@ pub fn run(command: &mut Command, feed: Feed, until: Instant, sink: &mut dyn FnM
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
-    groups().remove(&pid);
+    groups().leaders.remove(&pid);
     if timed_out || !ended {
         if ended {
             let _ = child.wait();
@@ -167,11 +179,25 @@ fn read(stream: Stream, mut output: impl Read + Send + 'static, queue: SyncSende
     });
 }
 
-/// Kills every group that is under way.
+/// Kills every group that is under way. No other is started any more.
 pub fn kill_all() {
-    for &leader in groups().iter() {
-        sys::kill_tree(leader);
+    let mut groups = groups();
+    groups.closed = true;
+    groups.leaders.iter().for_each(|leader| sys::kill_tree(*leader));
+}
+
+/// Asks every group that is under way to end, so that each can tidy up, and kills what does not. No other is started any
+/// more.
+pub fn end_all() {
+    let mut under_way = groups();
+    under_way.closed = true;
+    under_way.leaders.iter().for_each(|leader| sys::end_group(*leader));
+    drop(under_way);
+    let until = Instant::now() + PATIENCE;
+    while Instant::now() < until && !groups().leaders.is_empty() {
+        thread::sleep(Duration::from_millis(20));
     }
+    kill_all();
 }
 
 /// A command with the environment that everything on a target gets: this process's own, without what steers git, and

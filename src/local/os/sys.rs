@@ -15,7 +15,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{CWD, FlockOperation, Mode, RenameFlags};
 use rustix::process::{Pid, PidfdFlags, Resource, Signal, WaitId, WaitIdOptions};
-use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 /// How a lock is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +120,13 @@ pub fn is_alive(process: u32) -> bool {
     !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH))
 }
 
+/// Asks the group of a process to end (SIGTERM).
+pub fn end_group(leader: u32) {
+    if let Some(group) = i32::try_from(leader).ok().and_then(Pid::from_raw) {
+        let _ = rustix::process::kill_process_group(group, Signal::TERM);
+    }
+}
+
 /// Kills a process, its group, and all processes below it, those in groups and sessions of their own too; it is fine
 /// when it is gone already. What has left its parent for good, as daemons do, is not found, and lives on.
 pub fn kill_tree(leader: u32) {
@@ -195,9 +202,13 @@ pub fn survive_hangups() -> io::Result<()> {
     Ok(())
 }
 
-/// Calls `then` once, on a thread of its own, with the name of the first signal that asks this process to end.
+/// The signal of [`Process::abort`], by its name.
+pub const ABORT: &str = "USR1";
+
+/// Calls `then` once, on a thread of its own, with the name of the first signal that asks this process to end: SIGINT,
+/// SIGTERM, or [`ABORT`].
 pub fn on_request_to_end(then: impl FnOnce(&'static str) + Send + 'static) -> io::Result<()> {
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGUSR1])?;
     std::thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
             then(signal_name(signal));
@@ -248,7 +259,15 @@ impl Process {
 
     /// Asks it to end (SIGTERM), or kills it.
     pub fn signal(&self, kill: bool) -> io::Result<()> {
-        let signal = if kill { Signal::KILL } else { Signal::TERM };
+        self.send(if kill { Signal::KILL } else { Signal::TERM })
+    }
+
+    /// Asks a stage to end because the operator aborts it.
+    pub fn abort(&self) -> io::Result<()> {
+        self.send(Signal::USR1)
+    }
+
+    fn send(&self, signal: Signal) -> io::Result<()> {
         match rustix::process::pidfd_send_signal(&self.0, signal) {
             Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
             Err(error) => Err(error.into()),

@@ -222,15 +222,15 @@ impl End {
         }
     }
 
-    /// Ends the process, and all that it runs, with an outcome; does nothing when the end has come already.
-    fn by_force(self: &Arc<Self>, outcome: Outcome) {
+    /// Ends the process, and with `end_commands` all that it runs, with an outcome; does nothing when the end has come already.
+    fn by_force(self: &Arc<Self>, outcome: Outcome, end_commands: fn()) {
         if !self.claim() {
             return;
         }
         let (done, ready) = mpsc::channel();
         let (end, recorded) = (self.clone(), outcome.clone());
         thread::spawn(move || {
-            process::kill_all();
+            end_commands();
             end.write_record(&recorded);
             let _ = done.send(observed::state(&end.job.layout));
         });
@@ -246,7 +246,11 @@ fn watch(end: &Arc<End>) -> std::io::Result<()> {
     sys::survive_hangups()?;
     let stopped = end.clone();
     sys::on_request_to_end(move |signal| {
-        stopped.by_force(Err(Fault::failed(format!("stopped by signal {signal}"))));
+        let reason = match signal {
+            sys::ABORT => "aborted by the operator".to_owned(),
+            signal => format!("stopped by signal {signal}"),
+        };
+        stopped.by_force(Err(Fault::failed(reason)), process::end_all);
         // The work was over already; whoever is slow to read its end is waited for no longer.
         thread::sleep(LAST_WORDS);
         std::process::exit(1);
@@ -257,7 +261,7 @@ fn watch(end: &Arc<End>) -> std::io::Result<()> {
         while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
             thread::sleep(left);
         }
-        late.by_force(Err(Fault::TimedOut { seconds: late.job.deadline.seconds }));
+        late.by_force(Err(Fault::TimedOut { seconds: late.job.deadline.seconds }), process::kill_all);
     });
     Ok(())
 }

@@ -69,7 +69,10 @@ impl<'a> RecordedRun<'a> {
             None => deploy::deploy(plan, &mut fleet, &mut *self.operator, &mut self.report),
             Some(replay) => {
                 let mut watched = observations.states(replay.fleet(observations.contacts(&mut fleet)));
-                deploy::deploy(plan, &mut watched, &mut replay.operator(&mut *self.operator), &mut self.report)
+                {
+                    let mut report = replay.reporter(&mut self.report);
+                    deploy::deploy(plan, &mut watched, &mut replay.operator(&mut *self.operator), &mut report)
+                }
             }
         };
         if let Some(remark) = fleet.remark() {

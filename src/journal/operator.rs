@@ -1,0 +1,117 @@
+//! The operator and the reporters of a run that keeps a journal: the answers that it holds are given from it, and what
+//! is told from it has its own times.
+
+use crate::deploy::{Answer, Operator, Question};
+use crate::report::{Event, Reporter};
+
+use super::{Record, Replay};
+
+impl Replay {
+    /// The operator of the run.
+    pub fn operator<O: Operator>(&self, inner: O) -> impl Operator + use<O> {
+        JournaledOperator { replay: self.clone(), inner }
+    }
+
+    /// The reporter of the run: what it hears of the past has the past's times.
+    pub fn reporter<'a>(&self, inner: &'a mut dyn Reporter) -> impl Reporter + use<'a> {
+        JournaledReporter { replay: self.clone(), inner }
+    }
+}
+
+struct JournaledReporter<'a> {
+    replay: Replay,
+    inner: &'a mut dyn Reporter,
+}
+
+impl Reporter for JournaledReporter<'_> {
+    fn event(&mut self, event: &Event) {
+        let state = self.replay.0.borrow();
+        state.telling.report(event, state.past.front(), self.inner);
+    }
+
+    fn tick(&mut self) {
+        self.inner.tick();
+    }
+
+    fn flush(&mut self) {
+        self.inner.flush();
+    }
+}
+
+struct JournaledOperator<O> {
+    replay: Replay,
+    inner: O,
+}
+
+impl<O: Operator> Operator for JournaledOperator<O> {
+    fn ask(&mut self, question: &Question) -> Answer {
+        let undoes = self.undoes();
+        let is_last = matches!(question, Question::RollBack { .. });
+        let mut past = self.replay.next_answer();
+        // No other question follows this one: a second answer is that of whoever thought better of it.
+        while is_last && past.is_some() {
+            match self.replay.next_answer() {
+                Some(revised) => past = Some(revised),
+                None => break,
+            }
+        }
+        match past {
+            // A rollback that was declined is what is asked for now.
+            Some(Answer::No) if is_last && undoes && self.replay.is_over() => {}
+            Some(answer) => return answer,
+            None => self.replay.break_off(),
+        }
+        let confirmed = self.replay.0.borrow().confirmed;
+        let on_record = self.replay.0.borrow().told.leads_on();
+        let answer = match question {
+            Question::RollBack { .. } if confirmed => Answer::Yes,
+            // The targets have what came after it.
+            Question::Continue { .. } if on_record => Answer::Yes,
+            _ => self.inner.ask(question),
+        };
+        self.replay.write(&[Record::Answered { answer }]);
+        answer
+    }
+
+    fn interrupted(&mut self) -> bool {
+        if self.replay.0.borrow().interrupted {
+            return true;
+        }
+        if self.replay.next_if(|record| matches!(record, Record::Interrupted)).is_some() {
+            self.replay.0.borrow_mut().interrupted = true;
+            return true;
+        }
+        if !self.replay.is_over() {
+            return false;
+        }
+        if self.inner.interrupted() {
+            self.replay.0.borrow_mut().going_back = true;
+        }
+        if self.replay.turns_back() {
+            self.replay.0.borrow_mut().interrupted = true;
+            self.replay.write(&[Record::Interrupted]);
+            return true;
+        }
+        false
+    }
+
+    fn undoes(&self) -> bool {
+        self.replay.0.borrow().undoes
+    }
+
+    fn has_interrupted(&self) -> bool {
+        self.inner.has_interrupted()
+    }
+
+    fn advice(&mut self, can_abort: bool) -> String {
+        self.inner.advice(can_abort)
+    }
+
+    fn aborts(&mut self) -> bool {
+        self.inner.aborts()
+    }
+
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+}

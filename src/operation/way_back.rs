@@ -1,0 +1,186 @@
+//! A way back, as it is shown before anybody takes it: from what the hosts run to a revision that they have kept.
+
+use std::fmt;
+
+use crate::clock;
+use crate::journal::History;
+use crate::repo::Repo;
+use crate::targets::{Target, fold};
+use crate::text::hosts;
+use crate::wire::Revision;
+
+use super::View;
+
+/// Hosts that a command line is spelt out for, at the most.
+const NAMED: usize = 5;
+
+/// A revision, with what is known here of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Described {
+    pub revision: Revision,
+    /// The first line of its message; `None`: the commit is not in this repository.
+    pub subject: Option<String>,
+    /// Who deployed it last, and when that run began (RFC 3339, UTC); `None`: the journals do not tell.
+    pub deployed: Option<(String, String)>,
+}
+
+impl Described {
+    pub fn new(repo: &Repo, history: &History, revision: &Revision) -> Described {
+        let deployed = |past: &crate::journal::PastRun| (format!("{}@{}", past.user, past.deploy_host), past.began());
+        Described {
+            revision: revision.clone(),
+            subject: repo.subject(revision),
+            deployed: history.deployment_of(revision).map(deployed),
+        }
+    }
+}
+
+impl fmt::Display for Described {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.revision.short())?;
+        match &self.subject {
+            Some(subject) => write!(f, " \"{subject}\"")?,
+            None => write!(f, " (not in this repository)")?,
+        }
+        match &self.deployed {
+            Some((by, at)) => write!(f, ", deployed by {by} {}", clock::ago(at)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why a rollback leads to a revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// It was named.
+    Named,
+    /// It was deployed before the present one.
+    Before,
+    /// It is what all hosts should run, and a failed run left the fleet mixed: which one.
+    Mixed(String),
+    /// It is a step further back than was gone already: what was done, and whether a person called for that.
+    Further { done: String, called_for: bool },
+}
+
+/// From what to what a rollback leads, host by host.
+#[derive(Debug)]
+pub struct WayBack {
+    pub to: Described,
+    pub why: Why,
+    /// What is live, and where. What most hosts run comes first.
+    pub from: Vec<(Described, Vec<Target>)>,
+    /// Where nothing is live.
+    pub empty: Vec<Target>,
+    /// Where the revision is live and finalized already.
+    pub there: Vec<Target>,
+    /// Hosts that do not keep the revision.
+    pub lacking: Vec<Target>,
+    /// Hosts that did not say what they run.
+    pub unreachable: Vec<Target>,
+    /// All of them.
+    pub size: usize,
+}
+
+impl WayBack {
+    pub fn new(repo: &Repo, history: &History, to: &Revision, why: Why, views: &[View]) -> WayBack {
+        let names = |which: &dyn Fn(&&View) -> bool| -> Vec<Target> {
+            views.iter().filter(which).map(|view| view.target.clone()).collect()
+        };
+        let mut from: Vec<(Revision, Vec<Target>)> = Vec::new();
+        for view in views.iter().filter(|view| view.was_read()) {
+            let Some(live) = view.live() else { continue };
+            match from.iter_mut().find(|(revision, _)| revision == live) {
+                Some((_, targets)) => targets.push(view.target.clone()),
+                None => from.push((live.clone(), vec![view.target.clone()])),
+            }
+        }
+        from.sort_by_key(|(_, targets)| std::cmp::Reverse(targets.len()));
+        let described = |(revision, targets)| (Described::new(repo, history, &revision), targets);
+        WayBack {
+            to: Described::new(repo, history, to),
+            why,
+            from: from.into_iter().map(described).collect(),
+            empty: names(&|view| view.was_read() && view.live().is_none()),
+            there: names(&|view| view.was_read() && view.known.has(to)),
+            lacking: names(&|view| view.was_read() && !view.kept.contains(to)),
+            unreachable: names(&|view| !view.was_read()),
+            size: views.len(),
+        }
+    }
+
+    /// Whether every host runs the revision already.
+    pub fn is_done(&self) -> bool {
+        self.there.len() == self.size
+    }
+
+    /// Whether every host can be taken there.
+    pub fn is_open(&self) -> bool {
+        self.lacking.is_empty() && self.unreachable.is_empty()
+    }
+
+    /// From what to what, and what stands in the way. A line each.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        match &self.why {
+            Why::Named | Why::Before => {}
+            Why::Mixed(run) => lines.push(format!("the fleet is mixed: {run}")),
+            Why::Further { done, .. } => lines.push(format!("already rolled back: {done}")),
+        }
+        lines.extend(self.from.iter().map(|(what, on)| format!("from  {what}; on {}", self.on(on))));
+        if !self.empty.is_empty() {
+            lines.push(format!("from  nothing; on {}", self.on(&self.empty)));
+        }
+        let kept = self.size - self.lacking.len() - self.unreachable.len();
+        lines.push(format!("to    {}; kept on {kept} of {}", self.to, hosts(self.size)));
+        let short = self.to.revision.short();
+        if !self.there.is_empty() {
+            lines.push(format!("already on {short}: {}", fold(&self.there)));
+        }
+        if !self.lacking.is_empty() {
+            let missing = fold(&self.lacking);
+            let only = pattern(&self.lacking, "");
+            lines.push(format!("not kept on {missing}: `hoist deploy -r {short} -l {only}` brings it there"));
+        }
+        if !self.unreachable.is_empty() {
+            let others = pattern(&self.unreachable, "!");
+            lines.push(format!(
+                "unreachable: {}; `-l {others}` leaves {} out",
+                fold(&self.unreachable),
+                if self.unreachable.len() == 1 { "it" } else { "them" }
+            ));
+        }
+        lines
+    }
+
+    /// What the operator is asked.
+    pub fn question(&self) -> String {
+        let short = self.to.revision.short();
+        let all = self.size - self.unreachable.len();
+        let going = hosts(all - self.there.len());
+        let from: Vec<&str> =
+            self.from.iter().map(|(what, _)| what.revision.short()).filter(|it| *it != short).collect();
+        match (&self.why, from.as_slice()) {
+            (Why::Mixed(_), _) => format!("Bring all {} to {short}?", hosts(all)),
+            (Why::Further { .. }, [from]) => format!("Go back further, from {from} to {short} on {going}?"),
+            (_, [from]) => format!("Go back from {from} to {short} on {going}?"),
+            (Why::Further { .. }, _) => format!("Go back further, to {short} on {going}?"),
+            _ => format!("Go back to {short} on {going}?"),
+        }
+    }
+
+    fn on(&self, targets: &[Target]) -> String {
+        match targets.len() {
+            all if all == self.size => hosts(all),
+            some => format!("{} ({})", hosts(some), fold(targets)),
+        }
+    }
+}
+
+/// Hosts for `-l`, each with `sign` ahead of it; a word in their place where there are many.
+fn pattern(targets: &[Target], sign: &str) -> String {
+    if targets.len() > NAMED {
+        return "HOSTS".into();
+    }
+    let names: Vec<String> = targets.iter().map(|target| format!("{sign}{}", target.host)).collect();
+    format!("'{}'", names.join(","))
+}

@@ -1,0 +1,143 @@
+//! `hoist reconcile` and the words of `hoist status`, on real sshd hosts.
+
+mod common;
+#[path = "common/schema.rs"]
+mod schema;
+
+use common::{CACHE, Farm, Links, Project, Ran, address};
+
+fn page(project: &Project, words: &str) -> String {
+    project.write("index.html", &format!("{words}\n"));
+    project.commit(words)
+}
+
+/// The word of each host, and the exit status of `hoist status`.
+fn words(project: &Project, arguments: &[&str]) -> (i32, Vec<String>) {
+    let ran = project.run(&[&["status", "--format", "json"], arguments].concat());
+    let whole: serde_json::Value = serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("not JSON: {ran:?}"));
+    let hosts = whole["hosts"].as_array().unwrap();
+    (ran.status.unwrap(), hosts.iter().map(|host| host["standing"].as_str().unwrap().to_owned()).collect())
+}
+
+/// Makes a host run another revision than it was deployed with.
+fn drift(farm: &Farm, n: usize, to: &str) {
+    let current = farm.srv(&address(n)).join(CACHE).join("current");
+    std::fs::remove_file(&current).unwrap();
+    std::os::unix::fs::symlink(format!("revs/{to}"), &current).unwrap();
+}
+
+#[test]
+fn every_host_is_brought_to_what_is_wanted_whatever_keeps_it_from_there() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 4);
+    project.configure("failure_limit: 1");
+    let all = "127.0.0.1\n127.0.0.2\n127.0.0.3\n127.0.0.4\n";
+    let one = project.git(&["rev-parse", "HEAD"]);
+    project.deploy(&[]).ends(0);
+    let two = page(&project, "two");
+    farm.set_down(&address(3), true);
+    project.deploy(&[]).ends(0);
+    farm.set_down(&address(3), false);
+    assert_eq!(words(&project, &[]), (1, ["in sync", "in sync", "in sync", "behind"].map(str::to_owned).into()));
+    drift(&farm, 1, &one);
+    std::fs::remove_dir_all(farm.srv(&address(2)).join(CACHE)).unwrap();
+    project.write("hoist/default", &format!("{all}127.0.0.5\n"));
+    let (status, all) = words(&project, &[]);
+    assert_eq!((status, all), (1, ["in sync", "drifted", "new", "behind", "new"].map(str::to_owned).into()));
+    project.run(&["status"]).ends(1).says("skew: the hosts of default run different revisions");
+
+    let ran = project.run(&["reconcile", "--dry-run"]).ends(0);
+    let wanted = &two[..10];
+    assert!(ran.out.contains(&format!("127.0.0.2: drifted: {} is live, {wanted} is wanted", &one[..10])), "{ran:?}");
+    assert!(ran.out.contains(&format!("127.0.0.[3,5]: new: nothing is live, {wanted} is wanted")), "{ran:?}");
+    assert!(ran.out.contains(&format!("127.0.0.4: behind: {} is live, {wanted} is wanted", &one[..10])), "{ran:?}");
+    assert_ne!(Links::of(&farm, 1), Links::finalized(&two), "a dry run touches nothing");
+
+    project.run(&["reconcile", "--yes", "-l", "127.0.0.5"]).ends(0).says("1 of 1 host");
+    assert_eq!(Links::of(&farm, 4), Links::finalized(&two));
+    assert_ne!(Links::of(&farm, 3), Links::finalized(&two));
+    project.run(&["reconcile", "--yes"]).ends(0).says("3 of 3 hosts");
+    for n in 0..5 {
+        assert_eq!(Links::of(&farm, n), Links::finalized(&two), "{}", address(n));
+    }
+    assert_eq!(words(&project, &[]).0, 0);
+    project.run(&["reconcile"]).ends(0).says("nothing to do: 5 hosts are in sync");
+}
+
+#[test]
+fn a_host_that_is_out_of_reach_keeps_no_other_from_being_brought_there_and_is_named() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 3);
+    let one = project.git(&["rev-parse", "HEAD"]);
+    project.deploy(&[]).ends(0);
+    let two = page(&project, "two");
+    project.deploy(&[]).ends(0);
+    drift(&farm, 0, &one);
+    project.write("hoist/default", "127.0.0.1\n127.0.0.2\n127.0.0.3\n127.0.0.4:1\n");
+    assert_eq!(words(&project, &[]).1, ["drifted", "in sync", "in sync", "unreachable"]);
+    project.run(&["reconcile", "--yes"]).ends(1).says("1 host is unreachable and left out: 127.0.0.4:1");
+    assert_eq!(Links::of(&farm, 0), Links::finalized(&two));
+    project.run(&["reconcile", "--yes"]).ends(1).says("nothing was touched");
+}
+
+#[test]
+fn what_a_new_host_should_run_is_not_guessed_where_its_group_is_split() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    project.run(&["status", "--offline"]).ends(1).says("new");
+    project.run(&["reconcile", "--yes"]).ends(0).says("nothing was deployed from here yet");
+    project.deploy(&[]).ends(0);
+    page(&project, "two");
+    project.deploy(&["-l", "127.0.0.2"]).ends(0);
+    // Each runs what was deployed to it, and the group runs two revisions.
+    let (status, all) = words(&project, &[]);
+    assert_eq!((status, all), (1, ["in sync", "in sync"].map(str::to_owned).into()));
+    let ran = project.run(&["status", "--format", "json"]).ends(1);
+    let json: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    schema::Answer::named("status").holds(&json);
+    assert_eq!(json["skew"][0]["group"], "default");
+    assert_eq!(json["skew"][0]["revisions"].as_array().unwrap().len(), 2);
+    project.write("hoist/default", "127.0.0.1\n127.0.0.2\n127.0.0.3\n");
+    let ran: Ran = project.run(&["reconcile", "--yes"]).ends(1);
+    ran.says("which revision is wanted on 127.0.0.3 cannot be told").says("nothing was touched");
+}
+
+#[test]
+fn links_that_lead_elsewhere_and_a_finalize_that_failed_are_put_right() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    project.configure("config_deploy: True");
+    project.write("hoist/templates/a.j2", "colour = red\n");
+    project.write("hoist/config-files.yaml", "/srv/etc/a.conf:\n  template: a.j2\n");
+    let one = project.commit("one");
+    project.deploy(&[]).ends(0);
+    let link = farm.srv(&address(0)).join("etc/a.conf");
+    std::fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink("/nowhere", &link).unwrap();
+    std::fs::remove_file(farm.srv(&address(1)).join(CACHE).join(".done")).unwrap();
+    assert_eq!(words(&project, &[]).1, ["drifted", "drifted"]);
+    project.run(&["reconcile", "--yes"]).ends(0);
+    (0..2).for_each(|n| assert_eq!(Links::of(&farm, n), Links::finalized(&one)));
+    assert!(std::fs::read_link(&link).unwrap().to_str().unwrap().contains(&one));
+    assert_eq!(words(&project, &[]).0, 0);
+}
+
+#[test]
+fn what_somebody_else_has_deployed_to_all_hosts_is_not_taken_back() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    project.deploy(&[]).ends(0);
+    let other = Project::clone_of(&project);
+    for file in ["hoist.cfg", "default", "canary"] {
+        other
+            .write(&format!("hoist/{file}"), &std::fs::read_to_string(project.path(&format!("hoist/{file}"))).unwrap());
+    }
+    let two = page(&other, "two");
+    other.deploy(&[]).ends(0);
+    assert_eq!(words(&project, &[]).1, ["drifted", "drifted"]);
+    project.run(&["reconcile", "--yes"]).ends(2).says("somebody else has deployed since").says(&two[..10]);
+    project.run(&["rollback", "--yes"]).ends(2).says("somebody else has deployed since");
+    (0..2).for_each(|n| assert_eq!(Links::of(&farm, n), Links::finalized(&two)));
+    project.run(&["reconcile", "--yes", "-l", "127.0.0.2"]).ends(0);
+    assert_ne!(Links::of(&farm, 1), Links::finalized(&two));
+}
