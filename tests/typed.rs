@@ -143,7 +143,8 @@ fn groups_are_chosen_by_flag_or_by_name_and_a_host_of_the_same_name_wins() {
     assert_eq!(hosts(&["-g", "default", "-l", "web*"]), "web02 web03");
     project.run(&["deploy", "-g", "canary", "--init"]).ends(0).says("1 targets in 1 groups");
     project.run(&["plan", "-g", "default"]).ends(0).says("group default: 3 hosts");
-    project.run(&["reconcile", "-g", "canary"]).ends(0).says("1 target");
+    project.run(&["reconcile", "-g", "nosuch"]).ends(2).says("unknown group \"nosuch\"");
+    project.run(&["rollback", "--yes", "-g", "nosuch"]).ends(2).says("unknown group \"nosuch\"");
     project.run(&["status", "--offline", "canary"]).says("web01").ends(1);
     project.run(&["status", "--offline", "db1", "canary"]).says("canary").says("db1").ends(1);
     project.run(&["status", "web01", "-l", "web02"]).ends(2).says("not both ways");

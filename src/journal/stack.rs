@@ -9,6 +9,9 @@ use super::history::{History, PastRun};
 /// A revision, and the run that brought it last; `None`: it was there before the first run on that target.
 pub type Layer = (Option<usize>, Revision);
 
+/// A target, and the revision that it had before; `None`: there was none.
+pub type Before<'a> = (&'a Target, Option<Revision>);
+
 impl History {
     /// The revisions that are behind one another on a target after the first `runs` runs, the deployed one last. To
     /// deploy puts a revision on top; to go back to one takes away those above it, so that going back once more leads
@@ -41,7 +44,7 @@ impl History {
         &self,
         targets: impl IntoIterator<Item = &'a Target>,
         runs: usize,
-    ) -> Option<(Revision, Vec<(&'a Target, Option<Revision>)>)> {
+    ) -> Option<(Revision, Vec<Before<'a>>)> {
         let stacks: Vec<(&Target, Vec<Layer>)> =
             targets.into_iter().map(|target| (target, self.stack(target, runs))).collect();
         let newest = stacks.iter().filter_map(|(_, stack)| stack.last()).max_by_key(|(run, _)| *run)?.clone();

@@ -30,7 +30,8 @@ pub struct Back {
 pub enum Preview {
     /// Undo a deployment that was not finished.
     Unfinished(Box<Unfinished>),
-    Way(WayBack),
+    /// Go back to an earlier revision.
+    Way(Box<WayBack>),
 }
 
 /// Rolls back, after a question: to the revision that is named; without one, what an unfinished deployment did, or else
@@ -114,7 +115,7 @@ pub fn rollback_preview(options: &Options, back: &Back, front: &dyn Frontend) ->
         }
         refuse_unfinished(&config)?;
     }
-    Ok(Preview::Way(look(&config, &Repo::open(&config.top)?, back, front)?.way))
+    Ok(Preview::Way(Box::new(look(&config, &Repo::open(&config.top)?, back, front)?.way)))
 }
 
 impl Preview {
