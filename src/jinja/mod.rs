@@ -171,7 +171,7 @@ mod unit_tests {
         let templates = texts.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
         let (path, template) = ("/etc/x".to_owned(), "t.j2".to_owned());
         let file = ConfigFile { path, template, remote_vars: None, erb_syntax, format };
-        render(&templates, &file, vars.as_object().unwrap())
+        render(&templates, &file, vars.as_object().unwrap()).map(|(text, _)| text)
     }
 
     fn text(template: &str, vars: Json) -> String {
