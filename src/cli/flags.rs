@@ -38,28 +38,28 @@ macro_rules! command {
     };
     (@add $head:tt [$($fields:tt)*] [limit $($rest:ident)*] $last:tt) => {
         command!(@add $head [$($fields)*
-            /// just these targets: names, globs, ranges web[01:20], !negated, ~regex
+            /// only these targets: names, globs, ranges web[01:20], !negated, ~regex
             #[argh(option, short = 'l', arg_name = "limit")]
             pub limit_hosts: Option<String>,
         ] [$($rest)*] $last);
     };
     (@add $head:tt [$($fields:tt)*] [stages $($rest:ident)*] $last:tt) => {
         command!(@add $head [$($fields)*
-            /// just these stages, comma-separated: fetch, config_deploy, promote, finalize
+            /// only these stages, separated by commas: fetch, config_deploy, promote, finalize
             #[argh(option, short = 's', arg_name = "stages")]
             pub stages: Option<String>,
         ] [$($rest)*] $last);
     };
     (@add $head:tt [$($fields:tt)*] [yes $($rest:ident)*] $last:tt) => {
         command!(@add $head [$($fields)*
-            /// answer every question with yes; needed where there is no terminal
+            /// answer every question with yes; required without a terminal
             #[argh(switch, short = 'y')]
             pub yes: bool,
         ] [$($rest)*] $last);
     };
     (@add $head:tt [$($fields:tt)*] [events $($rest:ident)*] $last:tt) => {
         command!(@add $head [$($fields)*
-            /// text, or json: one event a line on standard output
+            /// text, or json: one event per line on standard output
             #[argh(option, arg_name = "format", default = "crate::cli::show::Format::Text")]
             pub format: crate::cli::show::Format,
         ] [$($rest)*] $last);
@@ -73,35 +73,35 @@ macro_rules! command {
     };
     (@add $head:tt [$($fields:tt)*] [verbose $($rest:ident)*] $last:tt) => {
         command!(@add $head [$($fields)*
-            /// also show what is only of interest when something is odd
+            /// show more details
             #[argh(switch, short = 'v')]
             pub verbose: bool,
         ] [$($rest)*] $last);
     };
     (@add $head:tt [$($fields:tt)*] [quiet $($rest:ident)*] $last:tt) => {
         command!(@add $head [$($fields)*
-            /// show warnings, errors and the end only
+            /// show only warnings, errors and the result
             #[argh(switch, short = 'q')]
             pub quiet: bool,
         ] [$($rest)*] $last);
     };
     (@add $head:tt [$($fields:tt)*] [config $($rest:ident)*] $last:tt) => {
         command!(@add $head [$($fields)*
-            /// read this file in place of the repository's hoist.cfg
+            /// read this file instead of the repository's hoist.cfg
             #[argh(option, short = 'c', arg_name = "file")]
             pub config: Option<String>,
         ] [$($rest)*] $last);
     };
     (@add $head:tt [$($fields:tt)*] [environment $($rest:ident)*] $last:tt) => {
         command!(@add $head [$($fields)*
-            /// the environment
+            /// the environment to use
             #[argh(option, short = 'e', arg_name = "environment")]
             pub environment: Option<String>,
         ] [$($rest)*] $last);
     };
     (@add $head:tt [$($fields:tt)*] [define $($rest:ident)*] $last:tt) => {
         command!(@add $head [$($fields)*
-            /// set a configuration key, over every file; may be repeated
+            /// set a configuration key, overriding all files; can be repeated
             #[argh(option, short = 'D', arg_name = "key:value")]
             pub define: Vec<String>,
         ] [$($rest)*] $last);

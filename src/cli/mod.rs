@@ -24,7 +24,7 @@ use commands::Command;
 #[argh(
     name = "hoist",
     help_triggers("-h", "--help"),
-    note = "Every command has a manual page: hoist(1), hoist-deploy(1), hoist-status(1), hoist-run(1), hoist-plan(1), hoist-deploy-local(1), hoist.cfg(5)."
+    note = "Every command has a manual page, such as hoist-deploy(1). hoist(1) has a worked example, and hoist.cfg(5) describes the configuration."
 )]
 pub struct Hoist {
     #[argh(subcommand)]

@@ -9,32 +9,32 @@ use crate::local::Wanted;
 
 use super::{ExitCode, Refused, operation};
 
-/// The target's side: runs one stage, on a request from the deployer or by hand.
+/// Run one stage on a target; used by the deployer, or by hand.
 #[derive(Debug, argh::FromArgs, argh::ArgsInfo)]
 #[argh(subcommand, name = "deploy-local", help_triggers("-h", "--help"))]
 pub struct Args {
-    /// the repository's name: one stage of it by hand, or without a stage, what the fleet should run.
-    /// Without a name a request is read from standard input
+    /// the repository's name. With a stage, run it by hand; without one, install what the fleet should run.
+    /// Without a name, read a request from standard input
     #[argh(option, short = 'r', arg_name = "repository")]
     pub repo: Option<String>,
 
-    /// where this host keeps repositories (default: /srv/deployment)
+    /// the folder with this host's repositories (default: /srv/deployment)
     #[argh(option, arg_name = "directory", default = "\"/srv/deployment\".into()")]
     pub deploy_dir: String,
 
-    /// take the request from this file in place of the last one that this host saw
+    /// use the request in this file instead of the last one that this host received
     #[argh(option, arg_name = "file")]
     pub request: Option<String>,
 
-    /// ask this git server in place of git_server of the global configuration; without a stage
+    /// without a stage: use this git server instead of git_server in the global configuration
     #[argh(option, arg_name = "url")]
     pub server: Option<String>,
 
-    /// the group that this host belongs to; without a stage
+    /// without a stage: the group that this host belongs to
     #[argh(option, short = 'g', arg_name = "group")]
     pub group: Option<String>,
 
-    /// do the work even where it seems done already
+    /// do the work even if it seems to be done already
     #[argh(switch, short = 'f')]
     pub force: bool,
 

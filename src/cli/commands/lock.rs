@@ -16,26 +16,26 @@ use super::{Console, ExitCode, command};
 const LONGEST_REASON: usize = 500;
 
 command! {
-    /// Keep deployments out until the lock is ended: by Enter, by Ctrl-C, or by --end from elsewhere.
+    /// Block deployments until you press Enter or Ctrl-C, or run `hoist lock --end`.
     #[argh(subcommand, name = "lock", help_triggers("-h", "--help"))]
     pub struct Args {
-        /// keep out deployments of every repository on this host
+        /// block deployments of every repository on this host
         #[argh(switch)]
         pub all: bool,
 
-        /// end the lock that stands, whichever terminal holds it
+        /// end the lock, whichever terminal holds it
         #[argh(switch)]
         pub end: bool,
 
-        /// let the lock go by itself after this long: 90s, 30m, 2h, 1d
+        /// release the lock after this time: 90s, 30m, 2h, 1d
         #[argh(option, arg_name = "duration")]
         pub time: Option<String>,
 
-        /// hold the lock in the background, and return
+        /// hold the lock in the background, and exit
         #[argh(switch)]
         pub detach: bool,
     } with [settings] then {
-        /// why; whoever is kept out is told
+        /// the reason; it is shown to others who want to deploy
         #[argh(positional, greedy)]
         pub reason: Vec<String>,
     }

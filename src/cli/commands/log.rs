@@ -19,22 +19,22 @@ use super::{ExitCode, Refused, command, operation};
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
 
 command! {
-    /// Show the log of a deployment, or follow it while it is written.
+    /// Show the log of a deployment, or follow it as it is written.
     #[argh(subcommand, name = "log", help_triggers("-h", "--help"))]
     pub struct Args {
-        /// show the newest log from its beginning, and end
+        /// show the newest log from its beginning, and exit
         #[argh(switch, short = 'l')]
         pub latest: bool,
 
-        /// show this log from its beginning, and end
+        /// show this log from its beginning, and exit
         #[argh(option, short = 'f', arg_name = "file")]
         pub file: Option<String>,
 
-        /// text, or json: one object a line, as the log has it
+        /// text, or json: one object per line, as in the log
         #[argh(option, arg_name = "format", default = "Format::Text")]
         pub format: Format,
     } with [verbose, settings] then {
-        /// just the lines for which this holds: host == web-* level >= WARNING msg ~ "regex"
+        /// show only matching lines: host == web-* level >= WARNING msg ~ "regex"
         #[argh(positional)]
         pub expression: Vec<String>,
     }

@@ -3,7 +3,7 @@
 use super::{Console, ExitCode, Refused, command, operation};
 
 command! {
-    /// Bring the targets that a deployment went through without to the revision that they missed.
+    /// Bring targets that missed a deployment to the revision that the others run.
     #[argh(subcommand, name = "reconcile", help_triggers("-h", "--help"))]
     pub struct Args {
     } with [limit, yes, output, settings]

@@ -20,39 +20,39 @@ command! {
     /// Run a command on targets, with the groups, limits and outcomes of a deployment.
     #[argh(subcommand, name = "run", help_triggers("-h", "--help"))]
     pub struct Args {
-        /// just these groups, comma-separated
+        /// only these groups, separated by commas
         #[argh(option, short = 'g', arg_name = "groups")]
         pub groups: Option<String>,
 
-        /// these hosts in place of groups: a file, - for standard input, or a list of names and ranges
+        /// these hosts instead of groups: a file, - for standard input, or a list of names and ranges
         #[argh(option, arg_name = "hosts")]
         pub hosts: Option<String>,
 
-        /// so many hosts at once (default: batch_size)
+        /// the number of hosts at once (default: batch_size)
         #[argh(option, arg_name = "number")]
         pub batch: Option<String>,
 
-        /// so many hosts of a group may fail, or their share, 10% (default: failure_limit)
+        /// the number of hosts of a group that may fail, or a percentage, 10% (default: failure_limit)
         #[argh(option, arg_name = "limit")]
         pub failure_limit: Option<String>,
 
-        /// so many hosts in a subgroup, or all; subgroups run one after the other (default: group_size)
+        /// the number of hosts in a subgroup, or all; subgroups run one after the other (default: group_size)
         #[argh(option, arg_name = "number")]
         pub group_size: Option<String>,
 
-        /// so long may the command take on a host (default: stage_timeout)
+        /// the time limit of the command on a host (default: stage_timeout)
         #[argh(option, arg_name = "seconds")]
         pub timeout: Option<String>,
 
-        /// show output at the end, equal output of several hosts once
+        /// show output at the end, and identical output of several hosts once
         #[argh(switch)]
         pub fold: bool,
 
-        /// show the hosts' output only, as long as all is well
+        /// show only the hosts' output, unless a host fails
         #[argh(switch, short = 'q')]
         pub quiet: bool,
     } with [limit, events, verbose, settings] then {
-        /// the command: one word is a line for the remote shell, several are kept as words
+        /// the command: a single word is passed to the remote shell unchanged, several words are quoted
         #[argh(positional, greedy)]
         pub command: Vec<String>,
     }

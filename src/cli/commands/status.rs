@@ -8,14 +8,14 @@ use crate::operation::{Look, Refused};
 use super::{Console, ExitCode, command, operation};
 
 command! {
-    /// Show for every target what it runs, what it should run, and when it last answered.
+    /// Show what every target runs, what it should run, and when it last answered.
     #[argh(subcommand, name = "status", help_triggers("-h", "--help"))]
     pub struct Args {
-        /// ask no target: show what is remembered
+        /// connect to no target; show the last known state
         #[argh(switch)]
         pub offline: bool,
 
-        /// have every target look whether the live revision has all its files
+        /// check that the live revision has all its files on every target
         #[argh(switch)]
         pub verify: bool,
     } with [limit, answer, settings]

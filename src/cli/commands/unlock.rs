@@ -5,14 +5,14 @@ use crate::cli::show::{Format, Show};
 use super::{Console, ExitCode, Refused, command, operation};
 
 command! {
-    /// Show whose locks are on targets, and clear those that are dead.
+    /// Show who holds the locks on targets, and clear stale ones.
     #[argh(subcommand, name = "unlock", help_triggers("-h", "--help"))]
     pub struct Args {
-        /// every target of the configuration
+        /// all targets of the configuration
         #[argh(switch)]
         pub all: bool,
 
-        /// clear without asking; needed where there is no terminal
+        /// clear without asking; required without a terminal
         #[argh(switch, short = 'y')]
         pub yes: bool,
     } with [settings] then {
