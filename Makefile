@@ -5,6 +5,7 @@ DESTDIR ?=
 CARGO ?= cargo
 TRIPLE := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+OLDEST := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 MANPAGES := $(wildcard man/*.1 man/*.5 man/*.7)
 EXAMPLES := $(sort $(wildcard examples/* examples/*/* examples/*/*/* examples/*/*/*/*))
 EXAMPLES := $(foreach path,$(EXAMPLES),$(if $(wildcard $(path)/*),,$(path)))
@@ -72,8 +73,19 @@ fmt: ## format the source
 lint: deps ## check formatting, clippy, the man pages and the shell scripts
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked -- -D warnings
 	mandoc -T lint -W warning $(MANPAGES)
 	shellcheck $$(git ls-files '*.sh' .ci/run)
+
+oldest: deps ## check that the oldest Rust that Cargo.toml promises builds the program
+	@if rustc --version | grep -q '^rustc $(OLDEST)[. ]'; then \
+		$(CARGO) check --locked; \
+	else \
+		rustup run --install $(OLDEST).0 cargo check --locked --target-dir $(TARGET_DIR)/oldest; \
+	fi
+
+audit: ## ask cargo-deny about licences, sources and known faults of the dependencies (needs cargo-deny and the network)
+	$(CARGO) deny --locked check
 
 deps: ## install what the build and the tests need, where it is missing
 	@tools/needs.sh
@@ -85,4 +97,4 @@ clean: ## remove everything that was built
 	$(CARGO) clean
 	rm -rf dist
 
-.PHONY: help demo check torture fuzz bench build static install uninstall fmt lint deps build-deps clean
+.PHONY: help demo check torture fuzz bench build static install uninstall fmt lint oldest audit deps build-deps clean

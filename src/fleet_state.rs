@@ -1,12 +1,12 @@
 //! What the deploy host remembers of its targets between deployments: what each was last seen with, what it should run,
-//! and which of them missed out on that.
+//! and which of them missed on that.
 //!
 //! One file, `state/fleet.json` in the control folder, replaced as a whole. It is worth little more than the journals it
 //! comes from: a deployment goes on without it, and what is wrong in it is put right by the next look at the fleet.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::deploy::{Plan, Verdict};
 use crate::files::no_links;
+use crate::files::ownership::Denied;
 use crate::files::shared;
-use crate::files::shared::Denied;
 use crate::targets::Target;
 use crate::wire::{Revision, RunId, State};
 
@@ -46,7 +46,7 @@ struct Damaged {
 impl std::fmt::Display for Damaged {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (path, error) = (self.path.display(), &self.error);
-        write!(f, "{path} is damaged ({error}): `hoist status` moves it away and begins a new one")
+        write!(f, "{path} is damaged ({error}): `hoist status` renames it and starts a new one")
     }
 }
 
@@ -58,6 +58,9 @@ pub struct FleetState {
     format: u32,
     /// By the target as its file writes it.
     hosts: BTreeMap<String, Known>,
+    /// What the operator should know of the file that was there before: it was damaged.
+    #[serde(skip)]
+    pub warning: Option<String>,
 }
 
 /// What is remembered of one target.
@@ -74,7 +77,7 @@ pub struct Known {
     pub owed: Option<Owed>,
 }
 
-/// A revision that a target missed out on.
+/// A revision that a target missed on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owed {
     pub revision: Revision,
@@ -84,11 +87,21 @@ pub struct Owed {
     pub reason: String,
 }
 
+/// What a run heard of a target's links.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Links {
+    /// Nothing: what was known before still holds.
+    #[default]
+    Unheard,
+    /// A stage may have changed them, and the target did not say how.
+    Unknown,
+    Read(State),
+}
+
 /// What a run saw of one target.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Observation {
-    /// The outer `None`: nothing was heard of its links; the inner one: they are not known any more.
-    pub state: Option<Option<State>>,
+    pub links: Links,
     /// When it last answered; `None`: it did not.
     pub contact: Option<String>,
 }
@@ -96,8 +109,10 @@ pub struct Observation {
 impl Known {
     /// Takes over what was seen. A target that has, by its own word, what it was owed is owed nothing any more.
     pub fn see(&mut self, observation: Observation) {
-        if let Some(state) = observation.state {
-            self.state = state;
+        match observation.links {
+            Links::Unheard => {}
+            Links::Unknown => self.state = None,
+            Links::Read(state) => self.state = Some(state),
         }
         self.contact = observation.contact.or_else(|| self.contact.take());
         let there = |owed: &Owed| self.state.as_ref().is_some_and(|state| is_on(state, &owed.revision));
@@ -120,7 +135,7 @@ fn is_on(state: &State, revision: &Revision) -> bool {
 
 impl Default for FleetState {
     fn default() -> Self {
-        FleetState { format: FORMAT, hosts: BTreeMap::new() }
+        FleetState { format: FORMAT, hosts: BTreeMap::new(), warning: None }
     }
 }
 
@@ -155,12 +170,12 @@ impl FleetState {
             loaded => return loaded,
         };
         let (from, to) = (path(folder), folder.join("fleet.json.damaged"));
-        fs::rename(&from, &to).map_err(|error| Denied::new(&from, error)).context("it cannot be moved away")?;
-        log::warn!(
-            "{error:#}; it is moved to {} now, and what targets missed out on is not known any more",
+        fs::rename(&from, &to).map_err(|error| Denied::new(&from, error)).context("it cannot be renamed")?;
+        let warning = format!(
+            "{error:#}; it was renamed to {}, and it is no longer known which targets missed a deployment",
             to.display()
         );
-        Ok(FleetState::default())
+        Ok(FleetState { warning: Some(warning), ..FleetState::default() })
     }
 
     /// Changes what is remembered in `folder`, which is made where it is missing. Others who do so at the same time wait.
@@ -179,22 +194,8 @@ impl FleetState {
 
     fn save(&self, folder: &Path) -> Result<()> {
         let path = path(folder);
-        // Nobody else writes while the lock is held, so one name for the file to come is enough.
-        let new = folder.join("fleet.json.new");
-        let attempt = || -> std::io::Result<()> {
-            // One that a killed process left, or a link that somebody put there.
-            match fs::remove_file(&new) {
-                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            let mut file = no_links::no_link().write(true).create_new(true).mode(shared::MODE).open(&new)?;
-            shared::take_group(&new);
-            file.write_all(&serde_json::to_vec_pretty(self)?)?;
-            file.sync_all()?;
-            fs::rename(&new, &path)?;
-            shared::sync_folder(folder)
-        };
-        let written = attempt().map_err(|error| Denied::new(&new, error));
+        // Nobody else writes while the lock is held.
+        let written = shared::replace(&path, &serde_json::to_vec_pretty(self)?);
         written.with_context(|| format!("cannot write {}", path.display()))
     }
 
@@ -214,14 +215,14 @@ impl FleetState {
         let ends = plan.targets().zip(&verdict.rows).zip(observations);
         for (host, (((group, target), row), observation)) in ends.enumerate() {
             let known = self.entry(target);
-            known.group = plan.groups[group].name.clone();
+            known.group = plan.group(group).name.clone();
             known.see(observation);
             let Some(finalized) = verdict.finalized.as_ref().and_then(|finalized| finalized[host]) else { continue };
             known.wanted = Some(plan.revision.clone());
             known.owed = (!finalized).then(|| Owed {
                 revision: plan.revision.clone(),
                 run: plan.run.clone(),
-                reason: row.reason.clone().unwrap_or_else(|| row.state.clone()),
+                reason: row.reason.clone().unwrap_or_else(|| row.state_text()),
             });
         }
     }
@@ -276,12 +277,12 @@ mod tests {
     fn a_target_that_has_what_it_was_owed_is_owed_nothing() {
         let mut known = owed('b');
         assert!(!known.is_where_wanted());
-        known.see(Observation { state: Some(Some(on('a'))), contact: Some("then".into()) });
+        known.see(Observation { links: Links::Read(on('a')), contact: Some("then".into()) });
         assert!(known.owed.is_some() && !known.is_where_wanted());
         let half = State { done: Some(revision('a')), ..on('b') };
-        known.see(Observation { state: Some(Some(half)), contact: None });
+        known.see(Observation { links: Links::Read(half), contact: None });
         assert!(known.owed.is_some(), "it is live there and not finalized");
-        known.see(Observation { state: Some(Some(on('b'))), contact: None });
+        known.see(Observation { links: Links::Read(on('b')), contact: None });
         assert_eq!((&known.owed, known.contact.as_deref()), (&None, Some("then")));
         assert!(known.is_where_wanted());
     }

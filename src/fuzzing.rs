@@ -19,7 +19,7 @@ pub fn known_hosts(path: &Path, host: &str, key: &[u8]) -> Vec<String> {
 
 /// Reads what a server says ahead of a key exchange; how many algorithms it offers.
 pub fn kexinit(heard: &[u8]) -> Option<usize> {
-    let offer = kexinit::read(heard).offer()?;
+    let kexinit::Step::Done(offer) = kexinit::read(heard) else { return None };
     let [to, from] = offer.ciphers;
     Some(offer.kex.len() + offer.host_keys.len() + to.len() + from.len())
 }

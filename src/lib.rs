@@ -1,5 +1,9 @@
 //! Hoist deploys a git revision to groups of hosts over SSH. DESIGN.md has the map of the modules.
 
+// A test may unwrap; the program may not: it names what is wrong and what to do.
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::unwrap_in_result))]
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod cli;
 mod clock;
 pub mod config;
@@ -8,6 +12,7 @@ pub mod exit_code;
 mod files;
 pub mod fleet;
 pub mod fleet_state;
+#[cfg(feature = "test-access")]
 #[doc(hidden)]
 pub mod fuzzing;
 mod gitmodules;

@@ -45,6 +45,13 @@ fn holders_in(locks: &str, device: &str, inode: u64) -> Vec<u32> {
     found.into_iter().filter(|(on, _)| *on || !exact).map(|(_, id)| id).collect()
 }
 
+/// Whether a process runs whose program or command line begins with this name; one that waits to be reaped does not run.
+pub fn is_running(id: u32, program: &str) -> bool {
+    let words = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+    let first = words.split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(first).rsplit('/').next() == Some(program)
+}
+
 fn process(id: u32) -> Option<Process> {
     let status = fs::read(format!("/proc/{id}/status")).ok()?;
     let status = String::from_utf8_lossy(&status);

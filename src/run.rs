@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use crate::deploy::{Observer, relay};
 use crate::exit_code::ExitCode;
-use crate::fleet::{Call, Fleet, Flow, HostId, HostResult, Outcome, Step, Task};
-use crate::report::{Event, GroupHead, HostRow, Reporter};
+use crate::fleet::{Call, Fleet, Flow, HostId, HostIds, HostResult, Step, Task};
+use crate::report::{Event, GroupHead, HostRow, Reporter, RowState};
 use crate::targets::{Group, Target};
+use crate::wire::{Fault, Outcome};
 
 /// What is to be run, and where.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,22 +74,21 @@ struct Hosts<'a, 'h> {
 impl<'a> Hosts<'a, '_> {
     /// Group by group, subgroup by subgroup, until a limit is exceeded (R7) or the operator wants an end.
     fn visit(&mut self, command_run: &'a CommandRun, fleet: &mut dyn Fleet, report: &mut dyn Reporter) -> End<'a> {
-        let mut first = 0;
+        let mut hosts = HostId::first(0);
         for group in &command_run.groups {
             self.failed = 0;
+            hosts = hosts.next_after(group.targets.len());
             for (label, range) in group.subgroups() {
                 if self.interrupted(report) {
                     return End::Interrupted;
                 }
-                let members = first + range.start..first + range.end;
-                self.visit_subgroup(command_run, group, &label, members, fleet, report);
+                self.visit_subgroup(command_run, group, &label, hosts.part(range), fleet, report);
                 if self.exceeds(group) {
                     let (failed, limit) = (self.failed, group.limit.resolved(group.targets.len()));
                     report.event(&Event::LimitExceeded { group: group.name.clone(), failed, limit });
                     return End::Limit(group);
                 }
             }
-            first += group.targets.len();
         }
         if self.interrupted { End::Interrupted } else { End::Through }
     }
@@ -98,11 +98,11 @@ impl<'a> Hosts<'a, '_> {
         command_run: &CommandRun,
         group: &Group,
         label: &str,
-        members: std::ops::Range<HostId>,
+        members: HostIds,
         fleet: &mut dyn Fleet,
         report: &mut dyn Reporter,
     ) {
-        let hosts = self.rows[members.clone()].iter().map(|row| row.target.clone()).collect();
+        let hosts = members.clone().map(|host| self.target(host).clone()).collect();
         report.event(&Event::Subgroup { group: group.name.clone(), label: label.to_owned(), hosts });
         let call = Call {
             step: Step::Command,
@@ -125,7 +125,7 @@ impl<'a> Hosts<'a, '_> {
     fn judge(&self, end: End) -> (String, ExitCode) {
         let count = |which: fn(&Row) -> bool| self.rows.iter().filter(|row| which(row)).count();
         let all = self.rows.len();
-        let ok = count(|row| matches!(row.outcome, Some(Outcome::Ok)));
+        let ok = count(|row| matches!(row.outcome, Some(Ok(()))));
         let left = count(|row| row.outcome.is_none());
         let failed = all - ok - left;
         let hosts = crate::text::hosts(all);
@@ -157,14 +157,14 @@ impl<'a> Hosts<'a, '_> {
 
 impl Observer for Hosts<'_, '_> {
     fn target(&self, host: HostId) -> &Target {
-        self.rows[host].target
+        self.rows[host.index()].target
     }
 
     fn ended(&mut self, host: HostId, result: HostResult) -> (Outcome, Flow) {
-        let row = &mut self.rows[host];
+        let row = &mut self.rows[host.index()];
         row.outcome = Some(result.outcome.clone());
         let group = row.group;
-        if !result.outcome.is_ok() {
+        if result.outcome.is_err() {
             self.failed += 1;
         }
         (result.outcome, if self.exceeds(group) { Flow::Stop } else { Flow::Continue })
@@ -182,20 +182,25 @@ impl Observer for Hosts<'_, '_> {
 impl Row<'_> {
     fn report(&self) -> HostRow {
         let (state, reason) = match &self.outcome {
-            None => ("not attempted", None),
-            Some(Outcome::Ok) => ("ok", None),
-            Some(Outcome::Failed { reason, .. } | Outcome::ChecksFailed { reason }) => ("failed", Some(reason.clone())),
-            Some(Outcome::Killed { signal }) => ("killed", Some(format!("signal {signal}"))),
-            Some(Outcome::TimedOut { seconds }) => ("timed out", Some(format!("after {seconds} s"))),
-            Some(Outcome::Unreachable { reason }) => ("unreachable", Some(reason.clone())),
-            Some(Outcome::Lost { reason }) => ("lost", Some(reason.clone())),
-            Some(outcome @ (Outcome::Locked { .. } | Outcome::MovedOn { .. })) => ("failed", Some(outcome.to_string())),
+            None => (RowState::NotAttempted, None),
+            Some(Ok(())) => (RowState::Ok, None),
+            Some(Err(fault)) => match fault {
+                Fault::Failed { reason, .. } | Fault::ChecksFailed { reason } | Fault::CacheBroken { reason } => {
+                    (RowState::Failed, Some(reason.clone()))
+                }
+                Fault::Killed { signal } => (RowState::Killed, Some(format!("signal {signal}"))),
+                Fault::TimedOut { seconds } => (RowState::TimedOut, Some(format!("after {seconds} s"))),
+                Fault::Unreachable { reason } => (RowState::Unreachable, Some(reason.clone())),
+                Fault::Lost { reason } => (RowState::Lost, Some(reason.clone())),
+                Fault::Locked { .. } | Fault::MovedOn { .. } => (RowState::Failed, Some(fault.to_string())),
+            },
         };
         HostRow {
             host: self.target.clone(),
             group: self.group.name.clone(),
-            state: state.to_owned(),
-            happy: matches!(self.outcome, Some(Outcome::Ok)),
+            state,
+            stage: None,
+            ok: matches!(self.outcome, Some(Ok(()))),
             current: None,
             reason,
         }

@@ -10,10 +10,10 @@ use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter};
 use serde_json::{Value, json};
 
-use crate::wire::{Check, CheckPoint, CheckType, OutputFormat, Request};
+use crate::wire::{Check, CheckPoint, CheckType, OutputFormat, StageRequest};
 
 /// The mapping for what a request deploys; `None` in a repository that Scap does not deploy. `tag`: the deployment's.
-pub fn text(request: &Request, tag: Option<&str>) -> Option<String> {
+pub fn text(request: &StageRequest, tag: Option<&str>) -> Option<String> {
     let mapping = mapping(request, tag)?;
     let mut text = Vec::new();
     mapping.serialize(&mut serde_json::Serializer::with_formatter(&mut text, Yaml(PrettyFormatter::new()))).ok()?;
@@ -21,7 +21,7 @@ pub fn text(request: &Request, tag: Option<&str>) -> Option<String> {
     String::from_utf8(text).ok()
 }
 
-fn mapping(request: &Request, tag: Option<&str>) -> Option<IndexMap<&'static str, Value>> {
+fn mapping(request: &StageRequest, tag: Option<&str>) -> Option<IndexMap<&'static str, Value>> {
     let scap = request.scap.as_ref()?;
     let revision = request.revision.as_str();
     let mut mapping = IndexMap::new();
@@ -32,27 +32,28 @@ fn mapping(request: &Request, tag: Option<&str>) -> Option<IndexMap<&'static str
     };
     set("tag", json!(tag));
     set("commit", json!(revision));
-    set("user", json!(request.holder.user));
-    set("timestamp", json!(request.holder.since.trim_end_matches('Z')));
+    set("user", json!(request.header.holder.user));
+    set("timestamp", json!(request.header.holder.since.trim_end_matches('Z')));
     set("original_origin", json!(scap.origin));
     set("log_json", json!(true));
-    set("cache_revs", json!(request.cache_revs));
+    // Scap counts the live one among them.
+    set("cache_revs", json!(request.cache_revs + 1));
     set("config_deploy", json!(request.config_files.is_some()));
     set("config_files", config_files(request));
     set("environment", json!(request.environment));
-    set("git_deploy_dir", json!(request.deploy_dir));
+    set("git_deploy_dir", json!(request.header.deploy_dir));
     set("git_fat", json!(scap.git_binary_manager == ["git-fat"]));
     let managers = scap.git_binary_manager.join(",");
     set("git_binary_manager", if managers.is_empty() { Value::Null } else { json!(managers) });
     set("git_server", json!(scap.git_server));
     set("git_scheme", json!(scap.git_scheme));
-    set("git_repo", json!(request.repo));
+    set("git_repo", json!(request.header.repo));
     set("git_rev", json!(revision));
     set("git_submodules", json!(scap.git_submodules));
     set("git_upstream_submodules", json!(scap.git_upstream_submodules));
     set("nrpe_dir", json!(request.nrpe_dir));
     set("perform_checks", json!(!request.checks.is_empty()));
-    let checks: serde_json::Map<_, _> = request.checks.iter().map(|it| (it.name.clone(), check(it))).collect();
+    let checks = checks(request);
     set("checks", if checks.is_empty() { Value::Null } else { Value::Object(checks) });
     set("require_valid_service", json!(request.service.require_valid));
     set("service_name", services(request));
@@ -61,7 +62,7 @@ fn mapping(request: &Request, tag: Option<&str>) -> Option<IndexMap<&'static str
     Some(mapping)
 }
 
-fn config_files(request: &Request) -> Value {
+fn config_files(request: &StageRequest) -> Value {
     let Some(files) = &request.config_files else { return Value::Null };
     let file = |file: &crate::wire::ConfigFile| {
         let mut mapping = serde_json::Map::new();
@@ -77,7 +78,20 @@ fn config_files(request: &Request) -> Value {
     json!({ "files": files.iter().map(file).collect::<Vec<_>>(), "override_vars": request.vars })
 }
 
-fn check(check: &Check) -> Value {
+/// By name; one that runs at two points is one check here.
+fn checks(request: &StageRequest) -> serde_json::Map<String, Value> {
+    let mut found: serde_json::Map<String, Value> = serde_json::Map::new();
+    for (name, mut body) in request.checks.iter().map(|it| (it.name.clone(), check(it))) {
+        if let Some(Value::Object(earlier)) = found.get_mut(&name) {
+            earlier.append(&mut body);
+        } else {
+            found.insert(name, Value::Object(body));
+        }
+    }
+    found
+}
+
+fn check(check: &Check) -> serde_json::Map<String, Value> {
     let kind = match check.kind {
         CheckType::Command => "command",
         CheckType::Script => "script",
@@ -98,10 +112,10 @@ fn check(check: &Check) -> Value {
     mapping.insert("timeout".into(), timeout);
     mapping.insert("command".into(), json!(check.command));
     mapping.insert("shell".into(), json!(check.shell));
-    Value::Object(mapping)
+    mapping
 }
 
-fn services(request: &Request) -> Value {
+fn services(request: &StageRequest) -> Value {
     let one = |service: &crate::wire::ServiceName| match (service.action.as_str(), service.disable_secondary) {
         ("restart", false) => service.name.clone(),
         (action, false) => format!("{}={action}", service.name),

@@ -146,25 +146,27 @@ fn with_keyholder_and(project: &Project, room: &Path, socket: &str, own: &str, a
     let mut command = Command::new("unshare");
     command.args(["-m", "--propagation", "private", "sh", "-c", script, "sh"]).args(arguments);
     command.current_dir(project.path("")).stdin(Stdio::null());
-    for (key, value) in template.get_envs() {
-        match value {
-            Some(value) => command.env(key, value),
-            None => command.env_remove(key),
-        };
-    }
+    common::take_environment(&mut command, &template);
     command.env("SSH_AUTH_SOCK", own).env("HOME", room);
     command.env("room", room).env("socket", socket).env("hoist", HOIST);
     Ran::of(command.output().unwrap())
 }
 
-#[test]
-fn a_key_by_name_is_the_only_one_of_the_keyholders_that_is_tried() {
+/// A server that hears one key a connection, an agent with many keys, and a project whose configuration, in full, names
+/// no key.
+fn without_key_files() -> (Farm, Agent, Project, String) {
     let farm = Farm::up_with(&[("FARM_SSHD_OPTS", "MaxAuthTries 1")]);
     let agent = crowded(&farm);
     let project = Project::new(&farm, 0, 2);
     let config = fs::read_to_string(project.path("hoist/hoist.cfg")).unwrap();
-    let config: String =
-        config.lines().filter(|line| !line.starts_with("identity_file")).map(|line| format!("{line}\n")).collect();
+    let others = config.lines().filter(|line| !line.starts_with("identity_file"));
+    let config = others.map(|line| format!("{line}\n")).collect();
+    (farm, agent, project, config)
+}
+
+#[test]
+fn a_key_by_name_is_the_only_one_of_the_keyholders_that_is_tried() {
+    let (farm, agent, project, config) = without_key_files();
     project.write("hoist/hoist.cfg", &(config + "keyholder_key: deploy_app\n"));
     project.commit("keyholder");
     let room = || {
@@ -187,18 +189,13 @@ fn a_key_by_name_is_the_only_one_of_the_keyholders_that_is_tried() {
     let gone = room();
     fs::copy(farm.path("id.pub"), gone.path().join("deploy_app.pub")).unwrap();
     let ran = with_keyholder(&project, gone.path(), "/nonexistent", &["deploy", "--yes"]).ends(2);
-    ran.says("the ssh agent at /run/keyholder/proxy.sock does not answer properly: No such file or directory");
+    ran.says("cannot use the ssh agent at /run/keyholder/proxy.sock: No such file or directory");
     assert_eq!(farm.connections_to(&address(0)), 1, "mistakes are found before anything is connected");
 }
 
 #[test]
 fn scap_s_shared_agent_is_used_with_the_key_that_is_called_as_the_remote_user() {
-    let farm = Farm::up_with(&[("FARM_SSHD_OPTS", "MaxAuthTries 1")]);
-    let shared = crowded(&farm);
-    let project = Project::new(&farm, 0, 2);
-    let config = fs::read_to_string(project.path("hoist/hoist.cfg")).unwrap();
-    let config: String =
-        config.lines().filter(|line| !line.starts_with("identity_file")).map(|line| format!("{line}\n")).collect();
+    let (farm, shared, project, config) = without_key_files();
     let own = Agent::start();
     let deploy = |key: &str, user: &str, more: &[&str]| {
         let room = tempfile::tempdir().unwrap();
@@ -240,7 +237,7 @@ fn an_agent_that_hangs_is_found_out_in_its_time_before_anything_is_connected_and
     let (ssh, only) = (Ssh::prepare(options()).unwrap(), Ssh::prepare(file()).unwrap());
     agent.signal("STOP");
     let error = format!("{:#}", Ssh::prepare(file()).err().unwrap());
-    assert!(error.contains("no agent holds its private half"), "{error}");
+    assert!(error.contains("no agent holds the private key"), "{error}");
     for ssh in [&ssh, &only] {
         let error = connect(ssh, "127.0.0.2").unwrap_err();
         assert!(error.message.contains("cannot log in to 127.0.0.2 as root"), "{error}");
@@ -339,8 +336,8 @@ fn an_agent_that_does_not_sign_costs_its_time_once_and_other_keys_are_tried_behi
     let cases: [(&str, Signs, &str); 5] = [
         ("silent", silent, "no answer within 2s"),
         ("drips", drips, "no answer within 2s"),
-        ("hangs-up", hangs_up, "it hung up"),
-        ("refuses", refuses, "the agent does not sign with it"),
+        ("hangs-up", hangs_up, "it closed the connection"),
+        ("refuses", refuses, "the agent refused to sign with it"),
         ("raves", raves, "its answer has 4294967295 bytes"),
     ];
     for (name, sign, why) in cases {
@@ -385,12 +382,18 @@ fn a_connection_that_is_lost_in_the_middle_of_a_login_is_not_taken_for_a_refusal
     assert_eq!(farm.connections_to("127.0.0.2"), 2);
 }
 
-#[test]
-fn a_locked_agent_is_told_from_one_that_is_not_there() {
+/// A farm, and an agent that holds the key to it.
+fn with_agent() -> (Farm, Agent, Ssh) {
     let farm = Farm::up();
     let agent = Agent::start();
     agent.add(&farm.key());
     let ssh = Ssh::prepare(options(&farm, &agent.socket)).unwrap();
+    (farm, agent, ssh)
+}
+
+#[test]
+fn a_locked_agent_is_told_from_one_that_is_not_there() {
+    let (farm, agent, ssh) = with_agent();
     let ask = farm.path("askpass");
     fs::write(&ask, "#!/bin/sh\necho secret\n").unwrap();
     fs::set_permissions(&ask, fs::Permissions::from_mode(0o755)).unwrap();
@@ -411,7 +414,7 @@ fn a_locked_agent_is_told_from_one_that_is_not_there() {
         Ran::of(command.env("HOME", home.path()).env("SSH_AUTH_SOCK", socket).output().unwrap())
     };
     deploy(&agent.socket).ends(2).says("holds no keys, or is locked (ssh-add -X unlocks it)");
-    deploy("/nonexistent").ends(2).says("the ssh agent at /nonexistent does not answer properly: No such file");
+    deploy("/nonexistent").ends(2).says("cannot use the ssh agent at /nonexistent: No such file");
     lock("-X");
     connect(&ssh, "127.0.0.2").unwrap();
     deploy(&agent.socket).ends(0);
@@ -419,14 +422,11 @@ fn a_locked_agent_is_told_from_one_that_is_not_there() {
 
 #[test]
 fn an_agent_that_dies_between_two_hosts_is_named_by_the_second() {
-    let farm = Farm::up();
-    let agent = Agent::start();
-    agent.add(&farm.key());
-    let ssh = Ssh::prepare(options(&farm, &agent.socket)).unwrap();
+    let (_farm, agent, ssh) = with_agent();
     connect(&ssh, "127.0.0.2").unwrap();
     agent.signal("KILL");
     let error = connect(&ssh, "127.0.0.3").unwrap_err();
-    let words = format!("cannot log in to 127.0.0.3 as root: the ssh agent at {}: ", agent.socket);
+    let words = format!("cannot log in to 127.0.0.3 as root: cannot use the ssh agent at {}: ", agent.socket);
     assert!(error.message.starts_with(&words), "{error}");
     assert_eq!(error.kind, ConnectErrorKind::Auth);
 }

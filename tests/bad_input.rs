@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Farm, Project, Ran, address};
+use common::{Project, Ran, address};
 
 /// A project whose hosts would tell if anyone had been there: nobody listens on their port.
 struct Untouched {
@@ -134,7 +134,7 @@ fn a_bad_pattern() {
 fn groups_without_targets() {
     let it = Untouched::new();
     it.project.write("hoist/default", "# nobody\n");
-    it.refuses(&["deploy", "--yes"], &["no target at all"]);
+    it.refuses(&["deploy", "--yes"], &["no targets"]);
     let it = Untouched::new();
     it.project.configure("server_groups: canary, default");
     it.refuses(&["deploy", "--yes"], &["group canary has no target file", "canary_dsh_targets"]);
@@ -200,8 +200,7 @@ fn a_check_script_that_is_not_committed() {
 #[test]
 fn a_template_that_is_missing() {
     let it = Untouched::new();
-    it.project.configure("config_deploy: yes");
-    it.project.write("hoist/config-files.yaml", "/etc/app.conf:\n  template: app.conf.j2\n");
+    it.project.write_configuration(&[("config-files.yaml", "/etc/app.conf:\n  template: app.conf.j2\n")]);
     it.refuses(&["deploy", "--yes"], &["hoist/config-files.yaml", "app.conf.j2"]);
 }
 
@@ -216,8 +215,7 @@ fn the_plan_and_the_configuration_are_refused_for_the_same_reasons() {
 
 #[test]
 fn a_host_without_room_for_the_revision_is_refused_before_anything_is_touched() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
+    let (farm, project) = Project::on_farm(0, 2);
     let small = farm.srv(&address(1));
     let mount = |arguments: &[&str]| {
         let done = std::process::Command::new(arguments[0]).args(&arguments[1..]).arg(&small).status().unwrap();
@@ -245,6 +243,6 @@ fn a_working_directory_that_was_removed_is_named_as_that() {
     let script = "mkdir gone && cd gone && rmdir ../gone && exec \"$0\" deploy --yes";
     let output =
         std::process::Command::new("sh").args(["-c", script, common::HOIST]).current_dir(folder.path()).output();
-    let ran = common::Ran::of(output.unwrap()).ends(2).says("the working directory does not exist any more");
+    let ran = common::Ran::of(output.unwrap()).ends(2).says("the working directory no longer exists");
     assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
 }

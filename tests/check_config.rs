@@ -63,7 +63,7 @@ fn good() -> Repo {
         ("scap/all", "web1\nweb2\n"),
         (
             "scap/checks.yaml",
-            "checks:\n  up: {stage: promote, command: 'true'}\n  s: {stage: fetch, type: script, command: s.sh}\n",
+            "checks:\n  up: {stage: restart_service, command: 'true'}\n  s: {stage: fetch, type: script, command: s.sh}\n",
         ),
         ("scap/scripts/s.sh", "#!/bin/sh\n"),
         ("scap/config-files.yaml", "/etc/app.yaml: {template: app.yaml.j2}\n"),
@@ -73,6 +73,13 @@ fn good() -> Repo {
         ("scap/environments/beta/scap.cfg", "[global]\nbatch_size: 1\n"),
     ]);
     fs::set_permissions(repo.path().join("scap/scripts/s.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+    repo
+}
+
+/// The same, with these files written too.
+fn good_with(files: &[(&str, &str)]) -> Repo {
+    let repo = good();
+    files.iter().for_each(|(name, text)| repo.write(name, text));
     repo
 }
 
@@ -192,9 +199,10 @@ fn mistakes_and_notes_are_told_to_programs_with_file_line_and_key() {
 
 #[test]
 fn each_environment_is_read_and_e_chooses_one() {
-    let repo = good();
-    repo.write("scap/environments/beta/scap.cfg", "[global]\ndsh_targets: missing\n");
-    repo.write("scap/environments/prod/checks.yaml", "checks:\n  up: {stage: nope, command: x}\n");
+    let repo = good_with(&[
+        ("scap/environments/beta/scap.cfg", "[global]\ndsh_targets: missing\n"),
+        ("scap/environments/prod/checks.yaml", "checks:\n  up: {stage: nope, command: x}\n"),
+    ]);
     let (places, text) = repo.mistakes(&[]);
     assert_eq!(places, ["scap/environments/beta/scap.cfg:2", "scap/environments/prod/checks.yaml:2"], "{text}");
     let (places, _) = repo.mistakes(&["-e", "prod"]);
@@ -229,9 +237,8 @@ fn files_that_keys_name_have_to_be_there_and_remarks_stand_apart() {
 
 #[test]
 fn a_template_that_no_file_names_is_read_too_and_no_variable_is_told() {
-    let repo = good();
-    repo.write("scap/templates/part.j2", "a\n{{ include }\n");
-    repo.write("scap/vars.yaml", "password: [hunter2\n");
+    let repo =
+        good_with(&[("scap/templates/part.j2", "a\n{{ include }\n"), ("scap/vars.yaml", "password: [hunter2\n")]);
     let (places, text) = repo.mistakes(&[]);
     assert!(places.contains(&"scap/templates/part.j2:2".to_owned()), "{text}");
     assert!(!text.contains("hunter2"), "{text}");
@@ -251,12 +258,12 @@ fn what_scap_takes_is_a_remark_and_no_mistake() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
     for warning in [
-        "scap/scap.cfg:7: dsh_targets stands in [global] in line 5 too: line 7 counts; remove one of the two",
+        "scap/scap.cfg:7: dsh_targets is also in line 5 of [global]: line 7 is used; remove one of the two",
         "group canary is skipped: canary_dsh_targets is empty (scap/scap.cfg:4 [global])",
-        "scap/all:2: \"web2\" is passed over, since its line is indented: begin the line with it",
+        "scap/all:2: \"web2\" is ignored because its line is indented: remove the indentation",
         "scap/checks.yaml:2: check \"a\": does not run here: group \"codfw\" is not deployed to: it is one of \
          scap/scap.cfg:9 [codfw.example]",
-        "scap/checks.yaml:2: check \"a\": unknown key \"tries\" is ignored: known are type",
+        "scap/checks.yaml:2: check \"a\": unknown key \"tries\" is ignored: the keys are type",
     ] {
         assert!(text.contains(&format!("warning: {warning}")), "{warning}\n{text}");
     }
@@ -277,7 +284,7 @@ fn a_file_that_may_live_on_another_file_s_remote_vars_is_named() {
     );
     let text = String::from_utf8(repo.check(&["-e", "beta"]).stdout).unwrap();
     let warning = "warning: /etc/borrower uses secret, site, which no vars.yaml sets: Scap may take it from the \
-                   remote_vars of /etc/lender, and hoist does not; give /etc/borrower its own remote_vars\n";
+                   remote_vars of /etc/lender, but hoist does not; give /etc/borrower its own remote_vars\n";
     assert!(text.contains(warning) && text.matches("warning:").count() == 1, "{text}");
 }
 

@@ -100,9 +100,7 @@ fn the_live_revision_with_other_variables_goes_live_by_a_promote_or_not_at_all()
         if stage != "finalize" {
             assert_eq!(rendered(&farm), before, "{stage}");
         }
-        for n in 0..3 {
-            assert_eq!(Links::of(&farm, n), Links::finalized(&one));
-        }
+        common::all_on(&farm, 3, &one);
     }
     std::fs::remove_file(farm.srv(&address(2)).join("bad")).unwrap();
     (0..3).for_each(|n| std::fs::remove_file(farm.srv(&address(n)).join("restarts")).unwrap());
@@ -125,8 +123,7 @@ fn the_live_revision_with_other_variables_goes_live_by_a_promote_or_not_at_all()
 
 #[test]
 fn grafts_of_the_deploy_hosts_repository_change_nothing_that_is_sent() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (farm, project) = Project::on_farm(0, 1);
     let one = project.commit("one");
     project.deploy(&[]).ends(0);
     project.write("index.html", "two\n");

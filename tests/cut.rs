@@ -114,7 +114,7 @@ fn a_host_that_stays_silent_is_unknown_and_is_asked_again_when_the_run_is_ended(
     wait_for("promote", || srv.join("waiting").exists());
     way.fall_silent(true);
     let ran = Ran::of(deployer.wait_with_output().unwrap()).ends(3);
-    ran.says("unknown").says("the fleet is mixed");
+    ran.says("unknown").says("is in an unknown state");
     assert_eq!(Links::of(&farm, 0).current, Some(two));
     way.fall_silent(false);
     std::fs::write(srv.join("go"), "").unwrap();
@@ -124,8 +124,7 @@ fn a_host_that_stays_silent_is_unknown_and_is_asked_again_when_the_run_is_ended(
 
 #[test]
 fn a_session_that_is_lost_between_two_stages_is_tried_again_too() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 1, 1);
+    let (farm, project) = Project::on_farm(1, 1);
     project.configure("keepalive: 2\nconnect_timeout: 2\nreconnect_timeout: 15\nfailure_limit: 0");
     let way = Way::to(&farm);
     project.write("hoist/canary", &format!("127.0.0.1:{}\n", way.port));

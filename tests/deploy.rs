@@ -7,15 +7,8 @@ mod http;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use common::{CACHE, Farm, Links, Project, address};
+use common::{CACHE, Farm, Links, Project, address, all_on};
 use http::{Manner, Proxy, Server};
-
-#[track_caller]
-fn all_on(farm: &Farm, hosts: usize, revision: &str) {
-    for n in 0..hosts {
-        assert_eq!(Links::of(farm, n), Links::finalized(revision), "host {}", address(n));
-    }
-}
 
 /// A check at a stage, as `hoist/checks.yaml` has it.
 fn check(name: &str, stage: &str, command: &str) -> String {
@@ -43,8 +36,7 @@ fn live(farm: &Farm, n: usize, name: &str) -> String {
 
 #[test]
 fn status_0_a_revision_is_deployed_to_every_host_and_finalized() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 2, 3);
+    let (farm, project) = Project::on_farm(2, 3);
     let one = project.git(&["rev-parse", "HEAD"]);
     let ran = project.deploy(&["first", "words"]).ends(0);
     all_on(&farm, 5, &one);
@@ -70,10 +62,7 @@ fn status_0_a_revision_is_deployed_to_every_host_and_finalized() {
 
 #[test]
 fn status_1_when_more_hosts_fail_than_may_all_that_was_touched_is_back_and_verified() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 2, 6);
-    let one = project.git(&["rev-parse", "HEAD"]);
-    project.deploy(&[]).ends(0);
+    let (farm, project, one) = Project::deployed(2, 6);
     for n in [4, 6] {
         std::fs::write(farm.srv(&address(n)).join("broken"), "").unwrap();
     }
@@ -90,10 +79,7 @@ fn status_1_when_more_hosts_fail_than_may_all_that_was_touched_is_back_and_verif
 
 #[test]
 fn failures_within_the_limit_are_left_behind_and_listed_and_are_not_finalized() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 5);
-    let one = project.git(&["rev-parse", "HEAD"]);
-    project.deploy(&[]).ends(0);
+    let (farm, project, one) = Project::deployed(0, 5);
     std::fs::write(farm.srv(&address(1)).join("broken"), "").unwrap();
     let page = check("page", "promote", "\"! test -e /srv/broken || grep -q one index.html\"");
     project.write("hoist/checks.yaml", &format!("checks:\n{page}"));
@@ -118,8 +104,7 @@ fn failures_within_the_limit_are_left_behind_and_listed_and_are_not_finalized() 
 
 #[test]
 fn status_3_when_a_rollback_fails_and_the_host_is_named() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 3);
+    let (farm, project) = Project::on_farm(0, 3);
     project.configure("service_name: web\nservice_command: /srv/service {action} {service}");
     let service = "#!/bin/sh\ntest ! -e /srv/stuck || ! grep -q one /srv/deployment/app/index.html\n";
     (0..3).for_each(|n| program(&farm, n, "service", service));
@@ -135,8 +120,7 @@ fn status_3_when_a_rollback_fails_and_the_host_is_named() {
 
 #[test]
 fn status_4_when_finalize_fails_on_a_host_and_the_host_is_named() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 3);
+    let (farm, project) = Project::on_farm(0, 3);
     std::fs::create_dir_all(farm.srv(&address(2))).unwrap();
     std::fs::write(farm.srv(&address(2)).join("broken"), "").unwrap();
     project.write("hoist/checks.yaml", "checks:\n  last:\n    before: finalize\n    command: test ! -e /srv/broken\n");
@@ -148,8 +132,7 @@ fn status_4_when_finalize_fails_on_a_host_and_the_host_is_named() {
 
 #[test]
 fn unreachable_hosts_are_judged_before_anything_is_touched() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 3);
+    let (farm, project) = Project::on_farm(0, 3);
     project.write("hoist/default", "127.0.0.1\n127.0.0.2\n127.0.0.3:1\n");
     project.deploy(&[]).ends(1).says("127.0.0.3:1").says("nothing was touched");
     for n in 0..2 {
@@ -166,8 +149,7 @@ fn unreachable_hosts_are_judged_before_anything_is_touched() {
 
 #[test]
 fn fault_8_config_links_follow_a_rollback() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
+    let (farm, project) = Project::on_farm(0, 2);
     project.configure("config_deploy: True");
     project.write(
         "hoist/config-files.yaml",
@@ -187,13 +169,7 @@ fn fault_8_config_links_follow_a_rollback() {
         assert_eq!(live(&farm, n, "settings.ini"), "colour = rot-s3cret");
     }
     project.write("hoist/vars.yaml", "colour: blue-s3cret\n");
-    project.write(
-        "hoist/checks.yaml",
-        &format!(
-            "checks:\n{}",
-            check("blue", "promote", "\"! grep -q blue app-never || true; ! grep -q blue settings.ini\"")
-        ),
-    );
+    project.check("blue", "promote", "! grep -q blue app-never || true; ! grep -q blue settings.ini");
     let two = project.commit("two");
     let ran = project.deploy(&["--format", "json"]).ends(1);
     for n in 0..2 {
@@ -216,8 +192,7 @@ fn fault_8_config_links_follow_a_rollback() {
 
 #[test]
 fn services_are_restarted_at_promote_and_again_on_rollback() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
+    let (farm, project) = Project::on_farm(0, 2);
     let service = "#!/bin/sh\necho \"$1 $2 $(cat /srv/deployment/app/index.html)\" >> /srv/restarts\n! grep -q bad /srv/deployment/app/index.html\n";
     (0..2).for_each(|n| program(&farm, n, "bin/service", service));
     project.configure("service_name: web, worker=reload");
@@ -239,15 +214,14 @@ fn services_are_restarted_at_promote_and_again_on_rollback() {
 
 #[test]
 fn a_restart_a_dry_run_and_stages_without_fetch_are_about_what_was_deployed_last_and_not_about_head() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
+    let (farm, project) = Project::on_farm(0, 2);
     project.deploy(&[]).ends(0);
     project.write("index.html", "two\n");
     let two = project.commit("two");
     project.deploy(&["-s", "fetch"]).ends(0);
     project.write("index.html", "three\n");
     let three = project.commit("three");
-    let about = "this is about the newest deployment tag, hoist/sync/";
+    let about = "using the newest deployment tag, hoist/sync/";
     project.run(&["plan", "-s", "promote"]).ends(0).says(about).says(&format!("revision    {two}"));
     project.deploy(&["-s", "promote,finalize"]).ends(0).says(about);
     all_on(&farm, 2, &two);
@@ -267,16 +241,13 @@ fn a_restart_a_dry_run_and_stages_without_fetch_are_about_what_was_deployed_last
 
 #[test]
 fn a_stage_that_wants_the_one_before_is_found_out_at_the_probe() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
-    let one = project.git(&["rev-parse", "HEAD"]);
-    project.deploy(&[]).ends(0);
+    let (farm, project, one) = Project::deployed(0, 2);
     project.write("index.html", "two\n");
     let two = project.commit("two");
-    let why = format!("there is no complete working tree of {}: run the fetch stage first", &two[..10]);
+    let why = format!("no complete working tree of {}: run the fetch stage first", &two[..10]);
     project.deploy(&["-r", "HEAD", "-s", "promote"]).ends(1).says(&why).says("nothing was touched");
     project.deploy(&["-s", "fetch"]).ends(0);
-    let why = format!("{} is live there, and not {}: run the promote stage first", &one[..10], &two[..10]);
+    let why = format!("{} is live, not {}: run the promote stage first", &one[..10], &two[..10]);
     project.deploy(&["-s", "finalize"]).ends(1).says(&why).says("nothing was touched");
     project.deploy(&["-s", "promote"]).ends(0);
     project.deploy(&["-s", "finalize"]).ends(0);
@@ -285,19 +256,15 @@ fn a_stage_that_wants_the_one_before_is_found_out_at_the_probe() {
 
 #[test]
 fn fault_6_a_check_that_dies_by_a_signal_fails_its_host() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
-    project.write("hoist/checks.yaml", &format!("checks:\n{}", check("dies", "fetch", "kill -TERM $$")));
+    let (_farm, project) = Project::on_farm(0, 2);
+    project.check("dies", "fetch", "kill -TERM $$");
     project.commit("one");
     project.deploy(&[]).ends(1).says("check dies was killed by signal TERM");
 }
 
 #[test]
 fn fault_12_a_hung_stage_ends_at_its_time_limit_and_is_rolled_back() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
-    let one = project.git(&["rev-parse", "HEAD"]);
-    project.deploy(&[]).ends(0);
+    let (farm, project, one) = Project::deployed(0, 2);
     project.write(
         "hoist/checks.yaml",
         "checks:\n  hangs:\n    stage: promote\n    timeout: 600\n    command: sleep 600\n",
@@ -307,16 +274,15 @@ fn fault_12_a_hung_stage_ends_at_its_time_limit_and_is_rolled_back() {
     let before = std::time::Instant::now();
     project.configure("rollback_timeout: 2");
     // The check hangs on rollback too. The old revision was deployed without it, and is back all the same.
-    project.deploy(&[]).ends(1).says("timed out after 2 s").says("check hangs was not done when 2 s were over");
+    project.deploy(&[]).ends(1).says("timed out after 2 s").says("check hangs did not end within 2 s");
     assert!(before.elapsed().as_secs() < 120, "a hung stage held the deployment up");
     assert_eq!(Links::of(&farm, 0).current, Some(one));
 }
 
 #[test]
 fn fault_13_exit_status_255_of_a_check_is_not_a_lost_connection() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
-    project.write("hoist/checks.yaml", &format!("checks:\n{}", check("odd", "promote", "exit 255")));
+    let (farm, project) = Project::on_farm(0, 2);
+    project.check("odd", "promote", "exit 255");
     project.commit("one");
     project.deploy(&[]).says("check odd failed with exit status 255");
     assert_eq!(farm.connections_to(&address(0)), 1, "nothing was taken for a lost connection");
@@ -324,8 +290,7 @@ fn fault_13_exit_status_255_of_a_check_is_not_a_lost_connection() {
 
 #[test]
 fn fault_14_the_first_check_that_fails_stops_its_stage_and_checks_run_after_a_rollback() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (farm, project) = Project::on_farm(0, 1);
     let note = |name: &str| format!("\"echo {name} $(cat index.html) >> /srv/checks\"");
     project.write("hoist/checks.yaml", &format!("checks:\n{}", check("first", "promote", &note("first"))));
     project.commit("one");
@@ -342,11 +307,9 @@ fn fault_14_the_first_check_that_fails_stops_its_stage_and_checks_run_after_a_ro
 
 #[test]
 fn one_connection_a_host_serves_all_stages_of_a_hundred_hosts() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 100);
-    project.configure("config_deploy: True");
-    project.write("hoist/config-files.yaml", "settings.ini:\n  template: a.j2\n");
-    project.write("hoist/templates/a.j2", "a\n");
+    let (farm, project) = Project::on_farm(0, 100);
+    project
+        .write_configuration(&[("config-files.yaml", "settings.ini:\n  template: a.j2\n"), ("templates/a.j2", "a\n")]);
     let one = project.commit("one");
     project.deploy(&[]).ends(0);
     all_on(&farm, 100, &one);
@@ -367,8 +330,7 @@ fn a_server_that_drops_connections_while_too_many_log_in_costs_no_host() {
 
 #[test]
 fn the_program_brings_itself_to_targets_that_lack_it_and_only_once() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 3);
+    let (farm, project) = Project::on_farm(0, 3);
     let path = project.path("hoist/hoist.cfg");
     let text = std::fs::read_to_string(&path).unwrap().replace("remote_binary", "# remote_binary");
     std::fs::write(path, text).unwrap();
@@ -393,15 +355,8 @@ fn the_program_brings_itself_to_targets_that_lack_it_and_only_once() {
 
 #[test]
 fn status_5_while_another_deployment_is_on_here_or_on_a_target() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
-    project.write(
-        "hoist/checks.yaml",
-        &format!(
-            "checks:\n{}",
-            check("waits", "fetch", "\"touch /srv/waiting; while ! test -e /srv/go; do sleep 0.1; done\"")
-        ),
-    );
+    let (farm, project) = Project::on_farm(0, 2);
+    project.check("waits", "fetch", common::WAITS);
     let one = project.commit("one");
     let first =
         project.hoist(&["deploy", "--yes", "the", "first"]).stdout(std::process::Stdio::null()).spawn().unwrap();
@@ -429,38 +384,16 @@ fn status_5_while_another_deployment_is_on_here_or_on_a_target() {
 
 #[test]
 fn status_6_after_a_deployer_was_killed_until_its_run_is_resumed_or_rolled_back() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 3);
-    let one = project.git(&["rev-parse", "HEAD"]);
-    project.deploy(&[]).ends(0);
+    let (farm, project, one) = Project::deployed(0, 3);
     project.configure("batch_size: 1");
-    let waits = check("waits", "promote", "\"touch /srv/waiting; while ! test -e /srv/go; do sleep 0.1; done\"");
-    project.write("hoist/checks.yaml", &format!("checks:\n{waits}"));
+    project.check("waits", "promote", common::WAITS);
     let two = project.commit("two");
-    let go = |yes: bool| {
-        for n in 0..3 {
-            let file = farm.srv(&address(n)).join("go");
-            if yes {
-                std::fs::write(file, "").unwrap()
-            } else {
-                drop(std::fs::remove_file(file))
-            }
-            let _ = std::fs::remove_file(farm.srv(&address(n)).join("waiting"));
-        }
-    };
-    let kill_in_promote = || {
-        let mut deployer = project.hoist(&["deploy", "--yes"]).stdout(std::process::Stdio::null()).spawn().unwrap();
-        let waiting = farm.srv(&address(0)).join("waiting");
-        common::wait_for("promote on the first host", || waiting.exists());
-        deployer.kill().unwrap();
-        deployer.wait().unwrap();
-        go(true);
-    };
+    let kill_in_promote = || common::kill_at_check(&farm, &project, &["deploy", "--yes"], 3);
     kill_in_promote();
     project.deploy(&[]).ends(6).says("hoist resume").says("hoist rollback");
     project.run(&["rollback", "--yes"]).ends(1).says("verified");
     all_on(&farm, 3, &one);
-    go(false);
+    common::hold(&farm, 3);
     kill_in_promote();
     project.run(&["resume", "--yes"]).ends(0);
     all_on(&farm, 3, &two);
@@ -469,8 +402,7 @@ fn status_6_after_a_deployer_was_killed_until_its_run_is_resumed_or_rolled_back(
 
 #[test]
 fn status_130_for_an_interrupt_before_anything_was_touched() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
+    let (farm, project) = Project::on_farm(0, 2);
     // A host that takes the connection and never says a word.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     project.write("hoist/default", &format!("127.0.0.1\n127.0.0.1:{}\n", silent.local_addr().unwrap().port()));
@@ -484,17 +416,12 @@ fn status_130_for_an_interrupt_before_anything_was_touched() {
 
 #[test]
 fn an_interrupt_in_a_stage_lets_hosts_finish_and_rolls_back() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 4);
-    let one = project.git(&["rev-parse", "HEAD"]);
-    project.deploy(&[]).ends(0);
+    let (farm, project, one) = Project::deployed(0, 4);
     project.configure("batch_size: 2");
-    let slow = check("slow", "promote", "\"touch /srv/waiting; sleep 1\"");
-    project.write("hoist/checks.yaml", &format!("checks:\n{slow}"));
+    project.check("slow", "promote", "touch /srv/waiting; sleep 1");
     project.commit("two");
     let deployer = project.hoist(&["deploy", "--yes"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
-    let waiting = farm.srv(&address(0)).join("waiting");
-    common::wait_for("promote on the first host", || waiting.exists());
+    common::wait_for_check(&farm, 0);
     common::signal(&deployer, "TERM");
     common::Ran::of(deployer.wait_with_output().unwrap()).ends(1).says("interrupted").says("verified");
     all_on(&farm, 4, &one);
@@ -503,8 +430,7 @@ fn an_interrupt_in_a_stage_lets_hosts_finish_and_rolls_back() {
 
 #[test]
 fn fault_5_a_connection_cut_in_mid_promote_is_made_again_and_the_true_outcome_is_taken() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
+    let (farm, project) = Project::on_farm(0, 2);
     // The stage cuts its own connection: its sshd dies, and the work goes on.
     let cut = "\"test -e /srv/cut || { touch /srv/cut; kill -9 $(cat /srv/sshd-pid); sleep 1; }\"";
     project.write("hoist/checks.yaml", &format!("checks:\n{}", check("cut", "promote", cut)));
@@ -519,12 +445,8 @@ fn fault_5_a_connection_cut_in_mid_promote_is_made_again_and_the_true_outcome_is
 
 #[test]
 fn targets_can_fetch_from_a_git_server() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
-    let server = tempfile::tempdir().unwrap();
-    std::os::unix::fs::symlink(project.path(""), server.path().join("app")).unwrap();
-    project.configure("git_scheme: file");
-    project.configure(&format!("git_server: {}", server.path().display()));
+    let (farm, project) = Project::on_farm(0, 2);
+    let _server = project.serve_as_files();
     let one = project.commit("one");
     project.deploy(&[]).ends(0);
     all_on(&farm, 2, &one);
@@ -532,8 +454,7 @@ fn targets_can_fetch_from_a_git_server() {
 
 #[test]
 fn hosts_in_three_states_get_a_pack_a_state_and_a_host_that_has_the_revision_gets_nothing() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 7);
+    let (farm, project) = Project::on_farm(0, 7);
     let mut kept = Vec::new();
     // Two hosts have the first revision, two the first and second, one all three, two nothing.
     for (n, limit) in ["127.0.0.[1:5]", "127.0.0.[3:5]", "127.0.0.5"].into_iter().enumerate() {
@@ -564,8 +485,7 @@ fn hosts_in_three_states_get_a_pack_a_state_and_a_host_that_has_the_revision_get
 
 #[test]
 fn a_proxy_carries_the_load_of_a_git_server_and_its_password_is_nowhere() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
+    let (farm, project) = Project::on_farm(0, 2);
     let root = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(project.path(""), root.path().join("app")).unwrap();
     let server = Server::start(root.path(), Manner::Smart);
@@ -585,7 +505,7 @@ fn a_proxy_carries_the_load_of_a_git_server_and_its_password_is_nowhere() {
     let config = project.run(&["config"]).ends(0).says("http://…@127.0.0.1");
     let define = format!("-Dhttp_proxy:http://me:hunter2@127.0.0.1:{}", proxy.port);
     let defined =
-        project.run(&["plan", &define]).ends(2).says("http_proxy on the command line (-D): it holds a password");
+        project.run(&["plan", &define]).ends(2).says("http_proxy on the command line (-D): it contains a password");
     project.configure("http_proxy: ftp://me:hunter2@x");
     let line = project.path("hoist/hoist.cfg");
     let line = std::fs::read_to_string(line).unwrap().lines().count();
@@ -604,12 +524,12 @@ fn a_proxy_carries_the_load_of_a_git_server_and_its_password_is_nowhere() {
 
 #[test]
 fn a_dry_run_shows_what_configuration_would_change_and_touches_nothing() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
-    project.configure("config_deploy: True");
-    project.write("hoist/config-files.yaml", "/srv/etc/app.conf:\n  template: app.conf.j2\n");
-    project.write("hoist/templates/app.conf.j2", "colour = {{ colour }}\n");
-    project.write("hoist/vars.yaml", "colour: red\n");
+    let (farm, project) = Project::on_farm(0, 2);
+    project.write_configuration(&[
+        ("config-files.yaml", "/srv/etc/app.conf:\n  template: app.conf.j2\n"),
+        ("templates/app.conf.j2", "colour = {{ colour }}\n"),
+        ("vars.yaml", "colour: red\n"),
+    ]);
     project.commit("one");
     project.deploy(&[]).ends(0);
     project.write("hoist/vars.yaml", "colour: blue\n");
@@ -620,8 +540,7 @@ fn a_dry_run_shows_what_configuration_would_change_and_touches_nothing() {
 
 #[test]
 fn output_to_a_closed_pipe_ends_no_deployment() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 3);
+    let (farm, project) = Project::on_farm(0, 3);
     let one = project.git(&["rev-parse", "HEAD"]);
     let mut deployer = project.hoist(&["deploy", "--yes"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
     drop(deployer.stdout.take());
@@ -631,8 +550,7 @@ fn output_to_a_closed_pipe_ends_no_deployment() {
 
 #[test]
 fn with_format_json_every_line_is_an_event_and_the_log_has_them_too() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 1, 2);
+    let (_farm, project) = Project::on_farm(1, 2);
     let ran = project.deploy(&["--format=json"]).ends(0);
     let events = ran.events();
     assert_eq!(events[0]["event"], "started");
@@ -649,8 +567,7 @@ fn with_format_json_every_line_is_an_event_and_the_log_has_them_too() {
 
 #[test]
 fn only_the_hosts_of_limit_hosts_are_deployed_to() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 1, 3);
+    let (farm, project) = Project::on_farm(1, 3);
     let one = project.git(&["rev-parse", "HEAD"]);
     project.deploy(&["-l", "127.0.0.[2:3]"]).ends(0);
     for n in 0..4 {

@@ -1,6 +1,9 @@
 //! The documents say what the program does: each manual page is held to the table in the source that it describes, in
 //! both directions, and DESIGN.md's map to the tree.
 
+#[path = "common/schema.rs"]
+mod schema;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,9 +13,10 @@ use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfoKind};
 use hoist::config::keys::{KEYS, Key, Prefix};
 use hoist::exit_code::ExitCode;
 use hoist::fleet::ssh::{OPTIONS, Use};
-use hoist::fleet::{Outcome, Step};
-use hoist::report::{Event, GroupHead, HostRow};
-use hoist::wire::{Holder, Level, Line, Stage};
+use hoist::fleet::{HostResult, Step};
+use hoist::report::{Event, Format, GroupHead, HostRow, Note, RowState};
+use hoist::wire::{Fault, Holder, Level, Line, Outcome, Stage};
+use schema::Answer;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -174,6 +178,22 @@ fn every_key_is_in_the_manual_with_its_kind_and_default_and_every_key_there_exis
 }
 
 #[test]
+fn every_stage_is_in_the_manual_and_every_stage_there_exists() {
+    let page = read("man/hoist-deploy-local.1");
+    let stages = page.split("\n.Ss Stages\n").nth(1).and_then(|rest| rest.split("\n.Ss ").next()).unwrap();
+    let described: Vec<&str> = stages.lines().filter_map(|line| line.strip_prefix(".It Cm ")).collect();
+    assert_eq!(described, Stage::ALL.map(Stage::name), "the stages in hoist-deploy-local(1)");
+    let page = read("man/hoist-deploy.1");
+    let course = words_of(&section(&page, "COURSE OF A DEPLOYMENT"), "Cm");
+    let names: Vec<&str> = Stage::of_deployment().into_iter().map(Stage::name).collect();
+    for name in &names {
+        assert!(course.contains(*name), "hoist-deploy(1) does not say what a deployment does in stage {name}");
+    }
+    let choice = format!(".Cm {} .", names.join(" , "));
+    assert!(page.lines().any(|line| line == choice), "hoist-deploy(1), -s: there is no line {choice:?}");
+}
+
+#[test]
 fn every_option_of_openssh_is_in_the_manual_under_what_becomes_of_it() {
     let page = read("man/hoist.cfg.5");
     let section = section(&page, "OPENSSH'S CONFIGURATION");
@@ -229,31 +249,33 @@ fn holder() -> Holder {
 /// One of each outcome. One that is new does not compile until it is here, and then the manual has to have it.
 fn outcomes() -> Vec<Outcome> {
     let all = vec![
-        Outcome::Ok,
-        Outcome::Failed { reason: "r".into(), status: 1 },
-        Outcome::ChecksFailed { reason: "r".into() },
-        Outcome::MovedOn { to: "a".repeat(40).parse().unwrap() },
-        Outcome::Killed { signal: "KILL".into() },
-        Outcome::TimedOut { seconds: 1 },
-        Outcome::Locked { by: holder() },
-        Outcome::Unreachable { reason: "r".into() },
-        Outcome::Lost { reason: "r".into() },
+        Ok(()),
+        Err(Fault::Failed { reason: "r".into(), status: Some(1) }),
+        Err(Fault::ChecksFailed { reason: "r".into() }),
+        Err(Fault::MovedOn { to: "a".repeat(40).parse().unwrap() }),
+        Err(Fault::Killed { signal: "KILL".into() }),
+        Err(Fault::TimedOut { seconds: 1 }),
+        Err(Fault::Locked { by: Box::new(holder()) }),
+        Err(Fault::Unreachable { reason: "r".into() }),
+        Err(Fault::Lost { reason: "r".into() }),
+        Err(Fault::CacheBroken { reason: "r".into() }),
     ];
     let mut kinds = BTreeSet::new();
     for outcome in &all {
         kinds.insert(match outcome {
-            Outcome::Ok => 0,
-            Outcome::Failed { .. } => 1,
-            Outcome::Killed { .. } => 2,
-            Outcome::TimedOut { .. } => 3,
-            Outcome::Locked { .. } => 4,
-            Outcome::Unreachable { .. } => 5,
-            Outcome::Lost { .. } => 6,
-            Outcome::ChecksFailed { .. } => 7,
-            Outcome::MovedOn { .. } => 8,
+            Ok(()) => 0,
+            Err(Fault::Failed { .. }) => 1,
+            Err(Fault::Killed { .. }) => 2,
+            Err(Fault::TimedOut { .. }) => 3,
+            Err(Fault::Locked { .. }) => 4,
+            Err(Fault::Unreachable { .. }) => 5,
+            Err(Fault::Lost { .. }) => 6,
+            Err(Fault::ChecksFailed { .. }) => 7,
+            Err(Fault::MovedOn { .. }) => 8,
+            Err(Fault::CacheBroken { .. }) => 9,
         });
     }
-    assert_eq!(kinds.len(), 9, "an outcome is missing from the list above");
+    assert_eq!(kinds.len(), 10, "an outcome is missing from the list above");
     all
 }
 
@@ -266,8 +288,9 @@ fn events() -> Vec<Event> {
     let row = HostRow {
         host: host.clone(),
         group: "g".into(),
-        state: "s".into(),
-        happy: false,
+        state: RowState::Failed,
+        stage: Some(Stage::Fetch),
+        ok: false,
         current: Some(revision.clone()),
         reason: Some("r".into()),
     };
@@ -287,14 +310,14 @@ fn events() -> Vec<Event> {
             deploy_host: "d".into(),
             groups: vec![GroupHead { name: "g".into(), hosts: 1, subgroups: 1, limit: "0".into() }],
         },
-        Event::note(Level::Info, "m"),
+        Event::Note(Note { host: Some(host.clone()), step: Some(step), ..Note::new(Level::Info, "m") }),
         Event::Subgroup { group: "g".into(), label: "g1".into(), hosts: vec![host.clone()] },
         Event::StepStarted { step, label: "g1".into(), hosts: 1 },
         Event::HostStarted { host: host.clone(), step },
         Event::HostLine { host: host.clone(), line: line.clone() },
         Event::HostDiff { host: host.clone(), file: "f".into(), diff: "d".into() },
         Event::HostWaiting { host: host.clone(), what: "w".into(), seconds: 1, limit: 2 },
-        Event::HostEnded { host: host.clone(), step, outcome: Outcome::Ok, tail: vec![line], seconds: 1.0 },
+        Event::HostEnded { host: host.clone(), step, outcome: Ok(()), tail: vec![line], seconds: 1.0 },
         Event::StepEnded { step, label: "g1".into(), ok: 1, failed: 0, not_attempted: vec![host], seconds: 1.0 },
         Event::LimitExceeded { group: "g".into(), failed: 1, limit: "0".into() },
         Event::Asked { question: "q".into(), answer: "a".into(), by: "b".into() },
@@ -356,11 +379,65 @@ fn every_event_and_outcome_is_in_the_manual_with_its_keys_and_each_of_them_there
     let documented: BTreeMap<String, BTreeSet<String>> =
         entries(&section(&page, "EVENTS")).into_iter().map(|(name, lines)| (name, words_of(&lines, "Va"))).collect();
     let mut known: BTreeMap<String, BTreeSet<String>> = events().iter().map(|event| shape(event, "event")).collect();
-    known.extend(outcomes().iter().map(|outcome| shape(outcome, "outcome")));
+    known.extend(outcomes().into_iter().map(|outcome| shape(&HostResult::from(outcome), "outcome")));
     // The list of outcomes is led by a line that names the key again.
     let mut documented = documented;
     documented.get_mut("ended").unwrap().remove("outcome");
     assert_eq!(documented, known);
+}
+
+#[test]
+fn every_state_of_a_row_is_in_the_manual_and_each_of_them_there_exists() {
+    let page = read("man/hoist-deploy.1");
+    let lines: Vec<&str> = page.lines().skip_while(|line| *line != ".Ss States of a host").collect();
+    let lines: Vec<&str> = lines.into_iter().take_while(|line| !line.starts_with(".Sh ")).collect();
+    let documented: BTreeSet<String> = entries(&lines).into_keys().collect();
+    let known: BTreeSet<String> = RowState::all().map(|state| state.word().to_owned()).collect();
+    assert_eq!(documented, known);
+}
+
+#[test]
+fn the_schema_has_every_event_and_outcome_with_their_keys_and_nothing_else() {
+    // A difference of a configuration file is never written as JSON.
+    let written = |event: &Event| !matches!(event, Event::HostDiff { .. });
+    let ends = outcomes().into_iter().map(|outcome| {
+        let event = events().into_iter().find(|event| matches!(event, Event::HostEnded { .. }));
+        match event {
+            Some(Event::HostEnded { host, step, tail, seconds, .. }) => {
+                Event::HostEnded { host, step, outcome, tail, seconds }
+            }
+            other => panic!("{other:?}"),
+        }
+    });
+    let others = events().into_iter().filter(|event| !matches!(event, Event::HostEnded { .. }));
+    let answer = Answer::named("event");
+    let mut known = BTreeSet::new();
+    for event in others.filter(written).chain(ends) {
+        let mut value = serde_json::to_value(&event).unwrap();
+        let kind = match &value["outcome"] {
+            serde_json::Value::String(outcome) => format!("host_ended_{outcome}"),
+            _ => value["event"].as_str().unwrap().to_owned(),
+        };
+        value["time"] = "2026-11-23T12:00:00.000Z".into();
+        answer.holds(&value);
+        let schema = schema::schema();
+        let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+        assert_eq!(keys(&schema["$defs"][&kind]["properties"]), keys(&value), "{kind}");
+        known.insert(format!("#/$defs/{kind}"));
+    }
+    let schema = schema::schema();
+    let listed = schema["$defs"]["event"]["oneOf"].as_array().unwrap().iter();
+    assert_eq!(listed.map(|it| it["$ref"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>(), known);
+}
+
+#[test]
+fn every_format_of_events_is_in_the_manual() {
+    let page = read("man/hoist-deploy.1");
+    let options = section(&page, "DESCRIPTION");
+    let entry = options.iter().skip_while(|line| !line.starts_with(".It Fl -format")).skip(1);
+    let entry: Vec<&str> = entry.take_while(|line| !line.starts_with(".It")).copied().collect();
+    let documented = words_of(&entry, "Cm");
+    assert_eq!(documented, Format::ALL.iter().map(|format| format.name().to_owned()).collect());
 }
 
 #[test]
@@ -413,8 +490,9 @@ fn every_dependency_has_its_reason_in_design_md_and_none_there_is_gone() {
     for line in manifest.lines() {
         if line.starts_with('[') {
             within = line == "[dependencies]" || line == "[dev-dependencies]";
-        } else if let Some((name, _)) = line.split_once('=').filter(|_| within) {
-            known.insert(name.trim().to_owned());
+        } else if let Some((name, _)) = line.split_once(" = ").filter(|(name, _)| within && *name != "hoist") {
+            // Hoist is its own development dependency: Cargo.toml says why.
+            known.insert(name.to_owned());
         }
     }
     let design = read("DESIGN.md");
@@ -441,6 +519,53 @@ fn the_story_names_no_rule_that_design_md_does_not_state() {
     assert!(numbers.len() > 3 && numbers.iter().all(|number| (1..=12).contains(number)), "{numbers:?}");
 }
 
+/// Every file of `src/`, without comments and its tests.
+fn sources() -> Vec<(String, String)> {
+    let mut folders = vec![root().join("src")];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            // Tests may print.
+            let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+            let code = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<String>();
+            found.push((path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned(), code));
+        }
+    }
+    found
+}
+
+/// Whatever an operator should know is an event, which the terminal, the log and JSON have alike.
+#[test]
+fn the_log_of_the_program_is_for_developers_alone() {
+    let marks = ["log::warn", "log::error", "log::info", "use log::{"];
+    for (path, code) in sources() {
+        for mark in marks {
+            assert!(!code.contains(mark), "{path} has {mark}: make it an event, or log::debug!");
+        }
+    }
+}
+
+/// Text is made safe where it is written, and by nobody who hands it there.
+#[test]
+fn nobody_makes_text_safe_for_a_terminal_but_the_door() {
+    let may = [
+        // Into files, and of a target's own lines.
+        "src/local/out.rs",
+        "src/report/log.rs",
+        // A reporter's sink, and what hands the name on.
+        "src/report/mod.rs",
+        "src/report/sink.rs",
+    ];
+    let found = sources().into_iter().filter(|(_, code)| code.contains("sanitize")).map(|(path, _)| path);
+    let found: BTreeSet<String> = found.filter(|path| !path.starts_with("src/terminal/")).collect();
+    assert_eq!(found, may.map(str::to_owned).into_iter().collect());
+}
+
 /// What opens a standard stream, and the files that may: each has its reason.
 #[test]
 fn nothing_is_written_to_a_terminal_but_through_the_door_that_makes_it_safe() {
@@ -453,29 +578,13 @@ fn nothing_is_written_to_a_terminal_but_through_the_door_that_makes_it_safe() {
         "src/report/terminal.rs",
         // The protocol on a target, and lines for a person there, by `local::out`.
         "src/cli/commands/deploy_local.rs",
-        "src/local/install.rs",
         "src/local/mod.rs",
         // They look whether there is a terminal, or a reader.
         "src/cli/signals.rs",
         "src/cli/commands/log.rs",
     ];
     let marks = ["print!(", "println!(", "dbg!(", "io::stdout", "io::stderr", "/dev/tty", "/dev/stdout", "/dev/stderr"];
-    let mut folders = vec![root().join("src")];
-    let mut found = BTreeSet::new();
-    while let Some(folder) = folders.pop() {
-        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-            if path.is_dir() {
-                folders.push(path);
-                continue;
-            }
-            let text = fs::read_to_string(&path).unwrap();
-            // Tests may print.
-            let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-            let code = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<String>();
-            if marks.iter().any(|mark| code.contains(mark)) {
-                found.insert(path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned());
-            }
-        }
-    }
+    let found: BTreeSet<String> =
+        sources().into_iter().filter(|(_, code)| marks.iter().any(|mark| code.contains(mark))).map(|it| it.0).collect();
     assert_eq!(found, may.map(str::to_owned).into_iter().collect());
 }

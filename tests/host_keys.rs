@@ -162,14 +162,17 @@ fn a_known_hosts_command_is_asked_as_openssh_asks_it_and_believed_as_openssh_bel
     }
 }
 
+/// Options with a line of OpenSSH's configuration.
+fn configured(farm: &Farm, line: &str) -> SshOptions {
+    let config = farm.path("ssh_config");
+    fs::write(&config, format!("Host *\n  {line}\n")).unwrap();
+    SshOptions { openssh: Some(OpenSsh { file: Some(config) }), ..options(farm) }
+}
+
 #[test]
 fn a_known_hosts_command_that_cannot_be_run_is_told_before_anything_is_touched_or_with_its_host() {
     let farm = Farm::up();
-    let config = farm.path("ssh_config");
-    let with = |command: &str| {
-        fs::write(&config, format!("Host *\n  KnownHostsCommand {command}\n")).unwrap();
-        SshOptions { openssh: Some(OpenSsh { file: Some(config.clone()) }), ..options(&farm) }
-    };
+    let with = |command: &str| configured(&farm, &format!("KnownHostsCommand {command}"));
     for (command, words) in [("relative %H", "whole path"), ("/bin/echo %C", "token"), ("/bin/echo %z", "token")] {
         let ssh = Ssh::prepare(with(command));
         let refused = ssh.and_then(|ssh| ssh.find_routes(&[HOST.parse().unwrap()]));
@@ -185,11 +188,9 @@ fn a_known_hosts_command_that_cannot_be_run_is_told_before_anything_is_touched_o
 #[test]
 fn an_address_family_is_kept_to() {
     let farm = Farm::up();
-    let config = farm.path("ssh_config");
     let with = |family: &str| {
-        fs::write(&config, format!("Host *\n  AddressFamily {family}\n")).unwrap();
-        let openssh = Some(OpenSsh { file: Some(config.clone()) });
-        connect(SshOptions { openssh, known_hosts: Some(vec![farm.known_hosts()]), ..options(&farm) })
+        let options = configured(&farm, &format!("AddressFamily {family}"));
+        connect(SshOptions { known_hosts: Some(vec![farm.known_hosts()]), ..options })
     };
     with("inet").unwrap();
     with("any").unwrap();
@@ -200,11 +201,12 @@ fn an_address_family_is_kept_to() {
 
 #[test]
 fn without_anything_in_common_the_kind_is_named_and_what_the_server_offers_and_known_hosts_is_not_blamed() {
-    for (lines, kind, offers) in [
+    let servers = [
         ("KexAlgorithms diffie-hellman-group14-sha1", "key exchange", "diffie-hellman-group14-sha1"),
         ("Ciphers aes256-cbc", "cipher", "aes256-cbc"),
         ("Ciphers aes256-ctr\nMACs hmac-sha1", "MAC", "hmac-sha1"),
-    ] {
+    ];
+    for (lines, kind, offers) in servers {
         let farm = Farm::up_with(&[("FARM_SSHD_OPTS", lines)]);
         let known = SshOptions { known_hosts: Some(vec![farm.known_hosts()]), ..options(&farm) };
         let new = SshOptions { known_hosts: Some(vec![farm.path("new")]), accept_new: true, ..options(&farm) };

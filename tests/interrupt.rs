@@ -17,30 +17,40 @@ struct Scene {
 
 impl Scene {
     fn new() -> Scene {
-        let farm = Farm::up();
-        let project = Project::new(&farm, 1, 2);
-        let one = project.git(&["rev-parse", "HEAD"]);
-        project.deploy(&[]).ends(0);
+        let (farm, project, one) = Project::deployed(1, 2);
         project.write("index.html", "two\n");
         let two = project.commit("two");
         Scene { farm, project, one, two }
     }
 
+    /// A deployment at a terminal, while promote is at work on the first host.
+    fn in_promote() -> (Scene, Terminal) {
+        let scene = Scene::new();
+        scene.slow();
+        let terminal = scene.deploy();
+        scene.wait_for_promote();
+        (scene, terminal)
+    }
+
+    /// A deployment at a terminal, at the question after its first group.
+    fn asked_to_continue() -> (Scene, Terminal) {
+        let scene = Scene::new();
+        let terminal = scene.deploy();
+        terminal.wait_for("Continue?");
+        (scene, terminal)
+    }
+
     /// Promote waits on each host until [`Scene::go`].
     fn slow(&self) {
-        self.project.write(
-            "hoist/checks.yaml",
-            "checks:\n  waits:\n    stage: promote\n    shell: true\n    command: \"touch /srv/waiting; while ! test -e /srv/go; do sleep 0.1; done\"\n",
-        );
+        self.project.check("waits", "promote", common::WAITS);
     }
 
     fn wait_for_promote(&self) {
-        let waiting = self.farm.srv(&address(0)).join("waiting");
-        common::wait_for("promote on the first host", || waiting.exists());
+        common::wait_for_check(&self.farm, 0);
     }
 
     fn go(&self) {
-        (0..3).for_each(|n| std::fs::write(self.farm.srv(&address(n)).join("go"), "").unwrap());
+        common::go(&self.farm, 3);
     }
 
     fn deploy(&self) -> Terminal {
@@ -49,9 +59,7 @@ impl Scene {
 
     #[track_caller]
     fn all_on(&self, revision: &str) {
-        for n in 0..3 {
-            assert_eq!(Links::of(&self.farm, n), Links::finalized(revision), "host {}", address(n));
-        }
+        common::all_on(&self.farm, 3, revision);
     }
 
     fn is_promoted(&self) -> bool {
@@ -61,10 +69,7 @@ impl Scene {
 
 #[test]
 fn ctrl_c_in_a_stage_lets_the_hosts_finish_and_asks_for_the_rollback() {
-    let scene = Scene::new();
-    scene.slow();
-    let mut terminal = scene.deploy();
-    scene.wait_for_promote();
+    let (scene, mut terminal) = Scene::in_promote();
     terminal.types("\x03");
     scene.go();
     terminal.wait_for("interrupted. Roll back 1 host? [Y]es/[n]o");
@@ -77,13 +82,9 @@ fn ctrl_c_in_a_stage_lets_the_hosts_finish_and_asks_for_the_rollback() {
 
 #[test]
 fn ctrl_c_at_the_question_to_continue_asks_for_the_rollback_and_no_leaves_the_fleet_mixed() {
-    let scene = Scene::new();
-    let mut terminal = scene.deploy();
-    terminal.wait_for("Continue?");
-    terminal.types("\x03");
-    terminal.wait_for("interrupted. Roll back 1 host?");
-    terminal.types("\u{fc}\n");
-    terminal.wait_for("please answer y or n");
+    let (scene, mut terminal) = Scene::asked_to_continue();
+    terminal.types_and_sees("\x03", "interrupted. Roll back 1 host?");
+    terminal.types_and_sees("\u{fc}\n", "please answer y or n");
     terminal.types("n\n");
     terminal.ends(3);
     assert!(scene.is_promoted());
@@ -94,13 +95,9 @@ fn ctrl_c_at_the_question_to_continue_asks_for_the_rollback_and_no_leaves_the_fl
 #[test]
 fn ctrl_c_at_the_question_about_the_rollback_ends_with_130_and_the_run_can_be_resumed_or_undone() {
     for (command, status) in [("resume", 1), ("rollback", 1)] {
-        let scene = Scene::new();
-        let mut terminal = scene.deploy();
-        terminal.wait_for("Continue?");
-        terminal.types("\x03");
-        terminal.wait_for("Roll back 1 host?");
-        terminal.types("\x03");
-        terminal.wait_for("hoist resume");
+        let (scene, mut terminal) = Scene::asked_to_continue();
+        terminal.types_and_sees("\x03", "Roll back 1 host?");
+        terminal.types_and_sees("\x03", "hoist resume");
         terminal.ends(130);
         scene.project.deploy(&[]).ends(6);
         // It was interrupted: to go on with it is to ask about the rollback again.
@@ -125,10 +122,7 @@ fn a_second_signal_in_a_stage_ends_at_once_and_the_journal_is_good_to_go_on_with
         scene.go();
         scene.project.run(&["rollback", "--yes"]).ends(1).says("verified");
         scene.all_on(&scene.one);
-        for n in 0..3 {
-            let _ = std::fs::remove_file(scene.farm.srv(&address(n)).join("go"));
-            let _ = std::fs::remove_file(scene.farm.srv(&address(n)).join("waiting"));
-        }
+        common::hold(&scene.farm, 3);
     }
 }
 
@@ -149,9 +143,7 @@ fn hangups_count_once_however_many_come_and_roll_back() {
 
 #[test]
 fn a_terminal_that_is_gone_at_a_question_is_an_interrupt_and_rolls_back() {
-    let scene = Scene::new();
-    let mut terminal = scene.deploy();
-    terminal.wait_for("Continue?");
+    let (scene, mut terminal) = Scene::asked_to_continue();
     terminal.hang_up();
     terminal.ends(1);
     scene.all_on(&scene.one);
@@ -160,10 +152,7 @@ fn a_terminal_that_is_gone_at_a_question_is_an_interrupt_and_rolls_back() {
 
 #[test]
 fn a_terminal_that_is_gone_in_a_stage_is_an_interrupt_and_rolls_back() {
-    let scene = Scene::new();
-    scene.slow();
-    let mut terminal = scene.deploy();
-    scene.wait_for_promote();
+    let (scene, mut terminal) = Scene::in_promote();
     terminal.hang_up();
     scene.go();
     terminal.ends(1);
@@ -172,11 +161,8 @@ fn a_terminal_that_is_gone_in_a_stage_is_an_interrupt_and_rolls_back() {
 
 #[test]
 fn the_end_of_input_at_a_question_is_an_interrupt_too() {
-    let scene = Scene::new();
-    let mut terminal = scene.deploy();
-    terminal.wait_for("Continue?");
-    terminal.types("\x04");
-    terminal.wait_for("interrupted. Roll back 1 host?");
+    let (scene, mut terminal) = Scene::asked_to_continue();
+    terminal.types_and_sees("\x04", "interrupted. Roll back 1 host?");
     terminal.types("y\n");
     terminal.ends(1);
     scene.all_on(&scene.one);
@@ -184,10 +170,7 @@ fn the_end_of_input_at_a_question_is_an_interrupt_too() {
 
 #[test]
 fn the_screen_is_left_with_its_echo_and_its_cursor() {
-    let scene = Scene::new();
-    scene.slow();
-    let mut terminal = scene.deploy();
-    scene.wait_for_promote();
+    let (scene, mut terminal) = Scene::in_promote();
     let settings = |terminal: &Terminal| settings_of(terminal.master.as_ref().unwrap());
     let before = settings(&terminal);
     terminal.types("\x03");
@@ -212,7 +195,7 @@ fn a_terminal_outside_of_tmux_and_screen_is_refused_where_the_key_asks_for_one()
         Terminal::run(command)
     };
     let mut terminal = deploy(None);
-    terminal.wait_for("call hoist deploy within tmux or screen");
+    terminal.wait_for("run hoist deploy in tmux or screen, which keep it running if this terminal is lost");
     terminal.ends(2);
     scene.all_on(&scene.one);
     deploy(Some("TMUX")).ends(0);
@@ -233,8 +216,7 @@ fn a_repository_of_scaps_asks_for_a_message_at_a_terminal_as_scap_does() {
     scene.project.commit("as Scap has it");
     let mut terminal = scene.deploy();
     terminal.wait_for("Why is this deployed?");
-    terminal.types("a new page\n");
-    terminal.wait_for("Continue?");
+    terminal.types_and_sees("a new page\n", "Continue?");
     terminal.types("c\n");
     terminal.ends(0);
     let subjects = scene.project.git(&["for-each-ref", "--format=%(contents:subject)", "refs/tags/scap/sync"]);

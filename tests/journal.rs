@@ -6,17 +6,16 @@ mod scripted;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::time::Duration;
 
-use hoist::deploy::{Answer, Kind, Operator, Plan, Question, StagePlan, Verdict, deploy};
+use hoist::deploy::{Answer, Operator, Plan, Question, Verdict, deploy};
 use hoist::exit_code::ExitCode;
 use hoist::journal::{
     AtTheEnd, FORMAT, Journal, Opened, Record, Replay, Told, history, open_run, parse, prune, unfinished,
 };
-use hoist::report::{Event, Reporter};
+use hoist::report::{Event, Reporter, RowState};
 use hoist::targets::{FailedTargets, FailureLimit, Group};
-use hoist::wire::{Revision, Stage, State};
-use scripted::{Act, Script, Scripted, World, revision};
+use hoist::wire::{Revision, State};
+use scripted::{Act, Script, Scripted, World, plan_of, revision};
 
 /// Agrees to everything, and interrupts at the n-th look.
 struct Yes {
@@ -58,7 +57,6 @@ impl Reporter for Silent {
 }
 
 fn plan(hosts: usize, batch: usize) -> Plan {
-    let stage = |stage| StagePlan { stage, batch, timeout: Duration::from_secs(60) };
     let group = |name: &str, range: std::ops::Range<usize>| Group {
         name: name.into(),
         targets: range.map(|n| format!("host{n}").parse().unwrap()).collect(),
@@ -67,24 +65,7 @@ fn plan(hosts: usize, batch: usize) -> Plan {
         retry_failed: 0,
         failed_targets: FailedTargets::Leave,
     };
-    Plan {
-        run: "20260101T000000.000Z-1-abcd".parse().unwrap(),
-        kind: Kind::Deploy,
-        user: "op".into(),
-        deploy_host: "deploy1".into(),
-        repo: "app".into(),
-        revision: revision('b'),
-        message: String::new(),
-        groups: vec![group("canary", 0..2), group("default", 2..hosts)],
-        stages: vec![stage(Stage::Fetch), stage(Stage::ConfigDeploy), stage(Stage::Promote)],
-        finalize: Some(stage(Stage::Finalize)),
-        rollback: stage(Stage::Rollback),
-        confirm_timeout: Duration::ZERO,
-        probe_batch: batch,
-        force: false,
-        need_bytes: 0,
-        need_inodes: 0,
-    }
+    plan_of(vec![group("canary", 0..2), group("default", 2..hosts)], batch)
 }
 
 fn opened(plan: &Plan) -> Opened {
@@ -283,8 +264,8 @@ fn what_somebody_else_deployed_since_is_left_and_named_by_resume_and_rollback() 
             assert!(outcome.current[..who].iter().all(|current| *current == Some(revision('e'))), "{context}");
             assert_ne!(outcome.verdict.code, ExitCode::Success, "{context}");
             let rows = outcome.verdict.rows.iter().zip(0..);
-            for (row, host) in rows.filter(|(row, _)| row.state != "not attempted") {
-                assert_eq!(row.state == "moved on", host < who, "{context}");
+            for (row, host) in rows.filter(|(row, _)| row.state != RowState::NotAttempted) {
+                assert_eq!(row.state == RowState::MovedOn, host < who, "{context}");
                 assert_eq!(row.current, outcome.current[host], "{context}");
             }
             if who == 5 {
@@ -412,7 +393,7 @@ fn a_journal_that_lacks_any_record_of_a_run_that_was_rolled_back_never_leads_for
                 assert_eq!(verdict.code, ExitCode::Failed, "{what}, {then:?}: {verdict:?}");
                 assert!(after.states.iter().all(|state| state.current == Some(revision('a'))), "{what}, {then:?}");
                 for (row, state) in
-                    verdict.rows.iter().zip(&after.states).filter(|(row, _)| row.state != "not attempted")
+                    verdict.rows.iter().zip(&after.states).filter(|(row, _)| row.state != RowState::NotAttempted)
                 {
                     assert_eq!(row.current, state.current, "{what}: {verdict:?}");
                 }
@@ -451,6 +432,47 @@ fn a_record_that_is_torn_at_any_byte_and_followed_by_others_costs_no_more_than_i
     }
 }
 
+/// A journal with a line of it changed.
+fn edited(lines: &[Vec<u8>], n: usize, edit: impl FnOnce(&mut serde_json::Value)) -> Vec<Vec<u8>> {
+    let mut record = serde_json::from_slice(&lines[n]).unwrap();
+    edit(&mut record);
+    let mut lines = lines.to_vec();
+    lines[n] = serde_json::to_vec(&record).unwrap();
+    lines[n].push(b'\n');
+    lines
+}
+
+#[test]
+fn a_journal_that_names_a_host_or_a_group_that_it_does_not_have_is_damaged_there_and_the_targets_are_asked() {
+    let scripts = vec![Script::good(); 4];
+    let (lines, world, _) = unclosed(&scripts, None);
+    let line_of =
+        |kind: &str| lines.iter().rposition(|line| line.starts_with(format!(r#"{{"record":"{kind}""#).as_bytes()));
+    let (called, ended) = (line_of("called").unwrap(), line_of("ended").unwrap());
+    let with = |n: usize, edit: &dyn Fn(&mut serde_json::Value)| (n, edited(&lines, n, |record| edit(record)));
+    for ((n, journal), says) in [
+        (
+            with(called, &|record| record["tasks"][0]["host"] = 4.into()),
+            "host 4, counted from 0, of a run with 4 hosts",
+        ),
+        (
+            with(called, &|record| record["call"]["group"] = "nobody".into()),
+            "group \"nobody\" that the run does not have",
+        ),
+        (with(ended, &|record| record["host"] = 4_000_000.into()), "host 4000000, counted from 0"),
+        (with(ended, &|record| record["host"] = 0.into()), "host 0, counted from 0, that its call did not ask for"),
+    ] {
+        let bytes = journal.concat();
+        let parsed = parse(&bytes);
+        let damage = parsed.damage.unwrap();
+        assert!(damage.starts_with(&format!("line {}: ", n + 1)) && damage.contains(says), "{damage}");
+        assert_eq!(parsed.records.len(), n - 1);
+        let (verdict, after) = end(&bytes, &world, &scripts, AtTheEnd::GoOn);
+        assert_eq!(verdict.code, ExitCode::Success, "{says}: {verdict:?}");
+        assert!(after.states.iter().all(|state| state.done == Some(revision('b'))), "{says}");
+    }
+}
+
 /// The journals of the first build, which are read for ever.
 fn of_the_first_build(name: &str) -> String {
     std::fs::read_to_string(format!("{}/tests/journals/{name}.journal", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -477,7 +499,8 @@ fn a_journal_of_a_newer_build_is_in_the_way_only_when_it_is_unfinished_and_is_le
     let head = "{\"record\":\"opened\",\"version\":\"9.1.0\",\"format\":99,\"strategy\":{\"waves\":[1]}}\n";
     std::fs::write(&path, format!("{head}{{\"record\":\"soaked\"}}\n{{\"record\":\"closed\"}}\n")).unwrap();
     assert!(unfinished(folder.path()).unwrap().is_none());
-    assert!(history(folder.path(), None).unwrap().is_empty());
+    let past = history(folder.path(), None).unwrap();
+    assert!(past.runs.is_empty());
     let text = format!("{head}{{\"record\":\"soaked\"}}\n");
     std::fs::write(&path, &text).unwrap();
     let error = format!("{:#}", unfinished(folder.path()).unwrap_err());

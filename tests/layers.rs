@@ -60,7 +60,7 @@ fn layers_look_down_only() {
 
 /// Files that import each other in a circle, those of all circles together. The number only ever falls: whoever takes a
 /// file out of a circle lowers it.
-const IN_CIRCLES: usize = 39;
+const IN_CIRCLES: usize = 0;
 
 #[test]
 fn no_more_files_than_now_import_each_other_in_a_circle() {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{CACHE, Farm, HOIST, Links, Project, Ran, address, signal, wait_for};
+use common::{CACHE, Farm, Links, Project, Ran, address, signal, wait_for};
 
 /// The lease of these tests, in seconds.
 const LEASE: u64 = 4;
@@ -127,13 +127,19 @@ fn hosts_whose_deployer_was_killed_after_promote_go_back_by_themselves_and_rollb
     assert_eq!(current(&farm, 0), two);
 }
 
-#[test]
-fn a_resumed_run_brings_hosts_that_went_back_forward_again_and_finalizes_them() {
+/// Two groups of one host, with the first revision; the second one is live in the first group, and fetched in the other.
+fn at_the_second_group() -> (Farm, Project, [String; 2], Child) {
     let farm = Farm::up();
     let (project, one) = project(&farm, 1, 1);
     let two = second(&project, &waits("fetch", "default"));
     let deployer = start(&project);
     wait_for("the second group", || srv(&farm, 1, "waiting").exists());
+    (farm, project, [one, two], deployer)
+}
+
+#[test]
+fn a_resumed_run_brings_hosts_that_went_back_forward_again_and_finalizes_them() {
+    let (farm, project, [one, two], deployer) = at_the_second_group();
     kill(deployer);
     wait_for("the host to go back", || lease_stands(&farm, 0) == "rolled_back");
     assert_eq!(current(&farm, 0), one);
@@ -153,16 +159,8 @@ fn a_lease_holds_while_a_question_waits_and_through_a_stage_that_is_longer() {
     // Longer than the lease, in the stage itself.
     let long = format!("  long:\n    stage: promote\n    timeout: 60\n    command: sleep {}\n", LEASE * 2);
     let two = second(&project, &long);
-    let plain = project.hoist(&["deploy"]);
-    let mut script = Command::new("script");
-    script.args(["-qec", &format!("{HOIST} deploy"), "/dev/null"]).current_dir(project.path(""));
-    for (key, value) in plain.get_envs() {
-        match value {
-            Some(value) => script.env(key, value),
-            None => script.env_remove(key),
-        };
-    }
-    let mut deployer = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut deployer = project.at_a_terminal("deploy");
+    let mut deployer = deployer.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     wait_for("canary to be through", || {
         let runs = std::fs::read_dir(srv(&farm, 0, CACHE).join(".hoist/runs")).unwrap().flatten();
         runs.map(|run| run.path().join("promote.0.json"))
@@ -178,9 +176,7 @@ fn a_lease_holds_while_a_question_waits_and_through_a_stage_that_is_longer() {
     use std::io::Write;
     deployer.stdin.as_mut().unwrap().write_all(b"y\n").unwrap();
     Ran::of(deployer.wait_with_output().unwrap()).ends(0);
-    for n in 0..2 {
-        assert_eq!(Links::of(&farm, n), Links::finalized(&two));
-    }
+    common::all_on(&farm, 2, &two);
     assert_eq!(farm.connections_to(&address(0)), 2, "a parked session was dropped: one for each deployment is enough");
 }
 
@@ -214,11 +210,7 @@ fn a_host_that_is_cut_off_after_promote_goes_back_while_the_others_go_on() {
 
 #[test]
 fn a_session_that_is_cut_while_it_is_parked_is_made_again_in_time_for_the_lease() {
-    let farm = Farm::up();
-    let (project, _) = project(&farm, 1, 1);
-    let two = second(&project, &waits("fetch", "default"));
-    let deployer = start(&project);
-    wait_for("the second group", || srv(&farm, 1, "waiting").exists());
+    let (farm, _project, [_, two], deployer) = at_the_second_group();
     cut(&farm, 0);
     let cut_at = Instant::now();
     while cut_at.elapsed() < Duration::from_secs(LEASE * 2) {
@@ -257,7 +249,7 @@ fn a_deployer_that_slept_while_another_deployed_does_no_harm_when_it_wakes() {
     signal(&sleeper, "CONT");
     let ran = Ran::of(sleeper.wait_with_output().unwrap());
     assert!(ran.status.is_some_and(|status| status != 0), "{ran:?}");
-    ran.says(&format!("has moved on to {} since", &three[..10]));
+    ran.says(&format!("now runs {} of another deployment", &three[..10]));
     for n in 0..3 {
         assert_eq!(Links::of(&farm, n), Links::finalized(&three), "host {n}");
     }
@@ -279,7 +271,7 @@ fn an_unfinished_run_is_refused_where_a_newer_one_has_been_until_it_is_let_in() 
     // It has changed nothing yet, and may be about to.
     wait_for("the lock to die", || clone.deploy(&["-D", &elsewhere, "-s", "fetch"]).status == Some(0));
     let before = [0, 1].map(|n| Links::of(&farm, n));
-    project.run(&["rollback", "--yes"]).ends(3).says("is newer and has been on this host").says("hoist unlock");
+    project.run(&["rollback", "--yes"]).ends(3).says("is newer and has used this host").says("hoist unlock");
     assert_eq!([0, 1].map(|n| Links::of(&farm, n)), before);
     // The journal of the first is closed by now; from its repository a new run goes on as ever.
     project.deploy(&["-r", &one]).ends(0);
@@ -322,7 +314,10 @@ fn unlock_shows_whose_locks_they_are_and_ends_what_holds_them() {
     project.run(&["unlock", "--all"]).ends(2).says("--yes");
     project.run(&["unlock"]).ends(2).says("--all");
     project.run(&["unlock", "nosuch", "--yes"]).ends(2).says("nosuch");
-    let ran = project.run(&["unlock", "--all", "--yes"]).ends(0);
+    let ran = project.run(&["unlock", "--all", "--yes"]).ends(1);
+    let ran = ran.says("127.0.0.1: locked by op@").says("127.0.0.1: not cleared: process ").says("is still running");
+    assert!(!ran.out.contains("is ended"), "{}", ran.out);
+    let ran = project.run(&["unlock", "--all", "--yes", "--force"]).ends(0);
     let ran = ran.says("127.0.0.1: locked by op@").says("a stage that hangs").says("127.0.0.2: locked by");
     ran.says("is ended").says("here: app is being deployed by op@");
     let again = project.run(&["unlock", "--all", "--yes"]).ends(0);

@@ -13,11 +13,7 @@ use rustix::fs::{FlockOperation, fcntl_lock};
 
 /// `hoist lock` with these arguments, once it holds the lock.
 fn lock(project: &Project, arguments: &[&str]) -> Child {
-    let mut child = project.hoist(&[&["lock"], arguments].concat()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    assert!(line.contains("locked by op@"), "{line}");
-    child
+    common::locked(project.hoist(&[&["lock"], arguments].concat()), "locked by op@")
 }
 
 /// What a terminal's lock ends with.
@@ -40,8 +36,7 @@ fn go(farm: &Farm) {
 
 #[test]
 fn every_command_that_deploys_is_kept_out_and_told_by_whom_and_why() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (farm, project) = Project::on_farm(0, 1);
     project.deploy(&[]).ends(0);
     let before = Links::of(&farm, 0);
     project.write("index.html", "two\n");
@@ -59,7 +54,7 @@ fn every_command_that_deploys_is_kept_out_and_told_by_whom_and_why() {
     assert_eq!(Links::of(&farm, 0), before);
     project.run(&["status"]).ends(0).says("app is locked by op@").says("network maintenance");
     project.run(&["plan"]).ends(0).says("app is locked by op@");
-    project.run(&["unlock", "--all", "--yes"]).says("`hoist lock --end` ends that");
+    project.run(&["unlock", "--all", "--yes"]).says("end it with `hoist lock --end`");
     let status: serde_json::Value =
         serde_json::from_str(&project.run(&["status", "--offline", "--format", "json"]).out).unwrap();
     assert_eq!((status["deploying"].is_null(), &status["locked"]["message"]), (true, &"network maintenance".into()));
@@ -70,8 +65,7 @@ fn every_command_that_deploys_is_kept_out_and_told_by_whom_and_why() {
 
 #[test]
 fn a_lock_is_ended_from_elsewhere_even_when_it_was_stopped_from_its_keyboard() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (_farm, project) = Project::on_farm(0, 1);
     project.run(&["lock", "--end"]).ends(0).says("app is not locked");
     let held = lock(&project, &["why"]);
     signal(&held, "STOP");
@@ -82,8 +76,7 @@ fn a_lock_is_ended_from_elsewhere_even_when_it_was_stopped_from_its_keyboard() {
 
 #[test]
 fn a_lock_whose_holder_was_killed_is_no_lock() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (_farm, project) = Project::on_farm(0, 1);
     let held = lock(&project, &[]);
     signal(&held, "KILL");
     end(held);
@@ -94,13 +87,12 @@ fn a_lock_whose_holder_was_killed_is_no_lock() {
 
 #[test]
 fn a_deployment_is_not_ended_as_a_lock_is() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (farm, project) = Project::on_farm(0, 1);
     waits(&project);
     let deploying = project.hoist(&["deploy", "--yes"]).stdout(Stdio::piped()).spawn().unwrap();
     let journal = || fs::read_dir(project.path("hoist/state")).is_ok();
     wait_for("the deployment", journal);
-    project.run(&["lock", "--end"]).ends(5).says("is being deployed by").says("only a `hoist lock` is ended");
+    project.run(&["lock", "--end"]).ends(5).says("is being deployed by").says("only ends a lock of `hoist lock`");
     project.run(&["lock", "x"]).ends(5).says("app is being deployed by op@");
     // All repositories can be locked at once with it under way; it is named.
     let all = lock(&project, &["--all"]);
@@ -139,7 +131,7 @@ fn a_lock_on_all_keeps_every_repository_of_the_host_out_and_names_who_is_under_w
     let mut all = all.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut said = String::new();
     BufReader::new(all.stderr.as_mut().unwrap()).read_line(&mut said).unwrap();
-    assert!(said.contains("under way, and not stopped by this: one is being deployed by op@"), "{said}");
+    assert!(said.contains("still running: one is being deployed by op@"), "{said}");
     go(&farm);
     assert_eq!(end(deploying), Some(0));
     signal(&all, "INT");
@@ -148,8 +140,7 @@ fn a_lock_on_all_keeps_every_repository_of_the_host_out_and_names_who_is_under_w
 
 #[test]
 fn a_lock_in_the_background_outlives_its_command_and_ends_in_its_time() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (_farm, project) = Project::on_farm(0, 1);
     let ran = project.run(&["lock", "--detach", "--time", "2m", "--", "-v", "is no flag"]).ends(0);
     let ran = ran.says("until 2").says(": -v is no flag");
     project.deploy(&[]).ends(5).says("-v is no flag");
@@ -160,31 +151,22 @@ fn a_lock_in_the_background_outlives_its_command_and_ends_in_its_time() {
     project.run(&["lock", "--detach", "--time", "1s"]).ends(0);
     wait_for("the lock to end by itself", || project.run(&["lock", "--end"]).out.contains("is not locked"));
     for wrong in ["", "1", "s", "5w", "-1s", "+1s", "0s", "1.5h", "999999999999999999999s", "400d", "٣s"] {
-        project.run(&["lock", "--time", wrong]).ends(2).says("is no duration: 90s, 30m, 2h, 1d");
+        project.run(&["lock", "--time", wrong]).ends(2).says("is not a duration: write 90s, 30m, 2h or 1d");
     }
-    project.run(&["lock", &"long ".repeat(200)]).ends(2).says("500 characters at most");
-    project.run(&["lock", "--end", "why"]).ends(2).says("--end goes with --all");
+    project.run(&["lock", &"long ".repeat(200)]).ends(2).says("500 characters");
+    project.run(&["lock", "--end", "why"]).ends(2).says("--end can be combined with --all only");
     project.run(&["lock", "--detach", "--config", "/nonexistent"]).ends(2).says("/nonexistent");
 }
 
 #[test]
 fn enter_ends_a_lock_at_a_terminal() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
-    let template = project.hoist(&[]);
-    let mut terminal = Command::new("script");
-    terminal.args(["-qec", &format!("{HOIST} lock for a while"), "/dev/null"]).current_dir(project.path(""));
-    for (key, value) in template.get_envs() {
-        match value {
-            Some(value) => terminal.env(key, value),
-            None => terminal.env_remove(key),
-        };
-    }
+    let (_farm, project) = Project::on_farm(0, 1);
+    let mut terminal = project.at_a_terminal("lock for a while");
     let mut terminal = terminal.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut shown = BufReader::new(terminal.stdout.take().unwrap());
     let mut line = String::new();
     shown.read_line(&mut line).unwrap();
-    assert!(line.contains("for a while; Enter, Ctrl-C, or `hoist lock --end` ends that"), "{line}");
+    assert!(line.contains("for a while; end it with Enter, Ctrl-C, or `hoist lock --end`"), "{line}");
     project.deploy(&[]).ends(5).says("for a while");
     terminal.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
     let mut rest = String::new();
@@ -199,20 +181,14 @@ fn as_nobody(hoist: &Path, command: &Command) -> Command {
     let mut other = Command::new("setpriv");
     other.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(hoist).args(command.get_args());
     other.current_dir(command.get_current_dir().unwrap()).stdin(Stdio::null());
-    for (key, value) in command.get_envs() {
-        match value {
-            Some(value) => other.env(key, value),
-            None => other.env_remove(key),
-        };
-    }
+    common::take_environment(&mut other, command);
     other.env("USER", "nobody");
     other
 }
 
 #[test]
 fn two_users_see_each_others_locks_and_neither_ends_the_others() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (farm, project) = Project::on_farm(0, 1);
     // A folder as /var/lock is.
     let locks = tempfile::tempdir().unwrap();
     fs::set_permissions(locks.path(), fs::Permissions::from_mode(0o1777)).unwrap();
@@ -226,7 +202,7 @@ fn two_users_see_each_others_locks_and_neither_ends_the_others() {
     // The file is root's from now on; nobody can still leave a name in it.
     let held = lock(&project, &["root's"]);
     Ran::of(nobody(&["lock"]).output().unwrap()).ends(5).says("is locked by op@").says(": root's");
-    Ran::of(nobody(&["lock", "--end"]).output().unwrap()).ends(5).says("only that user and root may end that");
+    Ran::of(nobody(&["lock", "--end"]).output().unwrap()).ends(5).says("only that user and root can end it");
     signal(&held, "INT");
     end(held);
     let ran = Ran::of(nobody(&["lock", "--detach", "--time", "2m", "nobody's"]).output().unwrap()).ends(0);
@@ -237,14 +213,13 @@ fn two_users_see_each_others_locks_and_neither_ends_the_others() {
 
 #[test]
 fn no_other_process_is_ended_because_its_number_stands_in_the_file_of_a_lock() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (_farm, project) = Project::on_farm(0, 1);
     let victim = Command::new("sleep").arg("600").spawn().unwrap();
     let held = lock(&project, &[]);
     let file = project.path(".git/hoist-app.lock");
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.replace(&held.id().to_string(), &victim.id().to_string())).unwrap();
-    project.run(&["lock", "--end"]).ends(5).says("left no name");
+    project.run(&["lock", "--end"]).ends(5).says("unknown process");
     signal(&victim, "0");
     // Nor is what it says obeyed by a terminal.
     fs::write(&file, text.replace("\"message\":\"\"", "\"message\":\"\\u001b[2J\"")).unwrap();
@@ -258,8 +233,7 @@ fn no_other_process_is_ended_because_its_number_stands_in_the_file_of_a_lock() {
 
 #[test]
 fn a_lock_file_that_scap_has_locked_keeps_hoist_out_and_hoists_lock_keeps_scap_out() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (_farm, project) = Project::on_farm(0, 1);
     let both = project.path(".git/both.lock");
     project.configure(&format!("lock_file: {}", both.display()));
     fs::write(&both, r#"{"locker": "alice", "pid": 1, "timestamp_utc": "Mon Nov 23 2026", "reason": "by scap"}"#)
@@ -278,8 +252,7 @@ fn a_lock_file_that_scap_has_locked_keeps_hoist_out_and_hoists_lock_keeps_scap_o
 
 #[test]
 fn a_deployment_waits_for_a_lock_as_long_as_it_is_told_to() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (_farm, project) = Project::on_farm(0, 1);
     let held = lock(&project, &["network", "maintenance"]);
     project.deploy(&["-D", "lock_timeout:1"]).ends(5).says("waiting for up to 1 s").says("network maintenance");
     let mut waits = project.hoist(&["deploy", "--yes", "-D", "lock_timeout:600"]);

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use common::{Farm, HOIST, Project, Ran, address, signal, wait_for};
+use common::{HOIST, Project, Ran, address, signal, wait_for};
 
 /// A repository that Scap deployed, with a log of its last deployment.
 fn scaps() -> Project {
@@ -28,8 +28,7 @@ not JSON at all
 
 #[test]
 fn the_log_of_a_deployment_is_shown_and_filtered() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 1, 2);
+    let (farm, project) = Project::on_farm(1, 2);
     project.deploy(&["first"]).ends(0);
     farm.set_down(&address(2), true);
     project.configure("failure_limit: 1");
@@ -95,13 +94,13 @@ fn a_log_that_scap_left_is_read_and_nothing_in_it_reaches_the_terminal() {
 #[test]
 fn what_cannot_be_shown_is_one_clear_error() {
     let project = scaps();
-    project.run(&["log", "-l", "-f", "x"]).ends(2).says("exclude each other");
+    project.run(&["log", "-l", "-f", "x"]).ends(2).says("cannot be combined");
     project.run(&["log", "-f", "nowhere.log"]).ends(2).says("cannot read the log nowhere.log");
     project.run(&["log", "-f", "scap"]).ends(2).says("cannot read the log scap");
     let ran = project.run(&["log", "-l", "host == a colour == red"]).ends(2);
-    ran.says("at character 11: \"colour\" is no field ahead of \"==\"").says("fields: host, level, msg");
+    ran.says("at character 11: unknown field \"colour\" before \"==\"").says("fields: host, level, msg");
     fs::remove_dir_all(project.path("scap/log")).unwrap();
-    project.run(&["log", "-l"]).ends(1).says("scap/log holds no log: a deployment leaves one there");
+    project.run(&["log", "-l"]).ends(1).says("scap/log: nothing has been deployed yet");
 }
 
 /// `hoist log` while it follows, and what it has said on both streams.
@@ -153,11 +152,10 @@ fn only_log(project: &Project, number: usize) -> PathBuf {
 
 #[test]
 fn deployments_are_followed_from_now_on_and_from_one_to_the_next() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (_farm, project) = Project::on_farm(0, 1);
     project.deploy(&["before"]).ends(0);
     let following = Following::start(project.hoist(&["log"]));
-    following.says(", from its end on");
+    following.says(" from its end");
     project.deploy(&["-f", "second"]).ends(0);
     following.says(": second\n");
     project.deploy(&["-f", "third"]).ends(0);
@@ -180,10 +178,9 @@ fn deployments_are_followed_from_now_on_and_from_one_to_the_next() {
 
 #[test]
 fn before_the_first_deployment_it_waits_for_one() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (_farm, project) = Project::on_farm(0, 1);
     let following = Following::start(project.hoist(&["log", "name == ended"]));
-    following.says("hoist/log holds no log yet: waiting for one");
+    following.says("hoist/log yet: waiting for one");
     project.deploy(&["first"]).ends(0);
     following.says("(exit status 0, after");
     assert!(!following.said.lock().unwrap().contains(": first"), "the expression holds for what is followed too");
@@ -221,12 +218,7 @@ fn who_may_only_read_sees_what_there_is_to_read() {
         let mut command = Command::new("setpriv");
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&hoist).args(arguments);
         command.current_dir(project.path("")).stdin(Stdio::null());
-        for (key, value) in template.get_envs() {
-            match value {
-                Some(value) => command.env(key, value),
-                None => command.env_remove(key),
-            };
-        }
+        common::take_environment(&mut command, &template);
         command
     };
     Ran::of(nobody(&["log", "-l"]).output().unwrap()).ends(0).says("[web-10] Rolling back");
@@ -245,8 +237,7 @@ fn who_may_only_read_sees_what_there_is_to_read() {
 
 #[test]
 fn the_newest_logs_are_kept_as_many_as_tags() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (_farm, project) = Project::on_farm(0, 1);
     project.configure("tags_to_keep: 2");
     project.write("hoist/log/scap-sync-2016-11-23-0001.log", SCAP);
     for number in 0..4 {

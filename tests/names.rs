@@ -3,55 +3,13 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::net::{SocketAddr, UdpSocket};
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use common::names::{Question, deploy_to_names, deploy_with, serve};
 use common::{Farm, Links, Project, Ran, address};
 
 const SERVER: &str = "127.255.255.54";
-
-/// A question for an address: the name's first label, and the answer to it.
-struct Question {
-    label: String,
-    bytes: Vec<u8>,
-    from: SocketAddr,
-    is_a: bool,
-}
-
-impl Question {
-    fn read(bytes: &[u8], from: SocketAddr) -> Question {
-        // The name ends at the first zero byte behind the header; type and class follow (RFC 1035, 4.1).
-        let end = 12 + bytes[12..].iter().position(|byte| *byte == 0).unwrap() + 5;
-        let label = String::from_utf8_lossy(&bytes[13..13 + usize::from(bytes[12])]).into_owned();
-        Question { label, bytes: bytes[..end].to_vec(), from, is_a: bytes[end - 4..end - 2] == [0, 1] }
-    }
-
-    /// With this address, where one was asked for in that form; `None`: the server failed.
-    fn answer(&self, socket: &UdpSocket, address: Option<[u8; 4]>) {
-        let address = address.filter(|_| self.is_a).ok_or(u8::from(address.is_none()) * 2);
-        let mut answer = self.bytes[..2].to_vec();
-        answer.extend([0x81, 0x80 | address.err().unwrap_or(0), 0, 1, 0, u8::from(address.is_ok()), 0, 0, 0, 0]);
-        answer.extend(&self.bytes[12..]);
-        if let Ok(address) = address {
-            answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
-            answer.extend(address);
-        }
-        let _ = socket.send_to(&answer, self.from);
-    }
-}
-
-/// A name server that gives `act` each question. It is one for the whole test program.
-fn serve(mut act: impl FnMut(&UdpSocket, Question) + Send + 'static) {
-    let socket = UdpSocket::bind((SERVER, 53)).unwrap();
-    std::thread::spawn(move || {
-        let mut buffer = [0; 512];
-        while let Ok((length, from)) = socket.recv_from(&mut buffer) {
-            act(&socket, Question::read(&buffer[..length], from));
-        }
-    });
-}
 
 /// The last number of the address of `host7.farm.test`.
 fn number(label: &str) -> u8 {
@@ -60,30 +18,13 @@ fn number(label: &str) -> u8 {
 
 fn project(farm: &Farm, hosts: &[String]) -> Project {
     let project = Project::new(farm, 0, 1);
-    let known = std::fs::read_to_string(farm.known_hosts()).unwrap().replace("[127.*]", "[*.farm.test]");
-    project.write(".git/known_hosts", &known);
-    project.configure(&format!("known_hosts: {}", project.path(".git/known_hosts").display()));
-    project.write("hoist/default", &hosts.iter().map(|host| format!("{host}.farm.test\n")).collect::<String>());
-    project.commit("names");
+    deploy_to_names(farm, &project, hosts);
     project
 }
 
-/// `hoist` with this name server, in a mount namespace.
+/// `hoist deploy` with this name server.
 fn deploy(project: &Project, options: &str, arguments: &[&str]) -> Ran {
-    project.write(".git/hosts", "127.0.0.1 localhost\n");
-    project.write(".git/resolv.conf", &format!("nameserver {SERVER}\noptions {options}\n"));
-    let files = "for f in hosts resolv.conf; do mount --bind .git/$f /etc/$f || exit 99; done; exec \"$@\"";
-    let hoist = project.hoist(&[&["deploy", "--yes"], arguments].concat());
-    let mut command = Command::new("unshare");
-    command.args(["-m", "--propagation", "private", "sh", "-c", files, "sh"]);
-    command.arg(hoist.get_program()).args(hoist.get_args()).current_dir(project.path(""));
-    for (name, value) in hoist.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    Ran::of(command.output().unwrap())
+    deploy_with(project, "127.0.0.1 localhost\n", &format!("nameserver {SERVER}\noptions {options}\n"), arguments)
 }
 
 /// The names of one deployment are all asked for before the first of them is answered, one is never answered, and one
@@ -94,7 +35,7 @@ fn names_are_looked_up_at_once_a_silent_one_holds_up_no_other_and_one_that_fails
     let (mut asked, mut held, mut failed) = (BTreeSet::new(), Vec::<Question>::new(), 0);
     let most = Arc::new(Mutex::new(0));
     let seen = most.clone();
-    serve(move |socket, question| {
+    serve(SERVER, move |socket, question| {
         let label = question.label.clone();
         if label.starts_with("silent") {
             return;

@@ -123,7 +123,7 @@ fn an_operation_answers_and_remarks_through_its_frontend() {
     let (project, options) = project();
     let front = Nobody::default();
     assert_eq!(operation::reconcile(&options, None, &front).unwrap(), ExitCode::Success);
-    assert_eq!(*front.answers.borrow(), ["nothing is owed to any of 2 targets"]);
+    assert_eq!(*front.answers.borrow(), ["no revision is owed to any of 2 targets"]);
     project.write("hoist/all", "web1\nweb1\n");
     let plan = operation::plan(&options, &Choice::default(), &front).unwrap();
     assert_eq!(plan.size(), 1);
@@ -150,7 +150,10 @@ fn a_frontend_that_may_lose_its_terminal_is_refused_if_the_configuration_wants_a
     let front = Nobody { may_lose_terminal: true, ..Nobody::default() };
     let (code, text) = why(operation::reconcile(&options, None, &front).unwrap_err());
     assert_eq!(code, ExitCode::Usage);
-    assert!(text.contains("call hoist test within tmux or screen"), "{text}");
+    assert!(
+        text.contains("run hoist test in tmux or screen, which keep it running if this terminal is lost"),
+        "{text}"
+    );
     assert_eq!(operation::reconcile(&options, None, &Nobody::default()).unwrap(), ExitCode::Success);
 }
 

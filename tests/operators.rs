@@ -35,8 +35,7 @@ impl Shared {
     /// A repository that everybody in the group may write, as `git init --shared` and `chgrp` leave one, with or without
     /// setgid.
     fn new(umask: &'static str, setgid: bool) -> Shared {
-        let farm = Farm::up();
-        let project = Project::new(&farm, 0, 2);
+        let (farm, project) = Project::on_farm(0, 2);
         project.write("hoist/checks.yaml", WAITS);
         project.commit("checks");
         let dir = tempfile::tempdir().unwrap();
@@ -92,12 +91,7 @@ impl Shared {
         command.args(["--reuid", &id, "--regid", &id, "--groups", &OPS.to_string(), "--", "sh", "-c"]);
         command.arg(format!("umask {}; exec \"$0\" \"$@\"", self.umask)).arg(self.dir.path().join("hoist"));
         command.args(with_key).current_dir(self.project.path("")).stdin(Stdio::null());
-        for (key, value) in template.get_envs() {
-            match value {
-                Some(value) => command.env(key, value),
-                None => command.env_remove(key),
-            };
-        }
+        common::take_environment(&mut command, &template);
         command.env("USER", if user == ALICE { "alice" } else { "bob" }).env("HOME", home);
         command
     }

@@ -2,9 +2,9 @@
 
 mod common;
 
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 
-use common::{Farm, Links, Project, Ran, address, signal, wait_for};
+use common::{Farm, Links, Project, Ran, WAITS, address, signal, wait_for};
 
 /// A repository of which the next revision stays in promote, on every host, as long as `command` runs there.
 fn project(farm: &Farm, hosts: usize, command: &str) -> (Project, String) {
@@ -40,9 +40,7 @@ fn where_channels_are_closed_sooner_than_a_stage_gives_a_sign_of_life_it_is_aske
     let farm = with_timeout(2);
     let (project, two) = project(&farm, 2, "sleep 6");
     project.deploy(&[]).ends(0);
-    for n in 0..2 {
-        assert_eq!(Links::of(&farm, n), Links::finalized(&two));
-    }
+    common::all_on(&farm, 2, &two);
     project.deploy(&["--force"]).ends(0).says("2 of 2 hosts");
 }
 
@@ -63,53 +61,60 @@ fn refused(farm: &Farm) -> usize {
     farm.log().lines().filter(|line| line.contains("Failed publickey") || line.contains("[preauth]")).count()
 }
 
-const WAITS: &str = "touch /srv/waiting; while ! test -e /srv/go; do sleep 0.1; done";
+/// A project, and the deployment of its second revision that is at work in promote on both hosts.
+struct AtWork {
+    /// For as long as the deployment runs.
+    _project: Project,
+    farm: Farm,
+    two: String,
+    deployer: Child,
+}
 
-#[test]
-fn hosts_that_refuse_logins_while_they_start_up_again_break_no_deployment() {
-    let farm = Farm::up();
-    let (project, two) = project(&farm, 2, WAITS);
-    let deployer = project.hoist(&["deploy", "--yes"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    for n in 0..2 {
-        wait_for("promote", || farm.srv(&address(n)).join("waiting").exists());
+impl AtWork {
+    fn start() -> AtWork {
+        let farm = Farm::up();
+        let (project, two) = project(&farm, 2, WAITS);
+        let mut deploy = project.hoist(&["deploy", "--yes"]);
+        let deployer = deploy.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        (0..2).for_each(|n| common::wait_for_check(&farm, n));
+        AtWork { farm, _project: project, two, deployer }
     }
-    let before = refused(&farm);
-    let_in(&farm, false);
-    end_sessions(&farm);
-    wait_for("logins to be refused", || refused(&farm) > before + 4);
-    for n in 0..2 {
-        std::fs::write(farm.srv(&address(n)).join("go"), "").unwrap();
-    }
-    let_in(&farm, true);
-    Ran::of(deployer.wait_with_output().unwrap()).ends(0);
-    for n in 0..2 {
-        assert_eq!(Links::of(&farm, n), Links::finalized(&two));
+
+    /// The deployment comes to a good end on both hosts.
+    #[track_caller]
+    fn ends_well(self) {
+        Ran::of(self.deployer.wait_with_output().unwrap()).ends(0);
+        common::all_on(&self.farm, 2, &self.two);
     }
 }
 
 #[test]
+fn hosts_that_refuse_logins_while_they_start_up_again_break_no_deployment() {
+    let run = AtWork::start();
+    let farm = &run.farm;
+    let before = refused(farm);
+    let_in(farm, false);
+    end_sessions(farm);
+    wait_for("logins to be refused", || refused(farm) > before + 4);
+    common::go(farm, 2);
+    let_in(farm, true);
+    run.ends_well();
+}
+
+#[test]
 fn a_host_that_lets_logins_in_before_its_disk_is_mounted_is_tried_again_and_left_alone_till_then() {
-    let farm = Farm::up();
-    let (project, two) = project(&farm, 2, WAITS);
-    let deployer = project.hoist(&["deploy", "--yes"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    for n in 0..2 {
-        wait_for("promote", || farm.srv(&address(n)).join("waiting").exists());
-    }
+    let run = AtWork::start();
+    let farm = &run.farm;
     let (disk, away) = (farm.srv(&address(0)), farm.path("disk"));
     std::fs::rename(&disk, &away).unwrap();
     let before = farm.connections_to(&address(0));
-    end_sessions(&farm);
+    end_sessions(farm);
     wait_for("new connections", || farm.connections_to(&address(0)) > before + 2);
     assert_eq!(std::fs::read_dir(&disk).unwrap().count(), 0, "something was done there");
     std::fs::rename(&disk, farm.path("empty")).unwrap();
     std::fs::rename(&away, &disk).unwrap();
-    for n in 0..2 {
-        std::fs::write(farm.srv(&address(n)).join("go"), "").unwrap();
-    }
-    Ran::of(deployer.wait_with_output().unwrap()).ends(0);
-    for n in 0..2 {
-        assert_eq!(Links::of(&farm, n), Links::finalized(&two));
-    }
+    common::go(farm, 2);
+    run.ends_well();
 }
 
 #[test]
@@ -119,9 +124,7 @@ fn a_run_that_is_resumed_waits_for_hosts_that_its_first_deployer_had_reached() {
     for verb in ["resume", "rollback"] {
         let mut deployer =
             project.hoist(&["deploy", "--yes"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        for n in 0..2 {
-            wait_for("promote", || farm.srv(&address(n)).join("waiting").exists());
-        }
+        (0..2).for_each(|n| common::wait_for_check(&farm, n));
         signal(&deployer, "KILL");
         deployer.wait().unwrap();
         let before = refused(&farm);

@@ -2,14 +2,7 @@
 
 mod common;
 
-use common::{CACHE, Farm, Links, Project, address};
-
-#[track_caller]
-fn all_on(farm: &Farm, hosts: usize, revision: &str) {
-    for n in 0..hosts {
-        assert_eq!(Links::of(farm, n), Links::finalized(revision), "host {}", address(n));
-    }
-}
+use common::{CACHE, Farm, Links, Project, address, all_on};
 
 /// Commits a page with these words, and deploys it.
 fn deploy(project: &Project, words: &str) -> String {
@@ -17,6 +10,13 @@ fn deploy(project: &Project, words: &str) -> String {
     let revision = project.commit(words);
     project.deploy(&[]).ends(0);
     revision
+}
+
+/// A farm of so many hosts, a project, and two revisions of it: the first was deployed, and then the second.
+fn with_two(canary: usize, default: usize) -> (Farm, Project, String, String) {
+    let (farm, project) = Project::on_farm(canary, default);
+    let (one, two) = (deploy(&project, "one"), deploy(&project, "two"));
+    (farm, project, one, two)
 }
 
 /// The stages that a run with `--format json` ran.
@@ -30,10 +30,7 @@ fn stages(ran: &common::Ran) -> Vec<String> {
 
 #[test]
 fn a_rollback_leads_to_the_revision_before_and_the_next_one_further_back() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 1, 2);
-    let one = deploy(&project, "one");
-    let two = deploy(&project, "two");
+    let (farm, project, one, two) = with_two(1, 2);
     deploy(&project, "three");
     let ran = project.run(&["rollback", "--yes", "--format", "json"]).ends(0);
     all_on(&farm, 3, &two);
@@ -56,12 +53,12 @@ fn a_rollback_leads_to_the_revision_before_and_the_next_one_further_back() {
 
 #[test]
 fn going_back_links_the_configuration_of_then_and_needs_no_script_of_now() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
-    project.configure("config_deploy: True");
-    project.write("hoist/templates/a.j2", "colour = {{ colour }}\n");
-    project.write("hoist/config-files.yaml", "/srv/etc/old.conf:\n  template: a.j2\n");
-    project.write("hoist/vars.yaml", "colour: red\n");
+    let (farm, project) = Project::on_farm(0, 2);
+    project.write_configuration(&[
+        ("templates/a.j2", "colour = {{ colour }}\n"),
+        ("config-files.yaml", "/srv/etc/old.conf:\n  template: a.j2\n"),
+        ("vars.yaml", "colour: red\n"),
+    ]);
     let one = deploy(&project, "one");
     project.write("hoist/config-files.yaml", "/srv/etc/new.conf:\n  template: a.j2\n");
     project.write("hoist/vars.yaml", "colour: blue\n");
@@ -87,23 +84,24 @@ fn going_back_links_the_configuration_of_then_and_needs_no_script_of_now() {
 
 #[test]
 fn a_host_that_does_not_keep_the_revision_is_named_before_anything_is_touched() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 3);
-    let one = deploy(&project, "one");
-    let two = deploy(&project, "two");
+    let (farm, project, one, two) = with_two(0, 3);
     std::fs::remove_dir_all(farm.srv(&address(1)).join(CACHE).join("revs").join(&one)).unwrap();
-    project.run(&["rollback", "--yes"]).ends(1).says("127.0.0.2").says("is not kept there").says("nothing was touched");
+    project
+        .run(&["rollback", "--yes"])
+        .ends(1)
+        .says("127.0.0.2")
+        .says("the host no longer has")
+        .says("nothing was touched");
     all_on(&farm, 3, &two);
     project.configure("failure_limit: 1");
-    project.run(&["rollback", "--yes"]).ends(0).says("is not kept there");
+    project.run(&["rollback", "--yes"]).ends(0).says("the host no longer has");
     assert_eq!(Links::of(&farm, 0), Links::finalized(&one));
     assert_eq!(Links::of(&farm, 1), Links::finalized(&two));
 }
 
 #[test]
 fn a_rollback_that_exceeds_a_limit_is_itself_rolled_back() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 1, 2);
+    let (farm, project) = Project::on_farm(1, 2);
     project.write(
         "hoist/checks.yaml",
         "checks:\n  page:\n    stage: promote\n    shell: true\n    command: \"! test -e /srv/broken || grep -q two index.html\"\n",
@@ -120,21 +118,10 @@ fn a_rollback_that_exceeds_a_limit_is_itself_rolled_back() {
 
 #[test]
 fn with_something_unfinished_a_rollback_ends_that_and_one_to_a_revision_refuses() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
-    let one = deploy(&project, "one");
-    let two = deploy(&project, "two");
-    project.write(
-        "hoist/checks.yaml",
-        "checks:\n  waits:\n    stage: promote\n    shell: true\n    command: \"touch /srv/waiting; while ! test -e /srv/go; do sleep 0.1; done\"\n",
-    );
+    let (farm, project, one, two) = with_two(0, 2);
+    project.check("waits", "promote", common::WAITS);
     project.commit("three");
-    let mut deployer = project.hoist(&["deploy", "--yes"]).stdout(std::process::Stdio::null()).spawn().unwrap();
-    let waiting = farm.srv(&address(0)).join("waiting");
-    common::wait_for("promote on the first host", || waiting.exists());
-    deployer.kill().unwrap();
-    deployer.wait().unwrap();
-    (0..2).for_each(|n| std::fs::write(farm.srv(&address(n)).join("go"), "").unwrap());
+    common::kill_at_check(&farm, &project, &["deploy", "--yes"], 2);
     project.run(&["rollback", "--yes", "--to", &one]).ends(6).says("hoist resume");
     project.run(&["reconcile", "--yes"]).ends(6).says("hoist rollback");
     project.run(&["rollback", "--yes"]).ends(1).says("verified");
@@ -145,25 +132,11 @@ fn with_something_unfinished_a_rollback_ends_that_and_one_to_a_revision_refuses(
 
 #[test]
 fn a_rollback_whose_deployer_was_killed_is_resumed_or_undone_like_any_deployment() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
-    let one = deploy(&project, "one");
-    let two = deploy(&project, "two");
-    project.write(
-        "hoist/checks.yaml",
-        "checks:\n  waits:\n    stage: promote\n    shell: true\n    command: \"touch /srv/waiting; while ! test -e /srv/go; do sleep 0.1; done\"\n",
-    );
+    let (farm, project, one, two) = with_two(0, 2);
+    project.check("waits", "promote", common::WAITS);
     for (command, status, ends_on) in [("rollback", 1, &two), ("resume", 0, &one)] {
-        for n in 0..2 {
-            let _ = std::fs::remove_file(farm.srv(&address(n)).join("go"));
-            let _ = std::fs::remove_file(farm.srv(&address(n)).join("waiting"));
-        }
-        let mut deployer = project.hoist(&["rollback", "--yes"]).stdout(std::process::Stdio::null()).spawn().unwrap();
-        let waiting = farm.srv(&address(0)).join("waiting");
-        common::wait_for("promote on the first host", || waiting.exists());
-        deployer.kill().unwrap();
-        deployer.wait().unwrap();
-        (0..2).for_each(|n| std::fs::write(farm.srv(&address(n)).join("go"), "").unwrap());
+        common::hold(&farm, 2);
+        common::kill_at_check(&farm, &project, &["rollback", "--yes"], 2);
         project.run(&["status", "--offline"]).ends(1).says("is not finished");
         project.run(&[command, "--yes"]).ends(status);
         all_on(&farm, 2, ends_on);
@@ -172,10 +145,7 @@ fn a_rollback_whose_deployer_was_killed_is_resumed_or_undone_like_any_deployment
 
 #[test]
 fn who_means_to_undo_a_run_that_died_untouched_is_not_taken_back_a_revision_further() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
-    let one = deploy(&project, "one");
-    let two = deploy(&project, "two");
+    let (farm, project, one, two) = with_two(0, 2);
     // What a deployer leaves that dies right after its journal's first line, and one that dies within it.
     let newest = |folder: &std::path::Path| {
         let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -220,8 +190,7 @@ fn restarted(farm: &Farm, n: usize) -> Vec<String> {
 
 #[test]
 fn an_unfinished_run_is_ended_with_the_settings_that_it_was_begun_with() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
+    let (farm, project) = Project::on_farm(0, 2);
     with_services(&farm, &project, 2);
     project.configure("config_deploy: True\nservice_name: web");
     project.write("hoist/templates/a.j2", "colour = {{ colour }}\n");
@@ -276,8 +245,7 @@ fn an_unfinished_run_is_ended_with_the_settings_that_it_was_begun_with() {
 
 #[test]
 fn going_back_restarts_the_services_of_either_revision_in_the_folder_that_was_deployed_to() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
+    let (farm, project) = Project::on_farm(0, 2);
     with_services(&farm, &project, 2);
     project.configure("service_name: web");
     let one = deploy(&project, "one");
@@ -294,8 +262,7 @@ fn going_back_restarts_the_services_of_either_revision_in_the_folder_that_was_de
 
 #[test]
 fn the_targets_keep_what_is_gone_back_to_and_the_deploy_host_need_not() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
+    let (farm, project) = Project::on_farm(0, 2);
     let one = deploy(&project, "one");
     deploy(&project, "two");
     // A history without the first revision, as a shallow clone has, or one that was rewritten.
@@ -311,10 +278,13 @@ fn the_targets_keep_what_is_gone_back_to_and_the_deploy_host_need_not() {
     }
     project.git(&["reflog", "expire", "--expire=now", "--all"]);
     project.git(&["gc", "-q", "--prune=now"]);
-    project.run(&["rollback", "--yes", "--to", &one[..10]]).ends(2).says("the full name of a commit that targets keep");
-    project.run(&["rollback", "--yes", "--to", &"1".repeat(40)]).ends(1).says("is not kept there any more");
+    project
+        .run(&["rollback", "--yes", "--to", &one[..10]])
+        .ends(2)
+        .says("the full id of a commit that the targets have");
+    project.run(&["rollback", "--yes", "--to", &"1".repeat(40)]).ends(1).says("the host no longer has");
     all_on(&farm, 2, &project_head(&farm));
-    project.run(&["rollback", "--yes", "--to", &one]).ends(0).says("the deploy host does not have");
+    project.run(&["rollback", "--yes", "--to", &one]).ends(0).says("the deploy host no longer has");
     all_on(&farm, 2, &one);
     project.deploy(&[]).ends(0);
     all_on(&farm, 2, &three);

@@ -155,9 +155,9 @@ fn every_way_to_end_is_told_apart_and_counts() {
     assert_eq!((&ended[2]["signal"], &ended[3]["seconds"]), (&"TERM".into(), &3.into()));
     let last = events.last().unwrap();
     let rows = last["rows"].as_array().unwrap();
-    let states = ["failed", "failed", "killed", "timed out", "failed", "lost", "ok", "unreachable", "unreachable"];
+    let states = ["failed", "failed", "killed", "timed_out", "failed", "lost", "ok", "unreachable", "unreachable"];
     assert_eq!((each(rows, "state"), each(rows, "group")), (states.to_vec(), vec!["hosts"; 9]));
-    assert!(rows.iter().all(|row| (row["state"] == "ok") == row["happy"].as_bool().unwrap()));
+    assert!(rows.iter().all(|row| (row["state"] == "ok") == row["ok"].as_bool().unwrap()));
 
     // One host more than may.
     let ran = run(&["--failure-limit", "7"]).ends(1);
@@ -264,8 +264,11 @@ fn in_a_repository_the_groups_have_their_turn_in_their_order() {
     assert_eq!(hosts(&["-g", "canary", "-l", "127.0.0.[2:3]"]), "2");
     assert_eq!(hosts(&["--hosts", "127.0.0.[7:8],127.0.0.1", "-l", "!127.0.0.8"]), "71");
 
-    project.run(&["run", "-g", "nosuch", "true"]).ends(2).says("\"nosuch\" is no group: there are canary, default");
-    project.run(&["run", "-g", ",", "true"]).ends(2).says("--groups names no group: there are canary, default");
+    project
+        .run(&["run", "-g", "nosuch", "true"])
+        .ends(2)
+        .says("unknown group \"nosuch\"; the groups are canary, default");
+    project.run(&["run", "-g", ",", "true"]).ends(2).says("--groups is empty; the groups are canary, default");
     project.run(&["run", "-l", "web1", "true"]).ends(2).says("matches none of the 5 targets");
     project.run(&["run", "-g", "canary", "-l", "127.0.0.4", "true"]).ends(2).says("no target in canary");
     // What wants the repository's name still does.
@@ -282,7 +285,7 @@ fn a_group_that_fails_keeps_the_command_from_the_groups_behind_it() {
     let events = project.run(&["run", "--format", "json", "--failure-limit", "0", "--", fail]).ends(1).events();
     assert_eq!(each(&of_kind(&events, "limit_exceeded"), "group"), ["canary"]);
     let rows = events.last().unwrap()["rows"].as_array().unwrap().clone();
-    assert_eq!(each(&rows, "state"), ["failed", "ok", "not attempted", "not attempted", "not attempted"]);
+    assert_eq!(each(&rows, "state"), ["failed", "ok", "not_attempted", "not_attempted", "not_attempted"]);
 }
 
 #[test]
@@ -323,7 +326,7 @@ fn a_mistake_is_named_with_its_place_and_nothing_is_run() {
         (vec!["--hosts", "127.0.0.1,we b*", "true"], "bad host name \"b*\"".into()),
         (vec!["--hosts", "127.0.0.[2:1]", "true"], "runs backwards".into()),
         (vec!["--hosts", "127.0.0.1", "-l", "x", "true"], "x matches none of the 1 host".into()),
-        (vec!["--hosts", "127.0.0.1", "-g", "x", "true"], "--hosts and --groups exclude each other".into()),
+        (vec!["--hosts", "127.0.0.1", "-g", "x", "true"], "--hosts and --groups cannot be combined".into()),
         (vec!["--hosts", "127.0.0.1"], "no command".into()),
         (vec!["--hosts", "127.0.0.1", "--", " "], "no command".into()),
         (vec!["true"], "name hosts with --hosts".into()),
@@ -336,7 +339,7 @@ fn a_mistake_is_named_with_its_place_and_nothing_is_run() {
         (vec!["--hosts", "127.0.0.1", "--group-size", "none", "true"], "--group-size: \"none\"".into()),
         (vec!["--hosts", "127.0.0.1", "-D", "ssh_port:x", "true"], "ssh_port on the command line (-D)".into()),
         (vec!["--hosts", "127.0.0.1", "-e", "x", "true"], "has no folder".into()),
-        (vec!["--hosts", "127.0.0.1", "--fold", "--format", "json", "true"], "--fold is for text".into()),
+        (vec!["--hosts", "127.0.0.1", "--fold", "--format", "json", "true"], "--fold cannot be combined".into()),
         (vec!["--hosts", "127.0.0.1", "--config", "/nowhere.cfg", "true"], "cannot read /nowhere.cfg".into()),
     ] {
         let ran = it.run(&line).ends(2);
@@ -377,7 +380,7 @@ fn folded_output_is_shown_once_for_all_hosts_where_it_and_the_end_are_the_same()
     assert!(ran.err.contains("127.0.0.[5,7]: odd\n"), "{}", ran.err);
     let kept = 1024 * 1024 - "one\n".len();
     assert_eq!(long, "\n".repeat(kept));
-    assert!(ran.err.contains(&format!("127.0.0.8: {} more lines were not kept", 3_000_000 - kept)), "{}", ran.err);
+    assert!(ran.err.contains(&format!("127.0.0.8: {} more lines were dropped", 3_000_000 - kept)), "{}", ran.err);
 }
 
 #[test]
@@ -461,7 +464,7 @@ fn an_interrupt_waits_for_those_under_way_and_a_second_one_does_not() {
     }
     let ran = Ran::of(child.wait_with_output().unwrap()).ends(130);
     assert_eq!(sorted(&ran.out), ["127.0.0.1: done", "127.0.0.2: done"]);
-    let ran = ran.says("no further host begins").says("interrupted: ok on 2 of 4 hosts; 2 not attempted");
+    let ran = ran.says("no more hosts are started").says("interrupted: ok on 2 of 4 hosts; 2 not attempted");
     assert!(ran.err.ends_with("  127.0.0.[3-4]: not attempted\n"), "{}", ran.err);
     assert!(!begun(2) && !begun(3));
 
@@ -475,12 +478,12 @@ fn an_interrupt_waits_for_those_under_way_and_a_second_one_does_not() {
     let mut err = BufReader::new(child.stderr.take().unwrap());
     let mut said = String::new();
     err.read_line(&mut said).unwrap();
-    assert!(said.contains("once more ends it at once"), "{said}");
+    assert!(said.contains("interrupt again to stop at once"), "{said}");
     signal(&child, "INT");
     err.read_to_string(&mut said).unwrap();
     let status = child.wait().unwrap();
     assert_eq!((status.code(), status.signal()), (Some(130), None));
-    assert!(said.ends_with("stopped at once; commands under way may go on on their hosts\n"), "{said}");
+    assert!(said.ends_with("stopped; running commands may continue on their hosts\n"), "{said}");
 }
 
 #[test]

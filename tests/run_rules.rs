@@ -6,21 +6,12 @@ mod scripted;
 use std::time::Duration;
 
 use hoist::exit_code::ExitCode;
-use hoist::fleet::Outcome;
-use hoist::report::{Event, HostRow, Reporter};
+use hoist::report::{Event, HostRow, RowState};
 use hoist::run::{CommandRun, run};
 use hoist::targets::{FailedTargets, FailureLimit, Group};
+use hoist::wire::Outcome;
 use proptest::prelude::*;
-use scripted::{Act, Script, Scripted, Trace};
-
-#[derive(Default)]
-struct Events(Vec<Event>);
-
-impl Reporter for Events {
-    fn event(&mut self, event: &Event) {
-        self.0.push(event.clone());
-    }
-}
+use scripted::{Act, Events, Script, Scripted, Trace};
 
 /// Everything about one run.
 #[derive(Debug)]
@@ -108,8 +99,8 @@ fn hold_the_rules(told: &Told) {
     assert_eq!(told.rows.len(), places.len(), "R12: one row a host");
     for ((row, outcome), (group, target)) in told.rows.iter().zip(&outcomes).zip(targets) {
         assert_eq!((&row.group, &row.host), (group, target));
-        assert_eq!(row.happy, matches!(outcome, Some(Outcome::Ok)));
-        assert_eq!(row.state == "not attempted", outcome.is_none(), "{row:?}");
+        assert_eq!(row.ok, matches!(outcome, Some(Ok(()))));
+        assert_eq!(row.state == RowState::NotAttempted, outcome.is_none(), "{row:?}");
     }
 }
 

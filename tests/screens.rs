@@ -27,8 +27,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Scene {
-        let farm = Farm::up();
-        let project = Project::new(&farm, 2, 10);
+        let (farm, project) = Project::on_farm(2, 10);
         project.configure("default_group_size: 5\n");
         project.commit("First page");
         Scene { farm, project }
@@ -147,16 +146,22 @@ fn sorted(rows: &[String]) -> String {
     rows.iter().map(|row| row.trim_end()).collect::<Vec<_>>().join("\n")
 }
 
+/// A deployment from end to end, at a terminal of each size and into a pipe.
+#[track_caller]
+fn whole_run(name: &str, scene: fn() -> Scene, message: &str, status: i32) {
+    for (rows, columns) in SIZES {
+        let scene = scene();
+        let mut terminal = scene.at((rows, columns), &["deploy", "--yes", message], true);
+        terminal.ends(status);
+        screen(name, &terminal, columns);
+    }
+    let scene = scene();
+    text(&format!("{name}.pipe"), &scene.project.deploy(&[message]).ends(status));
+}
+
 #[test]
 fn a_good_run_of_two_groups() {
-    for (rows, columns) in SIZES {
-        let scene = Scene::new();
-        let mut terminal = scene.at((rows, columns), &["deploy", "--yes", "First page"], true);
-        terminal.ends(0);
-        screen("good-run", &terminal, columns);
-    }
-    let scene = Scene::new();
-    text("good-run.pipe", &scene.project.deploy(&["First page"]).ends(0));
+    whole_run("good-run", Scene::new, "First page", 0);
 }
 
 #[test]
@@ -175,14 +180,7 @@ fn a_question_at_the_end_of_the_first_group() {
 
 #[test]
 fn a_failure_limit_that_is_exceeded() {
-    for (rows, columns) in SIZES {
-        let scene = Scene::broken();
-        let mut terminal = scene.at((rows, columns), &["deploy", "--yes", "Second page"], true);
-        terminal.ends(1);
-        screen("limit-exceeded", &terminal, columns);
-    }
-    let scene = Scene::broken();
-    text("limit-exceeded.pipe", &scene.project.deploy(&["Second page"]).ends(1));
+    whole_run("limit-exceeded", Scene::broken, "Second page", 1);
 }
 
 #[test]

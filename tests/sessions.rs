@@ -51,8 +51,7 @@ fn open_to(port: u16) -> usize {
 
 #[test]
 fn with_fewer_sessions_than_hosts_all_are_deployed_to_and_no_more_than_those_are_open() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 2, 7);
+    let (farm, project) = Project::on_farm(2, 7);
     project.configure("max_sessions: 3");
     let watch = Watch::over(&farm);
     project.deploy(&[]).ends(0);
@@ -67,8 +66,7 @@ fn with_fewer_sessions_than_hosts_all_are_deployed_to_and_no_more_than_those_are
 
 #[test]
 fn with_fewer_sessions_than_hosts_a_failed_deployment_is_rolled_back_everywhere() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 6);
+    let (farm, project) = Project::on_farm(0, 6);
     project.configure("max_sessions: 2");
     project.deploy(&[]).ends(0);
     let one = project.git(&["rev-parse", "HEAD"]);
@@ -88,19 +86,13 @@ fn with_fewer_sessions_than_hosts_a_failed_deployment_is_rolled_back_everywhere(
 
 #[test]
 fn where_the_system_allows_fewer_open_files_than_sessions_all_hosts_are_deployed_to_by_turns() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 20);
+    let (farm, project) = Project::on_farm(0, 20);
     // A soft limit below what even one session needs, and a hard one that is enough for a few.
     let hoist = project.hoist(&["deploy", "--yes"]);
     let mut limited = std::process::Command::new("sh");
     limited.args(["-c", "ulimit -Sn 12 && ulimit -Hn 80 && exec \"$0\" \"$@\""]).arg(hoist.get_program());
     limited.args(hoist.get_args()).current_dir(hoist.get_current_dir().unwrap()).stdin(std::process::Stdio::null());
-    for (key, value) in hoist.get_envs() {
-        match value {
-            Some(value) => limited.env(key, value),
-            None => limited.env_remove(key),
-        };
-    }
+    common::take_environment(&mut limited, &hoist);
     let output = limited.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{said}");
@@ -113,8 +105,7 @@ fn where_the_system_allows_fewer_open_files_than_sessions_all_hosts_are_deployed
 
 #[test]
 fn a_limit_on_sessions_does_not_go_with_leases() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (_farm, project) = Project::on_farm(0, 1);
     project.configure("max_sessions: 3\nconfirm_timeout: 60");
     project.deploy(&[]).ends(2).says("max_sessions").says("confirm_timeout");
 }
@@ -131,8 +122,7 @@ fn elsewhere(project: &Project) -> Project {
 
 /// Three hosts with a first revision, the first of which can be made to wait in promote, and a second one to deploy.
 fn waiting(settings: &str) -> (Farm, Project, String) {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 3);
+    let (farm, project) = Project::on_farm(0, 3);
     project.configure(settings);
     project.write(
         "hoist/checks.yaml",
@@ -194,7 +184,7 @@ fn what_a_dead_deployer_with_few_sessions_left_is_ended_by_its_own_run_or_by_unl
         other.deploy(&[]).ends(5).says("nothing was touched");
         match ends_by {
             "rollback" => drop(project.run(&["rollback", "--yes"]).ends(1)),
-            _ => drop(other.run(&["unlock", "--all", "--yes"]).ends(0).says("has no claim any more")),
+            _ => drop(other.run(&["unlock", "--all", "--yes"]).ends(0).says("was removed")),
         }
     }
     other.deploy(&["-r", &two]).ends(0);

@@ -135,7 +135,7 @@ fn much_input_and_much_output_on_both_streams_at_once_come_through_whole() {
             OutputChunk::Out(b"0123456789abcde") => out += 1,
             OutputChunk::Err(b"0123456789abcde") => err += 1,
             OutputChunk::Out(line) if line.starts_with(b"sum head ") => {
-                count = String::from_utf8_lossy(line).into_owned()
+                count = String::from_utf8_lossy(line).into_owned();
             }
             other => panic!("{other:?}"),
         }
@@ -323,7 +323,10 @@ fn a_private_key_that_is_open_to_others_is_used_by_hoist_just_where_ssh_uses_it(
             Ok(_) => assert!(used, "{mode:o}"),
             Err(error) => {
                 let error = format!("{error:#}");
-                assert!(!used && error.contains("open to others") && error.contains("chmod 600"), "{mode:o}: {error}");
+                assert!(
+                    !used && error.contains("accessible to others") && error.contains("chmod 600"),
+                    "{mode:o}: {error}"
+                );
             }
         }
     }

@@ -12,8 +12,12 @@ use std::time::{Duration, Instant};
 
 use farm::Farm;
 use hoist::fleet::ssh::{Ssh, SshOptions};
-use hoist::fleet::{Call, Fleet, Flow, HostEvent, HostResult, Outcome, Pack, PackSource, SshFleet, Step, Task};
-use hoist::wire::{Action, Fetch, Holder, PROTOCOL, Request, Revision, Service, Source, Stage};
+use hoist::fleet::{
+    Call, Fleet, Flow, HostEvent, HostId, HostResult, Pack, PackSource, RequestSource, SshFleet, Step, Task,
+};
+use hoist::wire::{
+    Fault, Fetch, Header, Holder, Outcome, PROTOCOL, Request, Revision, Run, Service, Source, Stage, StageRequest,
+};
 
 /// It notes every request, and does what the host's file `plan` says, which is shell too.
 const STAND_IN: &str = r#"#!/bin/sh
@@ -69,35 +73,58 @@ fn revision(digit: char) -> Revision {
     digit.to_string().repeat(40).parse().unwrap()
 }
 
-fn request(source: Option<Source>) -> Request {
-    Request {
+/// A deployment of revision a.
+struct Deploys {
+    request: StageRequest,
+    source: Option<Source>,
+}
+
+impl RequestSource for Deploys {
+    fn header(&self) -> &Header {
+        &self.request.header
+    }
+
+    fn deployment(&self) -> Option<&StageRequest> {
+        Some(&self.request)
+    }
+
+    fn fetch(&self) -> Fetch {
+        Fetch { source: self.source.clone(), ..Fetch::default() }
+    }
+}
+
+fn deploys(source: Option<Source>) -> Deploys {
+    let holder = Holder {
+        run: "run1".parse().unwrap(),
+        user: "u".into(),
+        host: "h".into(),
+        pid: 1,
+        since: "2026-11-23T00:00:00Z".into(),
+        message: String::new(),
+    };
+    let header = Header {
         protocol: PROTOCOL,
-        holder: Holder {
-            run: "run1".parse().unwrap(),
-            user: "u".into(),
-            host: "h".into(),
-            pid: 1,
-            since: "2026-11-23T00:00:00Z".into(),
-            message: String::new(),
-        },
-        action: Action::Probe,
+        holder,
         repo: "repo".into(),
         deploy_dir: "/srv/deployment".into(),
+        control_dir: "hoist".into(),
+        umask: Some(2),
+        timeout: 1,
+    };
+    let request = StageRequest {
+        header,
         group: "default".into(),
         revision: revision('a'),
         restore: None,
         found_nothing: false,
         force: false,
-        umask: Some(2),
         cache_revs: 5,
-        timeout: 1,
         confirm_timeout: 0,
-        control_dir: "hoist".into(),
         environment: None,
         extras: Default::default(),
-        large_files: Vec::new(),
-        fetch: Some(Fetch { pack_bytes: None, shallow: Vec::new(), source, rebuild: false, ..Default::default() }),
+        fetch: None,
         checks: Vec::new(),
+        perform_checks: true,
         nrpe_dir: "/etc/nagios/nrpe.d".into(),
         service: Service::default(),
         config_files: None,
@@ -105,9 +132,9 @@ fn request(source: Option<Source>) -> Request {
         vars: Default::default(),
         kept: false,
         link_files: false,
-        verify: false,
         scap: None,
-    }
+    };
+    Deploys { request, source }
 }
 
 struct Scene {
@@ -141,7 +168,7 @@ impl Scene {
         let addresses: Vec<String> = (0..hosts).map(|n| format!("127.0.{}.{}", 1 + n / 200, 2 + n % 200)).collect();
         let targets = addresses.iter().map(|address| address.parse().unwrap()).collect();
         let packs = Arc::new(Packs(Mutex::default()));
-        let requests = Box::new(|_, _: &Call, _: &Task| request(None));
+        let requests = Box::new(deploys(None));
         let fleet =
             SshFleet::new(Ssh::prepare(options).unwrap(), targets, requests, Box::new(SharedPacks(packs.clone())));
         Scene { farm, addresses, fleet, packs }
@@ -161,23 +188,23 @@ impl Scene {
 
     /// The actions that a host was asked for.
     fn actions(&self, host: usize) -> Vec<String> {
-        let action = |line: &str| match serde_json::from_str::<Request>(line).unwrap().action {
-            Action::Probe => "probe".to_owned(),
-            Action::Run { stage, attempt } => format!("{stage}/{attempt}"),
-            Action::Ask { stage, attempt } => format!("ask {stage}/{attempt}"),
+        let action = |line: &str| match serde_json::from_str::<Request>(line).unwrap() {
+            Request::Probe(_) => "probe".to_owned(),
+            Request::Run(run) => format!("{}/{}", run.stage, run.attempt),
+            Request::Ask(ask) => format!("ask {}/{}", ask.stage, ask.attempt),
             other => format!("{other:?}"),
         };
         self.read(host, "requests").lines().map(action).collect()
     }
 
     fn run_with(&mut self, call: Call) -> (BTreeMap<usize, HostResult>, Vec<HostEvent>) {
-        let task = |host| Task { host, attempt: 3, restore: Some(revision('b')) };
+        let task = |host| Task { host: HostId::new(host), attempt: 3, restore: Some(revision('b')) };
         let tasks: Vec<Task> = (0..self.addresses.len()).map(task).collect();
         let (mut all, mut results) = (Vec::new(), BTreeMap::new());
         self.fleet.run(&call, &tasks, &mut |events| {
             for event in &events {
                 if let HostEvent::Ended(host, result) = event {
-                    assert!(results.insert(*host, (**result).clone()).is_none(), "host {host} ended twice");
+                    assert!(results.insert(host.index(), (**result).clone()).is_none(), "host {host} ended twice");
                 }
             }
             all.extend(events);
@@ -207,7 +234,7 @@ fn a_hundred_hosts_are_each_connected_to_once_for_all_steps() {
     let mut scene = Scene::new(100);
     for step in [Step::Probe, Step::Hold, Step::Run(Stage::Fetch), PROMOTE, Step::Run(Stage::Finalize), Step::Release] {
         for (host, result) in scene.run(step) {
-            assert_eq!(result.outcome, Outcome::Ok, "{step:?} on host {host}");
+            assert_eq!(result.outcome, Ok(()), "{step:?} on host {host}");
             assert_eq!(result.facts.is_some(), step == Step::Probe);
             assert_eq!(result.state.is_some(), matches!(step, Step::Probe | Step::Run(_)));
         }
@@ -237,23 +264,23 @@ fn each_host_has_its_own_kind_of_end_and_none_is_mistaken_for_another() {
     }
     scene.farm.set_down("127.0.1.10", true);
     let probes = scene.run(Step::Probe);
-    let Outcome::Failed { reason, status: 255 } = &probes[&8].outcome else { panic!("{:?}", probes[&8]) };
+    let Err(Fault::Failed { reason, status: Some(255) }) = &probes[&8].outcome else { panic!("{:?}", probes[&8]) };
     assert!(reason.contains("no answer to the probe: this host is down"), "{reason}");
     let (results, _) = scene.run_with(Call { timeout: Duration::from_secs(1), ..call(PROMOTE) });
-    let failed = |reason: &str, status| Outcome::Failed { reason: reason.into(), status };
-    assert_eq!(results[&0].outcome, Outcome::Ok);
+    let failed = |reason: &str, status| Err(Fault::Failed { reason: reason.into(), status: Some(status) });
+    assert_eq!(results[&0].outcome, Ok(()));
     assert_eq!(results[&1].outcome, failed("broken", 255));
-    assert_eq!(results[&2].outcome, Outcome::Killed { signal: "KILL".into() });
-    assert_eq!(results[&3].outcome, Outcome::TimedOut { seconds: 1 });
+    assert_eq!(results[&2].outcome, Err(Fault::Killed { signal: "KILL".into() }));
+    assert_eq!(results[&3].outcome, Err(Fault::TimedOut { seconds: 1 }));
     assert_eq!(results[&4].outcome, failed("ended without a result: oops", 255));
     assert_eq!(results[&4].tail[0].message, "oops");
     assert_eq!(results[&5].outcome, failed("said that all is well, and then failed", 4));
-    assert!(matches!(&results[&6].outcome, Outcome::Locked { by } if by.message == "m"));
-    assert_eq!(results[&7].outcome, Outcome::TimedOut { seconds: 9 });
-    assert!(matches!(results[&8].outcome, Outcome::Failed { .. }));
+    assert!(matches!(&results[&6].outcome, Err(Fault::Locked { by }) if by.message == "m"));
+    assert_eq!(results[&7].outcome, Err(Fault::TimedOut { seconds: 9 }));
+    assert!(matches!(results[&8].outcome, Err(Fault::Failed { .. })));
     // A command that took too long has not cost the session.
     scene.plan(3, "stage() { ended; }");
-    assert_eq!(scene.run(PROMOTE)[&3].outcome, Outcome::Ok);
+    assert_eq!(scene.run(PROMOTE)[&3].outcome, Ok(()));
     assert_eq!(scene.farm.connections_to("127.0.1.5"), 1);
 }
 
@@ -262,10 +289,10 @@ fn a_host_that_nobody_listens_on_is_unreachable_in_every_step_and_released_all_t
     let mut scene = Scene::with(2, &[], |options| options.port = 1);
     for step in [Step::Probe, Step::Hold, PROMOTE] {
         for result in scene.run(step).values() {
-            assert!(matches!(result.outcome, Outcome::Unreachable { .. }), "{:?}", result.outcome);
+            assert!(matches!(result.outcome, Err(Fault::Unreachable { .. })), "{:?}", result.outcome);
         }
     }
-    assert_eq!(scene.outcome(Step::Release), Outcome::Ok);
+    assert_eq!(scene.outcome(Step::Release), Ok(()));
 }
 
 #[test]
@@ -285,11 +312,10 @@ fn what_a_host_says_is_told_as_it_comes_and_its_end_is_kept_when_it_fails() {
     let (results, events) = scene.run_with(call(PROMOTE));
     let tail: Vec<&str> = results[&0].tail.iter().map(|line| line.message.as_str()).collect();
     assert_eq!((tail.len(), tail[0], tail[19]), (20, "noise 10", "noise 29"));
-    let said =
-        |event: &HostEvent| matches!(event, HostEvent::Line(0, line) if ["one", "no json"].contains(&&*line.message));
+    let said = |event: &HostEvent| matches!(event, HostEvent::Line(host, line) if host.index() == 0 && ["one", "no json"].contains(&&*line.message));
     assert_eq!(events.iter().filter(|event| said(event)).count(), 2);
     assert!(events.iter().any(|e| matches!(e, HostEvent::Diff { file, .. } if file == "/etc/x")));
-    assert_eq!(events.first(), Some(&HostEvent::Started(0)));
+    assert_eq!(events.first(), Some(&HostEvent::Started(HostId::new(0))));
 }
 
 #[test]
@@ -306,10 +332,10 @@ fn a_stage_whose_connection_was_lost_is_asked_after_and_its_true_end_told() {
         assert!(scene.run(step).values().all(|result| result.outcome.is_ok()));
     }
     let results = scene.run(PROMOTE);
-    assert_eq!(results[&0].outcome, Outcome::Ok);
-    assert_eq!(results[&1].outcome, Outcome::Failed { reason: "no space".into(), status: 1 });
-    assert_eq!(results[&2].outcome, Outcome::Ok);
-    assert!(matches!(&results[&3].outcome, Outcome::Failed { reason, .. } if reason.contains("deploy-local died")));
+    assert_eq!(results[&0].outcome, Ok(()));
+    assert_eq!(results[&1].outcome, Err(Fault::Failed { reason: "no space".into(), status: None }));
+    assert_eq!(results[&2].outcome, Ok(()));
+    assert!(matches!(&results[&3].outcome, Err(Fault::Failed { reason, .. }) if reason.contains("deploy-local died")));
     for host in 0..4 {
         assert!(results[&host].state.is_some());
         assert_eq!(scene.farm.connections_to(&scene.addresses[host]), 2);
@@ -325,9 +351,9 @@ fn a_stage_that_the_target_never_saw_is_run_once_more_and_not_for_ever() {
     scene.plan(0, r#"stage() { if [ -e "$HOME/once" ]; then ended; else touch "$HOME/once"; hang_up; sleep 60; fi; }"#);
     scene.plan(1, "stage() { hang_up; sleep 60; }");
     let results = scene.run(PROMOTE);
-    assert_eq!(results[&0].outcome, Outcome::Ok);
+    assert_eq!(results[&0].outcome, Ok(()));
     assert_eq!(scene.actions(0), ["probe", "promote/3", "probe", "ask promote/3", "promote/3"]);
-    assert!(matches!(results[&1].outcome, Outcome::Lost { .. }), "{:?}", results[&1].outcome);
+    assert!(matches!(results[&1].outcome, Err(Fault::Lost { .. })), "{:?}", results[&1].outcome);
     assert_eq!(scene.actions(1).iter().filter(|action| *action == "promote/3").count(), 2);
 }
 
@@ -335,13 +361,13 @@ fn a_stage_that_the_target_never_saw_is_run_once_more_and_not_for_ever() {
 fn a_host_that_does_not_come_back_is_lost_and_later_steps_try_it_again() {
     let mut scene = Scene::with(1, &[], |options| options.reconnect_timeout = Duration::from_secs(1));
     scene.plan(0, r#"stage() { touch "$HOIST_FARM_HOST/down"; hang_up; sleep 60; }"#);
-    assert_eq!(scene.outcome(Step::Probe), Outcome::Ok);
-    let Outcome::Lost { reason } = scene.outcome(PROMOTE) else { panic!("not lost") };
+    assert_eq!(scene.outcome(Step::Probe), Ok(()));
+    let Err(Fault::Lost { reason }) = scene.outcome(PROMOTE) else { panic!("not lost") };
     assert!(reason.contains("this host is down"), "{reason}");
-    assert!(!scene.outcome(Step::Run(Stage::Rollback)).is_ok());
+    assert!(scene.outcome(Step::Run(Stage::Rollback)).is_err());
     scene.farm.set_down(&scene.addresses[0], false);
     scene.plan(0, "");
-    assert_eq!(scene.outcome(Step::Run(Stage::Rollback)), Outcome::Ok);
+    assert_eq!(scene.outcome(Step::Run(Stage::Rollback)), Ok(()));
 }
 
 /// What a host does that starts up again: it lets nobody in for a while. `how` is what shuts the door, `open` what opens it.
@@ -366,7 +392,7 @@ fn a_host_that_was_let_in_to_before_is_tried_again_whatever_it_refuses_meanwhile
         for step in [Step::Probe, Step::Hold] {
             assert!(scene.run(step).values().all(|result| result.outcome.is_ok()));
         }
-        let tasks = [Task { host, attempt: 0, restore: None }];
+        let tasks = [Task { host: HostId::new(host), attempt: 0, restore: None }];
         let mut outcome = None;
         scene.fleet.run(&call(PROMOTE), &tasks, &mut |events| {
             outcome = events
@@ -378,7 +404,7 @@ fn a_host_that_was_let_in_to_before_is_tried_again_whatever_it_refuses_meanwhile
                 .or(outcome.take());
             Flow::Continue
         });
-        assert_eq!(outcome, Some(Outcome::Ok), "{plan}");
+        assert_eq!(outcome, Some(Ok(())), "{plan}");
         assert!(scene.farm.connections_to(&scene.addresses[host]) > 3, "nothing was refused: {plan}");
     }
 }
@@ -386,7 +412,7 @@ fn a_host_that_was_let_in_to_before_is_tried_again_whatever_it_refuses_meanwhile
 #[test]
 fn a_changed_host_key_is_final_though_the_host_was_let_in_to_before() {
     let mut scene = Scene::new(1);
-    assert_eq!(scene.outcome(Step::Probe), Outcome::Ok);
+    assert_eq!(scene.outcome(Step::Probe), Ok(()));
     // The other side shows another key from now on: for this run, which has read the file, it is the server that changes.
     scene.plan(0, "stage() { hang_up; sleep 60; }");
     let began = Instant::now();
@@ -398,7 +424,7 @@ fn a_changed_host_key_is_final_though_the_host_was_let_in_to_before() {
     fs::copy(&other, scene.farm.path("host_rsa")).unwrap();
     let pid: i32 = fs::read_to_string(scene.farm.path("sshd.pid")).unwrap().trim().parse().unwrap();
     assert!(std::process::Command::new("kill").args(["-HUP", &pid.to_string()]).status().unwrap().success());
-    let Outcome::Lost { reason } = scene.outcome(PROMOTE) else { panic!("not lost") };
+    let Err(Fault::Lost { reason }) = scene.outcome(PROMOTE) else { panic!("not lost") };
     assert!(reason.contains("CHANGED"), "{reason}");
     assert!(began.elapsed() < Duration::from_secs(50), "it was tried again and again");
 }
@@ -415,8 +441,8 @@ fn a_stage_whose_channel_was_closed_without_a_status_is_asked_after() {
         assert!(scene.run(step).values().all(|result| result.outcome.is_ok()), "{step:?}");
     }
     let results = scene.run(PROMOTE);
-    assert_eq!(results[&0].outcome, Outcome::Ok);
-    assert_eq!(results[&1].outcome, Outcome::Failed { reason: "no space".into(), status: 1 });
+    assert_eq!(results[&0].outcome, Ok(()));
+    assert_eq!(results[&1].outcome, Err(Fault::Failed { reason: "no space".into(), status: None }));
     assert_eq!(scene.actions(0).iter().filter(|action| *action == "promote/3").count(), 1, "it was run again");
 }
 
@@ -431,7 +457,7 @@ fn a_stage_whose_command_was_ended_by_what_wraps_it_is_asked_after() {
     scene.plan(2, "stage() { if mkdir $HOME/once; then echo 'not now' >&2; exit 1; fi; ended; }");
     let results = scene.run(PROMOTE);
     for host in 0..3 {
-        assert_eq!(results[&host].outcome, Outcome::Ok, "host {host}");
+        assert_eq!(results[&host].outcome, Ok(()), "host {host}");
     }
     assert_eq!(scene.actions(0).iter().filter(|action| *action == "promote/3").count(), 1, "it was run again");
 }
@@ -456,7 +482,7 @@ fn a_host_with_thousands_of_revisions_and_large_files_says_so_in_pieces() {
     fs::write(scene.home(0).join("facts"), lines.collect::<String>()).unwrap();
     scene.plan(0, "case $request in *'\"action\":\"probe\"'*) cat \"$HOME/facts\"; cat > /dev/null; exit;; esac");
     let result = scene.run(Step::Probe).remove(&0).unwrap();
-    assert_eq!(result.outcome, Outcome::Ok);
+    assert_eq!(result.outcome, Ok(()));
     let facts = result.facts.unwrap();
     assert_eq!(facts.revisions.len(), 5000);
     assert!(facts.lacks.is_empty(), "what a host is to be sent is of no use to others, and long");
@@ -466,13 +492,13 @@ fn a_host_with_thousands_of_revisions_and_large_files_says_so_in_pieces() {
 fn a_session_that_the_server_closed_between_two_steps_is_opened_again_with_its_lock() {
     let mut scene = Scene::new(1);
     for step in [Step::Probe, Step::Hold] {
-        assert_eq!(scene.outcome(step), Outcome::Ok);
+        assert_eq!(scene.outcome(step), Ok(()));
     }
     scene.plan(0, "stage() { echo $PPID > $HOME/server; ended; }");
-    assert_eq!(scene.outcome(PROMOTE), Outcome::Ok);
+    assert_eq!(scene.outcome(PROMOTE), Ok(()));
     let server = scene.read(0, "server");
     assert!(std::process::Command::new("kill").args(["-KILL", server.trim()]).status().unwrap().success());
-    assert_eq!(scene.outcome(PROMOTE), Outcome::Ok);
+    assert_eq!(scene.outcome(PROMOTE), Ok(()));
     assert_eq!(scene.read(0, "holds"), "hold\nhold\n");
     assert_eq!(scene.farm.connections_to(&scene.addresses[0]), 2);
 }
@@ -482,14 +508,14 @@ fn a_lock_whose_keeper_was_killed_between_two_steps_is_taken_again_on_the_same_s
     let mut scene = Scene::new(1);
     scene.plan(0, "case $request in *'\"action\":\"probe\"'*) echo $$ > \"$HOME/keeper\";; esac");
     for step in [Step::Probe, Step::Hold] {
-        assert_eq!(scene.outcome(step), Outcome::Ok);
+        assert_eq!(scene.outcome(step), Ok(()));
     }
     let keeper = scene.read(0, "keeper");
     assert!(std::process::Command::new("kill").args(["-KILL", keeper.trim()]).status().unwrap().success());
     let until = Instant::now() + Duration::from_secs(30);
     while scene.read(0, "holds") != "hold\nhold\n" {
         assert!(Instant::now() < until, "nobody noticed");
-        assert_eq!(scene.outcome(PROMOTE), Outcome::Ok);
+        assert_eq!(scene.outcome(PROMOTE), Ok(()));
     }
     assert_eq!(scene.farm.connections_to(&scene.addresses[0]), 1);
 }
@@ -498,10 +524,10 @@ fn a_lock_whose_keeper_was_killed_between_two_steps_is_taken_again_on_the_same_s
 fn a_locked_target_says_by_whom_and_is_asked_again_the_next_time() {
     let mut scene = Scene::new(1);
     fs::write(scene.home(0).join("locked"), "").unwrap();
-    assert_eq!(scene.outcome(Step::Probe), Outcome::Ok);
-    assert!(matches!(scene.outcome(Step::Hold), Outcome::Locked { by } if by.run.as_str() == "other"));
+    assert_eq!(scene.outcome(Step::Probe), Ok(()));
+    assert!(matches!(scene.outcome(Step::Hold), Err(Fault::Locked { by }) if by.run.as_str() == "other"));
     fs::remove_file(scene.home(0).join("locked")).unwrap();
-    assert_eq!(scene.outcome(Step::Hold), Outcome::Ok);
+    assert_eq!(scene.outcome(Step::Hold), Ok(()));
     assert_eq!(scene.farm.connections_to(&scene.addresses[0]), 1);
 }
 
@@ -517,7 +543,7 @@ fn a_fetch_sends_what_the_host_lacks_and_only_that() {
         r#"stage() { case $request in *'"rebuild":true'*) ended;; *) failed cache_broken "object gone"; exit 1;; esac; }
            cached='"cccccccccccccccccccccccccccccccccccccccc"'"#,
     );
-    assert_eq!(scene.outcome(Step::Probe), Outcome::Ok);
+    assert_eq!(scene.outcome(Step::Probe), Ok(()));
     let results = scene.run(Step::Run(Stage::Fetch));
     assert!(results.values().all(|result| result.outcome.is_ok()), "{results:?}");
     assert_eq!(scene.read(0, "pack"), "pack for a host with 1 commits");
@@ -530,8 +556,9 @@ fn a_fetch_sends_what_the_host_lacks_and_only_that() {
     assert!(results[&1].outcome.is_ok());
     // It is known from the fetch before that this host has the revision by now.
     assert_eq!(scene.read(1, "pack"), "pack for a host with 1 commits");
-    let last: Request = serde_json::from_str(scene.read(1, "requests").lines().last().unwrap()).unwrap();
-    assert_eq!((last.force, last.timeout, last.restore), (true, 30, Some(revision('b'))));
+    let last: Run = serde_json::from_str(scene.read(1, "requests").lines().last().unwrap()).unwrap();
+    let last = last.request;
+    assert_eq!((last.force, last.header.timeout, last.restore), (true, 30, Some(revision('b'))));
     assert_eq!(last.fetch.unwrap().pack_bytes, Some(30));
 }
 
@@ -542,7 +569,7 @@ fn packs_of_hosts_that_wait_for_their_turn_are_made_meanwhile() {
     // The first host is at work until the second one's pack is there.
     scene.plan(0, r#"stage() { while [ ! -e "$HOME/go" ]; do sleep 0.1; done; ended; }"#);
     scene.plan(1, &format!(r#"cached='"{b}"'"#));
-    assert_eq!(scene.outcome(Step::Probe), Outcome::Ok);
+    assert_eq!(scene.outcome(Step::Probe), Ok(()));
     let (packs, go) = (scene.packs.clone(), scene.home(0).join("go"));
     let watcher = std::thread::spawn(move || {
         for _ in 0..2000 {
@@ -561,9 +588,9 @@ fn packs_of_hosts_that_wait_for_their_turn_are_made_meanwhile() {
 fn a_cache_that_stays_broken_is_a_failure_and_not_a_loop() {
     let mut scene = Scene::new(1);
     scene.plan(0, "stage() { failed cache_broken gone; exit 1; }");
-    assert!(
-        matches!(scene.outcome(Step::Run(Stage::Fetch)), Outcome::Failed { reason, .. } if reason.contains("gone"))
-    );
+    let fault = scene.outcome(Step::Run(Stage::Fetch)).unwrap_err();
+    assert_eq!(fault, Fault::CacheBroken { reason: "gone".into() });
+    assert_eq!(fault.to_string(), "the git cache of the target is broken: gone");
     assert_eq!(scene.actions(0), ["probe", "fetch/3", "fetch/3"]);
 }
 
@@ -571,7 +598,7 @@ fn a_cache_that_stays_broken_is_a_failure_and_not_a_loop() {
 fn a_server_that_allows_one_command_a_session_costs_the_keeper_and_no_stage() {
     let mut scene = Scene::with(1, &[("FARM_SSHD_OPTS", "MaxSessions 1")], |_| {});
     for step in [Step::Probe, Step::Hold, PROMOTE, Step::Run(Stage::Finalize), Step::Release] {
-        assert_eq!(scene.outcome(step), Outcome::Ok, "{step:?}");
+        assert_eq!(scene.outcome(step), Ok(()), "{step:?}");
     }
     assert_eq!(scene.farm.connections_to(&scene.addresses[0]), 1);
 }
@@ -582,7 +609,7 @@ fn hoist_is_copied_to_a_target_once_and_run_from_there() {
     // All three have one home: their uploads race.
     for step in [Step::Probe, Step::Hold, PROMOTE, Step::Release] {
         for result in scene.run(step).values() {
-            assert_eq!(result.outcome, Outcome::Ok, "{step:?}");
+            assert_eq!(result.outcome, Ok(()), "{step:?}");
         }
     }
     let cache = scene.farm.path("home/.cache/hoist");
@@ -594,12 +621,12 @@ fn hoist_is_copied_to_a_target_once_and_run_from_there() {
     let program = folders[0].join("hoist");
     assert_eq!(fs::read_to_string(&program).unwrap(), STAND_IN);
     let inode = fs::metadata(&program).unwrap().ino();
-    assert_eq!(scene.outcome(Step::Probe), Outcome::Ok);
+    assert_eq!(scene.outcome(Step::Probe), Ok(()));
     assert_eq!(fs::metadata(&program).unwrap().ino(), inode, "it was copied again");
     // One that was tampered with is not run but replaced.
-    assert_eq!(scene.outcome(Step::Release), Outcome::Ok);
+    assert_eq!(scene.outcome(Step::Release), Ok(()));
     fs::write(&program, "#!/bin/sh\necho evil > $HOME/evil\n").unwrap();
-    assert_eq!(scene.outcome(Step::Probe), Outcome::Ok);
+    assert_eq!(scene.outcome(Step::Probe), Ok(()));
     assert!(!scene.farm.path("home/evil").exists());
     assert_eq!(fs::read_to_string(&program).unwrap(), STAND_IN);
 }
@@ -611,8 +638,8 @@ fn a_host_that_never_answers_is_named_with_what_it_said_and_a_request_that_it_se
     scene.plan(1, "printf 'Password: '; sleep 600");
     scene.plan(2, "echo \"$request\"; sleep 600");
     let (results, events) = scene.run_with(Call { timeout: Duration::from_secs(1), ..call(Step::Probe) });
-    for (host, part) in [(0, "not a byte of output, within 11 s"), (1, "within 11 s: Password:"), (2, "request back")] {
-        let Outcome::Failed { reason, .. } = &results[&host].outcome else { panic!("{:?}", results[&host]) };
+    for (host, part) in [(0, "no output, within 11 s"), (1, "within 11 s: Password:"), (2, "prints it")] {
+        let Err(Fault::Failed { reason, .. }) = &results[&host].outcome else { panic!("{:?}", results[&host]) };
         assert!(reason.contains(part), "{reason}");
     }
     assert!(!format!("{events:?}").contains("nagios"), "a request was shown");
@@ -621,7 +648,7 @@ fn a_host_that_never_answers_is_named_with_what_it_said_and_a_request_that_it_se
 #[test]
 fn an_installed_hoist_that_is_not_there_is_told_with_its_path() {
     let mut scene = Scene::with(1, &[], |options| options.remote_binary = Some("/opt/no such/hoist".into()));
-    let Outcome::Failed { reason, status: 127 } = scene.outcome(Step::Probe) else { panic!("it was found") };
+    let Err(Fault::Failed { reason, status: Some(127) }) = scene.outcome(Step::Probe) else { panic!("it was found") };
     assert!(reason.starts_with("/opt/no such/hoist cannot be run on the target"), "{reason}");
 }
 
@@ -629,7 +656,7 @@ fn an_installed_hoist_that_is_not_there_is_told_with_its_path() {
 fn a_probe_may_be_repeated_and_keeps_the_lock() {
     let mut scene = Scene::new(1);
     for step in [Step::Probe, Step::Hold, Step::Probe, PROMOTE, Step::Probe] {
-        assert_eq!(scene.outcome(step), Outcome::Ok);
+        assert_eq!(scene.outcome(step), Ok(()));
     }
     // Those of the two later probes have left, that of the first one stays.
     let until = Instant::now() + Duration::from_secs(20);
@@ -637,6 +664,6 @@ fn a_probe_may_be_repeated_and_keeps_the_lock() {
         std::thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(scene.read(0, "keepers"), "gone\ngone\n");
-    assert_eq!(scene.outcome(Step::Release), Outcome::Ok);
+    assert_eq!(scene.outcome(Step::Release), Ok(()));
     assert_eq!(scene.read(0, "keepers"), "gone\ngone\ngone\n");
 }

@@ -1,8 +1,8 @@
-//! Who missed out on a deployment, who is where, and `hoist reconcile`, on real sshd hosts.
+//! Who missed on a deployment, who is where, and `hoist reconcile`, on real sshd hosts.
 
 mod common;
 
-use common::{CACHE, Farm, Links, Project, Ran, address};
+use common::{CACHE, Links, Project, Ran, address};
 
 /// The host of `hoist status --format json`.
 fn host(ran: &Ran, n: usize) -> serde_json::Value {
@@ -23,8 +23,7 @@ fn page(project: &Project, words: &str) -> String {
 
 #[test]
 fn a_host_that_was_down_is_owed_the_revision_until_reconcile_has_brought_it() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 1, 4);
+    let (farm, project) = Project::on_farm(1, 4);
     project.configure("failure_limit: 1");
     project.write(
         "hoist/checks.yaml",
@@ -48,15 +47,13 @@ fn a_host_that_was_down_is_owed_the_revision_until_reconcile_has_brought_it() {
     assert_eq!(host(&ran, 2)["standing"], "ok");
     let offline = status(&project, &["--offline"]).ends(1);
     assert_eq!((&host(&offline, 3)["standing"], &host(&offline, 3)["reached"]), (&"owed".into(), &().into()));
-    project.run(&["status", "--offline"]).ends(1).says("127.0.0.[2-3,5]").says("missed out");
+    project.run(&["status", "--offline"]).ends(1).says("127.0.0.[2-3,5]").says("missed");
 
     farm.set_down(&address(3), false);
     status(&project, &["-l", "127.0.0.3"]).ends(0);
     let ran = project.run(&["reconcile", "--yes", "--format", "json"]).ends(0);
     assert_eq!(ran.events()[0]["groups"].as_array().unwrap().len(), 1, "the groups of just the owed hosts");
-    for n in 0..5 {
-        assert_eq!(Links::of(&farm, n), Links::finalized(&two));
-    }
+    common::all_on(&farm, 5, &two);
     let promotes = |n: usize| std::fs::read_to_string(farm.srv(&address(n)).join("promotes")).unwrap().lines().count();
     assert_eq!(
         (0..5).map(promotes).collect::<Vec<_>>(),
@@ -64,13 +61,12 @@ fn a_host_that_was_down_is_owed_the_revision_until_reconcile_has_brought_it() {
         "a host was deployed to that was owed nothing"
     );
     status(&project, &["--offline"]).ends(0);
-    project.run(&["reconcile"]).ends(0).says("nothing is owed");
+    project.run(&["reconcile"]).ends(0).says("no revision is owed");
 }
 
 #[test]
 fn a_host_that_failed_within_the_limit_is_owed_with_its_reason_and_a_later_deployment_settles_it() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 3);
+    let (farm, project) = Project::on_farm(0, 3);
     project.configure("failure_limit: 1");
     project.deploy(&[]).ends(0);
     std::fs::write(farm.srv(&address(1)).join("broken"), "").unwrap();
@@ -95,8 +91,7 @@ fn a_host_that_failed_within_the_limit_is_owed_with_its_reason_and_a_later_deplo
 
 #[test]
 fn a_host_whose_finalize_failed_is_owed_too() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
+    let (farm, project) = Project::on_farm(0, 2);
     std::fs::write(farm.srv(&address(1)).join("broken"), "").unwrap();
     project.write("hoist/checks.yaml", "checks:\n  last:\n    before: finalize\n    command: test ! -e /srv/broken\n");
     let one = project.commit("one");
@@ -109,10 +104,7 @@ fn a_host_whose_finalize_failed_is_owed_too() {
 
 #[test]
 fn a_deployment_that_was_rolled_back_or_not_finalized_is_owed_to_nobody() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
-    let one = project.git(&["rev-parse", "HEAD"]);
-    project.deploy(&[]).ends(0);
+    let (_farm, project, one) = Project::deployed(0, 2);
     project.write(
         "hoist/checks.yaml",
         "checks:\n  bad:\n    stage: promote\n    shell: true\n    command: \"! grep -q two index.html\"\n",
@@ -124,15 +116,12 @@ fn a_deployment_that_was_rolled_back_or_not_finalized_is_owed_to_nobody() {
     project.deploy(&["-r", &two, "-s", "fetch,promote"]).ends(0);
     let ran = status(&project, &["--offline"]).ends(1);
     assert_eq!((&host(&ran, 0)["standing"], &host(&ran, 0)["wanted"]), (&"astray".into(), &one.as_str().into()));
-    project.run(&["reconcile", "--yes"]).ends(0).says("nothing is owed");
+    project.run(&["reconcile", "--yes"]).ends(0).says("no revision is owed");
 }
 
 #[test]
 fn status_finds_a_host_that_somebody_changed_and_takes_no_lock_and_changes_nothing() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
-    let one = project.git(&["rev-parse", "HEAD"]);
-    project.deploy(&[]).ends(0);
+    let (farm, project, one) = Project::deployed(0, 2);
     let two = page(&project, "two");
     project.deploy(&[]).ends(0);
     let current = farm.srv(&address(1)).join(common::CACHE).join("current");
@@ -147,23 +136,18 @@ fn status_finds_a_host_that_somebody_changed_and_takes_no_lock_and_changes_nothi
 
 #[test]
 fn status_says_who_deploys_and_holds_locks_and_then_that_the_deployment_is_unfinished() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
-    project.write(
-        "hoist/checks.yaml",
-        "checks:\n  waits:\n    stage: promote\n    shell: true\n    command: \"touch /srv/waiting; while ! test -e /srv/go; do sleep 0.1; done\"\n",
-    );
+    let (farm, project) = Project::on_farm(0, 2);
+    project.check("waits", "promote", common::WAITS);
     project.commit("one");
     project.run(&["status", "--offline"]).ends(1).says("unknown");
     let mut deployer =
         project.hoist(&["deploy", "--yes", "why", "not"]).stdout(std::process::Stdio::null()).spawn().unwrap();
-    let waiting = farm.srv(&address(0)).join("waiting");
-    common::wait_for("promote on the first host", || waiting.exists());
+    common::wait_for_check(&farm, 0);
     let ran = project.run(&["status"]).says("is being deployed by op@").says("locked by op@").says("why not");
     assert!(!ran.out.contains("hoist resume"), "{}", ran.out);
     deployer.kill().unwrap();
     deployer.wait().unwrap();
-    (0..2).for_each(|n| std::fs::write(farm.srv(&address(n)).join("go"), "").unwrap());
+    common::go(&farm, 2);
     project.run(&["status"]).ends(1).says("is not finished").says("hoist resume").says("hoist rollback");
     project.run(&["resume", "--yes"]).ends(0);
     let ran = project.run(&["status"]).ends(0);
@@ -175,8 +159,7 @@ fn status_says_who_deploys_and_holds_locks_and_then_that_the_deployment_is_unfin
 
 #[test]
 fn a_host_out_of_reach_is_owed_and_its_last_contact_stays_what_it_was() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
+    let (_farm, project) = Project::on_farm(0, 2);
     project.configure("failure_limit: 1");
     // Nobody listens there.
     project.write("hoist/default", "127.0.0.1\n127.0.0.2\n127.0.0.3:1\n");
@@ -196,8 +179,7 @@ fn a_host_out_of_reach_is_owed_and_its_last_contact_stays_what_it_was() {
 
 #[test]
 fn a_host_that_was_lost_in_a_stage_and_stays_away_is_unknown_and_owed() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
+    let (farm, project) = Project::on_farm(0, 2);
     project.configure("failure_limit: 1\nreconnect_timeout: 1");
     project.deploy(&[]).ends(0);
     // On the second host the stage cuts its own connection when it is told to.
@@ -228,11 +210,10 @@ fn a_host_that_was_lost_in_a_stage_and_stays_away_is_unknown_and_owed() {
 
 #[test]
 fn a_damaged_memory_stops_no_deployment_and_is_named_until_the_next_run_moves_it_away() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (_farm, project) = Project::on_farm(0, 1);
     project.deploy(&[]).ends(0);
     std::fs::write(project.path("hoist/state/fleet.json"), "{\"format\":1,").unwrap();
-    project.run(&["status", "--offline"]).ends(1).says("fleet.json is damaged").says("moves it away");
+    project.run(&["status", "--offline"]).ends(1).says("fleet.json is damaged").says("renames it");
     project.run(&["reconcile", "--yes"]).ends(2).says("fleet.json is damaged").says("`hoist status`");
     page(&project, "two");
     project.deploy(&[]).ends(0).says("fleet.json is damaged");
@@ -241,8 +222,7 @@ fn a_damaged_memory_stops_no_deployment_and_is_named_until_the_next_run_moves_it
 
 #[test]
 fn verify_says_which_hosts_lack_files_of_what_is_live() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 3);
+    let (farm, project) = Project::on_farm(0, 3);
     for n in 0..5 {
         project.write(&format!("app/f{n}"), "x\n");
     }
@@ -260,13 +240,9 @@ fn verify_says_which_hosts_lack_files_of_what_is_live() {
     assert_eq!((&there["standing"], &there["lacking"]["count"]), (&"damaged".into(), &5.into()));
     assert_eq!(there["lacking"]["files"][0], "app/f0");
     assert_eq!(host(&ran, 0)["standing"], "ok");
-    project
-        .run(&["status", "--verify"])
-        .ends(1)
-        .says("damaged")
-        .says("its tree lacks 5 files: app/f0, app/f1, app/f2, …");
+    project.run(&["status", "--verify"]).ends(1).says("damaged").says("5 files: app/f0, app/f1, app/f2, …");
     project.run(&["status", "--verify", "--offline"]).ends(2).says("--offline");
     // Deployed again, it is whole.
-    project.deploy(&[]).ends(0).says("restored what was missing or empty: 5 files");
+    project.deploy(&[]).ends(0).says("restored missing or empty files: 5 files");
     status(&project, &["--verify"]).ends(0);
 }

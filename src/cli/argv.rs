@@ -40,7 +40,10 @@ pub fn parse(words: Vec<std::ffi::OsString>) -> Result<Parsed, UsageError> {
             return ask_help(text.get(place + 1).map(String::as_str));
         }
         let names: Vec<_> = hoist.commands.iter().map(|command| command.name).collect();
-        return Err(UsageError(complaint("", &format!("{name:?} is no command: there are {}", names.join(", ")))));
+        return Err(UsageError(complaint(
+            "",
+            &format!("unknown command {name:?}; the commands are {}", names.join(", ")),
+        )));
     };
     if place > 0 {
         // `hoist --help deploy`, `hoist --version deploy`: what stands ahead of the command is meant for hoist.
@@ -68,7 +71,7 @@ fn without_command(words: &[String]) -> Result<Parsed, UsageError> {
         None => Err(UsageError(complaint("", "a command is missing"))),
         Some("--version" | "-V") => Ok(Parsed::Say(version())),
         Some("-h" | "--help") => from_plain(&["--help"], ""),
-        Some(word) => Err(UsageError(complaint("", &format!("unknown flag {word:?} ahead of the command")))),
+        Some(word) => Err(UsageError(complaint("", &format!("unknown flag {word:?} before the command")))),
     }
 }
 
@@ -116,7 +119,7 @@ fn long_flag(command: &CommandInfoWithArgs, name: &str) -> Result<Flag, String> 
     match meant.as_slice() {
         [one] => flag(command, |long, _| long == *one).ok_or_else(|| format!("unknown flag --{name}")),
         [] => Err(format!("unknown flag --{name}")),
-        several => Err(format!("--{name} may be --{}: write more of it", several.join(" or --"))),
+        several => Err(format!("--{name} is ambiguous: --{}", several.join(" or --"))),
     }
 }
 
@@ -168,7 +171,7 @@ fn push_flag<'a>(
         (false, None) => plain.push(flag.long),
         (true, Some(value)) => plain.extend([flag.long, value.to_owned()]),
         (true, None) => {
-            let value = rest.next().ok_or_else(|| format!("{} wants a value: <{}>", flag.long, flag.value_name))?;
+            let value = rest.next().ok_or_else(|| format!("{} needs a value: <{}>", flag.long, flag.value_name))?;
             plain.extend([flag.long, value.clone()]);
         }
     }
@@ -237,7 +240,7 @@ mod tests {
         assert!(args.service_restart && args.no_log_message);
         assert_eq!(deploy(&["deploy", "-c", "x.cfg"]).config.as_deref(), Some("x.cfg"));
         let error = words(&["deploy", "--d"]).unwrap_err().0;
-        assert!(error.contains("--d may be --dry-run or --define: write more of it"), "{error}");
+        assert!(error.contains("--d is ambiguous: --dry-run or --define"), "{error}");
         assert!(words(&["deploy", "--=x"]).unwrap_err().0.contains("unknown flag"));
         let Parsed::Say(help) = words(&["deploy", "--hel"]).unwrap() else { panic!("no help") };
         assert!(help.contains("--limit-hosts"), "{help}");
@@ -269,7 +272,7 @@ mod tests {
         for (line, why) in [
             (["deploy", "--nope"].as_slice(), "unknown flag --nope"),
             (&["deploy", "-Z"], "unknown flag -Z"),
-            (&["deploy", "-D"], "--define wants a value: <key:value>"),
+            (&["deploy", "-D"], "--define needs a value: <key:value>"),
             (&["deploy", "--yes=1"], "--yes takes no value"),
             (&["deploy", "--format", "xml"], "text or json"),
             (&["plan", "extra"], "extra"),
@@ -278,7 +281,7 @@ mod tests {
             assert!(error.contains(why), "{error}");
             assert!(error.ends_with(&format!("see `hoist {} --help`", line[0])), "{error}");
         }
-        assert!(words(&["launch"]).unwrap_err().0.contains("there are deploy, resume"));
+        assert!(words(&["launch"]).unwrap_err().0.contains("the commands are deploy, resume"));
         assert!(words(&[]).unwrap_err().0.contains("a command is missing"));
         assert!(words(&["--nope", "deploy"]).unwrap_err().0.contains("--nope"));
     }

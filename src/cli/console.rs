@@ -12,14 +12,14 @@ use crate::report::Reporter;
 use crate::targets::fold;
 
 use super::out::{answer_line, complain, complain_line};
-use super::show::{Format, Show};
+use super::show::Show;
 use super::signals::Interrupts;
 
 /// How long a question looks at the keyboard before it looks for an interrupt.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// What is said of a run that is stopped at once.
-const LAST_WORDS: &str = "hoist: stopped at once; stages under way go on by themselves on their hosts\n\
+const LAST_WORDS: &str = "hoist: stopped; running stages continue on their hosts\n\
                           continue with `hoist resume`, or undo with `hoist rollback`";
 
 /// What tmux and screen leave in the environment of what runs in them.
@@ -81,7 +81,7 @@ impl Frontend for Console {
     }
 
     fn answer(&self, line: &str) {
-        if self.show.format == Format::Text {
+        if self.show.format == report::Format::Text {
             answer_line(line);
         }
     }
@@ -91,7 +91,7 @@ impl Frontend for Console {
         if self.yes || io::stdin().is_terminal() {
             return Ok(());
         }
-        Err(Refused::Usage("standard input is no terminal, so nobody can be asked: add --yes".into()))
+        Err(Refused::Usage("standard input is not a terminal, so no question can be asked: add --yes".into()))
     }
 
     fn ask_line(&self, question: &str) -> String {
@@ -113,7 +113,7 @@ impl Frontend for Console {
             match self.read_line().as_deref() {
                 Some("y" | "yes") => return true,
                 None | Some("n" | "no" | "") => return false,
-                Some(_) => complain("please answer y or n; just Enter means no"),
+                Some(_) => complain("please answer y or n; Enter means no"),
             }
         }
     }
@@ -124,7 +124,7 @@ impl Frontend for Console {
     }
 
     fn reporter(&self) -> Box<dyn Reporter> {
-        report::to_stdout(self.show.format.into(), self.show.verbosity, |hosts| fold(hosts.iter().copied()))
+        report::to_stdout(self.show.format, self.show.verbosity, |hosts| fold(hosts.iter().copied()))
     }
 
     fn operator(&self) -> io::Result<Box<dyn Operator>> {
@@ -148,7 +148,7 @@ impl Operator for Console {
                 "n" | "no" => return Answer::No,
                 "c" | "continue" | "continue all groups" if !rollback => return Answer::All,
                 "" if rollback => return Answer::Yes,
-                _ if rollback => complain("please answer y or n; just Enter means yes"),
+                _ if rollback => complain("please answer y or n; Enter means yes"),
                 _ => complain("please answer y, n or c"),
             }
         }

@@ -23,7 +23,7 @@ macro_rules! command {
     };
     (@read $name:ident output) => {
         impl $name {
-            /// How a run is shown. From now on remarks from the depths of the program are, too.
+            /// How a run is shown.
             pub(in crate::cli) fn show(&self) -> Result<crate::cli::show::Show, crate::operation::Refused> {
                 crate::cli::show::Show::new(self.format, self.verbose, self.quiet)
             }
@@ -59,9 +59,9 @@ macro_rules! command {
     };
     (@add $head:tt [$($fields:tt)*] [events $($rest:ident)*] $last:tt) => {
         command!(@add $head [$($fields)*
-            /// text, or json: one event per line on standard output
-            #[argh(option, arg_name = "format", default = "crate::cli::show::Format::Text")]
-            pub format: crate::cli::show::Format,
+            /// the output format: text, or another format of hoist-deploy(1), such as json
+            #[argh(option, arg_name = "format", default = "crate::report::Format::Text")]
+            pub format: crate::report::Format,
         ] [$($rest)*] $last);
     };
     (@add $head:tt [$($fields:tt)*] [answer $($rest:ident)*] $last:tt) => {
@@ -133,8 +133,8 @@ pub fn global_file() -> Option<PathBuf> {
 fn working_directory() -> Result<PathBuf, Refused> {
     std::env::current_dir().map_err(|error| match error.kind() {
         ErrorKind::NotFound => Refused::new(
-            "the working directory does not exist any more: change to one that does (`cd .`, if it was made anew)",
+            "the working directory no longer exists: change to another one (or run `cd .` if it was created again)",
         ),
-        _ => Refused::new(format!("cannot find out the working directory: {error}")),
+        _ => Refused::new(format!("cannot determine the working directory: {error}")),
     })
 }

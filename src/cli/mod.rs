@@ -34,6 +34,7 @@ pub struct Hoist {
 /// Runs the program on the words after its name.
 pub fn main(words: Vec<std::ffi::OsString>) -> ExitCode {
     out::tell_panics();
+    out::log_to_stderr();
     let command = match argv::parse(words) {
         Ok(Parsed::Command(hoist)) => hoist.command,
         Ok(Parsed::Say(text)) => {

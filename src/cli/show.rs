@@ -1,38 +1,35 @@
 //! How a command shows what it does.
 
-use log::LevelFilter;
-
 use crate::operation::Refused;
+use crate::report;
 use crate::report::Verbosity;
 
 /// What is shown of a run, and how.
 #[derive(Debug, Clone, Copy)]
 pub struct Show {
-    pub format: Format,
+    pub format: report::Format,
     pub verbosity: Verbosity,
 }
 
 impl Show {
-    /// As the flags of a command say. From now on remarks from the depths of the program are shown too, on standard error.
-    /// `HOIST_LOG` chooses others than `-v` and `-q` do, in env_logger's notation: `debug`, `hoist::fleet=trace`.
-    pub fn new(format: Format, verbose: bool, quiet: bool) -> Result<Show, Refused> {
-        let (verbosity, level) = match (verbose, quiet) {
-            (true, true) => return Err(Refused::Usage("-v and -q exclude each other".into())),
-            (true, false) => (Verbosity::Verbose, LevelFilter::Debug),
-            (false, true) => (Verbosity::Quiet, LevelFilter::Error),
-            (false, false) => (Verbosity::Normal, LevelFilter::Warn),
+    /// As the flags of a command say.
+    pub fn new(format: report::Format, verbose: bool, quiet: bool) -> Result<Show, Refused> {
+        let verbosity = match (verbose, quiet) {
+            (true, true) => return Err(Refused::Usage("-v and -q cannot be combined".into())),
+            (true, false) => Verbosity::Verbose,
+            (false, true) => Verbosity::Quiet,
+            (false, false) => Verbosity::Normal,
         };
-        crate::terminal::log_to_stderr(level);
         Ok(Show { format, verbosity })
     }
 
     /// For a command that answers a question and runs nothing.
     pub fn answer(format: Format) -> Show {
-        Show { format, verbosity: Verbosity::Normal }
+        Show { format: format.into(), verbosity: Verbosity::Normal }
     }
 }
 
-/// How output is written.
+/// How an answer is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     Text,
@@ -46,16 +43,16 @@ impl std::str::FromStr for Format {
         match text {
             "text" => Ok(Format::Text),
             "json" => Ok(Format::Json),
-            _ => Err(format!("{text:?} is no format: text or json")),
+            _ => Err(format!("unknown format {text:?}: write text or json")),
         }
     }
 }
 
-impl From<Format> for crate::report::Format {
+impl From<Format> for report::Format {
     fn from(format: Format) -> Self {
         match format {
-            Format::Text => crate::report::Format::Text,
-            Format::Json => crate::report::Format::Json,
+            Format::Text => report::Format::Text,
+            Format::Json => report::Format::Json,
         }
     }
 }

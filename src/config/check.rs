@@ -98,8 +98,8 @@ fn lent_variables(files: &ConfigFiles) -> Vec<Problem> {
         if !unset.is_empty() {
             let names: Vec<String> = unset.into_iter().collect();
             let why = format!(
-                "{} uses {}, which no vars.yaml sets: Scap may take it from the remote_vars of {}, and hoist does not; \
-                 give {} its own remote_vars",
+                "{} uses {}, which no vars.yaml sets: Scap may take it from the remote_vars of {}, but hoist does \
+                 not; give {} its own remote_vars",
                 file.path,
                 names.join(", "),
                 lender.path,
@@ -142,7 +142,7 @@ impl Config {
         );
         for (key, path) in named {
             if let (false, Some(entry)) = (path.is_file(), self.layers.get(key)) {
-                let why = format!("there is no file {}: correct the key, or put the file there", path.display());
+                let why = format!("the file {} does not exist: correct the key, or create the file", path.display());
                 problems.push(entry.mistake(key, &why));
             }
         }

@@ -1,12 +1,14 @@
 //! What `hoist config` shows: every key, its value, and where the value came from.
 
+use serde::Serialize;
+
 use super::Config;
 use super::keys;
 use super::keys::{Found, KEYS};
 use super::scap_keys;
 
 /// One key with the value that counts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Explained {
     pub key: String,
     /// As it is written; `unset` for a key without a value.

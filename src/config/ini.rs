@@ -26,7 +26,7 @@ pub struct Item {
 pub struct File {
     /// The file's name as messages show it.
     pub name: String,
-    /// By name as written, in the order of the file. `DEFAULT` is one of them here; [`File::items`] knows what it means.
+    /// By name as written, in the order of the file. `DEFAULT` is one of them here.
     pub sections: IndexMap<String, Vec<Item>>,
 }
 
@@ -34,8 +34,9 @@ pub struct File {
 pub const DEFAULT: &str = "DEFAULT";
 
 impl File {
-    /// What a section holds: the keys of `[DEFAULT]` that it does not have itself, and its own. Each item is told with
+    /// What a section holds, as ConfigParser would give it: the keys of `[DEFAULT]` that it does not have itself, and its own. Each item is told with
     /// the section that it stands in. Nothing for a section that is not there, and for `DEFAULT` itself.
+    #[cfg(any(test, feature = "test-access"))]
     pub fn items<'a>(&'a self, section: &'a str) -> impl Iterator<Item = (&'a str, &'a Item)> {
         let own = self.sections.get(section).filter(|_| section != DEFAULT);
         let given = own.and_then(|own| {
@@ -51,6 +52,7 @@ impl File {
 ///
 /// # Errors
 /// When it is not UTF-8 or not in the format; the message names file and line.
+#[cfg(any(test, feature = "test-access"))]
 pub fn parse(bytes: &[u8], name: &str) -> Result<File, Problem> {
     let mut problems = Problems::default();
     let file = parse_into(bytes, name, &mut problems)?;
@@ -128,16 +130,16 @@ impl Reader<'_> {
         if let Some(rest) = trimmed.strip_prefix('[') {
             // The last bracket of the line ends the name, and what stands behind it does not count.
             let Some((section, after)) = rest.rsplit_once(']') else {
-                return wrong("the section's name lacks its closing bracket: write `[global]`".into());
+                return wrong("the section's name has no closing bracket: write `[global]`".into());
             };
             if section.is_empty() {
                 return wrong("a section without a name: write `[global]`".into());
             }
             if !(after.trim().is_empty() || after.trim_start().starts_with(['#', ';'])) {
-                self.warn(number, None, format!("{:?} after [{section}] is passed over", after.trim()));
+                self.warn(number, None, format!("{:?} after [{section}] is ignored", after.trim()));
             }
             if let Some(before) = self.headings.insert(section.to_owned(), number) {
-                let why = format!("the section [{section}] stands in line {before} already: the two are read as one");
+                let why = format!("the section [{section}] is also in line {before}: the two are merged");
                 self.warn(number, None, why);
             }
             self.sections.entry(section.to_owned()).or_default();
@@ -145,7 +147,7 @@ impl Reader<'_> {
             return Ok(());
         }
         if self.section.is_none() {
-            return wrong(format!("{trimmed:?} stands ahead of the first section: write `[global]` above it"));
+            return wrong(format!("{trimmed:?} is before the first section: write `[global]` above it"));
         }
         let Some((key, value)) = trimmed.split_once(['=', ':']) else {
             return wrong(format!("{trimmed:?} is a key without a value: write `key: value`"));
@@ -167,7 +169,7 @@ impl Reader<'_> {
         if let Some((_, before)) = keys.insert(open.key.clone(), (value, open.line)) {
             let (line, key) = (open.line, open.key);
             let why =
-                format!("{key} stands in [{section}] in line {before} too: line {line} counts; remove one of the two");
+                format!("{key} is also in line {before} of [{section}]: line {line} is used; remove one of the two");
             self.warn(line, Some(&key), why);
         }
     }
@@ -261,9 +263,9 @@ mod tests {
         assert_eq!(
             remarks(text),
             [
-                "x.cfg:4: a stands in [global] in line 2 too: line 4 counts; remove one of the two",
-                "x.cfg:6: the section [global] stands in line 1 already: the two are read as one",
-                "x.cfg:8: a stands in [global] in line 4 too: line 8 counts; remove one of the two",
+                "x.cfg:4: a is also in line 2 of [global]: line 4 is used; remove one of the two",
+                "x.cfg:6: the section [global] is also in line 1: the two are merged",
+                "x.cfg:8: a is also in line 4 of [global]: line 8 is used; remove one of the two",
             ]
         );
     }
@@ -285,8 +287,8 @@ mod tests {
         assert!(fails(b"[global]\n\n: x\n").starts_with("x.cfg:3: \": x\" is a value without a key"));
         assert!(fails(b"[global\n").starts_with("x.cfg:1: "));
         assert!(fails(b"[]\n").starts_with("x.cfg:1: a section without a name"));
-        assert_eq!(remarks("[a] b\n"), ["x.cfg:1: \"b\" after [a] is passed over"]);
-        assert!(fails(b"\na: b\n").contains("x.cfg:2: \"a: b\" stands ahead of the first section"));
+        assert_eq!(remarks("[a] b\n"), ["x.cfg:1: \"b\" after [a] is ignored"]);
+        assert!(fails(b"\na: b\n").contains("x.cfg:2: \"a: b\" is before the first section"));
         assert!(fails(b"[global]\na: b\nc: \xff\n").starts_with("x.cfg:3: not UTF-8"));
     }
 

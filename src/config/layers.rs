@@ -91,7 +91,7 @@ impl Layers {
         let here = if others.is_empty() { Vec::new() } else { suffixes(host) };
         for section in others {
             let (level, why) = match section.trim().eq_ignore_ascii_case("global") {
-                true => (Level::Warning, "is passed over: write [global]"),
+                true => (Level::Warning, "is ignored: write [global]"),
                 false if here.iter().any(|suffix| section.eq_ignore_ascii_case(suffix)) => continue,
                 false => (Level::Debug, "is not for this host"),
             };
@@ -148,7 +148,7 @@ impl Layers {
     pub fn define(&mut self, defines: &[String]) -> Result<(), Problem> {
         for define in defines {
             let Some((key, value)) = define.split_once(':').filter(|(key, _)| !key.trim().is_empty()) else {
-                return Err(Problem::new(format!("-D wants key:value, and {define:?} is not that")));
+                return Err(Problem::new(format!("-D needs key:value, not {define:?}")));
             };
             let entry = ConfigEntry { value: value.trim().to_owned(), origin: Origin::Define };
             self.entries.insert(key.trim().to_lowercase(), entry);
@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(layers.get("a").unwrap().origin.to_string(), "command line (-D)");
         assert_eq!(layers.get("e").unwrap().value, "");
         for bad in ["a", "", ":b", "a=b", " :b"] {
-            assert!(layers.define(&[bad.into()]).unwrap_err().to_string().contains("-D wants key:value"), "{bad:?}");
+            assert!(layers.define(&[bad.into()]).unwrap_err().to_string().contains("-D needs key:value"), "{bad:?}");
         }
     }
 

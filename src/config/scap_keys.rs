@@ -104,7 +104,8 @@ pub fn find(name: &str) -> Option<Unserved> {
     lists.into_iter().find(|(names, _)| names.contains(&name)).map(|(_, kind)| kind)
 }
 
-/// The names of those that are about deployments.
+/// The names of those that are about deployments: what the manual is held to.
+#[cfg(feature = "test-access")]
 pub fn of_deployments() -> impl Iterator<Item = &'static str> {
     [ANNOUNCEMENTS, DETAILS, TARGETS].into_iter().flatten().copied()
 }

@@ -170,11 +170,6 @@ impl Settings {
         self.stage_timeouts.get(&stage).copied().unwrap_or(self.stage_timeout)
     }
 
-    /// The settings of a group of `server_groups`.
-    pub fn group(&self, name: &str) -> Option<&GroupSettings> {
-        self.groups.iter().find(|group| group.name == name)
-    }
-
     /// What promote restarts, as a target is told.
     pub fn service(&self) -> Service {
         Service {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::repo::{Parts, Repo, Wanted};
-use crate::wire::{ExternalContent, Holder, LfsSource, PROTOCOL, Request, SubmoduleSource};
+use crate::wire::{Header, Holder, LfsSource, PROTOCOL, StageRequest, SubmoduleSource};
 
 use super::plan::Plan;
 use super::requests::{Requests, server};
@@ -19,7 +19,7 @@ type Vars = serde_json::Map<String, serde_json::Value>;
 /// template variables, and the addresses of the git server and of a proxy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Asked {
-    request: Request,
+    request: StageRequest,
     /// Targets fetch from a git server.
     by_server: bool,
     /// A sum of the template variables. It is too short to tell anybody what they are.
@@ -53,7 +53,7 @@ impl Requests {
     /// What is kept of them with the journal.
     pub fn asked(&self) -> Asked {
         let mut request = (*self.request).clone();
-        set_server(&mut request.extras, &Default::default());
+        request.extras.set_server("", None);
         let vars_sum = sum(&std::mem::take(&mut request.vars));
         Asked { request, by_server: self.server.is_some(), vars_sum }
     }
@@ -72,13 +72,15 @@ impl Requests {
         (parts, vars): (Parts, Vars),
     ) -> Result<Requests> {
         let holder = Holder { run: plan.run.clone(), message: plan.message.clone(), ..holder };
-        let mut request = Request { protocol: PROTOCOL, holder, vars, ..asked.request.clone() };
+        let header = Header { protocol: PROTOCOL, holder, ..asked.request.header.clone() };
+        let mut request = StageRequest { header, vars, ..asked.request.clone() };
         let server = server(config).filter(|_| asked.by_server);
         match &server {
-            Some(server) => set_server(&mut request.extras, server),
+            Some((url, proxy)) => request.extras.set_server(url, proxy.as_deref()),
             None if asked.by_server && plan.brings_code() => {
                 bail!(
-                    "targets fetched from a git server when the run began: name it again, with -D git_server:NAME say"
+                    "targets fetched from a git server when the run began: name it again, for example with -D \
+                     git_server:NAME"
                 )
             }
             None => {}
@@ -97,7 +99,7 @@ impl Requests {
             request.service = restored.request.service.clone();
         }
         let Some(undone) = undone.map(|undone| &undone.request) else { return };
-        request.deploy_dir = undone.deploy_dir.clone();
+        request.header.deploy_dir = undone.header.deploy_dir.clone();
         let services = &mut request.service;
         let more = undone.service.names.iter().filter(|new| services.names.iter().all(|old| old.name != new.name));
         let more: Vec<_> = more.cloned().collect();
@@ -117,15 +119,4 @@ fn sum(vars: &Vars) -> u16 {
     };
     let (a, b) = text.bytes().fold((1, 0), add);
     (a ^ b) as u16
-}
-
-/// Sets the git server's address, and the proxy's, where they are used.
-fn set_server(extras: &mut ExternalContent, (address, through): &(String, Option<String>)) {
-    if let Some(SubmoduleSource::Server { url, proxy }) = &mut extras.submodules {
-        url.clone_from(address);
-        proxy.clone_from(through);
-    }
-    if let Some(LfsSource::Server { url }) = &mut extras.lfs {
-        url.clone_from(address);
-    }
 }

@@ -1,6 +1,8 @@
 //! The deployment: its plan, its story, its host table, its verdict.
 
 mod asked;
+mod calls;
+mod contact;
 mod holder;
 mod look;
 mod new_hosts;
@@ -18,10 +20,10 @@ mod verdict;
 
 pub use asked::Asked;
 pub use holder::{holder, lock_places, long_message};
-pub use look::{bare_request, look};
+pub use look::{Look, close, look};
 pub use new_hosts::for_new_hosts;
 pub use operator::{Answer, Operator, Question};
-pub use plan::{Kind, Plan, StagePlan};
+pub use plan::{GroupId, Kind, Plan, StagePlan};
 pub use prepare::{Choice, Prepared, prepare};
 pub use relay::{Observer, relay};
 pub use requests::{Requests, parts, requests};

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 
 use crate::config::Config;
 use crate::repo::Repo;
-use crate::wire::{FLEET_REVISION, Fetch, Request, Source, SubmoduleSource};
+use crate::wire::{FLEET_REVISION, Fetch, Header, Source, StageRequest, SubmoduleSource};
 
 use super::prepare::Prepared;
 use super::requests::extras;
@@ -13,7 +13,7 @@ use super::requests::extras;
 ///
 /// # Errors
 /// What is wrong with checks or configuration files.
-pub fn for_new_hosts(config: &Config, repo: &Repo, prepared: &Prepared) -> Result<Request> {
+pub fn for_new_hosts(config: &Config, repo: &Repo, prepared: &Prepared) -> Result<StageRequest> {
     let settings = &config.settings;
     let server = config.git_server().context("git_server is not set")?;
     let url = format!("{}://{server}/{}/.git", settings.git_scheme, settings.git_repo);
@@ -25,13 +25,14 @@ pub fn for_new_hosts(config: &Config, repo: &Repo, prepared: &Prepared) -> Resul
         // It may hold a password, and this is for everybody who can fetch.
         *proxy = None;
     }
-    Ok(Request {
+    let basis = prepared.requests.basis();
+    Ok(StageRequest {
+        header: Header { timeout: settings.stage_timeout.as_secs(), ..basis.header.clone() },
         extras,
         kept: false,
         restore: None,
         force: false,
-        timeout: settings.stage_timeout.as_secs(),
         fetch: Some(Fetch { source: Some(source), describing: Some(describing), ..Fetch::default() }),
-        ..prepared.requests.basis().clone()
+        ..basis.clone()
     })
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::fleet::HostId;
+use crate::fleet::{HostId, HostIds};
 use crate::report::GroupHead;
 use crate::targets::{Group, Target};
 use crate::wire::{Revision, RunId, Stage};
@@ -40,6 +40,17 @@ pub struct StagePlan {
     pub timeout: Duration,
 }
 
+/// A group's place in the plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupId(usize);
+
+impl GroupId {
+    /// The place, for lists that have one entry a group.
+    pub const fn index(self) -> usize {
+        self.0
+    }
+}
+
 /// The whole of a run. It holds no secret, so it can be shown and kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
@@ -70,34 +81,37 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The first host's id of each group, then the number of all hosts.
-    fn bounds(&self) -> impl Iterator<Item = (usize, std::ops::Range<HostId>)> + '_ {
-        let mut next = 0;
-        self.groups.iter().enumerate().map(move |(index, group)| {
-            let start = next;
-            next += group.targets.len();
-            (index, start..next)
-        })
+    /// The groups in order.
+    pub fn group_ids(&self) -> impl DoubleEndedIterator<Item = GroupId> + use<> {
+        (0..self.groups.len()).map(GroupId)
+    }
+
+    /// A group of this plan.
+    pub fn group(&self, group: GroupId) -> &Group {
+        &self.groups[group.0]
+    }
+
+    /// All hosts in order.
+    pub fn hosts(&self) -> HostIds {
+        HostId::first(self.size())
     }
 
     /// The hosts of a group.
-    pub fn hosts_of(&self, group: usize) -> std::ops::Range<HostId> {
-        self.bounds().nth(group).expect("a group of the plan").1
+    pub fn hosts_of(&self, group: GroupId) -> HostIds {
+        let before = self.groups[..group.0].iter().map(|group| group.targets.len()).sum();
+        HostId::first(before).next_after(self.groups[group.0].targets.len())
     }
 
     /// The subgroups of a group in order, each with its label and its hosts.
-    pub fn subgroups_of(&self, group: usize) -> Vec<(String, std::ops::Range<HostId>)> {
-        let start = self.hosts_of(group).start;
-        let subgroups = self.groups[group].subgroups().into_iter();
-        subgroups.map(|(label, range)| (label, start + range.start..start + range.end)).collect()
+    pub fn subgroups_of(&self, group: GroupId) -> Vec<(String, HostIds)> {
+        let hosts = self.hosts_of(group);
+        let subgroups = self.groups[group.0].subgroups().into_iter();
+        subgroups.map(|(label, range)| (label, hosts.part(range))).collect()
     }
 
-    /// Every target with its group's index, in the order of host ids.
-    pub fn targets(&self) -> impl Iterator<Item = (usize, &Target)> {
-        self.groups
-            .iter()
-            .enumerate()
-            .flat_map(|(index, group)| group.targets.iter().map(move |target| (index, target)))
+    /// Every target with its group, in the order of host ids.
+    pub fn targets(&self) -> impl Iterator<Item = (GroupId, &Target)> {
+        self.group_ids().flat_map(|id| self.group(id).targets.iter().map(move |target| (id, target)))
     }
 
     /// The number of targets.

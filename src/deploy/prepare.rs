@@ -13,9 +13,6 @@ use super::plan::{Kind, Plan, StagePlan};
 use super::requests::{Requests, parts, requests};
 use super::revision;
 
-/// Stages that `--stages` may name.
-const CHOICE: [Stage; 4] = [Stage::Fetch, Stage::ConfigDeploy, Stage::Promote, Stage::Finalize];
-
 /// What the command line chose.
 #[derive(Debug, Clone, Default)]
 pub struct Choice {
@@ -45,17 +42,17 @@ pub struct Prepared {
 pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -> Result<Prepared> {
     let settings = &config.settings;
     let kind = match (choice.dry_run, choice.service_restart) {
-        (true, true) => bail!("--dry-run and --service-restart exclude each other"),
+        (true, true) => bail!("--dry-run and --service-restart cannot be combined"),
         (true, false) => Kind::DryRun,
         (false, true) => Kind::ServiceRestart,
         (false, false) if choice.rollback => Kind::Rollback,
         (false, false) => Kind::Deploy,
     };
     if kind != Kind::Deploy && choice.stages.is_some() {
-        bail!("--stages goes with a deployment, not with --dry-run or --service-restart");
+        bail!("--stages cannot be combined with --dry-run or --service-restart");
     }
     if kind == Kind::ServiceRestart && settings.service_name.is_empty() {
-        bail!("--service-restart: there is no service to restart: set service_name");
+        bail!("--service-restart: no service to restart: set service_name");
     }
     let pattern = choice.limit_hosts.as_deref().map(str::parse::<HostPattern>).transpose();
     let pattern = pattern.map_err(|why| anyhow::anyhow!("--limit-hosts: {why}"))?;
@@ -145,24 +142,25 @@ fn dirty_note(repo: &Repo, name: &str) -> Result<Option<(Level, String)>> {
 
 /// The stages of a run, in the order in which they run.
 fn stages(kind: Kind, chosen: Option<&str>) -> Result<Vec<Stage>> {
+    let choice = Stage::of_deployment();
     let chosen = match (kind, chosen) {
         (Kind::DryRun, _) => return Ok(vec![Stage::ConfigDiff]),
         (Kind::Rollback, _) => return Ok(vec![Stage::Promote, Stage::Finalize]),
         (Kind::ServiceRestart, _) => return Ok(vec![Stage::RestartService]),
-        (Kind::Deploy, None) => return Ok(CHOICE.to_vec()),
+        (Kind::Deploy, None) => return Ok(choice),
         (Kind::Deploy, Some(chosen)) => chosen,
     };
     let mut wanted = Vec::new();
     for name in chosen.split(',').map(str::trim).filter(|name| !name.is_empty()) {
         match name.parse() {
-            Ok(stage) if CHOICE.contains(&stage) => wanted.push(stage),
-            _ => bail!("--stages: {name:?} is no stage that can be chosen: {}", names(&CHOICE)),
+            Ok(stage) if choice.contains(&stage) => wanted.push(stage),
+            _ => bail!("--stages: unknown stage {name:?}: choose from {}", names(&choice)),
         }
     }
     if wanted.is_empty() {
-        bail!("--stages names no stage: choose from {}", names(&CHOICE));
+        bail!("--stages is empty: choose from {}", names(&choice));
     }
-    Ok(CHOICE.into_iter().filter(|stage| wanted.contains(stage)).collect())
+    Ok(choice.into_iter().filter(|stage| wanted.contains(stage)).collect())
 }
 
 fn names(stages: &[Stage]) -> String {

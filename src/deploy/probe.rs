@@ -2,38 +2,36 @@
 
 use std::collections::HashMap;
 
-use crate::fleet::Outcome;
-use crate::wire::{Facts, Stage};
+use crate::wire::{Facts, Fault, Stage};
 
 use super::plan::{Kind, Plan};
 use super::table::Row;
 use crate::targets::Target;
 
 /// What stands against deploying to a host with these facts.
-pub fn unfit(facts: &Facts, plan: &Plan) -> Option<Outcome> {
+pub fn unfit(facts: &Facts, plan: &Plan) -> Option<Fault> {
     if plan.kind == Kind::DryRun {
         return None;
     }
     if let Some(by) = facts.locked.as_ref().filter(|by| by.run != plan.run) {
-        return Some(Outcome::Locked { by: by.clone() });
+        return Some(Fault::Locked { by: Box::new(by.clone()) });
     }
     if let Some(reason) = &facts.stranger {
-        return Some(Outcome::Failed { reason: reason.clone(), status: 0 });
+        return Some(Fault::failed(reason));
     }
     if let Some(scap) = &facts.scap {
-        let reason = format!("{scap}: wait for its end, or end it");
-        return Some(Outcome::Failed { reason, status: 0 });
+        return Some(Fault::failed(format!("{scap}: wait until it has ended, or end it")));
     }
     if let Some(reason) = out_of_turn(facts, plan) {
-        return Some(Outcome::Failed { reason, status: 0 });
+        return Some(Fault::failed(reason));
     }
     if plan.kind == Kind::ServiceRestart || facts.revisions.contains(&plan.revision) {
         return None;
     }
-    let failed = |reason| Some(Outcome::Failed { reason, status: 0 });
+    let failed = |reason: String| Some(Fault::failed(reason));
     if plan.kind == Kind::Rollback {
         let short = plan.revision.short();
-        return failed(format!("{short} is not kept there any more; bring it back with `hoist deploy -r {short}`"));
+        return failed(format!("the host no longer has {short}; deploy it with `hoist deploy -r {short}`"));
     }
     if facts.free_bytes < plan.need_bytes {
         let (free, need) = (facts.free_bytes >> 20, plan.need_bytes.div_ceil(1 << 20));
@@ -54,12 +52,12 @@ fn out_of_turn(facts: &Facts, plan: &Plan) -> Option<String> {
     }
     let short = plan.revision.short();
     if !facts.revisions.contains(&plan.revision) {
-        return Some(format!("there is no complete working tree of {short}: run the fetch stage first"));
+        return Some(format!("no complete working tree of {short}: run the fetch stage first"));
     }
     let promotes = plan.stages.iter().any(|it| it.stage == Stage::Promote);
     if plan.finalize.is_some() && !promotes && facts.state.current.as_ref() != Some(&plan.revision) {
         let live = facts.state.current.as_ref().map_or("nothing", |current| current.short());
-        return Some(format!("{live} is live there, and not {short}: run the promote stage first"));
+        return Some(format!("{live} is live, not {short}: run the promote stage first"));
     }
     None
 }

@@ -3,9 +3,11 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
-use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, Outcome, Task};
-use crate::report::{Event, Reporter};
+use crate::fleet::remarks::Remark;
+use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, Step, Task};
+use crate::report::{Event, Note, Reporter};
 use crate::targets::Target;
+use crate::wire::Outcome;
 
 /// Whoever keeps account of the hosts of a call, and decides whether more of them begin.
 pub trait Observer {
@@ -18,6 +20,21 @@ pub trait Observer {
 
     /// Whether the operator wants no further host to begin; asked every so often.
     fn interrupted(&mut self, report: &mut dyn Reporter) -> bool;
+}
+
+/// The event of a remark that was made during a step.
+fn note(Remark { level, host, message }: Remark, step: Step) -> Event {
+    Event::Note(Note { level, message, host, step: Some(step) })
+}
+
+/// Tells the reporters the fleet's remarks, and nothing else, of a step that nobody follows.
+pub fn relay_remarks(events: Vec<HostEvent>, step: Step, report: &mut dyn Reporter) -> Flow {
+    for event in events {
+        if let HostEvent::Remark(remark) = event {
+            report.event(&note(remark, step));
+        }
+    }
+    Flow::Continue
 }
 
 /// Makes a call on the fleet: tells the observer and the reporters, and names who was not attempted.
@@ -51,6 +68,7 @@ pub fn relay(
                 HostEvent::Line(host, line) => {
                     report.event(&Event::HostLine { host: observer.target(host).clone(), line });
                 }
+                HostEvent::Remark(remark) => report.event(&note(remark, step)),
                 HostEvent::Diff { host, file, diff } => {
                     report.event(&Event::HostDiff { host: observer.target(host).clone(), file, diff });
                 }

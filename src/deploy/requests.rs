@@ -1,16 +1,16 @@
-//! What each target is asked: made once of the configuration and the repository, completed for each step.
+//! What targets are asked in a run: made once of the configuration and the repository. The fleet completes it for each
+//! step.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use anyhow::{Result, bail};
 
 use crate::config::Config;
-use crate::fleet::{Call, HostId, Step, Task};
+use crate::fleet::RequestSource;
 use crate::repo::{Parts, Repo, Wanted};
 use crate::wire::{
-    Action, DescribingTags, ExternalContent, Fetch, ForScap, Holder, LfsSource, PROTOCOL, Request, Revision, Source,
-    Stage, SubmoduleSource,
+    DescribingTags, ExternalContent, Fetch, ForScap, Header, Holder, LfsSource, PROTOCOL, Revision, Source,
+    StageRequest, SubmoduleSource,
 };
 
 use super::plan::{Kind, Plan};
@@ -18,10 +18,10 @@ use super::plan::{Kind, Plan};
 /// The control folder of a repository that was made for Scap.
 const SCAPS: &str = "scap";
 
-/// What each target is asked in each step.
+/// What targets are asked in a run.
 #[derive(Clone)]
 pub struct Requests {
-    pub(super) request: Arc<Request>,
+    pub(super) request: Arc<StageRequest>,
     pub(super) shallow: Vec<Revision>,
     pub(super) parts: Arc<Parts>,
     /// The repository on the git server, and the proxy on the way to it.
@@ -33,20 +33,8 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// The same request for every host, but for what a call says.
-    pub fn of(request: Request) -> Requests {
-        Requests {
-            request: Arc::new(request),
-            shallow: Vec::new(),
-            parts: Arc::default(),
-            server: None,
-            tag: Arc::default(),
-            describing: Arc::default(),
-        }
-    }
-
-    /// What all requests have in common.
-    pub fn basis(&self) -> &Request {
+    /// What the requests of all stages have in common.
+    pub fn basis(&self) -> &StageRequest {
         &self.request
     }
 
@@ -79,29 +67,25 @@ impl Requests {
     pub fn shallow(&self) -> &[Revision] {
         &self.shallow
     }
+}
 
-    /// The request of one step on one host. The fleet adds the pack's length to that of a fetch.
-    pub fn make(&self, _: HostId, call: &Call, task: &Task) -> Request {
-        let mut request = (*self.request).clone();
-        request.group = call.group.clone();
-        request.timeout = call.timeout.max(Duration::from_secs(1)).as_secs();
-        request.restore = task.restore.clone();
-        request.force = call.force;
-        let Step::Run(stage) = call.step else { return request };
-        request.action = Action::Run { stage, attempt: task.attempt };
-        if stage == Stage::Fetch {
-            let source = self.server.as_ref().map(|(url, proxy)| Source {
-                url: url.clone(),
-                proxy: proxy.clone(),
-                reference: self
-                    .tag
-                    .get()
-                    .map_or_else(|| request.revision.to_string(), |tag| format!("refs/tags/{tag}")),
-            });
-            let describing = self.describing.get().cloned();
-            request.fetch = Some(Fetch { shallow: self.shallow.clone(), source, describing, ..Fetch::default() });
-        }
-        request
+impl RequestSource for Requests {
+    fn header(&self) -> &Header {
+        &self.request.header
+    }
+
+    fn deployment(&self) -> Option<&StageRequest> {
+        Some(&self.request)
+    }
+
+    fn fetch(&self) -> Fetch {
+        let source = self.server.as_ref().map(|(url, proxy)| Source {
+            url: url.clone(),
+            proxy: proxy.clone(),
+            reference: self.tag().map_or_else(|| self.request.revision.to_string(), |tag| format!("refs/tags/{tag}")),
+        });
+        let describing = self.describing.get().cloned();
+        Fetch { shallow: self.shallow.clone(), source, describing, ..Fetch::default() }
     }
 }
 
@@ -112,7 +96,7 @@ impl Requests {
 pub fn parts(config: &Config, repo: &Repo, revision: &Revision) -> Result<Parts> {
     let settings = &config.settings;
     if settings.git_fat && !repo.file_exists(revision, ".gitfat")? {
-        bail!("git-fat is asked for, and there is no .gitfat in {}: commit it, or remove git_fat", revision.short());
+        bail!("git_fat is set, but {} has no .gitfat: commit one, or remove git_fat", revision.short());
     }
     let submodules = settings.git_submodules && !settings.git_upstream_submodules;
     let large_files = settings.git_lfs && settings.git_server.is_none();
@@ -131,27 +115,20 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
     };
     let server = server(config);
     let url = server.as_ref().map(|(url, _)| url.as_str());
-    let request = Request {
-        protocol: PROTOCOL,
-        holder: Holder { run: plan.run.clone(), message: plan.message.clone(), ..holder },
-        action: Action::Probe,
-        repo: settings.git_repo.clone(),
-        deploy_dir: settings.git_deploy_dir.clone(),
+    let request = StageRequest {
+        header: header(config, Holder { run: plan.run.clone(), message: plan.message.clone(), ..holder }),
         group: String::new(),
         revision: plan.revision.clone(),
         restore: None,
         found_nothing: false,
         force: false,
-        umask: umask(config),
         cache_revs: cache_revs(config),
-        timeout: 0,
         confirm_timeout: plan.confirm_timeout.as_secs(),
-        control_dir: config.control_name.clone(),
         environment: config.environment.clone(),
         extras: if plan.kind == Kind::Rollback { ExternalContent::default() } else { extras(config, repo, url) },
-        large_files: Vec::new(),
         fetch: None,
         checks: config.checks()?,
+        perform_checks: settings.perform_checks,
         nrpe_dir: settings.nrpe_dir.clone(),
         service: settings.service(),
         config_files,
@@ -159,7 +136,6 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
         vars,
         kept: plan.kind == Kind::Rollback,
         link_files: settings.link_files,
-        verify: false,
         scap: for_scap(config, repo),
     };
     let shallow = parts.shallow(repo)?;
@@ -167,13 +143,27 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
     Ok(Requests { request: Arc::new(request), shallow, parts: Arc::new(parts), server, tag, describing })
 }
 
+/// What every request of a command begins with, as the configuration stands now.
+pub(super) fn header(config: &Config, holder: Holder) -> Header {
+    let settings = &config.settings;
+    Header {
+        protocol: PROTOCOL,
+        holder,
+        repo: settings.git_repo.clone(),
+        deploy_dir: settings.git_deploy_dir.clone(),
+        control_dir: config.control_name.clone(),
+        umask: umask(config),
+        timeout: 0,
+    }
+}
+
 /// The umask on targets. Scap's key is about the deploy host alone: on its targets the login's counts.
-pub(super) fn umask(config: &Config) -> Option<u32> {
+fn umask(config: &Config) -> Option<u32> {
     (config.control_name != SCAPS).then_some(config.settings.umask)
 }
 
 /// The old revisions that targets keep. Scap counts the live one among them.
-pub(super) fn cache_revs(config: &Config) -> usize {
+fn cache_revs(config: &Config) -> usize {
     config.settings.cache_revs.saturating_sub(usize::from(config.control_name == SCAPS))
 }
 

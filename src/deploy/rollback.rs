@@ -3,9 +3,10 @@
 use crate::fleet::{Call, Flow, HostId};
 use crate::wire::Stage;
 
+use super::calls::stage_call;
 use super::operator::{Answer, Question};
-use super::plan::Plan;
-use super::story::{Deployment, Halt, stage_call};
+use super::plan::{GroupId, Plan};
+use super::story::{Deployment, Halt};
 use super::table::{HostState, Row};
 use super::verdict::End;
 
@@ -19,7 +20,7 @@ impl Deployment<'_> {
         if touched > 0 {
             let why = match halt {
                 Halt::Limit { group } => {
-                    let group = &self.plan.groups[*group];
+                    let group = self.plan.group(*group);
                     format!("failure limit of {} exceeded", group.name)
                 }
                 Halt::Declined => "stopped by the operator".to_owned(),
@@ -29,7 +30,7 @@ impl Deployment<'_> {
                 return End::RollbackDeclined;
             }
         }
-        for group in (0..self.plan.groups.len()).rev() {
+        for group in self.plan.group_ids().rev() {
             let hosts = self.plan.hosts_of(group).filter(|host| needs_rollback(self.table.row(*host))).collect();
             self.roll_back_hosts(group, hosts);
         }
@@ -38,11 +39,11 @@ impl Deployment<'_> {
 
     /// Rolls hosts of a group back, no more of them at once than the deployment took: services are restarted on the way
     /// back too.
-    pub(super) fn roll_back_hosts(&mut self, group: usize, hosts: Vec<HostId>) {
+    pub(super) fn roll_back_hosts(&mut self, group: GroupId, hosts: Vec<HostId>) {
         let plan = self.plan;
         let call = rollback_call(plan, group);
         for (label, members) in plan.subgroups_of(group).into_iter().rev() {
-            let hosts = hosts.iter().copied().filter(|host| members.contains(host)).collect();
+            let hosts = hosts.iter().copied().filter(|host| members.contains(*host)).collect();
             // Neither a failure nor an interrupt cuts it short.
             self.run_call(&call, &label, hosts, false, |table, host, result| {
                 table.ended(host, Stage::Rollback, 0, result, plan);
@@ -59,7 +60,7 @@ fn needs_rollback(row: &Row) -> bool {
 }
 
 /// The batch limit of a promote holds for a rollback as well, which promotes another revision.
-fn rollback_call(plan: &Plan, group: usize) -> Call {
+fn rollback_call(plan: &Plan, group: GroupId) -> Call {
     let call = stage_call(plan, group, &plan.rollback, plan.force);
     let promote = plan.stages.iter().find(|it| it.stage == Stage::Promote);
     let batch = promote.map_or(call.batch, |promote| call.batch.min(promote.batch));

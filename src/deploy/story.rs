@@ -4,27 +4,24 @@
 //! [`Reporter`]s. The rules R1 to R12 that the comments name are stated in DESIGN.md.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
-use crate::fleet::{Call, Fleet, Flow, HostId, HostResult, Outcome, Step, Task};
+use crate::fleet::{Call, Fleet, Flow, HostId, HostIds, HostResult, Step, Task};
 use crate::report::{Event, Reporter};
 use crate::targets::{FailedTargets, Target};
 use crate::text::counted;
-use crate::wire::{Level, Stage};
+use crate::wire::{Level, Outcome, Stage};
 
+use super::calls::{contact_call, stage_call};
 use super::operator::{Answer, Operator, Question};
-use super::plan::{Kind, Plan, StagePlan};
-use super::relay::{Observer, relay};
+use super::plan::{GroupId, Kind, Plan, StagePlan};
+use super::relay::{Observer, relay, relay_remarks};
 use super::table::{HostState, Table};
 use super::verdict::{End, Verdict};
-
-/// The longest that one host may take for the probe, for its lock, and for letting go of it.
-const CONTACT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Why a run does not go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Halt {
-    Limit { group: usize },
+    Limit { group: GroupId },
     Declined,
     Interrupted,
 }
@@ -41,8 +38,8 @@ pub fn deploy(plan: &Plan, fleet: &mut dyn Fleet, operator: &mut dyn Operator, r
 pub(super) struct Deployment<'a> {
     pub(super) plan: &'a Plan,
     fleet: &'a mut dyn Fleet,
-    operator: &'a mut dyn Operator,
-    report: &'a mut dyn Reporter,
+    pub(super) operator: &'a mut dyn Operator,
+    pub(super) report: &'a mut dyn Reporter,
     pub(super) table: Table,
     /// The operator said to continue with all groups.
     go_on: bool,
@@ -59,73 +56,11 @@ impl Deployment<'_> {
         }
     }
 
-    /// Probes every host, judges what cannot be deployed to, and takes the locks. Changes nothing on any host.
-    fn contact(&mut self) -> Result<(), End> {
-        self.probe();
-        self.judge_contact()?;
-        if self.plan.kind == Kind::DryRun {
-            return Ok(());
-        }
-        self.hold();
-        self.judge_contact()
-    }
-
-    fn probe(&mut self) {
-        let plan = self.plan;
-        let everyone = (0..plan.size()).collect();
-        let call = contact_call(plan, Step::Probe);
-        self.run_step(&call, "", everyone, |table, host, result| {
-            let unfit = result.facts.as_ref().and_then(|facts| super::probe::unfit(facts, plan));
-            table.probed(host, result, unfit);
-            Flow::Continue
-        });
-        for row in self.table.rows() {
-            if let Some(lease) = row.facts.as_ref().and_then(|facts| facts.lease.as_ref()) {
-                self.report.event(&Event::note(Level::Warning, format!("{}: {lease}", row.target)));
-            }
-        }
-    }
-
-    fn hold(&mut self) {
-        let call = contact_call(self.plan, Step::Hold);
-        let ready = self.hosts_in(0..self.plan.size(), HostState::Ready);
-        self.run_step(&call, "", ready, |table, host, result| {
-            table.held(host, result.outcome);
-            Flow::Continue
-        });
-    }
-
-    /// Before anything is touched: no foreign lock, no limit exceeded, somebody to deploy to, no interrupt.
-    fn judge_contact(&mut self) -> Result<(), End> {
-        if self.operator.interrupted() {
-            self.report.event(&Event::Interrupted);
-            return Err(End::InterruptedUntouched);
-        }
-        let locked = |row: &&super::table::Row| {
-            row.trouble.as_ref().is_some_and(|trouble| matches!(trouble.outcome, Outcome::Locked { .. }))
-        };
-        if super::probe::twins(self.table.rows()).is_some() {
-            return Err(End::OneUnderTwoNames);
-        }
-        if self.table.rows().iter().find(locked).is_some() {
-            return Err(End::Locked);
-        }
-        for group in 0..self.plan.groups.len() {
-            if self.exceeded(group) {
-                self.report_limit(group);
-                return Err(End::LimitUntouched);
-            }
-        }
-        if self.hosts_in(0..self.plan.size(), HostState::Ready).is_empty() {
-            return Err(End::NobodyThere);
-        }
-        Ok(())
-    }
-
     fn deploy_groups(&mut self) -> Result<(), Halt> {
-        for group in 0..self.plan.groups.len() {
+        let mut groups = self.plan.group_ids().peekable();
+        while let Some(group) = groups.next() {
             self.deploy_group(group)?;
-            if group + 1 < self.plan.groups.len() {
+            if groups.peek().is_some() {
                 self.ask_to_continue(group)?;
             }
         }
@@ -133,13 +68,13 @@ impl Deployment<'_> {
     }
 
     /// R8: after each group but the last, never between subgroups.
-    fn ask_to_continue(&mut self, group: usize) -> Result<(), Halt> {
+    fn ask_to_continue(&mut self, group: GroupId) -> Result<(), Halt> {
         if self.go_on || self.plan.kind == Kind::DryRun {
             return Ok(());
         }
         // Whoever has asked for the end of the run is not asked whether it goes on.
         self.heed_interrupt()?;
-        let answer = self.ask(&Question::Continue { group: self.plan.groups[group].name.clone() });
+        let answer = self.ask(&Question::Continue { group: self.plan.group(group).name.clone() });
         self.heed_interrupt()?;
         match answer {
             Answer::Yes => Ok(()),
@@ -152,8 +87,8 @@ impl Deployment<'_> {
     }
 
     /// One group: its subgroups, then its failed hosts again (R11), until the limit is judged for good.
-    fn deploy_group(&mut self, group: usize) -> Result<(), Halt> {
-        let mut rounds = self.plan.groups[group].retry_failed;
+    fn deploy_group(&mut self, group: GroupId) -> Result<(), Halt> {
+        let mut rounds = self.plan.group(group).retry_failed;
         loop {
             self.sweep(group)?;
             let failed = self.retryable(group);
@@ -167,7 +102,7 @@ impl Deployment<'_> {
             self.report_limit(group);
             return Err(Halt::Limit { group });
         }
-        if self.plan.groups[group].failed_targets == FailedTargets::Rollback && self.plan.kind.changes_revision() {
+        if self.plan.group(group).failed_targets == FailedTargets::Rollback && self.plan.kind.changes_revision() {
             let failed = self.retryable(group);
             self.roll_back_hosts(group, failed);
         }
@@ -175,7 +110,7 @@ impl Deployment<'_> {
     }
 
     /// Takes each subgroup through the stages that its hosts have before them, until the group's limit is exceeded (R7).
-    fn sweep(&mut self, group: usize) -> Result<(), Halt> {
+    fn sweep(&mut self, group: GroupId) -> Result<(), Halt> {
         for (label, members) in self.plan.subgroups_of(group) {
             if self.exceeded(group) {
                 return Ok(());
@@ -185,7 +120,7 @@ impl Deployment<'_> {
             }
             self.heed_interrupt()?;
             let hosts = members.clone().map(|host| self.target(host)).collect();
-            let name = self.plan.groups[group].name.clone();
+            let name = self.plan.group(group).name.clone();
             self.report.event(&Event::Subgroup { group: name, label: label.clone(), hosts });
             for (index, stage) in self.plan.stages.iter().enumerate() {
                 if self.exceeded(group) {
@@ -202,13 +137,13 @@ impl Deployment<'_> {
 
     /// R11: the failed hosts once more, from the first stage to the one that failed, with a forced checkout. As at their
     /// first try, no more of them at once than a subgroup has.
-    fn retry(&mut self, group: usize, hosts: Vec<HostId>) -> Result<(), Halt> {
-        let name = self.plan.groups[group].name.clone();
+    fn retry(&mut self, group: GroupId, hosts: Vec<HostId>) -> Result<(), Halt> {
+        let name = self.plan.group(group).name.clone();
         let failed = counted(hosts.len(), "failed host");
         self.report.event(&Event::note(Level::Info, format!("trying {failed} of {name} again")));
         let goal: HashMap<HostId, usize> = hosts.iter().map(|host| (*host, self.table.row(*host).passed)).collect();
         for (label, members) in self.plan.subgroups_of(group) {
-            let mut hosts: Vec<HostId> = hosts.iter().copied().filter(|host| members.contains(host)).collect();
+            let mut hosts: Vec<HostId> = hosts.iter().copied().filter(|host| members.contains(*host)).collect();
             for (index, stage) in self.plan.stages.iter().enumerate() {
                 hosts.retain(|host| goal[host] >= index);
                 self.run_stage(group, &label, stage, index, hosts.clone(), Try::Again)?;
@@ -221,7 +156,7 @@ impl Deployment<'_> {
     /// One primary stage on hosts of one group.
     fn run_stage(
         &mut self,
-        group: usize,
+        group: GroupId,
         label: &str,
         stage: &StagePlan,
         index: usize,
@@ -231,8 +166,8 @@ impl Deployment<'_> {
         let plan = self.plan;
         let force = plan.force || which == Try::Again;
         let call = stage_call(plan, group, stage, force);
-        let limit = plan.groups[group].limit;
-        let size = plan.groups[group].targets.len();
+        let limit = plan.group(group).limit;
+        let size = plan.group(group).targets.len();
         // A host that is tried again counts already: the limit does not keep it from its second chance.
         let stops = which == Try::First && plan.kind != Kind::DryRun;
         let interrupted = self.run_step(&call, label, hosts, |table, host, result| {
@@ -257,24 +192,29 @@ impl Deployment<'_> {
     /// been begun an interrupt still turns the run back; one by whoever undoes the run does so at any time.
     fn finalize(&mut self) -> Result<(), Halt> {
         let plan = self.plan;
-        let stage = plan.finalize.as_ref();
-        for (group, finalize) in stage.into_iter().flat_map(|stage| (0..plan.groups.len()).map(move |it| (it, stage))) {
+        let Some(finalize) = &plan.finalize else { return self.heed_late_interrupt() };
+        for group in plan.group_ids() {
             let hosts = self.complete(plan.hosts_of(group));
             let call = stage_call(plan, group, finalize, plan.force);
-            let interrupted = self.run_step(&call, &plan.groups[group].name, hosts, |table, host, result| {
+            let interrupted = self.run_step(&call, &plan.group(group).name, hosts, |table, host, result| {
                 table.ended(host, Stage::Finalize, 0, result, plan);
                 Flow::Continue
             });
-            if interrupted && (self.operator.undoes() || !self.complete(0..plan.size()).is_empty()) {
+            if interrupted && (self.operator.undoes() || !self.complete(plan.hosts()).is_empty()) {
                 self.report.event(&Event::Interrupted);
                 return Err(Halt::Interrupted);
             }
         }
+        self.heed_late_interrupt()
+    }
+
+    /// When all stages are over, only whoever undoes the run still turns it back.
+    fn heed_late_interrupt(&mut self) -> Result<(), Halt> {
         if self.operator.undoes() { self.heed_interrupt() } else { Ok(()) }
     }
 
     /// The hosts that passed every primary stage and wait for finalize.
-    fn complete(&self, range: std::ops::Range<HostId>) -> Vec<HostId> {
+    fn complete(&self, range: HostIds) -> Vec<HostId> {
         let mut hosts = self.hosts_in(range, HostState::Ready);
         hosts.retain(|host| self.table.row(*host).passed == self.plan.stages.len());
         hosts
@@ -285,7 +225,7 @@ impl Deployment<'_> {
     fn read_again(&mut self) {
         let plan = self.plan;
         let recalled = |host: &HostId| self.table.row(*host).facts.is_some() && self.fleet.recalls(*host);
-        let hosts: Vec<HostId> = (0..plan.size()).filter(recalled).collect();
+        let hosts: Vec<HostId> = plan.hosts().filter(recalled).collect();
         let call = Call { recover: true, ..contact_call(plan, Step::Probe) };
         self.run_call(&call, "", hosts, false, |table, host, result| {
             table.read_again(host, result, plan);
@@ -295,15 +235,16 @@ impl Deployment<'_> {
 
     /// Lets go of every lock and session.
     fn close(&mut self) {
-        let reached = (0..self.plan.size()).filter(|host| self.table.row(*host).facts.is_some());
+        let reached = self.plan.hosts().filter(|host| self.table.row(*host).facts.is_some());
         let tasks: Vec<_> = reached.map(|host| Task { host, attempt: 0, restore: None }).collect();
         if !tasks.is_empty() {
-            self.fleet.run(&contact_call(self.plan, Step::Release), &tasks, &mut |_| Flow::Continue);
+            let (call, report) = (contact_call(self.plan, Step::Release), &mut *self.report);
+            self.fleet.run(&call, &tasks, &mut |events| relay_remarks(events, call.step, report));
         }
     }
 
     /// Runs a step that an interrupt stops; says whether one did.
-    fn run_step(
+    pub(super) fn run_step(
         &mut self,
         call: &Call,
         label: &str,
@@ -355,8 +296,8 @@ impl Deployment<'_> {
         answer
     }
 
-    fn report_limit(&mut self, group: usize) {
-        let head = &self.plan.groups[group];
+    pub(super) fn report_limit(&mut self, group: GroupId) {
+        let head = &self.plan.group(group);
         self.report.event(&Event::LimitExceeded {
             group: head.name.clone(),
             failed: self.table.failed_in(group),
@@ -365,8 +306,8 @@ impl Deployment<'_> {
     }
 
     /// R4, R5: more distinct hosts of the whole group than its limit.
-    fn exceeded(&self, group: usize) -> bool {
-        let head = &self.plan.groups[group];
+    pub(super) fn exceeded(&self, group: GroupId) -> bool {
+        let head = &self.plan.group(group);
         self.plan.kind != Kind::DryRun && head.limit.exceeded_by(self.table.failed_in(group), head.targets.len())
     }
 
@@ -374,17 +315,17 @@ impl Deployment<'_> {
         self.table.row(host).target.clone()
     }
 
-    fn hosts_in(&self, range: std::ops::Range<HostId>, state: HostState) -> Vec<HostId> {
+    pub(super) fn hosts_in(&self, range: HostIds, state: HostState) -> Vec<HostId> {
         range.filter(|host| self.table.row(*host).state() == state).collect()
     }
 
-    fn ready_for_more(&self, range: std::ops::Range<HostId>) -> Vec<HostId> {
+    fn ready_for_more(&self, range: HostIds) -> Vec<HostId> {
         let mut hosts = self.hosts_in(range, HostState::Ready);
         hosts.retain(|host| self.table.row(*host).passed < self.plan.stages.len());
         hosts
     }
 
-    fn retryable(&self, group: usize) -> Vec<HostId> {
+    fn retryable(&self, group: GroupId) -> Vec<HostId> {
         self.plan.hosts_of(group).filter(|host| self.table.row(*host).can_be_retried()).collect()
     }
 }
@@ -414,7 +355,7 @@ impl<F: FnMut(&mut Table, HostId, HostResult) -> Flow> Observer for OneCall<'_, 
         let flow = (self.ended)(self.table, host, result);
         // What the host calls a success may have been found wanting when it was judged.
         match &self.table.row(host).trouble {
-            Some(trouble) if outcome.is_ok() && trouble.stage == self.stage => (trouble.outcome.clone(), flow),
+            Some(trouble) if outcome.is_ok() && trouble.stage == self.stage => (Err(trouble.fault.clone()), flow),
             _ => (outcome, flow),
         }
     }
@@ -429,19 +370,4 @@ impl<F: FnMut(&mut Table, HostId, HostResult) -> Flow> Observer for OneCall<'_, 
 enum Try {
     First,
     Again,
-}
-
-pub(super) fn contact_call(plan: &Plan, step: Step) -> Call {
-    Call { step, group: String::new(), batch: plan.probe_batch, timeout: CONTACT_TIMEOUT, force: false, recover: false }
-}
-
-pub(super) fn stage_call(plan: &Plan, group: usize, stage: &StagePlan, force: bool) -> Call {
-    Call {
-        step: Step::Run(stage.stage),
-        group: plan.groups[group].name.clone(),
-        batch: stage.batch,
-        timeout: stage.timeout,
-        force,
-        recover: false,
-    }
 }

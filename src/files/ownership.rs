@@ -1,39 +1,121 @@
-//! Whose a file is, for whoever was denied it.
+//! Whose a file is, for whoever was denied it: the one place that explains that.
 
-use std::fmt::Write as _;
+use std::fmt;
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-use crate::procfs::user_name;
+use crate::procfs::{group_name, user_name};
 
-/// What stands behind an error on a path: where permission was denied, whose the file or the folder is that is in the
-/// way, its mode, and what mends it. Empty for every other error.
-pub fn explain(error: &io::Error, path: &Path) -> String {
-    if error.kind() != io::ErrorKind::PermissionDenied {
-        return String::new();
+/// Whose the files are meant to be, and so what helps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MeantFor {
+    /// One account.
+    Account,
+    /// All operators of a repository, on the deploy host.
+    Operators,
+    /// The account that deploys here; `repository` is the folder that several of them would have to share.
+    Deployers,
+}
+
+/// An error at a file or folder. Where permission was denied it says what is in the way, whose that is, and what mends it.
+#[derive(Debug)]
+pub struct Denied {
+    path: PathBuf,
+    error: io::Error,
+}
+
+impl Denied {
+    /// At a file or folder that all operators share.
+    pub fn new(path: &Path, error: io::Error) -> Denied {
+        Denied { path: path.to_owned(), error }
     }
-    let closed = |path: &&Path| access(*path, Access::WRITE_OK) == Err(rustix::io::Errno::ACCESS);
-    let stands = |path: &&Path| path.symlink_metadata().is_ok();
-    // Of a file in a folder that cannot even be looked into, the folder is in the way.
-    let place = path.ancestors().filter(stands).find(closed);
-    let Some((place, found)) = place.and_then(|place| Some((place, place.metadata().ok()?))) else {
-        return String::new();
-    };
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.error, explain(&self.error, &self.path, MeantFor::Operators))
+    }
+}
+
+impl std::error::Error for Denied {}
+
+/// What stands behind an error on a path: what is in the way, whose it is, its mode, and what mends it. Empty for every
+/// error but a denied permission.
+pub fn explain(error: &io::Error, path: &Path, meant_for: MeantFor) -> String {
+    match in_the_way(path).filter(|_| error.kind() == io::ErrorKind::PermissionDenied) {
+        Some((place, found)) => describe(place, &found, meant_for),
+        None => String::new(),
+    }
+}
+
+/// The file or folder that is closed to this user. What is missing could not be made in the folder above it.
+fn in_the_way(path: &Path) -> Option<(&Path, Metadata)> {
+    let mut there = path.ancestors().filter_map(|place| Some((place, place.symlink_metadata().ok()?)));
+    let first = there.next()?;
+    let is_closed = |place: &Path| access(place, Access::WRITE_OK) == Err(rustix::io::Errno::ACCESS);
+    if is_closed(first.0) {
+        return Some(first);
+    }
+    // A file that may be written may still not be removed, or replaced, in a folder that may not.
+    Some(there.find(|(place, _)| is_closed(place)).unwrap_or(first))
+}
+
+fn describe(place: &Path, found: &Metadata, meant_for: MeantFor) -> String {
     let (owner, us) = (user_name(found.uid()), user_name(rustix::process::geteuid().as_raw()));
-    let mut text = format!(" ({} belongs to {owner}, with mode {:04o}", place.display(), found.mode() & 0o7777);
-    let _ = write!(text, ", and this is {us}: use chown or chmod, or be {owner})");
-    text
+    let (group, mode) = (group_name(found.gid()), found.mode() & 0o7777);
+    let folder = if found.is_dir() { place } else { place.parent().unwrap_or(place) };
+    let (more, cure) = match meant_for {
+        MeantFor::Account => (format!(", and this is {us}"), format!("use chown or chmod, or be {owner}")),
+        MeantFor::Operators => (
+            String::new(),
+            format!(
+                "let {owner} or root run `chmod -R g+rwX {0}`, and `chgrp -R GROUP {0}` if {group} is not the \
+                 operators' group",
+                folder.display()
+            ),
+        ),
+        MeantFor::Deployers => (
+            String::new(),
+            format!(
+                "deploy as {owner}, or let {owner} share {} with a group of both accounts (chgrp -R GROUP, chmod -R \
+                 g+rwX, chmod g+s on its folders)",
+                folder.parent().unwrap_or(folder).display()
+            ),
+        ),
+    };
+    let group = if meant_for == MeantFor::Operators { format!(", group {group}") } else { String::new() };
+    format!(" ({} belongs to {owner}{group}, mode {mode:04o}{more}): {cure}", place.display())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn an_error_that_is_not_about_permission_is_left_alone() {
-        assert_eq!(explain(&io::ErrorKind::NotFound.into(), Path::new("/")), "");
+        assert_eq!(explain(&io::ErrorKind::NotFound.into(), Path::new("/"), MeantFor::Account), "");
+        let other = Denied::new(Path::new("/"), io::ErrorKind::StorageFull.into()).to_string();
+        assert!(!other.contains("belongs to"), "{other}");
+    }
+
+    #[test]
+    fn what_permissions_forbid_is_told_with_the_owner_and_the_cure() {
+        let control = tempfile::tempdir().unwrap();
+        let path = control.path().join("state/run.journal");
+        let owner = user_name(fs::metadata(control.path()).unwrap().uid());
+        for (meant_for, whose, cure) in [
+            (MeantFor::Account, ", mode ", "use chown or chmod"),
+            (MeantFor::Operators, ", group ", "chmod -R g+rwX"),
+            (MeantFor::Deployers, ", mode ", "deploy as"),
+        ] {
+            let denied = explain(&io::ErrorKind::PermissionDenied.into(), &path, meant_for);
+            let wanted = format!("{} belongs to {owner}{whose}", control.path().display());
+            assert!(denied.contains(&wanted) && denied.contains(cure), "{denied}");
+        }
     }
 }

@@ -3,14 +3,13 @@
 //! Whoever may write the folder may go on with what another operator began. The key `umask`, which a command sets for
 //! itself as soon as it knows it, decides who that is; the group is that of the folder, setgid or not.
 
-use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::no_links;
-use crate::procfs::{group_name, user_name};
+use super::ownership::Denied;
 
 /// The mode of a new file, less what the umask takes: nobody but the repository's operators has any business there.
 pub const MODE: u32 = 0o660;
@@ -61,40 +60,27 @@ pub fn take_group(path: &Path) {
     }
 }
 
-/// An error at a file or folder, with whose it is and what would help when permissions are in the way.
-#[derive(Debug)]
-pub struct Denied {
-    path: PathBuf,
-    error: io::Error,
-}
-
-impl Denied {
-    pub fn new(path: &Path, error: io::Error) -> Denied {
-        Denied { path: path.to_owned(), error }
-    }
-}
-
-impl fmt::Display for Denied {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.error)?;
-        if !matches!(self.error.kind(), ErrorKind::PermissionDenied) {
-            return Ok(());
+/// Writes a file in place of the one that is there, in one step; it is on the disk when this returns. Two who do so at
+/// the same time have to keep each other out.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Denied> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    let attempt = || -> io::Result<()> {
+        // One that a killed process left, or a link that somebody put there.
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
-        // What is missing could not be made in the folder above it.
-        let found = self.path.ancestors().find_map(|path| Some((path, fs::symlink_metadata(path).ok()?)));
-        let Some((path, about)) = found else { return Ok(()) };
-        let (mode, user, group) = (about.mode() & 0o7777, user_name(about.uid()), group_name(about.gid()));
-        let folder = if about.is_dir() { path } else { path.parent().unwrap_or(path) };
-        let (path, folder) = (path.display(), folder.display());
-        write!(
-            f,
-            ": {path} belongs to {user}, group {group}, mode {mode:04o}; have {user} or root run `chmod -R g+rwX \
-             {folder}`, and `chgrp -R GROUP {folder}` where {group} is not the operators' group"
-        )
-    }
+        let mut file = no_links::no_link().write(true).create_new(true).mode(MODE).open(&new)?;
+        take_group(&new);
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&new, path)?;
+        sync_folder(path.parent().unwrap_or(path))
+    };
+    attempt().map_err(|error| Denied::new(&new, error))
 }
-
-impl std::error::Error for Denied {}
 
 /// Syncs a folder, so that what was made or renamed in it survives a power cut.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
@@ -114,18 +100,6 @@ mod tests {
         assert_eq!(fs::read_to_string(folder.join(".gitignore")).unwrap(), "*\n");
         assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & SETGID, SETGID);
         assert!(make_folder(&control.path().join("missing/state")).is_err());
-    }
-
-    #[test]
-    fn what_permissions_forbid_is_told_with_the_owner_and_the_cure() {
-        let control = tempfile::tempdir().unwrap();
-        let path = control.path().join("state/run.journal");
-        let denied = Denied::new(&path, ErrorKind::PermissionDenied.into()).to_string();
-        let owner = user_name(fs::metadata(control.path()).unwrap().uid());
-        let wanted = format!("{} belongs to {owner}, group ", control.path().display());
-        assert!(denied.contains(&wanted) && denied.contains("chmod -R g+rwX"), "{denied}");
-        let other = Denied::new(&path, ErrorKind::StorageFull.into()).to_string();
-        assert!(!other.contains("belongs to"), "{other}");
     }
 
     #[test]

@@ -7,9 +7,9 @@ use super::output_sink::OutputSink;
 use super::pool::Pool;
 use super::ssh::{AfterLine, Driven, ExecEnd, Input, OutputChunk, Ssh};
 use super::talk::{CLOSED, Failure, not_run};
-use super::{Call, Fleet, Flow, HostEvent, HostResult, Outcome, Task};
+use super::{Call, Fleet, Flow, HostEvent, HostResult, Task};
 use crate::targets::Target;
-use crate::wire::Level;
+use crate::wire::{Fault, Level, Outcome};
 
 /// Bytes of a line that come in one event; a longer one comes in pieces. With the pool's bound on events under way it
 /// bounds what hosts that flood can make the deployer hold.
@@ -43,30 +43,31 @@ impl Fleet for CommandFleet {
         }
         let (shared, shared_call) = (self.shared.clone(), call.clone());
         let job = move |task: &Task, tell: &dyn Fn(HostEvent)| shared.on_host(&shared_call, task, tell);
-        self.pool.run(call.batch, tasks, Arc::new(job), on);
+        let (pool, remarks) = (&mut self.pool, self.shared.ssh.remarks());
+        remarks.heard(on, |on| pool.run(call.batch, tasks, Arc::new(job), on));
     }
 }
 
 impl CommandJob {
     fn on_host(&self, call: &Call, task: &Task, tell: &dyn Fn(HostEvent)) -> HostResult {
-        let mut sink = OutputSink::unlimited(task.host, tell);
-        let outcome = match self.targets.get(task.host) {
+        let mut sink = OutputSink::unlimited(task.host, call.timeout, tell);
+        let outcome = match self.targets.get(task.host.index()) {
             Some(target) => self.outcome(target, call, &mut sink),
-            None => Outcome::Failed { reason: format!("internal error: no host {}", task.host), status: 1 },
+            None => Err(Fault::failed(format!("internal error: no host {}", task.host))),
         };
-        sink.complete(outcome.into(), call)
+        sink.complete(outcome.into())
     }
 
     fn outcome(&self, target: &Target, call: &Call, sink: &mut OutputSink) -> Outcome {
         let mut link = match self.ssh.connect(target) {
             Ok(link) => link,
-            Err(error) => return Outcome::Unreachable { reason: error.message },
+            Err(error) => return Err(Fault::Unreachable { reason: error.message }),
         };
         let deadline = Instant::now() + call.timeout;
         // The input is empty and ends at once.
         let running = match link.start(&self.command, Input::default(), deadline) {
             Ok(running) => running,
-            Err(error) => return not_run(error).into(),
+            Err(error) => return Err(not_run(error).into()),
         };
         let mut running = running.in_pieces(LONGEST_LINE);
         let driven = running.drive(&mut link, deadline, &mut |said| {
@@ -85,9 +86,9 @@ impl CommandJob {
             }
         };
         match end {
-            ExecEnd::Status(0) => Outcome::Ok,
-            ExecEnd::Closed => Outcome::Lost { reason: CLOSED.into() },
-            end => Failure::of(end, |status| format!("exit status {status}")).into(),
+            ExecEnd::Status(0) => Ok(()),
+            ExecEnd::Closed => Err(Fault::Lost { reason: CLOSED.into() }),
+            end => Err(Failure::of(end, call.timeout, |status| format!("exit status {status}")).into()),
         }
     }
 }

@@ -8,14 +8,13 @@ use super::loss::unreachable;
 use super::output_sink::OutputSink;
 use super::sessions::{First, FleetState, Session};
 use super::talk::{Failure, NoSession, Remote, StageReply};
-use super::{Call, Outcome, Payload, Step, Task};
+use super::terms::Terms;
+use super::{HostId, Payload};
 use crate::targets::Target;
-use crate::wire::{Action, Facts, LargeFile, Request, RunId, Stage, State};
+use crate::wire::{Facts, Fault, LargeFile, Outcome, Request, Revision, RunId, State};
 
 /// Added to a call's time limit here: the target enforces the limit itself, and reports it more precisely.
 pub(super) const SLACK: Duration = Duration::from_secs(10);
-/// The longest time for a question that is not the step itself, whatever the step's own limit.
-pub(super) const ASK_PATIENCE: Duration = Duration::from_secs(60);
 /// The first pause between two attempts to reconnect, and the longest one.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const RECONNECT_PAUSE: Duration = Duration::from_secs(2);
@@ -27,33 +26,27 @@ const REFUSAL_PAUSE: Duration = Duration::from_secs(6);
 /// What is done on one host, and with what.
 pub(super) struct Work<'a> {
     pub shared: &'a FleetState,
-    pub call: &'a Call,
-    pub task: &'a Task,
+    pub host: HostId,
     pub target: &'a Target,
     pub session: &'a mut Session,
     pub sink: OutputSink<'a>,
+    pub timeout: Duration,
+    pub restore: Option<&'a Revision>,
+    probe_timeout: Duration,
+    is_last_chance: bool,
+}
+
+impl<'a> Work<'a> {
+    pub fn new(shared: &'a FleetState, terms: &Terms<'a>, session: &'a mut Session, sink: OutputSink<'a>) -> Work<'a> {
+        let Terms { host, timeout, probe_timeout, restore, is_last_chance } = *terms;
+        let target = &shared.hosts[host.index()].target;
+        Work { shared, host, target, session, sink, timeout, restore, probe_timeout, is_last_chance }
+    }
 }
 
 impl Work<'_> {
-    pub(super) fn request(&self, action: Action) -> Request {
-        let mut request = (self.shared.requests)(self.task.host, self.call, self.task);
-        request.action = action;
-        request.timeout = self.call.timeout.as_secs().max(1);
-        request.force |= self.call.force;
-        request.restore = self.task.restore.clone();
-        // Before the probe has answered it is not known what is there.
-        request.found_nothing = request.restore.is_none() && matches!(request.action, Action::Run { .. });
-        if let Some(fetch) = &mut request.fetch {
-            fetch.pack_bytes = None;
-        }
-        if request.action == Action::Probe {
-            request.large_files = self.shared.packs.large_files().to_vec();
-        }
-        request
-    }
-
     pub(super) fn deadline(&self) -> Instant {
-        Instant::now() + self.call.timeout + SLACK
+        Instant::now() + self.timeout + SLACK
     }
 
     pub(super) fn is_connected(&mut self) -> bool {
@@ -67,9 +60,8 @@ impl Work<'_> {
     /// Ensures that there is a session, and that the lock is held if it was. A host that accepted a login before is tried
     /// for `reconnect_timeout`. After that has failed once, only a rollback tries for as long again: it may be the last
     /// thing left to do, and a host may need more than one timeout to boot.
-    pub(super) fn ready_again(&mut self) -> Result<(), Outcome> {
-        let is_last_chance = self.call.step == Step::Run(Stage::Rollback);
-        let is_tried = self.session.let_in && (!self.session.given_up || is_last_chance);
+    pub(super) fn ready_again(&mut self) -> Outcome {
+        let is_tried = self.session.let_in && (!self.session.given_up || self.is_last_chance);
         if self.is_connected() || !is_tried {
             return self.ready();
         }
@@ -78,9 +70,9 @@ impl Work<'_> {
     }
 
     /// Ensures that there is a session, and that the lock is held if it was; a single attempt.
-    pub(super) fn ready(&mut self) -> Result<(), Outcome> {
+    pub(super) fn ready(&mut self) -> Outcome {
         if !self.is_connected() {
-            self.connect().map_err(|none| none.outcome)?;
+            self.connect().map_err(|none| none.fault)?;
         } else if !self.session.remote.as_mut().is_some_and(Remote::has_lost_keeper) {
             return Ok(());
         }
@@ -88,14 +80,11 @@ impl Work<'_> {
     }
 
     fn connect(&mut self) -> Result<(), NoSession> {
-        self.shared.make_room(self.task.host);
-        let request = self.request(Action::Probe);
-        let patience = match self.call.step {
-            Step::Probe => self.call.timeout + SLACK,
-            _ => self.call.timeout.min(ASK_PATIENCE) + SLACK,
-        };
+        self.shared.make_room(self.host);
+        let request = self.probe_request();
+        let patience = self.probe_timeout + SLACK;
         let remote = Remote::connect(&self.shared.ssh, self.target, &request, patience, &mut self.sink)?;
-        self.know_again(&remote.facts, &request.holder.run)?;
+        self.know_again(&remote.facts, &request.header().holder.run)?;
         self.session.remote = Some(remote);
         self.note_lacks();
         (self.session.let_in, self.session.given_up) = (true, false);
@@ -121,17 +110,17 @@ impl Work<'_> {
         let target = self.target;
         let reason = if is_empty {
             format!(
-                "{target} has nothing of {} and knows nothing of run {run}: a disk may not be mounted, or the name lead to \
-                 another machine than at first",
-                self.request(Action::Probe).repo
+                "{target} has nothing of {} and does not know run {run}: a disk may not be mounted, or the name \
+                 points to another machine now",
+                self.shared.requests.header().repo
             )
         } else {
             format!(
-                "{target} is not the machine that this run began with: it knows nothing of run {run}; see where the name \
-                 leads, and what the first machine runs"
+                "{target} is not the machine that this run started on: it does not know run {run}; find out where the \
+                 name points, and what the first machine runs"
             )
         };
-        Err(NoSession { outcome: Outcome::Unreachable { reason }, is_final: !is_empty, is_refused: false })
+        Err(NoSession { fault: Fault::Unreachable { reason }, is_final: !is_empty, is_refused: false })
     }
 
     /// Moves the list of missing large files out of the facts, in the order of the revision.
@@ -155,7 +144,7 @@ impl Work<'_> {
     }
 
     fn take_lock_once(&mut self) -> Result<(), Failure> {
-        let (request, deadline) = (self.request(Action::Probe), self.deadline());
+        let (request, deadline) = (self.probe_request(), self.deadline());
         let no_session = || Failure::Lost("there is no session".into());
         let remote = self.session.remote.as_mut().ok_or_else(no_session)?;
         if !remote.has_keeper() {
@@ -190,19 +179,19 @@ impl Work<'_> {
         let until = Instant::now() + self.shared.ssh.options.reconnect_timeout;
         let (mut pause, mut after_refusal) = (FIRST_PAUSE, FIRST_REFUSAL_PAUSE);
         loop {
-            let NoSession { outcome, is_final, is_refused } = match self.connect() {
+            let NoSession { fault, is_final, is_refused } = match self.connect() {
                 Ok(()) => return Ok(()),
                 Err(none) => none,
             };
             let left = until.saturating_duration_since(Instant::now());
             if is_final || left.is_zero() {
                 self.session.given_up = true;
-                return Err(Failure::Ended(match outcome {
-                    Outcome::Unreachable { reason } => Outcome::Lost { reason: format!("{why}; then {reason}") },
+                return Err(Failure::Ended(match fault {
+                    Fault::Unreachable { reason } => Fault::Lost { reason: format!("{why}; then {reason}") },
                     other => other,
                 }));
             }
-            log::debug!("{} is tried again: {outcome}", self.target);
+            log::debug!("trying {} again: {fault}", self.target);
             let next;
             if is_refused {
                 (next, after_refusal) = (after_refusal, REFUSAL_PAUSE);

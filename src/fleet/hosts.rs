@@ -9,11 +9,12 @@ use super::noise::Noise;
 use super::open::OpenSessions;
 use super::output_sink::{OutputSink, RunOutput};
 use super::pool::Pool;
-use super::sessions::{First, FleetState, Host, RequestMaker};
+use super::sessions::{First, FleetState, Host};
 use super::ssh::Ssh;
-use super::{Call, Fleet, Flow, HostEvent, HostId, HostResult, Outcome, PackSource, Step, Task};
+use super::terms::Terms;
+use super::{Call, Fleet, Flow, HostEvent, HostId, HostResult, PackSource, RequestSource, Step, Task};
 use crate::targets::Target;
-use crate::wire::{Revision, Stage};
+use crate::wire::{Fault, Revision, Stage};
 
 /// Hosts over SSH: one session each, opened by the first step that needs it and kept.
 pub struct SshFleet {
@@ -25,7 +26,12 @@ pub struct SshFleet {
 
 impl SshFleet {
     /// A fleet of `targets`, whose places in the list are their ids. Nothing is connected yet.
-    pub fn new(ssh: Ssh, targets: Vec<Target>, requests: RequestMaker, packs: Box<dyn PackSource>) -> SshFleet {
+    pub fn new(
+        ssh: Ssh,
+        targets: Vec<Target>,
+        requests: Box<dyn RequestSource>,
+        packs: Box<dyn PackSource>,
+    ) -> SshFleet {
         let host = |target| Host { target, session: Mutex::default(), noise: Noise::default() };
         let hosts: Vec<Host> = targets.into_iter().map(host).collect();
         let open = OpenSessions::new(ssh.session_limit(hosts.len()));
@@ -39,7 +45,7 @@ impl SshFleet {
     /// For a run that is resumed: its locks were taken before, so every new session takes its own again. `seen` is what
     /// its journal says of the hosts.
     pub fn holding(mut self, mut seen: HashMap<HostId, First>) -> SshFleet {
-        for (id, host) in self.shared.hosts.iter().enumerate() {
+        for (id, host) in HostId::first(self.shared.hosts.len()).zip(&self.shared.hosts) {
             let mut session = host.session.lock().unwrap_or_else(PoisonError::into_inner);
             // Which of them went live only the journal knows; the others have no lease to renew. Nor does a stage reach
             // a host that has not let the run in.
@@ -59,17 +65,17 @@ impl SshFleet {
     /// Makes the packs of a fetch in the order of its hosts, so that hosts that still wait for their turn, behind others
     /// that all wait for one large pack, find theirs made.
     fn pack_ahead(&self, call: &Call, tasks: &[Task]) {
-        let Some(first) = tasks.first().filter(|_| call.batch < tasks.len()) else { return };
-        let request = (self.shared.requests)(first.host, call, first);
-        if request.fetch.is_none_or(|fetch| fetch.source.is_some()) {
+        let requests = &self.shared.requests;
+        let Some(deployment) = requests.deployment().filter(|_| call.batch < tasks.len()) else { return };
+        if requests.fetch().source.is_some() {
             return;
         }
         let mut states: Vec<Vec<Revision>> = Vec::new();
         let mut known = HashSet::new();
-        for host in tasks.iter().filter_map(|task| self.shared.hosts.get(task.host)) {
+        for host in tasks.iter().filter_map(|task| self.shared.hosts.get(task.host.index())) {
             let session = host.session.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(facts) = session.remote.as_ref().map(|remote| &remote.facts) else { continue };
-            if (call.force || !facts.revisions.contains(&request.revision)) && known.insert(facts.cached.clone()) {
+            if (call.force || !facts.revisions.contains(&deployment.revision)) && known.insert(facts.cached.clone()) {
                 states.push(facts.cached.clone());
             }
         }
@@ -89,11 +95,12 @@ impl SshFleet {
         let found: Arc<Mutex<Vec<(HostId, HostResult)>>> = Arc::default();
         let (shared, shared_call, finds) = (self.shared.clone(), call.clone(), found.clone());
         let job = move |task: &Task, tell: &dyn Fn(HostEvent)| {
-            let result = shared.on_host(&shared_call, task, tell, |work| work.recover(stage));
+            let terms = Terms::of(&shared_call, task);
+            let result = shared.on_host(&terms, tell, |work| work.recover(stage, task.attempt));
             if let Some(result) = result {
                 finds.lock().unwrap_or_else(PoisonError::into_inner).push((task.host, result));
             }
-            Outcome::Ok.into()
+            HostResult::ok()
         };
         self.pool.run(call.batch, tasks, Arc::new(job), &mut |mut events| {
             events.retain(|event| matches!(event, HostEvent::Line(..)));
@@ -109,6 +116,14 @@ impl SshFleet {
 
 impl Fleet for SshFleet {
     fn run(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
+        let shared = self.shared.clone();
+        shared.ssh.remarks().heard(on, |on| self.make(call, tasks, on));
+    }
+}
+
+impl SshFleet {
+    /// Makes a call.
+    fn make(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
         // A probe finds out whatever it is for.
         if call.recover && call.step != Step::Probe {
             return self.recover(call, tasks, on);
@@ -120,8 +135,9 @@ impl Fleet for SshFleet {
         }
         let (shared, shared_call) = (self.shared.clone(), call.clone());
         let job = move |task: &Task, tell: &dyn Fn(HostEvent)| {
-            let result = shared.on_host(&shared_call, task, tell, |work| Some(work.step()));
-            result.unwrap_or_else(|| Outcome::Ok.into())
+            let terms = Terms::of(&shared_call, task);
+            let result = shared.on_host(&terms, tell, |work| Some(work.step(&shared_call, task)));
+            result.unwrap_or_else(HostResult::ok)
         };
         // More at once than may be open would only close each other's sessions.
         let batch = self.shared.open.limit().map_or(call.batch, |limit| call.batch.min(limit));
@@ -133,14 +149,13 @@ impl FleetState {
     /// Does one piece of work on a host, and completes its result.
     pub(super) fn on_host(
         &self,
-        call: &Call,
-        task: &Task,
+        terms: &Terms,
         tell: &dyn Fn(HostEvent),
         piece: impl FnOnce(&mut Work) -> Option<HostResult>,
     ) -> Option<HostResult> {
-        let Some(host) = self.hosts.get(task.host) else {
-            let reason = format!("internal error: no host {}", task.host);
-            return Some(Outcome::Failed { reason, status: 1 }.into());
+        let Some(host) = self.hosts.get(terms.host.index()) else {
+            let reason = format!("internal error: no host {}", terms.host);
+            return Some(Fault::failed(reason).into());
         };
         let mut session = host.session.lock().unwrap_or_else(|poisoned: PoisonError<_>| {
             host.session.clear_poison();
@@ -150,11 +165,11 @@ impl FleetState {
             session
         });
         if session.remote.is_some() {
-            self.make_room(task.host);
+            self.make_room(terms.host);
         }
-        let sink = OutputSink::new(task.host, tell, &self.output, Some(&host.noise));
-        let mut work = Work { shared: self, call, task, target: &host.target, session: &mut session, sink };
+        let sink = OutputSink::new(terms.host, terms.timeout, tell, &self.output, Some(&host.noise));
+        let mut work = Work::new(self, terms, &mut session, sink);
         let result = piece(&mut work)?;
-        Some(work.sink.complete(result, call))
+        Some(work.sink.complete(result))
     }
 }

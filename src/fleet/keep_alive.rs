@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError, Weak};
 use std::time::Duration;
 
+use super::HostId;
 use super::connection::Work;
 use super::output_sink::OutputSink;
 use super::sessions::FleetState;
-use super::{Call, HostId, Step, Task};
+use super::terms::Terms;
 
 /// How many times within its duration a lease is renewed.
 const RENEWALS: u32 = 3;
@@ -27,7 +28,7 @@ pub(super) fn start(shared: &Arc<FleetState>) {
     let lease = lease_of(shared);
     let every = shared.ssh.shortest_keepalive() / 2;
     let every = lease.map_or(every, |lease| every.min(lease / RENEWALS)).max(SHORTEST);
-    let shared = Arc::downgrade(shared);
+    let (fleet, shared) = (shared, Arc::downgrade(shared));
     let thread = std::thread::Builder::new().name("sessions".into()).stack_size(256 << 10);
     let started = thread.spawn(move || {
         let reconnecting = Arc::new(AtomicBool::new(false));
@@ -45,21 +46,14 @@ pub(super) fn start(shared: &Arc<FleetState>) {
         }
     });
     if let Err(error) = started {
-        log::warn!("idle sessions are not kept alive: {error}");
+        fleet.ssh.remarks().warn(None, format!("cannot keep idle sessions alive: {error}"));
     }
 }
 
 /// How long a lease of this run lasts; `None`: there are none.
 fn lease_of(shared: &FleetState) -> Option<Duration> {
-    let (call, task) = nothing(0);
-    let seconds = (shared.requests)(0, &call, &task).confirm_timeout;
+    let seconds = shared.requests.deployment()?.confirm_timeout;
     (seconds > 0).then(|| Duration::from_secs(seconds))
-}
-
-fn nothing(host: HostId) -> (Call, Task) {
-    let call =
-        Call { step: Step::Hold, group: String::new(), batch: 1, timeout: PATIENCE, force: false, recover: false };
-    (call, Task { host, attempt: 0, restore: None })
 }
 
 /// One round; returns the promoted hosts that have no session, or no keeper.
@@ -67,7 +61,7 @@ fn nothing(host: HostId) -> (Call, Task) {
 /// Sessions that a step is using are skipped: a stage renews its lease itself.
 fn keep_all_alive(shared: &FleetState, renew: bool) -> Vec<HostId> {
     let mut lost = Vec::new();
-    for (id, host) in shared.hosts.iter().enumerate() {
+    for (id, host) in HostId::first(shared.hosts.len()).zip(&shared.hosts) {
         let mut session = match host.session.try_lock() {
             Ok(session) => session,
             Err(TryLockError::WouldBlock | TryLockError::Poisoned(_)) => continue,
@@ -98,17 +92,19 @@ fn reconnect(shared: &Arc<FleetState>, hosts: Vec<HostId>) {
 }
 
 fn reconnect_one(shared: &FleetState, id: HostId) {
-    let host = &shared.hosts[id];
+    let host = &shared.hosts[id.index()];
     let Ok(mut session) = host.session.try_lock() else { return };
     // A step may have reconnected first, or ended the lease.
     if !session.promoted {
         return;
     }
-    let (call, task) = nothing(id);
-    let sink = OutputSink::new(id, &|_| {}, &shared.output, None);
-    let mut work = Work { shared, call: &call, task: &task, target: &host.target, session: &mut session, sink };
+    let sink = OutputSink::new(id, PATIENCE, &|_| {}, &shared.output, None);
+    let mut work = Work::new(shared, &Terms::beside(id, PATIENCE), &mut session, sink);
     match work.ready() {
-        Ok(()) => log::info!("{}: the idle session was lost, and was reopened", host.target),
-        Err(outcome) => log::debug!("{}: the idle session is lost: {outcome}", host.target),
+        Ok(()) => {
+            let message = "the idle session was lost, and was reopened";
+            shared.ssh.remarks().debug(Some(&host.target), message);
+        }
+        Err(fault) => log::debug!("{}: the idle session is lost: {fault}", host.target),
     }
 }

@@ -1,14 +1,14 @@
 //! What it means when a host gives no answer.
 
-use super::Outcome;
 use super::talk::Failure;
+use crate::wire::Fault;
 
 /// How a command ended that gave no answer.
 #[derive(Clone)]
 pub(super) struct Loss {
     pub why: String,
     /// What its end alone would mean; `None`: the session was lost, and its end was not seen.
-    pub told: Option<Outcome>,
+    pub told: Option<Fault>,
 }
 
 impl Loss {
@@ -19,16 +19,14 @@ impl Loss {
     pub fn of(trouble: Failure) -> Loss {
         match trouble {
             Failure::Lost(why) => Loss::session(why),
-            Failure::Unanswered(outcome) | Failure::Ended(outcome) => {
-                Loss { why: outcome.to_string(), told: Some(outcome) }
-            }
+            Failure::Unanswered(fault) | Failure::Ended(fault) => Loss { why: fault.to_string(), told: Some(fault) },
         }
     }
 
     /// What it means when it happens twice and the target has seen nothing of either.
-    pub fn again(self) -> Outcome {
-        let reason = format!("the session was lost again ahead of the stage: {}", self.why);
-        self.told.unwrap_or(Outcome::Lost { reason })
+    pub fn again(self) -> Fault {
+        let reason = format!("the session was lost again before the stage: {}", self.why);
+        self.told.unwrap_or(Fault::Lost { reason })
     }
 }
 
@@ -37,20 +35,20 @@ pub(super) fn why(trouble: Failure) -> String {
 }
 
 /// Failure ahead of a step: nothing was done.
-pub(super) fn unreachable(trouble: Failure) -> Outcome {
+pub(super) fn unreachable(trouble: Failure) -> Fault {
     match trouble {
-        Failure::Lost(reason) | Failure::Ended(Outcome::Lost { reason }) => Outcome::Unreachable { reason },
-        Failure::Unanswered(outcome) | Failure::Ended(outcome) => outcome,
+        Failure::Lost(reason) | Failure::Ended(Fault::Lost { reason }) => Fault::Unreachable { reason },
+        Failure::Unanswered(fault) | Failure::Ended(fault) => fault,
     }
 }
 
 /// Failure in the middle of a stage: what the host did is not known.
-pub(super) fn lost(trouble: Failure) -> Outcome {
+pub(super) fn lost(trouble: Failure) -> Fault {
     match trouble {
-        Failure::Lost(reason) => Outcome::Lost { reason },
-        Failure::Ended(outcome @ Outcome::Lost { .. }) => outcome,
-        Failure::Unanswered(outcome) | Failure::Ended(outcome) => {
-            Outcome::Lost { reason: format!("a new session did not help: {outcome}") }
+        Failure::Lost(reason) => Fault::Lost { reason },
+        Failure::Ended(fault @ Fault::Lost { .. }) => fault,
+        Failure::Unanswered(fault) | Failure::Ended(fault) => {
+            Fault::Lost { reason: format!("failed again in a new session: {fault}") }
         }
     }
 }

@@ -1,39 +1,40 @@
 //! Hosts, and running a step on many of them.
-#![allow(
-    clippy::result_large_err,
-    reason = "an outcome names the holder of a lock; there is one a host and step, beside a round trip over the network"
-)]
 
+mod ask;
 mod command;
 mod connection;
+mod host_id;
+mod host_result;
 mod hosts;
 pub mod keep_alive;
 mod loss;
 mod noise;
 mod open;
-mod outcome;
 pub mod output_sink;
 mod pack;
 mod pool;
 mod probe;
+pub mod remarks;
+mod request_source;
 mod sessions;
 pub mod ssh;
 mod talk;
+mod terms;
 mod unlock;
 mod work;
 
 pub use command::CommandFleet;
+pub use host_id::{HostId, HostIds};
+pub use host_result::HostResult;
 pub use hosts::SshFleet;
-pub use outcome::{HostResult, Outcome};
-pub use pack::{Pack, PackSource, Payload};
-pub use sessions::{First, RequestMaker};
+pub use pack::{NoPacks, Pack, PackSource, Payload};
+pub use request_source::RequestSource;
+pub use sessions::First;
 
 use std::time::Duration;
 
 use crate::wire::{Line, Revision, Stage};
-
-/// A target's index in the plan, over all groups in order.
-pub type HostId = usize;
+use remarks::Remark;
 
 /// How many of a host's last lines a result keeps.
 pub const TAIL_LINES: usize = 20;
@@ -71,6 +72,13 @@ pub struct Call {
     pub recover: bool,
 }
 
+impl Call {
+    /// A step of no stage, over several groups: to probe, to take locks, to let go of them.
+    pub fn contact(step: Step, batch: usize, timeout: Duration) -> Call {
+        Call { step, group: String::new(), batch, timeout, force: false, recover: false }
+    }
+}
+
 /// One host of a call.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Task {
@@ -100,6 +108,8 @@ pub enum HostEvent {
         limit: u64,
     },
     Ended(HostId, Box<HostResult>),
+    /// What no host said itself; of no host of this call, maybe.
+    Remark(Remark),
 }
 
 /// The story's answer to each batch of events.

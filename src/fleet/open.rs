@@ -73,11 +73,11 @@ mod tests {
     #[test]
     fn the_session_that_has_rested_longest_makes_room_and_one_in_use_never_does() {
         let open = OpenSessions::new(Some(2));
-        let touched = |host, in_use: &[HostId]| {
+        let touched = |host, in_use: &[usize]| {
             let mut closed = Vec::new();
-            open.touch(host, |other| {
-                let rests = !in_use.contains(&other);
-                closed.extend(rests.then_some(other));
+            open.touch(HostId::new(host), |other| {
+                let rests = !in_use.contains(&other.index());
+                closed.extend(rests.then_some(other.index()));
                 rests
             });
             closed
@@ -90,7 +90,7 @@ mod tests {
         // No session is idle, so one too many is open until one is.
         assert!(touched(4, &[0, 3]).is_empty());
         assert_eq!(touched(4, &[]), [0]);
-        open.forget(3);
+        open.forget(HostId::new(3));
         assert!(touched(5, &[]).is_empty());
     }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use super::noise::{Noise, StrayOutput, presentable};
 use super::ssh::OutputChunk;
-use super::{Call, HostEvent, HostId, HostResult, Outcome, TAIL_LINES};
+use super::{HostEvent, HostId, HostResult, TAIL_LINES};
 use crate::wire::limits;
 use crate::wire::limits::{HOST_OUTPUT, RUN_OUTPUT, TAIL_LINE};
 use crate::wire::{LONGEST_EVENT, Level, Line, TargetEvent};
@@ -31,12 +32,14 @@ pub(super) struct OutputSink<'a> {
     host: HostId,
     tell: &'a dyn Fn(HostEvent),
     tail: VecDeque<Line>,
-    limit: Limit<'a>,
+    output: Limit<'a>,
     passed: usize,
     /// Lines, and their bytes, that were not passed on.
     dropped: (usize, usize),
     /// What is known to be none of Hoist's, and is told of once; `None`: all is told.
     noise: Option<&'a Noise>,
+    /// The time limit of the step, for whoever has to say that it has passed.
+    pub limit: Duration,
     /// Of the command that runs.
     pub words: StrayOutput,
     /// The beginning of an event that comes in pieces.
@@ -47,20 +50,22 @@ impl<'a> OutputSink<'a> {
     /// For a step of a deployment.
     pub fn new(
         host: HostId,
+        limit: Duration,
         tell: &'a dyn Fn(HostEvent),
         run: &'a RunOutput,
         noise: Option<&'a Noise>,
     ) -> OutputSink<'a> {
-        OutputSink { limit: Limit::Run(run), noise, ..OutputSink::unlimited(host, tell) }
+        OutputSink { output: Limit::Run(run), noise, ..OutputSink::unlimited(host, limit, tell) }
     }
 
     /// For a command whose output is what was asked for.
-    pub fn unlimited(host: HostId, tell: &'a dyn Fn(HostEvent)) -> OutputSink<'a> {
+    pub fn unlimited(host: HostId, limit: Duration, tell: &'a dyn Fn(HostEvent)) -> OutputSink<'a> {
         OutputSink {
             host,
             tell,
             tail: VecDeque::new(),
-            limit: Limit::None,
+            output: Limit::None,
+            limit,
             passed: 0,
             dropped: (0, 0),
             noise: None,
@@ -75,7 +80,7 @@ impl<'a> OutputSink<'a> {
     }
 
     fn line(&mut self, mut line: Line) {
-        if matches!(self.limit, Limit::Run(_)) {
+        if matches!(self.output, Limit::Run(_)) {
             line.message = limits::cut_line(line.message, limits::LINE);
         }
         if line.level > Level::Debug {
@@ -92,7 +97,7 @@ impl<'a> OutputSink<'a> {
 
     /// Whether the limits leave room for a text; if not, it is counted.
     fn may_pass(&mut self, text: &str) -> bool {
-        let Limit::Run(run) = self.limit else { return true };
+        let Limit::Run(run) = self.output else { return true };
         let weight = limits::weight(text);
         let fits = self.passed + weight <= HOST_OUTPUT && run.0.load(Ordering::Relaxed) + weight <= RUN_OUTPUT;
         if fits {
@@ -118,7 +123,7 @@ impl<'a> OutputSink<'a> {
         let text = match said {
             OutputChunk::Err(text) if place_of(EVENT, text).is_some() => {
                 self.words.astray = true;
-                self.withhold("a line of the target's protocol came on standard error", text.len());
+                self.withhold("a protocol line of the target arrived on standard error", text.len());
                 return None;
             }
             OutputChunk::Err(text) => {
@@ -143,7 +148,7 @@ impl<'a> OutputSink<'a> {
                 self.event(event)
             }
             Err(_) => {
-                self.withhold("a line of the target's protocol cannot be read", text.len());
+                self.withhold("a protocol line of the target cannot be parsed", text.len());
                 None
             }
         }
@@ -166,7 +171,7 @@ impl<'a> OutputSink<'a> {
                         Ok(whole) if !matches!(whole, TargetEvent::Piece { .. }) => self.event(whole),
                         // What was too long does not parse.
                         _ => {
-                            self.withhold("an answer of the target cannot be read", json.len());
+                            self.withhold("a response of the target cannot be parsed", json.len());
                             None
                         }
                     };
@@ -186,22 +191,19 @@ impl<'a> OutputSink<'a> {
     /// Says that there was a line without a word of what it holds: a difference of a configuration file, say, or the
     /// variables of templates.
     fn withhold(&mut self, what: &str, bytes: usize) {
-        let message = format!("{what} ({bytes} bytes): it may hold secrets and is not shown");
+        let message = format!("{what} ({bytes} bytes): it may contain secrets and is not shown");
         self.line(Line { level: Level::Warning, message });
     }
 
-    /// Completes a result with what only this side knows: the time limit, and the last lines of a host that failed.
-    pub fn complete(self, mut result: HostResult, call: &Call) -> HostResult {
-        if let Outcome::TimedOut { seconds: seconds @ 0 } = &mut result.outcome {
-            *seconds = call.timeout.as_secs();
-        }
+    /// Completes a result with the last lines of a host that failed.
+    pub fn complete(self, mut result: HostResult) -> HostResult {
         let (lines, bytes) = self.dropped;
         if lines > 0 {
             let lines = crate::text::counted(lines, "line");
-            let message = format!("… {bytes} further bytes of output, in {lines}, dropped");
+            let message = format!("… {bytes} more bytes of output, in {lines}, dropped");
             (self.tell)(HostEvent::Line(self.host, Line { level: Level::Warning, message }));
         }
-        if !result.outcome.is_ok() {
+        if result.outcome.is_err() {
             result.tail = self.tail.into();
         }
         result
@@ -226,17 +228,9 @@ mod tests {
     fn heard(hear: impl FnOnce(&mut OutputSink)) -> Vec<HostEvent> {
         let (told, run) = (RefCell::new(Vec::new()), RunOutput::default());
         let tell = |event| told.borrow_mut().push(event);
-        let mut sink = OutputSink::new(0, &tell, &run, None);
+        let mut sink = OutputSink::new(HostId::new(0), Duration::ZERO, &tell, &run, None);
         hear(&mut sink);
-        let call = Call {
-            step: crate::fleet::Step::Probe,
-            group: String::new(),
-            batch: 1,
-            timeout: std::time::Duration::ZERO,
-            force: false,
-            recover: false,
-        };
-        sink.complete(Outcome::Ok.into(), &call);
+        sink.complete(HostResult::ok());
         told.into_inner()
     }
 
@@ -257,7 +251,7 @@ mod tests {
                 let line = format!("{noise}{}", &whole[..end]);
                 let events = heard(|sink| assert_eq!(sink.said(OutputChunk::Out(line.as_bytes())), None));
                 let [told] = lines(&events)[..] else { panic!("{events:?}") };
-                assert!(told.contains("cannot be read") && !told.contains("hunter2"), "{told}");
+                assert!(told.contains("cannot be parsed") && !told.contains("hunter2"), "{told}");
             }
         }
     }
@@ -300,8 +294,8 @@ mod tests {
             *told.borrow_mut() += limits::weight(&line.message);
         };
         let line = vec![b'x'; limits::LINE];
-        for host in 0..2 * RUN_OUTPUT / HOST_OUTPUT {
-            let mut sink = OutputSink::new(host, &tell, &run, None);
+        for host in HostId::first(2 * RUN_OUTPUT / HOST_OUTPUT) {
+            let mut sink = OutputSink::new(host, Duration::ZERO, &tell, &run, None);
             (0..HOST_OUTPUT / limits::LINE).for_each(|_| sink.text(Level::Info, &line));
         }
         let told = told.into_inner();

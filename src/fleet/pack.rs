@@ -24,6 +24,15 @@ pub trait PackSource: Send + Sync {
     }
 }
 
+/// For commands that send nothing.
+pub struct NoPacks;
+
+impl PackSource for NoPacks {
+    fn pack(&self, _: &[Revision]) -> anyhow::Result<Option<Arc<Pack>>> {
+        Ok(None)
+    }
+}
+
 /// All that is sent to one host behind a request.
 #[derive(Debug, Clone, Default)]
 pub struct Payload {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
 
-use super::{Flow, HostEvent, HostResult, Outcome, Task};
+use super::{Flow, HostEvent, HostResult, Task};
+use crate::wire::Fault;
 
 /// With more, idle threads cost more than they gain, and a burst of connections overruns a listener's backlog.
 const MOST_THREADS: usize = 256;
@@ -93,14 +94,14 @@ fn work(task: &Task, job: &Job, tell: &dyn Fn(HostEvent)) {
     let result = catch_unwind(AssertUnwindSafe(|| job(task, tell))).unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
         let reason = format!("internal error: {}", said.unwrap_or("no message"));
-        Outcome::Failed { reason, status: 1 }.into()
+        Fault::failed(reason).into()
     });
     tell(HostEvent::Ended(task.host, Box::new(result)));
 }
 
 fn give_up(tasks: &[Task], reason: &str, on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
     for task in tasks {
-        let result = HostResult::from(Outcome::Failed { reason: reason.to_owned(), status: 1 });
+        let result = HostResult::from(Fault::failed(reason));
         if on(vec![HostEvent::Started(task.host), HostEvent::Ended(task.host, Box::new(result))]) == Flow::Stop {
             return;
         }
@@ -110,20 +111,21 @@ fn give_up(tasks: &[Task], reason: &str, on: &mut dyn FnMut(Vec<HostEvent>) -> F
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fleet::HostId;
     use crate::wire::{Level, Line};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn tasks(count: usize) -> Vec<Task> {
-        (0..count).map(|host| Task { host, attempt: 0, restore: None }).collect()
+        HostId::first(count).map(|host| Task { host, attempt: 0, restore: None }).collect()
     }
 
     fn started(events: &[HostEvent]) -> Vec<usize> {
-        let one = |event: &HostEvent| if let HostEvent::Started(host) = event { Some(*host) } else { None };
+        let one = |event: &HostEvent| if let HostEvent::Started(host) = event { Some(host.index()) } else { None };
         events.iter().filter_map(one).collect()
     }
 
     fn ended(events: &[HostEvent]) -> Vec<usize> {
-        let one = |event: &HostEvent| if let HostEvent::Ended(host, _) = event { Some(*host) } else { None };
+        let one = |event: &HostEvent| if let HostEvent::Ended(host, _) = event { Some(host.index()) } else { None };
         events.iter().filter_map(one).collect()
     }
 
@@ -135,7 +137,7 @@ mod tests {
             m.fetch_max(n.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
             std::thread::sleep(Duration::from_millis(2));
             n.fetch_sub(1, Ordering::SeqCst);
-            Outcome::Ok.into()
+            HostResult::ok()
         };
         let mut all = Vec::new();
         Pool::default().run(7, &tasks(50), Arc::new(job), &mut |events| {
@@ -156,7 +158,7 @@ mod tests {
             let count = ran.clone();
             let job = move |_: &Task, _: &dyn Fn(HostEvent)| {
                 count.fetch_add(1, Ordering::SeqCst);
-                Outcome::Ok.into()
+                HostResult::ok()
             };
             let (mut all, mut stopped) = (Vec::new(), false);
             Pool::default().run(3, &tasks(40), Arc::new(job), &mut |events| {
@@ -176,7 +178,7 @@ mod tests {
     #[test]
     fn with_a_batch_of_one_the_result_is_seen_before_the_next_host_starts() {
         let mut open = 0;
-        let job = |_: &Task, _: &dyn Fn(HostEvent)| Outcome::Ok.into();
+        let job = |_: &Task, _: &dyn Fn(HostEvent)| HostResult::ok();
         Pool::default().run(1, &tasks(20), Arc::new(job), &mut |events| {
             for event in events {
                 match event {
@@ -193,10 +195,10 @@ mod tests {
     #[test]
     fn a_panic_is_the_result_of_its_host_alone() {
         let job = |task: &Task, _: &dyn Fn(HostEvent)| {
-            if task.host == 1 {
+            if task.host.index() == 1 {
                 panic!("host {} is odd", task.host);
             }
-            Outcome::Ok.into()
+            HostResult::ok()
         };
         let mut all = Vec::new();
         Pool::default().run(2, &tasks(3), Arc::new(job), &mut |events| {
@@ -204,8 +206,8 @@ mod tests {
             Flow::Continue
         });
         let reason = "internal error: host 1 is odd".to_owned();
-        let result = HostResult::from(Outcome::Failed { reason, status: 1 });
-        assert!(all.contains(&HostEvent::Ended(1, Box::new(result))));
+        let result = HostResult::from(Fault::failed(reason));
+        assert!(all.contains(&HostEvent::Ended(HostId::new(1), Box::new(result))));
         assert_eq!(ended(&all).len(), 3);
     }
 
@@ -213,7 +215,7 @@ mod tests {
     fn the_caller_is_called_while_nothing_happens_and_may_stop_then() {
         let job = |_: &Task, _: &dyn Fn(HostEvent)| {
             std::thread::sleep(Duration::from_millis(350));
-            Outcome::Ok.into()
+            HostResult::ok()
         };
         let (mut ticks, mut starts) = (0, 0);
         Pool::default().run(1, &tasks(5), Arc::new(job), &mut |events| {
@@ -231,14 +233,14 @@ mod tests {
             for number in 0..1000 {
                 tell(HostEvent::Line(task.host, Line { level: Level::Info, message: number.to_string() }));
             }
-            Outcome::Ok.into()
+            HostResult::ok()
         };
         let mut lines = [0; 8];
         Pool::default().run(8, &tasks(8), Arc::new(job), &mut |events| {
             for event in events {
                 if let HostEvent::Line(host, line) = event {
-                    assert_eq!(line.message, lines[host].to_string());
-                    lines[host] += 1;
+                    assert_eq!(line.message, lines[host.index()].to_string());
+                    lines[host.index()] += 1;
                 }
             }
             Flow::Continue

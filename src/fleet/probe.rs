@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use super::Payload;
 use super::output_sink::OutputSink;
 use super::ssh::{
     AfterLine, Bootstrap, ConnectErrorKind, Driven, ExecEnd, Input, Link, Marker, OutputChunk, Running, Ssh,
-    run_command,
+    UploadError, run_command,
 };
-use super::talk::{Failure, NoSession, Remote, lines_of, not_run, outcome_of, unanswered};
-use super::{Outcome, Payload};
+use super::talk::{Failure, NoSession, Remote, lines_of, not_run, refusal, unanswered};
 use crate::targets::Target;
-use crate::wire::{Facts, Request, TargetEvent};
+use crate::wire::{Facts, Fault, Request, TargetEvent};
 
 impl Remote {
     /// Connects, brings Hoist to the target where it is missing, and probes.
@@ -24,17 +24,17 @@ impl Remote {
         let mut link = ssh.connect(target).map_err(|error| NoSession {
             is_final: error.is_final(),
             is_refused: error.kind == ConnectErrorKind::Auth,
-            outcome: Outcome::Unreachable { reason: error.message },
+            fault: Fault::Unreachable { reason: error.message },
         })?;
         let deadline = Instant::now() + patience;
         match probe(&mut link, &ssh.bootstrap, request, deadline, sink) {
             Ok((command, keeper, facts)) => Ok(Remote { link, command, keeper: Some(keeper), facts }),
             Err(Failure::Lost(reason)) => {
-                let outcome = Outcome::Unreachable { reason: format!("connection lost at the probe: {reason}") };
-                Err(NoSession { outcome, is_final: false, is_refused: false })
+                let fault = Fault::Unreachable { reason: format!("connection lost at the probe: {reason}") };
+                Err(NoSession { fault, is_final: false, is_refused: false })
             }
-            Err(Failure::Unanswered(outcome)) => Err(NoSession { outcome, is_final: false, is_refused: false }),
-            Err(Failure::Ended(outcome)) => Err(NoSession { outcome, is_final: true, is_refused: false }),
+            Err(Failure::Unanswered(fault)) => Err(NoSession { fault, is_final: false, is_refused: false }),
+            Err(Failure::Ended(fault)) => Err(NoSession { fault, is_final: true, is_refused: false }),
         }
     }
 
@@ -64,7 +64,7 @@ fn probe(
     deadline: Instant,
     sink: &mut OutputSink,
 ) -> Result<(String, Running, Facts), Failure> {
-    let first_command = bootstrap.first_command().map_err(|why| Failure::failed(why, 1))?;
+    let first_command = bootstrap.first_command().map_err(Failure::failed)?;
     let (mut uploaded, mut asked_again) = (false, false);
     loop {
         let input = Input { head: lines_of(request), payload: Payload::default(), keep_open: true };
@@ -101,7 +101,7 @@ fn probe(
                 _ => {
                     running.leave(link);
                     let heard = sink.last_words();
-                    return Err(Failure::unanswered(format!("the target answered the probe out of turn{heard}"), 1));
+                    return Err(Failure::unanswered(format!("unexpected response to the probe{heard}")));
                 }
             },
             Driven::Ended(end) => end,
@@ -109,21 +109,21 @@ fn probe(
         match (stop, ended) {
             (Some(Marker::Missing), _) if !uploaded => {
                 uploaded = true;
-                bootstrap.upload(link, deadline).map_err(|(lost, why)| match lost {
-                    true => Failure::Lost(why),
-                    false => Failure::failed(why, 1),
+                bootstrap.upload(link, deadline).map_err(|error| match error {
+                    UploadError::Lost(why) => Failure::Lost(why),
+                    UploadError::Failed(why) => Failure::failed(why),
                 })?;
             }
-            (Some(Marker::Unfit(why)), _) => return Err(Failure::unanswered(why, 1)),
+            (Some(Marker::Unfit(why)), _) => return Err(Failure::unanswered(why)),
             (Some(_), _) => {
-                return Err(Failure::unanswered("hoist was copied to the target and is not found there", 1));
+                return Err(Failure::unanswered("hoist was copied to the target but is not there"));
             }
-            (None, Some(ended)) => return Err(Failure::Ended(outcome_of(ended, &end))),
+            (None, Some(refused)) => return Err(Failure::Ended(refusal(refused, Some(&end)))),
             // A channel that the server closed may look the same.
             (None, None)
                 if !asked_again && matches!(end, ExecEnd::Status(0) | ExecEnd::Closed) && sink.words.is_silence() =>
             {
-                asked_again = true
+                asked_again = true;
             }
             (None, None) => return Err(no_answer(end, bootstrap, began.elapsed(), sink)),
         }
@@ -145,7 +145,10 @@ fn no_answer(end: ExecEnd, bootstrap: &Bootstrap, waited: Duration, sink: &Outpu
         (end @ (ExecEnd::Lost(_) | ExecEnd::Signal(_)), _) => unanswered(end, "", sink),
         (end, Some(why)) => unanswered(end, &why, sink),
         (end, None) => match sink.words.explain(&end, waited) {
-            Some(why) => Failure::unanswered(why, if let ExecEnd::Status(status) = end { status } else { 1 }),
+            Some(reason) => {
+                let status = if let ExecEnd::Status(status) = end { Some(status) } else { None };
+                Failure::Unanswered(Fault::Failed { reason, status })
+            }
             None => unanswered(end, "no answer to the probe", sink),
         },
     }

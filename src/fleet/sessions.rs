@@ -7,18 +7,14 @@ use super::open::OpenSessions;
 use super::output_sink::RunOutput;
 use super::ssh::Ssh;
 use super::talk::Remote;
-use super::{Call, HostId, PackSource, Task};
+use super::{HostId, PackSource, RequestSource};
 use crate::targets::Target;
-use crate::wire::{Request, State};
-
-/// Makes the request for a task. The fleet itself fills in the action, the time limit, `force`, what a rollback goes back
-/// to, and the pack.
-pub type RequestMaker = Box<dyn Fn(HostId, &Call, &Task) -> Request + Send + Sync>;
+use crate::wire::State;
 
 pub(super) struct FleetState {
     pub ssh: Ssh,
     pub hosts: Vec<Host>,
-    pub requests: RequestMaker,
+    pub requests: Box<dyn RequestSource>,
     pub packs: Box<dyn PackSource>,
     pub open: OpenSessions,
     pub output: RunOutput,
@@ -65,10 +61,10 @@ impl FleetState {
     /// Marks a host's session as in use, and closes idle sessions if too many are open. They are reopened, and take their
     /// locks again, when a step needs them.
     pub(super) fn make_room(&self, host: HostId) {
-        self.open.touch(host, |other| match self.hosts[other].session.try_lock() {
+        self.open.touch(host, |other| match self.hosts[other.index()].session.try_lock() {
             Ok(mut session) => {
                 if session.remote.take().is_some() {
-                    log::debug!("{}: closed to make room for other sessions", self.hosts[other].target);
+                    log::debug!("{}: closed because other sessions are needed", self.hosts[other.index()].target);
                 }
                 true
             }

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::output_sink::OutputSink;
 use super::ssh::{AfterLine, Driven, ExecEnd, Input, Link, OpenError, OutputChunk, Running};
-use super::{Outcome, Payload};
-use crate::wire::{Ended, FIRST_LINE, Facts, KeeperLine, Recorded, Request, State, TargetEvent};
+use super::{HostResult, Payload};
+use crate::wire::{FIRST_LINE, Facts, Fault, KeeperLine, Outcome, Recorded, Request, State, TargetEvent};
 
 /// How long a keeper may take to release its lock when it is told to.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -18,38 +18,40 @@ pub(super) enum Failure {
     /// The session broke.
     Lost(String),
     /// The command ended and did not say how its work went.
-    Unanswered(Outcome),
+    Unanswered(Fault),
     /// The target said why, or nothing was run there.
-    Ended(Outcome),
+    Ended(Fault),
 }
 
 impl Failure {
-    pub(super) fn failed(reason: impl Into<String>, status: i32) -> Failure {
-        Failure::Ended(Outcome::Failed { reason: reason.into(), status })
+    pub(super) fn failed(reason: impl Into<String>) -> Failure {
+        Failure::Ended(Fault::failed(reason))
     }
 
-    /// What a command that did not do its work came to; `reason` says why a plain status counts as a failure.
-    pub fn of(end: ExecEnd, reason: impl FnOnce(i32) -> String) -> Failure {
+    /// What a command that did not do its work came to; `reason` says why a plain status counts as a failure. `limit` is
+    /// the time limit of the step.
+    pub fn of(end: ExecEnd, limit: Duration, reason: impl FnOnce(i32) -> String) -> Failure {
         match end {
             ExecEnd::Lost(why) => Failure::Lost(why),
-            ExecEnd::Signal(signal) => Failure::Unanswered(Outcome::Killed { signal }),
-            // The seconds are the caller's, who knows what limit was set.
-            ExecEnd::TimedOut => Failure::Ended(Outcome::TimedOut { seconds: 0 }),
-            ExecEnd::Closed => Failure::unanswered(CLOSED, 1),
-            ExecEnd::Status(status) => Failure::unanswered(reason(status), status),
+            ExecEnd::Signal(signal) => Failure::Unanswered(Fault::Killed { signal }),
+            ExecEnd::TimedOut => Failure::Ended(Fault::TimedOut { seconds: limit.as_secs() }),
+            ExecEnd::Closed => Failure::unanswered(CLOSED),
+            ExecEnd::Status(status) => {
+                Failure::Unanswered(Fault::Failed { reason: reason(status), status: Some(status) })
+            }
         }
     }
 
-    pub(super) fn unanswered(reason: impl Into<String>, status: i32) -> Failure {
-        Failure::Unanswered(Outcome::Failed { reason: reason.into(), status })
+    pub(super) fn unanswered(reason: impl Into<String>) -> Failure {
+        Failure::Unanswered(Fault::failed(reason))
     }
 }
 
-impl From<Failure> for Outcome {
-    fn from(trouble: Failure) -> Outcome {
+impl From<Failure> for Fault {
+    fn from(trouble: Failure) -> Fault {
         match trouble {
-            Failure::Lost(reason) => Outcome::Lost { reason },
-            Failure::Unanswered(outcome) | Failure::Ended(outcome) => outcome,
+            Failure::Lost(reason) => Fault::Lost { reason },
+            Failure::Unanswered(fault) | Failure::Ended(fault) => fault,
         }
     }
 }
@@ -57,7 +59,7 @@ impl From<Failure> for Outcome {
 /// Why there is no session.
 #[derive(Debug)]
 pub(super) struct NoSession {
-    pub outcome: Outcome,
+    pub fault: Fault,
     /// Even a host that has let this key in before will not do so a little later.
     pub is_final: bool,
     /// The server was there and let nobody log in.
@@ -67,9 +69,14 @@ pub(super) struct NoSession {
 /// What a stage's command came to.
 #[derive(Debug)]
 pub(super) struct StageReply {
-    pub ended: Ended,
+    pub outcome: Outcome,
     pub state: State,
-    pub end: ExecEnd,
+}
+
+impl From<StageReply> for HostResult {
+    fn from(reply: StageReply) -> HostResult {
+        HostResult { state: Some(reply.state), ..HostResult::from(reply.outcome) }
+    }
 }
 
 /// A session with a target on which the probe was answered.
@@ -92,37 +99,35 @@ impl Remote {
     /// With `claims` other runs are kept out when this session is closed, too, until [`Remote::close`].
     pub fn hold(&mut self, claims: bool, deadline: Instant, sink: &mut OutputSink) -> Result<(), Failure> {
         let Some(mut keeper) = self.keeper.take() else {
-            return Err(Failure::failed("nobody on the target can keep its lock", 1));
+            return Err(Failure::failed("nobody on the target can keep its lock"));
         };
         keeper.say(&line_of(if claims { &KeeperLine::Claim } else { &KeeperLine::Hold }));
         sink.begin();
-        let mut answer = None;
+        let mut refused = None;
         let driven = keeper.drive(&mut self.link, deadline, &mut |said| match sink.said(said) {
-            Some(TargetEvent::Held) => {
-                answer = Some(None);
-                AfterLine::Pause
-            }
+            Some(TargetEvent::Held) => AfterLine::Pause,
             Some(TargetEvent::Ended { outcome, .. }) => {
-                answer = Some(Some(outcome));
+                refused = Some(outcome);
                 AfterLine::Pause
             }
             _ => AfterLine::More,
         });
         let end = match driven {
-            Driven::Paused => {
-                if let Some(None) = answer {
-                    self.keeper = Some(keeper);
-                    return Ok(());
-                }
-                keeper.leave(&mut self.link);
-                ExecEnd::Status(1)
+            Driven::Paused if refused.is_none() => {
+                self.keeper = Some(keeper);
+                return Ok(());
             }
-            Driven::Ended(end) => end,
+            Driven::Paused => {
+                keeper.leave(&mut self.link);
+                None
+            }
+            Driven::Ended(end) => Some(end),
         };
-        match (answer, end) {
-            (Some(Some(ended)), end) => Err(Failure::Ended(outcome_of(ended, &end))),
-            (_, end) => Err(unanswered(end, "the keeper of the lock ended", sink)),
-        }
+        Err(match (refused, end) {
+            (Some(refused), end) => Failure::Ended(refusal(refused, end.as_ref())),
+            (None, Some(end)) => unanswered(end, "the keeper of the lock ended", sink),
+            (None, None) => Failure::failed("the keeper of the lock did not say whether it holds it"),
+        })
     }
 
     /// Keeps an idle session alive: answers the host's keepalive messages and sends our own. With `renew` also tells the
@@ -165,7 +170,7 @@ impl Remote {
             _ => AfterLine::More,
         })?;
         match answer {
-            Some((ended, state)) => Ok(StageReply { ended, state, end }),
+            Some((said, state)) => Ok(StageReply { outcome: outcome_of(said, &end), state }),
             None => Err(unanswered(end, "ended without a result", sink)),
         }
     }
@@ -187,7 +192,7 @@ impl Remote {
         })?;
         match answer {
             Some(Ok(recorded)) => Ok(recorded),
-            Some(Err(ended)) => Err(Failure::Ended(outcome_of(ended, &end))),
+            Some(Err(refused)) => Err(Failure::Ended(refusal(refused, Some(&end)))),
             None => Err(unanswered(end, "could not be asked how the stage ended", sink)),
         }
     }
@@ -210,7 +215,7 @@ impl Remote {
         }
         end.map_err(|error| match not_run(error) {
             // The session has run commands before, so the obstacle may pass; a new session may work.
-            Failure::Ended(outcome) => Failure::Lost(outcome.to_string()),
+            Failure::Ended(fault) => Failure::Lost(fault.to_string()),
             other => other,
         })
     }
@@ -260,35 +265,33 @@ pub(super) fn not_run(error: OpenError) -> Failure {
     match error {
         OpenError::Lost(why) => Failure::Lost(why),
         OpenError::TimedOut => Failure::Lost("a command could not be started in time".into()),
-        OpenError::NoChannel(why) => Failure::failed(format!("the target's sshd opens no channel: {why}"), 1),
-        OpenError::Denied(why) => Failure::failed(format!("the target's sshd runs no commands: {why}"), 1),
+        OpenError::NoChannel(why) => Failure::failed(format!("the target's sshd opens no channel: {why}")),
+        OpenError::Denied(why) => Failure::failed(format!("the target's sshd runs no commands: {why}")),
     }
 }
 
 /// A command that ended and had not answered.
 pub(super) fn unanswered(end: ExecEnd, what: &str, sink: &OutputSink) -> Failure {
-    Failure::of(end, |_| format!("{what}{}", sink.last_words()))
+    Failure::of(end, sink.limit, |_| format!("{what}{}", sink.last_words()))
 }
 
 /// The outcome of a stage that said how it ended, and how its process ended.
-pub(super) fn outcome_of(ended: Ended, end: &ExecEnd) -> Outcome {
-    let status = match end {
-        ExecEnd::Status(status) if *status != 0 => *status,
-        _ => 1,
-    };
-    match (ended, end) {
-        (Ended::Ok, ExecEnd::Signal(signal)) => Outcome::Killed { signal: signal.clone() },
-        (Ended::Ok, ExecEnd::Status(status)) if *status != 0 => {
-            Outcome::Failed { reason: "said that all is well, and then failed".into(), status: *status }
+pub(super) fn outcome_of(said: Outcome, end: &ExecEnd) -> Outcome {
+    match (said, end) {
+        (Ok(()), ExecEnd::Signal(signal)) => Err(Fault::Killed { signal: signal.clone() }),
+        (Ok(()), ExecEnd::Status(status)) if *status != 0 => {
+            Err(Fault::Failed { reason: "said that all is well, and then failed".into(), status: Some(*status) })
         }
-        (Ended::Ok, _) => Outcome::Ok,
-        (Ended::Failed { reason }, _) => Outcome::Failed { reason, status },
-        (Ended::ChecksFailed { reason }, _) => Outcome::ChecksFailed { reason },
-        (Ended::MovedOn { to }, _) => Outcome::MovedOn { to },
-        (Ended::TimedOut { seconds }, _) => Outcome::TimedOut { seconds },
-        (Ended::Locked { by }, _) => Outcome::Locked { by },
-        (Ended::CacheBroken { reason }, _) => {
-            Outcome::Failed { reason: format!("the git cache of the target is broken: {reason}"), status }
+        (Ok(()), _) => Ok(()),
+        (Err(Fault::Failed { reason, .. }), ExecEnd::Status(status)) if *status != 0 => {
+            Err(Fault::Failed { reason, status: Some(*status) })
         }
+        (Err(fault), _) => Err(fault),
     }
+}
+
+/// Why a target that gave no other answer did not do what it was asked. `end`: how its process ended, when it has.
+pub(super) fn refusal(said: Outcome, end: Option<&ExecEnd>) -> Fault {
+    let outcome = end.map_or_else(|| said.clone(), |end| outcome_of(said.clone(), end));
+    outcome.err().unwrap_or_else(|| Fault::failed("the target said that all is well, and gave no answer"))
 }

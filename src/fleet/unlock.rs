@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::connection::Work;
 use super::hosts::SshFleet;
-use super::talk::outcome_of;
-use super::{Call, Flow, HostEvent, HostId, HostResult, Outcome, Payload, Step, Task};
-use crate::wire::{Action, RunId};
+use super::terms::Terms;
+use super::{Flow, HostEvent, HostId, HostResult, Payload, Task};
+use crate::wire::{Fault, RunId};
 
 /// A process that does not want to end is given time before it is killed, and there may be several.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -16,31 +16,31 @@ impl SshFleet {
     /// Ends what holds the locks of these hosts, if it is of the run that is named with each, and lets older runs in
     /// again. Each host gets one result, as in [`super::Fleet::run`].
     pub fn unlock(&mut self, batch: usize, hosts: &[(HostId, Option<RunId>)], on: &mut dyn FnMut(Vec<HostEvent>)) {
-        let call =
-            Call { step: Step::Probe, group: String::new(), batch, timeout: TIMEOUT, force: false, recover: false };
         let tasks: Vec<Task> = hosts.iter().map(|(host, _)| Task { host: *host, attempt: 0, restore: None }).collect();
         let (shared, held) = (self.shared.clone(), hosts.to_vec());
         let job = move |task: &Task, tell: &dyn Fn(HostEvent)| {
             let held = held.iter().find(|(host, _)| *host == task.host).and_then(|(_, held)| held.clone());
-            let result = shared.on_host(&call, task, tell, |work| Some(work.unlock(held)));
-            result.unwrap_or_else(|| Outcome::Ok.into())
+            let result = shared.on_host(&Terms::beside(task.host, TIMEOUT), tell, |work| Some(work.unlock(held)));
+            result.unwrap_or_else(HostResult::ok)
         };
-        self.pool.run(batch, &tasks, Arc::new(job), &mut |events| {
+        let (pool, shared) = (&mut self.pool, self.shared.clone());
+        let mut on = |events| {
             on(events);
             Flow::Continue
-        });
+        };
+        shared.ssh.remarks().heard(&mut on, |on| pool.run(batch, &tasks, Arc::new(job), on));
     }
 }
 
 impl Work<'_> {
     fn unlock(&mut self, held: Option<RunId>) -> HostResult {
-        if let Err(outcome) = self.ready() {
-            return outcome.into();
+        if let Err(fault) = self.ready() {
+            return fault.into();
         }
-        let (request, deadline) = (self.request(Action::Unlock { held }), self.deadline());
+        let (request, deadline) = (self.unlock_request(held), self.deadline());
         match self.exec(&request, Payload::default(), deadline) {
-            Ok(answer) => outcome_of(answer.ended, &answer.end).into(),
-            Err(trouble) => Outcome::from(trouble).into(),
+            Ok(answer) => answer.outcome.into(),
+            Err(trouble) => Fault::from(trouble).into(),
         }
     }
 }

@@ -6,9 +6,9 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::deploy::{Asked, Kind, Plan};
-use crate::fleet::{Outcome, Step};
+use crate::fleet::Step;
 use crate::targets::Target;
-use crate::wire::{Revision, RunId, Stage};
+use crate::wire::{Fault, Revision, RunId, Stage};
 
 use super::read::{journals, read_finished};
 use super::record::Record;
@@ -23,26 +23,34 @@ pub struct Finalized {
     pub asked: Option<Box<Asked>>,
 }
 
+/// What the journals of an environment tell.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct History {
+    /// The oldest first.
+    pub runs: Vec<Finalized>,
+    /// A line for each journal that cannot be read: what it tells of may not even matter.
+    pub warnings: Vec<String>,
+}
+
 /// The runs of an environment that brought their revision to stay, the oldest first: finalized, or live after a run that
-/// left finalize out, or whose rollback was declined. A journal that cannot be read is passed over with a warning: what it
-/// tells of may not even matter.
+/// left finalize out, or whose rollback was declined.
 ///
 /// # Errors
 /// A folder that cannot be read.
-pub fn history(folder: &Path, environment: Option<&str>) -> Result<Vec<Finalized>> {
-    let mut history = Vec::new();
+pub fn history(folder: &Path, environment: Option<&str>) -> Result<History> {
+    let mut history = History::default();
     for path in journals(folder)? {
         let (opened, records) = match read_finished(&path) {
             Ok(Some(whole)) => whole,
             Ok(None) => continue,
             Err(error) => {
-                log::warn!("{error:#}; its deployment is passed over");
+                history.warnings.push(format!("{error:#}; its deployment is ignored"));
                 continue;
             }
         };
         if opened.environment.as_deref() == environment && stayed_somewhere(&records, &opened.plan) {
             let (plan, asked) = (opened.plan, opened.asked);
-            history.push(Finalized { run: plan.run, kind: plan.kind, revision: plan.revision, asked });
+            history.runs.push(Finalized { run: plan.run, kind: plan.kind, revision: plan.revision, asked });
         }
     }
     Ok(history)
@@ -64,13 +72,13 @@ fn stayed_somewhere(records: &[Record], plan: &Plan) -> bool {
                     Some(Step::Run(Stage::Finalize)) if result.outcome.is_ok() => drop(there.insert(host)),
                     Some(Step::Run(Stage::Promote | Stage::Finalize))
                         if plan.kind == Kind::Deploy
-                            && (current == Some(true) || matches!(result.outcome, Outcome::Lost { .. })) =>
+                            && (current == Some(true) || matches!(result.outcome, Err(Fault::Lost { .. }))) =>
                     {
                         there.insert(host);
                     }
                     // With a check that fails it is back there too.
                     Some(Step::Run(Stage::Rollback))
-                        if matches!(result.outcome, Outcome::Ok | Outcome::ChecksFailed { .. })
+                        if matches!(result.outcome, Ok(()) | Err(Fault::ChecksFailed { .. }))
                             || current == Some(false) =>
                     {
                         there.remove(host);
@@ -110,7 +118,7 @@ pub fn done_before(folder: &Path, run: &RunId) -> Result<Vec<(Revision, Target)>
     let found = records.into_iter().filter_map(|record| match record {
         Record::Ended { host, result } => {
             let done = result.facts?.state.done.filter(|done| *done != opened.plan.revision)?;
-            Some((done, (*targets.get(host)?).clone()))
+            Some((done, (*targets.get(host.index())?).clone()))
         }
         _ => None,
     });

@@ -7,16 +7,20 @@
 
 mod file;
 mod history;
+mod parse;
 mod read;
 mod record;
 mod replay;
 mod room;
 mod told;
+mod unfinished;
 
 pub use file::{Journal, make_folder};
-pub use history::{Finalized, done_before, history, stack};
-pub use read::{Parsed, Unfinished, Wrong, abandoned, open_run, parse, prune, unfinished};
+pub use history::{Finalized, History, done_before, history, stack};
+pub use parse::{Parsed, Wrong, parse};
+pub use read::{abandoned, open_run, prune, unfinished};
 pub use record::{FORMAT, Opened, Record};
 pub use replay::{AtTheEnd, Replay};
 pub use room::Space;
 pub use told::{Told, first_seen};
+pub use unfinished::Unfinished;

@@ -1,58 +1,18 @@
-//! Reading journals: which deployment is unfinished, and what of its journal can be relied on.
+//! Reading the journals of a folder: which deployment is unfinished, and what the finished ones hold.
 
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
-use serde::Deserialize;
 
 use crate::files::no_links;
-use crate::files::shared::Denied;
-use crate::fleet::Step;
+use crate::files::ownership::Denied;
 
-use super::Journal;
-use super::file::claim;
-use super::record::{FORMAT, Opened, Record};
-
-/// A deployment that was begun and not ended.
-#[derive(Debug)]
-pub struct Unfinished {
-    pub path: PathBuf,
-    pub opened: Opened,
-    /// Everything after [`Record::Opened`], as far as nothing is missing.
-    pub records: Vec<Record>,
-    /// What can be read behind a damaged line. It does not follow from `records`.
-    pub later: Vec<Record>,
-    /// Why the rest could not be read, with its line.
-    pub damage: Option<String>,
-    /// Its deployer is at work on it right now.
-    pub live: bool,
-    /// Where each record ends, the first included, in bytes.
-    pub(super) ends: Vec<u64>,
-}
-
-impl Unfinished {
-    /// Whether a stage may have been started anywhere.
-    pub fn touched(&self) -> bool {
-        let touches =
-            |record: &Record| matches!(record, Record::Called { call, .. } if matches!(call.step, Step::Run(_)));
-        self.records.iter().chain(&self.later).any(touches) || self.damage.is_some()
-    }
-
-    /// Bytes of whole records.
-    pub(super) fn length(&self) -> u64 {
-        self.ends.last().copied().unwrap_or_default()
-    }
-}
-
-impl std::fmt::Display for Unfinished {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let plan = &self.opened.plan;
-        let (user, host) = (&plan.user, &plan.deploy_host);
-        write!(f, "the deployment of {} that {user}@{host} began (run {})", plan.revision.short(), plan.run)
-    }
-}
+use super::file::{Journal, claim};
+use super::parse::{Parsed, Wrong, is_finished, parse};
+use super::record::{Opened, Record};
+use super::unfinished::Unfinished;
 
 /// The unfinished deployment of a folder, if there is one that may have touched a host. Call it with the repository's
 /// lock held.
@@ -77,7 +37,7 @@ pub fn unfinished(folder: &Path) -> Result<Option<Unfinished>> {
             Found::Unreadable(why) => return Err(set_aside(&path, &why)),
             Found::Unfinished(found) if found.live || found.touched() => return Ok(Some(*found)),
             Found::Unfinished(found) => {
-                Journal::reopen(&found)?.close("ended before anything was touched", 130, false)?
+                Journal::reopen(&found)?.close("ended before anything was touched", 130, false)?;
             }
         }
     }
@@ -114,8 +74,8 @@ pub fn open_run(folder: &Path) -> (Option<Unfinished>, Vec<String>) {
 
 fn newer(path: &Path, version: &str) -> anyhow::Error {
     anyhow!(
-        "{} was written by a newer Hoist ({version}; this is {}), and its deployment is not finished: end it with that \
-         version",
+        "{} was written by a newer Hoist ({version}; this is {}), and its deployment is not finished: complete it \
+         with that version",
         path.display(),
         env!("CARGO_PKG_VERSION")
     )
@@ -127,11 +87,11 @@ fn set_aside(path: &Path, why: &str) -> anyhow::Error {
     let shown = path.display();
     match fs::rename(path, &there).map_err(|error| Denied::new(path, error)) {
         Ok(()) => anyhow!(
-            "{shown} is damaged: {why}; what its deployment did cannot be told from it. It is moved to {}, and is in \
-             nobody's way any more; `hoist status` shows what the targets run",
+            "{shown} is damaged: {why}; it does not show what its deployment did. It was renamed to {}, so the next \
+             command can run; `hoist status` shows what the targets run",
             there.display()
         ),
-        Err(error) => anyhow!("{shown} is damaged: {why}; and it cannot be moved away: {error}"),
+        Err(error) => anyhow!("{shown} is damaged: {why}; and it cannot be renamed: {error}"),
     }
 }
 
@@ -234,99 +194,4 @@ pub(super) fn read_finished(path: &Path) -> Result<Option<(Opened, Vec<Record>)>
 fn read(path: &Path) -> Result<Vec<u8>> {
     let read = no_links::read_own(path).map_err(|error| Denied::new(path, error));
     read.with_context(|| format!("cannot read {}", path.display()))
-}
-
-/// What every form of a journal has in each line.
-#[derive(Deserialize)]
-struct AnyRecord {
-    record: String,
-}
-
-/// What every form has in its first line.
-#[derive(Deserialize)]
-struct Head {
-    record: String,
-    version: String,
-    #[serde(default)]
-    format: u32,
-}
-
-/// Whether the last line that can be read ends the run, whoever wrote it.
-fn is_finished(bytes: &[u8]) -> bool {
-    let mut lines = bytes.split_inclusive(|byte| *byte == b'\n').rev().filter(|line| line.ends_with(b"\n"));
-    let last = lines.find_map(|line| serde_json::from_slice::<AnyRecord>(line).ok());
-    last.is_some_and(|last| last.record == "closed")
-}
-
-/// What is wrong with a first line.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Wrong {
-    /// It is not there, or was never written to its end.
-    Blank,
-    /// Of a form that this build does not know; the version that wrote it.
-    Newer(String),
-    Damaged(String),
-}
-
-/// A journal, as far as it can be read.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Parsed {
-    pub opened: Result<Box<Opened>, Wrong>,
-    /// What follows it, up to the first line that cannot be read.
-    pub records: Vec<Record>,
-    /// What can be read behind that one.
-    pub later: Vec<Record>,
-    /// The first line that cannot be read and is not just a torn last one, and why.
-    pub damage: Option<String>,
-    /// Where the first line and each of `records` end, in bytes.
-    pub ends: Vec<u64>,
-}
-
-/// Reads a journal. The last line may be torn, by a power cut say: it is as if it had never been written. So may one in
-/// the middle be: the first builds went on behind half a record when a disk had been full for a moment.
-pub fn parse(bytes: &[u8]) -> Parsed {
-    let mut parsed =
-        Parsed { opened: Err(Wrong::Blank), records: Vec::new(), later: Vec::new(), damage: None, ends: Vec::new() };
-    let mut length = 0;
-    for (index, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
-        length += line.len() as u64;
-        // Without its newline a record was not promised to anyone, whole as it may look.
-        if !line.ends_with(b"\n") {
-            break;
-        }
-        if index == 0 {
-            parsed.opened = first(line);
-            match parsed.opened {
-                Ok(_) => parsed.ends.push(length),
-                Err(_) => break,
-            }
-            continue;
-        }
-        match serde_json::from_slice::<Record>(line) {
-            Ok(record) if parsed.damage.is_some() => parsed.later.push(record),
-            Ok(record) => {
-                parsed.records.push(record);
-                parsed.ends.push(length);
-            }
-            Err(error) => {
-                parsed.damage.get_or_insert_with(|| format!("line {}: {error}", index + 1));
-            }
-        }
-    }
-    parsed
-}
-
-fn first(line: &[u8]) -> Result<Box<Opened>, Wrong> {
-    let damaged = |error: serde_json::Error| Wrong::Damaged(format!("line 1: {error}"));
-    let head: Head = serde_json::from_slice(line).map_err(damaged)?;
-    if head.format > FORMAT {
-        return Err(Wrong::Newer(head.version));
-    }
-    if head.record != "opened" {
-        return Err(Wrong::Damaged("line 1 does not open a deployment".into()));
-    }
-    match serde_json::from_slice(line).map_err(damaged)? {
-        Record::Opened(opened) => Ok(opened),
-        _ => Err(Wrong::Damaged("line 1 does not open a deployment".into())),
-    }
 }

@@ -9,6 +9,7 @@ use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 
 use crate::deploy::{Answer, Operator, Question};
+use crate::fleet::remarks::{Remark, Remarks};
 use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, Step, Task};
 use crate::wire::Stage;
 
@@ -39,6 +40,8 @@ struct State {
     /// It was going back already when its deployer left it: nobody is asked once more.
     confirmed: bool,
     interrupted: bool,
+    /// What the operator should know of the journal, and was not told yet.
+    remarks: Remarks,
     /// Why nothing new is started: the journal cannot be written, or soon could not be.
     stopped: Option<String>,
 }
@@ -55,6 +58,7 @@ impl Replay {
             going_back: undoes,
             confirmed: undoes,
             interrupted: false,
+            remarks: Remarks::default(),
             stopped: None,
         };
         Replay(Rc::new(RefCell::new(state)))
@@ -75,7 +79,7 @@ impl Replay {
             (state.going_back, state.confirmed) = (true, true);
         }
         if rest.leads_on() || rest.went_back() {
-            log::warn!("the journal lacks what was done last: the targets' own records take its place");
+            state.remarks.warn(None, "the end of the journal is missing: using the records of the targets");
         }
     }
 
@@ -109,6 +113,11 @@ impl Replay {
     /// Writes the last record. `stayed`: as of the verdict.
     pub fn close(&self, verdict: &str, status: u8, stayed: bool) -> anyhow::Result<()> {
         self.0.borrow_mut().journal.close(verdict, status, stayed)
+    }
+
+    /// What the operator should know of the journal, and did not hear from the fleet.
+    pub fn take_remarks(&self) -> Vec<Remark> {
+        self.0.borrow().remarks.take()
     }
 
     /// Why the journal stopped the run, if it did.
@@ -148,8 +157,9 @@ impl Replay {
         let lines = 1 + place;
         let rest: Vec<Record> = state.past.drain(..).map(|(_, record)| record).collect();
         state.journal.cut(lines);
+        let lack = format!("a record is missing after line {lines} of the journal: using the records of the targets");
+        state.remarks.warn(None, lack);
         drop(state);
-        log::warn!("the journal lacks a record behind its line {lines}: the targets' own records take its place");
         self.hint(&rest);
     }
 
@@ -164,7 +174,7 @@ impl Replay {
             Err(error) => format!("{error:#}"),
         };
         if state.stopped.is_none() {
-            log::error!("{why}; starting nothing new");
+            state.remarks.error(format!("{why}; starting nothing new"));
             state.stopped = Some(why);
             state.going_back = true;
         }
@@ -267,6 +277,9 @@ struct Replayed {
 
 impl<F: Fleet> Fleet for JournaledFleet<F> {
     fn run(&mut self, call: &Call, tasks: &[Task], on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
+        let remarks = self.replay.clone();
+        let on: &mut dyn FnMut(Vec<HostEvent>) -> Flow =
+            &mut |events| on(remarks.take_remarks().into_iter().map(HostEvent::Remark).chain(events).collect());
         // Neither changes a host or decides anything, so a successor need not know.
         if call.step == Step::Release || call.step == Step::Probe && call.recover {
             return self.inner.run(call, tasks, on);
@@ -362,6 +375,7 @@ fn good_ends(events: Vec<HostEvent>) -> Vec<HostEvent> {
         HostEvent::Ended(host, result) if result.outcome.is_ok() => {
             vec![HostEvent::Started(host), HostEvent::Ended(host, result)]
         }
+        remark @ HostEvent::Remark(_) => vec![remark],
         _ => Vec::new(),
     };
     events.into_iter().flat_map(good).collect()

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use crate::deploy::Plan;
+use crate::fleet::remarks::Remark;
 use crate::fleet::{Call, First, Fleet, Flow, HostEvent, HostId, Step, Task};
 use crate::wire::{Stage, State};
 
@@ -21,6 +22,8 @@ pub struct Told {
     before: HashMap<HostId, State>,
     /// Targets that did not answer.
     pub silent: Vec<HostId>,
+    /// What the fleet remarked meanwhile.
+    pub remarks: Vec<Remark>,
 }
 
 /// What a run's first probe found of its hosts, and whether a stage ended there, as the journal has it. A host of which
@@ -58,11 +61,18 @@ impl Told {
             force: false,
             recover: true,
         };
-        let tasks: Vec<Task> = (0..plan.size()).map(|host| Task { host, attempt: 0, restore: None }).collect();
-        let mut told = Told { silent: (0..plan.size()).collect(), ..Told::default() };
+        let tasks: Vec<Task> = plan.hosts().map(|host| Task { host, attempt: 0, restore: None }).collect();
+        let mut told = Told { silent: plan.hosts().collect(), ..Told::default() };
         fleet.run(&call, &tasks, &mut |events| {
             for event in events {
-                let HostEvent::Ended(host, result) = event else { continue };
+                let (host, result) = match event {
+                    HostEvent::Ended(host, result) => (host, result),
+                    HostEvent::Remark(remark) => {
+                        told.remarks.push(remark);
+                        continue;
+                    }
+                    _ => continue,
+                };
                 let Some(facts) = result.facts else { continue };
                 told.silent.retain(|silent| *silent != host);
                 told.tries.extend(facts.tries.into_iter().map(|(stage, attempt)| (host, stage, attempt)));

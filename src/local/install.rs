@@ -3,15 +3,17 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::wire::{Action, FLEET_REQUEST, Request, Revision, Stage};
+use crate::terminal::{answer_line, complain_line};
+use crate::wire::{FLEET_REQUEST, Revision, Stage, StageRequest};
 
-use super::check_protocol;
 use super::fault::Fault;
 use super::os::deadline::Deadline;
 use super::os::files;
 use super::os::process::Feed;
+use super::protocol;
 use super::state::layout::{Layout, Link};
 use super::state::record;
+use super::state::record::KeptRequest;
 use super::tree::git::Git;
 
 /// The server's answer may take so many seconds.
@@ -32,7 +34,7 @@ pub fn install(wanted: &Wanted) -> u8 {
     match prepare(wanted).and_then(|stages| run(wanted, &stages)) {
         Ok(()) => 0,
         Err(fault) => {
-            eprintln!("hoist: {}", fault.reason());
+            complain_line(&format!("hoist: {}", fault.reason()));
             1
         }
     }
@@ -45,35 +47,37 @@ fn prepare(wanted: &Wanted) -> Result<Vec<Stage>, Fault> {
         Some(url) => from_server(&layout, url)?,
         None => settled(&layout, record::kept_request(&layout, None)?),
     };
-    check_protocol(request.protocol)?;
-    if request.repo != wanted.repo {
-        return Err(Fault::Failed(format!("what the server has is {}, and not {}", request.repo, wanted.repo)));
+    if request.header.repo != wanted.repo {
+        return Err(Fault::failed(format!("the server has {}, not {}", request.header.repo, wanted.repo)));
     }
-    request.deploy_dir = wanted.deploy_dir.to_owned();
+    request.header.deploy_dir = wanted.deploy_dir.to_owned();
     if let Some(group) = wanted.group {
         request.group = group.to_owned();
     }
     files::make_dir(&layout.own())?;
-    record::keep_request(&layout, &request)?;
-    println!("{}: installing {}", wanted.repo, request.revision);
+    record::keep_request(&layout, &request, None)?;
+    answer_line(&format!("{}: installing {}", wanted.repo, request.revision));
     let configured = |stage: &Stage| {
         let due = || request.checks.iter().any(|check| check.at.stage() == *stage);
         *stage != Stage::ConfigDeploy || request.config_files.is_some() || due()
     };
-    let stages = [Stage::Fetch, Stage::ConfigDeploy, Stage::Promote, Stage::Finalize];
-    Ok(stages.into_iter().filter(configured).filter(|stage| *stage != Stage::ConfigDeploy || !request.kept).collect())
+    Ok(Stage::of_deployment()
+        .into_iter()
+        .filter(configured)
+        .filter(|stage| *stage != Stage::ConfigDeploy || !request.kept)
+        .collect())
 }
 
 fn run(wanted: &Wanted, stages: &[Stage]) -> Result<(), Fault> {
-    let program = std::env::current_exe().map_err(|error| Fault::Failed(format!("cannot find hoist: {error}")))?;
+    let program = std::env::current_exe().map_err(|error| Fault::failed(format!("cannot find hoist: {error}")))?;
     for stage in stages {
         let mut command = Command::new(&program);
         command.args(["deploy-local", "--repo", wanted.repo, "--deploy-dir"]).arg(wanted.deploy_dir);
         command.args(wanted.force.then_some("--force")).arg(stage.name());
-        let status = command.status().map_err(|error| Fault::Failed(format!("cannot run hoist: {error}")))?;
+        let status = command.status().map_err(|error| Fault::failed(format!("cannot run hoist: {error}")))?;
         if !status.success() {
-            return Err(Fault::Failed(format!(
-                "{}: {stage} failed; what was live stays as far as it got",
+            return Err(Fault::failed(format!(
+                "{}: {stage} failed; the live revision was not changed further",
                 wanted.repo
             )));
         }
@@ -83,20 +87,20 @@ fn run(wanted: &Wanted, stages: &[Stage]) -> Result<(), Fault> {
 
 /// What the last request means once its run is over: a rollback's is about what it went back to, and a run that was
 /// never finalized here leaves what was done before it.
-fn settled(layout: &Layout, request: Request) -> Request {
-    let back_to = |revision: Option<Revision>, request: Request| match revision {
-        Some(revision) if revision != request.revision => Request { revision, kept: true, ..request },
+fn settled(layout: &Layout, KeptRequest { request, stage }: KeptRequest) -> StageRequest {
+    let back_to = |revision: Option<Revision>, request: StageRequest| match revision {
+        Some(revision) if revision != request.revision => StageRequest { revision, kept: true, ..request },
         _ => request,
     };
-    match request.action {
-        Action::Run { stage: Stage::Rollback, .. } => back_to(request.restore.clone(), request),
-        Action::Run { stage: Stage::Finalize, .. } => request,
+    match stage {
+        Some(Stage::Rollback) => back_to(request.restore.clone(), request),
+        Some(Stage::Finalize) => request,
         _ => back_to(layout.read(Link::Done), request),
     }
 }
 
 /// The request that a git server has for new hosts.
-fn from_server(layout: &Layout, url: &str) -> Result<Request, Fault> {
+fn from_server(layout: &Layout, url: &str) -> Result<StageRequest, Fault> {
     files::make_dir(&layout.own())?;
     let place = layout.own().join(format!("incoming-{}", std::process::id()));
     files::remove_leftover(&place)?;
@@ -108,16 +112,23 @@ fn from_server(layout: &Layout, url: &str) -> Result<Request, Fault> {
         let answer = git.call(&args, Feed::Nothing)?;
         let shown = crate::url::without_password(url);
         if !answer.exit.is_ok() {
-            return Err(Fault::Failed(format!(
-                "{shown} does not say what the fleet should run ({}): a deployment to the whole fleet with git_server set \
-                 leaves that there",
+            return Err(Fault::failed(format!(
+                "{shown} does not contain what the fleet should run ({}): a deployment to the whole fleet with \
+                 git_server set stores it there",
                 answer.complaint().replace(url, &shown)
             )));
         }
         let answer = git.call(&["cat-file", "blob", "refs/it"], Feed::Nothing)?;
         git.expect(&answer, "cat-file")?;
-        serde_json::from_str(&answer.output)
-            .map_err(|_| Fault::Failed(format!("what {shown} has for new hosts is not a request of this hoist")))
+        let wrong = |_| Fault::failed(format!("the request for new hosts on {shown} is not for this version of hoist"));
+        protocol::check_kept(answer.output.as_bytes(), wrong)?;
+        let mut request: StageRequest = serde_json::from_str(&answer.output).map_err(wrong)?;
+        // The deploy host may know the server by another name, and what it publishes holds no password.
+        request.extras.set_server(url, None);
+        if let Some(source) = request.fetch.as_mut().and_then(|fetch| fetch.source.as_mut()) {
+            source.url = url.to_owned();
+        }
+        Ok(request)
     };
     let request = read();
     let _ = files::remove_leftover(&place);

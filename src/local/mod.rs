@@ -3,10 +3,12 @@
 
 mod fault;
 mod install;
+mod job;
 pub mod lock_holder;
 mod os;
 mod out;
 mod probe;
+mod protocol;
 mod stages;
 mod state;
 #[cfg(test)]
@@ -22,18 +24,17 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
-use serde::Deserialize;
-
-use crate::wire::{Action, Ended, FIRST_LINE, Holder, PROTOCOL, Request, Stage, State, TargetEvent};
+use crate::wire::{FIRST_LINE, Header, Holder, Request, Stage, StageRequest, State, TargetEvent};
 
 pub use install::{Wanted, install};
 
 use fault::Fault;
+use job::Job;
 use os::deadline::Deadline;
 use out::{Audience, Out};
-use stages::job::Job;
 use stages::stage::By;
 use state::layout::Layout;
+use state::observed;
 
 /// A request's line may be this long, in bytes. Templates and variables are all that it is made of.
 const REQUEST: u64 = 64 << 20;
@@ -52,51 +53,57 @@ pub fn serve(input: impl Read + Send + 'static, output: impl Write + Send + 'sta
     let out = Out::new(output, Audience::Deployer);
     let came = expect_request(&out);
     let prepared = read_request(&mut input, came).and_then(|request| {
-        let layout = Layout::new(&request.deploy_dir, &request.repo)?;
-        let layout = layout.with_relative_links(request.control_dir == "scap");
+        let layout = layout_of(request.header())?;
         Ok((request, layout))
     });
     let (request, layout) = match prepared {
         Ok(prepared) => prepared,
         Err(fault) => {
-            out.event(&TargetEvent::Ended { outcome: Ended::from(fault), state: State::default() });
+            out.event(&TargetEvent::Ended { outcome: Err(fault.bounded()), state: State::default() });
             out.flush(Duration::from_secs(5));
             return 1;
         }
     };
-    match request.action.clone() {
-        Action::Probe => probe::run(&layout, &request, &out, input),
-        Action::Ask { stage, attempt } => {
-            out.event(&TargetEvent::Recorded(state::record::ask(&layout, &request.holder.run, stage, attempt)));
+    match request {
+        Request::Probe(probe) => probe::run(&layout, &probe, &out, input),
+        Request::Ask(ask) => {
+            let recorded = state::record::ask(&layout, &ask.header.holder.run, ask.stage, ask.attempt);
+            out.event(&TargetEvent::Recorded(recorded));
             out.flush(Duration::from_secs(60));
             0
         }
-        Action::Unlock { held } => {
-            let result = unlock::run(&layout, held.as_ref(), &out);
+        Request::Unlock(unlock) => {
+            let result = unlock::run(&layout, unlock.held.as_ref(), &out);
             let status = u8::from(result.is_err());
-            let outcome = result.err().map_or(Ended::Ok, Ended::from);
-            out.event(&TargetEvent::Ended { outcome, state: layout.state() });
+            let outcome = result.map_err(Fault::bounded);
+            out.event(&TargetEvent::Ended { outcome, state: observed::state(&layout) });
             out.flush(Duration::from_secs(60));
             status
         }
-        Action::Watch => watcher::run(layout, request),
-        Action::Render => stages::render::run(&request, &out),
-        Action::Run { stage, attempt } => {
-            let deadline = Deadline::after(request.timeout);
-            stages::stage::run(Job { request, layout, out, deadline }, stage, attempt, Box::new(input), By::Deployer)
+        Request::Watch(request) => watcher::run(layout, *request),
+        Request::Render(render) => stages::render::run(&render, &out),
+        Request::Run(run) => {
+            let deadline = Deadline::after(run.request.header.timeout);
+            let job = Job { request: run.request, layout, out, deadline, after_lease: false };
+            stages::stage::run(job, run.stage, run.attempt, Box::new(input), By::Deployer)
         }
     }
+}
+
+fn layout_of(header: &Header) -> Result<Layout, Fault> {
+    let layout = Layout::new(&header.deploy_dir, &header.repo)?;
+    Ok(layout.with_relative_links(header.control_dir == "scap"))
 }
 
 /// Runs a stage for a person at the target, with the last request that the target saw, or with the one in a file; what
 /// happens is printed as lines on standard output. Returns the exit status, 0 or 1.
 pub fn by_hand(repo: &str, deploy_dir: &Path, stage: Stage, force: bool, request_file: Option<PathBuf>) -> u8 {
     let out = Out::new(io::stdout(), Audience::Person);
-    match prepare_by_hand(repo, deploy_dir, stage, force, request_file) {
+    match prepare_by_hand(repo, deploy_dir, force, request_file) {
         Ok((request, layout)) => {
-            let attempt = state::record::next_attempt(&layout, &request.holder.run, stage);
-            let deadline = Deadline::after(request.timeout);
-            let job = Job { request, layout, out, deadline };
+            let attempt = state::record::next_attempt(&layout, &request.header.holder.run, stage);
+            let deadline = Deadline::after(request.header.timeout);
+            let job = Job { request, layout, out, deadline, after_lease: false };
             stages::stage::run(job, stage, attempt, Box::new(io::empty()), By::Hand(someone(stage)))
         }
         Err(fault) => {
@@ -109,17 +116,12 @@ pub fn by_hand(repo: &str, deploy_dir: &Path, stage: Stage, force: bool, request
 fn prepare_by_hand(
     repo: &str,
     deploy_dir: &Path,
-    stage: Stage,
     force: bool,
     request_file: Option<PathBuf>,
-) -> Result<(Request, Layout), Fault> {
-    let layout = Layout::new(deploy_dir, repo)?;
-    let mut request = state::record::kept_request(&layout, request_file)?;
-    let layout = layout.with_relative_links(request.control_dir == "scap");
-    check_protocol(request.protocol)?;
-    request.repo = repo.to_owned();
-    request.deploy_dir = deploy_dir.to_owned();
-    request.action = Action::Run { stage, attempt: 0 };
+) -> Result<(StageRequest, Layout), Fault> {
+    let mut request = state::record::kept_request(&Layout::new(deploy_dir, repo)?, request_file)?.request;
+    request.header.repo = repo.to_owned();
+    request.header.deploy_dir = deploy_dir.to_owned();
     request.force = force;
     // Nobody would be there to renew a lease: what a person does by hand stays.
     request.confirm_timeout = 0;
@@ -129,6 +131,7 @@ fn prepare_by_hand(
         fetch.large_files.clear();
         fetch.rebuild = false;
     }
+    let layout = layout_of(&request.header)?;
     Ok((request, layout))
 }
 
@@ -148,28 +151,13 @@ fn someone(stage: Stage) -> Holder {
     }
 }
 
-#[derive(Deserialize)]
-struct Version {
-    protocol: u32,
-}
-
-fn check_protocol(theirs: u32) -> Result<(), Fault> {
-    if theirs == PROTOCOL {
-        return Ok(());
-    }
-    let here = env!("CARGO_PKG_VERSION");
-    Err(Fault::Failed(format!(
-        "the request speaks protocol {theirs}, hoist {here} on this host protocol {PROTOCOL}; update the older one"
-    )))
-}
-
 /// Ends this process, and says why, unless what is given back is dropped in time: when something came.
 fn expect_request(out: &Out) -> Sender<()> {
     let (came, is_there) = mpsc::channel();
     let out = out.clone();
     thread::spawn(move || {
         if is_there.recv_timeout(FIRST_BYTE) == Err(RecvTimeoutError::Timeout) {
-            let outcome = Ended::Failed { reason: format!("no request came within {FIRST_BYTE:?}: {TAKEN}") };
+            let outcome = Err(Fault::failed(format!("no request came within {FIRST_BYTE:?}: {TAKEN}")));
             out.event(&TargetEvent::Ended { outcome, state: State::default() });
             out.flush(Duration::from_secs(5));
             std::process::exit(1);
@@ -179,7 +167,7 @@ fn expect_request(out: &Out) -> Sender<()> {
 }
 
 fn read_request(input: &mut impl BufRead, came: Sender<()>) -> Result<Request, Fault> {
-    let cannot = |error: io::Error| Fault::Failed(format!("cannot read the request: {}", fault::plain(&error)));
+    let cannot = |error: io::Error| Fault::failed(format!("cannot read the request: {}", fault::plain(&error)));
     input.fill_buf().map_err(cannot)?;
     drop(came);
     let mut line = Vec::new();
@@ -191,22 +179,16 @@ fn read_request(input: &mut impl BufRead, came: Sender<()>) -> Result<Request, F
     }
     if line.last() != Some(&b'\n') {
         let length = line.len();
-        return Err(Fault::Failed(match length as u64 {
+        return Err(Fault::failed(match length as u64 {
             0 => format!("no request came on standard input: {TAKEN}"),
             REQUEST => format!("the request is longer than {REQUEST} bytes; make templates or variables smaller"),
             _ => format!("the request broke off after {length} bytes"),
         }));
     }
-    // Only the place is told of what is wrong: a request may hold secrets.
-    let place = |error: serde_json::Error| {
-        Fault::Failed(format!(
-            "the request cannot be read (byte {} of its line); do the versions differ?",
-            error.column()
-        ))
-    };
-    let version: Version = serde_json::from_slice(&line).map_err(place)?;
-    check_protocol(version.protocol)?;
-    let request: Request = serde_json::from_slice(&line).map_err(place)?;
+    protocol::check(&line)?;
+    let mut request: Request = serde_json::from_slice(&line).map_err(|error| protocol::unreadable(&error))?;
     // An older deployer takes messages of any length.
-    Ok(Request { holder: request.holder.bounded(), ..request })
+    let header = request.header_mut();
+    header.holder = header.holder.clone().bounded();
+    Ok(request)
 }

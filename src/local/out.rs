@@ -1,13 +1,14 @@
 //! What is said while a stage works. A queue stands between the work and the reader, so that neither a closed nor a
 //! stalled connection ever holds the work up.
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::Duration;
 
-use crate::terminal::safe;
+use crate::terminal::sanitize_lines;
 use crate::wire::limits;
-use crate::wire::{Ended, HEARTBEAT, LONGEST_EVENT, Level, Line, PIECE, State, TargetEvent};
+use crate::wire::{Fault, HEARTBEAT, LONGEST_EVENT, Level, Line, Outcome, PIECE, State, TargetEvent};
 
 /// Who reads what is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +36,14 @@ impl Out {
     pub fn new(mut output: impl Write + Send + 'static, reader: Audience) -> Out {
         let (queue, messages) = mpsc::channel();
         std::thread::spawn(move || {
-            let mut write = |text: &str| output.write_all(text.as_bytes()).and_then(|()| output.flush()).is_ok();
+            let mut write = |text: &str| {
+                // JSON has its own escapes, and its reader is no terminal.
+                let shown = match reader {
+                    Audience::Deployer => Cow::Borrowed(text),
+                    Audience::Person => Cow::Owned(sanitize_lines(text, true)),
+                };
+                output.write_all(shown.as_bytes()).and_then(|()| output.flush()).is_ok()
+            };
             // What a start-up file of the login shell has printed may lack its newline.
             let mut open = reader == Audience::Person || write("\n");
             // After the first error nobody reads any more; the queue is still emptied, and the work goes on.
@@ -101,7 +109,7 @@ impl Out {
 fn json(event: &TargetEvent) -> Option<String> {
     let mut text = serde_json::to_string(event).ok()?;
     if text.len() > LONGEST_EVENT {
-        let message = format!("what this host has to say takes {} bytes and is left out", text.len());
+        let message = format!("the response of this host has {} bytes and is omitted", text.len());
         text = serde_json::to_string(&TargetEvent::Line(Line { level: Level::Error, message })).ok()?;
     }
     if text.len() <= PIECE {
@@ -123,32 +131,33 @@ fn for_a_person(event: &TargetEvent) -> Option<String> {
     let time = crate::clock::hms();
     let text = match event {
         TargetEvent::Line(Line { level: Level::Debug, .. }) => return None,
-        TargetEvent::Line(line) => safe(&line.message, true).into_owned(),
+        TargetEvent::Line(line) => line.message.clone(),
         TargetEvent::Diff { file, diff } => {
-            let lines = diff.lines().map(|line| format!("{}\n", safe(line, true)));
-            return Some(format!("{time} {}\n{}", safe(file, true), lines.collect::<String>()));
+            let lines = diff.lines().map(|line| format!("{line}\n"));
+            return Some(format!("{time} {}\n{}", one_line(file), lines.collect::<String>()));
         }
-        TargetEvent::Ended { outcome, state } => {
-            safe(&format!("{}; {}", ending(outcome), standing(state)), true).into_owned()
-        }
+        TargetEvent::Ended { outcome, state } => format!("{}; {}", ending(outcome), standing(state)),
         TargetEvent::Facts(_) | TargetEvent::Held | TargetEvent::Recorded(_) => return None,
-        TargetEvent::Waiting { what, seconds, limit } => {
-            safe(&format!("{what}: {seconds} of {limit} s"), true).into_owned()
-        }
+        TargetEvent::Waiting { what, seconds, limit } => format!("{what}: {seconds} of {limit} s"),
         TargetEvent::Alive | TargetEvent::Piece { .. } => return None,
     };
-    Some(format!("{time} {text}\n"))
+    Some(format!("{time} {}\n", one_line(&text)))
 }
 
-fn ending(outcome: &Ended) -> String {
+/// With no line of its own in it.
+fn one_line(text: &str) -> String {
+    text.replace('\n', "\\n")
+}
+
+fn ending(outcome: &Outcome) -> String {
     match outcome {
-        Ended::Ok => "ok".to_owned(),
-        Ended::Failed { reason } => format!("failed: {reason}"),
-        Ended::ChecksFailed { reason } => format!("the old revision is live again, but {reason}"),
-        Ended::MovedOn { to } => format!("nothing was done: this host has moved on to {}", to.short()),
-        Ended::TimedOut { seconds } => format!("timed out after {seconds} s"),
-        Ended::Locked { by } => format!("locked by {by}"),
-        Ended::CacheBroken { reason } => format!("failed, the git cache is not whole: {reason}"),
+        Ok(()) => "ok".to_owned(),
+        Err(Fault::Failed { reason, .. }) => format!("failed: {reason}"),
+        Err(Fault::MovedOn { to }) => {
+            format!("nothing was done: this host now runs {} of another deployment", to.short())
+        }
+        Err(Fault::CacheBroken { reason }) => format!("failed, the git cache is not whole: {reason}"),
+        Err(fault) => fault.to_string(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::wire::{Ended, Facts, KeeperLine, Lacking, Request, Revision, TargetEvent};
+use crate::wire::{Facts, Header, KeeperLine, Lacking, Probe, ProbedDeployment, Revision, TargetEvent};
 
 use super::fault::{Fault, plain};
 use super::lock_holder;
@@ -15,8 +15,8 @@ use super::os::files;
 use super::os::process::Feed;
 use super::os::sys;
 use super::out::{Audience, Out};
-use super::stages::finalize;
-use super::stages::job::Job;
+use super::stages::tidy;
+use super::stages::tidy::Tidying;
 use super::state::claim;
 use super::state::fence;
 use super::state::layout::{Layout, Link};
@@ -24,6 +24,8 @@ use super::state::lease;
 use super::state::lock;
 use super::state::lock::{Found, LockAttempt, Note, RunLock};
 use super::state::moved_on;
+use super::state::moved_on::Known;
+use super::state::observed;
 use super::state::record;
 use super::state::scap_process;
 use super::tree::cache;
@@ -45,8 +47,11 @@ const LACKING: usize = 100;
 const LINE: u64 = 4096;
 
 /// Everything a target says of itself.
-pub fn facts(layout: &Layout, request: &Request, deadline: Deadline) -> Result<Facts, Fault> {
-    let has_extras = |revision: &Revision| request.kept || external::are_in(&request.extras, &layout.rev(revision));
+pub fn facts(layout: &Layout, probe: &Probe, deadline: Deadline) -> Result<Facts, Fault> {
+    let (deployment, run) = (probe.deployment.as_ref(), &probe.header.holder.run);
+    let has_extras = |revision: &Revision| {
+        deployment.is_none_or(|it| it.kept || external::are_in(&it.extras, &layout.rev(revision)))
+    };
     let locks = [lock::run_path(layout), lock::stage_path(layout)].map(|path| lock::look(&path));
     let stranger = locks.iter().find_map(|found| match found {
         Found::Stranger(who) => Some(who.clone()),
@@ -59,10 +64,10 @@ pub fn facts(layout: &Layout, request: &Request, deadline: Deadline) -> Result<F
     let (free_bytes, free_inodes) = free_space(layout)?;
     Ok(Facts {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        state: layout.state(),
+        state: observed::state(layout),
         revisions: layout.revisions().into_iter().filter(has_extras).collect(),
         cached: cached(layout, deadline)?,
-        lacks: lfs::lacks(layout, &request.large_files),
+        lacks: lfs::lacks(layout, deployment.map_or(&[][..], |it| &it.large_files)),
         locked: locked.or_else(|| claim::holder(layout)),
         stranger,
         place: place(layout),
@@ -71,9 +76,9 @@ pub fn facts(layout: &Layout, request: &Request, deadline: Deadline) -> Result<F
         free_inodes,
         newest: fence::newest(layout).map(Box::new),
         lease: lease::facts(layout).map(Box::new),
-        lacking: if request.verify { Some(lacking(layout, deadline)?) } else { None },
-        tries: record::asked_for(layout, &request.holder.run),
-        before: record::before(layout, &request.holder.run).map(Box::new),
+        lacking: if probe.verify { Some(lacking(layout, deadline)?) } else { None },
+        tries: record::asked_for(layout, run),
+        before: record::before(layout, run).map(Box::new),
     })
 }
 
@@ -104,7 +109,7 @@ fn free_space(layout: &Layout) -> Result<(u64, Option<u64>), Fault> {
             place = files::parent(place);
         }
         sys::free_space(place)
-            .map_err(|error| Fault::Failed(format!("cannot look at {}: {}", place.display(), plain(&error))))
+            .map_err(|error| Fault::failed(format!("cannot look at {}: {}", place.display(), plain(&error))))
     };
     let (objects, trees) = (look(layout.root())?, look(&layout.revs())?);
     let inodes = [objects.1, trees.1].into_iter().flatten().min();
@@ -143,19 +148,20 @@ fn cached(layout: &Layout, deadline: Deadline) -> Result<Vec<Revision>, Fault> {
             let revisions = present.iter().filter_map(|name| name.parse().ok());
             Ok(revisions.filter(|revision: &Revision| seen.insert(revision.clone())).collect())
         }
-        Err(Fault::TimedOut(seconds)) => Err(Fault::TimedOut(seconds)),
+        Err(Fault::TimedOut { seconds }) => Err(Fault::TimedOut { seconds }),
         Err(_) => Ok(Vec::new()),
     }
 }
 
 /// Answers a probe, then keeps the lock for the deployer, once it asks for it, until its connection ends.
-pub fn run(layout: &Layout, request: &Request, out: &Out, mut input: impl BufRead) -> u8 {
+pub fn run(layout: &Layout, probe: &Probe, out: &Out, mut input: impl BufRead) -> u8 {
+    let run = &probe.header.holder.run;
     let failed = |fault: Fault| {
-        out.event(&TargetEvent::Ended { outcome: Ended::from(fault), state: layout.state() });
+        out.event(&TargetEvent::Ended { outcome: Err(fault.bounded()), state: observed::state(layout) });
         out.flush(Duration::from_secs(5));
         1
     };
-    match facts(layout, request, Deadline::after(request.timeout)) {
+    match facts(layout, probe, Deadline::after(probe.header.timeout)) {
         Ok(facts) => out.event(&TargetEvent::Facts(Box::new(facts))),
         Err(fault) => return failed(fault),
     }
@@ -172,66 +178,78 @@ pub fn run(layout: &Layout, request: &Request, out: &Out, mut input: impl BufRea
         }
         match serde_json::from_str(line.trim()) {
             Ok(KeeperLine::Hold | KeeperLine::Claim) if held.is_some() => out.event(&TargetEvent::Held),
-            Ok(KeeperLine::Renew) => lease::renew(layout, &request.holder.run),
-            Ok(KeeperLine::Over) if held.is_some() => tidy_up(layout, request),
+            Ok(KeeperLine::Renew) => lease::renew(layout, run),
+            Ok(KeeperLine::Over) if held.is_some() => tidy_up(layout, probe),
             Ok(KeeperLine::Over) => {}
             Ok(KeeperLine::Release) => {
                 // Whoever is kept out by what stays is told whose it is.
-                let _ = claim::give_up(layout, &request.holder.run);
+                let _ = claim::give_up(layout, run);
                 held = None;
             }
-            Ok(line @ (KeeperLine::Hold | KeeperLine::Claim)) => match hold(layout, request, line == KeeperLine::Claim)
-            {
+            Ok(line @ (KeeperLine::Hold | KeeperLine::Claim)) => match hold(layout, probe, line == KeeperLine::Claim) {
                 Ok(lock) => {
                     held = Some(lock);
-                    lease::renew(layout, &request.holder.run);
-                    lock_holder::take_over(layout, &request.holder.run);
+                    lease::renew(layout, run);
+                    lock_holder::take_over(layout, run);
                     out.event(&TargetEvent::Held);
                 }
                 Err(fault) => return failed(fault),
             },
             Err(_) => {
-                return failed(Fault::failed("the deployer sent a line that this hoist does not know; update it here"));
+                return failed(Fault::failed(
+                    "the deployer sent a request that this version of hoist does not support; \
+                                             update it here",
+                ));
             }
         }
     }
 }
 
 /// Removes what the run kept until its end. Nobody waits for what could be said of it.
-fn tidy_up(layout: &Layout, request: &Request) {
-    let deadline = Deadline::after(request.timeout);
-    let out = Out::new(std::io::sink(), Audience::Person);
-    let job = Job { request: request.clone(), layout: layout.clone(), out, deadline };
+fn tidy_up(layout: &Layout, probe: &Probe) {
+    let Some(deployment) = &probe.deployment else { return };
     // A stage may be at work still whose connection was lost.
-    let note = Note::new(&request.holder, None);
+    let note = Note::new(&probe.header.holder, None);
     if let Ok(LockAttempt::Mine(_turn)) = lock::ask(&lock::stage_path(layout), &note) {
-        finalize::after_the_run(&job);
+        tidy::after_the_run(&Tidying {
+            layout,
+            out: &Out::new(std::io::sink(), Audience::Person),
+            deadline: Deadline::after(probe.header.timeout),
+            run: &probe.header.holder.run,
+            revision: &deployment.revision,
+            restore: deployment.restore.as_ref(),
+            cache_revs: deployment.cache_revs,
+        });
     }
 }
 
 /// Takes the lock. The fence is the stages' business: a run that holds some targets, and finds the next one locked, has
 /// shut nobody out when it goes away again.
-fn hold(layout: &Layout, request: &Request, claims: bool) -> Result<RunLock, Fault> {
-    if let Some(umask) = request.umask {
+fn hold(layout: &Layout, probe: &Probe, claims: bool) -> Result<RunLock, Fault> {
+    let Header { holder, umask, .. } = &probe.header;
+    if let Some(umask) = *umask {
         sys::set_umask(umask);
     }
     // Ahead of the lock, so that not even for a moment one is in the way of the claim's run.
-    claim::check(layout, &request.holder.run)?;
-    let held = RunLock::take(layout, &request.holder, false)?;
+    claim::check(layout, &holder.run)?;
+    let held = RunLock::take(layout, holder, false)?;
     // Ahead of the fence: a run that another one has overtaken is told what came of this host.
-    moved_on::check(layout, request)?;
-    claim::check(layout, &request.holder.run)?;
-    fence::check(layout, &request.holder)?;
+    if let Some(ProbedDeployment { revision, restore, .. }) = &probe.deployment {
+        let (run, restore) = (&holder.run, restore.as_ref());
+        moved_on::check(layout, &Known { run, revision, restore, found_nothing: false })?;
+    }
+    claim::check(layout, &holder.run)?;
+    fence::check(layout, holder)?;
     // A stage of another run may be at work still, its own keeper gone with its connection.
     match lock::look(&lock::stage_path(layout)) {
-        Found::Run(note) if note.holder.run != request.holder.run => return Err(Fault::Locked(Box::new(note.holder))),
-        Found::Stranger(who) => return Err(Fault::Failed(who)),
+        Found::Run(note) if note.holder.run != holder.run => return Err(Fault::Locked { by: Box::new(note.holder) }),
+        Found::Stranger(who) => return Err(Fault::failed(who)),
         Found::Nobody | Found::Run(_) => {}
     }
     if claims {
-        let staked = claim::stake(layout, &request.holder);
+        let staked = claim::stake(layout, holder);
         // On a full disk a run that has been here, a rollback say, goes on without it.
-        if record::tries(layout, &request.holder.run).is_empty() {
+        if record::tries(layout, &holder.run).is_empty() {
             staked?;
         }
     }

@@ -3,9 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use super::*;
+use crate::wire::{PROTOCOL, Run};
 
-/// A request with nothing in it.
-pub fn request() -> Request {
+/// A request with nothing in it, in the form that protocol 1 had.
+pub fn request() -> StageRequest {
     let holder =
         serde_json::json!({"run": "r1", "user": "ada", "host": "deploy1", "pid": 1, "since": "", "message": ""});
     serde_json::from_value(serde_json::json!({
@@ -51,7 +52,7 @@ fn reason_of(input: &str) -> String {
     let (status, events) = answer(input);
     assert_eq!(status, 1);
     match events.as_slice() {
-        [TargetEvent::Ended { outcome: Ended::Failed { reason }, state }] if *state == State::default() => {
+        [TargetEvent::Ended { outcome: Err(Fault::Failed { reason, .. }), state }] if *state == State::default() => {
             reason.clone()
         }
         other => panic!("{other:?}"),
@@ -62,20 +63,21 @@ fn reason_of(input: &str) -> String {
 fn a_request_that_is_none_is_refused_without_a_word_of_it() {
     assert!(reason_of("").contains("no request"));
     assert!(reason_of("{\"protocol\":1").contains("broke off after 13 bytes"));
-    let secret = reason_of("{\"protocol\":1,\"vars\":\"hunter2\"}\n");
+    let secret = reason_of("{\"protocol\":2,\"action\":\"watch\",\"vars\":\"hunter2\"}\n");
     assert!(!secret.contains("hunter2"), "{secret}");
 }
 
 #[test]
 fn another_protocol_is_refused_naming_both() {
     let reason = reason_of("{\"protocol\":99,\"unheard\":\"of\"}\n");
-    assert!(reason.contains("protocol 99") && reason.contains("protocol 1"), "{reason}");
+    assert!(reason.contains("protocol 99") && reason.contains(&format!("protocol {PROTOCOL}")), "{reason}");
 }
 
 #[test]
 fn a_repository_outside_of_the_deploy_directory_is_refused() {
     let mut request = request();
-    request.repo = "../../etc".to_owned();
+    request.header.repo = "../../etc".to_owned();
+    let request = Request::Run(Box::new(Run { stage: Stage::Promote, attempt: 0, request }));
     let reason = reason_of(&(serde_json::to_string(&request).unwrap() + "\n"));
     assert!(reason.contains("git_repo"), "{reason}");
 }

@@ -15,13 +15,33 @@ use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
-use super::LockOwner;
+use super::owner::LockOwner;
 use crate::files::ownership;
+use crate::files::ownership::MeantFor;
 
 /// The lock, held until it is dropped.
 #[derive(Debug)]
 pub struct DeployLock {
     file: File,
+}
+
+/// Who holds a lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LockHolder {
+    Nobody,
+    /// Somebody who left no name.
+    Nameless,
+    By(Box<LockOwner>),
+}
+
+impl LockHolder {
+    /// The holder who left a name.
+    pub fn named(self) -> Option<LockOwner> {
+        match self {
+            LockHolder::By(owner) => Some(*owner),
+            LockHolder::Nobody | LockHolder::Nameless => None,
+        }
+    }
 }
 
 /// Why there is no lock.
@@ -37,9 +57,9 @@ impl fmt::Display for LockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             LockError::Held(Some(keeper)) => write!(f, "it {keeper}"),
-            LockError::Held(None) => write!(f, "it is locked by somebody who left no name"),
+            LockError::Held(None) => write!(f, "it is locked by an unknown process"),
             LockError::Io(path, error) => {
-                let whose = ownership::explain(error, path);
+                let whose = ownership::explain(error, path, MeantFor::Account);
                 write!(
                     f,
                     "cannot lock {}: {error}{whose}; lock_file or lock_dir can name another place",
@@ -86,7 +106,7 @@ impl DeployLock {
                 continue;
             }
             if !is_lock(&file).map_err(io)? {
-                return Err(io(io::Error::other("it is not the file of a lock, and is left as it is")));
+                return Err(io(io::Error::other("it is not a lock file, and was not changed")));
             }
             let mut lock = DeployLock { file };
             if writable {
@@ -94,20 +114,21 @@ impl DeployLock {
             }
             return Ok(lock);
         }
-        Err(io(io::Error::other("it is replaced again and again")))
+        Err(io(io::Error::other("it keeps being replaced")))
     }
 
-    /// Who holds the lock now, found without making or changing anything: `None` when nobody does, and within it `None`
-    /// when somebody does who left no name.
-    pub fn holder(path: &Path) -> io::Result<Option<Option<LockOwner>>> {
+    /// Who holds the lock now, found without making or changing anything.
+    pub fn holder(path: &Path) -> io::Result<LockHolder> {
         let file = match open_to_look(path) {
             Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(LockHolder::Nobody),
             Err(error) => return Err(error),
         };
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
-            Ok(()) => Ok(None),
-            Err(Errno::WOULDBLOCK) => Ok(Some(read_holder(&file))),
+            Ok(()) => Ok(LockHolder::Nobody),
+            Err(Errno::WOULDBLOCK) => {
+                Ok(read_holder(&file).map_or(LockHolder::Nameless, |by| LockHolder::By(Box::new(by))))
+            }
             Err(errno) => Err(errno.into()),
         }
     }
@@ -119,7 +140,7 @@ impl DeployLock {
         self.file.rewind()?;
         // The name is a courtesy: a full disk must not keep a deployment, a rollback say, from its lock.
         if let Err(error) = self.file.write_all(&text) {
-            log::debug!("the lock's holder could not be written: {error}");
+            log::debug!("cannot write the name of the lock's holder: {error}");
         }
         Ok(())
     }
@@ -258,12 +279,12 @@ mod tests {
     fn a_look_at_the_lock_names_its_holder_and_makes_no_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
-        assert_eq!(DeployLock::holder(&path).unwrap(), None);
+        assert_eq!(DeployLock::holder(&path).unwrap(), LockHolder::Nobody);
         assert!(!path.exists());
         let lock = DeployLock::acquire(&path, &holder("why")).unwrap();
-        assert_eq!(DeployLock::holder(&path).unwrap(), Some(Some(holder("why"))));
+        assert_eq!(DeployLock::holder(&path).unwrap().named(), Some(holder("why")));
         drop(lock);
-        assert_eq!(DeployLock::holder(&path).unwrap(), None);
+        assert_eq!(DeployLock::holder(&path).unwrap(), LockHolder::Nobody);
     }
 
     #[test]
@@ -295,10 +316,10 @@ mod tests {
         drop(first);
         let second = DeployLock::acquire(&path, &holder("second")).unwrap();
         assert_eq!(held_by(DeployLock::acquire(&path, &holder("third"))), Some(holder("second")));
-        assert_eq!(DeployLock::holder(&path).unwrap(), Some(Some(holder("second"))));
+        assert_eq!(DeployLock::holder(&path).unwrap().named(), Some(holder("second")));
         drop(second);
         assert!(path.exists(), "the file of a lock stays");
-        assert_eq!(DeployLock::holder(&path).unwrap(), None);
+        assert_eq!(DeployLock::holder(&path).unwrap(), LockHolder::Nobody);
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! The deploy host's locks: who holds a repository, and Scap's own lock files.
 
+mod end;
 mod lock;
 mod owner;
 mod places;
 mod scap_lock;
 
-pub use lock::{DeployLock, LockError, default_lock_path};
-pub use owner::{Ended, LockOwner, Purpose, end, nameless};
-pub use places::{LockPlaces, Locks, Refusal};
-pub use scap_lock::{ScapHolds, ScapLock};
+pub use end::{Ended, end, nameless};
+pub use lock::{DeployLock, LockError, LockHolder, default_lock_path};
+pub use owner::{LockOwner, Purpose};
+pub use places::{LockPlaces, Locks, NotTaken, Refusal};
+pub use scap_lock::{ScapHolds, ScapLock, ScapLockError};

@@ -2,11 +2,10 @@
 //! Scap's.
 
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use super::scap_lock::{ScapFiles, ScapHolds, ScapLock, scap_holder};
-use super::{DeployLock, LockError, LockOwner, Purpose, default_lock_path, nameless};
+use super::scap_lock::{ScapFiles, ScapHolds, ScapLock, ScapLockError, scap_holder};
+use super::{DeployLock, LockError, LockHolder, LockOwner, Purpose, default_lock_path, nameless};
 
 /// Where the locks of a repository are.
 #[derive(Debug, Clone)]
@@ -40,7 +39,7 @@ impl LockPlaces {
         let names = [repo, "every repository of this host"];
         let looked = [(&self.scap.own, &self.own), (&self.scap.global, &self.all)];
         let ours = |path: &Path| match DeployLock::holder(path) {
-            Ok(Some(Some(keeper))) => i32::try_from(keeper.holder.pid).ok(),
+            Ok(LockHolder::By(keeper)) => i32::try_from(keeper.holder.pid).ok(),
             _ => None,
         };
         let held = names.into_iter().zip(looked).filter_map(|(name, (scaps, own))| {
@@ -58,7 +57,8 @@ impl LockPlaces {
             .filter_map(|entry| {
                 let name = entry.file_name().into_string().ok()?;
                 let repo = name.strip_prefix("hoist-")?.strip_suffix(".lock")?.to_owned();
-                let keeper = DeployLock::holder(&entry.path()).ok()??.filter(|by| by.purpose == Purpose::Deploy)?;
+                let keeper =
+                    DeployLock::holder(&entry.path()).ok()?.named().filter(|by| by.purpose == Purpose::Deploy)?;
                 Some((repo, keeper))
             })
             .collect();
@@ -96,63 +96,64 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// Why the locks were not taken.
+#[derive(Debug)]
+pub enum NotTaken {
+    /// Somebody else has one of them.
+    Refused(Refusal),
+    /// A file cannot be locked: its name, and what to do.
+    Failed(LockError),
+}
+
+impl From<LockError> for NotTaken {
+    fn from(error: LockError) -> NotTaken {
+        NotTaken::Failed(error)
+    }
+}
+
+/// What is said of a lock of Scap's at `path` that was not taken.
+fn scaps<T>(path: &Path, taken: Result<T, ScapLockError>) -> Result<T, NotTaken> {
+    taken.map_err(|error| match error {
+        ScapLockError::Held(held) => NotTaken::Refused(Refusal::Scap(held)),
+        ScapLockError::Io(error) => LockError::Io(path.to_owned(), error).into(),
+    })
+}
+
 impl Locks {
     /// Takes the locks at once or not at all, and leaves the keeper's name in the repository's own.
-    ///
-    /// # Errors
-    /// A file that cannot be locked, with its name and what to do.
-    pub fn take(places: &LockPlaces, keeper: &LockOwner) -> anyhow::Result<Result<Locks, Refusal>> {
-        let own = match DeployLock::acquire(&places.own, keeper) {
-            Ok(lock) => lock,
-            Err(LockError::Held(by)) => return Ok(Err(Refusal::Own(places.own.clone(), by))),
-            Err(error) => return Err(error.into()),
-        };
-        let wrong = |path: &Path| {
-            let path = path.to_owned();
-            move |error: io::Error| LockError::Io(path, error)
-        };
+    pub fn take(places: &LockPlaces, keeper: &LockOwner) -> Result<Locks, NotTaken> {
+        let own = DeployLock::acquire(&places.own, keeper).map_err(|error| match error {
+            LockError::Held(by) => NotTaken::Refused(Refusal::Own(places.own.clone(), by)),
+            error => error.into(),
+        })?;
         // After our own is taken: whoever takes that of all repositories then finds us under way, or we find it.
-        if keeper.purpose == Purpose::Deploy
-            && let Some(by) = DeployLock::holder(&places.all).map_err(wrong(&places.all))?
-        {
-            return Ok(Err(Refusal::All(places.all.clone(), by.map(Box::new))));
+        if keeper.purpose == Purpose::Deploy {
+            let all = DeployLock::holder(&places.all).map_err(|error| LockError::Io(places.all.clone(), error))?;
+            let refused = |by| Err(NotTaken::Refused(Refusal::All(places.all.clone(), by)));
+            match all {
+                LockHolder::Nobody => {}
+                LockHolder::Nameless => return refused(None),
+                LockHolder::By(owner) => return refused(Some(owner)),
+            }
         }
         let (global, repo) = (&places.scap.global, &places.scap.own);
+        let mut held = Vec::new();
         // In Scap's order.
-        let taken = match places.with_scap {
-            true => ScapLock::share(global).map_err(wrong(global))?.map(Some),
-            false => ScapLock::share_if_there(global).map_err(wrong(global))?,
-        };
-        let mut scap = Vec::new();
-        match taken {
-            Ok(lock) => scap.extend(lock),
-            Err(held) => return Ok(Err(Refusal::Scap(held))),
-        }
-        let taken = match places.with_scap {
-            true => ScapLock::take(repo, keeper).map_err(wrong(repo))?.map(Some),
-            false => ScapLock::share_if_there(repo).map_err(wrong(repo))?,
-        };
-        match taken {
-            Ok(lock) => scap.extend(lock),
-            Err(held) => return Ok(Err(Refusal::Scap(held))),
+        if places.with_scap {
+            held.push(scaps(global, ScapLock::share(global))?);
+            held.push(scaps(repo, ScapLock::take(repo, keeper))?);
+        } else {
+            held.extend(scaps(global, ScapLock::share_if_there(global))?);
+            held.extend(scaps(repo, ScapLock::share_if_there(repo))?);
         }
         // Scap lets go of the repository first.
-        scap.reverse();
-        Ok(Ok(Locks { _own: own, _scap: scap }))
+        held.reverse();
+        Ok(Locks { _own: own, _scap: held })
     }
+
     /// Takes Scap's lock on all repositories, where Scap may deploy this one; its deployments have to have ended.
-    ///
-    /// # Errors
-    /// As [`Locks::take`].
-    pub fn take_scaps_global(
-        places: &LockPlaces,
-        keeper: &LockOwner,
-    ) -> anyhow::Result<Result<Option<ScapLock>, Refusal>> {
-        if !places.with_scap {
-            return Ok(Ok(None));
-        }
+    pub fn take_scaps_global(places: &LockPlaces, keeper: &LockOwner) -> Result<Option<ScapLock>, NotTaken> {
         let path = &places.scap.global;
-        let taken = ScapLock::take(path, keeper).map_err(|error| LockError::Io(path.clone(), error))?;
-        Ok(taken.map(Some).map_err(Refusal::Scap))
+        if places.with_scap { scaps(path, ScapLock::take(path, keeper)).map(Some) } else { Ok(None) }
     }
 }

@@ -9,9 +9,9 @@
 //! may open these files while a lock is held.
 
 use std::fmt;
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, OFlags, fcntl_lock};
@@ -29,6 +29,9 @@ const GLOBAL: &str = "scap-global-lock";
 
 /// Scap's files are for everybody.
 const MODE: u32 = 0o666;
+
+/// A folder that is made for them is the operators'.
+const FOLDER_MODE: u32 = 0o775;
 
 /// More of a file is not read.
 const LONGEST: usize = 64 * 1024;
@@ -98,39 +101,50 @@ impl fmt::Display for ScapHolds {
     }
 }
 
+/// Why there is no lock of Scap's.
+#[derive(Debug)]
+pub enum ScapLockError {
+    Held(ScapHolds),
+    /// The file could not be opened or locked.
+    Io(io::Error),
+}
+
+impl From<io::Error> for ScapLockError {
+    fn from(error: io::Error) -> ScapLockError {
+        ScapLockError::Io(error)
+    }
+}
+
 impl ScapLock {
     /// Shares the lock of a file that is there, at once or not at all; `None`: there is no such file.
-    pub fn share_if_there(path: &Path) -> io::Result<Result<Option<ScapLock>, ScapHolds>> {
+    pub fn share_if_there(path: &Path) -> Result<Option<ScapLock>, ScapLockError> {
         match open(path, false) {
-            Ok(file) => Ok(lock(file, path, FlockOperation::NonBlockingLockShared)?.map(Some)),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Ok(None)),
-            Err(error) => Err(error),
+            Ok(file) => lock(file, path, FlockOperation::NonBlockingLockShared).map(Some),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 
     /// Shares the lock of a file, which is made where it is missing, at once or not at all.
-    pub fn share(path: &Path) -> io::Result<Result<ScapLock, ScapHolds>> {
+    pub fn share(path: &Path) -> Result<ScapLock, ScapLockError> {
         lock(open_or_make(path, false)?, path, FlockOperation::NonBlockingLockShared)
     }
 
     /// Takes the lock of a file, which is made where it is missing, at once or not at all, and says in it who has it.
-    pub fn take(path: &Path, keeper: &LockOwner) -> io::Result<Result<ScapLock, ScapHolds>> {
+    pub fn take(path: &Path, keeper: &LockOwner) -> Result<ScapLock, ScapLockError> {
         let file = match open_or_make(path, true) {
             Ok(file) => file,
             // What cannot be written cannot be locked for writing. To share it keeps everybody out who would have it alone.
             Err(error) if error.kind() == ErrorKind::PermissionDenied => return ScapLock::share(path),
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         };
-        let mut lock = match lock(file, path, FlockOperation::NonBlockingLockExclusive)? {
-            Ok(lock) => lock,
-            Err(held) => return Ok(Err(held)),
-        };
+        let mut lock = lock(file, path, FlockOperation::NonBlockingLockExclusive)?;
         // The note is a courtesy: a full disk must not keep a deployment, a rollback say, from its lock.
         match lock.write(&Note::text(keeper)?) {
             Ok(()) => lock.noted = true,
-            Err(error) => log::debug!("{} could not be filled: {error}", path.display()),
+            Err(error) => log::debug!("cannot write {}: {error}", path.display()),
         }
-        Ok(Ok(lock))
+        Ok(lock)
     }
 
     fn write(&mut self, text: &[u8]) -> io::Result<()> {
@@ -182,27 +196,35 @@ fn open_or_make(path: &Path, write: bool) -> io::Result<File> {
                 return Ok(file);
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            // Below /run folders are gone after a reboot; Scap makes that of its lock again.
+            Err(error) if error.kind() == ErrorKind::NotFound => make_folder_of(path)?,
             Err(error) => return Err(error),
         }
     }
-    Err(io::Error::other("it comes and goes again and again"))
+    Err(io::Error::other("it keeps being removed and created"))
 }
 
-fn lock(file: File, path: &Path, how: FlockOperation) -> io::Result<Result<ScapLock, ScapHolds>> {
+fn make_folder_of(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir());
+    let folder = folder.ok_or(ErrorKind::NotFound)?;
+    DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)
+}
+
+fn lock(file: File, path: &Path, how: FlockOperation) -> Result<ScapLock, ScapLockError> {
     if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
+        return Err(io::Error::other("it is not a regular file").into());
     }
     match fcntl_lock(&file, how) {
-        Ok(()) => Ok(Ok(ScapLock { file, noted: false })),
+        Ok(()) => Ok(ScapLock { file, noted: false }),
         Err(Errno::AGAIN | Errno::ACCESS) => {
             let wanted = match how {
                 FlockOperation::NonBlockingLockExclusive => FlockType::WriteLock,
                 _ => FlockType::ReadLock,
             };
             let pid = holder_of(&file, wanted);
-            Ok(Err(ScapHolds { path: path.to_owned(), pid, about: about(&read(&file)) }))
+            Err(ScapLockError::Held(ScapHolds { path: path.to_owned(), pid, about: about(&read(&file)) }))
         }
-        Err(errno) => Err(errno.into()),
+        Err(errno) => Err(io::Error::from(errno).into()),
     }
 }
 
@@ -274,7 +296,7 @@ mod tests {
             "an older and much longer text than what is written now, up to here and then some more of it",
         )
         .unwrap();
-        let lock = ScapLock::take(&path, &keeper("why \"not\"")).unwrap().unwrap();
+        let lock = ScapLock::take(&path, &keeper("why \"not\"")).unwrap();
         // Through the lock's own descriptor: another one, closed, would end the lock.
         let text = read(&lock.file);
         let lines: Vec<&str> = text.lines().collect();
@@ -289,9 +311,9 @@ mod tests {
     fn a_file_that_is_made_is_for_everybody_and_a_link_is_not_followed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("global");
-        drop(ScapLock::share(&path).unwrap().unwrap());
+        drop(ScapLock::share(&path).unwrap());
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
-        assert!(ScapLock::share_if_there(&folder.path().join("none")).unwrap().unwrap().is_none());
+        assert!(ScapLock::share_if_there(&folder.path().join("none")).unwrap().is_none());
         let victim = folder.path().join("victim");
         std::fs::write(&victim, "precious").unwrap();
         let link = folder.path().join("link");

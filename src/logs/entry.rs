@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::printf;
 use crate::clock;
@@ -21,11 +21,6 @@ pub fn level_number(name: &str) -> Option<u32> {
         name => name.to_owned(),
     };
     LEVELS.iter().find(|(known, _)| *known == name).map(|(_, number)| *number)
-}
-
-/// The name of the level that a number has or is next above.
-pub fn level_name(number: u32) -> &'static str {
-    LEVELS.iter().rev().find(|(_, least)| *least <= number).map_or("DEBUG", |(name, _)| name)
 }
 
 fn number_of(level: Level) -> u32 {
@@ -127,8 +122,13 @@ fn of_record(object: &Map<String, Value>) -> LogEntry {
     });
     // What else there is to say of such a line is the line.
     let formatted = || printf::format(object.get("msg")?.as_str()?, object.get("args").filter(|it| has_any(it))?);
-    let message = field(&["message"]).or_else(formatted).or_else(|| field(&["msg"]));
-    let message = message.unwrap_or_else(|| Value::Object(object.clone()).to_string());
+    // Of a configuration file's difference Scap's text has but the place where it goes.
+    let difference = || field(&["output"]).filter(|_| object.get("type") == Some(&json!("config_diff")));
+    let message = field(&["message"]).or_else(difference).or_else(formatted).or_else(|| field(&["msg"]));
+    let mut message = message.unwrap_or_else(|| Value::Object(object.clone()).to_string());
+    if let Some(trace) = field(&["exc_text"]) {
+        message = format!("{}\n{trace}", message.trim_end());
+    }
     LogEntry {
         host: field(&["host"]),
         level,

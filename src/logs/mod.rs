@@ -6,7 +6,7 @@ mod filter;
 mod follow;
 mod printf;
 
-pub use entry::{LogEntry, LogReader, level_name};
+pub use entry::{LogEntry, LogReader};
 pub use filter::Filter;
 pub use follow::{Follower, News, newest, read_whole};
 

@@ -19,7 +19,8 @@ pub fn format(text: &str, arguments: &Value) -> Option<String> {
             done.push(c);
             continue;
         }
-        let name = name(&mut chars)?;
+        let named = chars.next_if_eq(&'(').is_some();
+        let name = if named { Some(name(&mut chars)?) } else { None };
         let place = Place::read(&mut chars);
         let kind = chars.next()?;
         if kind == '%' {
@@ -36,15 +37,12 @@ pub fn format(text: &str, arguments: &Value) -> Option<String> {
     listed.next().is_none().then_some(done)
 }
 
-/// `(name)`, if there is one.
-fn name(chars: &mut Peekable<Chars>) -> Option<Option<String>> {
-    if chars.next_if_eq(&'(').is_none() {
-        return Some(None);
-    }
+/// The rest of `(name)`; `None` where it has no end.
+fn name(chars: &mut Peekable<Chars>) -> Option<String> {
     let mut name = String::new();
     loop {
         match chars.next()? {
-            ')' => return Some(Some(name)),
+            ')' => return Some(name),
             c => name.push(c),
         }
     }

@@ -74,14 +74,14 @@ fn a_bad_expression_is_one_error_with_its_place_and_what_is_allowed() {
     for (expression, at, why) in [
         (&["host"][..], 1, "an operator is missing"),
         (&["host =="], 6, "a value is missing"),
-        (&["host == a level is 3"], 17, "is no operator; ~, < and > mean something to the shell"),
-        (&["colour == red"], 1, "\"colour\" is no field ahead of \"==\""),
-        (&["== red"], 1, "is no field"),
-        (&["level >= LOUD"], 10, "\"LOUD\" is no level: DEBUG"),
-        (&["level ~ WARN"], 9, "a level is compared"),
-        (&["host >= a"], 9, ">= compares levels"),
+        (&["host == a level is 3"], 17, "unknown operator \"is\"; quote the expression, since ~, < and >"),
+        (&["colour == red"], 1, "unknown field \"colour\" before \"==\""),
+        (&["== red"], 1, "unknown field"),
+        (&["level >= LOUD"], 10, "unknown level \"LOUD\": write DEBUG"),
+        (&["level ~ WARN"], 9, "a level cannot be searched"),
+        (&["host >= a"], 9, ">= works for levels only"),
         (&["msg ~ \"open"], 7, "the \" is never closed"),
-        (&["é", "msg ~", "(a"], 9, "is no regular expression: unclosed group"),
+        (&["é", "msg ~", "(a"], 9, "is not a regular expression: unclosed group"),
     ] {
         let error = parse(expression).unwrap_err();
         assert!(error.contains(&format!("at character {at}: ")) && error.contains(why), "{error}");
@@ -230,6 +230,17 @@ fn a_character_class_means_what_it_means_to_a_shell() {
     for (pattern, host) in [("web-0[12]*", "web-03"), ("web-0[!3-9]", "web-03"), ("[a-c]", "-"), ("web[1]", "web[1]")] {
         assert!(!matches(&format!("host == {pattern}"), host), "{pattern} {host}");
     }
+}
+
+#[test]
+fn a_record_of_scaps_shows_the_difference_and_the_trace_that_came_with_it() {
+    let read = |line: &str| entry(line).message;
+    let difference =
+        r#"{"msg": "{type}: {output}", "args": [], "type": "config_diff", "output": "-1\n+2\n", "levelno": 20}"#;
+    assert_eq!(read(difference), "-1\n+2\n");
+    assert_eq!(read(r#"{"msg": "{type}", "type": "other", "output": "x", "levelno": 20}"#), "{type}");
+    let trace = r#"{"msg": "%s failed", "args": ["fetch"], "exc_text": "Traceback:\n  KeyError: 'x'", "levelno": 40}"#;
+    assert_eq!(read(trace), "fetch failed\nTraceback:\n  KeyError: 'x'");
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn groups(config: &Config, hosts: Hosts, limit_hosts: Option<&str>) -> Result<(V
     let (mut targets, from) = match hosts {
         Hosts::Named { targets, from } => (targets, from),
         Hosts::Groups(_) if !config.has_file() => {
-            let why = "no hosts: there is no configuration here to take groups from; name hosts with --hosts";
+            let why = "no hosts: there is no configuration with groups here; name hosts with --hosts";
             return Err(Refused::Usage(why.to_owned()));
         }
         Hosts::Groups(chosen) => {
@@ -128,10 +128,10 @@ fn groups(config: &Config, hosts: Hosts, limit_hosts: Option<&str>) -> Result<(V
 fn choose(groups: &mut Vec<Group>, chosen: &str, known: &[String]) -> Result<(), Refused> {
     let chosen: Vec<&str> = chosen.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
     if let Some(stranger) = chosen.iter().find(|name| !known.iter().any(|known| known == *name)) {
-        return Err(Refused::new(format!("--groups: {stranger:?} is no group: there are {}", known.join(", "))));
+        return Err(Refused::new(format!("--groups: unknown group {stranger:?}; the groups are {}", known.join(", "))));
     }
     if chosen.is_empty() {
-        return Err(Refused::new(format!("--groups names no group: there are {}", known.join(", "))));
+        return Err(Refused::new(format!("--groups is empty; the groups are {}", known.join(", "))));
     }
     groups.retain(|group| chosen.contains(&group.name.as_str()));
     if groups.is_empty() {

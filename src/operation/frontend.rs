@@ -3,7 +3,9 @@
 use std::io;
 
 use crate::deploy::Operator;
+use crate::fleet::remarks::Remark;
 use crate::report::Reporter;
+use crate::wire::Level;
 
 use super::Refused;
 
@@ -18,6 +20,13 @@ pub trait Frontend {
     /// Shows a line beside the answer, in the name of the command.
     fn tell(&self, text: &str) {
         self.remark(&format!("hoist {}: {text}", self.command()));
+    }
+
+    /// Tells of a remark of the fleet beside the answer, if it is a warning or worse.
+    fn pass_on(&self, remark: &Remark) {
+        if remark.level >= Level::Warning {
+            self.tell(&format!("warning: {remark}"));
+        }
     }
 
     /// Shows a line of the answer for people. Where the answer is JSON, nothing is shown.

@@ -6,7 +6,9 @@ use std::path::Path;
 use crate::config::{Config, Options};
 use crate::deploy;
 use crate::locks;
-use crate::locks::{DeployLock, Ended, LockError, LockOwner, LockPlaces, Locks, Refusal};
+use crate::locks::{
+    DeployLock, Ended, LockError, LockHolder, LockOwner, LockPlaces, Locks, NotTaken, Refusal, ScapHolds,
+};
 
 use super::locking::{for_lock, take_locks};
 use super::{Frontend, Refused, load};
@@ -43,14 +45,14 @@ impl LockScope {
             return Ok(Box::new(take_locks(&self.config, owner, stopped, front)?));
         }
         let (places, timeout, what) = (&self.places, self.config.lock_timeout(), "every repository");
-        let own = for_lock(timeout, what, stopped, front, || match DeployLock::acquire(&places.all, owner) {
-            Ok(lock) => Ok(Ok(lock)),
-            Err(LockError::Held(by)) => Ok(Err(Refusal::All(places.all.clone(), by))),
-            Err(error) => Err(error.into()),
-        })?;
+        let take = || match DeployLock::acquire(&places.all, owner) {
+            Err(LockError::Held(by)) => Err(NotTaken::Refused(Refusal::All(places.all.clone(), by))),
+            taken => taken.map_err(NotTaken::from),
+        };
+        let own = for_lock(timeout, what, stopped, front, take)?;
         // Those who were there before go on with what they do.
         for (repo, owner) in places.under_way() {
-            front.tell(&format!("under way, and not stopped by this: {repo} {owner}"));
+            front.tell(&format!("still running: {repo} {owner}"));
         }
         // Nobody begins any more; Scap's lock is to be had once those who deploy have ended.
         let scaps = for_lock(timeout, what, stopped, front, || Locks::take_scaps_global(places, owner))?;
@@ -60,7 +62,22 @@ impl LockScope {
     /// Ends the lock that stands, whoever holds it.
     pub fn end(&self) -> Result<Ended, Refused> {
         let path = self.path();
-        locks::end(path).map_err(|error| Refused::new(format!("cannot look at {}: {error}", path.display())))
+        locks::end(path).map_err(|error| Refused::new(format!("cannot read {}: {error}", path.display())))
+    }
+
+    /// The locks of Scap's that somebody has, by what they are on.
+    pub fn held_by_scap(&self) -> Vec<(String, ScapHolds)> {
+        self.places.held_elsewhere(&self.config.settings.git_repo)
+    }
+
+    /// Who locks every repository of this host: whoever ends the lock of one may think that it can be deployed now.
+    pub fn locked_with_all(&self) -> Option<String> {
+        let who = match DeployLock::holder(&self.places.all).ok().filter(|_| !self.all)? {
+            LockHolder::Nobody => return None,
+            LockHolder::Nameless => locks::nameless(&self.places.all),
+            LockHolder::By(owner) => owner.to_string(),
+        };
+        Some(format!("every repository of this host {who}"))
     }
 
     /// What is said of a lock whose holder left no name.

@@ -2,12 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
-
 use crate::config::Config;
 use crate::deploy;
 use crate::exit_code::ExitCode;
-use crate::locks::{LockOwner, Locks, Refusal};
+use crate::locks::{LockOwner, Locks, NotTaken};
 use crate::wire::Holder;
 
 use super::{Frontend, Refused};
@@ -38,14 +36,15 @@ pub fn for_lock<T>(
     what: &str,
     stopped: &dyn Fn() -> bool,
     front: &dyn Frontend,
-    mut take: impl FnMut() -> Result<Result<T, Refusal>>,
+    mut take: impl FnMut() -> Result<T, NotTaken>,
 ) -> Result<T, Refused> {
     let until = Instant::now() + timeout;
     let mut told = String::new();
     loop {
-        let kept = match take()? {
+        let kept = match take() {
             Ok(lock) => return Ok(lock),
-            Err(kept) => kept.to_string(),
+            Err(NotTaken::Failed(error)) => return Err(error.into()),
+            Err(NotTaken::Refused(kept)) => kept.to_string(),
         };
         if stopped() || Instant::now() >= until {
             front.remark(&format!("hoist: {what} {kept}"));

@@ -3,7 +3,7 @@
 use crate::config::Options;
 use crate::deploy;
 use crate::deploy::{Choice, Plan};
-use crate::locks::DeployLock;
+use crate::locks::{DeployLock, LockHolder};
 use crate::repo::Repo;
 use crate::wire::Level;
 
@@ -21,7 +21,7 @@ pub fn plan(options: &Options, choice: &Choice, front: &dyn Frontend) -> Result<
     let places = deploy::lock_places(&config);
     for (what, path) in [(&*config.settings.git_repo, &places.own), ("every repository of this host", &places.all)] {
         // Only to be told of: a lock that cannot be looked at is the deployment's matter.
-        if let Ok(Some(Some(by))) = DeployLock::holder(path) {
+        if let Ok(LockHolder::By(by)) = DeployLock::holder(path) {
             front.tell(&format!("note: {what} {by}"));
         }
     }

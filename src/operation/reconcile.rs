@@ -1,4 +1,4 @@
-//! Bringing the hosts that missed out to what the others run.
+//! Bringing the hosts that missed to what the others run.
 
 use crate::config::Options;
 use crate::deploy;
@@ -27,7 +27,7 @@ pub fn reconcile(options: &Options, limit_hosts: Option<&str>, front: &dyn Front
     refuse_unfinished(&config)?;
     let owed = owed(&FleetState::load(&state_folder(&config))?, &targets);
     if owed.is_empty() {
-        front.answer(&format!("nothing is owed to any of {}", counted(targets.len(), "target")));
+        front.answer(&format!("no revision is owed to any of {}", counted(targets.len(), "target")));
         return Ok(ExitCode::Success);
     }
     front.can_ask()?;

@@ -19,6 +19,14 @@ impl Refused {
         Refused::Because(ExitCode::Usage, why.into())
     }
 
+    /// The same, with what may be behind it, a line each.
+    pub fn with(self, lines: &[String]) -> Refused {
+        match self {
+            Refused::Because(code, why) => Refused::Because(code, [&[why], lines].concat().join("\n")),
+            other => other,
+        }
+    }
+
     /// The status to end with.
     pub fn code(&self) -> ExitCode {
         match self {

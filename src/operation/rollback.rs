@@ -5,9 +5,9 @@ use crate::deploy;
 use crate::deploy::Choice;
 use crate::exit_code::ExitCode;
 use crate::journal;
-use crate::journal::{AtTheEnd, Finalized};
+use crate::journal::{AtTheEnd, Finalized, History};
 use crate::repo::Repo;
-use crate::wire::Holder;
+use crate::wire::{Holder, Level};
 
 use super::locking::lock;
 use super::recorded::{begin, refuse_unfinished};
@@ -35,14 +35,17 @@ pub fn rollback(options: &Options, to: Option<&str>, front: &dyn Frontend) -> Re
         )));
     }
     let repo = Repo::open(&config.top)?;
-    let history = journal::history(&state_folder(&config), config.environment.as_deref())?;
+    let History { runs: history, warnings } = journal::history(&state_folder(&config), config.environment.as_deref())?;
     let revision = match to {
-        Some(name) => previous::named(&repo, name)?,
-        None => previous::before(&config, &repo, front)?,
+        Some(name) => previous::named(&repo, name),
+        None => previous::before(&config, &repo, &history, front),
     };
+    // A journal that was passed over may be why.
+    let revision = revision.map_err(|refused| refused.with(&warnings))?;
     let holder = Holder { message: format!("roll back to {}", revision.short()), ..holder };
     let choice = Choice { rev: Some(revision.to_string()), rollback: true, ..Choice::default() };
     let mut prepared = deploy::prepare(&config, &repo, &choice, &holder)?;
+    prepared.notes.extend(warnings.into_iter().map(|warning| (Level::Warning, warning)));
     let asked = |past: &'_ Finalized| past.asked.clone();
     let undone = history.last().and_then(asked);
     let restored = history.iter().rfind(|past| past.revision == revision).and_then(asked);

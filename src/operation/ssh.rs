@@ -73,11 +73,9 @@ pub fn prepare<'a>(config: &Config, targets: impl Iterator<Item = &'a Target>) -
 pub fn fleet(ssh: Ssh, repo: &Repo, prepared: &Prepared, seen: Option<HashMap<HostId, First>>) -> SshFleet {
     let plan = &prepared.plan;
     let targets = plan.targets().map(|(_, target)| target.clone()).collect();
-    let requests = prepared.requests.clone();
-    let maker = Box::new(move |host, call: &_, task: &_| requests.make(host, call, task));
     let packs = Packs::new(repo.clone(), plan.revision.clone());
     let packs = Box::new(packs.with_parts(prepared.requests.parts(), prepared.requests.shallow()));
-    let fleet = SshFleet::new(ssh, targets, maker, packs);
+    let fleet = SshFleet::new(ssh, targets, Box::new(prepared.requests.clone()), packs);
     match seen {
         Some(seen) => fleet.holding(seen),
         None => fleet,

@@ -1,15 +1,17 @@
 //! What every target runs, and what it should.
 
+use serde::Serialize;
+
 use crate::config::{Config, Options};
 use crate::deploy;
-use crate::fleet::{Fleet, Flow, HostEvent, HostResult, Outcome, Task};
+use crate::fleet::remarks::Remark;
+use crate::fleet::{HostResult, NoPacks, SshFleet};
 use crate::fleet_state::{FleetState, Known};
 use crate::journal;
 use crate::journal::Unfinished;
 use crate::locks::{DeployLock, LockOwner, Purpose};
-use crate::repo::Repo;
 use crate::targets::{Group, Target};
-use crate::wire::{Holder, Lacking};
+use crate::wire::{Fault, Holder, Lacking};
 
 use super::recorded::Observations;
 use super::{Frontend, Refused, limit, load, ssh, state_folder};
@@ -31,7 +33,8 @@ pub struct View {
 }
 
 /// How a target stands to what is wanted of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Standing {
     /// Where the last deployment to it wants it, or nothing is wanted of it yet.
     Ok,
@@ -113,12 +116,12 @@ pub fn status(
         Look::Ask | Look::Verify => ask(&config, groups, look == Look::Verify, front)?,
     };
     let places = deploy::lock_places(&config);
-    let own = DeployLock::holder(&places.own)?.flatten();
+    let own = DeployLock::holder(&places.own)?.named();
     let (locked, deploying) = match own {
         Some(own) if own.purpose == Purpose::Lock => (Some(own), None),
         own => (None, own.map(|own| own.holder)),
     };
-    let locked_all = DeployLock::holder(&places.all)?.flatten();
+    let locked_all = DeployLock::holder(&places.all)?.named();
     for (what, held) in places.held_elsewhere(&config.settings.git_repo) {
         front.tell(&format!("note: {what} is {held}"));
     }
@@ -165,57 +168,55 @@ fn remembered(config: &Config, groups: &[Group], front: &dyn Frontend) -> Vec<Vi
 
 /// Asks the fleet, and remembers what it says.
 pub fn ask(config: &Config, groups: Vec<Group>, verify: bool, front: &dyn Frontend) -> Result<Vec<View>, Refused> {
-    let repo = Repo::open(&config.top)?;
-    let ssh = ssh::prepare(config, everyone(&groups).map(|(_, target)| target))?;
-    let (prepared, [probe, release]) = deploy::look(config, groups, deploy::holder("hoist status".into())?, verify)?;
-    let plan = &prepared.plan;
-    let observations = Observations::new(plan.size());
+    let hosts: Vec<(&Group, &Target)> = everyone(&groups).collect();
+    let ssh = ssh::prepare(config, hosts.iter().map(|(_, target)| *target))?;
+    let targets = hosts.iter().map(|(_, target)| (*target).clone()).collect();
+    let requests = deploy::Look::new(config, deploy::holder("hoist status".into())?, verify);
+    let observations = Observations::new(hosts.len());
     let folder = state_folder(config);
     let before = FleetState::load(&folder).unwrap_or_default();
-    let mut fleet = observations.states(observations.contacts(ssh::fleet(ssh, &repo, &prepared, None)));
-    let tasks: Vec<Task> = (0..plan.size()).map(|host| Task { host, attempt: 0, restore: None }).collect();
-    let mut results: Vec<Option<HostResult>> = vec![None; plan.size()];
-    fleet.run(&probe, &tasks, &mut |events| {
-        for event in events {
-            if let HostEvent::Ended(host, result) = event {
-                results[host] = Some(*result);
-            }
-        }
-        Flow::Continue
-    });
-    fleet.run(&release, &tasks, &mut |_| Flow::Continue);
+    let fleet = SshFleet::new(ssh, targets, Box::new(requests), Box::new(NoPacks));
+    let mut fleet = observations.states(observations.contacts(fleet));
+    let remark = |remark: &Remark| front.pass_on(remark);
+    let results = deploy::look(&mut fleet, config.settings.batch_size, hosts.len(), &remark);
+    deploy::close(&mut fleet, config.settings.batch_size, hosts.len(), &remark);
 
     let observations = observations.take();
     let see = |memory: &mut FleetState| {
-        for ((group, target), observation) in plan.targets().zip(&observations) {
+        for ((group, target), observation) in hosts.iter().zip(&observations) {
             let known = memory.entry(target);
             // A deployment that ended while we asked knows better.
             if known.contact != before.of(target).and_then(|known| known.contact.clone()) {
                 continue;
             }
-            known.group = plan.groups[group].name.clone();
+            known.group = group.name.clone();
             known.see(observation.clone());
         }
     };
     let memory = match FleetState::update(&folder, see) {
-        Ok(memory) => memory,
+        Ok(memory) => {
+            if let Some(warning) = &memory.warning {
+                front.tell(&format!("warning: {warning}"));
+            }
+            memory
+        }
         // Somebody who may only read may still ask.
         Err(error) => {
-            front.tell(&format!("warning: what was seen is not remembered: {error:#}"));
+            front.tell(&format!("warning: cannot remember these results: {error:#}"));
             let mut memory = FleetState::load(&folder).unwrap_or_default();
             see(&mut memory);
             memory
         }
     };
-    let view = |((group, target), result): ((usize, &Target), Option<HostResult>)| {
+    let view = |((group, target), result): (&(&Group, &Target), Option<HostResult>)| {
         let known = memory.of(target).cloned().unwrap_or_default();
-        let result = result.unwrap_or_else(|| Outcome::Unreachable { reason: "it was not asked".into() }.into());
-        let trouble = (!result.outcome.is_ok()).then(|| result.outcome.beside_unreachable());
+        let result = result.unwrap_or_else(|| Fault::Unreachable { reason: "it was not asked".into() }.into());
+        let unreachable = result.is_out_of_reach();
+        let trouble = result.outcome.as_ref().err().map(Fault::beside_unreachable);
         let facts = result.facts;
-        let unreachable = matches!(result.outcome, Outcome::Unreachable { .. } | Outcome::Lost { .. });
         let lacking = facts.as_ref().and_then(|facts| facts.lacking.clone());
         let standing = match (&result.outcome, unreachable) {
-            (Outcome::Ok, _) => match (standing(&known), &lacking) {
+            (Ok(()), _) => match (standing(&known), &lacking) {
                 (Standing::Ok, Some(lacking)) if lacking.count > 0 => Standing::Damaged,
                 (standing, _) => standing,
             },
@@ -223,8 +224,8 @@ pub fn ask(config: &Config, groups: Vec<Group>, verify: bool, front: &dyn Fronte
             (_, false) => Standing::Failed,
         };
         View {
-            target: target.clone(),
-            group: plan.groups[group].name.clone(),
+            target: (*target).clone(),
+            group: group.name.clone(),
             standing,
             known,
             reached: Some(!unreachable),
@@ -233,7 +234,7 @@ pub fn ask(config: &Config, groups: Vec<Group>, verify: bool, front: &dyn Fronte
             lacking,
         }
     };
-    Ok(plan.targets().zip(results).map(view).collect())
+    Ok(hosts.iter().zip(results).map(view).collect())
 }
 
 fn everyone(groups: &[Group]) -> impl Iterator<Item = (&Group, &Target)> {

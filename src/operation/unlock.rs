@@ -1,34 +1,33 @@
 //! Whose locks are on targets, and an end to those that are dead.
 
-use std::sync::Arc;
-
 use crate::config::{Config, Options};
 use crate::deploy;
 use crate::exit_code::ExitCode;
-use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, Pack, PackSource, SshFleet, Step, Task};
-use crate::locks::{DeployLock, Purpose, nameless};
+use crate::fleet::remarks::Remark;
+use crate::fleet::{HostEvent, HostId, NoPacks, SshFleet};
+use crate::locks::{DeployLock, LockHolder, Purpose, nameless};
+use crate::procfs;
 use crate::targets::{HostPattern, Target};
 use crate::text::counted;
-use crate::wire::{Facts, Holder, Level, Revision, RunId};
+use crate::wire::{Facts, Holder, Level, RunId};
 
 use super::{Frontend, Refused, load, ssh};
 
-/// What one target takes for a look, at the most.
-const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
-
-/// Shows the locks on the targets that match one of `hosts`, or on all where that is empty, and clears those that the
-/// operator agrees to.
-pub fn unlock(options: &Options, hosts: &[String], front: &dyn Frontend) -> Result<ExitCode, Refused> {
+/// Shows the locks on the targets that match one of `hosts`, or on all if it is empty, and clears those that the operator
+/// agrees to. Locks of a run that is or may be still under way are cleared only with `force`.
+pub fn unlock(options: &Options, hosts: &[String], force: bool, front: &dyn Frontend) -> Result<ExitCode, Refused> {
     front.can_ask()?;
     let config = load(options)?;
     let targets = chosen(&config, hosts)?;
     let holder = deploy::holder("unlock".into())?;
-    let newest = holder.run.clone();
+    let (newest, here) = (holder.run.clone(), holder.host.clone());
     tell_of_the_repository(&config, front);
     let mut fleet = fleet(&config, targets.clone(), holder)?;
     let mut all_well = true;
     let mut locked = Vec::new();
-    for (host, found) in look(&mut fleet, &config, targets.len()).into_iter().enumerate() {
+    let remark = |remark: &Remark| front.pass_on(remark);
+    let found = deploy::look(&mut fleet, config.settings.batch_size, targets.len(), &remark);
+    for (host, found) in found.into_iter().enumerate() {
         let target = &targets[host];
         let Some(found) = found else { continue };
         match found.facts {
@@ -40,18 +39,26 @@ pub fn unlock(options: &Options, hosts: &[String], front: &dyn Frontend) -> Resu
                 if let Some(lease) = &facts.lease {
                     front.answer(&format!("{target}: {lease}"));
                 }
-                if clear {
-                    locked.push((host, facts.locked.map(|by| by.run)));
+                let alive = facts.locked.as_ref().filter(|_| !force).and_then(|by| under_way(by, &here));
+                if let Some(why) = alive {
+                    all_well = false;
+                    front.tell(&format!("{target}: not cleared: {why}"));
+                } else if clear {
+                    locked.push((HostId::new(host), facts.locked.map(|by| by.run)));
                 }
             }
             None => {
                 all_well = false;
-                front.tell(&format!("{target}: {}", found.outcome));
+                let why = found
+                    .outcome
+                    .err()
+                    .map_or_else(|| "it said nothing of itself".to_owned(), |fault| fault.to_string());
+                front.tell(&format!("{target}: {why}"));
             }
         }
     }
     if !locked.is_empty() {
-        let question = format!("Clear what is locked on {}?", counted(locked.len(), "host"));
+        let question = format!("Clear the locks on {}?", counted(locked.len(), "host"));
         if !front.confirm(&question) {
             front.tell("nothing was cleared");
             return Ok(ExitCode::Failed);
@@ -60,11 +67,14 @@ pub fn unlock(options: &Options, hosts: &[String], front: &dyn Frontend) -> Resu
             for event in events {
                 match event {
                     HostEvent::Line(host, line) if line.level > Level::Debug => {
-                        front.answer(&format!("{}: {}", targets[host], line.message));
+                        front.answer(&format!("{}: {}", targets[host.index()], line.message));
                     }
-                    HostEvent::Ended(host, result) if !result.outcome.is_ok() => {
-                        all_well = false;
-                        front.tell(&format!("{}: {}", targets[host], result.outcome));
+                    HostEvent::Remark(remark) => front.pass_on(&remark),
+                    HostEvent::Ended(host, result) => {
+                        if let Err(fault) = result.outcome {
+                            all_well = false;
+                            front.tell(&format!("{}: {fault}", targets[host.index()]));
+                        }
                     }
                     _ => {}
                 }
@@ -72,6 +82,21 @@ pub fn unlock(options: &Options, hosts: &[String], front: &dyn Frontend) -> Resu
         });
     }
     Ok(if all_well { ExitCode::Success } else { ExitCode::Failed })
+}
+
+/// Why the run that holds a lock must not lose it unasked, if that is so. `here` is this host's name.
+fn under_way(by: &Holder, here: &str) -> Option<String> {
+    if by.host != here {
+        let look = format!("look on {} whether process {} still runs", by.host, by.pid);
+        return Some(format!("the run is another deploy host's; {look}, and if it does not, clear it with --force"));
+    }
+    procfs::is_running(by.pid, "hoist").then(|| {
+        let stop = "stop it with Ctrl-C at its terminal, or wait for its end";
+        format!(
+            "process {} of that run is still running; {stop} (--force ends what holds the lock all the same)",
+            by.pid
+        )
+    })
 }
 
 /// The targets that `hosts` name, in the order of the groups.
@@ -91,7 +116,10 @@ fn chosen(config: &Config, hosts: &[String]) -> Result<Vec<Target>, Refused> {
             *wanted |= here;
         }
         if !any {
-            return Err(Refused::new(format!("{text} is none of the {} of the groups", counted(all.len(), "target"))));
+            return Err(Refused::new(format!(
+                "{text} is not one of the {} of the groups",
+                counted(all.len(), "target")
+            )));
         }
     }
     Ok(all.into_iter().zip(wanted).filter(|(_, wanted)| *wanted).map(|(target, _)| target).collect())
@@ -103,18 +131,16 @@ fn tell_of_the_repository(config: &Config, front: &dyn Frontend) {
     let here = [(config.settings.git_repo.as_str(), &places.own, ""), ("every repository", &places.all, " --all")];
     for (what, path, flag) in here {
         match DeployLock::holder(path) {
-            Ok(None) => {}
-            Ok(Some(by)) => {
-                let line = match by {
-                    None => nameless(path),
-                    Some(by) if by.purpose == Purpose::Lock => {
-                        format!("{by} ({}); `hoist lock --end{flag}` ends that", path.display())
-                    }
-                    Some(by) => format!("{by} ({}); end that process to unlock it", path.display()),
+            Ok(LockHolder::Nobody) => {}
+            Ok(LockHolder::Nameless) => front.answer(&format!("here: {what} {}", nameless(path))),
+            Ok(LockHolder::By(by)) => {
+                let end = match by.purpose {
+                    Purpose::Lock => format!("end it with `hoist lock --end{flag}`"),
+                    Purpose::Deploy => "end that process to unlock it".to_owned(),
                 };
-                front.answer(&format!("here: {what} {line}"));
+                front.answer(&format!("here: {what} {by} ({}); {end}", path.display()));
             }
-            Err(error) => front.tell(&format!("cannot look at {}: {error}", path.display())),
+            Err(error) => front.tell(&format!("cannot read {}: {error}", path.display())),
         }
     }
     for (what, held) in places.held_elsewhere(&config.settings.git_repo) {
@@ -139,39 +165,6 @@ fn describe(facts: &Facts, newest: &RunId) -> (String, bool) {
 }
 
 fn fleet(config: &Config, targets: Vec<Target>, holder: Holder) -> Result<SshFleet, Refused> {
-    let request = deploy::bare_request(config, holder)?;
-    let maker = Box::new(move |_, _: &Call, _: &Task| request.clone());
     let ssh = ssh::prepare(config, targets.iter())?;
-    Ok(SshFleet::new(ssh, targets, maker, Box::new(NoPacks)))
-}
-
-struct NoPacks;
-
-impl PackSource for NoPacks {
-    fn pack(&self, _: &[Revision]) -> anyhow::Result<Option<Arc<Pack>>> {
-        Ok(None)
-    }
-}
-
-/// Probes every target; the results in the order of the targets.
-fn look(fleet: &mut SshFleet, config: &Config, count: usize) -> Vec<Option<Box<HostResult>>> {
-    let call = Call {
-        step: Step::Probe,
-        group: String::new(),
-        batch: config.settings.batch_size,
-        timeout: TIMEOUT,
-        force: false,
-        recover: false,
-    };
-    let tasks: Vec<Task> = (0..count).map(|host: HostId| Task { host, attempt: 0, restore: None }).collect();
-    let mut found: Vec<Option<Box<HostResult>>> = vec![None; count];
-    fleet.run(&call, &tasks, &mut |events| {
-        for event in events {
-            if let HostEvent::Ended(host, result) = event {
-                found[host] = Some(result);
-            }
-        }
-        Flow::Continue
-    });
-    found
+    Ok(SshFleet::new(ssh, targets, Box::new(deploy::Look::new(config, holder, false)), Box::new(NoPacks)))
 }

@@ -13,4 +13,15 @@ impl Repo {
         self.run(&["update-server-info"])?;
         Ok(())
     }
+
+    /// Removes the refs; false where there were none.
+    pub fn unpublish(&self) -> anyhow::Result<bool> {
+        if self.text(&["for-each-ref", FLEET_REVISION, FLEET_REQUEST])?.is_empty() {
+            return Ok(false);
+        }
+        let changes = format!("delete {FLEET_REVISION}\ndelete {FLEET_REQUEST}\n");
+        self.feed(self.command(&["update-ref", "--stdin"]), changes.as_bytes())?;
+        self.run(&["update-server-info"])?;
+        Ok(true)
+    }
 }

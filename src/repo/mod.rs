@@ -14,6 +14,7 @@ mod tags;
 pub use describe::describing;
 pub use git::{Repo, TreeSize};
 pub use large_files::StoredFile;
+#[cfg(feature = "test-access")]
 pub(crate) use large_files::pointer;
 pub use operator::{Operator, operator};
 pub use pack::{Pack, Packs};

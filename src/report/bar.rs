@@ -4,7 +4,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Event;
 use super::progress::Progress;
-use super::text::{RenderOptions, Verbosity};
+use super::render_options::{RenderOptions, Verbosity};
 use crate::terminal::Theme;
 
 /// A bar while a step runs, and none between steps.

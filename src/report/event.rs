@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::row::HostRow;
 use crate::exit_code::ExitCode;
-use crate::fleet::{Outcome, Step};
+use crate::fleet::Step;
 use crate::targets::{Group, Target};
-use crate::wire::{Level, Line, Revision, RunId};
+use crate::wire::{Level, Line, Outcome, Revision, RunId, outcome};
 
 /// A group as the header of a run names it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,20 +29,23 @@ impl From<&Group> for GroupHead {
     }
 }
 
-/// Where a host ended up: one row of the final table. Every target of the plan has exactly one.
+/// A remark for the operator, of a host where it is about one. `Debug` shows with `-v` only.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct HostRow {
-    pub host: Target,
-    pub group: String,
-    /// In the words of the host table: `finalized`, `rolled back`, `not attempted`, `unreachable` …
-    pub state: String,
-    /// Whether the operator need not look at this host.
-    pub happy: bool,
-    /// The revision that is live there, as last read from the host; `None`: not known, or none.
-    pub current: Option<Revision>,
-    /// One fragment for an unhappy host.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
+pub struct Note {
+    pub level: Level,
+    pub message: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<Target>,
+    /// What was done there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<Step>,
+}
+
+impl Note {
+    /// Of no host.
+    pub fn new(level: Level, message: impl Into<String>) -> Note {
+        Note { level, message: message.into(), host: None, step: None }
+    }
 }
 
 /// One thing that happened.
@@ -65,11 +69,7 @@ pub enum Event {
         deploy_host: String,
         groups: Vec<GroupHead>,
     },
-    /// A remark for the operator. `Debug` shows with `-v` only.
-    Note {
-        level: Level,
-        message: String,
-    },
+    Note(Note),
     /// A subgroup begins; `label` is for people.
     Subgroup {
         group: String,
@@ -113,7 +113,7 @@ pub enum Event {
     HostEnded {
         host: Target,
         step: Step,
-        #[serde(flatten)]
+        #[serde(flatten, with = "outcome")]
         outcome: Outcome,
         /// The host's last lines; empty when all went well.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -155,7 +155,12 @@ pub enum Event {
 impl Event {
     /// A remark.
     pub fn note(level: Level, message: impl Into<String>) -> Event {
-        Event::Note { level, message: message.into() }
+        Event::Note(Note::new(level, message))
+    }
+
+    /// A remark on a host.
+    pub fn note_on(host: &Target, level: Level, message: impl Into<String>) -> Event {
+        Event::Note(Note { host: Some(host.clone()), ..Note::new(level, message) })
     }
 
     /// The last event.

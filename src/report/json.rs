@@ -7,7 +7,6 @@ use serde::Serialize;
 use super::sink::{Form, Sink};
 use super::{Event, Reporter};
 use crate::clock;
-use crate::terminal::safe_json;
 
 /// An event and its time.
 #[derive(Serialize)]
@@ -25,10 +24,7 @@ pub(super) fn line(event: &Event, time: String) -> Option<String> {
     }
     let line = serde_json::to_string(&Timed { time, event });
     // An event is plain data, so this cannot fail; were it to, the record should still say that something is missing.
-    Some(
-        line.map(safe_json)
-            .unwrap_or_else(|error| format!("{{\"event\":\"unwritable\",\"reason\":{:?}}}", error.to_string())),
-    )
+    Some(line.unwrap_or_else(|error| format!("{{\"event\":\"unwritable\",\"reason\":{:?}}}", error.to_string())))
 }
 
 /// One event a line, written at once.
@@ -46,7 +42,7 @@ impl<W: Write> Json<W> {
 impl<W: Write> Reporter for Json<W> {
     fn event(&mut self, event: &Event) {
         if let Some(line) = line(event, (self.now)()) {
-            self.sink.lines([line.as_str()]);
+            self.sink.lines([line]);
         }
     }
 
@@ -58,8 +54,8 @@ impl<W: Write> Reporter for Json<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fleet::{Outcome, Step};
-    use crate::wire::{Level, Line, Stage};
+    use crate::fleet::Step;
+    use crate::wire::{Fault, Level, Line, Stage};
 
     fn at_noon(event: &Event) -> Option<String> {
         line(event, "2026-11-23T12:00:00.000Z".into())
@@ -90,9 +86,9 @@ mod tests {
             seconds: 1.5,
         };
         for event in [
-            ended(Outcome::Ok),
-            ended(Outcome::TimedOut { seconds: 30 }),
-            ended(Outcome::Failed { reason: "r".into(), status: 255 }),
+            ended(Ok(())),
+            ended(Err(Fault::TimedOut { seconds: 30 })),
+            ended(Err(Fault::Failed { reason: "r".into(), status: Some(255) })),
             Event::HostLine { host: host.clone(), line: tail[0].clone() },
             Event::StepStarted { step: Step::Probe, label: String::new(), hosts: 3 },
             Event::Ended { verdict: "v".into(), status: 3, rows: Vec::new(), seconds: 0.1 },

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use super::{Event, Reporter, json};
 use crate::clock;
 use crate::files::no_links;
+use crate::files::ownership::Denied;
 use crate::files::shared;
-use crate::files::shared::Denied;
+use crate::terminal::sanitize_json;
 use crate::wire::{Level, RunId};
 
 /// The log file of one run: the lines of the JSON format, all of them, whatever the operator chose to see.
@@ -58,18 +59,14 @@ impl LogFile {
             }
         }
         if let Err(error) = prune(&LogFile::folder_of(control), keep, &log.path) {
-            log.warning = Some(format!("old logs could not be removed: {error}"));
+            log.warning = Some(format!("cannot remove old logs: {error}"));
         }
         log
     }
 
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     fn give_up(&mut self, error: io::Error) {
         let (path, why) = (self.path.display(), Denied::new(&self.path, error));
-        self.warning = Some(format!("cannot write the log {path}: {why}; this run goes on without it"));
+        self.warning = Some(format!("cannot write the log {path}: {why}; this run continues without it"));
     }
 
     /// Writes a line, behind whole lines only.
@@ -135,8 +132,9 @@ impl Reporter for LogFile {
         if matches!(event, Event::HostWaiting { .. }) {
             return;
         }
-        let Some(mut line) = json::line(event, clock::rfc3339_utc()) else { return };
-        line.push('\n');
+        // Whoever looks at the file with other tools is as safe as with `hoist log`.
+        let Some(line) = json::line(event, clock::rfc3339_utc()) else { return };
+        let line = sanitize_json(line) + "\n";
         if let Err(error) = self.write(&line) {
             if self.lost == 0 {
                 self.give_up(error);
@@ -145,7 +143,7 @@ impl Reporter for LogFile {
         }
         if self.lost > 0 && matches!(event, Event::Ended { .. }) {
             self.warning =
-                Some(format!("the log {} lacks {}", self.path.display(), crate::text::counted(self.lost, "line")));
+                Some(format!("the log {} is missing {}", self.path.display(), crate::text::counted(self.lost, "line")));
         }
     }
 
@@ -159,7 +157,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::report::Tee;
+    use crate::report::{Note, Tee};
 
     fn run() -> RunId {
         "20261123T144552.123Z-4711-7d3f".parse().unwrap()
@@ -175,7 +173,7 @@ mod tests {
         let folder = control.path().join("log");
         assert_eq!(fs::read_to_string(folder.join(".gitignore")).unwrap(), "*\n");
         let path = folder.join("hoist-20261123T144552.123Z-4711-7d3f.log");
-        assert_eq!(log.path(), path);
+        assert_eq!(log.path, path);
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.ends_with("\"event\":\"interrupted\"}\n") && text.lines().count() == 1, "{text}");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o137, 0, "it is open to others");
@@ -240,7 +238,7 @@ mod tests {
         let told = told.borrow();
         let [
             Event::Interrupted,
-            Event::Note { level: Level::Warning, message },
+            Event::Note(Note { level: Level::Warning, message, .. }),
             Event::Interrupted,
             Event::Interrupted,
         ] = &told[..]
@@ -254,7 +252,7 @@ mod tests {
     fn a_log_that_cannot_be_made_is_a_warning_too() {
         let mut log = LogFile::open(Path::new("/dev/null/control"), &run(), 20);
         log.event(&Event::Interrupted);
-        let Some(Event::Note { message, .. }) = log.warning() else { panic!("no warning") };
+        let Some(Event::Note(Note { message, .. })) = log.warning() else { panic!("no warning") };
         assert!(message.contains("/dev/null/control/log"), "{message}");
         assert_eq!(log.warning(), None);
     }

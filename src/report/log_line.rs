@@ -1,8 +1,8 @@
 //! An event as one line of a log: of whom, how heavy, and in which words.
 
-use super::Event;
+use super::event::{Event, Note};
 use super::words::{counted, hosts, step_name, took, waiting};
-use crate::fleet::{Outcome, Step};
+use crate::fleet::Step;
 use crate::targets::Target;
 use crate::wire::Level;
 
@@ -43,7 +43,9 @@ pub fn said(event: &Event) -> LogLine {
         Event::Command { command, user, deploy_host, .. } => {
             LogLine::here(Level::Info, format!("{command} by {user}@{deploy_host}"))
         }
-        Event::Note { level, message } => LogLine::here(*level, message.clone()),
+        Event::Note(Note { level, message, host, step }) => {
+            LogLine { host: host.clone(), step: *step, ..LogLine::here(*level, message.clone()) }
+        }
         Event::Subgroup { group, label, hosts: members } => {
             let message = format!("{label} ({})", hosts(members.len()));
             LogLine { group: Some(group.clone()), ..LogLine::here(Level::Info, message) }
@@ -62,13 +64,13 @@ pub fn said(event: &Event) -> LogLine {
         }
         Event::HostEnded { host, step, outcome, seconds, .. } => {
             let level = match (outcome, step) {
-                (Outcome::Ok, Step::Run(_)) => Level::Info,
-                (Outcome::Ok, _) => Level::Debug,
+                (Ok(()), Step::Run(_)) => Level::Info,
+                (Ok(()), _) => Level::Debug,
                 _ => Level::Error,
             };
             let how = match outcome {
-                Outcome::Ok => "ok".to_owned(),
-                outcome => outcome.to_string(),
+                Ok(()) => "ok".to_owned(),
+                Err(fault) => fault.to_string(),
             };
             LogLine::on(host, Some(*step), level, format!("{}: {how}, after {}", step_name(*step), took(*seconds)))
         }
@@ -92,8 +94,8 @@ pub fn said(event: &Event) -> LogLine {
         Event::Interrupted => LogLine::here(Level::Warning, "interrupted".to_owned()),
         Event::Ended { verdict, status, rows, seconds } => {
             let level = if *status == 0 { Level::Info } else { Level::Error };
-            let unhappy = rows.iter().filter(|row| !row.happy).count();
-            let rest = if unhappy == 0 { String::new() } else { format!(", {} to look at", counted(unhappy, "host")) };
+            let not_ok = rows.iter().filter(|row| !row.ok).count();
+            let rest = if not_ok == 0 { String::new() } else { format!(", {} to look at", counted(not_ok, "host")) };
             LogLine::here(level, format!("{verdict} (exit status {status}, after {}{rest})", took(*seconds)))
         }
     }

@@ -13,6 +13,8 @@ mod output;
 pub mod output_buffer;
 mod plain;
 mod progress;
+mod render_options;
+mod row;
 mod sink;
 mod table;
 mod tee;
@@ -20,18 +22,21 @@ mod terminal;
 mod text;
 mod words;
 
-pub use crate::terminal::{Theme, safe, safe_json, safe_line};
+pub use crate::terminal::{Theme, sanitize};
 use bar::Bar;
-pub use event::{Event, GroupHead, HostRow};
+pub use event::{Event, GroupHead, Note};
 pub use folded::Folded;
 pub use json::Json;
 pub use log::LogFile;
 pub use log_line::{LogLine, name_of_step, said};
 pub use output::Output;
 pub use plain::Plain;
+pub use render_options::{RenderOptions, Verbosity};
+pub use row::{HostRow, RowState};
 pub use tee::Tee;
 pub use terminal::Terminal;
-pub use text::{RenderOptions, Verbosity};
+
+use std::str::FromStr;
 
 use indicatif::ProgressDrawTarget;
 
@@ -58,12 +63,35 @@ pub trait Reporter {
     }
 }
 
-/// What standard output carries.
+/// In which form events are on standard output: the values of `--format`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     Text,
     /// One event a line, and nothing else.
     Json,
+}
+
+impl Format {
+    /// All of them. `hoist-deploy(1)` says what each is.
+    pub const ALL: [Format; 2] = [Format::Text, Format::Json];
+
+    /// As the command line names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Text => "text",
+            Format::Json => "json",
+        }
+    }
+}
+
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Format, String> {
+        let names = || Format::ALL.map(Format::name).join(" or ");
+        let found = Format::ALL.into_iter().find(|format| format.name() == text);
+        found.ok_or_else(|| format!("{text:?} is no format: {}", names()))
+    }
 }
 
 /// The reporter for standard output: JSON lines, or text, live on a terminal and plain elsewhere. `fold` makes one name
@@ -79,7 +107,8 @@ pub fn to_stdout(format: Format, verbosity: Verbosity, fold: fn(&[&Target]) -> S
 }
 
 /// Several names as a list, whole.
-pub fn comma_list(hosts: &[&Target]) -> String {
+#[cfg(test)]
+fn comma_list(hosts: &[&Target]) -> String {
     hosts.iter().map(|host| host.to_string()).collect::<Vec<_>>().join(",")
 }
 

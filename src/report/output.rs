@@ -4,15 +4,15 @@ use std::collections::HashMap;
 use std::io::Write;
 
 use super::bar::Bar;
+use super::event::Note;
 use super::output_buffer::{HostOutput, OutputBuffer};
+use super::render_options::{RenderOptions, Verbosity};
 use super::sink::{Form, Sink};
-use super::text::{RenderOptions, Verbosity};
-use super::words::{hosts, took};
+use super::words::{heading, hosts, took};
 use super::{Event, HostRow, Reporter, table};
-use crate::fleet::Outcome;
 use crate::targets::Target;
-use crate::terminal::{Theme, safe};
-use crate::wire::Level;
+use crate::terminal::{Style, Styled, Theme};
+use crate::wire::{Fault, Level, Outcome};
 
 /// Lines of standard output go to `out`, those of standard error, and remarks, to `err`.
 pub struct Output<O, E> {
@@ -59,7 +59,7 @@ impl<O: Write, E: Write> Output<O, E> {
     }
 
     /// Has a line written soon. Lines of the two streams keep their order, as a terminal shows both.
-    fn show(&mut self, stream: Stream, line: &str) {
+    fn show(&mut self, stream: Stream, line: impl Into<Styled>) {
         let other_holds = match stream {
             Stream::Out => self.err.holds(),
             Stream::Err => self.out.holds(),
@@ -91,22 +91,23 @@ impl<O: Write, E: Write> Output<O, E> {
 
     /// A line under the name of its host, or hosts. It is not cut, as lines of reports are: it is what was asked for.
     fn host_line(&mut self, stream: Stream, name: &str, text: &str) {
-        let Theme { unicode, .. } = self.look(stream).theme;
-        let name = self.look(stream).theme.dim(&format!("{name}:"));
-        self.show(stream, &format!("{name} {}", safe(text, unicode)));
+        self.show(stream, Style::Dim.of(format!("{name}:")).with(format!(" {text}")));
     }
 
-    fn remark(&mut self, level: Level, message: &str) {
-        let look = self.look(Stream::Err);
-        let (least, word) = match level {
-            Level::Debug => (Verbosity::Verbose, ""),
-            Level::Info => (Verbosity::Normal, ""),
-            Level::Warning => (Verbosity::Quiet, "warning: "),
-            Level::Error => (Verbosity::Quiet, "error: "),
+    fn remark(&mut self, note: &Note) {
+        let least = match note.level {
+            Level::Debug => Verbosity::Verbose,
+            Level::Info => Verbosity::Normal,
+            Level::Warning | Level::Error => Verbosity::Quiet,
         };
-        if look.verbosity >= least {
-            self.show(Stream::Err, &format!("hoist run: {word}{}", look.safe(message)));
+        if self.look(Stream::Err).verbosity >= least {
+            let host = note.host.as_ref().map(|host| format!("{host}: ")).unwrap_or_default();
+            self.show(Stream::Err, format!("hoist run: {}{host}{}", heading(note.level), note.message));
         }
+    }
+
+    fn warn(&mut self, message: impl Into<String>) {
+        self.remark(&Note::new(Level::Warning, message));
     }
 
     /// Output of several hosts that is the same.
@@ -114,21 +115,18 @@ impl<O: Write, E: Write> Output<O, E> {
         let look = self.look(Stream::Out);
         let names = look.folded(members);
         if !said.out.is_empty() {
-            let end = if said.end.is_empty() { String::new() } else { format!(": {}", look.safe(&said.end)) };
+            let end = if said.end.is_empty() { String::new() } else { format!(": {}", said.end) };
             let rule = look.theme.sign("─", "-").repeat(2);
-            self.show(
-                Stream::Out,
-                &look.theme.strong(&format!("{rule} {names} ({}){end} {rule}", hosts(members.len()))),
-            );
+            self.show(Stream::Out, Style::Strong.of(format!("{rule} {names} ({}){end} {rule}", hosts(members.len()))));
         }
         for line in said.out.split_terminator('\n') {
-            self.show(Stream::Out, &safe(line, look.theme.unicode));
+            self.show(Stream::Out, line);
         }
         for line in said.err.split_terminator('\n') {
             self.host_line(Stream::Err, &names, line);
         }
         if said.dropped > 0 {
-            self.remark(Level::Warning, &format!("{names}: {} more lines were not kept", said.dropped));
+            self.warn(format!("{names}: {} more lines were dropped", said.dropped));
         }
         self.write();
     }
@@ -136,19 +134,19 @@ impl<O: Write, E: Write> Output<O, E> {
     /// What it all came to: nothing when it is to be quiet and all is well.
     fn end(&mut self, verdict: &str, status: u8, rows: &[HostRow], seconds: f64) {
         let look = self.look(Stream::Err);
-        let well = status == 0 && rows.iter().all(|row| row.happy);
+        let well = status == 0 && rows.iter().all(|row| row.ok);
         if well && look.verbosity == Verbosity::Quiet {
             return;
         }
-        let verdict = look.safe(verdict);
-        let verdict = match status {
-            0 if well => look.theme.good(&verdict),
-            0 => look.theme.warn(&verdict),
-            _ => look.theme.bad(&verdict),
+        let style = match status {
+            0 if well => Style::Good,
+            0 => Style::Warning,
+            _ => Style::Bad,
         };
-        self.show(Stream::Err, &format!("hoist run: {verdict} (exit status {status}, {})", took(seconds)));
-        for (names, text) in table::unhappy(&look, &alike(rows)) {
-            self.show(Stream::Err, &format!("  {names}: {}", look.theme.bad(&text)));
+        let end = format!(" (exit status {status}, {})", took(seconds));
+        self.show(Stream::Err, Styled::from("hoist run: ").with(style.of(verdict)).with(end));
+        for (names, text) in table::not_ok(&look, &alike(rows)) {
+            self.show(Stream::Err, Styled::from(format!("  {names}: ")).with(Style::Bad.of(text)));
         }
     }
 }
@@ -168,10 +166,9 @@ impl<O: Write, E: Write> Reporter for Output<O, E> {
                     kept.ended(host, how(outcome));
                 }
             }
-            Event::Note { level, message } => self.remark(*level, message),
-            Event::Interrupted => self.remark(
-                Level::Warning,
-                "interrupted: no further host begins, and those under way are waited for; once more ends it at once",
+            Event::Note(note) => self.remark(note),
+            Event::Interrupted => self.warn(
+                "interrupted: no more hosts are started; waiting for running ones; interrupt again to stop at once",
             ),
             Event::Ended { verdict, status, rows, seconds } => {
                 for (said, members) in self.kept.as_mut().map(|kept| kept.take(rows)).unwrap_or_default() {
@@ -208,18 +205,18 @@ impl<O: Write, E: Write> Reporter for Output<O, E> {
 /// How a command ended, for people; empty when all went well.
 fn how(outcome: &Outcome) -> String {
     match outcome {
-        Outcome::Ok => String::new(),
+        Ok(()) => String::new(),
         // The status is the whole of the reason here.
-        Outcome::Failed { reason, .. } => reason.clone(),
-        other => other.to_string(),
+        Err(Fault::Failed { reason, .. }) => reason.clone(),
+        Err(fault) => fault.to_string(),
     }
 }
 
 /// The rows with reasons that differ in nothing but the host's own name or address made equal, where there are several.
 fn alike(rows: &[HostRow]) -> Vec<HostRow> {
-    let general = |row: &HostRow| (row.state.clone(), row.reason.as_deref().map(|reason| nameless(reason, &row.host)));
+    let general = |row: &HostRow| (row.state, row.reason.as_deref().map(|reason| nameless(reason, &row.host)));
     let mut count: HashMap<_, usize> = HashMap::new();
-    for row in rows.iter().filter(|row| !row.happy) {
+    for row in rows.iter().filter(|row| !row.ok) {
         *count.entry(general(row)).or_default() += 1;
     }
     let one = |row: &HostRow| {
@@ -227,7 +224,7 @@ fn alike(rows: &[HostRow]) -> Vec<HostRow> {
         let reason = if count.get(&key).is_some_and(|count| *count > 1) { key.1 } else { row.reason.clone() };
         HostRow { reason, ..row.clone() }
     };
-    rows.iter().filter(|row| !row.happy).map(one).collect()
+    rows.iter().filter(|row| !row.ok).map(one).collect()
 }
 
 /// A reason with the host's name and any address taken out.
@@ -257,20 +254,22 @@ pub fn look_of(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::RowState;
 
-    fn row(host: &str, state: &str, reason: Option<&str>) -> HostRow {
+    fn row(host: &str, state: RowState, reason: Option<&str>) -> HostRow {
         let (host, reason) = (host.parse().unwrap(), reason.map(str::to_owned));
-        HostRow { host, group: "g".into(), state: state.into(), happy: state == "ok", current: None, reason }
+        let ok = state == RowState::Ok;
+        HostRow { host, group: "g".into(), state, stage: None, ok, current: None, reason }
     }
 
     #[test]
     fn what_differs_in_the_hosts_own_names_only_is_told_once_and_a_single_reason_as_it_is() {
         let rows = alike(&[
-            row("web1", "unreachable", Some("cannot connect to web1 port 22 (10.0.0.1): no route to host")),
-            row("web2", "unreachable", Some("cannot connect to web2 port 22 (fe80::2): no route to host")),
-            row("web3", "unreachable", Some("cannot connect to web3 port 22 (10.0.0.3): connection refused")),
-            row("web4", "ok", None),
-            row("web5", "not attempted", None),
+            row("web1", RowState::Unreachable, Some("cannot connect to web1 port 22 (10.0.0.1): no route to host")),
+            row("web2", RowState::Unreachable, Some("cannot connect to web2 port 22 (fe80::2): no route to host")),
+            row("web3", RowState::Unreachable, Some("cannot connect to web3 port 22 (10.0.0.3): connection refused")),
+            row("web4", RowState::Ok, None),
+            row("web5", RowState::NotAttempted, None),
         ]);
         let reasons: Vec<_> = rows.iter().map(|row| row.reason.as_deref()).collect();
         let same = Some("cannot connect to HOST port 22 (ADDRESS): no route to host");

@@ -4,8 +4,9 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use super::progress::Progress;
+use super::render_options::{RenderOptions, Verbosity};
 use super::sink::{Form, Sink};
-use super::text::{RenderOptions, Text, Verbosity};
+use super::text::Text;
 use super::{Event, Reporter};
 
 /// How long a step may go on before its progress is told, and told again.
@@ -41,7 +42,7 @@ impl<W: Write> Reporter for Plain<W> {
             self.told = (self.elapsed)();
         }
         let lines = self.text.lines(event);
-        self.sink.lines(lines.iter().map(String::as_str));
+        self.sink.lines(lines);
         self.tick();
     }
 
@@ -51,8 +52,8 @@ impl<W: Write> Reporter for Plain<W> {
         let due = now.saturating_sub(self.told) >= EVERY && progress.ended() < progress.hosts;
         if due && self.text.look.verbosity >= Verbosity::Normal {
             self.told = now;
-            let line = self.text.line(&format!("{}: {progress}", progress.name()));
-            self.sink.lines([line.as_str()]);
+            let line = self.text.line(format!("{}: {progress}", progress.name()));
+            self.sink.lines([line]);
         }
     }
 }

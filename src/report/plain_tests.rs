@@ -4,10 +4,10 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use super::*;
-use crate::fleet::{Outcome, Step};
-use crate::report::{GroupHead, HostRow, Theme, comma_list};
+use crate::fleet::Step;
+use crate::report::{GroupHead, HostRow, RowState, Theme, comma_list};
 use crate::targets::Target;
-use crate::wire::{Level, Line, Stage};
+use crate::wire::{Fault, Level, Line, Stage};
 
 const FETCH: Step = Step::Run(Stage::Fetch);
 
@@ -48,14 +48,14 @@ fn failed(name: &str, reason: &str, tail: &[&str]) -> Event {
     Event::HostEnded {
         host: host(name),
         step: FETCH,
-        outcome: Outcome::Failed { reason: reason.into(), status: 1 },
+        outcome: Err(Fault::failed(reason)),
         tail: tail.iter().map(|text| Line { level: Level::Error, message: text.to_string() }).collect(),
         seconds: 0.2,
     }
 }
 
 fn well(name: &str, step: Step) -> Event {
-    Event::HostEnded { host: host(name), step, outcome: Outcome::Ok, tail: vec![], seconds: 0.2 }
+    Event::HostEnded { host: host(name), step, outcome: Ok(()), tail: vec![], seconds: 0.2 }
 }
 
 fn ended(step: Step, ok: usize, failed: usize, not_attempted: &[&str], seconds: f64) -> Event {
@@ -67,12 +67,13 @@ fn said(level: Level, message: &str) -> Event {
     Event::HostLine { host: host("web1"), line: Line { level, message: message.into() } }
 }
 
-fn row(name: &str, group: &str, state: &str, happy: bool, digit: &str, reason: Option<&str>) -> HostRow {
+fn row(name: &str, group: &str, state: RowState, ok: bool, digit: &str, reason: Option<&str>) -> HostRow {
     HostRow {
         host: host(name),
         group: group.into(),
-        state: state.into(),
-        happy,
+        state,
+        stage: None,
+        ok,
         current: digit.repeat(40).parse().ok(),
         reason: reason.map(str::to_owned),
     }
@@ -117,11 +118,11 @@ fn deployment() -> Vec<Event> {
             verdict: "deployed; 1 host failed within the limit".into(),
             status: 0,
             rows: vec![
-                row("web1", "canary", "finalized", true, "a", None),
-                row("web2", "default", "finalized", true, "a", None),
-                row("web3", "default", "finalized", true, "a", None),
-                row("web4", "default", "failed", false, "b", Some("fetch: disk full")),
-                row("web5", "default", "unreachable", false, "", Some("connection refused")),
+                row("web1", "canary", RowState::Finalized, true, "a", None),
+                row("web2", "default", RowState::Finalized, true, "a", None),
+                row("web3", "default", RowState::Finalized, true, "a", None),
+                row("web4", "default", RowState::Failed, false, "b", Some("fetch: disk full")),
+                row("web5", "default", RowState::Unreachable, false, "", Some("connection refused")),
             ],
             seconds: 80.0,
         },
@@ -174,7 +175,7 @@ fn verbose_adds_every_host_and_what_is_for_finding_faults() {
         "14:45:52 [web1] 42 objects\n",
         "14:45:52 [web1] fetch: ok in 0.2 s\n",
         "14:45:52 for finding faults\n",
-        "14:45:52 unlock: 6 hosts let go\n",
+        "14:45:52 unlock: 6 hosts released\n",
     ] {
         assert!(verbose.contains(line), "{line:?} is missing from\n{verbose}");
         assert!(!shown(look(Verbosity::Normal), &deployment()).contains(line), "{line:?} is shown by default");
@@ -260,7 +261,7 @@ fn equal_differences_of_a_configuration_file_are_shown_once() {
 #[test]
 fn what_a_host_says_cannot_touch_the_terminal() {
     let hostile = "\x1b]0;owned\x07\u{9b}2J\r\u{202e}\n14:45:52 [web9] all is well";
-    let mut reasons = row("web1", "g\x1b[1m", "failed\x1b[1m", false, "a", Some(hostile));
+    let mut reasons = row("web1", "g\x1b[1m", RowState::Failed, false, "a", Some(hostile));
     reasons.reason = Some(hostile.into());
     let events = [
         Event::note(Level::Info, hostile),

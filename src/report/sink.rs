@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::terminal::{Theme, safe_json, styled};
+use crate::terminal::{Styled, Theme, sanitize_json};
 
 /// Room that is kept from one write to the next.
 const MOST_HELD: usize = 64 * 1024;
@@ -10,7 +10,7 @@ const MOST_HELD: usize = 64 * 1024;
 /// What the lines are.
 #[derive(Debug, Clone, Copy)]
 pub enum Form {
-    /// For people; our own styles pass where the theme has colours.
+    /// For people; styled where the theme has colours.
     Text(Theme),
     Json,
 }
@@ -31,7 +31,7 @@ impl<W: Write> Sink<W> {
     }
 
     /// Writes the lines in one piece, so that no other process's output stands between them.
-    pub fn lines<'a>(&mut self, lines: impl IntoIterator<Item = &'a str>) {
+    pub fn lines(&mut self, lines: impl IntoIterator<Item = impl Into<Styled>>) {
         for line in lines {
             self.hold(line);
         }
@@ -39,12 +39,13 @@ impl<W: Write> Sink<W> {
     }
 
     /// Takes a line to be written at the next flush.
-    pub fn hold(&mut self, line: &str) {
+    pub fn hold(&mut self, line: impl Into<Styled>) {
         if self.broken.is_none() {
-            match self.form {
-                Form::Text(theme) => self.held.push_str(&styled(line, theme)),
-                Form::Json => self.held.push_str(&safe_json(line.to_owned())),
-            }
+            let line = line.into();
+            self.held += &match self.form {
+                Form::Text(theme) => line.render(theme),
+                Form::Json => sanitize_json(line.text()),
+            };
             self.held.push('\n');
         }
     }

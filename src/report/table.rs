@@ -2,14 +2,14 @@
 
 use super::HostRow;
 use super::folded::Folded;
-use super::text::RenderOptions;
-use crate::terminal::{padded, safe_line, width};
+use super::render_options::RenderOptions;
+use crate::terminal::{Style, Styled, cut_line};
 
 /// A column that is wider than this does not push the others away.
 const MAX_COLUMN: usize = 40;
 
 /// The table, by group; hosts of a group that ended in the same way share a row.
-pub(super) fn rows(look: &RenderOptions, rows: &[HostRow]) -> Vec<String> {
+pub(super) fn rows(look: &RenderOptions, rows: &[HostRow]) -> Vec<Styled> {
     let mut folded: Folded<[String; 5]> = Folded::default();
     let mut groups: Vec<&str> = Vec::new();
     for row in rows {
@@ -20,54 +20,52 @@ pub(super) fn rows(look: &RenderOptions, rows: &[HostRow]) -> Vec<String> {
     // Rows of one group stand together even where they did not come so.
     for group in groups {
         for row in rows.iter().filter(|row| row.group == group) {
-            let happy = if row.happy { "" } else { "!" };
+            let mark = if row.ok { "" } else { "!" };
             folded.add(
                 [
-                    look.safe(&row.group),
-                    happy.to_owned(),
-                    look.safe(&row.state),
+                    row.group.clone(),
+                    mark.to_owned(),
+                    row.state_text(),
                     current(row),
-                    row.reason
-                        .as_deref()
-                        .map(|why| safe_line(why, look.theme.unicode).into_owned())
-                        .unwrap_or_default(),
+                    cut_line(row.reason.as_deref().unwrap_or_default()).into_owned(),
                 ],
                 &row.host,
             );
         }
     }
     let mut table = vec![["group", "hosts", "state", "current", "names", "reason"].map(str::to_owned)];
-    let mut happy = vec![true];
+    let mut fine = vec![true];
     for ([group, mark, state, current, reason], hosts) in folded.take() {
         let names = look.folded(&hosts);
         table.push([group, hosts.len().to_string(), state, current, names, reason]);
-        happy.push(mark.is_empty());
+        fine.push(mark.is_empty());
     }
     let widths: [usize; 6] = std::array::from_fn(|column| {
-        table.iter().map(|row| width(&row[column])).filter(|width| *width <= MAX_COLUMN).max().unwrap_or(0)
+        table.iter().map(|row| look.theme.width(&row[column])).filter(|width| *width <= MAX_COLUMN).max().unwrap_or(0)
     });
     table
         .iter()
-        .zip(happy)
+        .zip(fine)
         .enumerate()
-        .map(|(number, (row, happy))| {
-            let cells: Vec<_> = row.iter().zip(widths).map(|(cell, width)| padded(cell, width)).collect();
+        .map(|(number, (row, fine))| {
+            let cells: Vec<_> = row.iter().zip(widths).map(|(cell, width)| look.theme.padded(cell, width)).collect();
             let line = format!("  {}", cells.join("  "));
-            match (number, happy) {
-                (0, _) => look.theme.dim(line.trim_end()),
-                (_, true) => line.trim_end().to_owned(),
-                (_, false) => look.theme.bad(line.trim_end()),
-            }
+            let style = match (number, fine) {
+                (0, _) => Style::Dim,
+                (_, true) => Style::Plain,
+                (_, false) => Style::Bad,
+            };
+            style.of(line.trim_end())
         })
         .collect()
 }
 
 /// Who is not well and how, equal ones together: the hosts' folded name, and a text such as
 /// `rolled back: fetch failed (at 0123456789)`.
-pub(super) fn unhappy(look: &RenderOptions, rows: &[HostRow]) -> Vec<(String, String)> {
+pub(super) fn not_ok(look: &RenderOptions, rows: &[HostRow]) -> Vec<(String, String)> {
     let mut folded: Folded<String> = Folded::default();
-    for row in rows.iter().filter(|row| !row.happy) {
-        let mut text = row.state.clone();
+    for row in rows.iter().filter(|row| !row.ok) {
+        let mut text = row.state_text();
         if let Some(reason) = &row.reason {
             text.push_str(&format!(": {reason}"));
         }
@@ -75,7 +73,7 @@ pub(super) fn unhappy(look: &RenderOptions, rows: &[HostRow]) -> Vec<(String, St
             Some(revision) => format!(" (at {})", revision.short()),
             None => String::new(),
         };
-        folded.add(format!("{}{at}", safe_line(&text, look.theme.unicode)), &row.host);
+        folded.add(format!("{}{at}", cut_line(&text)), &row.host);
     }
     folded.take().into_iter().map(|(text, hosts)| (look.folded(&hosts), text)).collect()
 }

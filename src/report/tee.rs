@@ -3,16 +3,11 @@
 use super::{Event, Reporter};
 
 /// Tells every reporter the same. A warning of one of them is told to the others as a note.
-#[derive(Default)]
 pub struct Tee(Vec<Box<dyn Reporter>>);
 
 impl Tee {
     pub fn new(reporters: Vec<Box<dyn Reporter>>) -> Tee {
         Tee(reporters)
-    }
-
-    pub fn add(&mut self, reporter: Box<dyn Reporter>) {
-        self.0.push(reporter);
     }
 
     fn pass_on_warnings(&mut self) {

@@ -5,8 +5,9 @@ use std::io::{self, Write};
 use indicatif::ProgressDrawTarget;
 
 use super::bar::Bar;
+use super::render_options::RenderOptions;
 use super::sink::{Form, Sink};
-use super::text::{RenderOptions, Text};
+use super::text::Text;
 use super::{Event, Reporter};
 
 /// Lines, with a live bar while a step runs. Between steps there is no bar, so that a question stands alone.
@@ -37,7 +38,7 @@ impl<W: Write> Reporter for Terminal<W> {
         let lines = self.text.lines(event);
         if !lines.is_empty() {
             let sink = &mut self.sink;
-            self.bar.above(|| sink.lines(lines.iter().map(String::as_str)));
+            self.bar.above(|| sink.lines(lines.iter().cloned()));
         }
         self.bar.draw();
     }
@@ -54,7 +55,7 @@ mod tests {
     use indicatif::TermLike;
 
     use super::*;
-    use crate::fleet::{Outcome, Step};
+    use crate::fleet::Step;
     use crate::report::Verbosity;
     use crate::terminal::Theme;
     use crate::wire::{Level, Stage};
@@ -195,7 +196,7 @@ mod tests {
         assert_eq!(first, "12:00:00 a remark");
         assert!(last.ends_with("0 ok, 0 failed, 1 running, 2 left"), "{last}");
         let (step, seconds) = (Step::Run(Stage::Fetch), 0.1);
-        terminal.event(&Event::HostEnded { host, step, outcome: Outcome::Ok, tail: Vec::new(), seconds });
+        terminal.event(&Event::HostEnded { host, step, outcome: Ok(()), tail: Vec::new(), seconds });
         let (label, not_attempted) = ("canary".into(), vec![]);
         terminal.event(&Event::StepEnded { step, label, ok: 1, failed: 0, not_attempted, seconds });
         assert_eq!(screen.text(), "12:00:00 a remark\n12:00:00 fetch (canary): 1 ok, 0 failed");

@@ -3,45 +3,18 @@
 //! A line begins with the local time and, where it is about hosts, their name in brackets. What goes wrong on many hosts
 //! in the same way is told once, under one folded name, when the step has ended; its first host is told at once.
 
+use std::fmt::Display;
+
+use super::event::Note;
 use super::folded::Folded;
-use super::words::{counted, hosts, step_name, took, waiting};
+use super::render_options::{RenderOptions, Verbosity};
+use super::words::{counted, heading, hosts, step_name, took, waiting};
 use super::{Event, GroupHead, table};
 use crate::clock;
-use crate::fleet::{Outcome, Step};
+use crate::fleet::Step;
 use crate::targets::Target;
-use crate::terminal::{Theme, safe, safe_line, width};
-use crate::wire::{Level, Line};
-
-/// How much the operator wants to see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum Verbosity {
-    /// What went wrong, and the verdict.
-    Quiet,
-    #[default]
-    Normal,
-    /// Every host's begin and end as well, and what is for finding faults.
-    Verbose,
-}
-
-/// How the text looks.
-#[derive(Clone, Copy)]
-pub struct RenderOptions {
-    pub theme: Theme,
-    pub verbosity: Verbosity,
-    /// Makes one name of many hosts, `web[01-97]`.
-    pub fold: fn(&[&Target]) -> String,
-}
-
-impl RenderOptions {
-    pub(super) fn folded(&self, hosts: &[Target]) -> String {
-        (self.fold)(&hosts.iter().collect::<Vec<_>>())
-    }
-
-    /// Text from elsewhere, as it may be shown.
-    pub(super) fn safe(&self, text: &str) -> String {
-        safe(text, self.theme.unicode).into_owned()
-    }
-}
+use crate::terminal::{Style, Styled, cut_line};
+use crate::wire::{Fault, Level, Line};
 
 /// How far a subgroup's header reaches.
 const HEADER_WIDTH: usize = 60;
@@ -79,89 +52,84 @@ impl Text {
     }
 
     /// What to show for one event.
-    pub fn lines(&mut self, event: &Event) -> Vec<String> {
+    pub fn lines(&mut self, event: &Event) -> Vec<Styled> {
         let mut out = Vec::new();
         let theme = self.look.theme;
         let (normal, verbose) = (self.shows(Verbosity::Normal), self.shows(Verbosity::Verbose));
         match event {
             Event::Started { run, user, deploy_host, repo, revision, message, groups } => {
                 if normal {
-                    let who = self.look.safe(&format!("{user}@{deploy_host}"));
-                    let what = theme.strong(&self.look.safe(&format!("{repo} {}", revision.short())));
-                    out.push(self.line(&format!("{what} by {who}, run {run}")));
+                    let what = Style::Strong.of(format!("{repo} {}", revision.short()));
+                    out.push(self.line(what.with(format!(" by {user}@{deploy_host}, run {run}"))));
                     if !message.is_empty() {
-                        out.push(self.line(&self.look.safe(message)));
+                        out.push(self.line(message));
                     }
                     out.extend(groups.iter().map(|group| self.group(group)));
                 }
             }
             // Only `hoist run` has it, whose text is another.
             Event::Command { .. } => {}
-            Event::Note { level, message } => self.note(*level, message, &mut out),
+            Event::Note(note) => self.note(note, &mut out),
             Event::Subgroup { label, hosts: members, .. } => {
                 self.label = label.clone();
                 if normal {
-                    out.push(self.header(&format!("{} ({})", self.look.safe(label), hosts(members.len()))));
+                    out.push(self.header(&format!("{label} ({})", hosts(members.len()))));
                 }
             }
             Event::StepStarted { step, label, hosts: count } => {
                 self.told.clear();
                 // On a terminal the bar says so.
                 if normal && !theme.live && matches!(step, Step::Run(_)) {
-                    out.push(self.line(&format!("{}: started on {}", self.step_of(*step, label), hosts(*count))));
+                    out.push(self.line(format!("{}: started on {}", self.step_of(*step, label), hosts(*count))));
                 }
             }
             Event::HostStarted { host, step } if verbose => {
-                out.push(self.host_line(&host.to_string(), &theme.dim(&format!("{} started", step_name(*step)))));
+                out.push(self.host_line(host, Style::Dim.of(format!("{} started", step_name(*step)))));
             }
             Event::HostLine { host, line } => self.host_said(host, line, &mut out),
             Event::HostWaiting { host, what, seconds, limit } if verbose && !theme.live => {
-                let text = self.look.safe(&waiting(what, *seconds, *limit));
-                out.push(self.host_line(&host.to_string(), &theme.dim(&text)));
+                out.push(self.host_line(host, Style::Dim.of(waiting(what, *seconds, *limit))));
             }
             Event::HostWaiting { .. } => {}
             Event::HostDiff { host, file, diff } if normal => {
                 self.diffs.add((file.clone(), diff.clone()), host);
             }
-            Event::HostEnded { host, step, outcome: Outcome::Ok, seconds, .. } if verbose => {
-                let text = format!("{}: {} in {}", step_name(*step), theme.good("ok"), took(*seconds));
-                out.push(self.host_line(&host.to_string(), &text));
+            Event::HostEnded { host, step, outcome: Ok(()), seconds, .. } if verbose => {
+                let text = Styled::from(format!("{}: ", step_name(*step))).with(Style::Good.of("ok"));
+                out.push(self.host_line(host, text.with(format!(" in {}", took(*seconds)))));
             }
-            Event::HostEnded { outcome: Outcome::Ok, .. } => {}
-            Event::HostEnded { host, step, outcome, tail, .. } => self.failure(host, *step, outcome, tail, &mut out),
+            Event::HostEnded { outcome: Ok(()), .. } => {}
+            Event::HostEnded { host, step, outcome: Err(fault), tail, .. } => {
+                self.failure(host, *step, fault, tail, &mut out);
+            }
             Event::StepEnded { step, label, ok, failed, not_attempted, seconds } => {
                 self.flush(*step, &mut out);
                 self.step_ended(*step, label, (*ok, *failed), not_attempted, *seconds, &mut out);
             }
             Event::LimitExceeded { group, failed, limit } => {
                 let text = format!("{group}: {} failed, more than the failure limit ({limit})", hosts(*failed));
-                out.push(self.line(&theme.bad(&self.look.safe(&text))));
+                out.push(self.line(Style::Bad.of(text)));
             }
             Event::Asked { question, answer, by } if normal => {
                 let arrow = theme.sign("→", "->");
-                out.push(self.line(&format!(
-                    "{} {arrow} {} ({})",
-                    self.look.safe(question),
-                    theme.strong(&self.look.safe(answer)),
-                    self.look.safe(by)
-                )));
+                let asked = Styled::from(format!("{question} {arrow} ")).with(Style::Strong.of(answer));
+                out.push(self.line(asked.with(format!(" ({by})"))));
             }
-            Event::Interrupted => out.push(self.line(&theme.warn("interrupted"))),
+            Event::Interrupted => out.push(self.line(Style::Warning.of("interrupted"))),
             Event::Ended { verdict, status, rows, seconds } => {
                 if normal && !rows.is_empty() {
                     out.push(self.header("result"));
                     out.extend(table::rows(&self.look, rows));
                 }
                 let took = format!(" (exit status {status}, {})", took(*seconds));
-                let verdict = self.look.safe(verdict);
-                let verdict = match status {
-                    0 if rows.iter().all(|row| row.happy) => theme.good(&verdict),
-                    0 => theme.warn(&verdict),
-                    _ => theme.bad(&verdict),
+                let style = match status {
+                    0 if rows.iter().all(|row| row.ok) => Style::Good,
+                    0 => Style::Warning,
+                    _ => Style::Bad,
                 };
-                out.push(self.line(&format!("{verdict}{took}")));
-                for (names, text) in table::unhappy(&self.look, rows) {
-                    out.push(self.host_line(&names, &theme.bad(&text)));
+                out.push(self.line(style.of(verdict).with(took)));
+                for (names, text) in table::not_ok(&self.look, rows) {
+                    out.push(self.host_line(names, Style::Bad.of(text)));
                 }
             }
             Event::HostStarted { .. } | Event::HostDiff { .. } | Event::Asked { .. } => {}
@@ -174,79 +142,73 @@ impl Text {
     }
 
     /// A line of the text, without a host.
-    pub fn line(&self, text: &str) -> String {
-        format!("{} {text}", self.look.theme.dim(&(self.now)()))
+    pub fn line(&self, text: impl Into<Styled>) -> Styled {
+        Style::Dim.of((self.now)()).with(" ").with(text)
     }
 
-    fn host_line(&self, name: &str, text: &str) -> String {
-        self.line(&format!("[{name}] {text}"))
+    fn host_line(&self, name: impl Display, text: impl Into<Styled>) -> Styled {
+        self.line(Styled::from(format!("[{name}] ")).with(text))
     }
 
-    fn header(&self, title: &str) -> String {
+    fn header(&self, title: &str) -> Styled {
         let rule = self.look.theme.sign("─", "-");
-        let after = HEADER_WIDTH.saturating_sub(width(title) + 4).max(2);
-        self.look.theme.strong(&format!("{} {title} {}", rule.repeat(2), rule.repeat(after)))
+        let after = HEADER_WIDTH.saturating_sub(self.look.theme.width(title) + 4).max(2);
+        Style::Strong.of(format!("{} {title} {}", rule.repeat(2), rule.repeat(after)))
     }
 
-    fn group(&self, group: &GroupHead) -> String {
+    fn group(&self, group: &GroupHead) -> Styled {
         let GroupHead { name, hosts: count, subgroups, limit } = group;
         let parts = if *subgroups > 1 { format!(" in {}", counted(*subgroups, "subgroup")) } else { String::new() };
-        self.line(&self.look.safe(&format!("  {name}: {}{parts}, failure limit {limit}", hosts(*count))))
+        self.line(format!("  {name}: {}{parts}, failure limit {limit}", hosts(*count)))
     }
 
-    fn note(&self, level: Level, message: &str, out: &mut Vec<String>) {
-        let theme = self.look.theme;
-        let message = self.look.safe(message);
+    /// How text of a level looks; `None`: it is not shown.
+    fn style(&self, level: Level) -> Option<Style> {
         match level {
-            Level::Debug if !self.shows(Verbosity::Verbose) => {}
-            Level::Info if !self.shows(Verbosity::Normal) => {}
-            Level::Debug => out.push(self.line(&theme.dim(&message))),
-            Level::Info => out.push(self.line(&message)),
-            Level::Warning => out.push(self.line(&theme.warn(&format!("warning: {message}")))),
-            Level::Error => out.push(self.line(&theme.bad(&format!("error: {message}")))),
+            Level::Debug => self.shows(Verbosity::Verbose).then_some(Style::Dim),
+            Level::Info => self.shows(Verbosity::Normal).then_some(Style::Plain),
+            Level::Warning => Some(Style::Warning),
+            Level::Error => Some(Style::Bad),
         }
     }
 
-    fn host_said(&self, host: &Target, line: &Line, out: &mut Vec<String>) {
-        let theme = self.look.theme;
-        let text = safe_line(&line.message, theme.unicode);
-        let text = match line.level {
-            Level::Debug if !self.shows(Verbosity::Verbose) => return,
-            Level::Info if !self.shows(Verbosity::Normal) => return,
-            Level::Debug => theme.dim(&text),
-            Level::Info => text.into_owned(),
-            Level::Warning => theme.warn(&text),
-            Level::Error => theme.bad(&text),
-        };
-        out.push(self.host_line(&host.to_string(), &text));
+    fn note(&self, note: &Note, out: &mut Vec<Styled>) {
+        let Some(style) = self.style(note.level) else { return };
+        let text = style.of(format!("{}{}", heading(note.level), note.message));
+        out.push(match &note.host {
+            Some(host) => self.host_line(host, text),
+            None => self.line(text),
+        });
+    }
+
+    fn host_said(&self, host: &Target, line: &Line, out: &mut Vec<Styled>) {
+        if let Some(style) = self.style(line.level) {
+            out.push(self.host_line(host, style.of(cut_line(&line.message))));
+        }
     }
 
     /// Keeps the failure for the end of the step, and tells at once of the first host that failed so.
-    fn failure(&mut self, host: &Target, step: Step, outcome: &Outcome, tail: &[Line], out: &mut Vec<String>) {
-        let reason = safe_line(&outcome.to_string(), self.look.theme.unicode).into_owned();
+    fn failure(&mut self, host: &Target, step: Step, fault: &Fault, tail: &[Line], out: &mut Vec<Styled>) {
+        let reason = cut_line(&fault.to_string()).into_owned();
         if !self.told.iter().any(|(told, _)| *told == reason) {
-            let text = self.look.theme.bad(&format!("{} failed: {reason}", step_name(step)));
-            out.push(self.host_line(&host.to_string(), &text));
+            out.push(self.host_line(host, Style::Bad.of(format!("{} failed: {reason}", step_name(step)))));
             self.told.push((reason.clone(), host.clone()));
         }
-        let tail = tail.iter().map(|line| safe_line(&line.message, self.look.theme.unicode).into_owned()).collect();
+        let tail = tail.iter().map(|line| cut_line(&line.message).into_owned()).collect();
         self.failures.add((reason, tail), host);
     }
 
     /// Tells the failures and the differences of the step that ended, equal ones once.
-    fn flush(&mut self, step: Step, out: &mut Vec<String>) {
-        let theme = self.look.theme;
+    fn flush(&mut self, step: Step, out: &mut Vec<Styled>) {
         for ((file, diff), members) in self.diffs.take() {
-            let file = self.look.safe(&file);
-            out.push(self.host_line(&self.look.folded(&members), &theme.strong(&format!("{file} would change:"))));
+            out.push(self.host_line(self.look.folded(&members), Style::Strong.of(format!("{file} would change:"))));
             out.extend(diff.lines().map(|line| {
-                let text = safe_line(line, theme.unicode);
-                let text = match line.as_bytes().first() {
-                    Some(b'+') => theme.good(&text),
-                    Some(b'-') => theme.bad(&text),
-                    _ => text.into_owned(),
+                let style = match line.as_bytes().first() {
+                    Some(b'+') => Style::Good,
+                    Some(b'-') => Style::Bad,
+                    _ => Style::Plain,
                 };
-                self.beneath(&text)
+                self.beneath(style.of(cut_line(line)))
             }));
         }
         for ((reason, tail), members) in self.failures.take() {
@@ -255,15 +217,15 @@ impl Text {
                 continue;
             }
             let on = if members.len() == 1 { String::new() } else { format!(" on {}", hosts(members.len())) };
-            let text = theme.bad(&format!("{} failed{on}: {reason}", step_name(step)));
-            out.push(self.host_line(&self.look.folded(&members), &text));
-            out.extend(tail.iter().map(|line| self.beneath(line)));
+            let text = Style::Bad.of(format!("{} failed{on}: {reason}", step_name(step)));
+            out.push(self.host_line(self.look.folded(&members), text));
+            out.extend(tail.into_iter().map(|line| self.beneath(line)));
         }
     }
 
     /// A line that belongs to the one above it.
-    fn beneath(&self, text: &str) -> String {
-        format!("         {} {text}", self.look.theme.dim(self.look.theme.sign("│", "|")))
+    fn beneath(&self, text: impl Into<Styled>) -> Styled {
+        Styled::from("         ").with(Style::Dim.of(self.look.theme.sign("│", "|"))).with(" ").with(text)
     }
 
     /// The step's name, with the subgroup's where the last header does not say it.
@@ -271,7 +233,7 @@ impl Text {
         if label.is_empty() || label == self.label {
             step_name(step).to_owned()
         } else {
-            format!("{} ({})", step_name(step), self.look.safe(label))
+            format!("{} ({label})", step_name(step))
         }
     }
 
@@ -282,9 +244,8 @@ impl Text {
         (ok, failed): (usize, usize),
         not_attempted: &[Target],
         seconds: f64,
-        out: &mut Vec<String>,
+        out: &mut Vec<Styled>,
     ) {
-        let theme = self.look.theme;
         let well = failed == 0 && not_attempted.is_empty();
         let least = match step {
             Step::Release if well => Verbosity::Verbose,
@@ -294,27 +255,28 @@ impl Text {
         if !self.shows(least) {
             return;
         }
-        let failed_text = format!("{failed} failed");
-        let failed_text = if failed > 0 { theme.bad(&failed_text) } else { failed_text };
-        let mut text = match step {
-            Step::Run(_) | Step::Command => format!("{ok} ok, {failed_text}"),
+        let failed_text = if failed > 0 { Style::Bad } else { Style::Plain }.of(format!("{failed} failed"));
+        let mut text = Styled::from(format!("{}: ", self.step_of(step, label)));
+        match step {
+            Step::Run(_) | Step::Command => text.push(format!("{ok} ok")),
             // The small steps around a deployment say no more than they must.
-            Step::Probe => format!("{} reachable", hosts(ok)),
-            Step::Hold => format!("{} held", hosts(ok)),
-            Step::Release => format!("{} let go", hosts(ok)),
-        };
-        if !matches!(step, Step::Run(_) | Step::Command) && failed > 0 {
-            text.push_str(&format!(", {failed_text}"));
+            Step::Probe => text.push(format!("{} reachable", hosts(ok))),
+            Step::Hold => text.push(format!("{} held", hosts(ok))),
+            Step::Release => text.push(format!("{} released", hosts(ok))),
+        }
+        if matches!(step, Step::Run(_) | Step::Command) || failed > 0 {
+            text.push(", ");
+            text.push(failed_text);
         }
         if !not_attempted.is_empty() {
-            text.push_str(&theme.warn(&format!(", {} not attempted", not_attempted.len())));
+            text.push(Style::Warning.of(format!(", {} not attempted", not_attempted.len())));
         }
         if seconds >= 1.0 {
-            text.push_str(&theme.dim(&format!(" in {}", took(seconds))));
+            text.push(Style::Dim.of(format!(" in {}", took(seconds))));
         }
-        out.push(self.line(&format!("{}: {text}", self.step_of(step, label))));
+        out.push(self.line(text));
         if !not_attempted.is_empty() {
-            out.push(self.host_line(&self.look.folded(not_attempted), "not attempted"));
+            out.push(self.host_line(self.look.folded(not_attempted), "not attempted"));
         }
     }
 }

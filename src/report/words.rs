@@ -2,6 +2,7 @@
 
 use crate::fleet::Step;
 pub use crate::text::{counted, hosts};
+use crate::wire::Level;
 
 /// The step's name for people.
 pub fn step_name(step: Step) -> &'static str {
@@ -11,6 +12,15 @@ pub fn step_name(step: Step) -> &'static str {
         Step::Run(stage) => stage.name(),
         Step::Release => "unlock",
         Step::Command => "command",
+    }
+}
+
+/// What stands before a remark of this level.
+pub fn heading(level: Level) -> &'static str {
+    match level {
+        Level::Debug | Level::Info => "",
+        Level::Warning => "warning: ",
+        Level::Error => "error: ",
     }
 }
 
@@ -26,6 +36,11 @@ pub fn took(seconds: f64) -> String {
     }
 }
 
+/// What a host waits for: `check answers, 12 of 120 s`.
+pub fn waiting(what: &str, seconds: u64, limit: u64) -> String {
+    format!("{what}, {seconds} of {limit} s")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,9 +51,4 @@ mod tests {
         let said: Vec<_> = [0.04, 9.94, 9.96, 59.4, 59.6, 125.0, -1.0, f64::NAN].map(took).into();
         assert_eq!(said, ["0.0 s", "9.9 s", "10 s", "59 s", "1 min 00 s", "2 min 05 s", "0.0 s", "0 s"]);
     }
-}
-
-/// What a host waits for: `check answers, 12 of 120 s`.
-pub fn waiting(what: &str, seconds: u64, limit: u64) -> String {
-    format!("{what}, {seconds} of {limit} s")
 }

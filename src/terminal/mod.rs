@@ -3,40 +3,42 @@
 //!
 //! Writing never fails: a reader that has gone away ends nothing.
 
-mod safe;
+mod sanitize;
 mod style;
+mod styled;
 
-pub use safe::{safe, safe_json, safe_line, styled};
-pub use style::{Theme, padded, width};
+pub use sanitize::{cut_line, sanitize, sanitize_json, sanitize_lines};
+pub use style::{Style, Theme};
+pub use styled::Styled;
 
 use std::io::{IsTerminal, Write};
+
+use serde::Serialize;
 
 /// What stands before the further lines of a complaint, so that none of them looks like one of its own.
 const INDENT: &str = "  ";
 
 /// Lines of a command's answer. Each is one line, whatever is in it.
 #[derive(Debug, Default)]
-pub struct Page(String);
+pub struct Page(Vec<Styled>);
 
 impl Page {
     /// Adds a line. A newline within it is shown as an escape.
-    pub fn line(&mut self, text: impl AsRef<str>) {
-        self.0.push_str(&text.as_ref().replace('\n', "\\n"));
-        self.0.push('\n');
+    pub fn line(&mut self, text: impl Into<Styled>) {
+        self.0.push(text.into());
     }
 
-    /// Writes the lines to standard output.
-    pub fn answer(&self) {
-        answer(&self.0);
+    /// Writes the lines to standard output; whether there is somebody to read them.
+    pub fn answer(&self) -> bool {
+        let theme = answer_theme();
+        let shown: String = self.0.iter().map(|line| line.render(theme) + "\n").collect();
+        write(&mut std::io::stdout().lock(), &shown)
     }
 }
 
 /// Writes a command's answer to standard output; whether there is somebody to read it. Its lines are its own.
 pub fn answer(text: &str) -> bool {
-    let theme = Theme::of_stdout().or_any_unicode(&std::io::stdout());
-    let shown: String =
-        text.split_inclusive('\n').map(|line| ended(&styled(line.trim_end_matches('\n'), theme), line)).collect();
-    write(&mut std::io::stdout().lock(), &shown)
+    write(&mut std::io::stdout().lock(), &sanitize_lines(text, answer_theme().unicode))
 }
 
 /// As [`answer`], of one line.
@@ -46,19 +48,27 @@ pub fn answer_line(text: &str) {
     page.answer();
 }
 
-/// Writes a line of JSON to standard output; whether there is somebody to read it.
-pub fn answer_json(json: String) -> bool {
-    write(&mut std::io::stdout().lock(), &(safe_json(json) + "\n"))
+/// Writes a value as one line of JSON to standard output; whether there is somebody to read it.
+///
+/// # Errors
+/// A value that JSON has no form for.
+pub fn answer_json(value: &impl Serialize) -> serde_json::Result<bool> {
+    serde_json::to_string(value).map(answer_json_line)
+}
+
+/// Writes a line that is JSON already; whether there is somebody to read it.
+pub fn answer_json_line(json: String) -> bool {
+    write(&mut std::io::stdout().lock(), &(sanitize_json(json) + "\n"))
 }
 
 /// Writes a complaint, or a question, to standard error. Further lines of it are indented.
 pub fn complain(text: &str) {
     let stderr = std::io::stderr();
-    let theme = Theme { colour: false, ..Theme::of(&stderr).or_any_unicode(&stderr) };
+    let theme = Theme::of(&stderr).or_any_unicode(&stderr);
     let mut shown = String::new();
     for (number, line) in text.split('\n').enumerate() {
         shown += if number == 0 || line.is_empty() { "" } else { INDENT };
-        shown += &styled(line, theme);
+        shown += &sanitize(line, theme.unicode);
         shown.push('\n');
     }
     write(&mut stderr.lock(), &shown);
@@ -69,10 +79,11 @@ pub fn complain_line(text: &str) {
     complain(&text.replace('\n', "\\n"));
 }
 
-/// Has remarks from the depths of the program, and panics, leave through this door.
-pub fn log_to_stderr(level: log::LevelFilter) {
+/// Has the developers' log leave through this door: what `HOIST_LOG` asks for, in env_logger's notation (`debug`,
+/// `hoist::fleet=trace`), and nothing unless it does. What an operator should know is an event.
+pub fn log_to_stderr() {
     let mut logger = env_logger::Builder::new();
-    logger.filter_level(level).parse_env("HOIST_LOG");
+    logger.filter_level(log::LevelFilter::Off).parse_env("HOIST_LOG");
     logger.format(|_, record| {
         complain_line(&format!("hoist: {}: {}", record.level().as_str().to_lowercase(), record.args()));
         Ok(())
@@ -92,8 +103,9 @@ pub fn tell_panics() {
     }));
 }
 
-fn ended(shown: &str, line: &str) -> String {
-    format!("{shown}{}", if line.ends_with('\n') { "\n" } else { "" })
+/// What standard output shows of an answer.
+fn answer_theme() -> Theme {
+    Theme::of_stdout().or_any_unicode(&std::io::stdout())
 }
 
 fn write(stream: &mut impl Write, text: &str) -> bool {

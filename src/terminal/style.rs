@@ -2,10 +2,20 @@
 
 use std::io::IsTerminal;
 
-use console::Style;
+use super::sanitize::sanitize;
 
-/// Every sequence that [`Theme`] writes.
-pub(super) const STYLES: [&str; 6] = ["\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[33m"];
+/// What a piece of text is to the reader.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Style {
+    #[default]
+    Plain,
+    Good,
+    Bad,
+    Warning,
+    /// Of less weight than what stands beside it.
+    Dim,
+    Strong,
+}
 
 /// What the terminal, or the file in its place, can show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +29,7 @@ pub struct Theme {
 
 impl Theme {
     /// No colour, no live bar.
+    #[cfg(test)]
     pub fn plain(unicode: bool) -> Theme {
         Theme { colour: false, unicode, live: false }
     }
@@ -48,48 +59,35 @@ impl Theme {
         }
     }
 
-    pub fn good(self, text: &str) -> String {
-        self.paint(Style::new().green(), text)
+    /// Text that was made safe, in a style.
+    pub(super) fn paint(self, style: Style, text: &str) -> String {
+        let plain = console::Style::new();
+        let look = match style {
+            _ if !self.colour || text.is_empty() => return text.to_owned(),
+            Style::Plain => return text.to_owned(),
+            Style::Good => plain.green(),
+            Style::Bad => plain.red().bold(),
+            Style::Warning => plain.yellow(),
+            Style::Dim => plain.dim(),
+            Style::Strong => plain.bold(),
+        };
+        look.force_styling(true).apply_to(text).to_string()
     }
 
-    pub fn bad(self, text: &str) -> String {
-        self.paint(Style::new().red().bold(), text)
+    /// How many columns the text takes when it is shown.
+    pub fn width(self, text: &str) -> usize {
+        console::measure_text_width(&sanitize(text, self.unicode))
     }
 
-    pub fn warn(self, text: &str) -> String {
-        self.paint(Style::new().yellow(), text)
-    }
-
-    pub fn dim(self, text: &str) -> String {
-        self.paint(Style::new().dim(), text)
-    }
-
-    pub fn strong(self, text: &str) -> String {
-        self.paint(Style::new().bold(), text)
-    }
-
-    fn paint(self, style: Style, text: &str) -> String {
-        if self.colour && !text.is_empty() {
-            style.force_styling(true).apply_to(text).to_string()
-        } else {
-            text.to_owned()
-        }
+    /// The text with blanks after it, up to so many columns.
+    pub fn padded(self, text: &str, columns: usize) -> String {
+        format!("{text}{}", " ".repeat(columns.saturating_sub(self.width(text))))
     }
 
     /// One of two spellings of a sign.
     pub fn sign(self, unicode: &'static str, ascii: &'static str) -> &'static str {
         if self.unicode { unicode } else { ascii }
     }
-}
-
-/// How many columns the text takes on a terminal.
-pub fn width(text: &str) -> usize {
-    console::measure_text_width(text)
-}
-
-/// The text with blanks after it, up to `columns`.
-pub fn padded(text: &str, columns: usize) -> String {
-    format!("{text}{}", " ".repeat(columns.saturating_sub(width(text))))
 }
 
 #[cfg(test)]
@@ -129,8 +127,14 @@ mod tests {
     #[test]
     fn paint_is_there_with_colour_only() {
         let coloured = Theme { colour: true, unicode: true, live: true };
-        assert_eq!(coloured.bad("x"), "\x1b[31m\x1b[1mx\x1b[0m");
-        assert_eq!(Theme::plain(true).bad("x"), "x");
-        assert_eq!(padded(&coloured.bad("x"), 3), "\x1b[31m\x1b[1mx\x1b[0m  ");
+        assert_eq!(Style::Bad.of("x").render(coloured), "\x1b[31m\x1b[1mx\x1b[0m");
+        assert_eq!(Style::Bad.of("x").render(Theme::plain(true)), "x");
+    }
+
+    #[test]
+    fn columns_are_counted_as_the_text_is_shown() {
+        let utf8 = Theme::plain(true);
+        assert_eq!((utf8.padded("é", 3), Theme::plain(false).padded("é", 5)), ("é  ".into(), "é ".into()));
+        assert_eq!((utf8.width("東"), utf8.width("\x1b[31m")), (2, 8));
     }
 }

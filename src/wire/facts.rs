@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ended, Holder, LargeFile, Lease, Revision, RunId, Stage};
+use super::{Holder, LargeFile, Lease, Outcome, Revision, RunId, Stage};
 
 /// What the links of a target's layout name, read from its disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +30,7 @@ pub struct ScapProcess {
 
 impl fmt::Display for ScapProcess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Scap is at work there (process {}: {})", self.pid, self.command)
+        write!(f, "Scap is running there (process {}: {})", self.pid, self.command)
     }
 }
 
@@ -98,7 +98,11 @@ pub enum Recorded {
     /// It is still at work.
     Running,
     /// It ended so.
-    Ended { outcome: Ended, state: State },
+    Ended {
+        #[serde(with = "super::outcome")]
+        outcome: Outcome,
+        state: State,
+    },
     /// It began, and the process that did the work is gone.
     Died { state: State },
 }
@@ -114,5 +118,6 @@ pub struct Record {
     /// The state before the stage began.
     pub before: State,
     /// `None` while it runs, and for ever when it was killed.
-    pub outcome: Option<Ended>,
+    #[serde(default, with = "super::outcome::if_any")]
+    pub outcome: Option<Outcome>,
 }

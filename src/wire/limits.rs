@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::{Ended, Facts, Holder, Lease, LeaseStands, Recorded, State, TargetEvent};
+use super::{Facts, Fault, Holder, Lease, LeaseStands, Outcome, Recorded, State, TargetEvent};
 
 /// The operator's message, in bytes. It stands in every lock and every request.
 pub const MESSAGE: usize = 4 << 10;
@@ -74,20 +74,20 @@ impl Holder {
     }
 }
 
-impl Ended {
+impl Fault {
     /// With nothing in it longer than it may be.
-    pub fn bounded(self) -> Ended {
-        let short = |mut reason: String| {
-            shorten(&mut reason, REASON);
-            reason
-        };
-        match self {
-            Ended::Failed { reason } => Ended::Failed { reason: short(reason) },
-            Ended::ChecksFailed { reason } => Ended::ChecksFailed { reason: short(reason) },
-            Ended::CacheBroken { reason } => Ended::CacheBroken { reason: short(reason) },
-            Ended::Locked { by } => Ended::Locked { by: by.bounded() },
-            Ended::Ok | Ended::TimedOut { .. } | Ended::MovedOn { .. } => self,
+    pub fn bounded(mut self) -> Fault {
+        match &mut self {
+            Fault::Failed { reason, .. }
+            | Fault::ChecksFailed { reason }
+            | Fault::CacheBroken { reason }
+            | Fault::Unreachable { reason }
+            | Fault::Lost { reason }
+            | Fault::Killed { signal: reason } => shorten(reason, REASON),
+            Fault::Locked { by } => **by = by.as_ref().clone().bounded(),
+            Fault::TimedOut { .. } | Fault::MovedOn { .. } => {}
         }
+        self
     }
 }
 
@@ -115,8 +115,8 @@ impl TargetEvent {
     }
 }
 
-fn bound_end(outcome: &mut Ended, state: &mut State) {
-    *outcome = std::mem::replace(outcome, Ended::Ok).bounded();
+fn bound_end(outcome: &mut Outcome, state: &mut State) {
+    *outcome = std::mem::replace(outcome, Ok(())).map_err(|fault| fault.from_target().bounded());
     bound_state(state);
 }
 
@@ -163,6 +163,20 @@ mod tests {
             let (kept, rest) = short.split_once("… [").unwrap();
             assert_eq!(rest, format!("{} more bytes]", long.len() - kept.len()));
             assert!(long.starts_with(kept));
+        }
+    }
+
+    #[test]
+    fn a_target_cannot_say_what_only_the_deployer_can_know() {
+        let lost = Fault::Lost { reason: "r".repeat(1 << 20) };
+        let unreachable = Fault::Unreachable { reason: "r".into() };
+        for fault in [lost, unreachable, Fault::Killed { signal: "KILL".into() }] {
+            let event = TargetEvent::Ended { outcome: Err(fault), state: State::default() };
+            let TargetEvent::Ended { outcome: Err(Fault::Failed { reason, status: None }), .. } = event.bounded()
+            else {
+                panic!("it is believed");
+            };
+            assert!(reason.contains("cannot be") && reason.len() <= REASON, "{reason}");
         }
     }
 

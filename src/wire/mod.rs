@@ -6,21 +6,29 @@
 //! configuration.
 
 mod config_path;
+mod content;
 mod facts;
+mod fault;
 mod lease;
 pub mod limits;
 mod names;
 mod request;
 mod seconds;
+mod stage;
 
 pub use config_path::{config_path_taken, config_paths_collide};
-pub use facts::{Facts, Lacking, Record, Recorded, ScapProcess, State};
-pub use lease::{Lease, LeaseStands};
-pub use names::{Holder, Revision, RunId, Stage};
-pub use request::{
-    Action, Check, CheckPoint, CheckType, ConfigFile, DescribingTag, DescribingTags, ExternalContent, Fetch, ForScap,
-    KeeperLine, LargeFile, LfsSource, OutputFormat, Request, Service, ServiceName, Source, SubmoduleSource, Tries,
+pub use content::{
+    DescribingTag, DescribingTags, ExternalContent, Fetch, LargeFile, LfsSource, Source, SubmoduleSource,
 };
+pub use facts::{Facts, Lacking, Record, Recorded, ScapProcess, State};
+pub use fault::{Fault, Outcome, outcome};
+pub use lease::{Lease, LeaseStands};
+pub use names::{Holder, Revision, RunId};
+pub use request::{
+    Ask, CHECK_TIMEOUT, Check, CheckPoint, CheckType, ConfigFile, ForScap, Header, KeeperLine, OutputFormat, Probe,
+    ProbedDeployment, Render, Request, Run, Service, ServiceName, StageRequest, Tries, Unlock,
+};
+pub use stage::Stage;
 
 use std::time::Duration;
 
@@ -48,7 +56,10 @@ pub const FLEET_REVISION: &str = "refs/hoist/fleet/revision";
 pub const FLEET_REQUEST: &str = "refs/hoist/fleet/request";
 
 /// The version of this exchange. A target that is asked in another version refuses, naming both.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
+
+/// The oldest version whose stage requests, as targets and git servers keep them, are read still.
+pub const OLDEST_KEPT: u32 = 1;
 
 /// How much a line weighs with the operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -66,37 +77,6 @@ pub struct Line {
     pub level: Level,
     /// Text without its newline; what was not UTF-8 is replaced. Not yet safe for a terminal.
     pub message: String,
-}
-
-/// How a stage ended, as the target itself says and records it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "ended", rename_all = "snake_case")]
-pub enum Ended {
-    Ok,
-    /// The stage failed; `reason` is one lower-case fragment for the operator.
-    Failed {
-        reason: String,
-    },
-    /// A rollback brought the old revision back, and checks of that revision's own fail; `reason` names them.
-    ChecksFailed {
-        reason: String,
-    },
-    /// Somebody else has deployed another revision here since the run's probe: the stage did nothing.
-    MovedOn {
-        to: Revision,
-    },
-    /// The stage, or something that it ran, passed its time limit, in seconds.
-    TimedOut {
-        seconds: u64,
-    },
-    /// Another run holds this target.
-    Locked {
-        by: Holder,
-    },
-    /// The target's git cache lacks objects it should have; a fetch that sends everything would mend it.
-    CacheBroken {
-        reason: String,
-    },
 }
 
 /// One line of `deploy-local`'s standard output.
@@ -120,5 +100,9 @@ pub enum TargetEvent {
     /// A piece of the JSON of an event that is too long for one line; the last one makes it whole.
     Piece { json: String, last: bool },
     /// The last line of a stage: how it ended, and what the target looks like now, read back from its disk.
-    Ended { outcome: Ended, state: State },
+    Ended {
+        #[serde(with = "outcome")]
+        outcome: Outcome,
+        state: State,
+    },
 }

@@ -32,7 +32,7 @@ impl FromStr for Revision {
         if hex && (text.len() == 40 || text.len() == 64) {
             Ok(Revision(text.to_owned()))
         } else {
-            Err(format!("{text:?} is not a full commit name"))
+            Err(format!("{text:?} is not a full commit id"))
         }
     }
 }
@@ -122,69 +122,5 @@ impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{} (process {}, run {}) since {}", self.user, self.host, self.pid, self.run, self.since)?;
         if self.message.is_empty() { Ok(()) } else { write!(f, ": {}", self.message) }
-    }
-}
-
-/// One step on a target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stage {
-    /// Bring the revision's objects and its working tree.
-    Fetch,
-    /// Render the configuration files into the revision.
-    ConfigDeploy,
-    /// Make the revision the live one, then restart the services.
-    Promote,
-    /// Restart or reload the services; a part of promote, or alone with `--service-restart`.
-    RestartService,
-    /// Name the live revision as done and remove old ones.
-    Finalize,
-    /// Go back to the revision that was done before.
-    Rollback,
-    /// Show what the configuration files would change; changes nothing.
-    ConfigDiff,
-}
-
-impl Stage {
-    pub const ALL: [Stage; 7] = [
-        Stage::Fetch,
-        Stage::ConfigDeploy,
-        Stage::Promote,
-        Stage::RestartService,
-        Stage::Finalize,
-        Stage::Rollback,
-        Stage::ConfigDiff,
-    ];
-
-    /// The name in configuration, on the wire and in every message.
-    pub fn name(self) -> &'static str {
-        match self {
-            Stage::Fetch => "fetch",
-            Stage::ConfigDeploy => "config_deploy",
-            Stage::Promote => "promote",
-            Stage::RestartService => "restart_service",
-            Stage::Finalize => "finalize",
-            Stage::Rollback => "rollback",
-            Stage::ConfigDiff => "config_diff",
-        }
-    }
-}
-
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for Stage {
-    type Err = String;
-
-    /// Reads a stage's name; `handle_service` is an old name of `restart_service`.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wanted = if text == "handle_service" { "restart_service" } else { text };
-        Stage::ALL.into_iter().find(|stage| stage.name() == wanted).ok_or_else(|| {
-            let names: Vec<_> = Stage::ALL.iter().map(|stage| stage.name()).collect();
-            format!("unknown stage {text:?}; the stages are {}", names.join(", "))
-        })
     }
 }

@@ -1,4 +1,4 @@
-//! What the deployer asks of a target.
+//! What the deployer asks of a target: one type for each action, all under one [`Header`].
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,26 +6,131 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::{Holder, Revision, RunId, Stage};
+use super::{ExternalContent, Fetch, Holder, LargeFile, Revision, RunId, Stage};
 
-/// What a request is for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One line of JSON: what a target is asked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case")]
-pub enum Action {
+pub enum Request {
     /// Answer with [`super::Facts`], changing nothing, then stay as the *keeper*: read [`KeeperLine`]s until the end of
     /// input. The keeper holds the target's lock from [`KeeperLine::Hold`] until it ends, and it ends with its connection.
-    Probe,
-    /// Run a stage. `attempt` counts from 0 within the run, so that a deployer can ask for just this one.
-    Run { stage: Stage, attempt: u32 },
+    Probe(Probe),
+    /// Run a stage; answered by lines, and [`super::TargetEvent::Ended`].
+    Run(Box<Run>),
     /// Answer with [`super::Recorded`].
-    Ask { stage: Stage, attempt: u32 },
-    /// End the processes that hold this target's locks, if they are those of run `held`, and forget the newest run.
-    /// Answered by lines, and [`super::TargetEvent::Ended`].
-    Unlock { held: Option<RunId> },
+    Ask(Ask),
+    /// End what holds the target's locks; answered by lines, and [`super::TargetEvent::Ended`].
+    Unlock(Unlock),
     /// Never sent by a deployer: `promote` has a process of its own watch the lease of its revision.
-    Watch,
+    Watch(Box<StageRequest>),
     /// Never sent by a deployer either: a stage has a process of its own render the configuration files.
-    Render,
+    Render(Box<Render>),
+}
+
+impl Request {
+    /// What it has in common with all others.
+    pub fn header(&self) -> &Header {
+        match self {
+            Request::Probe(probe) => &probe.header,
+            Request::Run(run) => &run.request.header,
+            Request::Ask(ask) => &ask.header,
+            Request::Unlock(unlock) => &unlock.header,
+            Request::Watch(request) => &request.header,
+            Request::Render(render) => &render.header,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn header_mut(&mut self) -> &mut Header {
+        match self {
+            Request::Probe(probe) => &mut probe.header,
+            Request::Run(run) => &mut run.request.header,
+            Request::Ask(ask) => &mut ask.header,
+            Request::Unlock(unlock) => &mut unlock.header,
+            Request::Watch(request) => &mut request.header,
+            Request::Render(render) => &mut render.header,
+        }
+    }
+}
+
+/// What every request begins with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// [`super::PROTOCOL`].
+    pub protocol: u32,
+    /// The run, and who is behind it.
+    pub holder: Holder,
+    /// The repository's name, which is a relative path below `deploy_dir`.
+    pub repo: String,
+    pub deploy_dir: PathBuf,
+    /// `hoist` or `scap`: the folder of the repository that holds scripts.
+    pub control_dir: String,
+    /// The mask of permissions that new files do not get; `None`: that of the login.
+    pub umask: Option<u32>,
+    /// Seconds this may take; the target keeps to it even when its deployer is gone.
+    pub timeout: u64,
+}
+
+/// What a probe is to find out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Probe {
+    #[serde(flatten)]
+    pub header: Header,
+    /// The deployment that it is made for; `None`: somebody only looks.
+    pub deployment: Option<ProbedDeployment>,
+    /// Look whether the live tree has all its files.
+    pub verify: bool,
+}
+
+/// What the first command of a session has to know of a deployment: it also keeps the lock, and removes what the run
+/// kept until its end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProbedDeployment {
+    pub revision: Revision,
+    /// As of [`StageRequest::restore`].
+    pub restore: Option<Revision>,
+    pub cache_revs: usize,
+    pub kept: bool,
+    pub extras: ExternalContent,
+    /// Which of these does the target lack?
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub large_files: Vec<LargeFile>,
+}
+
+/// A stage to run. `attempt` counts from 0 within the run, so that a deployer can ask for just this one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    pub stage: Stage,
+    pub attempt: u32,
+    #[serde(flatten)]
+    pub request: StageRequest,
+}
+
+/// How did that stage of the run end?
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ask {
+    #[serde(flatten)]
+    pub header: Header,
+    pub stage: Stage,
+    pub attempt: u32,
+}
+
+/// End the processes that hold this target's locks, if they are those of run `held`, and forget the newest run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unlock {
+    #[serde(flatten)]
+    pub header: Header,
+    pub held: Option<RunId>,
+}
+
+/// Configuration files to render; answered by their contents.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Render {
+    #[serde(flatten)]
+    pub header: Header,
+    pub files: Vec<ConfigFile>,
+    pub templates: IndexMap<String, String>,
+    pub vars: serde_json::Map<String, serde_json::Value>,
 }
 
 /// One line of a keeper's standard input, after the request.
@@ -46,17 +151,12 @@ pub enum KeeperLine {
     Over,
 }
 
-/// Everything a target needs to know for one action. One line of JSON.
+/// Everything that a target needs to know for any stage of a deployment. It keeps the last one, for stages that are run by
+/// hand, and journals and git servers keep it too: a field that is added needs a default, so that older ones are read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Request {
-    /// [`super::PROTOCOL`].
-    pub protocol: u32,
-    /// The run, and who is behind it.
-    pub holder: Holder,
-    pub action: Action,
-    /// The repository's name, which is a relative path below `deploy_dir`.
-    pub repo: String,
-    pub deploy_dir: PathBuf,
+pub struct StageRequest {
+    #[serde(flatten)]
+    pub header: Header,
     /// The group's own name, never a subgroup's label.
     pub group: String,
     /// What is deployed.
@@ -67,28 +167,22 @@ pub struct Request {
     #[serde(default)]
     pub found_nothing: bool,
     pub force: bool,
-    /// The mask of permissions that new files do not get; `None`: that of the login.
-    pub umask: Option<u32>,
     /// Old revisions to keep once the run is over, beside the live one.
     pub cache_revs: usize,
-    /// Seconds this stage may take; the target keeps to it even when its deployer is gone.
-    pub timeout: u64,
     /// Seconds that a promoted revision stays live when it is neither finalized, nor rolled back, nor its lease renewed;
     /// 0: for ever.
     #[serde(default)]
     pub confirm_timeout: u64,
-    /// `hoist` or `scap`: the folder of the repository that holds scripts.
-    pub control_dir: String,
     pub environment: Option<String>,
     /// What belongs into the revision's tree beside its own files.
     #[serde(default)]
     pub extras: ExternalContent,
-    /// A probe asks which of these large files the target lacks; empty in all other requests.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub large_files: Vec<LargeFile>,
     pub fetch: Option<Fetch>,
     /// In the order of the file; those of every stage and group.
     pub checks: Vec<Check>,
+    /// Without it no check runs, not even one that a revision which is gone back to has of its own.
+    #[serde(default = "yes")]
+    pub perform_checks: bool,
     /// Where checks of type nrpe are defined on the target.
     pub nrpe_dir: PathBuf,
     pub service: Service,
@@ -105,12 +199,13 @@ pub struct Request {
     /// A new working tree may share files with one that stands.
     #[serde(default)]
     pub link_files: bool,
-    /// A probe is to look whether the live tree has all its files.
-    #[serde(default)]
-    pub verify: bool,
     /// What Scap would have to know beside that; `None` where it does not deploy the repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scap: Option<Box<ForScap>>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Settings that only Scap's own `deploy-local` needs, for what is left to it where it is at home.
@@ -124,146 +219,6 @@ pub struct ForScap {
     pub git_binary_manager: Vec<String>,
     /// The deploy host's own upstream, without a password.
     pub origin: Option<String>,
-}
-
-/// A tag that describes a revision.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DescribingTag {
-    /// Below `refs/tags/`.
-    pub name: String,
-    /// What the ref names: a tag's own object, or the commit.
-    pub object: Revision,
-    pub commit: Revision,
-}
-
-impl DescribingTag {
-    /// Whether it is an object of its own.
-    pub fn is_annotated(&self) -> bool {
-        self.object != self.commit
-    }
-}
-
-/// The tags that describe a revision.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DescribingTags {
-    pub tags: Vec<DescribingTag>,
-    /// A git pack of the annotated tags' own objects, in hexadecimal digits; empty: there are none.
-    pub pack: String,
-}
-
-/// What belongs into a revision's tree beside its own files, and where it comes from.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ExternalContent {
-    /// Submodules, nested ones too; `None`: their folders stay empty.
-    pub submodules: Option<SubmoduleSource>,
-    /// What git-lfs keeps out of git; `None`: its pointers stay.
-    pub lfs: Option<LfsSource>,
-    /// What git-fat keeps out of git, which it gets by itself.
-    pub fat: bool,
-}
-
-/// Where a target gets the commits of submodules.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SubmoduleSource {
-    /// In the superproject's pack.
-    Session,
-    /// The git server's repository: `URL/modules/NAME`, as git keeps them in a checkout; through a proxy as of
-    /// [`Source::proxy`].
-    Server {
-        url: String,
-        #[serde(default)]
-        proxy: Option<String>,
-    },
-    /// What `.gitmodules` says. Addresses that begin with `./` or `../` lead on from `base`, the deploy host's own
-    /// upstream, if it has one.
-    Upstream { base: Option<String> },
-}
-
-/// Where a target gets what git-lfs keeps.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LfsSource {
-    /// Ahead of the superproject's pack.
-    Session,
-    /// git-lfs asks the server that belongs to this repository, or the one that `.lfsconfig` names.
-    Server { url: String },
-}
-
-/// A file that git-lfs keeps, as its pointer names it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "(String, u64)", into = "(String, u64)")]
-pub struct LargeFile {
-    oid: String,
-    bytes: u64,
-}
-
-impl LargeFile {
-    /// `oid`: the SHA-256 of the content, 64 lower-case hexadecimal digits, which is safe as a file name.
-    pub fn new(oid: &str, bytes: u64) -> Result<LargeFile, String> {
-        let hex = oid.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        if !hex || oid.len() != 64 {
-            return Err(format!("{oid:?} is not the SHA-256 of a large file"));
-        }
-        Ok(LargeFile { oid: oid.to_owned(), bytes })
-    }
-
-    pub fn oid(&self) -> &str {
-        &self.oid
-    }
-
-    /// The content's length.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Where git-lfs keeps it, below its folder `objects`.
-    pub fn path(&self) -> PathBuf {
-        [&self.oid[..2], &self.oid[2..4], &self.oid].iter().collect()
-    }
-}
-
-impl TryFrom<(String, u64)> for LargeFile {
-    type Error = String;
-
-    fn try_from((oid, bytes): (String, u64)) -> Result<Self, String> {
-        LargeFile::new(&oid, bytes)
-    }
-}
-
-impl From<LargeFile> for (String, u64) {
-    fn from(file: LargeFile) -> (String, u64) {
-        (file.oid, file.bytes)
-    }
-}
-
-/// How the revision's objects reach the target.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fetch {
-    /// Large files that follow the request on standard input, one behind the other, in this order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub large_files: Vec<LargeFile>,
-    /// Length of the (thin) pack that follows them; `None` when none follows.
-    pub pack_bytes: Option<u64>,
-    /// Commits whose parents the deploy host itself lacks (git's `shallow` file), submodules' included.
-    pub shallow: Vec<Revision>,
-    /// Fetch from a git server instead.
-    pub source: Option<Source>,
-    /// Throw the cache away first.
-    pub rebuild: bool,
-    /// `None`: the tree's tags are left as they are.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub describing: Option<DescribingTags>,
-}
-
-/// A git server's repository, and the ref there that names the revision.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Source {
-    pub url: String,
-    pub reference: String,
-    /// A proxy to reach it through by http and https. It may hold a password, as `url` may.
-    #[serde(default)]
-    pub proxy: Option<String>,
 }
 
 /// When a check runs.
@@ -293,6 +248,9 @@ pub enum CheckType {
     /// A command by its name in the target's `nrpe_dir`.
     Nrpe,
 }
+
+/// How long a check may take unless it says otherwise.
+pub const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One check, as `checks.yaml` has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -387,7 +345,7 @@ pub enum OutputFormat {
 pub struct ConfigFile {
     /// Absolute: rendered into the revision and linked from here at promote. Relative: written into the working tree.
     pub path: String,
-    /// The template's name, a key of [`Request::templates`].
+    /// The template's name, a key of [`StageRequest::templates`].
     pub template: String,
     /// A YAML file on the target whose keys win over the request's variables.
     pub remote_vars: Option<String>,

@@ -1,17 +1,21 @@
 //! A sample repository, and the built program run in it against a farm of real sshd hosts.
 #![allow(dead_code, reason = "each test program uses its own part of it")]
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
 #[path = "../farm/mod.rs"]
 pub mod farm;
 
+mod git;
+pub mod names;
 pub mod terminal;
 
-pub use farm::Farm;
+pub use farm::{Farm, wait_for};
+pub use git::git;
 
 /// The program under test.
 pub const HOIST: &str = env!("CARGO_BIN_EXE_hoist");
@@ -25,6 +29,21 @@ pub struct Project {
 }
 
 impl Project {
+    /// A farm, and [`Project::new`] on it.
+    pub fn on_farm(canary: usize, default: usize) -> (Farm, Project) {
+        let farm = Farm::up();
+        let project = Project::new(&farm, canary, default);
+        (farm, project)
+    }
+
+    /// The same, with the first revision deployed to all hosts, and that revision.
+    pub fn deployed(canary: usize, default: usize) -> (Farm, Project, String) {
+        let (farm, project) = Project::on_farm(canary, default);
+        project.deploy(&[]).ends(0);
+        let one = project.git(&["rev-parse", "HEAD"]);
+        (farm, project, one)
+    }
+
     /// A repository that deploys to hosts of `farm`: `canary` to 127.0.0.1 and on, `default` to the addresses behind.
     pub fn new(farm: &Farm, canary: usize, default: usize) -> Project {
         let project = Project::empty();
@@ -85,16 +104,31 @@ impl Project {
         std::fs::write(path, text).unwrap();
     }
 
+    #[track_caller]
     pub fn git(&self, arguments: &[&str]) -> String {
-        let output = Command::new("git")
-            .args(["-c", "user.name=Op", "-c", "user.email=op@example.org"])
-            .args(arguments)
-            .current_dir(self.dir.path())
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        git(self.dir.path(), arguments)
+    }
+
+    /// Makes this the only check.
+    pub fn check(&self, name: &str, stage: &str, command: &str) {
+        let command = serde_json::to_string(command).unwrap();
+        let check =
+            format!("  {name}:\n    stage: {stage}\n    shell: true\n    timeout: 120\n    command: {command}\n");
+        self.write("hoist/checks.yaml", &format!("checks:\n{check}"));
+    }
+
+    /// Switches configuration files on, and writes these files of the folder `hoist`.
+    pub fn write_configuration(&self, files: &[(&str, &str)]) {
+        self.configure("config_deploy: True");
+        files.iter().for_each(|(name, text)| self.write(&format!("hoist/{name}"), text));
+    }
+
+    /// Has the targets fetch from a server, whose files they see in this folder.
+    pub fn serve_as_files(&self) -> TempDir {
+        let server = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(self.path(""), server.path().join("app")).unwrap();
+        self.configure(&format!("git_scheme: file\ngit_server: {}", server.path().display()));
+        server
     }
 
     /// Commits everything and returns the revision.
@@ -118,6 +152,14 @@ impl Project {
             .env_remove("SUDO_USER")
             .env("NO_COLOR", "1");
         command
+    }
+
+    /// `hoist` with these arguments, at a terminal of script(1).
+    pub fn at_a_terminal(&self, arguments: &str) -> Command {
+        let mut script = Command::new("script");
+        script.args(["-qec", &format!("{HOIST} {arguments}"), "/dev/null"]).current_dir(self.path(""));
+        take_environment(&mut script, &self.hoist(&[]));
+        script
     }
 
     fn global(&self) -> PathBuf {
@@ -209,20 +251,68 @@ impl Links {
     }
 }
 
-fn file_name(path: &Path) -> String {
-    path.file_name().unwrap().to_str().unwrap().to_owned()
+/// Every one of the first hosts has this revision live and finalized.
+#[track_caller]
+pub fn all_on(farm: &Farm, hosts: usize, revision: &str) {
+    for n in 0..hosts {
+        assert_eq!(Links::of(farm, n), Links::finalized(revision), "host {}", address(n));
+    }
 }
 
-/// Waits for something that other processes do, half a minute at most.
+/// What a check runs that says that its host is there, and waits for [`go`].
+pub const WAITS: &str = "touch /srv/waiting; while ! test -e /srv/go; do sleep 0.1; done";
+
+/// Waits until a check that [`WAITS`] is under way on the n-th host.
 #[track_caller]
-pub fn wait_for(what: &str, is_there: impl Fn() -> bool) {
-    for _ in 0..600 {
-        if is_there() {
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(50));
+pub fn wait_for_check(farm: &Farm, n: usize) {
+    let waiting = farm.srv(&address(n)).join("waiting");
+    wait_for(&format!("the check on host {n}"), || waiting.exists());
+}
+
+/// Lets the checks on the first hosts go on.
+pub fn go(farm: &Farm, hosts: usize) {
+    (0..hosts).for_each(|n| std::fs::write(farm.srv(&address(n)).join("go"), "").unwrap());
+}
+
+/// Has the checks on the first hosts wait again.
+pub fn hold(farm: &Farm, hosts: usize) {
+    for file in ["go", "waiting"] {
+        (0..hosts).for_each(|n| drop(std::fs::remove_file(farm.srv(&address(n)).join(file))));
     }
-    panic!("waited in vain for {what}");
+}
+
+/// Runs `hoist` until a check that [`WAITS`] is under way on the first host, and kills it; the check then goes on.
+#[track_caller]
+pub fn kill_at_check(farm: &Farm, project: &Project, arguments: &[&str], hosts: usize) {
+    let mut deployer = project.hoist(arguments).stdout(Stdio::null()).spawn().unwrap();
+    wait_for_check(farm, 0);
+    deployer.kill().unwrap();
+    deployer.wait().unwrap();
+    go(farm, hosts);
+}
+
+/// Starts `hoist lock`, which holds the lock when it has said these words.
+#[track_caller]
+pub fn locked(mut command: Command, words: &str) -> Child {
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains(words), "{line}");
+    child
+}
+
+/// Gives a command the environment that another one has.
+pub fn take_environment(command: &mut Command, of: &Command) {
+    for (key, value) in of.get_envs() {
+        match value {
+            Some(value) => command.env(key, value),
+            None => command.env_remove(key),
+        };
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap().to_str().unwrap().to_owned()
 }
 
 /// Sends a signal to a process that a test started.

@@ -105,6 +105,13 @@ impl Terminal {
         self.master.as_mut().unwrap().write_all(keys.as_bytes()).unwrap();
     }
 
+    /// Types keys, and waits for what is shown then.
+    #[track_caller]
+    pub fn types_and_sees(&mut self, keys: &str, text: &str) {
+        self.types(keys);
+        self.wait_for(text);
+    }
+
     /// Takes the terminal away from its program.
     pub fn hang_up(&mut self) {
         self.close.store(true, Ordering::SeqCst);

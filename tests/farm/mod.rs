@@ -93,6 +93,18 @@ pub fn systemctl() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/farm/systemctl")
 }
 
+/// Waits for something that other processes do, half a minute at most.
+#[track_caller]
+pub fn wait_for(what: &str, is_there: impl Fn() -> bool) {
+    for _ in 0..600 {
+        if is_there() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    panic!("waited in vain for {what}");
+}
+
 fn script(verb: &str, dir: &Path) -> Command {
     let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/farm/farm.sh"));
     command.arg(verb).arg(dir).stdin(Stdio::null());

@@ -67,9 +67,7 @@ fn an_interrupt_in_a_rollback_does_not_cut_it_short() {
     let mut scene = Scene::new(1, 2);
     let revision = scene.revision();
     scene.breaks_at(2, &revision);
-    scene.stop_in(1, "rollback");
-    let running = scene.start_deploy(&[]);
-    scene.stopped(1, "rollback");
+    let running = scene.deploy_until(1, "rollback");
     common::signal(&running.child, "INT");
     std::thread::sleep(std::time::Duration::from_millis(200));
     scene.go_on(1, "rollback");
@@ -113,12 +111,7 @@ fn a_terminal_that_goes_away_at_a_prompt_is_taken_for_no_and_all_is_brought_back
     let template = scene.project.hoist(&[]);
     let mut terminal = std::process::Command::new("script");
     terminal.args(["-q", "-e", "-f", "-c", &command, "/dev/null"]).current_dir(scene.project.path(""));
-    for (key, value) in template.get_envs() {
-        match value {
-            Some(value) => terminal.env(key, value),
-            None => terminal.env_remove(key),
-        };
-    }
+    crate::common::take_environment(&mut terminal, &template);
     let mut terminal = terminal
         .stdin(Stdio::piped())
         .stdout(std::fs::File::create(&shown).unwrap())

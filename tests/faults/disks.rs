@@ -110,7 +110,7 @@ fn a_corrupt_cache_is_rebuilt_whatever_is_wrong_with_it() {
             let text = std::fs::read(path).unwrap();
             std::fs::remove_file(path).unwrap();
             std::fs::write(path, &text[..text.len() / 2]).unwrap();
-        })
+        });
     };
     let emptied = |cache: &Path| packs(cache).iter().for_each(|path| std::fs::remove_file(path).unwrap());
     let refs =
@@ -143,9 +143,7 @@ fn a_corrupt_cache_is_no_hindrance_to_a_rollback() {
     let mut scene = Scene::new(0, 2);
     let revision = scene.revision();
     scene.breaks_at(1, &revision);
-    scene.stop_in(0, "promote");
-    let running = scene.start_deploy(&[]);
-    scene.stopped(0, "promote");
+    let running = scene.deploy_until(0, "promote");
     packs(&scene.srv(0).join(CACHE).join("cache")).iter().for_each(|path| std::fs::remove_file(path).unwrap());
     scene.go_on(0, "promote");
     running.end(&scene).ends(1);

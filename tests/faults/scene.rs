@@ -49,8 +49,7 @@ impl Scene {
 
     /// As [`Scene::new`] with nothing deployed yet, for a test that changes the hosts first.
     pub fn bare(canary: usize, default: usize) -> Scene {
-        let farm = Farm::up();
-        let project = Project::new(&farm, canary, default);
+        let (farm, project) = Project::on_farm(canary, default);
         let hosts = canary + default;
         project.configure(SETTINGS);
         project.write("hoist/config-files.yaml", "/srv/etc/app.conf:\n  template: app.conf.j2\n");
@@ -207,6 +206,15 @@ impl Scene {
         self.start(&[&["deploy", "--yes", "--format", "json"], arguments].concat())
     }
 
+    /// The same, until a host stands still in a stage.
+    #[track_caller]
+    pub fn deploy_until(&self, n: usize, stage: &str) -> Running {
+        self.stop_in(n, stage);
+        let running = self.start_deploy(&[]);
+        self.stopped(n, stage);
+        running
+    }
+
     /// Runs a command that ends a deployment, to its end, and checks the invariants.
     #[track_caller]
     pub fn end(&self, command: &str) -> Summary {
@@ -241,18 +249,18 @@ impl Scene {
                     "a row says otherwise than its disk: {context}"
                 );
             }
-            let happy = row["happy"].as_bool().unwrap();
+            let ok = row["ok"].as_bool().unwrap();
             match row["state"].as_str().unwrap() {
                 "finalized" => assert_eq!(look, self.finalized(revision), "{context}"),
-                "rolled back" => assert!(self.is_back(&look, &before[n]), "{context}"),
-                _ if happy => assert_eq!(look.links, before[n].links, "a happy host has changed: {context}"),
-                _ => assert!(row["reason"].is_string(), "an unhappy host without a reason: {context}"),
+                "rolled_back" => assert!(self.is_back(&look, &before[n]), "{context}"),
+                _ if ok => assert_eq!(look.links, before[n].links, "a host that is ok has changed: {context}"),
+                _ => assert!(row["reason"].is_string(), "a host that is not ok, without a reason: {context}"),
             }
         }
         match summary.status {
             Some(0) => {
                 for (n, row) in rows.iter().enumerate().filter(|(_, row)| row["state"] != "finalized") {
-                    assert!(!row["happy"].as_bool().unwrap(), "{row:#}");
+                    assert!(!row["ok"].as_bool().unwrap(), "{row:#}");
                     assert_ne!(
                         self.look(n).links.done.as_deref(),
                         Some(revision),
@@ -270,7 +278,7 @@ impl Scene {
                     );
                 }
             }
-            Some(3 | 4) => assert!(rows.iter().any(|row| row["happy"] == false), "nobody is named: {summary:#?}"),
+            Some(3 | 4) => assert!(rows.iter().any(|row| row["ok"] == false), "nobody is named: {summary:#?}"),
             Some(5 | 130) => self.is_untouched(before, summary),
             _ => panic!("{summary:#?}"),
         }

@@ -26,18 +26,22 @@ fn failed_in(scene: &mut Scene, stage: &str, revision: &str, summary: Summary) {
     scene.stands = stands;
 }
 
-#[test]
-fn deploy_local_killed_in_any_stage_fails_its_host_and_that_one_is_brought_back() {
-    let mut scene = Scene::new(1, 2);
+/// Strikes the first host in each stage, one deployment a stage: its failure is told in these words.
+fn failed_in_each_stage(mut scene: Scene, words: &str, strike: impl Fn(&Scene, &str)) {
     for stage in STAGES {
         let revision = scene.revision();
         scene.stop_in(0, stage);
         let running = scene.start_deploy(&[]);
-        kill(scene.deploy_local(0, stage));
+        strike(&scene, stage);
         scene.go_on(0, stage);
-        let summary = running.end(&scene).says("KILL");
+        let summary = running.end(&scene).says(words);
         failed_in(&mut scene, stage, &revision, summary);
     }
+}
+
+#[test]
+fn deploy_local_killed_in_any_stage_fails_its_host_and_that_one_is_brought_back() {
+    failed_in_each_stage(Scene::new(1, 2), "KILL", |scene, stage| kill(scene.deploy_local(0, stage)));
 }
 
 #[test]
@@ -50,7 +54,7 @@ fn deploy_local_killed_in_a_rollback_is_told_and_the_next_deployment_mends_it() 
     kill(scene.deploy_local(0, "rollback"));
     scene.go_on(0, "rollback");
     let summary = running.end(&scene).ends(3).says("KILL");
-    assert_eq!(summary.state(0), "rollback failed");
+    assert_eq!(summary.state(0), "rollback_failed");
     let next = scene.revision();
     scene.deploy(&[]).ends(0);
     scene.all_on(&next, "all");
@@ -58,18 +62,11 @@ fn deploy_local_killed_in_a_rollback_is_told_and_the_next_deployment_mends_it() 
 
 #[test]
 fn both_deploy_local_and_its_connection_killed_in_any_stage_is_found_out_by_asking() {
-    let mut scene = Scene::new(0, 3);
-    for stage in STAGES {
-        let revision = scene.revision();
-        scene.stop_in(0, stage);
-        let running = scene.start_deploy(&[]);
+    failed_in_each_stage(Scene::new(0, 3), "deploy-local died", |scene, stage| {
         let (sshd, local) = (scene.sshd(0, stage), scene.deploy_local(0, stage));
         kill(sshd);
         kill(local);
-        scene.go_on(0, stage);
-        let summary = running.end(&scene).says("deploy-local died");
-        failed_in(&mut scene, stage, &revision, summary);
-    }
+    });
 }
 
 #[test]

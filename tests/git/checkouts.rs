@@ -3,7 +3,7 @@ use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use super::{Farm, Links, Project, all_on, commit, git, live, text};
+use super::{Links, Project, all_on, commit, git, live, text};
 use crate::common::{Ran, address};
 
 /// Another checkout of a project, made by `git clone` with these arguments, with the project's configuration.
@@ -20,10 +20,16 @@ fn deploy_in(project: &Project, folder: &std::path::Path, arguments: &[&str]) ->
     Ran::of(project.hoist(&arguments).current_dir(folder).output().unwrap())
 }
 
+/// The one host has this revision, whose page is the first.
+#[track_caller]
+fn has_first_page(farm: &crate::common::Farm, revision: &str) {
+    all_on(farm, 1, revision);
+    assert_eq!(text(&live(farm, 0).join("index.html")), "one\n");
+}
+
 #[test]
 fn a_shallow_clone_deploys_to_hosts_that_have_nothing_and_to_such_that_have_the_history() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
+    let (farm, project) = Project::on_farm(0, 2);
     project.deploy(&["-l", "127.0.0.1"]).ends(0);
     for n in 0..3 {
         project.write("index.html", &format!("{n}\n"));
@@ -47,8 +53,7 @@ fn a_shallow_clone_deploys_to_hosts_that_have_nothing_and_to_such_that_have_the_
 
 #[test]
 fn a_clone_without_its_blobs_gets_them_while_it_packs() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (farm, project) = Project::on_farm(0, 1);
     project.git(&["config", "uploadpack.allowFilter", "true"]);
     project.git(&["config", "uploadpack.allowAnySHA1InWant", "true"]);
     project.write("index.html", "two\n");
@@ -56,14 +61,12 @@ fn a_clone_without_its_blobs_gets_them_while_it_packs() {
     let (_folder, clone) = clone_of(&project, &["--filter=blob:none"]);
     let one = git(&clone, &["rev-parse", "HEAD~1"]);
     deploy_in(&project, &clone, &["-r", "HEAD~1"]).ends(0);
-    all_on(&farm, 1, &one);
-    assert_eq!(text(&live(&farm, 0).join("index.html")), "one\n");
+    has_first_page(&farm, &one);
 }
 
 #[test]
 fn a_detached_head_and_a_linked_working_tree_are_checkouts_like_others() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (farm, project) = Project::on_farm(0, 1);
     let one = project.git(&["rev-parse", "HEAD"]);
     project.commit("two");
     project.git(&["checkout", "-q", "--detach", &one]);
@@ -81,8 +84,7 @@ fn a_detached_head_and_a_linked_working_tree_are_checkouts_like_others() {
 
 #[test]
 fn a_repository_with_sha256_is_deployed_with_its_submodules() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (farm, project) = Project::on_farm(0, 1);
     let folder = tempfile::Builder::new().prefix("hoist-sha256-").tempdir().unwrap();
     let (top, lib) = (folder.path().join("app"), folder.path().join("lib"));
     for path in [&top, &lib] {
@@ -103,8 +105,7 @@ fn a_repository_with_sha256_is_deployed_with_its_submodules() {
 
 #[test]
 fn changes_that_are_not_deployed_are_named() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (farm, project) = Project::on_farm(0, 1);
     let one = project.git(&["rev-parse", "HEAD"]);
     project.write("unknown", "x");
     let ran = project.deploy(&[]).ends(0);
@@ -114,14 +115,12 @@ fn changes_that_are_not_deployed_are_named() {
     project.git(&["add", "-A"]);
     let ran = project.deploy(&["-f"]).ends(0);
     ran.says("they are not deployed (added 0, added 1, added 2, added 3, added 4 and 6 more)");
-    all_on(&farm, 1, &one);
-    assert_eq!(text(&live(&farm, 0).join("index.html")), "one\n");
+    has_first_page(&farm, &one);
 }
 
 #[test]
 fn a_revision_may_be_named_in_all_ways_of_git_but_in_none_that_has_two_meanings() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (farm, project) = Project::on_farm(0, 1);
     let one = project.git(&["rev-parse", "HEAD"]);
     project.git(&["tag", "-a", "-m", "first", "v1"]);
     project.write("index.html", "two\n");
@@ -174,7 +173,7 @@ fn a_branch_without_a_commit_is_said_to_be_one() {
     let project = Project::empty();
     project.write("hoist/hoist.cfg", "[global]\ngit_repo: app\ndsh_targets: default\n");
     project.write("hoist/default", "127.0.0.1\n");
-    project.deploy(&[]).ends(2).says("there is no commit in").says("commit what is to be deployed");
+    project.deploy(&[]).ends(2).says("no commit in").says("commit the files to deploy");
 }
 
 #[test]
@@ -188,8 +187,7 @@ fn a_bare_repository_is_refused_in_words() {
 
 #[test]
 fn a_repository_of_another_user_is_refused_with_the_way_to_trust_it() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (farm, project) = Project::on_farm(0, 1);
     let owner = Command::new("chown").args(["-R", "12345"]).arg(project.path("")).status().unwrap();
     assert!(owner.success());
     let home = tempfile::tempdir().unwrap();
@@ -211,8 +209,7 @@ fn a_repository_of_another_user_is_refused_with_the_way_to_trust_it() {
 
 #[test]
 fn tags_that_describe_the_revision_come_with_it_and_a_remote_has_a_name() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
+    let (farm, project) = Project::on_farm(0, 2);
     let described = "git describe --tags --match 'v*' > /srv/described && git describe --match 'v*' >> /srv/described && \
                      git remote get-url origin >> /srv/described && git cat-file tag v1.0 | tail -n1 >> /srv/described";
     let check =

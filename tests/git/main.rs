@@ -9,18 +9,10 @@ mod server;
 mod submodules;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use common::{CACHE, Farm, Links, Project, address};
+use common::{CACHE, Farm, Links, Project, address, all_on, git};
 
 /// Every host has this revision live and done.
-#[track_caller]
-fn all_on(farm: &Farm, hosts: usize, revision: &str) {
-    for n in 0..hosts {
-        assert_eq!(Links::of(farm, n), Links::finalized(revision), "host {}", address(n));
-    }
-}
-
 /// The live tree of the n-th host, as this machine sees it.
 fn live(farm: &Farm, n: usize) -> PathBuf {
     let cache = farm.srv(&address(n)).join(CACHE);
@@ -30,23 +22,6 @@ fn live(farm: &Farm, n: usize) -> PathBuf {
 #[track_caller]
 fn text(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-/// git in a folder, away from the configuration of whoever runs the tests; what it printed.
-#[track_caller]
-fn git(folder: &Path, arguments: &[&str]) -> String {
-    let output = Command::new("git")
-        .args(["-c", "user.name=Op", "-c", "user.email=op@example.org", "-c", "protocol.file.allow=always"])
-        .args(["-c", "init.defaultBranch=main", "-c", "safe.directory=*"])
-        .args(arguments)
-        .current_dir(folder)
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_CONFIG_NOSYSTEM", "1")
-        .output()
-        .unwrap();
-    let said = [&output.stdout[..], &output.stderr].concat();
-    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&said));
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 /// Writes files and commits them in a repository, which is made where it is missing.

@@ -3,7 +3,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Farm, Links, Project, all_on, commit, git, live, text};
+use super::{Links, Project, all_on, commit, git, live, text};
 
 /// A web server of plain files, which knows nothing of git.
 struct Files {
@@ -45,8 +45,7 @@ fn answer(mut stream: TcpStream, folder: &Path) {
 
 #[test]
 fn plain_files_over_http_serve_the_repository_and_its_submodules() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
+    let (farm, project) = Project::on_farm(0, 2);
     let lib = tempfile::tempdir().unwrap();
     commit(lib.path(), &[("code", "lib one\n")]);
     // A name that has to be encoded, and a commit that is no branch's any more.
@@ -69,8 +68,7 @@ fn plain_files_over_http_serve_the_repository_and_its_submodules() {
 
 #[test]
 fn init_prepares_a_repository_and_finds_what_a_deployment_would_lack() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (farm, project) = Project::on_farm(0, 1);
     project.run(&["deploy", "--init"]).ends(0);
     assert!(!project.path(".git/info/refs").exists(), "nobody reads it without a server");
     project.git(&["add", "-A"]);
@@ -87,8 +85,7 @@ fn init_prepares_a_repository_and_finds_what_a_deployment_would_lack() {
 
 #[test]
 fn a_repository_of_scaps_goes_on_with_scaps_tags() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (_farm, project) = Project::on_farm(0, 1);
     std::fs::rename(project.path("hoist"), project.path("scap")).unwrap();
     std::fs::rename(project.path("scap/hoist.cfg"), project.path("scap/scap.cfg")).unwrap();
     let file = project.path("scap/scap.cfg");
@@ -113,8 +110,7 @@ fn a_repository_of_scaps_goes_on_with_scaps_tags() {
 
 #[test]
 fn stages_may_be_run_one_by_one_and_only_the_fetch_needs_the_submodules_here() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (farm, project) = Project::on_farm(0, 1);
     let lib = tempfile::tempdir().unwrap();
     commit(lib.path(), &[("code", "lib\n")]);
     git(&project.path(""), &["submodule", "--quiet", "add", lib.path().to_str().unwrap(), "lib"]);

@@ -38,6 +38,13 @@ fn project_with(farm: &Farm, hosts: usize, upstream: &Upstream) -> Project {
     project
 }
 
+/// A farm with so many hosts, the upstream repositories, and a project with them on the farm.
+fn with_submodules(hosts: usize) -> (Farm, Upstream, Project) {
+    let (farm, upstream) = (Farm::up(), Upstream::new());
+    let project = project_with(&farm, hosts, &upstream);
+    (farm, upstream, project)
+}
+
 /// Moves `lib` and the project's checkout of it on.
 fn move_on(project: &Project, upstream: &Upstream, text: &str) -> String {
     commit(&upstream.path("lib"), &[("code", text)]);
@@ -64,8 +71,7 @@ fn packs(folder: &Path) -> usize {
 
 #[test]
 fn nested_submodules_come_through_the_session_and_share_the_cache() {
-    let (farm, upstream) = (Farm::up(), Upstream::new());
-    let project = project_with(&farm, 3, &upstream);
+    let (farm, upstream, project) = with_submodules(3);
     let one = project.git(&["rev-parse", "HEAD"]);
     // Nothing but the deploy host's own checkout is looked at.
     let away = upstream.dir.path().with_extension("away");
@@ -110,8 +116,7 @@ fn the_second_revision_sends_only_what_changed_in_a_submodule() {
 
 #[test]
 fn a_commit_of_a_submodule_that_is_not_here_is_one_error_before_anything_is_touched() {
-    let (farm, upstream) = (Farm::up(), Upstream::new());
-    let project = project_with(&farm, 1, &upstream);
+    let (farm, _upstream, project) = with_submodules(1);
     let one = project.git(&["rev-parse", "HEAD"]);
     project.deploy(&[]).ends(0);
     let stranger = "1234567890".repeat(4);
@@ -132,8 +137,7 @@ fn a_commit_of_a_submodule_that_is_not_here_is_one_error_before_anything_is_touc
 
 #[test]
 fn an_earlier_revision_is_deployed_with_the_submodules_of_then() {
-    let (farm, upstream) = (Farm::up(), Upstream::new());
-    let project = project_with(&farm, 1, &upstream);
+    let (farm, upstream, project) = with_submodules(1);
     let one = project.git(&["rev-parse", "HEAD"]);
     move_on(&project, &upstream, "lib two\n");
     project.git(&["rm", "-q", "-f", "vendor/lib"]);
@@ -146,8 +150,7 @@ fn an_earlier_revision_is_deployed_with_the_submodules_of_then() {
 
 #[test]
 fn submodules_whose_key_is_off_are_named_by_the_plan_and_the_deployment() {
-    let (farm, upstream) = (Farm::up(), Upstream::new());
-    let project = project_with(&farm, 1, &upstream);
+    let (_farm, _upstream, project) = with_submodules(1);
     project.configure("git_submodules: no");
     let one = project.commit("off");
     let warning =
@@ -160,8 +163,7 @@ fn submodules_whose_key_is_off_are_named_by_the_plan_and_the_deployment() {
 
 #[test]
 fn submodules_that_are_switched_on_later_are_added_to_a_tree_that_is_there() {
-    let (farm, upstream) = (Farm::up(), Upstream::new());
-    let project = project_with(&farm, 2, &upstream);
+    let (farm, _upstream, project) = with_submodules(2);
     let one = project.git(&["rev-parse", "HEAD"]);
     project.deploy(&["-D", "git_submodules:no"]).ends(0);
     assert!(!live(&farm, 0).join("vendor/lib/code").exists());
@@ -179,8 +181,7 @@ fn submodules_that_are_switched_on_later_are_added_to_a_tree_that_is_there() {
 
 #[test]
 fn a_cache_that_lost_a_submodules_objects_is_mended_by_the_next_fetch() {
-    let (farm, upstream) = (Farm::up(), Upstream::new());
-    let project = project_with(&farm, 1, &upstream);
+    let (farm, upstream, project) = with_submodules(1);
     project.deploy(&[]).ends(0);
     let cache = farm.srv(&address(0)).join(CACHE).join("cache/.git");
     let refs = git(&cache, &["for-each-ref", "--format=%(refname)", "refs/hoist-submodules"]);
@@ -197,8 +198,7 @@ fn a_cache_that_lost_a_submodules_objects_is_mended_by_the_next_fetch() {
 
 #[test]
 fn refs_of_submodules_go_with_the_revision_that_needed_them() {
-    let (farm, upstream) = (Farm::up(), Upstream::new());
-    let project = project_with(&farm, 1, &upstream);
+    let (farm, upstream, project) = with_submodules(1);
     project.configure("cache_revs: 0");
     project.deploy(&[]).ends(0);
     let two = move_on(&project, &upstream, "lib two\n");
@@ -231,8 +231,7 @@ fn a_shallow_submodule_is_deployed_as_far_as_it_goes() {
 
 #[test]
 fn a_linked_working_tree_on_the_deploy_host_has_submodules_of_its_own() {
-    let (farm, upstream) = (Farm::up(), Upstream::new());
-    let project = project_with(&farm, 1, &upstream);
+    let (farm, _upstream, project) = with_submodules(1);
     let other = tempfile::tempdir().unwrap();
     let tree = other.path().join("tree");
     project.git(&["worktree", "add", "-q", "--detach", tree.to_str().unwrap()]);
@@ -248,12 +247,8 @@ fn a_linked_working_tree_on_the_deploy_host_has_submodules_of_its_own() {
 
 #[test]
 fn submodules_come_from_the_git_server_where_there_is_one() {
-    let (farm, upstream) = (Farm::up(), Upstream::new());
-    let project = project_with(&farm, 2, &upstream);
-    let server = tempfile::tempdir().unwrap();
-    std::os::unix::fs::symlink(project.path(""), server.path().join("app")).unwrap();
-    project.configure("git_scheme: file");
-    project.configure(&format!("git_server: {}", server.path().display()));
+    let (farm, _upstream, project) = with_submodules(2);
+    let _server = project.serve_as_files();
     let one = project.commit("by server");
     project.deploy(&[]).ends(0);
     all_on(&farm, 2, &one);
@@ -341,8 +336,7 @@ fn with_upstream_submodules_targets_fetch_from_where_gitmodules_says() {
 
 #[test]
 fn upstream_addresses_that_lead_into_the_target_itself_are_refused() {
-    let (farm, upstream) = (Farm::up(), Upstream::new());
-    let project = project_with(&farm, 1, &upstream);
+    let (farm, upstream, project) = with_submodules(1);
     project.configure("git_upstream_submodules: yes");
     let marker = farm.path("ran");
     for url in [
@@ -353,7 +347,7 @@ fn upstream_addresses_that_lead_into_the_target_itself_are_refused() {
     ] {
         project.git(&["config", "-f", ".gitmodules", "submodule.vendor/lib.url", &url]);
         project.commit("another address");
-        project.deploy(&[]).ends(1).says("is no address to fetch from");
+        project.deploy(&[]).ends(1).says("is not an address to fetch from");
         assert_eq!(Links::of(&farm, 0), Links::default());
     }
     assert!(!marker.exists());
@@ -361,13 +355,12 @@ fn upstream_addresses_that_lead_into_the_target_itself_are_refused() {
 
 #[test]
 fn gitmodules_that_lead_out_of_their_folder_are_refused_before_anything_is_touched() {
-    let (farm, upstream) = (Farm::up(), Upstream::new());
-    let project = project_with(&farm, 1, &upstream);
+    let (farm, _upstream, project) = with_submodules(1);
     let good = text(&project.path(".gitmodules"));
     for (from, to, why) in [
         ("\"vendor/lib\"", "\"../../x\"", "the submodule name \"../../x\""),
         ("path = vendor/lib", "path = ../lib", "the path \"../lib\""),
-        ("path = vendor/lib", "path = vendor/other", "vendor/lib is a submodule that .gitmodules of"),
+        ("path = vendor/lib", "path = vendor/other", "vendor/lib is a submodule that is not in .gitmodules of"),
         ("path = vendor/lib", "path vendor lib", "bad config"),
     ] {
         project.write(".gitmodules", &good.replace(from, to));
@@ -382,8 +375,7 @@ fn gitmodules_that_lead_out_of_their_folder_are_refused_before_anything_is_touch
 
 #[test]
 fn neither_hooks_nor_settings_of_the_targets_user_have_a_say() {
-    let (farm, upstream) = (Farm::up(), Upstream::new());
-    let project = project_with(&farm, 1, &upstream);
+    let (farm, _upstream, project) = with_submodules(1);
     let hooks = farm.home(&address(0)).join("hooks");
     fs::create_dir_all(&hooks).unwrap();
     let marker = farm.path("ran");
@@ -408,8 +400,7 @@ fn neither_hooks_nor_settings_of_the_targets_user_have_a_say() {
 
 #[test]
 fn a_tree_that_was_left_without_a_part_of_it_is_not_whole() {
-    let (farm, upstream) = (Farm::up(), Upstream::new());
-    let project = project_with(&farm, 1, &upstream);
+    let (farm, upstream, project) = with_submodules(1);
     let one = project.git(&["rev-parse", "HEAD"]);
     project.deploy(&[]).ends(0);
     let tree = live(&farm, 0);
@@ -437,15 +428,14 @@ fn a_tree_that_was_left_without_a_part_of_it_is_not_whole() {
     );
     project.write("hoist/checks.yaml", &checks);
     project.commit("bad");
-    project.deploy(&[]).ends(1).says("the one host touched is back where it was, verified");
+    project.deploy(&[]).ends(1).says("1 host was rolled back and verified");
     all_on(&farm, 1, &one);
     is_whole(&live(&farm, 0), "lib one\n");
 }
 
 #[test]
 fn a_tree_that_scap_left_with_its_own_submodules_is_taken_over() {
-    let (farm, upstream) = (Farm::up(), Upstream::new());
-    let project = project_with(&farm, 1, &upstream);
+    let (farm, upstream, project) = with_submodules(1);
     let one = project.git(&["rev-parse", "HEAD"]);
     let root = farm.srv(&address(0)).join(CACHE);
     let tree = root.join("revs").join(&one);
@@ -473,8 +463,7 @@ fn a_tree_that_scap_left_with_its_own_submodules_is_taken_over() {
 
 #[test]
 fn a_run_that_is_resumed_finds_the_submodules_again_or_says_who_will_miss_them() {
-    let (farm, upstream) = (Farm::up(), Upstream::new());
-    let project = project_with(&farm, 2, &upstream);
+    let (farm, _upstream, project) = with_submodules(2);
     let cut_off = |stage: &str| {
         // One for each host.
         let script = format!("touch /srv/reached-{stage}; while [ ! -e /srv/on-{stage} ]; do sleep 0.1; done");
@@ -496,6 +485,6 @@ fn a_run_that_is_resumed_finds_the_submodules_again_or_says_who_will_miss_them()
     let two = cut_off("promote");
     fs::remove_dir_all(project.path(".git/modules")).unwrap();
     fs::remove_dir_all(project.path("vendor")).unwrap();
-    project.run(&["resume", "--yes"]).ends(0).says("targets that have yet to fetch will fail: submodule vendor/lib");
+    project.run(&["resume", "--yes"]).ends(0).says("targets that have not fetched yet will fail: submodule vendor/lib");
     all_on(&farm, 2, &two);
 }

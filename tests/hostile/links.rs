@@ -62,10 +62,11 @@ fn a_committed_link_out_of_the_repository_is_refused_by_name_and_not_read() {
     fs::write(&private, "hunter2: hunter2\n").unwrap();
     let set_up = || {
         let project = Project::new(&farm, 0, 1);
-        project.configure("config_deploy: true");
-        project.write("hoist/templates/app.j2", "x = {{ x }}\n");
-        project.write("hoist/config-files.yaml", "conf/app: {template: app.j2}\n");
-        project.write("hoist/vars.yaml", "x: 1\n");
+        project.write_configuration(&[
+            ("templates/app.j2", "x = {{ x }}\n"),
+            ("config-files.yaml", "conf/app: {template: app.j2}\n"),
+            ("vars.yaml", "x: 1\n"),
+        ]);
         project.write("hoist/checks.yaml", "checks: {c: {type: script, stage: promote, command: c.sh}}\n");
         project.write("hoist/scripts/c.sh", "#!/bin/sh\n");
         project.write("hoist/environments/e/hoist.cfg", "[global]\n");
@@ -119,14 +120,13 @@ fn a_committed_link_out_of_the_repository_is_refused_by_name_and_not_read() {
 
 #[test]
 fn a_file_that_is_no_lock_is_never_taken_for_one() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (_farm, project) = Project::on_farm(0, 1);
     let file = project.path(".git/precious");
     project.configure(&format!("lock_file: {}", file.display()));
     for precious in ["precious\n", "{\"name\": \"value\"}", "[1]", "PATH=/bin\n", "\u{0}\u{1}"] {
         fs::write(&file, precious).unwrap();
-        project.deploy(&[]).ends(2).says("it is not the file of a lock").says(".git/precious");
-        project.run(&["lock", "why"]).ends(2).says("it is not the file of a lock");
+        project.deploy(&[]).ends(2).says("it is not a lock file").says(".git/precious");
+        project.run(&["lock", "why"]).ends(2).says("it is not a lock file");
         assert_eq!(fs::read_to_string(&file).unwrap(), precious);
     }
     // What Hoist or Scap have left there is one, half of a name too.

@@ -41,8 +41,7 @@ fn end(mut flock: Child) {
 
 #[test]
 fn a_stranger_on_one_target_costs_that_target_and_no_other() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 3);
+    let (farm, project) = Project::on_farm(0, 3);
     let one = project.commit("one");
     project.deploy(&[]).ends(0);
     project.configure("failure_limit: 1");
@@ -63,8 +62,7 @@ fn a_stranger_on_one_target_costs_that_target_and_no_other() {
 
 #[test]
 fn a_stranger_who_holds_the_lock_of_the_deploy_host_is_named() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (_farm, project) = Project::on_farm(0, 1);
     let lock = project.path(".git/hoist-app.lock");
     fs::write(&lock, "").unwrap();
     let stranger = flock(&lock);
@@ -78,8 +76,7 @@ fn a_stranger_who_holds_the_lock_of_the_deploy_host_is_named() {
 
 #[test]
 fn one_machine_under_two_names_is_told_with_both_before_anything_is_touched() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 1, 1);
+    let (farm, project) = Project::on_farm(1, 1);
     // Another user's login is another name, and the same machine.
     let other = format!("root@{}", address(0));
     project.write("hoist/default", &format!("{}\n{other}\n", address(1)));
@@ -96,8 +93,7 @@ fn one_machine_under_two_names_is_told_with_both_before_anything_is_touched() {
 
 #[test]
 fn a_name_that_moves_to_another_machine_in_mid_run_is_found_out() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 2);
+    let (farm, project) = Project::on_farm(0, 2);
     project.configure("reconnect_timeout: 5");
     let one = project.commit("one");
     project.deploy(&[]).ends(0);
@@ -117,7 +113,7 @@ fn a_name_that_moves_to_another_machine_in_mid_run_is_found_out() {
     fs::write(farm.path("first/go"), "").unwrap();
     fs::write(farm.srv(&address(1)).join("go"), "").unwrap();
     let ran = Ran::of(deployer.wait_with_output().unwrap()).ends(3);
-    ran.says(&format!("{} is not the machine that this run began with", address(0)));
+    ran.says(&format!("{} is not the machine that this run started on", address(0)));
     // Nothing was done there.
     assert_eq!(Links::of(&farm, 0), Links::finalized(&one));
 }
@@ -125,8 +121,7 @@ fn a_name_that_moves_to_another_machine_in_mid_run_is_found_out() {
 #[test]
 fn whoever_ends_a_run_for_another_finds_out_that_a_name_has_moved_to_another_machine() {
     for command in ["resume", "rollback"] {
-        let farm = Farm::up();
-        let project = Project::new(&farm, 0, 2);
+        let (farm, project) = Project::on_farm(0, 2);
         let one = project.commit("one");
         project.deploy(&[]).ends(0);
         let (srv, spare) = (farm.srv(&address(0)), farm.path("spare"));
@@ -141,7 +136,7 @@ fn whoever_ends_a_run_for_another_finds_out_that_a_name_has_moved_to_another_mac
         fs::rename(&srv, farm.path("first")).unwrap();
         fs::rename(&spare, &srv).unwrap();
         let ran = project.run(&[command, "--yes"]).ends(3);
-        ran.says(&format!("{} is not the machine that this run began with", address(0)));
+        ran.says(&format!("{} is not the machine that this run started on", address(0)));
         assert_eq!(Links::of(&farm, 0), Links::finalized(&one));
         // With the first machine back under its name, it is as it is after any run that ended so.
         fs::rename(&srv, &spare).unwrap();
@@ -174,8 +169,7 @@ fn sessions_on(farm: &Farm, n: usize) -> Vec<String> {
 
 #[test]
 fn a_message_of_any_length_hinders_neither_locks_nor_rollbacks() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (farm, project) = Project::on_farm(0, 1);
     let one = project.commit("one");
     project.deploy(&[]).ends(0);
     project.write("hoist/checks.yaml", &waits("promote"));
@@ -197,5 +191,5 @@ fn a_message_of_any_length_hinders_neither_locks_nor_rollbacks() {
     assert_eq!(Links::of(&farm, 0), Links::finalized(&one));
     project.write("hoist/checks.yaml", "checks: {}\n");
     project.commit("three");
-    project.deploy(&[&message]).ends(0).says("of more than 4096 the beginning is kept");
+    project.deploy(&[&message]).ends(0).says("only the first 4096 are kept");
 }

@@ -56,8 +56,7 @@ fn is_harmless(what: &str, shown: &str) {
 
 #[test]
 fn nothing_that_a_target_says_reaches_the_terminal_raw_whatever_the_command() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 1, 1);
+    let (farm, project) = Project::on_farm(1, 1);
     project.deploy(&[]).ends(0);
     lies(&farm, 0, true);
     lies(&farm, 1, false);
@@ -106,15 +105,7 @@ fn nothing_that_a_target_says_reaches_the_terminal_raw_whatever_the_command() {
     let mut coloured = 0;
     // At a terminal with colours our own styles pass, and theirs do not.
     for arguments in ["status", "unlock --all --yes", "deploy --yes -v -l 127.0.0.2", "log -l -v"] {
-        let template = project.hoist(&[]);
-        let mut terminal = Command::new("script");
-        terminal.args(["-qec", &format!("{} {arguments}", HOIST), "/dev/null"]).current_dir(project.path(""));
-        for (key, value) in template.get_envs().filter(|(key, _)| *key != "NO_COLOR") {
-            match value {
-                Some(value) => terminal.env(key, value),
-                None => terminal.env_remove(key),
-            };
-        }
+        let mut terminal = project.at_a_terminal(arguments);
         terminal.env_remove("NO_COLOR").env("TERM", "xterm").env("LC_ALL", "C.UTF-8");
         let output = terminal.stdin(Stdio::null()).output().unwrap();
         let shown = String::from_utf8_lossy(&output.stdout);
@@ -140,8 +131,7 @@ fn kept(project: &Project) -> String {
 
 #[test]
 fn a_target_that_floods_is_cut_and_what_is_dropped_is_counted() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
+    let (farm, project) = Project::on_farm(0, 1);
     lies(&farm, 0, false);
     let srv = farm.srv(&address(0));
     // Output and lines of the protocol, in long lines.
@@ -154,14 +144,9 @@ fn a_target_that_floods_is_cut_and_what_is_dropped_is_counted() {
     let mut limited = Command::new("prlimit");
     let template = project.hoist(&["deploy", "--yes"]);
     limited.arg("--as=600000000").arg(HOIST).args(template.get_args()).current_dir(project.path(""));
-    for (key, value) in template.get_envs() {
-        match value {
-            Some(value) => limited.env(key, value),
-            None => limited.env_remove(key),
-        };
-    }
+    crate::common::take_environment(&mut limited, &template);
     let ran = Ran::of(limited.stdin(Stdio::null()).output().unwrap()).ends(1);
-    let ran = ran.says("further bytes of output, in").says("dropped");
+    let ran = ran.says("more bytes of output, in").says("dropped");
     assert!(ran.out.len() < 5 << 20, "{} bytes shown", ran.out.len());
     let kept = kept(&project).len();
     assert!(kept < 6 << 20, "{kept} bytes kept");
@@ -169,11 +154,11 @@ fn a_target_that_floods_is_cut_and_what_is_dropped_is_counted() {
 
 #[test]
 fn a_difference_of_any_size_is_shown_to_the_operator_and_kept_nowhere() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 0, 1);
-    project.configure("config_deploy: true");
-    project.write("hoist/config-files.yaml", "conf/app: {template: app.j2}\n");
-    project.write("hoist/vars.yaml", "password: hunter2\n");
+    let (_farm, project) = Project::on_farm(0, 1);
+    project.write_configuration(&[
+        ("config-files.yaml", "conf/app: {template: app.j2}\n"),
+        ("vars.yaml", "password: hunter2\n"),
+    ]);
     let text = "{% for n in range(40000) %}{{ password }} \"\\\t\u{1} {{ n }}\n{% endfor %}";
     project.write("hoist/templates/app.j2", text);
     project.commit("a large file");

@@ -6,12 +6,12 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
 
-use hoist::wire::{CheckPoint, LeaseStands, Level, Request, Revision, Stage};
+use hoist::wire::{CheckPoint, LeaseStands, Level, Revision, Stage, StageRequest};
 
 use crate::harness::*;
 
 /// A request that renders two absolute files, one in the tree, and one in the place of a tracked file.
-fn request(target: &Target, run: &str, revision: &Revision, word: &str) -> Request {
+fn request(target: &Target, run: &str, revision: &Revision, word: &str) -> StageRequest {
     let mut request = target.request(run, revision);
     let paths = [target.etc("app.conf"), target.etc("gone.conf"), "inside/x".to_owned(), "tracked".to_owned()];
     request.config_files = Some(paths.iter().map(|path| config_file(path, "conf")).collect());
@@ -21,7 +21,7 @@ fn request(target: &Target, run: &str, revision: &Revision, word: &str) -> Reque
 }
 
 /// The same revision once more: with another word, a file more, and one less.
-fn again(target: &Target, run: &str, revision: &Revision) -> Request {
+fn again(target: &Target, run: &str, revision: &Revision) -> StageRequest {
     let mut again = request(target, run, revision, "new");
     let files = again.config_files.as_mut().unwrap();
     files.retain(|file| !file.path.ends_with("gone.conf"));
@@ -79,7 +79,7 @@ fn nothing_that_is_live_changes_before_promote_which_then_restarts_the_service()
     run(&again, Stage::Finalize).ok();
     // The same files once more are no change.
     target.forget_log();
-    let third = Request { holder: target.request("r3", &one).holder, ..again };
+    let third = in_run("r3", again);
     run(&third, Stage::ConfigDeploy).ok();
     run(&third, Stage::Promote).ok().says("already live");
     assert_eq!(target.logged(), [""; 0]);
@@ -95,10 +95,10 @@ fn a_rollback_brings_the_old_files_back_byte_for_byte_with_their_modes_and_their
     for (round, fails) in [(0, false), (1, false), (2, true)] {
         run(&again, Stage::ConfigDeploy).ok();
         run(&again, Stage::Promote).ok();
-        run(&Request { force: true, ..again.clone() }, Stage::Promote).ok();
+        run(&StageRequest { force: true, ..again.clone() }, Stage::Promote).ok();
         if fails {
             again.checks = vec![check("bad", CheckPoint::After(Stage::Promote), "false")];
-            run(&Request { force: true, ..again.clone() }, Stage::Promote).reason();
+            run(&StageRequest { force: true, ..again.clone() }, Stage::Promote).reason();
             again.checks.clear();
         }
         assert_ne!(seen(&target), before);
@@ -112,7 +112,7 @@ fn a_rollback_brings_the_old_files_back_byte_for_byte_with_their_modes_and_their
     }
     // What was rolled back is not found by a promote that comes later.
     target.forget_log();
-    let later = Request { config_files: again.config_files.clone(), ..request(&target, "r3", &one, "old") };
+    let later = StageRequest { config_files: again.config_files.clone(), ..request(&target, "r3", &one, "old") };
     run(&later, Stage::Promote).reason();
     assert_eq!(seen(&target), before);
 }
@@ -125,7 +125,7 @@ fn a_forced_checkout_of_the_live_revision_leaves_its_configuration_to_promote_an
         fs::set_permissions(target.live().join("a"), fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(target.live().join("tracked"), "by hand as well").unwrap();
         let before = seen(&target);
-        let mut again = Request { force: true, ..again(&target, "r2", &one) };
+        let mut again = StageRequest { force: true, ..again(&target, "r2", &one) };
         // It sees what a service would.
         let files = ["a", "tracked", "inside/x"].map(|name| target.live().join(name).display().to_string()).join(" ");
         let noted = target.dir.path().join("noted");
@@ -152,7 +152,7 @@ fn a_forced_checkout_mends_a_live_tree_whatever_became_of_its_index() {
         if added {
             git(&tree, &["add", "a"]);
         }
-        let request = Request { force: true, ..request(&target, &format!("r2{added}"), &one, "old") };
+        let request = StageRequest { force: true, ..request(&target, &format!("r2{added}"), &one, "old") };
         target.fetch(&request).ok();
         assert_eq!(fs::read(tree.join("a")).unwrap(), b"1", "added: {added}");
         run(&request, Stage::ConfigDeploy).ok();
@@ -207,7 +207,7 @@ fn a_rendered_file_with_two_names_in_a_tracked_files_place_is_not_taken_for_a_sp
     let again = again(&target, "r2", &one);
     roll_back(&again, Some(&one)).ok();
     assert_eq!(seen(&target), before);
-    run(&Request { force: true, ..request(&target, "r3", &one, "old") }, Stage::Promote).ok();
+    run(&StageRequest { force: true, ..request(&target, "r3", &one, "old") }, Stage::Promote).ok();
     assert_eq!(seen(&target), before);
 }
 
@@ -215,7 +215,7 @@ fn a_rendered_file_with_two_names_in_a_tracked_files_place_is_not_taken_for_a_sp
 fn a_lease_that_runs_out_brings_the_old_files_back_and_finalize_the_new_ones_again() {
     let (target, one) = deployed();
     let before = seen(&target);
-    let again = Request { confirm_timeout: 1, ..again(&target, "r2", &one) };
+    let again = StageRequest { confirm_timeout: 1, ..again(&target, "r2", &one) };
     target.fetch(&again).ok();
     run(&again, Stage::ConfigDeploy).ok();
     run(&again, Stage::Promote).ok();
@@ -225,8 +225,8 @@ fn a_lease_that_runs_out_brings_the_old_files_back_and_finalize_the_new_ones_aga
         matches!(lease.map(|lease| lease.stands), Some(LeaseStands::RolledBack { .. }))
     });
     assert_eq!(seen(&target), before);
-    let done = run(&Request { confirm_timeout: 60, ..again.clone() }, Stage::Finalize).ok();
-    done.says("goes live again");
+    let done = run(&StageRequest { confirm_timeout: 60, ..again.clone() }, Stage::Finalize).ok();
+    done.says("becomes live again");
     assert_eq!(target.reads(&target.etc("app.conf")), "word = new");
     assert_eq!(target.facts(&again).lease, None);
     // Finalized or not: it is the same run that goes back.
@@ -240,7 +240,7 @@ fn an_earlier_revision_that_is_deployed_again_and_rolled_back_keeps_the_files_of
     let old = fs::read(target.etc("app.conf")).unwrap();
     let two = target.commit(&[("a", "2")]);
     target.deploy(&request(&target, "r2", &two, "second"));
-    let again = Request { restore: Some(two.clone()), ..again(&target, "r3", &one) };
+    let again = StageRequest { restore: Some(two.clone()), ..again(&target, "r3", &one) };
     target.fetch(&again).ok();
     run(&again, Stage::ConfigDeploy).ok();
     run(&again, Stage::Promote).ok();
@@ -248,7 +248,7 @@ fn an_earlier_revision_that_is_deployed_again_and_rolled_back_keeps_the_files_of
     roll_back(&again, Some(&two)).ok();
     assert_eq!(target.reads(&target.etc("app.conf")), "word = second");
     // Going back to it afterwards finds what it was deployed with.
-    let back = Request { kept: true, config_files: None, ..target.request("r4", &one) };
+    let back = StageRequest { kept: true, config_files: None, ..target.request("r4", &one) };
     run(&back, Stage::Promote).ok();
     assert_eq!(fs::read(target.etc("app.conf")).unwrap(), old);
     assert_eq!(fs::read(target.live().join("inside/x")).unwrap(), b"by hand\n");
@@ -260,7 +260,7 @@ fn an_earlier_revision_that_is_deployed_again_and_rolled_back_keeps_the_files_of
 fn files_that_are_not_configured_any_more_are_a_change_and_come_back() {
     let (target, one) = deployed();
     let before = seen(&target);
-    let without = Request { restore: Some(one.clone()), ..target.request("r2", &one) };
+    let without = StageRequest { restore: Some(one.clone()), ..target.request("r2", &one) };
     run(&without, Stage::Promote).ok();
     assert_eq!(target.logged(), ["restart app"]);
     assert!(fs::symlink_metadata(target.etc("app.conf")).is_err());
@@ -282,7 +282,7 @@ fn a_variable_of_the_target_alone_is_a_change() {
     target.deploy(&request);
     fs::write(&vars, "word: changed\n").unwrap();
     target.forget_log();
-    let request = Request { holder: target.request("r2", &one).holder, ..request };
+    let request = in_run("r2", request);
     run(&request, Stage::ConfigDeploy).ok();
     assert_eq!(target.reads(&target.etc("app.conf")), "word = here");
     run(&request, Stage::Promote).ok();
@@ -298,7 +298,7 @@ fn a_file_that_was_set_aside_for_a_link_has_its_place_again_after_a_rollback() {
     let before = seen(&target);
     let two = target.commit(&[("a", "2")]);
     for (run_id, revision) in [("r2", &one), ("r3", &two)] {
-        let request = Request { restore: Some(one.clone()), ..again(&target, run_id, revision) };
+        let request = StageRequest { restore: Some(one.clone()), ..again(&target, run_id, revision) };
         target.fetch(&request).ok();
         run(&request, Stage::ConfigDeploy).ok();
         let promoted = run(&request, Stage::Promote).ok();

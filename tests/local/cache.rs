@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use hoist::wire::{Ended, Fetch, Request, Revision, Source, Stage};
+use hoist::wire::{Fault, Fetch, Revision, Source, Stage, StageRequest};
 
 use crate::harness::*;
 
@@ -11,7 +11,7 @@ fn from_server(target: &Target, run_id: &str, revision: &Revision, reference: &s
     let url = format!("file://{}/.git", target.source().display());
     let source = Some(Source { url, reference: reference.to_owned(), proxy: None });
     let fetch = Some(Fetch { pack_bytes: None, shallow: Vec::new(), source, rebuild: false, ..Default::default() });
-    run(&Request { fetch, ..target.request(run_id, revision) }, Stage::Fetch)
+    run(&StageRequest { fetch, ..target.request(run_id, revision) }, Stage::Fetch)
 }
 
 /// Takes the objects of one blob out of the cache.
@@ -34,7 +34,7 @@ fn damage(target: &Target, spec: &str) {
 
 fn broken(reply: &Reply) -> &str {
     match reply.ended().0 {
-        Ended::CacheBroken { reason } => reason,
+        Err(Fault::CacheBroken { reason }) => reason,
         other => panic!("{other:?}"),
     }
 }
@@ -85,9 +85,7 @@ fn a_commit_that_nobody_sent_tells_of_a_broken_cache() {
 
 #[test]
 fn a_pack_whose_connection_was_lost_is_told_as_that_and_leaves_nothing_behind() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let mut request = target.request("r1", &one);
+    let (target, one, mut request) = Target::with_one();
     let pack = target.pack(&one, &[]);
     let pack_bytes = Some(pack.len() as u64);
     request.fetch = Some(Fetch { pack_bytes, shallow: Vec::new(), source: None, rebuild: false, ..Default::default() });
@@ -124,7 +122,7 @@ fn a_rebuilt_cache_takes_no_object_away_from_the_trees_that_are_kept() {
         names.filter(|e| e.file_name().to_string_lossy().starts_with("cache.")).count()
     };
     assert_eq!(beside(), 1);
-    let last = Request { cache_revs: 0, ..target.request("r3", &two) };
+    let last = StageRequest { cache_revs: 0, ..target.request("r3", &two) };
     run(&last, Stage::Promote).ok();
     run(&last, Stage::Finalize).ok();
     assert_eq!(beside(), 1, "the run may still go back");
@@ -169,7 +167,7 @@ fn a_git_server_is_fetched_from_and_has_to_hold_the_revision() {
     git(&target.source(), &["tag", "-m", "annotated", "v2"]);
     let two = target.commit(&[("a", "2")]);
     let reply = from_server(&target, "r2", &two, "refs/tags/v2");
-    assert!(reply.reason().contains("refs/tags/v2 of the git server does not hold"), "{reply:?}");
+    assert!(reply.reason().contains("refs/tags/v2 on the git server does not contain"), "{reply:?}");
     // The server may have moved on, as long as it still has the revision.
     target.commit(&[("a", "3")]);
     from_server(&target, "r3", &two, "refs/heads/main").ok();
@@ -181,9 +179,7 @@ fn a_git_server_is_fetched_from_and_has_to_hold_the_revision() {
 
 #[test]
 fn a_server_that_is_not_there_fails_without_its_password() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let mut request = target.request("r1", &one);
+    let (_target, _, mut request) = Target::with_one();
     let (url, reference) = ("http://me:hunter2@127.0.0.1:1/x/.git".to_owned(), "main".to_owned());
     let source = Some(Source { url, reference, proxy: None });
     request.fetch = Some(Fetch { pack_bytes: None, shallow: Vec::new(), source, rebuild: false, ..Default::default() });
@@ -233,15 +229,12 @@ fn an_empty_commit_and_a_sha256_repository_deploy_too() {
 
 #[test]
 fn git_on_the_target_takes_neither_hooks_nor_settings_from_anywhere() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let request = target.request("r1", &one);
-    target.fetch(&request).ok();
+    let (target, one, request) = Target::fetched();
     let hooks = target.rev(&one).join(".git/hooks");
     fs::create_dir_all(&hooks).unwrap();
     fs::write(hooks.join("post-checkout"), format!("#!/bin/sh\ntouch {}\n", target.log().display())).unwrap();
     fs::set_permissions(hooks.join("post-checkout"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    run(&Request { force: true, ..request }, Stage::Fetch).ok();
+    run(&StageRequest { force: true, ..request }, Stage::Fetch).ok();
     assert!(!target.log().exists());
 }
 

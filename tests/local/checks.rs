@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use hoist::wire::{Check, CheckPoint, CheckType, Ended, Level, Request, Stage, Tries};
+use hoist::wire::{Check, CheckPoint, CheckType, Fault, Level, Stage, StageRequest, Tries};
 
 use crate::harness::*;
 
@@ -14,10 +14,7 @@ fn logs(target: &Target, name: &str, at: CheckPoint) -> Check {
 
 #[test]
 fn fault_14_a_check_that_fails_stops_the_next_check_of_its_stage() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let mut request = target.request("r1", &one);
-    target.fetch(&request).ok();
+    let (target, _, mut request) = Target::fetched();
     let at = CheckPoint::After(Stage::Promote);
     request.checks = vec![logs(&target, "first", at), check("second", at, "exit 3"), logs(&target, "third", at)];
     let reply = run(&request, Stage::Promote);
@@ -27,13 +24,8 @@ fn fault_14_a_check_that_fails_stops_the_next_check_of_its_stage() {
 
 #[test]
 fn fault_14_checks_are_run_after_a_rollback_against_the_restored_revision() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    target.deploy(&target.request("r1", &one));
-    let two = target.commit(&[("a", "2")]);
-    let mut request = target.request("r2", &two);
-    target.fetch(&request).ok();
-    run(&request, Stage::Promote).ok();
+    let (target, one, _, mut request) = Target::with_two();
+    target.promote(&request);
     let shown = format!("cat $SCAP_REV_PATH/a $HOIST_FINAL_PATH/a >> {0}; echo >> {0}", target.log().display());
     request.checks = vec![
         check("shown", CheckPoint::After(Stage::Promote), &shown),
@@ -55,9 +47,7 @@ fn fault_14_checks_are_run_after_a_rollback_against_the_restored_revision() {
 
 #[test]
 fn checks_stand_around_the_work_in_the_order_of_a_promote() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let mut request = target.request("r1", &one);
+    let (target, one, mut request) = Target::with_one();
     let points = [
         CheckPoint::Before(Stage::Fetch),
         CheckPoint::After(Stage::Fetch),
@@ -82,9 +72,7 @@ fn checks_stand_around_the_work_in_the_order_of_a_promote() {
 
 #[test]
 fn a_check_is_for_its_group_alone_and_finds_its_surroundings() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let mut request = target.request("r1", &one);
+    let (target, one, mut request) = Target::with_one();
     let at = CheckPoint::After(Stage::Promote);
     let all = "env | grep -E '^(SCAP|HOIST)_' | sort; pwd; cat; echo \"p:$PATH\"";
     request.checks = vec![
@@ -133,9 +121,7 @@ fn scripts_come_from_the_revision_and_the_environments_own_come_first() {
 
 #[test]
 fn nrpe_commands_and_plain_words_run_without_a_shell() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let mut request = target.request("r1", &one);
+    let (target, _, mut request) = Target::with_one();
     fs::create_dir_all(&request.nrpe_dir).unwrap();
     fs::write(request.nrpe_dir.join("x.cfg"), "command[load]=echo 'from nrpe' $HOME\n").unwrap();
     let at = CheckPoint::After(Stage::Fetch);
@@ -150,9 +136,7 @@ fn nrpe_commands_and_plain_words_run_without_a_shell() {
 
 #[test]
 fn a_check_that_passes_its_time_limit_is_killed_with_all_it_started() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let mut request = target.request("r1", &one);
+    let (target, _, mut request) = Target::with_one();
     let mark = target.dir.path().join("mark");
     let command = format!("(sleep 3; touch {}) & sleep 100", mark.display());
     request.checks =
@@ -163,7 +147,7 @@ fn a_check_that_passes_its_time_limit_is_killed_with_all_it_started() {
 }
 
 /// A request for a fetch with one check behind it, which counts its tries in a file and succeeds with the third one.
-fn third_time_lucky(target: &Target, tries: Tries) -> Request {
+fn third_time_lucky(target: &Target, tries: Tries) -> StageRequest {
     let one = target.commit(&[("a", "1")]);
     let mut request = target.request("r1", &one);
     let command = format!("echo try >> {0}; echo not yet; test $(wc -l < {0}) -ge 3", target.log().display());
@@ -215,9 +199,7 @@ fn a_check_is_tried_within_its_time_and_no_longer() {
 
 #[test]
 fn a_check_may_have_a_part_of_a_second() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let mut request = target.request("r1", &one);
+    let (target, _, mut request) = Target::with_one();
     let slow = check("slow", CheckPoint::After(Stage::Fetch), "sleep 100");
     request.checks = vec![Check { timeout: Duration::from_millis(500), ..slow }];
     assert_eq!(target.fetch(&request).reason(), "check slow timed out after 0.5 s");
@@ -225,9 +207,7 @@ fn a_check_may_have_a_part_of_a_second() {
 
 #[test]
 fn a_check_that_passes_its_time_limit_dies_whatever_it_ignores_and_whichever_session_it_went_to() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let mut request = target.request("r1", &one);
+    let (target, _, mut request) = Target::with_one();
     let log = target.log().display().to_string();
     let deaf = format!("trap '' TERM INT HUP; while :; do sleep 1; echo deaf >> {log}; done");
     let away = format!("setsid --wait sh -c 'while :; do sleep 1; echo away >> {log}; done'");
@@ -243,9 +223,7 @@ fn a_check_that_passes_its_time_limit_dies_whatever_it_ignores_and_whichever_ses
 
 #[test]
 fn what_a_check_said_before_its_time_limit_is_kept() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let mut request = target.request("r1", &one);
+    let (target, _, mut request) = Target::with_one();
     let command = "echo connecting; printf 'no answer' >&2; sleep 100";
     request.checks =
         vec![Check { timeout: Duration::from_secs(3), ..check("slow", CheckPoint::After(Stage::Fetch), command) }];
@@ -257,13 +235,8 @@ fn what_a_check_said_before_its_time_limit_is_kept() {
 
 #[test]
 fn the_checks_of_a_rollback_find_the_restored_revision_in_their_environment() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    target.deploy(&target.request("r1", &one));
-    let two = target.commit(&[("a", "2")]);
-    let mut request = target.request("r2", &two);
-    target.fetch(&request).ok();
-    run(&request, Stage::Promote).ok();
+    let (target, one, two, mut request) = Target::with_two();
+    target.promote(&request);
     let said = |name: &str| {
         let values = ["FINAL_PATH", "REV_PATH", "CURRENT_REV_DIR", "DONE_REV_DIR", "REVS_DIR"];
         let all = ["SCAP", "HOIST"].map(|start| values.map(|value| format!("${start}_{value}")).join(" "));
@@ -297,28 +270,23 @@ fn the_checks_of_a_rollback_find_the_restored_revision_in_their_environment() {
 
 #[test]
 fn a_stage_keeps_to_its_own_time_limit_whatever_its_checks_are_allowed() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let mut request = target.request("r1", &one);
-    target.fetch(&request).ok();
-    request.timeout = 1;
+    let (target, one, mut request) = Target::fetched();
+    request.header.timeout = 1;
     request.checks = vec![check("slow", CheckPoint::After(Stage::Promote), "sleep 100")];
     let reply = run(&request, Stage::Promote);
-    assert_eq!(reply.ended().0, &Ended::TimedOut { seconds: 1 });
+    assert_eq!(reply.ended().0, &Err(Fault::TimedOut { seconds: 1 }));
     assert_eq!(reply.state().current.as_ref(), Some(&one));
-    let hung = Request { checks: Vec::new(), ..target.request("r2", &one) };
-    let hung = Request { timeout: 1, service: request.service.clone(), ..hung };
-    let mut hung = Request { force: true, ..hung };
+    let hung = StageRequest { checks: Vec::new(), ..target.request("r2", &one) };
+    let hung = within(1, StageRequest { service: request.service.clone(), ..hung });
+    let mut hung = StageRequest { force: true, ..hung };
     hung.service.command = "sleep 100".to_owned();
-    assert_eq!(run(&hung, Stage::Promote).ended().0, &Ended::TimedOut { seconds: 1 });
+    assert_eq!(run(&hung, Stage::Promote).ended().0, &Err(Fault::TimedOut { seconds: 1 }));
 }
 
 #[test]
 fn what_a_check_leaves_in_the_background_neither_holds_the_stage_nor_its_locks() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let mut request = target.request("r1", &one);
-    request.timeout = 30;
+    let (target, one, mut request) = Target::with_one();
+    request.header.timeout = 30;
     let pid = target.dir.path().join("pid");
     let daemon = format!("setsid sleep 300 & echo $! > {}; echo started", pid.display());
     request.checks = vec![check("daemon", CheckPoint::After(Stage::Fetch), &daemon)];
@@ -334,9 +302,7 @@ fn what_a_check_leaves_in_the_background_neither_holds_the_stage_nor_its_locks()
 
 #[test]
 fn a_flood_of_output_is_cut_and_the_check_still_ends_well() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let mut request = target.request("r1", &one);
+    let (target, _, mut request) = Target::with_one();
     request.checks = vec![check("loud", CheckPoint::After(Stage::Fetch), "yes | head -n 300000; echo end >&2")];
     let reply = target.fetch(&request).ok();
     let lines = reply.lines(Level::Info);

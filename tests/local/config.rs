@@ -4,12 +4,12 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
-use hoist::wire::{Level, Request, Revision, Stage, TargetEvent};
+use hoist::wire::{Level, Revision, Stage, StageRequest, TargetEvent};
 
 use crate::harness::*;
 
 /// A request that renders `etc/app.conf` and `etc/app.port` with a word of its own.
-fn with_files(target: &Target, run: &str, revision: &Revision, word: &str) -> Request {
+fn with_files(target: &Target, run: &str, revision: &Revision, word: &str) -> StageRequest {
     let mut request = target.request(run, revision);
     request.config_files = Some(vec![config_file(&target.etc("app.conf"), "conf"), config_file("inside/x", "conf")]);
     request.templates.insert("conf".to_owned(), "word = {{ word }}\n".to_owned());
@@ -179,9 +179,7 @@ fn a_config_diff_shows_what_would_change_and_writes_nothing() {
 
 #[test]
 fn without_config_deploy_the_stage_does_nothing() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let request = target.request("r1", &one);
+    let (target, one, request) = Target::with_one();
     run(&request, Stage::ConfigDeploy).ok();
     assert!(!target.rev(&one).exists());
 }

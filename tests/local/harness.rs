@@ -7,9 +7,12 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use hoist::wire::{
-    Action, Check, CheckPoint, CheckType, ConfigFile, Ended, Facts, Fetch, Holder, Level, OutputFormat, PROTOCOL,
-    Recorded, Request, Revision, Service, ServiceName, Stage, State, TargetEvent, Tries,
+    Ask, Check, CheckPoint, CheckType, ConfigFile, Facts, Fault, Fetch, Header, Holder, LargeFile, Level, Outcome,
+    OutputFormat, PROTOCOL, Probe, ProbedDeployment, Recorded, Request, Revision, Run, Service, ServiceName, Stage,
+    StageRequest, State, TargetEvent, Tries,
 };
+
+pub use crate::git::git;
 
 pub struct Target {
     pub dir: tempfile::TempDir,
@@ -25,7 +28,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    pub fn ended(&self) -> (&Ended, &State) {
+    pub fn ended(&self) -> (&Outcome, &State) {
         match self.events.last() {
             Some(TargetEvent::Ended { outcome, state }) => (outcome, state),
             _ => panic!("no end: {self:?}"),
@@ -34,7 +37,7 @@ impl Reply {
 
     #[track_caller]
     pub fn ok(self) -> Reply {
-        assert_eq!(self.ended().0, &Ended::Ok, "{self:#?}");
+        assert_eq!(self.ended().0, &Ok(()), "{self:#?}");
         assert_eq!(self.status, Some(0));
         assert_eq!(self.errors, "");
         self
@@ -44,7 +47,7 @@ impl Reply {
     pub fn reason(&self) -> &str {
         assert_eq!(self.status, Some(1));
         match self.ended().0 {
-            Ended::Failed { reason } => reason,
+            Err(Fault::Failed { reason, .. }) => reason,
             other => panic!("{other:?}"),
         }
     }
@@ -67,20 +70,6 @@ impl Reply {
     }
 }
 
-pub fn git(dir: &Path, args: &[&str]) -> String {
-    let output = Command::new("git")
-        .args(["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"])
-        .args(["-c", "init.defaultBranch=main", "-c", "protocol.file.allow=always"])
-        .args(args)
-        .current_dir(dir)
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_CONFIG_NOSYSTEM", "1")
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
-}
-
 impl Target {
     pub fn new() -> Target {
         let dir = tempfile::tempdir().unwrap();
@@ -93,6 +82,37 @@ impl Target {
         fs::create_dir_all(target.source()).unwrap();
         git(&target.source(), &["init", "-q"]);
         target
+    }
+
+    /// A target that nothing was deployed to, a revision, and a request to deploy it in the run `r1`.
+    pub fn with_one() -> (Target, Revision, StageRequest) {
+        let target = Target::new();
+        let one = target.commit(&[("a", "1")]);
+        let request = target.request("r1", &one);
+        (target, one, request)
+    }
+
+    /// The same, with the revision fetched.
+    pub fn fetched() -> (Target, Revision, StageRequest) {
+        let (target, one, request) = Target::with_one();
+        target.fetch(&request).ok();
+        (target, one, request)
+    }
+
+    /// A target with a revision deployed, that revision, the next one, and a request to deploy it in the run `r2`.
+    pub fn with_two() -> (Target, Revision, Revision, StageRequest) {
+        let (target, one, request) = Target::with_one();
+        target.deploy(&request);
+        let two = target.commit(&[("a", "2")]);
+        let request = target.request("r2", &two);
+        (target, one, two, request)
+    }
+
+    /// Fetches a revision and makes it the live one.
+    #[track_caller]
+    pub fn promote(&self, request: &StageRequest) {
+        self.fetch(request).ok();
+        run(request, Stage::Promote).ok();
     }
 
     pub fn source(&self) -> PathBuf {
@@ -162,36 +182,37 @@ impl Target {
         child.wait_with_output().unwrap().stdout
     }
 
-    pub fn request(&self, run: &str, revision: &Revision) -> Request {
+    pub fn request(&self, run: &str, revision: &Revision) -> StageRequest {
         let log = self.log().display().to_string();
-        Request {
-            protocol: PROTOCOL,
-            holder: Holder {
-                run: run.parse().unwrap(),
-                user: "ada".to_owned(),
-                host: "deploy1".to_owned(),
-                pid: 7,
-                since: "2026-01-01T00:00:00Z".to_owned(),
-                message: String::new(),
+        StageRequest {
+            header: Header {
+                protocol: PROTOCOL,
+                holder: Holder {
+                    run: run.parse().unwrap(),
+                    user: "ada".to_owned(),
+                    host: "deploy1".to_owned(),
+                    pid: 7,
+                    since: "2026-01-01T00:00:00Z".to_owned(),
+                    message: String::new(),
+                },
+                repo: "group/app".to_owned(),
+                deploy_dir: self.deploy_dir(),
+                control_dir: "hoist".to_owned(),
+                umask: Some(0o002),
+                timeout: 60,
             },
-            action: Action::Probe,
-            repo: "group/app".to_owned(),
-            deploy_dir: self.deploy_dir(),
             group: "canary".to_owned(),
             revision: revision.clone(),
             restore: None,
             found_nothing: false,
             force: false,
-            umask: Some(0o002),
             cache_revs: 5,
-            timeout: 60,
             confirm_timeout: 0,
-            control_dir: "hoist".to_owned(),
             environment: None,
             extras: Default::default(),
-            large_files: Vec::new(),
             fetch: None,
             checks: Vec::new(),
+            perform_checks: true,
             nrpe_dir: self.dir.path().join("nrpe.d"),
             service: Service {
                 names: vec![ServiceName {
@@ -210,7 +231,6 @@ impl Target {
             vars: Default::default(),
             kept: false,
             link_files: true,
-            verify: false,
             scap: None,
         }
     }
@@ -221,7 +241,7 @@ impl Target {
     }
 
     /// Runs all stages of a deployment.
-    pub fn deploy(&self, request: &Request) {
+    pub fn deploy(&self, request: &StageRequest) {
         self.fetch(request).ok();
         for stage in [Stage::ConfigDeploy, Stage::Promote, Stage::Finalize] {
             run(request, stage).ok();
@@ -229,11 +249,11 @@ impl Target {
     }
 
     /// Fetches with a pack of everything.
-    pub fn fetch(&self, request: &Request) -> Reply {
+    pub fn fetch(&self, request: &StageRequest) -> Reply {
         self.fetch_pack(request, &self.pack(&request.revision, &[]), false)
     }
 
-    pub fn fetch_pack(&self, request: &Request, pack: &[u8], rebuild: bool) -> Reply {
+    pub fn fetch_pack(&self, request: &StageRequest, pack: &[u8], rebuild: bool) -> Reply {
         let mut request = request.clone();
         let pack_bytes = Some(pack.len() as u64);
         request.fetch = Some(Fetch { pack_bytes, shallow: Vec::new(), source: None, rebuild, ..Default::default() });
@@ -241,22 +261,17 @@ impl Target {
     }
 
     /// Fetches with a pack, and with a search path of its own.
-    pub fn fetch_with(&self, request: &Request, pack: &[u8], path: &str) -> Reply {
+    pub fn fetch_with(&self, request: &StageRequest, pack: &[u8], path: &str) -> Reply {
         let pack_bytes = Some(pack.len() as u64);
         let fetch = Some(Fetch { pack_bytes, shallow: Vec::new(), source: None, rebuild: false, ..Default::default() });
-        let request = Request { fetch, ..asked(request, Stage::Fetch, 0) };
+        let request = asked(&StageRequest { fetch, ..request.clone() }, Stage::Fetch, 0);
         let mut child = spawn_with(&request, &[("PATH", path)]);
         let _ = child.stdin.take().unwrap().write_all(pack);
         reply(child)
     }
 
-    pub fn facts(&self, request: &Request) -> Facts {
-        let mut request = request.clone();
-        request.action = Action::Probe;
-        match call(&request, b"").events.as_slice() {
-            [TargetEvent::Facts(facts)] => (**facts).clone(),
-            other => panic!("{other:?}"),
-        }
+    pub fn facts(&self, request: &StageRequest) -> Facts {
+        facts(probe(request))
     }
 
     pub fn reads(&self, path: &str) -> String {
@@ -264,22 +279,61 @@ impl Target {
     }
 }
 
-pub fn asked(request: &Request, stage: Stage, attempt: u32) -> Request {
-    Request { action: Action::Run { stage, attempt }, ..request.clone() }
+/// The probe of a deployment.
+pub fn probe(request: &StageRequest) -> Probe {
+    let deployment = ProbedDeployment {
+        revision: request.revision.clone(),
+        restore: request.restore.clone(),
+        cache_revs: request.cache_revs,
+        kept: request.kept,
+        extras: request.extras.clone(),
+        large_files: Vec::new(),
+    };
+    Probe { header: request.header.clone(), deployment: Some(deployment), verify: false }
+}
+
+/// The same, which also asks for large files.
+pub fn probe_for(request: &StageRequest, large_files: Vec<LargeFile>) -> Probe {
+    let mut probe = probe(request);
+    probe.deployment.as_mut().unwrap().large_files = large_files;
+    probe
+}
+
+/// The same request in another run.
+pub fn in_run(run: &str, mut request: StageRequest) -> StageRequest {
+    request.header.holder.run = run.parse().unwrap();
+    request
+}
+
+/// The same request with so many seconds.
+pub fn within(seconds: u64, mut request: StageRequest) -> StageRequest {
+    request.header.timeout = seconds;
+    request
+}
+
+pub fn facts(probe: Probe) -> Facts {
+    match call(&Request::Probe(probe), b"").events.as_slice() {
+        [TargetEvent::Facts(facts)] => (**facts).clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+pub fn asked(request: &StageRequest, stage: Stage, attempt: u32) -> Request {
+    Request::Run(Box::new(Run { stage, attempt, request: request.clone() }))
 }
 
 /// Runs a stage.
-pub fn run(request: &Request, stage: Stage) -> Reply {
+pub fn run(request: &StageRequest, stage: Stage) -> Reply {
     call(&asked(request, stage, 0), b"")
 }
 
 /// Goes back to `restore`.
-pub fn roll_back(request: &Request, restore: Option<&Revision>) -> Reply {
-    run(&Request { restore: restore.cloned(), ..request.clone() }, Stage::Rollback)
+pub fn roll_back(request: &StageRequest, restore: Option<&Revision>) -> Reply {
+    run(&StageRequest { restore: restore.cloned(), ..request.clone() }, Stage::Rollback)
 }
 
-pub fn recorded(request: &Request, stage: Stage) -> Recorded {
-    let request = Request { action: Action::Ask { stage, attempt: 0 }, ..request.clone() };
+pub fn recorded(request: &StageRequest, stage: Stage) -> Recorded {
+    let request = Request::Ask(Ask { header: request.header.clone(), stage, attempt: 0 });
     match call(&request, b"").events.as_slice() {
         [TargetEvent::Recorded(recorded)] => recorded.clone(),
         other => panic!("{other:?}"),
@@ -356,8 +410,8 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    pub fn start(request: &Request) -> Keeper {
-        let mut child = spawn(&Request { action: Action::Probe, ..request.clone() });
+    pub fn start(request: &StageRequest) -> Keeper {
+        let mut child = spawn(&Request::Probe(probe(request)));
         let input = child.stdin.take();
         let output = BufReader::new(child.stdout.take().unwrap());
         let mut keeper = Keeper { child, input, output };

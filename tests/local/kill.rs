@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use hoist::wire::{Ended, Fetch, Request, Revision, Stage};
+use hoist::wire::{Fetch, Revision, Stage, StageRequest};
 
 use crate::harness::*;
 
@@ -17,7 +17,7 @@ impl Moments {
     }
 }
 
-fn request(target: &Target, run: &str, revision: &Revision, word: &str) -> Request {
+fn request(target: &Target, run: &str, revision: &Revision, word: &str) -> StageRequest {
     let mut request = target.request(run, revision);
     request.config_files = Some(vec![config_file(&target.etc("app.conf"), "t"), config_file("inside", "t")]);
     request.templates.insert("t".to_owned(), word.to_owned());
@@ -25,15 +25,15 @@ fn request(target: &Target, run: &str, revision: &Revision, word: &str) -> Reque
     request
 }
 
-fn with_pack(target: &Target, request: &Request, rebuild: bool) -> (Request, Vec<u8>) {
+fn with_pack(target: &Target, request: &StageRequest, rebuild: bool) -> (StageRequest, Vec<u8>) {
     let pack = target.pack(&request.revision, &[]);
     let pack_bytes = Some(pack.len() as u64);
     let fetch = Some(Fetch { pack_bytes, shallow: Vec::new(), source: None, rebuild, ..Default::default() });
-    (Request { fetch, ..request.clone() }, pack)
+    (StageRequest { fetch, ..request.clone() }, pack)
 }
 
 /// Starts a stage and kills it after a while; tells whether it was still at work.
-fn kill_in(request: &Request, stage: Stage, pack: &[u8], after: Duration) -> bool {
+fn kill_in(request: &StageRequest, stage: Stage, pack: &[u8], after: Duration) -> bool {
     use std::io::Write;
     let mut child = spawn(&asked(request, stage, 0));
     let started = Instant::now();
@@ -46,7 +46,7 @@ fn kill_in(request: &Request, stage: Stage, pack: &[u8], after: Duration) -> boo
 }
 
 /// Nothing half-made is to be seen by a service: every link leads to a whole tree.
-fn looks_whole(target: &Target, request: &Request, possible: &[&Revision]) {
+fn looks_whole(target: &Target, request: &StageRequest, possible: &[&Revision]) {
     let facts = target.facts(request);
     let current = facts.state.current.expect("there is always something live");
     assert!(possible.contains(&&current), "{current}");
@@ -80,7 +80,7 @@ fn a_stage_that_is_killed_at_any_moment_can_be_run_again_to_the_same_end() {
                 looks_whole(&target, &request, &[&before, &next]);
             }
             let reply = call(&asked(&request, stage, 0), &pack);
-            assert_eq!(reply.ended().0, &Ended::Ok, "{stage} in round {round}: {reply:#?}");
+            assert_eq!(reply.ended().0, &Ok(()), "{stage} in round {round}: {reply:#?}");
         }
         let state = target.facts(&request).state;
         assert_eq!((state.current.as_ref(), state.done.as_ref()), (Some(&next), Some(&next)));
@@ -97,12 +97,17 @@ fn a_stage_that_is_killed_at_any_moment_can_be_run_again_to_the_same_end() {
     assert!(killed > 0, "none was killed at work");
 }
 
-#[test]
-fn a_promote_and_a_rollback_that_are_killed_at_any_moment_are_rolled_back_well() {
+/// A target with a revision and its configuration files deployed.
+fn deployed() -> (Target, Revision) {
     let target = Target::new();
     let one = target.commit(&[("a", "1")]);
-    let first = request(&target, "r1", &one, "one");
-    target.deploy(&first);
+    target.deploy(&request(&target, "r1", &one, "one"));
+    (target, one)
+}
+
+#[test]
+fn a_promote_and_a_rollback_that_are_killed_at_any_moment_are_rolled_back_well() {
+    let (target, one) = deployed();
     let two = target.commit(&[("a", "2")]);
     target.fetch(&request(&target, "r2", &two, "two")).ok();
     let mut moments = Moments(7);
@@ -112,7 +117,7 @@ fn a_promote_and_a_rollback_that_are_killed_at_any_moment_are_rolled_back_well()
         run(&request, Stage::ConfigDeploy).ok();
         killed += usize::from(kill_in(&request, Stage::Promote, b"", moments.next(Duration::from_millis(25))));
         looks_whole(&target, &request, &[&one, &two]);
-        let back = Request { restore: Some(one.clone()), ..request.clone() };
+        let back = StageRequest { restore: Some(one.clone()), ..request.clone() };
         killed += usize::from(kill_in(&back, Stage::Rollback, b"", moments.next(Duration::from_millis(25))));
         looks_whole(&target, &request, &[&one, &two]);
         run(&back, Stage::Rollback).ok();
@@ -125,11 +130,7 @@ fn a_promote_and_a_rollback_that_are_killed_at_any_moment_are_rolled_back_well()
 
 #[test]
 fn a_promote_that_was_killed_between_the_links_and_the_restart_still_restarts() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    target.deploy(&target.request("r1", &one));
-    let two = target.commit(&[("a", "2")]);
-    let mut slow = target.request("r2", &two);
+    let (target, _, two, mut slow) = Target::with_two();
     target.fetch(&slow).ok();
     let at = hoist::wire::CheckPoint::After(Stage::Promote);
     slow.checks = vec![check("slow", at, &format!("echo waiting >> {}; sleep 60", target.log().display()))];
@@ -148,9 +149,7 @@ fn a_promote_that_was_killed_between_the_links_and_the_restart_still_restarts() 
 
 #[test]
 fn fault_11_there_is_no_moment_without_a_live_revision() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    target.deploy(&request(&target, "r1", &one, "one"));
+    let (target, one) = deployed();
     let two = target.commit(&[("a", "2")]);
     target.fetch(&request(&target, "r2", &two, "two")).ok();
     let over = std::sync::atomic::AtomicBool::new(false);

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use hoist::wire::{ExternalContent, Fetch, LargeFile, Request, Stage, SubmoduleSource};
+use hoist::wire::{ExternalContent, Fetch, LargeFile, Request, Stage, StageRequest, SubmoduleSource};
 
 use crate::harness::*;
 
@@ -10,11 +10,11 @@ use crate::harness::*;
 const HI: &str = "98ea6e4f216f2fb4b69fff9b3a44842c38686ca685f3f55dc48c5d3fb1107be4";
 const HO: &str = "8456acf84ccaba0f81485933e3d6b5fa09f79cdbe8633fbbf92af381dbe620fe";
 
-fn with_files(target: &Target, run: &str, files: &[LargeFile]) -> (Request, Vec<u8>) {
+fn with_files(target: &Target, run: &str, files: &[LargeFile]) -> (StageRequest, Vec<u8>) {
     let revision = target.commit(&[("a", run)]);
     let pack = target.pack(&revision, &[]);
     let fetch = Fetch { large_files: files.to_vec(), pack_bytes: Some(pack.len() as u64), ..Default::default() };
-    (Request { fetch: Some(fetch), ..target.request(run, &revision) }, pack)
+    (StageRequest { fetch: Some(fetch), ..target.request(run, &revision) }, pack)
 }
 
 #[test]
@@ -22,11 +22,11 @@ fn large_files_ahead_of_the_pack_are_stored_and_no_longer_lacked() {
     let target = Target::new();
     let hi = LargeFile::new(HI, 3).unwrap();
     let (request, pack) = with_files(&target, "r1", std::slice::from_ref(&hi));
-    let asking = Request { large_files: vec![hi.clone()], ..target.request("r1", &request.revision) };
-    assert_eq!(target.facts(&asking).lacks, std::slice::from_ref(&hi));
+    let asking = probe_for(&target.request("r1", &request.revision), vec![hi.clone()]);
+    assert_eq!(facts(asking.clone()).lacks, std::slice::from_ref(&hi));
     call(&asked(&request, Stage::Fetch, 0), &[b"hi\n", &pack[..]].concat()).ok();
     assert_eq!(fs::read(target.root().join("lfs/objects").join(hi.path())).unwrap(), b"hi\n");
-    assert_eq!(target.facts(&asking).lacks, []);
+    assert_eq!(facts(asking.clone()).lacks, []);
     assert!(target.rev(&request.revision).join("a").exists());
 }
 
@@ -40,8 +40,8 @@ fn a_large_file_that_came_half_or_damaged_is_none_and_those_before_it_stay() {
     let (request, _) = with_files(&target, "r2", std::slice::from_ref(&ho));
     let reply = call(&asked(&request, Stage::Fetch, 0), &[b"what", &pack[..]].concat());
     assert!(reply.reason().starts_with(&format!("the large file {HO} is damaged")), "{reply:?}");
-    let asking = Request { large_files: vec![hi, ho.clone()], ..target.request("r2", &request.revision) };
-    assert_eq!(target.facts(&asking).lacks, [ho]);
+    let asking = probe_for(&target.request("r2", &request.revision), vec![hi, ho.clone()]);
+    assert_eq!(facts(asking.clone()).lacks, [ho]);
     assert_eq!(fs::read_dir(target.root().join("lfs")).unwrap().count(), 1, "nothing is left behind");
     assert!(!target.root().join("cache").exists());
 }
@@ -51,9 +51,9 @@ fn a_probe_that_asks_for_very_many_large_files_is_answered_in_lines_of_bounded_l
     let target = Target::new();
     let revision = target.commit(&[("a", "1")]);
     let wanted: Vec<_> = (0..20_000).map(|n| LargeFile::new(&format!("{n:064x}"), n).unwrap()).collect();
-    let asking = Request { large_files: wanted.clone(), ..target.request("r1", &revision) };
-    assert_eq!(target.facts(&asking).lacks, wanted);
-    let lines = lines_of(&asking);
+    let asking = probe_for(&target.request("r1", &revision), wanted.clone());
+    assert_eq!(facts(asking.clone()).lacks, wanted);
+    let lines = lines_of(&Request::Probe(asking));
     assert!(lines.len() > 10 && lines.iter().all(|line| line.len() <= 256 << 10), "{} lines", lines.len());
 }
 
@@ -113,6 +113,6 @@ fn a_link_on_the_way_to_a_submodule_leads_nowhere() {
         request.force = force;
         let reply = call(&asked(&request, Stage::Fetch, 1 + u32::from(force)), &pack);
         nothing_outside();
-        assert!(force || reply.reason().contains("is in the way of submodule a/b"), "{reply:?}");
+        assert!(force || reply.reason().contains("is not a folder, but the path of submodule a/b"), "{reply:?}");
     }
 }

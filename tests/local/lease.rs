@@ -5,28 +5,28 @@ use std::io::Write;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use hoist::wire::{Ended, LeaseStands, Request, Revision, Stage};
+use hoist::wire::{LeaseStands, Revision, Stage, StageRequest};
 
 use crate::harness::*;
 
 /// A target on which one revision is finalized and another one fetched, and a request for that with a lease of so many
 /// seconds.
-fn scene(seconds: u64) -> (Target, Request, Revision, Revision) {
+fn scene(seconds: u64) -> (Target, StageRequest, Revision, Revision) {
     let target = Target::new();
     let one = target.commit(&[("a", "1")]);
     target.deploy(&target.request("r1", &one));
     let two = target.commit(&[("a", "2")]);
-    let request = Request { restore: Some(one.clone()), confirm_timeout: seconds, ..target.request("r2", &two) };
+    let request = StageRequest { restore: Some(one.clone()), confirm_timeout: seconds, ..target.request("r2", &two) };
     target.fetch(&request).ok();
     target.forget_log();
     (target, request, one, two)
 }
 
-fn current(target: &Target, request: &Request) -> Option<Revision> {
+fn current(target: &Target, request: &StageRequest) -> Option<Revision> {
     target.facts(request).state.current
 }
 
-fn stands(target: &Target, request: &Request) -> Option<LeaseStands> {
+fn stands(target: &Target, request: &StageRequest) -> Option<LeaseStands> {
     target.facts(request).lease.map(|lease| lease.stands)
 }
 
@@ -110,14 +110,14 @@ fn what_a_person_promotes_stays() {
 #[test]
 fn a_watcher_leaves_the_host_to_a_newer_run_that_holds_it_and_acts_when_that_one_leaves_it_undone() {
     let (target, request, one, two) = scene(1);
-    let newer = Request { confirm_timeout: 30, ..target.request("r3", &two) };
+    let newer = StageRequest { confirm_timeout: 30, ..target.request("r3", &two) };
     run(&request, Stage::Promote).ok();
     let mut keeper = Keeper::start(&newer);
     keeper.hold();
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(current(&target, &newer), Some(two.clone()), "the watcher went at a host that another run holds");
     // The older run is over here, its stages and its keepers.
-    assert!(run(&request, Stage::Promote).ended().0 != &Ended::Ok);
+    assert!(run(&request, Stage::Promote).ended().0 != &Ok(()));
     keeper.end();
     until(|| current(&target, &newer) == Some(one.clone()));
     // To hold a host for a while shuts nobody out; to do something there does.
@@ -161,7 +161,7 @@ fn a_watcher_that_was_killed_is_told_of_once_the_lease_is_over() {
 fn without_a_revision_to_go_back_to_there_is_no_lease() {
     let (target, request, _, two) = scene(1);
     for restore in [None, Some(two.clone())] {
-        run(&Request { restore, force: true, ..request.clone() }, Stage::Promote).ok();
+        run(&StageRequest { restore, force: true, ..request.clone() }, Stage::Promote).ok();
         assert_eq!(stands(&target, &request), None);
     }
     std::thread::sleep(Duration::from_secs(2));

@@ -3,17 +3,24 @@
 use std::fs;
 use std::process::Command;
 
-use hoist::wire::{CheckPoint, Ended, Recorded, Request, Stage, TargetEvent};
+use hoist::wire::{CheckPoint, Fault, Recorded, Stage, StageRequest, TargetEvent};
 
 use crate::harness::*;
 
 /// A request whose promote waits until a file is there.
-fn waiting(target: &Target, request: &Request) -> (Request, std::path::PathBuf) {
+fn waiting(target: &Target, request: &StageRequest) -> (StageRequest, std::path::PathBuf) {
     let go = target.dir.path().join("go");
     let wait =
         format!("echo at-it >> {}; while ! test -e {}; do sleep 0.05; done", target.log().display(), go.display());
     let checks = vec![check("wait", CheckPoint::Before(Stage::Promote), &wait)];
-    (Request { checks, ..request.clone() }, go)
+    (StageRequest { checks, ..request.clone() }, go)
+}
+
+/// A connection that holds the lock of its run.
+fn holding(request: &StageRequest) -> Keeper {
+    let mut keeper = Keeper::start(request);
+    assert_eq!(keeper.hold(), TargetEvent::Held);
+    keeper
 }
 
 #[test]
@@ -26,12 +33,12 @@ fn a_keeper_keeps_other_runs_out_until_its_connection_ends() {
     assert_eq!(keeper.hold(), TargetEvent::Held);
     assert_eq!(keeper.hold(), TargetEvent::Held, "asking twice does no harm");
 
-    let locked = Ended::Locked { by: first.holder.clone() };
+    let locked = Err(Fault::Locked { by: Box::new(first.header.holder.clone()) });
     assert_eq!(target.fetch(&second).ended().0, &locked);
     let mut other = Keeper::start(&second);
     assert!(matches!(other.hold(), TargetEvent::Ended { outcome, .. } if outcome == locked));
     assert_eq!(other.end(), Some(1));
-    assert_eq!(target.facts(&second).locked, Some(first.holder.clone()));
+    assert_eq!(target.facts(&second).locked, Some(first.header.holder.clone()));
     target.fetch(&first).ok();
 
     assert_eq!(keeper.end(), Some(0));
@@ -41,31 +48,21 @@ fn a_keeper_keeps_other_runs_out_until_its_connection_ends() {
 
 #[test]
 fn a_second_keeper_of_the_same_run_holds_the_lock_when_the_first_is_gone() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let request = target.request("r1", &one);
-    let mut first = Keeper::start(&request);
-    assert_eq!(first.hold(), TargetEvent::Held);
-    let mut second = Keeper::start(&request);
-    assert_eq!(second.hold(), TargetEvent::Held);
+    let (target, one, request) = Target::with_one();
+    let (first, second) = (holding(&request), holding(&request));
     first.end();
     until(|| target.facts(&request).locked.is_some());
     let other = target.fetch(&target.request("r2", &one));
-    assert_eq!(other.ended().0, &Ended::Locked { by: request.holder.clone() });
+    assert_eq!(other.ended().0, &Err(Fault::Locked { by: Box::new(request.header.holder.clone()) }));
     second.end();
     target.fetch(&target.request("r2", &one)).ok();
 }
 
 #[test]
 fn a_keeper_whose_dead_connection_nobody_noticed_goes_when_its_run_has_a_new_one() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let request = target.request("r1", &one);
+    let (target, one, request) = Target::with_one();
     // Its connection stays open all the time.
-    let mut first = Keeper::start(&request);
-    assert_eq!(first.hold(), TargetEvent::Held);
-    let mut second = Keeper::start(&request);
-    assert_eq!(second.hold(), TargetEvent::Held);
+    let [first, second] = [0, 1].map(|_| holding(&request));
     second.end();
     until(|| target.facts(&request).locked.is_none());
     target.fetch(&target.request("r2", &one)).ok();
@@ -74,11 +71,8 @@ fn a_keeper_whose_dead_connection_nobody_noticed_goes_when_its_run_has_a_new_one
 
 #[test]
 fn a_stage_outlives_its_connection_and_its_keeper_and_still_holds_the_lock() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let request = target.request("r1", &one);
-    let mut keeper = Keeper::start(&request);
-    keeper.hold();
+    let (target, one, request) = Target::with_one();
+    let keeper = holding(&request);
     target.fetch(&request).ok();
     assert_eq!(recorded(&request, Stage::Promote), Recorded::Nothing);
     let (slow, go) = waiting(&target, &request);
@@ -91,22 +85,19 @@ fn a_stage_outlives_its_connection_and_its_keeper_and_still_holds_the_lock() {
     keeper.end();
     Command::new("kill").args(["-HUP", &stage.id().to_string()]).status().unwrap();
     let other = target.fetch(&target.request("r2", &one));
-    assert_eq!(other.ended().0, &Ended::Locked { by: request.holder.clone() });
+    assert_eq!(other.ended().0, &Err(Fault::Locked { by: Box::new(request.header.holder.clone()) }));
     assert_eq!(recorded(&request, Stage::Promote), Recorded::Running);
     fs::write(go, "").unwrap();
     assert!(stage.wait().unwrap().success());
     match recorded(&request, Stage::Promote) {
-        Recorded::Ended { outcome: Ended::Ok, state } => assert_eq!(state.current, Some(one)),
+        Recorded::Ended { outcome: Ok(()), state } => assert_eq!(state.current, Some(one)),
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
 fn a_stage_that_was_killed_is_told_as_died() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let request = target.request("r1", &one);
-    target.fetch(&request).ok();
+    let (target, _, request) = Target::fetched();
     let (slow, go) = waiting(&target, &request);
     let mut stage = spawn(&asked(&slow, Stage::Promote, 0));
     until(|| target.logged().contains(&"at-it".to_owned()));
@@ -115,31 +106,25 @@ fn a_stage_that_was_killed_is_told_as_died() {
     assert!(matches!(recorded(&request, Stage::Promote), Recorded::Died { .. }));
     fs::write(go, "").unwrap();
     run(&slow, Stage::Promote).ok();
-    assert!(matches!(recorded(&request, Stage::Promote), Recorded::Ended { outcome: Ended::Ok, .. }));
+    assert!(matches!(recorded(&request, Stage::Promote), Recorded::Ended { outcome: Ok(()), .. }));
 }
 
 #[test]
 fn a_stage_that_is_asked_to_end_ends_what_it_runs_and_says_so() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let request = target.request("r1", &one);
-    target.fetch(&request).ok();
+    let (target, _, request) = Target::fetched();
     let (slow, _) = waiting(&target, &request);
     let stage = spawn(&asked(&slow, Stage::Promote, 0));
     until(|| target.logged().contains(&"at-it".to_owned()));
     Command::new("kill").args(["-TERM", &stage.id().to_string()]).status().unwrap();
     let reply = reply(stage);
     assert_eq!(reply.reason(), "stopped by signal TERM");
-    assert!(matches!(recorded(&request, Stage::Promote), Recorded::Ended { outcome: Ended::Failed { .. }, .. }));
+    assert!(matches!(recorded(&request, Stage::Promote), Recorded::Ended { outcome: Err(Fault::Failed { .. }), .. }));
 }
 
 #[test]
 fn one_stage_works_at_a_time_and_what_waited_past_its_run_is_not_done() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let request = target.request("r1", &one);
-    let mut keeper = Keeper::start(&request);
-    keeper.hold();
+    let (target, _, request) = Target::with_one();
+    let keeper = holding(&request);
     target.fetch(&request).ok();
     let (slow, go) = waiting(&target, &request);
     let first = spawn(&asked(&slow, Stage::Promote, 0));
@@ -154,8 +139,8 @@ fn one_stage_works_at_a_time_and_what_waited_past_its_run_is_not_done() {
     fs::copy(records.join("promote.0.json"), records.join("rollback.0.json")).unwrap();
     fs::write(go, "").unwrap();
     reply(first).ok();
-    assert!(reply(late).reason().contains("the run went on with rollback while this config_deploy waited"));
-    assert!(reply(again).reason().contains("the run went on with rollback"));
+    assert!(reply(late).reason().contains("the run continued with rollback while this config_deploy waited"));
+    assert!(reply(again).reason().contains("the run continued with rollback"));
     keeper.end();
 }
 
@@ -193,8 +178,7 @@ fn a_person_can_repeat_a_stage_by_hand_but_not_below_a_deployment() {
     fs::remove_dir_all(target.root().join("cache")).unwrap();
     assert_eq!(by_hand(Stage::Fetch, false), 1, "they are nowhere");
 
-    let mut keeper = Keeper::start(&request);
-    keeper.hold();
+    let keeper = holding(&request);
     assert_eq!(by_hand(Stage::Promote, true), 1, "not even below its own run");
     keeper.end();
 }

@@ -5,6 +5,8 @@ mod again;
 mod cache;
 mod checks;
 mod config;
+#[path = "../common/git.rs"]
+mod git;
 mod harness;
 #[path = "../common/http.rs"]
 mod http;

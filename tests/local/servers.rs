@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use hoist::wire::{Ended, Fetch, Request, Revision, Source, Stage, SubmoduleSource};
+use hoist::wire::{Fault, Fetch, Revision, Source, Stage, StageRequest, SubmoduleSource};
 
 use crate::harness::*;
 use crate::http::{Manner, Proxy, Server};
 
-fn by(target: &Target, run: &str, revision: &Revision, address: &str, proxy: Option<&str>) -> Request {
+fn by(target: &Target, run: &str, revision: &Revision, address: &str, proxy: Option<&str>) -> StageRequest {
     let url = format!("http://{address}/source/.git");
     let source = Source { url, reference: "refs/heads/main".to_owned(), proxy: proxy.map(str::to_owned) };
     let fetch = Some(Fetch {
@@ -18,7 +18,11 @@ fn by(target: &Target, run: &str, revision: &Revision, address: &str, proxy: Opt
         rebuild: false,
         ..Default::default()
     });
-    asked(&Request { fetch, ..target.request(run, revision) }, Stage::Fetch, 0)
+    StageRequest { fetch, ..target.request(run, revision) }
+}
+
+fn fetch(request: &StageRequest) -> Reply {
+    call(&asked(request, Stage::Fetch, 0), b"")
 }
 
 /// A target with one revision, from the server, and a second one to be fetched.
@@ -26,7 +30,7 @@ fn with_one(manner: Manner) -> (Target, Server, Revision, Revision) {
     let target = Target::new();
     let one = target.commit(&[("a", "1"), ("same", "x")]);
     let server = Server::start(target.dir.path(), Manner::Smart);
-    call(&by(&target, "r1", &one, &server.address(), None), b"").ok();
+    fetch(&by(&target, "r1", &one, &server.address(), None)).ok();
     run(&target.request("r1", &one), Stage::Promote).ok();
     let noise: String = (0..4000).map(|n: u32| format!("{:x}", n.wrapping_mul(2654435761))).collect();
     let two = target.commit(&[("a", &noise)]);
@@ -46,7 +50,7 @@ fn is_untouched(target: &Target, one: &Revision, two: &Revision) {
 fn a_server_by_http_is_fetched_from_be_it_smart_dumb_or_slow() {
     for manner in [Manner::Smart, Manner::Dumb, Manner::Slow] {
         let (target, server, one, two) = with_one(manner);
-        call(&by(&target, "r2", &two, &server.address(), None), b"").ok();
+        fetch(&by(&target, "r2", &two, &server.address(), None)).ok();
         assert!(!server.log().is_empty());
         assert_eq!(git(&target.rev(&two), &["status", "--porcelain"]), "");
         git(&target.rev(&two), &["fsck", "--no-dangling"]);
@@ -60,37 +64,41 @@ fn a_server_by_http_is_fetched_from_be_it_smart_dumb_or_slow() {
 fn a_server_that_has_nothing_or_wants_a_password_is_told_as_that_and_the_cache_is_not_to_blame() {
     for (manner, words) in [(Manner::Lost, "not found"), (Manner::Locked, "Authentication failed")] {
         let (target, server, one, two) = with_one(manner);
-        let reply = call(&by(&target, "r2", &two, &server.address(), None), b"");
+        let reply = fetch(&by(&target, "r2", &two, &server.address(), None));
         assert!(reply.reason().contains(words), "{manner:?}: {reply:?}");
         is_untouched(&target, &one, &two);
     }
     let (target, _, one, two) = with_one(Manner::Smart);
     let mut request = by(&target, "r2", &two, "", None);
     request.fetch.as_mut().unwrap().source.as_mut().unwrap().url = "file:///nowhere/at/all".to_owned();
-    assert!(call(&request, b"").reason().contains("git fetch"));
+    assert!(fetch(&request).reason().contains("git fetch"));
     is_untouched(&target, &one, &two);
+}
+
+/// Nothing has changed, and a server that is as it should be is fetched from.
+#[track_caller]
+fn goes_well_next_time(target: &Target, one: &Revision, two: &Revision) {
+    is_untouched(target, one, two);
+    let server = Server::start(target.dir.path(), Manner::Smart);
+    fetch(&by(target, "r9", two, &server.address(), None)).ok();
 }
 
 #[test]
 fn a_server_that_is_down_or_breaks_off_fails_the_fetch_and_the_next_try_goes_well() {
     let (target, server, one, two) = with_one(Manner::Breaks);
-    assert!(call(&by(&target, "r2", &two, "127.0.0.1:1", None), b"").reason().contains("Failed to connect"));
+    assert!(fetch(&by(&target, "r2", &two, "127.0.0.1:1", None)).reason().contains("Failed to connect"));
     is_untouched(&target, &one, &two);
-    let reply = call(&by(&target, "r3", &two, &server.address(), None), b"");
+    let reply = fetch(&by(&target, "r3", &two, &server.address(), None));
     assert!(reply.reason().contains("git fetch"), "{reply:?}");
-    is_untouched(&target, &one, &two);
-    let server = Server::start(target.dir.path(), Manner::Smart);
-    call(&by(&target, "r4", &two, &server.address(), None), b"").ok();
+    goes_well_next_time(&target, &one, &two);
 }
 
 #[test]
 fn a_server_that_stalls_is_given_up_when_the_stages_time_is_over() {
     let (target, server, one, two) = with_one(Manner::Stalls);
-    let request = Request { timeout: 2, ..by(&target, "r2", &two, &server.address(), None) };
-    assert_eq!(call(&request, b"").ended().0, &Ended::TimedOut { seconds: 2 });
-    is_untouched(&target, &one, &two);
-    let server = Server::start(target.dir.path(), Manner::Smart);
-    call(&by(&target, "r3", &two, &server.address(), None), b"").ok();
+    let request = within(2, by(&target, "r2", &two, &server.address(), None));
+    assert_eq!(fetch(&request).ended().0, &Err(Fault::TimedOut { seconds: 2 }));
+    goes_well_next_time(&target, &one, &two);
 }
 
 #[test]
@@ -101,13 +109,13 @@ fn a_fetch_goes_through_the_proxy_whatever_the_targets_own_environment_says() {
     let elsewhere = [("no_proxy", "*"), ("NO_PROXY", "127.0.0.1"), ("http_proxy", "http://127.0.0.1:1")];
     let elsewhere = [&elsewhere[..], &[("all_proxy", "http://127.0.0.1:1")]].concat();
     let request = by(&target, "r2", &two, &server.address(), Some(&address));
-    reply(spawn_with(&request, &elsewhere)).ok();
+    reply(spawn_with(&asked(&request, Stage::Fetch, 0), &elsewhere)).ok();
     assert_eq!(proxy.log().len(), server.log().len());
     assert!(proxy.log()[0].starts_with(&format!("GET http://{}/source/.git/info/refs", server.address())));
     // For https a proxy only makes the connection.
     let mut request = by(&target, "r3", &two, "", Some(&address));
     request.fetch.as_mut().unwrap().source.as_mut().unwrap().url = "https://127.0.0.1:1/x/.git".to_owned();
-    assert!(!reply(spawn_with(&request, &elsewhere)).reason().is_empty());
+    assert!(!reply(spawn_with(&asked(&request, Stage::Fetch, 0), &elsewhere)).reason().is_empty());
     assert_eq!(proxy.log().last().unwrap(), "CONNECT 127.0.0.1:1 HTTP/1.1");
 }
 
@@ -120,7 +128,7 @@ fn a_proxys_password_opens_it_and_is_in_no_answer_and_no_argument() {
     let through = |secret: &str, port: u16| Some(format!("http://me:{secret}@127.0.0.1:{port}"));
     let run = |run: &str, proxy: Option<String>| {
         let request = by(&target, run, &two, &server.address(), proxy.as_deref());
-        call(&request, b"")
+        fetch(&request)
     };
     let wrong = run("r2", through("secret0", proxy.port));
     assert!(wrong.reason().contains("407"), "{wrong:?}");
@@ -161,7 +169,7 @@ fn submodules_of_the_git_server_come_by_the_proxy_too_and_its_password_is_in_no_
         let mut request = by(&target, run, &one, &server.address(), Some(&right));
         let url = request.fetch.as_ref().unwrap().source.as_ref().unwrap().url.clone();
         request.extras.submodules = Some(SubmoduleSource::Server { url, proxy: Some(address) });
-        call(&request, b"")
+        fetch(&request)
     };
     let wrong = run("r1", format!("http://me:secret0@127.0.0.1:{}", proxy.port));
     assert!(wrong.reason().contains("407") && wrong.reason().contains("submodule lib"), "{wrong:?}");

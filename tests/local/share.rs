@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use hoist::wire::{CheckPoint, Level, Request, Revision, Stage};
+use hoist::wire::{CheckPoint, Level, Revision, Stage, StageRequest};
 
 use crate::harness::*;
 
@@ -44,7 +44,8 @@ fn fetched_as_plainly(target: &Target, run_id: &str, revision: &Revision) {
     target.fetch(&request).ok();
     let plain = Target { dir: tempfile::tempdir().unwrap(), base: PathBuf::new() };
     let plain = Target { base: plain.dir.path().to_owned(), ..plain };
-    let alone = Request { link_files: false, deploy_dir: plain.deploy_dir(), ..request };
+    let mut alone = StageRequest { link_files: false, ..request };
+    alone.header.deploy_dir = plain.deploy_dir();
     target.fetch(&alone).ok();
     assert_eq!(tree(&target.rev(revision)), tree(&plain.rev(revision)), "{run_id}");
     for top in [target.rev(revision), plain.rev(revision)] {
@@ -98,7 +99,7 @@ fn a_change_of_one_file_writes_one_file() {
     let mut before = two;
     for round in 3..7 {
         let next = target.commit(&[("new", &round.to_string())]);
-        let request = Request { cache_revs: 1, ..target.request(&format!("r{round}"), &before) };
+        let request = StageRequest { cache_revs: 1, ..target.request(&format!("r{round}"), &before) };
         run(&request, Stage::Promote).ok();
         run(&request, Stage::Finalize).ok();
         fetched_as_plainly(&target, &format!("r{round}b"), &next);
@@ -255,7 +256,8 @@ fn an_index_of_an_unusual_kind_is_left_to_a_plain_checkout() {
 fn a_file_whose_permissions_or_owner_a_checkout_would_not_give_is_written_anew() {
     let (target, one) = deployed(&[("a", "1"), ("run!", "#!/bin/sh\n")]);
     let two = target.commit(&[("new", "2")]);
-    let strict = Request { umask: Some(0o027), ..target.request("r2", &two) };
+    let mut strict = target.request("r2", &two);
+    strict.header.umask = Some(0o027);
     target.fetch(&strict).ok();
     let mode = |name: &str| fs::metadata(target.rev(&two).join(name)).unwrap().mode() & 0o7777;
     assert_eq!((mode("a"), mode("run"), mode("new")), (0o640, 0o750, 0o640));
@@ -273,7 +275,7 @@ fn a_file_whose_permissions_or_owner_a_checkout_would_not_give_is_written_anew()
 fn a_deployment_that_is_not_to_share_files_shares_none() {
     let (target, one) = deployed(&[("a", "1")]);
     let two = target.commit(&[("new", "2")]);
-    target.fetch(&Request { link_files: false, ..target.request("r2", &two) }).ok();
+    target.fetch(&StageRequest { link_files: false, ..target.request("r2", &two) }).ok();
     assert!(!is_shared(&target, &one, &two, "a"));
 }
 
@@ -292,7 +294,7 @@ fn a_rendered_file_takes_the_place_of_a_shared_one_and_does_not_write_into_it() 
     run(&request, Stage::Promote).ok();
     assert_eq!(fs::read(target.live().join("settings")).unwrap(), b"rendered");
     // A forced checkout leaves it there, since it is live; once it is not configured any more, promote does not.
-    run(&Request { force: true, ..target.request("r3", &two) }, Stage::Fetch).ok();
+    run(&StageRequest { force: true, ..target.request("r3", &two) }, Stage::Fetch).ok();
     assert_eq!(fs::read(target.live().join("settings")).unwrap(), b"rendered");
     run(&target.request("r3", &two), Stage::Promote).ok();
     assert_eq!(fs::read(target.live().join("settings")).unwrap(), b"committed");
@@ -310,7 +312,7 @@ fn a_rollback_serves_nothing_that_was_written_into_the_newer_revision() {
     request.checks = vec![check("build", CheckPoint::After(Stage::Promote), spoil)];
     run(&request, Stage::Promote).ok();
     assert_eq!(fs::read(target.rev(&one).join("shared")).unwrap(), b"wrong", "one file by two names");
-    let back = roll_back(&Request { checks: Vec::new(), ..request }, Some(&one)).ok();
+    let back = roll_back(&StageRequest { checks: Vec::new(), ..request }, Some(&one)).ok();
     assert_eq!(fs::read(target.live().join("shared")).unwrap(), b"right");
     assert_eq!(fs::read(target.live().join("sub/x")).unwrap(), b"right");
     assert_eq!(fs::metadata(target.live().join("run")).unwrap().mode() & 0o777, 0o775);
@@ -335,7 +337,7 @@ fn a_rollback_of_a_host_that_was_never_promoted_undoes_what_the_fetch_wrote_and_
     request.checks = vec![check("build", CheckPoint::After(Stage::Fetch), "printf wrong > shared; exit 1")];
     assert!(!target.fetch(&request).events.is_empty());
     assert_eq!(fs::read(target.live().join("shared")).unwrap(), b"wrong");
-    roll_back(&Request { checks: Vec::new(), ..request }, Some(&two)).ok();
+    roll_back(&StageRequest { checks: Vec::new(), ..request }, Some(&two)).ok();
     assert_eq!(fs::read(target.live().join("shared")).unwrap(), b"right");
     assert_eq!(fs::read(target.live().join("patched")).unwrap(), b"patch");
 }
@@ -352,7 +354,7 @@ fn a_file_that_a_filter_fills_is_left_alone_whatever_other_names_it_has() {
     target.deploy(&target.request("r2", &two));
     assert!(is_shared(&target, &one, &two, "shared") && !is_shared(&target, &one, &two, "a.big"));
     fs::write(target.live().join("shared"), "wrong").unwrap();
-    run(&Request { kept: true, ..target.request("r3", &one) }, Stage::Promote).ok();
+    run(&StageRequest { kept: true, ..target.request("r3", &one) }, Stage::Promote).ok();
     assert_eq!(fs::read(target.live().join("shared")).unwrap(), b"right");
     assert_eq!(fs::read(target.live().join("a.big")).unwrap(), b"content");
 }
@@ -364,7 +366,7 @@ fn a_revision_that_goes_live_again_is_as_it_was_committed_with_or_without_a_fetc
         let two = target.commit(&[("new", "2")]);
         target.deploy(&target.request("r2", &two));
         fs::write(target.live().join("shared"), "wrong").unwrap();
-        let mut request = Request { kept: !with_fetch, ..target.request("r3", &one) };
+        let mut request = StageRequest { kept: !with_fetch, ..target.request("r3", &one) };
         if with_fetch {
             // What a check makes of the tree after that is wanted.
             let word = "printf checked > shared";

@@ -4,11 +4,11 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
-use hoist::wire::{Level, Request, Revision, ServiceName, Stage};
+use hoist::wire::{Level, Revision, ServiceName, Stage, StageRequest};
 
 use crate::harness::*;
 
-fn promoted(request: &Request, target: &Target) {
+fn promoted(request: &StageRequest, target: &Target) {
     target.fetch(request).ok();
     run(request, Stage::ConfigDeploy).ok();
     run(request, Stage::Promote).ok();
@@ -45,9 +45,7 @@ fn a_deployment_from_nothing_ends_with_all_links_in_place() {
 
 #[test]
 fn a_probe_changes_nothing_and_tells_what_is_there() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let request = target.request("r1", &one);
+    let (target, one, request) = Target::with_one();
     let facts = target.facts(&request);
     assert!(!target.deploy_dir().exists(), "a probe of a new host makes no folder");
     assert_eq!((facts.revisions.len(), facts.cached.len(), &facts.locked), (0, 0, &None));
@@ -66,25 +64,19 @@ fn a_probe_changes_nothing_and_tells_what_is_there() {
 
 #[test]
 fn promote_of_the_live_revision_does_nothing_unless_it_is_forced() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let request = target.request("r1", &one);
+    let (target, one, request) = Target::with_one();
     target.deploy(&request);
     target.forget_log();
     let again = run(&target.request("r2", &one), Stage::Promote).ok();
     again.says(&format!("group/app:{} is already live (use --force to override)", one.short()));
     assert_eq!(target.logged(), [""; 0]);
-    run(&Request { force: true, ..target.request("r3", &one) }, Stage::Promote).ok();
+    run(&StageRequest { force: true, ..target.request("r3", &one) }, Stage::Promote).ok();
     assert_eq!(target.logged(), ["restart app"]);
 }
 
 #[test]
 fn a_rollback_restores_the_old_revision_and_restarts_the_service() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    target.deploy(&target.request("r1", &one));
-    let two = target.commit(&[("a", "2")]);
-    let request = target.request("r2", &two);
+    let (target, one, two, request) = Target::with_two();
     promoted(&request, &target);
     assert_eq!(fs::read(target.live().join("a")).unwrap(), b"2");
     target.forget_log();
@@ -98,11 +90,7 @@ fn a_rollback_restores_the_old_revision_and_restarts_the_service() {
 
 #[test]
 fn a_rollback_of_a_host_that_was_never_promoted_restarts_nothing() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    target.deploy(&target.request("r1", &one));
-    let two = target.commit(&[("a", "2")]);
-    let request = target.request("r2", &two);
+    let (target, one, _, request) = Target::with_two();
     target.fetch(&request).ok();
     target.forget_log();
     let back = roll_back(&request, Some(&one)).ok();
@@ -112,22 +100,16 @@ fn a_rollback_of_a_host_that_was_never_promoted_restarts_nothing() {
 
 #[test]
 fn a_host_with_nothing_to_go_back_to_is_left_as_it_is() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let request = target.request("r1", &one);
+    let (target, one, request) = Target::with_one();
     promoted(&request, &target);
     let back = roll_back(&request, None).ok();
-    back.says("left as it is");
+    back.says("left unchanged");
     assert_eq!((back.state().current.as_ref(), back.state().in_progress.as_ref()), (Some(&one), None));
 }
 
 #[test]
 fn a_rollback_rebuilds_a_tree_that_is_gone_from_the_cache_and_mends_one_that_is_damaged() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    target.deploy(&target.request("r1", &one));
-    let two = target.commit(&[("a", "2")]);
-    let request = target.request("r2", &two);
+    let (target, one, two, request) = Target::with_two();
     promoted(&request, &target);
     fs::remove_dir_all(target.rev(&one)).unwrap();
     roll_back(&request, Some(&one)).ok();
@@ -152,7 +134,7 @@ fn a_real_directory_in_the_place_of_the_services_path_is_moved_aside_and_never_r
     target.fetch(&request).ok();
     let reply = run(&request, Stage::Promote).ok();
     let warning = reply.lines(Level::Warning).join("\n");
-    let aside = warning.split_once(" is kept as ").expect(&warning).1;
+    let aside = warning.split_once(" it was renamed to ").expect(&warning).1;
     assert!(aside.contains("app.before-hoist-"), "{aside}");
     assert_eq!(fs::read(Path::new(aside.trim()).join("precious")).unwrap(), b"data");
     assert_eq!(fs::read_link(target.live()).unwrap(), target.rev(&one));
@@ -168,9 +150,9 @@ fn a_forced_fetch_restores_what_git_tracks_and_keeps_the_rest() {
     fs::write(tree.join("a"), "spoilt").unwrap();
     fs::remove_file(tree.join("b")).unwrap();
     fs::write(tree.join("venv"), "built").unwrap();
-    run(&request, Stage::Fetch).ok().says("checked out already");
+    run(&request, Stage::Fetch).ok().says("already checked out");
     assert_eq!(fs::read(tree.join("a")).unwrap(), b"spoilt");
-    run(&Request { force: true, ..request }, Stage::Fetch).ok();
+    run(&StageRequest { force: true, ..request }, Stage::Fetch).ok();
     assert_eq!(fs::read(tree.join("a")).unwrap(), b"1");
     assert_eq!(fs::read(tree.join("b")).unwrap(), b"2");
     assert_eq!(fs::read(tree.join("venv")).unwrap(), b"built");
@@ -182,7 +164,7 @@ fn finalize_keeps_the_newest_old_revisions_and_never_takes_what_is_live_or_done(
     let mut revisions: Vec<Revision> = Vec::new();
     for number in 0..5 {
         let revision = target.commit(&[("a", &number.to_string())]);
-        target.deploy(&Request { cache_revs: 2, ..target.request(&format!("r{number}"), &revision) });
+        target.deploy(&StageRequest { cache_revs: 2, ..target.request(&format!("r{number}"), &revision) });
         revisions.push(revision);
     }
     let facts = target.facts(&target.request("r9", &revisions[4]));
@@ -194,7 +176,7 @@ fn finalize_keeps_the_newest_old_revisions_and_never_takes_what_is_live_or_done(
     assert_eq!(cached, kept, "what has no tree is kept in the cache no longer");
 
     // Going back and forth makes an old revision a young one.
-    let request = Request { cache_revs: 1, ..target.request("r5", &revisions[2]) };
+    let request = StageRequest { cache_revs: 1, ..target.request("r5", &revisions[2]) };
     run(&request, Stage::Fetch).ok();
     run(&request, Stage::Promote).ok();
     run(&request, Stage::Finalize).ok();
@@ -206,11 +188,7 @@ fn finalize_keeps_the_newest_old_revisions_and_never_takes_what_is_live_or_done(
 
 #[test]
 fn finalize_of_a_revision_that_is_not_live_fails_and_done_stays() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    target.deploy(&target.request("r1", &one));
-    let two = target.commit(&[("a", "2")]);
-    let request = target.request("r2", &two);
+    let (target, one, _, request) = Target::with_two();
     target.fetch(&request).ok();
     let reply = run(&request, Stage::Finalize);
     assert!(reply.reason().contains("nothing is finalized"), "{reply:?}");
@@ -263,7 +241,7 @@ fn a_target_of_scaps_is_taken_over_and_rolled_back_to_what_scap_deployed() {
     assert_eq!(target.reads(&conf), "scap's");
     assert_eq!(fs::read(target.live().join("a")).unwrap(), b"1");
 
-    let again = Request { holder: target.request("r2", &two).holder, ..request };
+    let again = in_run("r2", request);
     run(&again, Stage::Fetch).ok();
     run(&again, Stage::ConfigDeploy).ok();
     run(&again, Stage::Promote).ok();
@@ -274,10 +252,7 @@ fn a_target_of_scaps_is_taken_over_and_rolled_back_to_what_scap_deployed() {
 
 #[test]
 fn services_that_a_host_lacks_are_skipped_and_a_failing_one_names_itself() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let mut request = target.request("r1", &one);
-    target.fetch(&request).ok();
+    let (_target, _, mut request) = Target::fetched();
     request.service.command = "/bin/sh -c 'test {action} != status || exit 4; exit 7'".to_owned();
     request.service.require_valid = true;
     run(&request, Stage::Promote).ok().says("service app is skipped");
@@ -288,9 +263,7 @@ fn services_that_a_host_lacks_are_skipped_and_a_failing_one_names_itself() {
 
 #[test]
 fn a_service_that_is_marked_for_it_is_disabled_on_a_secondary_target_and_restarted_elsewhere() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let mut request = target.request("r1", &one);
+    let (target, _, mut request) = Target::with_one();
     let plain = request.service.names[0].clone();
     let marked = |name: &str, action: &str| ServiceName {
         name: name.to_owned(),
@@ -298,15 +271,11 @@ fn a_service_that_is_marked_for_it_is_disabled_on_a_secondary_target_and_restart
         disable_secondary: true,
     };
     request.service.names = vec![marked("worker", "restart"), plain, marked("timer", "reload")];
-    target.fetch(&request).ok();
-    run(&request, Stage::Promote).ok();
+    target.promote(&request);
     assert_eq!(target.logged(), ["restart worker", "restart app", "reload timer"]);
     target.forget_log();
     fs::write(&request.service.secondary_file, "").unwrap();
-    let said = format!(
-        "service worker is disabled here, not restarted: there is {}",
-        request.service.secondary_file.display()
-    );
+    let said = format!("service worker is disabled instead of restarted: {}", request.service.secondary_file.display());
     run(&request, Stage::RestartService).ok().says(&said);
     assert_eq!(target.logged(), ["stop worker", "disable worker", "restart app", "stop timer", "disable timer"]);
     // Where nothing was restarted no port is waited for.
@@ -320,10 +289,7 @@ fn a_service_that_is_marked_for_it_is_disabled_on_a_secondary_target_and_restart
 
 #[test]
 fn promote_waits_for_the_port_and_fails_when_nobody_answers() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let mut request = target.request("r1", &one);
-    target.fetch(&request).ok();
+    let (_target, _, mut request) = Target::fetched();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     request.service.port = Some(port);

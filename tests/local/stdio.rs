@@ -2,13 +2,13 @@
 
 use std::process::Command;
 
-use hoist::wire::{CheckPoint, Ended, Recorded, Request, Stage};
+use hoist::wire::{CheckPoint, Recorded, Stage, StageRequest};
 
 use crate::harness::*;
 
 /// Starts a stage and takes everything away from it that a connection gives: its output, its errors, and, as sshd may, a
 /// hangup. It says a lot after that.
-fn alone(target: &Target, request: &Request, stage: Stage, pack: &[u8]) {
+fn alone(target: &Target, request: &StageRequest, stage: Stage, pack: &[u8]) {
     let (at, go) = (target.dir.path().join("at"), target.dir.path().join("go"));
     let _ = std::fs::remove_file(&at);
     let _ = std::fs::remove_file(&go);
@@ -17,7 +17,7 @@ fn alone(target: &Target, request: &Request, stage: Stage, pack: &[u8]) {
         at.display(),
         go.display()
     );
-    let request = Request { checks: vec![check("talks", CheckPoint::Before(stage), &wait)], ..request.clone() };
+    let request = StageRequest { checks: vec![check("talks", CheckPoint::Before(stage), &wait)], ..request.clone() };
     let mut child = spawn(&asked(&request, stage, 0));
     use std::io::Write;
     child.stdin.as_mut().unwrap().write_all(pack).unwrap();
@@ -29,18 +29,14 @@ fn alone(target: &Target, request: &Request, stage: Stage, pack: &[u8]) {
     std::fs::write(&go, "").unwrap();
     child.wait().unwrap();
     match recorded(&request, stage) {
-        Recorded::Ended { outcome, .. } => assert_eq!(outcome, Ended::Ok, "{stage}"),
+        Recorded::Ended { outcome, .. } => assert_eq!(outcome, Ok(()), "{stage}"),
         other => panic!("{stage}: {other:?}"),
     }
 }
 
 #[test]
 fn every_stage_comes_to_its_end_without_its_connection() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    target.deploy(&target.request("r1", &one));
-    let two = target.commit(&[("a", "2")]);
-    let mut request = target.request("r2", &two);
+    let (target, one, two, mut request) = Target::with_two();
     request.restore = Some(one.clone());
     let pack = target.pack(&two, &[]);
     let fetch = hoist::wire::Fetch {
@@ -50,7 +46,7 @@ fn every_stage_comes_to_its_end_without_its_connection() {
         rebuild: false,
         ..Default::default()
     };
-    alone(&target, &Request { fetch: Some(fetch), ..request.clone() }, Stage::Fetch, &pack);
+    alone(&target, &StageRequest { fetch: Some(fetch), ..request.clone() }, Stage::Fetch, &pack);
     for stage in [Stage::ConfigDeploy, Stage::Promote, Stage::RestartService, Stage::Rollback] {
         alone(&target, &request, stage, b"");
     }

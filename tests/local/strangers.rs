@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use hoist::wire::{Action, Ended, Request, Stage, TargetEvent};
+use hoist::wire::{Fault, Request, Stage, StageRequest, TargetEvent, Unlock};
 
 use crate::harness::*;
 
@@ -41,7 +41,7 @@ impl Drop for Holds {
 }
 
 /// A target that was deployed to, its folders open to all as far as another user has to go.
-fn deployed() -> (Target, Request) {
+fn deployed() -> (Target, StageRequest) {
     let target = Target::new();
     fs::set_permissions(target.dir.path(), Permissions::from_mode(0o755)).unwrap();
     let one = target.commit(&[("a", "1")]);
@@ -123,16 +123,18 @@ fn a_stranger_who_holds_a_lock_is_named_by_process_and_user_and_fails_the_host_a
 
         let mut keeper = Keeper::start(&request);
         match keeper.hold() {
-            TargetEvent::Ended { outcome: Ended::Failed { reason }, .. } => assert!(reason.contains(&name), "{reason}"),
+            TargetEvent::Ended { outcome: Err(Fault::Failed { reason, .. }), .. } => {
+                assert!(reason.contains(&name), "{reason}");
+            }
             other => panic!("{other:?}"),
         }
         keeper.end();
         // The time limit of the stage is not what ends the wait.
-        let stage = run(&Request { timeout: 3600, ..request.clone() }, Stage::Promote);
+        let stage = run(&within(3600, request.clone()), Stage::Promote);
         assert!(stage.reason().contains(&name), "{}", stage.reason());
 
-        let held = Some(request.holder.run.clone());
-        let unlock = call(&Request { action: Action::Unlock { held }, ..request.clone() }, b"");
+        let held = Some(request.header.holder.run.clone());
+        let unlock = call(&Request::Unlock(Unlock { header: request.header.clone(), held }), b"");
         assert!(unlock.reason().contains(&name) && unlock.reason().contains("nothing was ended"), "{unlock:?}");
         assert_eq!(unlock.events.len(), 1, "nothing is said to have ended: {unlock:?}");
         drop(stranger);
@@ -156,7 +158,7 @@ fn what_stands_in_the_place_of_a_lock_is_neither_written_through_nor_waited_for(
             fs::remove_file(&path).unwrap();
             put();
             target.facts(&request);
-            let stage = run(&Request { force: true, ..request.clone() }, Stage::Promote);
+            let stage = run(&StageRequest { force: true, ..request.clone() }, Stage::Promote);
             assert!(stage.reason().contains(why), "{lock}: {}", stage.reason());
             assert!(stage.reason().contains(path.to_str().unwrap()), "{lock}: {}", stage.reason());
             assert_eq!(fs::read_to_string(&victim).unwrap(), "precious", "{lock}");
@@ -185,14 +187,17 @@ fn a_dead_runs_name_in_a_lock_that_a_stranger_holds_is_not_taken_for_the_holders
 fn a_lease_that_runs_out_while_a_stranger_holds_the_lock_goes_back_once_that_one_is_gone() {
     let (target, first) = deployed();
     let two = target.commit(&[("a", "2")]);
-    let request = Request { restore: Some(first.revision.clone()), confirm_timeout: 1, ..target.request("r2", &two) };
+    let request =
+        StageRequest { restore: Some(first.revision.clone()), confirm_timeout: 1, ..target.request("r2", &two) };
     target.fetch(&request).ok();
     let path = target.root().join(".hoist/lock");
     run(&request, Stage::Promote).ok();
     let stranger = Holds::file(&path, false);
     let log = target.root().join(".hoist/lease.log");
     let told = || fs::read_to_string(&log).unwrap_or_default();
-    until(|| told().contains("the host cannot go back") || target.facts(&request).state.current != Some(two.clone()));
+    until(|| {
+        told().contains("the host cannot roll itself back") || target.facts(&request).state.current != Some(two.clone())
+    });
     let name = stranger.name();
     drop(stranger);
     until(|| target.facts(&request).state.current == Some(first.revision.clone()));

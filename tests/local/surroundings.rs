@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use hoist::wire::{ExternalContent, Fetch, Request, Revision, Stage, SubmoduleSource};
+use hoist::wire::{ExternalContent, Fetch, Probe, Request, Revision, Stage, StageRequest, SubmoduleSource};
 
 use crate::harness::*;
 
@@ -32,10 +32,10 @@ fn old_git(target: &Target) -> PathBuf {
     bin
 }
 
-fn fetch_in(request: &Request, pack: &[u8], environment: &[(&str, &str)]) -> Reply {
+fn fetch_in(request: &StageRequest, pack: &[u8], environment: &[(&str, &str)]) -> Reply {
     use std::io::Write;
     let fetch = Some(Fetch { pack_bytes: Some(pack.len() as u64), ..Default::default() });
-    let mut child = spawn_with(&Request { fetch, ..asked(request, Stage::Fetch, 0) }, environment);
+    let mut child = spawn_with(&asked(&StageRequest { fetch, ..request.clone() }, Stage::Fetch, 0), environment);
     child.stdin.take().unwrap().write_all(pack).unwrap();
     reply(child)
 }
@@ -73,7 +73,7 @@ fn revisions_may_be_on_another_disk() {
         let mut request = target.request(run, revision);
         request.config_files = Some(vec![config_file(&target.etc("app.conf"), "t")]);
         request.templates.insert("t".to_owned(), word.to_owned());
-        Request { restore: Some(one.clone()), ..request }
+        StageRequest { restore: Some(one.clone()), ..request }
     };
     target.deploy(&with_file("r1", &one, "one"));
     let two = target.commit(&[("a", "2")]);
@@ -164,8 +164,8 @@ fn a_submodule_that_gitmodules_does_not_name_fails_the_fetch_by_its_name() {
         let one: Revision = git(&target.source(), &["rev-parse", "HEAD"]).parse().unwrap();
         let extras =
             ExternalContent { submodules: Some(SubmoduleSource::Upstream { base: None }), ..Default::default() };
-        let reply = target.fetch(&Request { extras, ..target.request("r1", &one) });
-        assert!(reply.reason().contains("lost/sub is a submodule that .gitmodules does not name"), "{reply:?}");
+        let reply = target.fetch(&StageRequest { extras, ..target.request("r1", &one) });
+        assert!(reply.reason().contains("lost/sub is a submodule that is not in .gitmodules"), "{reply:?}");
         assert!(!target.rev(&one).exists());
     }
 }
@@ -173,13 +173,9 @@ fn a_submodule_that_gitmodules_does_not_name_fails_the_fetch_by_its_name() {
 /// Runs a stage in a login whose umask is 0022.
 fn in_login(request: &Request, pack: &[u8]) {
     use std::io::Write;
-    let mut child = Command::new("/bin/sh")
-        .args(["-c", "umask 022; exec \"$0\" deploy-local", env!("CARGO_BIN_EXE_hoist")])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut login = Command::new("/bin/sh");
+    login.args(["-c", "umask 022; exec \"$0\" deploy-local", env!("CARGO_BIN_EXE_hoist")]);
+    let mut child = login.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
     input.write_all((serde_json::to_string(request).unwrap() + "\n").as_bytes()).unwrap();
     input.write_all(pack).unwrap();
@@ -196,13 +192,14 @@ fn the_logins_umask_counts_where_the_request_has_none_and_rendered_files_are_nev
     ] {
         let target = Target::new();
         let one = target.commit(&[("a", "1"), ("run!", "#!/bin/sh\n")]);
-        let mut request = Request { umask, ..target.request("r1", &one) };
+        let mut request = target.request("r1", &one);
+        request.header.umask = umask;
         request.config_files = Some(vec![config_file(&target.etc("app.conf"), "t")]);
         request.templates.insert("t".to_owned(), "secret".to_owned());
         request.checks = vec![check("makes", hoist::wire::CheckPoint::After(Stage::Fetch), ": > made")];
         let pack = target.pack(&one, &[]);
         let fetch = Some(Fetch { pack_bytes: Some(pack.len() as u64), ..Default::default() });
-        in_login(&Request { fetch, ..asked(&request, Stage::Fetch, 0) }, &pack);
+        in_login(&asked(&StageRequest { fetch, ..request.clone() }, Stage::Fetch, 0), &pack);
         for stage in [Stage::ConfigDeploy, Stage::Promote] {
             in_login(&asked(&request, stage, 0), b"");
         }
@@ -220,9 +217,7 @@ fn the_logins_umask_counts_where_the_request_has_none_and_rendered_files_are_nev
 
 #[test]
 fn a_template_that_takes_too_much_memory_fails_its_host_with_a_clear_reason() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let mut request = target.request("r1", &one);
+    let (target, one, mut request) = Target::with_one();
     request.config_files = Some(vec![config_file("fine", "fine"), config_file("huge", "huge")]);
     request.templates.insert("fine".to_owned(), "fine".to_owned());
     request.vars.insert("long".to_owned(), "x".repeat(1 << 20).into());
@@ -248,7 +243,7 @@ fn a_template_that_takes_too_much_memory_fails_its_host_with_a_clear_reason() {
 fn what_a_rollback_of_the_run_may_need_is_kept_until_the_run_is_over() {
     let target = Target::new();
     let with_file = |run: &str, revision: &Revision, restore: Option<&Revision>| {
-        let mut request = Request { cache_revs: 0, restore: restore.cloned(), ..target.request(run, revision) };
+        let mut request = StageRequest { cache_revs: 0, restore: restore.cloned(), ..target.request(run, revision) };
         request.config_files = Some(vec![config_file(&target.etc("app.conf"), "t"), config_file("inside", "t")]);
         request.templates.insert("t".to_owned(), format!("of {run}"));
         request
@@ -284,21 +279,25 @@ fn what_a_rollback_of_the_run_may_need_is_kept_until_the_run_is_over() {
     assert!(target.rev(&two).exists());
 }
 
+fn verifying(request: &StageRequest) -> Probe {
+    Probe { verify: true, ..probe(request) }
+}
+
 #[test]
 fn a_probe_looks_at_the_live_tree_when_it_is_asked_to_and_changes_nothing() {
     let target = Target::new();
     let one = target.commit(&[("a", "1"), ("app/x", "x"), ("app/y", "y")]);
     let request = target.request("r1", &one);
-    assert_eq!(target.facts(&Request { verify: true, ..request.clone() }).lacking.unwrap().count, 0);
+    assert_eq!(facts(verifying(&request)).lacking.unwrap().count, 0);
     target.deploy(&request);
     fs::remove_dir_all(target.live().join("app")).unwrap();
     fs::write(target.live().join("a"), "").unwrap();
     assert_eq!(target.facts(&request).lacking, None);
     let before = snapshot(target.dir.path());
-    let lacking = target.facts(&Request { verify: true, ..request.clone() }).lacking.unwrap();
+    let lacking = facts(verifying(&request)).lacking.unwrap();
     assert_eq!((lacking.count, lacking.files), (3, vec!["a".to_owned(), "app/x".to_owned(), "app/y".to_owned()]));
     assert_eq!(snapshot(target.dir.path()), before);
     fs::remove_dir_all(target.live().join(".git")).unwrap();
-    let lacking = target.facts(&Request { verify: true, ..request }).lacking.unwrap();
+    let lacking = facts(verifying(&request)).lacking.unwrap();
     assert!(lacking.files.contains(&".git/index".to_owned()), "{lacking:?}");
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use hoist::wire::{Ended, Stage};
+use hoist::wire::{Fault, Stage};
 
 use crate::harness::*;
 
@@ -84,14 +84,13 @@ fn a_rollback_works_on_a_full_disk() {
     target.deploy(&target.request("r1", &one));
     let two = target.commit(&[("a", "2")]);
     let request = target.request("r2", &two);
-    target.fetch(&request).ok();
-    run(&request, Stage::Promote).ok();
+    target.promote(&request);
     fill(&target.base);
     // Nothing new can be begun, and it says so before it touches anything.
     let three = target.request("r3", &one);
     assert!(run(&three, Stage::Promote).reason().contains("No space left on device"));
     let reply = roll_back(&request, Some(&one));
-    assert_eq!(reply.ended().0, &Ended::Ok, "{reply:#?}");
+    assert_eq!(reply.ended().0, &Ok(()), "{reply:#?}");
     assert_eq!(reply.state().current.as_ref(), Some(&one));
     assert_eq!(fs::read(target.live().join("a")).unwrap(), b"1");
 }
@@ -136,10 +135,7 @@ fn a_file_in_the_way_of_the_deploy_directory_is_named() {
 
 #[test]
 fn a_stage_that_hangs_on_the_disk_itself_is_ended_by_its_time_limit() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let mut request = target.request("r1", &one);
-    target.fetch(&request).ok();
+    let (target, one, mut request) = Target::fetched();
     // Opening a pipe that nobody writes to hangs as a dead network disk would.
     let vars = target.etc("vars.yaml");
     fs::create_dir_all(target.dir.path().join("etc")).unwrap();
@@ -147,21 +143,19 @@ fn a_stage_that_hangs_on_the_disk_itself_is_ended_by_its_time_limit() {
     request.config_files = Some(vec![config_file("x", "t")]);
     request.config_files.as_mut().unwrap()[0].remote_vars = Some(vars);
     request.templates.insert("t".to_owned(), String::new());
-    request.timeout = 1;
+    request.header.timeout = 1;
     let reply = run(&request, Stage::ConfigDeploy);
-    assert_eq!(reply.ended().0, &Ended::TimedOut { seconds: 1 });
+    assert_eq!(reply.ended().0, &Err(Fault::TimedOut { seconds: 1 }));
     assert_eq!(reply.status, Some(1));
     assert_eq!(reply.state().in_progress.as_ref(), Some(&one));
     let recorded = recorded(&request, Stage::ConfigDeploy);
-    assert!(matches!(recorded, hoist::wire::Recorded::Ended { outcome: Ended::TimedOut { seconds: 1 }, .. }));
+    assert!(matches!(recorded, hoist::wire::Recorded::Ended { outcome: Err(Fault::TimedOut { seconds: 1 }), .. }));
 }
 
 #[test]
 fn a_pack_that_stops_coming_is_ended_by_the_time_limit() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let mut request = target.request("r1", &one);
-    request.timeout = 1;
+    let (_target, _, mut request) = Target::with_one();
+    request.header.timeout = 1;
     let fetch = hoist::wire::Fetch {
         pack_bytes: Some(1000),
         shallow: Vec::new(),
@@ -174,21 +168,19 @@ fn a_pack_that_stops_coming_is_ended_by_the_time_limit() {
     let kept_open = child.stdin.take();
     let reply = reply(child);
     drop(kept_open);
-    assert_eq!(reply.ended().0, &Ended::TimedOut { seconds: 1 });
+    assert_eq!(reply.ended().0, &Err(Fault::TimedOut { seconds: 1 }));
 }
 
 #[test]
 fn a_reader_that_stalls_does_not_hold_the_work_up() {
-    let target = Target::new();
-    let one = target.commit(&[("a", "1")]);
-    let mut request = target.request("r1", &one);
+    let (target, _, mut request) = Target::with_one();
     let loud = check("loud", hoist::wire::CheckPoint::After(Stage::Promote), "yes 0123456789 | head -n 9000");
     request.checks = vec![loud];
     target.fetch(&request).ok();
     // Nobody reads what the stage says, which is more than a pipe holds.
     let mut child = spawn(&asked(&request, Stage::Promote, 0));
     let ended = || match recorded(&request, Stage::Promote) {
-        hoist::wire::Recorded::Ended { outcome, .. } => outcome == Ended::Ok,
+        hoist::wire::Recorded::Ended { outcome, .. } => outcome == Ok(()),
         _ => false,
     };
     until(ended);

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use hoist::wire::{Fetch, Level, Request, Stage};
+use hoist::wire::{Fetch, Level, Stage, StageRequest};
 
 use crate::harness::*;
 
@@ -41,7 +41,7 @@ fn of_nobody() -> Option<Target> {
 }
 
 /// Runs a stage as that user.
-fn as_nobody(target: &Target, request: &Request, stage: Stage, pack: &[u8]) -> Reply {
+fn as_nobody(target: &Target, request: &StageRequest, stage: Stage, pack: &[u8]) -> Reply {
     let mut child = Command::new("unshare")
         .args(["--mount", "--propagation", "private", "sh", "-c", BECOME, "sh"])
         .args([env!("CARGO_BIN_EXE_hoist"), "deploy-local"])
@@ -51,14 +51,14 @@ fn as_nobody(target: &Target, request: &Request, stage: Stage, pack: &[u8]) -> R
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut request = asked(request, stage, 0);
+    let mut request = request.clone();
     if !pack.is_empty() {
         let pack_bytes = Some(pack.len() as u64);
         request.fetch =
             Some(Fetch { pack_bytes, shallow: Vec::new(), source: None, rebuild: false, ..Default::default() });
     }
     let mut input = child.stdin.take().unwrap();
-    let line = serde_json::to_string(&request).unwrap() + "\n";
+    let line = serde_json::to_string(&asked(&request, stage, 0)).unwrap() + "\n";
     let _ = input.write_all(line.as_bytes()).and_then(|()| input.write_all(pack));
     drop(input);
     reply(child)

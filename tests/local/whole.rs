@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use hoist::wire::{CheckPoint, Ended, ExternalContent, Level, Request, Revision, Stage, SubmoduleSource};
+use hoist::wire::{CheckPoint, ExternalContent, Fault, Level, Revision, Stage, StageRequest, SubmoduleSource};
 
 use crate::harness::*;
 
@@ -12,7 +12,7 @@ const FILES: [(&str, &str); 5] =
     [("a", "1"), ("app/x", "x"), ("app/sub/y", "y"), ("app/run!", "#!/bin/sh\n"), ("e", "")];
 
 /// One revision that was deployed, with a configuration file, and another one that is finalized.
-fn two_deployed() -> (Target, Revision, Request) {
+fn two_deployed() -> (Target, Revision, StageRequest) {
     let target = Target::new();
     let one = target.commit(&FILES);
     let with_file = |run: &str, revision: &Revision| {
@@ -28,8 +28,8 @@ fn two_deployed() -> (Target, Revision, Request) {
     (target, one, second)
 }
 
-fn kept(target: &Target, run: &str, revision: &Revision) -> Request {
-    Request { kept: true, ..target.request(run, revision) }
+fn kept(target: &Target, run: &str, revision: &Revision) -> StageRequest {
+    StageRequest { kept: true, ..target.request(run, revision) }
 }
 
 #[track_caller]
@@ -48,7 +48,7 @@ fn a_live_tree_that_a_promote_alone_has_to_restore_is_restarted() {
     let (target, _, second) = two_deployed();
     target.forget_log();
     fs::remove_file(target.live().join("a")).unwrap();
-    let again = Request { holder: target.request("r3", &second.revision).holder, ..second.clone() };
+    let again = in_run("r3", second.clone());
     run(&again, Stage::Promote).ok();
     assert_eq!(fs::read(target.live().join("a")).unwrap(), b"2");
     assert_eq!(target.logged(), ["restart app"]);
@@ -100,7 +100,7 @@ fn a_kept_tree_that_lost_files_is_whole_again_before_it_goes_live() {
             let _ = fs::remove_dir_all(target.rev(&one).join("elsewhere"));
             println!("{what}, {way}");
             match way {
-                "roll back" => drop(roll_back(&Request { force: true, ..second.clone() }, Some(&one)).ok()),
+                "roll back" => drop(roll_back(&StageRequest { force: true, ..second.clone() }, Some(&one)).ok()),
                 _ => {
                     let request = kept(&target, "r3", &one);
                     if way == "fetch" {
@@ -128,7 +128,7 @@ fn what_is_restored_is_told_of_and_what_was_changed_stays() {
     fs::write(tree.join("untracked"), "kept").unwrap();
     let back = roll_back(&second, Some(&one)).ok();
     let warnings = back.lines(Level::Warning).join("\n");
-    assert!(warnings.contains("restored what was missing or empty: 3 files (app/run, app/sub/y, app/x)"), "{warnings}");
+    assert!(warnings.contains("restored missing or empty files: 3 files (app/run, app/sub/y, app/x)"), "{warnings}");
     assert_eq!(fs::read(target.live().join("a")).unwrap(), b"patched");
     assert_eq!(fs::read(target.live().join("untracked")).unwrap(), b"kept");
 }
@@ -142,14 +142,14 @@ fn a_tree_that_the_cache_cannot_restore_does_not_go_live_and_says_what_it_lacks(
     fs::rename(&objects, &aside).unwrap();
     fs::create_dir_all(objects.join("pack")).unwrap();
     let back = roll_back(&second, Some(&one));
-    let (Ended::Failed { reason } | Ended::CacheBroken { reason }) = back.ended().0 else { panic!("{back:?}") };
+    let Err(Fault::Failed { reason, .. } | Fault::CacheBroken { reason }) = back.ended().0 else { panic!("{back:?}") };
     assert!(reason.contains("lacks 3 files (app/run, app/sub/y, app/x), which cannot be restored"), "{reason}");
     assert_eq!(back.state().current.as_ref(), Some(&second.revision));
     let promoted = run(&kept(&target, "r3", &one), Stage::Promote);
     assert_eq!(promoted.state().current.as_ref(), Some(&second.revision));
     // A fetch asks for all of it.
     let fetched = run(&target.request("r4", &one), Stage::Fetch);
-    assert!(matches!(fetched.ended().0, Ended::CacheBroken { .. }), "{fetched:?}");
+    assert!(matches!(fetched.ended().0, Err(Fault::CacheBroken { .. })), "{fetched:?}");
     target.fetch_pack(&target.request("r4", &one), &target.pack(&one, &[]), true).ok();
     run(&kept(&target, "r4", &one), Stage::Promote).ok();
     is_whole(&target);
@@ -181,7 +181,7 @@ fn the_live_revision_that_lost_files_is_restored_by_a_fetch_and_its_service_rest
     fs::remove_dir_all(target.live().join("app")).unwrap();
     target.forget_log();
     let again = target.request("r2", &one);
-    run(&again, Stage::Fetch).ok().says("checked out already");
+    run(&again, Stage::Fetch).ok().says("already checked out");
     run(&again, Stage::Promote).ok();
     assert_eq!(target.logged(), ["restart app"]);
     assert!(target.live().join("app/sub/y").exists());
@@ -201,9 +201,9 @@ fn a_submodule_that_is_gone_from_a_kept_tree_is_restored() {
     let url = format!("file://{}/.git", target.source().display());
     let submodules = Some(SubmoduleSource::Server { url, proxy: None });
     let extras = ExternalContent { submodules, ..Default::default() };
-    target.deploy(&Request { extras: extras.clone(), ..target.request("r1", &one) });
+    target.deploy(&StageRequest { extras: extras.clone(), ..target.request("r1", &one) });
     let two = target.commit(&[("a", "2")]);
-    let second = Request { extras, ..target.request("r2", &two) };
+    let second = StageRequest { extras, ..target.request("r2", &two) };
     target.deploy(&second);
     let losses: [&dyn Fn(); 4] = [
         &|| fs::remove_dir_all(target.rev(&one).join("sub")).unwrap(),
@@ -214,10 +214,10 @@ fn a_submodule_that_is_gone_from_a_kept_tree_is_restored() {
     for lose in losses {
         lose();
         // Nothing of the request says where submodules are: the cache has them.
-        let back = Request { extras: Default::default(), ..second.clone() };
+        let back = StageRequest { extras: Default::default(), ..second.clone() };
         roll_back(&back, Some(&one)).ok();
         assert_eq!(fs::read(target.live().join("sub/lib")).unwrap(), b"lib");
         git(&target.live(), &["submodule", "status"]);
-        run(&Request { force: true, ..second.clone() }, Stage::Promote).ok();
+        run(&StageRequest { force: true, ..second.clone() }, Stage::Promote).ok();
     }
 }

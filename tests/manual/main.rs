@@ -18,7 +18,7 @@ struct Scene {
     fleet: Fleet,
     /// The host that the commands are typed on; `None`: the deploy host.
     on: Option<&'static str>,
-    /// What happens ahead of the commands that begin so.
+    /// What happens before the commands that begin so.
     before: &'static [(&'static str, fn(&Fleet))],
     /// Files that the page's first block of text in a section is the content of.
     files: &'static [(&'static str, &'static str)],

@@ -158,15 +158,10 @@ fn every_filter_takes_or_refuses_every_kind_of_value_as_jinja2_does() {
 
 #[test]
 fn every_test_answers_every_kind_of_value_as_jinja2_does() {
-    let mut templates = Vec::new();
-    for value in VALUES {
-        for test in TESTS {
-            for arguments in ["", "(nosuch)", "(none)", "(2)", "('a')", "([1, 2, 3])"] {
-                templates.push(format!("{{{{ {value} is {test}{arguments} }}}}"));
-            }
-        }
-    }
-    compared(templates);
+    let arguments = ["", "(nosuch)", "(none)", "(2)", "('a')", "([1, 2, 3])"];
+    let tests = TESTS.iter().flat_map(|test| arguments.map(|arguments| format!("{test}{arguments}")));
+    let of = |test: String| VALUES.iter().map(move |value| format!("{{{{ {value} is {test} }}}}"));
+    compared(tests.flat_map(of).collect());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::common::{HOIST, wait_for};
+use crate::common::{HOIST, git, wait_for};
 use crate::fleet::{DeployHost, LIVE, Target, finalized};
 
 /// All that the fleet consists of: two hosts, one of them a canary.
@@ -15,6 +15,25 @@ fn fleet(host: &DeployHost) -> Vec<Target<'_>> {
     std::fs::write(host.repo().join("scap/two"), "127.0.0.1\n127.0.0.3\n").unwrap();
     let targets: Vec<Target> = [1, 3].into_iter().map(|number| host.target(number)).collect();
     targets.iter().for_each(|target| target.furnish(&[]));
+    targets
+}
+
+/// A fleet to which Scap has deployed two revisions.
+fn fleet_of_scaps(host: &DeployHost) -> (Vec<Target<'_>>, String, String) {
+    let targets = fleet(host);
+    let (one, two) = (host.commit("1"), host.commit("2"));
+    for target in &targets {
+        target.scap(host, &one, "red");
+        target.scap(host, &two, "red");
+    }
+    (targets, one, two)
+}
+
+/// A fleet to which Hoist has deployed one revision, and Scap none.
+fn fleet_of_hoists(host: &DeployHost) -> Vec<Target<'_>> {
+    let targets = fleet(host);
+    host.commit("1");
+    deploy(host, &[]).ends(0);
     targets
 }
 
@@ -37,13 +56,7 @@ fn yaml(text: &str, key: &str) -> String {
 #[test]
 fn the_first_rollback_goes_to_what_scap_had_finalized() {
     let host = DeployHost::new();
-    let targets = fleet(&host);
-    let one = host.commit("1");
-    let two = host.commit("2");
-    for target in &targets {
-        target.scap(&host, &one, "red");
-        target.scap(&host, &two, "red");
-    }
+    let (targets, one, two) = fleet_of_scaps(&host);
     // Without a deployment of Hoist's it is not known what was before, but Scap's tags tell.
     host.git(&["tag", "-a", "-m", "x", "scap/sync/2026-11-01/0001", &one]);
     host.git(&["tag", "-a", "-m", "x", "scap/sync/2026-11-02/0001", &two]);
@@ -86,13 +99,7 @@ fn hosts_that_had_different_revisions_are_named_with_them() {
 #[test]
 fn a_tree_that_scap_has_fetched_is_promoted_with_its_submodules_as_it_stands() {
     let host = DeployHost::new();
-    let targets = fleet(&host);
-    let one = host.commit("1");
-    let two = host.commit("2");
-    for target in &targets {
-        target.scap(&host, &one, "red");
-        target.scap(&host, &two, "red");
-    }
+    let (targets, one, two) = fleet_of_scaps(&host);
     let settings = ["-s", "promote", "-D", "git_submodules:True", "-D", "config_deploy:no", "-r", &one];
     deploy(&host, &settings).ends(0);
     for target in &targets {
@@ -156,14 +163,15 @@ fn what_scap_goes_by_stays_true_on_the_deploy_host_and_on_targets() {
     // A first try on one host says nothing of the fleet.
     deploy(&host, &["-l", "127.0.0.3"]).ends(0);
     assert_eq!(yaml(&std::fs::read_to_string(&head).unwrap(), "git_rev"), one);
+    // A fleet that gets it host by host has it in the end.
+    deploy(&host, &["-l", "127.0.0.1"]).ends(0);
+    believed(&host, &host.git(&["rev-parse", "HEAD"]));
 }
 
 #[test]
 fn where_scap_was_never_at_home_none_of_its_files_is_made() {
     let host = DeployHost::new();
-    let targets = fleet(&host);
-    host.commit("1");
-    deploy(&host, &[]).ends(0);
+    let targets = fleet_of_hoists(&host);
     assert!(!host.repo().join(".git/DEPLOY_HEAD").exists());
     targets[0].sh(&format!("! test -e {LIVE}-cache/.config"));
 }
@@ -180,7 +188,7 @@ fn a_new_host_installs_what_the_fleet_should_run_by_itself() {
     let new = &targets[2];
     let install = format!("{HOIST} deploy-local --repo service/page");
     let by_server = format!("{install} --server file:///srv/mirror/service/page/.git");
-    new.sh(&format!("! {by_server} 2>/srv/said; grep -q 'does not say what the fleet should run' /srv/said"));
+    new.sh(&format!("! {by_server} 2>/srv/said; grep -q 'does not contain what the fleet should run' /srv/said"));
     new.sh(&format!(
         "! {install} 2>/srv/said; grep -q 'no deployment of service/page has reached this host' /srv/said"
     ));
@@ -224,9 +232,7 @@ fn a_git_server_that_is_the_deploy_host_is_spared_unless_it_is_asked_for() {
 #[test]
 fn a_deploy_local_of_scaps_that_outlived_its_deployment_keeps_hoist_out() {
     let host = DeployHost::new();
-    let targets = fleet(&host);
-    host.commit("1");
-    deploy(&host, &[]).ends(0);
+    let targets = fleet_of_hoists(&host);
     let script = "printf '#!/bin/sh\\necho $$ >/srv/scap.pid\\nwhile sleep 0.1; do :; done\\n' >/srv/bin/scap && chmod +x /srv/bin/scap";
     targets[1].sh(script);
     targets[1].sh(
@@ -237,7 +243,7 @@ fn a_deploy_local_of_scaps_that_outlived_its_deployment_keeps_hoist_out() {
     deploy(&host, &["-D", "failure_limit:0"])
         .ends(1)
         .says("127.0.0.3")
-        .says("Scap is at work there (process")
+        .says("Scap is running there (process")
         .says("nothing was touched");
     targets[1].sh("kill $(cat /srv/scap.pid)");
     wait_for("the end of scap", || deploy(&host, &[]).status == Some(0));
@@ -268,23 +274,14 @@ fn scaps_folder_may_be_a_submodule_with_its_scripts() {
     let host = DeployHost::new();
     let targets = fleet(&host);
     let inner = tempfile::tempdir().unwrap();
-    let git = |arguments: &[&str]| {
-        let output = Command::new("git")
-            .args(["-c", "user.name=Op", "-c", "user.email=op@example.org"])
-            .args(arguments)
-            .current_dir(inner.path())
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    };
     let checks = "checks:\n  virtualenv:\n    type: script\n    stage: fetch\n    command: build all of it\n";
     std::fs::write(host.repo().join("scap/checks.yaml"), checks).unwrap();
     let copied =
         Command::new("cp").arg("-a").arg(format!("{}/scap/.", host.repo().display())).arg(inner.path()).status();
     assert!(copied.unwrap().success());
-    git(&["init", "-q"]);
-    git(&["add", "-A"]);
-    git(&["commit", "-q", "-m", "scap"]);
+    for arguments in [&["init", "-q"][..], &["add", "-A"], &["commit", "-q", "-m", "scap"]] {
+        git(inner.path(), arguments);
+    }
     std::fs::remove_dir_all(host.repo().join("scap")).unwrap();
     host.git(&[
         "-c",

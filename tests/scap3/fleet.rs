@@ -69,15 +69,7 @@ impl DeployHost {
     }
 
     pub fn git(&self, arguments: &[&str]) -> String {
-        let output = Command::new("git")
-            .args(["-c", "user.name=Op", "-c", "user.email=op@example.org"])
-            .args(arguments)
-            .current_dir(self.repo())
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        crate::common::git(&self.repo(), arguments)
     }
 
     /// Commits everything, with this as the page's version, and returns the revision.

@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 
 use rustix::fs::{FlockOperation, fcntl_lock};
 
-use crate::common::{Ran, signal};
+use crate::common::{Ran, locked, signal};
 use crate::fleet::DeployHost;
 
 /// A file of Scap's, opened as Scap opens it to have it to itself.
@@ -25,11 +25,7 @@ use FlockOperation::{NonBlockingLockExclusive as Alone, NonBlockingLockShared as
 
 /// `hoist lock` with these arguments, once it holds the lock.
 fn lock(host: &DeployHost, arguments: &[&str]) -> Child {
-    let mut child = host.hoist(&[&["lock"], arguments].concat()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    assert!(line.contains("locked by op@deploy1"), "{line}");
-    child
+    locked(host.hoist(&[&["lock"], arguments].concat()), "locked by op@deploy1")
 }
 
 fn end(mut child: Child) {
@@ -64,6 +60,38 @@ fn scaps_locks_are_made_taken_and_filled_where_scap_looks_whatever_lock_dir_says
     end(held);
     assert_eq!(fs::read_to_string(host.path("run/lock/scap.service_page.lock")).unwrap(), "{}");
     assert!(is_free(&own, Alone) && is_free(&global, Alone));
+}
+
+#[test]
+fn the_end_of_a_lock_tells_of_the_locks_that_stay() {
+    let host = DeployHost::new();
+    host.commit("1");
+    let note = r#"{"locker": "alice", "pid": 1, "timestamp_utc": "Mon Nov 23 14:45:52 2026", "reason": "by scap"}"#;
+    // The lock that is not let go, if it is the one that is to be ended, is a failure; the other one is told of.
+    for (name, ends, all_ends) in [("page.lock", 5, 0), ("scap-global-lock", 0, 5)] {
+        let file = open(&host, name);
+        fs::write(host.path("run/lock").join(name), note).unwrap();
+        fcntl_lock(&file, Alone).unwrap();
+        let own = host.run(&["lock", "--end"]).ends(ends).says("by scap").says(name);
+        let all = host.run(&["lock", "--end", "--all"]).ends(all_ends).says("by scap");
+        assert_eq!([&own, &all].map(|ran| ran.out.contains("is not locked")), [ends == 0, all_ends == 0]);
+        fcntl_lock(&file, FlockOperation::Unlock).unwrap();
+    }
+    let all = lock(&host, &["--all", "power", "cut"]);
+    host.run(&["lock", "--end"]).ends(0).says("power cut").says("end it with `hoist lock --end --all`");
+    end(all);
+    let ran = host.run(&["lock", "--end"]).ends(0).says("service/page is not locked");
+    assert_eq!(ran.err, "");
+}
+
+#[test]
+fn the_folder_of_scaps_lock_is_made_again_after_a_reboot() {
+    let host = DeployHost::new();
+    host.commit("1");
+    host.run(&["lock", "-D", "umask:0002", "-D", "lock_file:/run/scap/locks/page.lock", "--time", "1s"]).ends(0);
+    let folder = fs::metadata(host.path("run/scap/locks")).unwrap();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&folder.permissions()) & 0o777, 0o775);
+    assert_eq!(fs::read_to_string(host.path("run/scap/locks/page.lock")).unwrap(), "{}");
 }
 
 #[test]

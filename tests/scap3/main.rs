@@ -9,3 +9,4 @@ mod locks;
 mod page;
 mod service;
 mod takeover;
+mod way_back;

@@ -7,9 +7,46 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
+use std::time::Duration;
 
-use hoist::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, Outcome, Step, Task};
-use hoist::wire::{Facts, Revision, Stage, State};
+use hoist::deploy::{Kind, Plan, StagePlan};
+use hoist::fleet::{Call, Fleet, Flow, HostEvent, HostResult, Step, Task};
+use hoist::report::{Event, Reporter};
+use hoist::targets::Group;
+use hoist::wire::{Facts, Fault, Outcome, Revision, Stage, State};
+
+/// Keeps all events.
+#[derive(Default)]
+pub struct Events(pub Vec<Event>);
+
+impl Reporter for Events {
+    fn event(&mut self, event: &Event) {
+        self.0.push(event.clone());
+    }
+}
+
+/// A deployment of `b` to these groups, so many hosts at once in every stage.
+pub fn plan_of(groups: Vec<Group>, batch: usize) -> Plan {
+    let stage = |stage| StagePlan { stage, batch, timeout: Duration::from_secs(60) };
+    Plan {
+        run: "20260101T000000.000Z-1-abcd".parse().unwrap(),
+        kind: Kind::Deploy,
+        user: "op".into(),
+        deploy_host: "deploy1".into(),
+        repo: "app".into(),
+        revision: revision('b'),
+        message: String::new(),
+        groups,
+        stages: vec![stage(Stage::Fetch), stage(Stage::ConfigDeploy), stage(Stage::Promote)],
+        finalize: Some(stage(Stage::Finalize)),
+        rollback: stage(Stage::Rollback),
+        confirm_timeout: Duration::ZERO,
+        probe_batch: batch,
+        force: false,
+        need_bytes: 0,
+        need_inodes: 0,
+    }
+}
 
 /// How a host behaves in one try of one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +104,9 @@ impl Script {
     }
 }
 
+/// A host by its place in the plan.
+pub type Host = usize;
+
 /// One entry of the trace, in the order in which things happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Trace {
@@ -74,9 +114,9 @@ pub enum Trace {
         call: Call,
         tasks: Vec<Task>,
     },
-    Started(HostId),
+    Started(Host),
     /// The story has been told.
-    Told(HostId, Outcome),
+    Told(Host, Outcome),
     Returned {
         stopped: bool,
     },
@@ -88,7 +128,7 @@ pub enum Trace {
 pub struct World {
     pub states: Vec<State>,
     /// Steps that were begun, and how they ended when they have.
-    begun: HashMap<(HostId, Step, u32), Option<HostResult>>,
+    begun: HashMap<(Host, Step, u32), Option<HostResult>>,
 }
 
 /// What a deployer that is killed unwinds with.
@@ -133,7 +173,7 @@ impl Scripted {
         (self.order >> 33) as usize % below.max(1)
     }
 
-    fn act(&self, host: HostId, step: Step, attempt: u32) -> Act {
+    fn act(&self, host: Host, step: Step, attempt: u32) -> Act {
         let script = &self.scripts[host];
         match step {
             Step::Probe => script.probe,
@@ -149,7 +189,7 @@ impl Scripted {
         }
     }
 
-    fn apply(&mut self, host: HostId, step: Step, task: &Task) {
+    fn apply(&mut self, host: Host, step: Step, task: &Task) {
         let new = Some(self.new.clone());
         let state = &mut self.world.borrow_mut().states[host];
         match step {
@@ -171,7 +211,7 @@ impl Scripted {
     }
 
     /// What somebody else has put on the host since, if they have.
-    fn moved_on(&self, host: HostId) -> Option<Revision> {
+    fn moved_on(&self, host: Host) -> Option<Revision> {
         let (state, before) = (&self.world.borrow().states[host], &self.before[host]);
         let ours = [Some(&self.new), before.current.as_ref(), before.done.as_ref()];
         let foreign = |it: &Option<Revision>| it.is_some() && !ours.contains(&it.as_ref());
@@ -179,9 +219,9 @@ impl Scripted {
     }
 
     /// What a host has on record.
-    fn tries(&self, host: HostId) -> Vec<(Stage, u32)> {
+    fn tries(&self, host: Host) -> Vec<(Stage, u32)> {
         let world = self.world.borrow();
-        let of = |(begun, step, attempt): &(HostId, Step, u32)| match step {
+        let of = |(begun, step, attempt): &(Host, Step, u32)| match step {
             Step::Run(stage) if *begun == host => Some((*stage, *attempt)),
             _ => None,
         };
@@ -189,41 +229,41 @@ impl Scripted {
     }
 
     fn work(&mut self, step: Step, task: &Task) -> HostResult {
-        let host = task.host;
+        let host = task.host.index();
         if let (Step::Run(_), Some(to)) = (step, self.moved_on(host)) {
             let state = Some(self.world.borrow().states[host].clone());
-            return HostResult { state, ..HostResult::from(Outcome::MovedOn { to }) };
+            return HostResult { state, ..HostResult::from(Fault::MovedOn { to }) };
         }
         let act = self.act(host, step, task.attempt);
         if matches!(act, Act::ChecksFail | Act::Work | Act::FailLate | Act::TimeOut | Act::Kill | Act::LostLate) {
             self.apply(host, step, task);
         }
-        let failed = |reason: &str| Outcome::Failed { reason: reason.to_owned(), status: 1 };
+        let failed = |reason: &str| Err(Fault::failed(reason));
         let outcome = match act {
-            Act::Work => Outcome::Ok,
+            Act::Work => Ok(()),
             Act::FailEarly => failed("early"),
             Act::FailLate => failed("late"),
-            Act::TimeOut => Outcome::TimedOut { seconds: 9 },
+            Act::TimeOut => Err(Fault::TimedOut { seconds: 9 }),
             Act::ChecksFail if step == Step::Run(Stage::Rollback) => {
-                Outcome::ChecksFailed { reason: "check page failed".into() }
+                Err(Fault::ChecksFailed { reason: "check page failed".into() })
             }
             Act::ChecksFail => failed("check"),
-            Act::Kill => Outcome::Killed { signal: "KILL".into() },
-            Act::Unreachable => Outcome::Unreachable { reason: "refused".into() },
-            Act::LostLate | Act::LostEarly => Outcome::Lost { reason: "cut".into() },
-            Act::Locked => Outcome::Locked {
-                by: hoist::wire::Holder {
+            Act::Kill => Err(Fault::Killed { signal: "KILL".into() }),
+            Act::Unreachable => Err(Fault::Unreachable { reason: "refused".into() }),
+            Act::LostLate | Act::LostEarly => Err(Fault::Lost { reason: "cut".into() }),
+            Act::Locked => Err(Fault::Locked {
+                by: Box::new(hoist::wire::Holder {
                     run: "other".parse().unwrap(),
                     user: "u".into(),
                     host: "h".into(),
                     pid: 1,
                     since: "now".into(),
                     message: String::new(),
-                },
-            },
+                }),
+            }),
         };
-        let answered = !matches!(outcome, Outcome::Unreachable { .. } | Outcome::Lost { .. });
         let mut result = HostResult::from(outcome);
+        let answered = !result.is_out_of_reach();
         if step == Step::Probe && result.outcome.is_ok() {
             result.facts = Some(Facts {
                 version: "test".into(),
@@ -263,7 +303,7 @@ impl Fleet for Scripted {
             let mut events = Vec::new();
             while under_way.len() < call.batch && !stopped && !queued.is_empty() {
                 let task = queued.pop_front().unwrap();
-                let key = (task.host, call.step, task.attempt);
+                let key = (task.host.index(), call.step, task.attempt);
                 // A look at the end of a run that was resumed is a probe like the first one.
                 let recover = call.recover && call.step != Step::Probe;
                 if recover && !self.world.borrow().begun.contains_key(&key) {
@@ -273,7 +313,7 @@ impl Fleet for Scripted {
                     self.world.borrow_mut().begun.insert(key, None);
                 }
                 self.moment();
-                trace.borrow_mut().push(Trace::Started(task.host));
+                trace.borrow_mut().push(Trace::Started(task.host.index()));
                 events.push(HostEvent::Started(task.host));
                 under_way.push(task);
             }
@@ -283,17 +323,17 @@ impl Fleet for Scripted {
                 }
                 let pick = self.next(under_way.len());
                 let task = under_way.remove(pick);
-                let key = (task.host, call.step, task.attempt);
+                let key = (task.host.index(), call.step, task.attempt);
                 let ended = self.world.borrow().begun.get(&key).cloned().flatten();
                 let recover = call.recover && call.step != Step::Probe;
                 let mut result = ended.filter(|_| recover).unwrap_or_else(|| self.work(call.step, &task));
                 // A target that is asked how a stage ended tells what it looks like now.
                 if recover && result.state.is_some() {
-                    result.state = Some(self.world.borrow().states[task.host].clone());
+                    result.state = Some(self.world.borrow().states[task.host.index()].clone());
                 }
                 self.world.borrow_mut().begun.insert(key, Some(result.clone()));
                 self.moment();
-                trace.borrow_mut().push(Trace::Told(task.host, result.outcome.clone()));
+                trace.borrow_mut().push(Trace::Told(task.host.index(), result.outcome.clone()));
                 events.push(HostEvent::Ended(task.host, Box::new(result)));
             }
             stopped |= on(events) == Flow::Stop;

@@ -30,8 +30,8 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let least = if args.verbose { Level::Debug } else { Level::Info };
     checked.remarks.retain(|remark| remark.severity >= least);
     match args.format {
-        Format::Text => render::text(&checked).answer(),
-        Format::Json => drop(answer_json(render::json(&checked))),
+        Format::Text => drop(render::text(&checked).answer()),
+        Format::Json => drop(answer_json(&render::Answer::of(&checked))?),
     }
     Ok(if checked.mistakes.is_empty() { ExitCode::Success } else { ExitCode::Usage })
 }

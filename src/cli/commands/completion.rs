@@ -26,7 +26,7 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
         "zsh" => Zsh::generate("hoist", &hoist),
         "fish" => Fish::generate("hoist", &hoist),
         "nushell" => Nushell::generate("hoist", &hoist),
-        other => return Err(Refused::Usage(format!("{other:?}: there are bash, zsh, fish and nushell"))),
+        other => return Err(Refused::Usage(format!("unknown shell {other:?}: write bash, zsh, fish or nushell"))),
     };
     answer(&script);
     Ok(ExitCode::Success)

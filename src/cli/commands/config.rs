@@ -31,10 +31,7 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
     for it in &values {
         match args.format {
             Format::Text => page.line(format!("{:keys$}  {:width$}  {}", it.key, it.value, it.origin)),
-            Format::Json => {
-                let line = serde_json::json!({ "key": it.key, "value": it.value, "origin": it.origin });
-                answer_json(line.to_string());
-            }
+            Format::Json => drop(answer_json(it)?),
         }
     }
     page.answer();

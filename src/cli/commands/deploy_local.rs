@@ -47,7 +47,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let deploy_dir = Path::new(&args.deploy_dir);
     if args.stage.is_some() && (args.server.is_some() || args.group.is_some()) {
-        return Err(Refused::Usage("--server and --group are for an installation, without a stage".into()));
+        return Err(Refused::Usage("--server and --group cannot be combined with a stage".into()));
     }
     let ok = match (&args.repo, &args.stage) {
         (Some(repo), Some(stage)) => {
@@ -56,7 +56,7 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
         }
         (Some(repo), None) => {
             if args.request.is_some() {
-                return Err(Refused::Usage("--request goes with a stage".into()));
+                return Err(Refused::Usage("--request needs a stage".into()));
             }
             let server = match &args.server {
                 Some(url) => Some(url.clone()),
@@ -66,10 +66,10 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
             local::install(&Wanted { repo, deploy_dir, server, group, force: args.force }) == 0
         }
         (None, None) if std::io::stdin().is_terminal() => {
-            return Err(Refused::Usage("name a repository: --repo REPOSITORY, and a stage if it is one".into()));
+            return Err(Refused::Usage("name a repository with --repo, and a stage to run only that".into()));
         }
         (None, None) => local::serve(std::io::stdin(), std::io::stdout()) == 0,
-        (None, Some(_)) => return Err(Refused::Usage("a stage goes with --repo".into())),
+        (None, Some(_)) => return Err(Refused::Usage("a stage needs --repo".into())),
     };
     Ok(if ok { ExitCode::Success } else { ExitCode::Failed })
 }

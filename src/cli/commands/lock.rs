@@ -46,11 +46,11 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let time = args.time.as_deref().map(duration).transpose();
     let time = time.map_err(|why| Refused::Usage(format!("--time: {why}")))?;
     if args.end && (time.is_some() || args.detach || !args.reason.is_empty()) {
-        return Err(Refused::Usage("--end goes with --all, and with nothing else".into()));
+        return Err(Refused::Usage("--end can be combined with --all only".into()));
     }
     let reason = args.reason.join(" ");
     if reason.chars().count() > LONGEST_REASON {
-        return Err(Refused::Usage(format!("a reason has {LONGEST_REASON} characters at most")));
+        return Err(Refused::Usage(format!("the reason is longer than {LONGEST_REASON} characters")));
     }
     let scope = LockScope::new(&args.options()?, args.all)?;
     if args.end {
@@ -62,7 +62,7 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let until = time.and_then(clock::rfc3339_in);
     let owner = LockOwner { holder: deploy::holder(reason)?, purpose: Purpose::Lock, until };
     // Ahead of the lock: a signal that comes as soon as it stands lets it go in good order.
-    let interrupts = Interrupts::listen("hoist lock: stopped at once; the lock is let go")?;
+    let interrupts = Interrupts::listen("hoist lock: stopped; the lock is released")?;
     let console = Console::new("lock", Show::answer(Format::Text), false);
     let lock = scope.acquire(&owner, &|| interrupts.any(), &console)?;
     let end = if args.all { "`hoist lock --end --all`" } else { "`hoist lock --end`" };
@@ -83,8 +83,21 @@ fn attached(args: &Args) -> Vec<&str> {
     words
 }
 
-/// `--end`.
+/// `--end`, and a word on the locks that still keep deployments out.
 fn end(scope: &LockScope) -> Result<ExitCode, Refused> {
+    let (what, scaps) = (scope.name(), scope.held_by_scap());
+    let code = end_own(scope, scaps.iter().any(|(on, _)| on == what))?;
+    for (on, held) in scaps {
+        complain_line(&format!("hoist lock: {on} is {held}; only Scap can end it"));
+    }
+    if let Some(locked) = scope.locked_with_all() {
+        complain_line(&format!("hoist lock: {locked}; end it with `hoist lock --end --all`"));
+    }
+    Ok(code)
+}
+
+/// Ends the lock of Hoist's own. `by_scap`: Scap has one on the same.
+fn end_own(scope: &LockScope, by_scap: bool) -> Result<ExitCode, Refused> {
     let what = scope.name();
     let stays = match scope.end()? {
         Ended::Gone(owner) => {
@@ -92,13 +105,14 @@ fn end(scope: &LockScope) -> Result<ExitCode, Refused> {
             answer_line(&format!("{what} is unlocked; it {was}"));
             return Ok(ExitCode::Success);
         }
+        Ended::NotLocked if by_scap => return Ok(ExitCode::Locked),
         Ended::NotLocked => {
             answer_line(&format!("{what} is not locked"));
             return Ok(ExitCode::Success);
         }
-        Ended::Deploying(owner) => format!("{owner}; only a `hoist lock` is ended in this way"),
-        Ended::NotAllowed(owner) => format!("{owner}; only that user and root may end that"),
-        Ended::Stays(owner) => format!("{owner}; that process was told to end, and has not"),
+        Ended::Deploying(owner) => format!("{owner}; `hoist lock --end` only ends a lock of `hoist lock`"),
+        Ended::NotAllowed(owner) => format!("{owner}; only that user and root can end it"),
+        Ended::Stays(owner) => format!("{owner}; that process was told to end but is still running"),
         Ended::Nameless => scope.nameless(),
     };
     complain_line(&format!("hoist lock: {what} {stays}"));

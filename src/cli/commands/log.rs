@@ -11,7 +11,6 @@ use crate::cli::show::Format;
 use crate::logs;
 use crate::logs::{Filter, Follower, News};
 use crate::report::LogFile;
-use crate::terminal::Theme;
 
 use super::{ExitCode, Refused, command, operation};
 
@@ -44,10 +43,10 @@ command! {
 pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let filter = Filter::parse(&args.expression).map_err(Refused::new)?;
     if args.latest && args.file.is_some() {
-        return Err(Refused::Usage("-l and -f exclude each other".into()));
+        return Err(Refused::Usage("-l and -f cannot be combined".into()));
     }
     let least = if args.verbose || filter.names_a_level() { 0 } else { 20 };
-    let show = LogView { filter, least, format: args.format, theme: Theme::of_stdout() };
+    let show = LogView { filter, least, format: args.format };
     if let Some(file) = &args.file {
         return whole(Path::new(file), &show);
     }
@@ -58,12 +57,12 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
         logs::newest(&folder).map_err(|error| Refused::new(format!("cannot read {}: {error}", shown.display())))?;
     match newest {
         None if args.latest => {
-            complain(&format!("hoist log: {} holds no log: a deployment leaves one there", shown.display()));
+            complain(&format!("hoist log: no log in {}: nothing has been deployed yet", shown.display()));
             return Ok(ExitCode::Failed);
         }
-        None => complain(&format!("hoist log: {} holds no log yet: waiting for one", shown.display())),
+        None => complain(&format!("hoist log: no log in {} yet: waiting for one", shown.display())),
         Some(path) if args.latest => return whole(&path, &show),
-        Some(path) => complain(&format!("hoist log: following {}, from its end on", name(&path))),
+        Some(path) => complain(&format!("hoist log: following {} from its end", name(&path))),
     }
     follow(&folder, &show)
 }

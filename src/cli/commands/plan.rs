@@ -23,8 +23,8 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let choice = Choice { rev: args.rev, stages: args.stages, limit_hosts: args.limit_hosts, ..Choice::default() };
     let plan = operation::plan(&options, &choice, &Console::new("plan", Show::answer(args.format), false))?;
     match args.format {
-        Format::Text => render::text(&plan).answer(),
-        Format::Json => drop(answer_json(render::json(&plan)?)),
+        Format::Text => drop(render::text(&plan).answer()),
+        Format::Json => drop(answer_json(&render::Answer::of(&plan))?),
     }
     Ok(ExitCode::Success)
 }

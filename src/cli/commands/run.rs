@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use crate::cli::out::complain;
-use crate::cli::show::{Format, Show};
+use crate::cli::show::Show;
 use crate::cli::signals::Interrupts;
 use crate::cli::values::{flag, hosts};
 use crate::config;
@@ -14,7 +14,7 @@ use crate::targets::{FailureLimit, Group, Target, fold};
 
 use super::{ExitCode, command};
 
-const LAST_WORDS: &str = "hoist run: stopped at once; commands under way may go on on their hosts";
+const LAST_WORDS: &str = "hoist run: stopped; running commands may continue on their hosts";
 
 command! {
     /// Run a command on targets, with the groups, limits and outcomes of a deployment.
@@ -60,13 +60,13 @@ command! {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<ExitCode, Refused> {
-    if args.fold && args.format == Format::Json {
-        return Err(Refused::Usage("--fold is for text: --format json shows each line as it comes".into()));
+    if args.fold && args.format != report::Format::Text {
+        return Err(Refused::Usage("--fold cannot be combined with --format json".into()));
     }
     let show = Show::new(args.format, args.verbose, args.quiet)?;
     let line = command_line(&args.command);
     if line.trim().is_empty() {
-        return Err(Refused::Usage("no command: write it behind the flags, hoist run -- COMMAND".into()));
+        return Err(Refused::Usage("no command given: write it after the flags, hoist run -- COMMAND".into()));
     }
     let options = args.options()?;
     let limit = flag("--failure-limit", &args.failure_limit, str::parse::<FailureLimit>)?;
@@ -80,14 +80,14 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
         },
     };
     let wanted = match (args.hosts, args.groups) {
-        (Some(_), Some(_)) => return Err(Refused::Usage("--hosts and --groups exclude each other".into())),
+        (Some(_), Some(_)) => return Err(Refused::Usage("--hosts and --groups cannot be combined".into())),
         (Some(from), None) => Hosts::Named { targets: hosts(&from)?, from },
         (None, groups) => Hosts::Groups(groups),
     };
     let command = Command::prepare(&options, line, wanted, args.limit_hosts.as_deref(), &overrides)?;
     let interrupts = Interrupts::listen(LAST_WORDS)?;
     let names = |hosts: &[&Target]| fold(hosts.iter().copied());
-    let mut report = report::of_command(show.format.into(), show.verbosity, names, args.fold);
+    let mut report = report::of_command(show.format, show.verbosity, names, args.fold);
     Ok(command.run(&mut *report, &mut |report| {
         end_without_a_reader(report);
         interrupts.any()

@@ -25,7 +25,7 @@ command! {
 pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let look = match (args.offline, args.verify) {
         (true, true) => {
-            return Err(Refused::Usage("--verify asks the targets, and --offline asks none".into()));
+            return Err(Refused::Usage("--verify and --offline cannot be combined".into()));
         }
         (true, false) => Look::Offline,
         (false, true) => Look::Verify,
@@ -34,8 +34,8 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let console = Console::new("status", Show::answer(args.format), false);
     let status = operation::status(&args.options()?, args.limit_hosts.as_deref(), look, &console)?;
     match args.format {
-        Format::Text => render::text(&status).answer(),
-        Format::Json => drop(answer_json(render::json(&status)?)),
+        Format::Text => drop(render::text(&status).answer()),
+        Format::Json => drop(answer_json(&render::Answer::of(&status))?),
     }
     Ok(if status.is_ok() { ExitCode::Success } else { ExitCode::Failed })
 }

@@ -12,6 +12,10 @@ command! {
         #[argh(switch)]
         pub all: bool,
 
+        /// also clear the locks of a run that is still running
+        #[argh(switch)]
+        pub force: bool,
+
         /// clear without asking; required without a terminal
         #[argh(switch, short = 'y')]
         pub yes: bool,
@@ -24,9 +28,9 @@ command! {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<ExitCode, Refused> {
-    let show = Show::new(Format::Text, false, false)?;
     if args.all != args.host.is_empty() {
-        return Err(Refused::Usage("name hosts, or all of them with --all".into()));
+        return Err(Refused::Usage("name hosts, or use --all".into()));
     }
-    operation::unlock(&args.options()?, &args.host, &Console::new("unlock", show, args.yes))
+    let console = Console::new("unlock", Show::answer(Format::Text), args.yes);
+    operation::unlock(&args.options()?, &args.host, args.force, &console)
 }

@@ -1,6 +1,6 @@
 //! How `hoist check-config` looks.
 
-use serde_json::json;
+use serde::Serialize;
 
 use crate::config::Checked;
 use crate::problem::Problem;
@@ -40,30 +40,57 @@ pub fn text(checked: &Checked) -> Page {
     page
 }
 
-/// For programs.
-pub fn json(checked: &Checked) -> String {
-    let whole = json!({
-        "mistakes": checked.mistakes.iter().map(problem).collect::<Vec<_>>(),
-        "notes": checked.remarks.iter().map(problem).collect::<Vec<_>>(),
-        "environments": checked.environments,
-        "keys": checked.keys,
-        "groups": checked.groups,
-        "targets": checked.targets,
-        "checks": checked.checks,
-        "config_files": checked.config_files,
-        "templates": checked.templates,
-        "variables": checked.variables,
-    });
-    whole.to_string()
+/// For programs: the object of `--format json`.
+#[derive(Serialize)]
+pub struct Answer<'a> {
+    mistakes: Vec<ProblemAnswer<'a>>,
+    notes: Vec<ProblemAnswer<'a>>,
+    environments: &'a [String],
+    keys: usize,
+    groups: usize,
+    targets: usize,
+    checks: usize,
+    config_files: usize,
+    templates: usize,
+    variables: usize,
 }
 
-/// A mistake or a remark, with its message as the terminal shows it.
-fn problem(problem: &Problem) -> serde_json::Value {
-    json!({
-        "level": problem.severity,
-        "file": problem.file,
-        "line": problem.line,
-        "key": problem.key,
-        "message": problem.to_string(),
-    })
+/// A mistake or a remark.
+#[derive(Serialize)]
+struct ProblemAnswer<'a> {
+    level: Level,
+    file: Option<&'a str>,
+    line: Option<usize>,
+    key: Option<&'a str>,
+    /// As the terminal shows it.
+    message: String,
+}
+
+impl Answer<'_> {
+    pub fn of(checked: &Checked) -> Answer<'_> {
+        Answer {
+            mistakes: checked.mistakes.iter().map(ProblemAnswer::of).collect(),
+            notes: checked.remarks.iter().map(ProblemAnswer::of).collect(),
+            environments: &checked.environments,
+            keys: checked.keys,
+            groups: checked.groups,
+            targets: checked.targets,
+            checks: checked.checks,
+            config_files: checked.config_files,
+            templates: checked.templates,
+            variables: checked.variables,
+        }
+    }
+}
+
+impl ProblemAnswer<'_> {
+    fn of(problem: &Problem) -> ProblemAnswer<'_> {
+        ProblemAnswer {
+            level: problem.severity,
+            file: problem.file.as_deref(),
+            line: problem.line,
+            key: problem.key.as_deref(),
+            message: problem.to_string(),
+        }
+    }
 }

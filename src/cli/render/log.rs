@@ -1,9 +1,11 @@
 //! How `hoist log` looks.
 
-use crate::cli::out::{answer, answer_json};
+use serde::Serialize;
+
+use crate::cli::out::{answer_json, answer_json_line};
 use crate::cli::show::Format;
 use crate::logs::{Filter, LogEntry};
-use crate::terminal::{Theme, safe_line};
+use crate::terminal::{Page, Style, Styled, cut_line};
 
 /// Which entries are shown, and how.
 pub struct LogView {
@@ -11,7 +13,6 @@ pub struct LogView {
     /// Entries whose level is lower are left out; those without any are not.
     pub least: u32,
     pub format: Format,
-    pub theme: Theme,
 }
 
 impl LogView {
@@ -21,35 +22,38 @@ impl LogView {
             return true;
         }
         match self.format {
-            Format::Json if entry.json => answer_json(entry.line.clone()),
-            Format::Json => answer_json(serde_json::json!({ "message": entry.line }).to_string()),
-            Format::Text => answer(&self.text(entry)),
+            Format::Json if entry.json => answer_json_line(entry.line.clone()),
+            Format::Json => answer_json(&PlainLine { message: &entry.line }).unwrap_or(false),
+            Format::Text => text(entry).answer(),
         }
     }
+}
 
-    /// `21:58:30 [web-10] Rolling back …`; further lines of a message are indented, so that none looks like an entry.
-    fn text(&self, entry: &LogEntry) -> String {
-        let theme = self.theme;
-        let mut head = String::new();
-        if let Some(clock) = &entry.clock {
-            head += &format!("{} ", theme.dim(clock));
-        }
-        if let Some(host) = &entry.host {
-            head += &format!("[{}] ", safe_line(host, theme.unicode));
-        }
-        let mut text = String::new();
-        for (number, line) in entry.message.trim_end().split('\n').enumerate() {
-            let line = safe_line(line, theme.unicode);
-            let line = match entry.level {
-                Some(40..) => theme.bad(&line),
-                Some(30..) => theme.warn(&line),
-                Some(..20) => theme.dim(&line),
-                _ => line.into_owned(),
-            };
-            text += if number == 0 { &head } else { "    " };
-            text += &line;
-            text.push('\n');
-        }
-        text
+/// What is shown for a line of a log that is no JSON.
+#[derive(Serialize)]
+struct PlainLine<'a> {
+    message: &'a str,
+}
+
+/// `21:58:30 [web-10] Rolling back …`; further lines of a message are indented, so that none looks like an entry.
+fn text(entry: &LogEntry) -> Page {
+    let style = match entry.level {
+        Some(40..) => Style::Bad,
+        Some(30..) => Style::Warning,
+        Some(..20) => Style::Dim,
+        _ => Style::Plain,
+    };
+    let mut head = Styled::default();
+    if let Some(clock) = &entry.clock {
+        head.push(Style::Dim.of(clock));
+        head.push(" ");
     }
+    if let Some(host) = &entry.host {
+        head.push(format!("[{}] ", cut_line(host)));
+    }
+    let mut page = Page::default();
+    for line in entry.message.trim_end().split('\n') {
+        page.line(std::mem::replace(&mut head, "    ".into()).with(style.of(cut_line(line))));
+    }
+    page
 }

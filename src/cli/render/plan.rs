@@ -1,10 +1,12 @@
 //! How `hoist plan` looks.
 
+use serde::Serialize;
+
 use crate::deploy::Plan;
-use crate::operation::Refused;
-use crate::targets::fold;
+use crate::targets::{FailedTargets, FailureLimit, Group, Target, fold};
 use crate::terminal::Page;
 use crate::text::counted;
+use crate::wire::{Revision, Stage};
 
 /// For people.
 pub fn text(plan: &Plan) -> Page {
@@ -35,39 +37,66 @@ pub fn text(plan: &Plan) -> Page {
     page
 }
 
-/// For programs.
-pub fn json(plan: &Plan) -> Result<String, Refused> {
-    let groups: Vec<_> = plan
-        .groups
-        .iter()
-        .map(|group| {
-            let subgroups: Vec<_> = group
-                .subgroups()
-                .into_iter()
-                .map(|(label, range)| serde_json::json!({ "label": label, "hosts": group.targets[range] }))
-                .collect();
-            serde_json::json!({
-                "name": group.name,
-                "hosts": group.targets.len(),
-                "failure_limit": group.limit,
-                "resolved_limit": group.limit.of(group.targets.len()),
-                "retry_failed": group.retry_failed,
-                "failed_targets": group.failed_targets,
-                "subgroups": subgroups,
-            })
-        })
-        .collect();
-    let stages: Vec<_> = plan
-        .stages
-        .iter()
-        .chain(&plan.finalize)
-        .map(|it| serde_json::json!({ "stage": it.stage, "batch_size": it.batch, "timeout": it.timeout.as_secs() }))
-        .collect();
-    let whole = serde_json::json!({
-        "repo": plan.repo,
-        "revision": plan.revision,
-        "stages": stages,
-        "groups": groups,
-    });
-    Ok(serde_json::to_string(&whole).map_err(anyhow::Error::from)?)
+/// For programs: the object of `--format json`.
+#[derive(Serialize)]
+pub struct Answer<'a> {
+    repo: &'a str,
+    revision: &'a Revision,
+    stages: Vec<PlannedStage>,
+    groups: Vec<PlannedGroup<'a>>,
+}
+
+#[derive(Serialize)]
+struct PlannedStage {
+    stage: Stage,
+    batch_size: usize,
+    /// In seconds.
+    timeout: u64,
+}
+
+#[derive(Serialize)]
+struct PlannedGroup<'a> {
+    name: &'a str,
+    hosts: usize,
+    failure_limit: FailureLimit,
+    /// In hosts.
+    resolved_limit: usize,
+    retry_failed: usize,
+    failed_targets: FailedTargets,
+    subgroups: Vec<Subgroup<'a>>,
+}
+
+#[derive(Serialize)]
+struct Subgroup<'a> {
+    label: String,
+    hosts: &'a [Target],
+}
+
+impl Answer<'_> {
+    pub fn of(plan: &Plan) -> Answer<'_> {
+        let stages = plan.stages.iter().chain(&plan.finalize);
+        let stages =
+            stages.map(|it| PlannedStage { stage: it.stage, batch_size: it.batch, timeout: it.timeout.as_secs() });
+        Answer {
+            repo: &plan.repo,
+            revision: &plan.revision,
+            stages: stages.collect(),
+            groups: plan.groups.iter().map(PlannedGroup::of).collect(),
+        }
+    }
+}
+
+impl PlannedGroup<'_> {
+    fn of(group: &Group) -> PlannedGroup<'_> {
+        let subgroups = group.subgroups().into_iter();
+        PlannedGroup {
+            name: &group.name,
+            hosts: group.targets.len(),
+            failure_limit: group.limit,
+            resolved_limit: group.limit.of(group.targets.len()),
+            retry_failed: group.retry_failed,
+            failed_targets: group.failed_targets,
+            subgroups: subgroups.map(|(label, range)| Subgroup { label, hosts: &group.targets[range] }).collect(),
+        }
+    }
 }

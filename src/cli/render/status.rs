@@ -1,12 +1,17 @@
 //! How `hoist status` looks: a table in which equal hosts share a row, or one object of JSON.
 
+use serde::Serialize;
+
 use crate::clock;
-use crate::operation::{Refused, Standing, Status, View};
+use crate::deploy::Plan;
+use crate::fleet_state::Owed;
+use crate::locks::LockOwner;
+use crate::operation::{Standing, Status, View};
 use crate::report::Folded;
-use crate::targets::fold;
-use crate::terminal::{Page, Theme, safe_line};
+use crate::targets::{Target, fold};
+use crate::terminal::{Page, Style, Theme, cut_line};
 use crate::text;
-use crate::wire::{Holder, Revision};
+use crate::wire::{Holder, Lacking, Revision, RunId};
 
 const HEAD: [&str; 9] =
     ["group", "hosts", "standing", "current", "done", "in progress", "owed", "last contact", "names"];
@@ -35,7 +40,7 @@ pub fn text(status: &Status) -> Page {
     }
     let mut folded: Folded<(Cells, bool)> = Folded::default();
     for view in &status.views {
-        let note = safe_line(&note(view), theme.unicode).into_owned();
+        let note = cut_line(&note(view)).into_owned();
         folded.add((cells(view, note), view.standing == Standing::Ok), &view.target);
     }
     let mut rows: Vec<(Vec<String>, bool)> = Vec::new();
@@ -53,16 +58,17 @@ fn table(rows: Vec<(Vec<String>, bool)>, theme: Theme, page: &mut Page) {
     let mut head: Vec<String> = HEAD.map(str::to_owned).to_vec();
     head.push(if noted { "note".into() } else { String::new() });
     let lines: Vec<_> = std::iter::once((head, true)).chain(rows).collect();
-    let width = |column: usize| lines.iter().map(|(row, _)| row[column].chars().count()).max().unwrap_or(0);
+    let width = |column: usize| lines.iter().map(|(row, _)| theme.width(&row[column])).max().unwrap_or(0);
     let widths: Vec<usize> = (0..=HEAD.len()).map(width).collect();
     for (number, (row, fine)) in lines.iter().enumerate() {
-        let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| theme.padded(cell, *width)).collect();
         let line = cells.join("  ").trim_end().to_owned();
-        page.line(match (number, fine) {
-            (0, _) => theme.dim(&line),
-            (_, true) => line,
-            (_, false) => theme.bad(&line),
-        });
+        let style = match (number, fine) {
+            (0, _) => Style::Dim,
+            (_, true) => Style::Plain,
+            (_, false) => Style::Bad,
+        };
+        page.line(style.of(line));
     }
 }
 
@@ -91,62 +97,99 @@ fn cells(view: &View, note: String) -> Cells {
 fn note(view: &View) -> String {
     let mut notes = Vec::new();
     notes.extend(view.trouble.clone());
-    notes.extend(view.known.owed.as_ref().map(|owed| format!("missed out: {}", owed.reason)));
+    notes.extend(view.known.owed.as_ref().map(|owed| format!("missed: {}", owed.reason)));
     if view.standing == Standing::Astray
         && let Some(wanted) = &view.known.wanted
     {
-        notes.push(format!("{} is wanted", wanted.short()));
+        notes.push(format!("should run {}", wanted.short()));
     }
     if let Some(link) = view.known.state.as_ref().and_then(|state| state.stray_links.first()) {
-        notes.push(format!("{link} does not lead into what is live"));
+        notes.push(format!("{link} does not point into the live revision"));
     }
     if let Some(lacking) = view.lacking.as_ref().filter(|lacking| lacking.count > 0) {
         let files = text::first(&lacking.files, lacking.count, NAMED);
-        notes.push(format!("its tree lacks {}: {files}", text::counted(lacking.count, "file")));
+        notes.push(format!("{} missing from its tree: {files}", text::counted(lacking.count, "file")));
     }
     notes.extend(view.locked.as_ref().map(|by| format!("locked by {by}")));
     notes.join("; ")
 }
 
-/// For programs.
-pub fn json(status: &Status) -> Result<String, Refused> {
-    let hosts: Vec<_> = status
-        .views
-        .iter()
-        .map(|view| {
-            let state = view.known.state.as_ref();
-            serde_json::json!({
-                "host": view.target,
-                "group": view.group,
-                "standing": view.standing.name(),
-                "current": state.map(|state| &state.current),
-                "done": state.map(|state| &state.done),
-                "in_progress": state.map(|state| &state.in_progress),
-                "stray_links": state.map(|state| &state.stray_links),
-                "wanted": view.known.wanted,
-                "owed": view.known.owed,
-                "last_contact": view.known.contact,
-                "reached": view.reached,
-                "trouble": view.trouble,
-                "locked_by": view.locked,
-                "lacking": view.lacking,
-            })
-        })
-        .collect();
-    let unfinished = status.unfinished.as_ref().map(|unfinished| {
-        let plan = &unfinished.opened.plan;
-        serde_json::json!({
-            "run": plan.run, "revision": plan.revision, "user": plan.user, "deploy_host": plan.deploy_host,
-        })
-    });
-    let deploying: Option<&Holder> = status.deploying.as_ref();
-    let whole = serde_json::json!({
-        "repo": status.repo,
-        "deploying": deploying,
-        "locked": status.locked,
-        "locked_all": status.locked_all,
-        "unfinished": unfinished,
-        "hosts": hosts,
-    });
-    Ok(serde_json::to_string(&whole).map_err(anyhow::Error::from)?)
+/// For programs: the object of `--format json`.
+#[derive(Serialize)]
+pub struct Answer<'a> {
+    repo: &'a str,
+    deploying: Option<&'a Holder>,
+    locked: Option<&'a LockOwner>,
+    locked_all: Option<&'a LockOwner>,
+    unfinished: Option<UnfinishedRun<'a>>,
+    hosts: Vec<HostAnswer<'a>>,
+}
+
+#[derive(Serialize)]
+struct UnfinishedRun<'a> {
+    run: &'a RunId,
+    revision: &'a Revision,
+    user: &'a str,
+    deploy_host: &'a str,
+}
+
+#[derive(Serialize)]
+struct HostAnswer<'a> {
+    host: &'a Target,
+    group: &'a str,
+    standing: Standing,
+    current: Option<&'a Revision>,
+    done: Option<&'a Revision>,
+    in_progress: Option<&'a Revision>,
+    /// `None`: its links are not known.
+    stray_links: Option<&'a [String]>,
+    wanted: Option<&'a Revision>,
+    owed: Option<&'a Owed>,
+    /// RFC 3339, UTC.
+    last_contact: Option<&'a str>,
+    /// `None`: it was not asked.
+    reached: Option<bool>,
+    trouble: Option<&'a str>,
+    locked_by: Option<&'a Holder>,
+    /// `None`: nobody looked.
+    lacking: Option<&'a Lacking>,
+}
+
+impl Answer<'_> {
+    pub fn of(status: &Status) -> Answer<'_> {
+        let unfinished = status.unfinished.as_ref().map(|unfinished| {
+            let Plan { run, revision, user, deploy_host, .. } = &unfinished.opened.plan;
+            UnfinishedRun { run, revision, user, deploy_host }
+        });
+        Answer {
+            repo: &status.repo,
+            deploying: status.deploying.as_ref(),
+            locked: status.locked.as_ref(),
+            locked_all: status.locked_all.as_ref(),
+            unfinished,
+            hosts: status.views.iter().map(HostAnswer::of).collect(),
+        }
+    }
+}
+
+impl HostAnswer<'_> {
+    fn of(view: &View) -> HostAnswer<'_> {
+        let state = view.known.state.as_ref();
+        HostAnswer {
+            host: &view.target,
+            group: &view.group,
+            standing: view.standing,
+            current: state.and_then(|state| state.current.as_ref()),
+            done: state.and_then(|state| state.done.as_ref()),
+            in_progress: state.and_then(|state| state.in_progress.as_ref()),
+            stray_links: state.map(|state| state.stray_links.as_slice()),
+            wanted: view.known.wanted.as_ref(),
+            owed: view.known.owed.as_ref(),
+            last_contact: view.known.contact.as_deref(),
+            reached: view.reached,
+            trouble: view.trouble.as_deref(),
+            locked_by: view.locked.as_ref(),
+            lacking: view.lacking.as_ref(),
+        }
+    }
 }

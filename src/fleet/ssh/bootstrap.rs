@@ -52,7 +52,7 @@ impl Marker {
                 machine()
             )),
             "unsafe" => Marker::Unfit(format!(
-                "{value} on the target is no folder of the user's own, or others may write to it: fix that (chown, chmod \
+                "{value} on the target does not belong to the user, or others can write to it: fix that (chown, chmod \
                  go-w), or set remote_binary"
             )),
             _ => Marker::Unfit(format!("cannot copy hoist to the target: {value}; fix that, or set remote_binary")),
@@ -73,6 +73,14 @@ pub struct OwnBuild {
     path: PathBuf,
     content: Arc<Pack>,
     sha256: OnceLock<Result<String, String>>,
+}
+
+/// Why Hoist was not copied to a target.
+#[derive(Debug)]
+pub enum UploadError {
+    /// The session broke.
+    Lost(String),
+    Failed(String),
 }
 
 impl Bootstrap {
@@ -105,12 +113,12 @@ impl Bootstrap {
     /// Copies this build to the target. Copies of the same build may race: each is put in its place whole.
     ///
     /// # Errors
-    /// A fragment for the operator; the first of the pair says whether the session broke.
-    pub fn upload(&self, link: &mut Link, deadline: Instant) -> Result<(), (bool, String)> {
+    /// With a fragment for the operator.
+    pub fn upload(&self, link: &mut Link, deadline: Instant) -> Result<(), UploadError> {
         let Bootstrap::Copied(build) = self else { return Ok(()) };
         let input = Input { head: Vec::new(), payload: build.content.clone().into(), keep_open: false };
         let (mut stored, mut complaint, mut noise) = (false, String::new(), String::new());
-        let sha256 = build.sha256().map_err(|why| (false, why))?;
+        let sha256 = build.sha256().map_err(UploadError::Failed)?;
         let end = link.exec(&script(&upload_script(sha256)), input, deadline, &mut |said| {
             let (OutputChunk::Out(line) | OutputChunk::Err(line)) = said;
             let line = String::from_utf8_lossy(line);
@@ -124,17 +132,19 @@ impl Bootstrap {
         });
         match end {
             Ok(ExecEnd::Status(0) | ExecEnd::Closed) if stored => Ok(()),
-            Ok(ExecEnd::Lost(why)) | Err(OpenError::Lost(why)) => Err((true, why)),
+            Ok(ExecEnd::Lost(why)) | Err(OpenError::Lost(why)) => Err(UploadError::Lost(why)),
             Ok(ExecEnd::TimedOut) | Err(OpenError::TimedOut) => {
-                Err((false, "copying hoist to the target took too long".into()))
+                Err(UploadError::Failed("copying hoist to the target took too long".into()))
             }
             Err(OpenError::NoChannel(why) | OpenError::Denied(why)) => {
-                Err((false, format!("the target runs no commands: {why}")))
+                Err(UploadError::Failed(format!("the target runs no commands: {why}")))
             }
             Ok(ExecEnd::Status(_) | ExecEnd::Signal(_) | ExecEnd::Closed) => {
-                let words = [complaint.as_str(), noise.as_str(), "it ended without a word"];
+                let words = [complaint.as_str(), noise.as_str(), "it ended without output"];
                 let why = words.into_iter().find(|words| !words.is_empty()).unwrap_or_default();
-                Err((false, format!("cannot copy hoist to the target: {why}; fix that, or set remote_binary")))
+                Err(UploadError::Failed(format!(
+                    "cannot copy hoist to the target: {why}; fix that, or set remote_binary"
+                )))
             }
         }
     }

@@ -48,7 +48,9 @@ fn log_in(route: &Route, progress: &mut Progress) -> Result<(Session, Socket), C
                 hang_up(session, &socket);
                 drop(permit);
                 if !pause.is_zero() {
-                    log::info!("{}: the next keys are tried in {pause:?}, or the server would shut us out", route.name);
+                    route.debug(&format!(
+                        "waiting {pause:?} before the next keys, so that the server does not block this host"
+                    ));
                     std::thread::sleep(pause);
                 }
             }
@@ -144,7 +146,7 @@ impl Attempt<'_> {
             Way::Command(command) => {
                 // The command itself may log in at one host for all targets; limit that.
                 let permit = proxy_command::is_ssh(command).then(|| route.network.logins.acquire("ssh".into()));
-                let socket = proxy_command::start(command, &route.name);
+                let socket = proxy_command::start(command, route.listener());
                 Ok((socket.map_err(|error| self.not_carried(&error.to_string()))?, permit))
             }
         }
@@ -226,8 +228,8 @@ impl Attempt<'_> {
     fn shut_out(&self, session: &Session) -> ConnectError {
         let said = session.banner().and_then(server_text::in_one_line).map(|said| format!(" with the words {said:?}"));
         let message = format!(
-            "{} closed the connection ahead of its SSH banner{}: an sshd does so to an address whose logins failed \
-             (PerSourcePenalties) and while too many logins are under way (MaxStartups), and so do fail2ban and firewalls",
+            "{} closed the connection before its SSH banner{}: sshd does so for an address with failed logins \
+             (PerSourcePenalties) or with too many logins at once (MaxStartups), and so do fail2ban and firewalls",
             self.place(),
             said.unwrap_or_default()
         );

@@ -9,11 +9,12 @@ pub(crate) mod keys;
 pub(crate) mod known_hosts;
 mod openssh;
 mod options;
+mod remarks;
 mod route;
 mod routes;
 pub(crate) mod transport;
 
-pub use bootstrap::{Bootstrap, Marker, run_command, shell_word};
+pub use bootstrap::{Bootstrap, Marker, UploadError, run_command, shell_word};
 pub use connect_error::{ConnectError, ConnectErrorKind};
 pub use openssh::{OPTIONS, Use};
 pub use options::{OpenSsh, Set, SshOptions, key_memory};
@@ -28,6 +29,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use crate::fleet::remarks::Remarks;
 use crate::targets::Target;
 use keys::wanted::Wanted;
 use routes::Routes;
@@ -56,7 +58,7 @@ impl Ssh {
             // Then it is the same for all hosts.
             routes.keys(Wanted::of(&options))?;
             if options.user.is_none() {
-                options::operator().context("your user name is not known: set ssh_user")?;
+                options::operator().context("your user name is unknown: set ssh_user")?;
             }
         }
         Ok(Ssh { options, routes, bootstrap })
@@ -69,7 +71,7 @@ impl Ssh {
     pub fn find_routes(&self, targets: &[Target]) -> anyhow::Result<()> {
         if let Some(reader) = self.routes.reader() {
             let how = if reader.is_shared() { "once for all of them" } else { "for each of them" };
-            log::info!("{} targets: OpenSSH's configuration is read {how}", targets.len());
+            log::debug!("{} targets: OpenSSH's configuration is read {how}", targets.len());
         }
         let next = AtomicUsize::new(0);
         let find = || {
@@ -95,6 +97,11 @@ impl Ssh {
         connect::link(&*self.routes.to(&self.options, target).map_err(refused)?)
     }
 
+    /// What the operator should know of all this.
+    pub fn remarks(&self) -> &Remarks {
+        self.routes.remarks()
+    }
+
     /// The shortest keepalive interval of any session.
     pub fn shortest_keepalive(&self) -> Duration {
         self.routes.shortest_keepalive().unwrap_or(self.options.keepalive)
@@ -104,10 +111,11 @@ impl Ssh {
     pub fn session_limit(&self, hosts: usize) -> Option<usize> {
         let possible = transport::open_files::sessions();
         if self.options.max_sessions.is_none() && possible < hosts {
-            log::warn!(
-                "the system lets {possible} of {hosts} sessions be open at once, so they are closed and opened by turns: \
-                 raise the hard limit on open files (ulimit -Hn)"
+            let message = format!(
+                "the system allows {possible} of {hosts} sessions at once, so sessions are closed and reopened: raise \
+                 the hard limit on open files (ulimit -Hn)"
             );
+            self.remarks().warn(None, message);
         }
         let limit = self.options.max_sessions.map_or(possible, |wanted| wanted.min(possible));
         (limit < hosts).then_some(limit)

@@ -12,11 +12,15 @@ use super::openssh::KnownHostsCommand;
 use super::transport::login_limit::LoginLimit;
 use super::transport::names::{Family, Names};
 use super::transport::tcp::Keepalive;
+use crate::fleet::remarks::Remarks;
+use crate::targets::Target;
 
 /// What it takes to open a session with one host.
 pub struct Route {
     /// As the operator calls it.
     pub name: String,
+    /// The target of the deployment that it leads to; `None`: it leads to a jump host.
+    pub target: Option<Target>,
     /// The name or address that is connected to.
     pub host: String,
     pub port: u16,
@@ -46,6 +50,7 @@ pub struct Network {
     pub names: Names,
     pub logins: LoginLimit,
     pub keys: KeyMemory,
+    pub remarks: Arc<Remarks>,
 }
 
 /// What carries the session.

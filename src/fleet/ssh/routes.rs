@@ -20,6 +20,7 @@ use super::route::{Network, Route, Way};
 use super::transport::names::Family;
 use super::transport::tcp::Keepalive;
 use super::{Algorithms, SshOptions, options};
+use crate::fleet::remarks::Remarks;
 use crate::targets::Target;
 
 /// As many silent intervals as OpenSSH allows by default, too.
@@ -72,18 +73,19 @@ impl Routes {
     /// # Errors
     /// OpenSSH's configuration cannot be read, or says of all hosts what is not honoured.
     pub fn new(options: &SshOptions) -> anyhow::Result<Routes> {
+        let remarks = Arc::new(Remarks::default());
         let reader = match &options.openssh {
             None => None,
             Some(openssh) => {
                 let reader = ConfigReader::open(openssh.file.clone(), options::ssh_home().as_deref())?;
                 if reader.is_none() {
-                    log::info!("there is no OpenSSH client here, so no OpenSSH configuration is read");
+                    remarks.debug(None, "no OpenSSH client is installed, so no OpenSSH configuration is read");
                 }
                 reader
             }
         };
         let keys = KeyMemory::load(options.key_memory.clone());
-        let network = Arc::new(Network { keys, ..Network::default() });
+        let network = Arc::new(Network { keys, remarks, ..Network::default() });
         let (routes, bastions, known_hosts, keys) = Default::default();
         Ok(Routes { reader, routes, bastions, network, known_hosts, keys })
     }
@@ -93,12 +95,17 @@ impl Routes {
         self.reader.as_ref()
     }
 
+    /// What the operator should know of the routes.
+    pub fn remarks(&self) -> &Remarks {
+        &self.network.remarks
+    }
+
     /// The route to a target; the same one each time.
     pub fn to(&self, options: &SshOptions, target: &Target) -> anyhow::Result<Arc<Route>> {
         shared(&self.routes, target.clone(), |target| {
             let request =
                 RouteRequest { host: target, is_target: true, through: options.proxy_jump.clone(), trail: Vec::new() };
-            self.make(options, request).with_context(|| format!("{target} cannot be connected to"))
+            self.make(options, request).with_context(|| format!("cannot connect to {target}"))
         })
     }
 
@@ -121,7 +128,7 @@ impl Routes {
         shared(&self.known_hosts, files, |files| {
             let known_hosts = KnownHosts::load(files);
             for note in known_hosts.notes() {
-                log::info!("{note}");
+                self.remarks().debug(None, note);
             }
             Ok(known_hosts)
         })
@@ -132,7 +139,10 @@ impl Routes {
         shared(&self.keys, wanted, |wanted| {
             let identities = Identities::load(wanted)?;
             for note in &identities.notes {
-                log::info!("{note}");
+                self.remarks().debug(None, note);
+            }
+            for warning in &identities.warnings {
+                self.remarks().warn(None, warning);
             }
             Ok(Keys::new(identities))
         })
@@ -151,7 +161,7 @@ impl Routes {
         let port = named_port.or_else(|| answer.get("port")?.parse().ok()).unwrap_or(default_port);
         let user = match named_user.or_else(|| answer.get("user").map(str::to_owned)) {
             Some(user) => user,
-            None => options::operator().context("your user name is not known: set ssh_user")?,
+            None => options::operator().context("your user name is unknown: set ssh_user")?,
         };
         let known_as = match answer.get("hostkeyalias") {
             // An alias stands for the host and its port together.
@@ -179,9 +189,10 @@ impl Routes {
         let way = self.way(options, &request, &answer, &tokens)?;
         Ok(Route {
             name: called.host.clone(),
+            target: is_target.then(|| called.clone()),
             known_hosts,
             known_hosts_command,
-            accept_new: accepts_new(options, &answer, &called.host),
+            accept_new: self.accepts_new(options, &answer, called),
             key_types: key_types(&answer)?,
             family: match answer.get("addressfamily") {
                 Some("inet") => Family::Inet,
@@ -202,6 +213,19 @@ impl Routes {
             user,
             host,
         })
+    }
+
+    fn accepts_new(&self, options: &SshOptions, answer: &HostConfig, host: &Target) -> bool {
+        match answer.get("stricthostkeychecking").filter(|_| !options.set.host_key_checking) {
+            Some("accept-new") => true,
+            Some("no" | "off" | "false") => {
+                let message = "StrictHostKeyChecking no is taken as accept-new: a changed host key is refused";
+                self.remarks().debug(Some(host), message);
+                true
+            }
+            Some("yes" | "true" | "ask") => false,
+            _ => options.accept_new,
+        }
     }
 
     fn way(
@@ -254,7 +278,8 @@ impl Routes {
         shared(&self.bastions, hops, |_| {
             let request = RouteRequest { host: last, is_target: false, through, trail };
             let route = self.make(options, request).with_context(|| format!("jump host {last}"))?;
-            Ok(Bastion::new(route.name.clone(), route.keepalive, Box::new(move || connect::open(&route))))
+            let (name, keepalive, remarks) = (route.name.clone(), route.keepalive, self.network.remarks.clone());
+            Ok(Bastion::new(name, keepalive, remarks, Box::new(move || connect::open(&route))))
         })
     }
 }
@@ -301,18 +326,6 @@ fn wanted_keys(options: &SshOptions, answer: &HostConfig, tokens: &Tokens) -> an
     Ok(wanted)
 }
 
-fn accepts_new(options: &SshOptions, answer: &HostConfig, host: &str) -> bool {
-    match answer.get("stricthostkeychecking").filter(|_| !options.set.host_key_checking) {
-        Some("accept-new") => true,
-        Some("no" | "off" | "false") => {
-            log::info!("{host}: StrictHostKeyChecking no is taken as accept-new: a changed host key is refused");
-            true
-        }
-        Some("yes" | "true" | "ask") => false,
-        _ => options.accept_new,
-    }
-}
-
 fn key_types(answer: &HostConfig) -> anyhow::Result<Vec<KeyType>> {
     let Some(list) = answer.get("hostkeyalgorithms") else { return Ok(KeyType::ALL.to_vec()) };
     let mut types = Vec::new();
@@ -322,7 +335,7 @@ fn key_types(answer: &HostConfig) -> anyhow::Result<Vec<KeyType>> {
         }
     }
     if types.is_empty() {
-        bail!("HostKeyAlgorithms {list} of OpenSSH's configuration names none that hoist can check");
+        bail!("HostKeyAlgorithms {list} of OpenSSH's configuration contains none that hoist supports");
     }
     Ok(types)
 }
@@ -335,10 +348,7 @@ fn algorithms(options: &SshOptions, answer: &HostConfig) -> anyhow::Result<Algor
         let names: Vec<String> =
             list.split(',').filter(|name| known.iter().any(|it| it == name)).map(str::to_owned).collect();
         if names.is_empty() {
-            bail!(
-                "{option} {list} of OpenSSH's configuration names none of those that hoist has: {}",
-                known.join(", ")
-            );
+            bail!("{option} {list} of OpenSSH's configuration contains none that hoist supports: {}", known.join(", "));
         }
         Ok(names)
     };

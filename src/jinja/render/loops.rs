@@ -10,6 +10,9 @@ use crate::jinja::values::{Source, Value};
 /// Renders a recursive loop over other items, at a depth from 0, and returns its text.
 pub type Recursion = Box<dyn Fn(&Value, usize) -> Result<Value, Error>>;
 
+/// What comes next: an item, or `None` for the end.
+struct Peeked(Option<Value>);
+
 pub struct Loop {
     /// What it iterates over, for its length.
     iterable: Value,
@@ -18,7 +21,7 @@ pub struct Loop {
     /// From 1; 0 before the first item.
     index: Cell<usize>,
     /// The next item, once somebody has asked for it.
-    after: RefCell<Option<Option<Value>>>,
+    after: RefCell<Option<Peeked>>,
     current: RefCell<Option<Value>>,
     before: RefCell<Option<Value>>,
     changed: RefCell<Option<Vec<Value>>>,
@@ -50,23 +53,23 @@ impl Loop {
     fn pull(&self) -> Result<Option<Value>, Error> {
         match self.source.try_borrow_mut() {
             Ok(mut source) => source(),
-            Err(_) => Err(refuse("loop is asked for its next item while it looks for it")),
+            Err(_) => Err(refuse("loop was used while it was producing its next item")),
         }
     }
 
     fn peek(&self) -> Result<Option<Value>, Error> {
-        if let Some(after) = &*self.after.borrow() {
+        if let Some(Peeked(after)) = &*self.after.borrow() {
             return Ok(after.clone());
         }
         let after = self.pull()?;
-        self.after.replace(Some(after.clone()));
+        self.after.replace(Some(Peeked(after.clone())));
         Ok(after)
     }
 
     /// The next item, which is the current one from now on.
     pub fn advance(&self) -> Result<Option<Value>, Error> {
         let next = match self.after.take() {
-            Some(next) => next,
+            Some(Peeked(next)) => next,
             None => self.pull()?,
         };
         if let Some(item) = &next {
@@ -87,7 +90,8 @@ impl Loop {
                 while let Some(item) = self.pull()? {
                     rest.push(item);
                 }
-                let length = rest.len() + self.index.get() + usize::from(matches!(*self.after.borrow(), Some(Some(_))));
+                let length =
+                    rest.len() + self.index.get() + usize::from(matches!(*self.after.borrow(), Some(Peeked(Some(_)))));
                 let mut rest = rest.into_iter();
                 *self.source.borrow_mut() = Box::new(move || Ok(rest.next()));
                 length
@@ -133,7 +137,7 @@ impl TemplateObject for Loop {
 
     fn call_method(&self, method: &str, given: &[Value]) -> Result<Value, Error> {
         match method {
-            "cycle" if given.is_empty() => Err(refuse("cycle wants at least one value")),
+            "cycle" if given.is_empty() => Err(refuse("cycle needs at least one value")),
             "cycle" => Ok(given[(self.index.get() + given.len() - 1) % given.len()].clone()),
             _ => {
                 let same = match &*self.changed.borrow() {
@@ -162,6 +166,6 @@ impl TemplateObject for Loop {
     }
 
     fn source(&self) -> Result<Option<Source>, Error> {
-        Err(refuse("loop cannot be gone through"))
+        Err(refuse("loop cannot be iterated"))
     }
 }

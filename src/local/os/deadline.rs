@@ -50,6 +50,6 @@ impl Deadline {
 
     /// Fails once the time is up.
     pub fn check(&self) -> Result<(), Fault> {
-        if self.passed() { Err(Fault::TimedOut(self.seconds)) } else { Ok(()) }
+        if self.passed() { Err(Fault::TimedOut { seconds: self.seconds }) } else { Ok(()) }
     }
 }

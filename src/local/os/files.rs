@@ -21,7 +21,7 @@ pub fn make_dir(dir: &Path) -> Result<(), Fault> {
     // The system says of it that the file exists.
     let leads_nowhere = |folder: &&Path| folder.is_symlink() && !folder.exists();
     match dir.ancestors().find(leads_nowhere) {
-        Some(link) => Err(Fault::Failed(format!(
+        Some(link) => Err(Fault::failed(format!(
             "cannot create {}: {} is a link to {}, which is not there; a disk may not be mounted",
             dir.display(),
             link.display(),

@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use crate::wire::{Check, CheckPoint, CheckType, Level, Revision, Stage};
 
-use super::job::Job;
 use super::own_checks;
 use crate::local::fault::{Fault, plain};
+use crate::local::job::Job;
 use crate::local::os::files;
 use crate::local::os::lines::Lines;
 use crate::local::os::process;
@@ -37,7 +37,10 @@ pub fn run_for_restored(job: &Job, at: CheckPoint, revision: &Revision) -> Resul
     for check in due(&others, at) {
         if let Err(fault) = run_one_of(&others, check, revision) {
             let short = revision.short();
-            job.out.warn(format!("{}; {short} was deployed without this check: it does not count", fault.reason()));
+            job.out.warn(format!(
+                "{}; {short} was deployed without this check, so this is only a warning",
+                fault.reason()
+            ));
         }
     }
     result
@@ -48,7 +51,7 @@ pub fn run_for_restored(job: &Job, at: CheckPoint, revision: &Revision) -> Resul
 pub fn prepare(job: &Job, at: CheckPoint, revision: &Revision) -> Result<(), Fault> {
     let bounded = Job { deadline: job.deadline.half(u64::MAX), ..job.clone() };
     if let Err(fault) = run_for_restored(&bounded, at, revision) {
-        job.out.warn(format!("{}; the way back goes on", fault.reason()));
+        job.out.warn(format!("{}; the rollback continues", fault.reason()));
     }
     job.deadline.check()
 }
@@ -61,7 +64,7 @@ fn run_one_of(job: &Job, check: &Check, revision: &Revision) -> Result<(), Fault
         return Ok(());
     }
     run_one(job, check, revision).map_err(|fault| match fault {
-        Fault::TimedOut(seconds) => Fault::Failed(format!("check {name} was not done when {seconds} s were over")),
+        Fault::TimedOut { seconds } => Fault::failed(format!("check {name} did not end within {seconds} s")),
         fault => fault,
     })
 }
@@ -95,14 +98,14 @@ fn run_one(job: &Job, check: &Check, revision: &Revision) -> Result<(), Fault> {
         };
         let tried = try_once(job, check, revision, until, &mut say);
         let next = Instant::now() + tries.interval;
-        let again = matches!(tried, Err(Fault::Failed(_))) && !used_up && next < until;
+        let again = matches!(tried, Err(Fault::Failed { .. })) && !used_up && next < until;
         let level = if again { Level::Debug } else { Level::Info };
         said.into_iter().for_each(|line| job.out.line(level, line));
         let Err(fault) = tried else { return Ok(()) };
         if !again {
             return Err(match fault {
-                Fault::Failed(reason) if number > 1 => {
-                    Fault::Failed(format!("{reason}; {number} tries in {} s", began.elapsed().as_secs()))
+                Fault::Failed { reason, .. } if number > 1 => {
+                    Fault::failed(format!("{reason}; {number} tries in {} s", began.elapsed().as_secs()))
                 }
                 fault => fault,
             });
@@ -123,10 +126,10 @@ fn try_once(
     job.deadline.check()?;
     let name = &check.name;
     let mut command =
-        command(job, check, revision).map_err(|reason| Fault::Failed(format!("check {name}: {reason}")))?;
+        command(job, check, revision).map_err(|reason| Fault::failed(format!("check {name}: {reason}")))?;
     let tree = job.layout.rev(revision);
     // Scap runs them beside the trees.
-    let folder = if job.request.control_dir == "scap" { job.layout.root() } else { tree.as_path() };
+    let folder = if job.request.header.control_dir == "scap" { job.layout.root() } else { tree.as_path() };
     command.current_dir(if folder.is_dir() { folder } else { Path::new("/") });
     for (key, value) in surroundings(job, &tree) {
         command.env(format!("SCAP_{key}"), &value).env(format!("HOIST_{key}"), &value);
@@ -144,17 +147,17 @@ fn try_once(
     lines.finish(&mut say);
     match exit {
         Ok(exit) if exit.is_ok() => Ok(()),
-        Ok(Exit::TimedOut) if job.deadline.passed() => Err(Fault::TimedOut(job.deadline.seconds)),
+        Ok(Exit::TimedOut) if job.deadline.passed() => Err(Fault::TimedOut { seconds: job.deadline.seconds }),
         Ok(exit) => {
             let how = match exit {
                 Exit::TimedOut => format!("timed out after {} s", allowed.as_secs_f64()),
                 exit => exit.reason(check.timeout.as_secs()),
             };
-            Err(Fault::Failed(format!("check {name} {how}{}", lines.last_words())))
+            Err(Fault::failed(format!("check {name} {how}{}", lines.last_words())))
         }
         Err(error) => {
             let program = command.get_program().to_string_lossy();
-            Err(Fault::Failed(format!("check {name}: cannot run {program}: {}", plain(&error))))
+            Err(Fault::failed(format!("check {name}: cannot run {program}: {}", plain(&error))))
         }
     }
 }
@@ -214,10 +217,10 @@ fn script(job: &Job, check: &Check, revision: &Revision) -> Result<(PathBuf, Vec
     if !paths::is_plain_relative(&name) {
         return Err(format!("{name:?} is not the name of a script"));
     }
-    if !plain_folder(&job.request.control_dir) {
-        return Err(format!("{:?} is not a folder of the repository", job.request.control_dir));
+    if !plain_folder(&job.request.header.control_dir) {
+        return Err(format!("{:?} is not a folder of the repository", job.request.header.control_dir));
     }
-    let control = job.layout.rev(revision).join(&job.request.control_dir);
+    let control = job.layout.rev(revision).join(&job.request.header.control_dir);
     if let Some(environment) = &job.request.environment {
         if !plain_folder(environment) {
             return Err(format!("{environment:?} is not the name of an environment"));
@@ -234,7 +237,7 @@ fn script(job: &Job, check: &Check, revision: &Revision) -> Result<(PathBuf, Vec
 fn stays_within(tree: &Path, script: PathBuf) -> Result<PathBuf, String> {
     match (script.canonicalize(), tree.canonicalize()) {
         (Ok(real), Ok(tree)) if !real.starts_with(&tree) => {
-            Err(format!("{} leads out of the revision, to {}", script.display(), real.display()))
+            Err(format!("{} is a link out of the revision, to {}", script.display(), real.display()))
         }
         _ => Ok(script),
     }
@@ -248,7 +251,7 @@ fn nrpe(dir: &Path, name: &str) -> Result<String, String> {
             return Ok(line.to_owned());
         }
     }
-    Err(format!("no file of {} defines the nrpe command {name:?}", dir.display()))
+    Err(format!("no file in {} defines the nrpe command {name:?}", dir.display()))
 }
 
 /// The command of `command[NAME]=COMMAND`.

@@ -9,9 +9,9 @@ use similar::TextDiff;
 use crate::wire::{CheckPoint, ConfigFile, Stage, TargetEvent};
 
 use super::checks;
-use super::job::Job;
 use super::render;
 use crate::local::fault::{Fault, Tried};
+use crate::local::job::Job;
 use crate::local::state::layout::Link;
 use crate::paths;
 
@@ -42,7 +42,7 @@ fn live(job: &Job, file: &ConfigFile) -> Result<Option<PathBuf>, Fault> {
     let path = Path::new(&file.path);
     let plain = if path.is_absolute() { paths::is_plain_absolute(path) } else { paths::is_plain_relative(&file.path) };
     if !plain {
-        return Err(Fault::Failed(format!("config file {:?} is not a plain path; correct it", file.path)));
+        return Err(Fault::failed(format!("config file {:?} is not a plain path; correct it", file.path)));
     }
     if path.is_absolute() {
         return Ok(Some(path.to_owned()));

@@ -5,17 +5,18 @@ use std::io::Read;
 use crate::wire::{CheckPoint, Fetch, Stage};
 
 use super::checks;
-use super::job::Job;
 use super::promote;
 use crate::local::fault::Fault;
+use crate::local::job::Job;
 use crate::local::os::files;
 use crate::local::state::layout::Link;
 use crate::local::tree::again;
 use crate::local::tree::cache;
 use crate::local::tree::cache::Supply;
 use crate::local::tree::checkout;
+use crate::local::tree::content::ExternalContent;
 use crate::local::tree::describe;
-use crate::local::tree::external::ExternalContent;
+use crate::local::tree::external;
 use crate::local::tree::lfs;
 use crate::local::tree::modified;
 use crate::local::tree::verify;
@@ -30,7 +31,7 @@ pub fn run(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
         job.out.warn(format!("tidying up: {}", fault.reason()));
     }
     let extras = ExternalContent::of(job);
-    extras.check_programs()?;
+    external::check_programs(&extras)?;
     bring(job, input)?;
     job.deadline.check()?;
     if !layout.complete(revision) {
@@ -40,8 +41,13 @@ pub fn run(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
         job.out.info(format!("checking out {} again", revision.short()));
         again::check_out(job, &extras)?;
     } else {
-        let has_extras = extras.are_in(&layout.rev(revision));
-        let what = if has_extras { "is checked out already" } else { "is checked out without its extras" };
+        let has_extras = external::are_in(&extras.wanted, &layout.rev(revision));
+        let what = if has_extras {
+            "is already checked out"
+        } else {
+            "is checked out without its submodules and large \
+                                                                      files"
+        };
         job.out.info(format!("{} {what}", revision.short()));
         if verify::restore(job, revision)? && layout.read(Link::Current).as_ref() == Some(revision) {
             // A service that ran without them has to be restarted.
@@ -50,11 +56,11 @@ pub fn run(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
         modified::replace(job, revision, None)?;
         if !has_extras {
             job.out.info(format!("completing {}", revision.short()));
-            extras.add(revision, &layout.rev(revision))?;
+            external::add(&extras, revision, &layout.rev(revision))?;
         }
     }
     if !layout.complete(revision) {
-        return Err(Fault::failed(format!("{} is not whole after its checkout", layout.rev(revision).display())));
+        return Err(Fault::failed(format!("{} is incomplete after its checkout", layout.rev(revision).display())));
     }
     describe::add(job);
     layout.point(Link::InProgress, revision)?;
@@ -80,9 +86,7 @@ fn bring(job: &Job, mut input: Box<dyn Read + Send>) -> Result<(), Fault> {
             Supply::Server(source)
         }
         (None, None) if fetch.rebuild => {
-            return Err(Fault::failed(
-                "the cache cannot be rebuilt from nothing: neither a pack nor a git server came",
-            ));
+            return Err(Fault::failed("the cache cannot be rebuilt: the request has neither a pack nor a git server"));
         }
         (None, None) => {
             // A tree that is there needs nothing, unless it is to be checked out again: that finds out for itself.
@@ -91,7 +95,7 @@ fn bring(job: &Job, mut input: Box<dyn Read + Send>) -> Result<(), Fault> {
             }
             let (short, cache) = (revision.short(), layout.cache());
             let reason = format!("{} has no commit {short}, and no pack came with the request", cache.display());
-            return Err(Fault::CacheBroken(reason));
+            return Err(Fault::CacheBroken { reason });
         }
     };
     cache::bring(layout, job.deadline, revision, supply, fetch.rebuild, &job.tag())

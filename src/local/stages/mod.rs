@@ -5,7 +5,7 @@ pub mod config_deploy;
 pub mod config_diff;
 pub mod fetch;
 pub mod finalize;
-pub mod job;
+pub mod lease_watch;
 pub mod own_checks;
 pub mod promote;
 pub mod render;
@@ -13,4 +13,24 @@ pub mod rendered;
 pub mod rollback;
 pub mod service;
 pub mod stage;
+pub mod tidy;
 pub mod vars;
+
+use std::io::Read;
+
+use super::fault::Fault;
+use super::job::Job;
+use crate::wire::Stage;
+
+/// Does the work of one stage; `input` holds what follows the request.
+fn carry_out(job: &Job, stage: Stage, input: Box<dyn Read + Send>) -> Result<(), Fault> {
+    match stage {
+        Stage::Fetch => fetch::run(job, input),
+        Stage::ConfigDeploy => config_deploy::run(job),
+        Stage::Promote => promote::run(job),
+        Stage::RestartService => service::run(job),
+        Stage::Finalize => finalize::run(job),
+        Stage::Rollback => rollback::run(job),
+        Stage::ConfigDiff => config_diff::run(job),
+    }
+}

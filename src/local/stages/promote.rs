@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use crate::wire::{CheckPoint, Revision, RunId, Stage};
 
 use super::checks;
-use super::job::Job;
+use super::lease_watch;
 use super::own_checks;
 use super::rendered;
 use super::service;
 use crate::local::fault::Fault;
+use crate::local::job::Job;
 use crate::local::os::files;
+use crate::local::state::config_files;
 use crate::local::state::hoist_dir;
 use crate::local::state::layout::{Layout, Link};
 use crate::local::state::links;
@@ -20,7 +22,6 @@ use crate::local::state::scap_config;
 use crate::local::tree::external;
 use crate::local::tree::modified;
 use crate::local::tree::verify;
-use crate::local::watcher;
 
 /// Makes the request's revision the live one.
 pub fn run(job: &Job) -> Result<(), Fault> {
@@ -29,25 +30,28 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     let has_extras = job.request.kept || external::are_in(&job.request.extras, &layout.rev(revision));
     if !layout.complete(revision) || !has_extras {
         let short = revision.short();
-        return Err(Fault::Failed(format!("{short} has no complete working tree here; run the fetch stage first")));
+        return Err(Fault::failed(format!(
+            "this host has no complete working tree of {short}; run the fetch stage first"
+        )));
     }
     // A service that ran without what was restored has to be restarted.
     let was_whole = !verify::restore(job, revision)?;
     match (job.request.kept, &job.request.config_files) {
-        (true, _) => rendered::discard(layout, revision)?,
+        (true, _) => config_files::discard(layout, revision)?,
         (false, None) => rendered::stage_none(job)?,
         (false, Some(_)) => {}
     }
     let wanted = job.linked_files();
     let new_files = rendered::would_change(job)?;
     if !job.request.force && !new_files && was_whole && is_done(layout, revision, &wanted) {
-        rendered::discard(layout, revision)?;
+        config_files::discard(layout, revision)?;
         scap_config::follow(job, revision, None);
         job.out.info(format!("{} is already live (use --force to override)", job.name(revision)));
         return Ok(());
     }
     // What this run's own fetch and its checks have made of the tree is wanted.
-    if last_live(layout, revision).exists() && !record::was_started(layout, &job.request.holder.run, Stage::Fetch) {
+    if layout.last_live(revision).exists() && !record::was_started(layout, &job.request.header.holder.run, Stage::Fetch)
+    {
         modified::replace(job, revision, None)?;
     }
     let ahead = CheckPoint::Before(Stage::Promote);
@@ -58,7 +62,7 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     links::preflight(layout, revision, &wanted)?;
     let new_config = new_files || !links::in_order(layout, revision, &wanted);
     begin(job)?;
-    watcher::put_on_lease(job, new_config)?;
+    lease_watch::put_on_lease(job, new_config)?;
     mark(layout, revision)?;
     rendered::put_in_place(job)?;
     go_live(job, revision, &wanted)?;
@@ -94,7 +98,7 @@ pub fn go_live(job: &Job, revision: &Revision, wanted: &[String]) -> Result<(), 
     layout.point(Link::Current, revision)?;
     // Once it is live, one path that cannot be linked is no reason to leave the others behind.
     let live = link_live(job, revision);
-    live.and(links::apply(job, revision, wanted, before.as_ref()))
+    live.and(links::apply((layout, &job.out, &job.request.header.holder.run), revision, wanted, before.as_ref()))
 }
 
 /// Points the path that the service uses at a revision. Whatever stood there that was no link is set aside.
@@ -102,7 +106,7 @@ fn link_live(job: &Job, revision: &Revision) -> Result<(), Fault> {
     let (live, target) = (job.layout.live(), job.layout.rev(revision));
     if fs::symlink_metadata(live).is_ok_and(|found| !found.is_symlink()) {
         let aside = files::set_aside(live)?;
-        job.out.warn(format!("{} was not a link; it is kept as {}", live.display(), aside.display()));
+        job.out.warn(format!("{} was not a link; it was renamed to {}", live.display(), aside.display()));
     }
     files::point(live, &job.layout.link_target(live, &target))
 }
@@ -114,7 +118,7 @@ fn begun(layout: &Layout) -> PathBuf {
 
 fn begin(job: &Job) -> Result<(), Fault> {
     hoist_dir::prepare(&job.layout.own())?;
-    hoist_dir::write(&begun(&job.layout), job.request.holder.run.as_str().as_bytes())
+    hoist_dir::write(&begun(&job.layout), job.request.header.holder.run.as_str().as_bytes())
 }
 
 /// Whether a run's promote has done anything here: one that refused at once has not.
@@ -145,11 +149,6 @@ pub fn is_marked(layout: &Layout) -> bool {
     marker(layout).exists()
 }
 
-/// The file whose age tells when a revision was last made live.
-pub fn last_live(layout: &Layout, revision: &Revision) -> PathBuf {
-    layout.rev(revision).join(".git/hoist-went-live")
-}
-
 fn remember(layout: &Layout, revision: &Revision) -> Result<(), Fault> {
-    files::write(&last_live(layout, revision), b"", 0o666)
+    files::write(&layout.last_live(revision), b"", 0o666)
 }

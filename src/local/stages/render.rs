@@ -7,11 +7,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::jinja;
-use crate::wire::{Action, ConfigFile, Request};
+use crate::wire::{ConfigFile, Render, Request};
 
-use super::job::Job;
 use super::vars as remote;
 use crate::local::fault::{Fault, plain};
+use crate::local::job::Job;
 use crate::local::os::process;
 use crate::local::os::process::{Exit, Feed, Stream};
 use crate::local::os::sys;
@@ -41,14 +41,13 @@ pub fn all(job: &Job, files: &[ConfigFile]) -> Result<Vec<String>, Fault> {
     if files.is_empty() {
         return Ok(Vec::new());
     }
-    let request = Request {
-        action: Action::Render,
-        config_files: Some(files.to_vec()),
-        fetch: None,
-        checks: Vec::new(),
-        ..job.request.clone()
-    };
-    let cannot = |why: String| Fault::Failed(format!("cannot render the configuration files: {why}"));
+    let request = Request::Render(Box::new(Render {
+        header: job.request.header.clone(),
+        files: files.to_vec(),
+        templates: job.request.templates.clone(),
+        vars: job.request.vars.clone(),
+    }));
+    let cannot = |why: String| Fault::failed(format!("cannot render the configuration files: {why}"));
     let mut line = serde_json::to_vec(&request).map_err(|error| cannot(error.to_string()))?;
     line.push(b'\n');
     let mut command = process::command("/proc/self/exe");
@@ -63,14 +62,14 @@ pub fn all(job: &Job, files: &[ConfigFile]) -> Result<Vec<String>, Fault> {
     let exit = process::run(&mut command, Feed::text(line), job.deadline.at(), &mut sink)
         .map_err(|error| cannot(plain(&error)))?;
     if exit == Exit::TimedOut {
-        return Err(Fault::TimedOut(job.deadline.seconds));
+        return Err(Fault::TimedOut { seconds: job.deadline.seconds });
     }
     let (mut at, mut texts) = (0, Vec::new());
     for line in output.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         match serde_json::from_slice(line) {
             Ok(Line::Begun(file)) => at = file,
             Ok(Line::Text(text)) => texts.push(text),
-            Ok(Line::Failed(reason)) => return Err(Fault::Failed(reason)),
+            Ok(Line::Failed(reason)) => return Err(Fault::failed(reason)),
             // A sign of life; or the last line, which its process did not end.
             Err(_) => {}
         }
@@ -80,7 +79,7 @@ pub fn all(job: &Job, files: &[ConfigFile]) -> Result<Vec<String>, Fault> {
     }
     let file = files.get(at).map_or("the configuration files", |file| file.path.as_str());
     let mib = MEMORY >> 20;
-    Err(Fault::Failed(match exit {
+    Err(Fault::failed(match exit {
         // A process of Rust's that gets no memory aborts.
         Exit::Signal(signal) if matches!(sys::signal_name(signal), "ABRT" | "KILL") => {
             format!("{file}: rendering takes more than {mib} MiB of memory; make the template or its variables smaller")
@@ -90,11 +89,11 @@ pub fn all(job: &Job, files: &[ConfigFile]) -> Result<Vec<String>, Fault> {
 }
 
 /// The process itself. Returns its exit status.
-pub fn run(request: &Request, out: &Out) -> u8 {
+pub fn run(request: &Render, out: &Out) -> u8 {
     if let Err(error) = sys::limit_memory(MEMORY) {
-        log::debug!("memory is not limited: {error}");
+        log::debug!("cannot limit memory: {error}");
     }
-    for (number, file) in request.config_files.iter().flatten().enumerate() {
+    for (number, file) in request.files.iter().enumerate() {
         say(out, &Line::Begun(number));
         let line = match one(request, file) {
             Ok(text) if text.len() > LENGTH => {
@@ -115,10 +114,10 @@ fn say(out: &Out, line: &Line) {
     out.text(serde_json::to_string(line).unwrap_or_default() + "\n");
 }
 
-fn one(request: &Request, file: &ConfigFile) -> Result<String, Fault> {
+fn one(request: &Render, file: &ConfigFile) -> Result<String, Fault> {
     let mut vars = request.vars.clone();
     if let Some(path) = &file.remote_vars {
         vars.extend(remote::variables(Path::new(path))?);
     }
-    jinja::render(&request.templates, file, &vars).map_err(Fault::Failed)
+    jinja::render(&request.templates, file, &vars).map_err(Fault::failed)
 }

@@ -5,49 +5,31 @@
 //!
 //! ```text
 //! .hoist/config/<sha>/
-//!     staged.json   rendered, and not yet in place
-//!     placed.json   what was put in place last: a copy, should the tree lose a file
 //!     saved.json    what stood in the places before a run changed them; the files themselves are in saved/
 //! ```
 
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::wire::{Action, Revision, RunId};
+use crate::wire::{Revision, RunId};
 
-use super::config_deploy::place;
-use super::job::Job;
-use super::promote;
 use crate::local::fault::{Fault, Tried};
+use crate::local::job::Job;
 use crate::local::os::files;
 use crate::local::os::sys;
+use crate::local::state::config_files::{
+    Rendered, Set, discard, folder, make_private, place, placed, put, read, staged, stands, write,
+};
 use crate::local::state::layout::{Layout, Link};
 use crate::local::state::links;
 use crate::local::tree::verify;
 
 /// Permissions of a rendered file, less the umask. Services trust what it says, so nobody but its owner may write it.
 const MODE: u32 = 0o644;
-
-/// A configuration file with its content.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rendered {
-    /// As it is configured: absolute, or relative to the tree.
-    pub path: String,
-    pub text: String,
-}
-
-/// All configuration files of a revision.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Set {
-    run: RunId,
-    mode: u32,
-    files: Vec<Rendered>,
-}
 
 /// What stood in the places of files before a run changed them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -67,18 +49,6 @@ struct SavedFile {
     was_there: bool,
 }
 
-fn folder(layout: &Layout, revision: &Revision) -> PathBuf {
-    layout.own().join("config").join(revision.as_str())
-}
-
-fn staged(layout: &Layout, revision: &Revision) -> PathBuf {
-    folder(layout, revision).join("staged.json")
-}
-
-fn placed(layout: &Layout, revision: &Revision) -> PathBuf {
-    folder(layout, revision).join("placed.json")
-}
-
 fn saved(layout: &Layout, revision: &Revision) -> PathBuf {
     folder(layout, revision).join("saved.json")
 }
@@ -87,31 +57,11 @@ fn saved_files(layout: &Layout, revision: &Revision) -> PathBuf {
     folder(layout, revision).join("saved")
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Fault> {
-    let bytes = match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other.tried("read", path)?,
-    };
-    // What is wrong is not said: the file may hold secrets.
-    let damaged = |_| Fault::Failed(format!("{} is damaged; remove it and run config_deploy again", path.display()));
-    serde_json::from_slice(&bytes).map(Some).map_err(damaged)
-}
-
-fn write(path: &Path, value: &impl Serialize) -> Result<(), Fault> {
-    make_private(files::parent(path))?;
-    let text = serde_json::to_vec(value).map_err(|error| Fault::Failed(format!("cannot keep the files: {error}")))?;
-    files::write(path, &text, 0o600)
-}
-
-fn make_private(folder: &Path) -> Result<(), Fault> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).tried("create", folder)
-}
-
 /// Takes what was rendered for the request's revision. It is put in place at once where nothing that is live can change by
 /// that, else at promote.
 pub fn stage(job: &Job, files: Vec<Rendered>) -> Result<(), Fault> {
     let (layout, revision) = (&job.layout, &job.request.revision);
-    let set = Set { run: job.request.holder.run.clone(), mode: MODE & !sys::umask(), files };
+    let set = Set { run: job.request.header.holder.run.clone(), mode: MODE & !sys::umask(), files };
     write(&staged(layout, revision), &set)?;
     if is_in_use(job) && would_change(job)? {
         job.out.info(format!("{} may be live: promote puts its configuration files in place", job.name(revision)));
@@ -124,7 +74,7 @@ pub fn stage(job: &Job, files: Vec<Rendered>) -> Result<(), Fault> {
 pub fn stage_none(job: &Job) -> Result<(), Fault> {
     let (layout, revision) = (&job.layout, &job.request.revision);
     let has_some = read::<Set>(&placed(layout, revision))?.is_some_and(|set| !set.files.is_empty());
-    let none = Set { run: job.request.holder.run.clone(), mode: MODE, files: Vec::new() };
+    let none = Set { run: job.request.header.holder.run.clone(), mode: MODE, files: Vec::new() };
     if has_some { write(&staged(layout, revision), &none) } else { discard(layout, revision) }
 }
 
@@ -141,29 +91,6 @@ pub fn would_change(job: &Job) -> Result<bool, Fault> {
     let Some(set) = read::<Set>(&staged(layout, revision))? else { return Ok(false) };
     let differs = set.files.iter().any(|file| !stands(layout, revision, file, set.mode));
     Ok(differs || !obsolete(layout, revision, &set)?.is_empty())
-}
-
-/// Whether an absolute file of a revision is rendered, in place or not.
-pub fn is_rendered(layout: &Layout, revision: &Revision, path: &str) -> bool {
-    let is_staged = || {
-        let set = read::<Set>(&staged(layout, revision)).ok().flatten();
-        set.is_some_and(|set| set.files.iter().any(|file| file.path == path))
-    };
-    layout.rendered(revision, path).is_file() || is_staged()
-}
-
-/// Forgets what is staged.
-pub fn discard(layout: &Layout, revision: &Revision) -> Result<(), Fault> {
-    files::remove(&staged(layout, revision)).map(drop)
-}
-
-/// Whether just this file stands in its place.
-fn stands(layout: &Layout, revision: &Revision, file: &Rendered, mode: u32) -> bool {
-    let Ok(path) = place(layout, revision, &file.path) else { return false };
-    let looks_so = |meta: fs::Metadata| {
-        meta.is_file() && meta.permissions().mode() & 0o7777 == mode && meta.len() == file.text.len() as u64
-    };
-    fs::symlink_metadata(&path).is_ok_and(looks_so) && fs::read(&path).is_ok_and(|now| now == file.text.as_bytes())
 }
 
 /// Files of an earlier rendering that are not configured any more.
@@ -197,11 +124,6 @@ pub fn put_in_place(job: &Job) -> Result<(), Fault> {
     discard(layout, revision)?;
     // A file that git tracks stood there before it was configured.
     if inside.is_empty() { Ok(()) } else { verify::restore(job, revision).map(drop) }
-}
-
-fn put(path: &Path, text: &str, mode: u32) -> Result<(), Fault> {
-    files::make_dir(files::parent(path))?;
-    files::write_as(path, text.as_bytes(), mode)
 }
 
 /// Removes rendered files that are no longer configured, once nothing links to them: a rollback to this revision links
@@ -245,8 +167,8 @@ fn save<'a>(job: &Job, paths: impl Iterator<Item = &'a str>) -> Result<(), Fault
         let was_there = match fs::symlink_metadata(&from) {
             Ok(found) if found.is_dir() => {
                 let shown = from.display();
-                return Err(Fault::Failed(format!(
-                    "{shown} is a directory where a configuration file is due; move it away"
+                return Err(Fault::failed(format!(
+                    "{shown} is a directory in the place of a configuration file; move it away"
                 )));
             }
             Ok(_) => copy(&from, &to).tried("save", &from).map(|()| true)?,
@@ -261,7 +183,7 @@ fn save<'a>(job: &Job, paths: impl Iterator<Item = &'a str>) -> Result<(), Fault
 /// What this run has saved for the request's revision.
 fn of_run(job: &Job) -> Result<Option<Saved>, Fault> {
     let saved = read::<Saved>(&saved(&job.layout, &job.request.revision))?;
-    Ok(saved.filter(|saved| saved.run == job.request.holder.run))
+    Ok(saved.filter(|saved| saved.run == job.request.header.holder.run))
 }
 
 /// Forgets what an earlier run saved.
@@ -275,9 +197,9 @@ fn begin_to_save(job: &Job) -> Result<Saved, Fault> {
     if placed.exists() {
         copy(&placed, &folder.join("placed.json")).tried("save", &placed)?;
     }
-    let (has_copies, was_live) = (placed.exists(), promote::last_live(layout, revision).exists());
+    let (has_copies, was_live) = (placed.exists(), layout.last_live(revision).exists());
     let fresh = !has_copies && !was_live && links::stored(layout, revision).is_empty();
-    Ok(Saved { run: job.request.holder.run.clone(), fresh, placed: has_copies, files: Vec::new() })
+    Ok(Saved { run: job.request.header.holder.run.clone(), fresh, placed: has_copies, files: Vec::new() })
 }
 
 /// A second name of the same file: it is replaced afterwards, never written to. On another file system, a copy.
@@ -296,9 +218,9 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
 ///
 /// When a lease ran out the run may still go forward again, so what it rendered is staged again.
 pub fn take_back(job: &Job) -> Result<(), Fault> {
-    let (layout, revision, run) = (&job.layout, &job.request.revision, &job.request.holder.run);
+    let (layout, revision, run) = (&job.layout, &job.request.revision, &job.request.header.holder.run);
     let staged = staged(layout, revision);
-    let may_go_on = job.request.action == Action::Watch;
+    let may_go_on = job.after_lease;
     let Some(saved) = of_run(job)? else {
         let is_ours = !may_go_on && read::<Set>(&staged)?.is_some_and(|set| set.run == *run);
         if !self::saved(layout, revision).exists() {
@@ -354,47 +276,4 @@ fn put_back(layout: &Layout, revision: &Revision, file: &SavedFile, from: &Path)
         Ok(_) => Ok(()),
         Err(error) => Err(error).tried("put back", &path),
     }
-}
-
-/// Files that were put into a revision's tree and are missing there, or emptied.
-pub fn lost(layout: &Layout, revision: &Revision) -> Vec<String> {
-    let is_lost = |file: &Rendered| {
-        let Ok(path) = place(layout, revision, &file.path) else { return true };
-        let is_there = |meta: fs::Metadata| meta.is_file() && (meta.len() > 0 || file.text.is_empty());
-        !fs::symlink_metadata(path).is_ok_and(is_there)
-    };
-    copies(layout, revision).filter(is_lost).map(|file| file.path).collect()
-}
-
-/// The relative files that were put into a revision's tree.
-pub fn inside(layout: &Layout, revision: &Revision) -> Vec<String> {
-    copies(layout, revision).map(|file| file.path).filter(|path| !path.starts_with('/')).collect()
-}
-
-fn copies(layout: &Layout, revision: &Revision) -> impl Iterator<Item = Rendered> {
-    let set = read::<Set>(&placed(layout, revision)).ok().flatten();
-    set.into_iter().flat_map(|set| set.files)
-}
-
-/// Puts the copies of a revision's files where their like is missing: all of `paths`, or, after a checkout, which may have
-/// written over them, all that differ.
-pub fn bring_back(layout: &Layout, revision: &Revision, paths: Option<&[String]>) -> Result<(), Fault> {
-    let Some(set) = read::<Set>(&placed(layout, revision))? else { return Ok(()) };
-    for file in &set.files {
-        if paths.map_or_else(|| !stands(layout, revision, file, set.mode), |paths| paths.contains(&file.path)) {
-            put(&place(layout, revision, &file.path)?, &file.text, set.mode)?;
-        }
-    }
-    Ok(())
-}
-
-/// Forgets the files of revisions whose trees are gone.
-pub fn prune(layout: &Layout) -> Result<(), Fault> {
-    let root = layout.own().join("config");
-    for name in files::names(&root) {
-        if !layout.revs().join(&name).exists() {
-            files::remove_leftover(&root.join(name))?;
-        }
-    }
-    Ok(())
 }

@@ -3,18 +3,19 @@
 use crate::wire::{CheckPoint, Revision, Stage};
 
 use super::checks;
-use super::job::Job;
 use super::own_checks;
 use super::promote;
 use super::rendered;
 use super::service;
 use crate::local::fault::Fault;
+use crate::local::job::Job;
 use crate::local::os::deadline::Deadline;
 use crate::local::state::layout::Link;
 use crate::local::state::links;
+use crate::local::state::observed;
 use crate::local::state::record;
 use crate::local::tree::checkout;
-use crate::local::tree::external::ExternalContent;
+use crate::local::tree::content::ExternalContent;
 use crate::local::tree::modified;
 use crate::local::tree::verify;
 
@@ -25,7 +26,7 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     let Some(restore) = &job.request.restore else {
         layout.remove(Link::InProgress)?;
         restore_done(job)?;
-        job.out.info(format!("nothing of {} was live here before: left as it is", layout.repo()));
+        job.out.info(format!("nothing of {} was live here before: left unchanged", layout.repo()));
         return Ok(());
     };
     if was_promoted(job, restore) { bring_back(job, restore) } else { clean_up(job, restore) }
@@ -34,7 +35,7 @@ pub fn run(job: &Job) -> Result<(), Fault> {
 /// Whether the run may have changed what is live. Where its records are gone, the links tell.
 fn was_promoted(job: &Job, restore: &Revision) -> bool {
     let (layout, revision) = (&job.layout, &job.request.revision);
-    promote::was_begun(layout, &job.request.holder.run)
+    promote::was_begun(layout, &job.request.header.holder.run)
         || (restore != revision && layout.read(Link::Current).as_ref() == Some(revision))
 }
 
@@ -71,7 +72,7 @@ fn bring_back(job: &Job, restore: &Revision) -> Result<(), Fault> {
         job.out.warn(fault.reason());
     }
     parts.note(promote::go_live(job, restore, &links::stored(layout, restore)));
-    parts.note(links::bring_back(layout, &job.request.holder.run));
+    parts.note(links::bring_back(layout, &job.request.header.holder.run));
     if !again {
         parts.note(rendered::take_back(job));
     }
@@ -94,7 +95,7 @@ fn bring_back(job: &Job, restore: &Revision) -> Result<(), Fault> {
 /// Brings back what `.done` named before the run. Only finalize has moved it, and the run's first record here tells from
 /// where.
 fn restore_done(job: &Job) -> Result<(), Fault> {
-    let (layout, run) = (&job.layout, &job.request.holder.run);
+    let (layout, run) = (&job.layout, &job.request.header.holder.run);
     let before = record::before(layout, run).filter(|_| record::was_started(layout, run, Stage::Finalize));
     match before.map(|before| before.done) {
         Some(before) if layout.read(Link::Done) == before => Ok(()),
@@ -143,7 +144,7 @@ impl Parts<'_> {
     fn end(self) -> Result<(), Fault> {
         match (self.failed, self.found.is_empty()) {
             (None, true) => Ok(()),
-            (None, false) => Err(Fault::ChecksFailed(self.found.join("; "))),
+            (None, false) => Err(Fault::ChecksFailed { reason: self.found.join("; ") }),
             (Some(fault), _) => {
                 self.found.iter().for_each(|found| self.job.out.warn(found));
                 Err(fault)
@@ -154,17 +155,17 @@ impl Parts<'_> {
 
 /// Reads back what the links say now.
 fn verify(job: &Job, restore: &Revision) -> Result<(), Fault> {
-    let state = job.layout.state();
+    let state = observed::state(&job.layout);
     if state.current.as_ref() != Some(restore) {
         let now = state.current.map_or("nothing".to_owned(), |current| current.short().to_owned());
-        return Err(Fault::Failed(format!("{now} is live after the rollback to {}", restore.short())));
+        return Err(Fault::failed(format!("{now} is live after the rollback to {}", restore.short())));
     }
     if !job.layout.is_live(restore) {
         let live = job.layout.live().display();
-        return Err(Fault::Failed(format!("{live} does not lead to {} after the rollback", restore.short())));
+        return Err(Fault::failed(format!("{live} does not point to {} after the rollback", restore.short())));
     }
     match state.stray_links.first() {
-        Some(path) => Err(Fault::Failed(format!("{path} does not lead into {} after the rollback", restore.short()))),
+        Some(path) => Err(Fault::failed(format!("{path} does not point into {} after the rollback", restore.short()))),
         None => Ok(()),
     }
 }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use crate::wire::{CheckPoint, Level, Revision, ServiceName, Stage};
 
 use super::checks;
-use super::job::Job;
 use crate::local::fault::{Fault, plain};
+use crate::local::job::Job;
 use crate::local::os::lines::Lines;
 use crate::local::os::process;
 use crate::local::os::process::{Exit, Feed};
@@ -70,7 +70,7 @@ pub fn restart(job: &Job) -> Result<(), Fault> {
             act(job, name, "stop")?;
             act(job, name, "disable")?;
             let file = service.secondary_file.display();
-            job.out.info(format!("service {} is disabled here, not restarted: there is {file}", name.name));
+            job.out.info(format!("service {} is disabled instead of restarted: {file} exists", name.name));
             continue;
         }
         restarted = true;
@@ -90,7 +90,7 @@ fn act(job: &Job, name: &ServiceName, action: &str) -> Result<(), Fault> {
         return Ok(());
     }
     let reason = exit.reason(job.deadline.seconds);
-    Err(Fault::Failed(format!("service {}: {action} {reason}{last_words}", name.name)))
+    Err(Fault::failed(format!("service {}: {action} {reason}{last_words}", name.name)))
 }
 
 /// Why a service cannot be restarted on this host, if it cannot. Whoever manages it is asked, and changes nothing.
@@ -137,11 +137,11 @@ fn call(job: &Job, name: &ServiceName, action: &str, level: Level) -> Result<Cal
     });
     lines.finish(&mut say);
     match exit {
-        Ok(Exit::TimedOut) => Err(Fault::TimedOut(job.deadline.seconds)),
+        Ok(Exit::TimedOut) => Err(Fault::TimedOut { seconds: job.deadline.seconds }),
         Ok(exit) => Ok(Called { exit, said, last_words: lines.last_words() }),
         Err(error) => {
             let program = command.get_program().to_string_lossy();
-            Err(Fault::Failed(format!("service {service}: cannot run {program}: {}", plain(&error))))
+            Err(Fault::failed(format!("service {service}: cannot run {program}: {}", plain(&error))))
         }
     }
 }
@@ -152,13 +152,13 @@ fn is_default(template: &str) -> bool {
 
 fn command(template: &str, service: &str, action: &str) -> Result<Command, Fault> {
     if [service, action].iter().any(|word| word.is_empty() || word.starts_with('-')) {
-        return Err(Fault::Failed(format!("service_name: {service:?} with {action:?} is not a service to restart")));
+        return Err(Fault::failed(format!("service_name: {service:?} with {action:?} is not a service to restart")));
     }
     let default = is_default(template);
     let template = if default { DEFAULT } else { template.trim() };
     let words = crate::text::words(template).filter(|words| !words.is_empty());
     let Some(mut words) = words else {
-        return Err(Fault::Failed(format!("service_command {template:?} has an unbalanced quote; correct it")));
+        return Err(Fault::failed(format!("service_command {template:?} has an unbalanced quote; correct it")));
     };
     for word in &mut words {
         *word = word.replace("{action}", action).replace("{service}", service);
@@ -206,7 +206,7 @@ fn wait_for(job: &Job, port: u16) -> Result<(), Fault> {
         }
         if Instant::now() + PAUSE >= until {
             job.deadline.check()?;
-            return Err(Fault::Failed(format!("port {port} accepted no connection within {seconds} s")));
+            return Err(Fault::failed(format!("port {port} accepted no connection within {seconds} s")));
         }
         thread::sleep(PAUSE);
     }

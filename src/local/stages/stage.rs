@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-use crate::wire::{Ended, Holder, Record, Stage, State, TargetEvent};
+use crate::wire::{Holder, Outcome, Record, Stage, State, TargetEvent};
 
-use super::job::Job;
-use super::{config_deploy, config_diff, fetch, finalize, promote, rollback, service};
+use super::config_diff;
 use crate::local::fault::{Fault, plain};
+use crate::local::job::Job;
 use crate::local::os::process;
 use crate::local::os::sys;
 use crate::local::state::fence;
@@ -19,6 +19,8 @@ use crate::local::state::lease;
 use crate::local::state::lock;
 use crate::local::state::lock::{Held, LockAttempt, Note, RunLock};
 use crate::local::state::moved_on;
+use crate::local::state::moved_on::Known;
+use crate::local::state::observed;
 use crate::local::state::record;
 
 /// How long after its time limit a stage is ended by force. Its own looks at the clock come first.
@@ -45,7 +47,7 @@ pub enum By {
 
 /// Runs a stage and tells its end. Returns the exit status.
 pub fn run(job: Job, stage: Stage, attempt: u32, input: Box<dyn Read + Send>, by: By) -> u8 {
-    if let Some(umask) = job.request.umask {
+    if let Some(umask) = job.request.header.umask {
         sys::set_umask(umask);
     }
     let end = Arc::new(End {
@@ -56,20 +58,20 @@ pub fn run(job: Job, stage: Stage, attempt: u32, input: Box<dyn Read + Send>, by
     });
     if let Err(error) = watch(&end) {
         let reason = format!("cannot watch for signals: {}", plain(&error));
-        return tell(&job, Ended::Failed { reason }, job.layout.state());
+        return tell(&job, Err(Fault::failed(reason)), observed::state(&job.layout));
     }
     let result = match stage {
         // It changes nothing, so it needs no lock and leaves no record.
         Stage::ConfigDiff => config_diff::run(&job),
         _ => locked(&job, stage, attempt, input, &by, &end),
     };
-    let outcome = result.err().map_or(Ended::Ok, Ended::from);
+    let outcome = result.map_err(Fault::bounded);
     end.claim_or_wait();
-    tell(&job, outcome, job.layout.state())
+    tell(&job, outcome, observed::state(&job.layout))
 }
 
-fn tell(job: &Job, outcome: Ended, state: State) -> u8 {
-    let status = if outcome == Ended::Ok { 0 } else { 1 };
+fn tell(job: &Job, outcome: Outcome, state: State) -> u8 {
+    let status = if outcome.is_ok() { 0 } else { 1 };
     job.out.event(&TargetEvent::Ended { outcome, state });
     job.out.flush(PATIENCE);
     status
@@ -78,7 +80,7 @@ fn tell(job: &Job, outcome: Ended, state: State) -> u8 {
 /// Takes the locks, records the start, works, records the end. The locks are free again when this returns.
 fn locked(job: &Job, stage: Stage, attempt: u32, input: Box<dyn Read + Send>, by: &By, end: &End) -> Result<(), Fault> {
     let (holder, alone) = match by {
-        By::Deployer | By::Watcher => (&job.request.holder, false),
+        By::Deployer | By::Watcher => (&job.request.header.holder, false),
         By::Hand(holder) => (holder, true),
     };
     let run_lock = RunLock::take(&job.layout, holder, alone)?;
@@ -86,19 +88,21 @@ fn locked(job: &Job, stage: Stage, attempt: u32, input: Box<dyn Read + Send>, by
     run_lock.still_ours()?;
     match by {
         By::Deployer => {
-            moved_on::check(&job.layout, &job.request)?;
+            moved_on::check(&job.layout, &Known::from(&job.request))?;
             pass_fence(job, holder, stage)?;
         }
         By::Hand(_) => {}
         // What somebody else has deployed meanwhile is not this lease's to take back.
-        By::Watcher if moved_on::check(&job.layout, &job.request).is_err() => return lease::end(&job.layout),
+        By::Watcher if moved_on::check(&job.layout, &Known::from(&job.request)).is_err() => {
+            return lease::end(&job.layout);
+        }
         // With the stage's lock in hand nobody else can act on the lease any more.
         By::Watcher if lease::due(&job.layout, &holder.run) != lease::Due::Now => return Ok(()),
         By::Watcher => lease::rolling_back(&job.layout),
     }
     let start = record::start(&job.layout, &job.request, stage, attempt);
     let kept = match by {
-        By::Deployer => record::keep_request(&job.layout, &job.request),
+        By::Deployer => record::keep_request(&job.layout, &job.request, Some(stage)),
         By::Hand(_) | By::Watcher => Ok(()),
     };
     match kept.and_then(|()| record::write(&job.layout, &start)) {
@@ -108,11 +112,11 @@ fn locked(job: &Job, stage: Stage, attempt: u32, input: Box<dyn Read + Send>, by
     }
     end.started(start);
     let renewing = lease::Renewing::during(&job.layout, &job.request);
-    let result = work(job, stage, input);
+    let result = job.deadline.check().and_then(|()| super::carry_out(job, stage, input));
     drop(renewing);
     let result = result.and(end_lease(job, stage, by));
     end.claim_or_wait();
-    end.write_record(&result.clone().err().map_or(Ended::Ok, Ended::from));
+    end.write_record(&result.clone().map_err(Fault::bounded));
     result
 }
 
@@ -131,7 +135,7 @@ fn pass_fence(job: &Job, holder: &Holder, stage: Stage) -> Result<(), Fault> {
 
 /// A rollback that has brought the old revision back leaves nothing for the watcher to do, whatever else went wrong.
 fn end_lease(job: &Job, stage: Stage, by: &By) -> Result<(), Fault> {
-    let run = &job.request.holder.run;
+    let run = &job.request.header.holder.run;
     // Where this run never promoted, the lease is that of a run before it.
     let ours = || lease::is_of(&job.layout, run) || record::was_started(&job.layout, run, Stage::Promote);
     let back = || job.request.restore.is_none() || job.layout.read(Link::Current) == job.request.restore;
@@ -139,19 +143,6 @@ fn end_lease(job: &Job, stage: Stage, by: &By) -> Result<(), Fault> {
         return lease::end(&job.layout);
     }
     Ok(())
-}
-
-fn work(job: &Job, stage: Stage, input: Box<dyn Read + Send>) -> Result<(), Fault> {
-    job.deadline.check()?;
-    match stage {
-        Stage::Fetch => fetch::run(job, input),
-        Stage::ConfigDeploy => config_deploy::run(job),
-        Stage::Promote => promote::run(job),
-        Stage::RestartService => service::run(job),
-        Stage::Finalize => finalize::run(job),
-        Stage::Rollback => rollback::run(job),
-        Stage::ConfigDiff => config_diff::run(job),
-    }
 }
 
 /// Waits until no other stage works here.
@@ -165,25 +156,25 @@ fn wait_for_turn(job: &Job, holder: &Holder, stage: Stage, attempt: u32) -> Resu
             LockAttempt::Mine(held) => {
                 // A request that waited is out of date once its run has gone on: a promote must not follow the rollback
                 // that was asked for later.
-                let run = &job.request.holder.run;
+                let run = &job.request.header.holder.run;
                 let gone_on = |seen: &Vec<String>| {
                     record::names(&job.layout, run).into_iter().find(|name| *name != own && !seen.contains(name))
                 };
                 return match seen_before.as_ref().and_then(gone_on) {
                     Some(name) => {
                         let later = name.split('.').next().unwrap_or_default();
-                        let reason = format!("the run went on with {later} while this {stage} waited for its turn");
-                        Err(Fault::Failed(reason))
+                        let reason = format!("the run continued with {later} while this {stage} waited");
+                        Err(Fault::failed(reason))
                     }
                     None => Ok(held),
                 };
             }
-            LockAttempt::Strangers(who) => return Err(Fault::Failed(who)),
+            LockAttempt::Strangers(who) => return Err(Fault::failed(who)),
             LockAttempt::Theirs(theirs) => {
                 if seen_before.is_none() {
                     let at = theirs.at.map_or("a stage".to_owned(), |(stage, _)| stage.to_string());
-                    job.out.warn(format!("waiting for {at} of run {} to end here", theirs.holder.run));
-                    seen_before = Some(record::names(&job.layout, &job.request.holder.run));
+                    job.out.warn(format!("waiting for the end of {at} of run {}", theirs.holder.run));
+                    seen_before = Some(record::names(&job.layout, &job.request.header.holder.run));
                 }
                 job.deadline.check()?;
                 thread::sleep(PAUSE);
@@ -218,7 +209,7 @@ impl End {
         *self.record.lock().unwrap_or_else(PoisonError::into_inner) = Some(record);
     }
 
-    fn write_record(&self, outcome: &Ended) {
+    fn write_record(&self, outcome: &Outcome) {
         let record = self.record.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(record) = record {
             let record = Record { outcome: Some(outcome.clone()), ..record };
@@ -232,7 +223,7 @@ impl End {
     }
 
     /// Ends the process, and all that it runs, with an outcome; does nothing when the end has come already.
-    fn by_force(self: &Arc<Self>, outcome: Ended) {
+    fn by_force(self: &Arc<Self>, outcome: Outcome) {
         if !self.claim() {
             return;
         }
@@ -241,7 +232,7 @@ impl End {
         thread::spawn(move || {
             process::kill_all();
             end.write_record(&recorded);
-            let _ = done.send(end.job.layout.state());
+            let _ = done.send(observed::state(&end.job.layout));
         });
         let state = ready.recv_timeout(LAST_WORDS).unwrap_or_default();
         self.job.out.event(&TargetEvent::Ended { outcome, state });
@@ -255,7 +246,7 @@ fn watch(end: &Arc<End>) -> std::io::Result<()> {
     sys::survive_hangups()?;
     let stopped = end.clone();
     sys::on_request_to_end(move |signal| {
-        stopped.by_force(Ended::Failed { reason: format!("stopped by signal {signal}") });
+        stopped.by_force(Err(Fault::failed(format!("stopped by signal {signal}"))));
         // The work was over already; whoever is slow to read its end is waited for no longer.
         thread::sleep(LAST_WORDS);
         std::process::exit(1);
@@ -266,7 +257,7 @@ fn watch(end: &Arc<End>) -> std::io::Result<()> {
         while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
             thread::sleep(left);
         }
-        late.by_force(Ended::TimedOut { seconds: late.job.deadline.seconds });
+        late.by_force(Err(Fault::TimedOut { seconds: late.job.deadline.seconds }));
     });
     Ok(())
 }

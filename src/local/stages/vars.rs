@@ -13,8 +13,8 @@ pub fn variables(path: &Path) -> Result<Map<String, Value>, Fault> {
     let name = path.display().to_string();
     match yaml::read(path, &name).map(|node| node.variables()) {
         Ok(Some(variables)) => Ok(variables),
-        Ok(None) => Err(Fault::Failed(format!("{name} is not a YAML mapping of variables"))),
-        Err(error) => Err(Fault::Failed(format!("{error:#}"))),
+        Ok(None) => Err(Fault::failed(format!("{name} is not a YAML mapping of variables"))),
+        Err(error) => Err(Fault::failed(format!("{error:#}"))),
     }
 }
 

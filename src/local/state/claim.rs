@@ -26,7 +26,7 @@ pub fn holder(layout: &Layout) -> Option<Holder> {
 /// Fails for every run but the one that has a claim.
 pub fn check(layout: &Layout, run: &RunId) -> Result<(), Fault> {
     match holder(layout).filter(|by| by.run != *run) {
-        Some(by) => Err(Fault::Locked(Box::new(by))),
+        Some(by) => Err(Fault::Locked { by: Box::new(by) }),
         None => Ok(()),
     }
 }
@@ -61,7 +61,7 @@ mod tests {
         check(&layout, &two.run).unwrap();
         stake(&layout, &one).unwrap();
         check(&layout, &one.run).unwrap();
-        assert_eq!(check(&layout, &two.run).unwrap_err(), Fault::Locked(Box::new(one.clone())));
+        assert_eq!(check(&layout, &two.run).unwrap_err(), Fault::Locked { by: Box::new(one.clone()) });
         give_up(&layout, &two.run).unwrap();
         assert_eq!(holder(&layout), Some(one.clone()), "it is not the other's to give up");
         give_up(&layout, &one.run).unwrap();

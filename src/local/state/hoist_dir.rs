@@ -11,10 +11,11 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::Path;
 
 use crate::files::no_links;
+use crate::files::ownership;
+use crate::files::ownership::MeantFor;
 use crate::local::fault::{Fault, Tried, plain};
 use crate::local::os::files;
 use crate::local::os::sys;
-use crate::procfs;
 
 const ALONE: u32 = 0o700;
 const SHARED: u32 = 0o770;
@@ -113,9 +114,9 @@ pub fn open(path: &Path) -> Result<File, Fault> {
             Err(error) => Err(error),
         }
     };
-    attempt().map_err(|error| match error.kind() {
-        ErrorKind::PermissionDenied => denied(path, &error),
-        _ => Fault::Failed(format!("cannot open {}: {}", path.display(), plain(&error))),
+    attempt().map_err(|error| {
+        let whose = ownership::explain(&error, path, MeantFor::Deployers);
+        Fault::failed(format!("cannot open {}: {}{whose}", path.display(), plain(&error)))
     })
 }
 
@@ -123,21 +124,6 @@ pub fn open(path: &Path) -> Result<File, Fault> {
 fn give(file: &File, folder: &Path) -> io::Result<()> {
     let owner = fs::metadata(folder)?;
     if sys::is_root() && owner.uid() != 0 { fchown(file, Some(owner.uid()), None) } else { Ok(()) }
-}
-
-/// Names who has what cannot be opened, and what to do.
-fn denied(path: &Path, error: &io::Error) -> Fault {
-    let at = [path, files::parent(path)].into_iter().find_map(|at| Some((at, fs::symlink_metadata(at).ok()?)));
-    let whose = at.map_or_else(String::new, |(at, about)| {
-        let (owner, mode) = (procfs::user_name(about.uid()), about.mode() & 0o7777);
-        format!(
-            " ({} belongs to {owner}, mode {mode:04o}): deploy as {owner}, or have {owner} share {} with a group of \
-             both accounts (chgrp -R GROUP, chmod -R g+rwX, chmod g+s on its folders)",
-            at.display(),
-            files::parent(files::parent(path)).display()
-        )
-    });
-    Fault::Failed(format!("cannot open {}: {}{whose}", path.display(), plain(error)))
 }
 
 #[cfg(test)]

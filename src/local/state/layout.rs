@@ -10,9 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::paths::{is_plain_absolute, is_plain_relative};
-use crate::wire::{Revision, State};
+use crate::wire::Revision;
 
-use super::links;
 use crate::local::fault::Fault;
 use crate::local::os::files;
 use crate::local::os::files::TEMPORARY;
@@ -50,10 +49,10 @@ impl Layout {
     pub fn new(deploy_dir: &Path, repo: &str) -> Result<Layout, Fault> {
         if !is_plain_absolute(deploy_dir) {
             let shown = deploy_dir.display();
-            return Err(Fault::Failed(format!("git_deploy_dir {shown} is not a plain absolute path; correct it")));
+            return Err(Fault::failed(format!("git_deploy_dir {shown} is not a plain absolute path; correct it")));
         }
         if !is_plain_relative(repo) {
-            return Err(Fault::Failed(format!("git_repo {repo:?} is not a plain relative path; correct it")));
+            return Err(Fault::failed(format!("git_repo {repo:?} is not a plain relative path; correct it")));
         }
         let live = deploy_dir.join(repo);
         let root = deploy_dir.join(format!("{repo}-cache"));
@@ -63,6 +62,11 @@ impl Layout {
     /// The repository's name.
     pub fn repo(&self) -> &str {
         &self.repo
+    }
+
+    /// `repo:shortened revision`, for lines.
+    pub fn name(&self, revision: &Revision) -> String {
+        format!("{}:{}", self.repo, revision.short())
     }
 
     /// The folder that holds all repositories.
@@ -101,6 +105,11 @@ impl Layout {
     /// Hoist's own folder: locks, records, the last request.
     pub fn own(&self) -> PathBuf {
         self.root.join(".hoist")
+    }
+
+    /// The file whose age tells when a revision was last made live.
+    pub fn last_live(&self, revision: &Revision) -> PathBuf {
+        self.rev(revision).join(".git/hoist-went-live")
     }
 
     pub fn link(&self, link: Link) -> PathBuf {
@@ -157,13 +166,6 @@ impl Layout {
             (Ok(live), Ok(rev)) => is_link && live == rev,
             _ => false,
         }
-    }
-
-    /// All that the links say, read from the disk.
-    pub fn state(&self) -> State {
-        let current = self.read(Link::Current);
-        let stray_links = links::stray(self, current.as_ref());
-        State { current, done: self.read(Link::Done), in_progress: self.read(Link::InProgress), stray_links }
     }
 
     /// Whether a revision's working tree is whole.
@@ -225,6 +227,9 @@ mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
 
+    use crate::local::state::observed;
+    use crate::wire::State;
+
     const ONE: &str = "1111111111111111111111111111111111111111";
 
     fn with_rev() -> (tempfile::TempDir, Layout, Revision) {
@@ -265,9 +270,9 @@ mod tests {
         fs::create_dir(&outside).unwrap();
         symlink(&outside, layout.link(Link::Done)).unwrap();
         symlink("revs", layout.link(Link::InProgress)).unwrap();
-        assert_eq!(layout.state(), State::default());
+        assert_eq!(observed::state(&layout), State::default());
         fs::remove_file(layout.link(Link::Done)).unwrap();
         layout.point(Link::Done, &revision).unwrap();
-        assert_eq!(layout.state().done, Some(revision));
+        assert_eq!(observed::state(&layout).done, Some(revision));
     }
 }

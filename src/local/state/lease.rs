@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::files::no_links;
-use crate::wire::{Ended, Lease, LeaseStands, Request, Revision, RunId};
+use crate::wire::{Lease, LeaseStands, Outcome, Revision, RunId, StageRequest};
 
 use super::hoist_dir;
 use super::layout::{Layout, Link};
@@ -62,23 +62,23 @@ fn read(layout: &Layout) -> Option<LeaseFile> {
 }
 
 fn write(layout: &Layout, kept: &LeaseFile) -> Result<(), Fault> {
-    let text = serde_json::to_vec(kept).map_err(|error| Fault::Failed(format!("cannot note the lease: {error}")))?;
+    let text = serde_json::to_vec(kept).map_err(|error| Fault::failed(format!("cannot record the lease: {error}")))?;
     hoist_dir::write(&path(layout), &text)
 }
 
 /// What a lease of this request is about: the revision to go back to, and for how long. `None` when there is nothing to
 /// go back to, or no lease is wanted. A revision that is deployed again with other files goes back to those it had.
-pub fn wanted(request: &Request, new_files: bool) -> Option<(&Revision, Duration)> {
+pub fn wanted(request: &StageRequest, new_files: bool) -> Option<(&Revision, Duration)> {
     let restore = request.restore.as_ref().filter(|restore| new_files || **restore != request.revision)?;
     (request.confirm_timeout > 0).then(|| (restore, Duration::from_secs(request.confirm_timeout)))
 }
 
 /// Notes that the request's revision is on a lease from now on, in place of any lease before it.
-pub fn open(layout: &Layout, request: &Request, new_files: bool, watcher: u32) -> Result<(), Fault> {
+pub fn open(layout: &Layout, request: &StageRequest, new_files: bool, watcher: u32) -> Result<(), Fault> {
     let Some((restore, time)) = wanted(request, new_files) else { return end(layout) };
     let until = after(time);
     let lease = Lease {
-        run: request.holder.run.clone(),
+        run: request.header.holder.run.clone(),
         revision: request.revision.clone(),
         restore: restore.clone(),
         seconds: request.confirm_timeout,
@@ -178,24 +178,14 @@ pub fn rolling_back(layout: &Layout) {
 }
 
 /// Notes how the way back ended.
-pub fn went_back(layout: &Layout, outcome: &Ended) {
+pub fn went_back(layout: &Layout, outcome: &Outcome) {
     let at = crate::clock::rfc3339_utc();
+    let failed = |reason| LeaseStands::RollbackFailed { at: at.clone(), reason };
     let stands = match outcome {
-        Ended::Ok => LeaseStands::RolledBack { at },
-        Ended::Failed { reason } | Ended::CacheBroken { reason } => {
-            LeaseStands::RollbackFailed { at, reason: reason.clone() }
-        }
-        Ended::ChecksFailed { reason } => {
-            LeaseStands::RollbackFailed { at, reason: format!("it is live again, but {reason}") }
-        }
-        Ended::MovedOn { to } => {
-            let reason = format!("the host has moved on to {}", to.short());
-            LeaseStands::RollbackFailed { at, reason }
-        }
-        Ended::TimedOut { seconds } => {
-            LeaseStands::RollbackFailed { at, reason: format!("timed out after {seconds} s") }
-        }
-        Ended::Locked { by } => LeaseStands::RollbackFailed { at, reason: format!("locked by {by}") },
+        Ok(()) => LeaseStands::RolledBack { at },
+        Err(Fault::ChecksFailed { reason }) => failed(format!("it is live again, but {reason}")),
+        Err(Fault::MovedOn { to }) => failed(format!("the host now runs {} of another deployment", to.short())),
+        Err(fault) => failed(fault.reason()),
     };
     // A full disk takes no note, but lets go of one: the host must not go back again and again.
     if note(layout, stands).is_err() {
@@ -224,8 +214,8 @@ pub struct Renewing {
 
 impl Renewing {
     /// For a stage of this request, which may itself be the one that begins the lease.
-    pub fn during(layout: &Layout, request: &Request) -> Renewing {
-        let (layout, run) = (layout.clone(), request.holder.run.clone());
+    pub fn during(layout: &Layout, request: &StageRequest) -> Renewing {
+        let (layout, run) = (layout.clone(), request.header.holder.run.clone());
         renew(&layout, &run);
         let mut stop = None;
         if request.confirm_timeout > 0 {

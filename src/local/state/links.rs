@@ -11,8 +11,7 @@ use super::layout::Layout;
 use crate::local::fault::{Fault, Tried};
 use crate::local::os::files;
 use crate::local::out::Out;
-use crate::local::stages::job::Job;
-use crate::local::stages::rendered;
+use crate::local::state::config_files;
 
 fn list(layout: &Layout) -> PathBuf {
     layout.own().join("links.json")
@@ -144,15 +143,15 @@ fn is_ours(layout: &Layout, path: &Path) -> bool {
 /// Fails for what would fail halfway: a file that was not rendered, or a directory in a link's place.
 pub fn preflight(layout: &Layout, revision: &Revision, wanted: &[String]) -> Result<(), Fault> {
     for path in wanted {
-        if !rendered::is_rendered(layout, revision, path) {
+        if !config_files::is_rendered(layout, revision, path) {
             let short = revision.short();
-            return Err(Fault::Failed(format!(
+            return Err(Fault::failed(format!(
                 "{path} is not rendered for {short}; run the config_deploy stage first"
             )));
         }
         if fs::symlink_metadata(path).is_ok_and(|found| found.is_dir()) {
-            return Err(Fault::Failed(format!(
-                "{path} is a directory where a configuration file is due; move it away"
+            return Err(Fault::failed(format!(
+                "{path} is a directory in the place of a configuration file; move it away"
             )));
         }
     }
@@ -163,8 +162,12 @@ pub fn preflight(layout: &Layout, revision: &Revision, wanted: &[String]) -> Res
 /// the revision that was live. What else stands in a link's place is set aside, never removed.
 ///
 /// One bad path does not keep the others from their links; the first failure is returned.
-pub fn apply(job: &Job, revision: &Revision, wanted: &[String], before: Option<&Revision>) -> Result<(), Fault> {
-    let layout = &job.layout;
+pub fn apply(
+    (layout, out, run): (&Layout, &Out, &RunId),
+    revision: &Revision,
+    wanted: &[String],
+    before: Option<&Revision>,
+) -> Result<(), Fault> {
     let mut all = load(layout);
     all.extend(before.map(|before| stored(layout, before)).unwrap_or_default());
     all.extend_from_slice(wanted);
@@ -175,8 +178,8 @@ pub fn apply(job: &Job, revision: &Revision, wanted: &[String], before: Option<&
     let mut left = Vec::new();
     for path in &all {
         let result = match wanted.contains(path) {
-            true => place(job, revision, path),
-            false => take_away(layout, &job.out, path),
+            true => place((layout, out, run), revision, path),
+            false => take_away(layout, out, path),
         };
         if wanted.contains(path) || result.is_err() {
             left.push(path.clone());
@@ -186,8 +189,7 @@ pub fn apply(job: &Job, revision: &Revision, wanted: &[String], before: Option<&
     first.and(save(layout, &left))
 }
 
-fn place(job: &Job, revision: &Revision, path: &str) -> Result<(), Fault> {
-    let layout = &job.layout;
+fn place((layout, out, run): (&Layout, &Out, &RunId), revision: &Revision, path: &str) -> Result<(), Fault> {
     let link = Path::new(path);
     files::make_dir(files::parent(link))?;
     let target = layout.link_target(link, &layout.rendered(revision, path));
@@ -196,11 +198,10 @@ fn place(job: &Job, revision: &Revision, path: &str) -> Result<(), Fault> {
     }
     if fs::symlink_metadata(link).is_ok() && !is_ours(layout, link) {
         let aside = files::set_aside(link)?;
-        let run = job.request.holder.run.clone();
-        let mut asides = load_asides(layout, &run);
-        asides.push(Aside { run, path: link.to_owned(), aside: aside.clone() });
+        let mut asides = load_asides(layout, run);
+        asides.push(Aside { run: run.clone(), path: link.to_owned(), aside: aside.clone() });
         files::write(&self::asides(layout), &serde_json::to_vec(&asides).unwrap_or_default(), 0o600)?;
-        job.out.warn(format!("{path} was not a link of hoist's; it is kept as {}", aside.display()));
+        out.warn(format!("{path} was not a link of hoist; it was renamed to {}", aside.display()));
     }
     files::point(link, &target)
 }

@@ -150,11 +150,11 @@ fn stranger(path: &Path, holders: &[procfs::Process]) -> String {
     let lock = path.display();
     if holders.is_empty() {
         return format!(
-            "{lock} is locked by a process that this host does not show, in a container of its own perhaps: end it there"
+            "{lock} is locked by a process that is not visible on this host, maybe in a container: end it there"
         );
     }
     let names: Vec<_> = holders.iter().map(|it| it.to_string()).collect();
-    format!("{lock} is locked by {}, which is no run of Hoist's: end that process on this host", names.join(" and "))
+    format!("{lock} is locked by {}, which is not Hoist: end that process on this host", names.join(" and "))
 }
 
 fn sign(mut file: File, note: &Note) -> Held {
@@ -208,8 +208,8 @@ impl RunLock {
                 inherit(file, note, held.clone());
                 held
             }
-            LockAttempt::Theirs(theirs) => return Err(Fault::Locked(Box::new(theirs.holder))),
-            LockAttempt::Strangers(who) => return Err(Fault::Failed(who)),
+            LockAttempt::Theirs(theirs) => return Err(Fault::Locked { by: Box::new(theirs.holder) }),
+            LockAttempt::Strangers(who) => return Err(Fault::failed(who)),
         };
         Ok(RunLock { path, run: holder.run.clone(), held })
     }
@@ -220,7 +220,7 @@ impl RunLock {
             return Ok(());
         }
         match holder(&self.path) {
-            Some(theirs) if theirs.holder.run != self.run => Err(Fault::Locked(Box::new(theirs.holder))),
+            Some(theirs) if theirs.holder.run != self.run => Err(Fault::Locked { by: Box::new(theirs.holder) }),
             _ => Ok(()),
         }
     }
@@ -264,7 +264,7 @@ mod tests {
     fn a_lock_of_another_run_is_refused_with_its_holder_and_is_free_once_dropped() {
         let (_dir, layout) = layout();
         let first = RunLock::take(&layout, &who("one"), false).unwrap();
-        assert_eq!(RunLock::take(&layout, &who("two"), false).unwrap_err(), Fault::Locked(Box::new(who("one"))));
+        assert_eq!(RunLock::take(&layout, &who("two"), false).unwrap_err(), Fault::Locked { by: Box::new(who("one")) });
         assert_eq!(holder(&run_path(&layout)).unwrap().holder, who("one"));
         drop(first);
         assert_eq!(holder(&run_path(&layout)), None);
@@ -284,7 +284,7 @@ mod tests {
             }
             thread::sleep(Duration::from_millis(10));
         }
-        assert_eq!(RunLock::take(&layout, &who("two"), false).unwrap_err(), Fault::Locked(Box::new(who("one"))));
+        assert_eq!(RunLock::take(&layout, &who("two"), false).unwrap_err(), Fault::Locked { by: Box::new(who("one")) });
         second.still_ours().unwrap();
         drop(second);
         RunLock::take(&layout, &who("two"), false).unwrap();

@@ -1,6 +1,7 @@
 //! What the target keeps of deployments: the layout of its folders, links, records, locks, fence and lease.
 
 pub mod claim;
+pub mod config_files;
 pub mod fence;
 pub mod hoist_dir;
 pub mod layout;
@@ -8,6 +9,7 @@ pub mod lease;
 pub mod links;
 pub mod lock;
 pub mod moved_on;
+pub mod observed;
 pub mod record;
 pub mod scap_config;
 pub mod scap_process;

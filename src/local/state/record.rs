@@ -4,14 +4,20 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::wire::{Ended, Record, Recorded, Request, RunId, Stage, State};
+use serde::{Deserialize, Serialize};
+
+use crate::wire::{Record, Recorded, RunId, Stage, StageRequest, State};
 
 use super::hoist_dir;
 use super::layout::Layout;
 use super::lock;
+use super::observed;
 use crate::local::fault::{Fault, Tried};
 use crate::local::os::files;
-use crate::local::watcher;
+use crate::local::protocol;
+
+/// The number of a lease watcher's rollback. A deployer, which counts its tries from 0, does not get that far.
+pub const BY_WATCHER: u32 = 1_000_000;
 
 /// How many runs are remembered.
 const RUNS: usize = 20;
@@ -29,14 +35,14 @@ pub fn write(layout: &Layout, record: &Record) -> Result<(), Fault> {
     let path = file(layout, &record.run, record.stage, record.attempt);
     files::make_dir(files::parent(&path))?;
     let text =
-        serde_json::to_vec(record).map_err(|error| Fault::Failed(format!("cannot record the stage: {error}")))?;
+        serde_json::to_vec(record).map_err(|error| Fault::failed(format!("cannot record the stage: {error}")))?;
     hoist_dir::write(&path, &text)
 }
 
 /// The record of one try, if it can be read.
 pub fn read(layout: &Layout, run: &RunId, stage: Stage, attempt: u32) -> Option<Record> {
     let record: Record = serde_json::from_slice(&fs::read(file(layout, run, stage, attempt)).ok()?).ok()?;
-    Some(Record { outcome: record.outcome.map(Ended::bounded), ..record })
+    Some(Record { outcome: record.outcome.map(|outcome| outcome.map_err(Fault::bounded)), ..record })
 }
 
 /// The names of a run's records: `promote.0.json`, sorted.
@@ -49,7 +55,7 @@ pub fn names(layout: &Layout, run: &RunId) -> Vec<String> {
 /// The tries of a run that its deployer asked for, those of one stage together.
 pub fn asked_for(layout: &Layout, run: &RunId) -> Vec<(Stage, u32)> {
     let mut tries = tries(layout, run);
-    tries.retain(|(_, attempt)| *attempt != watcher::ATTEMPT);
+    tries.retain(|(_, attempt)| *attempt != BY_WATCHER);
     tries
 }
 
@@ -84,7 +90,7 @@ pub fn next_attempt(layout: &Layout, run: &RunId, stage: Stage) -> u32 {
 pub fn ask(layout: &Layout, run: &RunId, stage: Stage, attempt: u32) -> Recorded {
     let Some(record) = read(layout, run, stage, attempt) else { return Recorded::Nothing };
     if let Some(outcome) = record.outcome {
-        return Recorded::Ended { outcome, state: layout.state() };
+        return Recorded::Ended { outcome, state: observed::state(layout) };
     }
     let at_work = lock::holder(&lock::stage_path(layout))
         .is_some_and(|note| note.at == Some((stage, attempt)) && note.holder.run == *run);
@@ -93,20 +99,20 @@ pub fn ask(layout: &Layout, run: &RunId, stage: Stage, attempt: u32) -> Recorded
     }
     // It may have ended between the two looks.
     match read(layout, run, stage, attempt).and_then(|record| record.outcome) {
-        Some(outcome) => Recorded::Ended { outcome, state: layout.state() },
-        None => Recorded::Died { state: layout.state() },
+        Some(outcome) => Recorded::Ended { outcome, state: observed::state(layout) },
+        None => Recorded::Died { state: observed::state(layout) },
     }
 }
 
 /// The record of a stage that is about to start. A try that was killed and is run again found what it found at first.
-pub fn start(layout: &Layout, request: &Request, stage: Stage, attempt: u32) -> Record {
-    let begun = read(layout, &request.holder.run, stage, attempt);
-    let before = begun.map_or_else(|| layout.state(), |record| record.before);
+pub fn start(layout: &Layout, request: &StageRequest, stage: Stage, attempt: u32) -> Record {
+    let begun = read(layout, &request.header.holder.run, stage, attempt);
+    let before = begun.map_or_else(|| observed::state(layout), |record| record.before);
     let revision = match stage {
         Stage::Rollback => request.restore.clone(),
         _ => Some(request.revision.clone()),
     };
-    Record { run: request.holder.run.clone(), stage, attempt, revision, before, outcome: None::<Ended> }
+    Record { run: request.header.holder.run.clone(), stage, attempt, revision, before, outcome: None }
 }
 
 /// Forgets all but the newest runs; run ids sort by time.
@@ -126,31 +132,101 @@ fn last_request(layout: &Layout) -> PathBuf {
     layout.own().join("last-request.json")
 }
 
+/// A request that is kept, and the stage that it came with.
+pub struct KeptRequest {
+    pub request: StageRequest,
+    /// `None`: it was kept for an installation, or comes from somewhere else.
+    pub stage: Option<Stage>,
+}
+
+/// What says of a kept request which stage it came with: itself, or by protocol 1, its action.
+#[derive(Deserialize)]
+struct KeptStage {
+    stage: Option<Stage>,
+    action: Option<KeptAction>,
+}
+
+#[derive(Deserialize)]
+struct KeptAction {
+    stage: Option<Stage>,
+}
+
+#[derive(Serialize)]
+struct Keeping<'a> {
+    stage: Option<Stage>,
+    #[serde(flatten)]
+    request: &'a StageRequest,
+}
+
 /// Keeps a request for the person who will want to repeat a stage by hand. It may hold secrets: only its owner reads it.
-pub fn keep_request(layout: &Layout, request: &Request) -> Result<(), Fault> {
-    let text =
-        serde_json::to_vec(request).map_err(|error| Fault::Failed(format!("cannot keep the request: {error}")))?;
+pub fn keep_request(layout: &Layout, request: &StageRequest, stage: Option<Stage>) -> Result<(), Fault> {
+    let text = serde_json::to_vec(&Keeping { stage, request })
+        .map_err(|error| Fault::failed(format!("cannot keep the request: {error}")))?;
     hoist_dir::write(&last_request(layout), &text)
 }
 
 /// The last request that this target saw, or the one in a file.
-pub fn kept_request(layout: &Layout, file: Option<PathBuf>) -> Result<Request, Fault> {
+pub fn kept_request(layout: &Layout, file: Option<PathBuf>) -> Result<KeptRequest, Fault> {
     let by_default = file.is_none();
     let path = file.unwrap_or_else(|| last_request(layout));
     let text = match fs::read(&path) {
         Err(error) if by_default && error.kind() == std::io::ErrorKind::NotFound => {
             let shown = path.display();
-            return Err(Fault::Failed(format!(
-                "{shown} is missing: no deployment of {} has reached this host yet; deploy to it from the deploy host, \
-                 or name a file with a request",
+            return Err(Fault::failed(format!(
+                "{shown} does not exist: no deployment of {} has reached this host yet; deploy to it, or name a file \
+                 with a request",
                 layout.repo()
             )));
         }
         other => other.tried("read", &path)?,
     };
-    serde_json::from_slice(&text).map_err(|error| {
+    let wrong = |error: serde_json::Error| {
         // What is wrong is told by its place alone: the request may hold secrets.
         let (line, column) = (error.line(), error.column());
-        Fault::Failed(format!("{} line {line} column {column} is not a request of this hoist", path.display()))
-    })
+        Fault::failed(format!(
+            "{} line {line} column {column} is not a request for this version of hoist",
+            path.display()
+        ))
+    };
+    protocol::check_kept(&text, wrong)?;
+    let request: StageRequest = serde_json::from_slice(&text).map_err(wrong)?;
+    let KeptStage { stage, action } = serde_json::from_slice(&text).map_err(wrong)?;
+    Ok(KeptRequest { request, stage: stage.or(action.and_then(|action| action.stage)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Last requests of a build that spoke protocol 1.
+    const BEFORE: [(&str, Stage); 2] = [
+        (include_str!("../../../tests/corpus/request/kept"), Stage::Finalize),
+        (include_str!("../../../tests/corpus/request/full"), Stage::Fetch),
+    ];
+
+    #[test]
+    fn a_request_that_the_build_before_kept_is_read_with_its_stage_and_kept_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path(), "app").unwrap();
+        for (text, stage) in BEFORE {
+            hoist_dir::prepare(&layout.own()).unwrap();
+            fs::write(last_request(&layout), text).unwrap();
+            let kept = kept_request(&layout, None).map_err(|fault| fault.reason()).unwrap();
+            assert_eq!((kept.stage, kept.request.header.protocol), (Some(stage), 1));
+            assert!(kept.request.header.timeout == 900 && kept.request.group == "canary");
+            keep_request(&layout, &kept.request, kept.stage).unwrap();
+            let again = kept_request(&layout, None).map_err(|fault| fault.reason()).unwrap();
+            assert_eq!((again.stage, again.request), (Some(stage), kept.request));
+        }
+    }
+
+    #[test]
+    fn a_request_that_a_newer_build_kept_is_refused_naming_both_versions() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path(), "app").unwrap();
+        hoist_dir::prepare(&layout.own()).unwrap();
+        fs::write(last_request(&layout), r#"{"protocol":99,"unheard":"of"}"#).unwrap();
+        let reason = kept_request(&layout, None).err().unwrap().reason();
+        assert!(reason.contains("protocol 99") && reason.contains("update the older one"), "{reason}");
+    }
 }

@@ -6,12 +6,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::scap_state;
-use crate::wire::Revision;
+use crate::wire::{Revision, StageRequest};
 
 use super::layout::Layout;
 use crate::local::fault::{Fault, Tried};
+use crate::local::job::Job;
 use crate::local::os::files;
-use crate::local::stages::job::Job;
 
 /// Scap's file.
 fn file(layout: &Layout) -> PathBuf {
@@ -26,7 +26,7 @@ fn kept(layout: &Layout, revision: &Revision) -> PathBuf {
 /// Has the file speak of `revision`, which goes live in place of `before`. A deployment does not fail for it.
 pub fn follow(job: &Job, revision: &Revision, before: Option<&Revision>) {
     if let Err(fault) = try_to_follow(job, revision, before) {
-        job.out.warn(format!("Scap's deploy-local would not know of {}: {}", revision.short(), fault.reason()));
+        job.out.warn(format!("cannot record {} for Scap's deploy-local: {}", revision.short(), fault.reason()));
     }
 }
 
@@ -46,7 +46,7 @@ fn try_to_follow(job: &Job, revision: &Revision, before: Option<&Revision>) -> R
     }
     let deployed = *revision == job.request.revision && !job.request.kept;
     let earlier = fs::read(kept(layout, revision)).ok().filter(|_| !deployed);
-    let request = || crate::wire::Request { revision: revision.clone(), ..job.request.clone() };
+    let request = || StageRequest { revision: revision.clone(), ..job.request.clone() };
     let Some(text) = earlier.or_else(|| scap_state::text(&request(), None).map(String::into_bytes)) else {
         return Ok(());
     };

@@ -3,13 +3,15 @@
 use std::collections::HashSet;
 
 use super::checkout;
-use super::external::ExternalContent;
+use super::content::ExternalContent;
+use super::external;
 use super::git::Git;
 use crate::local::fault::{Fault, Tried};
+use crate::local::job::Job;
 use crate::local::os::process::Feed;
 use crate::local::os::sys;
-use crate::local::stages::job::Job;
 use crate::local::stages::rendered;
+use crate::local::state::config_files;
 
 /// Puts the tracked files of the request's revision back as they were committed. Where the tree may be live its
 /// configuration files stay as they are until promote, and the others are saved first, so that a rollback brings back
@@ -27,7 +29,7 @@ pub fn check_out(job: &Job, extras: &ExternalContent) -> Result<(), Fault> {
         Ok::<_, Fault>(answer.output.split_terminator('\0').map(str::to_owned).collect::<Vec<_>>())
     };
     let index = ["diff-index", "--cached", "--name-only", "-z", revision.as_str()];
-    let configured: HashSet<String> = rendered::inside(layout, revision).into_iter().collect();
+    let configured: HashSet<String> = config_files::inside(layout, revision).into_iter().collect();
     let mut changed = list(&["ls-files", "-z", "--modified"], "ls-files")?;
     // A name that is no text does not come back from git as it is.
     let is_plain = changed.iter().all(|path| !path.contains(char::REPLACEMENT_CHARACTER));
@@ -41,6 +43,6 @@ pub fn check_out(job: &Job, extras: &ExternalContent) -> Result<(), Fault> {
         let answer = git.call(&["checkout-index", "--force", "-z", "--stdin"], Feed::text(paths))?;
         git.expect_whole(&answer, "checkout-index")?;
     }
-    extras.add(revision, &top)?;
+    external::add(extras, revision, &top)?;
     sys::sync_file_system(&top).tried("sync", &top)
 }

@@ -99,7 +99,7 @@ fn build(place: &Path, deadline: Deadline, revision: &Revision, supply: Supply<'
     git.init(revision.as_str().len() == 64)?;
     // What is missing in a new cache was not sent: another cache would not mend that.
     fill(&git, &dir, revision, supply).map_err(|fault| match fault {
-        Fault::CacheBroken(reason) => Fault::Failed(reason),
+        Fault::CacheBroken { reason } => Fault::failed(reason),
         other => other,
     })
 }
@@ -261,7 +261,7 @@ fn receive(git: &Git, bytes: u64, input: Box<dyn Read + Send>) -> Result<(), Fau
     let answer = git.call(&["index-pack", "--stdin", "--fix-thin"], Feed::From(Box::new(counted)))?;
     let got = seen.load(Ordering::Relaxed);
     if !answer.exit.is_ok() && got < bytes && answer.errors.to_lowercase().contains("early eof") {
-        return Err(Fault::Failed(format!("the pack ended after {got} of {bytes} bytes; the connection was lost")));
+        return Err(Fault::failed(format!("the pack ended after {got} of {bytes} bytes; the connection was lost")));
     }
     git.expect_whole(&answer, "index-pack")
 }
@@ -270,7 +270,7 @@ fn fetch(git: &Git, revision: &Revision, source: &Source) -> Result<(), Fault> {
     let reference = &source.reference;
     let odd = |c: char| c.is_whitespace() || c.is_control() || ":^~?*[\\".contains(c);
     if reference.is_empty() || reference.starts_with(['-', '+']) || reference.contains(odd) {
-        return Err(Fault::Failed(format!("{reference:?} is not a ref to fetch from the git server")));
+        return Err(Fault::failed(format!("{reference:?} is not a ref to fetch from the git server")));
     }
     let incoming = format!("refs/hoist-incoming/{revision}");
     let refspec = format!("+{reference}:{incoming}");
@@ -287,8 +287,8 @@ fn fetch(git: &Git, revision: &Revision, source: &Source) -> Result<(), Fault> {
         git.expect(&answer, "update-ref")?;
         if found.is_empty() {
             let short = revision.short();
-            return Err(Fault::Failed(format!(
-                "{reference} of the git server does not hold {short}; push it there first"
+            return Err(Fault::failed(format!(
+                "{reference} on the git server does not contain {short}; push it first"
             )));
         }
         return whole;
@@ -333,7 +333,7 @@ pub fn fetch_commit(
             Err(fault) => fault,
             Ok(()) => {
                 let shown = without_password(url);
-                Fault::Failed(format!("{shown} does not hold {}; push it there first", commit.short()))
+                Fault::failed(format!("{shown} does not contain {}; push it first", commit.short()))
             }
         });
     }
@@ -350,8 +350,8 @@ fn hidden(fault: Fault, url: &str, proxy: Option<&str>) -> Fault {
         [Some(url), proxy].into_iter().flatten().fold(reason, |reason, address| mask_in(&reason, address))
     };
     match fault {
-        Fault::Failed(reason) => Fault::Failed(hide(reason)),
-        Fault::CacheBroken(reason) => Fault::CacheBroken(hide(reason)),
+        Fault::Failed { reason, .. } => Fault::failed(hide(reason)),
+        Fault::CacheBroken { reason } => Fault::CacheBroken { reason: hide(reason) },
         other => other,
     }
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 use crate::wire::Revision;
 
 use super::cache;
-use super::external::ExternalContent;
+use super::content::ExternalContent;
+use super::external;
 use super::git::Git;
 use super::index_stamp;
 use super::share;
@@ -16,7 +17,7 @@ use crate::local::os::files;
 use crate::local::os::files::TEMPORARY;
 use crate::local::os::process::Feed;
 use crate::local::os::sys;
-use crate::local::stages::rendered;
+use crate::local::state::config_files;
 use crate::local::state::layout::Layout;
 
 /// The cache's objects, from a working tree's `.git/objects`: relative, so that the whole can be moved.
@@ -29,7 +30,7 @@ pub fn build(extras: &ExternalContent, revision: &Revision, tag: &str) -> Result
     let place = layout.rev(revision);
     let beside = layout.revs().join(format!("{revision}{TEMPORARY}{tag}"));
     let result = check_out(layout, deadline, revision, &beside, extras.link_files)
-        .and_then(|()| extras.add(revision, &beside))
+        .and_then(|()| external::add(extras, revision, &beside))
         .and_then(|()| sys::sync_file_system(&beside).tried("sync", &beside))
         .and_then(|()| install(layout, &beside, &place, tag));
     if result.is_err() {
@@ -37,7 +38,7 @@ pub fn build(extras: &ExternalContent, revision: &Revision, tag: &str) -> Result
         let _ = files::remove_leftover(&beside);
     }
     // A tree that stood here before may have had configuration files.
-    result.and_then(|()| rendered::bring_back(layout, revision, None))
+    result.and_then(|()| config_files::bring_back(layout, revision, None))
 }
 
 fn check_out(
@@ -52,8 +53,8 @@ fn check_out(
     if link_files && let Some(shared) = share::into(layout, deadline, revision, beside)? {
         match force(&git, revision) {
             Ok(()) if shared.holds(beside, revision) => return index_stamp::put(beside),
-            Ok(()) => log::debug!("{}: files become others by other attributes", beside.display()),
-            Err(Fault::Failed(reason)) => log::debug!("a checkout with {} shared files: {reason}", shared.count),
+            Ok(()) => log::debug!("{}: other attributes change the files", beside.display()),
+            Err(Fault::Failed { reason, .. }) => log::debug!("a checkout with {} shared files: {reason}", shared.count),
             Err(fault) => return Err(fault),
         }
         prepare(layout, &git, revision, beside)?;
@@ -65,7 +66,7 @@ fn check_out(
 /// Makes a repository without a single file, which borrows the cache's objects.
 fn prepare(layout: &Layout, git: &Git, revision: &Revision, beside: &Path) -> Result<(), Fault> {
     let Some(cache) = cache::git_dir(&layout.cache()) else {
-        return Err(Fault::CacheBroken(format!("{} is not a git repository", layout.cache().display())));
+        return Err(Fault::CacheBroken { reason: format!("{} is not a git repository", layout.cache().display()) });
     };
     files::remove_leftover(beside)?;
     git.init(revision.as_str().len() == 64)?;
@@ -111,9 +112,9 @@ pub fn mend(extras: &ExternalContent, revision: &Revision) -> Result<(), Fault> 
         files::remove(&tree.join(".git").join(lock))?;
     }
     force(&Git::tree(&tree, extras.deadline), revision)?;
-    extras.add(revision, &tree)?;
+    external::add(extras, revision, &tree)?;
     // They may be tracked files as well.
-    rendered::bring_back(&extras.layout, revision, None)?;
+    config_files::bring_back(&extras.layout, revision, None)?;
     sys::sync_file_system(&tree).tried("sync", &tree)
 }
 

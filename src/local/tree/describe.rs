@@ -8,9 +8,9 @@ use crate::wire::{DescribingTag, DescribingTags};
 
 use super::git::Git;
 use crate::local::fault::{Fault, Tried};
+use crate::local::job::Job;
 use crate::local::os::files;
 use crate::local::os::process::Feed;
-use crate::local::stages::job::Job;
 
 /// The file in a tree's git directory that says whose `packed-refs` is.
 const OURS: &str = "hoist-tags";

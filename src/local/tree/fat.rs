@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 
-use super::external::{ExternalContent, Part};
+use super::content::{ExternalContent, Part};
 use super::git::Git;
 use crate::local::fault::Fault;
 use crate::local::os::process::Feed;
@@ -15,9 +15,7 @@ const PLACEHOLDER: (u64, &[u8]) = (74, b"#$# git-fat ");
 pub fn require(git: &Git) -> Result<(), Fault> {
     let answer = git.call(&["fat"], Feed::Nothing)?;
     if answer.errors.contains("is not a git command") {
-        return Err(Fault::failed(
-            "git-fat is not installed on this host, and git_fat or git_binary_manager asks for it",
-        ));
+        return Err(Fault::failed("git_fat or git_binary_manager needs git-fat, which is not installed on this host"));
     }
     Ok(())
 }
@@ -39,7 +37,7 @@ pub fn check_out(extras: &ExternalContent, part: &Part) -> Result<(), Fault> {
             && start == PLACEHOLDER.1
     };
     match answer.output.split('\0').find(is_placeholder) {
-        Some(path) => Err(Fault::Failed(format!("git-fat found no content for {path}"))),
+        Some(path) => Err(Fault::failed(format!("git-fat found no content for {path}"))),
         None => {
             extras.out.info("git-fat checked its files out");
             Ok(())

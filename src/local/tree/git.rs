@@ -202,9 +202,9 @@ impl Git {
             kept.extend_from_slice(&bytes[..bytes.len().min(OUTPUT - kept.len().min(OUTPUT))]);
         };
         let exit = process::run(&mut command, feed, self.deadline.at(), &mut sink)
-            .map_err(|error| Fault::Failed(format!("cannot run git: {}; install git on this host", plain(&error))))?;
+            .map_err(|error| Fault::failed(format!("cannot run git: {}; install git on this host", plain(&error))))?;
         if exit == Exit::TimedOut {
-            return Err(Fault::TimedOut(self.deadline.seconds));
+            return Err(Fault::TimedOut { seconds: self.deadline.seconds });
         }
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Ok(GitOutput { exit, output: text(output), errors: text(errors) })
@@ -221,13 +221,13 @@ impl Git {
         if complaint.contains("unable to") && !complaint.contains("No space left") && is_full() {
             complaint.push_str(": No space left on device");
         }
-        Err(Fault::Failed(format!("git {step} in {} failed: {complaint}", self.dir.display())))
+        Err(Fault::failed(format!("git {step} in {} failed: {complaint}", self.dir.display())))
     }
 
     /// As [`Git::expect`], but tells a repository with missing or damaged objects from other trouble.
     pub fn expect_whole(&self, answer: &GitOutput, step: &str) -> Result<(), Fault> {
         self.expect(answer, step).map_err(|fault| match fault {
-            Fault::Failed(reason) if answer.tells_of_broken_objects() => Fault::CacheBroken(reason),
+            Fault::Failed { reason, .. } if answer.tells_of_broken_objects() => Fault::CacheBroken { reason },
             other => other,
         })
     }

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::text;
 use crate::wire::LargeFile;
 
-use super::external::{ExternalContent, Part};
+use super::content::{ExternalContent, Part};
 use super::git::Git;
 use crate::local::fault::{Fault, Tried};
 use crate::local::os::deadline::Deadline;
@@ -42,7 +42,7 @@ pub fn require(git: &Git) -> Result<(), Fault> {
     match git.call(&["lfs", "version"], Feed::Nothing)?.exit.is_ok() {
         true => Ok(()),
         false => {
-            Err(Fault::failed("git-lfs is not installed on this host, and git_binary_manager asks for it: install it"))
+            Err(Fault::failed("git_binary_manager needs git-lfs, which is not installed on this host: install it"))
         }
     }
 }
@@ -131,7 +131,7 @@ fn receive_one(temporary: &Path, file: &LargeFile, input: &mut dyn Read, deadlin
             _ => {
                 let (got, all) = (file.bytes() - left, file.bytes());
                 let reason = format!("a large file ended after {got} of {all} bytes; the connection was lost");
-                return Err(Fault::Failed(reason));
+                return Err(Fault::failed(reason));
             }
         };
         sum.update(&piece[..length]);
@@ -143,7 +143,7 @@ fn receive_one(temporary: &Path, file: &LargeFile, input: &mut dyn Read, deadlin
         return Ok(());
     }
     let wanted = file.oid();
-    Err(Fault::Failed(format!("the large file {wanted} is damaged on the deploy host: run `git lfs fsck` there")))
+    Err(Fault::failed(format!("the large file {wanted} is damaged on the deploy host: run `git lfs fsck` there")))
 }
 
 /// Has git-lfs put the large files into each part of a tree.
@@ -257,7 +257,7 @@ impl Lfs {
         if left.is_empty() {
             return Ok(());
         }
-        Err(Fault::Failed(format!("git-lfs found no content for {}", text::some(&left, NAMED))))
+        Err(Fault::failed(format!("git-lfs found no content for {}", text::some(&left, NAMED))))
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod again;
 pub mod cache;
 pub mod checkout;
+pub mod content;
 pub mod describe;
 pub mod external;
 pub mod fat;

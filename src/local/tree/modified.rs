@@ -15,11 +15,11 @@ use super::index_stamp;
 use super::index_stamp::Index;
 use super::share;
 use crate::local::fault::{Fault, Tried};
+use crate::local::job::Job;
 use crate::local::os::files;
 use crate::local::os::process::Feed;
 use crate::local::os::sys;
-use crate::local::stages::job::Job;
-use crate::local::stages::rendered;
+use crate::local::state::config_files;
 
 /// Files that are named to the operator, at the most.
 const NAMED: usize = 3;
@@ -32,7 +32,7 @@ pub fn replace(job: &Job, revision: &Revision, by: Option<&Revision>) -> Result<
     let other = by.map(|other| job.layout.rev(other));
     let git = Git::tree(&tree, job.deadline);
     // What was rendered in a tracked file's place is meant to differ from what was committed.
-    let rendered = rendered::inside(&job.layout, revision);
+    let rendered = config_files::inside(&job.layout, revision);
     let mut spoilt: Vec<&Path> = Vec::new();
     for entry in index.entries.iter().filter(|entry| entry.is_file()) {
         job.deadline.check()?;
@@ -56,7 +56,7 @@ pub fn replace(job: &Job, revision: &Revision, by: Option<&Revision>) -> Result<
     }
     let names: Vec<String> = spoilt.iter().take(NAMED).map(|path| path.display().to_string()).collect();
     job.out.warn(format!(
-        "{}: {} that {} changed in place, in this revision or in one that shares them, are as committed again: {}",
+        "{}: restored {} that {} changed in place, in this revision or in one that shares them: {}",
         job.name(revision),
         text::counted(spoilt.len(), "file"),
         if spoilt.len() == 1 { "was" } else { "were" },

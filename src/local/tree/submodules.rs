@@ -13,7 +13,7 @@ use crate::gitmodules::Module;
 use crate::wire::{Revision, SubmoduleSource};
 
 use super::cache;
-use super::external::{ExternalContent, Part};
+use super::content::{ExternalContent, Part};
 use super::git::Git;
 use super::index;
 use super::index::Read;
@@ -35,7 +35,9 @@ pub fn check_out(
     parts: &mut Vec<Part>,
 ) -> Result<(), Fault> {
     let Some(cache) = cache::open_to_write(&extras.layout, extras.deadline) else {
-        return Err(Fault::CacheBroken(format!("{} is not a git repository", extras.layout.cache().display())));
+        return Err(Fault::CacheBroken {
+            reason: format!("{} is not a git repository", extras.layout.cache().display()),
+        });
     };
     let url = match source {
         SubmoduleSource::Session => None,
@@ -90,7 +92,7 @@ impl Walk<'_> {
         let answer = self.cache.call(&["config", &blob, "-z", "--list"], Feed::Nothing)?;
         self.cache.expect_whole(&answer, "config")?;
         let modules = gitmodules::parse(&answer.output)
-            .map_err(|why| Fault::Failed(format!("{}.gitmodules: {why}", level.shown)))?;
+            .map_err(|why| Fault::failed(format!("{}.gitmodules: {why}", level.shown)))?;
         self.expect_named(level, &modules)?;
         let paths: Vec<String> = modules.iter().map(|module| module.path.clone()).collect();
         let mut found = Vec::new();
@@ -115,8 +117,8 @@ impl Walk<'_> {
             None => Ok(()),
             Some(entry) => {
                 let (shown, path) = (&level.shown, String::from_utf8_lossy(&entry.path));
-                Err(Fault::Failed(format!(
-                    "{shown}{path} is a submodule that {shown}.gitmodules does not name: add it there, or remove it"
+                Err(Fault::failed(format!(
+                    "{shown}{path} is a submodule that is not in {shown}.gitmodules: add it, or remove the submodule"
                 )))
             }
         }
@@ -138,7 +140,7 @@ impl Walk<'_> {
 
     fn one(&self, level: &Level, module: &Module, commit: Revision) -> Result<Level, Fault> {
         let shown = format!("{}{}", level.shown, module.path);
-        let url = self.address(level, module).map_err(|why| Fault::Failed(format!("submodule {shown}: {why}")))?;
+        let url = self.address(level, module).map_err(|why| Fault::failed(format!("submodule {shown}: {why}")))?;
         self.bring(&shown, &commit, url.as_deref())?;
         let tree = self.place(&level.part.tree, &module.path)?;
         let part = Part {
@@ -169,9 +171,10 @@ impl Walk<'_> {
         if cache.present(&name)?.is_empty() {
             let short = commit.short();
             let Some(url) = url else {
-                let reason =
-                    format!("the cache has no commit {short} of submodule {shown}, and none came with the request");
-                return Err(Fault::CacheBroken(reason));
+                let reason = format!(
+                    "the cache has no commit {short} of submodule {shown}, and the request does not contain it"
+                );
+                return Err(Fault::CacheBroken { reason });
             };
             self.extras.out.debug(format!("fetching {short} of submodule {shown}"));
             let from_upstream = matches!(self.source, SubmoduleSource::Upstream { .. });
@@ -180,8 +183,8 @@ impl Walk<'_> {
                 _ => None,
             };
             cache::fetch_commit(cache, commit, url, proxy, from_upstream).map_err(|fault| match fault {
-                Fault::Failed(reason) | Fault::CacheBroken(reason) => {
-                    Fault::Failed(format!("submodule {shown}: {reason}"))
+                Fault::Failed { reason, .. } | Fault::CacheBroken { reason } => {
+                    Fault::failed(format!("submodule {shown}: {reason}"))
                 }
                 other => other,
             })?;
@@ -202,8 +205,8 @@ impl Walk<'_> {
             match fs::symlink_metadata(&place) {
                 Ok(found) if found.is_dir() => {}
                 Ok(_) => {
-                    let reason = format!("{} is in the way of submodule {path}: it is no folder", place.display());
-                    return Err(Fault::Failed(reason));
+                    let reason = format!("{} is not a folder, but the path of submodule {path}", place.display());
+                    return Err(Fault::failed(reason));
                 }
                 Err(_) => fs::create_dir(&place).tried("create", &place)?,
             }
@@ -242,7 +245,7 @@ impl Walk<'_> {
         }
         let dot_git = part.tree.join(".git");
         if fs::symlink_metadata(&dot_git).is_ok_and(|found| !found.is_file()) {
-            return Err(Fault::Failed(format!("{} is in the way of a submodule's", dot_git.display())));
+            return Err(Fault::failed(format!("{} is in the way of a submodule's", dot_git.display())));
         }
         fs::write(&dot_git, link).tried("write", &dot_git)
     }

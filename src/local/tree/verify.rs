@@ -13,19 +13,20 @@ use crate::text;
 use crate::wire::{CheckPoint, Revision, Stage};
 
 use super::checkout;
+use super::content;
+use super::content::ExternalContent;
 use super::external;
-use super::external::ExternalContent;
 use super::git::Git;
 use super::index;
 use super::index::{Hash, IndexEntry, Read, Stat};
 use super::index_stamp;
 use crate::local::fault::{Fault, Tried};
+use crate::local::job::Job;
 use crate::local::os::deadline::Deadline;
 use crate::local::os::files;
 use crate::local::os::process::Feed;
 use crate::local::os::sys;
-use crate::local::stages::job::Job;
-use crate::local::stages::rendered;
+use crate::local::state::config_files;
 use crate::local::state::layout::Layout;
 
 /// Files that are named to the operator, at the most.
@@ -84,19 +85,19 @@ fn named(names: &[String]) -> String {
 pub fn look(layout: &Layout, revision: &Revision, deadline: Deadline) -> Result<Lacks, Fault> {
     let mut lacks = look_at_tracked(layout, revision, deadline)?;
     let mut not_missed: HashSet<String> = removed(layout, revision).into_iter().collect();
-    not_missed.extend(rendered::inside(layout, revision));
+    not_missed.extend(config_files::inside(layout, revision));
     for part in &mut lacks.parts {
         let prefix = &part.prefix;
         part.files.retain(|path| !not_missed.contains(&format!("{prefix}{}", path.display())));
     }
     lacks.parts.retain(|part| part.is_broken || !part.files.is_empty());
-    lacks.rendered = rendered::lost(layout, revision);
+    lacks.rendered = config_files::lost(layout, revision);
     Ok(lacks)
 }
 
 fn look_at_tracked(layout: &Layout, revision: &Revision, deadline: Deadline) -> Result<Lacks, Fault> {
     let tree = layout.rev(revision);
-    let walk = Walk { deadline, name: revision.as_str().len() / 2, submodules: external::has_submodules(&tree) };
+    let walk = Walk { deadline, name: revision.as_str().len() / 2, submodules: content::has_submodules(&tree) };
     let mut parts = Vec::new();
     walk.part(tree.join(".git"), tree, String::new(), 0, &mut parts)?;
     Ok(Lacks { parts, rendered: Vec::new() })
@@ -220,18 +221,19 @@ pub fn restore(job: &Job, revision: &Revision) -> Result<bool, Fault> {
         return Ok(false);
     }
     let names = lacks.names();
-    let cannot =
-        |reason: String| format!("{} lacks {}, which cannot be restored: {reason}", job.name(revision), named(&names));
+    let cannot = |reason: String| {
+        format!("{} is missing {}, which cannot be restored: {reason}", job.name(revision), named(&names))
+    };
     let left = put_back(job, revision, &lacks).and_then(|()| look(&job.layout, revision, job.deadline));
     let left = left.map_err(|fault| match fault {
-        Fault::Failed(reason) => Fault::Failed(cannot(reason)),
-        Fault::CacheBroken(reason) => Fault::CacheBroken(cannot(reason)),
+        Fault::Failed { reason, .. } => Fault::failed(cannot(reason)),
+        Fault::CacheBroken { reason } => Fault::CacheBroken { reason: cannot(reason) },
         other => other,
     })?;
     if !left.is_empty() {
-        return Err(Fault::Failed(format!("{} lacks {} even now", job.name(revision), named(&left.names()))));
+        return Err(Fault::failed(format!("{} is still missing {}", job.name(revision), named(&left.names()))));
     }
-    job.out.warn(format!("{}: restored what was missing or empty: {}", job.name(revision), named(&names)));
+    job.out.warn(format!("{}: restored missing or empty files: {}", job.name(revision), named(&names)));
     Ok(true)
 }
 
@@ -250,9 +252,9 @@ fn put_back(job: &Job, revision: &Revision, lacks: &Lacks) -> Result<(), Fault> 
     }
     if !lacks.parts.is_empty() {
         // Submodules that are gone, and the content of files that stand as pointers now.
-        extras.add(revision, &top)?;
+        external::add(&extras, revision, &top)?;
     }
-    rendered::bring_back(layout, revision, Some(&lacks.rendered))?;
+    config_files::bring_back(layout, revision, Some(&lacks.rendered))?;
     sys::sync_file_system(&top).tried("sync", &top)
 }
 
@@ -268,11 +270,7 @@ fn removed(layout: &Layout, revision: &Revision) -> Vec<String> {
 
 /// Notes what the checks of a stage, which have just run, removed from the tree: nobody is to put that back.
 pub fn note_removed(job: &Job, revision: &Revision) -> Result<(), Fault> {
-    let stages = [Stage::Fetch, Stage::ConfigDeploy, Stage::Promote, Stage::RestartService];
-    let is_due = |at: CheckPoint| {
-        let (CheckPoint::Before(stage) | CheckPoint::After(stage)) = at;
-        stages.contains(&stage)
-    };
+    let is_due = |at: CheckPoint| !matches!(at.stage(), Stage::Finalize | Stage::Rollback | Stage::ConfigDiff);
     if !job.request.checks.iter().any(|check| is_due(check.at)) {
         return Ok(());
     }

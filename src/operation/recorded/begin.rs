@@ -3,11 +3,13 @@
 use crate::config::{Config, Options};
 use crate::deploy::{Kind, Prepared};
 use crate::exit_code::ExitCode;
+use crate::fleet::remarks::Remark;
 use crate::fleet::ssh::Ssh;
 use crate::journal;
 use crate::journal::{AtTheEnd, Journal, Opened, Replay, Unfinished};
 use crate::operation::{Frontend, Refused, ssh, state_folder};
 use crate::repo::Repo;
+use crate::wire::Level;
 
 use super::run::RecordedRun;
 
@@ -25,7 +27,7 @@ pub fn refuse_live(unfinished: &Unfinished) -> Result<(), Refused> {
     if !unfinished.live {
         return Ok(());
     }
-    let why = format!("{unfinished} is under way, with another lock: set the same lock_file or lock_dir for both");
+    let why = format!("{unfinished} is running with another lock: set the same lock_file or lock_dir for both");
     Err(Refused::Because(ExitCode::Locked, why))
 }
 
@@ -39,12 +41,14 @@ pub fn begin(
     options: &Options,
     front: &dyn Frontend,
 ) -> Result<ExitCode, Refused> {
+    let mut remarks = Vec::new();
     let replay = match prepared.plan.kind {
         // It changes nothing that anybody would have to go on with.
         Kind::DryRun => None,
         _ => {
             if let Err(error) = journal::prune(&state_folder(config), config.settings.tags_to_keep) {
-                log::warn!("old journals stay: {error:#}");
+                let message = format!("cannot remove old journals: {error:#}");
+                remarks.push(Remark { level: Level::Warning, host: None, message });
             }
             let opened = Opened {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -60,6 +64,7 @@ pub fn begin(
         }
     };
     let fleet = ssh::fleet(ssh, repo, prepared, None);
-    let run = RecordedRun::begin(config, repo, prepared, front)?;
+    let mut run = RecordedRun::begin(config, repo, prepared, front)?;
+    run.pass_on(remarks);
     Ok(run.carry_out(fleet, replay))
 }

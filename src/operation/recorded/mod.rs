@@ -4,6 +4,7 @@
 mod begin;
 mod observe;
 mod publish;
+mod published;
 mod run;
 mod tag;
 

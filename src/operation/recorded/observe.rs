@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, Outcome, Step, Task};
-use crate::fleet_state::Observation;
+use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, Step, Task};
+use crate::fleet_state::{Links, Observation};
 
 /// What was seen of each target of a run, by its place in the plan.
 #[derive(Clone)]
@@ -20,10 +20,10 @@ impl Observations {
     /// heard counts too.
     pub fn states<F: Fleet>(&self, inner: F) -> impl Fleet + use<F> {
         let note = |observation: &mut Observation, step, result: &HostResult| match &result.state {
-            Some(state) => observation.state = Some(Some(state.clone())),
+            Some(state) => observation.links = Links::Read(state.clone()),
             // The stage may have changed something, and the target does not say.
-            None if matches!(step, Step::Run(_)) && !matches!(result.outcome, Outcome::Unreachable { .. }) => {
-                observation.state = Some(None);
+            None if matches!(step, Step::Run(_)) && !result.is_unreachable() => {
+                observation.links = Links::Unknown;
             }
             None => {}
         };
@@ -33,8 +33,7 @@ impl Observations {
     /// Notes when targets answer. It goes around the fleet that really talks to them.
     pub fn contacts<F: Fleet>(&self, inner: F) -> impl Fleet + use<F> {
         let note = |observation: &mut Observation, step, result: &HostResult| {
-            let silent = matches!(result.outcome, Outcome::Unreachable { .. } | Outcome::Lost { .. });
-            if !silent && step != Step::Release {
+            if !result.is_out_of_reach() && step != Step::Release {
                 observation.contact = Some(crate::clock::rfc3339_utc());
             }
         };
@@ -59,7 +58,7 @@ impl<F: Fleet, N: Fn(&mut Observation, Step, &HostResult)> Fleet for Watched<F, 
         inner.run(call, tasks, &mut |events| {
             for event in &events {
                 if let HostEvent::Ended(host, result) = event
-                    && let Some(observation) = observations.0.borrow_mut().get_mut(*host)
+                    && let Some(observation) = observations.0.borrow_mut().get_mut(host.index())
                 {
                     note(observation, call.step, result);
                 }

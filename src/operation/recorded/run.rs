@@ -9,11 +9,12 @@ use crate::deploy;
 use crate::deploy::{Operator, Prepared, Verdict};
 use crate::exit_code::ExitCode;
 use crate::fleet::Fleet;
+use crate::fleet::remarks::Remark;
 use crate::fleet_state::{FleetState, Observation};
 use crate::journal::{Replay, Told, Unfinished};
 use crate::operation::{Frontend, state_folder};
 use crate::repo::Repo;
-use crate::report::{Event, LogFile, Reporter, Tee};
+use crate::report::{Event, LogFile, Note, Reporter, Tee};
 use crate::targets::fold;
 use crate::text::counted;
 use crate::wire::Level;
@@ -80,8 +81,8 @@ impl<'a> RecordedRun<'a> {
             self.remember(&verdict, observations.take());
             self.close_journal(&replay, &verdict);
         }
-        if let Err(error) = publish(self.config, self.repo, self.prepared, &verdict) {
-            let note = format!("hosts that are set up from now on may not get this revision: {error:#}");
+        if let Err(error) = publish(self.config, self.repo, self.prepared, &verdict, &state_folder(self.config)) {
+            let note = format!("new hosts may not get this revision: {error:#}");
             self.report.event(&Event::note(Level::Warning, note));
         }
         let Verdict { text, code, rows, .. } = verdict;
@@ -89,13 +90,16 @@ impl<'a> RecordedRun<'a> {
         code
     }
 
-    /// Notes what the run saw of its targets, and who missed out. A deployment does not fail for it.
+    /// Notes what the run saw of its targets, and who missed. A deployment does not fail for it.
     fn remember(&mut self, verdict: &Verdict, observations: Vec<Observation>) {
         let plan = &self.prepared.plan;
         let folder = state_folder(self.config);
-        if let Err(error) = FleetState::update(&folder, |memory| memory.after(plan, verdict, observations)) {
-            let note = format!("`hoist status` and `hoist reconcile` will not know of this run: {error:#}");
-            self.report.event(&Event::note(Level::Warning, note));
+        let warning = match FleetState::update(&folder, |memory| memory.after(plan, verdict, observations)) {
+            Ok(memory) => memory.warning,
+            Err(error) => Some(format!("`hoist status` and `hoist reconcile` will not include this run: {error:#}")),
+        };
+        if let Some(warning) = warning {
+            self.report.event(&Event::note(Level::Warning, warning));
         }
     }
 
@@ -106,24 +110,33 @@ impl<'a> RecordedRun<'a> {
         let told = Told::ask(fleet, &self.prepared.plan);
         if let (Some(damage), false) = (&unfinished.damage, told.silent.is_empty()) {
             let targets: Vec<_> = self.prepared.plan.targets().map(|(_, target)| target).collect();
-            let silent = fold(told.silent.iter().map(|host| targets[*host]));
+            let silent = fold(told.silent.iter().map(|host| targets[host.index()]));
             let note =
-                format!("the journal is damaged ({damage}), and what the run did on {silent} could not be asked");
+                format!("the journal is damaged ({damage}), and {silent} could not be asked what the run did there");
             self.report.event(&Event::note(Level::Warning, note));
         }
+        self.pass_on(told.remarks.clone());
         replay.hint(&unfinished.later);
         replay.add(told);
     }
 
+    /// Tells the reporters what nobody else tells them.
+    pub fn pass_on(&mut self, remarks: Vec<Remark>) {
+        for Remark { level, host, message } in remarks {
+            self.report.event(&Event::Note(Note { level, message, host, step: None }));
+        }
+    }
+
     /// Ends the journal. Where that cannot be written the deployment stays unfinished, and whoever ends it finds the same.
     fn close_journal(&mut self, replay: &Replay, verdict: &Verdict) {
+        self.pass_on(replay.take_remarks());
         // One that was through by then was not stopped by it.
         if let Some(why) = replay.stopped().filter(|_| verdict.finalized.is_none()) {
             self.report.event(&Event::note(Level::Error, format!("the run was stopped: {why}")));
         }
         if let Err(error) = replay.close(&verdict.text, verdict.code.status(), verdict.stayed) {
             let note = format!(
-                "the end of this run could not be recorded: {error:#}; once that is mended, `hoist resume` asks the \
+                "cannot record the end of this run: {error:#}; when that is fixed, run `hoist resume`: it asks the \
                  targets and records it"
             );
             self.report.event(&Event::note(Level::Error, note));

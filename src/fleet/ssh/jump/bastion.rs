@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use ssh2::Session;
 
 use super::multiplexer::{Multiplexer, Refusal};
+use crate::fleet::remarks::Remarks;
 use crate::fleet::ssh::connect_error::{ConnectError, ConnectErrorKind};
 use crate::fleet::ssh::transport::socket::{Carrier, Socket};
 use crate::fleet::ssh::transport::tcp::Keepalive;
@@ -26,6 +27,7 @@ pub struct Bastion {
     /// As the operator calls it.
     name: String,
     keepalive: Keepalive,
+    remarks: Arc<Remarks>,
     connect: Connect,
     sessions: Mutex<Vec<Arc<JumpSession>>>,
     /// Held while a session is made, so that all who need one wait for the same; with how that failed last.
@@ -48,8 +50,8 @@ impl Carrier for Channel {
 }
 
 impl Bastion {
-    pub fn new(name: String, keepalive: Keepalive, connect: Connect) -> Bastion {
-        Bastion { name, keepalive, connect, sessions: Mutex::default(), making: Mutex::default() }
+    pub fn new(name: String, keepalive: Keepalive, remarks: Arc<Remarks>, connect: Connect) -> Bastion {
+        Bastion { name, keepalive, remarks, connect, sessions: Mutex::default(), making: Mutex::default() }
     }
 
     /// As the operator calls it.
@@ -73,16 +75,19 @@ impl Bastion {
             match session.multiplexer.open(host, port, PATIENCE, until) {
                 Ok(stream) => return Ok(Socket::carried(stream, Box::new(Channel(session)))),
                 Err(Refusal::Busy) => {}
-                Err(Refusal::Over(why)) if Instant::now() < until => log::info!("jump host {}: {why}", self.name()),
+                Err(Refusal::Over(why)) if Instant::now() < until => {
+                    let message = format!("jump host {}: {why}; it is connected to again", self.name);
+                    self.remarks.debug(None, message);
+                }
                 Err(Refusal::Full(_)) if session.multiplexer.channels() > 0 => {
-                    session.full.store(true, Ordering::Relaxed)
+                    session.full.store(true, Ordering::Relaxed);
                 }
                 Err(Refusal::Full(why) | Refusal::Refused(why)) => {
                     let message = format!("cannot connect to {place}: the jump host says {why}");
                     return Err(ConnectError::new(ConnectErrorKind::Refused, message));
                 }
                 Err(Refusal::Over(why)) => {
-                    let message = format!("cannot connect to {place}: the session with the jump host is lost: {why}");
+                    let message = format!("cannot connect to {place}: the session with the jump host was lost: {why}");
                     return Err(ConnectError::new(ConnectErrorKind::HungUp, message));
                 }
                 Err(Refusal::TimedOut) => {

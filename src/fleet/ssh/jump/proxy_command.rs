@@ -33,8 +33,9 @@ struct Complaints {
     over: AtomicBool,
 }
 
-/// Starts `command` through the operator's shell, as ssh does. What it complains of goes to the log, under `name`.
-pub fn start(command: &str, name: &str) -> std::io::Result<Socket> {
+/// Starts `command` through the operator's shell, as ssh does. What it complains of is given to `on_complaint`,
+/// line by line.
+pub fn start(command: &str, on_complaint: impl Fn(&str) + Send + 'static) -> std::io::Result<Socket> {
     let (ours, theirs) = UnixStream::pair()?;
     let (input, output): (OwnedFd, OwnedFd) = (theirs.try_clone()?.into(), theirs.into());
     let shell = std::env::var_os("SHELL").filter(|shell| !shell.is_empty()).unwrap_or_else(|| "/bin/sh".into());
@@ -49,11 +50,11 @@ pub fn start(command: &str, name: &str) -> std::io::Result<Socket> {
         .spawn()?;
     let complaints = Arc::<Complaints>::default();
     if let Some(stderr) = child.stderr.take() {
-        let (name, heard) = (name.to_owned(), complaints.clone());
+        let heard = complaints.clone();
         let thread = std::thread::Builder::new().name("proxy-stderr".into()).stack_size(64 << 10);
         // Without a thread its pipe is closed, and it hears of that when it complains.
         let _ = thread.spawn(move || {
-            listen(stderr, &name, &heard.last);
+            listen(stderr, &on_complaint, &heard.last);
             heard.over.store(true, Ordering::Release);
         });
     }
@@ -80,7 +81,7 @@ pub fn is_ssh(command: &str) -> bool {
     words.next().is_some_and(|program| program.rsplit('/').next() == Some("ssh"))
 }
 
-fn listen(stderr: impl std::io::Read, name: &str, last_words: &Mutex<String>) {
+fn listen(stderr: impl std::io::Read, on_complaint: &dyn Fn(&str), last_words: &Mutex<String>) {
     let mut stderr = BufReader::new(stderr);
     let mut line = Vec::new();
     loop {
@@ -89,9 +90,9 @@ fn listen(stderr: impl std::io::Read, name: &str, last_words: &Mutex<String>) {
             Ok(0) | Err(_) => return,
             Ok(_) => {}
         }
-        let said = String::from_utf8_lossy(&line).trim().escape_debug().to_string();
+        let said = String::from_utf8_lossy(&line).trim().to_owned();
         if !said.is_empty() {
-            log::info!("{name}: ProxyCommand: {said}");
+            on_complaint(&said);
             *last_words.lock().unwrap_or_else(PoisonError::into_inner) = said;
         }
     }

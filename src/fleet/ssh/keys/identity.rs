@@ -22,6 +22,8 @@ pub struct Identities {
     pub agent: Option<PathBuf>,
     /// What was passed over and why.
     pub notes: Vec<String>,
+    /// What the operator should mend, though there are other keys.
+    pub warnings: Vec<String>,
 }
 
 /// Notes why a key is not offered, once: of an agent that fails, the keyholder's key may have said so already.
@@ -50,7 +52,7 @@ impl Identities {
 
     fn of_keyholder(found: keyholder::HeldKey) -> Identities {
         let candidates = vec![Candidate::Agent(found.key)];
-        Identities { candidates, agent: Some(found.agent), notes: Vec::new() }
+        Identities { candidates, agent: Some(found.agent), notes: Vec::new(), warnings: Vec::new() }
     }
 
     fn load_from(wanted: &Wanted, places: &Places) -> anyhow::Result<Identities> {
@@ -60,7 +62,7 @@ impl Identities {
                 .map(Identities::of_keyholder)
                 .with_context(|| format!("keyholder_key {name:?} cannot be used"));
         }
-        let mut notes = Vec::new();
+        let (mut notes, mut warnings) = (Vec::new(), Vec::new());
         match wanted.keyholder_user.as_ref().and_then(|user| places.keyholder.of_user(user, wanted)) {
             Some(Ok(found)) => return Ok(Identities::of_keyholder(found)),
             Some(Err(error)) => notes.push(format!("{error:#}")),
@@ -109,7 +111,7 @@ impl Identities {
                 Err(error) if wanted.all_of_them => return Err(error),
                 Err(error) if path.exists() => {
                     if error.is::<Exposed>() {
-                        log::warn!("{error:#}");
+                        warnings.push(format!("{error:#}"));
                     }
                     notes.push(format!("{error:#}"));
                 }
@@ -140,7 +142,8 @@ impl Identities {
                  passphrase as identity_file"
             );
         }
-        Ok(Identities { candidates, agent: wanted.agent.clone(), notes })
+        notes.retain(|note| !warnings.contains(note));
+        Ok(Identities { candidates, agent: wanted.agent.clone(), notes, warnings })
     }
 }
 

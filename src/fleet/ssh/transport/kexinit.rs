@@ -62,16 +62,6 @@ pub enum Step {
     Done(Offer),
 }
 
-impl Step {
-    /// The offer, where it is whole.
-    pub fn offer(self) -> Option<Offer> {
-        match self {
-            Step::Done(offer) => Some(offer),
-            Step::More | Step::Strange => None,
-        }
-    }
-}
-
 /// Finds the offer in what a server has said so far.
 pub fn read(heard: &[u8]) -> Step {
     let mut rest = heard;

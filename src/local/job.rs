@@ -1,6 +1,6 @@
 //! What every stage works with.
 
-use crate::wire::{Request, Revision};
+use crate::wire::{Revision, RunId, StageRequest};
 
 use crate::local::os::deadline::Deadline;
 use crate::local::out::Out;
@@ -10,16 +10,18 @@ use crate::local::state::links;
 /// One stage's request, and the means to carry it out.
 #[derive(Clone)]
 pub struct Job {
-    pub request: Request,
+    pub request: StageRequest,
     pub layout: Layout,
     pub out: Out,
     pub deadline: Deadline,
+    /// The lease of the request's run ran out: it is rolled back here, and may still go forward again.
+    pub after_lease: bool,
 }
 
 impl Job {
     /// Part of the names of what this process prepares: no other process ever uses them.
     pub fn tag(&self) -> String {
-        format!("{}-{}", self.request.holder.run, std::process::id())
+        tag(&self.request.header.holder.run)
     }
 
     /// The absolute configuration files that are linked at promote, sorted: those of the request, or for a revision that
@@ -37,6 +39,11 @@ impl Job {
 
     /// `repo:shortened revision`, for lines.
     pub fn name(&self, revision: &Revision) -> String {
-        format!("{}:{}", self.layout.repo(), revision.short())
+        self.layout.name(revision)
     }
+}
+
+/// Part of the names of what this process prepares for a run.
+pub fn tag(run: &RunId) -> String {
+    format!("{run}-{}", std::process::id())
 }

@@ -7,14 +7,12 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use super::style::{STYLES, Theme};
-
 /// The most characters of one line that the operator's text shows. The log and the JSON keep the line whole.
-pub const MAX_LINE: usize = 1000;
+const MAX_LINE: usize = 1000;
 
 /// The text as one line that is safe to print. Tabs are kept. With `unicode` off, the terminal is not one for UTF-8, and
 /// everything beyond ASCII is escaped too: a terminal that reads single bytes could take parts of it for controls.
-pub fn safe(text: &str, unicode: bool) -> Cow<'_, str> {
+pub fn sanitize(text: &str, unicode: bool) -> Cow<'_, str> {
     let hostile = |c: char| is_hostile(c) || (!unicode && !c.is_ascii());
     if !text.contains(hostile) {
         return Cow::Borrowed(text);
@@ -26,44 +24,31 @@ pub fn safe(text: &str, unicode: bool) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// [`safe`], without the carriage return that ends lines of some programs, and cut at [`MAX_LINE`] characters.
-pub fn safe_line(text: &str, unicode: bool) -> Cow<'_, str> {
-    let text = text.trim_end_matches(['\r', '\n']);
-    // Cut first: an escape is longer than what it stands for, and must not be cut in two.
-    match text.char_indices().nth(MAX_LINE) {
-        None => safe(text, unicode),
-        Some((end, _)) => {
-            let left = text[end..].chars().count();
-            Cow::Owned(format!("{} [{left} more characters]", safe(&text[..end], unicode)))
-        }
-    }
+/// Lines of text, each made safe; they stay lines.
+pub fn sanitize_lines(text: &str, unicode: bool) -> String {
+    text.split_inclusive('\n')
+        .flat_map(|line| match line.strip_suffix('\n') {
+            Some(line) => [sanitize(line, unicode), Cow::Borrowed("\n")],
+            None => [sanitize(line, unicode), Cow::Borrowed("")],
+        })
+        .collect()
 }
 
-/// As [`safe`], but for the styles of [`Theme`], which pass where the terminal has colours.
-pub fn styled(line: &str, theme: Theme) -> Cow<'_, str> {
-    if !theme.colour || !line.contains('\x1b') {
-        return safe(line, theme.unicode);
-    }
-    let mut out = String::with_capacity(line.len() + 16);
-    let mut rest = line;
-    while let Some(at) = rest.find('\x1b') {
-        out += &safe(&rest[..at], theme.unicode);
-        rest = &rest[at..];
-        // Even of a style that a host wrote nothing is left behind the line that it stands in.
-        let style = STYLES.into_iter().find(|style| rest.starts_with(style)).unwrap_or_default();
-        if style.is_empty() {
-            escape('\x1b', &mut out);
-            rest = &rest[1..];
+/// A line without the carriage return that ends lines of some programs, and cut at [`MAX_LINE`] characters. It is cut
+/// before it is made safe: an escape is longer than what it stands for, and must not be cut in two.
+pub fn cut_line(text: &str) -> Cow<'_, str> {
+    let text = text.trim_end_matches(['\r', '\n']);
+    match text.char_indices().nth(MAX_LINE) {
+        None => Cow::Borrowed(text),
+        Some((end, _)) => {
+            let left = text[end..].chars().count();
+            Cow::Owned(format!("{} [{left} more characters]", &text[..end]))
         }
-        out += style;
-        rest = &rest[style.len()..];
     }
-    out += &safe(rest, theme.unicode);
-    Cow::Owned(out)
 }
 
 /// A line of JSON in which what is unsafe for a terminal is written in JSON's own escapes. It means the same.
-pub fn safe_json(json: String) -> String {
+pub fn sanitize_json(json: String) -> String {
     // Such characters stand only inside strings there, where an escape may stand for them.
     if !json.contains(is_hostile) {
         return json;
@@ -106,64 +91,58 @@ mod tests {
 
     #[test]
     fn escape_sequences_are_shown_and_not_obeyed() {
-        assert_eq!(safe("\x1b[2J\x1b]0;owned\x07hi", true), "\\x1b[2J\\x1b]0;owned\\x07hi");
-        assert_eq!(safe("\u{9b}31mred\u{7f}", true), "\\x9b31mred\\x7f");
-        assert_eq!(safe("50%\r100%\nnext\0", true), "50%\\r100%\\nnext\\x00");
+        assert_eq!(sanitize("\x1b[2J\x1b]0;owned\x07hi", true), "\\x1b[2J\\x1b]0;owned\\x07hi");
+        assert_eq!(sanitize("\u{9b}31mred\u{7f}", true), "\\x9b31mred\\x7f");
+        assert_eq!(sanitize("50%\r100%\nnext\0", true), "50%\\r100%\\nnext\\x00");
     }
 
     #[test]
     fn marks_that_turn_or_hide_text_are_shown() {
-        assert_eq!(safe("evil\u{202e}txt.exe", true), "evil\\u{202e}txt.exe");
-        assert_eq!(safe("a\u{2066}b\u{200b}c\u{feff}\u{2028}", true), "a\\u{2066}b\\u{200b}c\\u{feff}\\u{2028}");
+        assert_eq!(sanitize("evil\u{202e}txt.exe", true), "evil\\u{202e}txt.exe");
+        assert_eq!(sanitize("a\u{2066}b\u{200b}c\u{feff}\u{2028}", true), "a\\u{2066}b\\u{200b}c\\u{feff}\\u{2028}");
     }
 
     #[test]
     fn honest_text_passes_as_it_is() {
         for text in ["plain", "a\ttab", "Grüße, 東京 ✓", "back\\slash"] {
-            assert!(matches!(safe(text, true), Cow::Borrowed(same) if same == text));
+            assert!(matches!(sanitize(text, true), Cow::Borrowed(same) if same == text));
         }
     }
 
     #[test]
     fn a_terminal_without_utf8_gets_nothing_but_ascii() {
-        assert_eq!(safe("Grüße ✓", false), "Gr\\xfc\\xdfe \\u{2713}");
+        assert_eq!(sanitize("Grüße ✓", false), "Gr\\xfc\\xdfe \\u{2713}");
     }
 
     #[test]
     fn no_character_at_all_gets_through_as_a_control() {
         for c in '\0'..=char::MAX {
             let text = c.to_string();
-            let shown = safe(&text, true);
+            let shown = sanitize(&text, true);
             assert!(shown.chars().all(|c| c == '\t' || !c.is_control()), "{c:?}");
-            let shown = safe(&text, false);
+            let shown = sanitize(&text, false);
             assert!(shown.bytes().all(|b| b == b'\t' || (0x20..0x7f).contains(&b)), "{c:?}");
         }
     }
 
     #[test]
     fn a_long_line_is_cut_and_says_how_much_is_left() {
-        let line = safe_line(&"é".repeat(MAX_LINE + 7), true).into_owned();
+        let line = cut_line(&"é".repeat(MAX_LINE + 7)).into_owned();
         assert!(line.ends_with("é [7 more characters]"));
-        assert_eq!(safe_line("just ended\r\n", true), "just ended");
-        assert_eq!(safe_line(&"x".repeat(MAX_LINE), true).len(), MAX_LINE);
+        assert_eq!(cut_line("just ended\r\n"), "just ended");
+        assert_eq!(cut_line(&"x".repeat(MAX_LINE)).len(), MAX_LINE);
     }
 
     #[test]
-    fn our_own_styles_pass_where_there_are_colours_and_nothing_else_does() {
-        let colours = Theme { colour: true, unicode: true, live: true };
-        for painted in [colours.good("a"), colours.bad("a"), colours.warn("a"), colours.dim("a"), colours.strong("a")] {
-            assert_eq!(styled(&painted, colours), painted);
-            assert!(!styled(&painted, Theme::plain(true)).contains('\x1b'));
-        }
-        let hostile = format!("{}\x1b[2J\x1b]0;x\x07\x1b[31;5m\x1b\u{9b}31m\n", colours.bad("é"));
-        let shown = styled(&hostile, colours);
-        assert_eq!(shown, colours.bad("é") + "\\x1b[2J\\x1b]0;x\\x07\\x1b[31;5m\\x1b\\x9b31m\\n");
+    fn lines_stay_lines_and_each_is_safe() {
+        assert_eq!(sanitize_lines("a\x1b[2J\nb\r\n\nc", true), "a\\x1b[2J\nb\\r\n\nc");
+        assert_eq!(sanitize_lines("é\n", false), "\\xe9\n");
     }
 
     #[test]
     fn json_made_safe_reads_back_the_same() {
         let hostile = "\x1b[31m \u{9b}2J \u{7f} \u{202e} \u{e0041} é \" \\";
-        let line = safe_json(serde_json::to_string(hostile).unwrap());
+        let line = sanitize_json(serde_json::to_string(hostile).unwrap());
         assert!(!line.contains(is_hostile));
         assert_eq!(serde_json::from_str::<String>(&line).unwrap(), hostile);
     }

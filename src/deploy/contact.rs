@@ -1,0 +1,76 @@
+//! The beginning of a deployment: every host is probed and its lock taken, before anything is touched.
+
+use crate::fleet::{Flow, Step};
+use crate::report::Event;
+use crate::wire::{Fault, Level};
+
+use super::calls::contact_call;
+use super::plan::Kind;
+use super::probe::{twins, unfit};
+use super::story::Deployment;
+use super::table::{HostState, Row};
+use super::verdict::End;
+
+impl Deployment<'_> {
+    /// Probes every host, judges what cannot be deployed to, and takes the locks. Changes nothing on any host.
+    pub(super) fn contact(&mut self) -> Result<(), End> {
+        self.probe();
+        self.judge_contact()?;
+        if self.plan.kind == Kind::DryRun {
+            return Ok(());
+        }
+        self.hold();
+        self.judge_contact()
+    }
+
+    fn probe(&mut self) {
+        let plan = self.plan;
+        let everyone = plan.hosts().collect();
+        let call = contact_call(plan, Step::Probe);
+        self.run_step(&call, "", everyone, |table, host, result| {
+            let unfit = result.facts.as_ref().and_then(|facts| unfit(facts, plan));
+            table.probed(host, result, unfit);
+            Flow::Continue
+        });
+        for row in self.table.rows() {
+            if let Some(lease) = row.facts.as_ref().and_then(|facts| facts.lease.as_ref()) {
+                self.report.event(&Event::note(Level::Warning, format!("{}: {lease}", row.target)));
+            }
+        }
+    }
+
+    fn hold(&mut self) {
+        let call = contact_call(self.plan, Step::Hold);
+        let ready = self.hosts_in(self.plan.hosts(), HostState::Ready);
+        self.run_step(&call, "", ready, |table, host, result| {
+            table.held(host, result.outcome);
+            Flow::Continue
+        });
+    }
+
+    /// Before anything is touched: no foreign lock, no limit exceeded, somebody to deploy to, no interrupt.
+    fn judge_contact(&mut self) -> Result<(), End> {
+        if self.operator.interrupted() {
+            self.report.event(&Event::Interrupted);
+            return Err(End::InterruptedUntouched);
+        }
+        let locked =
+            |row: &&Row| row.trouble.as_ref().is_some_and(|trouble| matches!(trouble.fault, Fault::Locked { .. }));
+        if twins(self.table.rows()).is_some() {
+            return Err(End::OneUnderTwoNames);
+        }
+        if self.table.rows().iter().find(locked).is_some() {
+            return Err(End::Locked);
+        }
+        for group in self.plan.group_ids() {
+            if self.exceeded(group) {
+                self.report_limit(group);
+                return Err(End::LimitUntouched);
+            }
+        }
+        if self.hosts_in(self.plan.hosts(), HostState::Ready).is_empty() {
+            return Err(End::NobodyThere);
+        }
+        Ok(())
+    }
+}

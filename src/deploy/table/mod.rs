@@ -1,0 +1,230 @@
+//! Where every host of a run is. States change here and nowhere else, by one table of legal moves.
+
+mod row;
+mod state;
+mod summary;
+
+pub use row::{Failure, Row};
+pub use state::HostState;
+
+use crate::fleet::{HostId, HostResult};
+use crate::report::HostRow;
+use crate::targets::Target;
+use crate::wire::{Fault, Outcome, Revision, Stage, State};
+
+use super::plan::{GroupId, Plan};
+
+/// All hosts, by [`HostId`].
+#[derive(Debug)]
+pub struct Table {
+    rows: Vec<Row>,
+    /// By group: the hosts that count against its limit.
+    failed: Vec<usize>,
+}
+
+impl Table {
+    pub fn new(plan: &Plan) -> Self {
+        let row = |(group, target): (GroupId, &Target)| Row::new(group, target.clone());
+        Table { rows: plan.targets().map(row).collect(), failed: vec![0; plan.groups.len()] }
+    }
+
+    pub fn row(&self, host: HostId) -> &Row {
+        &self.rows[host.index()]
+    }
+
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// Hosts of a group that count against its limit.
+    pub fn failed_in(&self, group: GroupId) -> usize {
+        self.failed[group.index()]
+    }
+
+    fn go(&mut self, host: HostId, next: HostState) {
+        let row = &mut self.rows[host.index()];
+        if !row.state.may_become(next) {
+            let reason = format!("internal error: {} went from {:?} to {next:?}", row.target, row.state);
+            debug_assert!(false, "{reason}");
+            row.trouble = Some(Failure { stage: None, fault: Fault::failed(reason) });
+        }
+        row.state = next;
+    }
+
+    fn fail(&mut self, host: HostId, stage: Option<Stage>, fault: Fault, next: HostState) {
+        self.go(host, next);
+        let row = &mut self.rows[host.index()];
+        self.failed[row.group.index()] += usize::from(!std::mem::replace(&mut row.failed, true));
+        row.trouble = Some(Failure { stage, fault });
+    }
+
+    /// The probe's result. `unfit` says why a host that answered cannot be deployed to.
+    pub fn probed(&mut self, host: HostId, result: HostResult, unfit: Option<Fault>) {
+        if let Some(facts) = result.facts {
+            let row = &mut self.rows[host.index()];
+            row.links = Some(facts.state.clone());
+            row.facts = Some(facts);
+        }
+        match (result.outcome, unfit) {
+            (Ok(()), None) => self.go(host, HostState::Ready),
+            (Ok(()), Some(unfit)) => self.fail(host, None, unfit, HostState::Refused),
+            (Err(fault), _) => self.no_contact(host, fault),
+        }
+    }
+
+    /// The result of taking a host's lock.
+    pub fn held(&mut self, host: HostId, outcome: Outcome) {
+        if let Err(fault) = outcome {
+            self.no_contact(host, fault);
+        }
+    }
+
+    fn no_contact(&mut self, host: HostId, fault: Fault) {
+        let next = if fault.is_out_of_reach() { HostState::Unreachable } else { HostState::Refused };
+        self.fail(host, None, fault, next);
+    }
+
+    /// The number of the next try of a stage on a host.
+    pub fn attempt(&self, host: HostId, stage: Stage) -> u32 {
+        self.rows[host.index()].attempts[stage as usize]
+    }
+
+    /// A stage starts on a host.
+    pub fn started(&mut self, host: HostId, stage: Stage) {
+        self.go(host, HostState::Running(stage));
+        let row = &mut self.rows[host.index()];
+        row.attempts[stage as usize] += 1;
+        row.touched_before = row.touched;
+        row.touched |= stage != Stage::ConfigDiff;
+    }
+
+    /// A stage ended on a host. `index` is a primary stage's place in the plan.
+    pub fn ended(&mut self, host: HostId, stage: Stage, index: usize, result: HostResult, plan: &Plan) {
+        let moves = matches!(stage, Stage::Promote | Stage::Rollback);
+        let not_begun = result.is_unreachable();
+        let row = &mut self.rows[host.index()];
+        match &result.state {
+            Some(state) => row.links = Some(state.clone()),
+            None if moves && !not_begun => row.links = None,
+            None => {}
+        }
+        // A stage may have ended well before somebody else came.
+        let to = result.state.as_ref().and_then(|state| row.foreign(state, plan).cloned());
+        let outcome = to.map_or(result.outcome, |to| Err(Fault::MovedOn { to }));
+        let outcome = match (outcome, stage) {
+            (outcome @ (Ok(()) | Err(Fault::ChecksFailed { .. })), Stage::Rollback) => {
+                self.verified_rollback(host, result.state.as_ref()).and(outcome)
+            }
+            (Ok(()), Stage::Finalize) => self.verified_finalize(result.state.as_ref(), plan),
+            (outcome, _) => outcome,
+        };
+        match outcome {
+            Ok(()) => self.ended_well(host, stage, index),
+            Err(fault) => self.ended_badly(host, stage, index, fault),
+        }
+    }
+
+    fn ended_well(&mut self, host: HostId, stage: Stage, index: usize) {
+        let row = &mut self.rows[host.index()];
+        match stage {
+            Stage::Rollback => {
+                let next = if row.restore().is_some() { HostState::RolledBack } else { HostState::Left };
+                self.go(host, next);
+            }
+            Stage::Finalize => self.go(host, HostState::Finalized),
+            _ => {
+                row.passed = index + 1;
+                self.failed[row.group.index()] -= usize::from(std::mem::take(&mut row.failed));
+                row.trouble = None;
+                self.go(host, HostState::Ready);
+            }
+        }
+    }
+
+    fn ended_badly(&mut self, host: HostId, stage: Stage, index: usize, fault: Fault) {
+        use HostState::*;
+        let row = &mut self.rows[host.index()];
+        match &fault {
+            Fault::Lost { .. } => row.links = None,
+            // Without a session nothing was done, nor where somebody else's revision was found.
+            Fault::Unreachable { .. } | Fault::MovedOn { .. } => row.touched = row.touched_before,
+            _ => {}
+        }
+        let next = match (stage, &fault) {
+            (_, Fault::MovedOn { to }) => {
+                row.found(to);
+                MovedOn
+            }
+            (Stage::Rollback, Fault::ChecksFailed { .. }) if row.restore().is_some() => Unwell,
+            (Stage::Rollback, Fault::Unreachable { .. }) if row.links.is_some() => Unreachable,
+            (Stage::Rollback, Fault::Unreachable { .. } | Fault::Lost { .. }) => Unknown,
+            (Stage::Rollback, _) => RollbackFailed,
+            (Stage::Finalize, _) => FinalizeFailed,
+            (_, fault) => {
+                row.passed = index;
+                match fault {
+                    Fault::Unreachable { .. } => Unreachable,
+                    Fault::Lost { .. } => Unknown,
+                    _ => Failed,
+                }
+            }
+        };
+        self.fail(host, Some(stage), fault, next);
+    }
+
+    /// A rollback counts only when the host, read back, is where the probe saw it.
+    fn verified_rollback(&self, host: HostId, state: Option<&State>) -> Outcome {
+        let row = &self.rows[host.index()];
+        let (Some(wanted), Some(facts)) = (row.restore(), &row.facts) else { return Ok(()) };
+        let before = &facts.state;
+        let name = |revision: &Option<Revision>| revision.as_ref().map_or("nothing".to_owned(), |it| it.short().into());
+        let reason = match state {
+            None => "the host did not report its revision after the rollback".to_owned(),
+            // Where nothing was live, what is finalized may be.
+            Some(state) if state.current != before.current && state.current.as_ref() != Some(&wanted) => {
+                let was = name(&before.current);
+                format!("current is {} after the rollback, but {was} was live before", name(&state.current))
+            }
+            Some(state) if state.done != before.done => {
+                format!(".done is {} after the rollback, not {}", name(&state.done), name(&before.done))
+            }
+            // A link that led astray at the probe already is not this run's doing.
+            Some(state) => match state.stray_links.iter().find(|link| !before.stray_links.contains(link)) {
+                Some(link) => format!("{link} does not point into {} after the rollback", wanted.short()),
+                None => return Ok(()),
+            },
+        };
+        Err(Fault::failed(reason))
+    }
+
+    /// A host that only the journal has told of, read again. What somebody else has deployed there since is told.
+    pub fn read_again(&mut self, host: HostId, result: HostResult, plan: &Plan) {
+        let state = result.facts.map(|facts| facts.state).or(result.state);
+        let row = &mut self.rows[host.index()];
+        let to = match (result.outcome, &state) {
+            (Err(Fault::MovedOn { to }), _) => Some(to),
+            (Ok(()), Some(state)) => row.foreign(state, plan).cloned(),
+            _ => return,
+        };
+        if state.is_some() {
+            row.links = state;
+        }
+        if let Some(to) = to {
+            row.found(&to);
+            self.fail(host, None, Fault::MovedOn { to }, HostState::MovedOn);
+        }
+    }
+
+    /// A host is finalized only when its `.done`, read back, names what was deployed.
+    fn verified_finalize(&self, state: Option<&State>, plan: &Plan) -> Outcome {
+        match state {
+            Some(state) if state.done.as_ref() == Some(&plan.revision) => Ok(()),
+            _ => Err(Fault::failed(format!(".done does not name {}", plan.revision.short()))),
+        }
+    }
+
+    /// The final table, in the order of the plan: every target once, none in a state without a name.
+    pub fn report(&self, plan: &Plan) -> Vec<HostRow> {
+        self.rows.iter().map(|row| row.summary(plan)).collect()
+    }
+}

@@ -1,0 +1,130 @@
+//! One host of a run.
+
+use super::state::HostState;
+use crate::deploy::plan::{GroupId, Plan};
+use crate::targets::Target;
+use crate::wire::{Facts, Fault, Revision, Stage, State};
+
+/// What went wrong on a host, first things first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// `None`: at the probe, or at locking.
+    pub stage: Option<Stage>,
+    pub fault: Fault,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.stage {
+            Some(stage) => write!(f, "{stage}: {}", self.fault),
+            None => write!(f, "{}", self.fault),
+        }
+    }
+}
+
+/// One host.
+#[derive(Debug, Clone)]
+pub struct Row {
+    pub target: Target,
+    pub group: GroupId,
+    pub(super) state: HostState,
+    /// Primary stages that it has passed.
+    pub passed: usize,
+    /// Whether any stage was started on it: it may have been changed.
+    pub touched: bool,
+    /// [`Row::touched`] before the stage that is running.
+    pub(super) touched_before: bool,
+    /// Whether it counts against its group's limit.
+    pub failed: bool,
+    /// Tries of each stage so far, so that every try has a number of its own.
+    pub(super) attempts: [u32; Stage::ALL.len()],
+    pub facts: Option<Facts>,
+    /// What the host's links name, as last read from it; `None`: not known, since something may have changed there.
+    pub links: Option<State>,
+    pub trouble: Option<Failure>,
+}
+
+impl Row {
+    pub(super) fn new(group: GroupId, target: Target) -> Row {
+        Row {
+            target,
+            group,
+            state: HostState::Waiting,
+            passed: 0,
+            touched: false,
+            touched_before: false,
+            failed: false,
+            attempts: [0; Stage::ALL.len()],
+            facts: None,
+            links: None,
+            trouble: None,
+        }
+    }
+
+    pub fn state(&self) -> HostState {
+        self.state
+    }
+
+    /// What a rollback goes back to: what the probe saw live, finalized or not. A host without anything live goes back to
+    /// what was finalized there, if its tree is left.
+    pub fn restore(&self) -> Option<Revision> {
+        let state = &self.facts.as_ref()?.state;
+        state.current.clone().or_else(|| state.done.clone())
+    }
+
+    pub(super) fn nothing_was_live(&self) -> bool {
+        self.facts.as_ref().is_some_and(|facts| facts.state.current.is_none())
+    }
+
+    /// Whether the host, as last read, names the same revisions as at the probe.
+    pub fn as_it_was(&self) -> bool {
+        match (&self.facts, &self.links) {
+            (Some(facts), Some(now)) => facts.state.current == now.current && facts.state.done == now.done,
+            (None, _) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether a promote was started on the host.
+    pub fn was_promoted(&self) -> bool {
+        self.attempts[Stage::Promote as usize] > 0
+    }
+
+    /// Whether a rollback was started on the host.
+    pub fn rollback_was_tried(&self) -> bool {
+        self.attempts[Stage::Rollback as usize] > 0
+    }
+
+    /// The live revision as last read from the host; `None` also where it is not known.
+    pub fn current(&self) -> Option<&Revision> {
+        self.links.as_ref()?.current.as_ref()
+    }
+
+    /// Takes over the revision that somebody else has made the live one.
+    pub(super) fn found(&mut self, to: &Revision) {
+        self.links.get_or_insert_default().current = Some(to.clone());
+    }
+
+    /// The live revision, when neither it nor what is finalized is what the host had at the probe, or what is deployed.
+    pub(super) fn foreign<'a>(&self, state: &'a State, plan: &Plan) -> Option<&'a Revision> {
+        let before = &self.facts.as_ref()?.state;
+        let ours = [Some(&plan.revision), before.current.as_ref(), before.done.as_ref()];
+        let foreign = |found: &Option<Revision>| found.is_some() && !ours.contains(&found.as_ref());
+        state.current.as_ref().filter(|_| foreign(&state.current) && foreign(&state.done))
+    }
+
+    /// Whether the host may be live on what nobody is going to confirm, and so goes back by itself.
+    pub(super) fn is_on_lease(&self, plan: &Plan) -> bool {
+        use HostState::*;
+        let open = matches!(self.state, Unreachable | Failed | Unknown | FinalizeFailed | RollbackFailed | Ready);
+        let was = |now: &State| self.facts.as_ref().is_some_and(|facts| facts.state.current == now.current);
+        let back = self.links.as_ref().is_some_and(was);
+        let restorable = self.restore().is_some_and(|restore| restore != plan.revision);
+        plan.confirm_timeout > std::time::Duration::ZERO && self.was_promoted() && open && !back && restorable
+    }
+
+    /// Whether the host can be tried again: it answered, and said that it failed.
+    pub fn can_be_retried(&self) -> bool {
+        self.state == HostState::Failed
+    }
+}

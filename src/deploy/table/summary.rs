@@ -1,0 +1,88 @@
+//! A host's row of the final table.
+
+use super::row::{Failure, Row};
+use super::state::HostState;
+use crate::deploy::plan::Plan;
+use crate::report::{HostRow, RowState};
+use crate::wire::Stage;
+
+impl Row {
+    /// The host as the final table names it.
+    pub(super) fn summary(&self, plan: &Plan) -> HostRow {
+        let passed = self.passed.checked_sub(1).and_then(|index| plan.stages.get(index)).map(|it| it.stage);
+        let (state, stage) = self.row_state(passed);
+        HostRow {
+            host: self.target.clone(),
+            group: plan.group(self.group).name.clone(),
+            state,
+            stage,
+            ok: self.is_ok(plan),
+            current: self.current().cloned(),
+            reason: self.reason(plan),
+        }
+    }
+
+    /// The state's name, and the stage that it is about. `passed` is the last stage that the host passed.
+    fn row_state(&self, passed: Option<Stage>) -> (RowState, Option<Stage>) {
+        use HostState::*;
+        let failed = self.trouble.as_ref().and_then(|trouble| trouble.stage);
+        match self.state {
+            Waiting => (RowState::NotAttempted, None),
+            Unreachable => (RowState::Unreachable, passed.filter(|_| self.touched)),
+            Refused => (RowState::Refused, None),
+            Ready => match passed {
+                None => (RowState::NotAttempted, None),
+                Some(Stage::ConfigDiff) => (RowState::Compared, passed),
+                Some(_) => (RowState::Passed, passed),
+            },
+            Running(stage) => (RowState::Running, Some(stage)),
+            Failed => (RowState::Failed, failed),
+            Unknown => (RowState::Unknown, failed),
+            Finalized => (RowState::Finalized, Some(Stage::Finalize)),
+            FinalizeFailed => (RowState::NotFinalized, failed),
+            RolledBack => (RowState::RolledBack, Some(Stage::Rollback)),
+            RollbackFailed => (RowState::RollbackFailed, failed),
+            Unwell => (RowState::ChecksFailed, failed),
+            Left => (RowState::Left, Some(Stage::Rollback)),
+            MovedOn => (RowState::MovedOn, failed),
+        }
+    }
+
+    /// Whether nobody needs to look at the host.
+    fn is_ok(&self, plan: &Plan) -> bool {
+        use HostState::*;
+        match self.state {
+            Ready if self.passed == plan.stages.len() && plan.finalize.is_none() => true,
+            Finalized | RolledBack => !self.failed,
+            Waiting | Ready => !self.touched,
+            _ => false,
+        }
+    }
+
+    /// What there is to say of the host beside its state.
+    fn reason(&self, plan: &Plan) -> Option<String> {
+        let mut reasons = Vec::new();
+        match (&self.trouble, self.state) {
+            (Some(trouble), _) => reasons.push(self.beside_state(trouble)),
+            (None, HostState::Left) => {
+                reasons.push("nothing was live before, so there is nothing to roll back to".to_owned());
+            }
+            (None, HostState::RolledBack) if self.current().is_some() && self.nothing_was_live() => {
+                reasons.push("nothing was live before; the finalized revision is live now".to_owned());
+            }
+            (None, _) => {}
+        }
+        if self.is_on_lease(plan) {
+            reasons.push(format!("rolls itself back within {} s unless reached", plan.confirm_timeout.as_secs()));
+        }
+        (!reasons.is_empty()).then(|| reasons.join("; "))
+    }
+
+    fn beside_state(&self, trouble: &Failure) -> String {
+        match (self.state, trouble.stage) {
+            (HostState::Unreachable, None) => trouble.fault.beside_unreachable(),
+            (HostState::Unreachable, Some(stage)) => format!("{stage}: {}", trouble.fault.beside_unreachable()),
+            _ => trouble.to_string(),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What targets are asked: every request is completed here, from what a command has for all of them, the host, and the
+//! step.
+
+use super::connection::Work;
+use super::pack::Payload;
+use super::{Call, Task};
+use crate::wire::{Ask, Fetch, Header, Probe, ProbedDeployment, Request, Run, RunId, Stage, StageRequest, Unlock};
+
+impl Work<'_> {
+    fn header(&self) -> Header {
+        Header { timeout: self.timeout.as_secs().max(1), ..self.shared.requests.header().clone() }
+    }
+
+    pub(super) fn probe_request(&self) -> Request {
+        let deployment = self.shared.requests.deployment().map(|it| ProbedDeployment {
+            revision: it.revision.clone(),
+            restore: self.restore.cloned(),
+            cache_revs: it.cache_revs,
+            kept: it.kept,
+            extras: it.extras.clone(),
+            large_files: self.shared.packs.large_files().to_vec(),
+        });
+        Request::Probe(Probe { header: self.header(), deployment, verify: self.shared.requests.verify() })
+    }
+
+    pub(super) fn ask_request(&self, stage: Stage, attempt: u32) -> Request {
+        Request::Ask(Ask { header: self.header(), stage, attempt })
+    }
+
+    pub(super) fn unlock_request(&self, held: Option<RunId>) -> Request {
+        Request::Unlock(Unlock { header: self.header(), held })
+    }
+
+    /// A stage's request, and for a fetch what the host lacks.
+    pub(super) fn stage_request(
+        &self,
+        stage: Stage,
+        call: &Call,
+        task: &Task,
+        rebuild: bool,
+    ) -> anyhow::Result<(Request, Payload)> {
+        let Some(deployment) = self.shared.requests.deployment() else {
+            anyhow::bail!("internal error: this command runs no stages");
+        };
+        let (mut fetch, mut payload) = (None, Payload::default());
+        if stage == Stage::Fetch {
+            let mut wanted = Fetch { rebuild, ..self.shared.requests.fetch() };
+            payload = self.payload(deployment, &mut wanted, call.force)?;
+            fetch = Some(wanted);
+        }
+        let request = StageRequest {
+            header: self.header(),
+            group: call.group.clone(),
+            force: call.force,
+            restore: self.restore.cloned(),
+            found_nothing: self.restore.is_none(),
+            fetch,
+            ..deployment.clone()
+        };
+        Ok((Request::Run(Box::new(Run { stage, attempt: task.attempt, request })), payload))
+    }
+
+    /// What is sent behind a fetch, which is told of it.
+    fn payload(&self, deployment: &StageRequest, fetch: &mut Fetch, force: bool) -> anyhow::Result<Payload> {
+        let mut payload = Payload::default();
+        let facts = self.session.remote.as_ref().map(|remote| &remote.facts);
+        let has_it = facts.is_some_and(|facts| facts.revisions.contains(&deployment.revision));
+        let packs = &self.shared.packs;
+        if fetch.source.is_none() && (!has_it || force || fetch.rebuild) {
+            let cached = facts.filter(|_| !fetch.rebuild).map_or(&[][..], |facts| &facts.cached);
+            payload.pack = packs.pack(cached)?;
+            fetch.pack_bytes = payload.pack.as_ref().map(|pack| pack.bytes);
+        }
+        for file in self.session.lacks.iter().filter_map(|place| packs.large_files().get(*place)) {
+            let Some(path) = packs.stored(file) else { continue };
+            payload.large_files.push((path.to_owned(), file.bytes()));
+            fetch.large_files.push(file.clone());
+        }
+        Ok(payload)
+    }
+}

@@ -1,0 +1,24 @@
+//! What a command asks of its targets.
+
+use crate::wire::{Fetch, Header, StageRequest};
+
+/// What a command asks of its targets, without what differs from step to step and from host to host.
+pub trait RequestSource: Send + Sync {
+    /// What every request begins with; the time limit is the step's.
+    fn header(&self) -> &Header;
+
+    /// Whether a probe looks if the live tree has all its files.
+    fn verify(&self) -> bool {
+        false
+    }
+
+    /// What is deployed; `None`: the command runs no stage.
+    fn deployment(&self) -> Option<&StageRequest> {
+        None
+    }
+
+    /// How the revision's objects reach targets, as far as that is known by now.
+    fn fetch(&self) -> Fetch {
+        Fetch::default()
+    }
+}

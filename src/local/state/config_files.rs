@@ -1,0 +1,194 @@
+//! The configuration files that are kept for a revision: what was rendered for it, and what of that is in place.
+//!
+//! ```text
+//! .hoist/config/<sha>/
+//!     staged.json   rendered, and not yet in place
+//!     placed.json   what was put in place last: a copy, should the tree lose a file
+//! ```
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::wire::{Revision, RunId, config_path_taken};
+
+use super::layout::Layout;
+use crate::local::fault::{Fault, Tried};
+use crate::local::os::files;
+use crate::paths;
+
+/// A configuration file with its content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rendered {
+    /// As it is configured: absolute, or relative to the tree.
+    pub path: String,
+    pub text: String,
+}
+
+/// All configuration files of a revision.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Set {
+    pub run: RunId,
+    pub mode: u32,
+    pub files: Vec<Rendered>,
+}
+
+pub fn folder(layout: &Layout, revision: &Revision) -> PathBuf {
+    layout.own().join("config").join(revision.as_str())
+}
+
+pub fn staged(layout: &Layout, revision: &Revision) -> PathBuf {
+    folder(layout, revision).join("staged.json")
+}
+
+pub fn placed(layout: &Layout, revision: &Revision) -> PathBuf {
+    folder(layout, revision).join("placed.json")
+}
+
+pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Fault> {
+    let bytes = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other.tried("read", path)?,
+    };
+    // What is wrong is not said: the file may hold secrets.
+    let damaged = |_| Fault::failed(format!("{} is damaged; remove it and run config_deploy again", path.display()));
+    serde_json::from_slice(&bytes).map(Some).map_err(damaged)
+}
+
+pub fn write(path: &Path, value: &impl Serialize) -> Result<(), Fault> {
+    make_private(files::parent(path))?;
+    let text = serde_json::to_vec(value).map_err(|error| Fault::failed(format!("cannot keep the files: {error}")))?;
+    files::write(path, &text, 0o600)
+}
+
+pub fn make_private(folder: &Path) -> Result<(), Fault> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).tried("create", folder)
+}
+
+/// Whether an absolute file of a revision is rendered, in place or not.
+pub fn is_rendered(layout: &Layout, revision: &Revision, path: &str) -> bool {
+    let is_staged = || {
+        let set = read::<Set>(&staged(layout, revision)).ok().flatten();
+        set.is_some_and(|set| set.files.iter().any(|file| file.path == path))
+    };
+    layout.rendered(revision, path).is_file() || is_staged()
+}
+
+/// Forgets what is staged.
+pub fn discard(layout: &Layout, revision: &Revision) -> Result<(), Fault> {
+    files::remove(&staged(layout, revision)).map(drop)
+}
+
+/// Whether just this file stands in its place.
+pub fn stands(layout: &Layout, revision: &Revision, file: &Rendered, mode: u32) -> bool {
+    let Ok(path) = place(layout, revision, &file.path) else { return false };
+    let looks_so = |meta: fs::Metadata| {
+        meta.is_file() && meta.permissions().mode() & 0o7777 == mode && meta.len() == file.text.len() as u64
+    };
+    fs::symlink_metadata(&path).is_ok_and(looks_so) && fs::read(&path).is_ok_and(|now| now == file.text.as_bytes())
+}
+
+pub fn put(path: &Path, text: &str, mode: u32) -> Result<(), Fault> {
+    files::make_dir(files::parent(path))?;
+    files::write_as(path, text.as_bytes(), mode)
+}
+
+/// Where a file is rendered to: never outside of the revision's tree, and never among git's own files.
+pub fn place(layout: &Layout, revision: &Revision, path: &str) -> Result<PathBuf, Fault> {
+    if let Some(why) = taken(layout, Path::new(path)) {
+        return Err(Fault::failed(format!("config file {path:?} is {why}; choose another path")));
+    }
+    if path.starts_with('/') {
+        if !paths::is_plain_absolute(Path::new(path)) || path.ends_with('/') || path.contains("//") {
+            return Err(Fault::failed(format!("config file {path:?} is not a plain absolute path; correct it")));
+        }
+        return Ok(layout.rendered(revision, path));
+    }
+    if !paths::is_plain_relative(path) || paths::is_gits_own(path.as_bytes()) {
+        return Err(Fault::failed(format!("config file {path:?} is not a plain path in the repository; correct it")));
+    }
+    let tree = layout.rev(revision);
+    let real_tree = fs::canonicalize(&tree).tried("find", &tree)?;
+    let mut folder = tree.clone();
+    for part in Path::new(path).parent().into_iter().flat_map(Path::components) {
+        folder.push(part);
+        // A link of the repository's may lead anywhere; what is not there yet will be a folder of ours.
+        if let Ok(real) = fs::canonicalize(&folder) {
+            if !real.starts_with(&real_tree) || real.starts_with(real_tree.join(".git")) {
+                return Err(Fault::failed(format!("config file {path:?} leaves the working tree through a link")));
+            }
+        } else if fs::symlink_metadata(&folder).is_ok() {
+            return Err(Fault::failed(format!("config file {path:?} goes through a broken link")));
+        }
+    }
+    Ok(tree.join(path))
+}
+
+/// Whether a path is one of Hoist's own, by its name or by where its folder really is.
+fn taken(layout: &Layout, path: &Path) -> Option<&'static str> {
+    let (deploy_dir, repo) = (layout.deploy_dir(), layout.repo());
+    let by_name = config_path_taken(deploy_dir, repo, path);
+    if by_name.is_some() || !path.is_absolute() {
+        return by_name;
+    }
+    let real = real_place(path)?;
+    // What lies in the working tree by way of the service's path is in its revision, and no harm.
+    if path.starts_with(layout.live()) || fs::canonicalize(layout.live()).is_ok_and(|tree| real.starts_with(tree)) {
+        return None;
+    }
+    config_path_taken(&fs::canonicalize(deploy_dir).ok()?, repo, &real)
+}
+
+/// A path with the links on the way to it followed, as far as there is anything.
+fn real_place(path: &Path) -> Option<PathBuf> {
+    path.ancestors().skip(1).find_map(|folder| {
+        let real = fs::canonicalize(folder).ok()?;
+        Some(real.join(path.strip_prefix(folder).ok()?))
+    })
+}
+/// Files that were put into a revision's tree and are missing there, or emptied.
+pub fn lost(layout: &Layout, revision: &Revision) -> Vec<String> {
+    let is_lost = |file: &Rendered| {
+        let Ok(path) = place(layout, revision, &file.path) else { return true };
+        let is_there = |meta: fs::Metadata| meta.is_file() && (meta.len() > 0 || file.text.is_empty());
+        !fs::symlink_metadata(path).is_ok_and(is_there)
+    };
+    copies(layout, revision).filter(is_lost).map(|file| file.path).collect()
+}
+
+/// The relative files that were put into a revision's tree.
+pub fn inside(layout: &Layout, revision: &Revision) -> Vec<String> {
+    copies(layout, revision).map(|file| file.path).filter(|path| !path.starts_with('/')).collect()
+}
+
+fn copies(layout: &Layout, revision: &Revision) -> impl Iterator<Item = Rendered> {
+    let set = read::<Set>(&placed(layout, revision)).ok().flatten();
+    set.into_iter().flat_map(|set| set.files)
+}
+
+/// Puts the copies of a revision's files where their like is missing: all of `paths`, or, after a checkout, which may have
+/// written over them, all that differ.
+pub fn bring_back(layout: &Layout, revision: &Revision, paths: Option<&[String]>) -> Result<(), Fault> {
+    let Some(set) = read::<Set>(&placed(layout, revision))? else { return Ok(()) };
+    for file in &set.files {
+        if paths.map_or_else(|| !stands(layout, revision, file, set.mode), |paths| paths.contains(&file.path)) {
+            put(&place(layout, revision, &file.path)?, &file.text, set.mode)?;
+        }
+    }
+    Ok(())
+}
+
+/// Forgets the files of revisions whose trees are gone.
+pub fn prune(layout: &Layout) -> Result<(), Fault> {
+    let root = layout.own().join("config");
+    for name in files::names(&root) {
+        if !layout.revs().join(&name).exists() {
+            files::remove_leftover(&root.join(name))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! What belongs into a revision's tree, and how it reaches a target.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::Revision;
+
+/// A tag that describes a revision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DescribingTag {
+    /// Below `refs/tags/`.
+    pub name: String,
+    /// What the ref names: a tag's own object, or the commit.
+    pub object: Revision,
+    pub commit: Revision,
+}
+
+impl DescribingTag {
+    /// Whether it is an object of its own.
+    pub fn is_annotated(&self) -> bool {
+        self.object != self.commit
+    }
+}
+
+/// The tags that describe a revision.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DescribingTags {
+    pub tags: Vec<DescribingTag>,
+    /// A git pack of the annotated tags' own objects, in hexadecimal digits; empty: there are none.
+    pub pack: String,
+}
+
+/// What belongs into a revision's tree beside its own files, and where it comes from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExternalContent {
+    /// Submodules, nested ones too; `None`: their folders stay empty.
+    pub submodules: Option<SubmoduleSource>,
+    /// What git-lfs keeps out of git; `None`: its pointers stay.
+    pub lfs: Option<LfsSource>,
+    /// What git-fat keeps out of git, which it gets by itself.
+    pub fat: bool,
+}
+
+impl ExternalContent {
+    /// Sets the git server's address, and the proxy's, where they are used.
+    pub fn set_server(&mut self, address: &str, through: Option<&str>) {
+        if let Some(SubmoduleSource::Server { url, proxy }) = &mut self.submodules {
+            *url = address.to_owned();
+            *proxy = through.map(str::to_owned);
+        }
+        if let Some(LfsSource::Server { url }) = &mut self.lfs {
+            *url = address.to_owned();
+        }
+    }
+}
+
+/// Where a target gets the commits of submodules.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SubmoduleSource {
+    /// In the superproject's pack.
+    Session,
+    /// The git server's repository: `URL/modules/NAME`, as git keeps them in a checkout; through a proxy as of
+    /// [`Source::proxy`].
+    Server {
+        url: String,
+        #[serde(default)]
+        proxy: Option<String>,
+    },
+    /// What `.gitmodules` says. Addresses that begin with `./` or `../` lead on from `base`, the deploy host's own
+    /// upstream, if it has one.
+    Upstream { base: Option<String> },
+}
+
+/// Where a target gets what git-lfs keeps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LfsSource {
+    /// Ahead of the superproject's pack.
+    Session,
+    /// git-lfs asks the server that belongs to this repository, or the one that `.lfsconfig` names.
+    Server { url: String },
+}
+
+/// A file that git-lfs keeps, as its pointer names it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "(String, u64)", into = "(String, u64)")]
+pub struct LargeFile {
+    oid: String,
+    bytes: u64,
+}
+
+impl LargeFile {
+    /// `oid`: the SHA-256 of the content, 64 lower-case hexadecimal digits, which is safe as a file name.
+    pub fn new(oid: &str, bytes: u64) -> Result<LargeFile, String> {
+        let hex = oid.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        if !hex || oid.len() != 64 {
+            return Err(format!("{oid:?} is not the SHA-256 of a large file"));
+        }
+        Ok(LargeFile { oid: oid.to_owned(), bytes })
+    }
+
+    pub fn oid(&self) -> &str {
+        &self.oid
+    }
+
+    /// The content's length.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Where git-lfs keeps it, below its folder `objects`.
+    pub fn path(&self) -> PathBuf {
+        [&self.oid[..2], &self.oid[2..4], &self.oid].iter().collect()
+    }
+}
+
+impl TryFrom<(String, u64)> for LargeFile {
+    type Error = String;
+
+    fn try_from((oid, bytes): (String, u64)) -> Result<Self, String> {
+        LargeFile::new(&oid, bytes)
+    }
+}
+
+impl From<LargeFile> for (String, u64) {
+    fn from(file: LargeFile) -> (String, u64) {
+        (file.oid, file.bytes)
+    }
+}
+
+/// How the revision's objects reach the target.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fetch {
+    /// Large files that follow the request on standard input, one behind the other, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub large_files: Vec<LargeFile>,
+    /// Length of the (thin) pack that follows them; `None` when none follows.
+    pub pack_bytes: Option<u64>,
+    /// Commits whose parents the deploy host itself lacks (git's `shallow` file), submodules' included.
+    pub shallow: Vec<Revision>,
+    /// Fetch from a git server instead.
+    pub source: Option<Source>,
+    /// Throw the cache away first.
+    pub rebuild: bool,
+    /// `None`: the tree's tags are left as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub describing: Option<DescribingTags>,
+}
+
+/// A git server's repository, and the ref there that names the revision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    pub url: String,
+    pub reference: String,
+    /// A proxy to reach it through by http and https. It may hold a password, as `url` may.
+    #[serde(default)]
+    pub proxy: Option<String>,
+}

@@ -1,0 +1,80 @@
+//! The stages: one step on a target each.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Makes the type of the stages, in the order in which they run, so that none can be left out of a list.
+macro_rules! stages {
+    ($($(#[$doc:meta])* $stage:ident = $name:literal,)*) => {
+        /// One step on a target.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum Stage {
+            $($(#[$doc])* #[serde(rename = $name)] $stage,)*
+        }
+
+        impl Stage {
+            /// All of them, in order.
+            pub const ALL: [Stage; [$($name),*].len()] = [$(Stage::$stage),*];
+
+            /// The name in configuration, on the wire and in every message.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Stage::$stage => $name,)*
+                }
+            }
+        }
+    };
+}
+
+stages! {
+    /// Bring the revision's objects and its working tree.
+    Fetch = "fetch",
+    /// Render the configuration files into the revision.
+    ConfigDeploy = "config_deploy",
+    /// Make the revision the live one, then restart the services.
+    Promote = "promote",
+    /// Restart or reload the services; a part of promote, or alone with `--service-restart`.
+    RestartService = "restart_service",
+    /// Name the live revision as done and remove old ones.
+    Finalize = "finalize",
+    /// Go back to the revision that was done before.
+    Rollback = "rollback",
+    /// Show what the configuration files would change; changes nothing.
+    ConfigDiff = "config_diff",
+}
+
+impl Stage {
+    /// Whether a deployment runs it on every host. The others run on occasions of their own.
+    fn is_of_deployment(self) -> bool {
+        match self {
+            Stage::Fetch | Stage::ConfigDeploy | Stage::Promote | Stage::Finalize => true,
+            Stage::RestartService | Stage::Rollback | Stage::ConfigDiff => false,
+        }
+    }
+
+    /// The stages that a deployment runs, in order.
+    pub fn of_deployment() -> Vec<Stage> {
+        Stage::ALL.into_iter().filter(|stage| stage.is_of_deployment()).collect()
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Stage {
+    type Err = String;
+
+    /// Reads a stage's name; `handle_service` is an old name of `restart_service`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wanted = if text == "handle_service" { "restart_service" } else { text };
+        Stage::ALL.into_iter().find(|stage| stage.name() == wanted).ok_or_else(|| {
+            let names: Vec<_> = Stage::ALL.iter().map(|stage| stage.name()).collect();
+            format!("unknown stage {text:?}; the stages are {}", names.join(", "))
+        })
+    }
+}
