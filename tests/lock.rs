@@ -219,7 +219,7 @@ fn no_other_process_is_ended_because_its_number_stands_in_the_file_of_a_lock() {
     let file = project.path(".git/hoist-app.lock");
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.replace(&held.id().to_string(), &victim.id().to_string())).unwrap();
-    project.run(&["lock", "--end"]).ends(5).says("unknown process");
+    project.run(&["lock", "--end"]).ends(5).says("wrote no name");
     signal(&victim, "0");
     // Nor is what it says obeyed by a terminal.
     fs::write(&file, text.replace("\"message\":\"\"", "\"message\":\"\\u001b[2J\"")).unwrap();

@@ -118,6 +118,15 @@ fn hosts_were(count: usize) -> String {
     format!("{} {}", hosts(count), if count == 1 { "was" } else { "were" })
 }
 
+/// That hosts were changed; that they may have been, if one of them was not read since.
+fn changed(table: &Table, which: impl Fn(&Row) -> bool) -> String {
+    let number = count(table, &which);
+    match count(table, |row| which(row) && row.links.is_none()) {
+        0 => format!("{} changed", hosts_were(number)),
+        _ => format!("{} may have been changed", hosts(number)),
+    }
+}
+
 /// `: ` or, if hosts are known to run different revisions, also that the fleet is mixed.
 fn mixed(table: &Table) -> &'static str {
     let mut live = table.rows().iter().filter_map(|row| row.links.as_ref()).map(|links| links.current.as_ref());
@@ -127,12 +136,12 @@ fn mixed(table: &Table) -> &'static str {
 
 /// What hosts run if the operator declined the rollback.
 fn declined(table: &Table) -> String {
-    let changed = count(table, |row| row.touched && !row.as_it_was());
+    let is_changed = |row: &Row| row.touched && !row.as_it_was();
     let touched = count(table, |row| row.touched);
-    match (changed, touched) {
+    match (count(table, is_changed), touched) {
         (0, 1) => "stopped, not rolled back: 1 host still runs what it ran before".into(),
         (0, _) => format!("stopped, not rolled back: {} still run what they ran before", hosts(touched)),
-        _ => format!("stopped, not rolled back{}{} changed", mixed(table), hosts_were(changed)),
+        _ => format!("stopped, not rolled back{}{}", mixed(table), changed(table, is_changed)),
     }
 }
 
@@ -142,7 +151,8 @@ fn halted(table: &Table, plan: &Plan) -> (String, ExitCode) {
     }
     let moved = count(table, has_moved_on);
     let concerned = count(table, |row| row.touched) + count(table, |row| has_moved_on(row) && !row.touched);
-    let astray = count(table, |row| row.touched && !is_back(row) && !has_moved_on(row));
+    let is_astray = |row: &Row| row.touched && !is_back(row) && !has_moved_on(row);
+    let astray = count(table, is_astray);
     let also = if moved > 0 { format!("; {}", moved_on(moved)) } else { String::new() };
     if concerned == 0 {
         return ("not deployed; nothing was touched".into(), ExitCode::Failed);
@@ -151,7 +161,7 @@ fn halted(table: &Table, plan: &Plan) -> (String, ExitCode) {
         return (format!("not deployed: {}", moved_on(moved)), ExitCode::Failed);
     }
     if astray > 0 {
-        let text = format!("not deployed{}{} not rolled back{also}", mixed(table), hosts_were(astray));
+        let text = format!("not deployed{}{}{also}", mixed(table), not_rolled_back(table, is_astray));
         return (text, ExitCode::Mixed);
     }
     let back = rolled_back(table);
@@ -161,6 +171,15 @@ fn halted(table: &Table, plan: &Plan) -> (String, ExitCode) {
     match failing_checks(table) {
         None => (format!("not deployed: {back}"), ExitCode::Failed),
         Some(where_) => (format!("not deployed: {back}, but checks fail: {where_}"), ExitCode::Mixed),
+    }
+}
+
+/// That hosts were not rolled back; that they may not be, if one of them was not read since.
+fn not_rolled_back(table: &Table, which: impl Fn(&Row) -> bool) -> String {
+    let number = count(table, &which);
+    match count(table, |row| which(row) && row.links.is_none()) {
+        0 => format!("{} not rolled back", hosts_were(number)),
+        _ => format!("{} may not be rolled back", hosts(number)),
     }
 }
 
@@ -234,7 +253,7 @@ fn done(table: &Table, plan: &Plan) -> (String, ExitCode) {
         let what = match astray - unknown {
             0 if unknown == 1 => "1 host is in an unknown state".to_owned(),
             0 => format!("{} are in an unknown state", hosts(unknown)),
-            _ => format!("{} not rolled back", hosts_were(astray)),
+            _ => not_rolled_back(table, is_astray),
         };
         return (format!("{short} deployed to {of}{}{what}", mixed(table)), ExitCode::Mixed);
     }
@@ -273,13 +292,13 @@ fn none_succeeded(table: &Table, plan: &Plan) -> (String, ExitCode) {
     if moved == plan.size() {
         return (format!("not deployed: {}", moved_on(moved)), ExitCode::Failed);
     }
-    let changed = count(table, |row| row.touched && !has_moved_on(row) && !row.as_it_was());
+    let is_changed = |row: &Row| row.touched && !has_moved_on(row) && !row.as_it_was();
     let failed = match plan.size() {
         1 => "not deployed: the only host failed, within the failure limit",
         _ => "not deployed: every host failed, within the failure limits",
     };
-    if changed > 0 {
-        return (format!("{failed}{}{} changed", mixed(table), hosts_were(changed)), ExitCode::Mixed);
+    if count(table, is_changed) > 0 {
+        return (format!("{failed}{}{}", mixed(table), changed(table, is_changed)), ExitCode::Mixed);
     }
     let before = if plan.size() == 1 { "it runs what it ran before" } else { "they run what they ran before" };
     match failing_checks(table) {

@@ -32,7 +32,9 @@ pub fn nameless(path: &Path) -> String {
     let holders: Vec<_> = lock_holders(path).iter().map(|it| it.to_string()).collect();
     match holders.is_empty() {
         true => format!("is locked by an unknown process ({}): find it with fuser(1)", path.display()),
-        false => format!("is locked by {} ({}), which is not Hoist: end it", holders.join(" and "), path.display()),
+        false => {
+            format!("is locked by {} ({}), which wrote no name into it: end it", holders.join(" and "), path.display())
+        }
     }
 }
 
