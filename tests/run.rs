@@ -330,7 +330,7 @@ fn a_mistake_is_named_with_its_place_and_nothing_is_run() {
         (vec!["--hosts", "127.0.0.1"], "no command".into()),
         (vec!["--hosts", "127.0.0.1", "--", " "], "no command".into()),
         (vec!["true"], "name hosts with --hosts".into()),
-        (vec!["--hosts", "127.0.0.1", "--batch", "0", "true"], "--batch: \"0\" is not a number".into()),
+        (vec!["--hosts", "127.0.0.1", "--batch", "0", "true"], "--batch: \"0\" is not a valid number".into()),
         (vec!["--hosts", "127.0.0.1", "--timeout", "1.5", "true"], "--timeout: \"1.5\" is not a duration".into()),
         (
             vec!["--hosts", "127.0.0.1", "--failure-limit", "0.2", "true"],
