@@ -160,8 +160,8 @@ fn halted(table: &Table, plan: &Plan) -> (String, ExitCode) {
     }
     let (not, moved) = (not_done(plan), count(table, has_moved_on));
     let concerned = count(table, |row| row.touched) + count(table, |row| has_moved_on(row) && !row.touched);
-    let is_astray = |row: &&Row| row.touched && !is_back(row) && !has_moved_on(row);
-    let astray = table.rows().iter().filter(is_astray).count();
+    let is_astray = |row: &Row| row.touched && !is_back(row) && !has_moved_on(row);
+    let astray = count(table, is_astray);
     let also = if moved > 0 { format!("; {}", moved_on(moved)) } else { String::new() };
     if concerned == 0 {
         return (format!("{not}; nothing was touched"), ExitCode::Failed);
@@ -170,26 +170,39 @@ fn halted(table: &Table, plan: &Plan) -> (String, ExitCode) {
         return (format!("{not}: {}", moved_on(moved)), ExitCode::Failed);
     }
     if astray > 0 {
-        let way = way_out::of_astray(table.rows().iter().filter(is_astray), table.rows(), plan);
-        let text = format!("{not}, and the fleet is mixed: {} not back where they were{also}{way}", hosts(astray));
+        let way = way_out::of_astray(table.rows().iter().filter(|row| is_astray(row)), table.rows(), plan);
+        let text = format!("{not}{}{}{also}{way}", mixed(table), not_rolled_back(table, is_astray));
         return (text, ExitCode::Mixed);
     }
     let back = rolled_back(table);
     if moved > 0 {
-        return (format!("{not}: {} back where they were, verified{also}", hosts(back)), ExitCode::Mixed);
+        return (format!("{not}: {back}{also}"), ExitCode::Mixed);
     }
     let way = way_out::of_rollback(table.rows(), plan);
     match failing_checks(table) {
-        None => {
-            let all =
-                every(back, "touched is back where it was, verified", "touched are back where they were, verified");
-            (format!("{not}: {all}{way}"), ExitCode::Failed)
-        }
-        Some(where_) => {
-            let all = every(back, "touched runs what it ran before", "touched run what they ran before");
-            let text = format!("{not}: {all}, but checks fail: {where_}{way}");
-            (text, ExitCode::Mixed)
-        }
+        None => (format!("{not}: {back}{way}"), ExitCode::Failed),
+        Some(where_) => (format!("{not}: {back}, but checks fail: {where_}{way}"), ExitCode::Mixed),
+    }
+}
+
+/// That hosts were not rolled back; that they may not be, if one of them was not read since.
+fn not_rolled_back(table: &Table, which: impl Fn(&Row) -> bool) -> String {
+    let number = count(table, &which);
+    match count(table, |row| which(row) && row.links.is_none()) {
+        0 => format!("{} not rolled back", hosts_were(number)),
+        _ => format!("{} may not be rolled back", hosts(number)),
+    }
+}
+
+/// How many hosts were rolled back, and how many had nothing to go back to.
+fn rolled_back(table: &Table) -> String {
+    let back = count(table, |row| is_back(row) && row.state() != HostState::Left);
+    let left = count(table, |row| is_back(row) && row.state() == HostState::Left);
+    let verified = || format!("{} rolled back and verified", hosts_were(back));
+    match (back, left) {
+        (_, 0) => verified(),
+        (0, _) => format!("{} left unchanged", hosts_were(left)),
+        _ => format!("{}; {} left unchanged", verified(), hosts_were(left)),
     }
 }
 
@@ -249,10 +262,11 @@ fn done(table: &Table, plan: &Plan) -> (String, ExitCode) {
     if astray > 0 {
         let unknown = count(table, |row| row.state() == HostState::Unknown);
         let what = match astray - unknown {
-            0 => format!("{} in an unknown state", hosts(unknown)),
+            0 if unknown == 1 => "1 host is in an unknown state".to_owned(),
+            0 => format!("{} are in an unknown state", hosts(unknown)),
             _ => {
                 let way = way_out::of_astray(table.rows().iter().filter(|row| is_astray(row)), table.rows(), plan);
-                format!("{} not back where they were{way}", hosts(astray))
+                format!("{}{way}", not_rolled_back(table, is_astray))
             }
         };
         return (format!("{short} deployed to {of}{}{what}", mixed(table)), ExitCode::Mixed);
