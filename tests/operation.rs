@@ -150,7 +150,10 @@ fn a_frontend_that_may_lose_its_terminal_is_refused_if_the_configuration_wants_a
     let front = Nobody { may_lose_terminal: true, ..Nobody::default() };
     let (code, text) = why(operation::reconcile(&options, None, false, &front).unwrap_err());
     assert_eq!(code, ExitCode::Usage);
-    assert!(text.contains("call hoist test within tmux or screen"), "{text}");
+    assert!(
+        text.contains("run hoist test in tmux or screen, which keep it running if this terminal is lost"),
+        "{text}"
+    );
     assert_eq!(operation::reconcile(&options, None, false, &Nobody::default()).unwrap(), ExitCode::Success);
 }
 

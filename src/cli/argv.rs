@@ -53,7 +53,7 @@ pub fn parse(words: Vec<std::ffi::OsString>) -> Result<Parsed, UsageError> {
                 place += 1;
             }
             Some(word) if word.starts_with('-') && word != "--" => {
-                return Err(UsageError(complaint("", &format!("unknown flag {word:?} ahead of the command"))));
+                return Err(UsageError(complaint("", &format!("unknown flag {word:?} before the command"))));
             }
             Some(_) => break,
         }
@@ -212,7 +212,7 @@ impl Reading<'_> {
         match meant.as_slice() {
             [one] => self.flag(|long, _| long == *one).ok_or_else(|| self.unknown_flag("--", name)),
             [] => Err(self.unknown_flag("--", name)),
-            several => Err(format!("--{name} may be --{}: write more of it", several.join(" or --"))),
+            several => Err(format!("--{name} is ambiguous: --{}", several.join(" or --"))),
         }
     }
 
@@ -250,7 +250,7 @@ impl Reading<'_> {
             (false, None) => self.plain.push(flag.long),
             (true, Some(value)) => self.plain.extend([flag.long, value.to_owned()]),
             (true, None) => {
-                let value = rest.next().ok_or_else(|| format!("{} wants a value: <{}>", flag.long, flag.value_name))?;
+                let value = rest.next().ok_or_else(|| format!("{} needs a value: <{}>", flag.long, flag.value_name))?;
                 self.plain.extend([flag.long, value.clone()]);
             }
         }

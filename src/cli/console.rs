@@ -109,7 +109,7 @@ impl Frontend for Console {
             match line.to_lowercase().as_str() {
                 "y" | "yes" => return true,
                 "n" | "no" | "" => return false,
-                _ => complain("please answer y or n; just Enter means no"),
+                _ => complain("please answer y or n; Enter means no"),
             }
         }
     }
@@ -157,7 +157,7 @@ impl Console {
                     "y" | "yes" => return Answer::Yes,
                     "n" | "no" => return Answer::No,
                     "" if is_default => return Answer::Yes,
-                    _ if is_default => complain("please answer y or n; just Enter means yes"),
+                    _ if is_default => complain("please answer y or n; Enter means yes"),
                     _ => complain("please answer y or n"),
                 },
                 Typed::End => {

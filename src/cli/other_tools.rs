@@ -56,7 +56,7 @@ const COMMANDS: [(&[&str], &str); 24] = [
         "`hoist lock --end` lets deployments in again, and `hoist unlock` clears the locks of hosts",
     ),
     (&["finalize", "promote", "fetch", "config_deploy"], "`hoist deploy -s STAGE` runs single stages"),
-    (&["repair", "heal", "converge"], "`hoist reconcile` brings hosts that missed out to what the others run"),
+    (&["repair", "heal", "converge"], "`hoist reconcile` brings every host to the revision that it should run"),
     (&["who", "whoami", "audit"], "`hoist history` shows who deployed what"),
     (&["completions", "autocomplete"], "`hoist completion SHELL` prints a completion script"),
     (&["man", "doc", "docs"], "`hoist help COMMAND` shows the flags, and `man hoist` the manual"),

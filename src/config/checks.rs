@@ -82,7 +82,7 @@ impl Config {
         for (key, body) in mapping(&root, shown, "the file")? {
             if key.key_text() != "checks" {
                 let whole = Entry { file: shown, label: String::new(), line: key.line, known: &["checks"] };
-                problems.push(self.unknown_key(&whole, key, "the one key here is `checks`"));
+                problems.push(self.unknown_key(&whole, key, "the only key here is `checks`"));
                 continue;
             }
             for (name, body) in mapping(body, shown, "`checks`")? {

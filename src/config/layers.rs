@@ -92,7 +92,7 @@ impl Layers {
         let here = if others.is_empty() { Vec::new() } else { suffixes(host) };
         for section in others {
             let (level, why) = match section.trim().eq_ignore_ascii_case("global") {
-                true => (Level::Warning, "is passed over: write [global]".to_owned()),
+                true => (Level::Warning, "is ignored: write [global]".to_owned()),
                 false if here.iter().any(|suffix| section.eq_ignore_ascii_case(suffix)) => continue,
                 false => {
                     let meant = did_you_mean(section, [GLOBAL, ini::DEFAULT]);
@@ -256,7 +256,7 @@ mod tests {
         assert_eq!(layers.get("a").unwrap().origin.to_string(), "command line (-D)");
         assert_eq!(layers.get("e").unwrap().value, "");
         for bad in ["a", "", ":b", "=b", " :b"] {
-            assert!(layers.define(&[bad.into()]).unwrap_err().to_string().contains("-D wants key:value"), "{bad:?}");
+            assert!(layers.define(&[bad.into()]).unwrap_err().to_string().contains("-D needs key:value"), "{bad:?}");
         }
     }
 

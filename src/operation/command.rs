@@ -89,7 +89,7 @@ fn groups(config: &Config, hosts: Hosts, limit_hosts: Option<&str>) -> Result<(V
     let (mut targets, from) = match hosts {
         Hosts::Named { targets, from } => (targets, from),
         Hosts::Groups if !config.has_file() => {
-            let why = "no hosts: there is no configuration here to take groups from; name hosts with --hosts";
+            let why = "no hosts: there is no configuration with groups here; name hosts with --hosts";
             return Err(Refused::Usage(why.to_owned()));
         }
         Hosts::Groups => return Ok(config.groups(limit.as_ref())?),

@@ -120,8 +120,10 @@ fn what_was_done(history: &History, index: usize, past: &PastRun) -> String {
 /// Where Hoist never deployed: a deployment of Scap's that was not finalized is undone; else what its tags name is
 /// offered.
 fn before_all_journals(config: &Config, repo: &Repo, views: &[View]) -> Result<Revision, Refused> {
-    let none =
-        format!("no deployment of {} is unfinished, and no journal tells of a finished one", config.settings.git_repo);
+    let none = format!(
+        "no deployment of {} is unfinished, and there is no journal of a finished one",
+        config.settings.git_repo
+    );
     if !config.is_known_to_scap() {
         return Err(Refused::new(format!("{none}: {NAME_ONE}")));
     }

@@ -187,11 +187,11 @@ fn finish(command: Command) -> Shown {
         }
         let shown = terminal.shows();
         let question = shown.trim_end().lines().last().unwrap_or_default();
-        if shown.len() > answered {
-            if let Some(keys) = answer(question) {
-                terminal.types(keys);
-                answered = shown.len() + keys.len() + 1;
-            }
+        if shown.len() > answered
+            && let Some(keys) = answer(question)
+        {
+            terminal.types(keys);
+            answered = shown.len() + keys.len() + 1;
         }
         std::thread::sleep(std::time::Duration::from_millis(50));
     }

@@ -13,13 +13,16 @@ use std::fs;
 use fleet::Fleet;
 use page::Block;
 
+/// Something that happens to a fleet.
+type Action = fn(&Fleet);
+
 /// What a page's sessions find, and what becomes of them.
 struct Scene {
     fleet: Fleet,
     /// The host that the commands are typed on; `None`: the deploy host.
     on: Option<&'static str>,
     /// What happens before the commands that begin so.
-    before: &'static [(&'static str, fn(&Fleet))],
+    before: &'static [(&'static str, Action)],
     /// Files that the page's first block of text in a section is the content of.
     files: &'static [(&'static str, &'static str)],
     /// How commands that begin so end, if not with 0.

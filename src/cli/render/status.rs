@@ -102,7 +102,7 @@ fn cells(view: &View, note: String) -> Cells {
 fn note(view: &View) -> String {
     let mut notes = Vec::new();
     notes.extend(view.trouble.clone());
-    notes.extend(view.known.owed.as_ref().map(|owed| format!("missed out: {}", owed.reason)));
+    notes.extend(view.known.owed.as_ref().map(|owed| format!("missed: {}", owed.reason)));
     let nothing_is_there = view.known.state.as_ref().is_some_and(|state| state.current.is_none());
     match (view.standing, &view.known.wanted) {
         (Standing::New, Some(_)) if nothing_is_there => notes.push("what was deployed to it is gone".into()),

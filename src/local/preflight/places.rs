@@ -56,7 +56,7 @@ fn destination(look: &mut Look, file: &ConfigFile) {
     }
     let is_sure = !look.may_change_before(CheckPoint::After(Stage::Promote));
     if fs::symlink_metadata(path).is_ok_and(|found| found.is_dir()) {
-        let why = format!("{} is a directory where a configuration file is due; move it away", file.path);
+        let why = format!("{} is a directory in the place of a configuration file; move it away", file.path);
         return look.note(is_sure, None, why);
     }
     if let Err(why) = writable(files::parent(path)) {
