@@ -116,9 +116,9 @@ mod tests {
     #[test]
     fn a_run_id_tells_when_its_run_began() {
         let time = "2026-11-23T14:45:52.123Z";
-        assert_eq!(of_run_id("20261123T144552.123Z-4711-7d3f").as_deref(), Some(time));
-        assert!(of_run_id(&format!("{}-1-aaaa", run_id_stamp())).is_some());
-        assert_eq!(of_run_id("yesterday").or(of_run_id("2026Txx-1")), None);
+        assert_eq!(rfc3339_of_run("20261123T144552.123Z-4711-7d3f").as_deref(), Some(time));
+        assert!(rfc3339_of_run(&format!("{}-1-aaaa", run_id_stamp())).is_some());
+        assert_eq!(rfc3339_of_run("yesterday").or(rfc3339_of_run("2026Txx-1")), None);
     }
 
     #[test]

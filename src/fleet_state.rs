@@ -1,5 +1,5 @@
 //! What the deploy host remembers of its targets between deployments: what each was last seen with, what it should run,
-//! and which of them missed out on that.
+//! and which of them missed on that.
 //!
 //! One file, `state/fleet.json` in the control folder, replaced as a whole. It is worth little more than the journals it
 //! comes from: a deployment goes on without it, and what is wrong in it is put right by the next look at the fleet.
@@ -46,7 +46,7 @@ struct Damaged {
 impl std::fmt::Display for Damaged {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (path, error) = (self.path.display(), &self.error);
-        write!(f, "{path} is damaged ({error}): `hoist status` moves it away and begins a new one")
+        write!(f, "{path} is damaged ({error}): `hoist status` renames it and starts a new one")
     }
 }
 
@@ -77,7 +77,7 @@ pub struct Known {
     pub owed: Option<Owed>,
 }
 
-/// A revision that a target missed out on.
+/// A revision that a target missed on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owed {
     pub revision: Revision,
@@ -168,9 +168,9 @@ impl FleetState {
             loaded => return loaded,
         };
         let (from, to) = (path(folder), folder.join("fleet.json.damaged"));
-        fs::rename(&from, &to).map_err(|error| Denied::new(&from, error)).context("it cannot be moved away")?;
+        fs::rename(&from, &to).map_err(|error| Denied::new(&from, error)).context("it cannot be renamed")?;
         let warning = format!(
-            "{error:#}; it is moved to {} now, and what targets missed out on is not known any more",
+            "{error:#}; it was renamed to {}, and it is no longer known which targets missed a deployment",
             to.display()
         );
         Ok(FleetState { warning: Some(warning), ..FleetState::default() })

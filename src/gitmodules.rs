@@ -57,20 +57,18 @@ pub fn parse(listing: &str) -> Result<Vec<Module>, String> {
 fn check(modules: &[Module]) -> Result<(), String> {
     for (place, Module { name, path, .. }) in modules.iter().enumerate() {
         if !is_plain(name) {
-            return Err(format!("the submodule name {name:?} could lead out of its folder: give it a plain one"));
+            return Err(format!("the submodule name {name:?} could point out of its folder: choose a plain one"));
         }
         if !is_plain(path) || paths::is_gits_own(path.as_bytes()) {
             return Err(format!(
-                "the path {path:?} of submodule {name} could lead out of its folder: give it a plain one"
+                "the path {path:?} of submodule {name} could point out of its folder: choose a plain one"
             ));
         }
         for other in &modules[place + 1..] {
             let inside = |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'));
             if inside(name, &other.name) || inside(&other.name, name) {
                 let other = &other.name;
-                return Err(format!(
-                    "the submodules {name} and {other} would have one repository inside the other: rename one"
-                ));
+                return Err(format!("the submodules {name} and {other} would contain one another: rename one"));
             }
             if *path == other.path {
                 return Err(format!("the submodules {name} and {} have the same path {path}: remove one", other.name));
@@ -92,8 +90,8 @@ fn is_plain(path: &str) -> bool {
 pub fn upstream(url: &str, base: Option<&str>) -> Result<String, String> {
     let resolved = match (url.starts_with("./") || url.starts_with("../"), base) {
         (false, _) => url.to_owned(),
-        (true, Some(base)) => beside(base, url).ok_or_else(|| format!("{url:?} leads out of {base}"))?,
-        (true, None) => return Err(format!("{url:?} is relative, and the repository has no remote called origin")),
+        (true, Some(base)) => beside(base, url).ok_or_else(|| format!("{url:?} points out of {base}"))?,
+        (true, None) => return Err(format!("{url:?} is relative, but the repository has no remote origin")),
     };
     let odd = |c: char| c.is_control() || c.is_whitespace();
     let remote = match resolved.split_once("://") {
@@ -109,7 +107,7 @@ pub fn upstream(url: &str, base: Option<&str>) -> Result<String, String> {
     };
     if !remote || resolved.contains(odd) {
         let shown = without_password(&resolved);
-        return Err(format!("{shown:?} is no address to fetch from: write one of http, https, ssh or git"));
+        return Err(format!("{shown:?} is not an address to fetch from: use http, https, ssh or git"));
     }
     Ok(resolved)
 }

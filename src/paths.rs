@@ -17,10 +17,10 @@ pub fn check_relative(path: &str) -> Result<(), &'static str> {
         return Err("it is empty");
     }
     if path.chars().any(char::is_control) {
-        return Err("it holds a control character");
+        return Err("it contains a control character");
     }
     if !path.split('/').all(|part| is_plain_name(part.as_bytes())) {
-        return Err("no part of it may be empty, `.` or `..`");
+        return Err("no part of it can be empty, `.` or `..`");
     }
     Ok(())
 }

@@ -189,7 +189,7 @@ fn a_key_by_name_is_the_only_one_of_the_keyholders_that_is_tried() {
     let gone = room();
     fs::copy(farm.path("id.pub"), gone.path().join("deploy_app.pub")).unwrap();
     let ran = with_keyholder(&project, gone.path(), "/nonexistent", &["deploy", "--yes"]).ends(2);
-    ran.says("the ssh agent at /run/keyholder/proxy.sock does not answer properly: No such file or directory");
+    ran.says("cannot use the ssh agent at /run/keyholder/proxy.sock: No such file or directory");
     assert_eq!(farm.connections_to(&address(0)), 1, "mistakes are found before anything is connected");
 }
 
@@ -237,7 +237,7 @@ fn an_agent_that_hangs_is_found_out_in_its_time_before_anything_is_connected_and
     let (ssh, only) = (Ssh::prepare(options()).unwrap(), Ssh::prepare(file()).unwrap());
     agent.signal("STOP");
     let error = format!("{:#}", Ssh::prepare(file()).err().unwrap());
-    assert!(error.contains("no agent holds its private half"), "{error}");
+    assert!(error.contains("no agent holds the private key"), "{error}");
     for ssh in [&ssh, &only] {
         let error = connect(ssh, "127.0.0.2").unwrap_err();
         assert!(error.message.contains("cannot log in to 127.0.0.2 as root"), "{error}");
@@ -336,8 +336,8 @@ fn an_agent_that_does_not_sign_costs_its_time_once_and_other_keys_are_tried_behi
     let cases: [(&str, Signs, &str); 5] = [
         ("silent", silent, "no answer within 2s"),
         ("drips", drips, "no answer within 2s"),
-        ("hangs-up", hangs_up, "it hung up"),
-        ("refuses", refuses, "the agent does not sign with it"),
+        ("hangs-up", hangs_up, "it closed the connection"),
+        ("refuses", refuses, "the agent refused to sign with it"),
         ("raves", raves, "its answer has 4294967295 bytes"),
     ];
     for (name, sign, why) in cases {
@@ -414,7 +414,7 @@ fn a_locked_agent_is_told_from_one_that_is_not_there() {
         Ran::of(command.env("HOME", home.path()).env("SSH_AUTH_SOCK", socket).output().unwrap())
     };
     deploy(&agent.socket).ends(2).says("holds no keys, or is locked (ssh-add -X unlocks it)");
-    deploy("/nonexistent").ends(2).says("the ssh agent at /nonexistent does not answer properly: No such file");
+    deploy("/nonexistent").ends(2).says("cannot use the ssh agent at /nonexistent: No such file");
     lock("-X");
     connect(&ssh, "127.0.0.2").unwrap();
     deploy(&agent.socket).ends(0);
@@ -426,7 +426,7 @@ fn an_agent_that_dies_between_two_hosts_is_named_by_the_second() {
     connect(&ssh, "127.0.0.2").unwrap();
     agent.signal("KILL");
     let error = connect(&ssh, "127.0.0.3").unwrap_err();
-    let words = format!("cannot log in to 127.0.0.3 as root: the ssh agent at {}: ", agent.socket);
+    let words = format!("cannot log in to 127.0.0.3 as root: cannot use the ssh agent at {}: ", agent.socket);
     assert!(error.message.starts_with(&words), "{error}");
     assert_eq!(error.kind, ConnectErrorKind::Auth);
 }

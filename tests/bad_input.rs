@@ -134,7 +134,7 @@ fn a_bad_pattern() {
 fn groups_without_targets() {
     let it = Untouched::new();
     it.project.write("hoist/default", "# nobody\n");
-    it.refuses(&["deploy", "--yes"], &["no target at all"]);
+    it.refuses(&["deploy", "--yes"], &["no targets"]);
     let it = Untouched::new();
     it.project.configure("server_groups: canary, default");
     it.refuses(&["deploy", "--yes"], &["group canary has no target file", "canary_dsh_targets"]);
@@ -243,6 +243,6 @@ fn a_working_directory_that_was_removed_is_named_as_that() {
     let script = "mkdir gone && cd gone && rmdir ../gone && exec \"$0\" deploy --yes";
     let output =
         std::process::Command::new("sh").args(["-c", script, common::HOIST]).current_dir(folder.path()).output();
-    let ran = common::Ran::of(output.unwrap()).ends(2).says("the working directory does not exist any more");
+    let ran = common::Ran::of(output.unwrap()).ends(2).says("the working directory no longer exists");
     assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
 }

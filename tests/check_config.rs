@@ -90,7 +90,7 @@ fn a_good_repository_ends_with_0_and_a_count_of_what_was_read() {
     assert_eq!(
         String::from_utf8(output.stdout).unwrap(),
         "read 8 keys, 2 groups, 2 targets, 2 checks, 1 configuration file, 1 template, 2 variables with the environment \
-         beta: no mistake\n"
+         beta: no mistakes\n"
     );
     assert!(output.stderr.is_empty());
 }
@@ -258,16 +258,16 @@ fn what_scap_takes_is_a_remark_and_no_mistake() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
     for warning in [
-        "scap/scap.cfg:7: dsh_targets stands in [global] in line 5 too: line 7 counts; remove one of the two",
+        "scap/scap.cfg:7: dsh_targets is also in line 5 of [global]: line 7 is used; remove one of the two",
         "group canary is skipped: canary_dsh_targets is empty (scap/scap.cfg:4 [global])",
-        "scap/all:2: \"web2\" is passed over, since its line is indented: begin the line with it",
+        "scap/all:2: \"web2\" is ignored because its line is indented: remove the indentation",
         "scap/checks.yaml:2: check \"a\": does not run here: group \"codfw\" is not deployed to: it is one of \
          scap/scap.cfg:9 [codfw.example]",
-        "scap/checks.yaml:2: check \"a\": unknown key \"tries\" is ignored: known are type",
+        "scap/checks.yaml:2: check \"a\": unknown key \"tries\" is ignored: the keys are type",
     ] {
         assert!(text.contains(&format!("warning: {warning}")), "{warning}\n{text}");
     }
-    assert!(text.contains("1 target, 1 check, ") && text.ends_with(": no mistake\n"), "{text}");
+    assert!(text.contains("1 target, 1 check, ") && text.ends_with(": no mistakes\n"), "{text}");
 }
 
 #[test]
@@ -284,7 +284,7 @@ fn a_file_that_may_live_on_another_file_s_remote_vars_is_named() {
     );
     let text = String::from_utf8(repo.check(&["-e", "beta"]).stdout).unwrap();
     let warning = "warning: /etc/borrower uses secret, site, which no vars.yaml sets: Scap may take it from the \
-                   remote_vars of /etc/lender, and hoist does not; give /etc/borrower its own remote_vars\n";
+                   remote_vars of /etc/lender, but hoist does not; give /etc/borrower its own remote_vars\n";
     assert!(text.contains(warning) && text.matches("warning:").count() == 1, "{text}");
 }
 

@@ -221,7 +221,7 @@ fn a_restart_a_dry_run_and_stages_without_fetch_are_about_what_was_deployed_last
     project.deploy(&["-s", "fetch"]).ends(0);
     project.write("index.html", "three\n");
     let three = project.commit("three");
-    let about = "this is about the newest deployment tag, hoist/sync/";
+    let about = "using the newest deployment tag, hoist/sync/";
     project.run(&["plan", "-s", "promote"]).ends(0).says(about).says(&format!("revision    {two}"));
     project.deploy(&["-s", "promote,finalize"]).ends(0).says(about);
     all_on(&farm, 2, &two);
@@ -244,10 +244,10 @@ fn a_stage_that_wants_the_one_before_is_found_out_at_the_probe() {
     let (farm, project, one) = Project::deployed(0, 2);
     project.write("index.html", "two\n");
     let two = project.commit("two");
-    let why = format!("there is no complete working tree of {}: run the fetch stage first", &two[..10]);
+    let why = format!("no complete working tree of {}: run the fetch stage first", &two[..10]);
     project.deploy(&["-r", "HEAD", "-s", "promote"]).ends(1).says(&why).says("nothing was touched");
     project.deploy(&["-s", "fetch"]).ends(0);
-    let why = format!("{} is live there, and not {}: run the promote stage first", &one[..10], &two[..10]);
+    let why = format!("{} is live, not {}: run the promote stage first", &one[..10], &two[..10]);
     project.deploy(&["-s", "finalize"]).ends(1).says(&why).says("nothing was touched");
     project.deploy(&["-s", "promote"]).ends(0);
     project.deploy(&["-s", "finalize"]).ends(0);
@@ -274,7 +274,7 @@ fn fault_12_a_hung_stage_ends_at_its_time_limit_and_is_rolled_back() {
     let before = std::time::Instant::now();
     project.configure("rollback_timeout: 2");
     // The check hangs on rollback too. The old revision was deployed without it, and is back all the same.
-    project.deploy(&[]).ends(1).says("timed out after 2 s").says("check hangs was not done when 2 s were over");
+    project.deploy(&[]).ends(1).says("timed out after 2 s").says("check hangs did not end within 2 s");
     assert!(before.elapsed().as_secs() < 120, "a hung stage held the deployment up");
     assert_eq!(Links::of(&farm, 0).current, Some(one));
 }
@@ -505,7 +505,7 @@ fn a_proxy_carries_the_load_of_a_git_server_and_its_password_is_nowhere() {
     let config = project.run(&["config"]).ends(0).says("http://…@127.0.0.1");
     let define = format!("-Dhttp_proxy:http://me:hunter2@127.0.0.1:{}", proxy.port);
     let defined =
-        project.run(&["plan", &define]).ends(2).says("http_proxy on the command line (-D): it holds a password");
+        project.run(&["plan", &define]).ends(2).says("http_proxy on the command line (-D): it contains a password");
     project.configure("http_proxy: ftp://me:hunter2@x");
     let line = project.path("hoist/hoist.cfg");
     let line = std::fs::read_to_string(line).unwrap().lines().count();

@@ -45,13 +45,13 @@ fn what_is_live_and_was_never_finalized_stays_when_the_next_deployment_fails_bef
     let stands = Links { current: Some(two), done: Some(one), in_progress: None };
     commit(&project, "three");
     std::fs::write(broken(&farm, 1), "").unwrap();
-    project.deploy(&[]).ends(1).says("back where they were, verified");
+    project.deploy(&[]).ends(1).says("rolled back and verified");
     all_are(&farm, 3, &stands);
     // One that went live goes back to just that, too.
     std::fs::remove_file(broken(&farm, 1)).unwrap();
     checks(&project, &[PROMOTE_UNLESS_BROKEN]);
     std::fs::write(broken(&farm, 2), "").unwrap();
-    project.deploy(&[]).ends(1).says("back where they were, verified");
+    project.deploy(&[]).ends(1).says("rolled back and verified");
     all_are(&farm, 3, &stands);
 }
 
@@ -109,7 +109,7 @@ fn a_rollback_restarts_no_more_services_at_once_than_the_deployment_did() {
     checks(&project, &[("last", "restart_service", "test ! -e /srv/broken")]);
     std::fs::write(broken(&farm, 7), "").unwrap();
     commit(&project, "two");
-    project.deploy(&[]).ends(1).says("all 8 hosts touched are back");
+    project.deploy(&[]).ends(1).says("8 hosts were rolled back");
     assert_eq!(restarts(&log), (16, 2), "eight on the way forward, and eight on the way back");
     all_are(&farm, 8, &Links::finalized(&one));
     // The limit that a stage has of its own holds on the way back too.
@@ -124,10 +124,10 @@ fn a_deployment_that_failed_everywhere_is_not_called_deployed_although_the_limit
     project.configure("failure_limit: 100%");
     checks(&project, &[("never", "fetch", "false")]);
     commit(&project, "two");
-    project.deploy(&[]).ends(1).says("failed on all of 2 hosts").says("run what they ran before");
+    project.deploy(&[]).ends(1).says("every host failed").says("run what they ran before");
     assert_eq!([0, 1].map(|n| Links::of(&farm, n).current), [Some(one.clone()), Some(one)]);
     checks(&project, &[("never", "promote", "false")]);
-    project.deploy(&[]).ends(3).says("failed on all of 2 hosts").says("the fleet is mixed");
+    project.deploy(&[]).ends(3).says("every host failed").says("2 hosts were changed");
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn a_configuration_file_in_the_place_of_hoists_own_is_refused_before_anything_is
         project.deploy(&[]).ends(2).says("hoist/config-files.yaml:1").says(&path).says("choose another one");
     }
     project.write("hoist/config-files.yaml", &(file("/etc/app") + &file("/etc/app/a.conf")));
-    project.deploy(&[]).ends(2).says("\"/etc/app\" is in the way of \"/etc/app/a.conf\"");
+    project.deploy(&[]).ends(2).says("\"/etc/app\" cannot be both a file and the folder of \"/etc/app/a.conf\"");
     assert_eq!(Links::of(&farm, 0), Links::default());
 }
 
@@ -212,7 +212,7 @@ fn hosts_that_somebody_else_has_deployed_to_since_are_left_and_named_and_the_run
         });
         (0..2).for_each(by_somebody_else);
         let ran = project.run(&[command, "--yes"]).ends(1);
-        ran.says("2 hosts have moved on to another revision since").says(&format!("has moved on to {}", &other[..10]));
+        ran.says("2 hosts got another revision meanwhile").says(&format!("now runs {}", &other[..10]));
         for n in 0..2 {
             let now = Links::of(&farm, n);
             assert_eq!((now.current, now.done), (Some(other.clone()), Some(other.clone())), "{command}");
@@ -238,7 +238,7 @@ fn a_deployment_that_was_taken_back_after_its_last_host_was_finalized_is_not_wha
     let whole = text.trim_end().rfind('\n').unwrap() + 1;
     assert!(text[whole..].contains("\"closed\""));
     std::fs::write(&journal, &text[..whole]).unwrap();
-    project.run(&["rollback", "--yes"]).ends(1).says("back where they were, verified");
+    project.run(&["rollback", "--yes"]).ends(1).says("rolled back and verified");
     all_are(&farm, 2, &Links::finalized(&two));
     project.run(&["rollback", "--yes", &one]).ends(0);
     all_are(&farm, 2, &Links::finalized(&one));

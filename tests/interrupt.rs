@@ -393,7 +393,7 @@ fn a_terminal_outside_of_tmux_and_screen_is_refused_where_the_key_asks_for_one()
         Terminal::run(command)
     };
     let mut terminal = deploy(None);
-    terminal.wait_for("call hoist deploy within tmux or screen");
+    terminal.wait_for("run hoist deploy in tmux or screen, which keep it running if this terminal is lost");
     terminal.ends(2);
     scene.all_on(&scene.one);
     deploy(Some("TMUX")).ends(0);

@@ -30,7 +30,7 @@ fn every_answer_of_a_deploy_host_is_as_the_schema_says() {
     hold(&status, &json(&["status"]).ends(0).out);
     hold(&status, &json(&["status", "--verify"]).ends(0).out);
 
-    // A host is down and missed out; the others get a revision that fails its check.
+    // A host is down and missed; the others get a revision that fails its check.
     farm.set_down(&address(3), true);
     project.configure("failure_limit: 1");
     project.commit("two");

@@ -249,7 +249,7 @@ fn a_deployer_that_slept_while_another_deployed_does_no_harm_when_it_wakes() {
     signal(&sleeper, "CONT");
     let ran = Ran::of(sleeper.wait_with_output().unwrap());
     assert!(ran.status.is_some_and(|status| status != 0), "{ran:?}");
-    ran.says(&format!("has moved on to {} since", &three[..10]));
+    ran.says(&format!("now runs {} of another deployment", &three[..10]));
     for n in 0..3 {
         assert_eq!(Links::of(&farm, n), Links::finalized(&three), "host {n}");
     }
@@ -271,7 +271,7 @@ fn an_unfinished_run_is_refused_where_a_newer_one_has_been_until_it_is_let_in() 
     // It has changed nothing yet, and may be about to.
     wait_for("the lock to die", || clone.deploy(&["-D", &elsewhere, "-s", "fetch"]).status == Some(0));
     let before = [0, 1].map(|n| Links::of(&farm, n));
-    project.run(&["rollback", "--yes"]).ends(3).says("is newer and has been on this host").says("hoist unlock");
+    project.run(&["rollback", "--yes"]).ends(3).says("is newer and has used this host").says("hoist unlock");
     assert_eq!([0, 1].map(|n| Links::of(&farm, n)), before);
     // The journal of the first is closed by now; from its repository a new run goes on as ever.
     project.deploy(&["-r", &one]).ends(0);

@@ -54,7 +54,7 @@ fn every_command_that_deploys_is_kept_out_and_told_by_whom_and_why() {
     assert_eq!(Links::of(&farm, 0), before);
     project.run(&["status"]).ends(0).says("app is locked by op@").says("network maintenance");
     project.run(&["plan"]).ends(0).says("app is locked by op@");
-    project.run(&["unlock", "--all", "--yes"]).says("`hoist lock --end` ends that");
+    project.run(&["unlock", "--all", "--yes"]).says("end it with `hoist lock --end`");
     let status: serde_json::Value =
         serde_json::from_str(&project.run(&["status", "--offline", "--format", "json"]).out).unwrap();
     assert_eq!((status["deploying"].is_null(), &status["locked"]["message"]), (true, &"network maintenance".into()));
@@ -92,7 +92,7 @@ fn a_deployment_is_not_ended_as_a_lock_is() {
     let deploying = project.hoist(&["deploy", "--yes"]).stdout(Stdio::piped()).spawn().unwrap();
     let journal = || fs::read_dir(project.path("hoist/state")).is_ok();
     wait_for("the deployment", journal);
-    project.run(&["lock", "--end"]).ends(5).says("is being deployed by").says("only a `hoist lock` is ended");
+    project.run(&["lock", "--end"]).ends(5).says("is being deployed by").says("only ends a lock of `hoist lock`");
     project.run(&["lock", "x"]).ends(5).says("app is being deployed by op@");
     // All repositories can be locked at once with it under way; it is named.
     let all = lock(&project, &["--all"]);
@@ -131,7 +131,7 @@ fn a_lock_on_all_keeps_every_repository_of_the_host_out_and_names_who_is_under_w
     let mut all = all.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut said = String::new();
     BufReader::new(all.stderr.as_mut().unwrap()).read_line(&mut said).unwrap();
-    assert!(said.contains("under way, and not stopped by this: one is being deployed by op@"), "{said}");
+    assert!(said.contains("still running: one is being deployed by op@"), "{said}");
     go(&farm);
     assert_eq!(end(deploying), Some(0));
     signal(&all, "INT");
@@ -151,10 +151,10 @@ fn a_lock_in_the_background_outlives_its_command_and_ends_in_its_time() {
     project.run(&["lock", "--detach", "--time", "1s"]).ends(0);
     wait_for("the lock to end by itself", || project.run(&["lock", "--end"]).out.contains("is not locked"));
     for wrong in ["", "1", "s", "5w", "-1s", "+1s", "0s", "1.5h", "999999999999999999999s", "400d", "٣s"] {
-        project.run(&["lock", "--time", wrong]).ends(2).says("is no duration: 90s, 30m, 2h, 1d");
+        project.run(&["lock", "--time", wrong]).ends(2).says("is not a duration: write 90s, 30m, 2h or 1d");
     }
-    project.run(&["lock", &"long ".repeat(200)]).ends(2).says("500 characters at most");
-    project.run(&["lock", "--end", "why"]).ends(2).says("--end goes with --all");
+    project.run(&["lock", &"long ".repeat(200)]).ends(2).says("500 characters");
+    project.run(&["lock", "--end", "why"]).ends(2).says("--end can be combined with --all only");
     project.run(&["lock", "--detach", "--config", "/nonexistent"]).ends(2).says("/nonexistent");
 }
 
@@ -166,7 +166,7 @@ fn enter_ends_a_lock_at_a_terminal() {
     let mut shown = BufReader::new(terminal.stdout.take().unwrap());
     let mut line = String::new();
     shown.read_line(&mut line).unwrap();
-    assert!(line.contains("for a while; Enter, Ctrl-C, or `hoist lock --end` ends that"), "{line}");
+    assert!(line.contains("for a while; end it with Enter, Ctrl-C, or `hoist lock --end`"), "{line}");
     project.deploy(&[]).ends(5).says("for a while");
     terminal.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
     let mut rest = String::new();
@@ -202,7 +202,7 @@ fn two_users_see_each_others_locks_and_neither_ends_the_others() {
     // The file is root's from now on; nobody can still leave a name in it.
     let held = lock(&project, &["root's"]);
     Ran::of(nobody(&["lock"]).output().unwrap()).ends(5).says("is locked by op@").says(": root's");
-    Ran::of(nobody(&["lock", "--end"]).output().unwrap()).ends(5).says("only that user and root may end that");
+    Ran::of(nobody(&["lock", "--end"]).output().unwrap()).ends(5).says("only that user and root can end it");
     signal(&held, "INT");
     end(held);
     let ran = Ran::of(nobody(&["lock", "--detach", "--time", "2m", "nobody's"]).output().unwrap()).ends(0);
@@ -219,7 +219,7 @@ fn no_other_process_is_ended_because_its_number_stands_in_the_file_of_a_lock() {
     let file = project.path(".git/hoist-app.lock");
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.replace(&held.id().to_string(), &victim.id().to_string())).unwrap();
-    project.run(&["lock", "--end"]).ends(5).says("left no name");
+    project.run(&["lock", "--end"]).ends(5).says("wrote no name");
     signal(&victim, "0");
     // Nor is what it says obeyed by a terminal.
     fs::write(&file, text.replace("\"message\":\"\"", "\"message\":\"\\u001b[2J\"")).unwrap();

@@ -162,12 +162,16 @@ fn each_way_to_be_refused_is_told_as_what_it_is() {
     // A second factor, of each kind; the key that counts is named.
     host.refuses("twofactor", &["other", "id"], &["accepted ", "/id for user twofactor, and wants password besides"]);
     host.refuses("interactive", &["id"], &["wants keyboard-interactive besides", "AuthenticationMethods"]);
-    let message = host.refuses("twokeys", &["id"], &["accepted ", "refused the login all the same"]);
+    let message = host.refuses("twokeys", &["id"], &["accepted ", "refused the login"]);
     assert!(!message.contains("authorized_keys"), "{message}");
     // Keys are switched off.
-    host.refuses("nokeys", &["id"], &["takes no keys from user nokeys: it offers password,keyboard-interactive only"]);
+    host.refuses(
+        "nokeys",
+        &["id"],
+        &["does not accept keys of user nokeys: it offers only password,keyboard-interactive"],
+    );
     // Root.
-    host.refuses("root", &["id"], &["accepted ", "refused to log root in, as sshd does with PermitRootLogin no"]);
+    host.refuses("root", &["id"], &["accepted ", "refused to log in root, as sshd does with PermitRootLogin no"]);
     // An account that is not to log in looks like one without the key; sshd does not tell.
     host.refuses("banned", &["id"], &["every key was refused for user banned"]);
     host.refuses("nobody-there", &["id"], &["every key was refused for user nobody-there"]);
@@ -195,7 +199,7 @@ fn what_is_wrong_with_a_certificate_is_told_where_the_server_refuses_it() {
     for (authority, arguments, words) in [
         ("ca", &["-n", "deploy", "-V", "20200101000000Z:20200102000000Z"][..], "it expired at 2020-01-02T00:00:00Z"),
         ("ca", &["-n", "deploy", "-V", "20990101000000Z:20990102000000Z"], "it is not valid before 2099-01-01"),
-        ("ca", &["-n", "alice,bob"], "it is for alice, bob, and not for deploy"),
+        ("ca", &["-n", "alice,bob"], "it is for alice, bob, not for deploy"),
         ("id", &["-n", "deploy"], "which the server may not trust (TrustedUserCAKeys)"),
     ] {
         sign(authority, arguments);

@@ -87,10 +87,15 @@ fn going_back_links_the_configuration_of_then_and_needs_no_script_of_now() {
 fn a_host_that_does_not_keep_the_revision_is_named_before_anything_is_touched() {
     let (farm, project, one, two) = with_two(0, 3);
     std::fs::remove_dir_all(farm.srv(&address(1)).join(CACHE).join("revs").join(&one)).unwrap();
-    project.run(&["rollback", "--yes"]).ends(1).says("127.0.0.2").says("is not kept there").says("nothing was touched");
+    project
+        .run(&["rollback", "--yes"])
+        .ends(1)
+        .says("127.0.0.2")
+        .says("the host no longer has")
+        .says("nothing was touched");
     all_on(&farm, 3, &two);
     project.configure("failure_limit: 1");
-    project.run(&["rollback", "--yes"]).ends(0).says("is not kept there");
+    project.run(&["rollback", "--yes"]).ends(0).says("the host no longer has");
     assert_eq!(Links::of(&farm, 0), Links::finalized(&one));
     assert_eq!(Links::of(&farm, 1), Links::finalized(&two));
 }
@@ -279,7 +284,7 @@ fn the_targets_keep_what_is_gone_back_to_and_the_deploy_host_need_not() {
     project.run(&["rollback", "--dry-run", &one[..10]]).ends(0).says("kept on 2 of 2 hosts");
     project.run(&["rollback", "--yes", "--to", &"1".repeat(40)]).ends(1).says("is not kept there any more");
     all_on(&farm, 2, &project_head(&farm));
-    project.run(&["rollback", "--yes", "--to", &one]).ends(0).says("the deploy host does not have");
+    project.run(&["rollback", "--yes", "--to", &one]).ends(0).says("the deploy host no longer has");
     all_on(&farm, 2, &one);
     project.deploy(&[]).ends(0);
     all_on(&farm, 2, &three);

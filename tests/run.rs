@@ -329,11 +329,11 @@ fn a_mistake_is_named_with_its_place_and_nothing_is_run() {
         (vec!["--hosts", "127.0.0.1,we b*", "true"], "bad host name \"b*\"".into()),
         (vec!["--hosts", "127.0.0.[2:1]", "true"], "runs backwards".into()),
         (vec!["--hosts", "127.0.0.1", "-l", "x", "true"], "x matches none of the 1 host".into()),
-        (vec!["--hosts", "127.0.0.1", "-g", "x", "true"], "--hosts and --groups exclude each other".into()),
+        (vec!["--hosts", "127.0.0.1", "-g", "x", "true"], "--hosts and --groups cannot be combined".into()),
         (vec!["--hosts", "127.0.0.1"], "no command".into()),
         (vec!["--hosts", "127.0.0.1", "--", " "], "no command".into()),
         (vec!["true"], "name hosts with --hosts".into()),
-        (vec!["--hosts", "127.0.0.1", "--batch", "0", "true"], "--batch: \"0\" is not a number".into()),
+        (vec!["--hosts", "127.0.0.1", "--batch", "0", "true"], "--batch: \"0\" is not a valid number".into()),
         (vec!["--hosts", "127.0.0.1", "--timeout", "1.5", "true"], "--timeout: \"1.5\" is not a duration".into()),
         (
             vec!["--hosts", "127.0.0.1", "--failure-limit", "0.2", "true"],
@@ -342,7 +342,7 @@ fn a_mistake_is_named_with_its_place_and_nothing_is_run() {
         (vec!["--hosts", "127.0.0.1", "--group-size", "none", "true"], "--group-size: \"none\"".into()),
         (vec!["--hosts", "127.0.0.1", "-D", "ssh_port:x", "true"], "ssh_port on the command line (-D)".into()),
         (vec!["--hosts", "127.0.0.1", "-e", "x", "true"], "has no folder".into()),
-        (vec!["--hosts", "127.0.0.1", "--fold", "--format", "json", "true"], "--fold is for text".into()),
+        (vec!["--hosts", "127.0.0.1", "--fold", "--format", "json", "true"], "--fold cannot be combined".into()),
         (vec!["--hosts", "127.0.0.1", "--config", "/nowhere.cfg", "true"], "cannot read /nowhere.cfg".into()),
     ] {
         let ran = it.run(&line).ends(2);
@@ -383,7 +383,7 @@ fn folded_output_is_shown_once_for_all_hosts_where_it_and_the_end_are_the_same()
     assert!(ran.err.contains("127.0.0.[5,7]: odd\n"), "{}", ran.err);
     let kept = 1024 * 1024 - "one\n".len();
     assert_eq!(long, "\n".repeat(kept));
-    assert!(ran.err.contains(&format!("127.0.0.8: {} more lines were not kept", 3_000_000 - kept)), "{}", ran.err);
+    assert!(ran.err.contains(&format!("127.0.0.8: {} more lines were dropped", 3_000_000 - kept)), "{}", ran.err);
 }
 
 #[test]
@@ -467,7 +467,7 @@ fn an_interrupt_waits_for_those_under_way_and_a_second_one_does_not() {
     }
     let ran = Ran::of(child.wait_with_output().unwrap()).ends(130);
     assert_eq!(sorted(&ran.out), ["127.0.0.1: done", "127.0.0.2: done"]);
-    let ran = ran.says("no further host begins").says("interrupted: ok on 2 of 4 hosts; 2 not attempted");
+    let ran = ran.says("no more hosts are started").says("interrupted: ok on 2 of 4 hosts; 2 not attempted");
     assert!(ran.err.ends_with("  127.0.0.[3-4]: not attempted\n"), "{}", ran.err);
     assert!(!begun(2) && !begun(3));
 
@@ -481,12 +481,12 @@ fn an_interrupt_waits_for_those_under_way_and_a_second_one_does_not() {
     let mut err = BufReader::new(child.stderr.take().unwrap());
     let mut said = String::new();
     err.read_line(&mut said).unwrap();
-    assert!(said.contains("once more ends it at once"), "{said}");
+    assert!(said.contains("interrupt again to stop at once"), "{said}");
     signal(&child, "INT");
     err.read_to_string(&mut said).unwrap();
     let status = child.wait().unwrap();
     assert_eq!((status.code(), status.signal()), (Some(130), None));
-    assert!(said.ends_with("stopped at once; commands under way may go on on their hosts\n"), "{said}");
+    assert!(said.ends_with("stopped; running commands may continue on their hosts\n"), "{said}");
 }
 
 #[test]

@@ -184,7 +184,7 @@ fn what_a_dead_deployer_with_few_sessions_left_is_ended_by_its_own_run_or_by_unl
         other.deploy(&[]).ends(5).says("nothing was touched");
         match ends_by {
             "rollback" => drop(project.run(&["rollback", "--yes"]).ends(1)),
-            _ => drop(other.run(&["unlock", "--all", "--yes"]).ends(0).says("has no claim any more")),
+            _ => drop(other.run(&["unlock", "--all", "--yes"]).ends(0).says("was removed")),
         }
     }
     other.deploy(&["-r", &two]).ends(0);

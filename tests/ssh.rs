@@ -323,7 +323,10 @@ fn a_private_key_that_is_open_to_others_is_used_by_hoist_just_where_ssh_uses_it(
             Ok(_) => assert!(used, "{mode:o}"),
             Err(error) => {
                 let error = format!("{error:#}");
-                assert!(!used && error.contains("open to others") && error.contains("chmod 600"), "{mode:o}: {error}");
+                assert!(
+                    !used && error.contains("accessible to others") && error.contains("chmod 600"),
+                    "{mode:o}: {error}"
+                );
             }
         }
     }

@@ -313,7 +313,7 @@ fn a_certificate_is_shown_with_its_key_from_a_file_and_from_an_agent() {
     agent.add(&path("ed25519"));
     let named = format!("{named}  IdentityAgent {}\n", agent.socket.display());
     let error = connect("ed25519.pub", &named).err().unwrap();
-    assert!(error.message.contains("ssh-add that once more"), "{error}");
+    assert!(error.message.contains("run ssh-add again"), "{error}");
     fs::rename(path("elsewhere.pub"), path("ed25519-cert.pub")).unwrap();
     agent.add(&path("ed25519"));
     assert!(connect("ed25519.pub", &format!("  IdentityAgent {}\n", agent.socket.display())).is_ok());
@@ -712,7 +712,7 @@ fn an_option_that_is_not_honoured_ends_the_command_before_anything_is_touched() 
     let scene = Scene::new();
     let config = format!("Host 127.0.0.2\n  BindAddress 127.0.0.1\nHost *\n{}", scene.basics());
     let project = project(&scene, 3, &config);
-    project.deploy(&[]).ends(2).says("127.0.0.2").says("BindAddress 127.0.0.1 is not honoured");
+    project.deploy(&[]).ends(2).says("127.0.0.2").says("BindAddress 127.0.0.1 is not supported");
     for n in 0..3 {
         assert_eq!(scene.farm.connections_to(&address(n)), 0);
     }
@@ -758,7 +758,7 @@ fn without_an_openssh_client_no_configuration_is_read_unless_a_file_was_named() 
         Ran::of(command.output().unwrap())
     };
     run(&["status"]).ends(2).says("cannot be read without OpenSSH's client: install ssh");
-    run(&["deploy", "--yes", "-v", "-D", "ssh_config:"]).ends(0).says("there is no OpenSSH client here");
+    run(&["deploy", "--yes", "-v", "-D", "ssh_config:"]).ends(0).says("no OpenSSH client is installed");
 }
 
 /// OpenSSH looks for the operator's files in the home that the password file has.

@@ -93,8 +93,8 @@ fn start_up_files_that_keep_hoist_from_its_request_are_named_as_what_they_are() 
         "may end the shell",
         "no answer to the probe: This account is currently not available.",
         "it began with \"Welcome\" and ended with \"no more room\"",
-        "reads what is meant for Hoist, and sends it back",
-        "sends standard output to standard error",
+        "reads the request and prints it",
+        "redirects standard output",
     ];
     for (n, part) in expected.iter().enumerate() {
         let reason = reason(&ran, n);

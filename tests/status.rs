@@ -1,4 +1,4 @@
-//! Who missed out on a deployment, who is where, and `hoist reconcile`, on real sshd hosts.
+//! Who missed on a deployment, who is where, and `hoist reconcile`, on real sshd hosts.
 
 mod common;
 
@@ -214,7 +214,7 @@ fn a_damaged_memory_stops_no_deployment_and_is_named_until_the_next_run_moves_it
     let (_farm, project) = Project::on_farm(0, 1);
     project.deploy(&[]).ends(0);
     std::fs::write(project.path("hoist/state/fleet.json"), "{\"format\":1,").unwrap();
-    project.run(&["status", "--offline"]).ends(1).says("fleet.json is damaged").says("moves it away");
+    project.run(&["status", "--offline"]).ends(1).says("fleet.json is damaged").says("renames it");
     project.run(&["reconcile", "--yes"]).ends(2).says("fleet.json is damaged").says("`hoist status`");
     page(&project, "two");
     project.deploy(&[]).ends(0).says("fleet.json is damaged");
@@ -244,6 +244,6 @@ fn verify_says_which_hosts_lack_files_of_what_is_live() {
     project.run(&["status", "--verify"]).ends(1).says("its tree lacks 5 files: app/f0, app/f1, app/f2, …");
     project.run(&["status", "--verify", "--offline"]).ends(2).says("--offline");
     // Deployed again, it is whole.
-    project.deploy(&[]).ends(0).says("restored what was missing or empty: 5 files");
+    project.deploy(&[]).ends(0).says("restored missing or empty files: 5 files");
     status(&project, &["--verify"]).ends(0);
 }

@@ -321,7 +321,7 @@ mod tests {
         assert!(args.service_restart && args.no_log_message);
         assert_eq!(deploy(&["deploy", "-c", "x.cfg"]).config.as_deref(), Some("x.cfg"));
         let error = words(&["deploy", "--d"]).unwrap_err().0;
-        assert!(error.contains("--d may be --dry-run or --define: write more of it"), "{error}");
+        assert!(error.contains("--d is ambiguous: --dry-run or --define"), "{error}");
         assert!(words(&["deploy", "--=x"]).unwrap_err().0.contains("unknown flag"));
         let Parsed::Say(help) = words(&["deploy", "--hel"]).unwrap() else { panic!("no help") };
         assert!(help.contains("--limit-hosts"), "{help}");
@@ -372,7 +372,7 @@ mod tests {
         for (line, why) in [
             (["deploy", "--nope"].as_slice(), "unknown flag --nope"),
             (&["deploy", "-Z"], "unknown flag -Z"),
-            (&["deploy", "-D"], "--define wants a value: <key:value>"),
+            (&["deploy", "-D"], "--define needs a value: <key:value>"),
             (&["deploy", "--yes=1"], "--yes takes no value"),
             (&["deploy", "--format", "xml"], "text or json"),
             (&["plan", "extra"], "extra"),

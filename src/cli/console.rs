@@ -14,7 +14,7 @@ use super::show::Show;
 use super::signals::{Interrupts, stop_at_once};
 
 /// What is said of a run that is stopped at once.
-const LAST_WORDS: &str = "hoist: stopped at once; stages under way go on by themselves on their hosts\n\
+const LAST_WORDS: &str = "hoist: stopped; running stages continue on their hosts\n\
                           continue with `hoist resume`, or undo with `hoist rollback`";
 
 /// What is said of a run whose question about the rollback nobody can answer any more.
@@ -83,7 +83,7 @@ impl Frontend for Console {
         if self.yes || io::stdin().is_terminal() {
             return Ok(());
         }
-        Err(Refused::Usage("standard input is no terminal, so nobody can be asked: add --yes".into()))
+        Err(Refused::Usage("standard input is not a terminal, so no question can be asked: add --yes".into()))
     }
 
     fn is_unattended(&self) -> bool {

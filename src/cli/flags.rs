@@ -64,21 +64,21 @@ macro_rules! command {
     };
     (@add $head:tt [$($fields:tt)*] [stages $($rest:ident)*] $last:tt) => {
         command!(@add $head [$($fields)*
-            /// just these stages, comma-separated: fetch, config_deploy, promote, finalize
+            /// only these stages, separated by commas: fetch, config_deploy, promote, finalize
             #[argh(option, short = 's', arg_name = "stages")]
             pub stages: Option<String>,
         ] [$($rest)*] $last);
     };
     (@add $head:tt [$($fields:tt)*] [yes $($rest:ident)*] $last:tt) => {
         command!(@add $head [$($fields)*
-            /// answer every question with yes; needed where there is no terminal
+            /// answer every question with yes; required without a terminal
             #[argh(switch, short = 'y')]
             pub yes: bool,
         ] [$($rest)*] $last);
     };
     (@add $head:tt [$($fields:tt)*] [events $($rest:ident)*] $last:tt) => {
         command!(@add $head [$($fields)*
-            /// how events are shown: text, or another format of hoist-deploy(1), such as json
+            /// the output format: text, or another format of hoist-deploy(1), such as json
             #[argh(option, arg_name = "format", default = "crate::report::Format::Text")]
             pub format: crate::report::Format,
         ] [$($rest)*] $last);
@@ -92,35 +92,35 @@ macro_rules! command {
     };
     (@add $head:tt [$($fields:tt)*] [verbose $($rest:ident)*] $last:tt) => {
         command!(@add $head [$($fields)*
-            /// also show what is only of interest when something is odd
+            /// show more details
             #[argh(switch, short = 'v')]
             pub verbose: bool,
         ] [$($rest)*] $last);
     };
     (@add $head:tt [$($fields:tt)*] [quiet $($rest:ident)*] $last:tt) => {
         command!(@add $head [$($fields)*
-            /// show warnings, errors and the end only
+            /// show only warnings, errors and the result
             #[argh(switch, short = 'q')]
             pub quiet: bool,
         ] [$($rest)*] $last);
     };
     (@add $head:tt [$($fields:tt)*] [config $($rest:ident)*] $last:tt) => {
         command!(@add $head [$($fields)*
-            /// read this file in place of the repository's hoist.cfg
+            /// read this file instead of the repository's hoist.cfg
             #[argh(option, short = 'c', arg_name = "file")]
             pub config: Option<String>,
         ] [$($rest)*] $last);
     };
     (@add $head:tt [$($fields:tt)*] [environment $($rest:ident)*] $last:tt) => {
         command!(@add $head [$($fields)*
-            /// the environment
+            /// the environment to use
             #[argh(option, short = 'e', arg_name = "environment")]
             pub environment: Option<String>,
         ] [$($rest)*] $last);
     };
     (@add $head:tt [$($fields:tt)*] [define $($rest:ident)*] $last:tt) => {
         command!(@add $head [$($fields)*
-            /// set a configuration key, over every file; may be repeated
+            /// set a configuration key, overriding all files; can be repeated
             #[argh(option, short = 'D', arg_name = "key:value")]
             pub define: Vec<String>,
         ] [$($rest)*] $last);
@@ -152,8 +152,8 @@ pub fn global_file() -> Option<PathBuf> {
 fn working_directory() -> Result<PathBuf, Refused> {
     std::env::current_dir().map_err(|error| match error.kind() {
         ErrorKind::NotFound => Refused::new(
-            "the working directory does not exist any more: change to one that does (`cd .`, if it was made anew)",
+            "the working directory no longer exists: change to another one (or run `cd .` if it was created again)",
         ),
-        _ => Refused::new(format!("cannot find out the working directory: {error}")),
+        _ => Refused::new(format!("cannot determine the working directory: {error}")),
     })
 }

@@ -20,7 +20,7 @@ const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 pub fn hold(what: &str, end: &str, time: Option<Duration>, interrupts: &Interrupts) {
     let terminal = io::stdin().is_terminal();
     let keys = if terminal { "Enter, Ctrl-C, or " } else { "" };
-    answer_line(&format!("{what}; {keys}{end} ends that"));
+    answer_line(&format!("{what}; end it with {keys}{end}"));
     let began = Instant::now();
     while !interrupts.any() && time.is_none_or(|time| began.elapsed() < time) {
         if terminal {

@@ -15,7 +15,7 @@ impl Show {
     /// As the flags of a command say.
     pub fn new(format: report::Format, verbose: bool, quiet: bool) -> Result<Show, Refused> {
         let verbosity = match (verbose, quiet) {
-            (true, true) => return Err(Refused::Usage("-v and -q exclude each other".into())),
+            (true, true) => return Err(Refused::Usage("-v and -q cannot be combined".into())),
             (true, false) => Verbosity::Verbose,
             (false, true) => Verbosity::Quiet,
             (false, false) => Verbosity::Normal,
@@ -43,7 +43,7 @@ impl std::str::FromStr for Format {
         match text {
             "text" => Ok(Format::Text),
             "json" => Ok(Format::Json),
-            _ => Err(format!("{text:?} is no format: text or json")),
+            _ => Err(format!("unknown format {text:?}: write text or json")),
         }
     }
 }

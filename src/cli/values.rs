@@ -20,7 +20,7 @@ const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 /// # Errors
 /// What is wrong with it, without the name of the flag.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is no duration: 90s, 30m, 2h, 1d, at most 366d");
+    let wrong = || format!("{text:?} is not a duration: write 90s, 30m, 2h or 1d, at most 366d");
     let (_, seconds) = UNITS.into_iter().find(|(unit, _)| text.ends_with(*unit)).ok_or_else(wrong)?;
     let digits = &text[..text.len() - 1];
     // A number's own reader would take a sign.

@@ -10,7 +10,7 @@ pub fn server(value: &str) -> Result<String, String> {
     let fit = |c: char| c.is_ascii_alphanumeric() || "._-:@/[]~+".contains(c);
     if value.is_empty() || value.starts_with('-') || value.contains("://") || !value.chars().all(fit) {
         return Err(format!(
-            "{value:?} is not a server: write its name, and :PORT if need be; git_scheme has the rest"
+            "{value:?} is not a server: write its name, with :PORT if necessary; git_scheme sets the protocol"
         ));
     }
     Ok(value.trim_end_matches('/').to_owned())
@@ -38,8 +38,8 @@ pub fn proxy(value: &str) -> Result<String, String> {
     };
     if !rest.is_some_and(host_and_port) {
         return Err(format!(
-            "{shown:?} is not a proxy: write http://HOST:PORT, with USER:PASSWORD@ ahead of the host \
-                            if need be, and %40 for an @ in either"
+            "{shown:?} is not a proxy: write http://HOST:PORT, with USER:PASSWORD@ before the host if necessary, and \
+             %40 for an @ in either"
         ));
     }
     Ok(value.to_owned())

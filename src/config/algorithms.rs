@@ -37,11 +37,11 @@ pub const MACS: &[&str] =
 pub fn names(value: &str, known: &[&str]) -> Result<Vec<String>, String> {
     let names = super::values::list(value);
     let complaint = match names.iter().find(|name| !known.contains(name)) {
-        Some(strange) => format!("names {strange:?}, which hoist does not know"),
+        Some(strange) => format!("contains {strange:?}, which hoist does not support"),
         None if names.is_empty() => "names none".into(),
         None => return Ok(names.into_iter().map(str::to_owned).collect()),
     };
-    Err(format!("{value:?} {complaint}: write some of {}", known.join(", ")))
+    Err(format!("{value:?} {complaint}: choose from {}", known.join(", ")))
 }
 
 #[cfg(test)]

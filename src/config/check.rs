@@ -118,7 +118,7 @@ impl Config {
         );
         for (key, path) in named {
             if let (false, Some(entry)) = (path.is_file(), self.layers.get(key)) {
-                let why = format!("there is no file {}: correct the key, or put the file there", path.display());
+                let why = format!("the file {} does not exist: correct the key, or create the file", path.display());
                 problems.push(entry.mistake(key, &why));
             }
         }

@@ -105,7 +105,7 @@ impl Config {
     fn check(&self, name: &Node, body: &Node, file: &str, problems: &mut Problems) -> Result<Vec<Check>, Problem> {
         let label = name.key_text();
         if label.is_empty() || label.chars().any(char::is_control) {
-            let why = format!("a check's name is one line of text, and {label:?} is not");
+            let why = format!("the name of a check must be one line of text: {label:?}");
             return Err(Problem::at(file, name.line, why));
         }
         let entry = Entry { file, label: format!("check {label:?}"), line: name.line, known: KEYS };
@@ -127,11 +127,11 @@ impl Config {
         let points = draft.before.map(CheckPoint::Before).into_iter().chain(draft.after.map(CheckPoint::After));
         let points: Vec<CheckPoint> = points.collect();
         if points.is_empty() {
-            return Err(entry.itself("says no stage: write `stage: promote`, say"));
+            return Err(entry.itself("has no stage: write `stage: restart_service`, for example"));
         }
         let tries = draft.tries(&entry)?;
         let Some((command, line)) = draft.command.filter(|(command, _)| !command.trim().is_empty()) else {
-            return Err(entry.itself("has no command: write `command:` and what to run"));
+            return Err(entry.itself("has no command: write `command:` and the command"));
         };
         let (kind, group, timeout, shell) = (draft.kind, draft.group, draft.timeout, draft.shell);
         let entry = Entry { line, ..entry };
@@ -143,7 +143,7 @@ impl Config {
             }
             CheckType::Script => self.script_exists(&command, &entry, problems.thorough)?,
             CheckType::Nrpe if command.contains(|c: char| c.is_whitespace() || "[]=".contains(c)) => {
-                let why = "is not the name of an nrpe command: write what stands in command[NAME]";
+                let why = "is not the name of an nrpe command: write the NAME in command[NAME]";
                 return wrong(format!("{command:?} {why}"));
             }
             CheckType::Command | CheckType::Nrpe => {}
@@ -177,7 +177,7 @@ impl Config {
                 let stage: Stage = field.text()?.parse().map_err(|why| field.problem(why))?;
                 let point = if when == "before" { &mut draft.before } else { &mut draft.after };
                 if point.replace(stage).is_some_and(|other| other != stage) {
-                    return Err(field.problem("`stage` and `after` are the same: keep one of the two"));
+                    return Err(field.problem("`stage` and `after` mean the same: keep one of them"));
                 }
             }
             "group" if field.value.is_null() => {}
@@ -264,7 +264,7 @@ impl Config {
         let mode = script.metadata().map_or(0, |found| found.permissions().mode());
         if executable && mode & 0o111 == 0 {
             let script = self.shown(script);
-            return Err(wrong(format!("{script} is not executable: chmod +x it, and commit that")));
+            return Err(wrong(format!("{script} is not executable: run chmod +x, and commit that")));
         }
         Ok(())
     }

@@ -65,7 +65,8 @@ impl Config {
         let names = ["config-files.yaml", "config-files.yml"];
         let Some(file) = self.folders().iter().find_map(|folder| FoundFile::in_folder(folder, &names, self)) else {
             let missing = self.shown(&self.control.join(names[0]));
-            let why = format!("config_deploy is on, and there is no {missing}: create it, or switch config_deploy off");
+            let why =
+                format!("config_deploy is on, but {missing} does not exist: create it, or turn config_deploy off");
             problems.push(Problem::of_file(&missing, why).about("config_deploy"));
             return None;
         };
@@ -100,7 +101,7 @@ impl Config {
         let Some((file, below)) = config_paths_collide(&settings.git_deploy_dir, &settings.git_repo, paths) else {
             return Ok(());
         };
-        let why = format!("{file:?} is in the way of {below:?}: rename one of them");
+        let why = format!("{file:?} cannot be both a file and the folder of {below:?}: rename one of them");
         let line = files.iter().position(|it| it.path == file).and_then(|place| lines.get(place));
         Err(Problem { line: line.copied(), ..Problem::of_file(shown, why) })
     }
@@ -118,7 +119,7 @@ impl Config {
         let relative = target.strip_prefix('/').unwrap_or(target);
         check_relative(relative).map_err(|why| bad(why.into()))?;
         if relative == target && !is_plain_relative(target) {
-            return Err(bad("no part of it may begin with `-`, as an option does".into()));
+            return Err(bad("no part of it can begin with `-`, like an option".into()));
         }
         let settings = &self.settings;
         if let Some(why) = config_path_taken(&settings.git_deploy_dir, &settings.git_repo, Path::new(target)) {

@@ -56,7 +56,7 @@ impl<'a> Entry<'a> {
                 let read = read(&field, problems);
                 problems.keep(read);
             } else {
-                let known = format!("known are {}", self.known.join(", "));
+                let known = format!("the keys are {}", self.known.join(", "));
                 problems.push(config.unknown_key(self, key, &known));
             }
         }

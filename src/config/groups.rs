@@ -20,7 +20,7 @@ impl Config {
     /// that match: shares of it are shares of what is deployed to. Groups without targets are left out, with a remark.
     ///
     /// # Errors
-    /// A group without a target file, an unreadable one, no target at all, or a `limit` that matches none.
+    /// A group without a target file, an unreadable one, no targets, or a `limit` that matches none.
     pub fn groups(&self, limit: Option<&HostPattern>) -> Result<(Vec<Group>, Vec<Note>)> {
         let mut problems = Problems::default();
         let groups = self.groups_into(&mut problems);
@@ -42,7 +42,7 @@ impl Config {
             let mut targets = Vec::new();
             for target in listed {
                 if let Some(first) = owner.get(&target) {
-                    let why = format!("{target} is listed in group {name} again: it belongs to group {first}");
+                    let why = format!("{target} is also listed in group {name}: it belongs to group {first}");
                     problems.push(Problem::of_file(&file, why).remark(Level::Debug));
                     continue;
                 }
@@ -65,7 +65,7 @@ impl Config {
         }
         if groups.is_empty() && problems.mistakes() == before {
             let names = self.settings.server_groups.join(", ");
-            let why = format!("no target at all: the target files of {names} list no host");
+            let why = format!("no targets: the target files of {names} list no host");
             problems.push(Problem { file: self.shown_file(), ..Problem::new(why) });
         }
         groups
@@ -141,7 +141,7 @@ fn keep_matching(limit: &HostPattern, known: &[String], groups: &mut Vec<Group>)
     }
     if !strangers.is_empty() {
         let names: Vec<Target> = strangers.iter().filter_map(|name| name.parse().ok()).collect();
-        let message = format!("{limit} names hosts that are no targets: {}", fold(&names));
+        let message = format!("{limit} contains hosts that are not targets: {}", fold(&names));
         notes.push((Level::Warning, message));
     }
     Ok(notes)

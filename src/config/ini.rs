@@ -130,16 +130,16 @@ impl Reader<'_> {
         if let Some(rest) = trimmed.strip_prefix('[') {
             // The last bracket of the line ends the name, and what stands behind it does not count.
             let Some((section, after)) = rest.rsplit_once(']') else {
-                return wrong("the section's name lacks its closing bracket: write `[global]`".into());
+                return wrong("the section's name has no closing bracket: write `[global]`".into());
             };
             if section.is_empty() {
                 return wrong("a section without a name: write `[global]`".into());
             }
             if !(after.trim().is_empty() || after.trim_start().starts_with(['#', ';'])) {
-                self.warn(number, None, format!("{:?} after [{section}] is passed over", after.trim()));
+                self.warn(number, None, format!("{:?} after [{section}] is ignored", after.trim()));
             }
             if let Some(before) = self.headings.insert(section.to_owned(), number) {
-                let why = format!("the section [{section}] stands in line {before} already: the two are read as one");
+                let why = format!("the section [{section}] is also in line {before}: the two are merged");
                 self.warn(number, None, why);
             }
             self.sections.entry(section.to_owned()).or_default();
@@ -147,7 +147,7 @@ impl Reader<'_> {
             return Ok(());
         }
         if self.section.is_none() {
-            return wrong(format!("{trimmed:?} stands ahead of the first section: write `[global]` above it"));
+            return wrong(format!("{trimmed:?} is before the first section: write `[global]` above it"));
         }
         let Some((key, value)) = trimmed.split_once(['=', ':']) else {
             return wrong(format!("{trimmed:?} is a key without a value: write `key: value`"));
@@ -169,7 +169,7 @@ impl Reader<'_> {
         if let Some((_, before)) = keys.insert(open.key.clone(), (value, open.line)) {
             let (line, key) = (open.line, open.key);
             let why =
-                format!("{key} stands in [{section}] in line {before} too: line {line} counts; remove one of the two");
+                format!("{key} is also in line {before} of [{section}]: line {line} is used; remove one of the two");
             self.warn(line, Some(&key), why);
         }
     }
@@ -263,9 +263,9 @@ mod tests {
         assert_eq!(
             remarks(text),
             [
-                "x.cfg:4: a stands in [global] in line 2 too: line 4 counts; remove one of the two",
-                "x.cfg:6: the section [global] stands in line 1 already: the two are read as one",
-                "x.cfg:8: a stands in [global] in line 4 too: line 8 counts; remove one of the two",
+                "x.cfg:4: a is also in line 2 of [global]: line 4 is used; remove one of the two",
+                "x.cfg:6: the section [global] is also in line 1: the two are merged",
+                "x.cfg:8: a is also in line 4 of [global]: line 8 is used; remove one of the two",
             ]
         );
     }
@@ -287,8 +287,8 @@ mod tests {
         assert!(fails(b"[global]\n\n: x\n").starts_with("x.cfg:3: \": x\" is a value without a key"));
         assert!(fails(b"[global\n").starts_with("x.cfg:1: "));
         assert!(fails(b"[]\n").starts_with("x.cfg:1: a section without a name"));
-        assert_eq!(remarks("[a] b\n"), ["x.cfg:1: \"b\" after [a] is passed over"]);
-        assert!(fails(b"\na: b\n").contains("x.cfg:2: \"a: b\" stands ahead of the first section"));
+        assert_eq!(remarks("[a] b\n"), ["x.cfg:1: \"b\" after [a] is ignored"]);
+        assert!(fails(b"\na: b\n").contains("x.cfg:2: \"a: b\" is before the first section"));
         assert!(fails(b"[global]\na: b\nc: \xff\n").starts_with("x.cfg:3: not UTF-8"));
     }
 

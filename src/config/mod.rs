@@ -320,11 +320,9 @@ pub fn working_tree(start: &Path) -> Result<PathBuf, Problem> {
     let bare = start.ancestors().any(|folder| folder.join("HEAD").is_file() && folder.join("objects").is_dir());
     let start = start.display();
     Err(Problem::new(match bare {
-        true => format!(
-            "{start} is in a bare repository, which has no working tree with a configuration: run hoist in a clone of it"
-        ),
+        true => format!("{start} is in a bare repository, which has no working tree: run hoist in a clone of it"),
         false => format!(
-            "not a git repository: neither {start} nor a folder above it holds .git: run hoist inside the repository"
+            "not a git repository: neither {start} nor a folder above it contains .git: run hoist inside the repository"
         ),
     }))
 }

@@ -40,7 +40,7 @@ impl Config {
                 Some(Unserved::Announcement) if scap_keys::asks(&entry.value) => return None,
                 Some(Unserved::Targets) if scap_keys::asks(&entry.value) => {
                     let instead = "mark services with NAME=restart:disable-secondary";
-                    (Level::Warning, format!("{name} is not served: {instead}"))
+                    (Level::Warning, format!("{name} is not supported: {instead}"))
                 }
                 Some(Unserved::OtherCommands) => {
                     (Level::Debug, format!("{name} is for commands of Scap that Hoist does not have"))
@@ -94,7 +94,7 @@ impl Config {
         };
         let asked = self.layers.entries.iter().filter(named);
         let asked: Vec<String> = asked.map(|(name, entry)| format!("{name} ({})", place(entry))).collect();
-        let why = "hoist announces no deployment, and sends no log elsewhere: these keys have no effect";
+        let why = "hoist makes no announcements and sends no logs: these keys have no effect";
         (!asked.is_empty()).then(|| Problem::new(format!("{why}: {}", asked.join(", "))).remark(Level::Warning))
     }
 }

@@ -105,7 +105,7 @@ impl<'a> SettingsReader<'a> {
             && url::masked(proxy) != *proxy
             && !matches!(entry.origin, Origin::File { .. })
         {
-            let why = "it holds a password, which others would see: write it in a file";
+            let why = "it contains a password, which other users could see: write it in a file";
             self.problems.push(entry.mistake("http_proxy", why));
             return Ok(None);
         }
@@ -149,8 +149,8 @@ impl<'a> SettingsReader<'a> {
             && self.get("confirm_timeout", values::seconds_or_off)? > Duration::ZERO
             && let Some(entry) = self.layers.get("max_sessions")
         {
-            let why =
-                "it does not go with confirm_timeout: a target that nobody speaks to goes back by itself; remove one";
+            let why = "it cannot be combined with confirm_timeout: a target without a session would roll itself back; \
+                 remove one";
             self.problems.push(entry.mistake("max_sessions", why));
             return Ok(None);
         }

@@ -17,7 +17,7 @@ pub fn text(value: &str) -> Result<String, String> {
         ));
     }
     match value.chars().find(|c| c.is_control()) {
-        Some(bad) => Err(format!("{value:?} holds the control character {bad:?}: remove it")),
+        Some(bad) => Err(format!("{value:?} contains the control character {bad:?}: remove it")),
         None if value.is_empty() => Err("\"\" is empty: write a value, or remove the key".into()),
         None => Ok(value.to_owned()),
     }
@@ -37,7 +37,7 @@ pub fn number(value: &str, min: usize) -> Result<usize, String> {
     digits(value)
         .and_then(|digits| digits.parse().ok())
         .filter(|number| *number >= min)
-        .ok_or_else(|| format!("{value:?} is not a number that fits: write a whole number of at least {min}"))
+        .ok_or_else(|| format!("{value:?} is not a valid number: write a whole number of at least {min}"))
 }
 
 /// Plain decimal digits: no sign, no white space.
@@ -104,16 +104,16 @@ pub fn scaps_umask(value: &str) -> Result<u32, String> {
         return umask(value);
     }
     let mask = digits(value).and_then(|digits| digits.parse().ok()).filter(|mask| *mask <= 0o777);
-    mask.ok_or_else(|| format!("{value:?} is not a file mode mask: write it in octal with a zero in front, as 0002"))
+    mask.ok_or_else(|| {
+        format!("{value:?} is not a file mode mask: write it in octal with a leading zero, such as 0002")
+    })
 }
 
 /// Programs that keep large files out of git.
 pub fn binary_managers(value: &str) -> Result<Vec<String>, String> {
     let names = list(value).into_iter().map(|name| match name {
         "git-lfs" | "git-fat" => Ok(name.to_owned()),
-        _ => Err(format!(
-            "{name:?} is no program that hoist knows: write git-lfs, git-fat, or both with a comma between"
-        )),
+        _ => Err(format!("{name:?} is not a supported program: write git-lfs, git-fat, or both separated by a comma")),
     });
     names.collect()
 }
@@ -131,7 +131,7 @@ pub fn absolute(value: &str) -> Result<PathBuf, String> {
     let value = text(value)?;
     let path = Path::new(&value);
     if !path.is_absolute() || paths::leads_up(path) {
-        return Err(format!("{value:?} is not an absolute path: begin with / and leave `..` out"));
+        return Err(format!("{value:?} is not an absolute path: begin with /, without `..`"));
     }
     Ok(path.to_owned())
 }
@@ -140,7 +140,7 @@ pub fn absolute(value: &str) -> Result<PathBuf, String> {
 pub fn paths(value: &str, home: Option<&Path>) -> Result<Vec<PathBuf>, String> {
     let list = list(value);
     if list.is_empty() {
-        return Err(format!("{value:?} names no file: write paths separated by commas"));
+        return Err(format!("{value:?} contains no path: write paths separated by commas"));
     }
     let expand = |path: &str| match path.strip_prefix("~/") {
         Some(rest) => match home {
@@ -148,7 +148,7 @@ pub fn paths(value: &str, home: Option<&Path>) -> Result<Vec<PathBuf>, String> {
             None => Err(format!("{path:?} needs HOME, which is unset: write an absolute path")),
         },
         None if path.starts_with('/') => text(path).map(PathBuf::from),
-        None => Err(format!("{path:?} is neither absolute nor below ~/: write a whole path")),
+        None => Err(format!("{path:?} is not an absolute path and does not begin with ~/")),
     };
     list.into_iter().map(expand).collect()
 }
@@ -160,7 +160,7 @@ pub fn path_or_none(value: &str, home: Option<&Path>) -> Result<Option<PathBuf>,
     }
     match paths(value, home)?.as_slice() {
         [path] => Ok(Some(path.clone())),
-        _ => Err(format!("{value:?} names more than one file: write one, or none")),
+        _ => Err(format!("{value:?} contains more than one file: write one, or none")),
     }
 }
 
@@ -171,9 +171,9 @@ pub fn hops(value: &str) -> Result<Vec<Target>, String> {
     }
     match Target::hops(value) {
         Ok(hops) if hops.iter().any(|hop| hop.host == "none") => {
-            Err(format!("{value:?} names jump hosts and none at once: write either"))
+            Err(format!("{value:?} contains both jump hosts and none: write either"))
         }
-        hops => hops.map_err(|why| format!("{value:?} is no list of jump hosts: {why}")),
+        hops => hops.map_err(|why| format!("{value:?} is not a list of jump hosts: {why}")),
     }
 }
 
@@ -206,12 +206,12 @@ pub fn groups(value: &str) -> Result<Vec<String>, String> {
         let group = name(group)?;
         // Keys are made of a group's name and know no letter case: groups that differ in it alone share their keys.
         if groups.iter().any(|before| before.eq_ignore_ascii_case(&group)) {
-            return Err(format!("{value:?} names group {group:?} twice: name each group once"));
+            return Err(format!("{value:?} contains group {group:?} twice: name each group once"));
         }
         groups.push(group);
     }
     if groups.is_empty() {
-        return Err(format!("{value:?} names no group: write the groups' names, separated by commas"));
+        return Err(format!("{value:?} contains no group: write names of groups, separated by commas"));
     }
     Ok(groups)
 }
@@ -252,17 +252,17 @@ pub fn services(value: &str) -> Result<Vec<ServiceName>, String> {
         }
         if !matches!(action, "restart" | "reload") {
             return Err(format!(
-                "{entry:?} asks to {action:?} a service: write {name}=reload or {name}=restart, \
-                 with :disable-secondary behind it if need be"
+                "{entry:?} has the unknown action {action:?}: write {name}=reload or {name}=restart, optionally \
+                 followed by :disable-secondary"
             ));
         }
         if services.iter().any(|before| before.name == name) {
-            return Err(format!("{value:?} names service {name:?} twice: name each once"));
+            return Err(format!("{value:?} contains service {name:?} twice: name each service once"));
         }
         services.push(ServiceName { name: name.to_owned(), action: action.to_owned(), disable_secondary });
     }
     if services.is_empty() {
-        return Err(format!("{value:?} names no service: write names separated by commas, or remove the key"));
+        return Err(format!("{value:?} contains no service: write names separated by commas, or remove the key"));
     }
     Ok(services)
 }
@@ -271,7 +271,7 @@ pub fn services(value: &str) -> Result<Vec<ServiceName>, String> {
 pub fn service_command(value: &str) -> Result<String, String> {
     let value = text(value)?;
     if !value.contains("{service}") {
-        return Err(format!("{value:?} does not say which service: write {{service}} where its name belongs"));
+        return Err(format!("{value:?} does not contain {{service}}: write it in the place of the service's name"));
     }
     Ok(value)
 }

@@ -80,7 +80,8 @@ impl Requests {
             Some((url, proxy)) => request.extras.set_server(url, proxy.as_deref()),
             None if asked.by_server && plan.brings_code() => {
                 bail!(
-                    "targets fetched from a git server when the run began: name it again, with -D git_server:NAME say"
+                    "targets fetched from a git server when the run began: name it again, for example with -D \
+                     git_server:NAME"
                 )
             }
             None => {}

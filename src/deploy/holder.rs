@@ -15,7 +15,7 @@ pub fn lock_places(config: &Config) -> LockPlaces {
 /// What is said of a message that is longer than locks and requests may carry.
 pub fn long_message(message: &str) -> Option<(Level, String)> {
     let (length, most) = (message.len(), limits::MESSAGE);
-    let note = format!("the message has {length} bytes: of more than {most} the beginning is kept");
+    let note = format!("the message has {length} bytes; only the first {most} are kept");
     (length > most).then_some((Level::Warning, note))
 }
 

@@ -46,17 +46,17 @@ pub struct Prepared {
 pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -> Result<Prepared> {
     let settings = &config.settings;
     let kind = match (choice.dry_run, choice.service_restart) {
-        (true, true) => bail!("--dry-run and --service-restart exclude each other"),
+        (true, true) => bail!("--dry-run and --service-restart cannot be combined"),
         (true, false) => Kind::DryRun,
         (false, true) => Kind::ServiceRestart,
         (false, false) if choice.rollback => Kind::Rollback,
         (false, false) => Kind::Deploy,
     };
     if kind != Kind::Deploy && choice.stages.is_some() {
-        bail!("--stages goes with a deployment, not with --dry-run or --service-restart");
+        bail!("--stages cannot be combined with --dry-run or --service-restart");
     }
     if kind == Kind::ServiceRestart && settings.service_name.is_empty() {
-        bail!("--service-restart: there is no service to restart: set service_name");
+        bail!("--service-restart: no service to restart: set service_name");
     }
     let pattern = choice.limit_hosts.as_deref().map(str::parse::<HostPattern>).transpose();
     let pattern = pattern.map_err(|why| anyhow::anyhow!("--limit-hosts: {why}"))?;
@@ -161,7 +161,7 @@ fn stages(kind: Kind, chosen: Option<&str>) -> Result<Vec<Stage>> {
         }
     }
     if wanted.is_empty() {
-        bail!("--stages names no stage: choose from {}", names(&choice));
+        bail!("--stages is empty: choose from {}", names(&choice));
     }
     Ok(choice.into_iter().filter(|stage| wanted.contains(stage)).collect())
 }

@@ -30,7 +30,7 @@ fn now_unfit(facts: &Facts, plan: &Plan) -> Option<Fault> {
         return Some(Fault::failed(reason));
     }
     if let Some(scap) = &facts.scap {
-        return Some(Fault::failed(format!("{scap}: wait for its end, or end it")));
+        return Some(Fault::failed(format!("{scap}: wait until it has ended, or end it")));
     }
     if let Some(reason) = out_of_turn(facts, plan) {
         return Some(Fault::failed(reason));
@@ -41,7 +41,7 @@ fn now_unfit(facts: &Facts, plan: &Plan) -> Option<Fault> {
     let failed = |reason: String| Some(Fault::failed(reason));
     if plan.kind == Kind::Rollback {
         let short = plan.revision.short();
-        return failed(format!("{short} is not kept there any more; bring it back with `hoist deploy -r {short}`"));
+        return failed(format!("the host no longer has {short}; deploy it with `hoist deploy -r {short}`"));
     }
     if facts.free_bytes < plan.need_bytes {
         let (free, need) = (facts.free_bytes >> 20, plan.need_bytes.div_ceil(1 << 20));
@@ -62,12 +62,12 @@ fn out_of_turn(facts: &Facts, plan: &Plan) -> Option<String> {
     }
     let short = plan.revision.short();
     if !facts.revisions.contains(&plan.revision) {
-        return Some(format!("there is no complete working tree of {short}: run the fetch stage first"));
+        return Some(format!("no complete working tree of {short}: run the fetch stage first"));
     }
     let promotes = plan.stages.iter().any(|it| it.stage == Stage::Promote);
     if plan.finalize.is_some() && !promotes && facts.state.current.as_ref() != Some(&plan.revision) {
         let live = facts.state.current.as_ref().map_or("nothing", |current| current.short());
-        return Some(format!("{live} is live there, and not {short}: run the promote stage first"));
+        return Some(format!("{live} is live, not {short}: run the promote stage first"));
     }
     None
 }

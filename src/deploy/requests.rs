@@ -103,7 +103,7 @@ impl RequestSource for Requests {
 pub fn parts(config: &Config, repo: &Repo, revision: &Revision) -> Result<Parts> {
     let settings = &config.settings;
     if settings.git_fat && !repo.file_exists(revision, ".gitfat")? {
-        bail!("git-fat is asked for, and there is no .gitfat in {}: commit it, or remove git_fat", revision.short());
+        bail!("git_fat is set, but {} has no .gitfat: commit one, or remove git_fat", revision.short());
     }
     let submodules = settings.git_submodules && !settings.git_upstream_submodules;
     let large_files = settings.git_lfs && settings.git_server.is_none();

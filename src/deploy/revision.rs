@@ -22,7 +22,7 @@ pub fn unnamed(config: &Config, repo: &Repo, kind: Kind, stages: &[Stage]) -> Re
     let Some(tag) = Tags::new(repo, &config.control_name).newest()? else {
         return Ok((config.settings.git_rev.clone(), None));
     };
-    let note = format!("no revision is named, and none is brought: this is about the newest deployment tag, {tag}");
+    let note = format!("no revision given and no fetch stage: using the newest deployment tag, {tag}");
     Ok((format!("refs/tags/{tag}"), Some((Level::Info, note))))
 }
 
@@ -35,9 +35,7 @@ pub fn left_out(config: &Config, repo: &Repo, revision: &Revision) -> Result<Vec
     let short = revision.short();
     let named = Named::of(repo, revision)?;
     let pointers = |manager: &str| {
-        format!(
-            "has files of {manager}, and their pointers are deployed in their place: set git_binary_manager: {manager}"
-        )
+        format!("has files of {manager}, and only their pointers are deployed: set git_binary_manager: {manager}")
     };
     let kinds = [
         (

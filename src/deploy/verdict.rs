@@ -85,41 +85,65 @@ fn stayed(table: &Table, plan: &Plan) -> bool {
 fn judge(end: End, table: &Table, plan: &Plan) -> (String, ExitCode) {
     let untouched = |why: &str, code| (format!("{}: {why}; nothing was touched", not_done(plan)), code);
     match end {
-        End::Locked => untouched("another deployment holds targets of this one", ExitCode::Locked),
-        End::LimitUntouched => {
-            untouched("more hosts cannot be deployed to than a failure limit allows", ExitCode::Failed)
-        }
+        End::Locked => untouched("targets are locked by another deployment", ExitCode::Locked),
+        End::LimitUntouched => untouched(too_many(table), ExitCode::Failed),
         End::OneUnderTwoNames => {
             let (one, other) = match super::probe::twins(table.rows()) {
                 Some((one, other)) => (one.to_string(), other.to_string()),
                 None => Default::default(),
             };
-            let why = format!("{one} and {other} are the same machine: leave one of the two names in the target files");
+            let why = format!(
+                "{one} and {other} are the same machine: remove one of the two names from the target \
+                               files"
+            );
             untouched(&why, ExitCode::Usage)
         }
         End::NobodyThere => untouched("no target can be deployed to", ExitCode::Failed),
         End::InterruptedUntouched => untouched("interrupted", ExitCode::Interrupted),
-        End::RollbackDeclined => (declined(table, plan), ExitCode::Mixed),
+        End::RollbackDeclined => (declined(table), ExitCode::Mixed),
         End::Halted => halted(table, plan),
         End::Done => done(table, plan),
     }
 }
 
-/// `the one host …` or `all 3 hosts …`.
-fn every(count: usize, one: &str, many: &str) -> String {
-    if count == 1 { format!("the one host {one}") } else { format!("all {} {many}", hosts(count)) }
+/// Why a failure limit is exceeded before anything is touched.
+fn too_many(table: &Table) -> &'static str {
+    match count(table, |row| row.state() == HostState::Refused) {
+        0 => "too many unreachable hosts",
+        _ => "too many hosts are unreachable or cannot be deployed to",
+    }
 }
 
-/// What the hosts run that the operator wanted left as they are.
-fn declined(table: &Table, plan: &Plan) -> String {
-    let changed = count(table, |row| row.touched && !row.as_it_was());
+/// `1 host was` or `3 hosts were`.
+fn hosts_were(count: usize) -> String {
+    format!("{} {}", hosts(count), if count == 1 { "was" } else { "were" })
+}
+
+/// That hosts were changed; that they may have been, if one of them was not read since.
+fn changed(table: &Table, which: impl Fn(&Row) -> bool) -> String {
+    let number = count(table, &which);
+    match count(table, |row| which(row) && row.links.is_none()) {
+        0 => format!("{} changed", hosts_were(number)),
+        _ => format!("{} may have been changed", hosts(number)),
+    }
+}
+
+/// `: ` or, if hosts are known to run different revisions, also that the fleet is mixed.
+fn mixed(table: &Table) -> &'static str {
+    let mut live = table.rows().iter().filter_map(|row| row.links.as_ref()).map(|links| links.current.as_ref());
+    let first = live.next();
+    if first.is_some_and(|first| live.any(|current| current != first)) { "; the fleet is mixed: " } else { ": " }
+}
+
+/// What hosts run if the operator declined the rollback.
+fn declined(table: &Table) -> String {
+    let is_changed = |row: &Row| row.touched && !row.as_it_was();
     let touched = count(table, |row| row.touched);
-    let what = match changed {
-        0 => every(touched, "touched still runs what it ran before", "touched still run what they ran before"),
-        all if all == plan.size() => every(all, "is not where it was", "are not where they were"),
-        some => format!("the fleet is mixed: {} not where they were", hosts(some)),
-    };
-    format!("stopped, and not rolled back: {what}")
+    match (count(table, is_changed), touched) {
+        (0, 1) => "stopped, not rolled back: 1 host still runs what it ran before".into(),
+        (0, _) => format!("stopped, not rolled back: {} still run what they ran before", hosts(touched)),
+        _ => format!("stopped, not rolled back{}{}", mixed(table), changed(table, is_changed)),
+    }
 }
 
 /// What did not come about, at the beginning of a sentence.
@@ -132,12 +156,12 @@ fn not_done(plan: &Plan) -> String {
 
 fn halted(table: &Table, plan: &Plan) -> (String, ExitCode) {
     if !plan.kind.changes_revision() {
-        return ("stopped before the end; no revision was changed".into(), ExitCode::Failed);
+        return ("stopped early; no revision was changed".into(), ExitCode::Failed);
     }
     let (not, moved) = (not_done(plan), count(table, has_moved_on));
     let concerned = count(table, |row| row.touched) + count(table, |row| has_moved_on(row) && !row.touched);
-    let is_astray = |row: &&Row| row.touched && !is_back(row) && !has_moved_on(row);
-    let astray = table.rows().iter().filter(is_astray).count();
+    let is_astray = |row: &Row| row.touched && !is_back(row) && !has_moved_on(row);
+    let astray = count(table, is_astray);
     let also = if moved > 0 { format!("; {}", moved_on(moved)) } else { String::new() };
     if concerned == 0 {
         return (format!("{not}; nothing was touched"), ExitCode::Failed);
@@ -146,26 +170,39 @@ fn halted(table: &Table, plan: &Plan) -> (String, ExitCode) {
         return (format!("{not}: {}", moved_on(moved)), ExitCode::Failed);
     }
     if astray > 0 {
-        let way = way_out::of_astray(table.rows().iter().filter(is_astray), table.rows(), plan);
-        let text = format!("{not}, and the fleet is mixed: {} not back where they were{also}{way}", hosts(astray));
+        let way = way_out::of_astray(table.rows().iter().filter(|row| is_astray(row)), table.rows(), plan);
+        let text = format!("{not}{}{}{also}{way}", mixed(table), not_rolled_back(table, is_astray));
         return (text, ExitCode::Mixed);
     }
-    let back = concerned - moved;
+    let back = rolled_back(table);
     if moved > 0 {
-        return (format!("{not}: {} back where they were, verified{also}", hosts(back)), ExitCode::Mixed);
+        return (format!("{not}: {back}{also}"), ExitCode::Mixed);
     }
     let way = way_out::of_rollback(table.rows(), plan);
     match failing_checks(table) {
-        None => {
-            let all =
-                every(back, "touched is back where it was, verified", "touched are back where they were, verified");
-            (format!("{not}: {all}{way}"), ExitCode::Failed)
-        }
-        Some(where_) => {
-            let all = every(back, "touched runs what it ran before", "touched run what they ran before");
-            let text = format!("{not}: {all}, but checks fail: {where_}{way}");
-            (text, ExitCode::Mixed)
-        }
+        None => (format!("{not}: {back}{way}"), ExitCode::Failed),
+        Some(where_) => (format!("{not}: {back}, but checks fail: {where_}{way}"), ExitCode::Mixed),
+    }
+}
+
+/// That hosts were not rolled back; that they may not be, if one of them was not read since.
+fn not_rolled_back(table: &Table, which: impl Fn(&Row) -> bool) -> String {
+    let number = count(table, &which);
+    match count(table, |row| which(row) && row.links.is_none()) {
+        0 => format!("{} not rolled back", hosts_were(number)),
+        _ => format!("{} may not be rolled back", hosts(number)),
+    }
+}
+
+/// How many hosts were rolled back, and how many had nothing to go back to.
+fn rolled_back(table: &Table) -> String {
+    let back = count(table, |row| is_back(row) && row.state() != HostState::Left);
+    let left = count(table, |row| is_back(row) && row.state() == HostState::Left);
+    let verified = || format!("{} rolled back and verified", hosts_were(back));
+    match (back, left) {
+        (_, 0) => verified(),
+        (0, _) => format!("{} left unchanged", hosts_were(left)),
+        _ => format!("{}; {} left unchanged", verified(), hosts_were(left)),
     }
 }
 
@@ -184,8 +221,8 @@ fn has_moved_on(row: &Row) -> bool {
 }
 
 fn moved_on(count: usize) -> String {
-    let (have, were) = if count == 1 { ("has", "was") } else { ("have", "were") };
-    format!("{} {have} moved on to another revision since and {were} left as found", hosts(count))
+    let were = if count == 1 { "was" } else { "were" };
+    format!("{} got another revision meanwhile and {were} left unchanged", hosts(count))
 }
 
 /// The hosts that are back and on which a check of the old revision fails, each with what is wrong.
@@ -225,21 +262,22 @@ fn done(table: &Table, plan: &Plan) -> (String, ExitCode) {
     if astray > 0 {
         let unknown = count(table, |row| row.state() == HostState::Unknown);
         let what = match astray - unknown {
-            0 => format!("{} in an unknown state", hosts(unknown)),
+            0 if unknown == 1 => "1 host is in an unknown state".to_owned(),
+            0 => format!("{} are in an unknown state", hosts(unknown)),
             _ => {
                 let way = way_out::of_astray(table.rows().iter().filter(|row| is_astray(row)), table.rows(), plan);
-                format!("{} not back where they were{way}", hosts(astray))
+                format!("{}{way}", not_rolled_back(table, is_astray))
             }
         };
-        return (format!("{short} deployed to {of}, and the fleet is mixed: {what}"), ExitCode::Mixed);
+        return (format!("{short} deployed to {of}{}{what}", mixed(table)), ExitCode::Mixed);
     }
     let moved = count(table, has_moved_on);
     if moved > 0 {
-        let text = format!("{short} deployed to {of}, and the fleet is mixed: {}", moved_on(moved));
+        let text = format!("{short} deployed to {of}{}{}", mixed(table), moved_on(moved));
         return (text, ExitCode::Mixed);
     }
     if unfinished > 0 {
-        return (format!("{short} deployed, but {} not finalized", hosts(unfinished)), ExitCode::NotFinalized);
+        return (format!("{short} deployed, but {} not finalized", hosts_were(unfinished)), ExitCode::NotFinalized);
     }
     let text = match plan.kind {
         Kind::DryRun if failed > 0 => return (format!("compared on {of}; nothing was touched"), ExitCode::Failed),
@@ -247,7 +285,7 @@ fn done(table: &Table, plan: &Plan) -> (String, ExitCode) {
         Kind::ServiceRestart => format!("services restarted on {of}{within}"),
         Kind::Rollback => format!("went back to {short} and finalized it on {of}{within}"),
         Kind::Deploy if plan.finalize.is_some() => format!("{short} deployed and finalized on {of}{within}"),
-        Kind::Deploy => format!("{short} deployed to {of}, not finalized as asked{within}"),
+        Kind::Deploy => format!("{short} deployed to {of}, not finalized{within}"),
     };
     match failing_checks(table) {
         Some(where_) => (format!("{text}; hosts that were rolled back fail their checks: {where_}"), ExitCode::Mixed),
@@ -268,20 +306,18 @@ fn none_succeeded(table: &Table, plan: &Plan) -> (String, ExitCode) {
     if moved == plan.size() {
         return (format!("not deployed: {}", moved_on(moved)), ExitCode::Failed);
     }
-    let changed = count(table, |row| row.touched && !has_moved_on(row) && !row.as_it_was());
+    let is_changed = |row: &Row| row.touched && !has_moved_on(row) && !row.as_it_was();
     let failed = match plan.size() {
-        1 => "not deployed: it failed on the one host, which the limits allow".to_owned(),
-        _ => format!("not deployed: it failed on all of {all}, which the limits allow"),
+        1 => "not deployed: the only host failed, within the failure limit",
+        _ => "not deployed: every host failed, within the failure limits",
     };
-    if changed > 0 {
-        let text = format!("{failed}, and the fleet is mixed: {} not where they were", hosts(changed));
-        return (text, ExitCode::Mixed);
+    if count(table, is_changed) > 0 {
+        return (format!("{failed}{}{}", mixed(table), changed(table, is_changed)), ExitCode::Mixed);
     }
+    let before = if plan.size() == 1 { "it runs what it ran before" } else { "they run what they ran before" };
     match failing_checks(table) {
-        Some(where_) => {
-            (format!("{failed}; they run what they ran before, but checks fail: {where_}"), ExitCode::Mixed)
-        }
-        None => (format!("{failed}; they run what they ran before"), ExitCode::Failed),
+        Some(where_) => (format!("{failed}; {before}, but checks fail: {where_}"), ExitCode::Mixed),
+        None => (format!("{failed}; {before}"), ExitCode::Failed),
     }
 }
 

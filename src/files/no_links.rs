@@ -19,12 +19,10 @@ pub fn resolve(top: &Path, path: &Path, name: &str) -> Result<PathBuf, Problem> 
     let real = path.canonicalize().map_err(cannot)?;
     let top = top.canonicalize().map_err(cannot)?;
     let why = match real.strip_prefix(&top) {
-        Err(_) => format!(
-            "{name} leads out of the repository, to {}: links may lead to files of the repository alone; put the file \
-             itself there",
-            real.display()
-        ),
-        Ok(below) if below.starts_with(".git") => format!("{name} leads into git's own folder: {}", real.display()),
+        Err(_) => {
+            format!("{name} is a link out of the repository, to {}: replace the link by the file", real.display())
+        }
+        Ok(below) if below.starts_with(".git") => format!("{name} is a link into git's own folder: {}", real.display()),
         Ok(_) => return Ok(real),
     };
     Err(Problem::of_file(name, why))

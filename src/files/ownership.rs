@@ -73,7 +73,7 @@ fn describe(place: &Path, found: &Metadata, meant_for: MeantFor) -> String {
         MeantFor::Operators => (
             String::new(),
             format!(
-                "have {owner} or root run `chmod -R g+rwX {0}`, and `chgrp -R GROUP {0}` where {group} is not the \
+                "let {owner} or root run `chmod -R g+rwX {0}`, and `chgrp -R GROUP {0}` if {group} is not the \
                  operators' group",
                 folder.display()
             ),
@@ -81,7 +81,7 @@ fn describe(place: &Path, found: &Metadata, meant_for: MeantFor) -> String {
         MeantFor::Deployers => (
             String::new(),
             format!(
-                "deploy as {owner}, or have {owner} share {} with a group of both accounts (chgrp -R GROUP, chmod -R \
+                "deploy as {owner}, or let {owner} share {} with a group of both accounts (chgrp -R GROUP, chmod -R \
                  g+rwX, chmod g+s on its folders)",
                 folder.parent().unwrap_or(folder).display()
             ),

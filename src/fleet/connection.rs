@@ -111,14 +111,14 @@ impl Work<'_> {
         let target = self.target;
         let reason = if is_empty {
             format!(
-                "{target} has nothing of {} and knows nothing of run {run}: a disk may not be mounted, or the name lead to \
-                 another machine than at first",
+                "{target} has nothing of {} and does not know run {run}: a disk may not be mounted, or the name \
+                 points to another machine now",
                 self.shared.requests.header().repo
             )
         } else {
             format!(
-                "{target} is not the machine that this run began with: it knows nothing of run {run}; see where the name \
-                 leads, and what the first machine runs"
+                "{target} is not the machine that this run started on: it does not know run {run}; find out where the \
+                 name points, and what the first machine runs"
             )
         };
         Err(NoSession { fault: Fault::Unreachable { reason }, is_final: !is_empty, is_refused: false })
@@ -193,7 +193,7 @@ impl Work<'_> {
                     other => other,
                 }));
             }
-            log::debug!("{} is tried again: {fault}", self.target);
+            log::debug!("trying {} again: {fault}", self.target);
             let next;
             if is_refused {
                 (next, after_refusal) = (after_refusal, REFUSAL_PAUSE);

@@ -46,7 +46,7 @@ pub(super) fn start(shared: &Arc<FleetState>) {
         }
     });
     if let Err(error) = started {
-        fleet.ssh.remarks().warn(None, format!("idle sessions are not kept alive: {error}"));
+        fleet.ssh.remarks().warn(None, format!("cannot keep idle sessions alive: {error}"));
     }
 }
 

@@ -25,7 +25,7 @@ impl Loss {
 
     /// What it means when it happens twice and the target has seen nothing of either.
     pub fn again(self) -> Fault {
-        let reason = format!("the session was lost again ahead of the stage: {}", self.why);
+        let reason = format!("the session was lost again before the stage: {}", self.why);
         self.told.unwrap_or(Fault::Lost { reason })
     }
 }
@@ -48,7 +48,7 @@ pub(super) fn lost(trouble: Failure) -> Fault {
         Failure::Lost(reason) => Fault::Lost { reason },
         Failure::Ended(fault @ Fault::Lost { .. }) => fault,
         Failure::Unanswered(fault) | Failure::Ended(fault) => {
-            Fault::Lost { reason: format!("a new session did not help: {fault}") }
+            Fault::Lost { reason: format!("failed again in a new session: {fault}") }
         }
     }
 }

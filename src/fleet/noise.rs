@@ -82,29 +82,28 @@ impl StrayOutput {
         };
         Some(match (end, said) {
             (ExecEnd::Status(TAKEN_BY_A_SHELL), _) => format!(
-                "no answer to the probe: {START_UP} starts another shell, which reads the request in Hoist's place; have \
-                 it do so at a terminal only"
+                "no answer to the probe: {START_UP} starts another shell, which reads the request instead of Hoist; \
+                 let it do so at a terminal only"
             ),
-            (_, _) if self.astray => format!(
-                "no answer to the probe where it is looked for: {START_UP} sends standard output to standard error"
-            ),
+            (_, _) if self.astray => {
+                format!("the answer to the probe is on standard error: {START_UP} redirects standard output")
+            }
             (_, _) if self.understood && matches!(end, ExecEnd::TimedOut) => return None,
             (ExecEnd::TimedOut, None) => format!(
-                "no answer to the probe, and not a byte of output, within {} s: {START_UP} may wait for input, or for \
-                 something that hangs",
+                "no answer to the probe, and no output, within {} s: {START_UP} may wait for input or hang",
                 waited.as_secs()
             ),
             (ExecEnd::TimedOut, Some(_)) if self.first.as_deref() == Some(FIRST_LINE) => format!(
-                "no answer to the probe within {} s: {START_UP} reads what is meant for Hoist, and sends it back",
+                "no answer to the probe within {} s: {START_UP} reads the request and prints it",
                 waited.as_secs()
             ),
             (ExecEnd::TimedOut, Some(said)) => format!("no answer to the probe within {} s: {said}", waited.as_secs()),
             (ExecEnd::Status(_), None) => {
-                format!("no answer to the probe, and not a byte of output: {START_UP} may end the shell")
+                format!("no answer to the probe, and no output: {START_UP} may end the shell")
             }
             (ExecEnd::Closed, None) => {
-                "no answer to the probe, and not a byte of output: the server closed the channel ahead of the command's \
-                 end, as sshd does with ChannelTimeout"
+                "no answer to the probe, and no output: the server closed the channel before the command ended, as \
+                 sshd does with ChannelTimeout"
                     .to_owned()
             }
             (_, Some(said)) => format!("no answer to the probe: {said}"),

@@ -123,7 +123,7 @@ impl<'a> OutputSink<'a> {
         let text = match said {
             OutputChunk::Err(text) if place_of(EVENT, text).is_some() => {
                 self.words.astray = true;
-                self.withhold("a line of the target's protocol came on standard error", text.len());
+                self.withhold("a protocol line of the target arrived on standard error", text.len());
                 return None;
             }
             OutputChunk::Err(text) => {
@@ -148,7 +148,7 @@ impl<'a> OutputSink<'a> {
                 self.event(event)
             }
             Err(_) => {
-                self.withhold("a line of the target's protocol cannot be read", text.len());
+                self.withhold("a protocol line of the target cannot be parsed", text.len());
                 None
             }
         }
@@ -171,7 +171,7 @@ impl<'a> OutputSink<'a> {
                         Ok(whole) if !matches!(whole, TargetEvent::Piece { .. }) => self.event(whole),
                         // What was too long does not parse.
                         _ => {
-                            self.withhold("an answer of the target cannot be read", json.len());
+                            self.withhold("a response of the target cannot be parsed", json.len());
                             None
                         }
                     };
@@ -191,7 +191,7 @@ impl<'a> OutputSink<'a> {
     /// Says that there was a line without a word of what it holds: a difference of a configuration file, say, or the
     /// variables of templates.
     fn withhold(&mut self, what: &str, bytes: usize) {
-        let message = format!("{what} ({bytes} bytes): it may hold secrets and is not shown");
+        let message = format!("{what} ({bytes} bytes): it may contain secrets and is not shown");
         self.line(Line { level: Level::Warning, message });
     }
 
@@ -200,7 +200,7 @@ impl<'a> OutputSink<'a> {
         let (lines, bytes) = self.dropped;
         if lines > 0 {
             let lines = crate::text::counted(lines, "line");
-            let message = format!("… {bytes} further bytes of output, in {lines}, dropped");
+            let message = format!("… {bytes} more bytes of output, in {lines}, dropped");
             (self.tell)(HostEvent::Line(self.host, Line { level: Level::Warning, message }));
         }
         if result.outcome.is_err() {
@@ -251,7 +251,7 @@ mod tests {
                 let line = format!("{noise}{}", &whole[..end]);
                 let events = heard(|sink| assert_eq!(sink.said(OutputChunk::Out(line.as_bytes())), None));
                 let [told] = lines(&events)[..] else { panic!("{events:?}") };
-                assert!(told.contains("cannot be read") && !told.contains("hunter2"), "{told}");
+                assert!(told.contains("cannot be parsed") && !told.contains("hunter2"), "{told}");
             }
         }
     }

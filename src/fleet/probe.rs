@@ -101,7 +101,7 @@ fn probe(
                 _ => {
                     running.leave(link);
                     let heard = sink.last_words();
-                    return Err(Failure::unanswered(format!("the target answered the probe out of turn{heard}")));
+                    return Err(Failure::unanswered(format!("unexpected response to the probe{heard}")));
                 }
             },
             Driven::Ended(end) => end,
@@ -116,7 +116,7 @@ fn probe(
             }
             (Some(Marker::Unfit(why)), _) => return Err(Failure::unanswered(why)),
             (Some(_), _) => {
-                return Err(Failure::unanswered("hoist was copied to the target and is not found there"));
+                return Err(Failure::unanswered("hoist was copied to the target but is not there"));
             }
             (None, Some(refused)) => return Err(Failure::Ended(refusal(refused, Some(&end)))),
             // A channel that the server closed may look the same.

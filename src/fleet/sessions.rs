@@ -67,7 +67,7 @@ impl FleetState {
         self.open.touch(host, |other| match self.hosts[other.index()].session.try_lock() {
             Ok(mut session) => {
                 if session.remote.take().is_some() {
-                    log::debug!("{}: closed to make room for other sessions", self.hosts[other.index()].target);
+                    log::debug!("{}: closed because other sessions are needed", self.hosts[other.index()].target);
                 }
                 true
             }

@@ -55,7 +55,7 @@ impl Check {
             Statement::Output(value) => self.expression(value, place.soft),
             Statement::Extends(value) => {
                 if !place.toplevel {
-                    self.found.mistakes.push((value.line, "extends stands within a loop, a block or a macro".into()));
+                    self.found.mistakes.push((value.line, "extends inside a loop, a block or a macro".into()));
                 }
                 self.expression(value, place.soft);
                 self.extended |= place.outermost;
@@ -130,7 +130,10 @@ impl Check {
                     && names::OF_OLD_DICT.contains(&&**name)
                 {
                     let new = if &**name == "has_key" { "`in`".to_owned() } else { format!(".{}()", &name[4..]) };
-                    let why = format!(".{name}() is Python 2's, and Jinja2 does not have it any more: write {new}");
+                    let why = format!(
+                        ".{name}() exists in Python 2 only, and Jinja2 no longer supports it: write \
+                                       {new}"
+                    );
                     self.found.remarks.push((value.line, why));
                 }
             }

@@ -38,7 +38,7 @@ pub fn render(
     vars: &Map<String, Json>,
 ) -> Result<(String, Vec<Undefined>), String> {
     if !templates.contains_key(&file.template) {
-        return Err(format!("{}: template {} did not come with the request", file.path, file.template));
+        return Err(format!("{}: template {} is missing from the request", file.path, file.template));
     }
     // Templates may call each other deeper than a thread's usual stack allows.
     let rendered = std::thread::scope(|scope| {
@@ -171,7 +171,7 @@ mod unit_tests {
         let templates = texts.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
         let (path, template) = ("/etc/x".to_owned(), "t.j2".to_owned());
         let file = ConfigFile { path, template, remote_vars: None, erb_syntax, format };
-        render(&templates, &file, vars.as_object().unwrap())
+        render(&templates, &file, vars.as_object().unwrap()).map(|(text, _)| text)
     }
 
     fn text(template: &str, vars: Json) -> String {
@@ -247,7 +247,7 @@ mod unit_tests {
             ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "more than 400 deep"),
             ("{% include 't.j2' %}", "more than 400 deep"),
             ("{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}", "more than 400 deep"),
-            (&nested, "nest deeper than 100"),
+            (&nested, "nested deeper than 100"),
             (&sum, row),
             (&filters, row),
             (&items, row),
@@ -258,7 +258,7 @@ mod unit_tests {
             (&lists, "call each other"),
             ("{{ 'x' * 100000000000 }}", "more than 10000000"),
             ("{{ range(1000000000)|list }}", "more than 10000000"),
-            ("{% set l = [] %}{% set _ = l.append([l]) %}", "would hold itself"),
+            ("{% set l = [] %}{% set _ = l.append([l]) %}", "would contain itself"),
         ] {
             let reason = try_render(template, false, OutputFormat::Text, serde_json::json!({})).unwrap_err();
             assert!(reason.contains(why), "{reason}");

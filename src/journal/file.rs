@@ -52,14 +52,15 @@ impl Journal {
             options
         };
         let denied = |error| Denied::new(&path, error);
-        let file = options().open(&path).map_err(denied).with_context(|| format!("cannot make {}", path.display()))?;
+        let file =
+            options().open(&path).map_err(denied).with_context(|| format!("cannot create {}", path.display()))?;
         shared::take_group(&path);
         let begun = Journal::begin(file, &path, opened)
             .and_then(|journal| shared::sync_folder(folder).context("cannot sync its folder").map(|()| journal));
         begun.with_context(|| {
             // Nothing was done yet that anybody would have to know of.
             let _ = fs::remove_file(&path);
-            format!("cannot begin the journal {}", path.display())
+            format!("cannot create the journal {}", path.display())
         })
     }
 
@@ -72,7 +73,7 @@ impl Journal {
         let mut journal = Journal { file, path, ends, length: 0, waiting, torn: false, room, low: false };
         let reserve = journal.room.reserve();
         if journal.append(&[Record::Opened(Box::new(opened))])? == Space::Low {
-            bail!("the disk has no room for it ({} KiB)", reserve >> 10);
+            bail!("not enough disk space for it ({} KiB)", reserve >> 10);
         }
         Ok(journal)
     }
@@ -90,7 +91,7 @@ impl Journal {
             claim(&file)
         });
         if !claimed {
-            bail!("{} is being written: {unfinished} is under way", path.display());
+            bail!("{} is in use: {unfinished} is running", path.display());
         }
         let length = unfinished.length();
         // Cut only where it must be: with the rest goes the room that its deployer kept for the end.
@@ -191,7 +192,7 @@ fn line_of(record: &Record, at: &str) -> serde_json::Result<Vec<u8>> {
 pub fn make_folder(folder: &Path) -> Result<()> {
     let made = shared::make_folder(folder).and_then(|()| shared::ignore(folder));
     let made = made.map_err(|error| Denied::new(folder, error));
-    made.with_context(|| format!("cannot make {}", folder.display()))
+    made.with_context(|| format!("cannot create {}", folder.display()))
 }
 
 /// Takes a journal for this process, for as long as the file is open. Whoever has it is alive: a repository whose lock

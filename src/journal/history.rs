@@ -106,7 +106,7 @@ pub fn history(folder: &Path, environment: Option<&str>) -> Result<History> {
             Ok(Some(whole)) => whole,
             Ok(None) => continue,
             Err(error) => {
-                history.warnings.push(format!("{error:#}; its deployment is passed over"));
+                history.warnings.push(format!("{error:#}; its deployment is ignored"));
                 continue;
             }
         };

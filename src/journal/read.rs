@@ -74,8 +74,8 @@ pub fn open_run(folder: &Path) -> (Option<Unfinished>, Vec<String>) {
 
 fn newer(path: &Path, version: &str) -> anyhow::Error {
     anyhow!(
-        "{} was written by a newer Hoist ({version}; this is {}), and its deployment is not finished: end it with that \
-         version",
+        "{} was written by a newer Hoist ({version}; this is {}), and its deployment is not finished: complete it \
+         with that version",
         path.display(),
         env!("CARGO_PKG_VERSION")
     )
@@ -87,11 +87,11 @@ fn set_aside(path: &Path, why: &str) -> anyhow::Error {
     let shown = path.display();
     match fs::rename(path, &there).map_err(|error| Denied::new(path, error)) {
         Ok(()) => anyhow!(
-            "{shown} is damaged: {why}; what its deployment did cannot be told from it. It is moved to {}, and is in \
-             nobody's way any more; `hoist status` shows what the targets run",
+            "{shown} is damaged: {why}; it does not show what its deployment did. It was renamed to {}, so the next \
+             command can run; `hoist status` shows what the targets run",
             there.display()
         ),
-        Err(error) => anyhow!("{shown} is damaged: {why}; and it cannot be moved away: {error}"),
+        Err(error) => anyhow!("{shown} is damaged: {why}; and it cannot be renamed: {error}"),
     }
 }
 

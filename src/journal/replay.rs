@@ -88,7 +88,7 @@ impl Replay {
             (state.going_back, state.confirmed) = (true, true);
         }
         if rest.leads_on() || rest.went_back() {
-            state.remarks.warn(None, "the journal lacks what was done last: the targets' own records take its place");
+            state.remarks.warn(None, "the end of the journal is missing: using the records of the targets");
         }
     }
 
@@ -163,8 +163,7 @@ impl Replay {
         let lines = 1 + place;
         let rest: Vec<Record> = state.past.drain(..).map(|(_, record)| record).collect();
         state.journal.cut(lines);
-        let lack =
-            format!("the journal lacks a record behind its line {lines}: the targets' own records take its place");
+        let lack = format!("a record is missing after line {lines} of the journal: using the records of the targets");
         state.remarks.warn(None, lack);
         drop(state);
         self.hint(&rest);

@@ -48,7 +48,7 @@ fn prepare(wanted: &Wanted) -> Result<Vec<Stage>, Fault> {
         None => settled(&layout, record::kept_request(&layout, None)?),
     };
     if request.header.repo != wanted.repo {
-        return Err(Fault::failed(format!("what the server has is {}, and not {}", request.header.repo, wanted.repo)));
+        return Err(Fault::failed(format!("the server has {}, not {}", request.header.repo, wanted.repo)));
     }
     request.header.deploy_dir = wanted.deploy_dir.to_owned();
     if let Some(group) = wanted.group {
@@ -77,7 +77,7 @@ fn run(wanted: &Wanted, stages: &[Stage]) -> Result<(), Fault> {
         let status = command.status().map_err(|error| Fault::failed(format!("cannot run hoist: {error}")))?;
         if !status.success() {
             return Err(Fault::failed(format!(
-                "{}: {stage} failed; what was live stays as far as it got",
+                "{}: {stage} failed; the live revision was not changed further",
                 wanted.repo
             )));
         }
@@ -113,14 +113,14 @@ fn from_server(layout: &Layout, url: &str) -> Result<StageRequest, Fault> {
         let shown = crate::url::without_password(url);
         if !answer.exit.is_ok() {
             return Err(Fault::failed(format!(
-                "{shown} does not say what the fleet should run ({}): a deployment to the whole fleet with git_server set \
-                 leaves that there",
+                "{shown} does not contain what the fleet should run ({}): a deployment to the whole fleet with \
+                 git_server set stores it there",
                 answer.complaint().replace(url, &shown)
             )));
         }
         let answer = git.call(&["cat-file", "blob", "refs/it"], Feed::Nothing)?;
         git.expect(&answer, "cat-file")?;
-        let wrong = |_| Fault::failed(format!("what {shown} has for new hosts is not a request of this hoist"));
+        let wrong = |_| Fault::failed(format!("the request for new hosts on {shown} is not for this version of hoist"));
         protocol::check_kept(answer.output.as_bytes(), wrong)?;
         let mut request: StageRequest = serde_json::from_str(&answer.output).map_err(wrong)?;
         // The deploy host may know the server by another name, and what it publishes holds no password.

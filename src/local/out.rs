@@ -109,7 +109,7 @@ impl Out {
 fn json(event: &TargetEvent) -> Option<String> {
     let mut text = serde_json::to_string(event).ok()?;
     if text.len() > LONGEST_EVENT {
-        let message = format!("what this host has to say takes {} bytes and is left out", text.len());
+        let message = format!("the response of this host has {} bytes and is omitted", text.len());
         text = serde_json::to_string(&TargetEvent::Line(Line { level: Level::Error, message })).ok()?;
     }
     if text.len() <= PIECE {
@@ -153,7 +153,9 @@ fn ending(outcome: &Outcome) -> String {
     match outcome {
         Ok(()) => "ok".to_owned(),
         Err(Fault::Failed { reason, .. }) => format!("failed: {reason}"),
-        Err(Fault::MovedOn { to }) => format!("nothing was done: this host has moved on to {}", to.short()),
+        Err(Fault::MovedOn { to }) => {
+            format!("nothing was done: this host now runs {} of another deployment", to.short())
+        }
         Err(Fault::CacheBroken { reason }) => format!("failed, the git cache is not whole: {reason}"),
         Err(fault) => fault.to_string(),
     }

@@ -203,7 +203,10 @@ pub fn run(layout: &Layout, probe: &Probe, out: &Out, mut input: impl BufRead) -
                 Err(fault) => return failed(fault),
             },
             Err(_) => {
-                return failed(Fault::failed("the deployer sent a line that this hoist does not know; update it here"));
+                return failed(Fault::failed(
+                    "the deployer sent a request that this version of hoist does not support; \
+                                             update it here",
+                ));
             }
         }
     }

@@ -38,28 +38,28 @@ pub fn run(layout: &Layout, held: Option<&RunId>, out: &Out) -> Result<(), Fault
             };
             let holder = &note.holder;
             if held != Some(&holder.run) {
-                return Err(Fault::failed(format!("locked by {holder} by now; look again before it is cleared")));
+                return Err(Fault::failed(format!("now locked by {holder}; run unlock again to clear it")));
             }
             if ended.replace(note.process) == Some(note.process) {
                 let (lock, process) = (path.display(), note.process);
                 return Err(Fault::failed(format!(
-                    "process {process} was ended and {lock} is locked in its name still"
+                    "process {process} was ended, but {lock} is still locked in its name"
                 )));
             }
             end(&path, note.process)?;
-            out.info(format!("process {} of run {} is ended", note.process, holder.run));
+            out.info(format!("process {} of run {} was ended", note.process, holder.run));
         }
     }
     if let Some(by) = claim::holder(layout) {
         if held != Some(&by.run) {
-            return Err(Fault::failed(format!("locked by {by} by now; look again before it is cleared")));
+            return Err(Fault::failed(format!("now locked by {by}; run unlock again to clear it")));
         }
         claim::give_up(layout, &by.run)?;
-        out.info(format!("run {} has no claim any more", by.run));
+        out.info(format!("the note of run {} was removed", by.run));
     }
     if fence::newest(layout).is_some() {
         fence::forget(layout)?;
-        out.info("older runs are let in again");
+        out.info("older runs are accepted again");
     }
     Ok(())
 }
@@ -94,7 +94,7 @@ fn end(path: &Path, id: u32) -> Result<(), Fault> {
             return Ok(());
         }
     }
-    Err(cannot("it does not die".into()))
+    Err(cannot("it does not end".into()))
 }
 
 /// Whether a process was called as `deploy-local` and has the lock's file open.

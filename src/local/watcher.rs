@@ -68,7 +68,7 @@ fn is_held_by_a_stranger(layout: &Layout, told: &mut bool) -> bool {
     if let Some(who) = &stranger
         && !std::mem::replace(told, true)
     {
-        log(layout).warn(format!("the lease ran out, and the host cannot go back: {who}"));
+        log(layout).warn(format!("the lease expired, but the host cannot roll itself back: {who}"));
     }
     stranger.is_some()
 }

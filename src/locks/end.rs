@@ -31,8 +31,10 @@ pub enum Ended {
 pub fn nameless(path: &Path) -> String {
     let holders: Vec<_> = lock_holders(path).iter().map(|it| it.to_string()).collect();
     match holders.is_empty() {
-        true => format!("is locked by somebody who left no name ({}): fuser(1) finds the process", path.display()),
-        false => format!("is locked by {}, which left no name ({}): end it", holders.join(" and "), path.display()),
+        true => format!("is locked by an unknown process ({}): find it with fuser(1)", path.display()),
+        false => {
+            format!("is locked by {} ({}), which wrote no name into it: end it", holders.join(" and "), path.display())
+        }
     }
 }
 

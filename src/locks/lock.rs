@@ -57,7 +57,7 @@ impl fmt::Display for LockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             LockError::Held(Some(keeper)) => write!(f, "it {keeper}"),
-            LockError::Held(None) => write!(f, "it is locked by somebody who left no name"),
+            LockError::Held(None) => write!(f, "it is locked by an unknown process"),
             LockError::Io(path, error) => {
                 let whose = ownership::explain(error, path, MeantFor::Account);
                 write!(
@@ -106,7 +106,7 @@ impl DeployLock {
                 continue;
             }
             if !is_lock(&file).map_err(io)? {
-                return Err(io(io::Error::other("it is not the file of a lock, and is left as it is")));
+                return Err(io(io::Error::other("it is not a lock file, and was not changed")));
             }
             let mut lock = DeployLock { file };
             if writable {
@@ -114,7 +114,7 @@ impl DeployLock {
             }
             return Ok(lock);
         }
-        Err(io(io::Error::other("it is replaced again and again")))
+        Err(io(io::Error::other("it keeps being replaced")))
     }
 
     /// Who holds the lock now, found without making or changing anything.
@@ -140,7 +140,7 @@ impl DeployLock {
         self.file.rewind()?;
         // The name is a courtesy: a full disk must not keep a deployment, a rollback say, from its lock.
         if let Err(error) = self.file.write_all(&text) {
-            log::debug!("the lock's holder could not be written: {error}");
+            log::debug!("cannot write the name of the lock's holder: {error}");
         }
         Ok(())
     }

@@ -142,7 +142,7 @@ impl ScapLock {
         // The note is a courtesy: a full disk must not keep a deployment, a rollback say, from its lock.
         match lock.write(&Note::text(keeper)?) {
             Ok(()) => lock.noted = true,
-            Err(error) => log::debug!("{} could not be filled: {error}", path.display()),
+            Err(error) => log::debug!("cannot write {}: {error}", path.display()),
         }
         Ok(lock)
     }
@@ -201,7 +201,7 @@ fn open_or_make(path: &Path, write: bool) -> io::Result<File> {
             Err(error) => return Err(error),
         }
     }
-    Err(io::Error::other("it comes and goes again and again"))
+    Err(io::Error::other("it keeps being removed and created"))
 }
 
 fn make_folder_of(path: &Path) -> io::Result<()> {

@@ -36,8 +36,8 @@ const FIELDS: [(&str, Field); 10] = [
 /// An operator stands ahead of those that it begins with. `=` is Scap's other spelling of `==`; `=~` that of `~`, which a shell leaves alone.
 const OPERATORS: [&str; 10] = ["==", "=~", "!=", "!~", ">=", "<=", "=", "~", ">", "<"];
 
-const ALLOWED: &str = "a term is FIELD OPERATOR VALUE, or one word to look for in the message; fields: host, level, msg, \
-                       name, stage, group, time; operators: == != ~ !~, and for levels >= <= > < too";
+const ALLOWED: &str = "a term is FIELD OPERATOR VALUE, or a word to search for in the message; fields: host, level, \
+                       msg, name, stage, group, time; operators: == != ~ !~, and for levels also >= <= > <";
 
 #[derive(Debug)]
 enum Term {
@@ -188,24 +188,24 @@ fn terms(tokens: &[Token]) -> Result<Vec<Term>, Wrong> {
         let Some(field) = first.field() else {
             let known = |token: &&Token| token.operator().is_some();
             if let Some(operator) = tokens.as_slice().first().filter(known).or(Some(first).filter(known)) {
-                let why = format!("{:?} is no field ahead of {:?}", first.text, operator.text);
+                let why = format!("unknown field {:?} before {:?}", first.text, operator.text);
                 return Err((first.at, why));
             }
             terms.push(text_term(Field::Message, "~", first)?);
             continue;
         };
         let Some(operator) = tokens.next() else {
-            return Err((first.at, format!("behind {:?} an operator is missing", first.text)));
+            return Err((first.at, format!("an operator is missing after {:?}", first.text)));
         };
         let Some(sign) = operator.operator() else {
             let why = format!(
-                "{:?} is no operator; ~, < and > mean something to the shell, so put the expression in quotes",
+                "unknown operator {:?}; quote the expression, since ~, < and > have a meaning in the shell",
                 operator.text
             );
             return Err((operator.at, why));
         };
         let Some(value) = tokens.next() else {
-            return Err((operator.at, format!("behind {sign} a value is missing")));
+            return Err((operator.at, format!("a value is missing after {sign}")));
         };
         terms.push(if field == Field::Level { level_term(sign, value)? } else { text_term(field, sign, value)? });
     }
@@ -220,12 +220,14 @@ fn level_term(sign: &str, value: &Token) -> Result<Term, Wrong> {
         "<=" => u32::le,
         ">" => u32::gt,
         "<" => u32::lt,
-        _ => return Err((value.at, format!("a level is compared, and not searched with {sign}"))),
+        _ => return Err((value.at, format!("a level cannot be searched with {sign}: compare it"))),
     };
     let level = level_number(&value.text).or_else(|| value.text.parse().ok());
     let level = level.ok_or_else(|| {
-        let why =
-            format!("{:?} is no level: DEBUG, INFO, WARNING, ERROR, CRITICAL, or their numbers 10 to 50", value.text);
+        let why = format!(
+            "unknown level {:?}: write DEBUG, INFO, WARNING, ERROR, CRITICAL, or a number from 10 to 50",
+            value.text
+        );
         (value.at, why)
     })?;
     Ok(Term::Level(compare, level))
@@ -235,13 +237,13 @@ fn text_term(field: Field, sign: &str, value: &Token) -> Result<Term, Wrong> {
     let pattern = match sign {
         "==" | "=" | "!=" => glob::expression(&value.text),
         "~" | "=~" | "!~" => value.text.clone(),
-        _ => return Err((value.at, format!("{sign} compares levels, and nothing else"))),
+        _ => return Err((value.at, format!("{sign} works for levels only"))),
     };
     let pattern = Regex::new(&pattern).map_err(|error| {
         // The last line has the reason, those before draw a picture of it.
         let error = error.to_string();
         let reason = error.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        (value.at, format!("{:?} is no regular expression: {reason}", value.text))
+        (value.at, format!("{:?} is not a regular expression: {reason}", value.text))
     })?;
     Ok(Term::Text { field, pattern, negated: sign.starts_with('!') })
 }

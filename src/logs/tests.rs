@@ -74,14 +74,14 @@ fn a_bad_expression_is_one_error_with_its_place_and_what_is_allowed() {
     for (expression, at, why) in [
         (&["host"][..], 1, "an operator is missing"),
         (&["host =="], 6, "a value is missing"),
-        (&["host == a level is 3"], 17, "is no operator; ~, < and > mean something to the shell"),
-        (&["colour == red"], 1, "\"colour\" is no field ahead of \"==\""),
-        (&["== red"], 1, "is no field"),
-        (&["level >= LOUD"], 10, "\"LOUD\" is no level: DEBUG"),
-        (&["level ~ WARN"], 9, "a level is compared"),
-        (&["host >= a"], 9, ">= compares levels"),
+        (&["host == a level is 3"], 17, "unknown operator \"is\"; quote the expression, since ~, < and >"),
+        (&["colour == red"], 1, "unknown field \"colour\" before \"==\""),
+        (&["== red"], 1, "unknown field"),
+        (&["level >= LOUD"], 10, "unknown level \"LOUD\": write DEBUG"),
+        (&["level ~ WARN"], 9, "a level cannot be searched"),
+        (&["host >= a"], 9, ">= works for levels only"),
         (&["msg ~ \"open"], 7, "the \" is never closed"),
-        (&["é", "msg ~", "(a"], 9, "is no regular expression: unclosed group"),
+        (&["é", "msg ~", "(a"], 9, "is not a regular expression: unclosed group"),
     ] {
         let error = parse(expression).unwrap_err();
         assert!(error.contains(&format!("at character {at}: ")) && error.contains(why), "{error}");

@@ -41,7 +41,7 @@ pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Re
     }
     // Scap asks too.
     if message.trim().is_empty() && !choice.dry_run && !choice.service_restart && config.is_scaps() {
-        message = front.ask_line("Why is this deployed? A line for the log, or just Enter:");
+        message = front.ask_line("Why is this deployed? One line for the log, or Enter:");
     }
     let long = deploy::long_message(&message);
     let holder = deploy::holder(message)?;

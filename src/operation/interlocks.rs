@@ -15,8 +15,8 @@ pub fn check(config: &Config, front: &dyn Frontend) -> Result<(), Refused> {
     }
     if config.settings.require_terminal_multiplexer && front.may_lose_terminal() {
         return Err(Refused::new(format!(
-            "this terminal may go away in mid-deployment, and require_terminal_multiplexer is set ({}): call hoist {} \
-             within tmux or screen",
+            "require_terminal_multiplexer is set ({}): run hoist {} in tmux or screen, which keep it running if this \
+             terminal is lost",
             config.place_of("require_terminal_multiplexer"),
             front.command()
         )));

@@ -52,7 +52,7 @@ impl LockScope {
         let own = for_lock(timeout, what, stopped, front, take)?;
         // Those who were there before go on with what they do.
         for (repo, owner) in places.under_way() {
-            front.tell(&format!("under way, and not stopped by this: {repo} {owner}"));
+            front.tell(&format!("still running: {repo} {owner}"));
         }
         // Nobody begins any more; Scap's lock is to be had once those who deploy have ended.
         let scaps = for_lock(timeout, what, stopped, front, || Locks::take_scaps_global(places, owner))?;
@@ -62,7 +62,7 @@ impl LockScope {
     /// Ends the lock that stands, whoever holds it.
     pub fn end(&self) -> Result<Ended, Refused> {
         let path = self.path();
-        locks::end(path).map_err(|error| Refused::new(format!("cannot look at {}: {error}", path.display())))
+        locks::end(path).map_err(|error| Refused::new(format!("cannot read {}: {error}", path.display())))
     }
 
     /// The locks of Scap's that somebody has, by what they are on.

@@ -63,7 +63,7 @@ pub fn end(
     let parts = match plan.brings_code().then(parts) {
         Some(Ok(parts)) => parts,
         Some(Err(error)) => {
-            notes.push((Level::Warning, format!("targets that have yet to fetch will fail: {error:#}")));
+            notes.push((Level::Warning, format!("targets that have not fetched yet will fail: {error:#}")));
             Parts::default()
         }
         None => Parts::default(),
@@ -75,7 +75,7 @@ pub fn end(
             let vars = if renders { config.variables()? } else { Default::default() };
             if renders && !asked.had(&vars) {
                 let note =
-                    "vars.yaml has changed since the run began: targets that have yet to render get what it says now";
+                    "vars.yaml has changed since the run began: targets that have not rendered yet get the new values";
                 notes.push((Level::Warning, note.into()));
             }
             Requests::again(asked, &config, &repo, &plan, holder, (parts, vars))?
@@ -94,7 +94,7 @@ pub fn end(
         notes.push((Level::Warning, note));
     }
     if let Some(damage) = &unfinished.damage {
-        notes.push((Level::Warning, format!("the journal is damaged ({damage}): the targets are asked what was done")));
+        notes.push((Level::Warning, format!("the journal is damaged ({damage}): asking the targets what was done")));
     }
     let prepared = Prepared { plan, requests, notes, control_files };
     let ssh = ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
@@ -102,7 +102,8 @@ pub fn end(
     if journal.is_low() && at_the_end == AtTheEnd::GoOn {
         let path = journal.path().display();
         return Err(Refused::new(format!(
-            "the disk of {path} is full: make room there first, or go back with `hoist rollback`; nothing was touched"
+            "the disk of {path} is full: free some space first, or undo the deployment with `hoist rollback`; nothing \
+             was touched"
         )));
     }
     let seen = journal::first_seen(&unfinished.records);

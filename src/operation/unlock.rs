@@ -58,7 +58,7 @@ pub fn unlock(options: &Options, hosts: &[String], force: bool, front: &dyn Fron
         }
     }
     if !locked.is_empty() {
-        let question = format!("Clear what is locked on {}?", counted(locked.len(), "host"));
+        let question = format!("Clear the locks on {}?", counted(locked.len(), "host"));
         if !front.confirm(&question) {
             front.tell("nothing was cleared");
             return Ok(ExitCode::Failed);
@@ -118,7 +118,10 @@ fn chosen(config: &Config, hosts: &[String]) -> Result<Vec<Target>, Refused> {
             *wanted |= here;
         }
         if !any {
-            return Err(Refused::new(format!("{text} is none of the {} of the groups", counted(all.len(), "target"))));
+            return Err(Refused::new(format!(
+                "{text} is not one of the {} of the groups",
+                counted(all.len(), "target")
+            )));
         }
     }
     Ok(all.into_iter().zip(wanted).filter(|(_, wanted)| *wanted).map(|(target, _)| target).collect())
@@ -134,12 +137,12 @@ fn tell_of_the_repository(config: &Config, front: &dyn Frontend) {
             Ok(LockHolder::Nameless) => front.answer(&format!("here: {what} {}", nameless(path))),
             Ok(LockHolder::By(by)) => {
                 let end = match by.purpose {
-                    Purpose::Lock => format!("`hoist lock --end{flag}` ends that"),
+                    Purpose::Lock => format!("end it with `hoist lock --end{flag}`"),
                     Purpose::Deploy => "end that process to unlock it".to_owned(),
                 };
                 front.answer(&format!("here: {what} {by} ({}); {end}", path.display()));
             }
-            Err(error) => front.tell(&format!("cannot look at {}: {error}", path.display())),
+            Err(error) => front.tell(&format!("cannot read {}: {error}", path.display())),
         }
     }
     for (what, held) in places.held_elsewhere(&config.settings.git_repo) {

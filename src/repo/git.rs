@@ -128,9 +128,9 @@ impl Repo {
         commit.and_then(|text| text.trim().parse().map_err(anyhow::Error::msg)).with_context(|| {
             let top = self.top.display();
             if matches!(rev, "HEAD" | "@") && self.is_unborn() {
-                return format!("there is no commit in {top} yet: commit what is to be deployed");
+                return format!("no commit in {top} yet: commit the files to deploy");
             }
-            format!("cannot find a commit {rev:?} in {top}: name a branch, tag or commit that is there")
+            format!("cannot find a commit {rev:?} in {top}: name an existing branch, tag or commit")
         })
     }
 
@@ -354,7 +354,7 @@ impl Repo {
         if said.contains("dubious ownership") {
             let top = self.top.display();
             bail!(
-                "{top} belongs to another user, and git trusts it only when it is told to: run `git config --global --add \
+                "{top} belongs to another user, and git does not trust it: run `git config --global --add \
                  safe.directory {top}`"
             );
         }
@@ -394,7 +394,7 @@ pub(super) fn shallow(git_dir: &Path) -> anyhow::Result<Vec<Revision>> {
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     };
     let revisions = text.lines().map(|line| line.trim().parse().map_err(anyhow::Error::msg));
-    revisions.collect::<anyhow::Result<_>>().with_context(|| format!("cannot make sense of {}", path.display()))
+    revisions.collect::<anyhow::Result<_>>().with_context(|| format!("cannot parse {}", path.display()))
 }
 
 fn cannot_start(error: std::io::Error) -> anyhow::Error {

@@ -55,7 +55,7 @@ pub fn large_files(searched: &[Searched<'_>]) -> anyhow::Result<Vec<StoredFile>>
         return Ok(found.into_values().collect());
     };
     bail!(
-        "git-lfs has no content here for {}: run `git lfs fetch origin {}`{}",
+        "git-lfs has no content for {} here: run `git lfs fetch origin {}`{}",
         crate::text::some(&missing, NAMED),
         commit.short(),
         if searched.len() > 1 { ", and in submodules `git lfs fetch`" } else { "" }
@@ -159,7 +159,7 @@ fn given_to(
     if paths.is_empty() {
         return Ok(HashMap::new());
     }
-    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
     let with_index = |arguments: &[&str]| {
         let mut command = repo.command(arguments);
         command.env("GIT_INDEX_FILE", folder.path().join("index")).env("GIT_ATTR_NOSYSTEM", "1");
@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(find(&scratch, &first).unwrap(), []);
         let second = scratch.commit("d\u{e9}/x y.bin", text(OID, "3").as_bytes());
         let error = format!("{:#}", find(&scratch, &second).unwrap_err());
-        assert!(error.contains("d\u{e9}/x y.bin: run `git lfs fetch origin"), "{error}");
+        assert!(error.contains("d\u{e9}/x y.bin here: run `git lfs fetch origin"), "{error}");
         let place = scratch.path().join(".git/lfs/objects").join(LargeFile::new(OID, 3).unwrap().path());
         fs::create_dir_all(place.parent().unwrap()).unwrap();
         fs::write(&place, "hi").unwrap();

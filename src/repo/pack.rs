@@ -125,7 +125,7 @@ impl Packs {
         let line = |tip: &Revision| match self.repo.first_parents(tip, MAINLINE) {
             Ok(line) => line.into_iter().zip(0..).collect(),
             Err(error) => {
-                log::debug!("packs are made for each list of revisions: {error:#}");
+                log::debug!("creating a pack for each list of revisions: {error:#}");
                 HashMap::new()
             }
         };
@@ -159,7 +159,7 @@ impl Packs {
     }
 
     fn make_in(&self, folder: &Path, have: &[Revision]) -> anyhow::Result<Pack> {
-        let place = || format!("cannot make a temporary file in {}", folder.display());
+        let place = || format!("cannot create a temporary file in {}", folder.display());
         let file = tempfile::tempfile_in(folder).with_context(place)?;
         let mut arguments = vec!["pack-objects", "--revs", "--thin", "--stdout", "--delta-base-offset", "--quiet"];
         if !have.is_empty() {

@@ -48,8 +48,8 @@ pub fn submodules(repo: &Repo, revision: &Revision) -> anyhow::Result<Vec<Submod
             }
             let Some(git_dir) = git_dir else {
                 bail!(
-                    "submodule {path} of {} wants its commit {commit}, which is not here: run `git submodule update --init \
-                     --recursive` with {} checked out",
+                    "submodule {path} of {} needs its commit {commit}, which is not here: run `git submodule update \
+                     --init --recursive` with {} checked out",
                     revision.short(),
                     revision.short()
                 );
@@ -94,7 +94,7 @@ fn modules(repo: &Repo, level: &Level) -> anyhow::Result<Vec<(Module, Revision)>
     }
     let file = format!("{}.gitmodules", level.shown);
     if !repo.file_exists(&level.commit, ".gitmodules")? {
-        bail!("{} of {commit} is a submodule, and there is no {file}: add it, or remove the submodule", links[0].path);
+        bail!("{} of {commit} is a submodule, but there is no {file}: add it, or remove the submodule", links[0].path);
     }
     let listing = repo.text(&["config", &format!("--blob={commit}:.gitmodules"), "-z", "--list"])?;
     let modules = gitmodules::parse(&listing).map_err(|why| anyhow!("{file} of {commit}: {why}"))?;
@@ -102,7 +102,7 @@ fn modules(repo: &Repo, level: &Level) -> anyhow::Result<Vec<(Module, Revision)>
     for link in links {
         let Some(module) = modules.iter().find(|module| module.path == link.path) else {
             bail!(
-                "{}{} is a submodule that {file} of {commit} does not name: add it there, or remove it",
+                "{}{} is a submodule that is not in {file} of {commit}: add it, or remove the submodule",
                 level.shown,
                 link.path
             );

@@ -110,7 +110,7 @@ impl<'a> Tags<'a> {
             let taken =
                 (said.contains("already exists") || said.contains("cannot lock ref")) && !said.contains("denied");
             if !taken || tries == TRIES {
-                return Err(error).with_context(|| format!("cannot make the tag {name}"));
+                return Err(error).with_context(|| format!("cannot create the tag {name}"));
             }
             // Whoever is ahead may hold git's own lock of the name for a moment yet.
             std::thread::sleep(Duration::from_millis(10));

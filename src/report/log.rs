@@ -59,14 +59,14 @@ impl LogFile {
             }
         }
         if let Err(error) = prune(&LogFile::folder_of(control), keep, &log.path) {
-            log.warning = Some(format!("old logs could not be removed: {error}"));
+            log.warning = Some(format!("cannot remove old logs: {error}"));
         }
         log
     }
 
     fn give_up(&mut self, error: io::Error) {
         let (path, why) = (self.path.display(), Denied::new(&self.path, error));
-        self.warning = Some(format!("cannot write the log {path}: {why}; this run goes on without it"));
+        self.warning = Some(format!("cannot write the log {path}: {why}; this run continues without it"));
     }
 
     /// Writes a line, behind whole lines only.
@@ -143,7 +143,7 @@ impl Reporter for LogFile {
         }
         if self.lost > 0 && matches!(event, Event::Ended { .. }) {
             self.warning =
-                Some(format!("the log {} lacks {}", self.path.display(), crate::text::counted(self.lost, "line")));
+                Some(format!("the log {} is missing {}", self.path.display(), crate::text::counted(self.lost, "line")));
         }
     }
 

@@ -126,7 +126,7 @@ impl<O: Write, E: Write> Output<O, E> {
             self.host_line(Stream::Err, &names, line);
         }
         if said.dropped > 0 {
-            self.warn(format!("{names}: {} more lines were not kept", said.dropped));
+            self.warn(format!("{names}: {} more lines were dropped", said.dropped));
         }
         self.write();
     }
@@ -168,7 +168,7 @@ impl<O: Write, E: Write> Reporter for Output<O, E> {
             }
             Event::Note(note) => self.remark(note),
             Event::Interrupted => self.warn(
-                "interrupted: no further host begins, and those under way are waited for; once more ends it at once",
+                "interrupted: no more hosts are started; waiting for running ones; interrupt again to stop at once",
             ),
             Event::Ended { verdict, status, rows, seconds } => {
                 for (said, members) in self.kept.as_mut().map(|kept| kept.take(rows)).unwrap_or_default() {

@@ -175,7 +175,7 @@ fn verbose_adds_every_host_and_what_is_for_finding_faults() {
         "14:45:52 [web1] 42 objects\n",
         "14:45:52 [web1] fetch: ok in 0.2 s\n",
         "14:45:52 for finding faults\n",
-        "14:45:52 unlock: 6 hosts let go\n",
+        "14:45:52 unlock: 6 hosts released\n",
     ] {
         assert!(verbose.contains(line), "{line:?} is missing from\n{verbose}");
         assert!(!shown(look(Verbosity::Normal), &deployment()).contains(line), "{line:?} is shown by default");

@@ -281,7 +281,7 @@ impl Text {
             // The small steps around a deployment say no more than they must.
             Step::Probe => text.push(format!("{} reachable", hosts(ok))),
             Step::Hold => text.push(format!("{} held", hosts(ok))),
-            Step::Release => text.push(format!("{} let go", hosts(ok))),
+            Step::Release => text.push(format!("{} released", hosts(ok))),
         }
         if matches!(step, Step::Run(_) | Step::Command) || failed > 0 {
             text.push(", ");

@@ -38,7 +38,7 @@ pub fn read_target_file(
 ) -> Result<TargetFile, Problem> {
     let wanted = Path::new(name);
     if paths::leads_up(wanted) {
-        return Err(Problem::new(format!("bad name of a target file {name:?}: it may not hold `..`")));
+        return Err(Problem::new(format!("bad name of a target file {name:?}: it must not contain `..`")));
     }
     if !wanted.components().any(|part| matches!(part, Component::Normal(_))) {
         return Err(Problem::new(format!("bad name of a target file {name:?}: name a file")));
@@ -101,7 +101,7 @@ fn parse(bytes: &[u8], label: &str, indented: Indented) -> (Vec<Target>, Vec<Pro
         let line = line.split('#').next().unwrap_or_default();
         let Some(word) = line.split_whitespace().next() else { continue };
         if indented == Indented::IsPassedOver && line.starts_with(char::is_whitespace) {
-            let why = format!("{word:?} is passed over, since its line is indented: begin the line with it");
+            let why = format!("{word:?} is ignored because its line is indented: remove the indentation");
             problems.push(Problem::at(label, number, why).remark(Level::Warning));
             continue;
         }
@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(targets, ["web1".parse().unwrap()]);
         assert!(problems.iter().all(|problem| problem.severity == Level::Warning));
         let notes: Vec<String> = problems.iter().map(Problem::to_string).collect();
-        let why = "is passed over, since its line is indented: begin the line with it";
+        let why = "is ignored because its line is indented: remove the indentation";
         assert_eq!(notes, [format!("canary:2: \"web2\" {why}"), format!("canary:3: \"web\" {why}")]);
         assert_eq!(parse_targets(text, "hosts").unwrap().len(), 3, "a list of the operator's own is no target file");
     }

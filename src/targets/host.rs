@@ -44,7 +44,7 @@ fn split_port(address: &str) -> Result<(&str, Option<u16>), String> {
         _ => Err(format!("bad port {text:?} in {address:?}: a number from 1 to 65535")),
     };
     if let Some(rest) = address.strip_prefix('[') {
-        let (host, after) = rest.split_once(']').ok_or_else(|| format!("{address:?} lacks its closing bracket"))?;
+        let (host, after) = rest.split_once(']').ok_or_else(|| format!("{address:?} has no closing bracket"))?;
         if host.parse::<std::net::Ipv6Addr>().is_err() {
             return Err(format!("{host:?} is not an IPv6 address"));
         }

@@ -79,7 +79,7 @@ impl FromStr for FailureLimit {
             Ok(fraction) if fraction < 0.0 => Err(format!("{text:?} is negative: {usage}")),
             Ok(fraction) if fraction > 0.0 && fraction < 1.0 => {
                 let percent = (fraction * 100.0).round().max(1.0);
-                Err(format!("{text:?} is a fraction: write {percent}% for that share of the group"))
+                Err(format!("{text:?} is a fraction: write {percent}% for that part of the group"))
             }
             _ => Err(format!("{text:?} is not a failure limit: {usage}")),
         }

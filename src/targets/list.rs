@@ -56,7 +56,7 @@ mod tests {
             ("web[1:3]*", "\"web[1:3]*\"", "names and ranges only"),
             ("web[3:1]", "\"web[3:1]\"", "backwards"),
             ("web[1:3", "\"web[1:3\"", "not closed"),
-            ("-oX[1:2]", "\"-ox1\"", "may not begin with '-'"),
+            ("-oX[1:2]", "\"-ox1\"", "must not begin with '-'"),
             ("a;b@w[1:2]", "\"a;b@w1\"", "bad user name"),
             ("w[1:2]:0", "\"w1:0\"", "bad port"),
             ("!web1", "\"!web1\"", "'!' is not allowed"),

@@ -26,10 +26,10 @@ pub fn check_host(host: &str) -> Result<(), String> {
         return Err("it is longer than 253 characters".into());
     }
     if let Some(bad) = host.chars().find(|c| !is_name_character(*c)) {
-        return Err(format!("{bad:?} is not allowed in one"));
+        return Err(format!("{bad:?} is not allowed in a name"));
     }
     if host.starts_with(['-', '.']) || host.contains("..") {
-        return Err("it may not begin with '-' or '.', nor hold an empty label".into());
+        return Err("it must not begin with '-' or '.', or contain an empty label".into());
     }
     if host.split('.').any(|label| label.len() > 63) {
         return Err("a label of it is longer than 63 characters".into());
@@ -40,7 +40,7 @@ pub fn check_host(host: &str) -> Result<(), String> {
 /// Refuses a part of a host's name or address that holds a character which is in none.
 pub fn check_host_part(part: &str) -> Result<(), String> {
     match part.chars().find(|c| !is_name_character(*c) && *c != ':') {
-        Some(bad) => Err(format!("{bad:?} is in no host's name: name the host alone, without user and port")),
+        Some(bad) => Err(format!("{bad:?} is not allowed in a host name: write the name only, without user and port")),
         None => Ok(()),
     }
 }

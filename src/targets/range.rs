@@ -56,7 +56,7 @@ impl Range {
 
     /// Reads `01:20`, `01-20`, `a:c`, `7`.
     fn read(text: &str) -> Result<Range, String> {
-        let wrong = || format!("{text:?} is no range: write [1:9], [01:20] or [a:c]");
+        let wrong = || format!("{text:?} is not a range: write [1:9], [01:20] or [a:c]");
         let (from, to) = text.split_once([':', '-']).unwrap_or((text, text));
         let digits = |text: &str| (1..=18).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
         if digits(from) && digits(to) {
@@ -64,7 +64,7 @@ impl Range {
             let width = if padded { from.len() } else { 0 };
             let (first, last): (u64, u64) = (from.parse().map_err(|_| wrong())?, to.parse().map_err(|_| wrong())?);
             if to.len() < width || (!padded && to.len() > 1 && to.starts_with('0')) {
-                return Err(format!("the ends of the range {text:?} are not filled up with zeros alike"));
+                return Err(format!("the ends of the range {text:?} have different numbers of digits"));
             }
             if first > last {
                 return Err(format!("the range {text:?} runs backwards"));
@@ -97,7 +97,7 @@ impl Names {
         let here = ranges.iter().fold(0, |sum: u64, range| sum.saturating_add(range.count()));
         self.0 = self.0.saturating_mul(here);
         match self.0 > MOST_NAMES {
-            true => Err(format!("its ranges stand for more than {MOST_NAMES} names: write `*`")),
+            true => Err(format!("its ranges match more than {MOST_NAMES} names: write `*`")),
             false => Ok(ranges),
         }
     }
@@ -115,7 +115,7 @@ pub(super) fn bracket(text: &str) -> Result<&str, String> {
 /// When it has wildcards, which stand for no names of their own, or is no term at all.
 pub(super) fn names(term: &str) -> Result<Vec<String>, String> {
     if term.contains(['*', '?', '~', '!']) {
-        return Err("it stands for no name: write names and ranges only".into());
+        return Err("it matches no name: write names and ranges only".into());
     }
     let lower = term.to_ascii_lowercase();
     let (mut names, mut count, mut rest) = (vec![String::new()], Names::new(), lower.as_str());

@@ -179,21 +179,21 @@ impl Class {
     /// and numbers in a list of hosts, and the two differ. So is `[!1]`: it leaves hosts out for a shell, and not for Scap.
     fn read(text: &str) -> Result<Class, String> {
         if let Some(inside) = text.strip_prefix('!') {
-            return Err(format!("[{text}] means other hosts to a shell than to Scap: write [^{inside}]"));
+            return Err(format!("[{text}] means different hosts in a shell and in Scap: write [^{inside}]"));
         }
         let (negated, inside) = match text.strip_prefix('^') {
             Some(inside) => (true, inside),
             None => (false, text),
         };
         if inside.is_empty() {
-            return Err(format!("[{text}] holds no character: write [12], or a range [1:12]"));
+            return Err(format!("[{text}] contains no character: write [12], or a range [1:12]"));
         }
         if !inside.is_ascii() {
-            return Err(format!("[{text}] holds what is in no host's name"));
+            return Err(format!("[{text}] contains a character that is not allowed in a host name"));
         }
         if means_numbers(inside) {
             return Err(format!(
-                "[{text}] is one character here, and not a number of several digits: write a range with a colon, [1:12]"
+                "[{text}] matches one character, not a number with several digits: write a range with a colon, [1:12]"
             ));
         }
         let bytes = inside.as_bytes();

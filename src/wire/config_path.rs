@@ -14,7 +14,7 @@ pub fn config_path_taken(deploy_dir: &Path, repo: &str, path: &Path) -> Option<&
         return Some("the service's own path");
     }
     if path.starts_with(&cache) {
-        return Some("inside the folder where Hoist keeps its revisions");
+        return Some("inside the folder in which Hoist keeps its revisions");
     }
     if live.starts_with(path) || cache.starts_with(path) {
         return Some("a folder above the deployed repository");

@@ -30,7 +30,7 @@ pub struct ScapProcess {
 
 impl fmt::Display for ScapProcess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Scap is at work there (process {}: {})", self.pid, self.command)
+        write!(f, "Scap is running there (process {}: {})", self.pid, self.command)
     }
 }
 

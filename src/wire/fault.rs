@@ -76,7 +76,7 @@ impl Fault {
             Fault::Failed { reason, .. } | Fault::CacheBroken { reason } | Fault::ChecksFailed { reason } => {
                 reason.clone()
             }
-            Fault::MovedOn { to } => format!("this host has moved on to {} since", to.short()),
+            Fault::MovedOn { to } => format!("this host now runs {} of another deployment", to.short()),
             other => other.to_string(),
         }
     }
@@ -90,7 +90,7 @@ impl fmt::Display for Fault {
             Fault::Failed { reason, status: None | Some(1) } => f.write_str(reason),
             Fault::Failed { reason, status: Some(status) } => write!(f, "{reason} (exit status {status})"),
             Fault::ChecksFailed { reason } => write!(f, "the old revision is live again, but {reason}"),
-            Fault::MovedOn { to } => write!(f, "has moved on to {} since: left as it is", to.short()),
+            Fault::MovedOn { to } => write!(f, "now runs {} of another deployment: left unchanged", to.short()),
             Fault::TimedOut { seconds } => write!(f, "timed out after {seconds} s"),
             Fault::Locked { by } => write!(f, "locked by {by}"),
             Fault::CacheBroken { reason } => write!(f, "the git cache of the target is broken: {reason}"),

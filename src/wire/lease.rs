@@ -47,25 +47,22 @@ impl fmt::Display for Lease {
                     "{new} is live on a lease of run {run} since {}, not finalized; it goes back to {old} ",
                     self.since
                 )?;
-                write!(f, "{} s after its deployer is gone", self.seconds)
+                write!(f, "{} s after its deployer has gone", self.seconds)
             }
             LeaseStands::Missed => write!(
                 f,
-                "the lease of run {run} on {new} ran out while nobody could act on it: {new} is live and was never \
+                "the lease of run {run} on {new} expired while the host could not act: {new} is live and was never \
                  finalized; deploy again, or roll back"
             ),
             LeaseStands::RollingBack { at } => {
-                write!(
-                    f,
-                    "the lease of run {run} on {new} ran out at {at}; its way back to {old} has not come to an end"
-                )
+                write!(f, "the lease of run {run} on {new} expired at {at}; the rollback to {old} has not finished")
             }
             LeaseStands::RolledBack { at } => {
-                write!(f, "the lease of run {run} on {new} ran out: the host rolled itself back to {old} at {at}")
+                write!(f, "the lease of run {run} on {new} expired: the host rolled itself back to {old} at {at}")
             }
             LeaseStands::RollbackFailed { at, reason } => write!(
                 f,
-                "the lease of run {run} on {new} ran out, and the host's rollback to {old} failed at {at}: {reason}"
+                "the lease of run {run} on {new} expired, and the host's rollback to {old} failed at {at}: {reason}"
             ),
         }
     }

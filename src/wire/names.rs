@@ -32,7 +32,7 @@ impl FromStr for Revision {
         if hex && (text.len() == 40 || text.len() == 64) {
             Ok(Revision(text.to_owned()))
         } else {
-            Err(format!("{text:?} is not a full commit name"))
+            Err(format!("{text:?} is not a full commit id"))
         }
     }
 }

@@ -182,7 +182,7 @@ mod tests {
             assert!(of(DEEPEST - 1).is_ok());
             for depth in [DEEPEST + 1, 200, 100_000] {
                 let error = of(depth).unwrap_err().to_string();
-                assert!(error.starts_with("x.yaml:1: ") && error.contains("nest deeper than 32"), "{error}");
+                assert!(error.starts_with("x.yaml:1: ") && error.contains("nested deeper than 32"), "{error}");
             }
         }
     }
@@ -201,14 +201,14 @@ mod tests {
 
     #[test]
     fn what_is_no_yaml_is_named_with_its_line_and_never_quoted() {
-        assert!(fails("a: 1\na: 2\n").starts_with("x.yaml:2: not valid YAML: the key \"a\" stands twice"));
+        assert!(fails("a: 1\na: 2\n").starts_with("x.yaml:2: not valid YAML: duplicate key \"a\""));
         assert!(fails("a: 1\nb: [1\nc: 2\n").starts_with("x.yaml:3: not valid YAML: "));
         assert!(fails("a: 1\nb: *x\n").starts_with("x.yaml:2: "));
         assert!(fails("--- 1\n--- 2\n").contains("several documents"));
         assert!(
             fails(&format!("a: 1\nb: {}\n", "9".repeat(50))).starts_with("x.yaml:2: a number with too many digits")
         );
-        assert!(fails("a: 2026-02-30\n").starts_with("x.yaml:1: a day that no calendar has"));
+        assert!(fails("a: 2026-02-30\n").starts_with("x.yaml:1: this date does not exist"));
         assert!(fails("? [a]\n: b\n").contains("a key may not be a list"));
         let secret = fails("password: \"hunter2\nother: 1\n");
         assert!(!secret.contains("hunter2") && !secret.contains('\n'), "{secret}");

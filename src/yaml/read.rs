@@ -21,7 +21,7 @@ pub fn document(source: &str, name: &str) -> Result<Node, Problem> {
         return Err(invalid(name, line, "a directive that PyYAML does not read: remove it"));
     }
     if let Some(line) = end_ahead(source) {
-        return Err(invalid(name, line, "the end of a document ahead of its beginning: remove it"));
+        return Err(invalid(name, line, "the end of a document before its beginning: remove it"));
     }
     let mut source = source.to_owned();
     loop {
@@ -84,7 +84,7 @@ fn told(error: &ScanError, name: &str) -> Problem {
 }
 
 fn too_deep(name: &str, line: usize) -> Problem {
-    invalid(name, line, format!("lists and mappings nest deeper than {DEEPEST}: write it flatter"))
+    invalid(name, line, format!("lists and mappings are nested deeper than {DEEPEST}: flatten them"))
 }
 
 fn invalid(name: &str, line: usize, why: impl std::fmt::Display) -> Problem {
@@ -145,10 +145,14 @@ impl<'a> Reader<'a> {
                 Some(Ok((Event::Anchor(_, name), span))) => {
                     let line = span.start.line();
                     if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
-                        return self.fail(line, "not valid YAML: an anchor's name has letters, digits, - and _ only");
+                        return self.fail(
+                            line,
+                            "not valid YAML: the name of an anchor can contain only letters, \
+                                                digits, - and _",
+                        );
                     }
                     if !self.names.insert(name.into_owned()) {
-                        let why = "not valid YAML: an anchor of that name stands above already: rename one";
+                        let why = "not valid YAML: a second anchor with that name: rename one";
                         return self.fail(line, why);
                     }
                 }
@@ -166,7 +170,7 @@ impl<'a> Reader<'a> {
                 (Event::StreamEnd, _) => break,
                 (Event::DocumentStart(..), span) if found.is_some() => {
                     let line = span.start.line();
-                    let why = "not valid YAML: it holds several documents: keep one";
+                    let why = "not valid YAML: it contains several documents: keep one";
                     return self.fail(line, why);
                 }
                 (Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd, _) => {}
@@ -195,7 +199,7 @@ impl<'a> Reader<'a> {
             blank = c.is_whitespace();
             if c == '\t' && !comment {
                 let line = self.source[..self.checked + at].matches('\n').count() + 1;
-                return self.fail(line, "not valid YAML: a tab outside of quotes: write blanks");
+                return self.fail(line, "not valid YAML: a tab outside of quotes: use blanks");
             }
         }
         self.checked = self.checked.max(to);
@@ -209,7 +213,7 @@ impl<'a> Reader<'a> {
         let (anchor, node) = match event {
             Event::Alias(id) => {
                 let Some((node, size)) = self.anchors.get(&id).cloned() else {
-                    return self.fail(line, "an alias stands within the value that it names: write the value out");
+                    return self.fail(line, "an alias is inside the value that it refers to: write the value instead");
                 };
                 self.count += size;
                 if self.count > MOST {
@@ -287,7 +291,7 @@ impl<'a> Reader<'a> {
         if style != ScalarStyle::Plain || !self.flow || !(text.starts_with(':') || text.contains('?')) {
             return Ok(());
         }
-        let why = "not valid YAML: a text with ? or with a : ahead, within brackets: put it in quotes";
+        let why = "not valid YAML: within brackets, quote text that contains ? or begins with :";
         self.fail(span.start.line(), why)
     }
 
@@ -357,13 +361,14 @@ impl<'a> Reader<'a> {
                         match item.value {
                             Value::Map(pairs) => maps.push(pairs),
                             _ => {
-                                return self.fail(item.line, format!("<< wants mappings, and {} is none", item.kind()));
+                                return self
+                                    .fail(item.line, format!("<< needs mappings, and {} is not one", item.kind()));
                             }
                         }
                     }
                     maps
                 }
-                _ => return self.fail(value.line, format!("<< wants a mapping, and {} is none", value.kind())),
+                _ => return self.fail(value.line, format!("<< needs a mapping, and {} is not one", value.kind())),
             };
             for (key, value) in sources.into_iter().flatten() {
                 put(&mut found, key, value);
@@ -374,7 +379,7 @@ impl<'a> Reader<'a> {
             let alike = seen.entry(hashed(key)).or_default();
             if let Some(before) = alike.iter().find(|before| same_key(before, key)) {
                 let (before, key_text) = (before.line, key.key_text());
-                let why = format!("the key {key_text:?} stands twice, first in line {before}: remove one");
+                let why = format!("duplicate key {key_text:?}, first in line {before}: remove one");
                 return self.fail(key.line, format!("not valid YAML: {why}"));
             }
             alike.push(key);

@@ -7,7 +7,7 @@ use super::Value;
 /// # Errors
 /// When it is not of that type, or cannot be kept.
 pub fn value(text: &str, plain: bool, tag: Option<&str>) -> Result<Value, String> {
-    let wrong = |name: &str| format!("this is no value of the type !!{name}");
+    let wrong = |name: &str| format!("this is not a value of the type !!{name}");
     Ok(match tag {
         None if !plain => Value::Text(text.to_owned()),
         // This tag says to guess, even what stands in quotes.
@@ -29,7 +29,7 @@ pub fn value(text: &str, plain: bool, tag: Option<&str>) -> Result<Value, String
 
 pub fn unknown_tag(name: &str) -> String {
     let shown = if name.starts_with('!') { name.to_owned() } else { format!("!!{name}") };
-    format!("the tag {shown} is not known here: remove it")
+    format!("unknown tag {shown}: remove it")
 }
 
 /// A whole number by its tag: in more spellings than it is guessed from.
@@ -115,7 +115,7 @@ fn plain(text: &str) -> Result<Value, &'static str> {
     }
     match text {
         "<<" => return Ok(Value::Merge),
-        "=" => return Err("= is a type of its own in YAML, which is not read: put it in quotes"),
+        "=" => return Err("= is a special value in YAML, which is not supported: put it in quotes"),
         _ => {}
     }
     if !text.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c)) {
@@ -243,7 +243,7 @@ fn date(text: &str) -> Result<Option<String>, &'static str> {
         _ => 31,
     };
     if y == 0 || !(1..=12).contains(&m) || !(1..=days).contains(&d) {
-        return Err("a day that no calendar has: put it in quotes if it is text");
+        return Err("this date does not exist: put it in quotes if it is text");
     }
     Ok(Some(format!("{year}-{m:02}-{d:02}{time}")))
 }
@@ -285,14 +285,14 @@ fn time_of(text: &str) -> Option<Result<String, &'static str>> {
                 return None;
             }
             if h * 60 + m >= 24 * 60 {
-                return Some(Err("a time zone that no clock has: put it in quotes if it is text"));
+                return Some(Err("this time zone does not exist: put it in quotes if it is text"));
             }
             let (h, m) = (h + m / 60, m % 60);
             format!("{}{h:02}:{m:02}", if h + m == 0 { "+" } else { sign })
         }
     };
     if h > 23 || m > 59 || s > 59 {
-        return Some(Err("a time that no clock has: put it in quotes if it is text"));
+        return Some(Err("this time does not exist: put it in quotes if it is text"));
     }
     Some(Ok(format!(" {h:02}:{m:02}:{s:02}{fraction}{zone}")))
 }

@@ -90,7 +90,7 @@ impl Terminal {
 
     /// Waits until all that the program has written is read, or for as long as something that it left behind keeps the
     /// terminal open, five seconds at most.
-    fn drain(&self) {
+    pub fn drain(&self) {
         let reads = || self.reader.as_ref().is_some_and(|reader| !reader.is_finished());
         for _ in 0..100 {
             if !reads() {

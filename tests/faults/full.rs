@@ -84,7 +84,7 @@ fn a_run_whose_journal_finds_no_room_is_refused_before_anything_is_touched() {
     let filling = fill(&scene.project.path("hoist/state"));
     let known = scene.journals();
     for command in ["deploy", "rollback"] {
-        scene.start(&[command, "--yes", "--format", "json"]).end(&scene).ends(2).says("cannot begin the journal");
+        scene.start(&[command, "--yes", "--format", "json"]).end(&scene).ends(2).says("cannot create the journal");
     }
     assert_eq!(scene.journals(), known, "half a journal is left");
     scene.all_on(&scene.stands, "first");
@@ -149,7 +149,7 @@ fn a_run_that_could_not_record_its_rollback_is_ended_by_what_its_targets_say() {
     for stage in STAGES {
         for command in ["resume", "rollback"] {
             let (summary, journal) = unrecorded_from(&mut scene, stage);
-            summary.ends(1).says("starting nothing new").says("the end of this run could not be recorded");
+            summary.ends(1).says("starting nothing new").says("cannot record the end of this run");
             scene.all_on(&scene.stands, stage);
             assert!(!fs::read_to_string(&journal).unwrap().contains("\"closed\""));
             status_is_true(&scene, false);
@@ -228,6 +228,6 @@ fn a_tag_or_a_note_that_finds_no_room_fails_no_deployment() {
     drop(small);
     fs::create_dir(scene.project.path("hoist/state/fleet.json.new")).unwrap();
     let revision = scene.revision();
-    scene.deploy(&[]).ends(0).says("will not know of this run");
+    scene.deploy(&[]).ends(0).says("will not include this run");
     scene.all_on(&revision, "all");
 }

@@ -176,7 +176,7 @@ fn a_branch_without_a_commit_is_said_to_be_one() {
     let project = Project::empty();
     project.write("hoist/hoist.cfg", "[global]\ngit_repo: app\ndsh_targets: default\n");
     project.write("hoist/default", "127.0.0.1\n");
-    project.deploy(&[]).ends(2).says("there is no commit in").says("commit what is to be deployed");
+    project.deploy(&[]).ends(2).says("no commit in").says("commit the files to deploy");
 }
 
 #[test]

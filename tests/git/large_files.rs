@@ -153,7 +153,7 @@ fn a_large_file_that_a_kept_tree_lost_has_its_content_again_after_a_rollback() {
     let tree = farm.srv(&address(0)).join(CACHE).join("revs").join(&one);
     fs::write(tree.join("emptied.bin"), "").unwrap();
     fs::remove_file(tree.join("gone.bin")).unwrap();
-    project.run(&["rollback", "--yes"]).ends(0).says("restored what was missing or empty: 2 files");
+    project.run(&["rollback", "--yes"]).ends(0).says("restored missing or empty files: 2 files");
     all_on(&farm, 1, &one);
     for name in ["emptied.bin", "gone.bin"] {
         assert_eq!(text(&live(&farm, 0).join(name)), big(name.len() as u64));
@@ -251,8 +251,11 @@ fn a_target_without_the_program_fails_its_fetch_and_names_it() {
     project.write("data.bin", "x");
     project.write(".gitfat", "[rsync]\nremote = /nowhere\n");
     project.commit("large");
-    project.deploy(&[]).ends(1).says("git-lfs is not installed on this host");
-    project.deploy(&["-D", "git_binary_manager:git-fat"]).ends(1).says("git-fat is not installed on this host");
+    project.deploy(&[]).ends(1).says("needs git-lfs, which is not installed on this host");
+    project
+        .deploy(&["-D", "git_binary_manager:git-fat"])
+        .ends(1)
+        .says("needs git-fat, which is not installed on this host");
     assert_eq!(Links::of(&farm, 0), Links::default());
     assert!(!farm.srv(&address(0)).join(CACHE).join("cache").exists(), "it found out before it took anything");
 }
@@ -284,7 +287,7 @@ fn what_git_fat_keeps_is_pulled_by_the_target() {
     project.write("data.fat", &format!("#$# git-fat {sum} {:>20}\n", 6));
     project.configure("git_fat: True");
     project.commit("fat");
-    project.deploy(&[]).ends(2).says("there is no .gitfat in");
+    project.deploy(&[]).ends(2).says("has no .gitfat");
     project.write(".gitfat", &format!("[rsync]\nremote = {}\n", remote.path().display()));
     let two = project.commit("fat");
     project.deploy(&[]).ends(1).says("git-fat found no content for data.fat");

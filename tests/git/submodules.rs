@@ -347,7 +347,7 @@ fn upstream_addresses_that_lead_into_the_target_itself_are_refused() {
     ] {
         project.git(&["config", "-f", ".gitmodules", "submodule.vendor/lib.url", &url]);
         project.commit("another address");
-        project.deploy(&[]).ends(1).says("is no address to fetch from");
+        project.deploy(&[]).ends(1).says("is not an address to fetch from");
         assert_eq!(Links::of(&farm, 0), Links::default());
     }
     assert!(!marker.exists());
@@ -360,7 +360,7 @@ fn gitmodules_that_lead_out_of_their_folder_are_refused_before_anything_is_touch
     for (from, to, why) in [
         ("\"vendor/lib\"", "\"../../x\"", "the submodule name \"../../x\""),
         ("path = vendor/lib", "path = ../lib", "the path \"../lib\""),
-        ("path = vendor/lib", "path = vendor/other", "vendor/lib is a submodule that .gitmodules of"),
+        ("path = vendor/lib", "path = vendor/other", "vendor/lib is a submodule that is not in .gitmodules of"),
         ("path = vendor/lib", "path vendor lib", "bad config"),
     ] {
         project.write(".gitmodules", &good.replace(from, to));
@@ -428,7 +428,7 @@ fn a_tree_that_was_left_without_a_part_of_it_is_not_whole() {
     );
     project.write("hoist/checks.yaml", &checks);
     project.commit("bad");
-    project.deploy(&[]).ends(1).says("the one host touched is back where it was, verified");
+    project.deploy(&[]).ends(1).says("1 host was rolled back and verified");
     all_on(&farm, 1, &one);
     is_whole(&live(&farm, 0), "lib one\n");
 }
@@ -485,6 +485,6 @@ fn a_run_that_is_resumed_finds_the_submodules_again_or_says_who_will_miss_them()
     let two = cut_off("promote");
     fs::remove_dir_all(project.path(".git/modules")).unwrap();
     fs::remove_dir_all(project.path("vendor")).unwrap();
-    project.run(&["resume", "--yes"]).ends(0).says("targets that have yet to fetch will fail: submodule vendor/lib");
+    project.run(&["resume", "--yes"]).ends(0).says("targets that have not fetched yet will fail: submodule vendor/lib");
     all_on(&farm, 2, &two);
 }

@@ -125,8 +125,8 @@ fn a_file_that_is_no_lock_is_never_taken_for_one() {
     project.configure(&format!("lock_file: {}", file.display()));
     for precious in ["precious\n", "{\"name\": \"value\"}", "[1]", "PATH=/bin\n", "\u{0}\u{1}"] {
         fs::write(&file, precious).unwrap();
-        project.deploy(&[]).ends(2).says("it is not the file of a lock").says(".git/precious");
-        project.run(&["lock", "why"]).ends(2).says("it is not the file of a lock");
+        project.deploy(&[]).ends(2).says("it is not a lock file").says(".git/precious");
+        project.run(&["lock", "why"]).ends(2).says("it is not a lock file");
         assert_eq!(fs::read_to_string(&file).unwrap(), precious);
     }
     // What Hoist or Scap have left there is one, half of a name too.

@@ -113,7 +113,7 @@ fn a_name_that_moves_to_another_machine_in_mid_run_is_found_out() {
     fs::write(farm.path("first/go"), "").unwrap();
     fs::write(farm.srv(&address(1)).join("go"), "").unwrap();
     let ran = Ran::of(deployer.wait_with_output().unwrap()).ends(3);
-    ran.says(&format!("{} is not the machine that this run began with", address(0)));
+    ran.says(&format!("{} is not the machine that this run started on", address(0)));
     // Nothing was done there.
     assert_eq!(Links::of(&farm, 0), Links::finalized(&one));
 }
@@ -136,7 +136,7 @@ fn whoever_ends_a_run_for_another_finds_out_that_a_name_has_moved_to_another_mac
         fs::rename(&srv, farm.path("first")).unwrap();
         fs::rename(&spare, &srv).unwrap();
         let ran = project.run(&[command, "--yes"]).ends(3);
-        ran.says(&format!("{} is not the machine that this run began with", address(0)));
+        ran.says(&format!("{} is not the machine that this run started on", address(0)));
         assert_eq!(Links::of(&farm, 0), Links::finalized(&one));
         // With the first machine back under its name, it is as it is after any run that ended so.
         fs::rename(&srv, &spare).unwrap();
@@ -191,5 +191,5 @@ fn a_message_of_any_length_hinders_neither_locks_nor_rollbacks() {
     assert_eq!(Links::of(&farm, 0), Links::finalized(&one));
     project.write("hoist/checks.yaml", "checks: {}\n");
     project.commit("three");
-    project.deploy(&[&message]).ends(0).says("of more than 4096 the beginning is kept");
+    project.deploy(&[&message]).ends(0).says("only the first 4096 are kept");
 }

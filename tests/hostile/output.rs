@@ -146,7 +146,7 @@ fn a_target_that_floods_is_cut_and_what_is_dropped_is_counted() {
     limited.arg("--as=600000000").arg(HOIST).args(template.get_args()).current_dir(project.path(""));
     crate::common::take_environment(&mut limited, &template);
     let ran = Ran::of(limited.stdin(Stdio::null()).output().unwrap()).ends(1);
-    let ran = ran.says("further bytes of output, in").says("dropped");
+    let ran = ran.says("more bytes of output, in").says("dropped");
     assert!(ran.out.len() < 5 << 20, "{} bytes shown", ran.out.len());
     let kept = kept(&project).len();
     assert!(kept < 6 << 20, "{kept} bytes kept");

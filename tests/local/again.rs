@@ -226,7 +226,7 @@ fn a_lease_that_runs_out_brings_the_old_files_back_and_finalize_the_new_ones_aga
     });
     assert_eq!(seen(&target), before);
     let done = run(&StageRequest { confirm_timeout: 60, ..again.clone() }, Stage::Finalize).ok();
-    done.says("goes live again");
+    done.says("becomes live again");
     assert_eq!(target.reads(&target.etc("app.conf")), "word = new");
     assert_eq!(target.facts(&again).lease, None);
     // Finalized or not: it is the same run that goes back.

@@ -139,8 +139,8 @@ fn one_stage_works_at_a_time_and_what_waited_past_its_run_is_not_done() {
     fs::copy(records.join("promote.0.json"), records.join("rollback.0.json")).unwrap();
     fs::write(go, "").unwrap();
     reply(first).ok();
-    assert!(reply(late).reason().contains("the run went on with rollback while this config_deploy waited"));
-    assert!(reply(again).reason().contains("the run went on with rollback"));
+    assert!(reply(late).reason().contains("the run continued with rollback while this config_deploy waited"));
+    assert!(reply(again).reason().contains("the run continued with rollback"));
     keeper.end();
 }
 

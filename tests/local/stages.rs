@@ -103,7 +103,7 @@ fn a_host_with_nothing_to_go_back_to_is_left_as_it_is() {
     let (target, one, request) = Target::with_one();
     promoted(&request, &target);
     let back = roll_back(&request, None).ok();
-    back.says("left as it is");
+    back.says("left unchanged");
     assert_eq!((back.state().current.as_ref(), back.state().in_progress.as_ref()), (Some(&one), None));
 }
 
@@ -134,7 +134,7 @@ fn a_real_directory_in_the_place_of_the_services_path_is_moved_aside_and_never_r
     target.fetch(&request).ok();
     let reply = run(&request, Stage::Promote).ok();
     let warning = reply.lines(Level::Warning).join("\n");
-    let aside = warning.split_once(" is kept as ").expect(&warning).1;
+    let aside = warning.split_once(" it was renamed to ").expect(&warning).1;
     assert!(aside.contains("app.before-hoist-"), "{aside}");
     assert_eq!(fs::read(Path::new(aside.trim()).join("precious")).unwrap(), b"data");
     assert_eq!(fs::read_link(target.live()).unwrap(), target.rev(&one));
@@ -150,7 +150,7 @@ fn a_forced_fetch_restores_what_git_tracks_and_keeps_the_rest() {
     fs::write(tree.join("a"), "spoilt").unwrap();
     fs::remove_file(tree.join("b")).unwrap();
     fs::write(tree.join("venv"), "built").unwrap();
-    run(&request, Stage::Fetch).ok().says("checked out already");
+    run(&request, Stage::Fetch).ok().says("already checked out");
     assert_eq!(fs::read(tree.join("a")).unwrap(), b"spoilt");
     run(&StageRequest { force: true, ..request }, Stage::Fetch).ok();
     assert_eq!(fs::read(tree.join("a")).unwrap(), b"1");
@@ -275,10 +275,7 @@ fn a_service_that_is_marked_for_it_is_disabled_on_a_secondary_target_and_restart
     assert_eq!(target.logged(), ["restart worker", "restart app", "reload timer"]);
     target.forget_log();
     fs::write(&request.service.secondary_file, "").unwrap();
-    let said = format!(
-        "service worker is disabled here, not restarted: there is {}",
-        request.service.secondary_file.display()
-    );
+    let said = format!("service worker is disabled instead of restarted: {}", request.service.secondary_file.display());
     run(&request, Stage::RestartService).ok().says(&said);
     assert_eq!(target.logged(), ["stop worker", "disable worker", "restart app", "stop timer", "disable timer"]);
     // Where nothing was restarted no port is waited for.

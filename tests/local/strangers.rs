@@ -195,7 +195,9 @@ fn a_lease_that_runs_out_while_a_stranger_holds_the_lock_goes_back_once_that_one
     let stranger = Holds::file(&path, false);
     let log = target.root().join(".hoist/lease.log");
     let told = || fs::read_to_string(&log).unwrap_or_default();
-    until(|| told().contains("the host cannot go back") || target.facts(&request).state.current != Some(two.clone()));
+    until(|| {
+        told().contains("the host cannot roll itself back") || target.facts(&request).state.current != Some(two.clone())
+    });
     let name = stranger.name();
     drop(stranger);
     until(|| target.facts(&request).state.current == Some(first.revision.clone()));

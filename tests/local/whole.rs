@@ -128,7 +128,7 @@ fn what_is_restored_is_told_of_and_what_was_changed_stays() {
     fs::write(tree.join("untracked"), "kept").unwrap();
     let back = roll_back(&second, Some(&one)).ok();
     let warnings = back.lines(Level::Warning).join("\n");
-    assert!(warnings.contains("restored what was missing or empty: 3 files (app/run, app/sub/y, app/x)"), "{warnings}");
+    assert!(warnings.contains("restored missing or empty files: 3 files (app/run, app/sub/y, app/x)"), "{warnings}");
     assert_eq!(fs::read(target.live().join("a")).unwrap(), b"patched");
     assert_eq!(fs::read(target.live().join("untracked")).unwrap(), b"kept");
 }
@@ -181,7 +181,7 @@ fn the_live_revision_that_lost_files_is_restored_by_a_fetch_and_its_service_rest
     fs::remove_dir_all(target.live().join("app")).unwrap();
     target.forget_log();
     let again = target.request("r2", &one);
-    run(&again, Stage::Fetch).ok().says("checked out already");
+    run(&again, Stage::Fetch).ok().says("already checked out");
     run(&again, Stage::Promote).ok();
     assert_eq!(target.logged(), ["restart app"]);
     assert!(target.live().join("app/sub/y").exists());

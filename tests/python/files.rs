@@ -30,17 +30,17 @@ fn plain(value: &Value) -> Value {
 /// What Hoist refuses although PyYAML reads it, by its own words; hoist.cfg(5) lists each.
 const REFUSED: &[&str] = &[
     "stands twice",
-    "is not known here",
+    "unknown tag",
     "too many digits",
-    "nest deeper than 32",
-    "an alias stands within the value that it names",
+    "nested deeper than 32",
+    "an alias is inside the value that it refers to",
     "the character U+0085",
     "the character U+2028",
     "the character U+2029",
     "the character U+FEFF",
     "surrogate",
     "simple key expected",
-    "a text with ?",
+    "quote text that contains ?",
     "cannot start with '-'",
     "may not precede any of",
 ];

@@ -25,7 +25,7 @@ fn names() -> Vec<String> {
 }
 
 fn chosen(pattern: &HostPattern, names: &[String]) -> Vec<String> {
-    names.iter().filter(|name| pattern.matches(&name.parse().unwrap())).cloned().collect()
+    names.iter().filter(|name| pattern.matches("", &name.parse().unwrap())).cloned().collect()
 }
 
 /// What Python chooses by each pattern of a kind.

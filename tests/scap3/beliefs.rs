@@ -188,7 +188,7 @@ fn a_new_host_installs_what_the_fleet_should_run_by_itself() {
     let new = &targets[2];
     let install = format!("{HOIST} deploy-local --repo service/page");
     let by_server = format!("{install} --server file:///srv/mirror/service/page/.git");
-    new.sh(&format!("! {by_server} 2>/srv/said; grep -q 'does not say what the fleet should run' /srv/said"));
+    new.sh(&format!("! {by_server} 2>/srv/said; grep -q 'does not contain what the fleet should run' /srv/said"));
     new.sh(&format!(
         "! {install} 2>/srv/said; grep -q 'no deployment of service/page has reached this host' /srv/said"
     ));
@@ -243,7 +243,7 @@ fn a_deploy_local_of_scaps_that_outlived_its_deployment_keeps_hoist_out() {
     deploy(&host, &["-D", "failure_limit:0"])
         .ends(1)
         .says("127.0.0.3")
-        .says("Scap is at work there (process")
+        .says("Scap is running there (process")
         .says("nothing was touched");
     targets[1].sh("kill $(cat /srv/scap.pid)");
     wait_for("the end of scap", || deploy(&host, &[]).status == Some(0));

@@ -78,7 +78,7 @@ fn the_end_of_a_lock_tells_of_the_locks_that_stay() {
         fcntl_lock(&file, FlockOperation::Unlock).unwrap();
     }
     let all = lock(&host, &["--all", "power", "cut"]);
-    host.run(&["lock", "--end"]).ends(0).says("power cut").says("`hoist lock --end --all` ends that");
+    host.run(&["lock", "--end"]).ends(0).says("power cut").says("end it with `hoist lock --end --all`");
     end(all);
     let ran = host.run(&["lock", "--end"]).ends(0).says("service/page is not locked");
     assert_eq!(ran.err, "");

@@ -15,7 +15,7 @@ fn a_repository_of_scaps_deploys_unedited_and_goes_back() {
     let notes = [
         "git_repo_user has no effect",
         "these keys have no effect: tcpircbot_host (",
-        "git_rev stands in [global] in line",
+        "git_rev is also in line",
         "max_failures has no effect",
     ];
     let ran = notes.into_iter().fold(ran, |ran, note| ran.says(note));

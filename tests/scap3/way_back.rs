@@ -158,6 +158,6 @@ fn a_new_host_gets_what_the_fleet_went_back_to_as_it_was_deployed() {
     deploy(&host, &server).ends(0);
     let unknown = format!("what {} was deployed with is not known here", &scaps[..10]);
     roll_back(&host, &[&server[..], &["--to", &scaps]].concat()).ends(0).says(&unknown);
-    new.sh(&format!("! {install} 2>/srv/said; grep -q 'does not say what the fleet should run' /srv/said"));
+    new.sh(&format!("! {install} 2>/srv/said; grep -q 'does not contain what the fleet should run' /srv/said"));
     assert_ne!(two, scaps);
 }

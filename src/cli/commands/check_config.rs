@@ -10,14 +10,14 @@ use crate::wire::Level;
 use super::{ExitCode, Refused};
 
 command! {
-    /// Read everything that a deployment would read, and show every mistake in it; connects nowhere.
+    /// Show all mistakes in the configuration at once, without connecting to any host.
     #[argh(subcommand, name = "check-config", help_triggers("-h", "--help"))]
     pub struct Args {
-        /// also show remarks that are only of interest when something is odd
+        /// also show details for troubleshooting
         #[argh(switch, short = 'v')]
         pub verbose: bool,
 
-        /// this environment alone (default: the repository as it stands, and each of its environments)
+        /// check this environment only (default: the repository without an environment, and each environment)
         #[argh(option, short = 'e', arg_name = "environment")]
         pub environment: Option<String>,
     } with [answer, config, define]

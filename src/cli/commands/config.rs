@@ -8,10 +8,10 @@ use crate::wire::Level;
 use super::{ExitCode, Refused, command, operation};
 
 command! {
-    /// Print every effective configuration value, and the file, line and section that it came from.
+    /// Show every setting, and the file, line and section that set it.
     #[argh(subcommand, name = "config", help_triggers("-h", "--help"))]
     pub struct Args {
-        /// text, or json: one object a key
+        /// text, or json: one object per key
         #[argh(option, arg_name = "format", default = "Format::Text")]
         pub format: Format,
     } with [settings] then {

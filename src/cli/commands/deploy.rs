@@ -7,10 +7,10 @@ use crate::operation::{Deployment, Refused};
 use super::{Console, ExitCode, command, operation};
 
 command! {
-    /// Deploy a revision to every group of targets, then finalize it, or roll it back.
+    /// Deploy a revision to every group of targets, then finalize it or roll it back.
     #[argh(subcommand, name = "deploy", help_triggers("-h", "--help"))]
     pub struct Args {
-        /// the revision to deploy; any name that git knows (default: git_rev, that is HEAD)
+        /// the revision to deploy: any name that git knows (default: git_rev, or HEAD)
         #[argh(option, short = 'r', arg_name = "revision")]
         pub rev: Option<String>,
 
@@ -22,15 +22,15 @@ command! {
         #[argh(switch, short = 'f')]
         pub force: bool,
 
-        /// show what each configuration file would change on each target; touches nothing
+        /// show how configuration files would change on each target; changes nothing
         #[argh(switch)]
         pub dry_run: bool,
 
-        /// say nothing of announcements that Scap's keys ask for, and that hoist does not make
+        /// omit the warning about keys for Scap's announcements
         #[argh(switch)]
         pub no_log_message: bool,
 
-        /// only restart the services; deploys nothing
+        /// only restart the services
         #[argh(switch)]
         pub service_restart: bool,
 
@@ -38,7 +38,7 @@ command! {
         #[argh(switch, short = 'i')]
         pub init: bool,
 
-        /// log in with the operator's own agent and keys, whatever ssh_auth_sock and keyholder_key say
+        /// log in with the operator's own agent and keys; ignore ssh_auth_sock and keyholder_key
         #[argh(switch)]
         pub no_shared_authsock: bool,
     } with [limit, stages, yes, output, settings] then {

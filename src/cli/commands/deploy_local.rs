@@ -9,32 +9,32 @@ use crate::local::Wanted;
 
 use super::{ExitCode, Refused, operation};
 
-/// The target's side: runs one stage, on a request from the deployer or by hand.
+/// Run one stage on a target; used by the deployer, or by hand.
 #[derive(Debug, argh::FromArgs, argh::ArgsInfo)]
 #[argh(subcommand, name = "deploy-local", help_triggers("-h", "--help"))]
 pub struct Args {
-    /// the repository's name: one stage of it by hand, or without a stage, what the fleet should run.
-    /// Without a name a request is read from standard input
+    /// the repository's name. With a stage, run it by hand; without one, install what the fleet should run.
+    /// Without a name, read a request from standard input
     #[argh(option, short = 'r', arg_name = "repository")]
     pub repo: Option<String>,
 
-    /// where this host keeps repositories (default: /srv/deployment)
+    /// the folder with this host's repositories (default: /srv/deployment)
     #[argh(option, arg_name = "directory", default = "\"/srv/deployment\".into()")]
     pub deploy_dir: String,
 
-    /// take the request from this file in place of the last one that this host saw
+    /// use the request in this file instead of the last one that this host received
     #[argh(option, arg_name = "file")]
     pub request: Option<String>,
 
-    /// ask this git server in place of git_server of the global configuration; without a stage
+    /// without a stage: use this git server instead of git_server in the global configuration
     #[argh(option, arg_name = "url")]
     pub server: Option<String>,
 
-    /// the group that this host belongs to; without a stage
+    /// without a stage: the group that this host belongs to
     #[argh(option, short = 'g', arg_name = "group")]
     pub group: Option<String>,
 
-    /// do the work even where it seems done already
+    /// do the work even if it seems to be done already
     #[argh(switch, short = 'f')]
     pub force: bool,
 
@@ -47,7 +47,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let deploy_dir = Path::new(&args.deploy_dir);
     if args.stage.is_some() && (args.server.is_some() || args.group.is_some()) {
-        return Err(Refused::Usage("--server and --group are for an installation, without a stage".into()));
+        return Err(Refused::Usage("--server and --group cannot be combined with a stage".into()));
     }
     let ok = match (&args.repo, &args.stage) {
         (Some(repo), Some(stage)) => {
@@ -56,7 +56,7 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
         }
         (Some(repo), None) => {
             if args.request.is_some() {
-                return Err(Refused::Usage("--request goes with a stage".into()));
+                return Err(Refused::Usage("--request needs a stage".into()));
             }
             let server = match &args.server {
                 Some(url) => Some(url.clone()),
@@ -66,10 +66,10 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
             local::install(&Wanted { repo, deploy_dir, server, group, force: args.force }) == 0
         }
         (None, None) if std::io::stdin().is_terminal() => {
-            return Err(Refused::Usage("name a repository: --repo REPOSITORY, and a stage if it is one".into()));
+            return Err(Refused::Usage("name a repository with --repo, and a stage to run only that".into()));
         }
         (None, None) => local::serve(std::io::stdin(), std::io::stdout()) == 0,
-        (None, Some(_)) => return Err(Refused::Usage("a stage goes with --repo".into())),
+        (None, Some(_)) => return Err(Refused::Usage("a stage needs --repo".into())),
     };
     Ok(if ok { ExitCode::Success } else { ExitCode::Failed })
 }

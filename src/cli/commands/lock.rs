@@ -16,26 +16,26 @@ use super::{Console, ExitCode, command};
 const LONGEST_REASON: usize = 500;
 
 command! {
-    /// Keep deployments out until the lock is ended: by Enter, by Ctrl-C, or by --end from elsewhere.
+    /// Block deployments until you press Enter or Ctrl-C, or run `hoist lock --end`.
     #[argh(subcommand, name = "lock", help_triggers("-h", "--help"))]
     pub struct Args {
-        /// keep out deployments of every repository on this host
+        /// block deployments of every repository on this host
         #[argh(switch)]
         pub all: bool,
 
-        /// end the lock that stands, whichever terminal holds it
+        /// end the lock, whichever terminal holds it
         #[argh(switch)]
         pub end: bool,
 
-        /// let the lock go by itself after this long: 90s, 30m, 2h, 1d
+        /// release the lock after this time: 90s, 30m, 2h, 1d
         #[argh(option, arg_name = "duration")]
         pub time: Option<String>,
 
-        /// hold the lock in the background, and return
+        /// hold the lock in the background, and exit
         #[argh(switch)]
         pub detach: bool,
     } with [settings] then {
-        /// why; whoever is kept out is told
+        /// the reason; it is shown to others who want to deploy
         #[argh(positional, greedy)]
         pub reason: Vec<String>,
     }
@@ -46,11 +46,11 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let time = args.time.as_deref().map(duration).transpose();
     let time = time.map_err(|why| Refused::Usage(format!("--time: {why}")))?;
     if args.end && (time.is_some() || args.detach || !args.reason.is_empty()) {
-        return Err(Refused::Usage("--end goes with --all, and with nothing else".into()));
+        return Err(Refused::Usage("--end can be combined with --all only".into()));
     }
     let reason = args.reason.join(" ");
     if reason.chars().count() > LONGEST_REASON {
-        return Err(Refused::Usage(format!("a reason has {LONGEST_REASON} characters at most")));
+        return Err(Refused::Usage(format!("the reason is longer than {LONGEST_REASON} characters")));
     }
     let scope = LockScope::new(&args.options()?, args.all)?;
     if args.end {
@@ -62,7 +62,7 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let until = time.and_then(clock::rfc3339_in);
     let owner = LockOwner { holder: deploy::holder(reason)?, purpose: Purpose::Lock, until };
     // Ahead of the lock: a signal that comes as soon as it stands lets it go in good order.
-    let interrupts = Interrupts::listen("hoist lock: stopped at once; the lock is let go")?;
+    let interrupts = Interrupts::listen("hoist lock: stopped; the lock is released")?;
     let console = Console::new("lock", Show::answer(Format::Text), false);
     let lock = scope.acquire(&owner, &|| interrupts.any(), &console)?;
     let end = if args.all { "`hoist lock --end --all`" } else { "`hoist lock --end`" };
@@ -88,10 +88,10 @@ fn end(scope: &LockScope) -> Result<ExitCode, Refused> {
     let (what, scaps) = (scope.name(), scope.held_by_scap());
     let code = end_own(scope, scaps.iter().any(|(on, _)| on == what))?;
     for (on, held) in scaps {
-        complain_line(&format!("hoist lock: {on} is {held}; only Scap ends that"));
+        complain_line(&format!("hoist lock: {on} is {held}; only Scap can end it"));
     }
     if let Some(locked) = scope.locked_with_all() {
-        complain_line(&format!("hoist lock: {locked}; `hoist lock --end --all` ends that"));
+        complain_line(&format!("hoist lock: {locked}; end it with `hoist lock --end --all`"));
     }
     Ok(code)
 }
@@ -110,9 +110,9 @@ fn end_own(scope: &LockScope, by_scap: bool) -> Result<ExitCode, Refused> {
             answer_line(&format!("{what} is not locked"));
             return Ok(ExitCode::Success);
         }
-        Ended::Deploying(owner) => format!("{owner}; only a `hoist lock` is ended in this way"),
-        Ended::NotAllowed(owner) => format!("{owner}; only that user and root may end that"),
-        Ended::Stays(owner) => format!("{owner}; that process was told to end, and has not"),
+        Ended::Deploying(owner) => format!("{owner}; `hoist lock --end` only ends a lock of `hoist lock`"),
+        Ended::NotAllowed(owner) => format!("{owner}; only that user and root can end it"),
+        Ended::Stays(owner) => format!("{owner}; that process was told to end but is still running"),
         Ended::Nameless => scope.nameless(),
     };
     complain_line(&format!("hoist lock: {what} {stays}"));

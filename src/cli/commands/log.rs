@@ -18,22 +18,22 @@ use super::{ExitCode, Refused, command, operation};
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
 
 command! {
-    /// Show the log of a deployment, or follow it while it is written.
+    /// Show the log of a deployment, or follow it as it is written.
     #[argh(subcommand, name = "log", help_triggers("-h", "--help"))]
     pub struct Args {
-        /// show the newest log from its beginning, and end
+        /// show the newest log from its beginning, and exit
         #[argh(switch, short = 'l')]
         pub latest: bool,
 
-        /// show this log from its beginning, and end
+        /// show this log from its beginning, and exit
         #[argh(option, short = 'f', arg_name = "file")]
         pub file: Option<String>,
 
-        /// text, or json: one object a line, as the log has it
+        /// text, or json: one object per line, as in the log
         #[argh(option, arg_name = "format", default = "Format::Text")]
         pub format: Format,
     } with [verbose, settings] then {
-        /// just the lines for which this holds: host == web-* level >= WARNING msg ~ "regex"
+        /// show only matching lines: host == web-* level >= WARNING msg ~ "regex"
         #[argh(positional)]
         pub expression: Vec<String>,
     }
@@ -43,7 +43,7 @@ command! {
 pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let filter = Filter::parse(&args.expression).map_err(Refused::new)?;
     if args.latest && args.file.is_some() {
-        return Err(Refused::Usage("-l and -f exclude each other".into()));
+        return Err(Refused::Usage("-l and -f cannot be combined".into()));
     }
     let least = if args.verbose || filter.names_a_level() { 0 } else { 20 };
     let show = LogView { filter, least, format: args.format };
@@ -57,12 +57,12 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
         logs::newest(&folder).map_err(|error| Refused::new(format!("cannot read {}: {error}", shown.display())))?;
     match newest {
         None if args.latest => {
-            complain(&format!("hoist log: {} holds no log: a deployment leaves one there", shown.display()));
+            complain(&format!("hoist log: no log in {}: nothing has been deployed yet", shown.display()));
             return Ok(ExitCode::Failed);
         }
-        None => complain(&format!("hoist log: {} holds no log yet: waiting for one", shown.display())),
+        None => complain(&format!("hoist log: no log in {} yet: waiting for one", shown.display())),
         Some(path) if args.latest => return whole(&path, &show),
-        Some(path) => complain(&format!("hoist log: following {}, from its end on", name(&path))),
+        Some(path) => complain(&format!("hoist log: following {} from its end", name(&path))),
     }
     follow(&folder, &show)
 }

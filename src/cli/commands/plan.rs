@@ -8,10 +8,10 @@ use crate::deploy::Choice;
 use super::{Console, ExitCode, Refused, command, operation};
 
 command! {
-    /// Show what a deployment would do; connects nowhere and touches nothing.
+    /// Show what a deployment would do, without connecting to any host.
     #[argh(subcommand, name = "plan", help_triggers("-h", "--help"))]
     pub struct Args {
-        /// the revision (default: git_rev, that is HEAD)
+        /// the revision (default: git_rev, or HEAD)
         #[argh(option, short = 'r', arg_name = "revision")]
         pub rev: Option<String>,
     } with [limit, stages, answer, settings]

@@ -3,7 +3,7 @@
 use super::{Console, ExitCode, Refused, command, operation};
 
 command! {
-    /// Go on with a deployment whose deployer died or was stopped, from where it was.
+    /// Continue a deployment that was interrupted.
     #[argh(subcommand, name = "resume", help_triggers("-h", "--help"))]
     pub struct Args {
     } with [yes, output, settings]

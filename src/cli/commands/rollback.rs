@@ -8,10 +8,10 @@ use crate::report::Format;
 use super::{Console, ExitCode, Refused, command, operation};
 
 command! {
-    /// Go back: undo an unfinished deployment, or take every target to the revision before the deployed one.
+    /// Undo an unfinished deployment, or return every target to the previous revision.
     #[argh(subcommand, name = "rollback", help_triggers("-h", "--help"))]
     pub struct Args {
-        /// the revision to go back to, which targets have kept (default: the one deployed before)
+        /// the revision to go back to, which targets must still have (default: the previous one)
         #[argh(option, arg_name = "revision")]
         pub to: Option<String>,
 

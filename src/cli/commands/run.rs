@@ -14,7 +14,7 @@ use crate::targets::{FailureLimit, Group, Target, fold};
 
 use super::{ExitCode, command};
 
-const LAST_WORDS: &str = "hoist run: stopped at once; commands under way may go on on their hosts";
+const LAST_WORDS: &str = "hoist run: stopped; running commands may continue on their hosts";
 
 command! {
     /// Run a command on targets, with the groups, limits and outcomes of a deployment.
@@ -24,31 +24,31 @@ command! {
         #[argh(option, arg_name = "hosts")]
         pub hosts: Option<String>,
 
-        /// so many hosts at once (default: batch_size)
+        /// the number of hosts at once (default: batch_size)
         #[argh(option, arg_name = "number")]
         pub batch: Option<String>,
 
-        /// so many hosts of a group may fail, or their share, 10% (default: failure_limit)
+        /// the number of hosts of a group that may fail, or a percentage, 10% (default: failure_limit)
         #[argh(option, arg_name = "limit")]
         pub failure_limit: Option<String>,
 
-        /// so many hosts in a subgroup, or all; subgroups run one after the other (default: group_size)
+        /// the number of hosts in a subgroup, or all; subgroups run one after the other (default: group_size)
         #[argh(option, arg_name = "number")]
         pub group_size: Option<String>,
 
-        /// so long may the command take on a host (default: stage_timeout)
+        /// the time limit of the command on a host (default: stage_timeout)
         #[argh(option, arg_name = "seconds")]
         pub timeout: Option<String>,
 
-        /// show output at the end, equal output of several hosts once
+        /// show output at the end, and identical output of several hosts once
         #[argh(switch)]
         pub fold: bool,
 
-        /// show the hosts' output only, as long as all is well
+        /// show only the hosts' output, unless a host fails
         #[argh(switch, short = 'q')]
         pub quiet: bool,
     } with [limit, events, verbose, settings] then {
-        /// the command: one word is a line for the remote shell, several are kept as words
+        /// the command: a single word is passed to the remote shell unchanged, several words are quoted
         #[argh(positional, greedy)]
         pub command: Vec<String>,
     }
@@ -57,12 +57,12 @@ command! {
 /// Runs the command.
 pub fn run(args: Args) -> Result<ExitCode, Refused> {
     if args.fold && args.format != report::Format::Text {
-        return Err(Refused::Usage("--fold is for text: --format json shows each line as it comes".into()));
+        return Err(Refused::Usage("--fold cannot be combined with --format json".into()));
     }
     let show = Show::new(args.format, args.verbose, args.quiet)?;
     let line = command_line(&args.command);
     if line.trim().is_empty() {
-        return Err(Refused::Usage("no command: write it behind the flags, hoist run -- COMMAND".into()));
+        return Err(Refused::Usage("no command given: write it after the flags, hoist run -- COMMAND".into()));
     }
     let options = args.options()?;
     let limit = flag("--failure-limit", &args.failure_limit, str::parse::<FailureLimit>)?;

@@ -9,14 +9,14 @@ use crate::targets::limit_to;
 use super::{Console, ExitCode, command, operation};
 
 command! {
-    /// Show for every target what it runs, what it should run, and when it last answered.
+    /// Show what every target runs, what it should run, and when it last answered.
     #[argh(subcommand, name = "status", help_triggers("-h", "--help"))]
     pub struct Args {
-        /// ask no target: show what is remembered
+        /// connect to no target; show the last known state
         #[argh(switch)]
         pub offline: bool,
 
-        /// have every target look whether the live revision has all its files
+        /// check that the live revision has all its files on every target
         #[argh(switch)]
         pub verify: bool,
     } with [limit, answer, settings] then {
@@ -30,7 +30,7 @@ command! {
 pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let look = match (args.offline, args.verify) {
         (true, true) => {
-            return Err(Refused::Usage("--verify asks the targets, and --offline asks none".into()));
+            return Err(Refused::Usage("--verify and --offline cannot be combined".into()));
         }
         (true, false) => Look::Offline,
         (false, true) => Look::Verify,

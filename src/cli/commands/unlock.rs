@@ -5,18 +5,18 @@ use crate::cli::show::{Format, Show};
 use super::{Console, ExitCode, Refused, command, operation};
 
 command! {
-    /// Show whose locks are on targets, and clear those that are dead.
+    /// Show who holds the locks on targets, and clear stale ones.
     #[argh(subcommand, name = "unlock", help_triggers("-h", "--help"))]
     pub struct Args {
-        /// every target of the configuration
+        /// all targets of the configuration
         #[argh(switch)]
         pub all: bool,
 
-        /// clear locks of a run that is still under way, too
+        /// also clear the locks of a run that is still running
         #[argh(switch)]
         pub force: bool,
 
-        /// clear without asking; needed where there is no terminal
+        /// clear without asking; required without a terminal
         #[argh(switch, short = 'y')]
         pub yes: bool,
     } with [settings] then {
@@ -29,7 +29,7 @@ command! {
 /// Runs the command.
 pub fn run(args: Args) -> Result<ExitCode, Refused> {
     if args.all != args.host.is_empty() {
-        return Err(Refused::Usage("name hosts, or all of them with --all".into()));
+        return Err(Refused::Usage("name hosts, or use --all".into()));
     }
     let console = Console::new("unlock", Show::answer(Format::Text), args.yes);
     operation::unlock(&args.options()?, &args.host, args.force, &console)

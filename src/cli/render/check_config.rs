@@ -33,7 +33,7 @@ pub fn text(checked: &Checked) -> Page {
         counted(checked.variables, "variable"),
     ];
     let mistakes = match checked.mistakes.len() {
-        0 => "no mistake".to_owned(),
+        0 => "no mistakes".to_owned(),
         count => counted(count, "mistake"),
     };
     page.line(format!("read {}{environments}: {mistakes}", read.join(", ")));

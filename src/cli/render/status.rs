@@ -112,11 +112,11 @@ fn note(view: &View) -> String {
         _ => {}
     }
     if let Some(link) = view.known.state.as_ref().and_then(|state| state.stray_links.first()) {
-        notes.push(format!("{link} does not lead into what is live"));
+        notes.push(format!("{link} does not point into the live revision"));
     }
     if let Some(lacking) = view.lacking.as_ref().filter(|lacking| lacking.count > 0) {
         let files = text::first(&lacking.files, lacking.count, NAMED);
-        notes.push(format!("its tree lacks {}: {files}", text::counted(lacking.count, "file")));
+        notes.push(format!("{} missing from its tree: {files}", text::counted(lacking.count, "file")));
     }
     notes.extend(view.locked.as_ref().map(|by| format!("locked by {by}")));
     notes.join("; ")

@@ -88,18 +88,18 @@ fn a_wrong_check_is_told_with_file_line_and_name() {
         ("checks:\n  a:\n    command: x\n    stage: promote\n    timeout: .inf\n", 5, "bad timeout"),
         ("checks:\n  a:\n    command: x\n    stage: promote\n    timeout: -3\n", 5, "bad timeout"),
         ("checks:\n  a:\n    command: x\n    stage: promote\n    shell: maybe\n", 5, "shell is text"),
-        ("checks:\n  a:\n    command: x\n    stage: promote\n    after: fetch\n", 5, "are the same"),
+        ("checks:\n  a:\n    command: x\n    stage: promote\n    after: fetch\n", 5, "mean the same"),
         ("checks:\n  a:\n    command: [x]\n    stage: promote\n", 3, "command is a list"),
         ("checks:\n  a:\n    stage: promote\n    command: ' '\n", 2, "has no command"),
         ("checks:\n  a:\n    stage: promote\n", 2, "has no command"),
-        ("checks:\n  a:\n    command: x\n", 2, "says no stage"),
+        ("checks:\n  a:\n    command: x\n", 2, "has no stage"),
         ("checks:\n  a: x\n", 2, "check \"a\" is text"),
         ("checks:\n  - a\n", 2, "`checks` is a list"),
         ("\nchekcs:\n  a:\n", 2, "unknown key \"chekcs\""),
         ("checks:\n  a:\n    stage: fetch\n    type: nrpe\n    command: a b\n", 5, "not the name of an nrpe command"),
         ("checks:\n  a:\n    stage: fetch\n    type: script\n    command: ../x\n", 5, "not the name of a script"),
         ("checks:\n  a:\n    stage: fetch\n    type: script\n    command: x.sh\n", 5, "looked for hoist/scripts/x.sh"),
-        ("checks:\n  a: {stage: fetch, command: x}\n  a: {stage: fetch, command: y}\n", 3, "stands twice"),
+        ("checks:\n  a: {stage: fetch, command: x}\n  a: {stage: fetch, command: y}\n", 3, "duplicate key"),
     ] {
         let error = fails(text);
         assert!(error.starts_with(&format!("hoist/checks.yaml:{line}: ")) && error.contains(why), "{text}\n{error}");
@@ -180,7 +180,7 @@ fn what_scap_passes_over_in_a_check_is_no_error_in_a_repository_of_scaps() {
             ),
             (
                 Level::Warning,
-                "scap/checks.yaml:6: check \"a\": unknown key \"colour\" is ignored: known are type, stage, after, before, \
+                "scap/checks.yaml:6: check \"a\": unknown key \"colour\" is ignored: the keys are type, stage, after, before, \
              group, timeout, retries, interval, within, command, shell"
             ),
         ]

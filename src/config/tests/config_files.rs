@@ -27,7 +27,7 @@ fn nothing_is_read_unless_config_deploy_is_on_and_then_the_file_must_be_there() 
     repo.write("hoist/config-files.yaml", "- nonsense\n");
     assert_eq!(repo.config().config_files().unwrap(), None);
     let error = chain(with(&[]).config().config_files());
-    assert!(error.contains("there is no hoist/config-files.yaml"), "{error}");
+    assert!(error.contains("hoist/config-files.yaml does not exist"), "{error}");
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn a_wrong_entry_is_told_with_file_and_line() {
         ("/: {template: t.j2}\n", 1, "it is empty"),
         ("a//b: {template: t.j2}\n", 1, "bad path"),
         ("a/: {template: t.j2}\n", 1, "bad path"),
-        ("a/-b: {template: t.j2}\n", 1, "may begin with `-`"),
+        ("a/-b: {template: t.j2}\n", 1, "can begin with `-`"),
         (".git/hooks/post-checkout: {template: t.j2}\n", 1, "git's own folder"),
         ("/etc/a:\n  template: t.j2\n  owner: root\n", 3, "unknown key \"owner\""),
         ("/etc/a:\n  template: t.j2\n  erb_syntax: maybe\n", 3, "erb_syntax is text"),
@@ -104,7 +104,7 @@ fn a_wrong_entry_is_told_with_file_and_line() {
         ("/etc/a:\n  template: [t.j2]\n", 2, "template is a list"),
         ("/etc/a: t.j2\n", 1, "is text"),
         ("- /etc/a\n", 1, "the file is a list"),
-        ("/etc/a: {template: t.j2}\n/etc/a: {template: t.j2}\n", 2, "stands twice"),
+        ("/etc/a: {template: t.j2}\n/etc/a: {template: t.j2}\n", 2, "duplicate key"),
     ] {
         let error = fails(text);
         let start = format!("hoist/config-files.yaml:{line}: ");
@@ -122,11 +122,11 @@ fn what_scap_passes_over_in_a_file_s_entry_is_no_error_in_a_repository_of_scaps(
     ]);
     let (files, notes) = repo.config().config_files_and_notes().unwrap();
     assert_eq!(files.unwrap().files.len(), 1);
-    let what = "scap/config-files.yaml:3: /etc/a: unknown key \"owner\" is ignored: known are template, remote_vars, \
+    let what = "scap/config-files.yaml:3: /etc/a: unknown key \"owner\" is ignored: the keys are template, remote_vars, \
                 erb_syntax, output_format";
     assert_eq!(notes, [(Level::Warning, what.into())]);
     let (_, notes) = repo.config().checks_and_notes().unwrap();
-    let what = "scap/checks.yaml:1: unknown key \"version\" is ignored: the one key here is `checks`";
+    let what = "scap/checks.yaml:1: unknown key \"version\" is ignored: the only key here is `checks`";
     assert_eq!(notes, [(Level::Warning, what.into())]);
 }
 

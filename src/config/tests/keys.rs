@@ -133,7 +133,11 @@ fn what_belongs_into_a_tree_beside_its_files_is_off_unless_it_is_asked_for() {
     assert_eq!(read("git_binary_manager: git-fat, git-lfs\n"), (false, false, true, true));
     assert_eq!(read("git_fat: yes\n"), (false, false, false, true));
     let error = Repo::configured("git_binary_manager: git-annex").error();
-    assert!(error.starts_with("hoist/hoist.cfg:3: git_binary_manager in [global]: \"git-annex\" is no"), "{error}");
+    assert!(
+        error
+            .starts_with("hoist/hoist.cfg:3: git_binary_manager in [global]: \"git-annex\" is not a supported program"),
+        "{error}"
+    );
     let notes = Repo::configured("git_upstream_submodules: yes\n").config().notes;
     assert!(notes.iter().any(|(_, note)| note.contains("git_upstream_submodules has no effect")), "{notes:?}");
 }

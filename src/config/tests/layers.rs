@@ -204,8 +204,8 @@ fn max_failures_is_warned_of_with_what_to_write_and_a_key_that_stands_twice_with
     let config = Repo::configured("max_failures: 3\n[Global]\nx: y\n[global]\nbatch_size: 1\nBatch_Size: 2\n").config();
     let loud = notes(&config, Level::Warning);
     assert!(loud.contains(&"hoist/hoist.cfg:3: max_failures has no effect: set failure_limit"), "{loud:?}");
-    assert!(loud.contains(&"hoist/hoist.cfg: section [Global] is passed over: write [global]"), "{loud:?}");
-    let twice = "hoist/hoist.cfg:8: batch_size stands in [global] in line 7 too: line 8 counts; remove one of the two";
+    assert!(loud.contains(&"hoist/hoist.cfg: section [Global] is ignored: write [global]"), "{loud:?}");
+    let twice = "hoist/hoist.cfg:8: batch_size is also in line 7 of [global]: line 8 is used; remove one of the two";
     assert!(loud.contains(&twice), "{loud:?}");
     assert_eq!(config.settings.batch_size, 2);
 }
@@ -219,10 +219,10 @@ fn keys_that_ask_for_announcements_are_named_in_one_warning_and_other_keys_of_sc
     let [targets, announcements] = &loud[..] else { panic!("{loud:?}") };
     assert_eq!(
         announcements,
-        "hoist announces no deployment, and sends no log elsewhere: these keys have no effect: log_json \
+        "hoist makes no announcements and sends no logs: these keys have no effect: log_json \
          (hoist/hoist.cfg:5), tcpircbot_host (hoist/hoist.cfg:3)"
     );
-    assert!(targets.contains("global.cfg:3: secondary_targets_disabled is not served"), "{targets}");
+    assert!(targets.contains("global.cfg:3: secondary_targets_disabled is not supported"), "{targets}");
     let quiet = notes(&config, Level::Debug);
     assert!(
         quiet.contains(&"hoist/hoist.cfg:7: stage_dir is for commands of Scap that Hoist does not have"),

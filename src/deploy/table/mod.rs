@@ -179,18 +179,18 @@ impl Table {
         let before = &facts.state;
         let name = |revision: &Option<Revision>| revision.as_ref().map_or("nothing".to_owned(), |it| it.short().into());
         let reason = match state {
-            None => "the host did not say what it runs after the rollback".to_owned(),
+            None => "the host did not report its revision after the rollback".to_owned(),
             // Where nothing was live, what is finalized may be.
             Some(state) if state.current != before.current && state.current.as_ref() != Some(&wanted) => {
                 let was = name(&before.current);
-                format!("current is {} after the rollback, where {was} was live before", name(&state.current))
+                format!("current is {} after the rollback, but {was} was live before", name(&state.current))
             }
             Some(state) if state.done != before.done => {
                 format!(".done is {} after the rollback, not {}", name(&state.done), name(&before.done))
             }
             // A link that led astray at the probe already is not this run's doing.
             Some(state) => match state.stray_links.iter().find(|link| !before.stray_links.contains(link)) {
-                Some(link) => format!("{link} does not lead into {} after the rollback", wanted.short()),
+                Some(link) => format!("{link} does not point into {} after the rollback", wanted.short()),
                 None => return Ok(()),
             },
         };

@@ -65,10 +65,10 @@ impl Row {
         match (&self.trouble, self.state) {
             (Some(trouble), _) => reasons.push(self.beside_state(trouble)),
             (None, HostState::Left) => {
-                reasons.push("nothing was live there before, so there is nothing to go back to".to_owned());
+                reasons.push("nothing was live before, so there is nothing to roll back to".to_owned());
             }
             (None, HostState::RolledBack) if self.current().is_some() && self.nothing_was_live() => {
-                reasons.push("nothing was live there before; what was finalized is live now".to_owned());
+                reasons.push("nothing was live before; the finalized revision is live now".to_owned());
             }
             (None, _) => {}
         }

@@ -52,7 +52,7 @@ impl Marker {
                 machine()
             )),
             "unsafe" => Marker::Unfit(format!(
-                "{value} on the target is no folder of the user's own, or others may write to it: fix that (chown, chmod \
+                "{value} on the target does not belong to the user, or others can write to it: fix that (chown, chmod \
                  go-w), or set remote_binary"
             )),
             _ => Marker::Unfit(format!("cannot copy hoist to the target: {value}; fix that, or set remote_binary")),
@@ -140,7 +140,7 @@ impl Bootstrap {
                 Err(UploadError::Failed(format!("the target runs no commands: {why}")))
             }
             Ok(ExecEnd::Status(_) | ExecEnd::Signal(_) | ExecEnd::Closed) => {
-                let words = [complaint.as_str(), noise.as_str(), "it ended without a word"];
+                let words = [complaint.as_str(), noise.as_str(), "it ended without output"];
                 let why = words.into_iter().find(|words| !words.is_empty()).unwrap_or_default();
                 Err(UploadError::Failed(format!(
                     "cannot copy hoist to the target: {why}; fix that, or set remote_binary"

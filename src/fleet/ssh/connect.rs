@@ -48,7 +48,9 @@ fn log_in(route: &Route, progress: &mut Progress) -> Result<(Session, Socket), C
                 hang_up(session, &socket);
                 drop(permit);
                 if !pause.is_zero() {
-                    route.debug(&format!("the next keys are tried in {pause:?}, or the server would shut us out"));
+                    route.debug(&format!(
+                        "waiting {pause:?} before the next keys, so that the server does not block this host"
+                    ));
                     std::thread::sleep(pause);
                 }
             }
@@ -226,8 +228,8 @@ impl Attempt<'_> {
     fn shut_out(&self, session: &Session) -> ConnectError {
         let said = session.banner().and_then(server_text::in_one_line).map(|said| format!(" with the words {said:?}"));
         let message = format!(
-            "{} closed the connection ahead of its SSH banner{}: an sshd does so to an address whose logins failed \
-             (PerSourcePenalties) and while too many logins are under way (MaxStartups), and so do fail2ban and firewalls",
+            "{} closed the connection before its SSH banner{}: sshd does so for an address with failed logins \
+             (PerSourcePenalties) or with too many logins at once (MaxStartups), and so do fail2ban and firewalls",
             self.place(),
             said.unwrap_or_default()
         );

@@ -83,8 +83,9 @@ impl Route {
             Verdict::Changed { file, line } => Err(ConnectError::new(
                 ConnectErrorKind::HostKeyChanged,
                 format!(
-                    "host key of {name} has CHANGED: it offers the {print}, and {} has another. Someone may be \
-                     listening in; if the host was set up anew, take the old key out with ssh-keygen -R '{name}'",
+                    "host key of {name} has CHANGED: it offers the {print}, and {} has another. Somebody may be \
+                     intercepting the connection; if the host was reinstalled, remove the old key with ssh-keygen -R \
+                     '{name}'",
                     at(&file, line)
                 ),
             )),
@@ -116,8 +117,8 @@ impl Route {
         let (host, port) = (&self.known_as.0, self.known_as.1);
         match self.known_hosts.authority(host, port) {
             Some((file, line)) => format!(
-                ". {}:{line} trusts a certificate authority for it (@cert-authority), which hoist does not use: it needs \
-                 the host's own key",
+                ". {}:{line} trusts a certificate authority for it (@cert-authority), which hoist does not support: \
+                 add the host's own key",
                 file.display()
             ),
             None => String::new(),

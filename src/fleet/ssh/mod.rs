@@ -58,7 +58,7 @@ impl Ssh {
             // Then it is the same for all hosts.
             routes.keys(Wanted::of(&options))?;
             if options.user.is_none() {
-                options::operator().context("your user name is not known: set ssh_user")?;
+                options::operator().context("your user name is unknown: set ssh_user")?;
             }
         }
         Ok(Ssh { options, routes, bootstrap })
@@ -112,8 +112,8 @@ impl Ssh {
         let possible = transport::open_files::sessions();
         if self.options.max_sessions.is_none() && possible < hosts {
             let message = format!(
-                "the system lets {possible} of {hosts} sessions be open at once, so they are closed and opened by turns: \
-                 raise the hard limit on open files (ulimit -Hn)"
+                "the system allows {possible} of {hosts} sessions at once, so sessions are closed and reopened: raise \
+                 the hard limit on open files (ulimit -Hn)"
             );
             self.remarks().warn(None, message);
         }

@@ -79,7 +79,7 @@ impl Routes {
             Some(openssh) => {
                 let reader = ConfigReader::open(openssh.file.clone(), options::ssh_home().as_deref())?;
                 if reader.is_none() {
-                    remarks.debug(None, "there is no OpenSSH client here, so no OpenSSH configuration is read");
+                    remarks.debug(None, "no OpenSSH client is installed, so no OpenSSH configuration is read");
                 }
                 reader
             }
@@ -105,7 +105,7 @@ impl Routes {
         shared(&self.routes, target.clone(), |target| {
             let request =
                 RouteRequest { host: target, is_target: true, through: options.proxy_jump.clone(), trail: Vec::new() };
-            self.make(options, request).with_context(|| format!("{target} cannot be connected to"))
+            self.make(options, request).with_context(|| format!("cannot connect to {target}"))
         })
     }
 
@@ -161,7 +161,7 @@ impl Routes {
         let port = named_port.or_else(|| answer.get("port")?.parse().ok()).unwrap_or(default_port);
         let user = match named_user.or_else(|| answer.get("user").map(str::to_owned)) {
             Some(user) => user,
-            None => options::operator().context("your user name is not known: set ssh_user")?,
+            None => options::operator().context("your user name is unknown: set ssh_user")?,
         };
         let known_as = match answer.get("hostkeyalias") {
             // An alias stands for the host and its port together.
@@ -335,7 +335,7 @@ fn key_types(answer: &HostConfig) -> anyhow::Result<Vec<KeyType>> {
         }
     }
     if types.is_empty() {
-        bail!("HostKeyAlgorithms {list} of OpenSSH's configuration names none that hoist can check");
+        bail!("HostKeyAlgorithms {list} of OpenSSH's configuration contains none that hoist supports");
     }
     Ok(types)
 }
@@ -348,10 +348,7 @@ fn algorithms(options: &SshOptions, answer: &HostConfig) -> anyhow::Result<Algor
         let names: Vec<String> =
             list.split(',').filter(|name| known.iter().any(|it| it == name)).map(str::to_owned).collect();
         if names.is_empty() {
-            bail!(
-                "{option} {list} of OpenSSH's configuration names none of those that hoist has: {}",
-                known.join(", ")
-            );
+            bail!("{option} {list} of OpenSSH's configuration contains none that hoist supports: {}", known.join(", "));
         }
         Ok(names)
     };

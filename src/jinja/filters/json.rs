@@ -36,7 +36,7 @@ fn entries(value: &Value) -> Result<Vec<(Value, Value)>, Error> {
 
 fn json(value: &Value, indent: Option<&str>, depth: usize, text: &mut String) -> Result<(), Error> {
     if depth > 64 {
-        return Err(refuse("tojson of lists and mappings that nest deeper than 64"));
+        return Err(refuse("tojson of lists and mappings nested deeper than 64"));
     }
     if text.len() > LARGEST {
         return Err(refuse(format!("a text of more than {LARGEST} bytes")));

@@ -66,7 +66,7 @@ pub fn dictsort(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
     let by_value = match arguments.get(1).map(Value::as_str) {
         None | Some(Some("key")) => false,
         Some(Some("value")) => true,
-        Some(_) => return Err(refuse("dictsort goes by key or by value")),
+        Some(_) => return Err(refuse("dictsort sorts by key or by value")),
     };
     let case = arguments.truth(0, false)?;
     let keyed = value.entries().ok_or_else(|| value.unfit("dictsort"))?.into_iter().map(|(key, value)| {
@@ -195,7 +195,7 @@ pub fn slice(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
         }
         let count = count.whole()?;
         if count == 0 {
-            return Err(refuse("slice wants a number other than 0"));
+            return Err(refuse("slice needs a number other than 0"));
         }
         let count = usize::try_from(count.max(0)).unwrap_or(usize::MAX);
         let (each, more) = (items.len().checked_div(count).unwrap_or(0), items.len().checked_rem(count).unwrap_or(0));
@@ -231,7 +231,7 @@ pub fn first(value: &Value, _: &Arguments) -> Result<Value, Error> {
 pub fn last(value: &Value, _: &Arguments) -> Result<Value, Error> {
     match reversed(value)? {
         Some(mut source) => Ok(source()?.unwrap_or(Value::Undefined(None))),
-        None => Err(refuse(format!("last of {}: write `|list` ahead of it", value.type_name()))),
+        None => Err(refuse(format!("last of {}: write `|list` before it", value.type_name()))),
     }
 }
 
@@ -302,7 +302,7 @@ pub fn map(value: &Value, positional: &[Value], named: &Named, filters: ByName<V
             }));
         }
         let Some((filter, rest)) = positional.split_first() else {
-            return Err(refuse("map wants a filter's name, or attribute="));
+            return Err(refuse("map needs a filter's name, or attribute="));
         };
         let (filter, rest) = (name_of(filter, "filter")?, rest.to_vec());
         Ok(Box::new(move || match source()? {
@@ -335,7 +335,7 @@ pub fn select(
         }
         let (path, given) = match positional.split_first() {
             Some((path, rest)) if attribute => (Some(path.clone()), rest),
-            None if attribute => return Err(refuse("selectattr and rejectattr want an attribute's name")),
+            None if attribute => return Err(refuse("selectattr and rejectattr need an attribute's name")),
             _ => (None, &positional[..]),
         };
         let test = match given.split_first() {

@@ -120,7 +120,7 @@ pub fn round(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
         }
         Some(Some("ceil")) => f64::ceil,
         Some(Some("floor")) => f64::floor,
-        Some(_) => return Err(refuse("round goes by common, ceil or floor")),
+        Some(_) => return Err(refuse("round supports common, ceil or floor")),
     };
     let digits = arguments.get(0).cloned().unwrap_or(Value::Int(0));
     let scale = Operator::Power.apply(&Value::Int(10), &digits)?;
@@ -142,7 +142,7 @@ fn rounded(value: &Value, digits: Option<i64>) -> Result<Value, Error> {
     let Some(digits) = digits else {
         return match number.is_finite() && number.abs() < 1e38 {
             true => Ok(Value::Int(number.round_ties_even() as i128)),
-            false => Err(refuse("round of a number that is too large, or no number")),
+            false => Err(refuse("round of a number that is too large or not a number")),
         };
     };
     if !number.is_finite() || digits > 400 {
@@ -174,7 +174,7 @@ fn to_tens(whole: i128, fraction: f64, power: u64) -> i128 {
 
 pub fn filesizeformat(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
     let size = match value {
-        Value::Text(text) | Value::Markup(text) => real(text).ok_or_else(|| refuse("filesizeformat wants a number"))?,
+        Value::Text(text) | Value::Markup(text) => real(text).ok_or_else(|| refuse("filesizeformat needs a number"))?,
         _ => value.real()?,
     };
     let (base, marks) = match arguments.truth(0, false)? {
@@ -188,7 +188,7 @@ pub fn filesizeformat(value: &Value, arguments: &Arguments) -> Result<Value, Err
     if size < scale {
         return match size.is_finite() {
             true => Ok(Value::text(format!("{} Bytes", size.trunc() as i128))),
-            false => Err(refuse("filesizeformat wants a number that is finite")),
+            false => Err(refuse("filesizeformat needs a number that is finite")),
         };
     }
     let mut unit = base;

@@ -108,10 +108,10 @@ pub fn truncate(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
     let length = usize::try_from(arguments.number(0, 255)?).ok();
     let leeway = if arguments.some(3).is_some() { arguments.number(3, 5)? } else { 5 };
     let (Some(length), Ok(leeway)) = (length, usize::try_from(leeway)) else {
-        return Err(refuse("truncate wants a length and a leeway that are not negative"));
+        return Err(refuse("truncate needs a length and a leeway that are not negative"));
     };
     let Some(room) = length.checked_sub(end.chars().count()) else {
-        return Err(refuse("truncate wants a length that its end fits in"));
+        return Err(refuse("truncate needs a length that its end fits in"));
     };
     let size = value.length()?.ok_or_else(|| value.unfit("truncate"))?;
     if size <= length.saturating_add(leeway) {
@@ -142,7 +142,7 @@ pub fn wordwrap(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
     };
     let (break_long, hyphens) = (arguments.truth(1, true)?, arguments.truth(3, true)?);
     if width == 0 {
-        return Err(refuse("wordwrap wants a width of at least 1"));
+        return Err(refuse("wordwrap needs a width of at least 1"));
     }
     let mark = arguments.text(2)?.unwrap_or("\n");
     if hyphens && text.contains("--") {
@@ -151,7 +151,7 @@ pub fn wordwrap(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
     let mut wrapped = Vec::new();
     for line in split_lines(text, false) {
         if !whole && chunks_of(line, hyphens).iter().any(|chunk| chunk.len() > width) {
-            return Err(refuse("wordwrap wants a width that is a whole number"));
+            return Err(refuse("wordwrap needs a width that is a whole number"));
         }
         wrapped.push(wrap(line, width, break_long, hyphens).join(mark));
     }
@@ -246,7 +246,7 @@ pub fn xmlattr(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
         }
         let name = only_text(&key, "a key of xmlattr")?;
         if name.contains(|c: char| matches!(c, ' ' | '\t'..='\r' | '/' | '>' | '=')) {
-            return Err(refuse("xmlattr was given a key that is no attribute's name"));
+            return Err(refuse("xmlattr has a key that is not the name of an attribute"));
         }
         let escaped = |value: &Value| match value {
             Value::Markup(text) => Ok(text.to_string()),
@@ -285,7 +285,7 @@ pub fn urlencode(value: &Value, _: &Arguments) -> Result<Value, Error> {
             while let Some(item) = source()? {
                 match &item.items()?[..] {
                     [key, value] => entries.push((key.clone(), value.clone())),
-                    _ => return Err(refuse("urlencode wants a mapping, or pairs")),
+                    _ => return Err(refuse("urlencode needs a mapping, or pairs")),
                 }
             }
             entries

@@ -82,7 +82,7 @@ impl Engine {
     pub fn step(&self) -> Result<(), Error> {
         self.steps.set(self.steps.get() + 1);
         if self.steps.get() > MOST_STEPS {
-            return Err(refuse("this takes too many steps: a loop goes through too much"));
+            return Err(refuse("too many steps: a loop is too long"));
         }
         Ok(())
     }

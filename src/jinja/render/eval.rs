@@ -134,7 +134,7 @@ fn arguments(args: &Args, scope: &Scope) -> Result<Given, Error> {
     if let Some(more) = &args.more_named {
         let more = eval(more, scope)?;
         for (name, value) in more.entries().ok_or_else(|| more.unfit("** of a call"))? {
-            let Some(name) = name.as_str() else { return Err(refuse("the name of an argument is no text")) };
+            let Some(name) = name.as_str() else { return Err(refuse("the name of an argument is not text")) };
             if named.iter().any(|(known, _): &(Name, Value)| &**known == name) {
                 return Err(refuse("an argument is given twice"));
             }

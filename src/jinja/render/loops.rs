@@ -53,7 +53,7 @@ impl Loop {
     fn pull(&self) -> Result<Option<Value>, Error> {
         match self.source.try_borrow_mut() {
             Ok(mut source) => source(),
-            Err(_) => Err(refuse("loop is asked for its next item while it looks for it")),
+            Err(_) => Err(refuse("loop was used while it was producing its next item")),
         }
     }
 
@@ -137,7 +137,7 @@ impl TemplateObject for Loop {
 
     fn call_method(&self, method: &str, given: &[Value]) -> Result<Value, Error> {
         match method {
-            "cycle" if given.is_empty() => Err(refuse("cycle wants at least one value")),
+            "cycle" if given.is_empty() => Err(refuse("cycle needs at least one value")),
             "cycle" => Ok(given[(self.index.get() + given.len() - 1) % given.len()].clone()),
             _ => {
                 let same = match &*self.changed.borrow() {
@@ -166,6 +166,6 @@ impl TemplateObject for Loop {
     }
 
     fn source(&self) -> Result<Option<Source>, Error> {
-        Err(refuse("loop cannot be gone through"))
+        Err(refuse("loop cannot be iterated"))
     }
 }

@@ -139,7 +139,7 @@ fn statement(it: &Statement, scope: &Scope, out: &mut String) -> Result<(), Erro
         Statement::Extends(name) => {
             let at = |error: Error| error.at(&scope.template, name.line);
             if !scope.toplevel {
-                return Err(at(refuse("extends stands within a loop, a block or a macro")));
+                return Err(at(refuse("extends inside a loop, a block or a macro")));
             }
             if scope.extended.borrow().is_some() {
                 return Err(at(refuse("a second extends")));
@@ -217,7 +217,7 @@ fn check_namespaces(target: &Target, scope: &Scope) -> Result<(), Error> {
         Target::Tuple(targets) => targets.iter().try_for_each(|target| check_namespaces(target, scope)),
         Target::Attribute(name, _) => match scope.frame.find(name)? {
             Some(Value::Object(object)) if matches!(&*object, Object::Namespace(_)) => Ok(()),
-            _ => Err(refuse(format!("{name} is no namespace: only of a namespace attributes can be set"))),
+            _ => Err(refuse(format!("{name} is not a namespace: only attributes of a namespace can be set"))),
         },
     }
 }
@@ -338,9 +338,7 @@ fn block_in_place(it: &Rc<Block>, scope: &Scope, out: &mut String) -> Result<(),
     let context = if it.scoped { scope.context.derived(&scope.frame) } else { scope.context.clone() };
     let stack = context.blocks.borrow().get(&it.name).cloned().unwrap_or_default();
     if it.required && scope.context.blocks.borrow().get(&it.name).is_none_or(|stack| stack.len() <= 1) {
-        return Err(
-            refuse(format!("the block {} is required, and nobody has it", it.name)).at(&scope.template, it.line)
-        );
+        return Err(refuse(format!("the required block {} is not defined", it.name)).at(&scope.template, it.line));
     }
     let reference = BlockReference { engine: scope.engine.clone(), name: it.name.clone(), context, stack, depth: 0 };
     reference.write(out)

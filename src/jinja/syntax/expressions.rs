@@ -326,7 +326,7 @@ impl Parser<'_> {
     }
 
     pub fn arguments(&mut self) -> Result<Args, Error> {
-        let wrong = || refuse("syntax error: the arguments of a call stand in an order that Python does not have");
+        let wrong = || refuse("syntax error: the arguments of a call are in an order that Python does not allow");
         let mut args = Args::default();
         self.expect("(")?;
         let mut first = true;

@@ -211,7 +211,7 @@ impl<'a> Lexer<'a> {
             } else if first.is_alphanumeric() || first == '_' {
                 let length = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
                 if !(first.is_alphabetic() || first == '_') {
-                    return Err(refuse("syntax error: a name begins with a character that is no letter"));
+                    return Err(refuse("syntax error: a name begins with a character that is not a letter"));
                 }
                 (length, Token::Name(rest[..length].to_owned()))
             } else if first == '"' || first == '\'' {

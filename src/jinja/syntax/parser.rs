@@ -93,13 +93,13 @@ impl<'a> Parser<'a> {
             Token::Int(_) | Token::Float(_) => "a number".into(),
             _ => "the template's end".into(),
         };
-        refuse(format!("syntax error: {wanted} is wanted, and {found} stands there"))
+        refuse(format!("syntax error: expected {wanted}, found {found}"))
     }
 
     pub fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
         self.depth += 1;
         if self.depth > DEEPEST {
-            return Err(refuse(format!("syntax error: tags or brackets nest deeper than {DEEPEST}")));
+            return Err(refuse(format!("syntax error: tags or brackets nested deeper than {DEEPEST}")));
         }
         let read = read(self);
         self.depth -= 1;

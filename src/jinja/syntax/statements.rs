@@ -61,7 +61,7 @@ impl Parser<'_> {
                 _ if ends.is_empty() => return Ok(body),
                 _ => {
                     return Err(refuse(format!(
-                        "syntax error: the template ends ahead of {{% {} %}}",
+                        "syntax error: the template ends before {{% {} %}}",
                         ends.join(" or ")
                     )));
                 }
@@ -131,7 +131,7 @@ impl Parser<'_> {
                 let (arguments, defaults) = if self.sees("(") { self.signature()? } else { Default::default() };
                 let call = self.expression(true)?;
                 if !matches!(call.node, Node::Call(..)) {
-                    return Err(refuse("syntax error: call wants the call of a macro"));
+                    return Err(refuse("syntax error: call needs the call of a macro"));
                 }
                 Statement::CallBlock(call, self.macro_of(line, None, arguments, defaults, "endcall")?)
             }
@@ -244,13 +244,13 @@ impl Parser<'_> {
             }
             let name = self.name_target()?;
             if arguments.contains(&name) {
-                return Err(refuse(format!("syntax error: the argument {name} stands twice")));
+                return Err(refuse(format!("syntax error: duplicate argument {name}")));
             }
             arguments.push(name);
             if self.take("=") {
                 defaults.push(self.expression(true)?);
             } else if !defaults.is_empty() {
-                return Err(refuse("syntax error: an argument without a default behind one that has one"));
+                return Err(refuse("syntax error: an argument without a default after one with a default"));
             }
         }
         self.expect(")")?;
@@ -275,11 +275,11 @@ impl Parser<'_> {
         let (scoped, required) = (self.take_name("scoped"), self.take_name("required"));
         let body = self.gathering(false, |parser| parser.closed("endblock"))?;
         if self.blocks.iter().any(|block| block.name == name) {
-            return Err(refuse(format!("syntax error: the block {name} stands twice")).at(&self.template, line));
+            return Err(refuse(format!("syntax error: duplicate block {name}")).at(&self.template, line));
         }
         let blank = |it: &Statement| matches!(it, Statement::Data(text) if text.chars().all(is_space));
         if required && !body.iter().all(blank) {
-            return Err(refuse("syntax error: a required block has nothing in it"));
+            return Err(refuse("syntax error: a required block must be empty"));
         }
         self.take_name(&name);
         let (template, scope, uses) = (self.template.clone(), OnceCell::new(), OnceCell::new());

@@ -32,7 +32,7 @@ impl Arguments {
                 return Err(refuse(format!("{of} has no argument {name:?}")));
             };
             if values[place].replace(value.clone()).is_some() {
-                return Err(refuse(format!("{of} was given its argument {name:?} twice")));
+                return Err(refuse(format!("{of} has the argument {name:?} twice")));
             }
         }
         Ok(Arguments { of, values })
@@ -48,7 +48,7 @@ impl Arguments {
     }
 
     pub fn required(&self, place: usize) -> Result<&Value, Error> {
-        self.get(place).ok_or_else(|| refuse(format!("{} lacks an argument", self.of)))
+        self.get(place).ok_or_else(|| refuse(format!("{} is missing an argument", self.of)))
     }
 
     /// Text, or `None` if it is left out or Python's `None`; an error for other values.

@@ -68,10 +68,10 @@ pub fn order(a: &Value, b: &Value) -> Result<Option<Ordering>, Error> {
         (Value::Object(a), Value::Object(b)) => match (&**a, &**b) {
             // Only for dates without a time the text sorts as the dates do.
             (Object::Date(a), Object::Date(b)) if a.len() == 10 && b.len() == 10 => Ok(Some(a.cmp(b))),
-            (Object::Date(_), Object::Date(_)) => Err(refuse("times have no order here: put them in quotes")),
-            _ => Err(refuse(format!("{} and {} have no order", a.type_name(), b.type_name()))),
+            (Object::Date(_), Object::Date(_)) => Err(refuse("times cannot be compared: put them in quotes")),
+            _ => Err(refuse(format!("{} and {} cannot be compared", a.type_name(), b.type_name()))),
         },
-        _ => Err(refuse(format!("{} and {} have no order", a.type_name(), b.type_name()))),
+        _ => Err(refuse(format!("{} and {} cannot be compared", a.type_name(), b.type_name()))),
     }
 }
 
@@ -94,7 +94,7 @@ pub fn contains(container: &Value, item: &Value) -> Result<bool, Error> {
     match container {
         Value::Text(text) | Value::Markup(text) => match item.as_str() {
             Some(part) => Ok(text.contains(part)),
-            None => Err(refuse(format!("text is asked for {}: only text can be in text", item.type_name()))),
+            None => Err(refuse(format!("{} cannot be in text: only text can", item.type_name()))),
         },
         Value::Dict(entries) => Ok(entries.borrow().contains_key(&Key::of(item)?)),
         Value::Object(object) => match &**object {
@@ -107,7 +107,7 @@ pub fn contains(container: &Value, item: &Value) -> Result<bool, Error> {
             _ => among(container, item),
         },
         Value::Undefined(_) | Value::List(_) | Value::Tuple(_) => among(container, item),
-        _ => Err(refuse(format!("{} holds nothing that `in` could ask for", container.type_name()))),
+        _ => Err(refuse(format!("{} does not support `in`", container.type_name()))),
     }
 }
 
@@ -125,7 +125,7 @@ fn among(container: &Value, item: &Value) -> Result<bool, Error> {
 pub fn no_sets(a: &Value, b: &Value) -> Result<(), Error> {
     let set = |value: &Value| matches!(value, Value::Object(object) if object.is_set());
     match set(a) || set(b) {
-        true => Err(refuse("keys and items of a dictionary are not supported as sets: write `|list` behind them")),
+        true => Err(refuse("keys and items of a dictionary are not supported as sets: write `|list` after them")),
         false => Ok(()),
     }
 }
@@ -140,7 +140,7 @@ pub fn sorted(mut keyed: Vec<Keyed>, reverse: bool) -> Result<Vec<Value>, Error>
         if failed.is_some() {
             return Ordering::Equal;
         }
-        let order = order(a, b).and_then(|order| order.ok_or_else(|| refuse("NaN has no order")));
+        let order = order(a, b).and_then(|order| order.ok_or_else(|| refuse("NaN cannot be compared")));
         let order = order.unwrap_or_else(|error| {
             failed = Some(error);
             Ordering::Equal
@@ -164,6 +164,6 @@ pub fn same(a: &Value, b: &Value) -> Result<bool, Error> {
         // Python keeps one of each small number.
         (Value::Int(a), Value::Int(b)) if a != b || (-5..=256).contains(a) => Ok(a == b),
         _ if a.type_name() != b.type_name() || !a.equals(b) => Ok(false),
-        _ => Err(refuse("sameas of values that Python may keep twice: write `==`")),
+        _ => Err(refuse("sameas of values that may be different objects in Python: write `==`")),
     }
 }

@@ -24,7 +24,7 @@ pub fn call(name: &str, positional: Vec<Value>, named: Vec<(Rc<str>, Value)>) ->
         "cycler" => {
             unnamed(&named)?;
             match positional.is_empty() {
-                true => Err(refuse("cycler wants at least one value")),
+                true => Err(refuse("cycler needs at least one value")),
                 false => Ok(Value::object(Object::Cycler(positional, Cell::new(0)))),
             }
         }
@@ -33,7 +33,7 @@ pub fn call(name: &str, positional: Vec<Value>, named: Vec<(Rc<str>, Value)>) ->
             let separator = arguments.get(0).cloned().unwrap_or_else(|| Value::text(", "));
             Ok(Value::object(Object::Joiner(separator, Cell::new(false))))
         }
-        _ => Err(refuse(format!("{name} is not supported: its text is another one each time"))),
+        _ => Err(refuse(format!("{name} is not supported: its result is different each time"))),
     }
 }
 
@@ -61,7 +61,7 @@ pub fn update(entries: &mut Dict, of: &Value) -> Result<(), Error> {
     for item in of.items()? {
         match &item.items()?[..] {
             [key, value] => entries.insert(Key::of(key)?, value.clone()),
-            _ => return Err(refuse("dict wants pairs")),
+            _ => return Err(refuse("dict needs pairs")),
         };
     }
     Ok(())

@@ -182,9 +182,7 @@ impl Value {
             Value::Dict(entries) => {
                 let (entries, size, mut next) = (entries.clone(), entries.borrow().len(), 0..);
                 Box::new(move || match entries.borrow() {
-                    now if now.len() != size => {
-                        Err(refuse("a dictionary changed its size while a loop went through it"))
-                    }
+                    now if now.len() != size => Err(refuse("a dictionary changed its size during iteration")),
                     now => Ok(next.next().and_then(|at: usize| now.get_index(at).map(|(key, _)| key.0.clone()))),
                 })
             }
@@ -198,7 +196,7 @@ impl Value {
     /// # Errors
     /// For what has no items.
     pub fn source(&self) -> Result<Source, Error> {
-        self.try_source()?.ok_or_else(|| refuse(format!("{} has no items to go through", self.type_name())))
+        self.try_source()?.ok_or_else(|| refuse(format!("{} cannot be iterated", self.type_name())))
     }
 
     /// Python's `list`.
@@ -230,7 +228,7 @@ impl Value {
             Value::Int(number) => Ok(*number),
             Value::Bool(yes) => Ok(i128::from(*yes)),
             Value::Undefined(name) => Err(undefined(name.as_ref())),
-            _ => Err(refuse(format!("{} is no int", self.type_name()))),
+            _ => Err(refuse(format!("{} is not an integer", self.type_name()))),
         }
     }
 
@@ -241,7 +239,7 @@ impl Value {
             Value::Undefined(name) => Err(undefined(name.as_ref())),
             _ => match self.whole() {
                 Ok(number) => Ok(number as f64),
-                Err(_) => Err(refuse(format!("{} is no number", self.type_name()))),
+                Err(_) => Err(refuse(format!("{} is not a number", self.type_name()))),
             },
         }
     }

@@ -65,7 +65,7 @@ pub trait TemplateObject {
 
 /// The error of an object that has no text.
 pub fn unprintable(type_name: &str) -> Error {
-    refuse(format!("{type_name} has no text that could be printed"))
+    refuse(format!("{type_name} cannot be printed"))
 }
 
 /// Checks that a call without parameters has no arguments.
@@ -132,7 +132,7 @@ impl Range {
             [stop] => (0, stop, 1),
             [start, stop] => (start, stop, 1),
             [start, stop, step] if step != 0 => (start, stop, step),
-            _ => return Err(refuse("range wants one to three whole numbers, and a step that is not 0")),
+            _ => return Err(refuse("range needs one to three whole numbers, and a step that is not 0")),
         };
         if [start, stop, step].iter().any(|number| i64::try_from(*number).is_err()) {
             return Err(refuse("a number of range is too large"));
@@ -217,7 +217,7 @@ impl Object {
                 let source = source.clone();
                 Some(Box::new(move || match source.try_borrow_mut() {
                     Ok(mut source) => source(),
-                    Err(_) => Err(refuse("a generator is asked for an item while it makes one")),
+                    Err(_) => Err(refuse("a generator was used while it was producing an item")),
                 }))
             }
             Object::View(view) => {
@@ -264,7 +264,12 @@ impl Object {
     /// The attribute of that name, if it has one.
     pub fn attribute(&self, name: &str) -> Result<Option<Value>, Error> {
         Ok(match (self, name) {
-            (Object::Date(_), _) => return Err(refuse("a date has no parts here: put it in quotes to use it as text")),
+            (Object::Date(_), _) => {
+                return Err(refuse(
+                    "the parts of a date are not supported: put it in quotes to use \
+                                                       it as text",
+                ));
+            }
             (Object::Range(range), "start") => Some(Value::Int(range.start)),
             (Object::Range(range), "stop") => Some(Value::Int(range.stop)),
             (Object::Range(range), "step") => Some(Value::Int(range.step)),
@@ -277,7 +282,7 @@ impl Object {
             (Object::Module(module), _) => module.exported.get(&Key::text(name)).cloned(),
             (Object::OfTemplate(it), _) => it.attribute(name)?,
             (Object::Function(function), _) => {
-                return Err(refuse(format!("{name} of {function}, which templates have no use for")));
+                return Err(refuse(format!("{name} of {function} is not supported in templates")));
             }
             (Object::Generator(_), "send" | "throw" | "close") | (Object::View(_), "mapping" | "isdisjoint") => {
                 return Err(refuse(format!("{name} of {}", self.type_name())));

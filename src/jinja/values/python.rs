@@ -38,7 +38,7 @@ const DEEPEST: usize = 100;
 
 fn represent(value: &Value, depth: usize, text: &mut String) -> Result<(), Error> {
     if depth > DEEPEST {
-        return Err(refuse(format!("lists and mappings that nest deeper than {DEEPEST} cannot be printed")));
+        return Err(refuse(format!("lists and mappings nested deeper than {DEEPEST} cannot be printed")));
     }
     if text.len() > LARGEST {
         return Err(refuse(format!("a text of more than {LARGEST} bytes")));
@@ -90,13 +90,13 @@ fn represent_object(object: &Object, depth: usize, text: &mut String) -> Result<
         }
         Object::Namespace(entries) => {
             text.push_str("<Namespace ");
-            let entries = entries.try_borrow().map_err(|_| refuse("a namespace that holds itself"))?.clone();
+            let entries = entries.try_borrow().map_err(|_| refuse("a namespace that contains itself"))?.clone();
             represent(&Value::dict(entries), depth + 1, text)?;
             text.push('>');
         }
         Object::Date(date) => represent_date(date, text)?,
         Object::Generator(_) => {
-            return Err(refuse("a generator has no text of its own: write `|list` or `|join` behind it"));
+            return Err(refuse("a generator cannot be printed: write `|list` or `|join` after it"));
         }
         Object::Method(of, name) => {
             let kind = of.type_name();

@@ -13,7 +13,7 @@ use crate::jinja::error::{Error, refuse, undefined};
 /// For Python's internal attributes, and for those that are not supported here.
 pub fn python_attribute(value: &Value, name: &str) -> Result<Option<Value>, Error> {
     if name.starts_with("__") && name.ends_with("__") {
-        return Err(refuse(format!("{name} is of Python's insides")));
+        return Err(refuse(format!("{name} is internal to Python")));
     }
     if let Value::Undefined(of) = value {
         return Err(undefined(of.as_ref()));
@@ -111,7 +111,7 @@ pub fn slice(value: &Value, parts: &[Option<Value>; 3]) -> Result<Value, Error> 
     let range = |length: usize| -> Result<Range, Error> {
         let (length, step) = (length as i128, number(2)?.unwrap_or(1));
         if step == 0 {
-            return Err(refuse("a part of a list wants a step that is not 0"));
+            return Err(refuse("a part of a list needs a step that is not 0"));
         }
         let (lowest, highest) = if step > 0 { (0, length) } else { (-1, length - 1) };
         let place = |given: Option<i128>, default: i128| match given {

@@ -37,7 +37,10 @@ pub fn run_for_restored(job: &Job, at: CheckPoint, revision: &Revision) -> Resul
     for check in due(&others, at) {
         if let Err(fault) = run_one_of(&others, check, revision) {
             let short = revision.short();
-            job.out.warn(format!("{}; {short} was deployed without this check: it does not count", fault.reason()));
+            job.out.warn(format!(
+                "{}; {short} was deployed without this check, so this is only a warning",
+                fault.reason()
+            ));
         }
     }
     result
@@ -48,7 +51,7 @@ pub fn run_for_restored(job: &Job, at: CheckPoint, revision: &Revision) -> Resul
 pub fn prepare(job: &Job, at: CheckPoint, revision: &Revision) -> Result<(), Fault> {
     let bounded = Job { deadline: job.deadline.half(u64::MAX), ..job.clone() };
     if let Err(fault) = run_for_restored(&bounded, at, revision) {
-        job.out.warn(format!("{}; the way back goes on", fault.reason()));
+        job.out.warn(format!("{}; the rollback continues", fault.reason()));
     }
     job.deadline.check()
 }
@@ -61,7 +64,7 @@ fn run_one_of(job: &Job, check: &Check, revision: &Revision) -> Result<(), Fault
         return Ok(());
     }
     run_one(job, check, revision).map_err(|fault| match fault {
-        Fault::TimedOut { seconds } => Fault::failed(format!("check {name} was not done when {seconds} s were over")),
+        Fault::TimedOut { seconds } => Fault::failed(format!("check {name} did not end within {seconds} s")),
         fault => fault,
     })
 }
@@ -234,7 +237,7 @@ fn script(job: &Job, check: &Check, revision: &Revision) -> Result<(PathBuf, Vec
 fn stays_within(tree: &Path, script: PathBuf) -> Result<PathBuf, String> {
     match (script.canonicalize(), tree.canonicalize()) {
         (Ok(real), Ok(tree)) if !real.starts_with(&tree) => {
-            Err(format!("{} leads out of the revision, to {}", script.display(), real.display()))
+            Err(format!("{} is a link out of the revision, to {}", script.display(), real.display()))
         }
         _ => Ok(script),
     }
@@ -248,7 +251,7 @@ pub fn nrpe(dir: &Path, name: &str) -> Result<String, String> {
             return Ok(line.to_owned());
         }
     }
-    Err(format!("no file of {} defines the nrpe command {name:?}", dir.display()))
+    Err(format!("no file in {} defines the nrpe command {name:?}", dir.display()))
 }
 
 /// The command of `command[NAME]=COMMAND`.

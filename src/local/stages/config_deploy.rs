@@ -18,7 +18,10 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     if let Some(files) = &job.request.config_files {
         if !layout.complete(revision) {
             let short = revision.short();
-            return Err(Fault::failed(format!("{short} has no complete working tree here; run the fetch stage first")));
+            return Err(Fault::failed(format!(
+                "this host has no complete working tree of {short}; run the fetch stage \
+                                              first"
+            )));
         }
         for file in files {
             place(layout, revision, &file.path)?;

@@ -42,7 +42,12 @@ pub fn run(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
         again::check_out(job, &extras)?;
     } else {
         let has_extras = external::are_in(&extras.wanted, &layout.rev(revision));
-        let what = if has_extras { "is checked out already" } else { "is checked out without its extras" };
+        let what = if has_extras {
+            "is already checked out"
+        } else {
+            "is checked out without its submodules and large \
+                                                                      files"
+        };
         job.out.info(format!("{} {what}", revision.short()));
         if verify::restore(job, revision)? && layout.read(Link::Current).as_ref() == Some(revision) {
             // A service that ran without them has to be restarted.
@@ -55,7 +60,7 @@ pub fn run(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
         }
     }
     if !layout.complete(revision) {
-        return Err(Fault::failed(format!("{} is not whole after its checkout", layout.rev(revision).display())));
+        return Err(Fault::failed(format!("{} is incomplete after its checkout", layout.rev(revision).display())));
     }
     describe::add(job);
     layout.point(Link::InProgress, revision)?;
@@ -81,9 +86,7 @@ fn bring(job: &Job, mut input: Box<dyn Read + Send>) -> Result<(), Fault> {
             Supply::Server(source)
         }
         (None, None) if fetch.rebuild => {
-            return Err(Fault::failed(
-                "the cache cannot be rebuilt from nothing: neither a pack nor a git server came",
-            ));
+            return Err(Fault::failed("the cache cannot be rebuilt: the request has neither a pack nor a git server"));
         }
         (None, None) => {
             // A tree that is there needs nothing, unless it is to be checked out again: that finds out for itself.

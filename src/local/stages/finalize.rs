@@ -18,17 +18,17 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     if job.request.confirm_timeout > 0
         && lease::was_rolled_back(layout, &job.request.header.holder.run, current.as_ref())
     {
-        job.out.warn(format!("the lease ran out and this host went back: {} goes live again", job.name(revision)));
+        job.out.warn(format!(
+            "the lease expired and this host rolled itself back: {} becomes live again",
+            job.name(revision)
+        ));
         promote::run(job)?;
     }
     match layout.read(Link::Current) {
         Some(current) if current == *revision => {}
         other => {
             let now = other.map_or("nothing".to_owned(), |current| current.short().to_owned());
-            return Err(Fault::failed(format!(
-                "{now} is live where {} should be; nothing is finalized",
-                revision.short()
-            )));
+            return Err(Fault::failed(format!("{now} is live instead of {}; nothing is finalized", revision.short())));
         }
     }
     checks::run(job, CheckPoint::Before(Stage::Finalize), revision)?;

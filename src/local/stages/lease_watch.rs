@@ -18,7 +18,10 @@ pub fn put_on_lease(job: &Job, new_files: bool) -> Result<(), Fault> {
     }
     let cannot = |error: io::Error| {
         let why = plain(&error);
-        Fault::failed(format!("cannot start the watcher of the lease: {why}; confirm_timeout: 0 does without"))
+        Fault::failed(format!(
+            "cannot start the process that watches the lease: {why}; set confirm_timeout to 0 to do \
+                               without it"
+        ))
     };
     let mut command = Command::new("/proc/self/exe");
     command.arg0("hoist").arg("deploy-local").current_dir("/");
@@ -30,7 +33,7 @@ pub fn put_on_lease(job: &Job, new_files: bool) -> Result<(), Fault> {
     let request = Request::Watch(Box::new(StageRequest { fetch: None, ..job.request.clone() }));
     let told = noted.and_then(|()| {
         let mut line = serde_json::to_vec(&request)
-            .map_err(|error| Fault::failed(format!("cannot tell the watcher of the lease: {error}")))?;
+            .map_err(|error| Fault::failed(format!("cannot reach the process that watches the lease: {error}")))?;
         line.push(b'\n');
         child.stdin.take().map_or(Ok(()), |mut input| input.write_all(&line)).map_err(cannot)
     });

@@ -30,7 +30,9 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     let has_extras = job.request.kept || external::are_in(&job.request.extras, &layout.rev(revision));
     if !layout.complete(revision) || !has_extras {
         let short = revision.short();
-        return Err(Fault::failed(format!("{short} has no complete working tree here; run the fetch stage first")));
+        return Err(Fault::failed(format!(
+            "this host has no complete working tree of {short}; run the fetch stage first"
+        )));
     }
     // A service that ran without what was restored has to be restarted.
     let was_whole = !verify::restore(job, revision)?;
@@ -104,7 +106,7 @@ fn link_live(job: &Job, revision: &Revision) -> Result<(), Fault> {
     let (live, target) = (job.layout.live(), job.layout.rev(revision));
     if fs::symlink_metadata(live).is_ok_and(|found| !found.is_symlink()) {
         let aside = files::set_aside(live)?;
-        job.out.warn(format!("{} was not a link; it is kept as {}", live.display(), aside.display()));
+        job.out.warn(format!("{} was not a link; it was renamed to {}", live.display(), aside.display()));
     }
     files::point(live, &job.layout.link_target(live, &target))
 }

@@ -94,7 +94,7 @@ pub fn all(job: &Job, files: &[ConfigFile]) -> Result<Vec<String>, Fault> {
 /// The process itself. Returns its exit status.
 pub fn run(request: &Render, out: &Out) -> u8 {
     if let Err(error) = sys::limit_memory(MEMORY) {
-        log::debug!("memory is not limited: {error}");
+        log::debug!("cannot limit memory: {error}");
     }
     for (number, file) in request.files.iter().enumerate() {
         say(out, &Line::Begun(number));

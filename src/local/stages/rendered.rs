@@ -168,7 +168,7 @@ fn save<'a>(job: &Job, paths: impl Iterator<Item = &'a str>) -> Result<(), Fault
             Ok(found) if found.is_dir() => {
                 let shown = from.display();
                 return Err(Fault::failed(format!(
-                    "{shown} is a directory where a configuration file is due; move it away"
+                    "{shown} is a directory in the place of a configuration file; move it away"
                 )));
             }
             Ok(_) => copy(&from, &to).tried("save", &from).map(|()| true)?,

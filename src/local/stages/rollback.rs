@@ -26,7 +26,7 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     let Some(restore) = &job.request.restore else {
         layout.remove(Link::InProgress)?;
         restore_done(job)?;
-        job.out.info(format!("nothing of {} was live here before: left as it is", layout.repo()));
+        job.out.info(format!("nothing of {} was live here before: left unchanged", layout.repo()));
         return Ok(());
     };
     if was_promoted(job, restore) { bring_back(job, restore) } else { clean_up(job, restore) }
@@ -162,10 +162,10 @@ fn verify(job: &Job, restore: &Revision) -> Result<(), Fault> {
     }
     if !job.layout.is_live(restore) {
         let live = job.layout.live().display();
-        return Err(Fault::failed(format!("{live} does not lead to {} after the rollback", restore.short())));
+        return Err(Fault::failed(format!("{live} does not point to {} after the rollback", restore.short())));
     }
     match state.stray_links.first() {
-        Some(path) => Err(Fault::failed(format!("{path} does not lead into {} after the rollback", restore.short()))),
+        Some(path) => Err(Fault::failed(format!("{path} does not point into {} after the rollback", restore.short()))),
         None => Ok(()),
     }
 }

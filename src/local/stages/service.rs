@@ -57,7 +57,7 @@ pub fn restart(job: &Job) -> Result<(), Fault> {
             act(job, name, "stop")?;
             act(job, name, "disable")?;
             let file = service.secondary_file.display();
-            job.out.info(format!("service {} is disabled here, not restarted: there is {file}", name.name));
+            job.out.info(format!("service {} is disabled instead of restarted: {file} exists", name.name));
             continue;
         }
         restarted = true;

@@ -163,7 +163,7 @@ fn wait_for_turn(job: &Job, holder: &Holder, stage: Stage, attempt: u32) -> Resu
                 return match seen_before.as_ref().and_then(gone_on) {
                     Some(name) => {
                         let later = name.split('.').next().unwrap_or_default();
-                        let reason = format!("the run went on with {later} while this {stage} waited for its turn");
+                        let reason = format!("the run continued with {later} while this {stage} waited");
                         Err(Fault::failed(reason))
                     }
                     None => Ok(held),
@@ -173,7 +173,7 @@ fn wait_for_turn(job: &Job, holder: &Holder, stage: Stage, attempt: u32) -> Resu
             LockAttempt::Theirs(theirs) => {
                 if seen_before.is_none() {
                     let at = theirs.at.map_or("a stage".to_owned(), |(stage, _)| stage.to_string());
-                    job.out.warn(format!("waiting for {at} of run {} to end here", theirs.holder.run));
+                    job.out.warn(format!("waiting for the end of {at} of run {}", theirs.holder.run));
                     seen_before = Some(record::names(&job.layout, &job.request.header.holder.run));
                 }
                 job.deadline.check()?;

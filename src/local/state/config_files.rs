@@ -119,10 +119,10 @@ pub fn place(layout: &Layout, revision: &Revision, path: &str) -> Result<PathBuf
         // A link of the repository's may lead anywhere; what is not there yet will be a folder of ours.
         if let Ok(real) = fs::canonicalize(&folder) {
             if !real.starts_with(&real_tree) || real.starts_with(real_tree.join(".git")) {
-                return Err(Fault::failed(format!("config file {path:?} leads out of the working tree by a link")));
+                return Err(Fault::failed(format!("config file {path:?} leaves the working tree through a link")));
             }
         } else if fs::symlink_metadata(&folder).is_ok() {
-            return Err(Fault::failed(format!("config file {path:?} leads through a link to nowhere")));
+            return Err(Fault::failed(format!("config file {path:?} goes through a broken link")));
         }
     }
     Ok(tree.join(path))

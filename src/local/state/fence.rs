@@ -25,8 +25,8 @@ pub fn newest(layout: &Layout) -> Option<Holder> {
 pub fn check(layout: &Layout, holder: &Holder) -> Result<(), Fault> {
     let Some(newest) = newest(layout).filter(|newest| newest.run > holder.run) else { return Ok(()) };
     Err(Fault::failed(format!(
-        "run {} is refused: run {} of {}@{}, begun {}, is newer and has been on this host. If that is because the clock \
-         of a deploy host is wrong, or the older run is the one to go on with, `hoist unlock` lets it in",
+        "run {} is refused: run {} of {}@{}, begun {}, is newer and has used this host. If the clock of a deploy host \
+         is wrong, or the older run is the one to continue, run `hoist unlock`",
         holder.run, newest.run, newest.user, newest.host, newest.since
     )))
 }

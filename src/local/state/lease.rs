@@ -62,7 +62,7 @@ fn read(layout: &Layout) -> Option<LeaseFile> {
 }
 
 fn write(layout: &Layout, kept: &LeaseFile) -> Result<(), Fault> {
-    let text = serde_json::to_vec(kept).map_err(|error| Fault::failed(format!("cannot note the lease: {error}")))?;
+    let text = serde_json::to_vec(kept).map_err(|error| Fault::failed(format!("cannot record the lease: {error}")))?;
     hoist_dir::write(&path(layout), &text)
 }
 
@@ -184,7 +184,7 @@ pub fn went_back(layout: &Layout, outcome: &Outcome) {
     let stands = match outcome {
         Ok(()) => LeaseStands::RolledBack { at },
         Err(Fault::ChecksFailed { reason }) => failed(format!("it is live again, but {reason}")),
-        Err(Fault::MovedOn { to }) => failed(format!("the host has moved on to {}", to.short())),
+        Err(Fault::MovedOn { to }) => failed(format!("the host now runs {} of another deployment", to.short())),
         Err(fault) => failed(fault.reason()),
     };
     // A full disk takes no note, but lets go of one: the host must not go back again and again.

@@ -151,7 +151,7 @@ pub fn preflight(layout: &Layout, revision: &Revision, wanted: &[String]) -> Res
         }
         if fs::symlink_metadata(path).is_ok_and(|found| found.is_dir()) {
             return Err(Fault::failed(format!(
-                "{path} is a directory where a configuration file is due; move it away"
+                "{path} is a directory in the place of a configuration file; move it away"
             )));
         }
     }
@@ -207,7 +207,7 @@ fn place((layout, out, run): (&Layout, &Out, &RunId), revision: &Revision, path:
         let mut asides = load_asides(layout, run);
         asides.push(Aside { run: run.clone(), path: link.to_owned(), aside: aside.clone() });
         files::write(&self::asides(layout), &serde_json::to_vec(&asides).unwrap_or_default(), 0o600)?;
-        out.warn(format!("{path} was not a link of hoist's; it is kept as {}", aside.display()));
+        out.warn(format!("{path} was not a link of hoist; it was renamed to {}", aside.display()));
     }
     files::point(link, &target)
 }

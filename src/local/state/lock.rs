@@ -150,11 +150,11 @@ fn stranger(path: &Path, holders: &[procfs::Process]) -> String {
     let lock = path.display();
     if holders.is_empty() {
         return format!(
-            "{lock} is locked by a process that this host does not show, in a container of its own perhaps: end it there"
+            "{lock} is locked by a process that is not visible on this host, maybe in a container: end it there"
         );
     }
     let names: Vec<_> = holders.iter().map(|it| it.to_string()).collect();
-    format!("{lock} is locked by {}, which is no run of Hoist's: end that process on this host", names.join(" and "))
+    format!("{lock} is locked by {}, which is not Hoist: end that process on this host", names.join(" and "))
 }
 
 fn sign(mut file: File, note: &Note) -> Held {

@@ -173,8 +173,8 @@ pub fn kept_request(layout: &Layout, file: Option<PathBuf>) -> Result<KeptReques
         Err(error) if by_default && error.kind() == std::io::ErrorKind::NotFound => {
             let shown = path.display();
             return Err(Fault::failed(format!(
-                "{shown} is missing: no deployment of {} has reached this host yet; deploy to it from the deploy host, \
-                 or name a file with a request",
+                "{shown} does not exist: no deployment of {} has reached this host yet; deploy to it, or name a file \
+                 with a request",
                 layout.repo()
             )));
         }
@@ -183,7 +183,10 @@ pub fn kept_request(layout: &Layout, file: Option<PathBuf>) -> Result<KeptReques
     let wrong = |error: serde_json::Error| {
         // What is wrong is told by its place alone: the request may hold secrets.
         let (line, column) = (error.line(), error.column());
-        Fault::failed(format!("{} line {line} column {column} is not a request of this hoist", path.display()))
+        Fault::failed(format!(
+            "{} line {line} column {column} is not a request for this version of hoist",
+            path.display()
+        ))
     };
     protocol::check_kept(&text, wrong)?;
     let request: StageRequest = serde_json::from_slice(&text).map_err(wrong)?;

@@ -26,7 +26,7 @@ fn kept(layout: &Layout, revision: &Revision) -> PathBuf {
 /// Has the file speak of `revision`, which goes live in place of `before`. A deployment does not fail for it.
 pub fn follow(job: &Job, revision: &Revision, before: Option<&Revision>) {
     if let Err(fault) = try_to_follow(job, revision, before) {
-        job.out.warn(format!("Scap's deploy-local would not know of {}: {}", revision.short(), fault.reason()));
+        job.out.warn(format!("cannot record {} for Scap's deploy-local: {}", revision.short(), fault.reason()));
     }
 }
 

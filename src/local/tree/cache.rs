@@ -288,7 +288,7 @@ fn fetch(git: &Git, revision: &Revision, source: &Source) -> Result<(), Fault> {
         if found.is_empty() {
             let short = revision.short();
             return Err(Fault::failed(format!(
-                "{reference} of the git server does not hold {short}; push it there first"
+                "{reference} on the git server does not contain {short}; push it first"
             )));
         }
         return whole;
@@ -333,7 +333,7 @@ pub fn fetch_commit(
             Err(fault) => fault,
             Ok(()) => {
                 let shown = without_password(url);
-                Fault::failed(format!("{shown} does not hold {}; push it there first", commit.short()))
+                Fault::failed(format!("{shown} does not contain {}; push it first", commit.short()))
             }
         });
     }

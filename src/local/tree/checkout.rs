@@ -53,7 +53,7 @@ fn check_out(
     if link_files && let Some(shared) = share::into(layout, deadline, revision, beside)? {
         match force(&git, revision) {
             Ok(()) if shared.holds(beside, revision) => return index_stamp::put(beside),
-            Ok(()) => log::debug!("{}: files become others by other attributes", beside.display()),
+            Ok(()) => log::debug!("{}: other attributes change the files", beside.display()),
             Err(Fault::Failed { reason, .. }) => log::debug!("a checkout with {} shared files: {reason}", shared.count),
             Err(fault) => return Err(fault),
         }

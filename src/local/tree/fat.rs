@@ -15,9 +15,7 @@ const PLACEHOLDER: (u64, &[u8]) = (74, b"#$# git-fat ");
 pub fn require(git: &Git) -> Result<(), Fault> {
     let answer = git.call(&["fat"], Feed::Nothing)?;
     if answer.errors.contains("is not a git command") {
-        return Err(Fault::failed(
-            "git-fat is not installed on this host, and git_fat or git_binary_manager asks for it",
-        ));
+        return Err(Fault::failed("git_fat or git_binary_manager needs git-fat, which is not installed on this host"));
     }
     Ok(())
 }

@@ -42,7 +42,7 @@ pub fn require(git: &Git) -> Result<(), Fault> {
     match git.call(&["lfs", "version"], Feed::Nothing)?.exit.is_ok() {
         true => Ok(()),
         false => {
-            Err(Fault::failed("git-lfs is not installed on this host, and git_binary_manager asks for it: install it"))
+            Err(Fault::failed("git_binary_manager needs git-lfs, which is not installed on this host: install it"))
         }
     }
 }

@@ -56,7 +56,7 @@ pub fn replace(job: &Job, revision: &Revision, by: Option<&Revision>) -> Result<
     }
     let names: Vec<String> = spoilt.iter().take(NAMED).map(|path| path.display().to_string()).collect();
     job.out.warn(format!(
-        "{}: {} that {} changed in place, in this revision or in one that shares them, are as committed again: {}",
+        "{}: restored {} that {} changed in place, in this revision or in one that shares them: {}",
         job.name(revision),
         text::counted(spoilt.len(), "file"),
         if spoilt.len() == 1 { "was" } else { "were" },

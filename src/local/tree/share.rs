@@ -103,7 +103,7 @@ impl Standing {
     /// `None` for a tree with an index that is not of the plain kind, or with attributes that nobody can be sure of.
     fn open(tree: &Path, revision: &Revision, deadline: Deadline) -> Result<Option<Standing>, Fault> {
         let Some(index) = Index::read(tree, revision.as_str().len() / 2) else {
-            log::debug!("{} has an index of an unusual kind: nothing is taken from it", tree.display());
+            log::debug!("{} has an unsupported index: its files are not shared", tree.display());
             return Ok(None);
         };
         let offered = index.entries.iter().map(IndexEntry::is_file).collect();
@@ -137,7 +137,7 @@ impl Standing {
         let answer = git.call(&args, Feed::text(names))?;
         let words: Vec<&str> = answer.output.split_terminator('\0').collect();
         if !answer.exit.is_ok() || words.len() != self.index.entries.len() * CONVERTING.len() * 3 {
-            log::debug!("{}: git check-attr told of {} words only", self.index.tree.display(), words.len());
+            log::debug!("{}: git check-attr printed only {} words", self.index.tree.display(), words.len());
             return Ok(false);
         }
         let harmless =
@@ -187,7 +187,7 @@ impl Standing {
             fs::write(&path, index::write(&given, self.index.name)).tried("write", &path)?;
         }
         if let Err(error) = self.index.renew(&proven) {
-            log::debug!("the index that was taken from is out of date now: {error}");
+            log::debug!("the index of the shared tree is out of date: {error}");
         }
         Ok(shared)
     }

@@ -118,7 +118,7 @@ impl Walk<'_> {
             Some(entry) => {
                 let (shown, path) = (&level.shown, String::from_utf8_lossy(&entry.path));
                 Err(Fault::failed(format!(
-                    "{shown}{path} is a submodule that {shown}.gitmodules does not name: add it there, or remove it"
+                    "{shown}{path} is a submodule that is not in {shown}.gitmodules: add it, or remove the submodule"
                 )))
             }
         }
@@ -171,8 +171,9 @@ impl Walk<'_> {
         if cache.present(&name)?.is_empty() {
             let short = commit.short();
             let Some(url) = url else {
-                let reason =
-                    format!("the cache has no commit {short} of submodule {shown}, and none came with the request");
+                let reason = format!(
+                    "the cache has no commit {short} of submodule {shown}, and the request does not contain it"
+                );
                 return Err(Fault::CacheBroken { reason });
             };
             self.extras.out.debug(format!("fetching {short} of submodule {shown}"));
@@ -204,7 +205,7 @@ impl Walk<'_> {
             match fs::symlink_metadata(&place) {
                 Ok(found) if found.is_dir() => {}
                 Ok(_) => {
-                    let reason = format!("{} is in the way of submodule {path}: it is no folder", place.display());
+                    let reason = format!("{} is not a folder, but the path of submodule {path}", place.display());
                     return Err(Fault::failed(reason));
                 }
                 Err(_) => fs::create_dir(&place).tried("create", &place)?,

@@ -221,8 +221,9 @@ pub fn restore(job: &Job, revision: &Revision) -> Result<bool, Fault> {
         return Ok(false);
     }
     let names = lacks.names();
-    let cannot =
-        |reason: String| format!("{} lacks {}, which cannot be restored: {reason}", job.name(revision), named(&names));
+    let cannot = |reason: String| {
+        format!("{} is missing {}, which cannot be restored: {reason}", job.name(revision), named(&names))
+    };
     let left = put_back(job, revision, &lacks).and_then(|()| look(&job.layout, revision, job.deadline));
     let left = left.map_err(|fault| match fault {
         Fault::Failed { reason, .. } => Fault::failed(cannot(reason)),
@@ -230,9 +231,9 @@ pub fn restore(job: &Job, revision: &Revision) -> Result<bool, Fault> {
         other => other,
     })?;
     if !left.is_empty() {
-        return Err(Fault::failed(format!("{} lacks {} even now", job.name(revision), named(&left.names()))));
+        return Err(Fault::failed(format!("{} is still missing {}", job.name(revision), named(&left.names()))));
     }
-    job.out.warn(format!("{}: restored what was missing or empty: {}", job.name(revision), named(&names)));
+    job.out.warn(format!("{}: restored missing or empty files: {}", job.name(revision), named(&names)));
     Ok(true)
 }
 

@@ -27,7 +27,7 @@ pub fn refuse_live(unfinished: &Unfinished) -> Result<(), Refused> {
     if !unfinished.live {
         return Ok(());
     }
-    let why = format!("{unfinished} is under way, with another lock: set the same lock_file or lock_dir for both");
+    let why = format!("{unfinished} is running with another lock: set the same lock_file or lock_dir for both");
     Err(Refused::Because(ExitCode::Locked, why))
 }
 
@@ -47,7 +47,7 @@ pub fn begin(
         Kind::DryRun => None,
         _ => {
             if let Err(error) = journal::prune(&state_folder(config), config.settings.tags_to_keep) {
-                let message = format!("old journals stay: {error:#}");
+                let message = format!("cannot remove old journals: {error:#}");
                 remarks.push(Remark { level: Level::Warning, host: None, message });
             }
             let opened = Opened {

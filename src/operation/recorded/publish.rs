@@ -60,7 +60,7 @@ fn tell_scap(copies: &Copies, head: &Path, prepared: &Prepared) -> Result<()> {
     }
     let kept = copies.read(&plan.revision, published::Kind::DeployHead).filter(|_| plan.kind == Kind::Rollback);
     let text = || scap_state::text(prepared.requests.basis(), prepared.requests.tag()).map(String::into_bytes);
-    let text = kept.or_else(text).context("Scap's settings are not known")?;
+    let text = kept.or_else(text).context("Scap's settings are unknown")?;
     // In one step, for whoever reads it by HTTP at this moment; with the mode that it had.
     let mut new = tempfile_in(head.parent().unwrap_or(head))?;
     new.0.write_all(&text)?;
@@ -102,7 +102,7 @@ fn shows_nothing_new(config: &Config, repo: &Repo, plan: &Plan) -> Result<bool> 
     for path in environment.chain([format!("{}/vars.yaml", config.control_name)]) {
         let committed = || anyhow::Ok(repo.file_exists(&plan.revision, &path)? && !changed.contains(&path));
         if config.top.join(&path).exists() && !committed()? {
-            log::debug!("{path} is not as committed: nothing is published for new hosts");
+            log::debug!("{path} differs from the committed file: nothing is published for new hosts");
             return Ok(false);
         }
     }

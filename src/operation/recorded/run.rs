@@ -94,7 +94,7 @@ impl<'a> RecordedRun<'a> {
             self.close_journal(&replay, &verdict);
         }
         if let Err(error) = publish(self.config, self.repo, self.prepared, &verdict, &state_folder(self.config)) {
-            let note = format!("hosts that are set up from now on may not get this revision: {error:#}");
+            let note = format!("new hosts may not get this revision: {error:#}");
             self.report.event(&Event::note(Level::Warning, note));
         }
         let Verdict { text, code, rows, .. } = verdict;
@@ -102,13 +102,13 @@ impl<'a> RecordedRun<'a> {
         code
     }
 
-    /// Notes what the run saw of its targets, and who missed out. A deployment does not fail for it.
+    /// Notes what the run saw of its targets, and who missed. A deployment does not fail for it.
     fn remember(&mut self, verdict: &Verdict, observations: Vec<Observation>) {
         let plan = &self.prepared.plan;
         let folder = state_folder(self.config);
         let warning = match FleetState::update(&folder, |memory| memory.after(plan, verdict, observations)) {
             Ok(memory) => memory.warning,
-            Err(error) => Some(format!("`hoist status` and `hoist reconcile` will not know of this run: {error:#}")),
+            Err(error) => Some(format!("`hoist status` and `hoist reconcile` will not include this run: {error:#}")),
         };
         if let Some(warning) = warning {
             self.report.event(&Event::note(Level::Warning, warning));
@@ -124,7 +124,7 @@ impl<'a> RecordedRun<'a> {
             let targets: Vec<_> = self.prepared.plan.targets().map(|(_, target)| target).collect();
             let silent = fold(told.silent.iter().map(|host| targets[host.index()]));
             let note =
-                format!("the journal is damaged ({damage}), and what the run did on {silent} could not be asked");
+                format!("the journal is damaged ({damage}), and {silent} could not be asked what the run did there");
             self.report.event(&Event::note(Level::Warning, note));
         }
         self.pass_on(told.remarks.clone());
@@ -148,7 +148,7 @@ impl<'a> RecordedRun<'a> {
         }
         if let Err(error) = replay.close(&verdict.text, verdict.code.status(), verdict.stayed) {
             let note = format!(
-                "the end of this run could not be recorded: {error:#}; once that is mended, `hoist resume` asks the \
+                "cannot record the end of this run: {error:#}; when that is fixed, run `hoist resume`: it asks the \
                  targets and records it"
             );
             self.report.event(&Event::note(Level::Error, note));

@@ -35,7 +35,7 @@ impl<'a, F> TaggingFleet<'a, F> {
         let tags = Tags::new(repo, &config.control_name);
         anyhow::ensure!(
             !repo.has(std::slice::from_ref(&plan.revision))?.is_empty(),
-            "the deploy host does not have {} any more; its targets do",
+            "the deploy host no longer has {}, only the targets do",
             plan.revision.short()
         );
         let tag = tags.tag(&crate::clock::date(), &plan.revision, &plan.message, &operator())?;

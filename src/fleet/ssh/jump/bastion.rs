@@ -87,7 +87,7 @@ impl Bastion {
                     return Err(ConnectError::new(ConnectErrorKind::Refused, message));
                 }
                 Err(Refusal::Over(why)) => {
-                    let message = format!("cannot connect to {place}: the session with the jump host is lost: {why}");
+                    let message = format!("cannot connect to {place}: the session with the jump host was lost: {why}");
                     return Err(ConnectError::new(ConnectErrorKind::HungUp, message));
                 }
                 Err(Refusal::TimedOut) => {

@@ -33,7 +33,7 @@ pub fn through<T>(socket: &Path, patience: Duration, work: impl FnOnce(&Path) ->
         let done = work(&at(&door));
         // Nobody may have come.
         let _ = rustix::net::shutdown(&listener, rustix::net::Shutdown::Both);
-        let served = server.join().unwrap_or_else(|_| Err(io::Error::other("the way to it broke")));
+        let served = server.join().unwrap_or_else(|_| Err(io::Error::other("the connection to it was lost")));
         Ok((done, served.err().map(|error| format!("the ssh agent at {}: {error}", socket.display()))))
     })
 }

@@ -40,9 +40,9 @@ pub fn list(socket: &Path, patience: Duration) -> anyhow::Result<Vec<AgentKey>> 
     let ask = || -> anyhow::Result<Vec<AgentKey>> {
         let mut agent = connect(socket, patience)?;
         let answer = exchange(&mut agent, &[REQUEST_IDENTITIES], patience)?;
-        parse(&answer).context("its list of keys is cut short")
+        parse(&answer).context("its list of keys is truncated")
     };
-    ask().with_context(|| format!("the ssh agent at {} does not answer properly", socket.display()))
+    ask().with_context(|| format!("cannot use the ssh agent at {}", socket.display()))
 }
 
 /// Connects to an agent. One that takes in no more connections is waited for as long as for an answer.
@@ -108,7 +108,7 @@ fn in_words(error: io::Error, patience: Duration) -> io::Error {
             io::Error::new(ErrorKind::TimedOut, format!("no answer within {patience:?}"))
         }
         ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => {
-            io::Error::new(error.kind(), "it hung up")
+            io::Error::new(error.kind(), "it closed the connection")
         }
         _ => error,
     }
@@ -119,7 +119,7 @@ fn parse(answer: &[u8]) -> anyhow::Result<Vec<AgentKey>> {
     if kind != IDENTITIES_ANSWER {
         bail!("it refused to list its keys (message {kind})");
     }
-    let count = take_u32(&mut rest).context("no number of keys")?;
+    let count = take_u32(&mut rest).context("the number of keys is missing")?;
     let mut keys = Vec::new();
     for _ in 0..count {
         let blob = take_string(&mut rest).context("a key")?.to_vec();

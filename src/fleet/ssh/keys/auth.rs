@@ -252,11 +252,11 @@ impl Keys {
         match relay::through(socket, patience, with_agent) {
             Ok((_, Some(why))) => Err(AttemptFailure::Agent(why)),
             Ok((Err(error), None)) if error.message().starts_with("Callback ") => {
-                let why = "the agent does not sign with it";
+                let why = "the agent refused to sign with it";
                 Err(AttemptFailure::Session(ssh2::Error::new(error_code::AGENT_PROTOCOL, why)))
             }
             Ok((done, None)) => done.map_err(AttemptFailure::Session),
-            Err(error) => Err(AttemptFailure::Agent(format!("there is no way to the ssh agent: {error}"))),
+            Err(error) => Err(AttemptFailure::Agent(format!("cannot connect to the ssh agent: {error}"))),
         }
     }
 }

@@ -33,9 +33,8 @@ impl Certificate {
         let shown = path.display();
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the certificate {shown}"))?;
         let text = text.trim().to_owned();
-        let blob = public_key(&text).with_context(|| format!("{shown} is no certificate"))?;
-        let (key, _) =
-            certified(&blob).with_context(|| format!("{shown} is no certificate of a key that can be used"))?;
+        let blob = public_key(&text).with_context(|| format!("{shown} is not a certificate"))?;
+        let (key, _) = certified(&blob).with_context(|| format!("{shown} is not a certificate of a supported key"))?;
         Ok(Certificate { path: path.to_owned(), text, blob, key })
     }
 
@@ -49,8 +48,8 @@ impl Certificate {
     /// Why it is of no use although the agent holds its key: the agent shows what it holds, and nothing else.
     pub fn not_held(&self) -> String {
         format!(
-            "the agent holds the key of the certificate {}, and not the certificate: put it beside the key's file as \
-             NAME-cert.pub, and ssh-add that once more",
+            "the agent holds the key of the certificate {}, but not the certificate: save it next to the key as \
+             NAME-cert.pub, and run ssh-add again",
             self.path.display()
         )
     }
@@ -87,7 +86,7 @@ pub fn doubt(blob: &[u8], user: &str) -> Option<String> {
     // 1: of a user, 2: of a host.
     let mut wrong = Vec::new();
     if kind != 1 {
-        wrong.push("is one of a host, and no user's".to_owned());
+        wrong.push("is for a host, not for a user".to_owned());
     }
     if now < after {
         wrong.push(format!("is not valid before {}", at(after)));
@@ -97,7 +96,7 @@ pub fn doubt(blob: &[u8], user: &str) -> Option<String> {
     }
     if !principals.is_empty() && !principals.iter().any(|name| name == user) {
         let names = in_one_line(&principals.join(", ")).unwrap_or_default();
-        wrong.push(format!("is for {names}, and not for {user}"));
+        wrong.push(format!("is for {names}, not for {user}"));
     }
     if wrong.is_empty() {
         wrong.push(format!("is signed by the {authority}, which the server may not trust (TrustedUserCAKeys)"));
@@ -152,7 +151,7 @@ mod tests {
             }
         }
         assert_eq!(Certificate::beside(&path("ca")), None);
-        assert!(Certificate::read(&path("ca.pub")).unwrap_err().to_string().contains("no certificate"));
+        assert!(Certificate::read(&path("ca.pub")).unwrap_err().to_string().contains("not a certificate"));
     }
 
     #[test]
@@ -167,10 +166,10 @@ mod tests {
         for (flags, words) in [
             (&["-n", "root"][..], "signed by the ssh-ed25519 key SHA256:"),
             (&[], "signed by"),
-            (&["-n", "alice,bob"], "is for alice, bob, and not for root"),
+            (&["-n", "alice,bob"], "is for alice, bob, not for root"),
             (&["-n", "root", "-V", "20200101000000Z:20200102000000Z"], "expired at 2020-01-02T00:00:00Z"),
             (&["-n", "root", "-V", "20990101000000Z:20990102000000Z"], "is not valid before 2099-01-01T00:00:00Z"),
-            (&["-h", "-n", "root"], "is one of a host"),
+            (&["-h", "-n", "root"], "is for a host"),
         ] {
             keygen(&[&["-s", "ca", "-I", "me"], flags, &["key.pub"]].concat());
             let certificate = Certificate::beside(&dir.path().join("key")).unwrap();

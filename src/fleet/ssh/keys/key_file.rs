@@ -48,9 +48,12 @@ impl KeyFile {
     pub fn usable(self, path: &Path) -> anyhow::Result<String> {
         let path = path.display();
         match self.private {
-            None => bail!("the identity {path} is a public key, and no agent holds its private half: ssh-add it"),
+            None => bail!("the identity {path} is a public key, and no agent holds the private key: run ssh-add"),
             Some(_) if self.encrypted => {
-                bail!("the identity {path} is encrypted, and no agent holds it: ssh-add it, nobody is asked here")
+                bail!(
+                    "the identity {path} is encrypted, and no agent holds it: run ssh-add, since hoist does not ask \
+                       for passphrases"
+                )
             }
             Some(private) => Ok(private),
         }
@@ -84,7 +87,8 @@ impl std::fmt::Display for Exposed {
         let (path, mode) = (self.path.display(), self.mode);
         write!(
             f,
-            "the private key {path} is open to others (mode {mode:04o}) and is not used, as with ssh: chmod 600 {path}"
+            "the private key {path} is accessible to others (mode {mode:04o}) and is not used, as with ssh: run chmod \
+             600 {path}"
         )
     }
 }

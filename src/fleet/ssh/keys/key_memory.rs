@@ -77,7 +77,7 @@ impl KeyMemory {
         if let Some(file) = &self.file
             && let Err(error) = append(file, &format!("{account}\t{key_id}\n"))
         {
-            log::debug!("which key got in is not remembered: {}: {error:#}", file.display());
+            log::debug!("cannot remember which key was accepted: {}: {error:#}", file.display());
         }
     }
 

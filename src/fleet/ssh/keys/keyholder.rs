@@ -33,10 +33,10 @@ impl Places {
     /// The one key of this name, and nothing else.
     ///
     /// # Errors
-    /// There is no such public key, or no agent holds its private half.
+    /// There is no such public key, or no agent holds the private key.
     pub fn named(&self, name: &str, wanted: &Wanted) -> anyhow::Result<HeldKey> {
         if name.is_empty() || name.starts_with('.') || name.contains('/') {
-            bail!("it is the name of a file in {} without its .pub", self.keys.display());
+            bail!("it is the name of a file in {} without .pub", self.keys.display());
         }
         self.key(&self.file(name), wanted)
     }
@@ -59,7 +59,7 @@ impl Places {
 
     fn key(&self, file: &Path, wanted: &Wanted) -> anyhow::Result<HeldKey> {
         let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        let public = public_key(&text).with_context(|| format!("{} holds no public key", file.display()))?;
+        let public = public_key(&text).with_context(|| format!("{} contains no public key", file.display()))?;
         let shared = Some(&self.agent).filter(|agent| wanted.agent.is_none() || agent.exists());
         let mut why = None;
         for socket in wanted.agent.iter().chain(shared) {
@@ -68,7 +68,7 @@ impl Places {
                 Err(error) => why = Some(error),
             }
         }
-        Err(why.unwrap_or_else(|| anyhow::anyhow!("there is no agent")))
+        Err(why.unwrap_or_else(|| anyhow::anyhow!("no agent is running")))
     }
 }
 

@@ -54,33 +54,33 @@ impl Refusal {
                 let besides = if troubles.is_empty() { troubles } else { format!("; not tried: {troubles}") };
                 format!(
                     "every key was refused for user {user} on {host} (tried {}: {}{offers}): add one of them to the \
-                     authorized_keys of {user} there, or see in the log of its sshd why it does not count{besides}",
+                     authorized_keys of {user} there, or look in the log of its sshd for the reason{besides}",
                     self.tried.len(),
                     self.tried.join(", ")
                 )
             }
             Reason::NoPublickey => format!(
-                "{host} takes no keys from user {user}: it offers {} only; allow publickey there (PubkeyAuthentication and \
-                 AuthenticationMethods in its sshd_config)",
+                "{host} does not accept keys of user {user}: it offers only {}; allow publickey there \
+                 (PubkeyAuthentication and AuthenticationMethods in its sshd_config)",
                 self.methods.join(",")
             ),
             Reason::MoreWanted { key, wanted } => format!(
-                "{host} accepted {key} for user {user}, and wants {} besides (AuthenticationMethods in its sshd_config): \
-                 hoist answers no questions, so let this user in there with a key alone",
+                "{host} accepted {key} for user {user}, and also requires {} (AuthenticationMethods in its \
+                 sshd_config): hoist cannot do that, so allow this user to log in with a key only",
                 wanted.join(" or ")
             ),
             Reason::NotAllowed { key } if user == "root" => format!(
-                "{host} accepted {key}, and refused to log root in, as sshd does with PermitRootLogin no, or where a second \
-                 key is wanted (AuthenticationMethods){offers}: allow root with a key there, or name another user as \
-                 ssh_user"
+                "{host} accepted {key}, but refused to log in root, as sshd does with PermitRootLogin no, or if a \
+                 second key is required (AuthenticationMethods){offers}: allow root with a key there, or name another \
+                 user as ssh_user"
             ),
             Reason::NotAllowed { key } => format!(
-                "{host} accepted {key} for user {user}, and refused the login all the same{offers}: a second key may be \
-                 wanted (AuthenticationMethods in its sshd_config), or the account be barred; the log of its sshd says why"
+                "{host} accepted {key} for user {user}, but refused the login{offers}: a second key may be required \
+                 (AuthenticationMethods in its sshd_config), or the account may be disabled; see the log of its sshd"
             ),
             Reason::Closed { key } => format!(
-                "{host} accepted {key} for user {user}, and then closed the connection, as it does for an account that has \
-                 expired or is barred, or while /etc/nologin is there: the log of its sshd says why"
+                "{host} accepted {key} for user {user}, but then closed the connection, as for an account that has \
+                 expired or is disabled, or while /etc/nologin exists: see the log of its sshd"
             ),
         }
     }

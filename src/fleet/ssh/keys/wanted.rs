@@ -21,7 +21,7 @@ pub struct Wanted {
     pub no_others: bool,
     /// Certificates of any of the keys, beside those that have the name of a key's file and `-cert.pub`.
     pub certificates: Vec<PathBuf>,
-    /// The agent's socket; `None`: there is no agent.
+    /// The agent's socket; `None`: no agent is running.
     pub agent: Option<PathBuf>,
     /// How long the agent may take for an answer.
     pub patience: Duration,

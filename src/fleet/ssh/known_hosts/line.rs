@@ -105,7 +105,7 @@ impl KnownHost {
         match key_name(&key) {
             Some(inner) if inner == name => {}
             Some(inner) => return Err(format!("the key is a {inner} key, the line says {name:?}")),
-            None => return Err("the key is cut short".to_owned()),
+            None => return Err("the key is truncated".to_owned()),
         }
         Ok(Some(KnownHost { hosts: parse_hosts(first)?, revoked, authority, kind: KeyType::from_name(name), key }))
     }
@@ -218,7 +218,7 @@ mod tests {
             ("|1|nothing ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA", "no hash"),
             ("@wrong web1 x y", "marker"),
             ("@revoked", "names"),
-            ("web1 x AAAA", "cut short"),
+            ("web1 x AAAA", "truncated"),
         ] {
             let error = KnownHost::parse(bad).unwrap_err();
             assert!(error.contains(why), "{bad:?}: {error}");

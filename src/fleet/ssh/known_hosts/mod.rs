@@ -190,10 +190,9 @@ impl KnownHosts {
     /// When the file cannot be written; for this process the key counts as known all the same.
     pub fn accept(&self, host: &str, port: u16, key: &[u8]) -> anyhow::Result<()> {
         let name = lookup_name(host, port);
-        let kind = key_name(key).context("the offered host key is cut short")?;
+        let kind = key_name(key).context("the offered host key is truncated")?;
         let text = format!("{name} {kind} {}", STANDARD.encode(key));
-        let entry =
-            KnownHost::parse(&text).map_err(anyhow::Error::msg)?.context("the host key cannot be written down")?;
+        let entry = KnownHost::parse(&text).map_err(anyhow::Error::msg)?.context("the host key cannot be stored")?;
         let mut accepted = lock(&self.accepted);
         let accepted = accepted.entry(name).or_default();
         if accepted.iter().any(|placed| placed.entry == entry) {
@@ -201,7 +200,7 @@ impl KnownHosts {
         }
         let file = self.own.clone().unwrap_or_default();
         accepted.push(Placed { entry, file: file.clone(), line: 0 });
-        let own = self.own.as_ref().context("there is no known_hosts file to write to: no home directory")?;
+        let own = self.own.as_ref().context("no known_hosts file to write to: there is no home directory")?;
         append(own, &text).with_context(|| format!("cannot add a host key to {}", own.display()))
     }
 }

@@ -49,7 +49,7 @@ impl KnownHostsCommand {
     pub fn new(line: &str, tokens: &Tokens) -> Result<KnownHostsCommand, String> {
         let words = crate::text::words(line).ok_or_else(|| format!("{line:?} has a quote that is not closed"))?;
         if !words.first().is_some_and(|program| program.starts_with('/')) {
-            return Err(format!("{line:?} does not begin with the whole path of a program"));
+            return Err(format!("{line:?} does not begin with the absolute path of a program"));
         }
         let command = KnownHostsCommand { words, tokens: tokens.table() };
         command.expanded(&KeyQuestion::order(""))?;
@@ -64,7 +64,7 @@ impl KnownHostsCommand {
         let words = self.expanded(question).map_err(anyhow::Error::msg)?;
         let ask = || {
             let Some((program, arguments)) = words.split_first() else { bail!("it is empty") };
-            run::output(program, arguments)?.context("there is no such program")
+            run::output(program, arguments)?.context("the program does not exist")
         };
         ask().with_context(|| format!("KnownHostsCommand {}", words.join(" ")))
     }

@@ -115,8 +115,8 @@ impl ConfigReader {
         let said = run::ssh(&arguments)
             .with_context(|| {
                 format!(
-                    "OpenSSH's configuration of {host} cannot be read with ssh -G, where a command of `Match exec` may \
-                     hang or fail (ssh_config: none passes it over)"
+                    "OpenSSH's configuration of {host} cannot be read with ssh -G, maybe because a command of `Match \
+                     exec` hangs or fails (set ssh_config to none to ignore the configuration)"
                 )
             })?
             .context("ssh is gone")?;
@@ -152,7 +152,7 @@ fn check(answer: &HostConfig) -> anyhow::Result<()> {
         for value in values {
             if let Some((name, why)) = options::refusal(option, value) {
                 bail!(
-                    "{name} {value} {why}: leave it out for the deployment's hosts, or set ssh_config to none, or to a \
+                    "{name} {value} {why}: remove it for the deployment's hosts, or set ssh_config to none or to a \
                      file without it"
                 );
             }

@@ -145,14 +145,14 @@ pub const OPTIONS: &[(&str, Use)] = &[
 pub fn refusal(option: &str, value: &str) -> Option<(String, &'static str)> {
     let found = OPTIONS.iter().find(|(name, _)| name.eq_ignore_ascii_case(option));
     let Some((name, usage)) = found else {
-        return Some((option.to_owned(), "is an option that hoist does not know"));
+        return Some((option.to_owned(), "is an unknown option"));
     };
     let fits = match usage {
         Honoured | Ignored => true,
         Refused(values) => values.contains(&value),
         RefusedWithout(word) => value.split(',').any(|part| part.trim() == *word),
     };
-    (!fits).then(|| ((*name).to_owned(), "is not honoured by hoist"))
+    (!fits).then(|| ((*name).to_owned(), "is not supported by hoist"))
 }
 
 #[cfg(test)]

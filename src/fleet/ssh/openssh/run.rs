@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 /// A configuration may run commands of its own (`Match exec`), or look names up.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What `ssh` prints; `None` when there is no such program.
+/// What `ssh` prints; `None` when the program does not exist.
 ///
 /// # Errors
 /// When it fails, with what it says, or does not end in time.
@@ -22,7 +22,7 @@ pub fn ssh<S: AsRef<OsStr>>(arguments: &[S]) -> anyhow::Result<Option<String>> {
     Ok(output("ssh", arguments)?.map(|text| String::from_utf8_lossy(&text).into_owned()))
 }
 
-/// What a program prints; `None` when there is no such program.
+/// What a program prints; `None` when the program does not exist.
 ///
 /// # Errors
 /// See [`ssh`].

@@ -36,13 +36,13 @@ impl Tokens<'_> {
     /// A token that has no meaning here, a variable that is not set, a home that is not known.
     pub fn path(&self, text: &str) -> Result<PathBuf, String> {
         let text = self.expand(&variables(text)?, "hnprkudiLl")?;
-        let home = || self.home.ok_or_else(|| format!("{text:?} needs your home directory, which is not known"));
+        let home = || self.home.ok_or_else(|| format!("{text:?} needs your home directory, which is unknown"));
         match text.strip_prefix('~') {
             None => Ok(PathBuf::from(text)),
             Some("") => Ok(home()?.to_owned()),
             Some(rest) => match rest.strip_prefix('/') {
                 Some(rest) => Ok(home()?.join(rest)),
-                None => Err(format!("{text:?} is in another user's home: write a whole path")),
+                None => Err(format!("{text:?} is in another user's home: write an absolute path")),
             },
         }
     }
@@ -89,7 +89,7 @@ pub fn expand(text: &str, meaning: impl Fn(char) -> Option<String>) -> Result<St
             Some('%') => expanded.push('%'),
             token => match token.and_then(&meaning) {
                 Some(meant) => expanded += &meant,
-                None => return Err(format!("{text:?} holds a token of ssh that hoist does not know here")),
+                None => return Err(format!("{text:?} contains a token that hoist does not support here")),
             },
         }
     }
@@ -104,7 +104,7 @@ fn this_host() -> String {
 fn variables(text: &str) -> Result<String, String> {
     let (mut done, mut rest) = (String::new(), text);
     while let Some((before, after)) = rest.split_once("${") {
-        let (name, behind) = after.split_once('}').ok_or_else(|| format!("{text:?} lacks a closing brace"))?;
+        let (name, behind) = after.split_once('}').ok_or_else(|| format!("{text:?} has no closing brace"))?;
         let value = std::env::var(name).map_err(|_| format!("{text:?} needs the variable {name}, which is not set"))?;
         done += before;
         done += &value;

@@ -22,7 +22,7 @@ impl Disagreement {
         match Offer::of(socket, patience) {
             Ok(offer) => between(&offer, ours, types),
             Err(error) => {
-                log::debug!("what the server offers cannot be read: {error}");
+                log::debug!("cannot parse what the server offers: {error}");
                 None
             }
         }

@@ -186,7 +186,7 @@ impl Running {
         // A packet that went in part has to be finished before anything else is sent.
         while let WriteProgress::Part = self.write_turn(link, &mut |_| AfterLine::More)? {
             if Instant::now() >= until {
-                return Err("the host takes nothing".into());
+                return Err("the host accepts no data".into());
             }
             link.wait_for_room(until)?;
         }

@@ -105,7 +105,7 @@ impl Names {
             Ok(address) => vec![SocketAddr::new(address, port)],
             Err(_) => match self.wait_for(host, limit) {
                 Err(error) if error.kind() != ErrorKind::TimedOut => {
-                    log::debug!("{host}: {error}; it is asked for once more");
+                    log::debug!("{host}: {error}; trying once more");
                     std::thread::sleep(PAUSE.min(limit));
                     self.wait_for(host, limit)?
                 }
@@ -184,7 +184,7 @@ impl Names {
         let thread = std::thread::Builder::new().name("names".into()).stack_size(STACK);
         match thread.spawn(move || names.work()) {
             Ok(_) => lookups.threads += 1,
-            Err(error) if lookups.threads > 0 => log::debug!("no further thread for names: {error}"),
+            Err(error) if lookups.threads > 0 => log::debug!("cannot start another thread to resolve names: {error}"),
             Err(error) => {
                 lookups.waiting.clear();
                 lookups.set(host, LookUp::Failed(Instant::now(), error.to_string()));

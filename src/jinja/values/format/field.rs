@@ -138,5 +138,5 @@ pub fn digits(rest: &mut &str) -> Result<Option<usize>, Error> {
 
 /// A number; unlike elsewhere, an undefined value is a type error here.
 pub fn real(value: &Value) -> Result<f64, Error> {
-    value.real().map_err(|_| refuse(format!("a format wants a number, not {}", value.type_name())))
+    value.real().map_err(|_| refuse(format!("a format needs a number, not {}", value.type_name())))
 }

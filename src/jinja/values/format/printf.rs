@@ -25,7 +25,7 @@ pub fn printf(format: &str, given: &Value) -> Result<String, Error> {
         let mut key = None;
         if let Some(after) = rest.strip_prefix('(') {
             let Some((name, after)) = after.split_once(')') else {
-                return Err(refuse("a format's %( lacks its closing bracket"));
+                return Err(refuse("a format's %( has no closing bracket"));
             };
             (key, rest) = (Some(name), after);
             by_key = true;
@@ -59,9 +59,9 @@ pub fn printf(format: &str, given: &Value) -> Result<String, Error> {
             Some(key) => match items {
                 [Value::Dict(entries)] => match entries.borrow().get(&Key::text(key)) {
                     Some(value) => value.clone(),
-                    None => return Err(refuse("a format names a key that its mapping lacks")),
+                    None => return Err(refuse("a format uses a key that its mapping does not have")),
                 },
-                _ => return Err(refuse("a format with names wants a mapping")),
+                _ => return Err(refuse("a format with names needs a mapping")),
             },
             None => next.next().cloned().ok_or_else(|| refuse("a format has more fields than values"))?,
         };
@@ -86,9 +86,9 @@ pub fn printf(format: &str, given: &Value) -> Result<String, Error> {
                 (Some(one), _) if one.chars().count() == 1 => plain.text(one),
                 (None, Some(code)) => match u32::try_from(code).ok().and_then(char::from_u32) {
                     Some(c) => plain.text(&c.to_string()),
-                    None => return Err(refuse("%c wants a character")),
+                    None => return Err(refuse("%c needs a character")),
                 },
-                _ => return Err(refuse("%c wants a character")),
+                _ => return Err(refuse("%c needs a character")),
             },
             other => return Err(refuse(format!("a format has no field %{other}"))),
         });

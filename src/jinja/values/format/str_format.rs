@@ -24,10 +24,10 @@ pub fn str_format(format: &str, positional: &[Value], named: &Named) -> Result<S
             continue;
         }
         let Some((field, after)) = rest.split_once('}').filter(|_| mark == "{") else {
-            return Err(refuse("a format has a brace without its partner: write it twice to print it"));
+            return Err(refuse("a format has an unmatched brace: double it to print it"));
         };
         if field.contains('{') {
-            return Err(refuse("a format has a field within a field: write the number"));
+            return Err(refuse("a format has a nested field: write the number"));
         }
         rest = after;
         let (field, spec) = field.split_once(':').unwrap_or((field, ""));
@@ -37,7 +37,7 @@ pub fn str_format(format: &str, positional: &[Value], named: &Named) -> Result<S
         };
         let end = field.find(['.', '[']).unwrap_or(field.len());
         let (name, mut path) = field.split_at(end);
-        let lacks = || refuse("a format names a value that was not given");
+        let lacks = || refuse("a format uses a value that was not given");
         let mut value = if name.is_empty() {
             automatic += 1;
             positional.get(automatic - 1).cloned().ok_or_else(lacks)?
@@ -47,7 +47,7 @@ pub fn str_format(format: &str, positional: &[Value], named: &Named) -> Result<S
             named.iter().find(|(known, _)| &**known == name).map(|(_, value)| value.clone()).ok_or_else(lacks)?
         };
         while let Some(after) = path.strip_prefix('[') {
-            let Some((key, after)) = after.split_once(']') else { return Err(refuse("a format's [ lacks its ]")) };
+            let Some((key, after)) = after.split_once(']') else { return Err(refuse("a format's [ has no ]")) };
             value = match key.parse::<i64>() {
                 Ok(index) => item(&value, &Value::Int(i128::from(index)))?,
                 Err(_) => item(&value, &Value::text(key))?,
@@ -58,7 +58,7 @@ pub fn str_format(format: &str, positional: &[Value], named: &Named) -> Result<S
             path = after;
         }
         if !path.is_empty() {
-            return Err(refuse("a format asks for an attribute: write [key]"));
+            return Err(refuse("a format uses an attribute: write [key]"));
         }
         text.push_str(&match conversion {
             None => field_of(&value, spec)?,

@@ -70,7 +70,7 @@ fn of_dict(
         }
         own.extend(named.iter().map(|(name, value)| (Key::text(name), value.clone())));
         if own.values().any(|item| item.holds(value)) {
-            return Err(refuse("a dictionary that would hold itself"));
+            return Err(refuse("a dictionary that would contain itself"));
         }
         *entries.borrow_mut() = own;
         return Ok(Value::None);
@@ -112,7 +112,7 @@ fn of_dict(
         "setdefault" => {
             let default = arguments.get(1).cloned().unwrap_or(Value::None);
             if default.holds(value) {
-                return Err(refuse("a dictionary that would hold itself"));
+                return Err(refuse("a dictionary that would contain itself"));
             }
             Ok(entries.borrow_mut().entry(key()?).or_insert(default).clone())
         }
@@ -159,7 +159,7 @@ fn of_list(
         _ => Vec::new(),
     };
     if more.iter().any(|item| item.holds(value)) {
-        return Err(refuse("a list that would hold itself"));
+        return Err(refuse("a list that would contain itself"));
     }
     if items.borrow().len() + more.len() > LARGEST {
         return Err(refuse(format!("a list of more than {LARGEST} items")));

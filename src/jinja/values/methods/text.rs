@@ -48,7 +48,7 @@ pub fn of_text(s: &str, method: &str, positional: &[Value], named: &Named) -> Re
             for item in arguments.required(0)?.items()? {
                 match item.as_str() {
                     Some(part) => parts.push(part.to_owned()),
-                    None => return Err(refuse(format!("join wants text, not {}: write `|join`", item.type_name()))),
+                    None => return Err(refuse(format!("join needs text, not {}: write `|join`", item.type_name()))),
                 }
             }
             Value::text(parts.join(s))
@@ -61,7 +61,7 @@ pub fn of_text(s: &str, method: &str, positional: &[Value], named: &Named) -> Re
             arguments.required(0)?;
             let fill = arguments.get(1).map_or(Some(" "), Value::as_str).unwrap_or_default();
             if fill.chars().count() != 1 {
-                return Err(refuse("a text is filled up with one character"));
+                return Err(refuse("the fill character must be a single character"));
             }
             let room = arguments.size(0, 0)?.saturating_sub(s.chars().count());
             // An odd blank goes to the left when the width is odd, as in Python.
@@ -85,7 +85,7 @@ pub fn of_text(s: &str, method: &str, positional: &[Value], named: &Named) -> Re
                 .required(0)?
                 .as_str()
                 .filter(|mark| !mark.is_empty())
-                .ok_or_else(|| refuse("partition wants text"))?;
+                .ok_or_else(|| refuse("partition needs text"))?;
             let found = if method == "partition" { s.split_once(mark) } else { s.rsplit_once(mark) };
             let parts = match found {
                 Some((before, after)) => [before, mark, after],
@@ -190,7 +190,7 @@ pub fn of_text(s: &str, method: &str, positional: &[Value], named: &Named) -> Re
             let arguments = bind(&["old", "new", "count"])?;
             let (old, new) = (arguments.required(0)?, arguments.required(1)?);
             let (Some(old), Some(new)) = (old.as_str(), new.as_str()) else {
-                return Err(refuse("replace wants texts"));
+                return Err(refuse("replace needs texts"));
             };
             match usize::try_from(arguments.number(2, -1)?) {
                 Ok(count) => Value::text(s.replacen(old, new, count)),
@@ -252,7 +252,7 @@ fn split<'a>(s: &'a str, separator: Option<&str>, limit: usize, from_the_end: bo
         return Ok(parts);
     };
     if separator.is_empty() {
-        return Err(refuse("split wants a separator that is not empty"));
+        return Err(refuse("split needs a separator that is not empty"));
     }
     let mut parts: Vec<_> =
         if from_the_end { s.rsplitn(pieces, separator).collect() } else { s.splitn(pieces, separator).collect() };
@@ -293,7 +293,7 @@ fn searched(s: &str, method: &str, positional: &[Value], named: &Named) -> Resul
         }
         return Ok(Value::Bool(false));
     }
-    let Some(wanted) = arguments.text(0)? else { return Err(refuse(format!("{method} wants text"))) };
+    let Some(wanted) = arguments.text(0)? else { return Err(refuse(format!("{method} needs text"))) };
     if method == "count" {
         return Ok(Value::size(if beyond { 0 } else { part.matches(wanted).count() }));
     }

@@ -1,0 +1,45 @@
+//! What a command showed, against what the manual says that it shows.
+
+use regex::Regex;
+
+/// Times, ids, revisions and durations, which differ from run to run.
+const VARYING: [(&str, &str); 8] = [
+    (r"\d{8}T\d{6}\.\d{3}Z-\d+-[0-9a-f]+", "RUN"),
+    (r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "TIME"),
+    (r"\b\d\d:\d\d:\d\d\b", "TIME"),
+    (r"\b[0-9a-f]{10}(?:[0-9a-f]{30})?\b", "REVISION"),
+    (r"\b\d+(?:\.\d+)? (s|min)\b", "N s"),
+    (r"\bprocess \d+", "process N"),
+    (r"\b\d+ keys", "N keys"),
+    (r"@[\w.-]+", "@HOST"),
+];
+
+fn comparable(line: &str) -> String {
+    let folded = line.split_whitespace().collect::<Vec<_>>().join(" ");
+    VARYING
+        .iter()
+        .fold(folded, |text, (pattern, word)| Regex::new(pattern).unwrap().replace_all(&text, *word).into_owned())
+}
+
+/// Whether a line is what the manual says; `...` stands for any text.
+fn is_line(manual: &str, shown: &str) -> bool {
+    let pattern = comparable(manual).split("...").map(regex::escape).collect::<Vec<_>>().join(".*");
+    Regex::new(&format!("^{pattern}$")).unwrap().is_match(&comparable(shown))
+}
+
+/// Whether lines are those of the manual; a line of `...` stands for any lines.
+pub fn agrees(manual: &[String], shown: &[String]) -> bool {
+    // Blank lines are for the eye.
+    let manual: Vec<&str> = manual.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect();
+    agree(&manual, shown)
+}
+
+fn agree(manual: &[&str], shown: &[String]) -> bool {
+    match manual.split_first() {
+        None => shown.is_empty(),
+        Some((line, rest)) if *line == "..." => (0..=shown.len()).any(|n| agree(rest, &shown[n..])),
+        Some((line, rest)) => {
+            shown.split_first().is_some_and(|(first, more)| is_line(line, first) && agree(rest, more))
+        }
+    }
+}
