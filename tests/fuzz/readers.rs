@@ -211,7 +211,7 @@ fn pattern(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let hosts: Vec<Target> = ["web1", "web09.example.org", "db-2", "127.0.0.1"].map(|it| it.parse().unwrap()).into();
     text.parse::<HostPattern>().map_or_else(shape, |pattern| {
-        let matched: Vec<bool> = hosts.iter().map(|host| pattern.matches(host)).collect();
+        let matched: Vec<bool> = hosts.iter().map(|host| pattern.matches("", host)).collect();
         format!("{matched:?} {}", about(pattern.unmatched(&hosts).len()))
     })
 }
