@@ -123,10 +123,10 @@ tee $name.input | {self.farm.folder}/plain-wrapper
             with open(path, "rb") as file:
                 # The request stands behind a line for shells that have taken Hoist's place.
                 line = [file.readline(), file.readline()][1]
-            action = json.loads(line)["action"] if line.startswith(b"{") else {}
-            if action.get("action") == "run":
+            request = json.loads(line) if line.startswith(b"{") else {}
+            if request.get("action") == "run":
                 # In the order of their names they are replayed.
-                stage = records / f"{STAGES.index(action['stage'])}-{action['stage']}"
+                stage = records / f"{STAGES.index(request['stage'])}-{request['stage']}"
                 stage.mkdir(parents=True, exist_ok=True)
                 host = path.name.rpartition(".")[0].rpartition(".")[0]
                 shutil.move(path, stage / f"{host}.input")

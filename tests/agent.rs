@@ -426,7 +426,7 @@ fn an_agent_that_dies_between_two_hosts_is_named_by_the_second() {
     connect(&ssh, "127.0.0.2").unwrap();
     agent.signal("KILL");
     let error = connect(&ssh, "127.0.0.3").unwrap_err();
-    let words = format!("cannot log in to 127.0.0.3 as root: cannot use the ssh agent at {}: ", agent.socket);
+    let words = format!("cannot log in to 127.0.0.3 as root: the ssh agent at {}: ", agent.socket);
     assert!(error.message.starts_with(&words), "{error}");
     assert_eq!(error.kind, ConnectErrorKind::Auth);
 }

@@ -95,7 +95,7 @@ fn a_deploy_host_that_is_blocked_deploys_nothing_but_is_made_ready() {
 
 #[test]
 fn the_beginning_of_two_flags() {
-    Untouched::new().refuses(&["deploy", "--yes", "--d"], &["--d may be --dry-run or --define"]);
+    Untouched::new().refuses(&["deploy", "--yes", "--d"], &["--d is ambiguous: --dry-run or --define"]);
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn no_agent_and_no_key() {
 
 #[test]
 fn a_definition_without_a_value() {
-    Untouched::new().refuses(&["deploy", "--yes", "-D"], &["--define wants a value", "hoist deploy --help"]);
+    Untouched::new().refuses(&["deploy", "--yes", "-D"], &["--define needs a value", "hoist deploy --help"]);
     Untouched::new().refuses(&["deploy", "--yes", "-D", "batch_size"], &["key:value"]);
     Untouched::new().refuses(&["deploy", "--yes", "-D", "batch_size:many"], &["batch_size", "many"]);
 }
@@ -178,7 +178,7 @@ fn an_unknown_stage() {
 
 #[test]
 fn fault_10_no_terminal_is_not_taken_for_a_yes() {
-    Untouched::new().refuses(&["deploy"], &["no terminal", "--yes"]);
+    Untouched::new().refuses(&["deploy"], &["not a terminal", "--yes"]);
 }
 
 #[test]

@@ -284,7 +284,7 @@ fn a_file_that_may_live_on_another_file_s_remote_vars_is_named() {
     );
     let text = String::from_utf8(repo.check(&["-e", "beta"]).stdout).unwrap();
     let warning = "warning: /etc/borrower uses secret, site, which no vars.yaml sets: Scap may take it from the \
-                   remote_vars of /etc/lender, but hoist does not; give /etc/borrower its own remote_vars\n";
+                   remote_vars of /etc/lender, and hoist does not; give /etc/borrower its own remote_vars\n";
     assert!(text.contains(warning) && text.matches("warning:").count() == 1, "{text}");
 }
 
@@ -309,6 +309,9 @@ fn a_method_of_python_2_in_a_template_is_worth_a_remark_and_no_mistake() {
     );
     let (mistakes, text) = repo.mistakes(&[]);
     assert!(mistakes.is_empty(), "{text}");
-    assert!(text.contains("old.j2:2: .iteritems() is Python 2's") && text.contains("write .items()"), "{text}");
-    assert!(text.contains("old.j2:2: .has_key() is Python 2's") && text.contains("write `in`"), "{text}");
+    assert!(
+        text.contains("old.j2:2: .iteritems() exists in Python 2 only") && text.contains("write .items()"),
+        "{text}"
+    );
+    assert!(text.contains("old.j2:2: .has_key() exists in Python 2 only") && text.contains("write `in`"), "{text}");
 }

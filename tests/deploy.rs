@@ -366,8 +366,8 @@ fn status_5_while_another_deployment_is_on_here_or_on_a_target() {
     // Two that were given different locks have one journal all the same.
     let other_lock = tempfile::tempdir().unwrap();
     let other_lock = format!("lock_dir:{}", other_lock.path().display());
-    project.deploy(&["-D", &other_lock]).ends(5).says("under way");
-    project.run(&["rollback", "--yes", "-D", &other_lock]).ends(5).says("under way");
+    project.deploy(&["-D", &other_lock]).ends(5).says("is running with another lock");
+    project.run(&["rollback", "--yes", "-D", &other_lock]).ends(5).says("is running with another lock");
     // From another deploy host the locks on the targets say the same.
     let lock_dir = tempfile::tempdir().unwrap();
     let elsewhere = format!("lock_dir:{}", lock_dir.path().display());

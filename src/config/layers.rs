@@ -153,7 +153,7 @@ impl Layers {
     pub fn define(&mut self, defines: &[String]) -> Result<(), Problem> {
         for define in defines {
             let Some((key, value)) = define.split_once([':', '=']).filter(|(key, _)| !key.trim().is_empty()) else {
-                return Err(Problem::new(format!("-D wants key:value or key=value, and {define:?} is neither")));
+                return Err(Problem::new(format!("-D needs key:value or key=value, and {define:?} is neither")));
             };
             let entry = ConfigEntry { value: value.trim().to_owned(), origin: Origin::Define };
             self.entries.insert(key.trim().to_lowercase(), entry);

@@ -253,7 +253,7 @@ fn a_definition_has_a_colon_or_an_equals_sign_between_key_and_value() {
     for good in ["batch_size=3", "batch_size:3", "batch_size = 3"] {
         assert_eq!(Repo::configured("").define(good).config().settings.batch_size, 3, "{good}");
     }
-    assert!(Repo::configured("").define("batch_size").error().starts_with("-D wants key:value or key=value"));
+    assert!(Repo::configured("").define("batch_size").error().starts_with("-D needs key:value or key=value"));
     assert!(Repo::configured("").define(":3").error().starts_with("-D needs key:value"));
 }
 
