@@ -273,7 +273,7 @@ fn a_service_that_does_not_start_on_the_way_back_is_named_with_the_command_that_
     let ran = project
         .deploy(&[])
         .ends(3)
-        .says("1 host not back")
+        .says("1 host was not rolled back")
         .says("127.0.0.2: rollback: service web: restart failed with exit status 1")
         .says(&format!("{short} is live there again: put the service right"));
     std::fs::remove_file(&failing).unwrap();
@@ -288,7 +288,7 @@ fn a_tree_that_is_gone_on_the_way_back_is_named_with_the_command_that_brings_it_
     let gone = format!("rm -rf {folder}/revs/{one} {folder}/cache && false");
     checks(&project, &[("gone", "promote", &gone)]);
     let two = commit(&project, "two");
-    let ran = project.deploy(&[]).ends(3).says("127.0.0.1: rollback: ").says("the fleet is mixed");
+    let ran = project.deploy(&[]).ends(3).says("127.0.0.1: rollback: ").says("1 host was not rolled back");
     assert_eq!(Links::of(&farm, 0).current, Some(two));
     project.write("hoist/checks.yaml", "");
     says_to_run(&project, &ran, "hoist deploy -r").ends(0);

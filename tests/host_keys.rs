@@ -173,7 +173,7 @@ fn configured(farm: &Farm, line: &str) -> SshOptions {
 fn a_known_hosts_command_that_cannot_be_run_is_told_before_anything_is_touched_or_with_its_host() {
     let farm = Farm::up();
     let with = |command: &str| configured(&farm, &format!("KnownHostsCommand {command}"));
-    for (command, words) in [("relative %H", "whole path"), ("/bin/echo %C", "token"), ("/bin/echo %z", "token")] {
+    for (command, words) in [("relative %H", "absolute path"), ("/bin/echo %C", "token"), ("/bin/echo %z", "token")] {
         let ssh = Ssh::prepare(with(command));
         let refused = ssh.and_then(|ssh| ssh.find_routes(&[HOST.parse().unwrap()]));
         let error = format!("{:#}", refused.expect_err(command));

@@ -271,7 +271,7 @@ fn what_somebody_else_deployed_since_is_left_and_named_by_resume_and_rollback() 
             }
             if who == 5 {
                 assert_eq!(outcome.verdict.code, ExitCode::Failed, "{context}");
-                assert!(outcome.verdict.text.contains("moved on"), "{context}");
+                assert!(outcome.verdict.text.contains("got another revision meanwhile"), "{context}");
             }
         }
     }
@@ -504,7 +504,7 @@ fn a_journal_of_a_newer_build_is_in_the_way_only_when_it_is_unfinished_and_is_le
     let text = format!("{head}{{\"record\":\"soaked\"}}\n");
     std::fs::write(&path, &text).unwrap();
     let error = format!("{:#}", unfinished(folder.path()).unwrap_err());
-    assert!(error.contains("newer Hoist (9.1.0") && error.contains("end it with that version"), "{error}");
+    assert!(error.contains("newer Hoist (9.1.0") && error.contains("complete it with that version"), "{error}");
     let (run, warnings) = open_run(folder.path());
     assert!(run.is_none() && warnings[0].contains("newer Hoist"), "{warnings:?}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);

@@ -681,9 +681,9 @@ fn the_key_proxy_jump_sends_targets_through_a_jump_host_and_none_sends_them_stra
     let behind = Behind::new();
     let basics = behind.scene.basics();
     let project = project(&behind.scene, 3, &format!("{}{basics}", behind.config("", "  ProxyJump nowhere.invalid\n")));
-    project.run(&["status", "-D", "proxy_jump:b1,b2"]).ends(0).says("127.0.0.");
+    project.run(&["status", "-D", "proxy_jump:b1,b2"]).ends(1).says("127.0.0.").says("now");
     assert_eq!((behind.bastion.connections_to("127.9.0.1"), behind.bastion.connections_to("127.9.0.2")), (1, 1));
-    project.run(&["status", "-D", "proxy_jump:none"]).ends(0).says("127.0.0.");
+    project.run(&["status", "-D", "proxy_jump:none"]).ends(1).says("127.0.0.").says("now");
     assert_eq!(behind.bastion.connections_to("127.9.0.1"), 1);
     project.run(&["status"]).says("nowhere.invalid");
     project.run(&["plan", "-D", "proxy_jump:b 1"]).ends(2).says("proxy_jump on the command line (-D): \"b 1\" ");
@@ -733,7 +733,7 @@ fn the_configuration_is_read_once_where_it_says_the_same_of_all_hosts_and_else_f
     let asked = || {
         let _ = fs::remove_file(&log);
         let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-        Ran::of(project.hoist(&["status"]).env("PATH", path).output().unwrap()).ends(0).says("127.0.0.");
+        Ran::of(project.hoist(&["status"]).env("PATH", path).output().unwrap()).ends(1).says("127.0.0.").says("now");
         fs::read_to_string(&log).unwrap().lines().count()
     };
     assert_eq!(asked(), 2);
@@ -785,7 +785,7 @@ fn the_operator_s_own_configuration_is_read_when_no_key_says_otherwise() {
     };
     // Makes the global file.
     project.run(&["version"]).ends(0);
-    ran("status -D ssh_config:").ends(0).says("127.0.0.");
+    ran("status -D ssh_config:").ends(1).says("127.0.0.").says("now");
     assert_eq!(scene.farm.connections_to(&address(0)), 1);
     ran("status -D ssh_config:none").ends(2).says("no agent and no key");
 }

@@ -638,7 +638,7 @@ fn a_host_that_never_answers_is_named_with_what_it_said_and_a_request_that_it_se
     scene.plan(1, "printf 'Password: '; sleep 600");
     scene.plan(2, "echo \"$request\"; sleep 600");
     let (results, events) = scene.run_with(Call { timeout: Duration::from_secs(1), ..call(Step::Probe) });
-    for (host, part) in [(0, "no output, within 11 s"), (1, "within 11 s: Password:"), (2, "prints it")] {
+    for (host, part) in [(0, "no output, within 11 s"), (1, "within 11 s: Password:"), (2, "sent the request back")] {
         let Err(Fault::Failed { reason, .. }) = &results[&host].outcome else { panic!("{:?}", results[&host]) };
         assert!(reason.contains(part), "{reason}");
     }

@@ -187,7 +187,7 @@ fn a_resume_or_rollback_that_cannot_record_what_it_does_is_ended_by_the_next_one
         scene.go_on(0, "rollback");
         let summary = running.end(&scene).ends(1);
         freeze(&journal, false);
-        summary.says("could not be recorded");
+        summary.says("cannot record the end of this run");
         scene.all_on(&scene.stands, command);
         scene.end("resume").ends(1);
         scene.all_on(&scene.stands, command);
@@ -210,7 +210,7 @@ fn lines_that_the_log_lacks_stop_no_run_and_are_counted_at_its_end() {
     let filling = fill(&scene.project.path("hoist/log"));
     scene.go_on(0, "promote");
     let summary = running.end(&scene).ends(0);
-    summary.says("cannot write the log").says(" lacks ");
+    summary.says("cannot write the log").says(" is missing ");
     scene.all_on(&revision, "all");
     fs::remove_file(filling).unwrap();
     let whole = |line: &str| serde_json::from_str::<serde_json::Value>(line).is_ok();

@@ -93,7 +93,7 @@ fn damage_in_a_finished_journal_is_in_nobodys_way() {
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replacen("\"plan\"", "\"pl\0n\"", 1)).unwrap();
     scene.project.run(&["status"]).ends(0);
-    scene.project.run(&["rollback", "--yes"]).ends(2).says("passed over").says("--to");
+    scene.project.run(&["rollback", "--yes"]).ends(2).says("its deployment is ignored").says("--to");
     scene.project.run(&["rollback", "--yes", "--to", &first]).ends(0);
     scene.stands = scene.revision();
     scene.deploy(&[]).ends(0);

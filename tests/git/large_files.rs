@@ -108,7 +108,7 @@ fn a_large_file_that_is_not_here_is_one_error_before_anything_is_touched() {
     fs::remove_file(project.path("data.bin")).unwrap();
     project.git(&["checkout", "-q", "."]);
     fs::remove_dir_all(project.path(".git/lfs/objects")).unwrap();
-    let ran = project.deploy(&[]).ends(2).says("data.bin: run `git lfs fetch origin");
+    let ran = project.deploy(&[]).ends(2).says("data.bin here: run `git lfs fetch origin");
     assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
     assert_eq!(Links::of(&farm, 0), Links::default());
     // Whoever does not want them deploys pointers.
@@ -215,7 +215,7 @@ fn submodules_have_large_files_too() {
     let stores = project.path(".git/modules/vendor/lib/lfs");
     project.commit("with a submodule");
     let _ = fs::remove_dir_all(&stores);
-    project.deploy(&[]).ends(2).says("vendor/lib/inner.bin: run `git lfs fetch").says("and in submodules");
+    project.deploy(&[]).ends(2).says("vendor/lib/inner.bin here: run `git lfs fetch").says("and in submodules");
     git(&project.path("vendor/lib"), &["lfs", "fetch"]);
     project.deploy(&[]).ends(0);
     assert_eq!(text(&live(&farm, 0).join("vendor/lib/inner.bin")), big(3));

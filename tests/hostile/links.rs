@@ -97,7 +97,7 @@ fn a_committed_link_out_of_the_repository_is_refused_by_name_and_not_read() {
                 let chosen: &[&str] = if file.contains("environments") { &["-e", "e"] } else { &[] };
                 let ran = project.run(&[&[command], yes.as_slice(), chosen].concat()).ends(2);
                 let said = ran.out + &ran.err;
-                assert!(said.contains(&format!("{file} leads")), "{file}: {said}");
+                assert!(said.contains(&format!("{file} is a link ")), "{file}: {said}");
                 assert!(!said.contains("hunter2") && !said.contains("bare = false"), "{file}: {said}");
             }
         }
