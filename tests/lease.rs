@@ -316,10 +316,10 @@ fn unlock_shows_whose_locks_they_are_and_ends_what_holds_them() {
     project.run(&["unlock", "nosuch", "--yes"]).ends(2).says("nosuch");
     let ran = project.run(&["unlock", "--all", "--yes"]).ends(1);
     let ran = ran.says("127.0.0.1: locked by op@").says("127.0.0.1: not cleared: process ").says("is still running");
-    assert!(!ran.out.contains("is ended"), "{}", ran.out);
+    assert!(!ran.out.contains("was ended"), "{}", ran.out);
     let ran = project.run(&["unlock", "--all", "--yes", "--force"]).ends(0);
     let ran = ran.says("127.0.0.1: locked by op@").says("a stage that hangs").says("127.0.0.2: locked by");
-    ran.says("is ended").says("here: app is being deployed by op@");
+    ran.says("was ended").says("here: app is being deployed by op@");
     let again = project.run(&["unlock", "--all", "--yes"]).ends(0);
     assert_eq!(again.out.matches("not locked").count(), 2, "{}", again.out);
     kill(deployer);

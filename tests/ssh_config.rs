@@ -703,7 +703,7 @@ fn the_key_proxy_jump_sends_targets_through_a_jump_host_and_none_sends_them_stra
     ];
     let mut arguments = vec!["status"];
     arguments.extend(own.iter().flat_map(|define| ["-D", define]));
-    project.run(&arguments).ends(0).says("127.0.0.");
+    project.run(&arguments).ends(1).says("127.0.0.");
     assert_eq!(behind.bastion.connections_to("127.9.0.1"), 2);
 }
 

@@ -122,7 +122,7 @@ fn an_nrpe_command_has_to_be_defined_and_its_plugin_installed() {
     let dir = request.nrpe_dir.display();
     let wanted = [
         error("check load: cannot run /nowhere/check_load: No such file or directory"),
-        error(&format!("check web: no file of {dir} defines the nrpe command \"web\"")),
+        error(&format!("check web: no file in {dir} defines the nrpe command \"web\"")),
     ];
     assert_eq!(found(&request), wanted);
     // The deployment itself may bring the definition.
@@ -182,7 +182,7 @@ fn a_place_that_a_configuration_file_cannot_take_is_found_at_the_probe() {
     let below = target.dir.path().join("file/app.conf").display().to_string();
     request.config_files = Some(vec![config_file(&target.etc("app.conf"), "t"), config_file(&below, "t")]);
     let found = found(&request);
-    assert!(found[0].1.contains("is a directory where a configuration file is due"), "{found:?}");
+    assert!(found[0].1.contains("is a directory in the place of a configuration file"), "{found:?}");
     assert!(found[1].1.contains("file is not a directory"), "{found:?}");
     assert!(found.iter().all(|(level, _)| *level == Level::Error) && found.len() == 2, "{found:?}");
 }

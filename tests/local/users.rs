@@ -123,7 +123,7 @@ fn a_file_that_is_denied_is_named_with_its_owner_its_mode_and_what_mends_it() {
     let reply = as_nobody(&target, &request, Stage::Promote, b"");
     let reason = reply.reason();
     assert!(reason.contains("cannot open") && reason.contains("Permission denied"), "{reason}");
-    assert!(reason.contains("lock belongs to root, mode 0600): deploy as root, or have root share"), "{reason}");
+    assert!(reason.contains("lock belongs to root, mode 0600): deploy as root, or let root share"), "{reason}");
     // A folder above it is in the way.
     fs::remove_file(&lock).unwrap();
     let folder = target.root().join(".hoist");
@@ -165,7 +165,9 @@ fn folders_that_the_user_may_not_write_to_are_found_at_the_probe() {
     let Some(target) = of_nobody() else { return };
     let one = target.commit(&[("a", "1")]);
     let mut request = target.request("r1", &one);
-    fs::create_dir_all(target.dir.path().join("etc")).unwrap();
+    let etc = target.dir.path().join("etc");
+    fs::create_dir_all(&etc).unwrap();
+    fs::set_permissions(&etc, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     request.config_files = Some(vec![config_file(&target.etc("app.conf"), "a")]);
     let found = nobody_finds(&target, &request);
     assert_eq!(found.len(), 1, "{found:?}");

@@ -143,7 +143,7 @@ fn a_tree_that_the_cache_cannot_restore_does_not_go_live_and_says_what_it_lacks(
     fs::create_dir_all(objects.join("pack")).unwrap();
     let back = roll_back(&second, Some(&one));
     let Err(Fault::Failed { reason, .. } | Fault::CacheBroken { reason }) = back.ended().0 else { panic!("{back:?}") };
-    assert!(reason.contains("lacks 3 files (app/run, app/sub/y, app/x), which cannot be restored"), "{reason}");
+    assert!(reason.contains("is missing 3 files (app/run, app/sub/y, app/x), which cannot be restored"), "{reason}");
     assert_eq!(back.state().current.as_ref(), Some(&second.revision));
     let promoted = run(&kept(&target, "r3", &one), Stage::Promote);
     assert_eq!(promoted.state().current.as_ref(), Some(&second.revision));
