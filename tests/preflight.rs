@@ -108,6 +108,8 @@ fn the_way_back_is_never_refused_for_what_a_probe_finds() {
 #[test]
 fn a_repository_of_scaps_with_a_check_whose_program_comes_later_is_warned_of_and_deployed() {
     let (farm, project) = Project::on_farm(0, 1);
+    // Scap's lock is in the name of the repository, and one for all of this machine.
+    project.configure("git_repo: app-of-scap");
     project.git(&["mv", "hoist", "scap"]);
     project.git(&["mv", "scap/hoist.cfg", "scap/scap.cfg"]);
     project.write("scap/checks.yaml", "checks:\n  up:\n    stage: promote\n    command: /srv/deployment/tool -x\n");

@@ -125,10 +125,14 @@ pages! {
         ..Scene::of(Fleet::with(&["v2.1"]))
     };
     a_rollback_goes_to_the_revision_before_and_to_a_tag: "hoist-rollback.1", Scene {
-        before: &[("hoist rollback --to", |fleet| {
+        before: &[("hoist rollback hoist/sync", |fleet| {
             fleet.project.git(&["tag", "hoist/sync/2026-11-21/0003", "v2.1"]);
         })],
         ..Scene::of(Fleet::with(&["v2.1", "v2.2", "v2.3"]))
+    };
+    a_first_configuration_is_written: "hoist-init.1", Scene {
+        before: &[("hoist init", |fleet| fs::remove_dir_all(fleet.project.path("hoist")).unwrap())],
+        ..Scene::of(Fleet::new())
     };
     status_shows_who_was_left_behind: "hoist-status.1", Scene {
         statuses: &[("hoist status\n", 1)],
