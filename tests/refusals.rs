@@ -161,7 +161,7 @@ fn each_way_to_be_refused_is_told_as_what_it_is() {
     assert!(!message.contains('\u{1b}'), "{message:?}");
     // A second factor, of each kind; the key that counts is named.
     host.refuses("twofactor", &["other", "id"], &["accepted ", "/id for user twofactor, and also requires password"]);
-    host.refuses("interactive", &["id"], &["wants keyboard-interactive besides", "AuthenticationMethods"]);
+    host.refuses("interactive", &["id"], &["also requires keyboard-interactive", "AuthenticationMethods"]);
     let message = host.refuses("twokeys", &["id"], &["accepted ", "refused the login"]);
     assert!(!message.contains("authorized_keys"), "{message}");
     // Keys are switched off.

@@ -29,7 +29,7 @@ fn plain(value: &Value) -> Value {
 
 /// What Hoist refuses although PyYAML reads it, by its own words; hoist.cfg(5) lists each.
 const REFUSED: &[&str] = &[
-    "stands twice",
+    "duplicate key",
     "unknown tag",
     "too many digits",
     "nested deeper than 32",

@@ -48,7 +48,7 @@ fn a_glob_chooses_the_hosts_that_fnmatch_chooses_or_is_refused_since_it_looks_li
                 found += theirs.len();
             }
             Err(why) => {
-                let reasons = ["with a colon", "runs backwards", "than to Scap"];
+                let reasons = ["with a colon", "runs backwards", "in a shell and in Scap"];
                 assert!(reasons.iter().any(|reason| why.contains(reason)), "{why}");
             }
         }
