@@ -45,11 +45,12 @@ fn holders_in(locks: &str, device: &str, inode: u64) -> Vec<u32> {
     found.into_iter().filter(|(on, _)| *on || !exact).map(|(_, id)| id).collect()
 }
 
-/// Whether a process runs whose program or command line begins with this name; one that waits to be reaped does not run.
+/// Whether a process of this id runs a program whose file name begins so, by the first word of its command line. One that
+/// waits to be reaped has no command line, and does not run.
 pub fn is_running(id: u32, program: &str) -> bool {
     let words = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
     let first = words.split(|byte| *byte == 0).next().unwrap_or_default();
-    String::from_utf8_lossy(first).rsplit('/').next() == Some(program)
+    String::from_utf8_lossy(first).rsplit('/').next().is_some_and(|name| name.starts_with(program))
 }
 
 fn process(id: u32) -> Option<Process> {

@@ -92,10 +92,7 @@ fn judge(end: End, table: &Table, plan: &Plan) -> (String, ExitCode) {
                 Some((one, other)) => (one.to_string(), other.to_string()),
                 None => Default::default(),
             };
-            let why = format!(
-                "{one} and {other} are the same machine: remove one of the two names from the target \
-                               files"
-            );
+            let why = format!("{one} and {other} are the same machine: remove one of the two from the target files");
             untouched(&why, ExitCode::Usage)
         }
         End::NobodyThere => untouched("no target can be deployed to", ExitCode::Failed),
