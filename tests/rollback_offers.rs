@@ -49,7 +49,7 @@ fn it_shows_from_what_to_what_it_goes_and_acts_on_a_clear_yes_alone() {
     let mut terminal = Terminal::run(project.hoist(&["rollback"]));
     terminal.wait_for(&question);
     terminal.types("y\n");
-    terminal.wait_for("canary is done. Go back on the next group?");
+    terminal.wait_for("canary is done. Roll back the next group?");
     terminal.types("y\n");
     terminal.ends(0);
     all_on(&farm, 3, &one);
@@ -65,9 +65,9 @@ fn a_no_in_the_middle_of_it_returns_the_hosts_to_what_they_ran_and_says_so() {
     let mut terminal = Terminal::run(project.hoist(&["rollback"]));
     terminal.wait_for("Go back from");
     terminal.types("y\n");
-    terminal.wait_for("Go back on the next group?");
+    terminal.wait_for("Roll back the next group?");
     terminal.types("n\n");
-    terminal.wait_for("Stop going back, and return 1 host to what ran before? [Y]es/[n]o");
+    terminal.wait_for("Stop the rollback, and undo it on 1 host? [Y]es/[n]o");
     terminal.types("y\n");
     terminal.ends(1);
     all_on(&farm, 3, &two);
@@ -195,7 +195,7 @@ fn it_lists_what_the_hosts_keep_with_who_deployed_it_and_where_it_is_live() {
     assert_eq!(json["revisions"][1]["kept_on"], serde_json::json!(["127.0.0.1"]));
     assert!(json["revisions"][1]["deployed_by"].as_str().unwrap().starts_with("op@"), "{json}");
     project.run(&["rollback", "--list", &one]).ends(2).says("--list");
-    project.run(&["rollback", "--to", &one, &two]).ends(2).says("name the revision once");
+    project.run(&["rollback", "--to", &one, &two]).ends(2).says("the revision is given twice");
 }
 
 #[test]
@@ -225,7 +225,8 @@ fn an_unfinished_deployment_is_shown_and_undone_after_a_question() {
     let (project, _, two) = with_two(&farm, 0, 2);
     project.write(
         "hoist/checks.yaml",
-        "checks:\n  waits:\n    stage: promote\n    shell: true\n    command: \"touch /srv/waiting; while ! test -e /srv/go; do sleep 0.1; done\"\n",
+        "checks:\n  waits:\n    stage: promote\n    shell: true\n    command: \"touch /srv/waiting; while ! test -e \
+         /srv/go; do sleep 0.1; done\"\n",
     );
     let three = project.commit("three");
     let mut deployer = project.hoist(&["deploy", "--yes"]).stdout(std::process::Stdio::null()).spawn().unwrap();

@@ -60,8 +60,8 @@ fn refuse_revision(repo: &Repo, message: &str) -> Result<(), Refused> {
         return Ok(());
     }
     Err(Refused::Usage(format!(
-        "{word:?} is a revision, and a word here is the message: to deploy it, `hoist deploy -r {word}`; if it is the \
-         message, `hoist deploy -m {word}`"
+        "{word:?} is the name of a revision, but this argument is the message: to deploy the revision, run `hoist \
+         deploy -r {word}`; if it is the message, run `hoist deploy -m {word}`"
     )))
 }
 

@@ -23,7 +23,7 @@ const SHORTEST: usize = 7;
 type Held = BTreeMap<Revision, Vec<Target>>;
 
 /// What helps where no revision can be found.
-const NAME_ONE: &str = "name a revision, with --to or alone; `hoist rollback --list` shows those that the hosts keep";
+const NAME_ONE: &str = "name a revision; `hoist rollback --list` shows those that the hosts keep";
 
 /// The revision of this name. Targets may keep one that this repository has not, so a full name is enough.
 pub fn named(repo: &Repo, name: &str) -> Result<Revision, Refused> {
@@ -45,9 +45,12 @@ pub fn kept_by(views: &[View], prefix: &str) -> Result<Revision, Refused> {
         views.iter().flat_map(|view| &view.kept).filter(|it| it.as_str().starts_with(&prefix)).collect();
     match kept.iter().collect::<Vec<_>>().as_slice() {
         [only] => Ok((**only).clone()),
-        [] => Err(Refused::new(format!("{prefix} is no commit of this repository, and no host keeps one: {NAME_ONE}"))),
+        [] => Err(Refused::new(format!(
+            "{prefix} is neither a commit of this repository nor a revision that a host \
+             keeps: {NAME_ONE}"
+        ))),
         _ => Err(Refused::new(format!(
-            "{prefix} is not in this repository, and hosts keep several such: name all of it"
+            "{prefix} is not in this repository, and hosts keep several revisions that begin with it: write more digits"
         ))),
     }
 }
@@ -83,7 +86,7 @@ pub fn find(config: &Config, repo: &Repo, history: &History, views: &[View]) -> 
                 _ => String::new(),
             };
             Err(Refused::new(format!(
-                "{already}nothing was finalized before {short}, as far as the journals go back: {NAME_ONE}"
+                "{already}the journals contain no revision that was finalized before {short}: {NAME_ONE}"
             )))
         }
     }
@@ -152,9 +155,9 @@ fn refuse_after_others(config: &Config, repo: &Repo, last: &Revision, views: &[V
         Some(found) => found?,
         None => None,
     };
-    let offer = || format!("`hoist rollback --to {}` goes to the last revision that they tell of", last.short());
+    let offer = || format!("`hoist rollback --to {}` goes to the last revision in the journals", last.short());
     Err(Refused::new(format!(
-        "somebody else has deployed since the last deployment that the journals tell of (finalized: {}); {}",
+        "somebody else has deployed since the last deployment in the journals (finalized: {}); {}",
         shown(&seen.done),
         earlier.unwrap_or_else(offer)
     )))
@@ -188,7 +191,7 @@ fn tagged_before(config: &Config, repo: &Repo, revision: &Revision) -> Result<Op
     let earlier = tagged.iter().skip_while(|(_, it)| it != revision).find(|(_, it)| it != revision);
     Ok(earlier.map(|(tag, earlier)| {
         let short = earlier.short();
-        format!("the deployment before it was of {short} ({tag}): `hoist rollback --to {short}` goes there")
+        format!("the previous deployment was that of {short} ({tag}): `hoist rollback --to {short}` goes back to it")
     }))
 }
 

@@ -35,7 +35,7 @@ pub fn reconcile(
     refuse_unfinished(&config)?;
     // Without it nobody knows what is wanted.
     if FleetState::load(&state_folder(&config))?.is_empty() {
-        front.answer("nothing was deployed from here yet: `hoist deploy` does that");
+        front.answer("nothing was deployed from here yet: use `hoist deploy`");
         return Ok(ExitCode::Success);
     }
     let views = status::ask(&config, groups, false, front)?;
@@ -43,8 +43,9 @@ pub fn reconcile(
     if let (None, Some(other)) = (limit_hosts, deployed_elsewhere(&views)) {
         let short = other.short();
         return Err(Refused::new(format!(
-            "all hosts run {short}, finalized, which was not deployed from here: somebody else has deployed since; \
-             `hoist deploy -r {short}` makes it what is wanted, and `-l` brings hosts to what was"
+            "all hosts run {short}, which is finalized and was not deployed from here, so somebody else has deployed \
+             since: `hoist deploy -r {short}` makes it the wanted revision, and `hoist reconcile -l HOSTS` brings \
+             hosts to the old one"
         )));
     }
     let astray: Vec<View> = views.into_iter().filter(|view| view.standing != Standing::InSync).collect();
@@ -112,7 +113,7 @@ pub fn bring(
         left.push(format!("{} unreachable and left out: {}", are(away.len()), fold(away.iter().map(|it| &it.target))));
     }
     if !unclear.is_empty() {
-        left.push(format!("which revision is wanted on {} cannot be told: {UNCLEAR}", fold(&unclear)));
+        left.push(format!("it is not known which revision {} should run: {UNCLEAR}", fold(&unclear)));
     }
     match left.is_empty() {
         true => Ok(ExitCode::Success),
@@ -121,7 +122,7 @@ pub fn bring(
 }
 
 /// What helps where the hosts of a fleet should run different revisions, or none.
-const UNCLEAR: &str = "`hoist deploy -r REVISION -l HOSTS` brings one there";
+const UNCLEAR: &str = "deploy one with `hoist deploy -r REVISION -l HOSTS`";
 
 /// What is to be done where, a line for each word and revision.
 fn lines(views: &[View]) -> Vec<String> {
@@ -131,9 +132,9 @@ fn lines(views: &[View]) -> Vec<String> {
         let wanted = view.wanted.as_ref().map_or("?", Revision::short);
         let what = match (view.standing, view.was_read()) {
             (Standing::Unreachable, false) if view.reached == Some(false) => {
-                format!("{}; {wanted} is wanted", view.standing.name())
+                format!("{}, should run {wanted}", view.standing.name())
             }
-            (standing, _) => format!("{}: {} is live, {wanted} is wanted", standing.name(), short(view.live())),
+            (standing, _) => format!("{}: {} is live, should be {wanted}", standing.name(), short(view.live())),
         };
         match folded.iter_mut().find(|(other, _)| *other == what) {
             Some((_, targets)) => targets.push(&view.target),

@@ -54,8 +54,8 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
     // Who means to undo the run that just died must not be taken back a revision further.
     if let (Some(run), None) = (abandoned, &back.to) {
         return Err(Refused::new(format!(
-            "run {run} died before it touched anything: there is nothing to undo; `hoist rollback` once more goes to the \
-             revision before"
+            "run {run} ended before it touched anything, so there is nothing to undo: run `hoist rollback` again to \
+             return to the previous revision"
         )));
     }
     let repo = Repo::open(&config.top)?;
@@ -91,7 +91,7 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
     let noted = restored.map(|then| deploy::changed(&then.control_files, &prepared.control_files));
     if let Some(changed) = noted.filter(|changed| !changed.is_empty()) {
         let note = format!(
-            "control files have changed since {} was deployed: {}; checks, groups and limits are read as they stand here",
+            "control files have changed since {} was deployed: {}; the current checks, groups and limits are used",
             revision.short(),
             some(&changed, resume::SHOWN)
         );

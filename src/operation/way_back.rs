@@ -139,7 +139,7 @@ impl WayBack {
         if !self.lacking.is_empty() {
             let missing = fold(&self.lacking);
             let only = pattern(&self.lacking, "");
-            lines.push(format!("not kept on {missing}: `hoist deploy -r {short} -l {only}` brings it there"));
+            lines.push(format!("not kept on {missing}: `hoist deploy -r {short} -l {only}` deploys it there"));
         }
         if !self.unreachable.is_empty() {
             let others = pattern(&self.unreachable, "!");

@@ -154,7 +154,7 @@ fn submodules_whose_key_is_off_are_named_by_the_plan_and_the_deployment() {
     project.configure("git_submodules: no");
     let one = project.commit("off");
     let warning =
-        format!("{} has submodules, and their folders stay empty: set git_submodules (vendor/lib)", &one[..10]);
+        format!("{} has submodules, and their directories stay empty: set git_submodules (vendor/lib)", &one[..10]);
     project.run(&["plan"]).ends(0).says(&format!("warning: {warning}"));
     project.deploy(&[]).ends(0).says(&warning);
     let ran = project.run(&["plan", "-D", "git_submodules:yes"]).ends(0);
@@ -423,7 +423,8 @@ fn a_tree_that_was_left_without_a_part_of_it_is_not_whole() {
     // It fails where something new is live.
     let no = "cd /srv/deployment/app-cache && cmp current/.git/HEAD .done/.git/HEAD";
     let checks = format!(
-        "checks:\n  spoil:\n    before: promote\n    shell: true\n    command: '{spoil}'\n  no:\n    stage: promote\n    \
+        "checks:\n  spoil:\n    before: promote\n    shell: true\n    command: '{spoil}'\n  no:\n    stage: promote\n \
+         \
          shell: true\n    command: '{no}'\n"
     );
     project.write("hoist/checks.yaml", &checks);

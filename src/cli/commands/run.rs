@@ -20,7 +20,7 @@ command! {
     /// Run a command on targets, with the groups, limits and outcomes of a deployment.
     #[argh(subcommand, name = "run", help_triggers("-h", "--help"))]
     pub struct Args {
-        /// these hosts in place of groups: a file, - for standard input, or a list of names and ranges
+        /// these hosts instead of groups: a file, - for standard input, or a list of names and ranges
         #[argh(option, arg_name = "hosts")]
         pub hosts: Option<String>,
 
@@ -28,7 +28,7 @@ command! {
         #[argh(option, arg_name = "number")]
         pub batch: Option<String>,
 
-        /// the number of hosts of a group that may fail, or a percentage, 10% (default: failure_limit)
+        /// the number of hosts of a group that may fail, or a percentage such as 10% (default: failure_limit)
         #[argh(option, arg_name = "limit")]
         pub failure_limit: Option<String>,
 

@@ -172,7 +172,8 @@ fn a_slip_in_a_group_key_a_stage_key_or_a_section_is_told_with_what_was_meant() 
     for (line, what) in [
         (
             5,
-            "canray_group_size is ignored: no group of server_groups is named canray: did you mean \"canary_group_size\"?",
+            "canray_group_size is ignored: no group of server_groups is named canray: did you mean \
+             \"canary_group_size\"?",
         ),
         (6, "unknown key \"canary_bacth_size\" is ignored"),
         (7, "unknown key \"feth_batch_size\" is ignored: did you mean \"fetch_batch_size\"?"),
@@ -232,7 +233,7 @@ fn keys_that_ask_for_announcements_are_named_in_one_warning_and_other_keys_of_sc
         assert!(quiet.iter().any(|note| note.ends_with(&format!("{name} has no effect"))), "{name}: {quiet:?}");
     }
     let row = config.explain().into_iter().find(|row| row.key == "tcpircbot_host").unwrap();
-    assert_eq!(row.origin, "hoist/hoist.cfg:3 [global] (Scap's key: not served)");
+    assert_eq!(row.origin, "hoist/hoist.cfg:3 [global] (Scap's key: not supported)");
     config.forgo_announcements();
     assert_eq!(notes(&config, Level::Warning), [targets.as_str()]);
 }
