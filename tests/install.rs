@@ -104,7 +104,7 @@ fn make_static_without_cargo_says_where_to_get_it() {
     let (checkout, destination) = (checkout(), tempfile::tempdir().unwrap());
     let output = make(&checkout, destination.path(), "static");
     assert!(!output.status.success());
-    assert!(text(&output.stderr).contains("there is no cargo here: install Rust"), "{output:?}");
+    assert!(text(&output.stderr).contains("cargo not found: install Rust"), "{output:?}");
 }
 
 #[test]
