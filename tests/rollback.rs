@@ -105,8 +105,7 @@ fn a_rollback_that_exceeds_a_limit_is_itself_rolled_back() {
     let (farm, project) = Project::on_farm(1, 2);
     project.write(
         "hoist/checks.yaml",
-        "checks:\n  page:\n    stage: promote\n    shell: true\n    command: \"! test -e /srv/broken || grep -q two \
-         index.html\"\n",
+        "checks:\n  page:\n    stage: promote\n    shell: true\n    command: \"! test -e /srv/broken || grep -q two index.html\"\n",
     );
     deploy(&project, "one");
     let two = deploy(&project, "two");

@@ -423,8 +423,7 @@ fn a_tree_that_was_left_without_a_part_of_it_is_not_whole() {
     // It fails where something new is live.
     let no = "cd /srv/deployment/app-cache && cmp current/.git/HEAD .done/.git/HEAD";
     let checks = format!(
-        "checks:\n  spoil:\n    before: promote\n    shell: true\n    command: '{spoil}'\n  no:\n    stage: promote\n \
-         \
+        "checks:\n  spoil:\n    before: promote\n    shell: true\n    command: '{spoil}'\n  no:\n    stage: promote\n    \
          shell: true\n    command: '{no}'\n"
     );
     project.write("hoist/checks.yaml", &checks);

@@ -122,8 +122,7 @@ fn what_scap_passes_over_in_a_file_s_entry_is_no_error_in_a_repository_of_scaps(
     ]);
     let (files, notes) = repo.config().config_files_and_notes().unwrap();
     assert_eq!(files.unwrap().files.len(), 1);
-    let what = "scap/config-files.yaml:3: /etc/a: unknown key \"owner\" is ignored: the keys are template, \
-                remote_vars, \
+    let what = "scap/config-files.yaml:3: /etc/a: unknown key \"owner\" is ignored: the keys are template, remote_vars, \
                 erb_syntax, output_format";
     assert_eq!(notes, [(Level::Warning, what.into())]);
     let (_, notes) = repo.config().checks_and_notes().unwrap();
@@ -163,14 +162,12 @@ fn a_variable_s_value_is_in_no_error() {
 
 #[test]
 fn a_variable_that_no_vars_yaml_sets_is_named_with_file_line_and_the_nearest_known_one() {
-    let template = "{% extends 'base.j2' %}{% import 'lib.j2' as lib %}{% from 'lib.j2' import shown as show with \
-                    context %}\n\
-                    {% block body %}{{ colour }}\n{{ port_nubmer }} {{ lib.m(1) }} {{ show() }}\n\
-                    {% for host, weight in hosts.items() %}{{ host }}{{ weight }}{{ loop.index }}{{ wieght }}{% endfor %}\n\
-                    {% set here = 1 %}{% with x = here %}{{ x }}{% endwith %}{{ range(3)|list }}{{ other.attribute }}\n\
-                    {{ maybe|default('x') }}{% if given is defined %}{{ given }}{% endif %}{% if flag %}{% endif %}{{ alt or 'x' \
-                    }}\n\
-                    {% if port_nummer %}{% endif %}{% endblock %}";
+    let template = "{% extends 'base.j2' %}{% import 'lib.j2' as lib %}{% from 'lib.j2' import shown as show with context %}\n\
+        {% block body %}{{ colour }}\n{{ port_nubmer }} {{ lib.m(1) }} {{ show() }}\n\
+        {% for host, weight in hosts.items() %}{{ host }}{{ weight }}{{ loop.index }}{{ wieght }}{% endfor %}\n\
+        {% set here = 1 %}{% with x = here %}{{ x }}{% endwith %}{{ range(3)|list }}{{ other.attribute }}\n\
+        {{ maybe|default('x') }}{% if given is defined %}{{ given }}{% endif %}{% if flag %}{% endif %}{{ alt or 'x' }}\n\
+        {% if port_nummer %}{% endif %}{% endblock %}";
     let repo = with(&[
         (
             "hoist/config-files.yaml",
@@ -180,8 +177,7 @@ fn a_variable_that_no_vars_yaml_sets_is_named_with_file_line_and_the_nearest_kno
         ("hoist/templates/base.j2", "{{ port_number }}{% block body %}{% endblock %}\n{{ title }}"),
         (
             "hoist/templates/lib.j2",
-            "{% macro m(given) %}{{ given }}{{ port_number }}{% endmacro %}{% macro shown() %}{{ port_number }}{% \
-             endmacro %}",
+            "{% macro m(given) %}{{ given }}{{ port_number }}{% endmacro %}{% macro shown() %}{{ port_number }}{% endmacro %}",
         ),
         ("hoist/vars.yaml", "color: red\nport_number: 80\nhosts: {}\n"),
     ]);

@@ -172,8 +172,7 @@ fn a_slip_in_a_group_key_a_stage_key_or_a_section_is_told_with_what_was_meant() 
     for (line, what) in [
         (
             5,
-            "canray_group_size is ignored: no group of server_groups is named canray: did you mean \
-             \"canary_group_size\"?",
+            "canray_group_size is ignored: no group of server_groups is named canray: did you mean \"canary_group_size\"?",
         ),
         (6, "unknown key \"canary_bacth_size\" is ignored"),
         (7, "unknown key \"feth_batch_size\" is ignored: did you mean \"fetch_batch_size\"?"),

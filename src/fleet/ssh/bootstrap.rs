@@ -260,8 +260,7 @@ fn upload_script(sha256: &str) -> String {
         // What a command says of its failure is said as words on one line.
         "set -f".into(),
         r#"e=$(mkdir -p "$d" 2>&1) || fail error cannot make "$d": $e"#.into(),
-        r#"for p in "$c/." "$b" "$d"; do own d "$p" || fail error "$p" is not a directory that only the user can \
-                                                                      write to; done"#.into(),
+        r#"for p in "$c/." "$b" "$d"; do own d "$p" || fail error others can write to "$p"; done"#.into(),
         // Old builds, and what an upload that was cut off has left behind.
         format!(
             r#"(cd "$b" && for o in $(find . -mindepth 1 -maxdepth 1 -type d -name "[0-9a-f]*" -not -name "* *" -mtime +{KEPT_DAYS} 2>/dev/null); do [ -n "$(find "$o/used" -mtime -{KEPT_DAYS} 2>/dev/null)" ] || rm -rf "$o"; done)"#
