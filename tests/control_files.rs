@@ -36,7 +36,7 @@ fn plan_says(project: &Project, arguments: &[&str], lines: &[String]) {
     let said: Vec<String> = ran
         .err
         .lines()
-        .filter(|line| line.contains("as they stand here") || line.contains("not part of"))
+        .filter(|line| line.contains("control files are used") || line.contains("not part of"))
         .map(str::to_owned)
         .collect();
     let expected: Vec<String> = lines.iter().map(|line| format!("hoist plan: {line}")).collect();

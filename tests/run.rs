@@ -341,7 +341,7 @@ fn a_mistake_is_named_with_its_place_and_nothing_is_run() {
         ),
         (vec!["--hosts", "127.0.0.1", "--group-size", "none", "true"], "--group-size: \"none\"".into()),
         (vec!["--hosts", "127.0.0.1", "-D", "ssh_port:x", "true"], "ssh_port on the command line (-D)".into()),
-        (vec!["--hosts", "127.0.0.1", "-e", "x", "true"], "has no folder".into()),
+        (vec!["--hosts", "127.0.0.1", "-e", "x", "true"], "has no directory".into()),
         (vec!["--hosts", "127.0.0.1", "--fold", "--format", "json", "true"], "--fold cannot be combined".into()),
         (vec!["--hosts", "127.0.0.1", "--config", "/nowhere.cfg", "true"], "cannot read /nowhere.cfg".into()),
     ] {
