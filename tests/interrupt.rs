@@ -213,7 +213,7 @@ fn the_first_ctrl_c_says_at_once_who_is_waited_for_and_an_abort_ends_the_hanging
     let mut terminal = scene.deploy();
     common::wait_for("the restart that hangs", || srv.join("hangs").exists());
     terminal.types("\x03");
-    terminal.wait_for("interrupted: no more hosts are started; waiting for promote on 127.0.0.1, for ");
+    terminal.wait_for("interrupted: no more hosts are started; waiting for promote on 127.0.0.1 (");
     terminal.wait_for("[a]bort now");
     terminal.wait_for("a second Ctrl-C ends hoist at once");
     assert!(!terminal.shows().contains("Roll back"), "it did not wait for the host");
