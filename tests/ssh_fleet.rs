@@ -127,6 +127,8 @@ fn deploys(source: Option<Source>) -> Deploys {
         perform_checks: true,
         nrpe_dir: "/etc/nagios/nrpe.d".into(),
         service: Service::default(),
+        drain: None,
+        host: String::new(),
         config_files: None,
         templates: Default::default(),
         vars: Default::default(),

@@ -9,7 +9,7 @@ use crate::journal;
 use crate::journal::Unfinished;
 use crate::locks::{DeployLock, LockOwner, Purpose};
 use crate::targets::{Group, Target};
-use crate::wire::{Fault, Holder, Lacking, Revision};
+use crate::wire::{Drained, Fault, Holder, Lacking, Revision, RunningService};
 
 use super::recorded::Observations;
 use super::standing::{Standing, Wanted};
@@ -33,6 +33,8 @@ pub struct View {
     pub trouble: Option<String>,
     /// What its live tree lacks; `None`: nobody looked.
     pub lacking: Option<Lacking>,
+    /// What its services run; empty where that is not known.
+    pub running: Vec<RunningService>,
 }
 
 /// Everything that is shown.
@@ -60,9 +62,17 @@ impl Status {
 }
 
 impl View {
-    /// Whether it is in sync, and whole as far as was looked.
+    /// Whether it is in sync, whole, and in service with what is live, as far as was looked.
     pub fn is_fine(&self) -> bool {
-        self.standing == Standing::InSync && self.lacking.as_ref().is_none_or(|lacking| lacking.count == 0)
+        self.standing == Standing::InSync
+            && self.lacking.as_ref().is_none_or(|lacking| lacking.count == 0)
+            && self.drained().is_none()
+            && self.running.iter().all(|service| service.differs_from(self.live()).is_none())
+    }
+
+    /// That it was drained and is not back in service.
+    pub fn drained(&self) -> Option<&Drained> {
+        self.known.state.as_ref()?.drained.as_deref()
     }
 
     /// Whether it said just now what it runs.
@@ -179,6 +189,7 @@ fn remembered(config: &Config, groups: &[Group], front: &dyn Frontend) -> Result
             locked: None,
             trouble: None,
             lacking: None,
+            running: Vec::new(),
         }
     };
     Ok(everyone(groups).map(view).collect())
@@ -189,7 +200,7 @@ pub fn ask(config: &Config, groups: Vec<Group>, verify: bool, front: &dyn Fronte
     let hosts: Vec<(&Group, &Target)> = everyone(&groups).collect();
     let ssh = ssh::prepare(config, hosts.iter().map(|(_, target)| *target))?;
     let targets = hosts.iter().map(|(_, target)| (*target).clone()).collect();
-    let requests = deploy::Look::new(config, deploy::holder("hoist status".into())?, verify);
+    let requests = deploy::Look::new(config, deploy::holder("hoist status".into())?, verify).at_services(config);
     let observations = Observations::new(hosts.len());
     let folder = state_folder(config);
     let before = FleetState::load(&folder).unwrap_or_default();
@@ -244,6 +255,7 @@ pub fn ask(config: &Config, groups: Vec<Group>, verify: bool, front: &dyn Fronte
             known,
             kept: facts.as_ref().map(|facts| facts.revisions.clone()).unwrap_or_default(),
             lacking: facts.as_ref().and_then(|facts| facts.lacking.clone()),
+            running: facts.as_ref().map(|facts| facts.running.clone()).unwrap_or_default(),
             reached: Some(!unreachable),
             trouble: trouble.or_else(|| facts.as_ref().and_then(|facts| facts.stranger.clone())),
             locked: facts.and_then(|facts| facts.locked),

@@ -225,7 +225,10 @@ impl Target {
                 require_valid: false,
                 port: None,
                 timeout: 5,
+                ..Service::default()
             },
+            drain: None,
+            host: "web1".to_owned(),
             config_files: None,
             templates: Default::default(),
             vars: Default::default(),
@@ -290,7 +293,7 @@ pub fn probe(request: &StageRequest) -> Probe {
         large_files: Vec::new(),
         preflight: None,
     };
-    Probe { header: request.header.clone(), deployment: Some(deployment), verify: false }
+    Probe { header: request.header.clone(), deployment: Some(deployment), verify: false, services: None }
 }
 
 /// The first probe of a whole deployment, which looks ahead.

@@ -15,6 +15,7 @@ mod large_files;
 mod lease;
 mod locks;
 mod preflight;
+mod running;
 mod servers;
 mod share;
 mod stages;
