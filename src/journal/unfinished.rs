@@ -40,7 +40,6 @@ impl Unfinished {
 impl std::fmt::Display for Unfinished {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let plan = &self.opened.plan;
-        let (user, host) = (&plan.user, &plan.deploy_host);
-        write!(f, "the deployment of {} that {user}@{host} began (run {})", plan.revision.short(), plan.run)
+        write!(f, "the deployment of {} that {} began (run {})", plan.revision.short(), plan.by, plan.run)
     }
 }

@@ -174,7 +174,7 @@ fn checks(bytes: &[u8]) -> String {
     let top = folder();
     std::fs::write(top.join("hoist/checks.yaml"), bytes).unwrap();
     let config = load(&top).unwrap();
-    config.checks().map_or_else(shape, |checks| {
+    config.checks().map_or_else(shape, |(checks, _)| {
         checks.last().map_or_else(
             || "none".to_owned(),
             |check| format!("{} {:?}{:?}", about(checks.len()), check.kind, check.at),
@@ -188,9 +188,10 @@ fn config_files(bytes: &[u8]) -> String {
     std::fs::write(top.join("hoist/vars.yaml"), bytes).unwrap();
     let config = load(&top).unwrap();
     let whole =
-        config.config_files().map_or_else(shape, |files| format!("{:?}", files.map(|it| about(it.files.len()))));
+        config.config_files().map_or_else(shape, |(files, _)| format!("{:?}", files.map(|it| about(it.files.len()))));
     std::fs::write(top.join("hoist/config-files.yaml"), "a:\n  template: app.j2\n").unwrap();
-    let vars = config.config_files().map_or_else(shape, |files| format!("{:?}", files.map(|it| about(it.vars.len()))));
+    let vars =
+        config.config_files().map_or_else(shape, |(files, _)| format!("{:?}", files.map(|it| about(it.vars.len()))));
     whole + &vars
 }
 
@@ -313,7 +314,7 @@ fn log(bytes: &[u8]) -> String {
     let matching = entries.iter().filter(|entry| filter.matches(entry)).count();
     let last = entries
         .last()
-        .map(|it| (it.json, it.clock.is_some(), it.level.map(|level| level.min(50) / 10), it.group.is_some()));
+        .map(|it| (it.json, it.time.as_ref().is_some_and(|time| time.clock.is_some()), it.level.map(|level| level.min(50) / 10), it.group.is_some()));
     format!("{} {} {last:?}", about(entries.len()), about(matching))
 }
 

@@ -50,8 +50,7 @@ impl<'a> RecordedRun<'a> {
         let operator = front.operator()?;
         report.event(&Event::Started {
             run: plan.run.clone(),
-            user: plan.user.clone(),
-            deploy_host: plan.deploy_host.clone(),
+            by: plan.by.clone(),
             repo: plan.repo.clone(),
             revision: plan.revision.clone(),
             message: plan.message.clone(),
