@@ -107,7 +107,7 @@ fn make_install_without_a_build_says_what_to_run_first_and_installs_nothing() {
 
 #[test]
 fn make_static_without_cargo_says_where_to_get_it() {
-    fails("static", "there is no cargo here: install Rust");
+    fails("static", "cargo not found: install Rust");
 }
 
 #[test]

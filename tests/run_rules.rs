@@ -132,9 +132,8 @@ prop_compose! {
         let group = |(index, (hosts, size, limit)): (usize, (usize, Option<usize>, FailureLimit))| {
             let targets = (next..next + hosts).map(|n| format!("host{n}").parse().unwrap()).collect();
             next += hosts;
-            Group {
-                name: format!("g{index}"), targets, size, limit, retry_failed: 2, failed_targets: FailedTargets::Rollback,
-            }
+            let failed_targets = FailedTargets::Rollback;
+            Group { name: format!("g{index}"), targets, size, limit, retry_failed: 2, failed_targets, ..Group::default() }
         };
         let groups = groups.into_iter().enumerate().map(group).collect();
         tell(groups, acts, batch, interrupt_at, order)

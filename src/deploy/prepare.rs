@@ -26,6 +26,8 @@ pub struct Choice {
     pub service_restart: bool,
     /// Go back to `rev`, which targets have kept.
     pub rollback: bool,
+    /// Why gates, soak and windows are passed over.
+    pub break_glass: Option<String>,
     /// No others than these.
     pub only: Option<Vec<Target>>,
 }
@@ -131,6 +133,8 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
         // What is not to be finalized has nothing to be confirmed by.
         confirm_timeout: if chosen.contains(&Stage::Finalize) { settings.confirm_timeout } else { Duration::ZERO },
         probe_batch: settings.batch_size,
+        gates: Vec::new(),
+        break_glass: choice.break_glass.clone(),
         force: choice.force,
         need_bytes: size.bytes,
         need_inodes: size.inodes,

@@ -6,6 +6,7 @@
 //! machine. What a journal lacks, the targets' own records of the run have.
 
 mod file;
+mod gates;
 mod history;
 mod operator;
 mod parse;

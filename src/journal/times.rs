@@ -70,7 +70,8 @@ impl Telling {
             (Event::StepStarted { step, .. }, Some((_, Record::Called { call, .. }))) if call.step == *step => {
                 next_at()
             }
-            (Event::StepStarted { .. }, _) => None,
+            (Event::SoakStarted { .. }, Some((_, Record::LookBegun { .. }))) => next_at(),
+            (Event::StepStarted { .. } | Event::SoakStarted { .. }, _) => None,
             (Event::Subgroup { .. } | Event::Note { .. }, _) => next_at(),
             _ => self.now.clone(),
         };

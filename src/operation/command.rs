@@ -10,7 +10,7 @@ use crate::fleet::ssh::shell_word;
 use crate::report::{Event, Reporter};
 use crate::run;
 use crate::run::{CommandRun, Halt};
-use crate::targets::{FailedTargets, Group, Target};
+use crate::targets::{Group, Target};
 use crate::text::counted;
 
 use super::{Refused, limit, ssh};
@@ -111,8 +111,7 @@ fn groups(config: &Config, hosts: Hosts, limit_hosts: Option<&str>) -> Result<(V
         targets,
         size: settings.group_size,
         limit: settings.failure_limit,
-        retry_failed: 0,
-        failed_targets: FailedTargets::Leave,
+        ..Group::default()
     };
     Ok((vec![group], Vec::new()))
 }

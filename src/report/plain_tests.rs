@@ -88,6 +88,7 @@ fn deployment() -> Vec<Event> {
             repo: "web/site".into(),
             revision: "a".repeat(40).parse().unwrap(),
             message: "new front page".into(),
+            break_glass: None,
             groups: vec![
                 GroupHead { name: "canary".into(), hosts: 1, subgroups: 1, limit: "0".into() },
                 GroupHead { name: "default".into(), hosts: 5, subgroups: 3, limit: "20% of 5 = 1".into() },

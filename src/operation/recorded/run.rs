@@ -20,6 +20,7 @@ use crate::text::counted;
 use crate::wire::Level;
 
 use super::after_probe::AfterProbe;
+use super::no_gates::NoGates;
 use super::observe::Observations;
 use super::publish::publish;
 use super::tag::TaggingFleet;
@@ -55,6 +56,7 @@ impl<'a> RecordedRun<'a> {
             revision: plan.revision.clone(),
             message: plan.message.clone(),
             groups: plan.heads(),
+            break_glass: plan.break_glass.clone(),
         });
         for (level, note) in config.notes.iter().chain(&prepared.notes) {
             report.event(&Event::note(*level, note.clone()));
@@ -73,14 +75,15 @@ impl<'a> RecordedRun<'a> {
         let mut fleet = TaggingFleet::new(fleet, self.config, self.repo, self.prepared);
         let observations = Observations::new(plan.size());
         let verdict = match &replay {
-            None => deploy::deploy(plan, &mut fleet, &mut *self.operator, &mut self.report),
+            None => deploy::deploy(plan, &mut fleet, &mut NoGates, &mut *self.operator, &mut self.report),
             Some(replay) => {
                 let mut watched = observations.states(replay.fleet(observations.contacts(&mut fleet)));
                 let live = || observations.live(plan);
                 let compare = || distance::remarks(self.repo, plan, live().iter().map(|(a, b)| (*a, b)), "live");
                 let mut report = replay.reporter(&mut self.report);
                 let mut report = AfterProbe::new(&mut report, self.compares.then_some(compare));
-                deploy::deploy(plan, &mut watched, &mut replay.operator(&mut *self.operator), &mut report)
+                let mut operator = replay.operator(&mut *self.operator);
+                deploy::deploy(plan, &mut watched, &mut replay.gates(NoGates), &mut operator, &mut report)
             }
         };
         if let Some(remark) = fleet.remark() {
