@@ -13,7 +13,7 @@ use crate::report::Folded;
 use crate::targets::{Target, fold};
 use crate::terminal::{Page, Style, Theme, cut_line};
 use crate::text;
-use crate::wire::{Drained, Holder, Lacking, Revision, RunId, RunningService};
+use crate::wire::{Drained, Holder, Lacking, Revision, RunId, RunningService, StartedBy};
 
 const HEAD: [&str; 10] =
     ["group", "hosts", "standing", "current", "running", "done", "in progress", "wanted", "last contact", "names"];
@@ -31,10 +31,11 @@ type Cells = [String; 9];
 pub fn text(status: &Status) -> Page {
     let theme = Theme::of_stdout();
     let mut page = Page::default();
-    if let Some(by) = &status.deploying {
+    if let Some(by) = &status.locks.deploying {
         page.line(format!("{} is being deployed by {by}", status.repo));
     }
-    for (what, by) in [(status.repo.as_str(), &status.locked), ("every repository of this host", &status.locked_all)] {
+    for (what, by) in [(status.repo.as_str(), &status.locks.own), ("every repository of this host", &status.locks.all)]
+    {
         if let Some(by) = by {
             page.line(format!("{what} {by}"));
         }
@@ -61,7 +62,7 @@ pub fn text(status: &Status) -> Page {
         rows.push((row, fine));
     }
     let mut head = HEAD.map(str::to_owned).to_vec();
-    if status.views.iter().all(|view| view.running.is_empty()) {
+    if status.views.iter().all(|view| view.running().is_empty()) {
         head.remove(RUNNING);
         rows.iter_mut().for_each(|(row, _)| drop(row.remove(RUNNING)));
     }
@@ -92,7 +93,7 @@ fn cells(view: &View, note: String) -> Cells {
     let short = |revision: Option<&Revision>| revision.map_or("-".to_owned(), |it| it.short().to_owned());
     // Not known is another thing than none.
     let known = |revision: Option<&Revision>| if state.is_some() { short(revision) } else { "?".to_owned() };
-    let contact = match view.reached {
+    let contact = match view.reached() {
         Some(true) => "now".to_owned(),
         _ => view.known.contact.as_deref().map_or("never".to_owned(), clock::ago),
     };
@@ -111,9 +112,9 @@ fn cells(view: &View, note: String) -> Cells {
 
 /// The revisions that the services use.
 fn running(view: &View) -> String {
-    let revisions: BTreeSet<&Revision> = view.running.iter().flat_map(|service| &service.revisions).collect();
+    let revisions: BTreeSet<&Revision> = view.running().iter().flat_map(|service| &service.revisions).collect();
     match revisions.len() {
-        0 if view.running.is_empty() => "-".to_owned(),
+        0 if view.running().is_empty() => "-".to_owned(),
         0 => "?".to_owned(),
         _ => revisions.into_iter().map(Revision::short).collect::<Vec<_>>().join(", "),
     }
@@ -122,7 +123,8 @@ fn running(view: &View) -> String {
 /// What more there is to say of a target.
 fn note(view: &View) -> String {
     let mut notes = Vec::new();
-    notes.extend(view.trouble.clone());
+    let inquiry = view.inquiry.as_ref();
+    notes.extend(inquiry.and_then(|it| it.trouble.clone()));
     notes.extend(view.known.owed.as_ref().map(|owed| format!("missed: {}", owed.reason)));
     let nothing_is_there = view.known.state.as_ref().is_some_and(|state| state.current.is_none());
     match (view.standing, &view.known.wanted) {
@@ -135,13 +137,13 @@ fn note(view: &View) -> String {
     if let Some(link) = view.known.state.as_ref().and_then(|state| state.stray_links.first()) {
         notes.push(format!("{link} does not point into the live revision"));
     }
-    if let Some(lacking) = view.lacking.as_ref().filter(|lacking| lacking.count > 0) {
+    if let Some(lacking) = view.lacking().filter(|lacking| lacking.count > 0) {
         let files = text::first(&lacking.files, lacking.count, NAMED);
         notes.push(format!("{} missing from its tree: {files}", text::counted(lacking.count, "file")));
     }
     notes.extend(view.drained().map(Drained::to_string));
-    notes.extend(view.running.iter().filter_map(|service| service.differs_from(view.live())));
-    notes.extend(view.locked.as_ref().map(|by| format!("locked by {by}")));
+    notes.extend(view.running().iter().filter_map(|service| service.differs_from(view.live())));
+    notes.extend(inquiry.and_then(|it| it.locked.as_ref()).map(|by| format!("locked by {by}")));
     notes.join("; ")
 }
 
@@ -162,8 +164,8 @@ pub struct Answer<'a> {
 struct UnfinishedRun<'a> {
     run: &'a RunId,
     revision: &'a Revision,
-    user: &'a str,
-    deploy_host: &'a str,
+    #[serde(flatten)]
+    by: &'a StartedBy,
 }
 
 #[derive(Serialize)]
@@ -215,14 +217,14 @@ struct HostAnswer<'a> {
 impl Answer<'_> {
     pub fn of(status: &Status) -> Answer<'_> {
         let unfinished = status.unfinished.as_ref().map(|unfinished| {
-            let Plan { run, revision, user, deploy_host, .. } = &unfinished.opened.plan;
-            UnfinishedRun { run, revision, user, deploy_host }
+            let Plan { run, revision, by, .. } = &unfinished.opened.plan;
+            UnfinishedRun { run, revision, by }
         });
         Answer {
             repo: &status.repo,
-            deploying: status.deploying.as_ref(),
-            locked: status.locked.as_ref(),
-            locked_all: status.locked_all.as_ref(),
+            deploying: status.locks.deploying.as_ref(),
+            locked: status.locks.own.as_ref(),
+            locked_all: status.locks.all.as_ref(),
             unfinished,
             skew: status.skew.iter().map(SkewAnswer::of).collect(),
             hosts: status.views.iter().map(HostAnswer::of).collect(),
@@ -232,7 +234,7 @@ impl Answer<'_> {
 
 impl HostAnswer<'_> {
     fn of(view: &View) -> HostAnswer<'_> {
-        let state = view.known.state.as_ref();
+        let (state, inquiry) = (view.known.state.as_ref(), view.inquiry.as_ref());
         HostAnswer {
             host: &view.target,
             group: &view.group,
@@ -244,12 +246,12 @@ impl HostAnswer<'_> {
             wanted: view.wanted.as_ref(),
             owed: view.known.owed.as_ref(),
             last_contact: view.known.contact.as_deref(),
-            reached: view.reached,
-            trouble: view.trouble.as_deref(),
-            locked_by: view.locked.as_ref(),
-            lacking: view.lacking.as_ref(),
+            reached: view.reached(),
+            trouble: inquiry.and_then(|it| it.trouble.as_deref()),
+            locked_by: inquiry.and_then(|it| it.locked.as_ref()),
+            lacking: view.lacking(),
             drained: view.drained(),
-            running: &view.running,
+            running: view.running(),
         }
     }
 }
