@@ -15,7 +15,7 @@ use hoist::exit_code::ExitCode;
 use hoist::fleet::ssh::{OPTIONS, Use};
 use hoist::fleet::{HostResult, Step};
 use hoist::report::{Event, Format, GroupHead, HostRow, Moment, Note, RowState, Sample, SampleVerdict};
-use hoist::wire::{Fault, Holder, Level, Line, Outcome, Stage};
+use hoist::wire::{Fault, Holder, Level, Line, Outcome, Stage, StartedBy};
 use schema::Answer;
 
 fn root() -> &'static Path {
@@ -298,8 +298,7 @@ fn events() -> Vec<Event> {
     let all = vec![
         Event::Started {
             run: holder().run,
-            user: "u".into(),
-            deploy_host: "d".into(),
+            by: StartedBy { user: "u".into(), deploy_host: "d".into() },
             repo: "r".into(),
             revision,
             message: "m".into(),
@@ -308,8 +307,7 @@ fn events() -> Vec<Event> {
         },
         Event::Command {
             command: "c".into(),
-            user: "u".into(),
-            deploy_host: "d".into(),
+            by: StartedBy { user: "u".into(), deploy_host: "d".into() },
             groups: vec![GroupHead { name: "g".into(), hosts: 1, subgroups: 1, limit: "0".into() }],
         },
         Event::Note(Note { host: Some(host.clone()), step: Some(step), ..Note::new(Level::Info, "m") }),
