@@ -4,7 +4,8 @@ use std::io;
 
 use crate::deploy::Operator;
 use crate::fleet::remarks::Remark;
-use crate::report::Reporter;
+use crate::report::{Reporter, causes};
+use crate::targets::fold;
 use crate::wire::Level;
 
 use super::Refused;
@@ -22,10 +23,16 @@ pub trait Frontend {
         self.remark(&format!("hoist {}: {text}", self.command()));
     }
 
-    /// Tells of a remark of the fleet beside the answer, if it is a warning or worse.
-    fn pass_on(&self, remark: &Remark) {
-        if remark.level >= Level::Warning {
-            self.tell(&format!("warning: {remark}"));
+    /// Tells of those remarks of the fleet beside the answer that are warnings or worse; of what there is to say of many
+    /// hosts, once.
+    fn pass_on(&self, remarks: &[Remark]) {
+        let heard = || remarks.iter().filter(|remark| remark.level >= Level::Warning);
+        for remark in heard().filter(|remark| remark.host.is_none()) {
+            self.tell(&format!("warning: {}", remark.message));
+        }
+        let of_hosts = heard().filter_map(|remark| Some(((), remark.message.as_str(), remark.host.as_ref()?)));
+        for cause in causes(of_hosts) {
+            self.tell(&format!("warning: {}: {}", fold(&cause.hosts), cause.text));
         }
     }
 

@@ -2,7 +2,6 @@
 
 use crate::config::{Config, Options};
 use crate::deploy;
-use crate::fleet::remarks::Remark;
 use crate::fleet::{HostResult, NoPacks, SshFleet};
 use crate::fleet_state::{FleetState, Known};
 use crate::journal;
@@ -195,9 +194,10 @@ pub fn ask(config: &Config, groups: Vec<Group>, verify: bool, front: &dyn Fronte
     let before = FleetState::load(&folder).unwrap_or_default();
     let fleet = SshFleet::new(ssh, targets, Box::new(requests), Box::new(NoPacks));
     let mut fleet = observations.states(observations.contacts(fleet));
-    let remark = |remark: &Remark| front.pass_on(remark);
-    let results = deploy::look(&mut fleet, config.settings.batch_size, hosts.len(), &remark);
-    deploy::close(&mut fleet, config.settings.batch_size, hosts.len(), &remark);
+    let mut remarks = Vec::new();
+    let results = deploy::look(&mut fleet, config.settings.batch_size, hosts.len(), &mut remarks);
+    deploy::close(&mut fleet, config.settings.batch_size, hosts.len(), &mut remarks);
+    front.pass_on(&remarks);
 
     let observations = observations.take();
     let see = |memory: &mut FleetState| {

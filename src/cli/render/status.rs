@@ -7,9 +7,9 @@ use crate::deploy::Plan;
 use crate::fleet_state::Owed;
 use crate::locks::LockOwner;
 use crate::operation::{Skew, Standing, Status, View};
-use crate::report::Folded;
+use crate::report::{Cause, causes};
 use crate::targets::{Target, fold};
-use crate::terminal::{Page, Style, Theme, cut_line};
+use crate::terminal::{Page, Style, Table, TableRow, Theme, columns, cut_line};
 use crate::text;
 use crate::wire::{Holder, Lacking, Revision, RunId};
 
@@ -20,11 +20,10 @@ const HEAD: [&str; 9] =
 const NAMED: usize = 3;
 
 /// The places of a row's cells that equal hosts have in common; the number of hosts and their names come later.
-type Cells = [String; 8];
+type Cells = [String; 7];
 
 /// For people.
 pub fn text(status: &Status) -> Page {
-    let theme = Theme::of_stdout();
     let mut page = Page::default();
     if let Some(by) = &status.deploying {
         page.line(format!("{} is being deployed by {by}", status.repo));
@@ -43,41 +42,30 @@ pub fn text(status: &Status) -> Page {
         let revisions = skew.revisions.iter().map(one).collect::<Vec<_>>().join(", ");
         page.line(format!("skew: the hosts of {} run different revisions: {revisions}", skew.group));
     }
-    let mut folded: Folded<(Cells, bool)> = Folded::default();
-    for view in &status.views {
-        let note = cut_line(&note(view)).into_owned();
-        folded.add((cells(view, note), view.is_fine()), &view.target);
-    }
-    let mut rows: Vec<(Vec<String>, bool)> = Vec::new();
-    for ((cells, fine), hosts) in folded.take() {
-        let [group, standing, current, done, in_progress, wanted, contact, note] = cells;
-        let (count, names) = (hosts.len().to_string(), fold(&hosts));
-        rows.push((vec![group, count, standing, current, done, in_progress, wanted, contact, names, note], fine));
-    }
-    table(rows, theme, &mut page);
+    let rows = causes(
+        status
+            .views
+            .iter()
+            .map(|view| ((cells(view), view.is_fine()), cut_line(&note(view)).into_owned(), &view.target)),
+    );
+    let row = |Cause { key: (cells, fine), text, hosts }: Cause<(Cells, bool)>| {
+        let [group, standing, rest @ ..] = cells;
+        let mut cells = vec![group, hosts.len().to_string(), standing];
+        cells.extend(rest);
+        cells.push(fold(&hosts));
+        TableRow { mark: None, cells, note: text, style: if fine { Style::Plain } else { Style::Bad } }
+    };
+    let table = Table {
+        indent: "",
+        head: HEAD.map(str::to_owned).to_vec(),
+        note: "note",
+        rows: rows.into_iter().map(row).collect(),
+    };
+    table.lines(Theme::of_stdout(), columns()).into_iter().for_each(|line| page.line(line));
     page
 }
 
-fn table(rows: Vec<(Vec<String>, bool)>, theme: Theme, page: &mut Page) {
-    let noted = rows.iter().any(|(row, _)| row.last().is_some_and(|note| !note.is_empty()));
-    let mut head: Vec<String> = HEAD.map(str::to_owned).to_vec();
-    head.push(if noted { "note".into() } else { String::new() });
-    let lines: Vec<_> = std::iter::once((head, true)).chain(rows).collect();
-    let width = |column: usize| lines.iter().map(|(row, _)| theme.width(&row[column])).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..=HEAD.len()).map(width).collect();
-    for (number, (row, fine)) in lines.iter().enumerate() {
-        let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| theme.padded(cell, *width)).collect();
-        let line = cells.join("  ").trim_end().to_owned();
-        let style = match (number, fine) {
-            (0, _) => Style::Dim,
-            (_, true) => Style::Plain,
-            (_, false) => Style::Bad,
-        };
-        page.line(style.of(line));
-    }
-}
-
-fn cells(view: &View, note: String) -> Cells {
+fn cells(view: &View) -> Cells {
     let state = view.known.state.as_ref();
     let short = |revision: Option<&Revision>| revision.map_or("-".to_owned(), |it| it.short().to_owned());
     // Not known is another thing than none.
@@ -94,7 +82,6 @@ fn cells(view: &View, note: String) -> Cells {
         known(state.and_then(|state| state.in_progress.as_ref())),
         short(view.wanted.as_ref()),
         contact,
-        note,
     ]
 }
 

@@ -78,7 +78,8 @@ impl<'a> RecordedRun<'a> {
             Some(replay) => {
                 let mut watched = observations.states(replay.fleet(observations.contacts(&mut fleet)));
                 let live = || observations.live(plan);
-                let compare = || distance::remarks(self.repo, plan, live().iter().map(|(a, b)| (*a, b)), "live");
+                let compare =
+                    || distance::remarks(self.repo, plan, live().iter().map(|(a, b)| (*a, b)), distance::LIVE);
                 let mut report = replay.reporter(&mut self.report);
                 let mut report = AfterProbe::new(&mut report, self.compares.then_some(compare));
                 deploy::deploy(plan, &mut watched, &mut replay.operator(&mut *self.operator), &mut report)
@@ -137,6 +138,7 @@ impl<'a> RecordedRun<'a> {
         for Remark { level, host, message } in remarks {
             self.report.event(&Event::Note(Note { level, message, host, step: None }));
         }
+        self.report.flush();
     }
 
     /// Ends the journal. Where that cannot be written the deployment stays unfinished, and whoever ends it finds the same.
