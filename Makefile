@@ -77,20 +77,20 @@ lint: deps ## check formatting, clippy, the man pages and the shell scripts
 	mandoc -T lint -W warning $(MANPAGES)
 	shellcheck $$(git ls-files '*.sh' .ci/run)
 
-oldest: deps ## check that the oldest Rust that Cargo.toml promises builds the program
+oldest: deps ## check that the program builds with the oldest supported Rust version
 	@if rustc --version | grep -q '^rustc $(OLDEST)[. ]'; then \
 		$(CARGO) check --locked; \
 	else \
 		rustup run --install $(OLDEST).0 cargo check --locked --target-dir $(TARGET_DIR)/oldest; \
 	fi
 
-audit: ## ask cargo-deny about licences, sources and known faults of the dependencies (needs cargo-deny and the network)
+audit: ## check licences, sources and known vulnerabilities of the dependencies (needs cargo-deny and network access)
 	$(CARGO) deny --locked check
 
-deps: ## install what the build and the tests need, where it is missing
+deps: ## install the programs that the build and the tests need
 	@tools/needs.sh
 
-build-deps: ## install what the build alone needs, where it is missing
+build-deps: ## install the programs that the build needs
 	@tools/needs.sh build
 
 clean: ## remove everything that was built

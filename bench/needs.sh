@@ -22,7 +22,7 @@ need tc iproute2
 python3 -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
 if [ -n "$missing" ]; then
 	if ! command -v apt-get >/dev/null 2>&1; then
-		echo "there is no apt-get here: please install$missing" >&2
+		echo "apt-get not found: please install$missing" >&2
 		exit 1
 	fi
 	echo "installing with apt-get:$missing"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Two deployments to a farm of eight hosts behind a real sshd on this machine: 2 canaries and 6 others. Revision 1 goes
-# well. Revision 2 wants a library that two hosts do not have: their check fails, the failure limit is exceeded, and
-# every host that was touched goes back to revision 1. In the end each host's own files are read to see that it is so.
+# Two deployments to eight hosts behind a real sshd on this machine: 2 canaries and 6 others. Revision 1 succeeds.
+# Revision 2 needs a library that two hosts do not have: their check fails, the failure limit is exceeded, and every host
+# that was touched is rolled back to revision 1. At the end, the files on each host are read to verify that.
 #
-#   demo/run.sh HOIST      HOIST is the binary to try
+#   demo/run.sh HOIST      HOIST is the path of the binary
 set -euo pipefail
 
 say() {
@@ -16,12 +16,12 @@ die() {
 }
 
 [ $# = 1 ] || die "usage: demo/run.sh HOIST"
-[ -x "$1" ] || die "$1 is not there: run make build"
+[ -x "$1" ] || die "cannot find $1: run make build"
 hoist=$(realpath "$1")
 cd "$(dirname "$(realpath "$0")")/.."
 farm_sh=$PWD/tests/farm/farm.sh
 if [ "$(id -u)" != 0 ]; then
-    echo "the farm's sshd gives each host a /srv of its own, which takes root: trying sudo"
+    echo "each host gets its own /srv, which requires root: using sudo"
     exec sudo "$PWD/demo/run.sh" "$hoist"
 fi
 
@@ -42,7 +42,7 @@ canaries=(127.0.0.11 127.0.0.12)
 others=(127.0.0.21 127.0.0.22 127.0.0.23 127.0.0.24 127.0.0.25 127.0.0.26)
 lacking=" 127.0.0.22 127.0.0.25 "
 
-say "Starting 8 hosts: one sshd on the loopback network, a /srv for each address"
+say "Starting 8 hosts: one sshd on the loopback network, with a separate /srv for each address"
 # Without a home the login shell finds no start-up files of this machine's own root.
 FARM_SSHD_OPTS='SetEnv HOME=/nonexistent' "$farm_sh" up "$farm"
 for host in "${canaries[@]}" "${others[@]}"; do
@@ -71,7 +71,7 @@ known_hosts: $farm/known_hosts
 lock_dir: $work
 END
 
-say "Making a repository: a page, what it wants, a configuration file, a check"
+say "Creating a repository with a page, its requirements, a configuration file, and a check"
 repo=$work/page
 git init -q "$repo"
 cd "$repo"
@@ -111,7 +111,7 @@ cat >hoist/scripts/check-page <<'END'
 #!/bin/sh
 library=$(cat wants)
 [ -e "/srv/$library" ] || {
-    echo "the page wants $library, and this host does not have it"
+    echo "the page needs $library, which this host does not have"
     exit 1
 }
 END
@@ -122,17 +122,17 @@ git add .
 git commit -qm 'The page'
 one=$(git rev-parse HEAD)
 cat hoist/hoist.cfg
-say "hoist plan: what a deployment would do"
+say "hoist plan shows what a deployment would do"
 "$hoist" plan
 
-# Runs a deployment and insists on its exit status.
+# Runs a deployment, which has to end with this exit status.
 deploy() { # STATUS MESSAGE
     local status=0
     "$hoist" deploy --yes "$2" || status=$?
-    [ "$status" = "$1" ] || die "hoist deploy ended with status $status, and $1 was due"
+    [ "$status" = "$1" ] || die "hoist deploy exited with status $status instead of $1"
 }
 
-say "hoist deploy: revision 1, ${one:0:10}"
+say "Deploying revision 1, ${one:0:10}"
 deploy 0 "the first page"
 
 echo '<h1>Two</h1>' >index.html
@@ -140,10 +140,10 @@ echo libpage-2 >wants
 echo 'title = {{ title }} (new)' >hoist/templates/page.conf.j2
 git commit -qam 'A better page'
 two=$(git rev-parse HEAD)
-say "hoist deploy: revision 2, ${two:0:10}, whose check will fail on${lacking% }"
+say "Deploying revision 2, ${two:0:10}; its check will fail on${lacking% }"
 deploy 1 "a better page"
 
-say "What is on each host's own disk (revision 1 is ${one:0:10}, revision 2 was ${two:0:10})"
+say "Reading the files of each host (revision 1 is ${one:0:10}, revision 2 is ${two:0:10})"
 wrong=0
 row='%-8s %-12s %-11s %-11s %-11s %-11s %s\n'
 # shellcheck disable=SC2059 # the one format of all rows
@@ -170,5 +170,5 @@ for host in "${canaries[@]}" "${others[@]}"; do
     # shellcheck disable=SC2059
     printf "$row" "$group" "$host" "${current:0:10}" "${finalized:0:10}" "${config:0:10}" "${runs:0:10}" "$verdict"
 done
-[ "$wrong" = 0 ] || die "$wrong of 8 hosts are not back on revision 1"
-printf '\nAll 8 hosts are on revision 1, and run it: links, configuration and service. That took %s s.\n' "$SECONDS"
+[ "$wrong" = 0 ] || die "$wrong of 8 hosts do not run revision 1"
+printf '\nAll 8 hosts run revision 1 again: links, configuration and service were checked. The demo took %s s.\n' "$SECONDS"

@@ -104,6 +104,7 @@ fn the_promised_rust_version_is_the_same_everywhere_and_ci_builds_with_it() {
     let version = version.trim_end_matches('"');
     assert!(read("README.md").contains(&format!("Rust toolchain ({version} or later)")), "README.md: not {version}");
     assert!(read("CONTRIBUTING.md").contains(&format!("Rust {version} or later")), "CONTRIBUTING.md: not {version}");
+    assert!(read("tools/needs.sh").contains(&format!("Rust {version} or later")), "needs.sh: not {version}");
     assert!(read(".ci/run").lines().any(|line| line == "make oldest"), "CI does not build with Rust {version}");
     assert!(read("Makefile").contains("s/^rust-version = "), "the Makefile does not take the version from Cargo.toml");
 }

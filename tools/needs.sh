@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 
 # `make` may be run by sudo, for a root that has no Rust.
 if ! command -v "${CARGO:-cargo}" >/dev/null 2>&1; then
-	echo "there is no cargo here: install Rust 1.89 or later (https://rustup.rs), and run make as the user who has it" >&2
+	echo "cargo not found: install Rust 1.95 or later (https://rustup.rs), and run make as the user who has it" >&2
 	exit 1
 fi
 
@@ -59,7 +59,7 @@ as_root=
 [ "$(id -u)" -eq 0 ] || as_root=sudo
 echo "installing with apt-get:$missing"
 if ! command -v apt-get >/dev/null 2>&1; then
-	echo "there is no apt-get here: please install what these Debian packages have:$missing" >&2
+	echo "apt-get not found: install the equivalents of these Debian packages:$missing" >&2
 	exit 1
 fi
 export DEBIAN_FRONTEND=noninteractive

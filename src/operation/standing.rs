@@ -148,10 +148,7 @@ mod tests {
         let group = |name: &str, hosts: &[&str]| Group {
             name: name.into(),
             targets: hosts.iter().map(|host| target(host)).collect(),
-            size: None,
-            limit: crate::targets::FailureLimit::Hosts(0),
-            retry_failed: 0,
-            failed_targets: crate::targets::FailedTargets::Leave,
+            ..Group::default()
         };
         let groups = [
             group("web", &["web1", "web2", "web3", "web4"]),

@@ -23,7 +23,7 @@ pub use content::{
 pub use facts::{Facts, Finding, Lacking, Record, Recorded, ScapProcess, State};
 pub use fault::{Fault, Outcome, outcome};
 pub use lease::{Lease, LeaseStands};
-pub use names::{Holder, Revision, RunId};
+pub use names::{Holder, Revision, RunId, StartedBy};
 pub use request::{
     Ask, CHECK_TIMEOUT, Check, CheckPoint, CheckType, ConfigFile, ForScap, Header, KeeperLine, OutputFormat, Preflight,
     Probe, ProbedDeployment, Render, Request, Run, ScriptHead, Service, ServiceName, StageRequest, Tries, Unlock,

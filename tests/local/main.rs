@@ -15,6 +15,8 @@ mod large_files;
 mod lease;
 mod locks;
 mod preflight;
+#[path = "../common/request.rs"]
+mod request;
 mod servers;
 mod share;
 mod stages;

@@ -11,7 +11,7 @@ use crate::report::{Cause, causes};
 use crate::targets::{Target, fold};
 use crate::terminal::{Page, Style, Table, TableRow, Theme, columns, cut_line};
 use crate::text;
-use crate::wire::{Holder, Lacking, Revision, RunId};
+use crate::wire::{Holder, Lacking, Revision, RunId, StartedBy};
 
 const HEAD: [&str; 9] =
     ["group", "hosts", "standing", "current", "done", "in progress", "wanted", "last contact", "names"];
@@ -25,10 +25,11 @@ type Cells = [String; 7];
 /// For people.
 pub fn text(status: &Status) -> Page {
     let mut page = Page::default();
-    if let Some(by) = &status.deploying {
+    if let Some(by) = &status.locks.deploying {
         page.line(format!("{} is being deployed by {by}", status.repo));
     }
-    for (what, by) in [(status.repo.as_str(), &status.locked), ("every repository of this host", &status.locked_all)] {
+    for (what, by) in [(status.repo.as_str(), &status.locks.own), ("every repository of this host", &status.locks.all)]
+    {
         if let Some(by) = by {
             page.line(format!("{what} {by}"));
         }
@@ -70,7 +71,7 @@ fn cells(view: &View) -> Cells {
     let short = |revision: Option<&Revision>| revision.map_or("-".to_owned(), |it| it.short().to_owned());
     // Not known is another thing than none.
     let known = |revision: Option<&Revision>| if state.is_some() { short(revision) } else { "?".to_owned() };
-    let contact = match view.reached {
+    let contact = match view.reached() {
         Some(true) => "now".to_owned(),
         _ => view.known.contact.as_deref().map_or("never".to_owned(), clock::ago),
     };
@@ -88,7 +89,8 @@ fn cells(view: &View) -> Cells {
 /// What more there is to say of a target.
 fn note(view: &View) -> String {
     let mut notes = Vec::new();
-    notes.extend(view.trouble.clone());
+    let inquiry = view.inquiry.as_ref();
+    notes.extend(inquiry.and_then(|it| it.trouble.clone()));
     notes.extend(view.known.owed.as_ref().map(|owed| format!("missed: {}", owed.reason)));
     let nothing_is_there = view.known.state.as_ref().is_some_and(|state| state.current.is_none());
     match (view.standing, &view.known.wanted) {
@@ -101,11 +103,11 @@ fn note(view: &View) -> String {
     if let Some(link) = view.known.state.as_ref().and_then(|state| state.stray_links.first()) {
         notes.push(format!("{link} does not point into the live revision"));
     }
-    if let Some(lacking) = view.lacking.as_ref().filter(|lacking| lacking.count > 0) {
+    if let Some(lacking) = view.lacking().filter(|lacking| lacking.count > 0) {
         let files = text::first(&lacking.files, lacking.count, NAMED);
         notes.push(format!("{} missing from its tree: {files}", text::counted(lacking.count, "file")));
     }
-    notes.extend(view.locked.as_ref().map(|by| format!("locked by {by}")));
+    notes.extend(inquiry.and_then(|it| it.locked.as_ref()).map(|by| format!("locked by {by}")));
     notes.join("; ")
 }
 
@@ -126,8 +128,8 @@ pub struct Answer<'a> {
 struct UnfinishedRun<'a> {
     run: &'a RunId,
     revision: &'a Revision,
-    user: &'a str,
-    deploy_host: &'a str,
+    #[serde(flatten)]
+    by: &'a StartedBy,
 }
 
 #[derive(Serialize)]
@@ -175,14 +177,14 @@ struct HostAnswer<'a> {
 impl Answer<'_> {
     pub fn of(status: &Status) -> Answer<'_> {
         let unfinished = status.unfinished.as_ref().map(|unfinished| {
-            let Plan { run, revision, user, deploy_host, .. } = &unfinished.opened.plan;
-            UnfinishedRun { run, revision, user, deploy_host }
+            let Plan { run, revision, by, .. } = &unfinished.opened.plan;
+            UnfinishedRun { run, revision, by }
         });
         Answer {
             repo: &status.repo,
-            deploying: status.deploying.as_ref(),
-            locked: status.locked.as_ref(),
-            locked_all: status.locked_all.as_ref(),
+            deploying: status.locks.deploying.as_ref(),
+            locked: status.locks.own.as_ref(),
+            locked_all: status.locks.all.as_ref(),
             unfinished,
             skew: status.skew.iter().map(SkewAnswer::of).collect(),
             hosts: status.views.iter().map(HostAnswer::of).collect(),
@@ -192,7 +194,7 @@ impl Answer<'_> {
 
 impl HostAnswer<'_> {
     fn of(view: &View) -> HostAnswer<'_> {
-        let state = view.known.state.as_ref();
+        let (state, inquiry) = (view.known.state.as_ref(), view.inquiry.as_ref());
         HostAnswer {
             host: &view.target,
             group: &view.group,
@@ -204,10 +206,10 @@ impl HostAnswer<'_> {
             wanted: view.wanted.as_ref(),
             owed: view.known.owed.as_ref(),
             last_contact: view.known.contact.as_deref(),
-            reached: view.reached,
-            trouble: view.trouble.as_deref(),
-            locked_by: view.locked.as_ref(),
-            lacking: view.lacking.as_ref(),
+            reached: view.reached(),
+            trouble: inquiry.and_then(|it| it.trouble.as_deref()),
+            locked_by: inquiry.and_then(|it| it.locked.as_ref()),
+            lacking: view.lacking(),
         }
     }
 }
