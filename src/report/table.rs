@@ -34,6 +34,7 @@ pub(super) fn rows(look: &RenderOptions, rows: &[HostRow]) -> Vec<Styled> {
         indent: "  ",
         head: ["group", "hosts", "state", "current", "names"].map(str::to_owned).to_vec(),
         note: "reason",
+        spare: Vec::new(),
         rows: folded.take().into_iter().map(row).collect(),
     };
     table.lines(look.theme, (look.columns)())

@@ -18,6 +18,8 @@ pub struct Table {
     pub head: Vec<String>,
     /// The head of the notes.
     pub note: &'static str,
+    /// Columns to leave out where the terminal is too narrow.
+    pub spare: Vec<usize>,
     pub rows: Vec<TableRow>,
 }
 
@@ -34,10 +36,15 @@ pub struct TableRow {
 impl Table {
     /// The lines, for a terminal of so many columns; `None`: lines may be as long as they are.
     pub fn lines(&self, theme: Theme, columns: Option<usize>) -> Vec<Styled> {
-        let whole = self.grid(theme, true);
-        let fits = |columns: usize| whole.iter().all(|line| theme.width(line) <= columns);
-        let beneath = columns.filter(|columns| !fits(*columns));
-        let lines = if beneath.is_some() { self.grid(theme, false) } else { whole };
+        let fits = |lines: &[String]| columns.is_none_or(|most| lines.iter().all(|line| theme.width(line) <= most));
+        let whole = self.grid(theme, true, &[]);
+        let (lines, beneath) = match fits(&whole) {
+            true => (whole, None),
+            false => {
+                let lines = self.grid(theme, false, &[]);
+                (if fits(&lines) { lines } else { self.grid(theme, false, &self.spare) }, columns)
+            }
+        };
         let mut lines = lines.into_iter();
         let mut out: Vec<Styled> = lines.next().map(|head| Style::Dim.of(head)).into_iter().collect();
         for (line, row) in lines.zip(&self.rows) {
@@ -48,14 +55,15 @@ impl Table {
         out
     }
 
-    /// The head and the rows, a line each, with the notes or without.
-    fn grid(&self, theme: Theme, notes: bool) -> Vec<String> {
+    /// The head and the rows, a line each, with the notes or without, and without some columns.
+    fn grid(&self, theme: Theme, notes: bool, without: &[usize]) -> Vec<String> {
+        let kept = |cells| {
+            let cells: &[String] = cells;
+            (0..).zip(cells).filter(|(at, _)| !without.contains(at)).map(|(_, cell)| cell.as_str()).collect()
+        };
         let notes = notes && self.rows.iter().any(|row| !row.note.is_empty());
-        let mut rows: Vec<(&str, Vec<&str>)> = vec![(self.indent, self.head.iter().map(String::as_str).collect())];
-        rows.extend(self.rows.iter().map(|row| {
-            let cells = row.cells.iter().map(String::as_str).collect();
-            (row.mark.unwrap_or(self.indent), cells)
-        }));
+        let mut rows: Vec<(&str, Vec<&str>)> = vec![(self.indent, kept(&self.head))];
+        rows.extend(self.rows.iter().map(|row| (row.mark.unwrap_or(self.indent), kept(&row.cells))));
         if notes {
             let texts = [self.note].into_iter().chain(self.rows.iter().map(|row| row.note.as_str()));
             rows.iter_mut().zip(texts).for_each(|((_, cells), note)| cells.push(note));
@@ -100,6 +108,7 @@ mod tests {
             indent: "  ",
             head: vec!["group".into(), "hosts".into()],
             note: "reason",
+            spare: vec![1],
             rows: vec![row(None, "canary", ""), row(Some("! "), "default", "no space left on that device")],
         };
         let theme = Theme::plain(true);
@@ -122,6 +131,7 @@ mod tests {
       on that device
 ";
         assert_eq!(shown(Some(20)), narrow);
+        assert!(shown(Some(15)).starts_with("  group\n  canary\n! default\n      no space\n"), "{}", shown(Some(15)));
         assert!(shown(Some(1)).contains("      no\n      space\n"));
     }
 }

@@ -1,5 +1,7 @@
 //! How `hoist status` looks: a table in which equal hosts share a row, or one object of JSON.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::clock;
@@ -11,16 +13,19 @@ use crate::report::{Cause, causes};
 use crate::targets::{Target, fold};
 use crate::terminal::{Page, Style, Table, TableRow, Theme, columns, cut_line};
 use crate::text;
-use crate::wire::{Holder, Lacking, Revision, RunId, StartedBy};
+use crate::wire::{Drained, Holder, Lacking, Revision, RunId, RunningService, StartedBy};
 
-const HEAD: [&str; 9] =
-    ["group", "hosts", "standing", "current", "done", "in progress", "wanted", "last contact", "names"];
+const HEAD: [&str; 10] =
+    ["group", "hosts", "standing", "current", "running", "done", "in progress", "wanted", "last contact", "names"];
+
+/// The place of the column that is left out where nobody knows what runs.
+const RUNNING: usize = 4;
 
 /// Files that a note names, at the most.
 const NAMED: usize = 3;
 
 /// The places of a row's cells that equal hosts have in common; the number of hosts and their names come later.
-type Cells = [String; 7];
+type Cells = [String; 8];
 
 /// For people.
 pub fn text(status: &Status) -> Page {
@@ -43,25 +48,33 @@ pub fn text(status: &Status) -> Page {
         let revisions = skew.revisions.iter().map(one).collect::<Vec<_>>().join(", ");
         page.line(format!("skew: the hosts of {} run different revisions: {revisions}", skew.group));
     }
-    let rows = causes(
-        status
-            .views
-            .iter()
-            .map(|view| ((cells(view), view.is_fine()), cut_line(&note(view)).into_owned(), &view.target)),
-    );
+    let views = status.views.iter();
+    let found =
+        causes(views.map(|view| ((cells(view), view.is_fine()), cut_line(&note(view)).into_owned(), &view.target)));
     let row = |Cause { key: (cells, fine), text, hosts }: Cause<(Cells, bool)>| {
-        let [group, standing, rest @ ..] = cells;
-        let mut cells = vec![group, hosts.len().to_string(), standing];
+        let [group, rest @ ..] = cells;
+        let mut cells = vec![group, hosts.len().to_string()];
         cells.extend(rest);
         cells.push(fold(&hosts));
         TableRow { mark: None, cells, note: text, style: if fine { Style::Plain } else { Style::Bad } }
     };
-    let table = Table {
-        indent: "",
-        head: HEAD.map(str::to_owned).to_vec(),
-        note: "note",
-        rows: rows.into_iter().map(row).collect(),
+    let mut rows: Vec<TableRow> = found.into_iter().map(row).collect();
+    let mut head = HEAD.map(str::to_owned).to_vec();
+    if status.views.iter().all(|view| view.running().is_empty()) {
+        head.remove(RUNNING);
+        rows.iter_mut().for_each(|row| drop(row.cells.remove(RUNNING)));
+    }
+    // What is the same wherever nothing is odd.
+    let column = |name: &str| head.iter().position(|it| it == name);
+    let current = column("current");
+    let is_idle = |row: &TableRow, name: &str, at: usize| match name {
+        "done" => current.is_some_and(|current| row.cells[at] == row.cells[current]),
+        "in progress" => row.cells[at] == "-",
+        _ => row.cells[at] == "now",
     };
+    let spare = ["done", "in progress", "last contact"].into_iter().filter_map(|name| Some((name, column(name)?)));
+    let spare = spare.filter(|(name, at)| rows.iter().all(|row| is_idle(row, name, *at))).map(|(_, at)| at).collect();
+    let table = Table { indent: "", head, note: "note", spare, rows };
     table.lines(Theme::of_stdout(), columns()).into_iter().for_each(|line| page.line(line));
     page
 }
@@ -79,11 +92,22 @@ fn cells(view: &View) -> Cells {
         view.group.clone(),
         view.standing.name().to_owned(),
         known(state.and_then(|state| state.current.as_ref())),
+        running(view),
         known(state.and_then(|state| state.done.as_ref())),
         known(state.and_then(|state| state.in_progress.as_ref())),
         short(view.wanted.as_ref()),
         contact,
     ]
+}
+
+/// The revisions that the services use.
+fn running(view: &View) -> String {
+    let revisions: BTreeSet<&Revision> = view.running().iter().flat_map(|service| &service.revisions).collect();
+    match revisions.len() {
+        0 if view.running().is_empty() => "-".to_owned(),
+        0 => "?".to_owned(),
+        _ => revisions.into_iter().map(Revision::short).collect::<Vec<_>>().join(", "),
+    }
 }
 
 /// What more there is to say of a target.
@@ -107,6 +131,8 @@ fn note(view: &View) -> String {
         let files = text::first(&lacking.files, lacking.count, NAMED);
         notes.push(format!("{} missing from its tree: {files}", text::counted(lacking.count, "file")));
     }
+    notes.extend(view.drained().map(Drained::to_string));
+    notes.extend(view.running().iter().filter_map(|service| service.differs_from(view.live())));
     notes.extend(inquiry.and_then(|it| it.locked.as_ref()).map(|by| format!("locked by {by}")));
     notes.join("; ")
 }
@@ -172,6 +198,10 @@ struct HostAnswer<'a> {
     locked_by: Option<&'a Holder>,
     /// `None`: nobody looked.
     lacking: Option<&'a Lacking>,
+    /// `None`: it is in service, as far as is known.
+    drained: Option<&'a Drained>,
+    /// What its services run; empty where nobody looked, or their manager does not tell.
+    running: &'a [RunningService],
 }
 
 impl Answer<'_> {
@@ -210,6 +240,8 @@ impl HostAnswer<'_> {
             trouble: inquiry.and_then(|it| it.trouble.as_deref()),
             locked_by: inquiry.and_then(|it| it.locked.as_ref()),
             lacking: view.lacking(),
+            drained: view.drained(),
+            running: view.running(),
         }
     }
 }
