@@ -36,15 +36,22 @@ pub fn of_astray<'a>(astray: impl Iterator<Item = &'a Row>, table: &'a [Row], pl
     }
     let one = |(why, way, hosts): &(String, Way, Vec<&Target>)| {
         let (names, list) = (fold(hosts.iter().copied()), listed(hosts));
+        let typed = |flags: &str| plan.invocation.command(&format!("deploy {flags}"));
         let then = match way {
             Way::Restart(to) => {
                 let to = to.short();
-                let command = format!("hoist deploy --service-restart -r {to} -l {list}");
+                let command = typed(&format!("--service-restart -r {to} -l {list}"));
                 format!("{to} is live there again: put the service right, then run `{command}`")
             }
-            Way::Deploy(to) => format!("put that right, then run `hoist deploy -r {} -l {list}`", to.short()),
-            Way::FetchAgain(to) => format!("`hoist deploy -r {} -l {list}` brings it again", to.short()),
-            Way::Nowhere => format!("nothing was live there before: run `hoist deploy -r REVISION -l {list}`"),
+            Way::Deploy(to) => {
+                format!("put that right, then run `{}`", typed(&format!("-r {} -l {list}", to.short())))
+            }
+            Way::FetchAgain(to) => {
+                format!("`{}` brings it again", typed(&format!("-r {} -l {list}", to.short())))
+            }
+            Way::Nowhere => {
+                format!("nothing was live there before: run `{}`", typed(&format!("-r REVISION -l {list}")))
+            }
         };
         format!("; {names}: {why}; {then}")
     };
@@ -60,7 +67,7 @@ pub fn of_rollback(table: &[Row], plan: &Plan) -> String {
     let failed: Vec<&Row> = table.iter().filter(|row| row.failed && row.trouble.is_some()).collect();
     let Some(first) = failed.first().filter(|_| plan.kind == Kind::Rollback) else { return String::new() };
     let (to, hosts) = (plan.revision.short(), fold(failed.iter().map(|row| &row.target)));
-    let again = format!("hoist rollback --to {to}");
+    let again = plan.invocation.on_these_hosts(&format!("rollback --to {to}"));
     let why = if failed.iter().all(|row| reason(row) == reason(first)) {
         format!("{hosts}: {}", reason(first))
     } else {

@@ -41,6 +41,10 @@ impl std::fmt::Display for Unfinished {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let plan = &self.opened.plan;
         let (user, host) = (&plan.user, &plan.deploy_host);
-        write!(f, "the deployment of {} that {user}@{host} began (run {})", plan.revision.short(), plan.run)
+        write!(f, "the deployment of {} ", plan.revision.short())?;
+        if let Some(environment) = &self.opened.environment {
+            write!(f, "to environment {environment} ")?;
+        }
+        write!(f, "that {user}@{host} began (run {})", plan.run)
     }
 }

@@ -5,6 +5,7 @@ use crate::deploy;
 use crate::fleet::remarks::Remark;
 use crate::fleet::{HostResult, NoPacks, SshFleet};
 use crate::fleet_state::{FleetState, Known};
+use crate::invocation::Invocation;
 use crate::journal;
 use crate::journal::Unfinished;
 use crate::locks::{DeployLock, LockOwner, Purpose};
@@ -49,6 +50,8 @@ pub struct Status {
     /// Groups whose hosts run different revisions.
     pub skew: Vec<Skew>,
     pub views: Vec<View>,
+    /// For the commands that are named.
+    pub invocation: Invocation,
 }
 
 impl Status {
@@ -68,6 +71,11 @@ impl View {
     /// Whether it said just now what it runs.
     pub fn was_read(&self) -> bool {
         self.reached == Some(true) && self.standing != Standing::Unreachable
+    }
+
+    /// Whether something can be deployed to it.
+    pub fn may_be_brought(&self) -> bool {
+        self.reached != Some(false)
     }
 
     /// The revision that is live there, as last read.
@@ -153,8 +161,8 @@ pub fn status(
             run.filter(|run| !run.live)
         }
     };
-    let repo = config.settings.git_repo.clone();
-    Ok(Status { repo, deploying, locked, locked_all, unfinished, skew: skew(&views), views })
+    let (repo, invocation) = (config.settings.git_repo.clone(), config.invocation.clone());
+    Ok(Status { repo, deploying, locked, locked_all, unfinished, skew: skew(&views), views, invocation })
 }
 
 /// From memory alone.
