@@ -14,8 +14,8 @@ use hoist::config::keys::{KEYS, Key, Prefix};
 use hoist::exit_code::ExitCode;
 use hoist::fleet::ssh::{OPTIONS, Use};
 use hoist::fleet::{HostResult, Step};
-use hoist::report::{Event, Format, GroupHead, HostRow, Note, RowState};
-use hoist::wire::{Fault, Holder, Level, Line, Outcome, Stage};
+use hoist::report::{Event, Format, GroupHead, HostRow, Moment, Note, RowState, Sample, SampleVerdict};
+use hoist::wire::{Fault, Holder, Level, Line, Outcome, Stage, StartedBy};
 use schema::Answer;
 
 fn root() -> &'static Path {
@@ -298,17 +298,16 @@ fn events() -> Vec<Event> {
     let all = vec![
         Event::Started {
             run: holder().run,
-            user: "u".into(),
-            deploy_host: "d".into(),
+            by: StartedBy { user: "u".into(), deploy_host: "d".into() },
             repo: "r".into(),
             revision,
             message: "m".into(),
             groups: vec![GroupHead { name: "g".into(), hosts: 1, subgroups: 1, limit: "0".into() }],
+            break_glass: Some("w".into()),
         },
         Event::Command {
             command: "c".into(),
-            user: "u".into(),
-            deploy_host: "d".into(),
+            by: StartedBy { user: "u".into(), deploy_host: "d".into() },
             groups: vec![GroupHead { name: "g".into(), hosts: 1, subgroups: 1, limit: "0".into() }],
         },
         Event::Note(Note { host: Some(host.clone()), step: Some(step), ..Note::new(Level::Info, "m") }),
@@ -321,6 +320,29 @@ fn events() -> Vec<Event> {
         Event::HostEnded { host: host.clone(), step, outcome: Ok(()), tail: vec![line], seconds: 1.0 },
         Event::StepEnded { step, label: "g1".into(), ok: 1, failed: 0, not_attempted: vec![host], seconds: 1.0 },
         Event::LimitExceeded { group: "g".into(), failed: 1, limit: "0".into() },
+        Event::SoakStarted { group: "g".into(), label: "g1".into(), seconds: 2 },
+        Event::Soaking { group: "g".into(), label: "g1".into(), left_seconds: 1, soak_seconds: 2 },
+        Event::SoakEnded { group: "g".into(), label: "g1".into(), left_seconds: 0 },
+        Event::Gate {
+            moment: Moment::Soak,
+            group: "g".into(),
+            label: "g1".into(),
+            sample: Sample {
+                gate: "errors".into(),
+                value: Some("0.1".into()),
+                verdict: SampleVerdict::Fail,
+                reason: "r".into(),
+                attempt: 1,
+                observe: true,
+            },
+        },
+        Event::GateFailed {
+            gate: "errors".into(),
+            moment: Moment::Soak,
+            group: "g".into(),
+            reason: "r".into(),
+            inconclusive: false,
+        },
         Event::Asked { question: "q".into(), answer: "a".into(), by: "b".into() },
         Event::Interrupted,
         Event::Stopping {
@@ -354,9 +376,14 @@ fn events() -> Vec<Event> {
             Event::HostWaiting { .. } => 14,
             Event::Stopping { .. } => 15,
             Event::Aborting { .. } => 16,
+            Event::SoakStarted { .. } => 17,
+            Event::Soaking { .. } => 18,
+            Event::SoakEnded { .. } => 19,
+            Event::Gate { .. } => 20,
+            Event::GateFailed { .. } => 21,
         });
     }
-    assert_eq!(kinds.len(), 17, "an event is missing from the list above");
+    assert_eq!(kinds.len(), 22, "an event is missing from the list above");
     all
 }
 

@@ -4,18 +4,21 @@
 mod scripted;
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::time::Duration;
 
-use hoist::deploy::{Answer, Operator, Plan, Question, Verdict, deploy};
+use hoist::deploy::health::{Health, Moment};
+use hoist::deploy::{Answer, GatePlan, Operator, Plan, Question, Verdict, deploy};
 use hoist::exit_code::ExitCode;
 use hoist::journal::{
     AtTheEnd, FORMAT, Journal, Opened, Record, Replay, Told, history, open_run, parse, prune, unfinished,
 };
 use hoist::report::{Event, Reporter, RowState};
-use hoist::targets::{FailedTargets, FailureLimit, Group};
+use hoist::targets::Group;
 use hoist::wire::{Revision, State};
-use scripted::{Act, Script, Scripted, World, plan_of, revision};
+use scripted::{Act, Calm, Fuse, Looked, Script, Scripted, ScriptedGates, World, plan_of, revision};
 
 /// Agrees to everything, and interrupts at the n-th look.
 struct Yes {
@@ -61,9 +64,7 @@ fn plan(hosts: usize, batch: usize) -> Plan {
         name: name.into(),
         targets: range.map(|n| format!("host{n}").parse().unwrap()).collect(),
         size: Some(2),
-        limit: FailureLimit::Hosts(0),
-        retry_failed: 0,
-        failed_targets: FailedTargets::Leave,
+        ..Group::default()
     };
     plan_of(vec![group("canary", 0..2), group("default", 2..hosts)], batch)
 }
@@ -90,6 +91,8 @@ struct Outcome {
     lived: bool,
     /// The second deployer found something to end.
     ended: bool,
+    /// What both of them looked at.
+    looks: Vec<Looked>,
 }
 
 /// Runs a plan, kills its deployer after `fuse` moments, and lets a second one go on or roll back.
@@ -108,17 +111,36 @@ fn killed_and_ended(
     then: AtTheEnd,
     meanwhile: impl FnOnce(&mut Vec<State>),
 ) -> Outcome {
+    killed(plan, fuse, scripts, operator, Vec::new(), then, meanwhile)
+}
+
+/// The same, with what the gates say.
+fn killed_with_gates(plan: &Plan, fuse: usize, scripts: &[Script], says: Vec<(Moment, Health)>) -> Outcome {
+    killed(plan, fuse, scripts, YES, says, AtTheEnd::GoOn, |_| {})
+}
+
+fn killed(
+    plan: &Plan,
+    fuse: usize,
+    scripts: &[Script],
+    operator: Yes,
+    says: Vec<(Moment, Health)>,
+    then: AtTheEnd,
+    meanwhile: impl FnOnce(&mut Vec<State>),
+) -> Outcome {
     let folder = folder();
     let mut first = Scripted::new(scripts.to_vec(), 42);
-    first.fuse = Some(fuse);
+    first.fuse = Fuse::of(fuse);
+    let gates = ScriptedGates { says, fuse: first.fuse.clone(), ..ScriptedGates::default() };
     let world = first.world.clone();
-    let run = |fleet: Scripted, replay: &Replay, yes: Yes| {
-        let verdict = deploy(plan, &mut replay.fleet(fleet), &mut replay.operator(yes), &mut Silent);
+    let run = |fleet: Scripted, gates: ScriptedGates, replay: &Replay, yes: Yes| {
+        let mut gates = replay.gates(gates);
+        let verdict = deploy(plan, &mut replay.fleet(fleet), &mut gates, &mut replay.operator(yes), &mut Silent);
         replay.close(&verdict.text, verdict.code.status(), false).unwrap();
         verdict
     };
     let replay = Replay::new(Journal::create(folder.path(), opened(plan)).unwrap(), vec![], AtTheEnd::GoOn);
-    let first = catch_unwind(AssertUnwindSafe(|| run(first, &replay, operator)));
+    let first = catch_unwind(AssertUnwindSafe(|| run(first, gates.clone(), &replay, operator)));
     assert_eq!(unfinished(folder.path()).unwrap().is_some_and(|left| left.live), first.is_err());
     // Its journal goes with the first deployer.
     drop(replay);
@@ -133,15 +155,16 @@ fn killed_and_ended(
             second.world = world.clone();
             match left {
                 Some(left) => {
-                    let replay = Replay::new(Journal::reopen(&left).unwrap(), left.records, then);
+                    let replay = Replay::new(Journal::reopen(&left).unwrap(), left.read.records, then);
                     replay.add(Told::ask(&mut second, plan));
-                    let verdict = run(second, &replay, YES);
+                    let again = ScriptedGates { fuse: Fuse::default(), ..gates.clone() };
+                    let verdict = run(second, again, &replay, YES);
                     assert_eq!(replay.stopped(), None);
                     ended = true;
                     verdict
                 }
                 // Nothing had been touched: the operator deploys anew.
-                None => deploy(plan, &mut second, &mut { YES }, &mut Silent),
+                None => deploy(plan, &mut second, &mut Calm, &mut { YES }, &mut Silent),
             }
         }
     };
@@ -153,6 +176,7 @@ fn killed_and_ended(
         done: world.states.iter().map(|state| state.done.clone()).collect(),
         lived,
         ended,
+        looks: gates.looks.take(),
     }
 }
 
@@ -210,6 +234,88 @@ fn a_run_killed_at_any_moment_is_rolled_back_on_every_host_that_it_touched() {
                 code => panic!("killed after {fuse}: {code:?}"),
             }
         });
+    }
+}
+
+/// Soaks after each subgroup and each group, and a gate at every moment.
+fn soaking(hosts: usize) -> Plan {
+    let mut plan = plan(hosts, 3);
+    for group in &mut plan.groups {
+        (group.soak_time, group.group_soak_time) = (Duration::from_secs(12), Duration::from_secs(7));
+    }
+    let at = vec![Moment::Before, Moment::Subgroup, Moment::Soak, Moment::Group, Moment::Finalize];
+    plan.gates = vec![GatePlan { name: "errors".into(), at, group: None, observe: false }];
+    plan
+}
+
+#[test]
+fn a_run_killed_at_any_moment_of_a_soak_goes_on_with_what_was_left_and_soaks_nothing_twice() {
+    let plan = soaking(5);
+    let scripts = vec![Script::good(); 5];
+    for fuse in 0.. {
+        let outcome = killed_and_ended(&plan, fuse, &scripts, YES, AtTheEnd::GoOn, |_| {});
+        assert_eq!(outcome.verdict.code, ExitCode::Success, "killed after {fuse}: {:?}", outcome.verdict);
+        // Dead before it touched anything, and deployed anew by somebody who soaks not.
+        if !outcome.lived && !outcome.ended {
+            continue;
+        }
+        let mut soaked: BTreeMap<(&str, u64), u64> = BTreeMap::new();
+        let soaks = |look: &&Looked| look.moment == Moment::Soak;
+        for look in outcome.looks.iter().filter(soaks) {
+            // After the last subgroup comes the soak of its group, under a name of its own.
+            let whole = if look.label == look.group && look.group == "default" { 7 } else { 12 };
+            *soaked.entry((&look.label, whole)).or_default() += look.soaked;
+        }
+        // The canaries are one subgroup, so both of their soaks have one name.
+        let wanted = [(("canary", 12), 19), (("default", 7), 7), (("default1", 12), 12), (("default2", 12), 12)];
+        assert_eq!(soaked.keys().copied().collect::<Vec<_>>(), wanted.map(|(name, _)| name));
+        for (name, whole) in wanted {
+            let most = whole + if outcome.lived { 0 } else { 5 };
+            assert!(
+                (whole..=most).contains(&soaked[&name]),
+                "killed after {fuse}: {name:?} soaked {} s",
+                soaked[&name]
+            );
+        }
+        if outcome.lived {
+            assert!(fuse > 100, "killed only {fuse} times");
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_run_killed_in_a_soak_is_rolled_back_without_soaking_any_further() {
+    let plan = soaking(5);
+    for fuse in 0.. {
+        let outcome = killed_and_ended(&plan, fuse, &vec![Script::good(); 5], YES, AtTheEnd::RollBack, |_| {});
+        if outcome.lived {
+            return;
+        }
+        if outcome.ended {
+            assert_eq!(outcome.verdict.code, ExitCode::Failed, "killed after {fuse}");
+            assert!(outcome.current.iter().all(|current| *current == Some(revision('a'))), "killed after {fuse}");
+            let soaked: u64 = outcome.looks.iter().map(|look| look.soaked).sum();
+            assert!(soaked <= fuse as u64, "whoever rolled back soaked");
+        }
+    }
+}
+
+#[test]
+fn a_gate_that_failed_is_believed_when_the_run_is_resumed_and_asked_no_second_time() {
+    let plan = soaking(5);
+    let bad = Health::Fail { gate: "errors".into(), reason: "0.05 is not < 0.01".into() };
+    for fuse in 0.. {
+        let says = vec![(Moment::Soak, bad.clone())];
+        let outcome = killed_with_gates(&plan, fuse, &vec![Script::good(); 5], says);
+        if !outcome.lived && !outcome.ended {
+            continue;
+        }
+        assert_eq!(outcome.verdict.code, ExitCode::Failed, "killed after {fuse}: {:?}", outcome.verdict);
+        assert!(outcome.current.iter().all(|current| *current == Some(revision('a'))), "killed after {fuse}");
+        if outcome.lived {
+            return;
+        }
     }
 }
 
@@ -313,7 +419,8 @@ fn unclosed(scripts: &[Script], interrupt_at: Option<usize>) -> (Vec<Vec<u8>>, W
     let path = journal.path().to_owned();
     let replay = Replay::new(journal, vec![], AtTheEnd::GoOn);
     let yes = Yes { interrupt_at, ..YES };
-    let verdict = deploy(&plan, &mut replay.fleet(fleet), &mut replay.operator(yes), &mut Silent);
+    let verdict =
+        deploy(&plan, &mut replay.fleet(fleet), &mut replay.gates(Calm), &mut replay.operator(yes), &mut Silent);
     let bytes = std::fs::read(path).unwrap();
     let lines = bytes.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
     let world = world.borrow().clone();
@@ -330,16 +437,17 @@ fn end(journal: &[u8], world: &World, scripts: &[Script], then: AtTheEnd) -> (Ve
     let mut fleet = Scripted::new(scripts.to_vec(), 7);
     fleet.world = Rc::new(RefCell::new(world.clone()));
     let world = fleet.world.clone();
-    let replay = Replay::new(Journal::reopen(&left).unwrap(), left.records, then);
-    replay.hint(&left.later);
+    let replay = Replay::new(Journal::reopen(&left).unwrap(), left.read.records, then);
+    replay.hint(&left.read.later);
     replay.add(Told::ask(&mut fleet, &plan));
-    let verdict = deploy(&plan, &mut replay.fleet(fleet), &mut replay.operator(YES), &mut Silent);
+    let verdict =
+        deploy(&plan, &mut replay.fleet(fleet), &mut replay.gates(Calm), &mut replay.operator(YES), &mut Silent);
     replay.close(&verdict.text, verdict.code.status(), false).unwrap();
     assert!(unfinished(folder.path()).unwrap().is_none(), "it is finished now");
     // What it wrote has no gap: with its end taken away it is heard to the same end again.
     let bytes = std::fs::read(&path).unwrap();
     let parsed = parse(&bytes);
-    assert_eq!((parsed.damage, *parsed.ends.last().unwrap()), (None, bytes.len() as u64));
+    assert_eq!((parsed.read.damage, *parsed.read.ends.last().unwrap()), (None, bytes.len() as u64));
     let world = world.borrow().clone();
     (verdict, world)
 }
@@ -408,12 +516,12 @@ fn a_torn_last_record_is_as_if_it_had_never_been_written() {
     let (lines, ..) = unclosed(&vec![Script::good(); 4], None);
     let bytes = lines.concat();
     let whole = parse(&bytes);
-    assert_eq!((whole.damage.as_ref(), *whole.ends.last().unwrap()), (None, bytes.len() as u64));
+    assert_eq!((whole.read.damage.as_ref(), *whole.read.ends.last().unwrap()), (None, bytes.len() as u64));
     let last_line = bytes.len() - lines.last().unwrap().len();
     for cut in last_line..bytes.len() {
         let parsed = parse(&bytes[..cut]);
-        assert_eq!(parsed.records, whole.records[..whole.records.len() - 1], "cut at byte {cut}");
-        assert_eq!((parsed.damage, *parsed.ends.last().unwrap()), (None, last_line as u64));
+        assert_eq!(parsed.read.records, whole.read.records[..whole.read.records.len() - 1], "cut at byte {cut}");
+        assert_eq!((parsed.read.damage, *parsed.read.ends.last().unwrap()), (None, last_line as u64));
     }
 }
 
@@ -425,10 +533,10 @@ fn a_record_that_is_torn_at_any_byte_and_followed_by_others_costs_no_more_than_i
     for cut in 0..lines[torn].len() {
         let bytes = [lines[..torn].concat(), lines[torn][..cut].to_vec(), lines[torn + 1..].concat()].concat();
         let parsed = parse(&bytes);
-        assert_eq!(parsed.records[..torn - 1], whole.records[..torn - 1]);
+        assert_eq!(parsed.read.records[..torn - 1], whole.read.records[..torn - 1]);
         if cut > 0 {
-            assert!(parsed.damage.unwrap().starts_with(&format!("line {}:", torn + 1)), "cut at byte {cut}");
-            assert_eq!(parsed.later, whole.records[torn + 1..], "cut at byte {cut}");
+            assert!(parsed.read.damage.unwrap().starts_with(&format!("line {}:", torn + 1)), "cut at byte {cut}");
+            assert_eq!(parsed.read.later, whole.read.records[torn + 1..], "cut at byte {cut}");
         }
     }
 }
@@ -465,9 +573,9 @@ fn a_journal_that_names_a_host_or_a_group_that_it_does_not_have_is_damaged_there
     ] {
         let bytes = journal.concat();
         let parsed = parse(&bytes);
-        let damage = parsed.damage.unwrap();
+        let damage = parsed.read.damage.unwrap();
         assert!(damage.starts_with(&format!("line {}: ", n + 1)) && damage.contains(says), "{damage}");
-        assert_eq!(parsed.records.len(), n - 1);
+        assert_eq!(parsed.read.records.len(), n - 1);
         let (verdict, after) = end(&bytes, &world, &scripts, AtTheEnd::GoOn);
         assert_eq!(verdict.code, ExitCode::Success, "{says}: {verdict:?}");
         assert!(after.states.iter().all(|state| state.done == Some(revision('b'))), "{says}");
@@ -484,7 +592,7 @@ fn the_journals_of_the_first_build_are_read() {
     for name in ["deployed", "deployed-again", "went-back", "rolled-back", "killed"] {
         let text = of_the_first_build(name);
         let parsed = parse(text.as_bytes());
-        assert_eq!((parsed.damage, parsed.records.len() + 1), (None, text.lines().count()), "{name}");
+        assert_eq!((parsed.read.damage, parsed.read.records.len() + 1), (None, text.lines().count()), "{name}");
         let opened = parsed.opened.unwrap();
         assert_eq!((opened.format, opened.plan.size(), opened.asked), (1, 3, None), "{name}");
         let folder = folder();

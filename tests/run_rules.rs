@@ -9,7 +9,7 @@ use hoist::exit_code::ExitCode;
 use hoist::report::{Event, HostRow, Reporter, RowState};
 use hoist::run::{CommandRun, run};
 use hoist::targets::{FailedTargets, FailureLimit, Group};
-use hoist::wire::Outcome;
+use hoist::wire::{Outcome, StartedBy};
 use proptest::prelude::*;
 use scripted::{Act, Events, Script, Scripted, Trace};
 
@@ -27,8 +27,9 @@ fn tell(groups: Vec<Group>, acts: Vec<Act>, batch: usize, interrupt_at: Option<u
     let script = |act| Script { primary: [vec![act], vec![], vec![]], ..Script::good() };
     let mut fleet = Scripted::new(acts.into_iter().map(script).collect(), order);
     let mut events = Events::default();
-    let (user, deploy_host, timeout) = ("op".to_owned(), "deploy1".to_owned(), Duration::from_secs(9));
-    let command_run = CommandRun { command: "true".into(), user, deploy_host, groups, batch, timeout };
+    let by = StartedBy { user: "op".into(), deploy_host: "deploy1".into() };
+    let timeout = Duration::from_secs(9);
+    let command_run = CommandRun { command: "true".into(), by, groups, batch, timeout };
     let (mut looks, mut interrupted) = (0, false);
     let code = run(&command_run, &mut fleet, &mut events, &mut |_: &dyn Reporter| {
         looks += 1;
@@ -131,9 +132,8 @@ prop_compose! {
         let group = |(index, (hosts, size, limit)): (usize, (usize, Option<usize>, FailureLimit))| {
             let targets = (next..next + hosts).map(|n| format!("host{n}").parse().unwrap()).collect();
             next += hosts;
-            Group {
-                name: format!("g{index}"), targets, size, limit, retry_failed: 2, failed_targets: FailedTargets::Rollback,
-            }
+            let failed_targets = FailedTargets::Rollback;
+            Group { name: format!("g{index}"), targets, size, limit, retry_failed: 2, failed_targets, ..Group::default() }
         };
         let groups = groups.into_iter().enumerate().map(group).collect();
         tell(groups, acts, batch, interrupt_at, order)

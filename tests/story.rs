@@ -14,7 +14,7 @@ use hoist::report::{Event, RowState};
 use hoist::targets::{FailedTargets, FailureLimit, Group};
 use hoist::wire::{Fault, Outcome, Revision, Stage};
 use proptest::prelude::*;
-use scripted::{Act, Events, Host, Script, Scripted, Trace, plan_of, revision};
+use scripted::{Act, Calm, Events, Host, Script, Scripted, Trace, plan_of, revision};
 
 /// Answers from a list, and interrupts at its n-th look.
 struct Person {
@@ -62,7 +62,7 @@ fn tell(plan: Plan, scripts: Vec<Script>, answers: Vec<Answer>, interrupt_at: Op
     let mut fleet = Scripted::new(scripts, order);
     let mut person = Person { answers, interrupt_at, looks: 0, trace: fleet.trace.clone() };
     let mut events = Events::default();
-    let verdict = deploy(&plan, &mut fleet, &mut person, &mut events);
+    let verdict = deploy(&plan, &mut fleet, &mut Calm, &mut person, &mut events);
     let scripted = ScriptedEnd {
         before: fleet.before.iter().map(|state| state.current.clone()).collect(),
         current: fleet.world.borrow().states.iter().map(|state| state.current.clone()).collect(),
@@ -78,7 +78,7 @@ fn plan(groups: Vec<(usize, Option<usize>, FailureLimit)>, batch: usize) -> Plan
     let group = |(index, (hosts, size, limit)): (usize, (usize, Option<usize>, FailureLimit))| {
         let targets = (next..next + hosts).map(|n| format!("host{n}").parse().unwrap()).collect();
         next += hosts;
-        Group { name: format!("g{index}"), targets, size, limit, retry_failed: 0, failed_targets: FailedTargets::Leave }
+        Group { name: format!("g{index}"), targets, size, limit, ..Group::default() }
     };
     plan_of(groups.into_iter().enumerate().map(group).collect(), batch)
 }
@@ -831,8 +831,8 @@ fn a_host_whose_done_is_not_what_it_was_is_not_called_rolled_back() {
     // The target forgets what was finalized.
     fleet.before.iter_mut().for_each(|state| state.done = None);
     let mut person = Person { answers: vec![], interrupt_at: None, looks: 0, trace: fleet.trace.clone() };
-    let verdict =
-        deploy(&plan(vec![(2, None, FailureLimit::Hosts(0))], 1), &mut fleet, &mut person, &mut Events::default());
+    let plan = plan(vec![(2, None, FailureLimit::Hosts(0))], 1);
+    let verdict = deploy(&plan, &mut fleet, &mut Calm, &mut person, &mut Events::default());
     assert_eq!(verdict.code, ExitCode::Mixed, "{verdict:?}");
     assert!(verdict.rows[0].reason.as_ref().unwrap().contains(".done is nothing after the rollback"), "{verdict:?}");
 }

@@ -150,6 +150,21 @@ impl Console {
         }
     }
 
+    /// Whether the run goes on although a gate cannot tell. Without an answer it does not.
+    fn ask_about_gate(&self, question: &Question) -> Answer {
+        loop {
+            let Typed::Line(line) = Console::ask(self, &question.to_string()) else {
+                self.interrupts.count();
+                return Answer::No;
+            };
+            match line.to_lowercase().as_str() {
+                "y" | "yes" => return Answer::Yes,
+                "n" | "no" | "" => return Answer::No,
+                _ => complain("please answer y or n; Enter means no"),
+            }
+        }
+    }
+
     /// Nobody but a person who has read the question answers it: no end of the input, no interrupt, and no Enter while
     /// more of them may be on their way. Without a terminal it stays open for `hoist resume`.
     fn ask_for_rollback(&self, question: &Question) -> Answer {
@@ -184,8 +199,11 @@ impl Console {
 impl Operator for Console {
     fn ask(&mut self, question: &Question) -> Answer {
         match question {
+            // What nobody can tell is no pass.
+            Question::Inconclusive { .. } if self.yes => Answer::No,
             _ if self.yes => Answer::Yes,
             Question::Continue { .. } => self.ask_to_continue(question),
+            Question::Inconclusive { .. } => self.ask_about_gate(question),
             Question::RollBack { .. } => self.ask_for_rollback(question),
         }
     }

@@ -61,6 +61,7 @@ impl Config {
                 limit: settings.failure_limit,
                 retry_failed: settings.retry_failed,
                 failed_targets: settings.failed_targets,
+                ..Group::default()
             });
         }
         if groups.is_empty() && problems.mistakes() == before {

@@ -7,6 +7,8 @@ use super::plan::Kind;
 pub enum Question {
     /// After a group that is not the last.
     Continue { kind: Kind, group: String },
+    /// A gate cannot tell how the service is; the default is no.
+    Inconclusive { gate: String, reason: String },
     /// Before a rollback; the default is yes.
     RollBack { kind: Kind, why: String, hosts: usize },
 }
@@ -28,6 +30,9 @@ impl std::fmt::Display for Question {
                     Kind::Deploy | Kind::DryRun => write!(f, "{group} deploy successful. Continue?")?,
                 }
                 write!(f, " [y]es/[n]o/[c]ontinue all groups")
+            }
+            Question::Inconclusive { gate, reason } => {
+                write!(f, "gate {gate} is inconclusive: {reason}. Continue all the same? [y]es/[N]o")
             }
             Question::RollBack { kind, why, hosts } => {
                 let hosts = crate::text::hosts(*hosts);

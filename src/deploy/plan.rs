@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::fleet::{HostId, HostIds};
 use crate::invocation::Invocation;
-use crate::report::GroupHead;
+use crate::report::{GroupHead, Moment};
 use crate::targets::{Group, Target};
-use crate::wire::{Revision, RunId, Stage};
+use crate::wire::{Revision, RunId, Stage, StartedBy};
 
 /// What kind of run this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +41,18 @@ pub struct StagePlan {
     pub timeout: Duration,
 }
 
+/// A gate as the story knows it: when it is asked. What it asks is for whoever asks it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatePlan {
+    pub name: String,
+    pub at: Vec<Moment>,
+    /// The group that it is about; `None`: every group.
+    pub group: Option<String>,
+    /// What it says is told, and never obeyed.
+    #[serde(default)]
+    pub observe: bool,
+}
+
 /// A group's place in the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId(usize);
@@ -57,8 +69,8 @@ impl GroupId {
 pub struct Plan {
     pub run: RunId,
     pub kind: Kind,
-    pub user: String,
-    pub deploy_host: String,
+    #[serde(flatten)]
+    pub by: StartedBy,
     pub repo: String,
     pub revision: Revision,
     pub message: String,
@@ -74,6 +86,12 @@ pub struct Plan {
     pub confirm_timeout: Duration,
     /// Hosts at once for probing, locking and closing.
     pub probe_batch: usize,
+    /// The gates that look after the service.
+    #[serde(default)]
+    pub gates: Vec<GatePlan>,
+    /// Why gates, soak and windows are passed over; `None`: they are not.
+    #[serde(default)]
+    pub break_glass: Option<String>,
     pub force: bool,
     /// Bytes that the revision's working tree takes on a target that lacks it.
     pub need_bytes: u64,
@@ -121,6 +139,21 @@ impl Plan {
     /// The number of targets.
     pub fn size(&self) -> usize {
         self.groups.iter().map(|group| group.targets.len()).sum()
+    }
+
+    /// R14: whether the run soaks and asks its gates. A rollback does neither, nor does a run that leaves services alone.
+    pub fn is_watched(&self) -> bool {
+        let watched = matches!(self.kind, Kind::Deploy | Kind::ServiceRestart);
+        watched && self.break_glass.is_none() && self.stages.iter().any(|it| it.stage.restarts())
+    }
+
+    /// Whether any gate is asked at a moment, about a group or about all of them.
+    pub fn has_gates(&self, moment: Moment, group: Option<GroupId>) -> bool {
+        let concerns = |gate: &GatePlan| match (&gate.group, group) {
+            (Some(name), Some(group)) => *name == self.group(group).name,
+            _ => true,
+        };
+        self.gates.iter().any(|gate| gate.at.contains(&moment) && concerns(gate))
     }
 
     /// Whether targets are given the revision's code.

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::repo::{Parts, Repo, TreeSize};
 use crate::targets::{HostPattern, Target};
 use crate::text::meant_or_known;
-use crate::wire::{Check, CheckType, Holder, Level, Revision, Stage};
+use crate::wire::{Check, CheckType, Holder, Level, Revision, Stage, StartedBy};
 
 use super::control::{Digests, WorkingTree};
 use super::plan::{Kind, Plan, StagePlan};
@@ -26,6 +26,8 @@ pub struct Choice {
     pub service_restart: bool,
     /// Go back to `rev`, which targets have kept.
     pub rollback: bool,
+    /// Why gates, soak and windows are passed over.
+    pub break_glass: Option<String>,
     /// No others than these.
     pub only: Option<Vec<Target>>,
 }
@@ -65,9 +67,9 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
         groups.iter_mut().for_each(|group| group.targets.retain(|target| only.contains(target)));
         groups.retain(|group| !group.targets.is_empty());
     }
-    let (checks, remarks) = config.checks_and_notes()?;
+    let (checks, remarks) = config.checks()?;
     notes.extend(remarks);
-    notes.extend(config.config_files_and_notes()?.1);
+    notes.extend(config.config_files()?.1);
 
     let chosen = stages(kind, choice.stages.as_deref())?;
     let (name, remark) = match &choice.rev {
@@ -120,8 +122,7 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
     let plan = Plan {
         run: holder.run.clone(),
         kind,
-        user: holder.user.clone(),
-        deploy_host: holder.host.clone(),
+        by: StartedBy { user: holder.user.clone(), deploy_host: holder.host.clone() },
         repo: settings.git_repo.clone(),
         revision: revision.clone(),
         message: holder.message.clone(),
@@ -132,6 +133,8 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
         // What is not to be finalized has nothing to be confirmed by.
         confirm_timeout: if chosen.contains(&Stage::Finalize) { settings.confirm_timeout } else { Duration::ZERO },
         probe_batch: settings.batch_size,
+        gates: Vec::new(),
+        break_glass: choice.break_glass.clone(),
         force: choice.force,
         need_bytes: size.bytes,
         need_inodes: size.inodes,

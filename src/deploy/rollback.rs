@@ -23,6 +23,8 @@ impl Deployment<'_> {
                     let group = self.plan.group(*group);
                     format!("failure limit of {} exceeded", group.name)
                 }
+                Halt::Gate { gate, reason, inconclusive: false } => format!("gate {gate} failed: {reason}"),
+                Halt::Gate { gate, reason, inconclusive: true } => format!("gate {gate} is inconclusive: {reason}"),
                 Halt::Declined => "stopped by the operator".to_owned(),
                 Halt::Interrupted => "interrupted".to_owned(),
             };

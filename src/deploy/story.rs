@@ -4,6 +4,7 @@
 //! [`Reporter`]s. The rules R1 to R12 that the comments name are stated in DESIGN.md.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use crate::fleet::{Call, Fleet, Flow, HostId, HostIds, HostResult, Step, Task};
 use crate::report::{Event, Reporter};
@@ -12,6 +13,7 @@ use crate::text::counted;
 use crate::wire::{Level, Outcome, Stage};
 
 use super::calls::{contact_call, stage_call};
+use super::health::{Gates, Moment};
 use super::interrupts::Interrupts;
 use super::operator::{Answer, Operator, Question};
 use super::plan::{GroupId, Kind, Plan, StagePlan};
@@ -23,13 +25,20 @@ use super::verdict::{End, Verdict};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Halt {
     Limit { group: GroupId },
+    Gate { gate: String, reason: String, inconclusive: bool },
     Declined,
     Interrupted,
 }
 
 /// Carries out a plan from the probe to the verdict.
-pub fn deploy(plan: &Plan, fleet: &mut dyn Fleet, operator: &mut dyn Operator, report: &mut dyn Reporter) -> Verdict {
-    let mut story = Deployment { plan, fleet, operator, report, table: Table::new(plan), go_on: false };
+pub fn deploy(
+    plan: &Plan,
+    fleet: &mut dyn Fleet,
+    gates: &mut dyn Gates,
+    operator: &mut dyn Operator,
+    report: &mut dyn Reporter,
+) -> Verdict {
+    let mut story = Deployment { plan, fleet, gates, operator, report, table: Table::new(plan), go_on: false };
     let end = story.tell();
     story.read_again();
     story.close();
@@ -39,6 +48,7 @@ pub fn deploy(plan: &Plan, fleet: &mut dyn Fleet, operator: &mut dyn Operator, r
 pub(super) struct Deployment<'a> {
     pub(super) plan: &'a Plan,
     fleet: &'a mut dyn Fleet,
+    pub(super) gates: &'a mut dyn Gates,
     pub(super) operator: &'a mut dyn Operator,
     pub(super) report: &'a mut dyn Reporter,
     pub(super) table: Table,
@@ -51,16 +61,23 @@ impl Deployment<'_> {
         if let Err(end) = self.contact() {
             return end;
         }
-        match self.deploy_groups().and_then(|()| self.finalize()) {
+        match self.go_forward() {
             Ok(()) => End::Done,
             Err(halt) => self.roll_back(&halt),
         }
+    }
+
+    fn go_forward(&mut self) -> Result<(), Halt> {
+        self.watch(Moment::Before, None, "", Duration::ZERO)?;
+        self.deploy_groups()?;
+        self.finalize()
     }
 
     fn deploy_groups(&mut self) -> Result<(), Halt> {
         let mut groups = self.plan.group_ids().peekable();
         while let Some(group) = groups.next() {
             self.deploy_group(group)?;
+            self.watch_group(group)?;
             if groups.peek().is_some() {
                 self.ask_to_continue(group)?;
             }
@@ -132,6 +149,10 @@ impl Deployment<'_> {
                 hosts.retain(|host| self.table.row(*host).passed == index);
                 self.run_stage(group, &label, stage, index, hosts, Try::First)?;
             }
+            // One that no host got through has nothing to show.
+            if !self.exceeded(group) && !self.complete(members).is_empty() {
+                self.watch_subgroup(group, &label)?;
+            }
         }
         Ok(())
     }
@@ -181,7 +202,7 @@ impl Deployment<'_> {
         if interrupted { self.heed_interrupt() } else { Ok(()) }
     }
 
-    fn heed_interrupt(&mut self) -> Result<(), Halt> {
+    pub(super) fn heed_interrupt(&mut self) -> Result<(), Halt> {
         if self.operator.interrupted() {
             self.report.event(&Event::Interrupted);
             return Err(Halt::Interrupted);
@@ -194,6 +215,7 @@ impl Deployment<'_> {
     fn finalize(&mut self) -> Result<(), Halt> {
         let plan = self.plan;
         let Some(finalize) = &plan.finalize else { return self.heed_late_interrupt() };
+        self.watch(Moment::Finalize, None, "", Duration::ZERO)?;
         for group in plan.group_ids() {
             let hosts = self.complete(plan.hosts_of(group));
             let call = stage_call(plan, group, finalize, plan.force);
@@ -217,7 +239,7 @@ impl Deployment<'_> {
     /// The hosts that passed every primary stage and wait for finalize.
     fn complete(&self, range: HostIds) -> Vec<HostId> {
         let mut hosts = self.hosts_in(range, HostState::Ready);
-        hosts.retain(|host| self.table.row(*host).passed == self.plan.stages.len());
+        hosts.retain(|host| self.table.row(*host).is_complete(self.plan));
         hosts
     }
 

@@ -1,7 +1,7 @@
 //! What a command asks of its targets.
 
 use crate::invocation::Invocation;
-use crate::wire::{Fetch, Header, Preflight, StageRequest};
+use crate::wire::{Fetch, Header, Preflight, Service, StageRequest};
 
 /// What a command asks of its targets, without what differs from step to step and from host to host.
 pub trait RequestSource: Send + Sync {
@@ -16,6 +16,11 @@ pub trait RequestSource: Send + Sync {
     /// The line to type for another command on the same targets.
     fn command(&self, words: &str) -> String {
         Invocation::default().command(words)
+    }
+
+    /// The services of which a probe looks what they run.
+    fn services(&self) -> Option<Service> {
+        None
     }
 
     /// What is deployed; `None`: the command runs no stage.

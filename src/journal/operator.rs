@@ -66,7 +66,7 @@ impl<O: Operator> Operator for JournaledOperator<O> {
         let answer = match question {
             Question::RollBack { .. } if confirmed => Answer::Yes,
             // The targets have what came after it.
-            Question::Continue { .. } if on_record => Answer::Yes,
+            Question::Continue { .. } | Question::Inconclusive { .. } if on_record => Answer::Yes,
             _ => self.inner.ask(question),
         };
         self.replay.write(&[Record::Answered { answer }]);

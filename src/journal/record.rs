@@ -1,9 +1,11 @@
 //! The lines of a journal.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::deploy::health::{Health, Moment, Sample};
 use crate::deploy::{Answer, Asked, Digests, Plan};
 use crate::fleet::{Call, HostId, HostResult, Task};
 use crate::invocation::Invocation;
@@ -11,7 +13,7 @@ use crate::invocation::Invocation;
 /// The form of the journals that this build writes. It grows when an older build would misread one: by a new kind of
 /// record, or by a field that must not be passed over. Every form up to this one is read; a journal that names none is of
 /// the first.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// How a run was begun, so that whoever ends it does so with what it had.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -85,6 +87,26 @@ pub enum Record {
         answer: Answer,
     },
     Interrupted,
+    /// A look at the service begins, which is a soak where it takes time.
+    LookBegun {
+        moment: Moment,
+        group: String,
+        label: String,
+        soak: Duration,
+    },
+    /// What a gate said.
+    Sampled {
+        sample: Sample,
+    },
+    /// So much of the soak is left.
+    Soaked {
+        left: Duration,
+    },
+    /// What the look came to.
+    LookEnded {
+        #[serde(flatten)]
+        health: Health,
+    },
     /// The last line of a finished deployment.
     Closed {
         verdict: String,

@@ -147,7 +147,7 @@ impl Replay {
         }
     }
 
-    fn is_next(&self, wanted: impl FnOnce(&Record) -> bool) -> bool {
+    pub(super) fn is_next(&self, wanted: impl FnOnce(&Record) -> bool) -> bool {
         self.0.borrow().past.front().is_some_and(|(_, record)| wanted(record))
     }
 

@@ -20,7 +20,7 @@ impl Times {
             at: Option<String>,
         }
         let bytes = no_links::read_own(&unfinished.path).unwrap_or_default();
-        let lines = bytes.split_inclusive(|byte| *byte == b'\n').skip(1).take(unfinished.records.len());
+        let lines = bytes.split_inclusive(|byte| *byte == b'\n').skip(1).take(unfinished.read.records.len());
         Times(lines.map(|line| serde_json::from_slice::<Line>(line).ok()?.at).collect())
     }
 
@@ -70,7 +70,8 @@ impl Telling {
             (Event::StepStarted { step, .. }, Some((_, Record::Called { call, .. }))) if call.step == *step => {
                 next_at()
             }
-            (Event::StepStarted { .. }, _) => None,
+            (Event::SoakStarted { .. }, Some((_, Record::LookBegun { .. }))) => next_at(),
+            (Event::StepStarted { .. } | Event::SoakStarted { .. }, _) => None,
             (Event::Subgroup { .. } | Event::Note { .. }, _) => next_at(),
             _ => self.now.clone(),
         };

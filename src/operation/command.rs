@@ -10,7 +10,7 @@ use crate::fleet::ssh::shell_word;
 use crate::report::{Event, Reporter};
 use crate::run;
 use crate::run::{Caller, CommandRun};
-use crate::targets::{FailedTargets, Group, Target};
+use crate::targets::{Group, Target};
 use crate::text::counted;
 
 use super::{Refused, limit, ssh};
@@ -57,9 +57,7 @@ impl Command {
         let settings = &config.settings;
         let batch = overrides.batch.unwrap_or(settings.batch_size);
         let timeout = overrides.timeout.unwrap_or(settings.stage_timeout);
-        let operator = crate::repo::operator();
-        let (user, deploy_host) = (operator.user, operator.host);
-        let run = CommandRun { command: line, user, deploy_host, groups, batch, timeout };
+        let run = CommandRun { command: line, by: crate::repo::operator(), groups, batch, timeout };
         let ssh = ssh::prepare(&config, run.groups.iter().flat_map(|group| &group.targets))?;
         let targets = run.groups.iter().flat_map(|group| group.targets.iter().cloned()).collect();
         let fleet = CommandFleet::new(ssh, targets, run.command.clone());
@@ -113,8 +111,7 @@ fn groups(config: &Config, hosts: Hosts, limit_hosts: Option<&str>) -> Result<(V
         targets,
         size: settings.group_size,
         limit: settings.failure_limit,
-        retry_failed: 0,
-        failed_targets: FailedTargets::Leave,
+        ..Group::default()
     };
     Ok((vec![group], Vec::new()))
 }

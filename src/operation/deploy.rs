@@ -46,6 +46,10 @@ pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Re
     if message.trim().is_empty() && !choice.dry_run && !choice.service_restart && config.is_scaps() {
         message = front.ask_line("Why is this deployed? One line for the log, or Enter:");
     }
+    // Whoever reads the message, in a lock, a tag or a log, reads it.
+    if let Some(reason) = &choice.break_glass {
+        message = format!("{message} [break glass: {reason}]").trim_start().to_owned();
+    }
     let long = deploy::long_message(&message);
     let holder = deploy::holder(message)?;
     let mut prepared = deploy::prepare(&config, &repo, &choice, &holder)?;

@@ -161,7 +161,7 @@ fn lines(views: &[View]) -> Vec<String> {
         let short = |revision: Option<&Revision>| revision.map_or("nothing", Revision::short).to_owned();
         let wanted = view.wanted.as_ref().map_or("?", Revision::short);
         let what = match (view.standing, view.was_read()) {
-            (Standing::Unreachable, false) if view.reached == Some(false) => {
+            (Standing::Unreachable, false) if view.reached() == Some(false) => {
                 format!("{}; {wanted} is wanted", view.standing.name())
             }
             (standing, _) => format!("{}: {} is live, {wanted} is wanted", standing.name(), short(view.live())),

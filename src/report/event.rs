@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::row::HostRow;
+use super::sample::{Moment, Sample};
 use crate::exit_code::ExitCode;
 use crate::fleet::Step;
 use crate::targets::{Group, Target};
-use crate::wire::{Level, Line, Outcome, Revision, RunId, outcome};
+use crate::wire::{Level, Line, Outcome, Revision, RunId, StartedBy, outcome};
 
 /// A group as the header of a run names it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,18 +56,21 @@ pub enum Event {
     /// The first event of a deployment.
     Started {
         run: RunId,
-        user: String,
-        deploy_host: String,
+        #[serde(flatten)]
+        by: StartedBy,
         repo: String,
         revision: Revision,
         message: String,
         groups: Vec<GroupHead>,
+        /// Why gates, soak and windows are passed over in this run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        break_glass: Option<String>,
     },
     /// The first event of `hoist run`.
     Command {
         command: String,
-        user: String,
-        deploy_host: String,
+        #[serde(flatten)]
+        by: StartedBy,
         groups: Vec<GroupHead>,
     },
     Note(Note),
@@ -135,6 +139,42 @@ pub enum Event {
         group: String,
         failed: usize,
         limit: String,
+    },
+    /// A soak begins: the run waits for so many seconds, and the gates look at the service.
+    SoakStarted {
+        group: String,
+        label: String,
+        seconds: u64,
+    },
+    /// How much of a soak is left. Told all the while; for whoever looks on: neither log nor journal keeps it.
+    Soaking {
+        group: String,
+        label: String,
+        left_seconds: u64,
+        soak_seconds: u64,
+    },
+    /// A soak is over; seconds are left where it was cut short.
+    SoakEnded {
+        group: String,
+        label: String,
+        left_seconds: u64,
+    },
+    /// A gate has looked at the service. `group` is empty where it looked at all of them.
+    Gate {
+        moment: Moment,
+        group: String,
+        label: String,
+        #[serde(flatten)]
+        sample: Sample,
+    },
+    /// A gate halts the run.
+    GateFailed {
+        gate: String,
+        moment: Moment,
+        group: String,
+        reason: String,
+        /// It could not tell, and nobody said to go on.
+        inconclusive: bool,
     },
     /// The operator was asked; `answer` is what was taken, `by` whom: `operator` or `--yes`.
     Asked {

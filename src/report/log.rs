@@ -129,7 +129,7 @@ impl Reporter for LogFile {
         if self.file.is_none() {
             return;
         }
-        if matches!(event, Event::HostWaiting { .. }) {
+        if matches!(event, Event::HostWaiting { .. } | Event::Soaking { .. }) {
             return;
         }
         // Whoever looks at the file with other tools is as safe as with `hoist log`.

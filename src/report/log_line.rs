@@ -1,7 +1,8 @@
 //! An event as one line of a log: of whom, how heavy, and in which words.
 
 use super::event::{Event, Note};
-use super::words::{counted, hosts, step_name, stopping, took, waiting};
+use super::sample::SampleVerdict;
+use super::words::{counted, gate_failed, hosts, soak, step_name, stopping, took, waiting};
 use crate::fleet::Step;
 use crate::targets::Target;
 use crate::wire::Level;
@@ -36,13 +37,11 @@ pub fn name_of_step(step: Step) -> &'static str {
 /// What a line of the log says of `event`.
 pub fn said(event: &Event) -> LogLine {
     match event {
-        Event::Started { run, user, deploy_host, repo, revision, message, .. } => {
+        Event::Started { run, by, repo, revision, message, .. } => {
             let why = if message.is_empty() { String::new() } else { format!(": {message}") };
-            LogLine::here(Level::Info, format!("{repo} {} by {user}@{deploy_host}, run {run}{why}", revision.short()))
+            LogLine::here(Level::Info, format!("{repo} {} by {by}, run {run}{why}", revision.short()))
         }
-        Event::Command { command, user, deploy_host, .. } => {
-            LogLine::here(Level::Info, format!("{command} by {user}@{deploy_host}"))
-        }
+        Event::Command { command, by, .. } => LogLine::here(Level::Info, format!("{command} by {by}")),
         Event::Note(Note { level, message, host, step }) => {
             LogLine { host: host.clone(), step: *step, ..LogLine::here(*level, message.clone()) }
         }
@@ -90,6 +89,24 @@ pub fn said(event: &Event) -> LogLine {
             let message = format!("{} failed, more than the failure limit ({limit})", hosts(*failed));
             LogLine { group: Some(group.clone()), ..LogLine::here(Level::Error, format!("{group}: {message}")) }
         }
+        Event::SoakStarted { group, label, seconds } => of_group(group, Level::Info, soak(label, *seconds)),
+        Event::Soaking { group, label, left_seconds, .. } => {
+            of_group(group, Level::Debug, format!("{label}: {left_seconds} s of the soak are left"))
+        }
+        Event::SoakEnded { group, label, left_seconds } => {
+            let how = if *left_seconds == 0 { "is over" } else { "was cut short" };
+            of_group(group, Level::Info, format!("{label}: the soak {how}"))
+        }
+        Event::Gate { group, sample, .. } => {
+            let level = match sample.verdict {
+                SampleVerdict::Pass => Level::Info,
+                SampleVerdict::Fail | SampleVerdict::Inconclusive => Level::Warning,
+            };
+            of_group(group, level, sample.to_string())
+        }
+        Event::GateFailed { gate, group, reason, inconclusive, .. } => {
+            of_group(group, Level::Error, gate_failed(gate, reason, *inconclusive))
+        }
         Event::Asked { question, answer, by } => LogLine::here(Level::Info, format!("{question} {answer} ({by})")),
         Event::Interrupted => LogLine::here(Level::Warning, "interrupted".to_owned()),
         Event::Stopping { step, hosts, stops, seconds, limit, .. } => {
@@ -107,6 +124,11 @@ pub fn said(event: &Event) -> LogLine {
             LogLine::here(level, format!("{verdict} (exit status {status}, after {}{rest})", took(*seconds)))
         }
     }
+}
+
+/// A line about a group; it is empty where it is about all of them.
+fn of_group(group: &str, level: Level, message: String) -> LogLine {
+    LogLine { group: Some(group.to_owned()).filter(|group| !group.is_empty()), ..LogLine::here(level, message) }
 }
 
 fn names(hosts: &[Target]) -> String {

@@ -15,6 +15,7 @@ mod plain;
 mod progress;
 mod render_options;
 mod row;
+mod sample;
 mod sink;
 mod table;
 mod tee;
@@ -33,6 +34,7 @@ pub use output::Output;
 pub use plain::Plain;
 pub use render_options::{RenderOptions, Verbosity};
 pub use row::{HostRow, RowState};
+pub use sample::{Moment, Sample, SampleVerdict};
 pub use tee::Tee;
 pub use terminal::Terminal;
 

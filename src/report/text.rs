@@ -8,13 +8,16 @@ use std::fmt::Display;
 use super::event::Note;
 use super::folded::Folded;
 use super::render_options::{RenderOptions, Verbosity};
-use super::words::{counted, heading, hosts, step_name, stopping, took, waiting};
-use super::{Event, GroupHead, table};
+use super::words::{counted, gate_failed, heading, hosts, soak, step_name, stopping, took, waiting};
+use super::{Event, GroupHead, SampleVerdict, table};
 use crate::clock;
 use crate::fleet::Step;
 use crate::targets::Target;
 use crate::terminal::{Style, Styled, cut_line};
 use crate::wire::{Fault, Level, Line};
+
+/// What a run does that passes over what would hold it back.
+const GLASS_BROKEN: &str = "break glass: health gates and soaks are passed over";
 
 /// How far a subgroup's header reaches.
 const HEADER_WIDTH: usize = 60;
@@ -60,15 +63,16 @@ impl Text {
         let theme = self.look.theme;
         let (normal, verbose) = (self.shows(Verbosity::Normal), self.shows(Verbosity::Verbose));
         match event {
-            Event::Started { run, user, deploy_host, repo, revision, message, groups } => {
+            Event::Started { run, by, repo, revision, message, groups, break_glass } => {
                 if normal {
                     let what = Style::Strong.of(format!("{repo} {}", revision.short()));
-                    out.push(self.line(what.with(format!(" by {user}@{deploy_host}, run {run}"))));
+                    out.push(self.line(what.with(format!(" by {by}, run {run}"))));
                     if !message.is_empty() {
                         out.push(self.line(message));
                     }
                     out.extend(groups.iter().map(|group| self.group(group)));
                 }
+                out.extend(break_glass.iter().map(|_| self.line(Style::Warning.of(GLASS_BROKEN))));
             }
             // Only `hoist run` has it, whose text is another.
             Event::Command { .. } => {}
@@ -112,6 +116,24 @@ impl Text {
             Event::LimitExceeded { group, failed, limit } => {
                 let text = format!("{group}: {} failed, more than the failure limit ({limit})", hosts(*failed));
                 out.push(self.line(Style::Bad.of(text)));
+            }
+            Event::SoakStarted { label, seconds, .. } if normal => {
+                out.push(self.line(soak(label, *seconds)));
+            }
+            Event::SoakEnded { label, left_seconds: 1.., .. } if normal => {
+                out.push(self.line(Style::Warning.of(format!("{label}: the soak was cut short"))));
+            }
+            Event::SoakStarted { .. } | Event::Soaking { .. } | Event::SoakEnded { .. } => {}
+            Event::Gate { sample, .. } => {
+                let style = match (sample.verdict, sample.observe) {
+                    (SampleVerdict::Pass, _) => self.style(Level::Debug),
+                    (_, true) => self.style(Level::Info),
+                    (SampleVerdict::Fail | SampleVerdict::Inconclusive, false) => self.style(Level::Warning),
+                };
+                out.extend(style.map(|style| self.line(style.of(cut_line(&sample.to_string())))));
+            }
+            Event::GateFailed { gate, reason, inconclusive, .. } => {
+                out.push(self.line(Style::Bad.of(gate_failed(gate, reason, *inconclusive))));
             }
             Event::Asked { question, answer, by } if normal => {
                 let arrow = theme.sign("→", "->");

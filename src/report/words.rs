@@ -41,6 +41,17 @@ pub fn waiting(what: &str, seconds: u64, limit: u64) -> String {
     format!("{what}, {seconds} of {limit} s")
 }
 
+/// A soak that begins: `canary1: soak for 10 min 00 s`.
+pub fn soak(label: &str, seconds: u64) -> String {
+    format!("{label}: soak for {}", took(seconds as f64))
+}
+
+/// How a gate halted a run.
+pub fn gate_failed(gate: &str, reason: &str, inconclusive: bool) -> String {
+    let how = if inconclusive { "is inconclusive" } else { "failed" };
+    format!("gate {gate} {how}: {reason}")
+}
+
 /// What an interrupt meets: `interrupted: no further host begins; waiting for promote on web01, for 12 s so far and
 /// 120 s at most`.
 pub fn stopping(step: Step, names: &str, count: usize, stops: bool, (seconds, limit): (u64, u64)) -> String {

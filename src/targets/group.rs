@@ -1,5 +1,7 @@
 //! A group of targets and how it is cut into subgroups.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::{FailureLimit, Target};
@@ -16,7 +18,7 @@ pub enum FailedTargets {
 }
 
 /// An ordered group of targets. The order is the target file's, and never changes from run to run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Group {
     pub name: String,
     pub targets: Vec<Target>,
@@ -26,6 +28,12 @@ pub struct Group {
     /// Rounds in which the group's failed hosts are tried again.
     pub retry_failed: usize,
     pub failed_targets: FailedTargets,
+    /// How long the run soaks after each subgroup.
+    #[serde(default)]
+    pub soak_time: Duration,
+    /// How long it soaks after the group.
+    #[serde(default)]
+    pub group_soak_time: Duration,
 }
 
 impl Group {
@@ -50,14 +58,7 @@ mod tests {
 
     fn group(targets: usize, size: Option<usize>) -> Group {
         let targets = (0..targets).map(|n| format!("web{n}").parse().unwrap()).collect();
-        Group {
-            name: "canary".into(),
-            targets,
-            size,
-            limit: FailureLimit::default(),
-            retry_failed: 0,
-            failed_targets: FailedTargets::Leave,
-        }
+        Group { name: "canary".into(), targets, size, ..Group::default() }
     }
 
     #[test]

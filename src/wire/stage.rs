@@ -54,6 +54,11 @@ impl Stage {
         }
     }
 
+    /// Whether it takes the services of a host down for a while, where there are any.
+    pub fn restarts(self) -> bool {
+        matches!(self, Stage::Promote | Stage::RestartService | Stage::Rollback)
+    }
+
     /// The stages that a deployment runs, in order.
     pub fn of_deployment() -> Vec<Stage> {
         Stage::ALL.into_iter().filter(|stage| stage.is_of_deployment()).collect()

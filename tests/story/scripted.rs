@@ -4,16 +4,17 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
+use hoist::deploy::health::{GateEvent, Gates, Health, Look, Moment, Sample, SampleVerdict};
 use hoist::deploy::{Kind, Plan, StagePlan};
 use hoist::fleet::{Call, Fleet, Flow, HostEvent, HostResult, Step, Task};
 use hoist::report::{Event, Reporter};
 use hoist::targets::Group;
-use hoist::wire::{Facts, Fault, Outcome, Revision, Stage, State};
+use hoist::wire::{Facts, Fault, Outcome, Revision, Stage, StartedBy, State};
 
 /// Keeps all events.
 #[derive(Default)]
@@ -31,8 +32,7 @@ pub fn plan_of(groups: Vec<Group>, batch: usize) -> Plan {
     Plan {
         run: "20260101T000000.000Z-1-abcd".parse().unwrap(),
         kind: Kind::Deploy,
-        user: "op".into(),
-        deploy_host: "deploy1".into(),
+        by: StartedBy { user: "op".into(), deploy_host: "deploy1".into() },
         repo: "app".into(),
         revision: revision('b'),
         message: String::new(),
@@ -42,10 +42,21 @@ pub fn plan_of(groups: Vec<Group>, batch: usize) -> Plan {
         rollback: stage(Stage::Rollback),
         confirm_timeout: Duration::ZERO,
         probe_batch: batch,
+        gates: Vec::new(),
+        break_glass: None,
         force: false,
         need_bytes: 0,
         need_inodes: 0,
         invocation: Default::default(),
+    }
+}
+
+/// A service that is always well.
+pub struct Calm;
+
+impl Gates for Calm {
+    fn look(&mut self, _: &Look, _: &mut dyn FnMut(Vec<GateEvent>) -> Flow) -> Health {
+        Health::Pass
     }
 }
 
@@ -132,6 +143,75 @@ pub struct World {
     begun: HashMap<(Host, Step, u32), Option<HostResult>>,
 }
 
+/// How many moments a deployer has left; unset: it lives for ever.
+#[derive(Debug, Clone, Default)]
+pub struct Fuse(Rc<Cell<Option<usize>>>);
+
+impl Fuse {
+    pub fn of(moments: usize) -> Fuse {
+        Fuse(Rc::new(Cell::new(Some(moments))))
+    }
+
+    fn moment(&self) {
+        match self.0.get() {
+            Some(0) => std::panic::resume_unwind(Box::new(Died)),
+            left => self.0.set(left.map(|left| left - 1)),
+        }
+    }
+}
+
+/// A look at the service, as it was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Looked {
+    pub moment: Moment,
+    pub group: String,
+    pub label: String,
+    pub new: usize,
+    pub old: usize,
+    /// Seconds that were soaked.
+    pub soaked: u64,
+}
+
+/// Gates that say what is written down for a moment, and pass at all others; their clock counts a second whenever they
+/// call.
+#[derive(Debug, Clone, Default)]
+pub struct ScriptedGates {
+    pub says: Vec<(Moment, Health)>,
+    pub looks: Rc<RefCell<Vec<Looked>>>,
+    pub fuse: Fuse,
+}
+
+impl Gates for ScriptedGates {
+    fn look(&mut self, look: &Look, on: &mut dyn FnMut(Vec<GateEvent>) -> Flow) -> Health {
+        let index = self.looks.borrow().len();
+        let (group, label) = (look.group.clone(), look.label.clone());
+        let (new, old) = (look.new.len(), look.old.len());
+        self.looks.borrow_mut().push(Looked { moment: look.moment, group, label, new, old, soaked: 0 });
+        let sample = |attempt| Sample {
+            gate: "errors".into(),
+            value: Some("0".into()),
+            verdict: SampleVerdict::Pass,
+            reason: String::new(),
+            attempt,
+            observe: false,
+        };
+        for second in 0..=look.soak.as_secs() {
+            self.fuse.moment();
+            let left = look.soak - Duration::from_secs(second);
+            self.looks.borrow_mut()[index].soaked = second;
+            let mut events = vec![GateEvent::Left(left)];
+            if second == 0 {
+                events.push(GateEvent::Sample(sample(1)));
+            }
+            if on(events) != Flow::Continue {
+                break;
+            }
+        }
+        let said = self.says.iter().find(|(moment, _)| *moment == look.moment);
+        said.map_or(Health::Pass, |(_, health)| health.clone())
+    }
+}
+
 /// What a deployer that is killed unwinds with.
 pub struct Died;
 
@@ -140,8 +220,7 @@ pub struct Scripted {
     pub world: Rc<RefCell<World>>,
     pub before: Vec<State>,
     pub trace: Rc<RefCell<Vec<Trace>>>,
-    /// How many more moments this deployer lives; `None`: for ever.
-    pub fuse: Option<usize>,
+    pub fuse: Fuse,
     pub new: Revision,
     /// Picks which of the hosts under way ends next, and how many events come at once.
     pub order: u64,
@@ -156,16 +235,12 @@ impl Scripted {
         let states: Vec<State> = scripts.iter().map(Script::before).collect();
         let before = states.clone();
         let world = Rc::new(RefCell::new(World { states, begun: HashMap::new() }));
-        Scripted { scripts, world, before, trace: Default::default(), fuse: None, new: revision('b'), order }
+        Scripted { scripts, world, before, trace: Default::default(), fuse: Fuse::default(), new: revision('b'), order }
     }
 
     /// A moment at which the deployer may be killed.
     fn moment(&mut self) {
-        match &mut self.fuse {
-            Some(0) => std::panic::resume_unwind(Box::new(Died)),
-            Some(left) => *left -= 1,
-            None => {}
-        }
+        self.fuse.moment();
     }
 
     fn next(&mut self, below: usize) -> usize {
@@ -284,6 +359,7 @@ impl Scripted {
                 tries: self.tries(host),
                 before: (!self.tries(host).is_empty()).then(|| Box::new(self.before[host].clone())),
                 findings: Vec::new(),
+                running: Vec::new(),
             });
         } else if answered && matches!(act, Act::Work | Act::FailEarly | Act::FailLate | Act::ChecksFail) {
             result.state = Some(self.world.borrow().states[host].clone());

@@ -34,6 +34,10 @@ command! {
         #[argh(switch)]
         pub service_restart: bool,
 
+        /// pass over health gates and soaks, and say why in the log, the tag and the lock
+        #[argh(option, arg_name = "reason")]
+        pub break_glass: Option<String>,
+
         /// only prepare the repository for deployments
         #[argh(switch, short = 'i')]
         pub init: bool,
@@ -66,7 +70,12 @@ pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
         ));
         return Ok(ExitCode::Success);
     }
+    let break_glass = args.break_glass.map(|reason| reason.trim().to_owned());
+    if break_glass.as_deref() == Some("") {
+        return Err(Refused::Usage("--break-glass: say why".into()));
+    }
     let choice = Choice {
+        break_glass,
         rev: args.rev,
         stages: args.stages,
         limit_hosts,

@@ -85,6 +85,19 @@ impl Row {
         }
     }
 
+    /// Whether the host passed every primary stage.
+    pub fn is_complete(&self, plan: &Plan) -> bool {
+        let there = matches!(self.state, HostState::Ready | HostState::Finalized);
+        there && self.passed == plan.stages.len()
+    }
+
+    /// Whether the host serves what it served at the probe: no stage that takes its service down was begun there.
+    pub fn is_as_before(&self) -> bool {
+        let begun = |stage: &Stage| stage.restarts() && self.attempts[*stage as usize] > 0;
+        let known = !matches!(self.state, HostState::Unreachable | HostState::Unknown | HostState::MovedOn);
+        self.facts.is_some() && known && !Stage::ALL.iter().any(begun)
+    }
+
     /// Whether a promote was started on the host.
     pub fn was_promoted(&self) -> bool {
         self.attempts[Stage::Promote as usize] > 0

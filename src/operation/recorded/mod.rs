@@ -3,6 +3,7 @@
 
 mod after_probe;
 mod begin;
+mod no_gates;
 mod observe;
 mod publish;
 mod published;

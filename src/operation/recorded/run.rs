@@ -20,6 +20,7 @@ use crate::text::counted;
 use crate::wire::Level;
 
 use super::after_probe::AfterProbe;
+use super::no_gates::NoGates;
 use super::observe::Observations;
 use super::publish::publish;
 use super::tag::TaggingFleet;
@@ -50,12 +51,12 @@ impl<'a> RecordedRun<'a> {
         let operator = front.operator(&plan.invocation)?;
         report.event(&Event::Started {
             run: plan.run.clone(),
-            user: plan.user.clone(),
-            deploy_host: plan.deploy_host.clone(),
+            by: plan.by.clone(),
             repo: plan.repo.clone(),
             revision: plan.revision.clone(),
             message: plan.message.clone(),
             groups: plan.heads(),
+            break_glass: plan.break_glass.clone(),
         });
         for (level, note) in config.notes.iter().chain(&prepared.notes) {
             report.event(&Event::note(*level, note.clone()));
@@ -74,14 +75,15 @@ impl<'a> RecordedRun<'a> {
         let mut fleet = TaggingFleet::new(fleet, self.config, self.repo, self.prepared);
         let observations = Observations::new(plan.size());
         let verdict = match &replay {
-            None => deploy::deploy(plan, &mut fleet, &mut *self.operator, &mut self.report),
+            None => deploy::deploy(plan, &mut fleet, &mut NoGates, &mut *self.operator, &mut self.report),
             Some(replay) => {
                 let mut watched = observations.states(replay.fleet(observations.contacts(&mut fleet)));
                 let live = || observations.live(plan);
                 let compare = || distance::remarks(self.repo, plan, live().iter().map(|(a, b)| (*a, b)), "live");
                 let mut report = replay.reporter(&mut self.report);
                 let mut report = AfterProbe::new(&mut report, self.compares.then_some(compare));
-                deploy::deploy(plan, &mut watched, &mut replay.operator(&mut *self.operator), &mut report)
+                let mut operator = replay.operator(&mut *self.operator);
+                deploy::deploy(plan, &mut watched, &mut replay.gates(NoGates), &mut operator, &mut report)
             }
         };
         if let Some(remark) = fleet.remark() {
@@ -120,7 +122,7 @@ impl<'a> RecordedRun<'a> {
         let asking = format!("asking {} what the run did there", counted(self.prepared.plan.size(), "target"));
         self.report.event(&Event::note(Level::Info, asking));
         let told = Told::ask(fleet, &self.prepared.plan);
-        if let (Some(damage), false) = (&unfinished.damage, told.silent.is_empty()) {
+        if let (Some(damage), false) = (&unfinished.read.damage, told.silent.is_empty()) {
             let targets: Vec<_> = self.prepared.plan.targets().map(|(_, target)| target).collect();
             let silent = fold(told.silent.iter().map(|host| targets[host.index()]));
             let note =
@@ -128,7 +130,7 @@ impl<'a> RecordedRun<'a> {
             self.report.event(&Event::note(Level::Warning, note));
         }
         self.pass_on(told.remarks.clone());
-        replay.hint(&unfinished.later);
+        replay.hint(&unfinished.read.later);
         replay.add(told);
     }
 

@@ -1,0 +1,112 @@
+//! R14: between subgroups and groups the run soaks, and the gates are asked.
+
+use std::time::Duration;
+
+use crate::fleet::{Flow, HostId};
+use crate::report::Event;
+use crate::targets::Target;
+
+use super::health::{GateEvent, Health, Look, Moment};
+use super::operator::{Answer, Question};
+use super::plan::GroupId;
+use super::story::{Deployment, Halt};
+
+impl Deployment<'_> {
+    /// After the stages of a subgroup: its gates, then its soak.
+    pub(super) fn watch_subgroup(&mut self, group: GroupId, label: &str) -> Result<(), Halt> {
+        let soak = self.plan.group(group).soak_time;
+        self.watch(Moment::Subgroup, Some(group), label, Duration::ZERO)?;
+        self.watch(Moment::Soak, Some(group), label, soak)
+    }
+
+    /// After a group: its gates, then its soak.
+    pub(super) fn watch_group(&mut self, group: GroupId) -> Result<(), Halt> {
+        let (name, soak) = (&self.plan.group(group).name, self.plan.group(group).group_soak_time);
+        self.watch(Moment::Group, Some(group), name, Duration::ZERO)?;
+        self.watch(Moment::Soak, Some(group), name, soak)
+    }
+
+    /// Looks at the service where there is something to look at: pass goes on, fail halts, and what is inconclusive a
+    /// person decides. `group`: `None` where it is about all of them.
+    pub(super) fn watch(
+        &mut self,
+        moment: Moment,
+        group: Option<GroupId>,
+        label: &str,
+        soak: Duration,
+    ) -> Result<(), Halt> {
+        let plan = self.plan;
+        let soaks = moment == Moment::Soak;
+        let is_due = if soaks { soak > Duration::ZERO } else { plan.has_gates(moment, group) };
+        if !plan.is_watched() || !is_due {
+            return Ok(());
+        }
+        self.heed_interrupt()?;
+        let look = self.look_of(moment, group, label, soak);
+        let (group, label, seconds) = (look.group.clone(), look.label.clone(), soak.as_secs());
+        if soaks {
+            self.report.event(&Event::SoakStarted { group: group.clone(), label: label.clone(), seconds });
+        }
+        let mut left = soak;
+        let health = self.look(&look, &mut left);
+        if soaks {
+            let left = left.as_secs();
+            self.report.event(&Event::SoakEnded { group: group.clone(), label, left_seconds: left });
+        }
+        self.heed_interrupt()?;
+        let (gate, reason, inconclusive) = match health {
+            Health::Pass => return Ok(()),
+            Health::Fail { gate, reason } => (gate, reason, false),
+            Health::Inconclusive { gate, reason } => {
+                let question = Question::Inconclusive { gate: gate.clone(), reason: reason.clone() };
+                let answer = self.ask(&question);
+                self.heed_interrupt()?;
+                if answer != Answer::No {
+                    return Ok(());
+                }
+                (gate, reason, true)
+            }
+        };
+        let (gate_of, reason_of) = (gate.clone(), reason.clone());
+        self.report.event(&Event::GateFailed { gate: gate_of, moment, group, reason: reason_of, inconclusive });
+        Err(Halt::Gate { gate, reason, inconclusive })
+    }
+
+    fn look(&mut self, look: &Look, left: &mut Duration) -> Health {
+        let Deployment { gates, operator, report, .. } = self;
+        gates.look(look, &mut |events| {
+            if events.is_empty() {
+                report.tick();
+            }
+            for event in events {
+                let (group, label) = (look.group.clone(), look.label.clone());
+                report.event(&match event {
+                    GateEvent::Sample(sample) => Event::Gate { moment: look.moment, group, label, sample },
+                    GateEvent::Left(now) => {
+                        *left = now;
+                        let (left, soak) = (now.as_secs_f64().ceil() as u64, look.soak.as_secs());
+                        Event::Soaking { group, label, left_seconds: left, soak_seconds: soak }
+                    }
+                });
+            }
+            report.flush();
+            if operator.interrupted() { Flow::Stop } else { Flow::Continue }
+        })
+    }
+
+    fn look_of(&self, moment: Moment, group: Option<GroupId>, label: &str, soak: Duration) -> Look {
+        let plan = self.plan;
+        let hosts = || group.map_or_else(|| plan.hosts(), |group| plan.hosts_of(group));
+        let those = |which: &dyn Fn(&HostId) -> bool| -> Vec<Target> {
+            hosts().filter(which).map(|host| self.table.row(host).target.clone()).collect()
+        };
+        Look {
+            moment,
+            group: group.map(|group| plan.group(group).name.clone()).unwrap_or_default(),
+            label: label.to_owned(),
+            soak,
+            new: those(&|host| self.table.row(*host).is_complete(plan)),
+            old: those(&|host| self.table.row(*host).is_as_before()),
+        }
+    }
+}
