@@ -42,7 +42,8 @@ fn now_unfit(facts: &Facts, plan: &Plan) -> Option<Fault> {
     let failed = |reason: String| Some(Fault::failed(reason));
     if plan.kind == Kind::Rollback {
         let short = plan.revision.short();
-        return failed(format!("the host no longer has {short}; deploy it with `hoist deploy -r {short}`"));
+        let command = plan.invocation.on_these_hosts(&format!("deploy -r {short}"));
+        return failed(format!("the host no longer has {short}; deploy it with `{command}`"));
     }
     if facts.free_bytes < plan.need_bytes {
         let (free, need) = (facts.free_bytes >> 20, plan.need_bytes.div_ceil(1 << 20));

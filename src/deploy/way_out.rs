@@ -30,15 +30,22 @@ pub fn of_astray<'a>(astray: impl Iterator<Item = &'a Row>, table: &'a [Row], pl
     let causes = causes(astray.map(|row| (way(row), reason(row), &row.target)));
     let one = |Cause { key: way, text: why, hosts }: &Cause<Way>| {
         let (names, list) = (fold(hosts), listed(hosts));
+        let typed = |flags: &str| plan.invocation.command(&format!("deploy {flags}"));
         let then = match way {
             Way::Restart(to) => {
                 let to = to.short();
-                let command = format!("hoist deploy --service-restart -r {to} -l {list}");
+                let command = typed(&format!("--service-restart -r {to} -l {list}"));
                 format!("{to} is live there again: put the service right, then run `{command}`")
             }
-            Way::Deploy(to) => format!("put that right, then run `hoist deploy -r {} -l {list}`", to.short()),
-            Way::FetchAgain(to) => format!("`hoist deploy -r {} -l {list}` brings it again", to.short()),
-            Way::Nowhere => format!("nothing was live there before: run `hoist deploy -r REVISION -l {list}`"),
+            Way::Deploy(to) => {
+                format!("put that right, then run `{}`", typed(&format!("-r {} -l {list}", to.short())))
+            }
+            Way::FetchAgain(to) => {
+                format!("`{}` brings it again", typed(&format!("-r {} -l {list}", to.short())))
+            }
+            Way::Nowhere => {
+                format!("nothing was live there before: run `{}`", typed(&format!("-r REVISION -l {list}")))
+            }
         };
         format!("; {names}: {why}; {then}")
     };
@@ -56,7 +63,7 @@ pub fn of_rollback(table: &[Row], plan: &Plan) -> String {
         return String::new();
     }
     let (to, hosts) = (plan.revision.short(), fold(failed.iter().map(|row| &row.target)));
-    let again = format!("hoist rollback --to {to}");
+    let again = plan.invocation.on_these_hosts(&format!("rollback --to {to}"));
     let causes = causes(failed.iter().map(|row| ((), reason(row), &row.target)));
     let why = match causes.as_slice() {
         [one] => format!("{hosts}: {}", one.text),

@@ -3,7 +3,9 @@
 use std::io;
 
 use crate::deploy::Operator;
+use crate::exit_code::ExitCode;
 use crate::fleet::remarks::Remark;
+use crate::invocation::Invocation;
 use crate::report::{Reporter, causes};
 use crate::targets::fold;
 use crate::wire::Level;
@@ -56,15 +58,27 @@ pub trait Frontend {
     /// Asks a question to which only a clear yes is one.
     fn confirm(&self, question: &str) -> bool;
 
+    /// Asks such a question, and goes on with a yes only.
+    ///
+    /// # Errors
+    /// The operator does not want it.
+    fn insist(&self, question: &str) -> Result<(), Refused> {
+        match self.confirm(question) {
+            true => Ok(()),
+            false => Err(Refused::Because(ExitCode::Failed, "stopped by the operator; nothing was touched".into())),
+        }
+    }
+
     /// Whether the operator is at a terminal that may go away in the middle of a run: no terminal multiplexer keeps it.
     fn may_lose_terminal(&self) -> bool;
 
     /// Shows the events of one run.
     fn reporter(&self) -> Box<dyn Reporter>;
 
-    /// The operator of one run. From now on an interrupt is theirs, and no end of the process.
+    /// The operator of one run, which was asked for with these flags. From now on an interrupt is theirs, and no end of
+    /// the process.
     ///
     /// # Errors
     /// Nothing can listen for interrupts.
-    fn operator(&self) -> io::Result<Box<dyn Operator>>;
+    fn operator(&self, invocation: &Invocation) -> io::Result<Box<dyn Operator>>;
 }

@@ -4,6 +4,7 @@ use crate::config::{Config, Options};
 use crate::deploy;
 use crate::fleet::{HostResult, NoPacks, SshFleet};
 use crate::fleet_state::{FleetState, Known};
+use crate::invocation::Invocation;
 use crate::journal;
 use crate::journal::Unfinished;
 use crate::locks::{DeployLock, LockOwner, Purpose};
@@ -51,6 +52,8 @@ pub struct Status {
     /// Groups whose hosts run different revisions.
     pub skew: Vec<Skew>,
     pub views: Vec<View>,
+    /// For the commands that are named.
+    pub invocation: Invocation,
 }
 
 /// Who holds the deploy host's locks.
@@ -108,6 +111,11 @@ impl View {
     /// What its live tree lacks; `None`: nobody looked.
     pub fn lacking(&self) -> Option<&Lacking> {
         self.inquiry.as_ref()?.lacking.as_ref()
+    }
+
+    /// Whether something can be deployed to it.
+    pub fn may_be_brought(&self) -> bool {
+        self.reached() != Some(false)
     }
 
     /// The revision that is live there, as last read.
@@ -193,8 +201,8 @@ pub fn status(
             run.filter(|run| !run.live)
         }
     };
-    let repo = config.settings.git_repo.clone();
-    Ok(Status { repo, locks, unfinished, skew: skew(&views), views })
+    let (repo, invocation) = (config.settings.git_repo.clone(), config.invocation.clone());
+    Ok(Status { repo, locks, unfinished, skew: skew(&views), views, invocation })
 }
 
 /// From memory alone.

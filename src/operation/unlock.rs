@@ -161,7 +161,9 @@ fn tell_of_the_repository(config: &Config, front: &dyn Frontend) {
             Ok(LockHolder::Nameless) => front.answer(&format!("here: {what} {}", nameless(path))),
             Ok(LockHolder::By(by)) => {
                 let end = match by.purpose {
-                    Purpose::Lock => format!("end it with `hoist lock --end{flag}`"),
+                    Purpose::Lock => {
+                        format!("end it with `{}`", config.invocation.command(&format!("lock --end{flag}")))
+                    }
                     Purpose::Deploy => "end that process to unlock it".to_owned(),
                 };
                 front.answer(&format!("here: {what} {by} ({}); {end}", path.display()));

@@ -8,7 +8,7 @@ use super::event::Note;
 use super::output_buffer::{HostOutput, OutputBuffer};
 use super::render_options::{RenderOptions, Verbosity};
 use super::sink::{Form, Sink};
-use super::words::{heading, hosts, took};
+use super::words::{heading, hosts, stopping, took};
 use super::{Event, HostRow, Reporter, table};
 use crate::targets::Target;
 use crate::terminal::{Style, Styled, Theme};
@@ -186,9 +186,11 @@ impl<O: Write, E: Write> Reporter for Output<O, E> {
                 }
             }
             Event::Note(note) => self.remark(note),
-            Event::Interrupted => self.warn(
-                "interrupted: no more hosts are started; waiting for running ones; interrupt again to stop at once",
-            ),
+            Event::Stopping { step, hosts: members, stops, seconds, limit, advice } => {
+                let names = self.look(Stream::Err).folded(members);
+                self.warn(stopping(*step, &names, members.len(), *stops, (*seconds, *limit)));
+                self.warn(advice.as_str());
+            }
             Event::Ended { verdict, status, rows, seconds } => {
                 for (said, members) in self.kept.as_mut().map(|kept| kept.take(rows)).unwrap_or_default() {
                     self.block(&said, &members);

@@ -41,7 +41,7 @@ pub fn text(status: &Status) -> Page {
     }
     if let Some(unfinished) = &status.unfinished {
         page.line(format!("{unfinished} is not finished"));
-        page.line("continue it with `hoist resume`, or undo it with `hoist rollback`");
+        page.line(unfinished.opened.ways_out(&status.invocation));
     }
     for skew in &status.skew {
         let one = |(revision, hosts): &(Revision, Vec<Target>)| format!("{} on {}", revision.short(), fold(hosts));

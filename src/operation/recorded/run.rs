@@ -48,7 +48,7 @@ impl<'a> RecordedRun<'a> {
         let plan = &prepared.plan;
         let log = LogFile::open(&config.control, &plan.run, config.settings.tags_to_keep);
         let mut report = Tee::new(vec![front.reporter(), Box::new(log)]);
-        let operator = front.operator()?;
+        let operator = front.operator(&plan.invocation)?;
         report.event(&Event::Started {
             run: plan.run.clone(),
             by: plan.by.clone(),
@@ -151,8 +151,9 @@ impl<'a> RecordedRun<'a> {
             self.report.event(&Event::note(Level::Error, format!("the run was stopped: {why}")));
         }
         if let Err(error) = replay.close(&verdict.text, verdict.code.status(), verdict.stayed) {
+            let resume = self.prepared.plan.invocation.command("resume");
             let note = format!(
-                "cannot record the end of this run: {error:#}; when that is fixed, run `hoist resume`: it asks the \
+                "cannot record the end of this run: {error:#}; when that is fixed, run `{resume}`: it asks the \
                  targets and records it"
             );
             self.report.event(&Event::note(Level::Error, note));
