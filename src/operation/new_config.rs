@@ -39,8 +39,10 @@ pub fn unconfigured(options: &Options) -> Result<PathBuf, Refused> {
     for name in ["hoist/hoist.cfg", "scap/scap.cfg"] {
         if top.join(name).symlink_metadata().is_ok() {
             return Err(Refused::new(format!(
-                "{name} already exists and was not changed: `hoist check-config` shows mistakes in it, and `hoist \
-                 plan` what a deployment would do"
+                "{name} already exists and was not changed: `{}` shows mistakes in it, and `{}` what a deployment \
+                 would do",
+                options.invocation().command("check-config"),
+                options.invocation().command("plan")
             )));
         }
     }

@@ -23,7 +23,10 @@ const SHORTEST: usize = 7;
 type Held = BTreeMap<Revision, Vec<Target>>;
 
 /// What helps where no revision can be found.
-const NAME_ONE: &str = "name a revision; `hoist rollback --list` shows those that the hosts keep";
+fn name_one(config: &Config) -> String {
+    let list = config.invocation.on_these_hosts("rollback --list");
+    format!("name a revision; `{list}` shows those that the hosts keep")
+}
 
 /// The revision of this name. Targets may keep one that this repository has not, so a full name is enough.
 pub fn named(repo: &Repo, name: &str) -> Result<Revision, Refused> {
@@ -39,15 +42,15 @@ pub fn is_prefix(name: &str) -> bool {
 }
 
 /// The revision whose name begins so, among those that targets keep.
-pub fn kept_by(views: &[View], prefix: &str) -> Result<Revision, Refused> {
+pub fn kept_by(config: &Config, views: &[View], prefix: &str) -> Result<Revision, Refused> {
     let prefix = prefix.to_ascii_lowercase();
     let kept: BTreeSet<&Revision> =
         views.iter().flat_map(View::kept).filter(|it| it.as_str().starts_with(&prefix)).collect();
     match kept.iter().collect::<Vec<_>>().as_slice() {
         [only] => Ok((**only).clone()),
         [] => Err(Refused::new(format!(
-            "{prefix} is neither a commit of this repository nor a revision that a host \
-             keeps: {NAME_ONE}"
+            "{prefix} is neither a commit of this repository nor a revision that a host keeps: {}",
+            name_one(config)
         ))),
         _ => Err(Refused::new(format!(
             "{prefix} is not in this repository, and hosts keep several revisions that begin with it: write more digits"
@@ -77,8 +80,9 @@ pub fn find(config: &Config, repo: &Repo, history: &History, views: &[View]) -> 
     match (revisions.next(), revisions.next()) {
         (Some(only), None) => Ok((only.clone(), already.unwrap_or(Why::Before))),
         (Some(_), Some(_)) => Err(Refused::new(format!(
-            "before {short}, targets had different revisions finalized ({}): {NAME_ONE}",
-            shown(&found)
+            "before {short}, targets had different revisions finalized ({}): {}",
+            shown(&found),
+            name_one(config)
         ))),
         (None, _) => {
             let already = match already {
@@ -86,7 +90,8 @@ pub fn find(config: &Config, repo: &Repo, history: &History, views: &[View]) -> 
                 _ => String::new(),
             };
             Err(Refused::new(format!(
-                "{already}the journals contain no revision that was finalized before {short}: {NAME_ONE}"
+                "{already}the journals contain no revision that was finalized before {short}: {}",
+                name_one(config)
             )))
         }
     }
@@ -127,19 +132,19 @@ fn before_all_journals(config: &Config, repo: &Repo, views: &[View]) -> Result<R
         config.settings.git_repo
     );
     if !config.is_known_to_scap() {
-        return Err(Refused::new(format!("{none}: {NAME_ONE}")));
+        return Err(Refused::new(format!("{none}: {}", name_one(config))));
     }
     let seen = Seen::of(views);
     let Some(only) = seen.finalized_everywhere() else {
         let shown = if seen.done.is_empty() { String::new() } else { format!(" (finalized: {})", shown(&seen.done)) };
-        return Err(Refused::new(format!("{none}{shown}: {NAME_ONE}")));
+        return Err(Refused::new(format!("{none}{shown}: {}", name_one(config))));
     };
     if seen.live.keys().any(|live| live != only) {
         return Ok(only.clone());
     }
     Err(match tagged_before(config, repo, only)? {
         Some(earlier) => Refused::new(format!("{none}: {} is live and finalized; {earlier}", only.short())),
-        None => Refused::new(format!("{none} (finalized: {}): {NAME_ONE}", shown(&seen.done))),
+        None => Refused::new(format!("{none} (finalized: {}): {}", shown(&seen.done), name_one(config))),
     })
 }
 
@@ -154,7 +159,8 @@ fn refuse_after_others(config: &Config, repo: &Repo, last: &Revision, views: &[V
         Some(found) => found?,
         None => None,
     };
-    let offer = || format!("`hoist rollback --to {}` goes to the last revision in the journals", last.short());
+    let back = config.invocation.on_these_hosts(&format!("rollback --to {}", last.short()));
+    let offer = || format!("`{back}` goes to the last revision in the journals");
     Err(Refused::new(format!(
         "somebody else has deployed since the last deployment in the journals (finalized: {}); {}",
         shown(&seen.done),
@@ -190,7 +196,8 @@ fn tagged_before(config: &Config, repo: &Repo, revision: &Revision) -> Result<Op
     let earlier = tagged.iter().skip_while(|(_, it)| it != revision).find(|(_, it)| it != revision);
     Ok(earlier.map(|(tag, earlier)| {
         let short = earlier.short();
-        format!("the previous deployment was that of {short} ({tag}): `hoist rollback --to {short}` goes back to it")
+        let back = config.invocation.on_these_hosts(&format!("rollback --to {short}"));
+        format!("the previous deployment was that of {short} ({tag}): `{back}` goes back to it")
     }))
 }
 
