@@ -155,7 +155,7 @@ fn it_says_from_what_to_what_and_asks_once_before_anything_is_touched() {
         let mut terminal = Terminal::of_size(project.hoist(&["reconcile"]), 24, 160);
         terminal.wait_for(&question);
         let shown = terminal.shows();
-        assert!(shown.contains(&format!("drifted: {} is live, {} is wanted", &one[..10], &two[..10])), "{shown}");
+        assert!(shown.contains(&format!("drifted: {} is live, should be {}", &one[..10], &two[..10])), "{shown}");
         assert!(shown.contains(&format!("to    {} \"Second page\", deployed by op@", &two[..10])), "{shown}");
         terminal.types(answer);
         terminal.ends(status);
