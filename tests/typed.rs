@@ -158,6 +158,9 @@ fn a_word_that_is_a_group_a_host_or_an_environment_is_refused_as_a_message_and_a
         let back = format!("this argument is the revision: to go back there, run `hoist rollback {flag} {word}`");
         assert_eq!(line, format!("hoist rollback: {word:?} is the name of {what}, but {back}"));
     }
+    // What is named so can be typed so.
+    project.run(&["hosts", "--names", "-l", "root@db1:2222"]).ends(0).says("db1");
+    project.run(&["status", "--offline", "root@db1:2222"]).ends(1).says("root@db1:2222");
     let ran = project.run(&["deploy", "--dry-run", "-D", "ssh_config=none", "-m", "canary"]);
     assert!(!ran.err.contains("is the name of"), "{ran:?}");
 }

@@ -192,6 +192,6 @@ fn pattern(targets: &[Target], sign: &str) -> String {
     if targets.len() > NAMED {
         return "HOSTS".into();
     }
-    let names: Vec<String> = targets.iter().map(|target| format!("{sign}{}", target.host)).collect();
+    let names: Vec<String> = targets.iter().map(|target| format!("{sign}{target}")).collect();
     format!("'{}'", names.join(","))
 }

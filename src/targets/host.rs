@@ -45,7 +45,9 @@ fn split_port(address: &str) -> Result<(&str, Option<u16>), String> {
     if let Some(rest) = address.strip_prefix('[') {
         let (host, after) = rest.split_once(']').ok_or_else(|| format!("{address:?} has no closing bracket"))?;
         if host.parse::<std::net::Ipv6Addr>().is_err() {
-            return Err(format!("{host:?} is not an IPv6 address"));
+            return Err(format!(
+                "{host:?} is not an IPv6 address (a group has a file of its own, which lists its hosts)"
+            ));
         }
         return match after.strip_prefix(':') {
             Some(digits) => Ok((host, port(digits)?)),

@@ -49,7 +49,7 @@ pub fn limit_to(hosts: Option<&str>, groups: Option<&str>) -> Result<Option<Stri
 impl HostPattern {
     /// Whether a target of a group matches; its user and port do not count.
     pub fn matches(&self, group: &str, target: &Target) -> bool {
-        let hit = |term: &Term| term.matches(group, &target.host);
+        let hit = |term: &Term| term.matches(group, target);
         (self.wanted.is_empty() || self.wanted.iter().any(hit))
             && self.required.iter().all(hit)
             && !self.unwanted.iter().any(hit)
@@ -94,8 +94,12 @@ impl HostPattern {
     pub fn unmatched(&self, targets: &[Target]) -> Vec<String> {
         let known: HashSet<&str> = targets.iter().map(|target| target.host.as_str()).collect();
         let mut seen = HashSet::new();
-        let names = self.wanted.iter().chain(&self.unwanted).chain(&self.required).flat_map(Term::names);
-        names.filter(|name| !known.contains(name.as_str()) && seen.insert(name.clone())).collect()
+        let names = |term: &Term| match term {
+            Term::Target(target) if !targets.contains(target) => vec![target.to_string()],
+            term => term.names().into_iter().filter(|name| !known.contains(name.as_str())).collect(),
+        };
+        let terms = self.wanted.iter().chain(&self.unwanted).chain(&self.required);
+        terms.flat_map(names).filter(|name| seen.insert(name.clone())).collect()
     }
 }
 
@@ -283,6 +287,24 @@ mod tests {
     }
 
     #[test]
+    fn a_target_with_user_or_port_is_named_as_its_file_writes_it() {
+        let targets: Vec<Target> =
+            ["root@web1:2222", "web1", "web1:2223", "[::1]:22"].iter().map(|it| it.parse().unwrap()).collect();
+        let found = |pattern: &str| {
+            let mut pattern: HostPattern = pattern.parse().unwrap();
+            pattern.know(&["web1:2223".into()], &targets).unwrap();
+            let found = targets.iter().filter(|target| pattern.matches("web", target));
+            (found.map(Target::to_string).collect::<Vec<_>>().join(" "), pattern.unmatched(&targets).join(" "))
+        };
+        let of = |found: &str, unmatched: &str| (found.to_owned(), unmatched.to_owned());
+        assert_eq!(found("root@WEB1:2222"), of("root@web1:2222", ""));
+        assert_eq!(found("web1:2223,[::1]:22"), of("web1:2223 [::1]:22", ""));
+        assert_eq!(found("!root@web1:2222,web1"), of("web1 web1:2223", ""));
+        assert_eq!(found("root@web1,web1:2223"), of("web1:2223", "root@web1"));
+        assert_eq!(found("web1"), of("root@web1:2222 web1 web1:2223", ""));
+    }
+
+    #[test]
     fn the_flags_for_hosts_and_for_groups_together_mean_hosts_in_those_groups() {
         assert_eq!(limit_to(None, None), Ok(None));
         assert_eq!(limit_to(Some("web*"), None), Ok(Some("web*".into())));
@@ -319,7 +341,7 @@ mod tests {
             ("web[0:100000]", "\"web[0:100000]\"", "100000 names"),
             ("w[1:1000].x[1:1000]", "\"w[1:1000].x[1:1000]\"", "100000 names"),
             ("w[0:999999999999999999]", "\"w[0:999999999999999999]\"", "100000 names"),
-            ("root@web1", "\"root@web1\"", "without user"),
+            ("root@web*", "\"root@web*\"", "without user"),
             ("wéb", "\"wéb\"", "not allowed in a host name"),
             ("~web[", "\"~web[\"", "regular expression"),
             ("!~", "\"!~\"", "empty"),

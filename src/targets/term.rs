@@ -2,6 +2,7 @@
 
 use regex::{Regex, RegexBuilder};
 
+use super::Target;
 use super::names::{check_host_part, is_name_character};
 use super::range::{Names, Range, bracket};
 
@@ -12,6 +13,8 @@ pub(super) enum Term {
     Regex(Regex),
     /// All hosts of any of these groups.
     Groups(Vec<String>),
+    /// The one target that is written so, with its user or its port, as messages name it.
+    Target(Target),
 }
 
 #[derive(Debug, Clone)]
@@ -53,6 +56,11 @@ impl Term {
                 false => Err("a group's name follows the `@`, or several with `|` between them".into()),
             };
         }
+        if let Ok(target) = text.parse::<Target>()
+            && (target.user.is_some() || target.port.is_some())
+        {
+            return Ok(Term::Target(target));
+        }
         match text {
             "" => Err("nothing follows the `!` or `&`".into()),
             "all" => Ok(Term::Name(vec![Piece::Any])),
@@ -61,9 +69,11 @@ impl Term {
         }
     }
 
-    /// Whether a host of a group matches; its name is in lower case.
-    pub(super) fn matches(&self, group: &str, host: &str) -> bool {
+    /// Whether a target of a group matches.
+    pub(super) fn matches(&self, group: &str, target: &Target) -> bool {
+        let host = target.host.as_str();
         match self {
+            Term::Target(this) => this == target,
             Term::Groups(groups) => groups.iter().any(|name| name.eq_ignore_ascii_case(group)),
             // The leftmost match begins with the name if any does.
             Term::Regex(regex) => regex.find(host).is_some_and(|found| found.start() == 0),
