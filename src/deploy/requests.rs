@@ -1,6 +1,7 @@
 //! What targets are asked in a run: made once of the configuration and the repository. The fleet completes it for each
 //! step.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Result, bail};
@@ -9,8 +10,8 @@ use crate::config::Config;
 use crate::fleet::RequestSource;
 use crate::repo::{Parts, Repo, Wanted};
 use crate::wire::{
-    DescribingTags, ExternalContent, Fetch, ForScap, Header, Holder, LfsSource, PROTOCOL, Preflight, Revision, Source,
-    StageRequest, SubmoduleSource,
+    DescribingTags, Drain, ExternalContent, Fetch, ForScap, Header, Holder, LfsSource, PROTOCOL, Preflight, Revision,
+    Source, StageRequest, SubmoduleSource,
 };
 
 use super::plan::{Kind, Plan};
@@ -33,6 +34,8 @@ pub struct Requests {
     pub(super) describing: Arc<OnceLock<DescribingTags>>,
     /// What the probe looks at.
     pub(super) ahead: Arc<Ahead>,
+    /// How the targets of each group are drained.
+    pub(super) drains: Arc<BTreeMap<String, Drain>>,
 }
 
 impl Requests {
@@ -83,6 +86,10 @@ impl RequestSource for Requests {
 
     fn preflight(&self) -> Option<Preflight> {
         Some(self.ahead.preflight(&self.request))
+    }
+
+    fn drain(&self, group: &str) -> Option<Drain> {
+        self.drains.get(group).cloned()
     }
 
     fn fetch(&self) -> Fetch {
@@ -150,7 +157,9 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
     let shallow = parts.shallow(repo)?;
     let ahead = Arc::new(Ahead::of(plan, repo, &request));
     let (tag, describing) = Default::default();
-    Ok(Requests { request: Arc::new(request), shallow, parts: Arc::new(parts), server, tag, describing, ahead })
+    let drains = settings.groups.iter().filter_map(|group| Some((group.name.clone(), group.drain.clone()?)));
+    let drains = Arc::new(drains.collect());
+    Ok(Requests { request: Arc::new(request), shallow, parts: Arc::new(parts), server, tag, describing, ahead, drains })
 }
 
 /// What every request of a command begins with, as the configuration stands now.

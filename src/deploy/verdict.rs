@@ -33,6 +33,13 @@ pub enum End {
     InterruptedUntouched,
 }
 
+impl End {
+    /// Whether no host was begun on.
+    pub(super) fn is_untouched(self) -> bool {
+        !matches!(self, End::Done | End::Halted | End::RollbackDeclined)
+    }
+}
+
 /// The end of a run: a sentence, a status, and a row for every target.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
@@ -49,6 +56,7 @@ pub struct Verdict {
 impl Verdict {
     pub fn of(end: End, table: &Table, plan: &Plan) -> Verdict {
         let (text, code) = judge(end, table, plan);
+        let (text, code) = name_drained(end, table, text, code);
         // What succeeded nowhere is not what the hosts should run.
         let through = end == End::Done
             && plan.finalize.is_some()
@@ -101,6 +109,21 @@ fn judge(end: End, table: &Table, plan: &Plan) -> (String, ExitCode) {
         End::Halted => halted(table, plan),
         End::Done => done(table, plan),
     }
+}
+
+/// Drained hosts serve nobody: they are named, and no run that left some has gone well.
+fn name_drained(end: End, table: &Table, text: String, code: ExitCode) -> (String, ExitCode) {
+    let named: Vec<String> =
+        table.rows().iter().filter(|row| row.drained().is_some()).map(|row| row.target.to_string()).collect();
+    if named.is_empty() || end.is_untouched() {
+        return (text, code);
+    }
+    let code = match code {
+        ExitCode::Success | ExitCode::Failed | ExitCode::NotFinalized => ExitCode::Mixed,
+        other => other,
+    };
+    let are = if named.len() == 1 { "is" } else { "are" };
+    (format!("{text}; still drained {are} {}", crate::text::some(&named, NAMED)), code)
 }
 
 /// Why a failure limit is exceeded before anything is touched.

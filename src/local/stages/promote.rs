@@ -10,12 +10,15 @@ use super::lease_watch;
 use super::own_checks;
 use super::rendered;
 use super::service;
+use super::undrain;
+use crate::local::drain;
 use crate::local::fault::Fault;
 use crate::local::job::Job;
 use crate::local::os::files;
 use crate::local::state::config_files;
 use crate::local::state::hoist_dir;
 use crate::local::state::layout::{Layout, Link};
+use crate::local::state::lease;
 use crate::local::state::links;
 use crate::local::state::record;
 use crate::local::state::scap_config;
@@ -47,7 +50,7 @@ pub fn run(job: &Job) -> Result<(), Fault> {
         config_files::discard(layout, revision)?;
         scap_config::follow(job, revision, None);
         job.out.info(format!("{} is already live (use --force to override)", job.name(revision)));
-        return Ok(());
+        return undrain::if_healthy(job);
     }
     // What this run's own fetch and its checks have made of the tree is wanted.
     if layout.last_live(revision).exists() && !record::was_started(layout, &job.request.header.holder.run, Stage::Fetch)
@@ -62,7 +65,11 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     links::preflight(layout, revision, &wanted)?;
     let new_config = new_files || !links::in_order(layout, revision, &wanted);
     begin(job)?;
+    // From here on there is somebody to put the host back into service, whoever dies.
     lease_watch::put_on_lease(job, new_config)?;
+    if job.request.service.names.is_empty() || service::any_here(job)? {
+        drain(job)?;
+    }
     mark(layout, revision)?;
     rendered::put_in_place(job)?;
     go_live(job, revision, &wanted)?;
@@ -79,7 +86,17 @@ pub fn run(job: &Job) -> Result<(), Fault> {
         service::run_for(job, revision)?;
     }
     verify::note_removed(job, revision)?;
-    unmark(layout)
+    unmark(layout)?;
+    drain::undrain(job)
+}
+
+/// Where the drain fails nothing was changed, so there is nothing for the lease to take back either.
+fn drain(job: &Job) -> Result<(), Fault> {
+    let drained = drain::before_restart(job);
+    if drained.is_err() && !drain::is_drained(job) {
+        lease::end(&job.layout)?;
+    }
+    drained
 }
 
 /// Whether there is nothing left to do: the links are right, and no promote that was begun is still to be finished.

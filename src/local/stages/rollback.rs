@@ -7,6 +7,8 @@ use super::own_checks;
 use super::promote;
 use super::rendered;
 use super::service;
+use super::undrain;
+use crate::local::drain;
 use crate::local::fault::Fault;
 use crate::local::job::Job;
 use crate::local::os::deadline::Deadline;
@@ -27,7 +29,7 @@ pub fn run(job: &Job) -> Result<(), Fault> {
         layout.remove(Link::InProgress)?;
         restore_done(job)?;
         job.out.info(format!("nothing of {} was live here before: left unchanged", layout.repo()));
-        return Ok(());
+        return undrain::if_healthy(job);
     };
     if was_promoted(job, restore) { bring_back(job, restore) } else { clean_up(job, restore) }
 }
@@ -49,6 +51,9 @@ fn clean_up(job: &Job, restore: &Revision) -> Result<(), Fault> {
     parts.note(restore_done(job));
     job.out.info(format!("{} was not touched", job.name(restore)));
     parts.judge(CheckPoint::After(Stage::Rollback));
+    if parts.is_well() {
+        parts.note(undrain::if_healthy(job));
+    }
     parts.end()
 }
 
@@ -67,6 +72,9 @@ fn bring_back(job: &Job, restore: &Revision) -> Result<(), Fault> {
     }
     parts.prepare(CheckPoint::Before(Stage::Rollback));
     parts.prepare(CheckPoint::Before(Stage::Promote));
+    if job.request.service.names.is_empty() || service::any_here(job).unwrap_or(true) {
+        drain::before_rollback(job);
+    }
     // A full disk may refuse the note; the links, which need no room, are what counts.
     if let Err(fault) = promote::mark(layout, restore) {
         job.out.warn(fault.reason());
@@ -89,6 +97,9 @@ fn bring_back(job: &Job, restore: &Revision) -> Result<(), Fault> {
         parts.judge(CheckPoint::After(at));
     }
     parts.note(own_checks::put_back(job, restore));
+    if parts.is_well() {
+        parts.note(drain::undrain(job));
+    }
     parts.end()
 }
 
@@ -133,6 +144,11 @@ impl Parts<'_> {
         let job = Job { deadline: self.ahead, ..self.job.clone() };
         // The stage's own time is looked at by its other parts.
         let _ = checks::prepare(&job, at, self.restore);
+    }
+
+    /// Whether nothing stands against putting the host back into service.
+    fn is_well(&self) -> bool {
+        self.failed.is_none() && self.found.is_empty()
     }
 
     fn judge(&mut self, at: CheckPoint) {
