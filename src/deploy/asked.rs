@@ -93,8 +93,9 @@ impl Requests {
         let shallow = parts.shallow(repo)?;
         let ahead = Arc::new(Ahead::of(plan, repo, &request));
         let (tag, describing) = Default::default();
-        let (request, parts, drains) = (Arc::new(request), Arc::new(parts), Arc::new(asked.drains.clone()));
-        Ok(Requests { request, shallow, parts, server, tag, describing, ahead, drains })
+        let (request, parts, invocation) = (Arc::new(request), Arc::new(parts), plan.invocation.clone());
+        let drains = Arc::new(asked.drains.clone());
+        Ok(Requests { request, shallow, parts, server, tag, describing, ahead, drains, invocation })
     }
 
     /// For going back from a finished deployment, `undone`, to what the deployment `restored` brought. The services of

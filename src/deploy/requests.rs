@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 
 use crate::config::Config;
 use crate::fleet::RequestSource;
+use crate::invocation::Invocation;
 use crate::repo::{Parts, Repo, Wanted};
 use crate::wire::{
     DescribingTags, Drain, ExternalContent, Fetch, ForScap, Header, Holder, LfsSource, PROTOCOL, Preflight, Revision,
@@ -36,6 +37,8 @@ pub struct Requests {
     pub(super) ahead: Arc<Ahead>,
     /// How the targets of each group are drained.
     pub(super) drains: Arc<BTreeMap<String, Drain>>,
+    /// For the commands that remarks name.
+    pub(super) invocation: Invocation,
 }
 
 impl Requests {
@@ -78,6 +81,10 @@ impl Requests {
 impl RequestSource for Requests {
     fn header(&self) -> &Header {
         &self.request.header
+    }
+
+    fn command(&self, words: &str) -> String {
+        self.invocation.command(words)
     }
 
     fn deployment(&self) -> Option<&StageRequest> {
@@ -159,7 +166,8 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
     let (tag, describing) = Default::default();
     let drains = settings.groups.iter().filter_map(|group| Some((group.name.clone(), group.drain.clone()?)));
     let drains = Arc::new(drains.collect());
-    Ok(Requests { request: Arc::new(request), shallow, parts: Arc::new(parts), server, tag, describing, ahead, drains })
+    let (request, parts, invocation) = (Arc::new(request), Arc::new(parts), plan.invocation.clone());
+    Ok(Requests { request, shallow, parts, server, tag, describing, ahead, drains, invocation })
 }
 
 /// What every request of a command begins with, as the configuration stands now.
