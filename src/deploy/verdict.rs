@@ -114,17 +114,16 @@ fn judge(end: End, table: &Table, plan: &Plan) -> (String, ExitCode) {
 
 /// Drained hosts serve nobody: they are named, and no run that left some has gone well.
 fn name_drained(end: End, table: &Table, text: String, code: ExitCode) -> (String, ExitCode) {
-    let named: Vec<String> =
-        table.rows().iter().filter(|row| row.drained().is_some()).map(|row| row.target.to_string()).collect();
-    if named.is_empty() || end.is_untouched() {
+    let drained: Vec<&Row> = table.rows().iter().filter(|row| row.drained().is_some()).collect();
+    if drained.is_empty() || end.is_untouched() {
         return (text, code);
     }
     let code = match code {
         ExitCode::Success | ExitCode::Failed | ExitCode::NotFinalized => ExitCode::Mixed,
         other => other,
     };
-    let are = if named.len() == 1 { "is" } else { "are" };
-    (format!("{text}; still drained {are} {}", crate::text::some(&named, NAMED)), code)
+    let names = fold(drained.iter().map(|row| &row.target));
+    (format!("{text}; {} still drained: {names}", hosts_are(drained.len())), code)
 }
 
 /// Why a failure limit is exceeded before anything is touched.
@@ -138,6 +137,11 @@ fn too_many(table: &Table) -> &'static str {
 /// `1 host was` or `3 hosts were`.
 fn hosts_were(count: usize) -> String {
     format!("{} {}", hosts(count), if count == 1 { "was" } else { "were" })
+}
+
+/// `1 host is` or `3 hosts are`.
+fn hosts_are(count: usize) -> String {
+    format!("{} {}", hosts(count), if count == 1 { "is" } else { "are" })
 }
 
 /// That hosts were changed; that they may have been, if one of them was not read since.

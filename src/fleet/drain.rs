@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::wire::limits::{LINE, cut};
-use crate::wire::{Drain, DrainOn, DrainPart, DrainReply, Fault, Outcome, StageRequest, drain_environment};
+use crate::wire::{Drain, DrainOn, DrainPart, DrainReply, Fault, Outcome, StageRequest};
 
 /// How often it is looked whether a command has ended.
 const GLANCE: Duration = Duration::from_millis(20);
@@ -43,7 +43,7 @@ impl LocalDrain {
     /// For a stage whose target is drained from here; `None`: it is not.
     pub fn of(request: &StageRequest) -> Option<LocalDrain> {
         let how = request.drain.as_deref().filter(|how| how.on == DrainOn::DeployHost)?;
-        Some(LocalDrain { how: how.clone(), environment: drain_environment(request).to_vec(), under_way: None })
+        Some(LocalDrain { how: how.clone(), environment: request.drain_environment().to_vec(), under_way: None })
     }
 
     pub fn is_busy(&self) -> bool {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Outcome, RunId, StageRequest};
+use super::{Outcome, RunId};
 
 /// Where the commands of a drain run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,18 +70,6 @@ pub struct DrainReply {
 
 /// How a target says that it cannot have something done on the deploy host.
 pub const NO_DEPLOYER: &str = "no deployer is connected that could do it on the deploy host";
-
-/// What the commands of a drain find in their environment.
-pub fn drain_environment(request: &StageRequest) -> [(&'static str, String); 5] {
-    let header = &request.header;
-    [
-        ("HOIST_HOST", request.host.clone()),
-        ("HOIST_GROUP", request.group.clone()),
-        ("HOIST_REPO", header.repo.clone()),
-        ("HOIST_RUN", header.holder.run.to_string()),
-        ("HOIST_REVISION", request.revision.to_string()),
-    ]
-}
 
 /// A target that was drained and not undrained, as it recorded that before the drain began.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

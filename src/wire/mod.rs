@@ -22,7 +22,7 @@ pub use config_path::{config_path_taken, config_paths_collide};
 pub use content::{
     DescribingTag, DescribingTags, ExternalContent, Fetch, LargeFile, LfsSource, Source, SubmoduleSource,
 };
-pub use drain::{Drain, DrainOn, DrainPart, DrainReply, Drained, NO_DEPLOYER, drain_environment};
+pub use drain::{Drain, DrainOn, DrainPart, DrainReply, Drained, NO_DEPLOYER};
 pub use facts::{Facts, Finding, Lacking, Record, Recorded, ScapProcess, State};
 pub use fault::{Fault, Outcome, outcome};
 pub use lease::{Lease, LeaseStands};

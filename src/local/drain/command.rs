@@ -16,7 +16,7 @@ use crate::local::os::sys;
 use crate::local::os::sys::How;
 use crate::local::state::hoist_dir;
 use crate::local::waiting::Waiting;
-use crate::wire::{Drain, DrainPart, Level, drain_environment};
+use crate::wire::{Drain, DrainPart, Level};
 
 /// Between two questions whether it is done, and between two looks at the lock.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -68,7 +68,7 @@ impl Failed {
 fn once(job: &Job, (name, line): (&str, &str), until: Instant, level: Level) -> Result<(), Failed> {
     let mut command = process::command("/bin/sh");
     command.args(["-c", line]).current_dir("/");
-    command.envs(drain_environment(&job.request));
+    command.envs(job.request.drain_environment());
     command.env("HOIST_FINAL_PATH", job.layout.live()).env("HOIST_REV_PATH", job.layout.rev(&job.request.revision));
     // A stage that was killed has nobody left to keep the time limit.
     sys::die_with_parent(&mut command);

@@ -12,6 +12,7 @@ use crate::local::drain;
 use crate::local::fault::Fault;
 use crate::local::job::Job;
 use crate::local::os::deadline::Deadline;
+use crate::local::state::going_live;
 use crate::local::state::layout::Link;
 use crate::local::state::links;
 use crate::local::state::observed;
@@ -76,7 +77,7 @@ fn bring_back(job: &Job, restore: &Revision) -> Result<(), Fault> {
         drain::before_rollback(job);
     }
     // A full disk may refuse the note; the links, which need no room, are what counts.
-    if let Err(fault) = promote::mark(layout, restore) {
+    if let Err(fault) = going_live::mark(layout, restore) {
         job.out.warn(fault.reason());
     }
     parts.note(promote::go_live(job, restore, &links::stored(layout, restore)));
@@ -91,7 +92,7 @@ fn bring_back(job: &Job, restore: &Revision) -> Result<(), Fault> {
     parts.note(service::restart(job));
     parts.note(verify(job, restore));
     if parts.failed.is_none() {
-        parts.note(promote::unmark(layout));
+        parts.note(going_live::unmark(layout));
     }
     for at in [Stage::Promote, Stage::RestartService, Stage::Rollback] {
         parts.judge(CheckPoint::After(at));

@@ -4,11 +4,11 @@
 use crate::wire::{CheckPoint, Stage};
 
 use super::checks;
-use super::promote;
 use super::service;
 use crate::local::drain;
 use crate::local::fault::Fault;
 use crate::local::job::Job;
+use crate::local::state::going_live;
 use crate::local::state::layout::Link;
 
 /// Puts the host back into service, if it was drained and is healthy. Where a revision never came to the end of its
@@ -18,7 +18,7 @@ pub fn run(job: &Job) -> Result<(), Fault> {
         job.out.info("this host is not drained");
         return Ok(());
     }
-    if promote::is_marked(&job.layout) {
+    if going_live::is_marked(&job.layout) {
         service::restart(job)?;
     }
     if_healthy(job)
