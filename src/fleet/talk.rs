@@ -101,7 +101,7 @@ impl Remote {
     /// With `claims` other runs are kept out when this session is closed, too, until [`Remote::close`].
     pub fn hold(&mut self, claims: bool, deadline: Instant, sink: &mut OutputSink) -> Result<(), Failure> {
         let Some(mut keeper) = self.keeper.take() else {
-            return Err(Failure::failed("nobody on the target can keep its lock"));
+            return Err(Failure::failed("no process on the target can hold its lock"));
         };
         keeper.say(&line_of(if claims { &KeeperLine::Claim } else { &KeeperLine::Hold }));
         sink.begin();
@@ -127,8 +127,8 @@ impl Remote {
         };
         Err(match (refused, end) {
             (Some(refused), end) => Failure::Ended(refusal(refused, end.as_ref())),
-            (None, Some(end)) => unanswered(end, "the keeper of the lock ended", sink),
-            (None, None) => Failure::failed("the keeper of the lock did not say whether it holds it"),
+            (None, Some(end)) => unanswered(end, "the process that holds the lock ended", sink),
+            (None, None) => Failure::failed("the process that holds the lock did not confirm it"),
         })
     }
 
@@ -343,7 +343,7 @@ pub(super) fn outcome_of(said: Outcome, end: &ExecEnd) -> Outcome {
     match (said, end) {
         (Ok(()), ExecEnd::Signal(signal)) => Err(Fault::Killed { signal: signal.clone() }),
         (Ok(()), ExecEnd::Status(status)) if *status != 0 => {
-            Err(Fault::Failed { reason: "said that all is well, and then failed".into(), status: Some(*status) })
+            Err(Fault::Failed { reason: "reported success, and then failed".into(), status: Some(*status) })
         }
         (Ok(()), _) => Ok(()),
         (Err(Fault::Failed { reason, .. }), ExecEnd::Status(status)) if *status != 0 => {
@@ -356,5 +356,5 @@ pub(super) fn outcome_of(said: Outcome, end: &ExecEnd) -> Outcome {
 /// Why a target that gave no other answer did not do what it was asked. `end`: how its process ended, when it has.
 pub(super) fn refusal(said: Outcome, end: Option<&ExecEnd>) -> Fault {
     let outcome = end.map_or_else(|| said.clone(), |end| outcome_of(said.clone(), end));
-    outcome.err().unwrap_or_else(|| Fault::failed("the target said that all is well, and gave no answer"))
+    outcome.err().unwrap_or_else(|| Fault::failed("the target reported success, but gave no answer"))
 }

@@ -215,7 +215,7 @@ impl Work<'_> {
                     Ok(Recorded::Nothing) => None,
                     Ok(Recorded::Ended { outcome, state }) => Some(StageReply { outcome, state }),
                     Ok(Recorded::Died { state }) => {
-                        let reason = format!("deploy-local died in {stage}, and its connection with it");
+                        let reason = format!("deploy-local died during {stage}, and the connection was lost");
                         let fault = loss.told.unwrap_or(Fault::failed(reason));
                         return Ok(Some(StageReply { outcome: Err(fault), state }));
                     }

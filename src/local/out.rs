@@ -156,7 +156,7 @@ fn ending(outcome: &Outcome) -> String {
         Err(Fault::MovedOn { to }) => {
             format!("nothing was done: this host now runs {} of another deployment", to.short())
         }
-        Err(Fault::CacheBroken { reason }) => format!("failed, the git cache is not whole: {reason}"),
+        Err(Fault::CacheBroken { reason }) => format!("failed, because the git cache is incomplete: {reason}"),
         Err(fault) => fault.to_string(),
     }
 }

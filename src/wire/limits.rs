@@ -190,7 +190,7 @@ mod tests {
             else {
                 panic!("it is believed");
             };
-            assert!(reason.contains("cannot be") && reason.len() <= REASON, "{reason}");
+            assert!(reason.contains("invalid answer") && reason.len() <= REASON, "{reason}");
         }
     }
 
