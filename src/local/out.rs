@@ -139,7 +139,7 @@ fn for_a_person(event: &TargetEvent) -> Option<String> {
         TargetEvent::Ended { outcome, state } => format!("{}; {}", ending(outcome), standing(state)),
         TargetEvent::Facts(_) | TargetEvent::Held | TargetEvent::Recorded(_) => return None,
         TargetEvent::Waiting { what, seconds, limit } => format!("{what}: {seconds} of {limit} s"),
-        TargetEvent::Alive | TargetEvent::Piece { .. } => return None,
+        TargetEvent::Wanted { .. } | TargetEvent::Alive | TargetEvent::Piece { .. } => return None,
     };
     Some(format!("{time} {}\n", one_line(&text)))
 }

@@ -38,7 +38,7 @@ pub struct Args {
     #[argh(switch, short = 'f')]
     pub force: bool,
 
-    /// fetch, config_deploy, promote, restart_service, finalize, rollback or config_diff
+    /// fetch, config_deploy, promote, restart_service, finalize, rollback, undrain or config_diff
     #[argh(positional)]
     pub stage: Option<String>,
 }
