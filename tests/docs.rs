@@ -303,14 +303,26 @@ fn events() -> Vec<Event> {
             repo: "r".into(),
             revision,
             message: "m".into(),
-            groups: vec![GroupHead { name: "g".into(), hosts: 1, subgroups: 1, limit: "0".into() }],
+            groups: vec![GroupHead {
+                name: "g".into(),
+                hosts: 1,
+                subgroups: 1,
+                limit: "0".into(),
+                max_unavailable: Some("1".into()),
+            }],
             break_glass: Some("w".into()),
         },
         Event::Command {
             command: "c".into(),
             user: "u".into(),
             deploy_host: "d".into(),
-            groups: vec![GroupHead { name: "g".into(), hosts: 1, subgroups: 1, limit: "0".into() }],
+            groups: vec![GroupHead {
+                name: "g".into(),
+                hosts: 1,
+                subgroups: 1,
+                limit: "0".into(),
+                max_unavailable: Some("1".into()),
+            }],
         },
         Event::Note(Note { host: Some(host.clone()), step: Some(step), ..Note::new(Level::Info, "m") }),
         Event::Subgroup { group: "g".into(), label: "g1".into(), hosts: vec![host.clone()] },
@@ -322,6 +334,7 @@ fn events() -> Vec<Event> {
         Event::HostEnded { host: host.clone(), step, outcome: Ok(()), tail: vec![line], seconds: 1.0 },
         Event::StepEnded { step, label: "g1".into(), ok: 1, failed: 0, not_attempted: vec![host], seconds: 1.0 },
         Event::LimitExceeded { group: "g".into(), failed: 1, limit: "0".into() },
+        Event::CapacityUsedUp { group: "g".into(), max_unavailable: "1".into(), hosts: vec!["web1".parse().unwrap()] },
         Event::SoakStarted { group: "g".into(), label: "g1".into(), seconds: 2 },
         Event::Soaking { group: "g".into(), label: "g1".into(), left_seconds: 1, soak_seconds: 2 },
         Event::SoakEnded { group: "g".into(), label: "g1".into(), left_seconds: 0 },
@@ -383,9 +396,10 @@ fn events() -> Vec<Event> {
             Event::SoakEnded { .. } => 19,
             Event::Gate { .. } => 20,
             Event::GateFailed { .. } => 21,
+            Event::CapacityUsedUp { .. } => 22,
         });
     }
-    assert_eq!(kinds.len(), 22, "an event is missing from the list above");
+    assert_eq!(kinds.len(), 23, "an event is missing from the list above");
     all
 }
 

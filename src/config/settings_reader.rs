@@ -57,6 +57,16 @@ impl<'a> SettingsReader<'a> {
         Ok(if self.is_empty(key) { None } else { self.set(key, parse) })
     }
 
+    /// The value of the first of `names` that is set; an empty value unsets the later ones.
+    pub fn first_opt<T>(
+        &mut self,
+        names: &[&str],
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, Problem> {
+        let set = names.iter().find(|key| self.layers.get(key).is_some());
+        self.opt(set.or(names.last()).copied().unwrap_or_default(), parse)
+    }
+
     /// `key`'s value, or its default; an empty value leaves it to that.
     pub fn filled<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<T, Problem> {
         if self.is_empty(key) { default_of(key, parse) } else { self.get(key, parse) }

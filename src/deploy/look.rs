@@ -61,5 +61,5 @@ pub fn close(fleet: &mut dyn Fleet, batch: usize, count: usize, remark: &dyn Fn(
 }
 
 fn tasks(count: usize) -> Vec<Task> {
-    HostId::first(count).map(|host| Task { host, attempt: 0, restore: None }).collect()
+    HostId::first(count).map(Task::first).collect()
 }

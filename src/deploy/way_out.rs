@@ -17,6 +17,8 @@ enum Way {
     Deploy(Revision),
     /// The same, and nothing has to be put right by hand.
     FetchAgain(Revision),
+    /// There was no room to go back within the budget.
+    AtOnce(Revision),
     /// Nothing was live there before.
     Nowhere,
 }
@@ -44,6 +46,12 @@ pub fn of_astray<'a>(astray: impl Iterator<Item = &'a Row>, table: &'a [Row], pl
             }
             Way::Deploy(to) => format!("put that right, then run `hoist deploy -r {} -l {list}`", to.short()),
             Way::FetchAgain(to) => format!("`hoist deploy -r {} -l {list}` brings it again", to.short()),
+            Way::AtOnce(to) => {
+                let to = to.short();
+                format!(
+                    "`hoist rollback --at-once --to {to} -l {list}` goes back at once, without regard to max_unavailable"
+                )
+            }
             Way::Nowhere => format!("nothing was live there before: run `hoist deploy -r REVISION -l {list}`"),
         };
         format!("; {names}: {why}; {then}")
@@ -86,6 +94,7 @@ fn way(row: &Row) -> Way {
     match row.trouble.as_ref().map(|trouble| &trouble.fault) {
         Some(fault) if is_live && is_of_service(fault) => Way::Restart(restore),
         Some(Fault::CacheBroken { .. }) => Way::FetchAgain(restore),
+        Some(Fault::Failed { reason, .. }) if reason.starts_with("max_unavailable ") => Way::AtOnce(restore),
         _ => Way::Deploy(restore),
     }
 }

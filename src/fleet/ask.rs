@@ -58,6 +58,7 @@ impl Work<'_> {
             restore: self.restore.cloned(),
             found_nothing: self.restore.is_none(),
             fetch,
+            lease_slot: task.lease_slot,
             ..deployment.clone()
         };
         Ok((Request::Run(Box::new(Run { stage, attempt: task.attempt, request })), payload))

@@ -44,7 +44,7 @@ impl Fleet for CommandFleet {
         let (shared, shared_call) = (self.shared.clone(), call.clone());
         let job = move |task: &Task, tell: &dyn Fn(HostEvent)| shared.on_host(&shared_call, task, tell);
         let (pool, remarks) = (&mut self.pool, self.shared.ssh.remarks());
-        remarks.heard(on, |on| pool.run(call.batch, tasks, Arc::new(job), on));
+        remarks.heard(on, |on| pool.run((call.batch, call.room), tasks, Arc::new(job), on));
     }
 }
 

@@ -207,6 +207,7 @@ impl Target {
             found_nothing: false,
             force: false,
             cache_revs: 5,
+            lease_slot: 0,
             confirm_timeout: 0,
             environment: None,
             extras: Default::default(),
