@@ -8,15 +8,14 @@ use crate::exit_code::ExitCode;
 use crate::fleet::{Call, Fleet, Flow, HostId, HostIds, HostResult, Step, Task};
 use crate::report::{Event, GroupHead, HostRow, Reporter, RowState};
 use crate::targets::{Group, Target};
-use crate::wire::{Fault, Outcome};
+use crate::wire::{Fault, Outcome, StartedBy};
 
 /// What is to be run, and where.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CommandRun {
     /// The line for the hosts' login shells.
     pub command: String,
-    pub user: String,
-    pub deploy_host: String,
+    pub by: StartedBy,
     /// In order; none is empty, and no target is in two.
     pub groups: Vec<Group>,
     /// Hosts at once.
@@ -33,8 +32,7 @@ pub fn run(command_run: &CommandRun, fleet: &mut dyn Fleet, report: &mut dyn Rep
     let began = Instant::now();
     report.event(&Event::Command {
         command: command_run.command.clone(),
-        user: command_run.user.clone(),
-        deploy_host: command_run.deploy_host.clone(),
+        by: command_run.by.clone(),
         groups: command_run.groups.iter().map(GroupHead::from).collect(),
     });
     let targets = command_run.groups.iter().flat_map(|group| group.targets.iter().map(move |target| (group, target)));

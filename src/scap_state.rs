@@ -3,11 +3,7 @@
 //! Both are one mapping in YAML. It is written as JSON, every text of which is YAML too once the characters are escaped
 //! that YAML has as escapes alone.
 
-use std::io;
-
 use indexmap::IndexMap;
-use serde::Serialize;
-use serde_json::ser::{Formatter, PrettyFormatter};
 use serde_json::{Value, json};
 
 use crate::wire::{Check, CheckPoint, CheckType, OutputFormat, StageRequest};
@@ -15,10 +11,7 @@ use crate::wire::{Check, CheckPoint, CheckType, OutputFormat, StageRequest};
 /// The mapping for what a request deploys; `None` in a repository that Scap does not deploy. `tag`: the deployment's.
 pub fn text(request: &StageRequest, tag: Option<&str>) -> Option<String> {
     let mapping = mapping(request, tag)?;
-    let mut text = Vec::new();
-    mapping.serialize(&mut serde_json::Serializer::with_formatter(&mut text, Yaml(PrettyFormatter::new()))).ok()?;
-    text.push(b'\n');
-    String::from_utf8(text).ok()
+    Some(escaped(&serde_json::to_string_pretty(&mapping).ok()?) + "\n")
 }
 
 fn mapping(request: &StageRequest, tag: Option<&str>) -> Option<IndexMap<&'static str, Value>> {
@@ -125,55 +118,16 @@ fn services(request: &StageRequest) -> Value {
     if names.is_empty() { Value::Null } else { json!(names.join(",")) }
 }
 
-/// JSON that is YAML as well.
-struct Yaml<'a>(PrettyFormatter<'a>);
-
-impl Formatter for Yaml<'_> {
-    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        for c in fragment.chars() {
-            match c {
-                '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
-                    write!(writer, "\\u{:04x}", u32::from(c))?;
-                }
-                c => writer.write_all(c.encode_utf8(&mut [0; 4]).as_bytes())?,
+/// JSON that is YAML as well: what YAML has as escapes alone stands in strings only, where JSON may escape it too.
+fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len() + 1);
+    for c in json.chars() {
+        match c {
+            '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
+                text.push_str(&format!("\\u{:04x}", u32::from(c)));
             }
+            c => text.push(c),
         }
-        Ok(())
     }
-
-    fn begin_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.begin_array(writer)
-    }
-
-    fn end_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.end_array(writer)
-    }
-
-    fn begin_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
-        self.0.begin_array_value(writer, first)
-    }
-
-    fn end_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.end_array_value(writer)
-    }
-
-    fn begin_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.begin_object(writer)
-    }
-
-    fn end_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.end_object(writer)
-    }
-
-    fn begin_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
-        self.0.begin_object_key(writer, first)
-    }
-
-    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.begin_object_value(writer)
-    }
-
-    fn end_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.0.end_object_value(writer)
-    }
+    text
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use common::farm::agent::Agent;
 use common::{Farm, HOIST, Project, Ran, address};
-use hoist::fleet::ssh::{ConnectError, ConnectErrorKind, Ssh, SshOptions};
+use hoist::fleet::ssh::{ConnectError, ConnectErrorKind, Ssh, SshOptions, Timeouts};
 
 fn options(farm: &Farm, agent: &str) -> SshOptions {
     SshOptions {
@@ -25,7 +25,7 @@ fn options(farm: &Farm, agent: &str) -> SshOptions {
         agent: Some(agent.into()),
         // What a home has of keys is no part of these tests.
         identity_files: None,
-        connect_timeout: Duration::from_secs(60),
+        timeouts: Timeouts { connect: Duration::from_secs(60), ..Timeouts::default() },
         ..SshOptions::default()
     }
 }
@@ -232,7 +232,10 @@ fn an_agent_that_hangs_is_found_out_in_its_time_before_anything_is_connected_and
     let agent = Agent::start();
     agent.add(&farm.key());
     let second = Duration::from_secs(1);
-    let options = || SshOptions { connect_timeout: second, ..options(&farm, &agent.socket) };
+    let options = || SshOptions {
+        timeouts: Timeouts { connect: second, ..Timeouts::default() },
+        ..options(&farm, &agent.socket)
+    };
     let file = || SshOptions { identity_files: Some(vec![farm.path("id.pub")]), ..options() };
     let (ssh, only) = (Ssh::prepare(options()).unwrap(), Ssh::prepare(file()).unwrap());
     agent.signal("STOP");
@@ -345,7 +348,10 @@ fn an_agent_that_does_not_sign_costs_its_time_once_and_other_keys_are_tried_behi
             sign(asks);
             None
         });
-        let options = || SshOptions { connect_timeout: Duration::from_secs(2), ..options(&farm, &socket) };
+        let options = || SshOptions {
+            timeouts: Timeouts { connect: Duration::from_secs(2), ..Timeouts::default() },
+            ..options(&farm, &socket)
+        };
         let error = connect(&Ssh::prepare(options()).unwrap(), "127.0.0.2").unwrap_err();
         assert!(error.message.contains("cannot log in to 127.0.0.2 as root"), "{name}: {error}");
         assert!(error.message.contains(why), "{name}: {error}");

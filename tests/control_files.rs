@@ -156,9 +156,7 @@ fn require_clean_refuses_with_one_error_that_lists_the_files_and_nothing_is_touc
 fn the_journal_keeps_digests_that_tell_no_secret_and_a_rollback_tells_what_has_changed() {
     let farm = Farm::up();
     let project = Project::new(&farm, 0, 1);
-    project.configure("config_deploy: yes");
-    project.write("hoist/config-files.yaml", "/srv/etc/app: {template: app.j2}\n");
-    project.write("hoist/templates/app.j2", "{{ password }}\n");
+    project.render("/srv/etc/app", "{{ password }}\n", &[]);
     project.write("hoist/vars.yaml", "password: hunter2\n");
     project.write("hoist/checks.yaml", "checks: {}\n");
     let one = project.commit("two");

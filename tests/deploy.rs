@@ -150,13 +150,11 @@ fn unreachable_hosts_are_judged_before_anything_is_touched() {
 #[test]
 fn fault_8_config_links_follow_a_rollback() {
     let (farm, project) = Project::on_farm(0, 2);
-    project.configure("config_deploy: True");
-    project.write(
-        "hoist/config-files.yaml",
-        "/srv/etc/app.conf:\n  template: app.conf.j2\nsettings.ini:\n  template: app.conf.j2\n",
-    );
-    project.write("hoist/templates/app.conf.j2", "colour = {{ colour }}\n");
-    project.write("hoist/vars.yaml", "colour: rot-s3cret\n");
+    project.write_configuration(&[
+        ("config-files.yaml", "/srv/etc/app.conf:\n  template: a.j2\nsettings.ini:\n  template: a.j2\n"),
+        ("templates/a.j2", "colour = {{ colour }}\n"),
+        ("vars.yaml", "colour: rot-s3cret\n"),
+    ]);
     let one = project.commit("one");
     project.deploy(&[]).ends(0);
     let link = |n: usize| std::fs::read_link(farm.srv(&address(n)).join("etc/app.conf")).unwrap();

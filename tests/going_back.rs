@@ -29,6 +29,15 @@ fn checks(project: &Project, checks: &[(&str, &str, &str)]) {
     project.write("hoist/checks.yaml", &format!("checks:\n{text}"));
 }
 
+/// Two hosts to which a revision with a check of its own is deployed.
+fn with_a_check() -> (Farm, Project, String) {
+    let (farm, project) = Project::on_farm(0, 2);
+    checks(&project, &[PROMOTE_UNLESS_BROKEN]);
+    let one = commit(&project, "one with a check");
+    project.deploy(&[]).ends(0);
+    (farm, project, one)
+}
+
 fn broken(farm: &Farm, n: usize) -> PathBuf {
     farm.srv(&address(n)).join("broken")
 }
@@ -132,10 +141,7 @@ fn a_deployment_that_failed_everywhere_is_not_called_deployed_although_the_limit
 
 #[test]
 fn hosts_that_are_back_and_fail_a_check_of_their_own_are_named_with_it_under_a_status_of_its_own() {
-    let (farm, project) = Project::on_farm(0, 2);
-    checks(&project, &[PROMOTE_UNLESS_BROKEN]);
-    let one = commit(&project, "one with a check");
-    project.deploy(&[]).ends(0);
+    let (farm, project, one) = with_a_check();
     commit(&project, "two");
     std::fs::write(broken(&farm, 1), "").unwrap();
     let ran = project.deploy(&[]).ends(3).says("127.0.0.2 (check page failed with exit status 1)");
@@ -297,10 +303,7 @@ fn a_tree_that_is_gone_on_the_way_back_is_named_with_the_command_that_brings_it_
 
 #[test]
 fn a_rollback_that_a_check_turns_back_says_how_to_go_back_without_checks() {
-    let (farm, project) = Project::on_farm(0, 2);
-    checks(&project, &[PROMOTE_UNLESS_BROKEN]);
-    let one = commit(&project, "one with a check");
-    project.deploy(&[]).ends(0);
+    let (farm, project, one) = with_a_check();
     commit(&project, "two");
     project.deploy(&[]).ends(0);
     std::fs::write(broken(&farm, 1), "").unwrap();

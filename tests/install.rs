@@ -51,6 +51,16 @@ fn files(root: &Path) -> BTreeSet<PathBuf> {
     found
 }
 
+/// A target of make fails with this message in a fresh checkout, and installs nothing.
+#[track_caller]
+fn fails(target: &str, message: &str) {
+    let (checkout, destination) = (checkout(), tempfile::tempdir().unwrap());
+    let output = make(&checkout, destination.path(), target);
+    assert!(!output.status.success());
+    assert!(text(&output.stderr).contains(message), "{output:?}");
+    assert_eq!(files(destination.path()), BTreeSet::new());
+}
+
 fn assert_ok(output: &Output) {
     assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
 }
@@ -92,19 +102,12 @@ fn make_install_needs_no_cargo_and_make_uninstall_removes_all_that_it_put_there(
 
 #[test]
 fn make_install_without_a_build_says_what_to_run_first_and_installs_nothing() {
-    let (checkout, destination) = (checkout(), tempfile::tempdir().unwrap());
-    let output = make(&checkout, destination.path(), "install");
-    assert!(!output.status.success());
-    assert!(text(&output.stderr).contains("there is no dist/hoist: run `make static` first"), "{output:?}");
-    assert_eq!(files(destination.path()), BTreeSet::new());
+    fails("install", "there is no dist/hoist: run `make static` first");
 }
 
 #[test]
 fn make_static_without_cargo_says_where_to_get_it() {
-    let (checkout, destination) = (checkout(), tempfile::tempdir().unwrap());
-    let output = make(&checkout, destination.path(), "static");
-    assert!(!output.status.success());
-    assert!(text(&output.stderr).contains("cargo not found: install Rust"), "{output:?}");
+    fails("static", "cargo not found: install Rust");
 }
 
 #[test]

@@ -52,12 +52,14 @@ impl Scene {
     }
 
     /// The restart of the service hangs where the revision is `two`, until it is mended; it says so at its end when it is
-    /// asked to end. Gives back the first host's folder.
-    fn hanging_restart(&self) -> std::path::PathBuf {
+    /// asked to end. A deployment at a terminal, while the first host's restart hangs.
+    fn hanging_restart(&self) -> Terminal {
         let script = "if grep -q two /srv/deployment/app/index.html && ! test -e /srv/mended; then\n\
                       trap 'touch /srv/tidied; exit 1' TERM\necho $$ > /srv/hangs\nwhile :; do sleep 0.1; done\nfi\n";
         self.restart_by(script);
-        self.farm.srv(&address(0))
+        let terminal = self.deploy();
+        common::wait_for("the restart that hangs", || self.farm.srv(&address(0)).join("hangs").exists());
+        terminal
     }
 
     /// The service is restarted by a script.
@@ -209,9 +211,7 @@ fn the_end_of_input_at_a_question_is_an_interrupt_too() {
 #[test]
 fn the_first_ctrl_c_says_at_once_who_is_waited_for_and_an_abort_ends_the_hanging_service_there() {
     let scene = Scene::new();
-    let srv = scene.hanging_restart();
-    let mut terminal = scene.deploy();
-    common::wait_for("the restart that hangs", || srv.join("hangs").exists());
+    let mut terminal = scene.hanging_restart();
     terminal.types("\x03");
     terminal.wait_for("interrupted: no further host begins; waiting for promote on 127.0.0.1, for ");
     terminal.wait_for("[a]bort now");
@@ -221,6 +221,7 @@ fn the_first_ctrl_c_says_at_once_who_is_waited_for_and_an_abort_ends_the_hanging
     terminal.wait_for("aborting promote on 127.0.0.1");
     terminal.wait_for("promote failed: aborted by the operator");
     terminal.wait_for("interrupted. Roll back 1 host? [Y]es/[n]o");
+    let srv = scene.farm.srv(&address(0));
     assert!(srv.join("tidied").exists(), "the restart was not asked to end before it was killed");
     let restart = std::fs::read_to_string(srv.join("hangs")).unwrap();
     assert!(!std::path::Path::new(&format!("/proc/{}", restart.trim())).exists(), "the restart goes on");
@@ -234,11 +235,8 @@ fn the_first_ctrl_c_says_at_once_who_is_waited_for_and_an_abort_ends_the_hanging
 #[test]
 fn a_stage_is_aborted_where_a_session_has_one_channel_and_nobody_keeps_the_lock_beside_it() {
     let scene = Scene::on(Farm::up_with(&[("FARM_SSHD_OPTS", "MaxSessions 1")]));
-    let srv = scene.hanging_restart();
-    let mut terminal = scene.deploy();
-    common::wait_for("the restart that hangs", || srv.join("hangs").exists());
-    terminal.types("\x03");
-    terminal.wait_for("[a]bort now");
+    let mut terminal = scene.hanging_restart();
+    terminal.types_and_sees("\x03", "[a]bort now");
     terminal.types("a\n");
     terminal.wait_for("promote failed: aborted by the operator");
     terminal.wait_for("Roll back 1 host?");
@@ -250,11 +248,8 @@ fn a_stage_is_aborted_where_a_session_has_one_channel_and_nobody_keeps_the_lock_
 #[test]
 fn what_was_aborted_is_named_with_its_state_where_nobody_wants_it_back() {
     let scene = Scene::new();
-    let srv = scene.hanging_restart();
-    let mut terminal = scene.deploy();
-    common::wait_for("the restart that hangs", || srv.join("hangs").exists());
-    terminal.types("\x03");
-    terminal.wait_for("[a]bort now");
+    let mut terminal = scene.hanging_restart();
+    terminal.types_and_sees("\x03", "[a]bort now");
     terminal.types("wait\na\n");
     terminal.wait_for("Roll back 1 host?");
     terminal.types("n\n");

@@ -155,7 +155,7 @@ fn killed(
             second.world = world.clone();
             match left {
                 Some(left) => {
-                    let replay = Replay::new(Journal::reopen(&left).unwrap(), left.records, then);
+                    let replay = Replay::new(Journal::reopen(&left).unwrap(), left.read.records, then);
                     replay.add(Told::ask(&mut second, plan));
                     let again = ScriptedGates { fuse: Fuse::default(), ..gates.clone() };
                     let verdict = run(second, again, &replay, YES);
@@ -437,8 +437,8 @@ fn end(journal: &[u8], world: &World, scripts: &[Script], then: AtTheEnd) -> (Ve
     let mut fleet = Scripted::new(scripts.to_vec(), 7);
     fleet.world = Rc::new(RefCell::new(world.clone()));
     let world = fleet.world.clone();
-    let replay = Replay::new(Journal::reopen(&left).unwrap(), left.records, then);
-    replay.hint(&left.later);
+    let replay = Replay::new(Journal::reopen(&left).unwrap(), left.read.records, then);
+    replay.hint(&left.read.later);
     replay.add(Told::ask(&mut fleet, &plan));
     let verdict =
         deploy(&plan, &mut replay.fleet(fleet), &mut replay.gates(Calm), &mut replay.operator(YES), &mut Silent);
@@ -447,7 +447,7 @@ fn end(journal: &[u8], world: &World, scripts: &[Script], then: AtTheEnd) -> (Ve
     // What it wrote has no gap: with its end taken away it is heard to the same end again.
     let bytes = std::fs::read(&path).unwrap();
     let parsed = parse(&bytes);
-    assert_eq!((parsed.damage, *parsed.ends.last().unwrap()), (None, bytes.len() as u64));
+    assert_eq!((parsed.read.damage, *parsed.read.ends.last().unwrap()), (None, bytes.len() as u64));
     let world = world.borrow().clone();
     (verdict, world)
 }
@@ -516,12 +516,12 @@ fn a_torn_last_record_is_as_if_it_had_never_been_written() {
     let (lines, ..) = unclosed(&vec![Script::good(); 4], None);
     let bytes = lines.concat();
     let whole = parse(&bytes);
-    assert_eq!((whole.damage.as_ref(), *whole.ends.last().unwrap()), (None, bytes.len() as u64));
+    assert_eq!((whole.read.damage.as_ref(), *whole.read.ends.last().unwrap()), (None, bytes.len() as u64));
     let last_line = bytes.len() - lines.last().unwrap().len();
     for cut in last_line..bytes.len() {
         let parsed = parse(&bytes[..cut]);
-        assert_eq!(parsed.records, whole.records[..whole.records.len() - 1], "cut at byte {cut}");
-        assert_eq!((parsed.damage, *parsed.ends.last().unwrap()), (None, last_line as u64));
+        assert_eq!(parsed.read.records, whole.read.records[..whole.read.records.len() - 1], "cut at byte {cut}");
+        assert_eq!((parsed.read.damage, *parsed.read.ends.last().unwrap()), (None, last_line as u64));
     }
 }
 
@@ -533,10 +533,10 @@ fn a_record_that_is_torn_at_any_byte_and_followed_by_others_costs_no_more_than_i
     for cut in 0..lines[torn].len() {
         let bytes = [lines[..torn].concat(), lines[torn][..cut].to_vec(), lines[torn + 1..].concat()].concat();
         let parsed = parse(&bytes);
-        assert_eq!(parsed.records[..torn - 1], whole.records[..torn - 1]);
+        assert_eq!(parsed.read.records[..torn - 1], whole.read.records[..torn - 1]);
         if cut > 0 {
-            assert!(parsed.damage.unwrap().starts_with(&format!("line {}:", torn + 1)), "cut at byte {cut}");
-            assert_eq!(parsed.later, whole.records[torn + 1..], "cut at byte {cut}");
+            assert!(parsed.read.damage.unwrap().starts_with(&format!("line {}:", torn + 1)), "cut at byte {cut}");
+            assert_eq!(parsed.read.later, whole.read.records[torn + 1..], "cut at byte {cut}");
         }
     }
 }
@@ -573,9 +573,9 @@ fn a_journal_that_names_a_host_or_a_group_that_it_does_not_have_is_damaged_there
     ] {
         let bytes = journal.concat();
         let parsed = parse(&bytes);
-        let damage = parsed.damage.unwrap();
+        let damage = parsed.read.damage.unwrap();
         assert!(damage.starts_with(&format!("line {}: ", n + 1)) && damage.contains(says), "{damage}");
-        assert_eq!(parsed.records.len(), n - 1);
+        assert_eq!(parsed.read.records.len(), n - 1);
         let (verdict, after) = end(&bytes, &world, &scripts, AtTheEnd::GoOn);
         assert_eq!(verdict.code, ExitCode::Success, "{says}: {verdict:?}");
         assert!(after.states.iter().all(|state| state.done == Some(revision('b'))), "{says}");
@@ -592,7 +592,7 @@ fn the_journals_of_the_first_build_are_read() {
     for name in ["deployed", "deployed-again", "went-back", "rolled-back", "killed"] {
         let text = of_the_first_build(name);
         let parsed = parse(text.as_bytes());
-        assert_eq!((parsed.damage, parsed.records.len() + 1), (None, text.lines().count()), "{name}");
+        assert_eq!((parsed.read.damage, parsed.read.records.len() + 1), (None, text.lines().count()), "{name}");
         let opened = parsed.opened.unwrap();
         assert_eq!((opened.format, opened.plan.size(), opened.asked), (1, 3, None), "{name}");
         let folder = folder();

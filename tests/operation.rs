@@ -170,7 +170,7 @@ fn whoever_meets_a_lock_is_told_of_it_and_ends_with_its_status() {
     assert!(said.starts_with("hoist: app is locked by op@deploy1"), "{said}");
     // It is no hindrance to a look.
     let status = operation::status(&options, None, Look::Offline, &front).unwrap();
-    assert!(status.locked.is_some() && status.deploying.is_none() && !status.is_ok());
+    assert!(status.locks.own.is_some() && status.locks.deploying.is_none() && !status.is_ok());
     assert_eq!(status.views.len(), 2);
     drop(lock);
     assert_eq!(operation::reconcile(&options, None, false, &front).unwrap(), ExitCode::Success);

@@ -33,12 +33,7 @@ fn every_problem_of_every_host_is_told_before_anything_is_touched() {
         executable(&farm.srv(&address(n)).join("probe"), "#!/bin/sh\n");
         std::fs::write(farm.srv(&address(n)).join("vars.yaml"), "a: 1\n").unwrap();
     }
-    project.configure("config_deploy: True");
-    project.write(
-        "hoist/config-files.yaml",
-        "/srv/etc/web.conf:\n  template: web.conf.j2\n  remote_vars: /srv/vars.yaml\n",
-    );
-    project.write("hoist/templates/web.conf.j2", "{{ a }}\n");
+    project.render("/srv/etc/web.conf", "{{ a }}\n", &["remote_vars: /srv/vars.yaml"]);
     project.write("hoist/checks.yaml", "checks:\n  up:\n    stage: restart_service\n    command: /srv/probe -x\n");
     project.commit("two");
     // The last hosts lack something each, and one lacks two things.

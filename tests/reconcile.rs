@@ -106,9 +106,7 @@ fn what_a_new_host_should_run_is_not_guessed_where_its_group_is_split() {
 fn links_that_lead_elsewhere_and_a_finalize_that_failed_are_put_right() {
     let farm = Farm::up();
     let project = Project::new(&farm, 0, 2);
-    project.configure("config_deploy: True");
-    project.write("hoist/templates/a.j2", "colour = red\n");
-    project.write("hoist/config-files.yaml", "/srv/etc/a.conf:\n  template: a.j2\n");
+    project.render("/srv/etc/a.conf", "colour = red\n", &[]);
     let one = project.commit("one");
     project.deploy(&[]).ends(0);
     let link = farm.srv(&address(0)).join("etc/a.conf");

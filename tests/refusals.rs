@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use hoist::fleet::ssh::{ConnectError, ConnectErrorKind, Ssh, SshOptions};
+use hoist::fleet::ssh::{ConnectError, ConnectErrorKind, Ssh, SshOptions, Timeouts};
 use tempfile::TempDir;
 
 /// A host with accounts of its own.
@@ -110,7 +110,7 @@ impl Host {
             identity_files: Some(keys.iter().map(|key| self.path(key)).collect()),
             known_hosts: Some(vec![self.path("known_hosts")]),
             remote_binary: Some("/bin/true".into()),
-            connect_timeout: Duration::from_secs(60),
+            timeouts: Timeouts { connect: Duration::from_secs(60), ..Timeouts::default() },
             ..SshOptions::default()
         }
     }
@@ -285,7 +285,11 @@ fn many_keys_do_not_drive_a_server_with_penalties_to_shut_this_host_out() {
     // Who is shut out is told what may have done it, with the server's own words.
     let wrong = SshOptions { identity_files: Some(vec![host.path("other")]), ..options };
     let error = loop {
-        let error = connect(&SshOptions { connect_timeout: Duration::from_secs(1), ..wrong.clone() }).unwrap_err();
+        let error = connect(&SshOptions {
+            timeouts: Timeouts { connect: Duration::from_secs(1), ..Timeouts::default() },
+            ..wrong.clone()
+        })
+        .unwrap_err();
         if error.kind != ConnectErrorKind::Auth {
             break error;
         }

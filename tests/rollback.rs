@@ -193,9 +193,8 @@ fn restarted(farm: &Farm, n: usize) -> Vec<String> {
 fn an_unfinished_run_is_ended_with_the_settings_that_it_was_begun_with() {
     let (farm, project) = Project::on_farm(0, 2);
     with_services(&farm, &project, 2);
-    project.configure("config_deploy: True\nservice_name: web");
-    project.write("hoist/templates/a.j2", "colour = {{ colour }}\n");
-    project.write("hoist/config-files.yaml", "/srv/etc/a.conf:\n  template: a.j2\n");
+    project.configure("service_name: web");
+    project.render("/srv/etc/a.conf", "colour = {{ colour }}\n", &[]);
     project.write("hoist/vars.yaml", "colour: red\n");
     project.write("hoist/checks.yaml", WAITS);
     let mut stands = deploy(&project, "one");

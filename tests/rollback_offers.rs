@@ -23,6 +23,26 @@ fn with_two(farm: &Farm, canary: usize, default: usize) -> (Project, String, Str
     (project, one, two)
 }
 
+/// Deploys a third page that the second host fails a check of, and declines to go back: the fleet is mixed.
+fn leave_mixed(farm: &Farm, project: &Project) -> String {
+    project.write("hoist/checks.yaml", "checks:\n  bad:\n    stage: promote\n    command: test ! -e /srv/bad\n");
+    std::fs::write(farm.srv(&address(1)).join("bad"), "").unwrap();
+    project.write("index.html", "three\n");
+    let three = project.commit("three");
+    answered(project, &["deploy"], &[("Roll back", "n\n")]).ends(3);
+    three
+}
+
+/// A command at a terminal, and the answers to its questions.
+fn answered(project: &Project, arguments: &[&str], answers: &[(&str, &str)]) -> Terminal {
+    let mut terminal = Terminal::run(project.hoist(arguments));
+    for (question, answer) in answers {
+        terminal.wait_for(question);
+        terminal.types(answer);
+    }
+    terminal
+}
+
 #[track_caller]
 fn all_on(farm: &Farm, hosts: usize, revision: &str) {
     for n in 0..hosts {
@@ -46,12 +66,8 @@ fn it_shows_from_what_to_what_it_goes_and_acts_on_a_clear_yes_alone() {
         assert!(terminal.shows().contains("nothing was touched"), "{}", terminal.shows());
         all_on(&farm, 3, &two);
     }
-    let mut terminal = Terminal::run(project.hoist(&["rollback"]));
-    terminal.wait_for(&question);
-    terminal.types("y\n");
-    terminal.wait_for("canary is done. Go back on the next group?");
-    terminal.types("y\n");
-    terminal.ends(0);
+    let next = "canary is done. Go back on the next group?";
+    answered(&project, &["rollback"], &[(&question, "y\n"), (next, "y\n")]).ends(0);
     all_on(&farm, 3, &one);
     let mut nobody = project.hoist(&["rollback"]);
     let ran = common::Ran::of(nobody.stdin(std::process::Stdio::null()).output().unwrap());
@@ -62,14 +78,9 @@ fn it_shows_from_what_to_what_it_goes_and_acts_on_a_clear_yes_alone() {
 fn a_no_in_the_middle_of_it_returns_the_hosts_to_what_they_ran_and_says_so() {
     let farm = Farm::up();
     let (project, _, two) = with_two(&farm, 1, 2);
-    let mut terminal = Terminal::run(project.hoist(&["rollback"]));
-    terminal.wait_for("Go back from");
-    terminal.types("y\n");
-    terminal.wait_for("Go back on the next group?");
-    terminal.types("n\n");
-    terminal.wait_for("Stop going back, and return 1 host to what ran before? [Y]es/[n]o");
-    terminal.types("y\n");
-    terminal.ends(1);
+    let stop = "Stop going back, and return 1 host to what ran before? [Y]es/[n]o";
+    let answers = [("Go back from", "y\n"), ("Go back on the next group?", "n\n"), (stop, "y\n")];
+    answered(&project, &["rollback"], &answers).ends(1);
     all_on(&farm, 3, &two);
 }
 
@@ -110,10 +121,8 @@ fn after_a_deployment_that_was_rolled_back_by_itself_the_question_says_that_this
     all_on(&farm, 2, &two);
     std::fs::remove_file(farm.srv(&address(1)).join("bad")).unwrap();
     let undone = format!("the deployment of {} by op@", &three[..10]);
-    let mut terminal = Terminal::run(project.hoist(&["rollback"]));
-    terminal.wait_for(&format!("Go back further, from {} to {} on 2 hosts?", &two[..10], &one[..10]));
-    terminal.types("\n");
-    terminal.ends(1);
+    let further = format!("Go back further, from {} to {} on 2 hosts?", &two[..10], &one[..10]);
+    answered(&project, &["rollback"], &[(&further, "\n")]).ends(1);
     all_on(&farm, 2, &two);
     // Nobody has called for a rollback yet: this is the first.
     project.run(&["rollback", "--yes"]).ends(0).says("already rolled back").says(&undone).says("was undone");
@@ -125,14 +134,7 @@ fn after_a_deployment_that_was_rolled_back_by_itself_the_question_says_that_this
 fn a_fleet_that_a_failed_run_left_mixed_is_brought_to_what_is_wanted_and_no_further_back() {
     let farm = Farm::up();
     let (project, _, two) = with_two(&farm, 0, 3);
-    project.write("hoist/checks.yaml", "checks:\n  bad:\n    stage: promote\n    command: test ! -e /srv/bad\n");
-    std::fs::write(farm.srv(&address(1)).join("bad"), "").unwrap();
-    project.write("index.html", "three\n");
-    let three = project.commit("three");
-    let mut terminal = Terminal::run(project.hoist(&["deploy"]));
-    terminal.wait_for("Roll back");
-    terminal.types("n\n");
-    terminal.ends(3);
+    let three = leave_mixed(&farm, &project);
     let mut terminal = Terminal::run(project.hoist(&["rollback"]));
     terminal.wait_for(&format!("Bring all 3 hosts to {}? [y]es/[N]o", &two[..10]));
     let failed = format!("the fleet is mixed: the deployment of {} by op@", &three[..10]);
@@ -146,14 +148,7 @@ fn a_fleet_that_a_failed_run_left_mixed_is_brought_to_what_is_wanted_and_no_furt
 fn a_mixed_fleet_with_a_host_that_was_installed_anew_is_deployed_to_where_going_back_is_not_enough() {
     let farm = Farm::up();
     let (project, _, two) = with_two(&farm, 0, 3);
-    project.write("hoist/checks.yaml", "checks:\n  bad:\n    stage: promote\n    command: test ! -e /srv/bad\n");
-    std::fs::write(farm.srv(&address(1)).join("bad"), "").unwrap();
-    project.write("index.html", "three\n");
-    project.commit("three");
-    let mut terminal = Terminal::run(project.hoist(&["deploy"]));
-    terminal.wait_for("Roll back");
-    terminal.types("n\n");
-    terminal.ends(3);
+    leave_mixed(&farm, &project);
     std::fs::remove_file(farm.srv(&address(1)).join("bad")).unwrap();
     std::fs::remove_dir_all(farm.srv(&address(2)).join(CACHE)).unwrap();
     project.run(&["rollback", "--yes"]).ends(0).says("the fleet is mixed").says("not kept on 127.0.0.3");

@@ -9,7 +9,7 @@ use hoist::exit_code::ExitCode;
 use hoist::report::{Event, HostRow, RowState};
 use hoist::run::{CommandRun, run};
 use hoist::targets::{FailedTargets, FailureLimit, Group};
-use hoist::wire::Outcome;
+use hoist::wire::{Outcome, StartedBy};
 use proptest::prelude::*;
 use scripted::{Act, Events, Script, Scripted, Trace};
 
@@ -27,8 +27,9 @@ fn tell(groups: Vec<Group>, acts: Vec<Act>, batch: usize, interrupt_at: Option<u
     let script = |act| Script { primary: [vec![act], vec![], vec![]], ..Script::good() };
     let mut fleet = Scripted::new(acts.into_iter().map(script).collect(), order);
     let mut events = Events::default();
-    let (user, deploy_host, timeout) = ("op".to_owned(), "deploy1".to_owned(), Duration::from_secs(9));
-    let command_run = CommandRun { command: "true".into(), user, deploy_host, groups, batch, timeout };
+    let by = StartedBy { user: "op".into(), deploy_host: "deploy1".into() };
+    let timeout = Duration::from_secs(9);
+    let command_run = CommandRun { command: "true".into(), by, groups, batch, timeout };
     let (mut looks, mut interrupted) = (0, false);
     let code = run(&command_run, &mut fleet, &mut events, &mut |_| {
         looks += 1;

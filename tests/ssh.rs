@@ -15,7 +15,7 @@ use farm::agent::Agent;
 use hoist::fleet::Pack;
 use hoist::fleet::ssh::{
     AfterLine, Algorithms, ConnectError, ConnectErrorKind, Driven, ExecEnd, Input, Link, OpenError, OutputChunk, Ssh,
-    SshOptions,
+    SshOptions, Timeouts,
 };
 use hoist::targets::Target;
 
@@ -366,7 +366,11 @@ fn a_peer_that_is_no_ssh_server_is_found_out_in_its_time_whatever_it_does() {
         ("closed", closed, &[Refused]),
     ];
     for (what, port, kinds) in cases {
-        let options = SshOptions { connect_timeout: Duration::from_secs(1), port, ..options(&farm) };
+        let options = SshOptions {
+            timeouts: Timeouts { connect: Duration::from_secs(1), ..Timeouts::default() },
+            port,
+            ..options(&farm)
+        };
         let began = Instant::now();
         let error = refusal(options, "127.0.0.1");
         assert!(kinds.contains(&error.kind), "{what}: {:?} {error}", error.kind);
@@ -380,7 +384,10 @@ fn a_peer_that_is_no_ssh_server_is_found_out_in_its_time_whatever_it_does() {
 #[test]
 fn a_host_that_stops_in_the_middle_of_a_command_is_noticed() {
     let farm = Farm::up();
-    let options = SshOptions { keepalive: Duration::from_secs(2), ..options(&farm) };
+    let options = SshOptions {
+        timeouts: Timeouts { keepalive: Duration::from_secs(2), ..Timeouts::default() },
+        ..options(&farm)
+    };
     let mut link = connect(options, "127.0.0.2").unwrap();
     // The command stays quiet for longer than a dead host is given, on a host that lives.
     assert_eq!(run(&mut link, "sleep 7; exit 5").0, ExecEnd::Status(5));

@@ -1,6 +1,8 @@
 //! The fleet over SSH, against a real sshd, with a scripted stand-in for `deploy-local` on the targets.
 
 mod farm;
+#[path = "common/request.rs"]
+mod request;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,12 +13,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use farm::Farm;
-use hoist::fleet::ssh::{Ssh, SshOptions};
+use hoist::fleet::ssh::{Ssh, SshOptions, Timeouts};
 use hoist::fleet::{
     Call, Fleet, Flow, HostEvent, HostId, HostResult, Pack, PackSource, RequestSource, SshFleet, Step, Task,
 };
 use hoist::wire::{
-    Fault, Fetch, Header, Holder, Outcome, PROTOCOL, Request, Revision, Run, Service, Source, Stage, StageRequest,
+    Fault, Fetch, Header, Holder, Outcome, PROTOCOL, Request, Revision, Run, Source, Stage, StageRequest,
 };
 
 /// It notes every request, and does what the host's file `plan` says, which is shell too.
@@ -111,30 +113,7 @@ fn deploys(source: Option<Source>) -> Deploys {
         umask: Some(2),
         timeout: 1,
     };
-    let request = StageRequest {
-        header,
-        group: "default".into(),
-        revision: revision('a'),
-        restore: None,
-        found_nothing: false,
-        force: false,
-        cache_revs: 5,
-        lease_slot: 0,
-        confirm_timeout: 0,
-        environment: None,
-        extras: Default::default(),
-        fetch: None,
-        checks: Vec::new(),
-        perform_checks: true,
-        nrpe_dir: "/etc/nagios/nrpe.d".into(),
-        service: Service::default(),
-        config_files: None,
-        templates: Default::default(),
-        vars: Default::default(),
-        kept: false,
-        link_files: false,
-        scap: None,
-    };
+    let request = request::plain(header, "default", revision('a'));
     Deploys { request, source }
 }
 
@@ -162,7 +141,7 @@ impl Scene {
             known_hosts: Some(vec![farm.known_hosts()]),
             remote_binary: Some(program.to_str().unwrap().into()),
             local_binary: program,
-            reconnect_timeout: Duration::from_secs(5),
+            timeouts: Timeouts { reconnect: Duration::from_secs(5), ..Timeouts::default() },
             ..SshOptions::default()
         };
         change(&mut options);
@@ -368,7 +347,7 @@ fn a_stage_that_the_target_never_saw_is_run_once_more_and_not_for_ever() {
 
 #[test]
 fn a_host_that_does_not_come_back_is_lost_and_later_steps_try_it_again() {
-    let mut scene = Scene::with(1, &[], |options| options.reconnect_timeout = Duration::from_secs(1));
+    let mut scene = Scene::with(1, &[], |options| options.timeouts.reconnect = Duration::from_secs(1));
     scene.plan(0, r#"stage() { touch "$HOIST_FARM_HOST/down"; hang_up; sleep 60; }"#);
     assert_eq!(scene.outcome(Step::Probe), Ok(()));
     let Err(Fault::Lost { reason }) = scene.outcome(PROMOTE) else { panic!("not lost") };

@@ -13,8 +13,22 @@ pub const HELP: &str = "help";
 pub const WRAPS: [&str; 1] = ["run"];
 
 /// Declares the flags of a command: its own, then those of the sets behind `with`, which stand here once for all
-/// commands, then its positional arguments behind `then`. argh has no way to share flags between commands.
+/// commands, then its positional arguments behind `then`. Flags that take any text may stand first, in `options`: each
+/// with what its value is called in the help. argh has no way to share flags between commands.
 macro_rules! command {
+    (
+        $(#[$meta:meta])* pub struct $name:ident {
+            options { $($(#[$doc:meta])* $field:ident: $value:tt,)* }
+            $($own:tt)*
+        } with $($rest:tt)*
+    ) => {
+        command! {
+            $(#[$meta])* pub struct $name {
+                $($(#[$doc])* #[argh(option, arg_name = $value)] pub $field: Option<String>,)*
+                $($own)*
+            } with $($rest)*
+        }
+    };
     ($(#[$meta:meta])* pub struct $name:ident { $($own:tt)* } with [$($shared:ident),*] $(then { $($last:tt)* })?) => {
         command!(@add [$(#[$meta])* pub struct $name] [$($own)*] [$($shared)*] [$($($last)*)?]);
         $(command!(@read $name $shared);)*

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use serde::Serialize;
+
 use crate::jinja;
 use crate::problem::Problem;
 use crate::targets::Target;
@@ -20,8 +22,15 @@ pub struct Checked {
     pub remarks: Vec<Problem>,
     /// The environments that were read, besides the repository as it stands.
     pub environments: Vec<String>,
+    pub counts: Counts,
+}
+
+/// How much was read: in the largest environment, where several were.
+#[derive(Debug, Default, Clone, Copy, Serialize)]
+pub struct Counts {
     pub keys: usize,
     pub groups: usize,
+    /// Of all environments.
     pub targets: usize,
     pub checks: usize,
     pub config_files: usize,
@@ -47,32 +56,32 @@ pub fn check(options: &Options) -> anyhow::Result<Checked> {
     }
     checked.environments = first.environment.iter().chain(&environments).cloned().collect();
     checked.environments.sort();
-    checked.keys = first.layers.entries.len();
-    read(&first, &mut problems, &mut checked, &mut targets);
+    checked.counts.keys = first.layers.entries.len();
+    read(&first, &mut problems, &mut checked.counts, &mut targets);
     for name in environments {
         let options = Options { environment: Some(name), ..options.clone() };
         let config = Config::load_into(&options, &host, &mut problems);
         if let Some(config) = problems.keep(config) {
-            checked.keys = checked.keys.max(config.layers.entries.len());
-            read(&config, &mut problems, &mut checked, &mut targets);
+            checked.counts.keys = checked.counts.keys.max(config.layers.entries.len());
+            read(&config, &mut problems, &mut checked.counts, &mut targets);
         }
     }
-    checked.targets = targets.len();
+    checked.counts.targets = targets.len();
     (checked.mistakes, checked.remarks) = problems.into_parts();
     Ok(checked)
 }
 
 /// Everything that hangs on one configuration.
-fn read(config: &Config, problems: &mut Problems, checked: &mut Checked, targets: &mut BTreeSet<String>) {
+fn read(config: &Config, problems: &mut Problems, counts: &mut Counts, targets: &mut BTreeSet<String>) {
     let groups = config.groups_into(problems);
-    checked.groups = checked.groups.max(config.settings.groups.len());
+    counts.groups = counts.groups.max(config.settings.groups.len());
     targets.extend(groups.iter().flat_map(|group| &group.targets).map(Target::to_string));
     config.files_of_keys_into(problems);
-    checked.checks = checked.checks.max(config.checks_into(problems).len());
+    counts.checks = counts.checks.max(config.checks_into(problems).len());
     if let Some(files) = config.config_files_into(problems) {
-        checked.config_files = checked.config_files.max(files.files.len());
-        checked.templates = checked.templates.max(files.templates.len());
-        checked.variables = checked.variables.max(files.vars.len());
+        counts.config_files = counts.config_files.max(files.files.len());
+        counts.templates = counts.templates.max(files.templates.len());
+        counts.variables = counts.variables.max(files.vars.len());
         let place = |(name, line, why): jinja::Finding| Problem::at(&config.template_file(&name), line, why);
         problems.extend(jinja::check(&files.templates, &files.files).into_iter().map(place));
         let remark = |finding| place(finding).remark(Level::Info);

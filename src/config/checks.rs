@@ -42,21 +42,12 @@ impl Config {
     /// The checks in the order of the repository's file, then those that only the environment has. A check of the
     /// environment replaces the repository's of that name in its place; one without a body, or with an empty one, is
     /// switched off. A check that runs both before and after a stage is there twice. Empty when `perform_checks` is off.
+    /// And remarks on them.
     ///
     /// # Errors
     /// What is wrong with the first check that is, with file and line.
-    pub fn checks(&self) -> Result<Vec<Check>> {
-        self.checks_and_notes().map(|(checks, _)| checks)
-    }
-
-    /// The same, with remarks.
-    ///
-    /// # Errors
-    /// The same.
-    pub fn checks_and_notes(&self) -> Result<(Vec<Check>, Vec<Note>)> {
-        let mut problems = Problems::default();
-        let checks = self.checks_into(&mut problems);
-        Ok(problems.settle(checks)?)
+    pub fn checks(&self) -> Result<(Vec<Check>, Vec<Note>)> {
+        Ok(Problems::settled(|problems| self.checks_into(problems))?)
     }
 
     /// As [`Config::checks`], noting what is wrong and going on without it.

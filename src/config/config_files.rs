@@ -39,22 +39,12 @@ pub struct ConfigFiles {
 
 impl Config {
     /// The configuration files to render, or `None` when `config_deploy` is off. The environment's
-    /// `config-files.yaml`, if there is one, takes the place of the repository's.
+    /// `config-files.yaml`, if there is one, takes the place of the repository's. And remarks on them.
     ///
     /// # Errors
     /// What is wrong first, with file and line. No error quotes a variable's value.
-    pub fn config_files(&self) -> Result<Option<ConfigFiles>> {
-        self.config_files_and_notes().map(|(files, _)| files)
-    }
-
-    /// The same, with remarks.
-    ///
-    /// # Errors
-    /// The same.
-    pub fn config_files_and_notes(&self) -> Result<(Option<ConfigFiles>, Vec<Note>)> {
-        let mut problems = Problems::default();
-        let files = self.config_files_into(&mut problems);
-        Ok(problems.settle(files)?)
+    pub fn config_files(&self) -> Result<(Option<ConfigFiles>, Vec<Note>)> {
+        Ok(Problems::settled(|problems| self.config_files_into(problems))?)
     }
 
     /// As [`Config::config_files`], noting what is wrong and going on without it.

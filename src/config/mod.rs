@@ -33,7 +33,7 @@ use crate::targets::SYSTEM_FOLDER;
 use crate::wire::Level;
 use crate::yaml;
 
-pub use check::{Checked, check};
+pub use check::{Checked, Counts, check};
 pub use config_files::ConfigFiles;
 pub use control_files::ControlFile;
 pub use explain::{Explained, UNSET};

@@ -60,6 +60,16 @@ impl Problems {
         }
     }
 
+    /// What `read` reads, and the remarks on it, unless anything is wrong.
+    ///
+    /// # Errors
+    /// The first mistake.
+    pub fn settled<T>(read: impl FnOnce(&mut Problems) -> T) -> Result<(T, Vec<Note>), Problem> {
+        let mut problems = Problems::default();
+        let value = read(&mut problems);
+        problems.settle(value)
+    }
+
     /// The mistakes, and the remarks.
     pub fn into_parts(self) -> (Vec<Problem>, Vec<Problem>) {
         self.found.into_iter().partition(Problem::is_mistake)

@@ -30,7 +30,7 @@ pub fn holder(message: String) -> Result<Holder> {
     Ok(Holder {
         run: run.parse().map_err(anyhow::Error::msg).context("cannot name the run")?,
         user: operator.user,
-        host: operator.host,
+        host: operator.deploy_host,
         pid,
         since: crate::clock::rfc3339_utc(),
         message,

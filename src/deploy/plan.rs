@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::fleet::{HostId, HostIds};
 use crate::report::{GroupHead, Moment};
 use crate::targets::{Group, Target};
-use crate::wire::{Revision, RunId, Stage};
+use crate::wire::{Revision, RunId, Stage, StartedBy};
 
 /// What kind of run this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,8 +79,8 @@ impl GroupId {
 pub struct Plan {
     pub run: RunId,
     pub kind: Kind,
-    pub user: String,
-    pub deploy_host: String,
+    #[serde(flatten)]
+    pub by: StartedBy,
     pub repo: String,
     pub revision: Revision,
     pub message: String,

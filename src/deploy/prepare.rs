@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::repo::{Parts, Repo, TreeSize};
 use crate::targets::{HostPattern, Steps, Target};
 use crate::text::meant_or_known;
-use crate::wire::{Check, CheckType, Holder, Level, Revision, Stage};
+use crate::wire::{Check, CheckType, Holder, Level, Revision, Stage, StartedBy};
 
 use super::capacity;
 use super::control::{Digests, WorkingTree};
@@ -84,9 +84,9 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
         };
         group.out_elsewhere = choice.out.iter().filter(own).cloned().collect();
     }
-    let (checks, remarks) = config.checks_and_notes()?;
+    let (checks, remarks) = config.checks()?;
     notes.extend(remarks);
-    notes.extend(config.config_files_and_notes()?.1);
+    notes.extend(config.config_files()?.1);
 
     let chosen = stages(kind, choice.stages.as_deref())?;
     let (name, remark) = match &choice.rev {
@@ -139,8 +139,7 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
     let plan = Plan {
         run: holder.run.clone(),
         kind,
-        user: holder.user.clone(),
-        deploy_host: holder.host.clone(),
+        by: StartedBy { user: holder.user.clone(), deploy_host: holder.host.clone() },
         repo: settings.git_repo.clone(),
         revision: revision.clone(),
         message: holder.message.clone(),

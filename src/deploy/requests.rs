@@ -116,7 +116,7 @@ pub fn parts(config: &Config, repo: &Repo, revision: &Revision) -> Result<Parts>
 /// What is wrong with checks or configuration files.
 pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts: Parts) -> Result<Requests> {
     let settings = &config.settings;
-    let (config_files, templates, vars) = match config.config_files()? {
+    let (config_files, templates, vars) = match config.config_files()?.0 {
         Some(found) => (Some(found.files), found.templates, found.vars),
         None => Default::default(),
     };
@@ -135,10 +135,12 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
         environment: config.environment.clone(),
         extras: if plan.kind == Kind::Rollback { ExternalContent::default() } else { extras(config, repo, url) },
         fetch: None,
-        checks: config.checks()?,
+        checks: config.checks()?.0,
         perform_checks: settings.perform_checks,
         nrpe_dir: settings.nrpe_dir.clone(),
         service: settings.service(),
+        drain: None,
+        host: String::new(),
         config_files,
         templates,
         vars,

@@ -87,12 +87,12 @@ mod tests {
     #[test]
     fn links_within_the_repository_are_followed_and_no_others() {
         let dir = tempfile::tempdir().unwrap();
-        let top = dir.path().join("repo");
+        let (top, private) = (dir.path().join("repo"), dir.path().join("private"));
         fs::create_dir_all(top.join("hoist/environments")).unwrap();
         fs::create_dir_all(top.join(".git")).unwrap();
         fs::write(top.join("hoist/a"), "ours").unwrap();
         fs::write(top.join(".git/config"), "password").unwrap();
-        fs::write(dir.path().join("private"), "secret").unwrap();
+        fs::write(private, "secret").unwrap();
         symlink("../a", top.join("hoist/environments/in")).unwrap();
         symlink(top.join("hoist/a"), top.join("hoist/absolute")).unwrap();
         symlink("../../private", top.join("hoist/out")).unwrap();

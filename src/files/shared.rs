@@ -92,17 +92,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_keeps_itself_out_of_the_repository_and_hands_its_group_on() {
-        let control = tempfile::tempdir().unwrap();
-        let folder = control.path().join("state");
-        make_folder(&folder).unwrap();
-        make_folder(&folder).unwrap();
-        assert_eq!(fs::read_to_string(folder.join(".gitignore")).unwrap(), "*\n");
-        assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & SETGID, SETGID);
-        assert!(make_folder(&control.path().join("missing/state")).is_err());
-    }
-
-    #[test]
     fn nothing_is_written_where_a_link_leads() {
         let dir = tempfile::tempdir().unwrap();
         let (folder, victim) = (dir.path().join("state"), dir.path().join("victim"));
@@ -113,5 +102,16 @@ mod tests {
         std::os::unix::fs::symlink(&folder, dir.path().join("link")).unwrap();
         let error = make_folder(&dir.path().join("link")).unwrap_err().to_string();
         assert!(error.contains("link is a symbolic link") && error.contains("not followed"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_keeps_itself_out_of_the_repository_and_hands_its_group_on() {
+        let control = tempfile::tempdir().unwrap();
+        let folder = control.path().join("state");
+        make_folder(&folder).unwrap();
+        make_folder(&folder).unwrap();
+        assert_eq!(fs::read_to_string(folder.join(".gitignore")).unwrap(), "*\n");
+        assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & SETGID, SETGID);
+        assert!(make_folder(&control.path().join("missing/state")).is_err());
     }
 }

@@ -178,7 +178,7 @@ impl Work<'_> {
     /// Reconnects after a loss; gives up after `reconnect_timeout`.
     pub(super) fn reconnect(&mut self, why: &str) -> Result<(), Failure> {
         self.session.remote = None;
-        let until = Instant::now() + self.shared.ssh.options.reconnect_timeout;
+        let until = Instant::now() + self.shared.ssh.options.timeouts.reconnect;
         let (mut pause, mut after_refusal) = (FIRST_PAUSE, FIRST_REFUSAL_PAUSE);
         loop {
             let NoSession { fault, is_final, is_refused } = match self.connect() {

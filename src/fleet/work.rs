@@ -181,7 +181,7 @@ impl Work<'_> {
         deadline: Instant,
     ) -> Result<Option<StageReply>, Fault> {
         let request = self.ask_request(stage, attempt);
-        let give_up = deadline + self.shared.ssh.options.reconnect_timeout;
+        let give_up = deadline + self.shared.ssh.options.timeouts.reconnect;
         let mut is_new = false;
         let abort = Abort::of(&self.shared.aborting, stage, attempt);
         'connected: loop {

@@ -97,7 +97,7 @@ impl Journal {
         // Cut only where it must be: with the rest goes the room that its deployer kept for the end.
         let torn = file.metadata().with_context(wrong)?.len() > length;
         let room = Room::for_hosts(unfinished.opened.plan.size());
-        let (ends, waiting) = (unfinished.ends.clone(), Vec::new());
+        let (ends, waiting) = (unfinished.read.ends.clone(), Vec::new());
         let mut journal = Journal { file, path, ends, length, waiting, torn, room, low: false };
         journal.flush().with_context(|| format!("cannot write {}", journal.path.display()))?;
         Ok(journal)

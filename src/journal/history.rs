@@ -9,7 +9,7 @@ use crate::deploy::{Asked, Digests, Kind, Plan};
 use crate::exit_code::ExitCode;
 use crate::fleet::{HostId, Step};
 use crate::targets::Target;
-use crate::wire::{Fault, Revision, RunId, Stage};
+use crate::wire::{Fault, Revision, RunId, Stage, StartedBy};
 
 use super::read::{journals, read_finished};
 use super::record::{Opened, Record};
@@ -20,8 +20,7 @@ pub struct PastRun {
     pub run: RunId,
     pub kind: Kind,
     pub revision: Revision,
-    pub user: String,
-    pub deploy_host: String,
+    pub by: StartedBy,
     /// Every target of its plan.
     pub targets: Vec<Target>,
     /// Those on which its revision stayed, finalized or not.
@@ -67,8 +66,7 @@ impl PastRun {
             run: plan.run,
             kind: plan.kind,
             revision: plan.revision,
-            user: plan.user,
-            deploy_host: plan.deploy_host,
+            by: plan.by,
             targets: all,
             asked,
             control_files,

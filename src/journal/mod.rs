@@ -22,7 +22,7 @@ mod unfinished;
 
 pub use file::{Journal, make_folder};
 pub use history::{History, PastRun, history};
-pub use parse::{Parsed, Wrong, parse};
+pub use parse::{Parsed, ReadRecords, Wrong, parse};
 pub use past::{Past, past};
 pub use read::{abandoned, open_run, prune, unfinished};
 pub use record::{FORMAT, Opened, Record};

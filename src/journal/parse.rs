@@ -46,9 +46,15 @@ pub enum Wrong {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parsed {
     pub opened: Result<Box<Opened>, Wrong>,
-    /// What follows it, up to the first line that cannot be read.
+    pub read: ReadRecords,
+}
+
+/// What follows a journal's first line, as far as it can be read.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ReadRecords {
+    /// Up to the first line that cannot be read.
     pub records: Vec<Record>,
-    /// What can be read behind that one.
+    /// What can be read behind that one. It does not follow from `records`.
     pub later: Vec<Record>,
     /// The first line that cannot be read and is not just a torn last one, and why.
     pub damage: Option<String>,
@@ -59,8 +65,7 @@ pub struct Parsed {
 /// Reads a journal. The last line may be torn, by a power cut say: it is as if it had never been written. So may one in
 /// the middle be: the first builds went on behind half a record when a disk had been full for a moment.
 pub fn parse(bytes: &[u8]) -> Parsed {
-    let mut parsed =
-        Parsed { opened: Err(Wrong::Blank), records: Vec::new(), later: Vec::new(), damage: None, ends: Vec::new() };
+    let mut parsed = Parsed { opened: Err(Wrong::Blank), read: ReadRecords::default() };
     let mut length = 0;
     let mut under_way = UnderWay::default();
     for (index, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
@@ -72,7 +77,7 @@ pub fn parse(bytes: &[u8]) -> Parsed {
         if index == 0 {
             parsed.opened = first(line);
             match parsed.opened {
-                Ok(_) => parsed.ends.push(length),
+                Ok(_) => parsed.read.ends.push(length),
                 Err(_) => break,
             }
             continue;
@@ -84,14 +89,14 @@ pub fn parse(bytes: &[u8]) -> Parsed {
             None => Ok(record),
         });
         match record {
-            Ok(record) if parsed.damage.is_some() => parsed.later.push(record),
+            Ok(record) if parsed.read.damage.is_some() => parsed.read.later.push(record),
             Ok(record) => {
-                parsed.records.push(record);
-                parsed.ends.push(length);
+                parsed.read.records.push(record);
+                parsed.read.ends.push(length);
             }
             Err(why) => {
                 under_way = UnderWay::default();
-                parsed.damage.get_or_insert_with(|| format!("line {}: {why}", index + 1));
+                parsed.read.damage.get_or_insert_with(|| format!("line {}: {why}", index + 1));
             }
         }
     }

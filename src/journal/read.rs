@@ -10,7 +10,7 @@ use crate::files::no_links;
 use crate::files::ownership::Denied;
 
 use super::file::{Journal, claim};
-use super::parse::{Parsed, Wrong, is_finished, parse};
+use super::parse::{Parsed, ReadRecords, Wrong, is_finished, parse};
 use super::record::{Opened, Record};
 use super::unfinished::Unfinished;
 
@@ -163,11 +163,11 @@ pub(super) fn look(path: &Path) -> Result<Found> {
         return Ok(Found::Finished);
     }
     match parse(&bytes) {
-        Parsed { opened: Ok(opened), records, later, damage, ends } => {
+        Parsed { opened: Ok(opened), read } => {
             let file = no_links::open_own(path).with_context(|| format!("cannot read {}", path.display()))?;
             let (path, live) = (path.to_owned(), !claim(&file));
             let opened = *opened;
-            Ok(Found::Unfinished(Box::new(Unfinished { path, opened, records, later, damage, live, ends })))
+            Ok(Found::Unfinished(Box::new(Unfinished { path, opened, read, live })))
         }
         Parsed { opened: Err(Wrong::Blank), .. } => Ok(Found::Blank),
         Parsed { opened: Err(Wrong::Newer(version)), .. } => Ok(Found::Newer(version)),
@@ -181,7 +181,7 @@ pub(super) fn read_finished(path: &Path) -> Result<Option<(Opened, Vec<Record>)>
     if !is_finished(&bytes) {
         return Ok(None);
     }
-    let Parsed { opened, mut records, later, .. } = parse(&bytes);
+    let Parsed { opened, read: ReadRecords { mut records, later, .. } } = parse(&bytes);
     records.extend(later);
     match opened {
         Ok(opened) => Ok(Some((*opened, records))),

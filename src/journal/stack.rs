@@ -79,6 +79,7 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::StartedBy;
     use Kind::{Deploy, Rollback};
 
     fn revision(digit: char) -> Revision {
@@ -95,8 +96,7 @@ mod tests {
             run: "20261123T144552.123Z-4711-7d3f".parse().unwrap(),
             kind,
             revision: revision(digit),
-            user: "op".into(),
-            deploy_host: "deploy1".into(),
+            by: StartedBy { user: "op".into(), deploy_host: "deploy1".into() },
             targets: targets(of),
             stayed_on: targets(stayed_on),
             before: Vec::new(),

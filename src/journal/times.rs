@@ -20,7 +20,7 @@ impl Times {
             at: Option<String>,
         }
         let bytes = no_links::read_own(&unfinished.path).unwrap_or_default();
-        let lines = bytes.split_inclusive(|byte| *byte == b'\n').skip(1).take(unfinished.records.len());
+        let lines = bytes.split_inclusive(|byte| *byte == b'\n').skip(1).take(unfinished.read.records.len());
         Times(lines.map(|line| serde_json::from_slice::<Line>(line).ok()?.at).collect())
     }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::fleet::Step;
 
+use super::parse::ReadRecords;
 use super::record::{Opened, Record};
 
 /// A deployment that was begun and not ended.
@@ -11,16 +12,10 @@ use super::record::{Opened, Record};
 pub struct Unfinished {
     pub path: PathBuf,
     pub opened: Opened,
-    /// Everything after [`Record::Opened`], as far as nothing is missing.
-    pub records: Vec<Record>,
-    /// What can be read behind a damaged line. It does not follow from `records`.
-    pub later: Vec<Record>,
-    /// Why the rest could not be read, with its line.
-    pub damage: Option<String>,
+    /// Everything after [`Record::Opened`].
+    pub read: ReadRecords,
     /// Its deployer is at work on it right now.
     pub live: bool,
-    /// Where each record ends, the first included, in bytes.
-    pub(super) ends: Vec<u64>,
 }
 
 impl Unfinished {
@@ -28,19 +23,18 @@ impl Unfinished {
     pub fn touched(&self) -> bool {
         let touches =
             |record: &Record| matches!(record, Record::Called { call, .. } if matches!(call.step, Step::Run(_)));
-        self.records.iter().chain(&self.later).any(touches) || self.damage.is_some()
+        self.read.records.iter().chain(&self.read.later).any(touches) || self.read.damage.is_some()
     }
 
     /// Bytes of whole records.
     pub(super) fn length(&self) -> u64 {
-        self.ends.last().copied().unwrap_or_default()
+        self.read.ends.last().copied().unwrap_or_default()
     }
 }
 
 impl std::fmt::Display for Unfinished {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let plan = &self.opened.plan;
-        let (user, host) = (&plan.user, &plan.deploy_host);
-        write!(f, "the deployment of {} that {user}@{host} began (run {})", plan.revision.short(), plan.run)
+        write!(f, "the deployment of {} that {} began (run {})", plan.revision.short(), plan.by, plan.run)
     }
 }

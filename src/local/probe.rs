@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::wire::{Facts, Header, KeeperLine, Lacking, Probe, ProbedDeployment, Revision, TargetEvent};
+use crate::wire::{Facts, Header, KeeperLine, Lacking, Probe, Revision, TargetEvent};
 
 use super::abort;
 use super::fault::{Fault, plain};
@@ -17,6 +17,7 @@ use super::os::process::Feed;
 use super::os::sys;
 use super::out::{Audience, Out};
 use super::preflight;
+use super::running;
 use super::stages::tidy;
 use super::stages::tidy::Tidying;
 use super::state::claim;
@@ -85,6 +86,10 @@ pub fn facts(layout: &Layout, probe: &Probe, deadline: Deadline) -> Result<Facts
             Some(wanted) => preflight::findings(layout, wanted, &probe.header, deadline),
             None => Vec::new(),
         },
+        running: match &probe.services {
+            Some(service) => running::services(service, layout, deadline.at()),
+            None => Vec::new(),
+        },
     })
 }
 
@@ -138,7 +143,7 @@ fn cached(layout: &Layout, deadline: Deadline) -> Result<Vec<Revision>, Fault> {
     let (ours, others): (Vec<_>, Vec<_>) = refs.into_iter().partition(|(_, name)| name.starts_with("refs/hoist/"));
     let mut known = BTreeSet::new();
     let mut names = Vec::new();
-    let trees = layout.folders().into_iter().map(String::from);
+    let trees = layout.folders().into_iter().map(|revision| revision.to_string());
     let ours = ours.into_iter().map(|(name, _)| name.to_owned());
     let others = others.into_iter().filter(|(_, name)| !name.starts_with("refs/hoist-incoming/"));
     for name in ours.chain(trees).chain(others.map(|(name, _)| name.to_owned())) {
@@ -222,9 +227,7 @@ fn tidy_up(layout: &Layout, probe: &Probe) {
             layout,
             out: &Out::new(std::io::sink(), Audience::Person),
             deadline: Deadline::after(probe.header.timeout),
-            run: &probe.header.holder.run,
-            revision: &deployment.revision,
-            restore: deployment.restore.as_ref(),
+            known: Known::of_probe(&probe.header.holder, deployment),
             cache_revs: deployment.cache_revs,
         });
     }
@@ -241,9 +244,8 @@ fn hold(layout: &Layout, probe: &Probe, claims: bool) -> Result<RunLock, Fault> 
     claim::check(layout, &holder.run)?;
     let held = RunLock::take(layout, holder, false)?;
     // Ahead of the fence: a run that another one has overtaken is told what came of this host.
-    if let Some(ProbedDeployment { revision, restore, .. }) = &probe.deployment {
-        let (run, restore) = (&holder.run, restore.as_ref());
-        moved_on::check(layout, &Known { run, revision, restore, found_nothing: false })?;
+    if let Some(deployment) = &probe.deployment {
+        moved_on::check(layout, &Known::of_probe(holder, deployment))?;
     }
     claim::check(layout, &holder.run)?;
     fence::check(layout, holder)?;

@@ -20,6 +20,13 @@ pub fn request() -> StageRequest {
     .unwrap()
 }
 
+/// A repository's layout in a folder of its own.
+pub fn layout() -> (tempfile::TempDir, Layout) {
+    let dir = tempfile::tempdir().unwrap();
+    let layout = Layout::new(dir.path(), "app").unwrap();
+    (dir, layout)
+}
+
 /// Somebody with a run of this name.
 pub fn who(run: &str) -> Holder {
     let (user, host) = ("ada".to_owned(), "deploy1".to_owned());

@@ -117,22 +117,26 @@ mod tests {
     use super::*;
     use crate::local::out::Audience;
     use crate::local::state::lock::{Note, RunLock};
-    use crate::local::tests::who;
+    use crate::local::tests::{layout, who};
+
+    /// Why the lock of this run, or of whoever holds it, is not ended.
+    fn refused(layout: &Layout, held: Option<&str>) -> String {
+        let held: Option<RunId> = held.map(|run| run.parse().unwrap());
+        run(layout, held.as_ref(), &Out::new(std::io::sink(), Audience::Deployer)).unwrap_err().reason()
+    }
 
     #[test]
     fn a_process_that_is_no_deploy_local_is_never_ended() {
-        let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::new(dir.path(), "app").unwrap();
+        let (_dir, layout) = layout();
         // This very test holds the lock.
         let held = RunLock::take(&layout, &who("one"), false).unwrap();
-        let out = Out::new(std::io::sink(), Audience::Deployer);
-        let refused = run(&layout, Some(&"one".parse().unwrap()), &out).unwrap_err().reason();
-        assert!(refused.contains("not a hoist deploy-local"), "{refused}");
+        let why = refused(&layout, Some("one"));
+        assert!(why.contains("not a hoist deploy-local"), "{why}");
         // A note that names another process, which does not have the lock open.
         let mut sleeper = std::process::Command::new("sleep").arg("600").spawn().unwrap();
         let note = Note { process: sleeper.id(), ..Note::new(&who("one"), None) };
         fs::write(lock::run_path(&layout), serde_json::to_string(&note).unwrap()).unwrap();
-        run(&layout, Some(&"one".parse().unwrap()), &out).unwrap_err();
+        refused(&layout, Some("one"));
         assert!(sleeper.try_wait().unwrap().is_none(), "a stranger was ended");
         sleeper.kill().unwrap();
         sleeper.wait().unwrap();
@@ -141,13 +145,11 @@ mod tests {
 
     #[test]
     fn a_lock_that_went_to_another_run_meanwhile_is_left_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::new(dir.path(), "app").unwrap();
+        let (_dir, layout) = layout();
         let _held = RunLock::take(&layout, &who("two"), false).unwrap();
-        let out = Out::new(std::io::sink(), Audience::Deployer);
-        for held in [Some("one".parse().unwrap()), None] {
-            let refused = run(&layout, held.as_ref(), &out).unwrap_err().reason();
-            assert!(refused.contains("run two"), "{refused}");
+        for held in [Some("one"), None] {
+            let why = refused(&layout, held);
+            assert!(why.contains("run two"), "{why}");
         }
     }
 }

@@ -356,20 +356,20 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
     }
 
-    /// A folder as `/var/lock` is: open to all, where none may remove another's file.
-    fn open_to_all() -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o1777)).unwrap();
-        folder
+    /// A lock's path in a folder as `/var/lock` is: open to all, where none may remove another's file. `None`: only root
+    /// can play two users.
+    fn open_to_all() -> Option<(tempfile::TempDir, PathBuf)> {
+        rustix::process::geteuid().is_root().then(|| {
+            let folder = tempfile::tempdir().unwrap();
+            fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+            let path = folder.path().join("lock");
+            (folder, path)
+        })
     }
 
     #[test]
     fn the_file_of_another_user_in_a_folder_open_to_all_can_be_locked() {
-        if !rustix::process::geteuid().is_root() {
-            return;
-        }
-        let folder = open_to_all();
-        let path = folder.path().join("lock");
+        let Some((_folder, path)) = open_to_all() else { return };
         fs::write(&path, "").unwrap();
         std::os::unix::fs::chown(&path, Some(65534), Some(65534)).unwrap();
         let _lock = DeployLock::acquire(&path, &holder("x")).unwrap();
@@ -378,11 +378,7 @@ mod tests {
 
     #[test]
     fn a_lock_that_can_only_be_read_still_keeps_two_apart() {
-        if !rustix::process::geteuid().is_root() {
-            return;
-        }
-        let folder = open_to_all();
-        let path = folder.path().join("lock");
+        let Some((_folder, path)) = open_to_all() else { return };
         drop(DeployLock::acquire(&path, &holder("by root, who has gone")).unwrap());
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         std::thread::scope(|scope| {

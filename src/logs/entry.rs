@@ -39,10 +39,7 @@ pub struct LogEntry {
     pub line: String,
     /// The line is an object of JSON.
     pub json: bool,
-    /// The time as the log has it.
-    pub time: Option<String>,
-    /// The same as `HH:MM:SS`, local time.
-    pub clock: Option<String>,
+    pub time: Option<LogTime>,
     pub host: Option<String>,
     /// In Python's numbers, 10 to 50.
     pub level: Option<u32>,
@@ -51,6 +48,15 @@ pub struct LogEntry {
     pub name: Option<String>,
     pub stage: Option<String>,
     pub group: Option<String>,
+}
+
+/// When a line was written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogTime {
+    /// As the log has it.
+    pub text: String,
+    /// `HH:MM:SS`, local time; `None`: the text is no time.
+    pub clock: Option<String>,
 }
 
 /// Reads the lines of one log, in their order: what an earlier line says of hosts holds for those behind it.
@@ -75,13 +81,13 @@ impl LogReader {
             Ok(event) => self.of_event(&event),
             Err(_) => of_record(&object),
         };
-        entry.time = ["time", "created", "asctime", "timestamp", "@timestamp"]
+        let time = ["time", "created", "asctime", "timestamp", "@timestamp"]
             .into_iter()
             .find_map(|key| object.get(key))
             .and_then(text_of);
         // Python's number of seconds is the exact one, wherever it stands.
         let seconds = object.get("created").and_then(Value::as_f64).and_then(clock::hms_at);
-        entry.clock = seconds.or_else(|| entry.time.as_deref().and_then(clock::hms_of));
+        entry.time = time.map(|text| LogTime { clock: seconds.or_else(|| clock::hms_of(&text)), text });
         if object.contains_key("event") {
             entry.name = object.get("event").and_then(text_of);
             entry.host = entry.host.or_else(|| self.deploy_host.clone());
@@ -92,8 +98,8 @@ impl LogReader {
 
     fn of_event(&mut self, event: &Event) -> LogEntry {
         match event {
-            Event::Started { deploy_host, .. } => {
-                *self = LogReader { deploy_host: Some(deploy_host.clone()), groups: HashMap::new() };
+            Event::Started { by, .. } => {
+                *self = LogReader { deploy_host: Some(by.deploy_host.clone()), groups: HashMap::new() };
             }
             Event::Subgroup { group, hosts, .. } => {
                 self.groups.extend(hosts.iter().map(|host| (host.to_string(), group.clone())));

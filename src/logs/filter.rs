@@ -78,7 +78,7 @@ impl Filter {
                     Field::Name => entry.name.as_deref(),
                     Field::Stage => entry.stage.as_deref(),
                     Field::Group => entry.group.as_deref(),
-                    Field::Time => entry.time.as_deref(),
+                    Field::Time => entry.time.as_ref().map(|time| time.text.as_str()),
                     // A term on levels is the other kind.
                     Field::Level => None,
                 };

@@ -57,9 +57,7 @@ impl Command {
         let settings = &config.settings;
         let batch = overrides.batch.unwrap_or(settings.batch_size);
         let timeout = overrides.timeout.unwrap_or(settings.stage_timeout);
-        let operator = crate::repo::operator();
-        let (user, deploy_host) = (operator.user, operator.host);
-        let run = CommandRun { command: line, user, deploy_host, groups, batch, timeout };
+        let run = CommandRun { command: line, by: crate::repo::operator(), groups, batch, timeout };
         let ssh = ssh::prepare(&config, run.groups.iter().flat_map(|group| &group.targets))?;
         let targets = run.groups.iter().flat_map(|group| group.targets.iter().cloned()).collect();
         let fleet = CommandFleet::new(ssh, targets, run.command.clone());

@@ -51,7 +51,7 @@ pub fn history(options: &Options, most: usize, front: &dyn Frontend) -> Result<V
 fn of_journal(past: Past) -> Deployed {
     Deployed {
         when: past.when(),
-        who: format!("{}@{}", past.opened.plan.user, past.opened.plan.deploy_host),
+        who: past.opened.plan.by.to_string(),
         kind: Some(past.opened.plan.kind),
         result: result(past.opened.plan.kind, past.status, past.live).to_owned(),
         status: past.status,

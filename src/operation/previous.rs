@@ -42,7 +42,7 @@ pub fn is_prefix(name: &str) -> bool {
 pub fn kept_by(views: &[View], prefix: &str) -> Result<Revision, Refused> {
     let prefix = prefix.to_ascii_lowercase();
     let kept: BTreeSet<&Revision> =
-        views.iter().flat_map(|view| &view.kept).filter(|it| it.as_str().starts_with(&prefix)).collect();
+        views.iter().flat_map(View::kept).filter(|it| it.as_str().starts_with(&prefix)).collect();
     match kept.iter().collect::<Vec<_>>().as_slice() {
         [only] => Ok((**only).clone()),
         [] => Err(Refused::new(format!("{prefix} is no commit of this repository, and no host keeps one: {NAME_ONE}"))),
@@ -100,8 +100,7 @@ fn mixed(history: &History, views: &[View]) -> Option<(Revision, String)> {
 
 /// `1111111111 by op@deploy1, 3 min ago`
 fn by(past: &PastRun) -> String {
-    let (user, host) = (&past.user, &past.deploy_host);
-    format!("{} by {user}@{host}, {},", past.revision.short(), clock::ago(&past.began()))
+    format!("{} by {}, {},", past.revision.short(), past.by, clock::ago(&past.began()))
 }
 
 /// What a run did that went back.
@@ -109,12 +108,12 @@ fn what_was_done(history: &History, index: usize, past: &PastRun) -> String {
     if past.kind == Kind::Deploy {
         return format!("the deployment of {} was undone", by(past));
     }
-    let (user, host, ago) = (&past.user, &past.deploy_host, clock::ago(&past.began()));
+    let (by, ago) = (&past.by, clock::ago(&past.began()));
     let from = match history.newest(&past.targets, index) {
         Some((from, _)) => format!("from {} ", from.short()),
         None => String::new(),
     };
-    format!("{user}@{host} went back {from}to {} {ago}", past.revision.short())
+    format!("{by} went back {from}to {} {ago}", past.revision.short())
 }
 
 /// Where Hoist never deployed: a deployment of Scap's that was not finalized is undone; else what its tags name is

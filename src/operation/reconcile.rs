@@ -84,8 +84,8 @@ pub fn bring(
     front: &dyn Frontend,
 ) -> Result<ExitCode, Refused> {
     let out: Vec<Target> =
-        views.iter().filter(|view| view.reached == Some(false)).map(|view| view.target.clone()).collect();
-    let (reached, away): (Vec<View>, Vec<View>) = views.into_iter().partition(|view| view.reached != Some(false));
+        views.iter().filter(|view| view.reached() == Some(false)).map(|view| view.target.clone()).collect();
+    let (reached, away): (Vec<View>, Vec<View>) = views.into_iter().partition(|view| view.reached() != Some(false));
     let mut wanted: Vec<(Revision, Vec<Target>)> = Vec::new();
     let mut unclear = Vec::new();
     for View { target, wanted: revision, .. } in reached {
@@ -133,7 +133,7 @@ fn lines(views: &[View]) -> Vec<String> {
         let short = |revision: Option<&Revision>| revision.map_or("nothing", Revision::short).to_owned();
         let wanted = view.wanted.as_ref().map_or("?", Revision::short);
         let what = match (view.standing, view.was_read()) {
-            (Standing::Unreachable, false) if view.reached == Some(false) => {
+            (Standing::Unreachable, false) if view.reached() == Some(false) => {
                 format!("{}; {wanted} is wanted", view.standing.name())
             }
             (standing, _) => format!("{}: {} is live, {wanted} is wanted", standing.name(), short(view.live())),

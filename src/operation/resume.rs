@@ -98,7 +98,7 @@ pub fn end(
         );
         notes.push((Level::Warning, note));
     }
-    if let Some(damage) = &unfinished.damage {
+    if let Some(damage) = &unfinished.read.damage {
         notes.push((Level::Warning, format!("the journal is damaged ({damage}): asking the targets what was done")));
     }
     let prepared = Prepared { plan, requests, notes, control_files };
@@ -111,8 +111,8 @@ pub fn end(
              was touched"
         )));
     }
-    let seen = journal::first_seen(&unfinished.records);
-    let replay = Replay::new(journal, unfinished.records.clone(), at_the_end).with_times(Times::of(&unfinished));
+    let seen = journal::first_seen(&unfinished.read.records);
+    let replay = Replay::new(journal, unfinished.read.records.clone(), at_the_end).with_times(Times::of(&unfinished));
     let mut fleet = ssh::fleet(ssh, &repo, &prepared, Some(seen));
     let mut run = RecordedRun::begin(&config, &repo, &prepared, front)?;
     run.ask_targets(&mut fleet, &replay, &unfinished);

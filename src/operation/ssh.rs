@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::config::{Config, HostKeyChecking, SshAgent, SshConfig};
 use crate::deploy::Prepared;
 use crate::fleet::ssh::key_memory;
-use crate::fleet::ssh::{Algorithms, OpenSsh, Set, Ssh, SshOptions};
+use crate::fleet::ssh::{Algorithms, OpenSsh, Set, Ssh, SshOptions, Timeouts};
 use crate::fleet::{First, HostId, SshFleet};
 use crate::repo::{Packs, Repo};
 use crate::targets::Target;
@@ -57,9 +57,11 @@ pub fn prepare<'a>(config: &Config, targets: impl Iterator<Item = &'a Target>) -
         proxy_jump: settings.proxy_jump.clone(),
         openssh,
         set,
-        connect_timeout: settings.connect_timeout,
-        reconnect_timeout: settings.reconnect_timeout,
-        keepalive: settings.keepalive,
+        timeouts: Timeouts {
+            connect: settings.connect_timeout,
+            reconnect: settings.reconnect_timeout,
+            keepalive: settings.keepalive,
+        },
         key_memory: key_memory(),
         max_sessions: settings.max_sessions,
         remote_binary: settings.remote_binary.as_ref().map(|path| path.display().to_string()),

@@ -9,7 +9,7 @@ use crate::journal;
 use crate::journal::Unfinished;
 use crate::locks::{DeployLock, LockOwner, Purpose};
 use crate::targets::{Group, Target};
-use crate::wire::{Fault, Holder, Lacking, Revision};
+use crate::wire::{Drained, Fault, Holder, Lacking, Revision, RunningService};
 
 use super::recorded::Observations;
 use super::standing::{Standing, Wanted};
@@ -23,32 +23,45 @@ pub struct View {
     /// What it should run; `None`: nothing was deployed from here that would tell.
     pub wanted: Option<Revision>,
     pub known: Known,
-    /// Revisions whose whole trees it keeps; empty where it was not asked.
+    /// What came of asking it just now; `None`: it was not asked.
+    pub inquiry: Option<Inquiry>,
+}
+
+/// What came of asking a target.
+pub struct Inquiry {
+    /// Whether it answered.
+    pub reached: bool,
+    /// Why it did not, or could not say everything.
+    pub trouble: Option<String>,
+    /// Revisions whose whole trees it keeps.
     pub kept: Vec<Revision>,
-    /// Whether it answered just now; `None`: it was not asked.
-    pub reached: Option<bool>,
     /// Who holds its lock.
     pub locked: Option<Holder>,
-    /// Why it did not answer, or could not.
-    pub trouble: Option<String>,
     /// What its live tree lacks; `None`: nobody looked.
     pub lacking: Option<Lacking>,
+    /// What its services run; empty where that is not known.
+    pub running: Vec<RunningService>,
 }
 
 /// Everything that is shown.
 pub struct Status {
     pub repo: String,
-    /// Who deploys from here right now.
-    pub deploying: Option<Holder>,
-    /// Who keeps deployments of the repository out.
-    pub locked: Option<LockOwner>,
-    /// Who keeps out those of every repository.
-    pub locked_all: Option<LockOwner>,
+    pub locks: Locks,
     /// A deployment that nobody is at work on any more.
     pub unfinished: Option<Unfinished>,
     /// Groups whose hosts run different revisions.
     pub skew: Vec<Skew>,
     pub views: Vec<View>,
+}
+
+/// Who holds the deploy host's locks.
+pub struct Locks {
+    /// Who deploys from here right now.
+    pub deploying: Option<Holder>,
+    /// Who keeps deployments of the repository out.
+    pub own: Option<LockOwner>,
+    /// Who keeps out those of every repository.
+    pub all: Option<LockOwner>,
 }
 
 impl Status {
@@ -60,14 +73,42 @@ impl Status {
 }
 
 impl View {
-    /// Whether it is in sync, and whole as far as was looked.
+    /// Whether it is in sync, whole, and in service with what is live, as far as was looked.
     pub fn is_fine(&self) -> bool {
-        self.standing == Standing::InSync && self.lacking.as_ref().is_none_or(|lacking| lacking.count == 0)
+        self.standing == Standing::InSync
+            && self.lacking().is_none_or(|lacking| lacking.count == 0)
+            && self.drained().is_none()
+            && self.running().iter().all(|service| service.differs_from(self.live()).is_none())
+    }
+
+    /// That it was drained and is not back in service.
+    pub fn drained(&self) -> Option<&Drained> {
+        self.known.state.as_ref()?.drained.as_deref()
+    }
+
+    /// What its services run; empty where that is not known.
+    pub fn running(&self) -> &[RunningService] {
+        self.inquiry.as_ref().map_or(&[], |inquiry| &inquiry.running)
     }
 
     /// Whether it said just now what it runs.
     pub fn was_read(&self) -> bool {
-        self.reached == Some(true) && self.standing != Standing::Unreachable
+        self.reached() == Some(true) && self.standing != Standing::Unreachable
+    }
+
+    /// Whether it answered just now; `None`: it was not asked.
+    pub fn reached(&self) -> Option<bool> {
+        self.inquiry.as_ref().map(|inquiry| inquiry.reached)
+    }
+
+    /// Revisions whose whole trees it keeps; none where it was not asked.
+    pub fn kept(&self) -> &[Revision] {
+        self.inquiry.as_ref().map_or(&[], |inquiry| &inquiry.kept)
+    }
+
+    /// What its live tree lacks; `None`: nobody looked.
+    pub fn lacking(&self) -> Option<&Lacking> {
+        self.inquiry.as_ref()?.lacking.as_ref()
     }
 
     /// The revision that is live there, as last read.
@@ -134,16 +175,16 @@ pub fn status(
     };
     let places = deploy::lock_places(&config);
     let own = DeployLock::holder(&places.own)?.named();
-    let (locked, deploying) = match own {
+    let (own, deploying) = match own {
         Some(own) if own.purpose == Purpose::Lock => (Some(own), None),
         own => (None, own.map(|own| own.holder)),
     };
-    let locked_all = DeployLock::holder(&places.all)?.named();
+    let locks = Locks { deploying, own, all: DeployLock::holder(&places.all)?.named() };
     for (what, held) in places.held_elsewhere(&config.settings.git_repo) {
         front.tell(&format!("note: {what} is {held}"));
     }
     // A run that is under way has a journal without an end as well.
-    let unfinished = match deploying {
+    let unfinished = match locks.deploying {
         Some(_) => None,
         None => {
             let (run, warnings) = journal::open_run(&state_folder(&config));
@@ -154,7 +195,7 @@ pub fn status(
         }
     };
     let repo = config.settings.git_repo.clone();
-    Ok(Status { repo, deploying, locked, locked_all, unfinished, skew: skew(&views), views })
+    Ok(Status { repo, locks, unfinished, skew: skew(&views), views })
 }
 
 /// From memory alone.
@@ -174,11 +215,7 @@ fn remembered(config: &Config, groups: &[Group], front: &dyn Frontend) -> Result
             standing: Standing::of(&known, wanted.as_ref()),
             wanted,
             known,
-            kept: Vec::new(),
-            reached: None,
-            locked: None,
-            trouble: None,
-            lacking: None,
+            inquiry: None,
         }
     };
     Ok(everyone(groups).map(view).collect())
@@ -189,7 +226,7 @@ pub fn ask(config: &Config, groups: Vec<Group>, verify: bool, front: &dyn Fronte
     let hosts: Vec<(&Group, &Target)> = everyone(&groups).collect();
     let ssh = ssh::prepare(config, hosts.iter().map(|(_, target)| *target))?;
     let targets = hosts.iter().map(|(_, target)| (*target).clone()).collect();
-    let requests = deploy::Look::new(config, deploy::holder("hoist status".into())?, verify);
+    let requests = deploy::Look::new(config, deploy::holder("hoist status".into())?, verify).at_services(config);
     let observations = Observations::new(hosts.len());
     let folder = state_folder(config);
     let before = FleetState::load(&folder).unwrap_or_default();
@@ -236,18 +273,16 @@ pub fn ask(config: &Config, groups: Vec<Group>, verify: bool, front: &dyn Fronte
         let facts = result.facts;
         let wanted = wanted.of(&group.name, target);
         let standing = if answered { Standing::of(&known, wanted.as_ref()) } else { Standing::Unreachable };
-        View {
-            target: (*target).clone(),
-            group: group.name.clone(),
-            standing,
-            wanted,
-            known,
+        let inquiry = Inquiry {
+            reached: !unreachable,
+            trouble: trouble.or_else(|| facts.as_ref().and_then(|facts| facts.stranger.clone())),
             kept: facts.as_ref().map(|facts| facts.revisions.clone()).unwrap_or_default(),
             lacking: facts.as_ref().and_then(|facts| facts.lacking.clone()),
-            reached: Some(!unreachable),
-            trouble: trouble.or_else(|| facts.as_ref().and_then(|facts| facts.stranger.clone())),
+            running: facts.as_ref().map(|facts| facts.running.clone()).unwrap_or_default(),
             locked: facts.and_then(|facts| facts.locked),
-        }
+        };
+        let (target, group) = ((*target).clone(), group.name.clone());
+        View { target, group, standing, wanted, known, inquiry: Some(inquiry) }
     };
     Ok(hosts.iter().zip(results).map(view).collect())
 }

@@ -26,7 +26,7 @@ pub struct Described {
 
 impl Described {
     pub fn new(repo: &Repo, history: &History, revision: &Revision) -> Described {
-        let deployed = |past: &crate::journal::PastRun| (format!("{}@{}", past.user, past.deploy_host), past.began());
+        let deployed = |past: &crate::journal::PastRun| (past.by.to_string(), past.began());
         Described {
             revision: revision.clone(),
             subject: repo.subject(revision),
@@ -102,7 +102,7 @@ impl WayBack {
             from: from.into_iter().map(described).collect(),
             empty: names(&|view| view.was_read() && view.live().is_none()),
             there: names(&|view| view.was_read() && view.known.has(to)),
-            lacking: names(&|view| view.was_read() && !view.kept.contains(to)),
+            lacking: names(&|view| view.was_read() && !view.kept().contains(to)),
             unreachable: names(&|view| !view.was_read()),
             size: views.len(),
         }

@@ -19,7 +19,7 @@ pub use git::{Repo, TreeSize};
 pub use large_files::StoredFile;
 #[cfg(feature = "test-access")]
 pub(crate) use large_files::pointer;
-pub use operator::{Operator, operator};
+pub use operator::operator;
 pub use pack::{Pack, Packs};
 pub use parts::{Named, Parts, Wanted};
 pub use submodules::Submodule;

@@ -2,21 +2,15 @@
 
 use std::ffi::OsString;
 
-/// The person behind a deployment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Operator {
-    pub user: String,
-    /// The deploy host, as the system calls itself.
-    pub host: String,
-}
+use crate::wire::StartedBy;
 
 /// The operator: who called sudo, else who the session says is logged in, else the name of the process's own user, else
-/// that user's number. It is for people to read, and proves nothing.
-pub fn operator() -> Operator {
+/// that user's number.
+pub fn operator() -> StartedBy {
     let uid = rustix::process::getuid().as_raw();
     let passwd = std::fs::read("/etc/passwd").unwrap_or_default();
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    Operator { user: user(|name| std::env::var_os(name), uid, &String::from_utf8_lossy(&passwd)), host }
+    let deploy_host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    StartedBy { user: user(|name| std::env::var_os(name), uid, &String::from_utf8_lossy(&passwd)), deploy_host }
 }
 
 fn user(variable: impl Fn(&str) -> Option<OsString>, uid: u32, passwd: &str) -> String {
@@ -57,6 +51,6 @@ mod tests {
 
     #[test]
     fn the_host_has_a_name() {
-        assert!(!operator().host.is_empty() && !operator().user.is_empty());
+        assert!(!operator().deploy_host.is_empty() && !operator().user.is_empty());
     }
 }

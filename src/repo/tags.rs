@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
-use super::{Operator, Repo, Submodule};
-use crate::wire::Revision;
+use super::{Repo, Submodule};
+use crate::wire::{Revision, StartedBy};
 
 /// How often to try another number when somebody else takes the one that was next.
 const TRIES: u32 = 50;
@@ -89,10 +89,10 @@ impl<'a> Tags<'a> {
     /// else takes that name meanwhile, the one after it. Returns the tag's name.
     ///
     /// The tagger is whom git's own configuration names, else the operator.
-    pub fn tag(&self, date: &str, revision: &Revision, message: &str, operator: &Operator) -> anyhow::Result<String> {
+    pub fn tag(&self, date: &str, revision: &Revision, message: &str, operator: &StartedBy) -> anyhow::Result<String> {
         let message =
             if message.trim().is_empty() { format!("deploy {}", revision.short()) } else { message.to_owned() };
-        let text = format!("{}\n\nDeployed by {}@{}\n", message.trim_end(), operator.user, operator.host);
+        let text = format!("{}\n\nDeployed by {operator}\n", message.trim_end());
         let nameless = self.repo.run(&["var", "GIT_COMMITTER_IDENT"]).is_err();
         let mut tries = 0;
         loop {
@@ -167,8 +167,8 @@ impl<'a> Tags<'a> {
         Ok(serials.collect())
     }
 
-    fn sign_as(&self, command: &mut Command, Operator { user, host }: &Operator) {
-        command.env("GIT_COMMITTER_NAME", user).env("GIT_COMMITTER_EMAIL", format!("{user}@{host}"));
+    fn sign_as(&self, command: &mut Command, by: &StartedBy) {
+        command.env("GIT_COMMITTER_NAME", &by.user).env("GIT_COMMITTER_EMAIL", by.to_string());
     }
 }
 
@@ -187,8 +187,8 @@ mod tests {
 
     const DAY: &str = "2026-11-23";
 
-    fn alice() -> Operator {
-        Operator { user: "alice".into(), host: "deploy1".into() }
+    fn alice() -> StartedBy {
+        StartedBy { user: "alice".into(), deploy_host: "deploy1".into() }
     }
 
     fn names(scratch: &Scratch) -> Vec<String> {

@@ -7,7 +7,7 @@ use super::sample::{Moment, Sample};
 use crate::exit_code::ExitCode;
 use crate::fleet::Step;
 use crate::targets::{Group, Target};
-use crate::wire::{Level, Line, Outcome, Revision, RunId, outcome};
+use crate::wire::{Level, Line, Outcome, Revision, RunId, StartedBy, outcome};
 
 /// A group as the header of a run names it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,8 +60,8 @@ pub enum Event {
     /// The first event of a deployment.
     Started {
         run: RunId,
-        user: String,
-        deploy_host: String,
+        #[serde(flatten)]
+        by: StartedBy,
         repo: String,
         revision: Revision,
         message: String,
@@ -73,8 +73,8 @@ pub enum Event {
     /// The first event of `hoist run`.
     Command {
         command: String,
-        user: String,
-        deploy_host: String,
+        #[serde(flatten)]
+        by: StartedBy,
         groups: Vec<GroupHead>,
     },
     Note(Note),

@@ -37,13 +37,11 @@ pub fn name_of_step(step: Step) -> &'static str {
 /// What a line of the log says of `event`.
 pub fn said(event: &Event) -> LogLine {
     match event {
-        Event::Started { run, user, deploy_host, repo, revision, message, .. } => {
+        Event::Started { run, by, repo, revision, message, .. } => {
             let why = if message.is_empty() { String::new() } else { format!(": {message}") };
-            LogLine::here(Level::Info, format!("{repo} {} by {user}@{deploy_host}, run {run}{why}", revision.short()))
+            LogLine::here(Level::Info, format!("{repo} {} by {by}, run {run}{why}", revision.short()))
         }
-        Event::Command { command, user, deploy_host, .. } => {
-            LogLine::here(Level::Info, format!("{command} by {user}@{deploy_host}"))
-        }
+        Event::Command { command, by, .. } => LogLine::here(Level::Info, format!("{command} by {by}")),
         Event::Note(Note { level, message, host, step }) => {
             LogLine { host: host.clone(), step: *step, ..LogLine::here(*level, message.clone()) }
         }

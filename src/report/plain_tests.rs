@@ -7,7 +7,7 @@ use super::*;
 use crate::fleet::Step;
 use crate::report::{GroupHead, HostRow, RowState, Theme, comma_list};
 use crate::targets::Target;
-use crate::wire::{Fault, Level, Line, Stage};
+use crate::wire::{Fault, Level, Line, Stage, StartedBy};
 
 const FETCH: Step = Step::Run(Stage::Fetch);
 
@@ -84,8 +84,7 @@ fn deployment() -> Vec<Event> {
     vec![
         Event::Started {
             run: "20261123T144552.123Z-4711-7d3f".parse().unwrap(),
-            user: "alice".into(),
-            deploy_host: "deploy1".into(),
+            by: StartedBy { user: "alice".into(), deploy_host: "deploy1".into() },
             repo: "web/site".into(),
             revision: "a".repeat(40).parse().unwrap(),
             message: "new front page".into(),
@@ -136,6 +135,13 @@ fn deployment() -> Vec<Event> {
     ]
 }
 
+/// The end of that deployment, however much is shown.
+const VERDICT: &str = "\
+14:45:52 deployed; 1 host failed within the limit (exit status 0, 1 min 20 s)
+14:45:52 [web4] failed: fetch: disk full (at bbbbbbbbbb)
+14:45:52 [web5] unreachable: connection refused
+";
+
 #[test]
 fn a_deployment_reads_from_its_header_to_its_verdict() {
     let expected = "\
@@ -156,22 +162,14 @@ fn a_deployment_reads_from_its_header_to_its_verdict() {
   default  2      finalized    aaaaaaaaaa  web2..web3
   default  1      failed       bbbbbbbbbb  web4        fetch: disk full
   default  1      unreachable  -           web5        connection refused
-14:45:52 deployed; 1 host failed within the limit (exit status 0, 1 min 20 s)
-14:45:52 [web4] failed: fetch: disk full (at bbbbbbbbbb)
-14:45:52 [web5] unreachable: connection refused
 ";
-    assert_eq!(shown(look(Verbosity::Normal), &deployment()), expected);
+    assert_eq!(shown(look(Verbosity::Normal), &deployment()), expected.to_owned() + VERDICT);
 }
 
 #[test]
 fn quiet_leaves_what_is_wrong_and_the_verdict() {
-    let expected = "\
-14:45:52 warning: max_failures has no effect
-14:45:52 deployed; 1 host failed within the limit (exit status 0, 1 min 20 s)
-14:45:52 [web4] failed: fetch: disk full (at bbbbbbbbbb)
-14:45:52 [web5] unreachable: connection refused
-";
-    assert_eq!(shown(look(Verbosity::Quiet), &deployment()), expected);
+    let warning = "14:45:52 warning: max_failures has no effect\n";
+    assert_eq!(shown(look(Verbosity::Quiet), &deployment()), warning.to_owned() + VERDICT);
 }
 
 #[test]

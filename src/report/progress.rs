@@ -50,7 +50,7 @@ impl Progress {
             (Event::Soaking { left_seconds, .. }, Some(Progress::Soak { left, .. })) => *left = *left_seconds,
             // What can be typed now stands alone.
             (Event::Stopping { .. } | Event::StepEnded { .. } | Event::SoakEnded { .. } | Event::Ended { .. }, _) => {
-                *current = None
+                *current = None;
             }
             (_, Some(Progress::Step(step))) => step.follow(event),
             _ => {}

@@ -63,10 +63,10 @@ impl Text {
         let theme = self.look.theme;
         let (normal, verbose) = (self.shows(Verbosity::Normal), self.shows(Verbosity::Verbose));
         match event {
-            Event::Started { run, user, deploy_host, repo, revision, message, groups, break_glass } => {
+            Event::Started { run, by, repo, revision, message, groups, break_glass } => {
                 if normal {
                     let what = Style::Strong.of(format!("{repo} {}", revision.short()));
-                    out.push(self.line(what.with(format!(" by {user}@{deploy_host}, run {run}"))));
+                    out.push(self.line(what.with(format!(" by {by}, run {run}"))));
                     if !message.is_empty() {
                         out.push(self.line(message));
                     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use crate::text::serde_as_text;
 
 use super::names::{check_host, check_user};
 
@@ -11,8 +11,7 @@ use super::names::{check_host, check_user};
 ///
 /// Names are checked when they are read: letters, digits, `.`, `-`, `_` (and `:` in addresses), never beginning with a
 /// `-`. So a name is safe as a word, as a file name and as an argument wherever it goes later.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Target {
     /// The name or address to connect to, in lower case. Two entries with the same host, user and port are one target.
     pub host: String,
@@ -100,19 +99,7 @@ impl fmt::Display for Target {
     }
 }
 
-impl TryFrom<String> for Target {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<Target> for String {
-    fn from(target: Target) -> String {
-        target.to_string()
-    }
-}
+serde_as_text!(Target);
 
 #[cfg(test)]
 mod tests {

@@ -3,11 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use crate::text::serde_as_text;
 
 /// `n` hosts, or `n%` of the whole group, rounded down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureLimit {
     Hosts(usize),
     /// 0 to 100.
@@ -111,19 +110,7 @@ impl fmt::Display for FailureLimit {
     }
 }
 
-impl TryFrom<String> for FailureLimit {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<FailureLimit> for String {
-    fn from(limit: FailureLimit) -> String {
-        limit.to_string()
-    }
-}
+serde_as_text!(FailureLimit);
 
 #[cfg(test)]
 mod tests {

@@ -3,14 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use crate::text::serde_as_text;
 
-use super::limit::FailureLimit;
-use super::limit::read;
+use super::limit::{FailureLimit, read};
 
 /// `n` hosts, or `n%` of the whole group, rounded down, but at least one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share(FailureLimit);
 
 impl Share {
@@ -58,19 +56,7 @@ impl fmt::Display for Share {
     }
 }
 
-impl TryFrom<String> for Share {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<Share> for String {
-    fn from(share: Share) -> String {
-        share.to_string()
-    }
-}
+serde_as_text!(Share);
 
 #[cfg(test)]
 mod tests {

@@ -5,11 +5,12 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::text::serde_as_text;
+
 /// A full git object name of a commit: 40 (SHA-1) or 64 (SHA-256) lower-case hexadecimal digits.
 ///
 /// It is the only form of a revision that reaches a target, so it is safe as a file name and as an argument.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Revision(String);
 
 impl Revision {
@@ -29,25 +30,8 @@ impl FromStr for Revision {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let hex = text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        if hex && (text.len() == 40 || text.len() == 64) {
-            Ok(Revision(text.to_owned()))
-        } else {
-            Err(format!("{text:?} is not a full commit id"))
-        }
-    }
-}
-
-impl TryFrom<String> for Revision {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<Revision> for String {
-    fn from(revision: Revision) -> String {
-        revision.0
+        let whole = hex && (text.len() == 40 || text.len() == 64);
+        whole.then(|| Revision(text.to_owned())).ok_or_else(|| format!("{text:?} is not a full commit id"))
     }
 }
 
@@ -59,8 +43,7 @@ impl fmt::Display for Revision {
 
 /// The name of one deployment: `20261123T144552.123Z-4711-7d3f`, that is the time in UTC to the millisecond, the
 /// deployer's process id and four random hexadecimal digits. It sorts by time as text, and is safe as a file name.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RunId(String);
 
 impl RunId {
@@ -83,23 +66,25 @@ impl FromStr for RunId {
     }
 }
 
-impl TryFrom<String> for RunId {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<RunId> for String {
-    fn from(run: RunId) -> String {
-        run.0
-    }
-}
-
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+serde_as_text!(Revision, RunId);
+
+/// Who started a run, and from where. It is for people to read, and proves nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartedBy {
+    pub user: String,
+    /// As the system calls itself.
+    pub deploy_host: String,
+}
+
+impl fmt::Display for StartedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.user, self.deploy_host)
     }
 }
 

@@ -234,9 +234,7 @@ impl<'a> Reader<'a> {
                 }
             }
             Event::SequenceStart(style, anchor, tag) => {
-                let outer = self.flow;
-                self.flow |= style == StructureStyle::Flow;
-                self.collection(line, tag.as_deref(), "seq")?;
+                let outer = self.collection(line, style, tag.as_deref(), "seq")?;
                 let mut items = Vec::new();
                 loop {
                     match self.next()? {
@@ -252,9 +250,7 @@ impl<'a> Reader<'a> {
                 (anchor, Node { line, value: Value::List(items), text: String::new() })
             }
             Event::MappingStart(style, anchor, tag) => {
-                let outer = self.flow;
-                self.flow |= style == StructureStyle::Flow;
-                self.collection(line, tag.as_deref(), "map")?;
+                let outer = self.collection(line, style, tag.as_deref(), "map")?;
                 let mut pairs = Vec::new();
                 loop {
                     let (event, span) = self.next()?;
@@ -295,8 +291,15 @@ impl<'a> Reader<'a> {
         self.fail(span.start.line(), why)
     }
 
-    /// Takes a list or mapping to begin, unless its tag says that it is something else.
-    fn collection(&mut self, line: usize, tag: Option<&Tag>, kind: &str) -> Result<(), Failure> {
+    /// Takes a list or mapping to begin, unless its tag says that it is something else. Returns whether what is around it is
+    /// in flow style.
+    fn collection(
+        &mut self,
+        line: usize,
+        style: StructureStyle,
+        tag: Option<&Tag>,
+        kind: &str,
+    ) -> Result<bool, Failure> {
         match core(tag).as_deref() {
             None | Some("!") => {}
             Some(name) if name == kind => {}
@@ -306,7 +309,9 @@ impl<'a> Reader<'a> {
         if self.depth > DEEPEST {
             return Err(too_deep(self.name, line).into());
         }
-        Ok(())
+        let outer = self.flow;
+        self.flow |= style == StructureStyle::Flow;
+        Ok(outer)
     }
 
     fn key(&mut self, event: Event<'a>, span: &Span) -> Result<Node, Failure> {

@@ -123,6 +123,13 @@ impl Project {
         files.iter().for_each(|(name, text)| self.write(&format!("hoist/{name}"), text));
     }
 
+    /// Has targets render a template of this text to a path. `more`: further lines of its entry.
+    pub fn render(&self, path: &str, text: &str, more: &[&str]) {
+        let more: String = more.iter().map(|line| format!("  {line}\n")).collect();
+        let entry = format!("{path}:\n  template: app.j2\n{more}");
+        self.write_configuration(&[("config-files.yaml", &entry), ("templates/app.j2", text)]);
+    }
+
     /// Has the targets fetch from a server, whose files they see in this folder.
     pub fn serve_as_files(&self) -> TempDir {
         let server = tempfile::tempdir().unwrap();

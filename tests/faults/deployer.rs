@@ -63,9 +63,7 @@ fn an_interrupt_in_any_stage_lets_hosts_finish_and_ends_in_one_state() {
 
 #[test]
 fn an_interrupt_in_a_rollback_does_not_cut_it_short() {
-    let mut scene = Scene::new(1, 2);
-    let revision = scene.revision();
-    scene.breaks_at(2, &revision);
+    let scene = Scene::breaking(1, 2, 2);
     let running = scene.deploy_until(1, "rollback");
     common::signal(&running.child, "INT");
     std::thread::sleep(std::time::Duration::from_millis(200));

@@ -140,9 +140,7 @@ fn a_corrupt_cache_is_rebuilt_whatever_is_wrong_with_it() {
 
 #[test]
 fn a_corrupt_cache_is_no_hindrance_to_a_rollback() {
-    let mut scene = Scene::new(0, 2);
-    let revision = scene.revision();
-    scene.breaks_at(1, &revision);
+    let scene = Scene::breaking(0, 2, 1);
     let running = scene.deploy_until(0, "promote");
     packs(&scene.srv(0).join(CACHE).join("cache")).iter().for_each(|path| std::fs::remove_file(path).unwrap());
     scene.go_on(0, "promote");

@@ -124,6 +124,14 @@ impl Scene {
         self.project.git(&["show", &format!("{revision}:index.html")]) + "\n"
     }
 
+    /// A scene, and a revision that one of its hosts refuses at promote.
+    pub fn breaking(canary: usize, default: usize, at: usize) -> Scene {
+        let mut scene = Scene::new(canary, default);
+        let revision = scene.revision();
+        scene.breaks_at(at, &revision);
+        scene
+    }
+
     /// Makes a host refuse the text of a revision at promote, and no other.
     pub fn breaks_at(&self, n: usize, revision: &str) {
         self.put(n, "broken", &self.text_of(revision));

@@ -174,7 +174,7 @@ fn checks(bytes: &[u8]) -> String {
     let top = folder();
     std::fs::write(top.join("hoist/checks.yaml"), bytes).unwrap();
     let config = load(&top).unwrap();
-    config.checks().map_or_else(shape, |checks| {
+    config.checks().map_or_else(shape, |(checks, _)| {
         checks.last().map_or_else(
             || "none".to_owned(),
             |check| format!("{} {:?}{:?}", about(checks.len()), check.kind, check.at),
@@ -188,9 +188,10 @@ fn config_files(bytes: &[u8]) -> String {
     std::fs::write(top.join("hoist/vars.yaml"), bytes).unwrap();
     let config = load(&top).unwrap();
     let whole =
-        config.config_files().map_or_else(shape, |files| format!("{:?}", files.map(|it| about(it.files.len()))));
+        config.config_files().map_or_else(shape, |(files, _)| format!("{:?}", files.map(|it| about(it.files.len()))));
     std::fs::write(top.join("hoist/config-files.yaml"), "a:\n  template: app.j2\n").unwrap();
-    let vars = config.config_files().map_or_else(shape, |files| format!("{:?}", files.map(|it| about(it.vars.len()))));
+    let vars =
+        config.config_files().map_or_else(shape, |(files, _)| format!("{:?}", files.map(|it| about(it.vars.len()))));
     whole + &vars
 }
 
@@ -291,15 +292,15 @@ fn event(bytes: &[u8]) -> String {
 
 fn journal(bytes: &[u8]) -> String {
     let parsed = hoist::journal::parse(bytes);
-    let length = parsed.ends.last().copied().unwrap_or_default() as usize;
+    let length = parsed.read.ends.last().copied().unwrap_or_default() as usize;
     assert!(length <= bytes.len());
     // What was kept is whole: cut there, the journal says the same.
     let again = hoist::journal::parse(&bytes[..length]);
-    assert_eq!((&again.records, &again.ends), (&parsed.records, &parsed.ends));
-    assert_eq!(again.damage, None);
-    let last: String = format!("{:?}", parsed.records.last()).chars().take(12).collect();
-    let damaged = parsed.damage.is_some();
-    format!("{} {} {damaged} {last}", parsed.opened.is_ok(), about(parsed.records.len()))
+    assert_eq!((&again.read.records, &again.read.ends), (&parsed.read.records, &parsed.read.ends));
+    assert_eq!(again.read.damage, None);
+    let last: String = format!("{:?}", parsed.read.records.last()).chars().take(12).collect();
+    let damaged = parsed.read.damage.is_some();
+    format!("{} {} {damaged} {last}", parsed.opened.is_ok(), about(parsed.read.records.len()))
 }
 
 fn log(bytes: &[u8]) -> String {
@@ -311,9 +312,14 @@ fn log(bytes: &[u8]) -> String {
     hoist::logs::read_whole(bytes, on).unwrap();
     let filter = hoist::logs::Filter::parse(&["host == w* level > 20 msg ~ 'a'".to_owned()]).unwrap();
     let matching = entries.iter().filter(|entry| filter.matches(entry)).count();
-    let last = entries
-        .last()
-        .map(|it| (it.json, it.clock.is_some(), it.level.map(|level| level.min(50) / 10), it.group.is_some()));
+    let last = entries.last().map(|it| {
+        (
+            it.json,
+            it.time.as_ref().is_some_and(|time| time.clock.is_some()),
+            it.level.map(|level| level.min(50) / 10),
+            it.group.is_some(),
+        )
+    });
     format!("{} {} {last:?}", about(entries.len()), about(matching))
 }
 

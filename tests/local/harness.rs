@@ -184,36 +184,23 @@ impl Target {
 
     pub fn request(&self, run: &str, revision: &Revision) -> StageRequest {
         let log = self.log().display().to_string();
-        StageRequest {
-            header: Header {
-                protocol: PROTOCOL,
-                holder: Holder {
-                    run: run.parse().unwrap(),
-                    user: "ada".to_owned(),
-                    host: "deploy1".to_owned(),
-                    pid: 7,
-                    since: "2026-01-01T00:00:00Z".to_owned(),
-                    message: String::new(),
-                },
-                repo: "group/app".to_owned(),
-                deploy_dir: self.deploy_dir(),
-                control_dir: "hoist".to_owned(),
-                umask: Some(0o002),
-                timeout: 60,
+        let header = Header {
+            protocol: PROTOCOL,
+            holder: Holder {
+                run: run.parse().unwrap(),
+                user: "ada".to_owned(),
+                host: "deploy1".to_owned(),
+                pid: 7,
+                since: "2026-01-01T00:00:00Z".to_owned(),
+                message: String::new(),
             },
-            group: "canary".to_owned(),
-            revision: revision.clone(),
-            restore: None,
-            found_nothing: false,
-            force: false,
-            cache_revs: 5,
-            lease_slot: 0,
-            confirm_timeout: 0,
-            environment: None,
-            extras: Default::default(),
-            fetch: None,
-            checks: Vec::new(),
-            perform_checks: true,
+            repo: "group/app".to_owned(),
+            deploy_dir: self.deploy_dir(),
+            control_dir: "hoist".to_owned(),
+            umask: Some(0o002),
+            timeout: 60,
+        };
+        StageRequest {
             nrpe_dir: self.dir.path().join("nrpe.d"),
             service: Service {
                 names: vec![ServiceName {
@@ -226,13 +213,11 @@ impl Target {
                 require_valid: false,
                 port: None,
                 timeout: 5,
+                ..Service::default()
             },
-            config_files: None,
-            templates: Default::default(),
-            vars: Default::default(),
-            kept: false,
+            host: "web1".to_owned(),
             link_files: true,
-            scap: None,
+            ..crate::request::plain(header, "canary", revision.clone())
         }
     }
 
@@ -291,7 +276,7 @@ pub fn probe(request: &StageRequest) -> Probe {
         large_files: Vec::new(),
         preflight: None,
     };
-    Probe { header: request.header.clone(), deployment: Some(deployment), verify: false }
+    Probe { header: request.header.clone(), deployment: Some(deployment), verify: false, services: None }
 }
 
 /// The first probe of a whole deployment, which looks ahead.

@@ -15,6 +15,9 @@ mod large_files;
 mod lease;
 mod locks;
 mod preflight;
+#[path = "../common/request.rs"]
+mod request;
+mod running;
 mod servers;
 mod share;
 mod stages;

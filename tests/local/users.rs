@@ -40,6 +40,15 @@ fn of_nobody() -> Option<Target> {
     Some(target)
 }
 
+/// Such a target, a revision, and a request whose services are restarted by systemctl.
+fn with_the_usual_command() -> Option<(Target, hoist::wire::Revision, StageRequest)> {
+    let target = of_nobody()?;
+    let one = target.commit(&[("a", "1")]);
+    let mut request = target.request("r1", &one);
+    request.service.command = String::new();
+    Some((target, one, request))
+}
+
 /// Runs a stage as that user.
 fn as_nobody(target: &Target, request: &StageRequest, stage: Stage, pack: &[u8]) -> Reply {
     let mut request = request.clone();
@@ -96,10 +105,7 @@ fn old_revisions_of_another_owner_are_told_of_and_hinder_nothing() {
 
 #[test]
 fn a_user_whose_rules_of_sudo_are_for_scaps_command_restarts_services_by_that() {
-    let Some(target) = of_nobody() else { return };
-    let one = target.commit(&[("a", "1")]);
-    let mut request = target.request("r1", &one);
-    request.service.command = String::new();
+    let Some((target, one, mut request)) = with_the_usual_command() else { return };
     as_nobody(&target, &request, Stage::Fetch, &target.pack(&one, &[])).ok();
     as_nobody(&target, &request, Stage::Promote, b"").ok().says("service app: restart done");
     assert_eq!(target.logged(), ["service app restart by 0"]);
@@ -139,10 +145,7 @@ fn nobody_finds(target: &Target, request: &StageRequest) -> Vec<(Level, String)>
 
 #[test]
 fn the_probe_asks_sudo_for_the_very_command_that_promote_will_run() {
-    let Some(target) = of_nobody() else { return };
-    let one = target.commit(&[("a", "1")]);
-    let mut request = target.request("r1", &one);
-    request.service.command = String::new();
+    let Some((target, _, mut request)) = with_the_usual_command() else { return };
     // Scap's rule will do, and asking runs nothing.
     let found = nobody_finds(&target, &request);
     assert!(found.iter().all(|(_, message)| !message.contains("sudo")), "{found:?}");

@@ -32,6 +32,13 @@ pub struct DeployHost {
 }
 
 impl DeployHost {
+    /// With a first commit of the page.
+    pub fn committed() -> DeployHost {
+        let host = DeployHost::new();
+        host.commit("1");
+        host
+    }
+
     pub fn new() -> DeployHost {
         let farm = Farm::up_with(&[("FARM_PATH", "/srv/bin")]);
         let dir = tempfile::Builder::new().prefix("hoist-deploy-host-").tempdir().unwrap();

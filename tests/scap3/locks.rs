@@ -35,8 +35,7 @@ fn end(mut child: Child) {
 
 #[test]
 fn scaps_locks_are_made_taken_and_filled_where_scap_looks_whatever_lock_dir_says() {
-    let host = DeployHost::new();
-    host.commit("1");
+    let host = DeployHost::committed();
     fs::create_dir(host.path("run/elsewhere")).unwrap();
     let settings = ["-D", "lock_dir:/run/elsewhere", "-D", "lock_file:"];
     let held = lock(&host, &[&settings[..], &["no", "more", "room"]].concat());
@@ -64,8 +63,7 @@ fn scaps_locks_are_made_taken_and_filled_where_scap_looks_whatever_lock_dir_says
 
 #[test]
 fn the_end_of_a_lock_tells_of_the_locks_that_stay() {
-    let host = DeployHost::new();
-    host.commit("1");
+    let host = DeployHost::committed();
     let note = r#"{"locker": "alice", "pid": 1, "timestamp_utc": "Mon Nov 23 14:45:52 2026", "reason": "by scap"}"#;
     // The lock that is not let go, if it is the one that is to be ended, is a failure; the other one is told of.
     for (name, ends, all_ends) in [("page.lock", 5, 0), ("scap-global-lock", 0, 5)] {
@@ -86,8 +84,7 @@ fn the_end_of_a_lock_tells_of_the_locks_that_stay() {
 
 #[test]
 fn the_folder_of_scaps_lock_is_made_again_after_a_reboot() {
-    let host = DeployHost::new();
-    host.commit("1");
+    let host = DeployHost::committed();
     host.run(&["lock", "-D", "umask:0002", "-D", "lock_file:/run/scap/locks/page.lock", "--time", "1s"]).ends(0);
     let folder = fs::metadata(host.path("run/scap/locks")).unwrap();
     assert_eq!(std::os::unix::fs::PermissionsExt::mode(&folder.permissions()) & 0o777, 0o775);
@@ -96,8 +93,7 @@ fn the_folder_of_scaps_lock_is_made_again_after_a_reboot() {
 
 #[test]
 fn a_lock_on_all_is_scaps_too_and_waits_for_those_who_deploy() {
-    let host = DeployHost::new();
-    host.commit("1");
+    let host = DeployHost::committed();
     let global = open(&host, "scap-global-lock");
     fcntl_lock(&global, Shared).unwrap();
     host.run(&["lock", "--all", "-D", "lock_timeout:0", "power"]).ends(5).says("scap-global-lock");
@@ -114,8 +110,7 @@ fn a_lock_on_all_is_scaps_too_and_waits_for_those_who_deploy() {
 
 #[test]
 fn a_deployment_waits_for_scaps_as_scap_waits_for_its_own() {
-    let host = DeployHost::new();
-    host.commit("1");
+    let host = DeployHost::committed();
     let own = open(&host, "page.lock");
     let note = r#"{"locker": "alice", "pid": 1, "timestamp_utc": "Mon Nov 23 14:45:52 2026", "reason": "by scap"}"#;
     fs::write(host.path("run/lock/page.lock"), note).unwrap();

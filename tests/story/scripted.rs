@@ -14,7 +14,7 @@ use hoist::deploy::{Kind, Pace, Plan, StagePlan};
 use hoist::fleet::{Call, Fleet, Flow, HostEvent, HostResult, Step, Task};
 use hoist::report::{Event, Reporter};
 use hoist::targets::Group;
-use hoist::wire::{Facts, Fault, Outcome, Revision, Stage, State};
+use hoist::wire::{Facts, Fault, Outcome, Revision, Stage, StartedBy, State};
 
 /// Keeps all events.
 #[derive(Default)]
@@ -32,8 +32,7 @@ pub fn plan_of(groups: Vec<Group>, batch: usize) -> Plan {
     Plan {
         run: "20260101T000000.000Z-1-abcd".parse().unwrap(),
         kind: Kind::Deploy,
-        user: "op".into(),
-        deploy_host: "deploy1".into(),
+        by: StartedBy { user: "op".into(), deploy_host: "deploy1".into() },
         repo: "app".into(),
         revision: revision('b'),
         message: String::new(),
@@ -361,6 +360,7 @@ impl Scripted {
                 tries: self.tries(host),
                 before: (!self.tries(host).is_empty()).then(|| Box::new(self.before[host].clone())),
                 findings: Vec::new(),
+                running: Vec::new(),
             });
         } else if answered && matches!(act, Act::Work | Act::FailEarly | Act::FailLate | Act::ChecksFail) {
             result.state = Some(self.world.borrow().states[host].clone());

@@ -8,35 +8,27 @@ use crate::cli::show::{Format, Show};
 use crate::operation::{Answers, Frontend, Refused};
 use crate::targets::{Target, parse_list};
 
-use super::{Console, ExitCode, operation};
+use super::{Console, ExitCode, command, operation};
 
-/// Write a first configuration, hoist/hoist.cfg, from flags, or from answers at the terminal.
-#[derive(Debug, argh::FromArgs, argh::ArgsInfo)]
-#[argh(subcommand, name = "init", help_triggers("-h", "--help"))]
-pub struct Args {
-    /// the hosts to deploy to: names and ranges web[01:20]; without this, hoist asks
-    #[argh(option, arg_name = "hosts")]
-    pub hosts: Option<String>,
-
-    /// hosts that are deployed to first, as a group of their own
-    #[argh(option, arg_name = "hosts")]
-    pub canaries: Option<String>,
-
-    /// the repository's name on the hosts (default: that of the working tree's folder)
-    #[argh(option, arg_name = "name")]
-    pub repo: Option<String>,
-
-    /// the user to log in as (default: as ssh does)
-    #[argh(option, arg_name = "user")]
-    pub user: Option<String>,
-
-    /// the service to restart after a revision goes live
-    #[argh(option, arg_name = "service")]
-    pub service: Option<String>,
-
-    /// a command that fails on a host whose service does not work
-    #[argh(option, arg_name = "command")]
-    pub check: Option<String>,
+command! {
+    /// Write a first configuration, hoist/hoist.cfg, from flags, or from answers at the terminal.
+    #[argh(subcommand, name = "init", help_triggers("-h", "--help"))]
+    pub struct Args {
+        options {
+            /// the hosts to deploy to: names and ranges web[01:20]; without this, hoist asks
+            hosts: "hosts",
+            /// hosts that are deployed to first, as a group of their own
+            canaries: "hosts",
+            /// the repository's name on the hosts (default: that of the working tree's folder)
+            repo: "name",
+            /// the user to log in as (default: as ssh does)
+            user: "user",
+            /// the service to restart after a revision goes live
+            service: "service",
+            /// a command that fails on a host whose service does not work
+            check: "command",
+        }
+    } with []
 }
 
 /// Runs the command.

@@ -20,25 +20,18 @@ command! {
     /// Run a command on targets, with the groups, limits and outcomes of a deployment.
     #[argh(subcommand, name = "run", help_triggers("-h", "--help"))]
     pub struct Args {
-        /// these hosts in place of groups: a file, - for standard input, or a list of names and ranges
-        #[argh(option, arg_name = "hosts")]
-        pub hosts: Option<String>,
-
-        /// the number of hosts at once (default: batch_size)
-        #[argh(option, arg_name = "number")]
-        pub batch: Option<String>,
-
-        /// the number of hosts of a group that may fail, or a percentage, 10% (default: failure_limit)
-        #[argh(option, arg_name = "limit")]
-        pub failure_limit: Option<String>,
-
-        /// the sizes of successive subgroups, 1,10%,50%, or all (default: group_size)
-        #[argh(option, arg_name = "sizes")]
-        pub group_size: Option<String>,
-
-        /// the time limit of the command on a host (default: stage_timeout)
-        #[argh(option, arg_name = "seconds")]
-        pub timeout: Option<String>,
+        options {
+            /// these hosts in place of groups: a file, - for standard input, or a list of names and ranges
+            hosts: "hosts",
+            /// the number of hosts at once (default: batch_size)
+            batch: "number",
+            /// the number of hosts of a group that may fail, or a percentage, 10% (default: failure_limit)
+            failure_limit: "limit",
+            /// the sizes of successive subgroups, 1,10%,50%, or all (default: group_size)
+            group_size: "sizes",
+            /// the time limit of the command on a host (default: stage_timeout)
+            timeout: "seconds",
+        }
 
         /// show output at the end, and identical output of several hosts once
         #[argh(switch)]

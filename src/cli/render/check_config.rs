@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::config::Checked;
+use crate::config::{Checked, Counts};
 use crate::problem::Problem;
 use crate::terminal::Page;
 use crate::text::counted;
@@ -23,14 +23,15 @@ pub fn text(checked: &Checked) -> Page {
             format!(" with the {} {}", if names.len() == 1 { "environment" } else { "environments" }, names.join(", "))
         }
     };
+    let counts = checked.counts;
     let read = [
-        counted(checked.keys, "key"),
-        counted(checked.groups, "group"),
-        counted(checked.targets, "target"),
-        counted(checked.checks, "check"),
-        counted(checked.config_files, "configuration file"),
-        counted(checked.templates, "template"),
-        counted(checked.variables, "variable"),
+        counted(counts.keys, "key"),
+        counted(counts.groups, "group"),
+        counted(counts.targets, "target"),
+        counted(counts.checks, "check"),
+        counted(counts.config_files, "configuration file"),
+        counted(counts.templates, "template"),
+        counted(counts.variables, "variable"),
     ];
     let mistakes = match checked.mistakes.len() {
         0 => "no mistakes".to_owned(),
@@ -46,13 +47,8 @@ pub struct Answer<'a> {
     mistakes: Vec<ProblemAnswer<'a>>,
     notes: Vec<ProblemAnswer<'a>>,
     environments: &'a [String],
-    keys: usize,
-    groups: usize,
-    targets: usize,
-    checks: usize,
-    config_files: usize,
-    templates: usize,
-    variables: usize,
+    #[serde(flatten)]
+    counts: Counts,
 }
 
 /// A mistake or a remark.
@@ -72,13 +68,7 @@ impl Answer<'_> {
             mistakes: checked.mistakes.iter().map(ProblemAnswer::of).collect(),
             notes: checked.remarks.iter().map(ProblemAnswer::of).collect(),
             environments: &checked.environments,
-            keys: checked.keys,
-            groups: checked.groups,
-            targets: checked.targets,
-            checks: checked.checks,
-            config_files: checked.config_files,
-            templates: checked.templates,
-            variables: checked.variables,
+            counts: checked.counts,
         }
     }
 }

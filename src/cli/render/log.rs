@@ -44,7 +44,7 @@ fn text(entry: &LogEntry) -> Page {
         _ => Style::Plain,
     };
     let mut head = Styled::default();
-    if let Some(clock) = &entry.clock {
+    if let Some(clock) = entry.time.as_ref().and_then(|time| time.clock.as_ref()) {
         head.push(Style::Dim.of(clock));
         head.push(" ");
     }

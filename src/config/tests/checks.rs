@@ -25,7 +25,7 @@ fn checks_keep_the_order_of_the_file_and_have_their_defaults() {
          after: finalize, command: check_http}\n",
     );
     repo.write("hoist/scripts/probe.sh", "");
-    let checks = repo.config().checks().unwrap();
+    let checks = repo.config().checks().unwrap().0;
     assert_eq!(named(&checks), ["zeta", "alpha", "nagios"]);
     let zeta = Check {
         name: "zeta".into(),
@@ -47,7 +47,7 @@ fn checks_keep_the_order_of_the_file_and_have_their_defaults() {
 
 #[test]
 fn a_command_that_looks_like_another_type_is_its_text() {
-    let checks = with("checks:\n  a: {stage: fetch, command: true, timeout: \"7\"}\n").config().checks().unwrap();
+    let checks = with("checks:\n  a: {stage: fetch, command: true, timeout: \"7\"}\n").config().checks().unwrap().0;
     assert_eq!((checks[0].command.as_str(), checks[0].timeout.as_secs()), ("true", 7));
 }
 
@@ -62,19 +62,19 @@ fn the_environment_replaces_checks_in_their_place_switches_them_off_and_adds_its
         "hoist/environments/beta/checks.yml",
         "checks:\n  d: {stage: promote, command: d}\n  c:\n  b: {stage: promote, command: bb}\n",
     );
-    let checks = repo.config().checks().unwrap();
+    let checks = repo.config().checks().unwrap().0;
     assert_eq!(named(&checks), ["a", "b", "d"]);
     assert_eq!((checks[1].command.as_str(), checks[1].timeout.as_secs()), ("bb", 30));
 }
 
 #[test]
 fn no_file_an_empty_one_and_checks_that_are_switched_off_are_no_checks() {
-    assert!(Repo::configured("").config().checks().unwrap().is_empty());
-    assert!(with("").config().checks().unwrap().is_empty());
-    assert!(with("checks:\n").config().checks().unwrap().is_empty());
+    assert!(Repo::configured("").config().checks().unwrap().0.is_empty());
+    assert!(with("").config().checks().unwrap().0.is_empty());
+    assert!(with("checks:\n").config().checks().unwrap().0.is_empty());
     let repo = Repo::configured("perform_checks: no\n");
     repo.write("hoist/checks.yaml", "checks: {a: {stage: fetch, command: a}}");
-    assert!(repo.config().checks().unwrap().is_empty());
+    assert!(repo.config().checks().unwrap().0.is_empty());
 }
 
 #[test]
@@ -110,13 +110,13 @@ fn a_wrong_check_is_told_with_file_line_and_name() {
 fn a_script_may_be_the_environment_s_alone() {
     let repo = with("checks:\n  a: {stage: fetch, type: script, command: x.sh}\n").environment("beta");
     repo.write("hoist/environments/beta/scripts/x.sh", "");
-    assert_eq!(repo.config().checks().unwrap().len(), 1);
+    assert_eq!(repo.config().checks().unwrap().0.len(), 1);
 }
 
 #[test]
 fn a_check_may_name_a_group_that_is_not_deployed_to_this_time() {
     let repo = with("checks:\n  a: {stage: fetch, command: x, group: default}\n").define("server_groups:canary");
-    assert_eq!(repo.config().checks().unwrap()[0].group.as_deref(), Some("default"));
+    assert_eq!(repo.config().checks().unwrap().0[0].group.as_deref(), Some("default"));
 }
 
 #[test]
@@ -125,15 +125,15 @@ fn a_check_with_an_empty_mapping_is_switched_off_as_one_without_a_body_is() {
                   gone: {}\n  kept: {stage: promote, command: c}\n";
     let repo = with(checks).environment("beta");
     repo.write("hoist/environments/beta/checks.yaml", "checks: {depool: {}, repool: {}}\n");
-    assert_eq!(named(&repo.config().checks().unwrap()), ["kept"]);
+    assert_eq!(named(&repo.config().checks().unwrap().0), ["kept"]);
     repo.write("hoist/environments/beta/checks.yaml", "checks:\n  depool:\n  repool: {}\n");
-    assert_eq!(named(&repo.config().checks().unwrap()), ["kept"]);
+    assert_eq!(named(&repo.config().checks().unwrap().0), ["kept"]);
 }
 
 #[test]
 fn a_check_may_run_both_before_and_after_and_for_a_part_of_a_second() {
     let repo = with("checks:\n  a: {before: promote, after: fetch, command: x, timeout: 0.5}\n");
-    let checks = repo.config().checks().unwrap();
+    let checks = repo.config().checks().unwrap().0;
     assert_eq!(
         checks.iter().map(|it| it.at).collect::<Vec<_>>(),
         [CheckPoint::Before(Stage::Promote), CheckPoint::After(Stage::Fetch)]
@@ -150,7 +150,7 @@ fn a_check_for_another_site_s_group_is_worth_a_warning_and_a_slip_is_an_error() 
     for section in ["[codfw.wmnet]\nserver_groups: other, default\n", "[codfw.wmnet]\nother_dsh_targets: few\n"] {
         let repo = Repo::configured(section);
         repo.write("hoist/checks.yaml", checks);
-        let (checks, notes) = repo.config().checks_and_notes().unwrap();
+        let (checks, notes) = repo.config().checks().unwrap();
         assert_eq!(checks[0].group.as_deref(), Some("other"));
         let [(Level::Warning, note)] = &notes[..] else { panic!("{notes:?}") };
         assert_eq!(
@@ -168,7 +168,7 @@ fn what_scap_passes_over_in_a_check_is_no_error_in_a_repository_of_scaps() {
         ("scap/scap.cfg", "[global]\ngit_repo: app\n"),
         ("scap/checks.yaml", "checks:\n  a:\n    stage: fetch\n    command: x\n    group: gone\n    colour: 3\n"),
     ]);
-    let (checks, notes) = repo.config().checks_and_notes().unwrap();
+    let (checks, notes) = repo.config().checks().unwrap();
     assert_eq!(checks.len(), 1);
     let notes: Vec<_> = notes.iter().map(|(level, note)| (*level, note.as_str())).collect();
     assert_eq!(
@@ -195,14 +195,14 @@ fn checked(keys: &str) -> Repo {
 }
 
 fn notes(repo: &Repo) -> Vec<String> {
-    let (_, notes) = repo.config().checks_and_notes().unwrap();
+    let (_, notes) = repo.config().checks().unwrap();
     notes.into_iter().map(|(_, message)| message).collect()
 }
 
 #[test]
 fn retries_interval_and_within_say_how_often_a_check_is_tried() {
     let repo = checked("    stage: restart_service\n    within: 60\n    interval: 0.5\n    retries: 9\n");
-    let check = repo.config().checks().unwrap().remove(0);
+    let check = repo.config().checks().unwrap().0.remove(0);
     let tries = Tries { retries: Some(9), within: Some(Duration::from_secs(60)), interval: Duration::from_millis(500) };
     assert_eq!(check.tries, tries);
     assert_eq!(notes(&repo), Vec::<String>::new());

@@ -13,7 +13,7 @@ fn with(files: &[(&str, &str)]) -> Repo {
 }
 
 fn read(repo: &Repo) -> ConfigFiles {
-    repo.config().config_files().unwrap().unwrap()
+    repo.config().config_files().unwrap().0.unwrap()
 }
 
 fn fails(text: &str) -> String {
@@ -25,7 +25,7 @@ fn fails(text: &str) -> String {
 fn nothing_is_read_unless_config_deploy_is_on_and_then_the_file_must_be_there() {
     let repo = Repo::configured("");
     repo.write("hoist/config-files.yaml", "- nonsense\n");
-    assert_eq!(repo.config().config_files().unwrap(), None);
+    assert_eq!(repo.config().config_files().unwrap().0, None);
     let error = chain(with(&[]).config().config_files());
     assert!(error.contains("hoist/config-files.yaml does not exist"), "{error}");
 }
@@ -120,12 +120,12 @@ fn what_scap_passes_over_in_a_file_s_entry_is_no_error_in_a_repository_of_scaps(
         ("scap/templates/t.j2", "x"),
         ("scap/checks.yaml", "version: 1\nchecks: {}\n"),
     ]);
-    let (files, notes) = repo.config().config_files_and_notes().unwrap();
+    let (files, notes) = repo.config().config_files().unwrap();
     assert_eq!(files.unwrap().files.len(), 1);
     let what = "scap/config-files.yaml:3: /etc/a: unknown key \"owner\" is ignored: the keys are template, remote_vars, \
                 erb_syntax, output_format";
     assert_eq!(notes, [(Level::Warning, what.into())]);
-    let (_, notes) = repo.config().checks_and_notes().unwrap();
+    let (_, notes) = repo.config().checks().unwrap();
     let what = "scap/checks.yaml:1: unknown key \"version\" is ignored: the only key here is `checks`";
     assert_eq!(notes, [(Level::Warning, what.into())]);
 }
@@ -181,7 +181,7 @@ fn a_variable_that_no_vars_yaml_sets_is_named_with_file_line_and_the_nearest_kno
         ),
         ("hoist/vars.yaml", "color: red\nport_number: 80\nhosts: {}\n"),
     ]);
-    let (_, notes) = repo.config().config_files_and_notes().unwrap();
+    let (_, notes) = repo.config().config_files().unwrap();
     let told: Vec<String> = notes.iter().map(|(_, note)| note.replace("hoist/templates/", "")).collect();
     let unset =
         |place: &str, name: &str, hint: &str| format!("{place}: {name} is undefined, and no vars.yaml sets it{hint}");

@@ -129,7 +129,7 @@ fn a_configuration_file_of_the_command_line_replaces_the_repository_s_and_not_it
     repo.options.config_file = Some(other);
     let config = repo.config();
     assert_eq!((config.settings.git_repo.as_str(), config.settings.batch_size), ("other", 80));
-    assert_eq!((config.control_name.as_str(), config.checks().unwrap().len()), ("hoist", 1));
+    assert_eq!((config.control_name.as_str(), config.checks().unwrap().0.len()), ("hoist", 1));
     fs::remove_dir_all(repo.top().join("hoist")).unwrap();
     assert_eq!(repo.config().control, repo.folder.path().canonicalize().unwrap());
     repo.options.config_file = Some("/nowhere/x.cfg".into());

@@ -17,7 +17,7 @@ pub(crate) mod transport;
 pub use bootstrap::{Bootstrap, Marker, UploadError, run_command, shell_word};
 pub use connect_error::{ConnectError, ConnectErrorKind};
 pub use openssh::{OPTIONS, Use};
-pub use options::{OpenSsh, Set, SshOptions, key_memory};
+pub use options::{OpenSsh, Set, SshOptions, Timeouts, key_memory};
 pub use transport::algorithms::Algorithms;
 pub use transport::ends::{AfterLine, Driven, ExecEnd, OpenError, OutputChunk};
 pub use transport::exec::Running;
@@ -104,7 +104,7 @@ impl Ssh {
 
     /// The shortest keepalive interval of any session.
     pub fn shortest_keepalive(&self) -> Duration {
-        self.routes.shortest_keepalive().unwrap_or(self.options.keepalive)
+        self.routes.shortest_keepalive().unwrap_or(self.options.timeouts.keepalive)
     }
 
     /// How many sessions with so many hosts may be open at once; `None`: all.

@@ -33,12 +33,7 @@ pub struct SshOptions {
     pub openssh: Option<OpenSsh>,
     /// Which of these options were set, and are no defaults that OpenSSH's configuration may change.
     pub set: Set,
-    /// For the TCP connection to one address, and again for the key exchange, and for each try of a key.
-    pub connect_timeout: Duration,
-    /// How long a session that was lost in the middle of a stage is sought again.
-    pub reconnect_timeout: Duration,
-    /// A peer that is silent for three times as long is taken for dead. At least two seconds.
-    pub keepalive: Duration,
+    pub timeouts: Timeouts,
     /// Sessions that are open at once; `None`: as many as there are targets and the system allows.
     pub max_sessions: Option<usize>,
     /// Where it is remembered which key got in where; `None`: nowhere.
@@ -47,6 +42,24 @@ pub struct SshOptions {
     pub remote_binary: Option<String>,
     /// The program that is copied to targets: this one.
     pub local_binary: PathBuf,
+}
+
+/// How long a peer may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For the TCP connection to one address, and again for the key exchange, and for each try of a key.
+    pub connect: Duration,
+    /// How long a lost session is reconnected for in the middle of a stage.
+    pub reconnect: Duration,
+    /// A peer that is silent for three times as long is taken for dead. At least two seconds.
+    pub keepalive: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let [connect, reconnect, keepalive] = [10, 60, 15].map(Duration::from_secs);
+        Timeouts { connect, reconnect, keepalive }
+    }
 }
 
 /// Which OpenSSH configuration is read.
@@ -83,9 +96,7 @@ impl Default for SshOptions {
             proxy_jump: None,
             openssh: None,
             set: Set::default(),
-            connect_timeout: Duration::from_secs(10),
-            reconnect_timeout: Duration::from_secs(60),
-            keepalive: Duration::from_secs(15),
+            timeouts: Timeouts::default(),
             max_sessions: None,
             key_memory: None,
             remote_binary: None,

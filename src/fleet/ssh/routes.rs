@@ -203,7 +203,7 @@ impl Routes {
             keys,
             connect_timeout: match seconds(&answer, "connecttimeout").filter(|_| !options.set.connect_timeout) {
                 Some(timeout) => timeout,
-                None => options.connect_timeout,
+                None => options.timeouts.connect,
             },
             keepalive: keepalive(options, &answer),
             way,
@@ -360,7 +360,7 @@ fn algorithms(options: &SshOptions, answer: &HostConfig) -> anyhow::Result<Algor
 }
 
 fn keepalive(options: &SshOptions, answer: &HostConfig) -> Keepalive {
-    let own = Keepalive { every: options.keepalive, count: SILENT_INTERVALS };
+    let own = Keepalive { every: options.timeouts.keepalive, count: SILENT_INTERVALS };
     if options.set.keepalive {
         return own;
     }

@@ -59,37 +59,29 @@ pub fn write_as(path: &Path, content: &[u8], mode: u32) -> Result<(), Fault> {
 }
 
 fn write_and(path: &Path, content: &[u8], mode: u32, then: impl Fn(&File) -> io::Result<()>) -> Result<(), Fault> {
-    let temporary = beside(path);
-    let attempt = || -> io::Result<()> {
-        remove_if_there(&temporary)?;
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
+    let make = |temporary: &Path| {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(temporary)?;
         file.write_all(content)?;
         then(&file)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
+        file.sync_all()
     };
-    let result = attempt();
-    if result.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    result.tried("write", path)?;
-    sync_dir(parent(path))
+    replace(path, "write", make)
 }
 
 /// Makes `link` a symbolic link to `target`, in one step whatever was there; a directory is refused.
 pub fn point(link: &Path, target: &Path) -> Result<(), Fault> {
-    let temporary = beside(link);
-    let attempt = || -> io::Result<()> {
-        remove_if_there(&temporary)?;
-        symlink(target, &temporary)?;
-        fs::rename(&temporary, link)
-    };
-    let result = attempt();
+    replace(link, "link", |temporary| symlink(target, temporary))
+}
+
+/// Puts what `make` makes at `path`, in one step whatever was there. `verb` is for the error: what could not be done.
+fn replace(path: &Path, verb: &'static str, make: impl Fn(&Path) -> io::Result<()>) -> Result<(), Fault> {
+    let temporary = beside(path);
+    let result = remove_if_there(&temporary).and_then(|_| make(&temporary)).and_then(|()| fs::rename(&temporary, path));
     if result.is_err() {
         let _ = fs::remove_file(&temporary);
     }
-    result.tried("link", link)?;
-    sync_dir(parent(link))
+    result.tried(verb, path)?;
+    sync_dir(parent(path))
 }
 
 /// The way from the folder of `link` to `target`, for a link that says so relatively. It goes by the folder's real place,

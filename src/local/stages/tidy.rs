@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::SystemTime;
 
-use crate::wire::{Revision, RunId};
+use crate::wire::Revision;
 
 use crate::local::fault::{Fault, Tried};
 use crate::local::job::{Job, tag};
@@ -15,6 +15,7 @@ use crate::local::out::Out;
 use crate::local::state::config_files;
 use crate::local::state::layout::{Layout, Link};
 use crate::local::state::links;
+use crate::local::state::moved_on::Known;
 use crate::local::state::record;
 use crate::local::tree::cache;
 use crate::local::tree::git::Git;
@@ -30,9 +31,7 @@ pub struct Tidying<'a> {
     pub layout: &'a Layout,
     pub out: &'a Out,
     pub deadline: Deadline,
-    pub run: &'a RunId,
-    pub revision: &'a Revision,
-    pub restore: Option<&'a Revision>,
+    pub known: Known<'a>,
     pub cache_revs: usize,
 }
 
@@ -42,9 +41,7 @@ impl<'a> From<&'a Job> for Tidying<'a> {
             layout: &job.layout,
             out: &job.out,
             deadline: job.deadline,
-            run: &job.request.header.holder.run,
-            revision: &job.request.revision,
-            restore: job.request.restore.as_ref(),
+            known: Known::from(&job.request),
             cache_revs: job.request.cache_revs,
         }
     }
@@ -54,7 +51,7 @@ impl<'a> From<&'a Job> for Tidying<'a> {
 pub fn after_the_run(tidying: &Tidying) {
     let layout = tidying.layout;
     let done = [layout.read(Link::Done), layout.read(Link::Current)];
-    if done.iter().all(|link| link.as_ref() == Some(tidying.revision)) {
+    if done.iter().all(|link| link.as_ref() == Some(tidying.known.revision)) {
         tidy_up(tidying, &BTreeSet::new());
     }
 }
@@ -69,7 +66,7 @@ pub fn tidy_up(tidying: &Tidying, needed: &BTreeSet<Revision>) {
         tidy_cache(tidying),
         lfs::prune(layout),
         config_files::prune(layout),
-        record::prune(layout, tidying.run),
+        record::prune(layout, tidying.known.run),
     ] {
         if let Err(fault) = step {
             tidying.out.warn(format!("tidying up: {}", fault.reason()));
@@ -82,7 +79,7 @@ fn remove_old(tidying: &Tidying, needed: &BTreeSet<Revision>) -> Result<(), Faul
     let layout = tidying.layout;
     let mut live: BTreeSet<Revision> =
         links::load(layout).iter().filter_map(|path| links::revision_behind(layout, path)).collect();
-    live.insert(tidying.revision.clone());
+    live.insert(tidying.known.revision.clone());
     let mut old: Vec<Revision> = layout.folders().into_iter().filter(|revision| !live.contains(revision)).collect();
     old.sort_by_key(|revision| (needed.contains(revision), last_used(layout, revision)));
     old.reverse();
@@ -90,7 +87,7 @@ fn remove_old(tidying: &Tidying, needed: &BTreeSet<Revision>) -> Result<(), Faul
         old.iter().skip(tidying.cache_revs).filter(|revision| !needed.contains(revision)).collect();
     // The files that doomed trees share lose a link, which their other trees' indexes should hear of: the next deployment
     // takes from what is live, and a rollback goes to what was.
-    let heirs = if doomed.is_empty() { Vec::new() } else { vec![Some(tidying.revision), tidying.restore] };
+    let heirs = if doomed.is_empty() { Vec::new() } else { vec![Some(tidying.known.revision), tidying.known.restore] };
     let heirs = heirs.into_iter().flatten().filter(|heir| !doomed.contains(heir));
     let heirs = heirs.filter_map(|heir| Index::read(&layout.rev(heir), heir.as_str().len() / 2));
     let heirs: Vec<(Index, Vec<usize>)> = heirs.map(|index| (index.proven(), index)).map(|(a, b)| (b, a)).collect();
@@ -98,7 +95,7 @@ fn remove_old(tidying: &Tidying, needed: &BTreeSet<Revision>) -> Result<(), Faul
     let mut first = Ok(());
     for revision in doomed {
         tidying.deadline.check()?;
-        let removed = files::remove_tree(&layout.rev(revision), &tag(tidying.run));
+        let removed = files::remove_tree(&layout.rev(revision), &tag(tidying.known.run));
         if removed.is_ok() {
             tidying.out.debug(format!("removed {}", layout.name(revision)));
         }

@@ -50,12 +50,11 @@ pub fn give_up(layout: &Layout, run: &RunId) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::local::tests::who;
+    use crate::local::tests::{layout, who};
 
     #[test]
     fn a_claim_keeps_all_runs_out_but_its_own_until_it_is_given_up() {
-        let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::new(dir.path(), "app").unwrap();
+        let (_dir, layout) = layout();
         files::make_dir(&layout.own()).unwrap();
         let (one, two) = (who("one"), who("two"));
         check(&layout, &two.run).unwrap();

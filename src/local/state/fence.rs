@@ -48,12 +48,11 @@ pub fn forget(layout: &Layout) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::local::tests::who;
+    use crate::local::tests::{layout, who};
 
     #[test]
     fn an_older_run_is_refused_with_both_names_until_the_newest_is_forgotten() {
-        let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::new(dir.path(), "app").unwrap();
+        let (_dir, layout) = layout();
         let (old, new) = (who("20260101T000000.000Z-1-a"), who("20260101T000000.001Z-1-a"));
         check(&layout, &old).unwrap();
         remember(&layout, &new).unwrap();
@@ -67,8 +66,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_refuses_nobody() {
-        let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::new(dir.path(), "app").unwrap();
+        let (_dir, layout) = layout();
         files::make_dir(&layout.own()).unwrap();
         std::fs::write(path(&layout), "{ torn").unwrap();
         check(&layout, &who("20260101T000000.000Z-1-a")).unwrap();

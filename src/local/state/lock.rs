@@ -252,13 +252,7 @@ fn inherit(file: File, note: Note, held: Arc<Mutex<Hold>>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::local::tests::who;
-
-    fn layout() -> (tempfile::TempDir, Layout) {
-        let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::new(dir.path(), "app").unwrap();
-        (dir, layout)
-    }
+    use crate::local::tests::{layout, who};
 
     #[test]
     fn a_lock_of_another_run_is_refused_with_its_holder_and_is_free_once_dropped() {

@@ -1,7 +1,7 @@
 //! Whether somebody else has deployed here since a run looked at this host: Scap, which knows no fence, or a newer run from
 //! another deploy host. What they have put here is not the older run's to overwrite, whichever way that goes.
 
-use crate::wire::{Revision, RunId, StageRequest};
+use crate::wire::{Holder, ProbedDeployment, Revision, RunId, StageRequest};
 
 use super::layout::Layout;
 use super::observed;
@@ -26,6 +26,14 @@ impl<'a> From<&'a StageRequest> for Known<'a> {
             restore: request.restore.as_ref(),
             found_nothing: request.found_nothing,
         }
+    }
+}
+
+impl<'a> Known<'a> {
+    /// What the run of `holder` says of itself when it probes the host once more.
+    pub fn of_probe(holder: &'a Holder, deployment: &'a ProbedDeployment) -> Known<'a> {
+        let ProbedDeployment { revision, restore, .. } = deployment;
+        Known { run: &holder.run, revision, restore: restore.as_ref(), found_nothing: false }
     }
 }
 

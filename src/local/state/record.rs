@@ -204,6 +204,7 @@ pub fn kept_request(layout: &Layout, file: Option<PathBuf>) -> Result<KeptReques
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::local::tests::layout;
 
     /// Last requests of a build that spoke protocol 1.
     const BEFORE: [(&str, Stage); 2] = [
@@ -213,8 +214,7 @@ mod tests {
 
     #[test]
     fn a_request_that_the_build_before_kept_is_read_with_its_stage_and_kept_again() {
-        let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::new(dir.path(), "app").unwrap();
+        let (_dir, layout) = layout();
         for (text, stage) in BEFORE {
             hoist_dir::prepare(&layout.own()).unwrap();
             fs::write(last_request(&layout), text).unwrap();
@@ -229,8 +229,7 @@ mod tests {
 
     #[test]
     fn a_request_that_a_newer_build_kept_is_refused_naming_both_versions() {
-        let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::new(dir.path(), "app").unwrap();
+        let (_dir, layout) = layout();
         hoist_dir::prepare(&layout.own()).unwrap();
         fs::write(last_request(&layout), r#"{"protocol":99,"unheard":"of"}"#).unwrap();
         let reason = kept_request(&layout, None).err().unwrap().reason();

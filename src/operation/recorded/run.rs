@@ -51,8 +51,7 @@ impl<'a> RecordedRun<'a> {
         let operator = front.operator()?;
         report.event(&Event::Started {
             run: plan.run.clone(),
-            user: plan.user.clone(),
-            deploy_host: plan.deploy_host.clone(),
+            by: plan.by.clone(),
             repo: plan.repo.clone(),
             revision: plan.revision.clone(),
             message: plan.message.clone(),
@@ -123,7 +122,7 @@ impl<'a> RecordedRun<'a> {
         let asking = format!("asking {} what the run did there", counted(self.prepared.plan.size(), "target"));
         self.report.event(&Event::note(Level::Info, asking));
         let told = Told::ask(fleet, &self.prepared.plan);
-        if let (Some(damage), false) = (&unfinished.damage, told.silent.is_empty()) {
+        if let (Some(damage), false) = (&unfinished.read.damage, told.silent.is_empty()) {
             let targets: Vec<_> = self.prepared.plan.targets().map(|(_, target)| target).collect();
             let silent = fold(told.silent.iter().map(|host| targets[host.index()]));
             let note =
@@ -131,7 +130,7 @@ impl<'a> RecordedRun<'a> {
             self.report.event(&Event::note(Level::Warning, note));
         }
         self.pass_on(told.remarks.clone());
-        replay.hint(&unfinished.later);
+        replay.hint(&unfinished.read.later);
         replay.add(told);
     }
 

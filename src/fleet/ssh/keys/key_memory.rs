@@ -127,6 +127,10 @@ fn rewrite(path: &Path, lines: &[(&str, &str)]) -> anyhow::Result<()> {
 mod tests {
     use super::*;
 
+    fn text(file: &Path) -> String {
+        std::fs::read_to_string(file).unwrap()
+    }
+
     #[test]
     fn the_last_key_of_an_account_is_remembered_and_the_usual_one_of_all() {
         let dir = tempfile::tempdir().unwrap();
@@ -138,7 +142,7 @@ mod tests {
             memory.note(account, key_id);
         }
         memory.note("a@w:22", "two\nlines");
-        assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 4);
+        assert_eq!(text(&file).lines().count(), 4);
         let memory = KeyMemory::load(Some(file.clone()));
         assert_eq!(memory.of("a@x:22").as_deref(), Some("three"));
         assert_eq!(memory.usual().as_deref(), Some("two"));
@@ -149,15 +153,15 @@ mod tests {
     fn a_file_that_has_grown_is_written_anew_and_a_damaged_or_linked_one_does_no_harm() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("keys");
-        let text: String = (0..1000).map(|n| format!("a@x:22\tkey{n}\n")).collect();
-        std::fs::write(&file, text + "no tab\n\u{0}\n").unwrap();
+        let lines: String = (0..1000).map(|n| format!("a@x:22\tkey{n}\n")).collect();
+        std::fs::write(&file, lines + "no tab\n\u{0}\n").unwrap();
         assert_eq!(KeyMemory::load(Some(file.clone())).of("a@x:22").as_deref(), Some("key999"));
-        assert_eq!(std::fs::read_to_string(&file).unwrap(), "a@x:22\tkey999\n");
+        assert_eq!(text(&file), "a@x:22\tkey999\n");
         let victim = dir.path().join("victim");
         std::fs::write(&victim, "mine").unwrap();
         std::fs::remove_file(&file).unwrap();
         std::os::unix::fs::symlink(&victim, &file).unwrap();
         KeyMemory::load(Some(file)).note("a@x:22", "key");
-        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "mine");
+        assert_eq!(text(&victim), "mine");
     }
 }

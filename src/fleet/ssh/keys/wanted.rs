@@ -41,7 +41,7 @@ impl Wanted {
             no_others: options.identity_files.is_some(),
             certificates: Vec::new(),
             agent: options.agent.clone().or_else(usual_agent),
-            patience: options.connect_timeout,
+            patience: options.timeouts.connect,
         }
     }
 }

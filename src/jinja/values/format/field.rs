@@ -9,18 +9,44 @@ const WIDEST: usize = 10_000;
 /// The specification of a field, in either language.
 #[derive(Default, Clone)]
 pub struct Spec {
-    pub fill: Option<char>,
-    /// `<`, `>`, `^` or `=`.
-    pub align: Option<char>,
+    pub padding: Padding,
     /// `+`, `-` or a blank.
     pub sign: Option<char>,
     pub alternate: bool,
-    pub zero: bool,
-    pub width: usize,
     /// `,` or `_`.
     pub grouping: Option<char>,
     pub precision: Option<usize>,
     pub kind: Option<char>,
+}
+
+/// How a field gets its width.
+#[derive(Default, Clone, Copy)]
+pub struct Padding {
+    pub fill: Option<char>,
+    /// `<`, `>`, `^` or `=`.
+    pub align: Option<char>,
+    pub zero: bool,
+    pub width: usize,
+}
+
+impl Padding {
+    /// The text for `room` empty places.
+    fn filling(self, room: usize) -> String {
+        self.fill.unwrap_or(if self.zero { '0' } else { ' ' }).to_string().repeat(room)
+    }
+
+    fn room(self, length: usize) -> usize {
+        self.width.saturating_sub(length)
+    }
+
+    fn pad(self, text: String, default: char) -> String {
+        let room = self.room(text.chars().count());
+        match self.align.unwrap_or(default) {
+            '<' => text + &self.filling(room),
+            '^' => self.filling(room / 2) + &text + &self.filling(room - room / 2),
+            _ => self.filling(room) + &text,
+        }
+    }
 }
 
 impl Spec {
@@ -36,29 +62,18 @@ impl Spec {
             Some(mark) => group(&digits, mark, if matches!(self.kind, Some('x' | 'X' | 'o' | 'b')) { 4 } else { 3 }),
             None => digits,
         };
-        let align = self.align.unwrap_or(if self.zero { '=' } else { '>' });
+        let padding = self.padding;
+        let align = padding.align.unwrap_or(if padding.zero { '=' } else { '>' });
         if align == '=' {
-            let room = self.width.saturating_sub(sign.len() + prefix.len() + digits.chars().count());
-            let fill = self.fill.unwrap_or(if self.zero { '0' } else { ' ' });
-            return format!("{sign}{prefix}{}{digits}", fill.to_string().repeat(room));
+            let room = padding.room(sign.len() + prefix.len() + digits.chars().count());
+            return format!("{sign}{prefix}{}{digits}", padding.filling(room));
         }
-        self.pad(format!("{sign}{prefix}{digits}"), align)
-    }
-
-    fn pad(&self, text: String, default: char) -> String {
-        let room = self.width.saturating_sub(text.chars().count());
-        let fill = self.fill.unwrap_or(if self.zero { '0' } else { ' ' });
-        let blanks = |count: usize| fill.to_string().repeat(count);
-        match self.align.unwrap_or(default) {
-            '<' => text + &blanks(room),
-            '^' => blanks(room / 2) + &text + &blanks(room - room / 2),
-            _ => blanks(room) + &text,
-        }
+        padding.pad(format!("{sign}{prefix}{digits}"), align)
     }
 
     pub fn text(&self, text: &str) -> String {
         let text: String = text.chars().take(self.precision.unwrap_or(usize::MAX)).collect();
-        self.pad(text, '<')
+        self.padding.pad(text, '<')
     }
 
     pub fn integer(&self, number: i128, kind: char) -> String {

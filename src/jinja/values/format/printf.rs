@@ -21,7 +21,8 @@ pub fn printf(format: &str, given: &Value) -> Result<String, Error> {
     while let Some((before, after)) = rest.split_once('%') {
         text.push_str(before);
         rest = after;
-        let mut spec = Spec { align: Some('>'), ..Spec::default() };
+        let mut spec = Spec::default();
+        spec.padding.align = Some('>');
         let mut key = None;
         if let Some(after) = rest.strip_prefix('(') {
             let Some((name, after)) = after.split_once(')') else {
@@ -32,10 +33,10 @@ pub fn printf(format: &str, given: &Value) -> Result<String, Error> {
         }
         while let Some(flag) = rest.chars().next().filter(|c| "-+ 0#".contains(*c)) {
             match flag {
-                '-' => spec.align = Some('<'),
+                '-' => spec.padding.align = Some('<'),
                 '+' => spec.sign = Some('+'),
                 ' ' => spec.sign = spec.sign.or(Some(' ')),
-                '0' => spec.zero = true,
+                '0' => spec.padding.zero = true,
                 _ => spec.alternate = true,
             }
             rest = &rest[1..];
@@ -43,7 +44,7 @@ pub fn printf(format: &str, given: &Value) -> Result<String, Error> {
         if rest.starts_with('*') || rest.starts_with(".*") {
             return Err(refuse("a format's width or precision cannot be *: write the number"));
         }
-        spec.width = digits(&mut rest)?.unwrap_or(0);
+        spec.padding.width = digits(&mut rest)?.unwrap_or(0);
         if let Some(after) = rest.strip_prefix('.') {
             rest = after;
             spec.precision = Some(digits(&mut rest)?.unwrap_or(0));
@@ -65,11 +66,15 @@ pub fn printf(format: &str, given: &Value) -> Result<String, Error> {
             },
             None => next.next().cloned().ok_or_else(|| refuse("a format has more fields than values"))?,
         };
-        if spec.align == Some('<') {
-            spec.zero = false;
+        if spec.padding.align == Some('<') {
+            spec.padding.zero = false;
         }
-        let numeric = if spec.zero { Spec { align: Some('='), ..spec.clone() } } else { spec.clone() };
-        let plain = Spec { zero: false, ..spec.clone() };
+        let mut plain = spec.clone();
+        plain.padding.zero = false;
+        let mut numeric = spec;
+        if numeric.padding.zero {
+            numeric.padding.align = Some('=');
+        }
         text.push_str(&match kind {
             's' => plain.text(&python::str(&value)?),
             'r' => plain.text(&python::repr(&value)?),

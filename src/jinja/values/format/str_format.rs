@@ -79,11 +79,11 @@ fn field_of(value: &Value, text: &str) -> Result<String, Error> {
     let mut chars = rest.chars();
     match (chars.next(), chars.next()) {
         (Some(fill), Some(align)) if aligns(align) => {
-            (spec.fill, spec.align) = (Some(fill), Some(align));
+            (spec.padding.fill, spec.padding.align) = (Some(fill), Some(align));
             rest = chars.as_str();
         }
         (Some(align), _) if aligns(align) => {
-            spec.align = Some(align);
+            spec.padding.align = Some(align);
             rest = &rest[1..];
         }
         _ => {}
@@ -95,8 +95,8 @@ fn field_of(value: &Value, text: &str) -> Result<String, Error> {
     };
     spec.sign = take("+- ");
     spec.alternate = take("#").is_some();
-    spec.zero = take("0").is_some();
-    spec.width = digits(&mut rest)?.unwrap_or(0);
+    spec.padding.zero = take("0").is_some();
+    spec.padding.width = digits(&mut rest)?.unwrap_or(0);
     let mut take = |marks: &str| {
         let mark = rest.chars().next().filter(|c| marks.contains(*c));
         rest = &rest[mark.map_or(0, char::len_utf8)..];
@@ -114,7 +114,7 @@ fn field_of(value: &Value, text: &str) -> Result<String, Error> {
     let wrong = || refuse(format!("a format's field has no meaning for {}", value.type_name()));
     match value {
         Value::Text(_) | Value::Markup(_) => match spec.kind {
-            None | Some('s') if spec.sign.is_none() && spec.grouping.is_none() && spec.align != Some('=') => {
+            None | Some('s') if spec.sign.is_none() && spec.grouping.is_none() && spec.padding.align != Some('=') => {
                 Ok(spec.text(value.as_str().unwrap_or_default()))
             }
             _ => Err(wrong()),
