@@ -22,6 +22,7 @@ mod rollback;
 mod story;
 mod table;
 mod turns;
+mod undrain;
 mod verdict;
 mod watch;
 mod way_out;

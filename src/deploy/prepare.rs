@@ -13,7 +13,7 @@ use crate::wire::{Check, CheckType, Holder, Level, Revision, Stage, StartedBy};
 
 use super::capacity;
 use super::control::{Digests, WorkingTree};
-use super::plan::{Kind, Pace, Plan, StagePlan};
+use super::plan::{GatePlan, Kind, Pace, Plan, StagePlan};
 use super::requests::{Requests, parts, requests};
 use super::revision;
 
@@ -86,6 +86,8 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
     }
     let (checks, remarks) = config.checks()?;
     notes.extend(remarks);
+    let (gates, remarks) = config.gates()?;
+    notes.extend(remarks);
     notes.extend(config.config_files()?.1);
 
     let chosen = stages(kind, choice.stages.as_deref())?;
@@ -152,7 +154,7 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
         probe_batch: settings.batch_size,
         lease_slot: settings.lease_slot.unwrap_or_default(),
         rollback_pace: if settings.rollback_at_once { Pace::AtOnce } else { Pace::Budget },
-        gates: Vec::new(),
+        gates: gates.iter().map(GatePlan::from).collect(),
         break_glass: choice.break_glass.clone(),
         force: choice.force,
         need_bytes: size.bytes,

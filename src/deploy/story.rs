@@ -54,6 +54,9 @@ pub fn deploy(
     let mut story = Deployment { plan, fleet, gates, operator, report, table, go_on: false, why: None };
     let end = story.tell();
     story.read_again();
+    if !end.is_untouched() {
+        story.undrain();
+    }
     story.close();
     Verdict::of(end, story.why.as_deref(), &story.table, plan)
 }

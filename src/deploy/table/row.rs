@@ -3,7 +3,7 @@
 use super::state::HostState;
 use crate::deploy::plan::{GroupId, Plan};
 use crate::targets::Target;
-use crate::wire::{Facts, Fault, Revision, Stage, State};
+use crate::wire::{Drained, Facts, Fault, Revision, Stage, State};
 
 /// What went wrong on a host, first things first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,7 +96,8 @@ impl Row {
 
     /// R13: whether the host is out of service, as far as is known.
     pub fn is_out(&self) -> bool {
-        self.out || matches!(self.state, HostState::Unreachable | HostState::Unknown)
+        let lost = matches!(self.state, HostState::Unreachable | HostState::Unknown);
+        self.out || lost || self.drained().is_some()
     }
 
     /// Whether a stage takes the host out of service that is in it now. Where nothing was promoted, nothing is restarted on
@@ -125,6 +126,11 @@ impl Row {
     /// The live revision as last read from the host; `None` also where it is not known.
     pub fn current(&self) -> Option<&Revision> {
         self.links.as_ref()?.current.as_ref()
+    }
+
+    /// That the host was drained and is not back in service, as last read from it.
+    pub fn drained(&self) -> Option<&Drained> {
+        self.links.as_ref()?.drained.as_deref()
     }
 
     /// Takes over the revision that somebody else has made the live one.
