@@ -154,6 +154,8 @@ pub struct Settings {
     pub cache_revs: usize,
     pub tags_to_keep: usize,
     pub block_deployments: bool,
+    /// Whether failures within the limits have a status of their own.
+    pub strict: bool,
     pub require_clean: bool,
     pub require_terminal_multiplexer: bool,
     pub lock_file: Option<PathBuf>,
@@ -270,6 +272,7 @@ impl Settings {
             cache_revs: read.get("cache_revs", |value| values::number(value, 0))?,
             tags_to_keep: read.get("tags_to_keep", |value| values::number(value, 1))?,
             block_deployments: read.get("block_deployments", values::boolean)?,
+            strict: read.get("strict", values::boolean)?,
             require_clean: read.get("require_clean", values::boolean)?,
             require_terminal_multiplexer: read.get("require_terminal_multiplexer", values::boolean)?,
             lock_file: read.opt("lock_file", values::absolute)?,

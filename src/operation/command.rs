@@ -57,7 +57,8 @@ impl Command {
         let settings = &config.settings;
         let batch = overrides.batch.unwrap_or(settings.batch_size);
         let timeout = overrides.timeout.unwrap_or(settings.stage_timeout);
-        let run = CommandRun { command: line, by: crate::repo::operator(), groups, batch, timeout };
+        let run =
+            CommandRun { command: line, by: crate::repo::operator(), groups, batch, timeout, strict: settings.strict };
         let ssh = ssh::prepare(&config, run.groups.iter().flat_map(|group| &group.targets))?;
         let targets = run.groups.iter().flat_map(|group| group.targets.iter().cloned()).collect();
         let fleet = CommandFleet::new(ssh, targets, run.command.clone());

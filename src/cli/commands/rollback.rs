@@ -22,7 +22,7 @@ command! {
         /// show from what to what it would go, and touch nothing
         #[argh(switch)]
         pub dry_run: bool,
-    } with [limit, yes, output, settings] then {
+    } with [limit, yes, output, strict, settings] then {
         /// the revision to go back to, as with --to
         #[argh(positional)]
         pub revision: Option<String>,
@@ -30,7 +30,8 @@ command! {
 }
 
 /// Runs the command.
-pub fn run(args: Args) -> Result<ExitCode, Refused> {
+pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
+    args.define_strict();
     let console = Console::new("rollback", args.show()?, args.yes);
     let (options, limit_hosts) = (args.options()?, args.limit()?);
     let to = match (args.to, args.revision) {
