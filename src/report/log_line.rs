@@ -1,9 +1,9 @@
 //! An event as one line of a log: of whom, how heavy, and in which words.
 
 use super::event::{Event, Note};
-use super::sample::SampleVerdict;
 use super::words::{counted, gate_failed, hosts, soak, step_name, stopping, took, waiting};
 use crate::fleet::Step;
+use crate::gates::SampleVerdict;
 use crate::targets::Target;
 use crate::wire::Level;
 
@@ -120,7 +120,7 @@ pub fn said(event: &Event) -> LogLine {
         Event::Ended { verdict, status, rows, seconds } => {
             let level = if *status == 0 { Level::Info } else { Level::Error };
             let not_ok = rows.iter().filter(|row| !row.ok).count();
-            let rest = if not_ok == 0 { String::new() } else { format!(", {} to look at", counted(not_ok, "host")) };
+            let rest = if not_ok == 0 { String::new() } else { format!(", {} not ok", counted(not_ok, "host")) };
             LogLine::here(level, format!("{verdict} (exit status {status}, after {}{rest})", took(*seconds)))
         }
     }
