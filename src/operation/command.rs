@@ -54,6 +54,8 @@ impl Command {
         let config = Config::load(&Options { repo_optional: true, ..options.clone() })?;
         let (mut groups, notes) = groups(&config, hosts, limit_hosts)?;
         groups.iter_mut().for_each(overrides.group);
+        // A command takes no host out of service, as far as anybody knows.
+        groups.iter_mut().for_each(|group| group.max_unavailable = None);
         let settings = &config.settings;
         let batch = overrides.batch.unwrap_or(settings.batch_size);
         let timeout = overrides.timeout.unwrap_or(settings.stage_timeout);
@@ -109,7 +111,7 @@ fn groups(config: &Config, hosts: Hosts, limit_hosts: Option<&str>) -> Result<(V
     let group = Group {
         name: GROUP.to_owned(),
         targets,
-        size: settings.group_size,
+        steps: settings.group_size.clone(),
         limit: settings.failure_limit,
         ..Group::default()
     };
