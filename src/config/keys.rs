@@ -157,7 +157,6 @@ pub const KEYS: &[Key] = &[
         Prefix::Group,
     ),
     prefixed("soak_time", SecondsOrOff, Some("0"), "time to wait and watch after a subgroup; 0: none", Prefix::Group),
-    key("run_confirm_above", Number { min: 0 }, Some("100"), "hosts above which hoist run asks first"),
     prefixed("failure_limit", Limit, Some("0"), "number or percentage of hosts that may fail", Prefix::Group),
     key("max_failures", Text, None, "has no effect: see failure_limit"),
     prefixed("retry_failed", Number { min: 0 }, Some("0"), "times to try failed hosts again", Prefix::Group),

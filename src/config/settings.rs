@@ -152,8 +152,6 @@ pub struct Settings {
     pub lease_slot: Option<Duration>,
     /// A rollback takes all hosts of a group at once.
     pub rollback_at_once: bool,
-    /// `hoist run` asks before it runs on more hosts than these.
-    pub run_confirm_above: usize,
     /// Empty when unset.
     pub service_name: Vec<ServiceName>,
     pub secondary_host_signal_file: PathBuf,
@@ -276,7 +274,6 @@ impl Settings {
             confirm_timeout: read.get("confirm_timeout", values::seconds_or_off)?,
             lease_slot: read.opt("lease_slot", values::seconds)?,
             rollback_at_once: read.choice("rollback_pace")? == "at_once",
-            run_confirm_above: read.get("run_confirm_above", |value| values::number(value, 0))?,
             service_name: read.opt("service_name", values::services)?.unwrap_or_default(),
             secondary_host_signal_file: read.get("secondary_host_signal_file", values::absolute)?,
             service_command: read.get("service_command", values::service_command)?,

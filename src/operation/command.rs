@@ -54,6 +54,8 @@ impl Command {
         let config = Config::load(&Options { repo_optional: true, ..options.clone() })?;
         let (mut groups, notes) = groups(&config, hosts, limit_hosts)?;
         groups.iter_mut().for_each(overrides.group);
+        // A command takes no host out of service, as far as anybody knows.
+        groups.iter_mut().for_each(|group| group.max_unavailable = None);
         let settings = &config.settings;
         let batch = overrides.batch.unwrap_or(settings.batch_size);
         let timeout = overrides.timeout.unwrap_or(settings.stage_timeout);
@@ -112,9 +114,6 @@ fn groups(config: &Config, hosts: Hosts, limit_hosts: Option<&str>) -> Result<(V
         targets,
         steps: settings.group_size.clone(),
         limit: settings.failure_limit,
-        max_unavailable: settings.max_unavailable,
-        soak_time: settings.soak_time,
-        group_soak_time: settings.group_soak_time,
         ..Group::default()
     };
     Ok((vec![group], Vec::new()))
