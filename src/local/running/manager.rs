@@ -144,8 +144,8 @@ const DOWN: [&str; 12] = [
     "backoff",
     "crashed",
     "stop/waiting",
-    "inactive",
-    "failed",
+    "active: inactive",
+    "active: failed",
     "is dead",
     "want down",
 ];
@@ -251,9 +251,14 @@ mod tests {
         ] {
             assert_eq!(status(code, said).map(|(up, _)| up), Some(Up::No), "{said}");
         }
-        for (code, said) in
-            [(1, "Usage: /etc/init.d/page {start|stop|restart}\n"), (1, "sudo: a password is required\n")]
-        {
+        for (code, said) in [
+            (1, "Usage: /etc/init.d/page {start|stop|restart}\n"),
+            (1, "sudo: a password is required\n"),
+            (
+                1,
+                "System has not been booted with systemd as init system (PID 1). Can't operate.\nFailed to connect to bus: Host is down\n",
+            ),
+        ] {
             assert_eq!(status(code, said), None, "{said}");
         }
     }
