@@ -27,8 +27,8 @@ use crate::wire::{Revision, RunId, State};
 const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(10);
 
-/// The form of the file; another number is not read.
-const FORMAT: u32 = 1;
+/// The form of the file; a higher number is not read. The first knew no repositories.
+const FORMAT: u32 = 2;
 
 /// What every form of the file has.
 #[derive(Deserialize)]
@@ -52,12 +52,20 @@ impl std::fmt::Display for Damaged {
 
 impl std::error::Error for Damaged {}
 
-/// Everything that is remembered of a repository's targets.
+/// Everything that is remembered of targets, as one repository sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FleetState {
     format: u32,
-    /// By the target as its file writes it.
+    /// By the target as its file writes it, in files of the first form: it counts for whichever repository has no entry
+    /// of its own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     hosts: BTreeMap<String, Known>,
+    /// By `git_repo`, then by target: the environments of a configuration may deploy several repositories to one host.
+    #[serde(default)]
+    repositories: BTreeMap<String, BTreeMap<String, Known>>,
+    /// The repository that is asked about.
+    #[serde(skip)]
+    repo: String,
     /// What the operator should know of the file that was there before: it was damaged.
     #[serde(skip)]
     pub warning: Option<String>,
@@ -133,24 +141,24 @@ fn is_on(state: &State, revision: &Revision) -> bool {
     is_named && state.stray_links.is_empty() && state.drained.is_none()
 }
 
-impl Default for FleetState {
-    fn default() -> Self {
-        FleetState { format: FORMAT, hosts: BTreeMap::new(), warning: None }
-    }
-}
-
 impl FleetState {
-    /// What is remembered in `folder`; nothing when there is no file yet.
+    /// Nothing is remembered.
+    pub fn empty(repo: &str) -> FleetState {
+        let (hosts, repositories) = (BTreeMap::new(), BTreeMap::new());
+        FleetState { format: FORMAT, hosts, repositories, repo: repo.to_owned(), warning: None }
+    }
+
+    /// What is remembered in `folder` of the targets of a repository; nothing when there is no file yet.
     ///
     /// # Errors
     /// A file that cannot be read, or is not what [`FleetState::update`] writes.
-    pub fn load(folder: &Path) -> Result<FleetState> {
+    pub fn load(folder: &Path, repo: &str) -> Result<FleetState> {
         let path = path(folder);
         no_links::refuse_link(folder)?;
         let text = match no_links::read_own(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Ok(FleetState::default());
+                return Ok(FleetState::empty(repo));
             }
             Err(error) => {
                 return Err(Denied::new(&path, error)).with_context(|| format!("cannot read {}", path.display()));
@@ -160,12 +168,13 @@ impl FleetState {
         if format > FORMAT {
             bail!("{} was written by a newer Hoist (format {format}, this one knows {FORMAT})", path.display());
         }
-        serde_json::from_slice(&text).map_err(|error| Damaged { path, error }.into())
+        let read: FleetState = serde_json::from_slice(&text).map_err(|error| Damaged { path, error })?;
+        Ok(FleetState { format: FORMAT, repo: repo.to_owned(), ..read })
     }
 
     /// As [`FleetState::load`]; a damaged file is moved out of the way, and what can be seen of the targets is seen again.
-    fn load_or_set_aside(folder: &Path) -> Result<FleetState> {
-        let error = match FleetState::load(folder) {
+    fn load_or_set_aside(folder: &Path, repo: &str) -> Result<FleetState> {
+        let error = match FleetState::load(folder, repo) {
             Err(error) if error.is::<Damaged>() => error,
             loaded => return loaded,
         };
@@ -175,7 +184,7 @@ impl FleetState {
             "{error:#}; it was renamed to {}, and it is no longer known which targets missed a deployment",
             to.display()
         );
-        Ok(FleetState { warning: Some(warning), ..FleetState::default() })
+        Ok(FleetState { warning: Some(warning), ..FleetState::empty(repo) })
     }
 
     /// Changes what is remembered in `folder`, which is made where it is missing. Others who do so at the same time wait.
@@ -183,10 +192,10 @@ impl FleetState {
     ///
     /// # Errors
     /// Those of [`FleetState::load`], and a folder that cannot be written. What was remembered is then as before.
-    pub fn update(folder: &Path, change: impl FnOnce(&mut FleetState)) -> Result<FleetState> {
+    pub fn update(folder: &Path, repo: &str, change: impl FnOnce(&mut FleetState)) -> Result<FleetState> {
         crate::journal::make_folder(folder)?;
         let _lock = lock(folder)?;
-        let mut memory = FleetState::load_or_set_aside(folder)?;
+        let mut memory = FleetState::load_or_set_aside(folder, repo)?;
         change(&mut memory);
         memory.save(folder)?;
         Ok(memory)
@@ -201,17 +210,21 @@ impl FleetState {
 
     /// Whether no deployment has said yet what any target should run.
     pub fn is_empty(&self) -> bool {
-        self.hosts.values().all(|known| known.wanted.is_none())
+        let own = self.repositories.get(&self.repo).into_iter().flatten();
+        self.hosts.iter().chain(own).all(|(_, known)| known.wanted.is_none())
     }
 
     /// What is remembered of a target.
     pub fn of(&self, target: &Target) -> Option<&Known> {
-        self.hosts.get(&target.to_string())
+        let target = target.to_string();
+        let own = self.repositories.get(&self.repo).and_then(|hosts| hosts.get(&target));
+        own.or_else(|| self.hosts.get(&target))
     }
 
     /// What is remembered of a target, to be changed.
     pub fn entry(&mut self, target: &Target) -> &mut Known {
-        self.hosts.entry(target.to_string()).or_default()
+        let known = self.of(target).cloned().unwrap_or_default();
+        self.repositories.entry(self.repo.clone()).or_default().entry(target.to_string()).or_insert(known)
     }
 
     /// Takes over what a run saw of its targets, in the order of the plan, and what it came to: when it went through to
@@ -295,18 +308,18 @@ mod tests {
     fn what_is_written_is_read_back_and_several_writers_lose_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("state");
-        assert_eq!(FleetState::load(&folder).unwrap().hosts.len(), 0);
+        assert_eq!(FleetState::load(&folder, "app").unwrap(), FleetState::empty("app"));
         std::thread::scope(|scope| {
             for n in 0..8 {
                 let folder = &folder;
                 scope.spawn(move || {
                     let target = format!("web{n}").parse().unwrap();
-                    FleetState::update(folder, |memory| *memory.entry(&target) = owed('b')).unwrap();
+                    FleetState::update(folder, "app", |memory| *memory.entry(&target) = owed('b')).unwrap();
                 });
             }
         });
-        let memory = FleetState::load(&folder).unwrap();
-        assert_eq!(memory.hosts.len(), 8);
+        let memory = FleetState::load(&folder, "app").unwrap();
+        assert_eq!(memory.repositories["app"].len(), 8);
         assert_eq!(memory.of(&"web3".parse().unwrap()), Some(&owed('b')));
         assert_eq!(fs::read_to_string(folder.join(".gitignore")).unwrap(), "*\n");
     }
@@ -316,20 +329,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for text in ["", "{", "[]", "{\"format\":1,\"hosts\":{\"a\":3}}"] {
             fs::write(path(folder.path()), text).unwrap();
-            let error = format!("{:#}", FleetState::load(folder.path()).unwrap_err());
+            let error = format!("{:#}", FleetState::load(folder.path(), "app").unwrap_err());
             assert!(error.contains("fleet.json is damaged"), "{error}");
-            FleetState::update(folder.path(), |_| {}).unwrap();
+            FleetState::update(folder.path(), "app", |_| {}).unwrap();
             assert_eq!(fs::read_to_string(folder.path().join("fleet.json.damaged")).unwrap(), text);
-            assert_eq!(FleetState::load(folder.path()).unwrap(), FleetState::default());
+            assert_eq!(FleetState::load(folder.path(), "app").unwrap(), FleetState::empty("app"));
         }
     }
 
     #[test]
     fn the_file_of_a_newer_build_is_told_so_and_left_as_it_is() {
         let folder = tempfile::tempdir().unwrap();
-        let text = "{\"format\":2,\"fleet\":{}}";
+        let text = "{\"format\":3,\"fleet\":{}}";
         fs::write(path(folder.path()), text).unwrap();
-        let error = format!("{:#}", FleetState::update(folder.path(), |_| {}).unwrap_err());
+        let error = format!("{:#}", FleetState::update(folder.path(), "app", |_| {}).unwrap_err());
         assert!(error.contains("newer Hoist"), "{error}");
         assert_eq!(fs::read_to_string(path(folder.path())).unwrap(), text);
     }
@@ -338,6 +351,31 @@ mod tests {
     fn the_file_of_the_first_build_is_read() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(path(folder.path()), include_str!("../tests/journals/fleet.json")).unwrap();
-        assert_eq!(FleetState::load(folder.path()).unwrap().hosts.len(), 3);
+        for repo in ["app", "other"] {
+            let memory = FleetState::load(folder.path(), repo).unwrap();
+            assert!(memory.of(&"127.0.0.3".parse().unwrap()).unwrap().wanted.is_some(), "{repo}");
+            assert!(!memory.is_empty());
+        }
+    }
+
+    #[test]
+    fn repositories_on_the_same_host_want_what_was_deployed_of_each() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(path(folder.path()), include_str!("../tests/journals/fleet.json")).unwrap();
+        let (old, new) = ("127.0.0.1".parse().unwrap(), "web1".parse().unwrap());
+        FleetState::update(folder.path(), "app", |memory| {
+            memory.entry(&old).wanted = Some(revision('a'));
+            memory.entry(&new).wanted = Some(revision('a'));
+        })
+        .unwrap();
+        let wanted = |repo: &str, target: &Target| {
+            FleetState::load(folder.path(), repo).unwrap().of(target).and_then(|known| known.wanted.clone())
+        };
+        assert_eq!((wanted("app", &old), wanted("app", &new)), (Some(revision('a')), Some(revision('a'))));
+        assert_eq!(wanted("other", &new), None);
+        let before: Revision = "319a117586fcec48b2e3aa04f4818fa48d42c28f".parse().unwrap();
+        assert_eq!(wanted("other", &old), Some(before), "an entry of the first form is there for all");
+        FleetState::update(folder.path(), "other", |memory| *memory.entry(&new) = owed('b')).unwrap();
+        assert_eq!((wanted("app", &new), wanted("other", &new)), (Some(revision('a')), Some(revision('b'))));
     }
 }

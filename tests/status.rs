@@ -227,6 +227,22 @@ fn a_damaged_memory_stops_no_deployment_and_is_named_until_the_next_run_moves_it
 }
 
 #[test]
+fn environments_with_another_repository_want_their_own_revision_of_the_same_host() {
+    let (farm, project) = Project::on_farm(0, 1);
+    project.write("hoist/environments/staging/hoist.cfg", "[global]\ngit_repo: other\n");
+    let one = project.commit("one");
+    project.deploy(&[]).ends(0);
+    let staging = status(&project, &["--offline", "-e", "staging"]);
+    assert!(host(&staging, 0)["wanted"].is_null(), "{}", staging.out);
+    let two = page(&project, "two");
+    project.deploy(&["-e", "staging"]).ends(0);
+    assert_eq!(host(&status(&project, &["--offline", "-e", "staging"]).ends(0), 0)["wanted"], two.as_str());
+    assert_eq!(host(&status(&project, &["--offline"]).ends(0), 0)["wanted"], one.as_str());
+    project.run(&["reconcile", "--yes"]).ends(0);
+    assert_eq!(Links::of(&farm, 0), Links::finalized(&one));
+}
+
+#[test]
 fn verify_says_which_hosts_lack_files_of_what_is_live() {
     let (farm, project) = Project::on_farm(0, 3);
     for n in 0..5 {

@@ -86,7 +86,7 @@ fn chosen(config: &Config, names: &[String], front: &dyn Frontend) -> Result<Vec
 fn subjects(config: &Config, groups: &[Group]) -> Result<Vec<Subject>, Refused> {
     let repo = Repo::open(&config.top)?;
     let revision = repo.resolve(&config.settings.git_rev)?;
-    let fleet = FleetState::load(&state_folder(config))?;
+    let fleet = FleetState::load(&state_folder(config), &config.settings.git_repo)?;
     let live = |target: &Target| fleet.of(target)?.state.as_ref()?.current.clone();
     let mut counts: HashMap<String, usize> = HashMap::new();
     for live in groups.iter().flat_map(|group| &group.targets).filter_map(live).filter(|live| *live != revision) {

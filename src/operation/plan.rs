@@ -37,7 +37,7 @@ pub fn plan(options: &Options, choice: &Choice, front: &dyn Frontend) -> Result<
 
 /// What the targets were last seen with, beside the revision.
 fn last_seen(config: &Config, repo: &Repo, plan: &Plan) -> Vec<Note> {
-    let state = match FleetState::load(&state_folder(config)) {
+    let state = match FleetState::load(&state_folder(config), &config.settings.git_repo) {
         Ok(state) => state,
         Err(error) => return vec![(Level::Warning, format!("cannot determine what targets run: {error:#}"))],
     };

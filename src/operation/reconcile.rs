@@ -36,7 +36,7 @@ pub fn reconcile(
     };
     refuse_unfinished(&config)?;
     // Without it nobody knows what is wanted.
-    if FleetState::load(&state_folder(&config))?.is_empty() {
+    if FleetState::load(&state_folder(&config), &config.settings.git_repo)?.is_empty() {
         let deploy = config.invocation.command("deploy");
         front.answer(&format!("nothing was deployed from here yet: use `{deploy}`"));
         return Ok(ExitCode::Success);

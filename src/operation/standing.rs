@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_new_host_is_to_run_what_its_group_runs_unless_that_cannot_be_told() {
-        let mut memory = FleetState::default();
+        let mut memory = FleetState::empty("app");
         let target = |name: &str| name.parse::<Target>().unwrap();
         for (name, digit) in [("web1", 'a'), ("web2", 'a'), ("web3", 'b'), ("api1", 'b'), ("api2", 'c')] {
             memory.entry(&target(name)).wanted = Some(revision(digit));
@@ -164,6 +164,6 @@ mod tests {
         assert_eq!(wanted.of("web", &target("web4")), Some(revision('a')));
         assert_eq!(wanted.of("api", &target("api3")), None, "half of them want another");
         assert_eq!(wanted.of("db", &target("db1")), None, "a new group, and the fleet is split");
-        assert_eq!(Wanted::new(&FleetState::default(), &groups).of("web", &target("web1")), None);
+        assert_eq!(Wanted::new(&FleetState::empty("app"), &groups).of("web", &target("web1")), None);
     }
 }

@@ -207,9 +207,9 @@ pub fn status(
 
 /// From memory alone.
 fn remembered(config: &Config, groups: &[Group], front: &dyn Frontend) -> Result<Vec<View>, Refused> {
-    let memory = FleetState::load(&state_folder(config)).unwrap_or_else(|error| {
+    let memory = FleetState::load(&state_folder(config), &config.settings.git_repo).unwrap_or_else(|error| {
         front.tell(&format!("warning: {error:#}"));
-        FleetState::default()
+        FleetState::empty(&config.settings.git_repo)
     });
     let (fleet, _) = config.groups(None)?;
     let wanted = Wanted::new(&memory, &fleet);
@@ -235,8 +235,9 @@ pub fn ask(config: &Config, groups: Vec<Group>, verify: bool, front: &dyn Fronte
     let targets = hosts.iter().map(|(_, target)| (*target).clone()).collect();
     let requests = deploy::Look::new(config, deploy::holder("hoist status".into())?, verify).at_services(config);
     let observations = Observations::new(hosts.len());
-    let folder = state_folder(config);
-    let before = FleetState::load(&folder).unwrap_or_default();
+    let (folder, repo) = (state_folder(config), &config.settings.git_repo);
+    let load = || FleetState::load(&folder, repo).unwrap_or_else(|_| FleetState::empty(repo));
+    let before = load();
     let fleet = SshFleet::new(ssh, targets, Box::new(requests), Box::new(NoPacks));
     let mut fleet = observations.states(observations.contacts(fleet));
     let mut remarks = Vec::new();
@@ -256,7 +257,7 @@ pub fn ask(config: &Config, groups: Vec<Group>, verify: bool, front: &dyn Fronte
             known.see(observation.clone());
         }
     };
-    let memory = match FleetState::update(&folder, see) {
+    let memory = match FleetState::update(&folder, repo, see) {
         Ok(memory) => {
             if let Some(warning) = &memory.warning {
                 front.tell(&format!("warning: {warning}"));
@@ -266,7 +267,7 @@ pub fn ask(config: &Config, groups: Vec<Group>, verify: bool, front: &dyn Fronte
         // Somebody who may only read may still ask.
         Err(error) => {
             front.tell(&format!("warning: cannot store these results: {error:#}"));
-            let mut memory = FleetState::load(&folder).unwrap_or_default();
+            let mut memory = load();
             see(&mut memory);
             memory
         }

@@ -27,7 +27,7 @@ pub fn publish(config: &Config, repo: &Repo, prepared: &Prepared, verdict: &Verd
     let plan = &prepared.plan;
     let went_through = verdict.finalized.as_ref().is_some_and(|hosts| hosts.contains(&Some(true)));
     // Memory that cannot be read has been warned of.
-    let memory = FleetState::load(state).unwrap_or_default();
+    let memory = FleetState::load(state, &plan.repo).unwrap_or_else(|_| FleetState::empty(&plan.repo));
     if !went_through || !is_for_the_fleet(config, plan, &memory)? {
         return Ok(());
     }

@@ -112,7 +112,8 @@ impl<'a> RecordedRun<'a> {
     fn remember(&mut self, verdict: &Verdict, observations: Vec<Observation>) {
         let plan = &self.prepared.plan;
         let folder = state_folder(self.config);
-        let warning = match FleetState::update(&folder, |memory| memory.after(plan, verdict, observations)) {
+        let warning = match FleetState::update(&folder, &plan.repo, |memory| memory.after(plan, verdict, observations))
+        {
             Ok(memory) => memory.warning,
             Err(error) => Some(format!("`hoist status` and `hoist reconcile` will not include this run: {error:#}")),
         };
