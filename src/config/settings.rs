@@ -57,12 +57,12 @@ pub struct GroupSettings {
     pub name: String,
     /// The target file's name or path; `None`: the key is missing, which is an error as soon as the group is needed.
     pub dsh_targets: Option<String>,
-    /// Hosts in a subgroup; `None`: all.
-    pub group_size: Option<usize>,
     pub failure_limit: FailureLimit,
     /// Times that failed hosts are tried again at the end of the group.
     pub retry_failed: usize,
     pub failed_targets: FailedTargets,
+    /// Hosts in a subgroup; `None`: all.
+    pub group_size: Option<usize>,
 }
 
 impl GroupSettings {

@@ -2,7 +2,7 @@
 
 use crate::config::Options;
 use crate::deploy;
-use crate::deploy::Choice;
+use crate::deploy::{Choice, Kind};
 use crate::exit_code::ExitCode;
 use crate::repo::{Repo, Tags};
 use crate::report::LogFile;
@@ -32,15 +32,19 @@ pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Re
         config.forgo_announcements();
     }
     let repo = Repo::open(&config.top)?;
-    if !is_message && choice.rev.is_none() && !choice.service_restart {
+    if !is_message && choice.rev.is_none() && choice.kind != Kind::ServiceRestart {
         refuse_revision(&repo, &message)?;
     }
     interlocks::check(&config, front)?;
-    if !choice.dry_run {
+    if choice.kind != Kind::DryRun {
         front.can_ask()?;
     }
     // Scap asks too.
-    if message.trim().is_empty() && !choice.dry_run && !choice.service_restart && config.is_scaps() {
+    if message.trim().is_empty()
+        && choice.kind != Kind::DryRun
+        && choice.kind != Kind::ServiceRestart
+        && config.is_scaps()
+    {
         message = front.ask_line("Why is this deployed? One line for the log, or Enter:");
     }
     // Whoever reads the message, in a lock, a tag or a log, reads it.

@@ -355,14 +355,14 @@ pub fn spawn(request: &Request) -> Child {
 
 /// As [`spawn`], with variables of its own in its environment.
 pub fn spawn_with(request: &Request, environment: &[(&str, &str)]) -> Child {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_hoist"))
-        .arg("deploy-local")
-        .envs(environment.iter().copied())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hoist"));
+    command.arg("deploy-local").envs(environment.iter().copied());
+    spawn_by(command, request)
+}
+
+/// As [`spawn`], by a command that becomes `hoist deploy-local`.
+pub fn spawn_by(mut command: Command, request: &Request) -> Child {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let line = serde_json::to_string(request).unwrap() + "\n";
     let _ = child.stdin.as_mut().unwrap().write_all(line.as_bytes());
     child

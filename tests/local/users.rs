@@ -62,19 +62,11 @@ fn as_nobody(target: &Target, request: &StageRequest, stage: Stage, pack: &[u8])
 
 /// What that user answers to a request.
 fn nobody_is_asked(target: &Target, request: &Request, pack: &[u8]) -> Reply {
-    let mut child = Command::new("unshare")
-        .args(["--mount", "--propagation", "private", "sh", "-c", BECOME, "sh"])
-        .args([env!("CARGO_BIN_EXE_hoist"), "deploy-local"])
-        .env("dir", target.dir.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
-    let line = serde_json::to_string(request).unwrap() + "\n";
-    let _ = input.write_all(line.as_bytes()).and_then(|()| input.write_all(pack));
-    drop(input);
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-c", BECOME, "sh"]);
+    command.args([env!("CARGO_BIN_EXE_hoist"), "deploy-local"]).env("dir", target.dir.path());
+    let mut child = spawn_by(command, request);
+    let _ = child.stdin.take().unwrap().write_all(pack);
     reply(child)
 }
 

@@ -43,7 +43,7 @@ command! {
 pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let filter = Filter::parse(&args.expression).map_err(Refused::new)?;
     if args.latest && args.file.is_some() {
-        return Err(Refused::Usage("-l and -f cannot be combined".into()));
+        return Err(Refused::not_both("-l", "-f"));
     }
     let least = if args.verbose || filter.names_a_level() { 0 } else { 20 };
     let show = LogView { filter, least, format: args.format };
