@@ -120,15 +120,17 @@ impl Known {
         }
     }
 
-    /// Whether a revision is live and finalized there, as last read, its configuration links included.
+    /// Whether a revision is live and finalized there, as last read, its configuration links included, and the host in
+    /// service.
     pub fn has(&self, revision: &Revision) -> bool {
         self.state.as_ref().is_some_and(|state| is_on(state, revision))
     }
 }
 
-/// Whether a revision is live and finalized, its configuration links included.
+/// Whether a revision is live and finalized, its configuration links included, on a host that is in service.
 fn is_on(state: &State, revision: &Revision) -> bool {
-    state.current.as_ref() == Some(revision) && state.done.as_ref() == Some(revision) && state.stray_links.is_empty()
+    let is_named = state.current.as_ref() == Some(revision) && state.done.as_ref() == Some(revision);
+    is_named && state.stray_links.is_empty() && state.drained.is_none()
 }
 
 impl Default for FleetState {

@@ -160,6 +160,13 @@ pub const KEYS: &[Key] = &[
     key("require_valid_service", Bool, Some("no"), "skip services that a target does not have"),
     key("service_port", Port, None, "port to wait for after the restart"),
     key("service_timeout", Seconds, Some("120"), "time limit for service_port"),
+    key(
+        "verify_service",
+        Choice(&["strict", "warn", "off"]),
+        None,
+        "what to do if a service does not run the new revision; unset: strict where that is known",
+    ),
+    key("min_healthy_time", SecondsOrOff, Some("2"), "time that a service has to stay up after the restart"),
     key("config_deploy", Bool, Some("no"), "render configuration files"),
     key("perform_checks", Bool, Some("yes"), "run checks"),
     key("nrpe_dir", Path, Some("/etc/nagios/nrpe.d"), "where targets define the commands of checks of type nrpe"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::problem::Problem;
 use crate::targets::{FailedTargets, FailureLimit, Target};
-use crate::wire::{Service, ServiceName, Stage};
+use crate::wire::{Service, ServiceName, Stage, VerifyService};
 
 use super::layers::Layers;
 use super::problems::Problems;
@@ -145,6 +145,9 @@ pub struct Settings {
     pub require_valid_service: bool,
     pub service_port: Option<u16>,
     pub service_timeout: Duration,
+    /// `None`: strict where it is known what runs.
+    pub verify_service: Option<VerifyService>,
+    pub min_healthy_time: Duration,
     pub config_deploy: bool,
     pub perform_checks: bool,
     pub nrpe_dir: PathBuf,
@@ -180,6 +183,8 @@ impl Settings {
             require_valid: self.require_valid_service,
             port: self.service_port,
             timeout: self.service_timeout.as_secs() + u64::from(self.service_timeout.subsec_nanos() > 0),
+            verify: self.verify_service,
+            min_healthy: self.min_healthy_time.as_secs(),
         }
     }
 
@@ -257,6 +262,8 @@ impl Settings {
             require_valid_service: read.get("require_valid_service", values::boolean)?,
             service_port: read.opt("service_port", values::port)?,
             service_timeout: read.get("service_timeout", values::fraction_of_seconds)?,
+            verify_service: read.opt("verify_service", values::verify_service)?,
+            min_healthy_time: read.get("min_healthy_time", values::seconds_or_off)?,
             config_deploy: read.get("config_deploy", values::boolean)?,
             perform_checks: read.get("perform_checks", values::boolean)?,
             nrpe_dir: read.get("nrpe_dir", values::absolute)?,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::paths;
 use crate::targets::{Target, check_user, is_name_character};
-use crate::wire::ServiceName;
+use crate::wire::{ServiceName, VerifyService};
 
 use super::keys::MAX_SECONDS;
 
@@ -265,6 +265,15 @@ pub fn services(value: &str) -> Result<Vec<ServiceName>, String> {
         return Err(format!("{value:?} contains no service: write names separated by commas, or remove the key"));
     }
     Ok(services)
+}
+
+/// What to do with a service that does not run what it should.
+pub fn verify_service(value: &str) -> Result<VerifyService, String> {
+    Ok(match choice(value, &["strict", "warn", "off"])?.as_str() {
+        "warn" => VerifyService::Warn,
+        "off" => VerifyService::Off,
+        _ => VerifyService::Strict,
+    })
 }
 
 /// The command that restarts a service.

@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::fleet::remarks::Remark;
 use crate::fleet::{Call, Fleet, Flow, HostEvent, HostId, HostResult, RequestSource, Step, Task};
-use crate::wire::{Header, Holder};
+use crate::wire::{Header, Holder, Service};
 
 use super::calls::CONTACT_TIMEOUT;
 use super::requests::header;
@@ -12,12 +12,19 @@ use super::requests::header;
 pub struct Look {
     header: Header,
     verify: bool,
+    services: Option<Service>,
 }
 
 impl Look {
     /// With `verify` the probe looks at the live trees as well.
     pub fn new(config: &Config, holder: Holder, verify: bool) -> Look {
-        Look { header: header(config, holder), verify }
+        Look { header: header(config, holder), verify, services: None }
+    }
+
+    /// The same, and the probe looks what the configured services run.
+    pub fn at_services(self, config: &Config) -> Look {
+        let services = Some(config.settings.service()).filter(|service| !service.names.is_empty());
+        Look { services, ..self }
     }
 }
 
@@ -28,6 +35,10 @@ impl RequestSource for Look {
 
     fn verify(&self) -> bool {
         self.verify
+    }
+
+    fn services(&self) -> Option<Service> {
+        self.services.clone()
     }
 }
 

@@ -138,6 +138,8 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
         perform_checks: settings.perform_checks,
         nrpe_dir: settings.nrpe_dir.clone(),
         service: settings.service(),
+        drain: None,
+        host: String::new(),
         config_files,
         templates,
         vars,

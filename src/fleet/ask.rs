@@ -23,7 +23,12 @@ impl Work<'_> {
             large_files: self.shared.packs.large_files().to_vec(),
             preflight: preflight().map(Box::new),
         });
-        Request::Probe(Probe { header: self.header(), deployment, verify: self.shared.requests.verify() })
+        Request::Probe(Probe {
+            header: self.header(),
+            deployment,
+            verify: self.shared.requests.verify(),
+            services: self.shared.requests.services().map(Box::new),
+        })
     }
 
     pub(super) fn ask_request(&self, stage: Stage, attempt: u32) -> Request {

@@ -1,6 +1,6 @@
 //! What a command asks of its targets.
 
-use crate::wire::{Fetch, Header, Preflight, StageRequest};
+use crate::wire::{Fetch, Header, Preflight, Service, StageRequest};
 
 /// What a command asks of its targets, without what differs from step to step and from host to host.
 pub trait RequestSource: Send + Sync {
@@ -10,6 +10,11 @@ pub trait RequestSource: Send + Sync {
     /// Whether a probe looks if the live tree has all its files.
     fn verify(&self) -> bool {
         false
+    }
+
+    /// The services of which a probe looks what they run.
+    fn services(&self) -> Option<Service> {
+        None
     }
 
     /// What is deployed; `None`: the command runs no stage.

@@ -11,6 +11,7 @@ mod out;
 mod preflight;
 mod probe;
 mod protocol;
+mod running;
 mod stages;
 mod state;
 #[cfg(test)]

@@ -17,6 +17,7 @@ use super::os::process::Feed;
 use super::os::sys;
 use super::out::{Audience, Out};
 use super::preflight;
+use super::running;
 use super::stages::tidy;
 use super::stages::tidy::Tidying;
 use super::state::claim;
@@ -83,6 +84,10 @@ pub fn facts(layout: &Layout, probe: &Probe, deadline: Deadline) -> Result<Facts
         before: record::before(layout, run).map(Box::new),
         findings: match deployment.and_then(|it| Some((&it.revision, it.preflight.as_deref()?))) {
             Some(wanted) => preflight::findings(layout, wanted, &probe.header, deadline),
+            None => Vec::new(),
+        },
+        running: match &probe.services {
+            Some(service) => running::services(service, layout, deadline.at()),
             None => Vec::new(),
         },
     })

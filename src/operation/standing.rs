@@ -17,7 +17,7 @@ pub enum Standing {
     InSync,
     /// A deployment went through without it.
     Behind,
-    /// It runs something else than is wanted of it, or its configuration links lead elsewhere.
+    /// It runs something else than is wanted of it, its configuration links lead elsewhere, or it is drained.
     Drifted,
     /// Nothing is deployed there, or nothing was from here: it was added, or installed anew.
     New,
@@ -101,7 +101,7 @@ pub fn most<'a>(revisions: impl Iterator<Item = &'a Revision>) -> Option<Revisio
 mod tests {
     use super::*;
     use crate::fleet_state::Owed;
-    use crate::wire::State;
+    use crate::wire::{DrainOn, Drained, State};
 
     fn revision(digit: char) -> Revision {
         digit.to_string().repeat(40).parse().unwrap()
@@ -124,6 +124,10 @@ mod tests {
         assert_eq!(standing(wants('a', None), Some('a')), "unreachable", "what it runs is not known");
         let stray = on('a').map(|state| State { stray_links: vec!["/etc/app".into()], ..state });
         assert_eq!(standing(wants('a', stray), Some('a')), "drifted");
+        let (since, run) = ("2026-11-23T14:45:52Z".to_owned(), "r1".parse().unwrap());
+        let drained = Some(Box::new(Drained { since, run, on: DrainOn::Target, reason: None }));
+        let out = on('a').map(|state| State { drained, ..state });
+        assert_eq!(standing(wants('a', out), Some('a')), "drifted", "it is drained");
         let run = "20261123T144552.123Z-4711-7d3f".parse().unwrap();
         let owed = Some(Owed { revision: revision('b'), run, reason: "down".into() });
         assert_eq!(standing(Known { owed, ..wants('b', on('a')) }, Some('b')), "behind");

@@ -9,7 +9,7 @@ use crate::journal;
 use crate::journal::Unfinished;
 use crate::locks::{DeployLock, LockOwner, Purpose};
 use crate::targets::{Group, Target};
-use crate::wire::{Fault, Holder, Lacking, Revision};
+use crate::wire::{Drained, Fault, Holder, Lacking, Revision, RunningService};
 
 use super::recorded::Observations;
 use super::standing::{Standing, Wanted};
@@ -39,6 +39,8 @@ pub struct Inquiry {
     pub lacking: Option<Lacking>,
     /// Why it did not answer, or could not say everything.
     pub trouble: Option<String>,
+    /// What its services run; empty where that is not known.
+    pub running: Vec<RunningService>,
 }
 
 /// Everything that is shown.
@@ -71,9 +73,22 @@ impl Status {
 }
 
 impl View {
-    /// Whether it is in sync, and whole as far as was looked.
+    /// Whether it is in sync, whole, and in service with what is live, as far as was looked.
     pub fn is_fine(&self) -> bool {
-        self.standing == Standing::InSync && self.lacking().is_none_or(|lacking| lacking.count == 0)
+        self.standing == Standing::InSync
+            && self.lacking().is_none_or(|lacking| lacking.count == 0)
+            && self.drained().is_none()
+            && self.running().iter().all(|service| service.differs_from(self.live()).is_none())
+    }
+
+    /// That it was drained and is not back in service.
+    pub fn drained(&self) -> Option<&Drained> {
+        self.known.state.as_ref()?.drained.as_deref()
+    }
+
+    /// What its services run; empty where that is not known.
+    pub fn running(&self) -> &[RunningService] {
+        self.inquiry.as_ref().map_or(&[], |inquiry| &inquiry.running)
     }
 
     /// Whether it said just now what it runs.
@@ -211,7 +226,7 @@ pub fn ask(config: &Config, groups: Vec<Group>, verify: bool, front: &dyn Fronte
     let hosts: Vec<(&Group, &Target)> = everyone(&groups).collect();
     let ssh = ssh::prepare(config, hosts.iter().map(|(_, target)| *target))?;
     let targets = hosts.iter().map(|(_, target)| (*target).clone()).collect();
-    let requests = deploy::Look::new(config, deploy::holder("hoist status".into())?, verify);
+    let requests = deploy::Look::new(config, deploy::holder("hoist status".into())?, verify).at_services(config);
     let observations = Observations::new(hosts.len());
     let folder = state_folder(config);
     let before = FleetState::load(&folder).unwrap_or_default();
@@ -263,6 +278,7 @@ pub fn ask(config: &Config, groups: Vec<Group>, verify: bool, front: &dyn Fronte
             trouble: trouble.or_else(|| facts.as_ref().and_then(|facts| facts.stranger.clone())),
             kept: facts.as_ref().map(|facts| facts.revisions.clone()).unwrap_or_default(),
             lacking: facts.as_ref().and_then(|facts| facts.lacking.clone()),
+            running: facts.as_ref().map(|facts| facts.running.clone()).unwrap_or_default(),
             locked: facts.and_then(|facts| facts.locked),
         };
         let (target, group) = ((*target).clone(), group.name.clone());

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Holder, LargeFile, Lease, Level, Outcome, Revision, RunId, Stage};
+use super::{Drained, Holder, LargeFile, Lease, Level, Outcome, Revision, RunId, RunningService, Stage};
 
 /// What the links of a target's layout name, read from its disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +18,9 @@ pub struct State {
     /// Linked configuration files (absolute paths) that do not lead into the live revision; empty when all is well.
     #[serde(default)]
     pub stray_links: Vec<String>,
+    /// The target was drained, and is not back in service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drained: Option<Box<Drained>>,
 }
 
 /// A process of Scap's on a target.
@@ -81,6 +84,9 @@ pub struct Facts {
     /// What later stages of the run would fail at here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
+    /// What the services run; empty unless the probe was to look, and for services whose manager does not tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub running: Vec<RunningService>,
 }
 
 /// Something on a target that a later stage of the run would fail at.

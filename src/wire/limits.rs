@@ -124,6 +124,10 @@ fn bound_end(outcome: &mut Outcome, state: &mut State) {
 
 fn bound_state(state: &mut State) {
     state.stray_links.iter_mut().for_each(|path| shorten(path, REASON));
+    if let Some(drained) = &mut state.drained {
+        shorten(&mut drained.since, NAME);
+        drained.reason.iter_mut().for_each(|reason| shorten(reason, REASON));
+    }
 }
 
 fn bound_facts(facts: &mut Facts) {
@@ -136,6 +140,12 @@ fn bound_facts(facts: &mut Facts) {
     }
     if let Some(lease) = &mut facts.lease {
         bound_lease(lease);
+    }
+    facts.running.truncate(FINDINGS);
+    for service in &mut facts.running {
+        shorten(&mut service.name, NAME);
+        shorten(&mut service.state, NAME);
+        service.revisions.truncate(FINDINGS);
     }
     facts.findings.truncate(FINDINGS);
     facts.findings.iter_mut().for_each(|finding| shorten(&mut finding.message, REASON));

@@ -7,12 +7,14 @@
 
 mod config_path;
 mod content;
+mod drain;
 mod facts;
 mod fault;
 mod lease;
 pub mod limits;
 mod names;
 mod request;
+mod running;
 mod seconds;
 mod stage;
 
@@ -20,6 +22,7 @@ pub use config_path::{config_path_taken, config_paths_collide};
 pub use content::{
     DescribingTag, DescribingTags, ExternalContent, Fetch, LargeFile, LfsSource, Source, SubmoduleSource,
 };
+pub use drain::{Drain, DrainOn, Drained};
 pub use facts::{Facts, Finding, Lacking, Record, Recorded, ScapProcess, State};
 pub use fault::{Fault, Outcome, outcome};
 pub use lease::{Lease, LeaseStands};
@@ -28,6 +31,7 @@ pub use request::{
     Ask, CHECK_TIMEOUT, Check, CheckPoint, CheckType, ConfigFile, ForScap, Header, KeeperLine, OutputFormat, Preflight,
     Probe, ProbedDeployment, Render, Request, Run, ScriptHead, Service, ServiceName, StageRequest, Tries, Unlock,
 };
+pub use running::{RunningService, VerifyService};
 pub use stage::Stage;
 
 use std::time::Duration;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::{ExternalContent, Fetch, Holder, LargeFile, Revision, RunId, Stage};
+use super::{Drain, ExternalContent, Fetch, Holder, LargeFile, Revision, RunId, Stage, VerifyService};
 
 /// One line of JSON: what a target is asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -80,6 +80,9 @@ pub struct Probe {
     pub deployment: Option<ProbedDeployment>,
     /// Look whether the live tree has all its files.
     pub verify: bool,
+    /// Look what these services run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub services: Option<Box<Service>>,
 }
 
 /// What the first command of a session has to know of a deployment: it also keeps the lock, and removes what the run
@@ -217,6 +220,12 @@ pub struct StageRequest {
     /// Where checks of type nrpe are defined on the target.
     pub nrpe_dir: PathBuf,
     pub service: Service,
+    /// How this target is drained around what takes the services down; `None`: not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<Box<Drain>>,
+    /// The target as its target file names it, for the commands that drain it.
+    #[serde(default)]
+    pub host: String,
     /// `None` when `config_deploy` is off.
     pub config_files: Option<Vec<ConfigFile>>,
     /// The texts of the repository's templates by name, so that one may include another. Empty without `config_files`.
@@ -351,6 +360,13 @@ pub struct Service {
     pub port: Option<u16>,
     /// Seconds to wait for the port.
     pub timeout: u64,
+    /// `None`: what is found after a restart is a failure, old files in use after a reload are a warning, and a manager
+    /// that is not known is not asked.
+    #[serde(default)]
+    pub verify: Option<VerifyService>,
+    /// Seconds that a service has to stay up after its restart.
+    #[serde(default)]
+    pub min_healthy: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

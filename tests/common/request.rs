@@ -20,6 +20,8 @@ pub fn plain(header: Header, group: &str, revision: Revision) -> StageRequest {
         perform_checks: true,
         nrpe_dir: "/etc/nagios/nrpe.d".into(),
         service: Service::default(),
+        drain: None,
+        host: String::new(),
         config_files: None,
         templates: Default::default(),
         vars: Default::default(),

@@ -213,7 +213,9 @@ impl Target {
                 require_valid: false,
                 port: None,
                 timeout: 5,
+                ..Service::default()
             },
+            host: "web1".to_owned(),
             link_files: true,
             ..crate::request::plain(header, "canary", revision.clone())
         }
@@ -274,7 +276,7 @@ pub fn probe(request: &StageRequest) -> Probe {
         large_files: Vec::new(),
         preflight: None,
     };
-    Probe { header: request.header.clone(), deployment: Some(deployment), verify: false }
+    Probe { header: request.header.clone(), deployment: Some(deployment), verify: false, services: None }
 }
 
 /// The first probe of a whole deployment, which looks ahead.

@@ -17,6 +17,7 @@ mod locks;
 mod preflight;
 #[path = "../common/request.rs"]
 mod request;
+mod running;
 mod servers;
 mod share;
 mod stages;

@@ -129,3 +129,39 @@ fn a_service_restart_deploys_nothing_and_touches_no_link() {
     assert_eq!(target.wait_until_runs(1, "1"), worker, "it was reloaded");
     assert_eq!((target.links(), target.sh(all)), (links, files));
 }
+
+#[test]
+fn a_service_that_runit_starts_again_and_again_is_a_failed_promote() {
+    let scene = Scene::new(&["page", "page-worker"]);
+    // It listens, and ends a moment after runit saw it come up.
+    scene.host.commit("2-short");
+    scene.deploy(&[]).ends(1).says("service page: after the restart ");
+    scene.is_back();
+}
+
+#[test]
+fn a_status_shows_what_runit_runs_and_marks_what_is_not_what_is_live() {
+    let scene = Scene::new(&["page", "page-worker"]);
+    let target = scene.target();
+    let runs =
+        "sed -i 's,^exec /srv/deployment,cd /srv/deployment/service/page; exec /srv/deployment,' /srv/service/*/run";
+    target.sh(&format!("{runs} && sv restart /srv/service/page /srv/service/page-worker"));
+    target.wait_until_runs(1, "1");
+    let short = |revision: &str| revision[..10].to_owned();
+    let (one, two) = (short(&scene.one), short(&scene.host.commit("2")));
+    scene.deploy(&["service_name:", "service_port:"]).ends(0);
+    // The links lead to the new revision, and nobody has told the services.
+    let status = scene.host.run(&["status", "127.0.0.1"]);
+    status.ends(1).says("running").says("service page (process ").says(&format!("still uses {one}"));
+    // The page is restarted. The worker reloads where it is.
+    let ran = scene.host.run(&["deploy", "--yes", "-l", "127.0.0.1", "--service-restart"]).ends(0);
+    ran.says("service page-worker: after the reload process ")
+        .says(&format!("working directory in {one} still, and {two}"));
+    let status = scene.host.run(&["status", "127.0.0.1"]).ends(1);
+    assert!(!status.out.contains("service page ("), "{}", status.out);
+    status.says("service page-worker (process ");
+    // A supervisor that is told to do nothing replaces nothing.
+    target.sh("sed -i 's/^case $1 in/[ $1 != restart ] || exit 0\\n&/' /srv/bin/systemctl");
+    scene.host.commit("3");
+    scene.deploy(&[]).ends(3).says("it was not restarted");
+}

@@ -358,6 +358,7 @@ impl Scripted {
                 tries: self.tries(host),
                 before: (!self.tries(host).is_empty()).then(|| Box::new(self.before[host].clone())),
                 findings: Vec::new(),
+                running: Vec::new(),
             });
         } else if answered && matches!(act, Act::Work | Act::FailEarly | Act::FailLate | Act::ChecksFail) {
             result.state = Some(self.world.borrow().states[host].clone());

@@ -1,5 +1,7 @@
 //! How `hoist status` looks: a table in which equal hosts share a row, or one object of JSON.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::clock;
@@ -11,16 +13,19 @@ use crate::report::Folded;
 use crate::targets::{Target, fold};
 use crate::terminal::{Page, Style, Theme, cut_line};
 use crate::text;
-use crate::wire::{Holder, Lacking, Revision, RunId, StartedBy};
+use crate::wire::{Drained, Holder, Lacking, Revision, RunId, RunningService, StartedBy};
 
-const HEAD: [&str; 9] =
-    ["group", "hosts", "standing", "current", "done", "in progress", "wanted", "last contact", "names"];
+const HEAD: [&str; 10] =
+    ["group", "hosts", "standing", "current", "running", "done", "in progress", "wanted", "last contact", "names"];
+
+/// The place of the column that is left out where nobody knows what runs.
+const RUNNING: usize = 4;
 
 /// Files that a note names, at the most.
 const NAMED: usize = 3;
 
 /// The places of a row's cells that equal hosts have in common; the number of hosts and their names come later.
-type Cells = [String; 8];
+type Cells = [String; 9];
 
 /// For people.
 pub fn text(status: &Status) -> Page {
@@ -51,21 +56,26 @@ pub fn text(status: &Status) -> Page {
     }
     let mut rows: Vec<(Vec<String>, bool)> = Vec::new();
     for ((cells, fine), hosts) in folded.take() {
-        let [group, standing, current, done, in_progress, wanted, contact, note] = cells;
+        let [group, standing, current, running, done, in_progress, wanted, contact, note] = cells;
         let (count, names) = (hosts.len().to_string(), fold(&hosts));
-        rows.push((vec![group, count, standing, current, done, in_progress, wanted, contact, names, note], fine));
+        let row = vec![group, count, standing, current, running, done, in_progress, wanted, contact, names, note];
+        rows.push((row, fine));
     }
-    table(rows, theme, &mut page);
+    let mut head = HEAD.map(str::to_owned).to_vec();
+    if status.views.iter().all(|view| view.running().is_empty()) {
+        head.remove(RUNNING);
+        rows.iter_mut().for_each(|(row, _)| drop(row.remove(RUNNING)));
+    }
+    table(head, rows, theme, &mut page);
     page
 }
 
-fn table(rows: Vec<(Vec<String>, bool)>, theme: Theme, page: &mut Page) {
+fn table(mut head: Vec<String>, rows: Vec<(Vec<String>, bool)>, theme: Theme, page: &mut Page) {
     let noted = rows.iter().any(|(row, _)| row.last().is_some_and(|note| !note.is_empty()));
-    let mut head: Vec<String> = HEAD.map(str::to_owned).to_vec();
     head.push(if noted { "note".into() } else { String::new() });
     let lines: Vec<_> = std::iter::once((head, true)).chain(rows).collect();
     let width = |column: usize| lines.iter().map(|(row, _)| theme.width(&row[column])).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..=HEAD.len()).map(width).collect();
+    let widths: Vec<usize> = (0..lines[0].0.len()).map(width).collect();
     for (number, (row, fine)) in lines.iter().enumerate() {
         let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| theme.padded(cell, *width)).collect();
         let line = cells.join("  ").trim_end().to_owned();
@@ -91,12 +101,23 @@ fn cells(view: &View, note: String) -> Cells {
         view.group.clone(),
         view.standing.name().to_owned(),
         known(state.and_then(|state| state.current.as_ref())),
+        running(view),
         known(state.and_then(|state| state.done.as_ref())),
         known(state.and_then(|state| state.in_progress.as_ref())),
         short(view.wanted.as_ref()),
         contact,
         note,
     ]
+}
+
+/// The revisions that the services use.
+fn running(view: &View) -> String {
+    let revisions: BTreeSet<&Revision> = view.running().iter().flat_map(|service| &service.revisions).collect();
+    match revisions.len() {
+        0 if view.running().is_empty() => "-".to_owned(),
+        0 => "?".to_owned(),
+        _ => revisions.into_iter().map(Revision::short).collect::<Vec<_>>().join(", "),
+    }
 }
 
 /// What more there is to say of a target.
@@ -120,6 +141,8 @@ fn note(view: &View) -> String {
         let files = text::first(&lacking.files, lacking.count, NAMED);
         notes.push(format!("{} missing from its tree: {files}", text::counted(lacking.count, "file")));
     }
+    notes.extend(view.drained().map(Drained::to_string));
+    notes.extend(view.running().iter().filter_map(|service| service.differs_from(view.live())));
     notes.extend(inquiry.and_then(|it| it.locked.as_ref()).map(|by| format!("locked by {by}")));
     notes.join("; ")
 }
@@ -185,6 +208,10 @@ struct HostAnswer<'a> {
     locked_by: Option<&'a Holder>,
     /// `None`: nobody looked.
     lacking: Option<&'a Lacking>,
+    /// `None`: it is in service, as far as is known.
+    drained: Option<&'a Drained>,
+    /// What its services run; empty where nobody looked, or their manager does not tell.
+    running: &'a [RunningService],
 }
 
 impl Answer<'_> {
@@ -223,6 +250,8 @@ impl HostAnswer<'_> {
             trouble: inquiry.and_then(|it| it.trouble.as_deref()),
             locked_by: inquiry.and_then(|it| it.locked.as_ref()),
             lacking: view.lacking(),
+            drained: view.drained(),
+            running: view.running(),
         }
     }
 }

@@ -154,10 +154,8 @@ pub fn kill_tree(leader: u32) {
 }
 
 /// The processes below these, at any depth, that are not among them.
-fn below(parents: &BTreeSet<u32>) -> BTreeSet<u32> {
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let mut others: Vec<(u32, u32)> = ids.filter_map(|id| Some((id, parent_of(id)?))).collect();
+pub fn below(parents: &BTreeSet<u32>) -> BTreeSet<u32> {
+    let mut others: Vec<(u32, u32)> = process_ids().filter_map(|id| Some((id, parent_of(id)?))).collect();
     let mut found = BTreeSet::new();
     loop {
         let is_below = |(_, parent): &(u32, u32)| parents.contains(parent) || found.contains(parent);
@@ -168,6 +166,12 @@ fn below(parents: &BTreeSet<u32>) -> BTreeSet<u32> {
         found.extend(new.into_iter().map(|(id, _)| id));
         others = rest;
     }
+}
+
+/// All processes that `/proc` shows.
+pub fn process_ids() -> impl Iterator<Item = u32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 /// A process's parent, from proc(5): the second field behind the name, which is in brackets and may hold anything.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::wire::{CheckPoint, Level, Revision, ServiceName, Stage};
+use crate::wire::{CheckPoint, Level, Revision, ServiceName, Stage, VerifyService};
 
 use super::checks;
 use super::service_command;
@@ -14,6 +14,7 @@ use crate::local::job::Job;
 use crate::local::os::lines::Lines;
 use crate::local::os::process;
 use crate::local::os::process::{Exit, Feed};
+use crate::local::running::{Proof, why_it_failed};
 use crate::local::state::layout::Link;
 use crate::local::waiting::Waiting;
 
@@ -39,13 +40,13 @@ pub fn run_for(job: &Job, revision: &Revision) -> Result<(), Fault> {
     checks::run(job, CheckPoint::After(Stage::RestartService), revision)
 }
 
-/// Restarts or reloads every service, in order, then waits for the port. The first failure ends it. On a secondary
-/// target, services that are marked for it are stopped and disabled in place of that.
+/// Restarts or reloads every service, in order, then waits for the port, and until it is known that they stay up and run
+/// what is live. The first failure ends it. On a secondary target, services that are marked for it are stopped and disabled in place of that.
 pub fn restart(job: &Job) -> Result<(), Fault> {
     let service = &job.request.service;
     // Without a path there is no such mark.
     let secondary = service.secondary_file.is_absolute() && service.secondary_file.exists();
-    let mut restarted = false;
+    let (mut restarted, mut proof) = (false, Proof::new(job));
     for name in &service.names {
         if service.require_valid
             && let Some(why) = not_valid(job, name)?
@@ -61,13 +62,15 @@ pub fn restart(job: &Job) -> Result<(), Fault> {
             continue;
         }
         restarted = true;
+        let before = proof.before(name);
         act(job, name, &name.action)?;
         job.out.info(format!("service {}: {} done", name.name, name.action));
+        proof.watch(name, before)?;
     }
-    match service.port {
-        Some(port) if restarted => wait_for(job, port),
-        _ => Ok(()),
+    if let Some(port) = service.port.filter(|_| restarted) {
+        wait_for(job, port, &mut proof)?;
     }
+    proof.settle()
 }
 
 /// Runs the command for an action that has to succeed.
@@ -77,6 +80,9 @@ fn act(job: &Job, name: &ServiceName, action: &str) -> Result<(), Fault> {
         return Ok(());
     }
     let reason = exit.reason(job.deadline.seconds);
+    if job.request.service.verify != Some(VerifyService::Off) {
+        why_it_failed(job, &name.name);
+    }
     Err(Fault::failed(format!("service {}: {action} {reason}{last_words}", name.name)))
 }
 
@@ -136,7 +142,7 @@ fn call(job: &Job, name: &ServiceName, action: &str, level: Level) -> Result<Cal
 }
 
 /// Waits until this host accepts a connection on a port, by IPv4 or IPv6.
-fn wait_for(job: &Job, port: u16) -> Result<(), Fault> {
+fn wait_for(job: &Job, port: u16, proof: &mut Proof) -> Result<(), Fault> {
     let seconds = job.request.service.timeout.max(1);
     let until = job.deadline.within(Duration::from_secs(seconds));
     let _told = Waiting::start(&job.out, format!("port {port}"), Duration::from_secs(seconds).min(job.deadline.left()));
@@ -148,6 +154,8 @@ fn wait_for(job: &Job, port: u16) -> Result<(), Fault> {
                 return Ok(());
             }
         }
+        // A service that is down will not answer.
+        proof.look()?;
         if Instant::now() + PAUSE >= until {
             job.deadline.check()?;
             return Err(Fault::failed(format!("port {port} accepted no connection within {seconds} s")));

@@ -18,7 +18,7 @@ pub const NO_SUCH_UNIT: i32 = 4;
 pub const MASKED: [&str; 2] = ["masked", "masked-runtime"];
 
 /// Actions that change nothing.
-const QUESTIONS: [&str; 2] = ["status", "is-enabled"];
+const QUESTIONS: [&str; 3] = ["status", "is-enabled", "show"];
 
 /// How much of what a question is answered with is looked at, in bytes.
 const ANSWER: usize = 16 << 10;

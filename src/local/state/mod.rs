@@ -2,6 +2,7 @@
 
 pub mod claim;
 pub mod config_files;
+pub mod drained;
 pub mod fence;
 pub mod hoist_dir;
 pub mod layout;

@@ -2,6 +2,7 @@
 
 use crate::wire::State;
 
+use super::drained;
 use super::layout::{Layout, Link};
 use super::links;
 
@@ -9,5 +10,7 @@ use super::links;
 pub fn state(layout: &Layout) -> State {
     let current = layout.read(Link::Current);
     let stray_links = links::stray(layout, current.as_ref());
-    State { current, done: layout.read(Link::Done), in_progress: layout.read(Link::InProgress), stray_links }
+    let (done, in_progress) = (layout.read(Link::Done), layout.read(Link::InProgress));
+    let drained = drained::read(layout).map(|record| Box::new(record.drained));
+    State { current, done, in_progress, stray_links, drained }
 }

@@ -1,0 +1,230 @@
+//! That a restart has brought up what is live: looked at, not believed. A command that restarts a service may end well
+//! while the service dies a moment later, or was never replaced.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::manager::{Seen, Up, ask};
+use super::processes;
+use super::processes::Use;
+use super::told::why_it_failed;
+use crate::local::fault::Fault;
+use crate::local::job::Job;
+use crate::local::os::sys;
+use crate::local::state::layout::Link;
+use crate::local::waiting::Waiting;
+use crate::wire::{ServiceName, VerifyService};
+
+/// Between two questions.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// How long processes that are on their way out may take after a restart.
+const OLD_PROCESSES: Duration = Duration::from_secs(5);
+
+/// The services that were restarted, under watch.
+pub struct Proof<'a> {
+    job: &'a Job,
+    watched: Vec<Watched>,
+    next: Instant,
+}
+
+struct Watched {
+    name: String,
+    /// `restart` or `reload`.
+    action: String,
+    /// What was first seen of it once it was up.
+    first: Option<Seen>,
+    since: Instant,
+}
+
+impl Watched {
+    fn is_reload(&self) -> bool {
+        self.action == "reload"
+    }
+}
+
+impl Proof<'_> {
+    pub fn new(job: &Job) -> Proof<'_> {
+        Proof { job, watched: Vec::new(), next: Instant::now() }
+    }
+
+    /// How a service is before it is restarted; `None`: nobody looks, or it is not known.
+    pub fn before(&self, name: &ServiceName) -> Option<Seen> {
+        self.ask(&name.name)
+    }
+
+    fn ask(&self, name: &str) -> Option<Seen> {
+        if self.job.request.service.verify == Some(VerifyService::Off) {
+            return None;
+        }
+        match ask(&self.job.request.service, name, self.job.deadline.at()) {
+            Ok(seen) => Some(seen),
+            Err(why) => {
+                self.job.out.debug(format!("service {name}: what it runs is not known: {why}"));
+                None
+            }
+        }
+    }
+
+    /// Puts a service under watch that was just restarted or reloaded.
+    pub fn watch(&mut self, name: &ServiceName, before: Option<Seen>) -> Result<(), Fault> {
+        let Some(seen) = self.ask(&name.name) else { return Ok(()) };
+        let (name, action) = (name.name.clone(), name.action.clone());
+        let watched =
+            Watched { name, action, first: (seen.up == Up::Yes).then(|| seen.clone()), since: Instant::now() };
+        let was = before.filter(|before| before.up == Up::Yes);
+        let problem = match (was.as_ref().and_then(|was| was.pid), seen.pid) {
+            (Some(was), Some(is)) if was == is && !watched.is_reload() => {
+                Some(format!("it is still process {is}: it was not restarted"))
+            }
+            (Some(old), Some(new)) if old != new && watched.is_reload() && !is_promised(was.as_ref(), &seen) => {
+                Some(format!("process {old} ended and process {new} took its place: it was restarted"))
+            }
+            _ => None,
+        };
+        match problem.or_else(|| trouble(&watched, &seen, self.job)) {
+            Some(problem) => self.found(&watched, &problem, false),
+            None => {
+                self.watched.push(watched);
+                Ok(())
+            }
+        }
+    }
+
+    /// Fails as soon as a service is found not to have stayed up. Nobody is asked more often than every so often.
+    pub fn look(&mut self) -> Result<(), Fault> {
+        if Instant::now() < self.next {
+            return Ok(());
+        }
+        self.next = Instant::now() + PAUSE;
+        let mut index = 0;
+        while index < self.watched.len() {
+            let Some(seen) = self.ask(&self.watched[index].name) else {
+                index += 1;
+                continue;
+            };
+            match trouble(&self.watched[index], &seen, self.job) {
+                Some(problem) => {
+                    let watched = self.watched.remove(index);
+                    self.found(&watched, &problem, false)?;
+                }
+                None => {
+                    let watched = &mut self.watched[index];
+                    let is_known = watched.first.as_ref().is_some_and(|first| first.pid == seen.pid);
+                    if seen.up == Up::Yes && !is_known {
+                        watched.first = Some(seen);
+                    }
+                    index += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Watches until each service has been up for long enough, then looks at what its processes use.
+    pub fn settle(mut self) -> Result<(), Fault> {
+        let Some(last) = self.watched.iter().map(|it| it.since).max() else { return Ok(()) };
+        let enough = Duration::from_secs(self.job.request.service.min_healthy);
+        {
+            let names: Vec<String> = self.watched.iter().map(|it| it.name.clone()).collect();
+            let what = format!("{} to stay up", crate::text::some(&names, 3));
+            let _told = Waiting::start(&self.job.out, what, enough.min(self.job.deadline.left()));
+            loop {
+                self.next = Instant::now();
+                self.look()?;
+                let is_up = |it: &Watched| it.first.is_some();
+                if last.elapsed() >= enough && self.watched.iter().all(is_up) {
+                    break;
+                }
+                self.job.deadline.check()?;
+                thread::sleep(PAUSE.min(self.job.deadline.left()));
+            }
+        }
+        std::mem::take(&mut self.watched).iter().try_for_each(|watched| self.look_at_processes(watched))
+    }
+
+    /// Whether all processes of a service have left every tree but the live one.
+    fn look_at_processes(&self, watched: &Watched) -> Result<(), Fault> {
+        let job = self.job;
+        let Some(live) = job.layout.read(Link::Current) else { return Ok(()) };
+        let patience = if watched.is_reload() { Duration::ZERO } else { OLD_PROCESSES };
+        let until = job.deadline.within(patience);
+        loop {
+            let Some(seen) = self.ask(&watched.name) else { return Ok(()) };
+            let found = processes::look(&job.layout, &seen);
+            let old = found.uses.iter().find(|it| it.tree != live.as_str());
+            match old {
+                Some(_) if Instant::now() < until => thread::sleep(PAUSE),
+                Some(old) => {
+                    let Use { pid, what, tree } = old;
+                    let (old, live) = (
+                        tree.parse().map_or(tree.clone(), |it: crate::wire::Revision| it.short().into()),
+                        live.short(),
+                    );
+                    let problem = format!("process {pid} has its {what} in {old} still, and {live} is live");
+                    return self.found(watched, &problem, watched.is_reload());
+                }
+                None => {
+                    let name = &watched.name;
+                    let main = seen.pid.map_or(String::new(), |pid| format!(", main process {pid}"));
+                    job.out.debug(format!("service {name}: {}{main}; nothing of it uses another revision", seen.words));
+                    if found.hidden > 0 {
+                        let (hidden, all) = (found.hidden, crate::text::counted(found.processes, "process"));
+                        job.out
+                            .debug(format!("service {name}: what {hidden} of {all} use cannot be seen by this user"));
+                    }
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// What is found wrong with a service: a failure, or a warning. `tolerable`: a warning unless somebody wants it strict.
+    fn found(&self, watched: &Watched, problem: &str, tolerable: bool) -> Result<(), Fault> {
+        let Watched { name, action, .. } = watched;
+        let reason = format!("service {name}: after the {action} {problem}");
+        match self.job.request.service.verify {
+            Some(VerifyService::Warn) => self.job.out.warn(reason),
+            None if tolerable => self.job.out.warn(reason),
+            _ => {
+                why_it_failed(self.job, name);
+                return Err(Fault::failed(reason));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the manager says that a reload may bring another main process: it is the same start of the unit.
+fn is_promised(was: Option<&Seen>, is: &Seen) -> bool {
+    is.may_change_process && was.is_some_and(|was| was.invocation.is_some() && was.invocation == is.invocation)
+}
+
+/// What has become of a service since it was first seen.
+fn trouble(watched: &Watched, now: &Seen, job: &Job) -> Option<String> {
+    let limit = Duration::from_secs(job.request.service.timeout.max(1));
+    match now.up {
+        Up::No => return Some(format!("it is {}", now.words)),
+        Up::NotYet if watched.since.elapsed() > limit => {
+            return Some(format!("it is {} for more than {} s", now.words, limit.as_secs()));
+        }
+        Up::NotYet | Up::Yes => {}
+    }
+    let first = watched.first.as_ref()?;
+    if let (Some(before), Some(after)) = (first.restarts, now.restarts)
+        && after > before
+    {
+        return Some(format!("it ended, and was started again {} within a few seconds", times(after - before)));
+    }
+    match (first.pid, now.pid) {
+        (Some(first_pid), Some(pid)) if first_pid != pid && !is_promised(Some(first), now) => {
+            Some(format!("process {first_pid} ended, and process {pid} took its place"))
+        }
+        (Some(pid), None) if now.up == Up::Yes && !sys::is_alive(pid) => Some(format!("process {pid} ended")),
+        _ => None,
+    }
+}
+
+fn times(count: u64) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
+}

@@ -1,0 +1,230 @@
+//! What a service runs after its restart, looked at through its supervisor and `/proc`. The supervisor has the words of
+//! runit's `sv` and does what a test wants of it.
+
+use std::fs;
+use std::process::Command;
+
+use hoist::wire::{Level, Revision, Service, Stage, StageRequest, VerifyService};
+
+use crate::harness::*;
+
+/// `sv` as runit has it, but that it heeds a file `stuck`, with which it restarts nothing.
+const SUPERVISOR: &str = r#"#!/bin/sh
+pid=$(cat DIR/$2.pid 2>/dev/null)
+up() { [ -n "$pid" ] && readlink /proc/$pid/exe >/dev/null; }
+case $1 in
+status)
+    up && { echo "run: $2: (pid $pid) 1s"; exit 0; }
+    echo "down: $2: 1s, normally up"
+    ;;
+reload) up ;;
+restart)
+    [ ! -e DIR/stuck ] || exit 0
+    ! up || kill -9 $pid
+    (cd LIVE && exec setsid sh ./run </dev/null >/dev/null 2>&1) &
+    echo $! >DIR/$2.pid
+    echo $! >>DIR/all
+    ;;
+esac
+"#;
+
+struct Scene {
+    target: Target,
+    one: Revision,
+}
+
+impl Scene {
+    /// A host on which a service runs that sleeps.
+    fn new() -> Scene {
+        let target = Target::new();
+        let script = SUPERVISOR.replace("DIR", &target.dir.path().display().to_string());
+        let script = script.replace("LIVE", &target.live().display().to_string());
+        fs::create_dir(target.dir.path().join("bin")).unwrap();
+        let path = target.dir.path().join("bin/sv");
+        fs::write(&path, script).unwrap();
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let one = target.commit(&[("run", "exec sleep 100")]);
+        let scene = Scene { target, one };
+        let request = scene.request("r1", &scene.one);
+        scene.target.fetch(&request).ok();
+        scene.run(&request, Stage::Promote).ok();
+        scene
+    }
+
+    fn request(&self, run: &str, revision: &Revision) -> StageRequest {
+        let request = self.target.request(run, revision);
+        let service =
+            Service { command: "sv {action} {service}".to_owned(), min_healthy: 1, ..request.service.clone() };
+        StageRequest { service, restore: Some(self.one.clone()), ..request }
+    }
+
+    /// A request for a revision whose service is this shell script. It is fetched.
+    fn fetched(&self, script: &str) -> StageRequest {
+        let two = self.target.commit(&[("run", script)]);
+        let request = self.request("r2", &two);
+        self.target.fetch(&request).ok();
+        request
+    }
+
+    fn run(&self, request: &StageRequest, stage: Stage) -> Reply {
+        self.call(&asked(request, stage, 0))
+    }
+
+    fn call(&self, request: &hoist::wire::Request) -> Reply {
+        let path = format!("{}:{}", self.target.dir.path().join("bin").display(), std::env::var("PATH").unwrap());
+        let mut child = spawn_with(request, &[("PATH", &path)]);
+        drop(child.stdin.take());
+        reply(child)
+    }
+
+    fn pid(&self) -> String {
+        fs::read_to_string(self.target.dir.path().join("app.pid")).unwrap().trim().to_owned()
+    }
+
+    fn set_stuck(&self) {
+        fs::write(self.target.dir.path().join("stuck"), "").unwrap();
+    }
+}
+
+/// What is left besides ends by itself: nothing sleeps for long here.
+impl Drop for Scene {
+    fn drop(&mut self) {
+        for pid in fs::read_to_string(self.target.dir.path().join("all")).unwrap_or_default().lines() {
+            if fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() != "sleep") {
+                continue;
+            }
+            let _ = Command::new("kill").args(["-KILL", pid]).stderr(std::process::Stdio::null()).status();
+        }
+    }
+}
+
+#[test]
+fn a_service_that_runs_the_live_revision_passes() {
+    let scene = Scene::new();
+    let before = scene.pid();
+    let request = scene.fetched("exec sleep 101");
+    let reply = scene.run(&request, Stage::Promote).ok();
+    assert_ne!(scene.pid(), before);
+    let said = reply.lines(Level::Debug).join("\n");
+    assert!(said.contains(&format!("main process {}; nothing of it uses another revision", scene.pid())), "{said}");
+}
+
+#[test]
+fn a_service_that_dies_right_after_its_restart_is_a_failed_promote() {
+    let scene = Scene::new();
+    let request = scene.fetched("sleep 0.2; exit 3");
+    let reply = scene.run(&request, Stage::Promote);
+    assert_eq!(reply.reason(), "service app: after the restart it is down: app: 1s, normally up");
+    reply.says("service app: down: app: 1s, normally up");
+    // The one before it is brought up again, and looked at as well.
+    scene.run(&request, Stage::Rollback).ok();
+    assert_eq!(scene.target.facts(&request).state.current.as_ref(), Some(&scene.one));
+}
+
+#[test]
+fn a_service_that_dies_is_found_while_its_port_is_waited_for() {
+    let scene = Scene::new();
+    let mut request = scene.fetched("sleep 0.2");
+    request.service.port = Some(1);
+    let reply = scene.run(&request, Stage::Promote);
+    assert!(reply.reason().contains("it is down"), "{}", reply.reason());
+}
+
+#[test]
+fn a_service_that_was_never_replaced_is_told_for_what_it_is_on_the_way_back_too() {
+    let scene = Scene::new();
+    let request = scene.fetched("exec sleep 101");
+    scene.set_stuck();
+    let stuck = format!("service app: after the restart it is still process {}: it was not restarted", scene.pid());
+    assert_eq!(scene.run(&request, Stage::Promote).reason(), stuck);
+    assert_eq!(scene.run(&request, Stage::Rollback).reason(), stuck);
+}
+
+#[test]
+fn what_still_uses_the_tree_of_another_revision_fails_the_promote_and_is_named() {
+    let scene = Scene::new();
+    let old = scene.target.rev(&scene.one);
+    fs::copy("/bin/sleep", old.join("program")).unwrap();
+    let (path, short) = (old.display(), scene.one.short());
+    for (script, what) in [
+        (format!("(cd {path} && exec sleep 100) & exec sleep 101"), "working directory"),
+        (format!("(cd / && exec {path}/program 100) & exec sleep 101"), "program"),
+    ] {
+        let request = scene.fetched(&script);
+        let reply = scene.run(&request, Stage::Promote);
+        let (reason, live) = (reply.reason(), request.revision.short());
+        assert!(reason.contains(&format!("has its {what} in {short} still, and {live} is live")), "{reason}");
+        scene.run(&request, Stage::Rollback).ok();
+    }
+}
+
+#[test]
+fn a_service_that_reloads_in_place_keeps_its_process_and_what_it_holds_of_the_old_tree_is_a_warning_unless_strict() {
+    let scene = Scene::new();
+    let mut request = scene.fetched("exec sleep 101");
+    request.service.names[0].action = "reload".to_owned();
+    let before = scene.pid();
+    let still = format!("process {before} has its working directory in {} still", scene.one.short());
+    scene.run(&request, Stage::Promote).ok().says(&still);
+    assert_eq!(scene.pid(), before);
+    scene.run(&request, Stage::Rollback).ok();
+
+    request.service.verify = Some(VerifyService::Strict);
+    let request = in_run("r3", request);
+    let reply = scene.run(&request, Stage::Promote);
+    assert!(reply.reason().contains(&still), "{}", reply.reason());
+    scene.run(&request, Stage::Rollback).ok();
+}
+
+#[test]
+fn nothing_is_a_failure_with_warn_and_nobody_looks_with_off() {
+    let scene = Scene::new();
+    let mut request = scene.fetched("sleep 0.2");
+    request.service.verify = Some(VerifyService::Warn);
+    scene.run(&request, Stage::Promote).ok().says("after the restart it is down");
+    request.service.verify = Some(VerifyService::Off);
+    let reply = scene.run(&StageRequest { force: true, ..in_run("r3", request) }, Stage::Promote).ok();
+    let said = reply.lines(Level::Debug).join("\n");
+    assert!(!said.contains("it is down"), "{said}");
+}
+
+#[test]
+fn a_command_of_ones_own_is_asked_only_if_that_is_wanted() {
+    let scene = Scene::new();
+    let mut request = scene.fetched("sleep 0.2");
+    request.service.command = format!("{}/bin/sv {{action}} {{service}}", scene.target.dir.path().display());
+    let reply = scene.run(&request, Stage::Promote).ok();
+    let said = reply.lines(Level::Debug).join("\n");
+    assert!(said.contains("what it runs is not known: service_command is not known to answer"), "{said}");
+    request.service.verify = Some(VerifyService::Strict);
+    let reply = scene.run(&StageRequest { force: true, ..in_run("r3", request) }, Stage::Promote);
+    assert!(reply.reason().contains("it is down"), "{}", reply.reason());
+}
+
+#[test]
+fn a_probe_tells_which_revision_a_service_runs_and_what_differs_from_the_live_one() {
+    let scene = Scene::new();
+    let request = scene.fetched("exec sleep 101");
+    let running = || {
+        let mut probe = probe(&request);
+        probe.services = Some(Box::new(request.service.clone()));
+        match scene.call(&hoist::wire::Request::Probe(probe)).events.as_slice() {
+            [hoist::wire::TargetEvent::Facts(facts)] => facts.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let facts = running();
+    let [service] = facts.running.as_slice() else { panic!("{facts:?}") };
+    assert_eq!((service.up, &service.revisions), (true, &vec![scene.one.clone()]));
+    assert_eq!(service.differs_from(facts.state.current.as_ref()), None);
+    // What is live changes, and the service does not.
+    scene.set_stuck();
+    assert!(scene.run(&request, Stage::Promote).ended().0.is_err());
+    let facts = running();
+    let differs = facts.running[0].differs_from(facts.state.current.as_ref()).unwrap();
+    assert_eq!(differs, format!("service app (process {}) still uses {}", scene.pid(), scene.one.short()));
+    Command::new("kill").args(["-KILL", &scene.pid()]).status().unwrap();
+    let facts = running();
+    let differs = facts.running[0].differs_from(facts.state.current.as_ref()).unwrap();
+    assert_eq!(differs, "service app is down: app: 1s, normally up");
+}
