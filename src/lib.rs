@@ -17,6 +17,7 @@ pub mod fleet_state;
 pub mod fuzzing;
 mod gitmodules;
 mod glob;
+pub mod invocation;
 mod jinja;
 pub mod journal;
 pub mod local;

@@ -24,11 +24,35 @@ pub struct CommandRun {
     pub timeout: Duration,
 }
 
-/// Says whether no further host is to begin; it is asked every so often.
-pub type Halt<'a> = &'a mut dyn FnMut(&dyn Reporter) -> bool;
+/// Whoever called for the command.
+pub trait Caller {
+    /// Whether no further host is to begin; asked every so often.
+    fn stops(&mut self, report: &dyn Reporter) -> bool;
+
+    /// What the caller, who has just been heard, can do about the hosts at work.
+    fn advice(&mut self) -> Option<String> {
+        None
+    }
+
+    /// Whether the hosts at work are not waited for any longer; asked every so often after that.
+    fn aborts(&mut self) -> bool {
+        false
+    }
+}
+
+impl<F: FnMut(&dyn Reporter) -> bool> Caller for F {
+    fn stops(&mut self, report: &dyn Reporter) -> bool {
+        self(report)
+    }
+}
 
 /// Runs the command over a fleet whose ids are the places of the targets, over all groups in order.
-pub fn run(command_run: &CommandRun, fleet: &mut dyn Fleet, report: &mut dyn Reporter, halt: Halt) -> ExitCode {
+pub fn run(
+    command_run: &CommandRun,
+    fleet: &mut dyn Fleet,
+    report: &mut dyn Reporter,
+    caller: &mut dyn Caller,
+) -> ExitCode {
     let began = Instant::now();
     report.event(&Event::Command {
         command: command_run.command.clone(),
@@ -37,7 +61,7 @@ pub fn run(command_run: &CommandRun, fleet: &mut dyn Fleet, report: &mut dyn Rep
     });
     let targets = command_run.groups.iter().flat_map(|group| group.targets.iter().map(move |target| (group, target)));
     let rows = targets.map(|(group, target)| Row { group, target, outcome: None }).collect();
-    let mut hosts = Hosts { rows, failed: 0, interrupted: false, halt };
+    let mut hosts = Hosts { rows, failed: 0, interrupted: false, aborted: false, caller };
     let end = hosts.visit(command_run, fleet, report);
     let (verdict, code) = hosts.judge(end);
     let rows = hosts.rows.iter().map(Row::report).collect();
@@ -66,7 +90,8 @@ struct Hosts<'a, 'h> {
     /// In the group that has its turn.
     failed: usize,
     interrupted: bool,
-    halt: Halt<'h>,
+    aborted: bool,
+    caller: &'h mut dyn Caller,
 }
 
 impl<'a> Hosts<'a, '_> {
@@ -81,7 +106,8 @@ impl<'a> Hosts<'a, '_> {
                     return End::Interrupted;
                 }
                 self.visit_subgroup(command_run, group, &label, hosts.part(range), fleet, report);
-                if self.exceeds(group) {
+                // Hosts that are not waited for have failed, and are no reason to stop that the operator had not given.
+                if self.exceeds(group) && !self.aborted {
                     let (failed, limit) = (self.failed, group.limit.resolved(group.targets.len()));
                     report.event(&Event::LimitExceeded { group: group.name.clone(), failed, limit });
                     return End::Limit(group);
@@ -169,11 +195,20 @@ impl Observer for Hosts<'_, '_> {
     }
 
     fn interrupted(&mut self, report: &mut dyn Reporter) -> bool {
-        if !self.interrupted && (self.halt)(report) {
+        if !self.interrupted && self.caller.stops(report) {
             self.interrupted = true;
             report.event(&Event::Interrupted);
         }
         self.interrupted
+    }
+
+    fn advice(&mut self) -> Option<String> {
+        if self.interrupted { self.caller.advice() } else { None }
+    }
+
+    fn aborts(&mut self) -> bool {
+        self.aborted |= self.caller.aborts();
+        self.aborted
     }
 }
 

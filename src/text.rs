@@ -62,6 +62,11 @@ pub fn words(line: &str) -> Option<Vec<String>> {
     shlex::split(line)
 }
 
+/// A word as a POSIX shell has to be given it.
+pub fn quoted(word: &str) -> String {
+    shlex::try_quote(word).map_or_else(|_| word.to_owned(), |quoted| quoted.into_owned())
+}
+
 /// What may have been meant by a word that is not known: `: did you mean "x"?`, or nothing when no known word is near.
 pub fn did_you_mean<T: AsRef<str>>(word: &str, known: impl IntoIterator<Item = T>) -> String {
     nearest(word, known).map(|near| format!(": did you mean {near:?}?")).unwrap_or_default()

@@ -20,6 +20,14 @@ pub fn masked(address: &str) -> String {
     }
 }
 
+/// As [`masked`], of the value of `key:value` or `key=value`.
+pub fn masked_value(define: &str) -> String {
+    match define.find([':', '=']) {
+        Some(at) => format!("{}{}", &define[..=at], masked(&define[at + 1..])),
+        None => define.to_owned(),
+    }
+}
+
 /// The text without the name and the password of an address that stands in it: programs quote what they were given.
 pub fn mask_in(text: &str, address: &str) -> String {
     match credentials(address) {

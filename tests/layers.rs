@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// The rooms, each of which may import the ones that stand below it in this list, and no other.
-const LAYERS: [&str; 32] = [
+const LAYERS: [&str; 33] = [
     "main",
     "cli",
     "operation",
@@ -35,6 +35,7 @@ const LAYERS: [&str; 32] = [
     "terminal",
     "targets",
     "problem",
+    "invocation",
     "wire",
     "clock",
     "exit_code",

@@ -10,6 +10,7 @@ use common::Project;
 use hoist::config::Options;
 use hoist::deploy::{Answer, Choice, Operator, Question};
 use hoist::exit_code::ExitCode;
+use hoist::invocation::Invocation;
 use hoist::locks::{LockOwner, Purpose};
 use hoist::operation;
 use hoist::operation::{Back, Frontend, LockScope, Look, Refused};
@@ -58,7 +59,7 @@ impl Frontend for Nobody {
         Box::new(Silent)
     }
 
-    fn operator(&self) -> io::Result<Box<dyn Operator>> {
+    fn operator(&self, _: &Invocation) -> io::Result<Box<dyn Operator>> {
         Ok(Box::new(Silent))
     }
 }

@@ -46,9 +46,9 @@ fn every_problem_of_every_host_is_told_before_anything_is_touched() {
         .deploy(&[])
         .ends(1)
         .says("nothing was touched")
-        .says("127.0.0.2] refused: check up: cannot run /srv/probe: No such file or directory")
-        .says(&format!("127.0.0.3] refused: {vars}"))
-        .says(&format!("127.0.0.4] refused: {vars}"))
+        .says("127.0.0.2] probe failed: check up: cannot run /srv/probe: No such file or directory")
+        .says(&format!("127.0.0.3] probe failed: {vars}"))
+        .says(&format!("127.0.0.4] probe failed: {vars}"))
         .says("; service web is not on this host: install it, or set require_valid_service");
     all_on(&farm, 4, &one);
     assert!((0..4).all(|n| Links::of(&farm, n).in_progress.is_none() && !farm.srv(&address(n)).join("log").exists()));
@@ -80,7 +80,7 @@ fn a_host_that_has_nothing_to_do_is_not_refused_for_what_it_lacks() {
     project.deploy(&[]).ends(0);
     std::fs::remove_file(farm.srv(&address(1)).join("web")).unwrap();
     project.deploy(&[]).ends(0).says("warning: 127.0.0.2: service web is not on this host");
-    project.deploy(&["--force"]).ends(1).says("127.0.0.2] refused: service web is not on this host");
+    project.deploy(&["--force"]).ends(1).says("127.0.0.2] probe failed: service web is not on this host");
     project.deploy(&["--service-restart"]).ends(1).says("nothing was touched");
 }
 

@@ -4,6 +4,7 @@ mod common;
 #[path = "common/schema.rs"]
 mod schema;
 
+use common::terminal::Terminal;
 use common::{CACHE, Farm, Links, Project, Ran, address};
 
 fn page(project: &Project, words: &str) -> String {
@@ -138,4 +139,36 @@ fn what_somebody_else_has_deployed_to_all_hosts_is_not_taken_back() {
     (0..2).for_each(|n| assert_eq!(Links::of(&farm, n), Links::finalized(&two)));
     project.run(&["reconcile", "--yes", "-l", "127.0.0.2"]).ends(0);
     assert_ne!(Links::of(&farm, 1), Links::finalized(&two));
+}
+
+#[test]
+fn it_says_from_what_to_what_and_asks_once_before_anything_is_touched() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 1, 2);
+    let one = project.git(&["rev-parse", "HEAD"]);
+    project.deploy(&[]).ends(0);
+    let two = page(&project, "Second page");
+    project.deploy(&[]).ends(0);
+    [0, 2].into_iter().for_each(|n| drift(&farm, n, &one));
+    let question = format!("Bring 2 hosts to {}? [y]es/[N]o", &two[..10]);
+    for (answer, status) in [("\n", 1), ("n\n", 1), ("\x04", 1)] {
+        let mut terminal = Terminal::of_size(project.hoist(&["reconcile"]), 24, 160);
+        terminal.wait_for(&question);
+        let shown = terminal.shows();
+        assert!(shown.contains(&format!("drifted: {} is live, {} is wanted", &one[..10], &two[..10])), "{shown}");
+        assert!(shown.contains(&format!("to    {} \"Second page\", deployed by op@", &two[..10])), "{shown}");
+        terminal.types(answer);
+        terminal.ends(status);
+        assert!(terminal.shows().contains("nothing was touched"), "{}", terminal.shows());
+        assert_eq!(Links::of(&farm, 0).current.as_deref(), Some(one.as_str()));
+    }
+    let mut nobody = project.hoist(&["reconcile"]);
+    Ran::of(nobody.output().unwrap()).ends(2).says("--yes");
+    let mut terminal = Terminal::run(project.hoist(&["reconcile"]));
+    terminal.wait_for(&question);
+    terminal.types("y\n");
+    terminal.wait_for("Continue?");
+    terminal.types("y\n");
+    terminal.ends(0);
+    common::all_on(&farm, 3, &two);
 }

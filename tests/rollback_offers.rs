@@ -162,6 +162,9 @@ fn a_part_of_the_fleet_goes_back_by_itself_and_the_rest_can_follow() {
     project.run(&["rollback", "--yes", "-l", "127.0.0.2"]).ends(0).says("1 of 1 host");
     assert_eq!(Links::of(&farm, 1), Links::finalized(&one));
     assert_eq!(Links::of(&farm, 0), Links::finalized(&two));
+    // What is offered next is about the same hosts.
+    let again = project.run(&["rollback", "--yes", "-l", "127.0.0.2"]).ends(2);
+    again.says("`hoist rollback --list -l 127.0.0.2` shows");
     project.run(&["status"]).ends(1).says("skew: the hosts of default run different revisions");
     project.run(&["rollback", "--yes"]).ends(0).says("already on").says("3 of 3 hosts");
     all_on(&farm, 3, &one);
@@ -241,4 +244,30 @@ fn an_unfinished_deployment_is_shown_and_undone_after_a_question() {
     // Whoever else meant to undo it is not taken further back.
     project.run(&["rollback", "--yes"]).ends(2).says("already rolled back");
     all_on(&farm, 2, &two);
+}
+
+#[test]
+fn an_unfinished_deployment_is_named_with_its_environment_and_ended_in_no_other() {
+    let farm = Farm::up();
+    let project = Project::new(&farm, 0, 2);
+    for environment in ["staging", "other"] {
+        project.write(&format!("hoist/environments/{environment}/hoist.cfg"), "[global]\nbatch_size: 7\n");
+    }
+    project.check("waits", "promote", common::WAITS);
+    let one = project.commit("one");
+    common::kill_at_check(&farm, &project, &["deploy", "--yes", "-e", "staging", "-D", "umask:2"], 2);
+
+    let unfinished = format!("the deployment of {} to environment staging that op@", &one[..10]);
+    let (resume, rollback) = ("`hoist resume -e staging -D umask:2`", "`hoist rollback -e staging -D umask:2`");
+    for words in [&["deploy", "--yes"][..], &["resume", "--yes", "-e", "other"], &["rollback", "--yes", "-e", "other"]]
+    {
+        project.run(words).ends(6).says(&unfinished).says(resume).says(rollback);
+    }
+    project.run(&["status"]).ends(1).says(&unfinished).says(resume);
+    project.run(&["rollback", "--dry-run"]).ends(0).says(rollback);
+    // What it says at its end is about the same environment, whoever ends it.
+    let ran = project.run(&["rollback", "--yes"]).ends(3);
+    ran.says(
+        "nothing was live there before: run `hoist deploy -e staging -D umask:2 -r REVISION -l 127.0.0.1,127.0.0.2`",
+    );
 }

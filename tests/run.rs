@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 
+use common::terminal::Terminal;
 use common::{Farm, HOIST, Project, Ran, address, signal, wait_for};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -467,7 +468,7 @@ fn an_interrupt_waits_for_those_under_way_and_a_second_one_does_not() {
     }
     let ran = Ran::of(child.wait_with_output().unwrap()).ends(130);
     assert_eq!(sorted(&ran.out), ["127.0.0.1: done", "127.0.0.2: done"]);
-    let ran = ran.says("no more hosts are started").says("interrupted: ok on 2 of 4 hosts; 2 not attempted");
+    let ran = ran.says("no further host begins").says("interrupted: ok on 2 of 4 hosts; 2 not attempted");
     assert!(ran.err.ends_with("  127.0.0.[3-4]: not attempted\n"), "{}", ran.err);
     assert!(!begun(2) && !begun(3));
 
@@ -481,12 +482,36 @@ fn an_interrupt_waits_for_those_under_way_and_a_second_one_does_not() {
     let mut err = BufReader::new(child.stderr.take().unwrap());
     let mut said = String::new();
     err.read_line(&mut said).unwrap();
-    assert!(said.contains("interrupt again to stop at once"), "{said}");
+    assert!(said.contains("waiting for command on 127.0.0.[1-2]"), "{said}");
+    said.clear();
+    err.read_line(&mut said).unwrap();
+    assert!(said.contains("a second Ctrl-C ends hoist at once"), "{said}");
     signal(&child, "INT");
     err.read_to_string(&mut said).unwrap();
     let status = child.wait().unwrap();
     assert_eq!((status.code(), status.signal()), (Some(130), None));
     assert!(said.ends_with("stopped; running commands may continue on their hosts\n"), "{said}");
+}
+
+#[test]
+fn the_first_ctrl_c_says_who_is_waited_for_and_an_abort_waits_for_them_no_longer() {
+    let it = Nowhere::new();
+    let begun = |n: usize| it.farm.home(&address(n)).join("begun").exists();
+    let line = ["--hosts", "127.0.0.[1:3]", "--batch", "2", "--", "touch begun; echo said; exec sleep 600"];
+    let mut terminal = Terminal::run(it.command(&line));
+    wait_for("two hosts", || begun(0) && begun(1));
+    terminal.wait_for("127.0.0.2: said");
+    // What was typed before it was shown is no answer.
+    terminal.types("a\n");
+    terminal.types_and_sees("\x03", "waiting for command on 127.0.0.[1-2]");
+    terminal.wait_for("a second Ctrl-C ends hoist at once");
+    assert!(!terminal.shows().contains("aborting"), "{}", terminal.shows());
+    terminal.types("a\n");
+    terminal.ends(130);
+    let shown = terminal.shows();
+    assert!(shown.contains("aborted by the operator; the command may go on there"), "{shown}");
+    assert!(shown.contains("interrupted: ok on 0 of 3 hosts; 2 failed; 1 not attempted"), "{shown}");
+    assert!(!begun(2));
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod scripted;
 use std::time::Duration;
 
 use hoist::exit_code::ExitCode;
-use hoist::report::{Event, HostRow, RowState};
+use hoist::report::{Event, HostRow, Reporter, RowState};
 use hoist::run::{CommandRun, run};
 use hoist::targets::{FailedTargets, FailureLimit, Group};
 use hoist::wire::{Outcome, StartedBy};
@@ -31,7 +31,7 @@ fn tell(groups: Vec<Group>, acts: Vec<Act>, batch: usize, interrupt_at: Option<u
     let timeout = Duration::from_secs(9);
     let command_run = CommandRun { command: "true".into(), by, groups, batch, timeout };
     let (mut looks, mut interrupted) = (0, false);
-    let code = run(&command_run, &mut fleet, &mut events, &mut |_| {
+    let code = run(&command_run, &mut fleet, &mut events, &mut |_: &dyn Reporter| {
         looks += 1;
         interrupted = interrupt_at.is_some_and(|at| looks > at);
         interrupted

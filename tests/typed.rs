@@ -130,6 +130,61 @@ fn a_word_that_is_a_revision_is_refused_as_a_message_and_both_ways_out_are_shown
 }
 
 #[test]
+fn a_word_that_is_a_group_a_host_or_an_environment_is_refused_as_a_message_and_as_a_revision() {
+    let project = project();
+    for (word, flag, what) in [
+        ("canary", "-g", "a group"),
+        ("default", "-g", "a group"),
+        ("web02", "-l", "a host"),
+        ("root@db1:2222", "-l", "a host"),
+        ("production", "-e", "an environment"),
+    ] {
+        let message = format!("hoist deploy: {word:?} is {what}, and a word here is the message: to deploy there, ");
+        let line = told(&project, &format!("deploy --yes {word}"));
+        let ways = format!("`hoist deploy {flag} {word}`; if it is the message, `hoist deploy -m {word}`");
+        assert_eq!(line, message.clone() + &ways);
+        let line = told(&project, &format!("deploy --yes -r v1.2 {word}"));
+        let ways =
+            format!("`hoist deploy -r v1.2 {flag} {word}`; if it is the message, `hoist deploy -r v1.2 -m {word}`");
+        assert_eq!(line, message + &ways);
+        let line = told(&project, &format!("rollback --yes {word}"));
+        let back = format!("a word here is the revision: to go back there, `hoist rollback {flag} {word}`");
+        assert_eq!(line, format!("hoist rollback: {word:?} is {what}, and {back}"));
+    }
+    let ran = project.run(&["deploy", "--dry-run", "-D", "ssh_config=none", "-m", "canary"]);
+    assert!(!ran.err.contains("is a group"), "{ran:?}");
+}
+
+#[test]
+fn a_command_that_a_message_names_has_the_flags_of_the_one_that_it_answers() {
+    let project = project();
+    let folder = project.path("");
+    let folder = folder.to_str().unwrap().trim_end_matches('/');
+    let flags = format!("-C {folder} -e production -D batch_size:3");
+    let elsewhere = |words: &str| {
+        let mut command = project.hoist(&words.split(' ').collect::<Vec<_>>());
+        Ran::of(command.current_dir("/").output().unwrap())
+    };
+    for (words, named) in [
+        (format!("deploy --yes {flags} hotfix"), format!("`hoist deploy {flags} -r hotfix`")),
+        (format!("deploy --init {flags}"), format!("`hoist plan {flags}`")),
+        (format!("config {flags} nosuchthing"), format!("`hoist config {flags}`")),
+        (format!("reconcile --yes {flags}"), format!("`hoist deploy {flags}`")),
+        (
+            format!("deploy --yes {flags} production"),
+            format!("`hoist deploy -C {folder} -D batch_size:3 -e production`"),
+        ),
+        (format!("-C {folder}/.. status -C nosuch"), "\"nosuch\"".into()),
+    ] {
+        elsewhere(&words).says(&named);
+    }
+    std::fs::rename(project.path("hoist"), project.path("gone")).unwrap();
+    elsewhere(&format!("plan {flags}")).ends(2).says(&format!("`hoist init -C {folder}` writes a first one"));
+    std::fs::rename(project.path("gone"), project.path("hoist")).unwrap();
+    elsewhere(&format!("init -C {folder}")).ends(2).says(&format!("`hoist check-config -C {folder}`"));
+}
+
+#[test]
 fn groups_are_chosen_by_flag_or_by_name_and_a_host_of_the_same_name_wins() {
     let project = project();
     let hosts = |words: &[&str]| {
@@ -375,18 +430,18 @@ fn completion_knows_commands_flags_hosts_groups_revisions_stages_environments_an
     assert_eq!(proposed(&nowhere, &format!("-C {} status web0", there.display())), ["web01", "web02", "web03"]);
 }
 
-/// What a shell says to a script in the repository, with the program on its path; `None` where there is no such shell.
-fn shell(project: &Project, shell: &[&str], script: &str) -> Option<String> {
+/// What a shell says to a script in the repository, with the program on its path.
+fn shell(project: &Project, shell: &[&str], script: &str) -> String {
     let folder = std::path::Path::new(HOIST).parent().unwrap();
     let mut command = Command::new(shell[0]);
     command.args(&shell[1..]).current_dir(project.path("")).env("HOME", project.path(".git"));
     command.env("PATH", format!("{}:{}", folder.display(), std::env::var("PATH").unwrap()));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().ok()?;
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}; run make deps", shell[0]));
     child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
     let ran = Ran::of(child.wait_with_output().unwrap()).ends(0);
     assert_eq!(ran.err, "");
-    Some(ran.out)
+    ran.out
 }
 
 #[test]
@@ -397,7 +452,7 @@ fn bash_asks_the_program_and_cuts_what_it_has_typed_already() {
             "source <(hoist completion bash)\nCOMP_LINE='{line}'; COMP_POINT=${{#COMP_LINE}}\n_hoist hoist\n\
              printf '%s\\n' \"${{COMPREPLY[@]}}\""
         );
-        shell(&project, &["bash"], &script).unwrap().lines().map(str::to_owned).collect::<Vec<_>>()
+        shell(&project, &["bash"], &script).lines().map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(complete("hoist depl"), ["deploy", "deploy-local"]);
     assert_eq!(complete("hoist status web0"), ["web01", "web02", "web03"]);
@@ -406,24 +461,21 @@ fn bash_asks_the_program_and_cuts_what_it_has_typed_already() {
 }
 
 #[test]
-fn fish_asks_the_program_where_there_is_one() {
+fn fish_asks_the_program() {
     let project = project();
     let script = "hoist completion fish | source\ncomplete -C 'hoist plan -g ca'\ncomplete -C 'hoist stat'\n";
-    if let Some(said) = shell(&project, &["fish", "--no-config"], script) {
-        let words: Vec<&str> = said.lines().map(|line| line.split('\t').next().unwrap()).collect();
-        assert_eq!(words, ["canary", "status"]);
-    }
+    let said = shell(&project, &["fish", "--no-config"], script);
+    let words: Vec<&str> = said.lines().map(|line| line.split('\t').next().unwrap()).collect();
+    assert_eq!(words, ["canary", "status"]);
 }
 
 #[test]
-fn zsh_asks_the_program_where_there_is_one() {
+fn zsh_asks_the_program() {
     let project = project();
     // The completion system is for a terminal: what the function would add is shown in place of that.
     let script = "compdef() { }\nsource <(hoist completion zsh)\n\
                   compadd() { while [[ $1 != -a ]]; do shift; done; print -l -- ${(P)2}; }\n_files() { print files; }\n\
                   words=(hoist plan -g ca) CURRENT=4; _hoist\nwords=(hoist plan -D ssh_us) CURRENT=4; _hoist\n\
                   words=(hoist plan -c '') CURRENT=4; _hoist\n";
-    if let Some(said) = shell(&project, &["zsh", "-f"], script) {
-        assert_eq!(said, "canary\nssh_user=\nfiles\n");
-    }
+    assert_eq!(shell(&project, &["zsh", "-f"], script), "canary\nssh_user=\nfiles\n");
 }

@@ -43,6 +43,9 @@ if [ "$what" != build ]; then
 	need haproxy haproxy
 	need socat socat
 	need curl curl
+	# Their completions are tried in the shells themselves.
+	need zsh zsh
+	need fish fish
 	need python3 python3
 	python3 -c "import ensurepip, venv" >/dev/null 2>&1 || missing="$missing python3-venv"
 	# Python's own tests: tests/python takes the INI files of test_configparser from them.

@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal};
 
 use crate::deploy::{Answer, Operator, Question};
+use crate::invocation::Invocation;
 use crate::operation::{Frontend, Refused};
 use crate::report;
 use crate::report::Reporter;
@@ -14,12 +15,11 @@ use super::show::Show;
 use super::signals::{Interrupts, stop_at_once};
 
 /// What is said of a run that is stopped at once.
-const LAST_WORDS: &str = "hoist: stopped; running stages continue on their hosts\n\
-                          continue with `hoist resume`, or undo with `hoist rollback`";
+const STOPPED: &str = "hoist: stopped; running stages continue on their hosts";
 
 /// What is said of a run whose question about the rollback nobody can answer any more.
-const UNANSWERED: &str = "hoist: the terminal is gone, and nobody has said whether to roll back: the hosts stay as they are\n\
-                          continue with `hoist resume`, or undo with `hoist rollback`";
+const UNANSWERED: &str =
+    "hoist: the terminal is gone, and nobody has said whether to roll back: the hosts stay as they are";
 
 /// What can be done about hosts that are at work.
 const CAN_ABORT: &str = "wait for them, or [a]bort now: a and Enter end the step on these hosts; ";
@@ -37,12 +37,14 @@ pub struct Console {
     show: Show,
     interrupts: Interrupts,
     keyboard: Keyboard,
+    /// What can be done about a run that is left unfinished.
+    unfinished: String,
 }
 
 impl Console {
     /// For a command. With `yes` every question is answered with yes.
     pub fn new(command: &'static str, show: Show, yes: bool) -> Console {
-        Console { command, yes, show, interrupts: Interrupts::default(), keyboard: Keyboard }
+        Console { command, yes, show, interrupts: Interrupts::default(), keyboard: Keyboard, unfinished: String::new() }
     }
 
     /// Discards what was typed so far, which is no answer to what comes now: whoever typed it had not read the question.
@@ -123,8 +125,11 @@ impl Frontend for Console {
         report::to_stdout(self.show.format, self.show.verbosity, |hosts| fold(hosts.iter().copied()))
     }
 
-    fn operator(&self) -> io::Result<Box<dyn Operator>> {
-        Ok(Box::new(Console { interrupts: Interrupts::listen(LAST_WORDS)?, ..self.clone() }))
+    fn operator(&self, invocation: &Invocation) -> io::Result<Box<dyn Operator>> {
+        let (resume, rollback) = (invocation.command("resume"), invocation.command("rollback"));
+        let unfinished = format!("continue with `{resume}`, or undo with `{rollback}`");
+        let interrupts = Interrupts::listen(format!("{STOPPED}\n{unfinished}"))?;
+        Ok(Box::new(Console { interrupts, unfinished, ..self.clone() }))
     }
 }
 
@@ -187,7 +192,7 @@ impl Console {
                         "please answer y or n; a second Ctrl-C ends hoist at once, and leaves the hosts as they are",
                     );
                 }
-                Typed::Gone => stop_at_once(UNANSWERED),
+                Typed::Gone => stop_at_once(&format!("{UNANSWERED}\n{}", self.unfinished)),
             }
         }
     }
@@ -224,8 +229,7 @@ impl Operator for Console {
     }
 
     fn aborts(&mut self) -> bool {
-        let typed = self.keyboard.line_so_far();
-        typed.is_some_and(|line| matches!(line.to_lowercase().as_str(), "a" | "abort" | "abort now"))
+        self.keyboard.aborts()
     }
 
     fn name(&self) -> &'static str {

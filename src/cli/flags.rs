@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use crate::config::Options;
 use crate::operation::Refused;
@@ -146,10 +147,28 @@ macro_rules! command {
 }
 pub(in crate::cli) use command;
 
+/// Where `-C` led, as it was typed. The process has one working directory, and this is its name.
+static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+
+/// Changes to the folders of `-C`, each of which is seen from the one before.
+///
+/// # Errors
+/// One that cannot be changed to.
+pub fn enter(folders: &[PathBuf]) -> Result<(), String> {
+    for folder in folders {
+        std::env::set_current_dir(folder).map_err(|error| format!("-C: cannot change to {folder:?}: {error}"))?;
+    }
+    if !folders.is_empty() {
+        let _ = FOLDER.set(folders.iter().collect());
+    }
+    Ok(())
+}
+
 /// What the command line and the environment say of the configuration.
 pub fn options(file: Option<&str>, defines: &[String], environment: Option<&str>) -> Result<Options, Refused> {
     Ok(Options {
         start: working_directory()?,
+        folder: FOLDER.get().cloned(),
         config_file: file.map(Into::into),
         defines: defines.to_vec(),
         environment: environment.map(str::to_owned),

@@ -73,8 +73,13 @@ impl Keyboard {
         }
     }
 
+    /// Whether `a` was typed by now: what is under way is to be aborted.
+    pub fn aborts(self) -> bool {
+        self.line_so_far().is_some_and(|line| matches!(line.to_lowercase().as_str(), "a" | "abort" | "abort now"))
+    }
+
     /// A line that has been typed by now; waits for none.
-    pub fn line_so_far(self) -> Option<String> {
+    fn line_so_far(self) -> Option<String> {
         let mut line = Vec::new();
         // A terminal gives whole lines only.
         while self.is_there() && matches!(ready(0), Ok(flags) if flags.contains(PollFlags::IN)) {

@@ -42,11 +42,9 @@ pub fn main(words: Vec<std::ffi::OsString>) -> ExitCode {
     out::log_to_stderr();
     let command = match argv::parse(words) {
         Ok(Parsed::Command(hoist, folders)) => {
-            for folder in folders {
-                if let Err(error) = std::env::set_current_dir(&folder) {
-                    out::complain_line(&format!("hoist: -C: cannot change to {folder:?}: {error}"));
-                    return ExitCode::Usage;
-                }
+            if let Err(why) = flags::enter(&folders) {
+                out::complain_line(&format!("hoist: {why}"));
+                return ExitCode::Usage;
             }
             hoist.command
         }

@@ -19,14 +19,15 @@ impl Interrupts {
     ///
     /// SIGHUP is never a second one: when a terminal goes away, the kernel sends one and the shell another, and the
     /// terminal is seen to be gone besides.
-    pub fn listen(last_words: &'static str) -> std::io::Result<Interrupts> {
+    pub fn listen(last_words: impl Into<String>) -> std::io::Result<Interrupts> {
+        let last_words = last_words.into();
         let interrupts = Interrupts::default();
         let seen = interrupts.clone();
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
         std::thread::Builder::new().name("signals".into()).stack_size(64 << 10).spawn(move || {
             for signal in signals.forever() {
                 if seen.0.swap(true, Ordering::SeqCst) && signal != SIGHUP {
-                    stop_at_once(last_words);
+                    stop_at_once(&last_words);
                 }
             }
         })?;

@@ -98,7 +98,7 @@ impl Config {
     }
 
     /// The environments that the repository has, sorted.
-    pub(super) fn environments(&self) -> Vec<String> {
+    pub fn environments(&self) -> Vec<String> {
         let found = std::fs::read_dir(self.control.join("environments")).into_iter().flatten().flatten();
         let mut names: Vec<String> = found
             .filter(|entry| entry.path().is_dir())

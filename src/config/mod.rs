@@ -28,6 +28,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::files::no_links;
+use crate::invocation::Invocation;
 use crate::problem::Problem;
 use crate::targets::SYSTEM_FOLDER;
 use crate::wire::Level;
@@ -57,6 +58,8 @@ const SCAPS_LOCK_TIMEOUT: Duration = Duration::from_secs(600);
 pub struct Options {
     /// Where to look for the repository: its working tree or any folder below.
     pub start: PathBuf,
+    /// How `start` was named, where that was not simply the working directory: the value of `-C`.
+    pub folder: Option<PathBuf>,
     /// Takes the place of the repository's own configuration file.
     pub config_file: Option<PathBuf>,
     /// Takes the place of `/etc/hoist.cfg` or `/etc/scap.cfg`, and must exist.
@@ -66,6 +69,19 @@ pub struct Options {
     pub environment: Option<String>,
     /// `key:value`, in order; the last of several counts.
     pub defines: Vec<String>,
+}
+
+impl Options {
+    /// The flags that said so, for commands that messages name.
+    pub fn invocation(&self) -> Invocation {
+        Invocation {
+            folder: self.folder.clone(),
+            config_file: self.config_file.clone(),
+            environment: self.environment.clone(),
+            defines: self.defines.clone(),
+            limit: None,
+        }
+    }
 }
 
 /// A repository's configuration, read and validated.
@@ -81,6 +97,8 @@ pub struct Config {
     pub settings: Settings,
     /// Remarks for the operator.
     pub notes: Vec<Note>,
+    /// The flags that the configuration was asked for with.
+    pub invocation: Invocation,
     /// The `git_server` that is set and not fetched from.
     spared_server: Option<String>,
     /// The configuration file that was read for the repository; `None`: there was none, and it was optional.
@@ -120,7 +138,7 @@ impl Config {
             found => found?,
         };
         let shown = |path: &Path| shown_below(&top, path);
-        let (control, file) = match control_of(&top, options.config_file.as_deref()) {
+        let (control, file) = match control_of(&top, options) {
             Err(_) if options.repo_optional && options.config_file.is_none() => (top.join(CONTROL[0]), None),
             found => found.map(|(control, file)| (control, Some(file)))?,
         };
@@ -179,7 +197,19 @@ impl Config {
             problems.push(Problem::new(why).about("git_server").remark(Level::Info));
         }
         let notes = Vec::new();
-        let config = Config { top, control, control_name, environment, settings, notes, spared_server, file, layers };
+        let invocation = options.invocation();
+        let config = Config {
+            top,
+            control,
+            control_name,
+            environment,
+            settings,
+            notes,
+            invocation,
+            spared_server,
+            file,
+            layers,
+        };
         config.remark_into(problems);
         Ok(config)
     }
@@ -332,15 +362,16 @@ fn canonical(path: &Path) -> Result<PathBuf, Problem> {
 }
 
 /// The folder with the repository's control files, and the configuration file.
-fn control_of(top: &Path, replaced: Option<&Path>) -> Result<(PathBuf, PathBuf), Problem> {
+fn control_of(top: &Path, options: &Options) -> Result<(PathBuf, PathBuf), Problem> {
     let own = |name: &str| top.join(name).join(format!("{name}.cfg"));
     let configured = CONTROL.into_iter().find(|name| own(name).is_file());
-    let Some(replaced) = replaced else {
+    let Some(replaced) = &options.config_file else {
+        // It has none of the flags that say which configuration is meant.
+        let init = Invocation { folder: options.folder.clone(), ..Invocation::default() }.command("init");
         return match configured {
             Some(name) => Ok((top.join(name), own(name))),
             None => Err(Problem::new(format!(
-                "no configuration: neither hoist/hoist.cfg nor scap/scap.cfg is in {}: create hoist/hoist.cfg with a \
-                 section [global] that sets git_repo and dsh_targets",
+                "no configuration: neither hoist/hoist.cfg nor scap/scap.cfg is in {}: `{init}` writes a first one",
                 top.display()
             ))),
         };

@@ -89,7 +89,8 @@ impl Requests {
         let shallow = parts.shallow(repo)?;
         let ahead = Arc::new(Ahead::of(plan, repo, &request));
         let (tag, describing) = Default::default();
-        Ok(Requests { request: Arc::new(request), shallow, parts: Arc::new(parts), server, tag, describing, ahead })
+        let (request, parts, invocation) = (Arc::new(request), Arc::new(parts), plan.invocation.clone());
+        Ok(Requests { request, shallow, parts, server, tag, describing, ahead, invocation })
     }
 
     /// For going back from a finished deployment, `undone`, to what the deployment `restored` brought. The services of

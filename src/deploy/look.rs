@@ -43,14 +43,14 @@ impl RequestSource for Look {
 }
 
 /// Probes all of `count` targets, `batch` at once. Gives back their results by their places in the fleet; what the fleet
-/// remarks goes to `remark`.
-pub fn look(fleet: &mut dyn Fleet, batch: usize, count: usize, remark: &dyn Fn(&Remark)) -> Vec<Option<HostResult>> {
+/// remarks is added to `remarks`.
+pub fn look(fleet: &mut dyn Fleet, batch: usize, count: usize, remarks: &mut Vec<Remark>) -> Vec<Option<HostResult>> {
     let mut results: Vec<Option<HostResult>> = vec![None; count];
     fleet.run(&Call::contact(Step::Probe, batch, CONTACT_TIMEOUT), &tasks(count), &mut |events| {
         for event in events {
             match event {
                 HostEvent::Ended(host, result) => results[host.index()] = Some(*result),
-                HostEvent::Remark(said) => remark(&said),
+                HostEvent::Remark(remark) => remarks.push(remark),
                 _ => {}
             }
         }
@@ -60,11 +60,11 @@ pub fn look(fleet: &mut dyn Fleet, batch: usize, count: usize, remark: &dyn Fn(&
 }
 
 /// Closes the sessions of all of `count` targets.
-pub fn close(fleet: &mut dyn Fleet, batch: usize, count: usize, remark: &dyn Fn(&Remark)) {
+pub fn close(fleet: &mut dyn Fleet, batch: usize, count: usize, remarks: &mut Vec<Remark>) {
     fleet.run(&Call::contact(Step::Release, batch, CONTACT_TIMEOUT), &tasks(count), &mut |events| {
         for event in events {
-            if let HostEvent::Remark(said) = event {
-                remark(&said);
+            if let HostEvent::Remark(remark) = event {
+                remarks.push(remark);
             }
         }
         Flow::Continue

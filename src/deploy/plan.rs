@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::fleet::{HostId, HostIds};
+use crate::invocation::Invocation;
 use crate::report::{GroupHead, Moment};
 use crate::targets::{Group, Target};
 use crate::wire::{Revision, RunId, Stage, StartedBy};
@@ -97,6 +98,9 @@ pub struct Plan {
     pub need_bytes: u64,
     /// Inodes that it takes.
     pub need_inodes: u64,
+    /// The flags that it was asked for with.
+    #[serde(default)]
+    pub invocation: Invocation,
 }
 
 impl Plan {

@@ -3,7 +3,8 @@
 use anyhow::Result;
 
 use crate::repo::Repo;
-use crate::targets::{Target, fold};
+use crate::report::{Cause, causes};
+use crate::targets::fold;
 use crate::wire::{CheckType, Facts, Level, Preflight, Revision, ScriptHead, Stage, StageRequest};
 
 use super::plan::{GroupId, Kind, Plan};
@@ -102,15 +103,11 @@ pub fn failing(facts: &Facts, plan: &Plan, group: GroupId) -> Option<String> {
 
 /// What they may fail at, each with the hosts that it was found on.
 pub fn warnings(rows: &[Row], plan: &Plan) -> Vec<String> {
-    let mut found: Vec<(&str, Vec<&Target>)> = Vec::new();
-    for row in rows {
-        let Some(facts) = &row.facts else { continue };
-        for (_, message) in findings(facts, plan, row.group).filter(|(level, _)| *level == Level::Warning) {
-            match found.iter_mut().find(|(known, _)| *known == message) {
-                Some((_, hosts)) => hosts.push(&row.target),
-                None => found.push((message, vec![&row.target])),
-            }
-        }
-    }
-    found.into_iter().map(|(message, hosts)| format!("{}: {message}", fold(hosts))).collect()
+    let of = |row| {
+        let Row { facts, group, target, .. }: &Row = row;
+        let found = facts.iter().flat_map(|facts| findings(facts, plan, *group));
+        found.filter(|(level, _)| *level == Level::Warning).map(move |(_, message)| ((), message, target))
+    };
+    let told = |cause: Cause<()>| format!("{}: {}", fold(&cause.hosts), cause.text);
+    causes(rows.iter().flat_map(of)).into_iter().map(told).collect()
 }

@@ -130,6 +130,7 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
         force: choice.force,
         need_bytes: size.bytes,
         need_inodes: size.inodes,
+        invocation: config.invocation.limited_to(choice.limit_hosts.as_deref()),
     };
     let requests = requests(config, repo, &plan, holder.clone(), parts)?;
     Ok(Prepared { plan, requests, notes, control_files: tree.digests })

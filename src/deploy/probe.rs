@@ -7,7 +7,8 @@ use crate::wire::{Facts, Fault, Stage};
 use super::plan::{GroupId, Kind, Plan};
 use super::preflight;
 use super::table::Row;
-use crate::targets::Target;
+use crate::report::causes;
+use crate::targets::{Target, fold};
 
 /// What stands against deploying to a host of a group with these facts.
 pub fn unfit(facts: &Facts, plan: &Plan, group: GroupId) -> Option<Fault> {
@@ -41,7 +42,8 @@ fn now_unfit(facts: &Facts, plan: &Plan) -> Option<Fault> {
     let failed = |reason: String| Some(Fault::failed(reason));
     if plan.kind == Kind::Rollback {
         let short = plan.revision.short();
-        return failed(format!("the host no longer has {short}; deploy it with `hoist deploy -r {short}`"));
+        let command = plan.invocation.on_these_hosts(&format!("deploy -r {short}"));
+        return failed(format!("the host no longer has {short}; deploy it with `{command}`"));
     }
     if facts.free_bytes < plan.need_bytes {
         let (free, need) = (facts.free_bytes >> 20, plan.need_bytes.div_ceil(1 << 20));
@@ -74,8 +76,11 @@ fn out_of_turn(facts: &Facts, plan: &Plan) -> Option<String> {
 
 /// What the operator should know of hosts that can be deployed to.
 pub fn warnings(rows: &[Row], plan: &Plan) -> Vec<String> {
-    let lease = |row: &Row| Some(format!("{}: {}", row.target, row.facts.as_ref()?.lease.as_ref()?));
-    let mut warnings: Vec<String> = rows.iter().filter_map(lease).collect();
+    fn lease(row: &Row) -> Option<((), String, &Target)> {
+        Some(((), row.facts.as_ref()?.lease.as_ref()?.to_string(), &row.target))
+    }
+    let leases = causes(rows.iter().filter_map(lease));
+    let mut warnings: Vec<String> = leases.into_iter().map(|it| format!("{}: {}", fold(&it.hosts), it.text)).collect();
     warnings.extend(preflight::warnings(rows, plan));
     warnings
 }

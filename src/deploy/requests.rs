@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 
 use crate::config::Config;
 use crate::fleet::RequestSource;
+use crate::invocation::Invocation;
 use crate::repo::{Parts, Repo, Wanted};
 use crate::wire::{
     DescribingTags, ExternalContent, Fetch, ForScap, Header, Holder, LfsSource, PROTOCOL, Preflight, Revision, Source,
@@ -33,6 +34,8 @@ pub struct Requests {
     pub(super) describing: Arc<OnceLock<DescribingTags>>,
     /// What the probe looks at.
     pub(super) ahead: Arc<Ahead>,
+    /// For the commands that remarks name.
+    pub(super) invocation: Invocation,
 }
 
 impl Requests {
@@ -75,6 +78,10 @@ impl Requests {
 impl RequestSource for Requests {
     fn header(&self) -> &Header {
         &self.request.header
+    }
+
+    fn command(&self, words: &str) -> String {
+        self.invocation.command(words)
     }
 
     fn deployment(&self) -> Option<&StageRequest> {
@@ -150,7 +157,8 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
     let shallow = parts.shallow(repo)?;
     let ahead = Arc::new(Ahead::of(plan, repo, &request));
     let (tag, describing) = Default::default();
-    Ok(Requests { request: Arc::new(request), shallow, parts: Arc::new(parts), server, tag, describing, ahead })
+    let (request, parts, invocation) = (Arc::new(request), Arc::new(parts), plan.invocation.clone());
+    Ok(Requests { request, shallow, parts, server, tag, describing, ahead, invocation })
 }
 
 /// What every request of a command begins with, as the configuration stands now.

@@ -1,7 +1,8 @@
 //! What a run came to, and the one exit status for it.
 
 use crate::exit_code::ExitCode;
-use crate::report::HostRow;
+use crate::report::{Cause, HostRow, causes};
+use crate::targets::fold;
 use crate::text::hosts;
 use crate::wire::Fault;
 
@@ -9,7 +10,7 @@ use super::plan::{Kind, Plan};
 use super::table::{Failure, HostState, Row, Table};
 use super::way_out;
 
-/// Hosts whose failing checks a verdict names.
+/// Causes of failing checks that a verdict names.
 const NAMED: usize = 3;
 
 /// How a story left off.
@@ -222,15 +223,18 @@ fn moved_on(count: usize) -> String {
     format!("{} got another revision meanwhile and {were} left unchanged", hosts(count))
 }
 
-/// The hosts that are back and on which a check of the old revision fails, each with what is wrong.
+/// The hosts that are back and on which a check of the old revision fails, each cause once.
 fn failing_checks(table: &Table) -> Option<String> {
     let unwell = table.rows().iter().filter(|row| row.state() == HostState::Unwell);
-    let named: Vec<String> = unwell
-        .map(|row| match &row.trouble {
-            Some(Failure { fault: Fault::ChecksFailed { reason }, .. }) => format!("{} ({reason})", row.target),
-            _ => row.target.to_string(),
-        })
-        .collect();
+    let causes = causes(unwell.map(|row| match &row.trouble {
+        Some(Failure { fault: Fault::ChecksFailed { reason }, .. }) => ((), reason.as_str(), &row.target),
+        _ => ((), "", &row.target),
+    }));
+    let named = causes.into_iter().map(|Cause { text, hosts, .. }| match text.is_empty() {
+        true => fold(&hosts),
+        false => format!("{} ({text})", fold(&hosts)),
+    });
+    let named: Vec<String> = named.collect();
     (!named.is_empty()).then(|| crate::text::some(&named, NAMED))
 }
 

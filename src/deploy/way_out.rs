@@ -1,5 +1,6 @@
 //! What stands in the way of a rollback that failed, and the command that gets past it.
 
+use crate::report::{Cause, causes};
 use crate::targets::{Target, fold};
 use crate::wire::{Fault, Revision};
 
@@ -10,7 +11,7 @@ use super::table::{Failure, Row};
 const NAMED: usize = 3;
 
 /// How a host gets back to a revision.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Way {
     /// It is live there again, and its service is not.
     Restart(Revision),
@@ -26,25 +27,25 @@ pub fn of_astray<'a>(astray: impl Iterator<Item = &'a Row>, table: &'a [Row], pl
     if plan.kind == Kind::Rollback {
         return of_rollback(table, plan);
     }
-    let mut causes: Vec<(String, Way, Vec<&Target>)> = Vec::new();
-    for row in astray {
-        let (why, way) = (reason(row), way(row));
-        match causes.iter_mut().find(|(known, to, _)| *known == why && *to == way) {
-            Some((_, _, hosts)) => hosts.push(&row.target),
-            None => causes.push((why, way, vec![&row.target])),
-        }
-    }
-    let one = |(why, way, hosts): &(String, Way, Vec<&Target>)| {
-        let (names, list) = (fold(hosts.iter().copied()), listed(hosts));
+    let causes = causes(astray.map(|row| (way(row), reason(row), &row.target)));
+    let one = |Cause { key: way, text: why, hosts }: &Cause<Way>| {
+        let (names, list) = (fold(hosts), listed(hosts));
+        let typed = |flags: &str| plan.invocation.command(&format!("deploy {flags}"));
         let then = match way {
             Way::Restart(to) => {
                 let to = to.short();
-                let command = format!("hoist deploy --service-restart -r {to} -l {list}");
+                let command = typed(&format!("--service-restart -r {to} -l {list}"));
                 format!("{to} is live there again: put the service right, then run `{command}`")
             }
-            Way::Deploy(to) => format!("put that right, then run `hoist deploy -r {} -l {list}`", to.short()),
-            Way::FetchAgain(to) => format!("`hoist deploy -r {} -l {list}` brings it again", to.short()),
-            Way::Nowhere => format!("nothing was live there before: run `hoist deploy -r REVISION -l {list}`"),
+            Way::Deploy(to) => {
+                format!("put that right, then run `{}`", typed(&format!("-r {} -l {list}", to.short())))
+            }
+            Way::FetchAgain(to) => {
+                format!("`{}` brings it again", typed(&format!("-r {} -l {list}", to.short())))
+            }
+            Way::Nowhere => {
+                format!("nothing was live there before: run `{}`", typed(&format!("-r REVISION -l {list}")))
+            }
         };
         format!("; {names}: {why}; {then}")
     };
@@ -58,13 +59,15 @@ pub fn of_astray<'a>(astray: impl Iterator<Item = &'a Row>, table: &'a [Row], pl
 /// For `hoist rollback` itself, when it was turned back: why, and how it is done all the same.
 pub fn of_rollback(table: &[Row], plan: &Plan) -> String {
     let failed: Vec<&Row> = table.iter().filter(|row| row.failed && row.trouble.is_some()).collect();
-    let Some(first) = failed.first().filter(|_| plan.kind == Kind::Rollback) else { return String::new() };
+    if failed.is_empty() || plan.kind != Kind::Rollback {
+        return String::new();
+    }
     let (to, hosts) = (plan.revision.short(), fold(failed.iter().map(|row| &row.target)));
-    let again = format!("hoist rollback --to {to}");
-    let why = if failed.iter().all(|row| reason(row) == reason(first)) {
-        format!("{hosts}: {}", reason(first))
-    } else {
-        format!("{hosts} failed")
+    let again = plan.invocation.on_these_hosts(&format!("rollback --to {to}"));
+    let causes = causes(failed.iter().map(|row| ((), reason(row), &row.target)));
+    let why = match causes.as_slice() {
+        [one] => format!("{hosts}: {}", one.text),
+        _ => format!("{hosts} failed"),
     };
     if failed.iter().all(|row| is_a_check(row)) {
         return format!("; {why}; `{again} -D perform_checks:no` goes back without checks");
@@ -99,7 +102,7 @@ fn reason(row: &Row) -> String {
 }
 
 /// Hosts as `-l` takes them.
-fn listed(hosts: &[&Target]) -> String {
+fn listed(hosts: &[Target]) -> String {
     hosts.iter().map(|host| host.to_string()).collect::<Vec<_>>().join(",")
 }
 

@@ -1,6 +1,7 @@
 //! The operator's own command line on each host, and nothing else: connect, run it, hang up.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::output_sink::OutputSink;
@@ -25,13 +26,18 @@ struct CommandJob {
     ssh: Ssh,
     targets: Vec<Target>,
     command: String,
+    /// The operator waits for no host any longer.
+    aborted: Arc<AtomicBool>,
 }
 
 impl CommandFleet {
     /// A fleet of `targets`, whose places in the list are their ids. `command` is a line for the remote user's login
     /// shell. Nothing is connected yet.
     pub fn new(ssh: Ssh, targets: Vec<Target>, command: String) -> CommandFleet {
-        CommandFleet { shared: Arc::new(CommandJob { ssh, targets, command }), pool: Pool::default() }
+        CommandFleet {
+            shared: Arc::new(CommandJob { ssh, targets, command, aborted: Arc::default() }),
+            pool: Pool::default(),
+        }
     }
 }
 
@@ -44,7 +50,14 @@ impl Fleet for CommandFleet {
         let (shared, shared_call) = (self.shared.clone(), call.clone());
         let job = move |task: &Task, tell: &dyn Fn(HostEvent)| shared.on_host(&shared_call, task, tell);
         let (pool, remarks) = (&mut self.pool, self.shared.ssh.remarks());
-        remarks.heard(on, |on| pool.run(call.batch, tasks, Arc::new(job), on));
+        let mut heeded = |events| {
+            let flow = on(events);
+            if flow == Flow::Abort {
+                self.shared.aborted.store(true, Ordering::SeqCst);
+            }
+            flow
+        };
+        remarks.heard(&mut heeded, |on| pool.run(call.batch, tasks, Arc::new(job), on));
     }
 }
 
@@ -63,13 +76,16 @@ impl CommandJob {
             Ok(link) => link,
             Err(error) => return Err(Fault::Unreachable { reason: error.message }),
         };
+        if self.aborted.load(Ordering::SeqCst) {
+            return Err(Fault::failed("aborted by the operator; nothing was run"));
+        }
         let deadline = Instant::now() + call.timeout;
         // The input is empty and ends at once.
         let running = match link.start(&self.command, Input::default(), deadline) {
             Ok(running) => running,
             Err(error) => return Err(not_run(error).into()),
         };
-        let mut running = running.in_pieces(LONGEST_LINE);
+        let mut running = running.in_pieces(LONGEST_LINE).until(self.aborted.clone());
         let driven = running.drive(&mut link, deadline, &mut |said| {
             match said {
                 OutputChunk::Out(text) => sink.text(Level::Info, text),
@@ -82,6 +98,9 @@ impl CommandJob {
             Driven::Ended(end) => end,
             Driven::Paused => {
                 running.leave(&mut link);
+                if self.aborted.load(Ordering::SeqCst) {
+                    return Err(Fault::failed("aborted by the operator; the command may go on there"));
+                }
                 ExecEnd::TimedOut
             }
         };

@@ -1,5 +1,6 @@
 //! What a command asks of its targets.
 
+use crate::invocation::Invocation;
 use crate::wire::{Fetch, Header, Preflight, Service, StageRequest};
 
 /// What a command asks of its targets, without what differs from step to step and from host to host.
@@ -10,6 +11,11 @@ pub trait RequestSource: Send + Sync {
     /// Whether a probe looks if the live tree has all its files.
     fn verify(&self) -> bool {
         false
+    }
+
+    /// The line to type for another command on the same targets.
+    fn command(&self, words: &str) -> String {
+        Invocation::default().command(words)
     }
 
     /// The services of which a probe looks what they run.

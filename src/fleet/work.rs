@@ -95,7 +95,8 @@ impl Work<'_> {
             // Its session was closed to make room, and the claim would outlive the run.
             if let Err(fault) = self.ready() {
                 let target = self.target;
-                let message = format!("the lock could not be released: {fault}; `hoist unlock {target}` does that");
+                let unlock = self.shared.requests.command(&format!("unlock {target}"));
+                let message = format!("the lock could not be released: {fault}; `{unlock}` does that");
                 self.shared.ssh.remarks().warn(Some(target), message);
             }
         }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::deploy::health::{Health, Moment, Sample};
 use crate::deploy::{Answer, Asked, Digests, Plan};
 use crate::fleet::{Call, HostId, HostResult, Task};
+use crate::invocation::Invocation;
 
 /// The form of the journals that this build writes. It grows when an older build would misread one: by a new kind of
 /// record, or by a field that must not be passed over. Every form up to this one is read; a journal that names none is of
@@ -31,6 +32,25 @@ pub struct Opened {
     /// The control files that the run began with; older journals lack them.
     #[serde(default, skip_serializing_if = "Digests::is_empty")]
     pub control_files: Digests,
+}
+
+impl Opened {
+    /// The flags that reach the run from where a command with the flags `here` is called.
+    pub fn invocation(&self, here: &Invocation) -> Invocation {
+        Invocation {
+            folder: here.folder.clone(),
+            config_file: self.config_file.clone(),
+            environment: self.environment.clone(),
+            defines: self.defines.clone(),
+            limit: None,
+        }
+    }
+
+    /// What ends the run, told to somebody who called a command with the flags `here`.
+    pub fn ways_out(&self, here: &Invocation) -> String {
+        let run = self.invocation(here);
+        format!("continue it with `{}`, or undo it with `{}`", run.command("resume"), run.command("rollback"))
+    }
 }
 
 fn first_format() -> u32 {

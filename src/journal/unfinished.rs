@@ -35,6 +35,10 @@ impl Unfinished {
 impl std::fmt::Display for Unfinished {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let plan = &self.opened.plan;
-        write!(f, "the deployment of {} that {} began (run {})", plan.revision.short(), plan.by, plan.run)
+        write!(f, "the deployment of {} ", plan.revision.short())?;
+        if let Some(environment) = &self.opened.environment {
+            write!(f, "to environment {environment} ")?;
+        }
+        write!(f, "that {} began (run {})", plan.by, plan.run)
     }
 }

@@ -9,7 +9,7 @@ use crate::fleet::CommandFleet;
 use crate::fleet::ssh::shell_word;
 use crate::report::{Event, Reporter};
 use crate::run;
-use crate::run::{CommandRun, Halt};
+use crate::run::{Caller, CommandRun};
 use crate::targets::{Group, Target};
 use crate::text::counted;
 
@@ -65,11 +65,11 @@ impl Command {
     }
 
     /// Runs it.
-    pub fn run(mut self, report: &mut dyn Reporter, halt: Halt) -> ExitCode {
+    pub fn run(mut self, report: &mut dyn Reporter, caller: &mut dyn Caller) -> ExitCode {
         for (level, note) in self.notes {
             report.event(&Event::note(level, note));
         }
-        run::run(&self.run, &mut self.fleet, report, halt)
+        run::run(&self.run, &mut self.fleet, report, caller)
     }
 }
 

@@ -1,13 +1,16 @@
 //! A deployment, from what was asked for to the first contact.
 
-use crate::config::Options;
+use crate::config::{Config, Options};
 use crate::deploy;
 use crate::deploy::{Choice, Kind};
 use crate::exit_code::ExitCode;
+use crate::invocation::Invocation;
 use crate::repo::{Repo, Tags};
 use crate::report::LogFile;
+use crate::text::quoted;
 
 use super::locking::lock;
+use super::names::misplaced;
 use super::recorded::{begin, refuse_unfinished};
 use super::{Frontend, Refused, interlocks, limit, load, ssh};
 
@@ -17,8 +20,8 @@ pub struct Deployment {
     pub choice: Choice,
     /// Why; empty where nobody said it.
     pub message: String,
-    /// Whether the message was given as such. Without that, a message of one word that names a revision is refused: it
-    /// is more likely to be what should be deployed.
+    /// Whether the message was given as such. Without that, a message of one word that names a revision, a group, a host or
+    /// an environment is refused: it is more likely to be what should be deployed, or where.
     pub is_message: bool,
     /// Nothing is said of announcements that Scap's keys ask for.
     pub forgo_announcements: bool,
@@ -32,8 +35,8 @@ pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Re
         config.forgo_announcements();
     }
     let repo = Repo::open(&config.top)?;
-    if !is_message && choice.rev.is_none() && choice.kind != Kind::ServiceRestart {
-        refuse_revision(&repo, &message)?;
+    if !is_message && choice.kind != Kind::ServiceRestart {
+        refuse_name(&config, &repo, &message, choice.rev.as_deref())?;
     }
     interlocks::check(&config, front)?;
     if choice.kind != Kind::DryRun {
@@ -61,15 +64,28 @@ pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Re
     begin(&config, &repo, &prepared, ssh, options, front)
 }
 
-/// Refuses a message that git knows as a revision: without `-r`, another revision would be deployed.
-fn refuse_revision(repo: &Repo, message: &str) -> Result<(), Refused> {
+/// Refuses a message of one word that names something else: without the flag for that, something else would be deployed,
+/// or to other hosts.
+fn refuse_name(config: &Config, repo: &Repo, message: &str, rev: Option<&str>) -> Result<(), Refused> {
     let word = message.trim();
-    if word.is_empty() || word.contains(char::is_whitespace) || repo.resolve(word).is_err() {
+    if word.is_empty() || word.contains(char::is_whitespace) {
         return Ok(());
     }
+    let is_revision = rev.is_none() && repo.resolve(word).is_ok();
+    let Some((what, flag)) = is_revision.then_some(("a revision", "-r")).or_else(|| misplaced(config, word)) else {
+        return Ok(());
+    };
+    let invocation = &config.invocation;
+    let rev = rev.map(|rev| format!(" -r {}", quoted(rev))).unwrap_or_default();
+    let to = if flag == "-r" { "to deploy it" } else { "to deploy there" };
+    let deploy = match flag {
+        // In place of the one that was named.
+        "-e" => Invocation { environment: None, ..invocation.clone() }.command(&format!("deploy{rev} -e {word}")),
+        _ => invocation.command(&format!("deploy{rev} {flag} {word}")),
+    };
     Err(Refused::Usage(format!(
-        "{word:?} is a revision, and a word here is the message: to deploy it, `hoist deploy -r {word}`; if it is the \
-         message, `hoist deploy -m {word}`"
+        "{word:?} is {what}, and a word here is the message: {to}, `{deploy}`; if it is the message, `{}`",
+        invocation.command(&format!("deploy{rev} -m {word}"))
     )))
 }
 

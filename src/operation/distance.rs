@@ -7,7 +7,7 @@ use crate::deploy::{Kind, Plan};
 use crate::repo::{Commits, Distance, Repo};
 use crate::targets::{Target, fold};
 use crate::text::counted;
-use crate::wire::{Level, Revision};
+use crate::wire::{Level, Revision, Stage};
 
 /// Commits that a remark names.
 const COMMITS: usize = 5;
@@ -15,8 +15,11 @@ const COMMITS: usize = 5;
 /// Revisions that are live on different targets, and compared.
 const REVISIONS: usize = 3;
 
+/// How what was just read from targets is known.
+pub const LIVE: &str = "live";
+
 /// A remark on each revision that is live on targets of the plan; `live` has those of all targets that are known.
-/// `seen` says how it is known: `live`, `last seen live`.
+/// `seen` says how it is known: [`LIVE`], `last seen live`.
 pub fn remarks<'a>(
     repo: &Repo,
     plan: &Plan,
@@ -33,7 +36,13 @@ pub fn remarks<'a>(
     let mut held: Vec<_> = held.into_iter().collect();
     // What most targets have comes first.
     held.sort_by_key(|(_, targets)| std::cmp::Reverse(targets.len()));
+    let promotes = !plan.force && plan.stages.iter().any(|it| it.stage == Stage::Promote);
     let one = |(from, targets): (&Revision, Vec<&Target>)| {
+        if *from == plan.revision {
+            let again = "use --force to promote it again";
+            let is_there = || format!("{} is already live on {} ({again})", from.short(), fold(targets));
+            return (seen == LIVE && promotes).then(|| (Level::Info, is_there()));
+        }
         let place = format!("{}, {seen} on {}", from.short(), fold(targets));
         remark(repo, from, &plan.revision, &place)
     };

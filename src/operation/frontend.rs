@@ -3,8 +3,11 @@
 use std::io;
 
 use crate::deploy::Operator;
+use crate::exit_code::ExitCode;
 use crate::fleet::remarks::Remark;
-use crate::report::Reporter;
+use crate::invocation::Invocation;
+use crate::report::{Reporter, causes};
+use crate::targets::fold;
 use crate::wire::Level;
 
 use super::Refused;
@@ -22,10 +25,16 @@ pub trait Frontend {
         self.remark(&format!("hoist {}: {text}", self.command()));
     }
 
-    /// Tells of a remark of the fleet beside the answer, if it is a warning or worse.
-    fn pass_on(&self, remark: &Remark) {
-        if remark.level >= Level::Warning {
-            self.tell(&format!("warning: {remark}"));
+    /// Tells of those remarks of the fleet beside the answer that are warnings or worse; of what there is to say of many
+    /// hosts, once.
+    fn pass_on(&self, remarks: &[Remark]) {
+        let heard = || remarks.iter().filter(|remark| remark.level >= Level::Warning);
+        for remark in heard().filter(|remark| remark.host.is_none()) {
+            self.tell(&format!("warning: {}", remark.message));
+        }
+        let of_hosts = heard().filter_map(|remark| Some(((), remark.message.as_str(), remark.host.as_ref()?)));
+        for cause in causes(of_hosts) {
+            self.tell(&format!("warning: {}: {}", fold(&cause.hosts), cause.text));
         }
     }
 
@@ -49,15 +58,27 @@ pub trait Frontend {
     /// Asks a question to which only a clear yes is one.
     fn confirm(&self, question: &str) -> bool;
 
+    /// Asks such a question, and goes on with a yes only.
+    ///
+    /// # Errors
+    /// The operator does not want it.
+    fn insist(&self, question: &str) -> Result<(), Refused> {
+        match self.confirm(question) {
+            true => Ok(()),
+            false => Err(Refused::Because(ExitCode::Failed, "stopped by the operator; nothing was touched".into())),
+        }
+    }
+
     /// Whether the operator is at a terminal that may go away in the middle of a run: no terminal multiplexer keeps it.
     fn may_lose_terminal(&self) -> bool;
 
     /// Shows the events of one run.
     fn reporter(&self) -> Box<dyn Reporter>;
 
-    /// The operator of one run. From now on an interrupt is theirs, and no end of the process.
+    /// The operator of one run, which was asked for with these flags. From now on an interrupt is theirs, and no end of
+    /// the process.
     ///
     /// # Errors
     /// Nothing can listen for interrupts.
-    fn operator(&self) -> io::Result<Box<dyn Operator>>;
+    fn operator(&self, invocation: &Invocation) -> io::Result<Box<dyn Operator>>;
 }

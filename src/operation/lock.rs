@@ -34,6 +34,11 @@ impl LockScope {
         if self.all { "every repository of this host" } else { &self.config.settings.git_repo }
     }
 
+    /// The line to type for another command about the same.
+    pub fn command(&self, words: &str) -> String {
+        self.config.invocation.command(words)
+    }
+
     /// Takes the lock, which stands until what is returned is dropped. `stopped` ends the wait for others.
     pub fn acquire(
         &self,

@@ -2,6 +2,7 @@
 
 use crate::config::{Config, Options, keys};
 use crate::repo::Repo;
+use crate::targets::Group;
 
 /// Revisions that are offered, the newest first.
 const REVISIONS: usize = 1000;
@@ -25,6 +26,22 @@ pub fn names(options: &Options, kind: Names) -> Vec<String> {
         Names::Environments => Config::environments_at(options),
         Names::Groups => Config::load(options).map(|config| config.settings.server_groups).unwrap_or_default(),
         Names::Hosts => hosts(options).unwrap_or_default(),
+    }
+}
+
+/// What a word names that stands where nothing of the kind is taken: what that is, and the flag that takes it.
+pub fn misplaced(config: &Config, word: &str) -> Option<(&'static str, &'static str)> {
+    let is_host = |groups: Vec<Group>| {
+        groups.iter().flat_map(|group| &group.targets).any(|target| target.host == word || target.to_string() == word)
+    };
+    if config.settings.server_groups.iter().any(|group| group == word) {
+        Some(("a group", "-g"))
+    } else if config.environments().iter().any(|environment| environment == word) {
+        Some(("an environment", "-e"))
+    } else if config.groups(None).is_ok_and(|(groups, _)| is_host(groups)) {
+        Some(("a host", "-l"))
+    } else {
+        None
     }
 }
 

@@ -39,8 +39,10 @@ pub fn unconfigured(options: &Options) -> Result<PathBuf, Refused> {
     for name in ["hoist/hoist.cfg", "scap/scap.cfg"] {
         if top.join(name).symlink_metadata().is_ok() {
             return Err(Refused::new(format!(
-                "{name} is there already, and is left as it is: `hoist check-config` shows what is wrong with it, and \
-                 `hoist plan` what a deployment would do"
+                "{name} is there already, and is left as it is: `{}` shows what is wrong with it, and `{}` \
+                 what a deployment would do",
+                options.invocation().command("check-config"),
+                options.invocation().command("plan")
             )));
         }
     }

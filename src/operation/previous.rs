@@ -23,7 +23,10 @@ const SHORTEST: usize = 7;
 type Held = BTreeMap<Revision, Vec<Target>>;
 
 /// What helps where no revision can be found.
-const NAME_ONE: &str = "name a revision, with --to or alone; `hoist rollback --list` shows those that the hosts keep";
+fn name_one(config: &Config) -> String {
+    let list = config.invocation.on_these_hosts("rollback --list");
+    format!("name a revision, with --to or alone; `{list}` shows those that the hosts keep")
+}
 
 /// The revision of this name. Targets may keep one that this repository has not, so a full name is enough.
 pub fn named(repo: &Repo, name: &str) -> Result<Revision, Refused> {
@@ -39,13 +42,16 @@ pub fn is_prefix(name: &str) -> bool {
 }
 
 /// The revision whose name begins so, among those that targets keep.
-pub fn kept_by(views: &[View], prefix: &str) -> Result<Revision, Refused> {
+pub fn kept_by(config: &Config, views: &[View], prefix: &str) -> Result<Revision, Refused> {
     let prefix = prefix.to_ascii_lowercase();
     let kept: BTreeSet<&Revision> =
         views.iter().flat_map(View::kept).filter(|it| it.as_str().starts_with(&prefix)).collect();
     match kept.iter().collect::<Vec<_>>().as_slice() {
         [only] => Ok((**only).clone()),
-        [] => Err(Refused::new(format!("{prefix} is no commit of this repository, and no host keeps one: {NAME_ONE}"))),
+        [] => Err(Refused::new(format!(
+            "{prefix} is no commit of this repository, and no host keeps one: {}",
+            name_one(config)
+        ))),
         _ => Err(Refused::new(format!(
             "{prefix} is not in this repository, and hosts keep several such: name all of it"
         ))),
@@ -74,8 +80,9 @@ pub fn find(config: &Config, repo: &Repo, history: &History, views: &[View]) -> 
     match (revisions.next(), revisions.next()) {
         (Some(only), None) => Ok((only.clone(), already.unwrap_or(Why::Before))),
         (Some(_), Some(_)) => Err(Refused::new(format!(
-            "before {short}, targets had different revisions finalized ({}): {NAME_ONE}",
-            shown(&found)
+            "before {short}, targets had different revisions finalized ({}): {}",
+            shown(&found),
+            name_one(config)
         ))),
         (None, _) => {
             let already = match already {
@@ -83,7 +90,8 @@ pub fn find(config: &Config, repo: &Repo, history: &History, views: &[View]) -> 
                 _ => String::new(),
             };
             Err(Refused::new(format!(
-                "{already}nothing was finalized before {short}, as far as the journals go back: {NAME_ONE}"
+                "{already}nothing was finalized before {short}, as far as the journals go back: {}",
+                name_one(config)
             )))
         }
     }
@@ -124,19 +132,19 @@ fn before_all_journals(config: &Config, repo: &Repo, views: &[View]) -> Result<R
         config.settings.git_repo
     );
     if !config.is_known_to_scap() {
-        return Err(Refused::new(format!("{none}: {NAME_ONE}")));
+        return Err(Refused::new(format!("{none}: {}", name_one(config))));
     }
     let seen = Seen::of(views);
     let Some(only) = seen.finalized_everywhere() else {
         let shown = if seen.done.is_empty() { String::new() } else { format!(" (finalized: {})", shown(&seen.done)) };
-        return Err(Refused::new(format!("{none}{shown}: {NAME_ONE}")));
+        return Err(Refused::new(format!("{none}{shown}: {}", name_one(config))));
     };
     if seen.live.keys().any(|live| live != only) {
         return Ok(only.clone());
     }
     Err(match tagged_before(config, repo, only)? {
         Some(earlier) => Refused::new(format!("{none}: {} is live and finalized; {earlier}", only.short())),
-        None => Refused::new(format!("{none} (finalized: {}): {NAME_ONE}", shown(&seen.done))),
+        None => Refused::new(format!("{none} (finalized: {}): {}", shown(&seen.done), name_one(config))),
     })
 }
 
@@ -151,7 +159,8 @@ fn refuse_after_others(config: &Config, repo: &Repo, last: &Revision, views: &[V
         Some(found) => found?,
         None => None,
     };
-    let offer = || format!("`hoist rollback --to {}` goes to the last revision that they tell of", last.short());
+    let back = config.invocation.on_these_hosts(&format!("rollback --to {}", last.short()));
+    let offer = || format!("`{back}` goes to the last revision that they tell of");
     Err(Refused::new(format!(
         "somebody else has deployed since the last deployment that the journals tell of (finalized: {}); {}",
         shown(&seen.done),
@@ -187,7 +196,8 @@ fn tagged_before(config: &Config, repo: &Repo, revision: &Revision) -> Result<Op
     let earlier = tagged.iter().skip_while(|(_, it)| it != revision).find(|(_, it)| it != revision);
     Ok(earlier.map(|(tag, earlier)| {
         let short = earlier.short();
-        format!("the deployment before it was of {short} ({tag}): `hoist rollback --to {short}` goes there")
+        let back = config.invocation.on_these_hosts(&format!("rollback --to {short}"));
+        format!("the deployment before it was of {short} ({tag}): `{back}` goes there")
     }))
 }
 

@@ -5,14 +5,16 @@ use crate::deploy;
 use crate::deploy::Choice;
 use crate::exit_code::ExitCode;
 use crate::fleet_state::FleetState;
+use crate::journal;
 use crate::repo::Repo;
 use crate::targets::{Target, fold};
-use crate::text::counted;
+use crate::text::{counted, hosts};
 use crate::wire::Revision;
 
 use super::locking::lock;
 use super::recorded::{begin, refuse_unfinished};
 use super::standing::Standing;
+use super::way_back::Described;
 use super::{Frontend, Refused, View, interlocks, limit, load, ssh, state_folder, status};
 
 /// Brings the targets that match `limit_hosts` to what is wanted of them: those that a deployment went through without,
@@ -35,7 +37,8 @@ pub fn reconcile(
     refuse_unfinished(&config)?;
     // Without it nobody knows what is wanted.
     if FleetState::load(&state_folder(&config))?.is_empty() {
-        front.answer("nothing was deployed from here yet: `hoist deploy` does that");
+        let deploy = config.invocation.command("deploy");
+        front.answer(&format!("nothing was deployed from here yet: `{deploy}` does that"));
         return Ok(ExitCode::Success);
     }
     let views = status::ask(&config, groups, false, front)?;
@@ -44,7 +47,8 @@ pub fn reconcile(
         let short = other.short();
         return Err(Refused::new(format!(
             "all hosts run {short}, finalized, which was not deployed from here: somebody else has deployed since; \
-             `hoist deploy -r {short}` makes it what is wanted, and `-l` brings hosts to what was"
+             `{}` makes it what is wanted, and `-l` brings hosts to what was",
+            config.invocation.command(&format!("deploy -r {short}"))
         )));
     }
     let astray: Vec<View> = views.into_iter().filter(|view| view.standing != Standing::InSync).collect();
@@ -52,13 +56,22 @@ pub fn reconcile(
         front.answer(&format!("nothing to do: {} in sync", are(count)));
         return Ok(ExitCode::Success);
     }
-    for line in lines(&astray) {
-        front.answer(&line);
+    let history = journal::history(&state_folder(&config), config.environment.as_deref())?;
+    let (wanted, _) = wanted(astray.iter().filter(|view| view.may_be_brought()));
+    let mut lines = lines(&astray);
+    for (revision, targets) in &wanted {
+        let to = Described::new(&repo, &history, revision);
+        lines.push(format!("to    {to}; on {} ({})", hosts(targets.len()), fold(targets)));
     }
     if dry_run {
+        lines.iter().for_each(|line| front.answer(line));
         return Ok(ExitCode::Success);
     }
     front.can_ask()?;
+    lines.iter().for_each(|line| front.remark(line));
+    if !wanted.is_empty() {
+        front.insist(&question(&wanted))?;
+    }
     bring(&config, &repo, astray, options, front)
 }
 
@@ -83,19 +96,8 @@ pub fn bring(
     options: &Options,
     front: &dyn Frontend,
 ) -> Result<ExitCode, Refused> {
-    let (reached, away): (Vec<View>, Vec<View>) = views.into_iter().partition(|view| view.reached() != Some(false));
-    let mut wanted: Vec<(Revision, Vec<Target>)> = Vec::new();
-    let mut unclear = Vec::new();
-    for View { target, wanted: revision, .. } in reached {
-        let Some(revision) = revision else {
-            unclear.push(target);
-            continue;
-        };
-        match wanted.iter_mut().find(|(other, _)| *other == revision) {
-            Some((_, targets)) => targets.push(target),
-            None => wanted.push((revision, vec![target])),
-        }
-    }
+    let (reached, away): (Vec<View>, Vec<View>) = views.into_iter().partition(View::may_be_brought);
+    let (wanted, unclear) = wanted(reached.iter());
     for (revision, targets) in wanted.clone() {
         let holder = deploy::holder(format!("reconcile {} with {}", counted(targets.len(), "host"), revision.short()))?;
         let choice = Choice { rev: Some(revision.to_string()), only: Some(targets), ..Choice::default() };
@@ -112,7 +114,12 @@ pub fn bring(
         left.push(format!("{} unreachable and left out: {}", are(away.len()), fold(away.iter().map(|it| &it.target))));
     }
     if !unclear.is_empty() {
-        left.push(format!("which revision is wanted on {} cannot be told: {UNCLEAR}", fold(&unclear)));
+        // What helps where the hosts of a fleet should run different revisions, or none.
+        let deploy = config.invocation.command("deploy -r REVISION -l HOSTS");
+        left.push(format!(
+            "which revision is wanted on {} cannot be told: `{deploy}` brings one there",
+            fold(&unclear)
+        ));
     }
     match left.is_empty() {
         true => Ok(ExitCode::Success),
@@ -120,8 +127,32 @@ pub fn bring(
     }
 }
 
-/// What helps where the hosts of a fleet should run different revisions, or none.
-const UNCLEAR: &str = "`hoist deploy -r REVISION -l HOSTS` brings one there";
+/// Revisions, and the targets that are to be brought there.
+type WantedOn = Vec<(Revision, Vec<Target>)>;
+
+/// What is wanted of these; and those of which that cannot be told.
+fn wanted<'a>(views: impl Iterator<Item = &'a View>) -> (WantedOn, Vec<Target>) {
+    let mut wanted = WantedOn::new();
+    let mut unclear = Vec::new();
+    for View { target, wanted: revision, .. } in views {
+        let Some(revision) = revision else {
+            unclear.push(target.clone());
+            continue;
+        };
+        match wanted.iter_mut().find(|(other, _)| other == revision) {
+            Some((_, targets)) => targets.push(target.clone()),
+            None => wanted.push((revision.clone(), vec![target.clone()])),
+        }
+    }
+    (wanted, unclear)
+}
+
+/// What the operator is asked.
+fn question(wanted: &WantedOn) -> String {
+    let one =
+        |(revision, targets): &(Revision, Vec<Target>)| format!("{} to {}", hosts(targets.len()), revision.short());
+    format!("Bring {}?", wanted.iter().map(one).collect::<Vec<_>>().join(", and "))
+}
 
 /// What is to be done where, a line for each word and revision.
 fn lines(views: &[View]) -> Vec<String> {

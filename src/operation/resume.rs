@@ -2,7 +2,7 @@
 
 use crate::config::Options;
 use crate::deploy;
-use crate::deploy::{Prepared, Requests, WorkingTree};
+use crate::deploy::{Plan, Prepared, Requests, WorkingTree};
 use crate::exit_code::ExitCode;
 use crate::journal;
 use crate::journal::{AtTheEnd, Journal, Opened, Replay, Times, Unfinished};
@@ -11,7 +11,7 @@ use crate::text::some;
 use crate::wire::{Holder, Level};
 
 use super::locking::lock;
-use super::recorded::{RecordedRun, refuse_live};
+use super::recorded::{RecordedRun, refuse_another_environment, refuse_live};
 use super::{Frontend, Refused, interlocks, load, ssh, state_folder};
 
 /// Changed files that a remark names.
@@ -28,6 +28,7 @@ pub fn resume(options: &Options, front: &dyn Frontend) -> Result<ExitCode, Refus
         let repo = &config.settings.git_repo;
         return Err(Refused::new(format!("no deployment of {repo} is unfinished: nothing to resume")));
     };
+    refuse_another_environment(&config, &unfinished)?;
     end(options, AtTheEnd::GoOn, holder, unfinished, front)
 }
 
@@ -53,7 +54,8 @@ pub fn end(
     let opened = &unfinished.opened;
     let config = load(&over(options, opened))?;
     let repo = Repo::open(&config.top)?;
-    let plan = opened.plan.clone();
+    let invocation = config.invocation.limited_to(opened.plan.invocation.limit.as_deref());
+    let plan = Plan { invocation, ..opened.plan.clone() };
     let mut notes = vec![(Level::Info, format!("{}: {unfinished}", front.command()))];
     // All targets may have been given them, or are to go back anyway.
     let parts = || match &opened.asked {
@@ -102,8 +104,8 @@ pub fn end(
     if journal.is_low() && at_the_end == AtTheEnd::GoOn {
         let path = journal.path().display();
         return Err(Refused::new(format!(
-            "the disk of {path} is full: free some space first, or undo the deployment with `hoist rollback`; nothing \
-             was touched"
+            "the disk of {path} is full: free some space first, or undo the deployment with `{}`; nothing was touched",
+            prepared.plan.invocation.command("rollback")
         )));
     }
     let seen = journal::first_seen(&unfinished.read.records);

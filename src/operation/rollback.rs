@@ -5,6 +5,7 @@ use crate::config::{Config, Options};
 use crate::deploy;
 use crate::deploy::{Choice, Kind};
 use crate::exit_code::ExitCode;
+use crate::invocation::Invocation;
 use crate::journal;
 use crate::journal::{AtTheEnd, History, Unfinished};
 use crate::repo::Repo;
@@ -12,7 +13,8 @@ use crate::text::some;
 use crate::wire::{Holder, Level};
 
 use super::locking::lock;
-use super::recorded::{begin, refuse_live, refuse_unfinished};
+use super::names::misplaced;
+use super::recorded::{begin, refuse_another_environment, refuse_live, refuse_unfinished};
 use super::way_back::{WayBack, Why};
 use super::{Frontend, Refused, View, interlocks, limit, load, previous, reconcile, resume, ssh, state_folder, status};
 
@@ -29,7 +31,7 @@ pub struct Back {
 #[derive(Debug)]
 pub enum Preview {
     /// Undo a deployment that was not finished.
-    Unfinished(Box<Unfinished>),
+    Unfinished(Box<Unfinished>, Invocation),
     /// Go back to an earlier revision.
     Way(Box<WayBack>),
 }
@@ -38,7 +40,8 @@ pub enum Preview {
 /// to the revision before the deployed one.
 pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<ExitCode, Refused> {
     front.can_ask()?;
-    let config = load(options)?;
+    let mut config = load(options)?;
+    config.invocation.limit.clone_from(&back.limit_hosts);
     interlocks::check(&config, front)?;
     let holder = deploy::holder("roll back".into())?;
     let _lock = lock(&config, &holder, front)?;
@@ -47,15 +50,17 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
         refuse_unfinished(&config)?;
     } else if let Some(unfinished) = journal::unfinished(&state_folder(&config))? {
         refuse_live(&unfinished)?;
+        refuse_another_environment(&config, &unfinished)?;
         unfinished_lines(&unfinished).iter().for_each(|line| front.remark(line));
-        confirm("Undo it on every host that it touched?", front)?;
+        front.insist("Undo it on every host that it touched?")?;
         return resume::end(options, AtTheEnd::RollBack, holder, unfinished, front);
     }
     // Who means to undo the run that just died must not be taken back a revision further.
     if let (Some(run), None) = (abandoned, &back.to) {
         return Err(Refused::new(format!(
-            "run {run} died before it touched anything: there is nothing to undo; `hoist rollback` once more goes to the \
-             revision before"
+            "run {run} died before it touched anything: there is nothing to undo; `{}` once more goes to the revision \
+             before",
+            config.invocation.on_these_hosts("rollback")
         )));
     }
     let repo = Repo::open(&config.top)?;
@@ -67,12 +72,12 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
     }
     way.lines().iter().for_each(|line| front.remark(line));
     if matches!(way.why, Why::Further { called_for: true, .. }) && front.is_unattended() {
-        let short = way.to.revision.short();
+        let further = config.invocation.on_these_hosts(&format!("rollback {}", way.to.revision.short()));
         return Err(Refused::new(format!(
-            "already rolled back, and nothing was touched; `hoist rollback {short}` goes further back"
+            "already rolled back, and nothing was touched; `{further}` goes further back"
         )));
     }
-    confirm(&way.question(), front)?;
+    front.insist(&way.question())?;
     let revision = way.to.revision.clone();
     let lacks_it = |view: &&View| way.lacking.contains(&view.target);
     if matches!(way.why, Why::Mixed(_)) && views.iter().any(|view| lacks_it(&view)) {
@@ -105,13 +110,16 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
 
 /// What [`rollback`] would do. It takes no lock and changes nothing on any target.
 pub fn rollback_preview(options: &Options, back: &Back, front: &dyn Frontend) -> Result<Preview, Refused> {
-    let config = load(options)?;
+    let mut config = load(options)?;
+    config.invocation.limit.clone_from(&back.limit_hosts);
     let (unfinished, warnings) = journal::open_run(&state_folder(&config));
     warnings.iter().for_each(|warning| front.tell(&format!("warning: {warning}")));
     if let Some(unfinished) = unfinished {
         refuse_live(&unfinished)?;
         if back.to.is_none() && back.limit_hosts.is_none() {
-            return Ok(Preview::Unfinished(Box::new(unfinished)));
+            refuse_another_environment(&config, &unfinished)?;
+            let invocation = unfinished.opened.invocation(&config.invocation);
+            return Ok(Preview::Unfinished(Box::new(unfinished), invocation));
         }
         refuse_unfinished(&config)?;
     }
@@ -122,9 +130,9 @@ impl Preview {
     /// For people, a line each.
     pub fn lines(&self) -> Vec<String> {
         match self {
-            Preview::Unfinished(unfinished) => {
+            Preview::Unfinished(unfinished, invocation) => {
                 let mut lines = unfinished_lines(unfinished);
-                lines.push("`hoist rollback` undoes it on every host that it touched".into());
+                lines.push(format!("`{}` undoes it on every host that it touched", invocation.command("rollback")));
                 lines
             }
             Preview::Way(way) if way.is_done() => {
@@ -138,7 +146,7 @@ impl Preview {
     /// Whether every host can be taken there.
     pub fn is_open(&self) -> bool {
         match self {
-            Preview::Unfinished(_) => true,
+            Preview::Unfinished(..) => true,
             Preview::Way(way) => way.is_open(),
         }
     }
@@ -156,29 +164,35 @@ struct Look {
     history: History,
 }
 
+/// What is said of a word that is no revision, and names something else.
+fn misnamed(config: &Config, word: &str) -> Option<Refused> {
+    let (what, flag) = misplaced(config, word)?;
+    let invocation = match flag {
+        "-e" => &Invocation { environment: None, ..config.invocation.clone() },
+        _ => &config.invocation,
+    };
+    let back = invocation.command(&format!("rollback {flag} {word}"));
+    Some(Refused::Usage(format!("{word:?} is {what}, and a word here is the revision: to go back there, `{back}`")))
+}
+
 /// Asks the targets what they run, and finds the way back.
 fn look(config: &Config, repo: &Repo, back: &Back, front: &dyn Frontend) -> Result<Look, Refused> {
     let named = back.to.as_deref().map(|name| previous::named(repo, name));
     // A mistake is told before anybody is asked, unless targets may know better.
     let unknown_here = matches!(&named, Some(Err(_))) && back.to.as_deref().is_some_and(previous::is_prefix);
-    let named = if unknown_here { None } else { named.transpose()? };
+    let named = match (named, &back.to) {
+        (Some(Err(refused)), Some(word)) if !unknown_here => return Err(misnamed(config, word).unwrap_or(refused)),
+        (named, _) => named.and_then(Result::ok),
+    };
     let (groups, _) = config.groups(limit(back.limit_hosts.as_deref())?.as_ref())?;
     let history = journal::history(&state_folder(config), config.environment.as_deref())?;
     let views = status::ask(config, groups, false, front)?;
     let found = match (named, &back.to) {
         (Some(revision), _) => Ok((revision, Why::Named)),
-        (None, Some(prefix)) => previous::kept_by(&views, prefix).map(|revision| (revision, Why::Named)),
+        (None, Some(prefix)) => previous::kept_by(config, &views, prefix).map(|revision| (revision, Why::Named)),
         (None, None) => previous::find(config, repo, &history, &views),
     };
     // A journal that was passed over may be why.
     let (to, why) = found.map_err(|refused| refused.with(&history.warnings))?;
-    Ok(Look { way: WayBack::new(repo, &history, &to, why, &views), views, history })
-}
-
-/// Goes on only with a clear yes.
-fn confirm(question: &str, front: &dyn Frontend) -> Result<(), Refused> {
-    if front.confirm(question) {
-        return Ok(());
-    }
-    Err(Refused::Because(ExitCode::Failed, "stopped by the operator; nothing was touched".into()))
+    Ok(Look { way: WayBack::new(repo, &history, &config.invocation, (&to, why), &views), views, history })
 }

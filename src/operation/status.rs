@@ -2,9 +2,9 @@
 
 use crate::config::{Config, Options};
 use crate::deploy;
-use crate::fleet::remarks::Remark;
 use crate::fleet::{HostResult, NoPacks, SshFleet};
 use crate::fleet_state::{FleetState, Known};
+use crate::invocation::Invocation;
 use crate::journal;
 use crate::journal::Unfinished;
 use crate::locks::{DeployLock, LockOwner, Purpose};
@@ -52,6 +52,8 @@ pub struct Status {
     /// Groups whose hosts run different revisions.
     pub skew: Vec<Skew>,
     pub views: Vec<View>,
+    /// For the commands that are named.
+    pub invocation: Invocation,
 }
 
 /// Who holds the deploy host's locks.
@@ -109,6 +111,11 @@ impl View {
     /// What its live tree lacks; `None`: nobody looked.
     pub fn lacking(&self) -> Option<&Lacking> {
         self.inquiry.as_ref()?.lacking.as_ref()
+    }
+
+    /// Whether something can be deployed to it.
+    pub fn may_be_brought(&self) -> bool {
+        self.reached() != Some(false)
     }
 
     /// The revision that is live there, as last read.
@@ -194,8 +201,8 @@ pub fn status(
             run.filter(|run| !run.live)
         }
     };
-    let repo = config.settings.git_repo.clone();
-    Ok(Status { repo, locks, unfinished, skew: skew(&views), views })
+    let (repo, invocation) = (config.settings.git_repo.clone(), config.invocation.clone());
+    Ok(Status { repo, locks, unfinished, skew: skew(&views), views, invocation })
 }
 
 /// From memory alone.
@@ -232,9 +239,10 @@ pub fn ask(config: &Config, groups: Vec<Group>, verify: bool, front: &dyn Fronte
     let before = FleetState::load(&folder).unwrap_or_default();
     let fleet = SshFleet::new(ssh, targets, Box::new(requests), Box::new(NoPacks));
     let mut fleet = observations.states(observations.contacts(fleet));
-    let remark = |remark: &Remark| front.pass_on(remark);
-    let results = deploy::look(&mut fleet, config.settings.batch_size, hosts.len(), &remark);
-    deploy::close(&mut fleet, config.settings.batch_size, hosts.len(), &remark);
+    let mut remarks = Vec::new();
+    let results = deploy::look(&mut fleet, config.settings.batch_size, hosts.len(), &mut remarks);
+    deploy::close(&mut fleet, config.settings.batch_size, hosts.len(), &mut remarks);
+    front.pass_on(&remarks);
 
     let observations = observations.take();
     let see = |memory: &mut FleetState| {

@@ -3,11 +3,11 @@
 use crate::config::{Config, Options};
 use crate::deploy;
 use crate::exit_code::ExitCode;
-use crate::fleet::remarks::Remark;
 use crate::fleet::{HostEvent, HostId, NoPacks, SshFleet};
 use crate::locks::{DeployLock, LockHolder, Purpose, nameless};
 use crate::procfs;
-use crate::targets::{HostPattern, Target};
+use crate::report::{Cause, Causes};
+use crate::targets::{HostPattern, Target, fold};
 use crate::text::counted;
 use crate::wire::{Facts, Holder, Level, RunId};
 
@@ -25,63 +25,87 @@ pub fn unlock(options: &Options, hosts: &[String], force: bool, front: &dyn Fron
     let mut fleet = fleet(&config, targets.clone(), holder)?;
     let mut all_well = true;
     let mut locked = Vec::new();
-    let remark = |remark: &Remark| front.pass_on(remark);
-    let found = deploy::look(&mut fleet, config.settings.batch_size, targets.len(), &remark);
-    for (host, found) in found.into_iter().enumerate() {
+    let mut remarks = Vec::new();
+    let results = deploy::look(&mut fleet, config.settings.batch_size, targets.len(), &mut remarks);
+    front.pass_on(&remarks);
+    let mut found = Told::default();
+    for (host, result) in results.into_iter().enumerate() {
         let target = &targets[host];
-        let Some(found) = found else { continue };
-        match found.facts {
-            Some(facts) => {
-                let (text, clear) = describe(&facts, &newest);
-                // Nothing is ended here that is not Hoist's.
-                all_well &= facts.stranger.is_none();
-                front.answer(&format!("{target}: {text}"));
-                if let Some(lease) = &facts.lease {
-                    front.answer(&format!("{target}: {lease}"));
-                }
-                let alive = facts.locked.as_ref().filter(|_| !force).and_then(|by| under_way(by, &here));
-                if let Some(why) = alive {
-                    all_well = false;
-                    front.tell(&format!("{target}: not cleared: {why}"));
-                } else if clear {
-                    locked.push((HostId::new(host), facts.locked.map(|by| by.run)));
-                }
-            }
-            None => {
-                all_well = false;
-                let why = found
-                    .outcome
-                    .err()
-                    .map_or_else(|| "it said nothing of itself".to_owned(), |fault| fault.to_string());
-                front.tell(&format!("{target}: {why}"));
-            }
+        let Some(result) = result else { continue };
+        let Some(facts) = result.facts else {
+            all_well = false;
+            let why = result.outcome.err().map(|fault| fault.to_string());
+            found.wrong(target, &why.unwrap_or_else(|| "it said nothing of itself".to_owned()));
+            continue;
+        };
+        let (text, clear) = describe(&facts, &newest);
+        // Nothing is ended here that is not Hoist's.
+        all_well &= facts.stranger.is_none();
+        found.answer(target, &text);
+        if let Some(lease) = &facts.lease {
+            found.answer(target, &lease.to_string());
+        }
+        let alive = facts.locked.as_ref().filter(|_| !force).and_then(|by| under_way(by, &here));
+        if let Some(why) = alive {
+            all_well = false;
+            found.wrong(target, &format!("not cleared: {why}"));
+        } else if clear {
+            locked.push((HostId::new(host), facts.locked.map(|by| by.run)));
         }
     }
+    found.show(front);
     if !locked.is_empty() {
         let question = format!("Clear the locks on {}?", counted(locked.len(), "host"));
         if !front.confirm(&question) {
             front.tell("nothing was cleared");
             return Ok(ExitCode::Failed);
         }
+        let mut done = Told::default();
+        let mut remarks = Vec::new();
         fleet.unlock(config.settings.batch_size, &locked, &mut |events| {
             for event in events {
                 match event {
                     HostEvent::Line(host, line) if line.level > Level::Debug => {
-                        front.answer(&format!("{}: {}", targets[host.index()], line.message));
+                        done.answer(&targets[host.index()], &line.message);
                     }
-                    HostEvent::Remark(remark) => front.pass_on(&remark),
+                    HostEvent::Remark(remark) => remarks.push(remark),
                     HostEvent::Ended(host, result) => {
                         if let Err(fault) = result.outcome {
                             all_well = false;
-                            front.tell(&format!("{}: {fault}", targets[host.index()]));
+                            done.wrong(&targets[host.index()], &fault.to_string());
                         }
                     }
                     _ => {}
                 }
             }
         });
+        front.pass_on(&remarks);
+        done.show(front);
     }
     Ok(if all_well { ExitCode::Success } else { ExitCode::Failed })
+}
+
+/// What there is to say of targets, equal things once.
+#[derive(Default)]
+struct Told {
+    answers: Causes<()>,
+    wrong: Causes<()>,
+}
+
+impl Told {
+    fn answer(&mut self, target: &Target, text: &str) {
+        self.answers.add((), text, target);
+    }
+
+    fn wrong(&mut self, target: &Target, text: &str) {
+        self.wrong.add((), text, target);
+    }
+
+    fn show(mut self, front: &dyn Frontend) {
+        let line = |cause: Cause<()>| format!("{}: {}", fold(&cause.hosts), cause.text);
+        self.answers.take().into_iter().for_each(|cause| front.answer(&line(cause)));
+        self.wrong.take().into_iter().for_each(|cause| front.tell(&line(cause)));
+    }
 }
 
 /// Why the run that holds a lock must not lose it unasked, if that is so. `here` is this host's name.
@@ -137,7 +161,9 @@ fn tell_of_the_repository(config: &Config, front: &dyn Frontend) {
             Ok(LockHolder::Nameless) => front.answer(&format!("here: {what} {}", nameless(path))),
             Ok(LockHolder::By(by)) => {
                 let end = match by.purpose {
-                    Purpose::Lock => format!("end it with `hoist lock --end{flag}`"),
+                    Purpose::Lock => {
+                        format!("end it with `{}`", config.invocation.command(&format!("lock --end{flag}")))
+                    }
                     Purpose::Deploy => "end that process to unlock it".to_owned(),
                 };
                 front.answer(&format!("here: {what} {by} ({}); {end}", path.display()));

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::clock;
+use crate::invocation::Invocation;
 use crate::journal::History;
 use crate::repo::Repo;
 use crate::targets::{Target, fold};
@@ -79,10 +80,18 @@ pub struct WayBack {
     pub unreachable: Vec<Target>,
     /// All of them.
     pub size: usize,
+    /// For the commands that the lines name.
+    invocation: Invocation,
 }
 
 impl WayBack {
-    pub fn new(repo: &Repo, history: &History, to: &Revision, why: Why, views: &[View]) -> WayBack {
+    pub fn new(
+        repo: &Repo,
+        history: &History,
+        invocation: &Invocation,
+        (to, why): (&Revision, Why),
+        views: &[View],
+    ) -> WayBack {
         let names = |which: &dyn Fn(&&View) -> bool| -> Vec<Target> {
             views.iter().filter(which).map(|view| view.target.clone()).collect()
         };
@@ -105,6 +114,7 @@ impl WayBack {
             lacking: names(&|view| view.was_read() && !view.kept().contains(to)),
             unreachable: names(&|view| !view.was_read()),
             size: views.len(),
+            invocation: invocation.clone(),
         }
     }
 
@@ -139,7 +149,8 @@ impl WayBack {
         if !self.lacking.is_empty() {
             let missing = fold(&self.lacking);
             let only = pattern(&self.lacking, "");
-            lines.push(format!("not kept on {missing}: `hoist deploy -r {short} -l {only}` brings it there"));
+            let deploy = self.invocation.command(&format!("deploy -r {short} -l {only}"));
+            lines.push(format!("not kept on {missing}: `{deploy}` brings it there"));
         }
         if !self.unreachable.is_empty() {
             let others = pattern(&self.unreachable, "!");

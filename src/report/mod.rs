@@ -4,6 +4,7 @@
 //! the time of day, so a run reads the same on a terminal, in a pipe and in the log.
 
 mod bar;
+mod causes;
 mod event;
 mod folded;
 mod json;
@@ -25,8 +26,8 @@ mod words;
 
 pub use crate::terminal::{Theme, sanitize};
 use bar::Bar;
+pub use causes::{Cause, Causes, causes};
 pub use event::{Event, GroupHead, Note};
-pub use folded::Folded;
 pub use json::Json;
 pub use log::LogFile;
 pub use log_line::{LogLine, name_of_step, said};
@@ -104,7 +105,7 @@ impl FromStr for Format {
 /// of many: `web[01-97]`.
 pub fn to_stdout(format: Format, verbosity: Verbosity, fold: fn(&[&Target]) -> String) -> Box<dyn Reporter> {
     let theme = Theme::of_stdout();
-    let look = RenderOptions { theme, verbosity, fold };
+    let look = RenderOptions { theme, verbosity, fold, columns: crate::terminal::columns };
     match format {
         Format::Json => Box::new(Json::new(std::io::stdout())),
         Format::Text if theme.live => Box::new(Terminal::new(look)),

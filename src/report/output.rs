@@ -1,14 +1,14 @@
-//! What `hoist run` shows: the lines of the hosts, each under its host's name, and at the end who is not well.
+//! What `hoist run` shows: the lines of the hosts, each under its host's name, and at the end which hosts failed.
 
-use std::collections::HashMap;
 use std::io::Write;
 
 use super::bar::Bar;
+use super::causes::{Cause, Causes};
 use super::event::Note;
 use super::output_buffer::{HostOutput, OutputBuffer};
 use super::render_options::{RenderOptions, Verbosity};
 use super::sink::{Form, Sink};
-use super::words::{heading, hosts, took};
+use super::words::{heading, hosts, stopping, took};
 use super::{Event, HostRow, Reporter, table};
 use crate::targets::Target;
 use crate::terminal::{Style, Styled, Theme};
@@ -20,6 +20,8 @@ pub struct Output<O, E> {
     err: Sink<E>,
     /// How each of the two looks.
     looks: [RenderOptions; 2],
+    /// Remarks on hosts that were told at once, and those on further hosts of which the same is to be said.
+    remarks: [Causes<Level>; 2],
     /// With folding, what the hosts have said so far; `None`: it is shown at once.
     kept: Option<OutputBuffer>,
     /// On a terminal, how far it is.
@@ -49,6 +51,7 @@ impl<O: Write, E: Write> Output<O, E> {
             out: Sink::new(out, forms[0]),
             err: Sink::new(err, forms[1]),
             looks,
+            remarks: Default::default(),
             kept: fold.then(OutputBuffer::default),
             bar,
         }
@@ -100,9 +103,25 @@ impl<O: Write, E: Write> Output<O, E> {
             Level::Info => Verbosity::Normal,
             Level::Warning | Level::Error => Verbosity::Quiet,
         };
-        if self.look(Stream::Err).verbosity >= least {
-            let host = note.host.as_ref().map(|host| format!("{host}: ")).unwrap_or_default();
-            self.show(Stream::Err, format!("hoist run: {}{host}{}", heading(note.level), note.message));
+        if self.look(Stream::Err).verbosity < least {
+            return;
+        }
+        let host = note.host.as_ref().map(|host| format!("{host}: ")).unwrap_or_default();
+        if let Some(host) = note.host.as_ref().filter(|_| note.level >= Level::Warning) {
+            let [told, rest] = &mut self.remarks;
+            if !told.add(note.level, &note.message, host) {
+                rest.add(note.level, &note.message, host);
+                return;
+            }
+        }
+        self.show(Stream::Err, format!("hoist run: {}{host}{}", heading(note.level), note.message));
+    }
+
+    /// Tells of the remarks on further hosts.
+    fn remarks(&mut self) {
+        let look = self.look(Stream::Err);
+        for Cause { key: level, text, hosts } in self.remarks[1].take() {
+            self.show(Stream::Err, format!("hoist run: {}{}: {text}", heading(level), look.folded(&hosts)));
         }
     }
 
@@ -145,7 +164,7 @@ impl<O: Write, E: Write> Output<O, E> {
         };
         let end = format!(" (exit status {status}, {})", took(seconds));
         self.show(Stream::Err, Styled::from("hoist run: ").with(style.of(verdict)).with(end));
-        for (names, text) in table::not_ok(&look, &alike(rows)) {
+        for (names, text) in table::not_ok(&look, rows) {
             self.show(Stream::Err, Styled::from(format!("  {names}: ")).with(Style::Bad.of(text)));
         }
     }
@@ -167,13 +186,16 @@ impl<O: Write, E: Write> Reporter for Output<O, E> {
                 }
             }
             Event::Note(note) => self.remark(note),
-            Event::Interrupted => self.warn(
-                "interrupted: no more hosts are started; waiting for running ones; interrupt again to stop at once",
-            ),
+            Event::Stopping { step, hosts: members, stops, seconds, limit, advice } => {
+                let names = self.look(Stream::Err).folded(members);
+                self.warn(stopping(*step, &names, members.len(), *stops, (*seconds, *limit)));
+                self.warn(advice.as_str());
+            }
             Event::Ended { verdict, status, rows, seconds } => {
                 for (said, members) in self.kept.as_mut().map(|kept| kept.take(rows)).unwrap_or_default() {
                     self.block(&said, &members);
                 }
+                self.remarks();
                 self.end(verdict, *status, rows, *seconds);
             }
             _ => {}
@@ -212,68 +234,11 @@ fn how(outcome: &Outcome) -> String {
     }
 }
 
-/// The rows with reasons that differ in nothing but the host's own name or address made equal, where there are several.
-fn alike(rows: &[HostRow]) -> Vec<HostRow> {
-    let general = |row: &HostRow| (row.state, row.reason.as_deref().map(|reason| nameless(reason, &row.host)));
-    let mut count: HashMap<_, usize> = HashMap::new();
-    for row in rows.iter().filter(|row| !row.ok) {
-        *count.entry(general(row)).or_default() += 1;
-    }
-    let one = |row: &HostRow| {
-        let key = general(row);
-        let reason = if count.get(&key).is_some_and(|count| *count > 1) { key.1 } else { row.reason.clone() };
-        HostRow { reason, ..row.clone() }
-    };
-    rows.iter().filter(|row| !row.ok).map(one).collect()
-}
-
-/// A reason with the host's name and any address taken out.
-fn nameless(reason: &str, host: &Target) -> String {
-    let word = |word: &str| {
-        let edge = |c: char| !c.is_ascii_alphanumeric();
-        let bare = word.trim_end_matches(edge).trim_start_matches(|c| c != ':' && edge(c));
-        let what = match () {
-            () if bare == host.host => "HOST",
-            () if bare.parse::<std::net::IpAddr>().is_ok() => "ADDRESS",
-            () => return word.to_owned(),
-        };
-        word.replacen(bare, what, 1)
-    };
-    reason.split(' ').map(word).collect::<Vec<_>>().join(" ")
-}
-
 /// How lines look on a stream.
 pub fn look_of(
     stream: &impl std::io::IsTerminal,
     verbosity: Verbosity,
     fold: fn(&[&Target]) -> String,
 ) -> RenderOptions {
-    RenderOptions { theme: Theme::of(stream).or_any_unicode(stream), verbosity, fold }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::report::RowState;
-
-    fn row(host: &str, state: RowState, reason: Option<&str>) -> HostRow {
-        let (host, reason) = (host.parse().unwrap(), reason.map(str::to_owned));
-        let ok = state == RowState::Ok;
-        HostRow { host, group: "g".into(), state, stage: None, ok, current: None, reason }
-    }
-
-    #[test]
-    fn what_differs_in_the_hosts_own_names_only_is_told_once_and_a_single_reason_as_it_is() {
-        let rows = alike(&[
-            row("web1", RowState::Unreachable, Some("cannot connect to web1 port 22 (10.0.0.1): no route to host")),
-            row("web2", RowState::Unreachable, Some("cannot connect to web2 port 22 (fe80::2): no route to host")),
-            row("web3", RowState::Unreachable, Some("cannot connect to web3 port 22 (10.0.0.3): connection refused")),
-            row("web4", RowState::Ok, None),
-            row("web5", RowState::NotAttempted, None),
-        ]);
-        let reasons: Vec<_> = rows.iter().map(|row| row.reason.as_deref()).collect();
-        let same = Some("cannot connect to HOST port 22 (ADDRESS): no route to host");
-        let alone = Some("cannot connect to web3 port 22 (10.0.0.3): connection refused");
-        assert_eq!(reasons, [same, same, alone, None]);
-    }
+    RenderOptions { theme: Theme::of(stream).or_any_unicode(stream), verbosity, fold, columns: || None }
 }

@@ -50,6 +50,11 @@ impl<W: Write> Reporter for Plain<W> {
         self.text.replays(at);
     }
 
+    fn flush(&mut self) {
+        let held = self.text.held();
+        self.sink.lines(held);
+    }
+
     fn tick(&mut self) {
         let Some(progress) = &self.progress else { return };
         let now = (self.elapsed)();

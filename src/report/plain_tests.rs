@@ -25,7 +25,7 @@ fn fold(hosts: &[&Target]) -> String {
 }
 
 fn look(verbosity: Verbosity) -> RenderOptions {
-    RenderOptions { theme: Theme::plain(true), verbosity, fold }
+    RenderOptions { theme: Theme::plain(true), verbosity, fold, columns: || None }
 }
 
 fn shown(look: RenderOptions, events: &[Event]) -> String {
@@ -49,7 +49,7 @@ fn failed(name: &str, reason: &str, tail: &[&str]) -> Event {
         host: host(name),
         step: FETCH,
         outcome: Err(Fault::failed(reason)),
-        tail: tail.iter().map(|text| Line { level: Level::Error, message: text.to_string() }).collect(),
+        tail: tail.iter().map(|text| Line { level: Level::Info, message: text.to_string() }).collect(),
         seconds: 0.2,
     }
 }
@@ -130,8 +130,10 @@ fn deployment() -> Vec<Event> {
 }
 
 /// The end of that deployment, however much is shown.
-const VERDICT: &str = "\
-14:45:52 deployed; 1 host failed within the limit (exit status 0, 1 min 20 s)
+const VERDICT: &str = "14:45:52 deployed; 1 host failed within the limit (exit status 0, 1 min 20 s)\n";
+
+/// The hosts to look at, where no table has them.
+const NOT_OK: &str = "\
 14:45:52 [web4] failed: fetch: disk full (at bbbbbbbbbb)
 14:45:52 [web5] unreachable: connection refused
 ";
@@ -145,8 +147,6 @@ fn a_deployment_reads_from_its_header_to_its_verdict() {
 14:45:52   default: 5 hosts in 3 subgroups, failure limit 20% of 5 = 1
 14:45:52 probe: 6 hosts reachable
 ── canary (1 host) ─────────────────────────────────────────
-14:45:52 fetch: started on 1 host
-14:45:52 [web1] fetched
 14:45:52 fetch: 1 ok, 0 failed in 1 min 15 s
 14:45:52 Continue? → yes (--yes)
 14:45:52 warning: max_failures has no effect
@@ -154,8 +154,8 @@ fn a_deployment_reads_from_its_header_to_its_verdict() {
   group    hosts  state        current     names       reason
   canary   1      finalized    aaaaaaaaaa  web1
   default  2      finalized    aaaaaaaaaa  web2..web3
-  default  1      failed       bbbbbbbbbb  web4        fetch: disk full
-  default  1      unreachable  -           web5        connection refused
+! default  1      failed       bbbbbbbbbb  web4        fetch: disk full
+! default  1      unreachable  -           web5        connection refused
 ";
     assert_eq!(shown(look(Verbosity::Normal), &deployment()), expected.to_owned() + VERDICT);
 }
@@ -163,13 +163,15 @@ fn a_deployment_reads_from_its_header_to_its_verdict() {
 #[test]
 fn quiet_leaves_what_is_wrong_and_the_verdict() {
     let warning = "14:45:52 warning: max_failures has no effect\n";
-    assert_eq!(shown(look(Verbosity::Quiet), &deployment()), warning.to_owned() + VERDICT);
+    assert_eq!(shown(look(Verbosity::Quiet), &deployment()), warning.to_owned() + VERDICT + NOT_OK);
 }
 
 #[test]
 fn verbose_adds_every_host_and_what_is_for_finding_faults() {
     let verbose = shown(look(Verbosity::Verbose), &deployment());
     for line in [
+        "14:45:52 fetch: started on 1 host\n",
+        "14:45:52 [web1] fetched\n",
         "14:45:52 [web1] fetch started\n",
         "14:45:52 [web1] 42 objects\n",
         "14:45:52 [web1] fetch: ok in 0.2 s\n",
@@ -182,35 +184,80 @@ fn verbose_adds_every_host_and_what_is_for_finding_faults() {
 }
 
 #[test]
-fn the_same_failure_of_97_hosts_is_told_once_under_one_name() {
+fn the_same_failure_of_97_hosts_is_told_at_once_of_the_first_and_once_of_the_others() {
     let names: Vec<String> = (1..=97).map(|n| format!("web{n:02}")).collect();
     let mut events = vec![started(FETCH, 100)];
-    events.extend(names.iter().map(|name| failed(name, "no space left", &["write error", "giving up"])));
-    events.push(failed("db1", "no space left", &["quota"]));
+    let reason = |name: &str| format!("no space left on {name}:/srv");
+    events.extend(names.iter().map(|name| failed(name, &reason(name), &["write error", "no space left on"])));
+    events.push(failed("db1", "no space left on db1:/srv", &["quota"]));
     events.push(failed("db2", "bad luck", &[]));
     events.push(ended(FETCH, 1, 99, &["db3", "db4"], 0.5));
     let expected = "\
-14:45:52 fetch (canary): started on 100 hosts
-14:45:52 [web01] fetch failed: no space left
-14:45:52 [db2] fetch failed: bad luck
-14:45:52 [web01..web97] fetch failed on 97 hosts: no space left
+14:45:52 [web01] fetch failed: no space left on web01:/srv
          │ write error
-         │ giving up
-14:45:52 [db1] fetch failed: no space left
-         │ quota
+14:45:52 [db2] fetch failed: bad luck
+14:45:52 [web02..db1] fetch failed on 97 more hosts: no space left on HOST:/srv
 14:45:52 fetch (canary): 1 ok, 99 failed, 2 not attempted
 14:45:52 [db3..db4] not attempted
 ";
     assert_eq!(shown(look(Verbosity::Normal), &events), expected);
-    let quiet = expected.split_once('\n').unwrap().1;
-    assert_eq!(shown(look(Verbosity::Quiet), &events), quiet);
+    assert_eq!(shown(look(Verbosity::Quiet), &events), expected);
 }
 
 #[test]
-fn every_host_that_failed_is_named_even_under_a_reason_that_was_told_before() {
+fn a_failure_is_told_once_and_of_every_host() {
     let events =
         [started(FETCH, 2), failed("web1", "no", &["a"]), failed("web2", "no", &[]), ended(FETCH, 0, 2, &[], 0.0)];
-    assert!(shown(look(Verbosity::Normal), &events).contains("[web2] fetch failed: no\n"));
+    let expected = "\
+14:45:52 [web1] fetch failed: no
+         │ a
+14:45:52 [web2] fetch failed: no
+14:45:52 fetch (canary): 0 ok, 2 failed
+";
+    assert_eq!(shown(look(Verbosity::Normal), &events), expected);
+    // Who wants to see what hosts say has seen it.
+    let verbose = shown(look(Verbosity::Verbose), &events);
+    assert!(verbose.contains("[web1] fetch failed: no\n14:45:52 [web2] fetch failed: no\n"), "{verbose}");
+}
+
+#[test]
+fn the_same_warning_of_many_hosts_is_told_once_in_a_step_and_between_steps() {
+    let said = |name: &str| Event::HostLine {
+        host: host(name),
+        line: Line { level: Level::Warning, message: format!("{name}: tidying up") },
+    };
+    let noted = |name: &str| Event::note_on(&host(name), Level::Warning, format!("the key of {name} is new"));
+    let events = [
+        started(FETCH, 3),
+        said("web1"),
+        noted("web1"),
+        said("web2"),
+        said("web3"),
+        ended(FETCH, 3, 0, &[], 0.0),
+        noted("web1"),
+        noted("web2"),
+        noted("web3"),
+        Event::Interrupted,
+    ];
+    let expected = "\
+14:45:52 [web1] web1: tidying up
+14:45:52 [web1] warning: the key of web1 is new
+14:45:52 [web2..web3] HOST: tidying up
+14:45:52 fetch (canary): 3 ok, 0 failed
+14:45:52 [web1] warning: the key of web1 is new
+14:45:52 [web2..web3] warning: the key of HOST is new
+14:45:52 interrupted
+";
+    assert_eq!(
+        shown(look(Verbosity::Quiet), &events),
+        expected.replace("14:45:52 fetch (canary): 3 ok, 0 failed\n", "")
+    );
+    assert_eq!(shown(look(Verbosity::Normal), &events), expected);
+    let mut held =
+        Plain::with(Text::at(look(Verbosity::Quiet), || "t".into()), Vec::new(), Box::new(|| Duration::ZERO));
+    events[6..9].iter().for_each(|event| held.event(event));
+    held.flush();
+    assert!(String::from_utf8(held.sink.into_inner().unwrap()).unwrap().ends_with("key of HOST is new\n"));
 }
 
 #[test]
@@ -287,9 +334,7 @@ fn a_terminal_without_utf8_gets_ascii_only() {
     events.extend([failed("web1", "für", &["naïve"]), ended(FETCH, 0, 1, &[], 0.0)]);
     let text = shown(ascii, &events);
     assert!(text.is_ascii(), "{text}");
-    assert!(
-        text.contains("-- canary (1 host) --") && text.contains("Continue? -> yes") && text.contains("| na\\xefve")
-    );
+    assert!(text.contains("-- canary (1 host) --") && text.contains("Continue? -> yes") && text.contains("f\\xfcr"));
 }
 
 #[test]
@@ -319,7 +364,6 @@ fn a_long_step_tells_its_progress_at_most_each_ten_seconds() {
     plain.tick();
     let text = String::from_utf8(plain.sink.into_inner().unwrap()).unwrap();
     let expected = "\
-14:45:52 fetch (canary): started on 4 hosts
 14:45:52 fetch: 1 ok, 0 failed, 2 running, 1 left
 14:45:52 [web2] fetch failed: no
 14:45:52 fetch: 1 ok, 1 failed, 1 running, 1 left

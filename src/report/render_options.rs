@@ -8,9 +8,10 @@ use crate::terminal::Theme;
 pub enum Verbosity {
     /// What went wrong, and the verdict.
     Quiet,
+    /// A line for each step as well.
     #[default]
     Normal,
-    /// Every host's begin and end as well, and what is for finding faults.
+    /// What each host does and says as well, and what is for finding faults.
     Verbose,
 }
 
@@ -21,6 +22,8 @@ pub struct RenderOptions {
     pub verbosity: Verbosity,
     /// Makes one name of many hosts, `web[01-97]`.
     pub fold: fn(&[&Target]) -> String,
+    /// The columns of the terminal, if there is one.
+    pub columns: fn() -> Option<usize>,
 }
 
 impl RenderOptions {

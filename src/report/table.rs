@@ -1,16 +1,16 @@
 //! The end of a deployment: the table of hosts, and a line for each that is not well.
 
 use super::HostRow;
-use super::folded::Folded;
+use super::causes::{Cause, Causes, causes};
 use super::render_options::RenderOptions;
-use crate::terminal::{Style, Styled, cut_line};
+use crate::terminal::{Style, Styled, Table, TableRow, cut_line};
 
-/// A column that is wider than this does not push the others away.
-const MAX_COLUMN: usize = 40;
+/// What stands ahead of hosts that somebody has to look at.
+const MARK: &str = "! ";
 
-/// The table, by group; hosts of a group that ended in the same way share a row.
+/// The table, by group; hosts of a group that ended in the same way, for the same cause, share a row.
 pub(super) fn rows(look: &RenderOptions, rows: &[HostRow]) -> Vec<Styled> {
-    let mut folded: Folded<[String; 5]> = Folded::default();
+    let mut folded: Causes<(bool, [String; 3])> = Causes::default();
     let mut groups: Vec<&str> = Vec::new();
     for row in rows {
         if !groups.contains(&row.group.as_str()) {
@@ -20,62 +20,37 @@ pub(super) fn rows(look: &RenderOptions, rows: &[HostRow]) -> Vec<Styled> {
     // Rows of one group stand together even where they did not come so.
     for group in groups {
         for row in rows.iter().filter(|row| row.group == group) {
-            let mark = if row.ok { "" } else { "!" };
-            folded.add(
-                [
-                    row.group.clone(),
-                    mark.to_owned(),
-                    row.state_text(),
-                    current(row),
-                    cut_line(row.reason.as_deref().unwrap_or_default()).into_owned(),
-                ],
-                &row.host,
-            );
+            let cells = [row.group.clone(), row.state_text(), current(row)];
+            folded.add((row.ok, cells), &cut_line(row.reason.as_deref().unwrap_or_default()), &row.host);
         }
     }
-    let mut table = vec![["group", "hosts", "state", "current", "names", "reason"].map(str::to_owned)];
-    let mut fine = vec![true];
-    for ([group, mark, state, current, reason], hosts) in folded.take() {
-        let names = look.folded(&hosts);
-        table.push([group, hosts.len().to_string(), state, current, names, reason]);
-        fine.push(mark.is_empty());
-    }
-    let widths: [usize; 6] = std::array::from_fn(|column| {
-        table.iter().map(|row| look.theme.width(&row[column])).filter(|width| *width <= MAX_COLUMN).max().unwrap_or(0)
-    });
-    table
-        .iter()
-        .zip(fine)
-        .enumerate()
-        .map(|(number, (row, fine))| {
-            let cells: Vec<_> = row.iter().zip(widths).map(|(cell, width)| look.theme.padded(cell, width)).collect();
-            let line = format!("  {}", cells.join("  "));
-            let style = match (number, fine) {
-                (0, _) => Style::Dim,
-                (_, true) => Style::Plain,
-                (_, false) => Style::Bad,
-            };
-            style.of(line.trim_end())
-        })
-        .collect()
+    let row = |Cause { key: (ok, [group, state, current]), text, hosts }: Cause<(bool, [String; 3])>| TableRow {
+        mark: (!ok).then_some(MARK),
+        cells: vec![group, hosts.len().to_string(), state, current, look.folded(&hosts)],
+        note: text,
+        style: if ok { Style::Plain } else { Style::Bad },
+    };
+    let table = Table {
+        indent: "  ",
+        head: ["group", "hosts", "state", "current", "names"].map(str::to_owned).to_vec(),
+        note: "reason",
+        spare: Vec::new(),
+        rows: folded.take().into_iter().map(row).collect(),
+    };
+    table.lines(look.theme, (look.columns)())
 }
 
-/// Who is not well and how, equal ones together: the hosts' folded name, and a text such as
+/// Who is not well and how, equal causes together: the hosts' folded name, and a text such as
 /// `rolled back: fetch failed (at 0123456789)`.
 pub(super) fn not_ok(look: &RenderOptions, rows: &[HostRow]) -> Vec<(String, String)> {
-    let mut folded: Folded<String> = Folded::default();
-    for row in rows.iter().filter(|row| !row.ok) {
-        let mut text = row.state_text();
-        if let Some(reason) = &row.reason {
-            text.push_str(&format!(": {reason}"));
-        }
-        let at = match &row.current {
-            Some(revision) => format!(" (at {})", revision.short()),
-            None => String::new(),
-        };
-        folded.add(format!("{}{at}", cut_line(&text)), &row.host);
-    }
-    folded.take().into_iter().map(|(text, hosts)| (look.folded(&hosts), text)).collect()
+    let text = |row: &HostRow| match &row.reason {
+        Some(reason) => format!("{}: {reason}", row.state_text()),
+        None => row.state_text(),
+    };
+    let at = |row: &HostRow| row.current.as_ref().map(|revision| format!(" (at {})", revision.short()));
+    let bad = rows.iter().filter(|row| !row.ok);
+    let found = causes(bad.map(|row| (at(row).unwrap_or_default(), cut_line(&text(row)).into_owned(), &row.host)));
+    found.into_iter().map(|it| (look.folded(&it.hosts), format!("{}{}", it.text, it.key))).collect()
 }
 
 fn current(row: &HostRow) -> String {

@@ -9,6 +9,7 @@ use super::render_options::RenderOptions;
 use super::sink::{Form, Sink};
 use super::text::Text;
 use super::{Event, Reporter};
+use crate::terminal::Styled;
 
 /// Lines, with a live bar while a step runs. Between steps there is no bar, so that a question stands alone.
 pub struct Terminal<W> {
@@ -30,17 +31,26 @@ impl<W: Write> Terminal<W> {
         let bar = Bar::new(look, target);
         Terminal { text, sink: Sink::new(writer, Form::Text(look.theme)), bar }
     }
+
+    fn show(&mut self, lines: &[Styled]) {
+        if !lines.is_empty() {
+            let sink = &mut self.sink;
+            self.bar.above(|| sink.lines(lines.iter().cloned()));
+        }
+    }
 }
 
 impl<W: Write> Reporter for Terminal<W> {
     fn event(&mut self, event: &Event) {
         self.bar.follow(event);
         let lines = self.text.lines(event);
-        if !lines.is_empty() {
-            let sink = &mut self.sink;
-            self.bar.above(|| sink.lines(lines.iter().cloned()));
-        }
+        self.show(&lines);
         self.bar.draw();
+    }
+
+    fn flush(&mut self) {
+        let held = self.text.held();
+        self.show(&held);
     }
 
     fn replays(&mut self, at: Option<Option<&str>>) {
@@ -175,7 +185,8 @@ mod tests {
 
     fn terminal(screen: &Screen) -> Terminal<Screen> {
         let theme = Theme { colour: false, unicode: false, live: true };
-        let look = RenderOptions { theme, verbosity: Verbosity::Normal, fold: crate::report::comma_list };
+        let look =
+            RenderOptions { theme, verbosity: Verbosity::Normal, fold: crate::report::comma_list, columns: || None };
         let drawn = screen.clone();
         let target = move || ProgressDrawTarget::term_like(Box::new(drawn.clone()));
         Terminal::with(Text::at(look, || "12:00:00".into()), screen.clone(), Box::new(target))

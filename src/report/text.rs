@@ -1,10 +1,12 @@
 //! The operator's text: events in, lines out.
 //!
-//! A line begins with the local time and, where it is about hosts, their name in brackets. What goes wrong on many hosts
-//! in the same way is told once, under one folded name, when the step has ended; its first host is told at once.
+//! A line begins with the local time and, where it is about hosts, their name in brackets. What goes wrong is told once:
+//! at once of the first host, and of the others with the same cause in one line, under a folded name, when the step has
+//! ended. What hosts say while all is well is shown on request only.
 
 use std::fmt::Display;
 
+use super::causes::{Cause, Causes};
 use super::event::Note;
 use super::folded::Folded;
 use super::render_options::{RenderOptions, Verbosity};
@@ -22,6 +24,15 @@ const GLASS_BROKEN: &str = "break glass: health gates and soaks are passed over"
 /// How far a subgroup's header reaches.
 const HEADER_WIDTH: usize = 60;
 
+/// What can go wrong on a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Wrong {
+    /// The step failed.
+    Failed(Step),
+    /// It said so, or somebody said so of it.
+    Said(Level),
+}
+
 /// Turns events into lines. It remembers what it needs to tell equal things once.
 pub(super) struct Text {
     pub look: RenderOptions,
@@ -30,10 +41,13 @@ pub(super) struct Text {
     replayed: Option<String>,
     /// The subgroup whose header was the last.
     label: String,
-    /// Failures of the running step, by what is shown of them.
-    failures: Folded<(String, Vec<String>)>,
-    /// What was told at once of the running step: how a host failed, and which host was the first to fail so.
-    told: Vec<(String, Target)>,
+    /// Whether a step runs, at whose end what went wrong is told of the further hosts. Between steps that is so as soon
+    /// as something else happens.
+    in_step: bool,
+    /// What went wrong, as told at once of the first host.
+    told: Causes<Wrong>,
+    /// The same of the further hosts.
+    rest: Causes<Wrong>,
     /// Differences of configuration files, by file and text.
     diffs: Folded<(String, String)>,
 }
@@ -45,8 +59,9 @@ impl Text {
             now: clock::hms,
             replayed: None,
             label: String::new(),
-            failures: Folded::default(),
-            told: Vec::new(),
+            in_step: false,
+            told: Causes::default(),
+            rest: Causes::default(),
             diffs: Folded::default(),
         }
     }
@@ -62,6 +77,9 @@ impl Text {
         let mut out = Vec::new();
         let theme = self.look.theme;
         let (normal, verbose) = (self.shows(Verbosity::Normal), self.shows(Verbosity::Verbose));
+        if !matches!(event, Event::Note(Note { host: Some(_), .. })) {
+            out.append(&mut self.held());
+        }
         match event {
             Event::Started { run, by, repo, revision, message, groups, break_glass } => {
                 if normal {
@@ -84,9 +102,9 @@ impl Text {
                 }
             }
             Event::StepStarted { step, label, hosts: count } => {
-                self.told.clear();
+                self.in_step = true;
                 // On a terminal the bar says so.
-                if normal && !theme.live && matches!(step, Step::Run(_)) {
+                if verbose && !theme.live && matches!(step, Step::Run(_)) {
                     out.push(self.line(format!("{}: started on {}", self.step_of(*step, label), hosts(*count))));
                 }
             }
@@ -110,7 +128,9 @@ impl Text {
                 self.failure(host, *step, fault, tail, &mut out);
             }
             Event::StepEnded { step, label, ok, failed, not_attempted, seconds } => {
-                self.flush(*step, &mut out);
+                self.show_diffs(&mut out);
+                self.in_step = false;
+                out.append(&mut self.held());
                 self.step_ended(*step, label, (*ok, *failed), not_attempted, *seconds, &mut out);
             }
             Event::LimitExceeded { group, failed, limit } => {
@@ -126,9 +146,9 @@ impl Text {
             Event::SoakStarted { .. } | Event::Soaking { .. } | Event::SoakEnded { .. } => {}
             Event::Gate { sample, .. } => {
                 let style = match (sample.verdict, sample.observe) {
-                    (SampleVerdict::Pass, _) => self.style(Level::Debug),
-                    (_, true) => self.style(Level::Info),
-                    (SampleVerdict::Fail | SampleVerdict::Inconclusive, false) => self.style(Level::Warning),
+                    (SampleVerdict::Pass, _) => self.style(Level::Debug, false),
+                    (_, true) => self.style(Level::Info, false),
+                    (SampleVerdict::Fail | SampleVerdict::Inconclusive, false) => self.style(Level::Warning, false),
                 };
                 out.extend(style.map(|style| self.line(style.of(cut_line(&sample.to_string())))));
             }
@@ -162,13 +182,34 @@ impl Text {
                     _ => Style::Bad,
                 };
                 out.push(self.line(style.of(verdict).with(took)));
-                for (names, text) in table::not_ok(&self.look, rows) {
-                    out.push(self.host_line(names, Style::Bad.of(text)));
-                }
+                // The table has them where there is one.
+                let listed = if normal { Vec::new() } else { table::not_ok(&self.look, rows) };
+                out.extend(listed.into_iter().map(|(names, text)| self.host_line(names, Style::Bad.of(text))));
             }
             Event::HostStarted { .. } | Event::HostDiff { .. } | Event::Asked { .. } => {}
         }
         out
+    }
+
+    /// What is held back between steps of further hosts.
+    pub fn held(&mut self) -> Vec<Styled> {
+        if self.in_step {
+            return Vec::new();
+        }
+        self.told.take();
+        let rest = self.rest.take();
+        let told = |Cause { key, text, hosts: members }: Cause<Wrong>| {
+            let text = match key {
+                Wrong::Failed(step) => {
+                    let more =
+                        if members.len() == 1 { String::new() } else { format!(" on {} more hosts", members.len()) };
+                    Style::Bad.of(format!("{} failed{more}: {text}", step_name(step)))
+                }
+                Wrong::Said(level) => self.style(level, true).unwrap_or_default().of(text),
+            };
+            self.host_line(self.look.folded(&members), text)
+        };
+        rest.into_iter().map(told).collect()
     }
 
     /// The events that follow were told before, at that time, or happen now.
@@ -203,44 +244,66 @@ impl Text {
         self.line(format!("  {name}: {}{parts}, failure limit {limit}", hosts(*count)))
     }
 
-    /// How text of a level looks; `None`: it is not shown.
-    fn style(&self, level: Level) -> Option<Style> {
+    /// How text of a level looks; `None`: it is not shown. A host says more than others do of it.
+    fn style(&self, level: Level, by_host: bool) -> Option<Style> {
+        let info = if by_host { Verbosity::Verbose } else { Verbosity::Normal };
         match level {
             Level::Debug => self.shows(Verbosity::Verbose).then_some(Style::Dim),
-            Level::Info => self.shows(Verbosity::Normal).then_some(Style::Plain),
+            Level::Info => self.shows(info).then_some(Style::Plain),
             Level::Warning => Some(Style::Warning),
             Level::Error => Some(Style::Bad),
         }
     }
 
-    fn note(&self, note: &Note, out: &mut Vec<Styled>) {
-        let Some(style) = self.style(note.level) else { return };
-        let text = style.of(format!("{}{}", heading(note.level), note.message));
-        out.push(match &note.host {
-            Some(host) => self.host_line(host, text),
-            None => self.line(text),
-        });
-    }
-
-    fn host_said(&self, host: &Target, line: &Line, out: &mut Vec<Styled>) {
-        if let Some(style) = self.style(line.level) {
-            out.push(self.host_line(host, style.of(cut_line(&line.message))));
+    fn note(&mut self, note: &Note, out: &mut Vec<Styled>) {
+        let text = format!("{}{}", heading(note.level), note.message);
+        match (&note.host, self.style(note.level, false)) {
+            (_, None) => {}
+            (Some(host), Some(style)) => self.said(host, note.level, &text, style, out),
+            (None, Some(style)) => out.push(self.line(style.of(text))),
         }
     }
 
-    /// Keeps the failure for the end of the step, and tells at once of the first host that failed so.
+    fn host_said(&mut self, host: &Target, line: &Line, out: &mut Vec<Styled>) {
+        if let Some(style) = self.style(line.level, true) {
+            self.said(host, line.level, &cut_line(&line.message), style, out);
+        }
+    }
+
+    /// Something about a host; what is wrong, once for all hosts of a step.
+    fn said(&mut self, host: &Target, level: Level, text: &str, style: Style, out: &mut Vec<Styled>) {
+        if level < Level::Warning || self.is_new(Wrong::Said(level), text, host) {
+            out.push(self.host_line(host, style.of(text)));
+        }
+    }
+
+    /// Whether it is told at once. Who wants every host told of gets that at once; else further hosts with the same cause
+    /// are told of at the end of the step.
+    fn is_new(&mut self, what: Wrong, text: &str, host: &Target) -> bool {
+        let at_once = self.shows(Verbosity::Verbose) || self.told.add(what, text, host);
+        if !at_once {
+            self.rest.add(what, text, host);
+        }
+        at_once
+    }
+
     fn failure(&mut self, host: &Target, step: Step, fault: &Fault, tail: &[Line], out: &mut Vec<Styled>) {
         let reason = cut_line(&fault.to_string()).into_owned();
-        if !self.told.iter().any(|(told, _)| *told == reason) {
-            out.push(self.host_line(host, Style::Bad.of(format!("{} failed: {reason}", step_name(step)))));
-            self.told.push((reason.clone(), host.clone()));
+        if !self.is_new(Wrong::Failed(step), &reason, host) {
+            return;
         }
-        let tail = tail.iter().map(|line| cut_line(&line.message).into_owned()).collect();
-        self.failures.add((reason, tail), host);
+        out.push(self.host_line(host, Style::Bad.of(format!("{} failed: {reason}", step_name(step)))));
+        // What the host said last, where that was not shown, and the reason does not say the same.
+        let says = |line: &Line| {
+            let end = line.message.split_once(": ").map_or(line.message.as_str(), |(_, end)| end).trim();
+            end.is_empty() || reason.contains(end)
+        };
+        let shown = |line: &&Line| self.style(line.level, true).is_none() && !says(line);
+        out.extend(tail.iter().filter(shown).map(|line| self.beneath(cut_line(&line.message))));
     }
 
-    /// Tells the failures and the differences of the step that ended, equal ones once.
-    fn flush(&mut self, step: Step, out: &mut Vec<Styled>) {
+    /// Shows the differences of the step that ended, equal ones once.
+    fn show_diffs(&mut self, out: &mut Vec<Styled>) {
         for ((file, diff), members) in self.diffs.take() {
             out.push(self.host_line(self.look.folded(&members), Style::Strong.of(format!("{file} would change:"))));
             out.extend(diff.lines().map(|line| {
@@ -251,16 +314,6 @@ impl Text {
                 };
                 self.beneath(style.of(cut_line(line)))
             }));
-        }
-        for ((reason, tail), members) in self.failures.take() {
-            let told = |host| self.told.iter().any(|(why, first)| *why == reason && first == host);
-            if tail.is_empty() && members.len() == 1 && members.iter().all(told) {
-                continue;
-            }
-            let on = if members.len() == 1 { String::new() } else { format!(" on {}", hosts(members.len())) };
-            let text = Style::Bad.of(format!("{} failed{on}: {reason}", step_name(step)));
-            out.push(self.host_line(self.look.folded(&members), text));
-            out.extend(tail.into_iter().map(|line| self.beneath(line)));
         }
     }
 

@@ -5,9 +5,11 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::paths;
 use crate::problem::Problem;
+use crate::text::counted;
 use crate::wire::Level;
 
 use super::Target;
+use super::list::parse_list;
 
 /// Where target files are looked for when the repository has none of that name.
 pub const SYSTEM_FOLDER: &str = "/etc/dsh/group";
@@ -107,10 +109,20 @@ fn parse(bytes: &[u8], label: &str, indented: Indented) -> (Vec<Target>, Vec<Pro
         }
         match word.parse::<Target>() {
             Ok(target) => targets.push(target),
-            Err(why) => problems.push(Problem::at(label, number, why)),
+            Err(why) => problems.push(Problem::at(label, number, several(word).unwrap_or(why))),
         }
     }
     (targets, problems)
+}
+
+/// What is said of several hosts on a line, as other tools take them.
+fn several(word: &str) -> Option<String> {
+    let hosts = parse_list(word).ok()?;
+    let (first, last) = (hosts.first()?, hosts.last()?);
+    Some(format!(
+        "{word:?} names {}, and a target file has one per line: write {first} to {last}, each on a line of its own",
+        counted(hosts.len(), "host")
+    ))
 }
 
 #[cfg(test)]
@@ -152,6 +164,22 @@ mod tests {
         assert!(fails(b"web1\n-oProxyCommand=x\n").starts_with("canary:2: bad host name"));
         assert!(fails(b"web1\n\n# ok\nweb,2\n").starts_with("canary:4: "));
         assert!(fails(b"web1\n\xff\n").starts_with("canary:2: not UTF-8"));
+    }
+
+    #[test]
+    fn a_range_is_no_host_and_the_message_says_what_to_write() {
+        for (range, ends) in [
+            (
+                "web[01:04]",
+                "4 hosts, and a target file has one per line: write web01 to web04, each on a line of its own",
+            ),
+            ("db[a:d].example.org", "write dba.example.org to dbd.example.org"),
+            ("root@web[01-04]:2222", "write root@web01:2222 to root@web04:2222"),
+            ("web1,web2", "names 2 hosts"),
+        ] {
+            let found = parse(format!("web0\n{range}\n").as_bytes(), "canary", Indented::IsAHost).1[0].to_string();
+            assert!(found.starts_with(&format!("canary:2: {range:?} names")) && found.contains(ends), "{found}");
+        }
     }
 
     #[test]

@@ -6,10 +6,12 @@
 mod sanitize;
 mod style;
 mod styled;
+mod table;
 
 pub use sanitize::{cut_line, sanitize, sanitize_json, sanitize_lines};
 pub use style::{Style, Theme};
 pub use styled::Styled;
+pub use table::{Table, TableRow};
 
 use std::io::{IsTerminal, Write};
 
@@ -72,6 +74,12 @@ pub fn complain(text: &str) {
         shown.push('\n');
     }
     write(&mut stderr.lock(), &shown);
+}
+
+/// The columns of the terminal that standard output is, if it is one.
+pub fn columns() -> Option<usize> {
+    let (_, columns) = console::Term::stdout().size_checked()?;
+    (columns > 0 && Theme::of_stdout().live).then_some(columns.into())
 }
 
 /// Whether standard error is a terminal, and standard output is none.

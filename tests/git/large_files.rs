@@ -52,7 +52,7 @@ fn what_git_lfs_keeps_comes_through_the_session_and_only_once() {
         project.git(&["show", "HEAD:data/a b.bin"]).starts_with("version https://git-lfs"),
         "git-lfs does not work"
     );
-    project.deploy(&[]).ends(0).says("git-lfs checked out");
+    project.deploy(&["-v"]).ends(0).says("git-lfs checked out");
     all_on(&farm, 2, &one);
     for n in 0..2 {
         let tree = live(&farm, n);
@@ -128,7 +128,7 @@ fn large_files_that_are_switched_on_later_or_lost_over_there_are_put_in() {
     // Another tree may share a file with this one.
     let shared = farm.path("shared");
     fs::hard_link(live(&farm, 0).join("data.bin"), &shared).unwrap();
-    project.deploy(&[]).ends(0).says("completing");
+    project.deploy(&["-v"]).ends(0).says("completing");
     assert_eq!(text(&live(&farm, 0).join("data.bin")), big(1));
     assert!(text(&shared).starts_with("version https://git-lfs"), "a file of another tree was written to");
     assert_ne!(fs::metadata(live(&farm, 0).join("tool.bin")).unwrap().permissions().mode() & 0o111, 0);

@@ -146,7 +146,7 @@ fn what_scap_goes_by_stays_true_on_the_deploy_host_and_on_targets() {
 
     // What Scap fetched since, and never promoted, is not what runs here.
     targets[0].sh(&format!("echo 'git_rev: {one}' >{LIVE}-cache/.config"));
-    deploy(&host, &[]).ends(0).says("already live");
+    deploy(&host, &["-v"]).ends(0).says("already live");
     believed(&host, &two);
 
     // A deployment that fails leaves all of it as it was.
@@ -263,7 +263,7 @@ fn a_promote_that_refuses_at_once_restarts_nothing_on_the_way_back() {
     let before = target.links();
     let two = host.commit("2");
     host.deploy(&[&fleet[..], &["-s", "fetch"]].concat()).ends(0);
-    let ran = host.deploy(&[&fleet[..], &["-s", "promote", "-r", &two]].concat()).ends(1);
+    let ran = host.deploy(&[&fleet[..], &["-v", "-s", "promote", "-r", &two]].concat()).ends(1);
     ran.says("run the config_deploy stage first").says("was not touched");
     assert_eq!(target.links(), before);
     assert_eq!(target.wait_until_runs(0, "1"), process);

@@ -47,6 +47,7 @@ pub fn plan_of(groups: Vec<Group>, batch: usize) -> Plan {
         force: false,
         need_bytes: 0,
         need_inodes: 0,
+        invocation: Default::default(),
     }
 }
 

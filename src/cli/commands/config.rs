@@ -34,8 +34,8 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
         let name = name.to_lowercase();
         let Some(found) = config.explain_key(&name) else {
             let meant = config::keys::nearest(&name, &config.settings.server_groups);
-            let hint =
-                meant.map_or("; `hoist config` shows all keys".into(), |near| format!(": did you mean {near:?}?"));
+            let all = || format!("; `{}` shows all keys", config.invocation.command("config"));
+            let hint = meant.map_or_else(all, |near| format!(": did you mean {near:?}?"));
             return Err(Refused::new(format!("unknown key {name:?}{hint}")));
         };
         if args.format == Format::Text {

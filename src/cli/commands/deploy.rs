@@ -65,7 +65,8 @@ pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
         let ready = operation::init(&options, args.rev.as_deref(), limit_hosts.as_deref(), &console)?;
         let (repo, targets, groups) = (ready.repo, ready.targets, ready.groups);
         answer_line(&format!(
-            "{repo} is ready: {targets} targets in {groups} groups; `hoist plan` shows what a deployment would do"
+            "{repo} is ready: {targets} targets in {groups} groups; `{}` shows what a deployment would do",
+            options.invocation().command("plan")
         ));
         return Ok(ExitCode::Success);
     }

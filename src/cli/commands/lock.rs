@@ -65,8 +65,8 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let interrupts = Interrupts::listen("hoist lock: stopped; the lock is released")?;
     let console = Console::new("lock", Show::answer(Format::Text), false);
     let lock = scope.acquire(&owner, &|| interrupts.any(), &console)?;
-    let end = if args.all { "`hoist lock --end --all`" } else { "`hoist lock --end`" };
-    lock_hold::hold(&format!("{} {owner}", scope.name()), end, time, &interrupts);
+    let end = format!("`{}`", scope.command(if args.all { "lock --end --all" } else { "lock --end" }));
+    lock_hold::hold(&format!("{} {owner}", scope.name()), &end, time, &interrupts);
     drop(lock);
     answer_line(&format!("{} is unlocked", scope.name()));
     Ok(ExitCode::Success)
@@ -91,7 +91,7 @@ fn end(scope: &LockScope) -> Result<ExitCode, Refused> {
         complain_line(&format!("hoist lock: {on} is {held}; only Scap can end it"));
     }
     if let Some(locked) = scope.locked_with_all() {
-        complain_line(&format!("hoist lock: {locked}; end it with `hoist lock --end --all`"));
+        complain_line(&format!("hoist lock: {locked}; end it with `{}`", scope.command("lock --end --all")));
     }
     Ok(code)
 }

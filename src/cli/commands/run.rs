@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 
+use crate::cli::keyboard::Keyboard;
 use crate::cli::out::complain;
 use crate::cli::show::Show;
 use crate::cli::signals::Interrupts;
@@ -10,9 +11,15 @@ use crate::config;
 use crate::operation::{Command, Hosts, Overrides, Refused, command_line};
 use crate::report;
 use crate::report::Reporter;
+use crate::run::Caller;
 use crate::targets::{FailureLimit, Group, Target, fold};
 
 use super::{ExitCode, command};
+
+/// What can be done about hosts that are at work.
+const CAN_ABORT: &str = "wait for them, or [a]bort now: a and Enter leave the command as it is on these hosts, and the \
+                         result is shown; ";
+const CAN_STOP: &str = "a second Ctrl-C ends hoist at once";
 
 const LAST_WORDS: &str = "hoist run: stopped; running commands may continue on their hosts";
 
@@ -80,10 +87,35 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let interrupts = Interrupts::listen(LAST_WORDS)?;
     let names = |hosts: &[&Target]| fold(hosts.iter().copied());
     let mut report = report::of_command(show.format, show.verbosity, names, args.fold);
-    Ok(command.run(&mut *report, &mut |report| {
+    Ok(command.run(&mut *report, &mut Operator { interrupts, keyboard: Keyboard, heard: false }))
+}
+
+/// Who called, at a terminal or not.
+struct Operator {
+    interrupts: Interrupts,
+    keyboard: Keyboard,
+    /// The first interrupt was acknowledged.
+    heard: bool,
+}
+
+impl Caller for Operator {
+    fn stops(&mut self, report: &dyn Reporter) -> bool {
         end_without_a_reader(report);
-        interrupts.any()
-    }))
+        self.interrupts.any()
+    }
+
+    fn advice(&mut self) -> Option<String> {
+        if std::mem::replace(&mut self.heard, true) {
+            return None;
+        }
+        self.keyboard.discard();
+        let choices = if self.keyboard.is_there() { CAN_ABORT } else { "" };
+        Some(format!("{choices}{CAN_STOP}"))
+    }
+
+    fn aborts(&mut self) -> bool {
+        self.keyboard.aborts()
+    }
 }
 
 /// What nobody reads need not be run: with the reader of standard output gone this ends as any filter does, at once

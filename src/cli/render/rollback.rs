@@ -122,7 +122,7 @@ pub struct PreviewAnswer<'a> {
 impl PreviewAnswer<'_> {
     pub fn of(preview: &Preview) -> PreviewAnswer<'_> {
         let way = match preview {
-            Preview::Unfinished(run) => {
+            Preview::Unfinished(run, _) => {
                 return PreviewAnswer { unfinished: Some(&run.opened.plan.run), way_back: None };
             }
             Preview::Way(way) => way,

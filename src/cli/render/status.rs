@@ -9,9 +9,9 @@ use crate::deploy::Plan;
 use crate::fleet_state::Owed;
 use crate::locks::LockOwner;
 use crate::operation::{Skew, Standing, Status, View};
-use crate::report::Folded;
+use crate::report::{Cause, causes};
 use crate::targets::{Target, fold};
-use crate::terminal::{Page, Style, Theme, cut_line};
+use crate::terminal::{Page, Style, Table, TableRow, Theme, columns, cut_line};
 use crate::text;
 use crate::wire::{Drained, Holder, Lacking, Revision, RunId, RunningService, StartedBy};
 
@@ -25,11 +25,10 @@ const RUNNING: usize = 4;
 const NAMED: usize = 3;
 
 /// The places of a row's cells that equal hosts have in common; the number of hosts and their names come later.
-type Cells = [String; 9];
+type Cells = [String; 8];
 
 /// For people.
 pub fn text(status: &Status) -> Page {
-    let theme = Theme::of_stdout();
     let mut page = Page::default();
     if let Some(by) = &status.locks.deploying {
         page.line(format!("{} is being deployed by {by}", status.repo));
@@ -42,53 +41,45 @@ pub fn text(status: &Status) -> Page {
     }
     if let Some(unfinished) = &status.unfinished {
         page.line(format!("{unfinished} is not finished"));
-        page.line("continue it with `hoist resume`, or undo it with `hoist rollback`");
+        page.line(unfinished.opened.ways_out(&status.invocation));
     }
     for skew in &status.skew {
         let one = |(revision, hosts): &(Revision, Vec<Target>)| format!("{} on {}", revision.short(), fold(hosts));
         let revisions = skew.revisions.iter().map(one).collect::<Vec<_>>().join(", ");
         page.line(format!("skew: the hosts of {} run different revisions: {revisions}", skew.group));
     }
-    let mut folded: Folded<(Cells, bool)> = Folded::default();
-    for view in &status.views {
-        let note = cut_line(&note(view)).into_owned();
-        folded.add((cells(view, note), view.is_fine()), &view.target);
-    }
-    let mut rows: Vec<(Vec<String>, bool)> = Vec::new();
-    for ((cells, fine), hosts) in folded.take() {
-        let [group, standing, current, running, done, in_progress, wanted, contact, note] = cells;
-        let (count, names) = (hosts.len().to_string(), fold(&hosts));
-        let row = vec![group, count, standing, current, running, done, in_progress, wanted, contact, names, note];
-        rows.push((row, fine));
-    }
+    let views = status.views.iter();
+    let found =
+        causes(views.map(|view| ((cells(view), view.is_fine()), cut_line(&note(view)).into_owned(), &view.target)));
+    let row = |Cause { key: (cells, fine), text, hosts }: Cause<(Cells, bool)>| {
+        let [group, rest @ ..] = cells;
+        let mut cells = vec![group, hosts.len().to_string()];
+        cells.extend(rest);
+        cells.push(fold(&hosts));
+        TableRow { mark: None, cells, note: text, style: if fine { Style::Plain } else { Style::Bad } }
+    };
+    let mut rows: Vec<TableRow> = found.into_iter().map(row).collect();
     let mut head = HEAD.map(str::to_owned).to_vec();
     if status.views.iter().all(|view| view.running().is_empty()) {
         head.remove(RUNNING);
-        rows.iter_mut().for_each(|(row, _)| drop(row.remove(RUNNING)));
+        rows.iter_mut().for_each(|row| drop(row.cells.remove(RUNNING)));
     }
-    table(head, rows, theme, &mut page);
+    // What is the same wherever nothing is odd.
+    let column = |name: &str| head.iter().position(|it| it == name);
+    let current = column("current");
+    let is_idle = |row: &TableRow, name: &str, at: usize| match name {
+        "done" => current.is_some_and(|current| row.cells[at] == row.cells[current]),
+        "in progress" => row.cells[at] == "-",
+        _ => row.cells[at] == "now",
+    };
+    let spare = ["done", "in progress", "last contact"].into_iter().filter_map(|name| Some((name, column(name)?)));
+    let spare = spare.filter(|(name, at)| rows.iter().all(|row| is_idle(row, name, *at))).map(|(_, at)| at).collect();
+    let table = Table { indent: "", head, note: "note", spare, rows };
+    table.lines(Theme::of_stdout(), columns()).into_iter().for_each(|line| page.line(line));
     page
 }
 
-fn table(mut head: Vec<String>, rows: Vec<(Vec<String>, bool)>, theme: Theme, page: &mut Page) {
-    let noted = rows.iter().any(|(row, _)| row.last().is_some_and(|note| !note.is_empty()));
-    head.push(if noted { "note".into() } else { String::new() });
-    let lines: Vec<_> = std::iter::once((head, true)).chain(rows).collect();
-    let width = |column: usize| lines.iter().map(|(row, _)| theme.width(&row[column])).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..lines[0].0.len()).map(width).collect();
-    for (number, (row, fine)) in lines.iter().enumerate() {
-        let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| theme.padded(cell, *width)).collect();
-        let line = cells.join("  ").trim_end().to_owned();
-        let style = match (number, fine) {
-            (0, _) => Style::Dim,
-            (_, true) => Style::Plain,
-            (_, false) => Style::Bad,
-        };
-        page.line(style.of(line));
-    }
-}
-
-fn cells(view: &View, note: String) -> Cells {
+fn cells(view: &View) -> Cells {
     let state = view.known.state.as_ref();
     let short = |revision: Option<&Revision>| revision.map_or("-".to_owned(), |it| it.short().to_owned());
     // Not known is another thing than none.
@@ -106,7 +97,6 @@ fn cells(view: &View, note: String) -> Cells {
         known(state.and_then(|state| state.in_progress.as_ref())),
         short(view.wanted.as_ref()),
         contact,
-        note,
     ]
 }
 

@@ -24,7 +24,7 @@ fn without_a_repository_or_a_configuration_the_error_says_what_was_looked_for() 
     let repo = Repo::new(&[]);
     let error = repo.error();
     assert!(
-        error.contains("hoist/hoist.cfg") && error.contains("scap/scap.cfg") && error.contains("create"),
+        error.contains("hoist/hoist.cfg") && error.contains("scap/scap.cfg") && error.contains("`hoist init`"),
         "{error}"
     );
     fs::remove_dir_all(repo.top().join(".git")).unwrap();

@@ -17,9 +17,20 @@ use super::run::RecordedRun;
 pub fn refuse_unfinished(config: &Config) -> Result<(), Refused> {
     let Some(unfinished) = journal::unfinished(&state_folder(config))? else { return Ok(()) };
     refuse_live(&unfinished)?;
-    let why =
-        format!("{unfinished} is not finished\ncontinue it with `hoist resume`, or undo it with `hoist rollback`");
-    Err(Refused::Because(ExitCode::Unfinished, why))
+    Err(not_finished(config, &unfinished))
+}
+
+/// A run is ended in the environment that it was begun in: whoever names another one means another run.
+pub fn refuse_another_environment(config: &Config, unfinished: &Unfinished) -> Result<(), Refused> {
+    match &config.invocation.environment {
+        Some(named) if unfinished.opened.environment.as_ref() != Some(named) => Err(not_finished(config, unfinished)),
+        _ => Ok(()),
+    }
+}
+
+fn not_finished(config: &Config, unfinished: &Unfinished) -> Refused {
+    let ways_out = unfinished.opened.ways_out(&config.invocation);
+    Refused::Because(ExitCode::Unfinished, format!("{unfinished} is not finished\n{ways_out}"))
 }
 
 /// A run whose deployer is alive can hardly be met with the lock held, unless the two were given different locks.

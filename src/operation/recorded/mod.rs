@@ -10,6 +10,6 @@ mod published;
 mod run;
 mod tag;
 
-pub use begin::{begin, refuse_live, refuse_unfinished};
+pub use begin::{begin, refuse_another_environment, refuse_live, refuse_unfinished};
 pub use observe::Observations;
 pub use run::RecordedRun;

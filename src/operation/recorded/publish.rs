@@ -87,7 +87,8 @@ fn publish_again(copies: &Copies, repo: &Repo, plan: &Plan) -> Result<()> {
         Some(request) if !repo.has(std::slice::from_ref(revision))?.is_empty() => repo.publish(revision, &request),
         _ if repo.unpublish()? => {
             let short = revision.short();
-            bail!("what {short} was deployed with is not known here; `hoist deploy -r {short}` settles that")
+            let deploy = plan.invocation.command(&format!("deploy -r {short}"));
+            bail!("what {short} was deployed with is not known here; `{deploy}` settles that")
         }
         _ => Ok(()),
     }

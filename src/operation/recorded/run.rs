@@ -48,7 +48,7 @@ impl<'a> RecordedRun<'a> {
         let plan = &prepared.plan;
         let log = LogFile::open(&config.control, &plan.run, config.settings.tags_to_keep);
         let mut report = Tee::new(vec![front.reporter(), Box::new(log)]);
-        let operator = front.operator()?;
+        let operator = front.operator(&plan.invocation)?;
         report.event(&Event::Started {
             run: plan.run.clone(),
             by: plan.by.clone(),
@@ -79,7 +79,8 @@ impl<'a> RecordedRun<'a> {
             Some(replay) => {
                 let mut watched = observations.states(replay.fleet(observations.contacts(&mut fleet)));
                 let live = || observations.live(plan);
-                let compare = || distance::remarks(self.repo, plan, live().iter().map(|(a, b)| (*a, b)), "live");
+                let compare =
+                    || distance::remarks(self.repo, plan, live().iter().map(|(a, b)| (*a, b)), distance::LIVE);
                 let mut report = replay.reporter(&mut self.report);
                 let mut report = AfterProbe::new(&mut report, self.compares.then_some(compare));
                 let mut operator = replay.operator(&mut *self.operator);
@@ -139,6 +140,7 @@ impl<'a> RecordedRun<'a> {
         for Remark { level, host, message } in remarks {
             self.report.event(&Event::Note(Note { level, message, host, step: None }));
         }
+        self.report.flush();
     }
 
     /// Ends the journal. Where that cannot be written the deployment stays unfinished, and whoever ends it finds the same.
@@ -149,8 +151,9 @@ impl<'a> RecordedRun<'a> {
             self.report.event(&Event::note(Level::Error, format!("the run was stopped: {why}")));
         }
         if let Err(error) = replay.close(&verdict.text, verdict.code.status(), verdict.stayed) {
+            let resume = self.prepared.plan.invocation.command("resume");
             let note = format!(
-                "cannot record the end of this run: {error:#}; when that is fixed, run `hoist resume`: it asks the \
+                "cannot record the end of this run: {error:#}; when that is fixed, run `{resume}`: it asks the \
                  targets and records it"
             );
             self.report.event(&Event::note(Level::Error, note));

@@ -1,6 +1,8 @@
 //! One command on an open session.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ssh2::BlockDirections;
@@ -37,6 +39,8 @@ pub struct Running {
     /// Lines that were not handed over yet; `true` for standard error.
     unheard: VecDeque<(bool, Vec<u8>)>,
     buffer: Vec<u8>,
+    /// When it is set, nobody waits for the command any longer.
+    given_up: Arc<AtomicBool>,
 }
 
 enum WriteProgress {
@@ -84,6 +88,7 @@ impl Link {
             err: Lines::new(LONGEST_ERR_LINE),
             unheard: VecDeque::new(),
             buffer: vec![0; CHUNK],
+            given_up: Arc::default(),
         })
     }
 
@@ -141,6 +146,12 @@ impl Running {
     /// Has lines of more than `longest` bytes come in pieces, each as a line, where else their rest would be dropped.
     pub fn in_pieces(mut self, longest: usize) -> Running {
         (self.out, self.err) = (Lines::in_pieces(longest), Lines::in_pieces(longest));
+        self
+    }
+
+    /// Pauses for good once the flag is set, which is looked at whether or not the command says anything.
+    pub fn until(mut self, given_up: Arc<AtomicBool>) -> Running {
+        self.given_up = given_up;
         self
     }
 
@@ -242,6 +253,9 @@ impl Running {
             if now >= deadline {
                 self.hear_all(on);
                 return Ok(Some(ExecEnd::TimedOut));
+            }
+            if self.given_up.load(Ordering::SeqCst) {
+                return Ok(None);
             }
             let until = [leave_by, still.map(|since| since + GRACE)].into_iter().flatten().fold(deadline, Instant::min);
             if !link.has_room() {

@@ -1,0 +1,96 @@
+//! The commands that messages name for people to type.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::text::quoted;
+use crate::url;
+
+/// The flags of a command line that say which repository, configuration and hosts it is about. A command that a message
+/// names has them too: whoever copies it must get to the same deployment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invocation {
+    /// `-C`: where the command was called, as seen from where it was typed.
+    #[serde(skip)]
+    pub folder: Option<PathBuf>,
+    #[serde(skip)]
+    pub config_file: Option<PathBuf>,
+    #[serde(skip)]
+    pub environment: Option<String>,
+    /// `-D`, in order.
+    #[serde(skip)]
+    pub defines: Vec<String>,
+    /// `-l`. It is kept with a run: whoever resumes the run does not give it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<String>,
+}
+
+impl Invocation {
+    /// The line to type for a command and its own words: `rollback --list` becomes `hoist rollback -e staging --list`.
+    pub fn command(&self, words: &str) -> String {
+        let (name, rest) = words.split_once(' ').unwrap_or((words, ""));
+        let mut line = format!("hoist {name}");
+        let mut flag = |flag: &str, value: &str| line.push_str(&format!(" {flag} {}", quoted(value)));
+        if let Some(folder) = &self.folder {
+            flag("-C", &folder.to_string_lossy());
+        }
+        if let Some(file) = &self.config_file {
+            flag("-c", &file.to_string_lossy());
+        }
+        if let Some(environment) = &self.environment {
+            flag("-e", environment);
+        }
+        for define in &self.defines {
+            flag("-D", &url::masked_value(define));
+        }
+        if rest.is_empty() { line } else { format!("{line} {rest}") }
+    }
+
+    /// The same, for the hosts that the command was limited to.
+    pub fn on_these_hosts(&self, words: &str) -> String {
+        match &self.limit {
+            Some(limit) => self.command(&format!("{words} -l {}", quoted(limit))),
+            None => self.command(words),
+        }
+    }
+
+    /// The same for these hosts.
+    pub fn limited_to(&self, limit: Option<&str>) -> Invocation {
+        Invocation { limit: limit.map(str::to_owned), ..self.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_to_type_has_the_flags_that_this_one_had() {
+        let plain = Invocation::default();
+        assert_eq!(plain.command("rollback --list"), "hoist rollback --list");
+        assert_eq!(plain.on_these_hosts("status"), "hoist status");
+        let full = Invocation {
+            folder: Some("../my app".into()),
+            config_file: Some("other.cfg".into()),
+            environment: Some("staging".into()),
+            defines: vec!["ssh_user:deploy".into(), "failure_limit=10%".into()],
+            limit: Some("web*,!web3".into()),
+        };
+        let flags = "-C '../my app' -c other.cfg -e staging -D ssh_user:deploy -D 'failure_limit=10%'";
+        assert_eq!(full.command("resume"), format!("hoist resume {flags}"));
+        let hosts = full.on_these_hosts("rollback --to abc");
+        let words = shlex::split(&hosts).unwrap();
+        assert_eq!(words[..3], ["hoist", "rollback", "-C"]);
+        assert_eq!(words[words.len() - 2..], ["-l", "web*,!web3"], "{hosts}");
+    }
+
+    #[test]
+    fn a_command_to_type_shows_no_password() {
+        let defines = vec!["git_server:https://me:s3cret@git/x".into(), "http_proxy=me:s3cret@p:1".into()];
+        let line = Invocation { defines, ..Invocation::default() }.command("resume");
+        assert!(!line.contains("s3cret") && line.contains("git_server:https://…@git/x"), "{line}");
+        let defines = vec!["ssh_user:me@host".into()];
+        assert!(Invocation { defines, ..Invocation::default() }.command("resume").contains("ssh_user:me@host"));
+    }
+}
