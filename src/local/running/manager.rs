@@ -155,7 +155,8 @@ fn of_status(exit: Exit, said: &str) -> Option<Seen> {
     let first = said.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
     // A logger's state may stand behind the service's own.
     let lower = said.split("; run: log:").next().unwrap_or_default().to_lowercase();
-    if lower.contains("usage:") {
+    // systemctl in a container, or on a host of another supervisor, speaks of systemd and not of the service.
+    if ["usage:", "not been booted with systemd", "failed to connect to bus"].iter().any(|it| lower.contains(it)) {
         return None;
     }
     let pid = process_in(&lower);
@@ -251,9 +252,11 @@ mod tests {
         ] {
             assert_eq!(status(code, said).map(|(up, _)| up), Some(Up::No), "{said}");
         }
-        for (code, said) in
-            [(1, "Usage: /etc/init.d/page {start|stop|restart}\n"), (1, "sudo: a password is required\n")]
-        {
+        for (code, said) in [
+            (1, "Usage: /etc/init.d/page {start|stop|restart}\n"),
+            (1, "sudo: a password is required\n"),
+            (1, "System has not been booted with systemd as init system (PID 1). Can't operate.\nHost is down\n"),
+        ] {
             assert_eq!(status(code, said), None, "{said}");
         }
     }
