@@ -57,11 +57,11 @@ pub fn parse(listing: &str) -> Result<Vec<Module>, String> {
 fn check(modules: &[Module]) -> Result<(), String> {
     for (place, Module { name, path, .. }) in modules.iter().enumerate() {
         if !is_plain(name) {
-            return Err(format!("the submodule name {name:?} could point out of its folder: choose a plain one"));
+            return Err(format!("the submodule name {name:?} could point out of its directory: choose a plain one"));
         }
         if !is_plain(path) || paths::is_gits_own(path.as_bytes()) {
             return Err(format!(
-                "the path {path:?} of submodule {name} could point out of its folder: choose a plain one"
+                "the path {path:?} of submodule {name} could point out of its directory: choose a plain one"
             ));
         }
         for other in &modules[place + 1..] {

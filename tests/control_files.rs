@@ -27,7 +27,7 @@ fn project() -> Project {
     project
 }
 
-const USED: &str = "control files are used as they stand here, uncommitted: ";
+const USED: &str = "uncommitted control files are used: ";
 const REST: &str = "uncommitted changes are not part of HEAD and are not deployed: ";
 
 #[track_caller]
@@ -36,7 +36,7 @@ fn plan_says(project: &Project, arguments: &[&str], lines: &[String]) {
     let said: Vec<String> = ran
         .err
         .lines()
-        .filter(|line| line.contains("as they stand here") || line.contains("not part of"))
+        .filter(|line| line.contains("control files are used") || line.contains("not part of"))
         .map(str::to_owned)
         .collect();
     let expected: Vec<String> = lines.iter().map(|line| format!("hoist plan: {line}")).collect();
@@ -127,7 +127,8 @@ fn a_revision_with_other_control_files_is_told_from_the_ones_that_are_used() {
     project.write("hoist/checks.yaml", "checks: {}\n");
     project.commit("two");
     plan_says(&project, &[], &[]);
-    let line = format!("note: control files are used as they stand here, not as in {}: hoist/checks.yaml", &one[..10]);
+    let line =
+        format!("note: control files are used from the working tree, not from {}: hoist/checks.yaml", &one[..10]);
     plan_says(&project, &["-r", &one], &[line]);
 }
 
@@ -161,7 +162,7 @@ fn the_journal_keeps_digests_that_tell_no_secret_and_a_rollback_tells_what_has_c
     project.write("hoist/checks.yaml", "checks: {}\n");
     let one = project.commit("two");
     project.write("hoist/vars.yaml", "password: hunter3\n");
-    project.deploy(&[]).ends(0).says("control files are used as they stand here, uncommitted: hoist/vars.yaml");
+    project.deploy(&[]).ends(0).says("uncommitted control files are used: hoist/vars.yaml");
     let journals: Vec<_> = std::fs::read_dir(project.path("hoist/state"))
         .unwrap()
         .filter_map(|entry| std::fs::read_to_string(entry.unwrap().path()).ok())
@@ -182,7 +183,9 @@ fn the_journal_keeps_digests_that_tell_no_secret_and_a_rollback_tells_what_has_c
     project.deploy(&[]).ends(0);
     let ran = project.run(&["rollback", "--yes"]).ends(0);
     let short = &one[..10];
-    ran.says(&format!("control files have changed since {short} was deployed: hoist/checks.yaml; checks, groups and"));
+    ran.says(&format!(
+        "control files have changed since {short} was deployed: hoist/checks.yaml; the current checks, groups and"
+    ));
     assert_eq!(Links::of(&farm, 0), Links::finalized(&one));
 }
 

@@ -28,10 +28,10 @@ fn a_plan_and_a_deployment_name_the_commits_between_what_is_live_and_what_comes(
     project.run(&["plan"]).ends(0);
 
     // Back.
-    let line = format!("warning: going back 2 commits from {third}, last seen live on 127.0.0.[1-2]");
-    project.run(&["plan", "-r", &one]).ends(0).says(&format!("{line}; this takes away: {commits}"));
+    let line = format!("warning: {first} is 2 commits older than {third}, last seen live on 127.0.0.[1-2]");
+    project.run(&["plan", "-r", &one]).ends(0).says(&format!("{line}; this removes: {commits}"));
     let ran = project.deploy(&["-r", &two, "-l", "127.0.0.2"]).ends(0);
-    ran.says(&format!("going back 1 commit from {third}, live on 127.0.0.2; this takes away: {third} \"three\""));
+    ran.says(&format!("{second} is 1 commit older than {third}, live on 127.0.0.2; this removes: {third} \"three\""));
     // A host that is where it should be is not spoken of.
     let ran = project.run(&["plan"]).ends(0).says(&format!("1 commit since {second}, last seen live on 127.0.0.2: "));
     assert_eq!(ran.err.matches("live on").count(), 1, "{}", ran.err);
@@ -41,8 +41,8 @@ fn a_plan_and_a_deployment_name_the_commits_between_what_is_live_and_what_comes(
     let aside = commit(&project, "aside");
     let aside = &aside[..10];
     let line = format!(
-        "warning: {aside} has diverged from {third}, last seen live on 127.0.0.1: it brings 1 commit ({aside} \
-         \"aside\") and takes away 2 commits ({commits})"
+        "warning: {aside} has diverged from {third}, last seen live on 127.0.0.1: it adds 1 commit ({aside} \
+         \"aside\") and removes 2 commits ({commits})"
     );
     project.run(&["plan"]).ends(0).says(&line);
 }

@@ -172,7 +172,7 @@ fn a_configuration_file_in_the_place_of_hoists_own_is_refused_before_anything_is
         project.deploy(&[]).ends(2).says("hoist/config-files.yaml:1").says(&path).says("choose another one");
     }
     project.write("hoist/config-files.yaml", &(file("/etc/app") + &file("/etc/app/a.conf")));
-    project.deploy(&[]).ends(2).says("\"/etc/app\" cannot be both a file and the folder of \"/etc/app/a.conf\"");
+    project.deploy(&[]).ends(2).says("\"/etc/app\" cannot be both a file and the directory of \"/etc/app/a.conf\"");
     assert_eq!(Links::of(&farm, 0), Links::default());
 }
 
@@ -281,7 +281,7 @@ fn a_service_that_does_not_start_on_the_way_back_is_named_with_the_command_that_
         .ends(3)
         .says("1 host was not rolled back")
         .says("127.0.0.2: rollback: service web: restart failed with exit status 1")
-        .says(&format!("{short} is live there again: put the service right"));
+        .says(&format!("{short} is live there again: fix the service"));
     std::fs::remove_file(&failing).unwrap();
     says_to_run(&project, &ran, "hoist deploy --service-restart").ends(0).says("services restarted on 1 of 1 host");
     all_are(&farm, 2, &Links::finalized(&one));

@@ -214,7 +214,7 @@ fn the_end_of_input_at_a_question_is_an_interrupt_too() {
 fn the_first_ctrl_c_says_at_once_who_is_waited_for_and_an_abort_ends_the_hanging_service_there() {
     let (scene, mut terminal) = Scene::new().hanging_restart();
     terminal.types("\x03");
-    terminal.wait_for("interrupted: no further host begins; waiting for promote on 127.0.0.1, for ");
+    terminal.wait_for("interrupted: no more hosts are started; waiting for promote on 127.0.0.1 (");
     terminal.wait_for("[a]bort now");
     terminal.wait_for("a second Ctrl-C ends hoist at once");
     assert!(!terminal.shows().contains("Roll back"), "it did not wait for the host");
@@ -278,7 +278,7 @@ fn an_interrupt_of_a_rollback_is_acknowledged_and_cuts_nothing_short() {
     terminal.types("y\n");
     scene.wait_for_promote();
     terminal.types("\x03");
-    terminal.wait_for("interrupted, but rollback is not cut short; waiting for rollback on 127.0.0.1");
+    terminal.wait_for("interrupted, but rollback continues to its end; waiting for rollback on 127.0.0.1");
     assert!(!terminal.shows().contains("[a]bort"), "a rollback is not aborted");
     scene.go();
     terminal.ends(1);
@@ -307,7 +307,7 @@ fn what_was_typed_before_a_question_is_no_answer_to_it() {
     scene.wait_for_promote();
     terminal.types("c\ny\n\ny");
     scene.go();
-    terminal.wait_for("what was typed before this question is discarded");
+    terminal.wait_for("input that was typed before this question was discarded");
     terminal.wait_for("Continue?");
     terminal.types("\n");
     terminal.wait_for("please answer y, n or c");

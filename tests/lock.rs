@@ -98,7 +98,7 @@ fn a_deployment_is_not_ended_as_a_lock_is() {
     let all = lock(&project, &["--all"]);
     go(&farm);
     Ran::of(deploying.wait_with_output().unwrap()).ends(0);
-    project.deploy(&[]).ends(5).says("with all of this host");
+    project.deploy(&[]).ends(5).says("with every repository on this host");
     signal(&all, "TERM");
     assert_eq!(end(all), Some(0));
 }
@@ -115,13 +115,18 @@ fn a_lock_on_all_keeps_every_repository_of_the_host_out_and_names_who_is_under_w
     }
     let held = lock(&one, &["--all", "power", "cut"]);
     for project in [&one, &two] {
-        project.deploy(&[]).ends(5).says("is locked by op@").says("power cut").says("with all of this host");
-        project.run(&["status", "--offline"]).says("every repository of this host is locked by op@");
+        project
+            .deploy(&[])
+            .ends(5)
+            .says("is locked by op@")
+            .says("power cut")
+            .says("with every repository on this host");
+        project.run(&["status", "--offline"]).says("every repository on this host is locked by op@");
     }
     // A repository's own lock is another.
     one.run(&["lock", "--end"]).ends(0).says("not locked");
     two.run(&["lock", "--all", "too"]).ends(5).says("power cut");
-    two.run(&["lock", "--all", "--end"]).ends(0).says("every repository of this host is unlocked");
+    two.run(&["lock", "--all", "--end"]).ends(0).says("every repository on this host is unlocked");
     assert_eq!(end(held), Some(0));
     two.deploy(&[]).ends(0);
     waits(&one);

@@ -49,7 +49,7 @@ fn every_problem_of_every_host_is_told_before_anything_is_touched() {
         .says("127.0.0.2] probe failed: check up: cannot run /srv/probe: No such file or directory")
         .says(&format!("127.0.0.3] probe failed: {vars}"))
         .says(&format!("127.0.0.4] probe failed: {vars}"))
-        .says("; service web is not on this host: install it, or set require_valid_service");
+        .says("; service web does not exist on this host: install it, or set require_valid_service");
     all_on(&farm, 4, &one);
     assert!((0..4).all(|n| Links::of(&farm, n).in_progress.is_none() && !farm.srv(&address(n)).join("log").exists()));
     // A dry run tells the same, each cause once with its hosts.
@@ -79,8 +79,8 @@ fn a_host_that_has_nothing_to_do_is_not_refused_for_what_it_lacks() {
     project.commit("services");
     project.deploy(&[]).ends(0);
     std::fs::remove_file(farm.srv(&address(1)).join("web")).unwrap();
-    project.deploy(&[]).ends(0).says("warning: 127.0.0.2: service web is not on this host");
-    project.deploy(&["--force"]).ends(1).says("127.0.0.2] probe failed: service web is not on this host");
+    project.deploy(&[]).ends(0).says("warning: 127.0.0.2: service web does not exist on this host");
+    project.deploy(&["--force"]).ends(1).says("127.0.0.2] probe failed: service web does not exist on this host");
     project.deploy(&["--service-restart"]).ends(1).says("nothing was touched");
 }
 
@@ -96,7 +96,7 @@ fn the_way_back_is_never_refused_for_what_a_probe_finds() {
     // The unit's file is gone, and what runs can be restarted all the same.
     let systemctl = farm.srv(&address(0)).join("systemctl");
     executable(&systemctl, "#!/bin/sh\n[ $1 != status ] || { echo Unit web.service could not be found.; exit 4; }\n");
-    project.run(&["rollback", "--yes"]).ends(0).says("warning: 127.0.0.1: service web is not on this host");
+    project.run(&["rollback", "--yes"]).ends(0).says("warning: 127.0.0.1: service web does not exist on this host");
     all_on(&farm, 1, &one);
 }
 

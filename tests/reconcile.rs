@@ -49,9 +49,9 @@ fn every_host_is_brought_to_what_is_wanted_whatever_keeps_it_from_there() {
 
     let ran = project.run(&["reconcile", "--dry-run"]).ends(0);
     let wanted = &two[..10];
-    assert!(ran.out.contains(&format!("127.0.0.2: drifted: {} is live, {wanted} is wanted", &one[..10])), "{ran:?}");
-    assert!(ran.out.contains(&format!("127.0.0.[3,5]: new: nothing is live, {wanted} is wanted")), "{ran:?}");
-    assert!(ran.out.contains(&format!("127.0.0.4: behind: {} is live, {wanted} is wanted", &one[..10])), "{ran:?}");
+    assert!(ran.out.contains(&format!("127.0.0.2: drifted: {} is live, should be {wanted}", &one[..10])), "{ran:?}");
+    assert!(ran.out.contains(&format!("127.0.0.[3,5]: new: nothing is live, should be {wanted}")), "{ran:?}");
+    assert!(ran.out.contains(&format!("127.0.0.4: behind: {} is live, should be {wanted}", &one[..10])), "{ran:?}");
     assert_ne!(Links::of(&farm, 1), Links::finalized(&two), "a dry run touches nothing");
 
     project.run(&["reconcile", "--yes", "-l", "127.0.0.5"]).ends(0).says("1 of 1 host");
@@ -100,7 +100,7 @@ fn what_a_new_host_should_run_is_not_guessed_where_its_group_is_split() {
     assert_eq!(json["skew"][0]["revisions"].as_array().unwrap().len(), 2);
     project.write("hoist/default", "127.0.0.1\n127.0.0.2\n127.0.0.3\n");
     let ran: Ran = project.run(&["reconcile", "--yes"]).ends(1);
-    ran.says("which revision is wanted on 127.0.0.3 cannot be told").says("nothing was touched");
+    ran.says("it is not known which revision 127.0.0.3 should run").says("nothing was touched");
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn it_says_from_what_to_what_and_asks_once_before_anything_is_touched() {
         let mut terminal = Terminal::of_size(project.hoist(&["reconcile"]), 24, 160);
         terminal.wait_for(&question);
         let shown = terminal.shows();
-        assert!(shown.contains(&format!("drifted: {} is live, {} is wanted", &one[..10], &two[..10])), "{shown}");
+        assert!(shown.contains(&format!("drifted: {} is live, should be {}", &one[..10], &two[..10])), "{shown}");
         assert!(shown.contains(&format!("to    {} \"Second page\", deployed by op@", &two[..10])), "{shown}");
         terminal.types(answer);
         terminal.ends(status);

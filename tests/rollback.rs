@@ -278,7 +278,7 @@ fn the_targets_keep_what_is_gone_back_to_and_the_deploy_host_need_not() {
     }
     project.git(&["reflog", "expire", "--expire=now", "--all"]);
     project.git(&["gc", "-q", "--prune=now"]);
-    project.run(&["rollback", "--yes", "--to", "0123456789"]).ends(2).says("no host keeps one");
+    project.run(&["rollback", "--yes", "--to", "0123456789"]).ends(2).says("nor a revision that a host keeps");
     project.run(&["rollback", "--list"]).ends(0).says(&one[..10]).says("(not in this repository)");
     project.run(&["rollback", "--dry-run", &one[..10]]).ends(0).says("kept on 2 of 2 hosts");
     project.run(&["rollback", "--yes", "--to", &"1".repeat(40)]).ends(1).says("the host no longer has");

@@ -66,7 +66,7 @@ fn it_shows_from_what_to_what_it_goes_and_acts_on_a_clear_yes_alone() {
         assert!(terminal.shows().contains("nothing was touched"), "{}", terminal.shows());
         all_on(&farm, 3, &two);
     }
-    let next = "canary is done. Go back on the next group?";
+    let next = "canary is done. Roll back the next group?";
     answered(&project, &["rollback"], &[(&question, "y\n"), (next, "y\n")]).ends(0);
     all_on(&farm, 3, &one);
     let mut nobody = project.hoist(&["rollback"]);
@@ -78,8 +78,8 @@ fn it_shows_from_what_to_what_it_goes_and_acts_on_a_clear_yes_alone() {
 fn a_no_in_the_middle_of_it_returns_the_hosts_to_what_they_ran_and_says_so() {
     let farm = Farm::up();
     let (project, _, two) = with_two(&farm, 1, 2);
-    let stop = "Stop going back, and return 1 host to what ran before? [Y]es/[n]o";
-    let answers = [("Go back from", "y\n"), ("Go back on the next group?", "n\n"), (stop, "y\n")];
+    let stop = "Stop the rollback, and undo it on 1 host? [Y]es/[n]o";
+    let answers = [("Go back from", "y\n"), ("Roll back the next group?", "n\n"), (stop, "y\n")];
     answered(&project, &["rollback"], &answers).ends(1);
     all_on(&farm, 3, &two);
 }
@@ -193,7 +193,7 @@ fn it_lists_what_the_hosts_keep_with_who_deployed_it_and_where_it_is_live() {
     assert_eq!(json["revisions"][1]["kept_on"], serde_json::json!(["127.0.0.1"]));
     assert!(json["revisions"][1]["deployed_by"].as_str().unwrap().starts_with("op@"), "{json}");
     project.run(&["rollback", "--list", &one]).ends(2).says("--list");
-    project.run(&["rollback", "--to", &one, &two]).ends(2).says("name the revision once");
+    project.run(&["rollback", "--to", &one, &two]).ends(2).says("the revision is given twice");
 }
 
 #[test]
@@ -223,7 +223,8 @@ fn an_unfinished_deployment_is_shown_and_undone_after_a_question() {
     let (project, _, two) = with_two(&farm, 0, 2);
     project.write(
         "hoist/checks.yaml",
-        "checks:\n  waits:\n    stage: promote\n    shell: true\n    command: \"touch /srv/waiting; while ! test -e /srv/go; do sleep 0.1; done\"\n",
+        "checks:\n  waits:\n    stage: promote\n    shell: true\n    command: \"touch /srv/waiting; while ! test -e \
+         /srv/go; do sleep 0.1; done\"\n",
     );
     let three = project.commit("three");
     let mut deployer = project.hoist(&["deploy", "--yes"]).stdout(std::process::Stdio::null()).spawn().unwrap();

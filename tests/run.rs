@@ -322,11 +322,11 @@ fn a_mistake_is_named_with_its_place_and_nothing_is_run() {
     for (line, why) in [
         (vec!["--hosts", &bad, "true"], format!("{bad}:3: bad host name \"-oProxyCommand=x\"")),
         (vec!["--hosts", &garbage, "true"], format!("{garbage}:2: not UTF-8")),
-        (vec!["--hosts", &empty, "true"], format!("{empty:?} names no host")),
+        (vec!["--hosts", &empty, "true"], format!("{empty:?} contains no host")),
         (vec!["--hosts", "/nowhere/hosts", "true"], "cannot read /nowhere/hosts".into()),
         (vec!["--hosts", ".", "true"], "bad host name \".\"".into()),
-        (vec!["--hosts", "./", "true"], "./ is a folder".into()),
-        (vec!["--hosts", "-", "true"], "\"-\" names no host".into()),
+        (vec!["--hosts", "./", "true"], "./ is a directory".into()),
+        (vec!["--hosts", "-", "true"], "\"-\" contains no host".into()),
         (vec!["--hosts", "127.0.0.1,we b*", "true"], "bad host name \"b*\"".into()),
         (vec!["--hosts", "127.0.0.[2:1]", "true"], "runs backwards".into()),
         (vec!["--hosts", "127.0.0.1", "-l", "x", "true"], "x matches none of the 1 host".into()),
@@ -342,7 +342,7 @@ fn a_mistake_is_named_with_its_place_and_nothing_is_run() {
         ),
         (vec!["--hosts", "127.0.0.1", "--group-size", "none", "true"], "--group-size: \"none\"".into()),
         (vec!["--hosts", "127.0.0.1", "-D", "ssh_port:x", "true"], "ssh_port on the command line (-D)".into()),
-        (vec!["--hosts", "127.0.0.1", "-e", "x", "true"], "has no folder".into()),
+        (vec!["--hosts", "127.0.0.1", "-e", "x", "true"], "has no directory".into()),
         (vec!["--hosts", "127.0.0.1", "--fold", "--format", "json", "true"], "--fold cannot be combined".into()),
         (vec!["--hosts", "127.0.0.1", "--config", "/nowhere.cfg", "true"], "cannot read /nowhere.cfg".into()),
     ] {
@@ -417,7 +417,8 @@ fn peak(child: &Child) -> usize {
 #[test]
 fn hosts_that_flood_wait_for_the_reader_and_end_in_silence_when_it_goes_away() {
     let it = Nowhere::new();
-    let flood = "i=0; while :; do i=$((i+1)); [ $((i % 100)) = 0 ] && echo $i >lines; head -c 10000 /dev/zero | tr '\\0' x; echo; done";
+    let flood = "i=0; while :; do i=$((i+1)); [ $((i % 100)) = 0 ] && echo $i >lines; head -c 10000 /dev/zero | tr \
+                 '\\0' x; echo; done";
     let mut child = it.spawn(&["--hosts", "127.0.0.[1:4]", "--", flood]);
     let mut out = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();

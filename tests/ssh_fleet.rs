@@ -254,7 +254,7 @@ fn each_host_has_its_own_kind_of_end_and_none_is_mistaken_for_another() {
     assert_eq!(results[&3].outcome, Err(Fault::TimedOut { seconds: 1 }));
     assert_eq!(results[&4].outcome, failed("ended without a result: oops", 255));
     assert_eq!(results[&4].tail[0].message, "oops");
-    assert_eq!(results[&5].outcome, failed("said that all is well, and then failed", 4));
+    assert_eq!(results[&5].outcome, failed("reported success, and then failed", 4));
     assert!(matches!(&results[&6].outcome, Err(Fault::Locked { by }) if by.message == "m"));
     assert_eq!(results[&7].outcome, Err(Fault::TimedOut { seconds: 9 }));
     assert!(matches!(results[&8].outcome, Err(Fault::Failed { .. })));

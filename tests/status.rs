@@ -184,11 +184,16 @@ fn a_host_that_was_lost_in_a_stage_and_stays_away_is_unknown_and_owed() {
     project.configure("failure_limit: 1\nreconnect_timeout: 1");
     project.deploy(&[]).ends(0);
     // On the second host the stage cuts its own connection when it is told to.
-    let pid = "p=$$; while [ $(cat /proc/$p/comm) != sshd ]; do p=$(cut -d' ' -f4 /proc/$p/stat); done; echo $p > /srv/sshd-pid";
-    let cut = "test ! -e /srv/cut || { rm /srv/cut; touch /srv/waiting; while ! test -e /srv/go; do sleep 0.1; done; kill -9 $(cat /srv/sshd-pid); }";
+    let pid = "p=$$; while [ $(cat /proc/$p/comm) != sshd ]; do p=$(cut -d' ' -f4 /proc/$p/stat); done; echo $p > \
+               /srv/sshd-pid";
+    let cut = "test ! -e /srv/cut || { rm /srv/cut; touch /srv/waiting; while ! test -e /srv/go; do sleep 0.1; done; \
+               kill -9 $(cat /srv/sshd-pid); }";
     project.write(
         "hoist/checks.yaml",
-        &format!("checks:\n  pid:\n    before: promote\n    shell: true\n    command: \"{pid}\"\n  cut:\n    stage: promote\n    shell: true\n    command: \"{cut}\"\n"),
+        &format!(
+            "checks:\n  pid:\n    before: promote\n    shell: true\n    command: \"{pid}\"\n  cut:\n    stage: \
+             promote\n    shell: true\n    command: \"{cut}\"\n"
+        ),
     );
     let two = page(&project, "two");
     let srv = farm.srv(&address(1));
@@ -201,7 +206,7 @@ fn a_host_that_was_lost_in_a_stage_and_stays_away_is_unknown_and_owed() {
     let ran = status(&project, &["--offline"]).ends(1);
     let lost = host(&ran, 1);
     assert_eq!((&lost["standing"], &lost["owed"]["revision"]), (&"behind".into(), &two.as_str().into()));
-    assert_eq!(lost["current"], serde_json::Value::Null, "what it runs is not known");
+    assert_eq!(lost["current"], serde_json::Value::Null, "it is not known what it runs");
     project.run(&["status", "--offline"]).ends(1).says("?");
     farm.set_down(&address(1), false);
     project.run(&["reconcile", "--yes"]).ends(0);

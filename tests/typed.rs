@@ -41,20 +41,20 @@ fn words_of_other_tools_are_answered_with_what_they_are_called_here() {
         // Capistrano
         ("restart", "unknown command \"restart\": `hoist deploy --service-restart` restarts the services"),
         ("releases", "unknown command \"releases\": `hoist history` shows the last deployments"),
-        ("revert", "unknown command \"revert\": `hoist rollback` goes back to the revision before"),
+        ("revert", "unknown command \"revert\": `hoist rollback` returns to the previous revision"),
         (
             "deploy:check",
-            "unknown command \"deploy:check\": `hoist check-config` shows every mistake of the configuration",
+            "unknown command \"deploy:check\": `hoist check-config` shows all mistakes in the configuration",
         ),
         (
             "production deploy",
-            "unknown command \"production\": it is an environment, which `hoist deploy -e production` deploys to",
+            "unknown command \"production\": it is the name of an environment: use `hoist deploy -e production`",
         ),
         // kubectl
         ("exec web01 ls", "unknown command \"exec\": `hoist run -- COMMAND` runs a command on the hosts"),
         ("logs", "unknown command \"logs\": `hoist log` shows the log of a deployment"),
         ("apply -f x", "unknown command \"apply\": `hoist deploy -r REVISION` deploys a revision"),
-        ("rollout undo", "unknown command \"rollout\": `hoist rollback` goes back to the revision before"),
+        ("rollout undo", "unknown command \"rollout\": `hoist rollback` returns to the previous revision"),
         ("rollout status", "unknown command \"rollout\": `hoist status` shows what every host runs"),
         ("rollout history", "unknown command \"rollout\": `hoist history` shows the last deployments"),
         ("rollout restart", "unknown command \"rollout\": `hoist deploy --service-restart` restarts the services"),
@@ -65,8 +65,12 @@ fn words_of_other_tools_are_answered_with_what_they_are_called_here() {
         ("deploy --check", "hoist deploy: unknown flag --check: --dry-run shows what would change"),
         ("deploy -n", "hoist deploy: unknown flag -n: --dry-run shows what would change"),
         ("deploy --tags fetch", "hoist deploy: unknown flag --tags: -s STAGES runs single stages"),
-        ("deploy --forks 5", "hoist deploy: unknown flag --forks: -D batch_size=NUMBER is how many hosts at once"),
-        ("run --forks 5", "hoist run: unknown flag --forks: --batch NUMBER is how many hosts at once"),
+        (
+            "deploy --forks 5",
+            "hoist deploy: unknown flag --forks: -D batch_size=NUMBER sets the number of hosts at \
+             once",
+        ),
+        ("run --forks 5", "hoist run: unknown flag --forks: --batch NUMBER sets the number of hosts at once"),
         (
             "plan v1.2",
             "hoist plan: unexpected argument \"v1.2\"; give a revision with -r, hosts with -l, groups with -g",
@@ -104,7 +108,7 @@ fn a_slip_of_the_finger_is_answered_with_what_was_meant() {
         assert_eq!(told(&project, words), says, "{words}");
     }
     let line = told(&project, "plan -e prodution");
-    assert!(line.ends_with("has no folder hoist/environments/prodution: did you mean \"production\"?"), "{line}");
+    assert!(line.ends_with("has no directory hoist/environments/prodution: did you mean \"production\"?"), "{line}");
     project.run(&["plan", "-D", "bacth_size=3"]).ends(0).says("did you mean \"batch_size\"?");
 }
 
@@ -116,15 +120,15 @@ fn a_word_that_is_a_revision_is_refused_as_a_message_and_both_ways_out_are_shown
         assert_eq!(
             ran.err.lines().next().unwrap(),
             format!(
-                "hoist deploy: {word:?} is a revision, and a word here is the message: to deploy it, `hoist deploy -r \
-                 {word}`; if it is the message, `hoist deploy -m {word}`"
+                "hoist deploy: {word:?} is the name of a revision, but this argument is the message: to deploy it, \
+                 run `hoist deploy -r {word}`; if it is the message, run `hoist deploy -m {word}`"
             )
         );
     }
     // With a revision, as a message by name, or with more words it is a message.
     for words in [&["-r", "HEAD", "hotfix"][..], &["-m", "hotfix"], &["hotfix", "again"], &["nothing"]] {
         let ran = project.run(&[&["deploy", "--dry-run", "-D", "ssh_config=none"], words].concat());
-        assert!(!ran.err.contains("is a revision"), "{ran:?}");
+        assert!(!ran.err.contains("is the name of"), "{ran:?}");
     }
     project.run(&["deploy", "-m", "one", "two"]).ends(2).says("the message is given twice");
 }
@@ -139,20 +143,23 @@ fn a_word_that_is_a_group_a_host_or_an_environment_is_refused_as_a_message_and_a
         ("root@db1:2222", "-l", "a host"),
         ("production", "-e", "an environment"),
     ] {
-        let message = format!("hoist deploy: {word:?} is {what}, and a word here is the message: to deploy there, ");
+        let message = format!(
+            "hoist deploy: {word:?} is the name of {what}, but this argument is the message: to \
+                               deploy there, run "
+        );
         let line = told(&project, &format!("deploy --yes {word}"));
-        let ways = format!("`hoist deploy {flag} {word}`; if it is the message, `hoist deploy -m {word}`");
+        let ways = format!("`hoist deploy {flag} {word}`; if it is the message, run `hoist deploy -m {word}`");
         assert_eq!(line, message.clone() + &ways);
         let line = told(&project, &format!("deploy --yes -r v1.2 {word}"));
         let ways =
-            format!("`hoist deploy -r v1.2 {flag} {word}`; if it is the message, `hoist deploy -r v1.2 -m {word}`");
+            format!("`hoist deploy -r v1.2 {flag} {word}`; if it is the message, run `hoist deploy -r v1.2 -m {word}`");
         assert_eq!(line, message + &ways);
         let line = told(&project, &format!("rollback --yes {word}"));
-        let back = format!("a word here is the revision: to go back there, `hoist rollback {flag} {word}`");
-        assert_eq!(line, format!("hoist rollback: {word:?} is {what}, and {back}"));
+        let back = format!("this argument is the revision: to go back there, run `hoist rollback {flag} {word}`");
+        assert_eq!(line, format!("hoist rollback: {word:?} is the name of {what}, but {back}"));
     }
     let ran = project.run(&["deploy", "--dry-run", "-D", "ssh_config=none", "-m", "canary"]);
-    assert!(!ran.err.contains("is a group"), "{ran:?}");
+    assert!(!ran.err.contains("is the name of"), "{ran:?}");
 }
 
 #[test]
@@ -202,7 +209,7 @@ fn groups_are_chosen_by_flag_or_by_name_and_a_host_of_the_same_name_wins() {
     project.run(&["rollback", "--yes", "-g", "nosuch"]).ends(2).says("unknown group \"nosuch\"");
     project.run(&["status", "--offline", "canary"]).says("web01").ends(1);
     project.run(&["status", "--offline", "db1", "canary"]).says("canary").says("db1").ends(1);
-    project.run(&["status", "web01", "-l", "web02"]).ends(2).says("not both ways");
+    project.run(&["status", "web01", "-l", "web02"]).ends(2).says("hosts are given twice");
     project.write("hoist/targets", "web02\ncanary\n");
     let ran = project.run(&["hosts", "--names", "-l", "canary"]).ends(0);
     assert_eq!(ran.out, "canary\n");
@@ -225,7 +232,7 @@ fn the_folder_the_format_and_the_help_may_be_asked_for_before_and_behind_the_com
     elsewhere(&["-C", there, "plan", "-C", "hoist", "-c", "hoist.cfg"]).ends(0).says("group canary: 1 host");
     elsewhere(&["hosts"]).ends(2).says("not a git repository");
     elsewhere(&["-C", "/nosuch", "hosts"]).ends(2).says("cannot change to \"/nosuch\"");
-    elsewhere(&["-C"]).ends(2).says("-C wants a value");
+    elsewhere(&["-C"]).ends(2).says("-C needs a value");
     for command in ["hosts", "plan", "history", "check-config"] {
         let json = project.run(&[command, "--json"]).ends(0).out;
         assert_eq!(json, project.run(&[command, "--format", "json"]).ends(0).out);
@@ -297,7 +304,7 @@ fn a_first_configuration_comes_from_flags_and_nothing_is_overwritten() {
     project.commit("configured");
     project.run(&["plan"]).ends(0).says("group canary: 1 host").says("group default: 2 hosts").says("web/page");
     let before = std::fs::read(project.path("hoist/hoist.cfg")).unwrap();
-    project.run(&init).ends(2).says("hoist/hoist.cfg is there already");
+    project.run(&init).ends(2).says("hoist/hoist.cfg already exists");
     assert_eq!(std::fs::read(project.path("hoist/hoist.cfg")).unwrap(), before);
 }
 
@@ -306,12 +313,12 @@ fn a_first_configuration_with_a_mistake_leaves_nothing_behind() {
     for (arguments, says) in [
         (&["--hosts", "web[3:1]"][..], "backwards"),
         (&["--hosts", "web1", "--canaries", "web1"], "every host is a canary"),
-        (&["--hosts", " "], "no hosts are named"),
+        (&["--hosts", " "], "no hosts are given"),
         (&["--hosts", "web1", "--repo", "../x"], "git_repo"),
         (&["--hosts", "web1", "--repo", "a\nssh_user: b"], "control character"),
         (&["--hosts", "web1", "--user", "a b"], "ssh_user"),
         (&["--hosts", "web1", "--service", "a/b"], "service_name"),
-        (&[], "standard input is no terminal"),
+        (&[], "standard input is not a terminal"),
     ] {
         let project = Project::empty();
         let ran = project.run(&[&["init"], arguments].concat()).ends(2).says(says);
@@ -319,10 +326,10 @@ fn a_first_configuration_with_a_mistake_leaves_nothing_behind() {
     }
     let project = Project::empty();
     project.write("hoist/targets", "mine\n");
-    project.run(&["init", "--hosts", "web1"]).ends(2).says("hoist/targets is there already");
+    project.run(&["init", "--hosts", "web1"]).ends(2).says("hoist/targets already exists");
     assert_eq!(std::fs::read_dir(project.path("hoist")).unwrap().count(), 1);
     project.write("scap/scap.cfg", "[global]\n");
-    project.run(&["init", "--hosts", "web1"]).ends(2).says("scap/scap.cfg is there already");
+    project.run(&["init", "--hosts", "web1"]).ends(2).says("scap/scap.cfg already exists");
 }
 
 #[test]
@@ -334,16 +341,16 @@ fn a_first_configuration_comes_from_answers_at_a_terminal() {
         ("Hosts to deploy to", "web[9:1]"),
         ("backwards", "web1 web2"),
         ("deploy to first (canaries) [none]:", ""),
-        ("User to log in as [as ssh does]:", ""),
+        ("User to log in as [same as ssh]:", ""),
         ("Service to restart after a revision goes live [none]:", "page"),
-        ("Command that fails on a host whose service does not work [none]:", "systemctl is-active page"),
+        ("Command that checks the service on a host [none]:", "systemctl is-active page"),
     ] {
         terminal.wait_for(question);
         terminal.master.as_mut().unwrap().write_all(format!("{answer}\n").as_bytes()).unwrap();
     }
     terminal.wait_for("hoist plan");
     assert!(terminal.child.wait().unwrap().success());
-    assert_eq!(std::fs::read_to_string(project.path("hoist/targets")).unwrap(), "# One host a line.\nweb1\nweb2\n");
+    assert_eq!(std::fs::read_to_string(project.path("hoist/targets")).unwrap(), "# One host per line.\nweb1\nweb2\n");
     project.run(&["config", "service_name"]).ends(0).says("page");
     project.run(&["check-config"]).ends(0);
 }

@@ -87,7 +87,7 @@ pub fn parse(words: Vec<std::ffi::OsString>) -> Result<Parsed, UsageError> {
     }
 }
 
-const NO_FOLDER: &str = "-C wants a value: <folder>";
+const NO_FOLDER: &str = "-C needs a value: <directory>";
 
 /// The help of a command, or of hoist itself.
 ///
@@ -114,7 +114,7 @@ fn unknown_command(words: &[String]) -> String {
     }
     let hoist = Hoist::get_args_info();
     if complete::environments().contains(name) {
-        return format!("unknown command {name:?}: it is an environment, which `hoist deploy -e {name}` deploys to");
+        return format!("unknown command {name:?}: it is the name of an environment: use `hoist deploy -e {name}`");
     }
     let meant = did_you_mean(name, hoist.commands.iter().map(|command| command.name).chain([HELP]));
     format!("unknown command {name:?}{meant}")
@@ -359,7 +359,7 @@ mod tests {
         // What stands behind it is the other program's.
         assert_eq!(folders(&["run", "make", "-C", "a"]), [""; 0]);
         for line in [&["-C"][..], &["plan", "-C"]] {
-            assert!(words(line).unwrap_err().0.contains("-C wants a value: <folder>"));
+            assert!(words(line).unwrap_err().0.contains("-C needs a value: <directory>"));
         }
         assert!(matches!(words(&["plan", "-V"]).unwrap(), Parsed::Say(text) if text.starts_with("hoist ")));
         let Parsed::Command(hoist, _) = words(&["plan", "--json"]).unwrap() else { panic!("no command") };

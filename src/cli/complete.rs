@@ -82,7 +82,7 @@ fn proposals(before: &[String], current: &str) -> Vec<Proposal> {
             let short = flag.short.map(|letter| format!("-{letter}"));
             short.into_iter().chain([long]).map(|name| (name, flag.description.to_owned()))
         });
-        return flags.chain([("-C".to_owned(), "run in this folder".to_owned())]).collect();
+        return flags.chain([("-C".to_owned(), "run in this directory".to_owned())]).collect();
     }
     command.positionals.last().map(|it| line.words(it.name, current)).unwrap_or_default()
 }

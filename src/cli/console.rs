@@ -19,11 +19,11 @@ const STOPPED: &str = "hoist: stopped; running stages continue on their hosts";
 
 /// What is said of a run whose question about the rollback nobody can answer any more.
 const UNANSWERED: &str =
-    "hoist: the terminal is gone, and nobody has said whether to roll back: the hosts stay as they are";
+    "hoist: the terminal was closed, and the question about the rollback is not answered: the hosts stay as they are";
 
 /// What can be done about hosts that are at work.
-const CAN_ABORT: &str = "wait for them, or [a]bort now: a and Enter end the step on these hosts; ";
-const CAN_STOP: &str = "a second Ctrl-C ends hoist at once, and these hosts go on by themselves";
+const CAN_ABORT: &str = "wait, or [a]bort now: type a and Enter to end the step on these hosts; ";
+const CAN_STOP: &str = "a second Ctrl-C ends hoist at once, and the step continues on these hosts";
 
 /// What tmux and screen leave in the environment of what runs in them.
 const MULTIPLEXERS: [&str; 2] = ["TMUX", "STY"];
@@ -52,7 +52,7 @@ impl Console {
     fn discard(&self) -> bool {
         let discarded = self.keyboard.discard();
         if discarded {
-            complain("what was typed before this question is discarded");
+            complain("input that was typed before this question was discarded");
         }
         discarded
     }

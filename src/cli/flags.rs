@@ -68,11 +68,11 @@ macro_rules! command {
     };
     (@add $head:tt [$($fields:tt)*] [limit $($rest:ident)*] $last:tt) => {
         command!(@add $head [$($fields)*
-            /// just these targets: names, groups, globs, ranges web[01:20], !negated, ~regex
+            /// only these targets: names, groups, globs, ranges web[01:20], !negated, ~regex
             #[argh(option, short = 'l', arg_name = "limit")]
             pub limit_hosts: Option<String>,
 
-            /// just these groups, comma-separated
+            /// only these groups, separated by commas
             #[argh(option, short = 'g', arg_name = "groups")]
             pub groups: Option<String>,
         ] [$($rest)*] $last);

@@ -30,30 +30,34 @@ const COMMANDS: [(&[&str], &str); 24] = [
     (&["rollout status", "get", "describe", "state", "ps", "top"], "`hoist status` shows what every host runs"),
     (
         &["revert", "undo", "rollout undo", "back", "deploy:rollback", "deploy:revert", "downgrade"],
-        "`hoist rollback` goes back to the revision before",
+        "`hoist rollback` returns to the previous revision",
     ),
-    (&["rollout"], "`hoist deploy` deploys, `hoist status` shows what runs, `hoist rollback` goes back"),
-    (&["continue", "rollout resume", "retry"], "`hoist resume` goes on with a deployment that was cut off"),
+    (
+        &["rollout"],
+        "`hoist deploy` deploys, `hoist status` shows what runs, `hoist rollback` returns to the previous \
+         revision",
+    ),
+    (&["continue", "rollout resume", "retry"], "`hoist resume` continues an interrupted deployment"),
     (
         &["abort", "cancel", "rollout pause"],
-        "Ctrl-C stops a deployment that is under way, and `hoist rollback` undoes one that was cut off",
+        "Ctrl-C stops a running deployment, and `hoist rollback` undoes an interrupted one",
     ),
     (
         &["diff"],
-        "`hoist deploy --dry-run` shows what configuration files would change, `hoist plan` what would be done",
+        "`hoist deploy --dry-run` shows how configuration files would change, `hoist plan` what a deployment would do",
     ),
     (&["dry-run", "simulate", "preview"], "`hoist plan` shows what a deployment would do"),
     (
         &["check", "validate", "lint", "deploy:check", "syntax-check"],
-        "`hoist check-config` shows every mistake of the configuration",
+        "`hoist check-config` shows all mistakes in the configuration",
     ),
     (&["inventory", "list-hosts", "targets", "groups", "list", "ls"], "`hoist hosts` shows the groups and their hosts"),
     (&["install", "new", "create", "setup", "deploy:setup"], "`hoist init` writes a first configuration"),
     (&["settings", "show-config", "vars"], "`hoist config` shows every setting and where it came from"),
-    (&["freeze", "block"], "`hoist lock` keeps deployments out"),
+    (&["freeze", "block"], "`hoist lock` blocks deployments"),
     (
         &["unfreeze", "unblock", "deploy:unlock"],
-        "`hoist lock --end` lets deployments in again, and `hoist unlock` clears the locks of hosts",
+        "`hoist lock --end` ends the lock on deployments, and `hoist unlock` clears locks on hosts",
     ),
     (&["finalize", "promote", "fetch", "config_deploy"], "`hoist deploy -s STAGE` runs single stages"),
     (&["repair", "heal", "converge"], "`hoist reconcile` brings every host to the revision that it should run"),
@@ -75,7 +79,7 @@ const FLAGS: [(&[&str], &str, &str); 21] = [
         "rev",
         "-r REVISION takes any branch, tag or commit",
     ),
-    (&["to-revision", "revision", "rev", "r"], "to", "--to REVISION names it"),
+    (&["to-revision", "revision", "rev", "r"], "to", "--to REVISION names the revision"),
     (
         &["host", "hosts", "target", "targets", "node", "nodes", "on", "filter", "limit"],
         "limit-hosts",
@@ -98,26 +102,26 @@ const FLAGS: [(&[&str], &str, &str); 21] = [
     (
         &["forks", "serial", "parallel", "concurrency", "batch-size", "p", "j"],
         "batch",
-        "--batch NUMBER is how many hosts at once",
+        "--batch NUMBER sets the number of hosts at once",
     ),
     (
         &["forks", "serial", "parallel", "concurrency", "batch-size", "batch", "p", "j"],
         "define",
-        "-D batch_size=NUMBER is how many hosts at once",
+        "-D batch_size=NUMBER sets the number of hosts at once",
     ),
-    (&["user", "u", "remote-user", "login"], "define", "-D ssh_user=USER is who logs in"),
-    (&["port"], "define", "-D ssh_port=PORT is the port of sshd"),
-    (&["private-key", "key", "identity", "i"], "define", "-D identity_file=FILE is the key to log in with"),
-    (&["timeout", "wait"], "define", "-D stage_timeout=SECONDS is how long a stage may take on a host"),
+    (&["user", "u", "remote-user", "login"], "define", "-D ssh_user=USER sets the remote user"),
+    (&["port"], "define", "-D ssh_port=PORT sets the port of sshd"),
+    (&["private-key", "key", "identity", "i"], "define", "-D identity_file=FILE sets the key to log in with"),
+    (&["timeout", "wait"], "define", "-D stage_timeout=SECONDS sets the time limit of a stage on a host"),
     (
         &["failure-limit", "max-fail", "max-failures", "max-fail-percentage"],
         "define",
-        "-D failure_limit=LIMIT is how many hosts may fail",
+        "-D failure_limit=LIMIT sets how many hosts may fail",
     ),
-    (&["group-size"], "define", "-D group_size=NUMBER is how many hosts of a group are deployed together"),
-    (&["inventory", "inventory-file"], "define", "-D dsh_targets=FILE is the file that lists the hosts"),
+    (&["group-size"], "define", "-D group_size=NUMBER sets how many hosts of a group are deployed together"),
+    (&["inventory", "inventory-file"], "define", "-D dsh_targets=FILE names the file that lists the hosts"),
     (&["env", "stage", "inventory-group"], "environment", "-e ENVIRONMENT names the environment"),
-    (&["debug", "trace", "vv", "vvv"], "verbose", "-v shows more"),
+    (&["debug", "trace", "vv", "vvv"], "verbose", "-v shows more details"),
 ];
 
 /// What a command of another tool is called here. `words` is the command line from the command on.

@@ -243,7 +243,7 @@ impl Config {
             return Err(wrong(format!("{command:?} has a quote that is not closed")));
         };
         if super::values::name(name).is_err() {
-            let why = "is not the name of a script: write the name of a file of the folder scripts";
+            let why = "is not the name of a script: write the name of a file in the directory scripts";
             return Err(wrong(format!("{name:?} {why}")));
         }
         let places: Vec<_> = self.folders().iter().map(|folder| folder.join("scripts").join(name)).collect();

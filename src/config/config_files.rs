@@ -91,7 +91,7 @@ impl Config {
         let Some((file, below)) = config_paths_collide(&settings.git_deploy_dir, &settings.git_repo, paths) else {
             return Ok(());
         };
-        let why = format!("{file:?} cannot be both a file and the folder of {below:?}: rename one of them");
+        let why = format!("{file:?} cannot be both a file and the directory of {below:?}: rename one of them");
         let line = files.iter().position(|it| it.path == file).and_then(|place| lines.get(place));
         Err(Problem { line: line.copied(), ..Problem::of_file(shown, why) })
     }

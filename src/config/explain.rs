@@ -61,7 +61,8 @@ impl Config {
             rows.push(row(name, &entry.value, format!("{}{mark}", entry.origin)));
         }
         for (name, entry) in unknown {
-            let mark = if scap_keys::find(name).is_some() { "Scap's key: not served" } else { "unknown key: ignored" };
+            let is_scaps = scap_keys::find(name).is_some();
+            let mark = if is_scaps { "Scap's key: not supported" } else { "unknown key: ignored" };
             rows.push(row(name, &entry.value, format!("{} ({mark})", entry.origin)));
         }
         rows

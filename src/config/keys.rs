@@ -167,6 +167,18 @@ pub const KEYS: &[Key] = &[
         "what to do if a service does not run the new revision; unset: strict where that is known",
     ),
     key("min_healthy_time", SecondsOrOff, Some("2"), "time that a service has to stay up after the restart"),
+    prefixed("drain", Text, None, "command that takes a target out of service before a restart", Prefix::Group),
+    prefixed("drain_done", Text, None, "command that exits with 0 once the target is drained", Prefix::Group),
+    prefixed("undrain", Text, None, "command that puts a target back into service", Prefix::Group),
+    prefixed("undrain_done", Text, None, "command that exits with 0 once the target is in service", Prefix::Group),
+    prefixed(
+        "drain_on",
+        Choice(&["target", "deploy_host"]),
+        Some("target"),
+        "where the commands of a drain run",
+        Prefix::Group,
+    ),
+    prefixed("drain_timeout", Seconds, Some("120"), "time limit for a drain and for an undrain", Prefix::Group),
     key("config_deploy", Bool, Some("no"), "render configuration files"),
     key("perform_checks", Bool, Some("yes"), "run checks"),
     key("nrpe_dir", Path, Some("/etc/nagios/nrpe.d"), "where targets define the commands of checks of type nrpe"),
@@ -205,9 +217,14 @@ pub fn find(name: &str) -> Option<Found> {
         match key.prefix {
             Prefix::None => None,
             Prefix::Group => Some(Found::Group(before(key.name)?.to_owned(), key)),
-            Prefix::Stage(suffix) => Some(Found::Stage(before(suffix)?.parse().ok()?, key)),
+            Prefix::Stage(suffix) => Some(Found::Stage(before(suffix)?.parse().ok().filter(|it| has_keys(*it))?, key)),
         }
     })
+}
+
+/// Whether a stage has keys of its own. An undrain is a part of others; by itself it may take as long as a rollback.
+fn has_keys(stage: Stage) -> bool {
+    stage != Stage::Undrain
 }
 
 /// The key of exactly this name.
@@ -221,7 +238,10 @@ pub fn nearest(name: &str, groups: &[String]) -> Option<String> {
         match key.prefix {
             Prefix::None => Vec::new(),
             Prefix::Group => groups.iter().map(|group| of_group(group, key.name)).collect(),
-            Prefix::Stage(suffix) => Stage::ALL.iter().map(|stage| format!("{stage}_{suffix}")).collect(),
+            Prefix::Stage(suffix) => {
+                let stages = Stage::ALL.into_iter().filter(|it| has_keys(*it));
+                stages.map(|stage| format!("{stage}_{suffix}")).collect()
+            }
         }
     });
     let names = KEYS.iter().map(|key| key.name.to_owned()).chain(prefixed);

@@ -352,7 +352,8 @@ pub fn working_tree(start: &Path) -> Result<PathBuf, Problem> {
     Err(Problem::new(match bare {
         true => format!("{start} is in a bare repository, which has no working tree: run hoist in a clone of it"),
         false => format!(
-            "not a git repository: neither {start} nor a folder above it contains .git: run hoist inside the repository"
+            "not a git repository: neither {start} nor a directory above it contains .git: run hoist inside the \
+             repository"
         ),
     }))
 }
@@ -415,7 +416,7 @@ fn environment_folder(
         [] => ": there is none".to_owned(),
         there => crate::text::meant_or_known(&name, "environments", there),
     };
-    let why = format!("{name:?} has no folder {}{meant}", shown(&folders.join(&name)));
+    let why = format!("{name:?} has no directory {}{meant}", shown(&folders.join(&name)));
     Err(chosen.mistake("environment", &why))
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::problem::Problem;
 use crate::targets::{FailedTargets, FailureLimit, Target};
-use crate::wire::{Service, ServiceName, Stage, VerifyService};
+use crate::wire::{Drain, Service, ServiceName, Stage, VerifyService};
 
 use super::layers::Layers;
 use super::problems::Problems;
@@ -63,6 +63,8 @@ pub struct GroupSettings {
     pub failed_targets: FailedTargets,
     /// Hosts in a subgroup; `None`: all.
     pub group_size: Option<usize>,
+    /// How its targets are drained; `None`: they are not.
+    pub drain: Option<Drain>,
 }
 
 impl GroupSettings {
@@ -82,6 +84,7 @@ impl GroupSettings {
             failure_limit: read.first(&[&own("failure_limit"), "failure_limit"], str::parse)?,
             retry_failed: read.first(&[&own("retry_failed"), "retry_failed"], |value| values::number(value, 0))?,
             failed_targets: if failed == "rollback" { FailedTargets::Rollback } else { FailedTargets::Leave },
+            drain: read.drain(name)?,
         })
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::problem::Problem;
 use crate::url;
-use crate::wire::Stage;
+use crate::wire::{Drain, DrainOn, Stage};
 
 use super::keys;
 use super::keys::{Found, Key, Kind};
@@ -110,6 +110,41 @@ impl<'a> SettingsReader<'a> {
             return Ok(None);
         }
         Ok(found)
+    }
+
+    /// The same of the first of `keys` that is there at all.
+    fn first_opt<T>(&mut self, keys: &[&str], parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, Problem> {
+        match keys.iter().find(|key| self.layers.get(key).is_some()) {
+            Some(key) => self.opt(key, parse),
+            None => Ok(None),
+        }
+    }
+
+    /// How the targets of a group are drained. To drain without a way back, or the other way round, is a mistake.
+    pub fn drain(&mut self, group: &str) -> Result<Option<Drain>, Problem> {
+        let own = |key: &str| keys::of_group(group, key);
+        let mut command = |key: &str| self.first_opt(&[&own(key), key], values::shell);
+        let [drain, drain_done] = [command("drain")?, command("drain_done")?];
+        let [undrain, undrain_done] = [command("undrain")?, command("undrain_done")?];
+        let on = match self.first_choice(&[&own("drain_on"), "drain_on"])?.as_str() {
+            "deploy_host" => DrainOn::DeployHost,
+            _ => DrainOn::Target,
+        };
+        let timeout = self.first(&[&own("drain_timeout"), "drain_timeout"], values::seconds)?.as_secs();
+        let is_set = |key: &str, it: &Option<String>| it.as_ref().map(|_| key.to_owned());
+        let given = is_set("drain", &drain).or(is_set("drain_done", &drain_done));
+        let given = given.or(is_set("undrain", &undrain)).or(is_set("undrain_done", &undrain_done));
+        let missing = [("drain", &drain), ("undrain", &undrain)].into_iter().find(|(_, it)| it.is_none());
+        if let (Some(given), Some((missing, _))) = (&given, missing) {
+            // A group that is not to be drained leaves the command empty.
+            let found = [own(given), given.clone()].into_iter().find_map(|key| Some((self.layers.get(&key)?, key)));
+            if let Some((entry, key)) = found.filter(|_| !self.is_empty(&own(missing))) {
+                let why = format!("{missing} is not set: a target is drained and undrained, so set both");
+                self.problems.push(entry.mistake(&key, &why));
+            }
+            return Ok(None);
+        }
+        Ok(given.map(|_| Drain { on, drain, drain_done, undrain, undrain_done, timeout }))
     }
 
     /// The value of a key that takes one of a few words.

@@ -267,6 +267,12 @@ pub fn services(value: &str) -> Result<Vec<ServiceName>, String> {
     Ok(services)
 }
 
+/// A command for a shell, of one line or several.
+pub fn shell(value: &str) -> Result<String, String> {
+    value.split('\n').try_for_each(|line| text(line).map(drop))?;
+    Ok(value.to_owned())
+}
+
 /// What to do with a service that does not run what it should.
 pub fn verify_service(value: &str) -> Result<VerifyService, String> {
     Ok(match choice(value, &["strict", "warn", "off"])?.as_str() {

@@ -1,5 +1,6 @@
 //! What the targets of a run were asked, kept with its journal: what a run did is ended, and undone, with what it had.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::repo::{Parts, Repo, Wanted};
-use crate::wire::{Header, Holder, LfsSource, PROTOCOL, StageRequest, SubmoduleSource};
+use crate::wire::{Drain, Header, Holder, LfsSource, PROTOCOL, StageRequest, SubmoduleSource};
 
 use super::plan::Plan;
 use super::preflight::Ahead;
@@ -25,6 +26,9 @@ pub struct Asked {
     by_server: bool,
     /// A sum of the template variables. It is too short to tell anybody what they are.
     vars_sum: u16,
+    /// How the targets of each group are drained.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    drains: BTreeMap<String, Drain>,
 }
 
 impl Asked {
@@ -56,7 +60,7 @@ impl Requests {
         let mut request = (*self.request).clone();
         request.extras.set_server("", None);
         let vars_sum = sum(&std::mem::take(&mut request.vars));
-        Asked { request, by_server: self.server.is_some(), vars_sum }
+        Asked { request, by_server: self.server.is_some(), vars_sum, drains: (*self.drains).clone() }
     }
 
     /// The requests of a run that `holder` ends for another. Of the configuration as it stands now only the way to the
@@ -90,7 +94,8 @@ impl Requests {
         let ahead = Arc::new(Ahead::of(plan, repo, &request));
         let (tag, describing) = Default::default();
         let (request, parts, invocation) = (Arc::new(request), Arc::new(parts), plan.invocation.clone());
-        Ok(Requests { request, shallow, parts, server, tag, describing, ahead, invocation })
+        let drains = Arc::new(asked.drains.clone());
+        Ok(Requests { request, shallow, parts, server, tag, describing, ahead, drains, invocation })
     }
 
     /// For going back from a finished deployment, `undone`, to what the deployment `restored` brought. The services of

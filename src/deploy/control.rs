@@ -91,7 +91,7 @@ impl WorkingTree {
     /// The same, with a remark in place of an error: what ends a run, or undoes one, does not fail for it.
     pub fn look_or_note(config: &Config, repo: &Repo, revision: &Revision, notes: &mut Vec<Note>) -> WorkingTree {
         WorkingTree::look(config, repo, revision).unwrap_or_else(|error| {
-            let note = format!("whether control files have changed cannot be told: {error:#}");
+            let note = format!("cannot determine whether control files have changed: {error:#}");
             notes.push((Level::Warning, note));
             WorkingTree::default()
         })
@@ -105,8 +105,8 @@ impl WorkingTree {
         };
         let short = name.parse::<Revision>().map(|revision| revision.short().to_owned());
         let name = short.as_deref().unwrap_or(name);
-        let used = "control files are used as they stand here, uncommitted".to_owned();
-        let unlike = format!("control files are used as they stand here, not as in {name}");
+        let used = "uncommitted control files are used".to_owned();
+        let unlike = format!("control files are used from the working tree, not from {name}");
         let rest = format!("uncommitted changes are not part of {name} and are not deployed");
         let rest = listed(Level::Warning, rest, &self.rest).filter(|_| kind == Kind::Deploy);
         // Who goes back is told what has changed since the revision was deployed.

@@ -20,6 +20,7 @@ mod revision;
 mod rollback;
 mod story;
 mod table;
+mod undrain;
 mod verdict;
 mod watch;
 mod way_out;

@@ -25,7 +25,7 @@ impl std::fmt::Display for Question {
         match self {
             Question::Continue { kind, group } => {
                 match kind {
-                    Kind::Rollback => write!(f, "{group} is done. Go back on the next group?")?,
+                    Kind::Rollback => write!(f, "{group} is done. Roll back the next group?")?,
                     Kind::ServiceRestart => write!(f, "{group}: services restarted. Continue?")?,
                     Kind::Deploy | Kind::DryRun => write!(f, "{group} deploy successful. Continue?")?,
                 }
@@ -37,7 +37,7 @@ impl std::fmt::Display for Question {
             Question::RollBack { kind, why, hosts } => {
                 let hosts = crate::text::hosts(*hosts);
                 match kind {
-                    Kind::Rollback => write!(f, "{why}. Stop going back, and return {hosts} to what ran before?")?,
+                    Kind::Rollback => write!(f, "{why}. Stop the rollback, and undo it on {hosts}?")?,
                     _ => write!(f, "{why}. Roll back {hosts}?")?,
                 }
                 write!(f, " [Y]es/[n]o")

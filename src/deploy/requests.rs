@@ -1,6 +1,7 @@
 //! What targets are asked in a run: made once of the configuration and the repository. The fleet completes it for each
 //! step.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Result, bail};
@@ -10,8 +11,8 @@ use crate::fleet::RequestSource;
 use crate::invocation::Invocation;
 use crate::repo::{Parts, Repo, Wanted};
 use crate::wire::{
-    DescribingTags, ExternalContent, Fetch, ForScap, Header, Holder, LfsSource, PROTOCOL, Preflight, Revision, Source,
-    StageRequest, SubmoduleSource,
+    DescribingTags, Drain, ExternalContent, Fetch, ForScap, Header, Holder, LfsSource, PROTOCOL, Preflight, Revision,
+    Source, StageRequest, SubmoduleSource,
 };
 
 use super::plan::{Kind, Plan};
@@ -34,6 +35,8 @@ pub struct Requests {
     pub(super) describing: Arc<OnceLock<DescribingTags>>,
     /// What the probe looks at.
     pub(super) ahead: Arc<Ahead>,
+    /// How the targets of each group are drained.
+    pub(super) drains: Arc<BTreeMap<String, Drain>>,
     /// For the commands that remarks name.
     pub(super) invocation: Invocation,
 }
@@ -90,6 +93,10 @@ impl RequestSource for Requests {
 
     fn preflight(&self) -> Option<Preflight> {
         Some(self.ahead.preflight(&self.request))
+    }
+
+    fn drain(&self, group: &str) -> Option<Drain> {
+        self.drains.get(group).cloned()
     }
 
     fn fetch(&self) -> Fetch {
@@ -157,8 +164,10 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
     let shallow = parts.shallow(repo)?;
     let ahead = Arc::new(Ahead::of(plan, repo, &request));
     let (tag, describing) = Default::default();
+    let drains = settings.groups.iter().filter_map(|group| Some((group.name.clone(), group.drain.clone()?)));
+    let drains = Arc::new(drains.collect());
     let (request, parts, invocation) = (Arc::new(request), Arc::new(parts), plan.invocation.clone());
-    Ok(Requests { request, shallow, parts, server, tag, describing, ahead, invocation })
+    Ok(Requests { request, shallow, parts, server, tag, describing, ahead, drains, invocation })
 }
 
 /// What every request of a command begins with, as the configuration stands now.

@@ -41,7 +41,7 @@ pub fn left_out(config: &Config, repo: &Repo, revision: &Revision) -> Result<Vec
         (
             settings.git_submodules,
             named.submodules,
-            "has submodules, and their folders stay empty: set git_submodules".into(),
+            "has submodules, and their directories stay empty: set git_submodules".into(),
         ),
         (settings.git_lfs, named.lfs, pointers("git-lfs")),
         (settings.git_fat, named.fat, pointers("git-fat")),

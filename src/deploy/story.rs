@@ -41,6 +41,9 @@ pub fn deploy(
     let mut story = Deployment { plan, fleet, gates, operator, report, table: Table::new(plan), go_on: false };
     let end = story.tell();
     story.read_again();
+    if !end.is_untouched() {
+        story.undrain();
+    }
     story.close();
     Verdict::of(end, &story.table, plan)
 }

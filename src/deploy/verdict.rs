@@ -34,6 +34,13 @@ pub enum End {
     InterruptedUntouched,
 }
 
+impl End {
+    /// Whether no host was begun on.
+    pub(super) fn is_untouched(self) -> bool {
+        !matches!(self, End::Done | End::Halted | End::RollbackDeclined)
+    }
+}
+
 /// The end of a run: a sentence, a status, and a row for every target.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
@@ -50,6 +57,7 @@ pub struct Verdict {
 impl Verdict {
     pub fn of(end: End, table: &Table, plan: &Plan) -> Verdict {
         let (text, code) = judge(end, table, plan);
+        let (text, code) = name_drained(end, table, text, code);
         // What succeeded nowhere is not what the hosts should run.
         let through = end == End::Done
             && plan.finalize.is_some()
@@ -104,6 +112,20 @@ fn judge(end: End, table: &Table, plan: &Plan) -> (String, ExitCode) {
     }
 }
 
+/// Drained hosts serve nobody: they are named, and no run that left some has gone well.
+fn name_drained(end: End, table: &Table, text: String, code: ExitCode) -> (String, ExitCode) {
+    let drained: Vec<&Row> = table.rows().iter().filter(|row| row.drained().is_some()).collect();
+    if drained.is_empty() || end.is_untouched() {
+        return (text, code);
+    }
+    let code = match code {
+        ExitCode::Success | ExitCode::Failed | ExitCode::NotFinalized => ExitCode::Mixed,
+        other => other,
+    };
+    let names = fold(drained.iter().map(|row| &row.target));
+    (format!("{text}; {} still drained: {names}", hosts_are(drained.len())), code)
+}
+
 /// Why a failure limit is exceeded before anything is touched.
 fn too_many(table: &Table) -> &'static str {
     match count(table, |row| row.state() == HostState::Refused) {
@@ -115,6 +137,11 @@ fn too_many(table: &Table) -> &'static str {
 /// `1 host was` or `3 hosts were`.
 fn hosts_were(count: usize) -> String {
     format!("{} {}", hosts(count), if count == 1 { "was" } else { "were" })
+}
+
+/// `1 host is` or `3 hosts are`.
+fn hosts_are(count: usize) -> String {
+    format!("{} {}", hosts(count), if count == 1 { "is" } else { "are" })
 }
 
 /// That hosts were changed; that they may have been, if one of them was not read since.

@@ -35,13 +35,13 @@ pub fn of_astray<'a>(astray: impl Iterator<Item = &'a Row>, table: &'a [Row], pl
             Way::Restart(to) => {
                 let to = to.short();
                 let command = typed(&format!("--service-restart -r {to} -l {list}"));
-                format!("{to} is live there again: put the service right, then run `{command}`")
+                format!("{to} is live there again: fix the service, then run `{command}`")
             }
             Way::Deploy(to) => {
-                format!("put that right, then run `{}`", typed(&format!("-r {} -l {list}", to.short())))
+                format!("fix that, then run `{}`", typed(&format!("-r {} -l {list}", to.short())))
             }
             Way::FetchAgain(to) => {
-                format!("`{}` brings it again", typed(&format!("-r {} -l {list}", to.short())))
+                format!("`{}` deploys it again", typed(&format!("-r {} -l {list}", to.short())))
             }
             Way::Nowhere => {
                 format!("nothing was live there before: run `{}`", typed(&format!("-r REVISION -l {list}")))
@@ -51,7 +51,7 @@ pub fn of_astray<'a>(astray: impl Iterator<Item = &'a Row>, table: &'a [Row], pl
     };
     let more = match causes.len().saturating_sub(NAMED) {
         0 => String::new(),
-        more => format!("; {} in the table of hosts", crate::text::counted(more, "more cause")),
+        more => format!("; see {} in the table of hosts", crate::text::counted(more, "more cause")),
     };
     causes.iter().take(NAMED).map(one).collect::<String>() + &more
 }
@@ -79,7 +79,7 @@ pub fn of_rollback(table: &[Row], plan: &Plan) -> String {
         (count > 0).then(|| format!(" -D {of_group}failure_limit:{count}"))
     };
     let limits: String = plan.group_ids().filter_map(limit).collect();
-    format!("; {why}; put that right and run `{again}` again, or tolerate it: `{again}{limits}`")
+    format!("; {why}; fix that and run `{again}` again, or tolerate it: `{again}{limits}`")
 }
 
 /// Where a host that is not back has to go.

@@ -20,9 +20,11 @@ pub fn resolve(top: &Path, path: &Path, name: &str) -> Result<PathBuf, Problem> 
     let top = top.canonicalize().map_err(cannot)?;
     let why = match real.strip_prefix(&top) {
         Err(_) => {
-            format!("{name} is a link out of the repository, to {}: replace the link by the file", real.display())
+            format!("{name} is a link out of the repository, to {}: replace the link with the file", real.display())
         }
-        Ok(below) if below.starts_with(".git") => format!("{name} is a link into git's own folder: {}", real.display()),
+        Ok(below) if below.starts_with(".git") => {
+            format!("{name} is a link into git's own directory: {}", real.display())
+        }
         Ok(_) => return Ok(real),
     };
     Err(Problem::of_file(name, why))

@@ -69,11 +69,11 @@ fn describe(place: &Path, found: &Metadata, meant_for: MeantFor) -> String {
     let (group, mode) = (group_name(found.gid()), found.mode() & 0o7777);
     let folder = if found.is_dir() { place } else { place.parent().unwrap_or(place) };
     let (more, cure) = match meant_for {
-        MeantFor::Account => (format!(", and this is {us}"), format!("use chown or chmod, or be {owner}")),
+        MeantFor::Account => (format!(", and you are {us}"), format!("use chown or chmod, or run this as {owner}")),
         MeantFor::Operators => (
             String::new(),
             format!(
-                "let {owner} or root run `chmod -R g+rwX {0}`, and `chgrp -R GROUP {0}` if {group} is not the \
+                "ask {owner} or root to run `chmod -R g+rwX {0}`, and `chgrp -R GROUP {0}` if {group} is not the \
                  operators' group",
                 folder.display()
             ),
@@ -81,8 +81,8 @@ fn describe(place: &Path, found: &Metadata, meant_for: MeantFor) -> String {
         MeantFor::Deployers => (
             String::new(),
             format!(
-                "deploy as {owner}, or let {owner} share {} with a group of both accounts (chgrp -R GROUP, chmod -R \
-                 g+rwX, chmod g+s on its folders)",
+                "deploy as {owner}, or let {owner} share {} with a group that has both accounts (chgrp -R GROUP, \
+                 chmod -R g+rwX, chmod g+s on its directories)",
                 folder.parent().unwrap_or(folder).display()
             ),
         ),

@@ -62,6 +62,8 @@ impl Work<'_> {
             force: call.force,
             restore: self.restore.cloned(),
             found_nothing: self.restore.is_none(),
+            drain: self.shared.requests.drain(&call.group).map(Box::new),
+            host: self.target.host.clone(),
             fetch,
             ..deployment.clone()
         };

@@ -4,6 +4,7 @@ mod abort;
 mod ask;
 mod command;
 mod connection;
+mod drain;
 mod host_id;
 mod host_result;
 mod hosts;

@@ -83,7 +83,7 @@ impl StrayOutput {
         Some(match (end, said) {
             (ExecEnd::Status(TAKEN_BY_A_SHELL), _) => format!(
                 "no answer to the probe: {START_UP} starts another shell, which reads the request instead of Hoist; \
-                 let it do so at a terminal only"
+                 make it do so only at a terminal"
             ),
             (_, _) if self.astray => {
                 format!("the answer to the probe is on standard error: {START_UP} redirects standard output")

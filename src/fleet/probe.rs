@@ -116,7 +116,7 @@ fn probe(
             }
             (Some(Marker::Unfit(why)), _) => return Err(Failure::unanswered(why)),
             (Some(_), _) => {
-                return Err(Failure::unanswered("hoist was copied to the target but is not there"));
+                return Err(Failure::unanswered("hoist was copied to the target but does not exist there"));
             }
             (None, Some(refused)) => return Err(Failure::Ended(refusal(refused, Some(&end)))),
             // A channel that the server closed may look the same.

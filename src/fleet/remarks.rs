@@ -61,7 +61,7 @@ impl Remarks {
             waiting.debug += 1;
             match waiting.debug.checked_sub(MOST_DEBUG) {
                 None => {}
-                Some(0) => message = format!("there were {MOST_DEBUG} remarks of this level: no more are shown"),
+                Some(0) => message = format!("there were {MOST_DEBUG} messages of this level: no more are shown"),
                 Some(_) => return,
             }
         }

@@ -1,7 +1,7 @@
 //! What a command asks of its targets.
 
 use crate::invocation::Invocation;
-use crate::wire::{Fetch, Header, Preflight, Service, StageRequest};
+use crate::wire::{Drain, Fetch, Header, Preflight, Service, StageRequest};
 
 /// What a command asks of its targets, without what differs from step to step and from host to host.
 pub trait RequestSource: Send + Sync {
@@ -25,6 +25,11 @@ pub trait RequestSource: Send + Sync {
 
     /// What is deployed; `None`: the command runs no stage.
     fn deployment(&self) -> Option<&StageRequest> {
+        None
+    }
+
+    /// How the targets of a group are drained; `None`: they are not.
+    fn drain(&self, _group: &str) -> Option<Drain> {
         None
     }
 

@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use super::abort::Abort;
+use super::drain::LocalDrain;
 use super::output_sink::OutputSink;
 use super::ssh::{AfterLine, Driven, ExecEnd, Input, Link, OpenError, OutputChunk, Running};
 use super::{HostResult, Payload};
-use crate::wire::{FIRST_LINE, Facts, Fault, KeeperLine, Outcome, Recorded, Request, State, TargetEvent};
+use crate::wire::{FIRST_LINE, Facts, Fault, KeeperLine, Level, Outcome, Recorded, Request, State, TargetEvent};
 
 /// How long a keeper may take to release its lock when it is told to.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -100,7 +101,7 @@ impl Remote {
     /// With `claims` other runs are kept out when this session is closed, too, until [`Remote::close`].
     pub fn hold(&mut self, claims: bool, deadline: Instant, sink: &mut OutputSink) -> Result<(), Failure> {
         let Some(mut keeper) = self.keeper.take() else {
-            return Err(Failure::failed("nobody on the target can keep its lock"));
+            return Err(Failure::failed("no process on the target can hold its lock"));
         };
         keeper.say(&line_of(if claims { &KeeperLine::Claim } else { &KeeperLine::Hold }));
         sink.begin();
@@ -126,8 +127,8 @@ impl Remote {
         };
         Err(match (refused, end) {
             (Some(refused), end) => Failure::Ended(refusal(refused, end.as_ref())),
-            (None, Some(end)) => unanswered(end, "the keeper of the lock ended", sink),
-            (None, None) => Failure::failed("the keeper of the lock did not say whether it holds it"),
+            (None, Some(end)) => unanswered(end, "the process that holds the lock ended", sink),
+            (None, None) => Failure::failed("the process that holds the lock did not confirm it"),
         })
     }
 
@@ -153,7 +154,7 @@ impl Remote {
         self.keeper.is_some() && !self.has_keeper()
     }
 
-    /// Runs a stage.
+    /// Runs a stage. The target may ask for a part of its drain to be done here meanwhile.
     pub fn run(
         &mut self,
         request: &Request,
@@ -162,26 +163,66 @@ impl Remote {
         abort: Option<&Abort>,
         sink: &mut OutputSink,
     ) -> Result<StageReply, Failure> {
-        let mut answer = None;
+        let mut drain = match request {
+            Request::Run(run) => LocalDrain::of(&run.request),
+            _ => None,
+        };
+        let input = Input { head: lines_of(request), payload, keep_open: drain.is_some() };
         sink.begin();
-        let end = self.exec(request, payload, deadline, abort, &mut |said| match sink.said(said) {
-            Some(TargetEvent::Ended { outcome, state }) => {
-                answer = Some((outcome, state));
-                AfterLine::Last
+        let mut running = self.start(input, deadline)?;
+        let mut answer = None;
+        let end = loop {
+            let mut wanted = None;
+            let is_busy = drain.as_ref().is_some_and(LocalDrain::is_busy);
+            // The target says something every so often: then it is looked what has come of the drain, and whether the
+            // operator aborts.
+            let driven = running.drive(&mut self.link, deadline, &mut |said| match sink.said(said) {
+                Some(TargetEvent::Ended { outcome, state }) => {
+                    answer = Some((outcome, state));
+                    AfterLine::Last
+                }
+                Some(TargetEvent::Wanted { part }) => {
+                    wanted = Some(part);
+                    AfterLine::Pause
+                }
+                _ if is_busy || abort.is_some_and(Abort::is_due) => AfterLine::Pause,
+                _ => AfterLine::More,
+            });
+            if let Driven::Ended(end) = driven {
+                break end;
             }
-            _ => AfterLine::More,
-        })?;
+            if let Some(drain) = &mut drain {
+                if let Some(part) = wanted {
+                    drain.begin(part);
+                }
+                if let Some(reply) = drain.take(&mut |line| sink.text(Level::Info, line.as_bytes())) {
+                    running.say(&line_of(&reply));
+                }
+            }
+            running = self.heed_abort(running, abort)?;
+        };
         match answer {
             Some((said, state)) => Ok(StageReply { outcome: outcome_of(said, &end), state }),
             None => Err(unanswered(end, "ended without a result", sink)),
         }
     }
 
+    /// Has a stage ended that the operator aborts. Gives the stage back, to hear its end.
+    fn heed_abort(&mut self, running: Running, abort: Option<&Abort>) -> Result<Running, Failure> {
+        if let Some(abort) = abort.filter(|abort| abort.is_due())
+            && !self.abort(abort)
+        {
+            running.leave(&mut self.link);
+            return Err(Failure::Lost("the stage is aborted".into()));
+        }
+        Ok(running)
+    }
+
     /// Asks how a stage ended.
     pub fn ask(&mut self, request: &Request, deadline: Instant, sink: &mut OutputSink) -> Result<Recorded, Failure> {
         let mut answer = None;
         sink.begin();
-        let end = self.exec(request, Payload::default(), deadline, None, &mut |said| match sink.said(said) {
+        let end = self.exec(request, deadline, &mut |said| match sink.said(said) {
             Some(TargetEvent::Recorded(recorded)) => {
                 answer = Some(Ok(recorded));
                 AfterLine::Last
@@ -202,41 +243,32 @@ impl Remote {
     fn exec(
         &mut self,
         request: &Request,
-        payload: Payload,
         deadline: Instant,
-        abort: Option<&Abort>,
         on: &mut dyn FnMut(OutputChunk) -> AfterLine,
     ) -> Result<ExecEnd, Failure> {
-        let input = || Input { head: lines_of(request), payload: payload.clone(), keep_open: false };
-        let mut started = self.link.start(&self.command, input(), deadline);
+        let mut running = self.start(Input::from(lines_of(request)), deadline)?;
+        loop {
+            if let Driven::Ended(end) = running.drive(&mut self.link, deadline, on) {
+                return Ok(end);
+            }
+        }
+    }
+
+    fn start(&mut self, input: Input, deadline: Instant) -> Result<Running, Failure> {
+        let again = Input { head: input.head.clone(), payload: input.payload.clone(), keep_open: input.keep_open };
+        let mut started = self.link.start(&self.command, input, deadline);
         if matches!(started, Err(OpenError::NoChannel(_)))
             && let Some(keeper) = self.keeper.take()
         {
             // The server allows one command a session. End the keeper: the stage takes the lock itself.
             keeper.finish(&mut self.link, Instant::now() + RELEASE_TIMEOUT);
-            started = self.link.start(&self.command, input(), deadline);
+            started = self.link.start(&self.command, again, deadline);
         }
-        let mut running = started.map_err(|error| match not_run(error) {
+        started.map_err(|error| match not_run(error) {
             // The session has run commands before, so the obstacle may pass; a new session may work.
             Failure::Ended(fault) => Failure::Lost(fault.to_string()),
             other => other,
-        })?;
-        loop {
-            // The target says something every so often: then it is looked whether the operator aborts.
-            let driven = running.drive(&mut self.link, deadline, &mut |said| match on(said) {
-                AfterLine::More if abort.is_some_and(Abort::is_due) => AfterLine::Pause,
-                then => then,
-            });
-            if let Driven::Ended(end) = driven {
-                return Ok(end);
-            }
-            if let Some(abort) = abort
-                && !self.abort(abort)
-            {
-                running.leave(&mut self.link);
-                return Err(Failure::Lost("the stage is aborted".into()));
-            }
-        }
+        })
     }
 
     /// Has the keeper end a stage that the operator aborts. Without one it takes a new session to do so: `false`.
@@ -311,7 +343,7 @@ pub(super) fn outcome_of(said: Outcome, end: &ExecEnd) -> Outcome {
     match (said, end) {
         (Ok(()), ExecEnd::Signal(signal)) => Err(Fault::Killed { signal: signal.clone() }),
         (Ok(()), ExecEnd::Status(status)) if *status != 0 => {
-            Err(Fault::Failed { reason: "said that all is well, and then failed".into(), status: Some(*status) })
+            Err(Fault::Failed { reason: "reported success, and then failed".into(), status: Some(*status) })
         }
         (Ok(()), _) => Ok(()),
         (Err(Fault::Failed { reason, .. }), ExecEnd::Status(status)) if *status != 0 => {
@@ -324,5 +356,5 @@ pub(super) fn outcome_of(said: Outcome, end: &ExecEnd) -> Outcome {
 /// Why a target that gave no other answer did not do what it was asked. `end`: how its process ended, when it has.
 pub(super) fn refusal(said: Outcome, end: Option<&ExecEnd>) -> Fault {
     let outcome = end.map_or_else(|| said.clone(), |end| outcome_of(said.clone(), end));
-    outcome.err().unwrap_or_else(|| Fault::failed("the target said that all is well, and gave no answer"))
+    outcome.err().unwrap_or_else(|| Fault::failed("the target reported success, but gave no answer"))
 }

@@ -8,7 +8,7 @@ use super::loss::{Loss, lost, unreachable, why};
 use super::talk::{Failure, StageReply};
 use super::terms::ASK_PATIENCE;
 use super::{Call, HostResult, Step, Task};
-use crate::wire::{Facts, Fault, Outcome, Recorded, Stage};
+use crate::wire::{Facts, Fault, NO_DEPLOYER, Outcome, Recorded, Stage};
 
 /// Between two questions how a stage goes.
 const ASK_PAUSE: Duration = Duration::from_millis(500);
@@ -135,6 +135,11 @@ impl Work<'_> {
                         self.session.remote = None;
                     }
                     match self.ask_after_loss(stage, task.attempt, loss.clone(), deadline) {
+                        // It has stopped where only this host could go on.
+                        Ok(Some(answer)) if run_again && lacked_us(&answer) => {
+                            run_again = false;
+                            continue;
+                        }
                         Ok(Some(answer)) => answer,
                         Ok(None) if run_again => {
                             run_again = false;
@@ -210,7 +215,7 @@ impl Work<'_> {
                     Ok(Recorded::Nothing) => None,
                     Ok(Recorded::Ended { outcome, state }) => Some(StageReply { outcome, state }),
                     Ok(Recorded::Died { state }) => {
-                        let reason = format!("deploy-local died in {stage}, and its connection with it");
+                        let reason = format!("deploy-local died during {stage}, and the connection was lost");
                         let fault = loss.told.unwrap_or(Fault::failed(reason));
                         return Ok(Some(StageReply { outcome: Err(fault), state }));
                     }
@@ -238,4 +243,9 @@ impl Work<'_> {
             }
         }
     }
+}
+
+/// Whether a stage failed because it was to be drained, or undrained, from here, and the connection was lost.
+fn lacked_us(answer: &StageReply) -> bool {
+    matches!(&answer.outcome, Err(Fault::Failed { reason, .. }) if reason.contains(NO_DEPLOYER))
 }

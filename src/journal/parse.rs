@@ -110,11 +110,11 @@ fn first(line: &[u8]) -> Result<Box<Opened>, Wrong> {
         return Err(Wrong::Newer(head.version));
     }
     if head.record != "opened" {
-        return Err(Wrong::Damaged("line 1 does not open a deployment".into()));
+        return Err(Wrong::Damaged("line 1 does not begin a deployment".into()));
     }
     match serde_json::from_slice(line).map_err(damaged)? {
         Record::Opened(opened) => Ok(opened),
-        _ => Err(Wrong::Damaged("line 1 does not open a deployment".into())),
+        _ => Err(Wrong::Damaged("line 1 does not begin a deployment".into())),
     }
 }
 

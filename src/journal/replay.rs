@@ -284,7 +284,8 @@ impl<F: Fleet> Fleet for JournaledFleet<F> {
         let on: &mut dyn FnMut(Vec<HostEvent>) -> Flow =
             &mut |events| on(remarks.take_remarks().into_iter().map(HostEvent::Remark).chain(events).collect());
         // Neither changes a host or decides anything, so a successor need not know.
-        if call.step == Step::Release || call.step == Step::Probe && call.recover {
+        let undrains = call.step == Step::Run(Stage::Undrain);
+        if undrains || call.step == Step::Release || call.step == Step::Probe && call.recover {
             self.replay.0.borrow_mut().telling.happens();
             return self.inner.run(call, tasks, on);
         }

@@ -1,7 +1,10 @@
 //! What every stage works with.
 
-use crate::wire::{Revision, RunId, StageRequest};
+use std::io::Read;
 
+use crate::wire::{DrainOn, Revision, RunId, StageRequest};
+
+use crate::local::drain::Deployer;
 use crate::local::os::deadline::Deadline;
 use crate::local::out::Out;
 use crate::local::state::layout::Layout;
@@ -16,9 +19,17 @@ pub struct Job {
     pub deadline: Deadline,
     /// The lease of the request's run ran out: it is rolled back here, and may still go forward again.
     pub after_lease: bool,
+    /// The deployer that asked for the stage; `None`: it is not asked for anything.
+    pub deployer: Option<Deployer>,
 }
 
 impl Job {
+    /// The same with a deployer at the other end of the input, where that may be needed.
+    pub fn with_deployer(&self, input: Box<dyn Read + Send>) -> Job {
+        let is_needed = self.request.drain.as_ref().is_some_and(|drain| drain.on == DrainOn::DeployHost);
+        Job { deployer: is_needed.then(|| Deployer::at(input)), ..self.clone() }
+    }
+
     /// Part of the names of what this process prepares: no other process ever uses them.
     pub fn tag(&self) -> String {
         tag(&self.request.header.holder.run)

@@ -2,6 +2,7 @@
 //! transport; all it knows comes with a request.
 
 mod abort;
+mod drain;
 mod fault;
 mod install;
 mod job;
@@ -87,7 +88,7 @@ pub fn serve(input: impl Read + Send + 'static, output: impl Write + Send + 'sta
         Request::Render(render) => stages::render::run(&render, &out),
         Request::Run(run) => {
             let deadline = Deadline::after(run.request.header.timeout);
-            let job = Job { request: run.request, layout, out, deadline, after_lease: false };
+            let job = Job { request: run.request, layout, out, deadline, after_lease: false, deployer: None };
             stages::stage::run(job, run.stage, run.attempt, Box::new(input), By::Deployer)
         }
     }
@@ -106,7 +107,7 @@ pub fn by_hand(repo: &str, deploy_dir: &Path, stage: Stage, force: bool, request
         Ok((request, layout)) => {
             let attempt = state::record::next_attempt(&layout, &request.header.holder.run, stage);
             let deadline = Deadline::after(request.header.timeout);
-            let job = Job { request, layout, out, deadline, after_lease: false };
+            let job = Job { request, layout, out, deadline, after_lease: false, deployer: None };
             stages::stage::run(job, stage, attempt, Box::new(io::empty()), By::Hand(someone(stage)))
         }
         Err(fault) => {

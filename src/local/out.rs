@@ -139,7 +139,7 @@ fn for_a_person(event: &TargetEvent) -> Option<String> {
         TargetEvent::Ended { outcome, state } => format!("{}; {}", ending(outcome), standing(state)),
         TargetEvent::Facts(_) | TargetEvent::Held | TargetEvent::Recorded(_) => return None,
         TargetEvent::Waiting { what, seconds, limit } => format!("{what}: {seconds} of {limit} s"),
-        TargetEvent::Alive | TargetEvent::Piece { .. } => return None,
+        TargetEvent::Wanted { .. } | TargetEvent::Alive | TargetEvent::Piece { .. } => return None,
     };
     Some(format!("{time} {}\n", one_line(&text)))
 }
@@ -156,7 +156,7 @@ fn ending(outcome: &Outcome) -> String {
         Err(Fault::MovedOn { to }) => {
             format!("nothing was done: this host now runs {} of another deployment", to.short())
         }
-        Err(Fault::CacheBroken { reason }) => format!("failed, the git cache is not whole: {reason}"),
+        Err(Fault::CacheBroken { reason }) => format!("failed, because the git cache is incomplete: {reason}"),
         Err(fault) => fault.to_string(),
     }
 }

@@ -44,5 +44,5 @@ pub fn unreadable(error: &serde_json::Error) -> Fault {
         0 => String::new(),
         column => format!(" (byte {column} of its line)"),
     };
-    Fault::failed(format!("the request cannot be read{place}; do the versions differ?"))
+    Fault::failed(format!("the request cannot be parsed{place}; the versions may differ"))
 }

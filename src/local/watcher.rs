@@ -46,6 +46,7 @@ pub fn run(layout: Layout, request: StageRequest) -> u8 {
                     out: log(&layout),
                     deadline,
                     after_lease: true,
+                    deployer: None,
                 };
                 // Another look tells what came of it: the host went back, or somebody was there first.
                 stage::run(job, Stage::Rollback, record::BY_WATCHER, Box::new(io::empty()), By::Watcher);

@@ -36,7 +36,7 @@ impl LockPlaces {
     /// The locks of Scap's that somebody has to himself, on the repository or on all, and that are not a part of
     /// Hoist's own. Not for a process that holds one itself.
     pub fn held_elsewhere(&self, repo: &str) -> Vec<(String, ScapHolds)> {
-        let names = [repo, "every repository of this host"];
+        let names = [repo, "every repository on this host"];
         let looked = [(&self.scap.own, &self.own), (&self.scap.global, &self.all)];
         let ours = |path: &Path| match DeployLock::holder(path) {
             Ok(LockHolder::By(keeper)) => i32::try_from(keeper.holder.pid).ok(),
@@ -89,8 +89,10 @@ impl fmt::Display for Refusal {
         match self {
             Refusal::Own(path, None) => f.write_str(&nameless(path)),
             Refusal::Own(path, Some(keeper)) => write!(f, "{keeper} ({})", path.display()),
-            Refusal::All(path, None) => write!(f, "{}, with all of this host", nameless(path)),
-            Refusal::All(path, Some(keeper)) => write!(f, "{keeper}, with all of this host ({})", path.display()),
+            Refusal::All(path, None) => write!(f, "{}, with every repository on this host", nameless(path)),
+            Refusal::All(path, Some(keeper)) => {
+                write!(f, "{keeper}, with every repository on this host ({})", path.display())
+            }
             Refusal::Scap(held) => write!(f, "is {held}"),
         }
     }

@@ -102,7 +102,7 @@ fn groups(config: &Config, hosts: Hosts, limit_hosts: Option<&str>) -> Result<(V
     if targets.is_empty() {
         return Err(Refused::new(match limit {
             Some(limit) if count > 0 => format!("{limit} matches none of the {}", counted(count, "host")),
-            _ => format!("--hosts: {from:?} names no host"),
+            _ => format!("--hosts: {from:?} contains no host"),
         }));
     }
     let settings = &config.settings.bare_group;

@@ -84,7 +84,8 @@ fn refuse_name(config: &Config, repo: &Repo, message: &str, rev: Option<&str>) -
         _ => invocation.command(&format!("deploy{rev} {flag} {word}")),
     };
     Err(Refused::Usage(format!(
-        "{word:?} is {what}, and a word here is the message: {to}, `{deploy}`; if it is the message, `{}`",
+        "{word:?} is the name of {what}, but this argument is the message: {to}, run `{deploy}`; if it is the \
+         message, run `{}`",
         invocation.command(&format!("deploy{rev} -m {word}"))
     )))
 }

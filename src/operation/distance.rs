@@ -55,12 +55,12 @@ fn remark(repo: &Repo, from: &Revision, to: &Revision, place: &str) -> Option<No
         Ok(Distance::Same) => return None,
         Ok(Distance::Forward(new)) => (Level::Info, format!("{} since {place}: {}", count(&new), named(&new))),
         Ok(Distance::Back(missing)) => {
-            let text = format!("going back {} from {place}; this takes away: {}", count(&missing), named(&missing));
+            let text = format!("{short} is {} older than {place}; this removes: {}", count(&missing), named(&missing));
             (Level::Warning, text)
         }
         Ok(Distance::Diverged { new, missing }) => {
             let text = format!(
-                "{short} has diverged from {place}: it brings {} ({}) and takes away {} ({})",
+                "{short} has diverged from {place}: it adds {} ({}) and removes {} ({})",
                 count(&new),
                 named(&new),
                 count(&missing),

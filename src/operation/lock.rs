@@ -31,7 +31,7 @@ impl LockScope {
 
     /// For messages.
     pub fn name(&self) -> &str {
-        if self.all { "every repository of this host" } else { &self.config.settings.git_repo }
+        if self.all { "every repository on this host" } else { &self.config.settings.git_repo }
     }
 
     /// The line to type for another command about the same.
@@ -75,14 +75,14 @@ impl LockScope {
         self.places.held_elsewhere(&self.config.settings.git_repo)
     }
 
-    /// Who locks every repository of this host: whoever ends the lock of one may think that it can be deployed now.
+    /// Who locks every repository on this host: whoever ends the lock of one may think that it can be deployed now.
     pub fn locked_with_all(&self) -> Option<String> {
         let who = match DeployLock::holder(&self.places.all).ok().filter(|_| !self.all)? {
             LockHolder::Nobody => return None,
             LockHolder::Nameless => locks::nameless(&self.places.all),
             LockHolder::By(owner) => owner.to_string(),
         };
-        Some(format!("every repository of this host {who}"))
+        Some(format!("every repository on this host {who}"))
     }
 
     /// What is said of a lock whose holder left no name.

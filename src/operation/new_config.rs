@@ -39,8 +39,8 @@ pub fn unconfigured(options: &Options) -> Result<PathBuf, Refused> {
     for name in ["hoist/hoist.cfg", "scap/scap.cfg"] {
         if top.join(name).symlink_metadata().is_ok() {
             return Err(Refused::new(format!(
-                "{name} is there already, and is left as it is: `{}` shows what is wrong with it, and `{}` \
-                 what a deployment would do",
+                "{name} already exists and was not changed: `{}` shows mistakes in it, and `{}` what a deployment \
+                 would do",
                 options.invocation().command("check-config"),
                 options.invocation().command("plan")
             )));
@@ -58,11 +58,14 @@ pub fn new_config(options: &Options, answers: &Answers) -> Result<Written, Refus
     let mut new = New::default();
     if !new.folder(&folder)? {
         if !folder.symlink_metadata().is_ok_and(|it| it.is_dir()) {
-            return Err(Refused::new("hoist is not a folder: the configuration belongs into a folder of this name"));
+            return Err(Refused::new(
+                "hoist is not a directory: move it away, since the configuration goes into a \
+                 directory of this name",
+            ));
         }
         if let Some((taken, _)) = files.iter().find(|(name, _)| folder.join(name).symlink_metadata().is_ok()) {
             return Err(Refused::new(format!(
-                "hoist/{taken} is there already: move it away, or write the rest by hand"
+                "hoist/{taken} already exists: move it away, or write the other files by hand"
             )));
         }
     }
@@ -85,8 +88,8 @@ fn files(top: &Path, answers: &Answers) -> Result<Vec<(&'static str, String)>, R
     let rest: Vec<&Target> = answers.hosts.iter().filter(|host| !answers.canaries.contains(host)).collect();
     if rest.is_empty() {
         return Err(Refused::Usage(match answers.hosts.is_empty() {
-            true => "no hosts are named".into(),
-            false => "every host is a canary: name hosts that are deployed to after the canaries".into(),
+            true => "no hosts are given".into(),
+            false => "every host is a canary: also name hosts that are deployed after the canaries".into(),
         }));
     }
     let mut keys = vec![("git_repo", repo.as_str())];
@@ -99,13 +102,13 @@ fn files(top: &Path, answers: &Answers) -> Result<Vec<(&'static str, String)>, R
     let mut text = "# How Hoist deploys this repository. hoist.cfg(5) describes every key.\n[global]\n".to_owned();
     for (key, value) in keys {
         if value.chars().any(char::is_control) {
-            return Err(Refused::new(format!("{key}: {value:?} holds a control character")));
+            return Err(Refused::new(format!("{key}: {value:?} contains a control character")));
         }
         text += &format!("{key}: {value}\n");
     }
     text += "# How many hosts of a group may fail before the whole deployment is rolled back.\n# failure_limit: 10%\n";
     let list = |hosts: &[&Target]| hosts.iter().map(|host| format!("{host}\n")).collect::<String>();
-    let mut files = vec![("hoist.cfg", text), ("targets", format!("# One host a line.\n{}", list(&rest)))];
+    let mut files = vec![("hoist.cfg", text), ("targets", format!("# One host per line.\n{}", list(&rest)))];
     if !answers.canaries.is_empty() {
         let canaries: Vec<&Target> = answers.canaries.iter().collect();
         files.push(("canary", format!("# These are deployed to first.\n{}", list(&canaries))));
@@ -115,7 +118,7 @@ fn files(top: &Path, answers: &Answers) -> Result<Vec<(&'static str, String)>, R
 }
 
 fn checks(command: Option<&str>) -> String {
-    let head = "# What is run on each host to see that the service works after its restart.\n";
+    let head = "# Runs on each host after the service has been restarted.\n";
     let mark = if command.is_some() { "" } else { "# " };
     let command = command.unwrap_or("curl -fsS --max-time 2 http://localhost:8080/");
     // A string of JSON is one of YAML.

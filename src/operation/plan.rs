@@ -23,7 +23,7 @@ pub fn plan(options: &Options, choice: &Choice, front: &dyn Frontend) -> Result<
         front.tell(&format!("{word}: {note}"));
     }
     let places = deploy::lock_places(&config);
-    for (what, path) in [(&*config.settings.git_repo, &places.own), ("every repository of this host", &places.all)] {
+    for (what, path) in [(&*config.settings.git_repo, &places.own), ("every repository on this host", &places.all)] {
         // Only to be told of: a lock that cannot be looked at is the deployment's matter.
         if let Ok(LockHolder::By(by)) = DeployLock::holder(path) {
             front.tell(&format!("note: {what} {by}"));
@@ -39,7 +39,7 @@ pub fn plan(options: &Options, choice: &Choice, front: &dyn Frontend) -> Result<
 fn last_seen(config: &Config, repo: &Repo, plan: &Plan) -> Vec<Note> {
     let state = match FleetState::load(&state_folder(config)) {
         Ok(state) => state,
-        Err(error) => return vec![(Level::Warning, format!("what targets run is not known: {error:#}"))],
+        Err(error) => return vec![(Level::Warning, format!("cannot determine what targets run: {error:#}"))],
     };
     let live = plan.targets().filter_map(|(_, target)| {
         let known = state.of(target)?.state.as_ref()?;

@@ -25,7 +25,7 @@ type Held = BTreeMap<Revision, Vec<Target>>;
 /// What helps where no revision can be found.
 fn name_one(config: &Config) -> String {
     let list = config.invocation.on_these_hosts("rollback --list");
-    format!("name a revision, with --to or alone; `{list}` shows those that the hosts keep")
+    format!("name a revision; `{list}` shows those that the hosts keep")
 }
 
 /// The revision of this name. Targets may keep one that this repository has not, so a full name is enough.
@@ -49,11 +49,11 @@ pub fn kept_by(config: &Config, views: &[View], prefix: &str) -> Result<Revision
     match kept.iter().collect::<Vec<_>>().as_slice() {
         [only] => Ok((**only).clone()),
         [] => Err(Refused::new(format!(
-            "{prefix} is no commit of this repository, and no host keeps one: {}",
+            "{prefix} is neither a commit of this repository nor a revision that a host keeps: {}",
             name_one(config)
         ))),
         _ => Err(Refused::new(format!(
-            "{prefix} is not in this repository, and hosts keep several such: name all of it"
+            "{prefix} is not in this repository, and hosts keep several revisions that begin with it: write more digits"
         ))),
     }
 }
@@ -90,7 +90,7 @@ pub fn find(config: &Config, repo: &Repo, history: &History, views: &[View]) -> 
                 _ => String::new(),
             };
             Err(Refused::new(format!(
-                "{already}nothing was finalized before {short}, as far as the journals go back: {}",
+                "{already}the journals contain no revision that was finalized before {short}: {}",
                 name_one(config)
             )))
         }
@@ -160,9 +160,9 @@ fn refuse_after_others(config: &Config, repo: &Repo, last: &Revision, views: &[V
         None => None,
     };
     let back = config.invocation.on_these_hosts(&format!("rollback --to {}", last.short()));
-    let offer = || format!("`{back}` goes to the last revision that they tell of");
+    let offer = || format!("`{back}` goes to the last revision in the journals");
     Err(Refused::new(format!(
-        "somebody else has deployed since the last deployment that the journals tell of (finalized: {}); {}",
+        "somebody else has deployed since the last deployment in the journals (finalized: {}); {}",
         shown(&seen.done),
         earlier.unwrap_or_else(offer)
     )))
@@ -197,7 +197,7 @@ fn tagged_before(config: &Config, repo: &Repo, revision: &Revision) -> Result<Op
     Ok(earlier.map(|(tag, earlier)| {
         let short = earlier.short();
         let back = config.invocation.on_these_hosts(&format!("rollback --to {short}"));
-        format!("the deployment before it was of {short} ({tag}): `{back}` goes there")
+        format!("the previous deployment was that of {short} ({tag}): `{back}` goes back to it")
     }))
 }
 

@@ -38,7 +38,7 @@ pub fn reconcile(
     // Without it nobody knows what is wanted.
     if FleetState::load(&state_folder(&config))?.is_empty() {
         let deploy = config.invocation.command("deploy");
-        front.answer(&format!("nothing was deployed from here yet: `{deploy}` does that"));
+        front.answer(&format!("nothing was deployed from here yet: use `{deploy}`"));
         return Ok(ExitCode::Success);
     }
     let views = status::ask(&config, groups, false, front)?;
@@ -46,8 +46,8 @@ pub fn reconcile(
     if let (None, Some(other)) = (limit_hosts, deployed_elsewhere(&views)) {
         let short = other.short();
         return Err(Refused::new(format!(
-            "all hosts run {short}, finalized, which was not deployed from here: somebody else has deployed since; \
-             `{}` makes it what is wanted, and `-l` brings hosts to what was",
+            "all hosts run {short}, which is finalized and was not deployed from here, so somebody else has deployed \
+             since: `{}` makes it the wanted revision; with `-l`, reconcile brings hosts to the old one",
             config.invocation.command(&format!("deploy -r {short}"))
         )));
     }
@@ -116,10 +116,7 @@ pub fn bring(
     if !unclear.is_empty() {
         // What helps where the hosts of a fleet should run different revisions, or none.
         let deploy = config.invocation.command("deploy -r REVISION -l HOSTS");
-        left.push(format!(
-            "which revision is wanted on {} cannot be told: `{deploy}` brings one there",
-            fold(&unclear)
-        ));
+        left.push(format!("it is not known which revision {} should run: deploy one with `{deploy}`", fold(&unclear)));
     }
     match left.is_empty() {
         true => Ok(ExitCode::Success),
@@ -162,9 +159,9 @@ fn lines(views: &[View]) -> Vec<String> {
         let wanted = view.wanted.as_ref().map_or("?", Revision::short);
         let what = match (view.standing, view.was_read()) {
             (Standing::Unreachable, false) if view.reached() == Some(false) => {
-                format!("{}; {wanted} is wanted", view.standing.name())
+                format!("{}, should run {wanted}", view.standing.name())
             }
-            (standing, _) => format!("{}: {} is live, {wanted} is wanted", standing.name(), short(view.live())),
+            (standing, _) => format!("{}: {} is live, should be {wanted}", standing.name(), short(view.live())),
         };
         match folded.iter_mut().find(|(other, _)| *other == what) {
             Some((_, targets)) => targets.push(&view.target),

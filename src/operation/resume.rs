@@ -89,8 +89,8 @@ pub fn end(
     let changed = deploy::changed(&opened.control_files, &control_files);
     if !changed.is_empty() {
         let note = format!(
-            "control files have changed since the run began: {}; template variables and SSH settings are used as they \
-             stand here, the rest as the run began with it",
+            "control files have changed since the run began: {}; template variables and SSH settings are read again, \
+             all else is as it was",
             some(&changed, SHOWN)
         );
         notes.push((Level::Warning, note));

@@ -58,8 +58,8 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
     // Who means to undo the run that just died must not be taken back a revision further.
     if let (Some(run), None) = (abandoned, &back.to) {
         return Err(Refused::new(format!(
-            "run {run} died before it touched anything: there is nothing to undo; `{}` once more goes to the revision \
-             before",
+            "run {run} ended before it touched anything, so there is nothing to undo: run `{}` again to return to the \
+             previous revision",
             config.invocation.on_these_hosts("rollback")
         )));
     }
@@ -96,7 +96,7 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
     let noted = restored.map(|then| deploy::changed(&then.control_files, &prepared.control_files));
     if let Some(changed) = noted.filter(|changed| !changed.is_empty()) {
         let note = format!(
-            "control files have changed since {} was deployed: {}; checks, groups and limits are read as they stand here",
+            "control files have changed since {} was deployed: {}; the current checks, groups and limits are used",
             revision.short(),
             some(&changed, resume::SHOWN)
         );
@@ -172,7 +172,10 @@ fn misnamed(config: &Config, word: &str) -> Option<Refused> {
         _ => &config.invocation,
     };
     let back = invocation.command(&format!("rollback {flag} {word}"));
-    Some(Refused::Usage(format!("{word:?} is {what}, and a word here is the revision: to go back there, `{back}`")))
+    Some(Refused::Usage(format!(
+        "{word:?} is the name of {what}, but this argument is the revision: to go back there, \
+                                 run `{back}`"
+    )))
 }
 
 /// Asks the targets what they run, and finds the way back.

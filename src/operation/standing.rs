@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(standing(wants('a', on('a')), Some('a')), "in sync");
         assert_eq!(standing(wants('a', on('b')), Some('a')), "drifted");
         assert_eq!(standing(wants('a', Some(State::default())), Some('a')), "new", "it was installed anew");
-        assert_eq!(standing(wants('a', None), Some('a')), "unreachable", "what it runs is not known");
+        assert_eq!(standing(wants('a', None), Some('a')), "unreachable", "it is not known what it runs");
         let stray = on('a').map(|state| State { stray_links: vec!["/etc/app".into()], ..state });
         assert_eq!(standing(wants('a', stray), Some('a')), "drifted");
         let (since, run) = ("2026-11-23T14:45:52Z".to_owned(), "r1".parse().unwrap());

@@ -265,7 +265,7 @@ pub fn ask(config: &Config, groups: Vec<Group>, verify: bool, front: &dyn Fronte
         }
         // Somebody who may only read may still ask.
         Err(error) => {
-            front.tell(&format!("warning: cannot remember these results: {error:#}"));
+            front.tell(&format!("warning: cannot store these results: {error:#}"));
             let mut memory = FleetState::load(&folder).unwrap_or_default();
             see(&mut memory);
             memory

@@ -35,7 +35,7 @@ pub fn unlock(options: &Options, hosts: &[String], force: bool, front: &dyn Fron
         let Some(facts) = result.facts else {
             all_well = false;
             let why = result.outcome.err().map(|fault| fault.to_string());
-            found.wrong(target, &why.unwrap_or_else(|| "it said nothing of itself".to_owned()));
+            found.wrong(target, &why.unwrap_or_else(|| "it sent no information".to_owned()));
             continue;
         };
         let (text, clear) = describe(&facts, &newest);
@@ -111,15 +111,12 @@ impl Told {
 /// Why the run that holds a lock must not lose it unasked, if that is so. `here` is this host's name.
 fn under_way(by: &Holder, here: &str) -> Option<String> {
     if by.host != here {
-        let look = format!("look on {} whether process {} still runs", by.host, by.pid);
-        return Some(format!("the run is another deploy host's; {look}, and if it does not, clear it with --force"));
+        let look = format!("find out on {} whether process {} is still running", by.host, by.pid);
+        return Some(format!("the run belongs to another deploy host: {look}; if it is not, use --force"));
     }
     procfs::is_running(by.pid, "hoist").then(|| {
-        let stop = "stop it with Ctrl-C at its terminal, or wait for its end";
-        format!(
-            "process {} of that run is still running; {stop} (--force ends what holds the lock all the same)",
-            by.pid
-        )
+        let stop = "stop it with Ctrl-C at its terminal, or wait until it has ended";
+        format!("process {} of that run is still running; {stop} (--force clears its locks anyway)", by.pid)
     })
 }
 
@@ -187,7 +184,7 @@ fn describe(facts: &Facts, newest: &RunId) -> (String, bool) {
     if let Some(last) = &facts.newest {
         let Holder { run, user, host, .. } = &**last;
         let ahead = if run > newest { ", which is ahead of the clock of this host" } else { "" };
-        parts.push(format!("runs before {run} of {user}@{host}{ahead} are refused"));
+        parts.push(format!("runs older than {run} of {user}@{host}{ahead} are refused"));
     }
     (parts.join("; "), facts.locked.is_some() || facts.newest.is_some())
 }

@@ -150,7 +150,7 @@ impl WayBack {
             let missing = fold(&self.lacking);
             let only = pattern(&self.lacking, "");
             let deploy = self.invocation.command(&format!("deploy -r {short} -l {only}"));
-            lines.push(format!("not kept on {missing}: `{deploy}` brings it there"));
+            lines.push(format!("not kept on {missing}: `{deploy}` deploys it there"));
         }
         if !self.unreachable.is_empty() {
             let others = pattern(&self.unreachable, "!");

@@ -120,7 +120,7 @@ pub fn said(event: &Event) -> LogLine {
         Event::Ended { verdict, status, rows, seconds } => {
             let level = if *status == 0 { Level::Info } else { Level::Error };
             let not_ok = rows.iter().filter(|row| !row.ok).count();
-            let rest = if not_ok == 0 { String::new() } else { format!(", {} to look at", counted(not_ok, "host")) };
+            let rest = if not_ok == 0 { String::new() } else { format!(", {} not ok", counted(not_ok, "host")) };
             LogLine::here(level, format!("{verdict} (exit status {status}, after {}{rest})", took(*seconds)))
         }
     }

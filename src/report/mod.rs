@@ -97,7 +97,7 @@ impl FromStr for Format {
     fn from_str(text: &str) -> Result<Format, String> {
         let names = || Format::ALL.map(Format::name).join(" or ");
         let found = Format::ALL.into_iter().find(|format| format.name() == text);
-        found.ok_or_else(|| format!("{text:?} is no format: {}", names()))
+        found.ok_or_else(|| format!("unknown format {text:?}: choose {}", names()))
     }
 }
 

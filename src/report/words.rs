@@ -52,17 +52,17 @@ pub fn gate_failed(gate: &str, reason: &str, inconclusive: bool) -> String {
     format!("gate {gate} {how}: {reason}")
 }
 
-/// What an interrupt meets: `interrupted: no further host begins; waiting for promote on web01, for 12 s so far and
-/// 120 s at most`.
+/// What an interrupt meets: `interrupted: no more hosts are started; waiting for promote on web01 (12 s so far,
+/// 120 s at most)`.
 pub fn stopping(step: Step, names: &str, count: usize, stops: bool, (seconds, limit): (u64, u64)) -> String {
     let step = step_name(step);
     let first = match stops {
-        true => "interrupted: no further host begins".to_owned(),
-        false => format!("interrupted, but {step} is not cut short"),
+        true => "interrupted: no more hosts are started".to_owned(),
+        false => format!("interrupted, but {step} continues to its end"),
     };
     match count {
         0 => format!("{first}; waiting for {step}"),
-        _ => format!("{first}; waiting for {step} on {names}, for {seconds} s so far and {limit} s at most"),
+        _ => format!("{first}; waiting for {step} on {names} ({seconds} s so far, {limit} s at most)"),
     }
 }
 

@@ -79,7 +79,7 @@ pub fn parse_targets(bytes: &[u8], label: &str) -> Result<Vec<Target>, Problem> 
 
 fn read(path: &Path, label: &str) -> Result<Vec<u8>, Problem> {
     if path.is_dir() {
-        return Err(Problem::of_file(label, format!("{label} is a folder: name a file")));
+        return Err(Problem::of_file(label, format!("{label} is a directory: name a file")));
     }
     fs::read(path).map_err(|error| Problem::cannot_read(label, &error))
 }
@@ -214,7 +214,7 @@ mod tests {
         assert!(read("../sub", &folders).unwrap_err().contains("`..`"));
         assert!(read("", &folders).is_err());
         assert!(read(".", &folders).is_err());
-        assert!(read("sub", &folders).unwrap_err().contains("is a folder"));
+        assert!(read("sub", &folders).unwrap_err().contains("is a directory"));
         assert!(read("broken", &folders).unwrap_err().contains("cannot read"));
     }
 }

@@ -14,14 +14,14 @@ pub fn config_path_taken(deploy_dir: &Path, repo: &str, path: &Path) -> Option<&
         return Some("the service's own path");
     }
     if path.starts_with(&cache) {
-        return Some("inside the folder in which Hoist keeps its revisions");
+        return Some("inside the directory in which Hoist keeps its revisions");
     }
     if live.starts_with(path) || cache.starts_with(path) {
-        return Some("a folder above the deployed repository");
+        return Some("a directory above the deployed repository");
     }
     let in_tree = path.strip_prefix(&live).unwrap_or(path);
     let is_gits = in_tree.is_relative() && paths::is_gits_own(in_tree.as_os_str().as_encoded_bytes());
-    is_gits.then_some("inside git's own folder")
+    is_gits.then_some("inside git's own directory")
 }
 
 /// The first path that is another one as well, or a folder of it, both as places on a target: a path without a leading

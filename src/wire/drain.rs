@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::RunId;
+use super::{Outcome, RunId};
 
 /// Where the commands of a drain run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,44 @@ pub struct Drain {
     /// Seconds for a drain, or an undrain, with its question.
     pub timeout: u64,
 }
+
+/// What a target asks the deployer to do on the deploy host, by [`super::TargetEvent::Wanted`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DrainPart {
+    Drain,
+    Undrain,
+}
+
+impl DrainPart {
+    /// The key of its command, and of the question whether it is done.
+    pub fn keys(self) -> (&'static str, &'static str) {
+        match self {
+            DrainPart::Drain => ("drain", "drain_done"),
+            DrainPart::Undrain => ("undrain", "undrain_done"),
+        }
+    }
+}
+
+impl Drain {
+    /// The command of a part, and the question whether it is done.
+    pub fn commands(&self, part: DrainPart) -> (Option<&str>, Option<&str>) {
+        match part {
+            DrainPart::Drain => (self.drain.as_deref(), self.drain_done.as_deref()),
+            DrainPart::Undrain => (self.undrain.as_deref(), self.undrain_done.as_deref()),
+        }
+    }
+}
+
+/// How that went: a line on the standard input of the stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrainReply {
+    #[serde(flatten, with = "super::outcome")]
+    pub outcome: Outcome,
+}
+
+/// How a target says that it cannot have something done on the deploy host.
+pub const NO_DEPLOYER: &str = "no deployer is connected that could do it on the deploy host";
 
 /// A target that was drained and not undrained, as it recorded that before the drain began.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

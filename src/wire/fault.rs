@@ -56,7 +56,7 @@ impl Fault {
     pub fn from_target(self) -> Fault {
         match self {
             Fault::Killed { .. } | Fault::Unreachable { .. } | Fault::Lost { .. } => {
-                Fault::failed(format!("the target gave an answer that cannot be: {self}"))
+                Fault::failed(format!("the target gave an invalid answer: {self}"))
             }
             other => other,
         }

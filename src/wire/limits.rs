@@ -111,7 +111,7 @@ impl TargetEvent {
             },
             TargetEvent::Ended { outcome, state } => bound_end(outcome, state),
             TargetEvent::Waiting { what, .. } => shorten(what, NAME),
-            TargetEvent::Alive | TargetEvent::Piece { .. } => {}
+            TargetEvent::Wanted { .. } | TargetEvent::Alive | TargetEvent::Piece { .. } => {}
         }
         self
     }
@@ -190,7 +190,7 @@ mod tests {
             else {
                 panic!("it is believed");
             };
-            assert!(reason.contains("cannot be") && reason.len() <= REASON, "{reason}");
+            assert!(reason.contains("invalid answer") && reason.len() <= REASON, "{reason}");
         }
     }
 

@@ -22,7 +22,7 @@ pub use config_path::{config_path_taken, config_paths_collide};
 pub use content::{
     DescribingTag, DescribingTags, ExternalContent, Fetch, LargeFile, LfsSource, Source, SubmoduleSource,
 };
-pub use drain::{Drain, DrainOn, Drained};
+pub use drain::{Drain, DrainOn, DrainPart, DrainReply, Drained, NO_DEPLOYER};
 pub use facts::{Facts, Finding, Lacking, Record, Recorded, ScapProcess, State};
 pub use fault::{Fault, Outcome, outcome};
 pub use lease::{Lease, LeaseStands};
@@ -99,6 +99,8 @@ pub enum TargetEvent {
     Recorded(Recorded),
     /// The work waits for something, `check answers` or `port 8080`, since so many seconds of so many that it may take.
     Waiting { what: String, seconds: u64, limit: u64 },
+    /// The work waits for the deployer to do this on its own host; answered by a [`DrainReply`].
+    Wanted { part: DrainPart },
     /// Nothing has happened for a while, and the work goes on.
     Alive,
     /// A piece of the JSON of an event that is too long for one line; the last one makes it whole.

@@ -244,6 +244,19 @@ pub struct StageRequest {
     pub scap: Option<Box<ForScap>>,
 }
 
+impl StageRequest {
+    /// What the commands of a drain find in their environment.
+    pub fn drain_environment(&self) -> [(&'static str, String); 5] {
+        [
+            ("HOIST_HOST", self.host.clone()),
+            ("HOIST_GROUP", self.group.clone()),
+            ("HOIST_REPO", self.header.repo.clone()),
+            ("HOIST_RUN", self.header.holder.run.to_string()),
+            ("HOIST_REVISION", self.revision.to_string()),
+        ]
+    }
+}
+
 fn yes() -> bool {
     true
 }

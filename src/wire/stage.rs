@@ -41,6 +41,8 @@ stages! {
     Finalize = "finalize",
     /// Go back to the revision that was done before.
     Rollback = "rollback",
+    /// Put a drained target back into service, if its services are healthy on what is live.
+    Undrain = "undrain",
     /// Show what the configuration files would change; changes nothing.
     ConfigDiff = "config_diff",
 }
@@ -50,7 +52,7 @@ impl Stage {
     fn is_of_deployment(self) -> bool {
         match self {
             Stage::Fetch | Stage::ConfigDeploy | Stage::Promote | Stage::Finalize => true,
-            Stage::RestartService | Stage::Rollback | Stage::ConfigDiff => false,
+            Stage::RestartService | Stage::Rollback | Stage::Undrain | Stage::ConfigDiff => false,
         }
     }
 

@@ -154,7 +154,7 @@ fn submodules_whose_key_is_off_are_named_by_the_plan_and_the_deployment() {
     project.configure("git_submodules: no");
     let one = project.commit("off");
     let warning =
-        format!("{} has submodules, and their folders stay empty: set git_submodules (vendor/lib)", &one[..10]);
+        format!("{} has submodules, and their directories stay empty: set git_submodules (vendor/lib)", &one[..10]);
     project.run(&["plan"]).ends(0).says(&format!("warning: {warning}"));
     project.deploy(&[]).ends(0).says(&warning);
     let ran = project.run(&["plan", "-D", "git_submodules:yes"]).ends(0);

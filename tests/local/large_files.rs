@@ -113,6 +113,6 @@ fn a_link_on_the_way_to_a_submodule_leads_nowhere() {
         request.force = force;
         let reply = call(&asked(&request, Stage::Fetch, 1 + u32::from(force)), &pack);
         nothing_outside();
-        assert!(force || reply.reason().contains("is not a folder, but the path of submodule a/b"), "{reply:?}");
+        assert!(force || reply.reason().contains("is not a directory, but the path of submodule a/b"), "{reply:?}");
     }
 }

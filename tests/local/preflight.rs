@@ -214,7 +214,8 @@ fn a_service_that_a_host_does_not_have_is_found_at_the_probe_and_nothing_is_rest
     with_systemctl(&target, &mut request, &["app", "absent", "masked"]);
     let wanted = [
         error(
-            "service absent is not on this host: install it, or set require_valid_service to skip it where it is missing",
+            "service absent does not exist on this host: install it, or set require_valid_service to skip it on such \
+             hosts",
         ),
         error("service masked is masked on this host: run `systemctl unmask masked` there"),
     ];

@@ -100,7 +100,7 @@ fn revisions_on_a_disk_that_is_not_mounted_are_told_as_that() {
     fs::create_dir_all(target.root()).unwrap();
     symlink("/nonexistent/disk", target.root().join("revs")).unwrap();
     let reply = target.fetch_pack(&target.request("r1", &one), &target.pack(&one, &[]), false);
-    assert!(reply.reason().contains("revs is a link to /nonexistent/disk, which is not there"), "{}", reply.reason());
+    assert!(reply.reason().contains("revs is a link to /nonexistent/disk, which does not exist"), "{}", reply.reason());
 }
 
 #[test]

@@ -66,7 +66,8 @@ fn a_restart_ends_when_the_port_accepts_and_fails_when_nobody_answers_in_time() 
     let scene = Scene::new(&["page", "page-worker"]);
     // It is 3 seconds before this version listens; a check that comes next finds it there.
     let ask = "checks:\n  there:\n    stage: restart_service\n    shell: true\n    command: \
-               perl -MIO::Socket::INET -e 'exit !IO::Socket::INET->new(\"127.0.0.1:'$(cut -d' ' -f2 /srv/address)'\")'\n";
+               perl -MIO::Socket::INET -e 'exit !IO::Socket::INET->new(\"127.0.0.1:'$(cut -d' ' -f2 \
+               /srv/address)'\")'\n";
     std::fs::write(scene.host.repo().join("scap/checks.yaml"), ask).unwrap();
     let two = scene.host.commit("2-slow");
     let says = format!("port {} accepts connections", scene.host.port);
@@ -106,7 +107,7 @@ fn services_that_are_masked_or_not_there_are_passed_over_and_are_failures_withou
     scene
         .deploy(&[names, "require_valid_service:no"])
         .ends(1)
-        .says("service nowhere is not on this host")
+        .says("service nowhere does not exist on this host")
         .says("service page-worker is masked on this host")
         .says("nothing was touched");
     scene

@@ -26,7 +26,7 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
         "zsh" => include_str!("../shells/hoist.zsh").to_owned(),
         "fish" => include_str!("../shells/hoist.fish").to_owned(),
         "nushell" => Nushell::generate("hoist", &Hoist::get_args_info()),
-        other => return Err(Refused::Usage(format!("unknown shell {other:?}; there are {}", SHELLS.join(", ")))),
+        other => return Err(Refused::Usage(format!("unknown shell {other:?}: choose from {}", SHELLS.join(", ")))),
     };
     answer(&script);
     Ok(ExitCode::Success)

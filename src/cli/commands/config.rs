@@ -15,7 +15,7 @@ command! {
         #[argh(option, arg_name = "format", default = "Format::Text")]
         pub format: Format,
     } with [settings] then {
-        /// print the value of this key alone
+        /// print only the value of this key
         #[argh(positional)]
         pub key: Option<String>,
     }

@@ -14,11 +14,11 @@ command! {
         #[argh(option, short = 'r', arg_name = "revision")]
         pub rev: Option<String>,
 
-        /// why, as one value: for a message of one word that is also the name of a revision
+        /// the message, as one value; needed for a word that is also the name of a revision
         #[argh(option, short = 'm', arg_name = "message")]
         pub message: Option<String>,
 
-        /// do the work even where the revision is live already
+        /// do the work even on targets where the revision is live already
         #[argh(switch, short = 'f')]
         pub force: bool,
 
@@ -46,7 +46,7 @@ command! {
         #[argh(switch)]
         pub no_shared_authsock: bool,
     } with [limit, stages, yes, output, settings] then {
-        /// why; goes to logs, tags and locks
+        /// why you deploy; shown in logs, tags and locks
         #[argh(positional, greedy, arg_name = "message")]
         pub words: Vec<String>,
     }
@@ -92,7 +92,7 @@ pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
     let is_message = args.message.is_some();
     let message = match args.message {
         Some(_) if !args.words.is_empty() => {
-            return Err(Refused::Usage("the message is given twice: with -m, and as words".into()));
+            return Err(Refused::Usage("the message is given twice, with -m and as arguments: use one of them".into()));
         }
         Some(message) => message,
         None => args.words.join(" "),

@@ -13,12 +13,12 @@ use super::{ExitCode, Refused, operation};
 #[derive(Debug, argh::FromArgs, argh::ArgsInfo)]
 #[argh(subcommand, name = "deploy-local", help_triggers("-h", "--help"))]
 pub struct Args {
-    /// the repository's name. With a stage, run it by hand; without one, install what the fleet should run.
+    /// the repository's name. With a stage, run that stage; without one, install what the fleet should run.
     /// Without a name, read a request from standard input
     #[argh(option, short = 'r', arg_name = "repository")]
     pub repo: Option<String>,
 
-    /// the folder with this host's repositories (default: /srv/deployment)
+    /// the directory that contains this host's repositories (default: /srv/deployment)
     #[argh(option, arg_name = "directory", default = "\"/srv/deployment\".into()")]
     pub deploy_dir: String,
 
@@ -38,7 +38,7 @@ pub struct Args {
     #[argh(switch, short = 'f')]
     pub force: bool,
 
-    /// fetch, config_deploy, promote, restart_service, finalize, rollback or config_diff
+    /// fetch, config_deploy, promote, restart_service, finalize, rollback, undrain or config_diff
     #[argh(positional)]
     pub stage: Option<String>,
 }

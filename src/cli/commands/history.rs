@@ -15,7 +15,7 @@ command! {
     /// Show the last deployments: when, who, which revision, how each ended, and why it was made.
     #[argh(subcommand, name = "history", help_triggers("-h", "--help"))]
     pub struct Args {
-        /// so many deployments (default: 20)
+        /// the number of deployments to show (default: 20)
         #[argh(option, short = 'n', arg_name = "number")]
         pub number: Option<String>,
     } with [answer, settings]

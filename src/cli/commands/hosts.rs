@@ -7,10 +7,10 @@ use crate::cli::show::{Format, Show};
 use super::{Console, ExitCode, Refused, command, operation};
 
 command! {
-    /// Show the groups and their hosts, as the target files list them; connects nowhere.
+    /// Show the groups and their hosts, without connecting to any host.
     #[argh(subcommand, name = "hosts", help_triggers("-h", "--help"))]
     pub struct Args {
-        /// print names alone, one a line, for other programs
+        /// print only the names of the hosts, one per line
         #[argh(switch)]
         pub names: bool,
     } with [limit, answer, settings]
@@ -22,7 +22,7 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let list = operation::hosts(&args.options()?, args.limit()?.as_deref(), &console)?;
     match args.format {
         Format::Json if args.names => {
-            return Err(Refused::Usage("--names and --format json exclude each other".into()));
+            return Err(Refused::Usage("--names and --format json cannot be combined".into()));
         }
         Format::Json => drop(answer_json(&render::json(&list))?),
         Format::Text if args.names => drop(render::names(&list).answer()),

@@ -11,17 +11,17 @@ use crate::targets::{Target, parse_list};
 use super::{Console, ExitCode, command, operation};
 
 command! {
-    /// Write a first configuration, hoist/hoist.cfg, from flags, or from answers at the terminal.
+    /// Write a first configuration, hoist/hoist.cfg, from flags or from answers at the terminal.
     #[argh(subcommand, name = "init", help_triggers("-h", "--help"))]
     pub struct Args {
         options {
-            /// the hosts to deploy to: names and ranges web[01:20]; without this, hoist asks
+            /// the hosts to deploy to: names, and ranges such as web[01:20]; without this flag, hoist asks
             hosts: "hosts",
             /// hosts that are deployed to first, as a group of their own
             canaries: "hosts",
-            /// the repository's name on the hosts (default: that of the working tree's folder)
+            /// the repository's name on the hosts (default: the name of the directory of the working tree)
             repo: "name",
-            /// the user to log in as (default: as ssh does)
+            /// the user to log in as (default: the same as ssh)
             user: "user",
             /// the service to restart after a revision goes live
             service: "service",
@@ -39,7 +39,7 @@ pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
     let top = operation::unconfigured(&options)?;
     if args.hosts.is_none() {
         if !std::io::stdin().is_terminal() {
-            let why = "standard input is no terminal, so nobody can be asked: name the hosts with --hosts";
+            let why = "standard input is not a terminal, so no question can be asked: name the hosts with --hosts";
             return Err(Refused::Usage(why.into()));
         }
         let folder = top.file_name().unwrap_or_default().to_string_lossy();
@@ -81,7 +81,7 @@ fn ask(args: &mut Args, folder: &str, console: &Console) {
             match parse_list(&text) {
                 // An end of input would be asked for ever.
                 Ok(hosts) if hosts.is_empty() && needed && std::io::stdin().is_terminal() => {
-                    complain("name one host at least; Ctrl-C ends");
+                    complain("name at least one host, or press Ctrl-C to stop");
                 }
                 Ok(_) => *given = Some(text),
                 Err(why) => complain(&why),
@@ -90,10 +90,10 @@ fn ask(args: &mut Args, folder: &str, console: &Console) {
     };
     line(&mut args.repo, &format!("Name of the repository on the hosts [{folder}]:"));
     hosts(&mut args.hosts, "Hosts to deploy to, such as web01 web02 or web[01:20].example.com:", true);
-    hosts(&mut args.canaries, "Of these, hosts to deploy to first (canaries) [none]:", false);
-    line(&mut args.user, "User to log in as [as ssh does]:");
+    hosts(&mut args.canaries, "Hosts to deploy to first (canaries) [none]:", false);
+    line(&mut args.user, "User to log in as [same as ssh]:");
     line(&mut args.service, "Service to restart after a revision goes live [none]:");
     if args.service.as_deref().is_some_and(|service| !service.is_empty()) {
-        line(&mut args.check, "Command that fails on a host whose service does not work [none]:");
+        line(&mut args.check, "Command that checks the service on a host [none]:");
     }
 }

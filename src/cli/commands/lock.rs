@@ -112,7 +112,7 @@ fn end_own(scope: &LockScope, by_scap: bool) -> Result<ExitCode, Refused> {
         }
         Ended::Deploying(owner) => format!("{owner}; `hoist lock --end` only ends a lock of `hoist lock`"),
         Ended::NotAllowed(owner) => format!("{owner}; only that user and root can end it"),
-        Ended::Stays(owner) => format!("{owner}; that process was told to end but is still running"),
+        Ended::Stays(owner) => format!("{owner}; that process was sent a signal, but is still running"),
         Ended::Nameless => scope.nameless(),
     };
     complain_line(&format!("hoist lock: {what} {stays}"));

@@ -3,10 +3,10 @@
 use super::{Console, ExitCode, Refused, command, operation};
 
 command! {
-    /// Bring every target to the revision that is wanted of it: those that are behind, drifted, or new.
+    /// Bring every target to the revision that it should run: those that are behind, drifted, or new.
     #[argh(subcommand, name = "reconcile", help_triggers("-h", "--help"))]
     pub struct Args {
-        /// show what would be deployed where, and touch nothing
+        /// show what would be deployed to which hosts; changes nothing
         #[argh(switch)]
         pub dry_run: bool,
     } with [limit, yes, output, settings]

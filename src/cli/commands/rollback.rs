@@ -19,7 +19,7 @@ command! {
         #[argh(switch)]
         pub list: bool,
 
-        /// show from what to what it would go, and touch nothing
+        /// show the current and the earlier revision; changes nothing
         #[argh(switch)]
         pub dry_run: bool,
     } with [limit, yes, output, settings] then {
@@ -35,14 +35,16 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let (options, limit_hosts) = (args.options()?, args.limit()?);
     let to = match (args.to, args.revision) {
         (Some(_), Some(_)) => {
-            return Err(Refused::Usage("name the revision once: with --to, or without".into()));
+            return Err(Refused::Usage(
+                "the revision is given twice, with --to and as an argument: use one of them".into(),
+            ));
         }
         (to, revision) => to.or(revision),
     };
     let back = Back { to, limit_hosts };
     if args.list {
         if back.to.is_some() || args.dry_run {
-            return Err(Refused::Usage("--list takes no revision and no --dry-run".into()));
+            return Err(Refused::Usage("--list cannot be combined with a revision or --dry-run".into()));
         }
         let kept = operation::kept(&options, back.limit_hosts.as_deref(), &console)?;
         match args.format {

@@ -28,11 +28,11 @@ command! {
     #[argh(subcommand, name = "run", help_triggers("-h", "--help"))]
     pub struct Args {
         options {
-            /// these hosts in place of groups: a file, - for standard input, or a list of names and ranges
+            /// these hosts instead of groups: a file, - for standard input, or a list of names and ranges
             hosts: "hosts",
             /// the number of hosts at once (default: batch_size)
             batch: "number",
-            /// the number of hosts of a group that may fail, or a percentage, 10% (default: failure_limit)
+            /// the number of hosts of a group that may fail, or a percentage such as 10% (default: failure_limit)
             failure_limit: "limit",
             /// the number of hosts in a subgroup, or all; subgroups run one after the other (default: group_size)
             group_size: "number",

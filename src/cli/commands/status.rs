@@ -20,7 +20,7 @@ command! {
         #[argh(switch)]
         pub verify: bool,
     } with [limit, answer, settings] then {
-        /// just these targets, as with -l
+        /// only these targets, as with -l
         #[argh(positional)]
         pub host: Vec<String>,
     }
@@ -35,7 +35,13 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
         (false, false) => Look::Ask,
     };
     let limit_hosts = match (&args.limit_hosts, args.host.is_empty()) {
-        (Some(_), false) => return Err(Refused::Usage("name hosts with -l or as words, not both ways".into())),
+        (Some(_), false) => {
+            return Err(Refused::Usage(
+                "hosts are given twice, with -l and as arguments: use one of \
+                 them"
+                    .into(),
+            ));
+        }
         (None, false) => limit_to(Some(&args.host.join(",")), args.groups.as_deref()).map_err(Refused::new)?,
         (_, true) => args.limit()?,
     };

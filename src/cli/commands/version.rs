@@ -5,7 +5,7 @@ use crate::cli::version::version;
 
 use super::{ExitCode, Refused};
 
-/// Print the version, and the commit that this build is of.
+/// Print the version, and the commit that Hoist was built from.
 #[derive(Debug, argh::FromArgs, argh::ArgsInfo)]
 #[argh(subcommand, name = "version", help_triggers("-h", "--help"))]
 pub struct Args {}

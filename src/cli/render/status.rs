@@ -33,7 +33,7 @@ pub fn text(status: &Status) -> Page {
     if let Some(by) = &status.locks.deploying {
         page.line(format!("{} is being deployed by {by}", status.repo));
     }
-    for (what, by) in [(status.repo.as_str(), &status.locks.own), ("every repository of this host", &status.locks.all)]
+    for (what, by) in [(status.repo.as_str(), &status.locks.own), ("every repository on this host", &status.locks.all)]
     {
         if let Some(by) = by {
             page.line(format!("{what} {by}"));
@@ -119,9 +119,11 @@ fn note(view: &View) -> String {
     let nothing_is_there = view.known.state.as_ref().is_some_and(|state| state.current.is_none());
     match (view.standing, &view.known.wanted) {
         (Standing::New, Some(_)) if nothing_is_there => notes.push("what was deployed to it is gone".into()),
-        (Standing::New, None) if nothing_is_there => notes.push("nothing is deployed to it".into()),
-        (Standing::New, _) if view.known.state.is_some() => notes.push("nothing was deployed to it from here".into()),
-        (Standing::Unreachable, _) if view.known.state.is_none() => notes.push("what it runs is not known".into()),
+        (Standing::New, None) if nothing_is_there => notes.push("nothing is deployed on it".into()),
+        (Standing::New, _) if view.known.state.is_some() => {
+            notes.push("its revision was not deployed from here".into());
+        }
+        (Standing::Unreachable, _) if view.known.state.is_none() => notes.push("it is not known what it runs".into()),
         _ => {}
     }
     if let Some(link) = view.known.state.as_ref().and_then(|state| state.stray_links.first()) {

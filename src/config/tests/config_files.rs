@@ -96,7 +96,7 @@ fn a_wrong_entry_is_told_with_file_and_line() {
         ("a//b: {template: t.j2}\n", 1, "bad path"),
         ("a/: {template: t.j2}\n", 1, "bad path"),
         ("a/-b: {template: t.j2}\n", 1, "can begin with `-`"),
-        (".git/hooks/post-checkout: {template: t.j2}\n", 1, "git's own folder"),
+        (".git/hooks/post-checkout: {template: t.j2}\n", 1, "git's own directory"),
         ("/etc/a:\n  template: t.j2\n  owner: root\n", 3, "unknown key \"owner\""),
         ("/etc/a:\n  template: t.j2\n  erb_syntax: maybe\n", 3, "erb_syntax is text"),
         ("/etc/a:\n  template: t.j2\n  output_format: json\n", 3, "unknown output_format"),

@@ -232,7 +232,7 @@ fn keys_that_ask_for_announcements_are_named_in_one_warning_and_other_keys_of_sc
         assert!(quiet.iter().any(|note| note.ends_with(&format!("{name} has no effect"))), "{name}: {quiet:?}");
     }
     let row = config.explain().into_iter().find(|row| row.key == "tcpircbot_host").unwrap();
-    assert_eq!(row.origin, "hoist/hoist.cfg:3 [global] (Scap's key: not served)");
+    assert_eq!(row.origin, "hoist/hoist.cfg:3 [global] (Scap's key: not supported)");
     config.forgo_announcements();
     assert_eq!(notes(&config, Level::Warning), [targets.as_str()]);
 }

@@ -91,6 +91,10 @@ impl Table {
 
     /// A stage starts on a host.
     pub fn started(&mut self, host: HostId, stage: Stage) {
+        if stage == Stage::Undrain {
+            self.rows[host.index()].attempts[stage as usize] += 1;
+            return;
+        }
         self.go(host, HostState::Running(stage));
         let row = &mut self.rows[host.index()];
         row.attempts[stage as usize] += 1;
@@ -212,6 +216,13 @@ impl Table {
         if let Some(to) = to {
             row.found(&to);
             self.fail(host, None, Fault::MovedOn { to }, HostState::MovedOn);
+        }
+    }
+
+    /// What became of a host that was asked to go back into service. Whatever it was in the run it stays.
+    pub fn undrained(&mut self, host: HostId, result: HostResult) {
+        if result.state.is_some() {
+            self.rows[host.index()].links = result.state;
         }
     }
 

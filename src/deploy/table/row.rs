@@ -3,7 +3,7 @@
 use super::state::HostState;
 use crate::deploy::plan::{GroupId, Plan};
 use crate::targets::Target;
-use crate::wire::{Facts, Fault, Revision, Stage, State};
+use crate::wire::{Drained, Facts, Fault, Revision, Stage, State};
 
 /// What went wrong on a host, first things first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,6 +111,11 @@ impl Row {
     /// The live revision as last read from the host; `None` also where it is not known.
     pub fn current(&self) -> Option<&Revision> {
         self.links.as_ref()?.current.as_ref()
+    }
+
+    /// That the host was drained and is not back in service, as last read from it.
+    pub fn drained(&self) -> Option<&Drained> {
+        self.links.as_ref()?.drained.as_deref()
     }
 
     /// Takes over the revision that somebody else has made the live one.

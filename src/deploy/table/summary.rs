@@ -4,7 +4,7 @@ use super::row::{Failure, Row};
 use super::state::HostState;
 use crate::deploy::plan::Plan;
 use crate::report::{HostRow, RowState};
-use crate::wire::Stage;
+use crate::wire::{Drained, Stage};
 
 impl Row {
     /// The host as the final table names it.
@@ -52,6 +52,7 @@ impl Row {
     fn is_ok(&self, plan: &Plan) -> bool {
         use HostState::*;
         match self.state {
+            _ if self.drained().is_some() => false,
             Ready if self.passed == plan.stages.len() && plan.finalize.is_none() => true,
             Finalized | RolledBack => !self.failed,
             Waiting | Ready => !self.touched,
@@ -72,6 +73,7 @@ impl Row {
             }
             (None, _) => {}
         }
+        reasons.extend(self.drained().map(Drained::to_string));
         if self.is_on_lease(plan) {
             reasons.push(format!("rolls itself back within {} s unless reached", plan.confirm_timeout.as_secs()));
         }

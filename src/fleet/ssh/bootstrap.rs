@@ -225,7 +225,7 @@ fn preamble(sha256: &str) -> String {
         r#"c=$HOME/.cache; b=$c/hoist"#,
         &format!(r#"d=$b/{sha256}; f=$d/hoist"#),
         r#"sum() { set -- $(sha256sum); echo "$1"; }"#,
-        r#"command -v sha256sum >/dev/null 2>&1 || fail error sha256sum is not there"#,
+        r#"command -v sha256sum >/dev/null 2>&1 || fail error sha256sum is not installed"#,
     ]
     .join("; ")
 }
@@ -260,7 +260,7 @@ fn upload_script(sha256: &str) -> String {
         // What a command says of its failure is said as words on one line.
         "set -f".into(),
         r#"e=$(mkdir -p "$d" 2>&1) || fail error cannot make "$d": $e"#.into(),
-        r#"for p in "$c/." "$b" "$d"; do own d "$p" || fail error "$p" is no folder of the user alone; done"#.into(),
+        r#"for p in "$c/." "$b" "$d"; do own d "$p" || fail error others can write to "$p"; done"#.into(),
         // Old builds, and what an upload that was cut off has left behind.
         format!(
             r#"(cd "$b" && for o in $(find . -mindepth 1 -maxdepth 1 -type d -name "[0-9a-f]*" -not -name "* *" -mtime +{KEPT_DAYS} 2>/dev/null); do [ -n "$(find "$o/used" -mtime -{KEPT_DAYS} 2>/dev/null)" ] || rm -rf "$o"; done)"#
@@ -268,7 +268,7 @@ fn upload_script(sha256: &str) -> String {
         r#"find "$d" -name ".new.*" -mtime +1 -exec rm -f {} + 2>/dev/null"#.into(),
         r#"t=$(mktemp "$d/.new.XXXXXX" 2>&1) || fail error cannot write to "$d": $t"#.into(),
         r#"e=$({ cat > "$t"; } 2>&1) || { rm -f "$t"; fail error cannot write to "$d": $e; }"#.into(),
-        format!(r#"[ "$(sum < "$t")" = {sha256} ] || {{ rm -f "$t"; fail error it arrived damaged; }}"#),
+        format!(r#"[ "$(sum < "$t")" = {sha256} ] || {{ rm -f "$t"; fail error it was damaged on the way; }}"#),
         r#"e=$({ chmod 700 "$t" && mv -f "$t" "$f"; } 2>&1) || { rm -f "$t"; fail error cannot write to "$d": $e; }"#.into(),
         "say stored".into(),
     ]
@@ -342,7 +342,7 @@ mod tests {
         mode(&folder.join("hoist"), 0o700);
         std::fs::write(folder.join("hoist"), "#!/bin/sh\necho another\n").unwrap();
         assert_eq!(run(&start, &home, null), "\nhoist-bootstrap: missing\n");
-        assert_eq!(run(&upload, &home, null), "\nhoist-bootstrap: error it arrived damaged\n");
+        assert_eq!(run(&upload, &home, null), "\nhoist-bootstrap: error it was damaged on the way\n");
         let left: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert!(left.iter().all(|name| ["hoist", "ok", "used"].map(Into::into).contains(name)), "{left:?}");
     }

@@ -266,8 +266,8 @@ impl Routes {
         trail.push(request.host.clone());
         if trail.len() > MOST_HOPS || trail.iter().any(|passed| passed.host == last.host) && request.through.is_none() {
             bail!(
-                "the way to {} goes through jump host {last}, and the way there goes through {} again: leave jump hosts \
-                 out of `ProxyJump` (Host * !{last})",
+                "the route to {} goes through jump host {last}, and the route to that goes through {} again: exclude \
+                 jump hosts from `ProxyJump` (Host * !{last})",
                 trail[0],
                 last.host
             );

@@ -22,7 +22,7 @@ pub fn make_dir(dir: &Path) -> Result<(), Fault> {
     let leads_nowhere = |folder: &&Path| folder.is_symlink() && !folder.exists();
     match dir.ancestors().find(leads_nowhere) {
         Some(link) => Err(Fault::failed(format!(
-            "cannot create {}: {} is a link to {}, which is not there; a disk may not be mounted",
+            "cannot create {}: {} is a link to {}, which does not exist; a disk may not be mounted",
             dir.display(),
             link.display(),
             fs::read_link(link).unwrap_or_default().display()

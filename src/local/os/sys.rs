@@ -45,6 +45,11 @@ pub fn lock(file: &File, how: How) -> io::Result<bool> {
     }
 }
 
+/// Lets the commands that are started from now on have this open file too, and with it its lock.
+pub fn let_inherit(file: &File) -> io::Result<()> {
+    Ok(rustix::io::fcntl_setfd(file, rustix::io::FdFlags::empty())?)
+}
+
 /// Lets two paths of one file system change places in one step. Some file systems cannot (`InvalidInput`).
 pub fn exchange(one: &Path, other: &Path) -> io::Result<()> {
     Ok(rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?)

@@ -88,7 +88,7 @@ fn writable(folder: &Path) -> Result<(), String> {
     let name = if there == folder {
         format!("{}", folder.display())
     } else {
-        format!("{} (which is not there yet)", folder.display())
+        format!("{} (which does not exist yet)", folder.display())
     };
     match fs::metadata(there) {
         // A link that leads nowhere, say: the stage says more about it.

@@ -70,7 +70,8 @@ fn exists(look: &Look, service: &Service, name: &ServiceName) -> Verdict {
                 return Verdict::Skipped;
             }
             return Verdict::Missing(format!(
-                "service {unit} is not on this host: install it, or set require_valid_service to skip it where it is missing"
+                "service {unit} does not exist on this host: install it, or set require_valid_service to skip it on \
+                 such hosts"
             ));
         }
         Some(_) => {}
@@ -140,12 +141,13 @@ fn allowed(look: &Look, service: &Service, name: &ServiceName, action: &str) -> 
     let (shown, user) = (shown.join(" "), user_name(rustix::process::geteuid().as_raw()));
     match first {
         Permission::Unknown(why) => {
-            Err((false, format!("service {unit}: whether {user} may run `sudo {shown}` is not known: {why}")))
+            Err((false, format!("service {unit}: cannot determine whether {user} may run `sudo {shown}`: {why}")))
         }
         _ => Err((
             true,
             format!(
-                "service {unit}: {user} may not run `sudo {shown}` without a password: add a NOPASSWD rule for it to sudoers"
+                "service {unit}: {user} may not run `sudo {shown}` without a password: add a NOPASSWD rule for it to \
+                 sudoers"
             ),
         )),
     }

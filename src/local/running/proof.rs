@@ -32,6 +32,8 @@ struct Watched {
     name: String,
     /// `restart` or `reload`.
     action: String,
+    /// That was done just now.
+    is_new: bool,
     /// What was first seen of it once it was up.
     first: Option<Seen>,
     since: Instant,
@@ -68,10 +70,19 @@ impl Proof<'_> {
 
     /// Puts a service under watch that was just restarted or reloaded.
     pub fn watch(&mut self, name: &ServiceName, before: Option<Seen>) -> Result<(), Fault> {
+        self.begin(name, before, true)
+    }
+
+    /// Puts a service under watch as it is: nobody has restarted it.
+    pub fn watch_as_it_is(&mut self, name: &ServiceName) -> Result<(), Fault> {
+        self.begin(name, None, false)
+    }
+
+    fn begin(&mut self, name: &ServiceName, before: Option<Seen>, is_new: bool) -> Result<(), Fault> {
         let Some(seen) = self.ask(&name.name) else { return Ok(()) };
         let (name, action) = (name.name.clone(), name.action.clone());
         let watched =
-            Watched { name, action, first: (seen.up == Up::Yes).then(|| seen.clone()), since: Instant::now() };
+            Watched { name, action, is_new, first: (seen.up == Up::Yes).then(|| seen.clone()), since: Instant::now() };
         let was = before.filter(|before| before.up == Up::Yes);
         let problem = match (was.as_ref().and_then(|was| was.pid), seen.pid) {
             (Some(was), Some(is)) if was == is && !watched.is_reload() => {
@@ -181,8 +192,11 @@ impl Proof<'_> {
 
     /// What is found wrong with a service: a failure, or a warning. `tolerable`: a warning unless somebody wants it strict.
     fn found(&self, watched: &Watched, problem: &str, tolerable: bool) -> Result<(), Fault> {
-        let Watched { name, action, .. } = watched;
-        let reason = format!("service {name}: after the {action} {problem}");
+        let Watched { name, action, is_new, .. } = watched;
+        let reason = match is_new {
+            true => format!("service {name}: after the {action} {problem}"),
+            false => format!("service {name}: {problem}"),
+        };
         match self.job.request.service.verify {
             Some(VerifyService::Warn) => self.job.out.warn(reason),
             None if tolerable => self.job.out.warn(reason),

@@ -218,7 +218,7 @@ fn script(job: &Job, check: &Check, revision: &Revision) -> Result<(PathBuf, Vec
         return Err(format!("{name:?} is not the name of a script"));
     }
     if !plain_folder(&job.request.header.control_dir) {
-        return Err(format!("{:?} is not a folder of the repository", job.request.header.control_dir));
+        return Err(format!("{:?} is not a directory of the repository", job.request.header.control_dir));
     }
     let control = job.layout.rev(revision).join(&job.request.header.control_dir);
     if let Some(environment) = &job.request.environment {

@@ -5,10 +5,10 @@ use std::io::Read;
 use crate::wire::{CheckPoint, Fetch, Stage};
 
 use super::checks;
-use super::promote;
 use crate::local::fault::Fault;
 use crate::local::job::Job;
 use crate::local::os::files;
+use crate::local::state::going_live;
 use crate::local::state::layout::Link;
 use crate::local::tree::again;
 use crate::local::tree::cache;
@@ -51,7 +51,7 @@ pub fn run(job: &Job, input: Box<dyn Read + Send>) -> Result<(), Fault> {
         job.out.info(format!("{} {what}", revision.short()));
         if verify::restore(job, revision)? && layout.read(Link::Current).as_ref() == Some(revision) {
             // A service that ran without them has to be restarted.
-            promote::mark(layout, revision)?;
+            going_live::mark(layout, revision)?;
         }
         modified::replace(job, revision, None)?;
         if !has_extras {

@@ -15,6 +15,7 @@ pub mod service;
 pub mod service_command;
 pub mod stage;
 pub mod tidy;
+pub mod undrain;
 pub mod vars;
 
 use std::io::Read;
@@ -28,10 +29,11 @@ fn carry_out(job: &Job, stage: Stage, input: Box<dyn Read + Send>) -> Result<(),
     match stage {
         Stage::Fetch => fetch::run(job, input),
         Stage::ConfigDeploy => config_deploy::run(job),
-        Stage::Promote => promote::run(job),
-        Stage::RestartService => service::run(job),
+        Stage::Promote => promote::run(&job.with_deployer(input)),
+        Stage::RestartService => service::run(&job.with_deployer(input)),
         Stage::Finalize => finalize::run(job),
-        Stage::Rollback => rollback::run(job),
+        Stage::Rollback => rollback::run(&job.with_deployer(input)),
+        Stage::Undrain => undrain::run(&job.with_deployer(input)),
         Stage::ConfigDiff => config_diff::run(job),
     }
 }

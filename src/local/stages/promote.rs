@@ -10,12 +10,16 @@ use super::lease_watch;
 use super::own_checks;
 use super::rendered;
 use super::service;
+use super::undrain;
+use crate::local::drain;
 use crate::local::fault::Fault;
 use crate::local::job::Job;
 use crate::local::os::files;
 use crate::local::state::config_files;
+use crate::local::state::going_live;
 use crate::local::state::hoist_dir;
 use crate::local::state::layout::{Layout, Link};
+use crate::local::state::lease;
 use crate::local::state::links;
 use crate::local::state::record;
 use crate::local::state::scap_config;
@@ -47,7 +51,7 @@ pub fn run(job: &Job) -> Result<(), Fault> {
         config_files::discard(layout, revision)?;
         scap_config::follow(job, revision, None);
         job.out.info(format!("{} is already live (use --force to override)", job.name(revision)));
-        return Ok(());
+        return undrain::if_healthy(job);
     }
     // What this run's own fetch and its checks have made of the tree is wanted.
     if layout.last_live(revision).exists() && !record::was_started(layout, &job.request.header.holder.run, Stage::Fetch)
@@ -62,8 +66,12 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     links::preflight(layout, revision, &wanted)?;
     let new_config = new_files || !links::in_order(layout, revision, &wanted);
     begin(job)?;
+    // From here on there is somebody to put the host back into service, whoever dies.
     lease_watch::put_on_lease(job, new_config)?;
-    mark(layout, revision)?;
+    if job.request.service.names.is_empty() || service::any_here(job)? {
+        drain(job)?;
+    }
+    going_live::mark(layout, revision)?;
     rendered::put_in_place(job)?;
     go_live(job, revision, &wanted)?;
     remember(layout, revision)?;
@@ -79,7 +87,17 @@ pub fn run(job: &Job) -> Result<(), Fault> {
         service::run_for(job, revision)?;
     }
     verify::note_removed(job, revision)?;
-    unmark(layout)
+    going_live::unmark(layout)?;
+    drain::undrain(job)
+}
+
+/// Where the drain fails nothing was changed, so there is nothing for the lease to take back either.
+fn drain(job: &Job) -> Result<(), Fault> {
+    let drained = drain::before_restart(job);
+    if drained.is_err() && !drain::is_drained(job) {
+        lease::end(&job.layout)?;
+    }
+    drained
 }
 
 /// Whether there is nothing left to do: the links are right, and no promote that was begun is still to be finished.
@@ -87,7 +105,7 @@ fn is_done(layout: &Layout, revision: &Revision, wanted: &[String]) -> bool {
     layout.read(Link::Current).as_ref() == Some(revision)
         && layout.is_live(revision)
         && links::in_order(layout, revision, wanted)
-        && !is_marked(layout)
+        && !going_live::is_marked(layout)
 }
 
 /// Swaps all links to a revision: `current`, the service's path, the configuration files. `before` is what was live.
@@ -124,29 +142,7 @@ fn begin(job: &Job) -> Result<(), Fault> {
 /// Whether a run's promote has done anything here: one that refused at once has not.
 pub fn was_begun(layout: &Layout, run: &RunId) -> bool {
     record::was_started(layout, run, Stage::Promote)
-        && (is_marked(layout) || fs::read_to_string(begun(layout)).is_ok_and(|text| text == run.as_str()))
-}
-
-/// The file that stands while a revision is going live and until its services have been restarted. Whoever finds it
-/// knows that the links alone do not tell what runs.
-fn marker(layout: &Layout) -> PathBuf {
-    layout.own().join("going-live")
-}
-
-/// Notes that a revision is going live.
-pub fn mark(layout: &Layout, revision: &Revision) -> Result<(), Fault> {
-    files::make_dir(&layout.own())?;
-    files::write(&marker(layout), revision.as_str().as_bytes(), 0o666)
-}
-
-/// Notes that it has gone live, services and checks included.
-pub fn unmark(layout: &Layout) -> Result<(), Fault> {
-    files::remove(&marker(layout)).map(drop)
-}
-
-/// Whether what is live never came to its end.
-pub fn is_marked(layout: &Layout) -> bool {
-    marker(layout).exists()
+        && (going_live::is_marked(layout) || fs::read_to_string(begun(layout)).is_ok_and(|text| text == run.as_str()))
 }
 
 fn remember(layout: &Layout, revision: &Revision) -> Result<(), Fault> {

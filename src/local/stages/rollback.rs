@@ -7,9 +7,12 @@ use super::own_checks;
 use super::promote;
 use super::rendered;
 use super::service;
+use super::undrain;
+use crate::local::drain;
 use crate::local::fault::Fault;
 use crate::local::job::Job;
 use crate::local::os::deadline::Deadline;
+use crate::local::state::going_live;
 use crate::local::state::layout::Link;
 use crate::local::state::links;
 use crate::local::state::observed;
@@ -27,7 +30,7 @@ pub fn run(job: &Job) -> Result<(), Fault> {
         layout.remove(Link::InProgress)?;
         restore_done(job)?;
         job.out.info(format!("nothing of {} was live here before: left unchanged", layout.repo()));
-        return Ok(());
+        return undrain::if_healthy(job);
     };
     if was_promoted(job, restore) { bring_back(job, restore) } else { clean_up(job, restore) }
 }
@@ -49,6 +52,9 @@ fn clean_up(job: &Job, restore: &Revision) -> Result<(), Fault> {
     parts.note(restore_done(job));
     job.out.info(format!("{} was not touched", job.name(restore)));
     parts.judge(CheckPoint::After(Stage::Rollback));
+    if parts.is_well() {
+        parts.note(undrain::if_healthy(job));
+    }
     parts.end()
 }
 
@@ -67,8 +73,11 @@ fn bring_back(job: &Job, restore: &Revision) -> Result<(), Fault> {
     }
     parts.prepare(CheckPoint::Before(Stage::Rollback));
     parts.prepare(CheckPoint::Before(Stage::Promote));
+    if job.request.service.names.is_empty() || service::any_here(job).unwrap_or(true) {
+        drain::before_rollback(job);
+    }
     // A full disk may refuse the note; the links, which need no room, are what counts.
-    if let Err(fault) = promote::mark(layout, restore) {
+    if let Err(fault) = going_live::mark(layout, restore) {
         job.out.warn(fault.reason());
     }
     parts.note(promote::go_live(job, restore, &links::stored(layout, restore)));
@@ -83,12 +92,15 @@ fn bring_back(job: &Job, restore: &Revision) -> Result<(), Fault> {
     parts.note(service::restart(job));
     parts.note(verify(job, restore));
     if parts.failed.is_none() {
-        parts.note(promote::unmark(layout));
+        parts.note(going_live::unmark(layout));
     }
     for at in [Stage::Promote, Stage::RestartService, Stage::Rollback] {
         parts.judge(CheckPoint::After(at));
     }
     parts.note(own_checks::put_back(job, restore));
+    if parts.is_well() {
+        parts.note(drain::undrain(job));
+    }
     parts.end()
 }
 
@@ -133,6 +145,11 @@ impl Parts<'_> {
         let job = Job { deadline: self.ahead, ..self.job.clone() };
         // The stage's own time is looked at by its other parts.
         let _ = checks::prepare(&job, at, self.restore);
+    }
+
+    /// Whether nothing stands against putting the host back into service.
+    fn is_well(&self) -> bool {
+        self.failed.is_none() && self.found.is_empty()
     }
 
     fn judge(&mut self, at: CheckPoint) {

@@ -9,6 +9,7 @@ use crate::wire::{CheckPoint, Level, Revision, ServiceName, Stage, VerifyService
 use super::checks;
 use super::service_command;
 use super::service_command::{MASKED, NO_SUCH_UNIT, is_default};
+use crate::local::drain;
 use crate::local::fault::{Fault, plain};
 use crate::local::job::Job;
 use crate::local::os::lines::Lines;
@@ -29,8 +30,12 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub fn run(job: &Job) -> Result<(), Fault> {
     let revision = job.layout.read(Link::Current).unwrap_or_else(|| job.request.revision.clone());
     checks::run(job, CheckPoint::Before(Stage::RestartService), &revision)?;
+    if any_here(job)? {
+        drain::before_restart(job)?;
+    }
     restart(job)?;
-    checks::run(job, CheckPoint::After(Stage::RestartService), &revision)
+    checks::run(job, CheckPoint::After(Stage::RestartService), &revision)?;
+    drain::undrain(job)
 }
 
 /// The same as a part of promote.
@@ -43,34 +48,75 @@ pub fn run_for(job: &Job, revision: &Revision) -> Result<(), Fault> {
 /// Restarts or reloads every service, in order, then waits for the port, and until it is known that they stay up and run
 /// what is live. The first failure ends it. On a secondary target, services that are marked for it are stopped and disabled in place of that.
 pub fn restart(job: &Job) -> Result<(), Fault> {
-    let service = &job.request.service;
-    // Without a path there is no such mark.
-    let secondary = service.secondary_file.is_absolute() && service.secondary_file.exists();
     let (mut restarted, mut proof) = (false, Proof::new(job));
-    for name in &service.names {
-        if service.require_valid
-            && let Some(why) = not_valid(job, name)?
-        {
-            job.out.info(format!("service {} is skipped: {why}", name.name));
-            continue;
+    for name in &job.request.service.names {
+        match here(job, name)? {
+            Here::Skipped(why) => job.out.info(format!("service {} is skipped: {why}", name.name)),
+            Here::Disabled => {
+                act(job, name, "stop")?;
+                act(job, name, "disable")?;
+                let file = job.request.service.secondary_file.display();
+                job.out.info(format!("service {} is disabled instead of restarted: {file} exists", name.name));
+            }
+            Here::Restarted => {
+                restarted = true;
+                let before = proof.before(name);
+                act(job, name, &name.action)?;
+                job.out.info(format!("service {}: {} done", name.name, name.action));
+                proof.watch(name, before)?;
+            }
         }
-        if secondary && name.disable_secondary {
-            act(job, name, "stop")?;
-            act(job, name, "disable")?;
-            let file = service.secondary_file.display();
-            job.out.info(format!("service {} is disabled instead of restarted: {file} exists", name.name));
-            continue;
-        }
-        restarted = true;
-        let before = proof.before(name);
-        act(job, name, &name.action)?;
-        job.out.info(format!("service {}: {} done", name.name, name.action));
-        proof.watch(name, before)?;
     }
-    if let Some(port) = service.port.filter(|_| restarted) {
+    settle(job, proof, restarted)
+}
+
+/// Looks whether the services are up and run what is live, without restarting any of them.
+pub fn look(job: &Job) -> Result<(), Fault> {
+    let (mut wanted, mut proof) = (false, Proof::new(job));
+    for name in &job.request.service.names {
+        if here(job, name)? == Here::Restarted {
+            wanted = true;
+            proof.watch_as_it_is(name)?;
+        }
+    }
+    settle(job, proof, wanted)
+}
+
+fn settle(job: &Job, mut proof: Proof, wanted: bool) -> Result<(), Fault> {
+    if let Some(port) = job.request.service.port.filter(|_| wanted) {
         wait_for(job, port, &mut proof)?;
     }
     proof.settle()
+}
+
+/// Whether any service is restarted or reloaded on this host.
+pub fn any_here(job: &Job) -> Result<bool, Fault> {
+    for name in &job.request.service.names {
+        if here(job, name)? == Here::Restarted {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What is done with a service on this host.
+#[derive(PartialEq, Eq)]
+enum Here {
+    Restarted,
+    Disabled,
+    Skipped(&'static str),
+}
+
+fn here(job: &Job, name: &ServiceName) -> Result<Here, Fault> {
+    let service = &job.request.service;
+    // Without a path there is no such mark.
+    let secondary = service.secondary_file.is_absolute() && service.secondary_file.exists();
+    if service.require_valid
+        && let Some(why) = not_valid(job, name)?
+    {
+        return Ok(Here::Skipped(why));
+    }
+    Ok(if secondary && name.disable_secondary { Here::Disabled } else { Here::Restarted })
 }
 
 /// Runs the command for an action that has to succeed.

@@ -13,6 +13,7 @@ use crate::local::fault::{Fault, plain};
 use crate::local::job::Job;
 use crate::local::os::process;
 use crate::local::os::sys;
+use crate::local::state::drained;
 use crate::local::state::fence;
 use crate::local::state::layout::Link;
 use crate::local::state::lease;
@@ -115,6 +116,9 @@ fn locked(job: &Job, stage: Stage, attempt: u32, input: Box<dyn Read + Send>, by
     let result = job.deadline.check().and_then(|()| super::carry_out(job, stage, input));
     drop(renewing);
     let result = result.and(end_lease(job, stage, by));
+    if let Err(fault) = &result {
+        drained::note_reason(&job.layout, &format!("{stage}: {}", fault.reason()));
+    }
     end.claim_or_wait();
     end.write_record(&result.clone().map_err(Fault::bounded));
     result

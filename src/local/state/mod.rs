@@ -4,6 +4,7 @@ pub mod claim;
 pub mod config_files;
 pub mod drained;
 pub mod fence;
+pub mod going_live;
 pub mod hoist_dir;
 pub mod layout;
 pub mod lease;

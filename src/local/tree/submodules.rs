@@ -205,7 +205,7 @@ impl Walk<'_> {
             match fs::symlink_metadata(&place) {
                 Ok(found) if found.is_dir() => {}
                 Ok(_) => {
-                    let reason = format!("{} is not a folder, but the path of submodule {path}", place.display());
+                    let reason = format!("{} is not a directory, but the path of submodule {path}", place.display());
                     return Err(Fault::failed(reason));
                 }
                 Err(_) => fs::create_dir(&place).tried("create", &place)?,
