@@ -15,6 +15,7 @@ pub mod fleet_state;
 #[cfg(feature = "test-access")]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod gates;
 mod gitmodules;
 mod glob;
 pub mod invocation;

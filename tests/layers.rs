@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// The rooms, each of which may import the ones that stand below it in this list, and no other.
-const LAYERS: [&str; 33] = [
+const LAYERS: [&str; 34] = [
     "main",
     "cli",
     "operation",
@@ -24,6 +24,7 @@ const LAYERS: [&str; 33] = [
     "local",
     "fleet",
     "config",
+    "gates",
     "repo",
     "locks",
     "scap_state",

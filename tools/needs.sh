@@ -42,6 +42,9 @@ if [ "$what" != build ]; then
 	need sudo sudo
 	need haproxy haproxy
 	need socat socat
+	need openssl openssl
+	need prometheus prometheus
+	need prometheus-alertmanager prometheus-alertmanager
 	need curl curl
 	# Their completions are tried in the shells themselves.
 	need zsh zsh
@@ -66,6 +69,13 @@ if ! command -v apt-get >/dev/null 2>&1; then
 	exit 1
 fi
 export DEBIAN_FRONTEND=noninteractive
+# Tests start the services of these packages themselves: none is to run for it on this machine.
+policy=/usr/sbin/policy-rc.d
+if [ "$what" != build ] && [ ! -e "$policy" ]; then
+	trap '$as_root rm -f "$policy"' EXIT
+	printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
+	$as_root chmod 755 "$policy"
+fi
 $as_root apt-get update -q
 # shellcheck disable=SC2086 # a list of words
 $as_root apt-get install -q -y --no-install-recommends $missing

@@ -180,6 +180,7 @@ impl Line {
         match argument {
             "host" => list(current, self.hosts_and_groups()),
             "key" => self.names(Names::Keys, ""),
+            "gate" => self.names(Names::Gates, ""),
             "revision" => self.names(Names::Revisions, ""),
             "shell" => plain(SHELLS),
             _ => Vec::new(),

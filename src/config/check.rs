@@ -33,6 +33,7 @@ pub struct Counts {
     /// Of all environments.
     pub targets: usize,
     pub checks: usize,
+    pub gates: usize,
     pub config_files: usize,
     pub templates: usize,
     pub variables: usize,
@@ -78,6 +79,7 @@ fn read(config: &Config, problems: &mut Problems, counts: &mut Counts, targets: 
     targets.extend(groups.iter().flat_map(|group| &group.targets).map(Target::to_string));
     config.files_of_keys_into(problems);
     counts.checks = counts.checks.max(config.checks_into(problems).len());
+    counts.gates = counts.gates.max(config.gates_into(problems).len());
     if let Some(files) = config.config_files_into(problems) {
         counts.config_files = counts.config_files.max(files.files.len());
         counts.templates = counts.templates.max(files.templates.len());

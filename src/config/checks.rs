@@ -224,7 +224,7 @@ impl Config {
 
     /// What to say of a check for a group that is not deployed to from this host. Where the configuration of another
     /// site has the group, the check is for that. Scap never asks; its repositories name groups that are long gone.
-    fn other_group(&self, name: &str, field: &Field) -> Problem {
+    pub(super) fn other_group(&self, name: &str, field: &Field) -> Problem {
         let groups = self.settings.server_groups.join(", ");
         let why = match self.group_elsewhere(name) {
             Some(origin) => format!("it is one of {origin}"),
@@ -278,7 +278,7 @@ impl Draft {
 }
 
 /// Seconds, also such as `0.5` and `"30"`.
-fn seconds(field: &Field) -> Result<Duration, Problem> {
+pub(super) fn seconds(field: &Field) -> Result<Duration, Problem> {
     let text = match &field.value.value {
         Value::UInt(seconds) => seconds.to_string(),
         Value::Int(seconds) => seconds.to_string(),

@@ -11,7 +11,7 @@ use super::Config;
 use super::problems::Problems;
 
 /// One entry of a file: a check, or a configuration file.
-pub(super) struct Entry<'a> {
+pub(in crate::config) struct Entry<'a> {
     /// The file, as messages name it.
     pub file: &'a str,
     /// What messages call the entry: `check "up"`, `/etc/app.yaml`; empty for the file itself.
@@ -33,7 +33,8 @@ impl<'a> Entry<'a> {
         Problem::at(self.file, self.line, format!("{} {predicate}", self.label))
     }
 
-    fn problem_at(&self, line: usize, why: impl Display) -> Problem {
+    /// Something that is wrong in this line of the entry.
+    pub fn problem_at(&self, line: usize, why: impl Display) -> Problem {
         let label = if self.label.is_empty() { String::new() } else { format!("{}: ", self.label) };
         Problem::at(self.file, line, format!("{label}{why}"))
     }

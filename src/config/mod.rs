@@ -8,6 +8,7 @@ mod config_files;
 mod control_files;
 mod entries;
 mod explain;
+mod gates;
 mod groups;
 mod here;
 pub(crate) mod ini;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::fleet::{HostId, HostIds};
+use crate::gates::Gate;
 use crate::invocation::Invocation;
 use crate::report::{GroupHead, Moment};
 use crate::targets::{Group, Target};
@@ -52,6 +53,20 @@ pub struct GatePlan {
     /// What it says is told, and never obeyed.
     #[serde(default)]
     pub observe: bool,
+}
+
+impl GatePlan {
+    /// Whether it is about this group. An empty name stands for all of them.
+    pub fn concerns(&self, group: &str) -> bool {
+        group.is_empty() || self.group.as_ref().is_none_or(|own| own == group)
+    }
+}
+
+impl From<&Gate> for GatePlan {
+    fn from(gate: &Gate) -> GatePlan {
+        let Gate { name, when, group, observe, .. } = gate;
+        GatePlan { name: name.clone(), at: when.clone(), group: group.clone(), observe: *observe }
+    }
 }
 
 /// A group's place in the plan.
@@ -150,11 +165,8 @@ impl Plan {
 
     /// Whether any gate is asked at a moment, about a group or about all of them.
     pub fn has_gates(&self, moment: Moment, group: Option<GroupId>) -> bool {
-        let concerns = |gate: &GatePlan| match (&gate.group, group) {
-            (Some(name), Some(group)) => *name == self.group(group).name,
-            _ => true,
-        };
-        self.gates.iter().any(|gate| gate.at.contains(&moment) && concerns(gate))
+        let group = group.map_or("", |group| &self.group(group).name);
+        self.gates.iter().any(|gate| gate.at.contains(&moment) && gate.concerns(group))
     }
 
     /// Whether targets are given the revision's code.

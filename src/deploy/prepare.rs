@@ -11,7 +11,7 @@ use crate::text::meant_or_known;
 use crate::wire::{Check, CheckType, Holder, Level, Revision, Stage, StartedBy};
 
 use super::control::{Digests, WorkingTree};
-use super::plan::{Kind, Plan, StagePlan};
+use super::plan::{GatePlan, Kind, Plan, StagePlan};
 use super::requests::{Requests, parts, requests};
 use super::revision;
 
@@ -60,6 +60,8 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
         groups.retain(|group| !group.targets.is_empty());
     }
     let (checks, remarks) = config.checks()?;
+    notes.extend(remarks);
+    let (gates, remarks) = config.gates()?;
     notes.extend(remarks);
     notes.extend(config.config_files()?.1);
 
@@ -125,7 +127,7 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
         // What is not to be finalized has nothing to be confirmed by.
         confirm_timeout: if chosen.contains(&Stage::Finalize) { settings.confirm_timeout } else { Duration::ZERO },
         probe_batch: settings.batch_size,
-        gates: Vec::new(),
+        gates: gates.iter().map(GatePlan::from).collect(),
         break_glass: choice.break_glass.clone(),
         force: choice.force,
         need_bytes: size.bytes,

@@ -8,6 +8,7 @@
 mod file;
 mod gates;
 mod history;
+mod looks;
 mod operator;
 mod parse;
 mod past;
@@ -22,6 +23,7 @@ mod unfinished;
 
 pub use file::{Journal, make_folder};
 pub use history::{History, PastRun, history};
+pub use looks::{PastLook, PastLooks, past_looks};
 pub use parse::{Parsed, ReadRecords, Wrong, parse};
 pub use past::{Past, past};
 pub use read::{abandoned, open_run, prune, unfinished};

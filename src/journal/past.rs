@@ -33,7 +33,7 @@ impl Past {
 pub fn past(folder: &Path) -> Result<(Vec<Past>, Vec<String>)> {
     let (mut runs, mut warnings) = (Vec::new(), Vec::new());
     for path in journals(folder)? {
-        match read(&path) {
+        match past_of(&path) {
             Ok(run) => runs.extend(run),
             Err(error) => warnings.push(format!("{error:#}; its run is left out")),
         }
@@ -41,7 +41,8 @@ pub fn past(folder: &Path) -> Result<(Vec<Past>, Vec<String>)> {
     Ok((runs, warnings))
 }
 
-fn read(path: &Path) -> Result<Option<Past>> {
+/// The run of one journal; `None` when it tells of nothing.
+pub(super) fn past_of(path: &Path) -> Result<Option<Past>> {
     match look(path)? {
         Found::Finished => Ok(read_finished(path)?.map(|(opened, records)| {
             let closed = records.iter().rev().find_map(|record| match record {

@@ -16,6 +16,7 @@ pub enum Names {
     Revisions,
     Environments,
     Keys,
+    Gates,
 }
 
 /// The names of this kind; none where the configuration or the repository cannot be read.
@@ -24,9 +25,15 @@ pub fn names(options: &Options, kind: Names) -> Vec<String> {
         Names::Keys => keys::KEYS.iter().map(|key| key.name.to_owned()).collect(),
         Names::Revisions => revisions(options).unwrap_or_default(),
         Names::Environments => Config::environments_at(options),
+        Names::Gates => gates(options).unwrap_or_default(),
         Names::Groups => Config::load(options).map(|config| config.settings.server_groups).unwrap_or_default(),
         Names::Hosts => hosts(options).unwrap_or_default(),
     }
+}
+
+fn gates(options: &Options) -> Option<Vec<String>> {
+    let (gates, _) = Config::load(options).ok()?.gates().ok()?;
+    Some(gates.into_iter().map(|gate| gate.name).collect())
 }
 
 /// What a word names that stands where nothing of the kind is taken: what that is, and the flag that takes it.

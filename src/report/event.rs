@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::row::HostRow;
-use super::sample::{Moment, Sample};
 use crate::exit_code::ExitCode;
 use crate::fleet::Step;
+use crate::gates::{Moment, Sample};
 use crate::targets::{Group, Target};
 use crate::wire::{Level, Line, Outcome, Revision, RunId, StartedBy, outcome};
 

@@ -1,9 +1,9 @@
 //! An event as one line of a log: of whom, how heavy, and in which words.
 
 use super::event::{Event, Note};
-use super::sample::SampleVerdict;
 use super::words::{counted, gate_failed, hosts, soak, step_name, stopping, took, waiting};
 use crate::fleet::Step;
+use crate::gates::SampleVerdict;
 use crate::targets::Target;
 use crate::wire::Level;
 

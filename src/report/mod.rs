@@ -16,7 +16,6 @@ mod plain;
 mod progress;
 mod render_options;
 mod row;
-mod sample;
 mod sink;
 mod table;
 mod tee;
@@ -24,6 +23,7 @@ mod terminal;
 mod text;
 mod words;
 
+pub use crate::gates::{Moment, Sample, SampleVerdict};
 pub use crate::terminal::{Theme, sanitize};
 use bar::Bar;
 pub use causes::{Cause, Causes, causes};
@@ -35,7 +35,6 @@ pub use output::Output;
 pub use plain::Plain;
 pub use render_options::{RenderOptions, Verbosity};
 pub use row::{HostRow, RowState};
-pub use sample::{Moment, Sample, SampleVerdict};
 pub use tee::Tee;
 pub use terminal::Terminal;
 

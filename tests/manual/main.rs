@@ -139,6 +139,11 @@ pages! {
         ..Scene::of(with_hosts_left_behind())
     };
     a_repository_of_scaps_is_taken_over_and_given_back: "hoist-scap3.7", Scene::of(with_scap());
+    health_gates_are_added_to_a_configuration: "hoist-gates.5", Scene {
+        files: &[("DESCRIPTION", "hoist/gates.yaml")],
+        before: &[("hoist check-config", |fleet| fleet.project.write("hoist/gates.yaml", &page::block_of("hoist-gates.5", "pages:")))],
+        ..Scene::of(Fleet::with(&["v2.1"]))
+    };
     a_configuration_of_two_groups_is_read: "hoist.cfg.5", Scene {
         files: &[("EXAMPLES", "hoist/hoist.cfg")],
         ..Scene::of(Fleet::new())

@@ -44,6 +44,15 @@ pub fn blocks(name: &str) -> Vec<(String, Block)> {
     blocks
 }
 
+/// The one block of text of a page that holds this.
+pub fn block_of(page: &str, holds: &str) -> String {
+    let mut texts = blocks(page).into_iter().filter_map(|(_, block)| match block {
+        Block::Text(text) if text.contains(holds) => Some(text),
+        _ => None,
+    });
+    texts.next_back().unwrap_or_else(|| panic!("{page}: no block with {holds}"))
+}
+
 /// A line without mdoc's escapes.
 fn plain(name: &str, line: &str) -> String {
     let escapes = [("\\e", "\u{1}"), ("\\-", "-"), ("\\(aq", "'"), ("\\(ga", "`"), ("\\(dq", "\""), ("\\&", "")];

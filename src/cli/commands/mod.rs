@@ -6,6 +6,7 @@ pub mod completion;
 pub mod config;
 pub mod deploy;
 pub mod deploy_local;
+pub mod gates;
 pub mod history;
 pub mod hosts;
 pub mod init;
@@ -65,6 +66,7 @@ commands! {
     Status in status,
     Reconcile in reconcile,
     History in history,
+    Gates in gates,
     Run in run,
     Init in init,
     Hosts in hosts,

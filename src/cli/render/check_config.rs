@@ -29,6 +29,7 @@ pub fn text(checked: &Checked) -> Page {
         counted(counts.groups, "group"),
         counted(counts.targets, "target"),
         counted(counts.checks, "check"),
+        counted(counts.gates, "gate"),
         counted(counts.config_files, "configuration file"),
         counted(counts.templates, "template"),
         counted(counts.variables, "variable"),

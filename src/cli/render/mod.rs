@@ -1,6 +1,7 @@
 //! How the answers of commands look: text for people, JSON for programs.
 
 pub mod check_config;
+pub mod gates;
 pub mod history;
 pub mod hosts;
 pub mod log;

@@ -2,6 +2,7 @@
 
 mod checks;
 mod config_files;
+mod gates;
 mod groups;
 mod keys;
 mod layers;

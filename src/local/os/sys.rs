@@ -17,6 +17,8 @@ use rustix::fs::{CWD, FlockOperation, Mode, RenameFlags};
 use rustix::process::{Pid, PidfdFlags, Resource, Signal, WaitId, WaitIdOptions};
 use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
+pub use crate::procfs::die_with_parent;
+
 /// How a lock is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
@@ -192,16 +194,6 @@ pub fn wait_until_ended(child: u32) {
     while let Err(rustix::io::Errno::INTR) =
         rustix::process::waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
     {}
-}
-
-/// Makes a command die with the thread that starts it, so that a killed stage leaves nothing behind that still
-/// works. What the command itself starts is not touched.
-pub fn die_with_parent(command: &mut Command) {
-    // SAFETY: between fork and exec only one system call is made, `prctl`, which is safe after a fork: it allocates
-    // nothing and takes no lock.
-    unsafe {
-        command.pre_exec(|| Ok(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?));
-    }
 }
 
 /// Takes no notice of the hangup that the end of a connection may bring. A handler stands in for "ignore", because

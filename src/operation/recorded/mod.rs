@@ -3,11 +3,11 @@
 
 mod after_probe;
 mod begin;
-mod no_gates;
 mod observe;
 mod publish;
 mod published;
 mod run;
+mod service_gates;
 mod tag;
 
 pub use begin::{begin, refuse_another_environment, refuse_live, refuse_unfinished};

@@ -20,9 +20,9 @@ use crate::text::counted;
 use crate::wire::Level;
 
 use super::after_probe::AfterProbe;
-use super::no_gates::NoGates;
 use super::observe::Observations;
 use super::publish::publish;
+use super::service_gates::ServiceGates;
 use super::tag::TaggingFleet;
 
 /// One run: what a deployment needs here, and what it leaves.
@@ -74,8 +74,9 @@ impl<'a> RecordedRun<'a> {
         let plan = &self.prepared.plan;
         let mut fleet = TaggingFleet::new(fleet, self.config, self.repo, self.prepared);
         let observations = Observations::new(plan.size());
+        let mut gates = ServiceGates::new(self.config, plan, observations.clone());
         let verdict = match &replay {
-            None => deploy::deploy(plan, &mut fleet, &mut NoGates, &mut *self.operator, &mut self.report),
+            None => deploy::deploy(plan, &mut fleet, &mut gates, &mut *self.operator, &mut self.report),
             Some(replay) => {
                 let mut watched = observations.states(replay.fleet(observations.contacts(&mut fleet)));
                 let live = || observations.live(plan);
@@ -84,7 +85,7 @@ impl<'a> RecordedRun<'a> {
                 let mut report = replay.reporter(&mut self.report);
                 let mut report = AfterProbe::new(&mut report, self.compares.then_some(compare));
                 let mut operator = replay.operator(&mut *self.operator);
-                deploy::deploy(plan, &mut watched, &mut replay.gates(NoGates), &mut operator, &mut report)
+                deploy::deploy(plan, &mut watched, &mut replay.gates(gates), &mut operator, &mut report)
             }
         };
         if let Some(remark) = fleet.remark() {

@@ -1,34 +1,22 @@
-//! What a health gate said, once, and when it was asked.
+//! What one answer of a gate's source comes to.
 
 use serde::{Deserialize, Serialize};
 
-/// When the story looks at the service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Moment {
-    /// Before the first host is touched.
-    Before,
-    /// After a subgroup's stages.
-    Subgroup,
-    /// Throughout a soak.
-    Soak,
-    /// After a group.
-    Group,
-    /// Before finalize.
-    Finalize,
-}
-
-impl Moment {
-    /// The moment as configurations and events have it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Moment::Before => "before",
-            Moment::Subgroup => "subgroup",
-            Moment::Soak => "soak",
-            Moment::Group => "group",
-            Moment::Finalize => "finalize",
-        }
-    }
+/// One answer, or none.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reading {
+    /// As required.
+    Good { value: Option<String> },
+    /// Not as required, and why.
+    Bad { value: Option<String>, reason: String },
+    /// The source answered, and there is no value in its answer.
+    NoData(String),
+    /// There is no answer.
+    NoAnswer(String),
+    /// There are values, and not enough of them yet.
+    Gathering(String),
+    /// There is nothing to ask about.
+    Moot(String),
 }
 
 /// What one sample says of the service.
@@ -42,6 +30,11 @@ pub enum SampleVerdict {
 }
 
 impl SampleVerdict {
+    /// Whether it is a pass.
+    pub fn is_pass(self) -> bool {
+        self == SampleVerdict::Pass
+    }
+
     /// The verdict as events and people have it.
     pub fn word(self) -> &'static str {
         match self {

@@ -1,0 +1,199 @@
+//! One gate while it is read, and what its type makes of its keys.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use indexmap::IndexMap;
+
+use crate::config::entries::Entry;
+use crate::config::values;
+use crate::gates::{Auth, Comparison, Endpoint, Gate, NoData, Require, Source, Statuses, Template, Worse};
+use crate::problem::Problem;
+
+/// Between two samples, for one answer, and without a value, unless a gate says otherwise.
+const INTERVAL: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
+const WITHIN: Duration = Duration::from_secs(60);
+/// A gate as far as it has been read.
+pub struct Draft {
+    pub gate: Gate,
+    pub kind: &'static str,
+    pub shell: bool,
+    /// The keys that the type gives a meaning, as they stand.
+    pub text: IndexMap<&'static str, (String, usize)>,
+    pub require: Option<Require>,
+    pub statuses: Statuses,
+    pub matchers: Vec<Template>,
+    pub comparison: Comparison,
+    pub worse: Option<Worse>,
+}
+
+impl Draft {
+    /// One of this name, with the defaults; its commands run in this folder.
+    pub fn new(name: &str, folder: PathBuf) -> Draft {
+        let source = Source::Command { command: String::new(), shell: false, require: None, folder };
+        Draft {
+            gate: Gate {
+                name: name.to_owned(),
+                when: Vec::new(),
+                group: None,
+                interval: INTERVAL,
+                delay: Duration::ZERO,
+                timeout: TIMEOUT,
+                within: WITHIN,
+                failures: 0,
+                no_data: NoData::Wait,
+                observe: false,
+                source,
+            },
+            kind: "command",
+            shell: false,
+            text: IndexMap::new(),
+            require: None,
+            statuses: Statuses::Success,
+            matchers: Vec::new(),
+            comparison: Comparison {
+                host_label: "instance".to_owned(),
+                worse: Worse::Higher,
+                significance: 0.001,
+                effect: 0.7,
+                difference: 0.05,
+                samples: 10,
+            },
+            worse: None,
+        }
+    }
+
+    /// What its type makes of the keys.
+    pub fn source(&mut self, entry: &Entry) -> Result<Source, Problem> {
+        let kind = self.kind;
+        let lacks = |what: &str| entry.itself(&format!("has no {what}"));
+        let require = self.require.take();
+        match kind {
+            "http" => {
+                let endpoint = self.endpoint(entry)?;
+                let json = match (self.take("json"), require) {
+                    (Some((pointer, line)), Some(require)) => Some((json_pointer(pointer, line, entry)?, require)),
+                    (Some(_), None) => {
+                        return Err(lacks("requirement for the value: write `require: \"< 5\"`, for example"));
+                    }
+                    (None, Some(_)) => {
+                        let why = "requires a value and does not say which: write `json:` and a JSON pointer";
+                        return Err(entry.itself(why));
+                    }
+                    (None, None) => None,
+                };
+                let body = self.take("body").map(|(text, _)| text);
+                Ok(Source::Http { endpoint, statuses: self.statuses.clone(), body, json })
+            }
+            "prometheus" => {
+                let require = require.ok_or_else(|| lacks("requirement: write `require: \"< 0.01\"`, for example"))?;
+                let (endpoint, query) = (self.endpoint(entry)?, self.query(entry)?);
+                if require.is_of_text() {
+                    return Err(entry.itself("compares a value of Prometheus with text: write a number"));
+                }
+                Ok(Source::Prometheus { endpoint, query, require })
+            }
+            "alertmanager" => {
+                let endpoint = self.endpoint(entry)?;
+                if self.matchers.is_empty() {
+                    return Err(lacks("matchers: write `matchers: ['severity=\"page\"']`, for example"));
+                }
+                Ok(Source::Alertmanager { endpoint, matchers: std::mem::take(&mut self.matchers) })
+            }
+            "compare" => {
+                let worse =
+                    self.worse.ok_or_else(|| lacks("direction that hurts: write `worse: higher` or `lower`"))?;
+                let (endpoint, query) = (self.endpoint(entry)?, self.query(entry)?);
+                let label = self.take("host_label").map(|(label, _)| label);
+                let host_label = label.unwrap_or_else(|| self.comparison.host_label.clone());
+                Ok(Source::Compare {
+                    endpoint,
+                    query,
+                    comparison: Comparison { host_label, worse, ..self.comparison.clone() },
+                })
+            }
+            _ => {
+                let (command, line) =
+                    self.take("command").ok_or_else(|| lacks("command: write `command:` and the command"))?;
+                let wrong = |why: String| Err(at(entry, line, "command", why));
+                if !self.shell && crate::text::words(&command).is_none() {
+                    return wrong(format!(
+                        "{command:?} has a quote that is not closed: close it, or write `shell: true`"
+                    ));
+                }
+                if command.contains("{{") {
+                    let why = "variables of a command are in its environment: write $HOIST_REVISION, for example, with";
+                    return wrong(format!("{why} `shell: true`"));
+                }
+                let Source::Command { folder, .. } = &self.gate.source else { return Err(lacks("command")) };
+                Ok(Source::Command { command, shell: self.shell, require, folder: folder.clone() })
+            }
+        }
+    }
+
+    fn take(&mut self, key: &str) -> Option<(String, usize)> {
+        self.text.shift_remove(key)
+    }
+
+    fn query(&mut self, entry: &Entry) -> Result<Template, Problem> {
+        let (text, line) =
+            self.take("query").ok_or_else(|| entry.itself("has no query: write `query:` and a PromQL expression"))?;
+        text.parse().map_err(|why: String| at(entry, line, "query", why))
+    }
+
+    /// Where a request goes.
+    fn endpoint(&mut self, entry: &Entry) -> Result<Endpoint, Problem> {
+        let (text, line) =
+            self.take("url").ok_or_else(|| entry.itself("has no address: write `url: http://host:port`"))?;
+        let wrong = |why: &str| at(entry, line, "url", format!("bad url: {why}"));
+        let url: Template = text.trim().parse().map_err(|why: String| at(entry, line, "url", why))?;
+        let fixed = url.fixed();
+        let rest = ["http://", "https://"].into_iter().find_map(|scheme| fixed.strip_prefix(scheme));
+        let authority = rest.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
+        match authority {
+            None => return Err(wrong("it does not begin with http:// or https://")),
+            Some(authority) if authority.contains('@') => {
+                return Err(wrong("it holds a name or a password: write username and password_file instead"));
+            }
+            Some("") if !text.contains("://{{") => return Err(wrong("it names no host")),
+            Some(_) => {}
+        }
+        if fixed.chars().any(|c| c.is_whitespace() || c.is_control()) || !fixed.is_ascii() {
+            return Err(wrong("it contains a character that must be written as %XX"));
+        }
+        let auth = match (self.take("bearer_token_file"), self.take("username"), self.take("password_file")) {
+            (None, None, None) => None,
+            (Some(token), None, None) => Some(Auth::Bearer { file: file(token, "bearer_token_file", entry)? }),
+            (None, Some((username, line)), Some(password)) => {
+                if username.contains(':') || username.chars().any(char::is_control) {
+                    return Err(at(entry, line, "username", "bad username: it contains `:` or a control character"));
+                }
+                Some(Auth::Basic { username, file: file(password, "password_file", entry)? })
+            }
+            (None, ..) => return Err(entry.itself("has only one of username and password_file: write both")),
+            (Some(_), ..) => return Err(entry.itself("has both a bearer token and a password: write one of them")),
+        };
+        let ca_file = self.take("ca_file").map(|path| file(path, "ca_file", entry)).transpose()?;
+        Ok(Endpoint { url, auth, ca_file })
+    }
+}
+
+/// Something that is wrong in a line of an entry.
+fn at(entry: &Entry, line: usize, key: &str, why: impl std::fmt::Display) -> Problem {
+    entry.problem_at(line, why).about(key)
+}
+
+fn file((text, line): (String, usize), key: &str, entry: &Entry) -> Result<PathBuf, Problem> {
+    values::absolute(text.trim()).map_err(|why| at(entry, line, key, format!("bad {key}: {why}")))
+}
+
+fn json_pointer(text: String, line: usize, entry: &Entry) -> Result<String, Problem> {
+    match text.is_empty() || text.starts_with('/') {
+        true => Ok(text),
+        false => {
+            let why = format!("{text:?} is not a JSON pointer: write the keys with / in front of each, /status/lag");
+            Err(at(entry, line, "json", why))
+        }
+    }
+}

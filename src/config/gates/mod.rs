@@ -1,0 +1,269 @@
+//! `gates.yaml`: the health gates of the repository, and what the environment makes of them.
+
+mod draft;
+mod fields;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Result;
+use indexmap::IndexMap;
+
+use crate::gates::{Auth, Gate, Moment, NoData, Source, Statuses, Worse};
+use crate::problem::Problem;
+use crate::wire::Level;
+use crate::yaml::{Node, Value};
+
+use super::checks::seconds;
+use super::entries::{Entry, Field, mapping};
+use super::problems::Problems;
+use super::{Config, FoundFile, Note};
+
+use draft::Draft;
+use fields::{matchers, number, share, texts};
+
+/// How many samples may fail at the most.
+const MOST_FAILURES: usize = 10_000;
+/// How many values a comparison may need on each side at the most.
+const MOST_SAMPLES: usize = 100_000;
+
+/// What a gate may hold. [`of_type`] says which of them belong to one type alone.
+const KEYS: &[&str] = &[
+    "type",
+    "when",
+    "group",
+    "interval",
+    "delay",
+    "timeout",
+    "within",
+    "failures",
+    "no_data",
+    "observe",
+    "require",
+    "command",
+    "shell",
+    "url",
+    "bearer_token_file",
+    "username",
+    "password_file",
+    "ca_file",
+    "status",
+    "body",
+    "json",
+    "query",
+    "matchers",
+    "host_label",
+    "worse",
+    "significance",
+    "effect",
+    "difference",
+    "samples",
+];
+
+/// The types, each with the keys that it has beside those of every gate.
+const TYPES: [(&str, &[&str]); 5] = [
+    ("command", &["require", "command", "shell"]),
+    (
+        "http",
+        &["require", "url", "bearer_token_file", "username", "password_file", "ca_file", "status", "body", "json"],
+    ),
+    ("prometheus", &["require", "url", "bearer_token_file", "username", "password_file", "ca_file", "query"]),
+    ("alertmanager", &["url", "bearer_token_file", "username", "password_file", "ca_file", "matchers"]),
+    (
+        "compare",
+        &[
+            "url",
+            "bearer_token_file",
+            "username",
+            "password_file",
+            "ca_file",
+            "query",
+            "host_label",
+            "worse",
+            "significance",
+            "effect",
+            "difference",
+            "samples",
+        ],
+    ),
+];
+
+impl Config {
+    /// The gates in the order of the repository's file, then those that only the environment has. A gate of the
+    /// environment replaces the repository's of that name in its place; one without a body, or with an empty one, is
+    /// switched off. And remarks.
+    ///
+    /// # Errors
+    /// What is wrong with the first gate that is, with file and line.
+    pub fn gates(&self) -> Result<(Vec<Gate>, Vec<Note>)> {
+        Ok(Problems::settled(|problems| self.gates_into(problems))?)
+    }
+
+    /// As [`Config::gates`], noting what is wrong and going on without it.
+    pub(super) fn gates_into(&self, problems: &mut Problems) -> Vec<Gate> {
+        let mut merged: IndexMap<String, Option<Gate>> = IndexMap::new();
+        for folder in self.folders().into_iter().rev() {
+            let Some(file) = FoundFile::in_folder(&folder, &["gates.yaml", "gates.yml"], self) else { continue };
+            let gates = self.gates_of(&file, problems);
+            merged.extend(problems.keep(gates).into_iter().flatten());
+        }
+        merged.into_values().flatten().collect()
+    }
+
+    /// Each gate by its name; `None` for one that is switched off.
+    fn gates_of(&self, file: &FoundFile, problems: &mut Problems) -> Result<Vec<(String, Option<Gate>)>, Problem> {
+        let shown = &file.shown;
+        let root = self.yaml(file)?;
+        let mut gates = Vec::new();
+        for (key, body) in mapping(&root, shown, "the file")? {
+            if key.key_text() != "gates" {
+                let whole = Entry { file: shown, label: String::new(), line: key.line, known: &["gates"] };
+                problems.push(self.unknown_key(&whole, key, "the only key here is `gates`"));
+                continue;
+            }
+            for (name, body) in mapping(body, shown, "`gates`")? {
+                let is_off = body.is_null() || matches!(&body.value, Value::Map(keys) if keys.is_empty());
+                let gate = match is_off {
+                    true => None,
+                    false => {
+                        let gate = self.gate(name, body, shown, problems);
+                        let Some(gate) = problems.keep(gate).flatten() else { continue };
+                        Some(gate)
+                    }
+                };
+                gates.push((name.key_text().to_owned(), gate));
+            }
+        }
+        Ok(gates)
+    }
+
+    /// The gate; `None` when mistakes were noted.
+    fn gate(&self, name: &Node, body: &Node, file: &str, problems: &mut Problems) -> Result<Option<Gate>, Problem> {
+        let label = name.key_text();
+        if label.is_empty() || label.chars().any(char::is_control) {
+            let why = format!("the name of a gate must be one line of text: {label:?}");
+            return Err(Problem::at(file, name.line, why));
+        }
+        let entry = Entry { file, label: format!("gate {label:?}"), line: name.line, known: KEYS };
+        let mut draft = Draft::new(label, self.top.clone());
+        if !entry.read(body, self, problems, |field, problems| self.gate_key(&mut draft, field, problems))? {
+            return Ok(None);
+        }
+        let (_, own) = TYPES.iter().find(|(kind, _)| *kind == draft.kind).unwrap_or(&TYPES[0]);
+        for (key, value) in mapping(body, file, label)? {
+            let known = TYPES.iter().any(|(_, keys)| keys.contains(&key.key_text()));
+            if known && !own.contains(&key.key_text()) {
+                let why = format!("{} has no effect on a gate of type {}: remove it", key.key_text(), draft.kind);
+                return Err(entry.problem_at(value.line, why).about(key.key_text()));
+            }
+        }
+        if draft.gate.when.is_empty() {
+            return Err(entry.itself("has no moment: write `when: soak`, for example"));
+        }
+        let source = draft.source(&entry)?;
+        let gate = Gate { source, ..draft.gate };
+        if gate.interval < gate.timeout && gate.when.contains(&Moment::Soak) && gate.within < gate.timeout {
+            let why = "within is shorter than timeout: a single slow answer makes the gate inconclusive";
+            problems.push(entry.problem(why).about("within").remark(Level::Warning));
+        }
+        if problems.thorough {
+            problems.extend(secret_files(&gate).into_iter().filter_map(|path| missing(&path, &entry)));
+        }
+        Ok(Some(gate))
+    }
+
+    /// Reads one key of a gate into its draft.
+    fn gate_key(&self, draft: &mut Draft, field: &Field, problems: &mut Problems) -> Result<(), Problem> {
+        let wrong = |why: String| field.problem(why);
+        match field.name() {
+            "type" => {
+                let text = field.text()?;
+                let known = TYPES.map(|(name, _)| name);
+                draft.kind = known.into_iter().find(|name| *name == text).ok_or_else(|| {
+                    wrong(format!("unknown type {text:?}{}", crate::text::meant_or_known(text, "types", &known)))
+                })?;
+            }
+            "when" => {
+                for word in texts(field)? {
+                    let moment = word.trim().parse().map_err(wrong)?;
+                    if !draft.gate.when.contains(&moment) {
+                        draft.gate.when.push(moment);
+                    }
+                }
+            }
+            "group" if field.value.is_null() => {}
+            "group" => {
+                let name = field.text()?;
+                if !self.knows_group(name) {
+                    problems.push(self.other_group(name, field));
+                }
+                draft.gate.group = Some(name.to_owned());
+            }
+            "interval" => draft.gate.interval = seconds(field)?,
+            "delay" if field.text()? == "0" => draft.gate.delay = Duration::ZERO,
+            "delay" => draft.gate.delay = seconds(field)?,
+            "timeout" => draft.gate.timeout = seconds(field)?,
+            "within" => draft.gate.within = seconds(field)?,
+            "failures" => draft.gate.failures = number(field, 0, MOST_FAILURES)? as u32,
+            "no_data" => {
+                draft.gate.no_data = match field.text()? {
+                    "wait" => NoData::Wait,
+                    "ask" => NoData::Ask,
+                    "pass" => NoData::Pass,
+                    "fail" => NoData::Fail,
+                    other => return Err(wrong(format!("unknown no_data {other:?}: write wait, ask, pass or fail"))),
+                }
+            }
+            "observe" => draft.gate.observe = field.boolean()?,
+            "shell" => draft.shell = field.boolean()?,
+            "require" => draft.require = Some(field.text()?.parse().map_err(wrong)?),
+            "status" => {
+                let status = |text: String| text.trim().parse().ok().filter(|status| (100..600).contains(status));
+                let statuses = texts(field)?.into_iter().map(status).collect::<Option<Vec<u16>>>();
+                let bad = || wrong("bad status: write HTTP statuses such as 200, separated by commas".into());
+                draft.statuses = Statuses::These(statuses.filter(|all| !all.is_empty()).ok_or_else(bad)?);
+            }
+            "matchers" => draft.matchers = matchers(field)?,
+            "worse" => {
+                draft.worse = Some(match field.text()? {
+                    "higher" => Worse::Higher,
+                    "lower" => Worse::Lower,
+                    other => return Err(wrong(format!("unknown direction {other:?}: write higher or lower"))),
+                });
+            }
+            "significance" => draft.comparison.significance = share(field, 0.0, 0.5)?,
+            "effect" => draft.comparison.effect = share(field, 0.5, 1.0)?,
+            "difference" => draft.comparison.difference = share(field, 0.0, 100.0)?,
+            "samples" => draft.comparison.samples = number(field, 2, MOST_SAMPLES)?,
+            name => {
+                let Some(key) = KEYS.iter().find(|key| **key == name) else { return Ok(()) };
+                let text = field.text()?.to_owned();
+                if text.trim().is_empty() {
+                    return Err(wrong(format!("{key} is empty: write a value, or remove the key")));
+                }
+                draft.text.insert(key, (text, field.line()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The files that a gate reads when it is asked.
+fn secret_files(gate: &Gate) -> Vec<PathBuf> {
+    let (Source::Http { endpoint, .. }
+    | Source::Prometheus { endpoint, .. }
+    | Source::Alertmanager { endpoint, .. }
+    | Source::Compare { endpoint, .. }) = &gate.source
+    else {
+        return Vec::new();
+    };
+    let secret = endpoint.auth.as_ref().map(|auth| match auth {
+        Auth::Bearer { file } | Auth::Basic { file, .. } => file.clone(),
+    });
+    secret.into_iter().chain(endpoint.ca_file.clone()).collect()
+}
+
+fn missing(path: &Path, entry: &Entry) -> Option<Problem> {
+    let why = format!("the file {} does not exist: correct the key, or create the file", path.display());
+    (!path.is_file()).then(|| entry.problem(why))
+}

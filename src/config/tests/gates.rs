@@ -1,0 +1,147 @@
+use std::time::Duration;
+
+use super::*;
+use crate::gates::{Auth, Gate, Moment, NoData, Source};
+
+const KEEP: &str = "when: soak, url: http://p:9090, query: up, require: '> 0'";
+
+fn with(gates: &str) -> Repo {
+    let repo = Repo::configured("server_groups: canary, default\ndsh_targets: all\n");
+    repo.write("hoist/gates.yaml", gates);
+    repo
+}
+
+fn fails(gates: &str) -> String {
+    chain(with(gates).config().gates())
+}
+
+fn named(gates: &[Gate]) -> Vec<&str> {
+    gates.iter().map(|gate| gate.name.as_str()).collect()
+}
+
+#[test]
+fn gates_keep_the_order_of_the_file_and_have_their_defaults() {
+    let repo = with(
+        "gates:\n  zeta:\n    type: prometheus\n    when: [subgroup, soak]\n    url: https://p/{{ group }}\n    query: \
+         'x{i=~\"{{ new_hosts }}\"}'\n    require: '< 0.01'\n    group: canary\n    interval: 5\n    delay: 0.5\n    \
+         timeout: 3\n    within: 90\n    failures: 2\n    no_data: ask\n    observe: true\n    username: me\n    \
+         password_file: /etc/hoist/p\n    ca_file: /etc/hoist/ca.pem\n  alpha: {when: before, command: /bin/true}\n  \
+         page: {type: http, when: 'group, finalize', url: 'http://h/', status: 200, body: ok, json: /lag, require: \
+         '< 5'}\n  alerts: {type: alertmanager, when: soak, url: 'http://a:9093', matchers: ['severity=\"page\"', \
+         'i=~\"{{ new_hosts }}\"']}\n  slower: {type: compare, when: soak, url: 'http://p', query: q, worse: higher, \
+         effect: 0.8, difference: 10%, samples: 20, significance: 0.001, host_label: host}\n",
+    );
+    let gates = repo.config().gates().unwrap().0;
+    assert_eq!(named(&gates), ["zeta", "alpha", "page", "alerts", "slower"]);
+    let zeta = &gates[0];
+    assert_eq!((zeta.when.as_slice(), zeta.group.as_deref()), (&[Moment::Subgroup, Moment::Soak][..], Some("canary")));
+    let times = [zeta.interval, zeta.delay, zeta.timeout, zeta.within].map(|time| time.as_secs_f64());
+    assert_eq!((times, zeta.failures, zeta.no_data, zeta.observe), ([5.0, 0.5, 3.0, 90.0], 2, NoData::Ask, true));
+    let Source::Prometheus { endpoint, require, .. } = &zeta.source else { panic!("{zeta:?}") };
+    let basic = Auth::Basic { username: "me".into(), file: "/etc/hoist/p".into() };
+    assert_eq!((endpoint.auth.as_ref(), require.to_string()), (Some(&basic), "< 0.01".to_owned()));
+    let alpha = &gates[1];
+    let times = [alpha.interval, alpha.delay, alpha.timeout, alpha.within].map(|time| time.as_secs());
+    assert_eq!((times, alpha.failures, alpha.no_data, alpha.observe), ([10, 0, 10, 60], 0, NoData::Wait, false));
+    assert!(matches!(&alpha.source, Source::Command { folder, shell: false, .. } if folder == repo.top()));
+    assert_eq!(gates[2].when, [Moment::Group, Moment::Finalize]);
+    assert!(matches!(&gates[2].source, Source::Http { json: Some((pointer, _)), .. } if pointer == "/lag"));
+    assert!(matches!(&gates[3].source, Source::Alertmanager { matchers, .. } if matchers.len() == 2));
+    let Source::Compare { comparison, .. } = &gates[4].source else { panic!("{:?}", gates[4]) };
+    let numbers = [comparison.significance, comparison.effect, comparison.difference];
+    assert_eq!((numbers, comparison.samples, comparison.host_label.as_str()), ([0.001, 0.8, 0.1], 20, "host"));
+}
+
+#[test]
+fn the_environment_replaces_gates_in_their_place_switches_them_off_and_adds_its_own() {
+    let gate = |name: &str, command: &str| format!("  {name}: {{when: before, command: {command}, timeout: 9}}\n");
+    let repo = with(&format!("gates:\n{}{}{}", gate("a", "a"), gate("b", "b"), gate("c", "c"))).environment("beta");
+    repo.write(
+        "hoist/environments/beta/gates.yml",
+        "gates:\n  d: {when: soak, command: d}\n  c:\n  b: {when: soak, command: bb}\n",
+    );
+    let gates = repo.config().gates().unwrap().0;
+    assert_eq!(named(&gates), ["a", "b", "d"]);
+    assert_eq!((gates[1].when[0], gates[1].timeout), (Moment::Soak, Duration::from_secs(10)));
+}
+
+#[test]
+fn no_file_an_empty_one_and_gates_that_are_switched_off_are_no_gates() {
+    assert!(Repo::configured("").config().gates().unwrap().0.is_empty());
+    assert!(with("").config().gates().unwrap().0.is_empty());
+    assert!(with("gates:\n").config().gates().unwrap().0.is_empty());
+    assert!(with("gates: {a: , b: {}}\n").config().gates().unwrap().0.is_empty());
+}
+
+#[test]
+fn a_wrong_gate_is_told_with_file_line_and_name() {
+    let prometheus = |more: &str| format!("gates:\n  a:\n    type: prometheus\n    when: soak\n{more}");
+    for (text, line, why) in [
+        (
+            "gates:\n  a:\n    when: soka\n    command: x\n".to_owned(),
+            3,
+            "unknown moment \"soka\": did you mean \"soak\"?",
+        ),
+        ("gates:\n  a:\n    command: x\n".to_owned(), 2, "has no moment"),
+        ("gates:\n  a:\n    when: soak\n".to_owned(), 2, "has no command"),
+        (
+            "gates:\n  a:\n    when: soak\n    type: promtheus\n".to_owned(),
+            4,
+            "unknown type \"promtheus\": did you mean",
+        ),
+        ("gates:\n  a:\n    when: soak\n    command: x\n    timout: 3\n".to_owned(), 5, "unknown key \"timout\""),
+        ("gates:\n  a:\n    when: soak\n    command: x\n    group: canry\n".to_owned(), 5, "unknown group \"canry\""),
+        ("gates:\n  a:\n    when: soak\n    command: x\n    interval: 0\n".to_owned(), 5, "bad interval"),
+        ("gates:\n  a:\n    when: soak\n    command: x\n    failures: -1\n".to_owned(), 5, "bad failures"),
+        (
+            "gates:\n  a:\n    when: soak\n    command: x\n    no_data: maybe\n".to_owned(),
+            5,
+            "unknown no_data \"maybe\"",
+        ),
+        (
+            "gates:\n  a:\n    when: soak\n    command: x\n    query: y\n".to_owned(),
+            5,
+            "no effect on a gate of type command",
+        ),
+        ("gates:\n  a:\n    when: soak\n    command: 'x \"'\n".to_owned(), 4, "a quote that is not closed"),
+        ("gates:\n  a:\n    when: soak\n    command: x {{ group }}\n".to_owned(), 4, "$HOIST_REVISION"),
+        ("gates:\n  - a\n".to_owned(), 2, "`gates` is a list"),
+        ("gtaes:\n  a:\n".to_owned(), 1, "unknown key \"gtaes\""),
+        (prometheus("    url: http://p\n    query: up\n"), 2, "has no requirement"),
+        (prometheus("    url: http://p\n    require: '< 1'\n"), 2, "has no query"),
+        (prometheus("    query: up\n    require: '< 1'\n"), 2, "has no address"),
+        (prometheus("    url: http://p\n    query: up\n    require: 1\n"), 7, "does not begin with <"),
+        (prometheus("    url: p:9090\n    query: up\n    require: < 1\n"), 5, "bad url: it does not begin with http"),
+        (prometheus("    url: http://me:s3cret@p\n    query: up\n    require: < 1\n"), 5, "a name or a password"),
+        (
+            prometheus("    url: http://p\n    query: 'up{i=\"{{ hosts }}\"}'\n    require: < 1\n"),
+            6,
+            "unknown variable",
+        ),
+        (prometheus("    url: http://p\n    query: up\n    require: < 1\n    username: me\n"), 2, "write both"),
+        (
+            prometheus("    url: http://p\n    query: up\n    require: < 1\n    bearer_token_file: t\n"),
+            8,
+            "absolute path",
+        ),
+        (
+            "gates:\n  a: {type: http, when: soak, url: 'http://h', json: lag, require: < 1}\n".to_owned(),
+            2,
+            "JSON pointer",
+        ),
+        ("gates:\n  a: {type: http, when: soak, url: 'http://h', require: < 1}\n".to_owned(), 2, "does not say which"),
+        ("gates:\n  a: {type: http, when: soak, url: 'http://h', status: fine}\n".to_owned(), 2, "bad status"),
+        ("gates:\n  a: {type: alertmanager, when: soak, url: 'http://h'}\n".to_owned(), 2, "has no matchers"),
+        (
+            "gates:\n  a: {type: alertmanager, when: soak, url: 'http://h', matchers: page}\n".to_owned(),
+            2,
+            "not a matcher",
+        ),
+        ("gates:\n  a: {type: compare, when: soak, url: 'http://h', query: q}\n".to_owned(), 2, "has no direction"),
+    ] {
+        let error = fails(&text);
+        assert!(error.starts_with(&format!("hoist/gates.yaml:{line}: ")) && error.contains(why), "{text}\n{error}");
+        assert!(!error.contains("s3cret"), "{error}");
+    }
+    assert_eq!(with(&format!("gates:\n  a: {{type: prometheus, {KEEP}}}\n")).config().gates().unwrap().0.len(), 1);
+}

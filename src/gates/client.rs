@@ -1,0 +1,208 @@
+//! HTTP, as gates need it: one request, within a time, with an answer of bounded size.
+
+use std::time::Duration;
+
+use ureq::config::RedirectAuthHeaders;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider};
+use ureq::{Agent, Proxy};
+
+use super::gate::Endpoint;
+use super::secret::Authorization;
+
+/// Redirects that are followed.
+const REDIRECTS: u32 = 5;
+/// An answer may have as many bytes.
+const LARGEST: u64 = 8 << 20;
+/// Of headers.
+const LARGEST_HEAD: usize = 64 << 10;
+/// Of an answer, a message shows so many characters.
+const SHOWN: usize = 200;
+
+/// What a server said.
+pub struct Answer {
+    pub status: u16,
+    /// Without the secrets of the request.
+    pub body: String,
+}
+
+impl Answer {
+    /// The beginning of the body in one line, for messages.
+    pub fn excerpt(&self) -> String {
+        excerpt(&self.body)
+    }
+}
+
+/// The beginning of a text in one line.
+pub fn excerpt(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+/// Why there is no answer. The messages hold no secret.
+#[derive(Debug)]
+pub enum Failure {
+    /// The request could not be made: a file of a secret or of certificates, or the address of a proxy.
+    Setup(String),
+    /// Nobody answered, or not in time, or not with what can be read.
+    Silent(String),
+}
+
+impl Failure {
+    /// The message.
+    pub fn into_text(self) -> String {
+        let (Failure::Setup(why) | Failure::Silent(why)) = self;
+        why
+    }
+}
+
+/// Gets a page. `url` is the endpoint's, with whatever was put behind it.
+pub fn get(endpoint: &Endpoint, url: &str, timeout: Duration) -> Result<Answer, Failure> {
+    let authorization = endpoint.auth.as_ref().map(Authorization::of).transpose().map_err(Failure::Setup)?;
+    let agent = agent(endpoint, url, timeout).map_err(Failure::Setup)?;
+    let mut request = agent.get(url);
+    if let Some(authorization) = &authorization {
+        request = request.header("Authorization", &authorization.header);
+    }
+    let place = place(url);
+    let redact = |text: &str| authorization.as_ref().map_or_else(|| text.to_owned(), |it| it.redact(text));
+    let failed =
+        |error: ureq::Error| Failure::Silent(redact(&format!("{place} does not answer: {}", why(&error, timeout))));
+    let mut response = request.call().map_err(failed)?;
+    let body = response.body_mut().with_config().limit(LARGEST).read_to_vec().map_err(failed)?;
+    Ok(Answer { status: response.status().as_u16(), body: redact(&String::from_utf8_lossy(&body)) })
+}
+
+fn agent(endpoint: &Endpoint, url: &str, timeout: Duration) -> Result<Agent, String> {
+    let roots = match &endpoint.ca_file {
+        None => RootCerts::PlatformVerifier,
+        Some(file) => {
+            let shown = file.display();
+            let bytes = std::fs::read(file).map_err(|error| format!("cannot read {shown}: {error}"))?;
+            let certificates: Vec<Certificate<'static>> = ureq::tls::parse_pem(&bytes)
+                .filter_map(|item| match item {
+                    Ok(PemItem::Certificate(certificate)) => Some(certificate),
+                    _ => None,
+                })
+                .collect();
+            if certificates.is_empty() {
+                return Err(format!("{shown} holds no certificate in PEM"));
+            }
+            RootCerts::from(certificates)
+        }
+    };
+    let tls = TlsConfig::builder().provider(TlsProvider::NativeTls).root_certs(roots).build();
+    let proxy = proxy(url, |name| std::env::var(name).ok())?;
+    let config = Agent::config_builder()
+        .timeout_global(Some(timeout))
+        .max_redirects(REDIRECTS)
+        .max_response_header_size(LARGEST_HEAD)
+        // A token goes to nobody but whom it is meant for.
+        .redirect_auth_headers(RedirectAuthHeaders::SameHost)
+        .http_status_as_error(false)
+        .user_agent(concat!("hoist/", env!("CARGO_PKG_VERSION")))
+        .proxy(proxy)
+        .tls_config(tls)
+        .build();
+    Ok(config.new_agent())
+}
+
+/// The proxy for an address, by the variables that curl goes by.
+fn proxy(url: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Option<Proxy>, String> {
+    let set =
+        |name: &&str| variable(name).filter(|value| !value.trim().is_empty()).map(|value| (name.to_string(), value));
+    let names: &[&str] = match url.starts_with("https:") {
+        true => &["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"],
+        // HTTP_PROXY is what a web server makes of a visitor's header.
+        false => &["http_proxy", "all_proxy", "ALL_PROXY"],
+    };
+    let Some((name, value)) = names.iter().find_map(set) else { return Ok(None) };
+    let spared = ["no_proxy", "NO_PROXY"].iter().find_map(set).map(|(_, list)| list).unwrap_or_default();
+    if spares(&spared, host_of(url)) {
+        return Ok(None);
+    }
+    let wrong = |_| format!("{name} is not the address of a proxy: {}", crate::url::masked(&value));
+    Proxy::new(value.trim()).map(Some).map_err(wrong)
+}
+
+/// Whether a list of `no_proxy` has this host, or a domain that it is in.
+fn spares(list: &str, host: &str) -> bool {
+    let within = |entry: &str| {
+        let entry = entry.trim_start_matches('*').trim_start_matches('.').trim_matches(['[', ']']).to_ascii_lowercase();
+        let host = host.to_ascii_lowercase();
+        !entry.is_empty() && (host == entry || host.strip_suffix(&entry).is_some_and(|rest| rest.ends_with('.')))
+    };
+    list.split([',', ' ']).map(str::trim).any(|entry| entry == "*" || within(entry))
+}
+
+/// The host of an address, an IPv6 one without its brackets.
+fn host_of(url: &str) -> &str {
+    let authority = authority(url);
+    match authority.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or(rest),
+        None => authority.split(':').next().unwrap_or(authority),
+    }
+}
+
+fn authority(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['/', '?', '#']).next().unwrap_or(rest)
+}
+
+/// What messages call the server: its host and port.
+fn place(url: &str) -> &str {
+    authority(url)
+}
+
+/// An error of the system without its number.
+pub fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
+
+/// Why there is no answer, in the words of the field.
+fn why(error: &ureq::Error, timeout: Duration) -> String {
+    match error {
+        ureq::Error::Io(error) => plain(error),
+        ureq::Error::Timeout(_) => format!("no answer within {} s", timeout.as_secs_f64()),
+        ureq::Error::BodyExceedsLimit(limit) => format!("the answer is larger than {} MiB", limit >> 20),
+        ureq::Error::NativeTls(error) => format!("TLS: {}", excerpt(&error.to_string())),
+        other => excerpt(&other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_is_found_as_curl_finds_it() {
+        let proxy = |url: &str, set: &[(&str, &str)]| {
+            let variable = |name: &str| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+            proxy(url, variable).map(|found| found.map(|proxy| proxy.host().to_owned()))
+        };
+        let some = |host: &str| Ok(Some(host.to_owned()));
+        assert_eq!(proxy("http://h/", &[("HTTP_PROXY", "http://p:1")]), Ok(None));
+        assert_eq!(proxy("http://h/", &[("http_proxy", "http://p:1"), ("https_proxy", "http://q:1")]), some("p"));
+        assert_eq!(proxy("https://h/", &[("http_proxy", "http://p:1"), ("HTTPS_PROXY", "q:1")]), some("q"));
+        assert_eq!(proxy("https://h/", &[("ALL_PROXY", "socks5h://s:1")]), some("s"));
+        let spared = |list| proxy("http://web.example.org:80/", &[("http_proxy", "http://p:1"), ("no_proxy", list)]);
+        for list in ["*", "web.example.org", "a, .example.org", "EXAMPLE.org"] {
+            assert_eq!(spared(list), Ok(None), "{list}");
+        }
+        for list in ["", "ample.org", "web", "other.org"] {
+            assert_eq!(spared(list), some("p"), "{list}");
+        }
+        assert_eq!(proxy("http://[::1]:80/", &[("http_proxy", "http://p:1"), ("no_proxy", "::1")]), Ok(None));
+        let error = proxy("http://h/", &[("http_proxy", "ftp://me:s3cret@p")]).unwrap_err();
+        assert!(error.starts_with("http_proxy is not") && !error.contains("s3cret"), "{error}");
+    }
+
+    #[test]
+    fn an_excerpt_is_one_short_line() {
+        assert_eq!(excerpt(" a\n\n b\tc "), "a b c");
+        assert_eq!(excerpt(&"é".repeat(300)), "é".repeat(200) + "…");
+    }
+}

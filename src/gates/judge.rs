@@ -1,0 +1,272 @@
+//! From the readings of one look to a verdict. It waits for no clock: it is told when a reading was taken, and says when
+//! to take the next one, so that a look of the past is judged as one of now.
+
+use std::time::Duration;
+
+use super::gate::{Gate, NoData};
+use super::reading::{Reading, Sample, SampleVerdict};
+
+/// How a gate ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    Pass,
+    Fail { reason: String },
+    Inconclusive { reason: String },
+}
+
+/// What comes after a reading.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// Another one, so long after the look began.
+    AskAt(Duration),
+    Ended(Verdict),
+}
+
+/// The judge of one gate in one look.
+#[derive(Debug)]
+pub struct Judge<'g> {
+    gate: &'g Gate,
+    /// How long the look soaks; zero: it ends with the first good sample.
+    soak: Duration,
+    failed: u32,
+    attempts: u32,
+    /// Since when there has been no value.
+    without_value_since: Duration,
+}
+
+impl<'g> Judge<'g> {
+    /// For a look that soaks so long.
+    pub fn new(gate: &'g Gate, soak: Duration) -> Judge<'g> {
+        Judge { gate, soak, failed: 0, attempts: 0, without_value_since: gate.delay }
+    }
+
+    /// When to take the first reading, after the look began.
+    pub fn first(&self) -> Duration {
+        self.gate.delay
+    }
+
+    /// Takes a reading that was begun and was there at these times after the look began.
+    pub fn take(&mut self, begun: Duration, now: Duration, reading: Reading) -> (Sample, Next) {
+        self.attempts += 1;
+        let (value, reason, verdict) = self.weigh(reading, now);
+        let sample = Sample {
+            gate: self.gate.name.clone(),
+            attempt: self.attempts,
+            value: value.clone(),
+            verdict: match verdict {
+                Weight::Pass => SampleVerdict::Pass,
+                Weight::Fail => SampleVerdict::Fail,
+                Weight::Unknown | Weight::Gathering | Weight::Ask => SampleVerdict::Inconclusive,
+            },
+            reason: reason.clone().unwrap_or_default(),
+            observe: self.gate.observe,
+        };
+        let reason = reason.unwrap_or_default();
+        let soaking = now < self.soak;
+        let next = match verdict {
+            Weight::Pass if !soaking => Next::Ended(Verdict::Pass),
+            Weight::Fail if self.failed > self.gate.failures => {
+                Next::Ended(Verdict::Fail { reason: self.times(reason) })
+            }
+            // What fails and may is over with the soak, and tried again without one.
+            Weight::Fail if !soaking && !self.soak.is_zero() => Next::Ended(Verdict::Pass),
+            Weight::Ask => Next::Ended(Verdict::Inconclusive { reason }),
+            Weight::Unknown | Weight::Gathering if now >= self.patience() => {
+                Next::Ended(Verdict::Inconclusive { reason: self.waited(reason) })
+            }
+            Weight::Unknown | Weight::Gathering => self.again(begun, now, self.patience()),
+            Weight::Pass | Weight::Fail => self.again(begun, now, Duration::MAX),
+        };
+        (sample, next)
+    }
+
+    /// What a reading weighs, with its value and its reason.
+    fn weigh(&mut self, reading: Reading, now: Duration) -> (Option<String>, Option<String>, Weight) {
+        let (value, reason, weight) = match reading {
+            Reading::Good { value } => (value, None, Weight::Pass),
+            Reading::Bad { value, reason } => (value, Some(reason), Weight::Fail),
+            Reading::Moot(reason) => (None, Some(reason), Weight::Pass),
+            Reading::Gathering(reason) => (None, Some(reason), Weight::Gathering),
+            Reading::NoAnswer(reason) => (None, Some(reason), Weight::Unknown),
+            Reading::NoData(reason) => {
+                let weight = match self.gate.no_data {
+                    NoData::Wait => Weight::Unknown,
+                    NoData::Ask => Weight::Ask,
+                    NoData::Pass => Weight::Pass,
+                    NoData::Fail => Weight::Fail,
+                };
+                (None, Some(reason), weight)
+            }
+        };
+        self.failed += u32::from(weight == Weight::Fail);
+        // Values that are gathered in a soak are values, and have the whole of it.
+        if matches!(weight, Weight::Pass | Weight::Fail) || (weight == Weight::Gathering && now < self.soak) {
+            self.without_value_since = now;
+        }
+        (value, reason, weight)
+    }
+
+    /// Until when it may go without a value: to the end of the soak at least, since the source may come back.
+    fn patience(&self) -> Duration {
+        (self.without_value_since + self.gate.within).max(self.soak)
+    }
+
+    /// The next reading comes after an interval, at the end of the soak at the latest, and not after `limit`.
+    fn again(&self, begun: Duration, now: Duration, limit: Duration) -> Next {
+        let mut at = (begun + self.gate.interval).max(now);
+        if now < self.soak {
+            at = at.min(self.soak.max(now));
+        }
+        Next::AskAt(at.min(limit.max(now)))
+    }
+
+    fn times(&self, reason: String) -> String {
+        match self.failed {
+            1 => reason,
+            failed => format!("{reason} ({failed} failed samples of {})", self.attempts),
+        }
+    }
+
+    fn waited(&self, reason: String) -> String {
+        format!("{reason}; nothing to judge for {} s", self.gate.within.as_secs_f64())
+    }
+}
+
+/// What a reading weighs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Weight {
+    Pass,
+    Fail,
+    Unknown,
+    Gathering,
+    /// It is for a person to say.
+    Ask,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gates::gate::Source;
+    use crate::gates::moment::Moment;
+
+    const fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn gate() -> Gate {
+        Gate {
+            name: "errors".into(),
+            when: vec![Moment::Soak],
+            group: None,
+            interval: s(10),
+            delay: s(0),
+            timeout: s(5),
+            within: s(60),
+            failures: 0,
+            no_data: NoData::Wait,
+            observe: false,
+            source: Source::Command { command: "x".into(), shell: false, require: None, folder: "/".into() },
+        }
+    }
+
+    fn good() -> Reading {
+        Reading::Good { value: Some("1".into()) }
+    }
+
+    fn bad() -> Reading {
+        Reading::Bad { value: Some("9".into()), reason: "9, which is not < 5".into() }
+    }
+
+    /// The look as it goes with these readings, each taking no time: when each was asked for, and the verdict.
+    fn look(gate: &Gate, soak: u64, readings: impl IntoIterator<Item = Reading>) -> (Vec<u64>, Verdict) {
+        let mut judge = Judge::new(gate, s(soak));
+        let (mut at, mut asked) = (judge.first(), Vec::new());
+        for reading in readings {
+            asked.push(at.as_secs());
+            match judge.take(at, at, reading).1 {
+                Next::AskAt(next) => at = next,
+                Next::Ended(verdict) => return (asked, verdict),
+            }
+        }
+        panic!("it has not ended: {asked:?}")
+    }
+
+    fn always(reading: fn() -> Reading) -> impl Iterator<Item = Reading> {
+        std::iter::repeat_with(reading)
+    }
+
+    #[test]
+    fn without_a_soak_the_first_good_sample_passes() {
+        assert_eq!(look(&gate(), 0, [good()]), (vec![0], Verdict::Pass));
+        let delayed = Gate { delay: s(30), ..gate() };
+        assert_eq!(look(&delayed, 0, [good()]), (vec![30], Verdict::Pass));
+    }
+
+    #[test]
+    fn a_soak_is_sampled_from_its_beginning_to_its_end() {
+        assert_eq!(look(&gate(), 25, always(good)), (vec![0, 10, 20, 25], Verdict::Pass));
+    }
+
+    #[test]
+    fn more_failures_than_allowed_fail_and_no_fewer() {
+        let (asked, verdict) = look(&gate(), 100, [good(), bad()]);
+        assert_eq!((asked, verdict), (vec![0, 10], Verdict::Fail { reason: "9, which is not < 5".into() }));
+        let lenient = Gate { failures: 1, ..gate() };
+        assert_eq!(look(&lenient, 0, [bad(), good()]), (vec![0, 10], Verdict::Pass));
+        let (_, verdict) = look(&lenient, 0, [bad(), bad()]);
+        assert_eq!(verdict, Verdict::Fail { reason: "9, which is not < 5 (2 failed samples of 2)".into() });
+        // In a soak they need not follow one another.
+        assert!(matches!(look(&lenient, 100, [bad(), good(), good(), bad()]).1, Verdict::Fail { .. }));
+        assert_eq!(look(&lenient, 20, [good(), good(), bad()]).1, Verdict::Pass);
+    }
+
+    #[test]
+    fn no_data_is_what_the_gate_says_it_is() {
+        let none = || Reading::NoData("no data".into());
+        let with = |no_data| Gate { no_data, ..gate() };
+        assert_eq!(look(&with(NoData::Pass), 0, always(none)).1, Verdict::Pass);
+        assert_eq!(look(&with(NoData::Fail), 0, always(none)).1, Verdict::Fail { reason: "no data".into() });
+        assert_eq!(look(&with(NoData::Ask), 0, always(none)).1, Verdict::Inconclusive { reason: "no data".into() });
+        assert_eq!(look(&with(NoData::Wait), 0, [none(), none(), good()]), (vec![0, 10, 20], Verdict::Pass));
+        let (asked, verdict) = look(&with(NoData::Wait), 0, always(none));
+        assert_eq!(asked, [0, 10, 20, 30, 40, 50, 60]);
+        assert_eq!(verdict, Verdict::Inconclusive { reason: "no data; nothing to judge for 60 s".into() });
+    }
+
+    #[test]
+    fn a_source_that_does_not_answer_is_inconclusive_whatever_no_data_says() {
+        let none = || Reading::NoAnswer("connection refused".into());
+        for no_data in [NoData::Wait, NoData::Ask, NoData::Pass, NoData::Fail] {
+            for soak in [0, 30, 600] {
+                let (asked, verdict) = look(&Gate { no_data, ..gate() }, soak, always(none));
+                assert!(matches!(verdict, Verdict::Inconclusive { .. }), "{no_data:?} {soak} {verdict:?}");
+                assert_eq!(asked.last(), Some(&soak.max(60)));
+            }
+        }
+        // One that comes back is heard, and the last word of a soak is an answer.
+        let back = std::iter::repeat_with(none).take(20).chain(always(good));
+        assert_eq!(look(&gate(), 300, back).1, Verdict::Pass);
+        let (asked, verdict) = look(&gate(), 30, [good(), good(), none(), none(), none(), good()]);
+        assert_eq!((asked, verdict), (vec![0, 10, 20, 30, 40, 50], Verdict::Pass));
+    }
+
+    #[test]
+    fn gathering_has_the_whole_soak_and_a_while_behind_it() {
+        let few = || Reading::Gathering("too few".into());
+        let (asked, verdict) = look(&gate(), 300, always(few));
+        assert!(matches!(verdict, Verdict::Inconclusive { .. }), "{verdict:?}");
+        assert_eq!(asked.last(), Some(&350));
+        let enough = std::iter::repeat_with(few).take(31).chain([good()]);
+        assert_eq!(look(&gate(), 300, enough).1, Verdict::Pass);
+    }
+
+    #[test]
+    fn a_slow_answer_puts_off_the_next_question_and_not_the_end() {
+        let gate = gate();
+        let mut judge = Judge::new(&gate, s(30));
+        assert_eq!(judge.take(s(0), s(14), good()).1, Next::AskAt(s(14)));
+        assert_eq!(judge.take(s(14), s(26), good()).1, Next::AskAt(s(26)));
+        assert_eq!(judge.take(s(26), s(27), good()).1, Next::AskAt(s(30)));
+        assert_eq!(judge.take(s(30), s(31), good()).1, Next::Ended(Verdict::Pass));
+    }
+}

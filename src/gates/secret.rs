@@ -1,0 +1,82 @@
+//! Tokens and passwords: read from their files when a request is made, and shown nowhere.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::gate::Auth;
+
+/// More is no token.
+const MOST: u64 = 64 * 1024;
+
+/// The header of a request that says who asks, and what must not be shown of it.
+pub struct Authorization {
+    pub header: String,
+    secrets: Vec<String>,
+}
+
+impl Authorization {
+    /// From the files.
+    ///
+    /// # Errors
+    /// A file that cannot be read or holds no secret. The message names the file and never quotes it.
+    pub fn of(auth: &Auth) -> Result<Authorization, String> {
+        match auth {
+            Auth::Bearer { file } => {
+                let token = read(file)?;
+                Ok(Authorization { header: format!("Bearer {token}"), secrets: vec![token] })
+            }
+            Auth::Basic { username, file } => {
+                let password = read(file)?;
+                let pair = STANDARD.encode(format!("{username}:{password}"));
+                Ok(Authorization { header: format!("Basic {pair}"), secrets: vec![password, pair] })
+            }
+        }
+    }
+
+    /// The text without the secrets, should a server send them back.
+    pub fn redact(&self, text: &str) -> String {
+        self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "…"))
+    }
+}
+
+/// The one line of a secret's file.
+fn read(file: &Path) -> Result<String, String> {
+    let cannot = |error: std::io::Error| format!("cannot read {}: {error}", file.display());
+    let mut text = Vec::new();
+    File::open(file).map_err(cannot)?.take(MOST).read_to_end(&mut text).map_err(cannot)?;
+    let wrong = |why: &str| format!("{} {why}", file.display());
+    let text = String::from_utf8(text).map_err(|_| wrong("is not UTF-8"))?;
+    let secret = text.trim_end_matches(['\n', '\r']);
+    match secret {
+        "" => Err(wrong("is empty: write the secret into it, in one line")),
+        _ if secret.chars().any(char::is_control) => Err(wrong("holds more than one line: write the secret alone")),
+        _ => Ok(secret.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_read_from_its_file_and_taken_out_of_what_is_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        std::fs::write(&file, "s3cret\n").unwrap();
+        let bearer = Authorization::of(&Auth::Bearer { file: file.clone() }).unwrap();
+        assert_eq!(bearer.header, "Bearer s3cret");
+        assert_eq!(bearer.redact("you sent s3cret, s3cret"), "you sent …, …");
+        let basic = Authorization::of(&Auth::Basic { username: "me".into(), file: file.clone() }).unwrap();
+        assert_eq!(basic.header, "Basic bWU6czNjcmV0");
+        assert_eq!(basic.redact("Basic bWU6czNjcmV0 s3cret"), "Basic … …");
+        for text in ["", "\n", "two\nlines\n"] {
+            std::fs::write(&file, text).unwrap();
+            let error = Authorization::of(&Auth::Bearer { file: file.clone() }).map(|it| it.header).unwrap_err();
+            assert!(error.starts_with(&file.display().to_string()) && !error.contains("two"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Text with variables in it: `{{ revision }}`, `{{ group }}`, `{{ new_hosts }}`.
+//!
+//! What a variable stands for is put in so that it stays what it is: in an address it is percent-encoded; in a query a
+//! list of hosts is a regular expression that matches just these, and holds no quote and no backslash.
+
+use std::fmt::Write;
+
+use crate::targets::Target;
+
+/// What a look is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Subject {
+    pub revision: String,
+    /// What most hosts ran before; empty where that is not known.
+    pub previous_revision: String,
+    /// Empty before the first host and before finalize.
+    pub group: String,
+    /// On the new revision.
+    pub new: Vec<Target>,
+    /// Still on the old one.
+    pub old: Vec<Target>,
+}
+
+/// What can stand between the braces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Variable {
+    Revision,
+    PreviousRevision,
+    Group,
+    NewHosts,
+    OldHosts,
+}
+
+const VARIABLES: [(&str, Variable); 5] = [
+    ("revision", Variable::Revision),
+    ("previous_revision", Variable::PreviousRevision),
+    ("group", Variable::Group),
+    ("new_hosts", Variable::NewHosts),
+    ("old_hosts", Variable::OldHosts),
+];
+
+#[derive(Debug, Clone, PartialEq)]
+enum Part {
+    Text(String),
+    Variable(Variable),
+}
+
+/// A text with variables.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Template(Vec<Part>);
+
+impl std::str::FromStr for Template {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (mut parts, mut rest) = (Vec::new(), text);
+        while let Some((before, after)) = rest.split_once("{{") {
+            let (name, behind) = after.split_once("}}").ok_or("{{ is not closed: write }} behind the name")?;
+            let name = name.trim();
+            let known = VARIABLES.map(|(name, _)| name);
+            let Some((_, variable)) = VARIABLES.into_iter().find(|(known, _)| *known == name) else {
+                let meant = crate::text::meant_or_known(name, "variables", &known);
+                return Err(format!("unknown variable {name:?}{meant}"));
+            };
+            parts.extend([Part::Text(before.to_owned()), Part::Variable(variable)]);
+            rest = behind;
+        }
+        parts.push(Part::Text(rest.to_owned()));
+        Ok(Template(parts))
+    }
+}
+
+impl Template {
+    /// What stands there in fixed letters, with nothing in place of the variables.
+    pub fn fixed(&self) -> String {
+        self.0.iter().filter_map(|part| if let Part::Text(text) = part { Some(text.as_str()) } else { None }).collect()
+    }
+
+    /// Whether it depends on the group, or on how far the deployment is.
+    pub fn is_of_hosts(&self) -> bool {
+        let of_hosts = [Variable::Group, Variable::NewHosts, Variable::OldHosts];
+        self.0.iter().any(|part| matches!(part, Part::Variable(variable) if of_hosts.contains(variable)))
+    }
+
+    /// As an address. Hosts stand behind one another with commas between.
+    pub fn in_url(&self, subject: &Subject) -> String {
+        self.fill(|variable| {
+            percent_encoded(&match variable {
+                Variable::NewHosts => names(&subject.new).join(","),
+                Variable::OldHosts => names(&subject.old).join(","),
+                single => value(single, subject).to_owned(),
+            })
+        })
+    }
+
+    /// As a query or a matcher. Hosts are a regular expression in parentheses.
+    pub fn in_query(&self, subject: &Subject) -> String {
+        self.fill(|variable| match variable {
+            Variable::NewHosts => alternation(&names(&subject.new)),
+            Variable::OldHosts => alternation(&names(&subject.old)),
+            // Revisions and names of groups have none of these characters; whatever comes, it stays in its quotes.
+            single => value(single, subject).chars().filter(|c| !"\"'`\\".contains(*c) && !c.is_control()).collect(),
+        })
+    }
+
+    fn fill(&self, mut of: impl FnMut(Variable) -> String) -> String {
+        self.0.iter().fold(String::new(), |text, part| match part {
+            Part::Text(fixed) => text + fixed,
+            Part::Variable(variable) => text + &of(*variable),
+        })
+    }
+}
+
+impl Subject {
+    /// As the environment of a command, behind `HOIST_`. Hosts stand behind one another with spaces between.
+    pub fn environment(&self) -> [(&'static str, String); 5] {
+        [
+            ("REVISION", self.revision.clone()),
+            ("PREVIOUS_REVISION", self.previous_revision.clone()),
+            ("GROUP", self.group.clone()),
+            ("NEW_HOSTS", names(&self.new).join(" ")),
+            ("OLD_HOSTS", names(&self.old).join(" ")),
+        ]
+    }
+}
+
+/// The one value of a variable that is no list.
+fn value(variable: Variable, subject: &Subject) -> &str {
+    match variable {
+        Variable::Revision => &subject.revision,
+        Variable::PreviousRevision => &subject.previous_revision,
+        Variable::Group => &subject.group,
+        Variable::NewHosts | Variable::OldHosts => "",
+    }
+}
+
+fn names(hosts: &[Target]) -> Vec<&str> {
+    hosts.iter().map(|host| host.host.as_str()).collect()
+}
+
+/// A regular expression of RE2 that matches these names alone. A special character stands in a class of its own, which
+/// needs no backslash, and so means the same in every kind of quotes.
+fn alternation(names: &[&str]) -> String {
+    if names.is_empty() {
+        // It matches nothing, not even an empty label.
+        return "(?:$.)".to_owned();
+    }
+    let escaped = names.iter().map(|name| {
+        name.chars().fold(String::new(), |text, c| match c {
+            _ if c.is_ascii_alphanumeric() || "-_:".contains(c) => text + &c.to_string(),
+            '"' | '\'' | '`' | '\\' | '^' | ']' => text + ".",
+            c => text + &format!("[{c}]"),
+        })
+    });
+    format!("(?:{})", escaped.collect::<Vec<_>>().join("|"))
+}
+
+/// Every byte that is not unreserved (RFC 3986) as `%XX`.
+pub(super) fn percent_encoded(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(byte.into());
+        } else {
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+        encoded
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subject() -> Subject {
+        let hosts = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect();
+        Subject {
+            revision: "4f2a".into(),
+            previous_revision: "9c1b".into(),
+            group: "canary".into(),
+            new: hosts(&["deploy@web01.example.org:2222", "2001:db8::1"]),
+            old: hosts(&["web02"]),
+        }
+    }
+
+    fn query(text: &str) -> String {
+        text.parse::<Template>().unwrap().in_query(&subject())
+    }
+
+    #[test]
+    fn hosts_are_a_regular_expression_in_a_query_and_a_list_in_an_address() {
+        assert_eq!(
+            query("up{instance=~\"{{ new_hosts }}:9100\", rev=\"{{revision}}\"}"),
+            "up{instance=~\"(?:web01[.]example[.]org|2001:db8::1):9100\", rev=\"4f2a\"}"
+        );
+        let url: Template = "http://h/{{ group }}?old={{ old_hosts }}&new={{ new_hosts }}".parse().unwrap();
+        assert_eq!(url.in_url(&subject()), "http://h/canary?old=web02&new=web01.example.org%2C2001%3Adb8%3A%3A1");
+        let nobody = Subject::default();
+        assert_eq!("{{ old_hosts }}".parse::<Template>().unwrap().in_query(&nobody), "(?:$.)");
+        assert_eq!(subject().environment()[3], ("NEW_HOSTS", "web01.example.org 2001:db8::1".to_owned()));
+    }
+
+    #[test]
+    fn no_value_leaves_its_quotes_or_its_place_in_an_address() {
+        let group = "a\" or 1 or \"`'\\\n&x=/../#?".to_owned();
+        let subject = Subject { group, ..subject() };
+        let template: Template = "x{g=\"{{ group }}\"}".parse().unwrap();
+        assert_eq!(template.in_query(&subject), "x{g=\"a or 1 or &x=/../#?\"}");
+        let encoded = template.in_url(&subject);
+        assert!(encoded.chars().all(|c| c.is_ascii_alphanumeric() || "x{g=\"}%._-~".contains(c)), "{encoded}");
+        assert_eq!(alternation(&["a\"b`c\\d.e|f)g"]), "(?:a.b.c.d[.]e[|]f[)]g)");
+    }
+
+    #[test]
+    fn an_unknown_variable_is_named_and_braces_of_a_query_are_left_alone() {
+        assert_eq!(query("sum(rate(x{job='a'}[1m])) by (le) > {}"), "sum(rate(x{job='a'}[1m])) by (le) > {}");
+        let error = "{{ new_host }}".parse::<Template>().unwrap_err();
+        assert_eq!(error, "unknown variable \"new_host\": did you mean \"new_hosts\"?");
+        assert!("{{ group".parse::<Template>().unwrap_err().contains("not closed"));
+    }
+}

@@ -1,0 +1,218 @@
+//! The health gates, asked now, or about the times of past deployments.
+
+use std::collections::HashMap;
+use std::thread;
+use std::time::Duration;
+
+use crate::config::{Config, Options};
+use crate::fleet_state::FleetState;
+use crate::gates::{Asker, Gate, Judge, Next, Reading, Sample, SampleVerdict, Stop, Subject, Verdict};
+use crate::journal;
+use crate::journal::{PastLook, PastLooks};
+use crate::repo::Repo;
+use crate::targets::{Group, Target};
+use crate::text::meant_or_known;
+
+use super::{Frontend, Refused, load, state_folder};
+
+/// Samples of one look of the past.
+const MOST_SAMPLES: usize = 2000;
+
+/// What one gate says now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GateAnswer {
+    pub gate: Gate,
+    /// The group that it was asked about; empty where it is about none.
+    pub group: String,
+    pub sample: Sample,
+}
+
+/// Asks the gates, or just those of these names, once each: about every group that they are for, where it matters. What
+/// the targets run is what they were last seen with. It connects to no target.
+pub fn gates(options: &Options, names: &[String], front: &dyn Frontend) -> Result<Vec<GateAnswer>, Refused> {
+    let config = load(options)?;
+    let gates = chosen(&config, names, front)?;
+    let (groups, _) = config.groups(None)?;
+    let subjects = subjects(&config, &groups)?;
+    let asked: Vec<(Gate, &Subject)> = gates
+        .into_iter()
+        .flat_map(|gate| {
+            let about: Vec<&Subject> = match gate.source.is_of_hosts() {
+                true => {
+                    subjects.iter().filter(|subject| !subject.group.is_empty() && gate.is_for(&subject.group)).collect()
+                }
+                false => subjects.iter().filter(|subject| subject.group.is_empty()).collect(),
+            };
+            about.into_iter().map(move |subject| (gate.clone(), subject))
+        })
+        .collect();
+    let ask = |gate: &Gate, subject: &Subject| {
+        let reading = Asker::new(gate.clone()).ask(subject, None, &Stop::never());
+        Judge::new(gate, Duration::ZERO).take(Duration::ZERO, Duration::ZERO, reading).0
+    };
+    Ok(thread::scope(|scope| {
+        let threads: Vec<_> = asked.iter().map(|(gate, subject)| scope.spawn(move || ask(gate, subject))).collect();
+        let answers = asked.iter().zip(threads).map(|((gate, subject), thread)| {
+            let lost = |_| Sample {
+                gate: gate.name.clone(),
+                value: None,
+                verdict: SampleVerdict::Inconclusive,
+                reason: "the gate ended without a verdict".into(),
+                attempt: 1,
+                observe: gate.observe,
+            };
+            let sample = thread.join().unwrap_or_else(lost);
+            GateAnswer { gate: gate.clone(), group: subject.group.clone(), sample }
+        });
+        answers.collect()
+    }))
+}
+
+/// The gates of these names; all of them where none is named.
+fn chosen(config: &Config, names: &[String], front: &dyn Frontend) -> Result<Vec<Gate>, Refused> {
+    let (mut gates, notes) = config.gates()?;
+    for (_, note) in notes {
+        front.tell(&format!("warning: {note}"));
+    }
+    let known: Vec<String> = gates.iter().map(|gate| gate.name.clone()).collect();
+    if let Some(unknown) = names.iter().find(|name| !known.contains(name)) {
+        return Err(Refused::new(format!("unknown gate {unknown:?}{}", meant_or_known(unknown, "gates", &known))));
+    }
+    gates.retain(|gate| names.is_empty() || names.contains(&gate.name));
+    Ok(gates)
+}
+
+/// What would be asked about now: all groups together, without a name, and each of them.
+fn subjects(config: &Config, groups: &[Group]) -> Result<Vec<Subject>, Refused> {
+    let repo = Repo::open(&config.top)?;
+    let revision = repo.resolve(&config.settings.git_rev)?;
+    let fleet = FleetState::load(&state_folder(config))?;
+    let live = |target: &Target| fleet.of(target)?.state.as_ref()?.current.clone();
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    for live in groups.iter().flat_map(|group| &group.targets).filter_map(live).filter(|live| *live != revision) {
+        *counts.entry(live.to_string()).or_default() += 1;
+    }
+    let previous = counts.into_iter().max_by_key(|(revision, count)| (*count, revision.clone())).map(|it| it.0);
+    let subject = |name: &str, groups: &[Group]| {
+        let targets = || groups.iter().flat_map(|group| group.targets.iter().cloned());
+        let (new, old) = targets().partition(|target| live(target).as_ref() == Some(&revision));
+        let previous_revision = previous.clone().unwrap_or_default();
+        Subject { revision: revision.to_string(), previous_revision, group: name.to_owned(), new, old }
+    };
+    let each = groups.iter().map(|group| subject(&group.name, std::slice::from_ref(group)));
+    Ok([subject("", groups)].into_iter().chain(each).collect())
+}
+
+/// What a gate would have said in one moment of a past deployment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PastAnswer {
+    pub gate: String,
+    pub observe: bool,
+    pub group: String,
+    /// RFC 3339, in UTC.
+    pub at: String,
+    pub verdict: SampleVerdict,
+    pub reason: String,
+    pub samples: usize,
+    /// The least and the greatest value, where values are numbers.
+    pub range: Option<(f64, f64)>,
+}
+
+/// A past deployment, and what the gates would have said in it.
+#[derive(Debug)]
+pub struct Backtest {
+    pub run: String,
+    /// RFC 3339, in UTC.
+    pub when: String,
+    pub revision: String,
+    /// The exit status that it ended with, where it did.
+    pub status: Option<u8>,
+    pub answers: Vec<PastAnswer>,
+}
+
+/// Asks the gates of a subgroup, a soak or a group about the last `most` deployments of the journals, the oldest first:
+/// after each subgroup, for as long as the deployment stood there, or for `soak`.
+pub fn backtest(
+    options: &Options,
+    names: &[String],
+    most: usize,
+    soak: Option<Duration>,
+    front: &dyn Frontend,
+) -> Result<Vec<Backtest>, Refused> {
+    let config = load(options)?;
+    let gates = chosen(&config, names, front)?;
+    for gate in gates.iter().filter(|gate| !gate.source.remembers()) {
+        let (name, kind) = (&gate.name, gate.source.name());
+        front.tell(&format!("note: gate {name} is left out: a gate of type {kind} cannot be asked about the past"));
+    }
+    let (deployments, warnings) = journal::past_looks(&state_folder(&config), config.environment.as_deref())?;
+    for warning in warnings {
+        front.tell(&format!("warning: {warning}"));
+    }
+    let surplus = deployments.len().saturating_sub(most);
+    Ok(deployments.into_iter().skip(surplus).map(|deployment| retell(&gates, &deployment, soak)).collect())
+}
+
+fn retell(gates: &[Gate], deployment: &PastLooks, soak: Option<Duration>) -> Backtest {
+    let plan = &deployment.past.opened.plan;
+    let mut answers = Vec::new();
+    for look in &deployment.looks {
+        let subject = Subject {
+            revision: plan.revision.to_string(),
+            previous_revision: deployment.previous.as_ref().map(ToString::to_string).unwrap_or_default(),
+            group: look.group.clone(),
+            new: look.new.clone(),
+            old: look.old.clone(),
+        };
+        let due = gates.iter().filter(|gate| gate.source.remembers() && gate.is_for(&look.group));
+        answers.extend(due.filter(|gate| gate.is_asked_on_the_way()).map(|gate| judge(gate, look, &subject, soak)));
+    }
+    Backtest {
+        run: plan.run.to_string(),
+        when: deployment.past.when(),
+        revision: plan.revision.to_string(),
+        status: deployment.past.status,
+        answers,
+    }
+}
+
+/// One gate in one moment of the past, judged as it would have been then.
+fn judge(gate: &Gate, look: &PastLook, subject: &Subject, soak: Option<Duration>) -> PastAnswer {
+    let stood = Duration::try_from_secs_f64(look.until - look.at).unwrap_or_default();
+    let mut judge = Judge::new(gate, soak.unwrap_or(stood));
+    let mut asker = Asker::new(gate.clone());
+    let (mut at, mut samples, mut values) = (judge.first(), 0, Vec::new());
+    let verdict = loop {
+        let reading = asker.ask(subject, Some(look.at + at.as_secs_f64()), &Stop::never());
+        samples += 1;
+        if let Reading::NoAnswer(reason) = reading {
+            // It is not the past that does not answer.
+            break Verdict::Inconclusive { reason };
+        }
+        let (sample, next) = judge.take(at, at, reading);
+        values.extend(sample.value.and_then(|value| value.parse::<f64>().ok()));
+        match next {
+            Next::Ended(verdict) => break verdict,
+            Next::AskAt(_) if samples == MOST_SAMPLES => {
+                break Verdict::Inconclusive { reason: format!("not judged within {MOST_SAMPLES} samples") };
+            }
+            Next::AskAt(next) => at = next,
+        }
+    };
+    let (verdict, reason) = match verdict {
+        Verdict::Pass => (SampleVerdict::Pass, String::new()),
+        Verdict::Fail { reason } => (SampleVerdict::Fail, reason),
+        Verdict::Inconclusive { reason } => (SampleVerdict::Inconclusive, reason),
+    };
+    values.sort_by(f64::total_cmp);
+    PastAnswer {
+        gate: gate.name.clone(),
+        observe: gate.observe,
+        group: look.group.clone(),
+        at: crate::clock::utc_of(look.at as u64).unwrap_or_default(),
+        verdict,
+        reason,
+        samples,
+        range: values.first().copied().zip(values.last().copied()),
+    }
+}

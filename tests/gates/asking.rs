@@ -1,0 +1,200 @@
+//! `hoist gates`: what each type of gate asks, and what it makes of the answer.
+
+use std::process::Stdio;
+
+use crate::common::{Project, Ran, signal, wait_for};
+use crate::schema::Answer;
+use crate::server::{Request, Response, Server, vector};
+
+/// A repository with two hosts that nobody connects to, and these gates.
+pub fn project(gates: &str) -> Project {
+    let project = Project::empty();
+    project.write("hoist/hoist.cfg", "[global]\ngit_repo: app\nserver_groups: web\nweb_dsh_targets: hosts\n");
+    project.write("hoist/hosts", "web01.example.org\nweb02.example.org\n");
+    project.write("hoist/gates.yaml", gates);
+    project.commit("one");
+    project
+}
+
+/// Asks, with no proxy of this machine in the way.
+pub fn ask(project: &Project, arguments: &[&str]) -> Ran {
+    let mut command = project.hoist(&[&["gates"], arguments].concat());
+    for name in ["http_proxy", "https_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY"] {
+        command.env_remove(name);
+    }
+    Ran::of(command.output().unwrap())
+}
+
+/// As a Prometheus that knows some queries.
+fn prometheus(request: &Request) -> Response {
+    let one = |value: &str| Response::Ok(vector(&[("web01.example.org:9100".into(), value.into())]));
+    match request.parameter("query").as_deref() {
+        Some("good") => one("0.001"),
+        Some("bad") => one("0.2"),
+        Some("nan") => one("NaN"),
+        Some("none") => Response::Ok(vector(&[])),
+        Some("hosts{i=~\"(?:$.)|(?:web01[.]example[.]org|web02[.]example[.]org)\",g=\"web\"}") => one("1"),
+        Some("broken") => {
+            let body = r#"{"status":"error","errorType":"bad_data","error":"parse error: unexpected end of input"}"#;
+            Response::Status("400 Bad Request", body.into())
+        }
+        other => panic!("unexpected query {other:?}"),
+    }
+}
+
+#[test]
+fn every_gate_is_asked_at_once_and_its_verdict_is_printed() {
+    let server = Server::start(prometheus);
+    let page = Server::start(|_| Response::Ok(r#"{"queue": {"length": 7}}"#.into()));
+    let alerts = Server::start(|_| {
+        Response::Ok(
+            r#"[{"labels":{"alertname":"Slow"},"status":{"state":"active","silencedBy":[],"inhibitedBy":[]}}]"#.into(),
+        )
+    });
+    let url = format!("http://127.0.0.1:{}", server.port);
+    let query = |name: &str, query: &str, more: &str| {
+        format!("  {name}: {{type: prometheus, when: soak, url: '{url}', query: '{query}', require: '< 0.01'{more}}}\n")
+    };
+    let gates = format!(
+        "gates:\n{}{}{}{}{}{}{}  command: {{when: before, command: 'echo $HOIST_GROUP', shell: true, require: == web}}\n  \
+         page: {{type: http, when: soak, url: 'http://127.0.0.1:{}/{{{{ group }}}}', json: /queue/length, require: '< 9'}}\n  \
+         alerts: {{type: alertmanager, when: soak, url: 'http://127.0.0.1:{}', matchers: ['severity=\"page\"', \
+         'i=~\"{{{{ old_hosts }}}}.*\"']}}\n",
+        query("good", "good", ""),
+        query("bad", "bad", ""),
+        query("watched", "bad", ", observe: true"),
+        query("quiet", "none", ", no_data: pass"),
+        query("nothing", "none", ""),
+        query("nan", "nan", ""),
+        query("typo", "broken", ", no_data: pass"),
+        page.port,
+        alerts.port,
+    );
+    let project = project(&gates);
+    let ran = ask(&project, &[]).ends(1);
+    for line in [
+        "pass          good           0.001",
+        "fail          bad            0.2 is not < 0.01",
+        "fail          watched        0.2 is not < 0.01 (observed only)",
+        "pass          quiet          the query gives no series",
+        "inconclusive  nothing        the query gives no series",
+        "inconclusive  nan            the query gives NaN",
+        "inconclusive  typo           Prometheus says: parse error: unexpected end of input",
+        "pass          command (web)  web",
+        "pass          page (web)     7",
+        "fail          alerts (web)   1 alert fires: Slow",
+        "4 pass, 3 fail, 3 inconclusive",
+    ] {
+        assert!(ran.out.lines().any(|it| it == line), "{line:?} is not in\n{}{}", ran.out, ran.err);
+    }
+    assert_eq!(page.requests()[0].path(), "/web");
+    let asked = &alerts.requests()[0];
+    assert!(asked.path().starts_with("/api/v2/alerts?active=true&silenced=false&inhibited=false&filter="), "{asked:?}");
+    assert!(asked.path().ends_with("web02%5B.%5Dexample%5B.%5Dorg%29.%2A%22"), "{asked:?}");
+
+    let json = ask(&project, &["--format", "json"]).ends(1).events().remove(0);
+    Answer::named("gates").holds(&json);
+    assert_eq!((&json["verdict"], json["gates"].as_array().unwrap().len()), (&"fail".into(), 10));
+    ask(&project, &["good", "quiet", "watched"]).ends(0).says("2 pass, 1 fail, 0 inconclusive");
+    ask(&project, &["nothing"]).ends(1);
+    ask(&project, &["goood"]).ends(2).says("unknown gate \"goood\": did you mean \"good\"?");
+}
+
+#[test]
+fn hosts_are_put_into_a_query_as_a_regular_expression() {
+    let server = Server::start(prometheus);
+    let query = "hosts{i=~\"{{ new_hosts }}|{{ old_hosts }}\",g=\"{{ group }}\"}";
+    let project = project(&format!(
+        "gates:\n  up: {{type: prometheus, when: soak, url: 'http://127.0.0.1:{}/', query: '{query}', require: '> 0'}}\n",
+        server.port
+    ));
+    ask(&project, &[]).ends(0).says("pass  up (web)  1");
+}
+
+#[test]
+fn without_gates_there_is_nothing_to_fail() {
+    ask(&project(""), &[]).ends(0).says("no gates");
+    ask(&project("gates: {}\n"), &["--backtest"]).ends(0).says("no deployments in the journals");
+    ask(&project(""), &["-n", "3"]).ends(2).says("--number and --soak go with --backtest");
+}
+
+#[test]
+fn a_source_that_is_gone_hangs_floods_or_babbles_is_never_a_pass() {
+    let silent = Server::start(|_| Response::Silence);
+    let flood = Server::start(|_| Response::Ok("x".repeat(9 << 20)));
+    let circle = Server::start(|request| Response::Redirect(format!("{}x", request.path())));
+    let html = Server::start(|_| Response::Status("502 Bad Gateway", "<html>no</html>".into()));
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut gates = "gates:\n".to_owned();
+    let all =
+        [("gone", gone), ("silent", silent.port), ("flood", flood.port), ("circle", circle.port), ("html", html.port)];
+    for (name, port) in all {
+        let url = format!("url: 'http://127.0.0.1:{port}', when: before, no_data: pass, timeout: 3");
+        gates += &format!("  {name}: {{type: prometheus, {url}, query: up, require: '> 0'}}\n");
+        gates += &format!("  {name}-alerts: {{type: alertmanager, {url}, matchers: 'a=\"b\"'}}\n");
+    }
+    gates += "  hangs: {when: before, command: sleep 600, timeout: 1, no_data: pass}\n";
+    gates += "  missing: {when: before, command: /nonexistent, no_data: pass}\n";
+    let ran = ask(&project(&gates), &[]).ends(1).says("0 pass, 0 fail, 12 inconclusive");
+    for (name, why) in [
+        ("gone", "does not answer: Connection refused"),
+        ("silent", "does not answer: no answer within 3 s"),
+        ("flood", "does not answer: the answer is larger than 8 MiB"),
+        ("circle", "does not answer: too many redirects"),
+        ("html", "the answer is not Prometheus's (HTTP status 502): <html>no</html>"),
+        ("html-alerts", "Alertmanager answers with HTTP status 502: <html>no</html>"),
+        ("hangs", "the command did not end within 1 s"),
+        ("missing", "cannot run /nonexistent: No such file or directory"),
+    ] {
+        let line = ran.out.lines().find(|line| line.starts_with(&format!("inconclusive  {name} "))).unwrap_or_default();
+        assert!(line.contains(why), "{name}: {line:?}\n{}", ran.out);
+    }
+}
+
+#[test]
+fn a_page_is_judged_by_status_and_text_and_one_that_does_not_answer_fails() {
+    let server = Server::start(|request| match request.path() {
+        "/ok" => Response::Ok("all is well".into()),
+        "/teapot" => Response::Status("418 I'm a teapot", "short and stout".into()),
+        "/moved" => Response::Redirect("/ok".into()),
+        path => panic!("{path}"),
+    });
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let gate = |name: &str, path: &str, more: &str| {
+        format!("  {name}: {{type: http, when: soak, url: 'http://127.0.0.1:{}{path}'{more}}}\n", server.port)
+    };
+    let gates = [
+        "gates:\n".to_owned(),
+        gate("ok", "/ok", ", body: is well"),
+        gate("text", "/ok", ", body: is bad"),
+        gate("teapot", "/teapot", ""),
+        gate("wanted", "/teapot", ", status: '200, 418'"),
+        gate("moved", "/moved", ", body: well"),
+        format!("  gone: {{type: http, when: soak, url: 'http://127.0.0.1:{gone}'}}\n"),
+    ];
+    let ran = ask(&project(&gates.concat()), &[]).ends(1).says("3 pass, 3 fail, 0 inconclusive");
+    for line in [
+        "fail  text    the answer does not contain \"is bad\": all is well",
+        "fail  teapot  HTTP status 418: short and stout",
+        "pass  wanted  418",
+    ] {
+        assert!(ran.out.lines().any(|it| it == line), "{line:?} is not in\n{}", ran.out);
+    }
+}
+
+#[test]
+fn an_interrupt_ends_the_command_of_a_gate_with_hoist() {
+    let project = project("gates:\n  slow: {when: before, command: sleep 600, timeout: 500}\n");
+    let mut hoist = project.hoist(&["gates"]).stdout(Stdio::null()).spawn().unwrap();
+    let child = || {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", hoist.id())).into_iter().flatten().flatten();
+        let of = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        tasks.map(of).find_map(|children| children.split_whitespace().next().map(str::to_owned))
+    };
+    wait_for("the command", || child().is_some());
+    let command = child().unwrap();
+    signal(&hoist, "INT");
+    assert!(!hoist.wait().unwrap().success());
+    let ended = || std::fs::read_to_string(format!("/proc/{command}/stat")).map_or(true, |stat| stat.contains(") Z"));
+    wait_for("the end of the command", ended);
+}
