@@ -126,7 +126,7 @@ fn a_rebuilt_cache_takes_no_object_away_from_the_trees_that_are_kept() {
     run(&last, Stage::Promote).ok();
     run(&last, Stage::Finalize).ok();
     assert_eq!(beside(), 1, "the run may still go back");
-    Keeper::start(&last).over();
+    LockHolder::start(&last).over();
     assert_eq!(beside(), 0);
     git(&target.rev(&two), &["fsck", "--no-dangling"]);
 }

@@ -414,20 +414,20 @@ pub fn said(text: &str) -> Vec<TargetEvent> {
 }
 
 /// A probe that stays.
-pub struct Keeper {
+pub struct LockHolder {
     child: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
 }
 
-impl Keeper {
-    pub fn start(request: &StageRequest) -> Keeper {
+impl LockHolder {
+    pub fn start(request: &StageRequest) -> LockHolder {
         let mut child = spawn(&Request::Probe(probe(request)));
         let input = child.stdin.take();
         let output = BufReader::new(child.stdout.take().unwrap());
-        let mut keeper = Keeper { child, input, output };
-        assert!(matches!(keeper.next(), TargetEvent::Facts(_)));
-        keeper
+        let mut lock_holder = LockHolder { child, input, output };
+        assert!(matches!(lock_holder.next(), TargetEvent::Facts(_)));
+        lock_holder
     }
 
     pub fn next(&mut self) -> TargetEvent {
@@ -437,7 +437,7 @@ impl Keeper {
             if let Some(event) = said(&line).pop() {
                 return event;
             }
-            assert!(!line.is_empty(), "the keeper has ended");
+            assert!(!line.is_empty(), "the lock holder has ended");
         }
     }
 

@@ -26,7 +26,7 @@ enum Kind {
     Down,
     /// Everything that runs there is killed.
     Cut,
-    /// The target's side is killed, the keeper with it.
+    /// The target's side is killed, the lock holder with it.
     DeployLocal,
     /// The disk is full from some time on.
     FullDisk,

@@ -131,7 +131,7 @@ fn finish_killed(
     }
 }
 
-/// A deployment that nothing stands in the way of; a lock of a keeper that is just ending may.
+/// A deployment that nothing stands in the way of; a lock of a lock holder that is just ending may.
 fn deploy_undisturbed(scene: &Scene) {
     let until = Instant::now() + Duration::from_secs(60);
     loop {
