@@ -51,10 +51,10 @@ impl Scene {
         self.project.check("waits", "promote", common::WAITS);
     }
 
-    /// The restart of the service hangs where the revision is `two`, until it is mended; it says so at its end when it is
+    /// The restart of the service hangs where the revision is `two`, until it is repaired; it says so at its end when it is
     /// asked to end. A deployment at a terminal, while the first host's restart hangs.
     fn hanging_restart(self) -> (Scene, Terminal) {
-        let script = "if grep -q two /srv/deployment/app/index.html && ! test -e /srv/mended; then\n\
+        let script = "if grep -q two /srv/deployment/app/index.html && ! test -e /srv/repaired; then\n\
                       trap 'touch /srv/tidied; exit 1' TERM\necho $$ > /srv/hangs\nwhile :; do sleep 0.1; done\nfi\n";
         self.restart_by(script);
         let terminal = self.deploy();
@@ -256,7 +256,7 @@ fn what_was_aborted_is_named_with_its_state_where_nobody_wants_it_back() {
     assert!(log.contains(r#""event":"stopping","step":{"run":"promote"},"hosts":["127.0.0.1"],"stops":true"#), "{log}");
     assert!(log.contains(r#""event":"aborting","step":{"run":"promote"},"hosts":["127.0.0.1"]"#), "{log}");
     assert!(scene.is_promoted());
-    (0..3).for_each(|n| std::fs::write(scene.farm.srv(&address(n)).join("mended"), "").unwrap());
+    (0..3).for_each(|n| std::fs::write(scene.farm.srv(&address(n)).join("repaired"), "").unwrap());
     scene.project.deploy(&[]).ends(0);
     scene.all_on(&scene.two);
 }

@@ -70,7 +70,7 @@ fn a_thin_pack_without_its_bases_tells_of_a_broken_cache() {
     assert!(broken(&reply).contains("index-pack"), "{reply:?}");
     assert_eq!(reply.state().current.as_ref(), Some(&zero));
     assert!(!target.facts(&request).cached.contains(&two));
-    // Everything, into a new cache, mends it.
+    // Everything, into a new cache, repairs it.
     target.fetch_pack(&request, &target.pack(&two, &[]), true).ok();
     assert!(target.rev(&two).join("a").exists());
 }

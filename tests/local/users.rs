@@ -110,7 +110,7 @@ fn a_user_whose_rules_of_sudo_are_for_scaps_command_restarts_services_by_that() 
 }
 
 #[test]
-fn a_file_that_is_denied_is_named_with_its_owner_its_mode_and_what_mends_it() {
+fn a_file_that_is_denied_is_named_with_its_owner_its_mode_and_what_repairs_it() {
     let Some(target) = of_nobody() else { return };
     let one = target.commit(&[("a", "1")]);
     let request = target.request("r1", &one);

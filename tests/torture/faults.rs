@@ -122,7 +122,7 @@ impl Faults {
     }
 
     /// Everything is in order again for the next round.
-    pub fn mend(&mut self, scene: &Scene) {
+    pub fn repair(&mut self, scene: &Scene) {
         self.let_go(scene);
         for fault in &self.0 {
             match fault.kind {

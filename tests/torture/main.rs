@@ -87,7 +87,7 @@ fn one_round(scene: &mut Scene, chance: &mut Chance) -> String {
     let summary =
         if killed { finish_killed(scene, running, &mut faults, chance, &mut told) } else { running.end(scene) };
     told += &format!(": status {:?}", summary.status);
-    faults.mend(scene);
+    faults.repair(scene);
     assert_ne!(summary.status, None, "{told}: {summary:#?}");
     told
 }
