@@ -132,11 +132,12 @@ impl<'a> Hosts<'a, '_> {
             step: Step::Command,
             group: group.name.clone(),
             batch: command_run.batch,
+            room: None,
             timeout: command_run.timeout,
             force: false,
             recover: false,
         };
-        let tasks: Vec<Task> = members.map(|host| Task { host, attempt: 0, restore: None }).collect();
+        let tasks: Vec<Task> = members.map(Task::first).collect();
         relay(fleet, &call, label, &tasks, report, self);
     }
 

@@ -63,7 +63,7 @@ fn plan(hosts: usize, batch: usize) -> Plan {
     let group = |name: &str, range: std::ops::Range<usize>| Group {
         name: name.into(),
         targets: range.map(|n| format!("host{n}").parse().unwrap()).collect(),
-        size: Some(2),
+        steps: Some(2).into(),
         ..Group::default()
     };
     plan_of(vec![group("canary", 0..2), group("default", 2..hosts)], batch)

@@ -469,7 +469,7 @@ fn an_interrupt_waits_for_those_under_way_and_a_second_one_does_not() {
     }
     let ran = Ran::of(child.wait_with_output().unwrap()).ends(130);
     assert_eq!(sorted(&ran.out), ["127.0.0.1: done", "127.0.0.2: done"]);
-    let ran = ran.says("no further host begins").says("interrupted: ok on 2 of 4 hosts; 2 not attempted");
+    let ran = ran.says("no more hosts are started").says("interrupted: ok on 2 of 4 hosts; 2 not attempted");
     assert!(ran.err.ends_with("  127.0.0.[3-4]: not attempted\n"), "{}", ran.err);
     assert!(!begun(2) && !begun(3));
 

@@ -133,7 +133,7 @@ prop_compose! {
             let targets = (next..next + hosts).map(|n| format!("host{n}").parse().unwrap()).collect();
             next += hosts;
             let failed_targets = FailedTargets::Rollback;
-            Group { name: format!("g{index}"), targets, size, limit, retry_failed: 2, failed_targets, ..Group::default() }
+            Group { name: format!("g{index}"), targets, steps: size.into(), limit, retry_failed: 2, failed_targets, ..Group::default() }
         };
         let groups = groups.into_iter().enumerate().map(group).collect();
         tell(groups, acts, batch, interrupt_at, order)

@@ -178,7 +178,7 @@ impl Scene {
     }
 
     fn run_with(&mut self, call: Call) -> (BTreeMap<usize, HostResult>, Vec<HostEvent>) {
-        let task = |host| Task { host: HostId::new(host), attempt: 3, restore: Some(revision('b')) };
+        let task = |host| Task { attempt: 3, restore: Some(revision('b')), ..Task::first(HostId::new(host)) };
         let tasks: Vec<Task> = (0..self.addresses.len()).map(task).collect();
         let (mut all, mut results) = (Vec::new(), BTreeMap::new());
         self.fleet.run(&call, &tasks, &mut |events| {
@@ -204,7 +204,15 @@ impl Scene {
 }
 
 fn call(step: Step) -> Call {
-    Call { step, group: "default".into(), batch: 80, timeout: Duration::from_secs(30), force: false, recover: false }
+    Call {
+        step,
+        group: "default".into(),
+        batch: 80,
+        room: None,
+        timeout: Duration::from_secs(30),
+        force: false,
+        recover: false,
+    }
 }
 
 const PROMOTE: Step = Step::Run(Stage::Promote);
@@ -372,7 +380,7 @@ fn a_host_that_was_let_in_to_before_is_tried_again_whatever_it_refuses_meanwhile
         for step in [Step::Probe, Step::Hold] {
             assert!(scene.run(step).values().all(|result| result.outcome.is_ok()));
         }
-        let tasks = [Task { host: HostId::new(host), attempt: 0, restore: None }];
+        let tasks = [Task::first(HostId::new(host))];
         let mut outcome = None;
         scene.fleet.run(&call(PROMOTE), &tasks, &mut |events| {
             outcome = events

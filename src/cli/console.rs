@@ -171,6 +171,7 @@ impl Console {
     /// more of them may be on their way. Without a terminal it stays open for `hoist resume`.
     fn ask_for_rollback(&self, question: &Question) -> Answer {
         let mut is_default = true;
+        let may_go_at_once = matches!(question, Question::RollBack { at_once: true, .. });
         loop {
             is_default &= !self.discard();
             let text = if is_default { question.to_string() } else { question.without_default() };
@@ -178,6 +179,7 @@ impl Console {
                 Typed::Line(line) => match line.to_lowercase().as_str() {
                     "y" | "yes" => return Answer::Yes,
                     "n" | "no" => return Answer::No,
+                    "a" | "at once" if may_go_at_once => return Answer::AtOnce,
                     "" if is_default => return Answer::Yes,
                     _ if is_default => complain("please answer y or n; Enter means yes"),
                     _ => complain("please answer y or n"),

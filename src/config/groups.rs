@@ -56,8 +56,12 @@ impl Config {
             }
             groups.push(Group {
                 name: name.clone(),
+                whole: targets.len(),
                 targets,
-                size: settings.group_size,
+                steps: settings.group_size.clone(),
+                max_unavailable: settings.max_unavailable,
+                soak_time: settings.soak_time,
+                group_soak_time: settings.group_soak_time,
                 limit: settings.failure_limit,
                 retry_failed: settings.retry_failed,
                 failed_targets: settings.failed_targets,

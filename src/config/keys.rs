@@ -34,6 +34,8 @@ pub enum Kind {
     Octal,
     /// A number of hosts, or a percentage of the group.
     Limit,
+    /// Several such, or the word all.
+    Sizes,
     /// Names separated by commas.
     Names,
     /// One of these words.
@@ -53,6 +55,7 @@ impl fmt::Display for Kind {
             Kind::Seconds | Kind::SecondsOrOff => f.write_str("seconds"),
             Kind::Octal => f.write_str("octal number"),
             Kind::Limit => f.write_str("number or percentage"),
+            Kind::Sizes => f.write_str("numbers or percentages"),
             Kind::Names => f.write_str("names"),
             Kind::Choice(words) => f.write_str(&words.join(" or ")),
         }
@@ -94,7 +97,9 @@ const fn prefixed(
     Key { name, kind, default, about, prefix }
 }
 
-use Kind::{Bool, Choice, Limit, Names, Number, Octal, Path, PathOrNone, Paths, Port, Seconds, SecondsOrOff, Text};
+use Kind::{
+    Bool, Choice, Limit, Names, Number, Octal, Path, PathOrNone, Paths, Port, Seconds, SecondsOrOff, Sizes, Text,
+};
 
 /// The table, in the order in which `hoist config` shows it.
 pub const KEYS: &[Key] = &[
@@ -135,7 +140,24 @@ pub const KEYS: &[Key] = &[
     key("remote_binary", Path, None, "hoist's path on targets; unset: it is copied there"),
     prefixed("dsh_targets", Text, None, "target file of a group; required for each", Prefix::Group),
     key("server_groups", Names, Some("default"), "groups in the order of the deployment"),
-    prefixed("group_size", Number { min: 1 }, Some("all"), "hosts in a subgroup, or all", Prefix::Group),
+    prefixed("group_size", Sizes, Some("all"), "hosts in each subgroup, the last size repeats; or all", Prefix::Group),
+    prefixed(
+        "max_unavailable",
+        Limit,
+        None,
+        "number or percentage of hosts that may be out of service; unset: the size of a subgroup",
+        Prefix::Group,
+    ),
+    key("rollback_pace", Choice(&["budget", "at_once"]), Some("budget"), "how many hosts go back at a time"),
+    prefixed(
+        "group_soak_time",
+        SecondsOrOff,
+        Some("0"),
+        "time to wait and watch after a group; 0: none",
+        Prefix::Group,
+    ),
+    prefixed("soak_time", SecondsOrOff, Some("0"), "time to wait and watch after a subgroup; 0: none", Prefix::Group),
+    key("run_confirm_above", Number { min: 0 }, Some("100"), "hosts above which hoist run asks first"),
     prefixed("failure_limit", Limit, Some("0"), "number or percentage of hosts that may fail", Prefix::Group),
     key("max_failures", Text, None, "has no effect: see failure_limit"),
     prefixed("retry_failed", Number { min: 0 }, Some("0"), "times to try failed hosts again", Prefix::Group),
@@ -149,6 +171,12 @@ pub const KEYS: &[Key] = &[
     prefixed("batch_size", Number { min: 1 }, Some("80"), "hosts at once in a stage", Prefix::Stage("batch_size")),
     prefixed("stage_timeout", Seconds, Some("900"), "time limit of a stage on a target", Prefix::Stage("timeout")),
     key("confirm_timeout", SecondsOrOff, Some("0"), "time until an unconfirmed target rolls itself back; 0: never"),
+    key(
+        "lease_slot",
+        Seconds,
+        None,
+        "time for each turn of targets that roll themselves back; unset: rollback_timeout",
+    ),
     key("service_name", Names, None, "services that promote restarts; NAME=reload reloads"),
     key(
         "secondary_host_signal_file",

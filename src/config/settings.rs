@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::problem::Problem;
-use crate::targets::{FailedTargets, FailureLimit, Target};
+use crate::targets::{FailedTargets, FailureLimit, Share, Steps, Target};
 use crate::wire::{Drain, Service, ServiceName, Stage, VerifyService};
 
 use super::layers::Layers;
@@ -57,12 +57,16 @@ pub struct GroupSettings {
     pub name: String,
     /// The target file's name or path; `None`: the key is missing, which is an error as soon as the group is needed.
     pub dsh_targets: Option<String>,
+    pub group_size: Steps,
+    /// Hosts that may be out of service; `None`: as many as a subgroup has.
+    pub max_unavailable: Option<Share>,
+    /// Zero: none.
+    pub soak_time: Duration,
+    pub group_soak_time: Duration,
     pub failure_limit: FailureLimit,
     /// Times that failed hosts are tried again at the end of the group.
     pub retry_failed: usize,
     pub failed_targets: FailedTargets,
-    /// Hosts in a subgroup; `None`: all.
-    pub group_size: Option<usize>,
     /// How its targets are drained; `None`: they are not.
     pub drain: Option<Drain>,
 }
@@ -80,7 +84,10 @@ impl GroupSettings {
             name: name.to_owned(),
             // There is no falling back here: two groups of one file would be one group.
             dsh_targets: read.opt(&own("dsh_targets"), values::text)?,
-            group_size: read.first(&[&own("group_size"), "group_size"], values::group_size)?,
+            group_size: read.first(&[&own("group_size"), "group_size"], str::parse)?,
+            max_unavailable: read.first_opt(&[&own("max_unavailable"), "max_unavailable"], str::parse)?,
+            soak_time: read.first(&[&own("soak_time"), "soak_time"], values::seconds_or_off)?,
+            group_soak_time: read.first(&[&own("group_soak_time"), "group_soak_time"], values::seconds_or_off)?,
             failure_limit: read.first(&[&own("failure_limit"), "failure_limit"], str::parse)?,
             retry_failed: read.first(&[&own("retry_failed"), "retry_failed"], |value| values::number(value, 0))?,
             failed_targets: if failed == "rollback" { FailedTargets::Rollback } else { FailedTargets::Leave },
@@ -141,6 +148,12 @@ pub struct Settings {
     pub stage_timeouts: BTreeMap<Stage, Duration>,
     /// How long a promoted target waits to be finalized, rolled back or renewed; zero: for ever.
     pub confirm_timeout: Duration,
+    /// How long the turn of each target is that rolls itself back; `None`: as long as its rollback may take.
+    pub lease_slot: Option<Duration>,
+    /// A rollback takes all hosts of a group at once.
+    pub rollback_at_once: bool,
+    /// `hoist run` asks before it runs on more hosts than these.
+    pub run_confirm_above: usize,
     /// Empty when unset.
     pub service_name: Vec<ServiceName>,
     pub secondary_host_signal_file: PathBuf,
@@ -259,6 +272,9 @@ impl Settings {
             stage_timeout: read.get("stage_timeout", values::seconds)?,
             stage_timeouts: read.stages("stage_timeout", values::seconds)?,
             confirm_timeout: read.get("confirm_timeout", values::seconds_or_off)?,
+            lease_slot: read.opt("lease_slot", values::seconds)?,
+            rollback_at_once: read.choice("rollback_pace")? == "at_once",
+            run_confirm_above: read.get("run_confirm_above", |value| values::number(value, 0))?,
             service_name: read.opt("service_name", values::services)?.unwrap_or_default(),
             secondary_host_signal_file: read.get("secondary_host_signal_file", values::absolute)?,
             service_command: read.get("service_command", values::service_command)?,

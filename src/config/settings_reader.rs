@@ -113,7 +113,11 @@ impl<'a> SettingsReader<'a> {
     }
 
     /// The same of the first of `keys` that is there at all.
-    fn first_opt<T>(&mut self, keys: &[&str], parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, Problem> {
+    pub fn first_opt<T>(
+        &mut self,
+        keys: &[&str],
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, Problem> {
         match keys.iter().find(|key| self.layers.get(key).is_some()) {
             Some(key) => self.opt(key, parse),
             None => Ok(None),

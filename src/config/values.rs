@@ -45,14 +45,6 @@ fn digits(value: &str) -> Option<&str> {
     (!value.is_empty() && value.bytes().all(|b| b.is_ascii_digit())).then_some(value)
 }
 
-/// `all`, or how many.
-pub fn group_size(value: &str) -> Result<Option<usize>, String> {
-    if value.eq_ignore_ascii_case("all") {
-        return Ok(None);
-    }
-    number(value, 1).map(Some).map_err(|why| format!("{why}, or all"))
-}
-
 /// Whole seconds. `60.0` is 60 seconds too: for Scap these are numbers with a fraction.
 pub fn seconds(value: &str) -> Result<Duration, String> {
     digits(value.strip_suffix(".0").unwrap_or(value))

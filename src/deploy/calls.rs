@@ -18,6 +18,7 @@ pub(super) fn stage_call(plan: &Plan, group: GroupId, stage: &StagePlan, force: 
         step: Step::Run(stage.stage),
         group: plan.group(group).name.clone(),
         batch: stage.batch,
+        room: None,
         timeout: stage.timeout,
         force,
         recover: false,

@@ -67,6 +67,12 @@ impl Deployment<'_> {
                 return Err(End::LimitUntouched);
             }
         }
+        for group in self.plan.group_ids() {
+            if self.is_used_up(group) {
+                self.why = Some(self.report_used_up(group));
+                return Err(End::UsedUpUntouched);
+            }
+        }
         if self.hosts_in(self.plan.hosts(), HostState::Ready).is_empty() {
             return Err(End::NobodyThere);
         }

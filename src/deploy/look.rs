@@ -72,5 +72,5 @@ pub fn close(fleet: &mut dyn Fleet, batch: usize, count: usize, remarks: &mut Ve
 }
 
 fn tasks(count: usize) -> Vec<Task> {
-    HostId::first(count).map(|host| Task { host, attempt: 0, restore: None }).collect()
+    HostId::first(count).map(Task::first).collect()
 }

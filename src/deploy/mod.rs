@@ -2,6 +2,7 @@
 
 mod asked;
 mod calls;
+mod capacity;
 mod contact;
 mod control;
 pub mod health;
@@ -20,6 +21,7 @@ mod revision;
 mod rollback;
 mod story;
 mod table;
+mod turns;
 mod undrain;
 mod verdict;
 mod watch;
@@ -31,7 +33,7 @@ pub use holder::{holder, lock_places, long_message};
 pub use look::{Look, close, look};
 pub use new_hosts::for_new_hosts;
 pub use operator::{Answer, Operator, Question};
-pub use plan::{GatePlan, GroupId, Kind, Plan, StagePlan};
+pub use plan::{GatePlan, GroupId, Kind, Pace, Plan, StagePlan};
 pub use prepare::{Choice, Prepared, prepare};
 pub use relay::{Observer, relay};
 pub use requests::{Requests, parts, requests};

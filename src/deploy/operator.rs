@@ -9,8 +9,8 @@ pub enum Question {
     Continue { kind: Kind, group: String },
     /// A gate cannot tell how the service is; the default is no.
     Inconclusive { gate: String, reason: String },
-    /// Before a rollback; the default is yes.
-    RollBack { kind: Kind, why: String, hosts: usize },
+    /// Before a rollback; the default is yes. `at_once`: it may also go faster than the budget allows.
+    RollBack { kind: Kind, why: String, hosts: usize, at_once: bool },
 }
 
 impl Question {
@@ -34,13 +34,13 @@ impl std::fmt::Display for Question {
             Question::Inconclusive { gate, reason } => {
                 write!(f, "gate {gate} is inconclusive: {reason}. Continue all the same? [y]es/[N]o")
             }
-            Question::RollBack { kind, why, hosts } => {
+            Question::RollBack { kind, why, hosts, at_once } => {
                 let hosts = crate::text::hosts(*hosts);
                 match kind {
                     Kind::Rollback => write!(f, "{why}. Stop the rollback, and undo it on {hosts}?")?,
                     _ => write!(f, "{why}. Roll back {hosts}?")?,
                 }
-                write!(f, " [Y]es/[n]o")
+                write!(f, " [Y]es/[n]o{}", if *at_once { "/[a]t once" } else { "" })
             }
         }
     }
@@ -53,6 +53,8 @@ pub enum Answer {
     No,
     /// Yes, and to every later question of the kind.
     All,
+    /// Yes, and all hosts of a group at a time.
+    AtOnce,
 }
 
 impl Answer {
@@ -61,6 +63,7 @@ impl Answer {
             Answer::Yes => "yes",
             Answer::No => "no",
             Answer::All => "continue all groups",
+            Answer::AtOnce => "at once",
         }
     }
 }

@@ -33,6 +33,17 @@ impl Kind {
     }
 }
 
+/// How many hosts go back at a time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pace {
+    /// As they went forward: subgroup by subgroup, no more out of service than may be.
+    #[default]
+    Budget,
+    /// All of a group: to serve the new revision is worse than to serve nothing.
+    AtOnce,
+}
+
 /// A stage with the settings that hold for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StagePlan {
@@ -100,6 +111,11 @@ pub struct Plan {
     /// How long a promoted host stays on its revision without a word from the deployer; zero: for ever.
     #[serde(default)]
     pub confirm_timeout: Duration,
+    /// How long the turn of each host is that goes back by itself; zero: as long as a rollback may take.
+    #[serde(default)]
+    pub lease_slot: Duration,
+    #[serde(default)]
+    pub rollback_pace: Pace,
     /// Hosts at once for probing, locking and closing.
     pub probe_batch: usize,
     /// The gates that look after the service.
@@ -160,7 +176,12 @@ impl Plan {
     /// R14: whether the run soaks and asks its gates. A rollback does neither, nor does a run that leaves services alone.
     pub fn is_watched(&self) -> bool {
         let watched = matches!(self.kind, Kind::Deploy | Kind::ServiceRestart);
-        watched && self.break_glass.is_none() && self.stages.iter().any(|it| it.stage.restarts())
+        watched && self.break_glass.is_none() && self.restarts()
+    }
+
+    /// Whether the run takes services down on its way forward.
+    pub fn restarts(&self) -> bool {
+        self.stages.iter().any(|it| it.stage.restarts())
     }
 
     /// Whether any gate is asked at a moment, about a group or about all of them.

@@ -1,17 +1,19 @@
 //! From the configuration and the repository to a plan.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 
 use crate::config::Config;
 use crate::repo::{Parts, Repo, TreeSize};
-use crate::targets::{HostPattern, Target};
+use crate::targets::{HostPattern, Steps, Target};
 use crate::text::meant_or_known;
 use crate::wire::{Check, CheckType, Holder, Level, Revision, Stage, StartedBy};
 
+use super::capacity;
 use super::control::{Digests, WorkingTree};
-use super::plan::{GatePlan, Kind, Plan, StagePlan};
+use super::plan::{GatePlan, Kind, Pace, Plan, StagePlan};
 use super::requests::{Requests, parts, requests};
 use super::revision;
 
@@ -23,6 +25,8 @@ pub struct Choice {
     pub rev: Option<String>,
     pub stages: Option<String>,
     pub limit_hosts: Option<String>,
+    /// Targets that are known to be out of service, whether they are deployed to or not.
+    pub out: Vec<Target>,
     /// No others than these.
     pub only: Option<Vec<Target>>,
     pub force: bool,
@@ -55,9 +59,22 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
     let pattern = choice.limit_hosts.as_deref().map(str::parse::<HostPattern>).transpose();
     let pattern = pattern.map_err(|why| anyhow::anyhow!("--limit-hosts: {why}"))?;
     let (mut groups, mut notes) = config.groups(pattern.as_ref())?;
+    // Whom the run leaves alone is known to the whole group all the same.
+    let everyone = if choice.out.is_empty() { groups.clone() } else { config.groups(None)?.0 };
+    let members: HashMap<String, Vec<Target>> = everyone.into_iter().map(|group| (group.name, group.targets)).collect();
     if let Some(only) = &choice.only {
         groups.iter_mut().for_each(|group| group.targets.retain(|target| only.contains(target)));
         groups.retain(|group| !group.targets.is_empty());
+    }
+    for group in &mut groups {
+        if kind == Kind::Rollback && settings.rollback_at_once {
+            (group.steps, group.max_unavailable) = (Steps::default(), None);
+        }
+        notes.extend(capacity::contradictions(group).map(|why| (Level::Warning, why)));
+        let own = |target: &&Target| {
+            !group.targets.contains(target) && members.get(&group.name).is_some_and(|own| own.contains(target))
+        };
+        group.out_elsewhere = choice.out.iter().filter(own).cloned().collect();
     }
     let (checks, remarks) = config.checks()?;
     notes.extend(remarks);
@@ -127,6 +144,8 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
         // What is not to be finalized has nothing to be confirmed by.
         confirm_timeout: if chosen.contains(&Stage::Finalize) { settings.confirm_timeout } else { Duration::ZERO },
         probe_batch: settings.batch_size,
+        lease_slot: settings.lease_slot.unwrap_or_default(),
+        rollback_pace: if settings.rollback_at_once { Pace::AtOnce } else { Pace::Budget },
         gates: gates.iter().map(GatePlan::from).collect(),
         break_glass: choice.break_glass.clone(),
         force: choice.force,

@@ -48,6 +48,13 @@ pub fn relay_remarks(events: Vec<HostEvent>, step: Step, report: &mut dyn Report
     Flow::Continue
 }
 
+/// Whom a call did not begin on.
+pub struct Left {
+    pub hosts: Vec<HostId>,
+    /// Somebody wanted no further host to begin; else there was no room for them.
+    pub stopped: bool,
+}
+
 /// Makes a call on the fleet: tells the observer and the reporters, and names who was not attempted.
 pub fn relay(
     fleet: &mut dyn Fleet,
@@ -56,7 +63,7 @@ pub fn relay(
     tasks: &[Task],
     report: &mut dyn Reporter,
     observer: &mut dyn Observer,
-) {
+) -> Left {
     let (step, label) = (call.step, label.to_owned());
     report.event(&Event::StepStarted { step, label: label.clone(), hosts: tasks.len() });
     let began = Instant::now();
@@ -134,8 +141,9 @@ pub fn relay(
         }
         flow
     });
-    let left = tasks.iter().filter(|task| waiting.contains(&task.host));
-    let not_attempted = left.map(|task| observer.target(task.host).clone()).collect();
+    let left: Vec<HostId> = tasks.iter().map(|task| task.host).filter(|host| waiting.contains(host)).collect();
+    let not_attempted = left.iter().map(|host| observer.target(*host).clone()).collect();
     let seconds = began.elapsed().as_secs_f64();
     report.event(&Event::StepEnded { step, label, ok, failed, not_attempted, seconds });
+    Left { hosts: left, stopped: flow != Flow::Continue }
 }

@@ -145,6 +145,7 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
         force: false,
         cache_revs: cache_revs(config),
         confirm_timeout: plan.confirm_timeout.as_secs(),
+        lease_slot: 0,
         environment: config.environment.clone(),
         extras: if plan.kind == Kind::Rollback { ExternalContent::default() } else { extras(config, repo, url) },
         fetch: None,

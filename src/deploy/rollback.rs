@@ -1,58 +1,98 @@
 //! R10: the way back, subgroup by subgroup in reverse.
 
 use crate::fleet::{Call, Flow, HostId};
+use crate::targets::Group;
 use crate::wire::Stage;
 
 use super::calls::stage_call;
+use super::capacity::Capacity;
 use super::operator::{Answer, Question};
-use super::plan::{GroupId, Plan};
+use super::plan::{GroupId, Pace, Plan};
 use super::story::{Deployment, Halt};
-use super::table::{HostState, Row};
+use super::table::{HostState, Row, Table};
 use super::verdict::End;
 
 impl Deployment<'_> {
     /// R10: attempted groups in reverse order, all hosts on which a stage was started. Nothing cuts it short.
     pub(super) fn roll_back(&mut self, halt: &Halt) -> End {
+        let why = self.why(halt);
+        if matches!(halt, Halt::Gate { .. } | Halt::Capacity { .. }) {
+            self.why = Some(why.clone());
+        }
         if !self.plan.kind.changes_revision() {
             return End::Halted;
         }
         let touched = self.table.rows().iter().filter(|row| needs_rollback(row)).count();
+        let mut pace = self.plan.rollback_pace;
         if touched > 0 {
-            let why = match halt {
-                Halt::Limit { group } => {
-                    let group = self.plan.group(*group);
-                    format!("failure limit of {} exceeded", group.name)
-                }
-                Halt::Gate { gate, reason, inconclusive: false } => format!("gate {gate} failed: {reason}"),
-                Halt::Gate { gate, reason, inconclusive: true } => format!("gate {gate} is inconclusive: {reason}"),
-                Halt::Declined => "stopped by the operator".to_owned(),
-                Halt::Interrupted => "interrupted".to_owned(),
-            };
-            if self.ask(&Question::RollBack { kind: self.plan.kind, why, hosts: touched }) == Answer::No {
-                return End::RollbackDeclined;
+            let at_once = pace == Pace::Budget && self.plan.groups.iter().any(takes_turns);
+            let question = Question::RollBack { kind: self.plan.kind, why, hosts: touched, at_once };
+            match self.ask(&question) {
+                Answer::No => return End::RollbackDeclined,
+                Answer::AtOnce => pace = Pace::AtOnce,
+                Answer::Yes | Answer::All => {}
             }
         }
         for group in self.plan.group_ids().rev() {
             let hosts = self.plan.hosts_of(group).filter(|host| needs_rollback(self.table.row(*host))).collect();
-            self.roll_back_hosts(group, hosts);
+            self.roll_back_hosts(group, hosts, pace);
         }
         End::Halted
     }
 
-    /// Rolls hosts of a group back, no more of them at once than the deployment took: services are restarted on the way
-    /// back too.
-    pub(super) fn roll_back_hosts(&mut self, group: GroupId, hosts: Vec<HostId>) {
-        let plan = self.plan;
-        let call = rollback_call(plan, group);
-        for (label, members) in plan.subgroups_of(group).into_iter().rev() {
-            let hosts = hosts.iter().copied().filter(|host| members.contains(*host)).collect();
-            // Neither a failure nor an interrupt cuts it short.
-            self.run_call(&call, &label, hosts, false, |table, host, result| {
-                table.ended(host, Stage::Rollback, 0, result, plan);
-                Flow::Continue
-            });
+    /// Why a run does not go on, for whoever is asked about its rollback.
+    fn why(&self, halt: &Halt) -> String {
+        match halt {
+            Halt::Limit { group } => format!("failure limit of {} exceeded", self.plan.group(*group).name),
+            Halt::Capacity { why } => why.clone(),
+            Halt::Gate { gate, reason, inconclusive: false } => format!("gate {gate} failed: {reason}"),
+            Halt::Gate { gate, reason, inconclusive: true } => format!("gate {gate} is inconclusive: {reason}"),
+            Halt::Declined => "stopped by the operator".to_owned(),
+            Halt::Interrupted => "interrupted".to_owned(),
         }
     }
+
+    /// Rolls hosts of a group back, no more of them at once than the deployment took: services are restarted on the way
+    /// back too (R13). Those that are out of service anyway go first, since that costs nothing.
+    pub(super) fn roll_back_hosts(&mut self, group: GroupId, hosts: Vec<HostId>, pace: Pace) {
+        let plan = self.plan;
+        let call = rollback_call(plan, group, pace);
+        let everyone = || vec![(plan.group(group).name.clone(), plan.hosts_of(group))];
+        let subgroups = if pace == Pace::AtOnce { everyone() } else { plan.subgroups_of(group) };
+        let (later, first): (Vec<_>, Vec<_>) = hosts
+            .into_iter()
+            .partition(|host| pace == Pace::Budget && self.table.row(*host).goes_out_for(Stage::Rollback));
+        for hosts in [first, later] {
+            for (label, members) in subgroups.iter().rev() {
+                let hosts: Vec<HostId> = hosts.iter().copied().filter(|host| members.contains(*host)).collect();
+                self.roll_back_subgroup(group, &call, label, hosts, pace);
+            }
+        }
+    }
+
+    /// Neither a failure nor an interrupt cuts it short.
+    fn roll_back_subgroup(&mut self, group: GroupId, call: &Call, label: &str, hosts: Vec<HostId>, pace: Pace) {
+        let plan = self.plan;
+        let ended = |table: &mut Table, host, result| {
+            table.ended(host, Stage::Rollback, 0, result, plan);
+            Flow::Continue
+        };
+        if pace == Pace::AtOnce {
+            self.run_call(call, label, hosts, false, ended);
+            return;
+        }
+        let capacity = Capacity::of(plan.group(group), hosts.len());
+        let left = self.take_turns(call, group, (label, hosts), capacity, false, ended);
+        if !left.is_empty() {
+            let why = self.report_used_up(group);
+            left.into_iter().for_each(|host| self.table.no_room(host, &why));
+        }
+    }
+}
+
+/// Whether the hosts of a group do not all go back together anyway.
+fn takes_turns(group: &Group) -> bool {
+    group.max_unavailable.is_some() || group.subgroups().len() > 1
 }
 
 /// What was touched and is not back yet.
@@ -62,8 +102,11 @@ fn needs_rollback(row: &Row) -> bool {
 }
 
 /// The batch limit of a promote holds for a rollback as well, which promotes another revision.
-fn rollback_call(plan: &Plan, group: GroupId) -> Call {
+fn rollback_call(plan: &Plan, group: GroupId, pace: Pace) -> Call {
     let call = stage_call(plan, group, &plan.rollback, plan.force);
+    if pace == Pace::AtOnce {
+        return call;
+    }
     let promote = plan.stages.iter().find(|it| it.stage == Stage::Promote);
     let batch = promote.map_or(call.batch, |promote| call.batch.min(promote.batch));
     Call { batch, ..call }

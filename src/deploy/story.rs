@@ -1,7 +1,7 @@
 //! The story of a deployment: groups, subgroups, stages, limit, questions, then finalize or rollback.
 //!
 //! It decides and does nothing else: hosts are reached through a [`Fleet`], people through an [`Operator`] and
-//! [`Reporter`]s. The rules R1 to R12 that the comments name are stated in DESIGN.md.
+//! [`Reporter`]s. The rules R1 to R14 that the comments name are stated in DESIGN.md.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,19 +13,31 @@ use crate::text::counted;
 use crate::wire::{Level, Outcome, Stage};
 
 use super::calls::{contact_call, stage_call};
+use super::capacity;
+use super::capacity::Capacity;
 use super::health::{Gates, Moment};
 use super::interrupts::Interrupts;
 use super::operator::{Answer, Operator, Question};
-use super::plan::{GroupId, Kind, Plan, StagePlan};
-use super::relay::{Observer, relay, relay_remarks};
+use super::plan::{GroupId, Kind, Pace, Plan, StagePlan};
+use super::relay::{Left, Observer, relay, relay_remarks};
 use super::table::{HostState, Table};
 use super::verdict::{End, Verdict};
 
 /// Why a run does not go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Halt {
-    Limit { group: GroupId },
-    Gate { gate: String, reason: String, inconclusive: bool },
+    Limit {
+        group: GroupId,
+    },
+    /// R13: hosts that are out of service leave no room for the others.
+    Capacity {
+        why: String,
+    },
+    Gate {
+        gate: String,
+        reason: String,
+        inconclusive: bool,
+    },
     Declined,
     Interrupted,
 }
@@ -38,14 +50,15 @@ pub fn deploy(
     operator: &mut dyn Operator,
     report: &mut dyn Reporter,
 ) -> Verdict {
-    let mut story = Deployment { plan, fleet, gates, operator, report, table: Table::new(plan), go_on: false };
+    let table = Table::new(plan);
+    let mut story = Deployment { plan, fleet, gates, operator, report, table, go_on: false, why: None };
     let end = story.tell();
     story.read_again();
     if !end.is_untouched() {
         story.undrain();
     }
     story.close();
-    Verdict::of(end, &story.table, plan)
+    Verdict::of(end, story.why.as_deref(), &story.table, plan)
 }
 
 pub(super) struct Deployment<'a> {
@@ -57,6 +70,8 @@ pub(super) struct Deployment<'a> {
     pub(super) table: Table,
     /// The operator said to continue with all groups.
     go_on: bool,
+    /// Why the run was halted, where the hosts' own failures do not say it.
+    pub(super) why: Option<String>,
 }
 
 impl Deployment<'_> {
@@ -98,7 +113,7 @@ impl Deployment<'_> {
         let answer = self.ask(&Question::Continue { kind: self.plan.kind, group: self.plan.group(group).name.clone() });
         self.heed_interrupt()?;
         match answer {
-            Answer::Yes => Ok(()),
+            Answer::Yes | Answer::AtOnce => Ok(()),
             Answer::No => Err(Halt::Declined),
             Answer::All => {
                 self.go_on = true;
@@ -123,17 +138,21 @@ impl Deployment<'_> {
             self.report_limit(group);
             return Err(Halt::Limit { group });
         }
+        if self.is_used_up(group) {
+            return Err(Halt::Capacity { why: self.report_used_up(group) });
+        }
         if self.plan.group(group).failed_targets == FailedTargets::Rollback && self.plan.kind.changes_revision() {
             let failed = self.retryable(group);
-            self.roll_back_hosts(group, failed);
+            self.roll_back_hosts(group, failed, Pace::Budget);
         }
         Ok(())
     }
 
-    /// Takes each subgroup through the stages that its hosts have before them, until the group's limit is exceeded (R7).
+    /// Takes each subgroup through the stages that its hosts have before them, until the group's limit is exceeded (R7) or
+    /// there is no room for further hosts (R13).
     fn sweep(&mut self, group: GroupId) -> Result<(), Halt> {
         for (label, members) in self.plan.subgroups_of(group) {
-            if self.exceeded(group) {
+            if self.exceeded(group) || self.is_used_up(group) {
                 return Ok(());
             }
             if self.ready_for_more(members.clone()).is_empty() {
@@ -152,8 +171,9 @@ impl Deployment<'_> {
                 hosts.retain(|host| self.table.row(*host).passed == index);
                 self.run_stage(group, &label, stage, index, hosts, Try::First)?;
             }
-            // One that no host got through has nothing to show.
-            if !self.exceeded(group) && !self.complete(members).is_empty() {
+            // One that no host got through has nothing to show, and one that was not finished is no time to look.
+            let is_over = !self.exceeded(group) && self.ready_for_more(members.clone()).is_empty();
+            if is_over && !self.complete(members).is_empty() {
                 self.watch_subgroup(group, &label)?;
             }
         }
@@ -189,20 +209,27 @@ impl Deployment<'_> {
         which: Try,
     ) -> Result<(), Halt> {
         let plan = self.plan;
+        // What is announced is begun: an interrupt is heeded ahead of a subgroup, and after each step that ran.
+        if hosts.is_empty() {
+            return Ok(());
+        }
         let force = plan.force || which == Try::Again;
         let call = stage_call(plan, group, stage, force);
         let limit = plan.group(group).limit;
         let size = plan.group(group).targets.len();
         // A host that is tried again counts already: the limit does not keep it from its second chance.
         let stops = which == Try::First && plan.kind != Kind::DryRun;
-        let interrupted = self.run_step(&call, label, hosts, |table, host, result| {
+        let members = plan.subgroups_of(group).into_iter().find(|(name, _)| name == label);
+        let capacity = Capacity::of(plan.group(group), members.map_or(size, |(_, members)| members.count()));
+        // Whom there is no room for waits until the group is judged.
+        self.take_turns(&call, group, (label, hosts), capacity, true, |table, host, result| {
             table.ended(host, stage.stage, index, result, plan);
             match stops && limit.exceeded_by(table.failed_in(group), size) {
                 true => Flow::Stop,
                 false => Flow::Continue,
             }
         });
-        if interrupted { self.heed_interrupt() } else { Ok(()) }
+        self.heed_interrupt()
     }
 
     pub(super) fn heed_interrupt(&mut self) -> Result<(), Halt> {
@@ -262,7 +289,7 @@ impl Deployment<'_> {
     /// Lets go of every lock and session.
     fn close(&mut self) {
         let reached = self.plan.hosts().filter(|host| self.table.row(*host).facts.is_some());
-        let tasks: Vec<_> = reached.map(|host| Task { host, attempt: 0, restore: None }).collect();
+        let tasks: Vec<Task> = reached.map(Task::first).collect();
         if !tasks.is_empty() {
             let (call, report) = (contact_call(self.plan, Step::Release), &mut *self.report);
             self.fleet.run(&call, &tasks, &mut |events| relay_remarks(events, call.step, report));
@@ -277,7 +304,6 @@ impl Deployment<'_> {
         hosts: Vec<HostId>,
         ended: impl FnMut(&mut Table, HostId, HostResult) -> Flow,
     ) -> bool {
-        // What is announced is begun: an interrupt is heeded ahead of a subgroup, and after each step that ran.
         if hosts.is_empty() {
             return false;
         }
@@ -293,9 +319,9 @@ impl Deployment<'_> {
         hosts: Vec<HostId>,
         interruptible: bool,
         ended: impl FnMut(&mut Table, HostId, HostResult) -> Flow,
-    ) {
+    ) -> Left {
         if hosts.is_empty() {
-            return;
+            return Left { hosts, stopped: false };
         }
         let stage = match call.step {
             Step::Run(stage) => Some(stage),
@@ -305,11 +331,22 @@ impl Deployment<'_> {
             host: *host,
             attempt: stage.map_or(0, |stage| self.table.attempt(*host, stage)),
             restore: self.table.row(*host).restore(),
+            lease_slot: if stage == Some(Stage::Promote) { self.lease_slot(*host) } else { 0 },
         };
         let tasks: Vec<Task> = hosts.iter().map(task).collect();
         let Deployment { fleet, operator, report, table, .. } = self;
         let interrupts = Interrupts::of(&mut **operator, call.step, interruptible);
-        relay(*fleet, call, label, &tasks, *report, &mut OneCall { table, interrupts, stage, ended });
+        relay(*fleet, call, label, &tasks, *report, &mut OneCall { table, interrupts, stage, ended })
+    }
+
+    /// When a host goes back by itself, in seconds after the end of its lease.
+    fn lease_slot(&self, host: HostId) -> u64 {
+        let group = self.table.row(host).group;
+        let place = self.plan.hosts_of(group).position(|other| other == host).unwrap_or_default();
+        match self.plan.confirm_timeout.is_zero() {
+            true => 0,
+            false => capacity::lease_delay(self.plan, group, place).as_secs(),
+        }
     }
 
     pub(super) fn ask(&mut self, question: &Question) -> Answer {

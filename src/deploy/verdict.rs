@@ -26,6 +26,8 @@ pub enum End {
     Locked,
     /// Too many hosts cannot be deployed to; nothing was touched.
     LimitUntouched,
+    /// Hosts that are out of service leave no room for the others; nothing was touched.
+    UsedUpUntouched,
     /// Two targets are one machine; nothing was touched.
     OneUnderTwoNames,
     /// No host at all can be deployed to; nothing was touched.
@@ -55,8 +57,9 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    pub fn of(end: End, table: &Table, plan: &Plan) -> Verdict {
-        let (text, code) = judge(end, table, plan);
+    /// `why`: what halted the run, where the hosts' failures do not say it.
+    pub fn of(end: End, why: Option<&str>, table: &Table, plan: &Plan) -> Verdict {
+        let (text, code) = judge(end, why, table, plan);
         let (text, code) = name_drained(end, table, text, code);
         // What succeeded nowhere is not what the hosts should run.
         let through = end == End::Done
@@ -91,11 +94,12 @@ fn stayed(table: &Table, plan: &Plan) -> bool {
     plan.kind.changes_revision() && table.rows().iter().any(stays)
 }
 
-fn judge(end: End, table: &Table, plan: &Plan) -> (String, ExitCode) {
+fn judge(end: End, why: Option<&str>, table: &Table, plan: &Plan) -> (String, ExitCode) {
     let untouched = |why: &str, code| (format!("{}: {why}; nothing was touched", not_done(plan)), code);
     match end {
         End::Locked => untouched("targets are locked by another deployment", ExitCode::Locked),
         End::LimitUntouched => untouched(too_many(table), ExitCode::Failed),
+        End::UsedUpUntouched => untouched(why.unwrap_or_default(), ExitCode::Failed),
         End::OneUnderTwoNames => {
             let (one, other) = match super::probe::twins(table.rows()) {
                 Some((one, other)) => (one.to_string(), other.to_string()),
@@ -107,7 +111,7 @@ fn judge(end: End, table: &Table, plan: &Plan) -> (String, ExitCode) {
         End::NobodyThere => untouched("no target can be deployed to", ExitCode::Failed),
         End::InterruptedUntouched => untouched("interrupted", ExitCode::Interrupted),
         End::RollbackDeclined => (declined(table), ExitCode::Mixed),
-        End::Halted => halted(table, plan),
+        End::Halted => halted(why, table, plan),
         End::Done => done(table, plan),
     }
 }
@@ -179,11 +183,12 @@ fn not_done(plan: &Plan) -> String {
     }
 }
 
-fn halted(table: &Table, plan: &Plan) -> (String, ExitCode) {
+fn halted(why: Option<&str>, table: &Table, plan: &Plan) -> (String, ExitCode) {
+    let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
     if !plan.kind.changes_revision() {
-        return ("stopped early; no revision was changed".into(), ExitCode::Failed);
+        return (format!("stopped early{why}; no revision was changed"), ExitCode::Failed);
     }
-    let (not, moved) = (not_done(plan), count(table, has_moved_on));
+    let (not, moved) = (not_done(plan) + &why, count(table, has_moved_on));
     let concerned = count(table, |row| row.touched) + count(table, |row| has_moved_on(row) && !row.touched);
     let is_astray = |row: &Row| row.touched && !is_back(row) && !has_moved_on(row);
     let astray = count(table, is_astray);

@@ -18,6 +18,8 @@ enum Way {
     Deploy(Revision),
     /// The same, and nothing has to be put right by hand.
     FetchAgain(Revision),
+    /// There was no room to go back within the budget.
+    AtOnce(Revision),
     /// Nothing was live there before.
     Nowhere,
 }
@@ -42,6 +44,11 @@ pub fn of_astray<'a>(astray: impl Iterator<Item = &'a Row>, table: &'a [Row], pl
             }
             Way::FetchAgain(to) => {
                 format!("`{}` deploys it again", typed(&format!("-r {} -l {list}", to.short())))
+            }
+            Way::AtOnce(to) => {
+                let words = format!("rollback --at-once --to {} -l {list}", to.short());
+                let command = plan.invocation.command(&words);
+                format!("`{command}` goes back at once, without regard to max_unavailable")
             }
             Way::Nowhere => {
                 format!("nothing was live there before: run `{}`", typed(&format!("-r REVISION -l {list}")))
@@ -89,6 +96,7 @@ fn way(row: &Row) -> Way {
     match row.trouble.as_ref().map(|trouble| &trouble.fault) {
         Some(fault) if is_live && is_of_service(fault) => Way::Restart(restore),
         Some(Fault::CacheBroken { .. }) => Way::FetchAgain(restore),
+        Some(Fault::Failed { reason, .. }) if reason.starts_with("max_unavailable ") => Way::AtOnce(restore),
         _ => Way::Deploy(restore),
     }
 }

@@ -65,6 +65,7 @@ impl Work<'_> {
             drain: self.shared.requests.drain(&call.group).map(Box::new),
             host: self.target.host.clone(),
             fetch,
+            lease_slot: task.lease_slot,
             ..deployment.clone()
         };
         Ok((Request::Run(Box::new(Run { stage, attempt: task.attempt, request })), payload))

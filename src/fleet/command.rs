@@ -57,7 +57,7 @@ impl Fleet for CommandFleet {
             }
             flow
         };
-        remarks.heard(&mut heeded, |on| pool.run(call.batch, tasks, Arc::new(job), on));
+        remarks.heard(&mut heeded, |on| pool.run((call.batch, call.room), tasks, Arc::new(job), on));
     }
 }
 

@@ -111,7 +111,7 @@ impl SshFleet {
             }
             HostResult::ok()
         };
-        self.pool.run(call.batch, tasks, Arc::new(job), &mut |mut events| {
+        self.pool.run((call.batch, None), tasks, Arc::new(job), &mut |mut events| {
             events.retain(|event| matches!(event, HostEvent::Line(..)));
             // All of them are asked, whatever the story makes of the answers.
             self.shared.heed(on(events));
@@ -153,7 +153,7 @@ impl SshFleet {
         // More at once than may be open would only close each other's sessions.
         let batch = self.shared.open.limit().map_or(call.batch, |limit| call.batch.min(limit));
         let shared = self.shared.clone();
-        self.pool.run(batch, tasks, Arc::new(job), &mut |events| shared.heed(on(events)));
+        self.pool.run((batch, call.room), tasks, Arc::new(job), &mut |events| shared.heed(on(events)));
     }
 }
 

@@ -65,6 +65,9 @@ pub struct Call {
     pub group: String,
     /// Hosts at once, at least 1.
     pub batch: usize,
+    /// Hosts that may be at work or have failed in this call; a host that fails keeps its place. `None`: no such limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room: Option<usize>,
     pub timeout: Duration,
     /// Do the work even if it seems to be done already.
     pub force: bool,
@@ -77,7 +80,7 @@ pub struct Call {
 impl Call {
     /// A step of no stage, over several groups: to probe, to take locks, to let go of them.
     pub fn contact(step: Step, batch: usize, timeout: Duration) -> Call {
-        Call { step, group: String::new(), batch, timeout, force: false, recover: false }
+        Call { step, group: String::new(), batch, room: None, timeout, force: false, recover: false }
     }
 }
 
@@ -89,6 +92,20 @@ pub struct Task {
     pub attempt: u32,
     /// What a rollback goes back to.
     pub restore: Option<Revision>,
+    /// Seconds after the end of its lease that a promoted host waits for its turn to go back by itself.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lease_slot: u64,
+}
+
+fn is_zero(seconds: &u64) -> bool {
+    *seconds == 0
+}
+
+impl Task {
+    /// The first try of a step on a host, of which nothing else is to be said.
+    pub fn first(host: HostId) -> Task {
+        Task { host, attempt: 0, restore: None, lease_slot: 0 }
+    }
 }
 
 /// What a call tells while it runs.
@@ -127,8 +144,8 @@ pub enum Flow {
 /// Hosts that can be told to do a step.
 ///
 /// The one promise that every rule of a deployment leans on: each task that was started gets exactly one
-/// [`HostEvent::Ended`], tasks start in the order given, at most `batch` are under way at a time, and none starts
-/// after [`Flow::Stop`] or [`Flow::Abort`].
+/// [`HostEvent::Ended`], tasks start in the order given, at most `batch` are under way at a time, none starts while
+/// those under way and those that failed take all the `room`, and none after [`Flow::Stop`] or [`Flow::Abort`].
 pub trait Fleet {
     /// Runs one call to its end. `on` is called from the calling thread with the events that have come in since, in
     /// order, and also with none every so often, so that it can look up from waiting.

@@ -28,10 +28,17 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// Runs `job` for each task, at most `batch` at a time, in order; no task starts after `on` has said stop.
+    /// Runs `job` for each task, at most `batch` at a time, in order; no task starts after `on` has said stop, and none
+    /// while those under way and those that failed are `room`.
     ///
     /// Tasks never queue inside the pool, so a task that was reported as started has started.
-    pub fn run(&mut self, batch: usize, tasks: &[Task], job: Arc<Job>, on: &mut dyn FnMut(Vec<HostEvent>) -> Flow) {
+    pub fn run(
+        &mut self,
+        (batch, room): (usize, Option<usize>),
+        tasks: &[Task],
+        job: Arc<Job>,
+        on: &mut dyn FnMut(Vec<HostEvent>) -> Flow,
+    ) {
         let wanted = batch.clamp(1, MOST_THREADS).min(tasks.len().max(1));
         let threads = match self.threads(wanted) {
             Ok(threads) => threads,
@@ -40,11 +47,12 @@ impl Pool {
         let width = threads.current_num_threads();
         let (tell, told) = bounded::<HostEvent>(IN_FLIGHT);
         let mut waiting = tasks.iter();
-        let (mut under_way, mut stopped) = (0, false);
+        let (mut under_way, mut failed, mut stopped) = (0, 0, false);
+        let has_room = |taken: usize| room.is_none_or(|room| taken < room);
         loop {
             let mut events = Vec::new();
             // Whatever has come in is shown before anything else starts.
-            while !stopped && under_way < width && told.is_empty() {
+            while !stopped && under_way < width && has_room(under_way + failed) && told.is_empty() {
                 let Some(task) = waiting.next() else { break };
                 events.push(HostEvent::Started(task.host));
                 under_way += 1;
@@ -63,7 +71,12 @@ impl Pool {
                 }
             }
             events.extend(told.try_iter().take(IN_FLIGHT));
-            under_way -= events.iter().filter(|event| matches!(event, HostEvent::Ended(..))).count();
+            for event in &events {
+                if let HostEvent::Ended(_, result) = event {
+                    under_way -= 1;
+                    failed += usize::from(result.outcome.is_err());
+                }
+            }
             stopped |= on(events) != Flow::Continue;
         }
     }
@@ -116,7 +129,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn tasks(count: usize) -> Vec<Task> {
-        HostId::first(count).map(|host| Task { host, attempt: 0, restore: None }).collect()
+        HostId::first(count).map(Task::first).collect()
     }
 
     fn started(events: &[HostEvent]) -> Vec<usize> {
@@ -140,7 +153,7 @@ mod tests {
             HostResult::ok()
         };
         let mut all = Vec::new();
-        Pool::default().run(7, &tasks(50), Arc::new(job), &mut |events| {
+        Pool::default().run((7, None), &tasks(50), Arc::new(job), &mut |events| {
             all.extend(events);
             Flow::Continue
         });
@@ -161,7 +174,7 @@ mod tests {
                 HostResult::ok()
             };
             let (mut all, mut stopped) = (Vec::new(), false);
-            Pool::default().run(3, &tasks(40), Arc::new(job), &mut |events| {
+            Pool::default().run((3, None), &tasks(40), Arc::new(job), &mut |events| {
                 assert!(!stopped || started(&events).is_empty(), "a host started after stop");
                 all.extend(events);
                 stopped |= ended(&all).len() >= stop_at;
@@ -179,7 +192,7 @@ mod tests {
     fn with_a_batch_of_one_the_result_is_seen_before_the_next_host_starts() {
         let mut open = 0;
         let job = |_: &Task, _: &dyn Fn(HostEvent)| HostResult::ok();
-        Pool::default().run(1, &tasks(20), Arc::new(job), &mut |events| {
+        Pool::default().run((1, None), &tasks(20), Arc::new(job), &mut |events| {
             for event in events {
                 match event {
                     HostEvent::Started(_) => open += 1,
@@ -193,6 +206,33 @@ mod tests {
     }
 
     #[test]
+    fn a_host_that_failed_keeps_its_place_and_nobody_starts_without_room() {
+        let job = |task: &Task, _: &dyn Fn(HostEvent)| match task.host.index() {
+            1 | 4 => Fault::failed("no").into(),
+            _ => HostResult::ok(),
+        };
+        for (room, wanted) in [(1, 2), (2, 5), (3, 9)] {
+            let mut all = Vec::new();
+            let mut taken = 0;
+            Pool::default().run((5, Some(room)), &tasks(9), Arc::new(job), &mut |events| {
+                for event in &events {
+                    match event {
+                        HostEvent::Started(_) => taken += 1,
+                        HostEvent::Ended(_, result) => taken -= usize::from(result.outcome.is_ok()),
+                        _ => {}
+                    }
+                }
+                assert!(taken <= room);
+                all.extend(events);
+                Flow::Continue
+            });
+            // With a room of 2 one more host may have begun beside the one that failed.
+            let began = started(&all).len();
+            assert!(began >= wanted && (room > 2 || began < 9), "room {room}: {began} began");
+        }
+    }
+
+    #[test]
     fn a_panic_is_the_result_of_its_host_alone() {
         let job = |task: &Task, _: &dyn Fn(HostEvent)| {
             if task.host.index() == 1 {
@@ -201,7 +241,7 @@ mod tests {
             HostResult::ok()
         };
         let mut all = Vec::new();
-        Pool::default().run(2, &tasks(3), Arc::new(job), &mut |events| {
+        Pool::default().run((2, None), &tasks(3), Arc::new(job), &mut |events| {
             all.extend(events);
             Flow::Continue
         });
@@ -218,7 +258,7 @@ mod tests {
             HostResult::ok()
         };
         let (mut ticks, mut starts) = (0, 0);
-        Pool::default().run(1, &tasks(5), Arc::new(job), &mut |events| {
+        Pool::default().run((1, None), &tasks(5), Arc::new(job), &mut |events| {
             starts += started(&events).len();
             ticks += usize::from(events.is_empty());
             if ticks > 0 { Flow::Stop } else { Flow::Continue }
@@ -236,7 +276,7 @@ mod tests {
             HostResult::ok()
         };
         let mut lines = [0; 8];
-        Pool::default().run(8, &tasks(8), Arc::new(job), &mut |events| {
+        Pool::default().run((8, None), &tasks(8), Arc::new(job), &mut |events| {
             for event in events {
                 if let HostEvent::Line(host, line) = event {
                     assert_eq!(line.message, lines[host.index()].to_string());

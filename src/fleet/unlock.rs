@@ -16,7 +16,7 @@ impl SshFleet {
     /// Ends what holds the locks of these hosts, if it is of the run that is named with each, and lets older runs in
     /// again. Each host gets one result, as in [`super::Fleet::run`].
     pub fn unlock(&mut self, batch: usize, hosts: &[(HostId, Option<RunId>)], on: &mut dyn FnMut(Vec<HostEvent>)) {
-        let tasks: Vec<Task> = hosts.iter().map(|(host, _)| Task { host: *host, attempt: 0, restore: None }).collect();
+        let tasks: Vec<Task> = hosts.iter().map(|(host, _)| Task::first(*host)).collect();
         let (shared, held) = (self.shared.clone(), hosts.to_vec());
         let job = move |task: &Task, tell: &dyn Fn(HostEvent)| {
             let held = held.iter().find(|(host, _)| *host == task.host).and_then(|(_, held)| held.clone());
@@ -28,7 +28,7 @@ impl SshFleet {
             on(events);
             Flow::Continue
         };
-        shared.ssh.remarks().heard(&mut on, |on| pool.run(batch, &tasks, Arc::new(job), on));
+        shared.ssh.remarks().heard(&mut on, |on| pool.run((batch, None), &tasks, Arc::new(job), on));
     }
 }
 

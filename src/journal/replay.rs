@@ -244,9 +244,10 @@ impl<F: Fleet> JournaledFleet<F> {
         if self.replay.next_if(fits).is_none() {
             self.replay.break_off();
             self.replay.write(&[Record::Called { call: call.clone(), tasks: tasks.to_vec() }]);
-            return Replayed { heard: HashSet::new(), flow: Flow::Continue, returned: false, fresh: true };
+            return Replayed { heard: HashSet::new(), failed: 0, flow: Flow::Continue, returned: false, fresh: true };
         }
         let mut heard: HashSet<HostId> = HashSet::new();
+        let mut failed = 0;
         let mut flow = Flow::Continue;
         loop {
             // An interrupt stands where it was noticed, maybe ahead of every result: the story has to look up there too.
@@ -258,6 +259,7 @@ impl<F: Fleet> JournaledFleet<F> {
             let Some(record) = self.replay.next_if(|record| matches!(record, Record::Ended { .. })) else { break };
             let Record::Ended { host, result } = record else { unreachable!("only results were asked for") };
             heard.insert(host);
+            failed += usize::from(result.outcome.is_err());
             flow = flow.max(on(vec![HostEvent::Started(host), HostEvent::Ended(host, result)]));
         }
         let whole = recorded.is_subset(&heard);
@@ -265,12 +267,14 @@ impl<F: Fleet> JournaledFleet<F> {
         if !returned {
             self.replay.break_off();
         }
-        Replayed { heard, flow, returned, fresh: false }
+        Replayed { heard, failed, flow, returned, fresh: false }
     }
 }
 
 struct Replayed {
     heard: HashSet<HostId>,
+    /// How many of those failed.
+    failed: usize,
     flow: Flow,
     /// The call had come to its end.
     returned: bool,
@@ -327,7 +331,7 @@ impl<F: Fleet> Fleet for JournaledFleet<F> {
         };
         // The look that an interrupt, or the end of the replay, is noticed by.
         let mut stop = live(Vec::new()) != Flow::Continue;
-        let mut heard = replayed.heard;
+        let (mut heard, mut failed) = (replayed.heard, replayed.failed);
         // Tasks start in order, at most `batch` at a time, so these may have been under way when the deployer died.
         let begun = if replayed.fresh { 0 } else { (heard.len() + call.batch).min(tasks.len()) };
         let doubtful = tasks
@@ -340,10 +344,12 @@ impl<F: Fleet> Fleet for JournaledFleet<F> {
             let find_out_all = stop || (forward && replay.0.borrow().going_back);
             self.inner.run(&recovery, &doubtful, &mut |events| {
                 let found = if find_out_all { events } else { good_ends(events) };
-                heard.extend(found.iter().filter_map(|event| match event {
-                    HostEvent::Ended(host, _) => Some(*host),
-                    _ => None,
-                }));
+                for event in &found {
+                    if let HostEvent::Ended(host, result) = event {
+                        heard.insert(*host);
+                        failed += usize::from(result.outcome.is_err());
+                    }
+                }
                 let flow = live(found);
                 stop |= flow != Flow::Continue;
                 // All of them are asked, whatever the story makes of the answers.
@@ -354,7 +360,9 @@ impl<F: Fleet> Fleet for JournaledFleet<F> {
         let turned = forward && replay.0.borrow().going_back;
         if !stop && !turned {
             let rest: Vec<Task> = tasks.iter().filter(|task| !heard.contains(&task.host)).cloned().collect();
-            self.inner.run(call, &rest, &mut live);
+            // Those that failed have their place in it.
+            let room = call.room.map(|room| room.saturating_sub(failed));
+            self.inner.run(&Call { room, ..call.clone() }, &rest, &mut live);
         }
         replay.write(&[Record::Returned]);
     }

@@ -57,11 +57,12 @@ impl Told {
             step: Step::Probe,
             group: String::new(),
             batch: plan.probe_batch,
+            room: None,
             timeout: TIMEOUT,
             force: false,
             recover: true,
         };
-        let tasks: Vec<Task> = plan.hosts().map(|host| Task { host, attempt: 0, restore: None }).collect();
+        let tasks: Vec<Task> = plan.hosts().map(Task::first).collect();
         let mut told = Told { silent: plan.hosts().collect(), ..Told::default() };
         fleet.run(&call, &tasks, &mut |events| {
             for event in events {

@@ -109,8 +109,11 @@ fn groups(config: &Config, hosts: Hosts, limit_hosts: Option<&str>) -> Result<(V
     let group = Group {
         name: GROUP.to_owned(),
         targets,
-        size: settings.group_size,
+        steps: settings.group_size.clone(),
         limit: settings.failure_limit,
+        max_unavailable: settings.max_unavailable,
+        soak_time: settings.soak_time,
+        group_soak_time: settings.group_soak_time,
         ..Group::default()
     };
     Ok((vec![group], Vec::new()))

@@ -96,11 +96,14 @@ pub fn bring(
     options: &Options,
     front: &dyn Frontend,
 ) -> Result<ExitCode, Refused> {
+    let out: Vec<Target> =
+        views.iter().filter(|view| view.reached() == Some(false)).map(|view| view.target.clone()).collect();
     let (reached, away): (Vec<View>, Vec<View>) = views.into_iter().partition(View::may_be_brought);
     let (wanted, unclear) = wanted(reached.iter());
     for (revision, targets) in wanted.clone() {
         let holder = deploy::holder(format!("reconcile {} with {}", counted(targets.len(), "host"), revision.short()))?;
-        let choice = Choice { rev: Some(revision.to_string()), only: Some(targets), ..Choice::default() };
+        let choice =
+            Choice { rev: Some(revision.to_string()), only: Some(targets), out: out.clone(), ..Choice::default() };
         let prepared = deploy::prepare(config, repo, &choice, &holder)?;
         let ssh = ssh::prepare(config, prepared.plan.targets().map(|(_, target)| target))?;
         let code = begin(config, repo, &prepared, ssh, options, front)?;

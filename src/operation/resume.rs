@@ -2,7 +2,7 @@
 
 use crate::config::Options;
 use crate::deploy;
-use crate::deploy::{Plan, Prepared, Requests, WorkingTree};
+use crate::deploy::{Pace, Plan, Prepared, Requests, WorkingTree};
 use crate::exit_code::ExitCode;
 use crate::journal;
 use crate::journal::{AtTheEnd, Journal, Opened, Replay, Times, Unfinished};
@@ -55,7 +55,12 @@ pub fn end(
     let config = load(&over(options, opened))?;
     let repo = Repo::open(&config.top)?;
     let invocation = config.invocation.limited_to(opened.plan.invocation.limit.as_deref());
-    let plan = Plan { invocation, ..opened.plan.clone() };
+    let mut plan = Plan { invocation, ..opened.plan.clone() };
+    // Who undoes it may be in more of a hurry than who began it.
+    if at_the_end == AtTheEnd::RollBack && config.settings.rollback_at_once {
+        plan.rollback_pace = Pace::AtOnce;
+    }
+    let plan = plan;
     let mut notes = vec![(Level::Info, format!("{}: {unfinished}", front.command()))];
     // All targets may have been given them, or are to go back anyway.
     let parts = || match &opened.asked {

@@ -26,7 +26,7 @@ impl Bar {
     /// Takes an event in. The bar of a step that ended is gone after it; else what it shows waits for [`Bar::draw`].
     pub fn follow(&mut self, event: &Event) {
         Progress::follow(&mut self.progress, event);
-        if self.progress.is_none() || matches!(event, Event::StepStarted { .. }) {
+        if self.progress.is_none() || matches!(event, Event::StepStarted { .. } | Event::SoakStarted { .. }) {
             self.clear();
         }
     }
@@ -45,13 +45,13 @@ impl Bar {
             (None, _) => self.clear(),
             (Some(progress), Some(bar)) => {
                 bar.set_message(progress.to_string());
-                bar.set_position(progress.ended() as u64);
+                bar.set_position(progress.done());
             }
             (Some(progress), None) => {
-                if progress.hosts == 0 || !self.wanted {
+                if progress.whole() == 0 || !self.wanted {
                     return;
                 }
-                let bar = ProgressBar::with_draw_target(Some(progress.hosts as u64), (self.target)());
+                let bar = ProgressBar::with_draw_target(Some(progress.whole()), (self.target)());
                 bar.set_style(self.style());
                 bar.set_prefix(progress.name());
                 bar.set_message(progress.to_string());

@@ -17,6 +17,9 @@ pub struct GroupHead {
     pub subgroups: usize,
     /// The failure limit, resolved: `10% of 5 = 0`.
     pub limit: String,
+    /// Hosts that may be out of service, resolved in the same way; `None`: as many as a subgroup has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_unavailable: Option<String>,
 }
 
 impl From<&Group> for GroupHead {
@@ -26,6 +29,7 @@ impl From<&Group> for GroupHead {
             hosts: group.targets.len(),
             subgroups: group.subgroups().len(),
             limit: group.limit.resolved(group.targets.len()),
+            max_unavailable: group.max_unavailable.map(|share| share.resolved(group.whole())),
         }
     }
 }
@@ -139,6 +143,14 @@ pub enum Event {
         group: String,
         failed: usize,
         limit: String,
+    },
+    /// So many hosts of a group are out of service that no further one may go out.
+    CapacityUsedUp {
+        group: String,
+        /// What may be out, resolved: `10% of 25 = 2`.
+        max_unavailable: String,
+        /// What is out.
+        hosts: Vec<Target>,
     },
     /// A soak begins: the run waits for so many seconds, and the gates look at the service.
     SoakStarted {

@@ -1,7 +1,7 @@
 //! An event as one line of a log: of whom, how heavy, and in which words.
 
 use super::event::{Event, Note};
-use super::words::{counted, gate_failed, hosts, soak, step_name, stopping, took, waiting};
+use super::words::{counted, gate_failed, hosts, soak, step_name, stopping, took, used_up, waiting};
 use crate::fleet::Step;
 use crate::gates::SampleVerdict;
 use crate::targets::Target;
@@ -88,6 +88,9 @@ pub fn said(event: &Event) -> LogLine {
         Event::LimitExceeded { group, failed, limit } => {
             let message = format!("{} failed, more than the failure limit ({limit})", hosts(*failed));
             LogLine { group: Some(group.clone()), ..LogLine::here(Level::Error, format!("{group}: {message}")) }
+        }
+        Event::CapacityUsedUp { group, max_unavailable, hosts } => {
+            of_group(group, Level::Error, used_up(group, max_unavailable, &names(hosts), hosts.len()))
         }
         Event::SoakStarted { group, label, seconds } => of_group(group, Level::Info, soak(label, *seconds)),
         Event::Soaking { group, label, left_seconds, .. } => {

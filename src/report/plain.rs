@@ -38,7 +38,7 @@ impl<W: Write> Plain<W> {
 impl<W: Write> Reporter for Plain<W> {
     fn event(&mut self, event: &Event) {
         Progress::follow(&mut self.progress, event);
-        if matches!(event, Event::StepStarted { .. }) {
+        if matches!(event, Event::StepStarted { .. } | Event::SoakStarted { .. }) {
             self.told = (self.elapsed)();
         }
         let lines = self.text.lines(event);
@@ -58,7 +58,7 @@ impl<W: Write> Reporter for Plain<W> {
     fn tick(&mut self) {
         let Some(progress) = &self.progress else { return };
         let now = (self.elapsed)();
-        let due = now.saturating_sub(self.told) >= EVERY && progress.ended() < progress.hosts;
+        let due = now.saturating_sub(self.told) >= EVERY && progress.done() < progress.whole();
         if due && self.text.look.verbosity >= Verbosity::Normal {
             self.told = now;
             let line = self.text.line(format!("{}: {progress}", progress.name()));

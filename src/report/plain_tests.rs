@@ -90,8 +90,14 @@ fn deployment() -> Vec<Event> {
             message: "new front page".into(),
             break_glass: None,
             groups: vec![
-                GroupHead { name: "canary".into(), hosts: 1, subgroups: 1, limit: "0".into() },
-                GroupHead { name: "default".into(), hosts: 5, subgroups: 3, limit: "20% of 5 = 1".into() },
+                GroupHead { name: "canary".into(), hosts: 1, subgroups: 1, limit: "0".into(), max_unavailable: None },
+                GroupHead {
+                    name: "default".into(),
+                    hosts: 5,
+                    subgroups: 3,
+                    limit: "20% of 5 = 1".into(),
+                    max_unavailable: None,
+                },
             ],
         },
         Event::StepStarted { step: Step::Probe, label: String::new(), hosts: 6 },

@@ -4,12 +4,23 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::Event;
-use super::words::{step_name, waiting};
+use super::words::{step_name, took, waiting};
 use crate::fleet::Step;
+
+/// How far the run is with what takes time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    Step(StepProgress),
+    /// Seconds that are left of a soak, and those of the whole.
+    Soak {
+        left: u64,
+        whole: u64,
+    },
+}
 
 /// The counts of the step that runs now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Progress {
+pub struct StepProgress {
     pub step: Step,
     pub hosts: usize,
     pub ok: usize,
@@ -24,42 +35,85 @@ impl Progress {
     pub fn follow(current: &mut Option<Progress>, event: &Event) {
         match (event, current.as_mut()) {
             (Event::StepStarted { step, hosts, .. }, _) => {
-                *current = Some(Progress {
+                *current = Some(Progress::Step(StepProgress {
                     step: *step,
                     hosts: *hosts,
                     ok: 0,
                     failed: 0,
                     started: 0,
                     waiting: BTreeMap::new(),
-                });
+                }));
             }
-            (Event::HostStarted { .. }, Some(progress)) => progress.started += 1,
-            (Event::HostWaiting { host, what, seconds, limit }, Some(progress)) => {
-                progress.waiting.insert(host.to_string(), waiting(what, *seconds, *limit));
+            (Event::SoakStarted { seconds, .. }, _) => {
+                *current = Some(Progress::Soak { left: *seconds, whole: *seconds });
             }
-            (Event::HostEnded { host, outcome, .. }, Some(progress)) => {
-                progress.waiting.remove(&host.to_string());
-                if outcome.is_ok() { progress.ok += 1 } else { progress.failed += 1 }
-            }
+            (Event::Soaking { left_seconds, .. }, Some(Progress::Soak { left, .. })) => *left = *left_seconds,
             // What can be typed now stands alone.
-            (Event::Stopping { .. } | Event::StepEnded { .. } | Event::Ended { .. }, _) => *current = None,
+            (Event::Stopping { .. } | Event::StepEnded { .. } | Event::SoakEnded { .. } | Event::Ended { .. }, _) => {
+                *current = None;
+            }
+            (_, Some(Progress::Step(step))) => step.follow(event),
+            _ => {}
+        }
+    }
+
+    /// What the whole of it is: hosts, or seconds.
+    pub fn whole(&self) -> u64 {
+        match self {
+            Progress::Step(step) => step.hosts as u64,
+            Progress::Soak { whole, .. } => *whole,
+        }
+    }
+
+    /// How much of that is done.
+    pub fn done(&self) -> u64 {
+        match self {
+            Progress::Step(step) => step.ended() as u64,
+            Progress::Soak { left, whole } => whole.saturating_sub(*left),
+        }
+    }
+
+    /// The step's name for people.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Progress::Step(step) => step_name(step.step),
+            Progress::Soak { .. } => "soak",
+        }
+    }
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Progress::Step(step) => step.fmt(f),
+            Progress::Soak { left, .. } => write!(f, "{} left", took(*left as f64)),
+        }
+    }
+}
+
+impl StepProgress {
+    fn follow(&mut self, event: &Event) {
+        match event {
+            Event::HostStarted { .. } => self.started += 1,
+            Event::HostWaiting { host, what, seconds, limit } => {
+                self.waiting.insert(host.to_string(), waiting(what, *seconds, *limit));
+            }
+            Event::HostEnded { host, outcome, .. } => {
+                self.waiting.remove(&host.to_string());
+                if outcome.is_ok() { self.ok += 1 } else { self.failed += 1 }
+            }
             _ => {}
         }
     }
 
     /// Hosts that have ended.
-    pub fn ended(&self) -> usize {
+    fn ended(&self) -> usize {
         self.ok + self.failed
-    }
-
-    /// The step's name for people.
-    pub fn name(&self) -> &'static str {
-        step_name(self.step)
     }
 }
 
 /// `5 ok, 1 failed, 3 running, 88 left`.
-impl fmt::Display for Progress {
+impl fmt::Display for StepProgress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let running = self.started.saturating_sub(self.ended());
         let left = self.hosts.saturating_sub(self.started.max(self.ended()));

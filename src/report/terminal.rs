@@ -218,6 +218,23 @@ mod tests {
     }
 
     #[test]
+    fn a_soak_counts_down_beneath_the_lines() {
+        let screen = Screen::new(100);
+        let mut terminal = terminal(&screen);
+        let (group, label) = ("web", "web1");
+        let soaking =
+            |left| Event::Soaking { group: group.into(), label: label.into(), left_seconds: left, soak_seconds: 90 };
+        terminal.event(&Event::SoakStarted { group: group.into(), label: label.into(), seconds: 90 });
+        terminal.event(&soaking(61));
+        let shown = screen.text();
+        let [first, last] = shown.lines().collect::<Vec<_>>()[..] else { panic!("{shown}") };
+        assert_eq!(first, "12:00:00 web1: soak for 1 min 30 s");
+        assert!(last.starts_with("soak #") && last.ends_with("1 min 01 s left"), "{last}");
+        terminal.event(&Event::SoakEnded { group: group.into(), label: label.into(), left_seconds: 0 });
+        assert_eq!(screen.text(), first);
+    }
+
+    #[test]
     fn a_narrow_terminal_keeps_the_bar_to_its_lines() {
         let screen = Screen::new(30);
         let mut terminal = terminal(&screen);

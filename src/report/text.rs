@@ -10,7 +10,7 @@ use super::causes::{Cause, Causes};
 use super::event::Note;
 use super::folded::Folded;
 use super::render_options::{RenderOptions, Verbosity};
-use super::words::{counted, gate_failed, heading, hosts, soak, step_name, stopping, took, waiting};
+use super::words::{counted, gate_failed, heading, hosts, soak, step_name, stopping, took, used_up, waiting};
 use super::{Event, GroupHead, SampleVerdict, table};
 use crate::clock;
 use crate::fleet::Step;
@@ -137,6 +137,11 @@ impl Text {
                 let text = format!("{group}: {} failed, more than the failure limit ({limit})", hosts(*failed));
                 out.push(self.line(Style::Bad.of(text)));
             }
+            Event::CapacityUsedUp { group, max_unavailable, hosts: out_of_service } => {
+                let names = self.look.folded(out_of_service);
+                let text = used_up(group, max_unavailable, &names, out_of_service.len());
+                out.push(self.line(Style::Bad.of(text)));
+            }
             Event::SoakStarted { label, seconds, .. } if normal => {
                 out.push(self.line(soak(label, *seconds)));
             }
@@ -239,9 +244,10 @@ impl Text {
     }
 
     fn group(&self, group: &GroupHead) -> Styled {
-        let GroupHead { name, hosts: count, subgroups, limit } = group;
+        let GroupHead { name, hosts: count, subgroups, limit, max_unavailable } = group;
         let parts = if *subgroups > 1 { format!(" in {}", counted(*subgroups, "subgroup")) } else { String::new() };
-        self.line(format!("  {name}: {}{parts}, failure limit {limit}", hosts(*count)))
+        let most = max_unavailable.as_ref().map(|most| format!(", at most {most} out of service")).unwrap_or_default();
+        self.line(format!("  {name}: {}{parts}, failure limit {limit}{most}", hosts(*count)))
     }
 
     /// How text of a level looks; `None`: it is not shown. A host says more than others do of it.

@@ -46,6 +46,12 @@ pub fn soak(label: &str, seconds: u64) -> String {
     format!("{label}: soak for {}", took(seconds as f64))
 }
 
+/// What is said of a group without any room left.
+pub fn used_up(group: &str, most: &str, names: &str, count: usize) -> String {
+    let verb = if count == 1 { "is" } else { "are" };
+    format!("max_unavailable of {group} ({most}) is used up: {names} {verb} out of service")
+}
+
 /// How a gate halted a run.
 pub fn gate_failed(gate: &str, reason: &str, inconclusive: bool) -> String {
     let how = if inconclusive { "is inconclusive" } else { "failed" };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FailureLimit, Target};
+use super::{FailureLimit, Share, Steps, Target};
 
 /// What happens to a host that failed within its group's limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,12 +22,22 @@ pub enum FailedTargets {
 pub struct Group {
     pub name: String,
     pub targets: Vec<Target>,
-    /// Targets in a subgroup; `None`: the whole group at once.
-    pub size: Option<usize>,
+    /// The sizes of its subgroups.
+    #[serde(default, alias = "size")]
+    pub steps: Steps,
     pub limit: FailureLimit,
     /// Rounds in which the group's failed hosts are tried again.
     pub retry_failed: usize,
     pub failed_targets: FailedTargets,
+    /// Hosts that may be out of service at a time, as a share of the whole group; `None`: as many as a subgroup has.
+    #[serde(default)]
+    pub max_unavailable: Option<Share>,
+    /// Hosts that the group has in the configuration, where the run leaves some of them alone; 0 in older journals.
+    #[serde(default)]
+    pub whole: usize,
+    /// Hosts that the run leaves alone and that are known to be out of service.
+    #[serde(default)]
+    pub out_elsewhere: Vec<Target>,
     /// How long the run soaks after each subgroup.
     #[serde(default)]
     pub soak_time: Duration,
@@ -40,15 +50,14 @@ impl Group {
     /// The subgroups in order, each with its label: `canary` when there is one, else `canary1`, `canary2` …
     /// Ranges are indices into [`Group::targets`].
     pub fn subgroups(&self) -> Vec<(String, std::ops::Range<usize>)> {
-        let whole = self.targets.len();
-        let size = self.size.unwrap_or(whole).clamp(1, whole.max(1));
-        let count = whole.div_ceil(size);
-        (0..count)
-            .map(|n| {
-                let label = if count == 1 { self.name.clone() } else { format!("{}{}", self.name, n + 1) };
-                (label, n * size..((n + 1) * size).min(whole))
-            })
-            .collect()
+        let cut = self.steps.cut(self.targets.len());
+        let label = |n: usize| if cut.len() == 1 { self.name.clone() } else { format!("{}{}", self.name, n + 1) };
+        (0..cut.len()).map(|n| (label(n), cut[n].clone())).collect()
+    }
+
+    /// Hosts that the group has in the configuration: what a share of it is of.
+    pub fn whole(&self) -> usize {
+        self.whole.max(self.targets.len())
     }
 }
 
@@ -58,7 +67,7 @@ mod tests {
 
     fn group(targets: usize, size: Option<usize>) -> Group {
         let targets = (0..targets).map(|n| format!("web{n}").parse().unwrap()).collect();
-        Group { name: "canary".into(), targets, size, ..Group::default() }
+        Group { name: "canary".into(), targets, steps: size.into(), ..Group::default() }
     }
 
     #[test]

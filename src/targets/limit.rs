@@ -49,39 +49,41 @@ impl FromStr for FailureLimit {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let usage = "write a number of hosts (2) or a percentage of the group (20%)";
-        if let Some(digits) = text.strip_suffix('%') {
-            let digits = digits.trim_end();
-            if let Some(share) = millionths(digits) {
-                return match share {
-                    share if share % 10_000 == 0 => Ok(FailureLimit::Percent((share / 10_000) as u8)),
-                    share => Ok(FailureLimit::Millionths(share)),
-                };
-            }
-            return match digits.parse::<u8>() {
-                Ok(percent) if percent <= 100 && digits.bytes().all(|b| b.is_ascii_digit()) => {
-                    Ok(FailureLimit::Percent(percent))
-                }
-                _ if digits.bytes().all(|b| b.is_ascii_digit()) && !digits.is_empty() => {
-                    Err(format!("{text:?} is more than the whole group: a percentage is 0% to 100%"))
-                }
-                _ => Err(format!("{text:?} is not a failure limit: {usage}")),
+        read(text, "failure limit")
+    }
+}
+
+/// Reads what messages call `what`.
+pub(super) fn read(text: &str, what: &str) -> Result<FailureLimit, String> {
+    let usage = "write a number of hosts (2) or a percentage of the group (20%)";
+    if let Some(digits) = text.strip_suffix('%') {
+        let digits = digits.trim_end();
+        if let Some(share) = millionths(digits) {
+            return match share {
+                share if share % 10_000 == 0 => Ok(FailureLimit::Percent((share / 10_000) as u8)),
+                share => Ok(FailureLimit::Millionths(share)),
             };
         }
-        if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-            return text
-                .parse()
-                .map(FailureLimit::Hosts)
-                .map_err(|_| format!("{text:?} is too large for a failure limit"));
-        }
-        match text.parse::<f64>() {
-            Ok(fraction) if fraction < 0.0 => Err(format!("{text:?} is negative: {usage}")),
-            Ok(fraction) if fraction > 0.0 && fraction < 1.0 => {
-                let percent = (fraction * 100.0).round().max(1.0);
-                Err(format!("{text:?} is a fraction: write {percent}% for that part of the group"))
+        return match digits.parse::<u8>() {
+            Ok(percent) if percent <= 100 && digits.bytes().all(|b| b.is_ascii_digit()) => {
+                Ok(FailureLimit::Percent(percent))
             }
-            _ => Err(format!("{text:?} is not a failure limit: {usage}")),
+            _ if digits.bytes().all(|b| b.is_ascii_digit()) && !digits.is_empty() => {
+                Err(format!("{text:?} is more than the whole group: a percentage is 0% to 100%"))
+            }
+            _ => Err(format!("{text:?} is not a {what}: {usage}")),
+        };
+    }
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+        return text.parse().map(FailureLimit::Hosts).map_err(|_| format!("{text:?} is too large for a {what}"));
+    }
+    match text.parse::<f64>() {
+        Ok(fraction) if fraction < 0.0 => Err(format!("{text:?} is negative: {usage}")),
+        Ok(fraction) if fraction > 0.0 && fraction < 1.0 => {
+            let percent = (fraction * 100.0).round().max(1.0);
+            Err(format!("{text:?} is a fraction: write {percent}% for that part of the group"))
         }
+        _ => Err(format!("{text:?} is not a {what}: {usage}")),
     }
 }
 

@@ -9,6 +9,8 @@ mod list;
 mod names;
 mod pattern;
 mod range;
+mod share;
+mod steps;
 mod term;
 
 pub use file::{SYSTEM_FOLDER, TargetFile, parse_targets, read_target_file, read_targets};
@@ -19,3 +21,5 @@ pub use limit::FailureLimit;
 pub use list::parse_list;
 pub use names::{check_user, is_name_character};
 pub use pattern::{HostPattern, limit_to};
+pub use share::Share;
+pub use steps::Steps;

@@ -16,6 +16,9 @@ pub struct Lease {
     pub restore: Revision,
     /// How long the lease lasts without being renewed.
     pub seconds: u64,
+    /// Seconds after that until it is this host's turn among those of its group.
+    #[serde(default)]
+    pub turn: u64,
     /// When it began: RFC 3339, UTC.
     pub since: String,
     pub stands: LeaseStands,
@@ -47,7 +50,7 @@ impl fmt::Display for Lease {
                     "{new} is live on a lease of run {run} since {}, not finalized; it goes back to {old} ",
                     self.since
                 )?;
-                write!(f, "{} s after its deployer has gone", self.seconds)
+                write!(f, "{} s after its deployer has gone", self.seconds.saturating_add(self.turn))
             }
             LeaseStands::Missed => write!(
                 f,

@@ -207,6 +207,9 @@ pub struct StageRequest {
     /// 0: for ever.
     #[serde(default)]
     pub confirm_timeout: u64,
+    /// Seconds after that until it is this host's turn to go back by itself, unless its promote failed.
+    #[serde(default)]
+    pub lease_slot: u64,
     pub environment: Option<String>,
     /// What belongs into the revision's tree beside its own files.
     #[serde(default)]

@@ -12,6 +12,7 @@ pub fn plain(header: Header, group: &str, revision: Revision) -> StageRequest {
         found_nothing: false,
         force: false,
         cache_revs: 5,
+        lease_slot: 0,
         confirm_timeout: 0,
         environment: None,
         extras: Default::default(),

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use hoist::deploy::health::{GateEvent, Gates, Health, Look, Moment, Sample, SampleVerdict};
-use hoist::deploy::{Kind, Plan, StagePlan};
+use hoist::deploy::{Kind, Pace, Plan, StagePlan};
 use hoist::fleet::{Call, Fleet, Flow, HostEvent, HostResult, Step, Task};
 use hoist::report::{Event, Reporter};
 use hoist::targets::Group;
@@ -43,6 +43,8 @@ pub fn plan_of(groups: Vec<Group>, batch: usize) -> Plan {
         confirm_timeout: Duration::ZERO,
         probe_batch: batch,
         gates: Vec::new(),
+        lease_slot: Duration::ZERO,
+        rollback_pace: Pace::Budget,
         break_glass: None,
         force: false,
         need_bytes: 0,
@@ -374,12 +376,13 @@ impl Fleet for Scripted {
         trace.borrow_mut().push(Trace::Called { call: call.clone(), tasks: tasks.to_vec() });
         let mut queued: VecDeque<Task> = tasks.to_vec().into();
         let mut under_way: Vec<Task> = Vec::new();
-        let mut stopped = false;
-        while !(under_way.is_empty() && (queued.is_empty() || stopped)) {
+        let (mut stopped, mut failed) = (false, 0);
+        let full = |taken: usize| call.room.is_some_and(|room| taken >= room);
+        while !(under_way.is_empty() && (queued.is_empty() || stopped || full(failed))) {
             // The real fleet lets its caller look up while nothing happens.
             stopped |= on(Vec::new()) != Flow::Continue;
             let mut events = Vec::new();
-            while under_way.len() < call.batch && !stopped && !queued.is_empty() {
+            while under_way.len() < call.batch && !full(under_way.len() + failed) && !stopped && !queued.is_empty() {
                 let task = queued.pop_front().unwrap();
                 let key = (task.host.index(), call.step, task.attempt);
                 // A look at the end of a run that was resumed is a probe like the first one.
@@ -410,6 +413,7 @@ impl Fleet for Scripted {
                     result.state = Some(self.world.borrow().states[task.host.index()].clone());
                 }
                 self.world.borrow_mut().begun.insert(key, Some(result.clone()));
+                failed += usize::from(result.outcome.is_err());
                 self.moment();
                 trace.borrow_mut().push(Trace::Told(task.host.index(), result.outcome.clone()));
                 events.push(HostEvent::Ended(task.host, Box::new(result)));

@@ -15,6 +15,10 @@ command! {
         #[argh(option, arg_name = "revision")]
         pub to: Option<String>,
 
+        /// take all hosts of a group back at once, without regard to max_unavailable and subgroups
+        #[argh(switch)]
+        pub at_once: bool,
+
         /// list the revisions that the targets keep
         #[argh(switch)]
         pub list: bool,
@@ -30,7 +34,10 @@ command! {
 }
 
 /// Runs the command.
-pub fn run(args: Args) -> Result<ExitCode, Refused> {
+pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
+    if args.at_once {
+        args.define.push("rollback_pace:at_once".into());
+    }
     let console = Console::new("rollback", args.show()?, args.yes);
     let (options, limit_hosts) = (args.options()?, args.limit()?);
     let to = match (args.to, args.revision) {

@@ -12,7 +12,7 @@ use crate::operation::{Command, Hosts, Overrides, Refused, command_line};
 use crate::report;
 use crate::report::Reporter;
 use crate::run::Caller;
-use crate::targets::{FailureLimit, Group, Target, fold};
+use crate::targets::{FailureLimit, Group, Steps, Target, fold};
 
 use super::{ExitCode, command};
 
@@ -34,8 +34,8 @@ command! {
             batch: "number",
             /// the number of hosts of a group that may fail, or a percentage such as 10% (default: failure_limit)
             failure_limit: "limit",
-            /// the number of hosts in a subgroup, or all; subgroups run one after the other (default: group_size)
-            group_size: "number",
+            /// the sizes of successive subgroups, 1,10%,50%, or all (default: group_size)
+            group_size: "sizes",
             /// the time limit of the command on a host (default: stage_timeout)
             timeout: "seconds",
         }
@@ -66,13 +66,13 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
     }
     let options = args.options()?;
     let limit = flag("--failure-limit", &args.failure_limit, str::parse::<FailureLimit>)?;
-    let size = flag("--group-size", &args.group_size, config::values::group_size)?;
+    let steps = flag("--group-size", &args.group_size, str::parse::<Steps>)?;
     let overrides = Overrides {
         batch: flag("--batch", &args.batch, |text| config::values::number(text, 1))?,
         timeout: flag("--timeout", &args.timeout, config::values::seconds)?,
         group: &|group: &mut Group| {
             group.limit = limit.unwrap_or(group.limit);
-            group.size = size.unwrap_or(group.size);
+            group.steps = steps.clone().unwrap_or_else(|| group.steps.clone());
         },
     };
     let limit_hosts = args.limit()?;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::deploy::Plan;
-use crate::targets::{FailedTargets, FailureLimit, Group, Target, fold};
+use crate::targets::{FailedTargets, FailureLimit, Group, Share, Target, fold};
 use crate::terminal::Page;
 use crate::text::counted;
 use crate::wire::{Revision, Stage};
@@ -27,6 +27,14 @@ pub fn text(plan: &Plan) -> Page {
         page.line("");
         page.line(format!("group {}: {}", group.name, counted(size, "host")));
         page.line(format!("  failure limit  {}", group.limit.resolved(size)));
+        if let Some(most) = group.max_unavailable {
+            page.line(format!("  out of service at most {}", most.resolved(group.whole())));
+        }
+        for (time, after) in [(group.soak_time, "each subgroup"), (group.group_soak_time, "the group")] {
+            if !time.is_zero() {
+                page.line(format!("  soak           {} s after {after}", time.as_secs()));
+            }
+        }
         if group.retry_failed > 0 {
             page.line(format!("  failed hosts   tried again {}", counted(group.retry_failed, "time")));
         }
@@ -61,6 +69,15 @@ struct PlannedGroup<'a> {
     failure_limit: FailureLimit,
     /// In hosts.
     resolved_limit: usize,
+    /// As it is written; `None`: as many as a subgroup has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_unavailable: Option<Share>,
+    /// In hosts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resolved_max_unavailable: Option<usize>,
+    /// In seconds.
+    soak_time: u64,
+    group_soak_time: u64,
     retry_failed: usize,
     failed_targets: FailedTargets,
     subgroups: Vec<Subgroup<'a>>,
@@ -94,6 +111,10 @@ impl PlannedGroup<'_> {
             hosts: group.targets.len(),
             failure_limit: group.limit,
             resolved_limit: group.limit.of(group.targets.len()),
+            max_unavailable: group.max_unavailable,
+            resolved_max_unavailable: group.max_unavailable.map(|most| most.of(group.whole())),
+            soak_time: group.soak_time.as_secs(),
+            group_soak_time: group.group_soak_time.as_secs(),
             retry_failed: group.retry_failed,
             failed_targets: group.failed_targets,
             subgroups: subgroups.map(|(label, range)| Subgroup { label, hosts: &group.targets[range] }).collect(),

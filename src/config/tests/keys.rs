@@ -3,8 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::config::keys::{KEYS, Kind, Prefix};
 use crate::config::{HostKeyChecking, SshConfig};
-use crate::targets::FailedTargets;
-use crate::targets::FailureLimit;
+use crate::targets::{FailedTargets, FailureLimit, Steps};
 use crate::wire::Stage;
 
 #[test]
@@ -16,7 +15,9 @@ fn a_bare_configuration_has_the_defaults_of_the_table() {
     assert_eq!(settings.host_key_checking, HostKeyChecking::Strict);
     assert_eq!(settings.server_groups, ["default"]);
     assert_eq!(settings.groups[0].failed_targets, FailedTargets::Leave);
-    assert_eq!((settings.groups[0].group_size, settings.groups[0].failure_limit), (None, FailureLimit::Hosts(0)));
+    let group = &settings.groups[0];
+    assert_eq!((group.group_size.clone(), group.failure_limit), (Steps::default(), FailureLimit::Hosts(0)));
+    assert_eq!((group.max_unavailable, group.soak_time, group.group_soak_time), (None, Duration::ZERO, Duration::ZERO));
     assert_eq!(settings.stage_timeout, Duration::from_secs(900));
     assert_eq!((settings.service_timeout, settings.service_port), (Duration::from_secs(120), None));
     assert_eq!((settings.config_deploy, settings.perform_checks), (false, true));
@@ -85,19 +86,21 @@ fn git_repo_is_required_and_stays_below_the_deploy_directory() {
 #[test]
 fn a_group_reads_its_own_keys_and_falls_back_to_the_bare_ones_but_for_its_target_file() {
     let config = Repo::configured(
-        "server_groups: Canary, api, default\ngroup_size: 5\nfailure_limit: 10%\nretry_failed: 1\ndsh_targets: all\n\
-         Canary_dsh_targets: few\ncanary_group_size: 1\ncanary_failure_limit: 0\napi_retry_failed: 2\n\
+        "server_groups: Canary, api, default\ngroup_size: 1, 10%, 50%\nmax_unavailable: 5%\nfailure_limit: 10%\nretry_failed: 1\ndsh_targets: all\n\
+         Canary_dsh_targets: few\ncanary_group_size: 1\ncanary_failure_limit: 0\ncanary_max_unavailable:\napi_retry_failed: 2\n\
          api_group_size: all\napi_failed_targets: rollback\ndefault_group_size: 9\n",
     )
     .config();
     let settings = config.settings;
     let [canary, api, default] = &settings.groups[..] else { panic!("{:?}", settings.groups) };
     assert_eq!((canary.name.as_str(), canary.dsh_targets.as_deref()), ("Canary", Some("few")));
-    assert_eq!((canary.group_size, canary.failure_limit, canary.retry_failed), (Some(1), FailureLimit::Hosts(0), 1));
-    assert_eq!((api.dsh_targets.as_deref(), api.group_size), (None, None));
+    assert_eq!((canary.group_size.clone(), canary.max_unavailable), (Some(1).into(), None));
+    assert_eq!((canary.failure_limit, canary.retry_failed), (FailureLimit::Hosts(0), 1));
+    assert_eq!((api.dsh_targets.as_deref(), api.group_size.clone()), (None, Steps::default()));
+    assert_eq!(api.max_unavailable.unwrap().resolved(40), "5% of 40 = 2");
     assert_eq!((api.failure_limit, api.retry_failed), (FailureLimit::Percent(10), 2));
     assert_eq!((api.failed_targets, canary.failed_targets), (FailedTargets::Rollback, FailedTargets::Leave));
-    assert_eq!((default.dsh_targets.as_deref(), default.group_size), (Some("all"), Some(5)));
+    assert_eq!((default.dsh_targets.as_deref(), default.group_size.to_string()), (Some("all"), "1, 10%, 50%".into()));
 }
 
 #[test]

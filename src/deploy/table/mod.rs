@@ -95,6 +95,8 @@ impl Table {
             self.rows[host.index()].attempts[stage as usize] += 1;
             return;
         }
+        let row = &mut self.rows[host.index()];
+        row.out = row.is_out() || row.goes_out_for(stage);
         self.go(host, HostState::Running(stage));
         let row = &mut self.rows[host.index()];
         row.attempts[stage as usize] += 1;
@@ -130,6 +132,7 @@ impl Table {
 
     fn ended_well(&mut self, host: HostId, stage: Stage, index: usize) {
         let row = &mut self.rows[host.index()];
+        row.out &= !stage.restarts();
         match stage {
             Stage::Rollback => {
                 let next = if row.restore().is_some() { HostState::RolledBack } else { HostState::Left };
@@ -148,6 +151,7 @@ impl Table {
     fn ended_badly(&mut self, host: HostId, stage: Stage, index: usize, fault: Fault) {
         use HostState::*;
         let row = &mut self.rows[host.index()];
+        row.out |= fault.is_out_of_reach();
         match &fault {
             Fault::Lost { .. } => row.links = None,
             // Without a session nothing was done, nor where somebody else's revision was found.
@@ -157,6 +161,7 @@ impl Table {
         let next = match (stage, &fault) {
             (_, Fault::MovedOn { to }) => {
                 row.found(to);
+                row.out = false;
                 MovedOn
             }
             (Stage::Rollback, Fault::ChecksFailed { .. }) if row.restore().is_some() => Unwell,
@@ -232,6 +237,11 @@ impl Table {
             Some(state) if state.done.as_ref() == Some(&plan.revision) => Ok(()),
             _ => Err(Fault::failed(format!(".done does not name {}", plan.revision.short()))),
         }
+    }
+
+    /// A host is not rolled back, since that would take more hosts out of service than may be.
+    pub fn no_room(&mut self, host: HostId, why: &str) {
+        self.rows[host.index()].trouble = Some(Failure { stage: Some(Stage::Rollback), fault: Fault::failed(why) });
     }
 
     /// The final table, in the order of the plan: every target once, none in a state without a name.

@@ -34,6 +34,8 @@ pub struct Row {
     pub touched: bool,
     /// [`Row::touched`] before the stage that is running.
     pub(super) touched_before: bool,
+    /// Whether a stage took it out of service, and none has brought it back.
+    pub(super) out: bool,
     /// Whether it counts against its group's limit.
     pub failed: bool,
     /// Tries of each stage so far, so that every try has a number of its own.
@@ -53,6 +55,7 @@ impl Row {
             passed: 0,
             touched: false,
             touched_before: false,
+            out: false,
             failed: false,
             attempts: [0; Stage::ALL.len()],
             facts: None,
@@ -89,6 +92,18 @@ impl Row {
     pub fn is_complete(&self, plan: &Plan) -> bool {
         let there = matches!(self.state, HostState::Ready | HostState::Finalized);
         there && self.passed == plan.stages.len()
+    }
+
+    /// R13: whether the host is out of service, as far as is known.
+    pub fn is_out(&self) -> bool {
+        let lost = matches!(self.state, HostState::Unreachable | HostState::Unknown);
+        self.out || lost || self.drained().is_some()
+    }
+
+    /// Whether a stage takes the host out of service that is in it now. Where nothing was promoted, nothing is restarted on
+    /// the way back.
+    pub fn goes_out_for(&self, stage: Stage) -> bool {
+        !self.is_out() && stage.restarts() && (stage != Stage::Rollback || self.was_promoted())
     }
 
     /// Whether the host serves what it served at the probe: no stage that takes its service down was begun there.

@@ -52,6 +52,7 @@ impl Row {
     fn is_ok(&self, plan: &Plan) -> bool {
         use HostState::*;
         match self.state {
+            _ if self.trouble.is_some() => false,
             _ if self.drained().is_some() => false,
             Ready if self.passed == plan.stages.len() && plan.finalize.is_none() => true,
             Finalized | RolledBack => !self.failed,

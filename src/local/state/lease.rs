@@ -15,10 +15,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::files::no_links;
-use crate::wire::{Lease, LeaseStands, Outcome, Revision, RunId, StageRequest};
+use crate::wire::{Lease, LeaseStands, Outcome, Revision, RunId, Stage, StageRequest};
 
 use super::hoist_dir;
 use super::layout::{Layout, Link};
+use super::record;
 use crate::local::fault::Fault;
 use crate::local::os::files;
 use crate::local::os::sys;
@@ -82,6 +83,7 @@ pub fn open(layout: &Layout, request: &StageRequest, new_files: bool, watcher: u
         revision: request.revision.clone(),
         restore: restore.clone(),
         seconds: request.confirm_timeout,
+        turn: request.lease_slot,
         since: crate::clock::rfc3339_utc(),
         stands: LeaseStands::Open,
     };
@@ -132,7 +134,12 @@ pub fn due(layout: &Layout, run: &RunId) -> Due {
 
 fn left(layout: &Layout, kept: &LeaseFile) -> Duration {
     let renewed = fs::read_to_string(until_path(layout)).ok().and_then(|text| text.trim().parse().ok());
-    Duration::from_millis(renewed.unwrap_or(kept.until)).saturating_sub(sys::since_boot())
+    let mut until = Duration::from_millis(renewed.unwrap_or(kept.until));
+    // A host whose promote did not end well is out of service anyway, so it need not wait for its turn.
+    if kept.lease.turn > 0 && record::ended_well(layout, &kept.lease.run, Stage::Promote) {
+        until = until.saturating_add(Duration::from_secs(kept.lease.turn));
+    }
+    until.saturating_sub(sys::since_boot())
 }
 
 /// The lease as a probe tells of it.

@@ -80,6 +80,13 @@ pub fn was_started(layout: &Layout, run: &RunId, stage: Stage) -> bool {
     tries(layout, run).iter().any(|(tried, _)| *tried == stage)
 }
 
+/// Whether the last try of a stage in a run ended, and well.
+pub fn ended_well(layout: &Layout, run: &RunId, stage: Stage) -> bool {
+    let last = tries(layout, run).into_iter().filter(|(tried, _)| *tried == stage).map(|(_, attempt)| attempt).max();
+    let record = last.and_then(|attempt| read(layout, run, stage, attempt));
+    record.is_some_and(|record| matches!(record.outcome, Some(Ok(()))))
+}
+
 /// The number of the next try of a stage.
 pub fn next_attempt(layout: &Layout, run: &RunId, stage: Stage) -> u32 {
     let numbers = tries(layout, run).into_iter().filter(|(tried, _)| *tried == stage).map(|(_, number)| number);

@@ -1,0 +1,71 @@
+//! R13: the hosts of a step take turns, so that no more of their group are out of service than may be.
+
+use crate::fleet::{Call, Flow, HostId, HostResult, Step};
+use crate::report::Event;
+use crate::targets::Target;
+
+use super::capacity;
+use super::capacity::Capacity;
+use super::plan::GroupId;
+use super::story::Deployment;
+use super::table::{HostState, Row, Table};
+
+impl Deployment<'_> {
+    /// Runs a step on hosts of one group. Those that do not go out of service for it, or are out anyway, go first and
+    /// take no room; of the others as many at a time as there is room for, where a host that failed keeps its place.
+    /// Gives back whom there was no room for.
+    pub(super) fn take_turns(
+        &mut self,
+        call: &Call,
+        group: GroupId,
+        (label, hosts): (&str, Vec<HostId>),
+        capacity: Capacity,
+        interruptible: bool,
+        mut ended: impl FnMut(&mut Table, HostId, HostResult) -> Flow,
+    ) -> Vec<HostId> {
+        let goes_out = |row: &Row| matches!(call.step, Step::Run(stage) if row.goes_out_for(stage));
+        let (mut waiting, free): (Vec<_>, Vec<_>) = hosts.into_iter().partition(|host| goes_out(self.table.row(*host)));
+        if self.run_call(call, label, free, interruptible, &mut ended).stopped {
+            return Vec::new();
+        }
+        while !waiting.is_empty() {
+            let room = capacity.room(self.out_in(group).len());
+            if room == 0 {
+                break;
+            }
+            let call = Call { batch: call.batch.min(room), room: Some(room), ..call.clone() };
+            let left = self.run_call(&call, label, waiting, interruptible, &mut ended);
+            if left.stopped {
+                return Vec::new();
+            }
+            waiting = left.hosts;
+        }
+        waiting
+    }
+
+    /// The hosts of a group that are out of service, also those that this run leaves alone.
+    pub(super) fn out_in(&self, group: GroupId) -> Vec<&Target> {
+        let rows = self.plan.hosts_of(group).map(|host| self.table.row(host));
+        let own = rows.filter(|row| row.is_out()).map(|row| &row.target);
+        own.chain(&self.plan.group(group).out_elsewhere).collect()
+    }
+
+    /// Whether hosts of a group wait for their turn, and there is no room for any of them.
+    pub(super) fn is_used_up(&self, group: GroupId) -> bool {
+        let plan = self.plan;
+        let waits = |row: &Row| row.state() == HostState::Ready && row.passed < plan.stages.len() && !row.is_out();
+        plan.restarts()
+            && Capacity::of(plan.group(group), 1).room(self.out_in(group).len()) == 0
+            && plan.hosts_of(group).any(|host| waits(self.table.row(host)))
+    }
+
+    /// Tells that there is no room left; the sentence that says so.
+    pub(super) fn report_used_up(&mut self, group: GroupId) -> String {
+        let head = self.plan.group(group);
+        let out = self.out_in(group);
+        let (said, hosts) = (capacity::used_up(head, &out), out.into_iter().cloned().collect());
+        let most = capacity::resolved(head).unwrap_or_default();
+        self.report.event(&Event::CapacityUsedUp { group: head.name.clone(), max_unavailable: most, hosts });
+        said
+    }
+}

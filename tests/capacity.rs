@@ -1,0 +1,160 @@
+//! How many services are down at once, read from what the hosts themselves write down when a restart begins and ends:
+//! real sshd, the built binary.
+
+mod common;
+
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+
+use common::{Farm, Links, Project, address, all_on, wait_for};
+
+const HOSTS: usize = 5;
+const MOST: i32 = 2;
+
+/// Hosts whose service notes in one file when its restart begins and ends; two may be down at a time.
+struct Scene {
+    farm: Farm,
+    project: Project,
+    log: PathBuf,
+}
+
+impl Scene {
+    fn new(more: &str) -> Scene {
+        let (farm, project) = Project::on_farm(0, HOSTS);
+        let log = project.path(".git/restarts");
+        for n in 0..HOSTS {
+            let path = farm.srv(&address(n)).join("service");
+            let log = log.display();
+            std::fs::write(&path, format!("#!/bin/sh\necho + >> {log}\nsleep 0.4\necho - >> {log}\n")).unwrap();
+            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        }
+        let keys = "service_name: web\nservice_command: /srv/service {action} {service}\nverify_service: off";
+        project.configure(&format!("{keys}\nmax_unavailable: {MOST}\n{more}"));
+        Scene { farm, project, log }
+    }
+
+    fn commit(&self, words: &str) -> String {
+        self.project.write("index.html", &format!("{words}\n"));
+        self.project.commit(words)
+    }
+
+    /// How many restarts have ended.
+    fn ended(&self) -> usize {
+        std::fs::read_to_string(&self.log).unwrap_or_default().lines().filter(|line| *line == "-").count()
+    }
+
+    /// So many restarts there were, and never more at once than may be.
+    #[track_caller]
+    fn restarted(&self, times: usize) {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let (mut now, mut most) = (0, 0);
+        for line in text.lines() {
+            now += if line == "+" { 1 } else { -1 };
+            most = most.max(now);
+        }
+        let _ = std::fs::remove_file(&self.log);
+        assert_eq!(text.lines().filter(|line| *line == "+").count(), times);
+        assert!(most <= MOST, "{most} services were down at once");
+    }
+
+    fn start(&self) -> Child {
+        let mut deploy = self.project.hoist(&["deploy", "--yes"]);
+        deploy.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Kills a deployer that soaks.
+    fn kill_in_the_soak(&self) {
+        let mut deployer = self.start();
+        wait_for("all hosts to be promoted", || self.ended() == HOSTS);
+        let state = self.project.path("hoist/state");
+        let soaks = || {
+            let files = std::fs::read_dir(&state).unwrap().map(|file| file.unwrap().path());
+            let text: String = files.filter_map(|path| std::fs::read_to_string(path).ok()).collect();
+            text.contains("\"record\":\"look_begun\"")
+        };
+        wait_for("the soak to begin", soaks);
+        deployer.kill().unwrap();
+        deployer.wait().unwrap();
+    }
+}
+
+#[test]
+fn no_more_services_are_down_at_once_than_may_be_whatever_is_done() {
+    let scene = Scene::new("");
+    let one = scene.commit("one");
+    scene.project.deploy(&[]).ends(0);
+    scene.restarted(HOSTS);
+    scene.project.deploy(&["--service-restart"]).ends(0);
+    scene.restarted(HOSTS);
+    // The last host fails its check, and everything goes back.
+    scene.project.check("page", "restart_service", "test ! -e /srv/broken");
+    let broken = scene.farm.srv(&address(HOSTS - 1)).join("broken");
+    std::fs::write(&broken, "").unwrap();
+    let two = scene.commit("two");
+    scene.project.deploy(&[]).ends(1);
+    scene.restarted(2 * HOSTS);
+    all_on(&scene.farm, HOSTS, &one);
+    std::fs::remove_file(&broken).unwrap();
+    scene.project.deploy(&[]).ends(0);
+    scene.restarted(HOSTS);
+    all_on(&scene.farm, HOSTS, &two);
+    scene.project.run(&["rollback", "--yes"]).ends(0);
+    scene.restarted(HOSTS);
+    all_on(&scene.farm, HOSTS, &one);
+}
+
+#[test]
+fn a_failed_host_that_uses_the_budget_up_halts_the_run_and_is_named() {
+    let scene = Scene::new("failure_limit: 4");
+    scene.project.deploy(&[]).ends(0);
+    scene.restarted(HOSTS);
+    scene.project.check("page", "restart_service", "test ! -e /srv/broken");
+    for n in 0..2 {
+        std::fs::write(scene.farm.srv(&address(n)).join("broken"), "").unwrap();
+    }
+    scene.commit("two");
+    let ran = scene.project.deploy(&[]);
+    ran.says("max_unavailable of default (2) is used up").says("failure_limit of default (4) is not below");
+    scene.restarted(4);
+}
+
+#[test]
+fn hosts_whose_deployer_is_dead_go_back_by_turns() {
+    let scene = Scene::new("confirm_timeout: 4\nlease_slot: 2\nsoak_time: 600");
+    let one = scene.commit("one");
+    scene.project.deploy(&["--break-glass", "set up"]).ends(0);
+    scene.restarted(HOSTS);
+    scene.commit("two");
+    scene.kill_in_the_soak();
+    let is_back = |n| Links::of(&scene.farm, n).current.as_ref() == Some(&one);
+    wait_for("all hosts to go back by themselves", || (0..HOSTS).all(is_back) && scene.ended() == 2 * HOSTS);
+    scene.restarted(2 * HOSTS);
+}
+
+#[test]
+fn a_deployer_that_is_killed_in_a_soak_is_resumed_with_what_was_left_of_it() {
+    let scene = Scene::new("soak_time: 3");
+    let one = scene.commit("one");
+    scene.kill_in_the_soak();
+    let resumed = scene.project.run(&["resume", "--yes", "--format", "json"]).ends(0);
+    let soaking = resumed.events().iter().filter(|event| event["event"] == "soaking").count();
+    assert!(soaking > 0, "what was left of it was soaked");
+    scene.restarted(HOSTS);
+    all_on(&scene.farm, HOSTS, &one);
+}
+
+#[test]
+fn an_interrupt_ends_a_soak_at_once_and_the_run_is_rolled_back() {
+    let scene = Scene::new("soak_time: 600");
+    let one = scene.commit("one");
+    scene.project.deploy(&["--break-glass", "set up"]).ends(0);
+    scene.restarted(HOSTS);
+    scene.commit("two");
+    let deployer = scene.start();
+    wait_for("all hosts to be promoted", || scene.ended() == HOSTS);
+    common::signal(&deployer, "INT");
+    let ran = common::Ran::of(deployer.wait_with_output().unwrap());
+    ran.ends(1).says("interrupted. Roll back 5 hosts?");
+    scene.restarted(2 * HOSTS);
+    all_on(&scene.farm, HOSTS, &one);
+}
