@@ -60,6 +60,12 @@ pub fn asctime_utc() -> String {
     Timestamp::now().strftime("%a %b %e %H:%M:%S %Y").to_string()
 }
 
+/// Such a time in RFC 3339. `None`: it is none.
+pub fn rfc3339_of_asctime(time: &str) -> Option<String> {
+    let civil = jiff::civil::DateTime::strptime("%a %b %e %H:%M:%S %Y", time).ok()?;
+    Some(civil.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
 /// `2026-11-23`, the day of a deployment's tag. It is the day in UTC, so that operators whose shells stand in different
 /// time zones number the same day.
 pub fn date() -> String {
@@ -119,6 +125,13 @@ mod tests {
         assert_eq!(rfc3339_of_run("20261123T144552.123Z-4711-7d3f").as_deref(), Some(time));
         assert!(rfc3339_of_run(&format!("{}-1-aaaa", run_id_stamp())).is_some());
         assert_eq!(rfc3339_of_run("yesterday").or(rfc3339_of_run("2026Txx-1")), None);
+    }
+
+    #[test]
+    fn times_of_scap_are_read() {
+        assert_eq!(rfc3339_of_asctime("Mon Nov 23 04:05:52 2026").as_deref(), Some("2026-11-23T04:05:52Z"));
+        assert!(rfc3339_of_asctime(&asctime_utc()).is_some());
+        assert_eq!(rfc3339_of_asctime("some day"), None);
     }
 
     #[test]

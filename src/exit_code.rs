@@ -20,6 +20,8 @@ pub enum ExitCode {
     Locked,
     /// An unfinished deployment must be resumed or rolled back first; nothing was touched.
     Unfinished,
+    /// With `strict`: as [`ExitCode::Success`], and hosts failed within the limit; they are listed.
+    Tolerated,
     /// Interrupted before anything was touched; or interrupted a second time, and left to be resumed. A command on hosts:
     /// interrupted at all.
     Interrupted,
@@ -27,7 +29,7 @@ pub enum ExitCode {
 
 impl ExitCode {
     /// Every status, in the order of the manual's table.
-    pub const ALL: [ExitCode; 8] = [
+    pub const ALL: [ExitCode; 9] = [
         ExitCode::Success,
         ExitCode::Failed,
         ExitCode::Usage,
@@ -35,8 +37,14 @@ impl ExitCode {
         ExitCode::NotFinalized,
         ExitCode::Locked,
         ExitCode::Unfinished,
+        ExitCode::Tolerated,
         ExitCode::Interrupted,
     ];
+
+    /// The same, but for a success that `strict` does not call one: not all hosts are well.
+    pub fn judged(self, strict: bool, all_well: bool) -> ExitCode {
+        if self == ExitCode::Success && strict && !all_well { ExitCode::Tolerated } else { self }
+    }
 
     /// The process's exit status.
     pub fn status(self) -> u8 {
@@ -48,6 +56,7 @@ impl ExitCode {
             ExitCode::NotFinalized => 4,
             ExitCode::Locked => 5,
             ExitCode::Unfinished => 6,
+            ExitCode::Tolerated => 7,
             // 128 + SIGINT, as shells report a command that was interrupted.
             ExitCode::Interrupted => 130,
         }

@@ -22,6 +22,8 @@ pub struct CommandRun {
     pub batch: usize,
     /// For the command on one host.
     pub timeout: Duration,
+    /// Whether failures within the limits have a status of their own.
+    pub strict: bool,
 }
 
 /// Whoever called for the command.
@@ -63,7 +65,7 @@ pub fn run(
     let rows = targets.map(|(group, target)| Row { group, target, outcome: None }).collect();
     let mut hosts = Hosts { rows, failed: 0, interrupted: false, aborted: false, caller };
     let end = hosts.visit(command_run, fleet, report);
-    let (verdict, code) = hosts.judge(end);
+    let (verdict, code) = hosts.judge(end, command_run.strict);
     let rows = hosts.rows.iter().map(Row::report).collect();
     report.event(&Event::ended(verdict, code, rows, began.elapsed().as_secs_f64()));
     code
@@ -147,7 +149,7 @@ impl<'a> Hosts<'a, '_> {
     }
 
     /// One sentence and one status.
-    fn judge(&self, end: End) -> (String, ExitCode) {
+    fn judge(&self, end: End, strict: bool) -> (String, ExitCode) {
         let count = |which: fn(&Row) -> bool| self.rows.iter().filter(|row| which(row)).count();
         let all = self.rows.len();
         let ok = count(|row| matches!(row.outcome, Some(Ok(()))));
@@ -161,7 +163,7 @@ impl<'a> Hosts<'a, '_> {
         let code = match end {
             End::Through => {
                 text.push_str(if failed > 0 { " within the limits" } else { "" });
-                ExitCode::Success
+                ExitCode::Success.judged(strict, failed == 0)
             }
             End::Limit(group) => {
                 let limit = group.limit.resolved(group.targets.len());

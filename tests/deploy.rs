@@ -87,6 +87,9 @@ fn failures_within_the_limit_are_left_behind_and_listed_and_are_not_finalized() 
     let two = project.commit("two");
     project.configure("failure_limit: 20%");
     project.deploy(&[]).ends(0).says("127.0.0.2");
+    // Who wants to know of them in the status asks for it.
+    project.deploy(&["--force", "--strict"]).ends(7).says("1 host failed within the limits");
+    project.deploy(&["--force", "-D", "strict:yes"]).ends(7);
     for n in [0, 2, 3, 4] {
         assert_eq!(Links::of(&farm, n), Links::finalized(&two));
     }

@@ -53,7 +53,7 @@ fn every_answer_of_a_deploy_host_is_as_the_schema_says() {
     assert!(!lines.is_empty());
     std::fs::write(project.path("a.log"), "not JSON\n").unwrap();
     let path = project.path("a.log").display().to_string();
-    let line = hold(&Answer::named("log_line"), &json(&["log", "-f", &path]).ends(0).out).remove(0);
+    let line = hold(&Answer::named("log_line"), &json(&["log", "--file", &path]).ends(0).out).remove(0);
     assert_eq!(line, serde_json::json!({ "message": "not JSON" }));
 
     let checked = Answer::named("check_config");

@@ -243,7 +243,7 @@ fn a_deployer_that_slept_while_another_deployed_does_no_harm_when_it_wakes() {
     let lock_dir = tempfile::tempdir().unwrap();
     let elsewhere = format!("lock_dir:{}", lock_dir.path().display());
     wait_for("the locks to die", || {
-        clone.run(&["unlock", "--all", "--yes", "-D", &elsewhere]).out.matches("not locked").count() == 3
+        clone.run(&["unlock", "--all", "--yes", "-D", &elsewhere]).out.contains("127.0.0.[1-3]: not locked")
     });
     clone.deploy(&["-D", &elsewhere]).ends(0);
     signal(&sleeper, "CONT");
@@ -315,13 +315,15 @@ fn unlock_shows_whose_locks_they_are_and_ends_what_holds_them() {
     project.run(&["unlock"]).ends(2).says("--all");
     project.run(&["unlock", "nosuch", "--yes"]).ends(2).says("nosuch");
     let ran = project.run(&["unlock", "--all", "--yes"]).ends(1);
-    let ran = ran.says("127.0.0.1: locked by op@").says("127.0.0.1: not cleared: process ").says("is still running");
+    let ran = ran
+        .says("127.0.0.[1-2]: locked by op on ")
+        .says("127.0.0.[1-2]: not cleared: process ")
+        .says("is still running");
     assert!(!ran.out.contains("was ended"), "{}", ran.out);
     let ran = project.run(&["unlock", "--all", "--yes", "--force"]).ends(0);
-    let ran = ran.says("127.0.0.1: locked by op@").says("a stage that hangs").says("127.0.0.2: locked by");
-    ran.says("was ended").says("here: app is being deployed by op@");
-    let again = project.run(&["unlock", "--all", "--yes"]).ends(0);
-    assert_eq!(again.out.matches("not locked").count(), 2, "{}", again.out);
+    let ran = ran.says("127.0.0.[1-2]: locked by op on ").says("a stage that hangs");
+    ran.says("was ended").says("here: app is being deployed by op on ");
+    project.run(&["unlock", "--all", "--yes"]).ends(0).says("127.0.0.[1-2]: not locked");
     kill(deployer);
     (0..2).for_each(|n| std::fs::write(srv(&farm, n, "go"), "").unwrap());
     project.run(&["rollback", "--yes"]).ends(1).says("verified");

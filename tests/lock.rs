@@ -13,7 +13,7 @@ use rustix::fs::{FlockOperation, fcntl_lock};
 
 /// `hoist lock` with these arguments, once it holds the lock.
 fn lock(project: &Project, arguments: &[&str]) -> Child {
-    common::locked(project.hoist(&[&["lock"], arguments].concat()), "locked by op@")
+    common::locked(project.hoist(&[&["lock"], arguments].concat()), "locked by op on ")
 }
 
 /// What a terminal's lock ends with.
@@ -46,14 +46,14 @@ fn every_command_that_deploys_is_kept_out_and_told_by_whom_and_why() {
         project
             .run(&[command, "--yes"])
             .ends(5)
-            .says("hoist: app is locked by op@")
-            .says(&format!("(process {}) since 2", held.id()))
-            .says(": network maintenance");
+            .says("hoist: app is locked by op on ")
+            .says("just now")
+            .says(": 'network maintenance'");
     }
     project.run(&["lock"]).ends(5).says("network maintenance");
     assert_eq!(Links::of(&farm, 0), before);
-    project.run(&["status"]).ends(0).says("app is locked by op@").says("network maintenance");
-    project.run(&["plan"]).ends(0).says("app is locked by op@");
+    project.run(&["status"]).ends(0).says("app is locked by op on ").says("network maintenance");
+    project.run(&["plan"]).ends(0).says("app is locked by op on ");
     project.run(&["unlock", "--all", "--yes"]).says("end it with `hoist lock --end`");
     let status: serde_json::Value =
         serde_json::from_str(&project.run(&["status", "--offline", "--format", "json"]).out).unwrap();
@@ -69,7 +69,7 @@ fn a_lock_is_ended_from_elsewhere_even_when_it_was_stopped_from_its_keyboard() {
     project.run(&["lock", "--end"]).ends(0).says("app is not locked");
     let held = lock(&project, &["why"]);
     signal(&held, "STOP");
-    project.run(&["lock", "--end"]).ends(0).says("app is unlocked; it was locked by op@").says("why");
+    project.run(&["lock", "--end"]).ends(0).says("app is unlocked; it was locked by op on ").says("why");
     assert_eq!(end(held), Some(0));
     project.deploy(&[]).ends(0);
 }
@@ -93,7 +93,7 @@ fn a_deployment_is_not_ended_as_a_lock_is() {
     let journal = || fs::read_dir(project.path("hoist/state")).is_ok();
     wait_for("the deployment", journal);
     project.run(&["lock", "--end"]).ends(5).says("is being deployed by").says("only ends a lock of `hoist lock`");
-    project.run(&["lock", "x"]).ends(5).says("app is being deployed by op@");
+    project.run(&["lock", "x"]).ends(5).says("app is being deployed by op on ");
     // All repositories can be locked at once with it under way; it is named.
     let all = lock(&project, &["--all"]);
     go(&farm);
@@ -118,10 +118,10 @@ fn a_lock_on_all_keeps_every_repository_of_the_host_out_and_names_who_is_under_w
         project
             .deploy(&[])
             .ends(5)
-            .says("is locked by op@")
+            .says("is locked by op on ")
             .says("power cut")
             .says("with every repository on this host");
-        project.run(&["status", "--offline"]).says("every repository on this host is locked by op@");
+        project.run(&["status", "--offline"]).says("every repository on this host is locked by op on ");
     }
     // A repository's own lock is another.
     one.run(&["lock", "--end"]).ends(0).says("not locked");
@@ -136,7 +136,7 @@ fn a_lock_on_all_keeps_every_repository_of_the_host_out_and_names_who_is_under_w
     let mut all = all.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut said = String::new();
     BufReader::new(all.stderr.as_mut().unwrap()).read_line(&mut said).unwrap();
-    assert!(said.contains("still running: one is being deployed by op@"), "{said}");
+    assert!(said.contains("still running: one is being deployed by op on "), "{said}");
     go(&farm);
     assert_eq!(end(deploying), Some(0));
     signal(&all, "INT");
@@ -147,7 +147,7 @@ fn a_lock_on_all_keeps_every_repository_of_the_host_out_and_names_who_is_under_w
 fn a_lock_in_the_background_outlives_its_command_and_ends_in_its_time() {
     let (_farm, project) = Project::on_farm(0, 1);
     let ran = project.run(&["lock", "--detach", "--time", "2m", "--", "-v", "is no flag"]).ends(0);
-    let ran = ran.says("until 2").says(": -v is no flag");
+    let ran = ran.says("until 2").says(": '-v is no flag'");
     project.deploy(&[]).ends(5).says("-v is no flag");
     project.run(&["lock", "--detach"]).ends(5).says("-v is no flag");
     assert!(ran.err.is_empty(), "{}", ran.err);
@@ -171,7 +171,7 @@ fn enter_ends_a_lock_at_a_terminal() {
     let mut shown = BufReader::new(terminal.stdout.take().unwrap());
     let mut line = String::new();
     shown.read_line(&mut line).unwrap();
-    assert!(line.contains("for a while; end it with Enter, Ctrl-C, or `hoist lock --end`"), "{line}");
+    assert!(line.contains("'for a while'; end it with Enter, Ctrl-C, or `hoist lock --end`"), "{line}");
     project.deploy(&[]).ends(5).says("for a while");
     terminal.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
     let mut rest = String::new();
@@ -206,14 +206,14 @@ fn two_users_see_each_others_locks_and_neither_ends_the_others() {
 
     // The file is root's from now on; nobody can still leave a name in it.
     let held = lock(&project, &["root's"]);
-    Ran::of(nobody(&["lock"]).output().unwrap()).ends(5).says("is locked by op@").says(": root's");
+    Ran::of(nobody(&["lock"]).output().unwrap()).ends(5).says("is locked by op on ").says(": 'root's'");
     Ran::of(nobody(&["lock", "--end"]).output().unwrap()).ends(5).says("only that user and root can end it");
     signal(&held, "INT");
     end(held);
     let ran = Ran::of(nobody(&["lock", "--detach", "--time", "2m", "nobody's"]).output().unwrap()).ends(0);
-    ran.says("is locked by nobody@");
-    project.deploy(&[]).ends(5).says("is locked by nobody@").says(": nobody's");
-    project.run(&["lock", "--end"]).ends(0).says("it was locked by nobody@");
+    ran.says("is locked by nobody on ");
+    project.deploy(&[]).ends(5).says("is locked by nobody on ").says(": 'nobody's'");
+    project.run(&["lock", "--end"]).ends(0).says("it was locked by nobody on ");
 }
 
 #[test]

@@ -86,7 +86,7 @@ fn a_log_that_scap_left_is_read_and_nothing_in_it_reaches_the_terminal() {
     // A file that was named needs no repository around it.
     let elsewhere = tempfile::tempdir().unwrap();
     fs::write(elsewhere.path().join("some.log"), SCAP).unwrap();
-    let mut command = project.hoist(&["log", "-f", "some.log", "tin"]);
+    let mut command = project.hoist(&["log", "--file", "some.log", "tin"]);
     let ran = Ran::of(command.current_dir(elsewhere.path()).output().unwrap()).ends(0);
     assert_eq!(ran.out, "", "tin is a host, and not in a message");
 }
@@ -94,9 +94,12 @@ fn a_log_that_scap_left_is_read_and_nothing_in_it_reaches_the_terminal() {
 #[test]
 fn what_cannot_be_shown_is_one_clear_error() {
     let project = scaps();
-    project.run(&["log", "-l", "-f", "x"]).ends(2).says("cannot be combined");
-    project.run(&["log", "-f", "nowhere.log"]).ends(2).says("cannot read the log nowhere.log");
-    project.run(&["log", "-f", "scap"]).ends(2).says("cannot read the log scap");
+    project.run(&["log", "-l", "--file", "x"]).ends(2).says("cannot be combined");
+    project.run(&["log", "-f", "--run", "x"]).ends(2).says("takes no --run");
+    project.run(&["log", "-f", "scap/scap.cfg"]).ends(2).says("--file scap/scap.cfg shows that file");
+    project.run(&["log", "--run", "2016"]).ends(2).says("no log of a run \"2016\"");
+    project.run(&["log", "--file", "nowhere.log"]).ends(2).says("cannot read the log nowhere.log");
+    project.run(&["log", "--file", "scap"]).ends(2).says("cannot read the log scap");
     let ran = project.run(&["log", "-l", "host == a colour == red"]).ends(2);
     ran.says("at character 11: unknown field \"colour\" before \"==\"").says("fields: host, level, msg");
     fs::remove_dir_all(project.path("scap/log")).unwrap();
@@ -154,8 +157,8 @@ fn only_log(project: &Project, number: usize) -> PathBuf {
 fn deployments_are_followed_from_now_on_and_from_one_to_the_next() {
     let (_farm, project) = Project::on_farm(0, 1);
     project.deploy(&["before"]).ends(0);
-    let following = Following::start(project.hoist(&["log"]));
-    following.says(" from its end");
+    let following = Following::start(project.hoist(&["log", "-f", "-n", "0"]));
+    following.says("hoist log: following hoist-2");
     project.deploy(&["-f", "second"]).ends(0);
     following.says(": second\n");
     project.deploy(&["-f", "third"]).ends(0);
@@ -177,10 +180,33 @@ fn deployments_are_followed_from_now_on_and_from_one_to_the_next() {
 }
 
 #[test]
+fn without_a_flag_it_is_the_log_of_the_last_run_and_others_are_had_by_their_run() {
+    let (_farm, project) = Project::on_farm(0, 1);
+    project.deploy(&["first"]).ends(0);
+    project.deploy(&["-f", "second"]).ends(0);
+    let whole = project.run(&["log"]).ends(0);
+    assert_eq!(whole.out, project.run(&["log", "-l"]).ends(0).out);
+    assert!(whole.out.lines().next().unwrap().ends_with(": second"), "{}", whole.out);
+    let lines: Vec<&str> = whole.out.lines().collect();
+    let last = |flags: &[&str]| project.run(&[&["log"], flags].concat()).ends(0).out;
+    assert_eq!(last(&["-n", "2"]), format!("{}\n{}\n", lines[lines.len() - 2], lines[lines.len() - 1]));
+    assert_eq!((last(&["-n0"]), last(&["--lines=999"])), (String::new(), whole.out.clone()));
+    assert!(last(&["-n", "1", "name == started"]).ends_with(": second\n"), "lines that match are counted");
+    let first = only_log(&project, 0);
+    let run = first.file_stem().unwrap().to_str().unwrap().strip_prefix("hoist-").unwrap();
+    assert!(last(&["--run", run]).lines().next().unwrap().ends_with(": first"));
+    project.run(&["log", "--run", "2"]).ends(2).says("several runs begin with \"2\"");
+    // What is there is shown ahead of what comes.
+    let following = Following::start(project.hoist(&["log", "-f", "-n", "1"]));
+    following.says("(exit status 0, after");
+    assert!(!following.said.lock().unwrap().contains("second"));
+}
+
+#[test]
 fn before_the_first_deployment_it_waits_for_one() {
     let (_farm, project) = Project::on_farm(0, 1);
-    let following = Following::start(project.hoist(&["log", "name == ended"]));
-    following.says("hoist/log yet: waiting for one");
+    let following = Following::start(project.hoist(&["log", "-f", "name == ended"]));
+    following.says("there is no log yet: waiting for one");
     project.deploy(&["first"]).ends(0);
     following.says("(exit status 0, after");
     assert!(!following.said.lock().unwrap().contains(": first"), "the expression holds for what is followed too");
@@ -194,10 +220,10 @@ fn it_ends_with_its_reader_and_by_an_interrupt() {
     drop(head.stdout.take());
     Ran::of(head.wait_with_output().unwrap()).ends(0);
     // One that follows has nothing to write, and sees it all the same.
-    let mut quiet = project.hoist(&["log"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut quiet = project.hoist(&["log", "-f"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     drop(quiet.stdout.take());
     assert_eq!(quiet.wait().unwrap().code(), Some(0));
-    let mut following = Following::start(project.hoist(&["log"]));
+    let mut following = Following::start(project.hoist(&["log", "--follow"]));
     following.says("following");
     signal(&following.child, "INT");
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&following.child.wait().unwrap()), Some(2));
@@ -223,7 +249,7 @@ fn who_may_only_read_sees_what_there_is_to_read() {
     };
     Ran::of(nobody(&["log", "-l"]).output().unwrap()).ends(0).says("[web-10] Rolling back");
     assert_eq!(fs::read_dir(project.path("scap/log")).unwrap().count(), before);
-    let following = Following::start(nobody(&["log"]));
+    let following = Following::start(nobody(&["log", "-f"]));
     following.says("following");
     append(&closed, "secret\n");
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o600)).unwrap();

@@ -168,7 +168,7 @@ fn whoever_meets_a_lock_is_told_of_it_and_ends_with_its_status() {
     let refused = operation::reconcile(&options, None, false, &front).unwrap_err();
     assert!(matches!(refused, Refused::Told(ExitCode::Locked)), "{refused:?}");
     let said = front.remarks.borrow().join("\n");
-    assert!(said.starts_with("hoist: app is locked by op@deploy1"), "{said}");
+    assert!(said.starts_with("hoist: app is locked by op on deploy1"), "{said}");
     // It is no hindrance to a look.
     let status = operation::status(&options, None, Look::Offline, &front).unwrap();
     assert!(status.locks.own.is_some() && status.locks.deploying.is_none() && !status.is_ok());

@@ -147,6 +147,7 @@ fn every_way_to_end_is_told_apart_and_counts() {
     let it = Nowhere::new();
     let hosts = "127.0.0.[1:7],127.0.0.[8:9]:1";
     let run = |flags: &[&str]| it.run(&[&["--hosts", hosts, "--timeout", "3"], flags, &["--", EACH_ITS_OWN]].concat());
+    run(&["--strict", "--failure-limit", "8"]).ends(7);
     let events = run(&["--format", "json", "--failure-limit", "8"]).ends(0).events();
     let mut ended = of_kind(&events, "host_ended");
     ended.sort_by_key(|event| event["host"].as_str().unwrap().to_owned());

@@ -29,7 +29,7 @@ fn tell(groups: Vec<Group>, acts: Vec<Act>, batch: usize, interrupt_at: Option<u
     let mut events = Events::default();
     let by = StartedBy { user: "op".into(), deploy_host: "deploy1".into() };
     let timeout = Duration::from_secs(9);
-    let command_run = CommandRun { command: "true".into(), by, groups, batch, timeout };
+    let command_run = CommandRun { command: "true".into(), by, groups, batch, timeout, strict: false };
     let (mut looks, mut interrupted) = (0, false);
     let code = run(&command_run, &mut fleet, &mut events, &mut |_: &dyn Reporter| {
         looks += 1;

@@ -736,7 +736,7 @@ fn r12_verdict(told: &Told) {
                 verdict.text
             );
         }
-        ExitCode::Usage | ExitCode::Unfinished => panic!("not a status of a story"),
+        ExitCode::Usage | ExitCode::Unfinished | ExitCode::Tolerated => panic!("not a status of a story"),
     }
 }
 

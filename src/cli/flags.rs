@@ -59,6 +59,16 @@ macro_rules! command {
             }
         }
     };
+    (@read $name:ident strict) => {
+        impl $name {
+            /// Has `--strict` stand with the settings: as a definition it is in the journal too.
+            pub(in crate::cli) fn define_strict(&mut self) {
+                if self.strict {
+                    self.define.push("strict:yes".into());
+                }
+            }
+        }
+    };
     (@read $name:ident $other:ident) => {};
     (@add $head:tt $fields:tt [settings $($rest:ident)*] $last:tt) => {
         command!(@add $head $fields [config environment define $($rest)*] $last);
@@ -89,6 +99,13 @@ macro_rules! command {
             /// answer every question with yes; required without a terminal
             #[argh(switch, short = 'y')]
             pub yes: bool,
+        ] [$($rest)*] $last);
+    };
+    (@add $head:tt [$($fields:tt)*] [strict $($rest:ident)*] $last:tt) => {
+        command!(@add $head [$($fields)*
+            /// exit with 7, not 0, if hosts failed within the limits
+            #[argh(switch)]
+            pub strict: bool,
         ] [$($rest)*] $last);
     };
     (@add $head:tt [$($fields:tt)*] [events $($rest:ident)*] $last:tt) => {

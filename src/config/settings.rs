@@ -152,8 +152,6 @@ pub struct Settings {
     pub lease_slot: Option<Duration>,
     /// A rollback takes all hosts of a group at once.
     pub rollback_at_once: bool,
-    /// `hoist run` asks before it runs on more hosts than these.
-    pub run_confirm_above: usize,
     /// Empty when unset.
     pub service_name: Vec<ServiceName>,
     pub secondary_host_signal_file: PathBuf,
@@ -170,6 +168,8 @@ pub struct Settings {
     pub cache_revs: usize,
     pub tags_to_keep: usize,
     pub block_deployments: bool,
+    /// Whether failures within the limits have a status of their own.
+    pub strict: bool,
     pub require_clean: bool,
     pub require_terminal_multiplexer: bool,
     pub lock_file: Option<PathBuf>,
@@ -274,7 +274,6 @@ impl Settings {
             confirm_timeout: read.get("confirm_timeout", values::seconds_or_off)?,
             lease_slot: read.opt("lease_slot", values::seconds)?,
             rollback_at_once: read.choice("rollback_pace")? == "at_once",
-            run_confirm_above: read.get("run_confirm_above", |value| values::number(value, 0))?,
             service_name: read.opt("service_name", values::services)?.unwrap_or_default(),
             secondary_host_signal_file: read.get("secondary_host_signal_file", values::absolute)?,
             service_command: read.get("service_command", values::service_command)?,
@@ -289,6 +288,7 @@ impl Settings {
             cache_revs: read.get("cache_revs", |value| values::number(value, 0))?,
             tags_to_keep: read.get("tags_to_keep", |value| values::number(value, 1))?,
             block_deployments: read.get("block_deployments", values::boolean)?,
+            strict: read.get("strict", values::boolean)?,
             require_clean: read.get("require_clean", values::boolean)?,
             require_terminal_multiplexer: read.get("require_terminal_multiplexer", values::boolean)?,
             lock_file: read.opt("lock_file", values::absolute)?,

@@ -312,7 +312,7 @@ mod tests {
         assert!(path.ends_with("hoist-web_site.lock"));
         let first = DeployLock::acquire(&path, &holder("first")).unwrap();
         let error = DeployLock::acquire(&path, &holder("second")).unwrap_err();
-        assert!(error.to_string().contains("alice@deploy1") && error.to_string().contains("first"), "{error}");
+        assert!(error.to_string().contains("alice on deploy1") && error.to_string().contains("first"), "{error}");
         drop(first);
         let second = DeployLock::acquire(&path, &holder("second")).unwrap();
         assert_eq!(held_by(DeployLock::acquire(&path, &holder("third"))), Some(holder("second")));

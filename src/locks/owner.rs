@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock;
 use crate::wire::Holder;
 
 /// What a lock is held for.
@@ -37,16 +38,16 @@ impl From<Holder> for LockOwner {
 }
 
 impl fmt::Display for LockOwner {
-    /// `is being deployed by …`, or `is locked by …`.
+    /// `is being deployed by …`, or `is locked by alice on deploy1, 3 min ago, until 15:04 at the latest: 'why'`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Holder { user, host, pid, since, message, .. } = &self.holder;
+        let Holder { user, host, since, message, .. } = &self.holder;
         if self.purpose == Purpose::Deploy {
             return write!(f, "is being deployed by {}", self.holder);
         }
-        write!(f, "is locked by {user}@{host} (process {pid}) since {since}")?;
+        write!(f, "is locked by {user} on {host}, {}", clock::ago(since))?;
         if let Some(until) = &self.until {
-            write!(f, ", until {until} at the latest")?;
+            write!(f, ", until {} at the latest", clock::local_minute(until))?;
         }
-        if message.is_empty() { Ok(()) } else { write!(f, ": {message}") }
+        if message.is_empty() { Ok(()) } else { write!(f, ": '{message}'") }
     }
 }

@@ -20,6 +20,7 @@ use rustix::process::{Flock, FlockType, fcntl_getlk};
 use serde::Serialize;
 
 use super::LockOwner;
+use crate::clock;
 
 /// Where Scap keeps its locks, whatever `lock_dir` says.
 const FOLDER: &str = "/var/lock";
@@ -241,17 +242,15 @@ fn read(file: &File) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// What a file says: an object of JSON, or in older versions of Scap the reason alone.
+/// What a file says, `alice, 3 min ago: 'T1'`: it is an object of JSON, or in older versions of Scap the reason alone.
 fn about(text: &str) -> String {
     let Ok(serde_json::Value::Object(object)) = serde_json::from_str(text) else { return text.trim().to_owned() };
     let field = |key: &str| object.get(key).and_then(|value| value.as_str()).unwrap_or_default();
     let (who, since, why) = (field("locker"), field("timestamp_utc"), field("reason"));
-    [("", who), ("since ", since), ("", why)]
-        .into_iter()
-        .filter(|(_, what)| !what.is_empty())
-        .map(|(word, what)| format!("{word}{what}"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    let when = clock::rfc3339_of_asctime(since).map_or_else(|| since.to_owned(), |time| clock::ago(&time));
+    let by: Vec<&str> = [who, &when].into_iter().filter(|what| !what.is_empty()).collect();
+    let why = if why.is_empty() { String::new() } else { format!("'{why}'") };
+    [by.join(", "), why].into_iter().filter(|what| !what.is_empty()).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]
@@ -272,7 +271,9 @@ mod tests {
     #[test]
     fn what_scap_wrote_is_told_in_either_form() {
         let json = r#"{"locker": "alice", "pid": 1, "timestamp_utc": "Mon Nov 23 14:45:52 2026", "reason": "T1"}"#;
-        assert_eq!(about(json), "alice, since Mon Nov 23 14:45:52 2026, T1");
+        let told = about(json);
+        assert!(told.starts_with("alice, ") && told.ends_with(": 'T1'") && !told.contains("14:45"), "{told}");
+        assert_eq!(about(r#"{"locker": "alice", "timestamp_utc": "soon"}"#), "alice, soon");
         assert_eq!(
             (about("{}").as_str(), about("maintenance\n").as_str(), about("").as_str()),
             ("", "maintenance", "")

@@ -33,6 +33,11 @@ pub fn newest(folder: &Path) -> io::Result<Option<PathBuf>> {
     Ok(logs(folder)?.into_iter().map(modified).max().map(|(_, path)| path))
 }
 
+/// Every log of a folder, by name.
+pub fn all(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    Ok(logs(folder)?.into_keys().collect())
+}
+
 /// Every log of a folder. A folder that is not there has none.
 fn logs(folder: &Path) -> io::Result<BTreeMap<PathBuf, Metadata>> {
     let entries = match fs::read_dir(folder) {
@@ -80,6 +85,12 @@ impl Follower {
     pub fn new(folder: &Path) -> io::Result<Follower> {
         let tails = logs(folder)?.into_iter().map(|(path, about)| (path, Tail::at_the_end(&about))).collect();
         Ok(Follower { folder: folder.to_owned(), tails, current: newest(folder)? })
+    }
+
+    /// The newest log there was at the beginning, and how much of it was not told.
+    pub fn begins_at(&self) -> Option<(&Path, u64)> {
+        let path = self.current.as_ref()?;
+        Some((path, self.tails.get(path)?.told_from))
     }
 
     /// Says what has come in since the last call. `on` says whether to go on.

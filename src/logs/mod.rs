@@ -8,7 +8,7 @@ mod printf;
 
 pub use entry::{LogEntry, LogReader, LogTime, Subject};
 pub use filter::Filter;
-pub use follow::{Follower, News, newest, read_whole};
+pub use follow::{Follower, News, all, newest, read_whole};
 
 #[cfg(test)]
 mod tests;

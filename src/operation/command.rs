@@ -54,10 +54,13 @@ impl Command {
         let config = Config::load(&Options { repo_optional: true, ..options.clone() })?;
         let (mut groups, notes) = groups(&config, hosts, limit_hosts)?;
         groups.iter_mut().for_each(overrides.group);
+        // A command takes no host out of service, as far as anybody knows.
+        groups.iter_mut().for_each(|group| group.max_unavailable = None);
         let settings = &config.settings;
         let batch = overrides.batch.unwrap_or(settings.batch_size);
         let timeout = overrides.timeout.unwrap_or(settings.stage_timeout);
-        let run = CommandRun { command: line, by: crate::repo::operator(), groups, batch, timeout };
+        let run =
+            CommandRun { command: line, by: crate::repo::operator(), groups, batch, timeout, strict: settings.strict };
         let ssh = ssh::prepare(&config, run.groups.iter().flat_map(|group| &group.targets))?;
         let targets = run.groups.iter().flat_map(|group| group.targets.iter().cloned()).collect();
         let fleet = CommandFleet::new(ssh, targets, run.command.clone());
@@ -111,9 +114,6 @@ fn groups(config: &Config, hosts: Hosts, limit_hosts: Option<&str>) -> Result<(V
         targets,
         steps: settings.group_size.clone(),
         limit: settings.failure_limit,
-        max_unavailable: settings.max_unavailable,
-        soak_time: settings.soak_time,
-        group_soak_time: settings.group_soak_time,
         ..Group::default()
     };
     Ok((vec![group], Vec::new()))

@@ -83,14 +83,14 @@ fn result(kind: Kind, status: Option<u8>, live: bool) -> &'static str {
     match (status, kind) {
         (None, _) if live => "under way",
         (None, _) => "unfinished",
-        (Some(0), Kind::Deploy) => "deployed",
-        (Some(0), Kind::Rollback) => "rolled back to",
-        (Some(0), Kind::ServiceRestart) => "restarted",
+        (Some(0 | 7), Kind::Deploy) => "deployed",
+        (Some(0 | 7), Kind::Rollback) => "rolled back to",
+        (Some(0 | 7), Kind::ServiceRestart) => "restarted",
         (Some(1), Kind::Deploy | Kind::Rollback) => "failed, rolled back",
         (Some(3), _) => "failed, mixed",
         (Some(4), _) => "not finalized",
         (Some(130), _) => "interrupted",
-        (Some(0), Kind::DryRun) => "ok",
+        (Some(0 | 7), Kind::DryRun) => "ok",
         (Some(_), _) => "failed",
     }
 }

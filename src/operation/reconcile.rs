@@ -100,6 +100,7 @@ pub fn bring(
         views.iter().filter(|view| view.reached() == Some(false)).map(|view| view.target.clone()).collect();
     let (reached, away): (Vec<View>, Vec<View>) = views.into_iter().partition(View::may_be_brought);
     let (wanted, unclear) = wanted(reached.iter());
+    let mut end = ExitCode::Success;
     for (revision, targets) in wanted.clone() {
         let holder = deploy::holder(format!("reconcile {} with {}", counted(targets.len(), "host"), revision.short()))?;
         let choice =
@@ -107,8 +108,10 @@ pub fn bring(
         let prepared = deploy::prepare(config, repo, &choice, &holder)?;
         let ssh = ssh::prepare(config, prepared.plan.targets().map(|(_, target)| target))?;
         let code = begin(config, repo, &prepared, ssh, options, front)?;
-        if code != ExitCode::Success {
-            return Ok(code);
+        match code {
+            ExitCode::Success => {}
+            ExitCode::Tolerated => end = code,
+            _ => return Ok(code),
         }
     }
     let touched = if wanted.is_empty() { "; nothing was touched" } else { "" };
@@ -122,7 +125,7 @@ pub fn bring(
         left.push(format!("it is not known which revision {} should run: deploy one with `{deploy}`", fold(&unclear)));
     }
     match left.is_empty() {
-        true => Ok(ExitCode::Success),
+        true => Ok(end),
         false => Err(Refused::Because(ExitCode::Failed, left.join("\n") + touched)),
     }
 }

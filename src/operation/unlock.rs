@@ -161,7 +161,7 @@ fn tell_of_the_repository(config: &Config, front: &dyn Frontend) {
                     Purpose::Lock => {
                         format!("end it with `{}`", config.invocation.command(&format!("lock --end{flag}")))
                     }
-                    Purpose::Deploy => "end that process to unlock it".to_owned(),
+                    Purpose::Deploy => format!("end process {} to unlock it", by.holder.pid),
                 };
                 front.answer(&format!("here: {what} {by} ({}); {end}", path.display()));
             }

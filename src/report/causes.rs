@@ -85,6 +85,8 @@ enum Own {
     Port,
     Process,
     Fingerprint,
+    /// When, to the second.
+    Time,
     /// How much, or how long.
     Number,
 }
@@ -97,6 +99,7 @@ impl Own {
             Own::Port => "PORT",
             Own::Process => "PID",
             Own::Fingerprint => "FINGERPRINT",
+            Own::Time => "TIME",
             Own::Number => "N",
         }
     }
@@ -157,6 +160,11 @@ fn own(text: &str, host: &Target, before: (&str, Option<Own>)) -> Option<(usize,
     if let Some(print) = text.strip_prefix("SHA256:") {
         let base64 = |c: char| c.is_ascii_alphanumeric() || "+/=".contains(c);
         return Some((text.len() - print.trim_start_matches(base64).len(), Own::Fingerprint));
+    }
+    // As RFC 3339 writes it.
+    let time = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit() || "-:.TZ".contains(c)).len();
+    if time >= "2026-11-23T14:45:52Z".len() && text[..time].ends_with('Z') && text[4..].starts_with('-') {
+        return Some((time, Own::Time));
     }
     if let Some(length) = address(text).filter(|length| whole(*length)) {
         return Some((length, if text[..length] == host.host { Own::Host } else { Own::Address }));
@@ -236,6 +244,13 @@ mod tests {
                 ("web2", "key of web2 is SHA256:xyz; /srv/web2/app-web2.log; ::1 10.0.0.2:81. 3 MiB free"),
             ],
             "key of HOST is FINGERPRINT; /srv/HOST/app-HOST.log; ::1 ADDRESS:PORT. N MiB free",
+        );
+        one(
+            &[
+                ("a", "on a lease since 2026-11-23T14:45:52Z, yes"),
+                ("web2", "on a lease since 2026-11-23T14:45:52.5Z, yes"),
+            ],
+            "on a lease since TIME, yes",
         );
         one(
             &[("127.0.0.4", "127.0.0.4: timed out after 30 s"), ("127.0.0.5", "127.0.0.5: timed out after 30 s")],

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock;
 use crate::text::serde_as_text;
 
 /// A full git object name of a commit: 40 (SHA-1) or 64 (SHA-256) lower-case hexadecimal digits.
@@ -89,10 +90,11 @@ pub struct Holder {
     pub message: String,
 }
 
+/// `alice on deploy1, 3 min ago: 'hotfix'`, as people say it; JSON has the process, the run and the time.
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{} (process {}, run {}) since {}", self.user, self.host, self.pid, self.run, self.since)?;
-        if self.message.is_empty() { Ok(()) } else { write!(f, ": {}", self.message) }
+        write!(f, "{} on {}, {}", self.user, self.host, clock::ago(&self.since))?;
+        if self.message.is_empty() { Ok(()) } else { write!(f, ": '{}'", self.message) }
     }
 }
 

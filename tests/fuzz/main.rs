@@ -136,6 +136,7 @@ macro_rules! readers_stand {
 readers_stand! {
     the_configuration_stands_any_bytes: "config";
     checks_stand_any_bytes: "checks";
+    health_gates_stand_any_bytes: "gates";
     configuration_files_stand_any_bytes: "config_files";
     target_files_stand_any_bytes: "targets";
     host_patterns_stand_any_bytes: "pattern";

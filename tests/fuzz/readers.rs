@@ -49,6 +49,19 @@ pub const ALL: &[Reader] = &[
         ],
     },
     Reader {
+        name: "gates",
+        read: gates,
+        words: &[
+            "gates:",
+            "when: soak",
+            "type: compare",
+            "url: http://",
+            "{{ new_hosts }}",
+            "require: '< 1e999'",
+            "a=~",
+        ],
+    },
+    Reader {
         name: "config_files",
         read: config_files,
         words: &["template:", "remote_vars:", "output_format: yaml", "erb_syntax:", "/etc/x:", "../"],
@@ -178,6 +191,18 @@ fn checks(bytes: &[u8]) -> String {
         checks.last().map_or_else(
             || "none".to_owned(),
             |check| format!("{} {:?}{:?}", about(checks.len()), check.kind, check.at),
+        )
+    })
+}
+
+fn gates(bytes: &[u8]) -> String {
+    let top = folder();
+    std::fs::write(top.join("hoist/gates.yaml"), bytes).unwrap();
+    let config = load(&top).unwrap();
+    config.gates().map_or_else(shape, |(gates, _)| {
+        gates.last().map_or_else(
+            || "none".to_owned(),
+            |gate| format!("{} {}{:?}", about(gates.len()), gate.source.name(), gate.when),
         )
     })
 }

@@ -8,6 +8,8 @@ mod schema;
 
 mod alarms;
 mod asking;
+mod deployments;
+mod monitoring;
 mod secrets;
 mod server;
 mod statistics;

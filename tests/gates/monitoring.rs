@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -169,7 +169,7 @@ fn serve(farm: &Farm, hosts: usize) -> u16 {
 }
 
 /// Serves requests as the live revision does.
-fn work(cache: &PathBuf, host: usize, counters: &Mutex<Counters>) {
+fn work(cache: &Path, host: usize, counters: &Mutex<Counters>) {
     let mut last = Instant::now();
     let mut noise = host as u64 + 1;
     loop {

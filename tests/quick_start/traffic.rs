@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -25,12 +28,14 @@ struct Balancer {
 
 impl Balancer {
     fn start(fleet: &Fleet) -> Balancer {
+        Balancer::naming(fleet, |address| address.replace('.', "-"))
+    }
+
+    /// With names of its own for the servers.
+    fn naming(fleet: &Fleet, name: impl Fn(&str) -> String) -> Balancer {
         let (port, admin) = (free_port(), free_port());
-        let servers: String = fleet
-            .addresses
-            .iter()
-            .map(|address| format!("    server {} {address}:{PORT}\n", address.replace('.', "-")))
-            .collect();
+        let servers: String =
+            fleet.addresses.iter().map(|address| format!("    server {} {address}:{PORT}\n", name(address))).collect();
         let config = format!(
             "global\n    stats socket 127.0.0.1:{admin} level admin\n    maxconn 2000\n\
              defaults\n    mode http\n    retries 0\n    timeout connect 5s\n    timeout client 20s\n    timeout server 20s\n\
@@ -47,6 +52,43 @@ impl Balancer {
 
     fn authority(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+}
+
+/// How many servers HAProxy's own statistics show as out of service.
+fn servers_out(admin: u16) -> usize {
+    let mut stream = TcpStream::connect(("127.0.0.1", admin)).unwrap();
+    stream.write_all(b"show stat shop 4 -1\n").unwrap();
+    let text = std::io::read_to_string(stream).unwrap();
+    let states = text.lines().filter_map(|line| line.split(',').nth(17));
+    states.filter(|state| *state != "status" && !state.starts_with("UP") && !state.starts_with("no check")).count()
+}
+
+/// Looks again and again how many servers are out of service, until it is ended.
+struct Watch {
+    ended: Arc<AtomicBool>,
+    thread: JoinHandle<usize>,
+}
+
+impl Watch {
+    fn start(admin: u16) -> Watch {
+        let ended = Arc::new(AtomicBool::new(false));
+        let over = ended.clone();
+        let thread = thread::spawn(move || {
+            let mut most = 0;
+            while !over.load(Ordering::Relaxed) {
+                most = most.max(servers_out(admin));
+                thread::sleep(Duration::from_millis(20));
+            }
+            most
+        });
+        Watch { ended, thread }
+    }
+
+    /// The most at a time.
+    fn end(self) -> usize {
+        self.ended.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
     }
 }
 
@@ -161,5 +203,70 @@ fn deploy_rollback_and_service_restart_lose_no_request_behind_a_balancer() {
 
     fleet.project.run(&["deploy", "--yes", "--service-restart"]).ends(0);
     nothing_lost("--service-restart", &["one"]);
+    load.end();
+}
+
+/// The keys of the manual's worked example for a balancer, with its address in the place of the manual's.
+fn keys_of_the_manual(heading: &str, replace: &[(&str, &str)]) -> String {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("man/hoist.cfg.5")).unwrap();
+    let (_, rest) = page.split_once(&format!("\n.Ss {heading}\n")).unwrap();
+    let (_, rest) = rest.split_once(".Bd -literal -offset indent\n").unwrap();
+    let (keys, _) = rest.split_once(".Ed\n").unwrap();
+    replace.iter().fold(keys.to_owned(), |text, (from, to)| text.replace(from, to))
+}
+
+fn append_keys(fleet: &Fleet, keys: &str) {
+    let path = fleet.project.path("hoist/hoist.cfg");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(path, format!("{}\n{keys}", text.trim_end())).unwrap();
+}
+
+#[test]
+fn the_manuals_drain_for_haproxy_loses_no_request_whatever_goes_wrong_or_dies() {
+    let fleet = Fleet::new(1, 5);
+    fleet.write_quick_start();
+    fleet.project.configure("group_size: 2");
+    fleet.release(Release::Good("one"));
+    fleet.project.deploy(&[]).ends(0);
+    let balancer = Balancer::naming(&fleet, str::to_owned);
+    append_keys(&fleet, &keys_of_the_manual("HAProxy", &[("balancer:9999", &format!("127.0.0.1:{}", balancer.admin))]));
+    let load = Load::start(&balancer.authority());
+    let watch = Watch::start(balancer.admin);
+    let nothing_lost = |what: &str, expected: &[&str]| {
+        let answers = load.answers();
+        assert_eq!(answers.keys().collect::<Vec<_>>(), expected, "{what}: {answers:?}");
+    };
+    nothing_lost("at rest", &["one"]);
+
+    fleet.release(Release::Good("two"));
+    fleet.project.deploy(&[]).ends(0);
+    nothing_lost("deploy", &["one", "two"]);
+    fleet.assert_all_serve("two");
+
+    fleet.release(Release::DoesNotStart);
+    fleet.project.deploy(&[]).ends(1);
+    nothing_lost("a deployment that is rolled back", &["two"]);
+
+    fleet.project.run(&["rollback", "--yes"]).ends(0);
+    nothing_lost("hoist rollback", &["one", "two"]);
+
+    fleet.project.run(&["deploy", "--yes", "--service-restart"]).ends(0);
+    nothing_lost("--service-restart", &["one"]);
+
+    // A deployer that is killed with hosts drained, and resumed.
+    fleet.release(Release::Good("three"));
+    let mut deployer =
+        fleet.project.hoist(&["deploy", "--yes"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_for("a drained host", || servers_out(balancer.admin) > 0);
+    deployer.kill().unwrap();
+    deployer.wait().unwrap();
+    nothing_lost("a deployer that was killed", &["one"]);
+    fleet.project.run(&["resume", "--yes"]).ends(0);
+    nothing_lost("hoist resume", &["one", "three"]);
+    fleet.assert_all_serve("three");
+    fleet.project.run(&["status"]).ends(0);
+    assert_eq!(servers_out(balancer.admin), 0);
+    let most = watch.end();
+    assert!(most == 2 || most == 1, "{most} servers were out at a time");
     load.end();
 }

@@ -45,7 +45,7 @@ command! {
         /// log in with the operator's own agent and keys; ignore ssh_auth_sock and keyholder_key
         #[argh(switch)]
         pub no_shared_authsock: bool,
-    } with [limit, stages, yes, output, settings] then {
+    } with [limit, stages, yes, output, strict, settings] then {
         /// why you deploy; shown in logs, tags and locks
         #[argh(positional, greedy, arg_name = "message")]
         pub words: Vec<String>,
@@ -54,6 +54,7 @@ command! {
 
 /// Runs the command.
 pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
+    args.define_strict();
     if args.no_shared_authsock {
         // As a definition it is in the journal too, so that `hoist resume` logs in as this command did.
         args.define.push("ssh_auth_sock:none".into());

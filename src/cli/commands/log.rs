@@ -1,7 +1,9 @@
-//! `hoist log`: shows and follows the log of a deployment.
+//! `hoist log`: shows and follows logs of runs.
 
+use std::collections::VecDeque;
 use std::fs::File;
-use std::path::Path;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -11,23 +13,42 @@ use crate::cli::show::Format;
 use crate::logs;
 use crate::logs::{Filter, Follower, News};
 use crate::report::LogFile;
+use crate::text::some;
 
 use super::{ExitCode, Refused, command, operation};
 
 /// How often a followed folder is looked at.
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
 
+/// Logs that a refusal names.
+const NAMED: usize = 5;
+
+/// Lines of a log that are shown before those that come, unless `-n` says otherwise.
+const LINES_AHEAD: usize = 10;
+
 command! {
-    /// Show the log of a deployment, or follow it as it is written.
+    /// Show the log of the last run or of another one, or follow it as it is written.
     #[argh(subcommand, name = "log", help_triggers("-h", "--help"))]
     pub struct Args {
-        /// show the newest log from its beginning, and exit
+        /// show the last lines, and then what is written, also by later runs
+        #[argh(switch, short = 'f')]
+        pub follow: bool,
+
+        /// show only so many lines, the last ones
+        #[argh(option, short = 'n', arg_name = "number")]
+        pub lines: Option<usize>,
+
+        /// the log of this run: its id, or the beginning of it (`hoist history` shows them)
+        #[argh(option, arg_name = "run")]
+        pub run: Option<String>,
+
+        /// this log, of any repository
+        #[argh(option, arg_name = "file")]
+        pub file: Option<String>,
+
+        /// the log of the last run; this is the default
         #[argh(switch, short = 'l')]
         pub latest: bool,
-
-        /// show this log from its beginning, and exit
-        #[argh(option, short = 'f', arg_name = "file")]
-        pub file: Option<String>,
 
         /// text, or json: one object per line, as in the log
         #[argh(option, arg_name = "format", default = "Format::Text")]
@@ -41,42 +62,100 @@ command! {
 
 /// Runs the command. It only ever reads.
 pub fn run(args: Args) -> Result<ExitCode, Refused> {
-    let filter = Filter::parse(&args.expression).map_err(Refused::new)?;
-    if args.latest && args.file.is_some() {
-        return Err(Refused::not_both("-l", "-f"));
+    let chosen = [args.latest, args.file.is_some(), args.run.is_some()];
+    if chosen.into_iter().filter(|chosen| *chosen).count() > 1 {
+        return Err(Refused::Usage("-l, --run and --file cannot be combined".into()));
     }
+    if args.follow && (args.file.is_some() || args.run.is_some()) {
+        return Err(Refused::Usage("-f follows the newest log: it takes no --run and no --file".into()));
+    }
+    if let ([file], true) = (args.expression.as_slice(), args.follow)
+        && Path::new(file).is_file()
+    {
+        return Err(Refused::Usage(format!("-f follows the newest log: --file {file} shows that file")));
+    }
+    let filter = Filter::parse(&args.expression).map_err(Refused::new)?;
     let least = if args.verbose || filter.names_a_level() { 0 } else { 20 };
     let show = LogView { filter, least, format: args.format };
     if let Some(file) = &args.file {
-        return whole(Path::new(file), &show);
+        return part(Path::new(file), u64::MAX, args.lines, &show);
     }
     let config = operation::load(&args.options()?)?;
     let folder = LogFile::folder_of(&config.control);
     let shown = folder.strip_prefix(&config.top).unwrap_or(&folder);
-    let newest =
-        logs::newest(&folder).map_err(|error| Refused::new(format!("cannot read {}: {error}", shown.display())))?;
-    match newest {
-        None if args.latest => {
-            complain(&format!("hoist log: no log in {}: nothing has been deployed yet", shown.display()));
-            return Ok(ExitCode::Failed);
-        }
-        None => complain(&format!("hoist log: no log in {} yet: waiting for one", shown.display())),
-        Some(path) if args.latest => return whole(&path, &show),
-        Some(path) => complain(&format!("hoist log: following {} from its end", name(&path))),
+    let cannot = |error| Refused::new(format!("cannot read {}: {error}", shown.display()));
+    if args.follow {
+        return follow(&folder, args.lines.unwrap_or(LINES_AHEAD), &show);
     }
-    follow(&folder, &show)
+    let path = match &args.run {
+        None => logs::newest(&folder).map_err(cannot)?,
+        Some(run) => Some(of_run(&logs::all(&folder).map_err(cannot)?, run)?),
+    };
+    match path {
+        Some(path) => part(&path, u64::MAX, args.lines, &show),
+        None => {
+            complain(&format!("hoist log: no log in {}: nothing has been deployed yet", shown.display()));
+            Ok(ExitCode::Failed)
+        }
+    }
 }
 
-/// One log, from its beginning to its end.
-fn whole(path: &Path, show: &LogView) -> Result<ExitCode, Refused> {
+/// The log of the one run whose id begins so.
+fn of_run(logs: &[PathBuf], run: &str) -> Result<PathBuf, Refused> {
+    let is_meant = |path: &&PathBuf| {
+        let id = path.file_stem().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix("hoist-"));
+        id.is_some_and(|id| id.starts_with(run))
+    };
+    let found: Vec<&PathBuf> = logs.iter().filter(is_meant).collect();
+    match found.as_slice() {
+        [one] => Ok((*one).clone()),
+        [] => Err(Refused::new(format!(
+            "no log of a run {run:?}; `hoist history` shows the runs, and old logs are removed"
+        ))),
+        several => {
+            let names: Vec<String> = several.iter().map(|path| name(path)).collect();
+            Err(Refused::new(format!("the ids of several runs begin with {run:?}: {}", some(&names, NAMED))))
+        }
+    }
+}
+
+/// The first `length` bytes of a log; of these, with `lines`, so many of the last lines.
+fn part(path: &Path, length: u64, lines: Option<usize>, show: &LogView) -> Result<ExitCode, Refused> {
     let wrong = |error| Refused::new(format!("cannot read the log {}: {error}", path.display()));
-    logs::read_whole(File::open(path).map_err(wrong)?, &mut |entry| show.entry(&entry)).map_err(wrong)?;
+    let file = File::open(path).map_err(wrong)?.take(length);
+    let Some(most) = lines else {
+        logs::read_whole(file, &mut |entry| show.entry(&entry)).map_err(wrong)?;
+        return Ok(ExitCode::Success);
+    };
+    let mut last = VecDeque::new();
+    let mut keep = |entry| {
+        if show.wants(&entry) {
+            last.push_back(entry);
+        }
+        if last.len() > most {
+            last.pop_front();
+        }
+        true
+    };
+    logs::read_whole(file, &mut keep).map_err(wrong)?;
+    for entry in last {
+        if !show.entry(&entry) {
+            break;
+        }
+    }
     Ok(ExitCode::Success)
 }
 
-/// All logs of a folder as they grow, until nobody reads any more.
-fn follow(folder: &Path, show: &LogView) -> Result<ExitCode, Refused> {
+/// All logs of a folder as they grow, until nobody reads any more; ahead of that the last `lines` of the newest.
+fn follow(folder: &Path, lines: usize, show: &LogView) -> Result<ExitCode, Refused> {
     let mut follower = Follower::new(folder)?;
+    match follower.begins_at() {
+        Some((path, length)) => {
+            complain(&format!("hoist log: following {}", name(path)));
+            part(path, length, Some(lines), show)?;
+        }
+        None => complain("hoist log: there is no log yet: waiting for one"),
+    }
     let mut read = true;
     // What the reader's end of a pipe is told by is its being closed, which may be long before the next line.
     while read && !is_closed() {

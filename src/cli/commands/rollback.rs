@@ -26,7 +26,7 @@ command! {
         /// show the current and the earlier revision; changes nothing
         #[argh(switch)]
         pub dry_run: bool,
-    } with [limit, yes, output, settings] then {
+    } with [limit, yes, output, strict, settings] then {
         /// the revision to go back to, as with --to
         #[argh(positional)]
         pub revision: Option<String>,
@@ -35,6 +35,7 @@ command! {
 
 /// Runs the command.
 pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
+    args.define_strict();
     if args.at_once {
         args.define.push("rollback_pace:at_once".into());
     }

@@ -47,7 +47,7 @@ command! {
         /// show only the hosts' output, unless a host fails
         #[argh(switch, short = 'q')]
         pub quiet: bool,
-    } with [limit, events, verbose, settings] then {
+    } with [limit, events, verbose, strict, settings] then {
         /// the command: a single word is passed to the remote shell unchanged, several words are quoted
         #[argh(positional, greedy)]
         pub command: Vec<String>,
@@ -55,7 +55,8 @@ command! {
 }
 
 /// Runs the command.
-pub fn run(args: Args) -> Result<ExitCode, Refused> {
+pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
+    args.define_strict();
     if args.fold && args.format != report::Format::Text {
         return Err(Refused::Usage("--fold cannot be combined with --format json".into()));
     }

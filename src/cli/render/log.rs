@@ -16,9 +16,14 @@ pub struct LogView {
 }
 
 impl LogView {
+    /// Whether an entry is wanted.
+    pub fn wants(&self, entry: &LogEntry) -> bool {
+        entry.level.is_none_or(|level| level >= self.least) && self.filter.matches(entry)
+    }
+
     /// Shows an entry, if it is wanted; false when there is nobody to show it to.
     pub fn entry(&self, entry: &LogEntry) -> bool {
-        if entry.level.is_some_and(|level| level < self.least) || !self.filter.matches(entry) {
+        if !self.wants(entry) {
             return true;
         }
         match self.format {

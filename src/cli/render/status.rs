@@ -133,7 +133,12 @@ fn note(view: &View) -> String {
         let files = text::first(&lacking.files, lacking.count, NAMED);
         notes.push(format!("{} missing from its tree: {files}", text::counted(lacking.count, "file")));
     }
-    notes.extend(view.drained().map(Drained::to_string));
+    // What it missed may say so already.
+    if let Some(drained) = view.drained().map(Drained::to_string)
+        && !notes.iter().any(|note| note.contains(&drained))
+    {
+        notes.push(drained);
+    }
     notes.extend(view.running().iter().filter_map(|service| service.differs_from(view.live())));
     notes.extend(inquiry.and_then(|it| it.locked.as_ref()).map(|by| format!("locked by {by}")));
     notes.join("; ")

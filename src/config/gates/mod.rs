@@ -107,7 +107,20 @@ impl Config {
             let gates = self.gates_of(&file, problems);
             merged.extend(problems.keep(gates).into_iter().flatten());
         }
-        merged.into_values().flatten().collect()
+        let gates: Vec<Gate> = merged.into_values().flatten().collect();
+        problems.extend(gates.iter().filter_map(|gate| self.without_a_soak(gate)));
+        gates
+    }
+
+    /// What to say of a gate that would never be asked.
+    fn without_a_soak(&self, gate: &Gate) -> Option<Problem> {
+        let mut groups = self.settings.groups.iter().filter(|group| gate.is_for(&group.name));
+        let soaks = groups.any(|group| !group.soak_time.is_zero() || !group.group_soak_time.is_zero());
+        (gate.when == [Moment::Soak] && !soaks).then(|| {
+            let name = &gate.name;
+            let why = format!("gate {name:?} is asked during soaks only, and there are none: set soak_time");
+            Problem::of_file("gates.yaml", format!("gates.yaml: {why}")).remark(Level::Warning)
+        })
     }
 
     /// Each gate by its name; `None` for one that is switched off.

@@ -66,6 +66,16 @@ fn the_environment_replaces_gates_in_their_place_switches_them_off_and_adds_its_
 }
 
 #[test]
+fn a_gate_that_would_never_be_asked_is_warned_of() {
+    let gates = "gates:\n  a: {when: soak, command: x}\n  b: {when: 'soak, group', command: x}\n";
+    let (_, notes) = with(gates).config().gates().unwrap();
+    assert_eq!(notes.len(), 1);
+    assert!(notes[0].1.contains("gate \"a\" is asked during soaks only"), "{notes:?}");
+    let (_, notes) = with(gates).define("canary_soak_time:60").config().gates().unwrap();
+    assert!(notes.is_empty(), "{notes:?}");
+}
+
+#[test]
 fn no_file_an_empty_one_and_gates_that_are_switched_off_are_no_gates() {
     assert!(Repo::configured("").config().gates().unwrap().0.is_empty());
     assert!(with("").config().gates().unwrap().0.is_empty());

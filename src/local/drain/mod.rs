@@ -14,6 +14,7 @@ use crate::local::fault::Fault;
 use crate::local::job::Job;
 use crate::local::state::drained;
 use crate::local::state::layout::Link;
+use crate::local::waiting::Waiting;
 use crate::wire::{Drain, DrainOn, DrainPart, NO_DEPLOYER};
 
 /// How much longer than the commands may take the deployer is waited for.
@@ -86,7 +87,9 @@ fn carry_out(job: &Job, how: &Drain, part: DrainPart) -> Result<(), Fault> {
     let name = part.keys().0;
     let nobody = || Fault::failed(format!("{name}: {NO_DEPLOYER}"));
     let deployer = job.deployer.as_ref().ok_or_else(nobody)?;
-    let until = job.deadline.within(Duration::from_secs(how.timeout) + SLACK);
+    let limit = Duration::from_secs(how.timeout).min(job.deadline.left());
+    let _told = Waiting::start(&job.out, format!("{name} on the deploy host"), limit);
+    let until = job.deadline.within(limit + SLACK);
     deployer.ask(&job.out, part, until).map_err(|fault| match fault {
         Fault::Failed { reason, .. } if !reason.starts_with(name) => Fault::failed(format!("{name}: {reason}")),
         fault => fault,

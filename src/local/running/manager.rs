@@ -144,8 +144,8 @@ const DOWN: [&str; 12] = [
     "backoff",
     "crashed",
     "stop/waiting",
-    "inactive",
-    "failed",
+    "active: inactive",
+    "active: failed",
     "is dead",
     "want down",
 ];
@@ -155,8 +155,7 @@ fn of_status(exit: Exit, said: &str) -> Option<Seen> {
     let first = said.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
     // A logger's state may stand behind the service's own.
     let lower = said.split("; run: log:").next().unwrap_or_default().to_lowercase();
-    // systemctl in a container, or on a host of another supervisor, speaks of systemd and not of the service.
-    if ["usage:", "not been booted with systemd", "failed to connect to bus"].iter().any(|it| lower.contains(it)) {
+    if lower.contains("usage:") {
         return None;
     }
     let pid = process_in(&lower);
@@ -255,7 +254,10 @@ mod tests {
         for (code, said) in [
             (1, "Usage: /etc/init.d/page {start|stop|restart}\n"),
             (1, "sudo: a password is required\n"),
-            (1, "System has not been booted with systemd as init system (PID 1). Can't operate.\nHost is down\n"),
+            (
+                1,
+                "System has not been booted with systemd as init system (PID 1). Can't operate.\nFailed to connect to bus: Host is down\n",
+            ),
         ] {
             assert_eq!(status(code, said), None, "{said}");
         }

@@ -65,12 +65,13 @@ pub fn run(job: &Job) -> Result<(), Fault> {
     }
     links::preflight(layout, revision, &wanted)?;
     let new_config = new_files || !links::in_order(layout, revision, &wanted);
-    begin(job)?;
     // From here on there is somebody to put the host back into service, whoever dies.
     lease_watch::put_on_lease(job, new_config)?;
     if job.request.service.names.is_empty() || service::any_here(job)? {
         drain(job)?;
     }
+    // A rollback of what was drained, and no more, restarts nothing.
+    begin(job)?;
     going_live::mark(layout, revision)?;
     rendered::put_in_place(job)?;
     go_live(job, revision, &wanted)?;

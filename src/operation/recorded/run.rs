@@ -88,6 +88,8 @@ impl<'a> RecordedRun<'a> {
                 deploy::deploy(plan, &mut watched, &mut replay.gates(gates), &mut operator, &mut report)
             }
         };
+        let all_well = verdict.rows.iter().all(|row| row.ok);
+        let verdict = Verdict { code: verdict.code.judged(self.config.settings.strict, all_well), ..verdict };
         if let Some(remark) = fleet.remark() {
             self.report.event(&Event::note(Level::Warning, remark));
         }

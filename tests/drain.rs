@@ -1,0 +1,263 @@
+//! Hosts that are drained around their restarts, with real deployers and connections that die at every moment: in the end
+//! no host is drained and healthy.
+
+mod common;
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use common::{CACHE, Farm, Links, Project, Ran, address, wait_for};
+
+/// The moments of a restart.
+const MOMENTS: [&str; 3] = ["drain", "restart", "undrain"];
+
+/// Where the commands of a drain run.
+const PLACES: [&str; 2] = ["target", "deploy_host"];
+
+struct Scene {
+    farm: Farm,
+    project: Project,
+    one: String,
+}
+
+impl Scene {
+    /// Hosts with a first revision, on each of which what happens to its service is written to `/srv/events`. Each command
+    /// waits for as long as there is a file `/srv/pause-WORD`. The second revision is committed.
+    fn new(hosts: usize, place: &str) -> Scene {
+        let (farm, project) = Project::on_farm(0, hosts);
+        for n in 0..hosts {
+            let path = farm.srv(&address(n)).join("service");
+            std::fs::write(&path, format!("#!/bin/sh\n{}\n", happens("restart", "/srv"))).unwrap();
+            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        }
+        // What is /srv on a host has a path of its own on this machine.
+        let srv = match place {
+            "target" => "/srv".to_owned(),
+            _ => format!("{}/$HOIST_HOST/srv", farm.path("hosts").display()),
+        };
+        project.configure("service_name: web\nservice_command: /srv/service {action} {service}");
+        project.configure(&format!(
+            "drain_on: {place}\ndrain: {}\nundrain: {}",
+            happens("drain", &srv),
+            happens("undrain", &srv)
+        ));
+        project.configure("keepalive: 2\nreconnect_timeout: 5\nconnect_timeout: 3");
+        project.deploy(&[]).ends(0);
+        let one = project.git(&["rev-parse", "HEAD"]);
+        project.write("index.html", "two\n");
+        project.commit("two");
+        let scene = Scene { farm, project, one };
+        for n in 0..hosts {
+            assert_eq!(scene.events(n), ["restart"], "nothing was live, so nobody was served");
+            std::fs::remove_file(scene.srv(n, "events")).unwrap();
+        }
+        scene
+    }
+
+    fn srv(&self, n: usize, name: &str) -> PathBuf {
+        self.farm.srv(&address(n)).join(name)
+    }
+
+    fn events(&self, n: usize) -> Vec<String> {
+        let text = std::fs::read_to_string(self.srv(n, "events")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn two(&self) -> String {
+        self.project.git(&["rev-parse", "HEAD"])
+    }
+
+    /// Starts a command and waits until the first host is at a moment.
+    fn start_up_to(&self, arguments: &[&str], word: &str) -> Child {
+        std::fs::write(self.srv(0, &format!("pause-{word}")), "").unwrap();
+        let mut command = self.project.hoist(arguments);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        wait_for(word, || self.events(0).last().is_some_and(|last| last == word));
+        child
+    }
+
+    fn go_on(&self, word: &str) {
+        std::fs::remove_file(self.srv(0, &format!("pause-{word}"))).unwrap();
+    }
+
+    fn is_on_record(&self, n: usize) -> bool {
+        self.srv(n, CACHE).join(".hoist/drained.json").exists()
+    }
+
+    /// Whether the last thing that happened to a host is that it was put back, and nothing else is on record.
+    #[track_caller]
+    fn is_in_service(&self, n: usize, when: &str) {
+        let events = self.events(n);
+        let last = events.iter().rfind(|word| *word == "drain" || *word == "undrain");
+        assert_eq!((last.map(String::as_str), self.is_on_record(n)), (Some("undrain"), false), "{when}: {events:?}");
+    }
+
+    /// The process of the stage that is at work on the first host.
+    fn stage(&self) -> String {
+        let note = std::fs::read_to_string(self.srv(0, CACHE).join(".hoist/stage.lock")).unwrap();
+        let note: serde_json::Value = serde_json::from_str(&note).unwrap();
+        note["process"].to_string()
+    }
+
+    /// The sshd processes of the first host's connections.
+    fn connections(&self) -> Vec<String> {
+        let output = Command::new("ss").args(["-Htnp", "state", "established", "src", &address(0)]).output().unwrap();
+        let port = format!("{}:{}", address(0), self.farm.port);
+        let text = String::from_utf8(output.stdout).unwrap();
+        let lines = text.lines().filter(|line| line.split_whitespace().nth(2) == Some(&port));
+        let mut pids: Vec<String> = lines
+            .flat_map(|line| line.split("pid=").skip(1))
+            .filter_map(|rest| Some(rest.split(',').next()?.to_owned()))
+            .collect();
+        pids.sort_unstable();
+        pids.dedup();
+        assert!(!pids.is_empty(), "no connection to {port} in {text}");
+        pids
+    }
+}
+
+/// A line of shell that notes a word, and waits for as long as it is to.
+fn happens(word: &str, srv: &str) -> String {
+    format!("echo {word} >> {srv}/events; while test -e {srv}/pause-{word}; do sleep 0.05; done")
+}
+
+/// Ends a process of the farm, by its id.
+fn kill(pid: &str) {
+    assert!(pid.parse::<u32>().unwrap() > 1, "{pid}");
+    Command::new("kill").args(["-KILL", pid]).status().unwrap();
+}
+
+fn ended(child: Child) -> Ran {
+    Ran::of(child.wait_with_output().unwrap())
+}
+
+#[test]
+fn a_deployment_a_rollback_and_a_restart_leave_every_host_in_service() {
+    for place in PLACES {
+        let scene = Scene::new(2, place);
+        scene.project.deploy(&[]).ends(0);
+        scene.project.run(&["rollback", "--yes"]).ends(0);
+        scene.project.run(&["deploy", "--yes", "--service-restart"]).ends(0);
+        for n in 0..2 {
+            assert_eq!(scene.events(n), ["drain", "restart", "undrain"].repeat(3), "{place}");
+            scene.is_in_service(n, place);
+        }
+        scene.project.run(&["status"]).ends(0);
+    }
+}
+
+#[test]
+fn a_deployer_that_is_killed_at_any_moment_leaves_what_a_resume_and_a_rollback_put_back() {
+    for place in PLACES {
+        for moment in MOMENTS {
+            for next in ["resume", "rollback"] {
+                let scene = Scene::new(1, place);
+                let mut deployer = scene.start_up_to(&["deploy", "--yes"], moment);
+                deployer.kill().unwrap();
+                deployer.wait().unwrap();
+                scene.go_on(moment);
+                let status = scene.project.run(&[next, "--yes"]);
+                let when = format!("{next} after {moment} on {place}: {}{}", status.out, status.err);
+                scene.is_in_service(0, &when);
+                let live = Links::of(&scene.farm, 0).current;
+                let failed = next == "rollback" || live.as_ref() == Some(&scene.one);
+                assert_eq!(live, Some(if failed { scene.one.clone() } else { scene.two() }), "{when}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stage_that_is_killed_at_any_moment_fails_its_host_which_is_put_back_within_the_limit_and_beyond_it() {
+    for place in PLACES {
+        for moment in MOMENTS {
+            for limit in [0, 1] {
+                let scene = Scene::new(2, place);
+                scene.project.configure(&format!("failure_limit: {limit}\ngroup_size: 1"));
+                let deployer = scene.start_up_to(&["deploy", "--yes"], moment);
+                kill(&scene.stage());
+                scene.go_on(moment);
+                let ran = ended(deployer);
+                let when = format!("{moment} on {place} with a limit of {limit}: {}", ran.out);
+                scene.is_in_service(0, &when);
+                ran.ends(if limit == 0 { 1 } else { 0 });
+                if limit == 1 {
+                    scene.is_in_service(1, &when);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_connection_that_is_lost_at_any_moment_changes_nothing() {
+    for place in PLACES {
+        for moment in MOMENTS {
+            let scene = Scene::new(1, place);
+            let deployer = scene.start_up_to(&["deploy", "--yes"], moment);
+            scene.connections().iter().for_each(|pid| kill(pid));
+            scene.go_on(moment);
+            let ran = ended(deployer);
+            let when = format!("{moment} on {place}: {}", ran.out);
+            scene.is_in_service(0, &when);
+            ran.ends(0);
+            assert_eq!(Links::of(&scene.farm, 0), Links::finalized(&scene.two()), "{when}");
+        }
+    }
+}
+
+#[test]
+fn hosts_whose_deployer_is_gone_for_good_are_put_back_by_the_watchers_of_their_leases() {
+    for moment in MOMENTS {
+        let scene = Scene::new(1, "target");
+        scene.project.configure("confirm_timeout: 2");
+        let mut deployer = scene.start_up_to(&["deploy", "--yes"], moment);
+        let stage = scene.stage();
+        deployer.kill().unwrap();
+        deployer.wait().unwrap();
+        kill(&stage);
+        scene.go_on(moment);
+        wait_for("the watcher", || {
+            !scene.is_on_record(0) && Links::of(&scene.farm, 0).current.as_ref() == Some(&scene.one)
+        });
+        scene.is_in_service(0, moment);
+    }
+}
+
+#[test]
+fn a_host_that_cannot_be_made_healthy_stays_drained_and_is_named_everywhere_until_it_can() {
+    let scene = Scene::new(2, "target");
+    scene.project.configure("failure_limit: 1");
+    // One host's service does not start any more, whatever is live.
+    let service = scene.srv(0, "service");
+    let good = std::fs::read_to_string(&service).unwrap();
+    std::fs::write(&service, "#!/bin/sh\nexit 7\n").unwrap();
+    let ran = scene.project.deploy(&[]).ends(3);
+    ran.says(&format!("1 host is still drained: {}", address(0))).says("drained since 20").says("exit status 7");
+    assert!(scene.is_on_record(0));
+    scene.is_in_service(1, "the other one");
+    scene.project.run(&["status"]).ends(1).says("behind").says("drained since 20");
+    let status = scene.project.run(&["status", "--format", "json"]).ends(1);
+    let status: serde_json::Value = serde_json::from_str(&status.out).unwrap();
+    assert_eq!(status["hosts"][0]["drained"]["on"], "target", "{status}");
+    assert!(status["hosts"][1]["drained"].is_null(), "{status}");
+    scene.project.run(&["status", "--offline"]).ends(1).says("drained since 20");
+
+    std::fs::write(&service, good).unwrap();
+    scene.project.run(&["reconcile", "--yes"]).ends(0);
+    scene.is_in_service(0, "reconcile");
+    scene.project.run(&["status"]).ends(0);
+}
+
+#[test]
+fn a_balancer_that_does_not_answer_fails_the_host_before_anything_is_changed() {
+    for place in PLACES {
+        let scene = Scene::new(1, place);
+        scene.project.configure("drain: echo no route to the balancer >&2; exit 4");
+        let ran = scene.project.deploy(&[]).ends(1);
+        ran.says("drain failed with exit status 4: no route to the balancer");
+        assert_eq!(Links::of(&scene.farm, 0), Links::finalized(&scene.one));
+        assert!(!scene.events(0).contains(&"restart".to_owned()), "{:?}", scene.events(0));
+        assert!(!scene.is_on_record(0));
+    }
+}
