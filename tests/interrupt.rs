@@ -51,15 +51,15 @@ impl Scene {
         self.project.check("waits", "promote", common::WAITS);
     }
 
-    /// The restart of the service hangs where the revision is `two`, until it is mended; it says so at its end when it is
+    /// The restart of the service hangs where the revision is `two`, until it is repaired; it says so at its end when it is
     /// asked to end. A deployment at a terminal, while the first host's restart hangs.
-    fn hanging_restart(&self) -> Terminal {
-        let script = "if grep -q two /srv/deployment/app/index.html && ! test -e /srv/mended; then\n\
+    fn hanging_restart(self) -> (Scene, Terminal) {
+        let script = "if grep -q two /srv/deployment/app/index.html && ! test -e /srv/repaired; then\n\
                       trap 'touch /srv/tidied; exit 1' TERM\necho $$ > /srv/hangs\nwhile :; do sleep 0.1; done\nfi\n";
         self.restart_by(script);
         let terminal = self.deploy();
         common::wait_for("the restart that hangs", || self.farm.srv(&address(0)).join("hangs").exists());
-        terminal
+        (self, terminal)
     }
 
     /// The service is restarted by a script.
@@ -85,6 +85,14 @@ impl Scene {
     #[track_caller]
     fn all_on(&self, revision: &str) {
         common::all_on(&self.farm, 3, revision);
+    }
+
+    /// The answer to the question about the rollback, after which all hosts run what they ran before.
+    #[track_caller]
+    fn goes_back(&self, mut terminal: Terminal, answer: &str) {
+        terminal.types(answer);
+        terminal.ends(1);
+        self.all_on(&self.one);
     }
 
     fn is_promoted(&self) -> bool {
@@ -169,9 +177,7 @@ fn hangups_count_once_however_many_come_and_roll_back() {
 #[test]
 fn a_terminal_that_is_gone_at_a_question_is_an_interrupt_and_no_answer() {
     for at in ["Continue?", "Roll back 1 host?"] {
-        let scene = Scene::new();
-        let mut terminal = scene.deploy();
-        terminal.wait_for("Continue?");
+        let (scene, mut terminal) = Scene::asked_to_continue();
         if at != "Continue?" {
             terminal.types("n\n");
             terminal.wait_for(at);
@@ -192,26 +198,21 @@ fn a_terminal_that_is_gone_in_a_stage_is_an_interrupt_and_the_rollback_waits_for
     scene.go();
     terminal.ends(130);
     assert!(scene.is_promoted(), "it was cut off in its stage");
-    let mut terminal = Terminal::run(scene.project.hoist(&["resume"]));
+    let terminal = Terminal::run(scene.project.hoist(&["resume"]));
     terminal.wait_for("interrupted. Roll back 1 host? [Y]es/[n]o");
-    terminal.types("\n");
-    terminal.ends(1);
-    scene.all_on(&scene.one);
+    scene.goes_back(terminal, "\n");
 }
 
 #[test]
 fn the_end_of_input_at_a_question_is_an_interrupt_too() {
     let (scene, mut terminal) = Scene::asked_to_continue();
     terminal.types_and_sees("\x04", "interrupted. Roll back 1 host?");
-    terminal.types("y\n");
-    terminal.ends(1);
-    scene.all_on(&scene.one);
+    scene.goes_back(terminal, "y\n");
 }
 
 #[test]
 fn the_first_ctrl_c_says_at_once_who_is_waited_for_and_an_abort_ends_the_hanging_service_there() {
-    let scene = Scene::new();
-    let mut terminal = scene.hanging_restart();
+    let (scene, mut terminal) = Scene::new().hanging_restart();
     terminal.types("\x03");
     terminal.wait_for("interrupted: no more hosts are started; waiting for promote on 127.0.0.1 (");
     terminal.wait_for("[a]bort now");
@@ -235,20 +236,17 @@ fn the_first_ctrl_c_says_at_once_who_is_waited_for_and_an_abort_ends_the_hanging
 #[test]
 fn a_stage_is_aborted_where_a_session_has_one_channel_and_nobody_keeps_the_lock_beside_it() {
     let scene = Scene::on(Farm::up_with(&[("FARM_SSHD_OPTS", "MaxSessions 1")]));
-    let mut terminal = scene.hanging_restart();
+    let (scene, mut terminal) = scene.hanging_restart();
     terminal.types_and_sees("\x03", "[a]bort now");
     terminal.types("a\n");
     terminal.wait_for("promote failed: aborted by the operator");
     terminal.wait_for("Roll back 1 host?");
-    terminal.types("y\n");
-    terminal.ends(1);
-    scene.all_on(&scene.one);
+    scene.goes_back(terminal, "y\n");
 }
 
 #[test]
 fn what_was_aborted_is_named_with_its_state_where_nobody_wants_it_back() {
-    let scene = Scene::new();
-    let mut terminal = scene.hanging_restart();
+    let (scene, mut terminal) = Scene::new().hanging_restart();
     terminal.types_and_sees("\x03", "[a]bort now");
     terminal.types("wait\na\n");
     terminal.wait_for("Roll back 1 host?");
@@ -258,7 +256,7 @@ fn what_was_aborted_is_named_with_its_state_where_nobody_wants_it_back() {
     assert!(log.contains(r#""event":"stopping","step":{"run":"promote"},"hosts":["127.0.0.1"],"stops":true"#), "{log}");
     assert!(log.contains(r#""event":"aborting","step":{"run":"promote"},"hosts":["127.0.0.1"]"#), "{log}");
     assert!(scene.is_promoted());
-    (0..3).for_each(|n| std::fs::write(scene.farm.srv(&address(n)).join("mended"), "").unwrap());
+    (0..3).for_each(|n| std::fs::write(scene.farm.srv(&address(n)).join("repaired"), "").unwrap());
     scene.project.deploy(&[]).ends(0);
     scene.all_on(&scene.two);
 }
@@ -321,17 +319,13 @@ fn what_was_typed_before_a_question_is_no_answer_to_it() {
     terminal.types("\n");
     common::wait_for("the question once more", || asked(&terminal) == 2);
     assert!(scene.is_promoted(), "nobody has said that it goes back");
-    terminal.types("y\n");
-    terminal.ends(1);
-    scene.all_on(&scene.one);
+    scene.goes_back(terminal, "y\n");
 }
 
 #[test]
 fn what_a_resumed_run_tells_once_more_has_its_own_times_and_is_marked() {
     for format in ["text", "json"] {
-        let scene = Scene::new();
-        let mut terminal = scene.deploy();
-        terminal.wait_for("Continue?");
+        let (scene, mut terminal) = Scene::asked_to_continue();
         terminal.types("\x03");
         terminal.wait_for("Roll back 1 host?");
         terminal.types("\x03");

@@ -170,20 +170,20 @@ fn a_command_can_be_left_running_and_come_back_to_while_others_run() {
     let farm = Farm::up();
     let mut link = connect(options(&farm), "127.0.0.2").unwrap();
     let input = Input { head: b"one\n".to_vec(), payload: Default::default(), keep_open: true };
-    let mut keeper = link.start("while read line; do echo got $line; done; echo over", input, soon()).unwrap();
+    let mut lock_holder = link.start("while read line; do echo got $line; done; echo over", input, soon()).unwrap();
     let mut heard = Vec::new();
     let mut on = |said: OutputChunk| {
         let (OutputChunk::Out(line) | OutputChunk::Err(line)) = said;
         heard.push(String::from_utf8_lossy(line).into_owned());
         AfterLine::Pause
     };
-    assert_eq!(keeper.drive(&mut link, soon(), &mut on), Driven::Paused);
+    assert_eq!(lock_holder.drive(&mut link, soon(), &mut on), Driven::Paused);
     assert_eq!(run(&mut link, "echo between").1.out, ["between"]);
-    keeper.say(b"two\nthree\n");
-    assert_eq!(keeper.drive(&mut link, soon(), &mut on), Driven::Paused);
-    assert_eq!(keeper.drive(&mut link, soon(), &mut on), Driven::Paused);
+    lock_holder.say(b"two\nthree\n");
+    assert_eq!(lock_holder.drive(&mut link, soon(), &mut on), Driven::Paused);
+    assert_eq!(lock_holder.drive(&mut link, soon(), &mut on), Driven::Paused);
     assert_eq!(heard, ["got one", "got two", "got three"]);
-    assert_eq!(keeper.finish(&mut link, soon()), ExecEnd::Status(0));
+    assert_eq!(lock_holder.finish(&mut link, soon()), ExecEnd::Status(0));
 }
 
 #[test]

@@ -492,14 +492,14 @@ fn a_session_that_the_server_closed_between_two_steps_is_opened_again_with_its_l
 }
 
 #[test]
-fn a_lock_whose_keeper_was_killed_between_two_steps_is_taken_again_on_the_same_session() {
+fn a_lock_whose_lock_holder_was_killed_between_two_steps_is_taken_again_on_the_same_session() {
     let mut scene = Scene::new(1);
     scene.plan(0, "case $request in *'\"action\":\"probe\"'*) echo $$ > \"$HOME/keeper\";; esac");
     for step in [Step::Probe, Step::Hold] {
         assert_eq!(scene.outcome(step), Ok(()));
     }
-    let keeper = scene.read(0, "keeper");
-    assert!(std::process::Command::new("kill").args(["-KILL", keeper.trim()]).status().unwrap().success());
+    let lock_holder = scene.read(0, "keeper");
+    assert!(std::process::Command::new("kill").args(["-KILL", lock_holder.trim()]).status().unwrap().success());
     let until = Instant::now() + Duration::from_secs(30);
     while scene.read(0, "holds") != "hold\nhold\n" {
         assert!(Instant::now() < until, "nobody noticed");
@@ -583,7 +583,7 @@ fn a_cache_that_stays_broken_is_a_failure_and_not_a_loop() {
 }
 
 #[test]
-fn a_server_that_allows_one_command_a_session_costs_the_keeper_and_no_stage() {
+fn a_server_that_allows_one_command_a_session_costs_the_lock_holder_and_no_stage() {
     let mut scene = Scene::with(1, &[("FARM_SSHD_OPTS", "MaxSessions 1")], |_| {});
     for step in [Step::Probe, Step::Hold, PROMOTE, Step::Run(Stage::Finalize), Step::Release] {
         assert_eq!(scene.outcome(step), Ok(()), "{step:?}");

@@ -136,31 +136,33 @@ impl Frontend for Console {
 impl Console {
     /// Whether a group that went well is followed by the next one. Without an answer it is not.
     fn ask_to_continue(&self, question: &Question) -> Answer {
-        loop {
-            let Typed::Line(line) = Console::ask(self, &question.to_string()) else {
-                self.interrupts.count();
-                return Answer::No;
-            };
-            match line.to_lowercase().as_str() {
-                "y" | "yes" => return Answer::Yes,
-                "n" | "no" => return Answer::No,
-                "c" | "continue" | "continue all groups" => return Answer::All,
-                _ => complain("please answer y, n or c"),
-            }
-        }
+        self.ask_until(question, "please answer y, n or c", |line| match line {
+            "y" | "yes" => Some(Answer::Yes),
+            "n" | "no" => Some(Answer::No),
+            "c" | "continue" | "continue all groups" => Some(Answer::All),
+            _ => None,
+        })
     }
 
     /// Whether the run goes on although a gate cannot tell. Without an answer it does not.
     fn ask_about_gate(&self, question: &Question) -> Answer {
+        self.ask_until(question, "please answer y or n; Enter means no", |line| match line {
+            "y" | "yes" => Some(Answer::Yes),
+            "n" | "no" | "" => Some(Answer::No),
+            _ => None,
+        })
+    }
+
+    /// Asks until `read` makes an answer of the line, in lower case. No line at all is an interrupt, and no.
+    fn ask_until(&self, question: &Question, help: &str, read: impl Fn(&str) -> Option<Answer>) -> Answer {
         loop {
             let Typed::Line(line) = Console::ask(self, &question.to_string()) else {
                 self.interrupts.count();
                 return Answer::No;
             };
-            match line.to_lowercase().as_str() {
-                "y" | "yes" => return Answer::Yes,
-                "n" | "no" | "" => return Answer::No,
-                _ => complain("please answer y or n; Enter means no"),
+            match read(&line.to_lowercase()) {
+                Some(answer) => return answer,
+                None => complain(help),
             }
         }
     }

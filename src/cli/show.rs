@@ -15,7 +15,7 @@ impl Show {
     /// As the flags of a command say.
     pub fn new(format: report::Format, verbose: bool, quiet: bool) -> Result<Show, Refused> {
         let verbosity = match (verbose, quiet) {
-            (true, true) => return Err(Refused::Usage("-v and -q cannot be combined".into())),
+            (true, true) => return Err(Refused::not_both("-v", "-q")),
             (true, false) => Verbosity::Verbose,
             (false, true) => Verbosity::Quiet,
             (false, false) => Verbosity::Normal,

@@ -18,11 +18,11 @@ use super::{Config, Options};
 /// What was read, and what came of it.
 #[derive(Debug, Default)]
 pub struct Checked {
+    pub counts: Counts,
     pub mistakes: Vec<Problem>,
     pub remarks: Vec<Problem>,
     /// The environments that were read, besides the repository as it stands.
     pub environments: Vec<String>,
-    pub counts: Counts,
 }
 
 /// How much was read: in the largest environment, where several were.

@@ -297,13 +297,17 @@ mod tests {
             Some(Found::Stage(stage, key)) => format!("{} of stage {stage}", key.name),
             None => "unknown".into(),
         };
-        assert_eq!(named("dsh_targets"), "dsh_targets bare");
-        assert_eq!(named("canary_dsh_targets"), "dsh_targets of group canary");
-        assert_eq!(named("eqiad_canary_failure_limit"), "failure_limit of group eqiad_canary");
-        assert_eq!(named("fetch_batch_size"), "batch_size of stage fetch");
-        assert_eq!(named("handle_service_batch_size"), "batch_size of stage restart_service");
-        assert_eq!(named("promote_timeout"), "stage_timeout of stage promote");
-        assert_eq!(named("service_timeout"), "service_timeout bare");
+        for (name, key) in [
+            ("dsh_targets", "dsh_targets bare"),
+            ("canary_dsh_targets", "dsh_targets of group canary"),
+            ("eqiad_canary_failure_limit", "failure_limit of group eqiad_canary"),
+            ("fetch_batch_size", "batch_size of stage fetch"),
+            ("handle_service_batch_size", "batch_size of stage restart_service"),
+            ("promote_timeout", "stage_timeout of stage promote"),
+            ("service_timeout", "service_timeout bare"),
+        ] {
+            assert_eq!(named(name), key);
+        }
         for unknown in ["_dsh_targets", "canary_batch_size", "fetch_group_size", "tcpircbot_host", "x_timeout", ""] {
             let expected = if unknown == "fetch_group_size" { "group_size of group fetch" } else { "unknown" };
             assert_eq!(named(unknown), expected, "{unknown}");

@@ -63,13 +63,13 @@ pub struct Options {
     pub folder: Option<PathBuf>,
     /// Takes the place of the repository's own configuration file.
     pub config_file: Option<PathBuf>,
-    /// `key:value`, in order; the last of several counts.
-    pub defines: Vec<String>,
-    pub environment: Option<String>,
     /// Takes the place of `/etc/hoist.cfg` or `/etc/scap.cfg`, and must exist.
     pub global_file: Option<PathBuf>,
     /// Go without a repository where there is none, without its configuration file, and without `git_repo`.
     pub repo_optional: bool,
+    pub environment: Option<String>,
+    /// `key:value`, in order; the last of several counts.
+    pub defines: Vec<String>,
 }
 
 impl Options {

@@ -12,10 +12,11 @@ use crate::targets::{Group, Target};
 use crate::wire::{Revision, RunId, Stage, StartedBy};
 
 /// What kind of run this is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Bring a revision to the targets; rolls back when too many fail.
+    #[default]
     Deploy,
     /// Bring the targets back to an earlier revision that they have kept: nothing is fetched or rendered.
     Rollback,

@@ -20,20 +20,18 @@ use super::revision;
 /// What the command line chose.
 #[derive(Debug, Clone, Default)]
 pub struct Choice {
+    /// To roll back is to go back to `rev`, which targets have kept.
+    pub kind: Kind,
     pub rev: Option<String>,
     pub stages: Option<String>,
     pub limit_hosts: Option<String>,
-    pub force: bool,
-    pub dry_run: bool,
-    pub service_restart: bool,
-    /// Go back to `rev`, which targets have kept.
-    pub rollback: bool,
-    /// Why gates, soak and windows are passed over.
-    pub break_glass: Option<String>,
     /// Targets that are known to be out of service, whether they are deployed to or not.
     pub out: Vec<Target>,
     /// No others than these.
     pub only: Option<Vec<Target>>,
+    pub force: bool,
+    /// Why gates, soak and windows are passed over.
+    pub break_glass: Option<String>,
 }
 
 /// A plan, what targets are asked for it, and remarks for the operator.
@@ -51,13 +49,7 @@ pub struct Prepared {
 /// The first thing that is wrong with the configuration, the target files, the checks, or the revision.
 pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -> Result<Prepared> {
     let settings = &config.settings;
-    let kind = match (choice.dry_run, choice.service_restart) {
-        (true, true) => bail!("--dry-run and --service-restart cannot be combined"),
-        (true, false) => Kind::DryRun,
-        (false, true) => Kind::ServiceRestart,
-        (false, false) if choice.rollback => Kind::Rollback,
-        (false, false) => Kind::Deploy,
-    };
+    let kind = choice.kind;
     if kind != Kind::Deploy && choice.stages.is_some() {
         bail!("--stages cannot be combined with --dry-run or --service-restart");
     }
@@ -97,7 +89,7 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
     };
     notes.extend(remark);
     // Targets keep what is gone back to, whether it is still here or not.
-    let kept = choice.rollback.then(|| name.parse().ok()).flatten();
+    let kept = (kind == Kind::Rollback).then(|| name.parse().ok()).flatten();
     let revision = kept.map_or_else(|| repo.resolve(&name), Ok)?;
     let tree = if kind == Kind::Deploy {
         let tree = WorkingTree::look(config, repo, &revision)?;

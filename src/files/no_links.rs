@@ -86,15 +86,21 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn links_within_the_repository_are_followed_and_no_others() {
+    /// A repository's folder, with a file of its own and what is not to be read in and beside it.
+    fn repository() -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
-        let (top, private) = (dir.path().join("repo"), dir.path().join("private"));
+        let top = dir.path().join("repo");
         fs::create_dir_all(top.join("hoist/environments")).unwrap();
         fs::create_dir_all(top.join(".git")).unwrap();
         fs::write(top.join("hoist/a"), "ours").unwrap();
         fs::write(top.join(".git/config"), "password").unwrap();
-        fs::write(private, "secret").unwrap();
+        fs::write(dir.path().join("private"), "secret").unwrap();
+        (dir, top)
+    }
+
+    #[test]
+    fn links_within_the_repository_are_followed_and_no_others() {
+        let (_dir, top) = repository();
         symlink("../a", top.join("hoist/environments/in")).unwrap();
         symlink(top.join("hoist/a"), top.join("hoist/absolute")).unwrap();
         symlink("../../private", top.join("hoist/out")).unwrap();

@@ -21,7 +21,7 @@ pub enum MeantFor {
     Deployers,
 }
 
-/// An error at a file or folder. Where permission was denied it says what is in the way, whose that is, and what mends it.
+/// An error at a file or folder. Where permission was denied it says what is in the way, whose that is, and what repairs it.
 #[derive(Debug)]
 pub struct Denied {
     path: PathBuf,
@@ -43,7 +43,7 @@ impl fmt::Display for Denied {
 
 impl std::error::Error for Denied {}
 
-/// What stands behind an error on a path: what is in the way, whose it is, its mode, and what mends it. Empty for every
+/// What stands behind an error on a path: what is in the way, whose it is, its mode, and what repairs it. Empty for every
 /// error but a denied permission.
 pub fn explain(error: &io::Error, path: &Path, meant_for: MeantFor) -> String {
     match in_the_way(path).filter(|_| error.kind() == io::ErrorKind::PermissionDenied) {

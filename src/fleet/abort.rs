@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::wire::{KeeperLine, Stage};
+use crate::wire::{LockHolderLine, Stage};
 
 /// Between two requests to abort: the stage may not have begun when the first one came.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -29,9 +29,9 @@ impl Abort<'_> {
         self.wanted.load(Ordering::SeqCst) && self.told.get().is_none_or(|told| told.elapsed() >= PAUSE)
     }
 
-    /// What the target's keeper is told.
-    pub fn line(&self) -> KeeperLine {
+    /// What the target's lock holder is told.
+    pub fn line(&self) -> LockHolderLine {
         self.told.set(Some(Instant::now()));
-        KeeperLine::Abort { stage: self.stage, attempt: self.attempt }
+        LockHolderLine::Abort { stage: self.stage, attempt: self.attempt }
     }
 }

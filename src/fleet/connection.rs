@@ -74,7 +74,7 @@ impl Work<'_> {
     pub(super) fn ready(&mut self) -> Outcome {
         if !self.is_connected() {
             self.connect().map_err(|none| none.fault)?;
-        } else if !self.session.remote.as_mut().is_some_and(Remote::has_lost_keeper) {
+        } else if !self.session.remote.as_mut().is_some_and(Remote::has_lost_lock_holder) {
             return Ok(());
         }
         self.hold_again().map_err(unreachable)
@@ -138,7 +138,7 @@ impl Work<'_> {
 
     pub(super) fn take_lock(&mut self) -> Result<(), Failure> {
         match self.take_lock_once() {
-            // The keeper's command ended while no step used it; start another one.
+            // The lock holder's command ended while no step used it; start another one.
             Err(Failure::Unanswered(_)) => self.take_lock_once(),
             other => other,
         }
@@ -148,7 +148,7 @@ impl Work<'_> {
         let (request, deadline) = (self.probe_request(), self.deadline());
         let no_session = || Failure::Lost("there is no session".into());
         let remote = self.session.remote.as_mut().ok_or_else(no_session)?;
-        if !remote.has_keeper() {
+        if !remote.has_lock_holder() {
             remote.probe_again(&self.shared.ssh, &request, deadline, &mut self.sink)?;
             self.note_lacks();
         }

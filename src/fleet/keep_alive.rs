@@ -1,7 +1,7 @@
 //! Keeps idle sessions alive: between two steps, and while the operator is asked a question.
 //!
 //! A thread goes through them at an interval. It answers the hosts' keepalive messages, which the library does only when
-//! it is called, and tells each keeper that this deployer is alive, so that the lease of a promoted host is renewed. A
+//! it is called, and tells each lock holder that this deployer is alive, so that the lease of a promoted host is renewed. A
 //! promoted host whose session was lost is reconnected, so that its lease does not expire while the host is reachable.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -56,7 +56,7 @@ fn lease_of(shared: &FleetState) -> Option<Duration> {
     (seconds > 0).then(|| Duration::from_secs(seconds))
 }
 
-/// One round; returns the promoted hosts that have no session, or no keeper.
+/// One round; returns the promoted hosts that have no session, or no lock holder.
 ///
 /// Sessions that a step is using are skipped: a stage renews its lease itself.
 fn keep_all_alive(shared: &FleetState, renew: bool) -> Vec<HostId> {
@@ -67,7 +67,7 @@ fn keep_all_alive(shared: &FleetState, renew: bool) -> Vec<HostId> {
             Err(TryLockError::WouldBlock | TryLockError::Poisoned(_)) => continue,
         };
         let promoted = session.promoted;
-        let alive = session.remote.as_mut().is_some_and(|remote| remote.is_alive() && !remote.has_lost_keeper());
+        let alive = session.remote.as_mut().is_some_and(|remote| remote.is_alive() && !remote.has_lost_lock_holder());
         match &mut session.remote {
             Some(remote) if alive => remote.keep_alive(renew && promoted),
             _ if renew && promoted => lost.push(id),

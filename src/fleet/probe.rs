@@ -28,7 +28,7 @@ impl Remote {
         })?;
         let deadline = Instant::now() + patience;
         match probe(&mut link, &ssh.bootstrap, request, deadline, sink) {
-            Ok((command, keeper, facts)) => Ok(Remote { link, command, keeper: Some(keeper), facts }),
+            Ok((command, lock_holder, facts)) => Ok(Remote { link, command, lock_holder: Some(lock_holder), facts }),
             Err(Failure::Lost(reason)) => {
                 let fault = Fault::Unreachable { reason: format!("connection lost at the probe: {reason}") };
                 Err(NoSession { fault, is_final: false, is_refused: false })
@@ -38,7 +38,7 @@ impl Remote {
         }
     }
 
-    /// Probes once more on the same session. A keeper that may hold the lock stays.
+    /// Probes once more on the same session. A lock holder that may hold the lock stays.
     pub fn probe_again(
         &mut self,
         ssh: &Ssh,
@@ -46,9 +46,9 @@ impl Remote {
         deadline: Instant,
         sink: &mut OutputSink,
     ) -> Result<(), Failure> {
-        let (command, keeper, facts) = probe(&mut self.link, &ssh.bootstrap, request, deadline, sink)?;
+        let (command, lock_holder, facts) = probe(&mut self.link, &ssh.bootstrap, request, deadline, sink)?;
         (self.command, self.facts) = (command, facts);
-        let surplus = if self.has_keeper() { Some(keeper) } else { self.keeper.replace(keeper) };
+        let surplus = if self.has_lock_holder() { Some(lock_holder) } else { self.lock_holder.replace(lock_holder) };
         if let Some(surplus) = surplus {
             surplus.leave(&mut self.link);
         }

@@ -7,9 +7,9 @@ use super::drain::LocalDrain;
 use super::output_sink::OutputSink;
 use super::ssh::{AfterLine, Driven, ExecEnd, Input, Link, OpenError, OutputChunk, Running};
 use super::{HostResult, Payload};
-use crate::wire::{FIRST_LINE, Facts, Fault, KeeperLine, Level, Outcome, Recorded, Request, State, TargetEvent};
+use crate::wire::{FIRST_LINE, Facts, Fault, Level, LockHolderLine, Outcome, Recorded, Request, State, TargetEvent};
 
-/// How long a keeper may take to release its lock when it is told to.
+/// How long a lock holder may take to release its lock when it is told to.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Of a command that may still run.
 pub(super) const CLOSED: &str = "the server closed the channel and did not say how the command ended";
@@ -87,7 +87,7 @@ pub(super) struct Remote {
     /// The command line of `deploy-local`.
     pub command: String,
     /// The probe's process, which stays to keep the lock.
-    pub keeper: Option<Running>,
+    pub lock_holder: Option<Running>,
     pub facts: Facts,
 }
 
@@ -97,16 +97,16 @@ impl Remote {
         self.link.is_alive()
     }
 
-    /// Has the keeper take the lock. Without a keeper there is nothing to take it: probe first.
+    /// Has the lock holder take the lock. Without a lock holder there is nothing to take it: probe first.
     /// With `claims` other runs are kept out when this session is closed, too, until [`Remote::close`].
     pub fn hold(&mut self, claims: bool, deadline: Instant, sink: &mut OutputSink) -> Result<(), Failure> {
-        let Some(mut keeper) = self.keeper.take() else {
+        let Some(mut lock_holder) = self.lock_holder.take() else {
             return Err(Failure::failed("no process on the target can hold its lock"));
         };
-        keeper.say(&line_of(if claims { &KeeperLine::Claim } else { &KeeperLine::Hold }));
+        lock_holder.say(&line_of(if claims { &LockHolderLine::Claim } else { &LockHolderLine::Hold }));
         sink.begin();
         let mut refused = None;
-        let driven = keeper.drive(&mut self.link, deadline, &mut |said| match sink.said(said) {
+        let driven = lock_holder.drive(&mut self.link, deadline, &mut |said| match sink.said(said) {
             Some(TargetEvent::Held) => AfterLine::Pause,
             Some(TargetEvent::Ended { outcome, .. }) => {
                 refused = Some(outcome);
@@ -116,11 +116,11 @@ impl Remote {
         });
         let end = match driven {
             Driven::Paused if refused.is_none() => {
-                self.keeper = Some(keeper);
+                self.lock_holder = Some(lock_holder);
                 return Ok(());
             }
             Driven::Paused => {
-                keeper.leave(&mut self.link);
+                lock_holder.leave(&mut self.link);
                 None
             }
             Driven::Ended(end) => Some(end),
@@ -133,25 +133,25 @@ impl Remote {
     }
 
     /// Keeps an idle session alive: answers the host's keepalive messages and sends our own. With `renew` also tells the
-    /// keeper that this deployer is alive. Never waits for the host.
+    /// lock holder that this deployer is alive. Never waits for the host.
     pub fn keep_alive(&mut self, renew: bool) {
-        if let Some(keeper) = &mut self.keeper {
+        if let Some(lock_holder) = &mut self.lock_holder {
             if renew {
-                keeper.say(&line_of(&KeeperLine::Renew));
+                lock_holder.say(&line_of(&LockHolderLine::Renew));
             }
-            keeper.keep_alive(&mut self.link, &|said| !is_heartbeat(said));
+            lock_holder.keep_alive(&mut self.link, &|said| !is_heartbeat(said));
         }
     }
 
-    /// Whether there is a keeper, as far as is known.
-    pub fn has_keeper(&self) -> bool {
-        self.keeper.as_ref().is_some_and(|keeper| !keeper.has_closed())
+    /// Whether there is a lock holder, as far as is known.
+    pub fn has_lock_holder(&self) -> bool {
+        self.lock_holder.as_ref().is_some_and(|lock_holder| !lock_holder.has_closed())
     }
 
-    /// Whether there was a keeper and its command has ended, and the lock with it.
-    pub fn has_lost_keeper(&mut self) -> bool {
+    /// Whether there was a lock holder and its command has ended, and the lock with it.
+    pub fn has_lost_lock_holder(&mut self) -> bool {
         self.keep_alive(false);
-        self.keeper.is_some() && !self.has_keeper()
+        self.lock_holder.is_some() && !self.has_lock_holder()
     }
 
     /// Runs a stage. The target may ask for a part of its drain to be done here meanwhile.
@@ -258,10 +258,10 @@ impl Remote {
         let again = Input { head: input.head.clone(), payload: input.payload.clone(), keep_open: input.keep_open };
         let mut started = self.link.start(&self.command, input, deadline);
         if matches!(started, Err(OpenError::NoChannel(_)))
-            && let Some(keeper) = self.keeper.take()
+            && let Some(lock_holder) = self.lock_holder.take()
         {
-            // The server allows one command a session. End the keeper: the stage takes the lock itself.
-            keeper.finish(&mut self.link, Instant::now() + RELEASE_TIMEOUT);
+            // The server allows one command a session. End the lock holder: the stage takes the lock itself.
+            lock_holder.finish(&mut self.link, Instant::now() + RELEASE_TIMEOUT);
             started = self.link.start(&self.command, again, deadline);
         }
         started.map_err(|error| match not_run(error) {
@@ -271,13 +271,13 @@ impl Remote {
         })
     }
 
-    /// Has the keeper end a stage that the operator aborts. Without one it takes a new session to do so: `false`.
+    /// Has the lock holder end a stage that the operator aborts. Without one it takes a new session to do so: `false`.
     pub fn abort(&mut self, abort: &Abort) -> bool {
-        if !self.has_keeper() {
+        if !self.has_lock_holder() {
             return false;
         }
-        if let Some(keeper) = &mut self.keeper {
-            keeper.say(&line_of(&abort.line()));
+        if let Some(lock_holder) = &mut self.lock_holder {
+            lock_holder.say(&line_of(&abort.line()));
         }
         self.keep_alive(false);
         true
@@ -290,16 +290,16 @@ impl Remote {
 
     /// The same once the run has ended well, and the target has tidied up after it.
     pub fn close_when_tidy(mut self, deadline: Instant) {
-        if let Some(keeper) = &mut self.keeper {
-            keeper.say(&line_of(&KeeperLine::Over));
+        if let Some(lock_holder) = &mut self.lock_holder {
+            lock_holder.say(&line_of(&LockHolderLine::Over));
         }
         self.close_until(deadline);
     }
 
     fn close_until(mut self, deadline: Instant) {
-        if let Some(mut keeper) = self.keeper.take() {
-            keeper.say(&line_of(&KeeperLine::Release));
-            keeper.finish(&mut self.link, deadline);
+        if let Some(mut lock_holder) = self.lock_holder.take() {
+            lock_holder.say(&line_of(&LockHolderLine::Release));
+            lock_holder.finish(&mut self.link, deadline);
         }
     }
 }

@@ -227,7 +227,7 @@ impl Work<'_> {
                         continue 'connected;
                     }
                 };
-                let needs_lock = is_new || remote.has_lost_keeper();
+                let needs_lock = is_new || remote.has_lost_lock_holder();
                 let held = if needs_lock { self.hold_again() } else { Ok(()) };
                 return match (held, answer) {
                     (Ok(()), answer) => Ok(answer),

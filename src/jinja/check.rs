@@ -76,9 +76,9 @@ impl Check {
                     self.found.mistakes.push((it.line, "loop cannot be set within a loop".into()));
                 }
                 self.expression(&it.iterable, place.soft);
-                it.test.iter().for_each(|test| self.expression(test, false));
-                self.body(&it.body, inner);
-                self.body(&it.otherwise, inner);
+                it.test.iter().for_each(|test| self.expression(&test.condition, false));
+                self.body(&it.body.body, inner);
+                self.body(&it.otherwise.body, inner);
             }
             Statement::SetBlock(it) => {
                 self.body(&it.body, Place { checked: false, ..inner });

@@ -20,7 +20,6 @@ pub struct PastRun {
     pub run: RunId,
     pub kind: Kind,
     pub revision: Revision,
-    pub by: StartedBy,
     /// Every target of its plan.
     pub targets: Vec<Target>,
     /// Those on which its revision stayed, finalized or not.
@@ -28,6 +27,7 @@ pub struct PastRun {
     /// What its targets had finalized before it, as its probe saw them. Those that had nothing are left out, and those
     /// that had the run's own revision.
     pub before: Vec<(Target, Revision)>,
+    pub by: StartedBy,
     /// A person stopped it, or called for its rollback.
     pub interrupted: bool,
     /// It failed, and left hosts on different revisions.

@@ -1,7 +1,7 @@
-//! The newest keeper of a run replaces the ones before it.
+//! The newest lock holder of a run replaces the ones before it.
 //!
-//! A connection can be dead without the target's sshd knowing, for hours: behind a router that forgot it, say. Its keeper
-//! would hold the lock for as long, though the deployer has connected again and has long ended its run. So the keeper
+//! A connection can be dead without the target's sshd knowing, for hours: behind a router that forgot it, say. Its lock holder
+//! would hold the lock for as long, though the deployer has connected again and has long ended its run. So the lock holder
 //! that takes the lock says so in a file, and an older one of the same run that reads it there ends by itself.
 
 use std::fs;
@@ -18,12 +18,13 @@ use super::state::layout::Layout;
 const LOOK: Duration = Duration::from_millis(250);
 
 fn path(layout: &Layout) -> PathBuf {
+    // Builds of either name share the file.
     layout.own().join("keeper")
 }
 
-/// Says that this process is the run's keeper from now on, and ends this process when a newer one says so.
+/// Says that this process is the run's lock holder from now on, and ends this process when a newer one says so.
 ///
-/// A disk that cannot be written costs only this: an older keeper stays until its connection ends.
+/// A disk that cannot be written costs only this: an older lock holder stays until its connection ends.
 pub fn take_over(layout: &Layout, run: &RunId) {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
     let name = format!("{run} {}.{since}", std::process::id());
@@ -39,7 +40,7 @@ pub fn take_over(layout: &Layout, run: &RunId) {
     });
 }
 
-/// Whether another keeper of the same run has come.
+/// Whether another lock holder of the same run has come.
 fn is_replaced(path: &Path, run: &RunId, name: &str) -> bool {
     let newest = fs::read_to_string(path).unwrap_or_default();
     newest != name && newest.split(' ').next() == Some(run.as_str())
@@ -50,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_newer_keeper_of_the_same_run_replaces_one() {
+    fn only_a_newer_lock_holder_of_the_same_run_replaces_one() {
         let dir = tempfile::tempdir().unwrap();
         let (path, run) = (dir.path().join("keeper"), "one".parse().unwrap());
         let replaced = |text: &str| {

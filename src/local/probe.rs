@@ -1,4 +1,4 @@
-//! The first look at a target, which changes nothing, and the keeper that stays behind.
+//! The first look at a target, which changes nothing, and the lock holder that stays behind.
 
 use std::collections::BTreeSet;
 use std::io::BufRead;
@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::wire::{Facts, Header, KeeperLine, Lacking, Probe, Revision, TargetEvent};
+use crate::wire::{Facts, Header, Lacking, LockHolderLine, Probe, Revision, TargetEvent};
 
 use super::abort;
 use super::fault::{Fault, plain};
@@ -46,7 +46,7 @@ const SUBMODULES: usize = 5000;
 /// Files that a tree lacks which are named, at the most.
 const LACKING: usize = 100;
 
-/// A keeper's line is a word.
+/// A lock holder's line is a word.
 const LINE: u64 = 4096;
 
 /// Everything a target says of itself.
@@ -188,25 +188,27 @@ pub fn run(layout: &Layout, probe: &Probe, out: &Out, mut input: impl BufRead) -
             Ok(_) => {}
         }
         match serde_json::from_str(line.trim()) {
-            Ok(KeeperLine::Hold | KeeperLine::Claim) if held.is_some() => out.event(&TargetEvent::Held),
-            Ok(KeeperLine::Renew) => lease::renew(layout, run),
-            Ok(KeeperLine::Over) if held.is_some() => tidy_up(layout, probe),
-            Ok(KeeperLine::Over) => {}
-            Ok(KeeperLine::Abort { stage, attempt }) => abort::run(layout, run, (stage, attempt)),
-            Ok(KeeperLine::Release) => {
+            Ok(LockHolderLine::Hold | LockHolderLine::Claim) if held.is_some() => out.event(&TargetEvent::Held),
+            Ok(LockHolderLine::Renew) => lease::renew(layout, run),
+            Ok(LockHolderLine::Over) if held.is_some() => tidy_up(layout, probe),
+            Ok(LockHolderLine::Over) => {}
+            Ok(LockHolderLine::Abort { stage, attempt }) => abort::run(layout, run, (stage, attempt)),
+            Ok(LockHolderLine::Release) => {
                 // Whoever is kept out by what stays is told whose it is.
                 let _ = claim::give_up(layout, run);
                 held = None;
             }
-            Ok(line @ (KeeperLine::Hold | KeeperLine::Claim)) => match hold(layout, probe, line == KeeperLine::Claim) {
-                Ok(lock) => {
-                    held = Some(lock);
-                    lease::renew(layout, run);
-                    lock_holder::take_over(layout, run);
-                    out.event(&TargetEvent::Held);
+            Ok(line @ (LockHolderLine::Hold | LockHolderLine::Claim)) => {
+                match hold(layout, probe, line == LockHolderLine::Claim) {
+                    Ok(lock) => {
+                        held = Some(lock);
+                        lease::renew(layout, run);
+                        lock_holder::take_over(layout, run);
+                        out.event(&TargetEvent::Held);
+                    }
+                    Err(fault) => return failed(fault),
                 }
-                Err(fault) => return failed(fault),
-            },
+            }
             Err(_) => {
                 return failed(Fault::failed(
                     "the deployer sent a request that this version of hoist does not support; \
@@ -249,7 +251,7 @@ fn hold(layout: &Layout, probe: &Probe, claims: bool) -> Result<RunLock, Fault> 
     }
     claim::check(layout, &holder.run)?;
     fence::check(layout, holder)?;
-    // A stage of another run may be at work still, its own keeper gone with its connection.
+    // A stage of another run may be at work still, its own lock holder gone with its connection.
     match lock::look(&lock::stage_path(layout)) {
         Found::Run(note) if note.holder.run != holder.run => return Err(Fault::Locked { by: Box::new(note.holder) }),
         Found::Stranger(who) => return Err(Fault::failed(who)),

@@ -1,5 +1,5 @@
 //! Clearing a target's locks for a person who has seen whose they are. A lock dies with its process, so what can be in
-//! the way is a process: a keeper whose deployer was cut off, or a stage that hangs.
+//! the way is a process: a lock holder whose deployer was cut off, or a stage that hangs.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -22,7 +22,7 @@ use super::state::lock::Found;
 const PATIENCE: Duration = Duration::from_secs(8);
 /// How long a killed one may take to be gone.
 const DEATH: Duration = Duration::from_secs(3);
-/// Holders of one lock that are ended one after the other: keepers of a run inherit it from each other.
+/// Holders of one lock that are ended one after the other: lock holders of a run inherit it from each other.
 const MOST: usize = 100;
 
 /// Ends the processes of run `held` that hold this target's locks, and forgets the newest run. Another run's lock that

@@ -48,16 +48,16 @@ const LOOKS: usize = 100;
 
 /// Ends the lock that `hoist lock` holds at `path`, in whatever terminal: its process is told to end.
 pub fn end(path: &Path) -> io::Result<Ended> {
-    let keeper = match DeployLock::holder(path)? {
+    let owner = match DeployLock::holder(path)? {
         LockHolder::Nobody => return Ok(Ended::NotLocked),
         LockHolder::Nameless => return Ok(Ended::Nameless),
-        LockHolder::By(keeper) if keeper.purpose == Purpose::Deploy => return Ok(Ended::Deploying(*keeper)),
-        LockHolder::By(keeper) => *keeper,
+        LockHolder::By(owner) if owner.purpose == Purpose::Deploy => return Ok(Ended::Deploying(*owner)),
+        LockHolder::By(owner) => *owner,
     };
     // The name stands in a file that everybody may write: no other process is ended because it stands there.
-    let Some(pid) = pid_of(&keeper).filter(|pid| holds(*pid, path)) else { return Ok(Ended::Nameless) };
+    let Some(pid) = pid_of(&owner).filter(|pid| holds(*pid, path)) else { return Ok(Ended::Nameless) };
     match kill_process(pid, Signal::TERM) {
-        Err(Errno::PERM) => return Ok(Ended::NotAllowed(keeper)),
+        Err(Errno::PERM) => return Ok(Ended::NotAllowed(owner)),
         // It may have ended by itself just now.
         Ok(()) | Err(Errno::SRCH) => {}
         Err(errno) => return Err(errno.into()),
@@ -66,15 +66,15 @@ pub fn end(path: &Path) -> io::Result<Ended> {
     let _ = kill_process(pid, Signal::CONT);
     for _ in 0..LOOKS {
         match DeployLock::holder(path)? {
-            LockHolder::By(now) if now.holder.run == keeper.holder.run => std::thread::sleep(LOOK),
-            _ => return Ok(Ended::Gone(keeper)),
+            LockHolder::By(now) if now.holder.run == owner.holder.run => std::thread::sleep(LOOK),
+            _ => return Ok(Ended::Gone(owner)),
         }
     }
-    Ok(Ended::Stays(keeper))
+    Ok(Ended::Stays(owner))
 }
 
-fn pid_of(keeper: &LockOwner) -> Option<Pid> {
-    i32::try_from(keeper.holder.pid).ok().and_then(Pid::from_raw)
+fn pid_of(owner: &LockOwner) -> Option<Pid> {
+    i32::try_from(owner.holder.pid).ok().and_then(Pid::from_raw)
 }
 
 /// Whether the kernel says that this process has the lock of this file.

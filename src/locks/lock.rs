@@ -56,7 +56,7 @@ pub enum LockError {
 impl fmt::Display for LockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            LockError::Held(Some(keeper)) => write!(f, "it {keeper}"),
+            LockError::Held(Some(owner)) => write!(f, "it {owner}"),
             LockError::Held(None) => write!(f, "it is locked by an unknown process"),
             LockError::Io(path, error) => {
                 let whose = ownership::explain(error, path, MeantFor::Account);
@@ -86,8 +86,8 @@ const MODE: u32 = 0o666;
 const NAMELESS: usize = 30;
 
 impl DeployLock {
-    /// Takes the lock at once or not at all, and leaves the keeper's name in it.
-    pub fn acquire(path: &Path, keeper: &LockOwner) -> Result<DeployLock, LockError> {
+    /// Takes the lock at once or not at all, and leaves the owner's name in it.
+    pub fn acquire(path: &Path, owner: &LockOwner) -> Result<DeployLock, LockError> {
         let io = |error: io::Error| LockError::Io(path.to_owned(), error);
         // A file that is replaced while we look is looked at again; that does not go on for ever.
         for attempt in 0..100 {
@@ -110,7 +110,7 @@ impl DeployLock {
             }
             let mut lock = DeployLock { file };
             if writable {
-                lock.write_holder(keeper).map_err(io)?;
+                lock.write_holder(owner).map_err(io)?;
             }
             return Ok(lock);
         }
@@ -222,9 +222,9 @@ fn stands_at(file: &File, path: &Path) -> bool {
 /// by a process that has died, or does not have the lock, is not the holder's.
 fn read_holder(file: &File) -> Option<LockOwner> {
     let holders = crate::procfs::lock_holders(file);
-    let has_it = |keeper: &LockOwner| holders.is_empty() || holders.iter().any(|it| it.id == keeper.holder.pid);
-    let alive = |keeper: &LockOwner| {
-        let pid = i32::try_from(keeper.holder.pid).ok().and_then(Pid::from_raw)?;
+    let has_it = |owner: &LockOwner| holders.is_empty() || holders.iter().any(|it| it.id == owner.holder.pid);
+    let alive = |owner: &LockOwner| {
+        let pid = i32::try_from(owner.holder.pid).ok().and_then(Pid::from_raw)?;
         (test_kill_process(pid) != Err(Errno::SRCH)).then_some(())
     };
     for attempt in 0..5 {
@@ -236,11 +236,11 @@ fn read_holder(file: &File) -> Option<LockOwner> {
         // More than any holder's name: what somebody else wrote there must not fill our memory.
         let read = file.rewind().and_then(|()| file.take(1 << 20).read_to_string(&mut text));
         if read.is_ok()
-            && let Ok(keeper) = serde_json::from_str::<LockOwner>(&text)
-            && alive(&keeper).is_some()
-            && has_it(&keeper)
+            && let Ok(owner) = serde_json::from_str::<LockOwner>(&text)
+            && alive(&owner).is_some()
+            && has_it(&owner)
         {
-            return Some(LockOwner { holder: keeper.holder.bounded(), ..keeper });
+            return Some(LockOwner { holder: owner.holder.bounded(), ..owner });
         }
     }
     None

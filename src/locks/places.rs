@@ -39,7 +39,7 @@ impl LockPlaces {
         let names = [repo, "every repository on this host"];
         let looked = [(&self.scap.own, &self.own), (&self.scap.global, &self.all)];
         let ours = |path: &Path| match DeployLock::holder(path) {
-            Ok(LockHolder::By(keeper)) => i32::try_from(keeper.holder.pid).ok(),
+            Ok(LockHolder::By(owner)) => i32::try_from(owner.holder.pid).ok(),
             _ => None,
         };
         let held = names.into_iter().zip(looked).filter_map(|(name, (scaps, own))| {
@@ -57,9 +57,9 @@ impl LockPlaces {
             .filter_map(|entry| {
                 let name = entry.file_name().into_string().ok()?;
                 let repo = name.strip_prefix("hoist-")?.strip_suffix(".lock")?.to_owned();
-                let keeper =
+                let owner =
                     DeployLock::holder(&entry.path()).ok()?.named().filter(|by| by.purpose == Purpose::Deploy)?;
-                Some((repo, keeper))
+                Some((repo, owner))
             })
             .collect();
         found.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -88,10 +88,10 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Refusal::Own(path, None) => f.write_str(&nameless(path)),
-            Refusal::Own(path, Some(keeper)) => write!(f, "{keeper} ({})", path.display()),
+            Refusal::Own(path, Some(owner)) => write!(f, "{owner} ({})", path.display()),
             Refusal::All(path, None) => write!(f, "{}, with every repository on this host", nameless(path)),
-            Refusal::All(path, Some(keeper)) => {
-                write!(f, "{keeper}, with every repository on this host ({})", path.display())
+            Refusal::All(path, Some(owner)) => {
+                write!(f, "{owner}, with every repository on this host ({})", path.display())
             }
             Refusal::Scap(held) => write!(f, "is {held}"),
         }
@@ -122,14 +122,14 @@ fn scaps<T>(path: &Path, taken: Result<T, ScapLockError>) -> Result<T, NotTaken>
 }
 
 impl Locks {
-    /// Takes the locks at once or not at all, and leaves the keeper's name in the repository's own.
-    pub fn take(places: &LockPlaces, keeper: &LockOwner) -> Result<Locks, NotTaken> {
-        let own = DeployLock::acquire(&places.own, keeper).map_err(|error| match error {
+    /// Takes the locks at once or not at all, and leaves the owner's name in the repository's own.
+    pub fn take(places: &LockPlaces, owner: &LockOwner) -> Result<Locks, NotTaken> {
+        let own = DeployLock::acquire(&places.own, owner).map_err(|error| match error {
             LockError::Held(by) => NotTaken::Refused(Refusal::Own(places.own.clone(), by)),
             error => error.into(),
         })?;
         // After our own is taken: whoever takes that of all repositories then finds us under way, or we find it.
-        if keeper.purpose == Purpose::Deploy {
+        if owner.purpose == Purpose::Deploy {
             let all = DeployLock::holder(&places.all).map_err(|error| LockError::Io(places.all.clone(), error))?;
             let refused = |by| Err(NotTaken::Refused(Refusal::All(places.all.clone(), by)));
             match all {
@@ -143,7 +143,7 @@ impl Locks {
         // In Scap's order.
         if places.with_scap {
             held.push(scaps(global, ScapLock::share(global))?);
-            held.push(scaps(repo, ScapLock::take(repo, keeper))?);
+            held.push(scaps(repo, ScapLock::take(repo, owner))?);
         } else {
             held.extend(scaps(global, ScapLock::share_if_there(global))?);
             held.extend(scaps(repo, ScapLock::share_if_there(repo))?);
@@ -154,8 +154,8 @@ impl Locks {
     }
 
     /// Takes Scap's lock on all repositories, where Scap may deploy this one; its deployments have to have ended.
-    pub fn take_scaps_global(places: &LockPlaces, keeper: &LockOwner) -> Result<Option<ScapLock>, NotTaken> {
+    pub fn take_scaps_global(places: &LockPlaces, owner: &LockOwner) -> Result<Option<ScapLock>, NotTaken> {
         let path = &places.scap.global;
-        if places.with_scap { scaps(path, ScapLock::take(path, keeper)).map(Some) } else { Ok(None) }
+        if places.with_scap { scaps(path, ScapLock::take(path, owner)).map(Some) } else { Ok(None) }
     }
 }

@@ -63,8 +63,8 @@ struct Note<'a> {
 }
 
 impl Note<'_> {
-    fn text(keeper: &LockOwner) -> io::Result<Vec<u8>> {
-        let holder = &keeper.holder;
+    fn text(owner: &LockOwner) -> io::Result<Vec<u8>> {
+        let holder = &owner.holder;
         let reason = if holder.message.is_empty() { "no reason given" } else { &holder.message };
         let timestamp_utc = crate::clock::asctime_utc();
         let note = Note { locker: &holder.user, pid: std::process::id(), timestamp_utc, reason };
@@ -132,7 +132,7 @@ impl ScapLock {
     }
 
     /// Takes the lock of a file, which is made where it is missing, at once or not at all, and says in it who has it.
-    pub fn take(path: &Path, keeper: &LockOwner) -> Result<ScapLock, ScapLockError> {
+    pub fn take(path: &Path, owner: &LockOwner) -> Result<ScapLock, ScapLockError> {
         let file = match open_or_make(path, true) {
             Ok(file) => file,
             // What cannot be written cannot be locked for writing. To share it keeps everybody out who would have it alone.
@@ -141,7 +141,7 @@ impl ScapLock {
         };
         let mut lock = lock(file, path, FlockOperation::NonBlockingLockExclusive)?;
         // The note is a courtesy: a full disk must not keep a deployment, a rollback say, from its lock.
-        match lock.write(&Note::text(keeper)?) {
+        match lock.write(&Note::text(owner)?) {
             Ok(()) => lock.noted = true,
             Err(error) => log::debug!("cannot write {}: {error}", path.display()),
         }
@@ -257,7 +257,7 @@ fn about(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn keeper(message: &str) -> LockOwner {
+    fn owner(message: &str) -> LockOwner {
         LockOwner::from(crate::wire::Holder {
             run: "20261123T144552.123Z-4711-7d3f".parse().unwrap(),
             user: "alice".into(),
@@ -297,7 +297,7 @@ mod tests {
             "an older and much longer text than what is written now, up to here and then some more of it",
         )
         .unwrap();
-        let lock = ScapLock::take(&path, &keeper("why \"not\"")).unwrap();
+        let lock = ScapLock::take(&path, &owner("why \"not\"")).unwrap();
         // Through the lock's own descriptor: another one, closed, would end the lock.
         let text = read(&lock.file);
         let lines: Vec<&str> = text.lines().collect();
@@ -319,7 +319,7 @@ mod tests {
         std::fs::write(&victim, "precious").unwrap();
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(&victim, &link).unwrap();
-        assert!(ScapLock::take(&link, &keeper("")).is_err() && ScapLock::share(&link).is_err());
+        assert!(ScapLock::take(&link, &owner("")).is_err() && ScapLock::share(&link).is_err());
         assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
     }
 }

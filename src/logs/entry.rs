@@ -40,12 +40,18 @@ pub struct LogEntry {
     /// The line is an object of JSON.
     pub json: bool,
     pub time: Option<LogTime>,
-    pub host: Option<String>,
+    pub about: Subject,
     /// In Python's numbers, 10 to 50.
     pub level: Option<u32>,
     pub message: String,
     /// The event in Hoist's logs, the logger in Scap's.
     pub name: Option<String>,
+}
+
+/// What a line is about.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Subject {
+    pub host: Option<String>,
     pub stage: Option<String>,
     pub group: Option<String>,
 }
@@ -90,9 +96,10 @@ impl LogReader {
         entry.time = time.map(|text| LogTime { clock: seconds.or_else(|| clock::hms_of(&text)), text });
         if object.contains_key("event") {
             entry.name = object.get("event").and_then(text_of);
-            entry.host = entry.host.or_else(|| self.deploy_host.clone());
+            entry.about.host = entry.about.host.or_else(|| self.deploy_host.clone());
         }
-        entry.group = entry.group.or_else(|| self.groups.get(entry.host.as_ref()?).cloned());
+        let about = &mut entry.about;
+        about.group = about.group.take().or_else(|| self.groups.get(about.host.as_ref()?).cloned());
         Some(LogEntry { line, json: true, ..entry })
     }
 
@@ -108,11 +115,13 @@ impl LogReader {
         }
         let said = report::said(event);
         LogEntry {
-            host: said.host.map(|host| host.to_string()),
             level: Some(number_of(said.level)),
             message: said.message,
-            stage: said.step.map(|step| report::name_of_step(step).to_owned()),
-            group: said.group,
+            about: Subject {
+                host: said.host.map(|host| host.to_string()),
+                stage: said.step.map(|step| report::name_of_step(step).to_owned()),
+                group: said.group,
+            },
             ..LogEntry::default()
         }
     }
@@ -136,12 +145,10 @@ fn of_record(object: &Map<String, Value>) -> LogEntry {
         message = format!("{}\n{trace}", message.trim_end());
     }
     LogEntry {
-        host: field(&["host"]),
         level,
         message,
         name: field(&["name"]),
-        stage: field(&["stage"]),
-        group: field(&["group"]),
+        about: Subject { host: field(&["host"]), stage: field(&["stage"]), group: field(&["group"]) },
         ..LogEntry::default()
     }
 }

@@ -73,11 +73,11 @@ impl Filter {
             Term::Level(compare, wanted) => entry.level.is_some_and(|level| compare(&level, wanted)),
             Term::Text { field, pattern, negated } => {
                 let text = match field {
-                    Field::Host => entry.host.as_deref(),
+                    Field::Host => entry.about.host.as_deref(),
                     Field::Message => Some(entry.message.as_str()),
                     Field::Name => entry.name.as_deref(),
-                    Field::Stage => entry.stage.as_deref(),
-                    Field::Group => entry.group.as_deref(),
+                    Field::Stage => entry.about.stage.as_deref(),
+                    Field::Group => entry.about.group.as_deref(),
                     Field::Time => entry.time.as_ref().map(|time| time.text.as_str()),
                     // A term on levels is the other kind.
                     Field::Level => None,

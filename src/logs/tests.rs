@@ -93,13 +93,13 @@ fn a_bad_expression_is_one_error_with_its_place_and_what_is_allowed() {
 fn a_record_of_pythons_logging_is_read_under_any_of_its_keys() {
     let clock = |entry: &LogEntry| entry.time.as_ref().and_then(|time| time.clock.clone());
     let web = entry(&WEB.replace('\n', ""));
-    assert_eq!((web.host.as_deref(), web.level), (Some("web-10"), Some(30)));
+    assert_eq!((web.about.host.as_deref(), web.level), (Some("web-10"), Some(30)));
     assert_eq!(web.message, "Rolling back from 1 to 2");
     assert_eq!(clock(&web).as_deref().map(|clock| &clock[2..]), Some(":58:30"), "as seconds since 1970");
     let other = entry(r#"{"message": "m", "levelname": "CRITICAL", "asctime": "2016-11-23 21:58:30,123"}"#);
     assert_eq!((clock(&other).as_deref(), other.level), (Some("21:58:30"), Some(50)));
     let odd = entry(r#"{"msg": null, "levelno": "x", "created": 1e300, "host": 7}"#);
-    assert_eq!((odd.host.as_deref(), odd.level, clock(&odd)), (Some("7"), None, None));
+    assert_eq!((odd.about.host.as_deref(), odd.level, clock(&odd)), (Some("7"), None, None));
 }
 
 #[test]
@@ -124,9 +124,9 @@ const ENDED: &str = r#"{"time":"2026-11-23T14:45:54.123Z","event":"host_ended","
 fn what_earlier_lines_say_of_a_host_holds_for_later_ones() {
     let mut reader = LogReader::default();
     let [started, _, ended] = [STARTED, SUBGROUP, ENDED].map(|line| reader.read(line.as_bytes()).unwrap());
-    assert_eq!(started.host.as_deref(), Some("deploy1"), "what is of no target is the deploy host's");
+    assert_eq!(started.about.host.as_deref(), Some("deploy1"), "what is of no target is the deploy host's");
     assert!(started.message.contains("app aaaaaaaaaa by u@deploy1") && started.message.ends_with(": why"));
-    assert_eq!((ended.group.as_deref(), ended.stage.as_deref()), (Some("canary"), Some("fetch")));
+    assert_eq!((ended.about.group.as_deref(), ended.about.stage.as_deref()), (Some("canary"), Some("fetch")));
     assert_eq!((ended.name.as_deref(), ended.level), (Some("host_ended"), Some(40)));
     assert_eq!(ended.message, "fetch: no space, after 1.5 s");
 }
@@ -213,7 +213,10 @@ fn a_log_without_any_newline_costs_little_memory() {
 
 #[test]
 fn a_character_class_means_what_it_means_to_a_shell() {
-    let entry = |host: &str| LogEntry { host: Some(host.into()), ..LogEntry::default() };
+    let entry = |host: &str| LogEntry {
+        about: Subject { host: Some(host.into()), ..Subject::default() },
+        ..LogEntry::default()
+    };
     let matches = |expression: &str, host: &str| Filter::parse(&[expression.to_owned()]).unwrap().matches(&entry(host));
     for (pattern, hosts) in [
         ("web-0[12]*", "web-01 web-02.example.org"),

@@ -2,7 +2,7 @@
 
 use crate::config::{Config, Options};
 use crate::deploy;
-use crate::deploy::Choice;
+use crate::deploy::{Choice, Kind};
 use crate::exit_code::ExitCode;
 use crate::invocation::Invocation;
 use crate::repo::{Repo, Tags};
@@ -35,15 +35,19 @@ pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Re
         config.forgo_announcements();
     }
     let repo = Repo::open(&config.top)?;
-    if !is_message && !choice.service_restart {
+    if !is_message && choice.kind != Kind::ServiceRestart {
         refuse_name(&config, &repo, &message, choice.rev.as_deref())?;
     }
     interlocks::check(&config, front)?;
-    if !choice.dry_run {
+    if choice.kind != Kind::DryRun {
         front.can_ask()?;
     }
     // Scap asks too.
-    if message.trim().is_empty() && !choice.dry_run && !choice.service_restart && config.is_scaps() {
+    if message.trim().is_empty()
+        && choice.kind != Kind::DryRun
+        && choice.kind != Kind::ServiceRestart
+        && config.is_scaps()
+    {
         message = front.ask_line("Why is this deployed? One line for the log, or Enter:");
     }
     // Whoever reads the message, in a lock, a tag or a log, reads it.

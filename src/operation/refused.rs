@@ -19,7 +19,12 @@ impl Refused {
         Refused::Because(ExitCode::Usage, why.into())
     }
 
-    /// The same, with what may be behind it, a line each.
+    /// Two flags that rule each other out.
+    pub fn not_both(one: &str, other: &str) -> Refused {
+        Refused::Usage(format!("{one} and {other} cannot be combined"))
+    }
+
+    /// As [`Refused::new`], with what may be behind it, a line each.
     pub fn with(self, lines: &[String]) -> Refused {
         match self {
             Refused::Because(code, why) => Refused::Because(code, [&[why], lines].concat().join("\n")),

@@ -15,7 +15,7 @@ use crate::targets::Target;
 /// Known hosts, keys, the way to each target and the program for them, found before anything is connected.
 ///
 /// # Errors
-/// What the operator has to mend: no key that could be used, one that was named and cannot be read, what OpenSSH's
+/// What the operator has to repair: no key that could be used, one that was named and cannot be read, what OpenSSH's
 /// configuration says of a target and cannot be done.
 pub fn prepare<'a>(config: &Config, targets: impl Iterator<Item = &'a Target>) -> Result<Ssh> {
     let settings = &config.settings;

@@ -19,26 +19,26 @@ use super::{Frontend, Refused, limit, load, ssh, state_folder};
 pub struct View {
     pub target: Target,
     pub group: String,
-    pub standing: Standing,
     /// What it should run; `None`: nothing was deployed from here that would tell.
     pub wanted: Option<Revision>,
     pub known: Known,
+    pub standing: Standing,
     /// What came of asking it just now; `None`: it was not asked.
     pub inquiry: Option<Inquiry>,
 }
 
 /// What came of asking a target.
 pub struct Inquiry {
-    /// Whether it answered.
-    pub reached: bool,
-    /// Why it did not, or could not say everything.
-    pub trouble: Option<String>,
     /// Revisions whose whole trees it keeps.
     pub kept: Vec<Revision>,
+    /// Whether it answered.
+    pub reached: bool,
     /// Who holds its lock.
     pub locked: Option<Holder>,
     /// What its live tree lacks; `None`: nobody looked.
     pub lacking: Option<Lacking>,
+    /// Why it did not answer, or could not say everything.
+    pub trouble: Option<String>,
     /// What its services run; empty where that is not known.
     pub running: Vec<RunningService>,
 }

@@ -428,7 +428,7 @@ mod tests {
         fs::rename(&path, &away).unwrap();
         let error = format!("{:#}", packs.pack(std::slice::from_ref(&first)).unwrap_err());
         assert!(error.contains("cannot pack") && error.contains("pack-objects"), "{error}");
-        // The failure is not kept: what was mended can be packed.
+        // The failure is not kept: what was repaired can be packed.
         fs::rename(&away, &path).unwrap();
         assert!(packs.pack(&[first]).unwrap().is_some());
     }

@@ -98,8 +98,12 @@ mod tests {
 
     #[test]
     fn marks_that_turn_or_hide_text_are_shown() {
-        assert_eq!(sanitize("evil\u{202e}txt.exe", true), "evil\\u{202e}txt.exe");
-        assert_eq!(sanitize("a\u{2066}b\u{200b}c\u{feff}\u{2028}", true), "a\\u{2066}b\\u{200b}c\\u{feff}\\u{2028}");
+        for (text, shown) in [
+            ("evil\u{202e}txt.exe", "evil\\u{202e}txt.exe"),
+            ("a\u{2066}b\u{200b}c\u{feff}\u{2028}", "a\\u{2066}b\\u{200b}c\\u{feff}\\u{2028}"),
+        ] {
+            assert_eq!(sanitize(text, true), shown);
+        }
     }
 
     #[test]

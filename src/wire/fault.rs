@@ -31,7 +31,7 @@ pub enum Fault {
     TimedOut { seconds: u64 },
     /// Another run holds the target.
     Locked { by: Box<Holder> },
-    /// The target's git cache lacks objects that it should have; a fetch that sends everything mends it.
+    /// The target's git cache lacks objects that it should have; a fetch that sends everything repairs it.
     CacheBroken { reason: String },
     /// The remote process died by a signal, `KILL` say.
     Killed { signal: String },

@@ -28,8 +28,9 @@ pub use fault::{Fault, Outcome, outcome};
 pub use lease::{Lease, LeaseStands};
 pub use names::{Holder, Revision, RunId, StartedBy};
 pub use request::{
-    Ask, CHECK_TIMEOUT, Check, CheckPoint, CheckType, ConfigFile, ForScap, Header, KeeperLine, OutputFormat, Preflight,
-    Probe, ProbedDeployment, Render, Request, Run, ScriptHead, Service, ServiceName, StageRequest, Tries, Unlock,
+    Ask, CHECK_TIMEOUT, Check, CheckPoint, CheckType, ConfigFile, ForScap, Header, LockHolderLine, OutputFormat,
+    Preflight, Probe, ProbedDeployment, Render, Request, Run, ScriptHead, Service, ServiceName, StageRequest, Tries,
+    Unlock,
 };
 pub use running::{RunningService, VerifyService};
 pub use stage::Stage;
@@ -89,7 +90,7 @@ pub struct Line {
 pub enum TargetEvent {
     /// The answer to a probe.
     Facts(Box<Facts>),
-    /// The keeper holds this target's lock for the run.
+    /// The lock holder holds this target's lock for the run.
     Held,
     /// A line of the work's own or of something that it ran.
     Line(Line),

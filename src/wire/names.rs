@@ -75,20 +75,6 @@ impl fmt::Display for RunId {
 
 serde_as_text!(Revision, RunId);
 
-/// Who started a run, and from where. It is for people to read, and proves nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StartedBy {
-    pub user: String,
-    /// As the system calls itself.
-    pub deploy_host: String,
-}
-
-impl fmt::Display for StartedBy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}", self.user, self.deploy_host)
-    }
-}
-
 /// Who holds a lock, since when, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
@@ -109,5 +95,19 @@ impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} on {}, {}", self.user, self.host, clock::ago(&self.since))?;
         if self.message.is_empty() { Ok(()) } else { write!(f, ": '{}'", self.message) }
+    }
+}
+
+/// Who started a run, and from where. It is for people to read, and proves nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartedBy {
+    pub user: String,
+    /// As the system calls itself.
+    pub deploy_host: String,
+}
+
+impl fmt::Display for StartedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.user, self.deploy_host)
     }
 }

@@ -12,8 +12,8 @@ use super::{Drain, ExternalContent, Fetch, Holder, LargeFile, Revision, RunId, S
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case")]
 pub enum Request {
-    /// Answer with [`super::Facts`], changing nothing, then stay as the *keeper*: read [`KeeperLine`]s until the end of
-    /// input. The keeper holds the target's lock from [`KeeperLine::Hold`] until it ends, and it ends with its connection.
+    /// Answer with [`super::Facts`], changing nothing, then stay as the *lock holder*: read [`LockHolderLine`]s until the end of
+    /// input. The lock holder holds the target's lock from [`LockHolderLine::Hold`] until it ends, and it ends with its connection.
     Probe(Probe),
     /// Run a stage; answered by lines, and [`super::TargetEvent::Ended`].
     Run(Box<Run>),
@@ -164,20 +164,20 @@ pub struct Render {
     pub vars: serde_json::Map<String, serde_json::Value>,
 }
 
-/// One line of a keeper's standard input, after the request.
+/// One line of a lock holder's standard input, after the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum KeeperLine {
+pub enum LockHolderLine {
     /// Take the lock; answered by [`super::TargetEvent::Held`], or `Ended` with the reason.
     Hold,
-    /// As [`KeeperLine::Hold`], by a deployer that closes this session in between: other runs are kept out until
-    /// [`KeeperLine::Release`].
+    /// As [`LockHolderLine::Hold`], by a deployer that closes this session in between: other runs are kept out until
+    /// [`LockHolderLine::Release`].
     Claim,
     /// The run is over here. Not answered.
     Release,
     /// The deployer is there: renew the lease of the run, if there is one. Not answered.
     Renew,
-    /// The run has ended well: what the target kept for a rollback of it alone may go. Not answered; the keeper ends when
+    /// The run has ended well: what the target kept for a rollback of it alone may go. Not answered; the lock holder ends when
     /// that is done.
     Over,
     /// The operator aborts this stage of the run, on its so-manieth try: end it, and all that it runs. Not answered; the

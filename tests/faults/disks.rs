@@ -72,7 +72,7 @@ fn a_disk_that_is_read_only_is_told_before_anything_is_touched() {
 }
 
 #[test]
-fn a_disk_that_turns_read_only_in_any_stage_is_named_and_mended_by_the_next_deployment() {
+fn a_disk_that_turns_read_only_in_any_stage_is_named_and_repaired_by_the_next_deployment() {
     let (small, mut scene) = with_small_disk("size=64m");
     for stage in ["fetch", "config_deploy", "promote", "finalize"] {
         scene.revision();

@@ -353,7 +353,7 @@ impl Scene {
         self.processes(n).is_empty()
     }
 
-    /// Kills the target's side on a host, its keeper too.
+    /// Kills the target's side on a host, its lock holder too.
     pub fn kill_deploy_local(&self, n: usize) {
         self.processes(n).into_iter().filter(|pid| cmdline(*pid).contains("deploy-local")).for_each(kill_if_there);
     }

@@ -45,7 +45,7 @@ fn deploy_local_killed_in_any_stage_fails_its_host_and_that_one_is_brought_back(
 }
 
 #[test]
-fn deploy_local_killed_in_a_rollback_is_told_and_the_next_deployment_mends_it() {
+fn deploy_local_killed_in_a_rollback_is_told_and_the_next_deployment_repairs_it() {
     let mut scene = Scene::new(0, 3);
     let revision = scene.revision();
     scene.stop_in(0, "rollback");

@@ -342,7 +342,7 @@ fn log(bytes: &[u8]) -> String {
             it.json,
             it.time.as_ref().is_some_and(|time| time.clock.is_some()),
             it.level.map(|level| level.min(50) / 10),
-            it.group.is_some(),
+            it.about.group.is_some(),
         )
     });
     format!("{} {} {last:?}", about(entries.len()), about(matching))

@@ -180,7 +180,7 @@ fn submodules_that_are_switched_on_later_are_added_to_a_tree_that_is_there() {
 }
 
 #[test]
-fn a_cache_that_lost_a_submodules_objects_is_mended_by_the_next_fetch() {
+fn a_cache_that_lost_a_submodules_objects_is_repaired_by_the_next_fetch() {
     let (farm, upstream, project) = with_submodules(1);
     project.deploy(&[]).ends(0);
     let cache = farm.srv(&address(0)).join(CACHE).join("cache/.git");
@@ -416,7 +416,7 @@ fn a_tree_that_was_left_without_a_part_of_it_is_not_whole() {
     project.deploy(&["-r", &one]).ends(0);
     is_whole(&live(&farm, 0), "lib one\n");
 
-    // Whoever rolls back to such a tree mends it, with nothing but what the target has.
+    // Whoever rolls back to such a tree repairs it, with nothing but what the target has.
     move_on(&project, &upstream, "lib three\n");
     let spoil =
         "mkdir /srv/spoilt || exit 0; cd /srv/deployment/app-cache/.done && : > .git/hoist-half && rm vendor/lib/code";

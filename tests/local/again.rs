@@ -144,7 +144,7 @@ fn a_forced_checkout_of_the_live_revision_leaves_its_configuration_to_promote_an
 }
 
 #[test]
-fn a_forced_checkout_mends_a_live_tree_whatever_became_of_its_index() {
+fn a_forced_checkout_repairs_a_live_tree_whatever_became_of_its_index() {
     let (target, one) = deployed();
     let tree = target.rev(&one);
     for added in [false, true] {

@@ -70,7 +70,7 @@ fn a_thin_pack_without_its_bases_tells_of_a_broken_cache() {
     assert!(broken(&reply).contains("index-pack"), "{reply:?}");
     assert_eq!(reply.state().current.as_ref(), Some(&zero));
     assert!(!target.facts(&request).cached.contains(&two));
-    // Everything, into a new cache, mends it.
+    // Everything, into a new cache, repairs it.
     target.fetch_pack(&request, &target.pack(&two, &[]), true).ok();
     assert!(target.rev(&two).join("a").exists());
 }
@@ -126,7 +126,7 @@ fn a_rebuilt_cache_takes_no_object_away_from_the_trees_that_are_kept() {
     run(&last, Stage::Promote).ok();
     run(&last, Stage::Finalize).ok();
     assert_eq!(beside(), 1, "the run may still go back");
-    Keeper::start(&last).over();
+    LockHolder::start(&last).over();
     assert_eq!(beside(), 0);
     git(&target.rev(&two), &["fsck", "--no-dangling"]);
 }

@@ -357,14 +357,14 @@ pub fn spawn(request: &Request) -> Child {
 
 /// As [`spawn`], with variables of its own in its environment.
 pub fn spawn_with(request: &Request, environment: &[(&str, &str)]) -> Child {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_hoist"))
-        .arg("deploy-local")
-        .envs(environment.iter().copied())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hoist"));
+    command.arg("deploy-local").envs(environment.iter().copied());
+    spawn_by(command, request)
+}
+
+/// As [`spawn`], by a command that becomes `hoist deploy-local`.
+pub fn spawn_by(mut command: Command, request: &Request) -> Child {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let line = serde_json::to_string(request).unwrap() + "\n";
     let _ = child.stdin.as_mut().unwrap().write_all(line.as_bytes());
     child
@@ -414,20 +414,20 @@ pub fn said(text: &str) -> Vec<TargetEvent> {
 }
 
 /// A probe that stays.
-pub struct Keeper {
+pub struct LockHolder {
     child: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
 }
 
-impl Keeper {
-    pub fn start(request: &StageRequest) -> Keeper {
+impl LockHolder {
+    pub fn start(request: &StageRequest) -> LockHolder {
         let mut child = spawn(&Request::Probe(probe(request)));
         let input = child.stdin.take();
         let output = BufReader::new(child.stdout.take().unwrap());
-        let mut keeper = Keeper { child, input, output };
-        assert!(matches!(keeper.next(), TargetEvent::Facts(_)));
-        keeper
+        let mut lock_holder = LockHolder { child, input, output };
+        assert!(matches!(lock_holder.next(), TargetEvent::Facts(_)));
+        lock_holder
     }
 
     pub fn next(&mut self) -> TargetEvent {
@@ -437,7 +437,7 @@ impl Keeper {
             if let Some(event) = said(&line).pop() {
                 return event;
             }
-            assert!(!line.is_empty(), "the keeper has ended");
+            assert!(!line.is_empty(), "the lock holder has ended");
         }
     }
 

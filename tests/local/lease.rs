@@ -61,20 +61,20 @@ fn a_lease_that_nobody_renews_ends_with_a_rollback_and_its_record() {
 }
 
 #[test]
-fn a_keeper_renews_the_lease_for_as_long_as_its_deployer_says_so() {
+fn a_lock_holder_renews_the_lease_for_as_long_as_its_deployer_says_so() {
     let (target, request, one, two) = scene(2);
-    let mut keeper = Keeper::start(&request);
-    keeper.hold();
+    let mut lock_holder = LockHolder::start(&request);
+    lock_holder.hold();
     run(&request, Stage::Promote).ok();
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(6) {
-        keeper.say("\"renew\"\n");
+        lock_holder.say("\"renew\"\n");
         assert_eq!(current(&target, &request), Some(two.clone()));
         std::thread::sleep(Duration::from_millis(200));
     }
-    // The keeper lives on, and hears nothing more.
+    // The lock holder lives on, and hears nothing more.
     until(|| current(&target, &request) == Some(one.clone()));
-    keeper.end();
+    lock_holder.end();
 }
 
 #[test]
@@ -112,13 +112,13 @@ fn a_watcher_leaves_the_host_to_a_newer_run_that_holds_it_and_acts_when_that_one
     let (target, request, one, two) = scene(1);
     let newer = StageRequest { confirm_timeout: 30, ..target.request("r3", &two) };
     run(&request, Stage::Promote).ok();
-    let mut keeper = Keeper::start(&newer);
-    keeper.hold();
+    let mut lock_holder = LockHolder::start(&newer);
+    lock_holder.hold();
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(current(&target, &newer), Some(two.clone()), "the watcher went at a host that another run holds");
-    // The older run is over here, its stages and its keepers.
+    // The older run is over here, its stages and its lock holders.
     assert!(run(&request, Stage::Promote).ended().0 != &Ok(()));
-    keeper.end();
+    lock_holder.end();
     until(|| current(&target, &newer) == Some(one.clone()));
     // To hold a host for a while shuts nobody out; to do something there does.
     // The watcher holds the lock for a moment yet.
@@ -137,10 +137,10 @@ fn a_lease_of_an_earlier_boot_is_told_of_and_no_longer_acted_on() {
     lease["boot"] = "another".into();
     fs::write(&path, lease.to_string()).unwrap();
     assert_eq!(stands(&target, &request), Some(LeaseStands::Missed));
-    let mut keeper = Keeper::start(&request);
-    keeper.hold();
-    keeper.say("\"renew\"\n");
-    keeper.end();
+    let mut lock_holder = LockHolder::start(&request);
+    lock_holder.hold();
+    lock_holder.say("\"renew\"\n");
+    lock_holder.end();
     assert_eq!((stands(&target, &request), current(&target, &request)), (Some(LeaseStands::Missed), Some(two)));
     run(&request, Stage::Rollback).ok();
     assert_eq!(stands(&target, &request), None);
@@ -168,7 +168,7 @@ fn without_a_revision_to_go_back_to_there_is_no_lease() {
     assert_eq!(current(&target, &request), Some(two));
 }
 
-impl Keeper {
+impl LockHolder {
     /// A line that is not answered.
     fn say(&mut self, line: &str) {
         self.input().write_all(line.as_bytes()).unwrap();

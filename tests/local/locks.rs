@@ -17,37 +17,37 @@ fn waiting(target: &Target, request: &StageRequest) -> (StageRequest, std::path:
 }
 
 /// A connection that holds the lock of its run.
-fn holding(request: &StageRequest) -> Keeper {
-    let mut keeper = Keeper::start(request);
-    assert_eq!(keeper.hold(), TargetEvent::Held);
-    keeper
+fn holding(request: &StageRequest) -> LockHolder {
+    let mut lock_holder = LockHolder::start(request);
+    assert_eq!(lock_holder.hold(), TargetEvent::Held);
+    lock_holder
 }
 
 #[test]
-fn a_keeper_keeps_other_runs_out_until_its_connection_ends() {
+fn a_lock_holder_keeps_other_runs_out_until_its_connection_ends() {
     let target = Target::new();
     let one = target.commit(&[("a", "1")]);
     let (first, second) = (target.request("r1", &one), target.request("r2", &one));
-    let mut keeper = Keeper::start(&first);
+    let mut lock_holder = LockHolder::start(&first);
     assert!(!target.root().exists(), "a probe alone takes no lock");
-    assert_eq!(keeper.hold(), TargetEvent::Held);
-    assert_eq!(keeper.hold(), TargetEvent::Held, "asking twice does no harm");
+    assert_eq!(lock_holder.hold(), TargetEvent::Held);
+    assert_eq!(lock_holder.hold(), TargetEvent::Held, "asking twice does no harm");
 
     let locked = Err(Fault::Locked { by: Box::new(first.header.holder.clone()) });
     assert_eq!(target.fetch(&second).ended().0, &locked);
-    let mut other = Keeper::start(&second);
+    let mut other = LockHolder::start(&second);
     assert!(matches!(other.hold(), TargetEvent::Ended { outcome, .. } if outcome == locked));
     assert_eq!(other.end(), Some(1));
     assert_eq!(target.facts(&second).locked, Some(first.header.holder.clone()));
     target.fetch(&first).ok();
 
-    assert_eq!(keeper.end(), Some(0));
+    assert_eq!(lock_holder.end(), Some(0));
     assert_eq!(target.facts(&second).locked, None);
     target.fetch(&second).ok();
 }
 
 #[test]
-fn a_second_keeper_of_the_same_run_holds_the_lock_when_the_first_is_gone() {
+fn a_second_lock_holder_of_the_same_run_holds_the_lock_when_the_first_is_gone() {
     let (target, one, request) = Target::with_one();
     let (first, second) = (holding(&request), holding(&request));
     first.end();
@@ -59,7 +59,7 @@ fn a_second_keeper_of_the_same_run_holds_the_lock_when_the_first_is_gone() {
 }
 
 #[test]
-fn a_keeper_whose_dead_connection_nobody_noticed_goes_when_its_run_has_a_new_one() {
+fn a_lock_holder_whose_dead_connection_nobody_noticed_goes_when_its_run_has_a_new_one() {
     let (target, one, request) = Target::with_one();
     // Its connection stays open all the time.
     let [first, second] = [0, 1].map(|_| holding(&request));
@@ -70,9 +70,9 @@ fn a_keeper_whose_dead_connection_nobody_noticed_goes_when_its_run_has_a_new_one
 }
 
 #[test]
-fn a_stage_outlives_its_connection_and_its_keeper_and_still_holds_the_lock() {
+fn a_stage_outlives_its_connection_and_its_lock_holder_and_still_holds_the_lock() {
     let (target, one, request) = Target::with_one();
-    let keeper = holding(&request);
+    let lock_holder = holding(&request);
     target.fetch(&request).ok();
     assert_eq!(recorded(&request, Stage::Promote), Recorded::Nothing);
     let (slow, go) = waiting(&target, &request);
@@ -82,7 +82,7 @@ fn a_stage_outlives_its_connection_and_its_keeper_and_still_holds_the_lock() {
 
     // The connection goes: nobody reads any more, and the shell hangs up.
     drop((stage.stdin.take(), stage.stdout.take(), stage.stderr.take()));
-    keeper.end();
+    lock_holder.end();
     Command::new("kill").args(["-HUP", &stage.id().to_string()]).status().unwrap();
     let other = target.fetch(&target.request("r2", &one));
     assert_eq!(other.ended().0, &Err(Fault::Locked { by: Box::new(request.header.holder.clone()) }));
@@ -124,7 +124,7 @@ fn a_stage_that_is_asked_to_end_ends_what_it_runs_and_says_so() {
 #[test]
 fn one_stage_works_at_a_time_and_what_waited_past_its_run_is_not_done() {
     let (target, _, request) = Target::with_one();
-    let keeper = holding(&request);
+    let lock_holder = holding(&request);
     target.fetch(&request).ok();
     let (slow, go) = waiting(&target, &request);
     let first = spawn(&asked(&slow, Stage::Promote, 0));
@@ -141,7 +141,7 @@ fn one_stage_works_at_a_time_and_what_waited_past_its_run_is_not_done() {
     reply(first).ok();
     assert!(reply(late).reason().contains("the run continued with rollback while this config_deploy waited"));
     assert!(reply(again).reason().contains("the run continued with rollback"));
-    keeper.end();
+    lock_holder.end();
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn a_person_can_repeat_a_stage_by_hand_but_not_below_a_deployment() {
     fs::remove_dir_all(target.root().join("cache")).unwrap();
     assert_eq!(by_hand(Stage::Fetch, false), 1, "they are nowhere");
 
-    let keeper = holding(&request);
+    let lock_holder = holding(&request);
     assert_eq!(by_hand(Stage::Promote, true), 1, "not even below its own run");
-    keeper.end();
+    lock_holder.end();
 }

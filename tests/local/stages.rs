@@ -108,7 +108,7 @@ fn a_host_with_nothing_to_go_back_to_is_left_as_it_is() {
 }
 
 #[test]
-fn a_rollback_rebuilds_a_tree_that_is_gone_from_the_cache_and_mends_one_that_is_damaged() {
+fn a_rollback_rebuilds_a_tree_that_is_gone_from_the_cache_and_repairs_one_that_is_damaged() {
     let (target, one, two, request) = Target::with_two();
     promoted(&request, &target);
     fs::remove_dir_all(target.rev(&one)).unwrap();

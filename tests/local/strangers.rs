@@ -86,11 +86,11 @@ fn nobody_else_can_open_what_hoist_keeps_on_a_target() {
     as_an_older_build_left_it(&target);
     assert!(open(&target).len() > 5);
     // The first that touches it puts that right.
-    let mut keeper = Keeper::start(&request);
-    assert_eq!(keeper.hold(), TargetEvent::Held);
+    let mut lock_holder = LockHolder::start(&request);
+    assert_eq!(lock_holder.hold(), TargetEvent::Held);
     assert_eq!(open(&target), Vec::<String>::new());
     assert_eq!(modes(&target)[0].1, 0o700, "{:?}", modes(&target));
-    keeper.end();
+    lock_holder.end();
 }
 
 #[test]
@@ -121,14 +121,14 @@ fn a_stranger_who_holds_a_lock_is_named_by_process_and_user_and_fails_the_host_a
         let told = facts.stranger.unwrap();
         assert!(told.contains(&name) && told.contains(path.to_str().unwrap()), "{told}");
 
-        let mut keeper = Keeper::start(&request);
-        match keeper.hold() {
+        let mut lock_holder = LockHolder::start(&request);
+        match lock_holder.hold() {
             TargetEvent::Ended { outcome: Err(Fault::Failed { reason, .. }), .. } => {
                 assert!(reason.contains(&name), "{reason}");
             }
             other => panic!("{other:?}"),
         }
-        keeper.end();
+        lock_holder.end();
         // The time limit of the stage is not what ends the wait.
         let stage = run(&within(3600, request.clone()), Stage::Promote);
         assert!(stage.reason().contains(&name), "{}", stage.reason());

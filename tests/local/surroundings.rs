@@ -266,7 +266,7 @@ fn what_a_rollback_of_the_run_may_need_is_kept_until_the_run_is_over() {
     let third = with_file("r3", &two, Some(&one));
     target.deploy(&third);
     assert!(target.rev(&one).exists());
-    Keeper::start(&third).over();
+    LockHolder::start(&third).over();
     assert_eq!(target.facts(&third).revisions, std::slice::from_ref(&two), "then it goes");
     assert_eq!(target.facts(&third).cached, std::slice::from_ref(&two));
     assert_eq!(fs::read_dir(target.root().join(".hoist/config")).unwrap().count(), 1);
@@ -275,7 +275,7 @@ fn what_a_rollback_of_the_run_may_need_is_kept_until_the_run_is_over() {
     let fourth = with_file("r4", &four, Some(&two));
     target.fetch(&fourth).ok();
     run(&fourth, Stage::Promote).reason();
-    Keeper::start(&fourth).over();
+    LockHolder::start(&fourth).over();
     assert!(target.rev(&two).exists());
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use hoist::wire::{Fetch, Level, Request, Stage, StageRequest};
 
@@ -62,19 +62,11 @@ fn as_nobody(target: &Target, request: &StageRequest, stage: Stage, pack: &[u8])
 
 /// What that user answers to a request.
 fn nobody_is_asked(target: &Target, request: &Request, pack: &[u8]) -> Reply {
-    let mut child = Command::new("unshare")
-        .args(["--mount", "--propagation", "private", "sh", "-c", BECOME, "sh"])
-        .args([env!("CARGO_BIN_EXE_hoist"), "deploy-local"])
-        .env("dir", target.dir.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
-    let line = serde_json::to_string(request).unwrap() + "\n";
-    let _ = input.write_all(line.as_bytes()).and_then(|()| input.write_all(pack));
-    drop(input);
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-c", BECOME, "sh"]);
+    command.args([env!("CARGO_BIN_EXE_hoist"), "deploy-local"]).env("dir", target.dir.path());
+    let mut child = spawn_by(command, request);
+    let _ = child.stdin.take().unwrap().write_all(pack);
     reply(child)
 }
 
@@ -118,7 +110,7 @@ fn a_user_whose_rules_of_sudo_are_for_scaps_command_restarts_services_by_that() 
 }
 
 #[test]
-fn a_file_that_is_denied_is_named_with_its_owner_its_mode_and_what_mends_it() {
+fn a_file_that_is_denied_is_named_with_its_owner_its_mode_and_what_repairs_it() {
     let Some(target) = of_nobody() else { return };
     let one = target.commit(&[("a", "1")]);
     let request = target.request("r1", &one);

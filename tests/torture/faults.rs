@@ -26,7 +26,7 @@ enum Kind {
     Down,
     /// Everything that runs there is killed.
     Cut,
-    /// The target's side is killed, the keeper with it.
+    /// The target's side is killed, the lock holder with it.
     DeployLocal,
     /// The disk is full from some time on.
     FullDisk,
@@ -122,7 +122,7 @@ impl Faults {
     }
 
     /// Everything is in order again for the next round.
-    pub fn mend(&mut self, scene: &Scene) {
+    pub fn repair(&mut self, scene: &Scene) {
         self.let_go(scene);
         for fault in &self.0 {
             match fault.kind {

@@ -87,7 +87,7 @@ fn one_round(scene: &mut Scene, chance: &mut Chance) -> String {
     let summary =
         if killed { finish_killed(scene, running, &mut faults, chance, &mut told) } else { running.end(scene) };
     told += &format!(": status {:?}", summary.status);
-    faults.mend(scene);
+    faults.repair(scene);
     assert_ne!(summary.status, None, "{told}: {summary:#?}");
     told
 }
@@ -131,7 +131,7 @@ fn finish_killed(
     }
 }
 
-/// A deployment that nothing stands in the way of; a lock of a keeper that is just ending may.
+/// A deployment that nothing stands in the way of; a lock of a lock holder that is just ending may.
 fn deploy_undisturbed(scene: &Scene) {
     let until = Instant::now() + Duration::from_secs(60);
     loop {

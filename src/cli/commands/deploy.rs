@@ -1,7 +1,7 @@
 //! `hoist deploy`.
 
 use crate::cli::out::answer_line;
-use crate::deploy::Choice;
+use crate::deploy::{Choice, Kind};
 use crate::operation::{Deployment, Refused};
 
 use super::{Console, ExitCode, command, operation};
@@ -75,14 +75,19 @@ pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
     if break_glass.as_deref() == Some("") {
         return Err(Refused::Usage("--break-glass: say why".into()));
     }
+    let kind = match (args.dry_run, args.service_restart) {
+        (true, true) => return Err(Refused::not_both("--dry-run", "--service-restart")),
+        (true, false) => Kind::DryRun,
+        (false, true) => Kind::ServiceRestart,
+        (false, false) => Kind::Deploy,
+    };
     let choice = Choice {
         break_glass,
         rev: args.rev,
         stages: args.stages,
         limit_hosts,
         force: args.force,
-        dry_run: args.dry_run,
-        service_restart: args.service_restart,
+        kind,
         ..Choice::default()
     };
     let is_message = args.message.is_some();

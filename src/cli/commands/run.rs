@@ -79,7 +79,7 @@ pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
     let limit_hosts = args.limit()?;
     let wanted = match args.hosts {
         Some(_) if args.groups.is_some() => {
-            return Err(Refused::Usage("--hosts and --groups cannot be combined".into()));
+            return Err(Refused::not_both("--hosts", "--groups"));
         }
         Some(from) => Hosts::Named { targets: hosts(&from)?, from },
         None => Hosts::Groups,

@@ -29,9 +29,7 @@ command! {
 /// Runs the command.
 pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let look = match (args.offline, args.verify) {
-        (true, true) => {
-            return Err(Refused::Usage("--verify and --offline cannot be combined".into()));
-        }
+        (true, true) => return Err(Refused::not_both("--verify", "--offline")),
         (true, false) => Look::Offline,
         (false, true) => Look::Verify,
         (false, false) => Look::Ask,

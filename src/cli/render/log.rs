@@ -53,7 +53,7 @@ fn text(entry: &LogEntry) -> Page {
         head.push(Style::Dim.of(clock));
         head.push(" ");
     }
-    if let Some(host) = &entry.host {
+    if let Some(host) = &entry.about.host {
         head.push(format!("[{}] ", cut_line(host)));
     }
     let mut page = Page::default();

@@ -72,8 +72,7 @@ fn a_fraction_as_failure_limit_is_answered_with_the_percentage() {
 
 #[test]
 fn a_line_that_continues_a_number_by_accident_is_told() {
-    let error = Repo::configured("batch_size: 3\n  cache_revs: 4\n").error();
-    assert!(error.contains("\"3\\ncache_revs: 4\""), "{error}");
+    Repo::configured("batch_size: 3\n  cache_revs: 4\n").fails("\"3\\ncache_revs: 4\"");
 }
 
 #[test]
@@ -106,8 +105,8 @@ fn a_group_reads_its_own_keys_and_falls_back_to_the_bare_ones_but_for_its_target
 
 #[test]
 fn a_group_s_own_unusable_value_is_named_by_its_own_key() {
-    let error = Repo::configured("server_groups: canary\ncanary_failure_limit: 200%\n").error();
-    assert!(error.starts_with("hoist/hoist.cfg:4: canary_failure_limit in [global]: \"200%\""), "{error}");
+    let repo = Repo::configured("server_groups: canary\ncanary_failure_limit: 200%\n");
+    repo.fails("hoist/hoist.cfg:4: canary_failure_limit in [global]: \"200%\"");
 }
 
 #[test]

@@ -79,6 +79,13 @@ impl Repo {
     fn error(&self) -> String {
         format!("{:#}", self.load().unwrap_err())
     }
+
+    /// It cannot be read, and the error has these words.
+    #[track_caller]
+    fn fails(&self, words: &str) {
+        let error = self.error();
+        assert!(error.contains(words), "{error}");
+    }
 }
 
 /// The remarks of one level.

@@ -258,7 +258,7 @@ fn for_loop(it: &Rc<For>, scope: &Scope, iterable: Value, depth: usize, out: &mu
         None => iterable,
     };
     let mut any = false;
-    let symbols = symbols(&it.body_scope)?;
+    let symbols = symbols(&it.body.scope)?;
     let round = |item: Value, around: Option<&Value>, out: &mut String| {
         scope.engine.step()?;
         let frame = Frame::new(symbols, Some(&scope.frame));
@@ -268,7 +268,7 @@ fn for_loop(it: &Rc<For>, scope: &Scope, iterable: Value, depth: usize, out: &mu
         let inner = scope.inner(frame);
         assign(&it.target, item, &inner)?;
         inner.frame.enter(&scope.context);
-        statements(&it.body, &inner, out)
+        statements(&it.body.body, &inner, out)
     };
     if it.extended.get() == Some(&true) {
         let recursion = it.recursive.then(|| recursion(it, scope));
@@ -285,10 +285,10 @@ fn for_loop(it: &Rc<For>, scope: &Scope, iterable: Value, depth: usize, out: &mu
             round(item, None, out)?;
         }
     }
-    if any || it.otherwise.is_empty() {
+    if any || it.otherwise.body.is_empty() {
         return Ok(());
     }
-    statements(&it.otherwise, &entered(&it.otherwise_scope, scope)?, out)
+    statements(&it.otherwise.body, &entered(&it.otherwise.scope, scope)?, out)
 }
 
 /// The call of a recursive loop.
@@ -305,14 +305,15 @@ fn recursion(it: &Rc<For>, scope: &Scope) -> Recursion {
 fn filtered(it: Rc<For>, scope: Scope, iterable: Value) -> Value {
     let mut started = None;
     Value::generator(Box::new(move || {
+        let Some(test) = &it.test else { return Ok(None) };
         if started.is_none() {
-            started = Some((entered(&it.test_scope, &scope)?, iterable.source()?));
+            started = Some((entered(&test.scope, &scope)?, iterable.source()?));
         }
-        let (Some((inner, source)), Some(test)) = (&mut started, &it.test) else { return Ok(None) };
+        let Some((inner, source)) = &mut started else { return Ok(None) };
         while let Some(item) = source()? {
             scope.engine.step()?;
             assign(&it.target, item, inner)?;
-            if eval::truth(test, inner)? {
+            if eval::truth(&test.condition, inner)? {
                 return value_of(&it.target, inner).map(Some);
             }
         }

@@ -95,15 +95,33 @@ pub struct For {
     pub line: usize,
     pub target: Target,
     pub iterable: Expr,
-    pub body: Body,
-    pub otherwise: Body,
-    pub test: Option<Expr>,
     pub recursive: bool,
+    pub test: Option<LoopTest>,
     /// Whether the body needs `loop`.
     pub extended: OnceCell<bool>,
-    pub body_scope: Scoped,
-    pub test_scope: Scoped,
-    pub otherwise_scope: Scoped,
+    pub body: Part,
+    /// What is rendered if there is no item.
+    pub otherwise: Part,
+}
+
+/// Statements with a scope of their own.
+#[derive(Debug)]
+pub struct Part {
+    pub body: Body,
+    pub scope: Scoped,
+}
+
+impl From<Body> for Part {
+    fn from(body: Body) -> Part {
+        Part { body, scope: OnceCell::new() }
+    }
+}
+
+/// The `if` of a loop, which sees the loop's names.
+#[derive(Debug)]
+pub struct LoopTest {
+    pub condition: Expr,
+    pub scope: Scoped,
 }
 
 #[derive(Debug)]

@@ -136,20 +136,21 @@ fn scope(place: &Scoped, body: &Body, outer: &Rc<Symbols>, fill: impl FnOnce(&mu
 }
 
 fn for_loop(it: &For, outer: &Rc<Symbols>) {
-    let extended = it.recursive || walk::undeclared(&it.body, &["loop"])[0] || walk::has_scoped_block(it);
+    let extended = it.recursive || walk::undeclared(&it.body.body, &["loop"])[0] || walk::has_scoped_block(it);
     let _ = it.extended.set(extended);
-    scope(&it.body_scope, &it.body, outer, |symbols| {
+    scope(&it.body.scope, &it.body.body, outer, |symbols| {
         if extended {
             symbols.given(&"loop".into());
         }
         symbols.target(&it.target, true);
-        symbols.body(&it.body);
+        symbols.body(&it.body.body);
     });
-    scope(&it.otherwise_scope, &it.otherwise, outer, |symbols| symbols.body(&it.otherwise));
+    let otherwise = &it.otherwise;
+    scope(&otherwise.scope, &otherwise.body, outer, |symbols| symbols.body(&otherwise.body));
     if let Some(test) = &it.test {
-        scope(&it.test_scope, &Vec::new(), outer, |symbols| {
+        scope(&test.scope, &Vec::new(), outer, |symbols| {
             symbols.target(&it.target, true);
-            symbols.expression(test);
+            symbols.expression(&test.condition);
         });
     }
 }

@@ -197,7 +197,10 @@ impl Parser<'_> {
             return Err(self.unexpected("\"in\""));
         }
         let iterable = self.tuple(false, &["recursive"])?;
-        let test = if self.take_name("if") { Some(self.expression(true)?) } else { None };
+        let test = match self.take_name("if") {
+            true => Some(LoopTest { condition: self.expression(true)?, scope: OnceCell::new() }),
+            false => None,
+        };
         let recursive = self.take_name("recursive");
         let (body, otherwise) = self.gathering(self.gathered || recursive, |parser| {
             let body = parser.statements(&["endfor", "else"])?;
@@ -211,14 +214,11 @@ impl Parser<'_> {
             line,
             target,
             iterable,
-            body,
-            otherwise,
-            test,
             recursive,
+            test,
             extended: OnceCell::new(),
-            body_scope: OnceCell::new(),
-            test_scope: OnceCell::new(),
-            otherwise_scope: OnceCell::new(),
+            body: body.into(),
+            otherwise: otherwise.into(),
         })))
     }
 

@@ -85,9 +85,9 @@ impl Names {
             }
             Statement::For(it) => {
                 self.value(&it.iterable);
-                it.test.iter().for_each(|test| self.condition(test));
-                self.body(&it.body);
-                self.body(&it.otherwise);
+                it.test.iter().for_each(|test| self.condition(&test.condition));
+                self.body(&it.body.body);
+                self.body(&it.otherwise.body);
             }
             Statement::If(branches, otherwise) => {
                 for (test, body) in branches {

@@ -105,9 +105,9 @@ pub fn body(statements: &Body, visit: Visit, blocks: bool) {
 pub fn for_loop(it: &For, visit: Visit, blocks: bool) {
     target(&it.target, Use::Store, visit);
     expression(&it.iterable, visit);
-    body(&it.body, visit, blocks);
-    body(&it.otherwise, visit, blocks);
-    it.test.iter().for_each(|test| expression(test, visit));
+    body(&it.body.body, visit, blocks);
+    body(&it.otherwise.body, visit, blocks);
+    it.test.iter().for_each(|test| expression(&test.condition, visit));
 }
 
 fn signature(it: &Signature, visit: Visit, blocks: bool) {
@@ -148,5 +148,5 @@ pub fn has_scoped_block(it: &For) -> bool {
             _ => false,
         })
     }
-    within(&it.body) || within(&it.otherwise)
+    within(&it.body.body) || within(&it.otherwise.body)
 }

@@ -38,7 +38,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Who asks for a stage.
 pub enum By {
-    /// A deployer, whose keeper may hold the lock already.
+    /// A deployer, whose lock holder may hold the lock already.
     Deployer,
     /// A person at this machine, who has to have the lock alone.
     Hand(Holder),

@@ -179,7 +179,7 @@ fn read(path: &Path) -> Option<Note> {
     Some(Note { holder: note.holder.bounded(), ..note })
 }
 
-/// The run's lock, for as long as this lives: held by this process, or by another of the same run, a keeper, from which
+/// The run's lock, for as long as this lives: held by this process, or by another of the same run, a lock holder, from which
 /// this process takes it over when that one ends first.
 #[derive(Debug)]
 pub struct RunLock {

@@ -19,7 +19,7 @@ use crate::local::state::config_files;
 pub fn check_out(job: &Job, extras: &ExternalContent) -> Result<(), Fault> {
     let (layout, revision) = (&job.layout, &job.request.revision);
     if !rendered::is_in_use(job) {
-        return checkout::mend(extras, revision);
+        return checkout::repair(extras, revision);
     }
     let top = layout.rev(revision);
     let git = Git::tree(&top, job.deadline);
@@ -35,7 +35,7 @@ pub fn check_out(job: &Job, extras: &ExternalContent) -> Result<(), Fault> {
     let is_plain = changed.iter().all(|path| !path.contains(char::REPLACEMENT_CHARACTER));
     rendered::save_changed(job, &changed)?;
     if !is_plain || !list(&index, "diff-index")?.is_empty() {
-        return checkout::mend(extras, revision);
+        return checkout::repair(extras, revision);
     }
     changed.retain(|path| !configured.contains(path));
     if !changed.is_empty() {

@@ -97,7 +97,7 @@ fn build(place: &Path, deadline: Deadline, revision: &Revision, supply: Supply<'
     files::make_dir(&dir)?;
     let git = Git::bare(&dir, deadline);
     git.init(revision.as_str().len() == 64)?;
-    // What is missing in a new cache was not sent: another cache would not mend that.
+    // What is missing in a new cache was not sent: another cache would not repair that.
     fill(&git, &dir, revision, supply).map_err(|fault| match fault {
         Fault::CacheBroken { reason } => Fault::failed(reason),
         other => other,

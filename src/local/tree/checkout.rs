@@ -105,7 +105,7 @@ fn install(layout: &Layout, beside: &Path, place: &Path, tag: &str) -> Result<()
 }
 
 /// Puts the tracked files of a tree that is there back as they were committed; what git does not know of stays.
-pub fn mend(extras: &ExternalContent, revision: &Revision) -> Result<(), Fault> {
+pub fn repair(extras: &ExternalContent, revision: &Revision) -> Result<(), Fault> {
     let tree = extras.layout.rev(revision);
     // Only one stage works at a time, so these locks are of a git that was killed.
     for lock in ["index.lock", "HEAD.lock"] {
@@ -126,14 +126,14 @@ fn force(git: &Git, revision: &Revision) -> Result<(), Fault> {
     git.expect_whole(&answer, "checkout")
 }
 
-/// Makes sure that a revision's tree is whole: mends the one that is there, or checks it out anew.
+/// Makes sure that a revision's tree is whole: repairs the one that is there, or checks it out anew.
 pub fn ensure(extras: &ExternalContent, revision: &Revision, tag: &str) -> Result<(), Fault> {
     let layout = &extras.layout;
     if layout.complete(revision) {
         return Ok(());
     }
     let is_repository = layout.rev(revision).join(".git/objects").is_dir();
-    if is_repository && mend(extras, revision).is_ok() && layout.complete(revision) {
+    if is_repository && repair(extras, revision).is_ok() && layout.complete(revision) {
         return Ok(());
     }
     build(extras, revision, tag)

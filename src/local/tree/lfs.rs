@@ -279,7 +279,7 @@ mod tests {
     #[test]
     fn a_file_that_two_trees_share_is_given_a_body_of_its_own_and_keeps_its_mode() {
         let dir = tempfile::tempdir().unwrap();
-        let (ours, theirs) = (dir.path().join("ours"), dir.path().join("theirs"));
+        let [ours, theirs] = ["ours", "theirs"].map(|name| dir.path().join(name));
         fs::write(&ours, "pointer").unwrap();
         fs::set_permissions(&ours, fs::Permissions::from_mode(0o755)).unwrap();
         fs::hard_link(&ours, &theirs).unwrap();

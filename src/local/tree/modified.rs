@@ -33,7 +33,7 @@ pub fn replace(job: &Job, revision: &Revision, by: Option<&Revision>) -> Result<
     let git = Git::tree(&tree, job.deadline);
     // What was rendered in a tracked file's place is meant to differ from what was committed.
     let rendered = config_files::inside(&job.layout, revision);
-    let mut spoilt: Vec<&Path> = Vec::new();
+    let mut modified: Vec<&Path> = Vec::new();
     for entry in index.entries.iter().filter(|entry| entry.is_file()) {
         job.deadline.check()?;
         let Some(path) = index_stamp::plain_path(entry) else { continue };
@@ -45,30 +45,30 @@ pub fn replace(job: &Job, revision: &Revision, by: Option<&Revision>) -> Result<
         if !rendered.iter().any(|file| Path::new(file) == path)
             && other.as_ref().is_none_or(|other| fs::symlink_metadata(other.join(path)).is_ok_and(same))
         {
-            spoilt.push(path);
+            modified.push(path);
         }
     }
-    if !spoilt.is_empty() {
-        leave_out_filtered(&git, &mut spoilt)?;
+    if !modified.is_empty() {
+        leave_out_filtered(&git, &mut modified)?;
     }
-    if spoilt.is_empty() {
+    if modified.is_empty() {
         return Ok(());
     }
-    let names: Vec<String> = spoilt.iter().take(NAMED).map(|path| path.display().to_string()).collect();
+    let names: Vec<String> = modified.iter().take(NAMED).map(|path| path.display().to_string()).collect();
     job.out.warn(format!(
         "{}: restored {} that {} changed in place, in this revision or in one that shares them: {}",
         job.name(revision),
-        text::counted(spoilt.len(), "file"),
-        if spoilt.len() == 1 { "was" } else { "were" },
-        text::first(&names, spoilt.len(), NAMED)
+        text::counted(modified.len(), "file"),
+        if modified.len() == 1 { "was" } else { "were" },
+        text::first(&names, modified.len(), NAMED)
     ));
     let beside = tree.join(".git/hoist-afresh");
     files::remove_leftover(&beside)?;
     let prefix = "--prefix=.git/hoist-afresh/";
-    let answer = git.call(&["checkout-index", "--force", "-z", "--stdin", prefix], Feed::text(lines(&spoilt)))?;
+    let answer = git.call(&["checkout-index", "--force", "-z", "--stdin", prefix], Feed::text(lines(&modified)))?;
     git.expect_whole(&answer, "checkout-index")?;
     sys::sync_file_system(&tree).tried("sync", &tree)?;
-    for path in &spoilt {
+    for path in &modified {
         fs::rename(beside.join(path), tree.join(path)).tried("replace", &tree.join(path))?;
     }
     files::remove_leftover(&beside)?;

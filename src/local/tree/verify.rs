@@ -242,7 +242,7 @@ fn put_back(job: &Job, revision: &Revision, lacks: &Lacks) -> Result<(), Fault> 
     let extras = ExternalContent::of_tree(job, revision);
     if lacks.parts.iter().any(|part| part.is_broken && part.prefix.is_empty()) {
         files::remove(&top.join(".git/index"))?;
-        checkout::mend(&extras, revision)?;
+        checkout::repair(&extras, revision)?;
     }
     for part in lacks.parts.iter().filter(|part| !part.is_broken) {
         let git = Git::at(&part.git_dir, &part.tree, job.deadline);

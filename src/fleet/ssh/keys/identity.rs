@@ -22,7 +22,7 @@ pub struct Identities {
     pub agent: Option<PathBuf>,
     /// What was passed over and why.
     pub notes: Vec<String>,
-    /// What the operator should mend, though there are other keys.
+    /// What the operator should repair, though there are other keys.
     pub warnings: Vec<String>,
 }
 

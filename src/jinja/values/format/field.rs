@@ -9,6 +9,7 @@ const WIDEST: usize = 10_000;
 /// The specification of a field, in either language.
 #[derive(Default, Clone)]
 pub struct Spec {
+    pub kind: Option<char>,
     pub padding: Padding,
     /// `+`, `-` or a blank.
     pub sign: Option<char>,
@@ -16,7 +17,6 @@ pub struct Spec {
     /// `,` or `_`.
     pub grouping: Option<char>,
     pub precision: Option<usize>,
-    pub kind: Option<char>,
 }
 
 /// How a field gets its width.
