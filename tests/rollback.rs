@@ -41,7 +41,7 @@ fn a_rollback_leads_to_the_revision_before_and_the_next_one_further_back() {
     // One step further is a step that has to be named.
     project.run(&["rollback", "--yes", &one[..10]]).ends(0).says(&one[..10]);
     all_on(&farm, 3, &one);
-    project.run(&["rollback", "--yes"]).ends(2).says("already rolled back").says("--to");
+    project.run(&["rollback", "--yes"]).ends(2).says("already rolled back").says("name a revision");
     all_on(&farm, 3, &one);
     project.run(&["rollback", "--yes", "--to", &two]).ends(0);
     all_on(&farm, 3, &two);

@@ -149,7 +149,7 @@ mod tests {
         let _held = RunLock::take(&layout, &who("two"), false).unwrap();
         for held in [Some("one"), None] {
             let why = refused(&layout, held);
-            assert!(why.contains("run two"), "{why}");
+            assert!(why.contains("now locked by ada on deploy1"), "{why}");
         }
     }
 }

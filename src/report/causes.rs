@@ -172,7 +172,8 @@ fn own(text: &str, host: &Target, before: (&str, Option<Own>)) -> Option<(usize,
     let label = host.host.split('.').next().unwrap_or_default();
     for name in [host.host.as_str(), label] {
         let is_there = text.get(..name.len()).is_some_and(|text| text.eq_ignore_ascii_case(name));
-        if is_there && !name.is_empty() && whole(name.len()) && name.parse::<u64>().is_err() {
+        // A name of one letter is more likely to be a word.
+        if is_there && name.len() > 1 && whole(name.len()) && name.parse::<u64>().is_err() {
             return Some((name.len(), Own::Host));
         }
     }

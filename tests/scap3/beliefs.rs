@@ -60,7 +60,7 @@ fn the_first_rollback_goes_to_what_scap_had_finalized() {
     // Without a deployment of Hoist's it is not known what was before, but Scap's tags tell.
     host.git(&["tag", "-a", "-m", "x", "scap/sync/2026-11-01/0001", &one]);
     host.git(&["tag", "-a", "-m", "x", "scap/sync/2026-11-02/0001", &two]);
-    let offer = format!("`hoist rollback --to {}`", &one[..10]);
+    let offer = format!(" --to {}` goes back to it", &one[..10]);
     roll_back(&host, &[]).ends(2).says(&offer).says("scap/sync/2026-11-01/0001");
     // What Scap has promoted and not finalized is undone.
     targets[1].sh(&format!("ln -sfn revs/{one} {LIVE}-cache/current; ln -sfn page-cache/revs/{one} {LIVE}"));
@@ -78,7 +78,7 @@ fn the_first_rollback_goes_to_what_scap_had_finalized() {
         assert_eq!(target.sh("cat /srv/etc/page/page.ini"), "colour = red, by scap");
     }
     // Once more leads no further, and not forth.
-    roll_back(&host, &[]).ends(2).says("--to");
+    roll_back(&host, &[]).ends(2).says("name a revision");
     assert_ne!(three, two);
 }
 
@@ -93,7 +93,7 @@ fn hosts_that_had_different_revisions_are_named_with_them() {
     host.commit("3");
     deploy(&host, &[]).ends(0);
     let ran = roll_back(&host, &[]).ends(2).says(&format!("{} on 127.0.0.1", &one[..10]));
-    ran.says(&format!("{} on 127.0.0.3", &two[..10])).says("--to");
+    ran.says(&format!("{} on 127.0.0.3", &two[..10])).says("name a revision");
 }
 
 #[test]

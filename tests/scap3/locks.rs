@@ -120,7 +120,7 @@ fn a_deployment_waits_for_scaps_as_scap_waits_for_its_own() {
     let mut waits = waits.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(waits.stderr.take().unwrap()).read_line(&mut line).unwrap();
-    assert!(line.contains("by scap; waiting for up to 600 s"), "{line}");
+    assert!(line.contains("'by scap'; waiting for up to 600 s"), "{line}");
     fcntl_lock(&own, FlockOperation::Unlock).unwrap();
     Ran::of(waits.wait_with_output().unwrap()).ends(0).says("is locked by op on deploy1");
 

@@ -91,7 +91,7 @@ fn what_others_have_deployed_since_is_not_passed_over_on_the_way_back() {
         deploy(&host, &["-r", revision]).ends(0);
     }
     targets.iter().for_each(|target| target.scap(&host, &revisions[2], "red"));
-    let offer = format!("`hoist rollback --to {}`", &revisions[1][..10]);
+    let offer = format!(" --to {}`", &revisions[1][..10]);
     roll_back(&host, &[]).ends(2).says("somebody else has deployed since").says(&offer);
     targets.iter().for_each(|target| assert_eq!(target.links(), finalized(&revisions[2])));
     roll_back(&host, &["--to", &revisions[1]]).ends(0);

@@ -25,6 +25,8 @@ pub enum Up {
     Yes,
     /// It is starting, and may be up in a moment.
     NotYet,
+    /// It ended, and its supervisor is about to start it again.
+    BetweenStarts,
     No,
 }
 
@@ -161,6 +163,10 @@ fn of_status(exit: Exit, said: &str) -> Option<Seen> {
     let pid = process_in(&lower);
     let is_down = || DOWN.iter().any(|word| lower.contains(word));
     let up = match exit {
+        // runsv waits for a second between two starts, after a process that began before the restart too.
+        Exit::Status(_) if pid.is_none() && lower.starts_with("down:") && lower.contains("want up") => {
+            Up::BetweenStarts
+        }
         // LSB: dead, dead with a lock file, not running.
         Exit::Status(0) if pid.is_none() && is_down() => Up::No,
         Exit::Status(0) => Up::Yes,
@@ -242,8 +248,10 @@ mod tests {
             assert_eq!(status(0, said), Some((Up::Yes, Some(pid))), "{said}");
         }
         assert_eq!(status(0, "page is running.\n"), Some((Up::Yes, None)));
+        let between = "down: page: 1s, normally up, want up; run: log: (pid 99) 100s\n";
+        assert_eq!(status(0, between), Some((Up::BetweenStarts, None)));
         for (code, said) in [
-            (0, "down: page: 1s, normally up, want up; run: log: (pid 99) 100s\n"),
+            (0, "down: page: 1s, normally up; run: log: (pid 99) 100s\n"),
             (3, "page is not running ... failed!\n"),
             (3, "page   FATAL     Exited too quickly (process log may have details)\n"),
             (3, " * status: crashed\n"),

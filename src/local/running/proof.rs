@@ -18,6 +18,10 @@ use crate::wire::{ServiceName, VerifyService};
 /// Between two questions.
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// How long a service may be between two starts, or on the process from before, once its restart has ended: a process that
+/// was about to die may be seen for a moment.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// How long processes that are on their way out may take after a restart.
 const OLD_PROCESSES: Duration = Duration::from_secs(5);
 
@@ -34,14 +38,29 @@ struct Watched {
     action: String,
     /// That was done just now.
     is_new: bool,
-    /// What was first seen of it once it was up.
-    first: Option<Seen>,
+    /// The main process before the restart.
+    replaced: Option<u32>,
+    /// What was first seen of it once it was up, and when.
+    first: Option<(Seen, Instant)>,
     since: Instant,
 }
 
 impl Watched {
     fn is_reload(&self) -> bool {
         self.action == "reload"
+    }
+
+    /// Whether this is still the process that the restart was to replace.
+    fn is_replaced(&self, seen: &Seen) -> bool {
+        self.replaced.is_some() && seen.pid == self.replaced
+    }
+
+    /// Keeps what is seen of the service if it is up on another process than before.
+    fn note(&mut self, seen: Seen) {
+        let is_known = self.first.as_ref().is_some_and(|(first, _)| first.pid == seen.pid);
+        if seen.up == Up::Yes && !is_known && !self.is_replaced(&seen) {
+            self.first = Some((seen, Instant::now()));
+        }
     }
 }
 
@@ -81,21 +100,22 @@ impl Proof<'_> {
     fn begin(&mut self, name: &ServiceName, before: Option<Seen>, is_new: bool) -> Result<(), Fault> {
         let Some(seen) = self.ask(&name.name) else { return Ok(()) };
         let (name, action) = (name.name.clone(), name.action.clone());
-        let watched =
-            Watched { name, action, is_new, first: (seen.up == Up::Yes).then(|| seen.clone()), since: Instant::now() };
         let was = before.filter(|before| before.up == Up::Yes);
+        let mut watched = Watched { name, action, is_new, replaced: None, first: None, since: Instant::now() };
         let problem = match (was.as_ref().and_then(|was| was.pid), seen.pid) {
-            (Some(was), Some(is)) if was == is && !watched.is_reload() => {
-                Some(format!("it is still process {is}: it was not restarted"))
-            }
-            (Some(old), Some(new)) if old != new && watched.is_reload() && !is_promised(was.as_ref(), &seen) => {
+            (Some(old), Some(new)) if watched.is_reload() && old != new && !is_promised(was.as_ref(), &seen) => {
                 Some(format!("process {old} ended and process {new} took its place: it was restarted"))
+            }
+            (old, _) if !watched.is_reload() => {
+                watched.replaced = old;
+                None
             }
             _ => None,
         };
         match problem.or_else(|| trouble(&watched, &seen, self.job)) {
             Some(problem) => self.found(&watched, &problem, false),
             None => {
+                watched.note(seen);
                 self.watched.push(watched);
                 Ok(())
             }
@@ -120,11 +140,7 @@ impl Proof<'_> {
                     self.found(&watched, &problem, false)?;
                 }
                 None => {
-                    let watched = &mut self.watched[index];
-                    let is_known = watched.first.as_ref().is_some_and(|first| first.pid == seen.pid);
-                    if seen.up == Up::Yes && !is_known {
-                        watched.first = Some(seen);
-                    }
+                    self.watched[index].note(seen);
                     index += 1;
                 }
             }
@@ -134,7 +150,9 @@ impl Proof<'_> {
 
     /// Watches until each service has been up for long enough, then looks at what its processes use.
     pub fn settle(mut self) -> Result<(), Fault> {
-        let Some(last) = self.watched.iter().map(|it| it.since).max() else { return Ok(()) };
+        if self.watched.is_empty() {
+            return Ok(());
+        }
         let enough = Duration::from_secs(self.job.request.service.min_healthy);
         {
             let names: Vec<String> = self.watched.iter().map(|it| it.name.clone()).collect();
@@ -143,8 +161,8 @@ impl Proof<'_> {
             loop {
                 self.next = Instant::now();
                 self.look()?;
-                let is_up = |it: &Watched| it.first.is_some();
-                if last.elapsed() >= enough && self.watched.iter().all(is_up) {
+                let is_up = |it: &Watched| it.first.as_ref().is_some_and(|(_, at)| at.elapsed() >= enough);
+                if self.watched.iter().all(is_up) {
                     break;
                 }
                 self.job.deadline.check()?;
@@ -222,9 +240,15 @@ fn trouble(watched: &Watched, now: &Seen, job: &Job) -> Option<String> {
         Up::NotYet if watched.since.elapsed() > limit => {
             return Some(format!("it is {} for more than {} s", now.words, limit.as_secs()));
         }
-        Up::NotYet | Up::Yes => {}
+        Up::BetweenStarts if watched.first.is_none() && watched.since.elapsed() > GRACE => {
+            return Some(format!("it is {}", now.words));
+        }
+        Up::Yes if watched.is_replaced(now) && watched.since.elapsed() > GRACE => {
+            return now.pid.map(|pid| format!("it is still process {pid}: it was not restarted"));
+        }
+        Up::NotYet | Up::BetweenStarts | Up::Yes => {}
     }
-    let first = watched.first.as_ref()?;
+    let (first, _) = watched.first.as_ref()?;
     if let (Some(before), Some(after)) = (first.restarts, now.restarts)
         && after > before
     {
@@ -234,7 +258,7 @@ fn trouble(watched: &Watched, now: &Seen, job: &Job) -> Option<String> {
         (Some(first_pid), Some(pid)) if first_pid != pid && !is_promised(Some(first), now) => {
             Some(format!("process {first_pid} ended, and process {pid} took its place"))
         }
-        (Some(pid), None) if now.up == Up::Yes && !sys::is_alive(pid) => Some(format!("process {pid} ended")),
+        (Some(pid), None) if !sys::is_alive(pid) => Some(format!("process {pid} ended")),
         _ => None,
     }
 }

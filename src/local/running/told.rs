@@ -27,7 +27,13 @@ pub fn services(service: &Service, layout: &Layout, until: Instant) -> Vec<Runni
     let asked = names.filter_map(|name| Some((&name.name, ask(service, &name.name, until).ok()?)));
     let one = |(name, seen): (&String, Seen)| {
         let revisions = processes::revisions(&processes::look(layout, &seen).uses).into_iter().collect();
-        RunningService { name: name.clone(), up: seen.up != Up::No, state: seen.words, pid: seen.pid, revisions }
+        RunningService {
+            name: name.clone(),
+            up: matches!(seen.up, Up::Yes | Up::NotYet),
+            state: seen.words,
+            pid: seen.pid,
+            revisions,
+        }
     };
     asked.map(one).collect()
 }
