@@ -282,6 +282,13 @@ fn outcomes() -> Vec<Outcome> {
 
 /// One of each event, every field filled, in the same manner.
 fn events() -> Vec<Event> {
+    let heads = vec![GroupHead {
+        name: "g".into(),
+        hosts: 1,
+        subgroups: 1,
+        limit: "0".into(),
+        max_unavailable: Some("1".into()),
+    }];
     let (host, revision): (hoist::targets::Target, hoist::wire::Revision) =
         ("web1".parse().unwrap(), "a".repeat(40).parse().unwrap());
     let step = Step::Run(Stage::Fetch);
@@ -302,25 +309,13 @@ fn events() -> Vec<Event> {
             repo: "r".into(),
             revision,
             message: "m".into(),
-            groups: vec![GroupHead {
-                name: "g".into(),
-                hosts: 1,
-                subgroups: 1,
-                limit: "0".into(),
-                max_unavailable: Some("1".into()),
-            }],
+            groups: heads.clone(),
             break_glass: Some("w".into()),
         },
         Event::Command {
             command: "c".into(),
             by: StartedBy { user: "u".into(), deploy_host: "d".into() },
-            groups: vec![GroupHead {
-                name: "g".into(),
-                hosts: 1,
-                subgroups: 1,
-                limit: "0".into(),
-                max_unavailable: Some("1".into()),
-            }],
+            groups: heads,
         },
         Event::Note(Note { host: Some(host.clone()), step: Some(step), ..Note::new(Level::Info, "m") }),
         Event::Subgroup { group: "g".into(), label: "g1".into(), hosts: vec![host.clone()] },
