@@ -6,6 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::common::{Farm, Project, farm, wait_for};
@@ -36,8 +37,9 @@ impl Fleet {
     pub fn new(canaries: usize, others: usize) -> Fleet {
         let farm = Farm::up_with(&[("FARM_PATH", "/srv/bin"), ("FARM_USER", "deploy"), ("FARM_HOSTNAMES", "1")]);
         // Addresses that no other test serves on: the port is the quick start's own.
-        let addresses: Vec<String> =
-            (1..=canaries + others).map(|n| format!("127.77.{}.{n}", canaries + others)).collect();
+        static FLEETS: AtomicUsize = AtomicUsize::new(1);
+        let fleet = FLEETS.fetch_add(1, Ordering::Relaxed);
+        let addresses: Vec<String> = (1..=canaries + others).map(|n| format!("127.77.{fleet}.{n}")).collect();
         let project = Project::empty();
         let fleet = Fleet { project, addresses, canaries, farm };
         std::thread::scope(|scope| {
