@@ -11,7 +11,6 @@ use crate::wire::{CHECK_TIMEOUT, Check, CheckPoint, CheckType, Level, Stage, Tri
 use crate::yaml::{Node, Value};
 
 use super::entries::{Entry, EntryKind, Field};
-use super::keys::MAX_SECONDS;
 use super::problems::Problems;
 use super::{Config, FoundFile, Note};
 
@@ -256,7 +255,7 @@ impl Draft {
     }
 }
 
-/// Seconds, also such as `0.5` and `"30"`.
+/// A duration: a number of seconds, or a text such as `5m`.
 pub(super) fn seconds(field: &Field) -> Result<Duration, Problem> {
     let text = match &field.value.value {
         Value::UInt(seconds) => seconds.to_string(),
@@ -265,8 +264,7 @@ pub(super) fn seconds(field: &Field) -> Result<Duration, Problem> {
         Value::Text(text) => text.trim().to_owned(),
         _ => String::new(),
     };
-    let bad = |_| field.problem(format!("bad {}: write seconds, more than 0 and up to {MAX_SECONDS}", field.name()));
-    super::values::fraction_of_seconds(&text).map_err(bad)
+    super::values::fraction_of_seconds(&text).map_err(|why| field.problem(format!("bad {}: {why}", field.name())))
 }
 
 fn retries(field: &Field) -> Result<u32, Problem> {

@@ -149,7 +149,7 @@ impl Config {
                 draft.gate.group = Some(name.to_owned());
             }
             "interval" => draft.gate.interval = seconds(field)?,
-            "delay" if field.text()? == "0" => draft.gate.delay = Duration::ZERO,
+            "delay" if matches!(field.text()?, "0" | "0s") => draft.gate.delay = Duration::ZERO,
             "delay" => draft.gate.delay = seconds(field)?,
             "timeout" => draft.gate.timeout = seconds(field)?,
             "within" => draft.gate.within = seconds(field)?,
