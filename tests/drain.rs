@@ -265,7 +265,12 @@ fn a_host_that_was_drained_from_a_deploy_host_that_died_is_named_by_every_comman
     scene.go_on("drain");
     let host = address(0);
     scene.project.run(&["status"]).ends(1).says("drained since 20");
-    scene.project.run(&["unlock", "--all", "--yes"]).ends(0).says(&format!("{host}: drained since 20")).says("`hoist resume`");
+    scene
+        .project
+        .run(&["unlock", "--all", "--yes"])
+        .ends(0)
+        .says(&format!("{host}: drained since 20"))
+        .says("`hoist resume`");
     scene.project.run(&["reconcile", "--yes"]).ends(6).says("hoist resume");
     scene.project.run(&["resume", "--yes"]).ends(0);
     (0..2).for_each(|n| scene.is_in_service(n, "resume"));
