@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::fleet::Flow;
-use crate::targets::Target;
+use crate::gates::HostsByRevision;
 
 pub use crate::report::{Moment, Sample, SampleVerdict};
 
@@ -21,10 +21,7 @@ pub struct Look {
     pub label: String,
     /// How long to go on looking; zero but for a soak.
     pub soak: Duration,
-    /// The hosts of the group, or of all groups, that are on the new revision.
-    pub new: Vec<Target>,
-    /// Those still on the old one.
-    pub old: Vec<Target>,
+    pub hosts: HostsByRevision,
 }
 
 /// How the service is.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::fleet::{Flow, HostId};
+use crate::gates::HostsByRevision;
 use crate::report::Event;
 use crate::targets::Target;
 
@@ -105,8 +106,10 @@ impl Deployment<'_> {
             group: group.map(|group| plan.group(group).name.clone()).unwrap_or_default(),
             label: label.to_owned(),
             soak,
-            new: those(&|host| self.table.row(*host).is_complete(plan)),
-            old: those(&|host| self.table.row(*host).is_as_before()),
+            hosts: HostsByRevision {
+                new: those(&|host| self.table.row(*host).is_complete(plan)),
+                old: those(&|host| self.table.row(*host).is_as_before()),
+            },
         }
     }
 }

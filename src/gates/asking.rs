@@ -35,10 +35,10 @@ impl Asker {
                 prometheus::ask(endpoint, query, require, subject, time, timeout)
             }
             Source::Alertmanager { endpoint, matchers } => alertmanager::ask(endpoint, matchers, subject, timeout),
-            Source::Compare { .. } if subject.new.is_empty() => {
+            Source::Compare { .. } if subject.hosts.new.is_empty() => {
                 Reading::Moot("no host is on the new revision: nothing to compare".into())
             }
-            Source::Compare { .. } if subject.old.is_empty() => {
+            Source::Compare { .. } if subject.hosts.old.is_empty() => {
                 Reading::Moot("no host is on the old revision: nothing to compare with".into())
             }
             Source::Compare { endpoint, query, comparison } => {

@@ -34,4 +34,4 @@ pub use reading::{Reading, Sample, SampleVerdict};
 pub use require::Require;
 pub use run::{Heard, Run};
 pub use stop::Stop;
-pub use template::{Subject, Template};
+pub use template::{HostsByRevision, Subject, Template};

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::named::named;
+
 /// One answer, or none.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reading {
@@ -19,29 +21,20 @@ pub enum Reading {
     Moot(String),
 }
 
-/// What one sample says of the service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SampleVerdict {
-    Pass,
-    Fail,
-    /// It says nothing: there was no answer, or no data.
-    Inconclusive,
+named! {
+    /// What one sample says of the service.
+    pub enum SampleVerdict {
+        Pass = "pass",
+        Fail = "fail",
+        /// It says nothing: there was no answer, or no data.
+        Inconclusive = "inconclusive",
+    }
 }
 
 impl SampleVerdict {
     /// Whether it is a pass.
     pub fn is_pass(self) -> bool {
         self == SampleVerdict::Pass
-    }
-
-    /// The verdict as events and people have it.
-    pub fn word(self) -> &'static str {
-        match self {
-            SampleVerdict::Pass => "pass",
-            SampleVerdict::Fail => "fail",
-            SampleVerdict::Inconclusive => "inconclusive",
-        }
     }
 }
 
@@ -67,7 +60,7 @@ pub struct Sample {
 impl std::fmt::Display for Sample {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Sample { gate, value, verdict, reason, observe, .. } = self;
-        write!(f, "gate {gate}: {}", verdict.word())?;
+        write!(f, "gate {gate}: {verdict}")?;
         match (value, reason.is_empty()) {
             (_, false) => write!(f, ", {reason}")?,
             (Some(value), true) => write!(f, ", {value}")?,

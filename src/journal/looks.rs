@@ -11,6 +11,7 @@ use crate::clock;
 use crate::deploy::{Kind, Plan};
 use crate::files::no_links;
 use crate::fleet::{HostId, Step};
+use crate::gates::HostsByRevision;
 use crate::targets::Target;
 use crate::wire::{Revision, Stage};
 
@@ -26,10 +27,8 @@ pub struct PastLook {
     pub at: f64,
     /// When the deployment went on.
     pub until: f64,
-    /// The hosts of the group that were on the new revision.
-    pub new: Vec<Target>,
-    /// Those that were not touched yet.
-    pub old: Vec<Target>,
+    /// The hosts of the group: those that it had restarted well, and those that it had not touched yet.
+    pub hosts: HostsByRevision,
 }
 
 /// A deployment, and its moments.
@@ -131,5 +130,6 @@ fn look(plan: &Plan, name: &str, at: f64, touched: &HashMap<HostId, bool>) -> Op
     let those = |wanted: Option<&bool>| {
         hosts.iter().filter(|(host, _)| touched.get(host) == wanted).map(|(_, target)| (*target).clone()).collect()
     };
-    Some(PastLook { group: name.to_owned(), at, until: at, new: those(Some(&true)), old: those(None) })
+    let hosts = HostsByRevision { new: those(Some(&true)), old: those(None) };
+    Some(PastLook { group: name.to_owned(), at, until: at, hosts })
 }

@@ -187,7 +187,7 @@ impl Gates for ScriptedGates {
     fn look(&mut self, look: &Look, on: &mut dyn FnMut(Vec<GateEvent>) -> Flow) -> Health {
         let index = self.looks.borrow().len();
         let (group, label) = (look.group.clone(), look.label.clone());
-        let (new, old) = (look.new.len(), look.old.len());
+        let (new, old) = (look.hosts.new.len(), look.hosts.old.len());
         self.looks.borrow_mut().push(Looked { moment: look.moment, group, label, new, old, soaked: 0 });
         let sample = |attempt| Sample {
             gate: "errors".into(),

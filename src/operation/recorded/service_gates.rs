@@ -50,8 +50,7 @@ impl<'a> ServiceGates<'a> {
             revision: plan.revision.to_string(),
             previous_revision: previous.clone(),
             group: look.group.clone(),
-            new: look.new.clone(),
-            old: look.old.clone(),
+            hosts: look.hosts.clone(),
         }
     }
 }
