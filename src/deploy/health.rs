@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::fleet::Flow;
 use crate::gates::HostsByRevision;
 
+pub use crate::gates::Earlier;
 pub use crate::report::{Moment, Sample, SampleVerdict};
 
 /// One look at the service.
@@ -22,6 +23,8 @@ pub struct Look {
     /// How long to go on looking; zero but for a soak.
     pub soak: Duration,
     pub hosts: HostsByRevision,
+    /// What the look came to before the run was resumed.
+    pub earlier: Earlier,
 }
 
 /// How the service is.

@@ -124,11 +124,13 @@ fn names(label: &str, host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::comparison::Control;
     use super::super::template::HostsByRevision;
     use super::*;
 
     fn comparison() -> Comparison {
         Comparison {
+            control: Control::Nearest,
             host_label: "instance".into(),
             worse: Worse::Higher,
             significance: 0.01,
@@ -140,7 +142,8 @@ mod tests {
 
     fn subject() -> Subject {
         let hosts = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect();
-        let hosts = HostsByRevision { new: hosts(&["web01", "web02"]), old: hosts(&["web03", "web04", "web05"]) };
+        let (new, old) = (hosts(&["web01", "web02"]), hosts(&["web03", "web04", "web05"]));
+        let hosts = HostsByRevision { new, old, elsewhere: Vec::new() };
         Subject { hosts, ..Subject::default() }
     }
 

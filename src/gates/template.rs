@@ -24,8 +24,10 @@ pub struct Subject {
 pub struct HostsByRevision {
     /// Those on the new revision.
     pub new: Vec<Target>,
-    /// Those still on the old one.
+    /// Of the group, still on the old one.
     pub old: Vec<Target>,
+    /// Of the other groups, still on the old one.
+    pub elsewhere: Vec<Target>,
 }
 
 named! {
@@ -176,6 +178,7 @@ mod tests {
             hosts: HostsByRevision {
                 new: hosts(&["deploy@web01.example.org:2222", "2001:db8::1"]),
                 old: hosts(&["web02"]),
+                elsewhere: Vec::new(),
             },
         }
     }

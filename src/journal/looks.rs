@@ -12,7 +12,6 @@ use crate::deploy::{Kind, Plan};
 use crate::files::no_links;
 use crate::fleet::{HostId, Step};
 use crate::gates::HostsByRevision;
-use crate::targets::Target;
 use crate::wire::{Revision, Stage};
 
 use super::past::{Past, past_of};
@@ -27,7 +26,7 @@ pub struct PastLook {
     pub at: f64,
     /// When the deployment went on.
     pub until: f64,
-    /// The hosts of the group: those that it had restarted well, and those that it had not touched yet.
+    /// The hosts of the group that it had restarted well, and those that it had not touched yet.
     pub hosts: HostsByRevision,
 }
 
@@ -80,11 +79,11 @@ fn read(plan: &Plan, lines: &[Line]) -> (Option<Revision>, Vec<PastLook>) {
     let mut looks: Vec<PastLook> = Vec::new();
     let mut before: HashMap<&Revision, usize> = HashMap::new();
     let mut step = None;
-    // Hosts that a restarting stage has begun on, and whether it went well.
+    // Hosts that a restarting stage has begun on, and whether it went well; and those that had the revision before.
     let mut touched: HashMap<HostId, bool> = HashMap::new();
     let mut restarted: Option<&str> = None;
     for line in lines {
-        let at = line.at.as_deref().and_then(|at| clock::seconds_between("1970-01-01T00:00:00Z", at));
+        let at = line.at.as_deref().and_then(clock::unix_seconds);
         match &line.record {
             Record::Called { call, .. } => {
                 step = Some(call.step);
@@ -101,9 +100,12 @@ fn read(plan: &Plan, lines: &[Line]) -> (Option<Revision>, Vec<PastLook>) {
                     touched.insert(*host, result.outcome.is_ok());
                 } else if step == Some(Step::Probe)
                     && let Some(live) = result.facts.as_ref().and_then(|facts| facts.state.current.as_ref())
-                    && *live != plan.revision
                 {
-                    *before.entry(live).or_default() += 1;
+                    if *live == plan.revision {
+                        touched.insert(*host, true);
+                    } else {
+                        *before.entry(live).or_default() += 1;
+                    }
                 }
             }
             Record::Returned => {
@@ -126,10 +128,12 @@ fn read(plan: &Plan, lines: &[Line]) -> (Option<Revision>, Vec<PastLook>) {
 /// The hosts of a group as they stood at a time.
 fn look(plan: &Plan, name: &str, at: f64, touched: &HashMap<HostId, bool>) -> Option<PastLook> {
     let group = plan.group_ids().find(|group| plan.group(*group).name == name)?;
-    let hosts: Vec<(HostId, &Target)> = plan.hosts_of(group).zip(&plan.group(group).targets).collect();
-    let those = |wanted: Option<&bool>| {
-        hosts.iter().filter(|(host, _)| touched.get(host) == wanted).map(|(_, target)| (*target).clone()).collect()
+    let those = |of_group: bool, wanted: Option<&bool>| {
+        let hosts = plan.hosts().zip(plan.targets());
+        let of = hosts.filter(|(host, (its, _))| (*its == group) == of_group && touched.get(host) == wanted);
+        of.map(|(_, (_, target))| target.clone()).collect()
     };
-    let hosts = HostsByRevision { new: those(Some(&true)), old: those(None) };
+    let hosts =
+        HostsByRevision { new: those(true, Some(&true)), old: those(true, None), elsewhere: those(false, None) };
     Some(PastLook { group: name.to_owned(), at, until: at, hosts })
 }

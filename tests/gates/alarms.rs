@@ -4,8 +4,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use hoist::gates::{
-    Asker, Comparison, Endpoint, Gate, HostsByRevision, Judge, Moment, Next, NoData, Source, Stop, Subject, Verdict,
-    Worse,
+    Asker, Comparison, Control, Endpoint, Gate, HostsByRevision, Judge, Moment, Next, NoData, Source, Stop, Subject,
+    Verdict, Worse,
 };
 
 use crate::server::{Response, Server, vector};
@@ -48,6 +48,7 @@ fn gate(port: u16) -> Gate {
             endpoint: Endpoint { url: format!("http://127.0.0.1:{port}").parse().unwrap(), auth: None, ca_file: None },
             query: "latency".parse().unwrap(),
             comparison: Comparison {
+                control: Control::Nearest,
                 host_label: "instance".into(),
                 worse: Worse::Higher,
                 significance: 0.001,
@@ -90,7 +91,7 @@ fn alarms(new: usize, slower: f64) -> usize {
     });
     let targets: Vec<hoist::targets::Target> = hosts.iter().map(|name| name.parse().unwrap()).collect();
     let (new, old) = targets.split_at(new);
-    let hosts = HostsByRevision { new: new.to_vec(), old: old.to_vec() };
+    let hosts = HostsByRevision { new: new.to_vec(), old: old.to_vec(), elsewhere: Vec::new() };
     let subject = Subject { group: "web".into(), hosts, ..Subject::default() };
     let gate = gate(server.port);
     (0..RUNS).filter(|_| matches!(soak(&gate, &subject), Verdict::Fail { .. })).count()
