@@ -55,7 +55,7 @@ impl std::str::FromStr for Template {
     fn from_str(text: &str) -> Result<Self, String> {
         let (mut parts, mut rest) = (Vec::new(), text);
         while let Some((before, after)) = rest.split_once("{{") {
-            let (name, behind) = after.split_once("}}").ok_or("{{ is not closed: write }} behind the name")?;
+            let (name, behind) = after.split_once("}}").ok_or("{{ is not closed: write }} after the name")?;
             let name = name.trim();
             let known = VARIABLES.map(|(name, _)| name);
             let Some((_, variable)) = VARIABLES.into_iter().find(|(known, _)| *known == name) else {
