@@ -53,11 +53,7 @@ pub fn ask(endpoint: &Endpoint, matchers: &[Template], subject: &Subject, timeou
         Err(failure) => return Reading::NoAnswer(failure.into_text()),
     };
     if answer.status != 200 {
-        return Reading::NoAnswer(format!(
-            "Alertmanager returned HTTP status {}: {}",
-            answer.status,
-            answer.excerpt()
-        ));
+        return Reading::NoAnswer(format!("Alertmanager returned HTTP status {}: {}", answer.status, answer.excerpt()));
     }
     match serde_json::from_str::<Vec<Alert>>(&answer.body) {
         Ok(alerts) => judge(&alerts),

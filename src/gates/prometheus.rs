@@ -168,6 +168,6 @@ mod tests {
         assert!(matches!(read(&vector(&[("a", "NaN"), ("b", "NaN")]), "< 1"), Reading::NoData(_)));
         assert!(matches!(read(&vector(&[("a", "NaN"), ("b", "3")]), "< 1"), Reading::Bad { .. }));
         let matrix = r#"{"status":"success","data":{"resultType":"matrix","result":[]}}"#;
-        assert!(matches!(read(matrix, "< 1"), Reading::NoAnswer(why) if why.contains("gives a matrix")));
+        assert!(matches!(read(matrix, "< 1"), Reading::NoAnswer(why) if why.contains("returned a matrix")));
     }
 }

@@ -57,7 +57,7 @@ fn a_token_reaches_its_server_and_nobody_else() {
 
     // What is wrong with the file is said without what is in it.
     fs::write(&token, format!("{TOKEN}\nX-Evil: yes\n")).unwrap();
-    let ran = ask(&project, &["bearer"]).ends(1).says("inconclusive").says("holds more than one line");
+    let ran = ask(&project, &["bearer"]).ends(1).says("inconclusive").says("contains more than one line");
     assert!(!ran.out.contains(TOKEN));
     fs::remove_file(&token).unwrap();
     ask(&project, &["bearer"]).ends(1).says("token: No such file or directory");

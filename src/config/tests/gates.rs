@@ -122,7 +122,7 @@ fn a_wrong_gate_is_told_with_file_line_and_name() {
         (prometheus("    query: up\n    require: '< 1'\n"), 2, "has no address"),
         (prometheus("    url: http://p\n    query: up\n    require: 1\n"), 7, "does not begin with <"),
         (prometheus("    url: p:9090\n    query: up\n    require: < 1\n"), 5, "bad url: it does not begin with http"),
-        (prometheus("    url: http://me:s3cret@p\n    query: up\n    require: < 1\n"), 5, "a name or a password"),
+        (prometheus("    url: http://me:s3cret@p\n    query: up\n    require: < 1\n"), 5, "a user name or a password"),
         (
             prometheus("    url: http://p\n    query: 'up{i=\"{{ hosts }}\"}'\n    require: < 1\n"),
             6,

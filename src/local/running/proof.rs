@@ -199,8 +199,7 @@ impl Proof<'_> {
                     job.out.debug(format!("service {name}: {}{main}; nothing of it uses another revision", seen.words));
                     if found.hidden > 0 {
                         let (hidden, all) = (found.hidden, crate::text::counted(found.processes, "process"));
-                        job.out
-                            .debug(format!("service {name}: this user cannot see what {hidden} of {all} use"));
+                        job.out.debug(format!("service {name}: this user cannot see what {hidden} of {all} use"));
                     }
                     return Ok(());
                 }
