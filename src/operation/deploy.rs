@@ -9,6 +9,7 @@ use crate::repo::{Repo, Tags};
 use crate::report::LogFile;
 use crate::text::quoted;
 
+use super::elsewhere::count_elsewhere;
 use super::locking::lock;
 use super::names::misplaced;
 use super::recorded::{begin, refuse_unfinished};
@@ -61,6 +62,7 @@ pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Re
     let ssh = ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
     let _lock = lock(&config, &holder, front)?;
     refuse_unfinished(&config)?;
+    count_elsewhere(&config, &mut prepared, &[], front)?;
     begin(&config, &repo, &prepared, ssh, options, front)
 }
 
