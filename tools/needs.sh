@@ -42,6 +42,7 @@ if [ "$what" != build ]; then
 	need systemctl systemd
 	need sudo sudo
 	need haproxy haproxy
+	need nginx nginx-light
 	need socat socat
 	need openssl openssl
 	need prometheus prometheus

@@ -37,7 +37,7 @@ command! {
             /// the sizes of successive subgroups, 1,10%,50%, or all (default: group_size)
             group_size: "sizes",
             /// the time limit of the command on a host (default: stage_timeout)
-            timeout: "seconds",
+            timeout: "duration",
         }
 
         /// show output at the end, and identical output of several hosts once
