@@ -1,5 +1,6 @@
 //! From the configuration and the repository to a plan.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -24,6 +25,8 @@ pub struct Choice {
     pub rev: Option<String>,
     pub stages: Option<String>,
     pub limit_hosts: Option<String>,
+    /// What was rolled back, so that a run that names no revision is about none of them.
+    pub undone: HashSet<Revision>,
     /// No others than these.
     pub only: Option<Vec<Target>>,
     pub force: bool,
@@ -76,7 +79,7 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
     let chosen = stages(kind, choice.stages.as_deref())?;
     let (name, remark) = match &choice.rev {
         Some(name) => (name.clone(), None),
-        None => revision::unnamed(config, repo, kind, &chosen)?,
+        None => revision::unnamed(config, repo, kind, &chosen, &choice.undone)?,
     };
     notes.extend(remark);
     // Targets keep what is gone back to, whether it is still here or not.
