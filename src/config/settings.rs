@@ -162,6 +162,12 @@ pub struct Settings {
     /// `None`: strict where it is known what runs.
     pub verify_service: Option<VerifyService>,
     pub min_healthy_time: Duration,
+    /// Hosts that a command may be run on without a question.
+    pub run_confirm_above: usize,
+    /// How long a command waits after each subgroup; zero: not at all.
+    pub run_sleep: Duration,
+    pub run_gates: bool,
+    pub run_drain: bool,
     pub config_deploy: bool,
     pub perform_checks: bool,
     pub nrpe_dir: PathBuf,
@@ -282,6 +288,10 @@ impl Settings {
             service_timeout: read.get("service_timeout", values::fraction_of_seconds)?,
             verify_service: read.opt("verify_service", values::verify_service)?,
             min_healthy_time: read.get("min_healthy_time", values::seconds_or_off)?,
+            run_confirm_above: read.get("run_confirm_above", |value| values::number(value, 0))?,
+            run_sleep: read.get("run_sleep", values::seconds_or_off)?,
+            run_gates: read.get("run_gates", values::boolean)?,
+            run_drain: read.get("run_drain", values::boolean)?,
             config_deploy: read.get("config_deploy", values::boolean)?,
             perform_checks: read.get("perform_checks", values::boolean)?,
             nrpe_dir: read.get("nrpe_dir", values::absolute)?,

@@ -1,6 +1,5 @@
 //! The health gates, asked now, or about the times of past deployments.
 
-use std::collections::HashMap;
 use std::thread;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use crate::repo::Repo;
 use crate::targets::{Group, Target};
 use crate::text::meant_or_known;
 
+use super::recorded::most_common;
 use super::{Frontend, Refused, load, state_folder};
 
 /// Samples of one look of the past.
@@ -88,16 +88,18 @@ fn subjects(config: &Config, groups: &[Group]) -> Result<Vec<Subject>, Refused> 
     let revision = repo.resolve(&config.settings.git_rev)?;
     let fleet = FleetState::load(&state_folder(config), &config.settings.git_repo)?;
     let live = |target: &Target| fleet.of(target)?.state.as_ref()?.current.clone();
-    let mut counts: HashMap<String, usize> = HashMap::new();
-    for live in groups.iter().flat_map(|group| &group.targets).filter_map(live).filter(|live| *live != revision) {
-        *counts.entry(live.to_string()).or_default() += 1;
-    }
-    let previous = counts.into_iter().max_by_key(|(revision, count)| (*count, revision.clone())).map(|it| it.0);
+    let all = groups.iter().flat_map(|group| &group.targets).filter_map(live);
+    let previous = most_common(all.filter(|live| *live != revision));
     let subject = |name: &str, groups: &[Group]| {
         let targets = || groups.iter().flat_map(|group| group.targets.iter().cloned());
         let (new, old) = targets().partition(|target| live(target).as_ref() == Some(&revision));
-        let previous_revision = previous.clone().unwrap_or_default();
-        Subject { revision: revision.to_string(), previous_revision, group: name.to_owned(), new, old }
+        Subject {
+            revision: revision.to_string(),
+            previous_revision: previous.clone(),
+            group: name.to_owned(),
+            new,
+            old,
+        }
     };
     let each = groups.iter().map(|group| subject(&group.name, std::slice::from_ref(group)));
     Ok([subject("", groups)].into_iter().chain(each).collect())

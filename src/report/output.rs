@@ -8,8 +8,8 @@ use super::event::Note;
 use super::output_buffer::{HostOutput, OutputBuffer};
 use super::render_options::{RenderOptions, Verbosity};
 use super::sink::{Form, Sink};
-use super::words::{heading, hosts, stopping, took};
-use super::{Event, HostRow, Reporter, table};
+use super::words::{heading, hosts, soak, stopping, took};
+use super::{Event, HostRow, Reporter, SampleVerdict, table};
 use crate::targets::Target;
 use crate::terminal::{Style, Styled, Theme};
 use crate::wire::{Fault, Level, Outcome};
@@ -176,6 +176,10 @@ impl<O: Write, E: Write> Reporter for Output<O, E> {
             bar.follow(event);
         }
         match event {
+            // What Hoist itself says there, around a command whose host is drained.
+            Event::HostLine { host, line } if line.level == Level::Debug => {
+                self.remark(&Note { host: Some(host.clone()), ..Note::new(Level::Debug, line.message.as_str()) });
+            }
             Event::HostLine { host, line } => match &mut self.kept {
                 Some(kept) => kept.line(host, line),
                 None => self.host_line(line.level.into(), &host.to_string(), &line.message),
@@ -186,6 +190,16 @@ impl<O: Write, E: Write> Reporter for Output<O, E> {
                 }
             }
             Event::Note(note) => self.remark(note),
+            Event::SoakStarted { label, seconds, .. } => self.remark(&Note::new(Level::Info, soak(label, *seconds))),
+            Event::SoakEnded { label, left_seconds: 1.., .. } => self.warn(format!("{label}: the soak was cut short")),
+            Event::Gate { sample, .. } => {
+                let level = match (sample.verdict, sample.observe) {
+                    (SampleVerdict::Pass, _) => Level::Debug,
+                    (SampleVerdict::Fail | SampleVerdict::Inconclusive, true) => Level::Info,
+                    (SampleVerdict::Fail | SampleVerdict::Inconclusive, false) => Level::Warning,
+                };
+                self.remark(&Note::new(level, sample.to_string()));
+            }
             Event::Stopping { step, hosts: members, stops, seconds, limit, advice } => {
                 let names = self.look(Stream::Err).folded(members);
                 self.warn(stopping(*step, &names, members.len(), *stops, (*seconds, *limit)));

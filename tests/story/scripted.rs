@@ -14,7 +14,7 @@ use hoist::deploy::{Kind, Pace, Plan, StagePlan};
 use hoist::fleet::{Call, Fleet, Flow, HostEvent, HostResult, Step, Task};
 use hoist::report::{Event, Reporter};
 use hoist::targets::Group;
-use hoist::wire::{Facts, Fault, Outcome, Revision, Stage, StartedBy, State};
+use hoist::wire::{DrainOn, Drained, Facts, Fault, Outcome, Revision, Stage, StartedBy, State};
 
 /// Keeps all events.
 #[derive(Default)]
@@ -94,6 +94,10 @@ pub struct Script {
     pub has_done: bool,
     /// What is live there and was never finalized; `None`: what is finalized.
     pub live: Option<char>,
+    /// A command that does not end well leaves it drained.
+    pub stays_drained: bool,
+    /// Putting it back into service.
+    pub undrain: Act,
 }
 
 impl Script {
@@ -108,6 +112,8 @@ impl Script {
             rollback: Act::Work,
             has_done: true,
             live: None,
+            stays_drained: false,
+            undrain: Act::Work,
         }
     }
 
@@ -228,6 +234,11 @@ pub struct Scripted {
     pub order: u64,
 }
 
+fn drained() -> Box<Drained> {
+    let (since, run) = ("2026-01-01T00:00:00Z".into(), "r1".parse().unwrap());
+    Box::new(Drained { since, run, on: DrainOn::Target, reason: None })
+}
+
 pub fn revision(digit: char) -> Revision {
     digit.to_string().repeat(40).parse().unwrap()
 }
@@ -260,6 +271,7 @@ impl Scripted {
             Step::Command => script.primary[0][0],
             Step::Run(Stage::Finalize) => script.finalize,
             Step::Run(Stage::Rollback) => script.rollback,
+            Step::Run(Stage::Undrain) => script.undrain,
             Step::Run(stage) => {
                 let acts = &script.primary[stage as usize % 3];
                 acts[(attempt as usize).min(acts.len() - 1)]
@@ -269,8 +281,11 @@ impl Scripted {
 
     fn apply(&mut self, host: Host, step: Step, task: &Task) {
         let new = Some(self.new.clone());
+        let is_left = self.scripts[host].stays_drained && self.act(host, step, task.attempt) != Act::Work;
         let state = &mut self.world.borrow_mut().states[host];
         match step {
+            Step::Command => state.drained = is_left.then(drained),
+            Step::Run(Stage::Undrain) => state.drained = None,
             Step::Run(Stage::Fetch) => state.in_progress = new,
             Step::Run(Stage::Promote) => state.current = new,
             Step::Run(Stage::Finalize) => {

@@ -1,6 +1,7 @@
 //! The stages: what each of them does on the target, its checks and services, and what makes a revision live.
 
 pub mod checks;
+pub mod command;
 pub mod config_deploy;
 pub mod config_diff;
 pub mod fetch;
@@ -35,5 +36,6 @@ fn carry_out(job: &Job, stage: Stage, input: Box<dyn Read + Send>) -> Result<(),
         Stage::Rollback => rollback::run(&job.with_deployer(input)),
         Stage::Undrain => undrain::run(&job.with_deployer(input)),
         Stage::ConfigDiff => config_diff::run(job),
+        Stage::Command => command::run(&job.with_deployer(input)),
     }
 }
