@@ -1,5 +1,7 @@
 //! The time of day, in the few forms that Hoist writes it.
 
+use std::time::Duration;
+
 use jiff::{Timestamp, ZonedDateTime};
 
 /// `HH:MM:SS`, local time: the beginning of an operator's line.
@@ -33,9 +35,21 @@ pub fn rfc3339_utc() -> String {
 }
 
 /// The same, of a moment that is so far ahead. `None`: beyond every calendar.
-pub fn rfc3339_in(ahead: std::time::Duration) -> Option<String> {
+pub fn rfc3339_in(ahead: Duration) -> Option<String> {
     let then = Timestamp::now().as_second().checked_add(i64::try_from(ahead.as_secs()).ok()?)?;
     Some(Timestamp::from_second(then).ok()?.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
+/// A duration as people write it: a number is seconds, `90` or `0.5`; otherwise a number and a unit, or several of them,
+/// `90s`, `5m`, `1h30m`, `2d`. A day has 24 hours. `None`: it is no duration, or negative.
+pub fn duration(text: &str) -> Option<Duration> {
+    if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        return Duration::try_from_secs_f64(text.parse().ok()?).ok();
+    }
+    // Its reader would take a sign.
+    let text = text.starts_with(|c: char| c.is_ascii_digit()).then_some(text)?;
+    let span = jiff::fmt::friendly::SpanParser::new().parse_span(text).ok()?;
+    span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok()?.try_into().ok()
 }
 
 /// Seconds from one time in RFC 3339 to another; `None`: one of them is no such time.

@@ -42,7 +42,7 @@ impl Invocation {
             flag("-e", environment);
         }
         for define in &self.defines {
-            flag("-D", &url::masked_value(define));
+            flag("-D", &url::masked_define(define));
         }
         if rest.is_empty() { line } else { format!("{line} {rest}") }
     }

@@ -155,8 +155,8 @@ fn a_lock_in_the_background_outlives_its_command_and_ends_in_its_time() {
     project.deploy(&[]).ends(0);
     project.run(&["lock", "--detach", "--time", "1s"]).ends(0);
     wait_for("the lock to end by itself", || project.run(&["lock", "--end"]).out.contains("is not locked"));
-    for wrong in ["", "1", "s", "5w", "-1s", "+1s", "0s", "1.5h", "999999999999999999999s", "400d", "٣s"] {
-        project.run(&["lock", "--time", wrong]).ends(2).says("is not a duration: write 90s, 30m, 2h or 1d");
+    for wrong in ["", "0", "s", "5x", "-1s", "+1s", "0s", "1mo", "999999999999999999999s", "400d", "٣s"] {
+        project.run(&["lock", "--time", wrong]).ends(2).says("is not a duration: write 90s, 30m, 1h30m or 1d");
     }
     project.run(&["lock", &"long ".repeat(200)]).ends(2).says("500 characters");
     project.run(&["lock", "--end", "why"]).ends(2).says("--end can be combined with --all only");

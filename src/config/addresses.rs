@@ -10,7 +10,8 @@ pub fn server(value: &str) -> Result<String, String> {
     let fit = |c: char| c.is_ascii_alphanumeric() || "._-:@/[]~+".contains(c);
     if value.is_empty() || value.starts_with('-') || value.contains("://") || !value.chars().all(fit) {
         return Err(format!(
-            "{value:?} is not a server: write its name, with :PORT if necessary; git_scheme sets the protocol"
+            "{:?} is not a server: write its name, with :PORT if necessary; git_scheme sets the protocol",
+            url::masked(value)
         ));
     }
     Ok(value.trim_end_matches('/').to_owned())
@@ -45,9 +46,31 @@ pub fn proxy(value: &str) -> Result<String, String> {
     Ok(value.to_owned())
 }
 
+/// Definitions of the command line as they are shown and kept: without passwords. What stands ahead of a server by http may
+/// be a token, even without a colon.
+pub fn kept_defines(defines: &[String], git_scheme: &str) -> Vec<String> {
+    let by_http = git_scheme.starts_with("http");
+    let kept = |define: &String| match url::key_and_value(define) {
+        Some((key, value)) if key == "git_server" && by_http && !value.contains("://") => {
+            let masked = url::masked(&format!("{git_scheme}://{}", value.trim_start()));
+            format!("{}{}", &define[..define.len() - value.trim_start().len()], &masked[git_scheme.len() + 3..])
+        }
+        _ => url::masked_define(define),
+    };
+    defines.iter().map(kept).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_ahead_of_a_git_server_by_http_may_be_a_token_and_is_not_kept() {
+        let kept = |define: &str, scheme| kept_defines(&[define.to_owned()], scheme).remove(0);
+        assert_eq!(kept("git_server:t0ken@git.example.org:80", "https"), "git_server:…@git.example.org:80");
+        assert_eq!(kept("git_server: git@git.example.org", "ssh"), "git_server: git@git.example.org");
+        assert_eq!(kept("git_server=me:p@git", "ssh"), "git_server=…@git");
+    }
 
     #[test]
     fn a_proxy_is_a_url_and_its_password_is_never_shown() {

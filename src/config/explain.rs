@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::url::{ADDRESS_KEYS, masked};
+
 use super::Config;
 use super::keys;
 use super::keys::{Found, KEYS};
@@ -34,10 +36,7 @@ impl Config {
     /// Every known key in the table's order, then the keys of groups and stages that are set, then unknown keys.
     pub fn explain(&self) -> Vec<Explained> {
         let row = |key: &str, value: &str, origin: String| {
-            let shown = match key {
-                "git_server" | "http_proxy" => crate::url::masked(value),
-                _ => value.to_owned(),
-            };
+            let shown = if ADDRESS_KEYS.contains(&key) { masked(value) } else { value.to_owned() };
             Explained { key: key.into(), value: shown, origin }
         };
         let mut rows: Vec<Explained> = KEYS

@@ -26,7 +26,7 @@ pub enum Kind {
     },
     /// A TCP port.
     Port,
-    /// Whole seconds, from 1 to [`MAX_SECONDS`].
+    /// A duration in whole seconds, from 1 to [`MAX_SECONDS`].
     Seconds,
     /// The same, or 0 for "off".
     SecondsOrOff,
@@ -52,7 +52,7 @@ impl fmt::Display for Kind {
             Kind::Bool => f.write_str("boolean"),
             Kind::Number { .. } => f.write_str("number"),
             Kind::Port => f.write_str("port"),
-            Kind::Seconds | Kind::SecondsOrOff => f.write_str("seconds"),
+            Kind::Seconds | Kind::SecondsOrOff => f.write_str("duration"),
             Kind::Octal => f.write_str("octal number"),
             Kind::Limit => f.write_str("number or percentage"),
             Kind::Sizes => f.write_str("numbers or percentages"),

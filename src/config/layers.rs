@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::problem::Problem;
 use crate::text::did_you_mean;
+use crate::url::{is_masked, to_fill_in};
 use crate::wire::Level;
 
 use super::ini;
@@ -155,8 +156,15 @@ impl Layers {
             let Some((key, value)) = define.split_once([':', '=']).filter(|(key, _)| !key.trim().is_empty()) else {
                 return Err(Problem::new(format!("-D needs key:value or key=value, and {define:?} is neither")));
             };
+            let key = key.trim().to_lowercase();
+            if is_masked(define) {
+                let again = to_fill_in(define);
+                return Err(Problem::new(format!(
+                    "the … in -D {define} stands for what is not shown: write -D {again}"
+                )));
+            }
             let entry = ConfigEntry { value: value.trim().to_owned(), origin: Origin::Define };
-            self.entries.insert(key.trim().to_lowercase(), entry);
+            self.entries.insert(key, entry);
         }
         Ok(())
     }

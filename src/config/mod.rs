@@ -98,7 +98,7 @@ pub struct Config {
     pub settings: Settings,
     /// Remarks for the operator.
     pub notes: Vec<Note>,
-    /// The flags that the configuration was asked for with.
+    /// The flags that the configuration was asked for with, without passwords.
     pub invocation: Invocation,
     /// The `git_server` that is set and not fetched from.
     spared_server: Option<String>,
@@ -194,11 +194,13 @@ impl Config {
         });
         let environment = chosen.map(|entry| entry.value);
         if let Some(server) = spared_server.as_ref().filter(|_| settings.fetch_from == FetchFrom::Auto) {
+            let server = crate::url::masked(server);
             let why = format!("git_server {server} is this host: code comes through the SSH session (fetch_from)");
             problems.push(Problem::new(why).about("git_server").remark(Level::Info));
         }
         let notes = Vec::new();
-        let invocation = options.invocation();
+        let defines = addresses::kept_defines(&options.defines, &settings.git_scheme);
+        let invocation = Invocation { defines, ..options.invocation() };
         let config = Config {
             top,
             control,

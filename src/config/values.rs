@@ -3,11 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::clock;
 use crate::paths;
 use crate::targets::{Target, check_user, is_name_character};
 use crate::wire::{ServiceName, VerifyService};
 
 use super::keys::MAX_SECONDS;
+
+/// [`MAX_SECONDS`], as people write it.
+const LONGEST: &str = "7d";
 
 /// One line of text, without control characters.
 pub fn text(value: &str) -> Result<String, String> {
@@ -45,30 +49,31 @@ fn digits(value: &str) -> Option<&str> {
     (!value.is_empty() && value.bytes().all(|b| b.is_ascii_digit())).then_some(value)
 }
 
-/// Whole seconds. `60.0` is 60 seconds too: for Scap these are numbers with a fraction.
+/// What a duration looks like.
+const DURATIONS: &str = "write 90, 90s, 5m or 1h30m";
+
+/// A duration in whole seconds, from a second to [`MAX_SECONDS`]. `60.0` is one too: for Scap these are numbers with a
+/// fraction.
 pub fn seconds(value: &str) -> Result<Duration, String> {
-    digits(value.strip_suffix(".0").unwrap_or(value))
-        .and_then(|digits| digits.parse().ok())
-        .filter(|seconds| (1..=MAX_SECONDS).contains(seconds))
-        .map(Duration::from_secs)
-        .ok_or_else(|| format!("{value:?} is not a duration: write whole seconds, from 1 to {MAX_SECONDS}"))
+    let whole = |duration: &Duration| duration.subsec_nanos() == 0;
+    up_to_a_week(value)
+        .filter(whole)
+        .ok_or_else(|| format!("{value:?} is not a duration: {DURATIONS}, in whole seconds, from 1s to {LONGEST}"))
 }
 
-/// Seconds with or without a fraction, up to [`MAX_SECONDS`].
+/// A duration, up to [`MAX_SECONDS`].
 pub fn fraction_of_seconds(value: &str) -> Result<Duration, String> {
-    let plain = value.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    let seconds = value.parse::<f64>().ok().filter(|_| plain);
-    let fits = |seconds: &f64| *seconds > 0.0 && *seconds <= MAX_SECONDS as f64;
-    seconds
-        .filter(fits)
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .ok_or_else(|| format!("{value:?} is not a duration: write seconds, more than 0 and up to {MAX_SECONDS}"))
+    up_to_a_week(value).ok_or_else(|| format!("{value:?} is not a duration: {DURATIONS}, more than 0, up to {LONGEST}"))
 }
 
-/// Whole seconds, or 0.
+fn up_to_a_week(value: &str) -> Option<Duration> {
+    clock::duration(value).filter(|it| !it.is_zero() && *it <= Duration::from_secs(MAX_SECONDS))
+}
+
+/// A duration in whole seconds, or 0.
 pub fn seconds_or_off(value: &str) -> Result<Duration, String> {
     match value {
-        "0" => Ok(Duration::ZERO),
+        "0" | "0s" => Ok(Duration::ZERO),
         _ => seconds(value).map_err(|why| format!("{why}, or 0 for off")),
     }
 }
@@ -295,12 +300,60 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_whole_seconds_between_one_and_a_week() {
-        assert_eq!(seconds("604800"), Ok(Duration::from_secs(604_800)));
-        assert_eq!(seconds("60.0"), Ok(Duration::from_secs(60)));
-        for bad in ["0", "-1", "1.5", ".0", "0.0", "1.0.0", "10s", "604801", "", "99999999999999999999", "+3"] {
-            assert!(seconds(bad).is_err(), "{bad}");
+    fn a_duration_is_a_number_of_seconds_or_has_units() {
+        for (text, expected) in [
+            ("90", 90),
+            ("60.0", 60),
+            ("604800", MAX_SECONDS),
+            ("90s", 90),
+            ("5m", 300),
+            ("1.5m", 90),
+            ("1h30m", 5400),
+            ("1h 30m", 5400),
+            ("5 minutes", 300),
+            ("2d", 172_800),
+            (LONGEST, MAX_SECONDS),
+        ] {
+            assert_eq!(seconds(text), Ok(Duration::from_secs(expected)), "{text}");
         }
+        for bad in [
+            "0",
+            "0s",
+            "-1",
+            "-5m",
+            "+5m",
+            "1.5",
+            "500ms",
+            ".",
+            "0.0",
+            "1.0.0",
+            "10x",
+            "604801",
+            "8d",
+            "1mo",
+            "1y",
+            "m",
+            "",
+            " ",
+            "99999999999999999999",
+            "99999999999999999999d",
+            "+3",
+            "5m ago",
+            "30m1h",
+            "\u{0663}s",
+            "1e3",
+            "inf",
+        ] {
+            let error = seconds(bad).unwrap_err();
+            assert_eq!(
+                error,
+                format!("{bad:?} is not a duration: {DURATIONS}, in whole seconds, from 1s to {LONGEST}")
+            );
+        }
+        assert_eq!(seconds_or_off("0"), Ok(Duration::ZERO));
+        assert_eq!(seconds_or_off("0s"), Ok(Duration::ZERO));
+        assert_eq!(seconds_or_off("5m"), Ok(Duration::from_secs(300)));
+        assert!(seconds_or_off("off").unwrap_err().ends_with(", or 0 for off"));
     }
 
     #[test]
@@ -336,10 +389,12 @@ mod tests {
     }
 
     #[test]
-    fn a_duration_of_scaps_may_have_a_fraction() {
+    fn some_durations_may_have_a_fraction() {
         assert_eq!(fraction_of_seconds("0.5"), Ok(Duration::from_millis(500)));
         assert_eq!(fraction_of_seconds("120"), Ok(Duration::from_secs(120)));
-        for bad in ["0", "0.0", "-1", "inf", "nan", "1e3", "", ".", "604801", "1.2.3", "5s"] {
+        assert_eq!(fraction_of_seconds("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(fraction_of_seconds("1m"), Ok(Duration::from_secs(60)));
+        for bad in ["0", "0.0", "-1", "inf", "nan", "1e3", "", ".", "604801", "1.2.3", "5x", "0s"] {
             assert!(fraction_of_seconds(bad).unwrap_err().contains("is not a duration"), "{bad}");
         }
     }

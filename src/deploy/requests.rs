@@ -219,13 +219,22 @@ pub(super) fn extras(config: &Config, repo: &Repo, server: Option<&str>) -> Exte
     ExternalContent { submodules, lfs, fat: settings.git_fat }
 }
 
+/// A git server's name without who logs in there, unless that is a name alone, as over ssh.
+fn without_login(server: &str) -> String {
+    match server.rsplit_once('@') {
+        Some((user, host)) if user.contains(':') => host.to_owned(),
+        _ => server.to_owned(),
+    }
+}
+
 /// What Scap's own programs would have to know of a deployment, where they are at home.
 fn for_scap(config: &Config, repo: &Repo) -> Option<Box<ForScap>> {
     let settings = &config.settings;
     let managers = [(settings.git_lfs, "git-lfs"), (settings.git_fat, "git-fat")];
     config.is_known_to_scap().then(|| {
         Box::new(ForScap {
-            git_server: config.git_server().map(str::to_owned),
+            // Scap's files are for everybody who can fetch.
+            git_server: config.git_server().map(without_login),
             git_scheme: settings.git_scheme.clone(),
             git_submodules: settings.git_submodules,
             git_upstream_submodules: settings.git_upstream_submodules,

@@ -106,9 +106,10 @@ fn from_server(layout: &Layout, url: &str) -> Result<StageRequest, Fault> {
     files::remove_leftover(&place)?;
     let read = || {
         files::make_dir(&place)?;
-        let git = Git::bare(&place, Deadline::after(TIMEOUT));
+        let (git, address) = Git::bare(&place, Deadline::after(TIMEOUT)).for_server(url);
         git.init(false)?;
-        let args = ["fetch", "--quiet", "--no-tags", "--no-auto-gc", "--", url, &format!("+{FLEET_REQUEST}:refs/it")];
+        let args =
+            ["fetch", "--quiet", "--no-tags", "--no-auto-gc", "--", &address, &format!("+{FLEET_REQUEST}:refs/it")];
         let answer = git.call(&args, Feed::Nothing)?;
         let shown = crate::url::without_password(url);
         if !answer.exit.is_ok() {

@@ -4,10 +4,12 @@ use crate::config::Options;
 use crate::deploy;
 use crate::deploy::{Pace, Plan, Prepared, Requests, WorkingTree};
 use crate::exit_code::ExitCode;
+use crate::invocation::Invocation;
 use crate::journal;
 use crate::journal::{AtTheEnd, Journal, Opened, Replay, Times, Unfinished};
 use crate::repo::{Parts, Repo};
-use crate::text::some;
+use crate::text::{quoted, some};
+use crate::url;
 use crate::wire::{Holder, Level};
 
 use super::locking::lock;
@@ -32,14 +34,34 @@ pub fn resume(options: &Options, front: &dyn Frontend) -> Result<ExitCode, Refus
     end(options, AtTheEnd::GoOn, holder, unfinished, front)
 }
 
-/// The run goes on under the settings that it was begun with, where `options` do not change them.
-fn over(options: &Options, opened: &Opened) -> Options {
-    Options {
+/// The run goes on under the settings that it was begun with, where `options` do not change them. `command` is the one that
+/// ends it.
+///
+/// # Errors
+/// A setting whose password was not kept, and that is not given again.
+fn over(options: &Options, opened: &Opened, command: &str) -> Result<Options, Refused> {
+    let key = |define: &str| url::key_and_value(define).map(|(key, _)| key);
+    let again = |define: &&String| options.defines.iter().any(|given| key(given) == key(define));
+    let (masked, kept): (Vec<_>, Vec<_>) = opened.defines.iter().partition(|define| url::is_masked(define));
+    let missing: Vec<&String> = masked.into_iter().filter(|define| !again(define)).collect();
+    if !missing.is_empty() {
+        let given = |define: &&String| format!("-D {}", quoted(&url::to_fill_in(define)));
+        let flags: Vec<String> = missing.iter().map(given).collect();
+        let names: Vec<String> = missing.iter().filter_map(|define| key(define)).collect();
+        let run =
+            Invocation { defines: kept.into_iter().cloned().collect(), ..opened.invocation(&options.invocation()) };
+        return Err(Refused::new(format!(
+            "the password in {} was given with -D, and is not kept: give it again, as in `{}`; nothing was touched",
+            some(&names, SHOWN),
+            run.command(&format!("{command} {}", flags.join(" ")))
+        )));
+    }
+    Ok(Options {
         config_file: options.config_file.clone().or_else(|| opened.config_file.clone()),
         environment: options.environment.clone().or_else(|| opened.environment.clone()),
-        defines: opened.defines.iter().chain(&options.defines).cloned().collect(),
+        defines: kept.into_iter().chain(&options.defines).cloned().collect(),
         ..options.clone()
-    }
+    })
 }
 
 /// Goes on with an unfinished deployment, or rolls it back. The repository's lock is held.
@@ -52,7 +74,9 @@ pub fn end(
 ) -> Result<ExitCode, Refused> {
     refuse_live(&unfinished)?;
     let opened = &unfinished.opened;
-    let config = load(&over(options, opened))?;
+    let command = if at_the_end == AtTheEnd::GoOn { "resume" } else { "rollback" };
+    let options = &over(options, opened, command)?;
+    let config = load(options)?;
     let repo = Repo::open(&config.top)?;
     let invocation = config.invocation.limited_to(opened.plan.invocation.limit.as_deref());
     let mut plan = Plan { invocation, ..opened.plan.clone() };

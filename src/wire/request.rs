@@ -6,7 +6,11 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::{Drain, ExternalContent, Fetch, Holder, LargeFile, Revision, RunId, Stage, VerifyService};
+use crate::url::without_password;
+
+use super::{
+    Drain, ExternalContent, Fetch, Holder, LargeFile, LfsSource, Revision, RunId, Stage, SubmoduleSource, VerifyService,
+};
 
 /// One line of JSON: what a target is asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -251,6 +255,23 @@ pub struct StageRequest {
 }
 
 impl StageRequest {
+    /// The same without the passwords of the git server and the proxy.
+    pub fn without_passwords(&self) -> StageRequest {
+        let mut request = self.clone();
+        if let Some(source) = request.fetch.as_mut().and_then(|fetch| fetch.source.as_mut()) {
+            source.url = without_password(&source.url);
+            source.proxy = source.proxy.as_deref().map(without_password);
+        }
+        if let Some(SubmoduleSource::Server { url, proxy }) = &mut request.extras.submodules {
+            *url = without_password(url);
+            *proxy = proxy.as_deref().map(without_password);
+        }
+        if let Some(LfsSource::Server { url }) = &mut request.extras.lfs {
+            *url = without_password(url);
+        }
+        request
+    }
+
     /// What the commands of a drain find in their environment.
     pub fn drain_environment(&self) -> [(&'static str, String); 5] {
         [

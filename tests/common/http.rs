@@ -17,8 +17,10 @@ pub enum Manner {
     Dumb,
     /// Nothing is ever found.
     Lost,
-    /// Whoever asks needs a password.
+    /// Whoever asks needs a password, and none is right.
     Locked,
+    /// As [`Manner::Smart`], for whoever brings [`LOGIN`].
+    Guarded,
     /// Answers come in drops.
     Slow,
     /// The first half of the answer to a fetch comes, and no more.
@@ -27,10 +29,14 @@ pub enum Manner {
     Breaks,
 }
 
+/// `me:hunter2`, in base64.
+pub const LOGIN: &str = "bWU6aHVudGVyMg==";
+
 /// A server on a port of 127.0.0.1, for as long as the test runs.
 pub struct Server {
     pub port: u16,
     log: Arc<Mutex<Vec<String>>>,
+    exposed: Arc<Mutex<Vec<String>>>,
 }
 
 /// A request's first line and headers, the latter in small letters.
@@ -94,17 +100,25 @@ fn listen(serve: impl Fn(TcpStream) -> io::Result<()> + Send + Sync + 'static) -
 impl Server {
     /// Serves the repositories below `root`.
     pub fn start(root: &Path, manner: Manner) -> Server {
-        let log: Arc<Mutex<Vec<String>>> = Arc::default();
-        let (root, seen) = (root.to_owned(), log.clone());
+        let (log, exposed) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<Mutex<Vec<String>>>::default());
+        let (root, seen, shown) = (root.to_owned(), log.clone(), exposed.clone());
         let port = listen(move |stream| {
             let mut input = BufReader::new(stream.try_clone()?);
             let head = Head::read(&mut input)?;
             seen.lock().unwrap().push(head.line.clone());
+            if manner == Manner::Guarded {
+                shown.lock().unwrap().extend(arguments_with("hunter2"));
+            }
             let body = head.body(&mut input)?;
             reply(&stream, &answer(&root, manner, &head, &body)?, manner, &head)?;
             stream.shutdown(Shutdown::Both)
         });
-        Server { port, log }
+        Server { port, log, exposed }
+    }
+
+    /// Commands whose arguments held `hunter2` while a guarded server was asked.
+    pub fn exposed(&self) -> Vec<String> {
+        self.exposed.lock().unwrap().clone()
     }
 
     /// `127.0.0.1:port`.
@@ -125,7 +139,10 @@ fn answer(root: &Path, manner: Manner, head: &Head, body: &[u8]) -> io::Result<V
     let not_found = || b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_vec();
     match manner {
         Manner::Lost => Ok(not_found()),
-        Manner::Locked => {
+        Manner::Guarded if head.header("authorization") == Some(&format!("Basic {LOGIN}")) => {
+            answer(root, Manner::Smart, head, body)
+        }
+        Manner::Locked | Manner::Guarded => {
             let head = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"git\"\r\nContent-Length: 0\r\n";
             Ok(format!("{head}Connection: close\r\n\r\n").into_bytes())
         }

@@ -52,23 +52,25 @@ fn every_gate_is_asked_at_once_and_its_verdict_is_printed() {
         )
     });
     let url = format!("http://127.0.0.1:{}", server.port);
-    let query = |name: &str, query: &str, more: &str| {
+    let queries: String = [
+        ("good", "good", ""),
+        ("bad", "bad", ""),
+        ("watched", "bad", ", observe: true"),
+        ("quiet", "none", ", no_data: pass"),
+        ("nothing", "none", ""),
+        ("nan", "nan", ""),
+        ("typo", "broken", ", no_data: pass"),
+    ]
+    .map(|(name, query, more)| {
         format!("  {name}: {{type: prometheus, when: soak, url: '{url}', query: '{query}', require: '< 0.01'{more}}}\n")
-    };
+    })
+    .concat();
     let gates = format!(
-        "gates:\n{}{}{}{}{}{}{}  command: {{when: before, command: 'echo $HOIST_GROUP', shell: true, require: == web}}\n  \
+        "gates:\n{queries}  command: {{when: before, command: 'echo $HOIST_GROUP', shell: true, require: == web}}\n  \
          page: {{type: http, when: soak, url: 'http://127.0.0.1:{}/{{{{ group }}}}', json: /queue/length, require: '< 9'}}\n  \
          alerts: {{type: alertmanager, when: soak, url: 'http://127.0.0.1:{}', matchers: ['severity=\"page\"', \
          'i=~\"{{{{ old_hosts }}}}.*\"']}}\n",
-        query("good", "good", ""),
-        query("bad", "bad", ""),
-        query("watched", "bad", ", observe: true"),
-        query("quiet", "none", ", no_data: pass"),
-        query("nothing", "none", ""),
-        query("nan", "nan", ""),
-        query("typo", "broken", ", no_data: pass"),
-        page.port,
-        alerts.port,
+        page.port, alerts.port,
     );
     let project = project(&gates);
     let ran = ask(&project, &[]).ends(1);

@@ -3,6 +3,9 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+#[path = "../common/http.rs"]
+mod http;
+
 mod checkouts;
 mod large_files;
 mod server;

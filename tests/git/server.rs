@@ -3,7 +3,9 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Links, Project, all_on, commit, git, live, text};
+use super::http::{Manner, Server};
+use super::{Farm, Links, Project, all_on, commit, git, live, text};
+use crate::common::{self, Ran};
 
 /// A web server of plain files, which knows nothing of git.
 struct Files {
@@ -124,4 +126,47 @@ fn stages_may_be_run_one_by_one_and_only_the_fetch_needs_the_submodules_here() {
     project.deploy(&["-s", "promote,finalize"]).ends(0);
     all_on(&farm, 1, &one);
     assert_eq!(text(&live(&farm, 0).join("lib/code")), "lib\n");
+}
+
+/// The files below the project and the farm that hold a word.
+fn files_with(farm: &Farm, project: &Project, word: &str) -> String {
+    let mut grep = std::process::Command::new("grep");
+    let found = grep.args(["-rlF", word]).args([project.path(""), farm.path("")]).output().unwrap();
+    String::from_utf8(found.stdout).unwrap()
+}
+
+#[test]
+fn a_password_typed_on_the_command_line_is_kept_nowhere_and_a_resume_asks_for_it_again() {
+    let (farm, project) = Project::on_farm(0, 2);
+    let root = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(project.path(""), root.path().join("app")).unwrap();
+    let server = Server::start(root.path(), Manner::Guarded);
+    let server_of = |login: &str| format!("git_server:{login}@{}", server.address());
+    let right = server_of("me:hunter2");
+    let silent = |ran: &Ran| assert!(!ran.out.contains("hunter") && !ran.err.contains("hunter"), "{ran:?}");
+
+    let wrong = project.deploy(&["-v", "--format=json", "-D", &server_of("me:hunter3")]).ends(1);
+    silent(&wrong.says("Authentication failed"));
+    silent(&project.run(&["plan", "-D", "git_server:https://me:hunter2@git"]).ends(2).says("https://…@git"));
+
+    project.check("waits", "promote", common::WAITS);
+    let one = project.commit("one");
+    common::kill_at_check(&farm, &project, &["deploy", "--yes", "-D", &right], 2);
+    let again = format!("-D git_server:USER:PASSWORD@{}", server.address());
+    silent(&project.deploy(&[]).ends(6).says(&format!("-D 'git_server:…@{}'", server.address())));
+    for command in ["resume", "rollback"] {
+        let refused = project.run(&[command, "--yes"]).ends(2);
+        silent(&refused.says("the password in git_server").says(&format!("`hoist {command} {again}`")));
+        let copied = project.run(&[command, "--yes", "-D", &server_of("…")]).ends(2);
+        silent(&copied.says("the … in -D git_server:…@").says(&again));
+    }
+    silent(&project.run(&["resume", "--yes", "-v", "-D", &right]).ends(0));
+    all_on(&farm, 2, &one);
+    // The operator's own command line is the operator's.
+    let exposed = server.exposed();
+    assert!(exposed.iter().all(|line| line.contains("hoist deploy ")), "{exposed:?}");
+
+    // A name alone is a token, by http.
+    silent(&project.deploy(&["-f", "-D", &server_of("hunter2")]).ends(1));
+    assert_eq!(files_with(&farm, &project, "hunter"), "");
 }

@@ -140,6 +140,13 @@ impl Load {
         std::mem::take(&mut *self.served.lock().unwrap())
     }
 
+    /// Everything that was answered since the last look is one of the expected releases, and each of them is there.
+    #[track_caller]
+    fn saw(&self, what: &str, expected: &[&str]) {
+        let answers = self.answers();
+        assert_eq!(answers.keys().collect::<Vec<_>>(), expected, "{what}: {answers:?}");
+    }
+
     fn end(self) {
         self.ended.store(true, Ordering::Relaxed);
         for thread in self.threads {
@@ -168,6 +175,27 @@ fn write_drain(fleet: &Fleet, balancer: &Balancer) {
     }
 }
 
+/// A deployment, one that is rolled back, a rollback and a restart, under load. Release `one` is live before and after.
+fn every_run_loses_nothing(fleet: &Fleet, load: &Load) {
+    load.saw("at rest", &["one"]);
+
+    fleet.release(Release::Good("two"));
+    fleet.project.deploy(&[]).ends(0);
+    load.saw("deploy", &["one", "two"]);
+    fleet.assert_all_serve("two");
+
+    fleet.release(Release::DoesNotStart);
+    fleet.project.deploy(&[]).ends(1);
+    load.saw("a deployment that is rolled back", &["two"]);
+
+    fleet.project.run(&["rollback", "--yes"]).ends(0);
+    load.saw("hoist rollback", &["one", "two"]);
+    fleet.assert_all_serve("one");
+
+    fleet.project.run(&["deploy", "--yes", "--service-restart"]).ends(0);
+    load.saw("--service-restart", &["one"]);
+}
+
 #[test]
 fn deploy_rollback_and_service_restart_lose_no_request_behind_a_balancer() {
     let fleet = Fleet::new(1, 4);
@@ -180,29 +208,7 @@ fn deploy_rollback_and_service_restart_lose_no_request_behind_a_balancer() {
     fleet.project.deploy(&[]).ends(0);
 
     let load = Load::start(&balancer.authority());
-    let nothing_lost = |what: &str, expected: &[&str]| {
-        let answers = load.answers();
-        let lost: Vec<_> = answers.iter().filter(|(answer, _)| !expected.contains(&answer.as_str())).collect();
-        assert!(lost.is_empty(), "{what}: {lost:?} of {answers:?}");
-        assert!(answers.len() == expected.len(), "{what}: {answers:?}");
-    };
-    nothing_lost("at rest", &["one"]);
-
-    fleet.release(Release::Good("two"));
-    fleet.project.deploy(&[]).ends(0);
-    nothing_lost("deploy", &["one", "two"]);
-    fleet.assert_all_serve("two");
-
-    fleet.release(Release::DoesNotStart);
-    fleet.project.deploy(&[]).ends(1);
-    nothing_lost("a deployment that is rolled back", &["two"]);
-
-    fleet.project.run(&["rollback", "--yes"]).ends(0);
-    nothing_lost("hoist rollback", &["one", "two"]);
-    fleet.assert_all_serve("one");
-
-    fleet.project.run(&["deploy", "--yes", "--service-restart"]).ends(0);
-    nothing_lost("--service-restart", &["one"]);
+    every_run_loses_nothing(&fleet, &load);
     load.end();
 }
 
@@ -232,26 +238,7 @@ fn the_manuals_drain_for_haproxy_loses_no_request_whatever_goes_wrong_or_dies() 
     append_keys(&fleet, &keys_of_the_manual("HAProxy", &[("balancer:9999", &format!("127.0.0.1:{}", balancer.admin))]));
     let load = Load::start(&balancer.authority());
     let watch = Watch::start(balancer.admin);
-    let nothing_lost = |what: &str, expected: &[&str]| {
-        let answers = load.answers();
-        assert_eq!(answers.keys().collect::<Vec<_>>(), expected, "{what}: {answers:?}");
-    };
-    nothing_lost("at rest", &["one"]);
-
-    fleet.release(Release::Good("two"));
-    fleet.project.deploy(&[]).ends(0);
-    nothing_lost("deploy", &["one", "two"]);
-    fleet.assert_all_serve("two");
-
-    fleet.release(Release::DoesNotStart);
-    fleet.project.deploy(&[]).ends(1);
-    nothing_lost("a deployment that is rolled back", &["two"]);
-
-    fleet.project.run(&["rollback", "--yes"]).ends(0);
-    nothing_lost("hoist rollback", &["one", "two"]);
-
-    fleet.project.run(&["deploy", "--yes", "--service-restart"]).ends(0);
-    nothing_lost("--service-restart", &["one"]);
+    every_run_loses_nothing(&fleet, &load);
 
     // A deployer that is killed with hosts drained, and resumed.
     fleet.release(Release::Good("three"));
@@ -260,9 +247,9 @@ fn the_manuals_drain_for_haproxy_loses_no_request_whatever_goes_wrong_or_dies() 
     wait_for("a drained host", || servers_out(balancer.admin) > 0);
     deployer.kill().unwrap();
     deployer.wait().unwrap();
-    nothing_lost("a deployer that was killed", &["one"]);
+    load.saw("a deployer that was killed", &["one"]);
     fleet.project.run(&["resume", "--yes"]).ends(0);
-    nothing_lost("hoist resume", &["one", "three"]);
+    load.saw("hoist resume", &["one", "three"]);
     fleet.assert_all_serve("three");
     fleet.project.run(&["status"]).ends(0);
     assert_eq!(servers_out(balancer.admin), 0);

@@ -27,7 +27,7 @@ command! {
         #[argh(switch)]
         pub end: bool,
 
-        /// release the lock after this time: 90s, 30m, 2h, 1d
+        /// release the lock after this time: 90s, 30m, 1h30m, 1d
         #[argh(option, arg_name = "duration")]
         pub time: Option<String>,
 

@@ -42,7 +42,7 @@ command! {
             /// the time to wait after each subgroup: 90s, 10m (default: run_sleep)
             sleep: "duration",
             /// the time limit of the command on a host (default: stage_timeout)
-            timeout: "seconds",
+            timeout: "duration",
         }
 
         /// drain each target while the command runs there, with the commands of drain and undrain

@@ -201,7 +201,7 @@ fn notes(repo: &Repo) -> Vec<String> {
 
 #[test]
 fn retries_interval_and_within_say_how_often_a_check_is_tried() {
-    let repo = checked("    stage: restart_service\n    within: 60\n    interval: 0.5\n    retries: 9\n");
+    let repo = checked("    stage: restart_service\n    within: 1m\n    interval: 0.5\n    retries: 9\n");
     let check = repo.config().checks().unwrap().0.remove(0);
     let tries = Tries { retries: Some(9), within: Some(Duration::from_secs(60)), interval: Duration::from_millis(500) };
     assert_eq!(check.tries, tries);
@@ -214,7 +214,7 @@ fn tries_that_make_no_sense_are_refused_with_their_line() {
         ("    interval: 2\n", "checks.yaml:5: check \"up\": interval has no effect without retries or within"),
         ("    retries: -1\n", "checks.yaml:5: check \"up\": bad retries: write a whole number from 0 to 10000"),
         ("    retries: many\n", "checks.yaml:5: check \"up\": bad retries"),
-        ("    within: 0\n", "checks.yaml:5: check \"up\": bad within: write seconds, more than 0"),
+        ("    within: 0\n", "checks.yaml:5: check \"up\": bad within: \"0\" is not a duration: write 90"),
     ] {
         let error = checked(&format!("    stage: restart_service\n{keys}")).config().checks().unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");

@@ -165,9 +165,10 @@ struct Keeping<'a> {
     request: &'a StageRequest,
 }
 
-/// Keeps a request for the person who will want to repeat a stage by hand. It may hold secrets: only its owner reads it.
+/// Keeps a request for the person who will want to repeat a stage by hand, without passwords of servers. Template variables
+/// may be secret too: only its owner reads it.
 pub fn keep_request(layout: &Layout, request: &StageRequest, stage: Option<Stage>) -> Result<(), Fault> {
-    let text = serde_json::to_vec(&Keeping { stage, request })
+    let text = serde_json::to_vec(&Keeping { stage, request: &request.without_passwords() })
         .map_err(|error| Fault::failed(format!("cannot keep the request: {error}")))?;
     hoist_dir::write(&last_request(layout), &text)
 }

@@ -276,8 +276,8 @@ fn fetch(git: &Git, revision: &Revision, source: &Source) -> Result<(), Fault> {
     let refspec = format!("+{reference}:{incoming}");
     let args = ["fetch", "--quiet", "--no-tags", "--no-auto-gc", "--no-recurse-submodules", "--"];
     let through = source.proxy.as_ref().map(|proxy| git.through(proxy));
-    let caller = through.as_ref().unwrap_or(git);
-    let answer = caller.call(&[&args[..], &[&source.url, &refspec]].concat(), Feed::Nothing)?;
+    let (caller, url) = through.as_ref().unwrap_or(git).for_server(&source.url);
+    let answer = caller.call(&[&args[..], &[&url, &refspec]].concat(), Feed::Nothing)?;
     git.expect_whole(&answer, "fetch").map_err(|fault| hidden(fault, &source.url, source.proxy.as_deref()))?;
     // Git has made sure of all that the ref leads to, so this only looks whether the revision is part of that.
     let whole = expect_everything(git, revision);
@@ -308,7 +308,7 @@ pub fn fetch_commit(
     from_upstream: bool,
 ) -> Result<(), Fault> {
     let through = proxy.map(|proxy| git.through(proxy));
-    let caller = through.as_ref().unwrap_or(git);
+    let (caller, address) = through.as_ref().unwrap_or(git).for_server(url);
     let incoming = format!("refs/hoist-incoming/{commit}");
     let allowed = ["http", "https", "ssh", "git"].map(|scheme| format!("protocol.{scheme}.allow=always"));
     let mut args = Vec::new();
@@ -316,7 +316,7 @@ pub fn fetch_commit(
         args.extend(["-c", "protocol.allow=never"]);
         args.extend(allowed.iter().flat_map(|setting| ["-c", setting]));
     }
-    args.extend(["fetch", "--quiet", "--no-tags", "--no-auto-gc", "--no-recurse-submodules", "--", url]);
+    args.extend(["fetch", "--quiet", "--no-tags", "--no-auto-gc", "--no-recurse-submodules", "--", &address]);
     let name = [commit.to_string()];
     // By its name where the server allows that, else with all that the server has, which for plain files served by HTTP
     // leaves out what is checked out there.

@@ -8,6 +8,8 @@ use crate::local::os::files;
 use crate::local::os::process;
 use crate::local::os::process::{Exit, Feed, Stream};
 use crate::local::os::sys;
+use crate::url;
+use crate::url::Login;
 
 /// More of git's output is not kept.
 const OUTPUT: usize = 16 << 20;
@@ -33,6 +35,9 @@ const SETTINGS: [&str; 11] = [
 
 /// Calls that reach a server: what `~/.netrc` and the like know of its logins counts. They write no tracked file.
 const TO_SERVERS: [&str; 3] = ["fetch", "lfs", "fat"];
+
+/// A credential helper, as gitcredentials(7) has them, that tells what the environment says.
+const LOGIN: &str = r#"!f() { printf 'username=%s\npassword=%s\n' "$HOIST_GIT_USER" "$HOIST_GIT_PASSWORD"; }; f"#;
 
 /// A path that nothing can be at.
 const NOWHERE: &str = "/dev/null/hoist";
@@ -102,12 +107,13 @@ pub struct Git {
     for_program: Option<PathBuf>,
     deadline: Deadline,
     proxy: Option<String>,
+    login: Option<Login>,
 }
 
 impl Git {
     /// A repository without its working tree; calls end at `deadline`.
     pub fn bare(dir: &Path, deadline: Deadline) -> Git {
-        Git { dir: dir.to_owned(), tree: None, for_program: None, deadline, proxy: None }
+        Git { dir: dir.to_owned(), tree: None, for_program: None, deadline, proxy: None, login: None }
     }
 
     /// The repository of a working tree.
@@ -129,6 +135,15 @@ impl Git {
     /// The same repository, for calls that reach a server by http or https through a proxy.
     pub fn through(&self, proxy: &str) -> Git {
         Git { proxy: Some(proxy.to_owned()), ..self.clone() }
+    }
+
+    /// The same repository for calls to the server at `url`, and the address to give them. A password in it goes another
+    /// way, since others see a command's arguments.
+    pub fn for_server(&self, url: &str) -> (Git, String) {
+        match url::login(url) {
+            Some(login) => (Git { login: Some(login), ..self.clone() }, url::without_password(url)),
+            None => (self.clone(), url.to_owned()),
+        }
     }
 
     /// Makes an empty repository, as `git init` does: three files and two folders are not worth a process.
@@ -180,6 +195,10 @@ impl Git {
         }
         for setting in SETTINGS {
             command.args(["-c", setting]);
+        }
+        if let Some(Login { server, user, password }) = &self.login {
+            command.env("HOIST_GIT_USER", user).env("HOIST_GIT_PASSWORD", password);
+            command.args(["-c", &format!("credential.{server}.helper={LOGIN}")]);
         }
         match (&self.tree, &self.for_program) {
             (Some(tree), Some(objects)) => {

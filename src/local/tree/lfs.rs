@@ -236,7 +236,11 @@ impl Lfs {
             unshare(&part.tree.join(path))?;
         }
         match &part.server {
-            Some(url) => self.call(&["-c", &format!("remote.hoist.url={url}"), "lfs", "pull", "hoist"]),
+            Some(url) => {
+                let (git, address) = self.git.for_server(url);
+                let logged_in = Lfs { git, storage: self.storage.clone() };
+                logged_in.call(&["-c", &format!("remote.hoist.url={address}"), "lfs", "pull", "hoist"])
+            }
             None => self.call(&["lfs", "checkout"]),
         }
         .map(drop)

@@ -68,7 +68,7 @@ pub fn begin(
                 environment: config.environment.clone(),
                 // Whole, since it may be resumed from another folder.
                 config_file: options.config_file.as_deref().map(std::path::absolute).transpose()?,
-                defines: options.defines.clone(),
+                defines: config.invocation.defines.clone(),
                 asked: Some(Box::new(prepared.requests.asked())),
                 control_files: prepared.control_files.clone(),
             };
