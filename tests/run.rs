@@ -1,6 +1,8 @@
 //! `hoist run` over real SSH: what reaches the host, what is shown, who is visited, and what the status says.
 
 mod common;
+#[path = "run/guarded.rs"]
+mod guarded;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;

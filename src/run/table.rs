@@ -158,6 +158,8 @@ impl Row<'_> {
         };
         let drained = match self.may_be_drained() {
             true => Some("it is not known whether it is drained".to_owned()),
+            // Why, the failure says.
+            false if self.has_failed() => self.drained().map(|drained| format!("drained since {}", drained.since)),
             false => self.drained().map(Drained::to_string),
         };
         let reasons: Vec<String> = reason.into_iter().chain(drained).collect();
