@@ -77,17 +77,7 @@ fn tell(
     assert_eq!(status, code.status());
     let trace = fleet.trace.borrow().clone();
     let states = fleet.world.borrow().states.clone();
-    Told {
-        command_run,
-        scripts,
-        trace,
-        events: events.0,
-        rows,
-        code,
-        verdict,
-        interrupted: person.interrupted,
-        states,
-    }
+    Told { command_run, scripts, trace, events: events.0, rows, code, verdict, interrupted: person.interrupted, states }
 }
 
 fn command_run(groups: Vec<Group>, batch: usize) -> CommandRun {
@@ -273,9 +263,10 @@ fn hold_the_drains(told: &Told) {
     }
     let releases = |entry: &&Trace| matches!(entry, Trace::Called { call, .. } if call.step == Step::Release);
     assert!(told.trace.iter().filter(releases).count() <= 1);
-    let undrained = told.trace.iter().position(
-        |entry| matches!(entry, Trace::Called { call, .. } if call.step == Step::Run(Stage::Undrain)),
-    );
+    let undrained = told
+        .trace
+        .iter()
+        .position(|entry| matches!(entry, Trace::Called { call, .. } if call.step == Step::Run(Stage::Undrain)));
     assert!(undrained.is_none() || !is_untouched(told));
 }
 

@@ -152,6 +152,7 @@ fn script() -> impl Strategy<Value = Script> {
             rollback,
             has_done,
             live,
+            ..Script::good()
         },
     )
 }

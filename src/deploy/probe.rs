@@ -91,9 +91,7 @@ pub fn warnings(rows: &[Row], plan: &Plan) -> Vec<String> {
 }
 
 /// Targets of the plan that are one target under two names, in the order of the plan: the first such pair.
-pub fn twins<'a>(
-    mut hosts: impl Iterator<Item = (&'a Target, Option<&'a Facts>)>,
-) -> Option<(&'a Target, &'a Target)> {
+pub fn twins<'a>(mut hosts: impl Iterator<Item = (&'a Target, Option<&'a Facts>)>) -> Option<(&'a Target, &'a Target)> {
     let mut seen: HashMap<&str, &Target> = HashMap::new();
     hosts.find_map(|(target, facts)| {
         let place = facts?.place.as_deref()?;

@@ -106,10 +106,9 @@ impl Command {
             groups,
             takes_room,
             out,
-            drains: holder.as_ref().map(|holder| Drains {
-                run: holder.run.clone(),
-                timeout: settings.timeout(Stage::Rollback),
-            }),
+            drains: holder
+                .as_ref()
+                .map(|holder| Drains { run: holder.run.clone(), timeout: settings.timeout(Stage::Rollback) }),
             gates,
             strict: settings.strict,
         };

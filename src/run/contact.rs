@@ -22,9 +22,7 @@ impl Story<'_, '_> {
         self.judge_contact()?;
         let fit = self.table.hosts().filter(|host| self.table.row(*host).waits()).collect();
         let call = Call::contact(Step::Hold, run.batch, CONTACT_TIMEOUT);
-        self.call(&call, "", fit, true, |table, host, result| {
-            (table.let_in(host, result.outcome), Flow::Continue)
-        });
+        self.call(&call, "", fit, true, |table, host, result| (table.let_in(host, result.outcome), Flow::Continue));
         self.judge_contact()
     }
 

@@ -37,7 +37,8 @@ pub struct Table<'a> {
 
 impl<'a> Table<'a> {
     pub fn new(run: &'a CommandRun) -> Table<'a> {
-        let targets = run.groups.iter().enumerate().flat_map(|(at, group)| group.targets.iter().map(move |it| (at, it)));
+        let targets =
+            run.groups.iter().enumerate().flat_map(|(at, group)| group.targets.iter().map(move |it| (at, it)));
         let row = |(group, target): (usize, &'a Target)| {
             let out = run.out.contains(target);
             Row { group, target, outcome: None, refused: false, facts: None, state: None, out }

@@ -50,10 +50,7 @@ pub fn judge(end: &End, table: &Table, run: &CommandRun) -> (String, ExitCode) {
         End::Locked => return untouched("targets are locked by another run".to_owned(), ExitCode::Locked),
         End::LimitUntouched(at) => {
             let failed = crate::text::hosts(table.failed_in(*at));
-            return untouched(
-                format!("{failed} cannot be worked on, more than {}", limit(*at)),
-                ExitCode::Failed,
-            );
+            return untouched(format!("{failed} cannot be worked on, more than {}", limit(*at)), ExitCode::Failed);
         }
         End::UsedUpUntouched(why) => return untouched(why.clone(), ExitCode::Failed),
         End::OneUnderTwoNames(one, other) => return untouched(one_under_two_names((one, other)), ExitCode::Usage),
@@ -65,7 +62,9 @@ pub fn judge(end: &End, table: &Table, run: &CommandRun) -> (String, ExitCode) {
     let (drained, lost) = (those(|row| row.drained().is_some()), those(|row| row.may_be_drained()));
     let mut parts = vec![text];
     parts.extend((!drained.is_empty()).then(|| still_drained(&drained)));
-    parts.extend((!lost.is_empty()).then(|| format!("{} may be drained: {}", crate::text::hosts(lost.len()), fold(lost))));
+    parts.extend(
+        (!lost.is_empty()).then(|| format!("{} may be drained: {}", crate::text::hosts(lost.len()), fold(lost))),
+    );
     // A host that is left drained serves nobody: that is no good end.
     let is_well = parts.len() == 1 || code == ExitCode::Interrupted;
     (parts.join("; "), if is_well { code } else { ExitCode::Mixed })

@@ -219,7 +219,11 @@ fn gates_sleeps_and_the_question_halt_a_command_where_they_should() {
 
     // A gate that fails once two hosts have had their turn.
     let count = format!("ls {} | wc -l", marks.display());
-    let gate = |at: &str| format!("gates:\n  visits:\n    type: command\n    command: {count}\n    shell: true\n    require: \"< 2\"\n    when: {at}\n");
+    let gate = |at: &str| {
+        format!(
+            "gates:\n  visits:\n    type: command\n    command: {count}\n    shell: true\n    require: \"< 2\"\n    when: {at}\n"
+        )
+    };
     project.write("hoist/gates.yaml", &gate("subgroup"));
     let flags = ["--gates", "--group-size", "1"];
     let ran = run(&flags).ends(1).says("stopped (gate visits failed: ").says("ok on 2 of 4 hosts; 2 not attempted");
@@ -234,7 +238,7 @@ fn gates_sleeps_and_the_question_halt_a_command_where_they_should() {
     run(&flags).ends(2).says("no gate would be asked (visits)").says("--sleep");
     run(&[&["--sleep", "1s"], &flags[..]].concat()).ends(1).says("ok on 2 of 4 hosts");
     // What nobody can tell is no pass, and nobody is there to say that it is no matter.
-    project.write("hoist/gates.yaml", &gate("before").replace("command: ls ", "no_data: ask\n    command: exit 9; ls "));
+    project.write("hoist/gates.yaml", &gate("before").replace("command: ls ", "within: 1\n    command: exit 9; ls "));
     run(&flags).ends(1).says("stopped (gate visits ").says("ok on 0 of 4 hosts; 4 not attempted");
 
     // An interrupt is heeded in the middle of a sleep.
