@@ -43,8 +43,7 @@ pub fn ask(
         command.env(format!("HOIST_{name}"), value);
     }
     command.current_dir(folder);
-    let limits =
-        Limits { until: Instant::now() + timeout, is_over: &|| stop.wait(Duration::ZERO), kill_leftovers: true };
+    let limits = Limits { until: Instant::now() + timeout, is_over: &|| stop.is_over(), kill_leftovers: true };
     let (mut out, mut err) = (String::new(), String::new());
     let ended = subprocess::run(&mut command, &limits, &mut |stream, line| {
         let text = if stream == Stream::Stdout { &mut out } else { &mut err };

@@ -7,6 +7,7 @@ mod bar;
 mod causes;
 mod event;
 mod folded;
+mod gate_news;
 mod json;
 mod log;
 pub mod log_line;
@@ -23,7 +24,7 @@ mod terminal;
 mod text;
 mod words;
 
-pub use crate::gates::{Moment, Sample, SampleVerdict};
+pub use crate::gates::{Moment, Pending, Sample, SampleVerdict};
 pub use crate::terminal::{Theme, sanitize};
 use bar::Bar;
 pub use causes::{Cause, Causes, causes};

@@ -5,11 +5,12 @@ use std::io::Write;
 use super::bar::Bar;
 use super::causes::{Cause, Causes};
 use super::event::Note;
+use super::gate_news::GateNews;
 use super::output_buffer::{HostOutput, OutputBuffer};
 use super::render_options::{RenderOptions, Verbosity};
 use super::sink::{Form, Sink};
 use super::words::{heading, hosts, soak, stopping, took};
-use super::{Event, HostRow, Reporter, SampleVerdict, table};
+use super::{Event, HostRow, Reporter, table};
 use crate::targets::Target;
 use crate::terminal::{Style, Styled, Theme};
 use crate::wire::{Fault, Level, Outcome};
@@ -24,6 +25,8 @@ pub struct Output<O, E> {
     remarks: [Causes<Level>; 2],
     /// With folding, what the hosts have said so far; `None`: it is shown at once.
     kept: Option<OutputBuffer>,
+    /// What was told of health gates.
+    gates: GateNews,
     /// On a terminal, how far it is.
     bar: Option<Bar>,
 }
@@ -53,6 +56,7 @@ impl<O: Write, E: Write> Output<O, E> {
             looks,
             remarks: Default::default(),
             kept: fold.then(OutputBuffer::default),
+            gates: GateNews::default(),
             bar,
         }
     }
@@ -192,12 +196,8 @@ impl<O: Write, E: Write> Reporter for Output<O, E> {
             Event::Note(note) => self.remark(note),
             Event::SoakStarted { label, seconds, .. } => self.remark(&Note::new(Level::Info, soak(label, *seconds))),
             Event::SoakEnded { label, left_seconds: 1.., .. } => self.warn(format!("{label}: the soak was cut short")),
-            Event::Gate { sample, .. } => {
-                let level = match (sample.verdict, sample.observe) {
-                    (SampleVerdict::Pass, _) => Level::Debug,
-                    (SampleVerdict::Fail | SampleVerdict::Inconclusive, true) => Level::Info,
-                    (SampleVerdict::Fail | SampleVerdict::Inconclusive, false) => Level::Warning,
-                };
+            Event::Gate { moment, label, sample, .. } => {
+                let level = self.gates.of(*moment, label, sample).level;
                 self.remark(&Note::new(level, sample.to_string()));
             }
             Event::Stopping { step, hosts: members, stops, seconds, limit, advice } => {

@@ -1,11 +1,12 @@
 //! How far the running step is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::Event;
 use super::words::{step_name, took, waiting};
+use super::{Event, SampleVerdict};
 use crate::fleet::Step;
+use crate::gates::Pending;
 
 /// How far the run is with what takes time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub enum Progress {
     Soak {
         left: u64,
         whole: u64,
+        /// The gates that cannot tell at the moment.
+        unclear: BTreeSet<String>,
     },
 }
 
@@ -45,9 +48,17 @@ impl Progress {
                 }));
             }
             (Event::SoakStarted { seconds, .. }, _) => {
-                *current = Some(Progress::Soak { left: *seconds, whole: *seconds });
+                *current = Some(Progress::Soak { left: *seconds, whole: *seconds, unclear: BTreeSet::new() });
             }
             (Event::Soaking { left_seconds, .. }, Some(Progress::Soak { left, .. })) => *left = *left_seconds,
+            (Event::Gate { sample, .. }, Some(Progress::Soak { unclear, .. })) => {
+                let is_unclear = sample.verdict == SampleVerdict::Inconclusive && !sample.observe;
+                if is_unclear && sample.pending != Some(Pending::Gathering) {
+                    unclear.insert(sample.gate.clone());
+                } else {
+                    unclear.remove(&sample.gate);
+                }
+            }
             // What can be typed now stands alone.
             (Event::Stopping { .. } | Event::StepEnded { .. } | Event::SoakEnded { .. } | Event::Ended { .. }, _) => {
                 *current = None;
@@ -69,7 +80,7 @@ impl Progress {
     pub fn done(&self) -> u64 {
         match self {
             Progress::Step(step) => step.ended() as u64,
-            Progress::Soak { left, whole } => whole.saturating_sub(*left),
+            Progress::Soak { left, whole, .. } => whole.saturating_sub(*left),
         }
     }
 
@@ -86,7 +97,14 @@ impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Progress::Step(step) => step.fmt(f),
-            Progress::Soak { left, .. } => write!(f, "{} left", took(*left as f64)),
+            Progress::Soak { left, unclear, .. } => {
+                write!(f, "{} left", took(*left as f64))?;
+                if unclear.is_empty() {
+                    return Ok(());
+                }
+                let names: Vec<&str> = unclear.iter().map(String::as_str).collect();
+                write!(f, "; inconclusive: {}", names.join(", "))
+            }
         }
     }
 }

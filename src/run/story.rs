@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::deploy::health::{Gates, Look, Moment};
+use crate::deploy::health::{Earlier, Gates, Look, Moment};
 use crate::deploy::{Capacity, Interrupts, Left, Observer, Operator, in_turns, relay, resolved, used_up, watch};
 use crate::fleet::{Call, Fleet, Flow, HostId, HostIds, HostResult, Step, Task};
 use crate::report::{Event, Reporter};
@@ -159,15 +159,19 @@ impl<'a> Story<'a, '_> {
             return Ok(());
         }
         self.heed_interrupt()?;
-        let rows = || self.table.rows.iter().filter(|row| at.is_none_or(|at| row.group == at));
-        let those = |which: fn(&Row) -> bool| rows().filter(|row| which(row)).map(|row| row.target.clone()).collect();
+        let is_meant = |row: &Row| at.is_none_or(|at| row.group == at);
+        let those = |which: &dyn Fn(&Row) -> bool| -> Vec<Target> {
+            self.table.rows.iter().filter(|row| which(row)).map(|row| row.target.clone()).collect()
+        };
         let look = Look {
             moment,
             group: at.map(|at| self.run.groups[at].name.clone()).unwrap_or_default(),
             label: label.to_owned(),
             soak,
-            new: those(|row| row.is_ok()),
-            old: those(|row| row.waits()),
+            new: those(&|row| is_meant(row) && row.is_ok()),
+            old: those(&|row| is_meant(row) && row.waits()),
+            elsewhere: those(&|row| !is_meant(row) && row.waits()),
+            earlier: Earlier::default(),
         };
         let looked = watch(&look, self.gates, self.operator, self.report);
         self.heed_interrupt()?;

@@ -200,3 +200,30 @@ fn an_interrupt_ends_the_command_of_a_gate_with_hoist() {
     let ended = || std::fs::read_to_string(format!("/proc/{command}/stat")).map_or(true, |stat| stat.contains(") Z"));
     wait_for("the end of the command", ended);
 }
+
+#[test]
+fn a_plan_lists_the_gates_with_their_moments() {
+    let gates = "gates:\n  pages: {when: 'before, soak, group, finalize', command: x}\n  errors: {when: soak, command: x, \
+                 group: web, observe: true}\n";
+    let project = project(gates);
+    let lines = |ran: &Ran| -> Vec<String> {
+        ran.out.lines().skip_while(|line| *line != "gates").skip(1).map(str::to_owned).collect()
+    };
+    // Without a soak, the moment of the soak never comes.
+    let ran = project.run(&["plan"]).ends(0);
+    assert_eq!(lines(&ran), ["  pages          before, group, finalize"]);
+    assert!(ran.err.contains("warning: gates.yaml: gate \"errors\" is asked during soaks only"), "{}", ran.err);
+    project.configure("soak_time: 60");
+    let ran = project.run(&["plan"]).ends(0);
+    let both =
+        ["  pages          before, soak, group, finalize", "  errors         soak, group web only (observed only)"];
+    assert_eq!(lines(&ran), both);
+    let json = project.run(&["plan", "--format", "json"]).ends(0).events().remove(0);
+    Answer::named("plan").holds(&json);
+    assert_eq!(json["gates"][1]["when"], serde_json::json!(["soak"]), "{json:#}");
+    project.run(&["plan", "-s", "fetch"]).ends(0).says("no gates are asked");
+    project.write("hoist/gates.yaml", &gates.replace("observe: true", "delay: 60"));
+    for command in ["plan", "check-config"] {
+        project.run(&[command]).ends(0).says("warning: gate errors: its delay is 60 s and the soak of web is 60 s");
+    }
+}

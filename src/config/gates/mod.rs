@@ -1,5 +1,6 @@
 //! `gates.yaml`: the health gates of the repository, and what the environment makes of them.
 
+mod doubts;
 mod draft;
 mod fields;
 
@@ -10,7 +11,7 @@ use std::time::Duration;
 use anyhow::Result;
 use indexmap::{IndexMap, IndexSet};
 
-use crate::gates::{Auth, Gate, Moment, NoData, Source, Statuses, Worse};
+use crate::gates::{Auth, Control, Gate, Moment, NoData, Source, Statuses, Worse};
 use crate::problem::Problem;
 use crate::wire::Level;
 use crate::yaml::Node;
@@ -20,6 +21,7 @@ use super::entries::{Entry, EntryKind, Field, mapping};
 use super::problems::Problems;
 use super::{Config, FoundFile, Note};
 
+pub use doubts::doubts;
 use draft::Draft;
 use fields::{matchers, number, share, texts};
 
@@ -40,7 +42,10 @@ const TYPES: [(&str, [&[&str]; 2]); 5] = [
     ("http", [OF_SERVERS, &["require", "status", "body", "json"]]),
     ("prometheus", [OF_SERVERS, &["require", "query"]]),
     ("alertmanager", [OF_SERVERS, &["matchers"]]),
-    ("compare", [OF_SERVERS, &["query", "host_label", "worse", "significance", "effect", "difference", "samples"]]),
+    (
+        "compare",
+        [OF_SERVERS, &["query", "host_label", "control", "worse", "significance", "effect", "difference", "samples"]],
+    ),
 ];
 
 /// What a gate may hold.
@@ -115,6 +120,11 @@ impl Config {
             let why = "within is shorter than timeout: a single slow answer makes the gate inconclusive";
             problems.push(entry.problem(why).about("within").remark(Level::Warning));
         }
+        let too_soon_or_late = gate.when.iter().find(|moment| matches!(moment, Moment::Before | Moment::Finalize));
+        if let (Source::Compare { .. }, Some(moment)) = (&gate.source, too_soon_or_late) {
+            let why = format!("there is nothing to compare at the moment {moment}: the gate will be skipped there");
+            problems.push(entry.problem(why).about("when").remark(Level::Warning));
+        }
         if problems.thorough {
             problems.extend(secret_files(&gate).into_iter().filter_map(|path| missing(&path, &entry)));
         }
@@ -179,6 +189,13 @@ impl Config {
                     "lower" => Worse::Lower,
                     other => return Err(wrong(format!("unknown direction {other:?}: write higher or lower"))),
                 });
+            }
+            "control" => {
+                draft.comparison.control = match field.text()? {
+                    "group" => Control::Group,
+                    "fleet" => Control::Fleet,
+                    other => return Err(wrong(format!("unknown control {other:?}: write group or fleet"))),
+                }
             }
             "significance" => draft.comparison.significance = share(field, 0.0, 0.5)?,
             "effect" => draft.comparison.effect = share(field, 0.5, 1.0)?,
