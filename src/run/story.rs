@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::deploy::health::{Earlier, Gates, Look, Moment};
 use crate::deploy::{Capacity, Interrupts, Left, Observer, Operator, in_turns, relay, resolved, used_up, watch};
 use crate::fleet::{Call, Fleet, Flow, HostId, HostIds, HostResult, Step, Task};
+use crate::gates::HostsByRevision;
 use crate::report::{Event, Reporter};
 use crate::targets::{Group, Target};
 use crate::wire::Outcome;
@@ -168,9 +169,11 @@ impl<'a> Story<'a, '_> {
             group: at.map(|at| self.run.groups[at].name.clone()).unwrap_or_default(),
             label: label.to_owned(),
             soak,
-            new: those(&|row| is_meant(row) && row.is_ok()),
-            old: those(&|row| is_meant(row) && row.waits()),
-            elsewhere: those(&|row| !is_meant(row) && row.waits()),
+            hosts: HostsByRevision {
+                new: those(&|row| is_meant(row) && row.is_ok()),
+                old: those(&|row| is_meant(row) && row.waits()),
+                elsewhere: those(&|row| !is_meant(row) && row.waits()),
+            },
             earlier: Earlier::default(),
         };
         let looked = watch(&look, self.gates, self.operator, self.report);

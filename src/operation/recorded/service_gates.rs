@@ -71,9 +71,7 @@ impl<'a> ServiceGates<'a> {
             revision: self.revision.clone(),
             previous_revision: previous.clone(),
             group: look.group.clone(),
-            new: look.new.clone(),
-            old: look.old.clone(),
-            elsewhere: look.elsewhere.clone(),
+            hosts: look.hosts.clone(),
         }
     }
 }
