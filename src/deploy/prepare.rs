@@ -1,6 +1,6 @@
 //! From the configuration and the repository to a plan.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -25,6 +25,8 @@ pub struct Choice {
     pub rev: Option<String>,
     pub stages: Option<String>,
     pub limit_hosts: Option<String>,
+    /// What was rolled back, so that a run that names no revision is about none of them.
+    pub undone: HashSet<Revision>,
     /// Targets that are known to be out of service, whether they are deployed to or not.
     pub out: Vec<Target>,
     /// No others than these.
@@ -86,7 +88,7 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
     let chosen = stages(kind, choice.stages.as_deref())?;
     let (name, remark) = match &choice.rev {
         Some(name) => (name.clone(), None),
-        None => revision::unnamed(config, repo, kind, &chosen)?,
+        None => revision::unnamed(config, repo, kind, &chosen, &choice.undone)?,
     };
     notes.extend(remark);
     // Targets keep what is gone back to, whether it is still here or not.

@@ -54,7 +54,7 @@ impl std::str::FromStr for Template {
     fn from_str(text: &str) -> Result<Self, String> {
         let (mut parts, mut rest) = (Vec::new(), text);
         while let Some((before, after)) = rest.split_once("{{") {
-            let (name, behind) = after.split_once("}}").ok_or("{{ is not closed: write }} behind the name")?;
+            let (name, behind) = after.split_once("}}").ok_or("{{ is not closed: write }} after the name")?;
             let name = name.trim();
             let Some(variable) = Variable::ALL.into_iter().find(|variable| variable.name() == name) else {
                 let meant = crate::text::meant_or_known(name, "variables", &Variable::ALL.map(Variable::name));

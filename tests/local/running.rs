@@ -153,7 +153,7 @@ fn what_still_uses_the_tree_of_another_revision_fails_the_promote_and_is_named()
         let request = scene.fetched(&script);
         let reply = scene.run(&request, Stage::Promote);
         let (reason, live) = (reply.reason(), request.revision.short());
-        assert!(reason.contains(&format!("has its {what} in {short} still, and {live} is live")), "{reason}");
+        assert!(reason.contains(&format!("still has its {what} in {short}, but {live} is live")), "{reason}");
         scene.run(&request, Stage::Rollback).ok();
     }
 }
@@ -195,7 +195,7 @@ fn a_command_of_ones_own_is_asked_only_if_that_is_wanted() {
     request.service.command = format!("{}/bin/sv {{action}} {{service}}", scene.target.dir.path().display());
     let reply = scene.run(&request, Stage::Promote).ok();
     let said = reply.lines(Level::Debug).join("\n");
-    assert!(said.contains("what it runs is not known: service_command is not known to answer"), "{said}");
+    assert!(said.contains("cannot determine what it runs: service_command is not known to answer"), "{said}");
     request.service.verify = Some(VerifyService::Strict);
     let reply = scene.run(&StageRequest { force: true, ..in_run("r3", request) }, Stage::Promote);
     assert!(reply.reason().contains("it is down"), "{}", reply.reason());

@@ -157,7 +157,7 @@ fn a_status_shows_what_runit_runs_and_marks_what_is_not_what_is_live() {
     // The page is restarted. The worker reloads where it is.
     let ran = scene.host.run(&["deploy", "--yes", "-l", "127.0.0.1", "--service-restart"]).ends(0);
     ran.says("service page-worker: after the reload process ")
-        .says(&format!("working directory in {one} still, and {two}"));
+        .says(&format!("still has its working directory in {one}, but {two}"));
     let status = scene.host.run(&["status", "127.0.0.1"]).ends(1);
     assert!(!status.out.contains("service page ("), "{}", status.out);
     status.says("service page-worker (process ");
