@@ -122,8 +122,9 @@ fn hold_the_rules(told: &Told) {
     let mut under_way: BTreeSet<usize> = BTreeSet::new();
     let mut outcomes: Vec<Option<Outcome>> = vec![None; places.len()];
     // R13: who is out of service, as the hosts themselves would have it.
-    let mut out: BTreeSet<usize> =
-        (0..places.len()).filter(|host| told.command_run.out.contains(targets[*host])).collect();
+    let is_known = |host: &usize| told.command_run.out.contains(targets[*host]);
+    let is_left = |host: &usize| told.scripts[*host].left_drained;
+    let mut out: BTreeSet<usize> = (0..places.len()).filter(|host| is_known(host) || is_left(host)).collect();
     let out_before = out.clone();
     let mut step = Step::Command;
     let exceeded = |failed: &[usize]| {
@@ -144,7 +145,7 @@ fn hold_the_rules(told: &Told) {
             }
             Trace::Told(host, outcome) if step == Step::Command => {
                 under_way.remove(host);
-                if outcome.is_ok() && !out_before.contains(host) {
+                if outcome.is_ok() && !is_known(host) {
                     out.remove(host);
                 }
                 failed[places[*host].0] += usize::from(!outcome.is_ok());
@@ -253,10 +254,14 @@ fn hold_the_drains(told: &Told) {
         assert!(told.trace.iter().all(only_command), "a plain command is all that a host gets");
         return;
     }
-    let began = |host: usize| told.trace.contains(&Trace::Started(host));
-    for ((host, state), row) in told.states.iter().enumerate().zip(&told.rows) {
-        let Some(_) = state.drained else { continue };
-        assert!(began(host) && told.scripts[host].undrain != Act::Work, "R15: host {host} could be put back");
+    for ((state, script), row) in told.states.iter().zip(&told.scripts).zip(&told.rows) {
+        // Who did not let the run in was not asked.
+        let is_refused =
+            matches!(row.state, RowState::Refused) || script.probe != Act::Work || script.hold != Act::Work;
+        if state.drained.is_none() || is_untouched(told) || is_refused {
+            continue;
+        }
+        assert_ne!(script.undrain, Act::Work, "R15: {} could be put back", row.host);
         assert!(!row.ok && row.reason.as_ref().is_some_and(|reason| reason.contains("drained")), "R15: {row:?}");
         assert!(told.verdict.contains("drained"), "R15: {}", told.verdict);
         assert!(matches!(told.code, ExitCode::Mixed | ExitCode::Interrupted), "R15: {:?}", told.code);
@@ -284,7 +289,8 @@ fn group() -> impl Strategy<Value = AnyGroup> {
 fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         8 => Just(Act::Work), 1 => Just(Act::FailLate), 1 => Just(Act::FailEarly), 1 => Just(Act::TimeOut),
-        1 => Just(Act::Kill), 1 => Just(Act::Unreachable), 1 => Just(Act::LostLate)
+        1 => Just(Act::Kill), 1 => Just(Act::Unreachable), 1 => Just(Act::LostLate), 1 => Just(Act::DrainFails),
+        1 => Just(Act::UndrainFails)
     ]
 }
 
@@ -293,10 +299,10 @@ prop_compose! {
         act in act(),
         probe in prop_oneof![20 => Just(Act::Work), 1 => Just(Act::Unreachable), 1 => Just(Act::FailEarly)],
         hold in prop_oneof![30 => Just(Act::Work), 1 => Just(Act::Locked)],
-        stays_drained in any::<bool>(),
+        left_drained in prop::bool::weighted(0.1),
         undrain in prop_oneof![Just(Act::Work), Just(Act::FailEarly), Just(Act::Unreachable)],
     ) -> Script {
-        Script { primary: [vec![act], vec![], vec![]], probe, hold, stays_drained, undrain, ..Script::good() }
+        Script { primary: [vec![act], vec![], vec![]], probe, hold, left_drained, undrain, ..Script::good() }
     }
 }
 
@@ -347,7 +353,10 @@ prop_compose! {
             gates: if asks { vec![gate] } else { Vec::new() },
             ..command_run(groups, batch)
         };
-        tell(command_run, scripts, if asks { says } else { Vec::new() }, (interrupt_at, answer), order)
+        let scripts = scripts.into_iter().map(|script| {
+            Script { drains, left_drained: script.left_drained && drains, ..script }
+        });
+        tell(command_run, scripts.collect(), if asks { says } else { Vec::new() }, (interrupt_at, answer), order)
     }
 }
 

@@ -80,6 +80,10 @@ pub enum Act {
     Locked,
     /// A rollback that brings the old revision back, and finds that its checks fail.
     ChecksFail,
+    /// The drain fails: nothing is changed, and the host is put back.
+    DrainFails,
+    /// All is done, and the host cannot be put back into service.
+    UndrainFails,
 }
 
 /// One host's script: its acts in each step, by attempt; the last act repeats.
@@ -94,9 +98,11 @@ pub struct Script {
     pub has_done: bool,
     /// What is live there and was never finalized; `None`: what is finalized.
     pub live: Option<char>,
-    /// A command that does not end well leaves it drained.
-    pub stays_drained: bool,
-    /// Putting it back into service.
+    /// Whether it is drained around what takes its service down.
+    pub drains: bool,
+    /// Whether an earlier run has left it drained.
+    pub left_drained: bool,
+    /// Its answer when it is asked to go back into service.
     pub undrain: Act,
 }
 
@@ -112,7 +118,8 @@ impl Script {
             rollback: Act::Work,
             has_done: true,
             live: None,
-            stays_drained: false,
+            drains: false,
+            left_drained: false,
             undrain: Act::Work,
         }
     }
@@ -120,8 +127,15 @@ impl Script {
     /// What the host's links name before the run.
     pub fn before(&self) -> State {
         let done = self.has_done.then(|| revision('a'));
-        State { current: self.live.map(revision).or_else(|| done.clone()), done, ..State::default() }
+        let drained = self.left_drained.then(drained);
+        State { current: self.live.map(revision).or_else(|| done.clone()), done, drained, ..State::default() }
     }
+}
+
+/// The record of a drain.
+fn drained() -> Box<Drained> {
+    let since = "2026-01-01T00:00:00Z".to_owned();
+    Box::new(Drained { since, run: "20260101T000000.000Z-1-abcd".parse().unwrap(), on: DrainOn::Target, reason: None })
 }
 
 /// A host by its place in the plan.
@@ -141,6 +155,8 @@ pub enum Trace {
         stopped: bool,
     },
     Asked(String),
+    /// A host has gone out of service, or is back: by its own record.
+    Drained(Host, bool),
 }
 
 /// What outlives a deployer: the hosts.
@@ -246,11 +262,6 @@ pub struct Scripted {
     pub order: u64,
 }
 
-fn drained() -> Box<Drained> {
-    let (since, run) = ("2026-01-01T00:00:00Z".into(), "r1".parse().unwrap());
-    Box::new(Drained { since, run, on: DrainOn::Target, reason: None })
-}
-
 pub fn revision(digit: char) -> Revision {
     digit.to_string().repeat(40).parse().unwrap()
 }
@@ -293,11 +304,8 @@ impl Scripted {
 
     fn apply(&mut self, host: Host, step: Step, task: &Task) {
         let new = Some(self.new.clone());
-        let is_left = self.scripts[host].stays_drained && self.act(host, step, task.attempt) != Act::Work;
         let state = &mut self.world.borrow_mut().states[host];
         match step {
-            Step::Command => state.drained = is_left.then(drained),
-            Step::Run(Stage::Undrain) => state.drained = None,
             Step::Run(Stage::Fetch) => state.in_progress = new,
             Step::Run(Stage::Promote) => state.current = new,
             Step::Run(Stage::Finalize) => {
@@ -312,6 +320,42 @@ impl Scripted {
                 state.in_progress = None;
             }
             _ => {}
+        }
+    }
+
+    /// Drains the host, or puts it back.
+    fn drain(&mut self, host: Host, out: bool) {
+        let state = &mut self.world.borrow_mut().states[host];
+        if state.drained.is_some() != out {
+            state.drained = out.then(drained);
+            self.trace.borrow_mut().push(Trace::Drained(host, out));
+        }
+    }
+
+    /// Drains the host ahead of what takes its service down.
+    fn drain_for(&mut self, step: Step, task: &Task, act: Act) {
+        let host = task.host.index();
+        let live = self.world.borrow().states[host].current.clone();
+        let takes_down = match step {
+            Step::Run(Stage::Rollback) => live.as_ref() == Some(&self.new) && task.restore.is_some(),
+            Step::Run(stage) => stage.restarts() && live.is_some(),
+            Step::Command => live.is_some(),
+            _ => false,
+        };
+        let begins = !matches!(act, Act::FailEarly | Act::Unreachable | Act::Locked);
+        if takes_down && self.scripts[host].drains && begins {
+            self.drain(host, true);
+        }
+    }
+
+    /// Puts the host back where a step that does so has gone well, or has done nothing.
+    fn undrain_after(&mut self, host: Host, step: Step, act: Act) {
+        let puts_back = match step {
+            Step::Run(stage) => stage.restarts() || stage == Stage::Undrain,
+            step => step == Step::Command,
+        };
+        if puts_back && matches!(act, Act::Work | Act::DrainFails) {
+            self.drain(host, false);
         }
     }
 
@@ -340,9 +384,11 @@ impl Scripted {
             return HostResult { state, ..HostResult::from(Fault::MovedOn { to }) };
         }
         let act = self.act(host, step, task.attempt);
-        if matches!(act, Act::ChecksFail | Act::Work | Act::FailLate | Act::TimeOut | Act::Kill | Act::LostLate) {
+        self.drain_for(step, task, act);
+        if !matches!(act, Act::FailEarly | Act::Unreachable | Act::LostEarly | Act::Locked | Act::DrainFails) {
             self.apply(host, step, task);
         }
+        self.undrain_after(host, step, act);
         let failed = |reason: &str| Err(Fault::failed(reason));
         let outcome = match act {
             Act::Work => Ok(()),
@@ -353,6 +399,8 @@ impl Scripted {
                 Err(Fault::ChecksFailed { reason: "check page failed".into() })
             }
             Act::ChecksFail => failed("check"),
+            Act::DrainFails => failed("drain"),
+            Act::UndrainFails => failed("undrain"),
             Act::Kill => Err(Fault::Killed { signal: "KILL".into() }),
             Act::Unreachable => Err(Fault::Unreachable { reason: "refused".into() }),
             Act::LostLate | Act::LostEarly => Err(Fault::Lost { reason: "cut".into() }),
@@ -390,7 +438,7 @@ impl Scripted {
                 findings: Vec::new(),
                 running: Vec::new(),
             });
-        } else if answered && matches!(act, Act::Work | Act::FailEarly | Act::FailLate | Act::ChecksFail) {
+        } else if answered && !matches!(act, Act::Kill | Act::Locked) {
             result.state = Some(self.world.borrow().states[host].clone());
         }
         result
