@@ -114,7 +114,7 @@ fn locked(job: &Job, stage: Stage, attempt: u32, input: Box<dyn Read + Send>, by
     }
     end.started(start);
     let renewing = lease::Renewing::during(&job.layout, &job.request);
-    let result = job.deadline.check().and_then(|()| super::carry_out(job, stage, input));
+    let result = job.deadline.check().and_then(|()| super::carry_out(job, stage, input, by));
     drop(renewing);
     let result = result.and(end_lease(job, stage, by));
     if let Err(fault) = &result {
