@@ -1,6 +1,7 @@
 //! The stages: what each of them does on the target, its checks and services, and what makes a revision live.
 
 pub mod checks;
+pub mod command;
 pub mod config_deploy;
 pub mod config_diff;
 pub mod fetch;
@@ -38,5 +39,6 @@ fn carry_out(job: &Job, stage: Stage, input: Box<dyn Read + Send>, by: &By) -> R
         Stage::Rollback => rollback::run(&job_of(input)),
         Stage::Undrain => undrain::run(&job_of(input)),
         Stage::ConfigDiff => config_diff::run(job),
+        Stage::Command => command::run(&job.with_deployer(input)),
     }
 }
