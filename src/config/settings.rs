@@ -176,6 +176,13 @@ pub struct Settings {
     pub lock_dir: PathBuf,
     /// How long to wait for a lock of the deploy host; zero: not at all. `None` leaves it to the kind of repository.
     pub lock_timeout: Option<Duration>,
+    pub tcpircbot_host: Option<String>,
+    pub tcpircbot_port: u16,
+    pub statsd_host: Option<String>,
+    pub statsd_port: u16,
+    pub udp2log_host: Option<String>,
+    pub udp2log_port: u16,
+    pub use_syslog: bool,
     pub umask: u32,
 }
 
@@ -294,6 +301,13 @@ impl Settings {
             lock_file: read.opt("lock_file", values::absolute)?,
             lock_dir: read.get("lock_dir", values::absolute)?,
             lock_timeout: read.opt("lock_timeout", values::seconds_or_off)?,
+            tcpircbot_host: read.opt("tcpircbot_host", values::host)?,
+            tcpircbot_port: read.get("tcpircbot_port", values::port)?,
+            statsd_host: read.opt("statsd_host", values::host)?,
+            statsd_port: read.get("statsd_port", values::port)?,
+            udp2log_host: read.opt("udp2log_host", values::host)?,
+            udp2log_port: read.get("udp2log_port", values::port)?,
+            use_syslog: read.get("use_syslog", values::boolean)?,
             umask: read.umask()?,
         })
     }

@@ -58,7 +58,7 @@ impl<'a> ServiceGates<'a> {
 }
 
 /// The revision that most targets run, but for the plan's own; empty where none does.
-fn most_common_before(plan: &Plan, observations: &Observations) -> String {
+pub fn most_common_before(plan: &Plan, observations: &Observations) -> String {
     let mut counts: HashMap<String, usize> = HashMap::new();
     for (_, live) in observations.live(plan).into_iter().filter(|(_, live)| *live != plan.revision) {
         *counts.entry(live.to_string()).or_default() += 1;
