@@ -25,6 +25,7 @@ pub mod journal;
 pub mod local;
 pub mod locks;
 pub mod logs;
+mod named;
 pub mod operation;
 mod paths;
 mod placeholders;

@@ -92,7 +92,7 @@ fn split(series: &[Series], subject: &Subject, label: &str) -> Result<(Vec<f64>,
             ));
         };
         let is = |host: &&Target| names(name, &host.host);
-        let (side, host) = match (subject.new.iter().find(is), subject.old.iter().find(is)) {
+        let (side, host) = match (subject.hosts.new.iter().find(is), subject.hosts.old.iter().find(is)) {
             (Some(host), _) => (&mut new, host),
             (None, Some(host)) => (&mut old, host),
             (None, None) => continue,
@@ -125,6 +125,7 @@ fn names(label: &str, host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::comparison::Control;
+    use super::super::template::HostsByRevision;
     use super::*;
 
     fn comparison() -> Comparison {
@@ -141,7 +142,9 @@ mod tests {
 
     fn subject() -> Subject {
         let hosts = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect();
-        Subject { new: hosts(&["web01", "web02"]), old: hosts(&["web03", "web04", "web05"]), ..Subject::default() }
+        let (new, old) = (hosts(&["web01", "web02"]), hosts(&["web03", "web04", "web05"]));
+        let hosts = HostsByRevision { new, old, elsewhere: Vec::new() };
+        Subject { hosts, ..Subject::default() }
     }
 
     fn series(values: &[(&str, f64)]) -> Vec<Series> {

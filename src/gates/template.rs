@@ -5,6 +5,7 @@
 
 use std::fmt::Write;
 
+use crate::named::named;
 use crate::placeholders::Placeholders;
 use crate::targets::Target;
 
@@ -16,7 +17,13 @@ pub struct Subject {
     pub previous_revision: String,
     /// Empty before the first host and before finalize.
     pub group: String,
-    /// On the new revision.
+    pub hosts: HostsByRevision,
+}
+
+/// The hosts of a group, or of all groups, by what is live on them. A host that is between the two is in neither list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HostsByRevision {
+    /// Those on the new revision.
     pub new: Vec<Target>,
     /// Of the group, still on the old one.
     pub old: Vec<Target>,
@@ -24,23 +31,13 @@ pub struct Subject {
     pub elsewhere: Vec<Target>,
 }
 
-/// What can stand between the braces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Variable {
-    Revision,
-    PreviousRevision,
-    Group,
-    NewHosts,
-    OldHosts,
+named! {
+    /// What can stand between the braces.
+    enum Variable {
+        Revision = "revision", PreviousRevision = "previous_revision",
+        Group = "group", NewHosts = "new_hosts", OldHosts = "old_hosts",
+    }
 }
-
-const VARIABLES: [(&str, Variable); 5] = [
-    ("revision", Variable::Revision),
-    ("previous_revision", Variable::PreviousRevision),
-    ("group", Variable::Group),
-    ("new_hosts", Variable::NewHosts),
-    ("old_hosts", Variable::OldHosts),
-];
 
 /// A text with variables.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,10 +48,10 @@ impl std::str::FromStr for Template {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let variable = |name: &str| {
-            let known = VARIABLES.map(|(name, _)| name);
+            let known = Variable::ALL.map(Variable::name);
             let unknown =
                 || format!("unknown variable {name:?}{}", crate::text::meant_or_known(name, "variables", &known));
-            VARIABLES.into_iter().find(|(known, _)| *known == name).map(|(_, variable)| variable).ok_or_else(unknown)
+            Variable::ALL.into_iter().find(|variable| variable.name() == name).ok_or_else(unknown)
         };
         Placeholders::parse(text, variable).map(Template)
     }
@@ -76,8 +73,8 @@ impl Template {
     pub fn in_url(&self, subject: &Subject) -> String {
         self.0.fill(|variable| {
             percent_encoded(&match *variable {
-                Variable::NewHosts => names(&subject.new).join(","),
-                Variable::OldHosts => names(&subject.old).join(","),
+                Variable::NewHosts => names(&subject.hosts.new).join(","),
+                Variable::OldHosts => names(&subject.hosts.old).join(","),
                 single => value(single, subject).to_owned(),
             })
         })
@@ -86,8 +83,8 @@ impl Template {
     /// As a query or a matcher. Hosts are a regular expression in parentheses.
     pub fn in_query(&self, subject: &Subject) -> String {
         self.0.fill(|variable| match *variable {
-            Variable::NewHosts => alternation(&names(&subject.new)),
-            Variable::OldHosts => alternation(&names(&subject.old)),
+            Variable::NewHosts => alternation(&names(&subject.hosts.new)),
+            Variable::OldHosts => alternation(&names(&subject.hosts.old)),
             // Revisions and names of groups have none of these characters; whatever comes, it stays in its quotes.
             single => value(single, subject).chars().filter(|c| !"\"'`\\".contains(*c) && !c.is_control()).collect(),
         })
@@ -101,8 +98,8 @@ impl Subject {
             ("REVISION", self.revision.clone()),
             ("PREVIOUS_REVISION", self.previous_revision.clone()),
             ("GROUP", self.group.clone()),
-            ("NEW_HOSTS", names(&self.new).join(" ")),
-            ("OLD_HOSTS", names(&self.old).join(" ")),
+            ("NEW_HOSTS", names(&self.hosts.new).join(" ")),
+            ("OLD_HOSTS", names(&self.hosts.old).join(" ")),
         ]
     }
 }
@@ -160,9 +157,11 @@ mod tests {
             revision: "4f2a".into(),
             previous_revision: "9c1b".into(),
             group: "canary".into(),
-            new: hosts(&["deploy@web01.example.org:2222", "2001:db8::1"]),
-            old: hosts(&["web02"]),
-            elsewhere: Vec::new(),
+            hosts: HostsByRevision {
+                new: hosts(&["deploy@web01.example.org:2222", "2001:db8::1"]),
+                old: hosts(&["web02"]),
+                elsewhere: Vec::new(),
+            },
         }
     }
 

@@ -1,77 +1,37 @@
 //! What is announced.
 
-use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::named::named;
 use crate::text::{counted, meant_or_known};
 
-/// What happened: the words of `on:`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EventKind {
-    /// A deployment begins; nothing is touched yet.
-    Started,
-    /// A group is through its stages.
-    Group,
-    /// A person is asked.
-    Question,
-    /// The deployment does not go further forward.
-    Halted,
-    /// A rollback is over.
-    RolledBack,
-    /// The deployment is over, whatever it came to: its last announcement.
-    Finished,
-    /// Its deployer died.
-    Unfinished,
-    /// Somebody goes on with it, or rolls it back.
-    Resumed,
-    /// `hoist reconcile` has brought hosts to what they should run.
-    Reconciled,
-    /// `hoist lock` keeps deployments out.
-    Locked,
-    /// A gate says something else of the service than before.
-    Gate,
-}
-
-impl EventKind {
-    /// All of them, in the order of the manual.
-    pub const ALL: [EventKind; 11] = [
-        EventKind::Started,
-        EventKind::Group,
-        EventKind::Gate,
-        EventKind::Question,
-        EventKind::Halted,
-        EventKind::RolledBack,
-        EventKind::Reconciled,
-        EventKind::Finished,
-        EventKind::Unfinished,
-        EventKind::Resumed,
-        EventKind::Locked,
-    ];
-
-    /// As `on:` and JSON name it.
-    pub fn word(self) -> &'static str {
-        match self {
-            EventKind::Started => "started",
-            EventKind::Group => "group",
-            EventKind::Question => "question",
-            EventKind::Halted => "halted",
-            EventKind::RolledBack => "rolled_back",
-            EventKind::Finished => "finished",
-            EventKind::Unfinished => "unfinished",
-            EventKind::Resumed => "resumed",
-            EventKind::Reconciled => "reconciled",
-            EventKind::Locked => "locked",
-            EventKind::Gate => "gate",
-        }
-    }
-}
-
-impl fmt::Display for EventKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
+named! {
+    /// What happened: the words of `on:`, in the order of the manual.
+    pub enum EventKind {
+        /// A deployment begins; nothing is touched yet.
+        Started = "started",
+        /// A group is through its stages.
+        Group = "group",
+        /// A gate says something else of the service than before.
+        Gate = "gate",
+        /// A person is asked.
+        Question = "question",
+        /// The deployment does not go further forward.
+        Halted = "halted",
+        /// A rollback is over.
+        RolledBack = "rolled_back",
+        /// `hoist reconcile` has brought hosts to what they should run.
+        Reconciled = "reconciled",
+        /// The deployment is over, whatever it came to: its last announcement.
+        Finished = "finished",
+        /// Its deployer died.
+        Unfinished = "unfinished",
+        /// Somebody goes on with it, or rolls it back.
+        Resumed = "resumed",
+        /// `hoist lock` keeps deployments out.
+        Locked = "locked",
     }
 }
 
@@ -79,9 +39,9 @@ impl FromStr for EventKind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let words = EventKind::ALL.map(EventKind::word);
+        let words = EventKind::ALL.map(EventKind::name);
         let unknown = || format!("unknown event {text:?}{}", meant_or_known(text, "events", &words));
-        EventKind::ALL.into_iter().find(|kind| kind.word() == text).ok_or_else(unknown)
+        EventKind::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(unknown)
     }
 }
 

@@ -194,9 +194,9 @@ impl Gates for ScriptedGates {
             moment: look.moment,
             group,
             label,
-            new: look.new.len(),
-            old: look.old.len(),
-            elsewhere: look.elsewhere.len(),
+            new: look.hosts.new.len(),
+            old: look.hosts.old.len(),
+            elsewhere: look.hosts.elsewhere.len(),
             earlier: look.earlier.samples.len(),
             soaked: 0,
         });

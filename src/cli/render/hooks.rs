@@ -15,7 +15,7 @@ pub fn text(hooks: &[ListedHook]) -> Page {
         return page;
     }
     let row = |ListedHook { hook, .. }: &ListedHook| {
-        let on: Vec<&str> = hook.on.iter().map(|event| event.word()).collect();
+        let on: Vec<&str> = hook.on.iter().map(|event| event.name()).collect();
         let group = hook.group.as_ref().map(|group| format!(" (group {group})")).unwrap_or_default();
         let required = if hook.required { ", required" } else { "" };
         [

@@ -91,7 +91,8 @@ pub fn report_dead(options: &Options, config: &Config, front: &dyn Frontend) {
     environments.sort();
     environments.dedup();
     for environment in environments {
-        let of = Options { environment, ..options.clone() };
+        let mut of = options.clone();
+        of.invocation.environment = environment;
         let hooks = Config::load(&of).and_then(|config| Ok((config.hooks()?.0, config)));
         match hooks {
             Err(error) => front.tell(&format!("warning: nothing is announced: {error:#}")),

@@ -81,7 +81,7 @@ impl State {
 
     /// A gate is announced when it says something else than before.
     fn gate(&mut self, group: &str, sample: &Sample) {
-        let verdict = sample.verdict.word();
+        let verdict = sample.verdict.name();
         let seen = self.watched.gates.entry((sample.gate.clone(), group.to_owned())).or_default();
         if seen.0 == verdict {
             return;

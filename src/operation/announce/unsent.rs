@@ -12,7 +12,7 @@ pub fn told(unsent: &[Unsent]) -> Option<String> {
         }
     }
     let of_hook = |(hook, unsent): (&str, Vec<&Unsent>)| {
-        let events: Vec<&str> = unsent.iter().map(|one| one.event.word()).collect();
+        let events: Vec<&str> = unsent.iter().map(|one| one.event.name()).collect();
         let reason = unsent.first().map(|one| one.reason.as_str()).unwrap_or_default();
         format!("hook {hook} was not told {} ({reason})", events.join(", "))
     };
