@@ -18,7 +18,7 @@ impl<V> Placeholders<V> {
     pub fn parse(text: &str, variable: impl Fn(&str) -> Result<V, String>) -> Result<Placeholders<V>, String> {
         let (mut parts, mut rest) = (Vec::new(), text);
         while let Some((before, after)) = rest.split_once("{{") {
-            let (name, behind) = after.split_once("}}").ok_or("{{ is not closed: write }} behind the name")?;
+            let (name, behind) = after.split_once("}}").ok_or("{{ is not closed: write }} after the name")?;
             parts.extend([Part::Text(before.to_owned()), Part::Variable(variable(name.trim())?)]);
             rest = behind;
         }

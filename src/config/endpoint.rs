@@ -28,9 +28,9 @@ pub fn endpoint(texts: &mut Texts, entry: &Entry) -> Result<Endpoint, Problem> {
     match authority {
         None => return Err(wrong("it does not begin with http:// or https://")),
         Some(authority) if authority.contains('@') => {
-            return Err(wrong("it holds a name or a password: write username and password_file instead"));
+            return Err(wrong("it contains a user name or a password: write username and password_file instead"));
         }
-        Some("") if !text.contains("://{{") => return Err(wrong("it names no host")),
+        Some("") if !text.contains("://{{") => return Err(wrong("it has no host")),
         Some(_) => {}
     }
     if fixed.chars().any(|c| c.is_whitespace() || c.is_control()) || !fixed.is_ascii() {

@@ -94,7 +94,7 @@ fn request(endpoint: &Endpoint, url: &str, outgoing: Option<Outgoing>, timeout: 
     }
     let place = place(url);
     let failed =
-        |error: ureq::Error| Failure::Silent(redact(&format!("{place} does not answer: {}", why(&error, timeout))));
+        |error: ureq::Error| Failure::Silent(redact(&format!("no answer from {place}: {}", why(&error, timeout))));
     let bad = |error: ureq::http::Error| Failure::Setup(redact(&format!("bad request for {place}: {error}")));
     let called = match outgoing {
         None => agent.run(request.method("GET").body(()).map_err(bad)?),
@@ -200,7 +200,7 @@ fn why(error: &ureq::Error, timeout: Duration) -> String {
     match error {
         ureq::Error::Io(error) => plain(error),
         ureq::Error::Timeout(_) => format!("no answer within {} s", timeout.as_secs_f64()),
-        ureq::Error::BodyExceedsLimit(limit) => format!("the answer is larger than {} MiB", limit >> 20),
+        ureq::Error::BodyExceedsLimit(limit) => format!("the response is larger than {} MiB", limit >> 20),
         ureq::Error::NativeTls(error) => format!("TLS: {}", excerpt(&error.to_string())),
         other => excerpt(&other.to_string()),
     }

@@ -50,7 +50,7 @@ pub fn tcp(host: &str, port: u16, bytes: &[u8], timeout: Duration) -> Result<(),
         });
         match sent {
             Ok(()) => return Ok(()),
-            Err(error) => last = format!("{host}:{port} does not answer: {}", plain(&error)),
+            Err(error) => last = format!("no answer from {host}:{port}: {}", plain(&error)),
         }
     }
     Err(last)

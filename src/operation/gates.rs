@@ -150,7 +150,7 @@ pub fn backtest(
     let gates = chosen(&config, names, front)?;
     for gate in gates.iter().filter(|gate| !gate.source.remembers()) {
         let (name, kind) = (&gate.name, gate.source.name());
-        front.tell(&format!("note: gate {name} is left out: a gate of type {kind} cannot be asked about the past"));
+        front.tell(&format!("note: gate {name} is skipped: a gate of type {kind} cannot be asked about the past"));
     }
     let (deployments, warnings) = journal::past_looks(&state_folder(&config), config.environment.as_deref())?;
     for warning in warnings {

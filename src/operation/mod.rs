@@ -8,6 +8,7 @@ mod announce;
 mod command;
 mod deploy;
 mod distance;
+mod elsewhere;
 mod frontend;
 mod gates;
 mod history;

@@ -54,7 +54,7 @@ fn a_listener_that_hangs_holds_up_no_stage() {
     let ran = project.deploy(&[]).ends(0);
     all_on(&farm, 2, &two);
     for named in [
-        "hook refuses was not told started, finished (127.0.0.1:1 does not answer: Connection refused)",
+        "hook refuses was not told started, finished (no answer from 127.0.0.1:1: Connection refused)",
         "hook bad was not told started, finished (127.0.0.1:",
         "answers with HTTP status 500: out of order)",
         "hook flood was not told started, finished (",

@@ -71,7 +71,7 @@ fn a_mistake_is_named_with_its_line_and_what_was_meant() {
         ("{on: started, type: webhook}", "has no address"),
         ("{on: started, type: webhook, url: 'http://h', url_file: /u}", "has both a url and a url_file"),
         ("{on: started, type: webhook, url: 'ftp://h'}", "it does not begin with http:// or https://"),
-        ("{on: started, type: webhook, url: 'http://me:pw@h'}", "it holds a name or a password"),
+        ("{on: started, type: webhook, url: 'http://me:pw@h'}", "it contains a user name or a password"),
         (
             "{on: started, type: webhook, url: 'http://h', body: '{{ txt }}'}",
             "unknown variable \"txt\": did you mean \"text\"?",
