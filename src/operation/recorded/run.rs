@@ -23,7 +23,7 @@ use crate::wire::Level;
 use super::after_probe::AfterProbe;
 use super::observe::Observations;
 use super::publish::publish;
-use super::service_gates::{ServiceGates, most_common_before};
+use super::service_gates::{ServiceGates, most_common};
 use super::tag::TaggingFleet;
 
 /// One run: what a deployment needs here, and what it leaves.
@@ -79,7 +79,10 @@ impl<'a> RecordedRun<'a> {
         let observations = Observations::new(plan.size());
         self.announcer.observe({
             let (observations, plan) = (observations.clone(), plan.clone());
-            move || Some(most_common_before(&plan, &observations)).filter(|found| !found.is_empty())
+            move || {
+                let before = observations.live(&plan).into_iter().map(|(_, live)| live);
+                Some(most_common(before.filter(|live| *live != plan.revision))).filter(|found| !found.is_empty())
+            }
         });
         let mut gates = ServiceGates::new(self.config, plan, observations.clone());
         let verdict = match &replay {
