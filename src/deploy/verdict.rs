@@ -110,7 +110,7 @@ fn judge(end: End, why: Option<&str>, table: &Table, plan: &Plan) -> (String, Ex
         }
         End::NobodyThere => untouched("no target can be deployed to", ExitCode::Failed),
         End::InterruptedUntouched => untouched("interrupted", ExitCode::Interrupted),
-        End::RollbackDeclined => (declined(table), ExitCode::Mixed),
+        End::RollbackDeclined => (declined(table, plan), ExitCode::Mixed),
         End::Halted => halted(why, table, plan),
         End::Done => done(table, plan),
     }
@@ -164,14 +164,23 @@ fn mixed(table: &Table) -> &'static str {
     if first.is_some_and(|first| live.any(|current| current != first)) { "; the fleet is mixed: " } else { ": " }
 }
 
-/// What hosts run if the operator declined the rollback.
-fn declined(table: &Table) -> String {
+/// What hosts run if the operator declined the rollback, and how to go on or back.
+fn declined(table: &Table, plan: &Plan) -> String {
     let is_changed = |row: &Row| row.touched && !row.as_it_was();
     let touched = count(table, |row| row.touched);
     match (count(table, is_changed), touched) {
         (0, 1) => "stopped, not rolled back: 1 host still runs what it ran before".into(),
         (0, _) => format!("stopped, not rolled back: {} still run what they ran before", hosts(touched)),
-        _ => format!("stopped, not rolled back{}{}", mixed(table), changed(table, is_changed)),
+        _ => {
+            let back = plan.invocation.on_these_hosts("rollback");
+            let way = if plan.brings_code() {
+                let on = plan.invocation.on_these_hosts(&format!("deploy -r {}", plan.revision.short()));
+                format!("`{on}` goes on, `{back}` goes back")
+            } else {
+                format!("`{back}` goes back")
+            };
+            format!("stopped, not rolled back{}{}; {way}", mixed(table), changed(table, is_changed))
+        }
     }
 }
 

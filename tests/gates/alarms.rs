@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use hoist::gates::statistics::mann_whitney;
 use hoist::gates::{
-    Asker, Comparison, Control, Endpoint, Gate, Judge, Moment, Next, NoData, Source, Stop, Subject, Verdict, Worse,
+    Asker, Comparison, Control, Endpoint, Gate, HostsByRevision, Judge, Moment, Next, NoData, Source, Stop, Subject,
+    Verdict, Worse,
 };
 
 use crate::server::{Response, Server, vector};
@@ -121,7 +122,8 @@ fn alarms(new: usize, slower: f64) -> (usize, usize) {
         Response::Ok(answer)
     });
     let (on_new, on_old) = targets.split_at(new);
-    let subject = Subject { group: "web".into(), new: on_new.to_vec(), old: on_old.to_vec(), ..Subject::default() };
+    let hosts = HostsByRevision { new: on_new.to_vec(), old: on_old.to_vec(), elsewhere: Vec::new() };
+    let subject = Subject { group: "web".into(), hosts, ..Subject::default() };
     let gate = gate(server.port);
     let mut found = (0, 0);
     for seed in 0..RUNS as u64 {

@@ -8,7 +8,7 @@ pub fn fault(url: &str) -> Option<&'static str> {
     let Some(rest) = rest else { return Some("it does not begin with http:// or https://") };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if authority.contains('@') {
-        return Some("it holds a name or a password: write username and password_file instead");
+        return Some("it contains a user name or a password: write username and password_file instead");
     }
     if authority.contains("{{") {
         let is_list = authority.contains("new_hosts") || authority.contains("old_hosts");
@@ -22,7 +22,7 @@ pub fn fault(url: &str) -> Option<&'static str> {
         None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
     };
     if host.is_empty() {
-        return Some("it names no host");
+        return Some("it has no host");
     }
     match port.strip_prefix(':') {
         None if port.is_empty() => None,
