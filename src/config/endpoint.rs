@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 use crate::gates::{Auth, Endpoint, Template};
 use crate::problem::Problem;
 
+use super::authority;
 use super::entries::Entry;
 use super::values;
 
@@ -16,22 +17,19 @@ pub const OF_SERVERS: &[&str] = &["url", "bearer_token_file", "username", "passw
 /// Keys as they stand, with their lines.
 pub type Texts = IndexMap<&'static str, (String, usize)>;
 
-/// Where a request goes.
-pub fn endpoint(texts: &mut Texts, entry: &Entry) -> Result<Endpoint, Problem> {
+/// Where a request goes. `server_alone`: a path and a query are put behind it.
+pub fn endpoint(texts: &mut Texts, server_alone: bool, entry: &Entry) -> Result<Endpoint, Problem> {
     let mut take = |key: &str| texts.shift_remove(key);
     let (text, line) = take("url").ok_or_else(|| entry.itself("has no address: write `url: http://host:port`"))?;
     let wrong = |why: &str| at(entry, line, "url", format!("bad url: {why}"));
     let url: Template = text.trim().parse().map_err(|why: String| at(entry, line, "url", why))?;
     let fixed = url.fixed();
-    let rest = ["http://", "https://"].into_iter().find_map(|scheme| fixed.strip_prefix(scheme));
-    let authority = rest.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
-    match authority {
-        None => return Err(wrong("it does not begin with http:// or https://")),
-        Some(authority) if authority.contains('@') => {
-            return Err(wrong("it contains a user name or a password: write username and password_file instead"));
-        }
-        Some("") if !text.contains("://{{") => return Err(wrong("it has no host")),
-        Some(_) => {}
+    if let Some(why) = authority::fault(text.trim()) {
+        return Err(wrong(why));
+    }
+    if server_alone && fixed.contains(['?', '#']) {
+        let why = "it has more than a path behind the server's name: write the address of the server alone";
+        return Err(wrong(why));
     }
     if fixed.chars().any(|c| c.is_whitespace() || c.is_control()) || !fixed.is_ascii() {
         return Err(wrong("it contains a character that must be written as %XX"));

@@ -294,7 +294,7 @@ impl Draft {
                 return Err(entry.itself("has both a url and a url_file: write one of them"));
             }
         }
-        let endpoint = endpoint(&mut self.text, entry)?;
+        let endpoint = endpoint(&mut self.text, false, entry)?;
         let method = match self.take("method") {
             None => "POST",
             Some((text, line)) => {

@@ -2,6 +2,7 @@
 
 mod addresses;
 pub mod algorithms;
+mod authority;
 mod check;
 mod checks;
 mod config_files;

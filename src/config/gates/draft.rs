@@ -71,7 +71,7 @@ impl Draft {
         let require = self.require.take();
         match kind {
             "http" => {
-                let endpoint = endpoint(&mut self.text, entry)?;
+                let endpoint = endpoint(&mut self.text, kind != "http", entry)?;
                 let json = match (self.take("json"), require) {
                     (Some((pointer, line)), Some(require)) => Some((json_pointer(pointer, line, entry)?, require)),
                     (Some(_), None) => {
@@ -88,14 +88,14 @@ impl Draft {
             }
             "prometheus" => {
                 let require = require.ok_or_else(|| lacks("requirement: write `require: \"< 0.01\"`, for example"))?;
-                let (endpoint, query) = (endpoint(&mut self.text, entry)?, self.query(entry)?);
+                let (endpoint, query) = (endpoint(&mut self.text, kind != "http", entry)?, self.query(entry)?);
                 if require.is_of_text() {
                     return Err(entry.itself("compares a value from Prometheus with text: write a number"));
                 }
                 Ok(Source::Prometheus { endpoint, query, require })
             }
             "alertmanager" => {
-                let endpoint = endpoint(&mut self.text, entry)?;
+                let endpoint = endpoint(&mut self.text, kind != "http", entry)?;
                 if self.matchers.is_empty() {
                     return Err(lacks("matchers: write `matchers: ['severity=\"page\"']`, for example"));
                 }
@@ -104,7 +104,7 @@ impl Draft {
             "compare" => {
                 let worse =
                     self.worse.ok_or_else(|| lacks("direction that is worse: write `worse: higher` or `lower`"))?;
-                let (endpoint, query) = (endpoint(&mut self.text, entry)?, self.query(entry)?);
+                let (endpoint, query) = (endpoint(&mut self.text, kind != "http", entry)?, self.query(entry)?);
                 let label = self.take("host_label").map(|(label, _)| label);
                 let host_label = label.unwrap_or_else(|| self.comparison.host_label.clone());
                 Ok(Source::Compare {
