@@ -136,6 +136,11 @@ impl Command {
         Ok(Command { lock: Some(lock), ..self })
     }
 
+    /// Whether hosts are drained while the command runs there.
+    pub fn drains(&self) -> bool {
+        self.holder.is_some()
+    }
+
     fn confirm(&self, front: &dyn Frontend) -> Result<(), Refused> {
         let size: usize = self.run.groups.iter().map(|group| group.targets.len()).sum();
         let most = self.config.settings.run_confirm_above;
