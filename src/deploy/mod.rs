@@ -38,4 +38,4 @@ pub use prepare::{Choice, Prepared, prepare};
 pub use relay::{Observer, relay};
 pub use requests::{Requests, parts, requests};
 pub use story::deploy;
-pub use verdict::Verdict;
+pub use verdict::{Verdict, what_is_wrong};
