@@ -58,6 +58,11 @@ pub fn seconds_between(begin: &str, end: &str) -> Option<f64> {
     Some(end.duration_since(begin).as_secs_f64())
 }
 
+/// Seconds since 1970 of a time in RFC 3339; `None`: it is no such time.
+pub fn unix_seconds(time: &str) -> Option<f64> {
+    seconds_between("1970-01-01T00:00:00Z", time)
+}
+
 /// Seconds since 1970.
 pub fn seconds() -> u64 {
     u64::try_from(Timestamp::now().as_second()).unwrap_or(0)

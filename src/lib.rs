@@ -32,6 +32,7 @@ pub mod repo;
 pub mod report;
 pub mod run;
 mod scap_state;
+mod subprocess;
 pub mod targets;
 mod terminal;
 mod text;

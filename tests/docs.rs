@@ -14,7 +14,7 @@ use hoist::config::keys::{KEYS, Key, Prefix};
 use hoist::exit_code::ExitCode;
 use hoist::fleet::ssh::{OPTIONS, Use};
 use hoist::fleet::{HostResult, Step};
-use hoist::report::{Event, Format, GroupHead, HostRow, Moment, Note, RowState, Sample, SampleVerdict};
+use hoist::report::{Event, Format, GroupHead, HostRow, Moment, Note, Pending, RowState, Sample, SampleVerdict};
 use hoist::wire::{Fault, Holder, Level, Line, Outcome, Stage, StartedBy};
 use schema::Answer;
 
@@ -342,6 +342,7 @@ fn events() -> Vec<Event> {
                 reason: "r".into(),
                 attempt: 1,
                 observe: true,
+                pending: Some(Pending::NoValue),
             },
         },
         Event::GateFailed {

@@ -116,9 +116,11 @@ impl Scene {
     }
 }
 
-/// A line of shell that notes a word, and waits for as long as it is to.
+/// A line of shell that notes its process and a word, and waits for as long as it is to.
 fn happens(word: &str, srv: &str) -> String {
-    format!("echo {word} >> {srv}/events; while test -e {srv}/pause-{word}; do sleep 0.05; done")
+    format!(
+        "echo $$ > {srv}/{word}.pid; echo {word} >> {srv}/events; while test -e {srv}/pause-{word}; do sleep 0.05; done"
+    )
 }
 
 /// Ends a process of the farm, by its id.
@@ -155,6 +157,11 @@ fn a_deployer_that_is_killed_at_any_moment_leaves_what_a_resume_and_a_rollback_p
                 let mut deployer = scene.start_up_to(&["deploy", "--yes"], moment);
                 deployer.kill().unwrap();
                 deployer.wait().unwrap();
+                if place == "deploy_host" && moment != "restart" {
+                    let pid = std::fs::read_to_string(scene.srv(0, &format!("{moment}.pid"))).unwrap();
+                    let gone = || !std::path::Path::new(&format!("/proc/{}", pid.trim())).exists();
+                    wait_for("the deployer's command to die with it", gone);
+                }
                 scene.go_on(moment);
                 let status = scene.project.run(&[next, "--yes"]);
                 let when = format!("{next} after {moment} on {place}: {}{}", status.out, status.err);

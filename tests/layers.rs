@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// The rooms, each of which may import the ones that stand below it in this list, and no other.
-const LAYERS: [&str; 34] = [
+const LAYERS: [&str; 35] = [
     "main",
     "cli",
     "operation",
@@ -32,6 +32,7 @@ const LAYERS: [&str; 34] = [
     "yaml",
     "gitmodules",
     "files",
+    "subprocess",
     "procfs",
     "terminal",
     "targets",

@@ -41,6 +41,7 @@ if [ "$what" != build ]; then
 	need runsv runit
 	need sudo sudo
 	need haproxy haproxy
+	need nginx nginx-light
 	need socat socat
 	need openssl openssl
 	need prometheus prometheus

@@ -10,6 +10,7 @@ use crate::problem::Problem;
 use crate::targets::Target;
 use crate::wire::Level;
 
+use super::gates::doubts as gate_doubts;
 use super::layers::this_host;
 use super::problems::Problems;
 use super::settings::{HostKeyChecking, SshAgent};
@@ -79,7 +80,10 @@ fn read(config: &Config, problems: &mut Problems, counts: &mut Counts, targets: 
     targets.extend(groups.iter().flat_map(|group| &group.targets).map(Target::to_string));
     config.files_of_keys_into(problems);
     counts.checks = counts.checks.max(config.checks_into(problems).len());
-    counts.gates = counts.gates.max(config.gates_into(problems).len());
+    let gates = config.gates_into(problems);
+    counts.gates = counts.gates.max(gates.len());
+    let doubts = gate_doubts(&gates, &groups).into_iter();
+    problems.extend(doubts.map(|why| Problem::of_file("gates.yaml", why).remark(Level::Warning)));
     if let Some(files) = config.config_files_into(problems) {
         counts.config_files = counts.config_files.max(files.files.len());
         counts.templates = counts.templates.max(files.templates.len());

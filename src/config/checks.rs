@@ -10,7 +10,7 @@ use crate::problem::Problem;
 use crate::wire::{CHECK_TIMEOUT, Check, CheckPoint, CheckType, Level, Stage, Tries};
 use crate::yaml::{Node, Value};
 
-use super::entries::{Entry, Field, mapping};
+use super::entries::{Entry, EntryKind, Field};
 use super::problems::Problems;
 use super::{Config, FoundFile, Note};
 
@@ -20,6 +20,9 @@ const MOST_RETRIES: u32 = 10_000;
 /// What a check may hold.
 const KEYS: &[&str] =
     &["type", "stage", "after", "before", "group", "timeout", "retries", "interval", "within", "command", "shell"];
+
+/// The entries of the file.
+const CHECKS: EntryKind = EntryKind { list: "checks", one: "check" };
 
 /// A check as far as it has been read.
 struct Draft {
@@ -54,50 +57,28 @@ impl Config {
         if !self.settings.perform_checks {
             return Vec::new();
         }
-        let mut merged: IndexMap<String, Vec<Check>> = IndexMap::new();
+        let mut merged: IndexMap<String, Option<Vec<Check>>> = IndexMap::new();
         for folder in self.folders().into_iter().rev() {
             let Some(file) = FoundFile::in_folder(&folder, &["checks.yaml", "checks.yml"], self) else { continue };
-            let checks = self.checks_of(&file, problems);
+            let checks = self.named_entries(&file, &CHECKS, problems, |name, body, problems| {
+                self.check(name, body, &file.shown, problems)
+            });
             merged.extend(problems.keep(checks).into_iter().flatten());
         }
-        problems.extend(self.before_the_restart(&merged));
-        merged.into_values().flatten().collect()
+        let checks: Vec<Check> = merged.into_values().flatten().flatten().collect();
+        problems.extend(self.before_the_restart(&checks));
+        checks
     }
 
-    /// Each check by its name; none for one that is switched off.
-    fn checks_of(&self, file: &FoundFile, problems: &mut Problems) -> Result<Vec<(String, Vec<Check>)>, Problem> {
-        let shown = &file.shown;
-        let root = self.yaml(file)?;
-        let mut checks = Vec::new();
-        for (key, body) in mapping(&root, shown, "the file")? {
-            if key.key_text() != "checks" {
-                let whole = Entry { file: shown, label: String::new(), line: key.line, known: &["checks"] };
-                problems.push(self.unknown_key(&whole, key, "the only key here is `checks`"));
-                continue;
-            }
-            for (name, body) in mapping(body, shown, "`checks`")? {
-                let check = match &body.value {
-                    Value::Null => Vec::new(),
-                    Value::Map(keys) if keys.is_empty() => Vec::new(),
-                    _ => {
-                        let check = self.check(name, body, shown, problems);
-                        let Some(check) = problems.keep(check) else { continue };
-                        check
-                    }
-                };
-                checks.push((name.key_text().to_owned(), check));
-            }
-        }
-        Ok(checks)
-    }
-
-    /// The check at each point where it runs; none when mistakes were noted.
-    fn check(&self, name: &Node, body: &Node, file: &str, problems: &mut Problems) -> Result<Vec<Check>, Problem> {
+    /// The check at each point where it runs; `None` when mistakes were noted.
+    fn check(
+        &self,
+        name: &Node,
+        body: &Node,
+        file: &str,
+        problems: &mut Problems,
+    ) -> Result<Option<Vec<Check>>, Problem> {
         let label = name.key_text();
-        if label.is_empty() || label.chars().any(char::is_control) {
-            let why = format!("the name of a check must be one line of text: {label:?}");
-            return Err(Problem::at(file, name.line, why));
-        }
         let entry = Entry { file, label: format!("check {label:?}"), line: name.line, known: KEYS };
         let mut draft = Draft {
             kind: CheckType::Command,
@@ -112,7 +93,7 @@ impl Config {
             shell: false,
         };
         if !entry.read(body, self, problems, |field, problems| self.check_key(&mut draft, field, problems))? {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         let points = draft.before.map(CheckPoint::Before).into_iter().chain(draft.after.map(CheckPoint::After));
         let points: Vec<CheckPoint> = points.collect();
@@ -147,7 +128,7 @@ impl Config {
             let entry = Entry { line: name.line, ..entry };
             problems.extend(checks.iter().filter_map(|check| self.longer_than_its_stage(check, &entry)));
         }
-        Ok(checks)
+        Ok(Some(checks))
     }
 
     /// Reads one key of a check into its draft.
@@ -206,11 +187,9 @@ impl Config {
     }
 
     /// What to say of a check that asks the service before its restart, if none asks it afterwards.
-    fn before_the_restart(&self, checks: &IndexMap<String, Vec<Check>>) -> Option<Problem> {
+    fn before_the_restart(&self, checks: &[Check]) -> Option<Problem> {
         let service = self.settings.service_name.first()?;
-        let at = |point: CheckPoint| {
-            checks.iter().find(|(_, checks)| checks.iter().any(|check| check.at == point)).map(|(name, _)| name)
-        };
+        let at = |point: CheckPoint| checks.iter().find(|check| check.at == point).map(|check| &check.name);
         let promote = at(CheckPoint::After(Stage::Promote))?;
         if at(CheckPoint::After(Stage::RestartService)).is_some() {
             return None;

@@ -7,8 +7,8 @@ use crate::text::did_you_mean;
 use crate::wire::Level;
 use crate::yaml::{Node, Value};
 
-use super::Config;
 use super::problems::Problems;
+use super::{Config, FoundFile};
 
 /// One entry of a file: a check, or a configuration file.
 pub(in crate::config) struct Entry<'a> {
@@ -19,7 +19,7 @@ pub(in crate::config) struct Entry<'a> {
     /// Where it begins.
     pub line: usize,
     /// What an entry may hold.
-    pub known: &'static [&'static str],
+    pub known: &'a [&'static str],
 }
 
 impl<'a> Entry<'a> {
@@ -98,7 +98,55 @@ impl<'e> Field<'e, '_> {
     }
 }
 
+/// What a file that is a list of entries by name holds.
+pub(super) struct EntryKind {
+    /// The file's only key: `checks`.
+    pub list: &'static str,
+    /// What messages call an entry: `check`.
+    pub one: &'static str,
+}
+
 impl Config {
+    /// The entries of a file under the key of its list, each by its name; `None` for one without a body, or with an empty
+    /// one: it is switched off. Those that cannot be read are noted, and left out.
+    ///
+    /// # Errors
+    /// A file that is no such list.
+    pub(super) fn named_entries<T>(
+        &self,
+        file: &FoundFile,
+        kind: &EntryKind,
+        problems: &mut Problems,
+        mut read: impl FnMut(&Node, &Node, &mut Problems) -> Result<Option<T>, Problem>,
+    ) -> Result<Vec<(String, Option<T>)>, Problem> {
+        let (shown, EntryKind { list, one }) = (&file.shown, kind);
+        let root = self.yaml(file)?;
+        let mut entries = Vec::new();
+        for (key, body) in mapping(&root, shown, "the file")? {
+            if key.key_text() != *list {
+                let whole = Entry { file: shown, label: String::new(), line: key.line, known: &[*list] };
+                problems.push(self.unknown_key(&whole, key, &format!("the only key here is `{list}`")));
+                continue;
+            }
+            for (name, body) in mapping(body, shown, &format!("`{list}`"))? {
+                let label = name.key_text();
+                if body.is_null() || matches!(&body.value, Value::Map(keys) if keys.is_empty()) {
+                    entries.push((label.to_owned(), None));
+                    continue;
+                }
+                let entry = match label.is_empty() || label.chars().any(char::is_control) {
+                    true => {
+                        let why = format!("the name of a {one} must be one line of text: {label:?}");
+                        Err(Problem::at(shown, name.line, why))
+                    }
+                    false => read(name, body, problems),
+                };
+                entries.extend(problems.keep(entry).flatten().map(|entry| (label.to_owned(), Some(entry))));
+            }
+        }
+        Ok(entries)
+    }
+
     /// A key that an entry does not have. Scap passes over such keys, so it is no mistake in a repository of Scap's.
     pub(super) fn unknown_key(&self, entry: &Entry, key: &Node, known: &str) -> Problem {
         let name = key.key_text();

@@ -39,6 +39,7 @@ pub use check::{Checked, Counts, check};
 pub use config_files::ConfigFiles;
 pub use control_files::ControlFile;
 pub use explain::{Explained, UNSET};
+pub use gates::doubts as gate_doubts;
 pub use layers::Origin;
 pub use settings::{FetchFrom, GroupSettings, HostKeyChecking, Settings, SshAgent, SshConfig};
 

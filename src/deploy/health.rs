@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::fleet::Flow;
 use crate::targets::Target;
 
+pub use crate::gates::Earlier;
 pub use crate::report::{Moment, Sample, SampleVerdict};
 
 /// One look at the service.
@@ -25,6 +26,10 @@ pub struct Look {
     pub new: Vec<Target>,
     /// Those still on the old one.
     pub old: Vec<Target>,
+    /// The hosts of the other groups that are still on the old one.
+    pub elsewhere: Vec<Target>,
+    /// What the look came to before the run was resumed.
+    pub earlier: Earlier,
 }
 
 /// How the service is.

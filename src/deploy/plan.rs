@@ -190,6 +190,18 @@ impl Plan {
         self.gates.iter().any(|gate| gate.at.contains(&moment) && gate.concerns(group))
     }
 
+    /// When a gate is asked in this run.
+    pub fn moments_of(&self, gate: &GatePlan) -> Vec<Moment> {
+        let groups = || self.groups.iter().filter(|group| gate.concerns(&group.name));
+        let is_due = |moment: &Moment| match moment {
+            Moment::Before => true,
+            Moment::Finalize => self.finalize.is_some(),
+            Moment::Subgroup | Moment::Group => groups().next().is_some(),
+            Moment::Soak => groups().any(|group| !group.soak_time.is_zero() || !group.group_soak_time.is_zero()),
+        };
+        gate.at.iter().copied().filter(|moment| self.is_watched() && is_due(moment)).collect()
+    }
+
     /// Whether targets are given the revision's code.
     pub fn brings_code(&self) -> bool {
         self.kind == Kind::Deploy && self.stages.iter().any(|it| it.stage == Stage::Fetch)

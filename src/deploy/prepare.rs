@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use crate::config::Config;
+use crate::config::{Config, gate_doubts};
 use crate::repo::{Parts, Repo, TreeSize};
 use crate::targets::{HostPattern, Steps, Target};
 use crate::text::meant_or_known;
@@ -80,6 +80,7 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
     notes.extend(remarks);
     let (gates, remarks) = config.gates()?;
     notes.extend(remarks);
+    notes.extend(gate_doubts(&gates, &groups).into_iter().map(|why| (Level::Warning, why)));
     notes.extend(config.config_files()?.1);
 
     let chosen = stages(kind, choice.stages.as_deref())?;

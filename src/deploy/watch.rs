@@ -6,7 +6,7 @@ use crate::fleet::{Flow, HostId};
 use crate::report::Event;
 use crate::targets::Target;
 
-use super::health::{GateEvent, Health, Look, Moment};
+use super::health::{Earlier, GateEvent, Health, Look, Moment};
 use super::operator::{Answer, Question};
 use super::plan::GroupId;
 use super::story::{Deployment, Halt};
@@ -96,17 +96,21 @@ impl Deployment<'_> {
 
     fn look_of(&self, moment: Moment, group: Option<GroupId>, label: &str, soak: Duration) -> Look {
         let plan = self.plan;
-        let hosts = || group.map_or_else(|| plan.hosts(), |group| plan.hosts_of(group));
-        let those = |which: &dyn Fn(&HostId) -> bool| -> Vec<Target> {
-            hosts().filter(which).map(|host| self.table.row(host).target.clone()).collect()
+        let is_meant = |host: HostId| group.is_none_or(|group| self.table.row(host).group == group);
+        let those = |which: &dyn Fn(HostId) -> bool| -> Vec<Target> {
+            plan.hosts().filter(|host| which(*host)).map(|host| self.table.row(host).target.clone()).collect()
         };
+        let is_new = |host| self.table.row(host).is_complete(plan) || self.table.row(host).has_it_already(plan);
+        let is_old = |host| self.table.row(host).is_as_before() && !is_new(host);
         Look {
             moment,
             group: group.map(|group| plan.group(group).name.clone()).unwrap_or_default(),
             label: label.to_owned(),
             soak,
-            new: those(&|host| self.table.row(*host).is_complete(plan)),
-            old: those(&|host| self.table.row(*host).is_as_before()),
+            new: those(&|host| is_meant(host) && is_new(host)),
+            old: those(&|host| is_meant(host) && is_old(host)),
+            elsewhere: those(&|host| !is_meant(host) && is_old(host)),
+            earlier: Earlier::default(),
         }
     }
 }

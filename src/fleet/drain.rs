@@ -1,25 +1,22 @@
 //! The commands of a drain that run on this host, while a stage on a target waits for them.
 
-use std::io::{BufRead, BufReader, Read};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
-use rustix::process::{Pid, Signal, kill_process_group};
+use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::wire::limits::{LINE, cut};
+use crate::subprocess;
+use crate::subprocess::Limits;
 use crate::wire::{Drain, DrainOn, DrainPart, DrainReply, Fault, Outcome, StageRequest};
 
-/// How often it is looked whether a command has ended.
-const GLANCE: Duration = Duration::from_millis(20);
 /// Between two questions whether it is done.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How long the output of a command that has ended is waited for: something that it left running may hold it open.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+/// Lines of output that wait to be told. A command that writes faster has to wait.
+const WAITING: usize = 256;
 
 /// The drain of one stage. What is under way when it is dropped is ended.
 pub(super) struct LocalDrain {
@@ -52,7 +49,7 @@ impl LocalDrain {
 
     /// Starts the commands of a part, on a thread.
     pub fn begin(&mut self, part: DrainPart) {
-        let (tell, heard) = unbounded();
+        let (tell, heard) = bounded(WAITING);
         let over = Arc::new(AtomicBool::new(false));
         self.under_way = Some(UnderWay { heard, over: over.clone() });
         let work = Part { how: self.how.clone(), part, environment: self.environment.clone(), over, tell };
@@ -66,7 +63,7 @@ impl LocalDrain {
     pub fn take(&mut self, say: &mut dyn FnMut(&str)) -> Option<DrainReply> {
         let under_way = self.under_way.as_ref()?;
         let mut ended = None;
-        for heard in under_way.heard.try_iter() {
+        for heard in under_way.heard.try_iter().take(WAITING) {
             match heard {
                 Heard::Line(line) => say(&line),
                 Heard::Ended(outcome) => ended = Some(DrainReply { outcome }),
@@ -130,41 +127,17 @@ impl Part {
 
     /// Runs a line of shell: its end, `None` when it took too long, and its last words. With a name its output is told.
     fn once(&self, line: &str, until: Instant, told_as: Option<&str>) -> Result<(Option<ExitStatus>, String), String> {
-        let mut command = Command::new("/bin/sh");
-        command.args(["-c", line]).envs(self.environment.iter().map(|(key, value)| (key, value)));
-        // A group of its own: what it has started is ended with it, and Ctrl-C is Hoist's alone.
-        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(|error| format!("cannot run /bin/sh: {error}"))?;
-        let (tell, lines) = unbounded();
-        read(child.stdout.take(), tell.clone());
-        read(child.stderr.take(), tell);
-        let status = self.wait(&mut child, until);
-        if status.is_none() {
-            if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-                let _ = kill_process_group(group, Signal::KILL);
-            }
-            let _ = child.wait();
-        }
-        let patience = Instant::now() + LAST_WORDS;
+        let mut command = subprocess::shell(line);
+        command.envs(self.environment.iter().map(|(key, value)| (key, value)));
+        let limits = Limits { until, is_over: &|| self.over.load(Ordering::SeqCst), kill_leftovers: false };
         let mut last = String::new();
-        while let Ok(line) = lines.recv_deadline(patience) {
+        let status = subprocess::run(&mut command, &limits, &mut |_, line| {
             if let Some(name) = told_as {
                 let _ = self.tell.send(Heard::Line(format!("{name}: {line}")));
             }
             last = format!(": {line}");
-        }
-        Ok((status, last))
-    }
-
-    fn wait(&self, child: &mut Child, until: Instant) -> Option<ExitStatus> {
-        while Instant::now() < until && !self.over.load(Ordering::SeqCst) {
-            match child.try_wait() {
-                Ok(Some(status)) => return Some(status),
-                Ok(None) => thread::sleep(GLANCE),
-                Err(_) => return None,
-            }
-        }
-        None
+        });
+        Ok((status.map_err(|error| format!("cannot run /bin/sh: {error}"))?, last))
     }
 }
 
@@ -173,25 +146,4 @@ fn ending(status: ExitStatus) -> String {
         (Some(code), _) => format!("failed with exit status {code}"),
         (None, signal) => format!("was killed by signal {}", signal.unwrap_or_default()),
     }
-}
-
-/// Reads lines on a thread.
-fn read(output: Option<impl Read + Send + 'static>, tell: Sender<String>) {
-    let Some(output) = output else { return };
-    thread::spawn(move || {
-        let mut output = BufReader::new(output);
-        loop {
-            let mut line = Vec::new();
-            match output.by_ref().take(LINE as u64).read_until(b'\n', &mut line) {
-                Ok(0) | Err(_) => return,
-                Ok(_) => {
-                    let text = String::from_utf8_lossy(&line);
-                    let text = cut(text.trim_end(), LINE).into_owned();
-                    if !text.is_empty() && tell.send(text).is_err() {
-                        return;
-                    }
-                }
-            }
-        }
-    });
 }

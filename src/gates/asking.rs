@@ -1,6 +1,7 @@
 //! Asking a gate's source for one reading.
 
 use super::compare::Pool;
+use super::comparison::Control;
 use super::gate::{Gate, Source};
 use super::reading::Reading;
 use super::stop::Stop;
@@ -35,18 +36,46 @@ impl Asker {
                 prometheus::ask(endpoint, query, require, subject, time, timeout)
             }
             Source::Alertmanager { endpoint, matchers } => alertmanager::ask(endpoint, matchers, subject, timeout),
-            Source::Compare { .. } if subject.new.is_empty() => {
-                Reading::Moot("no host is on the new revision: nothing to compare".into())
-            }
-            Source::Compare { .. } if subject.old.is_empty() => {
-                Reading::Moot("no host is on the old revision: nothing to compare with".into())
-            }
             Source::Compare { endpoint, query, comparison } => {
-                match prometheus::query(endpoint, query, subject, time, timeout) {
-                    Ok(series) => self.pool.take(&series, subject, comparison),
+                if let Some(why) = nothing_to_compare(comparison.control, subject) {
+                    return Reading::Skipped(why);
+                }
+                let subject = comparison.control.choose(subject);
+                match prometheus::query(endpoint, query, &subject, time, timeout) {
+                    Ok(series) => self.pool.take(&series, &subject, comparison),
                     Err(why) => Reading::NoAnswer(why),
                 }
             }
         }
     }
+
+    /// Whether there is nothing to ask about.
+    pub fn skips(&self, subject: &Subject) -> bool {
+        match &self.gate.source {
+            Source::Compare { comparison, .. } => nothing_to_compare(comparison.control, subject).is_some(),
+            _ => false,
+        }
+    }
+
+    /// Gathers again what an earlier deployer had gathered at these times, as far as the source remembers it.
+    pub fn recall(&mut self, subject: &Subject, times: &[f64], stop: &Stop) {
+        if !matches!(self.gate.source, Source::Compare { .. }) {
+            return;
+        }
+        for time in times {
+            if stop.is_over() || matches!(self.ask(subject, Some(*time), stop), Reading::NoAnswer(_)) {
+                return;
+            }
+        }
+    }
+}
+
+/// Why a comparison has a side without a host, where it has.
+fn nothing_to_compare(control: Control, subject: &Subject) -> Option<String> {
+    if subject.new.is_empty() {
+        return Some("no host is on the new revision, so there is nothing to compare".to_owned());
+    }
+    let of = if control == Control::Group { " of the group" } else { "" };
+    let why = || format!("no host{of} is still on the old revision, so there is nothing to compare with");
+    control.choose(subject).old.is_empty().then(why)
 }

@@ -1,14 +1,12 @@
 //! A command on the deploy host.
 
-use std::io::Read;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread;
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, bounded};
-use rustix::process::{Pid, Signal, kill_process_group};
+use crate::subprocess;
+use crate::subprocess::{Limits, Stream};
 
 use super::client::excerpt;
 use super::http::judged;
@@ -18,11 +16,7 @@ use super::stop::Stop;
 use super::template::Subject;
 
 /// Of what it prints, as much is kept.
-const KEPT: u64 = 64 << 10;
-/// How often to see whether it has ended.
-const GLANCE: Duration = Duration::from_millis(20);
-/// Something that it started may keep its output open.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+const KEPT: usize = 64 << 10;
 
 /// Runs it, and judges its exit status, or the number that it prints. The variables are in its environment, behind
 /// `HOIST_`.
@@ -34,11 +28,7 @@ pub fn ask(
     stop: &Stop,
 ) -> Reading {
     let mut command = match shell {
-        true => {
-            let mut command = Command::new("/bin/sh");
-            command.args(["-c", line]);
-            command
-        }
+        true => subprocess::shell(line),
         false => {
             let words = crate::text::words(line).unwrap_or_default();
             let Some((program, arguments)) = words.split_first() else {
@@ -52,26 +42,23 @@ pub fn ask(
     for (name, value) in subject.environment() {
         command.env(format!("HOIST_{name}"), value);
     }
-    // A group of its own, so that what it has started can be ended with it, and an interrupt is Hoist's alone.
-    command.current_dir(folder).process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    crate::procfs::die_with_parent(&mut command);
-    let mut child = match command.spawn() {
-        Ok(child) => child,
+    command.current_dir(folder);
+    let limits = Limits { until: Instant::now() + timeout, is_over: &|| stop.is_over(), kill_leftovers: true };
+    let (mut out, mut err) = (String::new(), String::new());
+    let ended = subprocess::run(&mut command, &limits, &mut |stream, line| {
+        let text = if stream == Stream::Stdout { &mut out } else { &mut err };
+        if text.len() + line.len() < KEPT {
+            text.push_str(&line);
+            text.push('\n');
+        }
+    });
+    match ended {
         Err(error) => {
             let program = command.get_program().to_string_lossy();
-            return Reading::NoAnswer(format!("cannot run {program}: {}", super::client::plain(&error)));
+            Reading::NoAnswer(format!("cannot run {program}: {}", super::client::plain(&error)))
         }
-    };
-    let outputs = (gather(child.stdout.take()), gather(child.stderr.take()));
-    let ended = wait(&mut child, timeout, stop);
-    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-        let _ = kill_process_group(group, Signal::KILL);
-    }
-    let _ = child.wait();
-    let (out, err) = (outputs.0.text(), outputs.1.text());
-    match ended {
-        None => Reading::NoAnswer(format!("the command did not end within {} s", timeout.as_secs_f64())),
-        Some(status) => judge(status, shell, &out, &err, require),
+        Ok(None) => Reading::NoAnswer(format!("the command did not end within {} s", timeout.as_secs_f64())),
+        Ok(Some(status)) => judge(status, shell, &out, &err, require),
     }
 }
 
@@ -94,43 +81,6 @@ fn judge(status: ExitStatus, shell: bool, out: &str, err: &str, require: Option<
         Some(_) if code != 0 => Reading::NoAnswer(failed),
         Some(_) if out.trim().is_empty() => Reading::NoData("the command printed nothing".into()),
         Some(require) => judged(out.trim().to_owned(), require),
-    }
-}
-
-/// How it ended; `None` when it did not in time, or nobody waits for it any more.
-fn wait(child: &mut Child, timeout: Duration, stop: &Stop) -> Option<ExitStatus> {
-    let until = Instant::now() + timeout;
-    while Instant::now() < until {
-        match child.try_wait() {
-            Ok(Some(status)) => return Some(status),
-            Ok(None) if stop.wait(GLANCE) => return None,
-            Ok(None) => {}
-            Err(_) => return None,
-        }
-    }
-    None
-}
-
-/// What is read from one of its outputs.
-struct Gathered(Receiver<Vec<u8>>);
-
-fn gather(output: Option<impl Read + Send + 'static>) -> Gathered {
-    let (sender, receiver) = bounded(1);
-    thread::spawn(move || {
-        let mut kept = Vec::new();
-        if let Some(mut output) = output {
-            let _ = output.by_ref().take(KEPT).read_to_end(&mut kept);
-            let _ = sender.send(kept);
-            // It may go on talking, and must not wait for a reader.
-            let _ = std::io::copy(&mut output, &mut std::io::sink());
-        }
-    });
-    Gathered(receiver)
-}
-
-impl Gathered {
-    fn text(self) -> String {
-        String::from_utf8_lossy(&self.0.recv_timeout(LAST_WORDS).unwrap_or_default()).into_owned()
     }
 }
 
@@ -169,19 +119,11 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_hangs_or_floods_is_ended_with_all_that_it_started() {
-        let folder = tempfile::tempdir().unwrap();
-        let line = format!("sleep 600 & echo $! > {}/pid; wait", folder.path().display());
+    fn a_command_that_hangs_is_no_answer_and_one_that_floods_is_judged_by_its_status() {
         let subject = Subject::default();
-        let hung = ask((&line, true, Path::new("/")), None, &subject, Duration::from_millis(1500), &Stop::never());
+        let limit = Duration::from_millis(1500);
+        let hung = ask(("sleep 600", true, Path::new("/")), None, &subject, limit, &Stop::never());
         assert!(matches!(hung, Reading::NoAnswer(why) if why.contains("did not end within 1.5 s")));
-        let pid: i32 = std::fs::read_to_string(folder.path().join("pid")).unwrap().trim().parse().unwrap();
-        let gone = || std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z"));
-        let until = Instant::now() + Duration::from_secs(60);
-        while !gone() {
-            assert!(Instant::now() < until, "process {pid} lives on");
-            thread::sleep(GLANCE);
-        }
         assert_eq!(run("head -c 10000000 /dev/zero; exit 0", None), Reading::Good { value: Some("0".into()) });
     }
 }

@@ -124,10 +124,12 @@ fn names(label: &str, host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::comparison::Control;
     use super::*;
 
     fn comparison() -> Comparison {
         Comparison {
+            control: Control::Nearest,
             host_label: "instance".into(),
             worse: Worse::Higher,
             significance: 0.01,

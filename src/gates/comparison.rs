@@ -1,4 +1,8 @@
-//! What counts as a difference between hosts on the new revision and hosts on the old one.
+//! Which hosts are compared, and what counts as a difference between them.
+
+use crate::targets::Target;
+
+use super::template::Subject;
 
 /// The direction that hurts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -7,9 +11,35 @@ pub enum Worse {
     Lower,
 }
 
+/// Which hosts those on the new revision are compared with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Control {
+    /// The rest of the group; where the whole group is on the new revision, the hosts of the other groups.
+    #[default]
+    Nearest,
+    /// The rest of the group alone.
+    Group,
+    /// All hosts of the deployment that are still on the old revision.
+    Fleet,
+}
+
+impl Control {
+    /// The same subject, with the hosts to compare with as its old ones.
+    pub fn choose(self, subject: &Subject) -> Subject {
+        let (group, elsewhere) = (&subject.old, &subject.elsewhere);
+        let old: Vec<Target> = match self {
+            Control::Nearest if group.is_empty() => elsewhere.clone(),
+            Control::Nearest | Control::Group => group.clone(),
+            Control::Fleet => group.iter().chain(elsewhere).cloned().collect(),
+        };
+        Subject { old, ..subject.clone() }
+    }
+}
+
 /// What is a difference, and what is none.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
+    pub control: Control,
     /// The label that names the host.
     pub host_label: String,
     pub worse: Worse,
@@ -21,4 +51,24 @@ pub struct Comparison {
     pub difference: f64,
     /// The least number of values on each side.
     pub samples: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_hosts_on_the_old_revision_are_the_control() {
+        let hosts = |names: &[&str]| -> Vec<Target> { names.iter().map(|name| name.parse().unwrap()).collect() };
+        let subject = |old: &[&str], elsewhere: &[&str]| Subject {
+            old: hosts(old),
+            elsewhere: hosts(elsewhere),
+            ..Subject::default()
+        };
+        let controls = [Control::Nearest, Control::Group, Control::Fleet];
+        let of = |subject: &Subject| controls.map(|control| control.choose(subject).old);
+        assert_eq!(of(&subject(&["a"], &["b", "c"])), [hosts(&["a"]), hosts(&["a"]), hosts(&["a", "b", "c"])]);
+        assert_eq!(of(&subject(&[], &["b"])), [hosts(&["b"]), hosts(&[]), hosts(&["b"])]);
+        assert_eq!(of(&subject(&[], &[])), [hosts(&[]), hosts(&[]), hosts(&[])]);
+    }
 }

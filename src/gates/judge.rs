@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
+use super::earlier::Earlier;
 use super::gate::{Gate, NoData};
-use super::reading::{Reading, Sample, SampleVerdict};
+use super::reading::{Pending, Reading, Sample, SampleVerdict};
 
 /// How a gate ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct Judge<'g> {
     soak: Duration,
     failed: u32,
     attempts: u32,
+    /// Before the first reading.
+    delay: Duration,
     /// Since when there has been no value.
     without_value_since: Duration,
 }
@@ -37,33 +40,50 @@ pub struct Judge<'g> {
 impl<'g> Judge<'g> {
     /// For a look that soaks so long.
     pub fn new(gate: &'g Gate, soak: Duration) -> Judge<'g> {
-        Judge { gate, soak, failed: 0, attempts: 0, without_value_since: gate.delay }
+        Judge { gate, soak, failed: 0, attempts: 0, delay: gate.delay, without_value_since: gate.delay }
+    }
+
+    /// Goes on with a look that an earlier deployer began: what it has seen counts. Gives the verdict where that was
+    /// reached already.
+    pub fn go_on(&mut self, earlier: &Earlier) -> Option<Verdict> {
+        let of_gate = || earlier.of(&self.gate.name);
+        let is_failed = |sample: &&Sample| sample.verdict == SampleVerdict::Fail;
+        self.attempts = of_gate().count() as u32;
+        self.failed = of_gate().filter(is_failed).count() as u32;
+        let begun = self.attempts > 0;
+        self.delay = if begun { Duration::ZERO } else { self.gate.delay.saturating_sub(earlier.soaked) };
+        self.without_value_since = self.delay;
+        let last = of_gate().rfind(is_failed).filter(|_| self.failed > self.gate.failures)?;
+        Some(Verdict::Fail { reason: self.times(last.reason.clone()) })
     }
 
     /// When to take the first reading, after the look began.
     pub fn first(&self) -> Duration {
-        self.gate.delay
+        self.delay
     }
 
     /// Takes a reading that was begun and was there at these times after the look began.
     pub fn take(&mut self, begun: Duration, now: Duration, reading: Reading) -> (Sample, Next) {
         self.attempts += 1;
         let (value, reason, verdict) = self.weigh(reading, now);
-        let sample = Sample {
+        let mut sample = Sample {
             gate: self.gate.name.clone(),
             attempt: self.attempts,
-            value: value.clone(),
+            value,
             verdict: match verdict {
                 Weight::Pass => SampleVerdict::Pass,
                 Weight::Fail => SampleVerdict::Fail,
                 Weight::Unknown | Weight::Gathering | Weight::Ask => SampleVerdict::Inconclusive,
+                Weight::Skip => SampleVerdict::Skipped,
             },
             reason: reason.clone().unwrap_or_default(),
             observe: self.gate.observe,
+            pending: None,
         };
         let reason = reason.unwrap_or_default();
         let soaking = now < self.soak;
         let next = match verdict {
+            Weight::Skip => Next::Ended(Verdict::Pass),
             Weight::Pass if !soaking => Next::Ended(Verdict::Pass),
             Weight::Fail if self.failed > self.gate.failures => {
                 Next::Ended(Verdict::Fail { reason: self.times(reason) })
@@ -77,6 +97,13 @@ impl<'g> Judge<'g> {
             Weight::Unknown | Weight::Gathering => self.again(begun, now, self.patience()),
             Weight::Pass | Weight::Fail => self.again(begun, now, Duration::MAX),
         };
+        if matches!(next, Next::AskAt(_)) {
+            sample.pending = match verdict {
+                Weight::Unknown => Some(Pending::NoValue),
+                Weight::Gathering => Some(Pending::Gathering),
+                _ => None,
+            };
+        }
         (sample, next)
     }
 
@@ -85,7 +112,7 @@ impl<'g> Judge<'g> {
         let (value, reason, weight) = match reading {
             Reading::Good { value } => (value, None, Weight::Pass),
             Reading::Bad { value, reason } => (value, Some(reason), Weight::Fail),
-            Reading::Moot(reason) => (None, Some(reason), Weight::Pass),
+            Reading::Skipped(reason) => (None, Some(reason), Weight::Skip),
             Reading::Gathering(reason) => (None, Some(reason), Weight::Gathering),
             Reading::NoAnswer(reason) => (None, Some(reason), Weight::Unknown),
             Reading::NoData(reason) => {
@@ -141,6 +168,8 @@ enum Weight {
     Gathering,
     /// It is for a person to say.
     Ask,
+    /// There is nothing to ask about.
+    Skip,
 }
 
 #[cfg(test)]
@@ -248,6 +277,43 @@ mod tests {
         assert_eq!(look(&gate(), 300, back).1, Verdict::Pass);
         let (asked, verdict) = look(&gate(), 30, [good(), good(), none(), none(), none(), good()]);
         assert_eq!((asked, verdict), (vec![0, 10, 20, 30, 40, 50], Verdict::Pass));
+    }
+
+    fn sample(verdict: SampleVerdict, reason: &str) -> (Sample, Option<String>) {
+        let (gate, reason) = ("errors".to_owned(), reason.to_owned());
+        (Sample { gate, value: None, verdict, reason, attempt: 1, observe: false, pending: None }, None)
+    }
+
+    #[test]
+    fn a_look_that_is_gone_on_with_counts_what_was_sampled_before() {
+        let lenient = Gate { failures: 1, delay: s(20), ..gate() };
+        let (fail, pass) = (|| sample(SampleVerdict::Fail, "0.2 is not < 0.1"), || sample(SampleVerdict::Pass, ""));
+        let mut other = fail();
+        other.0.gate = "other".into();
+        let go_on = |soaked, samples| {
+            let mut judge = Judge::new(&lenient, s(30));
+            let verdict = judge.go_on(&Earlier { soaked: s(soaked), samples });
+            (judge, verdict)
+        };
+        let (mut judge, verdict) = go_on(50, vec![pass(), fail(), other.clone()]);
+        assert_eq!((judge.first(), verdict), (s(0), None));
+        let (third, next) = judge.take(s(0), s(0), bad());
+        assert_eq!(third.attempt, 3);
+        let reason = "9, which is not < 5 (2 failed samples of 3)".to_owned();
+        assert_eq!(next, Next::Ended(Verdict::Fail { reason }));
+        // The verdict was reached, and nobody had written it down.
+        let (_, verdict) = go_on(50, vec![fail(), fail()]);
+        assert_eq!(verdict, Some(Verdict::Fail { reason: "0.2 is not < 0.1 (2 failed samples of 2)".into() }));
+        // Before its first sample, what is left of the delay is waited for.
+        assert_eq!([5, 20, 90].map(|soaked| go_on(soaked, vec![other.clone()]).0.first()), [s(15), s(0), s(0)]);
+    }
+
+    #[test]
+    fn a_gate_with_nothing_to_ask_about_is_skipped_at_once() {
+        let gate = gate();
+        let (sample, next) = Judge::new(&gate, s(60)).take(s(0), s(0), Reading::Skipped("nobody".into()));
+        assert_eq!((sample.verdict, sample.reason.as_str()), (SampleVerdict::Skipped, "nobody"));
+        assert_eq!(next, Next::Ended(Verdict::Pass));
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub enum Reading {
     /// There are values, and not enough of them yet.
     Gathering(String),
     /// There is nothing to ask about.
-    Moot(String),
+    Skipped(String),
 }
 
 /// What one sample says of the service.
@@ -27,22 +27,30 @@ pub enum SampleVerdict {
     Fail,
     /// It says nothing: there was no answer, or no data.
     Inconclusive,
+    /// The gate was not asked: there is nothing to ask about.
+    Skipped,
 }
 
 impl SampleVerdict {
-    /// Whether it is a pass.
-    pub fn is_pass(self) -> bool {
-        self == SampleVerdict::Pass
-    }
-
     /// The verdict as events and people have it.
     pub fn word(self) -> &'static str {
         match self {
             SampleVerdict::Pass => "pass",
             SampleVerdict::Fail => "fail",
             SampleVerdict::Inconclusive => "inconclusive",
+            SampleVerdict::Skipped => "skipped",
         }
     }
+}
+
+/// Why a sample that says nothing is not the end: the gate is asked again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pending {
+    /// There are values, and more are needed.
+    Gathering,
+    /// There was no value.
+    NoValue,
 }
 
 /// One sample of a gate.
@@ -61,18 +69,22 @@ pub struct Sample {
     /// It is told, and never obeyed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub observe: bool,
+    /// It is inconclusive, and the gate is asked again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<Pending>,
 }
 
 /// `errors: fail, 0.051 is not < 0.01`
 impl std::fmt::Display for Sample {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Sample { gate, value, verdict, reason, observe, .. } = self;
+        let Sample { gate, value, verdict, reason, observe, pending, .. } = self;
         write!(f, "gate {gate}: {}", verdict.word())?;
         match (value, reason.is_empty()) {
             (_, false) => write!(f, ", {reason}")?,
             (Some(value), true) => write!(f, ", {value}")?,
             (None, true) => {}
         }
+        f.write_str(if *pending == Some(Pending::NoValue) { "; it will be asked again" } else { "" })?;
         f.write_str(if *observe { " (observed only)" } else { "" })
     }
 }

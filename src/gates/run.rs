@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
 use super::asking::Asker;
+use super::earlier::Earlier;
 use super::gate::Gate;
 use super::judge::{Judge, Next, Verdict};
 use super::reading::Sample;
@@ -30,15 +31,19 @@ pub struct Run {
 
 impl Run {
     /// Asks the gates about a subject until each has its verdict. With a soak, that is at its end at the earliest.
-    pub fn start(gates: &[&Gate], subject: &Subject, soak: Duration) -> Run {
+    /// `earlier`: what the look came to before.
+    pub fn start(gates: &[&Gate], subject: &Subject, soak: Duration, earlier: &Earlier) -> Run {
         let (sender, heard) = unbounded();
         let (going, stop) = Stop::pair();
         for (place, gate) in gates.iter().copied().enumerate() {
-            let (gate, subject, sender, stop) = (gate.clone(), subject.clone(), sender.clone(), stop.clone());
+            let (gate, subject, earlier) = (gate.clone(), subject.clone(), earlier.clone());
+            let (sender, stop) = (sender.clone(), stop.clone());
             // One that cannot be started, or dies, is found to be missing.
-            let _ = thread::Builder::new()
-                .name(format!("gate {}", gate.name))
-                .spawn(move || watch(&gate, &subject, soak, &stop, &|heard| tell(&sender, heard), place));
+            let _ = thread::Builder::new().name(format!("gate {}", gate.name)).spawn(move || {
+                let tell = |heard| tell(&sender, heard);
+                let verdict = watch(&gate, &subject, soak, &earlier, &stop, &|sample| tell(Heard::Sample(sample)));
+                verdict.map(|verdict| tell(Heard::Ended(place, verdict)))
+            });
         }
         Run { heard, open: (0..gates.len()).collect(), _going: going }
     }
@@ -70,23 +75,34 @@ fn tell(sender: &Sender<Heard>, heard: Heard) {
     let _ = sender.send(heard);
 }
 
-/// One gate, from its first sample to its verdict.
-fn watch(gate: &Gate, subject: &Subject, soak: Duration, stop: &Stop, tell: &dyn Fn(Heard), place: usize) {
+/// One gate, from its first sample to its verdict; `None` when nobody waits for it any more.
+fn watch(
+    gate: &Gate,
+    subject: &Subject,
+    soak: Duration,
+    earlier: &Earlier,
+    stop: &Stop,
+    tell: &dyn Fn(Sample),
+) -> Option<Verdict> {
     let began = Instant::now();
     let mut judge = Judge::new(gate, soak);
+    if let Some(verdict) = judge.go_on(earlier) {
+        return Some(verdict);
+    }
     let mut asker = Asker::new(gate.clone());
-    let mut at = judge.first();
+    asker.recall(subject, &earlier.times_of(&gate.name), stop);
+    let mut at = if asker.skips(subject) { Duration::ZERO } else { judge.first() };
     loop {
         if stop.wait(at.saturating_sub(began.elapsed())) {
-            return;
+            return None;
         }
         let begun = began.elapsed();
         let reading = asker.ask(subject, None, stop);
         let (sample, next) = judge.take(begun, began.elapsed(), reading);
-        tell(Heard::Sample(sample));
+        tell(sample);
         match next {
             Next::AskAt(next) => at = next,
-            Next::Ended(verdict) => return tell(Heard::Ended(place, verdict)),
+            Next::Ended(verdict) => return Some(verdict),
         }
     }
 }

@@ -24,6 +24,11 @@ impl Stop {
         Stop(crossbeam_channel::never())
     }
 
+    /// Whether nobody waits any more.
+    pub fn is_over(&self) -> bool {
+        self.wait(Duration::ZERO)
+    }
+
     /// Waits so long; gives true at once when nobody waits any more.
     pub fn wait(&self, time: Duration) -> bool {
         matches!(self.0.recv_timeout(time), Err(RecvTimeoutError::Disconnected))

@@ -17,8 +17,10 @@ pub struct Subject {
     pub group: String,
     /// On the new revision.
     pub new: Vec<Target>,
-    /// Still on the old one.
+    /// Of the group, still on the old one.
     pub old: Vec<Target>,
+    /// Of the other groups, still on the old one.
+    pub elsewhere: Vec<Target>,
 }
 
 /// What can stand between the braces.
@@ -179,6 +181,7 @@ mod tests {
             group: "canary".into(),
             new: hosts(&["deploy@web01.example.org:2222", "2001:db8::1"]),
             old: hosts(&["web02"]),
+            elsewhere: Vec::new(),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::deploy::health::{GateEvent, Gates, Health, Look};
+use crate::deploy::health::{Earlier, GateEvent, Gates, Health, Look};
 use crate::fleet::Flow;
 
 use super::{Record, Replay};
@@ -27,8 +27,8 @@ struct JournaledGates<G> {
 enum Past {
     /// The whole of it.
     Over(Health),
-    /// Its beginning: so much of the soak was left.
-    Begun(Duration),
+    /// Its beginning.
+    Begun(Earlier),
     Nothing,
 }
 
@@ -46,15 +46,19 @@ impl<G: Gates> JournaledGates<G> {
             replay.break_off();
             return Past::Nothing;
         }
-        let mut left = look.soak;
+        let mut earlier = Earlier::default();
         let of_looks = |record: &Record| {
             matches!(record, Record::Sampled { .. } | Record::Soaked { .. } | Record::LookEnded { .. })
         };
         loop {
             match replay.next_if(of_looks) {
-                Some(Record::Sampled { sample }) => drop(on(vec![GateEvent::Sample(sample)])),
-                Some(Record::Soaked { left: then }) => {
-                    left = then;
+                Some(Record::Sampled { sample }) => {
+                    let at = replay.0.borrow().telling.time();
+                    earlier.samples.push((sample.clone(), at));
+                    on(vec![GateEvent::Sample(sample)]);
+                }
+                Some(Record::Soaked { left }) => {
+                    earlier.soaked = look.soak.saturating_sub(left);
                     on(vec![GateEvent::Left(left)]);
                 }
                 Some(Record::LookEnded { health }) => return Past::Over(health),
@@ -67,28 +71,29 @@ impl<G: Gates> JournaledGates<G> {
             }
         }
         replay.break_off();
-        Past::Begun(left)
+        Past::Begun(earlier)
     }
 }
 
 impl<G: Gates> Gates for JournaledGates<G> {
     fn look(&mut self, look: &Look, on: &mut dyn FnMut(Vec<GateEvent>) -> Flow) -> Health {
-        let mut left = match self.replay(look, on) {
+        let earlier = match self.replay(look, on) {
             Past::Over(health) => return health,
-            Past::Begun(left) => left,
+            Past::Begun(earlier) => earlier,
             Past::Nothing => {
                 let Look { moment, group, label, soak, .. } = look.clone();
                 self.replay.write(&[Record::LookBegun { moment, group, label, soak }]);
-                soak
+                Earlier::default()
             }
         };
+        let mut left = look.soak.saturating_sub(earlier.soaked);
         let replay = self.replay.clone();
         // Where the targets have more on record than the journal, the run was past this already.
         let was_past = replay.0.borrow().told.leads_on();
         let health = if was_past || on(Vec::new()) != Flow::Continue {
             Health::Pass
         } else {
-            let look = Look { soak: left, ..look.clone() };
+            let look = Look { soak: left, earlier, ..look.clone() };
             self.inner.look(&look, &mut |events| {
                 replay.0.borrow_mut().telling.happens();
                 let mut records = Vec::new();

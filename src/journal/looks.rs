@@ -30,6 +30,8 @@ pub struct PastLook {
     pub new: Vec<Target>,
     /// Those that were not touched yet.
     pub old: Vec<Target>,
+    /// The hosts of the other groups that were not touched yet.
+    pub elsewhere: Vec<Target>,
 }
 
 /// A deployment, and its moments.
@@ -81,11 +83,11 @@ fn read(plan: &Plan, lines: &[Line]) -> (Option<Revision>, Vec<PastLook>) {
     let mut looks: Vec<PastLook> = Vec::new();
     let mut before: HashMap<&Revision, usize> = HashMap::new();
     let mut step = None;
-    // Hosts that a restarting stage has begun on, and whether it went well.
+    // Hosts that a restarting stage has begun on, and whether it went well; and those that had the revision before.
     let mut touched: HashMap<HostId, bool> = HashMap::new();
     let mut restarted: Option<&str> = None;
     for line in lines {
-        let at = line.at.as_deref().and_then(|at| clock::seconds_between("1970-01-01T00:00:00Z", at));
+        let at = line.at.as_deref().and_then(clock::unix_seconds);
         match &line.record {
             Record::Called { call, .. } => {
                 step = Some(call.step);
@@ -102,9 +104,12 @@ fn read(plan: &Plan, lines: &[Line]) -> (Option<Revision>, Vec<PastLook>) {
                     touched.insert(*host, result.outcome.is_ok());
                 } else if step == Some(Step::Probe)
                     && let Some(live) = result.facts.as_ref().and_then(|facts| facts.state.current.as_ref())
-                    && *live != plan.revision
                 {
-                    *before.entry(live).or_default() += 1;
+                    if *live == plan.revision {
+                        touched.insert(*host, true);
+                    } else {
+                        *before.entry(live).or_default() += 1;
+                    }
                 }
             }
             Record::Returned => {
@@ -127,9 +132,11 @@ fn read(plan: &Plan, lines: &[Line]) -> (Option<Revision>, Vec<PastLook>) {
 /// The hosts of a group as they stood at a time.
 fn look(plan: &Plan, name: &str, at: f64, touched: &HashMap<HostId, bool>) -> Option<PastLook> {
     let group = plan.group_ids().find(|group| plan.group(*group).name == name)?;
-    let hosts: Vec<(HostId, &Target)> = plan.hosts_of(group).zip(&plan.group(group).targets).collect();
-    let those = |wanted: Option<&bool>| {
-        hosts.iter().filter(|(host, _)| touched.get(host) == wanted).map(|(_, target)| (*target).clone()).collect()
+    let those = |of_group: bool, wanted: Option<&bool>| {
+        let hosts = plan.hosts().zip(plan.targets());
+        let of = hosts.filter(|(host, (its, _))| (*its == group) == of_group && touched.get(host) == wanted);
+        of.map(|(_, (_, target))| target.clone()).collect()
     };
-    Some(PastLook { group: name.to_owned(), at, until: at, new: those(Some(&true)), old: those(None) })
+    let (new, old, elsewhere) = (those(true, Some(&true)), those(true, None), those(false, None));
+    Some(PastLook { group: name.to_owned(), at, until: at, new, old, elsewhere })
 }

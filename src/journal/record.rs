@@ -13,7 +13,7 @@ use crate::invocation::Invocation;
 /// The form of the journals that this build writes. It grows when an older build would misread one: by a new kind of
 /// record, or by a field that must not be passed over. Every form up to this one is read; a journal that names none is of
 /// the first.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// How a run was begun, so that whoever ends it does so with what it had.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

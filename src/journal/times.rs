@@ -57,6 +57,11 @@ impl Telling {
         self.now = Some(at);
     }
 
+    /// When the record that was told last was written, as far as it is known.
+    pub fn time(&self) -> Option<String> {
+        self.now.as_ref()?.0.clone()
+    }
+
     /// Something happens now.
     pub fn happens(&mut self) {
         self.now = None;

@@ -60,6 +60,7 @@ pub fn gates(options: &Options, names: &[String], front: &dyn Frontend) -> Resul
                 reason: "the gate ended without a verdict".into(),
                 attempt: 1,
                 observe: gate.observe,
+                pending: None,
             };
             let sample = thread.join().unwrap_or_else(lost);
             GateAnswer { gate: gate.clone(), group: subject.group.clone(), sample }
@@ -93,14 +94,19 @@ fn subjects(config: &Config, groups: &[Group]) -> Result<Vec<Subject>, Refused> 
         *counts.entry(live.to_string()).or_default() += 1;
     }
     let previous = counts.into_iter().max_by_key(|(revision, count)| (*count, revision.clone())).map(|it| it.0);
-    let subject = |name: &str, groups: &[Group]| {
-        let targets = || groups.iter().flat_map(|group| group.targets.iter().cloned());
-        let (new, old) = targets().partition(|target| live(target).as_ref() == Some(&revision));
-        let previous_revision = previous.clone().unwrap_or_default();
-        Subject { revision: revision.to_string(), previous_revision, group: name.to_owned(), new, old }
+    let sides = |those: &dyn Fn(&&Group) -> bool| -> (Vec<Target>, Vec<Target>) {
+        let targets = groups.iter().filter(those).flat_map(|group| group.targets.iter().cloned());
+        targets.partition(|target| live(target).as_ref() == Some(&revision))
     };
-    let each = groups.iter().map(|group| subject(&group.name, std::slice::from_ref(group)));
-    Ok([subject("", groups)].into_iter().chain(each).collect())
+    let subject = |name: &str, (new, old): (Vec<Target>, Vec<Target>), elsewhere: Vec<Target>| {
+        let previous_revision = previous.clone().unwrap_or_default();
+        Subject { revision: revision.to_string(), previous_revision, group: name.to_owned(), new, old, elsewhere }
+    };
+    let each = groups.iter().map(|group| {
+        let (_, elsewhere) = sides(&|other| other.name != group.name);
+        subject(&group.name, sides(&|other| other.name == group.name), elsewhere)
+    });
+    Ok([subject("", sides(&|_| true), Vec::new())].into_iter().chain(each).collect())
 }
 
 /// What a gate would have said in one moment of a past deployment.
@@ -163,6 +169,7 @@ fn retell(gates: &[Gate], deployment: &PastLooks, soak: Option<Duration>) -> Bac
             group: look.group.clone(),
             new: look.new.clone(),
             old: look.old.clone(),
+            elsewhere: look.elsewhere.clone(),
         };
         let due = gates.iter().filter(|gate| gate.source.remembers() && gate.is_for(&look.group));
         answers.extend(due.filter(|gate| gate.is_asked_on_the_way()).map(|gate| judge(gate, look, &subject, soak)));
@@ -181,7 +188,7 @@ fn judge(gate: &Gate, look: &PastLook, subject: &Subject, soak: Option<Duration>
     let stood = Duration::try_from_secs_f64(look.until - look.at).unwrap_or_default();
     let mut judge = Judge::new(gate, soak.unwrap_or(stood));
     let mut asker = Asker::new(gate.clone());
-    let (mut at, mut samples, mut values) = (judge.first(), 0, Vec::new());
+    let (mut at, mut samples, mut values, mut skipped) = (judge.first(), 0, Vec::new(), None);
     let verdict = loop {
         let reading = asker.ask(subject, Some(look.at + at.as_secs_f64()), &Stop::never());
         samples += 1;
@@ -190,6 +197,9 @@ fn judge(gate: &Gate, look: &PastLook, subject: &Subject, soak: Option<Duration>
             break Verdict::Inconclusive { reason };
         }
         let (sample, next) = judge.take(at, at, reading);
+        if sample.verdict == SampleVerdict::Skipped {
+            skipped = Some(sample.reason.clone());
+        }
         values.extend(sample.value.and_then(|value| value.parse::<f64>().ok()));
         match next {
             Next::Ended(verdict) => break verdict,
@@ -200,7 +210,7 @@ fn judge(gate: &Gate, look: &PastLook, subject: &Subject, soak: Option<Duration>
         }
     };
     let (verdict, reason) = match verdict {
-        Verdict::Pass => (SampleVerdict::Pass, String::new()),
+        Verdict::Pass => skipped.map_or((SampleVerdict::Pass, String::new()), |why| (SampleVerdict::Skipped, why)),
         Verdict::Fail { reason } => (SampleVerdict::Fail, reason),
         Verdict::Inconclusive { reason } => (SampleVerdict::Inconclusive, reason),
     };

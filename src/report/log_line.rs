@@ -102,7 +102,7 @@ pub fn said(event: &Event) -> LogLine {
         }
         Event::Gate { group, sample, .. } => {
             let level = match sample.verdict {
-                SampleVerdict::Pass => Level::Info,
+                SampleVerdict::Pass | SampleVerdict::Skipped => Level::Info,
                 SampleVerdict::Fail | SampleVerdict::Inconclusive => Level::Warning,
             };
             of_group(group, level, sample.to_string())

@@ -8,6 +8,7 @@ mod causes;
 mod drawn;
 mod event;
 mod folded;
+mod gate_news;
 mod json;
 mod log;
 pub mod log_line;
@@ -24,7 +25,7 @@ mod terminal;
 mod text;
 mod words;
 
-pub use crate::gates::{Moment, Sample, SampleVerdict};
+pub use crate::gates::{Moment, Pending, Sample, SampleVerdict};
 pub use crate::terminal::{Theme, sanitize};
 use bar::Bar;
 pub use causes::{Cause, Causes, causes};

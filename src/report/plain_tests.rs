@@ -224,7 +224,7 @@ fn a_failure_is_told_once_and_of_every_host() {
     assert_eq!(shown(look(Verbosity::Normal), &events), expected);
     // Who wants to see what hosts say has seen it.
     let verbose = shown(look(Verbosity::Verbose), &events);
-    assert!(verbose.contains("[web1] fetch failed: no\n14:45:52 [web2] fetch failed, as on web1\n"), "{verbose}");
+    assert!(verbose.contains("[web1] fetch failed: no\n14:45:52 [web2] fetch failed: no\n"), "{verbose}");
 }
 
 #[test]

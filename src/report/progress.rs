@@ -1,8 +1,11 @@
 //! How far the running step is.
 
-use super::Event;
+use std::collections::BTreeSet;
+
 use super::words::{step_name, took, waiting};
+use super::{Event, SampleVerdict};
 use crate::fleet::Step;
+use crate::gates::Pending;
 use crate::targets::Target;
 
 /// How far the run is with what takes time.
@@ -13,6 +16,8 @@ pub enum Progress {
     Soak {
         left: u64,
         whole: u64,
+        /// The gates that cannot tell at the moment.
+        unclear: BTreeSet<String>,
     },
 }
 
@@ -46,9 +51,17 @@ impl Progress {
                 }));
             }
             (Event::SoakStarted { seconds, .. }, _) => {
-                *current = Some(Progress::Soak { left: *seconds, whole: *seconds });
+                *current = Some(Progress::Soak { left: *seconds, whole: *seconds, unclear: BTreeSet::new() });
             }
             (Event::Soaking { left_seconds, .. }, Some(Progress::Soak { left, .. })) => *left = *left_seconds,
+            (Event::Gate { sample, .. }, Some(Progress::Soak { unclear, .. })) => {
+                let is_unclear = sample.verdict == SampleVerdict::Inconclusive && !sample.observe;
+                if is_unclear && sample.pending != Some(Pending::Gathering) {
+                    unclear.insert(sample.gate.clone());
+                } else {
+                    unclear.remove(&sample.gate);
+                }
+            }
             // What can be typed now stands alone.
             (Event::Stopping { .. } | Event::StepEnded { .. } | Event::SoakEnded { .. } | Event::Ended { .. }, _) => {
                 *current = None;
@@ -70,7 +83,7 @@ impl Progress {
     pub fn done(&self) -> u64 {
         match self {
             Progress::Step(step) => step.ended() as u64,
-            Progress::Soak { left, whole } => whole.saturating_sub(*left),
+            Progress::Soak { left, whole, .. } => whole.saturating_sub(*left),
         }
     }
 
@@ -88,7 +101,11 @@ impl Progress {
     pub fn text(&self, fold: impl Fn(&[&Target]) -> String) -> String {
         match self {
             Progress::Step(step) => step.text(fold),
-            Progress::Soak { left, .. } => format!("{} left", took(*left as f64)),
+            Progress::Soak { left, unclear, .. } => {
+                let left = format!("{} left", took(*left as f64));
+                let names: Vec<&str> = unclear.iter().map(String::as_str).collect();
+                if names.is_empty() { left } else { format!("{left}; inconclusive: {}", names.join(", ")) }
+            }
         }
     }
 }

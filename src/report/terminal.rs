@@ -77,7 +77,8 @@ mod tests {
 
     use super::*;
     use crate::fleet::Step;
-    use crate::report::Verbosity;
+    use crate::gates::Pending;
+    use crate::report::{Moment, Sample, SampleVerdict, Verbosity};
     use crate::terminal::Theme;
     use crate::wire::{Level, Stage};
 
@@ -237,6 +238,26 @@ mod tests {
         let [first, last] = shown.lines().collect::<Vec<_>>()[..] else { panic!("{shown}") };
         assert_eq!(first, "12:00:00 web1: soak for 1 min 30 s");
         assert!(last.starts_with("soak #") && last.ends_with("1 min 01 s left"), "{last}");
+        let mut sample = Sample {
+            gate: "errors".into(),
+            value: None,
+            verdict: SampleVerdict::Inconclusive,
+            reason: "h:9090 does not answer".into(),
+            attempt: 1,
+            observe: false,
+            pending: Some(Pending::NoValue),
+        };
+        let gate = |sample| Event::Gate { moment: Moment::Soak, group: group.into(), label: label.into(), sample };
+        terminal.event(&gate(sample.clone()));
+        let shown = screen.text();
+        assert!(shown.contains("gate errors: inconclusive, h:9090 does not answer; it will be asked again"), "{shown}");
+        assert!(shown.ends_with("1 min 01 s left; inconclusive: errors"), "{shown}");
+        terminal.event(&gate(sample.clone()));
+        assert_eq!(screen.text(), shown);
+        (sample.verdict, sample.reason, sample.pending) = (SampleVerdict::Pass, String::new(), None);
+        terminal.event(&gate(sample));
+        let first = format!("{}\n12:00:00 gate errors: pass", shown.rsplit_once('\n').unwrap().0);
+        assert!(screen.text().starts_with(&first) && screen.text().ends_with("1 min 01 s left"), "{}", screen.text());
         terminal.event(&Event::SoakEnded { group: group.into(), label: label.into(), left_seconds: 0 });
         assert_eq!(screen.text(), first);
     }

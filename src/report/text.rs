@@ -9,9 +9,10 @@ use std::fmt::Display;
 use super::causes::{Cause, Causes};
 use super::event::Note;
 use super::folded::Folded;
+use super::gate_news::GateNews;
 use super::render_options::{RenderOptions, Verbosity};
 use super::words::{counted, gate_failed, heading, hosts, soak, step_name, stopping, took, used_up, waiting};
-use super::{Event, GroupHead, SampleVerdict, table};
+use super::{Event, GroupHead, table};
 use crate::clock;
 use crate::fleet::Step;
 use crate::targets::Target;
@@ -55,6 +56,8 @@ pub(super) struct Text {
     rest: Causes<(Wrong, Target)>,
     /// Differences of configuration files, by file and text.
     diffs: Folded<(String, String)>,
+    /// What was told of health gates.
+    gates: GateNews,
 }
 
 impl Text {
@@ -69,6 +72,7 @@ impl Text {
             told: Causes::default(),
             rest: Causes::default(),
             diffs: Folded::default(),
+            gates: GateNews::default(),
         }
     }
 
@@ -155,12 +159,9 @@ impl Text {
                 out.push(self.line(Style::Warning.of(format!("{label}: the soak was cut short"))));
             }
             Event::SoakStarted { .. } | Event::Soaking { .. } | Event::SoakEnded { .. } => {}
-            Event::Gate { sample, .. } => {
-                let style = match (sample.verdict, sample.observe) {
-                    (SampleVerdict::Pass, _) => self.style(Level::Debug, false),
-                    (_, true) => self.style(Level::Info, false),
-                    (SampleVerdict::Fail | SampleVerdict::Inconclusive, false) => self.style(Level::Warning, false),
-                };
+            Event::Gate { moment, label, sample, .. } => {
+                let news = self.gates.of(*moment, label, sample);
+                let style = self.style(news.level, false).map(|style| news.style.unwrap_or(style));
                 out.extend(style.map(|style| self.line(style.of(cut_line(&sample.to_string())))));
             }
             Event::GateFailed { gate, reason, inconclusive, .. } => {

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use hoist::gates::{
-    Asker, Comparison, Endpoint, Gate, Judge, Moment, Next, NoData, Source, Stop, Subject, Verdict, Worse,
+    Asker, Comparison, Control, Endpoint, Gate, Judge, Moment, Next, NoData, Source, Stop, Subject, Verdict, Worse,
 };
 
 use crate::server::{Response, Server, vector};
@@ -47,6 +47,7 @@ fn gate(port: u16) -> Gate {
             endpoint: Endpoint { url: format!("http://127.0.0.1:{port}").parse().unwrap(), auth: None, ca_file: None },
             query: "latency".parse().unwrap(),
             comparison: Comparison {
+                control: Control::Nearest,
                 host_label: "instance".into(),
                 worse: Worse::Higher,
                 significance: 0.001,

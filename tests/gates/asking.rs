@@ -52,23 +52,25 @@ fn every_gate_is_asked_at_once_and_its_verdict_is_printed() {
         )
     });
     let url = format!("http://127.0.0.1:{}", server.port);
-    let query = |name: &str, query: &str, more: &str| {
+    let queries: String = [
+        ("good", "good", ""),
+        ("bad", "bad", ""),
+        ("watched", "bad", ", observe: true"),
+        ("quiet", "none", ", no_data: pass"),
+        ("nothing", "none", ""),
+        ("nan", "nan", ""),
+        ("typo", "broken", ", no_data: pass"),
+    ]
+    .map(|(name, query, more)| {
         format!("  {name}: {{type: prometheus, when: soak, url: '{url}', query: '{query}', require: '< 0.01'{more}}}\n")
-    };
+    })
+    .concat();
     let gates = format!(
-        "gates:\n{}{}{}{}{}{}{}  command: {{when: before, command: 'echo $HOIST_GROUP', shell: true, require: == web}}\n  \
+        "gates:\n{queries}  command: {{when: before, command: 'echo $HOIST_GROUP', shell: true, require: == web}}\n  \
          page: {{type: http, when: soak, url: 'http://127.0.0.1:{}/{{{{ group }}}}', json: /queue/length, require: '< 9'}}\n  \
          alerts: {{type: alertmanager, when: soak, url: 'http://127.0.0.1:{}', matchers: ['severity=\"page\"', \
          'i=~\"{{{{ old_hosts }}}}.*\"']}}\n",
-        query("good", "good", ""),
-        query("bad", "bad", ""),
-        query("watched", "bad", ", observe: true"),
-        query("quiet", "none", ", no_data: pass"),
-        query("nothing", "none", ""),
-        query("nan", "nan", ""),
-        query("typo", "broken", ", no_data: pass"),
-        page.port,
-        alerts.port,
+        page.port, alerts.port,
     );
     let project = project(&gates);
     let ran = ask(&project, &[]).ends(1);
@@ -197,4 +199,31 @@ fn an_interrupt_ends_the_command_of_a_gate_with_hoist() {
     assert!(!hoist.wait().unwrap().success());
     let ended = || std::fs::read_to_string(format!("/proc/{command}/stat")).map_or(true, |stat| stat.contains(") Z"));
     wait_for("the end of the command", ended);
+}
+
+#[test]
+fn a_plan_lists_the_gates_with_their_moments() {
+    let gates = "gates:\n  pages: {when: 'before, soak, group, finalize', command: x}\n  errors: {when: soak, command: x, \
+                 group: web, observe: true}\n";
+    let project = project(gates);
+    let lines = |ran: &Ran| -> Vec<String> {
+        ran.out.lines().skip_while(|line| *line != "gates").skip(1).map(str::to_owned).collect()
+    };
+    // Without a soak, the moment of the soak never comes.
+    let ran = project.run(&["plan"]).ends(0);
+    assert_eq!(lines(&ran), ["  pages          before, group, finalize"]);
+    assert!(ran.err.contains("warning: gates.yaml: gate \"errors\" is asked during soaks only"), "{}", ran.err);
+    project.configure("soak_time: 60");
+    let ran = project.run(&["plan"]).ends(0);
+    let both =
+        ["  pages          before, soak, group, finalize", "  errors         soak, group web only (observed only)"];
+    assert_eq!(lines(&ran), both);
+    let json = project.run(&["plan", "--format", "json"]).ends(0).events().remove(0);
+    Answer::named("plan").holds(&json);
+    assert_eq!(json["gates"][1]["when"], serde_json::json!(["soak"]), "{json:#}");
+    project.run(&["plan", "-s", "fetch"]).ends(0).says("no gates are asked");
+    project.write("hoist/gates.yaml", &gates.replace("observe: true", "delay: 60"));
+    for command in ["plan", "check-config"] {
+        project.run(&[command]).ends(0).says("warning: gate errors: its delay is 60 s and the soak of web is 60 s");
+    }
 }

@@ -117,9 +117,9 @@ fn an_alert_that_fires_stops_a_deployment_unless_it_is_silenced() {
 }
 
 #[test]
-fn a_comparison_with_the_hosts_on_the_old_revision_catches_one_that_is_slower() {
-    let (farm, project, monitoring) = watched(0, 4);
-    project.configure("soak_time: 30\ngroup_size: 2");
+fn a_comparison_of_the_canaries_with_the_hosts_on_the_old_revision_catches_one_that_is_slower() {
+    let (farm, project, monitoring) = watched(2, 2);
+    project.configure("canary_soak_time: 30\ngroup_soak_time: 3");
     let ratio = "sum by (instance) (rate(seconds_total[3s])) / sum by (instance) (rate(requests_total[3s]))";
     project.write(
         "hoist/gates.yaml",
@@ -130,9 +130,16 @@ fn a_comparison_with_the_hosts_on_the_old_revision_catches_one_that_is_slower() 
         ),
     );
     let equal = release(&project, "0.001 0.2\n");
-    project.deploy(&[]).ends(0);
+    // Once nobody is on the old revision, that is told, and is no pass.
+    let ran = project.deploy(&["--format", "json"]).ends(0);
     all_on(&farm, 4, &equal);
+    let samples: Vec<_> = ran.events().into_iter().filter(|event| event["event"] == "gate").collect();
+    let of = |group: &str, verdict: &str| {
+        samples.iter().filter(|event| event["group"] == group && event["verdict"] == verdict).count()
+    };
+    assert!(of("canary", "pass") >= 2 && of("canary", "skipped") == 0, "{samples:#?}");
+    assert_eq!((of("default", "pass"), of("default", "skipped")), (0, 1), "{samples:#?}");
     release(&project, "0 0.26\n");
-    project.deploy(&[]).ends(1).says("gate slower failed: the median of new hosts, 0.2").says("is higher than 0.2");
+    project.deploy(&[]).ends(1).says("gate slower failed: the median of new hosts, 0.2").says("is higher than 0.");
     (0..4).for_each(|n| is_untouched(&farm, n, &equal));
 }

@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::common::{Farm, Project, farm, wait_for};
@@ -20,6 +21,8 @@ pub enum Release<'a> {
     /// A service that answers with this word.
     Good(&'a str),
     DoesNotStart,
+    /// The same, on one host.
+    BreaksOn(&'a str, &'a str),
 }
 
 /// Canaries and other hosts, each with a service `page` on port 8080 of its own address.
@@ -34,13 +37,16 @@ impl Fleet {
     pub fn new(canaries: usize, others: usize) -> Fleet {
         let farm = Farm::up_with(&[("FARM_PATH", "/srv/bin"), ("FARM_USER", "deploy"), ("FARM_HOSTNAMES", "1")]);
         // Addresses that no other test serves on: the port is the quick start's own.
-        let addresses: Vec<String> =
-            (1..=canaries + others).map(|n| format!("127.77.{}.{n}", canaries + others)).collect();
+        static FLEETS: AtomicUsize = AtomicUsize::new(1);
+        let fleet = FLEETS.fetch_add(1, Ordering::Relaxed);
+        let addresses: Vec<String> = (1..=canaries + others).map(|n| format!("127.77.{fleet}.{n}")).collect();
         let project = Project::empty();
         let fleet = Fleet { project, addresses, canaries, farm };
-        for address in &fleet.addresses {
-            fleet.furnish(address);
-        }
+        std::thread::scope(|scope| {
+            for address in &fleet.addresses {
+                scope.spawn(|| fleet.furnish(address));
+            }
+        });
         fleet
     }
 
@@ -82,7 +88,7 @@ impl Fleet {
     pub fn write_quick_start(&self) {
         let (canaries, others) = self.addresses.split_at(self.canaries);
         self.project.write("hoist/hoist.cfg", &readme::hoist_cfg());
-        self.project.write("hoist/checks.yaml", &readme::checks()[0]);
+        self.project.write("hoist/checks.yaml", &readme::checks());
         self.project.write("hoist/canary", &(canaries.join("\n") + "\n"));
         self.project.write("hoist/targets", &(others.join("\n") + "\n"));
         let serve = include_str!("serve");
@@ -100,12 +106,32 @@ impl Fleet {
 
     /// Commits a release.
     pub fn release(&self, release: Release) -> String {
-        let text = match release {
-            Release::Good(name) => name,
-            Release::DoesNotStart => "broken",
+        let (name, broken_on) = match release {
+            Release::Good(name) => (name, "nowhere"),
+            Release::DoesNotStart => ("broken", "every host"),
+            Release::BreaksOn(name, address) => (name, address),
         };
-        self.project.write("release", &format!("{text}\n"));
-        self.project.commit(text)
+        self.project.write("release", &format!("{name}\n"));
+        self.project.write("broken-on", &format!("{broken_on}\n"));
+        self.project.commit(name)
+    }
+
+    /// Adds lines to `hoist/hoist.cfg` as they are.
+    pub fn append_keys(&self, keys: &str) {
+        let path = self.project.path("hoist/hoist.cfg");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(path, format!("{}\n{keys}", text.trim_end())).unwrap();
+    }
+
+    pub fn canaries(&self) -> &[String] {
+        &self.addresses[..self.canaries]
+    }
+
+    /// How the lease of a host stands, which it keeps on its disk.
+    pub fn lease_of(&self, address: &str) -> Option<String> {
+        let path = self.farm.srv(address).join("deployment/web/page-cache/.hoist/lease.json");
+        let lease: serde_json::Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+        Some(lease["stands"]["lease"].as_str().unwrap_or_default().to_owned())
     }
 
     #[track_caller]
@@ -122,9 +148,15 @@ impl Fleet {
 
 /// The body of a page that is served with status 200.
 pub fn get(authority: &str) -> Result<String, String> {
+    get_page(authority, "/")
+}
+
+/// The same of the page at a path.
+pub fn get_page(authority: &str, path: &str) -> Result<String, String> {
     let mut connection = TcpStream::connect(authority).map_err(|error| format!("connect: {error}"))?;
     connection.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    connection.write_all(b"GET / HTTP/1.0\r\n\r\n").map_err(|error| format!("send: {error}"))?;
+    let request = format!("GET {path} HTTP/1.0\r\n\r\n");
+    connection.write_all(request.as_bytes()).map_err(|error| format!("send: {error}"))?;
     let mut text = String::new();
     connection.read_to_string(&mut text).map_err(|error| format!("receive: {error}"))?;
     match text.split_once("\r\n\r\n") {
@@ -133,4 +165,8 @@ pub fn get(authority: &str) -> Result<String, String> {
         }
         _ => Err(format!("no page: {:?}", text.lines().next().unwrap_or_default())),
     }
+}
+
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

@@ -4,6 +4,9 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod fleet;
+mod haproxy;
+mod load;
+mod nginx;
 mod readme;
 mod traffic;
 

@@ -26,9 +26,14 @@ pub fn hoist_cfg() -> String {
     blocks("ini").into_iter().next().expect("hoist.cfg")
 }
 
-/// `hoist/checks.yaml`, as it is first, and as it is behind a load balancer.
-pub fn checks() -> [String; 2] {
-    blocks("yaml").try_into().expect("two versions of checks.yaml")
+/// What is added to it behind a load balancer.
+pub fn drain_keys() -> String {
+    blocks("ini").into_iter().nth(1).expect("keys for hosts behind a load balancer")
+}
+
+/// `hoist/checks.yaml`.
+pub fn checks() -> String {
+    blocks("yaml").into_iter().next().expect("checks.yaml")
 }
 
 /// The commands, in their order.
@@ -37,4 +42,13 @@ pub fn commands() -> Vec<String> {
     let commands: Vec<String> = text.lines().map(str::to_owned).collect();
     assert!(commands.iter().any(|command| command.starts_with("hoist deploy")), "{commands:?}");
     commands
+}
+
+/// The literal blocks of a section of hoist.cfg(5).
+pub fn blocks_of_the_manual(heading: &str) -> Vec<&'static str> {
+    let page = include_str!("../../man/hoist.cfg.5");
+    let (_, rest) = page.split_once(&format!("\n.Ss {heading}\n")).expect("a section");
+    let section = rest.split("\n.S").next().unwrap_or_default();
+    let blocks = section.split(".Bd -literal -offset indent\n").skip(1);
+    blocks.map(|block| block.split(".Ed").next().unwrap_or_default()).collect()
 }

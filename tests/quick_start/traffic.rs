@@ -1,272 +1,116 @@
-//! 200 requests a second through a real HAProxy while the fleet is deployed to, rolled back and restarted.
+//! 200 requests a second through a real HAProxy while the fleet behind it is deployed to, rolled back, left alone by its
+//! deployer, reconciled and restarted.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::io::Write;
-use std::net::TcpStream;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::process::{Child, Stdio};
 
 use crate::common::wait_for;
-use crate::fleet::{Fleet, PORT, Release, get};
+use crate::fleet::{Fleet, Release};
+use crate::haproxy::{HaProxy, Watch};
+use crate::load::Load;
 use crate::readme;
 
-/// Requests a second.
-const RATE: u32 = 200;
+/// As many hosts of a group are restarted at a time.
+const BUDGET: usize = 3;
 
-/// HAProxy in front of a fleet. It tries no request twice and checks no server's health: a host that cannot serve and
-/// was not drained costs a request.
-struct Balancer {
-    process: Child,
-    port: u16,
-    admin: u16,
-}
-
-impl Balancer {
-    fn start(fleet: &Fleet) -> Balancer {
-        Balancer::naming(fleet, |address| address.replace('.', "-"))
-    }
-
-    /// With names of its own for the servers.
-    fn naming(fleet: &Fleet, name: impl Fn(&str) -> String) -> Balancer {
-        let (port, admin) = (free_port(), free_port());
-        let servers: String =
-            fleet.addresses.iter().map(|address| format!("    server {} {address}:{PORT}\n", name(address))).collect();
-        let config = format!(
-            "global\n    stats socket 127.0.0.1:{admin} level admin\n    maxconn 2000\n\
-             defaults\n    mode http\n    retries 0\n    timeout connect 5s\n    timeout client 20s\n    timeout server 20s\n\
-             frontend web\n    bind 127.0.0.1:{port}\n    default_backend shop\n\
-             backend shop\n    balance roundrobin\n    http-reuse never\n{servers}"
-        );
-        let path = fleet.path().join("haproxy.cfg");
-        fs::write(&path, config).unwrap();
-        let process = Command::new("haproxy").args(["-db", "-q", "-f"]).arg(path).stdin(Stdio::null()).spawn().unwrap();
-        let balancer = Balancer { process, port, admin };
-        wait_for("haproxy", || get(&balancer.authority()).is_ok());
-        balancer
-    }
-
-    fn authority(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
-    }
-}
-
-/// How many servers HAProxy's own statistics show as out of service.
-fn servers_out(admin: u16) -> usize {
-    let mut stream = TcpStream::connect(("127.0.0.1", admin)).unwrap();
-    stream.write_all(b"show stat shop 4 -1\n").unwrap();
-    let text = std::io::read_to_string(stream).unwrap();
-    let states = text.lines().filter_map(|line| line.split(',').nth(17));
-    states.filter(|state| *state != "status" && !state.starts_with("UP") && !state.starts_with("no check")).count()
-}
-
-/// Looks again and again how many servers are out of service, until it is ended.
-struct Watch {
-    ended: Arc<AtomicBool>,
-    thread: JoinHandle<usize>,
-}
-
-impl Watch {
-    fn start(admin: u16) -> Watch {
-        let ended = Arc::new(AtomicBool::new(false));
-        let over = ended.clone();
-        let thread = thread::spawn(move || {
-            let mut most = 0;
-            while !over.load(Ordering::Relaxed) {
-                most = most.max(servers_out(admin));
-                thread::sleep(Duration::from_millis(20));
-            }
-            most
-        });
-        Watch { ended, thread }
-    }
-
-    /// The most at a time.
-    fn end(self) -> usize {
-        self.ended.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap()
-    }
-}
-
-impl Drop for Balancer {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// Requests at a steady rate from several threads, until it is ended.
-struct Load {
-    ended: Arc<AtomicBool>,
-    served: Arc<Mutex<BTreeMap<String, usize>>>,
-    sent: Arc<AtomicUsize>,
-    threads: Vec<JoinHandle<()>>,
-}
-
-impl Load {
-    fn start(authority: &str) -> Load {
-        const THREADS: u32 = 20;
-        let ended = Arc::new(AtomicBool::new(false));
-        let served = Arc::<Mutex<BTreeMap<String, usize>>>::default();
-        let sent = Arc::<AtomicUsize>::default();
-        let one = |_| {
-            let (ended, served, sent) = (ended.clone(), served.clone(), sent.clone());
-            let authority = authority.to_owned();
-            thread::spawn(move || {
-                let pause = Duration::from_secs(1) * THREADS / RATE;
-                let mut next = Instant::now();
-                while !ended.load(Ordering::Relaxed) {
-                    let answer = get(&authority).unwrap_or_else(|why| format!("LOST: {why}"));
-                    *served.lock().unwrap().entry(answer).or_default() += 1;
-                    sent.fetch_add(1, Ordering::Relaxed);
-                    next += pause;
-                    thread::sleep(next.saturating_duration_since(Instant::now()));
-                }
-            })
-        };
-        let threads = (0..THREADS).map(one).collect();
-        Load { ended, served, sent, threads }
-    }
-
-    /// How often each answer was given since the last time.
-    fn answers(&self) -> BTreeMap<String, usize> {
-        // Those on their way now are counted as well.
-        let until = self.sent.load(Ordering::Relaxed) + 100;
-        wait_for("requests", || self.sent.load(Ordering::Relaxed) > until);
-        std::mem::take(&mut *self.served.lock().unwrap())
-    }
-
-    fn end(self) {
-        self.ended.store(true, Ordering::Relaxed);
-        for thread in self.threads {
-            thread.join().unwrap();
-        }
-    }
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// The quick start's configuration with its drain lines, for a balancer that is not called balancer.example.com here.
-fn write_drain(fleet: &Fleet, balancer: &Balancer) {
-    fleet.project.write("hoist/checks.yaml", &readme::checks()[1]);
-    fleet.project.configure("group_size: 2");
-    for (name, text) in [
-        ("drain", include_str!("../../examples/web-service/hoist/scripts/drain")),
-        ("undrain", include_str!("../../examples/web-service/hoist/scripts/undrain")),
-    ] {
-        let text = text.replace("balancer.example.com:9999", &format!("127.0.0.1:{}", balancer.admin));
-        let path = format!("hoist/scripts/{name}");
-        fleet.project.write(&path, &text);
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        fs::set_permissions(fleet.project.path(&path), mode).unwrap();
-    }
+/// Starts a deployment, and kills it once something is so.
+fn kill_when(fleet: &Fleet, what: &str, is_so: impl Fn() -> bool) {
+    let mut deploy = fleet.project.hoist(&["deploy", "--yes"]);
+    let mut deployer: Child = deploy.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_for(what, is_so);
+    deployer.kill().unwrap();
+    deployer.wait().unwrap();
 }
 
 #[test]
-fn deploy_rollback_and_service_restart_lose_no_request_behind_a_balancer() {
+fn twelve_hosts_behind_a_balancer_lose_no_request_whatever_is_done_fails_or_dies() {
+    let fleet = Fleet::new(3, 9);
+    fleet.write_quick_start();
+    fleet.release(Release::Good("one"));
+    fleet.project.deploy(&[]).ends(0);
+    let balancer = HaProxy::start(&fleet);
+    fleet.append_keys(&readme::drain_keys().replace("balancer:9999", &balancer.socket()));
+    fleet.project.configure(&format!("group_size: {BUDGET}\nmin_healthy_time: 1"));
+    let load = Load::start(&balancer.authority());
+    let watch = Watch::start(&balancer, &fleet);
+    let end = |during: &str, answers: &[&str]| {
+        load.lost_nothing(during, answers);
+        assert_eq!(balancer.out(), [""; 0], "{during}");
+        let most = watch.most_out();
+        assert!(most.0 <= BUDGET && most.1 <= BUDGET, "{during}: {most:?} servers were out at a time");
+        most
+    };
+    assert_eq!(end("rest", &["one"]), (0, 0));
+
+    fleet.release(Release::Good("two"));
+    fleet.project.deploy(&[]).ends(0);
+    assert_ne!(end("a deployment", &["one", "two"]), (0, 0), "hosts are drained");
+    fleet.assert_all_serve("two");
+
+    let last = &fleet.addresses[11];
+    fleet.release(Release::BreaksOn("three", last));
+    fleet.project.deploy(&[]).ends(1).says(last);
+    end("a deployment that fails on the last host and is rolled back", &["two", "three"]);
+    fleet.assert_all_serve("two");
+
+    fleet.project.run(&["rollback", "--yes"]).ends(0);
+    end("hoist rollback", &["one", "two"]);
+    fleet.assert_all_serve("one");
+
+    // The canaries and two subgroups of the others are promoted; their turns come the other way round.
+    fleet.project.configure("confirm_timeout: 4\nlease_slot: 6");
+    fleet.release(Release::Good("four"));
+    kill_when(&fleet, "the second subgroup", || balancer.out().contains(&fleet.addresses[6]));
+    let is_back = |host: &usize| fleet.lease_of(&fleet.addresses[*host]).as_deref() == Some("rolled_back");
+    wait_for("the canaries to go back by themselves", || (0..3).all(|host| is_back(&host)));
+    wait_for("the second subgroup to go back by itself", || is_back(&6));
+    assert!(!(3..6).any(|host| is_back(&host)), "out of its turn");
+    wait_for("the first subgroup to go back by itself", || (3..6).all(|host| is_back(&host)));
+    wait_for("every host", || fleet.addresses.iter().all(|host| fleet.lease_of(host).as_deref() != Some("open")));
+    end("leases that ran out without a deployer", &["one", "four"]);
+    fleet.assert_all_serve("one");
+    fleet.project.run(&["rollback", "--yes"]).ends(1).says("9 hosts were rolled back and verified");
+    end("the end of that run", &["one"]);
+
+    // Two canaries cannot be reached for a while, and serve.
+    fleet.project.configure("confirm_timeout: 0\ncanary_failure_limit: 2");
+    fleet.canaries()[1..].iter().for_each(|host| fleet.farm.set_down(host, true));
+    fleet.release(Release::Good("five"));
+    fleet.project.deploy(&[]).ends(0);
+    end("a deployment that goes through without two hosts", &["one", "five"]);
+    fleet.canaries()[1..].iter().for_each(|host| fleet.farm.set_down(host, false));
+    fleet.project.run(&["reconcile", "--yes"]).ends(0);
+    assert_ne!(end("hoist reconcile", &["one", "five"]), (0, 0), "hosts are drained");
+    fleet.assert_all_serve("five");
+
+    fleet.project.run(&["deploy", "--yes", "--service-restart"]).ends(0);
+    assert_ne!(end("--service-restart", &["five"]), (0, 0), "hosts are drained");
+    load.end();
+}
+
+#[test]
+fn hosts_that_are_drained_from_the_deploy_host_lose_no_request_though_it_is_killed() {
     let fleet = Fleet::new(1, 4);
     fleet.write_quick_start();
     fleet.release(Release::Good("one"));
     fleet.project.deploy(&[]).ends(0);
-    let balancer = Balancer::start(&fleet);
-    write_drain(&fleet, &balancer);
-    fleet.release(Release::Good("one"));
-    fleet.project.deploy(&[]).ends(0);
-
+    let balancer = HaProxy::start(&fleet);
+    fleet.append_keys(&readme::blocks_of_the_manual("HAProxy")[0].replace("balancer:9999", &balancer.socket()));
+    fleet.project.configure("drain_on: deploy_host\ngroup_size: 2\nmin_healthy_time: 1");
     let load = Load::start(&balancer.authority());
-    let nothing_lost = |what: &str, expected: &[&str]| {
-        let answers = load.answers();
-        let lost: Vec<_> = answers.iter().filter(|(answer, _)| !expected.contains(&answer.as_str())).collect();
-        assert!(lost.is_empty(), "{what}: {lost:?} of {answers:?}");
-        assert!(answers.len() == expected.len(), "{what}: {answers:?}");
-    };
-    nothing_lost("at rest", &["one"]);
-
+    let watch = Watch::start(&balancer, &fleet);
     fleet.release(Release::Good("two"));
-    fleet.project.deploy(&[]).ends(0);
-    nothing_lost("deploy", &["one", "two"]);
-    fleet.assert_all_serve("two");
-
-    fleet.release(Release::DoesNotStart);
-    fleet.project.deploy(&[]).ends(1);
-    nothing_lost("a deployment that is rolled back", &["two"]);
-
-    fleet.project.run(&["rollback", "--yes"]).ends(0);
-    nothing_lost("hoist rollback", &["one", "two"]);
-    fleet.assert_all_serve("one");
-
-    fleet.project.run(&["deploy", "--yes", "--service-restart"]).ends(0);
-    nothing_lost("--service-restart", &["one"]);
-    load.end();
-}
-
-/// The keys of the manual's worked example for a balancer, with its address in the place of the manual's.
-fn keys_of_the_manual(heading: &str, replace: &[(&str, &str)]) -> String {
-    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("man/hoist.cfg.5")).unwrap();
-    let (_, rest) = page.split_once(&format!("\n.Ss {heading}\n")).unwrap();
-    let (_, rest) = rest.split_once(".Bd -literal -offset indent\n").unwrap();
-    let (keys, _) = rest.split_once(".Ed\n").unwrap();
-    replace.iter().fold(keys.to_owned(), |text, (from, to)| text.replace(from, to))
-}
-
-fn append_keys(fleet: &Fleet, keys: &str) {
-    let path = fleet.project.path("hoist/hoist.cfg");
-    let text = fs::read_to_string(&path).unwrap();
-    fs::write(path, format!("{}\n{keys}", text.trim_end())).unwrap();
-}
-
-#[test]
-fn the_manuals_drain_for_haproxy_loses_no_request_whatever_goes_wrong_or_dies() {
-    let fleet = Fleet::new(1, 5);
-    fleet.write_quick_start();
-    fleet.project.configure("group_size: 2");
-    fleet.release(Release::Good("one"));
-    fleet.project.deploy(&[]).ends(0);
-    let balancer = Balancer::naming(&fleet, str::to_owned);
-    append_keys(&fleet, &keys_of_the_manual("HAProxy", &[("balancer:9999", &format!("127.0.0.1:{}", balancer.admin))]));
-    let load = Load::start(&balancer.authority());
-    let watch = Watch::start(balancer.admin);
-    let nothing_lost = |what: &str, expected: &[&str]| {
-        let answers = load.answers();
-        assert_eq!(answers.keys().collect::<Vec<_>>(), expected, "{what}: {answers:?}");
-    };
-    nothing_lost("at rest", &["one"]);
-
-    fleet.release(Release::Good("two"));
-    fleet.project.deploy(&[]).ends(0);
-    nothing_lost("deploy", &["one", "two"]);
-    fleet.assert_all_serve("two");
-
-    fleet.release(Release::DoesNotStart);
-    fleet.project.deploy(&[]).ends(1);
-    nothing_lost("a deployment that is rolled back", &["two"]);
-
-    fleet.project.run(&["rollback", "--yes"]).ends(0);
-    nothing_lost("hoist rollback", &["one", "two"]);
-
-    fleet.project.run(&["deploy", "--yes", "--service-restart"]).ends(0);
-    nothing_lost("--service-restart", &["one"]);
-
-    // A deployer that is killed with hosts drained, and resumed.
-    fleet.release(Release::Good("three"));
-    let mut deployer =
-        fleet.project.hoist(&["deploy", "--yes"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    wait_for("a drained host", || servers_out(balancer.admin) > 0);
-    deployer.kill().unwrap();
-    deployer.wait().unwrap();
-    nothing_lost("a deployer that was killed", &["one"]);
+    kill_when(&fleet, "a drained host", || !balancer.out().is_empty());
+    load.lost_nothing("a deployer that was killed", &["one"]);
     fleet.project.run(&["resume", "--yes"]).ends(0);
-    nothing_lost("hoist resume", &["one", "three"]);
-    fleet.assert_all_serve("three");
-    fleet.project.run(&["status"]).ends(0);
-    assert_eq!(servers_out(balancer.admin), 0);
-    let most = watch.end();
-    assert!(most == 2 || most == 1, "{most} servers were out at a time");
+    load.lost_nothing("hoist resume", &["one", "two"]);
+    fleet.assert_all_serve("two");
+    assert_eq!(balancer.out(), [""; 0]);
+
+    fleet.release(Release::DoesNotStart);
+    fleet.project.deploy(&[]).ends(1);
+    load.lost_nothing("a deployment that is rolled back", &["two"]);
+    assert_eq!(balancer.out(), [""; 0]);
+    let most = watch.most_out();
+    assert!(most.0 == 1 && most.1 == 2, "{most:?} servers were out at a time");
     load.end();
 }

@@ -170,6 +170,9 @@ pub struct Looked {
     pub label: String,
     pub new: usize,
     pub old: usize,
+    pub elsewhere: usize,
+    /// Samples of an earlier deployer.
+    pub earlier: usize,
     /// Seconds that were soaked.
     pub soaked: u64,
 }
@@ -187,8 +190,16 @@ impl Gates for ScriptedGates {
     fn look(&mut self, look: &Look, on: &mut dyn FnMut(Vec<GateEvent>) -> Flow) -> Health {
         let index = self.looks.borrow().len();
         let (group, label) = (look.group.clone(), look.label.clone());
-        let (new, old) = (look.new.len(), look.old.len());
-        self.looks.borrow_mut().push(Looked { moment: look.moment, group, label, new, old, soaked: 0 });
+        self.looks.borrow_mut().push(Looked {
+            moment: look.moment,
+            group,
+            label,
+            new: look.new.len(),
+            old: look.old.len(),
+            elsewhere: look.elsewhere.len(),
+            earlier: look.earlier.samples.len(),
+            soaked: 0,
+        });
         let sample = |attempt| Sample {
             gate: "errors".into(),
             value: Some("0".into()),
@@ -196,6 +207,7 @@ impl Gates for ScriptedGates {
             reason: String::new(),
             attempt,
             observe: false,
+            pending: None,
         };
         for second in 0..=look.soak.as_secs() {
             self.fuse.moment();

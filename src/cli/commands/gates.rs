@@ -5,6 +5,7 @@ use crate::cli::render::gates as render;
 use crate::cli::show::{Format, Show};
 use crate::cli::values::{duration, flag};
 use crate::config;
+use crate::gates::SampleVerdict;
 
 use super::{Console, ExitCode, Refused, command, operation};
 
@@ -54,5 +55,8 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
         Format::Text => drop(render::text(&answers).answer()),
         Format::Json => drop(answer_json(&render::Answer::of(&answers))?),
     }
-    Ok(if render::verdict(&answers).is_pass() { ExitCode::Success } else { ExitCode::Failed })
+    Ok(match render::verdict(&answers) {
+        SampleVerdict::Pass | SampleVerdict::Skipped => ExitCode::Success,
+        SampleVerdict::Fail | SampleVerdict::Inconclusive => ExitCode::Failed,
+    })
 }

@@ -39,7 +39,11 @@ pub fn text(answers: &[GateAnswer]) -> Page {
     page_of(&mut page, &answers.iter().map(row).collect::<Vec<_>>());
     let count = |wanted| answers.iter().filter(|answer| answer.sample.verdict == wanted).count();
     let [pass, fail, unclear] = [SampleVerdict::Pass, SampleVerdict::Fail, SampleVerdict::Inconclusive].map(count);
-    page.line(format!("{pass} pass, {fail} fail, {unclear} inconclusive"));
+    let skipped = match count(SampleVerdict::Skipped) {
+        0 => String::new(),
+        skipped => format!(", {skipped} skipped"),
+    };
+    page.line(format!("{pass} pass, {fail} fail, {unclear} inconclusive{skipped}"));
     page
 }
 

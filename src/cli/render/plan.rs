@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use crate::deploy::Plan;
+use crate::deploy::{GatePlan, Plan};
+use crate::gates::Moment;
 use crate::targets::{FailedTargets, FailureLimit, Group, Share, Target, fold};
 use crate::terminal::Page;
 use crate::text::counted;
@@ -42,7 +43,28 @@ pub fn text(plan: &Plan) -> Page {
             page.line(format!("  {label:<14} {}", fold(group.targets[range].iter())));
         }
     }
+    let asked = asked(plan);
+    if !asked.is_empty() {
+        page.line("");
+        page.line("gates");
+    }
+    for (gate, moments) in &asked {
+        let when: Vec<&str> = moments.iter().map(|moment| moment.word()).collect();
+        let group = gate.group.as_ref().map(|group| format!(", group {group} only")).unwrap_or_default();
+        let observed = if gate.observe { " (observed only)" } else { "" };
+        page.line(format!("  {:<14} {}{group}{observed}", gate.name, when.join(", ")));
+    }
+    if asked.is_empty() && !plan.gates.is_empty() {
+        page.line("");
+        page.line("no gates are asked");
+    }
     page
+}
+
+/// The gates that the run asks, each with its moments.
+fn asked(plan: &Plan) -> Vec<(&GatePlan, Vec<Moment>)> {
+    let gates = plan.gates.iter().map(|gate| (gate, plan.moments_of(gate)));
+    gates.filter(|(_, moments)| !moments.is_empty()).collect()
 }
 
 /// For programs: the object of `--format json`.
@@ -52,6 +74,16 @@ pub struct Answer<'a> {
     revision: &'a Revision,
     stages: Vec<PlannedStage>,
     groups: Vec<PlannedGroup<'a>>,
+    gates: Vec<PlannedGate<'a>>,
+}
+
+#[derive(Serialize)]
+struct PlannedGate<'a> {
+    gate: &'a str,
+    when: Vec<Moment>,
+    /// `None`: every group.
+    group: Option<&'a str>,
+    observe: bool,
 }
 
 #[derive(Serialize)]
@@ -99,7 +131,14 @@ impl Answer<'_> {
             revision: &plan.revision,
             stages: stages.collect(),
             groups: plan.groups.iter().map(PlannedGroup::of).collect(),
+            gates: asked(plan).into_iter().map(PlannedGate::of).collect(),
         }
+    }
+}
+
+impl<'a> PlannedGate<'a> {
+    fn of((gate, when): (&'a GatePlan, Vec<Moment>)) -> PlannedGate<'a> {
+        PlannedGate { gate: &gate.name, when, group: gate.group.as_deref(), observe: gate.observe }
     }
 }
 

@@ -7,13 +7,14 @@ use indexmap::IndexMap;
 
 use crate::config::entries::Entry;
 use crate::config::values;
-use crate::gates::{Auth, Comparison, Endpoint, Gate, NoData, Require, Source, Statuses, Template, Worse};
+use crate::gates::{Auth, Comparison, Control, Endpoint, Gate, NoData, Require, Source, Statuses, Template, Worse};
 use crate::problem::Problem;
 
 /// Between two samples, for one answer, and without a value, unless a gate says otherwise.
 const INTERVAL: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(10);
 const WITHIN: Duration = Duration::from_secs(60);
+
 /// A gate as far as it has been read.
 pub struct Draft {
     pub gate: Gate,
@@ -53,6 +54,7 @@ impl Draft {
             statuses: Statuses::Success,
             matchers: Vec::new(),
             comparison: Comparison {
+                control: Control::default(),
                 host_label: "instance".to_owned(),
                 worse: Worse::Higher,
                 significance: 0.001,

@@ -1,24 +1,27 @@
 //! `gates.yaml`: the health gates of the repository, and what the environment makes of them.
 
+mod doubts;
 mod draft;
 mod fields;
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::Result;
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 
-use crate::gates::{Auth, Gate, Moment, NoData, Source, Statuses, Worse};
+use crate::gates::{Auth, Control, Gate, Moment, NoData, Source, Statuses, Worse};
 use crate::problem::Problem;
 use crate::wire::Level;
-use crate::yaml::{Node, Value};
+use crate::yaml::Node;
 
 use super::checks::seconds;
-use super::entries::{Entry, Field, mapping};
+use super::entries::{Entry, EntryKind, Field, mapping};
 use super::problems::Problems;
 use super::{Config, FoundFile, Note};
 
+pub use doubts::doubts;
 use draft::Draft;
 use fields::{matchers, number, share, texts};
 
@@ -27,66 +30,33 @@ const MOST_FAILURES: usize = 10_000;
 /// How many values a comparison may need on each side at the most.
 const MOST_SAMPLES: usize = 100_000;
 
-/// What a gate may hold. [`of_type`] says which of them belong to one type alone.
-const KEYS: &[&str] = &[
-    "type",
-    "when",
-    "group",
-    "interval",
-    "delay",
-    "timeout",
-    "within",
-    "failures",
-    "no_data",
-    "observe",
-    "require",
-    "command",
-    "shell",
-    "url",
-    "bearer_token_file",
-    "username",
-    "password_file",
-    "ca_file",
-    "status",
-    "body",
-    "json",
-    "query",
-    "matchers",
-    "host_label",
-    "worse",
-    "significance",
-    "effect",
-    "difference",
-    "samples",
-];
+/// The keys of every gate.
+const OF_EVERY: &[&str] =
+    &["type", "when", "group", "interval", "delay", "timeout", "within", "failures", "no_data", "observe"];
+/// How a server is asked.
+const OF_SERVERS: &[&str] = &["url", "bearer_token_file", "username", "password_file", "ca_file"];
 
 /// The types, each with the keys that it has beside those of every gate.
-const TYPES: [(&str, &[&str]); 5] = [
-    ("command", &["require", "command", "shell"]),
-    (
-        "http",
-        &["require", "url", "bearer_token_file", "username", "password_file", "ca_file", "status", "body", "json"],
-    ),
-    ("prometheus", &["require", "url", "bearer_token_file", "username", "password_file", "ca_file", "query"]),
-    ("alertmanager", &["url", "bearer_token_file", "username", "password_file", "ca_file", "matchers"]),
+const TYPES: [(&str, [&[&str]; 2]); 5] = [
+    ("command", [&[], &["require", "command", "shell"]]),
+    ("http", [OF_SERVERS, &["require", "status", "body", "json"]]),
+    ("prometheus", [OF_SERVERS, &["require", "query"]]),
+    ("alertmanager", [OF_SERVERS, &["matchers"]]),
     (
         "compare",
-        &[
-            "url",
-            "bearer_token_file",
-            "username",
-            "password_file",
-            "ca_file",
-            "query",
-            "host_label",
-            "worse",
-            "significance",
-            "effect",
-            "difference",
-            "samples",
-        ],
+        [OF_SERVERS, &["query", "host_label", "control", "worse", "significance", "effect", "difference", "samples"]],
     ),
 ];
+
+/// What a gate may hold.
+static KEYS: LazyLock<Vec<&str>> = LazyLock::new(|| {
+    let of_types = TYPES.into_iter().flat_map(|(_, keys)| keys.concat());
+    let all: IndexSet<&str> = OF_EVERY.iter().copied().chain(of_types).collect();
+    all.into_iter().collect()
+});
+
+/// The entries of the file.
+const GATES: EntryKind = EntryKind { list: "gates", one: "gate" };
 
 impl Config {
     /// The gates in the order of the repository's file, then those that only the environment has. A gate of the
@@ -104,7 +74,9 @@ impl Config {
         let mut merged: IndexMap<String, Option<Gate>> = IndexMap::new();
         for folder in self.folders().into_iter().rev() {
             let Some(file) = FoundFile::in_folder(&folder, &["gates.yaml", "gates.yml"], self) else { continue };
-            let gates = self.gates_of(&file, problems);
+            let gates = self.named_entries(&file, &GATES, problems, |name, body, problems| {
+                self.gate(name, body, &file.shown, problems)
+            });
             merged.extend(problems.keep(gates).into_iter().flatten());
         }
         let gates: Vec<Gate> = merged.into_values().flatten().collect();
@@ -123,51 +95,20 @@ impl Config {
         })
     }
 
-    /// Each gate by its name; `None` for one that is switched off.
-    fn gates_of(&self, file: &FoundFile, problems: &mut Problems) -> Result<Vec<(String, Option<Gate>)>, Problem> {
-        let shown = &file.shown;
-        let root = self.yaml(file)?;
-        let mut gates = Vec::new();
-        for (key, body) in mapping(&root, shown, "the file")? {
-            if key.key_text() != "gates" {
-                let whole = Entry { file: shown, label: String::new(), line: key.line, known: &["gates"] };
-                problems.push(self.unknown_key(&whole, key, "the only key here is `gates`"));
-                continue;
-            }
-            for (name, body) in mapping(body, shown, "`gates`")? {
-                let is_off = body.is_null() || matches!(&body.value, Value::Map(keys) if keys.is_empty());
-                let gate = match is_off {
-                    true => None,
-                    false => {
-                        let gate = self.gate(name, body, shown, problems);
-                        let Some(gate) = problems.keep(gate).flatten() else { continue };
-                        Some(gate)
-                    }
-                };
-                gates.push((name.key_text().to_owned(), gate));
-            }
-        }
-        Ok(gates)
-    }
-
-    /// The gate; `None` when mistakes were noted.
+    /// Reads a gate; `None` when mistakes were noted.
     fn gate(&self, name: &Node, body: &Node, file: &str, problems: &mut Problems) -> Result<Option<Gate>, Problem> {
         let label = name.key_text();
-        if label.is_empty() || label.chars().any(char::is_control) {
-            let why = format!("the name of a gate must be one line of text: {label:?}");
-            return Err(Problem::at(file, name.line, why));
-        }
-        let entry = Entry { file, label: format!("gate {label:?}"), line: name.line, known: KEYS };
+        let entry = Entry { file, label: format!("gate {label:?}"), line: name.line, known: &KEYS };
         let mut draft = Draft::new(label, self.top.clone());
         if !entry.read(body, self, problems, |field, problems| self.gate_key(&mut draft, field, problems))? {
             return Ok(None);
         }
         let (_, own) = TYPES.iter().find(|(kind, _)| *kind == draft.kind).unwrap_or(&TYPES[0]);
         for (key, value) in mapping(body, file, label)? {
-            let known = TYPES.iter().any(|(_, keys)| keys.contains(&key.key_text()));
-            if known && !own.contains(&key.key_text()) {
-                let why = format!("{} has no effect on a gate of type {}: remove it", key.key_text(), draft.kind);
-                return Err(entry.problem_at(value.line, why).about(key.key_text()));
+            let key = key.key_text();
+            if KEYS.contains(&key) && !OF_EVERY.contains(&key) && !own.iter().any(|keys| keys.contains(&key)) {
+                let why = format!("{key} has no effect on a gate of type {}: remove it", draft.kind);
+                return Err(entry.problem_at(value.line, why).about(key));
             }
         }
         if draft.gate.when.is_empty() {
@@ -178,6 +119,11 @@ impl Config {
         if gate.interval < gate.timeout && gate.when.contains(&Moment::Soak) && gate.within < gate.timeout {
             let why = "within is shorter than timeout: a single slow answer makes the gate inconclusive";
             problems.push(entry.problem(why).about("within").remark(Level::Warning));
+        }
+        let too_soon_or_late = gate.when.iter().find(|moment| matches!(moment, Moment::Before | Moment::Finalize));
+        if let (Source::Compare { .. }, Some(moment)) = (&gate.source, too_soon_or_late) {
+            let why = format!("there is nothing to compare at the moment {moment}: the gate will be skipped there");
+            problems.push(entry.problem(why).about("when").remark(Level::Warning));
         }
         if problems.thorough {
             problems.extend(secret_files(&gate).into_iter().filter_map(|path| missing(&path, &entry)));
@@ -243,6 +189,13 @@ impl Config {
                     "lower" => Worse::Lower,
                     other => return Err(wrong(format!("unknown direction {other:?}: write higher or lower"))),
                 });
+            }
+            "control" => {
+                draft.comparison.control = match field.text()? {
+                    "group" => Control::Group,
+                    "fleet" => Control::Fleet,
+                    other => return Err(wrong(format!("unknown control {other:?}: write group or fleet"))),
+                }
             }
             "significance" => draft.comparison.significance = share(field, 0.0, 0.5)?,
             "effect" => draft.comparison.effect = share(field, 0.5, 1.0)?,

@@ -1,7 +1,9 @@
 use std::time::Duration;
 
 use super::*;
-use crate::gates::{Auth, Gate, Moment, NoData, Source};
+use crate::config::gate_doubts;
+use crate::gates::{Auth, Control, Gate, Moment, NoData, Source};
+use crate::targets::Group;
 
 const KEEP: &str = "when: soak, url: http://p:9090, query: up, require: '> 0'";
 
@@ -73,6 +75,56 @@ fn a_gate_that_would_never_be_asked_is_warned_of() {
     assert!(notes[0].1.contains("gate \"a\" is asked during soaks only"), "{notes:?}");
     let (_, notes) = with(gates).define("canary_soak_time:60").config().gates().unwrap();
     assert!(notes.is_empty(), "{notes:?}");
+}
+
+#[test]
+fn what_a_comparison_is_with_is_its_own_to_choose() {
+    let gate = |name: &str, when: &str, more: &str| {
+        format!("  {name}: {{type: compare, when: '{when}', url: 'http://p', query: q, worse: higher{more}}}\n")
+    };
+    let all = [gate("a", "soak", ""), gate("b", "soak", ", control: group"), gate("c", "soak", ", control: fleet")];
+    let (gates, _) = with(&format!("gates:\n{}", all.concat())).config().gates().unwrap();
+    let control = |gate: &Gate| match &gate.source {
+        Source::Compare { comparison, .. } => comparison.control,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(gates.iter().map(control).collect::<Vec<_>>(), [Control::Nearest, Control::Group, Control::Fleet]);
+    let error = fails(&format!("gates:\n{}", gate("a", "soak", ", control: all")));
+    assert!(error.contains("unknown control \"all\": write group or fleet"), "{error}");
+    let (_, notes) = with(&format!("gates:\n{}", gate("a", "group, before", ""))).config().gates().unwrap();
+    assert!(notes[0].1.contains("nothing to compare at the moment before"), "{notes:?}");
+}
+
+#[test]
+fn gates_that_have_too_little_time_in_a_soak_are_told() {
+    let hosts = |names: std::ops::Range<usize>| names.map(|n| format!("web{n}").parse().unwrap()).collect();
+    let group = |name: &str, targets, soak, steps: &str| Group {
+        name: name.into(),
+        targets,
+        steps: steps.parse().unwrap(),
+        soak_time: Duration::from_secs(soak),
+        ..Group::default()
+    };
+    let groups = [group("canary", hosts(0..1), 200, "all"), group("default", hosts(1..9), 100, "2, all")];
+    let said = |gate: &str| {
+        let text = format!("gates:\n  a: {{when: 'soak, subgroup', {gate}}}\n");
+        gate_doubts(&with(&text).config().gates().unwrap().0, &groups)
+    };
+    let compare = "type: compare, url: 'http://p', query: q, worse: higher, interval: 30";
+    // One value of the canary every 30 s: ten of them take 270 s, and 260 s is as long as it is asked.
+    let why = "gate a: 10 values of each side take at least 270 s and the soak of canary is 200 s, so the gate will be \
+               inconclusive";
+    assert!(said(compare)[0].starts_with(why), "{:?}", said(compare));
+    for enough in ["samples: 9", "group: default", "interval: 20", "within: 70", "control: group"] {
+        let gate = format!("{compare}, {enough}").replace("interval: 30, interval", "interval");
+        assert!(said(&gate).is_empty(), "{enough}: {:?}", said(&gate));
+    }
+    let late = said("command: x, delay: 100");
+    assert_eq!(
+        late,
+        ["gate a: its delay is 100 s and the soak of default is 100 s: it is asked only once, after the soak"]
+    );
+    assert!(said("command: x, delay: 99").is_empty());
 }
 
 #[test]

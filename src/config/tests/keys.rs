@@ -105,8 +105,8 @@ fn a_group_reads_its_own_keys_and_falls_back_to_the_bare_ones_but_for_its_target
 
 #[test]
 fn a_group_s_own_unusable_value_is_named_by_its_own_key() {
-    let repo = Repo::configured("server_groups: canary\ncanary_failure_limit: 200%\n");
-    repo.fails("hoist/hoist.cfg:4: canary_failure_limit in [global]: \"200%\"");
+    let error = Repo::configured("server_groups: canary\ncanary_failure_limit: 200%\n").error();
+    assert!(error.starts_with("hoist/hoist.cfg:4: canary_failure_limit in [global]: \"200%\""), "{error}");
 }
 
 #[test]

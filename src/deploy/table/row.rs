@@ -113,6 +113,12 @@ impl Row {
         self.facts.is_some() && known && !Stage::ALL.iter().any(begun)
     }
 
+    /// Whether the run has not changed the host yet, and what it brings was live there before.
+    pub fn has_it_already(&self, plan: &Plan) -> bool {
+        let live = self.facts.as_ref().and_then(|facts| facts.state.current.as_ref());
+        plan.kind.changes_revision() && self.is_as_before() && live == Some(&plan.revision)
+    }
+
     /// Whether a promote was started on the host.
     pub fn was_promoted(&self) -> bool {
         self.attempts[Stage::Promote as usize] > 0

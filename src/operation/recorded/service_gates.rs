@@ -52,6 +52,7 @@ impl<'a> ServiceGates<'a> {
             group: look.group.clone(),
             new: look.new.clone(),
             old: look.old.clone(),
+            elsewhere: look.elsewhere.clone(),
         }
     }
 }
@@ -72,7 +73,7 @@ impl Gates for ServiceGates<'_> {
             Ok(gates) => gates,
             Err(health) => return health,
         };
-        let mut watch = Watch::start(&gates, &subject, look.soak);
+        let mut watch = Watch::start(&gates, &subject, look);
         loop {
             let events = watch.next();
             if on(events) != Flow::Continue {
@@ -101,13 +102,13 @@ struct Watch<'g> {
 }
 
 impl<'g> Watch<'g> {
-    fn start(gates: &'g [&'g Gate], subject: &Subject, soak: Duration) -> Watch<'g> {
+    fn start(gates: &'g [&'g Gate], subject: &Subject, look: &Look) -> Watch<'g> {
         let observed = || gates.iter().filter(|gate| gate.observe);
         Watch {
             gates,
-            run: Run::start(gates, subject, soak),
-            end: Instant::now() + soak,
-            soaks: !soak.is_zero(),
+            run: Run::start(gates, subject, look.soak, &look.earlier),
+            end: Instant::now() + look.soak,
+            soaks: !look.soak.is_zero(),
             told_end: false,
             unheard: observed().map(|gate| gate.name.clone()).collect(),
             obeyed: gates.len() - observed().count(),
