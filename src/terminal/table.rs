@@ -68,9 +68,9 @@ impl Table {
             let (_, others) = widths.split_last().unwrap_or((&0, &[]));
             self.indent.len() + others.iter().map(|width| width + GAP.len()).sum::<usize>()
         };
-        let without = (0..=self.spare.len()).map(|count| &self.spare[..count]);
-        let fitting = without.clone().find(|without| others(without) + needed <= most);
-        let without = fitting.or(without.last()).unwrap_or_default();
+        let mut without = (0..=self.spare.len()).map(|count| &self.spare[..count]);
+        let fitting = without.find(|without| others(without) + needed <= most);
+        let without = fitting.unwrap_or(&self.spare);
         self.grid(theme, false, without, Some(most.saturating_sub(others(without)).max(1)))
     }
 
