@@ -14,11 +14,13 @@ pub struct Invocation {
     /// `-C`: where the command was called, as seen from where it was typed.
     #[serde(skip)]
     pub folder: Option<PathBuf>,
+    /// `-c`: takes the place of the repository's own configuration file.
     #[serde(skip)]
     pub config_file: Option<PathBuf>,
+    /// `-e`.
     #[serde(skip)]
     pub environment: Option<String>,
-    /// `-D`, in order.
+    /// `-D`, `key:value`, in order; the last of several counts.
     #[serde(skip)]
     pub defines: Vec<String>,
     /// `-l`. It is kept with a run: whoever resumes the run does not give it again.
@@ -53,6 +55,11 @@ impl Invocation {
             Some(limit) => self.command(&format!("{words} -l {}", quoted(limit))),
             None => self.command(words),
         }
+    }
+
+    /// The same in this environment, or in none.
+    pub fn in_environment(&self, environment: Option<String>) -> Invocation {
+        Invocation { environment, ..self.clone() }
     }
 
     /// The same for these hosts.

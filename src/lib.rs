@@ -24,6 +24,7 @@ pub mod journal;
 pub mod local;
 pub mod locks;
 pub mod logs;
+mod named;
 pub mod operation;
 mod paths;
 pub mod problem;

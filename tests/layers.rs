@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// The rooms, each of which may import the ones that stand below it in this list, and no other.
-const LAYERS: [&str; 35] = [
+const LAYERS: [&str; 36] = [
     "main",
     "cli",
     "operation",
@@ -42,6 +42,7 @@ const LAYERS: [&str; 35] = [
     "clock",
     "exit_code",
     "text",
+    "named",
     "paths",
     "glob",
     "url",

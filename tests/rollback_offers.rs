@@ -29,7 +29,11 @@ fn leave_mixed(farm: &Farm, project: &Project) -> String {
     std::fs::write(farm.srv(&address(1)).join("bad"), "").unwrap();
     project.write("index.html", "three\n");
     let three = project.commit("three");
-    answered(project, &["deploy"], &[("Roll back", "n\n")]).ends(3);
+    let mut declined = answered(project, &["deploy"], &[("Roll back", "n\n")]);
+    declined.ends(3);
+    let way = format!("`hoist deploy -r {}` goes on, `hoist rollback` goes back", &three[..10]);
+    let without_blanks = |text: &str| text.split_whitespace().collect::<String>();
+    assert!(without_blanks(&declined.shows()).contains(&without_blanks(&way)), "{}", declined.shows());
     three
 }
 

@@ -7,6 +7,7 @@
 use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind};
 
 use crate::config::Options;
+use crate::invocation::Invocation;
 use crate::operation::{Names, names};
 use crate::wire::Stage;
 
@@ -198,8 +199,9 @@ impl Line {
             return Vec::new();
         };
         let folder = self.folders.iter().fold(options.start.clone(), |folder, next| folder.join(next));
-        let file = options.config_file.map(|file| folder.join(file));
-        let options = Options { start: folder, config_file: file, ..options };
+        let config_file = options.invocation.config_file.map(|file| folder.join(file));
+        let invocation = Invocation { config_file, ..options.invocation };
+        let options = Options { start: folder, invocation, ..options };
         names(&options, kind).into_iter().map(|name| (name, about.to_owned())).collect()
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use crate::config::Options;
+use crate::invocation::Invocation;
 use crate::operation::Refused;
 
 /// The word that asks for help. argh has no room for a command of this name.
@@ -185,12 +186,15 @@ pub fn enter(folders: &[PathBuf]) -> Result<(), String> {
 pub fn options(file: Option<&str>, defines: &[String], environment: Option<&str>) -> Result<Options, Refused> {
     Ok(Options {
         start: working_directory()?,
-        folder: FOLDER.get().cloned(),
-        config_file: file.map(Into::into),
-        defines: defines.to_vec(),
-        environment: environment.map(str::to_owned),
         global_file: global_file(),
         repo_optional: false,
+        invocation: Invocation {
+            folder: FOLDER.get().cloned(),
+            config_file: file.map(Into::into),
+            environment: environment.map(str::to_owned),
+            defines: defines.to_vec(),
+            limit: None,
+        },
     })
 }
 

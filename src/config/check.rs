@@ -52,7 +52,7 @@ pub fn check(options: &Options) -> anyhow::Result<Checked> {
     let mut targets = BTreeSet::new();
     let first = Config::load_into(options, &host, &mut problems)?;
     let mut environments = Vec::new();
-    if options.environment.is_none() {
+    if options.invocation.environment.is_none() {
         environments = first.environments();
         environments.retain(|name| first.environment.as_ref() != Some(name));
     }
@@ -61,7 +61,7 @@ pub fn check(options: &Options) -> anyhow::Result<Checked> {
     checked.counts.keys = first.layers.entries.len();
     read(&first, &mut problems, &mut checked.counts, &mut targets);
     for name in environments {
-        let options = Options { environment: Some(name), ..options.clone() };
+        let options = Options { invocation: options.invocation.in_environment(Some(name)), ..options.clone() };
         let config = Config::load_into(&options, &host, &mut problems);
         if let Some(config) = problems.keep(config) {
             checked.counts.keys = checked.counts.keys.max(config.layers.entries.len());
@@ -99,7 +99,7 @@ impl Config {
     /// The environments of the repository around `options.start`; none where that cannot be read.
     pub fn environments_at(options: &Options) -> Vec<String> {
         // The one that is chosen may be the one that is misspelt.
-        let options = Options { environment: None, ..options.clone() };
+        let options = Options { invocation: options.invocation.in_environment(None), ..options.clone() };
         Config::load(&options).map(|config| config.environments()).unwrap_or_default()
     }
 

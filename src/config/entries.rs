@@ -166,6 +166,10 @@ pub(super) fn mapping<'n>(node: &'n Node, file: &str, what: &str) -> Result<&'n 
     match &node.value {
         Value::Map(pairs) => Ok(pairs),
         Value::Null => Ok(&[]),
-        _ => Err(Problem::at(file, node.line, format!("{what} is {}: write keys and values", node.kind()))),
+        _ => Err(Problem::at(
+            file,
+            node.line,
+            format!("{what} is {}, not a mapping: write keys and values", node.kind()),
+        )),
     }
 }

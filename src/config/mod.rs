@@ -60,30 +60,12 @@ const SCAPS_LOCK_TIMEOUT: Duration = Duration::from_secs(600);
 pub struct Options {
     /// Where to look for the repository: its working tree or any folder below.
     pub start: PathBuf,
-    /// How `start` was named, where that was not simply the working directory: the value of `-C`.
-    pub folder: Option<PathBuf>,
-    /// Takes the place of the repository's own configuration file.
-    pub config_file: Option<PathBuf>,
     /// Takes the place of `/etc/hoist.cfg` or `/etc/scap.cfg`, and must exist.
     pub global_file: Option<PathBuf>,
     /// Go without a repository where there is none, without its configuration file, and without `git_repo`.
     pub repo_optional: bool,
-    pub environment: Option<String>,
-    /// `key:value`, in order; the last of several counts.
-    pub defines: Vec<String>,
-}
-
-impl Options {
-    /// The flags that said so, for commands that messages name.
-    pub fn invocation(&self) -> Invocation {
-        Invocation {
-            folder: self.folder.clone(),
-            config_file: self.config_file.clone(),
-            environment: self.environment.clone(),
-            defines: self.defines.clone(),
-            limit: None,
-        }
-    }
+    /// The flags of the command.
+    pub invocation: Invocation,
 }
 
 /// A repository's configuration, read and validated.
@@ -141,7 +123,7 @@ impl Config {
         };
         let shown = |path: &Path| shown_below(&top, path);
         let (control, file) = match control_of(&top, options) {
-            Err(_) if options.repo_optional && options.config_file.is_none() => (top.join(CONTROL[0]), None),
+            Err(_) if options.repo_optional && options.invocation.config_file.is_none() => (top.join(CONTROL[0]), None),
             found => found.map(|(control, file)| (control, Some(file)))?,
         };
         if control.starts_with(&top) && !options.repo_optional {
@@ -154,7 +136,7 @@ impl Config {
         }
         if let Some(file) = &file {
             // What the command line names is the operator's own word.
-            if options.config_file.is_none() {
+            if options.invocation.config_file.is_none() {
                 no_links::resolve(&top, file, &shown(file))?;
             }
             layers.absorb(ini::read_into(file, &shown(file), problems)?, host, problems);
@@ -162,8 +144,8 @@ impl Config {
 
         // The environment's own file cannot change the environment, but a definition can choose it.
         let mut before = layers.clone();
-        problems.keep(before.define(&options.defines));
-        let mut chosen = match &options.environment {
+        problems.keep(before.define(&options.invocation.defines));
+        let mut chosen = match &options.invocation.environment {
             Some(name) => Some(ConfigEntry { value: name.clone(), origin: Origin::Flag("-e") }),
             None => before.entries.get("environment").filter(|entry| !entry.value.is_empty()).cloned(),
         };
@@ -181,7 +163,7 @@ impl Config {
             }
         }
         // What is wrong with a definition was noted above.
-        let _ = layers.define(&options.defines);
+        let _ = layers.define(&options.invocation.defines);
         match &chosen {
             Some(entry) => layers.entries.insert("environment".into(), entry.clone()),
             None => layers.entries.remove("environment"),
@@ -200,8 +182,8 @@ impl Config {
             problems.push(Problem::new(why).about("git_server").remark(Level::Info));
         }
         let notes = Vec::new();
-        let defines = addresses::kept_defines(&options.defines, &settings.git_scheme);
-        let invocation = Invocation { defines, ..options.invocation() };
+        let defines = addresses::kept_defines(&options.invocation.defines, &settings.git_scheme);
+        let invocation = Invocation { defines, ..options.invocation.clone() };
         let config = Config {
             top,
             control,
@@ -370,9 +352,9 @@ fn canonical(path: &Path) -> Result<PathBuf, Problem> {
 fn control_of(top: &Path, options: &Options) -> Result<(PathBuf, PathBuf), Problem> {
     let own = |name: &str| top.join(name).join(format!("{name}.cfg"));
     let configured = CONTROL.into_iter().find(|name| own(name).is_file());
-    let Some(replaced) = &options.config_file else {
+    let Some(replaced) = &options.invocation.config_file else {
         // It has none of the flags that say which configuration is meant.
-        let init = Invocation { folder: options.folder.clone(), ..Invocation::default() }.command("init");
+        let init = Invocation { folder: options.invocation.folder.clone(), ..Invocation::default() }.command("init");
         return match configured {
             Some(name) => Ok((top.join(name), own(name))),
             None => Err(Problem::new(format!(

@@ -1,7 +1,7 @@
 //! The settings as types, made from the layered text.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::problem::Problem;
@@ -10,7 +10,7 @@ use crate::wire::{Drain, Service, ServiceName, Stage, VerifyService};
 
 use super::layers::Layers;
 use super::problems::Problems;
-use super::settings_reader::SettingsReader;
+use super::settings_reader::{GroupReader, SettingsReader};
 use super::{addresses, algorithms, keys, values};
 
 /// What to do with a host key that no file of host keys has.
@@ -20,6 +20,12 @@ pub enum HostKeyChecking {
     Strict,
     /// Take it and remember it; a key that differs from a known one is refused all the same.
     AcceptNew,
+}
+
+impl HostKeyChecking {
+    fn named(name: &str) -> HostKeyChecking {
+        if name == "accept-new" { HostKeyChecking::AcceptNew } else { HostKeyChecking::Strict }
+    }
 }
 
 /// Which SSH agent is used.
@@ -42,6 +48,16 @@ pub enum FetchFrom {
     Server,
 }
 
+impl FetchFrom {
+    fn named(name: &str) -> FetchFrom {
+        match name {
+            "session" => FetchFrom::Session,
+            "server" => FetchFrom::Server,
+            _ => FetchFrom::Auto,
+        }
+    }
+}
+
 /// Which OpenSSH configuration is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SshConfig {
@@ -51,24 +67,57 @@ pub enum SshConfig {
     None,
 }
 
-/// The settings of one group.
-#[derive(Debug, Clone, PartialEq)]
-pub struct GroupSettings {
-    pub name: String,
-    /// The target file's name or path; `None`: the key is missing, which is an error as soon as the group is needed.
-    pub dsh_targets: Option<String>,
-    pub group_size: Steps,
-    /// Hosts that may be out of service; `None`: as many as a subgroup has.
-    pub max_unavailable: Option<Share>,
-    /// Zero: none.
-    pub soak_time: Duration,
-    pub group_soak_time: Duration,
-    pub failure_limit: FailureLimit,
-    /// Times that failed hosts are tried again at the end of the group.
-    pub retry_failed: usize,
-    pub failed_targets: FailedTargets,
-    /// How its targets are drained; `None`: they are not.
-    pub drain: Option<Drain>,
+/// Declares a struct of settings by the reader that it is read with, and the fields: each with its type, and how its value
+/// is read. That is a method of the reader, which is given the field's name as the key, and what makes a value of the
+/// text; or, if the key has another name or several keys belong together, a block.
+macro_rules! settings {
+    (
+        $(#[$meta:meta])* pub struct $name:ident with ($read:ident: $reader:ty $(, $with:ident: $type_of_with:ty)*) {
+            $($(#[$doc:meta])* $field:ident: $type:ty = $how:tt $(($($parse:tt)*))?,)*
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct $name {
+            $($(#[$doc])* pub $field: $type,)*
+        }
+
+        impl $name {
+            fn read($read: $reader $(, $with: $type_of_with)*) -> Result<$name, Problem> {
+                Ok($name { $($field: settings!(@value $read $field $how $(($($parse)*))?),)* })
+            }
+        }
+    };
+    (@value $read:ident $field:ident $method:ident ($($parse:tt)*)) => {
+        $read.$method(stringify!($field), $($parse)*)?
+    };
+    (@value $read:ident $field:ident $block:block) => {
+        $block
+    };
+}
+
+settings! {
+    /// The settings of one group.
+    pub struct GroupSettings with (read: &mut GroupReader) {
+        name: String = { read.group.to_owned() },
+        /// The target file's name or path; `None`: the key is missing, which is an error as soon as the group is needed.
+        // There is no falling back here: two groups of one file would be one group.
+        dsh_targets: Option<String> = own_opt(values::text),
+        group_size: Steps = first(str::parse),
+        /// Hosts that may be out of service; `None`: as many as a subgroup has.
+        max_unavailable: Option<Share> = first_opt(str::parse),
+        /// Zero: none.
+        soak_time: Duration = first(values::seconds_or_off),
+        group_soak_time: Duration = first(values::seconds_or_off),
+        failure_limit: FailureLimit = first(str::parse),
+        /// Times that failed hosts are tried again at the end of the group.
+        retry_failed: usize = first(|value| values::number(value, 0)),
+        failed_targets: FailedTargets = {
+            if read.choice("failed_targets")? == "rollback" { FailedTargets::Rollback } else { FailedTargets::Leave }
+        },
+        /// How its targets are drained; `None`: they are not.
+        drain: Option<Drain> = { read.drain()? },
+    }
 }
 
 impl GroupSettings {
@@ -76,107 +125,105 @@ impl GroupSettings {
     pub fn targets_key(name: &str) -> String {
         keys::of_group(name, "dsh_targets")
     }
-
-    fn read(name: &str, read: &mut SettingsReader) -> Result<GroupSettings, Problem> {
-        let own = |key: &str| keys::of_group(name, key);
-        let failed = read.first_choice(&[&own("failed_targets"), "failed_targets"])?;
-        Ok(GroupSettings {
-            name: name.to_owned(),
-            // There is no falling back here: two groups of one file would be one group.
-            dsh_targets: read.opt(&own("dsh_targets"), values::text)?,
-            group_size: read.first(&[&own("group_size"), "group_size"], str::parse)?,
-            max_unavailable: read.first_opt(&[&own("max_unavailable"), "max_unavailable"], str::parse)?,
-            soak_time: read.first(&[&own("soak_time"), "soak_time"], values::seconds_or_off)?,
-            group_soak_time: read.first(&[&own("group_soak_time"), "group_soak_time"], values::seconds_or_off)?,
-            failure_limit: read.first(&[&own("failure_limit"), "failure_limit"], str::parse)?,
-            retry_failed: read.first(&[&own("retry_failed"), "retry_failed"], |value| values::number(value, 0))?,
-            failed_targets: if failed == "rollback" { FailedTargets::Rollback } else { FailedTargets::Leave },
-            drain: read.drain(name)?,
-        })
-    }
 }
 
-/// Every setting, named as its key. `None` is a key that is unset.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Settings {
-    /// Empty when it is unset, which only [`super::Options::repo_optional`] allows.
-    pub git_repo: String,
-    pub git_deploy_dir: PathBuf,
-    pub git_rev: String,
-    pub git_server: Option<String>,
-    pub git_scheme: String,
-    pub fetch_from: FetchFrom,
-    /// A URL that may hold a password: it is for git's environment on targets, and for nothing that people read.
-    pub http_proxy: Option<String>,
-    /// New working trees may share files with standing ones.
-    pub link_files: bool,
-    pub git_submodules: bool,
-    pub git_upstream_submodules: bool,
-    /// `git_fat`, or `git_binary_manager`.
-    pub git_fat: bool,
-    /// From `git_binary_manager`.
-    pub git_lfs: bool,
-    pub ssh_user: Option<String>,
-    pub ssh_port: u16,
-    pub identity_file: Option<Vec<PathBuf>>,
-    pub known_hosts: Option<Vec<PathBuf>>,
-    pub host_key_checking: HostKeyChecking,
-    pub keyholder_key: Option<String>,
-    pub ssh_auth_sock: SshAgent,
-    pub ssh_config: SshConfig,
-    /// Empty: none, whatever OpenSSH's configuration says.
-    pub proxy_jump: Option<Vec<Target>>,
-    pub ssh_kex: Option<Vec<String>>,
-    pub ssh_ciphers: Option<Vec<String>>,
-    pub ssh_macs: Option<Vec<String>>,
-    pub connect_timeout: Duration,
-    pub reconnect_timeout: Duration,
-    pub keepalive: Duration,
-    /// `None`: one a target.
-    pub max_sessions: Option<usize>,
-    pub remote_binary: Option<PathBuf>,
-    pub server_groups: Vec<String>,
-    /// The groups' settings, in the order of `server_groups`.
-    pub groups: Vec<GroupSettings>,
-    /// The bare keys of groups, which hold for hosts of no group.
-    pub bare_group: GroupSettings,
-    /// The bare key; [`Settings::batch_size()`] knows the stages' own.
-    pub batch_size: usize,
-    pub stage_batch_sizes: BTreeMap<Stage, usize>,
-    /// The bare key; [`Settings::timeout()`] knows the stages' own.
-    pub stage_timeout: Duration,
-    pub stage_timeouts: BTreeMap<Stage, Duration>,
-    /// How long a promoted target waits to be finalized, rolled back or renewed; zero: for ever.
-    pub confirm_timeout: Duration,
-    /// How long the turn of each target is that rolls itself back; `None`: as long as its rollback may take.
-    pub lease_slot: Option<Duration>,
-    /// A rollback takes all hosts of a group at once.
-    pub rollback_at_once: bool,
-    /// Empty when unset.
-    pub service_name: Vec<ServiceName>,
-    pub secondary_host_signal_file: PathBuf,
-    pub service_command: String,
-    pub require_valid_service: bool,
-    pub service_port: Option<u16>,
-    pub service_timeout: Duration,
-    /// `None`: strict where it is known what runs.
-    pub verify_service: Option<VerifyService>,
-    pub min_healthy_time: Duration,
-    pub config_deploy: bool,
-    pub perform_checks: bool,
-    pub nrpe_dir: PathBuf,
-    pub cache_revs: usize,
-    pub tags_to_keep: usize,
-    pub block_deployments: bool,
-    /// Whether failures within the limits have a status of their own.
-    pub strict: bool,
-    pub require_clean: bool,
-    pub require_terminal_multiplexer: bool,
-    pub lock_file: Option<PathBuf>,
-    pub lock_dir: PathBuf,
-    /// How long to wait for a lock of the deploy host; zero: not at all. `None` leaves it to the kind of repository.
-    pub lock_timeout: Option<Duration>,
-    pub umask: u32,
+/// What is read ahead of the other settings.
+struct Ahead {
+    server_groups: Vec<String>,
+    groups: Vec<GroupSettings>,
+    bare_group: GroupSettings,
+    /// Of `git_binary_manager`.
+    managers: Vec<String>,
+}
+
+settings! {
+    /// Every setting, named as its key. `None` is a key that is unset.
+    pub struct Settings with (read: &mut SettingsReader, repo_optional: bool, home: Option<&Path>, ahead: Ahead) {
+        /// Empty when it is unset, which only [`super::Options::repo_optional`] allows.
+        git_repo: String = { read.repo(repo_optional)? },
+        git_deploy_dir: PathBuf = get(values::absolute),
+        git_rev: String = filled(values::argument),
+        git_server: Option<String> = opt(addresses::server),
+        git_scheme: String = choice(),
+        fetch_from: FetchFrom = { FetchFrom::named(&read.choice("fetch_from")?) },
+        /// A URL that may hold a password: it is for git's environment on targets, and for nothing that people read.
+        http_proxy: Option<String> = { read.proxy()? },
+        /// New working trees may share files with standing ones.
+        link_files: bool = get(values::boolean),
+        git_submodules: bool = get(values::boolean),
+        git_upstream_submodules: bool = get(values::boolean),
+        /// `git_fat`, or `git_binary_manager`.
+        git_fat: bool = { read.get("git_fat", values::boolean)? || ahead.managers.contains(&"git-fat".to_owned()) },
+        /// From `git_binary_manager`.
+        git_lfs: bool = { ahead.managers.contains(&"git-lfs".to_owned()) },
+        ssh_user: Option<String> = opt(values::user),
+        ssh_port: u16 = get(values::port),
+        identity_file: Option<Vec<PathBuf>> = opt(|value| values::paths(value, home)),
+        known_hosts: Option<Vec<PathBuf>> = opt(|value| values::paths(value, home)),
+        host_key_checking: HostKeyChecking = { HostKeyChecking::named(&read.choice("host_key_checking")?) },
+        keyholder_key: Option<String> = opt(values::name),
+        ssh_auth_sock: SshAgent = {
+            let socket = read.opt("ssh_auth_sock", |value| values::path_or_none(value, home))?;
+            socket.map_or(SshAgent::Usual, |socket| socket.map_or(SshAgent::Own, SshAgent::Socket))
+        },
+        ssh_config: SshConfig = {
+            let file = read.opt("ssh_config", |value| values::path_or_none(value, home))?;
+            file.map_or(SshConfig::Usual, |file| file.map_or(SshConfig::None, SshConfig::File))
+        },
+        /// Empty: none, whatever OpenSSH's configuration says.
+        proxy_jump: Option<Vec<Target>> = opt(values::hops),
+        ssh_kex: Option<Vec<String>> = opt(|value| algorithms::names(value, algorithms::KEX)),
+        ssh_ciphers: Option<Vec<String>> = opt(|value| algorithms::names(value, algorithms::CIPHERS)),
+        ssh_macs: Option<Vec<String>> = opt(|value| algorithms::names(value, algorithms::MACS)),
+        connect_timeout: Duration = get(values::seconds),
+        reconnect_timeout: Duration = get(values::seconds),
+        keepalive: Duration = get(values::seconds),
+        /// `None`: one a target.
+        max_sessions: Option<usize> = { read.max_sessions()? },
+        remote_binary: Option<PathBuf> = opt(values::absolute),
+        server_groups: Vec<String> = { ahead.server_groups },
+        /// The groups' settings, in the order of `server_groups`.
+        groups: Vec<GroupSettings> = { ahead.groups },
+        /// The bare keys of groups, which hold for hosts of no group.
+        bare_group: GroupSettings = { ahead.bare_group },
+        /// The bare key; [`Settings::batch_size()`] knows the stages' own.
+        batch_size: usize = get(|value| values::number(value, 1)),
+        stage_batch_sizes: BTreeMap<Stage, usize> = { read.stages("batch_size", |value| values::number(value, 1))? },
+        /// The bare key; [`Settings::timeout()`] knows the stages' own.
+        stage_timeout: Duration = get(values::seconds),
+        stage_timeouts: BTreeMap<Stage, Duration> = { read.stages("stage_timeout", values::seconds)? },
+        /// How long a promoted target waits to be finalized, rolled back or renewed; zero: for ever.
+        confirm_timeout: Duration = get(values::seconds_or_off),
+        /// How long the turn of each target is that rolls itself back; `None`: as long as its rollback may take.
+        lease_slot: Option<Duration> = opt(values::seconds),
+        /// A rollback takes all hosts of a group at once.
+        rollback_at_once: bool = { read.choice("rollback_pace")? == "at_once" },
+        /// Empty when unset.
+        service_name: Vec<ServiceName> = { read.opt("service_name", values::services)?.unwrap_or_default() },
+        secondary_host_signal_file: PathBuf = get(values::absolute),
+        service_command: String = get(values::service_command),
+        require_valid_service: bool = get(values::boolean),
+        service_port: Option<u16> = opt(values::port),
+        service_timeout: Duration = get(values::fraction_of_seconds),
+        /// `None`: strict where it is known what runs.
+        verify_service: Option<VerifyService> = opt(values::verify_service),
+        min_healthy_time: Duration = get(values::seconds_or_off),
+        config_deploy: bool = get(values::boolean),
+        perform_checks: bool = get(values::boolean),
+        nrpe_dir: PathBuf = get(values::absolute),
+        cache_revs: usize = get(|value| values::number(value, 0)),
+        tags_to_keep: usize = get(|value| values::number(value, 1)),
+        block_deployments: bool = get(values::boolean),
+        /// Whether failures within the limits have a status of their own.
+        strict: bool = get(values::boolean),
+        require_clean: bool = get(values::boolean),
+        require_terminal_multiplexer: bool = get(values::boolean),
+        lock_file: Option<PathBuf> = opt(values::absolute),
+        lock_dir: PathBuf = get(values::absolute),
+        /// How long to wait for a lock of the deploy host; zero: not at all. `None` leaves it to the kind of repository.
+        lock_timeout: Option<Duration> = opt(values::seconds_or_off),
+        umask: u32 = { read.umask()? },
+    }
 }
 
 impl Settings {
@@ -215,86 +262,13 @@ impl Settings {
     ) -> Result<Settings, Problem> {
         let mut read = SettingsReader { layers, problems };
         let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
-        let paths = |value: &str| values::paths(value, home.as_deref());
-        let server_groups = read.get("server_groups", values::groups)?;
+        let names = read.get("server_groups", values::groups)?;
+        let mut group = |name: &str| GroupSettings::read(&mut GroupReader { group: name, reader: &mut read });
         // The bare keys of groups are read even where every group has its own: a slip in one is told.
-        let bare_group = GroupSettings::read("default", &mut read)?;
-        let groups =
-            server_groups.iter().map(|group| GroupSettings::read(group, &mut read)).collect::<Result<_, _>>()?;
-        let keep_checking = |value: &str| match value {
-            "accept-new" => HostKeyChecking::AcceptNew,
-            _ => HostKeyChecking::Strict,
-        };
+        let bare_group = group("default")?;
+        let groups = names.iter().map(|name| group(name)).collect::<Result<_, _>>()?;
         let managers = read.opt("git_binary_manager", values::binary_managers)?.unwrap_or_default();
-        Ok(Settings {
-            git_repo: read.repo(repo_optional)?,
-            git_deploy_dir: read.get("git_deploy_dir", values::absolute)?,
-            git_rev: read.filled("git_rev", values::argument)?,
-            git_server: read.opt("git_server", addresses::server)?,
-            git_scheme: read.choice("git_scheme")?,
-            fetch_from: match read.choice("fetch_from")?.as_str() {
-                "session" => FetchFrom::Session,
-                "server" => FetchFrom::Server,
-                _ => FetchFrom::Auto,
-            },
-            http_proxy: read.proxy()?,
-            link_files: read.get("link_files", values::boolean)?,
-            git_submodules: read.get("git_submodules", values::boolean)?,
-            git_upstream_submodules: read.get("git_upstream_submodules", values::boolean)?,
-            git_fat: read.get("git_fat", values::boolean)? || managers.contains(&"git-fat".to_owned()),
-            git_lfs: managers.contains(&"git-lfs".to_owned()),
-            ssh_user: read.opt("ssh_user", values::user)?,
-            ssh_port: read.get("ssh_port", values::port)?,
-            identity_file: read.opt("identity_file", paths)?,
-            known_hosts: read.opt("known_hosts", paths)?,
-            host_key_checking: keep_checking(&read.choice("host_key_checking")?),
-            keyholder_key: read.opt("keyholder_key", values::name)?,
-            ssh_auth_sock: read
-                .opt("ssh_auth_sock", |value| values::path_or_none(value, home.as_deref()))?
-                .map_or(SshAgent::Usual, |socket| socket.map_or(SshAgent::Own, SshAgent::Socket)),
-            ssh_config: read
-                .opt("ssh_config", |value| values::path_or_none(value, home.as_deref()))?
-                .map_or(SshConfig::Usual, |file| file.map_or(SshConfig::None, SshConfig::File)),
-            proxy_jump: read.opt("proxy_jump", values::hops)?,
-            ssh_kex: read.opt("ssh_kex", |value| algorithms::names(value, algorithms::KEX))?,
-            ssh_ciphers: read.opt("ssh_ciphers", |value| algorithms::names(value, algorithms::CIPHERS))?,
-            ssh_macs: read.opt("ssh_macs", |value| algorithms::names(value, algorithms::MACS))?,
-            connect_timeout: read.get("connect_timeout", values::seconds)?,
-            reconnect_timeout: read.get("reconnect_timeout", values::seconds)?,
-            keepalive: read.get("keepalive", values::seconds)?,
-            max_sessions: read.max_sessions()?,
-            remote_binary: read.opt("remote_binary", values::absolute)?,
-            server_groups,
-            groups,
-            bare_group,
-            batch_size: read.get("batch_size", |value| values::number(value, 1))?,
-            stage_batch_sizes: read.stages("batch_size", |value| values::number(value, 1))?,
-            stage_timeout: read.get("stage_timeout", values::seconds)?,
-            stage_timeouts: read.stages("stage_timeout", values::seconds)?,
-            confirm_timeout: read.get("confirm_timeout", values::seconds_or_off)?,
-            lease_slot: read.opt("lease_slot", values::seconds)?,
-            rollback_at_once: read.choice("rollback_pace")? == "at_once",
-            service_name: read.opt("service_name", values::services)?.unwrap_or_default(),
-            secondary_host_signal_file: read.get("secondary_host_signal_file", values::absolute)?,
-            service_command: read.get("service_command", values::service_command)?,
-            require_valid_service: read.get("require_valid_service", values::boolean)?,
-            service_port: read.opt("service_port", values::port)?,
-            service_timeout: read.get("service_timeout", values::fraction_of_seconds)?,
-            verify_service: read.opt("verify_service", values::verify_service)?,
-            min_healthy_time: read.get("min_healthy_time", values::seconds_or_off)?,
-            config_deploy: read.get("config_deploy", values::boolean)?,
-            perform_checks: read.get("perform_checks", values::boolean)?,
-            nrpe_dir: read.get("nrpe_dir", values::absolute)?,
-            cache_revs: read.get("cache_revs", |value| values::number(value, 0))?,
-            tags_to_keep: read.get("tags_to_keep", |value| values::number(value, 1))?,
-            block_deployments: read.get("block_deployments", values::boolean)?,
-            strict: read.get("strict", values::boolean)?,
-            require_clean: read.get("require_clean", values::boolean)?,
-            require_terminal_multiplexer: read.get("require_terminal_multiplexer", values::boolean)?,
-            lock_file: read.opt("lock_file", values::absolute)?,
-            lock_dir: read.get("lock_dir", values::absolute)?,
-            lock_timeout: read.opt("lock_timeout", values::seconds_or_off)?,
-            umask: read.umask()?,
-        })
+        let ahead = Ahead { server_groups: names, groups, bare_group, managers };
+        Settings::read(&mut read, repo_optional, home.as_deref(), ahead)
     }
 }

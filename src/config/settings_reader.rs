@@ -42,7 +42,7 @@ impl<'a> SettingsReader<'a> {
     }
 
     /// The value of the first of `keys` that is set, or the default of the last.
-    pub fn first<T>(&mut self, keys: &[&str], parse: impl Fn(&str) -> Result<T, String>) -> Result<T, Problem> {
+    fn first<T>(&mut self, keys: &[&str], parse: impl Fn(&str) -> Result<T, String>) -> Result<T, Problem> {
         for key in keys {
             if let Some(value) = self.set(key, &parse) {
                 return Ok(value);
@@ -112,52 +112,13 @@ impl<'a> SettingsReader<'a> {
         Ok(found)
     }
 
-    /// The same of the first of `keys` that is there at all.
-    pub fn first_opt<T>(
-        &mut self,
-        keys: &[&str],
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Result<Option<T>, Problem> {
-        match keys.iter().find(|key| self.layers.get(key).is_some()) {
-            Some(key) => self.opt(key, parse),
-            None => Ok(None),
-        }
-    }
-
-    /// How the targets of a group are drained. To drain without a way back, or the other way round, is a mistake.
-    pub fn drain(&mut self, group: &str) -> Result<Option<Drain>, Problem> {
-        let own = |key: &str| keys::of_group(group, key);
-        let mut command = |key: &str| self.first_opt(&[&own(key), key], values::shell);
-        let [drain, drain_done] = [command("drain")?, command("drain_done")?];
-        let [undrain, undrain_done] = [command("undrain")?, command("undrain_done")?];
-        let on = match self.first_choice(&[&own("drain_on"), "drain_on"])?.as_str() {
-            "deploy_host" => DrainOn::DeployHost,
-            _ => DrainOn::Target,
-        };
-        let timeout = self.first(&[&own("drain_timeout"), "drain_timeout"], values::seconds)?.as_secs();
-        let is_set = |key: &str, it: &Option<String>| it.as_ref().map(|_| key.to_owned());
-        let given = is_set("drain", &drain).or(is_set("drain_done", &drain_done));
-        let given = given.or(is_set("undrain", &undrain)).or(is_set("undrain_done", &undrain_done));
-        let missing = [("drain", &drain), ("undrain", &undrain)].into_iter().find(|(_, it)| it.is_none());
-        if let (Some(given), Some((missing, _))) = (&given, missing) {
-            // A group that is not to be drained leaves the command empty.
-            let found = [own(given), given.clone()].into_iter().find_map(|key| Some((self.layers.get(&key)?, key)));
-            if let Some((entry, key)) = found.filter(|_| !self.is_empty(&own(missing))) {
-                let why = format!("{missing} is not set: a target is drained and undrained, so set both");
-                self.problems.push(entry.mistake(&key, &why));
-            }
-            return Ok(None);
-        }
-        Ok(given.map(|_| Drain { on, drain, drain_done, undrain, undrain_done, timeout }))
-    }
-
     /// The value of a key that takes one of a few words.
     pub fn choice(&mut self, key: &str) -> Result<String, Problem> {
         self.first_choice(&[key])
     }
 
     /// The same of the first of `names` that is set.
-    pub fn first_choice(&mut self, names: &[&str]) -> Result<String, Problem> {
+    fn first_choice(&mut self, names: &[&str]) -> Result<String, Problem> {
         let kind = names.last().and_then(|name| keys::bare(name)).map(|key| key.kind);
         let words = if let Some(Kind::Choice(words)) = kind { words } else { &[] };
         self.first(names, |value| values::choice(value, words))
@@ -194,6 +155,67 @@ impl<'a> SettingsReader<'a> {
             return Ok(None);
         }
         Ok(wanted)
+    }
+}
+
+/// Reads the keys of a group, each under the group's own name of it first.
+pub(super) struct GroupReader<'r, 'a> {
+    pub group: &'r str,
+    pub reader: &'r mut SettingsReader<'a>,
+}
+
+impl GroupReader<'_, '_> {
+    fn own(&self, key: &str) -> String {
+        keys::of_group(self.group, key)
+    }
+
+    /// The value of the group's own key, or of the bare one, or its default.
+    pub fn first<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<T, Problem> {
+        self.reader.first(&[&self.own(key), key], parse)
+    }
+
+    /// The same of a key that may be unset: an empty value of the group's own key unsets it for the group.
+    pub fn first_opt<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, Problem> {
+        let own = self.own(key);
+        let key = if self.reader.layers.get(&own).is_some() { &own } else { key };
+        self.reader.opt(key, parse)
+    }
+
+    /// The value of the group's own key, whatever the bare one is.
+    pub fn own_opt<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, Problem> {
+        self.reader.opt(&self.own(key), parse)
+    }
+
+    /// One of a few words.
+    pub fn choice(&mut self, key: &str) -> Result<String, Problem> {
+        self.reader.first_choice(&[&self.own(key), key])
+    }
+
+    /// How the targets of the group are drained. To drain without a way back, or the other way round, is a mistake.
+    pub fn drain(&mut self) -> Result<Option<Drain>, Problem> {
+        let mut command = |key: &str| self.first_opt(key, values::shell);
+        let [drain, drain_done] = [command("drain")?, command("drain_done")?];
+        let [undrain, undrain_done] = [command("undrain")?, command("undrain_done")?];
+        let on = match self.choice("drain_on")?.as_str() {
+            "deploy_host" => DrainOn::DeployHost,
+            _ => DrainOn::Target,
+        };
+        let timeout = self.first("drain_timeout", values::seconds)?.as_secs();
+        let is_set = |key: &str, it: &Option<String>| it.as_ref().map(|_| key.to_owned());
+        let given = is_set("drain", &drain).or(is_set("drain_done", &drain_done));
+        let given = given.or(is_set("undrain", &undrain)).or(is_set("undrain_done", &undrain_done));
+        let missing = [("drain", &drain), ("undrain", &undrain)].into_iter().find(|(_, it)| it.is_none());
+        if let (Some(given), Some((missing, _))) = (&given, missing) {
+            // A group that is not to be drained leaves the command empty.
+            let found =
+                [self.own(given), given.clone()].into_iter().find_map(|key| Some((self.reader.layers.get(&key)?, key)));
+            if let Some((entry, key)) = found.filter(|_| !self.reader.is_empty(&self.own(missing))) {
+                let why = format!("{missing} is not set: a target is drained and undrained, so set both");
+                self.reader.problems.push(entry.mistake(&key, &why));
+            }
+            return Ok(None);
+        }
+        Ok(given.map(|_| Drain { on, drain, drain_done, undrain, undrain_done, timeout }))
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::fleet::Flow;
-use crate::targets::Target;
+use crate::gates::HostsByRevision;
 
 pub use crate::gates::Earlier;
 pub use crate::report::{Moment, Sample, SampleVerdict};
@@ -22,12 +22,7 @@ pub struct Look {
     pub label: String,
     /// How long to go on looking; zero but for a soak.
     pub soak: Duration,
-    /// The hosts of the group, or of all groups, that are on the new revision.
-    pub new: Vec<Target>,
-    /// Those still on the old one.
-    pub old: Vec<Target>,
-    /// The hosts of the other groups that are still on the old one.
-    pub elsewhere: Vec<Target>,
+    pub hosts: HostsByRevision,
     /// What the look came to before the run was resumed.
     pub earlier: Earlier,
 }

@@ -1,7 +1,7 @@
 //! The story of a deployment: groups, subgroups, stages, limit, questions, then finalize or rollback.
 //!
 //! It decides and does nothing else: hosts are reached through a [`Fleet`], people through an [`Operator`] and
-//! [`Reporter`]s. The rules R1 to R14 that the comments name are stated in DESIGN.md.
+//! [`Reporter`]s. The rules R1 to R15 that the comments name are stated in DESIGN.md.
 
 use std::collections::HashMap;
 use std::time::Duration;

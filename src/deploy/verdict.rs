@@ -155,8 +155,9 @@ fn judge(end: End, why: Option<&str>, table: &Table, plan: &Plan) -> Judgement {
         End::NobodyThere => untouched("no target can be deployed to", ExitCode::Failed),
         End::InterruptedUntouched => untouched("interrupted", ExitCode::Interrupted),
         End::RollbackDeclined => {
-            let changed: Vec<&Row> = table.rows().iter().filter(|row| row.touched && !row.as_it_was()).collect();
-            Judgement::from((declined(table), ExitCode::Mixed)).with(way_out::of_declined(&changed, plan))
+            let is_changed = count(table, |row| row.touched && !row.as_it_was()) > 0;
+            let ways_out = if is_changed { way_out::of_declined(plan) } else { Vec::new() };
+            Judgement::from((declined(table), ExitCode::Mixed)).with(ways_out)
         }
         End::Halted => halted(why, table, plan),
         End::Done => done(table, plan),
@@ -211,7 +212,7 @@ fn mixed(table: &Table) -> &'static str {
     if first.is_some_and(|first| live.any(|current| current != first)) { "; the fleet is mixed: " } else { ": " }
 }
 
-/// What hosts run if the operator declined the rollback.
+/// What hosts run if the operator declined the rollback, and how to go on or back.
 fn declined(table: &Table) -> String {
     let is_changed = |row: &Row| row.touched && !row.as_it_was();
     let touched = count(table, |row| row.touched);

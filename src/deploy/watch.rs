@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::fleet::{Flow, HostId};
+use crate::gates::HostsByRevision;
 use crate::report::Event;
 use crate::targets::Target;
 
@@ -107,9 +108,11 @@ impl Deployment<'_> {
             group: group.map(|group| plan.group(group).name.clone()).unwrap_or_default(),
             label: label.to_owned(),
             soak,
-            new: those(&|host| is_meant(host) && is_new(host)),
-            old: those(&|host| is_meant(host) && is_old(host)),
-            elsewhere: those(&|host| !is_meant(host) && is_old(host)),
+            hosts: HostsByRevision {
+                new: those(&|host| is_meant(host) && is_new(host)),
+                old: those(&|host| is_meant(host) && is_old(host)),
+                elsewhere: those(&|host| !is_meant(host) && is_old(host)),
+            },
             earlier: Earlier::default(),
         }
     }

@@ -61,13 +61,13 @@ pub fn of_astray<'a>(astray: impl Iterator<Item = &'a Row>, table: &'a [Row], pl
 }
 
 /// Of a run that was stopped and that the operator did not want undone: how that is done after all, and how to go on.
-pub fn of_declined(changed: &[&Row], plan: &Plan) -> Vec<String> {
-    if plan.kind != Kind::Deploy || changed.iter().all(|row| row.restore().is_none()) {
-        return Vec::new();
+pub fn of_declined(plan: &Plan) -> Vec<String> {
+    let back = format!("`{}` goes back", plan.invocation.on_these_hosts("rollback"));
+    if !plan.brings_code() {
+        return vec![back];
     }
-    let back = plan.invocation.on_these_hosts("rollback");
     let on = plan.invocation.on_these_hosts(&format!("deploy -r {}", plan.revision.short()));
-    vec![format!("undo it after all with `{back}`, or deploy it again with `{on}`")]
+    vec![format!("`{on}` goes on, {back}")]
 }
 
 /// For `hoist rollback` itself, when it was turned back: how it is done all the same.

@@ -72,10 +72,10 @@ impl Asker {
 
 /// Why a comparison has a side without a host, where it has.
 fn nothing_to_compare(control: Control, subject: &Subject) -> Option<String> {
-    if subject.new.is_empty() {
+    if subject.hosts.new.is_empty() {
         return Some("no host is on the new revision, so there is nothing to compare".to_owned());
     }
     let of = if control == Control::Group { " of the group" } else { "" };
     let why = || format!("no host{of} is still on the old revision, so there is nothing to compare with");
-    control.choose(subject).old.is_empty().then(why)
+    control.choose(subject).hosts.old.is_empty().then(why)
 }

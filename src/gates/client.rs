@@ -69,7 +69,7 @@ pub fn get(endpoint: &Endpoint, url: &str, timeout: Duration) -> Result<Answer, 
     let place = place(url);
     let redact = |text: &str| authorization.as_ref().map_or_else(|| text.to_owned(), |it| it.redact(text));
     let failed =
-        |error: ureq::Error| Failure::Silent(redact(&format!("{place} does not answer: {}", why(&error, timeout))));
+        |error: ureq::Error| Failure::Silent(redact(&format!("no answer from {place}: {}", why(&error, timeout))));
     let mut response = request.call().map_err(failed)?;
     let body = response.body_mut().with_config().limit(LARGEST).read_to_vec().map_err(failed)?;
     Ok(Answer { status: response.status().as_u16(), body: redact(&String::from_utf8_lossy(&body)) })
@@ -167,7 +167,7 @@ fn why(error: &ureq::Error, timeout: Duration) -> String {
     match error {
         ureq::Error::Io(error) => plain(error),
         ureq::Error::Timeout(_) => format!("no answer within {} s", timeout.as_secs_f64()),
-        ureq::Error::BodyExceedsLimit(limit) => format!("the answer is larger than {} MiB", limit >> 20),
+        ureq::Error::BodyExceedsLimit(limit) => format!("the response is larger than {} MiB", limit >> 20),
         ureq::Error::NativeTls(error) => format!("TLS: {}", excerpt(&error.to_string())),
         other => excerpt(&other.to_string()),
     }

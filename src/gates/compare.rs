@@ -33,14 +33,14 @@ impl Pool {
         if new.is_empty() && old.is_empty() {
             let label = &comparison.host_label;
             return Reading::NoData(format!(
-                "the query gives no value whose label {label} names a host of the deployment"
+                "the query returned no value whose label {label} names a host of the deployment"
             ));
         }
         self.new.extend(new);
         self.old.extend(old);
         let (new, old, least) = (self.new.len(), self.old.len(), comparison.samples);
         if new.min(old) < least {
-            let have = format!("{} of new hosts and {old} of old ones", counted(new, "value"));
+            let have = format!("{} of new hosts and {old} of old hosts", counted(new, "value"));
             return Reading::Gathering(format!("{have}; {least} of each are needed"));
         }
         self.judge(comparison)
@@ -67,7 +67,7 @@ impl Pool {
         let numbers = format!("effect size {:.2}, p = {:.1e}", test.effect, test.p);
         let sides = format!("{} and {}", self.new.len(), self.old.len());
         let medians =
-            format!("the median of new hosts, {}, is {direction} than {} of old ones", short(new), short(old));
+            format!("the median of new hosts, {}, is {direction} than {} of old hosts", short(new), short(old));
         Reading::Bad { value, reason: format!("{medians} ({numbers}, {sides} values)") }
     }
 }
@@ -88,18 +88,18 @@ fn split(series: &[Series], subject: &Subject, label: &str) -> Result<(Vec<f64>,
     for series in series {
         let Some((_, name)) = series.labels.iter().find(|(name, _)| name == label) else {
             return Err(format!(
-                "the query gives a value without the label {label}: add `by ({label})`, or set host_label"
+                "the query returned a value without the label {label}: add `by ({label})`, or set host_label"
             ));
         };
         let is = |host: &&Target| names(name, &host.host);
-        let (side, host) = match (subject.new.iter().find(is), subject.old.iter().find(is)) {
+        let (side, host) = match (subject.hosts.new.iter().find(is), subject.hosts.old.iter().find(is)) {
             (Some(host), _) => (&mut new, host),
             (None, Some(host)) => (&mut old, host),
             (None, None) => continue,
         };
         if seen.contains(&host) {
             return Err(format!(
-                "the query gives several values for {host}: aggregate them, for example with `by ({label})`"
+                "the query returned several values for {host}: aggregate them, for example with `by ({label})`"
             ));
         }
         seen.push(host);
@@ -125,6 +125,7 @@ fn names(label: &str, host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::comparison::Control;
+    use super::super::template::HostsByRevision;
     use super::*;
 
     fn comparison() -> Comparison {
@@ -141,7 +142,9 @@ mod tests {
 
     fn subject() -> Subject {
         let hosts = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect();
-        Subject { new: hosts(&["web01", "web02"]), old: hosts(&["web03", "web04", "web05"]), ..Subject::default() }
+        let (new, old) = (hosts(&["web01", "web02"]), hosts(&["web03", "web04", "web05"]));
+        let hosts = HostsByRevision { new, old, elsewhere: Vec::new() };
+        Subject { hosts, ..Subject::default() }
     }
 
     fn series(values: &[(&str, f64)]) -> Vec<Series> {

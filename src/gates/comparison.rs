@@ -2,7 +2,7 @@
 
 use crate::targets::Target;
 
-use super::template::Subject;
+use super::template::{HostsByRevision, Subject};
 
 /// The direction that hurts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,13 +26,14 @@ pub enum Control {
 impl Control {
     /// The same subject, with the hosts to compare with as its old ones.
     pub fn choose(self, subject: &Subject) -> Subject {
-        let (group, elsewhere) = (&subject.old, &subject.elsewhere);
+        let HostsByRevision { old: group, elsewhere, .. } = &subject.hosts;
         let old: Vec<Target> = match self {
             Control::Nearest if group.is_empty() => elsewhere.clone(),
             Control::Nearest | Control::Group => group.clone(),
             Control::Fleet => group.iter().chain(elsewhere).cloned().collect(),
         };
-        Subject { old, ..subject.clone() }
+        let hosts = HostsByRevision { old, ..subject.hosts.clone() };
+        Subject { hosts, ..subject.clone() }
     }
 }
 
@@ -60,13 +61,12 @@ mod tests {
     #[test]
     fn the_nearest_hosts_on_the_old_revision_are_the_control() {
         let hosts = |names: &[&str]| -> Vec<Target> { names.iter().map(|name| name.parse().unwrap()).collect() };
-        let subject = |old: &[&str], elsewhere: &[&str]| Subject {
-            old: hosts(old),
-            elsewhere: hosts(elsewhere),
-            ..Subject::default()
+        let subject = |old: &[&str], elsewhere: &[&str]| {
+            let hosts = HostsByRevision { new: Vec::new(), old: hosts(old), elsewhere: hosts(elsewhere) };
+            Subject { hosts, ..Subject::default() }
         };
         let controls = [Control::Nearest, Control::Group, Control::Fleet];
-        let of = |subject: &Subject| controls.map(|control| control.choose(subject).old);
+        let of = |subject: &Subject| controls.map(|control| control.choose(subject).hosts.old);
         assert_eq!(of(&subject(&["a"], &["b", "c"])), [hosts(&["a"]), hosts(&["a"]), hosts(&["a", "b", "c"])]);
         assert_eq!(of(&subject(&[], &["b"])), [hosts(&["b"]), hosts(&[]), hosts(&["b"])]);
         assert_eq!(of(&subject(&[], &[])), [hosts(&[]), hosts(&[]), hosts(&[])]);

@@ -29,7 +29,7 @@ pub fn ask(
         return Reading::Bad { reason: format!("HTTP status {status}{said}"), value: Some(status) };
     }
     if let Some(wanted) = body.filter(|wanted| !answer.body.contains(wanted)) {
-        let reason = format!("the answer does not contain {wanted:?}: {}", answer.excerpt());
+        let reason = format!("the response does not contain {wanted:?}: {}", answer.excerpt());
         return Reading::Bad { value: Some(status), reason };
     }
     match json {
@@ -41,15 +41,15 @@ pub fn ask(
 /// The value at a JSON pointer, as required or not.
 fn of_json(body: &str, pointer: &str, require: &Require) -> Reading {
     let Ok(root) = serde_json::from_str::<Value>(body) else {
-        return Reading::NoData(format!("the answer is not JSON: {}", client::excerpt(body)));
+        return Reading::NoData(format!("the response is not JSON: {}", client::excerpt(body)));
     };
     let value = match root.pointer(pointer) {
-        None | Some(Value::Null) => return Reading::NoData(format!("there is no value at {pointer:?} in the answer")),
+        None | Some(Value::Null) => return Reading::NoData(format!("the response has no value at {pointer:?}")),
         Some(Value::String(text)) => text.clone(),
         Some(Value::Bool(value)) => value.to_string(),
         Some(Value::Number(value)) => value.to_string(),
         Some(Value::Array(_) | Value::Object(_)) => {
-            return Reading::NoData(format!("what stands at {pointer:?} in the answer is neither a number nor text"));
+            return Reading::NoData(format!("the value at {pointer:?} in the response is neither a number nor text"));
         }
     };
     judged(value, require)

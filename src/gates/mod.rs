@@ -36,4 +36,4 @@ pub use reading::{Pending, Reading, Sample, SampleVerdict};
 pub use require::Require;
 pub use run::{Heard, Run};
 pub use stop::Stop;
-pub use template::{Subject, Template};
+pub use template::{HostsByRevision, Subject, Template};

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::named::named;
+
 /// One answer, or none.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reading {
@@ -19,27 +21,15 @@ pub enum Reading {
     Skipped(String),
 }
 
-/// What one sample says of the service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SampleVerdict {
-    Pass,
-    Fail,
-    /// It says nothing: there was no answer, or no data.
-    Inconclusive,
-    /// The gate was not asked: there is nothing to ask about.
-    Skipped,
-}
-
-impl SampleVerdict {
-    /// The verdict as events and people have it.
-    pub fn word(self) -> &'static str {
-        match self {
-            SampleVerdict::Pass => "pass",
-            SampleVerdict::Fail => "fail",
-            SampleVerdict::Inconclusive => "inconclusive",
-            SampleVerdict::Skipped => "skipped",
-        }
+named! {
+    /// What one sample says of the service.
+    pub enum SampleVerdict {
+        Pass = "pass",
+        Fail = "fail",
+        /// It says nothing: there was no answer, or no data.
+        Inconclusive = "inconclusive",
+        /// The gate was not asked: there is nothing to ask about.
+        Skipped = "skipped",
     }
 }
 
@@ -78,7 +68,7 @@ pub struct Sample {
 impl std::fmt::Display for Sample {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Sample { gate, value, verdict, reason, observe, pending, .. } = self;
-        write!(f, "gate {gate}: {}", verdict.word())?;
+        write!(f, "gate {gate}: {verdict}")?;
         match (value, reason.is_empty()) {
             (_, false) => write!(f, ", {reason}")?,
             (Some(value), true) => write!(f, ", {value}")?,

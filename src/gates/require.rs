@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::named::named;
+
 /// A comparison with a number, or with a text where it is `==` or `!=`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Require {
@@ -10,25 +12,14 @@ pub struct Require {
     operand: Operand,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Relation {
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
-    Equal,
-    NotEqual,
+named! {
+    /// The longer sign first where one begins like another.
+    enum Relation {
+        LessOrEqual = "<=", GreaterOrEqual = ">=",
+        Equal = "==", NotEqual = "!=",
+        Less = "<", Greater = ">",
+    }
 }
-
-/// The longer sign first where one begins like another.
-const RELATIONS: [(&str, Relation); 6] = [
-    ("<=", Relation::LessOrEqual),
-    (">=", Relation::GreaterOrEqual),
-    ("==", Relation::Equal),
-    ("!=", Relation::NotEqual),
-    ("<", Relation::Less),
-    (">", Relation::Greater),
-];
 
 #[derive(Debug, Clone, PartialEq)]
 enum Operand {
@@ -42,9 +33,9 @@ impl FromStr for Require {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = |why: &str| format!("{text:?} {why}: write a comparison such as \"< 0.01\" or \">= 99\"");
         let trimmed = text.trim();
-        let (relation, rest) = RELATIONS
+        let (relation, rest) = Relation::ALL
             .into_iter()
-            .find_map(|(sign, relation)| Some((relation, trimmed.strip_prefix(sign)?.trim())))
+            .find_map(|relation| Some((relation, trimmed.strip_prefix(relation.name())?.trim())))
             .ok_or_else(|| wrong("does not begin with <, <=, >, >=, == or !="))?;
         let operand = match rest.parse::<f64>() {
             Ok(number) if number.is_finite() => Operand::Number(number),
@@ -58,10 +49,10 @@ impl FromStr for Require {
 
 impl fmt::Display for Require {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = RELATIONS.iter().find(|(_, relation)| *relation == self.relation).map_or("", |(sign, _)| sign);
+        let relation = self.relation;
         match &self.operand {
-            Operand::Number(number) => write!(f, "{sign} {number}"),
-            Operand::Text(text) => write!(f, "{sign} {text}"),
+            Operand::Number(number) => write!(f, "{relation} {number}"),
+            Operand::Text(text) => write!(f, "{relation} {text}"),
         }
     }
 }

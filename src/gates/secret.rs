@@ -52,8 +52,8 @@ fn read(file: &Path) -> Result<String, String> {
     let text = String::from_utf8(text).map_err(|_| wrong("is not UTF-8"))?;
     let secret = text.trim_end_matches(['\n', '\r']);
     match secret {
-        "" => Err(wrong("is empty: write the secret into it, in one line")),
-        _ if secret.chars().any(char::is_control) => Err(wrong("holds more than one line: write the secret alone")),
+        "" => Err(wrong("is empty: write the secret into it, on one line")),
+        _ if secret.chars().any(char::is_control) => Err(wrong("contains more than one line: write only the secret")),
         _ => Ok(secret.to_owned()),
     }
 }

@@ -5,6 +5,7 @@
 
 use std::fmt::Write;
 
+use crate::named::named;
 use crate::targets::Target;
 
 /// What a look is about.
@@ -15,7 +16,13 @@ pub struct Subject {
     pub previous_revision: String,
     /// Empty before the first host and before finalize.
     pub group: String,
-    /// On the new revision.
+    pub hosts: HostsByRevision,
+}
+
+/// The hosts of a group, or of all groups, by what is live on them. A host that is between the two is in neither list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HostsByRevision {
+    /// Those on the new revision.
     pub new: Vec<Target>,
     /// Of the group, still on the old one.
     pub old: Vec<Target>,
@@ -23,23 +30,13 @@ pub struct Subject {
     pub elsewhere: Vec<Target>,
 }
 
-/// What can stand between the braces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Variable {
-    Revision,
-    PreviousRevision,
-    Group,
-    NewHosts,
-    OldHosts,
+named! {
+    /// What can stand between the braces.
+    enum Variable {
+        Revision = "revision", PreviousRevision = "previous_revision",
+        Group = "group", NewHosts = "new_hosts", OldHosts = "old_hosts",
+    }
 }
-
-const VARIABLES: [(&str, Variable); 5] = [
-    ("revision", Variable::Revision),
-    ("previous_revision", Variable::PreviousRevision),
-    ("group", Variable::Group),
-    ("new_hosts", Variable::NewHosts),
-    ("old_hosts", Variable::OldHosts),
-];
 
 #[derive(Debug, Clone, PartialEq)]
 enum Part {
@@ -57,11 +54,10 @@ impl std::str::FromStr for Template {
     fn from_str(text: &str) -> Result<Self, String> {
         let (mut parts, mut rest) = (Vec::new(), text);
         while let Some((before, after)) = rest.split_once("{{") {
-            let (name, behind) = after.split_once("}}").ok_or("{{ is not closed: write }} behind the name")?;
+            let (name, behind) = after.split_once("}}").ok_or("{{ is not closed: write }} after the name")?;
             let name = name.trim();
-            let known = VARIABLES.map(|(name, _)| name);
-            let Some((_, variable)) = VARIABLES.into_iter().find(|(known, _)| *known == name) else {
-                let meant = crate::text::meant_or_known(name, "variables", &known);
+            let Some(variable) = Variable::ALL.into_iter().find(|variable| variable.name() == name) else {
+                let meant = crate::text::meant_or_known(name, "variables", &Variable::ALL.map(Variable::name));
                 return Err(format!("unknown variable {name:?}{meant}"));
             };
             parts.extend([Part::Text(before.to_owned()), Part::Variable(variable)]);
@@ -88,8 +84,8 @@ impl Template {
     pub fn in_url(&self, subject: &Subject) -> String {
         self.fill(|variable| {
             percent_encoded(&match variable {
-                Variable::NewHosts => names(&subject.new).join(","),
-                Variable::OldHosts => names(&subject.old).join(","),
+                Variable::NewHosts => names(&subject.hosts.new).join(","),
+                Variable::OldHosts => names(&subject.hosts.old).join(","),
                 single => value(single, subject).to_owned(),
             })
         })
@@ -98,8 +94,8 @@ impl Template {
     /// As a query or a matcher. Hosts are a regular expression in parentheses.
     pub fn in_query(&self, subject: &Subject) -> String {
         self.fill(|variable| match variable {
-            Variable::NewHosts => alternation(&names(&subject.new)),
-            Variable::OldHosts => alternation(&names(&subject.old)),
+            Variable::NewHosts => alternation(&names(&subject.hosts.new)),
+            Variable::OldHosts => alternation(&names(&subject.hosts.old)),
             // Revisions and names of groups have none of these characters; whatever comes, it stays in its quotes.
             single => value(single, subject).chars().filter(|c| !"\"'`\\".contains(*c) && !c.is_control()).collect(),
         })
@@ -120,8 +116,8 @@ impl Subject {
             ("REVISION", self.revision.clone()),
             ("PREVIOUS_REVISION", self.previous_revision.clone()),
             ("GROUP", self.group.clone()),
-            ("NEW_HOSTS", names(&self.new).join(" ")),
-            ("OLD_HOSTS", names(&self.old).join(" ")),
+            ("NEW_HOSTS", names(&self.hosts.new).join(" ")),
+            ("OLD_HOSTS", names(&self.hosts.old).join(" ")),
         ]
     }
 }
@@ -179,9 +175,11 @@ mod tests {
             revision: "4f2a".into(),
             previous_revision: "9c1b".into(),
             group: "canary".into(),
-            new: hosts(&["deploy@web01.example.org:2222", "2001:db8::1"]),
-            old: hosts(&["web02"]),
-            elsewhere: Vec::new(),
+            hosts: HostsByRevision {
+                new: hosts(&["deploy@web01.example.org:2222", "2001:db8::1"]),
+                old: hosts(&["web02"]),
+                elsewhere: Vec::new(),
+            },
         }
     }
 

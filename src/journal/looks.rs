@@ -11,7 +11,7 @@ use crate::clock;
 use crate::deploy::{Kind, Plan};
 use crate::files::no_links;
 use crate::fleet::{HostId, Step};
-use crate::targets::Target;
+use crate::gates::HostsByRevision;
 use crate::wire::{Revision, Stage};
 
 use super::past::{Past, past_of};
@@ -26,12 +26,8 @@ pub struct PastLook {
     pub at: f64,
     /// When the deployment went on.
     pub until: f64,
-    /// The hosts of the group that were on the new revision.
-    pub new: Vec<Target>,
-    /// Those that were not touched yet.
-    pub old: Vec<Target>,
-    /// The hosts of the other groups that were not touched yet.
-    pub elsewhere: Vec<Target>,
+    /// The hosts of the group that it had restarted well, and those that it had not touched yet.
+    pub hosts: HostsByRevision,
 }
 
 /// A deployment, and its moments.
@@ -137,6 +133,7 @@ fn look(plan: &Plan, name: &str, at: f64, touched: &HashMap<HostId, bool>) -> Op
         let of = hosts.filter(|(host, (its, _))| (*its == group) == of_group && touched.get(host) == wanted);
         of.map(|(_, (_, target))| target.clone()).collect()
     };
-    let (new, old, elsewhere) = (those(true, Some(&true)), those(true, None), those(false, None));
-    Some(PastLook { group: name.to_owned(), at, until: at, new, old, elsewhere })
+    let hosts =
+        HostsByRevision { new: those(true, Some(&true)), old: those(true, None), elsewhere: those(false, None) };
+    Some(PastLook { group: name.to_owned(), at, until: at, hosts })
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::config::{Config, Options};
 use crate::fleet_state::FleetState;
-use crate::gates::{Asker, Gate, Judge, Next, Reading, Sample, SampleVerdict, Stop, Subject, Verdict};
+use crate::gates::{Asker, Gate, HostsByRevision, Judge, Next, Reading, Sample, SampleVerdict, Stop, Subject, Verdict};
 use crate::journal;
 use crate::journal::{PastLook, PastLooks};
 use crate::repo::Repo;
@@ -100,7 +100,8 @@ fn subjects(config: &Config, groups: &[Group]) -> Result<Vec<Subject>, Refused> 
     };
     let subject = |name: &str, (new, old): (Vec<Target>, Vec<Target>), elsewhere: Vec<Target>| {
         let previous_revision = previous.clone().unwrap_or_default();
-        Subject { revision: revision.to_string(), previous_revision, group: name.to_owned(), new, old, elsewhere }
+        let hosts = HostsByRevision { new, old, elsewhere };
+        Subject { revision: revision.to_string(), previous_revision, group: name.to_owned(), hosts }
     };
     let each = groups.iter().map(|group| {
         let (_, elsewhere) = sides(&|other| other.name != group.name);
@@ -149,7 +150,7 @@ pub fn backtest(
     let gates = chosen(&config, names, front)?;
     for gate in gates.iter().filter(|gate| !gate.source.remembers()) {
         let (name, kind) = (&gate.name, gate.source.name());
-        front.tell(&format!("note: gate {name} is left out: a gate of type {kind} cannot be asked about the past"));
+        front.tell(&format!("note: gate {name} is skipped: a gate of type {kind} cannot be asked about the past"));
     }
     let (deployments, warnings) = journal::past_looks(&state_folder(&config), config.environment.as_deref())?;
     for warning in warnings {
@@ -167,9 +168,7 @@ fn retell(gates: &[Gate], deployment: &PastLooks, soak: Option<Duration>) -> Bac
             revision: plan.revision.to_string(),
             previous_revision: deployment.previous.as_ref().map(ToString::to_string).unwrap_or_default(),
             group: look.group.clone(),
-            new: look.new.clone(),
-            old: look.old.clone(),
-            elsewhere: look.elsewhere.clone(),
+            hosts: look.hosts.clone(),
         };
         let due = gates.iter().filter(|gate| gate.source.remembers() && gate.is_for(&look.group));
         answers.extend(due.filter(|gate| gate.is_asked_on_the_way()).map(|gate| judge(gate, look, &subject, soak)));

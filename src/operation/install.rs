@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::config::{Config, Options};
+use crate::invocation::Invocation;
 
 use super::Refused;
 
@@ -10,10 +11,9 @@ use super::Refused;
 pub fn url_on_git_server(repo: &str, global_file: Option<PathBuf>) -> Result<Option<String>, Refused> {
     let options = Options {
         start: "/".into(),
-        defines: vec!["fetch_from:server".into()],
         global_file,
         repo_optional: true,
-        ..Options::default()
+        invocation: Invocation { defines: vec!["fetch_from:server".into()], ..Invocation::default() },
     };
     let config = Config::load(&options)?;
     let scheme = &config.settings.git_scheme;

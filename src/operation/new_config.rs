@@ -41,8 +41,8 @@ pub fn unconfigured(options: &Options) -> Result<PathBuf, Refused> {
             return Err(Refused::new(format!(
                 "{name} already exists and was not changed: `{}` shows mistakes in it, and `{}` what a deployment \
                  would do",
-                options.invocation().command("check-config"),
-                options.invocation().command("plan")
+                options.invocation.command("check-config"),
+                options.invocation.command("plan")
             )));
         }
     }

@@ -41,27 +41,28 @@ pub fn resume(options: &Options, front: &dyn Frontend) -> Result<ExitCode, Refus
 /// A setting whose password was not kept, and that is not given again.
 fn over(options: &Options, opened: &Opened, command: &str) -> Result<Options, Refused> {
     let key = |define: &str| url::key_and_value(define).map(|(key, _)| key);
-    let again = |define: &&String| options.defines.iter().any(|given| key(given) == key(define));
+    let again = |define: &&String| options.invocation.defines.iter().any(|given| key(given) == key(define));
     let (masked, kept): (Vec<_>, Vec<_>) = opened.defines.iter().partition(|define| url::is_masked(define));
     let missing: Vec<&String> = masked.into_iter().filter(|define| !again(define)).collect();
     if !missing.is_empty() {
         let given = |define: &&String| format!("-D {}", quoted(&url::to_fill_in(define)));
         let flags: Vec<String> = missing.iter().map(given).collect();
         let names: Vec<String> = missing.iter().filter_map(|define| key(define)).collect();
-        let run =
-            Invocation { defines: kept.into_iter().cloned().collect(), ..opened.invocation(&options.invocation()) };
+        let run = Invocation { defines: kept.into_iter().cloned().collect(), ..opened.invocation(&options.invocation) };
         return Err(Refused::new(format!(
             "the password in {} was given with -D, and is not kept: give it again, as in `{}`; nothing was touched",
             some(&names, SHOWN),
             run.command(&format!("{command} {}", flags.join(" ")))
         )));
     }
-    Ok(Options {
-        config_file: options.config_file.clone().or_else(|| opened.config_file.clone()),
-        environment: options.environment.clone().or_else(|| opened.environment.clone()),
-        defines: kept.into_iter().chain(&options.defines).cloned().collect(),
-        ..options.clone()
-    })
+    let given = options.invocation.clone();
+    let invocation = Invocation {
+        config_file: given.config_file.or_else(|| opened.config_file.clone()),
+        environment: given.environment.or_else(|| opened.environment.clone()),
+        defines: kept.into_iter().cloned().chain(given.defines).collect(),
+        ..given
+    };
+    Ok(Options { invocation, ..options.clone() })
 }
 
 /// Goes on with an unfinished deployment, or rolls it back. The repository's lock is held.

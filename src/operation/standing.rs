@@ -2,44 +2,28 @@
 
 use std::collections::HashMap;
 
-use serde::Serialize;
-
 use crate::fleet_state::{FleetState, Known};
+use crate::named::named;
 use crate::targets::{Group, Target};
 use crate::wire::Revision;
 
-/// How a target stands to what is wanted of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Standing {
-    /// It runs what is wanted of it, finalized, or nothing was deployed to the fleet from here yet.
-    #[serde(rename = "in sync")]
-    InSync,
-    /// A deployment went through without it.
-    Behind,
-    /// It runs something else than is wanted of it, its configuration links lead elsewhere, or it is drained.
-    Drifted,
-    /// Nothing is deployed there, or nothing was from here: it was added, or installed anew.
-    New,
-    /// It did not answer, or not as a target should; or what it runs is not known.
-    Unreachable,
+named! {
+    /// How a target stands to what is wanted of it, in the order of the manual.
+    pub enum Standing {
+        /// It runs what is wanted of it, finalized, or nothing was deployed to the fleet from here yet.
+        InSync = "in sync",
+        /// A deployment went through without it.
+        Behind = "behind",
+        /// It runs something else than is wanted of it, its configuration links lead elsewhere, or it is drained.
+        Drifted = "drifted",
+        /// Nothing is deployed there, or nothing was from here: it was added, or installed anew.
+        New = "new",
+        /// It did not answer, or not as a target should; or what it runs is not known.
+        Unreachable = "unreachable",
+    }
 }
 
 impl Standing {
-    /// Every word, in the order of the manual.
-    pub const ALL: [Standing; 5] =
-        [Standing::InSync, Standing::Behind, Standing::Drifted, Standing::New, Standing::Unreachable];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Standing::InSync => "in sync",
-            Standing::Behind => "behind",
-            Standing::Drifted => "drifted",
-            Standing::New => "new",
-            Standing::Unreachable => "unreachable",
-        }
-    }
-
     /// Of a target of which this is known, and on which `wanted` should be live.
     pub fn of(known: &Known, wanted: Option<&Revision>) -> Standing {
         let Some(state) = &known.state else {

@@ -165,7 +165,7 @@ pub enum Event {
         left_seconds: u64,
         soak_seconds: u64,
     },
-    /// A soak is over; seconds are left where it was cut short.
+    /// A soak is over; seconds are left where it ended early.
     SoakEnded {
         group: String,
         label: String,

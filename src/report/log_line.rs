@@ -97,7 +97,7 @@ pub fn said(event: &Event) -> LogLine {
             of_group(group, Level::Debug, format!("{label}: {left_seconds} s of the soak are left"))
         }
         Event::SoakEnded { group, label, left_seconds } => {
-            let how = if *left_seconds == 0 { "is over" } else { "was cut short" };
+            let how = if *left_seconds == 0 { "is over" } else { "ended early" };
             of_group(group, Level::Info, format!("{label}: the soak {how}"))
         }
         Event::Gate { group, sample, .. } => {

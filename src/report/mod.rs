@@ -42,6 +42,7 @@ pub use terminal::Terminal;
 
 use std::str::FromStr;
 
+use crate::named::named;
 use crate::targets::Target;
 
 /// Anyone who is told what happens. A reporter never fails: what it cannot write, a closed pipe say, is let go.
@@ -69,24 +70,12 @@ pub trait Reporter {
     }
 }
 
-/// In which form events are on standard output: the values of `--format`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    Text,
-    /// One event a line, and nothing else.
-    Json,
-}
-
-impl Format {
-    /// All of them. `hoist-deploy(1)` says what each is.
-    pub const ALL: [Format; 2] = [Format::Text, Format::Json];
-
-    /// As the command line names it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Format::Text => "text",
-            Format::Json => "json",
-        }
+named! {
+    /// In which form events are on standard output: the values of `--format`. `hoist-deploy(1)` says what each is.
+    pub enum Format {
+        Text = "text",
+        /// One event a line, and nothing else.
+        Json = "json",
     }
 }
 

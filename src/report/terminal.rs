@@ -236,7 +236,7 @@ mod tests {
         terminal.event(&soaking(61));
         let shown = screen.text();
         let [first, last] = shown.lines().collect::<Vec<_>>()[..] else { panic!("{shown}") };
-        assert_eq!(first, "12:00:00 web1: soak for 1 min 30 s");
+        assert_eq!(first, "12:00:00 web1: soaking for 1 min 30 s");
         assert!(last.starts_with("soak #") && last.ends_with("1 min 01 s left"), "{last}");
         let mut sample = Sample {
             gate: "errors".into(),

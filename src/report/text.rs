@@ -20,7 +20,7 @@ use crate::terminal::{Style, Styled, cut_line};
 use crate::wire::{Fault, Level, Line};
 
 /// What a run does that passes over what would hold it back.
-const GLASS_BROKEN: &str = "break glass: health gates and soaks are passed over";
+const GLASS_BROKEN: &str = "break glass: health gates and soaks are skipped";
 
 /// Who answers at a terminal.
 const OPERATOR: &str = "operator";
@@ -156,7 +156,7 @@ impl Text {
                 out.push(self.line(soak(label, *seconds)));
             }
             Event::SoakEnded { label, left_seconds: 1.., .. } if normal => {
-                out.push(self.line(Style::Warning.of(format!("{label}: the soak was cut short"))));
+                out.push(self.line(Style::Warning.of(format!("{label}: the soak ended early"))));
             }
             Event::SoakStarted { .. } | Event::Soaking { .. } | Event::SoakEnded { .. } => {}
             Event::Gate { moment, label, sample, .. } => {

@@ -1,50 +1,30 @@
 //! The stages: one step on a target each.
 
-use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use crate::named::named;
 
-/// Makes the type of the stages, in the order in which they run, so that none can be left out of a list.
-macro_rules! stages {
-    ($($(#[$doc:meta])* $stage:ident = $name:literal,)*) => {
-        /// One step on a target.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        pub enum Stage {
-            $($(#[$doc])* #[serde(rename = $name)] $stage,)*
-        }
-
-        impl Stage {
-            /// All of them, in order.
-            pub const ALL: [Stage; [$($name),*].len()] = [$(Stage::$stage),*];
-
-            /// The name in configuration, on the wire and in every message.
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Stage::$stage => $name,)*
-                }
-            }
-        }
-    };
-}
-
-stages! {
-    /// Bring the revision's objects and its working tree.
-    Fetch = "fetch",
-    /// Render the configuration files into the revision.
-    ConfigDeploy = "config_deploy",
-    /// Make the revision the live one, then restart the services.
-    Promote = "promote",
-    /// Restart or reload the services; a part of promote, or alone with `--service-restart`.
-    RestartService = "restart_service",
-    /// Name the live revision as done and remove old ones.
-    Finalize = "finalize",
-    /// Go back to the revision that was done before.
-    Rollback = "rollback",
-    /// Put a drained target back into service, if its services are healthy on what is live.
-    Undrain = "undrain",
-    /// Show what the configuration files would change; changes nothing.
-    ConfigDiff = "config_diff",
+named! {
+    /// One step on a target: all of them in the order in which they run. The name is that of configurations, of the wire
+    /// and of every message.
+    pub enum Stage {
+        /// Bring the revision's objects and its working tree.
+        Fetch = "fetch",
+        /// Render the configuration files into the revision.
+        ConfigDeploy = "config_deploy",
+        /// Make the revision the live one, then restart the services.
+        Promote = "promote",
+        /// Restart or reload the services; a part of promote, or alone with `--service-restart`.
+        RestartService = "restart_service",
+        /// Name the live revision as done and remove old ones.
+        Finalize = "finalize",
+        /// Go back to the revision that was done before.
+        Rollback = "rollback",
+        /// Put a drained target back into service, if its services are healthy on what is live.
+        Undrain = "undrain",
+        /// Show what the configuration files would change; changes nothing.
+        ConfigDiff = "config_diff",
+    }
 }
 
 impl Stage {
@@ -64,12 +44,6 @@ impl Stage {
     /// The stages that a deployment runs, in order.
     pub fn of_deployment() -> Vec<Stage> {
         Stage::ALL.into_iter().filter(|stage| stage.is_of_deployment()).collect()
-    }
-}
-
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
     }
 }
 

@@ -4,7 +4,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use hoist::gates::{
-    Asker, Comparison, Control, Endpoint, Gate, Judge, Moment, Next, NoData, Source, Stop, Subject, Verdict, Worse,
+    Asker, Comparison, Control, Endpoint, Gate, HostsByRevision, Judge, Moment, Next, NoData, Source, Stop, Subject,
+    Verdict, Worse,
 };
 
 use crate::server::{Response, Server, vector};
@@ -90,7 +91,8 @@ fn alarms(new: usize, slower: f64) -> usize {
     });
     let targets: Vec<hoist::targets::Target> = hosts.iter().map(|name| name.parse().unwrap()).collect();
     let (new, old) = targets.split_at(new);
-    let subject = Subject { group: "web".into(), new: new.to_vec(), old: old.to_vec(), ..Subject::default() };
+    let hosts = HostsByRevision { new: new.to_vec(), old: old.to_vec(), elsewhere: Vec::new() };
+    let subject = Subject { group: "web".into(), hosts, ..Subject::default() };
     let gate = gate(server.port);
     (0..RUNS).filter(|_| matches!(soak(&gate, &subject), Verdict::Fail { .. })).count()
 }

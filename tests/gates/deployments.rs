@@ -104,7 +104,7 @@ fn an_alert_that_fires_stops_a_deployment_unless_it_is_silenced() {
     );
     let well = project.git(&["rev-parse", "HEAD"]);
     let bad = release(&project, "0.05 0.2\n");
-    project.deploy(&[]).ends(1).says("gate alerts failed: 1 alert fires: PageErrors");
+    project.deploy(&[]).ends(1).says("gate alerts failed: 1 alert is firing: PageErrors");
     (0..2).for_each(|n| is_untouched(&farm, n, &well));
 
     let silence = std::process::Command::new("amtool")

@@ -67,7 +67,7 @@ pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
         let (repo, targets, groups) = (ready.repo, ready.targets, ready.groups);
         answer_line(&format!(
             "{repo} is ready: {targets} targets in {groups} groups; `{}` shows what a deployment would do",
-            options.invocation().command("plan")
+            options.invocation.command("plan")
         ));
         return Ok(ExitCode::Success);
     }

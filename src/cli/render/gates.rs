@@ -34,7 +34,7 @@ pub fn text(answers: &[GateAnswer]) -> Page {
         let said =
             if sample.reason.is_empty() { sample.value.clone().unwrap_or_default() } else { sample.reason.clone() };
         let observed = if answer.gate.observe { " (observed only)" } else { "" };
-        [sample.verdict.word().to_owned(), format!("{}{about}", answer.gate.name), format!("{said}{observed}")]
+        [sample.verdict.to_string(), format!("{}{about}", answer.gate.name), format!("{said}{observed}")]
     };
     page_of(&mut page, &answers.iter().map(row).collect::<Vec<_>>());
     let count = |wanted| answers.iter().filter(|answer| answer.sample.verdict == wanted).count();
@@ -78,7 +78,7 @@ pub fn backtest(past: &[Backtest]) -> Page {
             let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
             let observed = if *observe { " (observed only)" } else { "" };
             let said = format!("{time}, {}{values}{reason}{observed}", counted(*samples, "sample"));
-            [format!("  {}", verdict.word()), format!("{gate} ({group})"), said]
+            [format!("  {verdict}"), format!("{gate} ({group})"), said]
         };
         page_of(&mut page, &answers.iter().map(row).collect::<Vec<_>>());
     }

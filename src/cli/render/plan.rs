@@ -49,7 +49,7 @@ pub fn text(plan: &Plan) -> Page {
         page.line("gates");
     }
     for (gate, moments) in &asked {
-        let when: Vec<&str> = moments.iter().map(|moment| moment.word()).collect();
+        let when: Vec<&str> = moments.iter().map(|moment| moment.name()).collect();
         let group = gate.group.as_ref().map(|group| format!(", group {group} only")).unwrap_or_default();
         let observed = if gate.observe { " (observed only)" } else { "" };
         page.line(format!("  {:<14} {}{group}{observed}", gate.name, when.join(", ")));

@@ -80,7 +80,7 @@ impl Draft {
                         return Err(lacks("requirement for the value: write `require: \"< 5\"`, for example"));
                     }
                     (None, Some(_)) => {
-                        let why = "requires a value and does not say which: write `json:` and a JSON pointer";
+                        let why = "has a requirement, but no value for it: write `json:` and a JSON pointer";
                         return Err(entry.itself(why));
                     }
                     (None, None) => None,
@@ -92,7 +92,7 @@ impl Draft {
                 let require = require.ok_or_else(|| lacks("requirement: write `require: \"< 0.01\"`, for example"))?;
                 let (endpoint, query) = (self.endpoint(entry)?, self.query(entry)?);
                 if require.is_of_text() {
-                    return Err(entry.itself("compares a value of Prometheus with text: write a number"));
+                    return Err(entry.itself("compares a value from Prometheus with text: write a number"));
                 }
                 Ok(Source::Prometheus { endpoint, query, require })
             }
@@ -105,7 +105,7 @@ impl Draft {
             }
             "compare" => {
                 let worse =
-                    self.worse.ok_or_else(|| lacks("direction that hurts: write `worse: higher` or `lower`"))?;
+                    self.worse.ok_or_else(|| lacks("direction that is worse: write `worse: higher` or `lower`"))?;
                 let (endpoint, query) = (self.endpoint(entry)?, self.query(entry)?);
                 let label = self.take("host_label").map(|(label, _)| label);
                 let host_label = label.unwrap_or_else(|| self.comparison.host_label.clone());
@@ -156,9 +156,9 @@ impl Draft {
         match authority {
             None => return Err(wrong("it does not begin with http:// or https://")),
             Some(authority) if authority.contains('@') => {
-                return Err(wrong("it holds a name or a password: write username and password_file instead"));
+                return Err(wrong("it contains a user name or a password: write username and password_file instead"));
             }
-            Some("") if !text.contains("://{{") => return Err(wrong("it names no host")),
+            Some("") if !text.contains("://{{") => return Err(wrong("it has no host")),
             Some(_) => {}
         }
         if fixed.chars().any(|c| c.is_whitespace() || c.is_control()) || !fixed.is_ascii() {

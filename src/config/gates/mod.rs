@@ -112,7 +112,7 @@ impl Config {
             }
         }
         if draft.gate.when.is_empty() {
-            return Err(entry.itself("has no moment: write `when: soak`, for example"));
+            return Err(entry.itself("does not say when to ask: write `when: soak`, for example"));
         }
         let source = draft.source(&entry)?;
         let gate = Gate { source, ..draft.gate };

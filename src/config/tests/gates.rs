@@ -144,7 +144,7 @@ fn a_wrong_gate_is_told_with_file_line_and_name() {
             3,
             "unknown moment \"soka\": did you mean \"soak\"?",
         ),
-        ("gates:\n  a:\n    command: x\n".to_owned(), 2, "has no moment"),
+        ("gates:\n  a:\n    command: x\n".to_owned(), 2, "does not say when to ask"),
         ("gates:\n  a:\n    when: soak\n".to_owned(), 2, "has no command"),
         (
             "gates:\n  a:\n    when: soak\n    type: promtheus\n".to_owned(),
@@ -174,7 +174,7 @@ fn a_wrong_gate_is_told_with_file_line_and_name() {
         (prometheus("    query: up\n    require: '< 1'\n"), 2, "has no address"),
         (prometheus("    url: http://p\n    query: up\n    require: 1\n"), 7, "does not begin with <"),
         (prometheus("    url: p:9090\n    query: up\n    require: < 1\n"), 5, "bad url: it does not begin with http"),
-        (prometheus("    url: http://me:s3cret@p\n    query: up\n    require: < 1\n"), 5, "a name or a password"),
+        (prometheus("    url: http://me:s3cret@p\n    query: up\n    require: < 1\n"), 5, "a user name or a password"),
         (
             prometheus("    url: http://p\n    query: 'up{i=\"{{ hosts }}\"}'\n    require: < 1\n"),
             6,
@@ -191,7 +191,7 @@ fn a_wrong_gate_is_told_with_file_line_and_name() {
             2,
             "JSON pointer",
         ),
-        ("gates:\n  a: {type: http, when: soak, url: 'http://h', require: < 1}\n".to_owned(), 2, "does not say which"),
+        ("gates:\n  a: {type: http, when: soak, url: 'http://h', require: < 1}\n".to_owned(), 2, "but no value for it"),
         ("gates:\n  a: {type: http, when: soak, url: 'http://h', status: fine}\n".to_owned(), 2, "bad status"),
         ("gates:\n  a: {type: alertmanager, when: soak, url: 'http://h'}\n".to_owned(), 2, "has no matchers"),
         (

@@ -126,13 +126,13 @@ fn a_configuration_file_of_the_command_line_replaces_the_repository_s_and_not_it
     repo.write("hoist/checks.yaml", "checks: {a: {stage: fetch, command: x}}");
     let other = repo.folder.path().join("other.cfg");
     fs::rename(repo.top().join("hoist/other.cfg"), &other).unwrap();
-    repo.options.config_file = Some(other);
+    repo.options.invocation.config_file = Some(other);
     let config = repo.config();
     assert_eq!((config.settings.git_repo.as_str(), config.settings.batch_size), ("other", 80));
     assert_eq!((config.control_name.as_str(), config.checks().unwrap().0.len()), ("hoist", 1));
     fs::remove_dir_all(repo.top().join("hoist")).unwrap();
     assert_eq!(repo.config().control, repo.folder.path().canonicalize().unwrap());
-    repo.options.config_file = Some("/nowhere/x.cfg".into());
+    repo.options.invocation.config_file = Some("/nowhere/x.cfg".into());
     assert!(repo.error().contains("cannot read /nowhere/x.cfg"), "{}", repo.error());
 }
 

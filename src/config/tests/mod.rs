@@ -59,12 +59,12 @@ impl Repo {
     }
 
     fn define(mut self, define: &str) -> Repo {
-        self.options.defines.push(define.into());
+        self.options.invocation.defines.push(define.into());
         self
     }
 
     fn environment(mut self, name: &str) -> Repo {
-        self.options.environment = Some(name.into());
+        self.options.invocation.environment = Some(name.into());
         self
     }
 

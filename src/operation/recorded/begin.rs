@@ -67,7 +67,7 @@ pub fn begin(
                 plan: prepared.plan.clone(),
                 environment: config.environment.clone(),
                 // Whole, since it may be resumed from another folder.
-                config_file: options.config_file.as_deref().map(std::path::absolute).transpose()?,
+                config_file: options.invocation.config_file.as_deref().map(std::path::absolute).transpose()?,
                 defines: config.invocation.defines.clone(),
                 asked: Some(Box::new(prepared.requests.asked())),
                 control_files: prepared.control_files.clone(),

@@ -50,9 +50,7 @@ impl<'a> ServiceGates<'a> {
             revision: plan.revision.to_string(),
             previous_revision: previous.clone(),
             group: look.group.clone(),
-            new: look.new.clone(),
-            old: look.old.clone(),
-            elsewhere: look.elsewhere.clone(),
+            hosts: look.hosts.clone(),
         }
     }
 }

@@ -6,33 +6,19 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 
 use crate::glob;
+use crate::named::named;
 
-/// A plain (never a certificate) host key type that the transport can check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyType {
-    Ed25519,
-    Ecdsa256,
-    Ecdsa384,
-    Ecdsa521,
-    Rsa,
+named! {
+    /// A plain (never a certificate) host key type that the transport can check, by its name inside a key and in
+    /// known_hosts. In this order they are asked for when nothing is known of a host.
+    pub enum KeyType {
+        Ed25519 = "ssh-ed25519",
+        Ecdsa256 = "ecdsa-sha2-nistp256", Ecdsa384 = "ecdsa-sha2-nistp384", Ecdsa521 = "ecdsa-sha2-nistp521",
+        Rsa = "ssh-rsa",
+    }
 }
 
 impl KeyType {
-    /// The order in which they are asked for when nothing is known of a host.
-    pub const ALL: [KeyType; 5] =
-        [KeyType::Ed25519, KeyType::Ecdsa256, KeyType::Ecdsa384, KeyType::Ecdsa521, KeyType::Rsa];
-
-    /// The name inside a key and in known_hosts.
-    pub fn name(self) -> &'static str {
-        match self {
-            KeyType::Ed25519 => "ssh-ed25519",
-            KeyType::Ecdsa256 => "ecdsa-sha2-nistp256",
-            KeyType::Ecdsa384 => "ecdsa-sha2-nistp384",
-            KeyType::Ecdsa521 => "ecdsa-sha2-nistp521",
-            KeyType::Rsa => "ssh-rsa",
-        }
-    }
-
     /// The signature algorithms to ask a server for. RSA with SHA-1 is not among them.
     pub fn algorithms(self) -> &'static str {
         match self {
