@@ -15,9 +15,11 @@ use crate::wire::{Holder, Level, Revision};
 use super::elsewhere::count_elsewhere;
 use super::locking::lock;
 use super::names::misplaced;
-use super::recorded::{begin, refuse_another_environment, refuse_live, refuse_unfinished};
+use super::recorded::{begin, look_for_unfinished, refuse_another_environment, refuse_live, refuse_unfinished};
 use super::way_back::{WayBack, Why};
-use super::{Frontend, Refused, View, interlocks, limit, load, previous, reconcile, resume, ssh, state_folder, status};
+use super::{
+    Frontend, Refused, View, announce, interlocks, limit, load, previous, reconcile, resume, ssh, state_folder, status,
+};
 
 /// Where to go back to, and where.
 #[derive(Debug, Clone, Default)]
@@ -48,7 +50,7 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
     let _lock = lock(&config, &holder, front)?;
     let abandoned = journal::abandoned(&state_folder(&config))?;
     if back.to.is_some() || back.limit_hosts.is_some() {
-        refuse_unfinished(&config)?;
+        refuse_unfinished(options, &config, front)?;
     } else if let Some(unfinished) = journal::unfinished(&state_folder(&config))? {
         refuse_live(&unfinished)?;
         refuse_another_environment(&config, &unfinished)?;
@@ -58,6 +60,7 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
     }
     // Who means to undo the run that just died must not be taken back a revision further.
     if let (Some(run), None) = (abandoned, &back.to) {
+        announce::report_dead(options, &config, front);
         return Err(Refused::new(format!(
             "run {run} ended before it touched anything, so there is nothing to undo: run `{}` again to return to the \
              previous revision",
@@ -129,7 +132,7 @@ pub fn rollback_preview(options: &Options, back: &Back, front: &dyn Frontend) ->
             let invocation = unfinished.opened.invocation(&config.invocation);
             return Ok(Preview::Unfinished(Box::new(unfinished), invocation));
         }
-        refuse_unfinished(&config)?;
+        look_for_unfinished(&config)?;
     }
     Ok(Preview::Way(Box::new(look(&config, &Repo::open(&config.top)?, back, front)?.way)))
 }

@@ -102,7 +102,9 @@ impl Progress {
         match self {
             Progress::Step(step) => step.text(fold),
             Progress::Soak { left, unclear, .. } => {
-                let left = format!("{} left", took(*left as f64));
+                // Whole seconds go by, and are shown as such.
+                let left = if *left < 60 { format!("{left} s") } else { took(*left as f64) };
+                let left = format!("{left} left");
                 let names: Vec<&str> = unclear.iter().map(String::as_str).collect();
                 if names.is_empty() { left } else { format!("{left}; inconclusive: {}", names.join(", ")) }
             }
