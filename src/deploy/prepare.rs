@@ -1,6 +1,6 @@
 //! From the configuration and the repository to a plan.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -27,8 +27,6 @@ pub struct Choice {
     pub limit_hosts: Option<String>,
     /// What was rolled back, so that a run that names no revision is about none of them.
     pub undone: HashSet<Revision>,
-    /// Targets that are known to be out of service, whether they are deployed to or not.
-    pub out: Vec<Target>,
     /// No others than these.
     pub only: Option<Vec<Target>>,
     pub force: bool,
@@ -61,9 +59,6 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
     let pattern = choice.limit_hosts.as_deref().map(str::parse::<HostPattern>).transpose();
     let pattern = pattern.map_err(|why| anyhow::anyhow!("--limit-hosts: {why}"))?;
     let (mut groups, mut notes) = config.groups(pattern.as_ref())?;
-    // Whom the run leaves alone is known to the whole group all the same.
-    let everyone = if choice.out.is_empty() { groups.clone() } else { config.groups(None)?.0 };
-    let members: HashMap<String, Vec<Target>> = everyone.into_iter().map(|group| (group.name, group.targets)).collect();
     if let Some(only) = &choice.only {
         groups.iter_mut().for_each(|group| group.targets.retain(|target| only.contains(target)));
         groups.retain(|group| !group.targets.is_empty());
@@ -73,10 +68,6 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
             (group.steps, group.max_unavailable) = (Steps::default(), None);
         }
         notes.extend(capacity::contradictions(group).map(|why| (Level::Warning, why)));
-        let own = |target: &&Target| {
-            !group.targets.contains(target) && members.get(&group.name).is_some_and(|own| own.contains(target))
-        };
-        group.out_elsewhere = choice.out.iter().filter(own).cloned().collect();
     }
     let (checks, remarks) = config.checks()?;
     notes.extend(remarks);

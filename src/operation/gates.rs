@@ -1,6 +1,5 @@
 //! The health gates, asked now, or about the times of past deployments.
 
-use std::collections::HashMap;
 use std::thread;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use crate::repo::Repo;
 use crate::targets::{Group, Target};
 use crate::text::meant_or_known;
 
+use super::recorded::most_common;
 use super::{Frontend, Refused, load, state_folder};
 
 /// Samples of one look of the past.
@@ -89,19 +89,15 @@ fn subjects(config: &Config, groups: &[Group]) -> Result<Vec<Subject>, Refused> 
     let revision = repo.resolve(&config.settings.git_rev)?;
     let fleet = FleetState::load(&state_folder(config), &config.settings.git_repo)?;
     let live = |target: &Target| fleet.of(target)?.state.as_ref()?.current.clone();
-    let mut counts: HashMap<String, usize> = HashMap::new();
-    for live in groups.iter().flat_map(|group| &group.targets).filter_map(live).filter(|live| *live != revision) {
-        *counts.entry(live.to_string()).or_default() += 1;
-    }
-    let previous = counts.into_iter().max_by_key(|(revision, count)| (*count, revision.clone())).map(|it| it.0);
+    let all = groups.iter().flat_map(|group| &group.targets).filter_map(live);
+    let previous_revision = most_common(all.filter(|live| *live != revision));
     let sides = |those: &dyn Fn(&&Group) -> bool| -> (Vec<Target>, Vec<Target>) {
         let targets = groups.iter().filter(those).flat_map(|group| group.targets.iter().cloned());
         targets.partition(|target| live(target).as_ref() == Some(&revision))
     };
     let subject = |name: &str, (new, old): (Vec<Target>, Vec<Target>), elsewhere: Vec<Target>| {
-        let previous_revision = previous.clone().unwrap_or_default();
-        let hosts = HostsByRevision { new, old, elsewhere };
-        Subject { revision: revision.to_string(), previous_revision, group: name.to_owned(), hosts }
+        let (revision, previous_revision) = (revision.to_string(), previous_revision.clone());
+        Subject { revision, previous_revision, group: name.to_owned(), hosts: HostsByRevision { new, old, elsewhere } }
     };
     let each = groups.iter().map(|group| {
         let (_, elsewhere) = sides(&|other| other.name != group.name);

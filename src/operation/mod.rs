@@ -7,6 +7,7 @@
 mod command;
 mod deploy;
 mod distance;
+mod elsewhere;
 mod frontend;
 mod gates;
 mod history;

@@ -12,6 +12,7 @@ use crate::repo::Repo;
 use crate::text::some;
 use crate::wire::{Holder, Level};
 
+use super::elsewhere::count_elsewhere;
 use super::locking::lock;
 use super::names::misplaced;
 use super::recorded::{begin, refuse_another_environment, refuse_live, refuse_unfinished};
@@ -81,9 +82,10 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
     let revision = way.to.revision.clone();
     let lacks_it = |view: &&View| way.lacking.contains(&view.target);
     if matches!(way.why, Why::Mixed(_)) && views.iter().any(|view| lacks_it(&view)) {
-        let astray = views.into_iter().filter(|view| !way.there.contains(&view.target));
-        let astray = astray.map(|view| View { wanted: Some(revision.clone()), ..view }).collect();
-        return reconcile::bring(&config, &repo, astray, options, front);
+        let (others, astray): (Vec<View>, Vec<View>) =
+            views.into_iter().partition(|view| way.there.contains(&view.target));
+        let astray = astray.into_iter().map(|view| View { wanted: Some(revision.clone()), ..view }).collect();
+        return reconcile::bring(&config, &repo, astray, others, options, front);
     }
     let holder = Holder { message: format!("roll back to {}", revision.short()), ..holder };
     let (rev, limit_hosts) = (Some(revision.to_string()), back.limit_hosts.clone());
@@ -105,6 +107,7 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
     let undone = stayed.next_back().and_then(|past| past.asked.as_deref());
     prepared.requests.go_back(undone, restored.and_then(|past| past.asked.as_deref()));
     let ssh = ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
+    count_elsewhere(&config, &mut prepared, &views, front)?;
     begin(&config, &repo, &prepared, ssh, options, front)
 }
 
