@@ -119,6 +119,8 @@ pub struct PastAnswer {
     pub samples: usize,
     /// The least and the greatest value, where values are numbers.
     pub range: Option<(f64, f64)>,
+    /// The last value.
+    pub last: Option<String>,
 }
 
 /// A past deployment, and what the gates would have said in it.
@@ -180,11 +182,17 @@ fn retell(gates: &[Gate], deployment: &PastLooks, soak: Option<Duration>) -> Bac
 
 /// One gate in one moment of the past, judged as it would have been then.
 fn judge(gate: &Gate, look: &PastLook, subject: &Subject, soak: Option<Duration>) -> PastAnswer {
-    let stood = Duration::try_from_secs_f64(look.until - look.at).unwrap_or_default();
-    let mut judge = Judge::new(gate, soak.unwrap_or(stood));
+    let since_then = |time: f64| Duration::try_from_secs_f64(time - look.at).unwrap_or_default();
+    // Nobody knows what is to come.
+    let passed = crate::clock::unix_seconds(&crate::clock::rfc3339_utc()).map_or(Duration::MAX, since_then);
+    let mut judge = Judge::new(gate, soak.unwrap_or_else(|| since_then(look.until)).min(passed));
     let mut asker = Asker::new(gate.clone());
-    let (mut at, mut samples, mut values, mut skipped) = (judge.first(), 0, Vec::new(), None);
+    let (mut at, mut samples, mut values) = (judge.first(), 0, Vec::new());
+    let (mut last, mut skipped) = (None, None);
     let verdict = loop {
+        if at > passed {
+            break Verdict::Inconclusive { reason: "the rest of its time is still to come".into() };
+        }
         let reading = asker.ask(subject, Some(look.at + at.as_secs_f64()), &Stop::never());
         samples += 1;
         if let Reading::NoAnswer(reason) = reading {
@@ -195,7 +203,8 @@ fn judge(gate: &Gate, look: &PastLook, subject: &Subject, soak: Option<Duration>
         if sample.verdict == SampleVerdict::Skipped {
             skipped = Some(sample.reason.clone());
         }
-        values.extend(sample.value.and_then(|value| value.parse::<f64>().ok()));
+        values.extend(sample.value.as_ref().and_then(|value| value.parse::<f64>().ok()));
+        last = sample.value.or(last);
         match next {
             Next::Ended(verdict) => break verdict,
             Next::AskAt(_) if samples == MOST_SAMPLES => {
@@ -219,5 +228,6 @@ fn judge(gate: &Gate, look: &PastLook, subject: &Subject, soak: Option<Duration>
         reason,
         samples,
         range: values.first().copied().zip(values.last().copied()),
+        last,
     }
 }
