@@ -206,6 +206,10 @@ pub const KEYS: &[Key] = &[
         Prefix::Group,
     ),
     prefixed("drain_timeout", Seconds, Some("120"), "time limit for a drain and for an undrain", Prefix::Group),
+    key("run_confirm_above", Number { min: 0 }, Some("100"), "hosts that hoist run reaches without a question"),
+    key("run_sleep", SecondsOrOff, Some("0"), "time that hoist run waits after each subgroup; 0: none"),
+    key("run_gates", Bool, Some("no"), "hoist run asks the gates of gates.yaml"),
+    key("run_drain", Bool, Some("no"), "hoist run drains targets while its command runs there"),
     key("config_deploy", Bool, Some("no"), "render configuration files"),
     key("perform_checks", Bool, Some("yes"), "run checks"),
     key("nrpe_dir", Path, Some("/etc/nagios/nrpe.d"), "where targets define the commands of checks of type nrpe"),
@@ -245,14 +249,12 @@ pub fn find(name: &str) -> Option<Found> {
         match key.prefix {
             Prefix::None => None,
             Prefix::Group => Some(Found::Group(before(key.name)?.to_owned(), key)),
-            Prefix::Stage(suffix) => Some(Found::Stage(before(suffix)?.parse().ok().filter(|it| has_keys(*it))?, key)),
+            Prefix::Stage(suffix) => {
+                let stage: Stage = before(suffix)?.parse().ok()?;
+                stage.is_configured().then_some(Found::Stage(stage, key))
+            }
         }
     })
-}
-
-/// Whether a stage has keys of its own. An undrain is a part of others; by itself it may take as long as a rollback.
-fn has_keys(stage: Stage) -> bool {
-    stage != Stage::Undrain
 }
 
 /// The key of exactly this name.
@@ -267,7 +269,7 @@ pub fn nearest(name: &str, groups: &[String]) -> Option<String> {
             Prefix::None => Vec::new(),
             Prefix::Group => groups.iter().map(|group| of_group(group, key.name)).collect(),
             Prefix::Stage(suffix) => {
-                let stages = Stage::ALL.into_iter().filter(|it| has_keys(*it));
+                let stages = Stage::ALL.into_iter().filter(|it| it.is_configured());
                 stages.map(|stage| format!("{stage}_{suffix}")).collect()
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::problem::Problem;
 use crate::text::did_you_mean;
-use crate::wire::Level;
+use crate::wire::{Drain, DrainOn, Level};
 
 use super::Config;
 use super::ini;
@@ -34,6 +34,11 @@ impl Config {
             {
                 (Level::Warning, "git_upstream_submodules has no effect: set git_submodules too".to_owned())
             }
+            Some(Found::Bare(key)) if key.name == "confirm_timeout" && self.has_lease_without_drain() => {
+                let why = "a target whose lease expires restarts its services without being drained, since drain_on is \
+                           deploy_host and no deployer is there then: set `drain_on: target`";
+                (Level::Warning, why.to_owned())
+            }
             Some(Found::Group(group, _)) if !self.reads_group_keys(&group) => self.of_no_group(name, &group),
             Some(_) => return None,
             None => match scap_keys::find(name) {
@@ -50,6 +55,13 @@ impl Config {
             },
         };
         Some(entry.remark(level, name, &why))
+    }
+
+    /// Whether the watchers of leases have to roll back hosts that only a deployer can drain.
+    fn has_lease_without_drain(&self) -> bool {
+        let on_deploy_host = |drain: &Drain| drain.on == DrainOn::DeployHost;
+        let groups = &self.settings.groups;
+        !self.settings.confirm_timeout.is_zero() && groups.iter().filter_map(|it| it.drain.as_ref()).any(on_deploy_host)
     }
 
     /// A key that nobody knows. Other versions of Scap have more keys, and so have its files; elsewhere it is a slip.

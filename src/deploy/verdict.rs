@@ -2,11 +2,12 @@
 
 use crate::exit_code::ExitCode;
 use crate::report::{Cause, HostRow, causes};
-use crate::targets::fold;
+use crate::targets::{Target, fold};
 use crate::text::hosts;
 use crate::wire::Fault;
 
 use super::plan::{Kind, Plan};
+use super::probe::{one_under_two_names, twins};
 use super::table::{Failure, HostState, Row, Table};
 use super::way_out;
 
@@ -101,11 +102,7 @@ fn judge(end: End, why: Option<&str>, table: &Table, plan: &Plan) -> (String, Ex
         End::LimitUntouched => untouched(too_many(table), ExitCode::Failed),
         End::UsedUpUntouched => untouched(why.unwrap_or_default(), ExitCode::Failed),
         End::OneUnderTwoNames => {
-            let (one, other) = match super::probe::twins(table.rows()) {
-                Some((one, other)) => (one.to_string(), other.to_string()),
-                None => Default::default(),
-            };
-            let why = format!("{one} and {other} are the same machine: remove one of the two from the target files");
+            let why = twins(table.faces()).map(one_under_two_names).unwrap_or_default();
             untouched(&why, ExitCode::Usage)
         }
         End::NobodyThere => untouched("no target can be deployed to", ExitCode::Failed),
@@ -126,8 +123,13 @@ fn name_drained(end: End, table: &Table, text: String, code: ExitCode) -> (Strin
         ExitCode::Success | ExitCode::Failed | ExitCode::NotFinalized => ExitCode::Mixed,
         other => other,
     };
-    let names = fold(drained.iter().map(|row| &row.target));
-    (format!("{text}; {} still drained: {names}", hosts_are(drained.len())), code)
+    let drained: Vec<&Target> = drained.into_iter().map(|row| &row.target).collect();
+    (format!("{text}; {}", still_drained(&drained)), code)
+}
+
+/// `2 hosts are still drained: web[01-02]`.
+pub fn still_drained(drained: &[&Target]) -> String {
+    format!("{} still drained: {}", hosts_are(drained.len()), fold(drained.iter().copied()))
 }
 
 /// Why a failure limit is exceeded before anything is touched.

@@ -55,7 +55,7 @@ impl Pool {
             Worse::Higher => (mann_whitney(&self.new, &self.old), new - old),
             Worse::Lower => (mann_whitney(&self.old, &self.new), old - new),
         };
-        let value = Some(format!("{} against {}", short(new), short(old)));
+        let value = Some(format!("{} against {}, effect size {:.2}", short(new), short(old), test.effect));
         let matters = grown > 0.0 && grown >= comparison.difference * old.abs();
         if test.p > allowed || test.effect < comparison.effect || !matters {
             return Reading::Good { value };

@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::client;
 use super::gate::Endpoint;
-use super::http::judged;
+use super::http::{is_nan, judged};
 use super::reading::Reading;
-use super::require::{Require, number};
+use super::require::Require;
 use super::template::{Subject, Template, percent_encoded};
 
 /// One series of an answer.
@@ -108,9 +108,10 @@ fn judge(mut series: Vec<Series>, require: &Require) -> Reading {
     if series.is_empty() {
         return Reading::NoData("the query returned no series".into());
     }
-    series.retain(|series| number(&series.value).is_some());
+    series.retain(|series| !is_nan(&series.value));
     let several = series.len() > 1;
-    let worst = series.iter().position(|series| require.holds(&series.value) == Some(false)).unwrap_or(0);
+    let first = |held: Option<bool>| series.iter().position(|series| require.holds(&series.value) == held);
+    let worst = first(None).or_else(|| first(Some(false))).unwrap_or(0);
     let Some(series) = series.get(worst) else {
         return Reading::NoData("the query returned NaN".into());
     };
@@ -168,6 +169,8 @@ mod tests {
         assert!(matches!(read(&vector(&[("a", "NaN"), ("b", "NaN")]), "< 1"), Reading::NoData(_)));
         assert!(matches!(read(&vector(&[("a", "NaN"), ("b", "3")]), "< 1"), Reading::Bad { .. }));
         let matrix = r#"{"status":"success","data":{"resultType":"matrix","result":[]}}"#;
+        // What is no number at all is no answer of Prometheus's.
+        assert!(matches!(read(&vector(&[("a", "0"), ("b", "x")]), "< 1"), Reading::NoAnswer(_)));
         assert!(matches!(read(matrix, "< 1"), Reading::NoAnswer(why) if why.contains("returned a matrix")));
     }
 }

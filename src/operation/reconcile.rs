@@ -81,7 +81,9 @@ pub fn reconcile(
 fn deployed_elsewhere(views: &[View]) -> Option<&Revision> {
     fn finalized(view: &View) -> Option<&Revision> {
         let state = view.known.state.as_ref()?;
-        state.done.as_ref().filter(|_| state.current == state.done && view.standing == Standing::Drifted)
+        // One that is drained, or whose links lead astray, has drifted with the right revision.
+        let other = view.standing == Standing::Drifted && state.current == state.done && state.done != view.wanted;
+        state.done.as_ref().filter(|_| other)
     }
     let mut read = views.iter().filter(|view| view.was_read());
     let first = finalized(read.next()?)?;
@@ -173,6 +175,9 @@ fn lines(views: &[View]) -> Vec<String> {
             (Standing::Unreachable, false) if view.reached() == Some(false) => {
                 format!("{}, should run {wanted}", view.standing.name())
             }
+            (standing, _) if view.live().is_some() && view.live() == view.wanted.as_ref() => {
+                format!("{}: {wanted} is live, but {}", standing.name(), astray(view))
+            }
             (standing, _) => format!("{}: {} is live, should be {wanted}", standing.name(), short(view.live())),
         };
         match folded.iter_mut().find(|(other, _)| *other == what) {
@@ -181,6 +186,18 @@ fn lines(views: &[View]) -> Vec<String> {
         }
     }
     folded.into_iter().map(|(what, targets)| format!("{}: {what}", fold(targets))).collect()
+}
+
+/// What is wrong with a target that has the right revision live. Without times and reasons, so that hosts fold; `hoist
+/// status` has them.
+fn astray(view: &View) -> String {
+    let state = view.known.state.as_ref();
+    match state.and_then(|state| state.stray_links.first()) {
+        _ if view.drained().is_some() => "drained".to_owned(),
+        Some(link) => format!("{link} does not point into it"),
+        None if state.is_some_and(|state| state.done != state.current) => "not finalized".to_owned(),
+        None => "a deployment was completed without it".to_owned(),
+    }
 }
 
 /// `1 host is`, `2 hosts are`.

@@ -98,7 +98,9 @@ impl fmt::Display for Progress {
         match self {
             Progress::Step(step) => step.fmt(f),
             Progress::Soak { left, unclear, .. } => {
-                write!(f, "{} left", took(*left as f64))?;
+                // Whole seconds go by, and are shown as such.
+                let left = if *left < 60 { format!("{left} s") } else { took(*left as f64) };
+                write!(f, "{left} left")?;
                 if unclear.is_empty() {
                     return Ok(());
                 }

@@ -339,6 +339,7 @@ impl Scripted {
         let takes_down = match step {
             Step::Run(Stage::Rollback) => live.as_ref() == Some(&self.new) && task.restore.is_some(),
             Step::Run(stage) => stage.restarts() && live.is_some(),
+            Step::Command => live.is_some(),
             _ => false,
         };
         let begins = !matches!(act, Act::FailEarly | Act::Unreachable | Act::Locked);
@@ -349,7 +350,10 @@ impl Scripted {
 
     /// Puts the host back where a step that does so has gone well, or has done nothing.
     fn undrain_after(&mut self, host: Host, step: Step, act: Act) {
-        let puts_back = matches!(step, Step::Run(stage) if stage.restarts() || stage == Stage::Undrain);
+        let puts_back = match step {
+            Step::Run(stage) => stage.restarts() || stage == Stage::Undrain,
+            step => step == Step::Command,
+        };
         if puts_back && matches!(act, Act::Work | Act::DrainFails) {
             self.drain(host, false);
         }

@@ -10,6 +10,8 @@ use crate::config::values;
 use crate::gates::{Auth, Comparison, Control, Endpoint, Gate, NoData, Require, Source, Statuses, Template, Worse};
 use crate::problem::Problem;
 
+use super::authority;
+
 /// Between two samples, for one answer, and without a value, unless a gate says otherwise.
 const INTERVAL: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -151,15 +153,13 @@ impl Draft {
         let wrong = |why: &str| at(entry, line, "url", format!("bad url: {why}"));
         let url: Template = text.trim().parse().map_err(|why: String| at(entry, line, "url", why))?;
         let fixed = url.fixed();
-        let rest = ["http://", "https://"].into_iter().find_map(|scheme| fixed.strip_prefix(scheme));
-        let authority = rest.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
-        match authority {
-            None => return Err(wrong("it does not begin with http:// or https://")),
-            Some(authority) if authority.contains('@') => {
-                return Err(wrong("it contains a user name or a password: write username and password_file instead"));
-            }
-            Some("") if !text.contains("://{{") => return Err(wrong("it has no host")),
-            Some(_) => {}
+        if let Some(why) = authority::fault(text.trim()) {
+            return Err(wrong(why));
+        }
+        if self.kind != "http" && fixed.contains(['?', '#']) {
+            return Err(wrong(
+                "it has more than a path behind the server's name: write the address of the server alone",
+            ));
         }
         if fixed.chars().any(|c| c.is_whitespace() || c.is_control()) || !fixed.is_ascii() {
             return Err(wrong("it contains a character that must be written as %XX"));

@@ -1,5 +1,6 @@
 //! `gates.yaml`: the health gates of the repository, and what the environment makes of them.
 
+mod authority;
 mod doubts;
 mod draft;
 mod fields;
@@ -77,7 +78,12 @@ impl Config {
             let gates = self.named_entries(&file, &GATES, problems, |name, body, problems| {
                 self.gate(name, body, &file.shown, problems)
             });
-            merged.extend(problems.keep(gates).into_iter().flatten());
+            for (name, gate) in problems.keep(gates).into_iter().flatten() {
+                if gate.is_none() && !merged.contains_key(&name) {
+                    problems.push(nothing_to_disable(&name, &merged, &file.shown));
+                }
+                merged.insert(name, gate);
+            }
         }
         let gates: Vec<Gate> = merged.into_values().flatten().collect();
         problems.extend(gates.iter().filter_map(|gate| self.without_a_soak(gate)));
@@ -212,6 +218,13 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// What to say of an entry without a body that disables no gate.
+fn nothing_to_disable<T>(name: &str, gates: &IndexMap<String, T>, file: &str) -> Problem {
+    let meant = crate::text::did_you_mean(name, gates.keys());
+    let why = format!("{file}: gate {name:?} is empty, and disables nothing: there is no gate of this name{meant}");
+    Problem::of_file(file, why).remark(Level::Warning)
 }
 
 /// The files that a gate reads when it is asked.

@@ -65,6 +65,11 @@ fn the_environment_replaces_gates_in_their_place_switches_them_off_and_adds_its_
     let gates = repo.config().gates().unwrap().0;
     assert_eq!(named(&gates), ["a", "b", "d"]);
     assert_eq!((gates[1].when[0], gates[1].timeout), (Moment::Soak, Duration::from_secs(10)));
+    assert!(repo.config().gates().unwrap().1.iter().all(|(_, note)| !note.contains("disables")));
+    repo.write("hoist/environments/beta/gates.yml", "gates: {errros: , b: }\n");
+    let (gates, notes) = repo.config().gates().unwrap();
+    assert_eq!(named(&gates), ["a", "c"]);
+    assert!(notes[0].1.contains("gate \"errros\" is empty, and disables nothing"), "{notes:?}");
 }
 
 #[test]
@@ -194,6 +199,18 @@ fn a_wrong_gate_is_told_with_file_line_and_name() {
         ("gates:\n  a: {type: http, when: soak, url: 'http://h', require: < 1}\n".to_owned(), 2, "but no value for it"),
         ("gates:\n  a: {type: http, when: soak, url: 'http://h', status: fine}\n".to_owned(), 2, "bad status"),
         ("gates:\n  a: {type: alertmanager, when: soak, url: 'http://h'}\n".to_owned(), 2, "has no matchers"),
+        ("gates:\n  a: {type: http, when: soak, url: 'http://h:99999/'}\n".to_owned(), 2, "the port is not a number"),
+        (
+            "gates:\n  a: {type: alertmanager, when: soak, url: 'http://h/?x', matchers: 'a=b'}\n".to_owned(),
+            2,
+            "the address of the server alone",
+        ),
+        (
+            "gates:\n  a: {type: alertmanager, when: soak, url: 'http://h', matchers: ['a=\"b\"', {c: d}]}\n"
+                .to_owned(),
+            2,
+            "matchers has an item that is not text",
+        ),
         (
             "gates:\n  a: {type: alertmanager, when: soak, url: 'http://h', matchers: page}\n".to_owned(),
             2,

@@ -211,6 +211,18 @@ fn max_failures_is_warned_of_with_what_to_write_and_a_key_that_stands_twice_with
 }
 
 #[test]
+fn a_lease_of_hosts_that_only_the_deploy_host_can_drain_is_warned_of() {
+    let warned = |drain_on: &str, timeout: &str| {
+        let keys = format!("drain: true\nundrain: true\ndrain_on: {drain_on}\nconfirm_timeout: {timeout}\n");
+        let config = Repo::configured(&keys).config();
+        let [warning] = notes(&config, Level::Warning)[..] else { return false };
+        warning.contains("restarts its services without being drained") && warning.contains("`drain_on: target`")
+    };
+    assert!(warned("deploy_host", "60"));
+    assert!(!warned("deploy_host", "0") && !warned("target", "60"));
+}
+
+#[test]
 fn keys_that_ask_for_announcements_are_named_in_one_warning_and_other_keys_of_scaps_with_v() {
     let repo = Repo::configured("tcpircbot_host: irc\nuse_syslog: no\nlog_json: True\nstatsd_host:\nstage_dir: /srv\n");
     repo.global("[global]\nudp2log_port: 8420\nsecondary_targets_disabled: True\n");

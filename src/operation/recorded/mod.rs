@@ -13,3 +13,4 @@ mod tag;
 pub use begin::{begin, refuse_another_environment, refuse_live, refuse_unfinished};
 pub use observe::Observations;
 pub use run::RecordedRun;
+pub use service_gates::{ServiceGates, most_common};
