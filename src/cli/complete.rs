@@ -186,6 +186,7 @@ impl Line {
             "host" => list(current, self.hosts_and_groups()),
             "key" => self.names(Names::Keys, ""),
             "gate" => self.names(Names::Gates, ""),
+            "hook" => self.names(Names::Hooks, ""),
             "revision" => self.revisions_to_go_back_to(),
             "shell" => plain(SHELLS),
             _ => Vec::new(),

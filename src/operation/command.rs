@@ -20,7 +20,7 @@ use crate::wire::limits::cut;
 use crate::wire::{Holder, Level, Revision, Stage, State};
 
 use super::locking::lock;
-use super::recorded::{ServiceGates, most_common, refuse_unfinished};
+use super::recorded::{ServiceGates, look_for_unfinished, most_common};
 use super::{Frontend, Refused, interlocks, limit, ssh, state_folder};
 
 /// The group of hosts that were named one by one.
@@ -130,7 +130,7 @@ impl Command {
         // What this host writes is for all operators.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(self.config.settings.umask));
         let lock = lock(&self.config, holder, front)?;
-        refuse_unfinished(&self.config)?;
+        look_for_unfinished(&self.config)?;
         Ok(Command { lock: Some(lock), ..self })
     }
 
