@@ -10,7 +10,7 @@ use crate::journal;
 use crate::journal::{AtTheEnd, History, Unfinished};
 use crate::repo::Repo;
 use crate::text::some;
-use crate::wire::{Holder, Level};
+use crate::wire::{Holder, Level, Revision};
 
 use super::elsewhere::count_elsewhere;
 use super::locking::lock;
@@ -90,7 +90,7 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
         let astray = astray.into_iter().map(|view| View { wanted: Some(revision.clone()), ..view }).collect();
         return reconcile::bring(&config, &repo, astray, others, options, front);
     }
-    let holder = Holder { message: format!("roll back to {}", revision.short()), ..holder };
+    let holder = Holder { message: message(&revision), ..holder };
     let (rev, limit_hosts) = (Some(revision.to_string()), back.limit_hosts.clone());
     let choice = Choice { rev, limit_hosts, kind: Kind::Rollback, ..Choice::default() };
     let mut prepared = deploy::prepare(&config, &repo, &choice, &holder)?;
@@ -112,6 +112,11 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
     let ssh = ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
     count_elsewhere(&config, &mut prepared, &views, front)?;
     begin(&config, &repo, &prepared, ssh, options, front)
+}
+
+/// Why a way back was gone, where nobody says more.
+pub(super) fn message(to: &Revision) -> String {
+    format!("roll back to {}", to.short())
 }
 
 /// What [`rollback`] would do. It takes no lock and changes nothing on any target.

@@ -114,8 +114,9 @@ impl<'a> RecordedRun<'a> {
             self.report.event(&Event::note(Level::Warning, note));
         }
         self.announce_end(&verdict);
-        let Verdict { text, code, rows, .. } = verdict;
-        self.report.event(&Event::ended(text, code, rows, self.began.elapsed().as_secs_f64()));
+        let Verdict { text: verdict, ways_out, code, rows, .. } = verdict;
+        let seconds = self.began.elapsed().as_secs_f64();
+        self.report.event(&Event::Ended { verdict, ways_out, status: code.status(), rows, seconds });
         code
     }
 
@@ -177,7 +178,7 @@ impl<'a> RecordedRun<'a> {
         if let Some(why) = replay.stopped().filter(|_| verdict.finalized.is_none()) {
             self.report.event(&Event::note(Level::Error, format!("the run was stopped: {why}")));
         }
-        if let Err(error) = replay.close(&verdict.text, verdict.code.status(), verdict.stayed) {
+        if let Err(error) = replay.close(&verdict.whole(), verdict.code.status(), verdict.stayed) {
             let resume = self.prepared.plan.invocation.command("resume");
             let note = format!(
                 "cannot record the end of this run: {error:#}; when that is fixed, run `{resume}`: it asks the \
