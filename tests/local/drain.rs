@@ -5,8 +5,8 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 
 use hoist::wire::{
-    CheckPoint, Drain, DrainOn, DrainPart, DrainReply, Drained, Fault, LeaseStands, Level, Outcome, Revision, Service,
-    Stage, StageRequest, TargetEvent,
+    CheckPoint, CommandLine, Drain, DrainOn, DrainPart, DrainReply, Drained, Fault, LeaseStands, Level, Outcome,
+    Revision, Service, Stage, StageRequest, TargetEvent,
 };
 
 use crate::harness::*;
@@ -428,4 +428,30 @@ fn a_record_that_is_damaged_is_a_drained_host_and_not_one_that_was_forgotten() {
     run(&scene.request("r2"), Stage::Promote).ok();
     assert!(scene.is_in_service());
     assert!(run(&scene.request("r2"), Stage::Undrain).ok().lines(Level::Info).contains(&"this host is not drained"));
+}
+
+#[test]
+fn a_command_runs_while_the_host_is_drained_and_what_is_told_is_its_output() {
+    let scene = Scene::new();
+    let log = scene.target.log().display().to_string();
+    let with = |run: &str, line: &str, timeout| StageRequest {
+        command: Some(Box::new(CommandLine { line: line.replace("LOG", &log), timeout })),
+        revision: scene.one.clone(),
+        ..scene.request(run)
+    };
+    let reply = run(&with("r3", "echo command >> LOG; echo out; echo err >&2; exit 3", 20), Stage::Command);
+    assert_eq!((reply.lines(Level::Info), reply.lines(Level::Warning)), (vec!["out", "err"], vec!["err"]));
+    let failed = Err(Fault::Failed { reason: "exit status 3".into(), status: Some(3) });
+    assert_eq!(reply.ended().0, &failed);
+    assert_eq!(scene.target.logged(), ["drain", "command", "undrain"]);
+    assert!(scene.is_in_service());
+    // Its time limit is its own, and the host is put back behind it.
+    let reply = run(&with("r4", "sleep 60", 1), Stage::Command);
+    assert_eq!(reply.ended().0, &Err(Fault::TimedOut { seconds: 1 }));
+    assert!(scene.is_in_service());
+    // The request of the deployment is still the one for stages by hand.
+    let kept = scene.target.root().join(".hoist/last-request.json");
+    assert!(!fs::read_to_string(kept).unwrap().contains("sleep 60"));
+    let none = run(&scene.request("r5"), Stage::Command);
+    assert!(none.reason().contains("a part of `hoist run --drain`"), "{}", none.reason());
 }
