@@ -254,6 +254,14 @@ fn the_folder_the_format_and_the_help_may_be_asked_for_before_and_behind_the_com
     elsewhere(&["hosts"]).ends(2).says("not a git repository");
     elsewhere(&["-C", "/nosuch", "hosts"]).ends(2).says("cannot change to \"/nosuch\"");
     elsewhere(&["-C"]).ends(2).says("-C needs a value");
+    // What most commands have may stand ahead of the command as well.
+    let json = elsewhere(&["--json", "-D", "batch_size:3", "-C", there, "hosts"]).ends(0);
+    assert!(serde_json::from_str::<serde_json::Value>(&json.out).is_ok(), "{json:?}");
+    elsewhere(&["-C", there, "-D", "batch_size:3", "config", "batch_size"]).ends(0).says("3");
+    elsewhere(&["-C", there, "--environment=nosuch", "plan"]).ends(2).says("nosuch");
+    elsewhere(&["--json", "version"]).ends(2).says("hoist version: unknown flag --json");
+    elsewhere(&["--rev", "x", "plan"]).ends(2).says("unknown flag \"--rev\" before the command");
+    elsewhere(&["-D"]).ends(2).says("a command is missing");
     for command in ["hosts", "plan", "history", "check-config"] {
         let json = project.run(&[command, "--json"]).ends(0).out;
         assert_eq!(json, project.run(&[command, "--format", "json"]).ends(0).out);
