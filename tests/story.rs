@@ -376,7 +376,9 @@ fn r4_to_r7_limit(told: &Told) {
             Trace::Told(host, outcome) => {
                 let (step, _) = now.unwrap();
                 let group = group_of(plan, *host);
-                if !outcome.is_ok() && !matches!(step, Step::Release | Step::Run(Stage::Rollback | Stage::Finalize)) {
+                let counts =
+                    !matches!(step, Step::Release | Step::Run(Stage::Rollback | Stage::Finalize | Stage::Undrain));
+                if !outcome.is_ok() && counts {
                     bad[group].insert(*host);
                 } else if is_primary(step) {
                     bad[group].remove(host);

@@ -5,22 +5,28 @@ use crate::report::Event;
 use crate::wire::{Fault, Level};
 
 use super::calls::contact_call;
-use super::plan::Kind;
+use super::plan::{GroupId, Kind};
 use super::probe::{twins, unfit, warnings};
 use super::story::Deployment;
 use super::table::{HostState, Row};
 use super::verdict::End;
 
 impl Deployment<'_> {
-    /// Probes every host, judges what cannot be deployed to, and takes the locks. Changes nothing on any host.
+    /// Probes every host, judges what cannot be deployed to, and takes the locks. Changes nothing on any host,
+    /// but that one an earlier run left drained may go back into service.
     pub(super) fn contact(&mut self) -> Result<(), End> {
         self.probe();
         self.judge_contact()?;
         if self.plan.kind == Kind::DryRun {
-            return Ok(());
+            return self.judge_room();
         }
         self.hold();
-        self.judge_contact()
+        self.judge_contact()?;
+        // R15: whoever an earlier run left drained may be back in service before it costs this run its room.
+        if self.lacks_room().is_some() {
+            self.undrain();
+        }
+        self.judge_room()
     }
 
     fn probe(&mut self) {
@@ -67,15 +73,20 @@ impl Deployment<'_> {
                 return Err(End::LimitUntouched);
             }
         }
-        for group in self.plan.group_ids() {
-            if self.is_used_up(group) {
-                self.why = Some(self.report_used_up(group));
-                return Err(End::UsedUpUntouched);
-            }
-        }
         if self.hosts_in(self.plan.hosts(), HostState::Ready).is_empty() {
             return Err(End::NobodyThere);
         }
         Ok(())
+    }
+
+    /// A group of which no host may go out of service, while some wait for their turn.
+    fn lacks_room(&self) -> Option<GroupId> {
+        self.plan.group_ids().find(|group| self.is_used_up(*group))
+    }
+
+    fn judge_room(&mut self) -> Result<(), End> {
+        let Some(group) = self.lacks_room() else { return Ok(()) };
+        self.why = Some(self.report_used_up(group));
+        Err(End::UsedUpUntouched)
     }
 }

@@ -11,7 +11,8 @@ pub fn r15_drain(told: &Told, calls: &[Called]) {
         let of = |call: &Called| matches!(call.step, Step::Run(stage) if of(stage));
         calls.iter().rposition(|call| of(call) && call.started.contains(&host))
     };
-    let is_touched = calls.iter().any(|call| matches!(call.step, Step::Run(_)));
+    // One that was left drained may be asked before the run begins.
+    let is_touched = calls.iter().any(|call| matches!(call.step, Step::Run(stage) if stage != Stage::Undrain));
     for (host, row) in verdict.rows.iter().enumerate().filter(|_| is_touched) {
         assert!(!row.ok || !scripted.drained[host], "{} is drained: {row:?}", row.host);
         if !row.reason.as_ref().is_some_and(|reason| reason.contains("drained since")) {
@@ -46,11 +47,20 @@ fn tell_six(most: &str, scripts: Vec<Script>) -> Told {
 }
 
 #[test]
-fn a_host_that_was_left_drained_counts_from_the_beginning_and_makes_room_once_it_is_back() {
-    let mut scripts = vec![drained(); 6];
-    scripts[5].left_drained = true;
-    let told = tell_six("1", scripts);
-    assert!(told.verdict.text.contains("max_unavailable of g0 (1) is used up: host5 is out"), "{}", told.verdict.text);
+fn a_host_that_was_left_drained_goes_back_before_it_costs_a_run_its_room_and_counts_where_it_cannot() {
+    for undrain in [Act::Work, Act::FailEarly] {
+        let mut scripts = vec![drained(); 6];
+        scripts[5] = Script { left_drained: true, undrain, ..drained() };
+        let told = tell_six("1", scripts);
+        let text = &told.verdict.text;
+        assert_eq!(hosts_of_calls(&told, Stage::Undrain), [vec![5]]);
+        if undrain == Act::Work {
+            assert_eq!(told.verdict.code, ExitCode::Success, "{text}");
+        } else {
+            assert!(text.contains("max_unavailable of g0 (1) is used up: host5 is out"), "{text}");
+            assert!(text.contains("nothing was touched"), "{text}");
+        }
+    }
     let mut scripts = vec![drained(); 6];
     scripts[0].left_drained = true;
     let told = tell_six("2", scripts);
