@@ -3,9 +3,9 @@
 
 mod common;
 
-use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
+use common::restarts::Restarts;
 use common::{Farm, Links, Project, address, all_on, wait_for};
 
 const HOSTS: usize = 5;
@@ -15,22 +15,15 @@ const MOST: i32 = 2;
 struct Scene {
     farm: Farm,
     project: Project,
-    log: PathBuf,
+    restarts: Restarts,
 }
 
 impl Scene {
     fn new(more: &str) -> Scene {
         let (farm, project) = Project::on_farm(0, HOSTS);
-        let log = project.path(".git/restarts");
-        for n in 0..HOSTS {
-            let path = farm.srv(&address(n)).join("service");
-            let log = log.display();
-            std::fs::write(&path, format!("#!/bin/sh\necho + >> {log}\nsleep 0.4\necho - >> {log}\n")).unwrap();
-            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        }
-        let keys = "service_name: web\nservice_command: /srv/service {action} {service}\nverify_service: off";
-        project.configure(&format!("{keys}\nmax_unavailable: {MOST}\n{more}"));
-        Scene { farm, project, log }
+        let restarts = Restarts::install(&farm, &project, HOSTS);
+        project.configure(&format!("verify_service: off\nmax_unavailable: {MOST}\n{more}"));
+        Scene { farm, project, restarts }
     }
 
     fn commit(&self, words: &str) -> String {
@@ -38,22 +31,20 @@ impl Scene {
         self.project.commit(words)
     }
 
-    /// How many restarts have ended.
-    fn ended(&self) -> usize {
-        std::fs::read_to_string(&self.log).unwrap_or_default().lines().filter(|line| *line == "-").count()
+    /// Has `one` live on all hosts, and commits `two`.
+    fn two_after_one(&self) -> String {
+        let one = self.commit("one");
+        self.project.deploy(&["--break-glass", "set up"]).ends(0);
+        self.restarted(HOSTS);
+        self.commit("two");
+        one
     }
 
     /// So many restarts there were, and never more at once than may be.
     #[track_caller]
     fn restarted(&self, times: usize) {
-        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
-        let (mut now, mut most) = (0, 0);
-        for line in text.lines() {
-            now += if line == "+" { 1 } else { -1 };
-            most = most.max(now);
-        }
-        let _ = std::fs::remove_file(&self.log);
-        assert_eq!(text.lines().filter(|line| *line == "+").count(), times);
+        let (found, most) = self.restarts.take();
+        assert_eq!(found, times);
         assert!(most <= MOST, "{most} services were down at once");
     }
 
@@ -65,7 +56,7 @@ impl Scene {
     /// Kills a deployer that soaks.
     fn kill_in_the_soak(&self) {
         let mut deployer = self.start();
-        wait_for("all hosts to be promoted", || self.ended() == HOSTS);
+        wait_for("all hosts to be promoted", || self.restarts.ended() == HOSTS);
         let state = self.project.path("hoist/state");
         let soaks = || {
             let files = std::fs::read_dir(&state).unwrap().map(|file| file.unwrap().path());
@@ -121,13 +112,10 @@ fn a_failed_host_that_uses_the_budget_up_halts_the_run_and_is_named() {
 #[test]
 fn hosts_whose_deployer_is_dead_go_back_by_turns() {
     let scene = Scene::new("confirm_timeout: 4\nlease_slot: 2\nsoak_time: 600");
-    let one = scene.commit("one");
-    scene.project.deploy(&["--break-glass", "set up"]).ends(0);
-    scene.restarted(HOSTS);
-    scene.commit("two");
+    let one = scene.two_after_one();
     scene.kill_in_the_soak();
     let is_back = |n| Links::of(&scene.farm, n).current.as_ref() == Some(&one);
-    wait_for("all hosts to go back by themselves", || (0..HOSTS).all(is_back) && scene.ended() == 2 * HOSTS);
+    wait_for("all hosts to go back by themselves", || (0..HOSTS).all(is_back) && scene.restarts.ended() == 2 * HOSTS);
     scene.restarted(2 * HOSTS);
 }
 
@@ -146,12 +134,9 @@ fn a_deployer_that_is_killed_in_a_soak_is_resumed_with_what_was_left_of_it() {
 #[test]
 fn an_interrupt_ends_a_soak_at_once_and_the_run_is_rolled_back() {
     let scene = Scene::new("soak_time: 600");
-    let one = scene.commit("one");
-    scene.project.deploy(&["--break-glass", "set up"]).ends(0);
-    scene.restarted(HOSTS);
-    scene.commit("two");
+    let one = scene.two_after_one();
     let deployer = scene.start();
-    wait_for("all hosts to be promoted", || scene.ended() == HOSTS);
+    wait_for("all hosts to be promoted", || scene.restarts.ended() == HOSTS);
     common::signal(&deployer, "INT");
     let ran = common::Ran::of(deployer.wait_with_output().unwrap());
     ran.ends(1).says("interrupted. Roll back 5 hosts?");

@@ -34,7 +34,7 @@ pub use look::{Look, close, look};
 pub use new_hosts::for_new_hosts;
 pub use operator::{Answer, Operator, Question};
 pub use plan::{GatePlan, GroupId, Kind, Pace, Plan, StagePlan};
-pub use prepare::{Choice, Prepared, prepare};
+pub use prepare::{Choice, HostChoice, Prepared, prepare};
 pub use relay::{Observer, relay};
 pub use requests::{Requests, parts, requests};
 pub use story::deploy;

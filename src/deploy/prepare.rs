@@ -24,14 +24,33 @@ pub struct Choice {
     pub kind: Kind,
     pub rev: Option<String>,
     pub stages: Option<String>,
-    pub limit_hosts: Option<String>,
-    /// Targets that are known to be out of service, whether they are deployed to or not.
+    pub hosts: HostChoice,
+    /// Hosts that are known to be out of service, whether they are deployed to or not.
     pub out: Vec<Target>,
-    /// No others than these.
-    pub only: Option<Vec<Target>>,
     pub force: bool,
     /// Why gates, soak and windows are passed over.
     pub break_glass: Option<String>,
+}
+
+/// Which hosts a run is for.
+#[derive(Debug, Clone, Default)]
+pub enum HostChoice {
+    #[default]
+    All,
+    /// Those that match a host pattern, as `-l` takes it.
+    Matching(String),
+    Only(Vec<Target>),
+}
+
+impl HostChoice {
+    /// The hosts that match a pattern, if there is one.
+    pub fn matching(limit: Option<String>) -> HostChoice {
+        limit.map_or(HostChoice::All, HostChoice::Matching)
+    }
+
+    fn limit(&self) -> Option<&str> {
+        if let HostChoice::Matching(limit) = self { Some(limit) } else { None }
+    }
 }
 
 /// A plan, what targets are asked for it, and remarks for the operator.
@@ -56,13 +75,13 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
     if kind == Kind::ServiceRestart && settings.service_name.is_empty() {
         bail!("--service-restart: no service to restart: set service_name");
     }
-    let pattern = choice.limit_hosts.as_deref().map(str::parse::<HostPattern>).transpose();
+    let pattern = choice.hosts.limit().map(str::parse::<HostPattern>).transpose();
     let pattern = pattern.map_err(|why| anyhow::anyhow!("--limit-hosts: {why}"))?;
     let (mut groups, mut notes) = config.groups(pattern.as_ref())?;
     // Whom the run leaves alone is known to the whole group all the same.
     let everyone = if choice.out.is_empty() { groups.clone() } else { config.groups(None)?.0 };
     let members: HashMap<String, Vec<Target>> = everyone.into_iter().map(|group| (group.name, group.targets)).collect();
-    if let Some(only) = &choice.only {
+    if let HostChoice::Only(only) = &choice.hosts {
         groups.iter_mut().for_each(|group| group.targets.retain(|target| only.contains(target)));
         groups.retain(|group| !group.targets.is_empty());
     }
@@ -150,9 +169,8 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
         gates: gates.iter().map(GatePlan::from).collect(),
         break_glass: choice.break_glass.clone(),
         force: choice.force,
-        need_bytes: size.bytes,
-        need_inodes: size.inodes,
-        invocation: config.invocation.limited_to(choice.limit_hosts.as_deref()),
+        need: size,
+        invocation: config.invocation.limited_to(choice.hosts.limit()),
     };
     let requests = requests(config, repo, &plan, holder.clone(), parts)?;
     Ok(Prepared { plan, requests, notes, control_files: tree.digests })

@@ -2,7 +2,7 @@
 
 use crate::config::{Config, Options};
 use crate::deploy;
-use crate::deploy::Choice;
+use crate::deploy::{Choice, HostChoice};
 use crate::exit_code::ExitCode;
 use crate::fleet_state::FleetState;
 use crate::journal;
@@ -103,8 +103,8 @@ pub fn bring(
     let mut end = ExitCode::Success;
     for (revision, targets) in wanted.clone() {
         let holder = deploy::holder(format!("reconcile {} with {}", counted(targets.len(), "host"), revision.short()))?;
-        let choice =
-            Choice { rev: Some(revision.to_string()), only: Some(targets), out: out.clone(), ..Choice::default() };
+        let (rev, hosts) = (Some(revision.to_string()), HostChoice::Only(targets));
+        let choice = Choice { rev, hosts, out: out.clone(), ..Choice::default() };
         let prepared = deploy::prepare(config, repo, &choice, &holder)?;
         let ssh = ssh::prepare(config, prepared.plan.targets().map(|(_, target)| target))?;
         let code = begin(config, repo, &prepared, ssh, options, front)?;
