@@ -3,10 +3,11 @@
 
 mod common;
 
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
 use common::restarts::Restarts;
-use common::{Farm, Links, Project, address, all_on, wait_for};
+use common::{CACHE, Farm, Links, Project, address, all_on, wait_for};
 
 const HOSTS: usize = 5;
 const MOST: i32 = 2;
@@ -40,12 +41,34 @@ impl Scene {
         one
     }
 
+    /// Makes another revision the live and finalized one of some hosts, as somebody else would.
+    fn astray(&self, hosts: std::ops::Range<usize>, revision: &str) {
+        for n in hosts {
+            let cache = self.farm.srv(&address(n)).join(CACHE);
+            for link in ["current", ".done"] {
+                std::fs::remove_file(cache.join(link)).unwrap();
+                std::os::unix::fs::symlink(format!("revs/{revision}"), cache.join(link)).unwrap();
+            }
+        }
+    }
+
+    fn put(&self, n: usize, name: &str) -> PathBuf {
+        let path = self.farm.srv(&address(n)).join(name);
+        std::fs::write(&path, "").unwrap();
+        path
+    }
+
     /// So many restarts there were, and never more at once than may be.
     #[track_caller]
     fn restarted(&self, times: usize) {
+        self.restarted_at_most(times, MOST);
+    }
+
+    #[track_caller]
+    fn restarted_at_most(&self, times: usize, may: i32) {
         let (found, most) = self.restarts.take();
         assert_eq!(found, times);
-        assert!(most <= MOST, "{most} services were down at once");
+        assert!(most <= may, "{most} services were down at once, of {may} that may be");
     }
 
     fn start(&self) -> Child {
@@ -92,6 +115,79 @@ fn no_more_services_are_down_at_once_than_may_be_whatever_is_done() {
     scene.project.run(&["rollback", "--yes"]).ends(0);
     scene.restarted(HOSTS);
     all_on(&scene.farm, HOSTS, &one);
+    // Somebody has put most of the hosts back by hand.
+    scene.astray(0..HOSTS - 1, &two);
+    scene.project.run(&["reconcile", "--yes"]).ends(0);
+    scene.restarted(HOSTS - 1);
+    all_on(&scene.farm, HOSTS, &one);
+}
+
+#[test]
+fn hosts_that_are_tried_again_and_runs_that_are_resumed_take_no_more_room() {
+    let scene = Scene::new("failure_limit: 3\nretry_failed: 2");
+    scene.project.deploy(&[]).ends(0);
+    scene.restarted(HOSTS);
+    scene.project.check("page", "restart_service", "test ! -e /srv/once || { rm /srv/once; false; }");
+    for n in [0, 1, 3] {
+        scene.put(n, "once");
+    }
+    let two = scene.commit("two");
+    scene.project.deploy(&[]).ends(0);
+    scene.restarted(HOSTS + 3);
+    all_on(&scene.farm, HOSTS, &two);
+
+    // The deployer dies while two hosts restart, and another one goes on before they are through.
+    let three = scene.commit("three");
+    let hold = [0, 1].map(|n| scene.put(n, "hold"));
+    let mut deployer = scene.start();
+    wait_for("two restarts", || scene.restarts.count("+") == 2);
+    deployer.kill().unwrap();
+    deployer.wait().unwrap();
+    let known = [0, 1].map(|n| scene.farm.connections_to(&address(n)));
+    let mut resume = scene.project.hoist(&["resume", "--yes"]);
+    let resume = resume.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for("the two hosts to be asked", || [0, 1].map(|n| scene.farm.connections_to(&address(n))) > known);
+    std::fs::remove_file(&hold[0]).unwrap();
+    wait_for("the first of them", || scene.restarts.ended() > 0);
+    std::fs::remove_file(&hold[1]).unwrap();
+    common::Ran::of(resume.wait_with_output().unwrap()).ends(0);
+    scene.restarted(HOSTS);
+    all_on(&scene.farm, HOSTS, &three);
+}
+
+#[test]
+fn hosts_of_the_group_that_a_run_leaves_alone_count_if_they_are_out_of_service() {
+    let scene = Scene::new("");
+    let one = scene.commit("one");
+    scene.project.deploy(&[]).ends(0);
+    scene.restarted(HOSTS);
+    // A record that cannot be read is one all the same.
+    let record = scene.put(3, &format!("{CACHE}/.hoist/drained.json"));
+    // Nobody listens at that port.
+    let hosts = std::fs::read_to_string(scene.project.path("hoist/default")).unwrap();
+    scene.project.write("hoist/default", &hosts.replace("127.0.0.5", "127.0.0.5:1"));
+    let two = scene.commit("two");
+    let few = format!("{},{},{}", address(0), address(1), address(2));
+    let ran = scene.project.deploy(&["-l", &few]).ends(1);
+    ran.says(
+        "max_unavailable of default (2) is used up: 127.0.0.4,127.0.0.5:1 are out of service; nothing was touched",
+    );
+    assert_eq!(scene.restarts.count("+"), 0);
+
+    std::fs::remove_file(record).unwrap();
+    let count = "127.0.0.5:1 is out of service and counts against max_unavailable of default, though not deployed to";
+    scene.project.deploy(&["-l", &few]).ends(0).says(count);
+    scene.restarted_at_most(3, 1);
+    scene.project.run(&["rollback", "--yes", "-l", &few]).ends(0).says(count);
+    scene.restarted_at_most(3, 1);
+    all_on(&scene.farm, 3, &one);
+    scene.astray(0..2, &two);
+    scene.project.run(&["reconcile", "--yes", "-l", &few]).ends(0).says(count);
+    scene.restarted_at_most(2, 1);
+    // What takes nothing down asks nobody.
+    let known = scene.farm.connections_to(&address(3));
+    scene.project.deploy(&["-l", &address(0), "--stages", "fetch"]).ends(0);
+    assert_eq!(scene.farm.connections_to(&address(3)), known);
 }
 
 #[test]

@@ -241,6 +241,28 @@ fn a_restart_a_dry_run_and_stages_without_fetch_are_about_what_was_deployed_last
 }
 
 #[test]
+fn a_run_that_names_no_revision_is_not_about_one_that_was_rolled_back() {
+    let (farm, project, one) = Project::deployed(0, 2);
+    project.configure("service_name: web");
+    project.configure("service_command: /bin/true {service}");
+    project.write("hoist/checks.yaml", "checks:\n  page: {stage: promote, command: grep -q one index.html}\n");
+    project.write("index.html", "two\n");
+    let two = project.commit("two");
+    project.deploy(&[]).ends(1);
+    let about = "using the newest deployment tag that was not rolled back, hoist/sync/";
+    let run = |flag: &str| project.deploy(&[flag, "--format", "json"]).ends(0).events().remove(0);
+    assert_eq!(run("--service-restart")["revision"], one.as_str());
+    assert_eq!(run("--dry-run")["revision"], one.as_str());
+    project.run(&["plan", "-s", "promote"]).ends(0).says(about).says(&format!("revision    {one}"));
+    project.deploy(&["-s", "promote,finalize"]).ends(0).says(about);
+    all_on(&farm, 2, &one);
+    // What was deployed after all is not undone any more.
+    std::fs::remove_file(project.path("hoist/checks.yaml")).unwrap();
+    project.deploy(&["-r", &two]).ends(0);
+    assert_eq!(run("--service-restart")["revision"], two.as_str());
+}
+
+#[test]
 fn a_stage_that_wants_the_one_before_is_found_out_at_the_probe() {
     let (farm, project, one) = Project::deployed(0, 2);
     project.write("index.html", "two\n");

@@ -363,7 +363,7 @@ fn events() -> Vec<Event> {
             advice: "a".into(),
         },
         Event::Aborting { step, hosts: vec!["web1".parse().unwrap()] },
-        Event::ended("v", ExitCode::Success, vec![row], 1.0),
+        Event::Ended { verdict: "v".into(), ways_out: vec!["w".into()], status: 1, rows: vec![row], seconds: 1.0 },
     ];
     let mut kinds = BTreeSet::new();
     for event in &all {
@@ -559,7 +559,7 @@ fn every_dependency_has_its_reason_in_design_md_and_none_there_is_gone() {
 #[test]
 fn the_story_names_no_rule_that_design_md_does_not_state() {
     let design = read("DESIGN.md");
-    for number in (1..=12).chain([13, 14]) {
+    for number in 1..=15 {
         let head = format!("- **R{number} ");
         assert_eq!(design.matches(&head).count(), 1, "{head}");
     }
@@ -569,7 +569,7 @@ fn the_story_names_no_rule_that_design_md_does_not_state() {
         digits.parse::<u32>().ok()
     });
     let numbers: BTreeSet<u32> = numbers.collect();
-    assert!(numbers.len() > 3 && numbers.iter().all(|number| (1..=14).contains(number)), "{numbers:?}");
+    assert!(numbers.len() > 3 && numbers.iter().all(|number| (1..=15).contains(number)), "{numbers:?}");
 }
 
 /// Every file of `src/`, without comments and its tests.

@@ -257,6 +257,41 @@ fn a_host_that_cannot_be_made_healthy_stays_drained_and_is_named_everywhere_unti
 }
 
 #[test]
+fn a_host_that_was_drained_from_a_deploy_host_that_died_is_named_by_every_command_until_one_puts_it_back() {
+    let scene = Scene::new(2, "deploy_host");
+    let mut deployer = scene.start_up_to(&["deploy", "--yes"], "drain");
+    deployer.kill().unwrap();
+    deployer.wait().unwrap();
+    scene.go_on("drain");
+    let host = address(0);
+    scene.project.run(&["status"]).ends(1).says("drained since 20");
+    scene
+        .project
+        .run(&["unlock", "--all", "--yes"])
+        .ends(0)
+        .says(&format!("{host}: drained since 20"))
+        .says("`hoist resume`");
+    scene.project.run(&["reconcile", "--yes"]).ends(6).says("hoist resume");
+    scene.project.run(&["resume", "--yes"]).ends(0);
+    (0..2).for_each(|n| scene.is_in_service(n, "resume"));
+    scene.project.run(&["status"]).ends(0);
+
+    // A balancer that takes no host back: the run is over, and nothing is left to resume.
+    let events = scene.farm.path("hosts").join("$HOIST_HOST/srv/events");
+    scene.project.configure(&format!("drain: echo drain >> {}\nundrain: exit 4", events.display()));
+    scene.project.write("index.html", "three\n");
+    scene.project.commit("three");
+    let ran = scene.project.deploy(&[]).ends(3);
+    ran.says("2 hosts are still drained").says("drained since 20").says("undrain failed with exit status 4");
+    scene.project.run(&["unlock", "--all", "--yes"]).ends(0).says("drained since 20").says("`hoist reconcile`");
+    scene.project.configure(&format!("undrain: echo undrain >> {}", events.display()));
+    scene.project.run(&["reconcile", "--dry-run"]).ends(0).says("is live, but drained");
+    scene.project.run(&["reconcile", "--yes"]).ends(0);
+    (0..2).for_each(|n| scene.is_in_service(n, "reconcile"));
+    scene.project.run(&["status"]).ends(0);
+}
+
+#[test]
 fn a_balancer_that_does_not_answer_fails_the_host_before_anything_is_changed() {
     for place in PLACES {
         let scene = Scene::new(1, place);

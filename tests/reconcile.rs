@@ -156,12 +156,12 @@ fn it_says_from_what_to_what_and_asks_once_before_anything_is_touched() {
     for (answer, status) in [("\n", 1), ("n\n", 1), ("\x04", 1)] {
         let mut terminal = Terminal::of_size(project.hoist(&["reconcile"]), 24, 160);
         terminal.wait_for(&question);
-        let shown = terminal.shows();
+        let shown = terminal.unbroken();
         assert!(shown.contains(&format!("drifted: {} is live, should be {}", &one[..10], &two[..10])), "{shown}");
         assert!(shown.contains(&format!("to    {} \"Second page\", deployed by op@", &two[..10])), "{shown}");
         terminal.types(answer);
         terminal.ends(status);
-        assert!(terminal.shows().contains("nothing was touched"), "{}", terminal.shows());
+        assert!(terminal.unbroken().contains("nothing was touched"), "{}", terminal.unbroken());
         assert_eq!(Links::of(&farm, 0).current.as_deref(), Some(one.as_str()));
     }
     let mut nobody = project.hoist(&["reconcile"]);

@@ -1,6 +1,8 @@
 //! `hoist run` over real SSH: what reaches the host, what is shown, who is visited, and what the status says.
 
 mod common;
+#[path = "run/guarded.rs"]
+mod guarded;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -123,7 +125,11 @@ fn three_hundred_hosts_are_visited_once_each() {
     let it = Nowhere::new();
     let list: String = (0..300).map(|n| address(n) + "\n").collect();
     let file = it.write("hosts", &list);
-    let ran = it.run(&["--hosts", &file, "--fold", "--", "echo same; echo x >>visits"]).ends(0);
+    let line = ["--hosts", &file, "--fold", "--", "echo same; echo x >>visits"];
+    // So many at once are reached on purpose only.
+    it.run(&line).ends(2).says("would run on 300 hosts, which is more than 100 (run_confirm_above)").says("--yes");
+    assert_eq!(it.connections(), 0);
+    let ran = it.run(&[&["--yes"], &line[..]].concat()).ends(0);
     assert_eq!(ran.out, "── 127.0.0.[1-200],127.0.1.[1-100] (300 hosts) ──\nsame\n");
     for n in 0..300 {
         assert_eq!(std::fs::read_to_string(it.farm.home(&address(n)).join("visits")).unwrap(), "x\n");

@@ -1,7 +1,9 @@
-//! The rules of a deployment, R1 to R14, held against thousands of random plans and fleets.
+//! The rules of a deployment, R1 to R15, held against thousands of random plans and fleets.
 
 #[path = "story/capacity.rs"]
 mod capacity;
+#[path = "story/drain.rs"]
+mod drain;
 #[path = "story/scripted.rs"]
 mod scripted;
 
@@ -55,12 +57,21 @@ struct Told {
     scripted: ScriptedEnd,
 }
 
+impl Told {
+    /// Whether a host was drained before the run.
+    fn left_drained(&self, host: Host) -> bool {
+        self.scripted.left_drained[host]
+    }
+}
+
 #[derive(Debug)]
 struct ScriptedEnd {
     before: Vec<Option<Revision>>,
     current: Vec<Option<Revision>>,
     done: Vec<Option<Revision>>,
     before_done: Vec<Option<Revision>>,
+    left_drained: Vec<bool>,
+    drained: Vec<bool>,
 }
 
 fn tell(plan: Plan, scripts: Vec<Script>, answers: Vec<Answer>, interrupt_at: Option<usize>, order: u64) -> Told {
@@ -85,6 +96,8 @@ fn tell_with(
         current: fleet.world.borrow().states.iter().map(|state| state.current.clone()).collect(),
         done: fleet.world.borrow().states.iter().map(|state| state.done.clone()).collect(),
         before_done: fleet.before.iter().map(|state| state.done.clone()).collect(),
+        left_drained: fleet.before.iter().map(|state| state.drained.is_some()).collect(),
+        drained: fleet.world.borrow().states.iter().map(|state| state.drained.is_some()).collect(),
     };
     let trace = fleet.trace.borrow().clone();
     Told { plan, trace, events: events.0, looks: gates.looks.take(), verdict, scripted }
@@ -130,6 +143,8 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::Unreachable),
         1 => Just(Act::LostLate),
         1 => Just(Act::LostEarly),
+        1 => Just(Act::DrainFails),
+        1 => Just(Act::UndrainFails),
     ]
 }
 
@@ -143,8 +158,9 @@ fn script() -> impl Strategy<Value = Script> {
     let rollback = prop_oneof![5 => act(), 1 => Just(Act::ChecksFail)];
     let live = prop::option::weighted(0.2, Just('c'));
     let stages = ([acts(), acts(), acts()], act(), rollback);
-    (rare(Act::TimeOut), locked, stages, prop::bool::weighted(0.9), live).prop_map(
-        |(probe, hold, (primary, finalize, rollback), has_done, live)| Script {
+    let drain = (any::<bool>(), prop::bool::weighted(0.03), act());
+    (rare(Act::TimeOut), locked, stages, prop::bool::weighted(0.9), live, drain).prop_map(
+        |(probe, hold, (primary, finalize, rollback), has_done, live, (drains, left_drained, undrain))| Script {
             probe,
             hold,
             primary,
@@ -152,6 +168,9 @@ fn script() -> impl Strategy<Value = Script> {
             rollback,
             has_done,
             live,
+            drains,
+            left_drained,
+            undrain,
         },
     )
 }
@@ -268,6 +287,7 @@ fn calls(told: &Told) -> Vec<Called<'_>> {
             Trace::Told(host, outcome) => calls.last_mut().unwrap().told.push((*host, outcome)),
             Trace::Returned { stopped } => calls.last_mut().unwrap().stopped = *stopped,
             Trace::Asked(question) => confirmed |= question.contains("Roll back"),
+            Trace::Drained(..) => {}
         }
     }
     calls
@@ -304,6 +324,7 @@ fn hold_all_rules(told: &Told) {
     r12_verdict(told);
     r13_capacity(told);
     r14_health(told, &calls);
+    drain::r15_drain(told, &calls);
 }
 
 /// R1: groups in order; inside a call the hosts start in the order of the file.
@@ -571,19 +592,24 @@ fn at_once(told: &Told) -> bool {
     })
 }
 
-/// R13: whatever happens, no host is taken out of service without room for it. What is out is read from the trace alone.
+/// R13: whatever happens, no host is taken out of service without room for it. What is out is read from the trace alone:
+/// what was begun and has not ended well, what was lost, and what the hosts themselves have down as drained.
 fn r13_capacity(told: &Told) {
     let plan = &told.plan;
     let mut out: BTreeSet<Host> = BTreeSet::new();
+    let mut drained: BTreeSet<Host> = BTreeSet::new();
     let mut promoted: HashSet<Host> = HashSet::new();
     let mut asked_back = false;
     let (mut step, mut out_before) = (Step::Probe, 0);
+    let out_in = |group: usize, out: &BTreeSet<Host>, drained: &BTreeSet<Host>| {
+        out.union(drained).filter(|host| group_of(plan, **host) == group).count()
+    };
     for entry in &told.trace {
         match entry {
             Trace::Called { call, tasks } => {
                 step = call.step;
                 let first = tasks.first().map_or(0, |task| group_of(plan, task.host.index()));
-                out_before = out.iter().filter(|host| group_of(plan, **host) == first).count();
+                out_before = out_in(first, &out, &drained);
             }
             Trace::Started(host) => {
                 let restarts = match step {
@@ -594,19 +620,23 @@ fn r13_capacity(told: &Told) {
                 if step == Step::Run(Stage::Promote) {
                     promoted.insert(*host);
                 }
-                if !restarts || !out.insert(*host) || (asked_back && at_once(told)) {
+                let was_out = drained.contains(host);
+                if !restarts || !out.insert(*host) || was_out || (asked_back && at_once(told)) {
                     continue;
                 }
                 let (group, subgroup) = subgroup_of(plan, *host);
-                let now = out.iter().filter(|host| group_of(plan, **host) == group).count();
+                let now = out_in(group, &out, &drained);
                 let group = plan.group_ids().nth(group).unwrap();
                 let most = match plan.group(group).max_unavailable {
                     Some(share) => share.of(plan.group(group).targets.len()),
                     None => plan.subgroups_of(group)[subgroup].1.clone().count().max(out_before + 1),
                 };
-                assert!(now <= most, "{now} hosts of {group:?} are out, of {most} that may be: {out:?}");
+                assert!(now <= most, "{now} hosts of {group:?} are out, of {most} that may be: {out:?}, {drained:?}");
             }
+            Trace::Drained(host, true) => drop(drained.insert(*host)),
+            Trace::Drained(host, false) => drop(drained.remove(host)),
             Trace::Told(host, outcome) => match (step, outcome) {
+                (Step::Probe, Ok(())) if told.left_drained(*host) => drop(drained.insert(*host)),
                 (_, Err(Fault::Unreachable { .. } | Fault::Lost { .. })) if step != Step::Release => {
                     out.insert(*host);
                 }
@@ -727,7 +757,8 @@ fn r12_verdict(told: &Told) {
         }
         ExitCode::NotFinalized => assert!(verdict.rows.iter().any(|row| row.state == RowState::NotFinalized)),
         ExitCode::Mixed => {
-            let marks = ["mixed", "not rolled back", "may not be rolled back", "may have been changed"];
+            let marks =
+                ["mixed", "not rolled back", "may not be rolled back", "may have been changed", "still drained"];
             let says_mixed = marks.iter().any(|mark| verdict.text.contains(mark));
             let checks_fail = verdict.text.contains("check page failed");
             assert!(

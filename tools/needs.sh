@@ -39,6 +39,7 @@ if [ "$what" != build ]; then
 	need file file
 	need ip iproute2
 	need runsv runit
+	need systemctl systemd
 	need sudo sudo
 	need haproxy haproxy
 	need nginx nginx-light

@@ -182,6 +182,7 @@ impl Line {
             "host" => list(current, self.hosts_and_groups()),
             "key" => self.names(Names::Keys, ""),
             "gate" => self.names(Names::Gates, ""),
+            "hook" => self.names(Names::Hooks, ""),
             "revision" => self.names(Names::Revisions, ""),
             "shell" => plain(SHELLS),
             _ => Vec::new(),

@@ -47,6 +47,11 @@ impl Console {
         Console { command, yes, show, interrupts: Interrupts::default(), keyboard: Keyboard, unfinished: String::new() }
     }
 
+    /// The same, which listens for interrupts.
+    pub fn heeding(self, interrupts: Interrupts) -> Console {
+        Console { interrupts, ..self }
+    }
+
     /// Discards what was typed so far, which is no answer to what comes now: whoever typed it had not read the question.
     /// Says whether there was some.
     fn discard(&self) -> bool {

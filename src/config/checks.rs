@@ -146,6 +146,9 @@ impl Config {
             }
             when @ ("stage" | "after" | "before") => {
                 let stage: Stage = field.text()?.parse().map_err(|why| field.problem(why))?;
+                if !stage.is_configured() {
+                    return Err(field.problem(format!("no check runs before or after {stage}")));
+                }
                 let point = if when == "before" { &mut draft.before } else { &mut draft.after };
                 if point.replace(stage).is_some_and(|other| other != stage) {
                     return Err(field.problem("`stage` and `after` mean the same: keep one of them"));

@@ -2,7 +2,7 @@
 
 use crate::problem::Problem;
 use crate::text::did_you_mean;
-use crate::wire::Level;
+use crate::wire::{Drain, DrainOn, Level};
 
 use super::Config;
 use super::ini;
@@ -34,10 +34,15 @@ impl Config {
             {
                 (Level::Warning, "git_upstream_submodules has no effect: set git_submodules too".to_owned())
             }
+            Some(Found::Bare(key)) if key.name == "confirm_timeout" && self.has_lease_without_drain() => {
+                let why = "a target whose lease expires restarts its services without being drained, since drain_on is \
+                           deploy_host and no deployer is there then: set `drain_on: target`";
+                (Level::Warning, why.to_owned())
+            }
             Some(Found::Group(group, _)) if !self.reads_group_keys(&group) => self.of_no_group(name, &group),
             Some(_) => return None,
             None => match scap_keys::find(name) {
-                Some(Unserved::Announcement) if scap_keys::asks(&entry.value) => return None,
+                Some(Unserved::Log) if scap_keys::asks(&entry.value) => return None,
                 Some(Unserved::Targets) if scap_keys::asks(&entry.value) => {
                     let instead = "mark services with NAME=restart:disable-secondary";
                     (Level::Warning, format!("{name} is not supported: {instead}"))
@@ -50,6 +55,13 @@ impl Config {
             },
         };
         Some(entry.remark(level, name, &why))
+    }
+
+    /// Whether the watchers of leases have to roll back hosts that only a deployer can drain.
+    fn has_lease_without_drain(&self) -> bool {
+        let on_deploy_host = |drain: &Drain| drain.on == DrainOn::DeployHost;
+        let groups = &self.settings.groups;
+        !self.settings.confirm_timeout.is_zero() && groups.iter().filter_map(|it| it.drain.as_ref()).any(on_deploy_host)
     }
 
     /// A key that nobody knows. Other versions of Scap have more keys, and so have its files; elsewhere it is a slip.
@@ -79,22 +91,14 @@ impl Config {
         keys::nearest(name, &self.settings.server_groups)
     }
 
-    /// One warning about all keys that ask for an announcement.
-    pub(super) fn unserved(&self) -> Option<Problem> {
-        let announces = |(name, entry): &(&String, &ConfigEntry)| {
-            scap_keys::find(name) == Some(Unserved::Announcement) && scap_keys::asks(&entry.value)
+    /// One warning about all keys that ask for another log.
+    fn unserved(&self) -> Option<Problem> {
+        let asks = |(name, entry): &(&String, &ConfigEntry)| {
+            scap_keys::find(name) == Some(Unserved::Log) && scap_keys::asks(&entry.value)
         };
-        // A port is named with its host.
-        let detail = |name: &str| {
-            let host = name.strip_suffix("_port").map(|of| format!("{of}_host"));
-            host.is_some_and(|host| self.layers.get(&host).is_some_and(|entry| announces(&(&host, entry))))
-        };
-        let named = |it: &(&String, &ConfigEntry)| {
-            announces(it) || (scap_keys::find(it.0) == Some(Unserved::Detail) && detail(it.0))
-        };
-        let asked = self.layers.entries.iter().filter(named);
+        let asked = self.layers.entries.iter().filter(asks);
         let asked: Vec<String> = asked.map(|(name, entry)| format!("{name} ({})", place(entry))).collect();
-        let why = "hoist makes no announcements and sends no logs: these keys have no effect";
+        let why = "hoist sends its log nowhere else: these keys have no effect";
         (!asked.is_empty()).then(|| Problem::new(format!("{why}: {}", asked.join(", "))).remark(Level::Warning))
     }
 }

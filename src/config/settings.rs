@@ -208,6 +208,12 @@ settings! {
         /// `None`: strict where it is known what runs.
         verify_service: Option<VerifyService> = opt(values::verify_service),
         min_healthy_time: Duration = get(values::seconds_or_off),
+        /// Hosts that a command may be run on without a question.
+        run_confirm_above: usize = get(|value| values::number(value, 0)),
+        /// How long a command waits after each subgroup; zero: not at all.
+        run_sleep: Duration = get(values::seconds_or_off),
+        run_gates: bool = get(values::boolean),
+        run_drain: bool = get(values::boolean),
         config_deploy: bool = get(values::boolean),
         perform_checks: bool = get(values::boolean),
         nrpe_dir: PathBuf = get(values::absolute),
@@ -222,6 +228,13 @@ settings! {
         lock_dir: PathBuf = get(values::absolute),
         /// How long to wait for a lock of the deploy host; zero: not at all. `None` leaves it to the kind of repository.
         lock_timeout: Option<Duration> = opt(values::seconds_or_off),
+        tcpircbot_host: Option<String> = opt(values::host),
+        tcpircbot_port: u16 = get(values::port),
+        statsd_host: Option<String> = opt(values::host),
+        statsd_port: u16 = get(values::port),
+        udp2log_host: Option<String> = opt(values::host),
+        udp2log_port: u16 = get(values::port),
+        use_syslog: bool = get(values::boolean),
         umask: u32 = { read.umask()? },
     }
 }

@@ -7,7 +7,7 @@ use crate::fleet::{Call, Step};
 use super::plan::{GroupId, Plan, StagePlan};
 
 /// The longest that one host may take for the probe, for its lock, and for letting go of it.
-pub(super) const CONTACT_TIMEOUT: Duration = Duration::from_secs(60);
+pub const CONTACT_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(super) fn contact_call(plan: &Plan, step: Step) -> Call {
     Call::contact(step, plan.probe_batch, CONTACT_TIMEOUT)

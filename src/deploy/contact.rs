@@ -55,7 +55,7 @@ impl Deployment<'_> {
         }
         let locked =
             |row: &&Row| row.trouble.as_ref().is_some_and(|trouble| matches!(trouble.fault, Fault::Locked { .. }));
-        if twins(self.table.rows()).is_some() {
+        if twins(self.table.faces()).is_some() {
             return Err(End::OneUnderTwoNames);
         }
         if self.table.rows().iter().find(locked).is_some() {

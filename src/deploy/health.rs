@@ -2,6 +2,7 @@
 //!
 //! The story knows no clock, so whoever answers waits: a soak is over when the look is.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,23 @@ pub enum Health {
         gate: String,
         reason: String,
     },
+}
+
+/// What a look halts a run for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unwell {
+    pub gate: String,
+    pub reason: String,
+    /// The gate could not tell, and nobody said to go on.
+    pub inconclusive: bool,
+}
+
+/// `gate errors failed: 0.09 is not < 0.01`.
+impl fmt::Display for Unwell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let how = if self.inconclusive { "is inconclusive" } else { "failed" };
+        write!(f, "gate {} {how}: {}", self.gate, self.reason)
+    }
 }
 
 /// What is told during a look.

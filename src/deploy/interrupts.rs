@@ -20,7 +20,7 @@ impl<'a, 'b> Interrupts<'a, 'b> {
     /// no more.
     pub fn of(operator: &'a mut (dyn Operator + 'b), step: Step, stops: bool) -> Interrupts<'a, 'b> {
         let old = !stops && operator.has_interrupted();
-        Interrupts { operator, stops, old, can_abort: stops && matches!(step, Step::Run(_)) }
+        Interrupts { operator, stops, old, can_abort: stops && matches!(step, Step::Run(_) | Step::Command) }
     }
 
     /// Whether no further host is to begin.

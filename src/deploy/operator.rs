@@ -1,6 +1,7 @@
 //! The person, or the script, behind a run.
 
 use super::plan::Kind;
+use crate::report::{Event, Reporter};
 
 /// What the operator is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +67,17 @@ impl Answer {
             Answer::AtOnce => "at once",
         }
     }
+}
+
+/// Asks, and tells what was answered.
+pub(super) fn ask(operator: &mut dyn Operator, report: &mut dyn Reporter, question: &Question) -> Answer {
+    let answer = operator.ask(question);
+    report.event(&Event::Asked {
+        question: question.to_string(),
+        answer: answer.word().to_owned(),
+        by: operator.name().to_owned(),
+    });
+    answer
 }
 
 /// Answers questions, and may interrupt.

@@ -72,6 +72,11 @@ impl GatePlan {
     pub fn concerns(&self, group: &str) -> bool {
         group.is_empty() || self.group.as_ref().is_none_or(|own| own == group)
     }
+
+    /// Whether it is asked about a group at a moment.
+    pub fn is_due(&self, moment: Moment, group: &str) -> bool {
+        self.at.contains(&moment) && self.concerns(group)
+    }
 }
 
 impl From<&Gate> for GatePlan {
@@ -187,7 +192,7 @@ impl Plan {
     /// Whether any gate is asked at a moment, about a group or about all of them.
     pub fn has_gates(&self, moment: Moment, group: Option<GroupId>) -> bool {
         let group = group.map_or("", |group| &self.group(group).name);
-        self.gates.iter().any(|gate| gate.at.contains(&moment) && gate.concerns(group))
+        self.gates.iter().any(|gate| gate.is_due(moment, group))
     }
 
     /// When a gate is asked in this run.

@@ -1,6 +1,6 @@
 //! From the configuration and the repository to a plan.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -25,8 +25,8 @@ pub struct Choice {
     pub rev: Option<String>,
     pub stages: Option<String>,
     pub hosts: HostChoice,
-    /// Hosts that are known to be out of service, whether they are deployed to or not.
-    pub out: Vec<Target>,
+    /// What was rolled back, so that a run that names no revision is about none of them.
+    pub undone: HashSet<Revision>,
     pub force: bool,
     /// Why gates, soak and windows are passed over.
     pub break_glass: Option<String>,
@@ -78,9 +78,6 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
     let pattern = choice.hosts.limit().map(str::parse::<HostPattern>).transpose();
     let pattern = pattern.map_err(|why| anyhow::anyhow!("--limit-hosts: {why}"))?;
     let (mut groups, mut notes) = config.groups(pattern.as_ref())?;
-    // Whom the run leaves alone is known to the whole group all the same.
-    let everyone = if choice.out.is_empty() { groups.clone() } else { config.groups(None)?.0 };
-    let members: HashMap<String, Vec<Target>> = everyone.into_iter().map(|group| (group.name, group.targets)).collect();
     if let HostChoice::Only(only) = &choice.hosts {
         groups.iter_mut().for_each(|group| group.targets.retain(|target| only.contains(target)));
         groups.retain(|group| !group.targets.is_empty());
@@ -90,22 +87,19 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
             (group.steps, group.max_unavailable) = (Steps::default(), None);
         }
         notes.extend(capacity::contradictions(group).map(|why| (Level::Warning, why)));
-        let own = |target: &&Target| {
-            !group.targets.contains(target) && members.get(&group.name).is_some_and(|own| own.contains(target))
-        };
-        group.out_elsewhere = choice.out.iter().filter(own).cloned().collect();
     }
     let (checks, remarks) = config.checks()?;
     notes.extend(remarks);
     let (gates, remarks) = config.gates()?;
     notes.extend(remarks);
     notes.extend(gate_doubts(&gates, &groups).into_iter().map(|why| (Level::Warning, why)));
+    notes.extend(config.hooks()?.1);
     notes.extend(config.config_files()?.1);
 
     let chosen = stages(kind, choice.stages.as_deref())?;
     let (name, remark) = match &choice.rev {
         Some(name) => (name.clone(), None),
-        None => revision::unnamed(config, repo, kind, &chosen)?,
+        None => revision::unnamed(config, repo, kind, &chosen, &choice.undone)?,
     };
     notes.extend(remark);
     // Targets keep what is gone back to, whether it is still here or not.

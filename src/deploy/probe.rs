@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::wire::{Facts, Fault, Stage};
+use crate::wire::{Facts, Fault, RunId, Stage};
 
 use super::plan::{GroupId, Kind, Plan};
 use super::preflight;
@@ -24,14 +24,8 @@ pub fn unfit(facts: &Facts, plan: &Plan, group: GroupId) -> Option<Fault> {
 
 /// The same of what the first stage would fail at.
 fn now_unfit(facts: &Facts, plan: &Plan) -> Option<Fault> {
-    if let Some(by) = facts.locked.as_ref().filter(|by| by.run != plan.run) {
-        return Some(Fault::Locked { by: Box::new(by.clone()) });
-    }
-    if let Some(reason) = &facts.stranger {
-        return Some(Fault::failed(reason));
-    }
-    if let Some(scap) = &facts.scap {
-        return Some(Fault::failed(format!("{scap}: wait until it has ended, or end it")));
+    if let Some(fault) = in_the_way(facts, &plan.run) {
+        return Some(fault);
     }
     if let Some(reason) = out_of_turn(facts, plan) {
         return Some(Fault::failed(reason));
@@ -55,6 +49,17 @@ fn now_unfit(facts: &Facts, plan: &Plan) -> Option<Fault> {
         }
         _ => None,
     }
+}
+
+/// Who works on a host that a run is about to change.
+pub fn in_the_way(facts: &Facts, run: &RunId) -> Option<Fault> {
+    if let Some(by) = facts.locked.as_ref().filter(|by| by.run != *run) {
+        return Some(Fault::Locked { by: Box::new(by.clone()) });
+    }
+    if let Some(reason) = &facts.stranger {
+        return Some(Fault::failed(reason));
+    }
+    facts.scap.as_ref().map(|scap| Fault::failed(format!("{scap}: wait until it has ended, or end it")))
 }
 
 /// Why the stages that were chosen cannot run on this host: they need what an earlier stage leaves, and it is not there.
@@ -86,10 +91,15 @@ pub fn warnings(rows: &[Row], plan: &Plan) -> Vec<String> {
 }
 
 /// Targets of the plan that are one target under two names, in the order of the plan: the first such pair.
-pub fn twins(rows: &[Row]) -> Option<(&Target, &Target)> {
+pub fn twins<'a>(mut hosts: impl Iterator<Item = (&'a Target, Option<&'a Facts>)>) -> Option<(&'a Target, &'a Target)> {
     let mut seen: HashMap<&str, &Target> = HashMap::new();
-    rows.iter().find_map(|row| {
-        let place = row.facts.as_ref()?.place.as_deref()?;
-        seen.insert(place, &row.target).map(|first| (first, &row.target))
+    hosts.find_map(|(target, facts)| {
+        let place = facts?.place.as_deref()?;
+        seen.insert(place, target).map(|first| (first, target))
     })
+}
+
+/// What is said of such a pair.
+pub fn one_under_two_names((one, other): (&Target, &Target)) -> String {
+    format!("{one} and {other} are the same machine: remove one of the two from the target files")
 }

@@ -155,6 +155,7 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
         service: settings.service(),
         drain: None,
         host: String::new(),
+        command: None,
         config_files,
         templates,
         vars,

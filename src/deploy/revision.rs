@@ -1,5 +1,7 @@
 //! Which revision a run is about, and what of it stays behind.
 
+use std::collections::HashSet;
+
 use anyhow::Result;
 
 use crate::config::{Config, Note};
@@ -13,16 +15,23 @@ use super::plan::Kind;
 pub const SHOWN: usize = 5;
 
 /// The name of the revision that a run is about when the command line names none, and a remark. What brings no code is
-/// about what was brought last, which the newest deployment tag names; `HEAD` may be ahead of that.
-pub fn unnamed(config: &Config, repo: &Repo, kind: Kind, stages: &[Stage]) -> Result<(String, Option<Note>)> {
+/// about what was brought last and not taken back, which a deployment tag names; `HEAD` may be ahead of that.
+pub fn unnamed(
+    config: &Config,
+    repo: &Repo,
+    kind: Kind,
+    stages: &[Stage],
+    undone: &HashSet<Revision>,
+) -> Result<(String, Option<Note>)> {
     let brings = kind == Kind::Deploy && stages.contains(&Stage::Fetch);
     if brings || config.sets("git_rev") {
         return Ok((config.settings.git_rev.clone(), None));
     }
-    let Some(tag) = Tags::new(repo, &config.control_name).newest()? else {
+    let Some((tag, is_newest)) = Tags::new(repo, &config.control_name).newest(undone)? else {
         return Ok((config.settings.git_rev.clone(), None));
     };
-    let note = format!("no revision given and no fetch stage: using the newest deployment tag, {tag}");
+    let which = if is_newest { "" } else { " that was not rolled back" };
+    let note = format!("no revision given and no fetch stage: using the newest deployment tag{which}, {tag}");
     Ok((format!("refs/tags/{tag}"), Some((Level::Info, note))))
 }
 

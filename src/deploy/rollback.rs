@@ -16,7 +16,7 @@ impl Deployment<'_> {
     /// R10: attempted groups in reverse order, all hosts on which a stage was started. Nothing cuts it short.
     pub(super) fn roll_back(&mut self, halt: &Halt) -> End {
         let why = self.why(halt);
-        if matches!(halt, Halt::Gate { .. } | Halt::Capacity { .. }) {
+        if matches!(halt, Halt::Gate(_) | Halt::Capacity { .. }) {
             self.why = Some(why.clone());
         }
         if !self.plan.kind.changes_revision() {
@@ -45,8 +45,7 @@ impl Deployment<'_> {
         match halt {
             Halt::Limit { group } => format!("failure limit of {} exceeded", self.plan.group(*group).name),
             Halt::Capacity { why } => why.clone(),
-            Halt::Gate { gate, reason, inconclusive: false } => format!("gate {gate} failed: {reason}"),
-            Halt::Gate { gate, reason, inconclusive: true } => format!("gate {gate} is inconclusive: {reason}"),
+            Halt::Gate(unwell) => unwell.to_string(),
             Halt::Declined => "stopped by the operator".to_owned(),
             Halt::Interrupted => "interrupted".to_owned(),
         }

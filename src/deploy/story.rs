@@ -1,7 +1,7 @@
 //! The story of a deployment: groups, subgroups, stages, limit, questions, then finalize or rollback.
 //!
 //! It decides and does nothing else: hosts are reached through a [`Fleet`], people through an [`Operator`] and
-//! [`Reporter`]s. The rules R1 to R14 that the comments name are stated in DESIGN.md.
+//! [`Reporter`]s. The rules R1 to R15 that the comments name are stated in DESIGN.md.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,9 +15,9 @@ use crate::wire::{Level, Outcome, Stage};
 use super::calls::{contact_call, stage_call};
 use super::capacity;
 use super::capacity::Capacity;
-use super::health::{Gates, Moment};
+use super::health::{Gates, Moment, Unwell};
 use super::interrupts::Interrupts;
-use super::operator::{Answer, Operator, Question};
+use super::operator::{Answer, Operator, Question, ask};
 use super::plan::{GroupId, Kind, Pace, Plan, StagePlan};
 use super::relay::{Left, Observer, relay, relay_remarks};
 use super::table::{HostState, Table};
@@ -33,11 +33,7 @@ pub(super) enum Halt {
     Capacity {
         why: String,
     },
-    Gate {
-        gate: String,
-        reason: String,
-        inconclusive: bool,
-    },
+    Gate(Unwell),
     Declined,
     Interrupted,
 }
@@ -350,13 +346,7 @@ impl Deployment<'_> {
     }
 
     pub(super) fn ask(&mut self, question: &Question) -> Answer {
-        let answer = self.operator.ask(question);
-        self.report.event(&Event::Asked {
-            question: question.to_string(),
-            answer: answer.word().to_owned(),
-            by: self.operator.name().to_owned(),
-        });
-        answer
+        ask(self.operator, self.report, question)
     }
 
     pub(super) fn report_limit(&mut self, group: GroupId) {

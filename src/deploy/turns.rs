@@ -7,6 +7,7 @@ use crate::targets::Target;
 use super::capacity;
 use super::capacity::Capacity;
 use super::plan::GroupId;
+use super::relay::Left;
 use super::story::Deployment;
 use super::table::{HostState, Row, Table};
 
@@ -24,23 +25,14 @@ impl Deployment<'_> {
         mut ended: impl FnMut(&mut Table, HostId, HostResult) -> Flow,
     ) -> Vec<HostId> {
         let goes_out = |row: &Row| matches!(call.step, Step::Run(stage) if row.goes_out_for(stage));
-        let (mut waiting, free): (Vec<_>, Vec<_>) = hosts.into_iter().partition(|host| goes_out(self.table.row(*host)));
-        if self.run_call(call, label, free, interruptible, &mut ended).stopped {
-            return Vec::new();
-        }
-        while !waiting.is_empty() {
-            let room = capacity.room(self.out_in(group).len());
-            if room == 0 {
-                break;
-            }
-            let call = Call { batch: call.batch.min(room), room: Some(room), ..call.clone() };
-            let left = self.run_call(&call, label, waiting, interruptible, &mut ended);
-            if left.stopped {
-                return Vec::new();
-            }
-            waiting = left.hosts;
-        }
-        waiting
+        let (waiting, free) = hosts.into_iter().partition(|host| goes_out(self.table.row(*host)));
+        in_turns(
+            self,
+            call,
+            (free, waiting),
+            |story| capacity.room(story.out_in(group).len()),
+            |story, call, hosts| story.run_call(call, label, hosts, interruptible, &mut ended),
+        )
     }
 
     /// The hosts of a group that are out of service, also those that this run leaves alone.
@@ -68,4 +60,31 @@ impl Deployment<'_> {
         self.report.event(&Event::CapacityUsedUp { group: head.name.clone(), max_unavailable: most, hosts });
         said
     }
+}
+
+/// Makes a call on hosts: first on those that need no room, then on those that go out of service for it, as many at a
+/// time as there is `room` for. Nobody begins any more once a call was stopped. Gives back whom there was no room for.
+pub fn in_turns<S>(
+    story: &mut S,
+    call: &Call,
+    (free, mut waiting): (Vec<HostId>, Vec<HostId>),
+    room: impl Fn(&S) -> usize,
+    mut make: impl FnMut(&mut S, &Call, Vec<HostId>) -> Left,
+) -> Vec<HostId> {
+    if make(story, call, free).stopped {
+        return Vec::new();
+    }
+    while !waiting.is_empty() {
+        let room = room(story);
+        if room == 0 {
+            break;
+        }
+        let call = Call { batch: call.batch.min(room), room: Some(room), ..call.clone() };
+        let left = make(story, &call, waiting);
+        if left.stopped {
+            return Vec::new();
+        }
+        waiting = left.hosts;
+    }
+    waiting
 }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use crate::fleet::{Flow, HostId};
 use crate::gates::HostsByRevision;
-use crate::report::Event;
+use crate::report::{Event, Reporter};
 use crate::targets::Target;
 
-use super::health::{Earlier, GateEvent, Health, Look, Moment};
-use super::operator::{Answer, Question};
+use super::health::{Earlier, GateEvent, Gates, Health, Look, Moment, Unwell};
+use super::operator::{Answer, Operator, Question, ask};
 use super::plan::GroupId;
 use super::story::{Deployment, Halt};
 
@@ -44,55 +44,10 @@ impl Deployment<'_> {
         }
         self.heed_interrupt()?;
         let look = self.look_of(moment, group, label, soak);
-        let (group, label, seconds) = (look.group.clone(), look.label.clone(), soak.as_secs());
-        if soaks {
-            self.report.event(&Event::SoakStarted { group: group.clone(), label: label.clone(), seconds });
-        }
-        let mut left = soak;
-        let health = self.look(&look, &mut left);
-        if soaks {
-            let left = left.as_secs();
-            self.report.event(&Event::SoakEnded { group: group.clone(), label, left_seconds: left });
-        }
-        self.heed_interrupt()?;
-        let (gate, reason, inconclusive) = match health {
-            Health::Pass => return Ok(()),
-            Health::Fail { gate, reason } => (gate, reason, false),
-            Health::Inconclusive { gate, reason } => {
-                let question = Question::Inconclusive { gate: gate.clone(), reason: reason.clone() };
-                let answer = self.ask(&question);
-                self.heed_interrupt()?;
-                if answer != Answer::No {
-                    return Ok(());
-                }
-                (gate, reason, true)
-            }
-        };
-        let (gate_of, reason_of) = (gate.clone(), reason.clone());
-        self.report.event(&Event::GateFailed { gate: gate_of, moment, group, reason: reason_of, inconclusive });
-        Err(Halt::Gate { gate, reason, inconclusive })
-    }
-
-    fn look(&mut self, look: &Look, left: &mut Duration) -> Health {
         let Deployment { gates, operator, report, .. } = self;
-        gates.look(look, &mut |events| {
-            if events.is_empty() {
-                report.tick();
-            }
-            for event in events {
-                let (group, label) = (look.group.clone(), look.label.clone());
-                report.event(&match event {
-                    GateEvent::Sample(sample) => Event::Gate { moment: look.moment, group, label, sample },
-                    GateEvent::Left(now) => {
-                        *left = now;
-                        let (left, soak) = (now.as_secs_f64().ceil() as u64, look.soak.as_secs());
-                        Event::Soaking { group, label, left_seconds: left, soak_seconds: soak }
-                    }
-                });
-            }
-            report.flush();
-            if operator.interrupted() { Flow::Stop } else { Flow::Continue }
-        })
+        let looked = watch(&look, *gates, *operator, *report);
+        self.heed_interrupt()?;
+        looked.map_err(Halt::Gate)
     }
 
     fn look_of(&self, moment: Moment, group: Option<GroupId>, label: &str, soak: Duration) -> Look {
@@ -116,4 +71,69 @@ impl Deployment<'_> {
             earlier: Earlier::default(),
         }
     }
+}
+
+/// Looks at the service and tells what is seen. What no gate can tell a person decides. An operator who interrupts ends
+/// it at once, and then it says nothing.
+pub fn watch(
+    look: &Look,
+    gates: &mut dyn Gates,
+    operator: &mut dyn Operator,
+    report: &mut dyn Reporter,
+) -> Result<(), Unwell> {
+    let (moment, group, label) = (look.moment, look.group.clone(), look.label.clone());
+    let mut left = look.soak;
+    let soaks = moment == Moment::Soak;
+    if soaks {
+        let seconds = left.as_secs();
+        report.event(&Event::SoakStarted { group: group.clone(), label: label.clone(), seconds });
+    }
+    let health = look_on(look, &mut left, gates, operator, report);
+    if soaks {
+        report.event(&Event::SoakEnded { group: group.clone(), label, left_seconds: left.as_secs() });
+    }
+    if operator.interrupted() {
+        return Ok(());
+    }
+    let unwell = match health {
+        Health::Pass => return Ok(()),
+        Health::Fail { gate, reason } => Unwell { gate, reason, inconclusive: false },
+        Health::Inconclusive { gate, reason } => {
+            let question = Question::Inconclusive { gate: gate.clone(), reason: reason.clone() };
+            if ask(operator, report, &question) != Answer::No || operator.interrupted() {
+                return Ok(());
+            }
+            Unwell { gate, reason, inconclusive: true }
+        }
+    };
+    let Unwell { gate, reason, inconclusive } = unwell.clone();
+    report.event(&Event::GateFailed { gate, moment, group, reason, inconclusive });
+    Err(unwell)
+}
+
+fn look_on(
+    look: &Look,
+    left: &mut Duration,
+    gates: &mut dyn Gates,
+    operator: &mut dyn Operator,
+    report: &mut dyn Reporter,
+) -> Health {
+    gates.look(look, &mut |events| {
+        if events.is_empty() {
+            report.tick();
+        }
+        for event in events {
+            let (group, label) = (look.group.clone(), look.label.clone());
+            report.event(&match event {
+                GateEvent::Sample(sample) => Event::Gate { moment: look.moment, group, label, sample },
+                GateEvent::Left(now) => {
+                    *left = now;
+                    let (left, soak) = (now.as_secs_f64().ceil() as u64, look.soak.as_secs());
+                    Event::Soaking { group, label, left_seconds: left, soak_seconds: soak }
+                }
+            });
+        }
+        report.flush();
+        if operator.interrupted() { Flow::Stop } else { Flow::Continue }
+    })
 }

@@ -15,6 +15,8 @@ use crate::procfs::{group_name, user_name};
 pub enum MeantFor {
     /// One account.
     Account,
+    /// The account that a deployer logs in with, on a target.
+    RemoteUser,
     /// All operators of a repository, on the deploy host.
     Operators,
     /// The account that deploys here; `repository` is the folder that several of them would have to share.
@@ -70,6 +72,9 @@ fn describe(place: &Path, found: &Metadata, meant_for: MeantFor) -> String {
     let folder = if found.is_dir() { place } else { place.parent().unwrap_or(place) };
     let (more, cure) = match meant_for {
         MeantFor::Account => (format!(", and you are {us}"), format!("use chown or chmod, or run this as {owner}")),
+        MeantFor::RemoteUser => {
+            (format!(", and the remote user is {us}"), format!("use chown or chmod there, or set ssh_user to {owner}"))
+        }
         MeantFor::Operators => (
             String::new(),
             format!(
@@ -110,6 +115,7 @@ mod tests {
         let owner = user_name(fs::metadata(control.path()).unwrap().uid());
         for (meant_for, whose, cure) in [
             (MeantFor::Account, ", mode ", "use chown or chmod"),
+            (MeantFor::RemoteUser, ", mode ", "or set ssh_user to"),
             (MeantFor::Operators, ", group ", "chmod -R g+rwX"),
             (MeantFor::Deployers, ", mode ", "deploy as"),
         ] {

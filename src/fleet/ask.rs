@@ -14,7 +14,8 @@ impl Work<'_> {
     pub(super) fn probe_request(&self) -> Request {
         // A session that is opened again has nothing new to find out.
         let preflight = || self.session.first.is_none().then(|| self.shared.requests.preflight()).flatten();
-        let deployment = self.shared.requests.deployment().map(|it| ProbedDeployment {
+        let deployment = self.shared.requests.deployment().filter(|it| it.command.is_none());
+        let deployment = deployment.map(|it| ProbedDeployment {
             revision: it.revision.clone(),
             restore: self.restore.cloned(),
             cache_revs: it.cache_revs,
@@ -56,8 +57,11 @@ impl Work<'_> {
             payload = self.payload(deployment, &mut wanted, call.force)?;
             fetch = Some(wanted);
         }
+        // What is live is what a command of the operator's leaves live.
+        let live = self.restore.filter(|_| deployment.command.is_some());
         let request = StageRequest {
             header: self.header(),
+            revision: live.unwrap_or(&deployment.revision).clone(),
             group: call.group.clone(),
             force: call.force,
             restore: self.restore.cloned(),

@@ -53,7 +53,7 @@ pub enum Step {
     Run(Stage),
     /// Release the lock and close the session.
     Release,
-    /// Run the command line of a [`CommandFleet`].
+    /// Run the operator's command: as it stands, or on drained targets as [`Stage::Command`].
     Command,
 }
 

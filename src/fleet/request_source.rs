@@ -23,7 +23,7 @@ pub trait RequestSource: Send + Sync {
         None
     }
 
-    /// What is deployed; `None`: the command runs no stage.
+    /// What the stages of the run need; `None`: the command runs none.
     fn deployment(&self) -> Option<&StageRequest> {
         None
     }

@@ -346,8 +346,9 @@ pub(super) fn outcome_of(said: Outcome, end: &ExecEnd) -> Outcome {
             Err(Fault::Failed { reason: "reported success, and then failed".into(), status: Some(*status) })
         }
         (Ok(()), _) => Ok(()),
-        (Err(Fault::Failed { reason, .. }), ExecEnd::Status(status)) if *status != 0 => {
-            Err(Fault::Failed { reason, status: Some(*status) })
+        // The status that a target tells of is that of a command of the operator's.
+        (Err(Fault::Failed { reason, status }), ExecEnd::Status(own)) if *own != 0 => {
+            Err(Fault::Failed { reason, status: status.or(Some(*own)) })
         }
         (Err(fault), _) => Err(fault),
     }

@@ -34,9 +34,7 @@ impl Work<'_> {
                 result
             }
             Step::Release => self.release(),
-            Step::Command => {
-                Fault::failed("internal error: a deployment's fleet runs no commands of the operator's").into()
-            }
+            Step::Command => self.run(Stage::Command, call, task),
         }
     }
 

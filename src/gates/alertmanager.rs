@@ -53,15 +53,11 @@ pub fn ask(endpoint: &Endpoint, matchers: &[Template], subject: &Subject, timeou
         Err(failure) => return Reading::NoAnswer(failure.into_text()),
     };
     if answer.status != 200 {
-        return Reading::NoAnswer(format!(
-            "Alertmanager answers with HTTP status {}: {}",
-            answer.status,
-            answer.excerpt()
-        ));
+        return Reading::NoAnswer(format!("Alertmanager returned HTTP status {}: {}", answer.status, answer.excerpt()));
     }
     match serde_json::from_str::<Vec<Alert>>(&answer.body) {
         Ok(alerts) => judge(&alerts),
-        Err(_) => Reading::NoAnswer(format!("the answer is not Alertmanager's: {}", answer.excerpt())),
+        Err(_) => Reading::NoAnswer(format!("not a response of Alertmanager: {}", answer.excerpt())),
     }
 }
 
@@ -74,7 +70,7 @@ fn judge(alerts: &[Alert]) -> Reading {
     let mut names: Vec<String> = firing.iter().map(|alert| alert.name()).collect();
     names.sort();
     names.dedup();
-    let verb = if firing.len() == 1 { "fires" } else { "fire" };
+    let verb = if firing.len() == 1 { "is firing" } else { "are firing" };
     Reading::Bad { value, reason: format!("{} {verb}: {}", counted(firing.len(), "alert"), some(&names, NAMED)) }
 }
 
@@ -94,6 +90,6 @@ mod tests {
         ];
         assert_eq!(read(&quiet), Reading::Good { value: Some("0".into()) });
         let loud = [alert("b", active), alert("a", active), alert("b", active)];
-        assert_eq!(read(&loud), Reading::Bad { value: Some("3".into()), reason: "3 alerts fire: a, b".into() });
+        assert_eq!(read(&loud), Reading::Bad { value: Some("3".into()), reason: "3 alerts are firing: a, b".into() });
     }
 }

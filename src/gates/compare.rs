@@ -33,14 +33,14 @@ impl Pool {
         if new.is_empty() && old.is_empty() {
             let label = &comparison.host_label;
             return Reading::NoData(format!(
-                "the query gives no value whose label {label} names a host of the deployment"
+                "the query returned no value whose label {label} names a host of the deployment"
             ));
         }
         self.new.extend(new);
         self.old.extend(old);
         let (new, old, least) = (self.new.len(), self.old.len(), comparison.samples);
         if new.min(old) < least {
-            let have = format!("{} of new hosts and {old} of old ones", counted(new, "value"));
+            let have = format!("{} of new hosts and {old} of old hosts", counted(new, "value"));
             return Reading::Gathering(format!("{have}; {least} of each are needed"));
         }
         self.judge(comparison)
@@ -55,7 +55,7 @@ impl Pool {
             Worse::Higher => (mann_whitney(&self.new, &self.old), new - old),
             Worse::Lower => (mann_whitney(&self.old, &self.new), old - new),
         };
-        let value = Some(format!("{} against {}", short(new), short(old)));
+        let value = Some(format!("{} against {}, effect size {:.2}", short(new), short(old), test.effect));
         let matters = grown > 0.0 && grown >= comparison.difference * old.abs();
         if test.p > allowed || test.effect < comparison.effect || !matters {
             return Reading::Good { value };
@@ -67,7 +67,7 @@ impl Pool {
         let numbers = format!("effect size {:.2}, p = {:.1e}", test.effect, test.p);
         let sides = format!("{} and {}", self.new.len(), self.old.len());
         let medians =
-            format!("the median of new hosts, {}, is {direction} than {} of old ones", short(new), short(old));
+            format!("the median of new hosts, {}, is {direction} than {} of old hosts", short(new), short(old));
         Reading::Bad { value, reason: format!("{medians} ({numbers}, {sides} values)") }
     }
 }
@@ -88,7 +88,7 @@ fn split(series: &[Series], subject: &Subject, label: &str) -> Result<(Vec<f64>,
     for series in series {
         let Some((_, name)) = series.labels.iter().find(|(name, _)| name == label) else {
             return Err(format!(
-                "the query gives a value without the label {label}: add `by ({label})`, or set host_label"
+                "the query returned a value without the label {label}: add `by ({label})`, or set host_label"
             ));
         };
         let is = |host: &&Target| names(name, &host.host);
@@ -99,7 +99,7 @@ fn split(series: &[Series], subject: &Subject, label: &str) -> Result<(Vec<f64>,
         };
         if seen.contains(&host) {
             return Err(format!(
-                "the query gives several values for {host}: aggregate them, for example with `by ({label})`"
+                "the query returned several values for {host}: aggregate them, for example with `by ({label})`"
             ));
         }
         seen.push(host);

@@ -29,7 +29,7 @@ pub fn ask(
         return Reading::Bad { reason: format!("HTTP status {status}{said}"), value: Some(status) };
     }
     if let Some(wanted) = body.filter(|wanted| !answer.body.contains(wanted)) {
-        let reason = format!("the answer does not contain {wanted:?}: {}", answer.excerpt());
+        let reason = format!("the response does not contain {wanted:?}: {}", answer.excerpt());
         return Reading::Bad { value: Some(status), reason };
     }
     match json {
@@ -41,15 +41,15 @@ pub fn ask(
 /// The value at a JSON pointer, as required or not.
 fn of_json(body: &str, pointer: &str, require: &Require) -> Reading {
     let Ok(root) = serde_json::from_str::<Value>(body) else {
-        return Reading::NoData(format!("the answer is not JSON: {}", client::excerpt(body)));
+        return Reading::NoAnswer(format!("the response is not JSON: {}", client::excerpt(body)));
     };
     let value = match root.pointer(pointer) {
-        None | Some(Value::Null) => return Reading::NoData(format!("there is no value at {pointer:?} in the answer")),
+        None | Some(Value::Null) => return Reading::NoData(format!("the response has no value at {pointer:?}")),
         Some(Value::String(text)) => text.clone(),
         Some(Value::Bool(value)) => value.to_string(),
         Some(Value::Number(value)) => value.to_string(),
         Some(Value::Array(_) | Value::Object(_)) => {
-            return Reading::NoData(format!("what stands at {pointer:?} in the answer is neither a number nor text"));
+            return Reading::NoAnswer(format!("the value at {pointer:?} in the response is neither a number nor text"));
         }
     };
     judged(value, require)
@@ -60,8 +60,15 @@ pub(super) fn judged(value: String, require: &Require) -> Reading {
     match require.holds(&value) {
         Some(true) => Reading::Good { value: Some(value) },
         Some(false) => Reading::Bad { reason: format!("{} is not {require}", shown(&value)), value: Some(value) },
-        None => Reading::NoData(format!("{} is not a number", shown(&value))),
+        None if is_nan(&value) => Reading::NoData("the value is NaN".into()),
+        // What cannot be read is no missing value, which some gates take for a good one.
+        None => Reading::NoAnswer(format!("{} is not a number", shown(&value))),
     }
+}
+
+/// Whether it is the number that is none.
+pub(super) fn is_nan(value: &str) -> bool {
+    value.trim().parse::<f64>().is_ok_and(f64::is_nan)
 }
 
 fn shown(value: &str) -> String {
@@ -86,9 +93,13 @@ mod tests {
         assert_eq!(at(body, "/state", "== green"), good("green"));
         let bad = Reading::Bad { value: Some("7".into()), reason: "7 is not < 5".into() };
         assert_eq!(at(body, "/queue/length", "< 5"), bad);
-        for (pointer, require) in [("/none", "< 1"), ("/x", "< 1"), ("/queue", "< 1"), ("/state", "< 1")] {
-            assert!(matches!(at(body, pointer, require), Reading::NoData(_)), "{pointer}");
+        for pointer in ["/none", "/x"] {
+            assert!(matches!(at(body, pointer, "< 1"), Reading::NoData(_)), "{pointer}");
         }
-        assert!(matches!(at("<html>", "/x", "< 1"), Reading::NoData(why) if why.contains("not JSON")));
+        // A page that is another one than it should be does not lack a value: it does not answer.
+        for pointer in ["/queue", "/state"] {
+            assert!(matches!(at(body, pointer, "< 1"), Reading::NoAnswer(_)), "{pointer}");
+        }
+        assert!(matches!(at("<html>", "/x", "< 1"), Reading::NoAnswer(why) if why.contains("not JSON")));
     }
 }

@@ -260,6 +260,17 @@ mod tests {
         let (asked, verdict) = look(&with(NoData::Wait), 0, always(none));
         assert_eq!(asked, [0, 10, 20, 30, 40, 50, 60]);
         assert_eq!(verdict, Verdict::Inconclusive { reason: "no data; nothing to judge for 60 s".into() });
+        // In a soak, whoever waits has the whole of it, and who asks or fails does so at once.
+        let (asked, verdict) = look(&with(NoData::Wait), 100, always(none));
+        assert_eq!((asked.last(), matches!(verdict, Verdict::Inconclusive { .. })), (Some(&100), true));
+        assert_eq!(
+            look(&with(NoData::Wait), 100, std::iter::repeat_with(none).take(9).chain(always(good))).1,
+            Verdict::Pass
+        );
+        assert_eq!(look(&with(NoData::Pass), 20, always(none)), (vec![0, 10, 20], Verdict::Pass));
+        let at_once = |verdict| (vec![0], verdict);
+        assert_eq!(look(&with(NoData::Ask), 20, [none()]), at_once(Verdict::Inconclusive { reason: "no data".into() }));
+        assert_eq!(look(&with(NoData::Fail), 20, [none()]), at_once(Verdict::Fail { reason: "no data".into() }));
     }
 
     #[test]

@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::client;
 use super::gate::Endpoint;
-use super::http::judged;
+use super::http::{is_nan, judged};
 use super::reading::Reading;
-use super::require::{Require, number};
+use super::require::Require;
 use super::template::{Subject, Template, percent_encoded};
 
 /// One series of an answer.
@@ -62,13 +62,13 @@ pub fn query(
     let status = answer.status;
     match serde_json::from_str::<Answer>(&answer.body) {
         Ok(Answer { status, data: Some(data), .. }) if status == "success" => series(data),
-        Ok(Answer { error: Some(error), .. }) => Err(format!("Prometheus says: {}", client::excerpt(&error))),
-        _ => Err(format!("the answer is not Prometheus's (HTTP status {status}): {}", answer.excerpt())),
+        Ok(Answer { error: Some(error), .. }) => Err(format!("error from Prometheus: {}", client::excerpt(&error))),
+        _ => Err(format!("not a response of Prometheus (HTTP status {status}): {}", answer.excerpt())),
     }
 }
 
 fn series(data: Data) -> Result<Vec<Series>, String> {
-    let broken = |error: serde_json::Error| format!("Prometheus's answer cannot be read: {error}");
+    let broken = |error: serde_json::Error| format!("cannot read the response of Prometheus: {error}");
     match data.result_type.as_str() {
         "scalar" => {
             let (_, value) = serde_json::from_value::<(f64, String)>(data.result).map_err(broken)?;
@@ -85,7 +85,7 @@ fn series(data: Data) -> Result<Vec<Series>, String> {
                 })
                 .collect())
         }
-        other => Err(format!("the query gives a {other}: write one that gives a number or an instant vector")),
+        other => Err(format!("the query returned a {other}: write one that returns a scalar or an instant vector")),
     }
 }
 
@@ -106,13 +106,14 @@ pub fn ask(
 
 fn judge(mut series: Vec<Series>, require: &Require) -> Reading {
     if series.is_empty() {
-        return Reading::NoData("the query gives no series".into());
+        return Reading::NoData("the query returned no series".into());
     }
-    series.retain(|series| number(&series.value).is_some());
+    series.retain(|series| !is_nan(&series.value));
     let several = series.len() > 1;
-    let worst = series.iter().position(|series| require.holds(&series.value) == Some(false)).unwrap_or(0);
+    let first = |held: Option<bool>| series.iter().position(|series| require.holds(&series.value) == held);
+    let worst = first(None).or_else(|| first(Some(false))).unwrap_or(0);
     let Some(series) = series.get(worst) else {
-        return Reading::NoData("the query gives NaN".into());
+        return Reading::NoData("the query returned NaN".into());
     };
     match judged(series.value.clone(), require) {
         Reading::Bad { value, reason } if several => {
@@ -168,6 +169,8 @@ mod tests {
         assert!(matches!(read(&vector(&[("a", "NaN"), ("b", "NaN")]), "< 1"), Reading::NoData(_)));
         assert!(matches!(read(&vector(&[("a", "NaN"), ("b", "3")]), "< 1"), Reading::Bad { .. }));
         let matrix = r#"{"status":"success","data":{"resultType":"matrix","result":[]}}"#;
-        assert!(matches!(read(matrix, "< 1"), Reading::NoAnswer(why) if why.contains("gives a matrix")));
+        // What is no number at all is no answer of Prometheus's.
+        assert!(matches!(read(&vector(&[("a", "0"), ("b", "x")]), "< 1"), Reading::NoAnswer(_)));
+        assert!(matches!(read(matrix, "< 1"), Reading::NoAnswer(why) if why.contains("returned a matrix")));
     }
 }

@@ -44,7 +44,10 @@ impl Authorization {
 }
 
 /// The one line of a secret's file.
-fn read(file: &Path) -> Result<String, String> {
+///
+/// # Errors
+/// A file that cannot be read or holds no secret. The message names the file and never quotes it.
+pub fn read(file: &Path) -> Result<String, String> {
     let cannot = |error: std::io::Error| format!("cannot read {}: {error}", file.display());
     let mut text = Vec::new();
     File::open(file).map_err(cannot)?.take(MOST).read_to_end(&mut text).map_err(cannot)?;
@@ -52,8 +55,8 @@ fn read(file: &Path) -> Result<String, String> {
     let text = String::from_utf8(text).map_err(|_| wrong("is not UTF-8"))?;
     let secret = text.trim_end_matches(['\n', '\r']);
     match secret {
-        "" => Err(wrong("is empty: write the secret into it, in one line")),
-        _ if secret.chars().any(char::is_control) => Err(wrong("holds more than one line: write the secret alone")),
+        "" => Err(wrong("is empty: write the secret into it, on one line")),
+        _ if secret.chars().any(char::is_control) => Err(wrong("contains more than one line: write only the secret")),
         _ => Ok(secret.to_owned()),
     }
 }

@@ -120,10 +120,10 @@ impl Check {
         let soft = soft || matches!(value.node, Node::Conditional(..));
         match &value.node {
             Node::Filter(_, name, _) if !filters::known(name) => {
-                self.unknown(soft, value.line, format!("there is no filter {name}"));
+                self.unknown(soft, value.line, format!("unknown filter {name}"));
             }
             Node::Test(_, name, _) if !is_test::known(name) => {
-                self.unknown(soft, value.line, format!("there is no test {name}"));
+                self.unknown(soft, value.line, format!("unknown test {name}"));
             }
             Node::Call(callee, _) => {
                 if let Node::Attribute(_, name) = &callee.node

@@ -215,7 +215,7 @@ mod unit_tests {
         let reason = |template| try_render(template, false, OutputFormat::Text, vars()).unwrap_err();
         assert!(reason("a\n{% if %}").starts_with("/etc/x: template t.j2 line 2: syntax error"));
         assert!(reason("\n\n{{ x.y.z }}").contains("template t.j2 line 3: undefined value: x is not defined"));
-        assert!(reason("{% include 'broken' %}").contains("template broken line 2: there is no filter nope"));
+        assert!(reason("{% include 'broken' %}").contains("template broken line 2: unknown filter nope"));
         for template in
             ["{{ secret + 1 }}", "{{ n[secret]() }}", "{% include secret %}", "{{ secret | abs }}", "{{ secret() }}"]
         {
@@ -255,7 +255,7 @@ mod unit_tests {
             (&either, row),
             (&power, row),
             (&twice, "more than 10000000 bytes"),
-            (&lists, "call each other"),
+            (&lists, "are nested"),
             ("{{ 'x' * 100000000000 }}", "more than 10000000"),
             ("{{ range(1000000000)|list }}", "more than 10000000"),
             ("{% set l = [] %}{% set _ = l.append([l]) %}", "would contain itself"),

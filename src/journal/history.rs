@@ -30,6 +30,8 @@ pub struct PastRun {
     pub by: StartedBy,
     /// A person stopped it, or called for its rollback.
     pub interrupted: bool,
+    /// A deployment that went back, on all hosts.
+    pub undone: bool,
     /// It failed, and left hosts on different revisions.
     pub left_mixed: bool,
     /// What its targets were asked; `None` in journals of the first format.
@@ -53,8 +55,11 @@ impl PastRun {
         let there = stayed_on(records, &plan);
         let all: Vec<Target> = plan.targets().map(|(_, target)| target.clone()).collect();
         let mixed = ExitCode::Mixed.status();
+        let goes_back =
+            |record: &Record| matches!(record, Record::Called { call, .. } if call.step == Step::Run(Stage::Rollback));
         PastRun {
             before,
+            undone: plan.kind == Kind::Deploy && there.is_empty() && records.iter().any(goes_back),
             stayed_on: plan
                 .hosts()
                 .zip(&all)

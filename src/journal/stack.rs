@@ -1,5 +1,7 @@
 //! Which revisions are behind one another on a target, as the journals tell.
 
+use std::collections::HashSet;
+
 use crate::deploy::Kind;
 use crate::targets::Target;
 use crate::wire::Revision;
@@ -70,6 +72,19 @@ impl History {
         (undone || lasts.iter().all(|(_, past)| goes_back(past))).then_some(newest)
     }
 
+    /// The revisions whose last deployment was undone.
+    pub fn undone(&self) -> HashSet<Revision> {
+        let mut undone = HashSet::new();
+        for past in &self.runs {
+            if past.undone {
+                undone.insert(past.revision.clone());
+            } else {
+                undone.remove(&past.revision);
+            }
+        }
+        undone
+    }
+
     /// The deployment that brought a revision last.
     pub fn deployment_of(&self, revision: &Revision) -> Option<&PastRun> {
         self.runs.iter().rfind(|past| past.kind == Kind::Deploy && past.revision == *revision && past.stayed())
@@ -101,6 +116,7 @@ mod tests {
             stayed_on: targets(stayed_on),
             before: Vec::new(),
             interrupted: false,
+            undone: false,
             left_mixed: false,
             asked: None,
             control_files: Default::default(),

@@ -16,7 +16,7 @@ pub trait Tried<T> {
 impl<T> Tried<T> for io::Result<T> {
     fn tried(self, what: &str, path: &Path) -> Result<T, Fault> {
         self.map_err(|error| {
-            let whose = ownership::explain(&error, path, MeantFor::Account);
+            let whose = ownership::explain(&error, path, MeantFor::RemoteUser);
             Fault::failed(format!("cannot {what} {}: {}{whose}", path.display(), plain(&error)))
         })
     }

@@ -29,6 +29,8 @@ enum Message {
 pub struct Out {
     queue: Sender<Message>,
     reader: Audience,
+    /// What a stage says of itself is shown with `-v` only.
+    in_background: bool,
 }
 
 impl Out {
@@ -59,7 +61,12 @@ impl Out {
                 }
             }
         });
-        Out { queue, reader }
+        Out { queue, reader, in_background: false }
+    }
+
+    /// The same, for a stage whose output is that of a command: what it says of itself is no part of that.
+    pub fn in_background(&self) -> Out {
+        Out { in_background: true, ..self.clone() }
     }
 
     /// Queues an event. Never fails and never waits.
@@ -85,7 +92,7 @@ impl Out {
     }
 
     pub fn info(&self, message: impl Into<String>) {
-        self.line(Level::Info, message);
+        self.line(if self.in_background { Level::Debug } else { Level::Info }, message);
     }
 
     pub fn warn(&self, message: impl Into<String>) {

@@ -1,18 +1,23 @@
 //! A deployment, from what was asked for to the first contact.
 
+use std::collections::HashSet;
+
 use crate::config::{Config, Options};
 use crate::deploy;
 use crate::deploy::{Choice, Kind};
 use crate::exit_code::ExitCode;
 use crate::invocation::Invocation;
+use crate::journal;
 use crate::repo::{Repo, Tags};
 use crate::report::LogFile;
 use crate::text::quoted;
+use crate::wire::Revision;
 
+use super::elsewhere::count_elsewhere;
 use super::locking::lock;
 use super::names::misplaced;
 use super::recorded::{begin, refuse_unfinished};
-use super::{Frontend, Refused, interlocks, limit, load, ssh};
+use super::{Frontend, Refused, interlocks, limit, load, ssh, state_folder};
 
 /// What is to be deployed.
 #[derive(Debug)]
@@ -23,16 +28,16 @@ pub struct Deployment {
     /// Whether the message was given as such. Without that, a message of one word that names a revision, a group, a host or
     /// an environment is refused: it is more likely to be what should be deployed, or where.
     pub is_message: bool,
-    /// Nothing is said of announcements that Scap's keys ask for.
-    pub forgo_announcements: bool,
+    /// Scap's tcpircbot is told nothing.
+    pub no_log_message: bool,
 }
 
 /// Deploys.
 pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Result<ExitCode, Refused> {
-    let Deployment { choice, mut message, is_message, forgo_announcements } = wanted;
+    let Deployment { mut choice, mut message, is_message, no_log_message } = wanted;
     let mut config = load(options)?;
-    if forgo_announcements {
-        config.forgo_announcements();
+    if no_log_message {
+        config.forgo_hook("tcpircbot");
     }
     let repo = Repo::open(&config.top)?;
     if !is_message && choice.kind != Kind::ServiceRestart {
@@ -56,12 +61,22 @@ pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Re
     }
     let long = deploy::long_message(&message);
     let holder = deploy::holder(message)?;
+    choice.undone = undone(&config, &choice)?;
     let mut prepared = deploy::prepare(&config, &repo, &choice, &holder)?;
     prepared.notes.extend(long);
     let ssh = ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
     let _lock = lock(&config, &holder, front)?;
-    refuse_unfinished(&config)?;
+    refuse_unfinished(options, &config, front)?;
+    count_elsewhere(&config, &mut prepared, &[], front)?;
     begin(&config, &repo, &prepared, ssh, options, front)
+}
+
+/// What was rolled back, for a run that may be about what was deployed last.
+pub fn undone(config: &Config, choice: &Choice) -> Result<HashSet<Revision>, Refused> {
+    if choice.rev.is_some() || (choice.kind == Kind::Deploy && choice.stages.is_none()) {
+        return Ok(HashSet::new());
+    }
+    Ok(journal::history(&state_folder(config), config.environment.as_deref())?.undone())
 }
 
 /// Refuses a message of one word that names something else: without the flag for that, something else would be deployed,

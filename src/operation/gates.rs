@@ -1,6 +1,5 @@
 //! The health gates, asked now, or about the times of past deployments.
 
-use std::collections::HashMap;
 use std::thread;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use crate::repo::Repo;
 use crate::targets::{Group, Target};
 use crate::text::meant_or_known;
 
+use super::recorded::most_common;
 use super::{Frontend, Refused, load, state_folder};
 
 /// Samples of one look of the past.
@@ -89,19 +89,15 @@ fn subjects(config: &Config, groups: &[Group]) -> Result<Vec<Subject>, Refused> 
     let revision = repo.resolve(&config.settings.git_rev)?;
     let fleet = FleetState::load(&state_folder(config), &config.settings.git_repo)?;
     let live = |target: &Target| fleet.of(target)?.state.as_ref()?.current.clone();
-    let mut counts: HashMap<String, usize> = HashMap::new();
-    for live in groups.iter().flat_map(|group| &group.targets).filter_map(live).filter(|live| *live != revision) {
-        *counts.entry(live.to_string()).or_default() += 1;
-    }
-    let previous = counts.into_iter().max_by_key(|(revision, count)| (*count, revision.clone())).map(|it| it.0);
+    let all = groups.iter().flat_map(|group| &group.targets).filter_map(live);
+    let previous_revision = most_common(all.filter(|live| *live != revision));
     let sides = |those: &dyn Fn(&&Group) -> bool| -> (Vec<Target>, Vec<Target>) {
         let targets = groups.iter().filter(those).flat_map(|group| group.targets.iter().cloned());
         targets.partition(|target| live(target).as_ref() == Some(&revision))
     };
     let subject = |name: &str, (new, old): (Vec<Target>, Vec<Target>), elsewhere: Vec<Target>| {
-        let previous_revision = previous.clone().unwrap_or_default();
-        let hosts = HostsByRevision { new, old, elsewhere };
-        Subject { revision: revision.to_string(), previous_revision, group: name.to_owned(), hosts }
+        let (revision, previous_revision) = (revision.to_string(), previous_revision.clone());
+        Subject { revision, previous_revision, group: name.to_owned(), hosts: HostsByRevision { new, old, elsewhere } }
     };
     let each = groups.iter().map(|group| {
         let (_, elsewhere) = sides(&|other| other.name != group.name);
@@ -123,6 +119,8 @@ pub struct PastAnswer {
     pub samples: usize,
     /// The least and the greatest value, where values are numbers.
     pub range: Option<(f64, f64)>,
+    /// The last value.
+    pub last: Option<String>,
 }
 
 /// A past deployment, and what the gates would have said in it.
@@ -145,7 +143,7 @@ pub fn backtest(
     let gates = chosen(&config, names, front)?;
     for gate in gates.iter().filter(|gate| !gate.source.remembers()) {
         let (name, kind) = (&gate.name, gate.source.name());
-        front.tell(&format!("note: gate {name} is left out: a gate of type {kind} cannot be asked about the past"));
+        front.tell(&format!("note: gate {name} is skipped: a gate of type {kind} cannot be asked about the past"));
     }
     let (deployments, warnings) = journal::past_looks(&state_folder(&config), config.environment.as_deref())?;
     for warning in warnings {
@@ -173,11 +171,17 @@ fn retell(gates: &[Gate], deployment: PastLooks, soak: Option<Duration>) -> Back
 
 /// One gate in one moment of the past, judged as it would have been then.
 fn judge(gate: &Gate, look: &PastLook, subject: &Subject, soak: Option<Duration>) -> PastAnswer {
-    let stood = Duration::try_from_secs_f64(look.until - look.at).unwrap_or_default();
-    let mut judge = Judge::new(gate, soak.unwrap_or(stood));
+    let since_then = |time: f64| Duration::try_from_secs_f64(time - look.at).unwrap_or_default();
+    // Nobody knows what is to come.
+    let passed = crate::clock::unix_seconds(&crate::clock::rfc3339_utc()).map_or(Duration::MAX, since_then);
+    let mut judge = Judge::new(gate, soak.unwrap_or_else(|| since_then(look.until)).min(passed));
     let mut asker = Asker::new(gate.clone());
-    let (mut at, mut samples, mut values, mut skipped) = (judge.first(), 0, Vec::new(), None);
+    let (mut at, mut samples, mut values) = (judge.first(), 0, Vec::new());
+    let (mut last, mut skipped) = (None, None);
     let verdict = loop {
+        if at > passed {
+            break Verdict::Inconclusive { reason: "the rest of its time is still to come".into() };
+        }
         let reading = asker.ask(subject, Some(look.at + at.as_secs_f64()), &Stop::never());
         samples += 1;
         if let Reading::NoAnswer(reason) = reading {
@@ -188,7 +192,8 @@ fn judge(gate: &Gate, look: &PastLook, subject: &Subject, soak: Option<Duration>
         if sample.verdict == SampleVerdict::Skipped {
             skipped = Some(sample.reason.clone());
         }
-        values.extend(sample.value.and_then(|value| value.parse::<f64>().ok()));
+        values.extend(sample.value.as_ref().and_then(|value| value.parse::<f64>().ok()));
+        last = sample.value.or(last);
         match next {
             Next::Ended(verdict) => break verdict,
             Next::AskAt(_) if samples == MOST_SAMPLES => {
@@ -212,5 +217,6 @@ fn judge(gate: &Gate, look: &PastLook, subject: &Subject, soak: Option<Duration>
         reason,
         samples,
         range: values.first().copied().zip(values.last().copied()),
+        last,
     }
 }

@@ -17,6 +17,7 @@ pub enum Names {
     Environments,
     Keys,
     Gates,
+    Hooks,
 }
 
 /// The names of this kind; none where the configuration or the repository cannot be read.
@@ -26,6 +27,7 @@ pub fn names(options: &Options, kind: Names) -> Vec<String> {
         Names::Revisions => revisions(options).unwrap_or_default(),
         Names::Environments => Config::environments_at(options),
         Names::Gates => gates(options).unwrap_or_default(),
+        Names::Hooks => hooks(options).unwrap_or_default(),
         Names::Groups => Config::load(options).map(|config| config.settings.server_groups).unwrap_or_default(),
         Names::Hosts => hosts(options).unwrap_or_default(),
     }
@@ -34,6 +36,11 @@ pub fn names(options: &Options, kind: Names) -> Vec<String> {
 fn gates(options: &Options) -> Option<Vec<String>> {
     let (gates, _) = Config::load(options).ok()?.gates().ok()?;
     Some(gates.into_iter().map(|gate| gate.name).collect())
+}
+
+fn hooks(options: &Options) -> Option<Vec<String>> {
+    let (hooks, _) = Config::load(options).ok()?.hooks().ok()?;
+    Some(hooks.into_iter().map(|hook| hook.name).collect())
 }
 
 /// What a word names that stands where nothing of the kind is taken: what that is, and the flag that takes it.

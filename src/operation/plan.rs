@@ -8,13 +8,15 @@ use crate::locks::{DeployLock, LockHolder};
 use crate::repo::Repo;
 use crate::wire::Level;
 
+use super::deploy::undone;
 use super::{Frontend, Refused, distance, load, state_folder};
 
 /// Plans, and tells what a deployment would meet. It connects nowhere and touches nothing.
-pub fn plan(options: &Options, choice: &Choice, front: &dyn Frontend) -> Result<Plan, Refused> {
+pub fn plan(options: &Options, mut choice: Choice, front: &dyn Frontend) -> Result<Plan, Refused> {
     let config = load(options)?;
     let repo = Repo::open(&config.top)?;
-    let prepared = deploy::prepare(&config, &repo, choice, &deploy::holder(String::new())?)?;
+    choice.undone = undone(&config, &choice)?;
+    let prepared = deploy::prepare(&config, &repo, &choice, &deploy::holder(String::new())?)?;
     let live = last_seen(&config, &repo, &prepared.plan);
     for (level, note) in
         config.notes.iter().chain(&prepared.notes).chain(&live).filter(|(level, _)| *level > Level::Debug)

@@ -11,8 +11,9 @@ use crate::targets::{Target, fold};
 use crate::text::{counted, hosts};
 use crate::wire::Revision;
 
+use super::elsewhere::count_elsewhere;
 use super::locking::lock;
-use super::recorded::{begin, refuse_unfinished};
+use super::recorded::{begin, look_for_unfinished, refuse_unfinished};
 use super::standing::Standing;
 use super::way_back::Described;
 use super::{Frontend, Refused, View, interlocks, limit, load, ssh, state_folder, status};
@@ -34,7 +35,10 @@ pub fn reconcile(
         true => None,
         false => Some(lock(&config, &deploy::holder("reconcile".into())?, front)?),
     };
-    refuse_unfinished(&config)?;
+    match dry_run {
+        true => look_for_unfinished(&config)?,
+        false => refuse_unfinished(options, &config, front)?,
+    }
     // Without it nobody knows what is wanted.
     if FleetState::load(&state_folder(&config), &config.settings.git_repo)?.is_empty() {
         let deploy = config.invocation.command("deploy");
@@ -51,7 +55,8 @@ pub fn reconcile(
             config.invocation.command(&format!("deploy -r {short}"))
         )));
     }
-    let astray: Vec<View> = views.into_iter().filter(|view| view.standing != Standing::InSync).collect();
+    let (in_sync, astray): (Vec<View>, Vec<View>) =
+        views.into_iter().partition(|view| view.standing == Standing::InSync);
     if astray.is_empty() {
         front.answer(&format!("nothing to do: {} in sync", are(count)));
         return Ok(ExitCode::Success);
@@ -72,14 +77,16 @@ pub fn reconcile(
     if !wanted.is_empty() {
         front.insist(&question(&wanted))?;
     }
-    bring(&config, &repo, astray, options, front)
+    bring(&config, &repo, astray, in_sync, options, front)
 }
 
 /// The revision that is finalized on all of several hosts, though another one is wanted on each.
 fn deployed_elsewhere(views: &[View]) -> Option<&Revision> {
     fn finalized(view: &View) -> Option<&Revision> {
         let state = view.known.state.as_ref()?;
-        state.done.as_ref().filter(|_| state.current == state.done && view.standing == Standing::Drifted)
+        // One that is drained, or whose links lead astray, has drifted with the right revision.
+        let other = view.standing == Standing::Drifted && state.current == state.done && state.done != view.wanted;
+        state.done.as_ref().filter(|_| other)
     }
     let mut read = views.iter().filter(|view| view.was_read());
     let first = finalized(read.next()?)?;
@@ -88,24 +95,29 @@ fn deployed_elsewhere(views: &[View]) -> Option<&Revision> {
     others.all(|view| finalized(view) == Some(first)).then_some(first)
 }
 
-/// Deploys to each of these targets what is wanted of it: a deployment for each revision. Those that cannot be reached are left out and named.
+/// Deploys to each of these targets what is wanted of it: a deployment for each revision. Those that cannot be reached are
+/// left out and named. `others` were asked as well, and are left alone.
 pub fn bring(
     config: &Config,
     repo: &Repo,
     views: Vec<View>,
+    others: Vec<View>,
     options: &Options,
     front: &dyn Frontend,
 ) -> Result<ExitCode, Refused> {
-    let out: Vec<Target> =
-        views.iter().filter(|view| view.reached() == Some(false)).map(|view| view.target.clone()).collect();
-    let (reached, away): (Vec<View>, Vec<View>) = views.into_iter().partition(View::may_be_brought);
-    let (wanted, unclear) = wanted(reached.iter());
+    let (wanted, unclear) = wanted(views.iter().filter(|view| view.may_be_brought()));
+    let away = views.iter().filter(|view| !view.may_be_brought()).map(|view| view.target.clone());
+    let away: Vec<Target> = away.collect();
+    let mut seen: Vec<View> = views.into_iter().chain(others).collect();
     let mut end = ExitCode::Success;
     for (revision, targets) in wanted.clone() {
         let holder = deploy::holder(format!("reconcile {} with {}", counted(targets.len(), "host"), revision.short()))?;
-        let (rev, hosts) = (Some(revision.to_string()), HostChoice::Only(targets));
-        let choice = Choice { rev, hosts, out: out.clone(), ..Choice::default() };
-        let prepared = deploy::prepare(config, repo, &choice, &holder)?;
+        let (rev, hosts) = (Some(revision.to_string()), HostChoice::Only(targets.clone()));
+        let choice = Choice { rev, hosts, ..Choice::default() };
+        let mut prepared = deploy::prepare(config, repo, &choice, &holder)?;
+        count_elsewhere(config, &mut prepared, &seen, front)?;
+        // How these are once the run is over has to be asked anew.
+        seen.retain(|view| !targets.contains(&view.target));
         let ssh = ssh::prepare(config, prepared.plan.targets().map(|(_, target)| target))?;
         let code = begin(config, repo, &prepared, ssh, options, front)?;
         match code {
@@ -117,7 +129,7 @@ pub fn bring(
     let touched = if wanted.is_empty() { "; nothing was touched" } else { "" };
     let mut left = Vec::new();
     if !away.is_empty() {
-        left.push(format!("{} unreachable and left out: {}", are(away.len()), fold(away.iter().map(|it| &it.target))));
+        left.push(format!("{} unreachable and left out: {}", are(away.len()), fold(&away)));
     }
     if !unclear.is_empty() {
         // What helps where the hosts of a fleet should run different revisions, or none.
@@ -167,6 +179,9 @@ fn lines(views: &[View]) -> Vec<String> {
             (Standing::Unreachable, false) if view.reached() == Some(false) => {
                 format!("{}, should run {wanted}", view.standing.name())
             }
+            (standing, _) if view.live().is_some() && view.live() == view.wanted.as_ref() => {
+                format!("{}: {wanted} is live, but {}", standing.name(), astray(view))
+            }
             (standing, _) => format!("{}: {} is live, should be {wanted}", standing.name(), short(view.live())),
         };
         match folded.iter_mut().find(|(other, _)| *other == what) {
@@ -175,6 +190,18 @@ fn lines(views: &[View]) -> Vec<String> {
         }
     }
     folded.into_iter().map(|(what, targets)| format!("{}: {what}", fold(targets))).collect()
+}
+
+/// What is wrong with a target that has the right revision live. Without times and reasons, so that hosts fold; `hoist
+/// status` has them.
+fn astray(view: &View) -> String {
+    let state = view.known.state.as_ref();
+    match state.and_then(|state| state.stray_links.first()) {
+        _ if view.drained().is_some() => "drained".to_owned(),
+        Some(link) => format!("{link} does not point into it"),
+        None if state.is_some_and(|state| state.done != state.current) => "not finalized".to_owned(),
+        None => "a deployment was completed without it".to_owned(),
+    }
 }
 
 /// `1 host is`, `2 hosts are`.

@@ -10,13 +10,16 @@ use crate::journal;
 use crate::journal::{AtTheEnd, History, Unfinished};
 use crate::repo::Repo;
 use crate::text::some;
-use crate::wire::{Holder, Level};
+use crate::wire::{Holder, Level, Revision};
 
+use super::elsewhere::count_elsewhere;
 use super::locking::lock;
 use super::names::misplaced;
-use super::recorded::{begin, refuse_another_environment, refuse_live, refuse_unfinished};
+use super::recorded::{begin, look_for_unfinished, refuse_another_environment, refuse_live, refuse_unfinished};
 use super::way_back::{WayBack, Why};
-use super::{Frontend, Refused, View, interlocks, limit, load, previous, reconcile, resume, ssh, state_folder, status};
+use super::{
+    Frontend, Refused, View, announce, interlocks, limit, load, previous, reconcile, resume, ssh, state_folder, status,
+};
 
 /// Where to go back to, and where.
 #[derive(Debug, Clone, Default)]
@@ -47,7 +50,7 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
     let _lock = lock(&config, &holder, front)?;
     let abandoned = journal::abandoned(&state_folder(&config))?;
     if back.to.is_some() || back.limit_hosts.is_some() {
-        refuse_unfinished(&config)?;
+        refuse_unfinished(options, &config, front)?;
     } else if let Some(unfinished) = journal::unfinished(&state_folder(&config))? {
         refuse_live(&unfinished)?;
         refuse_another_environment(&config, &unfinished)?;
@@ -57,6 +60,7 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
     }
     // Who means to undo the run that just died must not be taken back a revision further.
     if let (Some(run), None) = (abandoned, &back.to) {
+        announce::report_dead(options, &config, front);
         return Err(Refused::new(format!(
             "run {run} ended before it touched anything, so there is nothing to undo: run `{}` again to return to the \
              previous revision",
@@ -81,11 +85,12 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
     let revision = way.to.revision.clone();
     let lacks_it = |view: &&View| way.lacking.contains(&view.target);
     if matches!(way.why, Why::Mixed(_)) && views.iter().any(|view| lacks_it(&view)) {
-        let astray = views.into_iter().filter(|view| !way.there.contains(&view.target));
-        let astray = astray.map(|view| View { wanted: Some(revision.clone()), ..view }).collect();
-        return reconcile::bring(&config, &repo, astray, options, front);
+        let (others, astray): (Vec<View>, Vec<View>) =
+            views.into_iter().partition(|view| way.there.contains(&view.target));
+        let astray = astray.into_iter().map(|view| View { wanted: Some(revision.clone()), ..view }).collect();
+        return reconcile::bring(&config, &repo, astray, others, options, front);
     }
-    let holder = Holder { message: format!("roll back to {}", revision.short()), ..holder };
+    let holder = Holder { message: message(&revision), ..holder };
     let (rev, limit_hosts) = (Some(revision.to_string()), back.limit_hosts.clone());
     let hosts = HostChoice::matching(limit_hosts);
     let choice = Choice { rev, hosts, kind: Kind::Rollback, ..Choice::default() };
@@ -106,7 +111,13 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
     let undone = stayed.next_back().and_then(|past| past.asked.as_deref());
     prepared.requests.go_back(undone, restored.and_then(|past| past.asked.as_deref()));
     let ssh = ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
+    count_elsewhere(&config, &mut prepared, &views, front)?;
     begin(&config, &repo, &prepared, ssh, options, front)
+}
+
+/// Why a way back was gone, where nobody says more.
+pub(super) fn message(to: &Revision) -> String {
+    format!("roll back to {}", to.short())
 }
 
 /// What [`rollback`] would do. It takes no lock and changes nothing on any target.
@@ -122,7 +133,7 @@ pub fn rollback_preview(options: &Options, back: &Back, front: &dyn Frontend) ->
             let invocation = unfinished.opened.invocation(&config.invocation);
             return Ok(Preview::Unfinished(Box::new(unfinished), invocation));
         }
-        refuse_unfinished(&config)?;
+        look_for_unfinished(&config)?;
     }
     Ok(Preview::Way(Box::new(look(&config, &Repo::open(&config.top)?, back, front)?.way)))
 }

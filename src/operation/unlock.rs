@@ -29,6 +29,7 @@ pub fn unlock(options: &Options, hosts: &[String], force: bool, front: &dyn Fron
     let results = deploy::look(&mut fleet, config.settings.batch_size, targets.len(), &mut remarks);
     front.pass_on(&remarks);
     let mut found = Told::default();
+    let mut drained_hosts = false;
     for (host, result) in results.into_iter().enumerate() {
         let target = &targets[host];
         let Some(result) = result else { continue };
@@ -45,6 +46,10 @@ pub fn unlock(options: &Options, hosts: &[String], force: bool, front: &dyn Fron
         if let Some(lease) = &facts.lease {
             found.answer(target, &lease.to_string());
         }
+        if let Some(drained) = &facts.state.drained {
+            found.answer(target, &drained.to_string());
+            drained_hosts = true;
+        }
         let alive = facts.locked.as_ref().filter(|_| !force).and_then(|by| under_way(by, &here));
         if let Some(why) = alive {
             all_well = false;
@@ -54,6 +59,12 @@ pub fn unlock(options: &Options, hosts: &[String], force: bool, front: &dyn Fron
         }
     }
     found.show(front);
+    if drained_hosts {
+        let [resume, reconcile] = ["resume", "reconcile"].map(|command| config.invocation.command(command));
+        front.answer(&format!(
+            "drained hosts stay out of service until `{resume}`, or `{reconcile}` if no deployment is unfinished"
+        ));
+    }
     if !locked.is_empty() {
         let question = format!("Clear the locks on {}?", counted(locked.len(), "host"));
         if !front.confirm(&question) {

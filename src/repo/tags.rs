@@ -52,9 +52,17 @@ impl<'a> Tags<'a> {
         Ok(self.name(&(date.to_owned(), last.unwrap_or(0).saturating_add(1))))
     }
 
-    /// The tag of the newest deployment.
-    pub fn newest(&self) -> anyhow::Result<Option<String>> {
-        Ok(self.serials()?.into_iter().max().map(|serial| self.name(&serial)))
+    /// The newest tag that names none of these revisions, and whether it is the newest of all.
+    pub fn newest(&self, except: &HashSet<Revision>) -> anyhow::Result<Option<(String, bool)>> {
+        let mut serials = self.serials()?;
+        serials.sort();
+        for (place, serial) in serials.iter().rev().enumerate() {
+            let name = self.name(serial);
+            if except.is_empty() || !except.contains(&self.repo.resolve(&format!("refs/tags/{name}"))?) {
+                return Ok(Some((name, place == 0)));
+            }
+        }
+        Ok(None)
     }
 
     /// The tags of this kind with the commits that they name, the newest first.
@@ -207,8 +215,14 @@ mod tests {
         scratch.git(&["tag", "hoist/sync/2026-11-23/0500-mine"]);
         assert_eq!(tags.tag(DAY, &head, "new page", &alice()).unwrap(), "hoist/sync/2026-11-23/0042");
         assert_eq!(Tags::new(&scratch.repo, "scap").next_tag(DAY).unwrap(), "scap/sync/2026-11-23/0100");
-        assert_eq!(tags.newest().unwrap().as_deref(), Some("hoist/sync/2026-11-24/0077"));
-        assert_eq!(Tags::new(&Scratch::new().repo, "hoist").newest().unwrap(), None);
+        let none = HashSet::new();
+        assert_eq!(tags.newest(&none).unwrap(), Some(("hoist/sync/2026-11-24/0077".into(), true)));
+        assert_eq!(Tags::new(&Scratch::new().repo, "hoist").newest(&none).unwrap(), None);
+        let second = scratch.commit("a", b"2");
+        scratch.git(&["tag", "hoist/sync/2026-11-24/0078"]);
+        let except = HashSet::from([second]);
+        assert_eq!(tags.newest(&except).unwrap(), Some(("hoist/sync/2026-11-24/0077".into(), false)));
+        assert_eq!(tags.newest(&HashSet::from([head])).unwrap(), Some(("hoist/sync/2026-11-24/0078".into(), true)));
         assert!(tags.next_tag("today").is_err() && tags.next_tag("2026-11-2x").is_err());
     }
 

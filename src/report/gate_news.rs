@@ -14,6 +14,8 @@ pub(super) struct GateNews {
     place: Option<(Moment, String)>,
     /// What was last told of a gate, unless it was all well.
     told: HashMap<String, SampleVerdict>,
+    /// Why a gate was last skipped, in whichever look.
+    skipped: HashMap<String, String>,
 }
 
 /// How a sample is told.
@@ -31,10 +33,14 @@ impl GateNews {
             (self.place, self.told) = (Some((moment, label.to_owned())), HashMap::new());
         }
         let of_level = |level| News { level, style: None };
-        let Sample { gate, verdict, observe, pending, .. } = sample;
+        let Sample { gate, verdict, reason, observe, pending, .. } = sample;
         // So a comparison begins.
         if *pending == Some(Pending::Gathering) {
             return of_level(Level::Debug);
+        }
+        if *verdict == SampleVerdict::Skipped {
+            let before = self.skipped.insert(gate.clone(), reason.clone());
+            return of_level(if before.as_ref() == Some(reason) { Level::Debug } else { Level::Info });
         }
         let before = match verdict {
             SampleVerdict::Pass => self.told.remove(gate),
@@ -82,6 +88,8 @@ mod tests {
         assert_eq!(level(Moment::Group, fail, true, None), Level::Debug);
         assert_eq!(level(soak, unclear, false, Some(Pending::Gathering)), Level::Debug);
         assert_eq!(level(soak, pass, false, None), Level::Debug);
+        // That there is nothing to compare with is told once.
         assert_eq!(level(soak, SampleVerdict::Skipped, false, None), Level::Info);
+        assert_eq!(level(Moment::Group, SampleVerdict::Skipped, false, None), Level::Debug);
     }
 }

@@ -97,7 +97,7 @@ pub fn said(event: &Event) -> LogLine {
             of_group(group, Level::Debug, format!("{label}: {left_seconds} s of the soak are left"))
         }
         Event::SoakEnded { group, label, left_seconds } => {
-            let how = if *left_seconds == 0 { "is over" } else { "was cut short" };
+            let how = if *left_seconds == 0 { "is over" } else { "ended early" };
             of_group(group, Level::Info, format!("{label}: the soak {how}"))
         }
         Event::Gate { group, sample, .. } => {
@@ -120,10 +120,11 @@ pub fn said(event: &Event) -> LogLine {
             let what = format!("aborting {} on {}", step_name(*step), names(hosts));
             LogLine { step: Some(*step), ..LogLine::here(Level::Warning, what) }
         }
-        Event::Ended { verdict, status, rows, seconds } => {
+        Event::Ended { verdict, ways_out, status, rows, seconds } => {
             let level = if *status == 0 { Level::Info } else { Level::Error };
             let not_ok = rows.iter().filter(|row| !row.ok).count();
             let rest = if not_ok == 0 { String::new() } else { format!(", {} not ok", counted(not_ok, "host")) };
+            let verdict = [std::slice::from_ref(verdict), ways_out].concat().join("; ");
             LogLine::here(level, format!("{verdict} (exit status {status}, after {}{rest})", took(*seconds)))
         }
     }

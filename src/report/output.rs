@@ -5,10 +5,11 @@ use std::io::Write;
 use super::bar::Bar;
 use super::causes::{Cause, Causes};
 use super::event::Note;
+use super::gate_news::GateNews;
 use super::output_buffer::{HostOutput, OutputBuffer};
 use super::render_options::{RenderOptions, Verbosity};
 use super::sink::{Form, Sink};
-use super::words::{heading, hosts, stopping, took};
+use super::words::{heading, hosts, soak, stopping, took};
 use super::{Event, HostRow, Reporter, table};
 use crate::targets::Target;
 use crate::terminal::{Style, Styled, Theme};
@@ -24,6 +25,8 @@ pub struct Output<O, E> {
     remarks: [Causes<Level>; 2],
     /// With folding, what the hosts have said so far; `None`: it is shown at once.
     kept: Option<OutputBuffer>,
+    /// What was told of health gates.
+    gates: GateNews,
     /// On a terminal, how far it is.
     bar: Option<Bar>,
 }
@@ -53,6 +56,7 @@ impl<O: Write, E: Write> Output<O, E> {
             looks,
             remarks: Default::default(),
             kept: fold.then(OutputBuffer::default),
+            gates: GateNews::default(),
             bar,
         }
     }
@@ -176,6 +180,10 @@ impl<O: Write, E: Write> Reporter for Output<O, E> {
             bar.follow(event);
         }
         match event {
+            // What Hoist itself says there, around a command whose host is drained.
+            Event::HostLine { host, line } if line.level == Level::Debug => {
+                self.remark(&Note { host: Some(host.clone()), ..Note::new(Level::Debug, line.message.as_str()) });
+            }
             Event::HostLine { host, line } => match &mut self.kept {
                 Some(kept) => kept.line(host, line),
                 None => self.host_line(line.level.into(), &host.to_string(), &line.message),
@@ -186,12 +194,18 @@ impl<O: Write, E: Write> Reporter for Output<O, E> {
                 }
             }
             Event::Note(note) => self.remark(note),
+            Event::SoakStarted { label, seconds, .. } => self.remark(&Note::new(Level::Info, soak(label, *seconds))),
+            Event::SoakEnded { label, left_seconds: 1.., .. } => self.warn(format!("{label}: the soak was cut short")),
+            Event::Gate { moment, label, sample, .. } => {
+                let level = self.gates.of(*moment, label, sample).level;
+                self.remark(&Note::new(level, sample.to_string()));
+            }
             Event::Stopping { step, hosts: members, stops, seconds, limit, advice } => {
                 let names = self.look(Stream::Err).folded(members);
                 self.warn(stopping(*step, &names, members.len(), *stops, (*seconds, *limit)));
                 self.warn(advice.as_str());
             }
-            Event::Ended { verdict, status, rows, seconds } => {
+            Event::Ended { verdict, status, rows, seconds, .. } => {
                 for (said, members) in self.kept.as_mut().map(|kept| kept.take(rows)).unwrap_or_default() {
                     self.block(&said, &members);
                 }

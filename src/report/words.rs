@@ -43,7 +43,7 @@ pub fn waiting(what: &str, seconds: u64, limit: u64) -> String {
 
 /// A soak that begins: `canary1: soak for 10 min 00 s`.
 pub fn soak(label: &str, seconds: u64) -> String {
-    format!("{label}: soak for {}", took(seconds as f64))
+    format!("{label}: soaking for {}", took(seconds as f64))
 }
 
 /// What is said of a group without any room left.

@@ -88,7 +88,10 @@ impl fmt::Display for Fault {
         match self {
             // Hoist's own process on a target ends with 1 whenever it has said why.
             Fault::Failed { reason, status: None | Some(1) } => f.write_str(reason),
-            Fault::Failed { reason, status: Some(status) } => write!(f, "{reason} (exit status {status})"),
+            Fault::Failed { reason, status: Some(status) } => {
+                let own = format!("exit status {status}");
+                if reason.starts_with(&own) { f.write_str(reason) } else { write!(f, "{reason} ({own})") }
+            }
             Fault::ChecksFailed { reason } => write!(f, "the old revision is live again, but {reason}"),
             Fault::MovedOn { to } => write!(f, "now runs {} of another deployment: left unchanged", to.short()),
             Fault::TimedOut { seconds } => write!(f, "timed out after {seconds} s"),

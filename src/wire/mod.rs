@@ -28,9 +28,9 @@ pub use fault::{Fault, Outcome, outcome};
 pub use lease::{Lease, LeaseStands};
 pub use names::{Holder, Revision, RunId, StartedBy};
 pub use request::{
-    Ask, CHECK_TIMEOUT, Check, CheckPoint, CheckType, ConfigFile, ForScap, Header, LockHolderLine, OutputFormat,
-    Preflight, Probe, ProbedDeployment, Render, Request, Run, ScriptHead, Service, ServiceName, StageRequest, Tries,
-    Unlock,
+    Ask, CHECK_TIMEOUT, Check, CheckPoint, CheckType, CommandLine, ConfigFile, ForScap, Header, LockHolderLine,
+    OutputFormat, Preflight, Probe, ProbedDeployment, Render, Request, Run, ScriptHead, Service, ServiceName,
+    StageRequest, Tries, Unlock,
 };
 pub use running::{RunningService, VerifyService};
 pub use stage::Stage;

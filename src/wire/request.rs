@@ -233,6 +233,9 @@ pub struct StageRequest {
     /// The target as its target file names it, for the commands that drain it.
     #[serde(default)]
     pub host: String,
+    /// What the stage `command` runs; `None`: the run has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Box<CommandLine>>,
     /// `None` when `config_deploy` is off.
     pub config_files: Option<Vec<ConfigFile>>,
     /// The texts of the repository's templates by name, so that one may include another. Empty without `config_files`.
@@ -279,6 +282,15 @@ impl StageRequest {
             ("HOIST_REVISION", self.revision.to_string()),
         ]
     }
+}
+
+/// A command of the operator's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandLine {
+    /// For the login shell of the account.
+    pub line: String,
+    /// Seconds that it may take by itself; the request's own limit is for all that stands around it, too.
+    pub timeout: u64,
 }
 
 fn yes() -> bool {

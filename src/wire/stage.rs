@@ -24,6 +24,8 @@ named! {
         Undrain = "undrain",
         /// Show what the configuration files would change; changes nothing.
         ConfigDiff = "config_diff",
+        /// Run a command of the operator's while the target is drained.
+        Command = "command",
     }
 }
 
@@ -32,8 +34,13 @@ impl Stage {
     fn is_of_deployment(self) -> bool {
         match self {
             Stage::Fetch | Stage::ConfigDeploy | Stage::Promote | Stage::Finalize => true,
-            Stage::RestartService | Stage::Rollback | Stage::Undrain | Stage::ConfigDiff => false,
+            Stage::RestartService | Stage::Rollback | Stage::Undrain | Stage::ConfigDiff | Stage::Command => false,
         }
+    }
+
+    /// Whether checks and keys may name it. An undrain is a part of other stages, and a command is the operator's own.
+    pub fn is_configured(self) -> bool {
+        !matches!(self, Stage::Undrain | Stage::Command)
     }
 
     /// Whether it takes the services of a host down for a while, where there are any.
@@ -54,7 +61,7 @@ impl FromStr for Stage {
     fn from_str(text: &str) -> Result<Self, String> {
         let wanted = if text == "handle_service" { "restart_service" } else { text };
         Stage::ALL.into_iter().find(|stage| stage.name() == wanted).ok_or_else(|| {
-            let names: Vec<_> = Stage::ALL.iter().map(|stage| stage.name()).collect();
+            let names: Vec<_> = Stage::ALL.iter().filter(|it| it.is_configured()).map(|it| it.name()).collect();
             format!("unknown stage {text:?}; the stages are {}", names.join(", "))
         })
     }

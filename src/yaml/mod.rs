@@ -209,7 +209,7 @@ mod tests {
             fails(&format!("a: 1\nb: {}\n", "9".repeat(50))).starts_with("x.yaml:2: a number with too many digits")
         );
         assert!(fails("a: 2026-02-30\n").starts_with("x.yaml:1: this date does not exist"));
-        assert!(fails("? [a]\n: b\n").contains("a key may not be a list"));
+        assert!(fails("? [a]\n: b\n").contains("a key cannot be a list"));
         let secret = fails("password: \"hunter2\nother: 1\n");
         assert!(!secret.contains("hunter2") && !secret.contains('\n'), "{secret}");
         assert!(parse(b"a: b\nc: \xff\n", "x.yaml").unwrap_err().to_string().starts_with("x.yaml:2: not UTF-8"));

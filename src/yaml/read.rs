@@ -18,10 +18,10 @@ pub fn document(source: &str, name: &str) -> Result<Node, Problem> {
         return Err(invalid(name, line, format!("the character U+{:04X}: remove it", u32::from(c))));
     }
     if let Some(line) = odd_directive(source) {
-        return Err(invalid(name, line, "a directive that PyYAML does not read: remove it"));
+        return Err(invalid(name, line, "unsupported directive: remove it"));
     }
     if let Some(line) = end_ahead(source) {
-        return Err(invalid(name, line, "the end of a document before its beginning: remove it"));
+        return Err(invalid(name, line, "a document end marker before the first document: remove it"));
     }
     let mut source = source.to_owned();
     loop {
@@ -152,13 +152,13 @@ impl<'a> Reader<'a> {
                         );
                     }
                     if !self.names.insert(name.into_owned()) {
-                        let why = "not valid YAML: a second anchor with that name: rename one";
+                        let why = "not valid YAML: duplicate anchor: rename one";
                         return self.fail(line, why);
                     }
                 }
                 Some(Ok(event)) => return Ok(event),
                 Some(Err(error)) => return Err(Failure::Parser(error)),
-                None => return self.fail(1, "not valid YAML: it ends too early"),
+                None => return self.fail(1, "not valid YAML: unexpected end of file"),
             }
         }
     }
@@ -199,7 +199,7 @@ impl<'a> Reader<'a> {
             blank = c.is_whitespace();
             if c == '\t' && !comment {
                 let line = self.source[..self.checked + at].matches('\n').count() + 1;
-                return self.fail(line, "not valid YAML: a tab outside of quotes: use blanks");
+                return self.fail(line, "not valid YAML: a tab outside of quotes: use spaces");
             }
         }
         self.checked = self.checked.max(to);
@@ -213,7 +213,7 @@ impl<'a> Reader<'a> {
         let (anchor, node) = match event {
             Event::Alias(id) => {
                 let Some((node, size)) = self.anchors.get(&id).cloned() else {
-                    return self.fail(line, "an alias is inside the value that it refers to: write the value instead");
+                    return self.fail(line, "an alias refers to a value that contains it: write the value instead");
                 };
                 self.count += size;
                 if self.count > MOST {
@@ -336,7 +336,7 @@ impl<'a> Reader<'a> {
         };
         let key = self.node(event, span)?;
         match key.value {
-            Value::List(_) | Value::Map(_) => self.fail(key.line, format!("a key may not be {}: use text", key.kind())),
+            Value::List(_) | Value::Map(_) => self.fail(key.line, format!("a key cannot be {}: use text", key.kind())),
             _ => Ok(key),
         }
     }
@@ -384,7 +384,7 @@ impl<'a> Reader<'a> {
             let alike = seen.entry(hashed(key)).or_default();
             if let Some(before) = alike.iter().find(|before| same_key(before, key)) {
                 let (before, key_text) = (before.line, key.key_text());
-                let why = format!("duplicate key {key_text:?}, first in line {before}: remove one");
+                let why = format!("duplicate key {key_text:?}, first on line {before}: remove one");
                 return self.fail(key.line, format!("not valid YAML: {why}"));
             }
             alike.push(key);

@@ -7,7 +7,7 @@ use super::Value;
 /// # Errors
 /// When it is not of that type, or cannot be kept.
 pub fn value(text: &str, plain: bool, tag: Option<&str>) -> Result<Value, String> {
-    let wrong = |name: &str| format!("this is not a value of the type !!{name}");
+    let wrong = |name: &str| format!("not a valid !!{name}");
     Ok(match tag {
         None if !plain => Value::Text(text.to_owned()),
         // This tag says to guess, even what stands in quotes.

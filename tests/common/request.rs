@@ -22,6 +22,7 @@ pub fn plain(header: Header, group: &str, revision: Revision) -> StageRequest {
         nrpe_dir: "/etc/nagios/nrpe.d".into(),
         service: Service::default(),
         drain: None,
+        command: None,
         host: String::new(),
         config_files: None,
         templates: Default::default(),

@@ -9,13 +9,15 @@ use super::{Farm, Project, address};
 pub struct Restarts(PathBuf);
 
 impl Restarts {
-    /// Installs such a service on the first hosts of a farm, as `/srv/service`, and configures it.
+    /// Installs such a service on the first hosts of a farm, as `/srv/service`, and configures it. A restart takes 0.4 s,
+    /// and for as long as there is a file `/srv/hold` on its host.
     pub fn install(farm: &Farm, project: &Project, hosts: usize) -> Restarts {
         let log = project.path(".git/restarts");
         for n in 0..hosts {
             let path = farm.srv(&address(n)).join("service");
             let log = log.display();
-            std::fs::write(&path, format!("#!/bin/sh\necho + >> {log}\nsleep 0.4\necho - >> {log}\n")).unwrap();
+            let wait = "sleep 0.4\nwhile test -e /srv/hold; do sleep 0.05; done";
+            std::fs::write(&path, format!("#!/bin/sh\necho + >> {log}\n{wait}\necho - >> {log}\n")).unwrap();
             std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
         }
         project.configure("service_name: web\nservice_command: /srv/service {action} {service}");
@@ -26,9 +28,13 @@ impl Restarts {
         std::fs::read_to_string(&self.0).unwrap_or_default()
     }
 
-    /// How many restarts have ended.
+    /// How many restarts have begun, `+`, or ended, `-`.
+    pub fn count(&self, sign: &str) -> usize {
+        self.text().lines().filter(|line| *line == sign).count()
+    }
+
     pub fn ended(&self) -> usize {
-        self.text().lines().filter(|line| *line == "-").count()
+        self.count("-")
     }
 
     /// How many restarts there were since the last time, and how many at once at the most.

@@ -6,7 +6,8 @@
 #   farm.sh down DIR   end its sshd and everything that was started through it
 #
 # What a host has on its disk is DIR/hosts/ADDRESS/srv (seen as /srv over there) and DIR/hosts/ADDRESS/home. A file
-# DIR/hosts/ADDRESS/down makes that host refuse every command.
+# DIR/hosts/ADDRESS/down makes that host refuse every command. A file DIR/hosts/ADDRESS/machine has the id of the first
+# process of a machine that the host's commands are run in (tests/systemd/machine.sh).
 #
 # Environment, for up:
 #   FARM_PORT         the port; a free one is looked for when it is unset
@@ -87,6 +88,9 @@ if [ -n "$hostnames" ]; then
     export HOIST_FARM_NAME
     exec unshare -m -u --propagation private sh -c \
         'hostname "$HOIST_FARM_NAME" && mount --bind "$HOIST_FARM_HOST/srv" /srv && exec sh -c "$SSH_ORIGINAL_COMMAND"'
+fi
+if [ -e "$host/machine" ]; then
+    exec nsenter -t "$(cat "$host/machine")" -m -p -C sh -c 'cd "$HOME" && exec sh -c "$SSH_ORIGINAL_COMMAND"'
 fi
 # The mount is seen by this session alone and goes with its last process.
 exec unshare -m --propagation private sh -c 'mount --bind "$HOIST_FARM_HOST/srv" /srv && exec sh -c "$SSH_ORIGINAL_COMMAND"'

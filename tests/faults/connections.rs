@@ -8,6 +8,8 @@ use crate::scene::{STAGES, Scene};
 /// A fleet of which the first three hosts are behind proxies.
 fn behind_proxies() -> (Scene, Vec<Proxy>) {
     let mut scene = Scene::bare(0, 5);
+    // Four are at work at once.
+    scene.allow(80);
     let proxies: Vec<Proxy> = (0..3).map(|n| Proxy::to(&address(n), scene.farm.port)).collect();
     for (n, proxy) in proxies.iter().enumerate() {
         scene.rename(n, format!("{}:{}", address(n), proxy.port));

@@ -18,3 +18,4 @@ mod running;
 mod scene;
 mod small;
 mod stages;
+mod trace;

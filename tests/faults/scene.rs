@@ -1,6 +1,7 @@
 //! A fleet that runs a first revision, with a service and a configuration file; ways to stop and to break its hosts; and
 //! what must be true whenever a command has ended.
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::common::{self, CACHE, Farm, Links, Project, address};
 use crate::processes::{above, cmdline, kill_if_there, parent, proc_file};
 use crate::running::{Running, Summary};
+use crate::trace::Trace;
 
 /// The stages of a deployment that goes well, in order.
 pub const STAGES: [&str; 4] = ["fetch", "config_deploy", "promote", "finalize"];
@@ -16,8 +18,9 @@ const SETTINGS: &str = "config_deploy: True\nservice_name: web\nservice_command:
                         keepalive: 1\nconnect_timeout: 5\nreconnect_timeout: 20";
 
 /// It runs what was live when it was started.
-const SERVICE: &str = "#!/bin/sh\n[ \"$1\" = status ] || cat /srv/deployment/app/index.html > /srv/running\n\
-                       ! cmp -s /srv/running /srv/breaks-service\n";
+const SERVICE: &str = "#!/bin/sh\nif [ \"$1\" = status ]; then ! cmp -s /srv/running /srv/breaks-service; exit; fi\n\
+                       DOWN\ncat /srv/deployment/app/index.html > /srv/running\n\
+                       ! cmp -s /srv/running /srv/breaks-service || exit 1\nUP\n";
 
 /// What a host looks like from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +38,11 @@ pub struct Scene {
     pub hosts: usize,
     /// The last revision that every host was brought to.
     pub stands: String,
+    /// What the hosts note of their services.
+    pub trace: RefCell<Trace>,
+    canary: usize,
+    /// What the hosts looked like before the newest run, whichever commands end it.
+    before_run: RefCell<Vec<Look>>,
     /// How each target is named, where that is not its address.
     names: Vec<String>,
     count: usize,
@@ -51,7 +59,12 @@ impl Scene {
     pub fn bare(canary: usize, default: usize) -> Scene {
         let (farm, project) = Project::on_farm(canary, default);
         let hosts = canary + default;
-        project.configure(SETTINGS);
+        let trace = Trace::new(farm.dir.path());
+        // What is drained is noted ahead of a failure, and what is put back behind one.
+        let (drain, undrain) = (trace.note("drain", "$HOIST_HOST"), trace.note("undrain", "$HOIST_HOST"));
+        let fails = |part| format!("test ! -e /srv/do-{part} || . /srv/do-{part}");
+        let drain = format!("drain: {drain}; {}\nundrain: {}; {undrain}", fails("drain"), fails("undrain"));
+        project.configure(&format!("{SETTINGS}\n{}\n{drain}", trace.setting()));
         project.write("hoist/config-files.yaml", "/srv/etc/app.conf:\n  template: app.conf.j2\n");
         project.write("hoist/templates/app.conf.j2", "revision = {{ colour }}\n");
         project.write("hoist/vars.yaml", "colour: grey\n");
@@ -73,14 +86,25 @@ impl Scene {
         checks += "  page:\n    stage: promote\n    shell: true\n    command: \"! cmp -s index.html /srv/broken\"\n";
         project.write("hoist/checks.yaml", &checks);
         let stands = project.commit("first");
-        let scene = Scene { names: (0..hosts).map(address).collect(), farm, project, hosts, stands, count: 0 };
+        let names = (0..hosts).map(address).collect();
+        let trace = RefCell::new(trace);
+        let before_run = RefCell::default();
+        let scene = Scene { names, farm, project, hosts, stands, trace, canary, before_run, count: 0 };
         for n in 0..hosts {
             scene.farm.host(&address(n));
-            scene.put(n, "bin/service", SERVICE);
+            let note = |word| scene.trace.borrow().note(word, &address(n));
+            scene.put(n, "bin/service", &SERVICE.replace("DOWN", &note("down")).replace("UP", &note("up")));
             let path = scene.srv(n).join("bin/service");
             std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         }
         scene
+    }
+
+    /// How many hosts of each group may be out of service at once, as a percentage of it.
+    pub fn allow(&self, percent: usize) {
+        let mut trace = self.trace.borrow_mut();
+        trace.allow(percent);
+        self.project.configure(&trace.setting());
     }
 
     /// Brings every host to the first revision.
@@ -204,9 +228,14 @@ impl Scene {
         static STARTED: AtomicUsize = AtomicUsize::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let [out, err] = ["out", "err"].map(|name| self.project.path(&format!(".git/{name}.{number}")));
+        let before = self.looks();
+        if !self.is_unfinished() {
+            self.trace.borrow_mut().begin();
+            self.before_run.replace(before.clone());
+        }
         let mut command = self.project.hoist(arguments);
         command.stdout(std::fs::File::create(&out).unwrap()).stderr(std::fs::File::create(&err).unwrap());
-        Running { before: self.looks(), child: command.stdin(Stdio::null()).spawn().unwrap(), out, err }
+        Running { before, child: command.stdin(Stdio::null()).spawn().unwrap(), out, err }
     }
 
     /// Starts `hoist deploy`.
@@ -238,6 +267,9 @@ impl Scene {
     /// The invariants: every target has one row, which says what its disk says; and the status is no lie.
     #[track_caller]
     pub fn check(&self, summary: &Summary, before: &[Look]) {
+        let addresses: Vec<String> = (0..self.hosts).map(address).collect();
+        let (canary, default) = addresses.split_at(self.canary);
+        self.trace.borrow().is_within_budget(&[canary, default]);
         let Some(rows) = &summary.rows else {
             let untouched = [Some(2), Some(5), Some(6)].contains(&summary.status);
             assert!(untouched, "no host is accounted for: {summary:#?}");
@@ -258,9 +290,11 @@ impl Scene {
                 );
             }
             let ok = row["ok"].as_bool().unwrap();
+            let is_drained = self.trace.borrow().drained().contains(&address(n));
+            assert!(!ok || !is_drained, "a host that is ok is drained: {context}");
             match row["state"].as_str().unwrap() {
                 "finalized" => assert_eq!(look, self.finalized(revision), "{context}"),
-                "rolled_back" => assert!(self.is_back(&look, &before[n]), "{context}"),
+                "rolled_back" => assert!(self.is_back(n, &look, &before[n]), "{context}"),
                 _ if ok => assert_eq!(look.links, before[n].links, "a host that is ok has changed: {context}"),
                 _ => assert!(row["reason"].is_string(), "a host that is not ok, without a reason: {context}"),
             }
@@ -280,7 +314,7 @@ impl Scene {
                 for (n, before) in before.iter().enumerate() {
                     let look = self.look(n);
                     assert!(
-                        self.is_back(&look, before) || look == *before,
+                        self.is_back(n, &look, before) || look == *before,
                         "status 1, and {} is not back: {look:#?}\nbefore: {before:#?}\n{summary:#?}",
                         address(n)
                     );
@@ -292,12 +326,14 @@ impl Scene {
         }
     }
 
+    /// Whether a host is on what it had finalized, or on what was live before the run without being finalized. A run that
+    /// another command ends may have been finalizing: what was there before the run itself is then what all hosts stood on.
     #[track_caller]
-    /// Whether a host is on what it had finalized. A run that another command ends may have been finalizing: what was
-    /// there before the run itself is then what all hosts stood on.
-    fn is_back(&self, look: &Look, before: &Look) -> bool {
+    fn is_back(&self, n: usize, look: &Look, before: &Look) -> bool {
         let done = before.links.done.as_ref().expect("nothing to go back to");
-        [done, &self.stands].into_iter().any(|revision| *look == self.finalized(revision))
+        let mut first = self.before_run.borrow()[n].clone();
+        first.links.in_progress = None;
+        *look == first || [done, &self.stands].into_iter().any(|revision| *look == self.finalized(revision))
     }
 
     fn is_untouched(&self, before: &[Look], summary: &Summary) {
@@ -324,6 +360,12 @@ impl Scene {
     /// The journals, oldest first.
     pub fn journals(&self) -> Vec<PathBuf> {
         self.files("hoist/state", "journal")
+    }
+
+    /// Whether the newest run has come to no end yet.
+    pub fn is_unfinished(&self) -> bool {
+        let newest = self.journals().pop().map(|path| std::fs::read(path).unwrap());
+        newest.is_some_and(|text| !String::from_utf8_lossy(&text).contains("\"record\":\"closed\""))
     }
 
     /// The log of the newest run.

@@ -78,13 +78,13 @@ fn every_gate_is_asked_at_once_and_its_verdict_is_printed() {
         "pass          good           0.001",
         "fail          bad            0.2 is not < 0.01",
         "fail          watched        0.2 is not < 0.01 (observed only)",
-        "pass          quiet          the query gives no series",
-        "inconclusive  nothing        the query gives no series",
-        "inconclusive  nan            the query gives NaN",
-        "inconclusive  typo           Prometheus says: parse error: unexpected end of input",
+        "pass          quiet          the query returned no series",
+        "inconclusive  nothing        the query returned no series",
+        "inconclusive  nan            the query returned NaN",
+        "inconclusive  typo           error from Prometheus: parse error: unexpected end of input",
         "pass          command (web)  web",
         "pass          page (web)     7",
-        "fail          alerts (web)   1 alert fires: Slow",
+        "fail          alerts (web)   1 alert is firing: Slow",
         "4 pass, 3 fail, 3 inconclusive",
     ] {
         assert!(ran.out.lines().any(|it| it == line), "{line:?} is not in\n{}{}", ran.out, ran.err);
@@ -139,12 +139,12 @@ fn a_source_that_is_gone_hangs_floods_or_babbles_is_never_a_pass() {
     gates += "  missing: {when: before, command: /nonexistent, no_data: pass}\n";
     let ran = ask(&project(&gates), &[]).ends(1).says("0 pass, 0 fail, 12 inconclusive");
     for (name, why) in [
-        ("gone", "does not answer: Connection refused"),
-        ("silent", "does not answer: no answer within 3 s"),
-        ("flood", "does not answer: the answer is larger than 8 MiB"),
-        ("circle", "does not answer: too many redirects"),
-        ("html", "the answer is not Prometheus's (HTTP status 502): <html>no</html>"),
-        ("html-alerts", "Alertmanager answers with HTTP status 502: <html>no</html>"),
+        ("gone", ": Connection refused"),
+        ("silent", ": no answer within 3 s"),
+        ("flood", ": the response is larger than 8 MiB"),
+        ("circle", ": too many redirects"),
+        ("html", "not a response of Prometheus (HTTP status 502): <html>no</html>"),
+        ("html-alerts", "Alertmanager returned HTTP status 502: <html>no</html>"),
         ("hangs", "the command did not end within 1 s"),
         ("missing", "cannot run /nonexistent: No such file or directory"),
     ] {
@@ -176,7 +176,7 @@ fn a_page_is_judged_by_status_and_text_and_one_that_does_not_answer_fails() {
     ];
     let ran = ask(&project(&gates.concat()), &[]).ends(1).says("3 pass, 3 fail, 0 inconclusive");
     for line in [
-        "fail  text    the answer does not contain \"is bad\": all is well",
+        "fail  text    the response does not contain \"is bad\": all is well",
         "fail  teapot  HTTP status 418: short and stout",
         "pass  wanted  418",
     ] {

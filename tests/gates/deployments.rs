@@ -34,7 +34,7 @@ fn watch_errors(project: &Project, monitoring: &Monitoring) {
     project.configure("soak_time: 12");
     let query = monitoring.share_of_errors();
     let more = format!(
-        "when: soak\n    query: '{query}'\n    require: '< 0.01'\n    interval: 1\n    delay: 8\n    within: 20"
+        "when: soak\n    query: '{query}'\n    require: '< 0.01'\n    interval: 1\n    delay: 8\n    within: 13"
     );
     write_gate(project, "errors", "prometheus", monitoring.prometheus_port, &more);
 }
@@ -88,7 +88,7 @@ fn errors_are_caught_on_the_canary_and_a_prometheus_that_is_gone_is_no_pass() {
     all_on(&farm, 3, &forced);
     monitoring.start_prometheus();
     let good = release(&project, "0 0.2\n");
-    project.deploy(&[]).ends(0);
+    project.deploy(&["-D", "default_soak_time:1", "-D", "canary_soak_time:9"]).ends(0);
     all_on(&farm, 3, &good);
 }
 
@@ -101,7 +101,7 @@ fn an_alert_that_fires_stops_a_deployment_unless_it_is_silenced() {
     write_gate(&project, "alerts", "alertmanager", monitoring.alertmanager_port, more);
     let well = project.git(&["rev-parse", "HEAD"]);
     let bad = release(&project, "0.05 0.2\n");
-    project.deploy(&[]).ends(1).says("gate alerts failed: 1 alert fires: PageErrors");
+    project.deploy(&[]).ends(1).says("gate alerts failed: 1 alert is firing: PageErrors");
     (0..2).for_each(|n| is_untouched(&farm, n, &well));
 
     let silence = std::process::Command::new("amtool")
@@ -109,14 +109,15 @@ fn an_alert_that_fires_stops_a_deployment_unless_it_is_silenced() {
         .output()
         .unwrap();
     assert!(silence.status.success(), "{silence:?}");
-    project.deploy(&[]).ends(0);
+    // By its end, the soak of the first group alone would have been long enough for the alert.
+    project.deploy(&["-D", "canary_soak_time:15", "-D", "soak_time:1"]).ends(0);
     all_on(&farm, 2, &bad);
 }
 
 #[test]
 fn a_comparison_of_the_canaries_with_the_hosts_on_the_old_revision_catches_one_that_is_slower() {
     let (farm, project, monitoring) = watched(2, 2);
-    project.configure("canary_soak_time: 30\ngroup_soak_time: 3");
+    project.configure("canary_soak_time: 22\ngroup_soak_time: 3");
     let ratio = "sum by (instance) (rate(seconds_total[3s])) / sum by (instance) (rate(requests_total[3s]))";
     let more = format!(
         "when: soak\n    query: '{ratio}'\n    worse: higher\n    interval: 3\n    delay: 6\n    samples: 8\n    difference: 10%"

@@ -57,7 +57,7 @@ fn a_token_reaches_its_server_and_nobody_else() {
 
     // What is wrong with the file is said without what is in it.
     fs::write(&token, format!("{TOKEN}\nX-Evil: yes\n")).unwrap();
-    let ran = ask(&project, &["bearer"]).ends(1).says("inconclusive").says("holds more than one line");
+    let ran = ask(&project, &["bearer"]).ends(1).says("inconclusive").says("contains more than one line");
     assert!(!ran.out.contains(TOKEN));
     fs::remove_file(&token).unwrap();
     ask(&project, &["bearer"]).ends(1).says("token: No such file or directory");
@@ -98,7 +98,7 @@ fn a_server_is_trusted_by_the_certificates_of_ca_file() {
     let ca = format!(", ca_file: {}", certificate.display());
     let project = project(&format!("gates:\n{}{}", gate("trusted", &ca), gate("unknown", "")));
     ask(&project, &["trusted"]).ends(0).says("pass  trusted  200");
-    ask(&project, &["unknown"]).ends(1).says("does not answer: TLS: ").says("certificate verify failed");
+    ask(&project, &["unknown"]).ends(1).says(": TLS: ").says("certificate verify failed");
     fs::write(&certificate, "no certificate\n").unwrap();
     ask(&project, &["trusted"]).ends(1).says("holds no certificate in PEM");
     server.kill().unwrap();

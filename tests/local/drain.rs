@@ -372,6 +372,20 @@ fn a_drain_on_the_deploy_host_is_asked_of_the_deployer_and_ends_without_one() {
 }
 
 #[test]
+fn a_lease_that_runs_out_brings_a_host_back_that_nobody_can_drain_and_puts_no_drain_on_record() {
+    let scene = Scene::new();
+    let mut request = scene.with(|how| how.on = DrainOn::DeployHost);
+    request.confirm_timeout = 1;
+    let (_, reply) = with_deployer(&request, Stage::Promote, |_| Some(Ok(())));
+    reply.ok();
+    until(|| scene.target.facts(&request).lease.is_some_and(|it| matches!(it.stands, LeaseStands::RolledBack { .. })));
+    assert_eq!((scene.current().as_ref(), scene.drained()), (Some(&scene.one), None));
+    assert_eq!(scene.target.logged(), ["restart", "restart"]);
+    let log = fs::read_to_string(scene.target.root().join(".hoist/lease.log")).unwrap();
+    assert!(log.contains("drain: no deployer is connected"), "{log}");
+}
+
+#[test]
 fn a_record_that_is_damaged_is_a_drained_host_and_not_one_that_was_forgotten() {
     let scene = Scene::new();
     fs::write(scene.target.root().join(".hoist/drained.json"), "{\"since\":").unwrap();

@@ -223,6 +223,11 @@ fn a_service_that_a_host_does_not_have_is_found_at_the_probe_and_nothing_is_rest
     assert!(target.logged().is_empty());
     request.service.require_valid = true;
     assert_eq!(found(&request), [], "they are skipped");
+    // What drains the host right before the restart installs no unit.
+    request.service.require_valid = false;
+    request.checks =
+        vec![Check { kind: CheckType::Script, ..check("d", CheckPoint::Before(Stage::RestartService), "drain") }];
+    assert_eq!(found(&request), wanted);
     // A check that may install the unit runs ahead of the restart.
     request.service.require_valid = false;
     request.checks =

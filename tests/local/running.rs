@@ -8,22 +8,38 @@ use hoist::wire::{Level, Revision, Service, Stage, StageRequest, VerifyService};
 
 use crate::harness::*;
 
-/// `sv` as runit has it, but that it heeds a file `stuck`, with which it restarts nothing.
+/// `sv` as runit has it, but that it heeds three files: with `stuck` it restarts nothing; with `late` it ends the old
+/// process only after so many questions, and starts the new one after as many again, or not at all with `never`.
 const SUPERVISOR: &str = r#"#!/bin/sh
 pid=$(cat DIR/$2.pid 2>/dev/null)
 up() { [ -n "$pid" ] && readlink /proc/$pid/exe >/dev/null; }
+start() {
+    (cd LIVE && exec setsid sh ./run </dev/null >/dev/null 2>&1) &
+    echo $! >DIR/$2.pid
+    echo $! >>DIR/all
+}
 case $1 in
 status)
+    if [ -e DIR/late ] && [ -e DIR/restarted ]; then
+        echo asked >>DIR/restarted
+        asked=$(wc -l <DIR/restarted) late=$(cat DIR/late)
+        [ $asked != $late ] || kill -9 $pid
+        if [ $asked -ge $late ] && { [ -e DIR/never ] || [ $asked -lt $((2 * late)) ]; }; then
+            echo "down: $2: 0s, normally up, want up"
+            exit 0
+        fi
+        [ $asked != $((2 * late)) ] || start $1 $2
+        pid=$(cat DIR/$2.pid)
+    fi
     up && { echo "run: $2: (pid $pid) 1s"; exit 0; }
     echo "down: $2: 1s, normally up"
     ;;
 reload) up ;;
 restart)
     [ ! -e DIR/stuck ] || exit 0
+    [ ! -e DIR/late ] || { : >DIR/restarted; exit 0; }
     ! up || kill -9 $pid
-    (cd LIVE && exec setsid sh ./run </dev/null >/dev/null 2>&1) &
-    echo $! >DIR/$2.pid
-    echo $! >>DIR/all
+    start $1 $2
     ;;
 esac
 "#;
@@ -81,8 +97,9 @@ impl Scene {
         fs::read_to_string(self.target.dir.path().join("app.pid")).unwrap().trim().to_owned()
     }
 
-    fn set_stuck(&self) {
-        fs::write(self.target.dir.path().join("stuck"), "").unwrap();
+    /// Writes a file that the supervisor heeds.
+    fn supervisor(&self, name: &str, text: &str) {
+        fs::write(self.target.dir.path().join(name), text).unwrap();
     }
 }
 
@@ -134,10 +151,34 @@ fn a_service_that_dies_is_found_while_its_port_is_waited_for() {
 fn a_service_that_was_never_replaced_is_told_for_what_it_is_on_the_way_back_too() {
     let scene = Scene::new();
     let request = scene.fetched("exec sleep 101");
-    scene.set_stuck();
+    scene.supervisor("stuck", "");
     let stuck = format!("service app: after the restart it is still process {}: it was not restarted", scene.pid());
     assert_eq!(scene.run(&request, Stage::Promote).reason(), stuck);
     assert_eq!(scene.run(&request, Stage::Rollback).reason(), stuck);
+}
+
+#[test]
+fn a_service_that_is_between_two_starts_is_waited_for_and_is_down_when_it_stays_so() {
+    let scene = Scene::new();
+    let before = scene.pid();
+    let request = scene.fetched("exec sleep 101");
+    // The process from before is seen once more, then none, then the new one.
+    scene.supervisor("late", "2");
+    scene.run(&request, Stage::Promote).ok();
+    assert_ne!(scene.pid(), before);
+    // Once it was up it may not be down again, though its supervisor means to start it.
+    scene.supervisor("never", "");
+    let run = |run: &str| scene.run(&in_run(run, request.clone()), Stage::RestartService);
+    let ended = format!("service app: after the restart process {} ended", scene.pid());
+    assert_eq!(run("r3").reason(), ended);
+    for file in ["late", "never", "restarted"] {
+        fs::remove_file(scene.target.dir.path().join(file)).unwrap();
+    }
+    run("r4").ok();
+    // It does not come up at all.
+    scene.supervisor("late", "2");
+    scene.supervisor("never", "");
+    assert_eq!(run("r5").reason(), "service app: after the restart it is down: app: 0s, normally up, want up");
 }
 
 #[test]
@@ -153,7 +194,7 @@ fn what_still_uses_the_tree_of_another_revision_fails_the_promote_and_is_named()
         let request = scene.fetched(&script);
         let reply = scene.run(&request, Stage::Promote);
         let (reason, live) = (reply.reason(), request.revision.short());
-        assert!(reason.contains(&format!("has its {what} in {short} still, and {live} is live")), "{reason}");
+        assert!(reason.contains(&format!("still has its {what} in {short}, but {live} is live")), "{reason}");
         scene.run(&request, Stage::Rollback).ok();
     }
 }
@@ -195,7 +236,7 @@ fn a_command_of_ones_own_is_asked_only_if_that_is_wanted() {
     request.service.command = format!("{}/bin/sv {{action}} {{service}}", scene.target.dir.path().display());
     let reply = scene.run(&request, Stage::Promote).ok();
     let said = reply.lines(Level::Debug).join("\n");
-    assert!(said.contains("what it runs is not known: service_command is not known to answer"), "{said}");
+    assert!(said.contains("cannot determine what it runs: service_command is not known to answer"), "{said}");
     request.service.verify = Some(VerifyService::Strict);
     let reply = scene.run(&StageRequest { force: true, ..in_run("r3", request) }, Stage::Promote);
     assert!(reply.reason().contains("it is down"), "{}", reply.reason());
@@ -218,7 +259,7 @@ fn a_probe_tells_which_revision_a_service_runs_and_what_differs_from_the_live_on
     assert_eq!((service.up, &service.revisions), (true, &vec![scene.one.clone()]));
     assert_eq!(service.differs_from(facts.state.current.as_ref()), None);
     // What is live changes, and the service does not.
-    scene.set_stuck();
+    scene.supervisor("stuck", "");
     assert!(scene.run(&request, Stage::Promote).ended().0.is_err());
     let facts = running();
     let differs = facts.running[0].differs_from(facts.state.current.as_ref()).unwrap();

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
-use hoist::wire::{Fetch, Level, Request, Stage, StageRequest};
+use hoist::wire::{Check, CheckPoint, CheckType, Fetch, Level, Request, Stage, StageRequest};
 
 use crate::harness::*;
 
@@ -147,6 +147,16 @@ fn the_probe_asks_sudo_for_the_very_command_that_promote_will_run() {
     let found = nobody_finds(&target, &request);
     let wanted = "service app: nobody may not run `sudo systemctl reload app` without a password: add a NOPASSWD rule";
     assert!(found.iter().any(|(level, message)| *level == Level::Error && message.starts_with(wanted)), "{found:?}");
+    // A script that drains the host, or does anything else, gives nobody a rule.
+    for at in [CheckPoint::After(Stage::Fetch), CheckPoint::Before(Stage::RestartService)] {
+        request.checks = vec![Check { kind: CheckType::Script, ..check("drain", at, "drain") }];
+        let found = nobody_finds(&target, &request);
+        assert!(
+            found.iter().any(|(level, message)| *level == Level::Error && message.starts_with(wanted)),
+            "{found:?}"
+        );
+    }
+    request.checks.clear();
     // A command of the configuration's own that goes through sudo is asked for as it is.
     request.service.command = "sudo /usr/sbin/service {service} {action}".to_owned();
     assert!(nobody_finds(&target, &request)[0].1.contains("`sudo /usr/sbin/service app reload`"));
@@ -179,5 +189,7 @@ fn folders_that_the_user_may_not_write_to_are_found_at_the_probe() {
     own("0:0", &target.deploy_dir());
     let parent = target.live().parent().unwrap().display().to_string();
     let found = nobody_finds(&target, &request);
-    assert!(found[0].1.starts_with(&format!("cannot write to {parent}: Permission denied")), "{found:?}");
+    let all = format!("cannot write to {parent}, {} and 3 more: Permission denied (", target.root().display());
+    assert!(found[0].1.starts_with(&all) && found.len() == 1, "{found:?}");
+    assert!(found[0].1.contains(", and the remote user is nobody): use chown or chmod there, or set ssh_user to root"));
 }

@@ -104,6 +104,13 @@ pages! {
         statuses: &[("hoist check-config", 2)],
         ..Scene::of(Fleet::new())
     };
+    commands_are_run_and_hosts_are_drained_around_them: "hoist-run.1", Scene {
+        before: &[("hoist run --drain", |fleet| {
+            fleet.project.configure(&page::block_of("hoist-run.1", "drain:"));
+            fleet.project.write("hoist/gates.yaml", "gates:\n  up:\n    type: command\n    command: uptime\n    when: [subgroup, soak]\n");
+        })],
+        ..Scene::of(Fleet::with(&["v2.1", "v2.2"]))
+    };
     settings_are_shown_with_where_they_came_from: "hoist-config.1", Scene {
         before: &[("hoist config", |fleet| fleet.project.configure("fetch_batch_size: 5"))],
         ..Scene::of(Fleet::new())
@@ -142,6 +149,10 @@ pages! {
     health_gates_are_added_to_a_configuration: "hoist-gates.5", Scene {
         files: &[("DESCRIPTION", "hoist/gates.yaml")],
         before: &[("hoist check-config", |fleet| fleet.project.write("hoist/gates.yaml", &page::block_of("hoist-gates.5", "pages:")))],
+        ..Scene::of(Fleet::with(&["v2.1"]))
+    };
+    hooks_are_added_to_a_configuration: "hoist-hooks.5", Scene {
+        files: &[("DESCRIPTION", "hoist/hooks.yaml")],
         ..Scene::of(Fleet::with(&["v2.1"]))
     };
     a_configuration_of_two_groups_is_read: "hoist.cfg.5", Scene {

@@ -33,7 +33,7 @@ const REFUSED: &[&str] = &[
     "unknown tag",
     "too many digits",
     "nested deeper than 32",
-    "an alias is inside the value that it refers to",
+    "an alias refers to a value that contains it",
     "the character U+0085",
     "the character U+2028",
     "the character U+2029",

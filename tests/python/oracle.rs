@@ -142,7 +142,7 @@ const REFUSED: &[&str] = &[
     "a power that is a complex number",
     "the text grows beyond",
     "are not supported as sets",
-    "a part in square brackets has no meaning",
+    "a slice cannot be applied",
     "include without context within",
 ];
 

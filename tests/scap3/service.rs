@@ -136,7 +136,21 @@ fn a_service_that_runit_starts_again_and_again_is_a_failed_promote() {
     let scene = Scene::new(&["page", "page-worker"]);
     // It listens, and ends a moment after runit saw it come up.
     scene.host.commit("2-short");
-    scene.deploy(&[]).ends(1).says("service page: after the restart ");
+    for verify in [&[][..], &["verify_service:strict"]] {
+        scene.deploy(verify).ends(1).says("service page: after the restart ");
+        scene.is_back();
+    }
+    scene.deploy(&["verify_service:warn"]).ends(0).says("service page: after the restart ");
+    scene.host.commit("3-short");
+    let ran = scene.deploy(&["verify_service:off"]).ends(0);
+    assert!(!ran.out.contains("after the restart"), "{}", ran.out);
+}
+
+#[test]
+fn a_service_has_to_stay_up_for_as_long_as_min_healthy_time_says() {
+    let scene = Scene::new(&["page", "page-worker"]);
+    scene.host.commit("2-brief");
+    scene.deploy(&["min_healthy_time:6"]).ends(1).says("service page: after the restart ");
     scene.is_back();
 }
 
@@ -157,7 +171,7 @@ fn a_status_shows_what_runit_runs_and_marks_what_is_not_what_is_live() {
     // The page is restarted. The worker reloads where it is.
     let ran = scene.host.run(&["deploy", "--yes", "-l", "127.0.0.1", "--service-restart"]).ends(0);
     ran.says("service page-worker: after the reload process ")
-        .says(&format!("working directory in {one} still, and {two}"));
+        .says(&format!("still has its working directory in {one}, but {two}"));
     let status = scene.host.run(&["status", "127.0.0.1"]).ends(1);
     assert!(!status.out.contains("service page ("), "{}", status.out);
     status.says("service page-worker (process ");

@@ -14,7 +14,7 @@ use hoist::deploy::{Kind, Pace, Plan, StagePlan};
 use hoist::fleet::{Call, Fleet, Flow, HostEvent, HostResult, Step, Task};
 use hoist::report::{Event, Reporter};
 use hoist::targets::Group;
-use hoist::wire::{Facts, Fault, Outcome, Revision, Stage, StartedBy, State};
+use hoist::wire::{DrainOn, Drained, Facts, Fault, Outcome, Revision, Stage, StartedBy, State};
 
 /// Keeps all events.
 #[derive(Default)]
@@ -79,6 +79,10 @@ pub enum Act {
     Locked,
     /// A rollback that brings the old revision back, and finds that its checks fail.
     ChecksFail,
+    /// The drain fails: nothing is changed, and the host is put back.
+    DrainFails,
+    /// All is done, and the host cannot be put back into service.
+    UndrainFails,
 }
 
 /// One host's script: its acts in each step, by attempt; the last act repeats.
@@ -93,6 +97,12 @@ pub struct Script {
     pub has_done: bool,
     /// What is live there and was never finalized; `None`: what is finalized.
     pub live: Option<char>,
+    /// Whether it is drained around what takes its service down.
+    pub drains: bool,
+    /// Whether an earlier run has left it drained.
+    pub left_drained: bool,
+    /// Its answer when it is asked to go back into service.
+    pub undrain: Act,
 }
 
 impl Script {
@@ -107,14 +117,24 @@ impl Script {
             rollback: Act::Work,
             has_done: true,
             live: None,
+            drains: false,
+            left_drained: false,
+            undrain: Act::Work,
         }
     }
 
     /// What the host's links name before the run.
     pub fn before(&self) -> State {
         let done = self.has_done.then(|| revision('a'));
-        State { current: self.live.map(revision).or_else(|| done.clone()), done, ..State::default() }
+        let drained = self.left_drained.then(drained);
+        State { current: self.live.map(revision).or_else(|| done.clone()), done, drained, ..State::default() }
     }
+}
+
+/// The record of a drain.
+fn drained() -> Box<Drained> {
+    let since = "2026-01-01T00:00:00Z".to_owned();
+    Box::new(Drained { since, run: "20260101T000000.000Z-1-abcd".parse().unwrap(), on: DrainOn::Target, reason: None })
 }
 
 /// A host by its place in the plan.
@@ -134,6 +154,8 @@ pub enum Trace {
         stopped: bool,
     },
     Asked(String),
+    /// A host has gone out of service, or is back: by its own record.
+    Drained(Host, bool),
 }
 
 /// What outlives a deployer: the hosts.
@@ -271,6 +293,7 @@ impl Scripted {
             Step::Command => script.primary[0][0],
             Step::Run(Stage::Finalize) => script.finalize,
             Step::Run(Stage::Rollback) => script.rollback,
+            Step::Run(Stage::Undrain) => script.undrain,
             Step::Run(stage) => {
                 let acts = &script.primary[stage as usize % 3];
                 acts[(attempt as usize).min(acts.len() - 1)]
@@ -299,6 +322,42 @@ impl Scripted {
         }
     }
 
+    /// Drains the host, or puts it back.
+    fn drain(&mut self, host: Host, out: bool) {
+        let state = &mut self.world.borrow_mut().states[host];
+        if state.drained.is_some() != out {
+            state.drained = out.then(drained);
+            self.trace.borrow_mut().push(Trace::Drained(host, out));
+        }
+    }
+
+    /// Drains the host ahead of what takes its service down.
+    fn drain_for(&mut self, step: Step, task: &Task, act: Act) {
+        let host = task.host.index();
+        let live = self.world.borrow().states[host].current.clone();
+        let takes_down = match step {
+            Step::Run(Stage::Rollback) => live.as_ref() == Some(&self.new) && task.restore.is_some(),
+            Step::Run(stage) => stage.restarts() && live.is_some(),
+            Step::Command => live.is_some(),
+            _ => false,
+        };
+        let begins = !matches!(act, Act::FailEarly | Act::Unreachable | Act::Locked);
+        if takes_down && self.scripts[host].drains && begins {
+            self.drain(host, true);
+        }
+    }
+
+    /// Puts the host back where a step that does so has gone well, or has done nothing.
+    fn undrain_after(&mut self, host: Host, step: Step, act: Act) {
+        let puts_back = match step {
+            Step::Run(stage) => stage.restarts() || stage == Stage::Undrain,
+            step => step == Step::Command,
+        };
+        if puts_back && matches!(act, Act::Work | Act::DrainFails) {
+            self.drain(host, false);
+        }
+    }
+
     /// What somebody else has put on the host since, if they have.
     fn moved_on(&self, host: Host) -> Option<Revision> {
         let (state, before) = (&self.world.borrow().states[host], &self.before[host]);
@@ -324,9 +383,11 @@ impl Scripted {
             return HostResult { state, ..HostResult::from(Fault::MovedOn { to }) };
         }
         let act = self.act(host, step, task.attempt);
-        if matches!(act, Act::ChecksFail | Act::Work | Act::FailLate | Act::TimeOut | Act::Kill | Act::LostLate) {
+        self.drain_for(step, task, act);
+        if !matches!(act, Act::FailEarly | Act::Unreachable | Act::LostEarly | Act::Locked | Act::DrainFails) {
             self.apply(host, step, task);
         }
+        self.undrain_after(host, step, act);
         let failed = |reason: &str| Err(Fault::failed(reason));
         let outcome = match act {
             Act::Work => Ok(()),
@@ -337,6 +398,8 @@ impl Scripted {
                 Err(Fault::ChecksFailed { reason: "check page failed".into() })
             }
             Act::ChecksFail => failed("check"),
+            Act::DrainFails => failed("drain"),
+            Act::UndrainFails => failed("undrain"),
             Act::Kill => Err(Fault::Killed { signal: "KILL".into() }),
             Act::Unreachable => Err(Fault::Unreachable { reason: "refused".into() }),
             Act::LostLate | Act::LostEarly => Err(Fault::Lost { reason: "cut".into() }),
@@ -374,7 +437,7 @@ impl Scripted {
                 findings: Vec::new(),
                 running: Vec::new(),
             });
-        } else if answered && matches!(act, Act::Work | Act::FailEarly | Act::FailLate | Act::ChecksFail) {
+        } else if answered && !matches!(act, Act::Kill | Act::Locked) {
             result.state = Some(self.world.borrow().states[host].clone());
         }
         result

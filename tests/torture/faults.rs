@@ -20,6 +20,8 @@ enum Kind {
     Stage(&'static str),
     /// The service does not start with this revision.
     Service,
+    /// `drain` or `undrain` fails.
+    Drain(&'static str),
     /// The host refuses every command from the beginning.
     DownAtOnce,
     /// It does so from some time on, and its connections are cut.
@@ -67,6 +69,8 @@ impl Faults {
                 Kind::Stage(STAGES[3]),
                 Kind::Stage(STAGES[4]),
                 Kind::Service,
+                Kind::Drain("drain"),
+                Kind::Drain("undrain"),
                 Kind::DownAtOnce,
                 Kind::Down,
                 Kind::Cut,
@@ -88,6 +92,7 @@ impl Faults {
                 Kind::Check => scene.breaks_at(fault.host, revision),
                 Kind::Stage(stage) => scene.put(fault.host, &format!("do-{stage}"), "exit 7"),
                 Kind::Service => scene.put(fault.host, "breaks-service", &scene.text_of(revision)),
+                Kind::Drain(part) => scene.put(fault.host, &format!("do-{part}"), "exit 8"),
                 Kind::DownAtOnce => scene.farm.set_down(&address(fault.host), true),
                 _ => {}
             }
@@ -127,7 +132,7 @@ impl Faults {
         for fault in &self.0 {
             match fault.kind {
                 Kind::Check => scene.remove(fault.host, "broken"),
-                Kind::Stage(stage) => scene.remove(fault.host, &format!("do-{stage}")),
+                Kind::Stage(part) | Kind::Drain(part) => scene.remove(fault.host, &format!("do-{part}")),
                 Kind::Service => scene.remove(fault.host, "breaks-service"),
                 Kind::FullDisk => scene.remove(fault.host, "filling"),
                 _ => {}

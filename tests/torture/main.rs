@@ -20,6 +20,9 @@ mod scene;
 #[path = "../faults/small.rs"]
 #[allow(dead_code, reason = "the fault matrix uses the rest")]
 mod small;
+#[path = "../faults/trace.rs"]
+#[allow(dead_code, reason = "the fault matrix uses the rest")]
+mod trace;
 
 mod faults;
 
@@ -59,8 +62,10 @@ fn one_round(scene: &mut Scene, chance: &mut Chance) -> String {
     let revision = scene.revision();
     let limit = *chance.of(&["0", "0", "1", "50%"]);
     let batch = chance.of(&["1", "2", "80"]).to_string();
+    let budget = *chance.of(&[1, 50, 50, 75, 100]);
+    scene.allow(budget);
     let mut faults = Faults::draw(scene, chance, &revision);
-    let mut told = format!("{faults}, limit {limit}, batch {batch}");
+    let mut told = format!("{faults}, limit {limit}, batch {batch}, budget {budget}%");
     let limits = [format!("failure_limit:{limit}"), format!("canary_failure_limit:{limit}")];
     let rest = [
         format!("batch_size:{batch}"),
@@ -86,7 +91,7 @@ fn one_round(scene: &mut Scene, chance: &mut Chance) -> String {
     }
     let summary =
         if killed { finish_killed(scene, running, &mut faults, chance, &mut told) } else { running.end(scene) };
-    told += &format!(": status {:?}", summary.status);
+    told += &format!(": status {:?}, {}", summary.status, summary.verdict);
     faults.repair(scene);
     assert_ne!(summary.status, None, "{told}: {summary:#?}");
     told

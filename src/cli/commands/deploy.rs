@@ -23,7 +23,7 @@ command! {
             force ('f'),
             /// show how configuration files would change on each target; changes nothing
             dry_run,
-            /// omit the warning about keys for Scap's announcements
+            /// tell nothing to the IRC relay of Scap's keys (tcpircbot_host)
             no_log_message,
             /// only restart the services
             service_restart,
@@ -85,6 +85,6 @@ pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
         Some(message) => message,
         None => args.words.join(" "),
     };
-    let forgo_announcements = args.no_log_message;
-    operation::deploy(&options, Deployment { choice, message, is_message, forgo_announcements }, &console)
+    let no_log_message = args.no_log_message;
+    operation::deploy(&options, Deployment { choice, message, is_message, no_log_message }, &console)
 }

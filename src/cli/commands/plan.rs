@@ -23,7 +23,7 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let limit_hosts = args.limit()?;
     let choice =
         Choice { rev: args.rev, stages: args.stages, hosts: HostChoice::matching(limit_hosts), ..Choice::default() };
-    let plan = operation::plan(&options, &choice, &Console::new("plan", Show::answer(args.format), false))?;
+    let plan = operation::plan(&options, choice, &Console::new("plan", Show::answer(args.format), false))?;
     match args.format {
         Format::Text => drop(render::text(&plan).answer()),
         Format::Json => drop(answer_json(&render::Answer::of(&plan))?),

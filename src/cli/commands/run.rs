@@ -1,20 +1,21 @@
 //! `hoist run`: a command on targets.
 
+use std::io;
 use std::io::ErrorKind;
 
 use crate::cli::keyboard::Keyboard;
 use crate::cli::out::complain;
 use crate::cli::show::Show;
 use crate::cli::signals::Interrupts;
-use crate::cli::values::{flag, hosts};
+use crate::cli::values::{duration, flag, hosts};
 use crate::config;
+use crate::deploy::{Answer, Operator, Question};
 use crate::operation::{Command, Hosts, Overrides, Refused, command_line};
 use crate::report;
-use crate::report::Reporter;
-use crate::run::Caller;
-use crate::targets::{FailureLimit, Group, Steps, Target, fold};
+use crate::report::{Event, Reporter};
+use crate::targets::{FailureLimit, Group, Share, Steps, Target, fold};
 
-use super::{ExitCode, command};
+use super::{Console, ExitCode, command};
 
 /// What can be done about hosts that are at work.
 const CAN_ABORT: &str = "wait for them, or [a]bort now: a and Enter leave the command as it is on these hosts, and the \
@@ -36,9 +37,25 @@ command! {
             failure_limit: "limit",
             /// the sizes of successive subgroups, 1,10%,50%, or all (default: group_size)
             group_size: "sizes",
+            /// the number of hosts of a group that may be out of service, or a percentage such as 10%
+            max_unavailable: "limit",
+            /// the time to wait after each subgroup: 90s, 10m (default: run_sleep)
+            sleep: "duration",
             /// the time limit of the command on a host (default: stage_timeout)
             timeout: "duration",
         }
+
+        /// drain each target while the command runs there, with the commands of drain and undrain
+        #[argh(switch)]
+        pub drain: bool,
+
+        /// ask the health gates of gates.yaml, and stop if one fails
+        #[argh(switch)]
+        pub gates: bool,
+
+        /// run on more hosts than run_confirm_above without a question; an inconclusive gate stops the run
+        #[argh(switch, short = 'y')]
+        pub yes: bool,
 
         /// show output at the end, and identical output of several hosts once
         #[argh(switch)]
@@ -71,6 +88,11 @@ pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
     let overrides = Overrides {
         batch: flag("--batch", &args.batch, |text| config::values::number(text, 1))?,
         timeout: flag("--timeout", &args.timeout, config::values::seconds)?,
+        sleep: flag("--sleep", &args.sleep, duration)?,
+        max_unavailable: flag("--max-unavailable", &args.max_unavailable, str::parse::<Share>)?,
+        gates: args.gates,
+        drain: args.drain,
+        has_own_batch: args.batch.is_some() || args.group_size.is_some() || args.max_unavailable.is_some(),
         group: &|group: &mut Group| {
             group.limit = limit.unwrap_or(group.limit);
             group.steps = steps.clone().unwrap_or_else(|| group.steps.clone());
@@ -81,53 +103,93 @@ pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
         Some(_) if args.groups.is_some() => {
             return Err(Refused::not_both("--hosts", "--groups"));
         }
+        Some(_) if args.drain => {
+            return Err(Refused::Usage(
+                "--hosts and --drain cannot be combined: targets are drained as their group says; choose them with -l"
+                    .into(),
+            ));
+        }
         Some(from) => Hosts::Named { targets: hosts(&from)?, from },
         None => Hosts::Groups,
     };
-    let command = Command::prepare(&options, line, wanted, limit_hosts.as_deref(), &overrides)?;
+    let console = Console::new("run", show, args.yes);
+    let command = Command::prepare(&options, line, wanted, limit_hosts.as_deref(), &overrides)?.begin(&console)?;
     let interrupts = Interrupts::listen(LAST_WORDS)?;
     let names = |hosts: &[&Target]| fold(hosts.iter().copied());
-    let mut report = report::of_command(show.format, show.verbosity, names, args.fold);
-    Ok(command.run(&mut *report, &mut Operator { interrupts, keyboard: Keyboard, heard: false }))
+    let report = WithReader(report::of_command(show.format, show.verbosity, names, args.fold));
+    let mut operator = Caller { console: console.heeding(interrupts), yes: args.yes };
+    Ok(command.run(Box::new(report), &mut operator))
 }
 
 /// Who called, at a terminal or not.
-struct Operator {
-    interrupts: Interrupts,
-    keyboard: Keyboard,
-    /// The first interrupt was acknowledged.
-    heard: bool,
+struct Caller {
+    console: Console,
+    yes: bool,
 }
 
-impl Caller for Operator {
-    fn stops(&mut self, report: &dyn Reporter) -> bool {
-        end_without_a_reader(report);
-        self.interrupts.any()
+impl Operator for Caller {
+    fn ask(&mut self, question: &Question) -> Answer {
+        // Nobody is there to say that what no gate can tell is no matter.
+        if self.yes || !Keyboard.is_there() { Answer::No } else { self.console.ask(question) }
     }
 
-    fn advice(&mut self) -> Option<String> {
-        if std::mem::replace(&mut self.heard, true) {
-            return None;
-        }
-        self.keyboard.discard();
-        let choices = if self.keyboard.is_there() { CAN_ABORT } else { "" };
-        Some(format!("{choices}{CAN_STOP}"))
+    fn interrupted(&mut self) -> bool {
+        self.console.interrupted()
+    }
+
+    fn has_interrupted(&self) -> bool {
+        self.console.has_interrupted()
+    }
+
+    fn advice(&mut self, can_abort: bool) -> String {
+        Keyboard.discard();
+        let choices = if can_abort && Keyboard.is_there() { CAN_ABORT } else { "" };
+        format!("{choices}{CAN_STOP}")
     }
 
     fn aborts(&mut self) -> bool {
-        self.keyboard.aborts()
+        self.console.aborts()
+    }
+
+    fn name(&self) -> &'static str {
+        self.console.name()
     }
 }
 
-/// What nobody reads need not be run: with the reader of standard output gone this ends as any filter does, at once
-/// and in silence. Anything else that keeps output from being written is told.
-fn end_without_a_reader(report: &dyn Reporter) {
-    let Some(error) = report.broken() else { return };
-    if error.kind() != ErrorKind::BrokenPipe {
-        complain(&format!(
-            "hoist run: cannot write to standard output: {error}; {}",
-            &LAST_WORDS["hoist run: ".len()..]
-        ));
+/// Events for a reader without whom nothing need be run: with the reader of standard output gone this ends as any filter
+/// does, at once and in silence. Anything else that keeps output from being written is told.
+struct WithReader(Box<dyn Reporter>);
+
+impl WithReader {
+    fn end_without(&self) {
+        let Some(error) = self.0.broken() else { return };
+        if error.kind() != ErrorKind::BrokenPipe {
+            let stopped = &LAST_WORDS["hoist run: ".len()..];
+            complain(&format!("hoist run: cannot write to standard output: {error}; {stopped}"));
+        }
+        std::process::exit(ExitCode::Interrupted.status().into());
     }
-    std::process::exit(ExitCode::Interrupted.status().into());
+}
+
+impl Reporter for WithReader {
+    fn event(&mut self, event: &Event) {
+        self.0.event(event);
+    }
+
+    fn tick(&mut self) {
+        self.0.tick();
+    }
+
+    fn flush(&mut self) {
+        self.0.flush();
+        self.end_without();
+    }
+
+    fn broken(&self) -> Option<&io::Error> {
+        self.0.broken()
+    }
+
+    fn warning(&mut self) -> Option<Event> {
+        self.0.warning()
+    }
 }

@@ -73,8 +73,13 @@ pub fn backtest(past: &[Backtest]) -> Page {
             page.line("  no gate was due");
         }
         let row = |answer: &PastAnswer| {
-            let PastAnswer { gate, observe, group, at, verdict, reason, samples, range } = answer;
-            let values = range.map_or_else(String::new, |(low, high)| format!(", {low} to {high}"));
+            let PastAnswer { gate, observe, group, at, verdict, reason, samples, range, last } = answer;
+            let values = match (range, last) {
+                (Some((low, high)), _) => format!(", {low} to {high}"),
+                // A reason has it already.
+                (None, Some(last)) if reason.is_empty() => format!(", {last}"),
+                _ => String::new(),
+            };
             let time = clock::hms_of(at).unwrap_or_default();
             let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
             let observed = if *observe { " (observed only)" } else { "" };
@@ -153,6 +158,7 @@ struct PastRow<'a> {
     samples: usize,
     lowest: Option<f64>,
     highest: Option<f64>,
+    last: Option<&'a str>,
 }
 
 impl BacktestAnswer<'_> {
@@ -180,6 +186,7 @@ impl PastRow<'_> {
             samples: answer.samples,
             lowest: answer.range.map(|(low, _)| low),
             highest: answer.range.map(|(_, high)| high),
+            last: answer.last.as_deref(),
         }
     }
 }

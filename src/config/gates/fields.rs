@@ -17,7 +17,10 @@ pub fn texts(field: &Field) -> Result<Vec<String>, Problem> {
 /// Matchers of Alertmanager. A comma may be part of one.
 pub fn matchers(field: &Field) -> Result<Vec<Template>, Problem> {
     let texts: Vec<&str> = match &field.value.value {
-        Value::List(items) => items.iter().filter_map(Node::text).collect(),
+        Value::List(items) => {
+            let bad = || field.problem("matchers has an item that is not text: write 'severity=\"page\"', for example");
+            items.iter().map(Node::text).collect::<Option<_>>().ok_or_else(bad)?
+        }
         _ => vec![field.text()?],
     };
     let one = |text: &&str| {

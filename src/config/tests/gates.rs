@@ -59,6 +59,11 @@ fn the_environment_replaces_gates_in_their_place_switches_them_off_and_adds_its_
     let gates = repo.config().gates().unwrap().0;
     assert!(gates.iter().map(|gate| gate.name.as_str()).eq(["a", "b", "d"]), "{gates:?}");
     assert_eq!((gates[1].when[0], gates[1].timeout), (Moment::Soak, Duration::from_secs(10)));
+    assert!(repo.config().gates().unwrap().1.iter().all(|(_, note)| !note.contains("disables")));
+    repo.write("hoist/environments/beta/gates.yml", "gates: {errros: , b: }\n");
+    let (gates, notes) = repo.config().gates().unwrap();
+    assert!(gates.iter().map(|gate| gate.name.as_str()).eq(["a", "c"]), "{gates:?}");
+    assert!(notes[0].1.contains("gate \"errros\" is empty, and disables nothing"), "{notes:?}");
 }
 
 #[test]
@@ -138,7 +143,7 @@ fn a_wrong_gate_is_told_with_file_line_and_name() {
             3,
             "unknown moment \"soka\": did you mean \"soak\"?",
         ),
-        ("gates:\n  a:\n    command: x\n".to_owned(), 2, "has no moment"),
+        ("gates:\n  a:\n    command: x\n".to_owned(), 2, "does not say when to ask"),
         ("gates:\n  a:\n    when: soak\n".to_owned(), 2, "has no command"),
         (
             "gates:\n  a:\n    when: soak\n    type: promtheus\n".to_owned(),
@@ -168,7 +173,7 @@ fn a_wrong_gate_is_told_with_file_line_and_name() {
         (prometheus("    query: up\n    require: '< 1'\n"), 2, "has no address"),
         (prometheus("    url: http://p\n    query: up\n    require: 1\n"), 7, "does not begin with <"),
         (prometheus("    url: p:9090\n    query: up\n    require: < 1\n"), 5, "bad url: it does not begin with http"),
-        (prometheus("    url: http://me:s3cret@p\n    query: up\n    require: < 1\n"), 5, "a name or a password"),
+        (prometheus("    url: http://me:s3cret@p\n    query: up\n    require: < 1\n"), 5, "a user name or a password"),
         (
             prometheus("    url: http://p\n    query: 'up{i=\"{{ hosts }}\"}'\n    require: < 1\n"),
             6,
@@ -185,9 +190,21 @@ fn a_wrong_gate_is_told_with_file_line_and_name() {
             2,
             "JSON pointer",
         ),
-        ("gates:\n  a: {type: http, when: soak, url: 'http://h', require: < 1}\n".to_owned(), 2, "does not say which"),
+        ("gates:\n  a: {type: http, when: soak, url: 'http://h', require: < 1}\n".to_owned(), 2, "but no value for it"),
         ("gates:\n  a: {type: http, when: soak, url: 'http://h', status: fine}\n".to_owned(), 2, "bad status"),
         ("gates:\n  a: {type: alertmanager, when: soak, url: 'http://h'}\n".to_owned(), 2, "has no matchers"),
+        ("gates:\n  a: {type: http, when: soak, url: 'http://h:99999/'}\n".to_owned(), 2, "the port is not a number"),
+        (
+            "gates:\n  a: {type: alertmanager, when: soak, url: 'http://h/?x', matchers: 'a=b'}\n".to_owned(),
+            2,
+            "the address of the server alone",
+        ),
+        (
+            "gates:\n  a: {type: alertmanager, when: soak, url: 'http://h', matchers: ['a=\"b\"', {c: d}]}\n"
+                .to_owned(),
+            2,
+            "matchers has an item that is not text",
+        ),
         (
             "gates:\n  a: {type: alertmanager, when: soak, url: 'http://h', matchers: page}\n".to_owned(),
             2,

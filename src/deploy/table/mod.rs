@@ -10,7 +10,7 @@ pub use state::HostState;
 use crate::fleet::{HostId, HostResult};
 use crate::report::HostRow;
 use crate::targets::Target;
-use crate::wire::{Fault, Outcome, Revision, Stage, State};
+use crate::wire::{Facts, Fault, Outcome, Revision, Stage, State};
 
 use super::plan::{GroupId, Plan};
 
@@ -34,6 +34,11 @@ impl Table {
 
     pub fn rows(&self) -> &[Row] {
         &self.rows
+    }
+
+    /// What each host says of itself.
+    pub fn faces(&self) -> impl Iterator<Item = (&Target, Option<&Facts>)> {
+        self.rows.iter().map(|row| (&row.target, row.facts.as_ref()))
     }
 
     /// Hosts of a group that count against its limit.

@@ -63,7 +63,7 @@ pub fn known(name: &str) -> bool {
 /// As Jinja2: unknown tests, wrong arguments, and values that cannot be asked.
 pub fn apply(name: &str, value: &Value, positional: &[Value], named: &Named) -> Result<bool, Error> {
     let Some((_, count)) = TESTS.iter().find(|(known, _)| *known == name) else {
-        return Err(refuse(format!("there is no test {name}")));
+        return Err(refuse(format!("unknown test {name}")));
     };
     let parameter = match name {
         "divisibleby" => "num",
@@ -72,7 +72,7 @@ pub fn apply(name: &str, value: &Value, positional: &[Value], named: &Named) -> 
     };
     // Python's own operators take no names.
     if !named.is_empty() && !["divisibleby", "sameas", "in"].contains(&name) {
-        return Err(refuse(format!("the test {name} takes no named arguments")));
+        return Err(refuse(format!("the test {name} takes no keyword arguments")));
     }
     let arguments = Arguments::bind("the test", &[parameter][..*count], positional, named)?;
     let other = || arguments.required(0);

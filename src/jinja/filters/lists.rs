@@ -315,7 +315,7 @@ pub fn map(value: &Value, positional: &[Value], named: &Named, filters: ByName<V
 fn name_of(value: &Value, what: &str) -> Result<String, Error> {
     match value.as_str() {
         Some(name) => Ok(name.to_owned()),
-        None => Err(refuse(format!("a {what} is called by its name"))),
+        None => Err(refuse(format!("the name of a {what} must be text"))),
     }
 }
 

@@ -41,6 +41,6 @@ pub fn apply(name: &str, value: &Value, positional: &[Value], named: &Named) -> 
         "selectattr" => Ok(select(true, true)),
         "rejectattr" => Ok(select(true, false)),
         _ if MISSING.contains(&name) => Err(refuse(format!("the filter {name} is not supported"))),
-        _ => Err(refuse(format!("there is no filter {name}"))),
+        _ => Err(refuse(format!("unknown filter {name}"))),
     }
 }

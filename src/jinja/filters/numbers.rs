@@ -31,7 +31,7 @@ pub fn int(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
         Value::Undefined(_) => Err(value.unfit("int")),
         Value::Bool(_) | Value::Int(_) => value.whole().map(Value::Int),
         // Python stops at these, and takes them for no number where they are written as text.
-        Value::Float(number) if number.is_infinite() => Err(refuse("int of a number that is infinite")),
+        Value::Float(number) if number.is_infinite() => Err(refuse("int cannot be applied to an infinite number")),
         Value::Float(number) => truncated(*number, default),
         Value::Text(text) | Value::Markup(text) => {
             let base = arguments.get(1).map_or(Ok(10), Value::whole).ok().and_then(|base| u32::try_from(base).ok());
@@ -125,7 +125,9 @@ pub fn round(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
     let digits = arguments.get(0).cloned().unwrap_or(Value::Int(0));
     let scale = Operator::Power.apply(&Value::Int(10), &digits)?;
     let whole = match Operator::Multiply.apply(value, &scale)? {
-        Value::Float(number) if !number.is_finite() => return Err(refuse("round of a number that is not finite")),
+        Value::Float(number) if !number.is_finite() => {
+            return Err(refuse("round cannot be applied to a number that is not finite"));
+        }
         Value::Float(number) if number.abs() < 1e38 => Value::Int(method(number) as i128),
         Value::Float(_) => return Err(refuse("a number is too large for round")),
         whole => whole,
@@ -142,7 +144,7 @@ fn rounded(value: &Value, digits: Option<i64>) -> Result<Value, Error> {
     let Some(digits) = digits else {
         return match number.is_finite() && number.abs() < 1e38 {
             true => Ok(Value::Int(number.round_ties_even() as i128)),
-            false => Err(refuse("round of a number that is too large or not a number")),
+            false => Err(refuse("round cannot be applied to a number that is too large or not a number")),
         };
     };
     if !number.is_finite() || digits > 400 {

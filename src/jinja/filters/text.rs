@@ -108,10 +108,10 @@ pub fn truncate(value: &Value, arguments: &Arguments) -> Result<Value, Error> {
     let length = usize::try_from(arguments.number(0, 255)?).ok();
     let leeway = if arguments.some(3).is_some() { arguments.number(3, 5)? } else { 5 };
     let (Some(length), Ok(leeway)) = (length, usize::try_from(leeway)) else {
-        return Err(refuse("truncate needs a length and a leeway that are not negative"));
+        return Err(refuse("the length and the leeway of truncate cannot be negative"));
     };
     let Some(room) = length.checked_sub(end.chars().count()) else {
-        return Err(refuse("truncate needs a length that its end fits in"));
+        return Err(refuse("the length of truncate must have room for its end"));
     };
     let size = value.length()?.ok_or_else(|| value.unfit("truncate"))?;
     if size <= length.saturating_add(leeway) {
@@ -285,7 +285,7 @@ pub fn urlencode(value: &Value, _: &Arguments) -> Result<Value, Error> {
             while let Some(item) = source()? {
                 match &item.items()?[..] {
                     [key, value] => entries.push((key.clone(), value.clone())),
-                    _ => return Err(refuse("urlencode needs a mapping, or pairs")),
+                    _ => return Err(refuse("urlencode needs a mapping or a list of pairs")),
                 }
             }
             entries

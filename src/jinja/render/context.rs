@@ -70,7 +70,7 @@ impl Engine {
     /// Does `work` one call deeper.
     pub fn deeper<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
         if self.depth.get() >= DEEPEST {
-            return Err(refuse(format!("macros, includes or loops call each other more than {DEEPEST} deep")));
+            return Err(refuse(format!("macros, includes or loops are nested more than {DEEPEST} deep")));
         }
         self.depth.set(self.depth.get() + 1);
         let done = work();
@@ -91,7 +91,7 @@ impl Engine {
     pub fn within<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
         self.step()?;
         if self.nested.get() >= MOST_NESTED {
-            return Err(refuse("macros, includes or loops call each other too deep"));
+            return Err(refuse("macros, includes or loops are nested too deep"));
         }
         self.nested.set(self.nested.get() + 1);
         let done = work();

@@ -133,7 +133,7 @@ fn arguments(args: &Args, scope: &Scope) -> Result<Given, Error> {
     }
     if let Some(more) = &args.more_named {
         let more = eval(more, scope)?;
-        for (name, value) in more.entries().ok_or_else(|| more.unfit("** of a call"))? {
+        for (name, value) in more.entries().ok_or_else(|| more.unfit("** in a call"))? {
             let Some(name) = name.as_str() else { return Err(refuse("the name of an argument is not text")) };
             if named.iter().any(|(known, _): &(Name, Value)| &**known == name) {
                 return Err(refuse("an argument is given twice"));
@@ -146,7 +146,7 @@ fn arguments(args: &Args, scope: &Scope) -> Result<Given, Error> {
 
 /// A call, perhaps from a `call` block, whose body is its `caller`.
 pub fn call_with(it: &Expr, scope: &Scope, caller: Option<Value>) -> Result<Value, Error> {
-    let Node::Call(callee, args) = &it.node else { return Err(refuse("a call of nothing")) };
+    let Node::Call(callee, args) = &it.node else { return Err(refuse("this cannot be called")) };
     let callee = match &callee.node {
         // A dictionary also has the methods of Python 2.
         Node::Attribute(of, name) if names::OF_OLD_DICT.contains(&&**name) => {

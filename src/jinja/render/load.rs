@@ -38,7 +38,7 @@ pub fn read(engine: &Engine, name: &str, source: &str) -> Result<Template, Error
 /// # Errors
 /// When there is none.
 pub fn named(engine: &Rc<Engine>, name: &Value) -> Result<Rc<Template>, Error> {
-    let missing = || Error { not_found: true, ..refuse("there is no template of that name") };
+    let missing = || Error { not_found: true, ..refuse("this template does not exist") };
     let Some(name) = name.as_str() else {
         Key::of(name)?;
         return Err(if name.is_undefined() { name.unfit("include") } else { missing() });
@@ -65,7 +65,7 @@ pub fn any_of(engine: &Rc<Engine>, names: &Value) -> Result<Rc<Template>, Error>
     if names.as_str().is_some() || names.is_undefined() {
         return named(engine, names);
     }
-    let missing = || Error { not_found: true, ..refuse("there is no template of any of those names") };
+    let missing = || Error { not_found: true, ..refuse("none of these templates exists") };
     if !names.is_true()? {
         return Err(missing());
     }

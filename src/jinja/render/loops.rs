@@ -53,7 +53,7 @@ impl Loop {
     fn pull(&self) -> Result<Option<Value>, Error> {
         match self.source.try_borrow_mut() {
             Ok(mut source) => source(),
-            Err(_) => Err(refuse("loop was used while it was producing its next item")),
+            Err(_) => Err(refuse("loop is used in its own expression")),
         }
     }
 

@@ -82,7 +82,7 @@ impl TemplateObject for Macro {
         if special.varargs {
             frame.set(&"varargs".into(), Value::tuple(rest.to_vec()));
         } else if !rest.is_empty() {
-            return Err(refuse(format!("the macro {called} takes no more than {} arguments", it.arguments.len())));
+            return Err(refuse(format!("the macro {called} takes at most {} arguments", it.arguments.len())));
         }
         let scope = self.scope.captured(frame);
         scope.engine.deeper(|| {

@@ -142,7 +142,7 @@ fn statement(it: &Statement, scope: &Scope, out: &mut String) -> Result<(), Erro
                 return Err(at(refuse("extends inside a loop, a block or a macro")));
             }
             if scope.extended.borrow().is_some() {
-                return Err(at(refuse("a second extends")));
+                return Err(at(refuse("extends is used twice")));
             }
             let parent = load::named(&scope.engine, &eval(name, scope)?).map_err(at)?;
             for block in &parent.blocks {
@@ -161,7 +161,7 @@ fn statement(it: &Statement, scope: &Scope, out: &mut String) -> Result<(), Erro
         }
         Statement::FromImport(it, names) => {
             let module = module(it, scope)?;
-            let Value::Object(object) = &module else { return Err(refuse("an import of no template")) };
+            let Value::Object(object) = &module else { return Err(refuse("what is imported is not a template")) };
             for (name, alias) in names {
                 let value = object.attribute(name)?.unwrap_or_else(|| Value::Undefined(Some(name.clone())));
                 import(scope, alias, value);

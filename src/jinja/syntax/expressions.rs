@@ -304,7 +304,7 @@ impl Parser<'_> {
         }
         if colons > 0 {
             if self.sees(",") {
-                return Err(refuse("a part of a list among several subscripts"));
+                return Err(refuse("a slice among several subscripts"));
             }
             self.expect("]")?;
             return Ok(Node::Slice(Box::new(value), Box::new(parts)));

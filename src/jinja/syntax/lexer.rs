@@ -117,7 +117,7 @@ impl<'a> Lexer<'a> {
                         // Jinja2 misses its end only if there is anything in it.
                         return Ok(());
                     }
-                    return Err(refuse("syntax error: a comment does not end"));
+                    return Err(refuse("syntax error: unterminated comment"));
                 };
                 let minus = self.rest()[..end].ends_with('-');
                 self.at += end + comment.1.len();
@@ -182,7 +182,7 @@ impl<'a> Lexer<'a> {
             self.skip_space(skip);
             return Ok(());
         }
-        Err(refuse("syntax error: a raw block does not end"))
+        Err(refuse("syntax error: unterminated raw block"))
     }
 
     /// The tokens of a tag up to its end. Within brackets the delimiter does not end it.
@@ -215,12 +215,12 @@ impl<'a> Lexer<'a> {
                 }
                 (length, Token::Name(rest[..length].to_owned()))
             } else if first == '"' || first == '\'' {
-                let length = quoted(rest, first).ok_or_else(|| refuse("syntax error: a quote is not closed"))?;
+                let length = quoted(rest, first).ok_or_else(|| refuse("syntax error: unterminated string"))?;
                 (length, Token::Text(unescaped(&rest[1..length - 1])?))
             } else {
                 let mark = MARKS.into_iter().find(|mark| rest.starts_with(mark) && *mark != "!");
                 let Some(mark) = mark else {
-                    return Err(refuse(format!("syntax error: a character that has no place in a tag: {first:?}")));
+                    return Err(refuse(format!("syntax error: unexpected character {first:?}")));
                 };
                 match mark {
                     "(" => open.push(")"),
@@ -276,7 +276,7 @@ fn number(rest: &str, behind_a_dot: bool) -> Result<Option<(usize, Token)>, Erro
         None => exponent(whole),
     };
     if let Some(end) = end.filter(|_| !behind_a_dot) {
-        let number = rest[..end].replace('_', "").parse().map_err(|_| refuse("syntax error: no number"))?;
+        let number = rest[..end].replace('_', "").parse().map_err(|_| refuse("syntax error: not a number"))?;
         return Ok(Some((end, Token::Float(number))));
     }
     let lower = rest.get(..2).unwrap_or_default().to_ascii_lowercase();

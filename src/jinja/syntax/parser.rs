@@ -88,10 +88,10 @@ impl<'a> Parser<'a> {
         let found = match self.peek() {
             Token::Name(name) => format!("{name:?}"),
             Token::Mark(mark) => format!("{mark:?}"),
-            Token::VariableEnd | Token::BlockEnd => "the tag's end".into(),
+            Token::VariableEnd | Token::BlockEnd => "the end of the tag".into(),
             Token::Text(_) => "a text".into(),
             Token::Int(_) | Token::Float(_) => "a number".into(),
-            _ => "the template's end".into(),
+            _ => "the end of the template".into(),
         };
         refuse(format!("syntax error: expected {wanted}, found {found}"))
     }

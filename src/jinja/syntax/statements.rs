@@ -47,7 +47,7 @@ impl Parser<'_> {
                     body.push(Statement::Output(self.tuple(true, &[])?));
                     match self.peek() {
                         Token::VariableEnd => self.advance(),
-                        _ => return Err(self.unexpected("the tag's end")),
+                        _ => return Err(self.unexpected("the end of the tag")),
                     };
                 }
                 Token::BlockBegin => {
@@ -61,7 +61,7 @@ impl Parser<'_> {
                 _ if ends.is_empty() => return Ok(body),
                 _ => {
                     return Err(refuse(format!(
-                        "syntax error: the template ends before {{% {} %}}",
+                        "syntax error: the template ends without {{% {} %}}",
                         ends.join(" or ")
                     )));
                 }
@@ -75,7 +75,7 @@ impl Parser<'_> {
                 self.advance();
                 Ok(())
             }
-            _ => Err(self.unexpected("the tag's end")),
+            _ => Err(self.unexpected("the end of the tag")),
         }
     }
 
@@ -131,7 +131,7 @@ impl Parser<'_> {
                 let (arguments, defaults) = if self.sees("(") { self.signature()? } else { Default::default() };
                 let call = self.expression(true)?;
                 if !matches!(call.node, Node::Call(..)) {
-                    return Err(refuse("syntax error: call needs the call of a macro"));
+                    return Err(refuse("syntax error: a call block needs a call of a macro"));
                 }
                 Statement::CallBlock(call, self.macro_of(line, None, arguments, defaults, "endcall")?)
             }
@@ -186,7 +186,7 @@ impl Parser<'_> {
                 }
                 return Ok(());
             }
-            other => return Err(refuse(format!("syntax error: there is no tag {other} here"))),
+            other => return Err(refuse(format!("syntax error: unexpected tag {other}"))),
         });
         Ok(())
     }

@@ -22,7 +22,7 @@ impl Arguments {
     pub fn bind(of: &'static str, names: &[&str], positional: &[Value], named: &Named) -> Result<Arguments, Error> {
         let mut values = vec![None; names.len()];
         if positional.len() > names.len() {
-            return Err(refuse(format!("{of} takes no more than {} arguments", names.len())));
+            return Err(refuse(format!("{of} takes at most {} arguments", names.len())));
         }
         for (place, value) in values.iter_mut().zip(positional) {
             *place = Some(value.clone());

@@ -94,7 +94,7 @@ pub fn contains(container: &Value, item: &Value) -> Result<bool, Error> {
     match container {
         Value::Text(text) | Value::Markup(text) => match item.as_str() {
             Some(part) => Ok(text.contains(part)),
-            None => Err(refuse(format!("{} cannot be in text: only text can", item.type_name()))),
+            None => Err(refuse(format!("{} cannot be searched for in text", item.type_name()))),
         },
         Value::Dict(entries) => Ok(entries.borrow().contains_key(&Key::of(item)?)),
         Value::Object(object) => match &**object {

@@ -11,7 +11,7 @@ use crate::jinja::error::{Error, refuse};
 /// Calls one of Jinja2's functions.
 pub fn call(name: &str, positional: Vec<Value>, named: Vec<(Rc<str>, Value)>) -> Result<Value, Error> {
     let unnamed = |named: &[(Rc<str>, Value)]| match named.first() {
-        Some(_) => Err(refuse(format!("{name} takes no named arguments"))),
+        Some(_) => Err(refuse(format!("{name} takes no keyword arguments"))),
         None => Ok(()),
     };
     match name {
@@ -24,7 +24,7 @@ pub fn call(name: &str, positional: Vec<Value>, named: Vec<(Rc<str>, Value)>) ->
         "cycler" => {
             unnamed(&named)?;
             match positional.is_empty() {
-                true => Err(refuse("cycler needs at least one value")),
+                true => Err(refuse("cycler needs at least one argument")),
                 false => Ok(Value::object(Object::Cycler(positional, Cell::new(0)))),
             }
         }
@@ -61,7 +61,7 @@ pub fn update(entries: &mut Dict, of: &Value) -> Result<(), Error> {
     for item in of.items()? {
         match &item.items()?[..] {
             [key, value] => entries.insert(Key::of(key)?, value.clone()),
-            _ => return Err(refuse("dict needs pairs")),
+            _ => return Err(refuse("dict needs a list of pairs")),
         };
     }
     Ok(())

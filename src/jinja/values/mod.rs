@@ -135,7 +135,7 @@ impl Value {
     pub fn unfit(&self, what: &str) -> Error {
         match self {
             Value::Undefined(name) => undefined(name.as_ref()),
-            _ => refuse(format!("{what} has no meaning for {}", self.type_name())),
+            _ => refuse(format!("{what} cannot be applied to {}", self.type_name())),
         }
     }
 

@@ -72,7 +72,7 @@ pub fn unprintable(type_name: &str) -> Error {
 pub fn no_arguments(what: &str, positional: &[Value], named: &Named) -> Result<(), Error> {
     match positional.is_empty() && named.is_empty() {
         true => Ok(()),
-        false => Err(refuse(format!("{what} takes no arguments of this kind"))),
+        false => Err(refuse(format!("{what} does not take these arguments"))),
     }
 }
 
@@ -217,7 +217,7 @@ impl Object {
                 let source = source.clone();
                 Some(Box::new(move || match source.try_borrow_mut() {
                     Ok(mut source) => source(),
-                    Err(_) => Err(refuse("a generator was used while it was producing an item")),
+                    Err(_) => Err(refuse("a generator is used in its own expression")),
                 }))
             }
             Object::View(view) => {

@@ -64,13 +64,11 @@ impl Operator {
             .transpose()?,
             _ => None,
         }
-        .ok_or_else(|| {
-            refuse(format!("{} has no meaning between {} and {}", self.sign(), a.type_name(), b.type_name()))
-        })
+        .ok_or_else(|| refuse(format!("{} cannot be applied to {} and {}", self.sign(), a.type_name(), b.type_name())))
     }
 
     fn whole(self, a: i128, b: i128) -> Result<Value, Error> {
-        let zero = || refuse("a division by zero");
+        let zero = || refuse("division by zero");
         let number = match self {
             Operator::Add => a.checked_add(b),
             Operator::Subtract => a.checked_sub(b),
@@ -104,7 +102,7 @@ impl Operator {
 
     fn real(self, a: f64, b: f64) -> Result<f64, Error> {
         if b == 0.0 && matches!(self, Operator::Divide | Operator::DivideWhole | Operator::Modulo) {
-            return Err(refuse("a division by zero"));
+            return Err(refuse("division by zero"));
         }
         let remainder = || {
             let remainder = a % b;
@@ -132,7 +130,7 @@ impl Operator {
                     _ => quotient.floor(),
                 }
             }
-            Operator::Power if a == 0.0 && b < 0.0 => return Err(refuse("a division by zero")),
+            Operator::Power if a == 0.0 && b < 0.0 => return Err(refuse("division by zero")),
             Operator::Power if a < 0.0 && a.is_finite() && b.is_finite() && b.fract() != 0.0 => {
                 return Err(refuse("a power that is a complex number"));
             }

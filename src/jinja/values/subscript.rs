@@ -111,7 +111,7 @@ pub fn slice(value: &Value, parts: &[Option<Value>; 3]) -> Result<Value, Error> 
     let range = |length: usize| -> Result<Range, Error> {
         let (length, step) = (length as i128, number(2)?.unwrap_or(1));
         if step == 0 {
-            return Err(refuse("a part of a list needs a step that is not 0"));
+            return Err(refuse("the step of a slice cannot be 0"));
         }
         let (lowest, highest) = if step > 0 { (0, length) } else { (-1, length - 1) };
         let place = |given: Option<i128>, default: i128| match given {
@@ -149,8 +149,8 @@ pub fn slice(value: &Value, parts: &[Option<Value>; 3]) -> Result<Value, Error> 
                     step: of.step * part.step,
                 })))
             }
-            _ => Err(value.unfit("a part in square brackets")),
+            _ => Err(value.unfit("a slice")),
         },
-        _ => Err(value.unfit("a part in square brackets")),
+        _ => Err(value.unfit("a slice")),
     }
 }

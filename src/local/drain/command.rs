@@ -73,7 +73,10 @@ fn once(job: &Job, (name, line): (&str, &str), until: Instant, level: Level) -> 
     // A stage that was killed has nobody left to keep the time limit.
     sys::die_with_parent(&mut command);
     let mut lines = Lines::new();
-    let mut say = |line: String| job.out.line(level, format!("{name}: {line}"));
+    let mut say = |line: String| match level {
+        Level::Info => job.out.info(format!("{name}: {line}")),
+        level => job.out.line(level, format!("{name}: {line}")),
+    };
     let exit =
         process::run(&mut command, Feed::Nothing, until, &mut |stream, piece| lines.take(stream, piece, &mut say));
     lines.finish(&mut say);

@@ -47,7 +47,7 @@ impl Deployer {
                 Ok(line) => {
                     let reply: Result<DrainReply, _> = serde_json::from_slice(&line);
                     return reply
-                        .map_or_else(|_| Err(Fault::failed("the deployer's answer makes no sense")), |it| it.outcome);
+                        .map_or_else(|_| Err(Fault::failed("unexpected answer from the deployer")), |it| it.outcome);
                 }
                 Err(RecvTimeoutError::Timeout) if Instant::now() < until => out.event(&TargetEvent::Alive),
                 Err(RecvTimeoutError::Timeout) => return Err(Fault::failed("the deploy host did not answer in time")),

@@ -34,6 +34,7 @@ fn wanted(job: &Job) -> Option<&Drain> {
 /// at once.
 pub fn before_restart(job: &Job) -> Result<(), Fault> {
     let Some(how) = wanted(job) else { return Ok(()) };
+    somebody_can(job, how, DrainPart::Drain)?;
     let was_drained = is_drained(job);
     drained::note(&job.layout, &job.request, how)?;
     let Err(fault) = carry_out(job, how, DrainPart::Drain) else {
@@ -53,7 +54,8 @@ pub fn before_restart(job: &Job) -> Result<(), Fault> {
 /// The same on the way back, which a drain that fails does not stop.
 pub fn before_rollback(job: &Job) {
     let Some(how) = wanted(job) else { return };
-    let noted = drained::note(&job.layout, &job.request, how);
+    let possible = somebody_can(job, how, DrainPart::Drain);
+    let noted = possible.and_then(|()| drained::note(&job.layout, &job.request, how));
     match noted.and_then(|()| carry_out(job, how, DrainPart::Drain)) {
         Ok(()) => job.out.info("drained"),
         Err(fault) => job.out.warn(format!("{}; the rollback continues", fault.reason())),
@@ -85,8 +87,7 @@ fn carry_out(job: &Job, how: &Drain, part: DrainPart) -> Result<(), Fault> {
         return command::run(job, how, part);
     }
     let name = part.keys().0;
-    let nobody = || Fault::failed(format!("{name}: {NO_DEPLOYER}"));
-    let deployer = job.deployer.as_ref().ok_or_else(nobody)?;
+    let deployer = deployer(job, part)?;
     let limit = Duration::from_secs(how.timeout).min(job.deadline.left());
     let _told = Waiting::start(&job.out, format!("{name} on the deploy host"), limit);
     let until = job.deadline.within(limit + SLACK);
@@ -94,4 +95,18 @@ fn carry_out(job: &Job, how: &Drain, part: DrainPart) -> Result<(), Fault> {
         Fault::Failed { reason, .. } if !reason.starts_with(name) => Fault::failed(format!("{name}: {reason}")),
         fault => fault,
     })
+}
+
+/// Fails where a part has to be done on the deploy host, and nobody is there who could: the watcher of a lease has no
+/// deployer. A drain that cannot begin must not be on record.
+fn somebody_can(job: &Job, how: &Drain, part: DrainPart) -> Result<(), Fault> {
+    match how.on {
+        DrainOn::Target => Ok(()),
+        DrainOn::DeployHost => deployer(job, part).map(drop),
+    }
+}
+
+fn deployer(job: &Job, part: DrainPart) -> Result<&Deployer, Fault> {
+    let name = part.keys().0;
+    job.deployer.as_ref().ok_or_else(|| Fault::failed(format!("{name}: {NO_DEPLOYER}")))
 }

@@ -8,6 +8,7 @@ use rustix::fs::{Access, access};
 
 use crate::files::ownership;
 use crate::files::ownership::MeantFor;
+use crate::text::some;
 use crate::wire::{CheckPoint, ConfigFile, Stage};
 
 use super::Look;
@@ -15,6 +16,9 @@ use crate::local::fault::plain;
 use crate::local::os::files;
 use crate::local::stages::vars;
 use crate::local::state::links;
+
+/// Directories of the deploy directory that one message names.
+const SHOWN: usize = 2;
 
 /// Longer files of variables are read by the stage alone, in bytes.
 const VARIABLES: u64 = 1 << 20;
@@ -41,10 +45,12 @@ fn deploy_dir(look: &mut Look) {
     let mut places = vec![files::parent(layout.live()).to_owned()];
     places.extend(inner.into_iter().filter(|place| place.exists()));
     let is_sure = !look.may_change_before(CheckPoint::After(Stage::Fetch));
-    for place in places {
-        if let Err(why) = writable(&place) {
-            look.note(is_sure, None, why);
-        }
+    // Who owns one of them usually owns them all: that is one problem.
+    let closed: Vec<(String, Closed)> =
+        places.iter().filter_map(|place| Some((place.display().to_string(), closed(place)?))).collect();
+    for problem in closed.chunk_by(|(_, one), (_, other)| one.reason == other.reason) {
+        let names: Vec<String> = problem.iter().map(|(name, _)| name.clone()).collect();
+        look.note(is_sure, None, problem[0].1.message(&some(&names, SHOWN)));
     }
 }
 
@@ -82,28 +88,43 @@ fn remote_vars(look: &mut Look, file: &ConfigFile, vars: &Path) {
     }
 }
 
-/// Whether files can be made in a folder, or in the nearest one above it that is there: the stages make the rest.
+/// Why no files can be made in a folder.
+struct Closed {
+    /// Whether the folder exists.
+    is_there: bool,
+    reason: String,
+    /// What stands behind the reason: whose the place is, and what helps.
+    behind: String,
+}
+
+impl Closed {
+    fn message(&self, name: &str) -> String {
+        let Closed { is_there, reason, behind, .. } = self;
+        let not_yet = if *is_there { "" } else { " (which does not exist yet)" };
+        format!("cannot write to {name}{not_yet}: {reason}{behind}")
+    }
+}
+
+/// Whether files can be made in a folder.
 fn writable(folder: &Path) -> Result<(), String> {
-    let there = folder.ancestors().find(|place| place.symlink_metadata().is_ok()).unwrap_or(Path::new("/"));
-    let name = if there == folder {
-        format!("{}", folder.display())
-    } else {
-        format!("{} (which does not exist yet)", folder.display())
-    };
-    match fs::metadata(there) {
+    closed(folder).map_or(Ok(()), |why| Err(why.message(&folder.display().to_string())))
+}
+
+/// Why no files can be made in a folder, or in the nearest one above it that is there: the stages make the rest.
+fn closed(folder: &Path) -> Option<Closed> {
+    let place = folder.ancestors().find(|place| place.symlink_metadata().is_ok()).unwrap_or(Path::new("/"));
+    let because = |reason: String, behind: String| Some(Closed { is_there: place == folder, reason, behind });
+    match fs::metadata(place) {
         // A link that leads nowhere, say: the stage says more about it.
-        Err(error) => return Err(format!("cannot write to {name}: {}: {}", there.display(), plain(&error))),
+        Err(error) => return because(format!("{}: {}", place.display(), plain(&error)), String::new()),
         Ok(found) if !found.is_dir() => {
-            return Err(format!("cannot write to {name}: {} is not a directory", there.display()));
+            return because(format!("{} is not a directory", place.display()), String::new());
         }
         Ok(_) => {}
     }
-    access(there, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
-        let error = io::Error::from(error);
-        let real = there.canonicalize().unwrap_or_else(|_| PathBuf::from(there));
-        let whose = ownership::explain(&error, &real, MeantFor::Account);
-        format!("cannot write to {name}: {}{whose}", plain(&error))
-    })
+    let error = io::Error::from(access(place, Access::WRITE_OK | Access::EXEC_OK).err()?);
+    let real = place.canonicalize().unwrap_or_else(|_| PathBuf::from(place));
+    because(plain(&error), ownership::explain(&error, &real, MeantFor::RemoteUser))
 }
 
 #[cfg(test)]

@@ -22,6 +22,9 @@ const UNITS: [&str; 5] = [
     "/run/systemd/system",
 ];
 
+/// Where a configuration file may bring a rule for sudo.
+const SUDOERS: &str = "/etc/sudoers.d";
+
 /// What is said of a service that this host cannot restart.
 enum Verdict {
     Fine,
@@ -30,13 +33,24 @@ enum Verdict {
     Missing(String),
 }
 
+/// Why the command for a service would not run.
+enum Hindrance {
+    /// It is not there, and a check may install it.
+    NoProgram,
+    /// No rule of sudo's is for it. A check runs as the same user, and gives itself no rules.
+    Denied,
+    /// Sudo did not say.
+    NotKnown,
+}
+
 /// Looks at every service of the run.
 pub fn look(look: &mut Look) {
     if !look.runs(Stage::RestartService) {
         return;
     }
     let service = &look.wanted.service;
-    let is_sure = !look.may_change_before(CheckPoint::After(Stage::RestartService));
+    // What runs right before the restart, to drain the host for instance, installs no service.
+    let is_sure = !look.may_change_before(CheckPoint::Before(Stage::RestartService));
     let secondary = service.secondary_file.is_absolute() && service.secondary_file.exists();
     for name in &service.names {
         match exists(look, service, name) {
@@ -47,8 +61,13 @@ pub fn look(look: &mut Look) {
         let actions: &[&str] =
             if secondary && name.disable_secondary { &["stop", "disable"] } else { &[name.action.as_str()] };
         for action in actions {
-            if let Err((is_known, why)) = allowed(look, service, name, action) {
-                look.note(is_sure && is_known, None, why);
+            if let Err((why, message)) = allowed(look, service, name, action) {
+                let is_sure = match why {
+                    Hindrance::NoProgram => is_sure,
+                    Hindrance::Denied => !look.is_configured(Path::new(SUDOERS)),
+                    Hindrance::NotKnown => false,
+                };
+                look.note(is_sure, None, message);
             }
         }
     }
@@ -116,13 +135,14 @@ fn systemctl(template: &str, unit: &str, action: &str) -> Option<Command> {
     })
 }
 
-/// Whether this user can run the command of an action; an error says whether that is known, and why not.
-fn allowed(look: &Look, service: &Service, name: &ServiceName, action: &str) -> Result<(), (bool, String)> {
+/// Whether this user can run the command of an action.
+fn allowed(look: &Look, service: &Service, name: &ServiceName, action: &str) -> Result<(), (Hindrance, String)> {
     let unit = &name.name;
-    let command = service_command::command(&service.command, unit, action).map_err(|fault| (true, fault.reason()))?;
+    let command = service_command::command(&service.command, unit, action)
+        .map_err(|fault| (Hindrance::NoProgram, fault.reason()))?;
     let program = command.get_program().to_string_lossy().into_owned();
     match programs::find(look, &program) {
-        Program::Missing(why) => return Err((true, format!("service {unit}: {why}"))),
+        Program::Missing(why) => return Err((Hindrance::NoProgram, format!("service {unit}: {why}"))),
         Program::Unknown => return Ok(()),
         Program::Found => {}
     }
@@ -140,11 +160,12 @@ fn allowed(look: &Look, service: &Service, name: &ServiceName, action: &str) -> 
     let shown: Vec<_> = command.get_args().map(|word| word.to_string_lossy()).filter(|word| word != "-n").collect();
     let (shown, user) = (shown.join(" "), user_name(rustix::process::geteuid().as_raw()));
     match first {
-        Permission::Unknown(why) => {
-            Err((false, format!("service {unit}: cannot determine whether {user} may run `sudo {shown}`: {why}")))
-        }
+        Permission::Unknown(why) => Err((
+            Hindrance::NotKnown,
+            format!("service {unit}: cannot determine whether {user} may run `sudo {shown}`: {why}"),
+        )),
         _ => Err((
-            true,
+            Hindrance::Denied,
             format!(
                 "service {unit}: {user} may not run `sudo {shown}` without a password: add a NOPASSWD rule for it to \
                  sudoers"

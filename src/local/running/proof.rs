@@ -81,7 +81,7 @@ impl Proof<'_> {
         match ask(&self.job.request.service, name, self.job.deadline.at()) {
             Ok(seen) => Some(seen),
             Err(why) => {
-                self.job.out.debug(format!("service {name}: what it runs is not known: {why}"));
+                self.job.out.debug(format!("service {name}: cannot determine what it runs: {why}"));
                 None
             }
         }
@@ -190,7 +190,7 @@ impl Proof<'_> {
                         tree.parse().map_or(tree.clone(), |it: crate::wire::Revision| it.short().into()),
                         live.short(),
                     );
-                    let problem = format!("process {pid} has its {what} in {old} still, and {live} is live");
+                    let problem = format!("process {pid} still has its {what} in {old}, but {live} is live");
                     return self.found(watched, &problem, watched.is_reload());
                 }
                 None => {
@@ -199,8 +199,7 @@ impl Proof<'_> {
                     job.out.debug(format!("service {name}: {}{main}; nothing of it uses another revision", seen.words));
                     if found.hidden > 0 {
                         let (hidden, all) = (found.hidden, crate::text::counted(found.processes, "process"));
-                        job.out
-                            .debug(format!("service {name}: what {hidden} of {all} use cannot be seen by this user"));
+                        job.out.debug(format!("service {name}: this user cannot see what {hidden} of {all} use"));
                     }
                     return Ok(());
                 }
@@ -239,7 +238,7 @@ fn trouble(watched: &Watched, now: &Seen, job: &Job) -> Option<String> {
     match now.up {
         Up::No => return Some(format!("it is {}", now.words)),
         Up::NotYet if watched.since.elapsed() > limit => {
-            return Some(format!("it is {} for more than {} s", now.words, limit.as_secs()));
+            return Some(format!("it has been {} for more than {} s", now.words, limit.as_secs()));
         }
         Up::BetweenStarts if watched.first.is_none() && watched.since.elapsed() > GRACE => {
             return Some(format!("it is {}", now.words));
@@ -259,7 +258,8 @@ fn trouble(watched: &Watched, now: &Seen, job: &Job) -> Option<String> {
         (Some(first_pid), Some(pid)) if first_pid != pid && !is_promised(Some(first), now) => {
             Some(format!("process {first_pid} ended, and process {pid} took its place"))
         }
-        (Some(pid), None) if !sys::is_alive(pid) => Some(format!("process {pid} ended")),
+        // Nobody may have asked yet how it ended: then it is still there for the system.
+        (Some(pid), None) if now.up == Up::BetweenStarts || !sys::is_alive(pid) => Some(format!("process {pid} ended")),
         _ => None,
     }
 }

@@ -1,6 +1,7 @@
 //! The stages: what each of them does on the target, its checks and services, and what makes a revision live.
 
 pub mod checks;
+pub mod command;
 pub mod config_deploy;
 pub mod config_diff;
 pub mod fetch;
@@ -23,17 +24,21 @@ use std::io::Read;
 use super::fault::Fault;
 use super::job::Job;
 use crate::wire::Stage;
+use stage::By;
 
 /// Does the work of one stage; `input` holds what follows the request.
-fn carry_out(job: &Job, stage: Stage, input: Box<dyn Read + Send>) -> Result<(), Fault> {
+fn carry_out(job: &Job, stage: Stage, input: Box<dyn Read + Send>, by: &By) -> Result<(), Fault> {
+    // Nobody else has a deployer to ask.
+    let job_of = |input| if matches!(by, By::Deployer) { job.with_deployer(input) } else { job.clone() };
     match stage {
         Stage::Fetch => fetch::run(job, input),
         Stage::ConfigDeploy => config_deploy::run(job),
-        Stage::Promote => promote::run(&job.with_deployer(input)),
-        Stage::RestartService => service::run(&job.with_deployer(input)),
+        Stage::Promote => promote::run(&job_of(input)),
+        Stage::RestartService => service::run(&job_of(input)),
         Stage::Finalize => finalize::run(job),
-        Stage::Rollback => rollback::run(&job.with_deployer(input)),
-        Stage::Undrain => undrain::run(&job.with_deployer(input)),
+        Stage::Rollback => rollback::run(&job_of(input)),
+        Stage::Undrain => undrain::run(&job_of(input)),
         Stage::ConfigDiff => config_diff::run(job),
+        Stage::Command => command::run(&job.with_deployer(input)),
     }
 }

@@ -103,8 +103,9 @@ fn locked(job: &Job, stage: Stage, attempt: u32, input: Box<dyn Read + Send>, by
     }
     let start = record::start(&job.layout, &job.request, stage, attempt);
     let kept = match by {
-        By::Deployer => record::keep_request(&job.layout, &job.request, Some(stage)),
-        By::Hand(_) | By::Watcher => Ok(()),
+        // What a command needs says nothing of how the host is deployed to.
+        By::Deployer if job.request.command.is_none() => record::keep_request(&job.layout, &job.request, Some(stage)),
+        By::Deployer | By::Hand(_) | By::Watcher => Ok(()),
     };
     match kept.and_then(|()| record::write(&job.layout, &start)) {
         // Going back has to be possible on a full disk too.
@@ -113,7 +114,7 @@ fn locked(job: &Job, stage: Stage, attempt: u32, input: Box<dyn Read + Send>, by
     }
     end.started(start);
     let renewing = lease::Renewing::during(&job.layout, &job.request);
-    let result = job.deadline.check().and_then(|()| super::carry_out(job, stage, input));
+    let result = job.deadline.check().and_then(|()| super::carry_out(job, stage, input, by));
     drop(renewing);
     let result = result.and(end_lease(job, stage, by));
     if let Err(fault) = &result {

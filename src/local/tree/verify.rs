@@ -270,8 +270,9 @@ fn removed(layout: &Layout, revision: &Revision) -> Vec<String> {
 
 /// Notes what the checks of a stage, which have just run, removed from the tree: nobody is to put that back.
 pub fn note_removed(job: &Job, revision: &Revision) -> Result<(), Fault> {
-    let is_due =
-        |at: CheckPoint| !matches!(at.stage(), Stage::Finalize | Stage::Rollback | Stage::Undrain | Stage::ConfigDiff);
+    let is_due = |at: CheckPoint| {
+        !matches!(at.stage(), Stage::Finalize | Stage::Rollback | Stage::Undrain | Stage::ConfigDiff | Stage::Command)
+    };
     if !job.request.checks.iter().any(|check| is_due(check.at)) {
         return Ok(());
     }

@@ -8,6 +8,7 @@ use crate::deploy::health::{GateEvent, Gates, Health, Look};
 use crate::deploy::{GatePlan, Plan};
 use crate::fleet::Flow;
 use crate::gates::{Gate, Heard, Run, Subject, Verdict};
+use crate::wire::Revision;
 
 use super::observe::Observations;
 
@@ -16,24 +17,45 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// The gates of one run.
 pub struct ServiceGates<'a> {
-    plan: &'a Plan,
+    due: &'a [GatePlan],
     /// As the configuration has them now, or what is wrong with it: that keeps no run from going back.
     gates: Result<Vec<Gate>, String>,
-    observations: Observations,
-    /// What most targets ran before; found at the first look.
+    revision: String,
+    /// Finds what most targets ran before.
+    find_previous: Box<dyn Fn() -> String + 'a>,
+    /// What that found at the first look.
     previous: Option<String>,
 }
 
 impl<'a> ServiceGates<'a> {
     /// The gates of a plan. Addresses, queries and files of secrets are in no journal: they are the configuration's.
     pub fn new(config: &Config, plan: &'a Plan, observations: Observations) -> ServiceGates<'a> {
-        let gates = if plan.gates.is_empty() { Ok(Vec::new()) } else { config.gates().map(|(gates, _)| gates) };
-        ServiceGates { plan, gates: gates.map_err(|error| format!("{error:#}")), observations, previous: None }
+        let others = move || {
+            let live = observations.live(plan).into_iter().map(|(_, live)| live);
+            most_common(live.filter(|live| *live != plan.revision))
+        };
+        ServiceGates::of(config, &plan.gates, plan.revision.to_string(), others)
+    }
+
+    /// The gates of a command, which leaves the revision as it is.
+    pub fn of_command(config: &Config, due: &'a [GatePlan], live: String) -> ServiceGates<'a> {
+        ServiceGates::of(config, due, live.clone(), move || live.clone())
+    }
+
+    fn of(
+        config: &Config,
+        due: &'a [GatePlan],
+        revision: String,
+        find_previous: impl Fn() -> String + 'a,
+    ) -> ServiceGates<'a> {
+        let gates = if due.is_empty() { Ok(Vec::new()) } else { config.gates().map(|(gates, _)| gates) };
+        let gates = gates.map_err(|error| format!("{error:#}"));
+        ServiceGates { due, gates, revision, find_previous: Box::new(find_previous), previous: None }
     }
 
     /// The gates of a look, or what it comes to without them.
     fn due(&self, look: &Look) -> Result<Vec<&Gate>, Health> {
-        let due = self.plan.gates.iter().filter(|gate| gate.at.contains(&look.moment) && gate.concerns(&look.group));
+        let due = self.due.iter().filter(|gate| gate.is_due(look.moment, &look.group));
         let of = |plan: &GatePlan| {
             let without = |reason: String| Health::Inconclusive { gate: plan.name.clone(), reason };
             let gates = self.gates.as_ref().map_err(|error| without(error.clone()))?;
@@ -44,10 +66,9 @@ impl<'a> ServiceGates<'a> {
     }
 
     fn subject(&mut self, look: &Look) -> Subject {
-        let (plan, observations) = (self.plan, &self.observations);
-        let previous = self.previous.get_or_insert_with(|| most_common_before(plan, observations));
+        let previous = self.previous.get_or_insert_with(&self.find_previous);
         Subject {
-            revision: plan.revision.to_string(),
+            revision: self.revision.clone(),
             previous_revision: previous.clone(),
             group: look.group.clone(),
             hosts: look.hosts.clone(),
@@ -55,13 +76,12 @@ impl<'a> ServiceGates<'a> {
     }
 }
 
-/// The revision that most targets run, but for the plan's own; empty where none does.
-fn most_common_before(plan: &Plan, observations: &Observations) -> String {
-    let mut counts: HashMap<String, usize> = HashMap::new();
-    for (_, live) in observations.live(plan).into_iter().filter(|(_, live)| *live != plan.revision) {
-        *counts.entry(live.to_string()).or_default() += 1;
-    }
-    counts.into_iter().max_by_key(|(revision, count)| (*count, revision.clone())).map(|it| it.0).unwrap_or_default()
+/// The revision that most hosts run; empty where none runs any.
+pub fn most_common(live: impl Iterator<Item = Revision>) -> String {
+    let mut counts: HashMap<Revision, usize> = HashMap::new();
+    live.for_each(|live| *counts.entry(live).or_default() += 1);
+    let most = counts.into_iter().max_by_key(|(revision, count)| (*count, revision.to_string()));
+    most.map(|(revision, _)| revision.to_string()).unwrap_or_default()
 }
 
 impl Gates for ServiceGates<'_> {

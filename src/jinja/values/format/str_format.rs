@@ -111,7 +111,7 @@ fn field_of(value: &Value, text: &str) -> Result<String, Error> {
     if kinds.next().is_some() {
         return Err(refuse("a format's field is not one of Python's"));
     }
-    let wrong = || refuse(format!("a format's field has no meaning for {}", value.type_name()));
+    let wrong = || refuse(format!("a format's field cannot be applied to {}", value.type_name()));
     match value {
         Value::Text(_) | Value::Markup(_) => match spec.kind {
             None | Some('s') if spec.sign.is_none() && spec.grouping.is_none() && spec.padding.align != Some('=') => {

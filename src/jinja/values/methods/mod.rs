@@ -82,7 +82,7 @@ fn of_dict(
     };
     // The methods of Python's dictionaries take no keyword arguments.
     if !named.is_empty() {
-        return Err(refuse(format!("{method} takes no named arguments")));
+        return Err(refuse(format!("{method} takes no keyword arguments")));
     }
     let arguments = Arguments::bind("the method", names, positional, named)?;
     let key = || Key::of(arguments.required(0)?);
@@ -103,7 +103,7 @@ fn of_dict(
         }
         "pop" => match entries.borrow_mut().shift_remove(&key()?).or_else(|| arguments.get(1).cloned()) {
             Some(found) => Ok(found),
-            None => Err(refuse("pop does not find the key in the dictionary")),
+            None => Err(refuse("pop: the dictionary does not have this key")),
         },
         "popitem" => match entries.borrow_mut().pop() {
             Some((key, found)) => Ok(Value::pair(key.0, found)),
@@ -128,7 +128,7 @@ fn counted(items: &[Value], method: &str, positional: &[Value], named: &Named) -
         "count" => Ok(Value::size(items.iter().filter(|item| item.equals(wanted)).count())),
         _ => match items.iter().position(|item| item.equals(wanted)) {
             Some(at) => Ok(Value::size(at)),
-            None => Err(refuse("index does not find the value")),
+            None => Err(refuse("index: the list does not contain this value")),
         },
     }
 }
@@ -149,7 +149,7 @@ fn of_list(
         _ => &[],
     };
     if method == "sort" && !positional.is_empty() || method != "sort" && !named.is_empty() {
-        return Err(refuse(format!("{method} takes other arguments")));
+        return Err(refuse(format!("{method} does not take these arguments")));
     }
     let arguments = Arguments::bind("the method", names, positional, named)?;
     let more = match method {
@@ -177,7 +177,7 @@ fn of_list(
             let at = usize::try_from(if at < 0 { at + length } else { at }).ok();
             return match at.filter(|at| *at < items.borrow().len()) {
                 Some(at) => Ok(items.borrow_mut().remove(at)),
-                None => Err(refuse("pop beyond the end of a list")),
+                None => Err(refuse("pop: the index is out of range")),
             };
         }
         "remove" => {
@@ -185,7 +185,7 @@ fn of_list(
             let at = items.borrow().iter().position(|item| item.equals(wanted));
             match at {
                 Some(at) => items.borrow_mut().remove(at),
-                None => return Err(refuse("remove does not find the value in the list")),
+                None => return Err(refuse("remove: the list does not contain this value")),
             };
         }
         "clear" => items.borrow_mut().clear(),

@@ -252,7 +252,7 @@ fn split<'a>(s: &'a str, separator: Option<&str>, limit: usize, from_the_end: bo
         return Ok(parts);
     };
     if separator.is_empty() {
-        return Err(refuse("split needs a separator that is not empty"));
+        return Err(refuse("the separator of split cannot be empty"));
     }
     let mut parts: Vec<_> =
         if from_the_end { s.rsplitn(pieces, separator).collect() } else { s.splitn(pieces, separator).collect() };
@@ -307,6 +307,6 @@ fn searched(s: &str, method: &str, positional: &[Value], named: &Named) -> Resul
     match found {
         Some(at) => Ok(Value::size(start + part[..at].chars().count())),
         None if method.ends_with("find") => Ok(Value::Int(-1)),
-        None => Err(refuse(format!("{method} does not find the text"))),
+        None => Err(refuse(format!("{method}: the text is not there"))),
     }
 }
