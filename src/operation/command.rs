@@ -19,6 +19,7 @@ use crate::text::counted;
 use crate::wire::limits::cut;
 use crate::wire::{Holder, Level, Revision, Stage, State};
 
+use super::elsewhere::count_in;
 use super::locking::lock;
 use super::recorded::{ServiceGates, look_for_unfinished, most_common};
 use super::{Frontend, Refused, interlocks, limit, ssh, state_folder};
@@ -123,7 +124,7 @@ impl Command {
     ///
     /// # Errors
     /// Nobody is there to ask, the operator says no, or somebody else is at work.
-    pub fn begin(self, front: &dyn Frontend) -> Result<Command, Refused> {
+    pub fn begin(mut self, front: &dyn Frontend) -> Result<Command, Refused> {
         self.confirm(front)?;
         let Some(holder) = &self.holder else { return Ok(self) };
         interlocks::check(&self.config, front)?;
@@ -131,7 +132,13 @@ impl Command {
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(self.config.settings.umask));
         let lock = lock(&self.config, holder, front)?;
         look_for_unfinished(&self.config)?;
+        count_in(&self.config, &mut self.run.groups, &mut self.notes, &[], front)?;
         Ok(Command { lock: Some(lock), ..self })
+    }
+
+    /// Whether hosts are drained while the command runs there.
+    pub fn drains(&self) -> bool {
+        self.holder.is_some()
     }
 
     fn confirm(&self, front: &dyn Frontend) -> Result<(), Refused> {

@@ -49,7 +49,7 @@ pub use hosts::{HostList, hosts};
 pub use install::url_on_git_server;
 pub use kept::{Kept, KeptRevisions, kept};
 pub use lock::{LockAnnounced, LockScope};
-pub use names::{Names, names};
+pub use names::{Names, deployed, names};
 pub use new_config::{Answers, Written, new_config, unconfigured};
 pub use plan::plan;
 pub use reconcile::reconcile;

@@ -1,11 +1,18 @@
 //! Names that people type, for completion and for hints: quickly, and without a word where there are none.
 
 use crate::config::{Config, Options, keys};
+use crate::journal;
 use crate::repo::Repo;
 use crate::targets::Group;
+use crate::wire::Revision;
+
+use super::state_folder;
 
 /// Revisions that are offered, the newest first.
 const REVISIONS: usize = 1000;
+
+/// Deployed revisions that are offered.
+const DEPLOYED: usize = 10;
 
 /// What kind of name is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +64,25 @@ pub fn misplaced(config: &Config, word: &str) -> Option<(&'static str, &'static 
     } else {
         None
     }
+}
+
+/// The revisions that were deployed last, the newest first, each with its subject on one line.
+pub fn deployed(options: &Options) -> Vec<(String, String)> {
+    past(options).unwrap_or_default()
+}
+
+fn past(options: &Options) -> Option<Vec<(String, String)>> {
+    let config = Config::load(options).ok()?;
+    let repo = Repo::open(&config.top).ok()?;
+    let history = journal::history(&state_folder(&config), config.environment.as_deref()).ok()?;
+    let mut revisions: Vec<&Revision> = Vec::new();
+    for past in history.runs.iter().rev().filter(|past| past.stayed()) {
+        if revisions.len() < DEPLOYED && !revisions.contains(&&past.revision) {
+            revisions.push(&past.revision);
+        }
+    }
+    let subject = |revision: &Revision| repo.subject(revision).unwrap_or_default().replace(char::is_control, " ");
+    Some(revisions.into_iter().map(|revision| (revision.short().to_string(), subject(revision))).collect())
 }
 
 fn hosts(options: &Options) -> Option<Vec<String>> {

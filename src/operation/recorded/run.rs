@@ -139,7 +139,10 @@ impl<'a> RecordedRun<'a> {
         let warning = match FleetState::update(&folder, &plan.repo, |memory| memory.after(plan, verdict, observations))
         {
             Ok(memory) => memory.warning,
-            Err(error) => Some(format!("`hoist status` and `hoist reconcile` will not include this run: {error:#}")),
+            Err(error) => {
+                let (status, reconcile) = (plan.invocation.command("status"), plan.invocation.command("reconcile"));
+                Some(format!("`{status}` and `{reconcile}` will not include this run: {error:#}"))
+            }
         };
         if let Some(warning) = warning {
             self.report.event(&Event::note(Level::Warning, warning));
