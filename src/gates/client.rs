@@ -61,7 +61,9 @@ impl Failure {
 /// Gets a page. `url` is the endpoint's, with whatever was put behind it.
 pub fn get(endpoint: &Endpoint, url: &str, timeout: Duration) -> Result<Answer, Failure> {
     let authorization = endpoint.auth.as_ref().map(Authorization::of).transpose().map_err(Failure::Setup)?;
-    let agent = agent(endpoint, url, timeout).map_err(Failure::Setup)?;
+    let proxy = proxy(url, |name| std::env::var(name).ok()).map_err(Failure::Setup)?;
+    let via = proxy.as_ref().map(|it| format!(" through the proxy {}:{}", it.host(), it.port())).unwrap_or_default();
+    let agent = agent(endpoint, proxy, timeout).map_err(Failure::Setup)?;
     let mut request = agent.get(url);
     if let Some(authorization) = &authorization {
         request = request.header("Authorization", &authorization.header);
@@ -69,13 +71,13 @@ pub fn get(endpoint: &Endpoint, url: &str, timeout: Duration) -> Result<Answer, 
     let place = place(url);
     let redact = |text: &str| authorization.as_ref().map_or_else(|| text.to_owned(), |it| it.redact(text));
     let failed =
-        |error: ureq::Error| Failure::Silent(redact(&format!("no answer from {place}: {}", why(&error, timeout))));
+        |error: ureq::Error| Failure::Silent(redact(&format!("no answer from {place}{via}: {}", why(&error, timeout))));
     let mut response = request.call().map_err(failed)?;
     let body = response.body_mut().with_config().limit(LARGEST).read_to_vec().map_err(failed)?;
     Ok(Answer { status: response.status().as_u16(), body: redact(&String::from_utf8_lossy(&body)) })
 }
 
-fn agent(endpoint: &Endpoint, url: &str, timeout: Duration) -> Result<Agent, String> {
+fn agent(endpoint: &Endpoint, proxy: Option<Proxy>, timeout: Duration) -> Result<Agent, String> {
     let roots = match &endpoint.ca_file {
         None => RootCerts::PlatformVerifier,
         Some(file) => {
@@ -94,7 +96,6 @@ fn agent(endpoint: &Endpoint, url: &str, timeout: Duration) -> Result<Agent, Str
         }
     };
     let tls = TlsConfig::builder().provider(TlsProvider::NativeTls).root_certs(roots).build();
-    let proxy = proxy(url, |name| std::env::var(name).ok())?;
     let config = Agent::config_builder()
         .timeout_global(Some(timeout))
         .max_redirects(REDIRECTS)
