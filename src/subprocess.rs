@@ -1,6 +1,6 @@
-//! Commands of the configuration that run on the deploy host, each for a limited time: those of drains and of gates.
+//! Commands of the configuration that run on the deploy host, each for a limited time: those of drains, of gates and of hooks.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -42,9 +42,7 @@ pub fn shell(line: &str) -> Command {
     command
 }
 
-/// Runs a command without input and hands over every line of its output, blank ones left out. Gives how it ended; `None`
-/// if it did not end in time, or nobody waits for it any more: then it is killed, with all that it has started. It dies
-/// with the thread that called this, so also when Hoist is killed.
+/// As [`run_with_input`], with nothing on its standard input.
 ///
 /// # Errors
 /// A command that cannot be started.
@@ -53,10 +51,30 @@ pub fn run(
     limits: &Limits,
     line: &mut dyn FnMut(Stream, String),
 ) -> std::io::Result<Option<ExitStatus>> {
+    run_with_input(command, None, limits, line)
+}
+
+/// Runs a command and hands over every line of its output, blank ones left out. Gives how it ended; `None`
+/// if it did not end in time, or nobody waits for it any more: then it is killed, with all that it has started. It dies
+/// with the thread that called this, so also when Hoist is killed.
+///
+/// # Errors
+/// A command that cannot be started.
+pub fn run_with_input(
+    command: &mut Command,
+    input: Option<Vec<u8>>,
+    limits: &Limits,
+    line: &mut dyn FnMut(Stream, String),
+) -> std::io::Result<Option<ExitStatus>> {
     // A group of its own: what it has started can be ended with it, and Ctrl-C is Hoist's alone.
-    command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.process_group(0).stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     procfs::die_with_parent(command);
     let mut child = command.spawn()?;
+    if let (Some(mut stdin), Some(input)) = (child.stdin.take(), input) {
+        // It may not read it, or not all of it.
+        thread::spawn(move || stdin.write_all(&input));
+    }
     let (sender, lines) = bounded(WAITING);
     read(child.stdout.take(), Stream::Stdout, sender.clone());
     read(child.stderr.take(), Stream::Stderr, sender);

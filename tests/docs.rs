@@ -363,7 +363,7 @@ fn events() -> Vec<Event> {
             advice: "a".into(),
         },
         Event::Aborting { step, hosts: vec!["web1".parse().unwrap()] },
-        Event::ended("v", ExitCode::Success, vec![row], 1.0),
+        Event::Ended { verdict: "v".into(), ways_out: vec!["w".into()], status: 1, rows: vec![row], seconds: 1.0 },
     ];
     let mut kinds = BTreeSet::new();
     for event in &all {

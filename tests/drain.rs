@@ -175,6 +175,23 @@ fn a_deployer_that_is_killed_at_any_moment_leaves_what_a_resume_and_a_rollback_p
 }
 
 #[test]
+fn a_rollback_and_a_restart_whose_deployer_is_killed_at_any_moment_are_resumed_to_hosts_in_service() {
+    for command in [&["rollback", "--yes"][..], &["deploy", "--yes", "--service-restart"]] {
+        for moment in MOMENTS {
+            let scene = Scene::new(1, "target");
+            scene.project.deploy(&[]).ends(0);
+            std::fs::remove_file(scene.srv(0, "events")).unwrap();
+            let mut deployer = scene.start_up_to(command, moment);
+            deployer.kill().unwrap();
+            deployer.wait().unwrap();
+            scene.go_on(moment);
+            let ran = scene.project.run(&["resume", "--yes"]);
+            scene.is_in_service(0, &format!("{command:?} after {moment}: {}{}", ran.out, ran.err));
+        }
+    }
+}
+
+#[test]
 fn a_stage_that_is_killed_at_any_moment_fails_its_host_which_is_put_back_within_the_limit_and_beyond_it() {
     for place in PLACES {
         for moment in MOMENTS {

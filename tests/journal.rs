@@ -136,7 +136,7 @@ fn killed(
     let run = |fleet: Scripted, gates: ScriptedGates, replay: &Replay, yes: Yes| {
         let mut gates = replay.gates(gates);
         let verdict = deploy(plan, &mut replay.fleet(fleet), &mut gates, &mut replay.operator(yes), &mut Silent);
-        replay.close(&verdict.text, verdict.code.status(), false).unwrap();
+        replay.close(&verdict.whole(), verdict.code.status(), false).unwrap();
         verdict
     };
     let replay = Replay::new(Journal::create(folder.path(), opened(plan)).unwrap(), vec![], AtTheEnd::GoOn);
@@ -447,7 +447,7 @@ fn end(journal: &[u8], world: &World, scripts: &[Script], then: AtTheEnd) -> (Ve
     replay.add(Told::ask(&mut fleet, &plan));
     let verdict =
         deploy(&plan, &mut replay.fleet(fleet), &mut replay.gates(Calm), &mut replay.operator(YES), &mut Silent);
-    replay.close(&verdict.text, verdict.code.status(), false).unwrap();
+    replay.close(&verdict.whole(), verdict.code.status(), false).unwrap();
     assert!(unfinished(folder.path()).unwrap().is_none(), "it is finished now");
     // What it wrote has no gap: with its end taken away it is heard to the same end again.
     let bytes = std::fs::read(&path).unwrap();

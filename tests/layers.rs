@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// The rooms, each of which may import the ones that stand below it in this list, and no other.
-const LAYERS: [&str; 36] = [
+const LAYERS: [&str; 38] = [
     "main",
     "cli",
     "operation",
@@ -24,6 +24,7 @@ const LAYERS: [&str; 36] = [
     "local",
     "fleet",
     "config",
+    "hooks",
     "gates",
     "repo",
     "locks",
@@ -42,6 +43,7 @@ const LAYERS: [&str; 36] = [
     "clock",
     "exit_code",
     "text",
+    "placeholders",
     "named",
     "paths",
     "glob",

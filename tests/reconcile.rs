@@ -154,12 +154,12 @@ fn it_says_from_what_to_what_and_asks_once_before_anything_is_touched() {
     for (answer, status) in [("\n", 1), ("n\n", 1), ("\x04", 1)] {
         let mut terminal = Terminal::of_size(project.hoist(&["reconcile"]), 24, 160);
         terminal.wait_for(&question);
-        let shown = terminal.shows();
+        let shown = terminal.unbroken();
         assert!(shown.contains(&format!("drifted: {} is live, should be {}", &one[..10], &two[..10])), "{shown}");
         assert!(shown.contains(&format!("to    {} \"Second page\", deployed by op@", &two[..10])), "{shown}");
         terminal.types(answer);
         terminal.ends(status);
-        assert!(terminal.shows().contains("nothing was touched"), "{}", terminal.shows());
+        assert!(terminal.unbroken().contains("nothing was touched"), "{}", terminal.unbroken());
         assert_eq!(Links::of(&farm, 0).current.as_deref(), Some(one.as_str()));
     }
     let mut nobody = project.hoist(&["reconcile"]);
@@ -171,4 +171,27 @@ fn it_says_from_what_to_what_and_asks_once_before_anything_is_touched() {
     terminal.types("y\n");
     terminal.ends(0);
     common::all_on(&farm, 3, &two);
+}
+
+#[test]
+fn a_host_that_failed_within_the_limit_is_status_7_if_that_is_asked_for_whatever_the_command() {
+    let (farm, project) = Project::on_farm(0, 3);
+    project.configure("failure_limit: 1");
+    project.check("page", "promote", &format!("test -e /srv/broken && exit 1; {}", common::WAITS));
+    common::go(&farm, 3);
+    let one = page(&project, "First page");
+    project.deploy(&[]).ends(0);
+    page(&project, "Second page");
+    project.deploy(&[]).ends(0);
+    let broken = farm.srv(&address(2)).join("broken");
+    std::fs::write(&broken, "").unwrap();
+
+    project.run(&["rollback", "--yes", "--strict"]).ends(7).says("1 host failed within the limits");
+    common::all_on(&farm, 2, &one);
+    drift(&farm, 0, &project.git(&["rev-parse", "HEAD"]));
+    project.run(&["reconcile", "--yes", "--strict"]).ends(7).says("1 host failed within the limits");
+
+    common::hold(&farm, 2);
+    common::kill_at_check(&farm, &project, &["deploy", "--yes", "-f"], 3);
+    project.run(&["resume", "--yes", "--strict"]).ends(7).says("1 host failed within the limits");
 }

@@ -62,12 +62,12 @@ fn it_shows_from_what_to_what_it_goes_and_acts_on_a_clear_yes_alone() {
     for answer in ["\n", "n\n", "\x04"] {
         let mut terminal = Terminal::run(project.hoist(&["rollback"]));
         terminal.wait_for(&question);
-        let shown = terminal.shows();
+        let shown = terminal.unbroken();
         assert!(shown.contains(&format!("from  {} \"Second page\", deployed by op@", &two[..10])), "{shown}");
         assert!(shown.contains(&format!("to    {} \"First page\", deployed by op@", &one[..10])), "{shown}");
         terminal.types(answer);
         terminal.ends(1);
-        assert!(terminal.shows().contains("nothing was touched"), "{}", terminal.shows());
+        assert!(terminal.unbroken().contains("nothing was touched"), "{}", terminal.unbroken());
         all_on(&farm, 3, &two);
     }
     let next = "canary is done. Roll back the next group?";
@@ -103,7 +103,7 @@ fn of_two_people_who_type_it_the_second_is_told_and_goes_no_further_unless_they_
     all_on(&farm, 2, &two);
     let mut terminal = Terminal::run(project.hoist(&["rollback"]));
     terminal.wait_for(&format!("Go back further, from {} to {} on 2 hosts?", &two[..10], &one[..10]));
-    assert!(terminal.shows().contains("already rolled back: op@"), "{}", terminal.shows());
+    assert!(terminal.unbroken().contains("already rolled back: op@"), "{}", terminal.unbroken());
     terminal.types("\n");
     terminal.ends(1);
     all_on(&farm, 2, &two);
@@ -142,7 +142,7 @@ fn a_fleet_that_a_failed_run_left_mixed_is_brought_to_what_is_wanted_and_no_furt
     let mut terminal = Terminal::run(project.hoist(&["rollback"]));
     terminal.wait_for(&format!("Bring all 3 hosts to {}? [y]es/[N]o", &two[..10]));
     let failed = format!("the fleet is mixed: the deployment of {} by op@", &three[..10]);
-    assert!(terminal.shows().contains(&failed), "{}", terminal.shows());
+    assert!(terminal.unbroken().contains(&failed), "{}", terminal.unbroken());
     terminal.types("y\n");
     terminal.ends(0);
     all_on(&farm, 3, &two);

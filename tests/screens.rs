@@ -5,30 +5,36 @@
 
 mod common;
 
-use std::path::Path;
-use std::sync::LazyLock;
+#[path = "screens/compare.rs"]
+mod compare;
 
-use regex::{Captures, Regex};
+use std::path::Path;
+use std::process::Command;
+
+use regex::Regex;
 
 use common::terminal::Terminal;
-use common::{Farm, Project, Ran, address};
+use common::{Farm, Project, address};
+use compare::{at_last, screen, text};
 
 /// The sizes of terminals that are looked at: rows and columns.
 const SIZES: [(u16, u16); 2] = [(24, 80), (50, 200)];
 
-/// Rows of the emulated screen: a whole run stands on it, scrolled off or not.
-const ROWS: u16 = 400;
-
-/// A farm and a repository that is deployed to it: `canary` of two hosts, `default` of ten, in subgroups of five.
+/// A farm and a repository that is deployed to it.
 struct Scene {
     farm: Farm,
     project: Project,
 }
 
 impl Scene {
+    /// `canary` of two hosts, `default` of ten, in subgroups of five, and nothing deployed.
     fn new() -> Scene {
-        let (farm, project) = Project::on_farm(2, 10);
-        project.configure("default_group_size: 5\n");
+        Scene::of(2, 10, "default_group_size: 5\n")
+    }
+
+    fn of(canary: usize, default: usize, settings: &str) -> Scene {
+        let (farm, project) = Project::on_farm(canary, default);
+        project.configure(settings);
         project.commit("First page");
         Scene { farm, project }
     }
@@ -43,153 +49,97 @@ impl Scene {
             &format!("checks:\n  port:\n    stage: promote\n    shell: true\n    command: {check}\n"),
         );
         scene.project.commit("First page, with a check");
-        scene.project.deploy(&[]).ends(0);
-        scene.project.write("index.html", "two\n");
-        scene.project.commit("Second page");
+        scene.pipe(&["deploy", "--yes"]).ends(0);
+        scene.second_page();
         std::fs::write(scene.farm.srv(&address(3)).join("broken"), "").unwrap();
         scene
     }
 
-    /// A command at a terminal of this size.
-    fn at(&self, (rows, columns): (u16, u16), arguments: &[&str], colour: bool) -> Terminal {
-        let mut command = self.project.hoist(arguments);
+    /// The first page runs on three hosts, and the restart of the second one runs this script.
+    fn restarts_by(script: &str) -> Scene {
+        let scene = Scene::of(1, 2, "service_name: web\nservice_command: sh /srv/restart {action} {service}");
+        let script = format!("if grep -q two /srv/deployment/app/index.html; then\n{script}\nfi\n");
+        for n in 0..3 {
+            std::fs::write(scene.farm.srv(&address(n)).join("restart"), &script).unwrap();
+        }
+        scene.pipe(&["deploy", "--yes"]).ends(0);
+        scene.second_page();
+        scene
+    }
+
+    fn second_page(&self) {
+        self.project.write("index.html", "two\n");
+        self.project.commit("Second page");
+    }
+
+    /// A command at a terminal of this size, on a deploy host whose name has always the same width.
+    fn at(&self, (rows, columns): (u16, u16), arguments: &[&str]) -> Terminal {
+        Terminal::of_size(self.on_deploy1(arguments, true), rows, columns)
+    }
+
+    fn on_deploy1(&self, arguments: &[&str], colour: bool) -> Command {
+        let hoist = self.project.hoist(arguments);
+        let mut command = Command::new("unshare");
+        command.args(["--uts", "sh", "-c", "hostname deploy1 && exec \"$@\"", "sh"]);
+        command.arg(hoist.get_program()).args(hoist.get_args());
+        command.current_dir(hoist.get_current_dir().unwrap_or(Path::new(".")));
+        common::take_environment(&mut command, &hoist);
         if colour {
             command.env_remove("NO_COLOR");
         }
-        Terminal::of_size(command, rows, columns)
+        command
     }
-}
 
-/// Compares a terminal's screen with the expected one.
-#[track_caller]
-fn screen(name: &str, terminal: &Terminal, columns: u16) {
-    let mut parser = vt100::Parser::new(ROWS.try_into().unwrap(), columns.try_into().unwrap(), 0);
-    parser.process(normal(&terminal.shows()).as_bytes());
-    // A line that is wider than the screen is kept together.
-    let mut rows: Vec<String> = Vec::new();
-    let mut goes_on = false;
-    for (number, row) in (0..).zip(parser.screen().rows(0, columns)) {
-        match rows.last_mut().filter(|_| goes_on) {
-            Some(line) => *line += &format!("\n{}", row.trim_end()),
-            None => rows.push(row.trim_end().to_owned()),
-        }
-        goes_on = parser.screen().row_wrapped(number);
+    fn pipe(&self, arguments: &[&str]) -> common::Ran {
+        common::Ran::of(self.on_deploy1(arguments, false).output().unwrap())
     }
-    assert!(parser.screen().cursor_position().0 < ROWS - 1, "{name}: more than {ROWS} rows");
-    compare(&format!("{name}.{columns}"), &sorted(&rows));
-}
-
-/// Compares what a pipe got with the expected text.
-#[track_caller]
-fn text(name: &str, ran: &Ran) {
-    compare(name, &sorted(&normal(&format!("{}{}", ran.out, ran.err)).lines().map(str::to_owned).collect::<Vec<_>>()));
-}
-
-#[track_caller]
-fn compare(name: &str, shown: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/screens").join(format!("{name}.txt"));
-    let shown = shown.trim_end().to_owned() + "\n";
-    if std::env::var_os("HOIST_UPDATE_SCREENS").is_some() {
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, &shown).unwrap();
-    }
-    let expected = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(expected == shown, "{} is not what is shown (HOIST_UPDATE_SCREENS=1 writes it):\n{shown}", path.display());
-}
-
-/// What differs from run to run, replaced by text of the same width where a column hangs on it.
-fn normal(text: &str) -> String {
-    static CHANGING: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(concat!(
-            r"(?P<who>\bby op@[\w.-]+)",
-            r"|(?P<run>\d{8}T\d{6}Z?(?:\.\d+Z?)?-\d+(?:-\w+)?)",
-            r"|(?P<time>\d\d:\d\d:\d\d)",
-            r"|(?P<ago>\bjust now\b|\b\d+ (?:min|h) ago\b)",
-            r"|(?P<slow> in \d+(?:\.\d+)? (?:ms|s|min)\b)",
-            r"|(?P<took> *\b\d+(?:\.\d+)? (?:ms|s|min)\b)",
-            r"|(?P<before>\x1b\[[0-9;]*m|\b)(?P<revision>[0-9a-f]{40}|[0-9a-f]{10})\b",
-        ))
-        .unwrap()
-    });
-    let mut revisions: Vec<String> = Vec::new();
-    let replaced = CHANGING.replace_all(text, |found: &Captures<'_>| {
-        if found.name("who").is_some() {
-            "by op@deploy1".to_owned()
-        } else if found.name("run").is_some() {
-            "RUN".to_owned()
-        } else if found.name("time").is_some() {
-            "00:00:00".to_owned()
-        } else if found.name("ago").is_some() {
-            "N min ago".to_owned()
-        } else if found.name("slow").is_some() {
-            // Only what took a second or more is said to have taken it.
-            String::new()
-        } else if found.name("took").is_some() {
-            " N s".to_owned()
-        } else {
-            let revision = &found["revision"];
-            let number = revisions.iter().position(|seen| *seen == revision[..10]).unwrap_or_else(|| {
-                revisions.push(revision[..10].to_owned());
-                revisions.len() - 1
-            });
-            let letter = char::from(b'a' + u8::try_from(number).unwrap());
-            format!("{}{}", &found["before"], letter.to_string().repeat(revision.len()))
-        }
-    });
-    replaced.into_owned()
-}
-
-/// Rows, with those of hosts that were at work at once in the order of the hosts.
-fn sorted(rows: &[String]) -> String {
-    let of_host = |row: &String| row.starts_with("00:00:00 [");
-    let mut rows = rows.to_vec();
-    for group in rows.chunk_by_mut(|one, two| of_host(one) && of_host(two)) {
-        group.sort_by_key(|row| (row.find(']'), row.clone()));
-    }
-    rows.iter().map(|row| row.trim_end()).collect::<Vec<_>>().join("\n")
-}
-
-/// A deployment from end to end, at a terminal of each size and into a pipe.
-#[track_caller]
-fn whole_run(name: &str, scene: fn() -> Scene, message: &str, status: i32) {
-    for (rows, columns) in SIZES {
-        let scene = scene();
-        let mut terminal = scene.at((rows, columns), &["deploy", "--yes", message], true);
-        terminal.ends(status);
-        screen(name, &terminal, columns);
-    }
-    let scene = scene();
-    text(&format!("{name}.pipe"), &scene.project.deploy(&[message]).ends(status));
 }
 
 #[test]
-fn a_good_run_of_two_groups() {
-    whole_run("good-run", Scene::new, "First page", 0);
+fn a_good_run_of_sixty_hosts_in_two_groups() {
+    let scene = Scene::of(4, 56, "default_group_size: 28\n");
+    for (rows, columns) in SIZES {
+        let mut terminal = scene.at((rows, columns), &["deploy", "--yes", "A new page"]);
+        terminal.ends(0);
+        screen("good-run", &terminal, columns);
+        scene.project.write("index.html", &format!("{columns}\n"));
+        scene.project.commit("Second page");
+    }
+    text("good-run.pipe", &scene.pipe(&["deploy", "--yes", "A new page"]).ends(0));
+    let mut terminal = scene.at(SIZES[0], &["status"]);
+    terminal.ends(0);
+    screen("status-in-sync", &terminal, 80);
 }
 
 #[test]
 fn a_question_at_the_end_of_the_first_group() {
+    let scene = Scene::new();
     for (rows, columns) in SIZES {
-        let scene = Scene::new();
-        let mut terminal = scene.at((rows, columns), &["deploy", "First page"], true);
+        let mut terminal = scene.at((rows, columns), &["deploy", "First page"]);
         terminal.wait_for("Continue?");
         screen("question", &terminal, columns);
         terminal.types("n\n");
         terminal.wait_for("Roll back");
         terminal.types("y\n");
         terminal.ends(3);
+        screen("nothing-to-go-back-to", &terminal, columns);
+        std::fs::remove_dir_all(scene.farm.srv(&address(0)).join("deployment")).unwrap();
+        std::fs::remove_dir_all(scene.farm.srv(&address(1)).join("deployment")).unwrap();
     }
 }
 
 #[test]
-fn a_failure_limit_that_is_exceeded() {
-    whole_run("limit-exceeded", Scene::broken, "Second page", 1);
-}
-
-#[test]
-fn without_colour_the_same_words_stand_there() {
+fn a_failure_limit_that_is_exceeded_and_the_same_without_colour() {
     let scene = Scene::broken();
-    let mut terminal = scene.at((50, 200), &["deploy", "--yes", "Second page"], false);
+    let deploy = ["deploy", "--yes", "Second page"];
+    for (rows, columns) in SIZES {
+        let mut terminal = scene.at((rows, columns), &deploy);
+        terminal.ends(1);
+        screen("limit-exceeded", &terminal, columns);
+    }
+    text("limit-exceeded.pipe", &scene.pipe(&deploy).ends(1));
+
+    let mut terminal = Terminal::of_size(scene.on_deploy1(&deploy, false), 50, 200);
     terminal.ends(1);
     let shown = terminal.shows();
     let coloured = Regex::new("\x1b\\[[0-9;]*m").unwrap();
@@ -200,31 +150,139 @@ fn without_colour_the_same_words_stand_there() {
 }
 
 #[test]
-fn the_plan_and_the_status_of_a_mixed_fleet() {
+fn a_mixed_fleet() {
     let scene = Scene::broken();
-    text("plan.pipe", &scene.project.run(&["plan"]).ends(0));
+    text("plan.pipe", &scene.pipe(&["plan"]).ends(0));
     scene.project.configure("failure_limit: 2\n");
-    scene.project.deploy(&["Second page"]).ends(0);
+    scene.project.commit("Two hosts may fail");
     for (rows, columns) in SIZES {
-        let mut terminal = scene.at((rows, columns), &["plan"], true);
+        let mut terminal = scene.at((rows, columns), &["deploy", "--yes", "Second page"]);
+        terminal.ends(0);
+        screen("mixed-deploy", &terminal, columns);
+        let mut terminal = scene.at((rows, columns), &["plan"]);
         terminal.ends(0);
         screen("plan", &terminal, columns);
-        let mut terminal = scene.at((rows, columns), &["status"], true);
+        let mut terminal = scene.at((rows, columns), &["status"]);
         terminal.ends(1);
         screen("status", &terminal, columns);
+    }
+    // The operator wants no rollback.
+    scene.project.configure("failure_limit: 0\n");
+    scene.project.write("index.html", "two, again\n");
+    scene.project.commit("Third page");
+    for (rows, columns) in SIZES {
+        let mut terminal = scene.at((rows, columns), &["deploy", "Third page"]);
+        terminal.wait_for("Continue?");
+        terminal.types("y\n");
+        terminal.wait_for("Roll back");
+        terminal.types("n\n");
+        terminal.ends(3);
+        screen("declined", &terminal, columns);
+        let mut terminal = scene.at((rows, columns), &["status"]);
+        terminal.ends(1);
+        screen("status-mixed", &terminal, columns);
+    }
+    std::fs::remove_file(scene.farm.srv(&address(3)).join("broken")).unwrap();
+    scene.pipe(&["rollback", "--yes"]).ends(0);
+    assert_eq!(
+        common::Links::of(&scene.farm, 0),
+        common::Links::finalized(&scene.project.git(&["rev-parse", "HEAD~1"]))
+    );
+}
+
+#[test]
+fn a_rollback_from_its_question_to_its_end() {
+    let scene = Scene::broken();
+    std::fs::remove_file(scene.farm.srv(&address(3)).join("broken")).unwrap();
+    for (rows, columns) in SIZES {
+        scene.pipe(&["deploy", "--yes", "Second page"]).ends(0);
+        let mut terminal = scene.at((rows, columns), &["rollback"]);
+        terminal.wait_for("[y]es/[N]o");
+        screen("rollback-question", &terminal, columns);
+        terminal.types("y\n");
+        terminal.wait_for("Roll back the next group?");
+        terminal.types("y\n");
+        terminal.ends(0);
+        screen("rollback", &terminal, columns);
+    }
+    let mut terminal = scene.at(SIZES[0], &["history"]);
+    terminal.ends(0);
+    screen("history", &terminal, 80);
+}
+
+#[test]
+fn a_rollback_that_does_not_bring_every_host_back() {
+    // It does not start on the way back either.
+    let scene = Scene::restarts_by("touch /srv/broken; echo no memory >&2; exit 1");
+    for n in 0..3 {
+        let script = scene.farm.srv(&address(n)).join("restart");
+        let both = std::fs::read_to_string(&script).unwrap() + "if test -e /srv/broken; then exit 3; fi\n";
+        std::fs::write(&script, both).unwrap();
+    }
+    for (rows, columns) in SIZES {
+        let mut terminal = scene.at((rows, columns), &["deploy", "--yes", "Second page"]);
+        terminal.ends(3);
+        screen("rollback-failed", &terminal, columns);
+        std::fs::remove_file(scene.farm.srv(&address(0)).join("broken")).unwrap();
     }
 }
 
 #[test]
-fn what_a_rollback_shows_before_it_acts() {
+fn ctrl_c_with_what_is_waited_for_and_an_abort() {
+    let scene = Scene::restarts_by("touch /srv/hangs; while :; do sleep 0.1; done");
     for (rows, columns) in SIZES {
-        let scene = Scene::broken();
-        std::fs::remove_file(scene.farm.srv(&address(3)).join("broken")).unwrap();
-        scene.project.deploy(&["Second page"]).ends(0);
-        let mut terminal = scene.at((rows, columns), &["rollback"], true);
-        terminal.wait_for("[y]es/[N]o");
-        screen("rollback-question", &terminal, columns);
-        terminal.types("n\n");
+        let hangs = scene.farm.srv(&address(0)).join("hangs");
+        let mut terminal = scene.at((rows, columns), &["deploy", "Second page"]);
+        common::wait_for("the restart that hangs", || hangs.exists());
+        at_last("bar", &terminal, columns, "waiting for 127.0.0.1");
+        terminal.types("\x03");
+        terminal.wait_for("a second Ctrl-C");
+        screen("interrupted", &terminal, columns);
+        terminal.types_and_sees("a\n", "Roll back");
+        terminal.types("y\n");
         terminal.ends(1);
+        screen("aborted", &terminal, columns);
+        std::fs::remove_file(hangs).unwrap();
+    }
+}
+
+#[test]
+fn eight_hosts_with_unknown_keys() {
+    // One after the other, so that the first one is the first that is told of.
+    let scene = Scene::of(0, 8, "max_sessions: 1\n");
+    std::fs::write(scene.farm.known_hosts(), "").unwrap();
+    for (rows, columns) in SIZES {
+        let mut terminal = scene.at((rows, columns), &["deploy", "--yes", "First page"]);
+        terminal.ends(1);
+        screen("unknown-keys", &terminal, columns);
+        let mut terminal = scene.at((rows, columns), &["status"]);
+        terminal.ends(1);
+        screen("status-unknown-keys", &terminal, columns);
+    }
+}
+
+#[test]
+fn a_run_that_is_resumed() {
+    let scene = Scene::of(1, 2, "");
+    scene.project.check("waits", "promote", common::WAITS);
+    scene.project.commit("First page, with a check");
+    for (rows, columns) in SIZES {
+        common::hold(&scene.farm, 3);
+        let mut deployer = scene.at((rows, columns), &["deploy", "--yes", "First page"]);
+        common::wait_for_check(&scene.farm, 0);
+        common::go(&scene.farm, 1);
+        common::wait_for_check(&scene.farm, 1);
+        common::wait_for_check(&scene.farm, 2);
+        deployer.child.kill().unwrap();
+        deployer.child.wait().unwrap();
+        common::go(&scene.farm, 3);
+        let mut terminal = scene.at((rows, columns), &["status"]);
+        terminal.ends(1);
+        screen("status-unfinished", &terminal, columns);
+        let mut terminal = scene.at((rows, columns), &["resume", "--yes"]);
+        terminal.ends(0);
+        screen("resumed", &terminal, columns);
+        scene.project.write("index.html", &format!("{columns}\n"));
+        scene.project.commit("Second page");
     }
 }

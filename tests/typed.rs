@@ -70,6 +70,24 @@ fn words_of_other_tools_are_answered_with_what_they_are_called_here() {
             "hoist deploy: unknown flag --forks: -D batch_size=NUMBER sets the number of hosts at \
              once",
         ),
+        (
+            "deploy --serial 5",
+            "hoist deploy: unknown flag --serial: -D group_size=NUMBER sets how many hosts of a group are deployed \
+             together",
+        ),
+        (
+            "run --serial 5",
+            "hoist run: unknown flag --serial: --group-size SIZES sets how many hosts of a group run the command \
+             together",
+        ),
+        (
+            "deploy --rollback",
+            "hoist deploy: unknown flag --rollback: `hoist rollback` returns to the previous revision",
+        ),
+        (
+            "deploy --skip-checks",
+            "hoist deploy: unknown flag --skip-checks: -D perform_checks=no deploys without checks",
+        ),
         ("run --forks 5", "hoist run: unknown flag --forks: --batch NUMBER sets the number of hosts at once"),
         (
             "plan v1.2",
@@ -236,6 +254,14 @@ fn the_folder_the_format_and_the_help_may_be_asked_for_before_and_behind_the_com
     elsewhere(&["hosts"]).ends(2).says("not a git repository");
     elsewhere(&["-C", "/nosuch", "hosts"]).ends(2).says("cannot change to \"/nosuch\"");
     elsewhere(&["-C"]).ends(2).says("-C needs a value");
+    // What most commands have may stand ahead of the command as well.
+    let json = elsewhere(&["--json", "-D", "batch_size:3", "-C", there, "hosts"]).ends(0);
+    assert!(serde_json::from_str::<serde_json::Value>(&json.out).is_ok(), "{json:?}");
+    elsewhere(&["-C", there, "-D", "batch_size:3", "config", "batch_size"]).ends(0).says("3");
+    elsewhere(&["-C", there, "--environment=nosuch", "plan"]).ends(2).says("nosuch");
+    elsewhere(&["--json", "version"]).ends(2).says("hoist version: unknown flag --json");
+    elsewhere(&["--rev", "x", "plan"]).ends(2).says("unknown flag \"--rev\" before the command");
+    elsewhere(&["-D"]).ends(2).says("a command is missing");
     for command in ["hosts", "plan", "history", "check-config"] {
         let json = project.run(&[command, "--json"]).ends(0).out;
         assert_eq!(json, project.run(&[command, "--format", "json"]).ends(0).out);
@@ -408,7 +434,7 @@ fn completion_knows_commands_flags_hosts_groups_revisions_stages_environments_an
     let project = project();
     project.git(&["branch", "$(touch${IFS}pwned)"]);
     for (line, expected) in [
-        ("depl", vec!["deploy", "deploy-local"]),
+        ("depl", vec!["deploy"]),
         ("help sta", vec!["status"]),
         ("deploy --dr", vec!["--dry-run"]),
         ("deploy -l web0", vec!["web01", "web02", "web03"]),
@@ -464,7 +490,7 @@ fn bash_asks_the_program_and_cuts_what_it_has_typed_already() {
         );
         shell(&project, &["bash"], &script).lines().map(str::to_owned).collect::<Vec<_>>()
     };
-    assert_eq!(complete("hoist depl"), ["deploy", "deploy-local"]);
+    assert_eq!(complete("hoist depl"), ["deploy"]);
     assert_eq!(complete("hoist status web0"), ["web01", "web02", "web03"]);
     assert_eq!(complete("sudo -u x hoist plan --groups=can"), ["canary"]);
     assert_eq!(complete("hoist deploy -e "), ["production"]);
@@ -488,4 +514,18 @@ fn zsh_asks_the_program() {
                   words=(hoist plan -g ca) CURRENT=4; _hoist\nwords=(hoist plan -D ssh_us) CURRENT=4; _hoist\n\
                   words=(hoist plan -c '') CURRENT=4; _hoist\n";
     assert_eq!(shell(&project, &["zsh", "-f"], script), "canary\nssh_user=\nfiles\n");
+}
+
+#[test]
+fn completion_of_a_rollback_offers_what_was_deployed_with_its_subject() {
+    let (_farm, project, one) = Project::deployed(0, 1);
+    project.write("index.html", "two\n");
+    let two = project.commit("Second\tpage");
+    project.deploy(&[]).ends(0);
+    for line in ["rollback ", "rollback --to "] {
+        let short = [&two[..10], &one[..10]];
+        assert_eq!(proposed(&project, line)[..2], short, "{line}");
+    }
+    let said = project.run(&["complete", "rollback", &two[..4]]).ends(0).out;
+    assert_eq!(said, format!("{}\tSecond page\n", &two[..10]));
 }

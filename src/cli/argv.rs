@@ -36,6 +36,7 @@ pub fn parse(words: Vec<std::ffi::OsString>) -> Result<Parsed, UsageError> {
         text.push(word);
     }
     let mut folders = Vec::new();
+    let mut ahead: Vec<String> = Vec::new();
     let mut place = 0;
     // `hoist --help deploy`, `hoist --version deploy`: what stands ahead of the command is meant for hoist.
     loop {
@@ -50,6 +51,16 @@ pub fn parse(words: Vec<std::ffi::OsString>) -> Result<Parsed, UsageError> {
             }
             Some(word) if word.starts_with("-C") => {
                 folders.push(word[2..].into());
+                place += 1;
+            }
+            // What most commands have may stand ahead of the command too; one that lacks it says so.
+            Some(word) if AHEAD.contains(&word.split('=').next().unwrap_or_default()) => {
+                let words = if word.contains('=') { 1 } else { 2 };
+                ahead.extend(text[place..].iter().take(words).cloned());
+                place += words;
+            }
+            Some(word) if ALONE_AHEAD.contains(&word) => {
+                ahead.push(word.to_owned());
                 place += 1;
             }
             Some(word) if word.starts_with('-') && word != "--" => {
@@ -72,7 +83,8 @@ pub fn parse(words: Vec<std::ffi::OsString>) -> Result<Parsed, UsageError> {
         return Err(UsageError(complaint("", &unknown_command(&text[place..]))));
     };
     let mut reading = Reading { command: &command.command, plain: vec![name.to_owned()], folders };
-    let read = reading.read(WRAPS.contains(&name), &text[place + 1..]);
+    ahead.extend_from_slice(&text[place + 1..]);
+    let read = reading.read(WRAPS.contains(&name), &ahead);
     match read.map_err(|why| UsageError(complaint(name, &why)))? {
         Asked::Help => help(Some(name)).map(Parsed::Say).map_err(|why| UsageError(complaint("", &why))),
         Asked::Version => Ok(Parsed::Say(version())),
@@ -86,6 +98,12 @@ pub fn parse(words: Vec<std::ffi::OsString>) -> Result<Parsed, UsageError> {
         }
     }
 }
+
+/// Flags with a value that may stand ahead of the command.
+const AHEAD: [&str; 7] = ["-c", "--config", "-e", "--environment", "-D", "--define", "--format"];
+
+/// Flags without one.
+const ALONE_AHEAD: [&str; 7] = ["--json", "-v", "--verbose", "-q", "--quiet", "-y", "--yes"];
 
 const NO_FOLDER: &str = "-C needs a value: <directory>";
 

@@ -8,7 +8,7 @@ use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind};
 
 use crate::config::Options;
 use crate::invocation::Invocation;
-use crate::operation::{Names, names};
+use crate::operation::{Names, deployed, names};
 use crate::wire::Stage;
 
 use super::flags::{HELP, WRAPS};
@@ -16,6 +16,9 @@ use super::{Hoist, flags};
 
 /// The word that calls it. It is no command for people, and no help lists it.
 pub const COMMAND: &str = "complete";
+
+/// A command that only deployers call, and that would stop a Tab between `deploy` and itself.
+const NOT_TYPED: &str = "deploy-local";
 
 /// A proposal, and what it is.
 type Proposal = (String, String);
@@ -60,7 +63,7 @@ fn proposals(before: &[String], current: &str) -> Vec<Proposal> {
         if line.awaited.is_some() || line.only_words {
             return Vec::new();
         }
-        let commands = line.hoist.commands.iter();
+        let commands = line.hoist.commands.iter().filter(|it| it.name != NOT_TYPED);
         let commands = commands.map(|it| (it.name.to_owned(), it.command.description.to_owned()));
         if line.help {
             return commands.collect();
@@ -164,7 +167,8 @@ impl Line {
             "limit-hosts" => list(current, self.hosts_and_groups()),
             "groups" => list(current, self.names(Names::Groups, "group")),
             "stages" => list(current, plain(Stage::of_deployment().iter().map(|stage| stage.name()))),
-            "rev" | "to" => self.names(Names::Revisions, ""),
+            "rev" => self.names(Names::Revisions, ""),
+            "to" => self.revisions_to_go_back_to(),
             "environment" => self.names(Names::Environments, ""),
             "define" => {
                 let keys = self.names(Names::Keys, "");
@@ -182,7 +186,8 @@ impl Line {
             "host" => list(current, self.hosts_and_groups()),
             "key" => self.names(Names::Keys, ""),
             "gate" => self.names(Names::Gates, ""),
-            "revision" => self.names(Names::Revisions, ""),
+            "hook" => self.names(Names::Hooks, ""),
+            "revision" => self.revisions_to_go_back_to(),
             "shell" => plain(SHELLS),
             _ => Vec::new(),
         }
@@ -194,15 +199,24 @@ impl Line {
         all
     }
 
+    fn revisions_to_go_back_to(&self) -> Vec<Proposal> {
+        let mut all = self.options().map(|options| deployed(&options)).unwrap_or_default();
+        all.extend(self.names(Names::Revisions, ""));
+        all
+    }
+
     fn names(&self, kind: Names, about: &str) -> Vec<Proposal> {
-        let Ok(options) = flags::options(self.file.as_deref(), &[], self.environment.as_deref()) else {
-            return Vec::new();
-        };
+        let names = self.options().map(|options| names(&options, kind)).unwrap_or_default();
+        names.into_iter().map(|name| (name, about.to_owned())).collect()
+    }
+
+    /// What the configuration is read by.
+    fn options(&self) -> Option<Options> {
+        let options = flags::options(self.file.as_deref(), &[], self.environment.as_deref()).ok()?;
         let folder = self.folders.iter().fold(options.start.clone(), |folder, next| folder.join(next));
         let config_file = options.invocation.config_file.map(|file| folder.join(file));
         let invocation = Invocation { config_file, ..options.invocation };
-        let options = Options { start: folder, invocation, ..options };
-        names(&options, kind).into_iter().map(|name| (name, about.to_owned())).collect()
+        Some(Options { start: folder, invocation, ..options })
     }
 }
 

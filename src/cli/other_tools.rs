@@ -39,7 +39,7 @@ const COMMANDS: [(&[&str], &str); 24] = [
     ),
     (&["continue", "rollout resume", "retry"], "`hoist resume` continues an interrupted deployment"),
     (
-        &["abort", "cancel", "rollout pause"],
+        &["abort", "cancel", "pause", "stop", "rollout pause"],
         "Ctrl-C stops a running deployment, and `hoist rollback` undoes an interrupted one",
     ),
     (
@@ -68,7 +68,7 @@ const COMMANDS: [(&[&str], &str); 24] = [
 
 /// Flags, without their dashes; and what to say to them. The first row whose flag is the command's own counts: a hint never
 /// names a flag that the command has not.
-const FLAGS: [(&[&str], &str, &str); 21] = [
+const FLAGS: [(&[&str], &str, &str); 24] = [
     (
         &["check", "n", "noop", "diff", "dryrun", "simulate", "just-print", "whatif"],
         "dry-run",
@@ -100,27 +100,30 @@ const FLAGS: [(&[&str], &str, &str); 21] = [
         "-D key=value sets a configuration key; the variables of templates are in vars.yaml",
     ),
     (
-        &["forks", "serial", "parallel", "concurrency", "batch-size", "p", "j"],
+        &["forks", "parallel", "concurrency", "batch-size", "p", "j"],
         "batch",
         "--batch NUMBER sets the number of hosts at once",
     ),
     (
-        &["forks", "serial", "parallel", "concurrency", "batch-size", "batch", "p", "j"],
+        &["forks", "parallel", "concurrency", "batch-size", "batch", "p", "j"],
         "define",
         "-D batch_size=NUMBER sets the number of hosts at once",
     ),
-    (&["user", "u", "remote-user", "login"], "define", "-D ssh_user=USER sets the remote user"),
+    (&["user", "u", "remote-user", "login", "become-user"], "define", "-D ssh_user=USER sets the remote user"),
     (&["port"], "define", "-D ssh_port=PORT sets the port of sshd"),
     (&["private-key", "key", "identity", "i"], "define", "-D identity_file=FILE sets the key to log in with"),
-    (&["timeout", "wait"], "define", "-D stage_timeout=SECONDS sets the time limit of a stage on a host"),
+    (&["timeout", "wait"], "define", "-D stage_timeout=5m sets the time limit of a stage on a host"),
     (
         &["failure-limit", "max-fail", "max-failures", "max-fail-percentage"],
         "define",
         "-D failure_limit=LIMIT sets how many hosts may fail",
     ),
-    (&["group-size"], "define", "-D group_size=NUMBER sets how many hosts of a group are deployed together"),
+    (&["serial"], "group-size", "--group-size SIZES sets how many hosts of a group run the command together"),
+    (&["group-size", "serial"], "define", "-D group_size=NUMBER sets how many hosts of a group are deployed together"),
     (&["inventory", "inventory-file"], "define", "-D dsh_targets=FILE names the file that lists the hosts"),
     (&["env", "stage", "inventory-group"], "environment", "-e ENVIRONMENT names the environment"),
+    (&["rollback", "revert", "undo"], "service-restart", "`hoist rollback` returns to the previous revision"),
+    (&["no-checks", "skip-checks", "no-verify"], "break-glass", "-D perform_checks=no deploys without checks"),
     (&["debug", "trace", "vv", "vvv"], "verbose", "-v shows more details"),
 ];
 

@@ -17,8 +17,8 @@ pub struct ControlFile {
 
 impl Config {
     /// The files that the configuration is read from, and those that a deployment reads beside it: the global file's,
-    /// the repository's and the environment's keys, target files, checks, gates, configuration files, templates and
-    /// variables.
+    /// the repository's and the environment's keys, target files, checks, gates, hooks, configuration files,
+    /// templates and variables.
     /// Each is there once. What cannot be read is left out: its reader tells of it.
     pub fn control_files(&self) -> Vec<ControlFile> {
         let mut found: Vec<ControlFile> = Vec::new();
@@ -42,6 +42,8 @@ impl Config {
         }
         let gates = folders.iter().filter_map(|folder| in_folder(folder, &["gates.yaml", "gates.yml"]));
         gates.for_each(|name| add(name, true));
+        let hooks = folders.iter().filter_map(|folder| in_folder(folder, &["hooks.yaml", "hooks.yml"]));
+        hooks.for_each(|name| add(name, true));
         if self.settings.config_deploy {
             let names = ["config-files.yaml", "config-files.yml"];
             folders.iter().find_map(|folder| in_folder(folder, &names)).into_iter().for_each(|name| add(name, false));

@@ -2,8 +2,10 @@
 
 use std::fmt::Display;
 
+use indexmap::IndexSet;
+
 use crate::problem::Problem;
-use crate::text::did_you_mean;
+use crate::text::{did_you_mean, meant_or_known};
 use crate::wire::Level;
 use crate::yaml::{Node, Value};
 
@@ -65,6 +67,32 @@ impl<'a> Entry<'a> {
     }
 }
 
+/// The types of an entry, each with the keys that it has beside those of every entry.
+pub(super) type Types = [(&'static str, [&'static [&'static str]; 2])];
+
+/// What an entry of any type may hold.
+pub(super) fn known_of(of_every: &'static [&'static str], types: &'static Types) -> Vec<&'static str> {
+    let of_types = types.iter().flat_map(|(_, keys)| keys.concat());
+    let all: IndexSet<&str> = of_every.iter().copied().chain(of_types).collect();
+    all.into_iter().collect()
+}
+
+impl Entry<'_> {
+    /// Fails with a key that another type has, and not this one. `what` such entries are: `a gate`.
+    pub fn has_keys_of(&self, body: &Node, kind: &str, types: &Types, what: &str) -> Result<(), Problem> {
+        let has = |(_, keys): &(&str, [&[&str]; 2]), key: &str| keys.iter().any(|keys| keys.contains(&key));
+        let own = types.iter().find(|(name, _)| *name == kind);
+        for (key, value) in mapping(body, self.file, &self.label)? {
+            let key = key.key_text();
+            if types.iter().any(|of| has(of, key)) && !own.is_some_and(|own| has(own, key)) {
+                let why = format!("{key} has no effect on {what} of type {kind}: remove it");
+                return Err(self.problem_at(value.line, why).about(key));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// One key of an entry, with its value.
 pub(super) struct Field<'e, 'a> {
     entry: &'e Entry<'a>,
@@ -88,6 +116,14 @@ impl<'e> Field<'e, '_> {
 
     pub fn text(&self) -> Result<&'e str, Problem> {
         self.value.text().ok_or_else(|| self.problem(format!("{} is {}: write text", self.name(), self.value.kind())))
+    }
+
+    /// The name of a type.
+    pub fn kind(&self, types: &Types) -> Result<&'static str, Problem> {
+        let text = self.text()?;
+        let known: Vec<&'static str> = types.iter().map(|(name, _)| *name).collect();
+        let unknown = || self.problem(format!("unknown type {text:?}{}", meant_or_known(text, "types", &known)));
+        known.iter().find(|name| **name == text).copied().ok_or_else(unknown)
     }
 
     pub fn boolean(&self) -> Result<bool, Problem> {

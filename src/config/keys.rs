@@ -222,6 +222,13 @@ pub const KEYS: &[Key] = &[
     key("lock_file", Path, None, "lock of the repository on the deploy host; unset: one of its own in lock_dir"),
     key("lock_dir", Path, Some("/var/lock"), "where locks are kept on the deploy host"),
     key("lock_timeout", SecondsOrOff, None, "time to wait for a deploy host's lock; unset: 600 in scap/, otherwise 0"),
+    key("tcpircbot_host", Text, None, "host of a tcpircbot that relays the start and the end of deployments to IRC"),
+    key("tcpircbot_port", Port, Some("9200"), "port of tcpircbot_host"),
+    key("statsd_host", Text, None, "host of a statsd that is told how long deployments take"),
+    key("statsd_port", Port, Some("2003"), "port of statsd_host"),
+    key("udp2log_host", Text, None, "host that is sent the start and the end of deployments as records for Logstash"),
+    key("udp2log_port", Port, Some("8420"), "port of udp2log_host"),
+    key("use_syslog", Bool, Some("no"), "send the same records to syslog"),
     key("umask", Octal, Some("0002"), "file mode mask on the deploy host and on targets"),
 ];
 
@@ -285,7 +292,11 @@ mod tests {
     #[test]
     fn each_key_stands_in_the_table_once_and_in_lower_case() {
         for (index, key) in KEYS.iter().enumerate() {
-            assert!(key.name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{}", key.name);
+            assert!(
+                key.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'),
+                "{}",
+                key.name
+            );
             assert!(KEYS[..index].iter().all(|other| other.name != key.name), "{} stands twice", key.name);
             assert!(!key.about.is_empty() && !key.about.ends_with('.'), "{}", key.name);
         }
@@ -310,7 +321,7 @@ mod tests {
         ] {
             assert_eq!(named(name), key);
         }
-        for unknown in ["_dsh_targets", "canary_batch_size", "fetch_group_size", "tcpircbot_host", "x_timeout", ""] {
+        for unknown in ["_dsh_targets", "canary_batch_size", "fetch_group_size", "logstash_host", "x_timeout", ""] {
             let expected = if unknown == "fetch_group_size" { "group_size of group fetch" } else { "unknown" };
             assert_eq!(named(unknown), expected, "{unknown}");
         }
@@ -321,6 +332,6 @@ mod tests {
         assert_eq!(nearest("batchsize", &[]).as_deref(), Some("batch_size"));
         assert_eq!(nearest("feth_batch_size", &[]).as_deref(), Some("fetch_batch_size"));
         assert_eq!(nearest("canary_dsh_target", &["Canary".into()]).as_deref(), Some("canary_dsh_targets"));
-        assert_eq!(nearest("tcpircbot_host", &[]), None);
+        assert_eq!(nearest("logstash_host", &[]), None);
     }
 }

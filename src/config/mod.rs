@@ -2,15 +2,18 @@
 
 mod addresses;
 pub mod algorithms;
+mod authority;
 mod check;
 mod checks;
 mod config_files;
 mod control_files;
+mod endpoint;
 mod entries;
 mod explain;
 mod gates;
 mod groups;
 mod here;
+mod hooks;
 pub(crate) mod ini;
 pub mod keys;
 mod layers;
@@ -88,6 +91,8 @@ pub struct Config {
     /// The configuration file that was read for the repository; `None`: there was none, and it was optional.
     file: Option<PathBuf>,
     layers: Layers,
+    /// Hooks that are told nothing.
+    forgone_hooks: Vec<String>,
 }
 
 impl Config {
@@ -195,6 +200,7 @@ impl Config {
             spared_server,
             file,
             layers,
+            forgone_hooks: Vec::new(),
         };
         config.remark_into(problems);
         Ok(config)
@@ -210,10 +216,14 @@ impl Config {
         self.layers.get(key).map(|entry| entry.origin.to_string()).unwrap_or_default()
     }
 
-    /// Takes back the warning about announcements that are not made.
-    pub fn forgo_announcements(&mut self) {
-        let warning = self.unserved();
-        self.notes.retain(|(_, note)| warning.as_ref().is_none_or(|warning| *note != warning.to_string()));
+    /// Has a hook told nothing.
+    pub fn forgo_hook(&mut self, name: &str) {
+        self.forgone_hooks.push(name.to_owned());
+    }
+
+    /// The hooks that are told nothing.
+    pub fn forgone_hooks(&self) -> &[String] {
+        &self.forgone_hooks
     }
 
     /// The git server of this repository, whether targets fetch from it or not.

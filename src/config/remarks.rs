@@ -42,7 +42,7 @@ impl Config {
             Some(Found::Group(group, _)) if !self.reads_group_keys(&group) => self.of_no_group(name, &group),
             Some(_) => return None,
             None => match scap_keys::find(name) {
-                Some(Unserved::Announcement) if scap_keys::asks(&entry.value) => return None,
+                Some(Unserved::Log) if scap_keys::asks(&entry.value) => return None,
                 Some(Unserved::Targets) if scap_keys::asks(&entry.value) => {
                     let instead = "mark services with NAME=restart:disable-secondary";
                     (Level::Warning, format!("{name} is not supported: {instead}"))
@@ -91,22 +91,14 @@ impl Config {
         keys::nearest(name, &self.settings.server_groups)
     }
 
-    /// One warning about all keys that ask for an announcement.
-    pub(super) fn unserved(&self) -> Option<Problem> {
-        let announces = |(name, entry): &(&String, &ConfigEntry)| {
-            scap_keys::find(name) == Some(Unserved::Announcement) && scap_keys::asks(&entry.value)
+    /// One warning about all keys that ask for another log.
+    fn unserved(&self) -> Option<Problem> {
+        let asks = |(name, entry): &(&String, &ConfigEntry)| {
+            scap_keys::find(name) == Some(Unserved::Log) && scap_keys::asks(&entry.value)
         };
-        // A port is named with its host.
-        let detail = |name: &str| {
-            let host = name.strip_suffix("_port").map(|of| format!("{of}_host"));
-            host.is_some_and(|host| self.layers.get(&host).is_some_and(|entry| announces(&(&host, entry))))
-        };
-        let named = |it: &(&String, &ConfigEntry)| {
-            announces(it) || (scap_keys::find(it.0) == Some(Unserved::Detail) && detail(it.0))
-        };
-        let asked = self.layers.entries.iter().filter(named);
+        let asked = self.layers.entries.iter().filter(asks);
         let asked: Vec<String> = asked.map(|(name, entry)| format!("{name} ({})", place(entry))).collect();
-        let why = "hoist makes no announcements and sends no logs: these keys have no effect";
+        let why = "hoist sends its log nowhere else: these keys have no effect";
         (!asked.is_empty()).then(|| Problem::new(format!("{why}: {}", asked.join(", "))).remark(Level::Warning))
     }
 }

@@ -5,9 +5,9 @@ use super::values;
 /// What becomes of one of Scap's keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unserved {
-    /// It asks that others are told of a deployment, or sends its log elsewhere.
-    Announcement,
-    /// It goes with a key of that kind, and asks for nothing by itself.
+    /// It gives Scap's log another form, or sends it elsewhere.
+    Log,
+    /// It asks for nothing by itself.
     Detail,
     /// It would change what happens on targets.
     Targets,
@@ -15,11 +15,10 @@ pub enum Unserved {
     OtherCommands,
 }
 
-/// Hosts and URLs that are told, and switches.
-const ANNOUNCEMENTS: &[&str] =
-    &["announce", "log_json", "logstash_url", "statsd_host", "tcpircbot_host", "udp2log_host", "use_syslog"];
+/// URLs, and switches.
+const LOGS: &[&str] = &["announce", "log_json", "logstash_url"];
 
-const DETAILS: &[&str] = &["fancy_progress", "git_repo_user", "statsd_port", "tcpircbot_port", "udp2log_port"];
+const DETAILS: &[&str] = &["fancy_progress", "git_repo_user"];
 
 const TARGETS: &[&str] = &["secondary_targets_disabled"];
 
@@ -99,7 +98,7 @@ const OTHER_COMMANDS: &[&str] = &[
 /// What becomes of the key `name`, if it is one of Scap's that Hoist does not serve.
 pub fn find(name: &str) -> Option<Unserved> {
     let lists = [
-        (ANNOUNCEMENTS, Unserved::Announcement),
+        (LOGS, Unserved::Log),
         (DETAILS, Unserved::Detail),
         (TARGETS, Unserved::Targets),
         (OTHER_COMMANDS, Unserved::OtherCommands),
@@ -110,7 +109,7 @@ pub fn find(name: &str) -> Option<Unserved> {
 /// The names of those that are about deployments: what the manual is held to.
 #[cfg(feature = "test-access")]
 pub fn of_deployments() -> impl Iterator<Item = &'static str> {
-    [ANNOUNCEMENTS, DETAILS, TARGETS].into_iter().flatten().copied()
+    [LOGS, DETAILS, TARGETS].into_iter().flatten().copied()
 }
 
 /// Whether a value asks for something: a host is named, or a switch is on.
@@ -125,7 +124,7 @@ mod tests {
 
     #[test]
     fn no_key_is_served_and_not_served_at_once() {
-        for name in [ANNOUNCEMENTS, DETAILS, TARGETS, OTHER_COMMANDS].into_iter().flatten() {
+        for name in [LOGS, DETAILS, TARGETS, OTHER_COMMANDS].into_iter().flatten() {
             assert!(keys::bare(name).is_none(), "{name} is in the table of keys");
             assert!(find(name).is_some());
         }

@@ -228,6 +228,13 @@ settings! {
         lock_dir: PathBuf = get(values::absolute),
         /// How long to wait for a lock of the deploy host; zero: not at all. `None` leaves it to the kind of repository.
         lock_timeout: Option<Duration> = opt(values::seconds_or_off),
+        tcpircbot_host: Option<String> = opt(values::host),
+        tcpircbot_port: u16 = get(values::port),
+        statsd_host: Option<String> = opt(values::host),
+        statsd_port: u16 = get(values::port),
+        udp2log_host: Option<String> = opt(values::host),
+        udp2log_port: u16 = get(values::port),
+        use_syslog: bool = get(values::boolean),
         umask: u32 = { read.umask()? },
     }
 }

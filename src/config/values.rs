@@ -78,6 +78,13 @@ pub fn seconds_or_off(value: &str) -> Result<Duration, String> {
     }
 }
 
+/// The name or the address of a host.
+pub fn host(value: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-._:".contains(c);
+    let is_host = !value.is_empty() && value.chars().all(fits);
+    is_host.then(|| value.to_owned()).ok_or_else(|| format!("{value:?} is not a host: write a name or an address"))
+}
+
 /// A TCP port.
 pub fn port(value: &str) -> Result<u16, String> {
     digits(value)

@@ -45,5 +45,5 @@ pub use relay::{Left, Observer, relay, relay_remarks};
 pub use requests::{Requests, parts, requests};
 pub use story::deploy;
 pub use turns::in_turns;
-pub use verdict::{Verdict, still_drained};
+pub use verdict::{Verdict, still_drained, what_is_wrong};
 pub use watch::watch;

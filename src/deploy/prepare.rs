@@ -74,6 +74,7 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
     let (gates, remarks) = config.gates()?;
     notes.extend(remarks);
     notes.extend(gate_doubts(&gates, &groups).into_iter().map(|why| (Level::Warning, why)));
+    notes.extend(config.hooks()?.1);
     notes.extend(config.config_files()?.1);
 
     let chosen = stages(kind, choice.stages.as_deref())?;

@@ -48,6 +48,8 @@ impl End {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
     pub text: String,
+    /// What to type for hosts that are not where they should be.
+    pub ways_out: Vec<String>,
     pub code: ExitCode,
     pub rows: Vec<HostRow>,
     /// Of a run that went through to finalize, for each target in the order of the plan whether it is finalized; `None` for
@@ -60,7 +62,7 @@ pub struct Verdict {
 impl Verdict {
     /// `why`: what halted the run, where the hosts' failures do not say it.
     pub fn of(end: End, why: Option<&str>, table: &Table, plan: &Plan) -> Verdict {
-        let (text, code) = judge(end, why, table, plan);
+        let Judgement { text, ways_out, code } = judge(end, why, table, plan);
         let (text, code) = name_drained(end, table, text, code);
         // What succeeded nowhere is not what the hosts should run.
         let through = end == End::Done
@@ -71,11 +73,53 @@ impl Verdict {
         let finalized = || table.rows().iter().map(is_finalized).collect();
         Verdict {
             text,
+            ways_out,
             code,
             rows: table.report(plan),
             finalized: through.then(finalized),
             stayed: stayed(table, plan),
         }
+    }
+}
+
+impl Verdict {
+    /// All of it in one sentence.
+    pub fn whole(&self) -> String {
+        [std::slice::from_ref(&self.text), &self.ways_out].concat().join("; ")
+    }
+}
+
+/// The sentence and the status, before drained hosts are looked at.
+struct Judgement {
+    text: String,
+    ways_out: Vec<String>,
+    code: ExitCode,
+}
+
+impl From<(String, ExitCode)> for Judgement {
+    fn from((text, code): (String, ExitCode)) -> Judgement {
+        Judgement { text, ways_out: Vec::new(), code }
+    }
+}
+
+impl Judgement {
+    fn with(self, ways_out: Vec<String>) -> Judgement {
+        Judgement { ways_out, ..self }
+    }
+}
+
+/// What is wrong after a run that ended with status 3, in a few words, by the sentence that it ended with.
+pub fn what_is_wrong(text: &str) -> &'static str {
+    let says = |words: &str| text.contains(words);
+    match () {
+        () if says("the fleet is mixed") => "failed, mixed",
+        () if says("stopped, not rolled back") => "stopped, not rolled back",
+        () if says("not rolled back") || says("may not be rolled back") => "rollback incomplete",
+        () if says("checks fail") || says("fail their checks") => "rolled back, checks fail",
+        () if says("still drained") => "hosts drained",
+        () if says("got another revision") => "another revision on hosts",
+        () if says("unknown state") => "hosts in unknown state",
+        () => "failed, see the log",
     }
 }
 
@@ -95,8 +139,8 @@ fn stayed(table: &Table, plan: &Plan) -> bool {
     plan.kind.changes_revision() && table.rows().iter().any(stays)
 }
 
-fn judge(end: End, why: Option<&str>, table: &Table, plan: &Plan) -> (String, ExitCode) {
-    let untouched = |why: &str, code| (format!("{}: {why}; nothing was touched", not_done(plan)), code);
+fn judge(end: End, why: Option<&str>, table: &Table, plan: &Plan) -> Judgement {
+    let untouched = |why: &str, code| (format!("{}: {why}; nothing was touched", not_done(plan)), code).into();
     match end {
         End::Locked => untouched("targets are locked by another deployment", ExitCode::Locked),
         End::LimitUntouched => untouched(too_many(table), ExitCode::Failed),
@@ -107,7 +151,11 @@ fn judge(end: End, why: Option<&str>, table: &Table, plan: &Plan) -> (String, Ex
         }
         End::NobodyThere => untouched("no target can be deployed to", ExitCode::Failed),
         End::InterruptedUntouched => untouched("interrupted", ExitCode::Interrupted),
-        End::RollbackDeclined => (declined(table, plan), ExitCode::Mixed),
+        End::RollbackDeclined => {
+            let is_changed = count(table, |row| row.touched && !row.as_it_was()) > 0;
+            let ways_out = if is_changed { way_out::of_declined(plan) } else { Vec::new() };
+            Judgement::from((declined(table), ExitCode::Mixed)).with(ways_out)
+        }
         End::Halted => halted(why, table, plan),
         End::Done => done(table, plan),
     }
@@ -167,22 +215,13 @@ fn mixed(table: &Table) -> &'static str {
 }
 
 /// What hosts run if the operator declined the rollback, and how to go on or back.
-fn declined(table: &Table, plan: &Plan) -> String {
+fn declined(table: &Table) -> String {
     let is_changed = |row: &Row| row.touched && !row.as_it_was();
     let touched = count(table, |row| row.touched);
     match (count(table, is_changed), touched) {
         (0, 1) => "stopped, not rolled back: 1 host still runs what it ran before".into(),
         (0, _) => format!("stopped, not rolled back: {} still run what they ran before", hosts(touched)),
-        _ => {
-            let back = plan.invocation.on_these_hosts("rollback");
-            let way = if plan.brings_code() {
-                let on = plan.invocation.on_these_hosts(&format!("deploy -r {}", plan.revision.short()));
-                format!("`{on}` goes on, `{back}` goes back")
-            } else {
-                format!("`{back}` goes back")
-            };
-            format!("stopped, not rolled back{}{}; {way}", mixed(table), changed(table, is_changed))
-        }
+        _ => format!("stopped, not rolled back{}{}", mixed(table), changed(table, is_changed)),
     }
 }
 
@@ -194,10 +233,10 @@ fn not_done(plan: &Plan) -> String {
     }
 }
 
-fn halted(why: Option<&str>, table: &Table, plan: &Plan) -> (String, ExitCode) {
+fn halted(why: Option<&str>, table: &Table, plan: &Plan) -> Judgement {
     let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
     if !plan.kind.changes_revision() {
-        return (format!("stopped early{why}; no revision was changed"), ExitCode::Failed);
+        return (format!("stopped early{why}; no revision was changed"), ExitCode::Failed).into();
     }
     let (not, moved) = (not_done(plan) + &why, count(table, has_moved_on));
     let concerned = count(table, |row| row.touched) + count(table, |row| has_moved_on(row) && !row.touched);
@@ -205,25 +244,26 @@ fn halted(why: Option<&str>, table: &Table, plan: &Plan) -> (String, ExitCode) {
     let astray = count(table, is_astray);
     let also = if moved > 0 { format!("; {}", moved_on(moved)) } else { String::new() };
     if concerned == 0 {
-        return (format!("{not}; nothing was touched"), ExitCode::Failed);
+        return (format!("{not}; nothing was touched"), ExitCode::Failed).into();
     }
     if moved == concerned {
-        return (format!("{not}: {}", moved_on(moved)), ExitCode::Failed);
+        return (format!("{not}: {}", moved_on(moved)), ExitCode::Failed).into();
     }
     if astray > 0 {
         let way = way_out::of_astray(table.rows().iter().filter(|row| is_astray(row)), table.rows(), plan);
-        let text = format!("{not}{}{}{also}{way}", mixed(table), not_rolled_back(table, is_astray));
-        return (text, ExitCode::Mixed);
+        let text = format!("{not}{}{}{also}", mixed(table), not_rolled_back(table, is_astray));
+        return Judgement::from((text, ExitCode::Mixed)).with(way);
     }
     let back = rolled_back(table);
     if moved > 0 {
-        return (format!("{not}: {back}{also}"), ExitCode::Mixed);
+        return (format!("{not}: {back}{also}"), ExitCode::Mixed).into();
     }
     let way = way_out::of_rollback(table.rows(), plan);
-    match failing_checks(table) {
-        None => (format!("{not}: {back}{way}"), ExitCode::Failed),
-        Some(where_) => (format!("{not}: {back}, but checks fail: {where_}{way}"), ExitCode::Mixed),
-    }
+    let judgement = match failing_checks(table) {
+        None => (format!("{not}: {back}"), ExitCode::Failed),
+        Some(where_) => (format!("{not}: {back}, but checks fail: {where_}"), ExitCode::Mixed),
+    };
+    Judgement::from(judgement).with(way)
 }
 
 /// That hosts were not rolled back; that they may not be, if one of them was not read since.
@@ -292,7 +332,7 @@ fn is_astray(row: &Row) -> bool {
     }
 }
 
-fn done(table: &Table, plan: &Plan) -> (String, ExitCode) {
+fn done(table: &Table, plan: &Plan) -> Judgement {
     let short = plan.revision.short();
     let unfinished = count(table, |row| row.state() == HostState::FinalizeFailed);
     let astray = count(table, is_astray);
@@ -301,30 +341,35 @@ fn done(table: &Table, plan: &Plan) -> (String, ExitCode) {
     let of = format!("{fine} of {}", hosts(plan.size()));
     let within = if failed > 0 { format!("; {} failed within the limits", hosts(failed)) } else { String::new() };
     if fine + unfinished == 0 {
-        return none_succeeded(table, plan);
+        return none_succeeded(table, plan).into();
     }
     if astray > 0 {
         let unknown = count(table, |row| row.state() == HostState::Unknown);
+        let mut ways_out = Vec::new();
         let what = match astray - unknown {
             0 if unknown == 1 => "1 host is in an unknown state".to_owned(),
             0 => format!("{} are in an unknown state", hosts(unknown)),
             _ => {
-                let way = way_out::of_astray(table.rows().iter().filter(|row| is_astray(row)), table.rows(), plan);
-                format!("{}{way}", not_rolled_back(table, is_astray))
+                ways_out = way_out::of_astray(table.rows().iter().filter(|row| is_astray(row)), table.rows(), plan);
+                not_rolled_back(table, is_astray)
             }
         };
-        return (format!("{short} deployed to {of}{}{what}", mixed(table)), ExitCode::Mixed);
+        let text = format!("{short} deployed to {of}{}{what}", mixed(table));
+        return Judgement::from((text, ExitCode::Mixed)).with(ways_out);
     }
     let moved = count(table, has_moved_on);
     if moved > 0 {
         let text = format!("{short} deployed to {of}{}{}", mixed(table), moved_on(moved));
-        return (text, ExitCode::Mixed);
+        return (text, ExitCode::Mixed).into();
     }
     if unfinished > 0 {
-        return (format!("{short} deployed, but {} not finalized", hosts_were(unfinished)), ExitCode::NotFinalized);
+        return (format!("{short} deployed, but {} not finalized", hosts_were(unfinished)), ExitCode::NotFinalized)
+            .into();
     }
     let text = match plan.kind {
-        Kind::DryRun if failed > 0 => return (format!("compared on {of}; nothing was touched"), ExitCode::Failed),
+        Kind::DryRun if failed > 0 => {
+            return (format!("compared on {of}; nothing was touched"), ExitCode::Failed).into();
+        }
         Kind::DryRun => format!("compared on {of}; nothing was touched"),
         Kind::ServiceRestart => format!("services restarted on {of}{within}"),
         Kind::Rollback => format!("went back to {short} and finalized it on {of}{within}"),
@@ -335,6 +380,7 @@ fn done(table: &Table, plan: &Plan) -> (String, ExitCode) {
         Some(where_) => (format!("{text}; hosts that were rolled back fail their checks: {where_}"), ExitCode::Mixed),
         None => (text, ExitCode::Success),
     }
+    .into()
 }
 
 /// A run that no limit stopped and that succeeded on no host at all.

@@ -1,14 +1,12 @@
-//! What stands in the way of a rollback that failed, and the command that gets past it.
+//! What gets past a rollback that failed, or was not wanted. Why it failed is in the table of hosts.
 
-use crate::report::{Cause, causes};
+use indexmap::IndexMap;
+
 use crate::targets::{Target, fold};
 use crate::wire::{Fault, Revision};
 
 use super::plan::{Kind, Plan};
-use super::table::{Failure, Row};
-
-/// Causes that are named; hosts with others are in the table of hosts.
-const NAMED: usize = 3;
+use super::table::Row;
 
 /// How a host gets back to a revision.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -24,13 +22,16 @@ enum Way {
     Nowhere,
 }
 
-/// For hosts that are not back where they were: each cause with its hosts, and the command for when it is put right.
-pub fn of_astray<'a>(astray: impl Iterator<Item = &'a Row>, table: &'a [Row], plan: &Plan) -> String {
+/// For hosts that are not back where they were: the command for when what failed is put right.
+pub fn of_astray<'a>(astray: impl Iterator<Item = &'a Row>, table: &'a [Row], plan: &Plan) -> Vec<String> {
     if plan.kind == Kind::Rollback {
         return of_rollback(table, plan);
     }
-    let causes = causes(astray.map(|row| (way(row), reason(row), &row.target)));
-    let one = |Cause { key: way, text: why, hosts }: &Cause<Way>| {
+    let mut ways: IndexMap<Way, Vec<Target>> = IndexMap::new();
+    for row in astray {
+        ways.entry(way(row)).or_default().push(row.target.clone());
+    }
+    let one = |(way, hosts): (&Way, &Vec<Target>)| {
         let (names, list) = (fold(hosts), listed(hosts));
         let typed = |flags: &str| plan.invocation.command(&format!("deploy {flags}"));
         let then = match way {
@@ -40,10 +41,10 @@ pub fn of_astray<'a>(astray: impl Iterator<Item = &'a Row>, table: &'a [Row], pl
                 format!("{to} is live there again: fix the service, then run `{command}`")
             }
             Way::Deploy(to) => {
-                format!("fix that, then run `{}`", typed(&format!("-r {} -l {list}", to.short())))
+                format!("fix what failed, then run `{}`", typed(&format!("-r {} -l {list}", to.short())))
             }
             Way::FetchAgain(to) => {
-                format!("`{}` deploys it again", typed(&format!("-r {} -l {list}", to.short())))
+                format!("`{}` deploys {} again", typed(&format!("-r {} -l {list}", to.short())), to.short())
             }
             Way::AtOnce(to) => {
                 let words = format!("rollback --at-once --to {} -l {list}", to.short());
@@ -54,30 +55,31 @@ pub fn of_astray<'a>(astray: impl Iterator<Item = &'a Row>, table: &'a [Row], pl
                 format!("nothing was live there before: run `{}`", typed(&format!("-r REVISION -l {list}")))
             }
         };
-        format!("; {names}: {why}; {then}")
+        format!("{names}: {then}")
     };
-    let more = match causes.len().saturating_sub(NAMED) {
-        0 => String::new(),
-        more => format!("; see {} in the table of hosts", crate::text::counted(more, "more cause")),
-    };
-    causes.iter().take(NAMED).map(one).collect::<String>() + &more
+    ways.iter().map(one).collect()
 }
 
-/// For `hoist rollback` itself, when it was turned back: why, and how it is done all the same.
-pub fn of_rollback(table: &[Row], plan: &Plan) -> String {
+/// Of a run that was stopped and that the operator did not want undone: how that is done after all, and how to go on.
+pub fn of_declined(plan: &Plan) -> Vec<String> {
+    let back = format!("`{}` goes back", plan.invocation.on_these_hosts("rollback"));
+    if !plan.brings_code() {
+        return vec![back];
+    }
+    let on = plan.invocation.on_these_hosts(&format!("deploy -r {}", plan.revision.short()));
+    vec![format!("`{on}` goes on, {back}")]
+}
+
+/// For `hoist rollback` itself, when it was turned back: how it is done all the same.
+pub fn of_rollback(table: &[Row], plan: &Plan) -> Vec<String> {
     let failed: Vec<&Row> = table.iter().filter(|row| row.failed && row.trouble.is_some()).collect();
     if failed.is_empty() || plan.kind != Kind::Rollback {
-        return String::new();
+        return Vec::new();
     }
-    let (to, hosts) = (plan.revision.short(), fold(failed.iter().map(|row| &row.target)));
-    let again = plan.invocation.on_these_hosts(&format!("rollback --to {to}"));
-    let causes = causes(failed.iter().map(|row| ((), reason(row), &row.target)));
-    let why = match causes.as_slice() {
-        [one] => format!("{hosts}: {}", one.text),
-        _ => format!("{hosts} failed"),
-    };
+    let again = plan.invocation.on_these_hosts(&format!("rollback --to {}", plan.revision.short()));
+    let hosts = fold(failed.iter().map(|row| &row.target));
     if failed.iter().all(|row| is_a_check(row)) {
-        return format!("; {why}; `{again} -D perform_checks:no` goes back without checks");
+        return vec![format!("{hosts}: `{again} -D perform_checks:no` goes back without checks")];
     }
     let limit = |group| {
         let count = failed.iter().filter(|row| row.group == group).count();
@@ -86,7 +88,7 @@ pub fn of_rollback(table: &[Row], plan: &Plan) -> String {
         (count > 0).then(|| format!(" -D {of_group}failure_limit:{count}"))
     };
     let limits: String = plan.group_ids().filter_map(limit).collect();
-    format!("; {why}; fix that and run `{again}` again, or tolerate it: `{again}{limits}`")
+    vec![format!("{hosts}: fix what failed and run `{again}` again, or tolerate it: `{again}{limits}`")]
 }
 
 /// Where a host that is not back has to go.
@@ -98,14 +100,6 @@ fn way(row: &Row) -> Way {
         Some(Fault::CacheBroken { .. }) => Way::FetchAgain(restore),
         Some(Fault::Failed { reason, .. }) if reason.starts_with("max_unavailable ") => Way::AtOnce(restore),
         _ => Way::Deploy(restore),
-    }
-}
-
-fn reason(row: &Row) -> String {
-    match row.trouble.as_ref() {
-        Some(Failure { fault: Fault::ChecksFailed { reason }, .. }) => reason.clone(),
-        Some(trouble) => trouble.to_string(),
-        None => "the reason is not known".to_owned(),
     }
 }
 

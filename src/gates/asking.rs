@@ -27,7 +27,8 @@ impl Asker {
         let timeout = self.gate.timeout;
         match &self.gate.source {
             Source::Command { command: line, shell, require, folder } => {
-                command::ask((line, *shell, folder), require.as_ref(), subject, timeout, stop)
+                let command = command::CommandLine { line, shell: *shell, folder };
+                command::ask(command, require.as_ref(), subject, timeout, stop)
             }
             Source::Http { endpoint, statuses, body, json } => {
                 http::ask(endpoint, (statuses, body.as_deref(), json.as_ref()), subject, timeout)

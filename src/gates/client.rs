@@ -58,21 +58,54 @@ impl Failure {
     }
 }
 
+/// What is sent to a server.
+#[derive(Debug)]
+pub struct Outgoing<'a> {
+    /// POST, PUT or PATCH.
+    pub method: &'a str,
+    /// Names and values.
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+    /// What must not be shown of the headers.
+    pub secrets: Vec<String>,
+}
+
 /// Gets a page. `url` is the endpoint's, with whatever was put behind it.
 pub fn get(endpoint: &Endpoint, url: &str, timeout: Duration) -> Result<Answer, Failure> {
+    request(endpoint, url, None, timeout)
+}
+
+/// Sends something to the endpoint.
+pub fn send(endpoint: &Endpoint, url: &str, outgoing: Outgoing, timeout: Duration) -> Result<Answer, Failure> {
+    request(endpoint, url, Some(outgoing), timeout)
+}
+
+fn request(endpoint: &Endpoint, url: &str, outgoing: Option<Outgoing>, timeout: Duration) -> Result<Answer, Failure> {
     let authorization = endpoint.auth.as_ref().map(Authorization::of).transpose().map_err(Failure::Setup)?;
     let proxy = proxy(url, |name| std::env::var(name).ok()).map_err(Failure::Setup)?;
     let via = proxy.as_ref().map(|it| format!(" through the proxy {}:{}", it.host(), it.port())).unwrap_or_default();
     let agent = agent(endpoint, proxy, timeout).map_err(Failure::Setup)?;
-    let mut request = agent.get(url);
+    let secrets = outgoing.as_ref().map(|outgoing| outgoing.secrets.clone()).unwrap_or_default();
+    let redact = |text: &str| {
+        let text = authorization.as_ref().map_or_else(|| text.to_owned(), |it| it.redact(text));
+        secrets.iter().fold(text, |text, secret| text.replace(secret.as_str(), "…"))
+    };
+    let mut request = ureq::http::Request::builder().uri(url);
     if let Some(authorization) = &authorization {
         request = request.header("Authorization", &authorization.header);
     }
     let place = place(url);
-    let redact = |text: &str| authorization.as_ref().map_or_else(|| text.to_owned(), |it| it.redact(text));
     let failed =
         |error: ureq::Error| Failure::Silent(redact(&format!("no answer from {place}{via}: {}", why(&error, timeout))));
-    let mut response = request.call().map_err(failed)?;
+    let bad = |error: ureq::http::Error| Failure::Setup(redact(&format!("bad request for {place}: {error}")));
+    let called = match outgoing {
+        None => agent.run(request.method("GET").body(()).map_err(bad)?),
+        Some(outgoing) => {
+            let headed = outgoing.headers.iter().fold(request, |request, (name, value)| request.header(name, value));
+            agent.run(headed.method(outgoing.method).body(outgoing.body).map_err(bad)?)
+        }
+    };
+    let mut response = called.map_err(failed)?;
     let body = response.body_mut().with_config().limit(LARGEST).read_to_vec().map_err(failed)?;
     Ok(Answer { status: response.status().as_u16(), body: redact(&String::from_utf8_lossy(&body)) })
 }
@@ -153,7 +186,7 @@ fn authority(url: &str) -> &str {
 }
 
 /// What messages call the server: its host and port.
-fn place(url: &str) -> &str {
+pub fn place(url: &str) -> &str {
     authority(url)
 }
 

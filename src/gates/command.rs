@@ -18,34 +18,89 @@ use super::template::Subject;
 /// Of what it prints, as much is kept.
 const KEPT: usize = 64 << 10;
 
+/// What is run, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct CommandLine<'a> {
+    pub line: &'a str,
+    /// It is `/bin/sh`'s.
+    pub shell: bool,
+    /// Where it runs.
+    pub folder: &'a Path,
+}
+
+/// How a command ended, and the beginning of what it printed.
+#[derive(Debug)]
+pub struct Ran {
+    status: ExitStatus,
+    out: String,
+    err: String,
+}
+
+impl Ran {
+    /// Whether its exit status is 0.
+    ///
+    /// # Errors
+    /// How it ended, with the last line that it printed.
+    pub fn ended_well(&self) -> Result<(), String> {
+        match (self.status.code(), self.status.signal()) {
+            (Some(0), _) => Ok(()),
+            (Some(code), _) => Err(format!("exit status {code}{}", self.last_words())),
+            (None, signal) => Err(format!("killed by signal {}{}", signal.unwrap_or_default(), self.last_words())),
+        }
+    }
+
+    /// The last line that it printed, for messages.
+    fn last_words(&self) -> String {
+        let last = |text: &str| text.lines().rev().find(|line| !line.trim().is_empty()).map(excerpt);
+        [&self.err, &self.out].iter().find_map(|text| last(text)).map(|line| format!(": {line}")).unwrap_or_default()
+    }
+}
+
 /// Runs it, and judges its exit status, or the number that it prints. The variables are in its environment, behind
 /// `HOIST_`.
 pub fn ask(
-    (line, shell, folder): (&str, bool, &Path),
+    command: CommandLine,
     require: Option<&Require>,
     subject: &Subject,
     timeout: Duration,
     stop: &Stop,
 ) -> Reading {
+    match run(command, subject.environment(), None, timeout, stop) {
+        Err(why) => Reading::NoAnswer(why),
+        Ok(ran) => judge(&ran, command.shell, require),
+    }
+}
+
+/// Runs a command to its end, with these variables in its environment behind `HOIST_`, and `input` on its standard
+/// input. What it has started ends with it.
+///
+/// # Errors
+/// Why it could not be run, or that it did not end in time.
+pub fn run<'v>(
+    CommandLine { line, shell, folder }: CommandLine,
+    variables: impl IntoIterator<Item = (&'v str, String)>,
+    input: Option<Vec<u8>>,
+    timeout: Duration,
+    stop: &Stop,
+) -> Result<Ran, String> {
     let mut command = match shell {
         true => subprocess::shell(line),
         false => {
             let words = crate::text::words(line).unwrap_or_default();
-            let Some((program, arguments)) = words.split_first() else {
-                return Reading::NoAnswer(format!("{line:?} is not a command"));
-            };
+            let (program, arguments) = words.split_first().ok_or_else(|| format!("{line:?} is not a command"))?;
             let mut command = Command::new(program);
             command.args(arguments);
             command
         }
     };
-    for (name, value) in subject.environment() {
-        command.env(format!("HOIST_{name}"), value);
+    for (name, value) in variables {
+        // No variable can hold it.
+        command.env(format!("HOIST_{name}"), value.replace('\0', ""));
     }
     command.current_dir(folder);
     let limits = Limits { until: Instant::now() + timeout, is_over: &|| stop.is_over(), kill_leftovers: true };
     let (mut out, mut err) = (String::new(), String::new());
-    let ended = subprocess::run(&mut command, &limits, &mut |stream, line| {
+    let ended = subprocess::run_with_input(&mut command, input, &limits, &mut |stream, line| {
         let text = if stream == Stream::Stdout { &mut out } else { &mut err };
         if text.len() + line.len() < KEPT {
             text.push_str(&line);
@@ -55,18 +110,15 @@ pub fn ask(
     match ended {
         Err(error) => {
             let program = command.get_program().to_string_lossy();
-            Reading::NoAnswer(format!("cannot run {program}: {}", super::client::plain(&error)))
+            Err(format!("cannot run {program}: {}", super::client::plain(&error)))
         }
-        Ok(None) => Reading::NoAnswer(format!("the command did not end within {} s", timeout.as_secs_f64())),
-        Ok(Some(status)) => judge(status, shell, &out, &err, require),
+        Ok(None) => Err(format!("the command did not end within {} s", timeout.as_secs_f64())),
+        Ok(Some(status)) => Ok(Ran { status, out, err }),
     }
 }
 
-fn judge(status: ExitStatus, shell: bool, out: &str, err: &str, require: Option<&Require>) -> Reading {
-    let last_words = match [err, out].iter().find_map(|text| text.lines().rev().find(|line| !line.trim().is_empty())) {
-        Some(line) => format!(": {}", excerpt(line)),
-        None => String::new(),
-    };
+fn judge(ran: &Ran, shell: bool, require: Option<&Require>) -> Reading {
+    let (status, out, last_words) = (ran.status, &ran.out, ran.last_words());
     let Some(code) = status.code() else {
         let signal = status.signal().unwrap_or_default();
         return Reading::NoAnswer(format!("the command was killed by signal {signal}{last_words}"));
@@ -88,10 +140,14 @@ fn judge(status: ExitStatus, shell: bool, out: &str, err: &str, require: Option<
 mod tests {
     use super::*;
 
+    fn of(line: &str, shell: bool) -> CommandLine<'_> {
+        CommandLine { line, shell, folder: Path::new("/") }
+    }
+
     fn run(line: &str, require: Option<&str>) -> Reading {
         let require = require.map(|text| text.parse().unwrap());
         let subject = Subject { group: "canary".into(), ..Subject::default() };
-        ask((line, true, Path::new("/")), require.as_ref(), &subject, Duration::from_secs(60), &Stop::never())
+        ask(of(line, true), require.as_ref(), &subject, Duration::from_secs(60), &Stop::never())
     }
 
     #[test]
@@ -116,8 +172,7 @@ mod tests {
             assert!(matches!(run(line, Some("< 1")), Reading::NoData(_)), "{line}");
         }
         let subject = Subject::default();
-        let gone =
-            ask(("/nonexistent x", false, Path::new("/")), None, &subject, Duration::from_secs(60), &Stop::never());
+        let gone = ask(of("/nonexistent x", false), None, &subject, Duration::from_secs(60), &Stop::never());
         assert!(matches!(gone, Reading::NoAnswer(why) if why.starts_with("cannot run /nonexistent: No such file")));
     }
 
@@ -125,7 +180,7 @@ mod tests {
     fn a_command_that_hangs_is_no_answer_and_one_that_floods_is_judged_by_its_status() {
         let subject = Subject::default();
         let limit = Duration::from_millis(1500);
-        let hung = ask(("sleep 600", true, Path::new("/")), None, &subject, limit, &Stop::never());
+        let hung = ask(of("sleep 600", true), None, &subject, limit, &Stop::never());
         assert!(matches!(hung, Reading::NoAnswer(why) if why.contains("did not end within 1.5 s")));
         assert_eq!(run("head -c 10000000 /dev/zero; exit 0", None), Reading::Good { value: Some("0".into()) });
     }

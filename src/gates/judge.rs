@@ -155,7 +155,7 @@ impl<'g> Judge<'g> {
     }
 
     fn waited(&self, reason: String) -> String {
-        format!("{reason}; nothing to judge for {} s", self.gate.within.as_secs_f64())
+        format!("{reason}; no value for {} s", self.gate.within.as_secs_f64())
     }
 }
 
@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(look(&with(NoData::Wait), 0, [none(), none(), good()]), (vec![0, 10, 20], Verdict::Pass));
         let (asked, verdict) = look(&with(NoData::Wait), 0, always(none));
         assert_eq!(asked, [0, 10, 20, 30, 40, 50, 60]);
-        assert_eq!(verdict, Verdict::Inconclusive { reason: "no data; nothing to judge for 60 s".into() });
+        assert_eq!(verdict, Verdict::Inconclusive { reason: "no data; no value for 60 s".into() });
         // In a soak, whoever waits has the whole of it, and who asks or fails does so at once.
         let (asked, verdict) = look(&with(NoData::Wait), 100, always(none));
         assert_eq!((asked.last(), matches!(verdict, Verdict::Inconclusive { .. })), (Some(&100), true));

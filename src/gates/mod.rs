@@ -8,8 +8,8 @@
 
 mod alertmanager;
 mod asking;
-mod client;
-mod command;
+pub mod client;
+pub mod command;
 mod compare;
 mod comparison;
 mod earlier;
@@ -21,7 +21,7 @@ mod prometheus;
 mod reading;
 mod require;
 mod run;
-mod secret;
+pub mod secret;
 pub mod statistics;
 mod stop;
 mod template;

@@ -44,7 +44,10 @@ impl Authorization {
 }
 
 /// The one line of a secret's file.
-fn read(file: &Path) -> Result<String, String> {
+///
+/// # Errors
+/// A file that cannot be read or holds no secret. The message names the file and never quotes it.
+pub fn read(file: &Path) -> Result<String, String> {
     let cannot = |error: std::io::Error| format!("cannot read {}: {error}", file.display());
     let mut text = Vec::new();
     File::open(file).map_err(cannot)?.take(MOST).read_to_end(&mut text).map_err(cannot)?;

@@ -6,6 +6,7 @@
 use std::fmt::Write;
 
 use crate::named::named;
+use crate::placeholders::Placeholders;
 use crate::targets::Target;
 
 /// What a look is about.
@@ -38,52 +39,40 @@ named! {
     }
 }
 
-#[derive(Debug, Clone, PartialEq)]
-enum Part {
-    Text(String),
-    Variable(Variable),
-}
-
 /// A text with variables.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Template(Vec<Part>);
+pub struct Template(Placeholders<Variable>);
 
 impl std::str::FromStr for Template {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (mut parts, mut rest) = (Vec::new(), text);
-        while let Some((before, after)) = rest.split_once("{{") {
-            let (name, behind) = after.split_once("}}").ok_or("{{ is not closed: write }} after the name")?;
-            let name = name.trim();
-            let Some(variable) = Variable::ALL.into_iter().find(|variable| variable.name() == name) else {
-                let meant = crate::text::meant_or_known(name, "variables", &Variable::ALL.map(Variable::name));
-                return Err(format!("unknown variable {name:?}{meant}"));
-            };
-            parts.extend([Part::Text(before.to_owned()), Part::Variable(variable)]);
-            rest = behind;
-        }
-        parts.push(Part::Text(rest.to_owned()));
-        Ok(Template(parts))
+        let variable = |name: &str| {
+            let known = Variable::ALL.map(Variable::name);
+            let unknown =
+                || format!("unknown variable {name:?}{}", crate::text::meant_or_known(name, "variables", &known));
+            Variable::ALL.into_iter().find(|variable| variable.name() == name).ok_or_else(unknown)
+        };
+        Placeholders::parse(text, variable).map(Template)
     }
 }
 
 impl Template {
     /// What stands there in fixed letters, with nothing in place of the variables.
     pub fn fixed(&self) -> String {
-        self.0.iter().filter_map(|part| if let Part::Text(text) = part { Some(text.as_str()) } else { None }).collect()
+        self.0.fixed()
     }
 
     /// Whether it depends on the group, or on how far the deployment is.
     pub fn is_of_hosts(&self) -> bool {
         let of_hosts = [Variable::Group, Variable::NewHosts, Variable::OldHosts];
-        self.0.iter().any(|part| matches!(part, Part::Variable(variable) if of_hosts.contains(variable)))
+        self.0.variables().any(|variable| of_hosts.contains(variable))
     }
 
     /// As an address. Hosts stand behind one another with commas between.
     pub fn in_url(&self, subject: &Subject) -> String {
-        self.fill(|variable| {
-            percent_encoded(&match variable {
+        self.0.fill(|variable| {
+            percent_encoded(&match *variable {
                 Variable::NewHosts => names(&subject.hosts.new).join(","),
                 Variable::OldHosts => names(&subject.hosts.old).join(","),
                 single => value(single, subject).to_owned(),
@@ -93,18 +82,11 @@ impl Template {
 
     /// As a query or a matcher. Hosts are a regular expression in parentheses.
     pub fn in_query(&self, subject: &Subject) -> String {
-        self.fill(|variable| match variable {
+        self.0.fill(|variable| match *variable {
             Variable::NewHosts => alternation(&names(&subject.hosts.new)),
             Variable::OldHosts => alternation(&names(&subject.hosts.old)),
             // Revisions and names of groups have none of these characters; whatever comes, it stays in its quotes.
             single => value(single, subject).chars().filter(|c| !"\"'`\\".contains(*c) && !c.is_control()).collect(),
-        })
-    }
-
-    fn fill(&self, mut of: impl FnMut(Variable) -> String) -> String {
-        self.0.iter().fold(String::new(), |text, part| match part {
-            Part::Text(fixed) => text + fixed,
-            Part::Variable(variable) => text + &of(*variable),
         })
     }
 }

@@ -5,6 +5,7 @@
 //! Resuming runs the same story over a fleet and an operator that answer from the journal first: there is no second state
 //! machine. What a journal lacks, the targets' own records of the run have.
 
+mod fate;
 mod file;
 mod gates;
 mod history;
@@ -21,6 +22,7 @@ mod times;
 mod told;
 mod unfinished;
 
+pub use fate::{Fate, fate};
 pub use file::{Journal, make_folder};
 pub use history::{History, PastRun, history};
 pub use looks::{PastLook, PastLooks, past_looks};

@@ -15,6 +15,8 @@ pub struct Past {
     pub opened: Opened,
     /// The exit status; `None`: it has not ended.
     pub status: Option<u8>,
+    /// The sentence that it ended with.
+    pub verdict: Option<String>,
     /// Its deployer is at work on it right now.
     pub live: bool,
 }
@@ -46,12 +48,15 @@ pub(super) fn past_of(path: &Path) -> Result<Option<Past>> {
     match look(path)? {
         Found::Finished => Ok(read_finished(path)?.map(|(opened, records)| {
             let closed = records.iter().rev().find_map(|record| match record {
-                Record::Closed { status, .. } => Some(*status),
+                Record::Closed { status, verdict, .. } => Some((*status, verdict.clone())),
                 _ => None,
             });
-            Past { opened, status: closed, live: false }
+            let (status, verdict) = closed.unzip();
+            Past { opened, status, verdict, live: false }
         })),
-        Found::Unfinished(found) => Ok(Some(Past { opened: found.opened, status: None, live: found.live })),
+        Found::Unfinished(found) => {
+            Ok(Some(Past { opened: found.opened, status: None, verdict: None, live: found.live }))
+        }
         Found::Blank => Ok(None),
         Found::Newer(version) => {
             anyhow::bail!("{} was written by a newer Hoist ({version})", path.display())

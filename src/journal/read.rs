@@ -109,7 +109,7 @@ pub fn abandoned(folder: &Path) -> Result<Option<String>> {
 
 /// Removes all but the newest `keep` journals. Call it when none is unfinished.
 pub fn prune(folder: &Path, keep: usize) -> Result<()> {
-    for extension in ["journal", "damaged"] {
+    for extension in ["journal", "damaged", "announcements"] {
         let mut paths = files(folder, extension)?;
         paths.truncate(paths.len().saturating_sub(keep));
         for path in paths {

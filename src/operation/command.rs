@@ -19,8 +19,9 @@ use crate::text::counted;
 use crate::wire::limits::cut;
 use crate::wire::{Holder, Level, Revision, Stage, State};
 
+use super::elsewhere::count_in;
 use super::locking::lock;
-use super::recorded::{ServiceGates, most_common, refuse_unfinished};
+use super::recorded::{ServiceGates, look_for_unfinished, most_common};
 use super::{Frontend, Refused, interlocks, limit, ssh, state_folder};
 
 /// The group of hosts that were named one by one.
@@ -123,15 +124,21 @@ impl Command {
     ///
     /// # Errors
     /// Nobody is there to ask, the operator says no, or somebody else is at work.
-    pub fn begin(self, front: &dyn Frontend) -> Result<Command, Refused> {
+    pub fn begin(mut self, front: &dyn Frontend) -> Result<Command, Refused> {
         self.confirm(front)?;
         let Some(holder) = &self.holder else { return Ok(self) };
         interlocks::check(&self.config, front)?;
         // What this host writes is for all operators.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(self.config.settings.umask));
         let lock = lock(&self.config, holder, front)?;
-        refuse_unfinished(&self.config)?;
+        look_for_unfinished(&self.config)?;
+        count_in(&self.config, &mut self.run.groups, &mut self.notes, &[], front)?;
         Ok(Command { lock: Some(lock), ..self })
+    }
+
+    /// Whether hosts are drained while the command runs there.
+    pub fn drains(&self) -> bool {
+        self.holder.is_some()
     }
 
     fn confirm(&self, front: &dyn Frontend) -> Result<(), Refused> {

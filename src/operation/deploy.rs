@@ -28,16 +28,16 @@ pub struct Deployment {
     /// Whether the message was given as such. Without that, a message of one word that names a revision, a group, a host or
     /// an environment is refused: it is more likely to be what should be deployed, or where.
     pub is_message: bool,
-    /// Nothing is said of announcements that Scap's keys ask for.
-    pub forgo_announcements: bool,
+    /// Scap's tcpircbot is told nothing.
+    pub no_log_message: bool,
 }
 
 /// Deploys.
 pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Result<ExitCode, Refused> {
-    let Deployment { mut choice, mut message, is_message, forgo_announcements } = wanted;
+    let Deployment { mut choice, mut message, is_message, no_log_message } = wanted;
     let mut config = load(options)?;
-    if forgo_announcements {
-        config.forgo_announcements();
+    if no_log_message {
+        config.forgo_hook("tcpircbot");
     }
     let repo = Repo::open(&config.top)?;
     if !is_message && choice.kind != Kind::ServiceRestart {
@@ -66,7 +66,7 @@ pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Re
     prepared.notes.extend(long);
     let ssh = ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
     let _lock = lock(&config, &holder, front)?;
-    refuse_unfinished(&config)?;
+    refuse_unfinished(options, &config, front)?;
     count_elsewhere(&config, &mut prepared, &[], front)?;
     begin(&config, &repo, &prepared, ssh, options, front)
 }

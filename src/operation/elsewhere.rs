@@ -1,8 +1,8 @@
 //! R13 where a run leaves hosts of a group alone: those of them that are out of service take room all the same.
 
-use crate::config::Config;
+use crate::config::{Config, Note};
 use crate::deploy::Prepared;
-use crate::targets::{Target, fold};
+use crate::targets::{Group, Target, fold};
 use crate::wire::Level;
 
 use super::{Frontend, Refused, View, status};
@@ -17,12 +17,20 @@ pub fn count_elsewhere(
     front: &dyn Frontend,
 ) -> Result<(), Refused> {
     let Prepared { plan, notes, .. } = prepared;
-    if !plan.restarts() {
-        return Ok(());
-    }
+    if plan.restarts() { count_in(config, &mut plan.groups, notes, seen, front) } else { Ok(()) }
+}
+
+/// The same for the groups of a run that takes hosts out of service.
+pub fn count_in(
+    config: &Config,
+    groups: &mut [Group],
+    notes: &mut Vec<Note>,
+    seen: &[View],
+    front: &dyn Frontend,
+) -> Result<(), Refused> {
     let mut others = config.groups(None)?.0;
     for group in &mut others {
-        let own = plan.groups.iter().find(|own| own.name == group.name && own.max_unavailable.is_some());
+        let own = groups.iter().find(|own| own.name == group.name && own.max_unavailable.is_some());
         let asks = |target: &Target| {
             own.is_some_and(|own| !own.targets.contains(target)) && !seen.iter().any(|view| view.target == *target)
         };
@@ -30,7 +38,7 @@ pub fn count_elsewhere(
     }
     others.retain(|group| !group.targets.is_empty());
     let asked = if others.is_empty() { Vec::new() } else { status::ask(config, others, false, front)? };
-    for group in &mut plan.groups {
+    for group in groups {
         let is_out = |view: &&View| view.reached() == Some(false) || view.drained().is_some();
         let others = asked.iter().chain(seen).filter(|view| view.group == group.name);
         let out = others.filter(|view| !group.targets.contains(&view.target)).filter(is_out);

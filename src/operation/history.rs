@@ -1,7 +1,8 @@
 //! The deployments before this moment, as journals and tags of the repository tell of them.
 
 use crate::config::Options;
-use crate::deploy::Kind;
+use crate::deploy;
+use crate::deploy::{Kind, Plan};
 use crate::journal;
 use crate::journal::Past;
 use crate::repo::{Repo, Tagged, Tags};
@@ -22,6 +23,8 @@ pub struct Deployed {
     pub result: String,
     /// The exit status that it ended with, where it did.
     pub status: Option<u8>,
+    /// The sentence that it ended with, where it did.
+    pub verdict: Option<String>,
     pub message: String,
     pub environment: Option<String>,
     pub run: Option<String>,
@@ -49,17 +52,24 @@ pub fn history(options: &Options, most: usize, front: &dyn Frontend) -> Result<V
 }
 
 fn of_journal(past: Past) -> Deployed {
+    let Plan { kind, revision, message, .. } = &past.opened.plan;
+    // What is said anyway, as revision and result.
+    let message = match kind {
+        Kind::Rollback if *message == super::rollback::message(revision) => String::new(),
+        _ => message.clone(),
+    };
     Deployed {
         when: past.when(),
         who: past.opened.plan.by.to_string(),
         kind: Some(past.opened.plan.kind),
-        result: result(past.opened.plan.kind, past.status, past.live).to_owned(),
+        result: result(&past).to_owned(),
         status: past.status,
+        verdict: past.verdict,
         environment: past.opened.environment,
         run: Some(past.opened.plan.run.to_string()),
         tag: None,
         revision: past.opened.plan.revision,
-        message: past.opened.plan.message,
+        message,
     }
 }
 
@@ -72,6 +82,7 @@ fn of_tag(tag: Tagged) -> Deployed {
         revision: tag.revision,
         result: "not recorded".to_owned(),
         status: None,
+        verdict: None,
         message: tag.message,
         environment: None,
         run: None,
@@ -79,15 +90,15 @@ fn of_tag(tag: Tagged) -> Deployed {
     }
 }
 
-fn result(kind: Kind, status: Option<u8>, live: bool) -> &'static str {
-    match (status, kind) {
-        (None, _) if live => "under way",
+fn result(past: &Past) -> &'static str {
+    match (past.status, past.opened.plan.kind) {
+        (None, _) if past.live => "under way",
         (None, _) => "unfinished",
         (Some(0 | 7), Kind::Deploy) => "deployed",
         (Some(0 | 7), Kind::Rollback) => "rolled back to",
         (Some(0 | 7), Kind::ServiceRestart) => "restarted",
         (Some(1), Kind::Deploy | Kind::Rollback) => "failed, rolled back",
-        (Some(3), _) => "failed, mixed",
+        (Some(3), _) => deploy::what_is_wrong(past.verdict.as_deref().unwrap_or_default()),
         (Some(4), _) => "not finalized",
         (Some(130), _) => "interrupted",
         (Some(0 | 7), Kind::DryRun) => "ok",

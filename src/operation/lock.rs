@@ -2,16 +2,31 @@
 
 use std::fmt::Debug;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::config::{Config, Options};
 use crate::deploy;
+use crate::hooks::{About, Announcement, EventKind, Outbox, Queued};
 use crate::locks;
 use crate::locks::{
     DeployLock, Ended, LockError, LockHolder, LockOwner, LockPlaces, Locks, NotTaken, Refusal, ScapHolds,
 };
 
 use super::locking::{for_lock, take_locks};
-use super::{Frontend, Refused, load};
+use super::{Frontend, Refused, announce, load};
+
+/// What hooks are told of a lock.
+#[derive(Debug)]
+pub struct LockAnnounced(Outbox);
+
+impl LockAnnounced {
+    /// Waits for what is on its way, as long as a hook's time limit at most, and says what was not sent.
+    pub fn settle(mut self) -> Option<String> {
+        let mut unsent = self.0.finish(Duration::MAX);
+        unsent.extend(self.0.give_up());
+        announce::told(&unsent)
+    }
+}
 
 /// What a lock keeps deployments out of.
 #[derive(Debug)]
@@ -62,6 +77,38 @@ impl LockScope {
         // Nobody begins any more; Scap's lock is to be had once those who deploy have ended.
         let scaps = for_lock(timeout, what, stopped, front, || Locks::take_scaps_global(places, owner))?;
         Ok(Box::new((scaps, own)))
+    }
+
+    /// Tells the hooks that deployments are kept out, and waits for none of them.
+    pub fn announce(&self, owner: &LockOwner, front: &dyn Frontend) -> LockAnnounced {
+        let hooks = match self.config.hooks() {
+            Ok((hooks, _)) => hooks,
+            Err(error) => {
+                front.tell(&format!("warning: nothing is announced: {error:#}"));
+                Vec::new()
+            }
+        };
+        let holder = &owner.holder;
+        let about = About {
+            kind: "lock".into(),
+            repository: self.name().to_owned(),
+            environment: self.config.environment.clone(),
+            operator: holder.user.clone(),
+            deploy_host: holder.host.clone(),
+            message: holder.message.clone(),
+            began: holder.since.clone(),
+            ..About::default()
+        };
+        let locked = Announcement {
+            id: format!("{}-1", holder.run),
+            by: Some(format!("{}@{}", holder.user, holder.host)),
+            reason: Some(holder.message.clone()).filter(|reason| !reason.is_empty()),
+            ..Announcement::new(EventKind::Locked, &about)
+        };
+        let mut outbox = Outbox::new(hooks);
+        let to = outbox.wanting(&locked, &[]);
+        outbox.send(&Queued { key: "locked".into(), to, announcement: locked }, None);
+        LockAnnounced(outbox)
     }
 
     /// Ends the lock that stands, whoever holds it.

@@ -4,6 +4,7 @@
 //! An operation takes what the command line chose of the configuration, and what is asked of it. It asks and tells
 //! through a [`Frontend`], and ends with a status or with [`Refused`]. It reads no flags and opens no standard stream.
 
+mod announce;
 mod command;
 mod deploy;
 mod distance;
@@ -11,6 +12,7 @@ mod elsewhere;
 mod frontend;
 mod gates;
 mod history;
+mod hooks;
 mod hosts;
 mod install;
 mod interlocks;
@@ -42,11 +44,12 @@ pub use deploy::{Deployment, Ready, deploy, init};
 pub use frontend::Frontend;
 pub use gates::{Backtest, GateAnswer, PastAnswer, backtest, gates};
 pub use history::{Deployed, history};
+pub use hooks::{ListedHook, Tried, hooks};
 pub use hosts::{HostList, hosts};
 pub use install::url_on_git_server;
 pub use kept::{Kept, KeptRevisions, kept};
-pub use lock::LockScope;
-pub use names::{Names, names};
+pub use lock::{LockAnnounced, LockScope};
+pub use names::{Names, deployed, names};
 pub use new_config::{Answers, Written, new_config, unconfigured};
 pub use plan::plan;
 pub use reconcile::reconcile;

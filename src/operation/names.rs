@@ -1,11 +1,18 @@
 //! Names that people type, for completion and for hints: quickly, and without a word where there are none.
 
 use crate::config::{Config, Options, keys};
+use crate::journal;
 use crate::repo::Repo;
 use crate::targets::Group;
+use crate::wire::Revision;
+
+use super::state_folder;
 
 /// Revisions that are offered, the newest first.
 const REVISIONS: usize = 1000;
+
+/// Deployed revisions that are offered.
+const DEPLOYED: usize = 10;
 
 /// What kind of name is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +24,7 @@ pub enum Names {
     Environments,
     Keys,
     Gates,
+    Hooks,
 }
 
 /// The names of this kind; none where the configuration or the repository cannot be read.
@@ -26,6 +34,7 @@ pub fn names(options: &Options, kind: Names) -> Vec<String> {
         Names::Revisions => revisions(options).unwrap_or_default(),
         Names::Environments => Config::environments_at(options),
         Names::Gates => gates(options).unwrap_or_default(),
+        Names::Hooks => hooks(options).unwrap_or_default(),
         Names::Groups => Config::load(options).map(|config| config.settings.server_groups).unwrap_or_default(),
         Names::Hosts => hosts(options).unwrap_or_default(),
     }
@@ -34,6 +43,11 @@ pub fn names(options: &Options, kind: Names) -> Vec<String> {
 fn gates(options: &Options) -> Option<Vec<String>> {
     let (gates, _) = Config::load(options).ok()?.gates().ok()?;
     Some(gates.into_iter().map(|gate| gate.name).collect())
+}
+
+fn hooks(options: &Options) -> Option<Vec<String>> {
+    let (hooks, _) = Config::load(options).ok()?.hooks().ok()?;
+    Some(hooks.into_iter().map(|hook| hook.name).collect())
 }
 
 /// What a word names that stands where nothing of the kind is taken: what that is, and the flag that takes it.
@@ -50,6 +64,25 @@ pub fn misplaced(config: &Config, word: &str) -> Option<(&'static str, &'static 
     } else {
         None
     }
+}
+
+/// The revisions that were deployed last, the newest first, each with its subject on one line.
+pub fn deployed(options: &Options) -> Vec<(String, String)> {
+    past(options).unwrap_or_default()
+}
+
+fn past(options: &Options) -> Option<Vec<(String, String)>> {
+    let config = Config::load(options).ok()?;
+    let repo = Repo::open(&config.top).ok()?;
+    let history = journal::history(&state_folder(&config), config.environment.as_deref()).ok()?;
+    let mut revisions: Vec<&Revision> = Vec::new();
+    for past in history.runs.iter().rev().filter(|past| past.stayed()) {
+        if revisions.len() < DEPLOYED && !revisions.contains(&&past.revision) {
+            revisions.push(&past.revision);
+        }
+    }
+    let subject = |revision: &Revision| repo.subject(revision).unwrap_or_default().replace(char::is_control, " ");
+    Some(revisions.into_iter().map(|revision| (revision.short().to_string(), subject(revision))).collect())
 }
 
 fn hosts(options: &Options) -> Option<Vec<String>> {

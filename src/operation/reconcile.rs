@@ -13,7 +13,7 @@ use crate::wire::Revision;
 
 use super::elsewhere::count_elsewhere;
 use super::locking::lock;
-use super::recorded::{begin, refuse_unfinished};
+use super::recorded::{begin, look_for_unfinished, refuse_unfinished};
 use super::standing::Standing;
 use super::way_back::Described;
 use super::{Frontend, Refused, View, interlocks, limit, load, ssh, state_folder, status};
@@ -35,7 +35,10 @@ pub fn reconcile(
         true => None,
         false => Some(lock(&config, &deploy::holder("reconcile".into())?, front)?),
     };
-    refuse_unfinished(&config)?;
+    match dry_run {
+        true => look_for_unfinished(&config)?,
+        false => refuse_unfinished(options, &config, front)?,
+    }
     // Without it nobody knows what is wanted.
     if FleetState::load(&state_folder(&config), &config.settings.git_repo)?.is_empty() {
         let deploy = config.invocation.command("deploy");

@@ -10,8 +10,9 @@ use crate::journal::{AtTheEnd, Journal, Opened, Replay, Times, Unfinished};
 use crate::repo::{Parts, Repo};
 use crate::text::{quoted, some};
 use crate::url;
-use crate::wire::{Holder, Level};
+use crate::wire::{Holder, Level, StartedBy};
 
+use super::announce::Announcer;
 use super::locking::lock;
 use super::recorded::{RecordedRun, refuse_another_environment, refuse_live};
 use super::{Frontend, Refused, interlocks, load, ssh, state_folder};
@@ -79,6 +80,7 @@ pub fn end(
     let options = &over(options, opened, command)?;
     let config = load(options)?;
     let repo = Repo::open(&config.top)?;
+    let by = StartedBy { user: holder.user.clone(), deploy_host: holder.host.clone() };
     let invocation = config.invocation.limited_to(opened.plan.invocation.limit.as_deref());
     let mut plan = Plan { invocation, ..opened.plan.clone() };
     // Who undoes it may be in more of a hurry than who began it.
@@ -141,7 +143,9 @@ pub fn end(
     let seen = journal::first_seen(&unfinished.read.records);
     let replay = Replay::new(journal, unfinished.read.records.clone(), at_the_end).with_times(Times::of(&unfinished));
     let mut fleet = ssh::fleet(ssh, &repo, &prepared, Some(seen));
-    let mut run = RecordedRun::begin(&config, &repo, &prepared, front)?;
+    let undoes = at_the_end == AtTheEnd::RollBack;
+    let announcer = Announcer::resume(&config, &prepared.plan, &by, undoes, front);
+    let mut run = RecordedRun::begin(&config, &repo, &prepared, announcer, front)?;
     run.ask_targets(&mut fleet, &replay, &unfinished);
     Ok(run.carry_out(fleet, Some(replay)))
 }

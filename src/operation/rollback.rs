@@ -10,14 +10,16 @@ use crate::journal;
 use crate::journal::{AtTheEnd, History, Unfinished};
 use crate::repo::Repo;
 use crate::text::some;
-use crate::wire::{Holder, Level};
+use crate::wire::{Holder, Level, Revision};
 
 use super::elsewhere::count_elsewhere;
 use super::locking::lock;
 use super::names::misplaced;
-use super::recorded::{begin, refuse_another_environment, refuse_live, refuse_unfinished};
+use super::recorded::{begin, look_for_unfinished, refuse_another_environment, refuse_live, refuse_unfinished};
 use super::way_back::{WayBack, Why};
-use super::{Frontend, Refused, View, interlocks, limit, load, previous, reconcile, resume, ssh, state_folder, status};
+use super::{
+    Frontend, Refused, View, announce, interlocks, limit, load, previous, reconcile, resume, ssh, state_folder, status,
+};
 
 /// Where to go back to, and where.
 #[derive(Debug, Clone, Default)]
@@ -48,7 +50,7 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
     let _lock = lock(&config, &holder, front)?;
     let abandoned = journal::abandoned(&state_folder(&config))?;
     if back.to.is_some() || back.limit_hosts.is_some() {
-        refuse_unfinished(&config)?;
+        refuse_unfinished(options, &config, front)?;
     } else if let Some(unfinished) = journal::unfinished(&state_folder(&config))? {
         refuse_live(&unfinished)?;
         refuse_another_environment(&config, &unfinished)?;
@@ -58,6 +60,7 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
     }
     // Who means to undo the run that just died must not be taken back a revision further.
     if let (Some(run), None) = (abandoned, &back.to) {
+        announce::report_dead(options, &config, front);
         return Err(Refused::new(format!(
             "run {run} ended before it touched anything, so there is nothing to undo: run `{}` again to return to the \
              previous revision",
@@ -87,7 +90,7 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
         let astray = astray.into_iter().map(|view| View { wanted: Some(revision.clone()), ..view }).collect();
         return reconcile::bring(&config, &repo, astray, others, options, front);
     }
-    let holder = Holder { message: format!("roll back to {}", revision.short()), ..holder };
+    let holder = Holder { message: message(&revision), ..holder };
     let (rev, limit_hosts) = (Some(revision.to_string()), back.limit_hosts.clone());
     let choice = Choice { rev, limit_hosts, kind: Kind::Rollback, ..Choice::default() };
     let mut prepared = deploy::prepare(&config, &repo, &choice, &holder)?;
@@ -111,6 +114,11 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
     begin(&config, &repo, &prepared, ssh, options, front)
 }
 
+/// Why a way back was gone, where nobody says more.
+pub(super) fn message(to: &Revision) -> String {
+    format!("roll back to {}", to.short())
+}
+
 /// What [`rollback`] would do. It takes no lock and changes nothing on any target.
 pub fn rollback_preview(options: &Options, back: &Back, front: &dyn Frontend) -> Result<Preview, Refused> {
     let mut config = load(options)?;
@@ -124,7 +132,7 @@ pub fn rollback_preview(options: &Options, back: &Back, front: &dyn Frontend) ->
             let invocation = unfinished.opened.invocation(&config.invocation);
             return Ok(Preview::Unfinished(Box::new(unfinished), invocation));
         }
-        refuse_unfinished(&config)?;
+        look_for_unfinished(&config)?;
     }
     Ok(Preview::Way(Box::new(look(&config, &Repo::open(&config.top)?, back, front)?.way)))
 }

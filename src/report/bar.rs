@@ -5,11 +5,13 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::Event;
 use super::progress::Progress;
 use super::render_options::{RenderOptions, Verbosity};
-use crate::terminal::Theme;
+
+/// A terminal of so many columns has room for a long bar.
+const WIDE: usize = 100;
 
 /// A bar while a step runs, and none between steps.
 pub(super) struct Bar {
-    theme: Theme,
+    look: RenderOptions,
     wanted: bool,
     target: Box<dyn Fn() -> ProgressDrawTarget>,
     progress: Option<Progress>,
@@ -20,7 +22,7 @@ impl Bar {
     /// A bar on `target`, unless the operator wants it quiet.
     pub fn new(look: RenderOptions, target: Box<dyn Fn() -> ProgressDrawTarget>) -> Bar {
         let wanted = look.verbosity != Verbosity::Quiet;
-        Bar { theme: look.theme, wanted, target, progress: None, bar: None }
+        Bar { look, wanted, target, progress: None, bar: None }
     }
 
     /// Takes an event in. The bar of a step that ended is gone after it; else what it shows waits for [`Bar::draw`].
@@ -44,7 +46,7 @@ impl Bar {
         match (&self.progress, &self.bar) {
             (None, _) => self.clear(),
             (Some(progress), Some(bar)) => {
-                bar.set_message(progress.to_string());
+                bar.set_message(progress.text(self.look.fold));
                 bar.set_position(progress.done());
             }
             (Some(progress), None) => {
@@ -54,7 +56,7 @@ impl Bar {
                 let bar = ProgressBar::with_draw_target(Some(progress.whole()), (self.target)());
                 bar.set_style(self.style());
                 bar.set_prefix(progress.name());
-                bar.set_message(progress.to_string());
+                bar.set_message(progress.text(self.look.fold));
                 bar.tick();
                 self.bar = Some(bar);
             }
@@ -69,14 +71,13 @@ impl Bar {
     }
 
     fn style(&self) -> ProgressStyle {
-        let template = if self.theme.colour {
-            "{prefix} {bar:20.green/black.bright} {elapsed} {wide_msg}"
-        } else {
-            "{prefix} {bar:20} {elapsed} {wide_msg}"
-        };
+        // The names of hosts need the room more.
+        let width = if (self.look.columns)().is_some_and(|columns| columns < WIDE) { 10 } else { 20 };
+        let colours = if self.look.theme.colour { ".green/black.bright" } else { "" };
+        let template = format!("{{prefix}} {{bar:{width}{colours}}} {{elapsed}} {{wide_msg}}");
         // A template that cannot be read would be a fault of this file; the default one serves as well then.
-        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        style.progress_chars(self.theme.sign("━╸─", "#>-"))
+        let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        style.progress_chars(self.look.theme.sign("━╸─", "#>-"))
     }
 
     fn clear(&mut self) {

@@ -37,9 +37,8 @@ impl<K: Eq + Hash + Clone> Causes<K> {
     pub fn add(&mut self, key: K, text: &str, host: &Target) -> bool {
         let pieces = pieces(text, host);
         let general: String = pieces.iter().map(Piece::general).collect();
-        let known = [text, &general].into_iter().find_map(|text| self.places.get(&(key.clone(), text.to_owned())));
-        if let Some(place) = known {
-            let (_, there, hosts) = &mut self.causes[*place];
+        if let Some(place) = self.place(&key, text, &general) {
+            let (_, there, hosts) = &mut self.causes[place];
             hosts.push(host.clone());
             // A text that is the same word for word may be in other pieces: what is one host's name is a word to another.
             if there.len() == pieces.len() {
@@ -52,6 +51,16 @@ impl<K: Eq + Hash + Clone> Causes<K> {
         }
         self.causes.push((key, pieces, vec![host.clone()]));
         true
+    }
+
+    /// The first host with this cause, if there is one.
+    pub fn first(&self, key: &K, text: &str, host: &Target) -> Option<&Target> {
+        let general: String = pieces(text, host).iter().map(Piece::general).collect();
+        self.place(key, text, &general).and_then(|place| self.causes[place].2.first())
+    }
+
+    fn place(&self, key: &K, text: &str, general: &str) -> Option<usize> {
+        [text, general].into_iter().find_map(|text| self.places.get(&(key.clone(), text.to_owned())).copied())
     }
 
     /// The causes so far, the first one first; none is left.

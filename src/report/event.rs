@@ -218,6 +218,9 @@ pub enum Event {
     /// The last event: every target's end, and the exit status.
     Ended {
         verdict: String,
+        /// What to type for hosts that are not where they should be.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        ways_out: Vec<String>,
         status: u8,
         rows: Vec<HostRow>,
         seconds: f64,
@@ -237,6 +240,6 @@ impl Event {
 
     /// The last event.
     pub fn ended(verdict: impl Into<String>, code: ExitCode, rows: Vec<HostRow>, seconds: f64) -> Event {
-        Event::Ended { verdict: verdict.into(), status: code.status(), rows, seconds }
+        Event::Ended { verdict: verdict.into(), ways_out: Vec::new(), status: code.status(), rows, seconds }
     }
 }

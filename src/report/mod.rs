@@ -5,6 +5,7 @@
 
 mod bar;
 mod causes;
+mod drawn;
 mod event;
 mod folded;
 mod gate_news;
@@ -40,8 +41,6 @@ pub use tee::Tee;
 pub use terminal::Terminal;
 
 use std::str::FromStr;
-
-use indicatif::ProgressDrawTarget;
 
 use crate::named::named;
 use crate::targets::Target;
@@ -121,7 +120,7 @@ pub fn of_command(
         Format::Json => Box::new(Json::new(out)),
         Format::Text => {
             let looks = [output::look_of(&out, verbosity, fold), output::look_of(&err, verbosity, fold)];
-            let bar = looks[1].theme.live.then(|| Bar::new(looks[1], Box::new(ProgressDrawTarget::stderr)));
+            let bar = looks[1].theme.live.then(|| Bar::new(looks[1], Box::new(drawn::on_stderr)));
             Box::new(Output::new(out, err, looks, fold_output, bar))
         }
     }

@@ -205,7 +205,7 @@ impl<O: Write, E: Write> Reporter for Output<O, E> {
                 self.warn(stopping(*step, &names, members.len(), *stops, (*seconds, *limit)));
                 self.warn(advice.as_str());
             }
-            Event::Ended { verdict, status, rows, seconds } => {
+            Event::Ended { verdict, status, rows, seconds, .. } => {
                 for (said, members) in self.kept.as_mut().map(|kept| kept.take(rows)).unwrap_or_default() {
                     self.block(&said, &members);
                 }

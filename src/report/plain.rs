@@ -61,7 +61,7 @@ impl<W: Write> Reporter for Plain<W> {
         let due = now.saturating_sub(self.told) >= EVERY && progress.done() < progress.whole();
         if due && self.text.look.verbosity >= Verbosity::Normal {
             self.told = now;
-            let line = self.text.line(format!("{}: {progress}", progress.name()));
+            let line = self.text.line(format!("{}: {}", progress.name(), progress.text(self.text.look.fold)));
             self.sink.lines([line]);
         }
     }

@@ -122,6 +122,7 @@ fn deployment() -> Vec<Event> {
         },
         Event::Ended {
             verdict: "deployed; 1 host failed within the limit".into(),
+            ways_out: Vec::new(),
             status: 0,
             rows: vec![
                 row("web1", "canary", RowState::Finalized, true, "a", None),
@@ -202,7 +203,7 @@ fn the_same_failure_of_97_hosts_is_told_at_once_of_the_first_and_once_of_the_oth
 14:45:52 [web01] fetch failed: no space left on web01:/srv
          │ write error
 14:45:52 [db2] fetch failed: bad luck
-14:45:52 [web02..db1] fetch failed on 97 more hosts: no space left on HOST:/srv
+14:45:52 [web02..db1] fetch failed on 97 more hosts, as on web01
 14:45:52 fetch (canary): 1 ok, 99 failed, 2 not attempted
 14:45:52 [db3..db4] not attempted
 ";
@@ -217,7 +218,7 @@ fn a_failure_is_told_once_and_of_every_host() {
     let expected = "\
 14:45:52 [web1] fetch failed: no
          │ a
-14:45:52 [web2] fetch failed: no
+14:45:52 [web2] fetch failed, as on web1
 14:45:52 fetch (canary): 0 ok, 2 failed
 ";
     assert_eq!(shown(look(Verbosity::Normal), &events), expected);
@@ -324,7 +325,13 @@ fn what_a_host_says_cannot_touch_the_terminal() {
         ended(FETCH, 0, 2, &[], 0.0),
         Event::Asked { question: hostile.into(), answer: hostile.into(), by: hostile.into() },
         Event::LimitExceeded { group: hostile.into(), failed: 1, limit: hostile.into() },
-        Event::Ended { verdict: hostile.into(), status: 1, rows: vec![reasons], seconds: 0.0 },
+        Event::Ended {
+            verdict: hostile.into(),
+            ways_out: vec![hostile.into()],
+            status: 1,
+            rows: vec![reasons],
+            seconds: 0.0,
+        },
     ];
     let text = shown(look(Verbosity::Verbose), &events);
     assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");

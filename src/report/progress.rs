@@ -1,12 +1,12 @@
 //! How far the running step is.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeSet;
 
 use super::words::{step_name, took, waiting};
 use super::{Event, SampleVerdict};
 use crate::fleet::Step;
 use crate::gates::Pending;
+use crate::targets::Target;
 
 /// How far the run is with what takes time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,9 +29,12 @@ pub struct StepProgress {
     pub ok: usize,
     pub failed: usize,
     started: usize,
-    /// Hosts that wait for something, and for what.
-    waiting: BTreeMap<String, String>,
+    /// Hosts at work, in the order in which they began, and what they wait for.
+    running: Vec<(Target, Option<String>)>,
 }
+
+/// So many hosts that are still at work are named.
+const NAMED: usize = 3;
 
 impl Progress {
     /// Follows an event; `current` is `None` between steps.
@@ -44,7 +47,7 @@ impl Progress {
                     ok: 0,
                     failed: 0,
                     started: 0,
-                    waiting: BTreeMap::new(),
+                    running: Vec::new(),
                 }));
             }
             (Event::SoakStarted { seconds, .. }, _) => {
@@ -93,19 +96,17 @@ impl Progress {
     }
 }
 
-impl fmt::Display for Progress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Progress {
+    /// For people: `5 ok, 1 failed, 3 running, 88 left`; of the last hosts, which ones. `fold` makes one name of many.
+    pub fn text(&self, fold: impl Fn(&[&Target]) -> String) -> String {
         match self {
-            Progress::Step(step) => step.fmt(f),
+            Progress::Step(step) => step.text(fold),
             Progress::Soak { left, unclear, .. } => {
                 // Whole seconds go by, and are shown as such.
                 let left = if *left < 60 { format!("{left} s") } else { took(*left as f64) };
-                write!(f, "{left} left")?;
-                if unclear.is_empty() {
-                    return Ok(());
-                }
+                let left = format!("{left} left");
                 let names: Vec<&str> = unclear.iter().map(String::as_str).collect();
-                write!(f, "; inconclusive: {}", names.join(", "))
+                if names.is_empty() { left } else { format!("{left}; inconclusive: {}", names.join(", ")) }
             }
         }
     }
@@ -114,12 +115,17 @@ impl fmt::Display for Progress {
 impl StepProgress {
     fn follow(&mut self, event: &Event) {
         match event {
-            Event::HostStarted { .. } => self.started += 1,
+            Event::HostStarted { host, .. } => {
+                self.started += 1;
+                self.running.push((host.clone(), None));
+            }
             Event::HostWaiting { host, what, seconds, limit } => {
-                self.waiting.insert(host.to_string(), waiting(what, *seconds, *limit));
+                if let Some(found) = self.running.iter_mut().find(|(running, _)| running == host) {
+                    found.1 = Some(waiting(what, *seconds, *limit));
+                }
             }
             Event::HostEnded { host, outcome, .. } => {
-                self.waiting.remove(&host.to_string());
+                self.running.retain(|(running, _)| running != host);
                 if outcome.is_ok() { self.ok += 1 } else { self.failed += 1 }
             }
             _ => {}
@@ -130,17 +136,50 @@ impl StepProgress {
     fn ended(&self) -> usize {
         self.ok + self.failed
     }
-}
 
-/// `5 ok, 1 failed, 3 running, 88 left`.
-impl fmt::Display for StepProgress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn text(&self, fold: impl Fn(&[&Target]) -> String) -> String {
         let running = self.started.saturating_sub(self.ended());
         let left = self.hosts.saturating_sub(self.started.max(self.ended()));
-        write!(f, "{} ok, {} failed, {running} running, {left} left", self.ok, self.failed)?;
-        match self.waiting.iter().next() {
-            Some((host, what)) => write!(f, "; {host}: {what}"),
-            None => Ok(()),
+        let counts = format!("{} ok, {} failed", self.ok, self.failed);
+        let waits = self.running.iter().find_map(|(host, what)| Some((host, what.as_ref()?)));
+        let named: Vec<&Target> = self.running.iter().map(|(host, _)| host).collect();
+        let is_last = left == 0 && (1..=NAMED).contains(&named.len()) && named.len() == running;
+        match (is_last, waits) {
+            (true, Some((host, what))) if running == 1 => format!("{counts}; {host}: {what}"),
+            (true, Some((host, what))) => format!("{counts}; {} ({host}: {what})", fold(&named)),
+            (true, None) => format!("{counts}; waiting for {}", fold(&named)),
+            (false, Some((host, what))) => format!("{counts}, {running} running, {left} left; {host}: {what}"),
+            (false, None) => format!("{counts}, {running} running, {left} left"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Stage;
+
+    #[test]
+    fn the_last_three_hosts_are_named_with_what_one_of_them_waits_for() {
+        let step = Step::Run(Stage::Promote);
+        let host = |n: usize| format!("web{n}").parse::<Target>().unwrap();
+        let mut progress = None;
+        Progress::follow(&mut progress, &Event::StepStarted { step, label: String::new(), hosts: 5 });
+        let mut say = |event: Event| {
+            Progress::follow(&mut progress, &event);
+            let fold = |hosts: &[&Target]| crate::targets::fold(hosts.iter().copied());
+            progress.as_ref().unwrap().text(fold)
+        };
+        let ended = |n| Event::HostEnded { host: host(n), step, outcome: Ok(()), tail: Vec::new(), seconds: 0.1 };
+        for n in 1..5 {
+            say(Event::HostStarted { host: host(n), step });
+        }
+        assert_eq!(say(ended(4)), "1 ok, 0 failed, 3 running, 1 left");
+        say(Event::HostStarted { host: host(5), step });
+        assert_eq!(say(ended(5)), "2 ok, 0 failed; waiting for web[1-3]");
+        let waits = |n| Event::HostWaiting { host: host(n), what: "port 8080".into(), seconds: 12, limit: 120 };
+        assert_eq!(say(waits(2)), "2 ok, 0 failed; web[1-3] (web2: port 8080, 12 of 120 s)");
+        assert_eq!(say(ended(1)), "3 ok, 0 failed; web[2-3] (web2: port 8080, 12 of 120 s)");
+        assert_eq!(say(ended(3)), "4 ok, 0 failed; web2: port 8080, 12 of 120 s");
     }
 }

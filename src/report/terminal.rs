@@ -8,8 +8,11 @@ use super::bar::Bar;
 use super::render_options::RenderOptions;
 use super::sink::{Form, Sink};
 use super::text::Text;
-use super::{Event, Reporter};
+use super::{Event, Reporter, drawn};
 use crate::terminal::Styled;
+
+/// The columns of a line's time and the blank behind it.
+const TIME: usize = "12:00:00 ".len();
 
 /// Lines, with a live bar while a step runs. Between steps there is no bar, so that a question stands alone.
 pub struct Terminal<W> {
@@ -21,7 +24,7 @@ pub struct Terminal<W> {
 impl Terminal<io::Stdout> {
     /// On standard output.
     pub fn new(look: RenderOptions) -> Self {
-        Terminal::with(Text::new(look), io::stdout(), Box::new(ProgressDrawTarget::stdout))
+        Terminal::with(Text::new(look), io::stdout(), Box::new(drawn::on_stdout))
     }
 }
 
@@ -34,8 +37,12 @@ impl<W: Write> Terminal<W> {
 
     fn show(&mut self, lines: &[Styled]) {
         if !lines.is_empty() {
-            let sink = &mut self.sink;
-            self.bar.above(|| sink.lines(lines.iter().cloned()));
+            let (sink, look) = (&mut self.sink, self.text.look);
+            let fitted = |line: &Styled| match (look.columns)() {
+                Some(columns) => line.clone().wrapped(look.theme, columns, TIME),
+                None => vec![line.clone()],
+            };
+            self.bar.above(|| sink.lines(lines.iter().flat_map(fitted)));
         }
     }
 }

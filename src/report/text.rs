@@ -22,6 +22,9 @@ use crate::wire::{Fault, Level, Line};
 /// What a run does that passes over what would hold it back.
 const GLASS_BROKEN: &str = "break glass: health gates and soaks are skipped";
 
+/// Who answers at a terminal.
+const OPERATOR: &str = "operator";
+
 /// How far a subgroup's header reaches.
 const HEADER_WIDTH: usize = 60;
 
@@ -45,10 +48,12 @@ pub(super) struct Text {
     /// Whether a step runs, at whose end what went wrong is told of the further hosts. Between steps that is so as soon
     /// as something else happens.
     in_step: bool,
+    /// An interrupt was acknowledged.
+    is_stopping: bool,
     /// What went wrong, as told at once of the first host.
     told: Causes<Wrong>,
-    /// The same of the further hosts.
-    rest: Causes<Wrong>,
+    /// The same of the further hosts, by the first one.
+    rest: Causes<(Wrong, Target)>,
     /// Differences of configuration files, by file and text.
     diffs: Folded<(String, String)>,
     /// What was told of health gates.
@@ -63,6 +68,7 @@ impl Text {
             replayed: None,
             label: String::new(),
             in_step: false,
+            is_stopping: false,
             told: Causes::default(),
             rest: Causes::default(),
             diffs: Folded::default(),
@@ -163,11 +169,18 @@ impl Text {
             }
             Event::Asked { question, answer, by } if normal => {
                 let arrow = theme.sign("→", "->");
-                let asked = Styled::from(format!("{question} {arrow} ")).with(Style::Strong.of(answer));
+                // What could have been typed is of no more interest, and who has just typed it sees the question above.
+                let is_above = theme.live && by == OPERATOR && self.replayed.is_none();
+                let asked = question.rsplit_once(" [").map_or(question.as_str(), |(asked, _)| asked);
+                let asked = if is_above { String::new() } else { format!("{asked} ") };
+                let asked = Styled::from(format!("{asked}{arrow} ")).with(Style::Strong.of(answer));
                 out.push(self.line(asked.with(format!(" ({by})"))));
             }
+            // Who was told at once what that stops knows it.
+            Event::Interrupted if self.is_stopping => {}
             Event::Interrupted => out.push(self.line(Style::Warning.of("interrupted"))),
             Event::Stopping { step, hosts: members, stops, seconds, limit, advice } => {
+                self.is_stopping = true;
                 let what = stopping(*step, &self.look.folded(members), members.len(), *stops, (*seconds, *limit));
                 out.push(self.line(Style::Warning.of(what)));
                 out.push(self.line(advice.as_str()));
@@ -176,7 +189,7 @@ impl Text {
                 let what = format!("aborting {} on {}", step_name(*step), self.look.folded(members));
                 out.push(self.line(Style::Warning.of(what)));
             }
-            Event::Ended { verdict, status, rows, seconds } => {
+            Event::Ended { verdict, ways_out, status, rows, seconds } => {
                 if normal && !rows.is_empty() {
                     out.push(self.header("result"));
                     out.extend(table::rows(&self.look, rows));
@@ -188,6 +201,7 @@ impl Text {
                     _ => Style::Bad,
                 };
                 out.push(self.line(style.of(verdict).with(took)));
+                out.extend(ways_out.iter().map(|way| self.line(format!("  {way}"))));
                 // The table has them where there is one.
                 let listed = if normal { Vec::new() } else { table::not_ok(&self.look, rows) };
                 out.extend(listed.into_iter().map(|(names, text)| self.host_line(names, Style::Bad.of(text))));
@@ -204,12 +218,12 @@ impl Text {
         }
         self.told.take();
         let rest = self.rest.take();
-        let told = |Cause { key, text, hosts: members }: Cause<Wrong>| {
-            let text = match key {
+        let told = |Cause { key: (what, first), text, hosts: members }: Cause<(Wrong, Target)>| {
+            let text = match what {
                 Wrong::Failed(step) => {
                     let more =
                         if members.len() == 1 { String::new() } else { format!(" on {} more hosts", members.len()) };
-                    Style::Bad.of(format!("{} failed{more}: {text}", step_name(step)))
+                    Style::Bad.of(format!("{} failed{more}, as on {first}", step_name(step)))
                 }
                 Wrong::Said(level) => self.style(level, true).unwrap_or_default().of(text),
             };
@@ -288,8 +302,8 @@ impl Text {
     /// are told of at the end of the step.
     fn is_new(&mut self, what: Wrong, text: &str, host: &Target) -> bool {
         let at_once = self.shows(Verbosity::Verbose) || self.told.add(what, text, host);
-        if !at_once {
-            self.rest.add(what, text, host);
+        if let (false, Some(first)) = (at_once, self.told.first(&what, text, host)) {
+            self.rest.add((what, first.clone()), text, host);
         }
         at_once
     }

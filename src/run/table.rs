@@ -170,7 +170,7 @@ impl Row<'_> {
             state,
             stage: None,
             ok: self.is_ok() && self.drained().is_none(),
-            current: self.state.as_ref().and_then(|state| state.current.clone()),
+            current: None,
             reason: (!reasons.is_empty()).then(|| reasons.join("; ")),
         }
     }

@@ -7,6 +7,7 @@ mod sanitize;
 mod style;
 mod styled;
 mod table;
+mod wrap;
 
 pub use sanitize::{cut_line, sanitize, sanitize_json, sanitize_lines};
 pub use style::{Style, Theme};
@@ -33,7 +34,8 @@ impl Page {
     /// Writes the lines to standard output; whether there is somebody to read them.
     pub fn answer(&self) -> bool {
         let theme = answer_theme();
-        let shown: String = self.0.iter().map(|line| line.render(theme) + "\n").collect();
+        let lines = self.0.iter().flat_map(|line| fitted(line.clone(), theme, columns()));
+        let shown: String = lines.map(|line| line.render(theme) + "\n").collect();
         write(&mut std::io::stdout().lock(), &shown)
     }
 }
@@ -69,17 +71,31 @@ pub fn complain(text: &str) {
     let theme = Theme::of(&stderr).or_any_unicode(&stderr);
     let mut shown = String::new();
     for (number, line) in text.split('\n').enumerate() {
-        shown += if number == 0 || line.is_empty() { "" } else { INDENT };
-        shown += &sanitize(line, theme.unicode);
-        shown.push('\n');
+        let indent = if number == 0 || line.is_empty() { "" } else { INDENT };
+        for line in fitted(format!("{indent}{line}").into(), theme, columns_of(&console::Term::stderr(), theme)) {
+            shown += &line.render(theme);
+            shown.push('\n');
+        }
     }
     write(&mut stderr.lock(), &shown);
 }
 
+/// The line, broken between words where the terminal is too narrow for it.
+fn fitted(line: Styled, theme: Theme, columns: Option<usize>) -> Vec<Styled> {
+    let Some(columns) = columns else { return vec![line] };
+    let text = line.text();
+    let blanks = text.len() - text.trim_start_matches(' ').len();
+    line.wrapped(theme, columns, blanks + INDENT.len())
+}
+
 /// The columns of the terminal that standard output is, if it is one.
 pub fn columns() -> Option<usize> {
-    let (_, columns) = console::Term::stdout().size_checked()?;
-    (columns > 0 && Theme::of_stdout().live).then_some(columns.into())
+    columns_of(&console::Term::stdout(), Theme::of_stdout())
+}
+
+fn columns_of(terminal: &console::Term, theme: Theme) -> Option<usize> {
+    let (_, columns) = terminal.size_checked()?;
+    (columns > 0 && theme.live).then_some(columns.into())
 }
 
 /// Whether standard error is a terminal, and standard output is none.

@@ -20,6 +20,20 @@ impl Styled {
         self.0.append(&mut more.into().0);
     }
 
+    /// What stands between two places of [`Styled::text`].
+    pub(super) fn part(&self, start: usize, end: usize) -> Styled {
+        let mut at = 0;
+        let mut part = Vec::new();
+        for (style, text) in &self.0 {
+            let (from, to) = (start.clamp(at, at + text.len()) - at, end.clamp(at, at + text.len()) - at);
+            if from < to {
+                part.push((*style, text[from..to].to_owned()));
+            }
+            at += text.len();
+        }
+        Styled(part)
+    }
+
     /// The text alone, as it came.
     pub fn text(&self) -> String {
         self.0.iter().map(|(_, text)| text.as_str()).collect()

@@ -77,10 +77,22 @@ impl Terminal {
         self.shown.lock().unwrap().clone()
     }
 
+    /// The same with the lines whole that were broken for the width of the terminal.
+    pub fn unbroken(&self) -> String {
+        let mut lines: Vec<String> = Vec::new();
+        for line in self.shows().split("\r\n") {
+            match lines.last_mut().filter(|_| line.starts_with("  ")) {
+                Some(last) => *last += &format!(" {}", line.trim_start()),
+                None => lines.push(line.to_owned()),
+            }
+        }
+        lines.join("\n")
+    }
+
     #[track_caller]
     pub fn wait_for(&self, text: &str) {
         for _ in 0..600 {
-            if self.shows().contains(text) {
+            if self.shows().contains(text) || self.unbroken().contains(text) {
                 return;
             }
             std::thread::sleep(std::time::Duration::from_millis(50));

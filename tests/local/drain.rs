@@ -5,11 +5,15 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 
 use hoist::wire::{
-    CheckPoint, Drain, DrainOn, DrainPart, DrainReply, Drained, Fault, LeaseStands, Level, Outcome, Revision, Service,
-    Stage, StageRequest, TargetEvent,
+    CheckPoint, CommandLine, Drain, DrainOn, DrainPart, DrainReply, Drained, Fault, LeaseStands, Level, Outcome,
+    Revision, Service, Stage, StageRequest, TargetEvent,
 };
 
 use crate::harness::*;
+use crate::kill::{Moments, kill_in};
+
+/// The moments of a stage that takes the service down: what it waits for, one after the other.
+const MOMENTS: [&str; 6] = ["drain", "left", "restart", "check", "undrain", "up"];
 
 struct Scene {
     target: Target,
@@ -46,6 +50,17 @@ impl Scene {
         let command = format!("/bin/sh -c '{}'", pausing(&self.target, "restart"));
         let service = Service { command: format!("{command} {{service}} {{action}}"), ..request.service.clone() };
         StageRequest { service, drain: Some(Box::new(self.how())), restore: Some(self.one.clone()), ..request }
+    }
+
+    /// A request that waits for something at each of [`MOMENTS`].
+    fn whole(&self, run: &str) -> StageRequest {
+        let mut request = self.request(run);
+        let how = request.drain.as_mut().unwrap();
+        how.drain_done = Some(pausing(&self.target, "left"));
+        how.undrain_done = Some(pausing(&self.target, "up"));
+        let at = CheckPoint::After(Stage::RestartService);
+        request.checks = vec![check("well", at, &pausing(&self.target, "check"))];
+        request
     }
 
     fn with(&self, change: impl FnOnce(&mut Drain)) -> StageRequest {
@@ -250,37 +265,56 @@ fn a_later_run_that_knows_no_drain_undrains_as_it_was_recorded() {
 
 #[test]
 fn a_stage_that_is_killed_at_any_moment_leaves_a_host_that_whoever_comes_next_puts_back() {
-    let moments = ["drain", "restart", "undrain"];
     for next in [Stage::Undrain, Stage::Promote, Stage::Rollback] {
-        for moment in moments {
+        for moment in MOMENTS {
             let scene = Scene::new();
-            scene.kill_at(&scene.request("r2"), Stage::Promote, moment);
+            scene.kill_at(&scene.whole("r2"), Stage::Promote, moment);
             assert!(scene.drained().is_some(), "{moment}");
-            run(&scene.request("r2"), next).ok();
+            run(&scene.whole("r2"), next).ok();
             assert!(scene.is_in_service(), "{next} after {moment}: {:?}", scene.target.logged());
-            let wanted = if next == Stage::Rollback || (next, moment) == (Stage::Undrain, "drain") {
-                &scene.one
-            } else {
-                &scene.two
-            };
+            let was_changed = !["drain", "left"].contains(&moment);
+            let stays = next == Stage::Promote || next == Stage::Undrain && was_changed;
+            let wanted = if stays { &scene.two } else { &scene.one };
             assert_eq!(scene.current().as_ref(), Some(wanted), "{next} after {moment}");
         }
     }
-    for moment in moments {
-        let scene = Scene::new();
-        run(&scene.request("r2"), Stage::Promote).ok();
-        scene.target.forget_log();
-        scene.kill_at(&scene.request("r2"), Stage::Rollback, moment);
-        run(&scene.request("r2"), Stage::Undrain).ok();
-        assert!(scene.is_in_service(), "after {moment} of a rollback");
+    for stage in [Stage::Rollback, Stage::RestartService] {
+        for moment in MOMENTS {
+            let scene = Scene::new();
+            run(&scene.whole("r2"), Stage::Promote).ok();
+            scene.target.forget_log();
+            scene.kill_at(&scene.whole("r2"), stage, moment);
+            assert!(scene.drained().is_some(), "{stage}: {moment}");
+            run(&scene.whole("r2"), Stage::Undrain).ok();
+            assert!(scene.is_in_service(), "after {moment} of {stage}: {:?}", scene.target.logged());
+        }
     }
 }
 
 #[test]
+fn a_stage_that_is_killed_between_two_moments_leaves_no_host_drained_either() {
+    let scene = Scene::new();
+    let (mut moments, mut killed, mut drained) = (Moments(11), 0, 0);
+    for round in 0..20 {
+        let request = scene.whole(&format!("s{round:02}"));
+        for stage in [Stage::Promote, Stage::Rollback] {
+            killed += usize::from(kill_in(&request, stage, b"", moments.next(std::time::Duration::from_millis(60))));
+            drained += usize::from(scene.drained().is_some());
+            run(&request, Stage::Undrain).ok();
+            assert!(scene.is_in_service(), "{stage} in round {round}: {:?}", scene.target.logged());
+        }
+        run(&request, Stage::Rollback).ok();
+        assert!(scene.is_in_service());
+        assert_eq!(scene.current().as_ref(), Some(&scene.one));
+    }
+    assert!(killed > 0 && drained > 0, "{killed} were killed at work, {drained} were left drained");
+}
+
+#[test]
 fn the_watcher_of_the_lease_alone_puts_a_host_back_whose_stage_was_killed_at_any_moment() {
-    for moment in ["drain", "restart", "undrain"] {
+    for moment in MOMENTS {
         let scene = Scene::new();
-        let request = StageRequest { confirm_timeout: 1, ..scene.request("r2") };
+        let request = StageRequest { confirm_timeout: 1, ..scene.whole("r2") };
         scene.kill_at(&request, Stage::Promote, moment);
         until(|| scene.drained().is_none() && scene.current().as_ref() == Some(&scene.one));
         assert!(scene.is_in_service(), "{moment}: {:?}", scene.target.logged());
@@ -394,4 +428,30 @@ fn a_record_that_is_damaged_is_a_drained_host_and_not_one_that_was_forgotten() {
     run(&scene.request("r2"), Stage::Promote).ok();
     assert!(scene.is_in_service());
     assert!(run(&scene.request("r2"), Stage::Undrain).ok().lines(Level::Info).contains(&"this host is not drained"));
+}
+
+#[test]
+fn a_command_runs_while_the_host_is_drained_and_what_is_told_is_its_output() {
+    let scene = Scene::new();
+    let log = scene.target.log().display().to_string();
+    let with = |run: &str, line: &str, timeout| StageRequest {
+        command: Some(Box::new(CommandLine { line: line.replace("LOG", &log), timeout })),
+        revision: scene.one.clone(),
+        ..scene.request(run)
+    };
+    let reply = run(&with("r3", "echo command >> LOG; echo out; echo err >&2; exit 3", 20), Stage::Command);
+    assert_eq!((reply.lines(Level::Info), reply.lines(Level::Warning)), (vec!["out", "err"], vec!["err"]));
+    let failed = Err(Fault::Failed { reason: "exit status 3".into(), status: Some(3) });
+    assert_eq!(reply.ended().0, &failed);
+    assert_eq!(scene.target.logged(), ["drain", "command", "undrain"]);
+    assert!(scene.is_in_service());
+    // Its time limit is its own, and the host is put back behind it.
+    let reply = run(&with("r4", "sleep 60", 1), Stage::Command);
+    assert_eq!(reply.ended().0, &Err(Fault::TimedOut { seconds: 1 }));
+    assert!(scene.is_in_service());
+    // The request of the deployment is still the one for stages by hand.
+    let kept = scene.target.root().join(".hoist/last-request.json");
+    assert!(!fs::read_to_string(kept).unwrap().contains("sleep 60"));
+    let none = run(&scene.request("r5"), Stage::Command);
+    assert!(none.reason().contains("a part of `hoist run --drain`"), "{}", none.reason());
 }

@@ -8,10 +8,10 @@ use hoist::wire::{Fetch, Revision, Stage, StageRequest};
 use crate::harness::*;
 
 /// Small steps through time that differ from run to run of this list, but not from run to run of the test.
-struct Moments(u64);
+pub struct Moments(pub u64);
 
 impl Moments {
-    fn next(&mut self, below: Duration) -> Duration {
+    pub fn next(&mut self, below: Duration) -> Duration {
         self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         Duration::from_micros((self.0 >> 33) % (below.as_micros() as u64).max(1))
     }
@@ -33,7 +33,7 @@ fn with_pack(target: &Target, request: &StageRequest, rebuild: bool) -> (StageRe
 }
 
 /// Starts a stage and kills it after a while; tells whether it was still at work.
-fn kill_in(request: &StageRequest, stage: Stage, pack: &[u8], after: Duration) -> bool {
+pub fn kill_in(request: &StageRequest, stage: Stage, pack: &[u8], after: Duration) -> bool {
     use std::io::Write;
     let mut child = spawn(&asked(request, stage, 0));
     let started = Instant::now();

@@ -205,7 +205,7 @@ fn a_service_that_reloads_in_place_keeps_its_process_and_what_it_holds_of_the_ol
     let mut request = scene.fetched("exec sleep 101");
     request.service.names[0].action = "reload".to_owned();
     let before = scene.pid();
-    let still = format!("process {before} has its working directory in {} still", scene.one.short());
+    let still = format!("process {before} still has its working directory in {}", scene.one.short());
     scene.run(&request, Stage::Promote).ok().says(&still);
     assert_eq!(scene.pid(), before);
     scene.run(&request, Stage::Rollback).ok();
@@ -265,6 +265,7 @@ fn a_probe_tells_which_revision_a_service_runs_and_what_differs_from_the_live_on
     let differs = facts.running[0].differs_from(facts.state.current.as_ref()).unwrap();
     assert_eq!(differs, format!("service app (process {}) still uses {}", scene.pid(), scene.one.short()));
     Command::new("kill").args(["-KILL", &scene.pid()]).status().unwrap();
+    until(|| fs::read_link(format!("/proc/{}/exe", scene.pid())).is_err());
     let facts = running();
     let differs = facts.running[0].differs_from(facts.state.current.as_ref()).unwrap();
     assert_eq!(differs, "service app is down: app: 1s, normally up");

@@ -151,6 +151,10 @@ pages! {
         before: &[("hoist check-config", |fleet| fleet.project.write("hoist/gates.yaml", &page::block_of("hoist-gates.5", "pages:")))],
         ..Scene::of(Fleet::with(&["v2.1"]))
     };
+    hooks_are_added_to_a_configuration: "hoist-hooks.5", Scene {
+        files: &[("DESCRIPTION", "hoist/hooks.yaml")],
+        ..Scene::of(Fleet::with(&["v2.1"]))
+    };
     a_configuration_of_two_groups_is_read: "hoist.cfg.5", Scene {
         files: &[("EXAMPLES", "hoist/hoist.cfg")],
         ..Scene::of(Fleet::new())

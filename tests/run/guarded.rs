@@ -103,7 +103,7 @@ const WHOLE: [&str; 3] = ["drain", "command", "undrain"];
 fn a_rolling_restart_drains_each_host_and_keeps_to_the_budget() {
     let scene = Scene::new("target");
     let ran = scene.run(&["--drain", "--group-size", "1,all", "--max-unavailable", "50%", "--sleep", "1s"], COMMAND);
-    let ran = ran.ends(0).says("default1: soak for 1.0 s").says("ok on 4 hosts");
+    let ran = ran.ends(0).says("default1: soaking for 1.0 s").says("ok on 4 hosts");
     assert_eq!(ran.out.lines().filter(|line| line.ends_with(": restarted")).count(), HOSTS, "{}", ran.out);
     assert_eq!(ran.out.lines().count(), HOSTS, "standard output is the command's: {}", ran.out);
     for n in 0..HOSTS {
@@ -140,6 +140,8 @@ fn a_rolling_restart_drains_each_host_and_keeps_to_the_budget() {
     // It takes room meanwhile, from a command that is run elsewhere too.
     let elsewhere = ["-l", "127.0.0.2", "--max-unavailable", "1"];
     scene.run(&elsewhere, "true").ends(1).says("is used up: 127.0.0.1 is out of service; nothing was touched");
+    let drains = [&["--drain"], &elsewhere[..]].concat();
+    scene.run(&drains, "true").ends(1).says("is used up: 127.0.0.1 is out of service; nothing was touched");
     std::fs::remove_file(scene.srv(0, "sick")).unwrap();
     scene.run(&flags, "true").ends(0);
     assert!(!scene.is_on_record(0));

@@ -10,7 +10,7 @@ use hoist::config::scap_keys;
 use crate::fleet::fixture;
 
 /// Scap's own keys; there will be no more of them.
-const SCAPS: [&str; 33] = [
+const SCAPS: [&str; 40] = [
     "git_repo",
     "git_deploy_dir",
     "git_rev",
@@ -44,6 +44,13 @@ const SCAPS: [&str; 33] = [
     "block_deployments",
     "require_terminal_multiplexer",
     "secondary_host_signal_file",
+    "tcpircbot_host",
+    "tcpircbot_port",
+    "statsd_host",
+    "statsd_port",
+    "udp2log_host",
+    "udp2log_port",
+    "use_syslog",
 ];
 
 /// The keys that a file sets, by the name that they have in the table.

@@ -14,7 +14,7 @@ fn a_repository_of_scaps_deploys_unedited_and_goes_back() {
     let ran = host.deploy(&["-v"]).ends(0);
     let notes = [
         "git_repo_user has no effect",
-        "these keys have no effect: tcpircbot_host (",
+        "hook tcpircbot was not told started, finished (no answer from 127.0.0.1:1: Connection refused)",
         "git_rev is also in line",
         "max_failures has no effect",
     ];

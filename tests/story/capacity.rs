@@ -71,7 +71,7 @@ fn a_rollback_takes_those_first_that_are_out_and_leaves_and_names_who_has_no_roo
     let told = tell(group_of_hosts(6, None, "1", FailureLimit::Hosts(0)), scripts.clone(), vec![], None, 7);
     assert_eq!(hosts_of_calls(&told, Stage::Rollback), [vec![5]], "there is no room for anybody else");
     assert_eq!(told.verdict.code, ExitCode::Mixed);
-    let text = &told.verdict.text;
+    let text = format!("{} {:?}", told.verdict.whole(), told.verdict.rows);
     assert!(text.contains("max_unavailable of g0 (1) is used up: host5 is out of service"), "{text}");
     assert!(text.contains("hoist rollback --at-once --to aaaaaaaaaa -l host0,host1,host2,host3,host4"), "{text}");
     assert!(told.verdict.rows[..5].iter().all(|row| !row.ok && row.state == RowState::Passed));

@@ -182,7 +182,7 @@ fn what_a_unit_leaves_running_of_the_old_revision_fails_the_promote_and_is_named
     let left = machine.sh("pgrep -xf 'sleep 1001'");
     let two = machine.revision("exec sleep 1002");
     let still =
-        format!("process {left} has its working directory in {} still, and {} is live", short(&one), short(&two));
+        format!("process {left} still has its working directory in {}, but {} is live", short(&one), short(&two));
     machine.deploy(&[]).ends(1).says(&format!("service kept: after the restart {still}"));
     machine.is_on(&one);
     machine.deploy(&["verify_service:warn"]).ends(0).says(&still);
@@ -197,7 +197,7 @@ fn what_a_unit_leaves_running_of_the_old_revision_fails_the_promote_and_is_named
     let three = machine.revision("(cd / && exec /srv/deployment/app/program 1003) & exec sleep 1004");
     machine.deploy(&[]).ends(0);
     machine.revision("exec sleep 1005");
-    machine.deploy(&[]).ends(1).says(&format!("has its program in {} still", short(&three)));
+    machine.deploy(&[]).ends(1).says(&format!("still has its program in {}", short(&three)));
     machine.is_on(&three);
 }
 
@@ -238,7 +238,7 @@ fn a_unit_that_reloads_in_place_keeps_its_process_and_one_that_is_restarted_by_i
 
     machine.project.git(&["checkout", "-q", &two]);
     let still = format!(
-        "service stays: after the reload process {} has its working directory in {} still",
+        "service stays: after the reload process {} still has its working directory in {}",
         before[1],
         short(&one)
     );

@@ -26,7 +26,7 @@ command! {
         #[argh(switch)]
         pub dry_run: bool,
 
-        /// omit the warning about keys for Scap's announcements
+        /// tell nothing to the IRC relay of Scap's keys (tcpircbot_host)
         #[argh(switch)]
         pub no_log_message: bool,
 
@@ -98,6 +98,6 @@ pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
         Some(message) => message,
         None => args.words.join(" "),
     };
-    let forgo_announcements = args.no_log_message;
-    operation::deploy(&options, Deployment { choice, message, is_message, forgo_announcements }, &console)
+    let no_log_message = args.no_log_message;
+    operation::deploy(&options, Deployment { choice, message, is_message, no_log_message }, &console)
 }

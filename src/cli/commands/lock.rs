@@ -65,10 +65,14 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let interrupts = Interrupts::listen("hoist lock: stopped; the lock is released")?;
     let console = Console::new("lock", Show::answer(Format::Text), false);
     let lock = scope.acquire(&owner, &|| interrupts.any(), &console)?;
+    let announced = scope.announce(&owner, &console);
     let end = format!("`{}`", scope.command(if args.all { "lock --end --all" } else { "lock --end" }));
     lock_hold::hold(&format!("{} {owner}", scope.name()), &end, time, &interrupts);
     drop(lock);
     answer_line(&format!("{} is unlocked", scope.name()));
+    if let Some(line) = announced.settle() {
+        complain_line(&format!("hoist lock: warning: {line}"));
+    }
     Ok(ExitCode::Success)
 }
 

@@ -8,6 +8,7 @@ pub mod deploy;
 pub mod deploy_local;
 pub mod gates;
 pub mod history;
+pub mod hooks;
 pub mod hosts;
 pub mod init;
 pub mod lock;
@@ -67,6 +68,7 @@ commands! {
     Reconcile in reconcile,
     History in history,
     Gates in gates,
+    Hooks in hooks,
     Run in run,
     Init in init,
     Hosts in hosts,

@@ -24,6 +24,10 @@ const CAN_STOP: &str = "a second Ctrl-C ends hoist at once";
 
 const LAST_WORDS: &str = "hoist run: stopped; running commands may continue on their hosts";
 
+/// The same where hosts are drained.
+const LAST_WORDS_OF_A_DRAIN: &str = "hoist run: stopped; running commands continue, and their hosts undrain themselves \
+                                     afterwards if drain_on is target: `hoist status` lists those that are drained";
+
 command! {
     /// Run a command on targets, with the groups, limits and outcomes of a deployment.
     #[argh(subcommand, name = "run", help_triggers("-h", "--help"))]
@@ -114,7 +118,7 @@ pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
     };
     let console = Console::new("run", show, args.yes);
     let command = Command::prepare(&options, line, wanted, limit_hosts.as_deref(), &overrides)?.begin(&console)?;
-    let interrupts = Interrupts::listen(LAST_WORDS)?;
+    let interrupts = Interrupts::listen(if command.drains() { LAST_WORDS_OF_A_DRAIN } else { LAST_WORDS })?;
     let names = |hosts: &[&Target]| fold(hosts.iter().copied());
     let report = WithReader(report::of_command(show.format, show.verbosity, names, args.fold));
     let mut operator = Caller { console: console.heeding(interrupts), yes: args.yes };

@@ -30,6 +30,7 @@ pub fn text(checked: &Checked) -> Page {
         counted(counts.targets, "target"),
         counted(counts.checks, "check"),
         counted(counts.gates, "gate"),
+        counted(counts.hooks, "hook"),
         counted(counts.config_files, "configuration file"),
         counted(counts.templates, "template"),
         counted(counts.variables, "variable"),

@@ -3,6 +3,7 @@
 pub mod check_config;
 pub mod gates;
 pub mod history;
+pub mod hooks;
 pub mod hosts;
 pub mod log;
 pub mod plan;

@@ -64,16 +64,18 @@ pub fn text(status: &Status) -> Page {
         head.remove(RUNNING);
         rows.iter_mut().for_each(|row| drop(row.cells.remove(RUNNING)));
     }
-    // What is the same wherever nothing is odd.
+    // What says least goes first, and what says something only if nothing else helps.
     let column = |name: &str| head.iter().position(|it| it == name);
     let current = column("current");
     let is_idle = |row: &TableRow, name: &str, at: usize| match name {
         "done" => current.is_some_and(|current| row.cells[at] == row.cells[current]),
-        "in progress" => row.cells[at] == "-",
+        "in progress" => ["-", "?"].contains(&row.cells[at].as_str()),
         _ => row.cells[at] == "now",
     };
-    let spare = ["done", "in progress", "last contact"].into_iter().filter_map(|name| Some((name, column(name)?)));
-    let spare = spare.filter(|(name, at)| rows.iter().all(|row| is_idle(row, name, *at))).map(|(_, at)| at).collect();
+    let idle = |(name, at): &(&str, usize)| rows.iter().all(|row| is_idle(row, name, *at));
+    let spare = ["last contact", "in progress", "done"].into_iter().filter_map(|name| Some((name, column(name)?)));
+    let (idle, telling): (Vec<_>, Vec<_>) = spare.partition(idle);
+    let spare = idle.into_iter().chain(telling).map(|(_, at)| at).collect();
     let table = Table { indent: "", head, note: "note", spare, rows };
     table.lines(Theme::of_stdout(), columns()).into_iter().for_each(|line| page.line(line));
     page

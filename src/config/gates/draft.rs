@@ -3,14 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use indexmap::IndexMap;
-
+use crate::config::endpoint::{Texts, at, endpoint};
 use crate::config::entries::Entry;
-use crate::config::values;
-use crate::gates::{Auth, Comparison, Control, Endpoint, Gate, NoData, Require, Source, Statuses, Template, Worse};
+use crate::gates::{Comparison, Control, Gate, NoData, Require, Source, Statuses, Template, Worse};
 use crate::problem::Problem;
-
-use super::authority;
 
 /// Between two samples, for one answer, and without a value, unless a gate says otherwise.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -23,7 +19,7 @@ pub struct Draft {
     pub kind: &'static str,
     pub shell: bool,
     /// The keys that the type gives a meaning, as they stand.
-    pub text: IndexMap<&'static str, (String, usize)>,
+    pub text: Texts,
     pub require: Option<Require>,
     pub statuses: Statuses,
     pub matchers: Vec<Template>,
@@ -51,7 +47,7 @@ impl Draft {
             },
             kind: "command",
             shell: false,
-            text: IndexMap::new(),
+            text: Texts::new(),
             require: None,
             statuses: Statuses::Success,
             matchers: Vec::new(),
@@ -75,7 +71,7 @@ impl Draft {
         let require = self.require.take();
         match kind {
             "http" => {
-                let endpoint = self.endpoint(entry)?;
+                let endpoint = endpoint(&mut self.text, kind != "http", entry)?;
                 let json = match (self.take("json"), require) {
                     (Some((pointer, line)), Some(require)) => Some((json_pointer(pointer, line, entry)?, require)),
                     (Some(_), None) => {
@@ -92,14 +88,14 @@ impl Draft {
             }
             "prometheus" => {
                 let require = require.ok_or_else(|| lacks("requirement: write `require: \"< 0.01\"`, for example"))?;
-                let (endpoint, query) = (self.endpoint(entry)?, self.query(entry)?);
+                let (endpoint, query) = (endpoint(&mut self.text, kind != "http", entry)?, self.query(entry)?);
                 if require.is_of_text() {
                     return Err(entry.itself("compares a value from Prometheus with text: write a number"));
                 }
                 Ok(Source::Prometheus { endpoint, query, require })
             }
             "alertmanager" => {
-                let endpoint = self.endpoint(entry)?;
+                let endpoint = endpoint(&mut self.text, kind != "http", entry)?;
                 if self.matchers.is_empty() {
                     return Err(lacks("matchers: write `matchers: ['severity=\"page\"']`, for example"));
                 }
@@ -108,7 +104,7 @@ impl Draft {
             "compare" => {
                 let worse =
                     self.worse.ok_or_else(|| lacks("direction that is worse: write `worse: higher` or `lower`"))?;
-                let (endpoint, query) = (self.endpoint(entry)?, self.query(entry)?);
+                let (endpoint, query) = (endpoint(&mut self.text, kind != "http", entry)?, self.query(entry)?);
                 let label = self.take("host_label").map(|(label, _)| label);
                 let host_label = label.unwrap_or_else(|| self.comparison.host_label.clone());
                 Ok(Source::Compare {
@@ -145,49 +141,6 @@ impl Draft {
             self.take("query").ok_or_else(|| entry.itself("has no query: write `query:` and a PromQL expression"))?;
         text.parse().map_err(|why: String| at(entry, line, "query", why))
     }
-
-    /// Where a request goes.
-    fn endpoint(&mut self, entry: &Entry) -> Result<Endpoint, Problem> {
-        let (text, line) =
-            self.take("url").ok_or_else(|| entry.itself("has no address: write `url: http://host:port`"))?;
-        let wrong = |why: &str| at(entry, line, "url", format!("bad url: {why}"));
-        let url: Template = text.trim().parse().map_err(|why: String| at(entry, line, "url", why))?;
-        let fixed = url.fixed();
-        if let Some(why) = authority::fault(text.trim()) {
-            return Err(wrong(why));
-        }
-        if self.kind != "http" && fixed.contains(['?', '#']) {
-            return Err(wrong(
-                "it has more than a path behind the server's name: write the address of the server alone",
-            ));
-        }
-        if fixed.chars().any(|c| c.is_whitespace() || c.is_control()) || !fixed.is_ascii() {
-            return Err(wrong("it contains a character that must be written as %XX"));
-        }
-        let auth = match (self.take("bearer_token_file"), self.take("username"), self.take("password_file")) {
-            (None, None, None) => None,
-            (Some(token), None, None) => Some(Auth::Bearer { file: file(token, "bearer_token_file", entry)? }),
-            (None, Some((username, line)), Some(password)) => {
-                if username.contains(':') || username.chars().any(char::is_control) {
-                    return Err(at(entry, line, "username", "bad username: it contains `:` or a control character"));
-                }
-                Some(Auth::Basic { username, file: file(password, "password_file", entry)? })
-            }
-            (None, ..) => return Err(entry.itself("has only one of username and password_file: write both")),
-            (Some(_), ..) => return Err(entry.itself("has both a bearer token and a password: write one of them")),
-        };
-        let ca_file = self.take("ca_file").map(|path| file(path, "ca_file", entry)).transpose()?;
-        Ok(Endpoint { url, auth, ca_file })
-    }
-}
-
-/// Something that is wrong in a line of an entry.
-fn at(entry: &Entry, line: usize, key: &str, why: impl std::fmt::Display) -> Problem {
-    entry.problem_at(line, why).about(key)
-}
-
-fn file((text, line): (String, usize), key: &str, entry: &Entry) -> Result<PathBuf, Problem> {
-    values::absolute(text.trim()).map_err(|why| at(entry, line, key, format!("bad {key}: {why}")))
 }
 
 fn json_pointer(text: String, line: usize, entry: &Entry) -> Result<String, Problem> {

@@ -1,24 +1,24 @@
 //! `gates.yaml`: the health gates of the repository, and what the environment makes of them.
 
-mod authority;
 mod doubts;
 mod draft;
-mod fields;
+pub(super) mod fields;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::Result;
-use indexmap::{IndexMap, IndexSet};
+use indexmap::IndexMap;
 
-use crate::gates::{Auth, Control, Gate, Moment, NoData, Source, Statuses, Worse};
+use crate::gates::{Control, Gate, Moment, NoData, Source, Statuses, Worse};
 use crate::problem::Problem;
 use crate::wire::Level;
 use crate::yaml::Node;
 
 use super::checks::seconds;
-use super::entries::{Entry, EntryKind, Field, mapping};
+use super::endpoint::{OF_SERVERS, files, missing};
+use super::entries::{Entry, EntryKind, Field, Types, known_of};
 use super::problems::Problems;
 use super::{Config, FoundFile, Note};
 
@@ -34,11 +34,9 @@ const MOST_SAMPLES: usize = 100_000;
 /// The keys of every gate.
 const OF_EVERY: &[&str] =
     &["type", "when", "group", "interval", "delay", "timeout", "within", "failures", "no_data", "observe"];
-/// How a server is asked.
-const OF_SERVERS: &[&str] = &["url", "bearer_token_file", "username", "password_file", "ca_file"];
 
 /// The types, each with the keys that it has beside those of every gate.
-const TYPES: [(&str, [&[&str]; 2]); 5] = [
+const TYPES: &Types = &[
     ("command", [&[], &["require", "command", "shell"]]),
     ("http", [OF_SERVERS, &["require", "status", "body", "json"]]),
     ("prometheus", [OF_SERVERS, &["require", "query"]]),
@@ -50,11 +48,7 @@ const TYPES: [(&str, [&[&str]; 2]); 5] = [
 ];
 
 /// What a gate may hold.
-static KEYS: LazyLock<Vec<&str>> = LazyLock::new(|| {
-    let of_types = TYPES.into_iter().flat_map(|(_, keys)| keys.concat());
-    let all: IndexSet<&str> = OF_EVERY.iter().copied().chain(of_types).collect();
-    all.into_iter().collect()
-});
+static KEYS: LazyLock<Vec<&str>> = LazyLock::new(|| known_of(OF_EVERY, TYPES));
 
 /// The entries of the file.
 const GATES: EntryKind = EntryKind { list: "gates", one: "gate" };
@@ -109,14 +103,7 @@ impl Config {
         if !entry.read(body, self, problems, |field, problems| self.gate_key(&mut draft, field, problems))? {
             return Ok(None);
         }
-        let (_, own) = TYPES.iter().find(|(kind, _)| *kind == draft.kind).unwrap_or(&TYPES[0]);
-        for (key, value) in mapping(body, file, label)? {
-            let key = key.key_text();
-            if KEYS.contains(&key) && !OF_EVERY.contains(&key) && !own.iter().any(|keys| keys.contains(&key)) {
-                let why = format!("{key} has no effect on a gate of type {}: remove it", draft.kind);
-                return Err(entry.problem_at(value.line, why).about(key));
-            }
-        }
+        entry.has_keys_of(body, draft.kind, TYPES, "a gate")?;
         if draft.gate.when.is_empty() {
             return Err(entry.itself("does not say when to ask: write `when: soak`, for example"));
         }
@@ -142,11 +129,7 @@ impl Config {
         let wrong = |why: String| field.problem(why);
         match field.name() {
             "type" => {
-                let text = field.text()?;
-                let known = TYPES.map(|(name, _)| name);
-                draft.kind = known.into_iter().find(|name| *name == text).ok_or_else(|| {
-                    wrong(format!("unknown type {text:?}{}", crate::text::meant_or_known(text, "types", &known)))
-                })?;
+                draft.kind = field.kind(TYPES)?;
             }
             "when" => {
                 for word in texts(field)? {
@@ -236,13 +219,5 @@ fn secret_files(gate: &Gate) -> Vec<PathBuf> {
     else {
         return Vec::new();
     };
-    let secret = endpoint.auth.as_ref().map(|auth| match auth {
-        Auth::Bearer { file } | Auth::Basic { file, .. } => file.clone(),
-    });
-    secret.into_iter().chain(endpoint.ca_file.clone()).collect()
-}
-
-fn missing(path: &Path, entry: &Entry) -> Option<Problem> {
-    let why = format!("the file {} does not exist: correct the key, or create the file", path.display());
-    (!path.is_file()).then(|| entry.problem(why))
+    files(endpoint).collect()
 }

@@ -223,30 +223,28 @@ fn a_lease_of_hosts_that_only_the_deploy_host_can_drain_is_warned_of() {
 }
 
 #[test]
-fn keys_that_ask_for_announcements_are_named_in_one_warning_and_other_keys_of_scaps_with_v() {
-    let repo = Repo::configured("tcpircbot_host: irc\nuse_syslog: no\nlog_json: True\nstatsd_host:\nstage_dir: /srv\n");
-    repo.global("[global]\nudp2log_port: 8420\nsecondary_targets_disabled: True\n");
-    let mut config = repo.config();
+fn keys_that_ask_for_another_log_are_named_in_one_warning_and_other_keys_of_scaps_with_v() {
+    let repo = Repo::configured("logstash_url: http://log\nannounce: no\nlog_json: True\nstage_dir: /srv\n");
+    repo.global("[global]\nfancy_progress: True\nsecondary_targets_disabled: True\n");
+    let config = repo.config();
     let loud: Vec<String> = notes(&config, Level::Warning).into_iter().map(str::to_owned).collect();
-    let [targets, announcements] = &loud[..] else { panic!("{loud:?}") };
+    let [targets, logs] = &loud[..] else { panic!("{loud:?}") };
     assert_eq!(
-        announcements,
-        "hoist makes no announcements and sends no logs: these keys have no effect: log_json \
-         (hoist/hoist.cfg:5), tcpircbot_host (hoist/hoist.cfg:3)"
+        logs,
+        "hoist sends its log nowhere else: these keys have no effect: log_json (hoist/hoist.cfg:5), logstash_url \
+         (hoist/hoist.cfg:3)"
     );
     assert!(targets.contains("global.cfg:3: secondary_targets_disabled is not supported"), "{targets}");
     let quiet = notes(&config, Level::Debug);
     assert!(
-        quiet.contains(&"hoist/hoist.cfg:7: stage_dir is for commands of Scap that Hoist does not have"),
+        quiet.contains(&"hoist/hoist.cfg:6: stage_dir is for commands of Scap that Hoist does not have"),
         "{quiet:?}"
     );
-    for name in ["use_syslog", "statsd_host", "udp2log_port"] {
+    for name in ["announce", "fancy_progress"] {
         assert!(quiet.iter().any(|note| note.ends_with(&format!("{name} has no effect"))), "{name}: {quiet:?}");
     }
-    let row = config.explain().into_iter().find(|row| row.key == "tcpircbot_host").unwrap();
-    assert_eq!(row.origin, "hoist/hoist.cfg:3 [global] (Scap's key: not supported)");
-    config.forgo_announcements();
-    assert_eq!(notes(&config, Level::Warning), [targets.as_str()]);
+    let row = config.explain().into_iter().find(|row| row.key == "log_json").unwrap();
+    assert_eq!(row.origin, "hoist/hoist.cfg:5 [global] (Scap's key: not supported)");
 }
 
 #[test]

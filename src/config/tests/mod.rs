@@ -4,6 +4,7 @@ mod checks;
 mod config_files;
 mod gates;
 mod groups;
+mod hooks;
 mod keys;
 mod layers;
 

@@ -39,6 +39,6 @@ fn carry_out(job: &Job, stage: Stage, input: Box<dyn Read + Send>, by: &By) -> R
         Stage::Rollback => rollback::run(&job_of(input)),
         Stage::Undrain => undrain::run(&job_of(input)),
         Stage::ConfigDiff => config_diff::run(job),
-        Stage::Command => command::run(&job.with_deployer(input)),
+        Stage::Command => command::run(&job_of(input)),
     }
 }

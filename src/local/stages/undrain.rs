@@ -14,6 +14,11 @@ use crate::local::state::layout::Link;
 /// Puts the host back into service, if it was drained and is healthy. Where a revision never came to the end of its
 /// promote or rollback, the services are restarted first: what they run is not known, and nobody is served by them.
 pub fn run(job: &Job) -> Result<(), Fault> {
+    let job = &match job.request.command {
+        // Whoever reads the output of a command reads nothing else.
+        Some(_) => Job { out: job.out.in_background(), ..job.clone() },
+        None => job.clone(),
+    };
     if !drain::is_drained(job) {
         job.out.info("this host is not drained");
         return Ok(());

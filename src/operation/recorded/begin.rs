@@ -7,14 +7,25 @@ use crate::fleet::remarks::Remark;
 use crate::fleet::ssh::Ssh;
 use crate::journal;
 use crate::journal::{AtTheEnd, Journal, Opened, Replay, Unfinished};
-use crate::operation::{Frontend, Refused, ssh, state_folder};
+use crate::operation::announce::Announcer;
+use crate::operation::{Frontend, Refused, announce, ssh, state_folder};
 use crate::repo::Repo;
 use crate::wire::Level;
 
 use super::run::RecordedRun;
 
-/// While a deployment is unfinished there is no other. Call it with the repository's lock held.
-pub fn refuse_unfinished(config: &Config) -> Result<(), Refused> {
+/// While a deployment is unfinished there is no other, and hooks are told that it is. Call it with the repository's lock
+/// held.
+pub fn refuse_unfinished(options: &Options, config: &Config, front: &dyn Frontend) -> Result<(), Refused> {
+    let refused = look_for_unfinished(config);
+    if matches!(refused, Err(Refused::Because(ExitCode::Unfinished, _))) {
+        announce::report_dead(options, config, front);
+    }
+    refused
+}
+
+/// The same, and hooks are told nothing.
+pub fn look_for_unfinished(config: &Config) -> Result<(), Refused> {
     let Some(unfinished) = journal::unfinished(&state_folder(config))? else { return Ok(()) };
     refuse_live(&unfinished)?;
     Err(not_finished(config, &unfinished))
@@ -53,6 +64,7 @@ pub fn begin(
     front: &dyn Frontend,
 ) -> Result<ExitCode, Refused> {
     let mut remarks = Vec::new();
+    let announcer = Announcer::start(config, &prepared.plan, front)?;
     let replay = match prepared.plan.kind {
         // It changes nothing that anybody would have to go on with.
         Kind::DryRun => None,
@@ -76,7 +88,7 @@ pub fn begin(
         }
     };
     let fleet = ssh::fleet(ssh, repo, prepared, None);
-    let mut run = RecordedRun::begin(config, repo, prepared, front)?;
+    let mut run = RecordedRun::begin(config, repo, prepared, announcer, front)?;
     run.pass_on(remarks);
     Ok(run.comparing().carry_out(fleet, replay))
 }

@@ -10,7 +10,7 @@ mod run;
 mod service_gates;
 mod tag;
 
-pub use begin::{begin, refuse_another_environment, refuse_live, refuse_unfinished};
+pub use begin::{begin, look_for_unfinished, refuse_another_environment, refuse_live, refuse_unfinished};
 pub use observe::Observations;
 pub use run::RecordedRun;
 pub use service_gates::{ServiceGates, most_common};

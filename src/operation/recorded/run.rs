@@ -12,6 +12,7 @@ use crate::fleet::Fleet;
 use crate::fleet::remarks::Remark;
 use crate::fleet_state::{FleetState, Observation};
 use crate::journal::{Replay, Told, Unfinished};
+use crate::operation::announce::Announcer;
 use crate::operation::{Frontend, distance, state_folder};
 use crate::repo::Repo;
 use crate::report::{Event, LogFile, Note, Reporter, Tee};
@@ -22,7 +23,7 @@ use crate::wire::Level;
 use super::after_probe::AfterProbe;
 use super::observe::Observations;
 use super::publish::publish;
-use super::service_gates::ServiceGates;
+use super::service_gates::{ServiceGates, most_common};
 use super::tag::TaggingFleet;
 
 /// One run: what a deployment needs here, and what it leaves.
@@ -32,6 +33,7 @@ pub struct RecordedRun<'a> {
     prepared: &'a Prepared,
     report: Tee,
     operator: Box<dyn Operator>,
+    announcer: Announcer,
     began: Instant,
     /// What targets run is compared with what they get.
     compares: bool,
@@ -43,12 +45,13 @@ impl<'a> RecordedRun<'a> {
         config: &'a Config,
         repo: &'a Repo,
         prepared: &'a Prepared,
+        announcer: Announcer,
         front: &dyn Frontend,
     ) -> Result<RecordedRun<'a>> {
         let plan = &prepared.plan;
         let log = LogFile::open(&config.control, &plan.run, config.settings.tags_to_keep);
-        let mut report = Tee::new(vec![front.reporter(), Box::new(log)]);
-        let operator = front.operator(&plan.invocation)?;
+        let mut report = Tee::new(vec![front.reporter(), Box::new(log), Box::new(announcer.clone())]);
+        let operator = announcer.operator(front.operator(&plan.invocation)?);
         report.event(&Event::Started {
             run: plan.run.clone(),
             by: plan.by.clone(),
@@ -61,7 +64,7 @@ impl<'a> RecordedRun<'a> {
         for (level, note) in config.notes.iter().chain(&prepared.notes) {
             report.event(&Event::note(*level, note.clone()));
         }
-        Ok(RecordedRun { config, repo, prepared, report, operator, began: Instant::now(), compares: false })
+        Ok(RecordedRun { config, repo, prepared, report, operator, announcer, began: Instant::now(), compares: false })
     }
 
     /// Tells, once the targets were probed, which commits are between what they run and what they get.
@@ -74,6 +77,13 @@ impl<'a> RecordedRun<'a> {
         let plan = &self.prepared.plan;
         let mut fleet = TaggingFleet::new(fleet, self.config, self.repo, self.prepared);
         let observations = Observations::new(plan.size());
+        self.announcer.observe({
+            let (observations, plan) = (observations.clone(), plan.clone());
+            move || {
+                let before = observations.live(&plan).into_iter().map(|(_, live)| live);
+                Some(most_common(before.filter(|live| *live != plan.revision))).filter(|found| !found.is_empty())
+            }
+        });
         let mut gates = ServiceGates::new(self.config, plan, observations.clone());
         let verdict = match &replay {
             None => deploy::deploy(plan, &mut fleet, &mut gates, &mut *self.operator, &mut self.report),
@@ -103,9 +113,23 @@ impl<'a> RecordedRun<'a> {
             let note = format!("new hosts may not get this revision: {error:#}");
             self.report.event(&Event::note(Level::Warning, note));
         }
-        let Verdict { text, code, rows, .. } = verdict;
-        self.report.event(&Event::ended(text, code, rows, self.began.elapsed().as_secs_f64()));
+        self.announce_end(&verdict);
+        let Verdict { text: verdict, ways_out, code, rows, .. } = verdict;
+        let seconds = self.began.elapsed().as_secs_f64();
+        self.report.event(&Event::Ended { verdict, ways_out, status: code.status(), rows, seconds });
         code
+    }
+
+    /// Tells others of the end. A hook that does not answer costs its time limit once, and is named.
+    fn announce_end(&mut self, verdict: &Verdict) {
+        self.announcer.end(verdict, self.prepared.plan.kind);
+        if let Some(waits) = self.announcer.still_waits() {
+            self.report.event(&Event::note(Level::Info, waits));
+            self.report.flush();
+        }
+        for line in self.announcer.settle() {
+            self.report.event(&Event::note(Level::Warning, line));
+        }
     }
 
     /// Notes what the run saw of its targets, and who missed. A deployment does not fail for it.
@@ -115,7 +139,10 @@ impl<'a> RecordedRun<'a> {
         let warning = match FleetState::update(&folder, &plan.repo, |memory| memory.after(plan, verdict, observations))
         {
             Ok(memory) => memory.warning,
-            Err(error) => Some(format!("`hoist status` and `hoist reconcile` will not include this run: {error:#}")),
+            Err(error) => {
+                let (status, reconcile) = (plan.invocation.command("status"), plan.invocation.command("reconcile"));
+                Some(format!("`{status}` and `{reconcile}` will not include this run: {error:#}"))
+            }
         };
         if let Some(warning) = warning {
             self.report.event(&Event::note(Level::Warning, warning));
@@ -154,7 +181,7 @@ impl<'a> RecordedRun<'a> {
         if let Some(why) = replay.stopped().filter(|_| verdict.finalized.is_none()) {
             self.report.event(&Event::note(Level::Error, format!("the run was stopped: {why}")));
         }
-        if let Err(error) = replay.close(&verdict.text, verdict.code.status(), verdict.stayed) {
+        if let Err(error) = replay.close(&verdict.whole(), verdict.code.status(), verdict.stayed) {
             let resume = self.prepared.plan.invocation.command("resume");
             let note = format!(
                 "cannot record the end of this run: {error:#}; when that is fixed, run `{resume}`: it asks the \

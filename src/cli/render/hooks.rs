@@ -1,0 +1,103 @@
+//! How `hoist hooks` looks.
+
+use serde::Serialize;
+
+use crate::hooks::EventKind;
+use crate::operation::{ListedHook, Tried};
+use crate::terminal::Page;
+use crate::text::counted;
+
+/// For people.
+pub fn text(hooks: &[ListedHook]) -> Page {
+    let mut page = Page::default();
+    if hooks.is_empty() {
+        page.line("no hooks: nobody is told of deployments, see hoist-hooks(5)");
+        return page;
+    }
+    let row = |ListedHook { hook, .. }: &ListedHook| {
+        let on: Vec<&str> = hook.on.iter().map(|event| event.name()).collect();
+        let group = hook.group.as_ref().map(|group| format!(" (group {group})")).unwrap_or_default();
+        let required = if hook.required { ", required" } else { "" };
+        [
+            hook.name.clone(),
+            hook.action.name().to_owned(),
+            format!("{}{group}{required}  to {}", on.join(", "), hook.action.place()),
+        ]
+    };
+    if hooks.iter().all(|listed| listed.tried.is_empty()) {
+        columns(&mut page, hooks.iter().map(row).collect());
+        return page;
+    }
+    let tried = hooks.iter().flat_map(|listed| listed.tried.iter().map(move |tried| (&listed.hook.name, tried)));
+    let row = |(name, Tried { event, failed }): (&String, &Tried)| {
+        let said = failed.clone().unwrap_or_default();
+        [if failed.is_some() { "failed" } else { "sent" }.to_owned(), format!("{name} ({event})"), said]
+    };
+    let rows: Vec<[String; 3]> = tried.map(row).collect();
+    let failed = rows.iter().filter(|row| row[0] == "failed").count();
+    let sent = rows.len() - failed;
+    columns(&mut page, rows);
+    page.line(format!("{} sent, {failed} failed", counted(sent, "sample")));
+    page
+}
+
+/// Columns as wide as they need to be.
+fn columns(page: &mut Page, rows: Vec<[String; 3]>) {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let (one, two) = (width(0), width(1));
+    for [first, second, third] in &rows {
+        page.line(format!("{first:one$}  {second:two$}  {third}").trim_end());
+    }
+}
+
+/// For programs: the object of `--format json`.
+#[derive(Serialize)]
+pub struct Answer<'a> {
+    hooks: Vec<HookRow<'a>>,
+}
+
+#[derive(Serialize)]
+struct HookRow<'a> {
+    hook: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    on: &'a [EventKind],
+    group: Option<&'a str>,
+    required: bool,
+    to: String,
+    /// With `--test`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    samples: Vec<SampleRow<'a>>,
+}
+
+#[derive(Serialize)]
+struct SampleRow<'a> {
+    event: EventKind,
+    sent: bool,
+    reason: Option<&'a str>,
+}
+
+impl<'a> Answer<'a> {
+    pub fn of(hooks: &'a [ListedHook]) -> Answer<'a> {
+        Answer { hooks: hooks.iter().map(HookRow::of).collect() }
+    }
+}
+
+impl<'a> HookRow<'a> {
+    fn of(ListedHook { hook, tried }: &'a ListedHook) -> HookRow<'a> {
+        let sample = |Tried { event, failed }: &'a Tried| SampleRow {
+            event: *event,
+            sent: failed.is_none(),
+            reason: failed.as_deref(),
+        };
+        HookRow {
+            hook: &hook.name,
+            kind: hook.action.name(),
+            on: &hook.on,
+            group: hook.group.as_deref(),
+            required: hook.required,
+            to: hook.action.place(),
+            samples: tried.iter().map(sample).collect(),
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Sending beside the story: a thread for each hook, with a queue of its own. A hook is told in the order of the events;
+//! one that hangs holds up no other, and nobody who announces waits for any.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
+
+use super::announcement::{Announcement, EventKind};
+use super::hook::Hook;
+use super::ledger::{Ledger, Outcome, Queued};
+use super::send::send;
+
+/// As much may wait for one hook.
+const LONGEST_QUEUE: usize = 1000;
+/// Between two tries.
+const PAUSE: Duration = Duration::from_secs(1);
+/// A try takes no longer than its time limit; whoever waits for one gives it as much more.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Something that a hook was not told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsent {
+    pub hook: String,
+    pub event: EventKind,
+    pub reason: String,
+}
+
+#[derive(Debug)]
+struct Item {
+    number: usize,
+    ledger: Option<Arc<Ledger>>,
+    announcement: Arc<Announcement>,
+}
+
+/// The number of an item, and how it ended.
+type Ended = (usize, Outcome);
+
+/// One that is under way, or waits.
+#[derive(Debug)]
+struct Pending {
+    hook: Arc<Hook>,
+    item: Item,
+}
+
+/// The hooks, and what is on its way to them.
+#[derive(Debug)]
+pub struct Outbox {
+    hooks: Vec<(Arc<Hook>, Option<Sender<Item>>)>,
+    ended: (Sender<Ended>, Receiver<Ended>),
+    pending: Vec<Pending>,
+    unsent: Vec<Unsent>,
+    next: usize,
+}
+
+impl Outbox {
+    /// For these hooks; each gets its thread when it is first told something.
+    pub fn new(hooks: Vec<Hook>) -> Outbox {
+        let hooks = hooks.into_iter().map(|hook| (Arc::new(hook), None)).collect();
+        Outbox { hooks, ended: unbounded(), pending: Vec::new(), unsent: Vec::new(), next: 0 }
+    }
+
+    /// The hooks.
+    pub fn hooks(&self) -> impl Iterator<Item = &Hook> {
+        self.hooks.iter().map(|(hook, _)| &**hook)
+    }
+
+    /// The names of those that are told this, but for some.
+    pub fn wanting(&self, announcement: &Announcement, without: &[String]) -> Vec<String> {
+        let wants = |hook: &&Hook| hook.wants(announcement) && !without.contains(&hook.name);
+        self.hooks().filter(wants).map(|hook| hook.name.clone()).collect()
+    }
+
+    /// Has hooks told. What comes of it is noted in the ledger.
+    pub fn send(&mut self, queued: &Queued, ledger: Option<&Arc<Ledger>>) {
+        let announcement = Arc::new(queued.announcement.clone());
+        for name in &queued.to {
+            self.send_to(name, &announcement, ledger);
+        }
+    }
+
+    fn send_to(&mut self, name: &str, announcement: &Arc<Announcement>, ledger: Option<&Arc<Ledger>>) -> usize {
+        let number = self.next;
+        self.next += 1;
+        let item = || Item { number, ledger: ledger.cloned(), announcement: announcement.clone() };
+        let event = announcement.event;
+        let Some((hook, queue)) = self.hooks.iter_mut().find(|(hook, _)| hook.name == name) else {
+            let reason = "hooks.yaml has it no more".to_owned();
+            note(ledger, &announcement.id, name, &reason);
+            self.unsent.push(Unsent { hook: name.to_owned(), event, reason });
+            return number;
+        };
+        let hook = hook.clone();
+        let queue = queue.get_or_insert_with(|| start(hook.clone(), self.ended.0.clone()));
+        match queue.try_send(item()) {
+            Ok(()) => self.pending.push(Pending { hook, item: item() }),
+            Err(error) => {
+                let reason = match error {
+                    TrySendError::Full(_) => format!("{LONGEST_QUEUE} announcements wait already"),
+                    TrySendError::Disconnected(_) => "it cannot be run".to_owned(),
+                };
+                note(ledger, &announcement.id, name, &reason);
+                self.unsent.push(Unsent { hook: name.to_owned(), event, reason });
+            }
+        }
+        number
+    }
+
+    /// Has one hook told, and waits for it: its tries and their time limits, and no longer.
+    ///
+    /// # Errors
+    /// Why it was not told.
+    pub fn insist(&mut self, name: &str, queued: &Queued, ledger: Option<&Arc<Ledger>>) -> Result<(), String> {
+        let number = self.send_to(name, &Arc::new(queued.announcement.clone()), ledger);
+        let Some(pending) = self.pending.iter().find(|pending| pending.item.number == number) else {
+            return Err(self.unsent.pop().map(|unsent| unsent.reason).unwrap_or_default());
+        };
+        let (limit, tries) = (pending.hook.timeout, pending.hook.retries + 1);
+        let until = Instant::now() + (limit + GRACE) * tries;
+        while self.pending.iter().any(|pending| pending.item.number == number) {
+            if !self.hear(until) {
+                self.pending.retain(|pending| pending.item.number != number);
+                return Err(format!("no end within {} s", limit.as_secs_f64()));
+            }
+        }
+        let failed = self.unsent.iter().rposition(|unsent| unsent.hook == name);
+        match failed {
+            Some(place) => Err(self.unsent.remove(place).reason),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes the next outcome, waiting for it until then; says whether there was one.
+    fn hear(&mut self, until: Instant) -> bool {
+        let Ok((number, outcome)) = self.ended.1.recv_deadline(until) else { return false };
+        let Some(place) = self.pending.iter().position(|pending| pending.item.number == number) else { return true };
+        let Pending { hook, item } = self.pending.remove(place);
+        if let Outcome::Failed(reason) = outcome {
+            self.unsent.push(Unsent { hook: hook.name.clone(), event: item.announcement.event, reason });
+        }
+        true
+    }
+
+    /// Has what was not sent told at the end.
+    pub fn keep(&mut self, unsent: Vec<Unsent>) {
+        self.unsent.extend(unsent);
+    }
+
+    /// Whether anything is still on its way.
+    pub fn is_busy(&mut self) -> bool {
+        while self.hear(Instant::now()) {}
+        !self.pending.is_empty()
+    }
+
+    /// The hooks that have not taken everything yet.
+    pub fn waited_for(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.pending.iter().map(|pending| pending.hook.name.as_str()).collect();
+        names.dedup();
+        names
+    }
+
+    /// Waits for what is on its way, as long as the slowest hook's time limit at most, and no longer than `patience`. Then
+    /// says what was not sent, all in all.
+    pub fn finish(&mut self, patience: Duration) -> Vec<Unsent> {
+        let limit = self.pending.iter().map(|pending| pending.hook.timeout).max().unwrap_or_default();
+        let until = Instant::now() + limit.min(patience);
+        while !self.pending.is_empty() && self.hear(until) {}
+        while self.hear(Instant::now()) {}
+        std::mem::take(&mut self.unsent)
+    }
+
+    /// Gives up on what is still on its way, and says what that is.
+    pub fn give_up(&mut self) -> Vec<Unsent> {
+        let give_up = |Pending { hook, item }: Pending| {
+            let reason = format!("no end within {} s", hook.timeout.as_secs_f64());
+            note(item.ledger.as_ref(), &item.announcement.id, &hook.name, &reason);
+            Unsent { hook: hook.name.clone(), event: item.announcement.event, reason }
+        };
+        self.pending.drain(..).map(give_up).collect()
+    }
+}
+
+fn note(ledger: Option<&Arc<Ledger>>, id: &str, hook: &str, reason: &str) {
+    if let Some(ledger) = ledger {
+        ledger.settle(id, hook, &Outcome::Failed(reason.to_owned()));
+    }
+}
+
+/// The thread of a hook. It ends when nobody sends any more; what is under way then is given up with the process.
+fn start(hook: Arc<Hook>, ended: Sender<Ended>) -> Sender<Item> {
+    let (sender, receiver) = bounded::<Item>(LONGEST_QUEUE);
+    // One that cannot be started is found to be disconnected.
+    let _ = thread::Builder::new().name(format!("hook {}", hook.name)).spawn(move || {
+        for item in receiver {
+            let outcome = tell(&hook, &item.announcement);
+            if let Some(ledger) = &item.ledger {
+                ledger.settle(&item.announcement.id, &hook.name, &outcome);
+            }
+            let _ = ended.send((item.number, outcome));
+        }
+    });
+    sender
+}
+
+/// Tries as often as may be.
+fn tell(hook: &Hook, announcement: &Announcement) -> Outcome {
+    let mut tries = 0;
+    loop {
+        match send(hook, announcement) {
+            Ok(()) => return Outcome::Sent,
+            Err(reason) if tries == hook.retries => return Outcome::Failed(reason),
+            Err(_) => {
+                tries += 1;
+                thread::sleep(PAUSE);
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What a body's `{{ name }}` and a command's environment say of an announcement.
+
+use super::announcement::{Announcement, Counts};
+
+/// The names, in the order of the manual. In the environment of a command they are in capitals, behind `HOIST_`.
+pub const VARIABLES: [&str; 28] = [
+    "text",
+    "event",
+    "id",
+    "run",
+    "kind",
+    "repository",
+    "environment",
+    "revision",
+    "short_revision",
+    "previous_revision",
+    "operator",
+    "deploy_host",
+    "by",
+    "message",
+    "break_glass",
+    "group",
+    "groups",
+    "hosts",
+    "ok",
+    "failed",
+    "failed_hosts",
+    "result",
+    "status",
+    "verdict",
+    "duration_seconds",
+    "gate",
+    "question",
+    "reason",
+];
+
+/// The value of one of them; empty where the event has none.
+pub fn value(announcement: &Announcement, name: &str) -> String {
+    let about = &announcement.about;
+    let count = |of: fn(&Counts) -> usize| announcement.counts.as_ref().map(|counts| of(counts).to_string());
+    let found = match name {
+        "text" => Some(announcement.text()),
+        "event" => Some(announcement.event.to_string()),
+        "id" => Some(announcement.id.clone()),
+        "run" => Some(about.run.clone()),
+        "kind" => Some(about.kind.clone()),
+        "repository" => Some(about.repository.clone()),
+        "environment" => about.environment.clone(),
+        "revision" => Some(about.revision.clone()),
+        "short_revision" => Some(about.revision.chars().take(12).collect()),
+        "previous_revision" => about.previous_revision.clone(),
+        "operator" => Some(about.operator.clone()),
+        "deploy_host" => Some(about.deploy_host.clone()),
+        "by" => announcement.by.clone(),
+        "message" => Some(about.message.clone()),
+        "break_glass" => about.break_glass.clone(),
+        "group" => announcement.group.clone(),
+        "groups" => Some(about.groups.iter().map(|group| group.name.as_str()).collect::<Vec<_>>().join(" ")),
+        "hosts" => count(|counts| counts.hosts),
+        "ok" => count(|counts| counts.ok),
+        "failed" => count(|counts| counts.failed),
+        "failed_hosts" => Some(announcement.failed_hosts.join(" ")),
+        "result" => announcement.result.clone(),
+        "status" => announcement.status.map(|status| status.to_string()),
+        "verdict" => announcement.verdict.clone(),
+        "duration_seconds" => announcement.duration_seconds.map(|seconds| format!("{seconds:.3}")),
+        "gate" => announcement.gate.as_ref().map(|gate| gate.name.clone()),
+        "question" => announcement.question.clone(),
+        "reason" => announcement.reason.clone(),
+        _ => None,
+    };
+    found.unwrap_or_default()
+}

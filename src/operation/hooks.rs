@@ -1,0 +1,88 @@
+//! The hooks, listed or tried.
+
+use std::thread;
+
+use crate::config::Options;
+use crate::hooks;
+use crate::hooks::{Announcement, EventKind, Hook};
+use crate::repo;
+use crate::text::meant_or_known;
+
+use super::{Frontend, Refused, load};
+
+/// What came of one sample.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tried {
+    pub event: EventKind,
+    /// Why it was not sent.
+    pub failed: Option<String>,
+}
+
+/// A hook, and what came of the samples that it was sent; of none where it was only listed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ListedHook {
+    pub hook: Hook,
+    pub tried: Vec<Tried>,
+}
+
+/// The hooks, or just those of these names. With `test` each is sent a marked sample of every event that it is told, and all
+/// of them at the same time.
+pub fn hooks(
+    options: &Options,
+    names: &[String],
+    test: bool,
+    front: &dyn Frontend,
+) -> Result<Vec<ListedHook>, Refused> {
+    let config = load(options)?;
+    let (mut hooks, notes) = config.hooks()?;
+    for (_, note) in notes {
+        front.tell(&format!("warning: {note}"));
+    }
+    let known: Vec<String> = hooks.iter().map(|hook| hook.name.clone()).collect();
+    if let Some(unknown) = names.iter().find(|name| !known.contains(name)) {
+        return Err(Refused::new(format!("unknown hook {unknown:?}{}", meant_or_known(unknown, "hooks", &known))));
+    }
+    hooks.retain(|hook| names.is_empty() || names.contains(&hook.name));
+    if !test {
+        return Ok(hooks.into_iter().map(|hook| ListedHook { hook, tried: Vec::new() }).collect());
+    }
+    let operator = repo::operator();
+    let (repository, environment) = (&config.settings.git_repo, config.environment.as_deref());
+    let by = (operator.user.as_str(), operator.deploy_host.as_str());
+    let samples_of = |hook: &Hook| {
+        hook.on
+            .iter()
+            .map(|event| {
+                let mut sample = Announcement::sample(*event, repository, environment, by);
+                if sample.group.is_some() {
+                    sample.group = hook.group.clone().or(sample.group);
+                }
+                sample
+            })
+            .collect::<Vec<_>>()
+    };
+    let try_all = |hook: &Hook, samples: Vec<Announcement>| {
+        let tried = samples.into_iter().map(|sample| {
+            let failed = hooks::send(hook, &sample).err();
+            Tried { event: sample.event, failed }
+        });
+        tried.collect::<Vec<_>>()
+    };
+    Ok(thread::scope(|scope| {
+        let threads: Vec<_> = hooks
+            .iter()
+            .map(|hook| {
+                let samples = samples_of(hook);
+                scope.spawn(move || try_all(hook, samples))
+            })
+            .collect();
+        let ended = hooks.iter().zip(threads).map(|(hook, thread)| {
+            let lost = |_| {
+                let failed = Some("it ended without a result".to_owned());
+                hook.on.iter().map(|event| Tried { event: *event, failed: failed.clone() }).collect()
+            };
+            ListedHook { hook: hook.clone(), tried: thread.join().unwrap_or_else(lost) }
+        });
+        ended.collect()
+    }))
+}
