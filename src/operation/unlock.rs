@@ -62,7 +62,7 @@ pub fn unlock(options: &Options, hosts: &[String], force: bool, front: &dyn Fron
     if drained_hosts {
         let [resume, reconcile] = ["resume", "reconcile"].map(|command| config.invocation.command(command));
         front.answer(&format!(
-            "drained hosts stay out of service until `{resume}`, or `{reconcile}` if no deployment is unfinished"
+            "drained hosts are put back into service by `{resume}`, or by `{reconcile}` if no deployment is unfinished"
         ));
     }
     if !locked.is_empty() {

@@ -6,11 +6,12 @@ use crate::common::CACHE;
 use crate::scene::Scene;
 use crate::small::Small;
 
-/// Three hosts, the second of which has a small disk. The first one is a canary, to be waited for.
-fn with_small_disk(options: &str) -> (Small, Scene) {
+/// Three hosts, the second of which has a small disk. The first one is a canary, to be waited for. The disk goes first: the
+/// farm's folder cannot be removed as long as it is mounted.
+fn with_small_disk(options: &str) -> (Scene, Small) {
     let scene = Scene::bare(1, 2);
     let small = Small::under(&scene, 1, options);
-    (small, scene.finish())
+    (scene.finish(), small)
 }
 
 fn fill(folder: &Path) {
@@ -29,7 +30,7 @@ fn use_up_inodes(folder: &Path) {
 #[test]
 fn a_disk_that_is_full_before_the_fetch_fails_its_host_and_all_are_brought_back() {
     for (options, exhaust) in [("size=8m", fill as fn(&Path)), ("size=64m,nr_inodes=400", use_up_inodes)] {
-        let (_small, mut scene) = with_small_disk(options);
+        let (mut scene, _small) = with_small_disk(options);
         scene.project.write("more", &"more\n".repeat(100));
         scene.revision();
         // The probe finds room; by the time that the canary is through there is none.
@@ -46,7 +47,7 @@ fn a_disk_that_is_full_before_the_fetch_fails_its_host_and_all_are_brought_back(
 #[test]
 fn a_disk_that_fills_up_between_two_stages_leaves_what_is_live_and_is_rolled_back() {
     for stage in ["fetch", "config_deploy", "promote"] {
-        let (_small, mut scene) = with_small_disk("size=8m");
+        let (mut scene, _small) = with_small_disk("size=8m");
         scene.revision();
         let fill = "cat /dev/zero > /srv/filling; true";
         scene.put(1, &format!("do-{stage}"), fill);
@@ -61,7 +62,7 @@ fn a_disk_that_fills_up_between_two_stages_leaves_what_is_live_and_is_rolled_bac
 
 #[test]
 fn a_disk_that_is_read_only_is_told_before_anything_is_touched() {
-    let (small, mut scene) = with_small_disk("size=64m");
+    let (mut scene, small) = with_small_disk("size=64m");
     let revision = scene.revision();
     small.mode("ro");
     scene.deploy(&[]).ends(1).says("ead-only file system");
@@ -73,7 +74,7 @@ fn a_disk_that_is_read_only_is_told_before_anything_is_touched() {
 
 #[test]
 fn a_disk_that_turns_read_only_in_any_stage_is_named_and_repaired_by_the_next_deployment() {
-    let (small, mut scene) = with_small_disk("size=64m");
+    let (mut scene, small) = with_small_disk("size=64m");
     for stage in ["fetch", "config_deploy", "promote", "finalize"] {
         scene.revision();
         scene.stop_in(1, stage);

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::common::terminal::Terminal;
 use crate::common::{Project, address, all_on, locked, signal};
 use crate::listeners::{Manner, Web, fake_sendmail, local, tcp, udp, word};
 use crate::schema::Answer;
@@ -193,4 +194,37 @@ fn a_repository_of_scaps_announces_as_scap_does() {
     let lines = irc.wait_for(5);
     assert_eq!(lines[4], format!("{who} Started restart [app@{short}]: again"));
     assert_eq!((lines.len(), log.wait_for(7).len()), (5, 7));
+}
+
+#[test]
+fn gates_questions_and_reconciled_hosts_are_announced() {
+    let (farm, project) = Project::on_farm(1, 1);
+    let web = Web::start(Manner::Well);
+    project.write("hoist/hooks.yaml", &format!("hooks: {{web: {{type: webhook, on: {ALL}, url: '{}'}}}}\n", web.url()));
+    project.write("hoist/gates.yaml", "gates: {well: {when: subgroup, command: 'true'}}\n");
+    let one = project.commit("one");
+    // Who is told of a question can look for the person who has to answer it.
+    let mut terminal = Terminal::run(project.at_a_terminal("deploy one"));
+    terminal.wait_for("Continue?");
+    crate::listeners::until("the question", || web.told().len() == 4);
+    let asked = ["started", "gate canary", "group canary", "question"];
+    assert_eq!(web.told(), asked);
+    assert!(web.requests()[3].json()["question"].as_str().unwrap().contains("canary deploy successful. Continue?"));
+    assert_eq!(web.requests()[1].json()["gate"]["verdict"], "pass");
+    terminal.types("y\n");
+    terminal.ends(0);
+    assert_eq!(web.told()[4..], ["gate default", "group default", "finished deployed"]);
+    all_on(&farm, 2, &one);
+
+    let two = project.commit("two");
+    farm.set_down(&address(1), true);
+    project.deploy(&["-D", "failure_limit:1"]).ends(0);
+    farm.set_down(&address(1), false);
+    let before = web.told().len();
+    project.run(&["reconcile", "--yes"]).ends(0);
+    all_on(&farm, 2, &two);
+    let told = web.told()[before..].to_vec();
+    assert_eq!(told, ["started", "gate default", "group default", "reconciled deployed", "finished deployed"]);
+    let about = web.requests().last().unwrap().json();
+    assert_eq!((&about["kind"], &about["revision"]), (&"reconcile".into(), &two.as_str().into()), "{about}");
 }

@@ -197,8 +197,11 @@ fn a_drain_is_waited_for_until_it_says_that_it_is_done() {
     let scene = Scene::new();
     let log = scene.target.log().display().to_string();
     let done = |word: &str| Some(format!("echo {word} >> {log}; test $(grep -c {word} {log}) -ge 3"));
-    let request = scene.with(|how| (how.drain_done, how.undrain_done) = (done("left"), done("up")));
-    run(&request, Stage::Promote).ok();
+    let mut request = scene.with(|how| (how.drain_done, how.undrain_done) = (done("left"), done("up")));
+    request.drain.as_mut().unwrap().undrain = Some(format!("echo undrain >> {log}; echo; echo ready"));
+    let reply = run(&request, Stage::Promote).ok();
+    let told: Vec<&str> = reply.lines(Level::Info).into_iter().filter(|line| line.starts_with("undrain:")).collect();
+    assert_eq!(told, ["undrain: ready"], "blank lines tell nothing");
     let wanted = ["drain", "left", "left", "left", "restart", "undrain", "up", "up", "up"];
     assert_eq!(scene.target.logged(), wanted);
 }

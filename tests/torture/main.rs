@@ -44,8 +44,10 @@ fn random_faults_at_random_times_leave_every_host_accounted_for() {
     let (rounds, seed) = (number("ROUNDS", 3), number("SEED", 1));
     println!("ROUNDS={rounds} SEED={seed}");
     let bare = Scene::bare(2, 4);
-    let _disks: Vec<Small> = (0..6).map(|n| Small::under(&bare, n, "size=64m")).collect();
+    let disks: Vec<Small> = (0..6).map(|n| Small::under(&bare, n, "size=64m")).collect();
     let mut scene = bare.finish();
+    // They go ahead of the farm, whose folder cannot be removed as long as they are mounted.
+    let _disks = disks;
     for round in 0..rounds {
         // Each round has its own chance: it can be repeated alone, as far as time allows.
         let mut chance = Chance::new(seed.wrapping_mul(1_000_003).wrapping_add(round));

@@ -74,6 +74,7 @@ fn once(job: &Job, (name, line): (&str, &str), until: Instant, level: Level) -> 
     sys::die_with_parent(&mut command);
     let mut lines = Lines::new();
     let mut say = |line: String| match level {
+        _ if line.trim().is_empty() => {}
         Level::Info => job.out.info(format!("{name}: {line}")),
         level => job.out.line(level, format!("{name}: {line}")),
     };
