@@ -123,7 +123,8 @@ fn hold_the_rules(told: &Told) {
     let mut outcomes: Vec<Option<Outcome>> = vec![None; places.len()];
     // R13: who is out of service, as the hosts themselves would have it.
     let is_known = |host: &usize| told.command_run.out.contains(targets[*host]);
-    let is_left = |host: &usize| told.scripts[*host].left_drained;
+    // As far as anybody can know: a host whose probe fails says nothing of itself.
+    let is_left = |host: &usize| told.scripts[*host].left_drained && told.scripts[*host].probe == Act::Work;
     let mut out: BTreeSet<usize> = (0..places.len()).filter(|host| is_known(host) || is_left(host)).collect();
     let out_before = out.clone();
     let mut step = Step::Command;
