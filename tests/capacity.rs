@@ -6,6 +6,7 @@ mod common;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
+use common::restarts::Restarts;
 use common::{CACHE, Farm, Links, Project, address, all_on, wait_for};
 
 const HOSTS: usize = 5;
@@ -15,23 +16,15 @@ const MOST: i32 = 2;
 struct Scene {
     farm: Farm,
     project: Project,
-    log: PathBuf,
+    restarts: Restarts,
 }
 
 impl Scene {
     fn new(more: &str) -> Scene {
         let (farm, project) = Project::on_farm(0, HOSTS);
-        let log = project.path(".git/restarts");
-        for n in 0..HOSTS {
-            let path = farm.srv(&address(n)).join("service");
-            let log = log.display();
-            let wait = "sleep 0.4\nwhile test -e /srv/hold; do sleep 0.05; done";
-            std::fs::write(&path, format!("#!/bin/sh\necho + >> {log}\n{wait}\necho - >> {log}\n")).unwrap();
-            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        }
-        let keys = "service_name: web\nservice_command: /srv/service {action} {service}\nverify_service: off";
-        project.configure(&format!("{keys}\nmax_unavailable: {MOST}\n{more}"));
-        Scene { farm, project, log }
+        let restarts = Restarts::install(&farm, &project, HOSTS);
+        project.configure(&format!("verify_service: off\nmax_unavailable: {MOST}\n{more}"));
+        Scene { farm, project, restarts }
     }
 
     fn commit(&self, words: &str) -> String {
@@ -39,13 +32,13 @@ impl Scene {
         self.project.commit(words)
     }
 
-    /// How many restarts have begun, `+`, or ended, `-`.
-    fn count(&self, sign: &str) -> usize {
-        std::fs::read_to_string(&self.log).unwrap_or_default().lines().filter(|line| *line == sign).count()
-    }
-
-    fn ended(&self) -> usize {
-        self.count("-")
+    /// Has `one` live on all hosts, and commits `two`.
+    fn two_after_one(&self) -> String {
+        let one = self.commit("one");
+        self.project.deploy(&["--break-glass", "set up"]).ends(0);
+        self.restarted(HOSTS);
+        self.commit("two");
+        one
     }
 
     /// Makes another revision the live and finalized one of some hosts, as somebody else would.
@@ -73,14 +66,8 @@ impl Scene {
 
     #[track_caller]
     fn restarted_at_most(&self, times: usize, may: i32) {
-        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
-        let (mut now, mut most) = (0, 0);
-        for line in text.lines() {
-            now += if line == "+" { 1 } else { -1 };
-            most = most.max(now);
-        }
-        let _ = std::fs::remove_file(&self.log);
-        assert_eq!(text.lines().filter(|line| *line == "+").count(), times);
+        let (found, most) = self.restarts.take();
+        assert_eq!(found, times);
         assert!(most <= may, "{most} services were down at once, of {may} that may be");
     }
 
@@ -92,7 +79,7 @@ impl Scene {
     /// Kills a deployer that soaks.
     fn kill_in_the_soak(&self) {
         let mut deployer = self.start();
-        wait_for("all hosts to be promoted", || self.ended() == HOSTS);
+        wait_for("all hosts to be promoted", || self.restarts.ended() == HOSTS);
         let state = self.project.path("hoist/state");
         let soaks = || {
             let files = std::fs::read_dir(&state).unwrap().map(|file| file.unwrap().path());
@@ -153,7 +140,7 @@ fn hosts_that_are_tried_again_and_runs_that_are_resumed_take_no_more_room() {
     let three = scene.commit("three");
     let hold = [0, 1].map(|n| scene.put(n, "hold"));
     let mut deployer = scene.start();
-    wait_for("two restarts", || scene.count("+") == 2);
+    wait_for("two restarts", || scene.restarts.count("+") == 2);
     deployer.kill().unwrap();
     deployer.wait().unwrap();
     let known = [0, 1].map(|n| scene.farm.connections_to(&address(n)));
@@ -161,7 +148,7 @@ fn hosts_that_are_tried_again_and_runs_that_are_resumed_take_no_more_room() {
     let resume = resume.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     wait_for("the two hosts to be asked", || [0, 1].map(|n| scene.farm.connections_to(&address(n))) > known);
     std::fs::remove_file(&hold[0]).unwrap();
-    wait_for("the first of them", || scene.ended() > 0);
+    wait_for("the first of them", || scene.restarts.ended() > 0);
     std::fs::remove_file(&hold[1]).unwrap();
     common::Ran::of(resume.wait_with_output().unwrap()).ends(0);
     scene.restarted(HOSTS);
@@ -185,7 +172,7 @@ fn hosts_of_the_group_that_a_run_leaves_alone_count_if_they_are_out_of_service()
     ran.says(
         "max_unavailable of default (2) is used up: 127.0.0.4,127.0.0.5:1 are out of service; nothing was touched",
     );
-    assert_eq!(scene.count("+"), 0);
+    assert_eq!(scene.restarts.count("+"), 0);
 
     std::fs::remove_file(record).unwrap();
     let count = "127.0.0.5:1 is out of service and counts against max_unavailable of default, though not deployed to";
@@ -221,13 +208,10 @@ fn a_failed_host_that_uses_the_budget_up_halts_the_run_and_is_named() {
 #[test]
 fn hosts_whose_deployer_is_dead_go_back_by_turns() {
     let scene = Scene::new("confirm_timeout: 4\nlease_slot: 2\nsoak_time: 600");
-    let one = scene.commit("one");
-    scene.project.deploy(&["--break-glass", "set up"]).ends(0);
-    scene.restarted(HOSTS);
-    scene.commit("two");
+    let one = scene.two_after_one();
     scene.kill_in_the_soak();
     let is_back = |n| Links::of(&scene.farm, n).current.as_ref() == Some(&one);
-    wait_for("all hosts to go back by themselves", || (0..HOSTS).all(is_back) && scene.ended() == 2 * HOSTS);
+    wait_for("all hosts to go back by themselves", || (0..HOSTS).all(is_back) && scene.restarts.ended() == 2 * HOSTS);
     scene.restarted(2 * HOSTS);
 }
 
@@ -246,12 +230,9 @@ fn a_deployer_that_is_killed_in_a_soak_is_resumed_with_what_was_left_of_it() {
 #[test]
 fn an_interrupt_ends_a_soak_at_once_and_the_run_is_rolled_back() {
     let scene = Scene::new("soak_time: 600");
-    let one = scene.commit("one");
-    scene.project.deploy(&["--break-glass", "set up"]).ends(0);
-    scene.restarted(HOSTS);
-    scene.commit("two");
+    let one = scene.two_after_one();
     let deployer = scene.start();
-    wait_for("all hosts to be promoted", || scene.ended() == HOSTS);
+    wait_for("all hosts to be promoted", || scene.restarts.ended() == HOSTS);
     common::signal(&deployer, "INT");
     let ran = common::Ran::of(deployer.wait_with_output().unwrap());
     ran.ends(1).says("interrupted. Roll back 5 hosts?");

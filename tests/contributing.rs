@@ -55,6 +55,41 @@ fn no_change_of_a_common_kind_takes_more_files_than_promised() {
     }
 }
 
+/// The text of all Rust files below a folder.
+fn code_below(folder: &Path) -> String {
+    let mut text = String::new();
+    for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        match path.is_dir() {
+            true => text += &code_below(&path),
+            false if path.extension().is_some_and(|end| end == "rs") => text += &fs::read_to_string(path).unwrap(),
+            false => {}
+        }
+    }
+    text
+}
+
+#[test]
+fn every_setting_is_used_and_every_stage_is_run_by_a_test() {
+    let code = code_below(&root().join("src"));
+    let settings = read("src/config/settings.rs");
+    let rows = settings.lines().filter(|line| line.starts_with("        ") && line.contains(" = "));
+    let fields = rows.filter_map(|line| line.trim().split_once(": ")).map(|(field, _)| field);
+    let fields: Vec<&str> = fields.filter(|field| field.chars().all(|c| c.is_ascii_lowercase() || c == '_')).collect();
+    assert!(fields.len() > 60, "{fields:?}");
+    for field in fields {
+        let used = code
+            .match_indices(&format!(".{field}"))
+            .any(|(at, it)| !code[at + it.len()..].starts_with(|next: char| next.is_alphanumeric() || next == '_'));
+        assert!(used, "{field} is a setting of src/config/settings.rs that no module uses");
+    }
+    let tests = code_below(&root().join("tests/local"));
+    // The command of `hoist run` has tests of its own.
+    for stage in hoist::wire::Stage::ALL.into_iter().filter(|stage| *stage != hoist::wire::Stage::Command) {
+        let wanted = format!("Stage::{stage:?}");
+        assert!(tests.contains(&wanted), "no test in tests/local runs the stage {stage}: {wanted} is nowhere there");
+    }
+}
+
 #[test]
 fn every_test_program_is_in_the_table_of_contributing_md_and_every_one_there_exists() {
     let text = read("CONTRIBUTING.md");

@@ -509,8 +509,7 @@ fn hosts_in_three_states_get_a_pack_a_state_and_a_host_that_has_the_revision_get
 #[test]
 fn a_proxy_carries_the_load_of_a_git_server_and_its_password_is_nowhere() {
     let (farm, project) = Project::on_farm(0, 2);
-    let root = tempfile::tempdir().unwrap();
-    std::os::unix::fs::symlink(project.path(""), root.path().join("app")).unwrap();
+    let root = project.served();
     let server = Server::start(root.path(), Manner::Smart);
     // `me:hunter2`, in base64.
     let proxy = Proxy::start(Some("bWU6aHVudGVyMg=="), "hunter2");

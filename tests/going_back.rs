@@ -6,6 +6,7 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use common::restarts::Restarts;
 use common::{CACHE, Farm, Links, Project, address};
 
 #[track_caller]
@@ -82,49 +83,24 @@ fn a_rollback_from_a_deployment_that_was_not_finalized_leads_to_the_one_before_i
     all_are(&farm, 2, &Links::finalized(&two));
 }
 
-/// A service that notes in one file for all hosts when its restart begins and ends.
-fn counted_service(farm: &Farm, project: &Project, hosts: usize) -> PathBuf {
-    let log = project.path(".git/restarts");
-    for n in 0..hosts {
-        let path = farm.srv(&address(n)).join("service");
-        let log = log.display();
-        std::fs::write(&path, format!("#!/bin/sh\necho + >> {log}\nsleep 0.4\necho - >> {log}\n")).unwrap();
-        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    }
-    project.configure("service_name: web\nservice_command: /srv/service {action} {service}");
-    log
-}
-
-/// How many restarts there were, and how many at once at the most.
-fn restarts(log: &Path) -> (usize, i32) {
-    let text = std::fs::read_to_string(log).unwrap_or_default();
-    let (mut now, mut most) = (0, 0);
-    for line in text.lines() {
-        now += if line == "+" { 1 } else { -1 };
-        most = most.max(now);
-    }
-    let _ = std::fs::remove_file(log);
-    (text.lines().filter(|line| *line == "+").count(), most)
-}
-
 #[test]
 fn a_rollback_restarts_no_more_services_at_once_than_the_deployment_did() {
     let (farm, project) = Project::on_farm(0, 8);
     let one = project.git(&["rev-parse", "HEAD"]);
-    let log = counted_service(&farm, &project, 8);
+    let restarts = Restarts::install(&farm, &project, 8);
     project.deploy(&[]).ends(0);
-    assert!(restarts(&log).1 > 2, "all hosts at once, without a limit");
+    assert!(restarts.take().1 > 2, "all hosts at once, without a limit");
     project.configure("group_size: 2");
     checks(&project, &[("last", "restart_service", "test ! -e /srv/broken")]);
     std::fs::write(broken(&farm, 7), "").unwrap();
     commit(&project, "two");
     project.deploy(&[]).ends(1).says("8 hosts were rolled back");
-    assert_eq!(restarts(&log), (16, 2), "eight on the way forward, and eight on the way back");
+    assert_eq!(restarts.take(), (16, 2), "eight on the way forward, and eight on the way back");
     all_are(&farm, 8, &Links::finalized(&one));
     // The limit that a stage has of its own holds on the way back too.
     project.configure("group_size: 8\npromote_batch_size: 1");
     project.deploy(&[]).ends(1);
-    assert_eq!(restarts(&log), (16, 1));
+    assert_eq!(restarts.take(), (16, 1));
 }
 
 #[test]

@@ -20,6 +20,16 @@ fn words(project: &Project, arguments: &[&str]) -> (i32, Vec<String>) {
     (ran.status.unwrap(), hosts.iter().map(|host| host["standing"].as_str().unwrap().to_owned()).collect())
 }
 
+/// A project with two revisions, both deployed, the second one with these words.
+fn two_revisions(farm: &Farm, canary: usize, default: usize, words: &str) -> (Project, String, String) {
+    let project = Project::new(farm, canary, default);
+    let one = project.git(&["rev-parse", "HEAD"]);
+    project.deploy(&[]).ends(0);
+    let two = page(&project, words);
+    project.deploy(&[]).ends(0);
+    (project, one, two)
+}
+
 /// Makes a host run another revision than it was deployed with.
 fn drift(farm: &Farm, n: usize, to: &str) {
     let current = farm.srv(&address(n)).join(CACHE).join("current");
@@ -68,11 +78,7 @@ fn every_host_is_brought_to_what_is_wanted_whatever_keeps_it_from_there() {
 #[test]
 fn a_host_that_is_out_of_reach_keeps_no_other_from_being_brought_there_and_is_named() {
     let farm = Farm::up();
-    let project = Project::new(&farm, 0, 3);
-    let one = project.git(&["rev-parse", "HEAD"]);
-    project.deploy(&[]).ends(0);
-    let two = page(&project, "two");
-    project.deploy(&[]).ends(0);
+    let (project, one, two) = two_revisions(&farm, 0, 3, "two");
     drift(&farm, 0, &one);
     project.write("hoist/default", "127.0.0.1\n127.0.0.2\n127.0.0.3\n127.0.0.4:1\n");
     assert_eq!(words(&project, &[]).1, ["drifted", "in sync", "in sync", "unreachable"]);
@@ -144,11 +150,7 @@ fn what_somebody_else_has_deployed_to_all_hosts_is_not_taken_back() {
 #[test]
 fn it_says_from_what_to_what_and_asks_once_before_anything_is_touched() {
     let farm = Farm::up();
-    let project = Project::new(&farm, 1, 2);
-    let one = project.git(&["rev-parse", "HEAD"]);
-    project.deploy(&[]).ends(0);
-    let two = page(&project, "Second page");
-    project.deploy(&[]).ends(0);
+    let (project, one, two) = two_revisions(&farm, 1, 2, "Second page");
     [0, 2].into_iter().for_each(|n| drift(&farm, n, &one));
     let question = format!("Bring 2 hosts to {}? [y]es/[N]o", &two[..10]);
     for (answer, status) in [("\n", 1), ("n\n", 1), ("\x04", 1)] {

@@ -9,7 +9,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 
 use common::terminal::Terminal;
-use common::{Farm, HOIST, Project, Ran, address, signal, wait_for};
+use common::{Farm, HOIST, Project, Ran, address, signal, ssh_settings, wait_for};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -26,12 +26,7 @@ impl Nowhere {
 
     fn of(farm: Farm) -> Nowhere {
         let dir = tempfile::Builder::new().prefix("hoist-run-").tempdir().unwrap();
-        let settings = format!(
-            "[global]\nssh_user: root\nssh_port: {}\nidentity_file: {}\nknown_hosts: {}\n",
-            farm.port,
-            farm.key().display(),
-            farm.known_hosts().display()
-        );
+        let settings = format!("[global]\n{}", ssh_settings(&farm));
         std::fs::write(dir.path().join("global.cfg"), settings).unwrap();
         Nowhere { farm, dir }
     }

@@ -15,18 +15,34 @@ pub const HELP: &str = "help";
 pub const WRAPS: [&str; 1] = ["run"];
 
 /// Declares the flags of a command: its own, then those of the sets behind `with`, which stand here once for all
-/// commands, then its positional arguments behind `then`. Flags that take any text may stand first, in `options`: each
-/// with what its value is called in the help. argh has no way to share flags between commands.
+/// commands, then its positional arguments behind `then`. Flags that take any text may stand first, in `options`, each
+/// with its short form, if it has one, and what its value is called in the help; then those that take nothing, in
+/// `switches`. argh has no way to share flags between commands.
 macro_rules! command {
     (
         $(#[$meta:meta])* pub struct $name:ident {
-            options { $($(#[$doc:meta])* $field:ident: $value:tt,)* }
+            options { $($options:tt)* }
+            switches { $($(#[$doc:meta])* $field:ident $(($short:tt))?,)* }
             $($own:tt)*
         } with $($rest:tt)*
     ) => {
         command! {
             $(#[$meta])* pub struct $name {
-                $($(#[$doc])* #[argh(option, arg_name = $value)] pub $field: Option<String>,)*
+                options { $($options)* }
+                $($(#[$doc])* #[argh(switch $(, short = $short)?)] pub $field: bool,)*
+                $($own)*
+            } with $($rest)*
+        }
+    };
+    (
+        $(#[$meta:meta])* pub struct $name:ident {
+            options { $($(#[$doc:meta])* $field:ident $(($short:tt))?: $value:tt,)* }
+            $($own:tt)*
+        } with $($rest:tt)*
+    ) => {
+        command! {
+            $(#[$meta])* pub struct $name {
+                $($(#[$doc])* #[argh(option $(, short = $short)?, arg_name = $value)] pub $field: Option<String>,)*
                 $($own)*
             } with $($rest)*
         }
@@ -77,86 +93,11 @@ macro_rules! command {
     (@add $head:tt $fields:tt [output $($rest:ident)*] $last:tt) => {
         command!(@add $head $fields [events verbose quiet $($rest)*] $last);
     };
-    (@add $head:tt [$($fields:tt)*] [limit $($rest:ident)*] $last:tt) => {
-        command!(@add $head [$($fields)*
-            /// only these targets: names, groups, globs, ranges web[01:20], !negated, ~regex
-            #[argh(option, short = 'l', arg_name = "limit")]
-            pub limit_hosts: Option<String>,
-
-            /// only these groups, separated by commas
-            #[argh(option, short = 'g', arg_name = "groups")]
-            pub groups: Option<String>,
-        ] [$($rest)*] $last);
+    (@add $head:tt $fields:tt [$flag:ident $($rest:ident)*] $last:tt) => {
+        $crate::cli::flags::shared!($flag => $head $fields [$($rest)*] $last);
     };
-    (@add $head:tt [$($fields:tt)*] [stages $($rest:ident)*] $last:tt) => {
-        command!(@add $head [$($fields)*
-            /// only these stages, separated by commas: fetch, config_deploy, promote, finalize
-            #[argh(option, short = 's', arg_name = "stages")]
-            pub stages: Option<String>,
-        ] [$($rest)*] $last);
-    };
-    (@add $head:tt [$($fields:tt)*] [yes $($rest:ident)*] $last:tt) => {
-        command!(@add $head [$($fields)*
-            /// answer every question with yes; required without a terminal
-            #[argh(switch, short = 'y')]
-            pub yes: bool,
-        ] [$($rest)*] $last);
-    };
-    (@add $head:tt [$($fields:tt)*] [strict $($rest:ident)*] $last:tt) => {
-        command!(@add $head [$($fields)*
-            /// exit with 7, not 0, if hosts failed within the limits
-            #[argh(switch)]
-            pub strict: bool,
-        ] [$($rest)*] $last);
-    };
-    (@add $head:tt [$($fields:tt)*] [events $($rest:ident)*] $last:tt) => {
-        command!(@add $head [$($fields)*
-            /// the output format: text, or another format of hoist-deploy(1), such as json
-            #[argh(option, arg_name = "format", default = "crate::report::Format::Text")]
-            pub format: crate::report::Format,
-        ] [$($rest)*] $last);
-    };
-    (@add $head:tt [$($fields:tt)*] [answer $($rest:ident)*] $last:tt) => {
-        command!(@add $head [$($fields)*
-            /// text, or json: one object
-            #[argh(option, arg_name = "format", default = "crate::cli::show::Format::Text")]
-            pub format: crate::cli::show::Format,
-        ] [$($rest)*] $last);
-    };
-    (@add $head:tt [$($fields:tt)*] [verbose $($rest:ident)*] $last:tt) => {
-        command!(@add $head [$($fields)*
-            /// show more details
-            #[argh(switch, short = 'v')]
-            pub verbose: bool,
-        ] [$($rest)*] $last);
-    };
-    (@add $head:tt [$($fields:tt)*] [quiet $($rest:ident)*] $last:tt) => {
-        command!(@add $head [$($fields)*
-            /// show only warnings, errors and the result
-            #[argh(switch, short = 'q')]
-            pub quiet: bool,
-        ] [$($rest)*] $last);
-    };
-    (@add $head:tt [$($fields:tt)*] [config $($rest:ident)*] $last:tt) => {
-        command!(@add $head [$($fields)*
-            /// read this file instead of the repository's hoist.cfg
-            #[argh(option, short = 'c', arg_name = "file")]
-            pub config: Option<String>,
-        ] [$($rest)*] $last);
-    };
-    (@add $head:tt [$($fields:tt)*] [environment $($rest:ident)*] $last:tt) => {
-        command!(@add $head [$($fields)*
-            /// the environment to use
-            #[argh(option, short = 'e', arg_name = "environment")]
-            pub environment: Option<String>,
-        ] [$($rest)*] $last);
-    };
-    (@add $head:tt [$($fields:tt)*] [define $($rest:ident)*] $last:tt) => {
-        command!(@add $head [$($fields)*
-            /// set a configuration key, overriding all files; can be repeated
-            #[argh(option, short = 'D', arg_name = "key:value")]
-            pub define: Vec<String>,
-        ] [$($rest)*] $last);
+    (@with [$($new:tt)*] $head:tt [$($fields:tt)*] $rest:tt $last:tt) => {
+        command!(@add $head [$($fields)* $($new)*] $rest $last);
     };
     (@add [$($head:tt)*] [$($fields:tt)*] [] [$($last:tt)*]) => {
         #[derive(Debug, argh::FromArgs, argh::ArgsInfo)]
@@ -164,6 +105,92 @@ macro_rules! command {
     };
 }
 pub(in crate::cli) use command;
+
+/// The flags that several commands have, each set of them by its name: it is handed on to `command!`.
+macro_rules! shared {
+    (limit => $($to:tt)*) => {
+        $crate::cli::flags::command!(@with [
+            /// only these targets: names, groups, globs, ranges web[01:20], !negated, ~regex
+            #[argh(option, short = 'l', arg_name = "limit")]
+            pub limit_hosts: Option<String>,
+
+            /// only these groups, separated by commas
+            #[argh(option, short = 'g', arg_name = "groups")]
+            pub groups: Option<String>,
+        ] $($to)*);
+    };
+    (stages => $($to:tt)*) => {
+        $crate::cli::flags::command!(@with [
+            /// only these stages, separated by commas: fetch, config_deploy, promote, finalize
+            #[argh(option, short = 's', arg_name = "stages")]
+            pub stages: Option<String>,
+        ] $($to)*);
+    };
+    (yes => $($to:tt)*) => {
+        $crate::cli::flags::command!(@with [
+            /// answer every question with yes; required without a terminal
+            #[argh(switch, short = 'y')]
+            pub yes: bool,
+        ] $($to)*);
+    };
+    (strict => $($to:tt)*) => {
+        $crate::cli::flags::command!(@with [
+            /// exit with 7, not 0, if hosts failed within the limits
+            #[argh(switch)]
+            pub strict: bool,
+        ] $($to)*);
+    };
+    (events => $($to:tt)*) => {
+        $crate::cli::flags::command!(@with [
+            /// the output format: text, or another format of hoist-deploy(1), such as json
+            #[argh(option, arg_name = "format", default = "crate::report::Format::Text")]
+            pub format: crate::report::Format,
+        ] $($to)*);
+    };
+    (answer => $($to:tt)*) => {
+        $crate::cli::flags::command!(@with [
+            /// text, or json: one object
+            #[argh(option, arg_name = "format", default = "crate::cli::show::Format::Text")]
+            pub format: crate::cli::show::Format,
+        ] $($to)*);
+    };
+    (verbose => $($to:tt)*) => {
+        $crate::cli::flags::command!(@with [
+            /// show more details
+            #[argh(switch, short = 'v')]
+            pub verbose: bool,
+        ] $($to)*);
+    };
+    (quiet => $($to:tt)*) => {
+        $crate::cli::flags::command!(@with [
+            /// show only warnings, errors and the result
+            #[argh(switch, short = 'q')]
+            pub quiet: bool,
+        ] $($to)*);
+    };
+    (config => $($to:tt)*) => {
+        $crate::cli::flags::command!(@with [
+            /// read this file instead of the repository's hoist.cfg
+            #[argh(option, short = 'c', arg_name = "file")]
+            pub config: Option<String>,
+        ] $($to)*);
+    };
+    (environment => $($to:tt)*) => {
+        $crate::cli::flags::command!(@with [
+            /// the environment to use
+            #[argh(option, short = 'e', arg_name = "environment")]
+            pub environment: Option<String>,
+        ] $($to)*);
+    };
+    (define => $($to:tt)*) => {
+        $crate::cli::flags::command!(@with [
+            /// set a configuration key, overriding all files; can be repeated
+            #[argh(option, short = 'D', arg_name = "key:value")]
+            pub define: Vec<String>,
+        ] $($to)*);
+    };
+}
+pub(in crate::cli) use shared;
 
 /// Where `-C` led, as it was typed. The process has one working directory, and this is its name.
 static FOLDER: OnceLock<PathBuf> = OnceLock::new();

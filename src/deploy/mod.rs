@@ -39,7 +39,7 @@ pub use look::{Look, close, look};
 pub use new_hosts::for_new_hosts;
 pub use operator::{Answer, Operator, Question};
 pub use plan::{GatePlan, GroupId, Kind, Pace, Plan, StagePlan};
-pub use prepare::{Choice, Prepared, prepare};
+pub use prepare::{Choice, HostChoice, Prepared, prepare};
 pub use probe::{in_the_way, one_under_two_names, twins};
 pub use relay::{Left, Observer, relay, relay_remarks};
 pub use requests::{Requests, parts, requests};

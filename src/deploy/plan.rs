@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::fleet::{HostId, HostIds};
 use crate::gates::Gate;
 use crate::invocation::Invocation;
+use crate::repo::TreeSize;
 use crate::report::{GroupHead, Moment};
 use crate::targets::{Group, Target};
 use crate::wire::{Revision, RunId, Stage, StartedBy};
@@ -130,10 +131,9 @@ pub struct Plan {
     #[serde(default)]
     pub break_glass: Option<String>,
     pub force: bool,
-    /// Bytes that the revision's working tree takes on a target that lacks it.
-    pub need_bytes: u64,
-    /// Inodes that it takes.
-    pub need_inodes: u64,
+    /// What the revision's working tree takes on a target that lacks it.
+    #[serde(flatten)]
+    pub need: TreeSize,
     /// The flags that it was asked for with.
     #[serde(default)]
     pub invocation: Invocation,

@@ -24,14 +24,33 @@ pub struct Choice {
     pub kind: Kind,
     pub rev: Option<String>,
     pub stages: Option<String>,
-    pub limit_hosts: Option<String>,
+    pub hosts: HostChoice,
     /// What was rolled back, so that a run that names no revision is about none of them.
     pub undone: HashSet<Revision>,
-    /// No others than these.
-    pub only: Option<Vec<Target>>,
     pub force: bool,
     /// Why gates, soak and windows are passed over.
     pub break_glass: Option<String>,
+}
+
+/// Which hosts a run is for.
+#[derive(Debug, Clone, Default)]
+pub enum HostChoice {
+    #[default]
+    All,
+    /// Those that match a host pattern, as `-l` takes it.
+    Matching(String),
+    Only(Vec<Target>),
+}
+
+impl HostChoice {
+    /// The hosts that match a pattern, if there is one.
+    pub fn matching(limit: Option<String>) -> HostChoice {
+        limit.map_or(HostChoice::All, HostChoice::Matching)
+    }
+
+    fn limit(&self) -> Option<&str> {
+        if let HostChoice::Matching(limit) = self { Some(limit) } else { None }
+    }
 }
 
 /// A plan, what targets are asked for it, and remarks for the operator.
@@ -56,10 +75,10 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
     if kind == Kind::ServiceRestart && settings.service_name.is_empty() {
         bail!("--service-restart: no service to restart: set service_name");
     }
-    let pattern = choice.limit_hosts.as_deref().map(str::parse::<HostPattern>).transpose();
+    let pattern = choice.hosts.limit().map(str::parse::<HostPattern>).transpose();
     let pattern = pattern.map_err(|why| anyhow::anyhow!("--limit-hosts: {why}"))?;
     let (mut groups, mut notes) = config.groups(pattern.as_ref())?;
-    if let Some(only) = &choice.only {
+    if let HostChoice::Only(only) = &choice.hosts {
         groups.iter_mut().for_each(|group| group.targets.retain(|target| only.contains(target)));
         groups.retain(|group| !group.targets.is_empty());
     }
@@ -144,9 +163,8 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
         gates: gates.iter().map(GatePlan::from).collect(),
         break_glass: choice.break_glass.clone(),
         force: choice.force,
-        need_bytes: size.bytes,
-        need_inodes: size.inodes,
-        invocation: config.invocation.limited_to(choice.limit_hosts.as_deref()),
+        need: size,
+        invocation: config.invocation.limited_to(choice.hosts.limit()),
     };
     let requests = requests(config, repo, &plan, holder.clone(), parts)?;
     Ok(Prepared { plan, requests, notes, control_files: tree.digests })

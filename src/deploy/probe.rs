@@ -39,13 +39,13 @@ fn now_unfit(facts: &Facts, plan: &Plan) -> Option<Fault> {
         let command = plan.invocation.on_these_hosts(&format!("deploy -r {short}"));
         return failed(format!("the host no longer has {short}; deploy it with `{command}`"));
     }
-    if facts.free_bytes < plan.need_bytes {
-        let (free, need) = (facts.free_bytes >> 20, plan.need_bytes.div_ceil(1 << 20));
+    if facts.free_bytes < plan.need.bytes {
+        let (free, need) = (facts.free_bytes >> 20, plan.need.bytes.div_ceil(1 << 20));
         return failed(format!("disk too full: {free} MiB free, the revision needs {need} MiB"));
     }
     match facts.free_inodes {
-        Some(free) if free < plan.need_inodes => {
-            failed(format!("too few inodes: {free} free, the revision needs {}", plan.need_inodes))
+        Some(free) if free < plan.need.inodes => {
+            failed(format!("too few inodes: {free} free, the revision needs {}", plan.need.inodes))
         }
         _ => None,
     }

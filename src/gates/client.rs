@@ -82,7 +82,9 @@ pub fn send(endpoint: &Endpoint, url: &str, outgoing: Outgoing, timeout: Duratio
 
 fn request(endpoint: &Endpoint, url: &str, outgoing: Option<Outgoing>, timeout: Duration) -> Result<Answer, Failure> {
     let authorization = endpoint.auth.as_ref().map(Authorization::of).transpose().map_err(Failure::Setup)?;
-    let agent = agent(endpoint, url, timeout).map_err(Failure::Setup)?;
+    let proxy = proxy(url, |name| std::env::var(name).ok()).map_err(Failure::Setup)?;
+    let via = proxy.as_ref().map(|it| format!(" through the proxy {}:{}", it.host(), it.port())).unwrap_or_default();
+    let agent = agent(endpoint, proxy, timeout).map_err(Failure::Setup)?;
     let secrets = outgoing.as_ref().map(|outgoing| outgoing.secrets.clone()).unwrap_or_default();
     let redact = |text: &str| {
         let text = authorization.as_ref().map_or_else(|| text.to_owned(), |it| it.redact(text));
@@ -94,7 +96,7 @@ fn request(endpoint: &Endpoint, url: &str, outgoing: Option<Outgoing>, timeout: 
     }
     let place = place(url);
     let failed =
-        |error: ureq::Error| Failure::Silent(redact(&format!("no answer from {place}: {}", why(&error, timeout))));
+        |error: ureq::Error| Failure::Silent(redact(&format!("no answer from {place}{via}: {}", why(&error, timeout))));
     let bad = |error: ureq::http::Error| Failure::Setup(redact(&format!("bad request for {place}: {error}")));
     let called = match outgoing {
         None => agent.run(request.method("GET").body(()).map_err(bad)?),
@@ -108,7 +110,7 @@ fn request(endpoint: &Endpoint, url: &str, outgoing: Option<Outgoing>, timeout: 
     Ok(Answer { status: response.status().as_u16(), body: redact(&String::from_utf8_lossy(&body)) })
 }
 
-fn agent(endpoint: &Endpoint, url: &str, timeout: Duration) -> Result<Agent, String> {
+fn agent(endpoint: &Endpoint, proxy: Option<Proxy>, timeout: Duration) -> Result<Agent, String> {
     let roots = match &endpoint.ca_file {
         None => RootCerts::PlatformVerifier,
         Some(file) => {
@@ -127,7 +129,6 @@ fn agent(endpoint: &Endpoint, url: &str, timeout: Duration) -> Result<Agent, Str
         }
     };
     let tls = TlsConfig::builder().provider(TlsProvider::NativeTls).root_certs(roots).build();
-    let proxy = proxy(url, |name| std::env::var(name).ok())?;
     let config = Agent::config_builder()
         .timeout_global(Some(timeout))
         .max_redirects(REDIRECTS)

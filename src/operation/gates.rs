@@ -7,7 +7,7 @@ use crate::config::{Config, Options};
 use crate::fleet_state::FleetState;
 use crate::gates::{Asker, Gate, HostsByRevision, Judge, Next, Reading, Sample, SampleVerdict, Stop, Subject, Verdict};
 use crate::journal;
-use crate::journal::{PastLook, PastLooks};
+use crate::journal::{Past, PastLook, PastLooks};
 use crate::repo::Repo;
 use crate::targets::{Group, Target};
 use crate::text::meant_or_known;
@@ -126,12 +126,7 @@ pub struct PastAnswer {
 /// A past deployment, and what the gates would have said in it.
 #[derive(Debug)]
 pub struct Backtest {
-    pub run: String,
-    /// RFC 3339, in UTC.
-    pub when: String,
-    pub revision: String,
-    /// The exit status that it ended with, where it did.
-    pub status: Option<u8>,
+    pub past: Past,
     pub answers: Vec<PastAnswer>,
 }
 
@@ -155,10 +150,10 @@ pub fn backtest(
         front.tell(&format!("warning: {warning}"));
     }
     let surplus = deployments.len().saturating_sub(most);
-    Ok(deployments.into_iter().skip(surplus).map(|deployment| retell(&gates, &deployment, soak)).collect())
+    Ok(deployments.into_iter().skip(surplus).map(|deployment| retell(&gates, deployment, soak)).collect())
 }
 
-fn retell(gates: &[Gate], deployment: &PastLooks, soak: Option<Duration>) -> Backtest {
+fn retell(gates: &[Gate], deployment: PastLooks, soak: Option<Duration>) -> Backtest {
     let plan = &deployment.past.opened.plan;
     let mut answers = Vec::new();
     for look in &deployment.looks {
@@ -171,13 +166,7 @@ fn retell(gates: &[Gate], deployment: &PastLooks, soak: Option<Duration>) -> Bac
         let due = gates.iter().filter(|gate| gate.source.remembers() && gate.is_for(&look.group));
         answers.extend(due.filter(|gate| gate.is_asked_on_the_way()).map(|gate| judge(gate, look, &subject, soak)));
     }
-    Backtest {
-        run: plan.run.to_string(),
-        when: deployment.past.when(),
-        revision: plan.revision.to_string(),
-        status: deployment.past.status,
-        answers,
-    }
+    Backtest { past: deployment.past, answers }
 }
 
 /// One gate in one moment of the past, judged as it would have been then.

@@ -1,6 +1,6 @@
 //! The groups and hosts of a repository, as its target files list them.
 
-use crate::config::Options;
+use crate::config::{Config, Options};
 use crate::targets::Group;
 use crate::wire::Level;
 
@@ -17,13 +17,19 @@ pub struct HostList {
     pub port: Option<u16>,
 }
 
-/// The groups of the targets that match `limit_hosts`. It connects nowhere.
-pub fn hosts(options: &Options, limit_hosts: Option<&str>, front: &dyn Frontend) -> Result<HostList, Refused> {
-    let config = load(options)?;
+/// The groups of the targets that match `limit_hosts`, with what is odd about them told as warnings.
+pub(super) fn groups(config: &Config, limit_hosts: Option<&str>, front: &dyn Frontend) -> Result<Vec<Group>, Refused> {
     let (groups, notes) = config.groups(limit(limit_hosts)?.as_ref())?;
     for (_, note) in notes.iter().filter(|(level, _)| *level > Level::Info) {
         front.tell(&format!("warning: {note}"));
     }
+    Ok(groups)
+}
+
+/// The groups of the targets that match `limit_hosts`. It connects nowhere.
+pub fn hosts(options: &Options, limit_hosts: Option<&str>, front: &dyn Frontend) -> Result<HostList, Refused> {
+    let config = load(options)?;
+    let groups = groups(&config, limit_hosts, front)?;
     let port = config.sets("ssh_port").then_some(config.settings.ssh_port);
     Ok(HostList { repo: config.settings.git_repo.clone(), groups, user: config.settings.ssh_user.clone(), port })
 }

@@ -2,7 +2,7 @@
 
 use crate::config::{Config, Options};
 use crate::deploy;
-use crate::deploy::Choice;
+use crate::deploy::{Choice, HostChoice};
 use crate::exit_code::ExitCode;
 use crate::fleet_state::FleetState;
 use crate::journal;
@@ -112,7 +112,8 @@ pub fn bring(
     let mut end = ExitCode::Success;
     for (revision, targets) in wanted.clone() {
         let holder = deploy::holder(format!("reconcile {} with {}", counted(targets.len(), "host"), revision.short()))?;
-        let choice = Choice { rev: Some(revision.to_string()), only: Some(targets.clone()), ..Choice::default() };
+        let (rev, hosts) = (Some(revision.to_string()), HostChoice::Only(targets.clone()));
+        let choice = Choice { rev, hosts, ..Choice::default() };
         let mut prepared = deploy::prepare(config, repo, &choice, &holder)?;
         count_elsewhere(config, &mut prepared, &seen, front)?;
         // How these are once the run is over has to be asked anew.

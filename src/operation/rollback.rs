@@ -3,7 +3,7 @@
 use crate::clock;
 use crate::config::{Config, Options};
 use crate::deploy;
-use crate::deploy::{Choice, Kind};
+use crate::deploy::{Choice, HostChoice, Kind};
 use crate::exit_code::ExitCode;
 use crate::invocation::Invocation;
 use crate::journal;
@@ -92,7 +92,8 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
     }
     let holder = Holder { message: message(&revision), ..holder };
     let (rev, limit_hosts) = (Some(revision.to_string()), back.limit_hosts.clone());
-    let choice = Choice { rev, limit_hosts, kind: Kind::Rollback, ..Choice::default() };
+    let hosts = HostChoice::matching(limit_hosts);
+    let choice = Choice { rev, hosts, kind: Kind::Rollback, ..Choice::default() };
     let mut prepared = deploy::prepare(&config, &repo, &choice, &holder)?;
     let warnings = history.warnings.iter().map(|warning| (Level::Warning, warning.clone()));
     prepared.notes.extend(warnings);

@@ -11,9 +11,10 @@ use crate::locks::{DeployLock, LockOwner, Purpose};
 use crate::targets::{Group, Target};
 use crate::wire::{Drained, Fault, Holder, Lacking, Revision, RunningService};
 
+use super::hosts::groups;
 use super::recorded::Observations;
 use super::standing::{Standing, Wanted};
-use super::{Frontend, Refused, limit, load, ssh, state_folder};
+use super::{Frontend, Refused, load, ssh, state_folder};
 
 /// One target, as it is shown.
 pub struct View {
@@ -49,8 +50,6 @@ pub struct Status {
     pub locks: Locks,
     /// A deployment that nobody is at work on any more.
     pub unfinished: Option<Unfinished>,
-    /// Groups whose hosts run different revisions.
-    pub skew: Vec<Skew>,
     pub views: Vec<View>,
     /// For the commands that are named.
     pub invocation: Invocation,
@@ -67,10 +66,30 @@ pub struct Locks {
 }
 
 impl Status {
+    /// The groups whose hosts, as far as they could be asked, run different revisions.
+    pub fn skew(&self) -> Vec<Skew> {
+        let mut groups: Vec<Skew> = Vec::new();
+        for view in self.views.iter().filter(|view| view.standing != Standing::Unreachable) {
+            let Some(live) = view.live() else { continue };
+            let place = groups.iter().position(|skew| skew.group == view.group).unwrap_or_else(|| {
+                groups.push(Skew { group: view.group.clone(), revisions: Vec::new() });
+                groups.len() - 1
+            });
+            let revisions = &mut groups[place].revisions;
+            match revisions.iter_mut().find(|(revision, _)| revision == live) {
+                Some((_, targets)) => targets.push(view.target.clone()),
+                None => revisions.push((live.clone(), vec![view.target.clone()])),
+            }
+        }
+        groups.retain(|skew| skew.revisions.len() > 1);
+        groups.iter_mut().for_each(|skew| skew.revisions.sort_by_key(|(_, targets)| std::cmp::Reverse(targets.len())));
+        groups
+    }
+
     /// Whether nobody has anything to do: every target is in sync and whole as far as was looked, those of a group run
     /// one revision, and no deployment is unfinished.
     pub fn is_ok(&self) -> bool {
-        self.unfinished.is_none() && self.skew.is_empty() && self.views.iter().all(View::is_fine)
+        self.unfinished.is_none() && self.skew().is_empty() && self.views.iter().all(View::is_fine)
     }
 }
 
@@ -132,26 +151,6 @@ pub struct Skew {
     pub revisions: Vec<(Revision, Vec<Target>)>,
 }
 
-/// The groups whose hosts, as far as they could be asked, run different revisions.
-fn skew(views: &[View]) -> Vec<Skew> {
-    let mut groups: Vec<Skew> = Vec::new();
-    for view in views.iter().filter(|view| view.standing != Standing::Unreachable) {
-        let Some(live) = view.live() else { continue };
-        let place = groups.iter().position(|skew| skew.group == view.group).unwrap_or_else(|| {
-            groups.push(Skew { group: view.group.clone(), revisions: Vec::new() });
-            groups.len() - 1
-        });
-        let revisions = &mut groups[place].revisions;
-        match revisions.iter_mut().find(|(revision, _)| revision == live) {
-            Some((_, targets)) => targets.push(view.target.clone()),
-            None => revisions.push((live.clone(), vec![view.target.clone()])),
-        }
-    }
-    groups.retain(|skew| skew.revisions.len() > 1);
-    groups.iter_mut().for_each(|skew| skew.revisions.sort_by_key(|(_, targets)| std::cmp::Reverse(targets.len())));
-    groups
-}
-
 /// How closely targets are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {
@@ -171,11 +170,7 @@ pub fn status(
     front: &dyn Frontend,
 ) -> Result<Status, Refused> {
     let config = load(options)?;
-    let pattern = limit(limit_hosts)?;
-    let (groups, notes) = config.groups(pattern.as_ref())?;
-    for (_, note) in notes.iter().filter(|(level, _)| *level > crate::wire::Level::Info) {
-        front.tell(&format!("warning: {note}"));
-    }
+    let groups = groups(&config, limit_hosts, front)?;
     let views = match look {
         Look::Offline => remembered(&config, &groups, front)?,
         Look::Ask | Look::Verify => ask(&config, groups, look == Look::Verify, front)?,
@@ -202,7 +197,7 @@ pub fn status(
         }
     };
     let (repo, invocation) = (config.settings.git_repo.clone(), config.invocation.clone());
-    Ok(Status { repo, locks, unfinished, skew: skew(&views), views, invocation })
+    Ok(Status { repo, locks, unfinished, views, invocation })
 }
 
 /// From memory alone.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
 
 use crate::wire::Revision;
 
@@ -62,11 +63,13 @@ impl TreeEntry {
 }
 
 /// What a revision's working tree takes on a disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TreeSize {
     /// Bytes, each file and folder rounded up to whole blocks of 4 KiB.
+    #[serde(rename = "need_bytes")]
     pub bytes: u64,
     /// Files, links and folders.
+    #[serde(rename = "need_inodes")]
     pub inodes: u64,
 }
 

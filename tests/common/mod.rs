@@ -12,6 +12,7 @@ pub mod farm;
 
 mod git;
 pub mod names;
+pub mod restarts;
 pub mod terminal;
 
 pub use farm::{Farm, wait_for};
@@ -23,12 +24,26 @@ pub const HOIST: &str = env!("CARGO_BIN_EXE_hoist");
 /// Where the targets of [`Project`] keep the sample repository, below their `srv`.
 pub const CACHE: &str = "deployment/app-cache";
 
+/// The keys that lead to the hosts of a farm.
+pub fn ssh_settings(farm: &Farm) -> String {
+    let (key, known_hosts) = (farm.key(), farm.known_hosts());
+    let files = format!("identity_file: {}\nknown_hosts: {}\n", key.display(), known_hosts.display());
+    format!("ssh_user: root\nssh_port: {}\n{files}", farm.port)
+}
+
 /// A git repository with a `hoist/` folder.
 pub struct Project {
     dir: TempDir,
 }
 
 impl Project {
+    /// A folder for a git server, in which the repository is `app`.
+    pub fn served(&self) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(self.path(""), root.path().join("app")).unwrap();
+        root
+    }
+
     /// A farm, and [`Project::new`] on it.
     pub fn on_farm(canary: usize, default: usize) -> (Farm, Project) {
         let farm = Farm::up();
@@ -52,11 +67,9 @@ impl Project {
             "hoist/hoist.cfg",
             &format!(
                 "[global]\ngit_repo: app\nserver_groups: {groups}\ncanary_dsh_targets: canary\ndsh_targets: default\n\
-                 ssh_user: root\nssh_port: {}\nidentity_file: {}\nknown_hosts: {}\nremote_binary: {HOIST}\n\
-                 ssh_config: none\nlock_dir: {}\nservice_command: true {{action}} {{service}}\n",
-                farm.port,
-                farm.key().display(),
-                farm.known_hosts().display(),
+                 {}remote_binary: {HOIST}\nssh_config: none\nlock_dir: {}\n\
+                 service_command: true {{action}} {{service}}\n",
+                ssh_settings(farm),
                 project.path(".git").display(),
             ),
         );

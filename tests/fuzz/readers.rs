@@ -183,28 +183,27 @@ fn config(bytes: &[u8]) -> String {
     answer.unwrap_or_else(|error| error)
 }
 
-fn checks(bytes: &[u8]) -> String {
+/// The configuration with these bytes as a file in its control folder.
+fn with_file(name: &str, bytes: &[u8]) -> Config {
     let top = folder();
-    std::fs::write(top.join("hoist/checks.yaml"), bytes).unwrap();
-    let config = load(&top).unwrap();
-    config.checks().map_or_else(shape, |(checks, _)| {
-        checks.last().map_or_else(
-            || "none".to_owned(),
-            |check| format!("{} {:?}{:?}", about(checks.len()), check.kind, check.at),
-        )
-    })
+    std::fs::write(top.join("hoist").join(name), bytes).unwrap();
+    load(&top).unwrap()
+}
+
+/// How many entries there are, and what there is to say of the last one.
+fn entries<T>(entries: &[T], about_last: impl Fn(&T) -> String) -> String {
+    let last = |entry| format!("{} {}", about(entries.len()), about_last(entry));
+    entries.last().map_or_else(|| "none".to_owned(), last)
+}
+
+fn checks(bytes: &[u8]) -> String {
+    let checks = with_file("checks.yaml", bytes).checks();
+    checks.map_or_else(shape, |(checks, _)| entries(&checks, |check| format!("{:?}{:?}", check.kind, check.at)))
 }
 
 fn gates(bytes: &[u8]) -> String {
-    let top = folder();
-    std::fs::write(top.join("hoist/gates.yaml"), bytes).unwrap();
-    let config = load(&top).unwrap();
-    config.gates().map_or_else(shape, |(gates, _)| {
-        gates.last().map_or_else(
-            || "none".to_owned(),
-            |gate| format!("{} {}{:?}", about(gates.len()), gate.source.name(), gate.when),
-        )
-    })
+    let gates = with_file("gates.yaml", bytes).gates();
+    gates.map_or_else(shape, |(gates, _)| entries(&gates, |gate| format!("{}{:?}", gate.source.name(), gate.when)))
 }
 
 fn config_files(bytes: &[u8]) -> String {

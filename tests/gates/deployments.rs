@@ -23,18 +23,20 @@ fn release(project: &Project, behaviour: &str) -> String {
     project.commit(behaviour.trim())
 }
 
+/// Writes `gates.yaml` with one gate that asks a server at a port, and what else there is to say of it.
+fn write_gate(project: &Project, name: &str, kind: &str, port: u16, more: &str) {
+    let gate = format!("type: {kind}\n    url: http://127.0.0.1:{port}\n    {more}");
+    project.write("hoist/gates.yaml", &format!("gates:\n  {name}:\n    {gate}\n"));
+}
+
 /// A gate on the share of errors, and a soak that is long enough for it.
 fn watch_errors(project: &Project, monitoring: &Monitoring) {
     project.configure("soak_time: 12");
-    project.write(
-        "hoist/gates.yaml",
-        &format!(
-            "gates:\n  errors:\n    type: prometheus\n    when: soak\n    url: http://127.0.0.1:{}\n    query: '{}'\n    \
-             require: '< 0.01'\n    interval: 1\n    delay: 8\n    within: 13\n",
-            monitoring.prometheus_port,
-            monitoring.share_of_errors()
-        ),
+    let query = monitoring.share_of_errors();
+    let more = format!(
+        "when: soak\n    query: '{query}'\n    require: '< 0.01'\n    interval: 1\n    delay: 8\n    within: 13"
     );
+    write_gate(project, "errors", "prometheus", monitoring.prometheus_port, &more);
 }
 
 #[test]
@@ -95,13 +97,8 @@ fn an_alert_that_fires_stops_a_deployment_unless_it_is_silenced() {
     let (farm, project, monitoring) = watched(1, 1);
     project.configure("soak_time: 25");
     let url = format!("http://127.0.0.1:{}", monitoring.alertmanager_port);
-    project.write(
-        "hoist/gates.yaml",
-        &format!(
-            "gates:\n  alerts:\n    type: alertmanager\n    when: before, soak\n    url: {url}\n    matchers: \
-             ['severity=\"page\"', 'service=~\"page|api\"']\n    interval: 1\n"
-        ),
-    );
+    let more = "when: before, soak\n    matchers: ['severity=\"page\"', 'service=~\"page|api\"']\n    interval: 1";
+    write_gate(&project, "alerts", "alertmanager", monitoring.alertmanager_port, more);
     let well = project.git(&["rev-parse", "HEAD"]);
     let bad = release(&project, "0.05 0.2\n");
     project.deploy(&[]).ends(1).says("gate alerts failed: 1 alert is firing: PageErrors");
@@ -122,14 +119,10 @@ fn a_comparison_of_the_canaries_with_the_hosts_on_the_old_revision_catches_one_t
     let (farm, project, monitoring) = watched(2, 2);
     project.configure("canary_soak_time: 22\ngroup_soak_time: 3");
     let ratio = "sum by (instance) (rate(seconds_total[3s])) / sum by (instance) (rate(requests_total[3s]))";
-    project.write(
-        "hoist/gates.yaml",
-        &format!(
-            "gates:\n  slower:\n    type: compare\n    when: soak\n    url: http://127.0.0.1:{}\n    query: '{ratio}'\n    \
-             worse: higher\n    interval: 3\n    delay: 6\n    samples: 8\n    difference: 10%\n",
-            monitoring.prometheus_port
-        ),
+    let more = format!(
+        "when: soak\n    query: '{ratio}'\n    worse: higher\n    interval: 3\n    delay: 6\n    samples: 8\n    difference: 10%"
     );
+    write_gate(&project, "slower", "compare", monitoring.prometheus_port, &more);
     let equal = release(&project, "0.001 0.2\n");
     // Once nobody is on the old revision, that is told, and is no pass.
     let ran = project.deploy(&["--format", "json"]).ends(0);

@@ -113,6 +113,8 @@ fn a_proxy_is_found_in_the_environment_and_its_password_is_not_shown() {
     let mut command = project.hoist(&["gates"]);
     command.env("http_proxy", &address).env("HOIST_LOG", "trace").env_remove("no_proxy").env_remove("NO_PROXY");
     let ran = crate::common::Ran::of(command.output().unwrap()).ends(1);
+    // Who it is that does not answer is said.
+    assert!(ran.out.contains(&format!("far.example.org through the proxy 127.0.0.1:{}", proxy.port)), "{}", ran.out);
     assert!(proxy.requests()[0].line.starts_with("CONNECT far.example.org:80 "), "{:?}", proxy.requests());
     assert!(!ran.out.contains(TOKEN) && !ran.err.contains(TOKEN), "{}{}", ran.out, ran.err);
 }

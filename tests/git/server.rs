@@ -138,8 +138,7 @@ fn files_with(farm: &Farm, project: &Project, word: &str) -> String {
 #[test]
 fn a_password_typed_on_the_command_line_is_kept_nowhere_and_a_resume_asks_for_it_again() {
     let (farm, project) = Project::on_farm(0, 2);
-    let root = tempfile::tempdir().unwrap();
-    std::os::unix::fs::symlink(project.path(""), root.path().join("app")).unwrap();
+    let root = project.served();
     let server = Server::start(root.path(), Manner::Guarded);
     let server_of = |login: &str| format!("git_server:{login}@{}", server.address());
     let right = server_of("me:hunter2");

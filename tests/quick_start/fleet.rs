@@ -34,6 +34,15 @@ pub struct Fleet {
 }
 
 impl Fleet {
+    /// A fleet with the quick start's configuration, on which release `one` is live.
+    pub fn serving(canaries: usize, others: usize) -> Fleet {
+        let fleet = Fleet::new(canaries, others);
+        fleet.write_quick_start();
+        fleet.release(Release::Good("one"));
+        fleet.project.deploy(&[]).ends(0);
+        fleet
+    }
+
     pub fn new(canaries: usize, others: usize) -> Fleet {
         let farm = Farm::up_with(&[("FARM_PATH", "/srv/bin"), ("FARM_USER", "deploy"), ("FARM_HOSTNAMES", "1")]);
         // Addresses that no other test serves on: the port is the quick start's own.

@@ -91,10 +91,7 @@ impl Drop for Nginx {
 
 #[test]
 fn the_manuals_drain_for_nginx_loses_no_request() {
-    let fleet = Fleet::new(1, 3);
-    fleet.write_quick_start();
-    fleet.release(Release::Good("one"));
-    fleet.project.deploy(&[]).ends(0);
+    let fleet = Fleet::serving(1, 3);
     let nginx = Nginx::start(&fleet);
     fleet.append_keys(&nginx.install(&fleet));
     fleet.project.configure("group_size: 2\nmin_healthy_time: 1");

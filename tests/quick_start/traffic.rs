@@ -23,10 +23,7 @@ fn kill_when(fleet: &Fleet, what: &str, is_so: impl Fn() -> bool) {
 
 #[test]
 fn twelve_hosts_behind_a_balancer_lose_no_request_whatever_is_done_fails_or_dies() {
-    let fleet = Fleet::new(3, 9);
-    fleet.write_quick_start();
-    fleet.release(Release::Good("one"));
-    fleet.project.deploy(&[]).ends(0);
+    let fleet = Fleet::serving(3, 9);
     let balancer = HaProxy::start(&fleet);
     fleet.append_keys(&readme::drain_keys().replace("balancer:9999", &balancer.socket()));
     fleet.project.configure(&format!("group_size: {BUDGET}\nmin_healthy_time: 1"));
@@ -89,10 +86,7 @@ fn twelve_hosts_behind_a_balancer_lose_no_request_whatever_is_done_fails_or_dies
 
 #[test]
 fn hosts_that_are_drained_from_the_deploy_host_lose_no_request_though_it_is_killed() {
-    let fleet = Fleet::new(1, 4);
-    fleet.write_quick_start();
-    fleet.release(Release::Good("one"));
-    fleet.project.deploy(&[]).ends(0);
+    let fleet = Fleet::serving(1, 4);
     let balancer = HaProxy::start(&fleet);
     fleet.append_keys(&readme::blocks_of_the_manual("HAProxy")[0].replace("balancer:9999", &balancer.socket()));
     fleet.project.configure("drain_on: deploy_host\ngroup_size: 2\nmin_healthy_time: 1");

@@ -47,8 +47,7 @@ pub fn plan_of(groups: Vec<Group>, batch: usize) -> Plan {
         rollback_pace: Pace::Budget,
         break_glass: None,
         force: false,
-        need_bytes: 0,
-        need_inodes: 0,
+        need: Default::default(),
         invocation: Default::default(),
     }
 }

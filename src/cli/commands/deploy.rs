@@ -1,7 +1,7 @@
 //! `hoist deploy`.
 
 use crate::cli::out::answer_line;
-use crate::deploy::{Choice, Kind};
+use crate::deploy::{Choice, HostChoice, Kind};
 use crate::operation::{Deployment, Refused};
 
 use super::{Console, ExitCode, command, operation};
@@ -10,41 +10,28 @@ command! {
     /// Deploy a revision to every group of targets, then finalize it or roll it back.
     #[argh(subcommand, name = "deploy", help_triggers("-h", "--help"))]
     pub struct Args {
-        /// the revision to deploy: any name that git knows (default: git_rev, or HEAD)
-        #[argh(option, short = 'r', arg_name = "revision")]
-        pub rev: Option<String>,
-
-        /// the message, as one value; needed for a word that is also the name of a revision
-        #[argh(option, short = 'm', arg_name = "message")]
-        pub message: Option<String>,
-
-        /// do the work even on targets where the revision is live already
-        #[argh(switch, short = 'f')]
-        pub force: bool,
-
-        /// show how configuration files would change on each target; changes nothing
-        #[argh(switch)]
-        pub dry_run: bool,
-
-        /// tell nothing to the IRC relay of Scap's keys (tcpircbot_host)
-        #[argh(switch)]
-        pub no_log_message: bool,
-
-        /// only restart the services
-        #[argh(switch)]
-        pub service_restart: bool,
-
-        /// pass over health gates and soaks, and say why in the log, the tag and the lock
-        #[argh(option, arg_name = "reason")]
-        pub break_glass: Option<String>,
-
-        /// only prepare the repository for deployments
-        #[argh(switch, short = 'i')]
-        pub init: bool,
-
-        /// log in with the operator's own agent and keys; ignore ssh_auth_sock and keyholder_key
-        #[argh(switch)]
-        pub no_shared_authsock: bool,
+        options {
+            /// the revision to deploy: any name that git knows (default: git_rev, or HEAD)
+            rev ('r'): "revision",
+            /// the message, as one value; needed for a word that is also the name of a revision
+            message ('m'): "message",
+            /// pass over health gates and soaks, and say why in the log, the tag and the lock
+            break_glass: "reason",
+        }
+        switches {
+            /// do the work even on targets where the revision is live already
+            force ('f'),
+            /// show how configuration files would change on each target; changes nothing
+            dry_run,
+            /// tell nothing to the IRC relay of Scap's keys (tcpircbot_host)
+            no_log_message,
+            /// only restart the services
+            service_restart,
+            /// only prepare the repository for deployments
+            init ('i'),
+            /// log in with the operator's own agent and keys; ignore ssh_auth_sock and keyholder_key
+            no_shared_authsock,
+        }
     } with [limit, stages, yes, output, strict, settings] then {
         /// why you deploy; shown in logs, tags and locks
         #[argh(positional, greedy, arg_name = "message")]
@@ -85,7 +72,7 @@ pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
         break_glass,
         rev: args.rev,
         stages: args.stages,
-        limit_hosts,
+        hosts: HostChoice::matching(limit_hosts),
         force: args.force,
         kind,
         ..Choice::default()

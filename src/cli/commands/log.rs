@@ -30,25 +30,22 @@ command! {
     /// Show the log of the last run or of another one, or follow it as it is written.
     #[argh(subcommand, name = "log", help_triggers("-h", "--help"))]
     pub struct Args {
-        /// show the last lines, and then what is written, also by later runs
-        #[argh(switch, short = 'f')]
-        pub follow: bool,
+        options {
+            /// the log of this run: its id, or the beginning of it (`hoist history` shows them)
+            run: "run",
+            /// this log, of any repository
+            file: "file",
+        }
+        switches {
+            /// show the last lines, and then what is written, also by later runs
+            follow ('f'),
+            /// the log of the last run; this is the default
+            latest ('l'),
+        }
 
         /// show only so many lines, the last ones
         #[argh(option, short = 'n', arg_name = "number")]
         pub lines: Option<usize>,
-
-        /// the log of this run: its id, or the beginning of it (`hoist history` shows them)
-        #[argh(option, arg_name = "run")]
-        pub run: Option<String>,
-
-        /// this log, of any repository
-        #[argh(option, arg_name = "file")]
-        pub file: Option<String>,
-
-        /// the log of the last run; this is the default
-        #[argh(switch, short = 'l')]
-        pub latest: bool,
 
         /// text, or json: one object per line, as in the log
         #[argh(option, arg_name = "format", default = "Format::Text")]

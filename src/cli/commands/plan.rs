@@ -3,7 +3,7 @@
 use crate::cli::out::answer_json;
 use crate::cli::render::plan as render;
 use crate::cli::show::{Format, Show};
-use crate::deploy::Choice;
+use crate::deploy::{Choice, HostChoice};
 
 use super::{Console, ExitCode, Refused, command, operation};
 
@@ -21,7 +21,8 @@ command! {
 pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let options = args.options()?;
     let limit_hosts = args.limit()?;
-    let choice = Choice { rev: args.rev, stages: args.stages, limit_hosts, ..Choice::default() };
+    let choice =
+        Choice { rev: args.rev, stages: args.stages, hosts: HostChoice::matching(limit_hosts), ..Choice::default() };
     let plan = operation::plan(&options, choice, &Console::new("plan", Show::answer(args.format), false))?;
     match args.format {
         Format::Text => drop(render::text(&plan).answer()),

@@ -11,21 +11,18 @@ command! {
     /// Undo an unfinished deployment, or return every target to the previous revision.
     #[argh(subcommand, name = "rollback", help_triggers("-h", "--help"))]
     pub struct Args {
-        /// the revision to go back to, which targets must still have (default: the previous one)
-        #[argh(option, arg_name = "revision")]
-        pub to: Option<String>,
-
-        /// take all hosts of a group back at once, without regard to max_unavailable and subgroups
-        #[argh(switch)]
-        pub at_once: bool,
-
-        /// list the revisions that the targets keep
-        #[argh(switch)]
-        pub list: bool,
-
-        /// show the current and the earlier revision; changes nothing
-        #[argh(switch)]
-        pub dry_run: bool,
+        options {
+            /// the revision to go back to, which targets must still have (default: the previous one)
+            to: "revision",
+        }
+        switches {
+            /// take all hosts of a group back at once, without regard to max_unavailable and subgroups
+            at_once,
+            /// list the revisions that the targets keep
+            list,
+            /// show the current and the earlier revision; changes nothing
+            dry_run,
+        }
     } with [limit, yes, output, strict, settings] then {
         /// the revision to go back to, as with --to
         #[argh(positional)]
@@ -56,16 +53,16 @@ pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
         }
         let kept = operation::kept(&options, back.limit_hosts.as_deref(), &console)?;
         match args.format {
-            Format::Text => drop(render::list(&kept).answer()),
             Format::Json => drop(answer_json(&render::ListAnswer::of(&kept))?),
+            _ => drop(render::list(&kept).answer()),
         }
         return Ok(if kept.unreachable.is_empty() { ExitCode::Success } else { ExitCode::Failed });
     }
     if args.dry_run {
         let preview = operation::rollback_preview(&options, &back, &console)?;
         match args.format {
-            Format::Text => drop(render::preview(&preview).answer()),
             Format::Json => drop(answer_json(&render::PreviewAnswer::of(&preview))?),
+            _ => drop(render::preview(&preview).answer()),
         }
         return Ok(if preview.is_open() { ExitCode::Success } else { ExitCode::Failed });
     }

@@ -64,10 +64,11 @@ pub fn backtest(past: &[Backtest]) -> Page {
         page.line("no deployments in the journals");
     }
     for deployment in past {
-        let Backtest { when, revision, status, answers, .. } = deployment;
-        let end = status.map_or_else(|| "not ended".to_owned(), |status| format!("exit status {status}"));
+        let Backtest { past, answers } = deployment;
+        let end = past.status.map_or_else(|| "not ended".to_owned(), |status| format!("exit status {status}"));
+        let revision = past.opened.plan.revision.as_str();
         let short = revision.get(..12).unwrap_or(revision);
-        page.line(format!("{}  {short}  {end}", clock::local_minute(when)));
+        page.line(format!("{}  {short}  {end}", clock::local_minute(&past.when())));
         if answers.is_empty() {
             page.line("  no gate was due");
         }
@@ -140,7 +141,7 @@ pub struct BacktestAnswer<'a> {
 #[derive(Serialize)]
 struct DeploymentRow<'a> {
     run: &'a str,
-    when: &'a str,
+    when: String,
     revision: &'a str,
     status: Option<u8>,
     gates: Vec<PastRow<'a>>,
@@ -162,12 +163,12 @@ struct PastRow<'a> {
 
 impl BacktestAnswer<'_> {
     pub fn of(past: &[Backtest]) -> BacktestAnswer<'_> {
-        let deployments = past.iter().map(|deployment| DeploymentRow {
-            run: &deployment.run,
-            when: &deployment.when,
-            revision: &deployment.revision,
-            status: deployment.status,
-            gates: deployment.answers.iter().map(PastRow::of).collect(),
+        let deployments = past.iter().map(|Backtest { past, answers }| DeploymentRow {
+            run: past.opened.plan.run.as_str(),
+            when: past.when(),
+            revision: past.opened.plan.revision.as_str(),
+            status: past.status,
+            gates: answers.iter().map(PastRow::of).collect(),
         });
         BacktestAnswer { deployments: deployments.collect() }
     }

@@ -43,7 +43,7 @@ pub fn text(status: &Status) -> Page {
         page.line(format!("{unfinished} is not finished"));
         page.line(unfinished.opened.ways_out(&status.invocation));
     }
-    for skew in &status.skew {
+    for skew in status.skew() {
         let one = |(revision, hosts): &(Revision, Vec<Target>)| format!("{} on {}", revision.short(), fold(hosts));
         let revisions = skew.revisions.iter().map(one).collect::<Vec<_>>().join(", ");
         page.line(format!("skew: the hosts of {} run different revisions: {revisions}", skew.group));
@@ -155,7 +155,7 @@ pub struct Answer<'a> {
     locked_all: Option<&'a LockOwner>,
     unfinished: Option<UnfinishedRun<'a>>,
     /// Groups whose hosts run different revisions.
-    skew: Vec<SkewAnswer<'a>>,
+    skew: Vec<SkewAnswer>,
     hosts: Vec<HostAnswer<'a>>,
 }
 
@@ -168,22 +168,22 @@ struct UnfinishedRun<'a> {
 }
 
 #[derive(Serialize)]
-struct SkewAnswer<'a> {
-    group: &'a str,
+struct SkewAnswer {
+    group: String,
     /// What most hosts run comes first.
-    revisions: Vec<RevisionOfSome<'a>>,
+    revisions: Vec<RevisionOfSome>,
 }
 
 #[derive(Serialize)]
-struct RevisionOfSome<'a> {
-    revision: &'a Revision,
-    hosts: &'a [Target],
+struct RevisionOfSome {
+    revision: Revision,
+    hosts: Vec<Target>,
 }
 
-impl SkewAnswer<'_> {
-    fn of(skew: &Skew) -> SkewAnswer<'_> {
-        let revisions = skew.revisions.iter().map(|(revision, hosts)| RevisionOfSome { revision, hosts }).collect();
-        SkewAnswer { group: &skew.group, revisions }
+impl SkewAnswer {
+    fn of(Skew { group, revisions }: Skew) -> SkewAnswer {
+        let revisions = revisions.into_iter().map(|(revision, hosts)| RevisionOfSome { revision, hosts }).collect();
+        SkewAnswer { group, revisions }
     }
 }
 
@@ -225,7 +225,7 @@ impl Answer<'_> {
             locked: status.locks.own.as_ref(),
             locked_all: status.locks.all.as_ref(),
             unfinished,
-            skew: status.skew.iter().map(SkewAnswer::of).collect(),
+            skew: status.skew().into_iter().map(SkewAnswer::of).collect(),
             hosts: status.views.iter().map(HostAnswer::of).collect(),
         }
     }

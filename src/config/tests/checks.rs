@@ -4,9 +4,7 @@ use super::*;
 use crate::wire::{Check, CheckPoint, CheckType, Stage, Tries};
 
 fn with(checks: &str) -> Repo {
-    let repo = Repo::configured("server_groups: canary, default\ndsh_targets: all\n");
-    repo.write("hoist/checks.yaml", checks);
-    repo
+    Repo::with_groups("checks.yaml", checks)
 }
 
 fn fails(checks: &str) -> String {

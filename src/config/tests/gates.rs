@@ -8,17 +8,11 @@ use crate::targets::Group;
 const KEEP: &str = "when: soak, url: http://p:9090, query: up, require: '> 0'";
 
 fn with(gates: &str) -> Repo {
-    let repo = Repo::configured("server_groups: canary, default\ndsh_targets: all\n");
-    repo.write("hoist/gates.yaml", gates);
-    repo
+    Repo::with_groups("gates.yaml", gates)
 }
 
 fn fails(gates: &str) -> String {
     chain(with(gates).config().gates())
-}
-
-fn named(gates: &[Gate]) -> Vec<&str> {
-    gates.iter().map(|gate| gate.name.as_str()).collect()
 }
 
 #[test]
@@ -34,7 +28,7 @@ fn gates_keep_the_order_of_the_file_and_have_their_defaults() {
          effect: 0.8, difference: 10%, samples: 20, significance: 0.001, host_label: host}\n",
     );
     let gates = repo.config().gates().unwrap().0;
-    assert_eq!(named(&gates), ["zeta", "alpha", "page", "alerts", "slower"]);
+    assert!(gates.iter().map(|gate| gate.name.as_str()).eq(["zeta", "alpha", "page", "alerts", "slower"]), "{gates:?}");
     let zeta = &gates[0];
     assert_eq!((zeta.when.as_slice(), zeta.group.as_deref()), (&[Moment::Subgroup, Moment::Soak][..], Some("canary")));
     let times = [zeta.interval, zeta.delay, zeta.timeout, zeta.within].map(|time| time.as_secs_f64());
@@ -63,12 +57,12 @@ fn the_environment_replaces_gates_in_their_place_switches_them_off_and_adds_its_
         "gates:\n  d: {when: soak, command: d}\n  c:\n  b: {when: soak, command: bb}\n",
     );
     let gates = repo.config().gates().unwrap().0;
-    assert_eq!(named(&gates), ["a", "b", "d"]);
+    assert!(gates.iter().map(|gate| gate.name.as_str()).eq(["a", "b", "d"]), "{gates:?}");
     assert_eq!((gates[1].when[0], gates[1].timeout), (Moment::Soak, Duration::from_secs(10)));
     assert!(repo.config().gates().unwrap().1.iter().all(|(_, note)| !note.contains("disables")));
     repo.write("hoist/environments/beta/gates.yml", "gates: {errros: , b: }\n");
     let (gates, notes) = repo.config().gates().unwrap();
-    assert_eq!(named(&gates), ["a", "c"]);
+    assert!(gates.iter().map(|gate| gate.name.as_str()).eq(["a", "c"]), "{gates:?}");
     assert!(notes[0].1.contains("gate \"errros\" is empty, and disables nothing"), "{notes:?}");
 }
 

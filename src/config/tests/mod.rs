@@ -45,6 +45,13 @@ impl Repo {
         Repo::new(&[("hoist/hoist.cfg", &format!("[global]\ngit_repo: app\n{lines}"))])
     }
 
+    /// A repository with the groups `canary` and `default`, and this file in its control folder.
+    fn with_groups(name: &str, text: &str) -> Repo {
+        let repo = Repo::configured("server_groups: canary, default\ndsh_targets: all\n");
+        repo.write(&format!("hoist/{name}"), text);
+        repo
+    }
+
     fn top(&self) -> &Path {
         &self.options.start
     }

@@ -36,16 +36,22 @@ pub struct Seen {
     pub up: Up,
     /// In the manager's own words.
     pub words: String,
+    pub start: Start,
+    /// The control group of all its processes.
+    pub cgroup: Option<String>,
+    /// Whether a reload may bring another main process.
+    pub may_change_process: bool,
+}
+
+/// What tells one start of a service from another, as far as its manager says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
     /// The main process, where there is one.
     pub pid: Option<u32>,
     /// How often it was restarted without being asked to.
     pub restarts: Option<u64>,
     /// Differs from one start of the unit to the next.
     pub invocation: Option<String>,
-    /// The control group of all its processes.
-    pub cgroup: Option<String>,
-    /// Whether a reload may bring another main process.
-    pub may_change_process: bool,
 }
 
 /// How a service's manager is asked.
@@ -128,9 +134,11 @@ fn of_systemd(said: &str) -> Option<Seen> {
     Some(Seen {
         up,
         words,
-        pid: filled("MainPID").and_then(|pid| pid.parse().ok()).filter(|pid| *pid != 0),
-        restarts: filled("NRestarts").and_then(|count| count.parse().ok()),
-        invocation: filled("InvocationID"),
+        start: Start {
+            pid: filled("MainPID").and_then(|pid| pid.parse().ok()).filter(|pid| *pid != 0),
+            restarts: filled("NRestarts").and_then(|count| count.parse().ok()),
+            invocation: filled("InvocationID"),
+        },
         cgroup: filled("ControlGroup").filter(|it| it.len() > 1),
         may_change_process: matches!(value("Type"), Some("forking" | "notify")),
     })
@@ -176,7 +184,8 @@ fn of_status(exit: Exit, said: &str) -> Option<Seen> {
     };
     let words = if first.is_empty() { "up".to_owned() } else { first.to_owned() };
     let pid = pid.filter(|_| up == Up::Yes);
-    Some(Seen { up, words, pid, restarts: None, invocation: None, cgroup: None, may_change_process: false })
+    let start = Start { pid, restarts: None, invocation: None };
+    Some(Seen { up, words, start, cgroup: None, may_change_process: false })
 }
 
 /// The process of `(pid 12)`, `pid 12`, `pid: 12`, `process 12`, in lower case.
@@ -204,7 +213,7 @@ mod tests {
     #[test]
     fn the_answer_of_systemd_is_read_as_it_was_recorded() {
         let seen = of_systemd(RUNNING).unwrap();
-        assert_eq!((seen.up, seen.pid, seen.restarts), (Up::Yes, Some(812), Some(0)));
+        assert_eq!((seen.up, seen.start.pid, seen.start.restarts), (Up::Yes, Some(812), Some(0)));
         assert_eq!(seen.cgroup.as_deref(), Some("/system.slice/page.service"));
         assert_eq!(seen.words, "active (running)");
         let with = |changes: &[(&str, &str)]| {
@@ -219,7 +228,7 @@ mod tests {
             ("ExecMainStatus=0", "ExecMainStatus=3"),
             ("MainPID=812", "MainPID=0"),
         ]);
-        assert_eq!((failed.up, failed.pid), (Up::No, None));
+        assert_eq!((failed.up, failed.start.pid), (Up::No, None));
         assert_eq!(failed.words, "failed (failed), result exit-code, exit status 3");
         // Between two starts of a unit that dies.
         let again =
@@ -235,7 +244,7 @@ mod tests {
 
     #[test]
     fn the_answers_of_other_supervisors_are_understood() {
-        let status = |code, said: &str| of_status(Exit::Status(code), said).map(|seen| (seen.up, seen.pid));
+        let status = |code, said: &str| of_status(Exit::Status(code), said).map(|seen| (seen.up, seen.start.pid));
         for (said, pid) in [
             ("run: page: (pid 1234) 5s; run: log: (pid 99) 100s\n", 1234),
             ("run: /srv/service/page: (pid 7) 0s\n", 7),

@@ -48,7 +48,7 @@ pub fn look(layout: &Layout, seen: &Seen) -> Found {
 /// The main process with all below it, and whatever else is in the unit's control group.
 fn members(seen: &Seen) -> BTreeSet<u32> {
     let mut members = BTreeSet::new();
-    if let Some(pid) = seen.pid {
+    if let Some(pid) = seen.start.pid {
         members.insert(pid);
         members.extend(sys::below(&BTreeSet::from([pid])));
     }

@@ -52,12 +52,12 @@ impl Watched {
 
     /// Whether this is still the process that the restart was to replace.
     fn is_replaced(&self, seen: &Seen) -> bool {
-        self.replaced.is_some() && seen.pid == self.replaced
+        self.replaced.is_some() && seen.start.pid == self.replaced
     }
 
     /// Keeps what is seen of the service if it is up on another process than before.
     fn note(&mut self, seen: Seen) {
-        let is_known = self.first.as_ref().is_some_and(|(first, _)| first.pid == seen.pid);
+        let is_known = self.first.as_ref().is_some_and(|(first, _)| first.start.pid == seen.start.pid);
         if seen.up == Up::Yes && !is_known && !self.is_replaced(&seen) {
             self.first = Some((seen, Instant::now()));
         }
@@ -102,7 +102,7 @@ impl Proof<'_> {
         let (name, action) = (name.name.clone(), name.action.clone());
         let was = before.filter(|before| before.up == Up::Yes);
         let mut watched = Watched { name, action, is_new, replaced: None, first: None, since: Instant::now() };
-        let problem = match (was.as_ref().and_then(|was| was.pid), seen.pid) {
+        let problem = match (was.as_ref().and_then(|was| was.start.pid), seen.start.pid) {
             (Some(old), Some(new)) if watched.is_reload() && old != new && !is_promised(was.as_ref(), &seen) => {
                 Some(format!("process {old} ended and process {new} took its place: it was restarted"))
             }
@@ -195,7 +195,7 @@ impl Proof<'_> {
                 }
                 None => {
                     let name = &watched.name;
-                    let main = seen.pid.map_or(String::new(), |pid| format!(", main process {pid}"));
+                    let main = seen.start.pid.map_or(String::new(), |pid| format!(", main process {pid}"));
                     job.out.debug(format!("service {name}: {}{main}; nothing of it uses another revision", seen.words));
                     if found.hidden > 0 {
                         let (hidden, all) = (found.hidden, crate::text::counted(found.processes, "process"));
@@ -228,7 +228,8 @@ impl Proof<'_> {
 
 /// Whether the manager says that a reload may bring another main process: it is the same start of the unit.
 fn is_promised(was: Option<&Seen>, is: &Seen) -> bool {
-    is.may_change_process && was.is_some_and(|was| was.invocation.is_some() && was.invocation == is.invocation)
+    is.may_change_process
+        && was.is_some_and(|was| was.start.invocation.is_some() && was.start.invocation == is.start.invocation)
 }
 
 /// What has become of a service since it was first seen.
@@ -243,17 +244,17 @@ fn trouble(watched: &Watched, now: &Seen, job: &Job) -> Option<String> {
             return Some(format!("it is {}", now.words));
         }
         Up::Yes if watched.is_replaced(now) && watched.since.elapsed() > GRACE => {
-            return now.pid.map(|pid| format!("it is still process {pid}: it was not restarted"));
+            return now.start.pid.map(|pid| format!("it is still process {pid}: it was not restarted"));
         }
         Up::NotYet | Up::BetweenStarts | Up::Yes => {}
     }
     let (first, _) = watched.first.as_ref()?;
-    if let (Some(before), Some(after)) = (first.restarts, now.restarts)
+    if let (Some(before), Some(after)) = (first.start.restarts, now.start.restarts)
         && after > before
     {
         return Some(format!("it ended, and was started again {} within a few seconds", times(after - before)));
     }
-    match (first.pid, now.pid) {
+    match (first.start.pid, now.start.pid) {
         (Some(first_pid), Some(pid)) if first_pid != pid && !is_promised(Some(first), now) => {
             Some(format!("process {first_pid} ended, and process {pid} took its place"))
         }

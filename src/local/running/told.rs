@@ -31,7 +31,7 @@ pub fn services(service: &Service, layout: &Layout, until: Instant) -> Vec<Runni
             name: name.clone(),
             up: matches!(seen.up, Up::Yes | Up::NotYet),
             state: seen.words,
-            pid: seen.pid,
+            pid: seen.start.pid,
             revisions,
         }
     };
@@ -43,7 +43,7 @@ pub fn why_it_failed(job: &Job, name: &str) {
     let until = job.deadline.within(JOURNAL);
     if let Ok(seen) = ask(&job.request.service, name, until) {
         job.out.info(format!("service {name}: {}", seen.words));
-        if seen.invocation.is_none() {
+        if seen.start.invocation.is_none() {
             return;
         }
     } else {
