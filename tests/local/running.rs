@@ -8,8 +8,9 @@ use hoist::wire::{Level, Revision, Service, Stage, StageRequest, VerifyService};
 
 use crate::harness::*;
 
-/// `sv` as runit has it, but that it heeds three files: with `stuck` it restarts nothing; with `late` it ends the old
-/// process only after so many questions, and starts the new one after as many again, or not at all with `never`.
+/// `sv` as runit has it, but that it heeds four files: with `stuck` it restarts nothing; with `late` it ends the old
+/// process only after so many questions, and starts the new one after as many again, or not at all with `never`; with
+/// `claims` it says that the process named there runs.
 const SUPERVISOR: &str = r#"#!/bin/sh
 pid=$(cat DIR/$2.pid 2>/dev/null)
 up() { [ -n "$pid" ] && readlink /proc/$pid/exe >/dev/null; }
@@ -20,6 +21,7 @@ start() {
 }
 case $1 in
 status)
+    [ ! -e DIR/claims ] || { echo "run: $2: (pid $(cat DIR/claims)) 1s"; exit 0; }
     if [ -e DIR/late ] && [ -e DIR/restarted ]; then
         echo asked >>DIR/restarted
         asked=$(wc -l <DIR/restarted) late=$(cat DIR/late)
@@ -179,6 +181,20 @@ fn a_service_that_is_between_two_starts_is_waited_for_and_is_down_when_it_stays_
     scene.supervisor("late", "2");
     scene.supervisor("never", "");
     assert_eq!(run("r5").reason(), "service app: after the restart it is down: app: 0s, normally up, want up");
+}
+
+#[test]
+fn a_process_that_has_ended_is_not_running_whatever_its_supervisor_says() {
+    let scene = Scene::new();
+    let request = scene.fetched("exec sleep 101");
+    // Nobody asks how it ended, so its id still answers to signals.
+    let mut ended = Command::new("true").spawn().unwrap();
+    let pid = ended.id();
+    until(|| fs::read_to_string(format!("/proc/{pid}/stat")).unwrap().contains(") Z "));
+    scene.supervisor("claims", &pid.to_string());
+    let claim = format!("it is run: app: (pid {pid}) 1s, but process {pid} has ended");
+    assert_eq!(scene.run(&request, Stage::Promote).reason(), format!("service app: after the restart {claim}"));
+    ended.wait().unwrap();
 }
 
 #[test]

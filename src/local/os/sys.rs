@@ -124,7 +124,16 @@ pub fn host_name() -> String {
 /// Whether a process of this id lives, whoever it belongs to.
 pub fn is_alive(process: u32) -> bool {
     let Some(pid) = i32::try_from(process).ok().and_then(Pid::from_raw) else { return false };
-    !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH))
+    !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH)) && !is_zombie(process)
+}
+
+/// Whether a process has ended and nobody has asked yet how: its id still answers to signals.
+pub fn is_zombie(process: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // The program's name comes first, in parentheses, and may contain some.
+    let has_ended = stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']));
+    // The first thread may have ended before the others: then the process lives.
+    has_ended && std::fs::read_dir(format!("/proc/{process}/task")).is_ok_and(|threads| threads.count() < 2)
 }
 
 /// Asks the group of a process to end (SIGTERM).

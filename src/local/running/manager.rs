@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::local::os::process::Exit;
+use crate::local::os::sys;
 use crate::local::stages::service_command::{command, is_default, question};
 use crate::wire::{Service, VerifyService};
 
@@ -91,7 +92,7 @@ pub fn ask(service: &Service, name: &str, until: Instant) -> Result<Seen, String
         return Ok(seen);
     }
     let (exit, said) = put(service, name, "status", until)?;
-    of_status(exit, &said).ok_or_else(|| {
+    of_status(exit, &said).map(disbelieve).ok_or_else(|| {
         let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("nothing");
         format!("the answer to the action status is not understood: {last}")
     })
@@ -186,6 +187,19 @@ fn of_status(exit: Exit, said: &str) -> Option<Seen> {
     let pid = pid.filter(|_| up == Up::Yes);
     let start = Start { pid, restarts: None, invocation: None };
     Some(Seen { up, words, start, cgroup: None, may_change_process: false })
+}
+
+/// A script that only tries a signal takes a process for alive that has ended, as long as nobody has asked how.
+fn disbelieve(seen: Seen) -> Seen {
+    match seen.start.pid.filter(|pid| sys::is_zombie(*pid)) {
+        None => seen,
+        Some(pid) => Seen {
+            up: Up::BetweenStarts,
+            words: format!("{}, but process {pid} has ended", seen.words),
+            start: Start { pid: None, ..seen.start },
+            ..seen
+        },
+    }
 }
 
 /// The process of `(pid 12)`, `pid 12`, `pid: 12`, `process 12`, in lower case.

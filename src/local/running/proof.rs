@@ -258,8 +258,7 @@ fn trouble(watched: &Watched, now: &Seen, job: &Job) -> Option<String> {
         (Some(first_pid), Some(pid)) if first_pid != pid && !is_promised(Some(first), now) => {
             Some(format!("process {first_pid} ended, and process {pid} took its place"))
         }
-        // Nobody may have asked yet how it ended: then it is still there for the system.
-        (Some(pid), None) if now.up == Up::BetweenStarts || !sys::is_alive(pid) => Some(format!("process {pid} ended")),
+        (Some(pid), None) if !sys::is_alive(pid) => Some(format!("process {pid} ended")),
         _ => None,
     }
 }
