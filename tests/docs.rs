@@ -5,6 +5,7 @@
 mod schema;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -62,6 +63,21 @@ fn words_of(lines: &[&str], wanted: &str) -> BTreeSet<String> {
     words
 }
 
+/// Holds a list of a document to the one in the source. A failure says what is missing, and where.
+#[track_caller]
+fn same<T: Ord + Debug>(document: &str, documented: &BTreeSet<T>, source: &str, known: &BTreeSet<T>) {
+    let lacking: Vec<_> = known.difference(documented).collect();
+    let excess: Vec<_> = documented.difference(known).collect();
+    assert!(lacking.is_empty(), "{document} lacks what {source} has: {lacking:?}");
+    assert!(excess.is_empty(), "{document} has what {source} lacks: {excess:?}");
+}
+
+/// The keys of each name as one list: `ended`, `ended status`.
+fn names_with_keys(map: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<String> {
+    let keys = map.iter().flat_map(|(name, keys)| keys.iter().map(move |key| format!("{name} {key}")));
+    map.keys().cloned().chain(keys).collect()
+}
+
 /// A flag as a page has it, or should: the short letter, the long name, the value's name.
 type Flag = (Option<char>, String, Option<String>);
 
@@ -104,7 +120,8 @@ fn every_flag_is_in_its_commands_page_and_every_flag_of_a_page_exists() {
         // A page of several commands has the flags of all of them.
         let on_page = hoist.commands.iter().filter(|other| page_of(other.name) == path);
         let flags: BTreeSet<Flag> = on_page.flat_map(|other| flags_of(&other.command)).collect();
-        assert_eq!(documented_flags(&page), flags, "{path}, against hoist {}", command.name);
+        let source = format!("hoist {}", command.name);
+        same(&path, &documented_flags(&page), &source, &flags);
         // The synopsis has each flag too: by its letter where there is one, letters without a value in one bundle.
         let synopsis = section(&page, "SYNOPSIS");
         let shown = words_of(&synopsis, "Fl");
@@ -140,7 +157,7 @@ fn every_command_is_in_the_first_page_and_every_command_there_exists() {
     let commands = section(&page, "COMMANDS");
     let entries: Vec<&str> = commands.iter().filter(|line| line.starts_with(".It Cm ")).copied().collect();
     let known: BTreeSet<String> = hoist.commands.iter().map(|command| command.name.to_owned()).collect();
-    assert_eq!(words_of(&entries, "Cm"), known);
+    same("the list of commands in man/hoist.1", &words_of(&entries, "Cm"), "src/cli/commands/mod.rs", &known);
     for name in known.iter().filter(|name| !SMALL.contains(&name.as_str())) {
         assert!(page.contains(&format!(".Xr hoist-{name} 1")), "hoist(1) does not point at hoist-{name}(1)");
     }
@@ -176,9 +193,7 @@ fn every_key_is_in_the_manual_with_its_kind_and_default_and_every_key_there_exis
         .map(str::to_owned)
         .collect();
     let known: BTreeSet<String> = KEYS.iter().map(key_entry).collect();
-    let lacking: Vec<_> = known.difference(&documented).collect();
-    let excess: Vec<_> = documented.difference(&known).collect();
-    assert!(lacking.is_empty() && excess.is_empty(), "hoist.cfg.5 lacks {lacking:#?}, and keys.rs lacks {excess:#?}");
+    same("man/hoist.cfg.5", &documented, "src/config/keys.rs", &known);
 }
 
 #[test]
@@ -210,7 +225,8 @@ fn every_option_of_openssh_is_in_the_manual_under_what_becomes_of_it() {
         let within = |line: &&&str| **line != ".Pp" && !line.starts_with(".Ss ");
         let listed: Vec<&str> = lines.skip(1).take_while(within).copied().collect();
         let known = OPTIONS.iter().filter(|(_, usage)| belongs(*usage)).map(|(name, _)| (*name).to_owned());
-        assert_eq!(words_of(&listed, "Cm"), known.collect::<BTreeSet<_>>(), "options that {head}");
+        let document = format!("man/hoist.cfg.5, the options that {head},");
+        same(&document, &words_of(&listed, "Cm"), "src/fleet/ssh/openssh/options.rs", &known.collect());
     }
     let mut names: Vec<String> = OPTIONS.iter().map(|(name, _)| name.to_lowercase()).collect();
     names.sort();
@@ -226,7 +242,7 @@ fn every_exit_status_is_in_the_manual_and_every_status_there_exists() {
         .filter_map(|line| line.strip_prefix(".It "))
         .map(|status| status.parse().unwrap_or_else(|_| panic!("{status:?} is no exit status")))
         .collect();
-    assert_eq!(documented, ExitCode::ALL.map(ExitCode::status));
+    assert_eq!(documented, ExitCode::ALL.map(ExitCode::status), "man/hoist.1, against src/exit_code.rs");
 }
 
 /// The entries of the list that begin with `.It Cm NAME`, each with its lines.
@@ -435,7 +451,8 @@ fn every_event_and_outcome_is_in_the_manual_with_its_keys_and_each_of_them_there
     // The list of outcomes is led by a line that names the key again.
     let mut documented = documented;
     documented.get_mut("ended").unwrap().remove("outcome");
-    assert_eq!(documented, known);
+    let source = "the types of events and outcomes";
+    same("man/hoist-deploy.1, EVENTS,", &names_with_keys(&documented), source, &names_with_keys(&known));
 }
 
 #[test]
@@ -445,7 +462,7 @@ fn every_state_of_a_row_is_in_the_manual_and_each_of_them_there_exists() {
     let lines: Vec<&str> = lines.into_iter().take_while(|line| !line.starts_with(".Sh ")).collect();
     let documented: BTreeSet<String> = entries(&lines).into_keys().collect();
     let known: BTreeSet<String> = RowState::all().map(|state| state.word().to_owned()).collect();
-    assert_eq!(documented, known);
+    same("man/hoist-deploy.1, States of a host,", &documented, "src/report/row.rs", &known);
 }
 
 #[test]
@@ -477,12 +494,14 @@ fn the_schema_has_every_event_and_outcome_with_their_keys_and_nothing_else() {
         answer.holds(&value);
         let schema = schema::schema();
         let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
-        assert_eq!(keys(&schema["$defs"][&kind]["properties"]), keys(&value), "{kind}");
+        let document = format!("schema/output.json, {kind},");
+        same(&document, &keys(&schema["$defs"][&kind]["properties"]), "its type", &keys(&value));
         known.insert(format!("#/$defs/{kind}"));
     }
     let schema = schema::schema();
     let listed = schema["$defs"]["event"]["oneOf"].as_array().unwrap().iter();
-    assert_eq!(listed.map(|it| it["$ref"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>(), known);
+    let listed = listed.map(|it| it["$ref"].as_str().unwrap().to_owned()).collect();
+    same("schema/output.json, event,", &listed, "the types of events and outcomes", &known);
 }
 
 #[test]
@@ -493,7 +512,7 @@ fn every_format_of_events_is_in_the_manual() {
     let entry: Vec<&str> = entry.take_while(|line| !line.starts_with(".It")).copied().collect();
     let documented = words_of(&entry, "Cm");
     let known = Format::ALL.map(|format| format.name().to_owned()).into();
-    assert_eq!(documented, known, "hoist-deploy(1), --format: the formats there, and those of report/mod.rs");
+    same("man/hoist-deploy.1, --format,", &documented, "src/report/mod.rs", &known);
 }
 
 #[test]
@@ -556,7 +575,7 @@ fn every_dependency_has_its_reason_in_design_md_and_none_there_is_gone() {
     let crates = table.filter_map(|line| line.trim_start_matches("| ").split_once(" |"));
     let documented: BTreeSet<String> =
         crates.flat_map(|(names, _)| names.split(", ").map(str::to_owned).collect::<Vec<_>>()).collect();
-    assert_eq!(documented, known);
+    same("DESIGN.md's table of dependencies", &documented, "Cargo.toml", &known);
 }
 
 #[test]

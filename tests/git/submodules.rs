@@ -418,12 +418,12 @@ fn a_tree_that_was_left_without_a_part_of_it_is_not_whole() {
 
     // Whoever rolls back to such a tree repairs it, with nothing but what the target has.
     move_on(&project, &upstream, "lib three\n");
-    let spoil =
-        "mkdir /srv/spoilt || exit 0; cd /srv/deployment/app-cache/.done && : > .git/hoist-half && rm vendor/lib/code";
+    let damage =
+        "mkdir /srv/damaged || exit 0; cd /srv/deployment/app-cache/.done && : > .git/hoist-half && rm vendor/lib/code";
     // It fails where something new is live.
     let no = "cd /srv/deployment/app-cache && cmp current/.git/HEAD .done/.git/HEAD";
     let checks = format!(
-        "checks:\n  spoil:\n    before: promote\n    shell: true\n    command: '{spoil}'\n  no:\n    stage: promote\n    \
+        "checks:\n  damage:\n    before: promote\n    shell: true\n    command: '{damage}'\n  no:\n    stage: promote\n    \
          shell: true\n    command: '{no}'\n"
     );
     project.write("hoist/checks.yaml", &checks);

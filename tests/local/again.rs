@@ -148,7 +148,7 @@ fn a_forced_checkout_repairs_a_live_tree_whatever_became_of_its_index() {
     let (target, one) = deployed();
     let tree = target.rev(&one);
     for added in [false, true] {
-        fs::write(tree.join("a"), "spoilt").unwrap();
+        fs::write(tree.join("a"), "modified").unwrap();
         if added {
             git(&tree, &["add", "a"]);
         }
@@ -199,7 +199,7 @@ fn a_promote_and_a_rollback_of_the_live_revision_may_be_killed_at_any_moment() {
 }
 
 #[test]
-fn a_rendered_file_with_two_names_in_a_tracked_files_place_is_not_taken_for_a_spoilt_one() {
+fn a_rendered_file_with_two_names_in_a_tracked_files_place_is_not_taken_for_a_modified_one() {
     let (target, one) = deployed();
     // As a promote leaves it that was killed while it saved what it was about to replace.
     fs::hard_link(target.live().join("tracked"), target.dir.path().join("saved")).unwrap();

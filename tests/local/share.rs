@@ -308,8 +308,8 @@ fn a_rollback_serves_nothing_that_was_written_into_the_newer_revision() {
     let two = target.commit(&[("new", "2")]);
     let mut request = target.request("r2", &two);
     target.fetch(&request).ok();
-    let spoil = "printf wrong | dd of=shared conv=notrunc status=none; chmod -x run; : > sub/x";
-    request.checks = vec![check("build", CheckPoint::After(Stage::Promote), spoil)];
+    let modify = "printf wrong | dd of=shared conv=notrunc status=none; chmod -x run; : > sub/x";
+    request.checks = vec![check("build", CheckPoint::After(Stage::Promote), modify)];
     run(&request, Stage::Promote).ok();
     assert_eq!(fs::read(target.rev(&one).join("shared")).unwrap(), b"wrong", "one file by two names");
     let back = roll_back(&StageRequest { checks: Vec::new(), ..request }, Some(&one)).ok();

@@ -147,11 +147,11 @@ fn a_forced_fetch_restores_what_git_tracks_and_keeps_the_rest() {
     let request = target.request("r1", &one);
     target.deploy(&request);
     let tree = target.rev(&one);
-    fs::write(tree.join("a"), "spoilt").unwrap();
+    fs::write(tree.join("a"), "modified").unwrap();
     fs::remove_file(tree.join("b")).unwrap();
     fs::write(tree.join("venv"), "built").unwrap();
     run(&request, Stage::Fetch).ok().says("already checked out");
-    assert_eq!(fs::read(tree.join("a")).unwrap(), b"spoilt");
+    assert_eq!(fs::read(tree.join("a")).unwrap(), b"modified");
     run(&StageRequest { force: true, ..request }, Stage::Fetch).ok();
     assert_eq!(fs::read(tree.join("a")).unwrap(), b"1");
     assert_eq!(fs::read(tree.join("b")).unwrap(), b"2");

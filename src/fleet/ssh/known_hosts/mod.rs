@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn one_bad_or_endless_line_does_not_spoil_the_file() {
+    fn one_bad_or_endless_line_leaves_the_rest_of_the_file_in_use() {
         let right = key(KeyType::Ed25519, 1);
         let mut text = b"web0 nonsense\n\xff\xfe\n".to_vec();
         text.extend(vec![b'a'; LONGEST_LINE + 1]);

@@ -131,10 +131,10 @@ mod tests {
         let start = whole.len() - packet().len();
         for at in start..whole.len() {
             for byte in [0, 1, 0x7f, 0xff] {
-                let mut spoilt = whole.clone();
-                spoilt[at] = byte;
+                let mut damaged = whole.clone();
+                damaged[at] = byte;
                 // Whatever comes of it, it comes to an end.
-                let _ = read(&spoilt);
+                let _ = read(&damaged);
             }
         }
         assert_eq!(read(b"SSH-2.0-x\n\xff\xff\xff\xff"), Step::Strange);
