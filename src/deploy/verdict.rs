@@ -115,10 +115,13 @@ pub fn what_is_wrong(text: &str) -> &'static str {
         () if says("the fleet is mixed") => "failed, mixed",
         () if says("stopped, not rolled back") => "stopped, not rolled back",
         () if says("not rolled back") || says("may not be rolled back") => "rollback incomplete",
-        () if says("checks fail") || says("fail their checks") => "rolled back, checks fail",
+        () if says("checks fail") => "rolled back, checks fail",
+        // The others have the new revision.
+        () if says("fail their checks") => "checks fail on hosts",
         () if says("still drained") => "hosts drained",
         () if says("got another revision") => "another revision on hosts",
         () if says("unknown state") => "hosts in unknown state",
+        () if says("every host failed") || says("the only host failed") => "failed on every host",
         () => "failed, see the log",
     }
 }

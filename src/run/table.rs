@@ -160,7 +160,7 @@ impl Row<'_> {
         let drained = match self.may_be_drained() {
             true => Some("it is not known whether it is drained".to_owned()),
             // The failure gives the reason.
-            false if self.has_failed() => self.drained().map(|drained| format!("drained since {}", drained.since)),
+            false if self.has_failed() => self.drained().map(Drained::time),
             false => self.drained().map(Drained::to_string),
         };
         let reasons: Vec<String> = reason.into_iter().chain(drained).collect();

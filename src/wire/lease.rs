@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock;
+
 use super::{Revision, RunId};
 
 /// A revision that went live on a lease. A target has at most one; finalize and rollback end it.
@@ -48,7 +50,7 @@ impl fmt::Display for Lease {
                 write!(
                     f,
                     "{new} is live on a lease of run {run} since {}, not finalized; it goes back to {old} ",
-                    self.since
+                    clock::local_with_zone(&self.since)
                 )?;
                 write!(f, "{} s after its deployer has gone", self.seconds.saturating_add(self.turn))
             }
@@ -58,14 +60,17 @@ impl fmt::Display for Lease {
                  finalized; deploy again, or roll back"
             ),
             LeaseStands::RollingBack { at } => {
+                let at = clock::local_with_zone(at);
                 write!(f, "the lease of run {run} on {new} expired at {at}; the rollback to {old} has not finished")
             }
             LeaseStands::RolledBack { at } => {
+                let at = clock::local_with_zone(at);
                 write!(f, "the lease of run {run} on {new} expired: the host rolled itself back to {old} at {at}")
             }
             LeaseStands::RollbackFailed { at, reason } => write!(
                 f,
-                "the lease of run {run} on {new} expired, and the host's rollback to {old} failed at {at}: {reason}"
+                "the lease of run {run} on {new} expired, and the host's rollback to {old} failed at {}: {reason}",
+                clock::local_with_zone(at)
             ),
         }
     }

@@ -236,7 +236,7 @@ fn start_script(sha256: &str) -> String {
         preamble(sha256),
         format!(r#"m=$(uname -sm); [ "$m" = "Linux {machine}" ] || fail machine "$m""#),
         r#"go() { { echo > "$d/used"; } 2>/dev/null; say at "$f"; exec "$f" deploy-local; }"#.into(),
-        // One `ls` of everything that matters: seven words each, the first for a folder that certainly belongs to this
+        // One `stat` of everything that matters: seven words each, the first for a folder that certainly belongs to this
         // user.
         r#"n=; { read -r n < "$d/ok"; } 2>/dev/null"#.into(),
         r#"set -- $(stat -c "%A %u %s %i %z" /proc/self/. "$c/." "$b" "$d" "$f" 2>/dev/null)"#.into(),

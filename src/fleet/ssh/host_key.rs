@@ -103,7 +103,7 @@ impl Route {
                 ConnectErrorKind::HostKeyUnknown,
                 format!(
                     "host key of {name} is not known: it offers the {print}. Check it and add what \
-                     `ssh-keyscan -p {} {}` prints to known_hosts, or accept new hosts{}",
+                     `ssh-keyscan -p {} {}` prints to known_hosts, or set host_key_checking: accept-new{}",
                     self.port,
                     self.host,
                     self.authority()
