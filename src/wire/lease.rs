@@ -75,3 +75,28 @@ impl fmt::Display for Lease {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_times_of_a_lease_are_told_with_their_zone_and_recorded_in_utc() {
+        let at = "2026-11-23T14:45:52Z".to_owned();
+        let stands = [
+            LeaseStands::Open,
+            LeaseStands::RollingBack { at: at.clone() },
+            LeaseStands::RolledBack { at: at.clone() },
+            LeaseStands::RollbackFailed { at: at.clone(), reason: "no memory".into() },
+        ];
+        let (new, old): (Revision, Revision) = ("b".repeat(40).parse().unwrap(), "a".repeat(40).parse().unwrap());
+        for stands in stands {
+            let run = "20261123T144552.123Z-4711-7d3f".parse().unwrap();
+            let (revision, restore, since) = (new.clone(), old.clone(), at.clone());
+            let lease = Lease { run, revision, restore, seconds: 60, turn: 0, since, stands };
+            let told = lease.to_string();
+            assert!(told.contains(&clock::local_with_zone(&at)) && !told.contains(&at), "{told}");
+            assert!(serde_json::to_string(&lease).unwrap().contains(&at), "{lease:?}");
+        }
+    }
+}
