@@ -105,8 +105,17 @@ pub fn rfc3339_of_run(run: &str) -> Option<String> {
 
 /// `2026-11-23 14:45`, local time, of a time in RFC 3339; what is no such time is given back as it is.
 pub fn local_minute(time: &str) -> String {
+    local(time, "%Y-%m-%d %H:%M")
+}
+
+/// `2026-11-23 14:45 CET`: the same with its time zone, for sentences that travel from host to host, and into logs.
+pub fn local_with_zone(time: &str) -> String {
+    local(time, "%Y-%m-%d %H:%M %Z")
+}
+
+fn local(time: &str, form: &str) -> String {
     let Ok(then) = time.parse::<Timestamp>() else { return time.to_owned() };
-    then.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string()
+    then.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime(form).to_string()
 }
 
 /// How long ago a time in the form of [`rfc3339_utc`] was, for people: `just now`, `5 min ago`, `3 h ago`, `12 d ago`.
@@ -136,6 +145,9 @@ mod tests {
         assert_eq!(shape(&rfc3339_utc()), "9999-99-99T99:99:99.999Z");
         assert_eq!(shape(&date()), "9999-99-99");
         assert_eq!(shape(&run_id_stamp()), "99999999T999999.999Z");
+        let zoned = local_with_zone("2026-11-23T14:45:52.123Z");
+        assert_eq!(shape(&zoned[..17]), "9999-99-99 99:99 ", "{zoned}");
+        assert!(zoned.len() > 17 && local_with_zone("some day") == "some day", "{zoned}");
     }
 
     #[test]

@@ -36,9 +36,9 @@ struct AnyFormat {
     format: u32,
 }
 
-/// The file is not what [`FleetState::update`] writes.
+/// The file is not what [`FleetState::update`] writes, which moves it out of the way.
 #[derive(Debug)]
-struct Damaged {
+pub struct Damaged {
     path: PathBuf,
     error: serde_json::Error,
 }
@@ -46,7 +46,7 @@ struct Damaged {
 impl std::fmt::Display for Damaged {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (path, error) = (self.path.display(), &self.error);
-        write!(f, "{path} is damaged ({error}): `hoist status` renames it and starts a new one")
+        write!(f, "{path} is damaged ({error})")
     }
 }
 
@@ -151,7 +151,7 @@ impl FleetState {
     /// What is remembered in `folder` of the targets of a repository; nothing when there is no file yet.
     ///
     /// # Errors
-    /// A file that cannot be read, or is not what [`FleetState::update`] writes.
+    /// A file that cannot be read, or is [`Damaged`].
     pub fn load(folder: &Path, repo: &str) -> Result<FleetState> {
         let path = path(folder);
         no_links::refuse_link(folder)?;

@@ -175,7 +175,8 @@ fn hosts_of_the_group_that_a_run_leaves_alone_count_if_they_are_out_of_service()
     assert_eq!(scene.restarts.count("+"), 0);
 
     std::fs::remove_file(record).unwrap();
-    let count = "127.0.0.5:1 is out of service and counts against max_unavailable of default, though not deployed to";
+    let count =
+        "127.0.0.5:1 is out of service and counts against max_unavailable of default, though not part of this run";
     scene.project.deploy(&["-l", &few]).ends(0).says(count);
     scene.restarted_at_most(3, 1);
     scene.project.run(&["rollback", "--yes", "-l", &few]).ends(0).says(count);

@@ -101,6 +101,7 @@ fn failures_within_the_limit_are_left_behind_and_listed_and_are_not_finalized() 
     project.write("index.html", "three\n");
     let three = project.commit("three");
     project.deploy(&[]).ends(3).says("127.0.0.2 (check page failed with exit status 1)");
+    project.run(&["history", "-n", "1"]).ends(0).says("checks fail on hosts");
     assert_eq!(Links::of(&farm, 1), Links { current: Some(two), done: Some(one), in_progress: None });
     assert_eq!(Links::of(&farm, 0), Links::finalized(&three));
 }

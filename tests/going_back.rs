@@ -113,6 +113,7 @@ fn a_deployment_that_failed_everywhere_is_not_called_deployed_although_the_limit
     assert_eq!([0, 1].map(|n| Links::of(&farm, n).current), [Some(one.clone()), Some(one)]);
     checks(&project, &[("never", "promote", "false")]);
     project.deploy(&[]).ends(3).says("every host failed").says("2 hosts were changed");
+    project.run(&["history", "-n", "1"]).ends(0).says("failed on every host");
 }
 
 #[test]
@@ -123,6 +124,7 @@ fn hosts_that_are_back_and_fail_a_check_of_their_own_are_named_with_it_under_a_s
     let ran = project.deploy(&[]).ends(3).says("127.0.0.2 (check page failed with exit status 1)");
     assert!(!ran.out.contains("mixed"), "{}", ran.out);
     all_are(&farm, 2, &Links::finalized(&one));
+    project.run(&["history", "-n", "1"]).ends(0).says("rolled back, checks fail");
 }
 
 #[test]
@@ -271,6 +273,7 @@ fn a_tree_that_is_gone_on_the_way_back_is_named_with_the_command_that_brings_it_
     checks(&project, &[("gone", "promote", &gone)]);
     let two = commit(&project, "two");
     let ran = project.deploy(&[]).ends(3).says("rollback: ").says("1 host was not rolled back");
+    project.run(&["history", "-n", "1"]).ends(0).says("rollback incomplete");
     assert_eq!(Links::of(&farm, 0).current, Some(two));
     project.write("hoist/checks.yaml", "");
     says_to_run(&project, &ran, "hoist deploy -r").ends(0);

@@ -12,6 +12,7 @@ use std::time::Duration;
 use hoist::deploy::health::{Health, Moment};
 use hoist::deploy::{Answer, GatePlan, Operator, Plan, Question, Verdict, deploy};
 use hoist::exit_code::ExitCode;
+use hoist::invocation::Invocation;
 use hoist::journal::{
     AtTheEnd, FORMAT, Journal, Opened, Record, Replay, Told, history, open_run, parse, prune, unfinished,
 };
@@ -141,13 +142,16 @@ fn killed(
     };
     let replay = Replay::new(Journal::create(folder.path(), opened(plan)).unwrap(), vec![], AtTheEnd::GoOn);
     let first = catch_unwind(AssertUnwindSafe(|| run(first, gates.clone(), &replay, operator)));
-    assert_eq!(unfinished(folder.path()).unwrap().is_some_and(|left| left.live), first.is_err());
+    assert_eq!(
+        unfinished(folder.path(), &Invocation::default()).unwrap().is_some_and(|left| left.live),
+        first.is_err()
+    );
     // Its journal goes with the first deployer.
     drop(replay);
     let lived = first.is_ok();
     meanwhile(&mut world.borrow_mut().states);
     let mut ended = false;
-    let verdict = match (first, unfinished(folder.path()).unwrap()) {
+    let verdict = match (first, unfinished(folder.path(), &Invocation::default()).unwrap()) {
         (Ok(verdict), None) => verdict,
         (Ok(_), Some(_)) => panic!("a finished run left an unfinished journal"),
         (Err(_), left) => {
@@ -168,7 +172,7 @@ fn killed(
             }
         }
     };
-    assert!(unfinished(folder.path()).unwrap().is_none());
+    assert!(unfinished(folder.path(), &Invocation::default()).unwrap().is_none());
     let world = world.borrow();
     Outcome {
         verdict,
@@ -438,7 +442,7 @@ fn end(journal: &[u8], world: &World, scripts: &[Script], then: AtTheEnd) -> (Ve
     let folder = folder();
     let path = folder.path().join(format!("{}.journal", plan.run));
     std::fs::write(&path, journal).unwrap();
-    let left = unfinished(folder.path()).unwrap().expect("an unfinished run");
+    let left = unfinished(folder.path(), &Invocation::default()).unwrap().expect("an unfinished run");
     let mut fleet = Scripted::new(scripts.to_vec(), 7);
     fleet.world = Rc::new(RefCell::new(world.clone()));
     let world = fleet.world.clone();
@@ -448,7 +452,7 @@ fn end(journal: &[u8], world: &World, scripts: &[Script], then: AtTheEnd) -> (Ve
     let verdict =
         deploy(&plan, &mut replay.fleet(fleet), &mut replay.gates(Calm), &mut replay.operator(YES), &mut Silent);
     replay.close(&verdict.whole(), verdict.code.status(), false).unwrap();
-    assert!(unfinished(folder.path()).unwrap().is_none(), "it is finished now");
+    assert!(unfinished(folder.path(), &Invocation::default()).unwrap().is_none(), "it is finished now");
     // What it wrote has no gap: with its end taken away it is heard to the same end again.
     let bytes = std::fs::read(&path).unwrap();
     let parsed = parse(&bytes);
@@ -602,7 +606,7 @@ fn the_journals_of_the_first_build_are_read() {
         assert_eq!((opened.format, opened.plan.size(), opened.asked), (1, 3, None), "{name}");
         let folder = folder();
         std::fs::write(folder.path().join(format!("{}.journal", opened.plan.run)), text).unwrap();
-        assert_eq!(unfinished(folder.path()).unwrap().is_some(), name == "killed", "{name}");
+        assert_eq!(unfinished(folder.path(), &Invocation::default()).unwrap().is_some(), name == "killed", "{name}");
     }
 }
 
@@ -612,11 +616,11 @@ fn a_journal_of_a_newer_build_is_in_the_way_only_when_it_is_unfinished_and_is_le
     let path = folder.path().join("20991126T004725.475Z-1-21fd.journal");
     let head = "{\"record\":\"opened\",\"version\":\"9.1.0\",\"format\":99,\"strategy\":{\"waves\":[1]}}\n";
     std::fs::write(&path, format!("{head}{{\"record\":\"soaked\"}}\n{{\"record\":\"closed\"}}\n")).unwrap();
-    assert!(unfinished(folder.path()).unwrap().is_none());
+    assert!(unfinished(folder.path(), &Invocation::default()).unwrap().is_none());
     assert!(history(folder.path(), None).unwrap().runs.is_empty());
     let text = format!("{head}{{\"record\":\"soaked\"}}\n");
     std::fs::write(&path, &text).unwrap();
-    let error = format!("{:#}", unfinished(folder.path()).unwrap_err());
+    let error = format!("{:#}", unfinished(folder.path(), &Invocation::default()).unwrap_err());
     assert!(error.contains("newer Hoist (9.1.0") && error.contains("complete it with that version"), "{error}");
     let (run, warnings) = open_run(folder.path());
     assert!(run.is_none() && warnings[0].contains("newer Hoist"), "{warnings:?}");
@@ -633,9 +637,10 @@ fn a_journal_without_a_first_line_is_told_once_and_then_out_of_the_way() {
         let path = folder.path().join("20261126T004725.475Z-1987-21fd.journal");
         std::fs::write(&path, &damaged).unwrap();
         assert_eq!(open_run(folder.path()).1.len(), 1);
-        let error = format!("{:#}", unfinished(folder.path()).unwrap_err());
-        assert!(error.contains("line 1") && error.contains("hoist status"), "{error}");
-        assert!(unfinished(folder.path()).unwrap().is_none());
+        let here = Invocation { environment: Some("staging".into()), ..Invocation::default() };
+        let error = format!("{:#}", unfinished(folder.path(), &here).unwrap_err());
+        assert!(error.contains("line 1") && error.contains("`hoist status -e staging` shows"), "{error}");
+        assert!(unfinished(folder.path(), &Invocation::default()).unwrap().is_none());
         assert_eq!(std::fs::read_to_string(path.with_extension("damaged")).unwrap(), damaged);
     }
 }
@@ -647,7 +652,7 @@ fn a_deployment_that_died_before_it_touched_anything_is_closed_without_ado() {
     journal.append(&[Record::Interrupted]).unwrap();
     let path = journal.path().to_owned();
     drop(journal);
-    assert!(unfinished(folder.path()).unwrap().is_none());
+    assert!(unfinished(folder.path(), &Invocation::default()).unwrap().is_none());
     assert!(std::fs::read_to_string(path).unwrap().contains("ended before anything was touched"));
 }
 

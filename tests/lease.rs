@@ -271,7 +271,7 @@ fn an_unfinished_run_is_refused_where_a_newer_one_has_been_until_it_is_let_in() 
     // It has changed nothing yet, and may be about to.
     wait_for("the lock to die", || clone.deploy(&["-D", &elsewhere, "-s", "fetch"]).status == Some(0));
     let before = [0, 1].map(|n| Links::of(&farm, n));
-    project.run(&["rollback", "--yes"]).ends(3).says("is newer and has used this host").says("hoist unlock");
+    project.run(&["rollback", "--yes"]).ends(3).says("is newer and has used this host").says("hoist-unlock(1)");
     assert_eq!([0, 1].map(|n| Links::of(&farm, n)), before);
     // The journal of the first is closed by now; from its repository a new run goes on as ever.
     project.deploy(&["-r", &one]).ends(0);

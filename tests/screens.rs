@@ -178,6 +178,7 @@ fn a_mixed_fleet() {
         terminal.types("n\n");
         terminal.ends(3);
         screen("declined", &terminal, columns);
+        scene.pipe(&["history", "-n", "1"]).ends(0).says("stopped, not rolled back");
         let mut terminal = scene.at((rows, columns), &["status"]);
         terminal.ends(1);
         screen("status-mixed", &terminal, columns);

@@ -259,7 +259,11 @@ fn the_folder_the_format_and_the_help_may_be_asked_for_before_and_behind_the_com
     assert!(serde_json::from_str::<serde_json::Value>(&json.out).is_ok(), "{json:?}");
     elsewhere(&["-C", there, "-D", "batch_size:3", "config", "batch_size"]).ends(0).says("3");
     elsewhere(&["-C", there, "--environment=nosuch", "plan"]).ends(2).says("nosuch");
-    elsewhere(&["--json", "version"]).ends(2).says("hoist version: unknown flag --json");
+    elsewhere(&["--json", "-v", "version"]).ends(2).says("hoist version: unknown flag -v");
+    // The command that a word is meant for has them as well.
+    let environment = ["-C", there, "-c", "my hoist.cfg", "--define=batch_size:3", "-v", "production", "deploy"];
+    let deploy = format!("`hoist deploy -C {there} -c 'my hoist.cfg' -e production -D batch_size:3`");
+    elsewhere(&environment).ends(2).says(&deploy);
     elsewhere(&["--rev", "x", "plan"]).ends(2).says("unknown flag \"--rev\" before the command");
     elsewhere(&["-D"]).ends(2).says("a command is missing");
     for command in ["hosts", "plan", "history", "check-config"] {
@@ -318,7 +322,23 @@ fn the_version_names_the_commit_that_was_built() {
         let mark = if clean { "" } else { "-dirty" };
         assert_eq!(said, format!("hoist {} ({commit}{mark})\n", env!("CARGO_PKG_VERSION")));
     }
-    assert_eq!(Ran::of(Command::new(HOIST).args(["plan", "-V"]).output().unwrap()).ends(0).out, said);
+    let says = |words: &[&str]| Ran::of(Command::new(HOIST).args(words).output().unwrap()).ends(0).out;
+    assert_eq!((says(&["plan", "-V"]), says(&["version"])), (said.clone(), said.clone()));
+    let spellings: [&[&str]; 7] = [
+        &["version", "--json"],
+        &["--json", "version"],
+        &["version", "--format=json"],
+        &["--version", "--json"],
+        &["--json", "-V"],
+        &["--version", "--format", "json"],
+        &["plan", "--version", "--json"],
+    ];
+    for words in spellings {
+        let json: serde_json::Value = serde_json::from_str(&says(words)).unwrap();
+        Answer::named("version").holds(&json);
+        let commit = json["commit"].as_str().map(|commit| format!(" ({commit})")).unwrap_or_default();
+        assert_eq!(said, format!("hoist {}{commit}\n", json["version"].as_str().unwrap()), "{words:?}");
+    }
 }
 
 #[test]

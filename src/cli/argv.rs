@@ -9,9 +9,11 @@ use std::path::PathBuf;
 
 use argh::{ArgsInfo, CommandInfoWithArgs, EarlyExit, FlagInfoKind, FromArgs};
 
+use crate::invocation::Invocation;
 use crate::text::did_you_mean;
 
 use super::flags::{HELP, WRAPS};
+use super::show::Format;
 use super::version::version;
 use super::{Hoist, complete, other_tools};
 
@@ -42,7 +44,7 @@ pub fn parse(words: Vec<std::ffi::OsString>) -> Result<Parsed, UsageError> {
     loop {
         match text.get(place).map(String::as_str) {
             None => return Err(UsageError(complaint("", "a command is missing"))),
-            Some("--version" | "-V") => return Ok(Parsed::Say(version())),
+            Some("--version" | "-V") => return Ok(Parsed::Say(version(wanted_format(&text)))),
             Some("-h" | "--help") => return help(None).map(Parsed::Say).map_err(|why| UsageError(complaint("", &why))),
             Some("-C") => {
                 let folder = text.get(place + 1).ok_or_else(|| UsageError(complaint("", NO_FOLDER)))?;
@@ -80,14 +82,14 @@ pub fn parse(words: Vec<std::ffi::OsString>) -> Result<Parsed, UsageError> {
     }
     let hoist = Hoist::get_args_info();
     let Some(command) = hoist.commands.iter().find(|command| command.name == name) else {
-        return Err(UsageError(complaint("", &unknown_command(&text[place..]))));
+        return Err(UsageError(complaint("", &unknown_command(&text[place..], &said_ahead(&folders, &ahead)))));
     };
     let mut reading = Reading { command: &command.command, plain: vec![name.to_owned()], folders };
     ahead.extend_from_slice(&text[place + 1..]);
     let read = reading.read(WRAPS.contains(&name), &ahead);
     match read.map_err(|why| UsageError(complaint(name, &why)))? {
         Asked::Help => help(Some(name)).map(Parsed::Say).map_err(|why| UsageError(complaint("", &why))),
-        Asked::Version => Ok(Parsed::Say(version())),
+        Asked::Version => Ok(Parsed::Say(version(wanted_format(&ahead)))),
         Asked::Command => {
             let plain: Vec<&str> = reading.plain.iter().map(String::as_str).collect();
             match from_plain(&plain) {
@@ -114,7 +116,7 @@ const NO_FOLDER: &str = "-C needs a value: <directory>";
 pub fn help(command: Option<&str>) -> Result<String, String> {
     let known = |name: &str| Hoist::get_args_info().commands.iter().any(|command| command.name == name);
     let line = match command {
-        Some(name) if !known(name) => return Err(unknown_command(&[name.to_owned()])),
+        Some(name) if !known(name) => return Err(unknown_command(&[name.to_owned()], &Invocation::default())),
         Some(name) => vec![name, "--help"],
         None => vec!["--help"],
     };
@@ -124,15 +126,43 @@ pub fn help(command: Option<&str>) -> Result<String, String> {
     }
 }
 
-/// What is said to a command that there is not; `words` begin with it.
-fn unknown_command(words: &[String]) -> String {
+/// How the version is asked for: `--version` is read ahead of all other flags, and so without them.
+fn wanted_format(words: &[String]) -> Format {
+    let json = |pair: &[String]| pair == ["--format", "json"];
+    let is_json = words.iter().any(|word| word == "--json" || word == "--format=json") || words.windows(2).any(json);
+    if is_json { Format::Json } else { Format::Text }
+}
+
+/// What the words ahead of a command say of the configuration.
+fn said_ahead(folders: &[PathBuf], ahead: &[String]) -> Invocation {
+    let folder = (!folders.is_empty()).then(|| folders.iter().collect());
+    let mut said = Invocation { folder, ..Invocation::default() };
+    let mut words = ahead.iter();
+    while let Some(word) = words.next() {
+        let (flag, value) = word.split_once('=').map_or((word.as_str(), None), |(flag, value)| (flag, Some(value)));
+        if ALONE_AHEAD.contains(&flag) {
+            continue;
+        }
+        let Some(value) = value.or_else(|| words.next().map(String::as_str)) else { break };
+        match flag {
+            "-c" | "--config" => said.config_file = Some(value.into()),
+            "-D" | "--define" => said.defines.push(value.to_owned()),
+            _ => {}
+        }
+    }
+    said
+}
+
+/// What is said to a command that there is not; `words` begin with it, and `ahead` of it that was said.
+fn unknown_command(words: &[String], ahead: &Invocation) -> String {
     let name = &words[0];
     if let Some(says) = other_tools::command(words) {
         return format!("unknown command {name:?}: {says}");
     }
     let hoist = Hoist::get_args_info();
-    if complete::environments().contains(name) {
-        return format!("unknown command {name:?}: it is the name of an environment: use `hoist deploy -e {name}`");
+    if complete::environments(ahead.folder.as_deref()).contains(name) {
+        let deploy = ahead.in_environment(Some(name.clone())).command("deploy");
+        return format!("unknown command {name:?}: it is the name of an environment: use `{deploy}`");
     }
     let meant = did_you_mean(name, hoist.commands.iter().map(|command| command.name).chain([HELP]));
     format!("unknown command {name:?}{meant}")

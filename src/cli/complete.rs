@@ -4,6 +4,8 @@
 //! prints one proposal a line, a tab, and what it is. It is called at every Tab: it connects nowhere, and says nothing where
 //! something is wrong.
 
+use std::path::Path;
+
 use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind};
 
 use crate::config::Options;
@@ -36,9 +38,11 @@ pub fn complete(words: &[String]) -> String {
     fit.map(|(word, about)| if about.is_empty() { format!("{word}\n") } else { format!("{word}\t{about}\n") }).collect()
 }
 
-/// The environments of the repository here.
-pub fn environments() -> Vec<String> {
-    flags::options(None, &[], None).map(|options| names(&options, Names::Environments)).unwrap_or_default()
+/// The environments of the repository here, or in the folder that `-C` leads to.
+pub fn environments(folder: Option<&Path>) -> Vec<String> {
+    let Ok(options) = flags::options(None, &[], None) else { return Vec::new() };
+    let start = folder.map_or_else(|| options.start.clone(), |folder| options.start.join(folder));
+    names(&Options { start, ..options }, Names::Environments)
 }
 
 /// What the words so far say.

@@ -1,4 +1,4 @@
-//! What the targets of a run were asked, kept with its journal: what a run did is ended, and undone, with what it had.
+//! The request of a run, stored in its journal: a run is finished or undone with the settings that it began with.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ use super::requests::{Requests, server};
 /// The template variables.
 type Vars = serde_json::Map<String, serde_json::Value>;
 
-/// The request of a run, without what differs from step to step and from host to host, and without what may be secret:
-/// template variables, and the addresses of the git server and of a proxy.
+/// The request of a run, without what differs by step and host, and without possible secrets: template variables, and
+/// the URLs of the git server and of a proxy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Asked {
     request: StageRequest,
-    /// Targets fetch from a git server.
+    /// Whether targets fetch from a git server.
     by_server: bool,
-    /// A sum of the template variables. It is too short to tell anybody what they are.
+    /// A checksum of the template variables, too short to reveal them.
     vars_sum: u16,
     /// How the targets of each group are drained.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -32,10 +32,10 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// The submodules and large files that targets get from this host.
+    /// The submodules and large files that this host sends to targets.
     ///
     /// # Errors
-    /// The first that is not here.
+    /// The first one that this host lacks.
     pub fn parts(&self, repo: &Repo, plan: &Plan) -> Result<Parts> {
         let extras = &self.request.extras;
         let submodules = matches!(extras.submodules, Some(SubmoduleSource::Session));
@@ -43,19 +43,19 @@ impl Asked {
         Parts::of(repo, &plan.revision, Wanted { submodules, large_files })
     }
 
-    /// Whether configuration files are rendered in the run, and so variables are needed.
+    /// Whether the run renders configuration files, and so needs variables.
     pub fn renders(&self) -> bool {
         self.request.config_files.is_some()
     }
 
-    /// Whether these are the variables that the run began with, as far as can be told.
+    /// Whether these are the variables that the run began with, as far as the checksum tells.
     pub fn had(&self, vars: &Vars) -> bool {
         sum(vars) == self.vars_sum
     }
 }
 
 impl Requests {
-    /// What is kept of them with the journal.
+    /// The part of the requests that the journal stores.
     pub fn asked(&self) -> Asked {
         let mut request = (*self.request).clone();
         request.extras.set_server("", None);
@@ -63,11 +63,11 @@ impl Requests {
         Asked { request, by_server: self.server.is_some(), vars_sum, drains: (*self.drains).clone() }
     }
 
-    /// The requests of a run that `holder` ends for another. Of the configuration as it stands now only the way to the
-    /// git server is read, beside the variables.
+    /// The requests for a run of another deployer that `holder` finishes. Only the variables and the git server are
+    /// read from the current configuration.
     ///
     /// # Errors
-    /// A repository that cannot be read, and a git server that is not configured any more.
+    /// The repository cannot be read, or the git server is not configured any more.
     pub fn again(
         asked: &Asked,
         config: &Config,
@@ -98,9 +98,9 @@ impl Requests {
         Ok(Requests { request, shallow, parts, server, tag, describing, ahead, drains, invocation })
     }
 
-    /// For going back from a finished deployment, `undone`, to what the deployment `restored` brought. The services of
-    /// both are restarted: those of the old revision as it had them, and those that may run nothing but the new one. The
-    /// folder is the one that the targets deploy from now.
+    /// The requests for a rollback from the finished deployment `undone` to the deployment `restored`. The services of
+    /// both are restarted: those of the old revision, and those that may exist only in the new one. The deploy
+    /// directory is the current one.
     pub fn go_back(&mut self, undone: Option<&Asked>, restored: Option<&Asked>) {
         let request = Arc::make_mut(&mut self.request);
         if let Some(restored) = restored {
@@ -118,7 +118,7 @@ impl Requests {
     }
 }
 
-/// Adler's two sums (RFC 1950) in one.
+/// The Adler-32 checksum (RFC 1950).
 fn sum(vars: &Vars) -> u16 {
     let text = serde_json::to_string(vars).unwrap_or_default();
     let add = |(a, b): (u32, u32), byte| {

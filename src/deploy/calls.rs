@@ -6,7 +6,7 @@ use crate::fleet::{Call, Step};
 
 use super::plan::{GroupId, Plan, StagePlan};
 
-/// The longest that one host may take for the probe, for its lock, and for letting go of it.
+/// Time limit of one host for the probe, for its lock, and for releasing it.
 pub const CONTACT_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(super) fn contact_call(plan: &Plan, step: Step) -> Call {

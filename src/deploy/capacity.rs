@@ -1,5 +1,5 @@
-//! R13: how many hosts of a group may be out of service at a time, and when each goes back by itself when nobody renews
-//! its lease.
+//! R13: how many hosts of a group may be out of service at a time, and when each host rolls back by itself if its lease
+//! expires.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use super::plan::{GroupId, Plan};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capacity {
     most: usize,
-    /// `max_unavailable` is set. Where it is not, a subgroup may be out, and failures leave room for one host at least:
-    /// the failure limit alone halts such a run.
+    /// Whether `max_unavailable` is set. If not, a subgroup may be out of service, and failures always leave room for
+    /// one host, so that only the failure limit halts the run.
     is_set: bool,
 }
 
 impl Capacity {
-    /// That of a group, for a subgroup of so many hosts.
+    /// The capacity of a group with subgroups of this size.
     pub fn of(group: &Group, subgroup: usize) -> Capacity {
         match group.max_unavailable {
             Some(share) => Capacity { most: share.of(group.whole()), is_set: true },
@@ -25,15 +25,14 @@ impl Capacity {
         }
     }
 
-    /// How many more hosts may go out of service while `out` are.
+    /// How many more hosts may go out of service if `out` already are.
     pub fn room(self, out: usize) -> usize {
         let room = self.most.saturating_sub(out);
         if self.is_set { room } else { room.max(1) }
     }
 }
 
-/// What is said of a group without any room left: `max_unavailable of web (2) is used up: web03, web07 are out of
-/// service`.
+/// The message for a group without room: `max_unavailable of web (2) is used up: web03, web07 are out of service`.
 pub fn used_up(group: &Group, out: &[&Target]) -> String {
     let verb = if out.len() == 1 { "is" } else { "are" };
     format!(
@@ -44,12 +43,12 @@ pub fn used_up(group: &Group, out: &[&Target]) -> String {
     )
 }
 
-/// `max_unavailable` and what it comes to; `None`: it is not set.
+/// `max_unavailable` and the number of hosts that it stands for; `None`: it is not set.
 pub fn resolved(group: &Group) -> Option<String> {
     group.max_unavailable.map(|share| share.resolved(group.whole()))
 }
 
-/// What is wrong with the limits of a group when they are seen together.
+/// Contradictions between the limits of a group.
 pub fn contradictions(group: &Group) -> Option<String> {
     let most = group.max_unavailable?.of(group.whole());
     let limit = group.limit.of(group.targets.len());
@@ -64,13 +63,13 @@ pub fn contradictions(group: &Group) -> Option<String> {
     })
 }
 
-/// How long after the end of its lease a host goes back by itself: in turns, in the order of a rollback, so that no more
-/// hosts of the group are out of service than may be. Those that are out anyway go back at once, and have the first turn
-/// for themselves.
+/// How long after the end of its lease a host rolls back by itself: in turns, in the order of a rollback, so that no
+/// more hosts of the group are out of service than allowed. Hosts that are already out of service go back at once, and
+/// nobody else is in the first turn.
 pub fn lease_delay(plan: &Plan, group: GroupId, place: usize) -> Duration {
     let turn = turn(plan.group(group), place);
     let slot = if plan.lease_slot.is_zero() { plan.rollback.timeout } else { plan.lease_slot };
-    // Leases are renewed three times within their time, so they do not end at one moment.
+    // Leases are renewed three times within their time, so they do not all end at the same moment.
     turn * (slot + plan.confirm_timeout / 3 + Duration::from_secs(1))
 }
 

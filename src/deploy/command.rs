@@ -1,4 +1,4 @@
-//! What targets are asked by a command of the operator's that is run while they are drained.
+//! The requests of `hoist run` with drains.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::wire::{CommandLine, Drain, ExternalContent, Header, Holder, Revision,
 
 use super::requests::header;
 
-/// A command around which targets are drained. It deploys nothing: what is live stays live.
+/// A command for which targets are drained. It deploys nothing: the live revision stays live.
 pub struct DrainedCommand {
     request: StageRequest,
     drains: BTreeMap<String, Drain>,
@@ -18,14 +18,14 @@ pub struct DrainedCommand {
 }
 
 impl DrainedCommand {
-    /// Of a line for the login shell, which may take so long by itself. Its run, as `holder` says it, is a run like that
-    /// of a deployment: it holds targets, and they record it.
+    /// For a command line for the login shell, with its time limit. The run of `holder` is treated like that of a
+    /// deployment: it locks targets, and they record it.
     pub fn new(config: &Config, holder: Holder, line: String, timeout: Duration) -> DrainedCommand {
         let settings = &config.settings;
         let request = StageRequest {
             header: header(config, holder),
             group: String::new(),
-            // The fleet names the one that is live on each; where none is, nothing is drained.
+            // The fleet fills in the live revision of each host; if there is none, the host is not drained.
             revision: none(),
             restore: None,
             found_nothing: false,
@@ -36,7 +36,7 @@ impl DrainedCommand {
             environment: config.environment.clone(),
             extras: ExternalContent::default(),
             fetch: None,
-            // What is live is judged by the checks that it was deployed with.
+            // The live revision is judged by the checks that it was deployed with.
             checks: Vec::new(),
             perform_checks: settings.perform_checks,
             nrpe_dir: settings.nrpe_dir.clone(),
@@ -56,7 +56,7 @@ impl DrainedCommand {
     }
 }
 
-/// The name that git has for no revision at all.
+/// Git's null object id, for no revision.
 fn none() -> Revision {
     "0".repeat(40).parse().expect("forty digits are a revision")
 }

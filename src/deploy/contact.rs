@@ -1,4 +1,4 @@
-//! The beginning of a deployment: every host is probed and its lock taken, before anything is touched.
+//! The beginning of a deployment: every host is probed and locked before anything is touched.
 
 use crate::fleet::{Flow, Step};
 use crate::report::Event;
@@ -12,8 +12,8 @@ use super::table::{HostState, Row};
 use super::verdict::End;
 
 impl Deployment<'_> {
-    /// Probes every host, judges what cannot be deployed to, and takes the locks. Changes nothing on any host,
-    /// but that one an earlier run left drained may go back into service.
+    /// Probes every host, rejects those that cannot be deployed to, and takes the locks. Changes nothing on any host,
+    /// except that a host that an earlier run left drained may go back into service.
     pub(super) fn contact(&mut self) -> Result<(), End> {
         self.probe();
         self.judge_contact()?;
@@ -22,7 +22,8 @@ impl Deployment<'_> {
         }
         self.hold();
         self.judge_contact()?;
-        // R15: whoever an earlier run left drained may be back in service before it costs this run its room.
+        // R15: first, hosts that an earlier run left drained get a chance to go back into service, since they use
+        // capacity.
         if self.lacks_room().is_some() {
             self.undrain();
         }
@@ -53,7 +54,8 @@ impl Deployment<'_> {
         });
     }
 
-    /// Before anything is touched: no foreign lock, no limit exceeded, somebody to deploy to, no interrupt.
+    /// Checks before anything is touched: foreign locks, failure limits, whether there is a host to deploy to,
+    /// interrupts.
     fn judge_contact(&mut self) -> Result<(), End> {
         if self.operator.interrupted() {
             self.report.event(&Event::Interrupted);
@@ -79,7 +81,7 @@ impl Deployment<'_> {
         Ok(())
     }
 
-    /// A group of which no host may go out of service, while some wait for their turn.
+    /// A group in which hosts wait to be deployed to, but none may go out of service.
     fn lacks_room(&self) -> Option<GroupId> {
         self.plan.group_ids().find(|group| self.is_used_up(*group))
     }

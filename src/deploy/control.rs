@@ -1,4 +1,4 @@
-//! What the working tree holds that is not committed: the control files among it are used all the same.
+//! Uncommitted changes in the working tree. Changed control files are used nevertheless.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -13,40 +13,39 @@ use crate::wire::{Level, Revision};
 use super::plan::Kind;
 use super::revision::SHOWN;
 
-/// Files that a refusal names.
+/// How many files a refusal names.
 const REFUSED: usize = 20;
 
-/// The digits of a digest of a file that may be secret: nobody can tell from so few what it holds.
+/// Length of the digest of a file that may be secret: too short to guess the contents from.
 const DIGITS: usize = 4;
 
-/// Control files by name, each with a digest of its contents: git's name of them, as `git hash-object FILE` tells; of
-/// files that may hold passwords the first four digits.
+/// Control files by name, each with a digest of its contents as by `git hash-object FILE`. For files that may contain
+/// passwords, only the first four digits.
 pub type Digests = BTreeMap<String, String>;
 
-/// The working tree beside the commits.
+/// The differences between the working tree, the last commit and the revision.
 #[derive(Debug, Default)]
 pub struct WorkingTree {
     pub digests: Digests,
-    /// Control files that are used and are not as in the last commit; those that git is told to ignore are not among
-    /// them.
+    /// Control files that are used and differ from the last commit, without those that git ignores.
     used: Vec<String>,
-    /// Control files that are as in the last commit, and not as in the revision.
+    /// Control files that are as in the last commit, but differ from the revision.
     unlike: Vec<String>,
     /// Other files that differ from the last commit.
     rest: Vec<String>,
 }
 
 impl WorkingTree {
-    /// Looks at it.
+    /// Compares the working tree.
     ///
     /// # Errors
-    /// A repository that cannot be read.
+    /// The repository cannot be read.
     pub fn look(config: &Config, repo: &Repo, revision: &Revision) -> Result<WorkingTree> {
         let files = config.control_files();
-        // The control folder may be a repository of its own, a submodule.
+        // The control folder may be a submodule, which is a repository of its own.
         let own = Repo::open(&config.control).ok().filter(|own| own.top() != repo.top());
         let home = own.as_ref().filter(|own| config.control.starts_with(own.top())).unwrap_or(repo);
-        // From the top of their repository, as its attributes name them. Links are followed.
+        // Paths from the top of their repository, as in its attributes. Links are followed.
         let place = |file: &ControlFile| {
             let real = file.path.canonicalize().unwrap_or_else(|_| file.path.clone());
             real.strip_prefix(home.top()).map(Path::to_owned).unwrap_or(real)
@@ -64,7 +63,7 @@ impl WorkingTree {
         }
         let names: Vec<String> = inside.keys().cloned().collect();
         let head = home.resolve("HEAD").ok().map(|head| home.blobs(&head, &names)).transpose()?.unwrap_or_default();
-        // A revision that is gone back to need not be here.
+        // For a rollback, the revision may not exist on this host.
         let then = own.is_none().then(|| home.blobs(revision, &names).ok()).flatten().unwrap_or_else(|| head.clone());
         let ignored = home.ignored(&names)?;
         for (path, (file, hash)) in &inside {
@@ -88,7 +87,7 @@ impl WorkingTree {
         Ok(tree)
     }
 
-    /// The same, with a remark in place of an error: what ends a run, or undoes one, does not fail for it.
+    /// The same, with a remark instead of an error, which must not keep a run from being finished or undone.
     pub fn look_or_note(config: &Config, repo: &Repo, revision: &Revision, notes: &mut Vec<Note>) -> WorkingTree {
         WorkingTree::look(config, repo, revision).unwrap_or_else(|error| {
             let note = format!("cannot determine whether control files have changed: {error:#}");
@@ -97,8 +96,8 @@ impl WorkingTree {
         })
     }
 
-    /// Remarks on control files that are used, and in a deployment on files that are not. `name` is how the revision was
-    /// named.
+    /// Remarks on changed control files, which are used, and in a deployment on other changed files, which are not.
+    /// `name` is the revision's name on the command line.
     pub fn notes(&self, name: &str, kind: Kind) -> Vec<Note> {
         let listed = |level, what: String, files: &[String]| {
             (!files.is_empty()).then(|| (level, format!("{what}: {}", some(files, SHOWN))))
@@ -109,16 +108,16 @@ impl WorkingTree {
         let unlike = format!("control files are used from the working tree, not from {name}");
         let rest = format!("uncommitted changes are not part of {name} and are not deployed");
         let rest = listed(Level::Warning, rest, &self.rest).filter(|_| kind == Kind::Deploy);
-        // Who goes back is told what has changed since the revision was deployed.
+        // For a rollback, the remark says what has changed since the revision was deployed.
         let unlike = listed(Level::Info, unlike, &self.unlike).filter(|_| kind != Kind::Rollback);
         let notes = [listed(Level::Warning, used, &self.used), unlike, rest];
         notes.into_iter().flatten().collect()
     }
 
-    /// Refuses what is not committed, where `require_clean` asks for it.
+    /// Refuses uncommitted changes if `require_clean` is set.
     ///
     /// # Errors
-    /// The files.
+    /// There are uncommitted changes; names the files.
     pub fn require_clean(&self, config: &Config) -> Result<()> {
         let files: Vec<String> = self.used.iter().chain(&self.rest).cloned().collect();
         if !config.settings.require_clean || files.is_empty() {
@@ -133,9 +132,9 @@ impl WorkingTree {
     }
 }
 
-/// What a changed file that was not read is to a deployment.
+/// How a deployment treats a changed file that it does not read.
 enum Change {
-    /// A control file that is gone: nothing is read in its place.
+    /// A control file that was deleted.
     Deleted,
     /// The control folder itself, at another commit.
     Submodule,
@@ -160,7 +159,7 @@ impl Change {
     }
 }
 
-/// The control files that differ between two times: changed, gone, or new. None when nobody noted what was then.
+/// The control files that were changed, deleted or added between two times. Empty if the earlier state is not recorded.
 pub fn changed(then: &Digests, now: &Digests) -> Vec<String> {
     if then.is_empty() {
         return Vec::new();

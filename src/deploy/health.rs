@@ -1,6 +1,6 @@
-//! R14: what the story asks about the health of the service, and whom.
+//! R14: the interface through which the story asks about the health of the service.
 //!
-//! The story knows no clock, so whoever answers waits: a soak is over when the look is.
+//! The story does not use the clock, so the implementation waits: when a look returns, its soak is over.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,22 +13,22 @@ use crate::gates::HostsByRevision;
 pub use crate::gates::Earlier;
 pub use crate::report::{Moment, Sample, SampleVerdict};
 
-/// One look at the service.
+/// One look: a period in which the service is observed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Look {
     pub moment: Moment,
-    /// The group's own name; empty where the look is about all of them.
+    /// The group's own name; empty for all groups.
     pub group: String,
-    /// What people call it: the subgroup's label, or the group's name.
+    /// The name for people: the subgroup's label, or the group's name.
     pub label: String,
-    /// How long to go on looking; zero but for a soak.
+    /// The soak time; zero if the look is not a soak.
     pub soak: Duration,
     pub hosts: HostsByRevision,
-    /// What the look came to before the run was resumed.
+    /// The part of the look that was recorded before the run was resumed.
     pub earlier: Earlier,
 }
 
-/// How the service is.
+/// The health of the service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "health", rename_all = "snake_case")]
 pub enum Health {
@@ -37,19 +37,19 @@ pub enum Health {
         gate: String,
         reason: String,
     },
-    /// Nobody can tell.
+    /// It cannot be determined.
     Inconclusive {
         gate: String,
         reason: String,
     },
 }
 
-/// What a look halts a run for.
+/// The result of a look that halts a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unwell {
     pub gate: String,
     pub reason: String,
-    /// The gate could not tell, and nobody said to go on.
+    /// The gate was inconclusive, and the operator did not decide to continue.
     pub inconclusive: bool,
 }
 
@@ -61,19 +61,19 @@ impl fmt::Display for Unwell {
     }
 }
 
-/// What is told during a look.
+/// Progress of a look.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GateEvent {
     Sample(Sample),
-    /// So much of the soak is left.
+    /// The rest of the soak.
     Left(Duration),
 }
 
-/// Whoever can tell how the service is.
+/// Observes the health of the service.
 pub trait Gates {
-    /// Looks until the gates of the moment have said what they have to say and the soak is over. `on` is called from the
-    /// calling thread at least every 200 ms, also with nothing; once it has not answered [`Flow::Continue`] the look ends
-    /// at once, and what it comes to does not matter.
+    /// Looks until the gates of the moment have their verdicts and the soak is over. `on` is called from the calling
+    /// thread at least every 200 ms, with an empty list if there is no news. If it returns anything but
+    /// [`Flow::Continue`], the look ends at once, and its result does not matter.
     fn look(&mut self, look: &Look, on: &mut dyn FnMut(Vec<GateEvent>) -> Flow) -> Health;
 }
 

@@ -1,39 +1,39 @@
-//! What an interrupt means while a step is under way.
+//! How an interrupt is handled during a step.
 
 use crate::fleet::Step;
 
 use super::operator::Operator;
 
-/// The operator beside one step.
+/// The operator's interrupts during one step.
 pub struct Interrupts<'a, 'b> {
     operator: &'a mut (dyn Operator + 'b),
-    /// An interrupt keeps further hosts from beginning.
+    /// Whether an interrupt stops further hosts from beginning.
     stops: bool,
-    /// An interrupt was there before the step, and was acknowledged then.
+    /// Whether there was an interrupt before the step, which is already acknowledged.
     old: bool,
-    /// The step can be ended on its hosts.
+    /// Whether the step can be aborted on its hosts.
     can_abort: bool,
 }
 
 impl<'a, 'b> Interrupts<'a, 'b> {
-    /// The operator beside a step. Unless an interrupt stops it, as it does not stop a rollback, it is acknowledged and
-    /// no more.
+    /// For one step. If the step is one that an interrupt does not stop, such as a rollback, an interrupt is only
+    /// acknowledged.
     pub fn of(operator: &'a mut (dyn Operator + 'b), step: Step, stops: bool) -> Interrupts<'a, 'b> {
         let old = !stops && operator.has_interrupted();
         Interrupts { operator, stops, old, can_abort: stops && matches!(step, Step::Run(_) | Step::Command) }
     }
 
-    /// Whether no further host is to begin.
+    /// Whether further hosts must not begin.
     pub fn stop(&mut self) -> bool {
         self.stops && self.operator.interrupted()
     }
 
-    /// What the operator can do about a new interrupt.
+    /// The advice for a new interrupt.
     pub fn advice(&mut self) -> Option<String> {
         (!self.old && self.operator.has_interrupted()).then(|| self.operator.advice(self.can_abort))
     }
 
-    /// Whether the step is to be ended on the hosts that are at work.
+    /// Whether the step is to be aborted on the hosts at work.
     pub fn abort(&mut self) -> bool {
         self.can_abort && self.operator.aborts()
     }

@@ -1,4 +1,4 @@
-//! Looking at targets without deploying anything: what they are asked, and the calls that ask it.
+//! Probes targets without deploying anything: the requests, and the calls on the fleet.
 
 use crate::config::Config;
 use crate::fleet::remarks::Remark;
@@ -8,7 +8,7 @@ use crate::wire::{Header, Holder, Service};
 use super::calls::CONTACT_TIMEOUT;
 use super::requests::header;
 
-/// What targets are asked by a command that looks at them.
+/// The requests of a command that only probes targets.
 pub struct Look {
     header: Header,
     verify: bool,
@@ -16,12 +16,12 @@ pub struct Look {
 }
 
 impl Look {
-    /// With `verify` the probe looks at the live trees as well.
+    /// With `verify` the probe also verifies the live trees.
     pub fn new(config: &Config, holder: Holder, verify: bool) -> Look {
         Look { header: header(config, holder), verify, services: None }
     }
 
-    /// The same, and the probe looks what the configured services run.
+    /// The same, and the probe also reads what the configured services run.
     pub fn at_services(self, config: &Config) -> Look {
         let services = Some(config.settings.service()).filter(|service| !service.names.is_empty());
         Look { services, ..self }
@@ -42,8 +42,8 @@ impl RequestSource for Look {
     }
 }
 
-/// Probes all of `count` targets, `batch` at once. Gives back their results by their places in the fleet; what the fleet
-/// remarks is added to `remarks`.
+/// Probes all `count` targets, `batch` at once. Returns their results by host id. Remarks of the fleet are added to
+/// `remarks`.
 pub fn look(fleet: &mut dyn Fleet, batch: usize, count: usize, remarks: &mut Vec<Remark>) -> Vec<Option<HostResult>> {
     let mut results: Vec<Option<HostResult>> = vec![None; count];
     fleet.run(&Call::contact(Step::Probe, batch, CONTACT_TIMEOUT), &tasks(count), &mut |events| {
@@ -59,7 +59,7 @@ pub fn look(fleet: &mut dyn Fleet, batch: usize, count: usize, remarks: &mut Vec
     results
 }
 
-/// Closes the sessions of all of `count` targets.
+/// Closes the sessions of all `count` targets.
 pub fn close(fleet: &mut dyn Fleet, batch: usize, count: usize, remarks: &mut Vec<Remark>) {
     fleet.run(&Call::contact(Step::Release, batch, CONTACT_TIMEOUT), &tasks(count), &mut |events| {
         for event in events {

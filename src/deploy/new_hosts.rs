@@ -1,4 +1,4 @@
-//! What hosts are told that are set up after a deployment.
+//! The request for hosts that are set up after a deployment.
 
 use anyhow::{Context, Result};
 
@@ -9,10 +9,10 @@ use crate::wire::{FLEET_REVISION, Fetch, Header, Source, StageRequest, Submodule
 use super::prepare::Prepared;
 use super::requests::extras;
 
-/// The request by which a host that is set up later installs the revision of a run, from the git server.
+/// The request with which a host that is set up later installs the revision of a run from the git server.
 ///
 /// # Errors
-/// What is wrong with checks or configuration files.
+/// The checks or configuration files are invalid.
 pub fn for_new_hosts(config: &Config, repo: &Repo, prepared: &Prepared) -> Result<StageRequest> {
     let settings = &config.settings;
     let server = config.git_server().context("git_server is not set")?;
@@ -22,7 +22,7 @@ pub fn for_new_hosts(config: &Config, repo: &Repo, prepared: &Prepared) -> Resul
     let describing = crate::repo::describing(repo, &prepared.plan.revision)?;
     let mut extras = extras(config, repo, Some(&url));
     if let Some(SubmoduleSource::Server { proxy, .. }) = &mut extras.submodules {
-        // It may hold a password, and this is for everybody who can fetch.
+        // The proxy's URL may contain a password, and everybody who can fetch can read the request.
         *proxy = None;
     }
     let basis = prepared.requests.basis();

@@ -1,9 +1,9 @@
-//! The person, or the script, behind a run.
+//! The operator of a run: a person or a script.
 
 use super::plan::Kind;
 use crate::report::{Event, Reporter};
 
-/// What the operator is asked.
+/// A question to the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
     /// After a group that is not the last.
@@ -15,7 +15,7 @@ pub enum Question {
 }
 
 impl Question {
-    /// The question for somebody whose Enter may not be meant for it: no answer is the default.
+    /// The question without a default, for when an Enter may not be meant as its answer.
     pub fn without_default(&self) -> String {
         self.to_string().replace("[Y]es", "[y]es")
     }
@@ -52,9 +52,9 @@ impl std::fmt::Display for Question {
 pub enum Answer {
     Yes,
     No,
-    /// Yes, and to every later question of the kind.
+    /// Yes, also to every later question of this kind.
     All,
-    /// Yes, and all hosts of a group at a time.
+    /// Yes, with all hosts of a group at once.
     AtOnce,
 }
 
@@ -69,7 +69,7 @@ impl Answer {
     }
 }
 
-/// Asks, and tells what was answered.
+/// Asks, and reports the answer.
 pub(super) fn ask(operator: &mut dyn Operator, report: &mut dyn Reporter, question: &Question) -> Answer {
     let answer = operator.ask(question);
     report.event(&Event::Asked {
@@ -80,35 +80,35 @@ pub(super) fn ask(operator: &mut dyn Operator, report: &mut dyn Reporter, questi
     answer
 }
 
-/// Answers questions, and may interrupt.
+/// Answers questions and may interrupt the run.
 pub trait Operator {
     fn ask(&mut self, question: &Question) -> Answer;
 
-    /// Whether the operator has asked for an end. It stays true once it was.
+    /// Whether the operator has interrupted the run. Once true, it stays true.
     fn interrupted(&mut self) -> bool;
 
-    /// Whether this run is to be undone, however far it has come: an interrupt at its very end turns it back too.
+    /// Whether this run is to be undone even if all its stages have ended.
     fn undoes(&self) -> bool {
         false
     }
 
-    /// Whether the operator has asked for an end, whatever the run makes of it.
+    /// Whether the operator has interrupted, even if the run does not stop for it.
     fn has_interrupted(&self) -> bool {
         false
     }
 
-    /// What an operator who has interrupted can do while hosts are still at work; asked for once a step. `can_abort`: the
-    /// step can be aborted on its hosts.
+    /// What the operator can do after an interrupt while hosts are still at work; called once per step. `can_abort`:
+    /// the step can be aborted on its hosts.
     fn advice(&mut self, _can_abort: bool) -> String {
         String::new()
     }
 
-    /// Whether the operator aborts the step on its hosts; asked every so often after [`Operator::advice`].
+    /// Whether the operator aborts the step on its hosts; polled after [`Operator::advice`].
     fn aborts(&mut self) -> bool {
         false
     }
 
-    /// Whose answers these are, for the log: `operator` or `--yes`.
+    /// Who gives the answers, for the log: `operator` or `--yes`.
     fn name(&self) -> &'static str;
 }
 

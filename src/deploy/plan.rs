@@ -1,4 +1,4 @@
-//! What a run is going to do, decided before anything is done.
+//! The plan of a run, made before anything is done.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::report::{GroupHead, Moment};
 use crate::targets::{Group, Target};
 use crate::wire::{Revision, RunId, Stage, StartedBy};
 
-/// What kind of run this is.
+/// The kind of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -34,46 +34,46 @@ impl Kind {
     }
 }
 
-/// How many hosts go back at a time.
+/// How many hosts are rolled back at a time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pace {
-    /// As they went forward: subgroup by subgroup, no more out of service than may be.
+    /// As in the deployment: subgroup by subgroup, with no more hosts out of service than allowed.
     #[default]
     Budget,
-    /// All of a group: to serve the new revision is worse than to serve nothing.
+    /// All hosts of a group, for when serving the new revision is worse than serving nothing.
     AtOnce,
 }
 
-/// A stage with the settings that hold for it.
+/// A stage with its settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StagePlan {
     pub stage: Stage,
-    /// Hosts at once.
+    /// Maximum number of hosts at once.
     pub batch: usize,
-    /// For one host.
+    /// Time limit for one host.
     pub timeout: Duration,
 }
 
-/// A gate as the story knows it: when it is asked. What it asks is for whoever asks it.
+/// A gate as the story knows it: when to evaluate it, but not what to query.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GatePlan {
     pub name: String,
     pub at: Vec<Moment>,
-    /// The group that it is about; `None`: every group.
+    /// The group that it is evaluated for; `None`: every group.
     pub group: Option<String>,
-    /// What it says is told, and never obeyed.
+    /// Its result is reported, but has no effect.
     #[serde(default)]
     pub observe: bool,
 }
 
 impl GatePlan {
-    /// Whether it is about this group. An empty name stands for all of them.
+    /// Whether it is evaluated for this group. An empty name stands for all groups.
     pub fn concerns(&self, group: &str) -> bool {
         group.is_empty() || self.group.as_ref().is_none_or(|own| own == group)
     }
 
-    /// Whether it is asked about a group at a moment.
+    /// Whether it is evaluated for a group at a moment.
     pub fn is_due(&self, moment: Moment, group: &str) -> bool {
         self.at.contains(&moment) && self.concerns(group)
     }
@@ -86,18 +86,18 @@ impl From<&Gate> for GatePlan {
     }
 }
 
-/// A group's place in the plan.
+/// A group's index in the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId(usize);
 
 impl GroupId {
-    /// The place, for lists that have one entry a group.
+    /// The index, for lists with one entry per group.
     pub const fn index(self) -> usize {
         self.0
     }
 }
 
-/// The whole of a run. It holds no secret, so it can be shown and kept.
+/// The plan of a whole run. It contains no secret, so it can be shown and stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     pub run: RunId,
@@ -107,34 +107,34 @@ pub struct Plan {
     pub repo: String,
     pub revision: Revision,
     pub message: String,
-    /// In order; none is empty, and no target is in two.
+    /// In order; none is empty, and no target is in two groups.
     pub groups: Vec<Group>,
     /// The primary stages, in order.
     pub stages: Vec<StagePlan>,
     /// `None`: the run ends with its primary stages.
     pub finalize: Option<StagePlan>,
     pub rollback: StagePlan,
-    /// How long a promoted host stays on its revision without a word from the deployer; zero: for ever.
+    /// The lease: how long a promoted host keeps its revision without hearing from the deployer; zero: for ever.
     #[serde(default)]
     pub confirm_timeout: Duration,
-    /// How long the turn of each host is that goes back by itself; zero: as long as a rollback may take.
+    /// The length of the turn of each host that rolls back by itself; zero: as long as a rollback may take.
     #[serde(default)]
     pub lease_slot: Duration,
     #[serde(default)]
     pub rollback_pace: Pace,
-    /// Hosts at once for probing, locking and closing.
+    /// Maximum number of hosts at once for probing, locking and closing.
     pub probe_batch: usize,
-    /// The gates that look after the service.
+    /// The gates to evaluate.
     #[serde(default)]
     pub gates: Vec<GatePlan>,
-    /// Why gates, soak and windows are passed over; `None`: they are not.
+    /// Why gates, soak and windows are skipped; `None`: they are not.
     #[serde(default)]
     pub break_glass: Option<String>,
     pub force: bool,
-    /// What the revision's working tree takes on a target that lacks it.
+    /// The disk space of the revision's working tree on a target that lacks it.
     #[serde(flatten)]
     pub need: TreeSize,
-    /// The flags that it was asked for with.
+    /// The flags that were given.
     #[serde(default)]
     pub invocation: Invocation,
 }
@@ -178,24 +178,25 @@ impl Plan {
         self.groups.iter().map(|group| group.targets.len()).sum()
     }
 
-    /// R14: whether the run soaks and asks its gates. A rollback does neither, nor does a run that leaves services alone.
+    /// R14: whether the run soaks and evaluates its gates. A rollback does neither, nor does a run that does not touch
+    /// services.
     pub fn is_watched(&self) -> bool {
         let watched = matches!(self.kind, Kind::Deploy | Kind::ServiceRestart);
         watched && self.break_glass.is_none() && self.restarts()
     }
 
-    /// Whether the run takes services down on its way forward.
+    /// Whether the run restarts services on its way forward.
     pub fn restarts(&self) -> bool {
         self.stages.iter().any(|it| it.stage.restarts())
     }
 
-    /// Whether any gate is asked at a moment, about a group or about all of them.
+    /// Whether any gate is evaluated at a moment, for a group or for all groups.
     pub fn has_gates(&self, moment: Moment, group: Option<GroupId>) -> bool {
         let group = group.map_or("", |group| &self.group(group).name);
         self.gates.iter().any(|gate| gate.is_due(moment, group))
     }
 
-    /// When a gate is asked in this run.
+    /// The moments at which a gate is evaluated in this run.
     pub fn moments_of(&self, gate: &GatePlan) -> Vec<Moment> {
         let groups = || self.groups.iter().filter(|group| gate.concerns(&group.name));
         let is_due = |moment: &Moment| match moment {
@@ -212,7 +213,7 @@ impl Plan {
         self.kind == Kind::Deploy && self.stages.iter().any(|it| it.stage == Stage::Fetch)
     }
 
-    /// The groups as the head of a report names them.
+    /// The groups for the head of a report.
     pub fn heads(&self) -> Vec<GroupHead> {
         self.groups.iter().map(GroupHead::from).collect()
     }

@@ -1,4 +1,4 @@
-//! What the stages of a run will need on targets, and what is made of what a probe found of it.
+//! What the stages of a run need on targets, and the evaluation of what a probe found.
 
 use anyhow::Result;
 
@@ -10,7 +10,7 @@ use crate::wire::{CheckType, Facts, Level, Preflight, Revision, ScriptHead, Stag
 use super::plan::{GroupId, Kind, Plan};
 use super::table::Row;
 
-/// What a run needs on its targets, beside what its requests say.
+/// What a run needs on its targets, in addition to its requests.
 #[derive(Debug, Clone, Default)]
 pub struct Ahead {
     stages: Vec<Stage>,
@@ -18,24 +18,24 @@ pub struct Ahead {
 }
 
 impl Ahead {
-    /// Of the run of a plan.
+    /// The needs of a plan.
     pub fn of(plan: &Plan, repo: &Repo, request: &StageRequest) -> Ahead {
         let mut stages: Vec<Stage> = match plan.kind {
-            // The deployment that it is a rehearsal of.
+            // A dry run needs what the deployment would need.
             Kind::DryRun => Stage::of_deployment(),
             _ => plan.stages.iter().chain(&plan.finalize).map(|it| it.stage).collect(),
         };
         if stages.contains(&Stage::Promote) {
             stages.extend([Stage::RestartService, Stage::Rollback]);
         }
-        // A run that is taken up again may be of a revision that is not here any more: then nothing is known of its scripts.
+        // The revision of a resumed run may not exist here any more. Then nothing is known of its scripts.
         let scripts = script_heads(repo, request).unwrap_or_default();
         Ahead { stages, scripts }
     }
 
-    /// For requests as they are now.
+    /// For the current requests.
     pub fn preflight(&self, request: &StageRequest) -> Preflight {
-        // What is gone back to is judged by checks of its own, and has the configuration that it had.
+        // In a rollback, the old revision's own checks and configuration are used.
         let (checks, config_files) = match request.kept {
             true => Default::default(),
             false => (request.checks.clone(), request.config_files.clone().unwrap_or_default()),
@@ -64,7 +64,7 @@ fn script_heads(repo: &Repo, request: &StageRequest) -> Result<Vec<ScriptHead>> 
     Ok(heads)
 }
 
-/// Where a script may be in the revision, the first place first.
+/// The possible paths of a script in the revision, in order of precedence.
 fn script_paths(request: &StageRequest, name: &str) -> Vec<String> {
     let control = &request.header.control_dir;
     let own = request.environment.as_ref().map(|it| format!("{control}/environments/{it}/scripts/{name}"));
@@ -80,11 +80,11 @@ fn first_line(repo: &Repo, revision: &Revision, paths: &[String]) -> Result<Opti
     Ok(None)
 }
 
-/// What a host's probe found that matters to it, and how much.
+/// The problems that a host's probe found, if they matter to this host, and how severe they are.
 fn findings<'a>(facts: &'a Facts, plan: &'a Plan, group: GroupId) -> impl Iterator<Item = (Level, &'a str)> {
     let group = plan.group(group).name.as_str();
     let ours = facts.findings.iter().filter(move |it| it.group.as_deref().is_none_or(|it| it == group));
-    // Nothing is in the way of a rollback, and of a host that is to do nothing.
+    // Problems do not matter for a rollback, or for a host that has nothing to do.
     let is_live = facts.state.current.as_ref() == Some(&plan.revision) && !plan.force;
     let only_told = match plan.kind {
         Kind::Rollback | Kind::DryRun => true,
@@ -94,14 +94,14 @@ fn findings<'a>(facts: &'a Facts, plan: &'a Plan, group: GroupId) -> impl Iterat
     ours.map(move |it| (if only_told { it.level.min(Level::Warning) } else { it.level }, it.message.as_str()))
 }
 
-/// What later stages of the run would fail at for certain, in one fragment; `None`: nothing.
+/// What later stages of the run would certainly fail at, in one fragment; `None`: nothing.
 pub fn failing(facts: &Facts, plan: &Plan, group: GroupId) -> Option<String> {
     let sure = findings(facts, plan, group).filter(|(level, _)| *level == Level::Error);
     let messages: Vec<&str> = sure.map(|(_, message)| message).collect();
     (!messages.is_empty()).then(|| messages.join("; "))
 }
 
-/// What they may fail at, each with the hosts that it was found on.
+/// What later stages may fail at, each with the hosts that it was found on.
 pub fn warnings(rows: &[Row], plan: &Plan) -> Vec<String> {
     let of = |row| {
         let Row { facts, group, target, .. }: &Row = row;

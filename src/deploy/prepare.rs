@@ -20,15 +20,15 @@ use super::revision;
 /// What the command line chose.
 #[derive(Debug, Clone, Default)]
 pub struct Choice {
-    /// To roll back is to go back to `rev`, which targets have kept.
+    /// For a rollback, `rev` is the revision to go back to, which targets have kept.
     pub kind: Kind,
     pub rev: Option<String>,
     pub stages: Option<String>,
     pub hosts: HostChoice,
-    /// What was rolled back, so that a run that names no revision is about none of them.
+    /// Revisions that were rolled back. A run that names no revision does not choose one of them.
     pub undone: HashSet<Revision>,
     pub force: bool,
-    /// Why gates, soak and windows are passed over.
+    /// Why gates, soak and windows are skipped.
     pub break_glass: Option<String>,
 }
 
@@ -37,7 +37,7 @@ pub struct Choice {
 pub enum HostChoice {
     #[default]
     All,
-    /// Those that match a host pattern, as `-l` takes it.
+    /// Hosts that match a pattern of `-l`.
     Matching(String),
     Only(Vec<Target>),
 }
@@ -53,19 +53,19 @@ impl HostChoice {
     }
 }
 
-/// A plan, what targets are asked for it, and remarks for the operator.
+/// A plan, its requests to targets, and remarks for the operator.
 pub struct Prepared {
     pub plan: Plan,
     pub requests: Requests,
     pub notes: Vec<(Level, String)>,
-    /// The control files that the run goes by.
+    /// The control files that the run uses.
     pub control_files: Digests,
 }
 
 /// Decides everything about a run. Reads the repository and its configuration, and touches nothing.
 ///
 /// # Errors
-/// The first thing that is wrong with the configuration, the target files, the checks, or the revision.
+/// The first problem with the configuration, the target files, the checks, or the revision.
 pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -> Result<Prepared> {
     let settings = &config.settings;
     let kind = choice.kind;
@@ -102,7 +102,7 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
         None => revision::unnamed(config, repo, kind, &chosen, &choice.undone)?,
     };
     notes.extend(remark);
-    // Targets keep what is gone back to, whether it is still here or not.
+    // Targets have kept the revision of a rollback, even if this host has not.
     let kept = (kind == Kind::Rollback).then(|| name.parse().ok()).flatten();
     let revision = kept.map_or_else(|| repo.resolve(&name), Ok)?;
     let tree = if kind == Kind::Deploy {
@@ -114,7 +114,7 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
     };
     notes.extend(tree.notes(&name, kind));
     match kind {
-        // An earlier revision was deployed without the scripts that it lacks; targets leave their checks out.
+        // If an earlier revision lacks a script, it was deployed without it; targets skip its check.
         Kind::Rollback => {}
         Kind::Deploy => {
             check_scripts_are_committed(config, repo, &revision, checks.iter())?;
@@ -136,7 +136,7 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
     };
     let stage_plan = |stage| StagePlan { stage, batch: settings.batch_size(stage), timeout: settings.timeout(stage) };
     let primary = chosen.iter().filter(|stage| **stage != Stage::Finalize && !idle(**stage));
-    // Going back takes no room.
+    // A rollback needs no disk space.
     let brings = kind == Kind::Deploy && chosen.contains(&Stage::Fetch);
     let parts = if brings { parts(config, repo, &revision)? } else { Parts::default() };
     if brings {
@@ -155,7 +155,7 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
         stages: primary.map(|stage| stage_plan(*stage)).collect(),
         finalize: chosen.contains(&Stage::Finalize).then(|| stage_plan(Stage::Finalize)),
         rollback: stage_plan(Stage::Rollback),
-        // What is not to be finalized has nothing to be confirmed by.
+        // Without finalize nothing would confirm the revision.
         confirm_timeout: if chosen.contains(&Stage::Finalize) { settings.confirm_timeout } else { Duration::ZERO },
         probe_batch: settings.batch_size,
         lease_slot: settings.lease_slot.unwrap_or_default(),
@@ -215,7 +215,7 @@ fn check_scripts_are_committed<'a>(
                     "check {name}: its script is in the submodule {control}: set git_submodules, so that targets get it"
                 )
             }
-            // Which scripts it holds, the targets find.
+            // The targets find out which scripts it has.
             _ => Ok(()),
         };
     }

@@ -10,7 +10,7 @@ use super::table::Row;
 use crate::report::causes;
 use crate::targets::{Target, fold};
 
-/// What stands against deploying to a host of a group with these facts.
+/// Why a host of a group with these facts cannot be deployed to.
 pub fn unfit(facts: &Facts, plan: &Plan, group: GroupId) -> Option<Fault> {
     if plan.kind == Kind::DryRun {
         return None;
@@ -22,7 +22,7 @@ pub fn unfit(facts: &Facts, plan: &Plan, group: GroupId) -> Option<Fault> {
     }
 }
 
-/// The same of what the first stage would fail at.
+/// The same for what the first stage would fail at.
 fn now_unfit(facts: &Facts, plan: &Plan) -> Option<Fault> {
     if let Some(fault) = in_the_way(facts, &plan.run) {
         return Some(fault);
@@ -51,7 +51,7 @@ fn now_unfit(facts: &Facts, plan: &Plan) -> Option<Fault> {
     }
 }
 
-/// Who works on a host that a run is about to change.
+/// Who else is at work on a host that a run is about to change.
 pub fn in_the_way(facts: &Facts, run: &RunId) -> Option<Fault> {
     if let Some(by) = facts.locked.as_ref().filter(|by| by.run != *run) {
         return Some(Fault::Locked { by: Box::new(by.clone()) });
@@ -62,7 +62,7 @@ pub fn in_the_way(facts: &Facts, run: &RunId) -> Option<Fault> {
     facts.scap.as_ref().map(|scap| Fault::failed(format!("{scap}: wait until it has ended, or end it")))
 }
 
-/// Why the stages that were chosen cannot run on this host: they need what an earlier stage leaves, and it is not there.
+/// Why the selected stages cannot run on this host: they need the result of an earlier stage, which is missing.
 fn out_of_turn(facts: &Facts, plan: &Plan) -> Option<String> {
     if plan.kind != Kind::Deploy || plan.brings_code() {
         return None;
@@ -79,7 +79,7 @@ fn out_of_turn(facts: &Facts, plan: &Plan) -> Option<String> {
     None
 }
 
-/// What the operator should know of hosts that can be deployed to.
+/// Remarks on hosts that can be deployed to.
 pub fn warnings(rows: &[Row], plan: &Plan) -> Vec<String> {
     fn lease(row: &Row) -> Option<((), String, &Target)> {
         Some(((), row.facts.as_ref()?.lease.as_ref()?.to_string(), &row.target))
@@ -90,7 +90,7 @@ pub fn warnings(rows: &[Row], plan: &Plan) -> Vec<String> {
     warnings
 }
 
-/// Targets of the plan that are one target under two names, in the order of the plan: the first such pair.
+/// The first pair of targets, in the order of the plan, that are one machine under two names.
 pub fn twins<'a>(mut hosts: impl Iterator<Item = (&'a Target, Option<&'a Facts>)>) -> Option<(&'a Target, &'a Target)> {
     let mut seen: HashMap<&str, &Target> = HashMap::new();
     hosts.find_map(|(target, facts)| {
@@ -99,7 +99,7 @@ pub fn twins<'a>(mut hosts: impl Iterator<Item = (&'a Target, Option<&'a Facts>)
     })
 }
 
-/// What is said of such a pair.
+/// The message for such a pair.
 pub fn one_under_two_names((one, other): (&Target, &Target)) -> String {
     format!("{one} and {other} are the same machine: remove one of the two from the target files")
 }

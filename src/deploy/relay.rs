@@ -1,4 +1,4 @@
-//! One call on the fleet, told to the reporters as it goes.
+//! One call on the fleet, reported while it runs.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
@@ -9,36 +9,36 @@ use crate::report::{Event, Note, Reporter};
 use crate::targets::Target;
 use crate::wire::Outcome;
 
-/// Whoever keeps account of the hosts of a call, and decides whether more of them begin.
+/// Keeps account of the hosts of a call, and decides whether more of them may begin.
 pub trait Observer {
     fn target(&self, host: HostId) -> &Target;
 
     fn started(&mut self, _: HostId) {}
 
-    /// Takes a host's end in. Gives back the outcome that is told and counted, and whether further hosts may begin.
+    /// Processes a host's end. Returns the outcome to report and count, and whether further hosts may begin.
     fn ended(&mut self, host: HostId, result: HostResult) -> (Outcome, Flow);
 
-    /// Whether the operator wants no further host to begin; asked every so often.
+    /// Whether the operator wants no further host to begin; polled.
     fn interrupted(&mut self, report: &mut dyn Reporter) -> bool;
 
-    /// What the operator can do about the hosts that are still at work; `None` unless there was an interrupt that was not
-    /// acknowledged yet.
+    /// What the operator can do about the hosts that are still at work; `None` if there is no interrupt, or it is
+    /// acknowledged already.
     fn advice(&mut self) -> Option<String> {
         None
     }
 
-    /// Whether the operator wants the step ended on the hosts at work; asked once the interrupt is acknowledged.
+    /// Whether the operator aborts the step on the hosts at work; polled once the interrupt is acknowledged.
     fn aborts(&mut self) -> bool {
         false
     }
 }
 
-/// The event of a remark that was made during a step.
+/// The event for a remark made during a step.
 fn note(Remark { level, host, message }: Remark, step: Step) -> Event {
     Event::Note(Note { level, message, host, step: Some(step) })
 }
 
-/// Tells the reporters the fleet's remarks, and nothing else, of a step that nobody follows.
+/// Reports only the fleet's remarks, for a step that is not reported itself.
 pub fn relay_remarks(events: Vec<HostEvent>, step: Step, report: &mut dyn Reporter) -> Flow {
     for event in events {
         if let HostEvent::Remark(remark) = event {
@@ -48,14 +48,14 @@ pub fn relay_remarks(events: Vec<HostEvent>, step: Step, report: &mut dyn Report
     Flow::Continue
 }
 
-/// Whom a call did not begin on.
+/// The hosts on which a call did not begin.
 pub struct Left {
     pub hosts: Vec<HostId>,
-    /// Somebody wanted no further host to begin; else there was no room for them.
+    /// Whether the call was stopped; otherwise there was no room for these hosts.
     pub stopped: bool,
 }
 
-/// Makes a call on the fleet: tells the observer and the reporters, and names who was not attempted.
+/// Makes a call on the fleet. Informs the observer and the reporters, and returns the hosts that were not attempted.
 pub fn relay(
     fleet: &mut dyn Fleet,
     call: &Call,

@@ -1,5 +1,5 @@
-//! What targets are asked in a run: made once of the configuration and the repository. The fleet completes it for each
-//! step.
+//! The requests of a run to its targets, made once from the configuration and the repository. The fleet completes them
+//! for each step.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -21,58 +21,58 @@ use super::preflight::Ahead;
 /// The control folder of a repository that was made for Scap.
 const SCAPS: &str = "scap";
 
-/// What targets are asked in a run.
+/// The requests of a run to its targets.
 #[derive(Clone)]
 pub struct Requests {
     pub(super) request: Arc<StageRequest>,
     pub(super) shallow: Vec<Revision>,
     pub(super) parts: Arc<Parts>,
-    /// The repository on the git server, and the proxy on the way to it.
+    /// The repository on the git server, and the proxy for it.
     pub(super) server: Option<(String, Option<String>)>,
     /// The deployment's tag, once it is set: targets fetch it from the git server.
     pub(super) tag: Arc<OnceLock<String>>,
     /// The tags that describe the revision, once they are known.
     pub(super) describing: Arc<OnceLock<DescribingTags>>,
-    /// What the probe looks at.
+    /// What the probe reads.
     pub(super) ahead: Arc<Ahead>,
     /// How the targets of each group are drained.
     pub(super) drains: Arc<BTreeMap<String, Drain>>,
-    /// For the commands that remarks name.
+    /// For the commands that remarks suggest.
     pub(super) invocation: Invocation,
 }
 
 impl Requests {
-    /// What the requests of all stages have in common.
+    /// What all stage requests have in common.
     pub fn basis(&self) -> &StageRequest {
         &self.request
     }
 
-    /// The deployment's tag, if it has one by now.
+    /// The deployment's tag, if it is already set.
     pub fn tag(&self) -> Option<&str> {
         self.tag.get().map(String::as_str)
     }
 
-    /// Says which tags describe the revision.
+    /// Sets the tags that describe the revision.
     pub fn set_describing(&self, tags: DescribingTags) {
         let _ = self.describing.set(tags);
     }
 
-    /// Names the tag that targets fetch by.
+    /// Sets the tag that targets fetch.
     pub fn set_tag(&self, tag: &str) {
         let _ = self.tag.set(tag.to_owned());
     }
 
-    /// Whether targets fetch from a git server, so that no pack has to be sent.
+    /// Whether targets fetch from a git server, so that no pack is sent.
     pub fn by_server(&self) -> bool {
         self.server.is_some()
     }
 
-    /// The submodules and large files that are brought with the revision.
+    /// The submodules and large files that are sent with the revision.
     pub fn parts(&self) -> &Parts {
         &self.parts
     }
 
-    /// The commits whose parents this host lacks, in the repository and its submodules.
+    /// The shallow commits of the repository and its submodules: this host lacks their parents.
     pub fn shallow(&self) -> &[Revision] {
         &self.shallow
     }
@@ -110,10 +110,10 @@ impl RequestSource for Requests {
     }
 }
 
-/// The submodules and large files of a revision that this host has to have.
+/// The submodules and large files of a revision that this host needs.
 ///
 /// # Errors
-/// The first that is not here, and a repository without what its program needs.
+/// The first one that is missing, or a repository that its program cannot use.
 pub fn parts(config: &Config, repo: &Repo, revision: &Revision) -> Result<Parts> {
     let settings = &config.settings;
     if settings.git_fat && !repo.file_exists(revision, ".gitfat")? {
@@ -124,10 +124,10 @@ pub fn parts(config: &Config, repo: &Repo, revision: &Revision) -> Result<Parts>
     Parts::of(repo, revision, Wanted { submodules, large_files })
 }
 
-/// What targets are asked in the run of a plan, as the configuration stands now.
+/// The requests for the run of a plan, from the current configuration.
 ///
 /// # Errors
-/// What is wrong with checks or configuration files.
+/// The checks or configuration files are invalid.
 pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts: Parts) -> Result<Requests> {
     let settings = &config.settings;
     let (config_files, templates, vars) = match config.config_files()?.0 {
@@ -172,7 +172,7 @@ pub fn requests(config: &Config, repo: &Repo, plan: &Plan, holder: Holder, parts
     Ok(Requests { request, shallow, parts, server, tag, describing, ahead, drains, invocation })
 }
 
-/// What every request of a command begins with, as the configuration stands now.
+/// What every request of a command begins with, from the current configuration.
 pub(super) fn header(config: &Config, holder: Holder) -> Header {
     let settings = &config.settings;
     Header {
@@ -186,28 +186,28 @@ pub(super) fn header(config: &Config, holder: Holder) -> Header {
     }
 }
 
-/// The umask on targets. Scap's key is about the deploy host alone: on its targets the login's counts.
+/// The umask on targets. Scap's key only affects the deploy host: Scap's targets use the umask of the login.
 fn umask(config: &Config) -> Option<u32> {
     (config.control_name != SCAPS).then_some(config.settings.umask)
 }
 
-/// The old revisions that targets keep. Scap counts the live one among them.
+/// How many old revisions targets keep. Scap's number includes the live one.
 fn cache_revs(config: &Config) -> usize {
     config.settings.cache_revs.saturating_sub(usize::from(config.control_name == SCAPS))
 }
 
-/// The repository on the git server, if there is one, and the proxy on the way to it.
+/// The repository on the git server, if there is one, and the proxy for it.
 pub(super) fn server(config: &Config) -> Option<(String, Option<String>)> {
     let settings = &config.settings;
     let url = |server: &String| format!("{}://{server}/{}/.git", settings.git_scheme, settings.git_repo);
     settings.git_server.as_ref().map(|server| (url(server), settings.http_proxy.clone()))
 }
 
-/// What belongs into the tree beside the revision's own files, and where targets get it.
+/// What belongs in the tree in addition to the revision's own files, and where targets get it.
 pub(super) fn extras(config: &Config, repo: &Repo, server: Option<&str>) -> ExternalContent {
     let settings = &config.settings;
     let submodules = settings.git_submodules.then(|| match server {
-        // A password in the deploy host's own configuration is not for every target.
+        // Targets must not get a password from the deploy host's own configuration.
         _ if settings.git_upstream_submodules => SubmoduleSource::Upstream { base: repo.upstream() },
         Some(url) => SubmoduleSource::Server { url: url.to_owned(), proxy: settings.http_proxy.clone() },
         None => SubmoduleSource::Session,
@@ -219,7 +219,7 @@ pub(super) fn extras(config: &Config, repo: &Repo, server: Option<&str>) -> Exte
     ExternalContent { submodules, lfs, fat: settings.git_fat }
 }
 
-/// A git server's name without who logs in there, unless that is a name alone, as over ssh.
+/// A git server's URL without credentials. A user name without a password, as for ssh, is kept.
 fn without_login(server: &str) -> String {
     match server.rsplit_once('@') {
         Some((user, host)) if user.contains(':') => host.to_owned(),
@@ -227,13 +227,13 @@ fn without_login(server: &str) -> String {
     }
 }
 
-/// What Scap's own programs would have to know of a deployment, where they are at home.
+/// What Scap's programs need to know about a deployment, in a repository that is also used with Scap.
 fn for_scap(config: &Config, repo: &Repo) -> Option<Box<ForScap>> {
     let settings = &config.settings;
     let managers = [(settings.git_lfs, "git-lfs"), (settings.git_fat, "git-fat")];
     config.is_known_to_scap().then(|| {
         Box::new(ForScap {
-            // Scap's files are for everybody who can fetch.
+            // Everybody who can fetch can read Scap's files.
             git_server: config.git_server().map(without_login),
             git_scheme: settings.git_scheme.clone(),
             git_submodules: settings.git_submodules,

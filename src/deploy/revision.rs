@@ -1,4 +1,4 @@
-//! Which revision a run is about, and what of it stays behind.
+//! The revision of a run, and the parts of it that targets do not get.
 
 use std::collections::HashSet;
 
@@ -11,11 +11,11 @@ use crate::wire::{Level, Revision, Stage};
 
 use super::plan::Kind;
 
-/// Files that a remark names.
+/// How many files a remark names.
 pub const SHOWN: usize = 5;
 
-/// The name of the revision that a run is about when the command line names none, and a remark. What brings no code is
-/// about what was brought last and not taken back, which a deployment tag names; `HEAD` may be ahead of that.
+/// The revision of a run if the command line names none, and a remark. A run that brings no code is for the last
+/// revision that was deployed and not rolled back, according to the deployment tags; `HEAD` may be newer.
 pub fn unnamed(
     config: &Config,
     repo: &Repo,
@@ -35,7 +35,7 @@ pub fn unnamed(
     Ok((format!("refs/tags/{tag}"), Some((Level::Info, note))))
 }
 
-/// Warnings about parts of a revision that targets do not get, since the keys that bring them are off.
+/// Warnings about parts of a revision that targets do not get because the keys for them are off.
 pub fn left_out(config: &Config, repo: &Repo, revision: &Revision) -> Result<Vec<Note>> {
     let settings = &config.settings;
     if settings.git_submodules && settings.git_lfs && settings.git_fat {

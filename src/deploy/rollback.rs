@@ -1,4 +1,4 @@
-//! R10: the way back, subgroup by subgroup in reverse.
+//! R10: the rollback, subgroup by subgroup in reverse order.
 
 use crate::fleet::{Call, Flow, HostId};
 use crate::targets::Group;
@@ -40,7 +40,7 @@ impl Deployment<'_> {
         End::Halted
     }
 
-    /// Why a run does not go on, for whoever is asked about its rollback.
+    /// Why a run was halted, for the question about its rollback.
     fn why(&self, halt: &Halt) -> String {
         match halt {
             Halt::Limit { group } => format!("failure limit of {} exceeded", self.plan.group(*group).name),
@@ -51,8 +51,8 @@ impl Deployment<'_> {
         }
     }
 
-    /// Rolls hosts of a group back, no more of them at once than the deployment took: services are restarted on the way
-    /// back too (R13). Those that are out of service anyway go first, since that costs nothing.
+    /// Rolls hosts of a group back, no more of them at once than in the deployment, since a rollback restarts services
+    /// too (R13). Hosts that are already out of service go first, since they use no capacity.
     pub(super) fn roll_back_hosts(&mut self, group: GroupId, hosts: Vec<HostId>, pace: Pace) {
         let plan = self.plan;
         let call = rollback_call(plan, group, pace);
@@ -69,7 +69,7 @@ impl Deployment<'_> {
         }
     }
 
-    /// Neither a failure nor an interrupt cuts it short.
+    /// Neither a failure nor an interrupt stops it.
     fn roll_back_subgroup(&mut self, group: GroupId, call: &Call, label: &str, hosts: Vec<HostId>, pace: Pace) {
         let plan = self.plan;
         let ended = |table: &mut Table, host, result| {
@@ -89,18 +89,18 @@ impl Deployment<'_> {
     }
 }
 
-/// Whether the hosts of a group do not all go back together anyway.
+/// Whether the hosts of a group are rolled back in several turns.
 fn takes_turns(group: &Group) -> bool {
     group.max_unavailable.is_some() || group.subgroups().len() > 1
 }
 
-/// What was touched and is not back yet.
+/// Whether the host was touched and is not rolled back yet.
 fn needs_rollback(row: &Row) -> bool {
     use HostState::*;
     row.touched && matches!(row.state(), Ready | Failed | Unknown | Unreachable | Finalized | FinalizeFailed)
 }
 
-/// The batch limit of a promote holds for a rollback as well, which promotes another revision.
+/// The batch limit of promote applies to a rollback as well, since that also promotes a revision.
 fn rollback_call(plan: &Plan, group: GroupId, pace: Pace) -> Call {
     let call = stage_call(plan, group, &plan.rollback, plan.force);
     if pace == Pace::AtOnce {

@@ -1,7 +1,7 @@
 //! The story of a deployment: groups, subgroups, stages, limit, questions, then finalize or rollback.
 //!
-//! It decides and does nothing else: hosts are reached through a [`Fleet`], people through an [`Operator`] and
-//! [`Reporter`]s. The rules R1 to R15 that the comments name are stated in DESIGN.md.
+//! The story only makes decisions. It reaches hosts through a [`Fleet`], and people through an [`Operator`] and
+//! [`Reporter`]s. The rules R1 to R15 that the comments name are in DESIGN.md.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -23,13 +23,13 @@ use super::relay::{Left, Observer, relay, relay_remarks};
 use super::table::{HostState, Table};
 use super::verdict::{End, Verdict};
 
-/// Why a run does not go on.
+/// Why a run was halted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Halt {
     Limit {
         group: GroupId,
     },
-    /// R13: hosts that are out of service leave no room for the others.
+    /// R13: so many hosts are out of service that no other may go out.
     Capacity {
         why: String,
     },
@@ -66,7 +66,7 @@ pub(super) struct Deployment<'a> {
     pub(super) table: Table,
     /// The operator said to continue with all groups.
     go_on: bool,
-    /// Why the run was halted, where the hosts' own failures do not say it.
+    /// Why the run was halted, if the failures of hosts do not explain it.
     pub(super) why: Option<String>,
 }
 
@@ -104,7 +104,7 @@ impl Deployment<'_> {
         if self.go_on || self.plan.kind == Kind::DryRun {
             return Ok(());
         }
-        // Whoever has asked for the end of the run is not asked whether it goes on.
+        // After an interrupt the operator is not asked whether to continue.
         self.heed_interrupt()?;
         let answer = self.ask(&Question::Continue { kind: self.plan.kind, group: self.plan.group(group).name.clone() });
         self.heed_interrupt()?;
@@ -118,7 +118,7 @@ impl Deployment<'_> {
         }
     }
 
-    /// One group: its subgroups, then its failed hosts again (R11), until the limit is judged for good.
+    /// Deploys one group: its subgroups, then its failed hosts again (R11), then the limit is judged finally.
     fn deploy_group(&mut self, group: GroupId) -> Result<(), Halt> {
         let mut rounds = self.plan.group(group).retry_failed;
         loop {
@@ -144,8 +144,8 @@ impl Deployment<'_> {
         Ok(())
     }
 
-    /// Takes each subgroup through the stages that its hosts have before them, until the group's limit is exceeded (R7) or
-    /// there is no room for further hosts (R13).
+    /// Takes each subgroup through the remaining stages of its hosts, until the group's limit is exceeded (R7) or there
+    /// is no room for further hosts (R13).
     fn sweep(&mut self, group: GroupId) -> Result<(), Halt> {
         for (label, members) in self.plan.subgroups_of(group) {
             if self.exceeded(group) || self.is_used_up(group) {
@@ -167,7 +167,7 @@ impl Deployment<'_> {
                 hosts.retain(|host| self.table.row(*host).passed == index);
                 self.run_stage(group, &label, stage, index, hosts, Try::First)?;
             }
-            // One that no host got through has nothing to show, and one that was not finished is no time to look.
+            // If no host of the subgroup succeeded, or it was not finished, there is nothing to observe.
             let is_over = !self.exceeded(group) && self.ready_for_more(members.clone()).is_empty();
             if is_over && !self.complete(members).is_empty() {
                 self.watch_subgroup(group, &label)?;
@@ -176,8 +176,8 @@ impl Deployment<'_> {
         Ok(())
     }
 
-    /// R11: the failed hosts once more, from the first stage to the one that failed, with a forced checkout. As at their
-    /// first try, no more of them at once than a subgroup has.
+    /// R11: tries the failed hosts again, from the first stage to the one that failed, with a forced checkout. As in
+    /// the first attempt, no more of them at once than a subgroup has.
     fn retry(&mut self, group: GroupId, hosts: Vec<HostId>) -> Result<(), Halt> {
         let name = self.plan.group(group).name.clone();
         let failed = counted(hosts.len(), "failed host");
@@ -194,7 +194,7 @@ impl Deployment<'_> {
         Ok(())
     }
 
-    /// One primary stage on hosts of one group.
+    /// Runs one primary stage on hosts of one group.
     fn run_stage(
         &mut self,
         group: GroupId,
@@ -205,7 +205,7 @@ impl Deployment<'_> {
         which: Try,
     ) -> Result<(), Halt> {
         let plan = self.plan;
-        // What is announced is begun: an interrupt is heeded ahead of a subgroup, and after each step that ran.
+        // An announced step is also begun. Interrupts are checked before a subgroup, and after each step.
         if hosts.is_empty() {
             return Ok(());
         }
@@ -213,11 +213,11 @@ impl Deployment<'_> {
         let call = stage_call(plan, group, stage, force);
         let limit = plan.group(group).limit;
         let size = plan.group(group).targets.len();
-        // A host that is tried again counts already: the limit does not keep it from its second chance.
+        // A host that is tried again already counts as failed, so the limit must not stop the retry.
         let stops = which == Try::First && plan.kind != Kind::DryRun;
         let members = plan.subgroups_of(group).into_iter().find(|(name, _)| name == label);
         let capacity = Capacity::of(plan.group(group), members.map_or(size, |(_, members)| members.count()));
-        // Whom there is no room for waits until the group is judged.
+        // Hosts for which there is no room wait until the group is judged.
         self.take_turns(&call, group, (label, hosts), capacity, true, |table, host, result| {
             table.ended(host, stage.stage, index, result, plan);
             match stops && limit.exceeded_by(table.failed_in(group), size) {
@@ -236,8 +236,8 @@ impl Deployment<'_> {
         Ok(())
     }
 
-    /// R9: after all groups, group by group, on the hosts that passed every primary stage. Until the last of them has
-    /// been begun an interrupt still turns the run back; one by whoever undoes the run does so at any time.
+    /// R9: finalizes, after all groups, group by group, the hosts that passed every primary stage. Until the last of
+    /// them has begun, an interrupt leads to a rollback; if the run is to be undone, it does so at any time.
     fn finalize(&mut self) -> Result<(), Halt> {
         let plan = self.plan;
         let Some(finalize) = &plan.finalize else { return self.heed_late_interrupt() };
@@ -257,7 +257,7 @@ impl Deployment<'_> {
         self.heed_late_interrupt()
     }
 
-    /// When all stages are over, only whoever undoes the run still turns it back.
+    /// After all stages, only an interrupt of an operator who undoes the run still leads to a rollback.
     fn heed_late_interrupt(&mut self) -> Result<(), Halt> {
         if self.operator.undoes() { self.heed_interrupt() } else { Ok(()) }
     }
@@ -269,8 +269,8 @@ impl Deployment<'_> {
         hosts
     }
 
-    /// Reads those hosts again that only the journal of an earlier deployer has told of, touched or not: the verdict is
-    /// about what they run now. One that cannot be read keeps what the journal says of it.
+    /// Reads the state of hosts again that is only known from the journal of an earlier deployer, touched or not: the
+    /// verdict is about what they run now. A host that cannot be read keeps its state from the journal.
     fn read_again(&mut self) {
         let plan = self.plan;
         let recalled = |host: &HostId| self.table.row(*host).facts.is_some() && self.fleet.recalls(*host);
@@ -282,7 +282,7 @@ impl Deployment<'_> {
         });
     }
 
-    /// Lets go of every lock and session.
+    /// Releases every lock and session.
     fn close(&mut self) {
         let reached = self.plan.hosts().filter(|host| self.table.row(*host).facts.is_some());
         let tasks: Vec<Task> = reached.map(Task::first).collect();
@@ -292,7 +292,7 @@ impl Deployment<'_> {
         }
     }
 
-    /// Runs a step that an interrupt stops; says whether one did.
+    /// Runs a step that an interrupt can stop; returns whether one did.
     pub(super) fn run_step(
         &mut self,
         call: &Call,
@@ -307,7 +307,7 @@ impl Deployment<'_> {
         self.operator.interrupted()
     }
 
-    /// One call on the fleet, which keeps the table.
+    /// Makes one call on the fleet, and updates the table.
     pub(super) fn run_call(
         &mut self,
         call: &Call,
@@ -335,7 +335,7 @@ impl Deployment<'_> {
         relay(*fleet, call, label, &tasks, *report, &mut OneCall { table, interrupts, stage, ended })
     }
 
-    /// When a host goes back by itself, in seconds after the end of its lease.
+    /// When a host rolls back by itself, in seconds after the end of its lease.
     fn lease_slot(&self, host: HostId) -> u64 {
         let group = self.table.row(host).group;
         let place = self.plan.hosts_of(group).position(|other| other == host).unwrap_or_default();
@@ -358,7 +358,7 @@ impl Deployment<'_> {
         });
     }
 
-    /// R4, R5: more distinct hosts of the whole group than its limit.
+    /// R4, R5: whether more distinct hosts of the whole group have failed than its limit.
     pub(super) fn exceeded(&self, group: GroupId) -> bool {
         let head = &self.plan.group(group);
         self.plan.kind != Kind::DryRun && head.limit.exceeded_by(self.table.failed_in(group), head.targets.len())
@@ -383,7 +383,7 @@ impl Deployment<'_> {
     }
 }
 
-/// What one call does to the table.
+/// Updates the table during one call.
 struct OneCall<'a, 'b, F> {
     table: &'a mut Table,
     interrupts: Interrupts<'a, 'b>,
@@ -405,7 +405,7 @@ impl<F: FnMut(&mut Table, HostId, HostResult) -> Flow> Observer for OneCall<'_, 
     fn ended(&mut self, host: HostId, result: HostResult) -> (Outcome, Flow) {
         let outcome = result.outcome.clone();
         let flow = (self.ended)(self.table, host, result);
-        // What the host calls a success may have been found wanting when it was judged.
+        // A result that the host reports as a success may still have been judged a failure.
         match &self.table.row(host).trouble {
             Some(trouble) if outcome.is_ok() && trouble.stage == self.stage => (Err(trouble.fault.clone()), flow),
             _ => (outcome, flow),
@@ -425,7 +425,7 @@ impl<F: FnMut(&mut Table, HostId, HostResult) -> Flow> Observer for OneCall<'_, 
     }
 }
 
-/// Whether a stage runs on a host for the first time, or once more after a failure.
+/// Whether a stage runs on a host for the first time, or again after a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Try {
     First,

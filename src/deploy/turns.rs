@@ -1,4 +1,4 @@
-//! R13: the hosts of a step take turns, so that no more of their group are out of service than may be.
+//! R13: the hosts of a step take turns, so that no more of their group are out of service than allowed.
 
 use crate::fleet::{Call, Flow, HostId, HostResult, Step};
 use crate::report::Event;
@@ -12,9 +12,9 @@ use super::story::Deployment;
 use super::table::{HostState, Row, Table};
 
 impl Deployment<'_> {
-    /// Runs a step on hosts of one group. Those that do not go out of service for it, or are out anyway, go first and
-    /// take no room; of the others as many at a time as there is room for, where a host that failed keeps its place.
-    /// Gives back whom there was no room for.
+    /// Runs a step on hosts of one group. Hosts that do not go out of service for it, or already are, go first and use
+    /// no room. Of the others, as many run at a time as there is room for; a host that failed keeps using its room.
+    /// Returns the hosts for which there was no room.
     pub(super) fn take_turns(
         &mut self,
         call: &Call,
@@ -35,14 +35,14 @@ impl Deployment<'_> {
         )
     }
 
-    /// The hosts of a group that are out of service, also those that this run leaves alone.
+    /// The hosts of a group that are out of service, including those that this run does not touch.
     pub(super) fn out_in(&self, group: GroupId) -> Vec<&Target> {
         let rows = self.plan.hosts_of(group).map(|host| self.table.row(host));
         let own = rows.filter(|row| row.is_out()).map(|row| &row.target);
         own.chain(&self.plan.group(group).out_elsewhere).collect()
     }
 
-    /// Whether hosts of a group wait for their turn, and there is no room for any of them.
+    /// Whether hosts of a group are waiting, and there is no room for any of them.
     pub(super) fn is_used_up(&self, group: GroupId) -> bool {
         let plan = self.plan;
         let waits = |row: &Row| row.state() == HostState::Ready && row.passed < plan.stages.len() && !row.is_out();
@@ -51,7 +51,7 @@ impl Deployment<'_> {
             && plan.hosts_of(group).any(|host| waits(self.table.row(host)))
     }
 
-    /// Tells that there is no room left; the sentence that says so.
+    /// Reports that there is no room left, and returns the message.
     pub(super) fn report_used_up(&mut self, group: GroupId) -> String {
         let head = self.plan.group(group);
         let out = self.out_in(group);
@@ -63,7 +63,8 @@ impl Deployment<'_> {
 }
 
 /// Makes a call on hosts: first on those that need no room, then on those that go out of service for it, as many at a
-/// time as there is `room` for. Nobody begins any more once a call was stopped. Gives back whom there was no room for.
+/// time as there is `room` for. After a call was stopped, no further host begins. Returns the hosts for which there was
+/// no room.
 pub fn in_turns<S>(
     story: &mut S,
     call: &Call,

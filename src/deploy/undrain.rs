@@ -1,4 +1,4 @@
-//! R15: whoever was drained and not put back, by a stage that died or failed, gets another chance at the end of a run.
+//! R15: hosts that are still drained, because a stage died or failed, get another chance at the end of a run.
 
 use crate::fleet::{Call, Flow, HostId, Step};
 use crate::wire::Stage;
@@ -9,8 +9,8 @@ use super::story::Deployment;
 use super::table::{HostState, Row};
 
 impl Deployment<'_> {
-    /// Asks the drained hosts of each group to go back into service if they are healthy on what is live there. It decides
-    /// nothing, and neither a failure nor an interrupt cuts it short.
+    /// Asks the drained hosts of each group to go back into service if they are healthy on their live revision. This
+    /// does not affect the course of the run, and neither a failure nor an interrupt cuts it short.
     pub(super) fn undrain(&mut self) {
         let plan = self.plan;
         if plan.kind == Kind::DryRun {
@@ -35,7 +35,7 @@ impl Deployment<'_> {
     }
 }
 
-/// Whether a host that can be asked was last read as drained.
+/// Whether a host can be reached and is drained, as last read from it.
 fn is_left_drained(row: &Row) -> bool {
     use HostState::*;
     let can_be_asked = !matches!(row.state(), Waiting | Unreachable | Refused | Running(_) | MovedOn);

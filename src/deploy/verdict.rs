@@ -1,4 +1,4 @@
-//! What a run came to, and the one exit status for it.
+//! The verdict on a run, with its exit status.
 
 use crate::exit_code::ExitCode;
 use crate::report::{Cause, HostRow, causes};
@@ -11,23 +11,23 @@ use super::probe::{one_under_two_names, twins};
 use super::table::{Failure, HostState, Row, Table};
 use super::way_out;
 
-/// Causes of failing checks that a verdict names.
+/// How many causes of failing checks a verdict names.
 const NAMED: usize = 3;
 
-/// How a story left off.
+/// How a story ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     /// Every group was deployed to.
     Done,
-    /// It stopped in the middle, and rolled back what it could.
+    /// It was halted, and rolled back what it could.
     Halted,
-    /// It stopped in the middle, and the operator wanted no rollback.
+    /// It was halted, and the operator declined the rollback.
     RollbackDeclined,
     /// Another run holds a target; nothing was touched.
     Locked,
     /// Too many hosts cannot be deployed to; nothing was touched.
     LimitUntouched,
-    /// Hosts that are out of service leave no room for the others; nothing was touched.
+    /// So many hosts are out of service that no other may go out; nothing was touched.
     UsedUpUntouched,
     /// Two targets are one machine; nothing was touched.
     OneUnderTwoNames,
@@ -38,7 +38,7 @@ pub enum End {
 }
 
 impl End {
-    /// Whether no host was begun on.
+    /// Whether no stage was started on any host.
     pub(super) fn is_untouched(self) -> bool {
         !matches!(self, End::Done | End::Halted | End::RollbackDeclined)
     }
@@ -48,23 +48,23 @@ impl End {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
     pub text: String,
-    /// What to type for hosts that are not where they should be.
+    /// The commands for hosts that are not in the state that they should be in.
     pub ways_out: Vec<String>,
     pub code: ExitCode,
     pub rows: Vec<HostRow>,
-    /// Of a run that went through to finalize, for each target in the order of the plan whether it is finalized; `None` for
-    /// one that somebody else has deployed to since.
+    /// If the run was finalized: for each target, in the order of the plan, whether it is finalized; `None` for one to
+    /// which somebody else has deployed since.
     pub finalized: Option<Vec<Option<bool>>>,
     /// Whether the run's revision is finalized on a host, or may have stayed live there.
     pub stayed: bool,
 }
 
 impl Verdict {
-    /// `why`: what halted the run, where the hosts' failures do not say it.
+    /// `why`: what halted the run, if the failures of hosts do not explain it.
     pub fn of(end: End, why: Option<&str>, table: &Table, plan: &Plan) -> Verdict {
         let Judgement { text, ways_out, code } = judge(end, why, table, plan);
         let (text, code) = name_drained(end, table, text, code);
-        // What succeeded nowhere is not what the hosts should run.
+        // A revision that succeeded on no host is not the one that the hosts should run.
         let through = end == End::Done
             && plan.finalize.is_some()
             && plan.kind.changes_revision()
@@ -83,13 +83,13 @@ impl Verdict {
 }
 
 impl Verdict {
-    /// All of it in one sentence.
+    /// The whole verdict in one sentence.
     pub fn whole(&self) -> String {
         [std::slice::from_ref(&self.text), &self.ways_out].concat().join("; ")
     }
 }
 
-/// The sentence and the status, before drained hosts are looked at.
+/// The sentence and the status, without regard to drained hosts.
 struct Judgement {
     text: String,
     ways_out: Vec<String>,
@@ -108,23 +108,26 @@ impl Judgement {
     }
 }
 
-/// What is wrong after a run that ended with status 3, in a few words, by the sentence that it ended with.
+/// What is wrong after a run that ended with status 3, in a few words, derived from its sentence.
 pub fn what_is_wrong(text: &str) -> &'static str {
     let says = |words: &str| text.contains(words);
     match () {
         () if says("the fleet is mixed") => "failed, mixed",
         () if says("stopped, not rolled back") => "stopped, not rolled back",
         () if says("not rolled back") || says("may not be rolled back") => "rollback incomplete",
-        () if says("checks fail") || says("fail their checks") => "rolled back, checks fail",
+        () if says("checks fail") => "rolled back, checks fail",
+        // The others have the new revision.
+        () if says("fail their checks") => "checks fail on hosts",
         () if says("still drained") => "hosts drained",
         () if says("got another revision") => "another revision on hosts",
         () if says("unknown state") => "hosts in unknown state",
+        () if says("every host failed") || says("the only host failed") => "failed on every host",
         () => "failed, see the log",
     }
 }
 
-/// Whether the run's revision is finalized on a host, or may be live where the run brought it and did not take it back: a
-/// rollback leads from there. A way back that did not get there is asked for again, and leads to the same revision then.
+/// Whether the run's revision is finalized on a host, or may still be live there after the run promoted it: a later
+/// rollback starts from it. If a rollback did not succeed on a host, the next one leads to the same revision again.
 fn stayed(table: &Table, plan: &Plan) -> bool {
     use HostState::*;
     let may_be_live = |row: &Row| {
@@ -161,7 +164,7 @@ fn judge(end: End, why: Option<&str>, table: &Table, plan: &Plan) -> Judgement {
     }
 }
 
-/// Drained hosts serve nobody: they are named, and no run that left some has gone well.
+/// Names drained hosts. A run that leaves some is not successful, since they are out of service.
 fn name_drained(end: End, table: &Table, text: String, code: ExitCode) -> (String, ExitCode) {
     let drained: Vec<&Row> = table.rows().iter().filter(|row| row.drained().is_some()).collect();
     if drained.is_empty() || end.is_untouched() {
@@ -198,7 +201,7 @@ fn hosts_are(count: usize) -> String {
     format!("{} {}", hosts(count), if count == 1 { "is" } else { "are" })
 }
 
-/// That hosts were changed; that they may have been, if one of them was not read since.
+/// Says that hosts were changed, or may have been, if one of them was not read since.
 fn changed(table: &Table, which: impl Fn(&Row) -> bool) -> String {
     let number = count(table, &which);
     match count(table, |row| which(row) && row.links.is_none()) {
@@ -207,14 +210,14 @@ fn changed(table: &Table, which: impl Fn(&Row) -> bool) -> String {
     }
 }
 
-/// `: ` or, if hosts are known to run different revisions, also that the fleet is mixed.
+/// `: `, with the addition that the fleet is mixed if hosts are known to run different revisions.
 fn mixed(table: &Table) -> &'static str {
     let mut live = table.rows().iter().filter_map(|row| row.links.as_ref()).map(|links| links.current.as_ref());
     let first = live.next();
     if first.is_some_and(|first| live.any(|current| current != first)) { "; the fleet is mixed: " } else { ": " }
 }
 
-/// What hosts run if the operator declined the rollback, and how to go on or back.
+/// What hosts run if the operator declined the rollback, and how to continue or roll back.
 fn declined(table: &Table) -> String {
     let is_changed = |row: &Row| row.touched && !row.as_it_was();
     let touched = count(table, |row| row.touched);
@@ -225,7 +228,7 @@ fn declined(table: &Table) -> String {
     }
 }
 
-/// What did not come about, at the beginning of a sentence.
+/// What failed, for the beginning of a sentence.
 fn not_done(plan: &Plan) -> String {
     match plan.kind {
         Kind::Rollback => format!("not rolled back to {}", plan.revision.short()),
@@ -266,7 +269,7 @@ fn halted(why: Option<&str>, table: &Table, plan: &Plan) -> Judgement {
     Judgement::from(judgement).with(way)
 }
 
-/// That hosts were not rolled back; that they may not be, if one of them was not read since.
+/// Says that hosts were not rolled back, or may not be, if one of them was not read since.
 fn not_rolled_back(table: &Table, which: impl Fn(&Row) -> bool) -> String {
     let number = count(table, &which);
     match count(table, |row| which(row) && row.links.is_none()) {
@@ -287,11 +290,11 @@ fn rolled_back(table: &Table) -> String {
     }
 }
 
-/// Whether a touched host runs, by its own word after the rollback, what it ran before the run.
+/// Whether a touched host, as read from it after the rollback, runs what it ran before the run.
 fn is_back(row: &Row) -> bool {
     match row.state() {
         HostState::RolledBack | HostState::Unwell => true,
-        // It had nothing to go back to; that is no harm as long as its live revision did not change.
+        // It had nothing to go back to, which is fine as long as its live revision did not change.
         HostState::Left => row.as_it_was(),
         _ => false,
     }
@@ -306,7 +309,7 @@ fn moved_on(count: usize) -> String {
     format!("{} got another revision meanwhile and {were} left unchanged", hosts(count))
 }
 
-/// The hosts that are back and on which a check of the old revision fails, each cause once.
+/// The hosts that were rolled back and on which a check of the old revision fails, with each cause once.
 fn failing_checks(table: &Table) -> Option<String> {
     let unwell = table.rows().iter().filter(|row| row.state() == HostState::Unwell);
     let causes = causes(unwell.map(|row| match &row.trouble {
@@ -321,7 +324,7 @@ fn failing_checks(table: &Table) -> Option<String> {
     (!named.is_empty()).then(|| crate::text::some(&named, NAMED))
 }
 
-/// Whether a failed host was to be rolled back, and runs something else than before the run.
+/// Whether a failed host was to be rolled back, but runs something other than before the run.
 fn is_astray(row: &Row) -> bool {
     use HostState::*;
     match row.state() {
@@ -383,7 +386,7 @@ fn done(table: &Table, plan: &Plan) -> Judgement {
     .into()
 }
 
-/// A run that no limit stopped and that succeeded on no host at all.
+/// The verdict on a run that no limit stopped, but that succeeded on no host.
 fn none_succeeded(table: &Table, plan: &Plan) -> (String, ExitCode) {
     let all = hosts(plan.size());
     if plan.kind == Kind::DryRun {

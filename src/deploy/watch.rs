@@ -1,4 +1,4 @@
-//! R14: between subgroups and groups the run soaks, and the gates are asked.
+//! R14: between subgroups and groups the run soaks and evaluates the gates.
 
 use std::time::Duration;
 
@@ -27,8 +27,8 @@ impl Deployment<'_> {
         self.watch(Moment::Soak, Some(group), name, soak)
     }
 
-    /// Looks at the service where there is something to look at: pass goes on, fail halts, and what is inconclusive a
-    /// person decides. `group`: `None` where it is about all of them.
+    /// Evaluates the gates and soaks, if there is anything to do: a pass goes on, a failure halts the run, and an
+    /// inconclusive result is for the operator to decide. `group` is `None` for all groups together.
     pub(super) fn watch(
         &mut self,
         moment: Moment,
@@ -73,8 +73,8 @@ impl Deployment<'_> {
     }
 }
 
-/// Looks at the service and tells what is seen. What no gate can tell a person decides. An operator who interrupts ends
-/// it at once, and then it says nothing.
+/// Observes the service and reports the results. An inconclusive result is for the operator to decide. An interrupt
+/// ends the look at once, without a result.
 pub fn watch(
     look: &Look,
     gates: &mut dyn Gates,

@@ -1,4 +1,4 @@
-//! What gets past a rollback that failed, or was not wanted. Why it failed is in the table of hosts.
+//! Commands to type after a rollback that failed or was declined. The causes are in the table of hosts.
 
 use indexmap::IndexMap;
 
@@ -8,10 +8,10 @@ use crate::wire::{Fault, Revision};
 use super::plan::{Kind, Plan};
 use super::table::Row;
 
-/// How a host gets back to a revision.
+/// The command that brings a host back to a revision.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Way {
-    /// It is live there again, and its service is not.
+    /// The revision is live again, but the service is not running it.
     Restart(Revision),
     Deploy(Revision),
     /// The same, and nothing has to be put right by hand.

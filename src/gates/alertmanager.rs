@@ -1,4 +1,4 @@
-//! Alerts that fire, from Alertmanager's API, version 2.
+//! Firing alerts, from version 2 of Alertmanager's API.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::reading::Reading;
 use super::template::{Subject, Template, percent_encoded};
 use crate::text::{counted, some};
 
-/// Alerts that a reason names.
+/// The maximum number of alerts that a reason names.
 const NAMED: usize = 3;
 
 #[derive(Deserialize)]
@@ -31,7 +31,7 @@ struct Status {
 }
 
 impl Alert {
-    /// Whether it would reach somebody. One that has just come in was not held against the silences yet.
+    /// Whether it is active. A new alert is `unprocessed` until it was compared with the silences.
     fn fires(&self) -> bool {
         self.status.state == "active" && self.status.silenced_by.is_empty() && self.status.inhibited_by.is_empty()
     }
@@ -41,7 +41,7 @@ impl Alert {
     }
 }
 
-/// Good as long as no alert that matches all `matchers` fires.
+/// Passes if no alert that matches all `matchers` is firing.
 pub fn ask(endpoint: &Endpoint, matchers: &[Template], subject: &Subject, timeout: Duration) -> Reading {
     let base = endpoint.url.in_url(subject);
     let mut url = format!("{}/api/v2/alerts?active=true&silenced=false&inhibited=false", base.trim_end_matches('/'));

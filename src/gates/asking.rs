@@ -1,4 +1,4 @@
-//! Asking a gate's source for one reading.
+//! Gets one reading from the source of a gate.
 
 use super::compare::Pool;
 use super::comparison::Control;
@@ -8,21 +8,21 @@ use super::stop::Stop;
 use super::template::Subject;
 use super::{alertmanager, command, http, prometheus};
 
-/// Who asks one gate in one look.
+/// Queries one gate during one look.
 #[derive(Debug)]
 pub struct Asker {
     gate: Gate,
-    /// What a comparison has gathered.
+    /// The values that a comparison has collected.
     pool: Pool,
 }
 
 impl Asker {
-    /// For a look that begins.
+    /// For a new look.
     pub fn new(gate: Gate) -> Asker {
         Asker { gate, pool: Pool::default() }
     }
 
-    /// Takes a reading, now, or of a time in seconds since 1970 where the source remembers one.
+    /// Takes a reading now, or of a time in the past (seconds since 1970) if the source keeps history.
     pub fn ask(&mut self, subject: &Subject, time: Option<f64>, stop: &Stop) -> Reading {
         let timeout = self.gate.timeout;
         match &self.gate.source {
@@ -50,7 +50,7 @@ impl Asker {
         }
     }
 
-    /// Whether there is nothing to ask about.
+    /// Whether there is nothing to query.
     pub fn skips(&self, subject: &Subject) -> bool {
         match &self.gate.source {
             Source::Compare { comparison, .. } => nothing_to_compare(comparison.control, subject).is_some(),
@@ -58,7 +58,7 @@ impl Asker {
         }
     }
 
-    /// Gathers again what an earlier deployer had gathered at these times, as far as the source remembers it.
+    /// Collects again what an earlier deployer had collected at these times, as far as the source keeps history.
     pub fn recall(&mut self, subject: &Subject, times: &[f64], stop: &Stop) {
         if !matches!(self.gate.source, Source::Compare { .. }) {
             return;
@@ -71,7 +71,7 @@ impl Asker {
     }
 }
 
-/// Why a comparison has a side without a host, where it has.
+/// Why one side of a comparison has no hosts; `None` if both have some.
 fn nothing_to_compare(control: Control, subject: &Subject) -> Option<String> {
     if subject.hosts.new.is_empty() {
         return Some("no host is on the new revision, so there is nothing to compare".to_owned());

@@ -1,4 +1,4 @@
-//! HTTP, as gates need it: one request, within a time, with an answer of bounded size.
+//! The HTTP client of gates and hooks: one request, with a time limit and a limit on the size of the response.
 
 use std::time::Duration;
 
@@ -9,19 +9,19 @@ use ureq::{Agent, Proxy};
 use super::gate::Endpoint;
 use super::secret::Authorization;
 
-/// Redirects that are followed.
+/// The maximum number of redirects.
 const REDIRECTS: u32 = 5;
-/// An answer may have as many bytes.
+/// The maximum size of a response body in bytes.
 const LARGEST: u64 = 8 << 20;
-/// Of headers.
+/// The maximum size of the response headers in bytes.
 const LARGEST_HEAD: usize = 64 << 10;
-/// Of an answer, a message shows so many characters.
+/// How many characters of a response a message shows.
 const SHOWN: usize = 200;
 
-/// What a server said.
+/// A response.
 pub struct Answer {
     pub status: u16,
-    /// Without the secrets of the request.
+    /// The body, without the secrets of the request.
     pub body: String,
 }
 
@@ -41,12 +41,12 @@ pub fn excerpt(text: &str) -> String {
     }
 }
 
-/// Why there is no answer. The messages hold no secret.
+/// Why there is no response. The messages contain no secret.
 #[derive(Debug)]
 pub enum Failure {
-    /// The request could not be made: a file of a secret or of certificates, or the address of a proxy.
+    /// The request could not be made: a file with a secret or certificates, or the URL of a proxy, is unusable.
     Setup(String),
-    /// Nobody answered, or not in time, or not with what can be read.
+    /// No response, not in time, or not readable.
     Silent(String),
 }
 
@@ -58,7 +58,7 @@ impl Failure {
     }
 }
 
-/// What is sent to a server.
+/// A request with a body.
 #[derive(Debug)]
 pub struct Outgoing<'a> {
     /// POST, PUT or PATCH.
@@ -66,16 +66,16 @@ pub struct Outgoing<'a> {
     /// Names and values.
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
-    /// What must not be shown of the headers.
+    /// Secrets in the headers, which must not be shown.
     pub secrets: Vec<String>,
 }
 
-/// Gets a page. `url` is the endpoint's, with whatever was put behind it.
+/// Sends a GET request. `url` is the endpoint's URL with a path and query appended.
 pub fn get(endpoint: &Endpoint, url: &str, timeout: Duration) -> Result<Answer, Failure> {
     request(endpoint, url, None, timeout)
 }
 
-/// Sends something to the endpoint.
+/// Sends a request with a body to the endpoint.
 pub fn send(endpoint: &Endpoint, url: &str, outgoing: Outgoing, timeout: Duration) -> Result<Answer, Failure> {
     request(endpoint, url, Some(outgoing), timeout)
 }
@@ -133,7 +133,7 @@ fn agent(endpoint: &Endpoint, proxy: Option<Proxy>, timeout: Duration) -> Result
         .timeout_global(Some(timeout))
         .max_redirects(REDIRECTS)
         .max_response_header_size(LARGEST_HEAD)
-        // A token goes to nobody but whom it is meant for.
+        // A redirect must not carry a token to another server.
         .redirect_auth_headers(RedirectAuthHeaders::SameHost)
         .http_status_as_error(false)
         .user_agent(concat!("hoist/", env!("CARGO_PKG_VERSION")))
@@ -143,13 +143,13 @@ fn agent(endpoint: &Endpoint, proxy: Option<Proxy>, timeout: Duration) -> Result
     Ok(config.new_agent())
 }
 
-/// The proxy for an address, by the variables that curl goes by.
+/// The proxy for a URL, from the environment variables that curl uses.
 fn proxy(url: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Option<Proxy>, String> {
     let set =
         |name: &&str| variable(name).filter(|value| !value.trim().is_empty()).map(|value| (name.to_string(), value));
     let names: &[&str] = match url.starts_with("https:") {
         true => &["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"],
-        // HTTP_PROXY is what a web server makes of a visitor's header.
+        // HTTP_PROXY in upper case is not used: a CGI server sets it from the `Proxy` header of a request.
         false => &["http_proxy", "all_proxy", "ALL_PROXY"],
     };
     let Some((name, value)) = names.iter().find_map(set) else { return Ok(None) };
@@ -161,7 +161,7 @@ fn proxy(url: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Option<
     Proxy::new(value.trim()).map(Some).map_err(wrong)
 }
 
-/// Whether a list of `no_proxy` has this host, or a domain that it is in.
+/// Whether a `no_proxy` list has this host or one of its parent domains.
 fn spares(list: &str, host: &str) -> bool {
     let within = |entry: &str| {
         let entry = entry.trim_start_matches('*').trim_start_matches('.').trim_matches(['[', ']']).to_ascii_lowercase();
@@ -171,7 +171,7 @@ fn spares(list: &str, host: &str) -> bool {
     list.split([',', ' ']).map(str::trim).any(|entry| entry == "*" || within(entry))
 }
 
-/// The host of an address, an IPv6 one without its brackets.
+/// The host of a URL; an IPv6 address is without brackets.
 fn host_of(url: &str) -> &str {
     let authority = authority(url);
     match authority.strip_prefix('[') {
@@ -185,18 +185,18 @@ fn authority(url: &str) -> &str {
     rest.split(['/', '?', '#']).next().unwrap_or(rest)
 }
 
-/// What messages call the server: its host and port.
+/// The server in messages: host and port.
 pub fn place(url: &str) -> &str {
     authority(url)
 }
 
-/// An error of the system without its number.
+/// A system error without its number.
 pub fn plain(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
-/// Why there is no answer, in the words of the field.
+/// Why there is no response, in the usual terms.
 fn why(error: &ureq::Error, timeout: Duration) -> String {
     match error {
         ureq::Error::Io(error) => plain(error),

@@ -1,4 +1,4 @@
-//! A command on the deploy host.
+//! Runs the command of a gate or hook on the deploy host.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -15,20 +15,20 @@ use super::require::Require;
 use super::stop::Stop;
 use super::template::Subject;
 
-/// Of what it prints, as much is kept.
+/// How much of the output is kept.
 const KEPT: usize = 64 << 10;
 
-/// What is run, and how.
+/// What to run, and how.
 #[derive(Debug, Clone, Copy)]
 pub struct CommandLine<'a> {
     pub line: &'a str,
-    /// It is `/bin/sh`'s.
+    /// A command line for `/bin/sh`.
     pub shell: bool,
-    /// Where it runs.
+    /// The working directory.
     pub folder: &'a Path,
 }
 
-/// How a command ended, and the beginning of what it printed.
+/// How a command ended, and the beginning of its output.
 #[derive(Debug)]
 pub struct Ran {
     status: ExitStatus,
@@ -56,8 +56,8 @@ impl Ran {
     }
 }
 
-/// Runs it, and judges its exit status, or the number that it prints. The variables are in its environment, behind
-/// `HOIST_`.
+/// Runs the command, and evaluates its exit status or the number that it prints. The variables are in its environment,
+/// with the prefix `HOIST_`.
 pub fn ask(
     command: CommandLine,
     require: Option<&Require>,
@@ -71,11 +71,11 @@ pub fn ask(
     }
 }
 
-/// Runs a command to its end, with these variables in its environment behind `HOIST_`, and `input` on its standard
-/// input. What it has started ends with it.
+/// Runs a command to its end, with these variables in its environment (prefix `HOIST_`) and `input` on its standard
+/// input. Processes that it started are killed when it ends.
 ///
 /// # Errors
-/// Why it could not be run, or that it did not end in time.
+/// It could not be run, or did not end in time.
 pub fn run<'v>(
     CommandLine { line, shell, folder }: CommandLine,
     variables: impl IntoIterator<Item = (&'v str, String)>,
@@ -94,7 +94,7 @@ pub fn run<'v>(
         }
     };
     for (name, value) in variables {
-        // No variable can hold it.
+        // An environment variable cannot contain a NUL.
         command.env(format!("HOIST_{name}"), value.replace('\0', ""));
     }
     command.current_dir(folder);
@@ -125,11 +125,11 @@ fn judge(ran: &Ran, shell: bool, require: Option<&Require>) -> Reading {
     };
     let failed = format!("exit status {code}{last_words}");
     match require {
-        // So a shell says that it found no such program, or could not run it.
+        // With these statuses a shell reports a program that was not found or could not be run.
         _ if shell && (code == 126 || code == 127) => Reading::NoAnswer(failed),
         None if code == 0 => Reading::Good { value: Some("0".into()) },
         None => Reading::Bad { value: Some(code.to_string()), reason: failed },
-        // It could not measure.
+        // The command reports that it could not measure.
         Some(_) if code != 0 => Reading::NoAnswer(failed),
         Some(_) if out.trim().is_empty() => Reading::NoData("the command printed nothing".into()),
         Some(require) => judged(out.trim().to_owned(), require),

@@ -1,8 +1,8 @@
-//! Hosts on the new revision against hosts on the old one, which serve the same traffic at the same time.
+//! Compares hosts on the new revision with hosts on the old one, which serve the same traffic at the same time.
 //!
-//! Every sample gives one value a host. They are gathered over the look, and held against each other whenever there are
-//! enough. Whoever looks again and again finds something in the end: the probability of a false alarm that is allowed is
-//! shared out over the looks, so that however many there are, all of them together keep to it.
+//! Every sample gives one value per host. Values are collected over the look, and tested whenever there are enough.
+//! Repeated tests make a false alarm more likely. So the allowed probability of a false alarm is divided among the
+//! tests, and their sum does not exceed it, however many tests there are.
 
 use crate::targets::Target;
 use crate::text::counted;
@@ -14,17 +14,17 @@ use super::require::number;
 use super::statistics::{mann_whitney, median};
 use super::template::Subject;
 
-/// The values of one look.
+/// The values collected in one look.
 #[derive(Debug, Default)]
 pub struct Pool {
     new: Vec<f64>,
     old: Vec<f64>,
-    /// How often they were held against each other.
+    /// How often they were tested.
     judged: f64,
 }
 
 impl Pool {
-    /// Takes what a query gave, and judges what there is by now.
+    /// Adds the result of a query, and tests all values so far.
     pub fn take(&mut self, series: &[Series], subject: &Subject, comparison: &Comparison) -> Reading {
         let (new, old) = match split(series, subject, &comparison.host_label) {
             Ok(sides) => sides,
@@ -48,7 +48,7 @@ impl Pool {
 
     fn judge(&mut self, comparison: &Comparison) -> Reading {
         self.judged += 1.0;
-        // The shares 1/2, 1/6, 1/12, … add up to 1.
+        // The shares 1/2, 1/6, 1/12, … sum to 1.
         let allowed = comparison.significance / (self.judged * (self.judged + 1.0));
         let (new, old) = (median(&self.new).unwrap_or_default(), median(&self.old).unwrap_or_default());
         let (test, grown) = match comparison.worse {
@@ -72,7 +72,7 @@ impl Pool {
     }
 }
 
-/// A number in as many digits as people read.
+/// A number with as many digits as people need.
 fn short(value: f64) -> String {
     let text = format!("{value:.4}");
     match value.abs() {
@@ -82,7 +82,7 @@ fn short(value: f64) -> String {
     }
 }
 
-/// The values of the hosts on either side.
+/// The values of the hosts on each side.
 fn split(series: &[Series], subject: &Subject, label: &str) -> Result<(Vec<f64>, Vec<f64>), String> {
     let (mut new, mut old, mut seen) = (Vec::new(), Vec::new(), Vec::new());
     for series in series {
@@ -108,7 +108,7 @@ fn split(series: &[Series], subject: &Subject, label: &str) -> Result<(Vec<f64>,
     Ok((new, old))
 }
 
-/// Whether the value of a label, `web01:9100` say, names this host. A name without a domain is that of any.
+/// Whether the value of a label, such as `web01:9100`, names this host. A name without a domain matches any domain.
 fn names(label: &str, host: &str) -> bool {
     let bare = match label.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or(rest),
@@ -155,7 +155,7 @@ mod tests {
         values.iter().map(one).collect()
     }
 
-    /// The readings of a look in which the hosts have these values, in order, with a little noise.
+    /// The readings of a look in which the hosts have these values, in order, with some noise.
     fn look(new: f64, old: f64, comparison: &Comparison) -> Vec<Reading> {
         let mut pool = Pool::default();
         let noise = |i: usize, host: usize| ((i * 7 + host * 13) % 10) as f64 / 1000.0;

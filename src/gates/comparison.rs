@@ -1,30 +1,30 @@
-//! Which hosts are compared, and what counts as a difference between them.
+//! Settings of a comparison: which hosts are compared, and what counts as a difference.
 
 use crate::targets::Target;
 
 use super::template::{HostsByRevision, Subject};
 
-/// The direction that hurts.
+/// Which direction is a regression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Worse {
     Higher,
     Lower,
 }
 
-/// Which hosts those on the new revision are compared with.
+/// The hosts that those on the new revision are compared with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Control {
-    /// The rest of the group; where the whole group is on the new revision, the hosts of the other groups.
+    /// The rest of the group; if the whole group is on the new revision, the hosts of the other groups.
     #[default]
     Nearest,
-    /// The rest of the group alone.
+    /// Only the rest of the group.
     Group,
     /// All hosts of the deployment that are still on the old revision.
     Fleet,
 }
 
 impl Control {
-    /// The same subject, with the hosts to compare with as its old ones.
+    /// The subject with only these hosts as the old ones.
     pub fn choose(self, subject: &Subject) -> Subject {
         let HostsByRevision { old: group, elsewhere, .. } = &subject.hosts;
         let old: Vec<Target> = match self {
@@ -37,20 +37,20 @@ impl Control {
     }
 }
 
-/// What is a difference, and what is none.
+/// When two sets of values are considered different.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
     pub control: Control,
     /// The label that names the host.
     pub host_label: String,
     pub worse: Worse,
-    /// How likely a false alarm may be, over a whole look.
+    /// The allowed probability of a false alarm over a whole look.
     pub significance: f64,
-    /// The least effect size, from 0.5 to 1.
+    /// The minimum effect size, from 0.5 to 1.
     pub effect: f64,
-    /// The least difference of the medians, as a share of the old one.
+    /// The minimum difference of the medians, relative to the old one.
     pub difference: f64,
-    /// The least number of values on each side.
+    /// The minimum number of values on each side.
     pub samples: usize,
 }
 

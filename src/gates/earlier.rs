@@ -1,25 +1,25 @@
-//! A look that an earlier deployer began, and that is gone on with.
+//! A look that an earlier deployer began, and that is continued.
 
 use std::time::Duration;
 
 use super::reading::Sample;
 
-/// What is known of the beginning of a look.
+/// What is known about a look that was begun.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Earlier {
-    /// How long it had soaked.
+    /// How much of the soak had passed.
     pub soaked: Duration,
-    /// What the gates said, each with its time (RFC 3339, UTC) where that is known.
+    /// The samples of the gates, each with its time (RFC 3339, UTC) if known.
     pub samples: Vec<(Sample, Option<String>)>,
 }
 
 impl Earlier {
-    /// What one gate said.
+    /// The samples of one gate.
     pub fn of<'e>(&'e self, gate: &'e str) -> impl DoubleEndedIterator<Item = &'e Sample> {
         self.samples.iter().map(|(sample, _)| sample).filter(move |sample| sample.gate == gate)
     }
 
-    /// When one gate was asked, in seconds since 1970.
+    /// When one gate was queried, in seconds since 1970.
     pub fn times_of(&self, gate: &str) -> Vec<f64> {
         let of_gate = self.samples.iter().filter(|(sample, _)| sample.gate == gate);
         of_gate.filter_map(|(_, at)| crate::clock::unix_seconds(at.as_ref()?)).collect()

@@ -1,4 +1,4 @@
-//! What a gate is.
+//! The type of a gate: what to query, when, and what is required.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,16 +8,16 @@ use super::moment::Moment;
 use super::require::Require;
 use super::template::Template;
 
-/// What becomes of an answer that has no value in it.
+/// How an answer without a value is treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoData {
-    /// It is asked again, for as long as [`Gate::within`] allows.
+    /// The gate is queried again, for as long as [`Gate::within`] allows.
     Wait,
-    /// A person decides.
+    /// The operator decides.
     Ask,
-    /// It counts as a value that is as required.
+    /// It counts as a good value.
     Pass,
-    /// It counts as a value that is not.
+    /// It counts as a bad value.
     Fail,
 }
 
@@ -25,58 +25,58 @@ pub enum NoData {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gate {
     pub name: String,
-    /// When it is asked; never empty.
+    /// When it is evaluated; never empty.
     pub when: Vec<Moment>,
-    /// For this group alone.
+    /// Only for this group.
     pub group: Option<String>,
-    /// Between two samples.
+    /// The time between two samples.
     pub interval: Duration,
-    /// Before the first one.
+    /// The delay before the first sample.
     pub delay: Duration,
-    /// For one answer.
+    /// Time limit for one query.
     pub timeout: Duration,
-    /// How long it may go without a value before it is inconclusive.
+    /// How long there may be no value before the gate is inconclusive.
     pub within: Duration,
-    /// So many samples of one look may be bad.
+    /// How many samples of one look may be bad.
     pub failures: u32,
     pub no_data: NoData,
-    /// It is told and never obeyed.
+    /// Its result is reported, but has no effect.
     pub observe: bool,
     pub source: Source,
 }
 
-/// What is asked, and what is required of the answer.
+/// What is queried, and what is required of the answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Source {
     /// A command on the deploy host: its exit status, or the number that it prints.
     Command {
         command: String,
-        /// It is `/bin/sh`'s.
+        /// A command line for `/bin/sh`.
         shell: bool,
-        /// Of the number that it prints.
+        /// What is required of the number that it prints.
         require: Option<Require>,
-        /// Where it runs.
+        /// The working directory.
         folder: PathBuf,
     },
-    /// A page.
+    /// A web page.
     Http {
         endpoint: Endpoint,
         statuses: Statuses,
-        /// Text that the body contains.
+        /// Text that the body has to contain.
         body: Option<String>,
         /// A JSON pointer, and what is required of the value there.
         json: Option<(String, Require)>,
     },
-    /// An instant query. Each of the values that it gives has to be as required.
+    /// An instant query to Prometheus. Each value of the result has to meet the requirement.
     Prometheus { endpoint: Endpoint, query: Template, require: Require },
-    /// No alert that matches all of these fires, unless it is silenced or inhibited.
+    /// No alert that matches all of these may be firing, unless it is silenced or inhibited.
     Alertmanager { endpoint: Endpoint, matchers: Vec<Template> },
-    /// Hosts on the new revision against those on the old one.
+    /// Compares hosts on the new revision with hosts on the old one.
     Compare { endpoint: Endpoint, query: Template, comparison: Comparison },
 }
 
 impl Source {
-    /// Its word in the configuration.
+    /// Its name in the configuration.
     pub fn name(&self) -> &'static str {
         match self {
             Source::Command { .. } => "command",
@@ -87,10 +87,10 @@ impl Source {
         }
     }
 
-    /// Whether what it is asked depends on the group, or on how far the deployment is.
+    /// Whether the query depends on the group or on the progress of the deployment.
     pub fn is_of_hosts(&self) -> bool {
         match self {
-            // Which of the variables it reads nobody knows.
+            // It is not known which of the variables a command reads.
             Source::Command { .. } | Source::Compare { .. } => true,
             Source::Http { endpoint, .. } => endpoint.url.is_of_hosts(),
             Source::Prometheus { endpoint, query, .. } => endpoint.url.is_of_hosts() || query.is_of_hosts(),
@@ -100,41 +100,41 @@ impl Source {
         }
     }
 
-    /// Whether it can be asked about a moment of the past.
+    /// Whether it can be queried for a time in the past.
     pub fn remembers(&self) -> bool {
         matches!(self, Source::Prometheus { .. } | Source::Compare { .. })
     }
 }
 
 impl Gate {
-    /// Whether it is asked between the first host and finalize.
+    /// Whether it is evaluated between the first host and finalize.
     pub fn is_asked_on_the_way(&self) -> bool {
         self.when.iter().any(|moment| matches!(moment, Moment::Subgroup | Moment::Soak | Moment::Group))
     }
 
-    /// Whether it is asked about this group. Before the first host and before finalize there is no group.
+    /// Whether it is evaluated for this group. Before the first host and before finalize there is no group.
     pub fn is_for(&self, group: &str) -> bool {
         group.is_empty() || self.group.as_ref().is_none_or(|own| own == group)
     }
 }
 
-/// Where a request goes, and who asks.
+/// The URL of a request, with its certificates and credentials.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Endpoint {
     pub url: Template,
     pub auth: Option<Auth>,
-    /// Certificates to trust in place of the system's, in PEM.
+    /// A PEM file of certificates to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
 }
 
-/// Who asks. The secrets stay in their files until they are needed.
+/// The credentials. Secrets are read from their files only when they are needed.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Auth {
     Bearer { file: PathBuf },
     Basic { username: String, file: PathBuf },
 }
 
-/// Which HTTP statuses are good.
+/// Which HTTP statuses are accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Statuses {
     /// 200 to 299.
@@ -143,7 +143,7 @@ pub enum Statuses {
 }
 
 impl Statuses {
-    /// Whether this is one of them.
+    /// Whether this status is accepted.
     pub fn contain(&self, status: u16) -> bool {
         match self {
             Statuses::Success => (200..300).contains(&status),

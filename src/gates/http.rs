@@ -1,4 +1,4 @@
-//! A page: its status, its text, a value in its JSON.
+//! Checks a web page: its status, its text, a value in its JSON.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::reading::Reading;
 use super::require::{Require, number};
 use super::template::Subject;
 
-/// Gets the page and looks at it. A service that does not answer is a bad one.
+/// Requests the page and checks it. If the service does not respond, the sample is bad.
 pub fn ask(
     endpoint: &Endpoint,
     (statuses, body, json): (&Statuses, Option<&str>, Option<&(String, Require)>),
@@ -38,7 +38,7 @@ pub fn ask(
     }
 }
 
-/// The value at a JSON pointer, as required or not.
+/// Evaluates the value at a JSON pointer.
 fn of_json(body: &str, pointer: &str, require: &Require) -> Reading {
     let Ok(root) = serde_json::from_str::<Value>(body) else {
         return Reading::NoAnswer(format!("the response is not JSON: {}", client::excerpt(body)));
@@ -55,18 +55,18 @@ fn of_json(body: &str, pointer: &str, require: &Require) -> Reading {
     judged(value, require)
 }
 
-/// A value, as required or not.
+/// Evaluates a value.
 pub(super) fn judged(value: String, require: &Require) -> Reading {
     match require.holds(&value) {
         Some(true) => Reading::Good { value: Some(value) },
         Some(false) => Reading::Bad { reason: format!("{} is not {require}", shown(&value)), value: Some(value) },
         None if is_nan(&value) => Reading::NoData("the value is NaN".into()),
-        // What cannot be read is no missing value, which some gates take for a good one.
+        // An unreadable value is not a missing one, which some gates treat as good.
         None => Reading::NoAnswer(format!("{} is not a number", shown(&value))),
     }
 }
 
-/// Whether it is the number that is none.
+/// Whether it is NaN.
 pub(super) fn is_nan(value: &str) -> bool {
     value.trim().parse::<f64>().is_ok_and(f64::is_nan)
 }
@@ -96,7 +96,7 @@ mod tests {
         for pointer in ["/none", "/x"] {
             assert!(matches!(at(body, pointer, "< 1"), Reading::NoData(_)), "{pointer}");
         }
-        // A page that is another one than it should be does not lack a value: it does not answer.
+        // An unexpected page is treated as no answer, not as one without a value.
         for pointer in ["/queue", "/state"] {
             assert!(matches!(at(body, pointer, "< 1"), Reading::NoAnswer(_)), "{pointer}");
         }

@@ -1,5 +1,5 @@
-//! From the readings of one look to a verdict. It waits for no clock: it is told when a reading was taken, and says when
-//! to take the next one, so that a look of the past is judged as one of now.
+//! Turns the readings of one look into a verdict. It does not use the clock: the caller says when a reading was taken,
+//! and is told when to take the next one. So a look in the past is judged in the same way as a current one.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use super::earlier::Earlier;
 use super::gate::{Gate, NoData};
 use super::reading::{Pending, Reading, Sample, SampleVerdict};
 
-/// How a gate ends.
+/// The verdict of a gate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     Pass,
@@ -15,36 +15,36 @@ pub enum Verdict {
     Inconclusive { reason: String },
 }
 
-/// What comes after a reading.
+/// What to do after a reading.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
-    /// Another one, so long after the look began.
+    /// Take another reading, this long after the beginning of the look.
     AskAt(Duration),
     Ended(Verdict),
 }
 
-/// The judge of one gate in one look.
+/// Judges one gate in one look.
 #[derive(Debug)]
 pub struct Judge<'g> {
     gate: &'g Gate,
-    /// How long the look soaks; zero: it ends with the first good sample.
+    /// The soak time; zero: the look ends with the first good sample.
     soak: Duration,
     failed: u32,
     attempts: u32,
     /// Before the first reading.
     delay: Duration,
-    /// Since when there has been no value.
+    /// Since when there is no value.
     without_value_since: Duration,
 }
 
 impl<'g> Judge<'g> {
-    /// For a look that soaks so long.
+    /// For a look with this soak time.
     pub fn new(gate: &'g Gate, soak: Duration) -> Judge<'g> {
         Judge { gate, soak, failed: 0, attempts: 0, delay: gate.delay, without_value_since: gate.delay }
     }
 
-    /// Goes on with a look that an earlier deployer began: what it has seen counts. Gives the verdict where that was
-    /// reached already.
+    /// Continues a look that an earlier deployer began: its samples count. Returns the verdict if it was already
+    /// reached.
     pub fn go_on(&mut self, earlier: &Earlier) -> Option<Verdict> {
         let of_gate = || earlier.of(&self.gate.name);
         let is_failed = |sample: &&Sample| sample.verdict == SampleVerdict::Fail;
@@ -57,12 +57,12 @@ impl<'g> Judge<'g> {
         Some(Verdict::Fail { reason: self.times(last.reason.clone()) })
     }
 
-    /// When to take the first reading, after the look began.
+    /// When to take the first reading, from the beginning of the look.
     pub fn first(&self) -> Duration {
         self.delay
     }
 
-    /// Takes a reading that was begun and was there at these times after the look began.
+    /// Processes a reading with its start and end, from the beginning of the look.
     pub fn take(&mut self, begun: Duration, now: Duration, reading: Reading) -> (Sample, Next) {
         self.attempts += 1;
         let (value, reason, verdict) = self.weigh(reading, now);
@@ -88,7 +88,7 @@ impl<'g> Judge<'g> {
             Weight::Fail if self.failed > self.gate.failures => {
                 Next::Ended(Verdict::Fail { reason: self.times(reason) })
             }
-            // What fails and may is over with the soak, and tried again without one.
+            // A tolerated failure: at the end of a soak the look is over, without a soak the gate is queried again.
             Weight::Fail if !soaking && !self.soak.is_zero() => Next::Ended(Verdict::Pass),
             Weight::Ask => Next::Ended(Verdict::Inconclusive { reason }),
             Weight::Unknown | Weight::Gathering if now >= self.patience() => {
@@ -107,7 +107,7 @@ impl<'g> Judge<'g> {
         (sample, next)
     }
 
-    /// What a reading weighs, with its value and its reason.
+    /// How a reading counts, with its value and its reason.
     fn weigh(&mut self, reading: Reading, now: Duration) -> (Option<String>, Option<String>, Weight) {
         let (value, reason, weight) = match reading {
             Reading::Good { value } => (value, None, Weight::Pass),
@@ -126,19 +126,19 @@ impl<'g> Judge<'g> {
             }
         };
         self.failed += u32::from(weight == Weight::Fail);
-        // Values that are gathered in a soak are values, and have the whole of it.
+        // Values are being collected: in a soak there is time until its end.
         if matches!(weight, Weight::Pass | Weight::Fail) || (weight == Weight::Gathering && now < self.soak) {
             self.without_value_since = now;
         }
         (value, reason, weight)
     }
 
-    /// Until when it may go without a value: to the end of the soak at least, since the source may come back.
+    /// Until when there may be no value: at least to the end of the soak, since the source may recover.
     fn patience(&self) -> Duration {
         (self.without_value_since + self.gate.within).max(self.soak)
     }
 
-    /// The next reading comes after an interval, at the end of the soak at the latest, and not after `limit`.
+    /// The next reading is due after an interval, but at the latest at the end of the soak, and never after `limit`.
     fn again(&self, begun: Duration, now: Duration, limit: Duration) -> Next {
         let mut at = (begun + self.gate.interval).max(now);
         if now < self.soak {
@@ -159,16 +159,16 @@ impl<'g> Judge<'g> {
     }
 }
 
-/// What a reading weighs.
+/// How a reading counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Weight {
     Pass,
     Fail,
     Unknown,
     Gathering,
-    /// It is for a person to say.
+    /// Inconclusive: the operator decides.
     Ask,
-    /// There is nothing to ask about.
+    /// There is nothing to query.
     Skip,
 }
 
@@ -206,7 +206,8 @@ mod tests {
         Reading::Bad { value: Some("9".into()), reason: "9, which is not < 5".into() }
     }
 
-    /// The look as it goes with these readings, each taking no time: when each was asked for, and the verdict.
+    /// Simulates a look with these readings, each of which takes no time. Returns when each was requested, and the
+    /// verdict.
     fn look(gate: &Gate, soak: u64, readings: impl IntoIterator<Item = Reading>) -> (Vec<u64>, Verdict) {
         let mut judge = Judge::new(gate, s(soak));
         let (mut at, mut asked) = (judge.first(), Vec::new());
@@ -244,7 +245,7 @@ mod tests {
         assert_eq!(look(&lenient, 0, [bad(), good()]), (vec![0, 10], Verdict::Pass));
         let (_, verdict) = look(&lenient, 0, [bad(), bad()]);
         assert_eq!(verdict, Verdict::Fail { reason: "9, which is not < 5 (2 failed samples of 2)".into() });
-        // In a soak they need not follow one another.
+        // In a soak the failures need not be consecutive.
         assert!(matches!(look(&lenient, 100, [bad(), good(), good(), bad()]).1, Verdict::Fail { .. }));
         assert_eq!(look(&lenient, 20, [good(), good(), bad()]).1, Verdict::Pass);
     }
@@ -260,7 +261,7 @@ mod tests {
         let (asked, verdict) = look(&with(NoData::Wait), 0, always(none));
         assert_eq!(asked, [0, 10, 20, 30, 40, 50, 60]);
         assert_eq!(verdict, Verdict::Inconclusive { reason: "no data; no value for 60 s".into() });
-        // In a soak, whoever waits has the whole of it, and who asks or fails does so at once.
+        // In a soak, a gate that waits may do so until the end; one that asks or fails does so at once.
         let (asked, verdict) = look(&with(NoData::Wait), 100, always(none));
         assert_eq!((asked.last(), matches!(verdict, Verdict::Inconclusive { .. })), (Some(&100), true));
         assert_eq!(
@@ -283,7 +284,7 @@ mod tests {
                 assert_eq!(asked.last(), Some(&soak.max(60)));
             }
         }
-        // One that comes back is heard, and the last word of a soak is an answer.
+        // A source that recovers is used again, and the last sample of a soak has an answer.
         let back = std::iter::repeat_with(none).take(20).chain(always(good));
         assert_eq!(look(&gate(), 300, back).1, Verdict::Pass);
         let (asked, verdict) = look(&gate(), 30, [good(), good(), none(), none(), none(), good()]);
@@ -312,10 +313,10 @@ mod tests {
         assert_eq!(third.attempt, 3);
         let reason = "9, which is not < 5 (2 failed samples of 3)".to_owned();
         assert_eq!(next, Next::Ended(Verdict::Fail { reason }));
-        // The verdict was reached, and nobody had written it down.
+        // The verdict was reached but not recorded.
         let (_, verdict) = go_on(50, vec![fail(), fail()]);
         assert_eq!(verdict, Some(Verdict::Fail { reason: "0.2 is not < 0.1 (2 failed samples of 2)".into() }));
-        // Before its first sample, what is left of the delay is waited for.
+        // Before the first sample the rest of the delay is waited for.
         assert_eq!([5, 20, 90].map(|soaked| go_on(soaked, vec![other.clone()]).0.first()), [s(15), s(0), s(0)]);
     }
 

@@ -1,10 +1,11 @@
-//! Health gates: what is asked about the service while a deployment goes on, and what the answers mean.
+//! Health gates: queries about the service during a deployment, and their evaluation.
 //!
-//! A [`Gate`] says what to ask, when, and what is required of the answer. An [`Asker`] gets one [`Reading`];
-//! [`Judge`] makes a [`Verdict`] of the readings of one look, by a clock that it is told; [`Run`] does so for several
-//! gates at once, each on its own thread. Nothing here knows of a deployment's story.
+//! A [`Gate`] defines what to query, when, and what is required of the answer. One period in which a gate is evaluated
+//! is called a look. An [`Asker`] gets one [`Reading`]. A [`Judge`] turns the readings of a look into a [`Verdict`],
+//! without using the clock. [`Run`] does this for several gates at once, each on its own thread. This module does not
+//! depend on the story.
 //!
-//! A source that does not answer never counts as a pass, whatever the gate says of missing data.
+//! A source that does not answer never counts as a pass, however the gate treats missing data.
 
 mod alertmanager;
 mod asking;

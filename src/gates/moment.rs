@@ -1,17 +1,17 @@
-//! When gates are asked.
+//! When gates are evaluated.
 
 use std::str::FromStr;
 
 use crate::named::named;
 
 named! {
-    /// A moment of a deployment at which its gates are asked, in the order of a deployment.
+    /// A moment of a deployment at which gates are evaluated, in the order of a deployment.
     pub enum Moment {
         /// Before the first host is touched.
         Before = "before",
         /// After the stages of a subgroup.
         Subgroup = "subgroup",
-        /// Throughout a soak.
+        /// During a soak.
         Soak = "soak",
         /// After a group.
         Group = "group",

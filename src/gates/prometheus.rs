@@ -1,4 +1,4 @@
-//! An instant query to Prometheus, or to what speaks its HTTP API.
+//! An instant query to Prometheus, or to another server with the same HTTP API.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use super::reading::Reading;
 use super::require::Require;
 use super::template::{Subject, Template, percent_encoded};
 
-/// One series of an answer.
+/// One series of a result.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
-    /// Its labels, in the order of the answer.
+    /// Its labels, in the order of the result.
     pub labels: Vec<(String, String)>,
-    /// As Prometheus wrote it; it may be NaN.
+    /// As written by Prometheus; it may be NaN.
     pub value: String,
 }
 
@@ -41,7 +41,7 @@ struct OneSeries {
     value: (f64, String),
 }
 
-/// What a query gives, now or at a time in seconds since 1970.
+/// The result of a query, now or at a time in seconds since 1970.
 ///
 /// # Errors
 /// Why there is no answer.
@@ -89,7 +89,7 @@ fn series(data: Data) -> Result<Vec<Series>, String> {
     }
 }
 
-/// Asks, and requires this of every series that has a number.
+/// Runs the query, and applies the requirement to every series that has a number.
 pub fn ask(
     endpoint: &Endpoint,
     template: &Template,
@@ -123,7 +123,7 @@ fn judge(mut series: Vec<Series>, require: &Require) -> Reading {
     }
 }
 
-/// Labels as Prometheus shows them.
+/// Labels in Prometheus' notation.
 fn shown(labels: &[(String, String)]) -> String {
     let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
     client::excerpt(&format!("{{{}}}", labels.join(",")))
@@ -169,7 +169,7 @@ mod tests {
         assert!(matches!(read(&vector(&[("a", "NaN"), ("b", "NaN")]), "< 1"), Reading::NoData(_)));
         assert!(matches!(read(&vector(&[("a", "NaN"), ("b", "3")]), "< 1"), Reading::Bad { .. }));
         let matrix = r#"{"status":"success","data":{"resultType":"matrix","result":[]}}"#;
-        // What is no number at all is no answer of Prometheus's.
+        // Something that is not a number at all is not a valid response.
         assert!(matches!(read(&vector(&[("a", "0"), ("b", "x")]), "< 1"), Reading::NoAnswer(_)));
         assert!(matches!(read(matrix, "< 1"), Reading::NoAnswer(why) if why.contains("returned a matrix")));
     }

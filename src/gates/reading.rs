@@ -1,43 +1,43 @@
-//! What one answer of a gate's source comes to.
+//! One reading of a gate's source, and the sample that is made of it.
 
 use serde::{Deserialize, Serialize};
 
 use crate::named::named;
 
-/// One answer, or none.
+/// One query's result.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reading {
-    /// As required.
+    /// The requirement is met.
     Good { value: Option<String> },
-    /// Not as required, and why.
+    /// The requirement is not met, and why.
     Bad { value: Option<String>, reason: String },
-    /// The source answered, and there is no value in its answer.
+    /// The source answered, but without a value.
     NoData(String),
     /// There is no answer.
     NoAnswer(String),
-    /// There are values, and not enough of them yet.
+    /// There are values, but not enough yet.
     Gathering(String),
-    /// There is nothing to ask about.
+    /// There is nothing to query.
     Skipped(String),
 }
 
 named! {
-    /// What one sample says of the service.
+    /// The verdict of one sample.
     pub enum SampleVerdict {
         Pass = "pass",
         Fail = "fail",
-        /// It says nothing: there was no answer, or no data.
+        /// There was no answer, or no data.
         Inconclusive = "inconclusive",
-        /// The gate was not asked: there is nothing to ask about.
+        /// The gate was not queried: there is nothing to query.
         Skipped = "skipped",
     }
 }
 
-/// Why a sample that says nothing is not the end: the gate is asked again.
+/// Why an inconclusive sample is not final: the gate is queried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pending {
-    /// There are values, and more are needed.
+    /// There are values, but more are needed.
     Gathering,
     /// There was no value.
     NoValue,
@@ -48,18 +48,18 @@ pub enum Pending {
 pub struct Sample {
     /// The gate's name.
     pub gate: String,
-    /// What was measured, as it is shown; `None` where nothing was.
+    /// The measured value as it is shown; `None` if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
     pub verdict: SampleVerdict,
-    /// Why: `0.051 is not < 0.01`.
+    /// The reason: `0.051 is not < 0.01`.
     pub reason: String,
-    /// Its number within this look at the service, from 1.
+    /// Its number within this look, from 1.
     pub attempt: u32,
-    /// It is told, and never obeyed.
+    /// It is reported, but has no effect.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub observe: bool,
-    /// It is inconclusive, and the gate is asked again.
+    /// It is inconclusive, and the gate is queried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<Pending>,
 }

@@ -1,11 +1,11 @@
-//! What is required of a value: `< 0.01`, `>= 99`, `== ok`.
+//! A requirement on a value: `< 0.01`, `>= 99`, `== ok`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::named::named;
 
-/// A comparison with a number, or with a text where it is `==` or `!=`.
+/// A comparison with a number, or for `==` and `!=` also with a text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Require {
     relation: Relation,
@@ -13,7 +13,7 @@ pub struct Require {
 }
 
 named! {
-    /// The longer sign first where one begins like another.
+    /// Longer operators first, since one may be the prefix of another.
     enum Relation {
         LessOrEqual = "<=", GreaterOrEqual = ">=",
         Equal = "==", NotEqual = "!=",
@@ -58,12 +58,12 @@ impl fmt::Display for Require {
 }
 
 impl Require {
-    /// Whether the value is compared with a text, and not with a number.
+    /// Whether the value is compared with a text instead of a number.
     pub fn is_of_text(&self) -> bool {
         matches!(self.operand, Operand::Text(_))
     }
 
-    /// Whether a value is as required. `None`: it is not a number where one is wanted.
+    /// Whether a value meets the requirement. `None`: a number is required, and it is none.
     pub fn holds(&self, value: &str) -> Option<bool> {
         match &self.operand {
             Operand::Text(text) => Some((value.trim() == text) == (self.relation == Relation::Equal)),
@@ -82,7 +82,7 @@ impl Require {
     }
 }
 
-/// A number as Prometheus, JSON and people write it, infinite ones too. NaN is none: nothing can be said of it.
+/// A number as Prometheus, JSON and people write it, including infinity. NaN is rejected: it cannot be compared.
 pub(super) fn number(text: &str) -> Option<f64> {
     text.trim().parse::<f64>().ok().filter(|number| !number.is_nan())
 }

@@ -1,4 +1,4 @@
-//! Several gates at once, each on a thread of its own, so that one that hangs holds up no other.
+//! Evaluates several gates at once, each on a thread of its own, so that one that hangs does not delay the others.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,32 +13,32 @@ use super::reading::Sample;
 use super::stop::{Going, Stop};
 use super::template::Subject;
 
-/// What is heard of a gate, by its place among the gates that were started.
+/// A message from a gate, with its index among the gates that were started.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Heard {
     Sample(Sample),
     Ended(usize, Verdict),
 }
 
-/// Gates that are being asked. When it is dropped, they stop; what is under way then ends by its own time limit.
+/// Gates that are being evaluated. Dropping it stops them; a query that is running ends at its own time limit.
 #[derive(Debug)]
 pub struct Run {
     heard: Receiver<Heard>,
-    /// Gates that have not ended, by their places.
+    /// Indexes of the gates that have not ended.
     open: Vec<usize>,
     _going: Going,
 }
 
 impl Run {
-    /// Asks the gates about a subject until each has its verdict. With a soak, that is at its end at the earliest.
-    /// `earlier`: what the look came to before.
+    /// Evaluates the gates for a subject until each has its verdict. A pass is only possible at the end of the soak.
+    /// `earlier`: the part of the look that an earlier deployer recorded.
     pub fn start(gates: &[&Gate], subject: &Subject, soak: Duration, earlier: &Earlier) -> Run {
         let (sender, heard) = unbounded();
         let (going, stop) = Stop::pair();
         for (place, gate) in gates.iter().copied().enumerate() {
             let (gate, subject, earlier) = (gate.clone(), subject.clone(), earlier.clone());
             let (sender, stop) = (sender.clone(), stop.clone());
-            // One that cannot be started, or dies, is found to be missing.
+            // A thread that cannot be started or dies is noticed later, because its gate has no verdict.
             let _ = thread::Builder::new().name(format!("gate {}", gate.name)).spawn(move || {
                 let tell = |heard| tell(&sender, heard);
                 let verdict = watch(&gate, &subject, soak, &earlier, &stop, &|sample| tell(Heard::Sample(sample)));
@@ -48,12 +48,12 @@ impl Run {
         Run { heard, open: (0..gates.len()).collect(), _going: going }
     }
 
-    /// What was heard, after a wait of this time at the most.
+    /// The next messages, after waiting at most this long.
     pub fn next(&mut self, patience: Duration) -> Vec<Heard> {
         let first = match self.heard.recv_timeout(patience) {
             Ok(heard) => heard,
             Err(RecvTimeoutError::Timeout) => return Vec::new(),
-            // Threads that died without a verdict. Nobody else is left, so there is nothing to wait for.
+            // All threads have ended, some of them without a verdict, so there is nothing to wait for.
             Err(RecvTimeoutError::Disconnected) => {
                 let lost = Verdict::Inconclusive { reason: "the gate ended without a verdict".into() };
                 return std::mem::take(&mut self.open).into_iter().map(|at| Heard::Ended(at, lost.clone())).collect();
@@ -71,11 +71,11 @@ impl Run {
 }
 
 fn tell(sender: &Sender<Heard>, heard: Heard) {
-    // Nobody listens any more: then nobody needs it.
+    // If the receiver is gone, the message is not needed.
     let _ = sender.send(heard);
 }
 
-/// One gate, from its first sample to its verdict; `None` when nobody waits for it any more.
+/// Evaluates one gate, from its first sample to its verdict; `None` if the run was stopped.
 fn watch(
     gate: &Gate,
     subject: &Subject,

@@ -1,4 +1,4 @@
-//! Tokens and passwords: read from their files when a request is made, and shown nowhere.
+//! Tokens and passwords: read from their files when a request is made, and never shown.
 
 use std::fs::File;
 use std::io::Read;
@@ -9,17 +9,17 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::gate::Auth;
 
-/// More is no token.
+/// The maximum size of a secret in bytes.
 const MOST: u64 = 64 * 1024;
 
-/// The header of a request that says who asks, and what must not be shown of it.
+/// The authorization header of a request, and its secrets.
 pub struct Authorization {
     pub header: String,
     secrets: Vec<String>,
 }
 
 impl Authorization {
-    /// From the files.
+    /// Reads the secrets from their files.
     ///
     /// # Errors
     /// A file that cannot be read or holds no secret. The message names the file and never quotes it.
@@ -37,13 +37,13 @@ impl Authorization {
         }
     }
 
-    /// The text without the secrets, should a server send them back.
+    /// The text without the secrets, in case a server sends them back.
     pub fn redact(&self, text: &str) -> String {
         self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "…"))
     }
 }
 
-/// The one line of a secret's file.
+/// Reads a secret from its file, which has one line.
 ///
 /// # Errors
 /// A file that cannot be read or holds no secret. The message names the file and never quotes it.

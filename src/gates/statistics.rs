@@ -1,19 +1,19 @@
-//! Whether the values of one group tend to be greater than those of another: the Mann-Whitney U test, one-sided, and the
-//! effect size of Vargha and Delaney.
+//! Whether the values of one group tend to be greater than those of another: the Mann-Whitney U test, one-sided, and
+//! the effect size of Vargha and Delaney.
 
-/// What the test says of two samples.
+/// The result of the test for two samples.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Test {
-    /// How likely values like these are if neither group tends to be greater.
+    /// The p-value: how likely such values are if neither group tends to be greater.
     pub p: f64,
-    /// How likely a value of the first group is greater than one of the second, ties counting half: from 0 to 1, 0.5
-    /// where there is no difference (A12).
+    /// The effect size A12: the probability that a value of the first group is greater than one of the second, with
+    /// ties counted as half. From 0 to 1; 0.5 means no difference.
     pub effect: f64,
 }
 
-/// With at most so many values in the smaller group, and no ties, the distribution is counted out.
+/// Up to this size of the smaller group, and without ties, the exact distribution is used.
 const EXACT: usize = 8;
-/// Beyond so many in the larger one, the normal distribution is as good.
+/// Above this size of the larger group, the normal approximation is good enough.
 const EXACT_OTHER: usize = 2000;
 
 /// The one-sided test of whether `first` tends to be greater than `second`. No value may be NaN; neither may be empty.
@@ -29,7 +29,7 @@ pub fn mann_whitney(first: &[f64], second: &[f64]) -> Test {
     let mut start = 0;
     while start < all.len() {
         let same = all[start..].iter().take_while(|(value, _)| *value == all[start].0).count();
-        // Ranks count from 1; those that are equal share the mean of theirs.
+        // Ranks start at 1; equal values get the mean of their ranks.
         let rank = start as f64 + (same as f64 + 1.0) / 2.0;
         rank_sum += rank * all[start..start + same].iter().filter(|(_, of_first)| *of_first).count() as f64;
         let t = same as f64;
@@ -50,12 +50,12 @@ pub fn mann_whitney(first: &[f64], second: &[f64]) -> Test {
     Test { p: p.clamp(0.0, 1.0), effect: u / (a * b) }
 }
 
-/// How likely U is at least this large, every order of the values being as likely as any other.
+/// The probability that U is at least this large, if every order of the values is equally likely.
 fn exact(u: usize, n1: usize, n2: usize) -> f64 {
-    // It is symmetric in the two, and cheaper with the smaller one in front.
+    // The distribution is symmetric in the two sizes, and cheaper to compute with the smaller one first.
     let (small, large) = (n1.min(n2), n1.max(n2));
-    // How many of the ways to pick give each U, by the factors of the Gaussian binomial coefficient; as shares of all
-    // ways, since their number has no bounds.
+    // The distribution of U from the factors of the Gaussian binomial coefficient. Fractions instead of counts, which
+    // would overflow.
     let top = small * large;
     let mut ways = vec![0.0; top + 1];
     ways[0] = 1.0;
@@ -70,20 +70,20 @@ fn exact(u: usize, n1: usize, n2: usize) -> f64 {
         let share = i as f64 / (large + i) as f64;
         ways.iter_mut().for_each(|way| *way *= share);
     }
-    // The smaller tail loses less to rounding.
+    // The smaller tail has less rounding error.
     let below: f64 = ways.iter().take(u).sum();
     let above: f64 = ways.iter().skip(u).sum();
     if above < below { above } else { 1.0 - below }
 }
 
-/// The part of the standard normal distribution above `z`.
+/// The upper tail probability of the standard normal distribution at `z`.
 fn upper_tail(z: f64) -> f64 {
     if z < 0.0 {
         return 1.0 - upper_tail(-z);
     }
     let density = (-z * z / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
     if z < 3.0 {
-        // The series of the part between 0 and z.
+        // The series for the probability between 0 and z.
         let (mut term, mut sum, mut n) = (z, z, 1.0);
         while term > sum * 1e-17 {
             n += 2.0;
@@ -92,12 +92,12 @@ fn upper_tail(z: f64) -> f64 {
         }
         return 0.5 - density * sum;
     }
-    // Laplace's continued fraction, from the far end.
+    // Laplace's continued fraction, evaluated backwards.
     let fraction = (1..=60).rev().fold(z, |below, k| z + f64::from(k) / below);
     density / fraction
 }
 
-/// The middle value, or the mean of the two in the middle. No value may be NaN.
+/// The median. No value may be NaN.
 pub fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -1,35 +1,35 @@
-//! How those who ask learn that nobody waits for the answer any more.
+//! A signal to threads that their result is not needed any more.
 
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-/// Tells whoever asks that nobody waits for the answer any more.
+/// The end that a thread holds: tells it when its result is not needed any more.
 #[derive(Debug, Clone)]
 pub struct Stop(Receiver<()>);
 
-/// As long as this lives, those who hold the other end go on.
+/// The other end. Threads continue until it is dropped.
 #[derive(Debug)]
 pub struct Going(#[expect(dead_code, reason = "it counts by being there")] Sender<()>);
 
 impl Stop {
-    /// Both ends.
+    /// Creates both ends.
     pub fn pair() -> (Going, Stop) {
         let (sender, receiver) = bounded(0);
         (Going(sender), Stop(receiver))
     }
 
-    /// For whoever always waits.
+    /// A signal that never comes.
     pub fn never() -> Stop {
         Stop(crossbeam_channel::never())
     }
 
-    /// Whether nobody waits any more.
+    /// Whether the result is not needed any more.
     pub fn is_over(&self) -> bool {
         self.wait(Duration::ZERO)
     }
 
-    /// Waits so long; gives true at once when nobody waits any more.
+    /// Waits this long; returns true at once if the result is not needed any more.
     pub fn wait(&self, time: Duration) -> bool {
         matches!(self.0.recv_timeout(time), Err(RecvTimeoutError::Disconnected))
     }

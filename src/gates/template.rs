@@ -1,7 +1,7 @@
 //! Text with variables in it: `{{ revision }}`, `{{ group }}`, `{{ new_hosts }}`.
 //!
-//! What a variable stands for is put in so that it stays what it is: in an address it is percent-encoded; in a query a
-//! list of hosts is a regular expression that matches just these, and holds no quote and no backslash.
+//! Values are escaped for their context. In a URL they are percent-encoded. In a query a list of hosts becomes a
+//! regular expression that matches exactly these hosts, without quotes and backslashes.
 
 use std::fmt::Write;
 
@@ -9,30 +9,30 @@ use crate::named::named;
 use crate::placeholders::Placeholders;
 use crate::targets::Target;
 
-/// What a look is about.
+/// The subject of a look.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Subject {
     pub revision: String,
-    /// What most hosts ran before; empty where that is not known.
+    /// The revision that most hosts ran before; empty if not known.
     pub previous_revision: String,
     /// Empty before the first host and before finalize.
     pub group: String,
     pub hosts: HostsByRevision,
 }
 
-/// The hosts of a group, or of all groups, by what is live on them. A host that is between the two is in neither list.
+/// The hosts of a group, or of all groups, by their live revision. A host that is changing is in no list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HostsByRevision {
-    /// Those on the new revision.
+    /// Hosts on the new revision.
     pub new: Vec<Target>,
-    /// Of the group, still on the old one.
+    /// Hosts of the group on the old revision.
     pub old: Vec<Target>,
-    /// Of the other groups, still on the old one.
+    /// Hosts of other groups on the old revision.
     pub elsewhere: Vec<Target>,
 }
 
 named! {
-    /// What can stand between the braces.
+    /// The variables that can be used between the braces.
     enum Variable {
         Revision = "revision", PreviousRevision = "previous_revision",
         Group = "group", NewHosts = "new_hosts", OldHosts = "old_hosts",
@@ -58,18 +58,18 @@ impl std::str::FromStr for Template {
 }
 
 impl Template {
-    /// What stands there in fixed letters, with nothing in place of the variables.
+    /// The fixed text, with the variables left out.
     pub fn fixed(&self) -> String {
         self.0.fixed()
     }
 
-    /// Whether it depends on the group, or on how far the deployment is.
+    /// Whether it depends on the group or on the progress of the deployment.
     pub fn is_of_hosts(&self) -> bool {
         let of_hosts = [Variable::Group, Variable::NewHosts, Variable::OldHosts];
         self.0.variables().any(|variable| of_hosts.contains(variable))
     }
 
-    /// As an address. Hosts stand behind one another with commas between.
+    /// The text as a URL. Hosts are separated by commas.
     pub fn in_url(&self, subject: &Subject) -> String {
         self.0.fill(|variable| {
             percent_encoded(&match *variable {
@@ -80,19 +80,19 @@ impl Template {
         })
     }
 
-    /// As a query or a matcher. Hosts are a regular expression in parentheses.
+    /// The text as a query or matcher. Hosts become a regular expression in parentheses.
     pub fn in_query(&self, subject: &Subject) -> String {
         self.0.fill(|variable| match *variable {
             Variable::NewHosts => alternation(&names(&subject.hosts.new)),
             Variable::OldHosts => alternation(&names(&subject.hosts.old)),
-            // Revisions and names of groups have none of these characters; whatever comes, it stays in its quotes.
+            // Revisions and group names have none of these characters. Escaping them keeps any value within its quotes.
             single => value(single, subject).chars().filter(|c| !"\"'`\\".contains(*c) && !c.is_control()).collect(),
         })
     }
 }
 
 impl Subject {
-    /// As the environment of a command, behind `HOIST_`. Hosts stand behind one another with spaces between.
+    /// The variables for the environment of a command, with the prefix `HOIST_`. Hosts are separated by spaces.
     pub fn environment(&self) -> [(&'static str, String); 5] {
         [
             ("REVISION", self.revision.clone()),
@@ -104,7 +104,7 @@ impl Subject {
     }
 }
 
-/// The one value of a variable that is no list.
+/// The value of a variable that is not a list.
 fn value(variable: Variable, subject: &Subject) -> &str {
     match variable {
         Variable::Revision => &subject.revision,
@@ -118,11 +118,11 @@ fn names(hosts: &[Target]) -> Vec<&str> {
     hosts.iter().map(|host| host.host.as_str()).collect()
 }
 
-/// A regular expression of RE2 that matches these names alone. A special character stands in a class of its own, which
-/// needs no backslash, and so means the same in every kind of quotes.
+/// An RE2 regular expression that matches exactly these names. Each special character is in a character class, which
+/// needs no backslash and so has the same meaning in every kind of quotes.
 fn alternation(names: &[&str]) -> String {
     if names.is_empty() {
-        // It matches nothing, not even an empty label.
+        // It never matches, not even an empty label.
         return "(?:$.)".to_owned();
     }
     let escaped = names.iter().map(|name| {

@@ -1,4 +1,4 @@
-//! What is announced.
+//! An announcement: an event of a deployment, as hooks get it.
 
 use std::str::FromStr;
 
@@ -8,27 +8,27 @@ use crate::named::named;
 use crate::text::{counted, meant_or_known};
 
 named! {
-    /// What happened: the words of `on:`, in the order of the manual.
+    /// What happened: the values of `on:`, in the order of the manual.
     pub enum EventKind {
-        /// A deployment begins; nothing is touched yet.
+        /// A deployment begins; nothing was touched yet.
         Started = "started",
-        /// A group is through its stages.
+        /// A group has passed its stages.
         Group = "group",
-        /// A gate says something else of the service than before.
+        /// The result of a gate has changed.
         Gate = "gate",
-        /// A person is asked.
+        /// The operator is asked a question.
         Question = "question",
-        /// The deployment does not go further forward.
+        /// The deployment was halted.
         Halted = "halted",
-        /// A rollback is over.
+        /// A rollback has ended.
         RolledBack = "rolled_back",
         /// `hoist reconcile` has brought hosts to what they should run.
         Reconciled = "reconciled",
-        /// The deployment is over, whatever it came to: its last announcement.
+        /// The deployment has ended, with any result: its last announcement.
         Finished = "finished",
-        /// Its deployer died.
+        /// The deployer died.
         Unfinished = "unfinished",
-        /// Somebody goes on with it, or rolls it back.
+        /// An unfinished deployment is resumed or rolled back.
         Resumed = "resumed",
         /// `hoist lock` keeps deployments out.
         Locked = "locked",
@@ -52,7 +52,7 @@ pub struct GroupSize {
     pub hosts: usize,
 }
 
-/// How many hosts are well.
+/// How many hosts are ok.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     pub hosts: usize,
@@ -60,7 +60,7 @@ pub struct Counts {
     pub failed: usize,
 }
 
-/// What a gate says.
+/// The result of a gate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GateSample {
     pub name: String,
@@ -72,10 +72,10 @@ pub struct GateSample {
     pub reason: String,
 }
 
-/// What is the same in all announcements of a deployment.
+/// What all announcements of a deployment have in common.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct About {
-    /// Empty where no deployment is meant.
+    /// Empty if the announcement is about no deployment.
     pub run: String,
     /// `deploy`, `rollback`, `service_restart`, `reconcile` or `lock`.
     pub kind: String,
@@ -83,10 +83,10 @@ pub struct About {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
     pub revision: String,
-    /// What most hosts run, or were last seen with, before it.
+    /// The revision that most hosts ran before it, or were last seen running.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_revision: Option<String>,
-    /// Who began it.
+    /// Who started it.
     pub operator: String,
     pub deploy_host: String,
     pub message: String,
@@ -97,20 +97,20 @@ pub struct About {
     pub began: String,
 }
 
-/// One thing that others are told of.
+/// One announcement.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Announcement {
     pub event: EventKind,
-    /// The run and a number: the same however often it is sent.
+    /// The run and a number. It stays the same if the announcement is sent again.
     pub id: String,
     /// RFC 3339, in UTC.
     pub time: String,
-    /// A sample of `hoist hooks --test`: nothing of it has happened.
+    /// A sample by `hoist hooks --test`; it did not happen.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub test: bool,
     #[serde(flatten)]
     pub about: About,
-    /// Who goes on with it, or locks: `alice@deploy1`.
+    /// Who resumes it, or locks: `alice@deploy1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -119,13 +119,13 @@ pub struct Announcement {
     pub counts: Option<Counts>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed_hosts: Vec<String>,
-    /// What it came to, in a word.
+    /// The result in one word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
     /// The exit status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u8>,
-    /// The same in a sentence.
+    /// The result in one sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -134,13 +134,13 @@ pub struct Announcement {
     pub gate: Option<GateSample>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub question: Option<String>,
-    /// Why: of a halt, a lock, a resumption.
+    /// The reason for a halt, a lock or a resumption.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
 impl Announcement {
-    /// An event of a deployment, now, with nothing but what all of them have.
+    /// An event of a deployment, now, with only the fields that every announcement has.
     pub fn new(event: EventKind, about: &About) -> Announcement {
         Announcement {
             event,

@@ -1,4 +1,4 @@
-//! The body of a webhook: a text with variables, of which each stays what it is.
+//! The body of a webhook: a text with variables, whose values are escaped for its content type.
 
 use std::fmt::Write;
 use std::str::FromStr;
@@ -9,23 +9,23 @@ use crate::text::meant_or_known;
 use super::announcement::Announcement;
 use super::variables::{VARIABLES, value};
 
-/// Variables that only bodies have.
+/// Variables that exist only in bodies.
 const MORE: [&str; 4] = ["json", "time", "time_ms", "began_ms"];
 
-/// How a body is written, and so how variables are put into it.
+/// The format of a body, which decides how values of variables are escaped.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ContentType {
-    /// A variable is the inside of a string.
+    /// A value is the inside of a JSON string.
     #[default]
     Json,
-    /// A variable is percent-encoded.
+    /// A value is percent-encoded.
     Form,
-    /// A variable stands as it is.
+    /// A value is not escaped.
     Text,
 }
 
 impl ContentType {
-    /// The header's value.
+    /// The value of the `Content-Type` header.
     pub fn header(self) -> &'static str {
         match self {
             ContentType::Json => "application/json",
@@ -51,10 +51,10 @@ impl FromStr for ContentType {
 #[derive(Debug, Clone, PartialEq)]
 enum Variable {
     Named(&'static str),
-    /// The time, so many seconds later.
+    /// The time, this many seconds later.
     Later(u64),
     Json,
-    /// In milliseconds since 1970.
+    /// Milliseconds since 1970.
     TimeMs,
     BeganMs,
 }

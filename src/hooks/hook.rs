@@ -1,4 +1,4 @@
-//! What a hook is.
+//! The type of a hook: what it is told, and how.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,58 +8,58 @@ use crate::gates::Endpoint;
 use super::announcement::{Announcement, EventKind};
 use super::body::{Body, ContentType};
 
-/// One hook of `hooks.yaml`, or one that Scap's keys ask for.
+/// One hook from `hooks.yaml`, or from Scap's configuration keys.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hook {
     pub name: String,
-    /// What it is told; never empty.
+    /// The events that it is told; never empty.
     pub on: Vec<EventKind>,
-    /// For this group alone. What is about no group it is told all the same.
+    /// Only for this group. Events that are about no group are sent as well.
     pub group: Option<String>,
-    /// For one try.
+    /// Time limit of one attempt.
     pub timeout: Duration,
-    /// Tries after the first one.
+    /// Attempts after the first.
     pub retries: u32,
-    /// A deployment does not begin without it.
+    /// If it cannot be told, the deployment does not begin.
     pub required: bool,
     pub action: Action,
 }
 
-/// Where a local datagram goes, or one by UDP.
+/// Where a datagram is sent: a local socket, or UDP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Receiver {
     Socket(PathBuf),
     Udp { host: String, port: u16 },
 }
 
-/// A request to a server.
+/// An HTTP request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Webhook {
     pub endpoint: Endpoint,
-    /// The file that holds the address, in place of the endpoint's.
+    /// A file with the URL, which replaces that of the endpoint.
     pub url_file: Option<PathBuf>,
     /// POST, PUT or PATCH.
     pub method: &'static str,
-    /// `None`: the announcement itself, as JSON.
+    /// `None`: the whole announcement as JSON.
     pub body: Option<Body>,
     pub content: ContentType,
     pub headers: Vec<(String, String)>,
-    /// Headers whose values are in files.
+    /// Headers whose values are read from files.
     pub secret_headers: Vec<(String, PathBuf)>,
-    /// The key of the signature.
+    /// The file with the key for the signature.
     pub hmac_secret_file: Option<PathBuf>,
     pub signature_header: String,
 }
 
-/// How it is told.
+/// How the announcement is delivered.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// A command on the deploy host.
     Command {
         command: String,
-        /// It is `/bin/sh`'s.
+        /// A command line for `/bin/sh`.
         shell: bool,
-        /// Where it runs.
+        /// The working directory.
         folder: PathBuf,
     },
     Webhook(Box<Webhook>),
@@ -79,29 +79,29 @@ pub enum Action {
         from: Option<String>,
         sendmail: PathBuf,
     },
-    /// Scap's line for IRC.
+    /// Scap's message for IRC.
     Tcpircbot {
         host: String,
         port: u16,
     },
-    /// Scap's measurement.
+    /// Scap's metric for statsd.
     ScapStatsd {
         host: String,
         port: u16,
     },
-    /// Scap's record of its announcement, by UDP.
+    /// Scap's log record, by UDP.
     Udp2log {
         host: String,
         port: u16,
     },
-    /// The same for syslog.
+    /// The same, for syslog.
     ScapSyslog {
         socket: PathBuf,
     },
 }
 
 impl Action {
-    /// Its word in the configuration.
+    /// Its name in the configuration.
     pub fn name(&self) -> &'static str {
         match self {
             Action::Command { .. } => "command",
@@ -117,12 +117,12 @@ impl Action {
         }
     }
 
-    /// Where it goes, for people. It holds no secret.
+    /// The receiver, for people. It contains no secret.
     pub fn place(&self) -> String {
         let udp = |host: &str, port: u16| format!("{host}:{port}");
         match self {
             Action::Command { command, .. } => command.clone(),
-            // Its path may be a secret, as Slack's is.
+            // The path may be a secret, as with Slack.
             Action::Webhook(webhook) => match &webhook.url_file {
                 Some(file) => format!("the address in {}", file.display()),
                 None => crate::gates::client::place(&webhook.endpoint.url.fixed()).to_owned(),
@@ -140,7 +140,7 @@ impl Action {
 }
 
 impl Hook {
-    /// Whether it is told this.
+    /// Whether it is told this announcement.
     pub fn wants(&self, announcement: &Announcement) -> bool {
         let its_group = match (&self.group, &announcement.group) {
             (Some(own), Some(group)) => own == group,

@@ -1,8 +1,8 @@
-//! What a run had to announce, and what of it was sent: on the disk beside the run's journal, so that whoever comes after a
-//! dead deployer sends what is missing, and nothing twice.
+//! The announcements of a run, and which of them were sent: a file beside the run's journal. If the deployer dies, the
+//! next one sends what is missing, and nothing twice.
 //!
-//! `state/<run id>.announcements`: JSON lines, each of them appended in one piece. What the kernel has of it survives the
-//! death of a deployer; it is not synced, because nobody is to wait for the disk.
+//! `state/<run id>.announcements` has JSON lines, each appended with one write. What was written survives the death of
+//! the deployer. It is not synced, so that no announcement has to wait for the disk.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -17,7 +17,7 @@ use crate::files::{no_links, shared};
 
 use super::announcement::{Announcement, EventKind};
 
-/// How the files' names end.
+/// The file name extension.
 const EXTENSION: &str = "announcements";
 
 /// A line of the file.
@@ -26,32 +26,32 @@ const EXTENSION: &str = "announcements";
 enum Record {
     /// The first line.
     Opened {
-        /// Hooks that this run forgoes.
+        /// Hooks that this run does not use.
         #[serde(default)]
         without: Vec<String>,
     },
     Queued(Box<Queued>),
-    /// One hook has been told.
+    /// One hook was told.
     Sent {
         id: String,
         hook: String,
     },
-    /// One hook could not be told, and nobody tries again.
+    /// One hook could not be told, and there are no more attempts.
     Failed {
         id: String,
         hook: String,
         reason: String,
     },
-    /// The last line: nothing is to be sent any more.
+    /// The last line: there is nothing left to send.
     Closed,
 }
 
-/// What is to be sent.
+/// An announcement, and the hooks to send it to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Queued {
-    /// What it is about: the same thing is announced once in a run.
+    /// Identifies the event: each is announced once in a run.
     pub key: String,
-    /// The hooks that are told.
+    /// The names of the hooks.
     pub to: Vec<String>,
     pub announcement: Announcement,
 }
@@ -63,18 +63,18 @@ pub enum Outcome {
     Failed(String),
 }
 
-/// What stands in a ledger.
+/// The contents of a ledger.
 #[derive(Debug, Default)]
 pub struct Written {
     pub without: Vec<String>,
     pub queued: Vec<Queued>,
-    /// Announcements and hooks, by their names, of which the outcome is known.
+    /// Pairs of announcement and hook, by name, with a known outcome.
     settled: HashSet<(String, String)>,
     pub closed: bool,
 }
 
 impl Written {
-    /// What was to be sent and may not have been, in order: each with the hooks that lack it.
+    /// Announcements that may not have been sent, in order, each with the hooks that lack it.
     pub fn left(&self) -> Vec<Queued> {
         let lacks = |queued: &Queued| {
             let mut left = queued.clone();
@@ -84,12 +84,12 @@ impl Written {
         self.queued.iter().map(lacks).filter(|left| !left.to.is_empty()).collect()
     }
 
-    /// Whether this was announced.
+    /// Whether this event was announced.
     pub fn has(&self, key: &str) -> bool {
         self.queued.iter().any(|queued| queued.key == key)
     }
 
-    /// Whether the deployer that was last at work on the run has been said to be dead.
+    /// Whether the death of the run's last deployer was announced.
     pub fn is_said_to_be_dead(&self) -> bool {
         let of_life = |queued: &&Queued| {
             matches!(queued.announcement.event, EventKind::Started | EventKind::Resumed | EventKind::Unfinished)
@@ -99,7 +99,7 @@ impl Written {
 
     fn read(bytes: &[u8]) -> Written {
         let mut written = Written::default();
-        // A line that is torn was never acted on.
+        // Nothing was done yet for a line that is torn.
         let lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
         for record in lines {
             match record {
@@ -113,7 +113,7 @@ impl Written {
     }
 }
 
-/// An open ledger. Threads share it.
+/// An open ledger, shared by threads.
 #[derive(Debug)]
 pub struct Ledger {
     path: PathBuf,
@@ -128,7 +128,7 @@ impl Ledger {
         folder.join(format!("{run}.{EXTENSION}"))
     }
 
-    /// The runs of a folder that have a ledger, the oldest first.
+    /// The runs in a folder that have a ledger, the oldest first.
     pub fn runs(folder: &Path) -> Vec<String> {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
         let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
@@ -138,15 +138,15 @@ impl Ledger {
         runs
     }
 
-    /// What stands in a run's ledger; nothing where there is none.
+    /// The contents of a run's ledger; empty if there is none.
     pub fn read(folder: &Path, run: &str) -> Written {
         Written::read(&no_links::read_own(&Ledger::path(folder, run)).unwrap_or_default())
     }
 
-    /// Opens the ledger of a run, which is made when missing, and says what stood there.
+    /// Opens the ledger of a run and returns its contents. Creates it if it is missing.
     ///
     /// # Errors
-    /// A file that cannot be written.
+    /// The file cannot be written.
     pub fn open(folder: &Path, run: &str, without: &[String]) -> std::io::Result<(Ledger, Written)> {
         let path = Ledger::path(folder, run);
         no_links::refuse_link(&path)?;
@@ -163,12 +163,12 @@ impl Ledger {
         Ok((ledger, Written::read(&bytes)))
     }
 
-    /// Notes what is to be sent.
+    /// Records an announcement that is to be sent.
     pub fn queue(&self, queued: &Queued) {
         self.write(&Record::Queued(Box::new(queued.clone())));
     }
 
-    /// Notes how sending ended.
+    /// Records the outcome of sending.
     pub fn settle(&self, id: &str, hook: &str, outcome: &Outcome) {
         let (id, hook) = (id.to_owned(), hook.to_owned());
         self.write(&match outcome {
@@ -177,7 +177,7 @@ impl Ledger {
         });
     }
 
-    /// Notes that nothing is left to be sent.
+    /// Records that there is nothing left to send.
     pub fn close(&self) {
         self.write(&Record::Closed);
     }
@@ -188,7 +188,7 @@ impl Ledger {
     }
 
     fn write(&self, record: &Record) {
-        // It is plain data, so this cannot fail.
+        // Serializing plain data cannot fail.
         let mut line = serde_json::to_vec(record).unwrap_or_default();
         line.push(b'\n');
         let written = self.file.lock().unwrap_or_else(PoisonError::into_inner).write_all(&line);
@@ -224,7 +224,7 @@ mod tests {
         assert_eq!(read.without, ["tcpircbot"]);
         assert_eq!(read.left(), [queued(EventKind::Started, &["b"])]);
         assert!(read.has("group") && !read.has("finished"));
-        // Torn within its last line: that is left to be sent, and the next line stands alone.
+        // The last line is torn: its announcement is still to be sent, and the next line must not be appended to it.
         std::fs::write(&path, &whole[..whole.len() - 5]).unwrap();
         let (ledger, before) = Ledger::open(folder.path(), "1", &[]).unwrap();
         assert_eq!(before.left().len(), 2);

@@ -11,10 +11,10 @@ use super::announcement::Announcement;
 use super::sockets::one_line;
 use super::variables::{VARIABLES, value};
 
-/// The subject has so many characters at most.
+/// The maximum length of the subject, in characters.
 const LONGEST_SUBJECT: usize = 200;
 
-/// Hands it to sendmail.
+/// Passes the mail to sendmail.
 pub fn send(
     (to, from, sendmail): (&[String], Option<&str>, &Path),
     announcement: &Announcement,
@@ -43,12 +43,12 @@ fn message(to: &[String], from: Option<&str>, announcement: &Announcement) -> St
     )
 }
 
-/// A header's value; with other than ASCII in it, as RFC 2047 has it.
+/// A header's value, encoded by RFC 2047 if it is not ASCII.
 fn encoded(text: &str) -> String {
     if text.is_ascii() {
         return text.to_owned();
     }
-    // An encoded word has 75 characters at most, and is not cut within a character.
+    // An encoded word has at most 75 characters, and must not split a character.
     let words = text.chars().collect::<Vec<_>>();
     let word = |chars: &[char]| {
         let bytes = chars.iter().collect::<String>().into_bytes();

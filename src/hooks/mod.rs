@@ -1,9 +1,9 @@
-//! Announcements: who is told what of a deployment, and how it gets there.
+//! Announcements of deployments, and their delivery.
 //!
-//! An [`Announcement`] is what happened, as JSON. A [`Hook`] says which of them go where. An [`Outbox`] has a thread for
-//! each hook that has something to send, so that nobody who listens, or does not, holds up a deployment. A [`Ledger`] keeps
-//! on the disk what was to be sent and what was, for whoever comes after a dead deployer. Nothing here knows of a
-//! deployment's story.
+//! An [`Announcement`] describes an event, as JSON. A [`Hook`] says which announcements go to which receiver. An
+//! [`Outbox`] has a thread for each hook that has something to send, so that a slow receiver does not delay a
+//! deployment. A [`Ledger`] records on disk what is to be sent and what was sent, in case the deployer dies. This
+//! module does not depend on the story.
 
 mod announcement;
 mod body;

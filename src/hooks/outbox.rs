@@ -1,5 +1,5 @@
-//! Sending beside the story: a thread for each hook, with a queue of its own. A hook is told in the order of the events;
-//! one that hangs holds up no other, and nobody who announces waits for any.
+//! Sends announcements in the background: each hook has a thread and a queue of its own. A hook gets announcements in
+//! the order of the events. One that hangs delays neither the others nor the deployment.
 
 use std::sync::Arc;
 use std::thread;
@@ -12,14 +12,14 @@ use super::hook::Hook;
 use super::ledger::{Ledger, Outcome, Queued};
 use super::send::send;
 
-/// As much may wait for one hook.
+/// The maximum length of a hook's queue.
 const LONGEST_QUEUE: usize = 1000;
-/// Between two tries.
+/// The pause between two attempts.
 const PAUSE: Duration = Duration::from_secs(1);
-/// A try takes no longer than its time limit; whoever waits for one gives it as much more.
+/// Added to the time limit of an attempt when its end is awaited.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Something that a hook was not told.
+/// An announcement that a hook did not get.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unsent {
     pub hook: String,
@@ -34,17 +34,17 @@ struct Item {
     announcement: Arc<Announcement>,
 }
 
-/// The number of an item, and how it ended.
+/// The number of an item, and its outcome.
 type Ended = (usize, Outcome);
 
-/// One that is under way, or waits.
+/// An item that is being sent, or is queued.
 #[derive(Debug)]
 struct Pending {
     hook: Arc<Hook>,
     item: Item,
 }
 
-/// The hooks, and what is on its way to them.
+/// The hooks, and the announcements that are on their way to them.
 #[derive(Debug)]
 pub struct Outbox {
     hooks: Vec<(Arc<Hook>, Option<Sender<Item>>)>,
@@ -55,7 +55,7 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// For these hooks; each gets its thread when it is first told something.
+    /// For these hooks. A hook's thread starts with its first announcement.
     pub fn new(hooks: Vec<Hook>) -> Outbox {
         let hooks = hooks.into_iter().map(|hook| (Arc::new(hook), None)).collect();
         Outbox { hooks, ended: unbounded(), pending: Vec::new(), unsent: Vec::new(), next: 0 }
@@ -66,13 +66,13 @@ impl Outbox {
         self.hooks.iter().map(|(hook, _)| &**hook)
     }
 
-    /// The names of those that are told this, but for some.
+    /// The names of the hooks that are told this announcement, without the given ones.
     pub fn wanting(&self, announcement: &Announcement, without: &[String]) -> Vec<String> {
         let wants = |hook: &&Hook| hook.wants(announcement) && !without.contains(&hook.name);
         self.hooks().filter(wants).map(|hook| hook.name.clone()).collect()
     }
 
-    /// Has hooks told. What comes of it is noted in the ledger.
+    /// Queues an announcement for hooks. The outcome is recorded in the ledger.
     pub fn send(&mut self, queued: &Queued, ledger: Option<&Arc<Ledger>>) {
         let announcement = Arc::new(queued.announcement.clone());
         for name in &queued.to {
@@ -107,10 +107,10 @@ impl Outbox {
         number
     }
 
-    /// Has one hook told, and waits for it: its tries and their time limits, and no longer.
+    /// Sends to one hook, and waits until its attempts have ended, each within its time limit.
     ///
     /// # Errors
-    /// Why it was not told.
+    /// Why the hook was not told.
     pub fn insist(&mut self, name: &str, queued: &Queued, ledger: Option<&Arc<Ledger>>) -> Result<(), String> {
         let number = self.send_to(name, &Arc::new(queued.announcement.clone()), ledger);
         let Some(pending) = self.pending.iter().find(|pending| pending.item.number == number) else {
@@ -131,7 +131,7 @@ impl Outbox {
         }
     }
 
-    /// Takes the next outcome, waiting for it until then; says whether there was one.
+    /// Processes the next outcome, waiting for it until the given time. Returns whether there was one.
     fn hear(&mut self, until: Instant) -> bool {
         let Ok((number, outcome)) = self.ended.1.recv_deadline(until) else { return false };
         let Some(place) = self.pending.iter().position(|pending| pending.item.number == number) else { return true };
@@ -142,26 +142,26 @@ impl Outbox {
         true
     }
 
-    /// Has what was not sent told at the end.
+    /// Remembers an announcement that was not sent, to report it at the end.
     pub fn keep(&mut self, unsent: Vec<Unsent>) {
         self.unsent.extend(unsent);
     }
 
-    /// Whether anything is still on its way.
+    /// Whether anything is queued or being sent.
     pub fn is_busy(&mut self) -> bool {
         while self.hear(Instant::now()) {}
         !self.pending.is_empty()
     }
 
-    /// The hooks that have not taken everything yet.
+    /// The hooks for which something is queued or being sent.
     pub fn waited_for(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.pending.iter().map(|pending| pending.hook.name.as_str()).collect();
         names.dedup();
         names
     }
 
-    /// Waits for what is on its way, as long as the slowest hook's time limit at most, and no longer than `patience`. Then
-    /// says what was not sent, all in all.
+    /// Waits for queued announcements, no longer than the time limit of the slowest hook and no longer than `patience`.
+    /// Then returns everything that was not sent.
     pub fn finish(&mut self, patience: Duration) -> Vec<Unsent> {
         let limit = self.pending.iter().map(|pending| pending.hook.timeout).max().unwrap_or_default();
         let until = Instant::now() + limit.min(patience);
@@ -170,7 +170,7 @@ impl Outbox {
         std::mem::take(&mut self.unsent)
     }
 
-    /// Gives up on what is still on its way, and says what that is.
+    /// Gives up what is queued or being sent, and returns it.
     pub fn give_up(&mut self) -> Vec<Unsent> {
         let give_up = |Pending { hook, item }: Pending| {
             let reason = format!("no end within {} s", hook.timeout.as_secs_f64());
@@ -187,10 +187,10 @@ fn note(ledger: Option<&Arc<Ledger>>, id: &str, hook: &str, reason: &str) {
     }
 }
 
-/// The thread of a hook. It ends when nobody sends any more; what is under way then is given up with the process.
+/// The thread of a hook. It ends when its queue is closed. What is being sent then is given up when the process ends.
 fn start(hook: Arc<Hook>, ended: Sender<Ended>) -> Sender<Item> {
     let (sender, receiver) = bounded::<Item>(LONGEST_QUEUE);
-    // One that cannot be started is found to be disconnected.
+    // If the thread cannot be started, its channel is found disconnected.
     let _ = thread::Builder::new().name(format!("hook {}", hook.name)).spawn(move || {
         for item in receiver {
             let outcome = tell(&hook, &item.announcement);
@@ -203,7 +203,7 @@ fn start(hook: Arc<Hook>, ended: Sender<Ended>) -> Sender<Item> {
     sender
 }
 
-/// Tries as often as may be.
+/// Sends, with up to the hook's number of retries.
 fn tell(hook: &Hook, announcement: &Announcement) -> Outcome {
     let mut tries = 0;
     loop {

@@ -1,11 +1,11 @@
-//! What Scap 3 tells of a deployment, to whom its keys name: the same words at the same moments.
+//! Scap 3's announcements of a deployment, to the receivers in its configuration: the same text at the same moments.
 
 use serde_json::json;
 
 use super::announcement::{About, Announcement, EventKind};
 use super::sockets::one_line;
 
-/// The deployment as Scap names it: `deploy [page@4f2a1b3] (production)`.
+/// The deployment in Scap's notation: `deploy [page@4f2a1b3] (production)`.
 fn display_name(about: &About) -> String {
     let does = if about.kind == "service_restart" { "restart" } else { "deploy" };
     let short = about.revision.get(..7).unwrap_or(&about.revision);
@@ -13,8 +13,8 @@ fn display_name(about: &About) -> String {
     format!("{does} [{}@{short}]{environment}", about.repository)
 }
 
-/// The line of an announcement; Scap has one of the start and one of the end, and none of the end of a restart. Behind the
-/// end of a deployment that did not go through stands what it came to: Scap leaves that out.
+/// The text of an announcement. Scap announces the start and the end, but not the end of a restart. If a deployment did
+/// not succeed, the result is appended; Scap does not do that.
 pub fn line(announcement: &Announcement) -> Option<String> {
     let about = &announcement.about;
     let name = display_name(about);
@@ -38,13 +38,13 @@ pub fn line(announcement: &Announcement) -> Option<String> {
     Some(one_line(&format!("{test}{line}")))
 }
 
-/// For tcpircbot, which relays it to a channel as an entry of its log.
+/// The text for tcpircbot, which relays it to an IRC channel as a log entry.
 pub fn irc_line(announcement: &Announcement) -> Option<String> {
     let About { operator, deploy_host, .. } = &announcement.about;
     line(announcement).map(|line| format!("!log {operator}@{deploy_host} {line}"))
 }
 
-/// How long it took, for statsd.
+/// The duration, for statsd.
 pub fn timing(announcement: &Announcement) -> Vec<String> {
     let (EventKind::Finished, Some(seconds)) = (announcement.event, announcement.duration_seconds) else {
         return Vec::new();
@@ -54,11 +54,11 @@ pub fn timing(announcement: &Announcement) -> Vec<String> {
     vec![format!("scap.{name}:{:.0}|ms", seconds * 1000.0)]
 }
 
-/// The line as a record for Logstash.
+/// The text as a record for Logstash.
 pub fn record(announcement: &Announcement) -> Option<String> {
     let message = line(announcement)?;
     let About { operator, deploy_host, .. } = &announcement.about;
-    // Scap writes no fraction of a second.
+    // Scap writes whole seconds.
     let (seconds, _) = announcement.time.split_once('.').unwrap_or((announcement.time.trim_end_matches('Z'), ""));
     let record = json!({
         "ecs": {"version": "1.7.0"},

@@ -1,4 +1,4 @@
-//! One try to tell one receiver.
+//! One attempt to send one announcement to one receiver.
 
 use crate::gates::Stop;
 use crate::gates::command;
@@ -10,10 +10,10 @@ use super::hook::{Action, Hook, Receiver};
 use super::variables::{VARIABLES, value};
 use super::{mail, scap, sockets, statsd, webhook};
 
-/// Tells it, within the hook's time limit.
+/// Sends the announcement, within the hook's time limit.
 ///
 /// # Errors
-/// Why it was not told, without secrets.
+/// Why it was not sent, without secrets.
 pub fn send(hook: &Hook, announcement: &Announcement) -> Result<(), String> {
     let timeout = hook.timeout;
     match &hook.action {

@@ -1,4 +1,4 @@
-//! Announcements that go to a socket: of this host, by UDP or by TCP.
+//! Sends announcements to a socket: a local one, UDP or TCP.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
@@ -11,19 +11,19 @@ use crate::gates::client::plain;
 use super::announcement::{Announcement, EventKind};
 use super::variables::{VARIABLES, value};
 
-/// A datagram of UDP has room for as many bytes.
+/// The maximum size of a UDP datagram in bytes.
 const LONGEST_DATAGRAM: usize = 65_507;
 
 /// Sends a datagram to a socket of this host.
 pub fn datagram(socket: &Path, bytes: &[u8]) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("{}: {}", socket.display(), plain(&error));
     let own = UnixDatagram::unbound().map_err(failed)?;
-    // Whoever does not read is not waited for.
+    // Do not wait for a receiver that does not read.
     own.set_nonblocking(true).map_err(failed)?;
     own.send_to(bytes, socket).map(drop).map_err(failed)
 }
 
-/// Sends datagrams by UDP. Nobody says whether they arrive.
+/// Sends datagrams by UDP. Whether they arrive is not known.
 pub fn udp(host: &str, port: u16, lines: &[String]) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("{host}:{port}: {}", plain(&error));
     if lines.is_empty() {
@@ -38,7 +38,7 @@ pub fn udp(host: &str, port: u16, lines: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-/// Connects, sends, and hangs up.
+/// Connects, sends, and closes the connection.
 pub fn tcp(host: &str, port: u16, bytes: &[u8], timeout: Duration) -> Result<(), String> {
     let until = Instant::now() + timeout;
     let mut last = format!("{host} has no address");
@@ -60,7 +60,7 @@ fn addresses(host: &str, port: u16) -> Result<impl Iterator<Item = SocketAddr>, 
     (host, port).to_socket_addrs().map_err(|error| format!("{host} is not found: {error}"))
 }
 
-/// How much it weighs, as syslog has it: 6 is information, 4 a warning, 3 an error.
+/// The severity in syslog: 6 is informational, 4 a warning, 3 an error.
 fn priority(announcement: &Announcement) -> u8 {
     let is_bad = announcement.status.is_some_and(|status| status != 0);
     let gate_fails = announcement.gate.as_ref().is_some_and(|gate| gate.verdict != "pass");
@@ -72,18 +72,18 @@ fn priority(announcement: &Announcement) -> u8 {
     }
 }
 
-/// A line of syslog (RFC 3164), of facility `user`.
+/// A syslog message (RFC 3164) of facility `user`.
 pub fn syslog(announcement: &Announcement) -> String {
     let text = one_line(&announcement.text());
     format!("<{}>hoist[{}]: {text}", 8 + priority(announcement), std::process::id())
 }
 
-/// An entry of systemd's journal, with a field for each variable.
+/// An entry for systemd's journal, with a field for each variable.
 pub fn journald(announcement: &Announcement) -> Vec<u8> {
     let mut entry = Vec::new();
     let mut field = |name: &str, value: &str| {
         entry.extend(name.as_bytes());
-        // The form that may hold any bytes.
+        // The binary format, which allows any bytes.
         entry.push(b'\n');
         entry.extend((value.len() as u64).to_le_bytes());
         entry.extend(value.as_bytes());
@@ -101,7 +101,7 @@ pub fn journald(announcement: &Announcement) -> Vec<u8> {
     entry
 }
 
-/// The same text without anything that would end its line.
+/// The text without line breaks.
 pub fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

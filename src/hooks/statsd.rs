@@ -1,8 +1,8 @@
-//! Announcements as measurements.
+//! Announcements as statsd metrics.
 
 use super::announcement::{Announcement, EventKind};
 
-/// The lines for statsd: a counter of each event; at the end the result, and how long it took.
+/// The lines for statsd: a counter for each event, and at the end the result and the duration.
 pub fn metrics(announcement: &Announcement, prefix: &str) -> Vec<String> {
     let repository = part(&announcement.about.repository);
     let base = match &announcement.about.environment {
@@ -19,7 +19,7 @@ pub fn metrics(announcement: &Announcement, prefix: &str) -> Vec<String> {
     lines
 }
 
-/// A name without the characters that have a meaning.
+/// A name without the characters that are special in statsd.
 fn part(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
 }

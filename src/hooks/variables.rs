@@ -1,8 +1,9 @@
-//! What a body's `{{ name }}` and a command's environment say of an announcement.
+//! The variables of an announcement, for `{{ name }}` in a body and for the environment of a command.
 
 use super::announcement::{Announcement, Counts};
 
-/// The names, in the order of the manual. In the environment of a command they are in capitals, behind `HOIST_`.
+/// The names, in the order of the manual. In the environment of a command they are in upper case, with the prefix
+/// `HOIST_`.
 pub const VARIABLES: [&str; 28] = [
     "text",
     "event",
@@ -34,7 +35,7 @@ pub const VARIABLES: [&str; 28] = [
     "reason",
 ];
 
-/// The value of one of them; empty where the event has none.
+/// The value of a variable; empty if the event has none.
 pub fn value(announcement: &Announcement, name: &str) -> String {
     let about = &announcement.about;
     let count = |of: fn(&Counts) -> usize| announcement.counts.as_ref().map(|counts| of(counts).to_string());

@@ -1,4 +1,4 @@
-//! A request to a server.
+//! Sends an announcement as an HTTP request.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::announcement::Announcement;
 use super::body::json;
 use super::hook::Webhook;
 
-/// Sends it; any status but 2xx is a failure.
+/// Sends the request; any status other than 2xx is a failure.
 pub fn send(webhook: &Webhook, announcement: &Announcement, timeout: Duration) -> Result<(), String> {
     let body = match &webhook.body {
         Some(body) => body.fill(announcement, webhook.content),
@@ -66,7 +66,7 @@ pub fn send(webhook: &Webhook, announcement: &Announcement, timeout: Duration) -
     }
 }
 
-/// HMAC-SHA256 of the body, in hexadecimal.
+/// The HMAC-SHA256 of the body in hexadecimal.
 fn signature(key: &str, body: &str) -> Result<String, String> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).map_err(|error| error.to_string())?;
     mac.update(body.as_bytes());
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_body_is_signed_as_others_sign_theirs() {
-        // As `printf 'Hello, World!' | openssl dgst -sha256 -hmac "It's a Secret to Everybody"` gives it.
+        // Expected value from `printf 'Hello, World!' | openssl dgst -sha256 -hmac "It's a Secret to Everybody"`.
         let expected = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
         assert_eq!(signature("It's a Secret to Everybody", "Hello, World!").unwrap(), expected);
     }

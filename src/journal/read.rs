@@ -8,6 +8,7 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use crate::files::no_links;
 use crate::files::ownership::Denied;
+use crate::invocation::Invocation;
 
 use super::file::{Journal, claim};
 use super::parse::{Parsed, ReadRecords, Wrong, is_finished, parse};
@@ -21,8 +22,8 @@ use super::unfinished::Unfinished;
 ///
 /// # Errors
 /// An unfinished journal that this build cannot read: a newer one's is left alone, one whose first line is damaged is
-/// moved out of the way.
-pub fn unfinished(folder: &Path) -> Result<Option<Unfinished>> {
+/// moved out of the way. `here`: the command line that asks, for the commands that the error names.
+pub fn unfinished(folder: &Path, here: &Invocation) -> Result<Option<Unfinished>> {
     for path in journals(folder)? {
         match look(&path)? {
             Found::Finished => {}
@@ -34,7 +35,7 @@ pub fn unfinished(folder: &Path) -> Result<Option<Unfinished>> {
                 }
             }
             Found::Newer(version) => return Err(newer(&path, &version)),
-            Found::Unreadable(why) => return Err(set_aside(&path, &why)),
+            Found::Unreadable(why) => return Err(set_aside(&path, &why, here)),
             Found::Unfinished(found) if found.live || found.touched() => return Ok(Some(*found)),
             Found::Unfinished(found) => {
                 Journal::reopen(&found)?.close("ended before anything was touched", 130, false)?;
@@ -82,14 +83,15 @@ fn newer(path: &Path, version: &str) -> anyhow::Error {
 }
 
 /// Nobody can say what a run did whose first line is lost. It is told once, and keeps nobody from deploying after that.
-fn set_aside(path: &Path, why: &str) -> anyhow::Error {
+fn set_aside(path: &Path, why: &str, here: &Invocation) -> anyhow::Error {
     let there = path.with_extension("damaged");
     let shown = path.display();
     match fs::rename(path, &there).map_err(|error| Denied::new(path, error)) {
         Ok(()) => anyhow!(
             "{shown} is damaged: {why}; it does not show what its deployment did. It was renamed to {}, so the next \
-             command can run; `hoist status` shows what the targets run",
-            there.display()
+             command can run; `{}` shows what the targets run",
+            there.display(),
+            here.command("status")
         ),
         Err(error) => anyhow!("{shown} is damaged: {why}; and it cannot be renamed: {error}"),
     }

@@ -38,7 +38,7 @@ impl From<Holder> for LockOwner {
 }
 
 impl fmt::Display for LockOwner {
-    /// `is being deployed by …`, or `is locked by alice on deploy1, 3 min ago, until 15:04 at the latest: 'why'`.
+    /// `is being deployed by …`, or `is locked by alice on deploy1, 3 min ago, until 2026-11-23 15:04 CET at the latest: 'why'`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Holder { user, host, since, message, .. } = &self.holder;
         if self.purpose == Purpose::Deploy {
@@ -46,7 +46,7 @@ impl fmt::Display for LockOwner {
         }
         write!(f, "is locked by {user} on {host}, {}", clock::ago(since))?;
         if let Some(until) = &self.until {
-            write!(f, ", until {} at the latest", clock::local_minute(until))?;
+            write!(f, ", until {} at the latest", clock::local_with_zone(until))?;
         }
         if message.is_empty() { Ok(()) } else { write!(f, ": '{message}'") }
     }

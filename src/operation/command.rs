@@ -175,7 +175,8 @@ impl Command {
         if holder.is_some()
             && let Err(error) = remember(config, run, ended.seen)
         {
-            report.event(&Event::note(Level::Warning, format!("`hoist status --offline` is out of date: {error:#}")));
+            let status = config.invocation.command("status --offline");
+            report.event(&Event::note(Level::Warning, format!("`{status}` is out of date: {error:#}")));
             report.flush();
         }
         ended.code
@@ -244,7 +245,7 @@ fn known_out(config: &Config, groups: &mut [Group], notes: &mut Vec<Note>) -> Re
     if config.settings.git_repo.is_empty() {
         return Ok(HashSet::new());
     }
-    let memory = FleetState::load(&state_folder(config), &config.settings.git_repo).unwrap_or_else(|error| {
+    let memory = super::memory(config).unwrap_or_else(|error| {
         notes.push((Level::Warning, format!("it is not known which hosts are drained already: {error:#}")));
         FleetState::empty(&config.settings.git_repo)
     });
@@ -266,7 +267,7 @@ fn live(config: &Config, run: &CommandRun) -> String {
     if run.gates.is_empty() || config.settings.git_repo.is_empty() {
         return String::new();
     }
-    let Ok(memory) = FleetState::load(&state_folder(config), &config.settings.git_repo) else { return String::new() };
+    let Ok(memory) = super::memory(config) else { return String::new() };
     let live = |target: &Target| -> Option<Revision> { memory.of(target)?.state.as_ref()?.current.clone() };
     most_common(run.groups.iter().flat_map(|group| &group.targets).filter_map(live))
 }

@@ -47,7 +47,7 @@ pub fn count_in(
             let (names, verb) = (fold(&group.out_elsewhere), if group.out_elsewhere.len() == 1 { "is" } else { "are" });
             let count = if verb == "is" { "counts" } else { "count" };
             let note = format!(
-                "{names} {verb} out of service and {count} against max_unavailable of {}, though not deployed to",
+                "{names} {verb} out of service and {count} against max_unavailable of {}, though not part of this run",
                 group.name
             );
             notes.push((Level::Info, note));

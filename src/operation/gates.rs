@@ -4,7 +4,6 @@ use std::thread;
 use std::time::Duration;
 
 use crate::config::{Config, Options};
-use crate::fleet_state::FleetState;
 use crate::gates::{Asker, Gate, HostsByRevision, Judge, Next, Reading, Sample, SampleVerdict, Stop, Subject, Verdict};
 use crate::journal;
 use crate::journal::{Past, PastLook, PastLooks};
@@ -13,7 +12,7 @@ use crate::targets::{Group, Target};
 use crate::text::meant_or_known;
 
 use super::recorded::most_common;
-use super::{Frontend, Refused, load, state_folder};
+use super::{Frontend, Refused, load, memory, state_folder};
 
 /// Samples of one look of the past.
 const MOST_SAMPLES: usize = 2000;
@@ -87,7 +86,7 @@ fn chosen(config: &Config, names: &[String], front: &dyn Frontend) -> Result<Vec
 fn subjects(config: &Config, groups: &[Group]) -> Result<Vec<Subject>, Refused> {
     let repo = Repo::open(&config.top)?;
     let revision = repo.resolve(&config.settings.git_rev)?;
-    let fleet = FleetState::load(&state_folder(config), &config.settings.git_repo)?;
+    let fleet = memory(config)?;
     let live = |target: &Target| fleet.of(target)?.state.as_ref()?.current.clone();
     let all = groups.iter().flat_map(|group| &group.targets).filter_map(live);
     let previous_revision = most_common(all.filter(|live| *live != revision));

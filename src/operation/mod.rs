@@ -37,6 +37,7 @@ mod way_back;
 use std::path::PathBuf;
 
 use crate::config::{Config, Options};
+use crate::fleet_state::{Damaged, FleetState};
 use crate::targets::HostPattern;
 
 pub use command::{Command, Hosts, Overrides, command_line};
@@ -76,6 +77,20 @@ pub fn load(options: &Options) -> Result<Config, Refused> {
 /// Where the journals of a repository lie.
 fn state_folder(config: &Config) -> PathBuf {
     config.control.join("state")
+}
+
+/// What is remembered of the targets of the repository.
+///
+/// # Errors
+/// Those of [`FleetState::load`]; of a damaged file with the command that gets past it.
+fn memory(config: &Config) -> anyhow::Result<FleetState> {
+    FleetState::load(&state_folder(config), &config.settings.git_repo).map_err(|error| match error.is::<Damaged>() {
+        true => {
+            let status = config.invocation.command("status");
+            anyhow::anyhow!("{error:#}: `{status}` renames it and starts a new one")
+        }
+        false => error,
+    })
 }
 
 /// The pattern of `--limit-hosts`.

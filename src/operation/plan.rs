@@ -3,13 +3,12 @@
 use crate::config::{Config, Note, Options};
 use crate::deploy;
 use crate::deploy::{Choice, Plan};
-use crate::fleet_state::FleetState;
 use crate::locks::{DeployLock, LockHolder};
 use crate::repo::Repo;
 use crate::wire::Level;
 
 use super::deploy::undone;
-use super::{Frontend, Refused, distance, load, state_folder};
+use super::{Frontend, Refused, distance, load, memory};
 
 /// Plans, and tells what a deployment would meet. It connects nowhere and touches nothing.
 pub fn plan(options: &Options, mut choice: Choice, front: &dyn Frontend) -> Result<Plan, Refused> {
@@ -39,7 +38,7 @@ pub fn plan(options: &Options, mut choice: Choice, front: &dyn Frontend) -> Resu
 
 /// What the targets were last seen with, beside the revision.
 fn last_seen(config: &Config, repo: &Repo, plan: &Plan) -> Vec<Note> {
-    let state = match FleetState::load(&state_folder(config), &config.settings.git_repo) {
+    let state = match memory(config) {
         Ok(state) => state,
         Err(error) => return vec![(Level::Warning, format!("cannot determine what targets run: {error:#}"))],
     };

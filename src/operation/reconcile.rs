@@ -4,7 +4,6 @@ use crate::config::{Config, Options};
 use crate::deploy;
 use crate::deploy::{Choice, HostChoice};
 use crate::exit_code::ExitCode;
-use crate::fleet_state::FleetState;
 use crate::journal;
 use crate::repo::Repo;
 use crate::targets::{Target, fold};
@@ -16,7 +15,7 @@ use super::locking::lock;
 use super::recorded::{begin, look_for_unfinished, refuse_unfinished};
 use super::standing::Standing;
 use super::way_back::Described;
-use super::{Frontend, Refused, View, interlocks, limit, load, ssh, state_folder, status};
+use super::{Frontend, Refused, View, interlocks, limit, load, memory, ssh, state_folder, status};
 
 /// Brings the targets that match `limit_hosts` to what is wanted of them: those that a deployment went through without,
 /// that run something else, that were installed anew, and that were added to the lists. What they run is asked first.
@@ -40,7 +39,7 @@ pub fn reconcile(
         false => refuse_unfinished(options, &config, front)?,
     }
     // Without it nobody knows what is wanted.
-    if FleetState::load(&state_folder(&config), &config.settings.git_repo)?.is_empty() {
+    if memory(&config)?.is_empty() {
         let deploy = config.invocation.command("deploy");
         front.answer(&format!("nothing was deployed from here yet: use `{deploy}`"));
         return Ok(ExitCode::Success);

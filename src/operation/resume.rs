@@ -27,7 +27,7 @@ pub fn resume(options: &Options, front: &dyn Frontend) -> Result<ExitCode, Refus
     interlocks::check(&config, front)?;
     let holder = deploy::holder(String::new())?;
     let _lock = lock(&config, &holder, front)?;
-    let Some(unfinished) = journal::unfinished(&state_folder(&config))? else {
+    let Some(unfinished) = journal::unfinished(&state_folder(&config), &config.invocation)? else {
         let repo = &config.settings.git_repo;
         return Err(Refused::new(format!("no deployment of {repo} is unfinished: nothing to resume")));
     };

@@ -51,7 +51,7 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
     let abandoned = journal::abandoned(&state_folder(&config))?;
     if back.to.is_some() || back.limit_hosts.is_some() {
         refuse_unfinished(options, &config, front)?;
-    } else if let Some(unfinished) = journal::unfinished(&state_folder(&config))? {
+    } else if let Some(unfinished) = journal::unfinished(&state_folder(&config), &config.invocation)? {
         refuse_live(&unfinished)?;
         refuse_another_environment(&config, &unfinished)?;
         unfinished_lines(&unfinished).iter().for_each(|line| front.remark(line));

@@ -202,7 +202,7 @@ pub fn status(
 
 /// From memory alone.
 fn remembered(config: &Config, groups: &[Group], front: &dyn Frontend) -> Result<Vec<View>, Refused> {
-    let memory = FleetState::load(&state_folder(config), &config.settings.git_repo).unwrap_or_else(|error| {
+    let memory = super::memory(config).unwrap_or_else(|error| {
         front.tell(&format!("warning: {error:#}"));
         FleetState::empty(&config.settings.git_repo)
     });
@@ -231,7 +231,7 @@ pub fn ask(config: &Config, groups: Vec<Group>, verify: bool, front: &dyn Fronte
     let requests = deploy::Look::new(config, deploy::holder("hoist status".into())?, verify).at_services(config);
     let observations = Observations::new(hosts.len());
     let (folder, repo) = (state_folder(config), &config.settings.git_repo);
-    let load = || FleetState::load(&folder, repo).unwrap_or_else(|_| FleetState::empty(repo));
+    let load = || super::memory(config).unwrap_or_else(|_| FleetState::empty(repo));
     let before = load();
     let fleet = SshFleet::new(ssh, targets, Box::new(requests), Box::new(NoPacks));
     let mut fleet = observations.states(observations.contacts(fleet));

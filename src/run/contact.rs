@@ -1,5 +1,5 @@
-//! What stands around a command whose hosts are drained: every host is probed and held ahead of it, and let go of behind
-//! it (R15). Without drains a host has no more than its one command.
+//! The steps around a command whose hosts are drained: every host is probed and locked before it, and released after it
+//! (R15). Without drains, a host only runs the command.
 
 use crate::deploy::{CONTACT_TIMEOUT, relay_remarks, twins};
 use crate::fleet::{Call, Flow, HostId, Step, Task};
@@ -26,7 +26,7 @@ impl Story<'_, '_> {
         self.judge_contact()
     }
 
-    /// Before anything is touched: no interrupt, no foreign lock, no limit exceeded, room for somebody.
+    /// Checks before anything is touched: interrupts, foreign locks, failure limits, capacity.
     fn judge_contact(&mut self) -> Result<(), End> {
         if self.heed_interrupt().is_err() {
             return Err(End::InterruptedUntouched);
@@ -47,7 +47,7 @@ impl Story<'_, '_> {
         self.judge_room()
     }
 
-    /// Before anything is touched: room for a host of each group (R13).
+    /// Checks before anything is touched that each group has capacity for a host (R13).
     fn judge_room(&mut self) -> Result<(), End> {
         let mut hosts = HostId::first(0);
         for (at, group) in self.run.groups.iter().enumerate() {
@@ -59,8 +59,8 @@ impl Story<'_, '_> {
         Ok(())
     }
 
-    /// Asks the hosts that are drained to go back into service if they are healthy. It decides nothing, and nothing cuts
-    /// it short.
+    /// Asks drained hosts to go back into service if they are healthy. This does not affect the verdict, and neither
+    /// failures nor interrupts cut it short.
     pub(super) fn undrain(&mut self) {
         let run = self.run;
         let Some(drains) = &run.drains else { return };
@@ -79,7 +79,7 @@ impl Story<'_, '_> {
         }
     }
 
-    /// Lets go of every lock and session.
+    /// Releases every lock and session.
     pub(super) fn close(&mut self) {
         let reached = self.table.hosts().filter(|host| self.table.row(*host).facts.is_some());
         let tasks: Vec<Task> = reached.map(Task::first).collect();

@@ -1,5 +1,5 @@
-//! A command of the operator's on groups of hosts: the groups, subgroups, limits, budget, soaks and gates of a deployment,
-//! with one step, and nothing to take back. The rules R1 to R5, R7 and R13 to R15 of DESIGN.md hold for it as they stand.
+//! Runs an operator's command on groups of hosts, with the groups, subgroups, limits, capacity, soaks and gates of a
+//! deployment. There is one step, and nothing is rolled back. Rules R1 to R5, R7 and R13 to R15 of DESIGN.md apply.
 
 mod contact;
 mod story;
@@ -20,40 +20,40 @@ use crate::wire::{RunId, StartedBy};
 use story::Story;
 use table::Table;
 
-/// What is to be run, and where.
+/// What to run, and where.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CommandRun {
-    /// The line for the hosts' login shells.
+    /// The command line for the login shells of the hosts.
     pub command: String,
     pub by: StartedBy,
-    /// In order; none is empty, and no target is in two. Their soaks are those of this run.
+    /// In order; none is empty, and no target is in two groups. Their soaks are those of this run.
     pub groups: Vec<Group>,
-    /// Hosts at once.
+    /// Maximum number of hosts at once.
     pub batch: usize,
-    /// For one host.
+    /// Time limit for one host.
     pub timeout: Duration,
-    /// R13: the command takes a host out of service while it runs there.
+    /// R13: a host is out of service while the command runs there.
     pub takes_room: bool,
     /// Hosts that are known to be out of service already.
     pub out: HashSet<Target>,
-    /// R15: hosts are drained while the command runs; `None`: they are left alone.
+    /// R15: how hosts are drained while the command runs; `None`: they are not.
     pub drains: Option<Drains>,
-    /// R14: the gates that look after the service.
+    /// R14: the gates to evaluate.
     pub gates: Vec<GatePlan>,
-    /// Whether failures within the limits have a status of their own.
+    /// Whether failures within the limits have an exit status of their own.
     pub strict: bool,
 }
 
 /// How a run drains its hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drains {
-    /// Its name in the locks and records of its hosts.
+    /// The run's name in the locks and records of its hosts.
     pub run: RunId,
-    /// For an undrain by itself, on one host.
+    /// Time limit for a separate undrain on one host.
     pub timeout: Duration,
 }
 
-/// Runs the command over a fleet whose ids are the places of the targets, over all groups in order.
+/// Runs the command on all groups in order. The host ids of the fleet are the indexes of the targets.
 pub fn run(
     command_run: &CommandRun,
     fleet: &mut dyn Fleet,
@@ -77,10 +77,10 @@ pub fn run(
     Ended { code, seen }
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Ended {
     pub code: ExitCode,
-    /// What each target was last seen with, in order; `None`: nobody asked it.
+    /// The last known state of each target, in order; `None`: it was not asked.
     pub seen: Vec<Option<crate::wire::State>>,
 }

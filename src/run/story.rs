@@ -1,4 +1,4 @@
-//! The command's way through groups and subgroups.
+//! Runs the command through groups and subgroups.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::CommandRun;
 use super::table::{Row, Table};
 use super::verdict::End;
 
-/// One run, with everyone who takes part in it.
+/// One run, with everything that it uses.
 pub struct Story<'a, 's> {
     pub run: &'a CommandRun,
     pub fleet: &'s mut dyn Fleet,
@@ -25,7 +25,7 @@ pub struct Story<'a, 's> {
 }
 
 impl<'a> Story<'a, '_> {
-    /// From the first contact to the last.
+    /// Runs everything, from the first contact to the last.
     pub fn tell(&mut self) -> End {
         let mut end = self.contact();
         if end.is_ok() {
@@ -40,7 +40,7 @@ impl<'a> Story<'a, '_> {
         }
     }
 
-    /// Group by group, subgroup by subgroup, until something halts it or the operator wants an end.
+    /// Runs group by group, subgroup by subgroup, until something halts the run or the operator stops it.
     fn visit(&mut self) -> Result<(), End> {
         let run = self.run;
         self.watch(Moment::Before, None, "", Duration::ZERO)?;
@@ -52,10 +52,10 @@ impl<'a> Story<'a, '_> {
                 self.heed_interrupt()?;
                 self.visit_subgroup(at, &label, members.clone());
                 self.judge(at, hosts.clone())?;
-                // What went through nowhere has nothing to show.
+                // If the command succeeded on no host, there is nothing to observe.
                 if members.into_iter().any(|host| self.table.row(host).is_ok()) {
                     self.watch(Moment::Subgroup, Some(at), &label, Duration::ZERO)?;
-                    // Nothing comes after the last one but what gates may find.
+                    // After the last subgroup, a soak is only useful for gates.
                     let is_last = !self.table.rows.iter().any(|row| row.waits());
                     if !is_last || self.has_gates(Moment::Soak, Some(at)) {
                         self.watch(Moment::Soak, Some(at), &label, group.soak_time)?;
@@ -67,7 +67,7 @@ impl<'a> Story<'a, '_> {
         Ok(())
     }
 
-    /// Runs the command in a subgroup, no more hosts out of service at once than may be (R13).
+    /// Runs the command in a subgroup, with no more hosts out of service at once than allowed (R13).
     fn visit_subgroup(&mut self, at: usize, label: &str, members: HostIds) {
         let run = self.run;
         let group = &run.groups[at];
@@ -89,15 +89,17 @@ impl<'a> Story<'a, '_> {
             return;
         }
         let capacity = Capacity::of(group, members.count());
-        // Those that are out anyway go first, which costs nothing.
+        // Hosts that are already out of service go first: they use no capacity.
         let (free, waiting) = hosts.into_iter().partition(|host| self.table.row(*host).is_out());
         in_turns(self, &call, (free, waiting), |story| capacity.room(story.out_in(at).len()), make);
     }
 
-    /// Whether the run goes on in a group: within its failure limit (R7), and with room for its other hosts (R13).
+    /// Whether the run may continue in a group: within its failure limit (R7), and with capacity for its other hosts
+    /// (R13).
     fn judge(&mut self, at: usize, hosts: HostIds) -> Result<(), End> {
         let group = &self.run.groups[at];
-        // Hosts that are not waited for have failed, and are no reason to stop that the operator had not given.
+        // If the operator stops waiting for hosts, these count as failed, but it is the operator's stop that ends the
+        // run.
         if exceeds(&self.table, at, group) && !self.table.aborted {
             self.report_limit(at);
             return Err(End::Limit(at));
@@ -123,14 +125,14 @@ impl<'a> Story<'a, '_> {
         self.report.event(&Event::LimitExceeded { group: group.name.clone(), failed, limit });
     }
 
-    /// The hosts of a group that are out of service, also those that this run leaves alone.
+    /// The hosts of a group that are out of service, including those that this run does not touch.
     fn out_in(&self, at: usize) -> Vec<&Target> {
         let rows = self.table.rows.iter().filter(|row| row.group == at);
         let own = rows.filter(|row| row.is_out()).map(|row| row.target);
         own.chain(&self.run.groups[at].out_elsewhere).collect()
     }
 
-    /// Whether hosts of a group wait for their turn, and there is no room for any of them.
+    /// Whether hosts of a group are waiting, and there is no capacity for any of them.
     pub(super) fn is_used_up(&self, at: usize, mut hosts: HostIds) -> bool {
         let waits = |row: &Row| row.waits() && !row.is_out();
         self.run.takes_room
@@ -152,8 +154,7 @@ impl<'a> Story<'a, '_> {
         self.run.gates.iter().any(|gate| gate.is_due(moment, name))
     }
 
-    /// Looks at the service where there is something to look at, or sleeps (R14). `at`: `None` where it is about all
-    /// groups.
+    /// Evaluates the gates if there are any, or only soaks (R14). `at` is `None` for all groups together.
     fn watch(&mut self, moment: Moment, at: Option<usize>, label: &str, soak: Duration) -> Result<(), End> {
         let is_due = if moment == Moment::Soak { !soak.is_zero() } else { self.has_gates(moment, at) };
         if !is_due {
@@ -181,7 +182,7 @@ impl<'a> Story<'a, '_> {
         looked.map_err(End::Unwell)
     }
 
-    /// One call on the fleet, which keeps the table.
+    /// Makes one call on the fleet, and updates the table.
     pub(super) fn call(
         &mut self,
         call: &Call,
@@ -200,12 +201,12 @@ impl<'a> Story<'a, '_> {
     }
 }
 
-/// R4, R5: whether more hosts of a group have failed than may.
+/// R4, R5: whether more hosts of a group have failed than the limit allows.
 pub(super) fn exceeds(table: &Table, at: usize, group: &Group) -> bool {
     group.limit.exceeded_by(table.failed_in(at), group.targets.len())
 }
 
-/// What one call does to the table.
+/// Updates the table during one call.
 struct OneCall<'t, 'a, 'o, 'p, F> {
     table: &'t mut Table<'a>,
     interrupts: Interrupts<'o, 'p>,

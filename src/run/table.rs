@@ -1,4 +1,4 @@
-//! Where each host of a command is.
+//! The state of each host of a command.
 
 use crate::deploy::in_the_way;
 use crate::fleet::{HostId, HostIds, HostResult};
@@ -10,28 +10,28 @@ use super::CommandRun;
 
 /// One host.
 pub struct Row<'a> {
-    /// The place of its group.
+    /// The index of its group.
     pub group: usize,
     pub target: &'a Target,
-    /// `None`: nothing was begun there, and nothing stands against it.
+    /// `None`: the command has not begun there, and may.
     pub outcome: Option<Outcome>,
-    /// It was let alone for what its probe told.
+    /// It was refused because of its probe.
     pub refused: bool,
-    /// What its probe told; `None`: there was none.
+    /// The result of its probe; `None`: there was none.
     pub facts: Option<Facts>,
-    /// What it was last seen with.
+    /// Its last known state.
     pub state: Option<State>,
-    /// It is known to be out of service, whatever this run does.
+    /// It is known to be out of service, independently of this run.
     out: bool,
 }
 
 /// All hosts, by [`HostId`].
 pub struct Table<'a> {
     pub rows: Vec<Row<'a>>,
-    /// By group: the hosts that count against its limit.
+    /// For each group, how many hosts count against its limit.
     failed: Vec<usize>,
     pub interrupted: bool,
-    /// The hosts that were at work are not waited for.
+    /// The operator has stopped waiting for the hosts at work.
     pub aborted: bool,
 }
 
@@ -55,7 +55,7 @@ impl<'a> Table<'a> {
         HostId::first(self.rows.len())
     }
 
-    /// R5: hosts of a group that count against its limit.
+    /// R5: how many hosts of a group count against its limit.
     pub fn failed_in(&self, group: usize) -> usize {
         self.failed[group]
     }
@@ -67,7 +67,7 @@ impl<'a> Table<'a> {
         row.outcome = Some(outcome);
     }
 
-    /// The end of a host's probe.
+    /// Records the end of a host's probe.
     pub fn probed(&mut self, host: HostId, result: HostResult, run: &RunId) -> Outcome {
         let row = &mut self.rows[host.index()];
         let unfit = result.facts.as_ref().and_then(|facts| in_the_way(facts, run));
@@ -76,7 +76,7 @@ impl<'a> Table<'a> {
         self.let_in(host, result.outcome.and(unfit.map_or(Ok(()), Err)))
     }
 
-    /// Whether a host lets the run in.
+    /// Records whether the run may work on a host, after its probe or its lock.
     pub fn let_in(&mut self, host: HostId, outcome: Outcome) -> Outcome {
         if outcome.is_err() {
             self.rows[host.index()].refused = true;
@@ -85,17 +85,17 @@ impl<'a> Table<'a> {
         outcome
     }
 
-    /// The end of the command on a host.
+    /// Records the end of the command on a host.
     pub fn ended(&mut self, host: HostId, result: HostResult) -> Outcome {
         let row = &mut self.rows[host.index()];
-        // Where nobody was let in, what the probe told still holds; what was lost on its way is not known.
+        // If the login failed, the result of the probe still holds. If the connection was lost, the state is unknown.
         let not_begun = result.is_unreachable();
         row.state = result.state.or_else(|| row.state.take().filter(|_| not_begun));
         self.end(host, result.outcome.clone());
         result.outcome
     }
 
-    /// What became of a host that was asked to go back into service.
+    /// Records the result for a host that was asked to go back into service.
     pub fn undrained(&mut self, host: HostId, result: HostResult) -> Outcome {
         let row = &mut self.rows[host.index()];
         row.state = result.state.or(row.state.take());
@@ -104,7 +104,7 @@ impl<'a> Table<'a> {
 }
 
 impl Row<'_> {
-    /// Whether the command is still to be run there.
+    /// Whether the command has still to be run there.
     pub fn waits(&self) -> bool {
         self.outcome.is_none()
     }
@@ -117,24 +117,24 @@ impl Row<'_> {
         matches!(self.outcome, Some(Err(_)))
     }
 
-    /// R13: whether the host is out of service, as far as is known. One that was refused serves as before.
+    /// R13: whether the host is out of service, as far as is known. A host that was refused is still in service.
     pub fn is_out(&self) -> bool {
         let failed = |fault: &Fault| !self.refused || fault.is_out_of_reach();
         let has_failed = self.outcome.as_ref().is_some_and(|outcome| outcome.as_ref().is_err_and(failed));
         self.out || has_failed || self.drained().is_some()
     }
 
-    /// That the host is drained, as last read from it.
+    /// How the host is drained, as last read from it.
     pub fn drained(&self) -> Option<&Drained> {
         self.state.as_ref()?.drained.as_deref()
     }
 
-    /// That it may be drained: the command was lost there, and it was not read since.
+    /// Whether it may be drained: the connection was lost during the command, and its state was not read since.
     pub fn may_be_drained(&self) -> bool {
         self.facts.is_some() && self.state.is_none()
     }
 
-    /// What was live at the probe.
+    /// The revision that was live at the probe.
     pub fn live(&self) -> Option<Revision> {
         self.facts.as_ref()?.state.current.clone()
     }
@@ -159,8 +159,8 @@ impl Row<'_> {
         };
         let drained = match self.may_be_drained() {
             true => Some("it is not known whether it is drained".to_owned()),
-            // Why, the failure says.
-            false if self.has_failed() => self.drained().map(|drained| format!("drained since {}", drained.since)),
+            // The failure gives the reason.
+            false if self.has_failed() => self.drained().map(Drained::time),
             false => self.drained().map(Drained::to_string),
         };
         let reasons: Vec<String> = reason.into_iter().chain(drained).collect();

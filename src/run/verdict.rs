@@ -1,4 +1,4 @@
-//! What a command came to: one sentence, and one status.
+//! The verdict on a command: one sentence and one exit status.
 
 use crate::deploy::health::Unwell;
 use crate::deploy::{one_under_two_names, still_drained};
@@ -8,21 +8,21 @@ use crate::targets::{Target, fold};
 use super::CommandRun;
 use super::table::{Row, Table};
 
-/// How a run left off.
+/// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// Every subgroup had its turn.
+    /// The command ran in every subgroup.
     Through,
-    /// More hosts of this group failed than may.
+    /// The failure limit of this group is exceeded.
     Limit(usize),
-    /// Hosts that are out of service leave no room for the others.
+    /// So many hosts are out of service that no other may go out.
     UsedUp(String),
     /// A gate halted it.
     Unwell(Unwell),
     Interrupted,
     /// Another run holds a target; nothing was touched.
     Locked,
-    /// Too many hosts of this group cannot be worked on; nothing was touched.
+    /// Too many hosts of this group are unusable; nothing was touched.
     LimitUntouched(usize),
     UsedUpUntouched(String),
     /// Two targets are one machine; nothing was touched.
@@ -65,7 +65,7 @@ pub fn judge(end: &End, table: &Table, run: &CommandRun) -> (String, ExitCode) {
     parts.extend(
         (!lost.is_empty()).then(|| format!("{} may be drained: {}", crate::text::hosts(lost.len()), fold(lost))),
     );
-    // A host that is left drained serves nobody: that is no good end.
+    // A host that stays drained is out of service, so the run did not succeed.
     let is_well = parts.len() == 1 || code == ExitCode::Interrupted;
     (parts.join("; "), if is_well { code } else { ExitCode::Mixed })
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock;
+
 use super::{Outcome, RunId};
 
 /// Where the commands of a drain run.
@@ -84,10 +86,17 @@ pub struct Drained {
     pub reason: Option<String>,
 }
 
+impl Drained {
+    /// `drained since 2026-11-23 14:45 CET`.
+    pub fn time(&self) -> String {
+        format!("drained since {}", clock::local_with_zone(&self.since))
+    }
+}
+
 /// `drained since TIME`, and why.
 impl fmt::Display for Drained {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "drained since {}", self.since)?;
+        f.write_str(&self.time())?;
         match &self.reason {
             Some(reason) => write!(f, ": {reason}"),
             None => Ok(()),

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock;
+
 use super::{Revision, RunId};
 
 /// A revision that went live on a lease. A target has at most one; finalize and rollback end it.
@@ -48,7 +50,7 @@ impl fmt::Display for Lease {
                 write!(
                     f,
                     "{new} is live on a lease of run {run} since {}, not finalized; it goes back to {old} ",
-                    self.since
+                    clock::local_with_zone(&self.since)
                 )?;
                 write!(f, "{} s after its deployer has gone", self.seconds.saturating_add(self.turn))
             }
@@ -58,15 +60,43 @@ impl fmt::Display for Lease {
                  finalized; deploy again, or roll back"
             ),
             LeaseStands::RollingBack { at } => {
+                let at = clock::local_with_zone(at);
                 write!(f, "the lease of run {run} on {new} expired at {at}; the rollback to {old} has not finished")
             }
             LeaseStands::RolledBack { at } => {
+                let at = clock::local_with_zone(at);
                 write!(f, "the lease of run {run} on {new} expired: the host rolled itself back to {old} at {at}")
             }
             LeaseStands::RollbackFailed { at, reason } => write!(
                 f,
-                "the lease of run {run} on {new} expired, and the host's rollback to {old} failed at {at}: {reason}"
+                "the lease of run {run} on {new} expired, and the host's rollback to {old} failed at {}: {reason}",
+                clock::local_with_zone(at)
             ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_times_of_a_lease_are_told_with_their_zone_and_recorded_in_utc() {
+        let at = "2026-11-23T14:45:52Z".to_owned();
+        let stands = [
+            LeaseStands::Open,
+            LeaseStands::RollingBack { at: at.clone() },
+            LeaseStands::RolledBack { at: at.clone() },
+            LeaseStands::RollbackFailed { at: at.clone(), reason: "no memory".into() },
+        ];
+        let (new, old): (Revision, Revision) = ("b".repeat(40).parse().unwrap(), "a".repeat(40).parse().unwrap());
+        for stands in stands {
+            let run = "20261123T144552.123Z-4711-7d3f".parse().unwrap();
+            let (revision, restore, since) = (new.clone(), old.clone(), at.clone());
+            let lease = Lease { run, revision, restore, seconds: 60, turn: 0, since, stands };
+            let told = lease.to_string();
+            assert!(told.contains(&clock::local_with_zone(&at)) && !told.contains(&at), "{told}");
+            assert!(serde_json::to_string(&lease).unwrap().contains(&at), "{lease:?}");
         }
     }
 }

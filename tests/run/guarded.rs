@@ -142,6 +142,10 @@ fn a_rolling_restart_drains_each_host_and_keeps_to_the_budget() {
     scene.run(&elsewhere, "true").ends(1).says("is used up: 127.0.0.1 is out of service; nothing was touched");
     let drains = [&["--drain"], &elsewhere[..]].concat();
     scene.run(&drains, "true").ends(1).says("is used up: 127.0.0.1 is out of service; nothing was touched");
+    scene
+        .run(&["--drain", "-l", "127.0.0.2", "--max-unavailable", "2"], "true")
+        .ends(0)
+        .says("127.0.0.1 is out of service and counts against max_unavailable of default, though not part of this run");
     std::fs::remove_file(scene.srv(0, "sick")).unwrap();
     scene.run(&flags, "true").ends(0);
     assert!(!scene.is_on_record(0));

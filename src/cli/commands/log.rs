@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::cli::out::complain;
 use crate::cli::render::log::LogView;
 use crate::cli::show::Format;
+use crate::invocation::Invocation;
 use crate::logs;
 use crate::logs::{Filter, Follower, News};
 use crate::report::LogFile;
@@ -86,7 +87,7 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
     }
     let path = match &args.run {
         None => logs::newest(&folder).map_err(cannot)?,
-        Some(run) => Some(of_run(&logs::all(&folder).map_err(cannot)?, run)?),
+        Some(run) => Some(of_run(&logs::all(&folder).map_err(cannot)?, run, &config.invocation)?),
     };
     match path {
         Some(path) => part(&path, u64::MAX, args.lines, &show),
@@ -98,7 +99,7 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
 }
 
 /// The log of the one run whose id begins so.
-fn of_run(logs: &[PathBuf], run: &str) -> Result<PathBuf, Refused> {
+fn of_run(logs: &[PathBuf], run: &str, here: &Invocation) -> Result<PathBuf, Refused> {
     let is_meant = |path: &&PathBuf| {
         let id = path.file_stem().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix("hoist-"));
         id.is_some_and(|id| id.starts_with(run))
@@ -107,7 +108,8 @@ fn of_run(logs: &[PathBuf], run: &str) -> Result<PathBuf, Refused> {
     match found.as_slice() {
         [one] => Ok((*one).clone()),
         [] => Err(Refused::new(format!(
-            "no log of a run {run:?}; `hoist history` shows the runs, and old logs are removed"
+            "no log of a run {run:?}; `{}` shows the runs, and old logs are removed",
+            here.command("history")
         ))),
         several => {
             let names: Vec<String> = several.iter().map(|path| name(path)).collect();

@@ -10,6 +10,7 @@ use crate::cli::signals::Interrupts;
 use crate::cli::values::{duration, flag, hosts};
 use crate::config;
 use crate::deploy::{Answer, Operator, Question};
+use crate::invocation::Invocation;
 use crate::operation::{Command, Hosts, Overrides, Refused, command_line};
 use crate::report;
 use crate::report::{Event, Reporter};
@@ -25,8 +26,13 @@ const CAN_STOP: &str = "a second Ctrl-C ends hoist at once";
 const LAST_WORDS: &str = "hoist run: stopped; running commands may continue on their hosts";
 
 /// The same where hosts are drained.
-const LAST_WORDS_OF_A_DRAIN: &str = "hoist run: stopped; running commands continue, and their hosts undrain themselves \
-                                     afterwards if drain_on is target: `hoist status` lists those that are drained";
+fn last_words_of_a_drain(here: &Invocation) -> String {
+    format!(
+        "hoist run: stopped; running commands continue, and their hosts undrain themselves afterwards if drain_on is \
+         target: `{}` lists those that are drained",
+        here.command("status")
+    )
+}
 
 command! {
     /// Run a command on targets, with the groups, limits and outcomes of a deployment.
@@ -118,7 +124,10 @@ pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
     };
     let console = Console::new("run", show, args.yes);
     let command = Command::prepare(&options, line, wanted, limit_hosts.as_deref(), &overrides)?.begin(&console)?;
-    let interrupts = Interrupts::listen(if command.drains() { LAST_WORDS_OF_A_DRAIN } else { LAST_WORDS })?;
+    let interrupts = Interrupts::listen(match command.drains() {
+        true => last_words_of_a_drain(&options.invocation),
+        false => LAST_WORDS.to_owned(),
+    })?;
     let names = |hosts: &[&Target]| fold(hosts.iter().copied());
     let report = WithReader(report::of_command(show.format, show.verbosity, names, args.fold));
     let mut operator = Caller { console: console.heeding(interrupts), yes: args.yes };

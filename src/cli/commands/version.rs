@@ -3,15 +3,16 @@
 use crate::cli::out::answer;
 use crate::cli::version::version;
 
-use super::{ExitCode, Refused};
+use super::{ExitCode, Refused, command};
 
-/// Print the version, and the commit that Hoist was built from.
-#[derive(Debug, argh::FromArgs, argh::ArgsInfo)]
-#[argh(subcommand, name = "version", help_triggers("-h", "--help"))]
-pub struct Args {}
+command! {
+    /// Print the version, and the commit that Hoist was built from.
+    #[argh(subcommand, name = "version", help_triggers("-h", "--help"))]
+    pub struct Args {} with [answer]
+}
 
 /// Runs the command.
-pub fn run(_: Args) -> Result<ExitCode, Refused> {
-    answer(&version());
+pub fn run(args: Args) -> Result<ExitCode, Refused> {
+    answer(&version(args.format));
     Ok(ExitCode::Success)
 }

@@ -1,4 +1,4 @@
-//! Where every host of a run is. States change here and nowhere else, by one table of legal moves.
+//! The states of all hosts of a run. They change only here, by one table of legal transitions.
 
 mod row;
 mod state;
@@ -18,7 +18,7 @@ use super::plan::{GroupId, Plan};
 #[derive(Debug)]
 pub struct Table {
     rows: Vec<Row>,
-    /// By group: the hosts that count against its limit.
+    /// For each group, how many hosts count against its limit.
     failed: Vec<usize>,
 }
 
@@ -36,12 +36,12 @@ impl Table {
         &self.rows
     }
 
-    /// What each host says of itself.
+    /// What each host reported about itself.
     pub fn faces(&self) -> impl Iterator<Item = (&Target, Option<&Facts>)> {
         self.rows.iter().map(|row| (&row.target, row.facts.as_ref()))
     }
 
-    /// Hosts of a group that count against its limit.
+    /// How many hosts of a group count against its limit.
     pub fn failed_in(&self, group: GroupId) -> usize {
         self.failed[group.index()]
     }
@@ -63,7 +63,7 @@ impl Table {
         row.trouble = Some(Failure { stage, fault });
     }
 
-    /// The probe's result. `unfit` says why a host that answered cannot be deployed to.
+    /// Records the probe's result. `unfit` says why a host that answered cannot be deployed to.
     pub fn probed(&mut self, host: HostId, result: HostResult, unfit: Option<Fault>) {
         if let Some(facts) = result.facts {
             let row = &mut self.rows[host.index()];
@@ -77,7 +77,7 @@ impl Table {
         }
     }
 
-    /// The result of taking a host's lock.
+    /// Records the result of taking a host's lock.
     pub fn held(&mut self, host: HostId, outcome: Outcome) {
         if let Err(fault) = outcome {
             self.no_contact(host, fault);
@@ -89,12 +89,12 @@ impl Table {
         self.fail(host, None, fault, next);
     }
 
-    /// The number of the next try of a stage on a host.
+    /// The number of the next attempt of a stage on a host.
     pub fn attempt(&self, host: HostId, stage: Stage) -> u32 {
         self.rows[host.index()].attempts[stage as usize]
     }
 
-    /// A stage starts on a host.
+    /// Records that a stage starts on a host.
     pub fn started(&mut self, host: HostId, stage: Stage) {
         if stage == Stage::Undrain {
             self.rows[host.index()].attempts[stage as usize] += 1;
@@ -109,7 +109,7 @@ impl Table {
         row.touched |= stage != Stage::ConfigDiff;
     }
 
-    /// A stage ended on a host. `index` is a primary stage's place in the plan.
+    /// Records the end of a stage on a host. `index` is the position of a primary stage in the plan.
     pub fn ended(&mut self, host: HostId, stage: Stage, index: usize, result: HostResult, plan: &Plan) {
         let moves = matches!(stage, Stage::Promote | Stage::Rollback);
         let not_begun = result.is_unreachable();
@@ -119,7 +119,7 @@ impl Table {
             None if moves && !not_begun => row.links = None,
             None => {}
         }
-        // A stage may have ended well before somebody else came.
+        // A stage may have succeeded before somebody else deployed.
         let to = result.state.as_ref().and_then(|state| row.foreign(state, plan).cloned());
         let outcome = to.map_or(result.outcome, |to| Err(Fault::MovedOn { to }));
         let outcome = match (outcome, stage) {
@@ -159,7 +159,7 @@ impl Table {
         row.out |= fault.is_out_of_reach();
         match &fault {
             Fault::Lost { .. } => row.links = None,
-            // Without a session nothing was done, nor where somebody else's revision was found.
+            // Nothing was done without a session, or if somebody else's revision was found.
             Fault::Unreachable { .. } | Fault::MovedOn { .. } => row.touched = row.touched_before,
             _ => {}
         }
@@ -186,7 +186,7 @@ impl Table {
         self.fail(host, Some(stage), fault, next);
     }
 
-    /// A rollback counts only when the host, read back, is where the probe saw it.
+    /// Records the end of a rollback. It counts only if the host, read back, is in the state that the probe saw.
     fn verified_rollback(&self, host: HostId, state: Option<&State>) -> Outcome {
         let row = &self.rows[host.index()];
         let (Some(wanted), Some(facts)) = (row.restore(), &row.facts) else { return Ok(()) };
@@ -194,7 +194,7 @@ impl Table {
         let name = |revision: &Option<Revision>| revision.as_ref().map_or("nothing".to_owned(), |it| it.short().into());
         let reason = match state {
             None => "the host did not report its revision after the rollback".to_owned(),
-            // Where nothing was live, what is finalized may be.
+            // If nothing was live, the finalized revision may be live now.
             Some(state) if state.current != before.current && state.current.as_ref() != Some(&wanted) => {
                 let was = name(&before.current);
                 format!("current is {} after the rollback, but {was} was live before", name(&state.current))
@@ -202,7 +202,7 @@ impl Table {
             Some(state) if state.done != before.done => {
                 format!(".done is {} after the rollback, not {}", name(&state.done), name(&before.done))
             }
-            // A link that led astray at the probe already is not this run's doing.
+            // A link that was wrong at the probe was not changed by this run.
             Some(state) => match state.stray_links.iter().find(|link| !before.stray_links.contains(link)) {
                 Some(link) => format!("{link} does not point into {} after the rollback", wanted.short()),
                 None => return Ok(()),
@@ -211,7 +211,8 @@ impl Table {
         Err(Fault::failed(reason))
     }
 
-    /// A host that only the journal has told of, read again. What somebody else has deployed there since is told.
+    /// Records that a host known only from the journal was read again, and whether somebody else has deployed there
+    /// since.
     pub fn read_again(&mut self, host: HostId, result: HostResult, plan: &Plan) {
         let state = result.facts.map(|facts| facts.state).or(result.state);
         let row = &mut self.rows[host.index()];
@@ -229,14 +230,14 @@ impl Table {
         }
     }
 
-    /// What became of a host that was asked to go back into service. Whatever it was in the run it stays.
+    /// Records the result for a host that was asked to go back into service. Its state in the run does not change.
     pub fn undrained(&mut self, host: HostId, result: HostResult) {
         if result.state.is_some() {
             self.rows[host.index()].links = result.state;
         }
     }
 
-    /// A host is finalized only when its `.done`, read back, names what was deployed.
+    /// Records the end of finalize. It counts only if the host's `.done`, read back, names the deployed revision.
     fn verified_finalize(&self, state: Option<&State>, plan: &Plan) -> Outcome {
         match state {
             Some(state) if state.done.as_ref() == Some(&plan.revision) => Ok(()),
@@ -244,12 +245,12 @@ impl Table {
         }
     }
 
-    /// A host is not rolled back, since that would take more hosts out of service than may be.
+    /// Records that a host is not rolled back, since that would take more hosts out of service than allowed.
     pub fn no_room(&mut self, host: HostId, why: &str) {
         self.rows[host.index()].trouble = Some(Failure { stage: Some(Stage::Rollback), fault: Fault::failed(why) });
     }
 
-    /// The final table, in the order of the plan: every target once, none in a state without a name.
+    /// The final table, in the order of the plan: every target once, each with a named state.
     pub fn report(&self, plan: &Plan) -> Vec<HostRow> {
         self.rows.iter().map(|row| row.summary(plan)).collect()
     }

@@ -5,10 +5,10 @@ use crate::deploy::plan::{GroupId, Plan};
 use crate::targets::Target;
 use crate::wire::{Drained, Facts, Fault, Revision, Stage, State};
 
-/// What went wrong on a host, first things first.
+/// What went wrong on a host, in order of importance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// `None`: at the probe, or at locking.
+    /// `None`: at the probe or the lock.
     pub stage: Option<Stage>,
     pub fault: Fault,
 }
@@ -28,20 +28,20 @@ pub struct Row {
     pub target: Target,
     pub group: GroupId,
     pub(super) state: HostState,
-    /// Primary stages that it has passed.
+    /// How many primary stages it has passed.
     pub passed: usize,
-    /// Whether any stage was started on it: it may have been changed.
+    /// Whether any stage was started on it, so that it may have been changed.
     pub touched: bool,
     /// [`Row::touched`] before the stage that is running.
     pub(super) touched_before: bool,
-    /// Whether a stage took it out of service, and none has brought it back.
+    /// Whether a stage took it out of service, and no stage has brought it back.
     pub(super) out: bool,
     /// Whether it counts against its group's limit.
     pub failed: bool,
-    /// Tries of each stage so far, so that every try has a number of its own.
+    /// Attempts of each stage so far, so that every attempt has its own number.
     pub(super) attempts: [u32; Stage::ALL.len()],
     pub facts: Option<Facts>,
-    /// What the host's links name, as last read from it; `None`: not known, since something may have changed there.
+    /// The revisions that the host's links name, as last read from it; `None`: not known, since they may have changed.
     pub links: Option<State>,
     pub trouble: Option<Failure>,
 }
@@ -68,8 +68,8 @@ impl Row {
         self.state
     }
 
-    /// What a rollback goes back to: what the probe saw live, finalized or not. A host without anything live goes back to
-    /// what was finalized there, if its tree is left.
+    /// The revision that a rollback goes back to: the one that was live at the probe, finalized or not. If nothing was
+    /// live, it is the finalized one, if its tree still exists.
     pub fn restore(&self) -> Option<Revision> {
         let state = &self.facts.as_ref()?.state;
         state.current.clone().or_else(|| state.done.clone())
@@ -100,20 +100,20 @@ impl Row {
         self.out || lost || self.drained().is_some()
     }
 
-    /// Whether a stage takes the host out of service that is in it now. Where nothing was promoted, nothing is restarted on
-    /// the way back.
+    /// Whether a stage takes the host out of service, if it is in service now. If the host was not promoted, a rollback
+    /// restarts nothing there.
     pub fn goes_out_for(&self, stage: Stage) -> bool {
         !self.is_out() && stage.restarts() && (stage != Stage::Rollback || self.was_promoted())
     }
 
-    /// Whether the host serves what it served at the probe: no stage that takes its service down was begun there.
+    /// Whether the host serves what it served at the probe: no stage that interrupts its service was started there.
     pub fn is_as_before(&self) -> bool {
         let begun = |stage: &Stage| stage.restarts() && self.attempts[*stage as usize] > 0;
         let known = !matches!(self.state, HostState::Unreachable | HostState::Unknown | HostState::MovedOn);
         self.facts.is_some() && known && !Stage::ALL.iter().any(begun)
     }
 
-    /// Whether the run has not changed the host yet, and what it brings was live there before.
+    /// Whether the run has not changed the host yet, and its revision was already live there.
     pub fn has_it_already(&self, plan: &Plan) -> bool {
         let live = self.facts.as_ref().and_then(|facts| facts.state.current.as_ref());
         plan.kind.changes_revision() && self.is_as_before() && live == Some(&plan.revision)
@@ -129,22 +129,22 @@ impl Row {
         self.attempts[Stage::Rollback as usize] > 0
     }
 
-    /// The live revision as last read from the host; `None` also where it is not known.
+    /// The live revision as last read from the host; `None` also if it is not known.
     pub fn current(&self) -> Option<&Revision> {
         self.links.as_ref()?.current.as_ref()
     }
 
-    /// That the host was drained and is not back in service, as last read from it.
+    /// How the host is drained, as last read from it; `None`: it is in service.
     pub fn drained(&self) -> Option<&Drained> {
         self.links.as_ref()?.drained.as_deref()
     }
 
-    /// Takes over the revision that somebody else has made the live one.
+    /// Records the revision that somebody else has made live.
     pub(super) fn found(&mut self, to: &Revision) {
         self.links.get_or_insert_default().current = Some(to.clone());
     }
 
-    /// The live revision, when neither it nor what is finalized is what the host had at the probe, or what is deployed.
+    /// The live revision, if neither it nor the finalized one is what the host had at the probe or what is deployed.
     pub(super) fn foreign<'a>(&self, state: &'a State, plan: &Plan) -> Option<&'a Revision> {
         let before = &self.facts.as_ref()?.state;
         let ours = [Some(&plan.revision), before.current.as_ref(), before.done.as_ref()];
@@ -152,7 +152,7 @@ impl Row {
         state.current.as_ref().filter(|_| foreign(&state.current) && foreign(&state.done))
     }
 
-    /// Whether the host may be live on what nobody is going to confirm, and so goes back by itself.
+    /// Whether the host may have a live revision that nobody will confirm, so that it rolls back by itself.
     pub(super) fn is_on_lease(&self, plan: &Plan) -> bool {
         use HostState::*;
         let open = matches!(self.state, Unreachable | Failed | Unknown | FinalizeFailed | RollbackFailed | Ready);
@@ -162,7 +162,7 @@ impl Row {
         plan.confirm_timeout > std::time::Duration::ZERO && self.was_promoted() && open && !back && restorable
     }
 
-    /// Whether the host can be tried again: it answered, and said that it failed.
+    /// Whether the host can be tried again: it answered and reported a failure.
     pub fn can_be_retried(&self) -> bool {
         self.state == HostState::Failed
     }

@@ -7,7 +7,7 @@ use crate::report::{HostRow, RowState};
 use crate::wire::{Drained, Stage};
 
 impl Row {
-    /// The host as the final table names it.
+    /// The row of the host in the final table.
     pub(super) fn summary(&self, plan: &Plan) -> HostRow {
         let passed = self.passed.checked_sub(1).and_then(|index| plan.stages.get(index)).map(|it| it.stage);
         let (state, stage) = self.row_state(passed);
@@ -22,7 +22,7 @@ impl Row {
         }
     }
 
-    /// The state's name, and the stage that it is about. `passed` is the last stage that the host passed.
+    /// The state's name, and the stage that it refers to. `passed` is the last stage that the host passed.
     fn row_state(&self, passed: Option<Stage>) -> (RowState, Option<Stage>) {
         use HostState::*;
         let failed = self.trouble.as_ref().and_then(|trouble| trouble.stage);
@@ -61,7 +61,7 @@ impl Row {
         }
     }
 
-    /// What there is to say of the host beside its state.
+    /// Details about the host in addition to its state.
     fn reason(&self, plan: &Plan) -> Option<String> {
         let mut reasons = Vec::new();
         match (&self.trouble, self.state) {

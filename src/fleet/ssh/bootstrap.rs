@@ -1,16 +1,16 @@
 //! Copies Hoist to a target if it is missing there.
 //!
-//! The first command on a session is a small script for the target's `/bin/sh`. It makes sure that the target has this
-//! very build, in a folder that nobody else can write to, and becomes it, so that the probe's request, which is on its
-//! way already, is read by `deploy-local`. Where the build is missing it says so, it is uploaded, and the script runs
-//! once more. Later commands run the path that the script told.
+//! The first command on a session is a small script for the target's `/bin/sh`. It checks that the target has this
+//! exact build, in a folder that nobody else can write to, and executes it in its own place, so that `deploy-local`
+//! reads the probe's request, which was already sent. If the build is missing, the script says so, the build is
+//! uploaded, and the script runs again. Later commands use the path that the script printed.
 //!
-//! A build is hashed when it is first run and again when its file has changed. That it has not is told by `ok`, a note
-//! beside it of the size, the inode and the time of the last change of what was hashed; that time nobody can set. Hashing
-//! 12 MB at each connection would cost a target more than all else that a connection costs it.
+//! A build is hashed when it is first run and whenever its file has changed. The file `ok` beside it records the size,
+//! inode and ctime of the hashed file; the ctime cannot be set by users. Hashing 12 MB for each connection would cost a
+//! target more than everything else about a connection.
 //!
-//! The scripts are written without single quotes, newlines and exclamation marks: so `exec /bin/sh -c '…'` means the
-//! same to sh, csh and fish, one of which is the user's login shell.
+//! The scripts contain no single quotes, newlines and exclamation marks, so that `exec /bin/sh -c '…'` has the same
+//! meaning in sh, csh and fish. The user's login shell may be any of them.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -25,22 +25,22 @@ use super::transport::ends::{AfterLine, ExecEnd, OpenError, OutputChunk};
 use super::{Input, Link, SshOptions};
 use crate::fleet::Pack;
 
-/// Builds that a target has not run for as many days are removed.
+/// Builds that a target has not run for this many days are removed.
 const KEPT_DAYS: u32 = 30;
 
-/// What the first script says before it becomes Hoist, or in place of it.
+/// What the first script prints before it executes Hoist, or instead of that.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Marker {
-    /// It becomes the program at this path.
+    /// It executes the program at this path.
     At(String),
-    /// This build is not there.
+    /// This build is missing.
     Missing,
-    /// It cannot run there; a fragment for the operator.
+    /// The build cannot run there; with a fragment for the operator.
     Unfit(String),
 }
 
 impl Marker {
-    /// Reads a line of the script; `None` for any other line.
+    /// Parses a line of the script; `None` for any other line.
     pub fn parse(line: &str) -> Option<Marker> {
         let rest = line.strip_prefix("hoist-bootstrap: ")?;
         let (word, value) = rest.split_once(' ').unwrap_or((rest, ""));
@@ -60,15 +60,15 @@ impl Marker {
     }
 }
 
-/// How targets come by Hoist.
+/// How targets get Hoist.
 pub enum Bootstrap {
     /// It is installed there.
     Installed(String),
-    /// This build is copied there when it is missing.
+    /// This build is copied there if it is missing.
     Copied(OwnBuild),
 }
 
-/// The build that is copied: opened at once, and hashed when it is first asked for, since not every command copies it.
+/// The build to copy. It is opened at once, but hashed only when needed, since not every command copies it.
 pub struct OwnBuild {
     path: PathBuf,
     content: Arc<Pack>,
@@ -91,7 +91,7 @@ impl Bootstrap {
         })
     }
 
-    /// The command that becomes `deploy-local` and reads a request; it may answer with a [`Marker`] first.
+    /// The command that executes `deploy-local`, which reads a request. It may print a [`Marker`] first.
     ///
     /// # Errors
     /// A fragment for the operator: this build cannot be read.
@@ -102,7 +102,7 @@ impl Bootstrap {
         }
     }
 
-    /// The command line for later stages, where no marker told another.
+    /// The command line for later stages, if no marker gave another.
     pub fn installed(&self) -> Option<String> {
         match self {
             Bootstrap::Installed(path) => Some(run_command(path)),
@@ -110,7 +110,7 @@ impl Bootstrap {
         }
     }
 
-    /// Copies this build to the target. Copies of the same build may race: each is put in its place whole.
+    /// Copies this build to the target. Several copies may race: each is renamed into place when it is complete.
     ///
     /// # Errors
     /// With a fragment for the operator.
@@ -153,7 +153,7 @@ impl Bootstrap {
 impl OwnBuild {
     fn open(path: &Path) -> anyhow::Result<OwnBuild> {
         let context = || format!("cannot read {}, which is copied to targets: set remote_binary", path.display());
-        // The file stays open: what is copied is what was hashed, even when another build is installed meanwhile.
+        // The file stays open, so that the copy is what was hashed, even if another build is installed meanwhile.
         let file = File::open(path).with_context(context)?;
         let bytes = file.metadata().with_context(context)?.len();
         Ok(OwnBuild { path: path.to_owned(), content: Arc::new(Pack { file, bytes }), sha256: OnceLock::new() })
@@ -181,7 +181,7 @@ impl OwnBuild {
     }
 }
 
-/// This build's machine as `uname -m` names it.
+/// This build's architecture as named by `uname -m`.
 fn machine() -> &'static str {
     match std::env::consts::ARCH {
         "x86" => "i686",
@@ -195,7 +195,7 @@ pub fn run_command(path: &str) -> String {
     format!("exec {} deploy-local", shell_word(path))
 }
 
-/// Quotes a word for a POSIX shell; plain words stay plain, so that any other shell takes them too.
+/// Quotes a word for a POSIX shell. Simple words are not quoted, so that they work in any other shell too.
 pub fn shell_word(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,@%=:".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -210,14 +210,14 @@ fn script(text: &str) -> String {
     format!("exec /bin/sh -c '{text}'")
 }
 
-/// What both scripts begin with: where the build belongs, and what a safe folder is.
+/// The beginning of both scripts: where the build belongs, and how a folder is checked.
 ///
 /// `own MODE PATH` holds for a path of the user's that is a folder (`d`) or a file (`-`) which neither its group nor
 /// others may write to, as `ls -ldn` shows it.
 fn preamble(sha256: &str) -> String {
     [
         "umask 077",
-        // What a start-up file of the login shell has printed may lack its newline.
+        // The output of a start-up file of the login shell may not end with a newline.
         r#"say() { echo; echo "hoist-bootstrap: $*"; }"#,
         r#"fail() { say "$@"; exit 0; }"#,
         r#"own() { k=$1; set -- $(ls -ldn "$2" 2>/dev/null); case "$1" in "$k"????-??-*) [ "$3" = "$(id -u)" ];; *) false;; esac; }"#,
@@ -236,18 +236,19 @@ fn start_script(sha256: &str) -> String {
         preamble(sha256),
         format!(r#"m=$(uname -sm); [ "$m" = "Linux {machine}" ] || fail machine "$m""#),
         r#"go() { { echo > "$d/used"; } 2>/dev/null; say at "$f"; exec "$f" deploy-local; }"#.into(),
-        // One look at all that matters: seven words on each, the first of them on a folder that is this user's for sure.
+        // One `stat` of everything that matters: seven words each, the first for a folder that certainly belongs to this
+        // user.
         r#"n=; { read -r n < "$d/ok"; } 2>/dev/null"#.into(),
         r#"set -- $(stat -c "%A %u %s %i %z" /proc/self/. "$c/." "$b" "$d" "$f" 2>/dev/null)"#.into(),
         r#"i="${31} ${32} ${33} ${34}""#.into(),
         r#"case "$#:$8${15}${22}${29}:$9 ${16} ${23} ${30}:$i" in 35:d????-??-?d????-??-?d????-??-?-????-??-?:"$2 $2 $2 $2:$n") go;; esac"#.into(),
-        // Something is not as it was noted, or never was: each thing by itself.
+        // Something differs from the record, or there is none: check each thing separately.
         r#"[ -e "$f" ] || fail missing"#.into(),
-        // ~/.cache alone may be a link to elsewhere: the link itself stands in the user's home.
+        // Only ~/.cache may be a symbolic link: the link itself is in the user's home.
         r#"own d "$c/." || fail unsafe "$c"; own d "$b" || fail unsafe "$b"; own d "$d" || fail unsafe "$d""#.into(),
         r#"own - "$f" || fail missing"#.into(),
         format!(r#"[ "$(sum < "$f")" = {sha256} ] || fail missing"#),
-        // What was looked at ahead of the hash is what is noted: a change in between is one that the note does not know.
+        // Record the state from before the hash: after a change in between, the record does not match.
         r#"{ echo "$i" > "$d/ok.$$" && mv -f "$d/ok.$$" "$d/ok"; } 2>/dev/null"#.into(),
         "go".into(),
     ]
@@ -257,11 +258,11 @@ fn start_script(sha256: &str) -> String {
 fn upload_script(sha256: &str) -> String {
     [
         preamble(sha256),
-        // What a command says of its failure is said as words on one line.
+        // Print the error message of a command as one line.
         "set -f".into(),
         r#"e=$(mkdir -p "$d" 2>&1) || fail error cannot make "$d": $e"#.into(),
         r#"for p in "$c/." "$b" "$d"; do own d "$p" || fail error others can write to "$p"; done"#.into(),
-        // Old builds, and what an upload that was cut off has left behind.
+        // Remove old builds, and leftovers of interrupted uploads.
         format!(
             r#"(cd "$b" && for o in $(find . -mindepth 1 -maxdepth 1 -type d -name "[0-9a-f]*" -not -name "* *" -mtime +{KEPT_DAYS} 2>/dev/null); do [ -n "$(find "$o/used" -mtime -{KEPT_DAYS} 2>/dev/null)" ] || rm -rf "$o"; done)"#
         ),

@@ -16,7 +16,7 @@ use super::transport::login_limit::LoginPermit;
 use super::transport::socket::Socket;
 use super::transport::{error_code, server_text, tcp};
 
-/// The pause after the first connection that the peer hung up on, and the longest one.
+/// The pause after the first connection that the peer closed, and the longest pause.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(800);
 
@@ -67,7 +67,7 @@ fn log_in(route: &Route, progress: &mut Progress) -> Result<(Session, Socket), C
     }
 }
 
-/// Ends a session without waiting for the other side: with its socket shut, dropping it is a matter of microseconds.
+/// Ends a session without waiting for the other side: after its socket is shut down, dropping it takes microseconds.
 fn hang_up(session: Session, socket: &Socket) {
     socket.shutdown();
     drop(session);
@@ -77,7 +77,7 @@ fn is_hung_up(error: &ssh2::Error) -> bool {
     matches!(error.code(), error_code::SOCKET_DISCONNECT | error_code::SOCKET_RECV)
 }
 
-/// Whether the peer has shown its version of SSH. Before that it may have sent other lines.
+/// Whether the peer has sent its SSH version. It may send other lines before that.
 fn has_version(session: &Session) -> bool {
     session.banner().is_some_and(|line| line.starts_with("SSH-"))
 }
@@ -88,7 +88,7 @@ fn random_share() -> f64 {
     f64::from(std::hash::BuildHasher::hash_one(&seed, 0u8) as u32) / f64::from(u32::MAX)
 }
 
-/// One connection that is being made.
+/// A connection that is being opened.
 struct Attempt<'a> {
     route: &'a Route,
 }
@@ -144,7 +144,7 @@ impl Attempt<'_> {
                 Ok((socket, None))
             }
             Way::Command(command) => {
-                // The command itself may log in at one host for all targets; limit that.
+                // The command itself may log in to the same host for all targets; limit that.
                 let permit = proxy_command::is_ssh(command).then(|| route.network.logins.acquire("ssh".into()));
                 let socket = proxy_command::start(command, route.listener());
                 Ok((socket.map_err(|error| self.not_carried(&error.to_string()))?, permit))
@@ -156,8 +156,8 @@ impl Attempt<'_> {
         ConnectError::new(ConnectErrorKind::Refused, format!("cannot connect to {}: {why}", self.place()))
     }
 
-    /// A handshake that is tried again when the peer hangs up on it: a server drops connections at random while more
-    /// than so many are not logged in yet (MaxStartups in sshd_config(5); by default from 10 on).
+    /// A handshake that is repeated if the peer closes the connection: a server drops connections at random if too many
+    /// are not logged in yet (MaxStartups in sshd_config(5), by default 10).
     fn patient_handshake(&self) -> Result<(Session, Socket, Option<LoginPermit<'_>>), ConnectError> {
         let until = Instant::now() + self.timeout();
         let mut pause = FIRST_PAUSE;
@@ -167,13 +167,13 @@ impl Attempt<'_> {
             if !again || Instant::now() + pause * 2 > until {
                 return attempt;
             }
-            // Random, or all connections that were dropped together come back together.
+            // Random, so that connections that were dropped together do not all come back at the same time.
             std::thread::sleep(pause + pause.mul_f64(random_share()));
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    /// Connects, exchanges keys, and makes sure that the host is who it should be.
+    /// Connects, exchanges keys, and checks the host key.
     fn handshake(&self) -> Result<(Session, Socket, Option<LoginPermit<'_>>), ConnectError> {
         let (socket, mut permit) = self.socket()?;
         let route = self.route;
@@ -198,7 +198,7 @@ impl Attempt<'_> {
         let checked = match session.handshake() {
             Ok(()) => route.judge(&session),
             Err(error) if matches!(error.code(), error_code::KEX_FAILURE | error_code::KEY_EXCHANGE_FAILURE) => {
-                // One permit at a time, or the holders would wait for each other.
+                // Hold one permit at a time; otherwise the holders could wait for each other.
                 drop(permit.take());
                 match self.socket().ok().and_then(|(socket, _permit)| {
                     let found = Disagreement::find(&socket, self.timeout(), &route.algorithms, &wanted);
@@ -224,7 +224,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// The peer hung up before it had shown its version.
+    /// The peer closed the connection before it sent its version.
     fn shut_out(&self, session: &Session) -> ConnectError {
         let said = session.banner().and_then(server_text::in_one_line).map(|said| format!(" with the words {said:?}"));
         let message = format!(

@@ -13,13 +13,13 @@ pub enum ConnectErrorKind {
     HostKeyChanged,
     HostKeyUnknown,
     HostKeyRevoked,
-    /// The server takes none of the operator's keys.
+    /// The server accepts none of the operator's keys.
     Auth,
     /// The peer closed the connection before its host key was checked.
     HungUp,
     /// The peer does not speak SSH properly.
     Protocol,
-    /// The configuration asks for something that cannot be done.
+    /// The configuration requires something that is not possible.
     Configuration,
 }
 
@@ -35,8 +35,9 @@ impl ConnectError {
         ConnectError { kind, message: message.into() }
     }
 
-    /// Whether retrying is of no use even if the host has accepted this key before. A host that boots refuses connections
-    /// in several ways: its name does not resolve, nothing listens, its accounts are missing, logins are disabled.
+    /// Whether retrying is of no use even if the host has accepted this key before. A host that boots refuses
+    /// connections in several ways: its name does not resolve, nothing listens, its accounts are missing, logins are
+    /// disabled.
     pub fn is_final(&self) -> bool {
         use ConnectErrorKind::*;
         matches!(self.kind, HostKeyChanged | HostKeyRevoked | Configuration)

@@ -13,10 +13,10 @@ use super::transport::disagreement::Disagreement;
 type Checked<T> = Result<T, ConnectError>;
 
 impl Route {
-    /// The types of key to ask the host for, and whether it is known, be it by none that can be checked.
+    /// The key types to request from the host, and whether it is known, even if only by types that cannot be checked.
     pub(super) fn wanted_keys(&self) -> Checked<(Vec<KeyType>, bool)> {
         let (host, port) = (&self.known_as.0, self.known_as.1);
-        // As OpenSSH, it is asked by the name without a port here.
+        // As with OpenSSH, the command gets the name without a port here.
         let said = self.ask_command(KeyQuestion::order(&lookup_name(host, 22)))?;
         let (mut types, mut known) = self.known_hosts.key_types(host, port);
         if let Some(said) = said {
@@ -24,16 +24,16 @@ impl Route {
             types.extend(more.into_iter().filter(|kind| !types.contains(kind)).collect::<Vec<_>>());
             known |= known_there;
         }
-        // Of a host that is known, nothing but the key that it is known by will do.
+        // A known host is accepted only with the key that it is known by.
         let wanted: Vec<KeyType> = match known && !types.is_empty() {
             true => self.key_types.iter().copied().filter(|kind| types.contains(kind)).collect(),
             false => self.key_types.clone(),
         };
-        // None in common: then the host is asked for what it is known by, which the operator should hear of.
+        // There is no common type. Request the known ones, so that the error tells the operator about them.
         Ok((if wanted.is_empty() { types } else { wanted }, known))
     }
 
-    /// What `KnownHostsCommand` says, where there is one.
+    /// The output of `KnownHostsCommand`, if there is one.
     fn ask_command(&self, question: KeyQuestion) -> Checked<Option<KnownHosts>> {
         let Some(command) = &self.known_hosts_command else { return Ok(None) };
         let text = command.ask(&question).map_err(|error| {
@@ -45,7 +45,7 @@ impl Route {
         Ok(Some(known))
     }
 
-    /// What all that is known says of a key under this name.
+    /// The verdict of all known_hosts sources on a key for this name.
     fn verdict(&self, host: &str, port: u16, key: &[u8]) -> Checked<Verdict> {
         let said = self.ask_command(KeyQuestion::of_key(&lookup_name(host, port), key))?;
         let verdicts = [Some(self.known_hosts.check(host, port, key)), said.map(|said| said.check(host, port, key))];
@@ -55,11 +55,11 @@ impl Route {
             Verdict::Changed { .. } => 1,
             Verdict::Unknown => 0,
         };
-        // Of two alike the first one, which names the operator's own file.
+        // Of equal verdicts the first one is used, which names the operator's own file.
         Ok(verdicts.into_iter().flatten().rev().max_by_key(rank).unwrap_or(Verdict::Unknown))
     }
 
-    /// Judges the key that a session was made with.
+    /// Judges the host key of a session.
     pub(super) fn judge(&self, session: &Session) -> Checked<()> {
         let (host, port) = (&self.known_as.0, self.known_as.1);
         let Some((key, _)) = session.host_key() else {
@@ -73,7 +73,7 @@ impl Route {
             line => format!("{}:{line}", file.display()),
         };
         let mut verdict = self.verdict(host, port, key)?;
-        // As with OpenSSH, a key that files know the host by without a port is its key at any port.
+        // As with OpenSSH, a key that is known for the host without a port is accepted for every port.
         if verdict == Verdict::Unknown && port != 22 && self.known_hosts.check(host, 22, key) == Verdict::Match {
             log::debug!("{name} is known by this key without a port");
             verdict = Verdict::Match;
@@ -103,7 +103,7 @@ impl Route {
                 ConnectErrorKind::HostKeyUnknown,
                 format!(
                     "host key of {name} is not known: it offers the {print}. Check it and add what \
-                     `ssh-keyscan -p {} {}` prints to known_hosts, or accept new hosts{}",
+                     `ssh-keyscan -p {} {}` prints to known_hosts, or set host_key_checking: accept-new{}",
                     self.port,
                     self.host,
                     self.authority()
@@ -112,7 +112,7 @@ impl Route {
         }
     }
 
-    /// That a line trusts an authority for the host's certificate, where one does.
+    /// A remark if a line trusts a certificate authority for the host.
     fn authority(&self) -> String {
         let (host, port) = (&self.known_as.0, self.known_as.1);
         match self.known_hosts.authority(host, port) {
@@ -125,7 +125,7 @@ impl Route {
         }
     }
 
-    /// What the server and we have nothing in common of.
+    /// The error for a server that has no algorithm of some kind in common with Hoist.
     pub(super) fn disagrees(&self, disagreement: &Disagreement, wanted: &[KeyType], known: bool) -> ConnectError {
         let place = self.place();
         match disagreement {

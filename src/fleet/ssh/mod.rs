@@ -34,7 +34,7 @@ use crate::targets::Target;
 use keys::wanted::Wanted;
 use routes::Routes;
 
-/// Threads that ask for the configuration of hosts. Asking is a process of its own for each host.
+/// How many threads read the configuration of hosts. Each host takes a process (`ssh -G`).
 const ASKERS: usize = 8;
 
 /// What all sessions of a command share.
@@ -45,17 +45,16 @@ pub struct Ssh {
 }
 
 impl Ssh {
-    /// Reads known_hosts, and finds the operator's keys. Nothing is connected.
+    /// Reads known_hosts, and finds the operator's keys. Opens no connection.
     ///
-    /// # Errors
-    /// What the operator has to fix: a key that was named and cannot be used, no key at all, a program that cannot be
-    /// copied to targets, an OpenSSH configuration that cannot be honoured.
+    /// # Errors What the operator has to fix: a configured key that cannot be used, no key at all, a program that
+    /// cannot be copied to targets, or an OpenSSH configuration that cannot be honoured.
     pub fn prepare(options: SshOptions) -> anyhow::Result<Ssh> {
         transport::open_files::raise();
         let bootstrap = Bootstrap::prepare(&options)?;
         let routes = Routes::new(&options)?;
         if routes.reader().is_none() {
-            // Then it is the same for all hosts.
+            // The configuration is the same for all hosts.
             routes.keys(Wanted::of(&options))?;
             if options.user.is_none() {
                 options::operator().context("your user name is unknown: set ssh_user")?;
@@ -64,10 +63,10 @@ impl Ssh {
         Ok(Ssh { options, routes, bootstrap })
     }
 
-    /// Finds out how each of the targets is reached, ahead of the first connection.
+    /// Determines the route to each target, before the first connection.
     ///
     /// # Errors
-    /// What cannot be done for one of them, which is named.
+    /// A route that is not possible; names the target.
     pub fn find_routes(&self, targets: &[Target]) -> anyhow::Result<()> {
         if let Some(reader) = self.routes.reader() {
             let how = if reader.is_shared() { "once for all of them" } else { "for each of them" };
@@ -97,7 +96,7 @@ impl Ssh {
         connect::link(&*self.routes.to(&self.options, target).map_err(refused)?)
     }
 
-    /// What the operator should know of all this.
+    /// Remarks for the operator.
     pub fn remarks(&self) -> &Remarks {
         self.routes.remarks()
     }
@@ -107,7 +106,7 @@ impl Ssh {
         self.routes.shortest_keepalive().unwrap_or(self.options.timeouts.keepalive)
     }
 
-    /// How many sessions with so many hosts may be open at once; `None`: all.
+    /// How many sessions may be open at once with this many hosts; `None`: all.
     pub fn session_limit(&self, hosts: usize) -> Option<usize> {
         let possible = transport::open_files::sessions();
         if self.options.max_sessions.is_none() && possible < hosts {

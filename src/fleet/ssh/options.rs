@@ -1,4 +1,4 @@
-//! What the operator can say about connections, and who the operator is.
+//! The options for SSH connections, and the operator's name and home.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -15,43 +15,43 @@ pub struct SshOptions {
     pub port: u16,
     /// Private keys (or public ones, whose private half an agent holds); `None`: the usual ones of `~/.ssh`.
     pub identity_files: Option<Vec<PathBuf>>,
-    /// The agent's socket; `None`: what `SSH_AUTH_SOCK` says.
+    /// The agent's socket; `None`: that of `SSH_AUTH_SOCK`.
     pub agent: Option<PathBuf>,
-    /// `None`: the files that OpenSSH reads. A key that is accepted is written into the first.
+    /// `None`: the files that OpenSSH reads. An accepted key is written to the first one.
     pub known_hosts: Option<Vec<PathBuf>>,
-    /// Accept the key of a host that is not known yet. A changed key is refused all the same.
+    /// Accept the key of a host that is not known yet. A changed key is still refused.
     pub accept_new: bool,
     /// Use only the agent key whose public half is `/etc/keyholder.d/NAME.pub`.
     pub keyholder_key: Option<String>,
-    /// Without such a name, use the keyholder's key that is called as the remote user, where there is one.
+    /// Without such a name, use the keyholder's key with the name of the remote user, if there is one.
     pub keyholder: bool,
     pub algorithms: Algorithms,
-    /// Jump hosts that targets are behind, the last one next to them; empty: none, whatever OpenSSH's configuration says;
-    /// `None`: those that it says.
+    /// Jump hosts for targets, the last one next to them. Empty: none, even if OpenSSH's configuration has some.
+    /// `None`: those of OpenSSH's configuration.
     pub proxy_jump: Option<Vec<Target>>,
     /// The operator's OpenSSH configuration; `None`: it is not read.
     pub openssh: Option<OpenSsh>,
-    /// Which of these options were set, and are no defaults that OpenSSH's configuration may change.
+    /// Which of these options were set explicitly, so that OpenSSH's configuration does not change them.
     pub set: Set,
     pub timeouts: Timeouts,
-    /// Sessions that are open at once; `None`: as many as there are targets and the system allows.
+    /// Maximum number of open sessions; `None`: one per target, as far as the system allows.
     pub max_sessions: Option<usize>,
-    /// Where it is remembered which key got in where; `None`: nowhere.
+    /// The file that records which key each account accepted; `None`: no file.
     pub key_memory: Option<PathBuf>,
-    /// Where Hoist is installed on the targets; `None`: this program is copied there when it is missing.
+    /// The path of Hoist on the targets; `None`: this program is copied there if it is missing.
     pub remote_binary: Option<String>,
     /// The program that is copied to targets: this one.
     pub local_binary: PathBuf,
 }
 
-/// How long a peer may take.
+/// Time limits for peers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// For the TCP connection to one address, and again for the key exchange, and for each try of a key.
+    /// For the TCP connection to one address, and again for the key exchange and for each attempt with a key.
     pub connect: Duration,
-    /// How long a lost session is reconnected for in the middle of a stage.
+    /// How long to try to reconnect a session that was lost in the middle of a stage.
     pub reconnect: Duration,
-    /// A peer that is silent for three times as long is taken for dead. At least two seconds.
+    /// The keepalive interval, at least two seconds. A peer that is silent for three intervals is considered dead.
     pub keepalive: Duration,
 }
 
@@ -69,7 +69,7 @@ pub struct OpenSsh {
     pub file: Option<PathBuf>,
 }
 
-/// Options with a default that were set.
+/// Whether options that have a default were set explicitly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Set {
     pub port: bool,
@@ -119,15 +119,15 @@ pub(super) fn home() -> Option<PathBuf> {
     home.or_else(|| passwd(5).map(PathBuf::from))
 }
 
-/// Where the operator's programs keep what they remember between calls (XDG Base Directory Specification): the file in
-/// which it stands which key got in where.
+/// The file that records which key each account accepted, in the state directory of the XDG Base Directory
+/// Specification.
 pub fn key_memory() -> Option<PathBuf> {
     let set = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let folder = set.or_else(|| Some(home()?.join(".local/state")));
     folder.map(|folder| folder.join("hoist/keys"))
 }
 
-/// The home that OpenSSH's client knows: that of `/etc/passwd`, whatever `HOME` says.
+/// The home that OpenSSH's client uses: that of `/etc/passwd`, not `HOME`.
 pub(super) fn ssh_home() -> Option<PathBuf> {
     passwd(5).map(PathBuf::from).or_else(home)
 }

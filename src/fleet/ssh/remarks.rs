@@ -1,19 +1,19 @@
-//! What there is to remark on the way to one host.
+//! Remarks about the connection to one host.
 
 use super::route::Route;
 
 impl Route {
-    /// Something that the operator should know of the way to this host.
+    /// A remark for the operator about the connection to this host.
     pub(super) fn warn(&self, message: &str) {
         self.network.remarks.warn(self.target.as_ref(), self.of_this_host(message));
     }
 
-    /// Something that helps to find out why it is as it is.
+    /// Details for debugging.
     pub(super) fn debug(&self, message: &str) {
         self.network.remarks.debug(self.target.as_ref(), self.of_this_host(message));
     }
 
-    /// Takes what its `ProxyCommand` says on standard error.
+    /// Receives the standard error of its `ProxyCommand`.
     pub(super) fn listener(&self) -> impl Fn(&str) + Send + 'static {
         let (remarks, target, head) =
             (self.network.remarks.clone(), self.target.clone(), self.of_this_host("ProxyCommand: "));

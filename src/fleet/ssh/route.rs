@@ -1,4 +1,4 @@
-//! How one host is reached.
+//! The route to one host.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use super::transport::tcp::Keepalive;
 use crate::fleet::remarks::Remarks;
 use crate::targets::Target;
 
-/// What it takes to open a session with one host.
+/// Everything that is needed to open a session with one host.
 pub struct Route {
-    /// As the operator calls it.
+    /// The host's name as the operator wrote it.
     pub name: String,
-    /// The target of the deployment that it leads to; `None`: it leads to a jump host.
+    /// The target at the end of the route; `None`: it leads to a jump host.
     pub target: Option<Target>,
-    /// The name or address that is connected to.
+    /// The name or address to connect to.
     pub host: String,
     pub port: u16,
     /// Which of its addresses are used.
@@ -30,21 +30,21 @@ pub struct Route {
     /// The name and port by which the host's key is known.
     pub known_as: (String, u16),
     pub known_hosts: Arc<KnownHosts>,
-    /// Asked for host keys besides.
+    /// Also asked for host keys.
     pub known_hosts_command: Option<KnownHostsCommand>,
     pub accept_new: bool,
-    /// The types of host key that are taken, the preferred one first.
+    /// The accepted types of host key, the preferred one first.
     pub key_types: Vec<KeyType>,
     pub algorithms: Algorithms,
     pub keys: Arc<Keys>,
-    /// For the connection to one address, and again for the key exchange, and for each try of a key.
+    /// For the connection to one address, and again for the key exchange and for each attempt with a key.
     pub connect_timeout: Duration,
     pub keepalive: Keepalive,
     pub way: Way,
     pub network: Arc<Network>,
 }
 
-/// What connections that are made at the same time share.
+/// What connections that are opened at the same time share.
 #[derive(Debug, Default)]
 pub struct Network {
     pub names: Names,
@@ -64,7 +64,7 @@ pub enum Way {
 }
 
 impl Route {
-    /// The host for messages: `web1 port 22`, and with its address where it has another name.
+    /// The host for messages: `web1 port 22`, with the address if it differs from the name.
     pub fn place(&self) -> String {
         let at = if self.host == self.name { String::new() } else { format!(" ({})", self.host) };
         let through = match &self.way {

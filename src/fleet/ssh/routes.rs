@@ -1,4 +1,4 @@
-//! How hosts are reached: what the target file, Hoist's configuration and OpenSSH's say, put together.
+//! Builds the routes to hosts from the target file, Hoist's configuration and OpenSSH's configuration.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -23,25 +23,25 @@ use super::{Algorithms, SshOptions, options};
 use crate::fleet::remarks::Remarks;
 use crate::targets::Target;
 
-/// As many silent intervals as OpenSSH allows by default, too.
+/// How many silent intervals are allowed; the same as OpenSSH's default.
 const SILENT_INTERVALS: u32 = 3;
-/// The longest time that is taken from OpenSSH's configuration: a week, as of Hoist's own.
+/// The longest time that is accepted from OpenSSH's configuration: a week, as in Hoist's own.
 const LONGEST: u64 = 7 * 24 * 60 * 60;
-/// Jump hosts behind each other.
+/// The maximum number of jump hosts in a row.
 const MOST_HOPS: usize = 16;
 
-/// A host to which a route is asked for.
+/// A host to build a route to.
 struct RouteRequest<'a> {
     host: &'a Target,
-    /// A target of the deployment; what Hoist's configuration says of user, port and way is said of these.
+    /// A target of the deployment. User, port and jump hosts from Hoist's configuration apply only to targets.
     is_target: bool,
-    /// The jump hosts to go through, the last one next to the host; `None`: those that the configurations say.
+    /// The jump hosts to use, the last one next to the host; `None`: those of the configuration.
     through: Option<Vec<Target>>,
-    /// The jump hosts that this one is on the way to, from the target on.
+    /// The hosts, beginning with the target, that are reached through this one.
     trail: Vec<Target>,
 }
 
-/// The routes of a command, and what they share.
+/// The routes of a command, and their shared parts.
 pub struct Routes {
     /// `None`: OpenSSH's configuration is not read.
     reader: Option<ConfigReader>,
@@ -52,7 +52,7 @@ pub struct Routes {
     keys: Cached<Wanted, Keys>,
 }
 
-/// Values that are made once and then shared.
+/// Values that are created once and then shared.
 type Cached<K, V> = Mutex<HashMap<K, Arc<V>>>;
 
 fn shared<K: Eq + Hash, V>(
@@ -63,15 +63,15 @@ fn shared<K: Eq + Hash, V>(
     if let Some(there) = map.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
         return Ok(there.clone());
     }
-    // Made without the lock: it may take a while, and may need another of its kind. If two threads make one, the first
-    // is kept.
+    // Created without the lock, since this may take a while, and may need another value of the same kind. If two
+    // threads create one, the first is kept.
     let made = Arc::new(make(&key)?);
     Ok(map.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert(made).clone())
 }
 
 impl Routes {
     /// # Errors
-    /// OpenSSH's configuration cannot be read, or says of all hosts what is not honoured.
+    /// OpenSSH's configuration cannot be read, or has an option for all hosts that is not honoured.
     pub fn new(options: &SshOptions) -> anyhow::Result<Routes> {
         let remarks = Arc::new(Remarks::default());
         let reader = match &options.openssh {
@@ -95,7 +95,7 @@ impl Routes {
         self.reader.as_ref()
     }
 
-    /// What the operator should know of the routes.
+    /// Remarks about the routes for the operator.
     pub fn remarks(&self) -> &Remarks {
         &self.network.remarks
     }
@@ -109,7 +109,7 @@ impl Routes {
         })
     }
 
-    /// Begins to look up the addresses of these targets, as far as they are connected to from here.
+    /// Begins to look up the addresses of those targets that are connected to directly.
     pub fn look_up_ahead(&self, targets: &[Target]) {
         let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
         let direct = targets.iter().filter_map(|target| routes.get(target));
@@ -123,7 +123,7 @@ impl Routes {
         routes.values().map(|route| route.keepalive.every).min()
     }
 
-    /// Host keys of these files.
+    /// The known_hosts of these files.
     pub fn known_hosts(&self, files: Vec<PathBuf>) -> anyhow::Result<Arc<KnownHosts>> {
         shared(&self.known_hosts, files, |files| {
             let known_hosts = KnownHosts::load(files);
@@ -164,7 +164,7 @@ impl Routes {
             None => options::operator().context("your user name is unknown: set ssh_user")?,
         };
         let known_as = match answer.get("hostkeyalias") {
-            // An alias stands for the host and its port together.
+            // HostKeyAlias replaces both the host and its port.
             Some(alias) => (alias.to_owned(), 22),
             None => (host.clone(), port),
         };
@@ -254,7 +254,7 @@ impl Routes {
         }
     }
 
-    /// The jump host `last` behind the hosts `before`; every route that goes through the same ones shares it.
+    /// The jump host `last` behind the hosts `before`. All routes through the same jump hosts share it.
     fn bastion(
         &self,
         options: &SshOptions,
@@ -273,7 +273,7 @@ impl Routes {
             );
         }
         let hops: Vec<Target> = before.iter().chain([last]).cloned().collect();
-        // A jump host that is named first goes its own way there, which its configuration says.
+        // The first jump host is reached by the route in its own configuration.
         let through = (!before.is_empty()).then(|| before.to_vec());
         shared(&self.bastions, hops, |_| {
             let request = RouteRequest { host: last, is_target: false, through, trail };
@@ -308,7 +308,7 @@ fn wanted_keys(options: &SshOptions, answer: &HostConfig, tokens: &Tokens) -> an
         paths.map_err(|why| anyhow!("{spelled} {why}"))
     };
     if wanted.files.is_none() && !answer.all("identityfile").is_empty() {
-        // As with OpenSSH, a file that is not there is passed over, and so is one that cannot be used.
+        // As with OpenSSH, a file that is missing or cannot be used is skipped.
         wanted.files = Some(paths("identityfile", "IdentityFile")?);
     }
     wanted.no_others |= answer.get("identitiesonly") == Some("yes");
@@ -374,7 +374,7 @@ fn keepalive(options: &SshOptions, answer: &HostConfig) -> Keepalive {
     }
 }
 
-/// A time in whole seconds; `None` where it is not set, or switched off.
+/// A time in whole seconds; `None` if it is not set, or is switched off.
 fn seconds(answer: &HostConfig, option: &str) -> Option<Duration> {
     let seconds: u64 = answer.get(option)?.parse().ok()?;
     (seconds > 0).then(|| Duration::from_secs(seconds.min(LONGEST)))

@@ -70,9 +70,9 @@ pub fn undrain(job: &Job) -> Result<(), Fault> {
         None if record.how.on == DrainOn::Target && record.how.undrain.is_some() => record.how,
         None => {
             return Err(Fault::failed(format!(
-                "the host is drained since {}, and undrain is not set: set drain and undrain again, and run \
-                 `hoist reconcile`",
-                record.drained.since
+                "the host is {}, and undrain is not set: set drain and undrain again, and reconcile the host (see \
+                 hoist-reconcile(1))",
+                record.drained.time()
             )));
         }
     };

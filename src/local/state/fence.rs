@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use crate::clock;
 use crate::files::no_links;
 use crate::wire::Holder;
 
@@ -26,8 +27,12 @@ pub fn check(layout: &Layout, holder: &Holder) -> Result<(), Fault> {
     let Some(newest) = newest(layout).filter(|newest| newest.run > holder.run) else { return Ok(()) };
     Err(Fault::failed(format!(
         "run {} is refused: run {} of {}@{}, begun {}, is newer and has used this host. If the clock of a deploy host \
-         is wrong, or the older run is the one to continue, run `hoist unlock`",
-        holder.run, newest.run, newest.user, newest.host, newest.since
+         is wrong, or the older run is the one to continue, unlock this host first (see hoist-unlock(1))",
+        holder.run,
+        newest.run,
+        newest.user,
+        newest.host,
+        clock::local_with_zone(&newest.since)
     )))
 }
 
@@ -59,7 +64,7 @@ mod tests {
         check(&layout, &new).unwrap();
         let refused = check(&layout, &old).unwrap_err().reason();
         assert!(refused.contains(old.run.as_str()) && refused.contains(new.run.as_str()), "{refused}");
-        assert!(refused.contains("hoist unlock"), "{refused}");
+        assert!(refused.contains("hoist-unlock(1)"), "{refused}");
         forget(&layout).unwrap();
         check(&layout, &old).unwrap();
     }

@@ -26,7 +26,7 @@ pub fn refuse_unfinished(options: &Options, config: &Config, front: &dyn Fronten
 
 /// The same, and hooks are told nothing.
 pub fn look_for_unfinished(config: &Config) -> Result<(), Refused> {
-    let Some(unfinished) = journal::unfinished(&state_folder(config))? else { return Ok(()) };
+    let Some(unfinished) = journal::unfinished(&state_folder(config), &config.invocation)? else { return Ok(()) };
     refuse_live(&unfinished)?;
     Err(not_finished(config, &unfinished))
 }

@@ -1,4 +1,4 @@
-//! One connection that a session forwards: a channel, and a socket here.
+//! One connection that a session forwards: a channel of the session, and a local socket.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -11,15 +11,15 @@ use ssh2::{BlockDirections, Channel, Session};
 use crate::fleet::ssh::transport::socket::Socket;
 use crate::fleet::ssh::transport::{error_code, tcp};
 
-/// Chunks of one connection that are moved before the next one has its turn.
+/// How many chunks of one connection are moved before it is the next one's turn.
 const TURN: usize = 8;
 
-/// What came of sending.
+/// The result of sending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sent {
     Nothing,
     Some,
-    /// A packet went in part: the same connection sends next, and nobody says anything in between.
+    /// A packet was sent in part: this connection must send next, before anything else uses the session.
     Part,
 }
 
@@ -27,16 +27,16 @@ pub enum Sent {
 pub struct Forward {
     pub channel: Channel,
     pub local: UnixStream,
-    /// From the local side, on its way out, with how much of it has gone.
+    /// Data from the local side, and how much of it was sent.
     out: Vec<u8>,
     gone: usize,
-    /// From the far side, on its way in.
+    /// Data from the remote side.
     inward: Vec<u8>,
     taken: usize,
-    /// The local side has ended, and so was told.
+    /// The local side has ended, and the remote side was told.
     local_over: bool,
     told: bool,
-    /// The far side has ended.
+    /// The remote side has ended.
     far_over: bool,
     broken: bool,
 }
@@ -58,7 +58,7 @@ impl Forward {
         }
     }
 
-    /// Moves from the far side to the local one; whether anything moved.
+    /// Moves data from the remote side to the local one; returns whether anything moved.
     pub fn receive(&mut self, buffer: &mut [u8]) -> Result<bool, String> {
         let mut moved = false;
         for _ in 0..TURN {
@@ -98,7 +98,7 @@ impl Forward {
         Ok(moved)
     }
 
-    /// Moves from the local side to the far one. It is called with room in the session's socket.
+    /// Moves data from the local side to the remote one. Called only if the session's socket has room.
     pub fn send(&mut self, session: &Session, socket: &Socket, buffer: &mut [u8]) -> Result<Sent, String> {
         let mut sent = Sent::Nothing;
         for turn in 0..TURN {
@@ -124,7 +124,7 @@ impl Forward {
                 sent = Sent::Some;
                 continue;
             }
-            // The first write was asked for with room; a later one may find none.
+            // There was room for the first write; for a later one there may be none.
             if turn > 0 && !tcp::wait(socket, false, true, Duration::ZERO).unwrap_or(true) {
                 return Ok(sent);
             }
@@ -135,7 +135,7 @@ impl Forward {
                     sent = Sent::Some;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    // Blocked inbound, it is the peer's window that is full.
+                    // If only the inbound direction is blocked, the peer's window is full.
                     let part = matches!(session.block_directions(), BlockDirections::Outbound | BlockDirections::Both);
                     return Ok(if part { Sent::Part } else { sent });
                 }
@@ -145,14 +145,14 @@ impl Forward {
         Ok(sent)
     }
 
-    /// Whether the library holds something for it, or would take something from it.
+    /// Whether the library has data for it, or accepts data from it.
     pub fn is_ready(&self) -> bool {
         let readable = !self.far_over && !self.broken && self.taken == self.inward.len();
         let unread = readable && (self.channel.read_window().available > 0 || self.channel.eof());
         unread || self.gone < self.out.len() && self.channel.write_window().remaining > 0
     }
 
-    /// What it waits for at its local end.
+    /// The poll events that it waits for on its local socket.
     pub fn wanted(&self) -> PollFlags {
         let mut wanted = PollFlags::empty();
         wanted.set(PollFlags::IN, self.gone == self.out.len() && !self.local_over);
@@ -161,12 +161,12 @@ impl Forward {
     }
 
     pub fn is_finished(&self) -> bool {
-        // Whoever closed the local end reads no more, so what would come from the far side is nobody's.
+        // The local end is closed, so nobody reads what still comes from the remote side.
         self.told || self.far_over && self.taken == self.inward.len()
     }
 }
 
-/// Whether a call is done, or has to be called again later.
+/// Whether a call has completed, or has to be repeated later.
 pub fn done(result: Result<(), ssh2::Error>) -> Result<bool, String> {
     match result {
         Ok(()) => Ok(true),

@@ -1,4 +1,4 @@
-//! Hosts behind others: jump hosts and proxy commands.
+//! Jump hosts and proxy commands.
 
 pub mod bastion;
 pub mod forward;

@@ -1,7 +1,7 @@
 //! The thread that moves the bytes of all forwarded connections of one session.
 //!
-//! The library's rule (see [`crate::fleet::ssh::transport::link`]) holds here for many channels at once: nothing is asked of it unless the
-//! socket has room, and a write that went in part is finished before anything else is said.
+//! The library's rule (see [`crate::fleet::ssh::transport::link`]) applies to many channels at once here: the library
+//! is called only if the socket has room, and a partial write is completed before anything else is sent.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -22,24 +22,24 @@ const CHUNK: usize = 32 * 1024;
 const STACK: usize = 256 * 1024;
 /// The interval at which a request that waits for another one checks on it.
 const LOOK: Duration = Duration::from_millis(100);
-/// Something that the library holds ready cannot be moved on yet: a key exchange is under way, say.
+/// How long to wait if data is ready in the library but cannot be moved yet, for example during a key exchange.
 const SHORT: Duration = Duration::from_millis(10);
 
 /// Why there is no channel.
 #[derive(Debug)]
 pub enum Refusal {
-    /// Another one has been opening for too long; nothing was asked of the server.
+    /// Another channel has been opening for too long; the server was not asked.
     Busy,
-    /// The server opens no further one on this session.
+    /// The server opens no further channel on this session.
     Full(String),
-    /// The host behind it cannot be reached, or may not be.
+    /// The host behind the jump host cannot be reached, or the server does not permit it.
     Refused(String),
     TimedOut,
-    /// The session is over.
+    /// The session has ended.
     Over(String),
 }
 
-/// The handle of a thread. Dropping it hangs up.
+/// The handle of a multiplexer thread. Dropping it ends the session.
 pub struct Multiplexer {
     state: Arc<Mutex<State>>,
     wake: UnixStream,
@@ -48,7 +48,7 @@ pub struct Multiplexer {
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Request>,
-    /// Since when a channel is being opened.
+    /// Since when a channel has been opening.
     opening: Option<Instant>,
     channels: usize,
     /// Why the session is over.
@@ -69,7 +69,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 impl Multiplexer {
-    /// Takes a session that is logged in.
+    /// Starts a thread for a session that is logged in.
     pub fn start(session: Session, socket: Socket, keepalive: Keepalive) -> std::io::Result<Multiplexer> {
         let keepalive = Keepalive { every: keepalive.every.max(Duration::from_secs(2)), ..keepalive };
         socket.set_nonblocking()?;
@@ -100,7 +100,7 @@ impl Multiplexer {
         lock(&self.state).over.clone()
     }
 
-    /// Connections that it carries.
+    /// How many connections it carries.
     pub fn channels(&self) -> usize {
         lock(&self.state).channels
     }
@@ -110,8 +110,8 @@ impl Multiplexer {
         lock(&self.state).opening.is_some_and(|since| since.elapsed() > patience)
     }
 
-    /// Opens a connection from the session's far side. As long as another one is being opened it waits, but for no longer
-    /// than that one takes `patience`.
+    /// Opens a connection from the remote end of the session. It waits while another one is being opened, until that
+    /// one has taken longer than `patience`.
     pub fn open(&self, host: &str, port: u16, patience: Duration, until: Instant) -> Result<UnixStream, Refusal> {
         let (answer, answered) = sync_channel(1);
         let number = {
@@ -153,7 +153,7 @@ impl Multiplexer {
                     state.waiting.remove(at);
                     return Err(if stuck { Refusal::Busy } else { Refusal::TimedOut });
                 }
-                // Its answer is not awaited any more; a channel that comes of it is closed.
+                // The answer is not awaited any more. If a channel is opened later, it is closed.
                 None if late => return Err(Refusal::TimedOut),
                 _ => {}
             }
@@ -161,7 +161,7 @@ impl Multiplexer {
     }
 
     fn wake(&self) {
-        // A full pipe wakes as well.
+        // If the pipe is full, the thread is woken anyway.
         let _ = (&self.wake).write(&[1]);
     }
 }
@@ -181,9 +181,9 @@ struct Thread {
     keepalive: Keepalive,
     opening: Option<Request>,
     channels: Vec<Forward>,
-    /// Told to close; the peer has not agreed yet.
+    /// Channels that are being closed, until the peer has confirmed it.
     closing: Vec<Channel>,
-    /// The channel whose write went in part.
+    /// The channel with a partial write.
     part: Option<usize>,
     buffer: Vec<u8>,
 }
@@ -195,7 +195,7 @@ impl Thread {
             Err(why) => why,
         };
         self.socket.shutdown();
-        // The local ends close with their forwards: that is how their sessions hear of it.
+        // Dropping the forwards closes their local sockets, so that the sessions over them notice the end.
         self.channels.clear();
         let waiting = {
             let mut state = lock(&self.state);
@@ -207,7 +207,7 @@ impl Thread {
         }
     }
 
-    /// Rounds over everything, and waits when nothing moved, until somebody hangs up. An error is the end of the session.
+    /// Serves all channels in turn, and waits if nothing moved, until the handle is dropped. An error ends the session.
     fn serve(&mut self) -> Result<(), String> {
         let mut liveness = Liveness::start();
         let mut idle = 0;
@@ -222,7 +222,8 @@ impl Thread {
                 continue;
             }
             idle += 1;
-            // What one call took off the socket for another channel must not wait for the peer to say more.
+            // A call may have read data for another channel from the socket. That must not wait until the peer sends
+            // more.
             let ready = self.part.is_none() && self.has_room() && self.channels.iter().any(Forward::is_ready);
             if ready && idle < 3 {
                 continue;
@@ -235,7 +236,7 @@ impl Thread {
         tcp::wait(&self.socket, false, true, Duration::ZERO).unwrap_or(true)
     }
 
-    /// Moves what can be moved; whether anything was.
+    /// Moves what can be moved; returns whether anything was.
     fn round(&mut self) -> Result<bool, String> {
         let mut moved = false;
         let first = self.part.take();
@@ -254,13 +255,13 @@ impl Thread {
             }
         }
         self.drop_finished();
-        // Last, so that what it takes off the socket for others is looked at before any wait.
+        // Last, so that data that it reads for other channels is processed before any wait.
         moved |= self.close_finished()?;
         moved |= self.open_next()?;
         Ok(moved)
     }
 
-    /// Forwards whose both sides are done with are closed.
+    /// Closes forwards of which both sides have ended.
     fn drop_finished(&mut self) {
         let mut at = 0;
         let before = self.channels.len();
@@ -319,11 +320,11 @@ impl Thread {
                     let why = error.message().to_lowercase();
                     let why =
                         why.strip_prefix("channel open failure ").unwrap_or(&why).trim_matches(['(', ')']).to_owned();
-                    // A host that is not there, or is not to be reached from there, is no matter of the session.
+                    // An unreachable host does not affect the session.
                     let of_host = ["connect failed", "administratively prohibited", "unknown channel type"];
                     Err(if of_host.contains(&why.as_str()) { Refusal::Refused(why) } else { Refusal::Full(why) })
                 }
-                // The library gives a channel up after a minute.
+                // The library gives up opening a channel after a minute.
                 error_code::TIMEOUT => Err(Refusal::TimedOut),
                 _ => return Err(error.message().to_lowercase()),
             },
@@ -333,19 +334,19 @@ impl Thread {
             let mut state = lock(&self.state);
             (state.opening, state.channels) = (None, self.channels.len());
         }
-        // Nobody may wait for it any more: then its local end closes right here, and it with it.
+        // If nobody waits for it any more, its local socket is closed here, and the channel with it.
         request.map(|request| request.answer.try_send(answer));
         Ok(true)
     }
 
-    /// Waits for any side. `soon`: something is ready that could not be moved on.
+    /// Waits for any socket. `soon`: data is ready that could not be moved yet.
     fn pause(&self, liveness: &mut Liveness, soon: bool) -> Result<(), String> {
         let room = self.has_room();
         if room && self.part.is_none() {
             self.session.keepalive_send().map_err(|error| error.message().to_lowercase())?;
         }
         tcp::acknowledge_at_once(&self.socket);
-        // Until there is room again nothing is read either.
+        // Nothing is read either until there is room again.
         let flags = if self.part.is_some() || !room { PollFlags::OUT } else { PollFlags::IN };
         let mut fds = vec![PollFd::new(&self.socket, flags), PollFd::new(&self.woken, PollFlags::IN)];
         if flags == PollFlags::IN {

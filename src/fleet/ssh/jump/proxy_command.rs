@@ -13,28 +13,27 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::fleet::ssh::transport::socket::{Carrier, Socket};
 
-/// What a command may take to end by itself once its connection is closed, and again once it is told to.
+/// How long a command may take to end by itself after its connection is closed, and again after it is told to end.
 const GRACE: Duration = Duration::from_millis(200);
 const LOOK: Duration = Duration::from_millis(2);
-/// Of a command's complaints.
+/// The maximum length of a line that a command prints on standard error.
 const LONGEST_LINE: u64 = 8 * 1024;
 
-/// A command that runs. It ends with the socket that it carries.
+/// A running command. It is ended with the socket that it carries.
 struct Running {
     child: Mutex<Child>,
     complaints: Arc<Complaints>,
 }
 
-/// What a command has said on standard error.
+/// What a command has printed on standard error.
 #[derive(Default)]
 struct Complaints {
     last: Mutex<String>,
-    /// There will be no more.
+    /// Standard error is closed.
     over: AtomicBool,
 }
 
-/// Starts `command` through the operator's shell, as ssh does. What it complains of is given to `on_complaint`,
-/// line by line.
+/// Starts `command` with the operator's shell, as ssh does. `on_complaint` gets its standard error, line by line.
 pub fn start(command: &str, on_complaint: impl Fn(&str) + Send + 'static) -> std::io::Result<Socket> {
     let (ours, theirs) = UnixStream::pair()?;
     let (input, output): (OwnedFd, OwnedFd) = (theirs.try_clone()?.into(), theirs.into());
@@ -45,14 +44,15 @@ pub fn start(command: &str, on_complaint: impl Fn(&str) + Send + 'static) -> std
         .stdin(Stdio::from(input))
         .stdout(Stdio::from(output))
         .stderr(Stdio::piped())
-        // A Ctrl-C at the terminal is for Hoist; and what the command has started can be ended with it.
+        // A process group of its own: Ctrl-C at the terminal only reaches Hoist, and the command's children can be
+        // ended with it.
         .process_group(0)
         .spawn()?;
     let complaints = Arc::<Complaints>::default();
     if let Some(stderr) = child.stderr.take() {
         let heard = complaints.clone();
         let thread = std::thread::Builder::new().name("proxy-stderr".into()).stack_size(64 << 10);
-        // Without a thread its pipe is closed, and it hears of that when it complains.
+        // If the thread cannot be started, the pipe is closed, and the command gets an error when it writes.
         let _ = thread.spawn(move || {
             listen(stderr, &on_complaint, &heard.last);
             heard.over.store(true, Ordering::Release);
@@ -61,7 +61,7 @@ pub fn start(command: &str, on_complaint: impl Fn(&str) + Send + 'static) -> std
     Ok(Socket::carried(ours, Box::new(Running { child: Mutex::new(child), complaints })))
 }
 
-/// Whether something comes true in so long a time.
+/// Waits until a condition is true, at most for this time; returns whether it is.
 fn within(patience: Duration, is_true: impl Fn() -> bool) -> bool {
     let until = Instant::now() + patience;
     loop {
@@ -75,7 +75,7 @@ fn within(patience: Duration, is_true: impl Fn() -> bool) -> bool {
     }
 }
 
-/// Whether a command is OpenSSH's client, which logs in at a host of its own.
+/// Whether a command is OpenSSH's client, which itself logs in to a host.
 pub fn is_ssh(command: &str) -> bool {
     let mut words = command.split_whitespace().filter(|word| *word != "exec");
     words.next().is_some_and(|program| program.rsplit('/').next() == Some("ssh"))
@@ -117,7 +117,7 @@ impl Running {
 
 impl Carrier for Running {
     fn error(&self) -> Option<String> {
-        // It may be about to end: its connection was seen to close.
+        // It may be about to end, since its connection was closed.
         self.ends_within(GRACE).then_some(())?;
         let status = self.has_ended()?;
         within(GRACE, || self.complaints.over.load(Ordering::Acquire));

@@ -1,9 +1,9 @@
 //! A relay to the SSH agent, with a time limit.
 //!
-//! The transport library talks to the agent by itself and waits for as long as the agent likes: one that hangs would hold
-//! a login, and with it the deployment, for ever. So the library is given a socket of ours in the agent's place. What it
-//! asks there is passed on, each question with a limit; when an answer does not come in time the socket is closed, which
-//! the library takes for the end of the agent.
+//! The transport library talks to the agent without a time limit: an agent that hangs would block a login, and with it
+//! the deployment, for ever. So the library gets one of our sockets instead. The relay forwards each request to the
+//! agent with a time limit. If there is no response in time, it closes the socket, and the library treats that as the
+//! end of the agent.
 
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
@@ -15,12 +15,12 @@ use rustix::fs::{Mode, OFlags, open};
 
 use crate::fleet::ssh::keys::agent;
 
-/// Does `work` with the path of a socket behind which the agent of `socket` is, for one connection. Also gives what was
-/// wrong with the agent, if anything was.
+/// Calls `work` with the path of a socket that relays one connection to the agent at `socket`. Also returns the agent's
+/// error, if there was one.
 pub fn through<T>(socket: &Path, patience: Duration, work: impl FnOnce(&Path) -> T) -> io::Result<(T, Option<String>)> {
     let folder = tempfile::Builder::new().prefix("hoist-agent-").tempdir()?;
-    // By their descriptors, names are short however long that of the folder is; and nothing stays behind on the disk
-    // when this process is killed.
+    // Paths through /proc/self/fd are short, however long the path of the folder is. The folder is removed early, so
+    // that nothing is left on disk if this process is killed.
     let at = |fd: &dyn AsRawFd| PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()));
     let handle = |path: &Path| open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
     let inside = handle(folder.path())?;
@@ -31,18 +31,18 @@ pub fn through<T>(socket: &Path, patience: Duration, work: impl FnOnce(&Path) ->
         let server = std::thread::Builder::new().name("agent".into()).stack_size(128 << 10);
         let server = server.spawn_scoped(scope, || serve(&listener, socket, patience))?;
         let done = work(&at(&door));
-        // Nobody may have come.
+        // The library may not have connected.
         let _ = rustix::net::shutdown(&listener, rustix::net::Shutdown::Both);
         let served = server.join().unwrap_or_else(|_| Err(io::Error::other("the connection to it was lost")));
         Ok((done, served.err().map(|error| format!("the ssh agent at {}: {error}", socket.display()))))
     })
 }
 
-/// Passes on what one connection asks, until it is closed.
+/// Relays the requests of one connection until it is closed.
 fn serve(listener: &UnixListener, socket: &Path, patience: Duration) -> io::Result<()> {
     let Ok((mut asks, _)) = listener.accept() else { return Ok(()) };
     let mut agent: Option<UnixStream> = None;
-    // The library is a thread of this process: it asks at once or goes away, and no limit is needed on its side.
+    // The library runs in this process: it sends requests at once or closes the socket, so its side needs no limit.
     while let Ok(question) = agent::read_message(&mut asks, None) {
         let agent = match &mut agent {
             Some(agent) => agent,

@@ -15,24 +15,25 @@ use super::refusal::{Reason, Refusal};
 use crate::fleet::ssh::jump::relay;
 use crate::fleet::ssh::transport::{error_code, server_text};
 
-/// A server with OpenSSH's `MaxAuthTries 6` ends the connection at the sixth failure, so no more than this many are tried.
+/// A server with OpenSSH's `MaxAuthTries 6` ends the connection at the sixth failure, so no more than this many are
+/// tried.
 const TRIES_A_CONNECTION: usize = 5;
 /// No candidate has won yet.
 const NONE: usize = usize::MAX;
 
-/// How a login went.
+/// The result of a login attempt.
 #[derive(Debug)]
 pub(in crate::fleet::ssh) enum Login {
     In,
-    /// Connect again, after this pause, and go on.
+    /// Connect again after this pause, and continue.
     Again(Duration),
-    /// No candidate is left, or none can help.
+    /// No candidate is left, or none can succeed.
     Refused(Refusal),
     /// The connection broke.
     Broken(ssh2::Error),
 }
 
-/// The identities, and which of them the hosts so far have taken.
+/// The identities, and which of them hosts have accepted so far.
 #[derive(Debug)]
 pub(in crate::fleet::ssh) struct Keys {
     pub identities: Identities,
@@ -116,7 +117,7 @@ impl Keys {
         let mut tries = 0;
         match self.try_all(session, user, progress, patience, &mut tries) {
             Login::Again(_) => {
-                // A server that ends a connection may say why.
+                // A server that closes a connection may give a reason.
                 server_text::last_words().into_iter().for_each(|words| progress.hear_said(words));
                 progress.asks = true;
                 Login::Again(progress.penalties.pause(session.banner(), tries > 0))
@@ -161,7 +162,7 @@ impl Keys {
                     }
                     let accepted = was_accepted(&error);
                     if accepted {
-                        // It may have said why.
+                        // It may have given a reason.
                         progress.hear(session, user);
                     }
                     // A server that allows fewer tries than ours hangs up in place of its last no, so the next
@@ -187,7 +188,7 @@ impl Keys {
                         }
                     }
                     error_code::AUTHENTICATION_FAILED | error_code::PUBLICKEY_UNVERIFIED => *tries += 1,
-                    // It hung up a little earlier.
+                    // It closed the connection a little earlier.
                     error_code::SOCKET_SEND | error_code::SOCKET_DISCONNECT | error_code::SOCKET_RECV if *tries > 0 => {
                         return again;
                     }
@@ -196,7 +197,7 @@ impl Keys {
                     | error_code::TIMEOUT
                     | error_code::SOCKET_DISCONNECT
                     | error_code::SOCKET_RECV => return Login::Broken(error),
-                    // The key itself could not be used, which the server has not seen.
+                    // The key itself could not be used; the server has not seen it.
                     _ => {
                         log::debug!("{candidate} cannot be used: {error}");
                         progress.unusable.push(format!("{candidate} ({})", error.message()));
@@ -261,8 +262,8 @@ impl Keys {
     }
 }
 
-/// Whether the server hung up, or kept silent, where it should have said yes or no. The library has no number of its own
-/// for that; a test holds its words.
+/// Whether the server hung up, or kept silent, where it should have said yes or no. The library has no number of its
+/// own for that; a test holds its words.
 fn was_not_answered(error: &ssh2::Error) -> bool {
     matches!(error.code(), error_code::AUTHENTICATION_FAILED | error_code::PUBLICKEY_UNVERIFIED)
         && error.message().starts_with("Waiting for ")
@@ -273,21 +274,21 @@ fn was_accepted(error: &ssh2::Error) -> bool {
     error.message().starts_with("Waiting for publickey ") || error.message().starts_with("Invalid signature ")
 }
 
-/// Why a candidate did not get in.
+/// Why a candidate failed.
 enum AttemptFailure {
     Session(ssh2::Error),
-    /// The agent did not do its part; the server has refused nothing.
+    /// The agent failed; the server did not refuse the key.
     Agent(String),
 }
 
-/// How far a login has come, over all of its connections.
+/// The progress of a login over all of its connections.
 #[derive(Debug, Default)]
 pub(in crate::fleet::ssh) struct Progress {
     /// The candidates, by their places, in the order in which they are tried.
     order: Vec<usize>,
     /// Which one of `order` is next.
     next: usize,
-    /// The candidate that got in.
+    /// The candidate that was accepted.
     won: Option<usize>,
     /// Others wait for this login.
     leads: bool,
@@ -298,9 +299,9 @@ pub(in crate::fleet::ssh) struct Progress {
     hung_up_at: Option<usize>,
     /// The key that the server knows, and did not let in.
     accepted: Option<String>,
-    /// What the server offers, as it said last.
+    /// The methods that the server last offered.
     methods: Vec<String>,
-    /// What the server said.
+    /// The server's message.
     said: Vec<String>,
     /// Keys that could not be offered, and why.
     unusable: Vec<String>,
@@ -334,7 +335,7 @@ impl Progress {
         !self.methods.is_empty() && !self.methods.iter().any(|method| method == "publickey")
     }
 
-    /// What was tried in vain, for the operator.
+    /// The failed attempts, for the operator.
     fn refusal(&self, reason: Reason, identities: &Identities, user: &str) -> Refusal {
         let candidates = &identities.candidates;
         let unusable = |candidate: &Candidate| self.unusable.iter().any(|it| it.starts_with(&candidate.to_string()));

@@ -1,4 +1,4 @@
-//! The keys that the operator has: found, read and judged before anything is connected.
+//! Finds, reads and checks the operator's keys before any connection.
 
 use std::path::{Path, PathBuf};
 
@@ -20,9 +20,9 @@ const USUAL_KEYS: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
 pub struct Identities {
     pub candidates: Vec<Candidate>,
     pub agent: Option<PathBuf>,
-    /// What was passed over and why.
+    /// Keys that were skipped, and why.
     pub notes: Vec<String>,
-    /// What the operator should repair, though there are other keys.
+    /// Problems that the operator should fix, although there are other keys.
     pub warnings: Vec<String>,
 }
 

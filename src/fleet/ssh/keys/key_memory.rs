@@ -1,7 +1,7 @@
-//! Which key got in at which account, remembered between commands, so that the next one begins with it.
+//! Remembers between commands which key each account accepted, so that the next login begins with it.
 //!
-//! A file of the operator's own, since keys are: one line for each thing learned, the last one of an account counts. It
-//! is only a hint; without it keys are tried in their order.
+//! The file belongs to the operator, as the keys do. It has a line for each accepted key; the last line of an account
+//! counts. It is only a hint: without it, keys are tried in their order.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -17,21 +17,21 @@ use rustix::fs::OFlags;
 /// A file that has more lines than this for each account is written anew, and so is one that has too many accounts.
 const LINES_AN_ACCOUNT: usize = 4;
 const MOST_ACCOUNTS: usize = 20_000;
-/// More than that is not read.
+/// The maximum size that is read.
 const LONGEST: u64 = 16 << 20;
 
-/// What is remembered. Without a file it is forgotten with the process.
+/// The remembered keys. Without a file they are lost when the process ends.
 #[derive(Debug, Default)]
 pub struct KeyMemory {
     file: Option<PathBuf>,
     /// The ids of keys by account.
     known: Mutex<HashMap<String, String>>,
-    /// The one that most accounts have.
+    /// The id that most accounts have.
     usual: Option<String>,
 }
 
 impl KeyMemory {
-    /// Reads a file; one that is not there, or cannot be read, remembers nothing.
+    /// Reads a file. One that is missing or cannot be read counts as empty.
     pub fn load(file: Option<PathBuf>) -> KeyMemory {
         let Some(path) = &file else { return KeyMemory::default() };
         let text = match read(path) {
@@ -57,7 +57,7 @@ impl KeyMemory {
         KeyMemory { file, known: Mutex::new(known), usual }
     }
 
-    /// The id of the key that got in at this account.
+    /// The id of the key that this account accepted.
     pub fn of(&self, account: &str) -> Option<String> {
         self.known().get(account).cloned()
     }
@@ -94,7 +94,7 @@ fn read(path: &Path) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// A link in the file's place is not followed, and nothing is waited for.
+/// Opens the file without following a symbolic link, and without blocking.
 fn flags() -> i32 {
     (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32
 }

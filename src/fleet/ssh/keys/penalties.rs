@@ -1,4 +1,4 @@
-//! Keeping clear of the penalties of OpenSSH 9.8 and later (PerSourcePenalties in sshd_config(5)).
+//! Avoids the penalties of OpenSSH 9.8 and later (PerSourcePenalties in sshd_config(5)).
 //!
 //! A connection on which a login failed adds five seconds to the penalty of its address, which passes with time. From
 //! fifteen seconds on the server closes every connection from there, this deployment's and everybody else's. So whoever
@@ -10,7 +10,7 @@ const FAILED_LOGIN: Duration = Duration::from_secs(5);
 /// Before a connection that may fail too, less than the server's limit less its own share, and a second for clocks.
 const MOST: Duration = Duration::from_secs(9);
 
-/// What one login has on its account with a server.
+/// The penalty that one login has caused at a server.
 #[derive(Debug, Default)]
 pub struct Penalties {
     failed: u32,

@@ -1,38 +1,38 @@
-//! Why a server let nobody in, as far as it says, in words for the operator.
+//! Why a server refused the login, as far as it tells, as a message for the operator.
 
-/// What stood in the way.
+/// The reason of a refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::fleet::ssh) enum Reason {
     /// No key was offered, or none was accepted.
     NoKey,
     /// The server takes no keys from this user.
     NoPublickey,
-    /// A key was accepted, and these ways to log in are wanted besides.
+    /// A key was accepted, but the server also requires these methods.
     MoreWanted { key: String, wanted: Vec<String> },
-    /// A key was accepted, and the login refused.
+    /// A key was accepted, but the login was refused.
     NotAllowed { key: String },
-    /// A key was accepted, and the connection closed, twice.
+    /// A key was accepted, but the connection was closed, twice.
     Closed { key: String },
 }
 
-/// Why nobody was let in.
+/// Why the login was refused.
 #[derive(Debug)]
 pub(in crate::fleet::ssh) struct Refusal {
     pub reason: Reason,
     /// The keys that the server refused.
     pub tried: Vec<String>,
-    /// What kept others from being offered.
+    /// Why other keys were not offered.
     pub troubles: Vec<String>,
     /// What may be wrong with the certificates that it refused.
     pub doubts: Vec<String>,
-    /// The ways to log in that the server offers; empty: it does not say.
+    /// The authentication methods that the server offers; empty: unknown.
     pub methods: Vec<String>,
-    /// What the server said.
+    /// The server's message.
     pub said: Vec<String>,
 }
 
 impl Refusal {
-    /// One fragment.
+    /// The message, as one fragment.
     pub fn in_words(&self, host: &str, user: &str) -> String {
         let besides = |label: &str, texts: &[String]| match texts.is_empty() {
             true => String::new(),

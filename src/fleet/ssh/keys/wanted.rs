@@ -1,4 +1,4 @@
-//! Which keys a host is to be offered.
+//! Which keys to offer to a host.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,16 +6,16 @@ use std::time::Duration;
 use super::agent::usual_agent;
 use crate::fleet::ssh::SshOptions;
 
-/// Which keys are wanted. Two hosts that want the same share what was found.
+/// Which keys to use. Hosts with equal settings share the keys that were found.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Wanted {
     /// The keyholder's key of this name, through the agent, and nothing else.
     pub keyholder_key: Option<String>,
-    /// The keyholder's key that is called as this user, and nothing else, where there is one that can be used.
+    /// Only the keyholder's key with the name of this user, if there is one that can be used.
     pub keyholder_user: Option<String>,
     /// These files; `None`: the usual ones of `~/.ssh`.
     pub files: Option<Vec<PathBuf>>,
-    /// It is an error when one of the files cannot be used.
+    /// Whether it is an error if one of the files cannot be used.
     pub all_of_them: bool,
     /// Nothing but the files, though the agent holds more.
     pub no_others: bool,
@@ -28,7 +28,7 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// What Hoist's own configuration says.
+    /// From Hoist's own configuration.
     pub fn of(options: &SshOptions) -> Wanted {
         Wanted {
             keyholder_key: options.keyholder_key.clone(),

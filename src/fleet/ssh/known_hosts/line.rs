@@ -9,8 +9,8 @@ use crate::glob;
 use crate::named::named;
 
 named! {
-    /// A plain (never a certificate) host key type that the transport can check, by its name inside a key and in
-    /// known_hosts. In this order they are asked for when nothing is known of a host.
+    /// A plain host key type (not a certificate) that the transport can check, with its name inside a key and in
+    /// known_hosts. If nothing is known of a host, the types are requested in this order.
     pub enum KeyType {
         Ed25519 = "ssh-ed25519",
         Ecdsa256 = "ecdsa-sha2-nistp256", Ecdsa384 = "ecdsa-sha2-nistp384", Ecdsa521 = "ecdsa-sha2-nistp521",
@@ -19,7 +19,7 @@ named! {
 }
 
 impl KeyType {
-    /// The signature algorithms to ask a server for. RSA with SHA-1 is not among them.
+    /// The signature algorithms to request from a server, without RSA with SHA-1.
     pub fn algorithms(self) -> &'static str {
         match self {
             KeyType::Rsa => "rsa-sha2-512,rsa-sha2-256",
@@ -27,7 +27,7 @@ impl KeyType {
         }
     }
 
-    /// The type that a signature algorithm is made with.
+    /// The key type of a signature algorithm.
     pub fn of_algorithm(algorithm: &str) -> Option<KeyType> {
         KeyType::ALL.into_iter().find(|kind| kind.algorithms().split(',').any(|name| name == algorithm))
     }
@@ -46,7 +46,7 @@ pub fn key_name(key: &[u8]) -> Option<&str> {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Hosts {
-    /// Lower case; with whether it is negated.
+    /// In lower case, with whether it is negated.
     Patterns(Vec<(String, bool)>),
     Hashed {
         salt: Vec<u8>,
@@ -54,12 +54,12 @@ enum Hosts {
     },
 }
 
-/// A line that names a key.
+/// A line with a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownHost {
     hosts: Hosts,
     pub revoked: bool,
-    /// The key is an authority's, for certificates of the host, which are not used.
+    /// The key of a certificate authority. Host certificates are not used.
     pub authority: bool,
     /// `None`: a type that the transport cannot check.
     pub kind: Option<KeyType>,
@@ -96,14 +96,14 @@ impl KnownHost {
         Ok(Some(KnownHost { hosts: parse_hosts(first)?, revoked, authority, kind: KeyType::from_name(name), key }))
     }
 
-    /// The names that the line is for, where it has neither patterns nor a hash.
+    /// The names of the line, if it has neither patterns nor a hash.
     pub fn plain_names(&self) -> Option<impl Iterator<Item = &str>> {
         let Hosts::Patterns(patterns) = &self.hosts else { return None };
         let plain = patterns.iter().all(|(pattern, negated)| !negated && !pattern.contains(['*', '?']));
         plain.then(|| patterns.iter().map(|(pattern, _)| pattern.as_str()))
     }
 
-    /// Whether the line is for `name`, which is a host in lower case, or `[host]:port` where the port is not 22.
+    /// Whether the line is for `name`: a host in lower case, or `[host]:port` if the port is not 22.
     pub fn is_for(&self, name: &str) -> bool {
         match &self.hosts {
             Hosts::Patterns(patterns) => {
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_hashed_name_is_an_hmac_of_it() {
-        // HMAC-SHA1 with the salt "salt" over "web1", as `printf web1 | openssl dgst -sha1 -hmac salt` gives it.
+        // HMAC-SHA1 of "web1" with the salt "salt", from `printf web1 | openssl dgst -sha1 -hmac salt`.
         let line = entry("|1|c2FsdA==|qNdCI8IfXFs9pMDJr7++qJxywo0=");
         assert!(line.is_for("web1"));
         assert!(!line.is_for("web2"));

@@ -1,8 +1,8 @@
-//! Host keys: which key a host is known by, and what to think of the one that it offers.
+//! Known host keys, and the verdict on the key that a host offers.
 //!
-//! The rules are OpenSSH's with `StrictHostKeyChecking` on (or `accept-new`), and stricter in two places: a key that any
-//! line revokes is refused wherever it turns up, and a host that is known by one type of key is never taken at its word
-//! for another.
+//! The rules are those of OpenSSH with `StrictHostKeyChecking` on (or `accept-new`), and stricter in two cases: a key
+//! that any line revokes is refused for every host, and a host that is known by one type of key is never accepted with
+//! a new key of another type.
 
 mod line;
 
@@ -22,14 +22,14 @@ use sha2::{Digest as _, Sha256};
 use line::KnownHost;
 pub use line::{KeyType, key_name};
 
-/// A longer line is no key: RSA with 16,384 bits takes under 3 KiB.
+/// The maximum length of a line. An RSA key with 16,384 bits takes less than 3 KiB.
 const LONGEST_LINE: usize = 16 * 1024;
 
-/// What known_hosts says of an offered key.
+/// The verdict of known_hosts on an offered key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     Match,
-    /// The host is known by another key; where that one stands.
+    /// The host is known by another key, at this place.
     Changed {
         file: PathBuf,
         line: usize,
@@ -53,25 +53,25 @@ struct Placed {
 pub struct KnownHosts {
     /// In the order of the files.
     entries: Vec<Placed>,
-    /// The entries, by their places, of each name that stands in a line as it is.
+    /// For each name without patterns or hashes, the indexes of its entries.
     by_name: HashMap<String, Vec<usize>>,
-    /// Entries with patterns or hashes, which have to be asked one by one.
+    /// Entries with patterns or hashes, which have to be tested one by one.
     to_ask: Vec<usize>,
     revoked: Vec<usize>,
-    /// Entries of certificate authorities, which are no host's own.
+    /// Entries of certificate authorities.
     authorities: Vec<usize>,
-    /// What was found for the names so far: a hash is worth asking only once.
+    /// Results for the names so far, since testing all hashes is slow.
     found: Mutex<HashMap<String, Arc<[usize]>>>,
     /// Lines that could not be used, for the operator: `file:line: why`.
     notes: Vec<String>,
     /// The user's own file, where a new key goes.
     own: Option<PathBuf>,
-    /// Keys that were accepted since, by name.
+    /// Keys that were accepted since then, by name.
     accepted: Mutex<HashMap<String, Vec<Placed>>>,
 }
 
 impl KnownHosts {
-    /// Reads `files`. One that is not there is empty; one that cannot be read is noted.
+    /// Reads `files`. A missing file counts as empty; one that cannot be read is noted.
     pub fn load(files: &[PathBuf]) -> KnownHosts {
         let mut known = KnownHosts { own: files.first().cloned(), ..KnownHosts::default() };
         for file in files {
@@ -85,14 +85,14 @@ impl KnownHosts {
         known
     }
 
-    /// What a text says, as if it were the file of this name.
+    /// Parses a text as the contents of a file of this name.
     pub fn of_text(name: &Path, text: &[u8]) -> KnownHosts {
         let mut known = KnownHosts::default();
         known.read(name, text);
         known
     }
 
-    /// Where a certificate authority is trusted for the host.
+    /// The line that trusts a certificate authority for the host.
     pub fn authority(&self, host: &str, port: u16) -> Option<(&Path, usize)> {
         let name = lookup_name(host, port);
         let mut authorities = self.authorities.iter().map(|place| &self.entries[*place]);
@@ -131,12 +131,12 @@ impl KnownHosts {
         self.entries.push(placed);
     }
 
-    /// The entries that are for `name`, by their places in order, but for those that revoke a key.
+    /// The indexes of the entries for `name`, in order, without those that revoke a key.
     fn places(&self, name: &str) -> Arc<[usize]> {
         if let Some(found) = lock(&self.found).get(name) {
             return found.clone();
         }
-        // Nobody else is kept waiting meanwhile: there may be thousands of hashes to ask.
+        // Without the lock, since there may be thousands of hashes to test.
         let named = self.by_name.get(name).into_iter().flatten();
         let asked = self.to_ask.iter().filter(|place| self.entries[**place].entry.is_for(name));
         let mut places: Vec<usize> = named.chain(asked).copied().collect();
@@ -145,12 +145,12 @@ impl KnownHosts {
         lock(&self.found).entry(name.to_owned()).or_insert(places.into()).clone()
     }
 
-    /// Lines that were skipped and why.
+    /// Lines that were skipped, and why.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 
-    /// The types of key that the host is known by, and whether it is known at all (it may be by unusable types only).
+    /// The key types that the host is known by, and whether it is known at all (possibly only by unusable types).
     pub fn key_types(&self, host: &str, port: u16) -> (Vec<KeyType>, bool) {
         let name = lookup_name(host, port);
         let places = self.places(&name);
@@ -184,10 +184,10 @@ impl KnownHosts {
         verdict
     }
 
-    /// Takes an unknown key as the host's own from now on, and writes it into the user's file.
+    /// Accepts an unknown key as the host's from now on, and writes it to the user's file.
     ///
     /// # Errors
-    /// When the file cannot be written; for this process the key counts as known all the same.
+    /// The file cannot be written. For this process the key counts as known nevertheless.
     pub fn accept(&self, host: &str, port: u16, key: &[u8]) -> anyhow::Result<()> {
         let name = lookup_name(host, port);
         let kind = key_name(key).context("the offered host key is truncated")?;
@@ -209,7 +209,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Adds a line, whole, whoever else writes; makes the file and its folder, for the user alone, when they are missing.
+/// Appends a line with one write, so that lines of several processes do not mix. If they are missing, the file and its
+/// folder are created with access for the user only.
 fn append(file: &Path, text: &str) -> anyhow::Result<()> {
     if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
@@ -223,13 +224,13 @@ fn append(file: &Path, text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The name that lines are searched for.
+/// The name to look up in the lines.
 pub fn lookup_name(host: &str, port: u16) -> String {
     let host = host.to_ascii_lowercase();
     if port == 22 { host } else { format!("[{host}]:{port}") }
 }
 
-/// A key as people compare it: `ssh-ed25519 key SHA256:…`, the digest as ssh-keygen prints it.
+/// A key for people to compare: `ssh-ed25519 key SHA256:…`, with the fingerprint as ssh-keygen prints it.
 pub fn fingerprint(key: &[u8]) -> String {
     let kind = key_name(key).unwrap_or("unknown");
     format!("{kind} key SHA256:{}", STANDARD_NO_PAD.encode(Sha256::digest(key)))
@@ -274,7 +275,7 @@ mod tests {
         let [a, b, c, new] = [1, 2, 3, 4].map(|filling| key(KeyType::Ed25519, filling));
         for hosts in [["web1", "web*", hashed], [hashed, "web1", "*1"], ["web?,!web2", hashed, "x,web1,web1"]] {
             let known = known(&[("other", &new), (hosts[0], &a), (hosts[1], &b), (hosts[2], &c)]);
-            // The second look is answered from the first.
+            // The second query is answered from the cache.
             for _ in 0..2 {
                 for good in [&a, &b, &c] {
                     assert_eq!(known.check("web1", 22, good), Verdict::Match, "{hosts:?}");

@@ -1,7 +1,7 @@
-//! Whether OpenSSH's configuration says the same of every host: then it is read once for all of them.
+//! Whether OpenSSH's configuration is the same for every host, so that it can be read once for all of them.
 //!
-//! `ssh -G` decides what a configuration says; here the files are only looked through for anything by which two hosts
-//! could differ. When in doubt, they do.
+//! The configuration itself comes from `ssh -G`. The files are only searched for anything that could differ between
+//! hosts. In case of doubt, hosts are considered different.
 
 use std::path::{Path, PathBuf};
 

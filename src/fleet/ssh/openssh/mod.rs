@@ -1,7 +1,7 @@
-//! The operator's OpenSSH configuration, as OpenSSH itself reads it: what `ssh -G` says of a host.
+//! The operator's OpenSSH configuration, as OpenSSH itself reads it: the output of `ssh -G` for a host.
 //!
-//! `ssh -G` prints every option, defaults included. What it prints without any configuration is taken off, so that
-//! OpenSSH's defaults do not stand in for Hoist's: an option that is set to its default is as one that is not set.
+//! `ssh -G` prints every option, including defaults. Its output without any configuration is subtracted, so that
+//! OpenSSH's defaults do not replace Hoist's. An option that is set to its default is treated as unset.
 
 mod files;
 mod known_hosts_command;
@@ -18,7 +18,7 @@ pub use known_hosts_command::{KeyQuestion, KnownHostsCommand};
 pub use options::{OPTIONS, Use};
 pub use tokens::Tokens;
 
-/// A name that no configuration means.
+/// A host name that no configuration mentions.
 const NOBODY: &str = "hoist-asks.invalid";
 
 /// What the configuration sets for one host: options in lower case, each with its values in order.
@@ -31,7 +31,7 @@ impl HostConfig {
         self.all(option).first().map(String::as_str)
     }
 
-    /// All of its values; none when it is not set.
+    /// All of its values; none if it is not set.
     pub fn all(&self, option: &str) -> &[String] {
         self.0.get(option).map_or(&[], Vec::as_slice)
     }
@@ -46,14 +46,14 @@ impl HostConfig {
     }
 }
 
-/// Which configuration is read.
+/// Reads the configuration.
 #[derive(Debug)]
 pub struct ConfigReader {
     /// `ssh -F`; `None`: the user's and the system's.
     file: Option<PathBuf>,
-    /// What OpenSSH says without any configuration.
+    /// The output of OpenSSH without any configuration.
     defaults: HostConfig,
-    /// What the configuration says of every host, where it says the same of all.
+    /// The configuration of all hosts, if it is the same for all.
     shared: Option<HostConfig>,
 }
 
@@ -97,7 +97,7 @@ impl ConfigReader {
         Ok(answer)
     }
 
-    /// Whether one answer is that of every host.
+    /// Whether the configuration of one host is that of every host.
     pub fn is_shared(&self) -> bool {
         self.shared.is_some()
     }
@@ -146,7 +146,7 @@ fn parse(text: &str) -> HostConfig {
     answer
 }
 
-/// Refuses what is set and would be passed over.
+/// Refuses options that are set but would be ignored.
 fn check(answer: &HostConfig) -> anyhow::Result<()> {
     for (option, values) in &answer.0 {
         for value in values {

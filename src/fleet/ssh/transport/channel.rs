@@ -1,6 +1,6 @@
-//! A channel on which one command runs. The library knows whether a command's status ever came, and its binding does not
-//! ask: a channel that the server closed while the command runs would look like one that ended well. So channels of
-//! commands are made and used here without the binding.
+//! A channel on which one command runs. The library knows whether a command's exit status was received, but its Rust
+//! binding does not show it: a channel that the server closed during the command would look like a success. So this
+//! module calls the library directly for channels of commands.
 
 use std::ffi::{CString, c_char, c_int, c_uchar, c_uint, c_void};
 
@@ -85,7 +85,7 @@ impl Channel {
         })
     }
 
-    /// Reads what has come on standard output, or on standard error; 0 at its end.
+    /// Reads from standard output or standard error; 0 at its end.
     pub fn read(&mut self, is_err: bool, buffer: &mut [u8]) -> Result<usize, Error> {
         if self.eof() {
             return Ok(0);
@@ -117,13 +117,13 @@ impl Channel {
         self.call(|raw| unsafe { libssh2_channel_close(raw) })
     }
 
-    /// Waits until the server has closed it, too.
+    /// Waits until the server has closed the channel as well.
     pub fn wait_close(&mut self) -> Result<(), Error> {
         // SAFETY: as above.
         self.call(|raw| unsafe { libssh2_channel_wait_closed(raw) })
     }
 
-    /// The status with which the command ended; `None`: it did not come.
+    /// The exit status of the command; `None`: it was not received.
     pub fn exit_status(&self) -> Option<i32> {
         // SAFETY: as above.
         self.with(|raw| unsafe {

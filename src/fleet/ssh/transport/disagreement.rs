@@ -1,4 +1,4 @@
-//! Saying in which kind of algorithm a server and Hoist have nothing in common.
+//! Finds the kind of algorithm for which a server and Hoist have none in common.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use super::socket::Socket;
 use crate::fleet::ssh::Algorithms;
 use crate::fleet::ssh::known_hosts::KeyType;
 
-/// A kind of algorithm in which nothing is in common, with what either side has.
+/// A kind of algorithm without a common one, with the lists of both sides.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Disagreement {
     /// `what` is the kind's name, `key` is the configuration's key for it.

@@ -7,7 +7,7 @@ pub enum OutputChunk<'a> {
     Err(&'a [u8]),
 }
 
-/// What is done after a line.
+/// What to do after a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AfterLine {
     More,
@@ -32,7 +32,7 @@ pub enum ExecEnd {
     TimedOut,
 }
 
-/// Where a command stands.
+/// The state of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Driven {
     Paused,

@@ -1,8 +1,8 @@
-//! libssh2's error numbers, by the names that its header gives them.
+//! libssh2's error numbers, with the names from its header.
 
 use ssh2::ErrorCode;
 
-/// The socket is of no use; also an error without a number of its own.
+/// A socket error; also used for errors without a number of their own.
 pub const SOCKET_NONE: ErrorCode = ErrorCode::Session(-1);
 /// The two sides have no algorithm in common.
 pub const KEX_FAILURE: ErrorCode = ErrorCode::Session(-5);
@@ -13,13 +13,13 @@ pub const TIMEOUT: ErrorCode = ErrorCode::Session(-9);
 pub const SOCKET_DISCONNECT: ErrorCode = ErrorCode::Session(-13);
 /// The server does not know the key.
 pub const AUTHENTICATION_FAILED: ErrorCode = ErrorCode::Session(-18);
-/// The server knows the key, and refused its signature.
+/// The server knows the key, but refused its signature.
 pub const PUBLICKEY_UNVERIFIED: ErrorCode = ErrorCode::Session(-19);
 /// The server opens no channel.
 pub const CHANNEL_FAILURE: ErrorCode = ErrorCode::Session(-21);
 /// The server refused a request on a channel, a command for instance.
 pub const CHANNEL_REQUEST_DENIED: ErrorCode = ErrorCode::Session(-22);
-/// The call would have to wait, and is made again later.
+/// The call would block and has to be repeated later.
 pub const EAGAIN: ErrorCode = ErrorCode::Session(-37);
 pub const AGENT_PROTOCOL: ErrorCode = ErrorCode::Session(-42);
 pub const SOCKET_RECV: ErrorCode = ErrorCode::Session(-43);

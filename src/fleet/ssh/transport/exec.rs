@@ -19,34 +19,34 @@ use crate::wire::limits;
 const LONGEST_OUT_LINE: usize = limits::PROTOCOL_LINE;
 const LONGEST_ERR_LINE: usize = limits::LINE;
 const CHUNK: usize = 32 * 1024;
-/// Chunks that are moved in one direction before the other direction has its turn.
+/// How many chunks are moved in one direction before it is the other direction's turn.
 const TURN: usize = 16;
-/// How long the end of the output is awaited once the command is known to have ended: something that it left running
-/// may hold the output open for ever.
+/// How long to wait for the end of the output after the command has ended: a process that it left running may hold the
+/// output open for ever.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// sshd frees the place of a command that has ended a moment after saying so: a refused channel is asked for again.
+/// sshd frees the session of a command shortly after reporting its end, so a refused channel is requested again.
 const CHANNEL_PATIENCE: Duration = Duration::from_secs(1);
 const CHANNEL_PAUSE: Duration = Duration::from_millis(20);
 
-/// A command that runs.
+/// A running command.
 pub struct Running {
     channel: Channel,
     feed: Feed,
     input_ended: bool,
     out: Lines,
     err: Lines,
-    /// Lines that were not handed over yet; `true` for standard error.
+    /// Lines that were not delivered yet; `true` for standard error.
     unheard: VecDeque<(bool, Vec<u8>)>,
     buffer: Vec<u8>,
-    /// When it is set, nobody waits for the command any longer.
+    /// If it is set, the command is not waited for any longer.
     given_up: Arc<AtomicBool>,
 }
 
 enum WriteProgress {
     /// There is more to write, and room for it.
     Some,
-    /// Nothing is left, or the peer has to make room.
+    /// Nothing is left, or the peer's window is full.
     Nothing,
     /// A packet was sent in part: it comes first.
     Part,
@@ -122,7 +122,7 @@ impl Link {
             let message = error.message().to_lowercase();
             let lost = match error.code() {
                 error_code::EAGAIN if Instant::now() >= deadline => {
-                    // The half-made channel cannot be taken back.
+                    // A channel that is being opened cannot be cancelled.
                     self.break_off("a command could not be started in time");
                     return Err(OpenError::TimedOut);
                 }
@@ -149,7 +149,7 @@ impl Running {
         self
     }
 
-    /// Pauses for good once the flag is set, which is looked at whether or not the command says anything.
+    /// Stops waiting for the command once the flag is set. The flag is also checked while the command prints nothing.
     pub fn until(mut self, given_up: Arc<AtomicBool>) -> Running {
         self.given_up = given_up;
         self
@@ -170,8 +170,8 @@ impl Running {
         }
     }
 
-    /// Sends and receives what it can without waiting. This is for an idle command: without it the host's keepalive
-    /// messages would not be answered. Received lines are kept for later if `keep` says so.
+    /// Sends and receives what it can without waiting. This is for an idle command, so that the host's keepalive
+    /// messages are answered. Received lines are kept for later if `keep` is set.
     pub fn keep_alive(&mut self, link: &mut Link, keep: &dyn Fn(OutputChunk) -> bool) {
         if link.broken().is_some() || !link.has_room() {
             return;
@@ -194,7 +194,7 @@ impl Running {
             self.take_in(is_err)?;
         }
         let until = Instant::now() + GRACE;
-        // A packet that went in part has to be finished before anything else is sent.
+        // A partially sent packet has to be completed before anything else is sent.
         while let WriteProgress::Part = self.write_turn(link, &mut |_| AfterLine::More)? {
             if Instant::now() >= until {
                 return Err("the host accepts no data".into());
@@ -242,7 +242,7 @@ impl Running {
         }
         let mut liveness = Liveness::start();
         let mut leave_by: Option<Instant> = None;
-        // Since when the command is known to have ended and its output has been still.
+        // Since when the command has ended and there was no output.
         let mut still: Option<Instant> = None;
         let mut part_sent = false;
         loop {
@@ -271,7 +271,7 @@ impl Running {
                 }
                 if self.channel.eof() {
                     match done(self.channel.wait_close()) {
-                        // What is said now is the last: both streams have ended and the status has come.
+                        // Both streams have ended and the status was received, so there is no more output.
                         Ok(true) if done(self.channel.close())? => return Ok(Some(self.end(on))),
                         Ok(_) => {}
                         Err(why) => return Err(why),
@@ -299,18 +299,18 @@ impl Running {
         }
     }
 
-    /// Whether the command is known to have ended badly though its output goes on. What one that ended well has left
-    /// running may be meant to be heard.
+    /// Whether the command is known to have failed although its output is still open. After a success, the output of
+    /// processes that it left running may still be wanted.
     fn has_ended(&self) -> bool {
         self.channel.exit_status().is_some_and(|status| status != 0) || self.channel.exit_signal().is_some()
     }
 
-    /// Hands over what has come, a last line without a newline included.
+    /// Delivers the received lines, including a last line without a newline.
     fn hear_all(&mut self, on: &mut dyn FnMut(OutputChunk) -> AfterLine) {
         let unheard = &mut self.unheard;
         self.out.finish(&mut |line| unheard.push_back((false, line.to_vec())));
         self.err.finish(&mut |line| unheard.push_back((true, line.to_vec())));
-        // The command is over, so a pause has no meaning.
+        // The command has ended, so pausing has no effect.
         while self.hear(&mut None, on) {}
     }
 
@@ -323,7 +323,7 @@ impl Running {
         }
     }
 
-    /// Hands over lines until none is left or a pause is wanted; whether it is.
+    /// Delivers lines until none is left or the callback pauses; returns whether it did.
     fn hear(&mut self, leave_by: &mut Option<Instant>, on: &mut dyn FnMut(OutputChunk) -> AfterLine) -> bool {
         while let Some((is_err, line)) = self.unheard.pop_front() {
             match on(if is_err { OutputChunk::Err(&line) } else { OutputChunk::Out(&line) }) {
@@ -360,7 +360,7 @@ impl Running {
         Ok(turn)
     }
 
-    /// Reads what has come on one stream into lines that nobody has heard yet; whether there was any.
+    /// Reads received data of one stream into undelivered lines; returns whether there was any.
     fn take_in(&mut self, is_err: bool) -> Result<bool, String> {
         let bytes = match self.channel.read(is_err, &mut self.buffer) {
             Ok(0) => return Ok(false),
@@ -392,7 +392,7 @@ impl Running {
                 Ok(0) => return Ok(WriteProgress::Nothing),
                 Ok(bytes) => self.feed.sent(bytes),
                 Err(error) if error.code() == error_code::EAGAIN => {
-                    // Blocked inbound, it is the peer's window that is full.
+                    // If only the inbound direction is blocked, the peer's window is full.
                     let part =
                         matches!(link.session.block_directions(), BlockDirections::Outbound | BlockDirections::Both);
                     return Ok(if part { WriteProgress::Part } else { WriteProgress::Nothing });
@@ -404,8 +404,8 @@ impl Running {
     }
 }
 
-/// Says that a channel is closed. The answer is not awaited: sshd gives it only when the command has ended. Until then
-/// the library keeps what little it knows of the channel; it goes with the session.
+/// Closes a channel without waiting for the reply, which sshd sends only when the command has ended. Until then the
+/// library keeps the small state of the channel, at most until the session is freed.
 fn close(channel: &mut Channel, link: &mut Link) {
     let mut liveness = Liveness::start();
     let until = Instant::now() + GRACE;
@@ -427,7 +427,7 @@ fn close(channel: &mut Channel, link: &mut Link) {
     }
 }
 
-/// Whether a call is done, or has to be called again later.
+/// Whether a call has completed, or has to be repeated later.
 fn done(result: Result<(), ssh2::Error>) -> Result<bool, String> {
     match result {
         Ok(()) => Ok(true),

@@ -1,4 +1,4 @@
-//! An open session, and waiting on it.
+//! An open session, and waiting for it.
 
 use std::time::{Duration, Instant};
 
@@ -8,8 +8,8 @@ use super::socket::Socket;
 use super::tcp;
 use super::tcp::{Keepalive, Liveness};
 
-/// A session that is logged in. Dropping it hangs up at once: the socket is shut first, for otherwise the library waits
-/// for the other side to agree.
+/// A session that is logged in. Dropping it closes the connection at once: the socket is shut down first, because the
+/// library would otherwise wait for the other side.
 ///
 /// The session is in non-blocking mode. A rule of the library stands behind how it is used: a packet that was sent in
 /// part must be finished by the same call, and any other call that sends in between breaks the session. So nothing is
@@ -30,7 +30,7 @@ impl Link {
         Ok(Link { session, stream, keepalive, broken: None })
     }
 
-    /// Why the session is of no more use, if it is not.
+    /// Why the session is unusable, if it is.
     pub fn broken(&self) -> Option<&str> {
         self.broken.as_deref()
     }
@@ -43,7 +43,7 @@ impl Link {
         self.broken.is_none()
     }
 
-    /// Ends the session for good.
+    /// Ends the session.
     pub(in crate::fleet::ssh) fn break_off(&mut self, why: &str) {
         self.broken.get_or_insert_with(|| why.to_owned());
         self.stream.shutdown();
@@ -51,7 +51,7 @@ impl Link {
 
     /// Whether the socket takes a small packet whole.
     pub(in crate::fleet::ssh) fn has_room(&self) -> bool {
-        // A failure counts as room: the call that follows tells what is wrong.
+        // A failure counts as room: the next call reports the error.
         tcp::wait(&self.stream, false, true, Duration::ZERO).unwrap_or(true)
     }
 
@@ -61,8 +61,8 @@ impl Link {
         tcp::wait(&self.stream, false, true, timeout).map(drop).map_err(|error| error.to_string())
     }
 
-    /// Waits for the peer: until something can be read (`read`) or written (`write`), at the latest until `until`. It may
-    /// return earlier.
+    /// Waits for the peer: until something can be read (`read`) or written (`write`), at the latest until `until`. It
+    /// may return earlier.
     ///
     /// # Errors
     /// The peer is considered dead; says why.

@@ -1,8 +1,8 @@
-//! The addresses of hosts. The system's resolver answers when it likes, and cannot be stopped; so names are looked up by
-//! threads of their own, several at once, and whoever waits for a name waits for that name alone, within a limit.
+//! Name look-ups. The system's resolver has no time limit and cannot be cancelled. So names are looked up on separate
+//! threads, several at once, and a connection waits only for its own name, within a limit.
 //!
-//! What was looked up ahead of its connection serves that one connection: whoever connects again asks again, since the
-//! answer may have changed.
+//! The result of a look-up is used for one connection. A later connection looks the name up again, since the address
+//! may have changed.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{Error, ErrorKind, Result};
@@ -10,16 +10,16 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Names that are looked up at once. A thread that waits for a name server costs next to nothing, and a name that nobody
-/// answers for keeps its thread until the resolver gives up.
+/// How many names are looked up at once. A waiting thread costs little, and a name without an answer keeps its thread
+/// until the resolver gives up.
 const LOOKUPS: usize = 128;
-/// An answer that nobody fetched for so long is asked for again.
+/// A result that was not used for this long is looked up again.
 const FRESH: Duration = Duration::from_secs(300);
-/// The system's resolver needs more than a session does.
+/// The stack size: the system's resolver needs more than a session does.
 const STACK: usize = 512 * 1024;
-/// Before a name that failed is asked for once more.
+/// The pause before a failed look-up is repeated.
 const PAUSE: Duration = Duration::from_millis(200);
-/// How many times the limit of one look-up a name may wait for its turn.
+/// How long a name may be queued, as a multiple of the limit of one look-up.
 const TURNS: u32 = 4;
 
 /// Which addresses of a host are used.
@@ -41,7 +41,7 @@ impl Family {
     }
 }
 
-/// What became of a name.
+/// The state of a look-up.
 #[derive(Debug)]
 enum LookUp {
     Waiting,
@@ -54,7 +54,7 @@ enum LookUp {
 #[derive(Debug)]
 struct Name {
     look_up: LookUp,
-    /// Connections that wait for it. The last one takes the answer with it.
+    /// How many connections wait for it. The last one removes the result.
     waiters: usize,
 }
 
@@ -80,13 +80,12 @@ struct Shared {
     changed: Condvar,
 }
 
-/// The names of a command. Its clones share what was looked up.
+/// The name look-ups of a command. Clones share the results.
 #[derive(Debug, Default, Clone)]
 pub struct Names(Arc<Shared>);
 
 impl Names {
-    /// Begins to look up `hosts`, in their order, and returns at once. A name that has no address is left to the
-    /// connection, which says so.
+    /// Begins to look up `hosts` in order, and returns at once. If a name has no address, the connection reports it.
     pub fn look_up_ahead(&self, hosts: Vec<String>) {
         let mut lookups = self.lock();
         for host in hosts.into_iter().filter(|host| host.parse::<IpAddr>().is_err()) {
@@ -96,7 +95,7 @@ impl Names {
         }
     }
 
-    /// The addresses of a host, in the resolver's order. A name that fails is asked for once more.
+    /// The addresses of a host, in the resolver's order. A failed look-up is repeated once.
     ///
     /// # Errors
     /// It has no address of that family, or there was no answer within `limit`.
@@ -152,7 +151,7 @@ impl Names {
                     let addresses = addresses.clone();
                     return (lookups, Ok(addresses));
                 }
-                // What failed before anybody waited may be otherwise by now.
+                // A failure from before this connection waited may be out of date.
                 Some(LookUp::Failed(at, why)) if *at >= began => {
                     let error = Error::other(why.clone());
                     return (lookups, Err(error));
@@ -170,7 +169,7 @@ impl Names {
         }
     }
 
-    /// Puts a name on the list of those to look up, unless it stands there.
+    /// Queues a name for look-up, unless it is queued already.
     fn begin(&self, lookups: &mut LookUps, host: &str) {
         if lookups.waiting.iter().any(|waiting| waiting == host) {
             return;
@@ -192,7 +191,7 @@ impl Names {
         }
     }
 
-    /// A thread's life: it looks up what is waiting, and ends when nothing is.
+    /// The body of a thread: looks up queued names, and ends when there are none.
     fn work(&self) {
         let mut lookups = self.lock();
         while let Some(host) = lookups.waiting.pop_front() {

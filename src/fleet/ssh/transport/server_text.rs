@@ -1,12 +1,12 @@
-//! What a server says of itself besides yes and no: the ways to log in that it offers, its banner, its last words. The
-//! binding of the library leaves these out, or cannot take what is not UTF-8, so the library is asked here without it.
+//! Texts from a server: its authentication methods, its banner, its disconnect message. The library's Rust binding does
+//! not offer these, or only as UTF-8, so this module calls the library directly.
 
 use std::cell::RefCell;
 use std::ffi::{CString, c_char, c_int, c_uint, c_void};
 
 use ssh2::Session;
 
-/// No more of a server's text is shown.
+/// How much of a server's text is shown.
 const LONGEST: usize = 300;
 /// LIBSSH2_CALLBACK_DISCONNECT of libssh2.h.
 const DISCONNECT: c_int = 2;
@@ -28,12 +28,13 @@ thread_local! {
 pub fn listen(session: &Session) {
     LAST_WORDS.set(None);
     with_raw(session, |raw| {
-        // SAFETY: the session lives for as long as it is borrowed, and the function is of the type that libssh2.h gives.
+        // SAFETY: the session lives for as long as it is borrowed, and the function is of the type that libssh2.h
+        // gives.
         unsafe { libssh2_session_callback_set2(raw, DISCONNECT, disconnected) };
     });
 }
 
-/// What the server said when it ended the session.
+/// The server's disconnect message.
 pub fn last_words() -> Option<String> {
     LAST_WORDS.take()
 }
@@ -54,8 +55,8 @@ extern "C" fn disconnected(
     let _ = LAST_WORDS.try_with(|words| *words.borrow_mut() = in_one_line(&String::from_utf8_lossy(bytes)));
 }
 
-/// The ways to log in that the server offers to `user` now; `None`: it does not say. A server counts this as a try that
-/// failed, unless it is the first thing that it is asked. It may let the user in, which the session tells.
+/// The authentication methods that the server offers to `user` now; `None`: unknown. A server counts this as a failed
+/// attempt, unless it is the first request. It may also log the user in, which the session shows.
 pub fn methods(session: &Session, user: &str) -> Option<Vec<String>> {
     let name = CString::new(user).ok()?;
     let list = with_raw(session, |raw| {
@@ -66,7 +67,7 @@ pub fn methods(session: &Session, user: &str) -> Option<Vec<String>> {
     Some(list.split(',').map(str::trim).filter(|method| !method.is_empty()).filter_map(in_one_line).collect())
 }
 
-/// The text that the server showed last, as of the last call of [`methods`].
+/// The server's last banner, as of the last call of [`methods`].
 pub fn banner(session: &Session) -> Option<String> {
     let mut banner = std::ptr::null();
     let banner = with_raw(session, |raw| {
@@ -93,7 +94,7 @@ fn text(string: *const c_char) -> Option<String> {
     Some(unsafe { std::ffi::CStr::from_ptr(string) }.to_string_lossy().into_owned())
 }
 
-/// A server's text as part of a message; `None` where it says nothing.
+/// A server's text as part of a message; `None` if it is empty.
 pub fn in_one_line(text: &str) -> Option<String> {
     let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let words: Vec<&str> = plain.split_whitespace().collect();

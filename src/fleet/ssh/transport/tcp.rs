@@ -11,12 +11,12 @@ use rustix::net::{RecvFlags, recv, sockopt};
 /// The most that Linux takes for TCP_KEEPCNT.
 const MOST_PROBES: u32 = 127;
 
-/// How a peer that is gone is found out.
+/// How a dead peer is detected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keepalive {
     /// The keepalive interval of an idle connection; at least two seconds.
     pub every: Duration,
-    /// So many that nobody answers, and the peer is taken for dead.
+    /// After this many unanswered keepalives the peer is considered dead.
     pub count: u32,
 }
 
@@ -30,7 +30,7 @@ impl Keepalive {
     /// Checks that the peer has not been silent for too long; `read` as for [`Liveness::silent_for`].
     ///
     /// # Errors
-    /// It has.
+    /// The peer has been silent for too long.
     pub fn check(self, liveness: &mut Liveness, stream: &impl AsFd, read: bool) -> Result<(), String> {
         let silent = liveness.silent_for(stream, read);
         match silent > self.patience() {
@@ -41,8 +41,8 @@ impl Keepalive {
 }
 
 /// Sets what a session's socket needs: small writes leave at once, a parked session is kept alive by the kernel (which
-/// also keeps its entry in firewalls on the way), and data that nobody acknowledges in the time that `keepalive` gives a
-/// silent peer ends it.
+/// also keeps its entry in firewalls on the way), and data that nobody acknowledges in the time that `keepalive` gives
+/// a silent peer ends it.
 pub fn prepare(stream: &TcpStream, keepalive: Keepalive) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     sockopt::set_socket_keepalive(stream, true)?;
@@ -55,7 +55,7 @@ pub fn prepare(stream: &TcpStream, keepalive: Keepalive) -> std::io::Result<()> 
     Ok(())
 }
 
-/// Has the kernel acknowledge at once; it forgets this by itself, so it is said ahead of every wait.
+/// Makes the kernel acknowledge at once. The kernel resets this option by itself, so it is set before every wait.
 ///
 /// Without it, opening a channel pays for a delayed acknowledgement: 44 ms on loopback in place of 2.
 pub fn acknowledge_at_once(stream: &impl AsFd) {
@@ -93,7 +93,7 @@ pub fn is_closed(stream: &impl AsFd) -> bool {
 /// A queue of this many bytes is long: a keepalive alone, which even a stopped peer's kernel acknowledges, is not.
 const LONG_QUEUE: usize = 16 * 1024;
 
-/// Notices a peer that has gone silent, from what the kernel has seen of it.
+/// Detects a silent peer from the kernel's statistics.
 ///
 /// A live peer answers the SSH keepalives, so data comes from it at least that often. While a long queue of ours gets
 /// shorter the peer counts as alive too, for the keepalives, and so their answers, may be a long way behind in it.
@@ -112,8 +112,8 @@ impl Liveness {
         Liveness { progress: Instant::now(), queued: 0, unread: 0 }
     }
 
-    /// How long the peer has been silent; at most the time since [`Liveness::start`]. With `read`, whatever has come in is
-    /// read between two calls.
+    /// How long the peer has been silent; at most the time since [`Liveness::start`]. With `read`, whatever has come in
+    /// is read between two calls.
     pub fn silent_for(&mut self, stream: &impl AsFd, read: bool) -> Duration {
         let queued = unsent(stream);
         if queued < self.queued && self.queued > LONG_QUEUE {
