@@ -206,10 +206,13 @@ mod tests {
     #[test]
     fn what_was_not_sent_is_left_whatever_a_line_is_torn_at() {
         let folder = tempfile::tempdir().unwrap();
+        // Made once each: they contain the time.
+        let made = [EventKind::Started, EventKind::Group]
+            .map(|event| Announcement::sample(event, "page", None, ("op", "deploy1")));
         let queued = |event: EventKind, to: &[&str]| Queued {
             key: event.to_string(),
             to: to.iter().map(|name| (*name).to_owned()).collect(),
-            announcement: Announcement::sample(event, "page", None, ("op", "deploy1")),
+            announcement: made.iter().find(|made| made.event == event).unwrap().clone(),
         };
         let (ledger, before) = Ledger::open(folder.path(), "1", &["tcpircbot".into()]).unwrap();
         assert!(before.queued.is_empty());
