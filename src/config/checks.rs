@@ -203,6 +203,18 @@ impl Config {
         Some(Problem::of_file("checks.yaml", format!("checks.yaml: {why}")).remark(Level::Warning))
     }
 
+    /// The group that a gate or a hook is for; `None`: all. One that is not deployed to is told.
+    pub(super) fn group_key(&self, field: &Field, problems: &mut Problems) -> Result<Option<String>, Problem> {
+        if field.value.is_null() {
+            return Ok(None);
+        }
+        let name = field.text()?;
+        if !self.knows_group(name) {
+            problems.push(self.other_group(name, field));
+        }
+        Ok(Some(name.to_owned()))
+    }
+
     /// What to say of a check for a group that is not deployed to from this host. Where the configuration of another
     /// site has the group, the check is for that. Scap never asks; its repositories name groups that are long gone.
     pub(super) fn other_group(&self, name: &str, field: &Field) -> Problem {

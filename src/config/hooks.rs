@@ -14,7 +14,7 @@ use crate::yaml::{Node, Value};
 use super::checks::seconds;
 use super::endpoint::{OF_SERVERS, Texts, at, endpoint, file, files, missing};
 use super::entries::{Entry, EntryKind, Field, Types, known_of};
-use super::gates::fields::{number, texts};
+use super::gates::fields::{add_words, number, texts};
 use super::problems::Problems;
 use super::{Config, FoundFile, Note, values};
 
@@ -150,22 +150,8 @@ impl Config {
         let wrong = |why: String| field.problem(why);
         match field.name() {
             "type" => draft.kind = field.kind(TYPES)?,
-            "on" => {
-                for word in texts(field)? {
-                    let event = word.trim().parse().map_err(wrong)?;
-                    if !draft.hook.on.contains(&event) {
-                        draft.hook.on.push(event);
-                    }
-                }
-            }
-            "group" if field.value.is_null() => {}
-            "group" => {
-                let name = field.text()?;
-                if !self.knows_group(name) {
-                    problems.push(self.other_group(name, field));
-                }
-                draft.hook.group = Some(name.to_owned());
-            }
+            "on" => add_words(field, &mut draft.hook.on)?,
+            "group" => draft.hook.group = self.group_key(field, problems)?,
             "timeout" => draft.hook.timeout = seconds(field)?,
             "retries" => draft.hook.retries = number(field, 0, MOST_RETRIES)? as u32,
             "required" => draft.hook.required = field.boolean()?,

@@ -1,5 +1,7 @@
 //! Values of single keys.
 
+use std::str::FromStr;
+
 use crate::config::entries::Field;
 use crate::gates::Template;
 use crate::problem::Problem;
@@ -12,6 +14,17 @@ pub fn texts(field: &Field) -> Result<Vec<String>, Problem> {
         Value::List(items) => items.iter().map(|item| item.text().map(str::to_owned).ok_or_else(bad)).collect(),
         _ => Ok(field.value.text().ok_or_else(bad)?.split(',').map(str::to_owned).collect()),
     }
+}
+
+/// Adds the words of a key to a list, each of them once.
+pub fn add_words<T: FromStr<Err = String> + PartialEq>(field: &Field, list: &mut Vec<T>) -> Result<(), Problem> {
+    for word in texts(field)? {
+        let word = word.trim().parse().map_err(|why: String| field.problem(why))?;
+        if !list.contains(&word) {
+            list.push(word);
+        }
+    }
+    Ok(())
 }
 
 /// Matchers of Alertmanager. A comma may be part of one.

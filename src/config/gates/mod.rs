@@ -24,7 +24,7 @@ use super::{Config, FoundFile, Note};
 
 pub use doubts::doubts;
 use draft::Draft;
-use fields::{matchers, number, share, texts};
+use fields::{add_words, matchers, number, share, texts};
 
 /// How many samples may fail at the most.
 const MOST_FAILURES: usize = 10_000;
@@ -131,22 +131,8 @@ impl Config {
             "type" => {
                 draft.kind = field.kind(TYPES)?;
             }
-            "when" => {
-                for word in texts(field)? {
-                    let moment = word.trim().parse().map_err(wrong)?;
-                    if !draft.gate.when.contains(&moment) {
-                        draft.gate.when.push(moment);
-                    }
-                }
-            }
-            "group" if field.value.is_null() => {}
-            "group" => {
-                let name = field.text()?;
-                if !self.knows_group(name) {
-                    problems.push(self.other_group(name, field));
-                }
-                draft.gate.group = Some(name.to_owned());
-            }
+            "when" => add_words(field, &mut draft.gate.when)?,
+            "group" => draft.gate.group = self.group_key(field, problems)?,
             "interval" => draft.gate.interval = seconds(field)?,
             "delay" if matches!(field.text()?, "0" | "0s") => draft.gate.delay = Duration::ZERO,
             "delay" => draft.gate.delay = seconds(field)?,

@@ -64,7 +64,6 @@ pub fn catch_up(config: &Config, outbox: &mut Outbox, but: Option<&str>) -> Vec<
 fn ended(about: &About, verdict: String, status: u8) -> Announcement {
     let result = match status {
         0 => "deployed",
-        1 => "rolled_back",
         3 => "mixed",
         4 => "not_finalized",
         7 => "tolerated",
