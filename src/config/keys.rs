@@ -216,6 +216,8 @@ pub const KEYS: &[Key] = &[
     key("cache_revs", Number { min: 0 }, Some("5"), "old revisions kept on a target"),
     key("tags_to_keep", Number { min: 1 }, Some("20"), "deployment tags kept in the repository"),
     key("block_deployments", Bool, Some("no"), "refuse to deploy from this host"),
+    key("deploy_windows", Text, None, "times at which deployments are allowed, one on each line; unset: always"),
+    key("freeze", Text, None, "times at which deployments are not allowed, one on each line"),
     key("strict", Bool, Some("no"), "exit with 7 if hosts failed, even within the limits"),
     key("require_clean", Bool, Some("no"), "refuse to deploy while there are uncommitted changes"),
     key("require_terminal_multiplexer", Bool, Some("no"), "refuse to deploy from a terminal outside tmux and screen"),
