@@ -207,7 +207,7 @@ fn times(word: &str) -> Result<Vec<Times>, String> {
 
 /// `HH:MM`, or with seconds. The end of a day may be written as 24:00.
 fn clock(text: &str, is_end: bool) -> Result<i32, String> {
-    let parts: Option<Vec<i32>> = text.split(':').map(|part| number_of(part)).collect();
+    let parts: Option<Vec<i32>> = text.split(':').map(number_of).collect();
     let seconds = match parts.as_deref() {
         Some([24, 0] | [24, 0, 0]) if is_end => Some(DAY),
         Some([hour @ 0..24, minute @ 0..60]) => Some(hour * 3600 + minute * 60),
