@@ -1,9 +1,10 @@
-//! What keeps a deployment from beginning: the times that the configuration allows.
+//! What keeps a deployment from beginning: the times that the configuration allows, and earlier rollbacks.
 
 mod common;
 
 use std::process::Command;
 
+use common::terminal::Terminal;
 use common::{Links, Project, WAITS, all_on, kill_at_check};
 
 /// A day so many days from now, in UTC: `2026-11-28`.
@@ -60,7 +61,7 @@ fn outside_its_windows_and_in_a_freeze_nothing_new_goes_live_and_the_way_back_is
     project.configure(&format!("freeze: {} 12:00 .. {} 12:00 UTC: stock-taking", day(-1), day(2)));
     project.deploy(&["-r", &two]).ends(2).says("deployments are frozen: stock-taking (freeze, ").says(&day(2));
     project.configure("freeze: 2020-01-01 UTC");
-    project.deploy(&["-r", &two, "-f"]).ends(0);
+    project.deploy(&["-r", &one, "-f"]).ends(0);
 
     // What has begun goes on.
     project.write("index.html", "three\n");
@@ -89,4 +90,111 @@ fn an_expression_that_is_wrong_is_named_with_file_line_key_and_word() {
         .says("hoist/hoist.cfg:4: deploy_windows in [global]: in \"Tue 9..10 UTC\": \"9\" is not a time of day")
         .says("hoist/hoist.cfg:7: freeze in [global]: in \"2026-12-20 .. 2027-01-03 Europe/Atlantis\": ")
         .says("\"Europe/Atlantis\" is not a time zone of this host");
+}
+
+#[test]
+fn after_an_automatic_rollback_the_repository_is_locked_with_the_reason_until_somebody_ends_it() {
+    let (farm, project, one) = Project::deployed(0, 1);
+    project.configure("lock_after_rollback:");
+    let told = project.path(".git/told");
+    project.write(
+        "hoist/hooks.yaml",
+        &format!(
+            "hooks: {{file: {{type: command, on: [locked, finished], command: \"cat >> {}\", shell: true}}}}\n",
+            told.display()
+        ),
+    );
+    project.check("fails", "promote", "! grep bad /srv/deployment/app/index.html");
+    project.write("index.html", "bad\n");
+    let bad = project.commit("bad");
+    let locks =
+        format!("app is locked until somebody ends the lock with `hoist lock --end` (lock_after_rollback): {bad:.10}");
+    project.deploy(&[]).ends(1).says(&locks).says("was rolled back: failure limit of default exceeded");
+    project.git(&["revert", "--no-edit", "HEAD"]);
+
+    let why = "is locked after a rollback, by a run of op on ";
+    let before = Links::of(&farm, 0);
+    project.deploy(&[]).ends(5).says(why).says("failure limit of default").says("`hoist lock --end`");
+    assert_eq!(Links::of(&farm, 0), before);
+    project.run(&["status"]).ends(0).says(why).says("`hoist lock --end`");
+    let status = project.run(&["status", "--offline", "--format", "json"]).out;
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    assert_eq!(status["locked"]["purpose"], "rollback");
+    project.run(&["plan"]).ends(0).says("a deployment would be refused now: app is locked after a rollback");
+    project.run(&["unlock", "--all", "--yes"]).ends(0).says(why);
+    project.run(&["reconcile", "--yes"]).ends(0);
+    let events: Vec<serde_json::Value> = serde_json::Deserializer::from_str(&std::fs::read_to_string(&told).unwrap())
+        .into_iter()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    let names: Vec<_> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(names, ["locked", "finished"]);
+    assert!(events[0]["reason"].as_str().unwrap().contains("failure limit of default exceeded"), "{}", events[0]);
+
+    // The glass is for one deployment.
+    project.deploy(&["--break-glass", "the fix"]).ends(0).says("deployed all the same (--break-glass): app is locked");
+    project.deploy(&[]).ends(5).says(why);
+    project.run(&["lock", "--end"]).ends(0).says("app is unlocked; it was locked after a rollback");
+    project.run(&["lock", "--end"]).ends(0).says("app is not locked");
+    project.deploy(&["-f"]).ends(0);
+
+    // A file that nobody can read locks too, and is ended as well.
+    project.write("hoist/state/locked.json", "{");
+    project.deploy(&["-f"]).ends(5).says("locked.json").says("`hoist lock --end`");
+    project.run(&["lock", "--end"]).ends(0).says("app is unlocked");
+    // A rollback that somebody calls for locks nothing.
+    project.run(&["rollback", &one, "--yes"]).ends(0);
+    assert!(!project.path("hoist/state/locked.json").exists());
+}
+
+#[test]
+fn a_revision_that_was_rolled_back_is_asked_about_twice_as_is_one_that_contains_it() {
+    let (farm, project, one) = Project::deployed(0, 1);
+    project.check("fails", "promote", "! grep bad /srv/deployment/app/index.html || test -e /srv/good");
+    project.write("index.html", "bad\n");
+    let bad = project.commit("bad");
+    project.deploy(&[]).ends(1);
+    let was = format!("{bad:.10} was rolled back by op@");
+    project.deploy(&["-r", &bad]).ends(2).says(&was).says("--yes is no answer to that").says("--break-glass");
+    project
+        .run(&["plan", "-r", &bad])
+        .ends(0)
+        .says("a deployment would ask twice, and be refused with --yes: ")
+        .says(&was);
+    project.write("other.html", "more\n");
+    let more = project.commit("more");
+    let contains = format!("{more:.10} contains {bad:.10}, which was rolled back by op@");
+    project.deploy(&[]).ends(2).says(&contains).says("does not revert it");
+    all_on(&farm, 1, &one);
+
+    // Nobody but a person who has read which revision it is.
+    let ask = || {
+        let mut terminal = Terminal::run(project.hoist(&["deploy", "-r", &bad]));
+        terminal.wait_for("Deploy it all the same? [y]es/[N]o");
+        terminal.types("y\n");
+        terminal.wait_for(&format!("Type {bad:.10} to confirm:"));
+        terminal
+    };
+    let mut terminal = ask();
+    terminal.types("y\n");
+    terminal.wait_for("nothing was touched");
+    terminal.ends(1);
+    all_on(&farm, 1, &one);
+
+    // A revert is no doubt.
+    project.git(&["revert", "--no-edit", &bad]);
+    let reverted = project.git(&["rev-parse", "HEAD"]);
+    project.deploy(&[]).ends(0);
+    all_on(&farm, 1, &reverted);
+    project.run(&["rollback", "--yes"]).ends(0);
+    let back = format!("{reverted:.10} was rolled back by op@");
+    project.deploy(&["-r", &reverted]).ends(2).says(&back);
+
+    // What was deployed after all is as good as any other.
+    std::fs::write(farm.srv(&common::address(0)).join("good"), "").unwrap();
+    let mut terminal = ask();
+    terminal.types(&format!("{bad:.10}\n"));
+    terminal.ends(0);
+    all_on(&farm, 1, &bad);
+    project.deploy(&["-r", &more]).ends(0);
 }

@@ -6,7 +6,7 @@
 mod expression;
 mod schedule;
 
-pub use schedule::{Barred, Schedule};
+pub use schedule::Schedule;
 
 use jiff::civil::{DateTime, Weekday};
 use jiff::tz::TimeZone;

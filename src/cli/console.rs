@@ -97,6 +97,10 @@ impl Frontend for Console {
         self.yes
     }
 
+    fn has_terminal(&self) -> bool {
+        io::stdin().is_terminal()
+    }
+
     fn ask_line(&self, question: &str) -> String {
         if self.yes {
             return String::new();

@@ -222,6 +222,12 @@ pub const KEYS: &[Key] = &[
     key("block_deployments", Bool, Some("no"), "refuse to deploy from this host"),
     key("deploy_windows", Calendar, None, "times at which deployments are allowed, one on each line; unset: always"),
     key("freeze", Calendar, None, "times at which deployments are not allowed, one on each line"),
+    key(
+        "lock_after_rollback",
+        Bool,
+        None,
+        "lock the repository after an automatic rollback; unset: if --yes is given and there is no terminal",
+    ),
     key("strict", Bool, Some("no"), "exit with 7 if hosts failed, even within the limits"),
     key("require_clean", Bool, Some("no"), "refuse to deploy while there are uncommitted changes"),
     key("require_terminal_multiplexer", Bool, Some("no"), "refuse to deploy from a terminal outside tmux and screen"),

@@ -225,6 +225,8 @@ settings! {
         deploy_windows: Option<Calendar> = opt(str::parse),
         /// When they are not, whatever the windows say.
         freeze: Option<Calendar> = opt(str::parse),
+        /// Whether an automatic rollback locks the repository; `None`: if nobody looks on.
+        lock_after_rollback: Option<bool> = opt(values::boolean),
         /// Whether failures within the limits have a status of their own.
         strict: bool = get(values::boolean),
         require_clean: bool = get(values::boolean),

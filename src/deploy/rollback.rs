@@ -26,12 +26,13 @@ impl Deployment<'_> {
         let mut pace = self.plan.rollback_pace;
         if touched > 0 {
             let at_once = pace == Pace::Budget && self.plan.groups.iter().any(takes_turns);
-            let question = Question::RollBack { kind: self.plan.kind, why, hosts: touched, at_once };
+            let question = Question::RollBack { kind: self.plan.kind, why: why.clone(), hosts: touched, at_once };
             match self.ask(&question) {
                 Answer::No => return End::RollbackDeclined,
                 Answer::AtOnce => pace = Pace::AtOnce,
                 Answer::Yes | Answer::All => {}
             }
+            self.failure = (!matches!(halt, Halt::Declined | Halt::Interrupted)).then_some(why);
         }
         for group in self.plan.group_ids().rev() {
             let hosts = self.plan.hosts_of(group).filter(|host| needs_rollback(self.table.row(*host))).collect();

@@ -47,14 +47,15 @@ pub fn deploy(
     report: &mut dyn Reporter,
 ) -> Verdict {
     let table = Table::new(plan);
-    let mut story = Deployment { plan, fleet, gates, operator, report, table, go_on: false, why: None };
+    let mut story = Deployment { plan, fleet, gates, operator, report, table, go_on: false, why: None, failure: None };
     let end = story.tell();
     story.read_again();
     if !end.is_untouched() {
         story.undrain();
     }
     story.close();
-    Verdict::of(end, story.why.as_deref(), &story.table, plan)
+    let verdict = Verdict::of(end, story.why.as_deref(), &story.table, plan);
+    Verdict { rolled_back_for: story.failure, ..verdict }
 }
 
 pub(super) struct Deployment<'a> {
@@ -68,6 +69,8 @@ pub(super) struct Deployment<'a> {
     go_on: bool,
     /// Why the run was halted, if the failures of hosts do not explain it.
     pub(super) why: Option<String>,
+    /// Why the run was rolled back, if nobody called for it.
+    pub(super) failure: Option<String>,
 }
 
 impl Deployment<'_> {

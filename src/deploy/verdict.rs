@@ -57,6 +57,8 @@ pub struct Verdict {
     pub finalized: Option<Vec<Option<bool>>>,
     /// Whether the run's revision is finalized on a host, or may have stayed live there.
     pub stayed: bool,
+    /// Why the run was rolled back, if nobody called for that: a limit, or a gate.
+    pub rolled_back_for: Option<String>,
 }
 
 impl Verdict {
@@ -78,6 +80,7 @@ impl Verdict {
             rows: table.report(plan),
             finalized: through.then(finalized),
             stayed: stayed(table, plan),
+            rolled_back_for: None,
         }
     }
 }

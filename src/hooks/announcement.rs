@@ -30,7 +30,7 @@ named! {
         Unfinished = "unfinished",
         /// An unfinished deployment is resumed or rolled back.
         Resumed = "resumed",
-        /// `hoist lock` keeps deployments out.
+        /// `hoist lock` keeps deployments out, or the lock after a rollback does.
         Locked = "locked",
     }
 }

@@ -32,6 +32,8 @@ pub struct PastRun {
     pub interrupted: bool,
     /// A deployment that went back, on all hosts.
     pub undone: bool,
+    /// A deployment that was rolled back, on all hosts or on those that could be.
+    pub rolled_back: bool,
     /// It failed, and left hosts on different revisions.
     pub left_mixed: bool,
     /// What its targets were asked; `None` in journals of the first format.
@@ -55,11 +57,18 @@ impl PastRun {
         let there = stayed_on(records, &plan);
         let all: Vec<Target> = plan.targets().map(|(_, target)| target.clone()).collect();
         let mixed = ExitCode::Mixed.status();
-        let goes_back =
-            |record: &Record| matches!(record, Record::Called { call, .. } if call.step == Step::Run(Stage::Rollback));
+        let left_mixed = matches!(records.last(), Some(Record::Closed { status, .. }) if *status == mixed);
+        let ran = |stage| {
+            let runs = |record: &Record| matches!(record, Record::Called { call, .. } if call.step == Step::Run(stage));
+            records.iter().any(runs)
+        };
+        let goes_back = plan.kind == Kind::Deploy && ran(Stage::Rollback);
+        let undone = goes_back && there.is_empty();
         PastRun {
             before,
-            undone: plan.kind == Kind::Deploy && there.is_empty() && records.iter().any(goes_back),
+            undone,
+            // One that was finalized rolled back no more than single hosts.
+            rolled_back: undone || (goes_back && left_mixed && !ran(Stage::Finalize)),
             stayed_on: plan
                 .hosts()
                 .zip(&all)
@@ -67,7 +76,7 @@ impl PastRun {
                 .map(|(_, it)| it.clone())
                 .collect(),
             interrupted: records.contains(&Record::Interrupted),
-            left_mixed: matches!(records.last(), Some(Record::Closed { status, .. }) if *status == mixed),
+            left_mixed,
             run: plan.run,
             kind: plan.kind,
             revision: plan.revision,

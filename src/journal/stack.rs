@@ -118,6 +118,7 @@ mod tests {
             interrupted: false,
             undone: false,
             left_mixed: false,
+            rolled_back: false,
             asked: None,
             control_files: Default::default(),
         }

@@ -16,6 +16,8 @@ pub enum Purpose {
     Deploy,
     /// Somebody keeps deployments out.
     Lock,
+    /// A deployment was rolled back, and nobody has said yet that the next one may begin.
+    Rollback,
 }
 
 /// Who keeps a lock.
@@ -44,7 +46,8 @@ impl fmt::Display for LockOwner {
         if self.purpose == Purpose::Deploy {
             return write!(f, "is being deployed by {}", self.holder);
         }
-        write!(f, "is locked by {user} on {host}, {}", clock::ago(since))?;
+        let by = if self.purpose == Purpose::Rollback { "after a rollback, by a run of" } else { "by" };
+        write!(f, "is locked {by} {user} on {host}, {}", clock::ago(since))?;
         if let Some(until) = &self.until {
             write!(f, ", until {} at the latest", clock::local_with_zone(until))?;
         }

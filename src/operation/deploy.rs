@@ -68,7 +68,7 @@ pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Re
     let ssh = ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
     let _lock = lock(&config, &holder, front)?;
     refuse_unfinished(options, &config, front)?;
-    prepared.notes.extend(admission::check(&config, &prepared.plan)?);
+    prepared.notes.extend(admission::check(&config, &repo, &prepared.plan, front)?);
     count_elsewhere(&config, &mut prepared, &[], front)?;
     begin(&config, &repo, &prepared, ssh, options, front)
 }

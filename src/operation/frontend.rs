@@ -3,7 +3,6 @@
 use std::io;
 
 use crate::deploy::Operator;
-use crate::exit_code::ExitCode;
 use crate::fleet::remarks::Remark;
 use crate::invocation::Invocation;
 use crate::report::{Reporter, causes};
@@ -52,6 +51,11 @@ pub trait Frontend {
         false
     }
 
+    /// Whether the operator is at a terminal.
+    fn has_terminal(&self) -> bool {
+        false
+    }
+
     /// Asks for a line of text ahead of a run. It is empty where none is given, or every answer was given ahead.
     fn ask_line(&self, question: &str) -> String;
 
@@ -65,7 +69,7 @@ pub trait Frontend {
     fn insist(&self, question: &str) -> Result<(), Refused> {
         match self.confirm(question) {
             true => Ok(()),
-            false => Err(Refused::Because(ExitCode::Failed, "stopped by the operator; nothing was touched".into())),
+            false => Err(Refused::stopped()),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::locks::{
 };
 
 use super::locking::{for_lock, take_locks};
-use super::{Frontend, Refused, announce, load};
+use super::{Frontend, Refused, announce, load, state_folder};
 
 /// What hooks are told of a lock.
 #[derive(Debug)]
@@ -115,6 +115,16 @@ impl LockScope {
     pub fn end(&self) -> Result<Ended, Refused> {
         let path = self.path();
         locks::end(path).map_err(|error| Refused::new(format!("cannot read {}: {error}", path.display())))
+    }
+
+    /// The lock that a rollback has left on the repository; `None`: there is none that could be read.
+    pub fn kept(&self) -> Option<LockOwner> {
+        locks::kept(&state_folder(&self.config)).ok().flatten().filter(|_| !self.all)
+    }
+
+    /// Ends the lock that a rollback has left. Says whether there was one.
+    pub fn end_kept(&self) -> Result<bool, Refused> {
+        Ok(!self.all && locks::end_kept(&state_folder(&self.config))?)
     }
 
     /// The locks of Scap's that somebody has, by what they are on.

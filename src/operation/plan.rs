@@ -17,7 +17,7 @@ pub fn plan(options: &Options, mut choice: Choice, front: &dyn Frontend) -> Resu
     choice.undone = undone(&config, &choice)?;
     let prepared = deploy::prepare(&config, &repo, &choice, &deploy::holder(String::new())?)?;
     let live = last_seen(&config, &repo, &prepared.plan);
-    let admission = admission::preview(&config, &prepared.plan);
+    let admission = admission::preview(&config, &repo, &prepared.plan);
     for (level, note) in config
         .notes
         .iter()

@@ -19,6 +19,11 @@ impl Refused {
         Refused::Because(ExitCode::Usage, why.into())
     }
 
+    /// The operator does not want it.
+    pub fn stopped() -> Refused {
+        Refused::Because(ExitCode::Failed, "stopped by the operator; nothing was touched".into())
+    }
+
     /// Two flags that rule each other out.
     pub fn not_both(one: &str, other: &str) -> Refused {
         Refused::Usage(format!("{one} and {other} cannot be combined"))
@@ -37,6 +42,16 @@ impl Refused {
         match self {
             Refused::Usage(_) => ExitCode::Usage,
             Refused::Because(code, _) | Refused::Told(code) => *code,
+        }
+    }
+}
+
+impl std::fmt::Display for Refused {
+    /// Why; empty where the operator has been told.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Refused::Usage(why) | Refused::Because(_, why) => f.write_str(why),
+            Refused::Told(_) => Ok(()),
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::fleet_state::{FleetState, Known};
 use crate::invocation::Invocation;
 use crate::journal;
 use crate::journal::Unfinished;
+use crate::locks;
 use crate::locks::{DeployLock, LockOwner, Purpose};
 use crate::targets::{Group, Target};
 use crate::wire::{Drained, Fault, Holder, Lacking, Revision, RunningService};
@@ -61,6 +62,8 @@ pub struct Locks {
     pub deploying: Option<Holder>,
     /// Who keeps deployments of the repository out.
     pub own: Option<LockOwner>,
+    /// That a rollback has left.
+    pub kept: Option<LockOwner>,
     /// Who keeps out those of every repository.
     pub all: Option<LockOwner>,
 }
@@ -181,7 +184,11 @@ pub fn status(
         Some(own) if own.purpose == Purpose::Lock => (Some(own), None),
         own => (None, own.map(|own| own.holder)),
     };
-    let locks = Locks { deploying, own, all: DeployLock::holder(&places.all)?.named() };
+    let kept = locks::kept(&state_folder(&config)).unwrap_or_else(|error| {
+        front.tell(&format!("warning: {error:#}"));
+        None
+    });
+    let locks = Locks { deploying, own, kept, all: DeployLock::holder(&places.all)?.named() };
     for (what, held) in places.held_elsewhere(&config.settings.git_repo) {
         front.tell(&format!("note: {what} is {held}"));
     }

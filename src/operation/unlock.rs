@@ -4,6 +4,7 @@ use crate::config::{Config, Options};
 use crate::deploy;
 use crate::exit_code::ExitCode;
 use crate::fleet::{HostEvent, HostId, NoPacks, SshFleet};
+use crate::locks;
 use crate::locks::{DeployLock, LockHolder, Purpose, nameless};
 use crate::procfs;
 use crate::report::{Cause, Causes};
@@ -11,7 +12,7 @@ use crate::targets::{HostPattern, Target, fold};
 use crate::text::counted;
 use crate::wire::{Facts, Holder, Level, RunId};
 
-use super::{Frontend, Refused, load, ssh};
+use super::{Frontend, Refused, load, ssh, state_folder};
 
 /// Shows the locks on the targets that match one of `hosts`, or on all if it is empty, and clears those that the operator
 /// agrees to. Locks of a run that is or may be still under way are cleared only with `force`.
@@ -169,7 +170,7 @@ fn tell_of_the_repository(config: &Config, front: &dyn Frontend) {
             Ok(LockHolder::Nameless) => front.answer(&format!("here: {what} {}", nameless(path))),
             Ok(LockHolder::By(by)) => {
                 let end = match by.purpose {
-                    Purpose::Lock => {
+                    Purpose::Lock | Purpose::Rollback => {
                         format!("end it with `{}`", config.invocation.command(&format!("lock --end{flag}")))
                     }
                     Purpose::Deploy => format!("end process {} to unlock it", by.holder.pid),
@@ -178,6 +179,14 @@ fn tell_of_the_repository(config: &Config, front: &dyn Frontend) {
             }
             Err(error) => front.tell(&format!("cannot read {}: {error}", path.display())),
         }
+    }
+    match locks::kept(&state_folder(config)) {
+        Ok(None) => {}
+        Ok(Some(by)) => {
+            let (repo, end) = (&config.settings.git_repo, config.invocation.command("lock --end"));
+            front.answer(&format!("here: {repo} {by}; end it with `{end}`"));
+        }
+        Err(error) => front.tell(&format!("{error:#}")),
     }
     for (what, held) in places.held_elsewhere(&config.settings.git_repo) {
         front.answer(&format!("here: {what} is {held}; end that process to unlock it"));

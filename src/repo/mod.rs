@@ -10,6 +10,7 @@ mod large_files;
 mod operator;
 mod pack;
 mod parts;
+mod reverts;
 mod submodules;
 mod tags;
 

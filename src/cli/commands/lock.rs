@@ -102,13 +102,19 @@ fn end(scope: &LockScope) -> Result<ExitCode, Refused> {
 
 /// Ends the lock of Hoist's own. `by_scap`: Scap has one on the same.
 fn end_own(scope: &LockScope, by_scap: bool) -> Result<ExitCode, Refused> {
-    let what = scope.name();
+    let (what, kept) = (scope.name(), scope.kept());
+    let was_kept = scope.end_kept()?;
+    if was_kept {
+        let was = kept.map_or("was locked after a rollback".to_owned(), |owner| was(&owner));
+        answer_line(&format!("{what} is unlocked; it {was}"));
+    }
     let stays = match scope.end()? {
         Ended::Gone(owner) => {
-            let was = owner.to_string().replacen("is ", "was ", 1);
-            answer_line(&format!("{what} is unlocked; it {was}"));
+            answer_line(&format!("{what} is unlocked; it {}", was(&owner)));
             return Ok(ExitCode::Success);
         }
+        // The run that is under way was let in in spite of it.
+        Ended::NotLocked | Ended::Deploying(_) if was_kept && !by_scap => return Ok(ExitCode::Success),
         Ended::NotLocked if by_scap => return Ok(ExitCode::Locked),
         Ended::NotLocked => {
             answer_line(&format!("{what} is not locked"));
@@ -121,4 +127,8 @@ fn end_own(scope: &LockScope, by_scap: bool) -> Result<ExitCode, Refused> {
     };
     complain_line(&format!("hoist lock: {what} {stays}"));
     Ok(ExitCode::Locked)
+}
+
+fn was(owner: &LockOwner) -> String {
+    owner.to_string().replacen("is ", "was ", 1)
 }

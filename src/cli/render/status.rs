@@ -39,6 +39,10 @@ pub fn text(status: &Status) -> Page {
             page.line(format!("{what} {by}"));
         }
     }
+    if let Some(by) = &status.locks.kept {
+        let end = status.invocation.command("lock --end");
+        page.line(format!("{} {by}; end the lock with `{end}`", status.repo));
+    }
     if let Some(unfinished) = &status.unfinished {
         page.line(format!("{unfinished} is not finished"));
         page.line(unfinished.opened.ways_out(&status.invocation));
@@ -222,7 +226,7 @@ impl Answer<'_> {
         Answer {
             repo: &status.repo,
             deploying: status.locks.deploying.as_ref(),
-            locked: status.locks.own.as_ref(),
+            locked: status.locks.own.as_ref().or(status.locks.kept.as_ref()),
             locked_all: status.locks.all.as_ref(),
             unfinished,
             skew: status.skew().into_iter().map(SkewAnswer::of).collect(),

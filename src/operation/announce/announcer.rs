@@ -106,6 +106,16 @@ impl Announcer {
         self.with(|state| state.watched.previous = Some(Box::new(previous)));
     }
 
+    /// Queues that the run has locked the repository.
+    pub fn locked(&self, reason: &str) {
+        self.with(|state| {
+            let by = Some(format!("{}@{}", state.about.operator, state.about.deploy_host));
+            let reason = Some(reason.to_owned());
+            let locked = Announcement { by, reason, ..Announcement::new(EventKind::Locked, &state.about) };
+            state.announce(Some("locked".into()), locked);
+        });
+    }
+
     /// Queues what is to be said of the run's end.
     pub fn end(&self, verdict: &Verdict, kind: Kind) {
         self.with(|state| state.end(verdict, kind));

@@ -3,6 +3,7 @@
 
 mod after_probe;
 mod begin;
+mod lock_after;
 mod observe;
 mod publish;
 mod published;

@@ -21,6 +21,7 @@ use crate::text::counted;
 use crate::wire::Level;
 
 use super::after_probe::AfterProbe;
+use super::lock_after::{lock_after, locks_after};
 use super::observe::Observations;
 use super::publish::publish;
 use super::service_gates::{ServiceGates, most_common};
@@ -37,6 +38,8 @@ pub struct RecordedRun<'a> {
     began: Instant,
     /// What targets run is compared with what they get.
     compares: bool,
+    /// An automatic rollback locks the repository.
+    locks_after: bool,
 }
 
 impl<'a> RecordedRun<'a> {
@@ -64,7 +67,8 @@ impl<'a> RecordedRun<'a> {
         for (level, note) in config.notes.iter().chain(&prepared.notes) {
             report.event(&Event::note(*level, note.clone()));
         }
-        Ok(RecordedRun { config, repo, prepared, report, operator, announcer, began: Instant::now(), compares: false })
+        let (began, locks_after) = (Instant::now(), locks_after(config, plan, front));
+        Ok(RecordedRun { config, repo, prepared, report, operator, announcer, began, compares: false, locks_after })
     }
 
     /// Tells, once the targets were probed, which commits are between what they run and what they get.
@@ -107,6 +111,11 @@ impl<'a> RecordedRun<'a> {
             // First, so that a resumed run remembers what this one did not come to.
             replay.make_room();
             self.remember(&verdict, observations.take());
+            if self.locks_after
+                && let Some(told) = lock_after(self.config, plan, &verdict, &self.announcer)
+            {
+                self.report.event(&told);
+            }
             self.close_journal(&replay, &verdict);
         }
         if let Err(error) = publish(self.config, self.repo, self.prepared, &verdict, &state_folder(self.config)) {

@@ -1,0 +1,88 @@
+//! Revisions that were rolled back, and later ones that still contain them.
+
+use std::collections::BTreeMap;
+
+use crate::clock;
+use crate::deploy::Kind;
+use crate::journal::{History, PastRun};
+use crate::repo::Repo;
+use crate::wire::Revision;
+
+/// A revision that was rolled back and has not been deployed since.
+struct RolledBack<'a> {
+    revision: &'a Revision,
+    /// What hosts went back to.
+    before: Revision,
+    /// The run that took it back.
+    by: &'a PastRun,
+}
+
+/// Why a revision is doubtful: it was rolled back, or it contains one that was, without a revert of what was new in it.
+/// `None`: it is not.
+///
+/// # Errors
+/// A repository that cannot be read.
+pub fn doubt(history: &History, repo: &Repo, revision: &Revision) -> anyhow::Result<Option<String>> {
+    for RolledBack { revision: bad, before, by } in rolled_back(history, repo)?.iter().rev() {
+        let by = format!("by {}, {} (run {})", by.by, clock::ago(&by.began()), by.run);
+        if *bad == revision {
+            return Ok(Some(format!("{} was rolled back {by}", revision.short())));
+        }
+        // What is not in this repository is in none of its revisions.
+        if repo.has(&[(*bad).clone(), before.clone(), revision.clone()])?.len() < 3 {
+            continue;
+        }
+        if repo.contains(revision, bad)? && !repo.reverts(before, bad, revision)? {
+            let (short, bad) = (revision.short(), bad.short());
+            return Ok(Some(format!("{short} contains {bad}, which was rolled back {by}, and does not revert it")));
+        }
+    }
+    Ok(None)
+}
+
+/// The revisions that were rolled back, the last one last. One that was deployed since, or that a deployed one contains,
+/// is not among them any more.
+fn rolled_back<'a>(history: &'a History, repo: &Repo) -> anyhow::Result<Vec<RolledBack<'a>>> {
+    let mut found: Vec<RolledBack> = Vec::new();
+    let mut deployed: Option<&Revision> = None;
+    for past in &history.runs {
+        let revision = &past.revision;
+        let taken_back = match past.kind {
+            // Hosts that could not be brought to what the fleet runs say nothing about it.
+            Kind::Deploy if past.rolled_back => Some(revision).filter(|it| Some(*it) != deployed).zip(most(past)),
+            Kind::Rollback if past.stayed() => deployed.filter(|it| *it != revision).zip(Some(revision.clone())),
+            _ => None,
+        };
+        let stays = past.stayed() && !past.rolled_back;
+        if stays {
+            let mut left = Vec::new();
+            for old in found {
+                if !is_in(repo, old.revision, revision)? {
+                    left.push(old);
+                }
+            }
+            found = left;
+            deployed = Some(revision);
+        }
+        if let Some((revision, before)) = taken_back {
+            found.retain(|old| old.revision != revision);
+            found.push(RolledBack { revision, before, by: past });
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a revision is another one or follows from it, as far as this repository can tell.
+fn is_in(repo: &Repo, earlier: &Revision, revision: &Revision) -> anyhow::Result<bool> {
+    if earlier == revision {
+        return Ok(true);
+    }
+    Ok(repo.has(&[earlier.clone(), revision.clone()])?.len() == 2 && repo.contains(revision, earlier)?)
+}
+
+/// What most hosts had before a run; `None`: none had anything.
+fn most(past: &PastRun) -> Option<Revision> {
+    let mut counts: BTreeMap<&Revision, usize> = BTreeMap::new();
+    past.before.iter().for_each(|(_, before)| *counts.entry(before).or_default() += 1);
+    counts.into_iter().max_by_key(|(_, count)| *count).map(|(before, _)| before.clone())
+}

@@ -1,0 +1,45 @@
+//! The lock that an automatic rollback leaves on the repository.
+
+use crate::config::Config;
+use crate::deploy::{Kind, Plan, Verdict};
+use crate::locks;
+use crate::locks::{LockOwner, Purpose};
+use crate::operation::announce::Announcer;
+use crate::operation::{Frontend, state_folder};
+use crate::report::Event;
+use crate::wire::{Holder, Level};
+
+/// Whether a rollback of this run locks the repository. What is brought to single hosts again is nothing new, and a
+/// rollback that somebody called for has somebody who sees to it.
+pub fn locks_after(config: &Config, plan: &Plan, front: &dyn Frontend) -> bool {
+    let ships = plan.kind == Kind::Deploy && matches!(front.command(), "deploy" | "resume");
+    let is_unseen = || front.is_unattended() && !front.has_terminal();
+    ships && config.settings.lock_after_rollback.unwrap_or_else(is_unseen)
+}
+
+/// Locks the repository after a run that was rolled back without anybody calling for it. Gives what is to be told of it.
+pub fn lock_after(config: &Config, plan: &Plan, verdict: &Verdict, announcer: &Announcer) -> Option<Event> {
+    let why = verdict.rolled_back_for.as_ref()?;
+    let reason = format!("{} was rolled back: {why}", plan.revision.short());
+    let holder = Holder {
+        run: plan.run.clone(),
+        user: plan.by.user.clone(),
+        host: plan.by.deploy_host.clone(),
+        pid: std::process::id(),
+        since: crate::clock::rfc3339_utc(),
+        message: reason.clone(),
+    };
+    let owner = LockOwner { holder: holder.bounded(), purpose: Purpose::Rollback, until: None };
+    Some(match locks::keep(&state_folder(config), &owner) {
+        Ok(()) => {
+            announcer.locked(&reason);
+            let end = plan.invocation.command("lock --end");
+            let note = format!(
+                "{} is locked until somebody ends the lock with `{end}` (lock_after_rollback): {reason}",
+                plan.repo
+            );
+            Event::note(Level::Warning, note)
+        }
+        Err(error) => Event::note(Level::Error, format!("{} cannot be locked: {error:#}", plan.repo)),
+    })
+}
