@@ -12,7 +12,7 @@ use crate::wire::Level;
 
 use super::deploy::undone;
 use super::status::{self, View};
-use super::{Frontend, Refused, distance, load};
+use super::{Frontend, Refused, admission, distance, load};
 
 pub use outlook::{Change, Estimate, Outlook};
 pub use transfer::Transfer;
@@ -34,10 +34,10 @@ pub fn plan(options: &Options, mut choice: Choice, ask: bool, front: &dyn Fronte
         true => status::ask(&config, prepared.plan.groups.clone(), false, front)?,
         false => status::remembered(&config, &prepared.plan.groups, front)?,
     };
-    let older = older(&repo, &prepared, &views, ask);
-    for (level, note) in
-        config.notes.iter().chain(&prepared.notes).chain(&older).filter(|(level, _)| *level > Level::Debug)
-    {
+    let mut notes = [config.notes.clone(), prepared.notes.clone()].concat();
+    notes.extend(older(&repo, &prepared, &views, ask));
+    notes.extend(admission::preview(&config, &prepared.plan));
+    for (level, note) in notes.iter().filter(|(level, _)| *level > Level::Debug) {
         let word = if *level == Level::Info { "note" } else { "warning" };
         front.tell(&format!("{word}: {note}"));
     }
