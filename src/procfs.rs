@@ -68,6 +68,12 @@ pub fn is_running(id: u32, program: &str) -> bool {
     String::from_utf8_lossy(first).rsplit('/').next().is_some_and(|name| name.starts_with(program))
 }
 
+/// Whether a process is stopped, by a signal or from a keyboard.
+pub fn is_stopped(id: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    status.lines().any(|line| line.starts_with("State:\tT"))
+}
+
 fn process(id: u32) -> Option<Process> {
     let status = fs::read(format!("/proc/{id}/status")).ok()?;
     let status = String::from_utf8_lossy(&status);

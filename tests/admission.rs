@@ -67,7 +67,7 @@ fn outside_its_windows_and_in_a_freeze_nothing_new_goes_live_and_the_way_back_is
     project.write("index.html", "three\n");
     project.check("waits", "promote", WAITS);
     let three = project.commit("three");
-    kill_at_check(&farm, &project, &["deploy", "--yes"], 1);
+    kill_at_check(&farm, &project, &["deploy", "--yes", "--break-glass", "again"], 1);
     project.configure("freeze: *-*-01..*-*-31 UTC");
     project.run(&["resume", "--yes"]).ends(0);
     all_on(&farm, 1, &three);

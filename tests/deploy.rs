@@ -259,7 +259,7 @@ fn a_run_that_names_no_revision_is_not_about_one_that_was_rolled_back() {
     all_on(&farm, 2, &one);
     // What was deployed after all is not undone any more.
     std::fs::remove_file(project.path("hoist/checks.yaml")).unwrap();
-    project.deploy(&["-r", &two]).ends(0);
+    project.deploy(&["-r", &two, "--break-glass", "the check was wrong"]).ends(0);
     assert_eq!(run("--service-restart")["revision"], two.as_str());
 }
 
@@ -412,13 +412,15 @@ fn status_6_after_a_deployer_was_killed_until_its_run_is_resumed_or_rolled_back(
     project.configure("batch_size: 1");
     project.check("waits", "promote", common::WAITS);
     let two = project.commit("two");
-    let kill_in_promote = || common::kill_at_check(&farm, &project, &["deploy", "--yes"], 3);
-    kill_in_promote();
+    let kill_in_promote = |more: &[&str]| {
+        common::kill_at_check(&farm, &project, &[&["deploy", "--yes"], more].concat(), 3);
+    };
+    kill_in_promote(&[]);
     project.deploy(&[]).ends(6).says("hoist resume").says("hoist rollback");
     project.run(&["rollback", "--yes"]).ends(1).says("verified");
     all_on(&farm, 3, &one);
     common::hold(&farm, 3);
-    kill_in_promote();
+    kill_in_promote(&["--break-glass", "it was rolled back once"]);
     project.run(&["resume", "--yes"]).ends(0);
     all_on(&farm, 3, &two);
     project.run(&["resume", "--yes"]).ends(2).says("unfinished");

@@ -254,18 +254,3 @@ fn a_lock_file_that_scap_has_locked_keeps_hoist_out_and_hoists_lock_keeps_scap_o
     signal(&held, "INT");
     end(held);
 }
-
-#[test]
-fn a_deployment_waits_for_a_lock_as_long_as_it_is_told_to() {
-    let (_farm, project) = Project::on_farm(0, 1);
-    let held = lock(&project, &["network", "maintenance"]);
-    project.deploy(&["-D", "lock_timeout:1"]).ends(5).says("waiting for up to 1 s").says("network maintenance");
-    let mut waits = project.hoist(&["deploy", "--yes", "-D", "lock_timeout:600"]);
-    let mut waits = waits.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(waits.stderr.take().unwrap()).read_line(&mut line).unwrap();
-    assert!(line.contains("network maintenance") && line.contains("waiting for up to 600 s"), "{line}");
-    signal(&held, "INT");
-    end(held);
-    Ran::of(waits.wait_with_output().unwrap()).ends(0);
-}

@@ -86,6 +86,16 @@ macro_rules! command {
             }
         }
     };
+    (@read $name:ident wait) => {
+        impl $name {
+            /// What the flags say of the configuration, and of waiting for a lock.
+            pub(in crate::cli) fn options_and_wait(&self) -> Result<crate::config::Options, crate::operation::Refused> {
+                let time = crate::cli::values::flag("--wait", &self.wait, crate::cli::values::duration)?;
+                let patience = time.map(|time| crate::config::Patience { time, says: "--wait" });
+                Ok(crate::config::Options { patience, ..self.options()? })
+            }
+        }
+    };
     (@read $name:ident $other:ident) => {};
     (@add $head:tt $fields:tt [settings $($rest:ident)*] $last:tt) => {
         command!(@add $head $fields [config environment define $($rest)*] $last);
@@ -138,6 +148,13 @@ macro_rules! shared {
             /// exit with 7, not 0, if hosts failed within the limits
             #[argh(switch)]
             pub strict: bool,
+        ] $($to)*);
+    };
+    (wait => $($to:tt)*) => {
+        $crate::cli::flags::command!(@with [
+            /// wait so long for a lock that somebody else holds: 90s, 30m (default: lock_timeout)
+            #[argh(option, arg_name = "duration")]
+            pub wait: Option<String>,
         ] $($to)*);
     };
     (events => $($to:tt)*) => {
@@ -215,6 +232,7 @@ pub fn options(file: Option<&str>, defines: &[String], environment: Option<&str>
         start: working_directory()?,
         global_file: global_file(),
         repo_optional: false,
+        patience: None,
         invocation: Invocation {
             folder: FOLDER.get().cloned(),
             config_file: file.map(Into::into),

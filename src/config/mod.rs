@@ -67,8 +67,18 @@ pub struct Options {
     pub global_file: Option<PathBuf>,
     /// Go without a repository where there is none, without its configuration file, and without `git_repo`.
     pub repo_optional: bool,
+    /// How long to wait for a lock, if the command line says so.
+    pub patience: Option<Patience>,
     /// The flags of the command.
     pub invocation: Invocation,
+}
+
+/// How long to wait for a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    pub time: Duration,
+    /// The flag or the key that says so.
+    pub says: &'static str,
 }
 
 /// A repository's configuration, read and validated.
@@ -93,6 +103,7 @@ pub struct Config {
     layers: Layers,
     /// Hooks that are told nothing.
     forgone_hooks: Vec<String>,
+    patience: Option<Patience>,
 }
 
 impl Config {
@@ -201,6 +212,7 @@ impl Config {
             file,
             layers,
             forgone_hooks: Vec::new(),
+            patience: options.patience,
         };
         config.remark_into(problems);
         Ok(config)
@@ -268,8 +280,10 @@ impl Config {
 
     /// How long to wait for a lock on the deploy host. Scap waits where it meets another one, and so does Hoist in a
     /// repository of Scap's.
-    pub fn lock_timeout(&self) -> Duration {
-        self.settings.lock_timeout.unwrap_or(if self.is_scaps() { SCAPS_LOCK_TIMEOUT } else { Duration::ZERO })
+    pub fn patience(&self) -> Patience {
+        let usual = || if self.is_scaps() { SCAPS_LOCK_TIMEOUT } else { Duration::ZERO };
+        let time = || self.settings.lock_timeout.unwrap_or_else(usual);
+        self.patience.unwrap_or_else(|| Patience { time: time(), says: "lock_timeout" })
     }
 
     /// The folders that hold the configuration's other files, the one that wins first: the environment's, then the

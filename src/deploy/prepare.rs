@@ -48,7 +48,8 @@ impl HostChoice {
         limit.map_or(HostChoice::All, HostChoice::Matching)
     }
 
-    fn limit(&self) -> Option<&str> {
+    /// The pattern, if that is what they are chosen by.
+    pub fn limit(&self) -> Option<&str> {
         if let HostChoice::Matching(limit) = self { Some(limit) } else { None }
     }
 }

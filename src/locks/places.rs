@@ -4,6 +4,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::queue::Waiting;
 use super::scap_lock::{ScapFiles, ScapHolds, ScapLock, ScapLockError, scap_holder};
 use super::{DeployLock, LockError, LockHolder, LockOwner, Purpose, default_lock_path, nameless};
 
@@ -82,6 +83,8 @@ pub enum Refusal {
     /// That of all repositories.
     All(PathBuf, Option<Box<LockOwner>>),
     Scap(ScapHolds),
+    /// Nobody has it, and somebody else is first in the queue.
+    Behind(Box<Waiting>),
 }
 
 impl fmt::Display for Refusal {
@@ -94,6 +97,7 @@ impl fmt::Display for Refusal {
                 write!(f, "{owner}, with every repository on this host ({})", path.display())
             }
             Refusal::Scap(held) => write!(f, "is {held}"),
+            Refusal::Behind(first) => write!(f, "is waited for by {}, who asked first", first.holder),
         }
     }
 }

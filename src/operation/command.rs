@@ -10,7 +10,7 @@ use crate::exit_code::ExitCode;
 use crate::fleet::ssh::{Ssh, shell_word};
 use crate::fleet::{CommandFleet, Fleet, NoPacks, SshFleet};
 use crate::fleet_state::{FleetState, Links, Observation};
-use crate::locks::Locks;
+use crate::locks::{LockOwner, Locks};
 use crate::report::{Event, LogFile, Moment, Reporter, Tee};
 use crate::run;
 use crate::run::{CommandRun, Drains};
@@ -20,7 +20,7 @@ use crate::wire::limits::cut;
 use crate::wire::{Holder, Level, Revision, Stage, State};
 
 use super::elsewhere::count_in;
-use super::locking::lock;
+use super::locking::take_locks;
 use super::recorded::{ServiceGates, look_for_unfinished, most_common};
 use super::{Frontend, Refused, interlocks, limit, ssh, state_folder};
 
@@ -130,7 +130,7 @@ impl Command {
         interlocks::check(&self.config, front)?;
         // What this host writes is for all operators.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(self.config.settings.umask));
-        let lock = lock(&self.config, holder, front)?;
+        let lock = take_locks(&self.config, &LockOwner::from(holder.clone()), &|| false, front)?;
         look_for_unfinished(&self.config)?;
         count_in(&self.config, &mut self.run.groups, &mut self.notes, &[], front)?;
         Ok(Command { lock: Some(lock), ..self })

@@ -4,20 +4,21 @@ use std::collections::HashSet;
 
 use crate::config::{Config, Options};
 use crate::deploy;
-use crate::deploy::{Choice, Kind};
+use crate::deploy::{Choice, Kind, Prepared};
 use crate::exit_code::ExitCode;
+use crate::fleet::ssh::Ssh;
 use crate::invocation::Invocation;
 use crate::journal;
 use crate::repo::{Repo, Tags};
 use crate::report::LogFile;
 use crate::text::quoted;
-use crate::wire::Revision;
+use crate::wire::{Holder, Revision};
 
 use super::admission;
 use super::elsewhere::count_elsewhere;
-use super::locking::lock;
 use super::names::misplaced;
 use super::recorded::{begin, refuse_unfinished};
+use super::turn::{Queueing, Turn, deployed_since, superseded, take_turn};
 use super::{Frontend, Refused, interlocks, limit, load, ssh, state_folder};
 
 /// What is to be deployed.
@@ -31,15 +32,13 @@ pub struct Deployment {
     pub is_message: bool,
     /// Scap's tcpircbot is told nothing.
     pub no_log_message: bool,
+    pub queueing: Queueing,
 }
 
 /// Deploys.
 pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Result<ExitCode, Refused> {
-    let Deployment { mut choice, mut message, is_message, no_log_message } = wanted;
-    let mut config = load(options)?;
-    if no_log_message {
-        config.forgo_hook("tcpircbot");
-    }
+    let Deployment { choice, mut message, is_message, no_log_message, queueing } = wanted;
+    let config = load(options)?;
     let repo = Repo::open(&config.top)?;
     if !is_message && choice.kind != Kind::ServiceRestart {
         refuse_name(&config, &repo, &message, choice.rev.as_deref())?;
@@ -61,16 +60,54 @@ pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Re
         message = format!("{message} [break glass: {reason}]").trim_start().to_owned();
     }
     let long = deploy::long_message(&message);
-    let holder = deploy::holder(message)?;
-    choice.undone = undone(&config, &choice)?;
-    let mut prepared = deploy::prepare(&config, &repo, &choice, &holder)?;
+    let mut holder = deploy::holder(message)?;
+    let mut ready = Wanted::prepare(config, &choice, &holder)?;
+    let plan = &ready.prepared.plan;
+    let _locks = match take_turn(&ready.config, &ready.repo, (plan, &choice), queueing, &mut holder, front)? {
+        Turn::Locked(locks, place) => (place, locks),
+        Turn::Superseded(by) => return Ok(superseded(plan, &by, front)),
+    };
+    if holder.run != plan.run {
+        // Another run was ahead: branches, files and hosts may be others now.
+        let before = plan.revision.clone();
+        ready = Wanted::prepare(load(options)?, &choice, &holder)?;
+        let (short, now) = (before.short(), &ready.prepared.plan.revision);
+        if before != *now {
+            front.tell(&format!("note: meanwhile, {} takes the place of {short}", now.short()));
+        }
+    }
+    let Wanted { mut config, repo, mut prepared, ssh } = ready;
+    if no_log_message {
+        config.forgo_hook("tcpircbot");
+    }
     prepared.notes.extend(long);
-    let ssh = ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
-    let _lock = lock(&config, &holder, front)?;
     refuse_unfinished(options, &config, front)?;
+    if queueing == Queueing::GivesWay
+        && let Some(by) = deployed_since(&config, &repo, &prepared.plan)?
+    {
+        return Ok(superseded(&prepared.plan, &by, front));
+    }
     prepared.notes.extend(admission::check(&config, &repo, &prepared.plan, front)?);
     count_elsewhere(&config, &mut prepared, &[], front)?;
     begin(&config, &repo, &prepared, ssh, options, front)
+}
+
+/// What was asked for, found in the configuration and the repository.
+struct Wanted {
+    config: Config,
+    repo: Repo,
+    prepared: Prepared,
+    ssh: Ssh,
+}
+
+impl Wanted {
+    fn prepare(config: Config, choice: &Choice, holder: &Holder) -> Result<Wanted, Refused> {
+        let repo = Repo::open(&config.top)?;
+        let choice = Choice { undone: undone(&config, choice)?, ..choice.clone() };
+        let prepared = deploy::prepare(&config, &repo, &choice, holder)?;
+        let ssh = ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
+        Ok(Wanted { config, repo, prepared, ssh })
+    }
 }
 
 /// What was rolled back, for a run that may be about what was deployed last.

@@ -64,18 +64,18 @@ impl LockScope {
         if !self.all {
             return Ok(Box::new(take_locks(&self.config, owner, stopped, front)?));
         }
-        let (places, timeout, what) = (&self.places, self.config.lock_timeout(), "every repository");
+        let (places, patience, what) = (&self.places, self.config.patience(), "every repository");
         let take = || match DeployLock::acquire(&places.all, owner) {
             Err(LockError::Held(by)) => Err(NotTaken::Refused(Refusal::All(places.all.clone(), by))),
             taken => taken.map_err(NotTaken::from),
         };
-        let own = for_lock(timeout, what, stopped, front, take)?;
+        let own = for_lock(patience, what, stopped, front, take)?;
         // Those who were there before go on with what they do.
         for (repo, owner) in places.under_way() {
             front.tell(&format!("still running: {repo} {owner}"));
         }
         // Nobody begins any more; Scap's lock is to be had once those who deploy have ended.
-        let scaps = for_lock(timeout, what, stopped, front, || Locks::take_scaps_global(places, owner))?;
+        let scaps = for_lock(patience, what, stopped, front, || Locks::take_scaps_global(places, owner))?;
         Ok(Box::new((scaps, own)))
     }
 

@@ -32,6 +32,7 @@ mod rollback;
 mod ssh;
 mod standing;
 mod status;
+mod turn;
 mod unlock;
 mod way_back;
 
@@ -60,6 +61,7 @@ pub use resume::resume;
 pub use rollback::{Back, Preview, rollback, rollback_preview};
 pub use standing::Standing;
 pub use status::{Look, Skew, Status, View, status};
+pub use turn::Queueing;
 pub use unlock::unlock;
 pub use way_back::{Described, WayBack, Why};
 

@@ -32,7 +32,7 @@ pub fn reconcile(
     let (groups, _) = config.groups(limit(limit_hosts)?.as_ref())?;
     let _lock = match dry_run {
         true => None,
-        false => Some(lock(&config, &deploy::holder("reconcile".into())?, front)?),
+        false => Some(lock(&config, &mut deploy::holder("reconcile".into())?, front)?),
     };
     match dry_run {
         true => look_for_unfinished(&config)?,

@@ -25,8 +25,8 @@ pub fn resume(options: &Options, front: &dyn Frontend) -> Result<ExitCode, Refus
     front.can_ask()?;
     let config = load(options)?;
     interlocks::check(&config, front)?;
-    let holder = deploy::holder(String::new())?;
-    let _lock = lock(&config, &holder, front)?;
+    let mut holder = deploy::holder(String::new())?;
+    let _lock = lock(&config, &mut holder, front)?;
     let Some(unfinished) = journal::unfinished(&state_folder(&config), &config.invocation)? else {
         let repo = &config.settings.git_repo;
         return Err(Refused::new(format!("no deployment of {repo} is unfinished: nothing to resume")));

@@ -46,8 +46,8 @@ pub fn rollback(options: &Options, back: &Back, front: &dyn Frontend) -> Result<
     let mut config = load(options)?;
     config.invocation.limit.clone_from(&back.limit_hosts);
     interlocks::check(&config, front)?;
-    let holder = deploy::holder("roll back".into())?;
-    let _lock = lock(&config, &holder, front)?;
+    let mut holder = deploy::holder("roll back".into())?;
+    let _lock = lock(&config, &mut holder, front)?;
     let abandoned = journal::abandoned(&state_folder(&config))?;
     if back.to.is_some() || back.limit_hosts.is_some() {
         refuse_unfinished(options, &config, front)?;

@@ -32,6 +32,15 @@ impl Repo {
         Ok(missing.trim().is_empty())
     }
 
+    /// The newest commits that `revision` follows from, at most so many.
+    ///
+    /// # Errors
+    /// A repository that cannot be read.
+    pub fn follows(&self, revision: &Revision, most: usize) -> anyhow::Result<Vec<Revision>> {
+        let listing = self.text(&["rev-list", "--skip=1", &format!("--max-count={most}"), revision.as_str()])?;
+        Ok(listing.lines().filter_map(|line| line.parse().ok()).collect())
+    }
+
     /// Whether what `bad` brought beyond `before` is reverted in `revision`, which follows from `bad`: every file that
     /// it changed is as in `before` again, or the messages of later commits say of each of its commits, or of the merge
     /// that brought it, that they revert it, and are not reverted themselves. If it brought no commit, there is nothing

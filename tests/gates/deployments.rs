@@ -87,6 +87,8 @@ fn errors_are_caught_on_the_canary_and_a_prometheus_that_is_gone_is_no_pass() {
     project.deploy(&[]).ends(1).says("gate errors is inconclusive: ").says("Connection refused");
     all_on(&farm, 3, &forced);
     monitoring.start_prometheus();
+    // Without the one that was rolled back.
+    project.git(&["reset", "-q", "--soft", &forced]);
     let good = release(&project, "0 0.2\n");
     project.deploy(&["-D", "default_soak_time:1", "-D", "canary_soak_time:9"]).ends(0);
     all_on(&farm, 3, &good);
@@ -100,7 +102,7 @@ fn an_alert_that_fires_stops_a_deployment_unless_it_is_silenced() {
     let more = "when: before, soak\n    matchers: ['severity=\"page\"', 'service=~\"page|api\"']\n    interval: 1";
     write_gate(&project, "alerts", "alertmanager", monitoring.alertmanager_port, more);
     let well = project.git(&["rev-parse", "HEAD"]);
-    let bad = release(&project, "0.05 0.2\n");
+    release(&project, "0.05 0.2\n");
     project.deploy(&[]).ends(1).says("gate alerts failed: 1 alert is firing: PageErrors");
     (0..2).for_each(|n| is_untouched(&farm, n, &well));
 
@@ -109,6 +111,9 @@ fn an_alert_that_fires_stops_a_deployment_unless_it_is_silenced() {
         .output()
         .unwrap();
     assert!(silence.status.success(), "{silence:?}");
+    // The same under another name: one that was rolled back would be asked about.
+    project.git(&["commit", "-q", "--amend", "-m", "again"]);
+    let bad = project.git(&["rev-parse", "HEAD"]);
     // By its end, the soak of the first group alone would have been long enough for the alert.
     project.deploy(&["-D", "canary_soak_time:15", "-D", "soak_time:1"]).ends(0);
     all_on(&farm, 2, &bad);

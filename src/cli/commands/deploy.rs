@@ -1,10 +1,16 @@
 //! `hoist deploy`.
 
+use std::time::Duration;
+
 use crate::cli::out::answer_line;
+use crate::config::Patience;
 use crate::deploy::{Choice, HostChoice, Kind};
-use crate::operation::{Deployment, Refused};
+use crate::operation::{Deployment, Queueing, Refused};
 
 use super::{Console, ExitCode, command, operation};
+
+/// How long `--supersede` waits by itself.
+const SUPERSEDE: Patience = Patience { time: Duration::from_secs(60 * 60), says: "--supersede" };
 
 command! {
     /// Deploy a revision to every group of targets, then finalize it or roll it back.
@@ -25,6 +31,8 @@ command! {
             dry_run,
             /// tell nothing to the IRC relay of Scap's keys (tcpircbot_host)
             no_log_message,
+            /// wait for a lock, up to an hour without --wait, and give way to a newer revision that waits too
+            supersede,
             /// only restart the services
             service_restart,
             /// only prepare the repository for deployments
@@ -32,7 +40,7 @@ command! {
             /// log in with the operator's own agent and keys; ignore ssh_auth_sock and keyholder_key
             no_shared_authsock,
         }
-    } with [limit, stages, yes, output, strict, settings] then {
+    } with [limit, stages, yes, output, strict, wait, settings] then {
         /// why you deploy; shown in logs, tags and locks
         #[argh(positional, greedy, arg_name = "message")]
         pub words: Vec<String>,
@@ -47,7 +55,7 @@ pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
         args.define.push("ssh_auth_sock:none".into());
     }
     let console = Console::new("deploy", args.show()?, args.yes);
-    let options = args.options()?;
+    let mut options = args.options_and_wait()?;
     let limit_hosts = args.limit()?;
     if args.init {
         let ready = operation::init(&options, args.rev.as_deref(), limit_hosts.as_deref(), &console)?;
@@ -68,6 +76,18 @@ pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
         (false, true) => Kind::ServiceRestart,
         (false, false) => Kind::Deploy,
     };
+    let queueing = match (args.supersede, options.patience) {
+        (true, _) if kind != Kind::Deploy => {
+            let other = if args.dry_run { "--dry-run" } else { "--service-restart" };
+            return Err(Refused::not_both("--supersede", other));
+        }
+        (true, _) => Queueing::GivesWay,
+        (false, Some(_)) => Queueing::Waits,
+        (false, None) => Queueing::No,
+    };
+    if args.supersede {
+        options.patience.get_or_insert(SUPERSEDE);
+    }
     let choice = Choice {
         break_glass,
         rev: args.rev,
@@ -86,5 +106,6 @@ pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
         None => args.words.join(" "),
     };
     let no_log_message = args.no_log_message;
-    operation::deploy(&options, Deployment { choice, message, is_message, no_log_message }, &console)
+    let wanted = Deployment { choice, message, is_message, no_log_message, queueing };
+    operation::deploy(&options, wanted, &console)
 }

@@ -9,12 +9,12 @@ command! {
         /// show what would be deployed to which hosts; changes nothing
         #[argh(switch)]
         pub dry_run: bool,
-    } with [limit, yes, output, strict, settings]
+    } with [limit, yes, output, strict, wait, settings]
 }
 
 /// Runs the command.
 pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
     args.define_strict();
     let console = Console::new("reconcile", args.show()?, args.yes);
-    operation::reconcile(&args.options()?, args.limit()?.as_deref(), args.dry_run, &console)
+    operation::reconcile(&args.options_and_wait()?, args.limit()?.as_deref(), args.dry_run, &console)
 }

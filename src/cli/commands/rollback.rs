@@ -23,7 +23,7 @@ command! {
             /// show the current and the earlier revision; changes nothing
             dry_run,
         }
-    } with [limit, yes, output, strict, settings] then {
+    } with [limit, yes, output, strict, wait, settings] then {
         /// the revision to go back to, as with --to
         #[argh(positional)]
         pub revision: Option<String>,
@@ -37,7 +37,7 @@ pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
         args.define.push("rollback_pace:at_once".into());
     }
     let console = Console::new("rollback", args.show()?, args.yes);
-    let (options, limit_hosts) = (args.options()?, args.limit()?);
+    let (options, limit_hosts) = (args.options_and_wait()?, args.limit()?);
     let to = match (args.to, args.revision) {
         (Some(_), Some(_)) => {
             return Err(Refused::Usage(

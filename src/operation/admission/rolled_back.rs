@@ -23,16 +23,13 @@ struct RolledBack<'a> {
 /// # Errors
 /// A repository that cannot be read.
 pub fn doubt(history: &History, repo: &Repo, revision: &Revision) -> anyhow::Result<Option<String>> {
-    for RolledBack { revision: bad, before, by } in rolled_back(history, repo)?.iter().rev() {
+    for old in rolled_back(history, repo)?.iter().rev() {
+        let RolledBack { revision: bad, by, .. } = old;
         let by = format!("by {}, {} (run {})", by.by, clock::ago(&by.began()), by.run);
         if *bad == revision {
             return Ok(Some(format!("{} was rolled back {by}", revision.short())));
         }
-        // What is not in this repository is in none of its revisions.
-        if repo.has(&[(*bad).clone(), before.clone(), revision.clone()])?.len() < 3 {
-            continue;
-        }
-        if repo.contains(revision, bad)? && !repo.reverts(before, bad, revision)? {
+        if has(repo, revision, old)? {
             let (short, bad) = (revision.short(), bad.short());
             return Ok(Some(format!("{short} contains {bad}, which was rolled back {by}, and does not revert it")));
         }
@@ -57,7 +54,7 @@ fn rolled_back<'a>(history: &'a History, repo: &Repo) -> anyhow::Result<Vec<Roll
         if stays {
             let mut left = Vec::new();
             for old in found {
-                if !is_in(repo, old.revision, revision)? {
+                if old.revision != revision && !has(repo, revision, &old)? {
                     left.push(old);
                 }
             }
@@ -72,12 +69,12 @@ fn rolled_back<'a>(history: &'a History, repo: &Repo) -> anyhow::Result<Vec<Roll
     Ok(found)
 }
 
-/// Whether a revision is another one or follows from it, as far as this repository can tell.
-fn is_in(repo: &Repo, earlier: &Revision, revision: &Revision) -> anyhow::Result<bool> {
-    if earlier == revision {
-        return Ok(true);
-    }
-    Ok(repo.has(&[earlier.clone(), revision.clone()])?.len() == 2 && repo.contains(revision, earlier)?)
+/// Whether a revision still has what was new in one that was rolled back. What is not in this repository is in none of
+/// its revisions.
+fn has(repo: &Repo, revision: &Revision, old: &RolledBack) -> anyhow::Result<bool> {
+    let RolledBack { revision: bad, before, .. } = old;
+    let are_here = repo.has(&[(*bad).clone(), before.clone(), revision.clone()])?.len() == 3;
+    Ok(are_here && repo.contains(revision, bad)? && !repo.reverts(before, bad, revision)?)
 }
 
 /// What most hosts had before a run; `None`: none had anything.
