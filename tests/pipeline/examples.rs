@@ -22,6 +22,11 @@ fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/ci").join(name)
 }
 
+/// An example, as PyYAML reads it.
+fn read(name: &str) -> Value {
+    python(&[&own("read_yaml.py"), example(name).to_str().unwrap()])
+}
+
 /// The output of a program, without its newline.
 fn said(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().unwrap();
@@ -56,6 +61,13 @@ impl Job {
 
     fn key(&self) -> String {
         std::fs::read_to_string(self.farm.key()).unwrap()
+    }
+
+    /// With the variables of a pipeline, but for the values that its readers change.
+    fn of(variables: &Value) -> Job {
+        let mut job = Job::new();
+        job.variables.splice(..0, pairs(variables));
+        job
     }
 
     /// A variable of the job; the last of a name counts.
@@ -104,10 +116,8 @@ fn pairs(map: &Value) -> Vec<(String, String)> {
 
 #[test]
 fn the_example_for_github_actions_deploys() {
-    let workflow = python(&[&own("read_yaml.py"), example("github-actions.yml").to_str().unwrap()]);
-    let mut job = Job::new();
-    let own_values = job.variables.clone();
-    job.variables = [pairs(&workflow["env"]), own_values].concat();
+    let workflow = read("github-actions.yml");
+    let mut job = Job::of(&workflow["env"]);
     for (name, value) in [
         ("CI", "true"),
         ("GITHUB_ACTIONS", "true"),
@@ -152,10 +162,8 @@ fn the_example_for_github_actions_deploys() {
 
 #[test]
 fn the_example_for_gitlab_ci_deploys() {
-    let pipeline = python(&[&own("read_yaml.py"), example("gitlab-ci.yml").to_str().unwrap()]);
-    let mut job = Job::new();
-    let own_values = job.variables.clone();
-    job.variables = [pairs(&pipeline["variables"]), own_values].concat();
+    let pipeline = read("gitlab-ci.yml");
+    let mut job = Job::of(&pipeline["variables"]);
     // GitLab's runner makes the file, without regard to its last newline.
     std::fs::write(job.at("secret"), job.key().trim_end()).unwrap();
     let checkout = job.project.path("").display().to_string();
