@@ -46,6 +46,7 @@ pub use render_options::{RenderOptions, Verbosity};
 pub use row::{HostRow, RowState};
 pub use tee::Tee;
 pub use terminal::Terminal;
+pub use words::took;
 
 use std::str::FromStr;
 
