@@ -219,6 +219,7 @@ settings! {
         nrpe_dir: PathBuf = get(values::absolute),
         cache_revs: usize = get(|value| values::number(value, 0)),
         tags_to_keep: usize = get(|value| values::number(value, 1)),
+        journals_to_keep: usize = get(|value| values::number(value, 1)),
         block_deployments: bool = get(values::boolean),
         /// Whether failures within the limits have a status of their own.
         strict: bool = get(values::boolean),
