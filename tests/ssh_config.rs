@@ -57,6 +57,13 @@ impl Scene {
     fn refusal(&self, config: &str, to: &str) -> ConnectError {
         self.connect(config, to).err().expect("the connection was made")
     }
+
+    /// A connection is refused for this kind of reason, and these words say why.
+    #[track_caller]
+    fn refused(&self, config: &str, to: &str, kind: ConnectErrorKind, words: &[&str]) {
+        let error = self.refusal(config, to);
+        assert!(error.kind == kind && words.iter().all(|word| error.message.contains(word)), "{error:?}");
+    }
 }
 
 fn target(text: &str) -> Target {
@@ -117,8 +124,7 @@ fn the_target_file_wins_over_hoist_s_configuration_and_that_over_openssh_s() {
     options.set.port = false;
     let error = Ssh::prepare(options).unwrap().connect(&target("127.0.0.3")).err().unwrap();
     assert!(error.kind == ConnectErrorKind::Refused && error.message.contains("127.0.0.3 port 1"), "{error}");
-    let error = scene.refusal("Host *\n  User wrong\n", "127.0.0.3");
-    assert!(error.kind == ConnectErrorKind::Auth && error.message.contains("refused for user wrong on"), "{error}");
+    scene.refused("Host *\n  User wrong\n", "127.0.0.3", ConnectErrorKind::Auth, &["refused for user wrong on"]);
 }
 
 #[test]
@@ -139,9 +145,8 @@ fn a_host_key_is_looked_up_under_its_alias_and_a_new_one_taken_where_the_configu
     let scene = Scene::new();
     let known_hosts = scene.farm.path("own_known_hosts");
     let strict = format!("Host *\n  HostKeyAlias the-web\n  UserKnownHostsFile {}\n", known_hosts.display());
-    let error = scene.refusal(&strict, "127.0.0.2");
-    assert_eq!(error.kind, ConnectErrorKind::HostKeyUnknown, "{error}");
-    assert!(error.message.contains("host key of the-web is not known"), "{error}");
+    let words = "host key of the-web is not known";
+    scene.refused(&strict, "127.0.0.2", ConnectErrorKind::HostKeyUnknown, &[words]);
     for accepting in ["accept-new", "no"] {
         let _ = fs::remove_file(&known_hosts);
         assert!(scene.connect(&format!("{strict}  StrictHostKeyChecking {accepting}\n"), "127.0.0.2").is_ok());
@@ -152,8 +157,8 @@ fn a_host_key_is_looked_up_under_its_alias_and_a_new_one_taken_where_the_configu
     assert!(scene.connect(&strict, "127.0.0.3").is_ok());
     let key = fs::read_to_string(scene.farm.path("id.pub")).unwrap();
     fs::write(&known_hosts, format!("the-web {key}")).unwrap();
-    let error = scene.refusal(&format!("{strict}  StrictHostKeyChecking no\n"), "127.0.0.3");
-    assert_eq!(error.kind, ConnectErrorKind::HostKeyChanged, "{error}");
+    let never_asked = format!("{strict}  StrictHostKeyChecking no\n");
+    scene.refused(&never_asked, "127.0.0.3", ConnectErrorKind::HostKeyChanged, &[]);
     // A type of key that is preferred is asked for.
     fs::write(&known_hosts, "").unwrap();
     let rsa = format!("{strict}  StrictHostKeyChecking accept-new\n  HostKeyAlgorithms rsa-sha2-256\n");
@@ -444,9 +449,8 @@ fn a_host_that_cannot_be_reached_from_its_jump_host_is_told_apart_from_a_jump_ho
     assert_eq!(error.kind, ConnectErrorKind::Refused);
     assert!(error.message.contains("jump host: cannot connect to b3 (127.9.0.3)"), "{error}");
     for jump in ["b1", "b1,b2"] {
-        let error = behind.scene.refusal(&format!("Host *\n  ProxyJump {jump}\n"), "127.0.0.2");
-        assert_eq!(error.kind, ConnectErrorKind::Configuration);
-        assert!(error.message.contains("(Host * !b"), "{error}");
+        let config = format!("Host *\n  ProxyJump {jump}\n");
+        behind.scene.refused(&config, "127.0.0.2", ConnectErrorKind::Configuration, &["(Host * !b"]);
     }
 }
 
@@ -573,9 +577,8 @@ fn a_proxy_command_carries_the_session_and_ends_with_it() {
 #[test]
 fn a_proxy_command_that_fails_says_why() {
     let scene = Scene::new();
-    let error = scene.refusal("Host web1\n  ProxyCommand sh -c 'echo no way to %n >&2; exit 3'\n", "web1");
-    assert_eq!(error.kind, ConnectErrorKind::Refused);
-    assert!(error.message.contains("exit status: 3") && error.message.contains("no way to web1"), "{error}");
+    let proxy = "Host web1\n  ProxyCommand sh -c 'echo no way to %n >&2; exit 3'\n";
+    scene.refused(proxy, "web1", ConnectErrorKind::Refused, &["exit status: 3", "no way to web1"]);
     let error = scene.refusal("Host web1\n  ProxyCommand /nothing/here %h\n", "web1");
     assert!(error.message.contains("its ProxyCommand ended (exit status: 127)"), "{error}");
     // One that hangs, and does not want to end.
