@@ -4,6 +4,7 @@
 //! An operation takes what the command line chose of the configuration, and what is asked of it. It asks and tells
 //! through a [`Frontend`], and ends with a status or with [`Refused`]. It reads no flags and opens no standard stream.
 
+mod admission;
 mod announce;
 mod command;
 mod deploy;

@@ -8,7 +8,7 @@ use crate::repo::Repo;
 use crate::wire::Level;
 
 use super::deploy::undone;
-use super::{Frontend, Refused, distance, load, memory};
+use super::{Frontend, Refused, admission, distance, load, memory};
 
 /// Plans, and tells what a deployment would meet. It connects nowhere and touches nothing.
 pub fn plan(options: &Options, mut choice: Choice, front: &dyn Frontend) -> Result<Plan, Refused> {
@@ -17,8 +17,14 @@ pub fn plan(options: &Options, mut choice: Choice, front: &dyn Frontend) -> Resu
     choice.undone = undone(&config, &choice)?;
     let prepared = deploy::prepare(&config, &repo, &choice, &deploy::holder(String::new())?)?;
     let live = last_seen(&config, &repo, &prepared.plan);
-    for (level, note) in
-        config.notes.iter().chain(&prepared.notes).chain(&live).filter(|(level, _)| *level > Level::Debug)
+    let admission = admission::preview(&config, &prepared.plan);
+    for (level, note) in config
+        .notes
+        .iter()
+        .chain(&prepared.notes)
+        .chain(&live)
+        .chain(&admission)
+        .filter(|(level, _)| *level > Level::Debug)
     {
         let word = if *level == Level::Info { "note" } else { "warning" };
         front.tell(&format!("{word}: {note}"));

@@ -1,8 +1,113 @@
-//! Hosts out of service, steps, soaks and gates, by name.
+//! R13 and R14: hosts out of service, steps, soaks and gates.
 
 use super::*;
 
 use hoist::deploy::Pace;
+
+/// R13: whatever happens, no host is taken out of service without room for it. What is out is read from the trace alone:
+/// what was begun and has not ended well, what was lost, and what the hosts themselves have down as drained.
+pub fn r13_capacity(told: &Told) {
+    let plan = &told.plan;
+    let mut out: BTreeSet<Host> = BTreeSet::new();
+    let mut drained: BTreeSet<Host> = BTreeSet::new();
+    let mut promoted: HashSet<Host> = HashSet::new();
+    let mut asked_back = false;
+    let (mut step, mut out_before) = (Step::Probe, 0);
+    let out_in = |group: usize, out: &BTreeSet<Host>, drained: &BTreeSet<Host>| {
+        out.union(drained).filter(|host| group_of(plan, **host) == group).count()
+    };
+    for entry in &told.trace {
+        match entry {
+            Trace::Called { call, tasks } => {
+                step = call.step;
+                let first = tasks.first().map_or(0, |task| group_of(plan, task.host.index()));
+                out_before = out_in(first, &out, &drained);
+            }
+            Trace::Started(host) => {
+                let restarts = match step {
+                    Step::Run(Stage::Rollback) => promoted.contains(host),
+                    Step::Run(stage) => stage.restarts(),
+                    _ => false,
+                };
+                if step == Step::Run(Stage::Promote) {
+                    promoted.insert(*host);
+                }
+                let was_out = drained.contains(host);
+                if !restarts || !out.insert(*host) || was_out || (asked_back && at_once(told)) {
+                    continue;
+                }
+                let (group, subgroup) = subgroup_of(plan, *host);
+                let now = out_in(group, &out, &drained);
+                let group = plan.group_ids().nth(group).unwrap();
+                let most = match plan.group(group).max_unavailable {
+                    Some(share) => share.of(plan.group(group).targets.len()),
+                    None => plan.subgroups_of(group)[subgroup].1.clone().count().max(out_before + 1),
+                };
+                assert!(now <= most, "{now} hosts of {group:?} are out, of {most} that may be: {out:?}, {drained:?}");
+            }
+            Trace::Drained(host, true) => drop(drained.insert(*host)),
+            Trace::Drained(host, false) => drop(drained.remove(host)),
+            Trace::Told(host, outcome) => match (step, outcome) {
+                (Step::Probe, Ok(())) if told.left_drained(*host) => drop(drained.insert(*host)),
+                (_, Err(Fault::Unreachable { .. } | Fault::Lost { .. })) if step != Step::Release => {
+                    out.insert(*host);
+                }
+                (Step::Run(stage), Ok(())) if stage.restarts() => drop(out.remove(host)),
+                _ => {}
+            },
+            Trace::Asked(question) => asked_back |= question.contains("Roll back"),
+            Trace::Returned { .. } => {}
+        }
+    }
+    // A halt for want of room is named so, and never in a run where nothing sets a budget.
+    let used_up = told.events.iter().any(|event| matches!(event, Event::CapacityUsedUp { .. }));
+    assert!(!used_up || plan.groups.iter().all(|group| group.max_unavailable.is_some()));
+    assert!(!told.verdict.text.contains("max_unavailable") || used_up, "{}", told.verdict.text);
+}
+
+/// R14: a look for every gate and soak that is due, in the order of the run; what fails halts, and a rollback looks at
+/// nothing.
+pub fn r14_health(told: &Told, calls: &[Called]) {
+    let Told { plan, looks, .. } = told;
+    for look in looks {
+        let group = plan.group_ids().find(|group| plan.group(*group).name == look.group);
+        assert!(look.moment == Moment::Soak || plan.has_gates(look.moment, group), "nobody asked for {look:?}");
+        assert!(look.soaked <= 3);
+        if look.moment == Moment::Before {
+            assert_eq!(look.new, 0, "nothing was touched by then");
+        }
+        if look.moment == Moment::Subgroup || look.moment == Moment::Soak && look.label != look.group {
+            assert!(look.new > 0, "nobody is on the new revision: {look:?}");
+        }
+    }
+    let failed = told.events.iter().position(|event| matches!(event, Event::GateFailed { .. }));
+    if let Some(at) = failed {
+        let later = |event: &Event| match event {
+            Event::HostStarted { step, .. } => is_primary(*step) || *step == Step::Run(Stage::Finalize),
+            Event::SoakStarted { .. } | Event::Gate { .. } => true,
+            _ => false,
+        };
+        assert!(!told.events[at..].iter().any(later), "the run went on after a gate had failed");
+        assert_ne!(told.verdict.code, ExitCode::Success);
+    }
+    let rolled_back = |event: &Event| matches!(event, Event::Asked { question, .. } if question.contains("Roll back"));
+    if let Some(at) = told.events.iter().position(rolled_back) {
+        let looked = |event: &Event| matches!(event, Event::Soaking { .. } | Event::Gate { .. });
+        assert!(!told.events[at..].iter().any(looked), "a rollback looked at the service");
+    }
+    if told.verdict.code == ExitCode::Success && plan.finalize.is_some() {
+        let soaks = looks.iter().filter(|look| look.moment == Moment::Soak).count();
+        let promoted: HashSet<_> = calls
+            .iter()
+            .filter(|call| call.step == Step::Run(Stage::Promote) && !call.force)
+            .filter(|call| call.told.iter().any(|(_, outcome)| outcome.is_ok()))
+            .map(|call| subgroup_of(plan, call.tasks[0]))
+            .collect();
+        if plan.groups.iter().all(|group| group.soak_time > Duration::ZERO) {
+            assert!(soaks >= promoted.len(), "{soaks} soaks after {} subgroups", promoted.len());
+        }
+    }
+}
 
 /// A group of so many hosts, of which `most` may be out of service and so many may fail.
 fn group_of_hosts(hosts: usize, size: Option<usize>, most: &str, limit: FailureLimit) -> Plan {

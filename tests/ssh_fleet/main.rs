@@ -1,7 +1,10 @@
 //! The fleet over SSH, against a real sshd, with a scripted stand-in for `deploy-local` on the targets.
 
+#[path = "../farm/mod.rs"]
 mod farm;
-#[path = "common/request.rs"]
+mod payloads;
+mod reconnecting;
+#[path = "../common/request.rs"]
 mod request;
 
 use std::collections::BTreeMap;
@@ -307,150 +310,6 @@ fn what_a_host_says_is_told_as_it_comes_and_its_end_is_kept_when_it_fails() {
 }
 
 #[test]
-fn a_stage_whose_connection_was_lost_is_asked_after_and_its_true_end_told() {
-    let mut scene = Scene::new(4);
-    let ok = r#"record ended ",\"outcome\":{\"ended\":\"ok\"},$state""#;
-    let bad = r#"record ended ",\"outcome\":{\"ended\":\"failed\",\"reason\":\"no space\"},$state""#;
-    scene.plan(0, &format!("stage() {{ {ok}; hang_up; sleep 60; }}"));
-    scene.plan(1, &format!("stage() {{ {bad}; hang_up; sleep 60; }}"));
-    // Still at work when it is first asked.
-    scene.plan(2, &format!("stage() {{ trap '' HUP PIPE; record running; hang_up; sleep 1; {ok}; }}"));
-    scene.plan(3, r#"stage() { record died ",$state"; hang_up; sleep 60; }"#);
-    for step in [Step::Probe, Step::Hold] {
-        assert!(scene.run(step).values().all(|result| result.outcome.is_ok()));
-    }
-    let results = scene.run(PROMOTE);
-    assert_eq!(results[&0].outcome, Ok(()));
-    assert_eq!(results[&1].outcome, Err(Fault::Failed { reason: "no space".into(), status: None }));
-    assert_eq!(results[&2].outcome, Ok(()));
-    assert!(matches!(&results[&3].outcome, Err(Fault::Failed { reason, .. }) if reason.contains("deploy-local died")));
-    for host in 0..4 {
-        assert!(results[&host].state.is_some());
-        assert_eq!(scene.farm.connections_to(&scene.addresses[host]), 2);
-        assert_eq!(scene.actions(host)[..4], ["probe", "promote/3", "probe", "ask promote/3"]);
-    }
-    // The lock, which went with the first connection, was taken again.
-    assert_eq!(scene.read(0, "holds"), "hold\nhold\n");
-}
-
-#[test]
-fn a_stage_that_the_target_never_saw_is_run_once_more_and_not_for_ever() {
-    let mut scene = Scene::new(2);
-    scene.plan(0, r#"stage() { if [ -e "$HOME/once" ]; then ended; else touch "$HOME/once"; hang_up; sleep 60; fi; }"#);
-    scene.plan(1, "stage() { hang_up; sleep 60; }");
-    let results = scene.run(PROMOTE);
-    assert_eq!(results[&0].outcome, Ok(()));
-    assert_eq!(scene.actions(0), ["probe", "promote/3", "probe", "ask promote/3", "promote/3"]);
-    assert!(matches!(results[&1].outcome, Err(Fault::Lost { .. })), "{:?}", results[&1].outcome);
-    assert_eq!(scene.actions(1).iter().filter(|action| *action == "promote/3").count(), 2);
-}
-
-#[test]
-fn a_host_that_does_not_come_back_is_lost_and_later_steps_try_it_again() {
-    let mut scene = Scene::with(1, &[], |options| options.timeouts.reconnect = Duration::from_secs(1));
-    scene.plan(0, r#"stage() { touch "$HOIST_FARM_HOST/down"; hang_up; sleep 60; }"#);
-    assert_eq!(scene.outcome(Step::Probe), Ok(()));
-    let Err(Fault::Lost { reason }) = scene.outcome(PROMOTE) else { panic!("not lost") };
-    assert!(reason.contains("this host is down"), "{reason}");
-    assert!(scene.outcome(Step::Run(Stage::Rollback)).is_err());
-    scene.farm.set_down(&scene.addresses[0], false);
-    scene.plan(0, "");
-    assert_eq!(scene.outcome(Step::Run(Stage::Rollback)), Ok(()));
-}
-
-/// What a host does that starts up again: it lets nobody in for a while. `how` is what shuts the door, `open` what opens it.
-fn restarts(how: &str, open: &str) -> String {
-    format!(
-        "if mkdir $HOME/once; then {how}; (setsid sh -c 'sleep 3; {open}' >/dev/null 2>&1 &); hang_up; sleep 60; fi"
-    )
-}
-
-#[test]
-fn a_host_that_was_let_in_to_before_is_tried_again_whatever_it_refuses_meanwhile() {
-    let mut scene = Scene::new(3);
-    let keys = "$HOIST_FARM/authorized_keys";
-    let plans = [
-        restarts(&format!("mv {keys} {keys}.away"), &format!("mv {keys}.away {keys}")),
-        restarts("touch $HOIST_FARM_HOST/down", "rm $HOIST_FARM_HOST/down"),
-        // Its own program is not there yet.
-        restarts("mv \"$0\" \"$0.away\"", "mv \"$1.away\" \"$1\"' sh \"$0\" '"),
-    ];
-    for (host, plan) in plans.iter().enumerate() {
-        scene.plan(host, &format!("stage() {{ {plan}; ended; }}"));
-        for step in [Step::Probe, Step::Hold] {
-            assert!(scene.run(step).values().all(|result| result.outcome.is_ok()));
-        }
-        let tasks = [Task::first(HostId::new(host))];
-        let mut outcome = None;
-        scene.fleet.run(&call(PROMOTE), &tasks, &mut |events| {
-            outcome = events
-                .into_iter()
-                .find_map(|event| match event {
-                    HostEvent::Ended(_, result) => Some(result.outcome),
-                    _ => None,
-                })
-                .or(outcome.take());
-            Flow::Continue
-        });
-        assert_eq!(outcome, Some(Ok(())), "{plan}");
-        assert!(scene.farm.connections_to(&scene.addresses[host]) > 3, "nothing was refused: {plan}");
-    }
-}
-
-#[test]
-fn a_changed_host_key_is_final_though_the_host_was_let_in_to_before() {
-    let mut scene = Scene::new(1);
-    assert_eq!(scene.outcome(Step::Probe), Ok(()));
-    // The other side shows another key from now on: for this run, which has read the file, it is the server that changes.
-    scene.plan(0, "stage() { hang_up; sleep 60; }");
-    let began = Instant::now();
-    let other = scene.farm.path("other");
-    let made =
-        std::process::Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&other).status();
-    assert!(made.unwrap().success());
-    fs::copy(&other, scene.farm.path("host_ed25519")).unwrap();
-    fs::copy(&other, scene.farm.path("host_rsa")).unwrap();
-    let pid: i32 = fs::read_to_string(scene.farm.path("sshd.pid")).unwrap().trim().parse().unwrap();
-    assert!(std::process::Command::new("kill").args(["-HUP", &pid.to_string()]).status().unwrap().success());
-    let Err(Fault::Lost { reason }) = scene.outcome(PROMOTE) else { panic!("not lost") };
-    assert!(reason.contains("CHANGED"), "{reason}");
-    assert!(began.elapsed() < Duration::from_secs(50), "it was tried again and again");
-}
-
-#[test]
-fn a_stage_whose_channel_was_closed_without_a_status_is_asked_after() {
-    let mut scene = Scene::with(2, &[("FARM_SSHD_OPTS", "ChannelTimeout session:*=1s")], |_| {});
-    let ok = r#"record ended ",\"outcome\":{\"ended\":\"ok\"},$state""#;
-    let bad = r#"record ended ",\"outcome\":{\"ended\":\"failed\",\"reason\":\"no space\"},$state""#;
-    // Nothing is said for longer than the server waits, and the work goes on.
-    scene.plan(0, &format!("stage() {{ trap '' HUP PIPE; record running; sleep 4; {ok}; }}"));
-    scene.plan(1, &format!("stage() {{ trap '' HUP PIPE; record running; sleep 4; {bad}; }}"));
-    for step in [Step::Probe, Step::Hold] {
-        assert!(scene.run(step).values().all(|result| result.outcome.is_ok()), "{step:?}");
-    }
-    let results = scene.run(PROMOTE);
-    assert_eq!(results[&0].outcome, Ok(()));
-    assert_eq!(results[&1].outcome, Err(Fault::Failed { reason: "no space".into(), status: None }));
-    assert_eq!(scene.actions(0).iter().filter(|action| *action == "promote/3").count(), 1, "it was run again");
-}
-
-#[test]
-fn a_stage_whose_command_was_ended_by_what_wraps_it_is_asked_after() {
-    let mut scene = Scene::new(3);
-    let ok = r#"record ended ",\"outcome\":{\"ended\":\"ok\"},$state""#;
-    let goes_on = |end: &str| format!("stage() {{ record running; (trap '' HUP PIPE; sleep 2; {ok}) & {end}; }}");
-    scene.plan(0, &goes_on("exit 0"));
-    scene.plan(1, &goes_on("kill -KILL $$"));
-    // Refused once, ahead of anything.
-    scene.plan(2, "stage() { if mkdir $HOME/once; then echo 'not now' >&2; exit 1; fi; ended; }");
-    let results = scene.run(PROMOTE);
-    for host in 0..3 {
-        assert_eq!(results[&host].outcome, Ok(()), "host {host}");
-    }
-    assert_eq!(scene.actions(0).iter().filter(|action| *action == "promote/3").count(), 1, "it was run again");
-}
-
-#[test]
 fn a_host_with_thousands_of_revisions_and_large_files_says_so_in_pieces() {
     let mut scene = Scene::new(1);
     let hex = |n: usize, length: usize| format!("{n:0length$x}");
@@ -477,38 +336,6 @@ fn a_host_with_thousands_of_revisions_and_large_files_says_so_in_pieces() {
 }
 
 #[test]
-fn a_session_that_the_server_closed_between_two_steps_is_opened_again_with_its_lock() {
-    let mut scene = Scene::new(1);
-    for step in [Step::Probe, Step::Hold] {
-        assert_eq!(scene.outcome(step), Ok(()));
-    }
-    scene.plan(0, "stage() { echo $PPID > $HOME/server; ended; }");
-    assert_eq!(scene.outcome(PROMOTE), Ok(()));
-    let server = scene.read(0, "server");
-    assert!(std::process::Command::new("kill").args(["-KILL", server.trim()]).status().unwrap().success());
-    assert_eq!(scene.outcome(PROMOTE), Ok(()));
-    assert_eq!(scene.read(0, "holds"), "hold\nhold\n");
-    assert_eq!(scene.farm.connections_to(&scene.addresses[0]), 2);
-}
-
-#[test]
-fn a_lock_whose_lock_holder_was_killed_between_two_steps_is_taken_again_on_the_same_session() {
-    let mut scene = Scene::new(1);
-    scene.plan(0, "case $request in *'\"action\":\"probe\"'*) echo $$ > \"$HOME/keeper\";; esac");
-    for step in [Step::Probe, Step::Hold] {
-        assert_eq!(scene.outcome(step), Ok(()));
-    }
-    let lock_holder = scene.read(0, "keeper");
-    assert!(std::process::Command::new("kill").args(["-KILL", lock_holder.trim()]).status().unwrap().success());
-    let until = Instant::now() + Duration::from_secs(30);
-    while scene.read(0, "holds") != "hold\nhold\n" {
-        assert!(Instant::now() < until, "nobody noticed");
-        assert_eq!(scene.outcome(PROMOTE), Ok(()));
-    }
-    assert_eq!(scene.farm.connections_to(&scene.addresses[0]), 1);
-}
-
-#[test]
 fn a_locked_target_says_by_whom_and_is_asked_again_the_next_time() {
     let mut scene = Scene::new(1);
     fs::write(scene.home(0).join("locked"), "").unwrap();
@@ -520,103 +347,12 @@ fn a_locked_target_says_by_whom_and_is_asked_again_the_next_time() {
 }
 
 #[test]
-fn a_fetch_sends_what_the_host_lacks_and_only_that() {
-    let mut scene = Scene::new(3);
-    let (a, b) = (revision('a'), revision('b'));
-    scene.plan(0, &format!(r#"cached='"{b}"'"#));
-    scene.plan(1, &format!(r#"revisions='"{a}"'"#));
-    // Its cache is broken until it is made anew.
-    scene.plan(
-        2,
-        r#"stage() { case $request in *'"rebuild":true'*) ended;; *) failed cache_broken "object gone"; exit 1;; esac; }
-           cached='"cccccccccccccccccccccccccccccccccccccccc"'"#,
-    );
-    assert_eq!(scene.outcome(Step::Probe), Ok(()));
-    let results = scene.run(Step::Run(Stage::Fetch));
-    assert!(results.values().all(|result| result.outcome.is_ok()), "{results:?}");
-    assert_eq!(scene.read(0, "pack"), "pack for a host with 1 commits");
-    assert_eq!(scene.read(1, "pack"), "");
-    assert_eq!(scene.read(2, "pack"), "pack for a host with 0 commits");
-    let mut asked = scene.packs.0.lock().unwrap().clone();
-    asked.sort();
-    assert_eq!(asked, [vec![], vec![b], vec![revision('c')]]);
-    let (results, _) = scene.run_with(Call { force: true, ..call(Step::Run(Stage::Fetch)) });
-    assert!(results[&1].outcome.is_ok());
-    // It is known from the fetch before that this host has the revision by now.
-    assert_eq!(scene.read(1, "pack"), "pack for a host with 1 commits");
-    let last: Run = serde_json::from_str(scene.read(1, "requests").lines().last().unwrap()).unwrap();
-    let last = last.request;
-    assert_eq!((last.force, last.header.timeout, last.restore), (true, 30, Some(revision('b'))));
-    assert_eq!(last.fetch.unwrap().pack_bytes, Some(30));
-}
-
-#[test]
-fn packs_of_hosts_that_wait_for_their_turn_are_made_meanwhile() {
-    let mut scene = Scene::new(2);
-    let b = revision('b');
-    // The first host is at work until the second one's pack is there.
-    scene.plan(0, r#"stage() { while [ ! -e "$HOME/go" ]; do sleep 0.1; done; ended; }"#);
-    scene.plan(1, &format!(r#"cached='"{b}"'"#));
-    assert_eq!(scene.outcome(Step::Probe), Ok(()));
-    let (packs, go) = (scene.packs.clone(), scene.home(0).join("go"));
-    let watcher = std::thread::spawn(move || {
-        for _ in 0..2000 {
-            if packs.0.lock().unwrap().contains(&vec![b.clone()]) {
-                return fs::write(&go, "").unwrap();
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    });
-    let (results, _) = scene.run_with(Call { batch: 1, ..call(Step::Run(Stage::Fetch)) });
-    watcher.join().unwrap();
-    assert!(results.values().all(|result| result.outcome.is_ok()), "{results:?}");
-}
-
-#[test]
-fn a_cache_that_stays_broken_is_a_failure_and_not_a_loop() {
-    let mut scene = Scene::new(1);
-    scene.plan(0, "stage() { failed cache_broken gone; exit 1; }");
-    let fault = scene.outcome(Step::Run(Stage::Fetch)).unwrap_err();
-    assert_eq!(fault, Fault::CacheBroken { reason: "gone".into() });
-    assert_eq!(fault.to_string(), "the git cache of the target is broken: gone");
-    assert_eq!(scene.actions(0), ["probe", "fetch/3", "fetch/3"]);
-}
-
-#[test]
 fn a_server_that_allows_one_command_a_session_costs_the_lock_holder_and_no_stage() {
     let mut scene = Scene::with(1, &[("FARM_SSHD_OPTS", "MaxSessions 1")], |_| {});
     for step in [Step::Probe, Step::Hold, PROMOTE, Step::Run(Stage::Finalize), Step::Release] {
         assert_eq!(scene.outcome(step), Ok(()), "{step:?}");
     }
     assert_eq!(scene.farm.connections_to(&scene.addresses[0]), 1);
-}
-
-#[test]
-fn hoist_is_copied_to_a_target_once_and_run_from_there() {
-    let mut scene = Scene::with(3, &[("FARM_SHARED_HOME", "1")], |options| options.remote_binary = None);
-    // All three have one home: their uploads race.
-    for step in [Step::Probe, Step::Hold, PROMOTE, Step::Release] {
-        for result in scene.run(step).values() {
-            assert_eq!(result.outcome, Ok(()), "{step:?}");
-        }
-    }
-    let cache = scene.farm.path("home/.cache/hoist");
-    let folders: Vec<_> = fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path()).collect();
-    assert_eq!(folders.len(), 1);
-    let mut left: Vec<_> = fs::read_dir(&folders[0]).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    left.sort();
-    assert_eq!(left, ["hoist", "ok", "used"], "an upload left something behind");
-    let program = folders[0].join("hoist");
-    assert_eq!(fs::read_to_string(&program).unwrap(), STAND_IN);
-    let inode = fs::metadata(&program).unwrap().ino();
-    assert_eq!(scene.outcome(Step::Probe), Ok(()));
-    assert_eq!(fs::metadata(&program).unwrap().ino(), inode, "it was copied again");
-    // One that was tampered with is not run but replaced.
-    assert_eq!(scene.outcome(Step::Release), Ok(()));
-    fs::write(&program, "#!/bin/sh\necho evil > $HOME/evil\n").unwrap();
-    assert_eq!(scene.outcome(Step::Probe), Ok(()));
-    assert!(!scene.farm.path("home/evil").exists());
-    assert_eq!(fs::read_to_string(&program).unwrap(), STAND_IN);
 }
 
 #[test]
