@@ -12,6 +12,7 @@ mod content;
 mod drain;
 mod facts;
 mod fault;
+mod header;
 mod lease;
 pub mod limits;
 mod names;
@@ -31,11 +32,10 @@ pub use content::{
 pub use drain::{Drain, DrainOn, DrainPart, DrainReply, Drained, NO_DEPLOYER};
 pub use facts::{Facts, Finding, Lacking, Record, Recorded, ScapProcess, State};
 pub use fault::{Fault, Outcome, outcome};
+pub use header::Header;
 pub use lease::{Lease, LeaseStands};
 pub use names::{Holder, Revision, RunId, StartedBy};
-pub use request::{
-    Ask, Header, LockHolderLine, Preflight, Probe, ProbedDeployment, Render, Request, Run, ScriptHead, Unlock,
-};
+pub use request::{Ask, LockHolderLine, Preflight, Probe, ProbedDeployment, Render, Request, Run, ScriptHead, Unlock};
 pub use running::{RunningService, VerifyService};
 pub use service::{Service, ServiceName};
 pub use stage::Stage;
