@@ -53,7 +53,7 @@ pub use kept::{Kept, KeptRevisions, kept};
 pub use lock::{LockAnnounced, LockScope};
 pub use names::{Names, deployed, names};
 pub use new_config::{Answers, Written, new_config, unconfigured};
-pub use plan::plan;
+pub use plan::{Change, Estimate, Outlook, Planned, Transfer, plan};
 pub use reconcile::reconcile;
 pub use refused::Refused;
 pub use resume::resume;
