@@ -11,6 +11,7 @@ use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind};
 use crate::config::Options;
 use crate::invocation::Invocation;
 use crate::operation::{Names, deployed, names};
+use crate::terminal::Ci;
 use crate::wire::Stage;
 
 use super::flags::{HELP, WRAPS};
@@ -179,6 +180,7 @@ impl Line {
                 keys.into_iter().map(|(key, about)| (format!("{key}="), about)).collect()
             }
             "format" => plain(["text", "json"]),
+            "ci" => plain(Ci::ALL.map(Ci::name)),
             // A file, or something that only the operator knows.
             _ => Vec::new(),
         }
