@@ -46,7 +46,7 @@ pub use render_options::{RenderOptions, Verbosity};
 pub use row::{HostRow, RowState};
 pub use tee::Tee;
 pub use terminal::Terminal;
-pub use words::took;
+pub use words::{step_name, took};
 
 use crate::named::named;
 use crate::targets::Target;
