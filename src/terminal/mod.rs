@@ -3,12 +3,15 @@
 //!
 //! Writing never fails: a reader that has gone away ends nothing.
 
+mod ci;
+mod guard;
 mod sanitize;
 mod style;
 mod styled;
 mod table;
 mod wrap;
 
+pub use ci::{Ci, Marker};
 pub use sanitize::{cut_line, sanitize, sanitize_json, sanitize_lines};
 pub use style::{Style, Theme};
 pub use styled::Styled;
@@ -29,6 +32,15 @@ impl Page {
     /// Adds a line. A newline within it is shown as an escape.
     pub fn line(&mut self, text: impl Into<Styled>) {
         self.0.push(text.into());
+    }
+
+    /// Adds rows of three columns, the first two of them as wide as they need to be.
+    pub fn columns(&mut self, rows: Vec<[String; 3]>) {
+        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let (one, two) = (width(0), width(1));
+        for [first, second, third] in &rows {
+            self.line(format!("{first:one$}  {second:two$}  {third}").trim_end());
+        }
     }
 
     /// Writes the lines to standard output; whether there is somebody to read them.
@@ -78,6 +90,13 @@ pub fn complain(text: &str) {
         }
     }
     write(&mut stderr.lock(), &shown);
+}
+
+/// Writes a line to standard error that is a command to the CI system, if it knows one of the kind.
+pub fn mark(marker: Marker, ci: Ci) {
+    if let Some(line) = marker.line(ci) {
+        write(&mut std::io::stderr().lock(), &(line + "\n"));
+    }
 }
 
 /// The line, broken between words where the terminal is too narrow for it.
