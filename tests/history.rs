@@ -41,6 +41,7 @@ fn every_run_is_told_with_its_end_and_what_failed_and_can_be_looked_for() {
     std::fs::write(farm.srv(&address(2)).join("bad"), "").unwrap();
     let two = project.commit("two");
     project.deploy(&["a bad page"]).ends(1);
+    project.commit_again();
     project.write("hoist/gates.yaml", "gates: {errors: {when: before, command: 'sh -c \"echo 0.3; exit 1\"'}}\n");
     project.hoist(&["deploy", "--yes", "gated"]).env("USER", "eve").output().unwrap();
     std::fs::remove_file(project.path("hoist/gates.yaml")).unwrap();

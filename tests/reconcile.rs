@@ -193,6 +193,6 @@ fn a_host_that_failed_within_the_limit_is_status_7_if_that_is_asked_for_whatever
     project.run(&["reconcile", "--yes", "--strict"]).ends(7).says("1 host failed within the limits");
 
     common::hold(&farm, 2);
-    common::kill_at_check(&farm, &project, &["deploy", "--yes", "-f"], 3);
+    common::kill_at_check(&farm, &project, &["deploy", "--yes", "-f", "--break-glass", "again"], 3);
     project.run(&["resume", "--yes", "--strict"]).ends(7).says("1 host failed within the limits");
 }

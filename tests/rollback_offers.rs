@@ -173,7 +173,7 @@ fn a_part_of_the_fleet_goes_back_by_itself_and_the_rest_can_follow() {
     project.run(&["rollback", "--yes"]).ends(0).says("already on").says("3 of 3 hosts");
     all_on(&farm, 3, &one);
     // A revision that one host got by itself is taken back from that one, and the others stay where they are.
-    let three = deploy(&project, "three", &["-l", "127.0.0.1"]);
+    let three = deploy(&project, "three", &["-l", "127.0.0.1", "--break-glass", "two is in it"]);
     project.run(&["rollback", "--yes"]).ends(0).says(&three[..10]);
     all_on(&farm, 3, &one);
 }

@@ -65,22 +65,14 @@ pub fn end_kept(folder: &Path) -> Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::locks::Purpose;
-    use crate::wire::Holder;
 
     #[test]
     fn a_lock_is_kept_until_it_is_ended_even_if_it_cannot_be_read() {
         let folder = tempfile::tempdir().unwrap();
         assert!(kept(folder.path()).unwrap().is_none() && !end_kept(folder.path()).unwrap());
-        let holder = Holder {
-            run: "20261123T144552.123Z-4711-7d3f".parse().unwrap(),
-            user: "alice".into(),
-            host: "deploy1".into(),
-            pid: 1,
-            since: "2026-11-23T14:45:52Z".into(),
-            message: "2 of 4 hosts failed".into(),
-        };
-        let owner = LockOwner { purpose: Purpose::Rollback, ..LockOwner::from(holder) };
+        let text = r#"{"run":"20261123T144552.123Z-4711-7d3f","user":"alice","host":"deploy1","pid":1,
+            "since":"2026-11-23T14:45:52Z","message":"2 of 4 hosts failed","purpose":"rollback"}"#;
+        let owner: LockOwner = serde_json::from_str(text).unwrap();
         keep(folder.path(), &owner).unwrap();
         let found = kept(folder.path()).unwrap().unwrap();
         assert_eq!(found, owner);

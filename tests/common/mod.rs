@@ -158,6 +158,13 @@ impl Project {
         self.git(&["rev-parse", "HEAD"])
     }
 
+    /// The last commit once more under another name: Hoist asks about one that was rolled back.
+    pub fn commit_again(&self) -> String {
+        let before = self.git(&["rev-parse", "HEAD"]);
+        self.git(&["commit", "-q", "--amend", "--allow-empty", "-m", &format!("again: {before}")]);
+        self.git(&["rev-parse", "HEAD"])
+    }
+
     /// `hoist` in this repository, with nothing on standard input and nothing of this machine's settings.
     pub fn hoist(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(HOIST);

@@ -238,9 +238,10 @@ impl Scene {
         Running { before, child: command.stdin(Stdio::null()).spawn().unwrap(), out, err }
     }
 
-    /// Starts `hoist deploy`.
+    /// Starts `hoist deploy`. What a fault has rolled back is deployed again without a question.
     pub fn start_deploy(&self, arguments: &[&str]) -> Running {
-        self.start(&[&["deploy", "--yes", "--format", "json"], arguments].concat())
+        let deploy = ["deploy", "--yes", "--break-glass", "the fault is over", "--format", "json"];
+        self.start(&[&deploy[..], arguments].concat())
     }
 
     /// The same, until a host stands still in a stage.

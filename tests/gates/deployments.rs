@@ -110,9 +110,7 @@ fn an_alert_that_fires_stops_a_deployment_unless_it_is_silenced() {
         .output()
         .unwrap();
     assert!(silence.status.success(), "{silence:?}");
-    // The same under another name: one that was rolled back would be asked about.
-    project.git(&["commit", "-q", "--amend", "-m", "again"]);
-    let bad = project.git(&["rev-parse", "HEAD"]);
+    let bad = project.commit_again();
     // By its end, the soak of the first group alone would have been long enough for the alert.
     project.deploy(&["-D", "canary_soak_time:15", "-D", "soak_time:1"]).ends(0);
     all_on(&farm, 2, &bad);

@@ -103,6 +103,8 @@ fn a_required_hook_that_fails_refuses_a_deployment_before_anything_is_touched() 
     all_on(&farm, 2, &two);
     project.run(&["rollback", "--yes"]).ends(0).says("hook ticket failed and is passed over");
     all_on(&farm, 2, &one);
+    // Without the one that was rolled back.
+    project.git(&["reset", "-q", "--soft", &one]);
     let two = write("true");
     project.deploy(&[]).ends(0);
     all_on(&farm, 2, &two);

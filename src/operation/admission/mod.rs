@@ -105,7 +105,8 @@ fn locked(config: &Config) -> Result<Option<String>, Refused> {
     }
 }
 
-/// `no deployment window is open (hoist/hoist.cfg:4 [global]); the next one opens on 2026-11-30 09:00 CET`.
+/// `no deployment window is open (deploy_windows, hoist/hoist.cfg:4 [global]); deployments are allowed again on
+/// 2026-11-30 09:00 CET`.
 fn barred(config: &Config) -> Option<String> {
     let (windows, freeze) = (config.settings.deploy_windows.as_ref(), config.settings.freeze.as_ref());
     let barred = Schedule { windows, freeze }.barred()?;

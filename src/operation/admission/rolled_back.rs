@@ -45,8 +45,11 @@ fn rolled_back<'a>(history: &'a History, repo: &Repo) -> anyhow::Result<Vec<Roll
     for past in &history.runs {
         let revision = &past.revision;
         let taken_back = match past.kind {
-            // Hosts that could not be brought to what the fleet runs say nothing about it.
-            Kind::Deploy if past.rolled_back => Some(revision).filter(|it| Some(*it) != deployed).zip(most(past)),
+            // Who stops a run, or undoes one whose deployer died, says nothing about its revision; nor do hosts that could
+            // not be brought to what the fleet runs.
+            Kind::Deploy if past.rolled_back && !past.interrupted => {
+                Some(revision).filter(|it| Some(*it) != deployed).zip(most(past))
+            }
             Kind::Rollback if past.stayed() => deployed.filter(|it| *it != revision).zip(Some(revision.clone())),
             _ => None,
         };
