@@ -11,6 +11,7 @@ use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind};
 use crate::config::Options;
 use crate::invocation::Invocation;
 use crate::operation::{Names, deployed, names};
+use crate::timeline::Format;
 use crate::wire::Stage;
 
 use super::flags::{HELP, WRAPS};
@@ -132,6 +133,11 @@ impl Line {
         self.command.map(|place| &self.hoist.commands[place].command)
     }
 
+    /// Whether the command has this name.
+    fn is_of(&self, name: &str) -> bool {
+        self.command.is_some_and(|place| self.hoist.commands[place].name == name)
+    }
+
     /// Letters behind one dash, of which the last may take the rest, or the next word.
     fn cluster(&mut self, letters: &str) {
         for (place, letter) in letters.char_indices() {
@@ -178,6 +184,7 @@ impl Line {
                 let keys = self.names(Names::Keys, "");
                 keys.into_iter().map(|(key, about)| (format!("{key}="), about)).collect()
             }
+            "format" if self.is_of("report") => plain(Format::ALL.map(Format::name)),
             "format" => plain(["text", "json"]),
             // A file, or something that only the operator knows.
             _ => Vec::new(),

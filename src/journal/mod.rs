@@ -21,6 +21,7 @@ mod stack;
 mod times;
 mod told;
 mod unfinished;
+mod whole;
 
 pub use fate::{Fate, fate};
 pub use file::{Journal, make_folder};
@@ -35,3 +36,4 @@ pub use room::Space;
 pub use times::Times;
 pub use told::{Told, first_seen};
 pub use unfinished::Unfinished;
+pub use whole::{Choice, Progress, WholeRun, whole_run};

@@ -193,7 +193,8 @@ pub(super) fn read_finished(path: &Path) -> Result<Option<(Opened, Vec<Record>)>
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
+/// All bytes of a journal.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     let read = no_links::read_own(path).map_err(|error| Denied::new(path, error));
     read.with_context(|| format!("cannot read {}", path.display()))
 }

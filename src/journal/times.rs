@@ -1,9 +1,6 @@
 //! When the records of a journal were written, for whoever is told of them again.
 
-use serde::Deserialize;
-
 use crate::clock;
-use crate::files::no_links;
 use crate::report::{Event, Reporter};
 
 use super::{Record, Unfinished};
@@ -13,15 +10,9 @@ use super::{Record, Unfinished};
 pub struct Times(Vec<Option<String>>);
 
 impl Times {
-    /// Those of an unfinished journal. What cannot be read is not known.
+    /// Those of an unfinished journal.
     pub fn of(unfinished: &Unfinished) -> Times {
-        #[derive(Deserialize)]
-        struct Line {
-            at: Option<String>,
-        }
-        let bytes = no_links::read_own(&unfinished.path).unwrap_or_default();
-        let lines = bytes.split_inclusive(|byte| *byte == b'\n').skip(1).take(unfinished.read.records.len());
-        Times(lines.map(|line| serde_json::from_slice::<Line>(line).ok()?.at).collect())
+        Times(unfinished.read.times.clone())
     }
 
     fn at(&self, place: usize) -> Past {

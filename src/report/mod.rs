@@ -12,6 +12,7 @@ mod gate_news;
 mod json;
 mod log;
 pub mod log_line;
+mod logged;
 mod output;
 pub mod output_buffer;
 mod plain;
@@ -33,12 +34,14 @@ pub use event::{Event, GroupHead, Note};
 pub use json::Json;
 pub use log::LogFile;
 pub use log_line::{LogLine, name_of_step, said};
+pub use logged::{Logged, read_log};
 pub use output::Output;
 pub use plain::Plain;
 pub use render_options::{RenderOptions, Verbosity};
 pub use row::{HostRow, RowState};
 pub use tee::Tee;
 pub use terminal::Terminal;
+pub use words::took;
 
 use std::str::FromStr;
 

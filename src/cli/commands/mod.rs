@@ -15,6 +15,7 @@ pub mod lock;
 pub mod log;
 pub mod plan;
 pub mod reconcile;
+pub mod report;
 pub mod resume;
 pub mod rollback;
 pub mod run;
@@ -67,6 +68,7 @@ commands! {
     Status in status,
     Reconcile in reconcile,
     History in history,
+    Report in report,
     Gates in gates,
     Hooks in hooks,
     Run in run,
