@@ -8,9 +8,8 @@ use crate::text::{counted, hosts};
 use crate::wire::limits::cut;
 
 use super::super::{HostSpan, SpanEnd, Timeline};
-use super::chart::folded;
 use super::markup::Markup;
-use super::section;
+use super::{folded, section};
 
 /// Causes that are shown.
 const MOST: usize = 40;

@@ -6,10 +6,10 @@ use crate::text::hosts;
 
 use super::super::lanes::{Bar, Lane, StepSummary};
 use super::super::{Mark, Millis};
-use super::chart::{Chart, folded};
+use super::canvas::Chart;
 use super::markup::Markup;
 use super::tables::{Cell, table};
-use super::time_of_day;
+use super::{folded, time_of_day};
 
 /// The most hosts of a page that have a lane of their own within another one.
 const MOST_OWN_LANES: usize = 400;

@@ -1,5 +1,6 @@
 //! The page: one file of HTML that loads nothing, runs no script, and reads on a telephone and on paper.
 
+mod canvas;
 mod chart;
 mod failures;
 mod lane;
@@ -14,6 +15,7 @@ use crate::clock;
 use crate::deploy::Kind;
 use crate::journal::Progress;
 use crate::report::took;
+use crate::targets::{Target, fold};
 use crate::text::counted;
 
 use super::{Millis, Timeline};
@@ -21,6 +23,9 @@ use markup::Markup;
 
 /// The style sheet. The page allows this one and no other.
 const STYLE: &str = include_str!("style.css");
+
+/// The longest folded name that stands beside a lane, in characters.
+const LONGEST_NAME: usize = 60;
 
 /// Writes a run as a page.
 pub fn html(timeline: &Timeline) -> String {
@@ -167,4 +172,13 @@ fn section(page: &mut Markup, heading: &str, content: impl FnOnce(&mut Markup)) 
         content(section);
     });
     page.newline();
+}
+
+/// The folded name of hosts, cut where it is long: the whole list stands elsewhere.
+fn folded<'a>(hosts: impl IntoIterator<Item = &'a Target>) -> String {
+    let name = fold(hosts);
+    match name.char_indices().nth(LONGEST_NAME) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name,
+    }
 }

@@ -10,9 +10,8 @@ use crate::text::{counted, hosts};
 use crate::wire::Level;
 
 use super::super::{LookSpan, Since, Timeline};
-use super::chart::folded;
 use super::markup::{Attribute, Markup};
-use super::{section, time_of_day};
+use super::{folded, section, time_of_day};
 
 /// The most things that happened that are listed.
 const HAPPENINGS: usize = 400;
