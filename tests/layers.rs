@@ -41,6 +41,7 @@ const LAYERS: [&str; 39] = [
     "problem",
     "invocation",
     "wire",
+    "calendar",
     "clock",
     "exit_code",
     "text",

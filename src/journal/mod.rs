@@ -5,6 +5,7 @@
 //! Resuming runs the same story over a fleet and an operator that answer from the journal first: there is no second state
 //! machine. What a journal lacks, the targets' own records of the run have.
 
+mod durations;
 mod fate;
 mod file;
 mod gates;
@@ -23,6 +24,7 @@ mod told;
 mod unfinished;
 mod whole;
 
+pub use durations::{PastDuration, durations};
 pub use fate::{Fate, fate};
 pub use file::{Journal, make_folder};
 pub use history::{History, PastRun, history};

@@ -4,6 +4,7 @@
 //! An operation takes what the command line chose of the configuration, and what is asked of it. It asks and tells
 //! through a [`Frontend`], and ends with a status or with [`Refused`]. It reads no flags and opens no standard stream.
 
+mod admission;
 mod announce;
 mod command;
 mod deploy;
@@ -53,7 +54,7 @@ pub use kept::{Kept, KeptRevisions, kept};
 pub use lock::{LockAnnounced, LockScope};
 pub use names::{Names, deployed, names};
 pub use new_config::{Answers, Written, new_config, unconfigured};
-pub use plan::plan;
+pub use plan::{Change, Estimate, Outlook, Planned, Transfer, plan};
 pub use reconcile::reconcile;
 pub use refused::Refused;
 pub use report::report;

@@ -15,7 +15,7 @@ command! {
             rev ('r'): "revision",
             /// the message, as one value; needed for a word that is also the name of a revision
             message ('m'): "message",
-            /// pass over health gates and soaks, and say why in the log, the tag and the lock
+            /// pass over health gates, soaks and deployment windows, and say why in the log, the tag and the lock
             break_glass: "reason",
         }
         switches {

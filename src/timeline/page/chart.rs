@@ -11,7 +11,7 @@ use super::super::{HostSpan, LookSpan, Mark, Timeline};
 use super::canvas::{Chart, percent, rect};
 use super::lane::Minis;
 use super::markup::{Attribute, Markup};
-use super::{lane, section, time_of_day};
+use super::{lane, section};
 
 /// Writes the chart.
 pub fn write(page: &mut Markup, timeline: &Timeline) {
