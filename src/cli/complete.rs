@@ -11,6 +11,7 @@ use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind};
 use crate::config::Options;
 use crate::invocation::Invocation;
 use crate::operation::{Names, deployed, names};
+use crate::terminal::Ci;
 use crate::timeline::Format;
 use crate::wire::Stage;
 
@@ -186,6 +187,7 @@ impl Line {
             }
             "format" if self.is_of("report") => plain(Format::ALL.map(Format::name)),
             "format" => plain(["text", "json"]),
+            "ci" => plain(Ci::ALL.map(Ci::name)),
             // A file, or something that only the operator knows.
             _ => Vec::new(),
         }

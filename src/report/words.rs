@@ -46,6 +46,11 @@ pub fn soak(label: &str, seconds: u64) -> String {
     format!("{label}: soaking for {}", took(seconds as f64))
 }
 
+/// What is said of a group with too many failures.
+pub fn limit_exceeded(group: &str, failed: usize, limit: &str) -> String {
+    format!("{group}: {} failed, more than the failure limit ({limit})", hosts(failed))
+}
+
 /// What is said of a group without any room left.
 pub fn used_up(group: &str, most: &str, names: &str, count: usize) -> String {
     let verb = if count == 1 { "is" } else { "are" };
