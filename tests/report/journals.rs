@@ -100,7 +100,7 @@ fn no_text_leaves_its_element_and_long_output_is_cut_and_says_so() {
     let page = page(&text);
     // What a reader sees: the text itself, and escapes for what would steer it.
     let seen = "</pre></summary></style><script>alert(1)</script>]]>--> \" onload='x' &amp; \\x1b]0;t\\x07\\x00\\u{202e}\
-                \u{fffd}\u{fffd}\\r";
+                \\u{ffff}\u{fffd}\\r";
     assert_eq!(texts(&page["message"]), [seen]);
     assert_eq!(texts(&page["reasons"]), [seen]);
     let output = texts(&page["outputs"])[0];
