@@ -45,7 +45,7 @@ fn log_of(config: &Config, run: &RunId) -> Result<Vec<Logged>, String> {
     let shown = path.strip_prefix(&config.top).unwrap_or(&path).display();
     let mut events = Vec::new();
     read_log(&path, &mut |logged| events.push(logged)).map_err(|error| {
-        format!("The log {shown} cannot be read ({error}): remarks, and some times, are missing here.")
+        format!("The log {shown} cannot be read ({error}): remarks are missing here, and some times may be.")
     })?;
     Ok(events)
 }

@@ -48,7 +48,7 @@ pub use render_options::{RenderOptions, Verbosity};
 pub use row::{HostRow, RowState};
 pub use tee::Tee;
 pub use terminal::Terminal;
-pub use words::took;
+pub use words::{step_name, took};
 
 use std::str::FromStr;
 

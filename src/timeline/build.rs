@@ -73,7 +73,8 @@ struct Reading {
 
 /// The call that is being read.
 ///
-/// A journal does not say when a host began. It follows from what a fleet promises: hosts begin in order, so many at a time.
+/// When a host began is in the journals of newer builds only, and not of a host whose end nobody saw. Elsewhere it follows
+/// from what a fleet promises: hosts begin in order, so many at a time.
 struct Running {
     place: usize,
     step: Step,
@@ -100,7 +101,7 @@ impl Reading {
         let now = self.timeline.ended;
         match record {
             Record::Called { call, tasks } => self.called(&call, tasks),
-            Record::Ended { host, result } => self.ended(host, *result),
+            Record::Ended { host, result, took_seconds } => self.ended(host, *result, took_seconds),
             Record::Returned => {
                 if let Some(call) = self.call.take() {
                     self.timeline.calls[call.place].end = Some(now);
@@ -179,7 +180,7 @@ impl Reading {
         self.call = Some(running);
     }
 
-    fn ended(&mut self, host: HostId, result: HostResult) {
+    fn ended(&mut self, host: HostId, result: HostResult, took_seconds: Option<f64>) {
         let end = self.timeline.ended;
         let Some(call) = &mut self.call else { return };
         let most = call.at_work.len();
@@ -191,6 +192,7 @@ impl Reading {
                 (place.and_then(|place| call.waiting.remove(place)).map_or(0, |task| task.attempt), end)
             }
         };
+        let start = took_seconds.map_or(start, |seconds| end - (seconds * 1000.0) as Millis);
         call.failed += usize::from(result.outcome.is_err());
         call.begin(most, end);
         let (step, call) = (call.step, Some(call.place));

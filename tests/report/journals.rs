@@ -43,7 +43,11 @@ fn step(step: Step, hosts: std::ops::Range<usize>, result: impl Fn(usize) -> Hos
     let group = if matches!(step, Step::Run(_)) { "default" } else { "" };
     let call = Call { group: group.into(), ..Call::contact(step, 80, std::time::Duration::from_secs(60)) };
     let tasks = hosts.clone().map(|host| Task::first(HostId::new(host))).collect();
-    let ended = hosts.map(|host| Record::Ended { host: HostId::new(host), result: Box::new(result(host)) });
+    let ended = hosts.map(|host| Record::Ended {
+        host: HostId::new(host),
+        result: Box::new(result(host)),
+        took_seconds: Some(0.0),
+    });
     std::iter::once(Record::Called { call, tasks }).chain(ended).chain([Record::Returned]).collect()
 }
 
