@@ -16,6 +16,7 @@ mod names;
 mod request;
 mod running;
 mod seconds;
+mod shared_paths;
 mod stage;
 
 pub use config_path::{config_path_taken, config_paths_collide};
@@ -33,6 +34,7 @@ pub use request::{
     StageRequest, Tries, Unlock,
 };
 pub use running::{RunningService, VerifyService};
+pub use shared_paths::{SharedKind, SharedPath, SharedPaths};
 pub use stage::Stage;
 
 use std::time::Duration;
