@@ -22,6 +22,8 @@ pub enum ExitCode {
     Unfinished,
     /// With `strict`: as [`ExitCode::Success`], and hosts failed within the limit; they are listed.
     Tolerated,
+    /// With `--detailed-exitcode`: a deployment would change something.
+    Changes,
     /// Interrupted before anything was touched; or interrupted a second time, and left to be resumed. A command on hosts:
     /// interrupted at all.
     Interrupted,
@@ -29,7 +31,7 @@ pub enum ExitCode {
 
 impl ExitCode {
     /// Every status, in the order of the manual's table.
-    pub const ALL: [ExitCode; 9] = [
+    pub const ALL: [ExitCode; 10] = [
         ExitCode::Success,
         ExitCode::Failed,
         ExitCode::Usage,
@@ -38,6 +40,7 @@ impl ExitCode {
         ExitCode::Locked,
         ExitCode::Unfinished,
         ExitCode::Tolerated,
+        ExitCode::Changes,
         ExitCode::Interrupted,
     ];
 
@@ -57,6 +60,7 @@ impl ExitCode {
             ExitCode::Locked => 5,
             ExitCode::Unfinished => 6,
             ExitCode::Tolerated => 7,
+            ExitCode::Changes => 10,
             // 128 + SIGINT, as shells report a command that was interrupted.
             ExitCode::Interrupted => 130,
         }

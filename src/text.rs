@@ -45,6 +45,22 @@ pub fn counted(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
+/// A size for people: `312 bytes`, `4.1 kB`, `17 MB`.
+pub fn bytes(count: u64) -> String {
+    if count < 1000 {
+        return counted(count as usize, "byte");
+    }
+    let (mut size, mut unit) = (count as f64 / 1000.0, "kB");
+    for larger in ["MB", "GB", "TB"] {
+        // What would be rounded up to 1000 is one of the larger unit.
+        if size < 999.5 {
+            break;
+        }
+        (size, unit) = (size / 1000.0, larger);
+    }
+    if size < 9.95 { format!("{size:.1} {unit}") } else { format!("{size:.0} {unit}") }
+}
+
 /// The first `most` names, and how many more there are: `a, b and 2 more`.
 pub fn some(names: &[String], most: usize) -> String {
     let more = if names.len() > most { format!(" and {} more", names.len() - most) } else { String::new() };

@@ -14,14 +14,14 @@ fn a_plan_and_a_deployment_name_the_commits_between_what_is_live_and_what_comes(
     let farm = Farm::up();
     let project = Project::new(&farm, 0, 2);
     let one = project.git(&["rev-parse", "HEAD"]);
-    let ran = project.run(&["plan"]).ends(0);
-    assert!(!ran.err.contains("live on"), "nothing is known yet: {}", ran.err);
+    let ran = project.run(&["plan"]).ends(0).says("2 hosts not seen yet: 127.0.0.[1-2]");
+    assert!(!ran.out.contains("changes from") && !ran.err.contains("live on"), "{}{}", ran.out, ran.err);
     project.deploy(&[]).ends(0);
     let [two, three] = ["two", "three"].map(|subject| commit(&project, subject));
     let (first, second, third) = (&one[..10], &two[..10], &three[..10]);
     let commits = format!("{third} \"three\", {second} \"two\"");
-    let place = format!("{first}, last seen live on 127.0.0.[1-2]");
-    project.run(&["plan"]).ends(0).says(&format!("note: 2 commits since {place}: {commits}"));
+    let plan = project.run(&["plan"]).ends(0).says(&format!("changes from {first} on 2 hosts: 127.0.0.[1-2]"));
+    plan.says(&format!("  new: 2 commits\n    + {third} three\n    + {second} two\n  1 file: 0 added, 1 modified"));
     let ran = project.deploy(&[]).ends(0);
     let ran = ran.says(&format!("2 commits since {first}, live on 127.0.0.[1-2]: {commits}"));
     assert_eq!(ran.out.matches("commits since").count(), 1, "{}", ran.out);
@@ -33,8 +33,8 @@ fn a_plan_and_a_deployment_name_the_commits_between_what_is_live_and_what_comes(
     let ran = project.deploy(&["-r", &two, "-l", "127.0.0.2"]).ends(0);
     ran.says(&format!("{second} is 1 commit older than {third}, live on 127.0.0.2; this removes: {third} \"three\""));
     // A host that is where it should be is not spoken of.
-    let ran = project.run(&["plan"]).ends(0).says(&format!("1 commit since {second}, last seen live on 127.0.0.2: "));
-    assert_eq!(ran.err.matches("live on").count(), 1, "{}", ran.err);
+    let ran = project.run(&["plan"]).ends(0).says(&format!("changes from {second} on 1 host: 127.0.0.2\n"));
+    assert_eq!(ran.out.matches("changes from").count(), 1, "{}", ran.out);
 
     // Aside.
     project.git(&["checkout", "-q", "-b", "aside", &one]);
@@ -55,9 +55,11 @@ fn many_commits_with_long_subjects_are_counted_and_a_revision_of_elsewhere_is_sa
     for n in 0..9 {
         commit(&project, &format!("{n} {}", "long ".repeat(30)));
     }
-    let ran = project.run(&["plan"]).ends(0).says("note: 9 commits since ").says("\" and 4 more");
-    let longest = ran.err.lines().map(str::len).max().unwrap_or_default();
-    assert!(longest < 600 && ran.err.contains("…"), "{}", ran.err);
+    commit(&project, "another one");
+    commit(&project, "is listed first");
+    let ran = project.run(&["plan"]).ends(0).says("  new: 11 commits\n").says("    and 1 more\n");
+    let longest = ran.out.lines().map(str::len).max().unwrap_or_default();
+    assert!(longest < 600 && ran.out.contains("…"), "{}", ran.out);
     // What another deploy host brought.
     let other = Project::new(&farm, 0, 1);
     let ran = other.deploy(&["-f"]).ends(0);

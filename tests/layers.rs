@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// The rooms, each of which may import the ones that stand below it in this list, and no other.
-const LAYERS: [&str; 38] = [
+const LAYERS: [&str; 39] = [
     "main",
     "cli",
     "operation",
@@ -40,6 +40,7 @@ const LAYERS: [&str; 38] = [
     "problem",
     "invocation",
     "wire",
+    "calendar",
     "clock",
     "exit_code",
     "text",

@@ -126,8 +126,8 @@ fn an_operation_answers_and_remarks_through_its_frontend() {
     assert_eq!(operation::reconcile(&options, None, false, &front).unwrap(), ExitCode::Success);
     assert_eq!(*front.answers.borrow(), ["nothing was deployed from here yet: use `hoist deploy`"]);
     project.write("hoist/all", "web1\nweb1\n");
-    let plan = operation::plan(&options, Choice::default(), &front).unwrap();
-    assert_eq!(plan.size(), 1);
+    let planned = operation::plan(&options, Choice::default(), false, &front).unwrap();
+    assert_eq!(planned.plan.size(), 1);
     // Of the file that was changed, and of nothing else.
     let remarks = front.remarks.borrow();
     assert!(remarks.len() == 1 && remarks[0].starts_with("hoist test: warning: "), "{remarks:?}");

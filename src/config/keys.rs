@@ -40,6 +40,8 @@ pub enum Kind {
     Names,
     /// Paths below the top of the working tree, separated by commas.
     RelativePaths,
+    /// Expressions, one on each line.
+    Calendar,
     /// One of these words.
     Choice(&'static [&'static str]),
 }
@@ -60,6 +62,7 @@ impl fmt::Display for Kind {
             Kind::Sizes => f.write_str("numbers or percentages"),
             Kind::Names => f.write_str("names"),
             Kind::RelativePaths => f.write_str("relative paths"),
+            Kind::Calendar => f.write_str("calendar expressions"),
             Kind::Choice(words) => f.write_str(&words.join(" or ")),
         }
     }
@@ -101,8 +104,8 @@ const fn prefixed(
 }
 
 use Kind::{
-    Bool, Choice, Limit, Names, Number, Octal, Path, PathOrNone, Paths, Port, RelativePaths, Seconds, SecondsOrOff,
-    Sizes, Text,
+    Bool, Calendar, Choice, Limit, Names, Number, Octal, Path, PathOrNone, Paths, Port, RelativePaths, Seconds,
+    SecondsOrOff, Sizes, Text,
 };
 
 /// The table, in the order in which `hoist config` shows it.
@@ -221,7 +224,10 @@ pub const KEYS: &[Key] = &[
     key("nrpe_dir", Path, Some("/etc/nagios/nrpe.d"), "where targets define the commands of checks of type nrpe"),
     key("cache_revs", Number { min: 0 }, Some("5"), "old revisions kept on a target"),
     key("tags_to_keep", Number { min: 1 }, Some("20"), "deployment tags kept in the repository"),
+    key("journals_to_keep", Number { min: 1 }, Some("100"), "journals and logs of runs kept on the deploy host"),
     key("block_deployments", Bool, Some("no"), "refuse to deploy from this host"),
+    key("deploy_windows", Calendar, None, "times at which deployments are allowed, one on each line; unset: always"),
+    key("freeze", Calendar, None, "times at which deployments are not allowed, one on each line"),
     key("strict", Bool, Some("no"), "exit with 7 if hosts failed, even within the limits"),
     key("require_clean", Bool, Some("no"), "refuse to deploy while there are uncommitted changes"),
     key("require_terminal_multiplexer", Bool, Some("no"), "refuse to deploy from a terminal outside tmux and screen"),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::calendar::Calendar;
 use crate::problem::Problem;
 use crate::targets::{FailedTargets, FailureLimit, Share, Steps, Target};
 use crate::wire::{Drain, Service, ServiceName, SharedPaths, Stage, VerifyService};
@@ -221,7 +222,12 @@ settings! {
         nrpe_dir: PathBuf = get(values::absolute),
         cache_revs: usize = get(|value| values::number(value, 0)),
         tags_to_keep: usize = get(|value| values::number(value, 1)),
+        journals_to_keep: usize = get(|value| values::number(value, 1)),
         block_deployments: bool = get(values::boolean),
+        /// When deployments are allowed; `None`: always.
+        deploy_windows: Option<Calendar> = opt(str::parse),
+        /// When they are not, whatever the windows say.
+        freeze: Option<Calendar> = opt(str::parse),
         /// Whether failures within the limits have a status of their own.
         strict: bool = get(values::boolean),
         require_clean: bool = get(values::boolean),

@@ -5,6 +5,7 @@
 //! Resuming runs the same story over a fleet and an operator that answer from the journal first: there is no second state
 //! machine. What a journal lacks, the targets' own records of the run have.
 
+mod durations;
 mod fate;
 mod file;
 mod gates;
@@ -22,12 +23,13 @@ mod times;
 mod told;
 mod unfinished;
 
+pub use durations::{PastDuration, durations};
 pub use fate::{Fate, fate};
 pub use file::{Journal, make_folder};
 pub use history::{History, PastRun, history};
 pub use looks::{PastLook, PastLooks, past_looks};
 pub use parse::{Parsed, ReadRecords, Wrong, parse};
-pub use past::{Past, past};
+pub use past::{Past, PastJournal, PastLinks, PastResult, PastStep, past};
 pub use read::{abandoned, open_run, prune, unfinished};
 pub use record::{FORMAT, Opened, Record};
 pub use replay::{AtTheEnd, Replay};

@@ -13,6 +13,7 @@ use crate::report::LogFile;
 use crate::text::quoted;
 use crate::wire::Revision;
 
+use super::admission;
 use super::elsewhere::count_elsewhere;
 use super::locking::lock;
 use super::names::misplaced;
@@ -67,6 +68,7 @@ pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Re
     let ssh = ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
     let _lock = lock(&config, &holder, front)?;
     refuse_unfinished(options, &config, front)?;
+    prepared.notes.extend(admission::check(&config, &prepared.plan)?);
     count_elsewhere(&config, &mut prepared, &[], front)?;
     begin(&config, &repo, &prepared, ssh, options, front)
 }

@@ -4,6 +4,7 @@
 //! An operation takes what the command line chose of the configuration, and what is asked of it. It asks and tells
 //! through a [`Frontend`], and ends with a status or with [`Refused`]. It reads no flags and opens no standard stream.
 
+mod admission;
 mod announce;
 mod command;
 mod deploy;
@@ -13,6 +14,7 @@ mod frontend;
 mod gates;
 mod history;
 mod hooks;
+mod host_history;
 mod hosts;
 mod install;
 mod interlocks;
@@ -21,6 +23,7 @@ mod lock;
 mod locking;
 mod names;
 mod new_config;
+mod past_runs;
 mod plan;
 mod previous;
 mod reconcile;
@@ -44,15 +47,17 @@ pub use command::{Command, Hosts, Overrides, command_line};
 pub use deploy::{Deployment, Ready, deploy, init};
 pub use frontend::Frontend;
 pub use gates::{Backtest, GateAnswer, PastAnswer, backtest, gates};
-pub use history::{Deployed, history};
+pub use history::{Deployed, FailedHosts, history};
 pub use hooks::{ListedHook, Tried, hooks};
+pub use host_history::{HostTimeline, How, Stay, host_history};
 pub use hosts::{HostList, hosts};
 pub use install::url_on_git_server;
 pub use kept::{Kept, KeptRevisions, kept};
 pub use lock::{LockAnnounced, LockScope};
 pub use names::{Names, deployed, names};
 pub use new_config::{Answers, Written, new_config, unconfigured};
-pub use plan::plan;
+pub use past_runs::{Span, Wanted, WantedResult};
+pub use plan::{Change, Estimate, Outlook, Planned, Transfer, plan};
 pub use reconcile::reconcile;
 pub use refused::Refused;
 pub use resume::resume;

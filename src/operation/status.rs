@@ -32,6 +32,8 @@ pub struct View {
 pub struct Inquiry {
     /// Revisions whose whole trees it keeps.
     pub kept: Vec<Revision>,
+    /// Commits whose objects are all there.
+    pub cached: Vec<Revision>,
     /// Whether it answered.
     pub reached: bool,
     /// Who holds its lock.
@@ -201,7 +203,7 @@ pub fn status(
 }
 
 /// From memory alone.
-fn remembered(config: &Config, groups: &[Group], front: &dyn Frontend) -> Result<Vec<View>, Refused> {
+pub(super) fn remembered(config: &Config, groups: &[Group], front: &dyn Frontend) -> Result<Vec<View>, Refused> {
     let memory = super::memory(config).unwrap_or_else(|error| {
         front.tell(&format!("warning: {error:#}"));
         FleetState::empty(&config.settings.git_repo)
@@ -281,6 +283,7 @@ pub fn ask(config: &Config, groups: Vec<Group>, verify: bool, front: &dyn Fronte
             reached: !unreachable,
             trouble: trouble.or_else(|| facts.as_ref().and_then(|facts| facts.stranger.clone())),
             kept: facts.as_ref().map(|facts| facts.revisions.clone()).unwrap_or_default(),
+            cached: facts.as_ref().map(|facts| facts.cached.clone()).unwrap_or_default(),
             lacking: facts.as_ref().and_then(|facts| facts.lacking.clone()),
             running: facts.as_ref().map(|facts| facts.running.clone()).unwrap_or_default(),
             locked: facts.and_then(|facts| facts.locked),

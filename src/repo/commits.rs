@@ -1,5 +1,7 @@
 //! How two commits stand to each other, and what lies between them.
 
+use serde::Serialize;
+
 use super::Repo;
 use crate::wire::Revision;
 
@@ -7,7 +9,7 @@ use crate::wire::Revision;
 const SUBJECT: usize = 60;
 
 /// A commit as people know it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Commit {
     pub revision: Revision,
     /// The first line of its message, cut where it is long.
@@ -15,7 +17,7 @@ pub struct Commit {
 }
 
 /// Commits that one of two has and the other has not.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Commits {
     pub count: usize,
     /// The newest of them first; some of them when there are many.

@@ -1,6 +1,7 @@
 //! The deploy host's side: its git repository, the packs made of it, its submodules and
 //! large files, the tags, the deployment's lock, the operator.
 
+mod changed_files;
 mod commits;
 mod contents;
 mod describe;
@@ -13,6 +14,7 @@ mod parts;
 mod submodules;
 mod tags;
 
+pub use changed_files::{ChangedFile, ChangedFiles};
 pub use commits::{Commit, Commits, Distance};
 pub use describe::describing;
 pub use git::{Repo, TreeSize};
@@ -23,7 +25,7 @@ pub use operator::operator;
 pub use pack::{Pack, Packs};
 pub use parts::{Named, Parts, Wanted};
 pub use submodules::Submodule;
-pub use tags::{Tagged, Tags};
+pub use tags::{Tagged, TaggedRun, Tags};
 
 #[cfg(test)]
 mod testing;

@@ -124,7 +124,7 @@ pages! {
             fleet.project.configure("group_size: 3\nretry_failed: 1");
             fleet.project.commit("Try again");
         })],
-        ..Scene::of(Fleet::new())
+        ..Scene::of(Fleet::with(&["v2.1"]))
     };
     hosts_that_were_down_are_brought_to_what_the_others_run: "hoist-reconcile.1", Scene::of(with_hosts_left_behind());
     a_deployment_that_was_cut_off_is_resumed: "hoist-resume.1", Scene {

@@ -93,6 +93,7 @@ fn normal(text: &str) -> String {
             r"|(?P<slow> in \d+(?:\.\d+)? (?:ms|s|min)\b)",
             r"|(?P<took> *\b\d+(?:\.\d+)? (?:ms|s|min)\b)",
             r"|(?P<elapsed>\b\d+s\b)",
+            r"|(?P<size>\b\d+(?:\.\d+)? (?:bytes|kB)\b)",
             r"|(?P<port>\]:\d+\b|-p \d+\b)",
             r"|(?P<key>SHA256:[\w+/]{43})",
             r"|(?P<folder>/tmp/hoist-(?:farm|repo)-\w+)",
@@ -118,6 +119,8 @@ fn normal(text: &str) -> String {
             if found[0].starts_with(' ') { " N s".to_owned() } else { "N s".to_owned() }
         } else if is("elapsed") {
             "Ns".to_owned()
+        } else if is("size") {
+            "N bytes".to_owned()
         } else if is("port") {
             format!(
                 "{}PORT",

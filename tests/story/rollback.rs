@@ -145,6 +145,8 @@ pub fn r12_verdict(told: &Told) {
                 verdict.text
             );
         }
-        ExitCode::Usage | ExitCode::Unfinished | ExitCode::Tolerated => panic!("not a status of a story"),
+        ExitCode::Usage | ExitCode::Unfinished | ExitCode::Tolerated | ExitCode::Changes => {
+            panic!("not a status of a story")
+        }
     }
 }

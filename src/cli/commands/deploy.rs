@@ -15,7 +15,7 @@ command! {
             rev ('r'): "revision",
             /// the message, as one value; needed for a word that is also the name of a revision
             message ('m'): "message",
-            /// pass over health gates and soaks, and say why in the log, the tag and the lock
+            /// pass over health gates, soaks and deployment windows, and say why in the log, the tag and the lock
             break_glass: "reason",
         }
         switches {
@@ -46,11 +46,15 @@ pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
         // As a definition it is in the journal too, so that `hoist resume` logs in as this command did.
         args.define.push("ssh_auth_sock:none".into());
     }
-    let console = Console::new("deploy", args.show()?, args.yes);
+    let console = args.console("deploy")?;
+    console.report_end(deploy(args, &console))
+}
+
+fn deploy(args: Args, console: &Console) -> Result<ExitCode, Refused> {
     let options = args.options()?;
     let limit_hosts = args.limit()?;
     if args.init {
-        let ready = operation::init(&options, args.rev.as_deref(), limit_hosts.as_deref(), &console)?;
+        let ready = operation::init(&options, args.rev.as_deref(), limit_hosts.as_deref(), console)?;
         let (repo, targets, groups) = (ready.repo, ready.targets, ready.groups);
         answer_line(&format!(
             "{repo} is ready: {targets} targets in {groups} groups; `{}` shows what a deployment would do",
@@ -86,5 +90,5 @@ pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
         None => args.words.join(" "),
     };
     let no_log_message = args.no_log_message;
-    operation::deploy(&options, Deployment { choice, message, is_message, no_log_message }, &console)
+    operation::deploy(&options, Deployment { choice, message, is_message, no_log_message }, console)
 }

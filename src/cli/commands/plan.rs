@@ -8,12 +8,20 @@ use crate::deploy::{Choice, HostChoice};
 use super::{Console, ExitCode, Refused, command, operation};
 
 command! {
-    /// Show what a deployment would do, without connecting to any host.
+    /// Show what a deployment would do. Changes nothing.
     #[argh(subcommand, name = "plan", help_triggers("-h", "--help"))]
     pub struct Args {
         /// the revision (default: git_rev, or HEAD)
         #[argh(option, short = 'r', arg_name = "revision")]
         pub rev: Option<String>,
+
+        /// ask the targets what they run, in place of what was last seen
+        #[argh(switch)]
+        pub ask: bool,
+
+        /// exit with 10, not 0, if a deployment would change something
+        #[argh(switch)]
+        pub detailed_exitcode: bool,
     } with [limit, stages, answer, settings]
 }
 
@@ -23,10 +31,12 @@ pub fn run(args: Args) -> Result<ExitCode, Refused> {
     let limit_hosts = args.limit()?;
     let choice =
         Choice { rev: args.rev, stages: args.stages, hosts: HostChoice::matching(limit_hosts), ..Choice::default() };
-    let plan = operation::plan(&options, choice, &Console::new("plan", Show::answer(args.format), false))?;
+    let console = Console::new("plan", Show::answer(args.format), false);
+    let planned = operation::plan(&options, choice, args.ask, &console)?;
     match args.format {
-        Format::Text => drop(render::text(&plan).answer()),
-        Format::Json => drop(answer_json(&render::Answer::of(&plan))?),
+        Format::Text => drop(render::text(&planned).answer()),
+        Format::Json => drop(answer_json(&render::Answer::of(&planned))?),
     }
-    Ok(ExitCode::Success)
+    let differs = args.detailed_exitcode && planned.outlook.changes_something(&planned.plan);
+    Ok(if differs { ExitCode::Changes } else { ExitCode::Success })
 }

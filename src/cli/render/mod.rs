@@ -6,6 +6,7 @@ pub mod history;
 pub mod hooks;
 pub mod hosts;
 pub mod log;
+pub mod outlook;
 pub mod plan;
 pub mod rollback;
 pub mod status;

@@ -4,13 +4,18 @@ use serde::Serialize;
 
 use crate::deploy::{GatePlan, Plan};
 use crate::gates::Moment;
+use crate::operation::Planned;
 use crate::targets::{FailedTargets, FailureLimit, Group, Share, Target, fold};
 use crate::terminal::Page;
 use crate::text::counted;
 use crate::wire::{Revision, Stage};
 
+use super::outlook;
+use super::outlook::OutlookAnswer;
+
 /// For people.
-pub fn text(plan: &Plan) -> Page {
+pub fn text(planned: &Planned) -> Page {
+    let Planned { plan, outlook } = planned;
     let mut page = Page::default();
     let stages: Vec<String> = plan
         .stages
@@ -23,6 +28,12 @@ pub fn text(plan: &Plan) -> Page {
     for (number, stage) in stages.iter().enumerate() {
         page.line(format!("{:<12}{stage}", if number == 0 { "stages" } else { "" }));
     }
+    let mut last = "";
+    for (what, line) in outlook::head(plan, outlook) {
+        page.line(format!("{:<12}{line}", if what == last { "" } else { what }));
+        last = what;
+    }
+    outlook::changes(plan, outlook, &mut page);
     for group in &plan.groups {
         let size = group.targets.len();
         page.line("");
@@ -75,6 +86,8 @@ pub struct Answer<'a> {
     stages: Vec<PlannedStage>,
     groups: Vec<PlannedGroup<'a>>,
     gates: Vec<PlannedGate<'a>>,
+    #[serde(flatten)]
+    outlook: OutlookAnswer<'a>,
 }
 
 #[derive(Serialize)]
@@ -122,7 +135,8 @@ struct Subgroup<'a> {
 }
 
 impl Answer<'_> {
-    pub fn of(plan: &Plan) -> Answer<'_> {
+    pub fn of(planned: &Planned) -> Answer<'_> {
+        let plan = &planned.plan;
         let stages = plan.stages.iter().chain(&plan.finalize);
         let stages =
             stages.map(|it| PlannedStage { stage: it.stage, batch_size: it.batch, timeout: it.timeout.as_secs() });
@@ -132,6 +146,7 @@ impl Answer<'_> {
             stages: stages.collect(),
             groups: plan.groups.iter().map(PlannedGroup::of).collect(),
             gates: asked(plan).into_iter().map(PlannedGate::of).collect(),
+            outlook: OutlookAnswer::of(plan, &planned.outlook),
         }
     }
 }

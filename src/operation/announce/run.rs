@@ -150,7 +150,7 @@ impl State {
             ExitCode::Interrupted => "interrupted",
             ExitCode::Failed if verdict.rows.iter().any(went_back) => "rolled_back",
             ExitCode::Locked => "locked",
-            ExitCode::Failed | ExitCode::Usage | ExitCode::Unfinished => "failed",
+            ExitCode::Failed | ExitCode::Usage | ExitCode::Unfinished | ExitCode::Changes => "failed",
         }
     }
 }

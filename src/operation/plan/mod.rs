@@ -1,0 +1,69 @@
+//! What a deployment would do.
+
+mod outlook;
+mod transfer;
+
+use crate::config::{Config, Note, Options};
+use crate::deploy;
+use crate::deploy::{Choice, Plan, Prepared};
+use crate::locks::{DeployLock, LockHolder};
+use crate::repo::Repo;
+use crate::wire::Level;
+
+use super::deploy::undone;
+use super::status::{self, View};
+use super::{Frontend, Refused, admission, distance, load};
+
+pub use outlook::{Change, Estimate, Outlook};
+pub use transfer::Transfer;
+
+/// A deployment that was planned, and what it would change.
+pub struct Planned {
+    pub plan: Plan,
+    pub outlook: Outlook,
+}
+
+/// Plans, and tells what a deployment would meet. It touches nothing. With `ask` the targets are asked what they run;
+/// otherwise it connects nowhere, and what was last seen of them counts.
+pub fn plan(options: &Options, mut choice: Choice, ask: bool, front: &dyn Frontend) -> Result<Planned, Refused> {
+    let config = load(options)?;
+    let repo = Repo::open(&config.top)?;
+    choice.undone = undone(&config, &choice)?;
+    let prepared = deploy::prepare(&config, &repo, &choice, &deploy::holder(String::new())?)?;
+    let views = match ask {
+        true => status::ask(&config, prepared.plan.groups.clone(), false, front)?,
+        false => status::remembered(&config, &prepared.plan.groups, front)?,
+    };
+    let mut notes = [config.notes.clone(), prepared.notes.clone()].concat();
+    notes.extend(older(&repo, &prepared, &views, ask));
+    notes.extend(admission::preview(&config, &prepared.plan));
+    for (level, note) in notes.iter().filter(|(level, _)| *level > Level::Debug) {
+        let word = if *level == Level::Info { "note" } else { "warning" };
+        front.tell(&format!("{word}: {note}"));
+    }
+    tell_locks(&config, front);
+    let outlook = Outlook::of(&config, &repo, &prepared, views, ask)?;
+    Ok(Planned { plan: prepared.plan, outlook })
+}
+
+/// Who would keep the deployment out.
+fn tell_locks(config: &Config, front: &dyn Frontend) {
+    let places = deploy::lock_places(config);
+    for (what, path) in [(&*config.settings.git_repo, &places.own), ("every repository on this host", &places.all)] {
+        // Only to be told of: a lock that cannot be looked at is the deployment's matter.
+        if let Ok(LockHolder::By(by)) = DeployLock::holder(path) {
+            front.tell(&format!("note: {what} {by}"));
+        }
+    }
+    for (what, held) in places.held_elsewhere(&config.settings.git_repo) {
+        front.tell(&format!("note: {what} is {held}"));
+    }
+}
+
+/// A warning for each revision that is live and that the deployment would go back from.
+fn older(repo: &Repo, prepared: &Prepared, views: &[View], asked: bool) -> Vec<Note> {
+    let live = views.iter().filter_map(|view| Some((&view.target, view.live()?)));
+    let seen = if asked { distance::LIVE } else { "last seen live" };
+    let remarks = distance::remarks(repo, &prepared.plan, live, seen);
+    remarks.into_iter().filter(|(level, _)| *level > Level::Info).collect()
+}
