@@ -26,7 +26,7 @@ pub fn kexinit(heard: &[u8]) -> Option<usize> {
 
 /// Reads a certificate in SSH's wire format; what may be wrong with it.
 pub fn certificate(blob: &[u8]) -> Option<String> {
-    certificate::doubt(blob, "deploy")
+    certificate::problem(blob, "deploy")
 }
 
 /// Reads a git index of a repository with names of `name` bytes; how many entries it has, how many of them are files, and

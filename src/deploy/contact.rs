@@ -6,7 +6,7 @@ use crate::wire::{Fault, Level};
 
 use super::calls::contact_call;
 use super::plan::{GroupId, Kind};
-use super::probe::{twins, unfit, warnings};
+use super::probe::{find_duplicate, unusable, warnings};
 use super::story::Deployment;
 use super::table::{HostState, Row};
 use super::verdict::End;
@@ -36,8 +36,8 @@ impl Deployment<'_> {
         let call = contact_call(plan, Step::Probe);
         self.run_step(&call, "", everyone, |table, host, result| {
             let group = table.row(host).group;
-            let unfit = result.facts.as_ref().and_then(|facts| unfit(facts, plan, group));
-            table.probed(host, result, unfit);
+            let unusable = result.facts.as_ref().and_then(|facts| unusable(facts, plan, group));
+            table.probed(host, result, unusable);
             Flow::Continue
         });
         for warning in warnings(self.table.rows(), plan) {
@@ -63,8 +63,8 @@ impl Deployment<'_> {
         }
         let locked =
             |row: &&Row| row.trouble.as_ref().is_some_and(|trouble| matches!(trouble.fault, Fault::Locked { .. }));
-        if twins(self.table.faces()).is_some() {
-            return Err(End::OneUnderTwoNames);
+        if find_duplicate(self.table.facts()).is_some() {
+            return Err(End::DuplicateHost);
         }
         if self.table.rows().iter().find(locked).is_some() {
             return Err(End::Locked);
@@ -76,7 +76,7 @@ impl Deployment<'_> {
             }
         }
         if self.hosts_in(self.plan.hosts(), HostState::Ready).is_empty() {
-            return Err(End::NobodyThere);
+            return Err(End::NoUsableHost);
         }
         Ok(())
     }

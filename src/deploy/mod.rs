@@ -40,7 +40,7 @@ pub use new_hosts::for_new_hosts;
 pub use operator::{Answer, Operator, Question};
 pub use plan::{GatePlan, GroupId, Kind, Pace, Plan, StagePlan};
 pub use prepare::{Choice, HostChoice, Prepared, prepare};
-pub use probe::{in_the_way, one_under_two_names, twins};
+pub use probe::{duplicate_message, find_duplicate, held_by_others};
 pub use relay::{Left, Observer, relay, relay_remarks};
 pub use requests::{Requests, parts, requests};
 pub use story::deploy;

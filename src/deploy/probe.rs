@@ -11,11 +11,11 @@ use crate::report::causes;
 use crate::targets::{Target, fold};
 
 /// Why a host of a group with these facts cannot be deployed to.
-pub fn unfit(facts: &Facts, plan: &Plan, group: GroupId) -> Option<Fault> {
+pub fn unusable(facts: &Facts, plan: &Plan, group: GroupId) -> Option<Fault> {
     if plan.kind == Kind::DryRun {
         return None;
     }
-    match (now_unfit(facts, plan), preflight::failing(facts, plan, group)) {
+    match (unusable_now(facts, plan), preflight::failing(facts, plan, group)) {
         (Some(Fault::Failed { reason, .. }), Some(ahead)) => Some(Fault::failed(format!("{reason}; {ahead}"))),
         (None, Some(reason)) => Some(Fault::failed(reason)),
         (now, _) => now,
@@ -23,11 +23,11 @@ pub fn unfit(facts: &Facts, plan: &Plan, group: GroupId) -> Option<Fault> {
 }
 
 /// The same for what the first stage would fail at.
-fn now_unfit(facts: &Facts, plan: &Plan) -> Option<Fault> {
-    if let Some(fault) = in_the_way(facts, &plan.run) {
+fn unusable_now(facts: &Facts, plan: &Plan) -> Option<Fault> {
+    if let Some(fault) = held_by_others(facts, &plan.run) {
         return Some(fault);
     }
-    if let Some(reason) = out_of_turn(facts, plan) {
+    if let Some(reason) = lacks_earlier_stage(facts, plan) {
         return Some(Fault::failed(reason));
     }
     if plan.kind == Kind::ServiceRestart || facts.revisions.contains(&plan.revision) {
@@ -52,7 +52,7 @@ fn now_unfit(facts: &Facts, plan: &Plan) -> Option<Fault> {
 }
 
 /// Who else is at work on a host that a run is about to change.
-pub fn in_the_way(facts: &Facts, run: &RunId) -> Option<Fault> {
+pub fn held_by_others(facts: &Facts, run: &RunId) -> Option<Fault> {
     if let Some(by) = facts.locked.as_ref().filter(|by| by.run != *run) {
         return Some(Fault::Locked { by: Box::new(by.clone()) });
     }
@@ -63,7 +63,7 @@ pub fn in_the_way(facts: &Facts, run: &RunId) -> Option<Fault> {
 }
 
 /// Why the selected stages cannot run on this host: they need the result of an earlier stage, which is missing.
-fn out_of_turn(facts: &Facts, plan: &Plan) -> Option<String> {
+fn lacks_earlier_stage(facts: &Facts, plan: &Plan) -> Option<String> {
     if plan.kind != Kind::Deploy || plan.brings_code() {
         return None;
     }
@@ -91,7 +91,9 @@ pub fn warnings(rows: &[Row], plan: &Plan) -> Vec<String> {
 }
 
 /// The first pair of targets, in the order of the plan, that are one machine under two names.
-pub fn twins<'a>(mut hosts: impl Iterator<Item = (&'a Target, Option<&'a Facts>)>) -> Option<(&'a Target, &'a Target)> {
+pub fn find_duplicate<'a>(
+    mut hosts: impl Iterator<Item = (&'a Target, Option<&'a Facts>)>,
+) -> Option<(&'a Target, &'a Target)> {
     let mut seen: HashMap<&str, &Target> = HashMap::new();
     hosts.find_map(|(target, facts)| {
         let place = facts?.place.as_deref()?;
@@ -100,6 +102,6 @@ pub fn twins<'a>(mut hosts: impl Iterator<Item = (&'a Target, Option<&'a Facts>)
 }
 
 /// The message for such a pair.
-pub fn one_under_two_names((one, other): (&Target, &Target)) -> String {
+pub fn duplicate_message((one, other): (&Target, &Target)) -> String {
     format!("{one} and {other} are the same machine: remove one of the two from the target files")
 }

@@ -7,7 +7,7 @@ use crate::text::hosts;
 use crate::wire::Fault;
 
 use super::plan::{Kind, Plan};
-use super::probe::{one_under_two_names, twins};
+use super::probe::{duplicate_message, find_duplicate};
 use super::table::{Failure, HostState, Row, Table};
 use super::way_out;
 
@@ -30,9 +30,9 @@ pub enum End {
     /// So many hosts are out of service that no other may go out; nothing was touched.
     UsedUpUntouched,
     /// Two targets are one machine; nothing was touched.
-    OneUnderTwoNames,
+    DuplicateHost,
     /// No host at all can be deployed to; nothing was touched.
-    NobodyThere,
+    NoUsableHost,
     /// Nothing was touched.
     InterruptedUntouched,
 }
@@ -69,7 +69,7 @@ impl Verdict {
             && plan.finalize.is_some()
             && plan.kind.changes_revision()
             && count(table, |row| matches!(row.state(), HostState::Finalized | HostState::FinalizeFailed)) > 0;
-        let is_finalized = |row: &Row| (!has_moved_on(row)).then_some(row.state() == HostState::Finalized);
+        let is_finalized = |row: &Row| (!was_changed_by_others(row)).then_some(row.state() == HostState::Finalized);
         let finalized = || table.rows().iter().map(is_finalized).collect();
         Verdict {
             text,
@@ -148,15 +148,15 @@ fn judge(end: End, why: Option<&str>, table: &Table, plan: &Plan) -> Judgement {
         End::Locked => untouched("targets are locked by another deployment", ExitCode::Locked),
         End::LimitUntouched => untouched(too_many(table), ExitCode::Failed),
         End::UsedUpUntouched => untouched(why.unwrap_or_default(), ExitCode::Failed),
-        End::OneUnderTwoNames => {
-            let why = twins(table.faces()).map(one_under_two_names).unwrap_or_default();
+        End::DuplicateHost => {
+            let why = find_duplicate(table.facts()).map(duplicate_message).unwrap_or_default();
             untouched(&why, ExitCode::Usage)
         }
-        End::NobodyThere => untouched("no target can be deployed to", ExitCode::Failed),
+        End::NoUsableHost => untouched("no target can be deployed to", ExitCode::Failed),
         End::InterruptedUntouched => untouched("interrupted", ExitCode::Interrupted),
         End::RollbackDeclined => {
             let is_changed = count(table, |row| row.touched && !row.as_it_was()) > 0;
-            let ways_out = if is_changed { way_out::of_declined(plan) } else { Vec::new() };
+            let ways_out = if is_changed { way_out::for_declined_rollback(plan) } else { Vec::new() };
             Judgement::from((declined(table), ExitCode::Mixed)).with(ways_out)
         }
         End::Halted => halted(why, table, plan),
@@ -241,10 +241,10 @@ fn halted(why: Option<&str>, table: &Table, plan: &Plan) -> Judgement {
     if !plan.kind.changes_revision() {
         return (format!("stopped early{why}; no revision was changed"), ExitCode::Failed).into();
     }
-    let (not, moved) = (not_done(plan) + &why, count(table, has_moved_on));
-    let concerned = count(table, |row| row.touched) + count(table, |row| has_moved_on(row) && !row.touched);
-    let is_astray = |row: &Row| row.touched && !is_back(row) && !has_moved_on(row);
-    let astray = count(table, is_astray);
+    let (not, moved) = (not_done(plan) + &why, count(table, was_changed_by_others));
+    let concerned = count(table, |row| row.touched) + count(table, |row| was_changed_by_others(row) && !row.touched);
+    let is_not_restored = |row: &Row| row.touched && !is_back(row) && !was_changed_by_others(row);
+    let astray = count(table, is_not_restored);
     let also = if moved > 0 { format!("; {}", moved_on(moved)) } else { String::new() };
     if concerned == 0 {
         return (format!("{not}; nothing was touched"), ExitCode::Failed).into();
@@ -253,15 +253,15 @@ fn halted(why: Option<&str>, table: &Table, plan: &Plan) -> Judgement {
         return (format!("{not}: {}", moved_on(moved)), ExitCode::Failed).into();
     }
     if astray > 0 {
-        let way = way_out::of_astray(table.rows().iter().filter(|row| is_astray(row)), table.rows(), plan);
-        let text = format!("{not}{}{}{also}", mixed(table), not_rolled_back(table, is_astray));
+        let way = way_out::for_not_restored(table.rows().iter().filter(|row| is_not_restored(row)), table.rows(), plan);
+        let text = format!("{not}{}{}{also}", mixed(table), not_rolled_back(table, is_not_restored));
         return Judgement::from((text, ExitCode::Mixed)).with(way);
     }
     let back = rolled_back(table);
     if moved > 0 {
         return (format!("{not}: {back}{also}"), ExitCode::Mixed).into();
     }
-    let way = way_out::of_rollback(table.rows(), plan);
+    let way = way_out::for_failed_rollback(table.rows(), plan);
     let judgement = match failing_checks(table) {
         None => (format!("{not}: {back}"), ExitCode::Failed),
         Some(where_) => (format!("{not}: {back}, but checks fail: {where_}"), ExitCode::Mixed),
@@ -300,7 +300,7 @@ fn is_back(row: &Row) -> bool {
     }
 }
 
-fn has_moved_on(row: &Row) -> bool {
+fn was_changed_by_others(row: &Row) -> bool {
     row.state() == HostState::MovedOn
 }
 
@@ -325,7 +325,7 @@ fn failing_checks(table: &Table) -> Option<String> {
 }
 
 /// Whether a failed host was to be rolled back, but runs something other than before the run.
-fn is_astray(row: &Row) -> bool {
+fn is_not_restored(row: &Row) -> bool {
     use HostState::*;
     match row.state() {
         Unknown | RollbackFailed => true,
@@ -338,7 +338,7 @@ fn is_astray(row: &Row) -> bool {
 fn done(table: &Table, plan: &Plan) -> Judgement {
     let short = plan.revision.short();
     let unfinished = count(table, |row| row.state() == HostState::FinalizeFailed);
-    let astray = count(table, is_astray);
+    let astray = count(table, is_not_restored);
     let failed = count(table, |row| row.failed);
     let fine = plan.size() - failed;
     let of = format!("{fine} of {}", hosts(plan.size()));
@@ -353,14 +353,18 @@ fn done(table: &Table, plan: &Plan) -> Judgement {
             0 if unknown == 1 => "1 host is in an unknown state".to_owned(),
             0 => format!("{} are in an unknown state", hosts(unknown)),
             _ => {
-                ways_out = way_out::of_astray(table.rows().iter().filter(|row| is_astray(row)), table.rows(), plan);
-                not_rolled_back(table, is_astray)
+                ways_out = way_out::for_not_restored(
+                    table.rows().iter().filter(|row| is_not_restored(row)),
+                    table.rows(),
+                    plan,
+                );
+                not_rolled_back(table, is_not_restored)
             }
         };
         let text = format!("{short} deployed to {of}{}{what}", mixed(table));
         return Judgement::from((text, ExitCode::Mixed)).with(ways_out);
     }
-    let moved = count(table, has_moved_on);
+    let moved = count(table, was_changed_by_others);
     if moved > 0 {
         let text = format!("{short} deployed to {of}{}{}", mixed(table), moved_on(moved));
         return (text, ExitCode::Mixed).into();
@@ -395,11 +399,11 @@ fn none_succeeded(table: &Table, plan: &Plan) -> (String, ExitCode) {
     if !plan.kind.changes_revision() {
         return (format!("services restarted on 0 of {all}; no revision was changed"), ExitCode::Failed);
     }
-    let moved = count(table, has_moved_on);
+    let moved = count(table, was_changed_by_others);
     if moved == plan.size() {
         return (format!("not deployed: {}", moved_on(moved)), ExitCode::Failed);
     }
-    let is_changed = |row: &Row| row.touched && !has_moved_on(row) && !row.as_it_was();
+    let is_changed = |row: &Row| row.touched && !was_changed_by_others(row) && !row.as_it_was();
     let failed = match plan.size() {
         1 => "not deployed: the only host failed, within the failure limit",
         _ => "not deployed: every host failed, within the failure limits",

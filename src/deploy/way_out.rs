@@ -23,9 +23,9 @@ enum Way {
 }
 
 /// For hosts that are not back where they were: the command for when what failed is put right.
-pub fn of_astray<'a>(astray: impl Iterator<Item = &'a Row>, table: &'a [Row], plan: &Plan) -> Vec<String> {
+pub fn for_not_restored<'a>(astray: impl Iterator<Item = &'a Row>, table: &'a [Row], plan: &Plan) -> Vec<String> {
     if plan.kind == Kind::Rollback {
-        return of_rollback(table, plan);
+        return for_failed_rollback(table, plan);
     }
     let mut ways: IndexMap<Way, Vec<Target>> = IndexMap::new();
     for row in astray {
@@ -61,7 +61,7 @@ pub fn of_astray<'a>(astray: impl Iterator<Item = &'a Row>, table: &'a [Row], pl
 }
 
 /// Of a run that was stopped and that the operator did not want undone: how that is done after all, and how to go on.
-pub fn of_declined(plan: &Plan) -> Vec<String> {
+pub fn for_declined_rollback(plan: &Plan) -> Vec<String> {
     let back = format!("`{}` goes back", plan.invocation.on_these_hosts("rollback"));
     if !plan.brings_code() {
         return vec![back];
@@ -71,7 +71,7 @@ pub fn of_declined(plan: &Plan) -> Vec<String> {
 }
 
 /// For `hoist rollback` itself, when it was turned back: how it is done all the same.
-pub fn of_rollback(table: &[Row], plan: &Plan) -> Vec<String> {
+pub fn for_failed_rollback(table: &[Row], plan: &Plan) -> Vec<String> {
     let failed: Vec<&Row> = table.iter().filter(|row| row.failed && row.trouble.is_some()).collect();
     if failed.is_empty() || plan.kind != Kind::Rollback {
         return Vec::new();

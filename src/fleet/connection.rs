@@ -62,8 +62,8 @@ impl Work<'_> {
     /// for `reconnect_timeout`. After that has failed once, only a rollback tries for as long again: it may be the last
     /// thing left to do, and a host may need more than one timeout to boot.
     pub(super) fn ready_again(&mut self) -> Outcome {
-        let is_tried = self.session.let_in && (!self.session.given_up || self.is_last_chance);
-        if self.is_connected() || !is_tried {
+        let is_retried = self.session.has_logged_in && (!self.session.given_up || self.is_last_chance);
+        if self.is_connected() || !is_retried {
             return self.ready();
         }
         self.reconnect("the session was lost between two steps").map_err(unreachable)?;
@@ -83,18 +83,18 @@ impl Work<'_> {
     fn connect(&mut self) -> Result<(), NoSession> {
         self.shared.make_room(self.host);
         let request = self.probe_request();
-        let patience = self.probe_timeout + SLACK;
-        let remote = Remote::connect(&self.shared.ssh, self.target, &request, patience, &mut self.sink)?;
-        self.know_again(&remote.facts, &request.header().holder.run)?;
+        let timeout = self.probe_timeout + SLACK;
+        let remote = Remote::connect(&self.shared.ssh, self.target, &request, timeout, &mut self.sink)?;
+        self.check_identity(&remote.facts, &request.header().holder.run)?;
         self.session.remote = Some(remote);
         self.note_lacks();
-        (self.session.let_in, self.session.given_up) = (true, false);
+        (self.session.has_logged_in, self.session.given_up) = (true, false);
         Ok(())
     }
 
     /// Fails if the name now leads to a machine other than at the run's first probe. The machine is recognized by its
     /// place or, after a reboot, by this run in its records. Until a stage was run there, the same state is enough.
-    fn know_again(&mut self, facts: &Facts, run: &RunId) -> Result<(), NoSession> {
+    fn check_identity(&mut self, facts: &Facts, run: &RunId) -> Result<(), NoSession> {
         let Some(first) = &self.session.first else {
             let (place, state) = (facts.place.clone(), facts.state.clone());
             self.session.first = Some(First { place, state, begun: false });

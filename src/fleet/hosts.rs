@@ -58,7 +58,7 @@ impl SshFleet {
             let mut session = host.session.lock().unwrap_or_else(PoisonError::into_inner);
             // Which of them went live only the journal knows; the others have no lease to renew. Nor does a stage reach
             // a host that has not let the run in.
-            (session.hold, session.promoted, session.let_in) = (true, true, true);
+            (session.hold, session.promoted, session.has_logged_in) = (true, true, true);
             session.first = seen.remove(&id);
         }
         self.keep_alive();

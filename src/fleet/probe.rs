@@ -18,7 +18,7 @@ impl Remote {
         ssh: &Ssh,
         target: &Target,
         request: &Request,
-        patience: Duration,
+        timeout: Duration,
         sink: &mut OutputSink,
     ) -> Result<Remote, NoSession> {
         let mut link = ssh.connect(target).map_err(|error| NoSession {
@@ -26,7 +26,7 @@ impl Remote {
             is_refused: error.kind == ConnectErrorKind::Auth,
             fault: Fault::Unreachable { reason: error.message },
         })?;
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + timeout;
         match probe(&mut link, &ssh.bootstrap, request, deadline, sink) {
             Ok((command, lock_holder, facts)) => Ok(Remote { link, command, lock_holder: Some(lock_holder), facts }),
             Err(Failure::Lost(reason)) => {

@@ -46,7 +46,7 @@ pub(super) struct Session {
     /// What the run's first probe found.
     pub first: Option<First>,
     /// The host has accepted a login of this run before.
-    pub let_in: bool,
+    pub has_logged_in: bool,
     /// Reconnecting has failed for the whole of `reconnect_timeout`.
     pub given_up: bool,
 }

@@ -6,7 +6,7 @@ use super::{Call, HostId, Step, Task};
 use crate::wire::{Revision, Stage};
 
 /// The longest time for a question that is not the step itself, whatever the step's own limit.
-pub(super) const ASK_PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const ASK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How a host is spoken with.
 pub(super) struct Terms<'a> {
@@ -28,7 +28,7 @@ impl<'a> Terms<'a> {
         Terms {
             host: task.host,
             timeout,
-            probe_timeout: if call.step == Step::Probe { timeout } else { timeout.min(ASK_PATIENCE) },
+            probe_timeout: if call.step == Step::Probe { timeout } else { timeout.min(ASK_TIMEOUT) },
             restore: task.restore.as_ref(),
             is_last_chance: call.step == Step::Run(Stage::Rollback),
         }

@@ -6,7 +6,7 @@ use super::abort::Abort;
 use super::connection::{SLACK, Work};
 use super::loss::{Loss, lost, unreachable, why};
 use super::talk::{Failure, StageReply};
-use super::terms::ASK_PATIENCE;
+use super::terms::ASK_TIMEOUT;
 use super::{Call, HostResult, Step, Task};
 use crate::wire::{Facts, Fault, NO_DEPLOYER, Outcome, Recorded, Stage};
 
@@ -201,8 +201,8 @@ impl Work<'_> {
                 if let Some(abort) = abort.as_ref().filter(|abort| abort.is_due()) {
                     remote.abort(abort);
                 }
-                let patience = Instant::now() + self.timeout.min(ASK_PATIENCE) + SLACK;
-                let answer = match remote.ask(&request, patience, &mut self.sink) {
+                let deadline = Instant::now() + self.timeout.min(ASK_TIMEOUT) + SLACK;
+                let answer = match remote.ask(&request, deadline, &mut self.sink) {
                     Ok(Recorded::Running) if Instant::now() < deadline => {
                         std::thread::sleep(ASK_PAUSE);
                         continue;

@@ -94,7 +94,7 @@ fn request(endpoint: &Endpoint, url: &str, outgoing: Option<Outgoing>, timeout: 
     if let Some(authorization) = &authorization {
         request = request.header("Authorization", &authorization.header);
     }
-    let place = place(url);
+    let place = authority(url);
     let failed =
         |error: ureq::Error| Failure::Silent(redact(&format!("no answer from {place}{via}: {}", why(&error, timeout))));
     let bad = |error: ureq::http::Error| Failure::Setup(redact(&format!("bad request for {place}: {error}")));
@@ -123,7 +123,7 @@ fn agent(endpoint: &Endpoint, proxy: Option<Proxy>, timeout: Duration) -> Result
                 })
                 .collect();
             if certificates.is_empty() {
-                return Err(format!("{shown} holds no certificate in PEM"));
+                return Err(format!("{shown} contains no certificate in PEM format"));
             }
             RootCerts::from(certificates)
         }
@@ -154,7 +154,7 @@ fn proxy(url: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Option<
     };
     let Some((name, value)) = names.iter().find_map(set) else { return Ok(None) };
     let spared = ["no_proxy", "NO_PROXY"].iter().find_map(set).map(|(_, list)| list).unwrap_or_default();
-    if spares(&spared, host_of(url)) {
+    if excludes(&spared, host_of(url)) {
         return Ok(None);
     }
     let wrong = |_| format!("{name} is not the address of a proxy: {}", crate::url::masked(&value));
@@ -162,7 +162,7 @@ fn proxy(url: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Option<
 }
 
 /// Whether a `no_proxy` list has this host or one of its parent domains.
-fn spares(list: &str, host: &str) -> bool {
+fn excludes(list: &str, host: &str) -> bool {
     let within = |entry: &str| {
         let entry = entry.trim_start_matches('*').trim_start_matches('.').trim_matches(['[', ']']).to_ascii_lowercase();
         let host = host.to_ascii_lowercase();
@@ -180,14 +180,10 @@ fn host_of(url: &str) -> &str {
     }
 }
 
-fn authority(url: &str) -> &str {
+/// The host and port of a URL.
+pub fn authority(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.split(['/', '?', '#']).next().unwrap_or(rest)
-}
-
-/// The server in messages: host and port.
-pub fn place(url: &str) -> &str {
-    authority(url)
 }
 
 /// A system error without its number.

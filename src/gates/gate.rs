@@ -101,14 +101,14 @@ impl Source {
     }
 
     /// Whether it can be queried for a time in the past.
-    pub fn remembers(&self) -> bool {
+    pub fn has_history(&self) -> bool {
         matches!(self, Source::Prometheus { .. } | Source::Compare { .. })
     }
 }
 
 impl Gate {
     /// Whether it is evaluated between the first host and finalize.
-    pub fn is_asked_on_the_way(&self) -> bool {
+    pub fn runs_during_deployment(&self) -> bool {
         self.when.iter().any(|moment| matches!(moment, Moment::Subgroup | Moment::Soak | Moment::Group))
     }
 

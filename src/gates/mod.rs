@@ -35,6 +35,6 @@ pub use judge::{Judge, Next, Verdict};
 pub use moment::Moment;
 pub use reading::{Pending, Reading, Sample, SampleVerdict};
 pub use require::Require;
-pub use run::{Heard, Run};
+pub use run::{Progress, Run};
 pub use stop::Stop;
 pub use template::{HostsByRevision, Subject, Template};

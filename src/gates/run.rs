@@ -15,7 +15,7 @@ use super::template::Subject;
 
 /// A message from a gate, with its index among the gates that were started.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Heard {
+pub enum Progress {
     Sample(Sample),
     Ended(usize, Verdict),
 }
@@ -23,7 +23,7 @@ pub enum Heard {
 /// Gates that are being evaluated. Dropping it stops them; a query that is running ends at its own time limit.
 #[derive(Debug)]
 pub struct Run {
-    heard: Receiver<Heard>,
+    heard: Receiver<Progress>,
     /// Indexes of the gates that have not ended.
     open: Vec<usize>,
     _going: Going,
@@ -41,26 +41,29 @@ impl Run {
             // A thread that cannot be started or dies is noticed later, because its gate has no verdict.
             let _ = thread::Builder::new().name(format!("gate {}", gate.name)).spawn(move || {
                 let tell = |heard| tell(&sender, heard);
-                let verdict = watch(&gate, &subject, soak, &earlier, &stop, &|sample| tell(Heard::Sample(sample)));
-                verdict.map(|verdict| tell(Heard::Ended(place, verdict)))
+                let verdict = watch(&gate, &subject, soak, &earlier, &stop, &|sample| tell(Progress::Sample(sample)));
+                verdict.map(|verdict| tell(Progress::Ended(place, verdict)))
             });
         }
         Run { heard, open: (0..gates.len()).collect(), _going: going }
     }
 
     /// The next messages, after waiting at most this long.
-    pub fn next(&mut self, patience: Duration) -> Vec<Heard> {
-        let first = match self.heard.recv_timeout(patience) {
+    pub fn next(&mut self, timeout: Duration) -> Vec<Progress> {
+        let first = match self.heard.recv_timeout(timeout) {
             Ok(heard) => heard,
             Err(RecvTimeoutError::Timeout) => return Vec::new(),
             // All threads have ended, some of them without a verdict, so there is nothing to wait for.
             Err(RecvTimeoutError::Disconnected) => {
                 let lost = Verdict::Inconclusive { reason: "the gate ended without a verdict".into() };
-                return std::mem::take(&mut self.open).into_iter().map(|at| Heard::Ended(at, lost.clone())).collect();
+                return std::mem::take(&mut self.open)
+                    .into_iter()
+                    .map(|at| Progress::Ended(at, lost.clone()))
+                    .collect();
             }
         };
-        let heard: Vec<Heard> = std::iter::once(first).chain(self.heard.try_iter()).collect();
-        self.open.retain(|place| !heard.iter().any(|it| matches!(it, Heard::Ended(ended, _) if ended == place)));
+        let heard: Vec<Progress> = std::iter::once(first).chain(self.heard.try_iter()).collect();
+        self.open.retain(|place| !heard.iter().any(|it| matches!(it, Progress::Ended(ended, _) if ended == place)));
         heard
     }
 
@@ -70,7 +73,7 @@ impl Run {
     }
 }
 
-fn tell(sender: &Sender<Heard>, heard: Heard) {
+fn tell(sender: &Sender<Progress>, heard: Progress) {
     // If the receiver is gone, the message is not needed.
     let _ = sender.send(heard);
 }

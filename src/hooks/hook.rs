@@ -118,14 +118,14 @@ impl Action {
     }
 
     /// The receiver, for people. It contains no secret.
-    pub fn place(&self) -> String {
+    pub fn receiver(&self) -> String {
         let udp = |host: &str, port: u16| format!("{host}:{port}");
         match self {
             Action::Command { command, .. } => command.clone(),
             // The path may be a secret, as with Slack.
             Action::Webhook(webhook) => match &webhook.url_file {
                 Some(file) => format!("the address in {}", file.display()),
-                None => crate::gates::client::place(&webhook.endpoint.url.fixed()).to_owned(),
+                None => crate::gates::client::authority(&webhook.endpoint.url.fixed()).to_owned(),
             },
             Action::Journald { socket } | Action::ScapSyslog { socket } => socket.display().to_string(),
             Action::Syslog { to: Receiver::Socket(socket) } => socket.display().to_string(),

@@ -90,7 +90,7 @@ impl Written {
     }
 
     /// Whether the death of the run's last deployer was announced.
-    pub fn is_said_to_be_dead(&self) -> bool {
+    pub fn is_death_announced(&self) -> bool {
         let of_life = |queued: &&Queued| {
             matches!(queued.announcement.event, EventKind::Started | EventKind::Resumed | EventKind::Unfinished)
         };

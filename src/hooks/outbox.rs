@@ -67,7 +67,7 @@ impl Outbox {
     }
 
     /// The names of the hooks that are told this announcement, without the given ones.
-    pub fn wanting(&self, announcement: &Announcement, without: &[String]) -> Vec<String> {
+    pub fn subscribers(&self, announcement: &Announcement, without: &[String]) -> Vec<String> {
         let wants = |hook: &&Hook| hook.wants(announcement) && !without.contains(&hook.name);
         self.hooks().filter(wants).map(|hook| hook.name.clone()).collect()
     }
@@ -86,8 +86,8 @@ impl Outbox {
         let item = || Item { number, ledger: ledger.cloned(), announcement: announcement.clone() };
         let event = announcement.event;
         let Some((hook, queue)) = self.hooks.iter_mut().find(|(hook, _)| hook.name == name) else {
-            let reason = "hooks.yaml has it no more".to_owned();
-            note(ledger, &announcement.id, name, &reason);
+            let reason = "it is no longer in hooks.yaml".to_owned();
+            record_failure(ledger, &announcement.id, name, &reason);
             self.unsent.push(Unsent { hook: name.to_owned(), event, reason });
             return number;
         };
@@ -100,7 +100,7 @@ impl Outbox {
                     TrySendError::Full(_) => format!("{LONGEST_QUEUE} announcements wait already"),
                     TrySendError::Disconnected(_) => "it cannot be run".to_owned(),
                 };
-                note(ledger, &announcement.id, name, &reason);
+                record_failure(ledger, &announcement.id, name, &reason);
                 self.unsent.push(Unsent { hook: name.to_owned(), event, reason });
             }
         }
@@ -111,7 +111,7 @@ impl Outbox {
     ///
     /// # Errors
     /// Why the hook was not told.
-    pub fn insist(&mut self, name: &str, queued: &Queued, ledger: Option<&Arc<Ledger>>) -> Result<(), String> {
+    pub fn send_and_wait(&mut self, name: &str, queued: &Queued, ledger: Option<&Arc<Ledger>>) -> Result<(), String> {
         let number = self.send_to(name, &Arc::new(queued.announcement.clone()), ledger);
         let Some(pending) = self.pending.iter().find(|pending| pending.item.number == number) else {
             return Err(self.unsent.pop().map(|unsent| unsent.reason).unwrap_or_default());
@@ -119,23 +119,23 @@ impl Outbox {
         let (limit, tries) = (pending.hook.timeout, pending.hook.retries + 1);
         let until = Instant::now() + (limit + GRACE) * tries;
         while self.pending.iter().any(|pending| pending.item.number == number) {
-            if !self.hear(until) {
+            if !self.process_outcome(until) {
                 self.pending.retain(|pending| pending.item.number != number);
-                return Err(format!("no end within {} s", limit.as_secs_f64()));
+                return Err(format!("it did not end within {} s", limit.as_secs_f64()));
             }
         }
         let failed = self.unsent.iter().rposition(|unsent| unsent.hook == name);
         match failed {
-            Some(place) => Err(self.unsent.remove(place).reason),
+            Some(index) => Err(self.unsent.remove(index).reason),
             None => Ok(()),
         }
     }
 
     /// Processes the next outcome, waiting for it until the given time. Returns whether there was one.
-    fn hear(&mut self, until: Instant) -> bool {
+    fn process_outcome(&mut self, until: Instant) -> bool {
         let Ok((number, outcome)) = self.ended.1.recv_deadline(until) else { return false };
-        let Some(place) = self.pending.iter().position(|pending| pending.item.number == number) else { return true };
-        let Pending { hook, item } = self.pending.remove(place);
+        let Some(index) = self.pending.iter().position(|pending| pending.item.number == number) else { return true };
+        let Pending { hook, item } = self.pending.remove(index);
         if let Outcome::Failed(reason) = outcome {
             self.unsent.push(Unsent { hook: hook.name.clone(), event: item.announcement.event, reason });
         }
@@ -149,39 +149,39 @@ impl Outbox {
 
     /// Whether anything is queued or being sent.
     pub fn is_busy(&mut self) -> bool {
-        while self.hear(Instant::now()) {}
+        while self.process_outcome(Instant::now()) {}
         !self.pending.is_empty()
     }
 
     /// The hooks for which something is queued or being sent.
-    pub fn waited_for(&self) -> Vec<&str> {
+    pub fn busy_hooks(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.pending.iter().map(|pending| pending.hook.name.as_str()).collect();
         names.dedup();
         names
     }
 
-    /// Waits for queued announcements, no longer than the time limit of the slowest hook and no longer than `patience`.
+    /// Waits for queued announcements, no longer than the time limit of the slowest hook and no longer than `timeout`.
     /// Then returns everything that was not sent.
-    pub fn finish(&mut self, patience: Duration) -> Vec<Unsent> {
+    pub fn finish(&mut self, timeout: Duration) -> Vec<Unsent> {
         let limit = self.pending.iter().map(|pending| pending.hook.timeout).max().unwrap_or_default();
-        let until = Instant::now() + limit.min(patience);
-        while !self.pending.is_empty() && self.hear(until) {}
-        while self.hear(Instant::now()) {}
+        let until = Instant::now() + limit.min(timeout);
+        while !self.pending.is_empty() && self.process_outcome(until) {}
+        while self.process_outcome(Instant::now()) {}
         std::mem::take(&mut self.unsent)
     }
 
     /// Gives up what is queued or being sent, and returns it.
     pub fn give_up(&mut self) -> Vec<Unsent> {
         let give_up = |Pending { hook, item }: Pending| {
-            let reason = format!("no end within {} s", hook.timeout.as_secs_f64());
-            note(item.ledger.as_ref(), &item.announcement.id, &hook.name, &reason);
+            let reason = format!("it did not end within {} s", hook.timeout.as_secs_f64());
+            record_failure(item.ledger.as_ref(), &item.announcement.id, &hook.name, &reason);
             Unsent { hook: hook.name.clone(), event: item.announcement.event, reason }
         };
         self.pending.drain(..).map(give_up).collect()
     }
 }
 
-fn note(ledger: Option<&Arc<Ledger>>, id: &str, hook: &str, reason: &str) {
+fn record_failure(ledger: Option<&Arc<Ledger>>, id: &str, hook: &str, reason: &str) {
     if let Some(ledger) = ledger {
         ledger.settle(id, hook, &Outcome::Failed(reason.to_owned()));
     }
@@ -193,7 +193,7 @@ fn start(hook: Arc<Hook>, ended: Sender<Ended>) -> Sender<Item> {
     // If the thread cannot be started, its channel is found disconnected.
     let _ = thread::Builder::new().name(format!("hook {}", hook.name)).spawn(move || {
         for item in receiver {
-            let outcome = tell(&hook, &item.announcement);
+            let outcome = send_with_retries(&hook, &item.announcement);
             if let Some(ledger) = &item.ledger {
                 ledger.settle(&item.announcement.id, &hook.name, &outcome);
             }
@@ -204,7 +204,7 @@ fn start(hook: Arc<Hook>, ended: Sender<Ended>) -> Sender<Item> {
 }
 
 /// Sends, with up to the hook's number of retries.
-fn tell(hook: &Hook, announcement: &Announcement) -> Outcome {
+fn send_with_retries(hook: &Hook, announcement: &Announcement) -> Outcome {
     let mut tries = 0;
     loop {
         match send(hook, announcement) {

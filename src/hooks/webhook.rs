@@ -47,7 +47,7 @@ pub fn send(webhook: &Webhook, announcement: &Announcement, timeout: Duration) -
         Some(file) => {
             let url = secret::read(file)?;
             if !["http://", "https://"].iter().any(|scheme| url.starts_with(scheme)) {
-                return Err(format!("{} holds no address that begins with http:// or https://", file.display()));
+                return Err(format!("{} contains no URL that begins with http:// or https://", file.display()));
             }
             secrets.push(url.clone());
             url
@@ -61,7 +61,7 @@ pub fn send(webhook: &Webhook, announcement: &Announcement, timeout: Duration) -
         status => {
             let said = answer.excerpt();
             let said = if said.is_empty() { said } else { format!(": {said}") };
-            Err(format!("{} answers with HTTP status {status}{said}", client::place(&url)))
+            Err(format!("{} answers with HTTP status {status}{said}", client::authority(&url)))
         }
     }
 }

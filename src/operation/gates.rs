@@ -140,7 +140,7 @@ pub fn backtest(
 ) -> Result<Vec<Backtest>, Refused> {
     let config = load(options)?;
     let gates = chosen(&config, names, front)?;
-    for gate in gates.iter().filter(|gate| !gate.source.remembers()) {
+    for gate in gates.iter().filter(|gate| !gate.source.has_history()) {
         let (name, kind) = (&gate.name, gate.source.name());
         front.tell(&format!("note: gate {name} is skipped: a gate of type {kind} cannot be asked about the past"));
     }
@@ -162,8 +162,8 @@ fn retell(gates: &[Gate], deployment: PastLooks, soak: Option<Duration>) -> Back
             group: look.group.clone(),
             hosts: look.hosts.clone(),
         };
-        let due = gates.iter().filter(|gate| gate.source.remembers() && gate.is_for(&look.group));
-        answers.extend(due.filter(|gate| gate.is_asked_on_the_way()).map(|gate| judge(gate, look, &subject, soak)));
+        let due = gates.iter().filter(|gate| gate.source.has_history() && gate.is_for(&look.group));
+        answers.extend(due.filter(|gate| gate.runs_during_deployment()).map(|gate| judge(gate, look, &subject, soak)));
     }
     Backtest { past: deployment.past, answers }
 }

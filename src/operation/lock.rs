@@ -106,7 +106,7 @@ impl LockScope {
             ..Announcement::new(EventKind::Locked, &about)
         };
         let mut outbox = Outbox::new(hooks);
-        let to = outbox.wanting(&locked, &[]);
+        let to = outbox.subscribers(&locked, &[]);
         outbox.send(&Queued { key: "locked".into(), to, announcement: locked }, None);
         LockAnnounced(outbox)
     }

@@ -1,7 +1,7 @@
 //! The steps around a command whose hosts are drained: every host is probed and locked before it, and released after it
 //! (R15). Without drains, a host only runs the command.
 
-use crate::deploy::{CONTACT_TIMEOUT, relay_remarks, twins};
+use crate::deploy::{CONTACT_TIMEOUT, find_duplicate, relay_remarks};
 use crate::fleet::{Call, Flow, HostId, Step, Task};
 use crate::wire::{Fault, Stage};
 
@@ -22,7 +22,7 @@ impl Story<'_, '_> {
         self.judge_contact()?;
         let fit = self.table.hosts().filter(|host| self.table.row(*host).waits()).collect();
         let call = Call::contact(Step::Hold, run.batch, CONTACT_TIMEOUT);
-        self.call(&call, "", fit, true, |table, host, result| (table.let_in(host, result.outcome), Flow::Continue));
+        self.call(&call, "", fit, true, |table, host, result| (table.admit(host, result.outcome), Flow::Continue));
         self.judge_contact()
     }
 
@@ -32,8 +32,8 @@ impl Story<'_, '_> {
             return Err(End::InterruptedUntouched);
         }
         let rows = &self.table.rows;
-        if let Some((one, other)) = twins(rows.iter().map(|row| (row.target, row.facts.as_ref()))) {
-            return Err(End::OneUnderTwoNames(one.clone(), other.clone()));
+        if let Some((one, other)) = find_duplicate(rows.iter().map(|row| (row.target, row.facts.as_ref()))) {
+            return Err(End::DuplicateHost(one.clone(), other.clone()));
         }
         if rows.iter().any(|row| matches!(row.outcome, Some(Err(Fault::Locked { .. })))) {
             return Err(End::Locked);

@@ -1,6 +1,6 @@
 //! The state of each host of a command.
 
-use crate::deploy::in_the_way;
+use crate::deploy::held_by_others;
 use crate::fleet::{HostId, HostIds, HostResult};
 use crate::report::{HostRow, RowState};
 use crate::targets::Target;
@@ -70,14 +70,14 @@ impl<'a> Table<'a> {
     /// Records the end of a host's probe.
     pub fn probed(&mut self, host: HostId, result: HostResult, run: &RunId) -> Outcome {
         let row = &mut self.rows[host.index()];
-        let unfit = result.facts.as_ref().and_then(|facts| in_the_way(facts, run));
+        let unfit = result.facts.as_ref().and_then(|facts| held_by_others(facts, run));
         row.state = result.facts.as_ref().map(|facts| facts.state.clone());
         row.facts = result.facts;
-        self.let_in(host, result.outcome.and(unfit.map_or(Ok(()), Err)))
+        self.admit(host, result.outcome.and(unfit.map_or(Ok(()), Err)))
     }
 
     /// Records whether the run may work on a host, after its probe or its lock.
-    pub fn let_in(&mut self, host: HostId, outcome: Outcome) -> Outcome {
+    pub fn admit(&mut self, host: HostId, outcome: Outcome) -> Outcome {
         if outcome.is_err() {
             self.rows[host.index()].refused = true;
             self.end(host, outcome.clone());

@@ -1,7 +1,7 @@
 //! The verdict on a command: one sentence and one exit status.
 
 use crate::deploy::health::Unwell;
-use crate::deploy::{one_under_two_names, still_drained};
+use crate::deploy::{duplicate_message, still_drained};
 use crate::exit_code::ExitCode;
 use crate::targets::{Target, fold};
 
@@ -26,7 +26,7 @@ pub enum End {
     LimitUntouched(usize),
     UsedUpUntouched(String),
     /// Two targets are one machine; nothing was touched.
-    OneUnderTwoNames(Target, Target),
+    DuplicateHost(Target, Target),
     InterruptedUntouched,
 }
 
@@ -53,7 +53,7 @@ pub fn judge(end: &End, table: &Table, run: &CommandRun) -> (String, ExitCode) {
             return untouched(format!("{failed} cannot be worked on, more than {}", limit(*at)), ExitCode::Failed);
         }
         End::UsedUpUntouched(why) => return untouched(why.clone(), ExitCode::Failed),
-        End::OneUnderTwoNames(one, other) => return untouched(one_under_two_names((one, other)), ExitCode::Usage),
+        End::DuplicateHost(one, other) => return untouched(duplicate_message((one, other)), ExitCode::Usage),
         End::InterruptedUntouched => return untouched("interrupted".to_owned(), ExitCode::Interrupted),
     };
     let those = |which: fn(&Row) -> bool| -> Vec<&Target> {

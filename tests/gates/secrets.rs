@@ -100,7 +100,7 @@ fn a_server_is_trusted_by_the_certificates_of_ca_file() {
     ask(&project, &["trusted"]).ends(0).says("pass  trusted  200");
     ask(&project, &["unknown"]).ends(1).says(": TLS: ").says("certificate verify failed");
     fs::write(&certificate, "no certificate\n").unwrap();
-    ask(&project, &["trusted"]).ends(1).says("holds no certificate in PEM");
+    ask(&project, &["trusted"]).ends(1).says("contains no certificate in PEM format");
     server.kill().unwrap();
     server.wait().unwrap();
 }

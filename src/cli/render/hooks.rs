@@ -21,7 +21,7 @@ pub fn text(hooks: &[ListedHook]) -> Page {
         [
             hook.name.clone(),
             hook.action.name().to_owned(),
-            format!("{}{group}{required}  to {}", on.join(", "), hook.action.place()),
+            format!("{}{group}{required}  to {}", on.join(", "), hook.action.receiver()),
         ]
     };
     if hooks.iter().all(|listed| listed.tried.is_empty()) {
@@ -96,7 +96,7 @@ impl<'a> HookRow<'a> {
             on: &hook.on,
             group: hook.group.as_deref(),
             required: hook.required,
-            to: hook.action.place(),
+            to: hook.action.receiver(),
             samples: tried.iter().map(sample).collect(),
         }
     }

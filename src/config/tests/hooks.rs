@@ -28,14 +28,14 @@ fn hooks_keep_the_order_of_the_file_and_have_their_defaults() {
     let zeta = &hooks[0];
     assert_eq!((zeta.on.as_slice(), zeta.retries), (&[EventKind::Started, EventKind::Finished][..], 2));
     assert!(zeta.required && zeta.group.as_deref() == Some("canary") && zeta.timeout == Duration::from_secs(3));
-    assert_eq!(zeta.action.place(), "chat");
+    assert_eq!(zeta.action.receiver(), "chat");
     let Action::Webhook(webhook) = &zeta.action else { panic!("{zeta:?}") };
     assert_eq!((webhook.method, webhook.signature_header.as_str()), ("POST", "X-Hoist-Signature"));
     assert_eq!((hooks[1].timeout, hooks[1].retries, hooks[1].required), (Duration::from_secs(10), 0, false));
     assert_eq!(hooks[2].action, Action::Syslog { to: Receiver::Socket("/dev/log".into()) });
     assert_eq!(hooks[3].action, Action::Syslog { to: Receiver::Udp { host: "log1".into(), port: 514 } });
-    assert_eq!(hooks[4].action.place(), "127.0.0.1:8125");
-    assert_eq!(hooks[5].action.place(), "a@b, c@d");
+    assert_eq!(hooks[4].action.receiver(), "127.0.0.1:8125");
+    assert_eq!(hooks[5].action.receiver(), "a@b, c@d");
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn the_environment_replaces_hooks_and_switches_them_off_and_so_it_does_with_thos
     let hooks = repo.config().hooks().unwrap().0;
     assert_eq!(named(&hooks), ["tcpircbot", "syslog", "b", "d"]);
     assert_eq!(hooks[2].on, [EventKind::Finished]);
-    assert_eq!((hooks[0].action.place().as_str(), hooks[0].timeout), ("irc:9200", Duration::from_secs(1)));
+    assert_eq!((hooks[0].action.receiver().as_str(), hooks[0].timeout), ("irc:9200", Duration::from_secs(1)));
     let mut config = repo.config();
     config.forgo_hook("tcpircbot");
     assert_eq!(config.forgone_hooks(), ["tcpircbot"]);

@@ -37,7 +37,7 @@ impl Table {
     }
 
     /// What each host reported about itself.
-    pub fn faces(&self) -> impl Iterator<Item = (&Target, Option<&Facts>)> {
+    pub fn facts(&self) -> impl Iterator<Item = (&Target, Option<&Facts>)> {
         self.rows.iter().map(|row| (&row.target, row.facts.as_ref()))
     }
 
@@ -63,16 +63,16 @@ impl Table {
         row.trouble = Some(Failure { stage, fault });
     }
 
-    /// Records the probe's result. `unfit` says why a host that answered cannot be deployed to.
-    pub fn probed(&mut self, host: HostId, result: HostResult, unfit: Option<Fault>) {
+    /// Records the probe's result. `unusable` says why a host that answered cannot be deployed to.
+    pub fn probed(&mut self, host: HostId, result: HostResult, unusable: Option<Fault>) {
         if let Some(facts) = result.facts {
             let row = &mut self.rows[host.index()];
             row.links = Some(facts.state.clone());
             row.facts = Some(facts);
         }
-        match (result.outcome, unfit) {
+        match (result.outcome, unusable) {
             (Ok(()), None) => self.go(host, HostState::Ready),
-            (Ok(()), Some(unfit)) => self.fail(host, None, unfit, HostState::Refused),
+            (Ok(()), Some(unusable)) => self.fail(host, None, unusable, HostState::Refused),
             (Err(fault), _) => self.no_contact(host, fault),
         }
     }

@@ -31,8 +31,8 @@ pub(super) fn open(route: &Route) -> Result<(Session, Socket), ConnectError> {
     let account = format!("{}@{}:{}", route.user, route.host, route.port);
     let memory = &route.network.keys;
     // A host behind a jump host does not wait: others may be waiting for the login to the jump host itself.
-    let patience = if matches!(route.way, Way::Behind(_)) { Duration::ZERO } else { route.connect_timeout };
-    let mut progress = route.keys.begin(memory, &account, patience);
+    let timeout = if matches!(route.way, Way::Behind(_)) { Duration::ZERO } else { route.connect_timeout };
+    let mut progress = route.keys.begin(memory, &account, timeout);
     let opened = log_in(route, &mut progress);
     route.keys.end(&progress, memory, &account);
     opened
@@ -41,7 +41,7 @@ pub(super) fn open(route: &Route) -> Result<(Session, Socket), ConnectError> {
 fn log_in(route: &Route, progress: &mut Progress) -> Result<(Session, Socket), ConnectError> {
     loop {
         let attempt = Attempt { route };
-        let (session, socket, permit) = attempt.patient_handshake()?;
+        let (session, socket, permit) = attempt.handshake_with_retries()?;
         match route.keys.log_in(&session, &route.user, progress, route.connect_timeout) {
             Login::In => return Ok((session, socket)),
             Login::Again(pause) => {
@@ -56,7 +56,7 @@ fn log_in(route: &Route, progress: &mut Progress) -> Result<(Session, Socket), C
             }
             Login::Refused(refusal) => {
                 hang_up(session, &socket);
-                let message = refusal.in_words(&route.name, &route.user);
+                let message = refusal.message(&route.name, &route.user);
                 return Err(ConnectError::new(ConnectErrorKind::Auth, message));
             }
             Login::Broken(error) => {
@@ -158,7 +158,7 @@ impl Attempt<'_> {
 
     /// A handshake that is repeated if the peer closes the connection: a server drops connections at random if too many
     /// are not logged in yet (MaxStartups in sshd_config(5), by default 10).
-    fn patient_handshake(&self) -> Result<(Session, Socket, Option<LoginPermit<'_>>), ConnectError> {
+    fn handshake_with_retries(&self) -> Result<(Session, Socket, Option<LoginPermit<'_>>), ConnectError> {
         let until = Instant::now() + self.timeout();
         let mut pause = FIRST_PAUSE;
         loop {

@@ -88,7 +88,7 @@ impl Announcer {
         for left in before.left() {
             state.outbox.send(&left, state.ledger.as_ref());
         }
-        if !before.is_said_to_be_dead() {
+        if !before.is_death_announced() {
             state.announce(None, Announcement::new(EventKind::Unfinished, &state.about));
         }
         let does = if undoes { "rolls back what was not finished" } else { "goes on with what was not finished" };
@@ -117,7 +117,7 @@ impl Announcer {
             let failed = state.outbox.finish(SHORT);
             state.outbox.keep(failed);
             let busy = state.outbox.is_busy();
-            busy.then(|| format!("waiting for hooks: {}", state.outbox.waited_for().join(", ")))
+            busy.then(|| format!("waiting for hooks: {}", state.outbox.busy_hooks().join(", ")))
         })
         .flatten()
     }
@@ -173,7 +173,7 @@ impl State {
         if !self.told.insert(key.clone()) {
             return None;
         }
-        let to = self.outbox.wanting(&announcement, &self.without);
+        let to = self.outbox.subscribers(&announcement, &self.without);
         Some(Queued { key, to, announcement })
     }
 
@@ -202,7 +202,7 @@ impl State {
             if let Some(ledger) = &self.ledger {
                 ledger.queue(&one);
             }
-            let Err(why) = self.outbox.insist(name, &one, self.ledger.as_ref()) else {
+            let Err(why) = self.outbox.send_and_wait(name, &one, self.ledger.as_ref()) else {
                 was_told.push(name.clone());
                 continue;
             };

@@ -36,7 +36,7 @@ pub fn catch_up(config: &Config, outbox: &mut Outbox, but: Option<&str>) -> Vec<
         let is_over = fate != Fate::Unfinished;
         let missing = match fate {
             Fate::Live => None,
-            Fate::Unfinished if before.is_said_to_be_dead() => None,
+            Fate::Unfinished if before.is_death_announced() => None,
             Fate::Unfinished => Some(Announcement::new(EventKind::Unfinished, &about)),
             _ if before.has("finished") || before.queued.is_empty() => None,
             Fate::Ended { verdict, status } => Some(ended(&about, verdict, status)),
@@ -49,7 +49,7 @@ pub fn catch_up(config: &Config, outbox: &mut Outbox, but: Option<&str>) -> Vec<
             announcement.id = format!("{run}-{}", before.queued.len() + 1);
             let is_end = announcement.event == EventKind::Finished;
             let key = if is_end { "finished".to_owned() } else { announcement.id.clone() };
-            let queued = Queued { key, to: outbox.wanting(&announcement, &before.without), announcement };
+            let queued = Queued { key, to: outbox.subscribers(&announcement, &before.without), announcement };
             ledger.queue(&queued);
             outbox.send(&queued, Some(&ledger));
         }

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::deploy::health::{GateEvent, Gates, Health, Look};
 use crate::deploy::{GatePlan, Plan};
 use crate::fleet::Flow;
-use crate::gates::{Gate, Heard, Run, Subject, Verdict};
+use crate::gates::{Gate, Progress, Run, Subject, Verdict};
 use crate::wire::Revision;
 
 use super::observe::Observations;
@@ -60,7 +60,7 @@ impl<'a> ServiceGates<'a> {
             let without = |reason: String| Health::Inconclusive { gate: plan.name.clone(), reason };
             let gates = self.gates.as_ref().map_err(|error| without(error.clone()))?;
             let gate = gates.iter().find(|gate| gate.name == plan.name);
-            gate.ok_or_else(|| without("the run began with it, and gates.yaml has it no more".to_owned()))
+            gate.ok_or_else(|| without("the run began with it, and it is no longer in gates.yaml".to_owned()))
         };
         due.map(of).collect()
     }
@@ -157,13 +157,13 @@ impl<'g> Watch<'g> {
         self.end.saturating_duration_since(Instant::now())
     }
 
-    fn hear(&mut self, heard: Heard, events: &mut Vec<GateEvent>) {
+    fn hear(&mut self, heard: Progress, events: &mut Vec<GateEvent>) {
         match heard {
-            Heard::Sample(sample) => {
+            Progress::Sample(sample) => {
                 self.unheard.retain(|name| *name != sample.gate);
                 events.push(GateEvent::Sample(sample));
             }
-            Heard::Ended(place, verdict) => {
+            Progress::Ended(place, verdict) => {
                 let gate = self.gates[place];
                 self.unheard.retain(|name| *name != gate.name);
                 if gate.observe {

@@ -105,14 +105,14 @@ impl Multiplexer {
         lock(&self.state).channels
     }
 
-    /// Whether a channel has been opening for longer than `patience`.
-    pub fn is_stuck(&self, patience: Duration) -> bool {
-        lock(&self.state).opening.is_some_and(|since| since.elapsed() > patience)
+    /// Whether a channel has been opening for longer than `timeout`.
+    pub fn is_stuck(&self, timeout: Duration) -> bool {
+        lock(&self.state).opening.is_some_and(|since| since.elapsed() > timeout)
     }
 
     /// Opens a connection from the remote end of the session. It waits while another one is being opened, until that
-    /// one has taken longer than `patience`.
-    pub fn open(&self, host: &str, port: u16, patience: Duration, until: Instant) -> Result<UnixStream, Refusal> {
+    /// one has taken longer than `timeout`.
+    pub fn open(&self, host: &str, port: u16, timeout: Duration, until: Instant) -> Result<UnixStream, Refusal> {
         let (answer, answered) = sync_channel(1);
         let number = {
             let mut state = lock(&self.state);
@@ -125,14 +125,14 @@ impl Multiplexer {
             number
         };
         self.wake();
-        self.await_answer(number, &answered, patience, until)
+        self.await_answer(number, &answered, timeout, until)
     }
 
     fn await_answer(
         &self,
         number: u64,
         answered: &Receiver<Result<UnixStream, Refusal>>,
-        patience: Duration,
+        timeout: Duration,
         until: Instant,
     ) -> Result<UnixStream, Refusal> {
         loop {
@@ -145,7 +145,7 @@ impl Multiplexer {
                 Err(RecvTimeoutError::Timeout) => {}
             }
             let mut state = lock(&self.state);
-            let stuck = state.opening.is_some_and(|since| since.elapsed() > patience);
+            let stuck = state.opening.is_some_and(|since| since.elapsed() > timeout);
             let waits = state.waiting.iter().position(|request| request.number == number);
             let late = Instant::now() >= until;
             match waits {

@@ -62,8 +62,8 @@ pub fn start(command: &str, on_complaint: impl Fn(&str) + Send + 'static) -> std
 }
 
 /// Waits until a condition is true, at most for this time; returns whether it is.
-fn within(patience: Duration, is_true: impl Fn() -> bool) -> bool {
-    let until = Instant::now() + patience;
+fn within(timeout: Duration, is_true: impl Fn() -> bool) -> bool {
+    let until = Instant::now() + timeout;
     loop {
         if is_true() {
             return true;
@@ -103,8 +103,8 @@ impl Running {
         self.child.lock().unwrap_or_else(PoisonError::into_inner).try_wait().ok().flatten()
     }
 
-    fn ends_within(&self, patience: Duration) -> bool {
-        within(patience, || self.has_ended().is_some())
+    fn ends_within(&self, timeout: Duration) -> bool {
+        within(timeout, || self.has_ended().is_some())
     }
 
     fn signal(&self, signal: Signal) {

@@ -17,7 +17,7 @@ use crate::fleet::ssh::keys::agent;
 
 /// Calls `work` with the path of a socket that relays one connection to the agent at `socket`. Also returns the agent's
 /// error, if there was one.
-pub fn through<T>(socket: &Path, patience: Duration, work: impl FnOnce(&Path) -> T) -> io::Result<(T, Option<String>)> {
+pub fn through<T>(socket: &Path, timeout: Duration, work: impl FnOnce(&Path) -> T) -> io::Result<(T, Option<String>)> {
     let folder = tempfile::Builder::new().prefix("hoist-agent-").tempdir()?;
     // Paths through /proc/self/fd are short, however long the path of the folder is. The folder is removed early, so
     // that nothing is left on disk if this process is killed.
@@ -29,7 +29,7 @@ pub fn through<T>(socket: &Path, patience: Duration, work: impl FnOnce(&Path) ->
     drop(folder);
     std::thread::scope(|scope| {
         let server = std::thread::Builder::new().name("agent".into()).stack_size(128 << 10);
-        let server = server.spawn_scoped(scope, || serve(&listener, socket, patience))?;
+        let server = server.spawn_scoped(scope, || serve(&listener, socket, timeout))?;
         let done = work(&at(&door));
         // The library may not have connected.
         let _ = rustix::net::shutdown(&listener, rustix::net::Shutdown::Both);
@@ -39,17 +39,17 @@ pub fn through<T>(socket: &Path, patience: Duration, work: impl FnOnce(&Path) ->
 }
 
 /// Relays the requests of one connection until it is closed.
-fn serve(listener: &UnixListener, socket: &Path, patience: Duration) -> io::Result<()> {
+fn serve(listener: &UnixListener, socket: &Path, timeout: Duration) -> io::Result<()> {
     let Ok((mut asks, _)) = listener.accept() else { return Ok(()) };
     let mut agent: Option<UnixStream> = None;
     // The library runs in this process: it sends requests at once or closes the socket, so its side needs no limit.
     while let Ok(question) = agent::read_message(&mut asks, None) {
         let agent = match &mut agent {
             Some(agent) => agent,
-            None => agent.insert(agent::connect(socket, patience)?),
+            None => agent.insert(agent::connect(socket, timeout)?),
         };
-        let answer = agent::exchange(agent, &question, patience)?;
-        if asks.write_all(&agent::framed(&answer)).is_err() {
+        let answer = agent::exchange(agent, &question, timeout)?;
+        if asks.write_all(&agent::with_length_prefix(&answer)).is_err() {
             break;
         }
     }

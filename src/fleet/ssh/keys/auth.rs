@@ -60,11 +60,11 @@ impl Keys {
 
     /// A login at the account `at`: it begins with the candidate that got in there last time, then the one that last
     /// won elsewhere, and keeps this order over all of its connections.
-    pub fn begin(&self, memory: &KeyMemory, at: &str, patience: Duration) -> Progress {
+    pub fn begin(&self, memory: &KeyMemory, at: &str, timeout: Duration) -> Progress {
         let candidates = &self.identities.candidates;
         let place = |id: String| candidates.iter().position(|candidate| candidate.key_id() == id);
         let here = memory.of(at).and_then(place);
-        let leads = here.is_none() && !patience.is_zero() && self.takes_lead(patience);
+        let leads = here.is_none() && !timeout.is_zero() && self.takes_lead(timeout);
         let won = Some(self.won.load(Ordering::Relaxed)).filter(|won| *won < candidates.len());
         let elsewhere = won.or_else(|| memory.usual().and_then(place));
         let mut order: Vec<usize> = here.into_iter().chain(elsewhere).chain(0..candidates.len()).collect();
@@ -74,13 +74,13 @@ impl Keys {
     }
 
     /// Whether this login goes ahead of the others; one that does not waits for the one that does.
-    fn takes_lead(&self, patience: Duration) -> bool {
+    fn takes_lead(&self, timeout: Duration) -> bool {
         let mut lead = self.lead.lock().unwrap_or_else(PoisonError::into_inner);
         if *lead == Lead::Free {
             *lead = Lead::Taken;
             return true;
         }
-        let until = Instant::now() + patience;
+        let until = Instant::now() + timeout;
         while *lead == Lead::Taken {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -104,7 +104,7 @@ impl Keys {
     }
 
     /// Tries candidates on a fresh session, from where the login has come to.
-    pub fn log_in(&self, session: &Session, user: &str, progress: &mut Progress, patience: Duration) -> Login {
+    pub fn log_in(&self, session: &Session, user: &str, progress: &mut Progress, timeout: Duration) -> Login {
         if progress.asks {
             progress.hear(session, user);
             if session.authenticated() {
@@ -115,7 +115,7 @@ impl Keys {
             }
         }
         let mut tries = 0;
-        match self.try_all(session, user, progress, patience, &mut tries) {
+        match self.try_all(session, user, progress, timeout, &mut tries) {
             Login::Again(_) => {
                 // A server that closes a connection may give a reason.
                 server_text::last_words().into_iter().for_each(|words| progress.hear_said(words));
@@ -131,7 +131,7 @@ impl Keys {
         session: &Session,
         user: &str,
         progress: &mut Progress,
-        patience: Duration,
+        timeout: Duration,
         tries: &mut usize,
     ) -> Login {
         let candidates = &self.identities.candidates;
@@ -145,7 +145,7 @@ impl Keys {
                 return again;
             }
             let began = Instant::now();
-            match self.try_one(session, user, candidate, patience) {
+            match self.try_one(session, user, candidate, timeout) {
                 Ok(()) if session.authenticated() => {
                     self.won.store(at, Ordering::Relaxed);
                     progress.won = Some(at);
@@ -157,7 +157,7 @@ impl Keys {
                     progress.agent_error = Some(why);
                 }
                 Err(AttemptFailure::Session(error)) if was_not_answered(&error) => {
-                    if began.elapsed() >= patience {
+                    if began.elapsed() >= timeout {
                         return Login::Broken(ssh2::Error::new(error_code::TIMEOUT, "no answer to a key"));
                     }
                     let accepted = was_accepted(&error);
@@ -229,7 +229,7 @@ impl Keys {
         session: &Session,
         user: &str,
         candidate: &Candidate,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<(), AttemptFailure> {
         let key = match candidate {
             Candidate::File { private, certificate, .. } => {
@@ -250,7 +250,7 @@ impl Keys {
             }
         };
         let socket = self.identities.agent.as_deref().unwrap_or(Path::new(""));
-        match relay::through(socket, patience, with_agent) {
+        match relay::through(socket, timeout, with_agent) {
             Ok((_, Some(why))) => Err(AttemptFailure::Agent(why)),
             Ok((Err(error), None)) if error.message().starts_with("Callback ") => {
                 let why = "the agent refused to sign with it";
@@ -284,7 +284,7 @@ enum AttemptFailure {
 /// The progress of a login over all of its connections.
 #[derive(Debug, Default)]
 pub(in crate::fleet::ssh) struct Progress {
-    /// The candidates, by their places, in the order in which they are tried.
+    /// The indexes of the candidates, in the order in which they are tried.
     order: Vec<usize>,
     /// Which one of `order` is next.
     next: usize,
@@ -342,15 +342,15 @@ impl Progress {
         let offered = self.order.iter().take(self.next).filter_map(|at| candidates.get(*at));
         let tried: Vec<&Candidate> =
             offered.filter(|candidate| !self.passes_over(candidate) && !unusable(candidate)).collect();
-        let troubles = self.agent_error.iter().chain(&self.unusable).chain(&identities.notes).cloned();
+        let not_offered = self.agent_error.iter().chain(&self.unusable).chain(&identities.notes).cloned();
         Refusal {
-            doubts: match reason {
-                Reason::NoKey => tried.iter().filter_map(|candidate| candidate.doubt(user)).collect(),
+            certificate_problems: match reason {
+                Reason::NoKey => tried.iter().filter_map(|candidate| candidate.problem(user)).collect(),
                 _ => Vec::new(),
             },
             reason,
             tried: tried.iter().map(ToString::to_string).collect(),
-            troubles: troubles.collect(),
+            not_offered: not_offered.collect(),
             methods: self.methods.clone(),
             said: self.said.clone(),
         }

@@ -1,4 +1,4 @@
-//! One way to log in: a key of the agent, or a private key's file.
+//! One key to log in with: from the agent, or from a private key file.
 
 use std::path::PathBuf;
 
@@ -7,12 +7,12 @@ use super::certificate;
 use super::certificate::Certificate;
 use crate::fleet::ssh::known_hosts::fingerprint;
 
-/// One way to show who the operator is.
+/// A key that a server may accept.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Candidate {
-    /// A key that the agent signs with.
+    /// A key in the agent, which signs with it.
     Agent(AgentKey),
-    /// A private key that is not encrypted, in memory, and the certificate that is shown with it, as its file has it.
+    /// An unencrypted private key, in memory, and the certificate that is presented with it.
     File { path: PathBuf, private: String, certificate: Option<Certificate> },
 }
 
@@ -35,7 +35,7 @@ impl std::fmt::Display for Candidate {
 }
 
 impl Candidate {
-    /// By what it is known again, in another process too.
+    /// An identifier that is the same in every process.
     pub fn key_id(&self) -> String {
         match self {
             Candidate::Agent(key) => fingerprint(&key.blob),
@@ -43,8 +43,8 @@ impl Candidate {
         }
     }
 
-    /// Why a server may have refused it for `user`, where it is a certificate.
-    pub fn doubt(&self, user: &str) -> Option<String> {
+    /// Why a server may have refused it for `user`, if it is a certificate.
+    pub fn problem(&self, user: &str) -> Option<String> {
         let (name, blob) = match self {
             Candidate::Agent(key) => (self.to_string(), &key.blob),
             Candidate::File { certificate, .. } => {
@@ -52,6 +52,6 @@ impl Candidate {
                 (certificate.path.display().to_string(), &certificate.blob)
             }
         };
-        certificate::doubt(blob, user).map(|doubt| format!("of the certificate {name}: {doubt}"))
+        certificate::problem(blob, user).map(|problem| format!("the certificate {name} {problem}"))
     }
 }

@@ -1,4 +1,4 @@
-//! User certificates: a key that an authority has signed (PROTOCOL.certkeys of OpenSSH).
+//! User certificates: public keys signed by a certificate authority (PROTOCOL.certkeys of OpenSSH).
 
 use std::path::{Path, PathBuf};
 
@@ -12,23 +12,23 @@ use crate::fleet::ssh::transport::server_text::in_one_line;
 
 const SUFFIX: &str = "-cert-v01@openssh.com";
 
-/// A certificate as its file has it.
+/// A certificate file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
     pub path: PathBuf,
-    /// The file's line.
+    /// The line in the file.
     pub text: String,
     /// The certificate in SSH's wire format.
     pub blob: Vec<u8>,
-    /// The plain public key that it certifies, in the same format.
+    /// The public key that it certifies, in the same format.
     pub key: Vec<u8>,
 }
 
 impl Certificate {
-    /// Reads a file.
+    /// Reads a certificate file.
     ///
     /// # Errors
-    /// It is not there, or no certificate of a type that can be used.
+    /// It cannot be read, or is not a certificate of a supported type.
     pub fn read(path: &Path) -> anyhow::Result<Certificate> {
         let shown = path.display();
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the certificate {shown}"))?;
@@ -38,14 +38,14 @@ impl Certificate {
         Ok(Certificate { path: path.to_owned(), text, blob, key })
     }
 
-    /// The one that lies beside a key's file, if there is one.
+    /// The certificate next to a key file, if there is one.
     pub fn beside(key: &Path) -> Option<Certificate> {
         let name = key.to_str()?;
         let path = PathBuf::from(format!("{}-cert.pub", name.strip_suffix(".pub").unwrap_or(name)));
         Certificate::read(&path).ok()
     }
 
-    /// Why it is of no use although the agent holds its key: the agent shows what it holds, and nothing else.
+    /// The message if the agent holds the key but not the certificate: an agent presents only what it holds.
     pub fn not_held(&self) -> String {
         format!(
             "the agent holds the key of the certificate {}, but not the certificate: save it next to the key as \
@@ -55,10 +55,10 @@ impl Certificate {
     }
 }
 
-/// Why a server may have refused this certificate (SSH's wire format) for `user`; `None`: it is none.
+/// Why a server may have refused this certificate (SSH's wire format) for `user`; `None`: it is not a certificate.
 ///
-/// Its own fields tell what is certainly wrong; whether the server trusts its authority only the server knows.
-pub fn doubt(blob: &[u8], user: &str) -> Option<String> {
+/// Its fields show what is certainly wrong. Only the server knows whether it trusts the authority.
+pub fn problem(blob: &[u8], user: &str) -> Option<String> {
     let (_, mut rest) = certified(blob)?;
     let mut number = |length: usize| {
         let (bytes, after) = rest.split_at_checked(length)?;
@@ -83,8 +83,8 @@ pub fn doubt(blob: &[u8], user: &str) -> Option<String> {
     let authority = fingerprint(take_string(&mut rest)?);
     let now = clock::seconds();
     let at = |seconds| clock::utc_of(seconds).unwrap_or_else(|| "a time beyond every calendar".into());
-    // 1: of a user, 2: of a host.
     let mut wrong = Vec::new();
+    // 1: a user's, 2: a host's.
     if kind != 1 {
         wrong.push("is for a host, not for a user".to_owned());
     }
@@ -101,10 +101,10 @@ pub fn doubt(blob: &[u8], user: &str) -> Option<String> {
     if wrong.is_empty() {
         wrong.push(format!("is signed by the {authority}, which the server may not trust (TrustedUserCAKeys)"));
     }
-    Some(format!("it {}", wrong.join(", and ")))
+    Some(wrong.join(", and "))
 }
 
-/// The plain key inside of a certificate, and what follows it. Its fields follow the type and a nonce.
+/// The public key in a certificate, and the rest after it. The key's fields follow the type and a nonce.
 fn certified(blob: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     let mut rest = blob;
     let kind = std::str::from_utf8(take_string(&mut rest)?).ok()?.strip_suffix(SUFFIX)?;
@@ -114,14 +114,14 @@ fn certified(blob: &[u8]) -> Option<(Vec<u8>, &[u8])> {
         _ => return None,
     };
     let _nonce = take_string(&mut rest)?;
-    let mut key = with_length(kind.as_bytes())?;
+    let mut key = with_length_prefix(kind.as_bytes())?;
     for _ in 0..fields {
-        key.extend(with_length(take_string(&mut rest)?)?);
+        key.extend(with_length_prefix(take_string(&mut rest)?)?);
     }
     Some((key, rest))
 }
 
-fn with_length(bytes: &[u8]) -> Option<Vec<u8>> {
+fn with_length_prefix(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut string = u32::try_from(bytes.len()).ok()?.to_be_bytes().to_vec();
     string.extend(bytes);
     Some(string)
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_certificate_is_read_in_the_certificate() {
+    fn what_is_wrong_with_a_certificate_is_read_from_its_fields() {
         let dir = tempfile::tempdir().unwrap();
         let keygen = |arguments: &[&str]| {
             let done = Command::new("ssh-keygen").arg("-q").args(arguments).current_dir(dir.path()).status().unwrap();
@@ -173,12 +173,12 @@ mod tests {
         ] {
             keygen(&[&["-s", "ca", "-I", "me"], flags, &["key.pub"]].concat());
             let certificate = Certificate::beside(&dir.path().join("key")).unwrap();
-            let doubt = doubt(&certificate.blob, "root").unwrap();
-            assert!(doubt.contains(words), "{flags:?}: {doubt}");
+            let problem = problem(&certificate.blob, "root").unwrap();
+            assert!(problem.contains(words), "{flags:?}: {problem}");
             for cut in 0..certificate.blob.len() {
-                let _ = super::doubt(&certificate.blob[..cut], "root");
+                let _ = super::problem(&certificate.blob[..cut], "root");
             }
-            assert_eq!(super::doubt(&certificate.key, "root"), None);
+            assert_eq!(super::problem(&certificate.key, "root"), None);
         }
     }
 }

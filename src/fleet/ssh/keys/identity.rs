@@ -34,9 +34,9 @@ fn note(notes: &mut Vec<String>, why: String) {
 }
 
 /// Where keys and agents are looked for.
-struct Places {
+struct Paths {
     home: Option<PathBuf>,
-    keyholder: keyholder::Places,
+    keyholder: keyholder::Paths,
 }
 
 impl Identities {
@@ -46,8 +46,8 @@ impl Identities {
     /// A key that was asked for by name and cannot be used, or no key at all. The operator has to fix these; nothing
     /// has been connected yet.
     pub fn load(wanted: &Wanted) -> anyhow::Result<Identities> {
-        let places = Places { home: crate::fleet::ssh::options::home(), keyholder: keyholder::Places::default() };
-        Identities::load_from(wanted, &places)
+        let paths = Paths { home: crate::fleet::ssh::options::home(), keyholder: keyholder::Paths::default() };
+        Identities::load_from(wanted, &paths)
     }
 
     fn of_keyholder(found: keyholder::HeldKey) -> Identities {
@@ -55,22 +55,22 @@ impl Identities {
         Identities { candidates, agent: Some(found.agent), notes: Vec::new(), warnings: Vec::new() }
     }
 
-    fn load_from(wanted: &Wanted, places: &Places) -> anyhow::Result<Identities> {
+    fn load_from(wanted: &Wanted, paths: &Paths) -> anyhow::Result<Identities> {
         if let Some(name) = &wanted.keyholder_key {
-            let named = places.keyholder.named(name, wanted);
+            let named = paths.keyholder.named(name, wanted);
             return named
                 .map(Identities::of_keyholder)
                 .with_context(|| format!("keyholder_key {name:?} cannot be used"));
         }
         let (mut notes, mut warnings) = (Vec::new(), Vec::new());
-        match wanted.keyholder_user.as_ref().and_then(|user| places.keyholder.of_user(user, wanted)) {
+        match wanted.keyholder_user.as_ref().and_then(|user| paths.keyholder.of_user(user, wanted)) {
             Some(Ok(found)) => return Ok(Identities::of_keyholder(found)),
             Some(Err(error)) => notes.push(format!("{error:#}")),
             None => {}
         }
         let mut held = match &wanted.agent {
             Some(socket) => {
-                let listed = agent::list(socket, wanted.patience);
+                let listed = agent::list(socket, wanted.timeout);
                 let failed = listed.is_err();
                 let held = listed.unwrap_or_else(|error| {
                     note(&mut notes, format!("{error:#}"));
@@ -90,7 +90,7 @@ impl Identities {
                 Err(error) => notes.push(format!("{error:#}")),
             }
         }
-        let files = match (&wanted.files, &places.home) {
+        let files = match (&wanted.files, &paths.home) {
             (Some(files), _) => files.clone(),
             (None, Some(home)) => USUAL_KEYS.iter().map(|name| home.join(".ssh").join(name)).collect(),
             (None, None) => Vec::new(),
@@ -176,7 +176,7 @@ fn candidates(
         None if !candidates.is_empty() && left.is_empty() => {}
         _ => {
             let private = key.usable(path)?;
-            Exposed::look(path)?;
+            Exposed::check(path)?;
             let file = |certificate: Option<&Certificate>| Candidate::File {
                 path: path.to_owned(),
                 private: private.clone(),
@@ -206,10 +206,10 @@ mod tests {
         assert!(done.success());
     }
 
-    fn places(home: &Path) -> Places {
-        Places {
+    fn paths(home: &Path) -> Paths {
+        Paths {
             home: Some(home.to_owned()),
-            keyholder: keyholder::Places { keys: home.join("keyholder.d"), agent: home.join("proxy.sock") },
+            keyholder: keyholder::Paths { keys: home.join("keyholder.d"), agent: home.join("proxy.sock") },
         }
     }
 
@@ -218,7 +218,7 @@ mod tests {
     }
 
     fn error(options: &SshOptions, home: &Path) -> String {
-        format!("{:#}", Identities::load_from(&wanted(options), &places(home)).unwrap_err())
+        format!("{:#}", Identities::load_from(&wanted(options), &paths(home)).unwrap_err())
     }
 
     #[test]
@@ -231,7 +231,7 @@ mod tests {
             let error = error(&options, dir.path());
             assert!(error.contains("is encrypted") && error.contains(name), "{error}");
             keygen(&path, &["-p", "-P", "secret", "-N", "", "-m", format]);
-            let loaded = Identities::load_from(&wanted(&options), &places(dir.path())).unwrap();
+            let loaded = Identities::load_from(&wanted(&options), &paths(dir.path())).unwrap();
             assert!(matches!(&loaded.candidates[..], [Candidate::File { .. }]), "{name}");
         }
     }

@@ -1,4 +1,4 @@
-//! Files of keys: which key is in one, and whether it can be used.
+//! Key files: which key a file contains, and whether it can be used.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -9,18 +9,18 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::agent::take_string;
 
-/// A key file as it was found.
+/// The contents of a key file.
 pub struct KeyFile {
-    /// `None`: only the public half is there.
+    /// `None`: the file has only the public key.
     pub private: Option<String>,
     pub encrypted: bool,
-    /// `None` where it cannot be told without the passphrase.
+    /// `None`: it cannot be determined without the passphrase.
     pub public: Option<Vec<u8>>,
 }
 
 impl KeyFile {
     /// # Errors
-    /// It cannot be read, or holds no key.
+    /// It cannot be read, or contains no key.
     pub fn read(path: &Path) -> anyhow::Result<KeyFile> {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("cannot read the identity {}", path.display()))?;
@@ -37,14 +37,14 @@ impl KeyFile {
             Some((encrypted, public)) => (encrypted, Some(public)),
             None => (text.contains("BEGIN ENCRYPTED") || text.contains("Proc-Type: 4,ENCRYPTED"), None),
         };
-        // What stands in the key itself cannot be out of date, unlike the file beside it.
+        // Unlike the .pub file next to it, the header of the private key cannot be out of date.
         Ok(KeyFile { private: Some(text), encrypted, public: inside.or(beside) })
     }
 
     /// The private key of the file at `path`.
     ///
     /// # Errors
-    /// It is not there, or is encrypted.
+    /// The file has no private key, or the key is encrypted.
     pub fn usable(self, path: &Path) -> anyhow::Result<String> {
         let path = path.display();
         match self.private {
@@ -60,7 +60,7 @@ impl KeyFile {
     }
 }
 
-/// A private key that others could read or write, which OpenSSH does not use either.
+/// A private key that others can read or write, which OpenSSH refuses as well.
 #[derive(Debug)]
 pub struct Exposed {
     path: PathBuf,
@@ -68,11 +68,11 @@ pub struct Exposed {
 }
 
 impl Exposed {
-    /// Looks at a file as OpenSSH does: one of the operator's own must give nothing to others; another's may.
+    /// Checks the permissions as OpenSSH does: only a file that the operator owns must be closed to others.
     ///
     /// # Errors
-    /// It is exposed.
-    pub fn look(path: &Path) -> anyhow::Result<()> {
+    /// Others can access it.
+    pub fn check(path: &Path) -> anyhow::Result<()> {
         let meta = std::fs::metadata(path).with_context(|| format!("cannot read the identity {}", path.display()))?;
         let mode = meta.mode() & 0o777;
         if meta.uid() == rustix::process::getuid().as_raw() && mode & 0o077 != 0 {
@@ -103,7 +103,7 @@ pub fn public_key(text: &str) -> Option<Vec<u8>> {
     (take_string(&mut blob.as_slice())? == kind.as_bytes()).then_some(blob)
 }
 
-/// Whether an OpenSSH private key is encrypted, and its public half, which is in clear (PROTOCOL.key of OpenSSH).
+/// Whether an OpenSSH private key is encrypted, and its public key, which never is (PROTOCOL.key of OpenSSH).
 fn openssh_header(text: &str) -> Option<(bool, Vec<u8>)> {
     let (_, after) = text.split_once("-----BEGIN OPENSSH PRIVATE KEY-----")?;
     let (body, _) = after.split_once("-----END")?;

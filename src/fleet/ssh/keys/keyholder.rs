@@ -1,4 +1,4 @@
-//! Wikimedia's keyholder: an agent for all operators of a deploy host, with the public halves of its keys in a folder.
+//! Wikimedia's keyholder: an agent shared by all operators of a deploy host, with its public keys in a folder.
 
 use std::path::{Path, PathBuf};
 
@@ -11,8 +11,8 @@ use super::wanted::Wanted;
 use crate::fleet::ssh::known_hosts::fingerprint;
 use crate::text::word_characters;
 
-/// Where the keyholder's files are.
-pub(in crate::fleet::ssh) struct Places {
+/// The paths of the keyholder's files.
+pub(in crate::fleet::ssh) struct Paths {
     pub keys: PathBuf,
     pub agent: PathBuf,
 }
@@ -23,14 +23,14 @@ pub(in crate::fleet::ssh) struct HeldKey {
     pub agent: PathBuf,
 }
 
-impl Default for Places {
-    fn default() -> Places {
-        Places { keys: "/etc/keyholder.d".into(), agent: "/run/keyholder/proxy.sock".into() }
+impl Default for Paths {
+    fn default() -> Paths {
+        Paths { keys: "/etc/keyholder.d".into(), agent: "/run/keyholder/proxy.sock".into() }
     }
 }
 
-impl Places {
-    /// The one key of this name, and nothing else.
+impl Paths {
+    /// The key of this name.
     ///
     /// # Errors
     /// There is no such public key, or no agent holds the private key.
@@ -41,17 +41,17 @@ impl Places {
         self.key(&self.file(name), wanted)
     }
 
-    /// The key that is called as the remote user, which Scap takes when nothing names another; `None` when there is no
-    /// such key.
+    /// The key with the name of the remote user, which Scap uses by default; `None` if there is no such key.
     ///
     /// # Errors
-    /// There is one, and it cannot be used.
+    /// It cannot be used.
     pub fn of_user(&self, user: &str, wanted: &Wanted) -> Option<anyhow::Result<HeldKey>> {
         let file = self.keys.join(word_characters(user) + ".pub");
         file.is_file().then(|| self.key(&file, wanted))
     }
 
-    /// The file of a name; as Scap has it, with `_` for what is no letter, digit or `_`, where no file is called so.
+    /// The file for a name. If there is none of that name, each character other than a letter, digit or `_` becomes `_`, as
+    /// with Scap.
     fn file(&self, name: &str) -> PathBuf {
         let (file, of_words) = (self.keys.join(format!("{name}.pub")), self.keys.join(word_characters(name) + ".pub"));
         if !file.exists() && of_words.exists() { of_words } else { file }
@@ -73,11 +73,11 @@ impl Places {
 }
 
 fn held(socket: &Path, public: &[u8], file: &Path, wanted: &Wanted) -> anyhow::Result<AgentKey> {
-    let keys = agent::list(socket, wanted.patience)?;
+    let keys = agent::list(socket, wanted.timeout)?;
     if keys.is_empty() {
         bail!("{}", agent::no_keys(socket));
     }
     keys.into_iter().find(|key| key.blob == public).with_context(|| {
-        format!("the agent at {} does not hold the {} of {}", socket.display(), fingerprint(public), file.display())
+        format!("the agent at {} does not hold the {} in {}", socket.display(), fingerprint(public), file.display())
     })
 }

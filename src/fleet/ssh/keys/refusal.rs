@@ -22,9 +22,9 @@ pub(in crate::fleet::ssh) struct Refusal {
     /// The keys that the server refused.
     pub tried: Vec<String>,
     /// Why other keys were not offered.
-    pub troubles: Vec<String>,
+    pub not_offered: Vec<String>,
     /// What may be wrong with the certificates that it refused.
-    pub doubts: Vec<String>,
+    pub certificate_problems: Vec<String>,
     /// The authentication methods that the server offers; empty: unknown.
     pub methods: Vec<String>,
     /// The server's message.
@@ -33,25 +33,25 @@ pub(in crate::fleet::ssh) struct Refusal {
 
 impl Refusal {
     /// The message, as one fragment.
-    pub fn in_words(&self, host: &str, user: &str) -> String {
+    pub fn message(&self, host: &str, user: &str) -> String {
         let besides = |label: &str, texts: &[String]| match texts.is_empty() {
             true => String::new(),
             false => format!("; {label}{}", texts.join("; ")),
         };
         let said: Vec<String> = self.said.iter().map(|text| format!("{text:?}")).collect();
-        self.reason_in_words(host, user) + &besides("", &self.doubts) + &besides("the server says ", &said)
+        self.reason_message(host, user) + &besides("", &self.certificate_problems) + &besides("the server says ", &said)
     }
 
-    fn reason_in_words(&self, host: &str, user: &str) -> String {
-        let troubles = self.troubles.join("; ");
+    fn reason_message(&self, host: &str, user: &str) -> String {
+        let not_offered = self.not_offered.join("; ");
         let offers = match self.methods.is_empty() {
             true => String::new(),
             false => format!("; the server offers {}", self.methods.join(",")),
         };
         match &self.reason {
-            Reason::NoKey if self.tried.is_empty() => format!("cannot log in to {host} as {user}: {troubles}"),
+            Reason::NoKey if self.tried.is_empty() => format!("cannot log in to {host} as {user}: {not_offered}"),
             Reason::NoKey => {
-                let besides = if troubles.is_empty() { troubles } else { format!("; not tried: {troubles}") };
+                let besides = if not_offered.is_empty() { not_offered } else { format!("; not tried: {not_offered}") };
                 format!(
                     "every key was refused for user {user} on {host} (tried {}: {}{offers}): add one of them to the \
                      authorized_keys of {user} there, or look in the log of its sshd for the reason{besides}",

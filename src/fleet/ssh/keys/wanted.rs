@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::agent::usual_agent;
+use super::agent::default_agent;
 use crate::fleet::ssh::SshOptions;
 
 /// Which keys to use. Hosts with equal settings share the keys that were found.
@@ -24,7 +24,7 @@ pub struct Wanted {
     /// The agent's socket; `None`: no agent is running.
     pub agent: Option<PathBuf>,
     /// How long the agent may take for an answer.
-    pub patience: Duration,
+    pub timeout: Duration,
 }
 
 impl Wanted {
@@ -40,8 +40,8 @@ impl Wanted {
             all_of_them: options.identity_files.is_some(),
             no_others: options.identity_files.is_some(),
             certificates: Vec::new(),
-            agent: options.agent.clone().or_else(usual_agent),
-            patience: options.timeouts.connect,
+            agent: options.agent.clone().or_else(default_agent),
+            timeout: options.timeouts.connect,
         }
     }
 }

@@ -29,7 +29,7 @@ const LONGEST_LINE: usize = 16 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     Match,
-    /// The host is known by another key, at this place.
+    /// The host is known by another key, at this line.
     Changed {
         file: PathBuf,
         line: usize,
@@ -42,7 +42,7 @@ pub enum Verdict {
 }
 
 #[derive(Debug)]
-struct Placed {
+struct LocatedEntry {
     entry: KnownHost,
     file: PathBuf,
     line: usize,
@@ -52,11 +52,11 @@ struct Placed {
 #[derive(Debug, Default)]
 pub struct KnownHosts {
     /// In the order of the files.
-    entries: Vec<Placed>,
+    entries: Vec<LocatedEntry>,
     /// For each name without patterns or hashes, the indexes of its entries.
     by_name: HashMap<String, Vec<usize>>,
     /// Entries with patterns or hashes, which have to be tested one by one.
-    to_ask: Vec<usize>,
+    pattern_entries: Vec<usize>,
     revoked: Vec<usize>,
     /// Entries of certificate authorities.
     authorities: Vec<usize>,
@@ -67,7 +67,7 @@ pub struct KnownHosts {
     /// The user's own file, where a new key goes.
     own: Option<PathBuf>,
     /// Keys that were accepted since then, by name.
-    accepted: Mutex<HashMap<String, Vec<Placed>>>,
+    accepted: Mutex<HashMap<String, Vec<LocatedEntry>>>,
 }
 
 impl KnownHosts {
@@ -95,8 +95,8 @@ impl KnownHosts {
     /// The line that trusts a certificate authority for the host.
     pub fn authority(&self, host: &str, port: u16) -> Option<(&Path, usize)> {
         let name = lookup_name(host, port);
-        let mut authorities = self.authorities.iter().map(|place| &self.entries[*place]);
-        authorities.find(|placed| placed.entry.is_for(&name)).map(|placed| (placed.file.as_path(), placed.line))
+        let mut authorities = self.authorities.iter().map(|index| &self.entries[*index]);
+        authorities.find(|located| located.entry.is_for(&name)).map(|located| (located.file.as_path(), located.line))
     }
 
     /// The files that OpenSSH reads by default; the first is the user's.
@@ -113,36 +113,36 @@ impl KnownHosts {
                 KnownHost::parse(&String::from_utf8_lossy(bytes))
             };
             match parsed {
-                Ok(Some(entry)) => self.add(Placed { entry, file: file.to_owned(), line: index + 1 }),
+                Ok(Some(entry)) => self.add(LocatedEntry { entry, file: file.to_owned(), line: index + 1 }),
                 Ok(None) => {}
                 Err(why) => self.notes.push(format!("{}:{}: skipped: {why}", file.display(), index + 1)),
             }
         }
     }
 
-    fn add(&mut self, placed: Placed) {
-        let place = self.entries.len();
-        match placed.entry.plain_names() {
-            _ if placed.entry.revoked => self.revoked.push(place),
-            _ if placed.entry.authority => self.authorities.push(place),
-            Some(names) => names.for_each(|name| self.by_name.entry(name.to_owned()).or_default().push(place)),
-            None => self.to_ask.push(place),
+    fn add(&mut self, located: LocatedEntry) {
+        let index = self.entries.len();
+        match located.entry.plain_names() {
+            _ if located.entry.revoked => self.revoked.push(index),
+            _ if located.entry.authority => self.authorities.push(index),
+            Some(names) => names.for_each(|name| self.by_name.entry(name.to_owned()).or_default().push(index)),
+            None => self.pattern_entries.push(index),
         }
-        self.entries.push(placed);
+        self.entries.push(located);
     }
 
     /// The indexes of the entries for `name`, in order, without those that revoke a key.
-    fn places(&self, name: &str) -> Arc<[usize]> {
+    fn indexes(&self, name: &str) -> Arc<[usize]> {
         if let Some(found) = lock(&self.found).get(name) {
             return found.clone();
         }
         // Without the lock, since there may be thousands of hashes to test.
         let named = self.by_name.get(name).into_iter().flatten();
-        let asked = self.to_ask.iter().filter(|place| self.entries[**place].entry.is_for(name));
-        let mut places: Vec<usize> = named.chain(asked).copied().collect();
-        places.sort_unstable();
-        places.dedup();
-        lock(&self.found).entry(name.to_owned()).or_insert(places.into()).clone()
+        let asked = self.pattern_entries.iter().filter(|index| self.entries[**index].entry.is_for(name));
+        let mut indexes: Vec<usize> = named.chain(asked).copied().collect();
+        indexes.sort_unstable();
+        indexes.dedup();
+        lock(&self.found).entry(name.to_owned()).or_insert(indexes.into()).clone()
     }
 
     /// Lines that were skipped, and why.
@@ -153,27 +153,27 @@ impl KnownHosts {
     /// The key types that the host is known by, and whether it is known at all (possibly only by unusable types).
     pub fn key_types(&self, host: &str, port: u16) -> (Vec<KeyType>, bool) {
         let name = lookup_name(host, port);
-        let places = self.places(&name);
+        let indexes = self.indexes(&name);
         let accepted = lock(&self.accepted);
-        let known = places.iter().map(|place| &self.entries[*place]).chain(accepted.get(&name).into_iter().flatten());
-        let entries: Vec<&KnownHost> = known.map(|placed| &placed.entry).collect();
+        let known = indexes.iter().map(|index| &self.entries[*index]).chain(accepted.get(&name).into_iter().flatten());
+        let entries: Vec<&KnownHost> = known.map(|located| &located.entry).collect();
         let types = KeyType::ALL.into_iter().filter(|kind| entries.iter().any(|e| e.kind == Some(*kind))).collect();
         (types, !entries.is_empty())
     }
 
     /// Judges `key` (SSH's wire format) as offered by a host.
     pub fn check(&self, host: &str, port: u16, key: &[u8]) -> Verdict {
-        if let Some(Placed { file, line, .. }) =
-            self.revoked.iter().map(|place| &self.entries[*place]).find(|placed| placed.entry.key == key)
+        if let Some(LocatedEntry { file, line, .. }) =
+            self.revoked.iter().map(|index| &self.entries[*index]).find(|located| located.entry.key == key)
         {
             return Verdict::Revoked { file: file.clone(), line: *line };
         }
         let name = lookup_name(host, port);
-        let places = self.places(&name);
+        let indexes = self.indexes(&name);
         let accepted = lock(&self.accepted);
-        let known = places.iter().map(|place| &self.entries[*place]).chain(accepted.get(&name).into_iter().flatten());
+        let known = indexes.iter().map(|index| &self.entries[*index]).chain(accepted.get(&name).into_iter().flatten());
         let mut verdict = Verdict::Unknown;
-        for Placed { entry, file, line } in known {
+        for LocatedEntry { entry, file, line } in known {
             if entry.key == key {
                 return Verdict::Match;
             }
@@ -195,11 +195,11 @@ impl KnownHosts {
         let entry = KnownHost::parse(&text).map_err(anyhow::Error::msg)?.context("the host key cannot be stored")?;
         let mut accepted = lock(&self.accepted);
         let accepted = accepted.entry(name).or_default();
-        if accepted.iter().any(|placed| placed.entry == entry) {
+        if accepted.iter().any(|located| located.entry == entry) {
             return Ok(());
         }
         let file = self.own.clone().unwrap_or_default();
-        accepted.push(Placed { entry, file: file.clone(), line: 0 });
+        accepted.push(LocatedEntry { entry, file: file.clone(), line: 0 });
         let own = self.own.as_ref().context("no known_hosts file to write to: there is no home directory")?;
         append(own, &text).with_context(|| format!("cannot add a host key to {}", own.display()))
     }

@@ -10,7 +10,7 @@ use super::run;
 use super::tokens::{Tokens, expand};
 use crate::fleet::ssh::known_hosts::{fingerprint, key_name};
 
-/// What the command is asked.
+/// The reason for a call of the command, as tokens.
 #[derive(Debug, Clone)]
 pub struct KeyQuestion {
     /// By token: `H`, `I`, `f`, `K`, `t`.
@@ -18,12 +18,12 @@ pub struct KeyQuestion {
 }
 
 impl KeyQuestion {
-    /// Which types of key a host has, before it has shown one.
+    /// For the types of a host's keys, before the key exchange.
     pub fn order(name: &str) -> KeyQuestion {
         KeyQuestion::new(name, "ORDER", ["NONE"; 3].map(str::to_owned))
     }
 
-    /// What is known of a host, which has shown this key (SSH's wire format).
+    /// For the keys of a host, which has presented this one (SSH's wire format).
     pub fn of_key(name: &str, key: &[u8]) -> KeyQuestion {
         let print = fingerprint(key).rsplit(' ').next().unwrap_or_default().to_owned();
         let kind = key_name(key).unwrap_or_default().to_owned();
@@ -45,7 +45,7 @@ pub struct KnownHostsCommand {
 
 impl KnownHostsCommand {
     /// # Errors
-    /// It is no command that could be run, or holds a token that has no meaning here.
+    /// It is not a command, or contains a token that is not supported here.
     pub fn new(line: &str, tokens: &Tokens) -> Result<KnownHostsCommand, String> {
         let words = crate::text::words(line).ok_or_else(|| format!("{line:?} has a quote that is not closed"))?;
         if !words.first().is_some_and(|program| program.starts_with('/')) {
@@ -56,10 +56,10 @@ impl KnownHostsCommand {
         Ok(command)
     }
 
-    /// What it prints.
+    /// The output of the command.
     ///
     /// # Errors
-    /// It cannot be run, fails, or does not end in its time. OpenSSH ends the connection then.
+    /// It cannot be run, fails, or does not end in time. OpenSSH closes the connection then, and so does Hoist.
     pub fn ask(&self, question: &KeyQuestion) -> anyhow::Result<Vec<u8>> {
         let words = self.expanded(question).map_err(anyhow::Error::msg)?;
         let ask = || {
@@ -70,7 +70,7 @@ impl KnownHostsCommand {
     }
 
     fn expanded(&self, question: &KeyQuestion) -> Result<Vec<String>, String> {
-        let meaning = |token| question.tokens.get(&token).or_else(|| self.tokens.get(&token)).cloned();
-        self.words.iter().map(|word| expand(word, meaning)).collect()
+        let value = |token| question.tokens.get(&token).or_else(|| self.tokens.get(&token)).cloned();
+        self.words.iter().map(|word| expand(word, value)).collect()
     }
 }

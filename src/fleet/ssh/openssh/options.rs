@@ -1,22 +1,22 @@
-//! What becomes of each option of OpenSSH's configuration, in one table; hoist.cfg(5) is held to it.
+//! How Hoist treats each option of OpenSSH's configuration, in one table; a test compares hoist.cfg(5) with it.
 
 /// What Hoist does with an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Use {
-    /// It does as the option says.
+    /// The option is followed.
     Honoured,
-    /// It changes nothing for a session that runs commands without a terminal and is never asked for a password.
+    /// The option has no effect on a session that runs commands without a terminal and never asks for a password.
     Ignored,
-    /// It would change where or how a host is connected to, and Hoist does not do that: an error, unless the value is
-    /// one of these, as `ssh -G` prints it.
+    /// It would change where or how to connect, which Hoist does not support: an error, unless the value is one of
+    /// these, as `ssh -G` prints it.
     Refused(&'static [&'static str]),
-    /// The same, unless the list that it is holds this word.
+    /// The same, unless its list contains this word.
     RefusedWithout(&'static str),
 }
 
 use Use::{Honoured, Ignored, Refused, RefusedWithout};
 
-/// An option that is not here is refused too: it is newer than this table.
+/// An option that is not in the table is refused too: it is newer than the table.
 pub const OPTIONS: &[(&str, Use)] = &[
     ("AddressFamily", Honoured),
     ("CertificateFile", Honoured),
@@ -40,7 +40,7 @@ pub const OPTIONS: &[(&str, Use)] = &[
     ("StrictHostKeyChecking", Honoured),
     ("User", Honoured),
     ("UserKnownHostsFile", Honoured),
-    // ssh -G has followed these already.
+    // `ssh -G` has applied these already.
     ("CanonicalDomains", Ignored),
     ("CanonicalizeFallbackLocal", Ignored),
     ("CanonicalizeHostname", Ignored),
@@ -112,7 +112,7 @@ pub const OPTIONS: &[(&str, Use)] = &[
     ("VisualHostKey", Ignored),
     ("WarnWeakCrypto", Ignored),
     ("XAuthLocation", Ignored),
-    // Ways to log in, and to find a host key, that Hoist does not have. Without them it is stricter, never laxer.
+    // Ways to log in or to verify a host key that Hoist does not have. Without them it is stricter, never less strict.
     ("GSSAPIKeyExchange", Ignored),
     ("HostbasedAuthentication", Ignored),
     ("PKCS11Provider", Ignored),

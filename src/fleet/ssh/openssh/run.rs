@@ -1,4 +1,4 @@
-//! Running `ssh` for what it prints.
+//! Runs `ssh` and reads its output.
 
 use std::ffi::OsStr;
 use std::io::Read;
@@ -11,29 +11,29 @@ use anyhow::{Context as _, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-/// A configuration may run commands of its own (`Match exec`), or look names up.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// A configuration may run commands of its own (`Match exec`) or resolve names.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What `ssh` prints; `None` when the program does not exist.
+/// The output of `ssh`; `None` if the program does not exist.
 ///
 /// # Errors
-/// When it fails, with what it says, or does not end in time.
+/// It fails (with its error output), or does not end in time.
 pub fn ssh<S: AsRef<OsStr>>(arguments: &[S]) -> anyhow::Result<Option<String>> {
     Ok(output("ssh", arguments)?.map(|text| String::from_utf8_lossy(&text).into_owned()))
 }
 
-/// What a program prints; `None` when the program does not exist.
+/// The output of a program; `None` if the program does not exist.
 ///
 /// # Errors
 /// See [`ssh`].
 pub fn output<S: AsRef<OsStr>>(program: &str, arguments: &[S]) -> anyhow::Result<Option<Vec<u8>>> {
     let mut command = Command::new(program);
-    // A group of its own, so that what it has started can be ended with it.
+    // A process group of its own, so that its children can be killed with it.
     command.args(arguments).process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error).with_context(|| format!("{program} cannot be run")),
+        Err(error) => return Err(error).with_context(|| format!("cannot run {program}")),
     };
     let read = read(&mut child);
     if read.is_err()
@@ -41,7 +41,7 @@ pub fn output<S: AsRef<OsStr>>(program: &str, arguments: &[S]) -> anyhow::Result
     {
         let _ = kill_process_group(group, Signal::KILL);
     }
-    let ended = child.wait().with_context(|| format!("{program} cannot be waited for"))?;
+    let ended = child.wait().with_context(|| format!("cannot wait for {program}"))?;
     let (out, err, _) = read.map(|(out, err)| (out, err, ended))?;
     if !ended.success() {
         bail!("{}", complaint(program, &err, ended));
@@ -55,16 +55,16 @@ fn complaint(program: &str, err: &[u8], ended: ExitStatus) -> String {
     if lines.is_empty() { format!("{program} ended with {ended}") } else { lines.join("; ") }
 }
 
-/// Both outputs, to their ends.
+/// Reads standard output to its end, and the standard error up to then.
 fn read(child: &mut Child) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
     let (mut out, mut err) = (child.stdout.take().context("no output")?, child.stderr.take().context("no output")?);
     let (mut texts, mut open) = ([Vec::new(), Vec::new()], [true, true]);
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     let mut buffer = [0; 16 * 1024];
     while open[0] {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            bail!("no end within {} s", PATIENCE.as_secs());
+            bail!("it did not end within {} s", TIMEOUT.as_secs());
         }
         let timeout = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
         let ready: Vec<usize> = {
@@ -74,19 +74,19 @@ fn read(child: &mut Child) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
                 watched.iter().map(|&at| PollFd::from_borrowed_fd(fds[at], PollFlags::IN)).collect();
             match poll(&mut polled, Some(&timeout)) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error).context("waiting for it"),
+                Err(error) => return Err(error).context("cannot wait for its output"),
             }
             watched.into_iter().zip(&polled).filter(|(_, fd)| !fd.revents().is_empty()).map(|(at, _)| at).collect()
         };
         for at in ready {
             let bytes = if at == 0 { out.read(&mut buffer) } else { err.read(&mut buffer) };
-            match bytes.context("reading what it prints")? {
+            match bytes.context("cannot read its output")? {
                 0 => open[at] = false,
                 bytes => texts[at].extend_from_slice(&buffer[..bytes]),
             }
         }
     }
-    // Whatever it has said by now; something that it started may keep the pipe open.
+    // Only what is there by now: a process that it started may keep the pipe open.
     let [out_text, mut err_text] = texts;
     while open[1] {
         let at_once = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
@@ -94,7 +94,7 @@ fn read(child: &mut Child) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
         if !matches!(poll(&mut polled, Some(&at_once)), Ok(1..)) {
             break;
         }
-        match err.read(&mut buffer).context("reading what it prints")? {
+        match err.read(&mut buffer).context("cannot read its output")? {
             0 => open[1] = false,
             bytes => err_text.extend_from_slice(&buffer[..bytes]),
         }

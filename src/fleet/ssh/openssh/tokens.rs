@@ -1,14 +1,14 @@
-//! `%` tokens, `~` and `${NAME}` in the values that `ssh -G` leaves as they stand (TOKENS in ssh_config(5)).
+//! `%` tokens, `~` and `${NAME}` in values that `ssh -G` does not expand (TOKENS in ssh_config(5)).
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-/// What tokens stand for on the way to one host.
+/// The values of the tokens for one host.
 #[derive(Debug, Clone)]
 pub struct Tokens<'a> {
-    /// `%h`: the name or address that is connected to.
+    /// `%h`: the name or address to connect to.
     pub host: &'a str,
-    /// `%n`: the name that it was called by.
+    /// `%n`: the name as the operator wrote it.
     pub name: &'a str,
     pub port: u16,
     /// `%r`
@@ -22,18 +22,18 @@ pub struct Tokens<'a> {
 }
 
 impl Tokens<'_> {
-    /// A command line, or part of one.
+    /// Expands a command line, or part of one.
     ///
     /// # Errors
-    /// A token that has no meaning here.
+    /// A token that is not supported here.
     pub fn command(&self, text: &str) -> Result<String, String> {
         self.expand(text, "hnpr")
     }
 
-    /// The path of a file.
+    /// Expands the path of a file.
     ///
     /// # Errors
-    /// A token that has no meaning here, a variable that is not set, a home that is not known.
+    /// A token that is not supported here, a variable that is not set, or an unknown home directory.
     pub fn path(&self, text: &str) -> Result<PathBuf, String> {
         let text = self.expand(&variables(text)?, "hnprkudiLl")?;
         let home = || self.home.ok_or_else(|| format!("{text:?} needs your home directory, which is unknown"));
@@ -48,10 +48,10 @@ impl Tokens<'_> {
     }
 
     fn expand(&self, text: &str, allowed: &str) -> Result<String, String> {
-        expand(text, |token| self.meaning(token).filter(|_| allowed.contains(token)))
+        expand(text, |token| self.value(token).filter(|_| allowed.contains(token)))
     }
 
-    fn meaning(&self, token: char) -> Option<String> {
+    fn value(&self, token: char) -> Option<String> {
         Some(match token {
             'h' => self.host.to_owned(),
             'n' => self.name.to_owned(),
@@ -67,17 +67,17 @@ impl Tokens<'_> {
         })
     }
 
-    /// What each token stands for.
+    /// The value of each token.
     pub fn table(&self) -> HashMap<char, String> {
-        "hnprkudilL".chars().filter_map(|token| Some((token, self.meaning(token)?))).collect()
+        "hnprkudilL".chars().filter_map(|token| Some((token, self.value(token)?))).collect()
     }
 }
 
-/// Puts in what tokens stand for, once.
+/// Replaces each token by its value, once.
 ///
 /// # Errors
-/// A token that has no meaning.
-pub fn expand(text: &str, meaning: impl Fn(char) -> Option<String>) -> Result<String, String> {
+/// A token without a value.
+pub fn expand(text: &str, value: impl Fn(char) -> Option<String>) -> Result<String, String> {
     let mut expanded = String::new();
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
@@ -87,8 +87,8 @@ pub fn expand(text: &str, meaning: impl Fn(char) -> Option<String>) -> Result<St
         }
         match chars.next() {
             Some('%') => expanded.push('%'),
-            token => match token.and_then(&meaning) {
-                Some(meant) => expanded += &meant,
+            token => match token.and_then(&value) {
+                Some(value) => expanded += &value,
                 None => return Err(format!("{text:?} contains a token that hoist does not support here")),
             },
         }
@@ -100,7 +100,7 @@ fn this_host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// Puts `${NAME}` in.
+/// Expands `${NAME}`.
 fn variables(text: &str) -> Result<String, String> {
     let (mut done, mut rest) = (String::new(), text);
     while let Some((before, after)) = rest.split_once("${") {

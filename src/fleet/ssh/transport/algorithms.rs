@@ -1,15 +1,16 @@
-//! Which algorithms are offered to a server, the preferred one first.
+//! The algorithms that are offered to a server, the preferred one first.
 
 use ssh2::{Error, MethodType, Session};
 
-/// What a session may be made with, each list in the order of preference.
+/// The algorithms that a session may use, each list in order of preference.
 ///
-/// The first name of ours that the server has too is taken. By default everything that is safe is on the lists, so that
-/// old servers and strict ones agree to something, and what costs the least time stands first. Measured against an
-/// OpenSSH 9.2 on loopback, in processor time of the client (AES-NI and SHA-NI are there): a handshake takes 0.85 ms with
-/// ecdh-sha2-nistp256, 0.90 with curve25519, 3 with nistp384, 5 to 300 with finite fields. 64 MiB take 0.27 s with
-/// aes128-ctr and hmac-sha2-256, 0.35 with aes128-gcm or chacha20, 0.40 with aes256-gcm, 0.40 with hmac-sha2-512.
-/// AES-GCM leads for all that: it does not depend on SHA-NI, without which the MAC costs more than that again.
+/// The first of our algorithms that the server supports is used. By default the lists contain everything that is safe,
+/// so that old and strict servers have something in common with them, and the fastest come first. Measured with OpenSSH
+/// 9.2 over loopback, as processor time of the client (with AES-NI and SHA-NI): a handshake takes 0.85 ms with
+/// ecdh-sha2-nistp256, 0.90 ms with curve25519, 3 ms with nistp384, 5 to 300 ms with finite fields. 64 MiB take 0.27 s
+/// with aes128-ctr and hmac-sha2-256, 0.35 s with aes128-gcm or chacha20, 0.40 s with aes256-gcm, 0.40 s with
+/// hmac-sha2-512. AES-GCM is still preferred to aes128-ctr: it does not depend on SHA-NI, without which the MAC takes longer
+/// than the difference.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Algorithms {
     pub kex: Vec<String>,
@@ -50,7 +51,7 @@ impl Default for Algorithms {
 }
 
 impl Algorithms {
-    /// Has `session` offer these, in both directions. To be called ahead of the handshake.
+    /// Makes `session` offer these, in both directions. Must be called before the handshake.
     pub fn prefer(&self, session: &Session) -> Result<(), Error> {
         session.method_pref(MethodType::Kex, &self.kex.join(","))?;
         for (method, names) in [
@@ -72,7 +73,7 @@ mod tests {
     use super::*;
     use crate::config::algorithms;
 
-    /// What the keys take, what is offered by default and what the library has are the same, but for what is unsafe.
+    /// The values that the keys accept, the defaults, and the library's algorithms are the same, except for unsafe ones.
     #[test]
     fn the_known_algorithms_are_those_of_the_library_without_the_unsafe_ones() {
         let session = Session::new().unwrap();
@@ -82,7 +83,7 @@ mod tests {
             (MethodType::MacCs, algorithms::MACS, MACS),
         ] {
             let supported = session.supported_algs(method).unwrap();
-            // Two of the key exchanges are no such thing, but signs of what a client can do.
+            // Two of the key exchanges are only markers for extensions that a client supports.
             let unfit = ["cbc", "ext-info", "kex-strict", "sha1", "md5"];
             let fit = |name: &&&str| !unfit.iter().any(|word| name.contains(word));
             let supported: BTreeSet<&str> = supported.iter().filter(fit).copied().collect();

@@ -18,8 +18,8 @@ pub enum Disagreement {
 
 impl Disagreement {
     /// Asks the server over a fresh connection; `None`: there is no such kind, or the server does not say.
-    pub fn find(socket: &Socket, patience: Duration, ours: &Algorithms, types: &[KeyType]) -> Option<Disagreement> {
-        match Offer::of(socket, patience) {
+    pub fn find(socket: &Socket, timeout: Duration, ours: &Algorithms, types: &[KeyType]) -> Option<Disagreement> {
+        match Offer::of(socket, timeout) {
             Ok(offer) => between(&offer, ours, types),
             Err(error) => {
                 log::debug!("cannot parse what the server offers: {error}");

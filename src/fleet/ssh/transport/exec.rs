@@ -26,7 +26,7 @@ const TURN: usize = 16;
 const GRACE: Duration = Duration::from_secs(2);
 
 /// sshd frees the session of a command shortly after reporting its end, so a refused channel is requested again.
-const CHANNEL_PATIENCE: Duration = Duration::from_secs(1);
+const CHANNEL_TIMEOUT: Duration = Duration::from_secs(1);
 const CHANNEL_PAUSE: Duration = Duration::from_millis(20);
 
 /// A running command.
@@ -65,11 +65,11 @@ impl Link {
             return Err(OpenError::Lost(why.to_owned()));
         }
         let mut liveness = Liveness::start();
-        let patience = (Instant::now() + CHANNEL_PATIENCE).min(deadline);
+        let give_up_at = (Instant::now() + CHANNEL_TIMEOUT).min(deadline);
         let mut channel = loop {
             match self.until_done(&mut liveness, deadline, |link| Channel::open(&link.session)) {
                 Ok(channel) => break channel,
-                Err(OpenError::NoChannel(_)) if Instant::now() < patience => std::thread::sleep(CHANNEL_PAUSE),
+                Err(OpenError::NoChannel(_)) if Instant::now() < give_up_at => std::thread::sleep(CHANNEL_PAUSE),
                 Err(error) => return Err(error),
             }
         };

@@ -1,4 +1,4 @@
-//! What a command reads from the deployer, piece by piece.
+//! The standard input of a remote command, in pieces.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -9,16 +9,16 @@ use std::sync::Arc;
 
 use crate::fleet::{Pack, Payload};
 
-/// How much of a file is in memory at once.
+/// The size of a piece: so much of a file is in memory at a time.
 const PIECE: u64 = 512 * 1024;
 
-/// What a command reads.
+/// The standard input of a command.
 #[derive(Debug, Default)]
 pub struct Input {
     pub head: Vec<u8>,
-    /// Follows the head.
+    /// Sent after the head.
     pub payload: Payload,
-    /// Leave the input open after that.
+    /// The input is left open after that.
     pub keep_open: bool,
 }
 
@@ -28,63 +28,63 @@ impl From<Vec<u8>> for Input {
     }
 }
 
-/// A file that is sent whole.
+/// A file to send.
 enum Source {
-    /// One that all hosts share.
+    /// A file that all hosts share.
     Pack(Arc<Pack>),
-    /// One that is opened when its turn has come: there may be thousands.
-    Waiting(PathBuf, u64),
+    /// A file that is opened only when it is sent: there may be thousands.
+    Closed(PathBuf, u64),
     Open(File, u64),
 }
 
 impl Source {
-    /// Its length, as it was told to the other side.
+    /// Its length, as announced to the other side.
     fn bytes(&self) -> u64 {
         match self {
             Source::Pack(pack) => pack.bytes,
-            Source::Waiting(_, bytes) | Source::Open(_, bytes) => *bytes,
+            Source::Closed(_, bytes) | Source::Open(_, bytes) => *bytes,
         }
     }
 
     fn name(&self) -> String {
         match self {
-            Source::Waiting(path, _) => path.display().to_string(),
+            Source::Closed(path, _) => path.display().to_string(),
             Source::Pack(_) => "the pack".to_owned(),
             Source::Open(..) => "a large file".to_owned(),
         }
     }
 
     fn read_at(&mut self, piece: &mut [u8], offset: u64) -> io::Result<()> {
-        if let Source::Waiting(path, bytes) = self {
+        if let Source::Closed(path, bytes) = self {
             *self = Source::Open(File::open(path)?, *bytes);
         }
         match self {
             Source::Pack(pack) => pack.file.read_exact_at(piece, offset),
             Source::Open(file, _) => file.read_exact_at(piece, offset),
-            Source::Waiting(..) => Ok(()),
+            Source::Closed(..) => Ok(()),
         }
     }
 }
 
-/// An input on its way.
+/// An input that is being sent.
 pub(in crate::fleet::ssh) struct Feed {
     /// What is sent next: the head, then pieces of the files.
     piece: Vec<u8>,
     sent: usize,
     sources: VecDeque<Source>,
-    /// Of the first of them.
+    /// How many bytes of the first source have been read.
     read: u64,
     keep_open: bool,
 }
 
 impl Feed {
     pub fn new(input: Input) -> Feed {
-        let files = input.payload.large_files.into_iter().map(|(path, bytes)| Source::Waiting(path, bytes));
+        let files = input.payload.large_files.into_iter().map(|(path, bytes)| Source::Closed(path, bytes));
         let sources = files.chain(input.payload.pack.map(Source::Pack)).collect();
         Feed { piece: input.head, sent: 0, sources, read: 0, keep_open: input.keep_open }
     }
 
-    /// Adds to an input that is kept open, whose payload, if any, has gone.
+    /// Appends to an input that is kept open, after its payload has been sent.
     pub fn add(&mut self, bytes: &[u8]) {
         self.piece.drain(..self.sent);
         self.sent = 0;
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn large_files_come_ahead_of_the_pack_and_one_that_is_gone_ends_the_input() {
+    fn large_files_precede_the_pack_and_one_that_is_gone_ends_the_input() {
         let folder = tempfile::tempdir().unwrap();
         let large = |name: &str, content: &[u8]| {
             std::fs::write(folder.path().join(name), content).unwrap();
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn the_head_comes_first_and_then_the_whole_pack_for_each_of_its_readers() {
+    fn the_head_is_followed_by_the_whole_pack_for_each_host() {
         let content: Vec<u8> = (0..PIECE * 2 + 5).map(|n| n as u8).collect();
         let shared = pack(&content, content.len() as u64);
         for _ in 0..2 {

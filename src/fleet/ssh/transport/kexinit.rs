@@ -1,5 +1,5 @@
-//! What a server offers for the key exchange: the lists of its SSH_MSG_KEXINIT (RFC 4253, section 7.1). The library does
-//! not show them, and they are wanted where nothing is in common.
+//! The algorithms that a server offers, from its SSH_MSG_KEXINIT (RFC 4253, section 7.1). The library does not expose
+//! them, and they are needed for the message if client and server have nothing in common.
 
 use std::io::{Error, ErrorKind, Result, Write};
 use std::time::{Duration, Instant};
@@ -10,11 +10,11 @@ use super::socket::Socket;
 use super::tcp;
 use crate::fleet::ssh::keys::agent::take_string;
 
-/// Lines ahead of the version, and the longest packet (RFC 4253, sections 4.2 and 6.1), with room to spare.
-const MOST: usize = 64 * 1024;
+/// More than the lines before the version and the longest packet need (RFC 4253, sections 4.2 and 6.1).
+const MAX_BYTES: usize = 64 * 1024;
 const KEXINIT: u8 = 20;
 
-/// The names that a server offers, where there is a list for each direction from the client to the server first.
+/// The names that a server offers. If there is a list for each direction, the one from client to server comes first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Offer {
     pub kex: Vec<String>,
@@ -24,28 +24,28 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// Asks a server over a fresh connection, which is of no use afterwards.
-    pub fn of(socket: &Socket, patience: Duration) -> Result<Offer> {
-        let until = Instant::now() + patience;
-        let mut hello = Vec::new();
-        write!(hello, "SSH-2.0-hoist_{}\r\n", env!("CARGO_PKG_VERSION"))?;
-        send(socket, &hello, SendFlags::NOSIGNAL)?;
-        let mut heard = Vec::new();
+    /// Reads the offer of a server over a new connection, which cannot be used for anything else.
+    pub fn of(socket: &Socket, timeout: Duration) -> Result<Offer> {
+        let until = Instant::now() + timeout;
+        let mut version = Vec::new();
+        write!(version, "SSH-2.0-hoist_{}\r\n", env!("CARGO_PKG_VERSION"))?;
+        send(socket, &version, SendFlags::NOSIGNAL)?;
+        let mut received = Vec::new();
         loop {
-            match read(&heard) {
+            match read(&received) {
                 Step::Done(offer) => return Ok(offer),
-                Step::Strange => return Err(Error::new(ErrorKind::InvalidData, "it does not speak SSH")),
+                Step::Invalid => return Err(Error::new(ErrorKind::InvalidData, "it does not speak SSH")),
                 Step::More => {}
             }
             let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() || heard.len() > MOST {
+            if left.is_zero() || received.len() > MAX_BYTES {
                 return Err(ErrorKind::TimedOut.into());
             }
             if tcp::wait(socket, true, false, left)? {
                 let mut buffer = [0; 4096];
                 match recv(socket, &mut buffer[..], RecvFlags::DONTWAIT) {
                     Ok((_, 0)) => return Err(ErrorKind::UnexpectedEof.into()),
-                    Ok((_, count)) => heard.extend_from_slice(&buffer[..count]),
+                    Ok((_, count)) => received.extend_from_slice(&buffer[..count]),
                     Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
                     Err(error) => return Err(error.into()),
                 }
@@ -54,18 +54,18 @@ impl Offer {
     }
 }
 
-/// What has come of reading so far.
+/// The result of parsing what was received so far.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
     More,
-    Strange,
+    Invalid,
     Done(Offer),
 }
 
-/// Finds the offer in what a server has said so far.
-pub fn read(heard: &[u8]) -> Step {
-    let mut rest = heard;
-    // Lines of other kinds may stand ahead of the version.
+/// Parses what a server has sent so far.
+pub fn read(received: &[u8]) -> Step {
+    let mut rest = received;
+    // The version may be preceded by other lines.
     loop {
         let Some(end) = rest.iter().position(|byte| *byte == b'\n') else { return Step::More };
         let (line, after) = (&rest[..end], &rest[end + 1..]);
@@ -76,19 +76,19 @@ pub fn read(heard: &[u8]) -> Step {
     }
     let Some((length, packet)) = rest.split_first_chunk::<4>() else { return Step::More };
     let length = u32::from_be_bytes(*length) as usize;
-    if length > MOST {
-        return Step::Strange;
+    if length > MAX_BYTES {
+        return Step::Invalid;
     }
     let Some(packet) = packet.get(..length) else { return Step::More };
-    payload(packet).map_or(Step::Strange, Step::Done)
+    payload(packet).map_or(Step::Invalid, Step::Done)
 }
 
-/// A packet that is not encrypted: the length of its padding, what it says, the padding.
+/// Parses an unencrypted packet: the length of its padding, the payload, the padding.
 fn payload(packet: &[u8]) -> Option<Offer> {
     let (&padding, rest) = packet.split_first()?;
     let payload = rest.get(..rest.len().checked_sub(padding.into())?)?;
     let (&kind, rest) = payload.split_first()?;
-    // A cookie of sixteen bytes stands ahead of the lists.
+    // The lists are preceded by a cookie of 16 bytes.
     let mut rest = rest.get(16..).filter(|_| kind == KEXINIT)?;
     let mut names = || {
         let list = String::from_utf8_lossy(take_string(&mut rest)?).into_owned();
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lists_are_found_behind_any_lines_and_nothing_short_or_strange_is_taken_for_them() {
+    fn the_lists_are_found_after_any_lines_and_nothing_truncated_or_invalid_is_taken_for_them() {
         let whole = [b"Welcome\r\nSSH-2.0-x y\r\n".as_slice(), &packet()].concat();
         let Step::Done(offer) = read(&whole) else { panic!("{:?}", read(&whole)) };
         assert_eq!(offer.kex, ["kex-a", "kex-b"]);
@@ -133,11 +133,11 @@ mod tests {
             for byte in [0, 1, 0x7f, 0xff] {
                 let mut damaged = whole.clone();
                 damaged[at] = byte;
-                // Whatever comes of it, it comes to an end.
+                // Any result will do: it must not panic.
                 let _ = read(&damaged);
             }
         }
-        assert_eq!(read(b"SSH-2.0-x\n\xff\xff\xff\xff"), Step::Strange);
-        assert_eq!(read(b"SSH-2.0-x\n\0\0\0\x02\0\x14"), Step::Strange);
+        assert_eq!(read(b"SSH-2.0-x\n\xff\xff\xff\xff"), Step::Invalid);
+        assert_eq!(read(b"SSH-2.0-x\n\0\0\0\x02\0\x14"), Step::Invalid);
     }
 }

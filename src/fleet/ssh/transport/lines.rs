@@ -1,50 +1,50 @@
-//! Bytes as they come in, cut into lines of bounded length.
+//! Splits a stream of bytes into lines of bounded length.
 
-/// Cuts a stream into lines. Of an over-long line the beginning is given and the rest dropped, or given in pieces.
+/// Splits a stream into lines. A line that is too long is truncated, or passed on in pieces.
 #[derive(Debug)]
 pub struct Lines {
     limit: usize,
     in_pieces: bool,
-    /// The line that is not ended yet.
+    /// The current line, which has not ended yet.
     part: Vec<u8>,
-    /// Whether `part` was given already, so that the rest of its line is dropped.
-    given: bool,
+    /// Whether `part` was passed on already, so that the rest of its line is dropped.
+    truncated: bool,
 }
 
 impl Lines {
     /// For lines of at most `limit` bytes.
     pub fn new(limit: usize) -> Lines {
-        Lines { limit, in_pieces: false, part: Vec::new(), given: false }
+        Lines { limit, in_pieces: false, part: Vec::new(), truncated: false }
     }
 
-    /// For lines of any length, given in pieces of at most `limit` bytes, none of which ends within a character.
+    /// For lines of any length, in pieces of at most `limit` bytes, none of which ends within a character.
     pub fn in_pieces(limit: usize) -> Lines {
         Lines { in_pieces: true, ..Lines::new(limit) }
     }
 
-    /// Takes in `bytes` and hands each line that is complete to `on`, without its newline.
+    /// Reads `bytes`, and calls `on` with each complete line, without its newline.
     pub fn feed(&mut self, mut bytes: &[u8], on: &mut dyn FnMut(&[u8])) {
         while !bytes.is_empty() {
             let newline = bytes.iter().position(|&b| b == b'\n');
             let (piece, rest) = bytes.split_at(newline.unwrap_or(bytes.len()));
-            if !self.given {
+            if !self.truncated {
                 let room = self.limit.saturating_sub(self.part.len());
                 self.part.extend_from_slice(&piece[..piece.len().min(room)]);
                 if piece.len() > room && self.in_pieces {
-                    self.give_piece(on);
+                    self.pass_on_piece(on);
                     bytes = &bytes[room..];
                     continue;
                 }
                 if piece.len() > room {
-                    self.give(on);
-                    self.given = true;
+                    self.pass_on(on);
+                    self.truncated = true;
                 }
             }
             if newline.is_some() {
-                if !self.given {
-                    self.give(on);
+                if !self.truncated {
+                    self.pass_on(on);
                 }
-                self.given = false;
+                self.truncated = false;
                 bytes = &rest[1..];
             } else {
                 bytes = rest;
@@ -52,30 +52,30 @@ impl Lines {
         }
     }
 
-    /// At the end of the stream: hands over a last line that has no newline.
+    /// At the end of the stream: calls `on` with a last line that has no newline.
     pub fn finish(&mut self, on: &mut dyn FnMut(&[u8])) {
         if !self.part.is_empty() {
-            self.give(on);
+            self.pass_on(on);
         }
-        self.given = false;
+        self.truncated = false;
     }
 
-    /// Gives what is there of a line that goes on, but for the beginning of a character.
-    fn give_piece(&mut self, on: &mut dyn FnMut(&[u8])) {
-        let whole = self.part.len() - unfinished(&self.part);
+    /// Passes on the current piece of a line, except for an incomplete character at its end.
+    fn pass_on_piece(&mut self, on: &mut dyn FnMut(&[u8])) {
+        let whole = self.part.len() - incomplete_bytes(&self.part);
         on(&self.part[..whole]);
         self.part.drain(..whole);
     }
 
-    fn give(&mut self, on: &mut dyn FnMut(&[u8])) {
+    fn pass_on(&mut self, on: &mut dyn FnMut(&[u8])) {
         let line = self.part.strip_suffix(b"\r").unwrap_or(&self.part);
         on(line);
         self.part.clear();
     }
 }
 
-/// How many bytes at the end are the beginning of a UTF-8 character whose rest is not there.
-fn unfinished(text: &[u8]) -> usize {
+/// The number of bytes at the end that are the beginning of an incomplete UTF-8 character.
+fn incomplete_bytes(text: &[u8]) -> usize {
     let tail = &text[text.len().saturating_sub(3)..];
     let Some(first) = tail.iter().rposition(|byte| *byte >= 0xc0) else { return 0 };
     let length = match tail[first] {
@@ -83,8 +83,8 @@ fn unfinished(text: &[u8]) -> usize {
         0xe0.. => 3,
         _ => 2,
     };
-    let there = tail.len() - first;
-    if there < length { there } else { 0 }
+    let present = tail.len() - first;
+    if present < length { present } else { 0 }
 }
 
 #[cfg(test)]
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_line_gives_its_beginning_once_and_the_next_line_is_whole() {
+    fn a_line_that_is_too_long_is_truncated_and_the_next_one_is_whole() {
         assert_eq!(cut(3, &["abcdefgh\nxy\n"]), ["abc", "xy"]);
         assert_eq!(cut(3, &["ab", "cd", "efgh", "\nxy"]), ["abc", "xy"]);
         assert_eq!(cut(3, &["abc\nabc\n"]), ["abc", "abc"]);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn in_pieces_nothing_of_an_endless_line_is_lost_and_no_character_is_cut() {
+    fn in_pieces_nothing_of_a_long_line_is_lost_and_no_character_is_split() {
         let cut = |limit, text: &str| {
             let (mut lines, mut out) = (Lines::in_pieces(limit), Vec::new());
             // However the bytes arrive.

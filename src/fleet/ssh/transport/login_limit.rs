@@ -1,51 +1,51 @@
-//! Limits the logins under way at one server.
+//! Limits the number of concurrent logins at one server.
 //!
-//! sshd drops connections at random once too many have not logged in yet, by default ten (`MaxStartups 10:30:100` in
-//! sshd_config(5)). Targets are usually separate machines with one connection each, and do not wait for each other; the
-//! limit is for targets that share an address, and for proxy commands that go through one jump host.
+//! sshd drops connections at random if too many are not logged in yet, by default ten (`MaxStartups 10:30:100` in
+//! sshd_config(5)). Targets are usually separate machines with one connection each, which do not wait for each other. The
+//! limit is for targets that share an address, and for proxy commands that use the same jump host.
 
 use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// Half of the number from which a default sshd drops connections: it counts a login until shortly after it is done.
-const AT_ONCE: usize = 5;
+/// Half of the number at which sshd begins to drop connections by default: it counts a login until shortly after its end.
+const MAX_LOGINS: usize = 5;
 
-/// The logins under way, by server: an address, or another name for it.
+/// The number of current logins for each server: an address, or another name for it.
 #[derive(Debug, Default)]
 pub struct LoginLimit {
-    under_way: Mutex<HashMap<String, usize>>,
+    current: Mutex<HashMap<String, usize>>,
     freed: Condvar,
 }
 
-/// The permit for one login, until it is dropped.
+/// The permit for one login, which ends when this is dropped.
 #[derive(Debug)]
 pub struct LoginPermit<'a> {
     limit: &'a LoginLimit,
-    place: String,
+    server: String,
 }
 
 impl LoginLimit {
-    /// Waits until another login may begin at `place`.
-    pub fn acquire(&self, place: String) -> LoginPermit<'_> {
-        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        while under_way.get(&place).is_some_and(|count| *count >= AT_ONCE) {
-            under_way = self.freed.wait(under_way).unwrap_or_else(PoisonError::into_inner);
+    /// Waits until another login may begin at `server`.
+    pub fn acquire(&self, server: String) -> LoginPermit<'_> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        while current.get(&server).is_some_and(|count| *count >= MAX_LOGINS) {
+            current = self.freed.wait(current).unwrap_or_else(PoisonError::into_inner);
         }
-        *under_way.entry(place.clone()).or_default() += 1;
-        LoginPermit { limit: self, place }
+        *current.entry(server.clone()).or_default() += 1;
+        LoginPermit { limit: self, server }
     }
 }
 
 impl Drop for LoginPermit<'_> {
     fn drop(&mut self) {
-        let mut under_way = self.limit.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = under_way.get_mut(&self.place) {
+        let mut current = self.limit.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = current.get_mut(&self.server) {
             *count -= 1;
             if *count == 0 {
-                under_way.remove(&self.place);
+                current.remove(&self.server);
             }
         }
-        // All are woken, since they may wait for different servers.
+        // All waiting threads are woken, since they may wait for different servers.
         self.limit.freed.notify_all();
     }
 }
@@ -57,10 +57,10 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_place_has_so_many_logins_under_way_and_another_place_is_not_held_up_by_it() {
+    fn logins_at_a_server_are_limited_and_other_servers_do_not_wait_for_it() {
         let limit = LoginLimit::default();
         let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let held: Vec<_> = (0..AT_ONCE).map(|_| limit.acquire("busy".into())).collect();
+        let held: Vec<_> = (0..MAX_LOGINS).map(|_| limit.acquire("busy".into())).collect();
         drop(limit.acquire("idle".into()));
         drop(held);
         std::thread::scope(|scope| {
@@ -73,7 +73,7 @@ mod tests {
                 });
             }
         });
-        assert!(most.load(Ordering::SeqCst) <= AT_ONCE);
-        assert!(limit.under_way.lock().unwrap().is_empty());
+        assert!(most.load(Ordering::SeqCst) <= MAX_LOGINS);
+        assert!(limit.current.lock().unwrap().is_empty());
     }
 }

@@ -1,14 +1,14 @@
-//! The system's limit on open files, which bounds the sessions of one process.
+//! The limit on open files, which limits the number of sessions of the process.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// A session is a socket, which the library and [`crate::fleet::ssh::Link`] hold once each.
-const A_SESSION: u64 = 2;
-/// Journals, logs, packs, pipes of git, the agent.
+/// File descriptors of a session: its socket, once for the library and once for [`crate::fleet::ssh::Link`].
+const PER_SESSION: u64 = 2;
+/// File descriptors for everything else: journals, logs, packs, pipes to git, the agent.
 const OTHERS: u64 = 64;
 
-/// Raises the soft limit to the hard one, which any process may. The soft one is 1024 nearly everywhere, for the sake of
-/// programs that use select(2).
+/// Raises the soft limit to the hard limit, as any process may. The soft limit is usually 1024, for programs that use
+/// select(2).
 pub(in crate::fleet::ssh) fn raise() {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
@@ -19,8 +19,8 @@ pub(in crate::fleet::ssh) fn raise() {
     }
 }
 
-/// How many sessions can be open at once; at least one.
+/// The number of sessions that can be open at the same time; at least one.
 pub(in crate::fleet::ssh) fn sessions() -> usize {
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    usize::try_from(files.saturating_sub(OTHERS) / A_SESSION).unwrap_or(usize::MAX).max(1)
+    usize::try_from(files.saturating_sub(OTHERS) / PER_SESSION).unwrap_or(usize::MAX).max(1)
 }

@@ -1,22 +1,22 @@
-//! A session's socket: a TCP connection, or our end of a pair of sockets whose other end somebody carries on.
+//! The socket of a session: a TCP connection, or one end of a socket pair whose other end is relayed by something else.
 
 use std::net::TcpStream;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-/// What carries a connection that is not a TCP connection of our own. It is let go of after the socket is closed.
+/// What relays a connection that is not a direct TCP connection. It is dropped after the socket is closed.
 pub trait Carrier: Send + Sync {
-    /// Why it carries nothing any more, if it does not.
+    /// Why it no longer relays anything, if that is so.
     fn error(&self) -> Option<String>;
 }
 
-/// An open socket. Clones are the same socket; the last one closes it.
+/// An open socket. Clones share the socket; the last one closes it.
 #[derive(Clone)]
 pub struct Socket(Arc<Inner>);
 
 struct Inner {
-    // Closed ahead of the carrier's end, so that the carrier has heard of it.
+    // Fields are dropped in order: the carrier must see the socket close before it is dropped.
     fd: OwnedFd,
     carrier: Option<Box<dyn Carrier>>,
 }
@@ -28,12 +28,12 @@ impl From<TcpStream> for Socket {
 }
 
 impl Socket {
-    /// Our end of a pair.
+    /// Our end of a socket pair.
     pub fn carried(stream: UnixStream, carrier: Box<dyn Carrier>) -> Socket {
         Socket(Arc::new(Inner { fd: stream.into(), carrier: Some(carrier) }))
     }
 
-    /// Why the carrier carries nothing any more.
+    /// Why the carrier no longer relays anything, if that is so.
     pub fn error(&self) -> Option<String> {
         self.0.carrier.as_ref().and_then(|carrier| carrier.error())
     }
@@ -42,7 +42,7 @@ impl Socket {
         Ok(rustix::io::ioctl_fionbio(&self.0.fd, true)?)
     }
 
-    /// Ends the connection in both directions, for every holder of it.
+    /// Shuts the connection down in both directions, for every clone.
     pub fn shutdown(&self) {
         let _ = rustix::net::shutdown(&self.0.fd, rustix::net::Shutdown::Both);
     }

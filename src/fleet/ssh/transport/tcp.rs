@@ -23,7 +23,7 @@ pub struct Keepalive {
 impl Keepalive {
     /// How long a peer may be silent. It is looked at every quarter of the interval, so that silence is noticed before
     /// the last interval is over.
-    pub fn patience(self) -> Duration {
+    pub fn silence_limit(self) -> Duration {
         self.every * self.count - self.every / 2
     }
 
@@ -33,7 +33,7 @@ impl Keepalive {
     /// The peer has been silent for too long.
     pub fn check(self, liveness: &mut Liveness, stream: &impl AsFd, read: bool) -> Result<(), String> {
         let silent = liveness.silent_for(stream, read);
-        match silent > self.patience() {
+        match silent > self.silence_limit() {
             true => Err(format!("the host has been silent for {} s", silent.as_secs())),
             false => Ok(()),
         }
@@ -50,7 +50,7 @@ pub fn prepare(stream: &TcpStream, keepalive: Keepalive) -> std::io::Result<()> 
     sockopt::set_tcp_keepidle(stream, every)?;
     sockopt::set_tcp_keepintvl(stream, every)?;
     sockopt::set_tcp_keepcnt(stream, keepalive.count.min(MOST_PROBES))?;
-    let limit = u32::try_from(keepalive.patience().as_millis()).unwrap_or(u32::MAX);
+    let limit = u32::try_from(keepalive.silence_limit().as_millis()).unwrap_or(u32::MAX);
     sockopt::set_tcp_user_timeout(stream, limit)?;
     Ok(())
 }
