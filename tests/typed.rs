@@ -8,7 +8,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use common::terminal::Terminal;
-use common::{Farm, HOIST, Project, Ran};
+use common::{HOIST, Project, Ran};
 use schema::Answer;
 
 /// A repository with two groups, an environment, a branch and a tag, whose hosts are nowhere.
@@ -404,43 +404,6 @@ fn a_first_configuration_comes_from_answers_at_a_terminal() {
     project.run(&["check-config"]).ends(0);
 }
 
-#[test]
-fn the_history_tells_of_every_deployment_and_of_tags_whose_journals_are_gone() {
-    let farm = Farm::up();
-    let project = Project::new(&farm, 1, 1);
-    project.run(&["history"]).ends(0).says("no deployments yet");
-    let one = project.commit("one");
-    project.deploy(&["first page"]).ends(0);
-    project.write("hoist/checks.yaml", "checks:\n  no:\n    stage: promote\n    command: \"false\"\n");
-    let two = project.commit("two");
-    project.deploy(&["a bad page"]).ends(1);
-    let ran = project.run(&["history"]).ends(0);
-    let lines: Vec<Vec<&str>> =
-        ran.out.lines().map(|line| line.split("  ").map(str::trim).filter(|it| !it.is_empty()).collect()).collect();
-    assert_eq!(lines[0], ["when", "who", "revision", "result", "message"]);
-    assert_eq!(lines[1][2..], [&two[..10], "failed, rolled back", "a bad page"]);
-    assert_eq!(lines[2][2..], [&one[..10], "deployed", "first page"]);
-    assert!(lines[1][1].starts_with("op@"), "{}", ran.out);
-    let json = |words: &[&str]| -> serde_json::Value {
-        let said = project.run(&[&["history", "--json"], words].concat()).ends(0).out;
-        let value = serde_json::from_str(&said).unwrap();
-        Answer::named("history").holds(&value);
-        value
-    };
-    let newest = json(&["-n", "1"]);
-    assert_eq!(newest["deployments"].as_array().unwrap().len(), 1);
-    assert_eq!((&newest["deployments"][0]["status"], &newest["deployments"][0]["kind"]), (&1.into(), &"deploy".into()));
-    project.run(&["history", "-n", "0"]).ends(2).says("--number");
-    std::fs::remove_dir_all(project.path("hoist/state")).unwrap();
-    let old = json(&[]);
-    let old = old["deployments"].as_array().unwrap();
-    assert_eq!(old.len(), 2, "a tag for each");
-    // A tag is made before the first host is touched: how its deployment ended is not known.
-    let told: Vec<_> = old.iter().map(|it| (it["result"].as_str().unwrap(), it["message"].as_str().unwrap())).collect();
-    assert_eq!(told, [("not recorded", "a bad page"), ("not recorded", "first page")]);
-    assert!(old[0]["tag"].as_str().unwrap().starts_with("hoist/sync/"), "{old:?}");
-}
-
 /// What `hoist complete` proposes for the words, the last of them unfinished.
 fn proposed(project: &Project, line: &str) -> Vec<String> {
     let words: Vec<&str> = ["complete"].into_iter().chain(line.split(' ')).collect();
@@ -468,6 +431,8 @@ fn completion_knows_commands_flags_hosts_groups_revisions_stages_environments_an
         ("plan -D batch_s", vec!["batch_size="]),
         ("config ssh_us", vec!["ssh_user"]),
         ("plan --format ", vec!["text", "json"]),
+        ("history --host d", vec!["db1"]),
+        ("history --result ok,under", vec!["ok,under-way"]),
         ("status ca", vec!["canary"]),
         ("unlock db", vec!["db1"]),
         ("completion f", vec!["fish"]),

@@ -1,16 +1,19 @@
 //! The operator at a terminal, or `--yes` in a script.
 
 use std::io::{self, IsTerminal};
+use std::path::PathBuf;
 
 use crate::deploy::{Answer, Operator, Question};
+use crate::exit_code::ExitCode;
 use crate::invocation::Invocation;
 use crate::operation::{Frontend, Refused};
 use crate::report;
-use crate::report::Reporter;
-use crate::targets::fold;
+use crate::report::{Ci, Filed, ReportFiles, Reporter, Tee};
+use crate::targets::{Target, fold};
+use crate::terminal::Marker;
 
 use super::keyboard::{Keyboard, Typed};
-use super::out::{answer_line, complain, complain_line, only_complaints_are_seen};
+use super::out::{answer_line, complain, complain_line, mark, only_complaints_are_seen};
 use super::show::Show;
 use super::signals::{Interrupts, stop_at_once};
 
@@ -39,12 +42,46 @@ pub struct Console {
     keyboard: Keyboard,
     /// What can be done about a run that is left unfinished.
     unfinished: String,
+    ci: Ci,
+    /// The reports on a run.
+    filed: Option<Filed>,
 }
 
 impl Console {
     /// For a command. With `yes` every question is answered with yes.
     pub fn new(command: &'static str, show: Show, yes: bool) -> Console {
-        Console { command, yes, show, interrupts: Interrupts::default(), keyboard: Keyboard, unfinished: String::new() }
+        let (interrupts, unfinished) = Default::default();
+        Console { command, yes, show, interrupts, keyboard: Keyboard, unfinished, ci: Ci::None, filed: None }
+    }
+
+    /// The same, which reports to a CI system, the one of the environment unless it is named, and in a JUnit file.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn reporting(self, ci: Option<Ci>, junit: Option<PathBuf>) -> Result<Console, Refused> {
+        let ci = ci.unwrap_or_else(Ci::of_environment);
+        ci.guard();
+        let of_runner = |name: &str| std::env::var_os(name).filter(|_| ci == Ci::Github).map(PathBuf::from);
+        let (summary, outputs) = (of_runner("GITHUB_STEP_SUMMARY"), of_runner("GITHUB_OUTPUT"));
+        let filed = Filed::begin(self.command, ReportFiles { junit, summary, outputs }).map_err(Refused::new)?;
+        Ok(Console { ci, filed: Some(filed), ..self })
+    }
+
+    /// Reports how the command ended, if no run of it did, and hands that on.
+    pub fn report_end(&self, result: Result<ExitCode, Refused>) -> Result<ExitCode, Refused> {
+        let (code, why) = match &result {
+            Ok(code) => (*code, None),
+            Err(Refused::Usage(why)) => (ExitCode::Usage, Some(why.as_str())),
+            Err(Refused::Because(code, why)) => (*code, Some(why.as_str())),
+            Err(Refused::Told(code)) => (*code, Some("refused: the log of the job says why")),
+        };
+        if let Some(text) = why {
+            mark(Marker::Annotation { is_error: true, title: &format!("hoist {}", self.command), text }, self.ci);
+        }
+        if let Some(unwritten) = self.filed.as_ref().and_then(|filed| filed.end(code.status(), why)) {
+            self.tell(&format!("warning: {unwritten}"));
+        }
+        result
     }
 
     /// The same, which listens for interrupts.
@@ -127,7 +164,12 @@ impl Frontend for Console {
     }
 
     fn reporter(&self) -> Box<dyn Reporter> {
-        report::to_stdout(self.show.format, self.show.verbosity, |hosts| fold(hosts.iter().copied()))
+        let fold = |hosts: &[&Target]| fold(hosts.iter().copied());
+        let shown = report::to_stdout(self.show.format, self.show.verbosity, fold, self.ci);
+        match &self.filed {
+            Some(filed) => Box::new(Tee::new(vec![shown, Box::new(filed.clone())])),
+            None => shown,
+        }
     }
 
     fn operator(&self, invocation: &Invocation) -> io::Result<Box<dyn Operator>> {

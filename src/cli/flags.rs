@@ -61,9 +61,14 @@ macro_rules! command {
     };
     (@read $name:ident output) => {
         impl $name {
-            /// How a run is shown.
-            pub(in crate::cli) fn show(&self) -> Result<crate::cli::show::Show, crate::operation::Refused> {
-                crate::cli::show::Show::new(self.format, self.verbose, self.quiet)
+            /// The operator's side of a command, and the reports on it.
+            pub(in crate::cli) fn console(
+                &self,
+                command: &'static str,
+            ) -> Result<crate::cli::console::Console, crate::operation::Refused> {
+                let show = crate::cli::show::Show::new(self.format, self.verbose, self.quiet)?;
+                crate::cli::console::Console::new(command, show, self.yes)
+                    .reporting(self.ci, self.junit.as_ref().map(std::path::PathBuf::from))
             }
         }
     };
@@ -91,7 +96,7 @@ macro_rules! command {
         command!(@add $head $fields [config environment define $($rest)*] $last);
     };
     (@add $head:tt $fields:tt [output $($rest:ident)*] $last:tt) => {
-        command!(@add $head $fields [events verbose quiet $($rest)*] $last);
+        command!(@add $head $fields [events verbose quiet ci junit $($rest)*] $last);
     };
     (@add $head:tt $fields:tt [$flag:ident $($rest:ident)*] $last:tt) => {
         $crate::cli::flags::shared!($flag => $head $fields [$($rest)*] $last);
@@ -166,6 +171,20 @@ macro_rules! shared {
             /// show only warnings, errors and the result
             #[argh(switch, short = 'q')]
             pub quiet: bool,
+        ] $($to)*);
+    };
+    (ci => $($to:tt)*) => {
+        $crate::cli::flags::command!(@with [
+            /// the CI system to write for: github, gitlab, jenkins, or none (default: the one that runs the command)
+            #[argh(option, arg_name = "system")]
+            pub ci: Option<crate::terminal::Ci>,
+        ] $($to)*);
+    };
+    (junit => $($to:tt)*) => {
+        $crate::cli::flags::command!(@with [
+            /// write the result as JUnit XML to this file
+            #[argh(option, arg_name = "file")]
+            pub junit: Option<String>,
         ] $($to)*);
     };
     (config => $($to:tt)*) => {

@@ -42,6 +42,7 @@ pub struct Hoist {
 pub fn main(words: Vec<std::ffi::OsString>) -> ExitCode {
     out::tell_panics();
     out::log_to_stderr();
+    out::Ci::of_environment().guard();
     let command = match argv::parse(words) {
         Ok(Parsed::Command(hoist, folders)) => {
             if let Err(why) = flags::enter(&folders) {

@@ -164,7 +164,7 @@ impl Command {
         let (config, run) = (&config, &run);
         let mut reporters = vec![report];
         if let Some(holder) = &holder {
-            reporters.push(Box::new(LogFile::open(&config.control, &holder.run, config.settings.tags_to_keep)));
+            reporters.push(Box::new(LogFile::open(&config.control, &holder.run, config.settings.journals_to_keep)));
         }
         let mut report = Tee::new(reporters);
         for (level, note) in notes {

@@ -26,7 +26,7 @@ pub use operator::{operator, operator_names};
 pub use pack::{Pack, Packs};
 pub use parts::{Named, Parts, Wanted};
 pub use submodules::Submodule;
-pub use tags::{Tagged, Tags};
+pub use tags::{Tagged, TaggedRun, Tags};
 
 #[cfg(test)]
 mod testing;

@@ -5,11 +5,15 @@
 
 mod bar;
 mod causes;
+mod ci_log;
+mod collected;
 mod drawn;
 mod event;
+mod filed;
 mod folded;
 mod gate_news;
 mod json;
+mod junit;
 mod log;
 pub mod log_line;
 mod output;
@@ -19,6 +23,7 @@ mod progress;
 mod render_options;
 mod row;
 mod sink;
+mod step_summary;
 mod table;
 mod tee;
 mod terminal;
@@ -26,10 +31,12 @@ mod text;
 mod words;
 
 pub use crate::gates::{Moment, Pending, Sample, SampleVerdict};
-pub use crate::terminal::{Theme, sanitize};
+pub use crate::terminal::{Ci, Theme, sanitize};
 use bar::Bar;
 pub use causes::{Cause, Causes, causes};
+use ci_log::CiLog;
 pub use event::{Event, GroupHead, Note};
+pub use filed::{Filed, ReportFiles};
 pub use json::Json;
 pub use log::LogFile;
 pub use log_line::{LogLine, name_of_step, said};
@@ -39,7 +46,7 @@ pub use render_options::{RenderOptions, Verbosity};
 pub use row::{HostRow, RowState};
 pub use tee::Tee;
 pub use terminal::Terminal;
-pub use words::took;
+pub use words::{step_name, took};
 
 use std::str::FromStr;
 
@@ -91,12 +98,16 @@ impl FromStr for Format {
 }
 
 /// The reporter for standard output: JSON lines, or text, live on a terminal and plain elsewhere. `fold` makes one name
-/// of many: `web[01-97]`.
-pub fn to_stdout(format: Format, verbosity: Verbosity, fold: fn(&[&Target]) -> String) -> Box<dyn Reporter> {
+/// of many: `web[01-97]`. For the log of a CI system, text has what that system shows beside the lines.
+pub fn to_stdout(format: Format, verbosity: Verbosity, fold: fn(&[&Target]) -> String, ci: Ci) -> Box<dyn Reporter> {
     let theme = Theme::of_stdout();
     let look = RenderOptions { theme, verbosity, fold, columns: crate::terminal::columns };
     match format {
         Format::Json => Box::new(Json::new(std::io::stdout())),
+        Format::Text if matches!(ci, Ci::Github | Ci::Gitlab) => {
+            let plain = Plain::new(look, std::io::stdout());
+            Box::new(CiLog::new(ci, look, Box::new(plain), std::io::stdout()))
+        }
         Format::Text if theme.live => Box::new(Terminal::new(look)),
         Format::Text => Box::new(Plain::new(look, std::io::stdout())),
     }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::terminal::{Styled, Theme, sanitize_json};
+use crate::terminal::{Ci, Marker, Styled, Theme, sanitize_json};
 
 /// Room that is kept from one write to the next.
 const MOST_HELD: usize = 64 * 1024;
@@ -47,6 +47,15 @@ impl<W: Write> Sink<W> {
                 Form::Json => sanitize_json(line.text()),
             };
             self.held.push('\n');
+        }
+    }
+
+    /// Writes a line that is a command to the CI system, if it knows one of the kind.
+    pub fn marker(&mut self, marker: Marker, ci: Ci) {
+        if let Some(line) = marker.line(ci).filter(|_| self.broken.is_none()) {
+            self.held += &line;
+            self.held.push('\n');
+            self.flush();
         }
     }
 

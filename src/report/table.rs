@@ -8,8 +8,9 @@ use crate::terminal::{Style, Styled, Table, TableRow, cut_line};
 /// What stands ahead of hosts that somebody has to look at.
 const MARK: &str = "! ";
 
-/// The table, by group; hosts of a group that ended in the same way, for the same cause, share a row.
-pub(super) fn rows(look: &RenderOptions, rows: &[HostRow]) -> Vec<Styled> {
+/// Hosts of a group that ended in the same way, for the same cause, by group: whether they are well; group, state and live
+/// revision.
+pub(super) fn folded(rows: &[HostRow]) -> Vec<Cause<(bool, [String; 3])>> {
     let mut folded: Causes<(bool, [String; 3])> = Causes::default();
     let mut groups: Vec<&str> = Vec::new();
     for row in rows {
@@ -24,6 +25,11 @@ pub(super) fn rows(look: &RenderOptions, rows: &[HostRow]) -> Vec<Styled> {
             folded.add((row.ok, cells), &cut_line(row.reason.as_deref().unwrap_or_default()), &row.host);
         }
     }
+    folded.take()
+}
+
+/// The table, by group; hosts of a group that ended in the same way, for the same cause, share a row.
+pub(super) fn rows(look: &RenderOptions, rows: &[HostRow]) -> Vec<Styled> {
     let row = |Cause { key: (ok, [group, state, current]), text, hosts }: Cause<(bool, [String; 3])>| TableRow {
         mark: (!ok).then_some(MARK),
         cells: vec![group, hosts.len().to_string(), state, current, look.folded(&hosts)],
@@ -35,7 +41,7 @@ pub(super) fn rows(look: &RenderOptions, rows: &[HostRow]) -> Vec<Styled> {
         head: ["group", "hosts", "state", "current", "names"].map(str::to_owned).to_vec(),
         note: "reason",
         spare: Vec::new(),
-        rows: folded.take().into_iter().map(row).collect(),
+        rows: folded(rows).into_iter().map(row).collect(),
     };
     table.lines(look.theme, (look.columns)())
 }

@@ -11,7 +11,9 @@ use super::event::Note;
 use super::folded::Folded;
 use super::gate_news::GateNews;
 use super::render_options::{RenderOptions, Verbosity};
-use super::words::{counted, gate_failed, heading, hosts, soak, step_name, stopping, took, used_up, waiting};
+use super::words::{
+    counted, gate_failed, heading, hosts, limit_exceeded, soak, step_name, stopping, took, used_up, waiting,
+};
 use super::{Event, GroupHead, table};
 use crate::clock;
 use crate::fleet::Step;
@@ -147,8 +149,7 @@ impl Text {
                 self.step_ended(*step, label, (*ok, *failed), not_attempted, *seconds, &mut out);
             }
             Event::LimitExceeded { group, failed, limit } => {
-                let text = format!("{group}: {} failed, more than the failure limit ({limit})", hosts(*failed));
-                out.push(self.line(Style::Bad.of(text)));
+                out.push(self.line(Style::Bad.of(limit_exceeded(group, *failed, limit))));
             }
             Event::CapacityUsedUp { group, max_unavailable, hosts: out_of_service } => {
                 let names = self.look.folded(out_of_service);

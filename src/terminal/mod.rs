@@ -3,12 +3,15 @@
 //!
 //! Writing never fails: a reader that has gone away ends nothing.
 
+mod ci;
+mod guard;
 mod sanitize;
 mod style;
 mod styled;
 mod table;
 mod wrap;
 
+pub use ci::{Ci, Marker};
 pub use sanitize::{cut_line, sanitize, sanitize_json, sanitize_lines};
 pub use style::{Style, Theme};
 pub use styled::Styled;
@@ -78,6 +81,13 @@ pub fn complain(text: &str) {
         }
     }
     write(&mut stderr.lock(), &shown);
+}
+
+/// Writes a line to standard error that is a command to the CI system, if it knows one of the kind.
+pub fn mark(marker: Marker, ci: Ci) {
+    if let Some(line) = marker.line(ci) {
+        write(&mut std::io::stderr().lock(), &(line + "\n"));
+    }
 }
 
 /// The line, broken between words where the terminal is too narrow for it.

@@ -7,6 +7,8 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
+use super::guard::{guarded, guarded_json};
+
 /// The most characters of one line that the operator's text shows. The log and the JSON keep the line whole.
 const MAX_LINE: usize = 1000;
 
@@ -27,9 +29,9 @@ pub fn sanitize(text: &str, unicode: bool) -> Cow<'_, str> {
 /// Lines of text, each made safe; they stay lines.
 pub fn sanitize_lines(text: &str, unicode: bool) -> String {
     text.split_inclusive('\n')
-        .flat_map(|line| match line.strip_suffix('\n') {
-            Some(line) => [sanitize(line, unicode), Cow::Borrowed("\n")],
-            None => [sanitize(line, unicode), Cow::Borrowed("")],
+        .map(|line| {
+            let text = line.strip_suffix('\n').unwrap_or(line);
+            guarded(sanitize(text, unicode).into_owned()) + &line[text.len()..]
         })
         .collect()
 }
@@ -50,6 +52,7 @@ pub fn cut_line(text: &str) -> Cow<'_, str> {
 /// A line of JSON in which what is unsafe for a terminal is written in JSON's own escapes. It means the same.
 pub fn sanitize_json(json: String) -> String {
     // Such characters stand only inside strings there, where an escape may stand for them.
+    let json = guarded_json(json);
     if !json.contains(is_hostile) {
         return json;
     }
@@ -82,7 +85,8 @@ fn is_hostile(c: char) -> bool {
             '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' // bidirectional marks
             | '\u{00ad}' | '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{206a}'..='\u{206f}' | '\u{feff}' // not to be seen
             | '\u{2028}' | '\u{2029}' // line and paragraph separators
-            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}') // annotations, tags
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}' // annotations, tags
+            | '\u{fffe}' | '\u{ffff}') // no characters; XML cannot have them
 }
 
 #[cfg(test)]

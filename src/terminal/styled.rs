@@ -1,6 +1,7 @@
 //! Text in styles. It holds no escape sequence of its own: the door writes those, around text that it has made safe.
 //! So a style that stands in a host's text is shown as an escape, as everything else there that would steer a terminal.
 
+use super::guard::guarded;
 use super::sanitize::sanitize;
 use super::style::{Style, Theme};
 
@@ -41,7 +42,8 @@ impl Styled {
 
     /// The line as a terminal of this theme may get it.
     pub fn render(&self, theme: Theme) -> String {
-        self.0.iter().map(|(style, text)| theme.paint(*style, &sanitize(text, theme.unicode))).collect()
+        let parts = self.0.iter().map(|(style, text)| theme.paint(*style, &sanitize(text, theme.unicode)));
+        guarded(parts.collect())
     }
 }
 

@@ -170,6 +170,9 @@ impl Project {
             .env("XDG_STATE_HOME", self.path(".git/state-home"))
             .env("USER", "op")
             .env_remove("SUDO_USER")
+            .env_remove("GITHUB_ACTIONS")
+            .env_remove("GITLAB_CI")
+            .env_remove("JENKINS_URL")
             .env("NO_COLOR", "1");
         command
     }

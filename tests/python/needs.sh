@@ -1,17 +1,18 @@
 #!/bin/sh
-# Puts Python's readers of templates and YAML, the test suites of both, and SciPy into target/python, saying so. Nothing of
-# them is part of this repository: tests/python runs the suites and gives Hoist what they read, and tests/gates holds
-# Hoist's statistics to SciPy's.
+# Puts Python's readers of templates and YAML, the test suites of both, SciPy, and junitparser into target/python, saying
+# so. Nothing of them is part of this repository: tests/python runs the suites and gives Hoist what they read, tests/gates
+# holds Hoist's statistics to SciPy's, and tests/pipeline reads JUnit reports and pipelines.
 set -eu
 cd "$(dirname "$0")/../.."
 folder=target/python
 jinja2=3.1.6
 pyyaml=6.0.3
 scipy=1.17.1
-stamp="$folder/ready-$jinja2-$pyyaml-$scipy"
+junitparser=5.0.3
+stamp="$folder/ready-$jinja2-$pyyaml-$scipy-$junitparser"
 [ -e "$stamp" ] && exit 0
 
-echo "putting jinja2 $jinja2, PyYAML $pyyaml with their tests, and SciPy $scipy into $folder"
+echo "putting jinja2 $jinja2, PyYAML $pyyaml with their tests, SciPy $scipy, and junitparser $junitparser into $folder"
 rm -rf "$folder"
 mkdir -p "$folder"
 python3 -m venv "$folder/venv"
@@ -19,7 +20,8 @@ pip() {
 	"$folder/venv/bin/pip" "$@" -q --disable-pip-version-check
 }
 # flit_core, setuptools and Cython only tell pip what the source packages are.
-pip install "jinja2==$jinja2" "pyyaml==$pyyaml" "scipy==$scipy" pytest trio flit_core setuptools wheel cython
+pip install "jinja2==$jinja2" "pyyaml==$pyyaml" "scipy==$scipy" "junitparser==$junitparser" \
+	pytest trio flit_core setuptools wheel cython
 pip download --no-deps --no-build-isolation --no-binary :all: -d "$folder" "jinja2==$jinja2" "pyyaml==$pyyaml"
 for package in "jinja2-$jinja2" "pyyaml-$pyyaml"; do
 	mkdir "$folder/${package%-*}"

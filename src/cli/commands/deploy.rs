@@ -53,11 +53,15 @@ pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
         // As a definition it is in the journal too, so that `hoist resume` logs in as this command did.
         args.define.push("ssh_auth_sock:none".into());
     }
-    let console = Console::new("deploy", args.show()?, args.yes);
+    let console = args.console("deploy")?;
+    console.report_end(deploy(args, &console))
+}
+
+fn deploy(args: Args, console: &Console) -> Result<ExitCode, Refused> {
     let options = args.options()?;
     let limit_hosts = args.limit()?;
     if args.init {
-        let ready = operation::init(&options, args.rev.as_deref(), limit_hosts.as_deref(), &console)?;
+        let ready = operation::init(&options, args.rev.as_deref(), limit_hosts.as_deref(), console)?;
         let (repo, targets, groups) = (ready.repo, ready.targets, ready.groups);
         answer_line(&format!(
             "{repo} is ready: {targets} targets in {groups} groups; `{}` shows what a deployment would do",
@@ -92,7 +96,7 @@ pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
     let no_log_message = args.no_log_message;
     let signatures = args.signature.into_iter().map(Into::into).collect();
     let plan = args.plan.map(|file| ChosenPlan { file: file.into(), signatures });
-    operation::deploy(&options, Deployment { choice, message, is_message, no_log_message, plan }, &console)
+    operation::deploy(&options, Deployment { choice, message, is_message, no_log_message, plan }, console)
 }
 
 /// The reason of `--break-glass`.

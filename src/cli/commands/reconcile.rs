@@ -15,6 +15,10 @@ command! {
 /// Runs the command.
 pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
     args.define_strict();
-    let console = Console::new("reconcile", args.show()?, args.yes);
-    operation::reconcile(&args.options()?, args.limit()?.as_deref(), args.dry_run, &console)
+    let console = args.console("reconcile")?;
+    console.report_end(reconcile(&args, &console))
+}
+
+fn reconcile(args: &Args, console: &Console) -> Result<ExitCode, Refused> {
+    operation::reconcile(&args.options()?, args.limit()?.as_deref(), args.dry_run, console)
 }

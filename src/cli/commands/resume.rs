@@ -12,6 +12,10 @@ command! {
 /// Runs the command.
 pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
     args.define_strict();
-    let console = Console::new("resume", args.show()?, args.yes);
-    operation::resume(&args.options()?, &console)
+    let console = args.console("resume")?;
+    console.report_end(resume(&args, &console))
+}
+
+fn resume(args: &Args, console: &Console) -> Result<ExitCode, Refused> {
+    operation::resume(&args.options()?, console)
 }

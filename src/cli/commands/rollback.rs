@@ -36,7 +36,11 @@ pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
     if args.at_once {
         args.define.push("rollback_pace:at_once".into());
     }
-    let console = Console::new("rollback", args.show()?, args.yes);
+    let console = args.console("rollback")?;
+    console.report_end(rollback(args, &console))
+}
+
+fn rollback(args: Args, console: &Console) -> Result<ExitCode, Refused> {
     let (options, limit_hosts) = (args.options()?, args.limit()?);
     let to = match (args.to, args.revision) {
         (Some(_), Some(_)) => {
@@ -51,7 +55,7 @@ pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
         if back.to.is_some() || args.dry_run {
             return Err(Refused::Usage("--list cannot be combined with a revision or --dry-run".into()));
         }
-        let kept = operation::kept(&options, back.limit_hosts.as_deref(), &console)?;
+        let kept = operation::kept(&options, back.limit_hosts.as_deref(), console)?;
         match args.format {
             Format::Json => drop(answer_json(&render::ListAnswer::of(&kept))?),
             _ => drop(render::list(&kept).answer()),
@@ -59,12 +63,12 @@ pub fn run(mut args: Args) -> Result<ExitCode, Refused> {
         return Ok(if kept.unreachable.is_empty() { ExitCode::Success } else { ExitCode::Failed });
     }
     if args.dry_run {
-        let preview = operation::rollback_preview(&options, &back, &console)?;
+        let preview = operation::rollback_preview(&options, &back, console)?;
         match args.format {
             Format::Json => drop(answer_json(&render::PreviewAnswer::of(&preview))?),
             _ => drop(render::preview(&preview).answer()),
         }
         return Ok(if preview.is_open() { ExitCode::Success } else { ExitCode::Failed });
     }
-    operation::rollback(&options, &back, &console)
+    operation::rollback(&options, &back, console)
 }

@@ -38,7 +38,9 @@ fn every_key_of_the_table_is_read_and_an_unusable_value_is_told_with_its_place()
         }
         let Err(error) = repo.load() else { panic!("{} is in keys.rs, and settings.rs does not read it", key.name) };
         let error = format!("{error:#}");
-        let start = format!("hoist/hoist.cfg:3: {} in [global]: {bad:?} ", key.name);
+        // Of several expressions, the message says which one is wrong.
+        let of = if key.kind == Kind::Calendar { format!("in {bad:?}: ") } else { String::new() };
+        let start = format!("hoist/hoist.cfg:3: {} in [global]: {of}{bad:?} ", key.name);
         assert!(error.starts_with(&start), "{}: {error}", key.name);
     }
 }
