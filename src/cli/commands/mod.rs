@@ -19,6 +19,7 @@ pub mod report;
 pub mod resume;
 pub mod rollback;
 pub mod run;
+pub mod stats;
 pub mod status;
 pub mod unlock;
 pub mod version;
@@ -68,6 +69,7 @@ commands! {
     Status in status,
     Reconcile in reconcile,
     History in history,
+    Stats in stats,
     Report in report,
     Gates in gates,
     Hooks in hooks,
