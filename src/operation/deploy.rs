@@ -1,6 +1,7 @@
 //! A deployment, from what was asked for to the first contact.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 
 use crate::config::{Config, Options};
 use crate::deploy;
@@ -12,14 +13,16 @@ use crate::journal;
 use crate::repo::{Repo, Tags};
 use crate::report::LogFile;
 use crate::text::quoted;
-use crate::wire::{Holder, Revision};
+use crate::wire::{Holder, Level, Revision};
 
 use super::admission;
 use super::elsewhere::count_elsewhere;
 use super::names::misplaced;
+use super::plan::{PlanFile, refuse_changed};
 use super::recorded::{begin, refuse_unfinished};
+use super::signatures::SignedPlan;
 use super::turn::{Queueing, Turn, deployed_since, superseded, take_turn};
-use super::{Frontend, Refused, interlocks, limit, load, ssh, state_folder};
+use super::{Frontend, Refused, interlocks, limit, load, signatures, ssh, state_folder};
 
 /// What is to be deployed.
 #[derive(Debug)]
@@ -33,17 +36,38 @@ pub struct Deployment {
     /// Scap's tcpircbot is told nothing.
     pub no_log_message: bool,
     pub queueing: Queueing,
+    /// A plan file to deploy; what it fixes is not in `choice`.
+    pub plan: Option<ChosenPlan>,
+}
+
+/// A plan file, and files of signatures that do not lie beside it.
+#[derive(Debug)]
+pub struct ChosenPlan {
+    pub file: PathBuf,
+    pub signatures: Vec<PathBuf>,
 }
 
 /// Deploys.
 pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Result<ExitCode, Refused> {
-    let Deployment { choice, mut message, is_message, no_log_message, queueing } = wanted;
+    let Deployment { choice, mut message, is_message, no_log_message, queueing, plan } = wanted;
+    let fixed = plan.as_ref().map(|plan| PlanFile::read(&plan.file)).transpose()?;
+    let (options, choice) = match &fixed {
+        Some((file, _)) => file.apply(options, choice)?,
+        None => (options.clone(), choice),
+    };
+    let options = &options;
     let config = load(options)?;
+    let signed = plan.iter().zip(&fixed).next().map(|(ChosenPlan { file: path, signatures }, (file, bytes))| {
+        file.refuse_other_repo(path, &config.settings.git_repo)?;
+        Ok::<_, Refused>(SignedPlan { path, bytes, signatures })
+    });
+    let signed = signed.transpose()?;
     let repo = Repo::open(&config.top)?;
     if !is_message && choice.kind != Kind::ServiceRestart {
         refuse_name(&config, &repo, &message, choice.rev.as_deref())?;
     }
     interlocks::check(&config, front)?;
+    let mut signers = signatures::check(&config, &choice, signed.as_ref())?;
     if choice.kind != Kind::DryRun {
         front.can_ask()?;
     }
@@ -71,6 +95,7 @@ pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Re
         // Another run was ahead: branches, files and hosts may be others now.
         let before = plan.revision.clone();
         ready = Wanted::prepare(load(options)?, &choice, &holder)?;
+        signers = signatures::check(&ready.config, &choice, signed.as_ref())?;
         let (short, now) = (before.short(), &ready.prepared.plan.revision);
         if before != *now {
             front.tell(&format!("note: meanwhile, {} takes the place of {short}", now.short()));
@@ -81,6 +106,8 @@ pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Re
         config.forgo_hook("tcpircbot");
     }
     prepared.notes.extend(long);
+    prepared.plan.signed_by = signers.names;
+    prepared.notes.extend(signers.remarks.into_iter().map(|remark| (Level::Warning, remark)));
     refuse_unfinished(options, &config, front)?;
     if queueing == Queueing::GivesWay
         && let Some(by) = deployed_since(&config, &repo, &prepared.plan)?
@@ -88,6 +115,9 @@ pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Re
         return Ok(superseded(&prepared.plan, &by, front));
     }
     prepared.notes.extend(admission::check(&config, &repo, &prepared.plan, front)?);
+    if let (Some((file, _)), Some(signed)) = (&fixed, &signed) {
+        refuse_changed(file, signed.path, &config, &prepared, front)?;
+    }
     count_elsewhere(&config, &mut prepared, &[], front)?;
     begin(&config, &repo, &prepared, ssh, options, front)
 }
@@ -105,6 +135,7 @@ impl Wanted {
         let repo = Repo::open(&config.top)?;
         let choice = Choice { undone: undone(&config, choice)?, ..choice.clone() };
         let prepared = deploy::prepare(&config, &repo, &choice, holder)?;
+        signatures::check_revision(&config, &repo, &prepared.plan)?;
         let ssh = ssh::prepare(&config, prepared.plan.targets().map(|(_, target)| target))?;
         Ok(Wanted { config, repo, prepared, ssh })
     }
