@@ -61,6 +61,7 @@ fn what_is_live_and_was_never_finalized_stays_when_the_next_deployment_fails_bef
     std::fs::remove_file(broken(&farm, 1)).unwrap();
     checks(&project, &[PROMOTE_UNLESS_BROKEN]);
     std::fs::write(broken(&farm, 2), "").unwrap();
+    project.commit_again();
     project.deploy(&[]).ends(1).says("rolled back and verified");
     all_are(&farm, 3, &stands);
 }
@@ -99,6 +100,7 @@ fn a_rollback_restarts_no_more_services_at_once_than_the_deployment_did() {
     all_are(&farm, 8, &Links::finalized(&one));
     // The limit that a stage has of its own holds on the way back too.
     project.configure("group_size: 8\npromote_batch_size: 1");
+    project.commit_again();
     project.deploy(&[]).ends(1);
     assert_eq!(restarts.take(), (16, 1));
 }
