@@ -88,7 +88,7 @@ pub fn deploy(options: &Options, wanted: Deployment, front: &dyn Frontend) -> Re
     let mut ready = Wanted::prepare(config, &choice, &holder)?;
     let plan = &ready.prepared.plan;
     let _locks = match take_turn(&ready.config, &ready.repo, (plan, &choice), queueing, &mut holder, front)? {
-        Turn::Locked(locks, place) => (place, locks),
+        Turn::Locked(held) => held,
         Turn::Superseded(by) => return Ok(superseded(plan, &by, front)),
     };
     if holder.run != plan.run {

@@ -31,7 +31,7 @@ pub enum Queueing {
 
 /// What came of waiting.
 pub enum Turn {
-    Locked(Locks, Option<Place>),
+    Locked(Box<(Option<Place>, Locks)>),
     /// A newer revision waits; in words, which.
     Superseded(String),
 }
@@ -77,11 +77,11 @@ pub fn take_turn(
         }
         let locks = Locks::take(&places, &owner)?;
         // Somebody may have come since.
-        Ok(newer()?.unwrap_or(Turn::Locked(locks, None)))
+        Ok(newer()?.unwrap_or(Turn::Locked(Box::new((None, locks)))))
     });
     // Older ones that come while it deploys give way to it, too.
     Ok(match turn? {
-        Turn::Locked(locks, _) => Turn::Locked(locks, place),
+        Turn::Locked(held) => Turn::Locked(Box::new((place, held.1))),
         superseded => superseded,
     })
 }

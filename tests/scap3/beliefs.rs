@@ -38,7 +38,8 @@ fn fleet_of_hoists(host: &DeployHost) -> Vec<Target<'_>> {
 }
 
 fn deploy(host: &DeployHost, arguments: &[&str]) -> crate::common::Ran {
-    host.deploy(&[&FLEET[..], &PLAIN, arguments].concat())
+    // Revisions that were rolled back are deployed again.
+    host.deploy(&[&FLEET[..], &PLAIN, &["--break-glass", "again"], arguments].concat())
 }
 
 fn roll_back(host: &DeployHost, arguments: &[&str]) -> crate::common::Ran {

@@ -30,7 +30,8 @@ impl Scene {
 
     fn deploy(&self, settings: &[&str]) -> Ran {
         let settings = settings.iter().flat_map(|setting| ["-D", setting]);
-        let arguments: Vec<&str> = ["-v", "-l", "127.0.0.1"].into_iter().chain(settings).collect();
+        let arguments: Vec<&str> =
+            ["-v", "-l", "127.0.0.1", "--break-glass", "again"].into_iter().chain(settings).collect();
         self.host.deploy(&arguments)
     }
 
