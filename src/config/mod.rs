@@ -22,6 +22,7 @@ mod remarks;
 pub mod scap_keys;
 mod settings;
 mod settings_reader;
+mod shared_paths;
 mod undefined;
 pub(crate) mod values;
 

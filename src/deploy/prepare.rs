@@ -113,6 +113,9 @@ pub fn prepare(config: &Config, repo: &Repo, choice: &Choice, holder: &Holder) -
         WorkingTree::look_or_note(config, repo, &revision, &mut notes)
     };
     notes.extend(tree.notes(&name, kind));
+    if matches!(kind, Kind::Deploy | Kind::DryRun) {
+        revision::check_shared_paths(config, repo, &revision)?;
+    }
     match kind {
         // If an earlier revision lacks a script, it was deployed without it; targets skip its check.
         Kind::Rollback => {}
